@@ -1,0 +1,1 @@
+//! The configuration file: composes each room's own settings.

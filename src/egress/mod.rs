@@ -1,0 +1,1 @@
+//! How media goes out: one file or folder per protocol.

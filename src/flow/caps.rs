@@ -1,0 +1,134 @@
+//! From GStreamer caps to our words.
+
+use crate::media::{AudioDetail, Codec, Format, H264Profile, VideoDetail};
+
+/// What a feed with these caps carries; `None` for anything that no feed carries.
+///
+/// `frame` is a key frame of the feed, when there is one: an H.264 byte stream says only in its
+/// SPS whether it reorders frames.
+pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<Format> {
+    let s = caps.structure(0)?;
+    let codec = match s.name().as_str() {
+        "video/x-h264" => Codec::H264,
+        "video/x-h265" => Codec::H265,
+        "video/x-vp8" => Codec::Vp8,
+        "video/x-vp9" => Codec::Vp9,
+        "video/x-av1" => Codec::Av1,
+        "video/x-raw" => Codec::RawVideo,
+        "audio/x-opus" => Codec::Opus,
+        "audio/x-raw" => Codec::RawAudio,
+        "audio/mpeg" => match (s.get::<i32>("mpegversion").ok()?, s.get::<i32>("layer").ok()) {
+            (1, Some(3)) => Codec::Mp3,
+            (1, _) => Codec::Mp2,
+            _ => Codec::Aac,
+        },
+        _ => return None,
+    };
+    let positive = |field: &str| s.get::<i32>(field).ok().and_then(|v| u32::try_from(v).ok());
+    let mut format = Format::new(codec);
+    if codec.kind() == crate::media::Kind::Audio {
+        format.audio = AudioDetail {
+            rate: positive("rate").unwrap_or(0),
+            channels: positive("channels").unwrap_or(0),
+        };
+        return Some(format);
+    }
+    let fps = s.get::<gst::Fraction>("framerate").ok().filter(|f| f.denom() > 0);
+    format.video = VideoDetail {
+        width: positive("width").unwrap_or(0),
+        height: positive("height").unwrap_or(0),
+        fps: fps.map_or(0.0, |f| f.numer() as f32 / f.denom() as f32),
+        profile: None,
+        reorders: false,
+    };
+    match codec {
+        Codec::H264 => {
+            let profile = h264_profile(s.get::<&str>("profile").unwrap_or_default());
+            format.video.profile = Some(profile);
+            format.video.reorders = frame
+                .and_then(|f| f.map_readable().ok())
+                .and_then(|map| sps_reorders(&map))
+                .unwrap_or(!matches!(
+                    profile,
+                    H264Profile::ConstrainedBaseline | H264Profile::Baseline
+                ));
+        }
+        // Encoders use B-frames by default and the order is only in the VPS; the feed corrects
+        // this when timestamps prove it wrong the other way round.
+        Codec::H265 => format.video.reorders = true,
+        _ => {}
+    }
+    Some(format)
+}
+
+fn h264_profile(name: &str) -> H264Profile {
+    match name {
+        "constrained-baseline" => H264Profile::ConstrainedBaseline,
+        "baseline" => H264Profile::Baseline,
+        "main" => H264Profile::Main,
+        "high" | "constrained-high" | "progressive-high" => H264Profile::High,
+        _ => H264Profile::Other,
+    }
+}
+
+/// Whether the first SPS in an Annex B access unit allows frames to be reordered: VUI
+/// `max_num_reorder_frames`, or picture order type 2, which forbids it (ITU-T H.264 8.2.1.3).
+/// `None` when there is no SPS or it does not say.
+fn sps_reorders(access_unit: &[u8]) -> Option<bool> {
+    use h264_reader::nal::sps::{PicOrderCntType, SeqParameterSet};
+    use h264_reader::rbsp::{BitReader, decode_nal};
+
+    let sps = annex_b_nals(access_unit).find(|nal| nal.first().is_some_and(|b| b & 31 == 7))?;
+    let rbsp = decode_nal(sps).ok()?;
+    let sps = SeqParameterSet::from_bits(BitReader::new(&*rbsp)).ok()?;
+    if matches!(sps.pic_order_cnt, PicOrderCntType::TypeTwo) {
+        return Some(false);
+    }
+    let restrictions = sps.vui_parameters?.bitstream_restrictions?;
+    Some(restrictions.max_num_reorder_frames > 0)
+}
+
+/// The NAL units of an Annex B byte stream, without their start codes.
+fn annex_b_nals(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let start = find_start_code(rest)? + 3;
+        let body = &rest[start..];
+        let end = find_start_code(body).unwrap_or(body.len());
+        rest = &body[end..];
+        Some(&body[..end])
+    })
+}
+
+fn find_start_code(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(3).position(|w| w == [0, 0, 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audio_layers_and_rates_are_told_apart() {
+        gst::init().expect("GStreamer starts");
+        let check = |caps: &str, expect: &str| {
+            let caps: gst::Caps = caps.parse().expect("valid caps");
+            assert_eq!(format_of(&caps, None).expect("known").to_string(), expect);
+        };
+        check("audio/mpeg,mpegversion=4,rate=44100,channels=2", "aac 44100 Hz 2 ch");
+        check("audio/mpeg,mpegversion=1,layer=2,rate=48000,channels=1", "mp2 48000 Hz 1 ch");
+        check("video/x-vp8,width=640,height=360,framerate=30/1", "vp8 640x360 30 fps");
+        check("video/x-h264,profile=high,width=2,height=2", "h264 2x2 High B-frames");
+        check("video/x-h264,profile=constrained-baseline", "h264 ConstrainedBaseline");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes: Vec<u8>) {
+            let mut with_sps = vec![0, 0, 1, 0x67];
+            with_sps.extend(&bytes);
+            sps_reorders(&with_sps);
+            sps_reorders(&bytes);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What can go wrong in a node, and who should act on it.
+
+use std::time::Duration;
+
+/// Who has to act on an error; decides between retry, refusal and alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blame {
+    /// What came in: the publisher or the file.
+    Input,
+    /// Where it goes out: the target, the disk, the viewer.
+    Destination,
+    /// The appliance or its set-up.
+    Us,
+}
+
+/// A node that could not be built, started or kept running.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A GStreamer element is not installed.
+    #[error("GStreamer element `{factory}` is missing; `auralink doctor` names its package")]
+    MissingElement {
+        /// Factory name, as `gst-inspect-1.0` knows it.
+        factory: String,
+    },
+    /// A pipeline could not be put together.
+    #[error("cannot build {what}: {reason}")]
+    Build {
+        /// The part that failed.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// A state change took longer than [`super::node::STATE_CHANGE_MAX`].
+    #[error("`{node}` froze: it did not become {waiting_for} within {after:?}")]
+    Frozen {
+        /// Name of the node.
+        node: String,
+        /// The state that it should have reached.
+        waiting_for: &'static str,
+        /// How long it was given.
+        after: Duration,
+    },
+    /// An element posted an error.
+    #[error("`{element}`: {message}")]
+    Element {
+        /// Name of the element in its pipeline.
+        element: String,
+        /// Its own words, with the debug detail.
+        message: String,
+        /// Who should act.
+        blame: Blame,
+    },
+    /// Media stopped coming without an error.
+    #[error("no media for {0:?}")]
+    Stalled(Duration),
+    /// The source or the pipeline came to its end.
+    #[error("ended")]
+    Ended,
+    /// Refused, with what to do about it.
+    #[error("{message}")]
+    Refused {
+        /// What was wrong.
+        message: String,
+        /// What to do.
+        hint: String,
+        /// Who should act.
+        blame: Blame,
+    },
+}
+
+impl Error {
+    /// Something came in, or is asked for, that cannot work.
+    pub fn refused(blame: Blame, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Refused { message: message.into(), hint: hint.into(), blame }
+    }
+
+    /// A part that could not be built.
+    pub fn build(what: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Build { what: what.into(), reason: reason.to_string() }
+    }
+
+    /// Who should act on it.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::MissingElement { .. } | Self::Build { .. } | Self::Frozen { .. } => Blame::Us,
+            Self::Element { blame, .. } | Self::Refused { blame, .. } => *blame,
+            Self::Stalled(_) | Self::Ended => Blame::Input,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Who may publish and play: what a protocol asks before it takes or gives media.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Inputs, Intake, SourceReport};
+use crate::media::{Accepts, Secret, StreamName};
+
+/// What somebody wants to do with a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Put media in.
+    Publish,
+    /// Take media out.
+    Play,
+}
+
+/// Somebody at the door.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// What they want.
+    pub action: Action,
+    /// `srt`, `rtmp`, `whip`, `whep`, `hls` …
+    pub protocol: &'static str,
+    /// Which stream.
+    pub stream: StreamName,
+    /// The token or key that they showed.
+    pub credential: Option<Secret>,
+    /// Their address.
+    pub peer: String,
+}
+
+/// Somebody is let in, on these terms.
+#[derive(Clone, Debug, Default)]
+pub struct Admission {
+    /// The passphrase that an SRT connection must be encrypted with, if any.
+    pub passphrase: Option<Secret>,
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// No credential, or a wrong one.
+    Unauthorized,
+    /// No stream of that name.
+    UnknownStream,
+    /// Another publisher has the stream.
+    Taken,
+    /// Nothing is being published, so there is nothing to play.
+    NotLive,
+    /// No way to give what they can take.
+    Unsupported,
+    /// The appliance is at its limit or shutting down.
+    Busy,
+}
+
+/// A refusal, in words for whoever was refused.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The reason.
+    pub kind: RefusalKind,
+    /// What was wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Refusal {
+    /// A refusal with its reason, what was wrong and what to do.
+    pub fn new(kind: RefusalKind, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: hint.into() }
+    }
+}
+
+/// The door of all streams. One object that every protocol shares.
+pub trait Gate: Send + Sync + 'static {
+    /// Whether they may come in. Answers from memory, without waiting: it is called on the
+    /// handshake threads of the protocols. A refusal is logged and counted here, once.
+    ///
+    /// # Errors
+    /// The refusal, to be sent to the peer as far as the protocol can say it.
+    fn admit(&self, hello: &Hello) -> Result<Admission, Refusal>;
+
+    /// Takes the publisher's place in the stream; [`Self::admit`] is included.
+    fn publish(
+        &self,
+        hello: Hello,
+        report: Arc<SourceReport>,
+    ) -> BoxFuture<'static, Result<Intake, Refusal>>;
+
+    /// Takes a viewer's seat; [`Self::admit`] is included. Waits up to some seconds until the
+    /// feeds that the viewer can take are flowing.
+    fn play(&self, hello: Hello, accepts: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>>;
+}
+
+/// A viewer's seat: the feeds that fit what it can take. Dropping it leaves.
+pub struct Seat {
+    /// The stream that is played.
+    pub stream: StreamName,
+    /// The feeds now; they may change to others of the same codecs while the viewer watches.
+    pub inputs: watch::Receiver<Inputs>,
+    /// The stream wants the viewer gone.
+    pub cancel: CancellationToken,
+    /// What keeps the seat; runs when it is dropped.
+    pub on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(tell) = self.on_drop.take() {
+            tell();
+        }
+    }
+}

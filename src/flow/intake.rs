@@ -1,0 +1,90 @@
+//! Where a publisher puts its media into a stream.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Writer;
+use crate::media::{Kind, StreamName};
+
+/// A publisher's place in a stream. Whoever holds it may write; dropping it says that the
+/// publisher is gone.
+pub struct Intake {
+    /// The stream that is published.
+    pub stream: StreamName,
+    /// Where pictures go.
+    pub video: Writer,
+    /// Where sound goes.
+    pub audio: Writer,
+    /// The stream wants this publisher gone: it was replaced, removed or stopped.
+    pub cancel: CancellationToken,
+    /// What the API shows of this publisher.
+    pub report: Arc<SourceReport>,
+    /// Runs when the intake is dropped.
+    pub on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+impl Intake {
+    /// The writer of a kind.
+    pub fn writer(&self, kind: Kind) -> &Writer {
+        match kind {
+            Kind::Video => &self.video,
+            Kind::Audio => &self.audio,
+        }
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        if let Some(tell) = self.on_drop.take() {
+            tell();
+        }
+    }
+}
+
+/// What is known of a publisher, filled in by its protocol while it runs.
+#[derive(Debug, Default)]
+pub struct SourceReport {
+    /// `srt`, `rtmp`, `whip`, `rtsp`, `file`, `test` …
+    pub protocol: &'static str,
+    /// Address of the other end, or the URL without its secrets.
+    pub peer: String,
+    /// Bytes received.
+    pub bytes: AtomicU64,
+    /// Packets lost and not recovered.
+    pub lost: AtomicU64,
+    /// Round-trip time in microseconds; 0 when the protocol has none.
+    pub rtt_us: AtomicU64,
+    /// Words for people: what is odd about this publisher, such as a track that is ignored.
+    notes: Mutex<Vec<String>>,
+}
+
+/// A publisher gets this many notes; more would be a way to fill memory.
+const NOTES_MAX: usize = 16;
+
+impl SourceReport {
+    /// A report for a publisher of this protocol at this address.
+    pub fn new(protocol: &'static str, peer: impl Into<String>) -> Self {
+        Self { protocol, peer: peer.into(), ..Self::default() }
+    }
+
+    /// Adds received bytes.
+    pub fn add_bytes(&self, count: usize) {
+        self.bytes.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Says something odd about the publisher, once.
+    pub fn note(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() < NOTES_MAX && !notes.contains(&text) {
+            notes.push(text);
+        }
+    }
+
+    /// All notes.
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

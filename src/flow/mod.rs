@@ -1,0 +1,28 @@
+//! Feeds and nodes: how media moves between pipelines.
+//!
+//! A [`Node`] is one GStreamer pipeline on the shared clock. A [`Feed`] is a typed fan-out point
+//! between nodes: one [`Writer`] at a time puts buffers in, any number of consumers take them out.
+//! Timestamps on a feed are running time of the shared clock, so they mean the same in every node.
+//!
+//! Invariant: knows pipelines and buffers, but no protocol, no codec library and no stream.
+
+mod caps;
+mod clock;
+mod error;
+mod feed;
+mod gate;
+mod gop;
+mod intake;
+mod node;
+mod task;
+mod tracks;
+
+pub use caps::format_of;
+pub use clock::{init, now, wall_clock};
+pub use error::{Blame, Error};
+pub use feed::{Feed, FeedStats, Join, Link, LinkStats, Writer};
+pub use gate::{Action, Admission, Gate, Hello, Refusal, RefusalKind, Seat};
+pub use intake::{Intake, SourceReport};
+pub use node::{Node, NodeEvent};
+pub use task::{Inputs, Status, Task};
+pub use tracks::attach_pad;

@@ -1,0 +1,294 @@
+//! One pipeline with its own bus and life.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use gst::prelude::*;
+use tokio_util::sync::CancellationToken;
+
+use super::{Blame, Error, Feed, Join, Link, Writer, clock};
+
+/// A state change that takes longer is frozen, and so is the node.
+pub(super) const STATE_CHANGE_MAX: Duration = Duration::from_secs(15);
+
+/// A pipeline on the shared clock, with links to the feeds that it consumes. Dropping it stops it.
+pub struct Node {
+    name: String,
+    pipeline: gst::Pipeline,
+    links: Mutex<Vec<(String, Link)>>,
+    bus: tokio::sync::Mutex<gst::bus::BusStream>,
+}
+
+/// What a node's bus tells that is not an error.
+#[derive(Debug)]
+pub enum NodeEvent {
+    /// Everything that was sent has been written.
+    Eos,
+    /// A message of one of its elements.
+    Element(gst::Structure),
+}
+
+impl Node {
+    /// Builds a node from a `gst-launch-1.0` description. Values that come from outside must not
+    /// be written into it: set them as properties afterwards.
+    ///
+    /// # Errors
+    /// [`Error::MissingElement`] or [`Error::Build`].
+    pub fn parse(name: impl Into<String>, description: &str) -> Result<Self, Error> {
+        let name = name.into();
+        let built = gst::parse::launch_full(
+            description,
+            None,
+            gst::ParseFlags::PLACE_IN_BIN | gst::ParseFlags::FATAL_ERRORS,
+        );
+        let element = match built {
+            Ok(element) => element,
+            Err(e) if e.matches(gst::ParseError::NoSuchElement) => {
+                let factory = e.message().split('"').nth(1).unwrap_or(e.message()).to_owned();
+                return Err(Error::MissingElement { factory });
+            }
+            Err(e) => return Err(Error::build(name, e)),
+        };
+        let pipeline = gst::Pipeline::with_name(&name);
+        pipeline.add(&element).map_err(|e| Error::build(&name, e))?;
+        Ok(Self::wrap(name, pipeline))
+    }
+
+    /// A node with nothing in it yet.
+    pub fn empty(name: impl Into<String>) -> Self {
+        let name = name.into();
+        let pipeline = gst::Pipeline::with_name(&name);
+        Self::wrap(name, pipeline)
+    }
+
+    fn wrap(name: String, pipeline: gst::Pipeline) -> Self {
+        clock::share(&pipeline);
+        let bus = pipeline.bus().expect("a pipeline has a bus").stream();
+        Self { name, pipeline, links: Mutex::default(), bus: tokio::sync::Mutex::new(bus) }
+    }
+
+    /// The node's name, for errors and logs.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The pipeline itself.
+    pub fn pipeline(&self) -> &gst::Pipeline {
+        &self.pipeline
+    }
+
+    /// An element of the pipeline by its `name=`.
+    ///
+    /// # Errors
+    /// [`Error::Build`] when there is none.
+    pub fn element(&self, name: &str) -> Result<gst::Element, Error> {
+        self.pipeline
+            .by_name(name)
+            .ok_or_else(|| Error::build(&self.name, format!("no element named `{name}`")))
+    }
+
+    /// Feeds the `appsrc` of this name from a feed. A second call with the same name moves it to
+    /// another feed while the node runs.
+    ///
+    /// # Errors
+    /// [`Error::Build`] when there is no such appsrc.
+    pub fn input(&self, appsrc: &str, feed: &Feed, join: Join) -> Result<(), Error> {
+        let element = self.element(appsrc)?;
+        let source = element
+            .downcast_ref::<gst_app::AppSrc>()
+            .ok_or_else(|| Error::build(&self.name, format!("`{appsrc}` is not an appsrc")))?;
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|(name, _)| name != appsrc);
+        links.push((appsrc.to_owned(), feed.join(&self.name, source, join)));
+        Ok(())
+    }
+
+    /// Makes the `appsink` of this name write to a feed.
+    ///
+    /// # Errors
+    /// [`Error::Build`] when there is no such appsink.
+    pub fn output(&self, appsink: &str, writer: &Writer) -> Result<(), Error> {
+        let element = self.element(appsink)?;
+        let sink = element
+            .downcast_ref::<gst_app::AppSink>()
+            .ok_or_else(|| Error::build(&self.name, format!("`{appsink}` is not an appsink")))?;
+        writer.attach(sink);
+        Ok(())
+    }
+
+    /// Buffers and bytes that all inputs took so far, and drops: `(buffers, bytes, dropped)`.
+    pub fn input_totals(&self) -> (u64, u64, u64) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.iter().fold((0, 0, 0), |(n, bytes, dropped), (_, link)| {
+            let s = link.stats();
+            (
+                n + s.buffers.load(Relaxed),
+                bytes + s.bytes.load(Relaxed),
+                dropped + s.dropped_slow.load(Relaxed),
+            )
+        })
+    }
+
+    /// Starts the pipeline.
+    ///
+    /// # Errors
+    /// [`Error::Frozen`] when it takes over 15 s, [`Error::Element`] when an element refuses.
+    pub async fn start(&self) -> Result<(), Error> {
+        match self.change_state(gst::State::Playing, "playing").await {
+            Ok(()) => Ok(()),
+            // The element that refused has said why on the bus.
+            Err(e) => Err(self.posted_error().await.unwrap_or(e)),
+        }
+    }
+
+    /// Follows the bus until something happens that the caller must know.
+    ///
+    /// # Errors
+    /// The first error that an element posts.
+    pub async fn next_event(&self) -> Result<NodeEvent, Error> {
+        let mut bus = self.bus.lock().await;
+        while let Some(message) = bus.next().await {
+            if let Some(event) = self.handle_message(&message) {
+                return event;
+            }
+        }
+        Err(Error::Ended)
+    }
+
+    /// Runs the node until `cancel`.
+    ///
+    /// # Errors
+    /// What an element posts; [`Error::Ended`] at the end of the stream.
+    pub async fn run(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                event = self.next_event() => match event? {
+                    NodeEvent::Eos => return Err(Error::Ended),
+                    NodeEvent::Element(_) => {}
+                },
+            }
+        }
+    }
+
+    /// Ends the inputs and waits until everything on the way has been written, at most `max`.
+    /// True when it has.
+    pub async fn finish(&self, max: Duration) -> bool {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        for element in self.pipeline.iterate_recurse().into_iter().flatten() {
+            if let Some(source) = element.downcast_ref::<gst_app::AppSrc>() {
+                let _ = source.end_of_stream();
+            }
+        }
+        let ended = async {
+            loop {
+                match self.next_event().await {
+                    Ok(NodeEvent::Eos) => return true,
+                    Ok(NodeEvent::Element(_)) => {}
+                    Err(_) => return false,
+                }
+            }
+        };
+        tokio::time::timeout(max, ended).await.unwrap_or(false)
+    }
+
+    /// Stops the pipeline and waits for it.
+    ///
+    /// # Errors
+    /// [`Error::Frozen`] when it takes over 15 s; its threads are then left behind.
+    pub async fn stop(&self) -> Result<(), Error> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.change_state(gst::State::Null, "stopped").await
+    }
+
+    async fn change_state(&self, to: gst::State, word: &'static str) -> Result<(), Error> {
+        let pipeline = self.pipeline.clone();
+        // A state change may wait for a network or a device: never on an async thread.
+        let change = tokio::task::spawn_blocking(move || pipeline.set_state(to));
+        match tokio::time::timeout(STATE_CHANGE_MAX, change).await {
+            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Err(_))) => Err(Error::build(&self.name, format!("it did not become {word}"))),
+            Ok(Err(panic)) => Err(Error::build(&self.name, panic)),
+            Err(_) => Err(Error::Frozen {
+                node: self.name.clone(),
+                waiting_for: word,
+                after: STATE_CHANGE_MAX,
+            }),
+        }
+    }
+
+    async fn posted_error(&self) -> Option<Error> {
+        let bus = self.pipeline.bus()?;
+        let message = bus.pop_filtered(&[gst::MessageType::Error]);
+        if let Some(message) = message {
+            return self.handle_message(&message).and_then(Result::err);
+        }
+        // The bus stream may have taken the message already.
+        let next = tokio::time::timeout(Duration::from_millis(100), self.next_event()).await;
+        next.ok().and_then(Result::err)
+    }
+
+    fn handle_message(&self, message: &gst::Message) -> Option<Result<NodeEvent, Error>> {
+        use gst::MessageView;
+        match message.view() {
+            MessageView::Eos(_) => Some(Ok(NodeEvent::Eos)),
+            MessageView::Error(e) => {
+                let source = message.src().map(|s| s.name().to_string()).unwrap_or_default();
+                let detail = e.debug().map(|d| format!(" ({d})")).unwrap_or_default();
+                Some(Err(Error::Element {
+                    element: source,
+                    message: format!("{}{detail}", e.error().message()),
+                    blame: blame_of(message.src()),
+                }))
+            }
+            MessageView::Latency(_) => {
+                self.pipeline.call_async(|p| {
+                    let _ = p.recalculate_latency();
+                });
+                None
+            }
+            MessageView::Warning(w) => {
+                tracing::debug!(node = %self.name, warning = %w.error(), "pipeline warning");
+                None
+            }
+            MessageView::Element(e) => e.structure().map(|s| Ok(NodeEvent::Element(s.to_owned()))),
+            _ => None,
+        }
+    }
+}
+
+/// An error belongs to what the element does: a sink's to the destination, a source's, a
+/// demuxer's or a decoder's to what came in.
+fn blame_of(source: Option<&gst::Object>) -> Blame {
+    let Some(factory) = source.and_then(|s| s.downcast_ref::<gst::Element>()?.factory()) else {
+        return Blame::Us;
+    };
+    let class = factory.metadata("klass").unwrap_or_default();
+    if class.contains("Sink") {
+        Blame::Destination
+    } else if ["Source", "Demuxer", "Parser", "Decoder", "Depay"].iter().any(|k| class.contains(k))
+    {
+        Blame::Input
+    } else {
+        Blame::Us
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if self.pipeline.current_state() == gst::State::Null {
+            return;
+        }
+        // Stopping joins streaming threads: a thread of its own, so that no async thread waits.
+        let pipeline = self.pipeline.clone();
+        let spawned = std::thread::Builder::new().name("node-stop".into()).spawn(move || {
+            let _ = pipeline.set_state(gst::State::Null);
+        });
+        if let Err(error) = spawned {
+            tracing::error!(node = %self.name, %error, "no thread to stop a node");
+        }
+    }
+}

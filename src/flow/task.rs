@@ -1,0 +1,74 @@
+//! What a running node gets from whoever supervises it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Feed;
+
+/// The feeds that a node consumes.
+#[derive(Clone, Default)]
+pub struct Inputs {
+    /// Pictures, when the stream has any.
+    pub video: Option<Feed>,
+    /// Sound, when the stream has any.
+    pub audio: Option<Feed>,
+}
+
+/// The standing of one run of a node: its name, how it is told to stop, and where it reports.
+///
+/// Every node is an `async fn run(task: Task, …) -> Result<(), flow::Error>`: it returns `Ok` after
+/// `cancel`, and an error (from which the supervisor restarts it with back-off) in any other case.
+#[derive(Clone)]
+pub struct Task {
+    /// Name of the node within its stream: `record`, `push.youtube`, `encode.audio.opus` …
+    pub name: String,
+    /// Stop: finish what you write and return.
+    pub cancel: CancellationToken,
+    /// Where the node says how it is doing.
+    pub status: Status,
+}
+
+impl Task {
+    /// A task on its own, for nodes that no stream supervises.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), cancel: CancellationToken::new(), status: Status::default() }
+    }
+}
+
+/// How a node is doing, in figures that the API shows. Cheap to clone; all clones share.
+#[derive(Clone, Default)]
+pub struct Status(Arc<Mutex<StatusInner>>);
+
+#[derive(Default)]
+struct StatusInner {
+    running: bool,
+    facts: BTreeMap<&'static str, serde_json::Value>,
+}
+
+impl Status {
+    /// The node is up and media flows.
+    pub fn set_running(&self) {
+        self.lock().running = true;
+    }
+
+    /// Whether [`Self::set_running`] was called.
+    pub fn is_running(&self) -> bool {
+        self.lock().running
+    }
+
+    /// Sets one figure, such as `("target", url_without_key)` or `("rtt_ms", 12)`. Never a secret.
+    pub fn set(&self, name: &'static str, value: impl Into<serde_json::Value>) {
+        self.lock().facts.insert(name, value.into());
+    }
+
+    /// All figures.
+    pub fn facts(&self) -> BTreeMap<&'static str, serde_json::Value> {
+        self.lock().facts.clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, StatusInner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

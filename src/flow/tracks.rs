@@ -1,0 +1,104 @@
+//! From a demuxer's pad to a stream's writer.
+
+use std::sync::Arc;
+
+use gst::prelude::*;
+
+use super::{Error, Intake, Node};
+use crate::media::Kind;
+
+/// What stands between a source pad with these caps and a feed, so that every feed carries one
+/// canonical form: H.264/H.265 as Annex B access units with parameter sets before each key frame,
+/// AV1 as temporal units, raw AAC, Opus packets. Broadcast codecs that nothing downstream takes
+/// (MPEG-2 video, AC-3) are decoded here.
+///
+/// `None` for a pad that is neither video nor audio that we know.
+fn branch(caps: &gst::CapsRef) -> Option<(Kind, &'static str)> {
+    let s = caps.structure(0)?;
+    let name = s.name().as_str();
+    let version = s.get::<i32>("mpegversion").unwrap_or(0);
+    Some(match (name, version) {
+        ("video/x-h264", _) => (
+            Kind::Video,
+            "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au",
+        ),
+        ("video/x-h265", _) => (
+            Kind::Video,
+            "h265parse config-interval=-1 ! video/x-h265,stream-format=byte-stream,alignment=au",
+        ),
+        ("video/x-vp8" | "video/x-raw", _) => (Kind::Video, "identity silent=true"),
+        ("video/x-vp9", _) => (Kind::Video, "vp9parse ! video/x-vp9,alignment=frame"),
+        ("video/x-av1", _) => {
+            (Kind::Video, "av1parse ! video/x-av1,stream-format=obu-stream,alignment=tu")
+        }
+        ("video/mpeg", 1 | 2) => (
+            Kind::Video,
+            "mpegvideoparse ! avdec_mpeg2video ! videoconvert ! video/x-raw,format=I420",
+        ),
+        ("audio/mpeg", 2 | 4) => {
+            (Kind::Audio, "aacparse ! audio/mpeg,mpegversion=4,stream-format=raw")
+        }
+        ("audio/mpeg", 1) => (Kind::Audio, "mpegaudioparse"),
+        ("audio/x-opus", _) => (Kind::Audio, "opusparse"),
+        ("audio/x-ac3" | "audio/x-eac3" | "audio/x-private1-ac3", _) => (
+            Kind::Audio,
+            "ac3parse ! avdec_ac3 ! audioconvert ! audioresample \
+             ! audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
+        ),
+        ("audio/x-raw" | "audio/x-alaw" | "audio/x-mulaw", _) => (
+            Kind::Audio,
+            "decodebin ! audioconvert ! audioresample \
+             ! audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
+        ),
+        _ => return None,
+    })
+}
+
+/// Connects a source pad of `node` to the writer of its kind. The first pad of each kind wins;
+/// further ones and unknown ones end in a sink that swallows them, with a note for the API.
+///
+/// Call it from `pad-added`, on a GStreamer thread.
+///
+/// # Errors
+/// When an element is missing or a pad does not link.
+pub fn attach_pad(node: &Node, pad: &gst::Pad, intake: &Arc<Intake>) -> Result<(), Error> {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    let pipeline = node.pipeline();
+    let branch = branch(&caps).filter(|(kind, _)| pipeline.by_name(kind.as_str()).is_none());
+    let Some((kind, description)) = branch else {
+        intake.report.note(format!("a track is ignored: {}", short(&caps)));
+        return swallow(pipeline, pad);
+    };
+    let bin = gst::parse::bin_from_description(description, true)
+        .map_err(|e| Error::build(format!("the {kind} branch"), e))?;
+    let sink = gst_app::AppSink::builder().name(kind.as_str()).build();
+    intake.writer(kind).attach(&sink);
+    let link = || -> Result<(), gst::glib::BoolError> {
+        pipeline.add(&bin)?;
+        pipeline.add(&sink)?;
+        bin.link(&sink)?;
+        sink.sync_state_with_parent()?;
+        bin.sync_state_with_parent()?;
+        Ok(())
+    };
+    link().map_err(|e| Error::build(format!("the {kind} branch"), e))?;
+    let entry = bin.static_pad("sink").ok_or_else(|| Error::build("a branch", "it has no pad"))?;
+    pad.link(&entry).map(|_| ()).map_err(|e| Error::build(format!("the {kind} branch"), e))
+}
+
+fn swallow(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Error> {
+    let sink = gst::ElementFactory::make("fakesink")
+        .property("sync", false)
+        .property("async", false)
+        .build()
+        .map_err(|_| Error::MissingElement { factory: "fakesink".into() })?;
+    pipeline.add(&sink).map_err(|e| Error::build("a fakesink", e))?;
+    sink.sync_state_with_parent().map_err(|e| Error::build("a fakesink", e))?;
+    let entry = sink.static_pad("sink").ok_or_else(|| Error::build("a fakesink", "no pad"))?;
+    pad.link(&entry).map(|_| ()).map_err(|e| Error::build("a fakesink", e))
+}
+
+/// The media type without its hundred fields.
+fn short(caps: &gst::CapsRef) -> String {
+    caps.structure(0).map_or_else(|| "unknown".to_owned(), |s| s.name().to_string())
+}

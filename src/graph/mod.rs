@@ -1,0 +1,3 @@
+//! Preset to plan: what stands between a source and its consumers. Pure.
+//!
+//! Invariant: never touches GStreamer, the clock or the network.

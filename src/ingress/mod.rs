@@ -1,0 +1,1 @@
+//! How media comes in: one file or folder per protocol.

@@ -1,0 +1,26 @@
+//! AuraLink: an on-premises live-media appliance.
+//!
+//! The rooms, in the order media flows:
+//!
+//! - [`media`]: shared words: names, codecs, formats, time. Depends on nothing.
+//! - [`flow`]: feeds and nodes, how media moves between pipelines.
+//! - [`graph`]: preset to plan, pure.
+//! - [`ingress`], [`process`], [`egress`]: the nodes, one file per protocol or job.
+//! - [`elements`]: our GStreamer elements; [`speech`] holds their algorithms, [`gpu`] the devices.
+//! - [`runtime`]: streams: which nodes run, and what happens when one dies.
+//! - [`control`]: API, authentication, store and page.
+//! - [`telemetry`], [`config`]: metrics and logs; the one file that configures everything.
+
+pub mod config;
+pub mod control;
+pub mod egress;
+pub mod elements;
+pub mod flow;
+pub mod gpu;
+pub mod graph;
+pub mod ingress;
+pub mod media;
+pub mod process;
+pub mod runtime;
+pub mod speech;
+pub mod telemetry;

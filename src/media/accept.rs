@@ -1,0 +1,62 @@
+//! What a consumer can take.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Codec, Format, H264Profile, Kind};
+
+/// What a consumer can take of one kind of media, best first. What does not fit is decoded and
+/// encoded for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accept {
+    /// Codecs, in the order of preference for encoding. Anything listed passes through untouched
+    /// when the source already has it.
+    pub codecs: Vec<Codec>,
+    /// Whether frames may be reordered (B-frames).
+    pub reorders: bool,
+    /// H.264 profiles that may pass through; empty means all.
+    #[serde(default)]
+    pub h264_profiles: Vec<H264Profile>,
+}
+
+impl Accept {
+    /// Takes these codecs in any form.
+    pub fn any_of(codecs: impl Into<Vec<Codec>>) -> Self {
+        Self { codecs: codecs.into(), reorders: true, h264_profiles: Vec::new() }
+    }
+
+    /// Why a format cannot pass through; `None` when it can.
+    pub fn objection(&self, format: &Format) -> Option<String> {
+        if !self.codecs.contains(&format.codec) {
+            return Some(format!("{} is not accepted", format.codec));
+        }
+        if format.video.reorders && !self.reorders {
+            return Some(format!("{} with B-frames is not accepted", format.codec));
+        }
+        let profile = format.video.profile.filter(|_| !self.h264_profiles.is_empty());
+        match profile {
+            Some(p) if !self.h264_profiles.contains(&p) => {
+                Some(format!("H.264 profile {p:?} is not accepted"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a consumer can take of each kind; `None` means that it has no use for that kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepts {
+    /// Pictures.
+    pub video: Option<Accept>,
+    /// Sound.
+    pub audio: Option<Accept>,
+}
+
+impl Accepts {
+    /// What is taken of one kind.
+    pub fn of(&self, kind: Kind) -> Option<&Accept> {
+        match kind {
+            Kind::Video => self.video.as_ref(),
+            Kind::Audio => self.audio.as_ref(),
+        }
+    }
+}

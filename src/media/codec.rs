@@ -1,0 +1,220 @@
+//! Codecs and what is known of a track.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a track is for the eye or the ear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+}
+
+impl Kind {
+    /// Both kinds, video first.
+    pub const ALL: [Kind; 2] = [Kind::Video, Kind::Audio];
+
+    /// `video` or `audio`: also the name of the stream's own feed of that kind.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Video => "video",
+            Kind::Audio => "audio",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A way to code video or audio; the two raw ones included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// H.264 / AVC.
+    H264,
+    /// H.265 / HEVC.
+    H265,
+    /// VP8.
+    Vp8,
+    /// VP9.
+    Vp9,
+    /// AV1.
+    Av1,
+    /// Uncompressed pictures.
+    RawVideo,
+    /// MPEG-4 AAC (LC or HE).
+    Aac,
+    /// Opus.
+    Opus,
+    /// MPEG-1/2 layer II.
+    Mp2,
+    /// MPEG-1/2 layer III.
+    Mp3,
+    /// Uncompressed sound.
+    RawAudio,
+}
+
+impl Codec {
+    /// Every codec.
+    pub const ALL: [Codec; 11] = [
+        Codec::H264,
+        Codec::H265,
+        Codec::Vp8,
+        Codec::Vp9,
+        Codec::Av1,
+        Codec::RawVideo,
+        Codec::Aac,
+        Codec::Opus,
+        Codec::Mp2,
+        Codec::Mp3,
+        Codec::RawAudio,
+    ];
+
+    /// Whether it codes pictures or sound.
+    pub fn kind(self) -> Kind {
+        match self {
+            Codec::H264 | Codec::H265 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::RawVideo => {
+                Kind::Video
+            }
+            Codec::Aac | Codec::Opus | Codec::Mp2 | Codec::Mp3 | Codec::RawAudio => Kind::Audio,
+        }
+    }
+
+    /// Whether it is one of the uncompressed ones.
+    pub fn is_raw(self) -> bool {
+        matches!(self, Codec::RawVideo | Codec::RawAudio)
+    }
+
+    /// Short lower-case name, as in plans, feeds and the API: `h264`, `aac`, `raw` …
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Codec::H264 => "h264",
+            Codec::H265 => "h265",
+            Codec::Vp8 => "vp8",
+            Codec::Vp9 => "vp9",
+            Codec::Av1 => "av1",
+            Codec::RawVideo => "rawvideo",
+            Codec::Aac => "aac",
+            Codec::Opus => "opus",
+            Codec::Mp2 => "mp2",
+            Codec::Mp3 => "mp3",
+            Codec::RawAudio => "rawaudio",
+        }
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Codec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let lower = text.to_ascii_lowercase();
+        let lower = if lower == "hevc" { "h265".into() } else { lower };
+        Codec::ALL.into_iter().find(|c| c.as_str() == lower).ok_or_else(|| {
+            let known = Codec::ALL.map(Codec::as_str).join(" ");
+            format!("`{text}` is not a codec; known: {known}")
+        })
+    }
+}
+
+/// H.264 profile as far as browsers care, from `profile_idc` and the constraint flags
+/// (ITU-T H.264 annex A.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum H264Profile {
+    /// Baseline with constraint_set1: what every browser decodes.
+    ConstrainedBaseline,
+    /// Baseline without the constraint (FMO/ASO allowed).
+    Baseline,
+    /// Main.
+    Main,
+    /// High, 4:2:0 8 bit.
+    High,
+    /// Everything else (High 10, 4:2:2, 4:4:4 …), which browsers refuse.
+    Other,
+}
+
+/// What is known of a video track. Zero means not known yet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VideoDetail {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Frames per second.
+    pub fps: f32,
+    /// H.264 only.
+    pub profile: Option<H264Profile>,
+    /// Whether frames leave in another order than they arrive (B-frames). WebRTC cannot carry it.
+    pub reorders: bool,
+}
+
+/// What is known of an audio track. Zero means not known yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioDetail {
+    /// Samples per second and channel.
+    pub rate: u32,
+    /// Number of channels.
+    pub channels: u32,
+}
+
+/// One track as it is carried by a feed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Format {
+    /// The codec.
+    pub codec: Codec,
+    /// Details of a video codec, default for audio.
+    #[serde(default)]
+    pub video: VideoDetail,
+    /// Details of an audio codec, default for video.
+    #[serde(default)]
+    pub audio: AudioDetail,
+}
+
+impl Format {
+    /// A format of which only the codec is known.
+    pub fn new(codec: Codec) -> Self {
+        Self { codec, video: VideoDetail::default(), audio: AudioDetail::default() }
+    }
+
+    /// Video or audio.
+    pub fn kind(&self) -> Kind {
+        self.codec.kind()
+    }
+}
+
+impl fmt::Display for Format {
+    /// For people: `h264 1280x720 30 fps high B-frames`, `aac 48000 Hz 2 ch`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.codec)?;
+        if self.video.width > 0 {
+            write!(f, " {}x{}", self.video.width, self.video.height)?;
+        }
+        if self.video.fps > 0.0 {
+            write!(f, " {:.0} fps", self.video.fps)?;
+        }
+        if let Some(profile) = self.video.profile {
+            write!(f, " {profile:?}")?;
+        }
+        if self.video.reorders {
+            f.write_str(" B-frames")?;
+        }
+        if self.audio.rate > 0 {
+            write!(f, " {} Hz {} ch", self.audio.rate, self.audio.channels)?;
+        }
+        Ok(())
+    }
+}
