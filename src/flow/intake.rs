@@ -1,38 +1,24 @@
 //! Where a publisher puts its media into a stream.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::Writer;
-use crate::media::{Kind, StreamName};
+use super::Tracks;
+use crate::media::StreamName;
 
 /// A publisher's place in a stream. Whoever holds it may write; dropping it says that the
 /// publisher is gone.
 pub struct Intake {
     /// The stream that is published.
     pub stream: StreamName,
-    /// Where pictures go.
-    pub video: Writer,
-    /// Where sound goes.
-    pub audio: Writer,
+    /// Where its tracks go, and what the API shows of it.
+    pub tracks: Tracks,
     /// The stream wants this publisher gone: it was replaced, removed or stopped.
     pub cancel: CancellationToken,
-    /// What the API shows of this publisher.
-    pub report: Arc<SourceReport>,
     /// Runs when the intake is dropped.
     pub on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
-}
-
-impl Intake {
-    /// The writer of a kind.
-    pub fn writer(&self, kind: Kind) -> &Writer {
-        match kind {
-            Kind::Video => &self.video,
-            Kind::Audio => &self.audio,
-        }
-    }
 }
 
 impl Drop for Intake {

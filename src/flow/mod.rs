@@ -25,4 +25,4 @@ pub use gate::{Action, Admission, Gate, Hello, Refusal, RefusalKind, Seat};
 pub use intake::{Intake, SourceReport};
 pub use node::{Node, NodeEvent};
 pub use task::{Inputs, Status, Task};
-pub use tracks::attach_pad;
+pub use tracks::Tracks;

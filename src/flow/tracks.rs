@@ -4,8 +4,19 @@ use std::sync::Arc;
 
 use gst::prelude::*;
 
-use super::{Error, Intake, Node};
+use super::{Error, SourceReport, Writer};
 use crate::media::Kind;
+
+/// Where the tracks of one publisher go. Cheap to clone, so that callbacks can own it.
+#[derive(Clone)]
+pub struct Tracks {
+    /// Where pictures go.
+    pub video: Writer,
+    /// Where sound goes.
+    pub audio: Writer,
+    /// What the API shows of this publisher.
+    pub report: Arc<SourceReport>,
+}
 
 /// What stands between a source pad with these caps and a feed, so that every feed carries one
 /// canonical form: H.264/H.265 as Annex B access units with parameter sets before each key frame,
@@ -26,7 +37,8 @@ fn branch(caps: &gst::CapsRef) -> Option<(Kind, &'static str)> {
             Kind::Video,
             "h265parse config-interval=-1 ! video/x-h265,stream-format=byte-stream,alignment=au",
         ),
-        ("video/x-vp8" | "video/x-raw", _) => (Kind::Video, "identity silent=true"),
+        ("video/x-vp8", _) => (Kind::Video, "identity silent=true"),
+        ("video/x-raw", _) => (Kind::Video, "videoconvert ! video/x-raw,format=I420"),
         ("video/x-vp9", _) => (Kind::Video, "vp9parse ! video/x-vp9,alignment=frame"),
         ("video/x-av1", _) => {
             (Kind::Video, "av1parse ! video/x-av1,stream-format=obu-stream,alignment=tu")
@@ -54,36 +66,44 @@ fn branch(caps: &gst::CapsRef) -> Option<(Kind, &'static str)> {
     })
 }
 
-/// Connects a source pad of `node` to the writer of its kind. The first pad of each kind wins;
-/// further ones and unknown ones end in a sink that swallows them, with a note for the API.
-///
-/// Call it from `pad-added`, on a GStreamer thread.
-///
-/// # Errors
-/// When an element is missing or a pad does not link.
-pub fn attach_pad(node: &Node, pad: &gst::Pad, intake: &Arc<Intake>) -> Result<(), Error> {
-    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-    let pipeline = node.pipeline();
-    let branch = branch(&caps).filter(|(kind, _)| pipeline.by_name(kind.as_str()).is_none());
-    let Some((kind, description)) = branch else {
-        intake.report.note(format!("a track is ignored: {}", short(&caps)));
-        return swallow(pipeline, pad);
-    };
-    let bin = gst::parse::bin_from_description(description, true)
-        .map_err(|e| Error::build(format!("the {kind} branch"), e))?;
-    let sink = gst_app::AppSink::builder().name(kind.as_str()).build();
-    intake.writer(kind).attach(&sink);
-    let link = || -> Result<(), gst::glib::BoolError> {
-        pipeline.add(&bin)?;
-        pipeline.add(&sink)?;
-        bin.link(&sink)?;
-        sink.sync_state_with_parent()?;
-        bin.sync_state_with_parent()?;
-        Ok(())
-    };
-    link().map_err(|e| Error::build(format!("the {kind} branch"), e))?;
-    let entry = bin.static_pad("sink").ok_or_else(|| Error::build("a branch", "it has no pad"))?;
-    pad.link(&entry).map(|_| ()).map_err(|e| Error::build(format!("the {kind} branch"), e))
+impl Tracks {
+    /// The writer of a kind.
+    pub fn writer(&self, kind: Kind) -> &Writer {
+        match kind {
+            Kind::Video => &self.video,
+            Kind::Audio => &self.audio,
+        }
+    }
+
+    /// Connects a source pad in `pipeline` to the writer of its kind. The first pad of each kind
+    /// wins; further ones and unknown ones end in a sink that swallows them, with a note for the
+    /// API. Call it from `pad-added`, on a GStreamer thread.
+    ///
+    /// # Errors
+    /// When an element is missing or a pad does not link.
+    pub fn attach_pad(&self, pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Error> {
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let branch = branch(&caps).filter(|(kind, _)| pipeline.by_name(kind.as_str()).is_none());
+        let Some((kind, description)) = branch else {
+            self.report.note(format!("a track is ignored: {}", short(&caps)));
+            return swallow(pipeline, pad);
+        };
+        let what = format!("the {kind} branch");
+        let bin = gst::parse::bin_from_description(description, true)
+            .map_err(|e| Error::build(&what, e))?;
+        let sink = gst_app::AppSink::builder().name(kind.as_str()).build();
+        self.writer(kind).attach(&sink);
+        let add = || -> Result<(), gst::glib::BoolError> {
+            pipeline.add(&bin)?;
+            pipeline.add(&sink)?;
+            bin.link(&sink)?;
+            sink.sync_state_with_parent()?;
+            bin.sync_state_with_parent()
+        };
+        add().map_err(|e| Error::build(&what, e))?;
+        let entry = bin.static_pad("sink").ok_or_else(|| Error::build(&what, "it has no pad"))?;
+        pad.link(&entry).map(|_| ()).map_err(|e| Error::build(&what, e))
+    }
 }
 
 fn swallow(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Error> {

@@ -1,1 +1,4 @@
 //! How media comes in: one file or folder per protocol.
+//!
+//! Every source ends in an [`crate::flow::Intake`]. A protocol that is published to (SRT, RTMP,
+//! WHIP) asks the [`crate::flow::Gate`]; one that pulls is run by the stream that wants it.

@@ -1,1 +1,3 @@
 //! What is done to media between feeds.
+
+pub mod denoise;

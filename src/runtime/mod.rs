@@ -1,1 +1,17 @@
-//! Streams and their supervision.
+//! Streams: which nodes run, who may come in, and what happens when something dies.
+//!
+//! One task per stream (`stream.rs`) owns everything of that stream; others reach it by the
+//! [`Supervisor`], a cheap handle.
+//!
+//! Invariant: no media passes through here, only the decision which feeds are joined.
+
+mod snapshot;
+mod spec;
+mod supervisor;
+
+pub use snapshot::{
+    ConsumerSnapshot, Event, FeedSnapshot, NodeSnapshot, NodeState, OutputSnapshot, SourceSnapshot,
+    StreamSnapshot, StreamState,
+};
+pub use spec::{Access, Conflict, OutputKind, OutputSpec, SourceSpec, StreamSpec};
+pub use supervisor::{Error, Options, Supervisor};
