@@ -6,6 +6,7 @@
 //! - [`flow`]: feeds and nodes, how media moves between pipelines.
 //! - [`graph`]: preset to plan, pure.
 //! - [`ingress`], [`process`], [`egress`]: the nodes, one file per protocol or job.
+//! - [`webrtc`]: what WHIP and WHEP share.
 //! - [`elements`]: our GStreamer elements; [`speech`] holds their algorithms, [`gpu`] the devices.
 //! - [`runtime`]: streams: which nodes run, and what happens when one dies.
 //! - [`control`]: API, authentication, store and page.
@@ -24,3 +25,4 @@ pub mod process;
 pub mod runtime;
 pub mod speech;
 pub mod telemetry;
+pub mod webrtc;

@@ -1,3 +1,8 @@
 //! How media goes out: one file or folder per protocol, under the same names as in `ingress`.
 
+pub mod hls;
 pub mod record;
+pub mod rtmp;
+pub mod srt;
+pub mod thumbnail;
+pub mod whep;

@@ -2,3 +2,10 @@
 //!
 //! Every source ends in an [`crate::flow::Intake`]. A protocol that is published to (SRT, RTMP,
 //! WHIP) asks the [`crate::flow::Gate`]; one that pulls is run by the stream that wants it.
+
+pub mod file;
+pub mod rtmp;
+pub mod rtsp;
+pub mod srt;
+pub mod test;
+pub mod whip;

@@ -1,1 +1,5 @@
-//! Engines that work on speech. No GStreamer.
+//! Engines that work on speech: plain Rust.
+//!
+//! Invariant: no GStreamer in here.
+
+pub mod denoise;

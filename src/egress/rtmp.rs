@@ -1,0 +1,1 @@
+//! RTMP(S): pushes FLV to a server.

@@ -1,0 +1,1 @@
+//! SRT: pushes MPEG-TS to a listener.

@@ -1,0 +1,1 @@
+//! Small JPEG pictures of a stream.

@@ -1,0 +1,1 @@
+//! WHEP: players in browsers by WebRTC.

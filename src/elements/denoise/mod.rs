@@ -1,0 +1,1 @@
+//! auralinkdenoise: noise suppression for raw sound.

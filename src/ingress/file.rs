@@ -1,0 +1,1 @@
+//! A media file as an endless live source.

@@ -1,0 +1,1 @@
+//! RTMP and RTMPS: the server that OBS and ffmpeg publish to.

@@ -1,0 +1,1 @@
+//! RTSP: pulls from cameras.

@@ -1,0 +1,1 @@
+//! SRT: one listener for publishers and players, and the caller that pulls.

@@ -1,0 +1,1 @@
+//! Test pattern: a flash and a beep each second.

@@ -1,0 +1,1 @@
+//! Which encoders really work on this machine.

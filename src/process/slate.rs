@@ -1,0 +1,1 @@
+//! What viewers see while the source is gone.

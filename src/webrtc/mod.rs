@@ -1,0 +1,1 @@
+//! What WHIP and WHEP share: ICE settings, SDP, sessions.
