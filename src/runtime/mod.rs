@@ -5,10 +5,12 @@
 //!
 //! Invariant: no media passes through here, only the decision which feeds are joined.
 
+mod preset;
 mod snapshot;
 mod spec;
 mod supervisor;
 
+pub use preset::{Play, Preset, PresetError, Presets};
 pub use snapshot::{
     ConsumerSnapshot, Event, FeedSnapshot, NodeSnapshot, NodeState, OutputSnapshot, SourceSnapshot,
     StreamSnapshot, StreamState,

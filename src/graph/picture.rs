@@ -1,0 +1,74 @@
+//! A plan as text and as Graphviz.
+
+use std::fmt::Write;
+
+use super::{Ask, Op, Plan};
+
+fn label(op: &Op) -> String {
+    match op {
+        Op::Decode => "decode".into(),
+        Op::Denoise => "denoise (auralinkdenoise)".into(),
+        Op::Encode { codec, encoder } => format!("encode {codec} ({encoder})"),
+    }
+}
+
+/// A plan for people, one line per node and consumer.
+pub fn text(ask: &Ask, plan: &Plan) -> String {
+    let mut out = String::new();
+    for (name, format) in [("video", &ask.video), ("audio", &ask.audio)] {
+        if let Some(format) = format {
+            let _ = writeln!(out, "source               -> {name:<18} {format}");
+        }
+    }
+    for node in &plan.nodes {
+        let _ = writeln!(
+            out,
+            "{:<20} -> {:<18} {}  [because {}]",
+            node.input,
+            node.output,
+            label(&node.op),
+            node.why
+        );
+    }
+    for (id, route) in &plan.routes {
+        let feeds: Vec<&str> =
+            [&route.video, &route.audio].into_iter().flatten().map(String::as_str).collect();
+        let feeds = if feeds.is_empty() { "nothing".to_owned() } else { feeds.join(" + ") };
+        let _ = writeln!(out, "{feeds:<20} -> {id}");
+        for problem in &route.problems {
+            let _ = writeln!(out, "{:<20}    ! {problem}", "");
+        }
+    }
+    out
+}
+
+/// A plan as a Graphviz digraph: boxes are nodes, edges are feeds.
+pub fn dot(ask: &Ask, plan: &Plan) -> String {
+    let mut out = String::from("digraph auralink {\n  rankdir=LR;\n  node [shape=box];\n");
+    let mut edge = |from: &str, to: &str, feed: &str| {
+        let _ = writeln!(out, "  {from:?} -> {to:?} [label={feed:?}];");
+    };
+    // The node that fills a feed; the stream's own feeds come from the source.
+    let filler = |feed: &str| {
+        let node = plan.nodes.iter().find(|n| n.output == feed);
+        node.map_or("source", |n| n.name.as_str()).to_owned()
+    };
+    for node in &plan.nodes {
+        edge(&filler(&node.input), &node.name, &node.input);
+    }
+    for (id, route) in &plan.routes {
+        for feed in [&route.video, &route.audio].into_iter().flatten() {
+            edge(&filler(feed), id, feed);
+        }
+    }
+    for node in &plan.nodes {
+        let _ = writeln!(out, "  {:?} [tooltip={:?}];", node.name, label(&node.op));
+    }
+    for (name, format) in [("video", &ask.video), ("audio", &ask.audio)] {
+        if let Some(format) = format {
+            let _ = writeln!(out, "  // {name}: {format}");
+        }
+    }
+    out.push_str("}\n");
+    out
+}
