@@ -1,1 +1,5 @@
 //! The HTTP API, a file per resource.
+
+mod error;
+
+pub use error::{Code, Error, Failures, Problem};

@@ -1,0 +1,230 @@
+//! The one form in which the API says no: `{code, message, hint}`.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::flow::{Refusal, RefusalKind};
+use crate::runtime;
+
+/// Body of every response that is not a success. The codes are explained in `docs/errors.md`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// Stable word for programs: `unknown_stream`.
+    #[schema(example = "unknown_stream")]
+    pub code: &'static str,
+    /// What was wrong, for people.
+    #[schema(example = "there is no stream `studio-1`")]
+    pub message: String,
+    /// What to do about it.
+    #[schema(example = "GET /api/v1/streams lists the streams there are")]
+    pub hint: String,
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $word:literal, $status:ident;)+) => {
+        /// Every code the API answers with, each with its section in `docs/errors.md`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Code] = &[$(Code::$name,)+];
+
+            /// The word in the response.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$name => $word,)+ }
+            }
+
+            /// The HTTP status it comes with.
+            pub fn status(self) -> StatusCode {
+                match self { $(Code::$name => StatusCode::$status,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The request could not be read.
+    BadRequest = "bad_request", BAD_REQUEST;
+    /// A field says something impossible; the message begins with its path.
+    Invalid = "invalid", UNPROCESSABLE_ENTITY;
+    /// No token, or a wrong one.
+    Unauthorized = "unauthorized", UNAUTHORIZED;
+    /// Known, but not allowed to do this.
+    Forbidden = "forbidden", FORBIDDEN;
+    /// Nothing has this address.
+    NotFound = "not_found", NOT_FOUND;
+    /// No stream of this name.
+    UnknownStream = "unknown_stream", NOT_FOUND;
+    /// The stream has no output of this id.
+    UnknownOutput = "unknown_output", NOT_FOUND;
+    /// No preset of this name.
+    UnknownPreset = "unknown_preset", NOT_FOUND;
+    /// No recording of this name.
+    UnknownRecording = "unknown_recording", NOT_FOUND;
+    /// A session that is over or never was.
+    UnknownSession = "unknown_session", NOT_FOUND;
+    /// The address exists, the method does not.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
+    /// The name is taken.
+    StreamExists = "stream_exists", CONFLICT;
+    /// The output id is taken.
+    OutputExists = "output_exists", CONFLICT;
+    /// The configuration file owns this stream.
+    ConfigOwned = "config_owned", CONFLICT;
+    /// Another publisher has the stream.
+    StreamTaken = "stream_taken", CONFLICT;
+    /// Nothing is being published, so there is nothing to play.
+    NotLive = "not_live", CONFLICT;
+    /// The resource has changed since it was read (`If-Match`).
+    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED;
+    /// No way to give what the other end can take.
+    UnsupportedCodecs = "unsupported_codecs", NOT_ACCEPTABLE;
+    /// The body is larger than allowed.
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
+    /// The body has the wrong media type.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE;
+    /// A byte range outside of the file.
+    RangeNotSatisfiable = "range_not_satisfiable", RANGE_NOT_SATISFIABLE;
+    /// Too many failed tries from this address.
+    TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS;
+    /// A limit of the appliance is reached.
+    LimitReached = "limit_reached", SERVICE_UNAVAILABLE;
+    /// The appliance is shutting down.
+    ShuttingDown = "shutting_down", SERVICE_UNAVAILABLE;
+    /// A fault of the appliance; the log has the details.
+    Internal = "internal", INTERNAL_SERVER_ERROR;
+}
+
+/// A refusal of the API. Made where the reason is known, turned into a [`Problem`] at the edge.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    code: Code,
+    message: String,
+    hint: String,
+    retry_after_s: Option<u32>,
+}
+
+impl Error {
+    /// A refusal with what was wrong and what to do about it.
+    pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: hint.into(), retry_after_s: None }
+    }
+
+    /// A fault of ours: logged here with its causes, told to the client without them.
+    pub fn internal(doing: &'static str, error: &dyn std::error::Error) -> Self {
+        let mut causes = error.to_string();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            causes = format!("{causes}: {cause}");
+            next = cause.source();
+        }
+        tracing::error!(doing, error = %causes, "the API failed");
+        Self::new(
+            Code::Internal,
+            format!("{doing} failed"),
+            "the log has the details: `journalctl -u auralink -e`",
+        )
+    }
+
+    /// Says when to come back, in the `Retry-After` header.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Its code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.code.status();
+        let body = Problem { code: self.code.as_str(), message: self.message, hint: self.hint };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<runtime::Error> for Error {
+    fn from(error: runtime::Error) -> Self {
+        use runtime::Error as E;
+        let (code, hint) = match &error {
+            E::UnknownStream(_) => {
+                (Code::UnknownStream, "GET /api/v1/streams lists the streams there are")
+            }
+            E::UnknownOutput(..) => {
+                (Code::UnknownOutput, "GET /api/v1/streams/{name} lists the outputs there are")
+            }
+            E::StreamExists(_) => {
+                (Code::StreamExists, "choose another name, or PUT to change the stream")
+            }
+            E::OutputExists(..) => {
+                (Code::OutputExists, "choose another id, or delete the output first")
+            }
+            E::Invalid { .. } => {
+                (Code::Invalid, "correct the field; /api/v1/openapi.json describes it")
+            }
+            E::Limit(_) => (Code::LimitReached, "remove what is not needed, or raise [limits]"),
+            E::ShuttingDown => (Code::ShuttingDown, "try again in a few seconds"),
+        };
+        Self::new(code, error.to_string(), hint)
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let (code, retry) = match refusal.kind {
+            RefusalKind::Unauthorized => (Code::Unauthorized, None),
+            RefusalKind::UnknownStream => (Code::UnknownStream, None),
+            RefusalKind::Taken => (Code::StreamTaken, Some(5)),
+            RefusalKind::NotLive => (Code::NotLive, Some(2)),
+            RefusalKind::Unsupported => (Code::UnsupportedCodecs, None),
+            RefusalKind::Busy => (Code::LimitReached, Some(10)),
+        };
+        Self { code, message: refusal.message, hint: refusal.hint, retry_after_s: retry }
+    }
+}
+
+/// What any call may answer besides its success, for the OpenAPI document.
+#[derive(utoipa::IntoResponses)]
+pub enum Failures {
+    /// The request was refused: the body says why and what to do.
+    #[response(status = "4XX")]
+    Refused(#[to_schema] Problem),
+    /// The appliance failed or is at its limit.
+    #[response(status = "5XX")]
+    Failed(#[to_schema] Problem),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_documented_and_unique() {
+        let page = include_str!("../../../docs/errors.md");
+        for code in Code::ALL {
+            let heading = format!("### `{}` ({})", code.as_str(), code.status().as_u16());
+            assert!(page.contains(&heading), "docs/errors.md lacks the heading `{heading}`");
+            let same = Code::ALL.iter().filter(|c| c.as_str() == code.as_str()).count();
+            assert_eq!(same, 1, "{code:?}");
+        }
+        let headings = page.lines().filter(|l| l.starts_with("### ")).count();
+        assert_eq!(headings, Code::ALL.len(), "docs/errors.md documents a code that is gone");
+    }
+}

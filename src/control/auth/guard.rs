@@ -1,0 +1,155 @@
+//! The door of the API: nothing behind it is reached without a principal.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{Auth, Principal, Scope};
+use crate::control::api::{Code, Error};
+
+/// Name of the page's session cookie.
+pub const COOKIE: &str = "auralink_session";
+
+/// Middleware: finds out who is calling, refuses whoever may not, and leaves the [`Principal`] in
+/// the request's extensions. Reading needs [`Scope::View`], anything else [`Scope::Operate`].
+pub async fn guard(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let scope = if reads { Scope::View } else { Scope::Operate };
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
+    match principal(&auth, request.headers(), from, reads) {
+        Ok(principal) if principal.may(scope) => {
+            request.extensions_mut().insert(principal);
+            next.run(request).await
+        }
+        Ok(_) => Error::new(
+            Code::Forbidden,
+            "this principal may not do that",
+            "use a token with the scope that it needs",
+        )
+        .into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+fn principal(
+    auth: &Auth,
+    headers: &HeaderMap,
+    from: IpAddr,
+    reads: bool,
+) -> Result<Principal, Error> {
+    if let Some(shown) = bearer(headers) {
+        return auth.check_token(shown, from).map(|()| Principal::Admin);
+    }
+    if session_cookie(headers).is_some_and(|cookie| auth.knows_session(cookie)) {
+        if !reads && !same_origin(headers) {
+            return Err(Error::new(
+                Code::Forbidden,
+                "a session of the page may change things only from the page itself",
+                "send `Authorization: Bearer <admin token>` instead of the cookie",
+            ));
+        }
+        return Ok(Principal::Session);
+    }
+    if auth.is_open() {
+        return if reads || same_origin_or_no_browser(headers) {
+            Ok(Principal::Anybody)
+        } else {
+            Err(Error::new(
+                Code::Forbidden,
+                "another site may not change this appliance through a browser",
+                "call the API from the page itself or without a browser",
+            ))
+        };
+    }
+    Err(Error::new(
+        Code::Unauthorized,
+        "a token is needed",
+        "send `Authorization: Bearer <admin token>`; it was printed at the first start",
+    ))
+}
+
+/// The token of an `Authorization: Bearer` header (RFC 6750).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The page's session cookie, if the request has one.
+pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(name, value)| (name == COOKIE).then_some(value))
+}
+
+/// Whether a browser sent this from our own page. `SameSite=Strict` already keeps the cookie from
+/// other sites; this holds where the browser or a sibling subdomain gets around it.
+fn same_origin(headers: &HeaderMap) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    origin_is_host(headers).unwrap_or(false)
+}
+
+fn same_origin_or_no_browser(headers: &HeaderMap) -> bool {
+    if headers.contains_key("sec-fetch-site") {
+        return same_origin(headers);
+    }
+    origin_is_host(headers).unwrap_or(true)
+}
+
+fn origin_is_host(headers: &HeaderMap) -> Option<bool> {
+    let origin = headers.get(header::ORIGIN)?.to_str().ok()?;
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    Some(origin.split_once("://").is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(host)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (n.parse().expect("name"), v.parse().expect("value"))).collect()
+    }
+
+    #[test]
+    fn a_cookie_changes_things_only_from_the_page() {
+        let token = super::super::generate();
+        let auth = Auth::new(&Auth::digest(&token), false).expect("a digest");
+        let from = IpAddr::from([10, 0, 0, 1]);
+        let cookie = format!("a=b; {COOKIE}={}", auth.sign_in(&token, from).expect("token"));
+        let check = |extra: &[(&'static str, &str)], reads, expect: Result<Principal, Code>| {
+            let mut all = vec![("host", "box:8080"), ("cookie", cookie.as_str())];
+            all.extend(extra);
+            let got = principal(&auth, &headers(&all), from, reads).map_err(|e| e.code());
+            assert_eq!(got, expect, "{extra:?} reads={reads}");
+        };
+        check(&[], true, Ok(Principal::Session));
+        check(&[], false, Err(Code::Forbidden));
+        check(&[("origin", "http://box:8080")], false, Ok(Principal::Session));
+        check(&[("origin", "http://evil")], false, Err(Code::Forbidden));
+        check(&[("sec-fetch-site", "same-origin")], false, Ok(Principal::Session));
+        check(&[("sec-fetch-site", "cross-site")], false, Err(Code::Forbidden));
+        let bearer = format!("bearer {token}");
+        check(&[("authorization", &bearer)], false, Ok(Principal::Admin));
+        check(&[("authorization", "Bearer wrong")], true, Err(Code::Unauthorized));
+    }
+
+    #[test]
+    fn open_means_anybody_but_not_another_site() {
+        let auth = Auth::new(&Auth::digest("x"), true).expect("a digest");
+        let from = IpAddr::from([10, 0, 0, 1]);
+        let ask = |h: &[(&'static str, &str)]| principal(&auth, &headers(h), from, false);
+        assert_eq!(ask(&[("host", "box")]).map_err(|e| e.code()), Ok(Principal::Anybody));
+        let evil = ask(&[("host", "box"), ("origin", "http://evil")]);
+        assert_eq!(evil.map_err(|e| e.code()), Err(Code::Forbidden));
+    }
+}

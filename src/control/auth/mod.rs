@@ -1,0 +1,184 @@
+//! Who may use the API: the admin token, sessions of the page, and the seam for accounts.
+//!
+//! Everything behind [`guard`] has a [`Principal`]; what it may do is a [`Scope`]. Accounts, roles
+//! and tenants will make more kinds of principals and answer [`Principal::may`] from their tables;
+//! no handler has to change for it.
+
+mod guard;
+mod limiter;
+mod sessions;
+mod token;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub use guard::{COOKIE, guard, session_cookie};
+pub use token::{generate, generate_short};
+
+use crate::control::api::{Code, Error};
+
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// See how things are.
+    View,
+    /// Change streams, outputs and recordings.
+    Operate,
+}
+
+/// Somebody that the API knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// Showed the admin token.
+    Admin,
+    /// The page, signed in with the admin token.
+    Session,
+    /// Anybody: the configuration says `api.open = true`.
+    Anybody,
+}
+
+impl Principal {
+    /// Whether they may do it.
+    pub fn may(self, scope: Scope) -> bool {
+        match (self, scope) {
+            (Self::Admin | Self::Session | Self::Anybody, Scope::View | Scope::Operate) => true,
+        }
+    }
+}
+
+/// Checks who somebody is. Cheap to clone.
+#[derive(Clone)]
+pub struct Auth(Arc<Inner>);
+
+struct Inner {
+    admin: token::Digest,
+    open: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    limiter: limiter::Limiter,
+    sessions: sessions::Sessions,
+}
+
+impl Auth {
+    /// Takes the stored SHA-256 of the admin token as 64 hexadecimal digits, and whether the API is
+    /// open to anybody. `None` when the text is no such digest.
+    pub fn new(admin_sha256: &str, open: bool) -> Option<Self> {
+        let admin = token::parse_digest(admin_sha256)?;
+        Some(Self(Arc::new(Inner { admin, open, state: Mutex::default() })))
+    }
+
+    /// SHA-256 of a token as it is stored.
+    pub fn digest(token: &str) -> String {
+        token::hex(&token::digest(token))
+    }
+
+    /// Whether the configuration opens the API to anybody.
+    pub fn is_open(&self) -> bool {
+        self.0.open
+    }
+
+    /// Opens a session of the page for whoever shows the admin token; returns its cookie.
+    ///
+    /// # Errors
+    /// `unauthorized`; `too_many_requests` after repeated wrong tokens, even with the right one.
+    pub fn sign_in(&self, shown: &str, from: IpAddr) -> Result<String, Error> {
+        let now = Instant::now();
+        if let Some(pause) = self.lock().limiter.wait(from, now) {
+            return Err(too_many(pause));
+        }
+        self.check_token(shown, from)?;
+        Ok(self.lock().sessions.open(now))
+    }
+
+    /// Ends a session.
+    pub fn sign_out(&self, cookie: &str) {
+        self.lock().sessions.close(cookie);
+    }
+
+    /// Ends every session of the page.
+    pub fn sign_out_all(&self) {
+        self.lock().sessions.close_all();
+    }
+
+    /// How long a session of the page lasts.
+    pub fn session_life() -> Duration {
+        sessions::LIFE
+    }
+
+    /// Whether this cookie belongs to an open session.
+    pub(super) fn knows_session(&self, cookie: &str) -> bool {
+        self.lock().sessions.knows(cookie, Instant::now())
+    }
+
+    /// Checks an admin token. The right one is let in even from an address that has to wait, so
+    /// that a guesser behind the same NAT cannot lock the admin out; guessing 256 bits is hopeless
+    /// anyway, and the pauses are there to keep guessers from costing anything.
+    pub(super) fn check_token(&self, shown: &str, from: IpAddr) -> Result<(), Error> {
+        let now = Instant::now();
+        if token::matches(shown, &self.0.admin) {
+            self.lock().limiter.succeeded(from);
+            return Ok(());
+        }
+        let (pause, tell) = {
+            let mut state = self.lock();
+            let pause = state.limiter.wait(from, now);
+            (pause, pause.is_none() && state.limiter.failed(from, now))
+        };
+        if tell {
+            tracing::warn!(%from, "wrong admin token");
+        }
+        Err(pause.map_or_else(wrong_token, too_many))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The tables are valid after every single operation, so a poisoned lock is still usable.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wrong_token() -> Error {
+    Error::new(
+        Code::Unauthorized,
+        "this is not the admin token",
+        "it was printed at the first start; `auralink token --new` makes another",
+    )
+}
+
+fn too_many(pause: Duration) -> Error {
+    let seconds = u32::try_from(pause.as_secs() + 1).unwrap_or(u32::MAX);
+    Error::new(
+        Code::TooManyRequests,
+        "too many wrong tokens from this address",
+        format!("wait {seconds} s and use the token that was printed at the first start"),
+    )
+    .retry_after(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_token_opens_and_guessers_wait() {
+        let token = generate();
+        let auth = Auth::new(&Auth::digest(&token), false).expect("a digest");
+        let (friend, guesser) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let cookie = auth.sign_in(&token, friend).expect("right token");
+        assert!(auth.knows_session(&cookie));
+        auth.sign_out(&cookie);
+        assert!(!auth.knows_session(&cookie));
+        let codes: Vec<Code> = (0..7)
+            .map(|n| auth.sign_in(&format!("guess {n}"), guesser).expect_err("wrong").code())
+            .collect();
+        assert_eq!(codes[..5], [Code::Unauthorized; 5]);
+        assert_eq!(codes[5..], [Code::TooManyRequests; 2]);
+        let late = auth.sign_in(&token, guesser).expect_err("has to wait").code();
+        assert_eq!(late, Code::TooManyRequests);
+        assert!(auth.check_token(&token, guesser).is_ok());
+        assert!(auth.sign_in(&token, friend).is_ok());
+    }
+}

@@ -1,0 +1,74 @@
+//! Sessions of the page: a cookie instead of the token.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::token::{self, Digest};
+
+/// A session ends after this long, whatever it does.
+pub(super) const LIFE: Duration = Duration::from_secs(12 * 3600);
+
+/// Sessions at once. Beyond it the oldest ends.
+const SESSIONS_MAX: usize = 256;
+
+/// Open sessions, by the hash of their cookie. They live in memory: a restart signs everybody out.
+#[derive(Default)]
+pub(super) struct Sessions {
+    begun: HashMap<Digest, Instant>,
+}
+
+impl Sessions {
+    /// Opens a session; the returned text is its cookie.
+    pub(super) fn open(&mut self, now: Instant) -> String {
+        self.begun.retain(|_, begun| now.saturating_duration_since(*begun) < LIFE);
+        if self.begun.len() >= SESSIONS_MAX {
+            let oldest = self.begun.iter().min_by_key(|(_, begun)| **begun).map(|(id, _)| *id);
+            if let Some(oldest) = oldest {
+                self.begun.remove(&oldest);
+            }
+        }
+        let cookie = token::generate();
+        self.begun.insert(token::digest(&cookie), now);
+        cookie
+    }
+
+    /// Whether this cookie belongs to an open session. Looked up by hash, so that the time of the
+    /// look-up tells nothing of the cookie.
+    pub(super) fn knows(&self, cookie: &str, now: Instant) -> bool {
+        let begun = self.begun.get(&token::digest(cookie));
+        begun.is_some_and(|begun| now.saturating_duration_since(*begun) < LIFE)
+    }
+
+    /// Ends a session.
+    pub(super) fn close(&mut self, cookie: &str) {
+        self.begun.remove(&token::digest(cookie));
+    }
+
+    /// Ends all of them.
+    pub(super) fn close_all(&mut self) {
+        self.begun.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_end_and_their_number_is_bounded() {
+        let mut sessions = Sessions::default();
+        let start = Instant::now();
+        let first = sessions.open(start);
+        assert!(sessions.knows(&first, start));
+        assert!(!sessions.knows("guess", start));
+        assert!(!sessions.knows(&first, start + LIFE));
+        for n in 0..SESSIONS_MAX {
+            sessions.open(start + Duration::from_secs(n as u64 + 1));
+        }
+        assert_eq!(sessions.begun.len(), SESSIONS_MAX);
+        assert!(!sessions.knows(&first, start), "the oldest made room");
+        let last = sessions.open(start);
+        sessions.close(&last);
+        assert!(!sessions.knows(&last, start));
+    }
+}
