@@ -1,1 +1,226 @@
-//! Noise suppression by RNNoise.
+//! Noise suppression by RNNoise: 48 kHz, frames of 10 ms, weights inside the crate `nnnoiseless`.
+
+use std::time::Duration;
+
+use nnnoiseless::DenoiseState;
+
+/// Samples per second and channel. The network knows no other rate.
+pub const RATE: u32 = 48_000;
+
+/// Samples per channel that the network takes at a time: 10 ms.
+pub const FRAME: usize = DenoiseState::FRAME_SIZE;
+
+/// How long a sample stays inside at most: one frame until it is complete, and one because
+/// neighbouring frames overlap.
+pub const LATENCY: Duration = Duration::from_millis(20);
+
+/// The share of the cleaned sound moves by at most this much per sample, so that a switch from
+/// off to on is a crossfade of 20 ms.
+const SLEW: f32 = 1.0 / (2.0 * FRAME as f32);
+
+/// Samples are limited to this much for the network, 12 dB over full scale, so that absurd ones
+/// cannot make its recurrent state infinite.
+const LOUDEST: f32 = 4.0;
+
+/// The network was trained on 16-bit sound.
+const FULL_SCALE: f32 = 32_768.0;
+
+/// Weight of a new frame in the measured noise level: a time constant of half a second.
+const NOISE_SMOOTHING: f32 = 0.02;
+
+/// Below this speech probability a frame counts as noise.
+const SPEECH_LIKELY: f32 = 0.5;
+
+/// How much is done to the sound.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Strength {
+    /// Off passes the sound through untouched, at the same latency.
+    pub enabled: bool,
+    /// Share of the cleaned sound in the mix, 0.0-1.0.
+    pub mix: f32,
+    /// Noise is lowered by at most this much, in dB.
+    pub max_attenuation_db: f32,
+}
+
+impl Strength {
+    /// How much of the cleaned sound goes into the output, the rest being the original.
+    ///
+    /// What the network removes altogether stays at `1 - share` of its amplitude, which is how a
+    /// limit in dB becomes a share.
+    fn share(self) -> f32 {
+        let residue = 10_f32.powf(-self.max_attenuation_db.max(0.0) / 20.0);
+        let share = self.mix.clamp(0.0, 1.0) * (1.0 - residue);
+        if self.enabled && share.is_finite() { share } else { 0.0 }
+    }
+}
+
+/// Cleans interleaved sound of one or more channels, whatever the size of the pieces it comes in.
+///
+/// Sample for sample, what comes out lies where it lay in the input: the original is delayed by as
+/// much as the network delays its own output, so mixing and switching never comb or click.
+pub struct Denoiser {
+    channels: Vec<Channel>,
+    /// Interleaved samples of a frame that is not complete yet.
+    pending: Vec<f32>,
+    /// A frame is inside the network, waiting for its overlap with the next.
+    primed: bool,
+    /// Share of the cleaned sound now, and where it goes.
+    share: f32,
+    target: f32,
+    speech_probability: f32,
+    /// Mean square of what came in while nobody spoke; `None` before the first such frame.
+    noise_power: Option<f32>,
+}
+
+struct Channel {
+    network: Box<DenoiseState<'static>>,
+    /// The original of the frame inside the network.
+    previous: [f32; FRAME],
+    current: [f32; FRAME],
+    cleaned: [f32; FRAME],
+}
+
+impl Denoiser {
+    /// A denoiser for so many interleaved channels, at least one.
+    pub fn new(channels: usize, strength: Strength) -> Self {
+        let share = strength.share();
+        Self {
+            channels: (0..channels.max(1)).map(|_| Channel::new()).collect(),
+            pending: Vec::with_capacity(FRAME * channels.max(1)),
+            primed: false,
+            share,
+            target: share,
+            speech_probability: 0.0,
+            noise_power: None,
+        }
+    }
+
+    /// Changes how much is done, by a crossfade.
+    pub fn set_strength(&mut self, strength: Strength) {
+        self.target = strength.share();
+    }
+
+    /// Takes interleaved samples of any number and appends what is ready to `output`.
+    pub fn push(&mut self, mut samples: &[f32], output: &mut Vec<f32>) {
+        let full = FRAME * self.channels.len();
+        while !samples.is_empty() {
+            let taken = samples.len().min(full - self.pending.len());
+            self.pending.extend_from_slice(&samples[..taken]);
+            samples = &samples[taken..];
+            if self.pending.len() == full {
+                self.process_frame(output);
+            }
+        }
+    }
+
+    /// Appends everything that is still inside to `output` and starts afresh.
+    pub fn drain(&mut self, output: &mut Vec<f32>) {
+        let wanted = output.len() + self.held() * self.channels.len();
+        let silence = [0.0; FRAME];
+        while output.len() < wanted {
+            self.push(&silence, output);
+        }
+        output.truncate(wanted);
+        self.reset();
+    }
+
+    /// Forgets the sound so far, as after a jump.
+    pub fn reset(&mut self) {
+        self.pending.clear();
+        self.primed = false;
+        self.share = self.target;
+        self.speech_probability = 0.0;
+        self.channels.iter_mut().for_each(|channel| *channel = Channel::new());
+    }
+
+    /// Samples per channel that came in and have not come out yet.
+    pub fn held(&self) -> usize {
+        let inside = if self.primed { FRAME } else { 0 };
+        inside + self.pending.len() / self.channels.len()
+    }
+
+    /// How likely the last 10 ms hold speech, 0.0-1.0; that of the likeliest channel.
+    pub fn speech_probability(&self) -> f32 {
+        self.speech_probability
+    }
+
+    /// Level of the input while nobody speaks, in dB below full scale; `None` before any was heard.
+    pub fn noise_dbfs(&self) -> Option<f32> {
+        self.noise_power.map(|power| 10.0 * power.max(1e-12).log10())
+    }
+
+    fn process_frame(&mut self, output: &mut Vec<f32>) {
+        let count = self.channels.len();
+        let mut probability = 0.0_f32;
+        for (index, channel) in self.channels.iter_mut().enumerate() {
+            let samples = self.pending.iter().skip(index).step_by(count);
+            for (slot, sample) in channel.current.iter_mut().zip(samples) {
+                *slot = if sample.is_finite() { *sample } else { 0.0 };
+            }
+            probability = probability.max(channel.clean());
+        }
+        self.speech_probability = probability.clamp(0.0, 1.0);
+        self.measure_noise();
+        if self.primed {
+            self.mix_into(output);
+        }
+        for channel in &mut self.channels {
+            channel.previous = channel.current;
+        }
+        self.pending.clear();
+        self.primed = true;
+    }
+
+    /// Appends the frame before the current one, which the network has just finished.
+    fn mix_into(&mut self, output: &mut Vec<f32>) {
+        output.reserve(FRAME * self.channels.len());
+        for at in 0..FRAME {
+            self.share += (self.target - self.share).clamp(-SLEW, SLEW);
+            for channel in &self.channels {
+                let original = channel.previous[at];
+                let cleaned = channel.cleaned[at] / FULL_SCALE;
+                output.push(original + self.share * (cleaned - original));
+            }
+        }
+    }
+
+    fn measure_noise(&mut self) {
+        if self.speech_probability >= SPEECH_LIKELY {
+            return;
+        }
+        let samples = self.channels.iter().flat_map(|channel| &channel.current);
+        let sum: f32 = samples.map(|x| x.clamp(-LOUDEST, LOUDEST).powi(2)).sum();
+        let power = sum / (FRAME * self.channels.len()) as f32;
+        let before = self.noise_power.unwrap_or(power);
+        self.noise_power = Some(before + NOISE_SMOOTHING * (power - before));
+    }
+}
+
+impl Channel {
+    fn new() -> Self {
+        Self {
+            network: DenoiseState::new(),
+            previous: [0.0; FRAME],
+            current: [0.0; FRAME],
+            cleaned: [0.0; FRAME],
+        }
+    }
+
+    /// Runs the network on the current frame; `cleaned` becomes the previous one without noise.
+    /// Returns the probability of speech.
+    fn clean(&mut self) -> f32 {
+        let input = self.current.map(|x| x.clamp(-LOUDEST, LOUDEST) * FULL_SCALE);
+        let probability = self.network.process_frame(&mut self.cleaned, &input);
+        if probability.is_finite() && self.cleaned.iter().all(|x| x.is_finite()) {
+            return probability;
+        }
+        // A recurrent state that is not finite would stay so for ever.
+        self.network = DenoiseState::new();
+        self.cleaned = self.previous.map(|x| x.clamp(-LOUDEST, LOUDEST) * FULL_SCALE);
+        0.0
+    }
+}
+
+#[cfg(test)]
+#[path = "denoise_tests.rs"]
+mod tests;
