@@ -1,6 +1,12 @@
 //! Noise suppression between two feeds of raw sound.
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::elements;
+use crate::elements::denoise::SPEECH;
+use crate::flow::{Error, Feed, Join, Node, NodeEvent, Task, Writer};
+use crate::speech::denoise::Strength;
 
 /// How noise is suppressed. Everything may change while the stream runs, without a click.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -16,6 +22,85 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { enabled: true, mix: 1.0, max_attenuation_db: 100.0 }
+        let Strength { enabled, mix, max_attenuation_db } = Strength::default();
+        Self { enabled, mix, max_attenuation_db }
+    }
+}
+
+impl Settings {
+    /// The same, with everything in its range.
+    pub fn strength(&self) -> Strength {
+        let within =
+            |value: f32, most: f32| if value.is_nan() { most } else { value.clamp(0.0, most) };
+        Strength {
+            enabled: self.enabled,
+            mix: within(self.mix, 1.0),
+            max_attenuation_db: within(self.max_attenuation_db, 100.0),
+        }
+    }
+}
+
+/// Cleans raw sound from `input` into `output` until cancelled, and applies every change of
+/// `settings` while it runs. Reports `speech_probability` (0-1) and `noise_dbfs`.
+///
+/// # Errors
+/// When the element cannot be built or fails.
+pub async fn run(
+    task: Task,
+    input: Feed,
+    output: Writer,
+    mut settings: watch::Receiver<Settings>,
+) -> Result<(), Error> {
+    elements::register().map_err(|e| Error::build(&task.name, e))?;
+    let node = Node::parse(
+        &task.name,
+        "appsrc name=in ! auralinkdenoise name=denoise \
+         ! audio/x-raw,format=F32LE,rate=48000,layout=interleaved ! appsink name=out",
+    )?;
+    let denoise = node.element("denoise")?;
+    apply(&denoise, &settings.borrow_and_update());
+    node.output("out", &output)?;
+    super::report_first_buffer(&node, "out", &task.status)?;
+    node.input("in", &input, Join::Live)?;
+    node.start().await?;
+    loop {
+        tokio::select! {
+            () = task.cancel.cancelled() => return node.stop().await,
+            changed = settings.changed() => match changed {
+                Ok(()) => apply(&denoise, &settings.borrow_and_update()),
+                // Nobody can change them any more; the last ones stay.
+                Err(_) => {
+                    node.run(&task.cancel).await?;
+                    return node.stop().await;
+                }
+            },
+            event = node.next_event() => match event? {
+                NodeEvent::Eos => return Err(Error::Ended),
+                NodeEvent::Element(message) => report(&task, &message),
+            },
+        }
+    }
+}
+
+fn apply(denoise: &gst::Element, settings: &Settings) {
+    use gst::prelude::*;
+    let strength = settings.strength();
+    denoise.set_property("enabled", strength.enabled);
+    denoise.set_property("mix", strength.mix);
+    denoise.set_property("max-attenuation-db", strength.max_attenuation_db);
+}
+
+fn report(task: &Task, message: &gst::Structure) {
+    if message.name() != SPEECH {
+        return;
+    }
+    let rounded = |field: &str, digits: f64| {
+        message.get::<f64>(field).ok().map(|value| (value * digits).round() / digits)
+    };
+    if let Some(probability) = rounded("probability", 100.0) {
+        task.status.set("speech_probability", probability);
+    }
+    if let Some(level) = rounded("noise-dbfs", 10.0) {
+        task.status.set("noise_dbfs", level);
     }
 }

@@ -1,7 +1,26 @@
 //! What is done to media between feeds.
+//!
+//! Each node is an `async fn run(task, …)` between a feed and a writer. Encoders are probed once,
+//! by [`encoders::Encoders::probe`], and chosen by rank.
 
 pub mod decode;
 pub mod denoise;
 pub mod encode;
 pub mod encoders;
 pub mod slate;
+
+use gst::prelude::*;
+
+use crate::flow::{Error, Node, Status};
+
+/// Says that a node is running when the first buffer reaches this sink of it.
+fn report_first_buffer(node: &Node, sink: &str, status: &Status) -> Result<(), Error> {
+    let element = node.element(sink)?;
+    let pad = element.static_pad("sink").ok_or_else(|| Error::build(sink, "it has no pad"))?;
+    let status = status.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        status.set_running();
+        gst::PadProbeReturn::Remove
+    });
+    Ok(())
+}

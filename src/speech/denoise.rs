@@ -42,6 +42,12 @@ pub struct Strength {
     pub max_attenuation_db: f32,
 }
 
+impl Default for Strength {
+    fn default() -> Self {
+        Self { enabled: true, mix: 1.0, max_attenuation_db: 100.0 }
+    }
+}
+
 impl Strength {
     /// How much of the cleaned sound goes into the output, the rest being the original.
     ///
@@ -95,9 +101,12 @@ impl Denoiser {
         }
     }
 
-    /// Changes how much is done, by a crossfade.
+    /// Changes how much is done, by a crossfade; at once before the first sound.
     pub fn set_strength(&mut self, strength: Strength) {
         self.target = strength.share();
+        if self.held() == 0 {
+            self.share = self.target;
+        }
     }
 
     /// Takes interleaved samples of any number and appends what is ready to `output`.

@@ -142,9 +142,8 @@ fn switching_does_not_click() {
     let input: Vec<f32> = (0..RATE)
         .map(|n| 0.25 * (std::f32::consts::TAU * 220.0 * n as f32 / RATE as f32).sin())
         .collect();
-    let step = |samples: &[f32]| {
-        samples.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0_f32, f32::max)
-    };
+    let step =
+        |samples: &[f32]| samples.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0_f32, f32::max);
     let mut denoiser = Denoiser::new(1, OFF);
     let mut output = Vec::new();
     for (index, part) in input.chunks(4_800).enumerate() {

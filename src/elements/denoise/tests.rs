@@ -1,0 +1,192 @@
+//! Tests of both elements.
+
+use std::time::Duration;
+
+use gst::prelude::*;
+use gst_check::Harness;
+
+use super::SPEECH;
+
+const MONO: &str = "audio/x-raw,format=F32LE,rate=48000,channels=1,layout=interleaved";
+
+fn harness(caps: &str) -> Harness {
+    gst::init().expect("GStreamer starts");
+    crate::elements::register().expect("registers");
+    let mut harness = Harness::new("auralinkdenoisecore");
+    harness.set_src_caps_str(caps);
+    harness
+}
+
+fn tone(at: usize, count: usize) -> Vec<f32> {
+    (at..at + count).map(|n| 0.2 * (n as f32 * 0.05).sin()).collect()
+}
+
+fn buffer(samples: &[f32], pts: gst::ClockTime) -> gst::Buffer {
+    let bytes: Vec<u8> = samples.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    buffer.get_mut().expect("sole owner").set_pts(pts);
+    buffer
+}
+
+fn samples(buffer: &gst::Buffer) -> Vec<f32> {
+    let map = buffer.map_readable().expect("readable");
+    map.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four"))).collect()
+}
+
+/// Time of so many samples.
+fn at(samples: usize) -> gst::ClockTime {
+    gst::ClockTime::from_nseconds((samples as u64 * 1_000_000_000 + 24_000) / 48_000)
+}
+
+/// Everything that came out so far: start, samples, discontinuity.
+fn pull_all(harness: &mut Harness) -> Vec<(gst::ClockTime, Vec<f32>, bool)> {
+    std::iter::from_fn(|| harness.try_pull())
+        .map(|b| {
+            let discont = b.flags().contains(gst::BufferFlags::DISCONT);
+            (b.pts().expect("dated"), samples(&b), discont)
+        })
+        .collect()
+}
+
+fn apart(a: gst::ClockTime, b: gst::ClockTime) -> gst::ClockTime {
+    a.max(b) - a.min(b)
+}
+
+#[test]
+fn timestamps_stay_with_their_samples_whatever_the_buffer_size() {
+    let mut harness = harness(MONO);
+    harness.element().expect("there").set_property("enabled", false);
+    let start = 90_000;
+    let mut pushed = 0;
+    for size in [1, 1024, 480, 441, 5_000, 33, 960] {
+        let part = tone(pushed, size);
+        harness.push(buffer(&part, at(start + pushed))).expect("flows");
+        pushed += size;
+    }
+    assert!(harness.push_event(gst::event::Eos::new()));
+    let mut heard = Vec::new();
+    for (pts, part, _) in pull_all(&mut harness) {
+        let expected = at(start + heard.len());
+        assert!(apart(pts, expected) <= gst::ClockTime::from_useconds(1), "{pts} for {expected}");
+        heard.extend(part);
+    }
+    assert_eq!(heard, tone(0, pushed), "every sample once, in its place, drained at the end");
+}
+
+#[test]
+fn a_gap_in_time_is_kept() {
+    let mut harness = harness(MONO);
+    harness.push(buffer(&tone(0, 4_800), at(0))).expect("flows");
+    harness.push(buffer(&tone(0, 4_800), at(48_000))).expect("flows");
+    assert!(harness.push_event(gst::event::Eos::new()));
+    let heard = pull_all(&mut harness);
+    let before: usize =
+        heard.iter().filter(|(t, ..)| *t < at(4_801)).map(|(_, s, _)| s.len()).sum();
+    assert_eq!(before, 4_800, "what came before the gap came out before it");
+    let (first, _, discont) = heard.iter().find(|(t, ..)| *t > at(4_801)).expect("after the gap");
+    assert_eq!((*first, *discont), (at(48_000), true));
+}
+
+#[test]
+fn a_gap_event_lets_out_what_came_before() {
+    let mut harness = harness(MONO);
+    harness.push(buffer(&tone(0, 700), at(0))).expect("flows");
+    assert!(harness.push_event(gst::event::Gap::builder(at(700)).duration(at(480)).build()));
+    let heard: usize = pull_all(&mut harness).iter().map(|(_, s, _)| s.len()).sum();
+    assert_eq!(heard, 700);
+}
+
+#[test]
+fn jitter_is_not_a_gap() {
+    let mut harness = harness(MONO);
+    for n in 0..20 {
+        let jitter = at(if n % 2 == 0 { 0 } else { 480 });
+        harness.push(buffer(&tone(n * 960, 960), at(n * 960) + jitter)).expect("flows");
+    }
+    let disconts = pull_all(&mut harness).iter().filter(|(.., discont)| *discont).count();
+    assert_eq!(disconts, 1, "the first one only");
+}
+
+#[test]
+fn a_change_of_channels_drains_the_old_ones() {
+    let mut harness = harness(MONO);
+    harness.push(buffer(&tone(0, 700), at(0))).expect("flows");
+    harness.set_src_caps_str(&MONO.replace("channels=1", "channels=2"));
+    let heard: usize = pull_all(&mut harness).iter().map(|(_, s, _)| s.len()).sum();
+    assert_eq!(heard, 700);
+    harness.push(buffer(&[0.1; 2_400], at(700))).expect("flows");
+    assert!(harness.push_event(gst::event::Eos::new()));
+    let heard: usize = pull_all(&mut harness).iter().map(|(_, s, _)| s.len()).sum();
+    assert_eq!(heard, 2_400);
+}
+
+#[test]
+fn latency_is_reported_on_top_of_upstream() {
+    let mut harness = harness(MONO);
+    harness.set_upstream_latency(gst::ClockTime::from_mseconds(7));
+    harness.push(buffer(&tone(0, 960), at(0))).expect("flows");
+    assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(27)));
+}
+
+#[test]
+fn speech_probability_comes_by_message_meta_and_property() {
+    let mut harness = harness(MONO);
+    let bus = gst::Bus::new();
+    harness.element().expect("there").set_bus(Some(&bus));
+    for n in 0..100 {
+        harness.push(buffer(&tone(n * 480, 480), at(n * 480))).expect("flows");
+        if let Some(out) = harness.try_pull() {
+            let meta = gst::meta::CustomMeta::from_buffer(&out, SPEECH).expect("on every buffer");
+            let probability: f64 = meta.structure().get("probability").expect("set");
+            assert!((0.0..=1.0).contains(&probability));
+        }
+    }
+    let messages: Vec<_> = std::iter::from_fn(|| bus.pop())
+        .filter_map(|m| m.structure().map(|s| s.to_owned()))
+        .filter(|s| s.name() == SPEECH)
+        .collect();
+    assert_eq!(messages.len(), 10, "one each 100 ms of the 990 ms that came out");
+    let times: Vec<u64> = messages.iter().map(|s| s.get("running-time").expect("set")).collect();
+    assert!(times.windows(2).all(|w| w[1] - w[0] == 100_000_000), "{times:?}");
+    let last: f32 = harness.element().expect("there").property("speech-probability");
+    assert!((0.0..=1.0).contains(&last));
+}
+
+/// Plays a description to its end and returns the frames that the sink got.
+fn play(description: &str) -> (usize, gst::Caps) {
+    gst::init().expect("GStreamer starts");
+    crate::elements::register().expect("registers");
+    let pipeline = gst::parse::launch(description).expect("parses");
+    let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
+    let sink = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().expect("an appsink");
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    let (mut frames, mut caps) = (0, None);
+    let wait = gst::ClockTime::from_seconds(20);
+    while let Some(sample) = sink.try_pull_sample(wait) {
+        let info = gst_audio::AudioInfo::from_caps(sample.caps().expect("caps")).expect("sound");
+        frames += sample.buffer().expect("buffer").size() / info.bpf() as usize;
+        caps = sample.caps_owned();
+    }
+    assert!(sink.is_eos(), "{description}: it did not end within {:?}", Duration::from(wait));
+    pipeline.set_state(gst::State::Null).expect("stops");
+    (frames, caps.expect("something came"))
+}
+
+#[test]
+fn the_bin_takes_and_gives_any_rate_and_format() {
+    let check = |from: &str, to: &str, expect: usize| {
+        let description = format!(
+            "audiotestsrc num-buffers=50 samplesperbuffer=441 ! audio/x-raw,{from} \
+             ! auralinkdenoise ! audio/x-raw,{to} ! appsink name=out sync=false"
+        );
+        let (frames, caps) = play(&description);
+        // A resampler rounds at both of its ends.
+        assert!(frames.abs_diff(expect) <= 8, "{from} to {to}: {frames} frames, not {expect}");
+        let wanted: gst::Caps = format!("audio/x-raw,{to}").parse().expect("caps");
+        assert!(caps.is_subset(&wanted), "{caps}");
+    };
+    check("format=S16LE,rate=44100,channels=2", "format=S16LE,rate=44100", 50 * 441);
+    check("format=S16LE,rate=8000,channels=1", "format=F32LE,rate=48000", 50 * 441 * 6);
+    check("format=S24BE,rate=96000,channels=6", "format=F32LE,rate=48000,channels=2", 25 * 441);
+    check("format=F32LE,rate=48000,channels=1", "format=F32LE,rate=48000,channels=1", 50 * 441);
+}
