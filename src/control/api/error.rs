@@ -78,6 +78,10 @@ codes! {
     StreamTaken = "stream_taken", CONFLICT;
     /// Nothing is being published, so there is nothing to play.
     NotLive = "not_live", CONFLICT;
+    /// A segment that has left the live window.
+    SegmentGone = "segment_gone", NOT_FOUND;
+    /// A live stream from which nothing comes.
+    StreamLate = "stream_late", SERVICE_UNAVAILABLE;
     /// The resource has changed since it was read (`If-Match`).
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED;
     /// No way to give what the other end can take.

@@ -1,5 +1,6 @@
 //! The HTTP API, a file per resource.
 
 mod error;
+pub mod hls;
 
 pub use error::{Code, Error, Failures, Problem};

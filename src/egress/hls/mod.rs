@@ -1,1 +1,145 @@
-//! HLS with CMAF segments.
+//! HLS: CMAF segments in memory, one rendition each for pictures and sound, with low latency.
+
+mod master;
+mod playlist;
+mod shelf;
+mod track;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::egress::fmp4::{self, Chunker, Source, Tapped};
+use crate::flow::{Error, Feed, Inputs, Node, Task};
+use crate::media::{Accept, Accepts, Codec, Kind};
+
+pub use master::Rendition;
+pub use shelf::{Missing, Shelf};
+
+/// How a stream is cut for HLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Shortest segment in seconds, 1-30. Segments begin at key frames, so a source with rarer
+    /// ones makes longer segments.
+    pub segment_s: u32,
+    /// Length of the parts that low-latency players fetch, in milliseconds, 100-2000; 0 leaves low
+    /// latency out. Players stay about three parts behind.
+    pub part_ms: u32,
+    /// Segments in a playlist, 3-100.
+    pub segments: u32,
+    /// Most memory for segments, in MiB, at least 4; older segments go first.
+    pub memory_mib: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { segment_s: 2, part_ms: 400, segments: 8, memory_mib: 64 }
+    }
+}
+
+impl Settings {
+    fn segment(&self) -> Duration {
+        Duration::from_secs(u64::from(self.segment_s.clamp(1, 30)))
+    }
+
+    fn part(&self) -> Option<Duration> {
+        let part = Duration::from_millis(u64::from(self.part_ms.clamp(100, 2000)));
+        (self.part_ms > 0).then_some(part)
+    }
+
+    fn window(&self) -> usize {
+        self.segments.clamp(3, 100) as usize
+    }
+}
+
+/// What HLS takes untouched: what browsers decode from MP4.
+pub fn accepts() -> Accepts {
+    Accepts {
+        video: Some(Accept::any_of([Codec::H264, Codec::H265, Codec::Av1])),
+        audio: Some(Accept::any_of([Codec::Aac, Codec::Opus])),
+    }
+}
+
+/// Fills the shelf from the feeds until the task is cancelled. A change of codec or decoder set-up
+/// makes a discontinuity, and numbers go on, also after a restart of the node.
+///
+/// # Errors
+/// What the pipeline posts.
+pub async fn run(
+    task: Task,
+    inputs: Inputs,
+    shelf: Arc<Shelf>,
+    settings: Settings,
+) -> Result<(), Error> {
+    while let Some(sources) = fmp4::settle(&task, &inputs).await {
+        shelf.expect(sources.iter().map(Source::kind).collect());
+        let node = fmp4::node(&task.name, &sources)?;
+        for source in &sources {
+            tap(&node, &task, source, &shelf, settings)?;
+        }
+        fmp4::link(&node, &sources)?;
+        node.start().await?;
+        let result = tokio::select! {
+            result = node.run(&task.cancel) => Some(result),
+            () = fmp4::changed(&inputs, &sources) => None,
+            () = report(&task, &shelf) => None,
+        };
+        node.stop().await?;
+        if let Some(result) = result {
+            return result;
+        }
+    }
+    Ok(())
+}
+
+fn tap(
+    node: &Node,
+    task: &Task,
+    source: &Source,
+    shelf: &Arc<Shelf>,
+    settings: Settings,
+) -> Result<(), Error> {
+    let kind = source.kind();
+    let part = settings.part().unwrap_or(settings.segment());
+    let mut chunker: Option<Chunker> = None;
+    let (shelf, feed, status) = (shelf.clone(), source.feed.clone(), task.status.clone());
+    fmp4::tap(node, kind.as_str(), move |tapped| match tapped {
+        Tapped::Track(info) => {
+            if let Some(chunk) = chunker.as_mut().and_then(Chunker::finish) {
+                shelf.push(kind, &chunk);
+            }
+            shelf.begin_track(info.clone());
+            chunker = Some(Chunker::new(info, part, settings.segment()));
+        }
+        Tapped::Frame(frame) => {
+            let Some(chunker) = &mut chunker else { return };
+            let dts = frame.dts;
+            if let Some(chunk) = chunker.push(frame) {
+                shelf.push(kind, &chunk);
+                status.set_running();
+            }
+            ask_for_key_frame(&feed, chunker.segment_age(dts), &settings);
+        }
+    })
+}
+
+/// A segment that is long enough wants a key frame; sources that can make one are asked.
+fn ask_for_key_frame(feed: &Feed, age: Duration, settings: &Settings) {
+    if feed.kind() == Kind::Video && age >= settings.segment() {
+        feed.request_keyframe();
+    }
+}
+
+/// Shows figures in the API; never returns.
+async fn report(task: &Task, shelf: &Shelf) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        task.status.set("viewers", shelf.viewers());
+        task.status.set("bytes_held", shelf.bytes());
+        let codecs: Vec<_> = shelf.renditions().into_iter().map(|r| r.info.mime).collect();
+        task.status.set("codecs", codecs.join(","));
+    }
+}

@@ -1,0 +1,171 @@
+//! HLS: playlists, initialisation sections, segments and parts.
+//!
+//! Players cannot send headers with every request of theirs, so a token that came as `?token=` is
+//! written behind every URI of the playlists.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use tower_http::cors::CorsLayer;
+
+use super::{Code, Error};
+use crate::egress::hls::{Missing, Shelf};
+use crate::flow::{Action, Hello, Refusal};
+use crate::media::{Kind, Secret, StreamName};
+
+/// Where the routes get a stream's segments from.
+pub trait HlsSource: Send + Sync + 'static {
+    /// Lets a player in, or not, and starts the stream's segments when nobody watched before.
+    /// Called for every request, so it answers from memory except for the first one.
+    fn open(&self, hello: Hello) -> BoxFuture<'_, Result<Arc<Shelf>, Refusal>>;
+}
+
+/// `/hls/{stream}/index.m3u8` and what it leads to.
+pub fn router(source: Arc<dyn HlsSource>) -> Router {
+    Router::new()
+        .route("/hls/{stream}/{file}", get(serve))
+        .layer(CorsLayer::permissive())
+        .with_state(source)
+}
+
+#[derive(Debug, Deserialize)]
+struct Params {
+    token: Option<String>,
+    #[serde(rename = "_HLS_msn")]
+    sequence: Option<u64>,
+    #[serde(rename = "_HLS_part")]
+    part: Option<usize>,
+}
+
+/// A file below `/hls/{stream}/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum File {
+    Master,
+    Playlist(Kind),
+    Init(Kind, u64),
+    Segment(Kind, u64),
+    Part(Kind, u64, usize),
+}
+
+impl File {
+    /// `index.m3u8`, `video.m3u8`, `video.init3.mp4`, `video.17.m4s`, `video.17.2.m4s`.
+    fn parse(name: &str) -> Option<Self> {
+        if name == "index.m3u8" {
+            return Some(Self::Master);
+        }
+        let (kind, rest) = name.split_once('.')?;
+        let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind)?;
+        if rest == "m3u8" {
+            return Some(Self::Playlist(kind));
+        }
+        if let Some(number) = rest.strip_prefix("init").and_then(|r| r.strip_suffix(".mp4")) {
+            return Some(Self::Init(kind, number.parse().ok()?));
+        }
+        let numbers = rest.strip_suffix(".m4s")?;
+        match numbers.split_once('.') {
+            None => Some(Self::Segment(kind, numbers.parse().ok()?)),
+            Some((sequence, part)) => {
+                Some(Self::Part(kind, sequence.parse().ok()?, part.parse().ok()?))
+            }
+        }
+    }
+}
+
+async fn serve(
+    State(source): State<Arc<dyn HlsSource>>,
+    Path((stream, file)): Path<(String, String)>,
+    Query(params): Query<Params>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let stream: StreamName = stream.parse().map_err(|e: crate::media::NameError| {
+        Error::new(Code::UnknownStream, e.to_string(), "look at the list of streams")
+    })?;
+    let file = File::parse(&file).ok_or_else(|| {
+        let message = format!("there is no file of that name under /hls/{stream}/");
+        Error::new(Code::NotFound, message, "begin with index.m3u8")
+    })?;
+    let peer = peer.map_or_else(String::new, |Extension(ConnectInfo(at))| at.ip().to_string());
+    let credential = params.token.clone().or_else(|| bearer(&headers)).map(Secret::new);
+    let hello =
+        Hello { action: Action::Play, protocol: "hls", stream, credential, peer: peer.clone() };
+    let shelf = source.open(hello).await?;
+    shelf.touch(&peer);
+
+    let query = params.token.as_ref().map_or_else(String::new, |token| {
+        format!("?token={}", utf8_percent_encode(token, NON_ALPHANUMERIC))
+    });
+    Ok(match file {
+        File::Master => playlist(shelf.master(&query).await?),
+        File::Playlist(kind) => {
+            let at_least = params.sequence.map(|sequence| (sequence, params.part));
+            let text = shelf.playlist(kind, &query, at_least).await;
+            playlist(text.map_err(|missing| match missing {
+                Missing::Unknown if at_least.is_some() => Error::new(
+                    Code::BadRequest,
+                    "_HLS_msn is beyond the segment after the newest",
+                    "read the playlist without _HLS_msn first",
+                ),
+                other => other.into(),
+            })?)
+        }
+        File::Init(kind, number) => media(kind, [shelf.init(kind, number).await?]),
+        File::Segment(kind, number) => media(kind, shelf.segment(kind, number).await?),
+        File::Part(kind, number, part) => media(kind, [shelf.part(kind, number, part).await?]),
+    })
+}
+
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+fn playlist(text: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/vnd.apple.mpegurl"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, text).into_response()
+}
+
+/// Media never changes under its name, so that caches may keep it.
+fn media(kind: Kind, parts: impl IntoIterator<Item = Bytes>) -> Response {
+    let parts: Vec<_> = parts.into_iter().collect();
+    let length: usize = parts.iter().map(Bytes::len).sum();
+    // The parts are shared, not copied: a slow player holds no memory of its own.
+    let stream = futures::stream::iter(parts.into_iter().map(Ok::<_, std::io::Error>));
+    let content_type = if kind == Kind::Video { "video/mp4" } else { "audio/mp4" };
+    let headers = [
+        (header::CONTENT_TYPE, content_type.to_owned()),
+        (header::CACHE_CONTROL, "private, max-age=3600, immutable".to_owned()),
+        (header::CONTENT_LENGTH, length.to_string()),
+    ];
+    (headers, Body::from_stream(stream)).into_response()
+}
+
+impl From<Missing> for Error {
+    fn from(missing: Missing) -> Self {
+        let (code, hint) = match missing {
+            Missing::Gone => (Code::SegmentGone, "read the playlist again and go on from it"),
+            Missing::Unknown => (Code::NotFound, "take names from the playlist only"),
+            Missing::Late => (Code::StreamLate, "try again in a few seconds"),
+        };
+        let error = Self::new(code, missing.to_string(), hint);
+        if missing == Missing::Late { error.retry_after(2) } else { error }
+    }
+}
+
+#[cfg(test)]
+#[path = "hls_tests.rs"]
+mod tests;

@@ -1,0 +1,258 @@
+use super::*;
+use std::collections::HashMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::egress::hls::{self, Settings};
+use crate::flow::{self, Feed, Inputs, Node, RefusalKind, Task};
+
+#[test]
+fn file_names_are_taken_apart() {
+    let check = |name: &str, expect| assert_eq!(File::parse(name), expect, "{name}");
+    check("index.m3u8", Some(File::Master));
+    check("audio.m3u8", Some(File::Playlist(Kind::Audio)));
+    check("video.init0.mp4", Some(File::Init(Kind::Video, 0)));
+    check("video.17.m4s", Some(File::Segment(Kind::Video, 17)));
+    check("audio.17.3.m4s", Some(File::Part(Kind::Audio, 17, 3)));
+    for bad in ["", "video", "x.1.m4s", "video..m4s", "video.-1.m4s", "video.1.2.3.m4s", "../x"] {
+        check(bad, None);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_file_name_is_survived(name: String) {
+        File::parse(&name);
+    }
+}
+
+/// A test pattern with beep, through B-frames, and its shelf behind a real socket.
+struct Site {
+    url: String,
+    shelf: Arc<Shelf>,
+    task: Task,
+    _pattern: Node,
+}
+
+struct OneStream(Arc<Shelf>);
+
+impl HlsSource for OneStream {
+    fn open(&self, hello: Hello) -> BoxFuture<'_, Result<Arc<Shelf>, Refusal>> {
+        let refusal = |kind, message: &str| Err(Refusal::new(kind, message, "ask somebody else"));
+        let answer = match (hello.stream.as_str(), hello.credential) {
+            ("studio-1", Some(c)) if c.matches("let me in") => Ok(self.0.clone()),
+            ("studio-1", _) => refusal(RefusalKind::Unauthorized, "wrong token"),
+            _ => refusal(RefusalKind::UnknownStream, "no such stream"),
+        };
+        Box::pin(async move { answer })
+    }
+}
+
+/// One key frame a second, two B-frames between others, 30 fps; beeps of AAC.
+const PICTURES: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 \
+     ! timeoverlay ! x264enc key-int-max=30 bframes=2 b-adapt=false speed-preset=ultrafast \
+     ! video/x-h264,profile=main ! h264parse config-interval=-1 \
+     ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=video ";
+const SOUND: &str = "audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=48000,channels=2 \
+     ! avenc_aac ! aacparse ! audio/mpeg,stream-format=raw ! appsink name=audio";
+
+async fn site(settings: Settings, sources: &str) -> Site {
+    flow::init().expect("GStreamer starts");
+    let pattern = Node::parse("pattern", sources).expect("elements are installed");
+    let mut inputs = Inputs::default();
+    for (kind, slot) in [(Kind::Video, &mut inputs.video), (Kind::Audio, &mut inputs.audio)] {
+        if sources.contains(&format!("name={kind}")) {
+            let feed = slot.insert(Feed::new(kind.as_str(), kind));
+            pattern.output(kind.as_str(), &feed.sole_writer()).expect("an appsink");
+        }
+    }
+    pattern.start().await.expect("the pattern starts");
+    let (shelf, task) = (Shelf::new(settings), Task::new("hls"));
+    tokio::spawn(hls::run(task.clone(), inputs, shelf.clone(), settings));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/hls/studio-1", listener.local_addr().expect("bound"));
+    let app = router(Arc::new(OneStream(shelf.clone())));
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let cancel = task.cancel.clone();
+    let server = axum::serve(listener, app);
+    tokio::spawn(async move {
+        tokio::select! { _ = server => {}, () = cancel.cancelled() => {} }
+    });
+    Site { url, shelf, task, _pattern: pattern }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.task.cancel.cancel();
+    }
+}
+
+impl Site {
+    async fn get(&self, file: &str) -> reqwest::Response {
+        let separator = if file.contains('?') { '&' } else { '?' };
+        let url = format!("{}/{file}{separator}token=let%20me%20in", self.url);
+        reqwest::get(url).await.expect("an answer")
+    }
+
+    async fn playlist(&self, file: &str) -> m3u8_rs::MediaPlaylist {
+        let text = self.get(file).await.text().await.expect("text");
+        match m3u8_rs::parse_playlist_res(text.as_bytes()) {
+            Ok(m3u8_rs::Playlist::MediaPlaylist(playlist)) => playlist,
+            other => panic!("not a media playlist: {other:?}\n{text}"),
+        }
+    }
+}
+
+/// `(pts, dts)` in seconds of every packet of a kind (`v` or `a`) that ffmpeg reads in 20 s.
+async fn packets(url: &str) -> HashMap<char, Vec<(f64, f64)>> {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-live_start_index", "0", "-show_packets", "-of", "csv=p=0"])
+        .args(["-show_entries", "packet=codec_type,pts_time,dts_time", "-read_intervals", "%+20"])
+        .arg(url)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(90), output);
+    let output = output.await.expect("in time").expect("ffprobe is installed");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{errors}");
+    let mut packets: HashMap<char, Vec<(f64, f64)>> = HashMap::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let mut fields = line.split(',');
+        let kind = fields.next().and_then(|k| k.chars().next());
+        let mut number = || fields.next().and_then(|t| t.parse::<f64>().ok());
+        if let (Some(kind), Some(pts), Some(dts)) = (kind, number(), number()) {
+            packets.entry(kind).or_default().push((pts, dts));
+        }
+    }
+    packets
+}
+
+/// Twenty seconds are ten segments: no gap, no overlap, sound with pictures.
+#[tokio::test(flavor = "multi_thread")]
+async fn ffmpeg_reads_ten_segments_without_a_gap() {
+    let site = site(Settings::default(), &format!("{PICTURES} {SOUND}")).await;
+    let packets = packets(&format!("{}/index.m3u8?token=let%20me%20in", site.url)).await;
+    let mut video: Vec<f64> = packets[&'v'].iter().map(|p| p.0).collect();
+    assert!(packets[&'v'].windows(2).all(|w| w[1].1 > w[0].1), "decode times go up");
+    video.sort_by(f64::total_cmp);
+    let steps: Vec<f64> = video.windows(2).map(|w| w[1] - w[0]).collect();
+    assert!(video.len() > 550, "{} pictures", video.len());
+    assert!(steps.iter().all(|s| (0.025..0.045).contains(s)), "cadence: {steps:?}");
+    let audio: Vec<f64> = packets[&'a'].iter().map(|p| p.0).collect();
+    let worst = audio.windows(2).map(|w| (w[1] - w[0] - 1024.0 / 48_000.0).abs());
+    assert!(worst.fold(0.0, f64::max) < 0.002, "every packet of sound follows the one before");
+    assert!((video[0] - audio[0]).abs() < 2.5, "both begin in the same segment's time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn players_are_let_in_and_told_what_is_wrong() {
+    let site = site(Settings::default(), &format!("{PICTURES} {SOUND}")).await;
+    let master = site.get("index.m3u8").await;
+    assert_eq!(master.headers()["content-type"], "application/vnd.apple.mpegurl");
+    let master = master.text().await.expect("text");
+    assert!(master.contains("CODECS=\"avc1.4d") && master.contains(",mp4a.40.2\""), "{master}");
+    assert!(master.contains("RESOLUTION=320x180,FRAME-RATE=30.000"), "{master}");
+    assert!(master.contains("video.m3u8?token=let%20me%20in"), "{master}");
+
+    let playlist = site.playlist("video.m3u8").await;
+    let first = playlist.media_sequence;
+    let check = async |file: String, status: u16, code: &str| {
+        let answer = site.get(&file).await;
+        assert_eq!(answer.status(), status, "{file}");
+        let body: serde_json::Value = answer.json().await.expect("json");
+        assert_eq!(body["code"], code, "{file}: {body}");
+        assert!(body["hint"].as_str().is_some_and(|h| !h.is_empty()));
+    };
+    check(format!("video.{}.m4s", first - 1), 404, "segment_gone").await;
+    check(format!("video.{}.m4s", first + 500), 404, "not_found").await;
+    check(format!("video.m3u8?_HLS_msn={}", first + 500), 400, "bad_request").await;
+    check("video.init7.mp4".into(), 404, "segment_gone").await;
+    check("nonsense".into(), 404, "not_found").await;
+
+    let wrong = reqwest::get(format!("{}/index.m3u8?token=x", site.url)).await.expect("answer");
+    assert_eq!(wrong.status(), 401);
+    let unknown = site.url.replace("studio-1", "nobody");
+    let unknown = reqwest::get(format!("{unknown}/index.m3u8")).await.expect("answer");
+    assert_eq!(unknown.status(), 404);
+    assert_eq!(site.shelf.viewers(), 1);
+}
+
+/// A low-latency player: every answer to a blocking reload brings exactly the part asked for, and
+/// that part is no older than its own length and some scheduling.
+#[tokio::test(flavor = "multi_thread")]
+async fn blocking_reloads_follow_the_live_edge() {
+    let site = site(Settings::default(), &format!("{PICTURES} {SOUND}")).await;
+    let playlist = site.playlist("video.m3u8").await;
+    let mut at = (playlist.media_sequence + playlist.segments.len() as u64 + 1, 0_usize);
+    let mut ages = Vec::new();
+    for _ in 0..12 {
+        let (sequence, part) = at;
+        let file = format!("video.m3u8?_HLS_msn={sequence}&_HLS_part={part}");
+        let text = site.get(&file).await.text().await.expect("text");
+        let listed = format!("video.{sequence}.{part}.m4s");
+        let next_segment = format!("video.{}.", sequence + 1);
+        if !text.contains(&format!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{listed}")) {
+            assert!(text.contains(&listed) || text.contains(&next_segment), "{file}\n{text}");
+            let body = site.get(&listed).await;
+            if body.status() == 200 {
+                let body = body.bytes().await.expect("body");
+                assert_eq!(&body[4..8], b"moof");
+                ages.push(flow::now().mseconds() as f64 - decode_time_ms(&body));
+            }
+        }
+        at = if text.contains(&next_segment) { (sequence + 1, 0) } else { (sequence, part + 1) };
+    }
+    ages.sort_by(f64::total_cmp);
+    println!("age of the first frame of a part when fetched, ms: {ages:?}");
+    assert!(ages.len() >= 8, "{ages:?}");
+    assert!(ages[ages.len() / 2] < 1200.0, "{ages:?}");
+}
+
+/// `tfdt` of our own fragments, in ms.
+fn decode_time_ms(fragment: &[u8]) -> f64 {
+    let at = fragment.windows(4).position(|w| w == b"tfdt").expect("a tfdt") + 8;
+    let ticks = u64::from_be_bytes(fragment[at..at + 8].try_into().expect("eight bytes"));
+    ticks as f64 / 90.0
+}
+
+/// The decoder's set-up changes while the stream runs, and later the node is restarted.
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_alone_plays_and_goes_on_after_a_restart() {
+    let settings = Settings { segment_s: 1, part_ms: 0, ..Settings::default() };
+    let site = site(settings, SOUND).await;
+    let master = site.get("index.m3u8").await.text().await.expect("text");
+    assert!(master.contains("CODECS=\"mp4a.40.2\"\naudio.m3u8"), "{master}");
+    let before = site.playlist("audio.m3u8").await;
+
+    let feed = Feed::new("audio", Kind::Audio);
+    let other = SOUND.replace("channels=2", "channels=1");
+    let pattern = Node::parse("pattern-2", &other).expect("elements are installed");
+    pattern.output("audio", &feed.sole_writer()).expect("an appsink");
+    pattern.start().await.expect("starts");
+    site.task.cancel.cancel();
+    let inputs = Inputs { audio: Some(feed), video: None };
+    let task = Task::new("hls-again");
+    tokio::spawn(hls::run(task.clone(), inputs, site.shelf.clone(), settings));
+    let after = async {
+        loop {
+            let text = site.shelf.playlist(Kind::Audio, "", None).await.expect("a playlist");
+            if text.contains("#EXT-X-DISCONTINUITY\n") {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let after = tokio::time::timeout(Duration::from_secs(20), after).await.expect("in time");
+    assert_eq!(after.matches("#EXT-X-MAP").count(), 2, "{after}");
+    let numbers = |text: &str| -> Vec<u64> {
+        let lines = text.lines().filter_map(|l| l.strip_prefix("audio.")?.strip_suffix(".m4s"));
+        lines.map(|n| n.parse().expect("a number")).collect()
+    };
+    let numbers = numbers(&after);
+    assert!(numbers.windows(2).all(|w| w[1] == w[0] + 1), "{numbers:?}");
+    assert!(numbers[0] >= before.media_sequence);
+    task.cancel.cancel();
+}

@@ -1,0 +1,205 @@
+//! From frames to chunks: where a chunk and a segment end.
+
+use std::time::Duration;
+
+use super::{Chunk, Frame, Sample, TrackInfo};
+use crate::media::Kind;
+
+/// A hole in the timestamps longer than this is a break, not a long frame.
+const HOLE_MAX: Duration = Duration::from_secs(1);
+
+/// Sound whose timestamps stay this close to a steady cadence is put on it: many containers round
+/// to milliseconds, and players would turn every rounding error into a tiny gap.
+const CADENCE_TOLERANCE: Duration = Duration::from_millis(40);
+
+/// A segment may end this much early, so that a key frame that comes a few milliseconds before
+/// the time does not make the segment a whole group of pictures longer.
+const EARLY: Duration = Duration::from_millis(150);
+
+/// A chunk ends at this size whatever its length: it bounds memory when timestamps stand still.
+const BYTES_MAX: usize = 16 << 20;
+
+/// A frame length to go by until one is known.
+const FRAME_DEFAULT: Duration = Duration::from_millis(33);
+
+/// Why a chunk begins where it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The chunk before it was full.
+    Chunk,
+    /// A new segment begins.
+    Segment,
+    /// A new segment begins after a hole in the timestamps, or at the very start.
+    Break,
+}
+
+/// Groups the frames of one track into chunks of at most `chunk` length, and tells where segments
+/// of at least `segment` length begin: at key frames, so that a long group of pictures makes a long
+/// segment.
+#[derive(Debug)]
+pub struct Chunker {
+    info: TrackInfo,
+    chunk: Duration,
+    segment: Duration,
+    segment_start: u64,
+    cut: Cut,
+    shown_at: Duration,
+    start: u64,
+    /// Frames of the chunk being made, each with its decode time.
+    pending: Vec<(u64, Sample)>,
+    pending_bytes: usize,
+    /// Length of the newest frame whose length is known.
+    frame: u64,
+    /// Frames left out because they overlapped what was there.
+    dropped: u64,
+}
+
+impl Chunker {
+    /// A chunker for a track.
+    pub fn new(info: TrackInfo, chunk: Duration, segment: Duration) -> Self {
+        let frame = info.ticks(info.frame.unwrap_or(FRAME_DEFAULT));
+        Self {
+            info,
+            chunk,
+            segment,
+            segment_start: 0,
+            cut: Cut::Break,
+            shown_at: Duration::ZERO,
+            start: 0,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            frame,
+            dropped: 0,
+        }
+    }
+
+    /// The track.
+    pub fn info(&self) -> &TrackInfo {
+        &self.info
+    }
+
+    /// Frames of sound left out so far, because they overlapped what was already there.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// How long the current segment is already, up to a frame decoded at `dts`.
+    pub fn segment_age(&self, dts: Duration) -> Duration {
+        self.info.time(self.info.ticks(dts).saturating_sub(self.segment_start))
+    }
+
+    /// Takes the next frame in decode order; returns the chunk that ends before it, if one does.
+    pub fn push(&mut self, frame: Frame) -> Option<Chunk> {
+        let raw = self.info.ticks(frame.dts);
+        let Some((last, _)) = self.pending.last() else {
+            if frame.key {
+                self.begin(raw, Cut::Break, frame);
+            }
+            return None;
+        };
+        let last = *last;
+        let hole = raw.saturating_sub(last) > self.info.ticks(HOLE_MAX);
+        let Some(at) = (if hole { Some(raw) } else { self.place(raw, last, frame.duration) })
+        else {
+            self.dropped += 1;
+            return None;
+        };
+        let cut = self.cut_before(at, hole, frame.key);
+        let end = if hole { last + self.frame } else { at };
+        let chunk = cut.and_then(|_| self.take(end));
+        // A picture after a hole that needs what was lost in it cannot be decoded.
+        if hole && !frame.key {
+            return chunk;
+        }
+        match cut {
+            Some(cut) => self.begin(at, cut, frame),
+            None => self.add(at, frame),
+        }
+        chunk
+    }
+
+    /// Ends the chunk being made.
+    pub fn finish(&mut self) -> Option<Chunk> {
+        let (last, _) = self.pending.last()?;
+        self.take(last + self.frame)
+    }
+
+    /// Where a frame stamped `raw` goes; `None` when there is no room left for it.
+    fn place(&self, raw: u64, last: u64, duration: Option<Duration>) -> Option<u64> {
+        if self.info.kind() == Kind::Video {
+            // Decode times only go up; equal ones happen when a source rounds them.
+            return Some(raw.max(last + 1));
+        }
+        let Some(length) = self.info.frame.or(duration) else { return Some(raw.max(last + 1)) };
+        let expected = last + self.info.ticks(length);
+        let tolerance = self.info.ticks(CADENCE_TOLERANCE);
+        if raw + tolerance < expected {
+            None
+        } else if raw > expected + tolerance {
+            Some(raw)
+        } else {
+            Some(expected)
+        }
+    }
+
+    fn cut_before(&self, at: u64, hole: bool, key: bool) -> Option<Cut> {
+        if hole {
+            return Some(Cut::Break);
+        }
+        let early = self.info.ticks(EARLY.min(self.segment / 4));
+        let old = at.saturating_sub(self.segment_start) + early >= self.info.ticks(self.segment);
+        if key && old {
+            return Some(Cut::Segment);
+        }
+        // The chunk would become longer than it may with this frame in it.
+        let full = at + self.frame - self.start > self.info.ticks(self.chunk);
+        (full || self.pending_bytes > BYTES_MAX).then_some(Cut::Chunk)
+    }
+
+    fn begin(&mut self, at: u64, cut: Cut, frame: Frame) {
+        self.cut = cut;
+        self.start = at;
+        self.shown_at = frame.pts;
+        if cut != Cut::Chunk {
+            self.segment_start = at;
+        }
+        self.add(at, frame);
+    }
+
+    fn add(&mut self, at: u64, frame: Frame) {
+        if let Some((last, sample)) = self.pending.last_mut() {
+            sample.duration = u32::try_from(at - *last).unwrap_or(u32::MAX);
+            self.frame = (at - *last).max(1);
+        }
+        // Sound is heard when it is decoded; pictures may be shown later.
+        let shown = if self.info.kind() == Kind::Audio { at } else { self.info.ticks(frame.pts) };
+        let composition = i128::from(shown) - i128::from(at);
+        self.pending_bytes += frame.data.len();
+        let sample = Sample {
+            duration: 0,
+            composition: i32::try_from(composition).unwrap_or(0),
+            key: frame.key,
+            data: frame.data,
+        };
+        self.pending.push((at, sample));
+    }
+
+    fn take(&mut self, end: u64) -> Option<Chunk> {
+        let (last, sample) = self.pending.last_mut()?;
+        let duration = end.saturating_sub(*last).max(1);
+        sample.duration = u32::try_from(duration).unwrap_or(u32::MAX);
+        self.pending_bytes = 0;
+        self.frame = duration;
+        Some(Chunk {
+            start: self.start,
+            shown_at: self.shown_at,
+            duration: end.saturating_sub(self.start).max(1),
+            cut: self.cut,
+            samples: self.pending.drain(..).map(|(_, sample)| sample).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "chunker_tests.rs"]
+mod tests;

@@ -1,0 +1,126 @@
+//! Fragmented MP4 (ISO/IEC 14496-12, CMAF 23000-19): what HLS segments and recordings are made of.
+//!
+//! Our own writer, because the muxers at hand take the decode time of every chunk from its earliest
+//! picture: with B-frames the decode times of consecutive chunks then overlap, and players that
+//! follow the Media Source rules drop everything up to the next key frame. Here a chunk's decode
+//! time is its first frame's, always.
+//!
+//! Invariant: only `tap` and `sources` know pipelines; the rest is bytes and times.
+
+mod boxes;
+mod chunker;
+mod fragment;
+mod init;
+mod sample_entry;
+mod sources;
+mod tap;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::media::{Codec, Kind};
+
+pub use boxes::{BoxHeader, Boxes};
+pub use chunker::{Chunker, Cut};
+pub use fragment::{RandomAccess, fragment, random_access_index};
+pub use init::{Header, header};
+pub use sources::{Source, changed, link, node, settle};
+pub use tap::{Tapped, branch, tap};
+
+/// One frame of a track: an access unit in MP4 form (length-prefixed NAL units, raw AAC …).
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Running time at which it is shown or heard.
+    pub pts: Duration,
+    /// Running time at which it is decoded.
+    pub dts: Duration,
+    /// How long it lasts, where the codec says so.
+    pub duration: Option<Duration>,
+    /// Whether decoding can start here.
+    pub key: bool,
+    /// The coded frame.
+    pub data: Bytes,
+}
+
+/// What a player must know of a track before its first frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrackInfo {
+    /// The codec.
+    pub codec: Codec,
+    /// Ticks per second of the track's times.
+    pub timescale: u32,
+    /// The sample entry box, with the decoder's configuration.
+    pub entry: Vec<u8>,
+    /// RFC 6381 codec string: `avc1.64001f`, `mp4a.40.2` …
+    pub mime: String,
+    /// Width in pixels; 0 for sound.
+    pub width: u16,
+    /// Height in pixels; 0 for sound.
+    pub height: u16,
+    /// Frames per second; 0 for sound and where the source does not say.
+    pub fps: f64,
+    /// Channels; 0 for pictures.
+    pub channels: u16,
+    /// Length of one frame of sound, where the codec's set-up fixes it.
+    pub frame: Option<Duration>,
+}
+
+impl TrackInfo {
+    /// Video or audio.
+    pub fn kind(&self) -> Kind {
+        self.codec.kind()
+    }
+
+    /// A running time in the track's ticks, rounded.
+    pub fn ticks(&self, time: Duration) -> u64 {
+        let ticks = (time.as_nanos() * u128::from(self.timescale) + 500_000_000) / 1_000_000_000;
+        u64::try_from(ticks).unwrap_or(u64::MAX)
+    }
+
+    /// Ticks of the track as a time.
+    pub fn time(&self, ticks: u64) -> Duration {
+        let ns = u128::from(ticks) * 1_000_000_000 / u128::from(self.timescale.max(1));
+        Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
+}
+
+/// One frame within a [`Chunk`].
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Ticks until the next frame is decoded.
+    pub duration: u32,
+    /// Ticks from decoding to showing; negative only for broken sources.
+    pub composition: i32,
+    /// Whether decoding can start here.
+    pub key: bool,
+    /// The coded frame.
+    pub data: Bytes,
+}
+
+/// Consecutive frames of one track: a part of an HLS segment, a fragment of a recording.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Decode time of the first frame, in the track's ticks of running time.
+    pub start: u64,
+    /// Running time at which the first frame is shown.
+    pub shown_at: Duration,
+    /// Ticks from the first frame to the first one after the chunk.
+    pub duration: u64,
+    /// Why it begins where it does.
+    pub cut: Cut,
+    /// The frames; never empty.
+    pub samples: Vec<Sample>,
+}
+
+impl Chunk {
+    /// Whether decoding can start with it.
+    pub fn key(&self) -> bool {
+        self.samples.first().is_some_and(|s| s.key)
+    }
+
+    /// Bytes of its frames.
+    pub fn size(&self) -> usize {
+        self.samples.iter().map(|s| s.data.len()).sum()
+    }
+}

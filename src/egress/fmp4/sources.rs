@@ -1,0 +1,111 @@
+//! Which feeds a writer of MP4 has, once they are known, and until they become others.
+
+use std::time::Duration;
+
+use futures::future::{pending, select_all};
+use futures::{FutureExt, future::BoxFuture};
+
+use crate::flow::{Blame, Error, Feed, Inputs, Join, Node, Task};
+use crate::media::{Codec, Kind};
+
+/// How long the second track of a stream is waited for once the first one flows. A track that
+/// comes later makes a new beginning.
+const SECOND_TRACK_MAX: Duration = Duration::from_secs(2);
+
+/// A feed that flows, and its codec.
+#[derive(Clone)]
+pub struct Source {
+    /// The feed.
+    pub feed: Feed,
+    /// What it carries now.
+    pub codec: Codec,
+}
+
+impl Source {
+    /// Video or audio.
+    pub fn kind(&self) -> Kind {
+        self.feed.kind()
+    }
+}
+
+/// Waits until the feeds flow and says what they carry, video first; never empty. `None` when the
+/// task is cancelled before.
+pub async fn settle(task: &Task, inputs: &Inputs) -> Option<Vec<Source>> {
+    let feeds: Vec<&Feed> = inputs.video.iter().chain(&inputs.audio).collect();
+    let flowing = |feed: &Feed| {
+        let mut format = feed.format();
+        async move {
+            if format.wait_for(Option::is_some).await.is_err() {
+                pending::<()>().await;
+            }
+        }
+        .boxed()
+    };
+    let first: Vec<BoxFuture<'_, ()>> = feeds.iter().map(|f| flowing(f)).collect();
+    tokio::select! {
+        () = task.cancel.cancelled() => return None,
+        () = async { if first.is_empty() { pending().await } else { select_all(first).await.0 } } => {}
+    }
+    let all = futures::future::join_all(feeds.iter().map(|f| flowing(f)));
+    tokio::select! {
+        () = task.cancel.cancelled() => return None,
+        _ = tokio::time::timeout(SECOND_TRACK_MAX, all) => {}
+    }
+    let source = |feed: &Feed| {
+        let codec = feed.format().borrow().as_ref().map(|f| f.codec)?;
+        Some(Source { feed: feed.clone(), codec })
+    };
+    let sources: Vec<_> = feeds.into_iter().filter_map(source).collect();
+    // A feed that was cleared in between is waited for again.
+    if sources.is_empty() { Box::pin(settle(task, inputs)).await } else { Some(sources) }
+}
+
+/// Waits until a codec changes or a track appears that was not there.
+pub async fn changed(inputs: &Inputs, sources: &[Source]) {
+    let watches = inputs.video.iter().chain(&inputs.audio).map(|feed| {
+        let known = sources.iter().find(|s| s.kind() == feed.kind()).map(|s| s.codec);
+        let mut format = feed.format();
+        async move {
+            let other = |f: &Option<crate::media::Format>| {
+                f.as_ref().is_some_and(|f| Some(f.codec) != known)
+            };
+            if format.wait_for(other).await.is_err() {
+                pending::<()>().await;
+            }
+        }
+        .boxed()
+    });
+    let watches: Vec<_> = watches.collect();
+    if watches.is_empty() {
+        pending::<()>().await;
+    }
+    select_all(watches).await;
+}
+
+/// A node with one branch and one tap for each source, not yet linked to the feeds.
+///
+/// # Errors
+/// [`Error::Refused`] for a codec that MP4 cannot carry; what [`Node::parse`] says.
+pub fn node(name: &str, sources: &[Source]) -> Result<Node, Error> {
+    let mut description = String::new();
+    for source in sources {
+        let branch = super::branch(source.kind().as_str(), source.codec).ok_or_else(|| {
+            Error::refused(
+                Blame::Us,
+                format!("{} cannot be put into MP4 as it is", source.codec),
+                "let the plan convert it first: `accepts` lists what fits",
+            )
+        })?;
+        description.push_str(&branch);
+    }
+    Node::parse(name, &description)
+}
+
+/// Links the node to its feeds. Everything since the last key frame comes first, at its true
+/// times, so that a file or a segment is there at once.
+///
+/// # Errors
+/// [`Error::Build`] when the node was not made by [`node`].
+pub fn link(node: &Node, sources: &[Source]) -> Result<(), Error> {
+    sources.iter().try_for_each(|s| node.input(s.kind().as_str(), &s.feed, Join::Backlog))
+}

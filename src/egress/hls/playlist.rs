@@ -1,0 +1,314 @@
+//! Media playlists (RFC 8216 and its successor draft-pantos-hls-rfc8216bis), without any I/O.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// Segments that fell out of the playlist stay available this many target durations longer, for
+/// players that have just read an older one (RFC 8216, 6.2.2).
+const GRACE_TARGETS: u32 = 3;
+
+/// Parts are listed for segments that end within this many target durations of the live edge
+/// (rfc8216bis 4.4.4.9).
+const PARTS_TARGETS: u32 = 3;
+
+/// What a playlist is told of a part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Part {
+    /// Its length.
+    pub(super) duration: Duration,
+    /// Whether a player can start with it.
+    pub(super) independent: bool,
+}
+
+/// One segment: complete, or the one being made.
+#[derive(Clone, Debug)]
+struct Segment {
+    sequence: u64,
+    /// Wall-clock time of its first frame.
+    date: DateTime<Utc>,
+    discontinuity: bool,
+    /// Number of its initialisation section.
+    init: u64,
+    parts: Vec<Part>,
+}
+
+impl Segment {
+    fn duration(&self) -> Duration {
+        self.parts.iter().map(|p| p.duration).sum()
+    }
+}
+
+/// Where the live edge of another rendition is, for players that switch to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Report {
+    /// URI of its playlist.
+    pub(super) uri: String,
+    /// Its newest segment, complete or not.
+    pub(super) sequence: u64,
+    /// Its newest part in that segment.
+    pub(super) part: usize,
+}
+
+/// What a playlist is written with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form<'a> {
+    /// Start of the file names: `video` or `audio`.
+    pub(super) name: &'a str,
+    /// Appended to every URI: empty or `?token=…`.
+    pub(super) query: &'a str,
+    /// The whole seconds that no segment of any rendition exceeds.
+    pub(super) target: u32,
+    /// Longest part of any rendition; `None` leaves low latency out.
+    pub(super) part_target: Option<Duration>,
+    /// Other renditions.
+    pub(super) reports: &'a [Report],
+}
+
+/// The segments of one rendition and their numbers. Sequence numbers only ever go up.
+#[derive(Debug)]
+pub(super) struct MediaPlaylist {
+    /// Complete segments, oldest first, those on grace included.
+    segments: VecDeque<Segment>,
+    open: Option<Segment>,
+    next_sequence: u64,
+    /// Discontinuities in segments that are gone.
+    gone_discontinuities: u64,
+    ended: bool,
+}
+
+/// Where something asked for by number stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It was there and is gone.
+    Gone,
+    /// It is there.
+    Here,
+    /// It will be there shortly.
+    Soon,
+    /// It is too far ahead to wait for.
+    Unknown,
+}
+
+impl MediaPlaylist {
+    /// An empty playlist whose first segment gets this number.
+    pub(super) fn new(first_sequence: u64) -> Self {
+        Self {
+            segments: VecDeque::new(),
+            open: None,
+            next_sequence: first_sequence,
+            gone_discontinuities: 0,
+            ended: false,
+        }
+    }
+
+    /// Closes the open segment and begins the next one; returns its number.
+    pub(super) fn begin_segment(
+        &mut self,
+        date: DateTime<Utc>,
+        init: u64,
+        discontinuity: bool,
+    ) -> u64 {
+        self.close_segment();
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        self.ended = false;
+        self.open = Some(Segment { sequence, date, discontinuity, init, parts: Vec::new() });
+        sequence
+    }
+
+    /// Adds a part to the open segment; returns its number in it, or `None` without an open one.
+    pub(super) fn add_part(&mut self, part: Part) -> Option<usize> {
+        let open = self.open.as_mut()?;
+        open.parts.push(part);
+        Some(open.parts.len() - 1)
+    }
+
+    /// Completes the open segment.
+    pub(super) fn close_segment(&mut self) {
+        self.segments.extend(self.open.take().filter(|s| !s.parts.is_empty()));
+    }
+
+    /// Completes the playlist: nothing more will come.
+    pub(super) fn end(&mut self) {
+        self.close_segment();
+        self.ended = true;
+    }
+
+    /// Forgets segments that are past the window and its grace; returns the number of the oldest
+    /// that is left.
+    pub(super) fn trim(&mut self, window: usize, target: u32) -> u64 {
+        let grace = Duration::from_secs(u64::from(target * GRACE_TARGETS));
+        while self.segments.len() > window {
+            let kept: Duration =
+                self.segments.iter().rev().skip(window).map(Segment::duration).sum();
+            let Some(oldest) = self.segments.front() else { break };
+            if kept.saturating_sub(oldest.duration()) < grace && self.segments.len() < 4 * window {
+                break;
+            }
+            self.drop_oldest();
+        }
+        self.oldest()
+    }
+
+    /// Forgets the oldest complete segment; returns the number of the oldest that is left.
+    pub(super) fn drop_oldest(&mut self) -> u64 {
+        if let Some(gone) = self.segments.pop_front() {
+            self.gone_discontinuities += u64::from(gone.discontinuity);
+        }
+        self.oldest()
+    }
+
+    fn oldest(&self) -> u64 {
+        let first = self.segments.front().or(self.open.as_ref());
+        first.map_or(self.next_sequence, |s| s.sequence)
+    }
+
+    /// Number of complete segments.
+    pub(super) fn complete(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Length of the longest segment, the open one included.
+    pub(super) fn longest(&self) -> Duration {
+        self.segments.iter().chain(&self.open).map(Segment::duration).max().unwrap_or_default()
+    }
+
+    /// Number of the open segment and of parts in it.
+    pub(super) fn edge(&self) -> Option<(u64, usize)> {
+        let open = self.open.as_ref()?;
+        Some((open.sequence, open.parts.len()))
+    }
+
+    /// Where a segment stands, or a part of it: `Here` when the playlist lists it.
+    pub(super) fn standing(&self, sequence: u64, part: Option<usize>) -> Standing {
+        if sequence < self.oldest() {
+            return Standing::Gone;
+        }
+        if self.segments.back().is_some_and(|s| sequence <= s.sequence) {
+            return Standing::Here;
+        }
+        let (edge, parts) = self.edge().unwrap_or((self.next_sequence, 0));
+        let here = part.is_some_and(|p| sequence == edge && p < parts);
+        match sequence - edge.min(sequence) {
+            _ if here => Standing::Here,
+            _ if self.ended => Standing::Unknown,
+            0 | 1 => Standing::Soon,
+            _ => Standing::Unknown,
+        }
+    }
+
+    /// As [`Self::standing`], but for a playlist that must list it: a number that has left the
+    /// window, or a part whose segment is already complete, is no reason to wait.
+    pub(super) fn standing_in_list(&self, sequence: u64, part: Option<usize>) -> Standing {
+        match self.standing(sequence, part) {
+            Standing::Gone => Standing::Here,
+            standing => standing,
+        }
+    }
+
+    /// The playlist as text, with at most `window` complete segments.
+    pub(super) fn text(&self, window: usize, form: &Form<'_>) -> String {
+        let Form { name, query, target, .. } = *form;
+        let skipped = self.segments.len().saturating_sub(window);
+        let gone = self.segments.iter().take(skipped).filter(|s| s.discontinuity).count() as u64;
+        let listed: Vec<_> = self.segments.iter().skip(skipped).collect();
+        let first = listed.first().map_or_else(|| self.oldest(), |s| s.sequence);
+        let mut out = String::with_capacity(4096);
+        let version = if form.part_target.is_some() { 9 } else { 7 };
+        let _ = writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target}");
+        let _ = writeln!(out, "#EXT-X-INDEPENDENT-SEGMENTS");
+        if let Some(longest) = form.part_target {
+            let longest = longest.as_secs_f64();
+            let hold_back = longest * 3.0;
+            let _ = writeln!(
+                out,
+                "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back:.3}\n\
+                 #EXT-X-PART-INF:PART-TARGET={longest:.3}"
+            );
+        }
+        let _ = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{first}");
+        let discontinuities = self.gone_discontinuities + gone;
+        let _ = writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuities}");
+
+        let with_parts = self.first_with_parts(target);
+        let mut init = None;
+        for segment in listed.into_iter().chain(&self.open) {
+            let parts = form.part_target.is_some() && segment.sequence >= with_parts;
+            let complete = self.open.as_ref().is_none_or(|o| o.sequence != segment.sequence);
+            if complete || parts {
+                segment.write(&mut out, form, &mut init, parts, complete);
+            }
+        }
+        if self.ended {
+            out.push_str("#EXT-X-ENDLIST\n");
+        } else if let (Some((sequence, part)), true) = (self.edge(), form.part_target.is_some()) {
+            let _ = writeln!(
+                out,
+                "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{name}.{sequence}.{part}.m4s{query}\""
+            );
+            for Report { uri, sequence, part } in form.reports {
+                let _ = writeln!(
+                    out,
+                    "#EXT-X-RENDITION-REPORT:URI=\"{uri}{query}\",LAST-MSN={sequence},LAST-PART={part}"
+                );
+            }
+        }
+        out
+    }
+
+    /// The first segment near enough to the live edge for its parts to be listed.
+    fn first_with_parts(&self, target: u32) -> u64 {
+        let reach = Duration::from_secs(u64::from(target * PARTS_TARGETS));
+        let mut from_edge = self.open.as_ref().map_or(Duration::ZERO, Segment::duration);
+        let mut first = self.next_sequence.saturating_sub(1);
+        for segment in self.segments.iter().rev() {
+            if from_edge > reach {
+                break;
+            }
+            first = segment.sequence;
+            from_edge += segment.duration();
+        }
+        first
+    }
+}
+
+impl Segment {
+    fn write(
+        &self,
+        out: &mut String,
+        form: &Form<'_>,
+        init: &mut Option<u64>,
+        parts: bool,
+        complete: bool,
+    ) {
+        let (name, query, sequence) = (form.name, form.query, self.sequence);
+        if self.discontinuity && init.is_some() {
+            out.push_str("#EXT-X-DISCONTINUITY\n");
+        }
+        if *init != Some(self.init) {
+            *init = Some(self.init);
+            let _ = writeln!(out, "#EXT-X-MAP:URI=\"{name}.init{}.mp4{query}\"", self.init);
+        }
+        let date = self.date.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{date}");
+        for (number, part) in self.parts.iter().enumerate().filter(|_| parts) {
+            let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
+            let _ = writeln!(
+                out,
+                "#EXT-X-PART:DURATION={:.5},URI=\"{name}.{sequence}.{number}.m4s{query}\"{independent}",
+                part.duration.as_secs_f64()
+            );
+        }
+        if complete {
+            let duration = self.duration().as_secs_f64();
+            let _ = writeln!(out, "#EXTINF:{duration:.5},\n{name}.{sequence}.m4s{query}");
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "playlist_tests.rs"]
+mod tests;

@@ -1,0 +1,183 @@
+//! One track on the shelf: its playlist and the bytes behind it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use super::master::Rendition;
+use super::playlist::{MediaPlaylist, Part};
+use super::shelf::Missing;
+use crate::egress::fmp4::{Chunk, Cut, TrackInfo, fragment, header};
+use crate::flow;
+
+/// Number of the only track in each of our MP4 segments.
+const TRACK_ID: u32 = 1;
+
+/// A segment without a key frame is cut all the same when it takes this share of the memory.
+const OPEN_SHARE: usize = 4;
+
+/// The playlist of a track and its data.
+pub(super) struct Track {
+    pub(super) playlist: MediaPlaylist,
+    /// Number of breaks that this track has made.
+    pub(super) epoch: u64,
+    /// Bytes of all parts held.
+    pub(super) bytes: usize,
+    info: Option<TrackInfo>,
+    /// Initialisation sections by number; the newest is the one in use.
+    inits: BTreeMap<u64, Bytes>,
+    /// Number of the next one. As with segments, no number ever comes twice.
+    next_init: u64,
+    /// The track was described anew since the last chunk.
+    fresh: bool,
+    /// Parts of each segment, with the number of its initialisation section.
+    segments: BTreeMap<u64, Stored>,
+    fragments: u32,
+    peak: f64,
+    total: (f64, f64),
+}
+
+#[derive(Default)]
+struct Stored {
+    init: u64,
+    parts: Vec<Bytes>,
+    bytes: usize,
+    length: Duration,
+}
+
+impl Track {
+    pub(super) fn new(first_sequence: u64) -> Self {
+        Self {
+            playlist: MediaPlaylist::new(first_sequence),
+            epoch: 0,
+            bytes: 0,
+            info: None,
+            inits: BTreeMap::new(),
+            next_init: first_sequence,
+            fresh: false,
+            segments: BTreeMap::new(),
+            fragments: 0,
+            peak: 0.0,
+            total: (0.0, 0.0),
+        }
+    }
+
+    /// What follows needs another decoder set-up, unless it is the same as before.
+    pub(super) fn set_info(&mut self, info: TrackInfo) {
+        if self.info.as_ref().is_some_and(|known| known.entry == info.entry) {
+            self.info = Some(info);
+            return;
+        }
+        self.inits.insert(self.next_init, Bytes::from(header(&[&info]).bytes));
+        self.next_init += 1;
+        self.info = Some(info);
+        self.fresh = true;
+    }
+
+    /// Whether this chunk does not continue what is there.
+    pub(super) fn breaks(&self, chunk: &Chunk) -> bool {
+        let started = !self.segments.is_empty();
+        started && (self.fresh || chunk.cut == Cut::Break)
+    }
+
+    /// Adds a chunk; returns the length of the part that it became. `epoch` is the number of
+    /// breaks of the stream; `limit` the bytes that may be held.
+    pub(super) fn push(&mut self, chunk: &Chunk, epoch: u64, limit: usize) -> Duration {
+        let Some(info) = self.info.clone() else { return Duration::ZERO };
+        let behind = self.epoch < epoch && chunk.key();
+        let open = self.segments.last_key_value().filter(|_| self.playlist.edge().is_some());
+        let oversized = open.is_some_and(|(_, s)| s.bytes > limit / OPEN_SHARE);
+        if behind || self.fresh || oversized || open.is_none() || chunk.cut != Cut::Chunk {
+            self.close();
+            let discontinuity = self.epoch < epoch && !self.segments.is_empty();
+            let shown_at = gst::ClockTime::from_nseconds(chunk.shown_at.as_nanos() as u64);
+            let date = DateTime::<Utc>::from(std::time::UNIX_EPOCH + flow::wall_clock(shown_at));
+            let init = self.inits.last_key_value().map_or(0, |(number, _)| *number);
+            let sequence = self.playlist.begin_segment(date, init, discontinuity);
+            self.segments.insert(sequence, Stored { init, ..Stored::default() });
+            self.epoch = epoch;
+            self.fresh = false;
+        }
+        self.fragments = self.fragments.wrapping_add(1);
+        let bytes = Bytes::from(fragment(self.fragments, TRACK_ID, info.kind(), 0, chunk));
+        let duration = info.time(chunk.duration);
+        self.playlist.add_part(Part { duration, independent: chunk.key() });
+        self.bytes += bytes.len();
+        if let Some(mut open) = self.segments.last_entry() {
+            let open = open.get_mut();
+            open.bytes += bytes.len();
+            open.length += duration;
+            open.parts.push(bytes);
+        }
+        duration
+    }
+
+    /// Notes the bit rate of the segment that is complete now.
+    fn close(&mut self) {
+        let Some((_, done)) = self.segments.last_key_value() else { return };
+        let (bits, seconds) = (done.bytes as f64 * 8.0, done.length.as_secs_f64());
+        // A sliver of a segment before a break would look like an absurd rate.
+        if seconds > 0.5 {
+            self.peak = self.peak.max(bits / seconds);
+            self.total = (self.total.0 + bits, self.total.1 + seconds);
+        }
+    }
+
+    pub(super) fn trim(&mut self, window: usize, target: u32) {
+        let oldest = self.playlist.trim(window, target);
+        self.forget_before(oldest);
+    }
+
+    /// Forgets the oldest complete segment; false when there is none.
+    pub(super) fn drop_oldest(&mut self) -> bool {
+        if self.playlist.complete() == 0 {
+            return false;
+        }
+        let oldest = self.playlist.drop_oldest();
+        self.forget_before(oldest);
+        true
+    }
+
+    fn forget_before(&mut self, oldest: u64) {
+        while let Some(entry) = self.segments.first_entry() {
+            if *entry.key() >= oldest {
+                break;
+            }
+            self.bytes -= entry.remove().bytes;
+        }
+        let newest = self.inits.last_key_value().map(|(n, _)| *n);
+        let needed = self.segments.values().map(|s| s.init).min().or(newest).unwrap_or(0);
+        self.inits.retain(|number, _| *number >= needed);
+    }
+
+    /// Whether there is something to play: a complete segment.
+    pub(super) fn ready(&self) -> bool {
+        self.playlist.complete() > 0
+    }
+
+    pub(super) fn rendition(&self) -> Option<Rendition> {
+        let info = self.info.clone().filter(|_| self.ready())?;
+        let average = self.total.0 / self.total.1.max(0.001);
+        Some(Rendition { info, peak: self.peak as u64, average: average as u64 })
+    }
+
+    pub(super) fn init(&self, number: u64) -> Result<Bytes, Missing> {
+        let gone = self.inits.first_key_value().is_some_and(|(first, _)| number < *first);
+        let missing = if gone { Missing::Gone } else { Missing::Unknown };
+        self.inits.get(&number).cloned().ok_or(missing)
+    }
+
+    pub(super) fn data(
+        &self,
+        sequence: u64,
+        part: Option<usize>,
+    ) -> Result<VecDeque<Bytes>, Missing> {
+        let parts = &self.segments.get(&sequence).ok_or(Missing::Gone)?.parts;
+        match part {
+            None => Ok(parts.iter().cloned().collect()),
+            Some(part) => Ok(VecDeque::from([parts.get(part).cloned().ok_or(Missing::Unknown)?])),
+        }
+    }
+}
