@@ -1,0 +1,46 @@
+# AuraLink from a shell. `make` alone lists what there is.
+
+# The dev profile: nearly all work per frame is done by C libraries that Debian has optimised, the
+# few hot Rust crates are raised to opt-level 3 in Cargo.toml, and the first build takes half the
+# time of a release build. What ships is `make release`.
+STATE ?= ./state
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run release test lint fmt check bench clean-state
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install everything that building, running and testing needs
+	@.ci/setup test
+
+run: ## Build and start the appliance with its demo stream; state in ./state (STATE=dir, ARGS="…")
+	@.ci/setup run
+	$(CARGO) build --bin auralink
+	$(CARGO) run --quiet --bin auralink -- run --state $(STATE) $(ARGS)
+
+release: ## Build what ships: target/release/auralink
+	@.ci/setup run
+	$(CARGO) build --release --locked --bin auralink
+
+test: ## All tests: units, rooms, and the appliance with real publishers and viewers (ARGS="filter")
+	@.ci/setup test
+	$(CARGO) test --locked $(ARGS)
+
+lint: ## Formatting and clippy, warnings denied
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+fmt: ## Format the code
+	$(CARGO) fmt
+
+check: ## Validate every preset in pipelines/ and print its plan
+	@for preset in pipelines/*.toml; do $(CARGO) run --quiet --bin auralink -- check $$preset || exit 1; done
+
+bench: ## CPU, threads and memory per publisher and viewer, latency, noise suppression
+	@.ci/setup test
+	$(CARGO) bench --locked $(ARGS)
+
+clean-state: ## Forget the streams, tokens and recordings of `make run`
+	rm -rf $(STATE)

@@ -1,0 +1,108 @@
+// Chromium as a publisher and as a viewer.
+//
+//   node browser.mjs whep URL --token T --seconds 10       plays a WHEP endpoint
+//   node browser.mjs whip URL --token T --seconds 10       publishes its fake camera and microphone
+//   node browser.mjs hls  URL --seconds 10                 plays a playlist with hls.js
+//
+// Lines of JSON: `playing` or `publishing`, `progress` twice a second, `report` at the end.
+// Without --seconds it goes on until its standard input is closed.
+
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { chromium } from "playwright-core";
+
+const FLAGS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+  "--disable-background-networking", "--disable-component-update", "--mute-audio",
+  "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+  "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage",
+];
+
+const say = (event, facts = {}) => console.log(JSON.stringify({ event, ...facts }));
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    token: { type: "string" },
+    codec: { type: "string" },
+    seconds: { type: "string", default: "0" },
+    patience: { type: "string", default: "20" },
+    chromium: { type: "string", default: process.env.CHROMIUM ?? "/usr/bin/chromium" },
+  },
+});
+
+/** Serves the test page from an origin of its own, as a player on somebody's web site has one. */
+async function serve() {
+  const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+  const files = {
+    "/": ["text/html", here("player.html")],
+    "/player.js": ["text/javascript", here("player.js")],
+    "/hls.js": ["text/javascript", here("node_modules/hls.js/dist/hls.min.js")],
+  };
+  const server = createServer(async (request, response) => {
+    const [type, path] = files[request.url] ?? [];
+    if (!path) return response.writeHead(404).end();
+    response.writeHead(200, { "content-type": type }).end(await readFile(path));
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  return server;
+}
+
+/** Resolves after `seconds`, or when whoever started this closes its standard input. */
+function untilTold(seconds) {
+  if (seconds > 0) return new Promise((done) => setTimeout(done, seconds * 1000));
+  return new Promise((done) => process.stdin.on("close", done).on("end", done).resume());
+}
+
+async function main() {
+  const [mode, url] = positionals;
+  if (!["whep", "whip", "hls"].includes(mode) || !url) {
+    console.error("usage: browser.mjs whep|whip|hls URL [--token T] [--seconds N]");
+    return 2;
+  }
+  const server = await serve();
+  const browser = await chromium.launch({ executablePath: options.chromium, args: FLAGS });
+  try {
+    // A secure context is needed for getUserMedia; 127.0.0.1 is one.
+    const page = await browser.newPage();
+    page.on("pageerror", (error) => say("page_error", { error: String(error) }));
+    await page.goto(`http://127.0.0.1:${server.address().port}/`);
+    const begin = { mode, url, token: options.token, codec: options.codec };
+    const refused = await page.evaluate((b) => window.begin(b), begin);
+    if (refused) {
+      say("refused", refused);
+      return 3;
+    }
+    const patience = Number(options.patience) * 1000;
+    try {
+      await page.waitForFunction(() => window.started(), null, { timeout: patience, polling: 50 });
+    } catch {
+      say("failed", { error: "no media", ...(await page.evaluate(() => window.report())) });
+      return 4;
+    }
+    const first = await page.evaluate(() => window.report());
+    say(mode === "whip" ? "publishing" : "playing", first);
+    const ticker = setInterval(async () => {
+      const now = await page.evaluate(() => window.report()).catch(() => null);
+      if (now) say("progress", now);
+    }, 500);
+    await untilTold(Number(options.seconds));
+    clearInterval(ticker);
+    say("report", { first_frame_ms: first.first_frame_ms, ...(await page.evaluate(() => window.report())) });
+    await page.evaluate(() => window.end());
+    return 0;
+  } finally {
+    await browser.close();
+    server.close();
+  }
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error) => {
+    say("failed", { error: String(error) });
+    process.exit(4);
+  },
+);

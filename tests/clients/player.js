@@ -1,0 +1,144 @@
+// The page that browser.mjs drives: WHEP player, WHIP publisher and hls.js player.
+"use strict";
+
+const video = document.getElementById("video");
+const seen = { frames: 0, flashes: [], luma: 0, lit: true, errors: [] };
+let pc = null;
+let hls = null;
+let resource = null;
+let headers = {};
+let began = 0;
+let stats = {};
+
+/** Starts; returns null, or what the server said when it refused. */
+window.begin = async ({ mode, url, token, codec }) => {
+  began = performance.now();
+  headers = token ? { Authorization: `Bearer ${token}` } : {};
+  watchFrames();
+  if (mode === "hls") return playHls(url);
+  pc = new RTCPeerConnection();
+  if (mode === "whep") {
+    const picture = pc.addTransceiver("video", { direction: "recvonly" });
+    pc.addTransceiver("audio", { direction: "recvonly" });
+    prefer(picture, RTCRtpReceiver, codec);
+    pc.ontrack = (event) => { video.srcObject = event.streams[0] ?? new MediaStream([event.track]); };
+  } else {
+    const media = await navigator.mediaDevices.getUserMedia({
+      video: { width: 640, height: 480, frameRate: 30 },
+      audio: true,
+    });
+    for (const track of media.getTracks()) {
+      const sender = pc.addTransceiver(track, { direction: "sendonly", streams: [media] });
+      if (track.kind === "video") prefer(sender, RTCRtpSender, codec);
+    }
+  }
+  setInterval(readStats, 200);
+  return negotiate(url);
+};
+
+function prefer(transceiver, side, codec) {
+  if (!codec) return;
+  const wanted = new RegExp(`^video/(${codec}|rtx)$`, "i");
+  const codecs = side.getCapabilities("video").codecs.filter((c) => wanted.test(c.mimeType));
+  transceiver.setCodecPreferences(codecs);
+}
+
+async function negotiate(url) {
+  await pc.setLocalDescription(await pc.createOffer());
+  // Trickle is optional for clients: send what was gathered, which on one machine is instant.
+  await new Promise((done) => {
+    if (pc.iceGatheringState === "complete") return done();
+    pc.addEventListener("icegatheringstatechange", () => pc.iceGatheringState === "complete" && done());
+    setTimeout(done, 2000);
+  });
+  const answer = await fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/sdp", ...headers },
+    body: pc.localDescription.sdp,
+  });
+  const body = await answer.text();
+  if (answer.status !== 201) return { status: answer.status, body };
+  const location = answer.headers.get("Location");
+  if (location) resource = new URL(location, url).href;
+  await pc.setRemoteDescription({ type: "answer", sdp: body });
+  return null;
+}
+
+function playHls(url) {
+  hls = new Hls({
+    lowLatencyMode: false,
+    xhrSetup: (xhr) => { for (const [k, v] of Object.entries(headers)) xhr.setRequestHeader(k, v); },
+  });
+  hls.on(Hls.Events.ERROR, (_, e) => { seen.errors.push(`${e.type} ${e.details} fatal=${e.fatal}`); });
+  hls.loadSource(url);
+  hls.attachMedia(video);
+  return null;
+}
+
+/** Notes each frame that is shown, and at what wall-clock time a flash begins. */
+function watchFrames() {
+  const canvas = new OffscreenCanvas(16, 16);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const onFrame = (now, meta) => {
+    context.drawImage(video, 0, 0, 16, 16);
+    const pixels = context.getImageData(0, 0, 16, 16).data;
+    let sum = 0;
+    for (let i = 0; i < pixels.length; i += 4) sum += pixels[i + 1];
+    seen.luma = sum / 256;
+    const lit = seen.luma > 170;
+    if (lit && !seen.lit) {
+      seen.flashes.push({ wall: (performance.timeOrigin + now) / 1000, media: meta.mediaTime });
+    }
+    seen.lit = lit;
+    if (seen.frames++ === 0) seen.first = performance.now() - began;
+    video.requestVideoFrameCallback(onFrame);
+  };
+  video.requestVideoFrameCallback(onFrame);
+}
+
+async function readStats() {
+  const found = {};
+  for (const s of (await pc.getStats()).values()) {
+    if (s.type === "inbound-rtp" && s.kind === "video") {
+      Object.assign(found, {
+        decoded: s.framesDecoded, dropped: s.framesDropped, video_lost: s.packetsLost,
+        freezes: s.freezeCount, size: `${s.frameWidth}x${s.frameHeight}`,
+        jitter_buffer_ms: s.jitterBufferEmittedCount
+          ? (1000 * s.jitterBufferDelay) / s.jitterBufferEmittedCount : null,
+      });
+    }
+    if (s.type === "inbound-rtp" && s.kind === "audio") {
+      Object.assign(found, {
+        energy: s.totalAudioEnergy, audio_s: s.totalSamplesDuration, audio_lost: s.packetsLost,
+        concealed: s.concealedSamples,
+      });
+    }
+    if (s.type === "outbound-rtp" && s.kind === "video") found.encoded = s.framesEncoded;
+    if (s.type === "outbound-rtp" && s.kind === "audio") found.audio_packets = s.packetsSent;
+    if (s.type === "codec") found[`codec_${s.mimeType.split("/")[0]}`] = s.mimeType.split("/")[1];
+  }
+  stats = found;
+}
+
+/** Whether media flows: frames shown, or frames sent by a connected publisher. */
+window.started = () =>
+  seen.frames > 0 || (pc?.connectionState === "connected" && (stats.encoded ?? 0) > 0);
+
+window.report = () => ({
+  state: pc?.connectionState,
+  frames: hls ? video.getVideoPlaybackQuality().totalVideoFrames : seen.frames,
+  first_frame_ms: seen.first,
+  luma: seen.luma,
+  flashes: seen.flashes,
+  errors: seen.errors,
+  position_s: video.currentTime,
+  // Whether sound is decoded, where getStats cannot tell.
+  audio_bytes: video.webkitAudioDecodedByteCount,
+  ...stats,
+});
+
+window.end = async () => {
+  if (hls) hls.destroy();
+  if (resource) await fetch(resource, { method: "DELETE", headers }).catch(() => null);
+  if (pc) pc.close();
+};

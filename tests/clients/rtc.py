@@ -1,0 +1,151 @@
+"""A WHIP or WHEP session over aiortc, and what the two clients share."""
+
+import asyncio
+import json
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import rtcrtpreceiver
+from aiortc.rtp import RtcpSrPacket
+
+NTP_EPOCH_S = 2208988800  # seconds between 1900 and 1970
+
+
+def say(event, **facts):
+    """One line of JSON per event: whoever drives the client waits for these lines."""
+    print(json.dumps({"event": event, **facts}), flush=True)
+
+
+class Refused(Exception):
+    """The server said no."""
+
+    def __init__(self, status, body):
+        super().__init__(f"{status}: {body}")
+        self.status, self.body = status, body
+
+
+def request(method, url, token, body=None, content_type="application/sdp"):
+    headers = {"Content-Type": content_type} if body is not None else {}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    data = body.encode() if body is not None else None
+    call = urllib.request.Request(url, data=data, headers=headers, method=method)
+    try:
+        with urllib.request.urlopen(call, timeout=20) as answer:
+            return answer.status, answer.headers, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        raise Refused(error.code, error.read().decode()) from None
+
+
+class Session:
+    """One peer connection negotiated by a POST and ended by a DELETE (RFC 9725)."""
+
+    def __init__(self, url, token):
+        self.url, self.token = url, token
+        # No ICE servers: everything happens on this machine.
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.resource = None
+        self.connected = asyncio.get_running_loop().create_future()
+        self.pc.on("connectionstatechange", self._on_state)
+
+    def _on_state(self):
+        state = self.pc.connectionState
+        if state == "connected" and not self.connected.done():
+            self.connected.set_result(True)
+        if state in ("failed", "closed") and not self.connected.done():
+            self.connected.set_exception(ConnectionError(f"the connection {state}"))
+
+    async def negotiate(self):
+        await self.pc.setLocalDescription(await self.pc.createOffer())
+        offer = self.pc.localDescription.sdp
+        status, headers, answer = await asyncio.to_thread(
+            request, "POST", self.url, self.token, offer
+        )
+        if status != 201:
+            raise Refused(status, answer)
+        self.resource = urllib.parse.urljoin(self.url, headers["Location"])
+        await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        await asyncio.wait_for(self.connected, 15)
+        return answer
+
+    async def close(self):
+        if self.resource:
+            try:
+                await asyncio.to_thread(request, "DELETE", self.resource, self.token)
+            except (Refused, OSError):
+                pass  # the server is gone, or has ended the session itself
+        await self.pc.close()
+
+
+def codec_only(pc_or_transceiver, kind, codec):
+    """Offers one codec only, with its retransmissions."""
+    from aiortc import RTCRtpReceiver
+
+    wanted = [
+        c
+        for c in RTCRtpReceiver.getCapabilities(kind).codecs
+        if re.fullmatch(rf"{kind}/({codec}|rtx)", c.mimeType, re.IGNORECASE)
+    ]
+    pc_or_transceiver.setCodecPreferences(wanted)
+
+
+class _Mapper(rtcrtpreceiver.TimestampMapper):
+    """aiortc lets timestamps begin at zero; remembers where zero was."""
+
+    def __init__(self):
+        super().__init__()
+        self.origin = None
+
+    def map(self, timestamp):
+        mapped = super().map(timestamp)
+        if self.origin is None:
+            self.origin = timestamp - mapped
+        return mapped
+
+
+rtcrtpreceiver.TimestampMapper = _Mapper
+_reports = {}  # receiver → (NTP seconds, RTP timestamp) of its newest sender report
+_handle = rtcrtpreceiver.RTCRtpReceiver._handle_rtcp_packet
+
+
+async def _remember_report(self, packet):
+    if isinstance(packet, RtcpSrPacket):
+        ntp = packet.sender_info.ntp_timestamp / 2**32 - NTP_EPOCH_S
+        _reports[self] = (ntp, packet.sender_info.rtp_timestamp)
+    await _handle(self, packet)
+
+
+rtcrtpreceiver.RTCRtpReceiver._handle_rtcp_packet = _remember_report
+
+
+def sender_time(receiver, pts, clock_rate):
+    """When the sender says a frame was made (Unix seconds), by its reports (RFC 3550 6.4.1).
+    None before the first report."""
+    report = _reports.get(receiver)
+    mapper = receiver._RTCRtpReceiver__timestamp_mapper
+    if report is None or mapper.origin is None:
+        return None
+    ntp, rtp = report
+    ticks = (pts + mapper.origin - rtp + 2**31) % 2**32 - 2**31
+    return ntp + ticks / clock_rate
+
+
+def forget(receiver):
+    _reports.pop(receiver, None)
+
+
+async def until_told(seconds):
+    """Returns after `seconds`, or when whoever started the client closes its standard input."""
+    import sys
+
+    loop = asyncio.get_running_loop()
+    told = loop.run_in_executor(None, sys.stdin.read) if not sys.stdin.isatty() else None
+    if seconds:
+        await asyncio.sleep(seconds)
+    elif told:
+        await told
+
+

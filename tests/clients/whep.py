@@ -1,0 +1,165 @@
+"""Plays a WHEP endpoint with aiortc and reports what arrived.
+
+    .venv/bin/python tests/clients/whep.py http://127.0.0.1:8080/whep/demo --token T --seconds 10
+
+Lines of JSON: `playing` at the first picture, `progress` twice a second, `report` at the end.
+Without --seconds it plays until its standard input is closed. `--joins 100` joins and leaves that
+often instead, waiting for a picture or a sound each time.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+
+from aiortc.mediastreams import MediaStreamError
+
+import rtc
+from analysis import Audio, Video, av_offset
+from rtc import Session, say
+
+
+class Player:
+    def __init__(self, args):
+        self.args, self.video, self.audio = args, Video(), Audio()
+        self.raw = {"video": [], "audio": []}
+        self.started = time.monotonic()
+        self.first, self.tasks = {}, []
+        self.playing = asyncio.Event()
+
+    async def play(self):
+        self.session = Session(self.args.url, self.args.token)
+        pc = self.session.pc
+        pc.on("track", self._on_track)
+        self.receivers = {}
+        for kind in ("video", "audio"):
+            transceiver = pc.addTransceiver(kind, direction="recvonly")
+            if kind == "video" and self.args.codec:
+                rtc.codec_only(transceiver, "video", self.args.codec)
+            self.receivers[kind] = transceiver.receiver
+        self.answer = await self.session.negotiate()
+        self.connected_ms = (time.monotonic() - self.started) * 1000
+
+    def _on_track(self, track):
+        self.tasks.append(asyncio.ensure_future(self._receive(track)))
+
+    async def _receive(self, track):
+        rate = 90000 if track.kind == "video" else 48000
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            arrival = time.time()
+            if track.kind not in self.first:
+                self.first[track.kind] = (time.monotonic() - self.started) * 1000
+                self.playing.set()
+            # Frames from before the first sender report cannot be placed yet: their own
+            # timestamps are kept, and the report gives the offset of each track at the end.
+            due = frame.pts / rate
+            if track.kind == "video":
+                self.video.add(frame, due, arrival)
+            else:
+                self.audio.add(frame, due)
+
+    def _sender_times(self, kind, dues):
+        rate = 90000 if kind == "video" else 48000
+        receiver = self.receivers[kind]
+        times = (rtc.sender_time(receiver, round(due * rate), rate) for due in dues)
+        return [t for t in times if t is not None]
+
+    def report(self):
+        flashes = self._sender_times("video", self.video.flashes)
+        beeps = self._sender_times("audio", self.audio.beeps)
+        codecs = [line for line in self.answer.splitlines() if line.startswith("a=rtpmap")]
+        say(
+            "report",
+            first_ms=self.first,
+            connected_ms=self.connected_ms,
+            codecs=codecs,
+            state=self.session.pc.connectionState,
+            video=self.video.report(),
+            audio=self.audio.report(),
+            av=av_offset(flashes, beeps),
+            flash_sender_times=flashes,
+            flash_arrivals=self.video.flash_arrivals,
+        )
+
+    async def progress(self):
+        while True:
+            await asyncio.sleep(0.5)
+            say(
+                "progress",
+                frames=len(self.video.times),
+                audio_frames=self.audio.frames,
+                energy=self.audio.energy,
+                luma=self.video.luma,
+                sizes=self.video.sizes,
+                state=self.session.pc.connectionState,
+            )
+
+    async def close(self):
+        for task in self.tasks:
+            task.cancel()
+        for receiver in self.receivers.values():
+            rtc.forget(receiver)
+        await self.session.close()
+
+
+async def watch(args):
+    player = Player(args)
+    await player.play()
+    try:
+        await asyncio.wait_for(player.playing.wait(), args.patience)
+        say("playing", connected_ms=player.connected_ms, first_ms=player.first)
+        ticker = asyncio.ensure_future(player.progress())
+        await rtc.until_told(args.seconds)
+        ticker.cancel()
+        player.report()
+    finally:
+        await player.close()
+
+
+async def joins(args):
+    """Joins and leaves, `--parallel` at a time."""
+    left, done, slowest = args.joins, 0, 0.0
+
+    async def one_after_the_other():
+        nonlocal left, done, slowest
+        while left > 0:
+            left -= 1
+            player = Player(args)
+            await player.play()
+            try:
+                await asyncio.wait_for(player.playing.wait(), args.patience)
+                slowest = max(slowest, *player.first.values())
+            finally:
+                await player.close()
+            done += 1
+
+    await asyncio.gather(*(one_after_the_other() for _ in range(args.parallel)))
+    say("report", joins=done, slowest_first_ms=slowest)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("--token")
+    parser.add_argument("--codec", help="offer only this video codec: vp8, h264")
+    parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--patience", type=float, default=15, help="wait so long for a picture")
+    parser.add_argument("--joins", type=int, default=0)
+    parser.add_argument("--parallel", type=int, default=1)
+    args = parser.parse_args()
+    try:
+        asyncio.run(joins(args) if args.joins else watch(args))
+    except rtc.Refused as refusal:
+        say("refused", status=refusal.status, body=refusal.body)
+        sys.exit(3)
+    except (asyncio.TimeoutError, ConnectionError, OSError) as error:
+        say("failed", error=f"{type(error).__name__}: {error}")
+        sys.exit(4)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+//! A real appliance: the `auralink` binary on free ports with a state folder of its own.
+
+use std::fs::{self, File};
+use std::net::{TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::api::Api;
+use super::usage::Usage;
+use super::{eventually, s};
+
+/// What the tests present as the admin token.
+pub(crate) const ADMIN: &str = "admin-token-of-the-tests-0123456789abcdef";
+
+/// How long a start may take; on a loaded machine probing the encoders is most of it.
+const START_MAX: Duration = s(30);
+
+/// Ports of one appliance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    pub(crate) http: u16,
+    pub(crate) rtmp: u16,
+    pub(crate) srt: u16,
+}
+
+/// A running appliance; it is killed when dropped, and shows the end of its log when the test
+/// fails.
+pub(crate) struct Appliance {
+    process: Option<std::process::Child>,
+    pub(crate) ports: Ports,
+    pub(crate) api: Api,
+    state: TempDir,
+    extra_config: String,
+    /// Measurements do not survive two appliances on two cores: one at a time, whatever
+    /// `--test-threads` says.
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Appliance {
+    /// Starts one with nothing in it and waits until it is ready.
+    pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// The same with more lines of configuration.
+    pub(crate) async fn start_with(extra_config: &str) -> Self {
+        let turn = turn().await;
+        let ports = Ports { http: free_tcp(), rtmp: free_tcp(), srt: free_udp() };
+        let state = tempfile::Builder::new()
+            .prefix("auralink-test-")
+            .tempdir()
+            .expect("the temporary folder is writable");
+        let mut appliance = Self {
+            process: None,
+            ports,
+            api: Api::new(format!("http://127.0.0.1:{}", ports.http), ADMIN),
+            state,
+            extra_config: extra_config.into(),
+            _turn: turn,
+        };
+        appliance.write_config(extra_config);
+        appliance.launch().await;
+        appliance
+    }
+
+    /// Starts the process again after [`Self::kill`] or [`Self::stop`], on the same state.
+    pub(crate) async fn launch(&mut self) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .expect("the state folder is writable");
+        let child = Command::new(env!("CARGO_BIN_EXE_auralink"))
+            .args(["run", "--no-demo", "--config"])
+            .arg(self.config())
+            .env("AURALINK_ADMIN_TOKEN", ADMIN)
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into()))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        self.process = Some(child);
+        let api = self.api.clone();
+        eventually("the appliance is ready", START_MAX, || async {
+            if let Some(ended) = self.ended() {
+                panic!("the appliance ended while starting: {ended}\n{}", self.log_tail());
+            }
+            match api.get("/readyz").await {
+                Ok(answer) if answer.status == 200 => Ok(()),
+                Ok(answer) => Err(format!("{} {}", answer.status, answer.text)),
+                Err(error) => Err(error),
+            }
+        })
+        .await;
+    }
+
+    fn ended(&self) -> Option<String> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok();
+        let state = stat.as_deref().and_then(|s| s.rsplit_once(") "))?.1.chars().next();
+        matches!(state, Some('Z' | 'X')).then(|| "its process is gone".to_owned())
+    }
+
+    /// Rewrites the configuration with other extra lines; [`Self::reload`] makes it read them.
+    pub(crate) fn write_config(&mut self, extra: &str) {
+        self.extra_config = extra.into();
+        let Ports { http, rtmp, srt } = self.ports;
+        let state = self.state.path().display();
+        let text = format!(
+            "state_dir = \"{state}\"\n\
+             [http]\nlisten = \"127.0.0.1:{http}\"\n\
+             [rtmp]\nlisten = \"127.0.0.1:{rtmp}\"\n\
+             [srt]\nlisten = \"127.0.0.1:{srt}\"\n\
+             {extra}\n"
+        );
+        fs::write(self.config(), text).expect("the state folder is writable");
+    }
+
+    /// Sends SIGHUP.
+    pub(crate) fn reload(&self) {
+        self.signal("HUP");
+    }
+
+    /// Sends SIGTERM, waits for the end and says how long it took and whether it ended well.
+    pub(crate) async fn stop(&mut self) -> (Duration, bool) {
+        let start = Instant::now();
+        self.signal("TERM");
+        let mut process = self.process.take().expect("it runs");
+        let waited = tokio::task::spawn_blocking(move || process.wait());
+        let status = tokio::time::timeout(s(20), waited).await;
+        let ended_well = matches!(&status, Ok(Ok(Ok(status))) if status.success());
+        (start.elapsed(), ended_well)
+    }
+
+    /// Sends SIGKILL, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.pid().to_string()]);
+        let sent = { status }.status().is_ok_and(|s| s.success());
+        assert!(sent, "SIG{name} could not be sent");
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().map_or(0, std::process::Child::id)
+    }
+
+    /// What it holds now.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage::of(self.pid()).unwrap_or_else(|| panic!("it is gone\n{}", self.log_tail()))
+    }
+
+    /// Its state folder.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.state.path().to_path_buf()
+    }
+
+    fn config(&self) -> PathBuf {
+        self.state.path().join("auralink.toml")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.state.path().join("appliance.log")
+    }
+
+    /// What it has written.
+    pub(crate) fn log_text(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    fn log_tail(&self) -> String {
+        let text = self.log_text();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+}
+
+impl Drop for Appliance {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- end of the appliance's log\n{}\n---", self.log_tail());
+        }
+    }
+}
+
+async fn turn() -> OwnedMutexGuard<()> {
+    static TURN: std::sync::OnceLock<Arc<Mutex<()>>> = std::sync::OnceLock::new();
+    TURN.get_or_init(Arc::default).clone().lock_owned().await
+}
+
+/// A TCP port that nobody has now. Somebody could take it before the appliance does; nobody on a
+/// test machine does.
+pub(crate) fn free_tcp() -> u16 {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("it is bound").port()
+}
+
+/// The same for UDP.
+pub(crate) fn free_udp() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("it is bound").port()
+}

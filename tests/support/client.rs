@@ -1,0 +1,124 @@
+//! Clients that are processes of their own: aiortc, Chromium, FFmpeg, the measuring tool.
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use super::root;
+
+/// A running client that says what happens in lines of JSON. It is killed when dropped.
+pub(crate) struct Client {
+    name: String,
+    child: Child,
+    /// Closing it tells the client to report and end.
+    stdin: Option<ChildStdin>,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Client {
+    /// One of the Python clients: `whep.py`, `whip.py`, `measure.py`.
+    pub(crate) fn python(script: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(root().join(".venv/bin/python"));
+        command.arg(root().join("tests/clients").join(script)).args(args);
+        Self::start(script, command)
+    }
+
+    /// Chromium: `whep`, `whip` or `hls`.
+    pub(crate) fn browser(mode: &str, args: &[&str]) -> Self {
+        let mut command = Command::new("node");
+        command.arg(root().join("tests/clients/browser.mjs")).arg(mode).args(args);
+        Self::start(&format!("browser {mode}"), command)
+    }
+
+    fn start(name: &str, mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|e| panic!("{name} does not start ({e}): run `make setup` first"));
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let stdin = child.stdin.take();
+        Self { name: name.into(), child, stdin, lines: BufReader::new(stdout).lines() }
+    }
+
+    /// Waits for an event and returns it. Any `refused` or `failed` before it fails the test.
+    pub(crate) async fn wait_for(&mut self, event: &str, max: Duration) -> Value {
+        self.wait_until(event, max, |_| true).await
+    }
+
+    /// Waits for an event that fulfils a condition.
+    pub(crate) async fn wait_until(
+        &mut self,
+        event: &str,
+        max: Duration,
+        condition: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let name = self.name.clone();
+        let mut last = Value::Null;
+        let waited = tokio::time::timeout(max, async {
+            loop {
+                let Some(found) = self.next_event().await else {
+                    panic!("{name} ended without `{event}`; its last words: {last}");
+                };
+                if found["event"] == event && condition(&found) {
+                    return found;
+                }
+                let bad = found["event"] == "refused" || found["event"] == "failed";
+                assert!(!bad, "{name} waited for `{event}`: {found}");
+                last = found;
+            }
+        });
+        match waited.await {
+            Ok(found) => found,
+            Err(_) => panic!("{name}: no fitting `{event}` within {max:?}"),
+        }
+    }
+
+    /// The next event; `None` at the end.
+    pub(crate) async fn next_event(&mut self) -> Option<Value> {
+        loop {
+            let line = self.lines.next_line().await.expect("clients write UTF-8")?;
+            match serde_json::from_str(&line) {
+                Ok(event) => return Some(event),
+                Err(_) => eprintln!("{}: {line}", self.name),
+            }
+        }
+    }
+
+    /// Tells the client to end and returns its report.
+    pub(crate) async fn finish(mut self) -> Value {
+        drop(self.stdin.take());
+        self.wait_for("report", Duration::from_secs(20)).await
+    }
+
+    /// Lets a client that ends on its own come to its report.
+    pub(crate) async fn report(mut self, max: Duration) -> Value {
+        self.wait_for("report", max).await
+    }
+
+    /// Kills it without a word, as a crash or a pulled cable would.
+    pub(crate) async fn kill(mut self) {
+        let _ = self.child.kill().await;
+    }
+}
+
+/// Measures a file or URL with `measure.py`.
+pub(crate) async fn measure(url: &str, seconds: u32, skip_s: u32) -> Value {
+    let (seconds, skip) = (seconds.to_string(), skip_s.to_string());
+    let client = Client::python("measure.py", &[url, "--seconds", &seconds, "--skip", &skip]);
+    client.report(Duration::from_secs(60)).await
+}
+
+/// Runs a command line to its end and returns its exit status and what it wrote.
+pub(crate) async fn output(program: &str, args: &[&str], max: Duration) -> (ExitStatus, String) {
+    let run = Command::new(program).args(args).stdin(Stdio::null()).kill_on_drop(true).output();
+    let done = tokio::time::timeout(max, run)
+        .await
+        .unwrap_or_else(|_| panic!("{program} {args:?} did not end within {max:?}"))
+        .unwrap_or_else(|e| panic!("{program} does not start ({e}): run `make setup` first"));
+    let mut text = String::from_utf8_lossy(&done.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&done.stderr));
+    (done.status, text)
+}

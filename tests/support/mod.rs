@@ -1,0 +1,42 @@
+//! What the end-to-end tests and the benches share: a real appliance on free ports, its API, test
+//! media, publishers, viewers and figures of processes.
+
+pub(crate) mod api;
+pub(crate) mod appliance;
+pub(crate) mod client;
+pub(crate) mod media;
+pub(crate) mod publish;
+pub(crate) mod usage;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Asks again and again until the answer is `Ok`; fails with the last `Err` after `max`.
+///
+/// Everything that a test waits for goes through here: no sleep is longer than needed and none is
+/// without an end.
+pub(crate) async fn eventually<T, F>(what: &str, max: Duration, mut probe: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, String>>,
+{
+    let start = Instant::now();
+    loop {
+        let last = match probe().await {
+            Ok(found) => return found,
+            Err(last) => last,
+        };
+        assert!(start.elapsed() < max, "{what}: not within {max:?}; the last answer: {last}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The crate's root: clients and presets are found from here, wherever the test is started.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Seconds, for bounds that read well.
+pub(crate) const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
