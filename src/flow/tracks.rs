@@ -31,36 +31,47 @@ fn branch(caps: &gst::CapsRef) -> Option<(Kind, &'static str)> {
     Some(match (name, version) {
         ("video/x-h264", _) => (
             Kind::Video,
-            "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au",
+            "h264parse config-interval=-1 \
+             ! capsfilter caps=video/x-h264,stream-format=byte-stream,alignment=au",
         ),
         ("video/x-h265", _) => (
             Kind::Video,
-            "h265parse config-interval=-1 ! video/x-h265,stream-format=byte-stream,alignment=au",
+            "h265parse config-interval=-1 \
+             ! capsfilter caps=video/x-h265,stream-format=byte-stream,alignment=au",
         ),
         ("video/x-vp8", _) => (Kind::Video, "identity silent=true"),
-        ("video/x-raw", _) => (Kind::Video, "videoconvert ! video/x-raw,format=I420"),
-        ("video/x-vp9", _) => (Kind::Video, "vp9parse ! video/x-vp9,alignment=frame"),
-        ("video/x-av1", _) => {
-            (Kind::Video, "av1parse ! video/x-av1,stream-format=obu-stream,alignment=tu")
+        ("video/x-raw", _) => (
+            Kind::Video,
+            "videoconvert \
+             ! capsfilter caps=video/x-raw,format=I420",
+        ),
+        ("video/x-vp9", _) => {
+            (Kind::Video, "vp9parse ! capsfilter caps=video/x-vp9,alignment=frame")
         }
+        ("video/x-av1", _) => (
+            Kind::Video,
+            "av1parse \
+             ! capsfilter caps=video/x-av1,stream-format=obu-stream,alignment=tu",
+        ),
         ("video/mpeg", 1 | 2) => (
             Kind::Video,
-            "mpegvideoparse ! avdec_mpeg2video ! videoconvert ! video/x-raw,format=I420",
+            "mpegvideoparse ! avdec_mpeg2video ! videoconvert \
+             ! capsfilter caps=video/x-raw,format=I420",
         ),
         ("audio/mpeg", 2 | 4) => {
-            (Kind::Audio, "aacparse ! audio/mpeg,mpegversion=4,stream-format=raw")
+            (Kind::Audio, "aacparse ! capsfilter caps=audio/mpeg,mpegversion=4,stream-format=raw")
         }
         ("audio/mpeg", 1) => (Kind::Audio, "mpegaudioparse"),
         ("audio/x-opus", _) => (Kind::Audio, "opusparse"),
         ("audio/x-ac3" | "audio/x-eac3" | "audio/x-private1-ac3", _) => (
             Kind::Audio,
             "ac3parse ! avdec_ac3 ! audioconvert ! audioresample \
-             ! audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
+             ! capsfilter caps=audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
         ),
         ("audio/x-raw" | "audio/x-alaw" | "audio/x-mulaw", _) => (
             Kind::Audio,
             "decodebin ! audioconvert ! audioresample \
-             ! audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
+             ! capsfilter caps=audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
         ),
         _ => return None,
     })
@@ -82,7 +93,20 @@ impl Tracks {
     /// # Errors
     /// When an element is missing or a pad does not link.
     pub fn attach_pad(&self, pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Error> {
-        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        self.attach_pad_with(pipeline, pad, pad.current_caps())
+    }
+
+    /// The same for a pad whose caps the caller knows better than the pad does yet.
+    ///
+    /// # Errors
+    /// When an element is missing or a pad does not link.
+    pub fn attach_pad_with(
+        &self,
+        pipeline: &gst::Pipeline,
+        pad: &gst::Pad,
+        caps: Option<gst::Caps>,
+    ) -> Result<(), Error> {
+        let caps = caps.unwrap_or_else(|| pad.query_caps(None));
         let branch = branch(&caps).filter(|(kind, _)| pipeline.by_name(kind.as_str()).is_none());
         let Some((kind, description)) = branch else {
             self.report.note(format!("a track is ignored: {}", short(&caps)));
