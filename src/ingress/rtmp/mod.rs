@@ -1,1 +1,254 @@
 //! RTMP and RTMPS: the server that OBS and ffmpeg publish to.
+//!
+//! OBS: server `rtmp://HOST/live`, stream key `NAME?token=TOKEN`. ffmpeg: `-f flv
+//! 'rtmp://HOST/live/NAME?token=TOKEN'`. H.264 with AAC or MP3, and by Enhanced RTMP also HEVC,
+//! AV1, VP8, VP9 and Opus.
+//!
+//! From the wire inwards: `handshake`, `chunk`, `amf`, `session` and `tag` are the
+//! protocol, without IO and without media; what they make of it is a `tag::Packet`, and only
+//! `feeder` turns packets into feeds. The protocol is ours because an open port needs what no
+//! library at hand gives: memory that a stranger cannot make grow, refusals in the client's own
+//! words, and any transport below it.
+//!
+//! Invariant: nobody plays from this port, and nobody publishes without the `Gate`.
+//!
+//! A publisher that lost its link and comes back from the same address with the same key is let in
+//! within a second, whatever the stream says about conflicts: see `takeover`.
+
+mod amf;
+mod chunk;
+mod config;
+mod connection;
+mod feeder;
+mod handshake;
+mod key;
+mod limits;
+mod record;
+mod session;
+mod tag;
+mod takeover;
+mod tls;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use config::Config;
+use connection::Shared;
+use limits::{Complaints, Limiter, Place};
+use takeover::Publishers;
+
+use crate::flow::Gate;
+
+/// A TLS handshake takes at most this long.
+const TLS_MAX: Duration = Duration::from_secs(5);
+
+/// A client has this long from its first byte to its request to publish.
+const SETUP_MAX: Duration = Duration::from_secs(10);
+
+/// Connections are told and closed within this when the server stops.
+const STOP_MAX: Duration = Duration::from_secs(4);
+
+/// Why the server cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The port cannot be had.
+    #[error("cannot listen for RTMP on {address}: {source}; is another server running there?")]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The certificate or its key cannot be used.
+    #[error("cannot use {} for RTMPS: {message}", .path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The configuration contradicts itself.
+    #[error("`ingress.rtmp.{field}`: {message}")]
+    Config {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        message: &'static str,
+    },
+}
+
+/// Listens as configured and serves until `cancel`; at once `Ok` when it is switched off.
+///
+/// # Errors
+/// [`Error`], before anybody is served.
+pub async fn serve(
+    config: Config,
+    gate: Arc<dyn Gate>,
+    cancel: CancellationToken,
+) -> Result<(), Error> {
+    if config.enabled {
+        Server::bind(config).await?.run(gate, cancel).await;
+    }
+    Ok(())
+}
+
+/// A server that listens, and serves when it is run.
+pub struct Server {
+    config: Config,
+    plain: TcpListener,
+    tls: Option<(TcpListener, TlsAcceptor)>,
+}
+
+impl Server {
+    /// Takes the ports. Port 0 takes a free one, which [`Self::address`] tells.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let tls = match (config.tls_listen, config.tls_files()?) {
+            (Some(address), Some((cert, key))) => {
+                let acceptor = tls::acceptor(cert, key)?;
+                Some((listen(address).await?, acceptor))
+            }
+            _ => None,
+        };
+        let plain = listen(config.listen).await?;
+        Ok(Self { config, plain, tls })
+    }
+
+    /// Where RTMP is listened for.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.plain.local_addr().ok()
+    }
+
+    /// Where RTMPS is listened for.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
+    }
+
+    /// Serves until `cancel`; then every connection is told and closed, within some seconds.
+    pub async fn run(self, gate: Arc<dyn Gate>, cancel: CancellationToken) {
+        let door = Door {
+            limiter: Limiter::new(self.config.connections_max, self.config.connections_per_ip_max),
+            complaints: Complaints::default(),
+            tasks: TaskTracker::new(),
+            shared: Arc::new(Shared {
+                gate,
+                publishers: Publishers::default(),
+                setup_max: SETUP_MAX,
+                idle: Duration::from_secs(self.config.idle_timeout_s.into()),
+                cancel: cancel.clone(),
+            }),
+        };
+        tracing::info!(rtmp = ?self.address(), rtmps = ?self.tls_address(), "RTMP is listening");
+        let tls = async {
+            match &self.tls {
+                Some((listener, acceptor)) => door.accept_from(listener, Some(acceptor)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = door.accept_from(&self.plain, None) => {}
+            () = tls => {}
+        }
+        door.tasks.close();
+        if tokio::time::timeout(STOP_MAX, door.tasks.wait()).await.is_err() {
+            tracing::warn!(left = door.tasks.len(), "RTMP connections are left behind");
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })
+}
+
+/// What stands between a listener and its connections.
+struct Door {
+    limiter: Limiter,
+    complaints: Complaints,
+    tasks: TaskTracker,
+    shared: Arc<Shared>,
+}
+
+impl Door {
+    async fn accept_from(&self, listener: &TcpListener, tls: Option<&TlsAcceptor>) {
+        loop {
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, most likely: it passes, but not at once.
+                    self.complain(None, &error);
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            match self.limiter.enter(peer.ip()) {
+                Ok(place) => self.spawn(stream, peer, tls.cloned(), place),
+                Err(message) => self.complain(Some(peer), &message),
+            }
+        }
+    }
+
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, place: Place) {
+        let (shared, complaints) = (self.shared.clone(), self.complaints.clone());
+        self.tasks.spawn(async move {
+            let _place = place;
+            // Answers are small and waited for.
+            let _ = stream.set_nodelay(true);
+            let result = match tls {
+                None => connection::serve(stream, peer, &shared).await,
+                Some(acceptor) => {
+                    match tokio::time::timeout(TLS_MAX, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => connection::serve(stream, peer, &shared).await,
+                        Ok(Err(error)) => Err(error.into()),
+                        Err(_) => Err(connection::Error::TooSlow(TLS_MAX)),
+                    }
+                }
+            };
+            report(peer, result, &complaints);
+        });
+    }
+
+    fn complain(&self, peer: Option<SocketAddr>, error: &dyn std::fmt::Display) {
+        if let Some(kept_back) = self.complaints.pass(Instant::now()) {
+            tracing::warn!(?peer, %error, kept_back, "an RTMP connection is not accepted");
+        }
+    }
+}
+
+/// Says once how a connection ended.
+fn report(peer: SocketAddr, result: Result<(), connection::Error>, complaints: &Complaints) {
+    use connection::Error as E;
+    match result {
+        Ok(()) => tracing::info!(%peer, "RTMP publisher stopped"),
+        Err(E::Displaced | E::Dismissed | E::ShuttingDown) => {
+            tracing::info!(%peer, reason = %result_text(&result), "RTMP publisher disconnected");
+        }
+        // The gate has logged its refusals; the others are strangers, who may come in thousands.
+        Err(E::Refused(_)) => tracing::debug!(%peer, reason = %result_text(&result), "refused"),
+        Err(_) => {
+            if let Some(kept_back) = complaints.pass(Instant::now()) {
+                let error = result_text(&result);
+                tracing::warn!(%peer, %error, kept_back, "an RTMP connection failed");
+            }
+        }
+    }
+}
+
+fn result_text(result: &Result<(), connection::Error>) -> String {
+    result.as_ref().err().map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(dead_code)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+//! Messages cut into chunks (Adobe RTMP 1.0, section 5.3).
+//!
+//! Invariant: a peer makes us hold at most what it has sent, never what it announces, and of that
+//! at most [`Limits::held_bytes`].
+
+use std::collections::HashMap;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Message type: the sender's chunk size changes.
+pub(super) const SET_CHUNK_SIZE: u8 = 1;
+/// Message type: a half-sent message is given up.
+pub(super) const ABORT: u8 = 2;
+/// Message type: bytes received so far.
+pub(super) const ACKNOWLEDGEMENT: u8 = 3;
+/// Message type: stream begin, ping and the like.
+pub(super) const USER_CONTROL: u8 = 4;
+/// Message type: how often the other end wants an acknowledgement.
+pub(super) const WINDOW_SIZE: u8 = 5;
+/// Message type: how much may be on the way.
+pub(super) const PEER_BANDWIDTH: u8 = 6;
+/// Message type: sound.
+pub(super) const AUDIO: u8 = 8;
+/// Message type: pictures.
+pub(super) const VIDEO: u8 = 9;
+/// Message type: a command in AMF3, which in practice is a zero and then AMF0.
+pub(super) const COMMAND_AMF3: u8 = 17;
+/// Message type: a command in AMF0.
+pub(super) const COMMAND: u8 = 20;
+/// Message type: several FLV tags in one.
+pub(super) const AGGREGATE: u8 = 22;
+
+/// Chunk size before anybody changes it.
+const CHUNK_SIZE_FIRST: usize = 128;
+
+/// Chunk size of what we send: every answer of ours fits one chunk.
+pub(super) const CHUNK_SIZE_SENT: usize = 4096;
+
+/// A timestamp field with this value says that four more bytes hold the timestamp.
+const EXTENDED: u32 = 0x00ff_ffff;
+
+/// One message: a command, a picture, a piece of sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    /// Message type: one of the constants of this module.
+    pub(super) kind: u8,
+    /// Message stream; 0 is the connection itself.
+    pub(super) stream: u32,
+    /// Milliseconds, wrapping at 2^32.
+    pub(super) timestamp: u32,
+    /// What it says.
+    pub(super) payload: Bytes,
+}
+
+/// What a peer may make us hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Largest message.
+    pub(super) message_bytes: usize,
+    /// All half-received messages together.
+    pub(super) held_bytes: usize,
+    /// Chunk streams in use.
+    pub(super) streams: usize,
+}
+
+impl Limits {
+    /// For a peer that has shown no credential: room for a long `connect` and no more.
+    pub(super) const STRANGER: Self =
+        Self { message_bytes: 64 << 10, held_bytes: 64 << 10, streams: 16 };
+
+    /// For a publisher: a key frame of 4K video at a hundred megabits.
+    pub(super) const PUBLISHER: Self =
+        Self { message_bytes: 8 << 20, held_bytes: 16 << 20, streams: 64 };
+}
+
+/// Why bytes are not a chunk stream that we follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Error {
+    /// A chunk refers to a message on its chunk stream, and there was none.
+    #[error("a chunk continues a message that was never begun")]
+    NoPredecessor,
+    /// A message begins on a chunk stream whose last message is not complete.
+    #[error("a message begins inside another one")]
+    Interrupted,
+    /// Chunks of no size.
+    #[error("the peer sets a chunk size of 0")]
+    ChunkSize,
+    /// A message over the limit.
+    #[error("a message of {size} bytes is over the limit of {max}")]
+    MessageTooLarge {
+        /// The announced size.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Too much is half received.
+    #[error("unfinished messages are over the limit of {0} bytes or too many")]
+    TooMuchHeld(usize),
+}
+
+/// Puts messages together from chunks. Sans-IO: bytes in, messages out.
+pub(super) struct Decoder {
+    chunk_size: usize,
+    limits: Limits,
+    streams: HashMap<u32, ChunkStream>,
+    held: usize,
+    /// The chunk whose payload is coming: its chunk stream and the bytes left.
+    current: Option<(u32, usize)>,
+}
+
+/// What a chunk stream remembers from its last message, and the one that it is receiving.
+#[derive(Default)]
+struct ChunkStream {
+    timestamp: u32,
+    delta: u32,
+    extended: bool,
+    length: usize,
+    kind: u8,
+    stream: u32,
+    partial: Option<BytesMut>,
+}
+
+/// A chunk's header: how many bytes it took, and what it says.
+struct Header {
+    bytes: usize,
+    format: u8,
+    id: u32,
+    /// Timestamp or delta, by format.
+    time: u32,
+    extended: bool,
+    length_and_kind: Option<(usize, u8)>,
+    stream: Option<u32>,
+}
+
+impl Decoder {
+    /// A decoder at the beginning of a connection.
+    pub(super) fn new(limits: Limits) -> Self {
+        let streams = HashMap::new();
+        Self { chunk_size: CHUNK_SIZE_FIRST, limits, streams, held: 0, current: None }
+    }
+
+    /// Changes the limits, when it is known who the peer is.
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Takes what it can use from the front of `input`; `None` when it needs more. Chunk sizes
+    /// and aborts are followed here and not returned.
+    ///
+    /// # Errors
+    /// [`Error`]; the connection cannot be followed any further.
+    pub(super) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Message>, Error> {
+        loop {
+            let (id, left) = match self.current {
+                Some(current) => current,
+                None => match self.begin_chunk(input)? {
+                    Some(current) => current,
+                    None => return Ok(None),
+                },
+            };
+            let count = left.min(input.len());
+            self.append(id, &input[..count])?;
+            input.advance(count);
+            if count < left {
+                self.current = Some((id, left - count));
+                return Ok(None);
+            }
+            self.current = None;
+            if let Some(message) = self.complete(id)? {
+                return Ok(Some(message));
+            }
+        }
+    }
+
+    /// Reads a chunk header: the chunk stream, and the bytes of payload that follow.
+    fn begin_chunk(&mut self, input: &mut BytesMut) -> Result<Option<(u32, usize)>, Error> {
+        let Some(header) = self.read_header(input)? else { return Ok(None) };
+        if !self.streams.contains_key(&header.id) && self.streams.len() >= self.limits.streams {
+            return Err(Error::TooMuchHeld(self.limits.held_bytes));
+        }
+        let state = self.streams.entry(header.id).or_default();
+        if header.format != 3 && state.partial.is_some() {
+            return Err(Error::Interrupted);
+        }
+        if let Some((length, kind)) = header.length_and_kind {
+            (state.length, state.kind) = (length, kind);
+        }
+        state.stream = header.stream.unwrap_or(state.stream);
+        if state.length > self.limits.message_bytes {
+            let max = self.limits.message_bytes;
+            return Err(Error::MessageTooLarge { size: state.length, max });
+        }
+        if state.partial.is_none() {
+            state.extended = header.extended;
+            if header.format != 3 {
+                state.delta = header.time;
+            }
+            // After a full header the delta of a headerless message is that header's timestamp:
+            // section 5.3.1.2.4.
+            let base = if header.format == 0 { 0 } else { state.timestamp };
+            state.timestamp = base.wrapping_add(state.delta);
+            state.partial = Some(BytesMut::new());
+        }
+        let received = state.partial.as_ref().map_or(0, BytesMut::len);
+        let left = (state.length - received).min(self.chunk_size);
+        input.advance(header.bytes);
+        Ok(Some((header.id, left)))
+    }
+
+    /// Reads a header without taking it; `None` when it is not complete.
+    fn read_header(&self, input: &[u8]) -> Result<Option<Header>, Error> {
+        let Some((format, id, basic)) = read_basic(input) else { return Ok(None) };
+        let state = self.streams.get(&id);
+        // librtmp opens chunk streams with format 1; there is nothing to inherit but a stream 0.
+        if state.is_none() && format >= 2 {
+            return Err(Error::NoPredecessor);
+        }
+        let fields = [11, 7, 3, 0][usize::from(format)];
+        let Some(field) = input.get(basic..basic + fields) else { return Ok(None) };
+        let be24 = |b: &[u8]| u32::from_be_bytes([0, b[0], b[1], b[2]]);
+        let mut header = Header {
+            bytes: basic + fields,
+            format,
+            id,
+            time: if format < 3 { be24(field) } else { 0 },
+            extended: false,
+            length_and_kind: (format < 2).then(|| (be24(&field[3..]) as usize, field[6])),
+            stream: (format == 0)
+                .then(|| u32::from_le_bytes([field[7], field[8], field[9], field[10]])),
+        };
+        let announced = format < 3 && header.time == EXTENDED;
+        let inherited = format == 3 && state.is_some_and(|s| s.extended);
+        if announced || inherited {
+            let tail = &input[header.bytes..];
+            let Some(&[a, b, c, d]) = tail.get(..4) else { return Ok(None) };
+            let time = u32::from_be_bytes([a, b, c, d]);
+            // Some senders repeat the extended timestamp on every chunk of a message, as the
+            // specification says, and some do not: those four bytes tell which, unless a payload
+            // happens to say the same.
+            let repeats = state.is_some_and(|s| s.partial.is_none() || s.delta == time);
+            header.extended = true;
+            if announced || repeats {
+                header.time = time;
+                header.bytes += 4;
+            }
+        }
+        Ok(Some(header))
+    }
+
+    fn append(&mut self, id: u32, bytes: &[u8]) -> Result<(), Error> {
+        if self.held + bytes.len() > self.limits.held_bytes {
+            return Err(Error::TooMuchHeld(self.limits.held_bytes));
+        }
+        let partial = self.streams.get_mut(&id).and_then(|s| s.partial.as_mut());
+        let Some(partial) = partial else { return Err(Error::NoPredecessor) };
+        partial.extend_from_slice(bytes);
+        self.held += bytes.len();
+        Ok(())
+    }
+
+    /// Takes the message of a chunk stream when it is complete and not about the chunks.
+    fn complete(&mut self, id: u32) -> Result<Option<Message>, Error> {
+        let Some(state) = self.streams.get_mut(&id) else { return Ok(None) };
+        let Some(payload) = state.partial.take_if(|p| p.len() >= state.length) else {
+            return Ok(None);
+        };
+        self.held -= payload.len();
+        let (kind, stream, timestamp) = (state.kind, state.stream, state.timestamp);
+        let number = payload.get(..4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+        match (kind, number) {
+            (SET_CHUNK_SIZE, Some(size)) => {
+                // No message is longer than 24 bits can say.
+                self.chunk_size = (size & 0x7fff_ffff).min(0x00ff_ffff) as usize;
+                if self.chunk_size == 0 { Err(Error::ChunkSize) } else { Ok(None) }
+            }
+            (ABORT, Some(aborted)) => {
+                let given_up = self.streams.get_mut(&aborted).and_then(|s| s.partial.take());
+                self.held -= given_up.map_or(0, |p| p.len());
+                Ok(None)
+            }
+            (SET_CHUNK_SIZE | ABORT, None) => Ok(None),
+            _ => Ok(Some(Message { kind, stream, timestamp, payload: payload.freeze() })),
+        }
+    }
+}
+
+/// Format, chunk stream and length of a basic header.
+fn read_basic(input: &[u8]) -> Option<(u8, u32, usize)> {
+    let first = *input.first()?;
+    let format = first >> 6;
+    Some(match first & 0x3f {
+        0 => (format, 64 + u32::from(*input.get(1)?), 2),
+        1 => (format, 64 + u32::from(*input.get(1)?) + 256 * u32::from(*input.get(2)?), 3),
+        id => (format, id.into(), 1),
+    })
+}
+
+/// Writes a message in chunks of `chunk_size`, each message with a full header.
+pub(super) fn encode(message: &Message, chunk_stream: u8, chunk_size: usize, out: &mut Vec<u8>) {
+    let length = u32::try_from(message.payload.len()).unwrap_or(u32::MAX);
+    out.push(chunk_stream & 0x3f);
+    out.extend(&message.timestamp.min(EXTENDED).to_be_bytes()[1..]);
+    out.extend(&length.to_be_bytes()[1..]);
+    out.push(message.kind);
+    out.extend(message.stream.to_le_bytes());
+    for (index, piece) in message.payload.chunks(chunk_size).enumerate() {
+        if index > 0 {
+            out.push(0xc0 | (chunk_stream & 0x3f));
+        }
+        if message.timestamp >= EXTENDED {
+            out.extend(message.timestamp.to_be_bytes());
+        }
+        out.extend(piece);
+    }
+}
+
+#[cfg(test)]
+#[path = "chunk_tests.rs"]
+mod tests;

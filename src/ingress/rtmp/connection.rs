@@ -1,0 +1,325 @@
+//! One client, from its first byte to its last.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::chunk::{self, Decoder, Limits};
+use super::feeder::Feeder;
+use super::session::{self, Denial, Event, Session};
+use super::takeover::{Publishers, Standing};
+use super::{handshake, key, tag};
+use crate::flow::{self, Action, Gate, Hello, Intake, Refusal, RefusalKind, SourceReport};
+use crate::media::{Secret, StreamName};
+
+/// The gate answers within this.
+const GATE_MAX: Duration = Duration::from_secs(15);
+
+/// What we say is small: a client that does not take it in this time is gone.
+const WRITE_MAX: Duration = Duration::from_secs(5);
+
+/// How long a client that was told goodbye may take to hang up.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+
+/// Bytes read at once.
+const READ: usize = 32 << 10;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The other end went away, or speaks something else.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Not a chunk stream.
+    #[error(transparent)]
+    Chunk(#[from] chunk::Error),
+    /// Not a conversation.
+    #[error(transparent)]
+    Session(#[from] session::Error),
+    /// It took too long.
+    #[error("no request to publish within {0:?}")]
+    TooSlow(Duration),
+    /// It was told why it cannot publish.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// It stopped sending.
+    #[error("no media for {0:?}")]
+    Silent(Duration),
+    /// It came back by another connection.
+    #[error("the publisher came back by another connection")]
+    Displaced,
+    /// The stream wants it gone.
+    #[error("disconnected by the stream: replaced, removed or stopped")]
+    Dismissed,
+    /// The appliance stops.
+    #[error("the appliance is shutting down")]
+    ShuttingDown,
+    /// Its media cannot be used.
+    #[error(transparent)]
+    Media(#[from] flow::Error),
+}
+
+/// What all connections share.
+pub(super) struct Shared {
+    /// Who may come in.
+    pub(super) gate: Arc<dyn Gate>,
+    /// Who is in.
+    pub(super) publishers: Publishers,
+    /// A client asks to publish within this.
+    pub(super) setup_max: Duration,
+    /// A publisher that sends no media for this long is gone.
+    pub(super) idle: Duration,
+    /// The server stops.
+    pub(super) cancel: CancellationToken,
+}
+
+struct Connection<S> {
+    stream: S,
+    peer: SocketAddr,
+    input: BytesMut,
+    decoder: Decoder,
+    session: Session,
+    events: VecDeque<Event>,
+}
+
+/// A request to publish that the gate has granted.
+struct Granted {
+    intake: Intake,
+    standing: Standing,
+    report: Arc<SourceReport>,
+}
+
+/// Serves one client until it or we have had enough. `Ok` when it had published and stopped.
+///
+/// # Errors
+/// [`Error`]: why it ended.
+pub(super) async fn serve<S>(stream: S, peer: SocketAddr, shared: &Shared) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut connection = Connection {
+        stream,
+        peer,
+        input: BytesMut::new(),
+        decoder: Decoder::new(Limits::STRANGER),
+        session: Session::default(),
+        events: VecDeque::new(),
+    };
+    let setup = timeout(shared.setup_max, connection.await_publish());
+    let result = tokio::select! {
+        () = shared.cancel.cancelled() => Err(Error::ShuttingDown),
+        key = setup => match key {
+            Ok(Ok(key)) => connection.publish(&key, shared).await,
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(Error::TooSlow(shared.setup_max)),
+        },
+    };
+    // Closing with unread bytes would make TCP take back what was said last.
+    let _ = timeout(LINGER_MAX, connection.hang_up()).await;
+    result
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Greets the client and waits for the stream key that it wants to publish under.
+    async fn await_publish(&mut self) -> Result<String, Error> {
+        handshake::accept(&mut self.stream).await?;
+        loop {
+            while let Some(event) = self.next_event()? {
+                match event {
+                    Event::Publish { key } => return Ok(key),
+                    Event::Refused(message) => {
+                        self.flush().await?;
+                        return Err(Error::Refused(message));
+                    }
+                    Event::Media { .. } | Event::Unpublish => {}
+                }
+            }
+            self.flush().await?;
+            self.read().await?;
+        }
+    }
+
+    /// Asks the gate, and publishes when it grants it.
+    async fn publish(&mut self, key: &str, shared: &Shared) -> Result<(), Error> {
+        let granted = match key::parse(key) {
+            Ok((stream, credential)) => self.ask(stream, credential, shared).await,
+            Err(message) => Err((Denial::BadName, message)),
+        };
+        let granted = match granted {
+            Ok(granted) => granted,
+            Err((why, message)) => return Err(self.refuse(why, message).await),
+        };
+        self.decoder.set_limits(Limits::PUBLISHER);
+        self.session.accept();
+        let stream = granted.intake.stream.clone();
+        tracing::info!(%stream, peer = %self.peer, "RTMP publisher connected");
+        let mut feeder = Feeder::new(granted.intake.tracks.clone());
+        let result = self.feed(&mut feeder, &granted, shared).await;
+        // The stream learns first that its publisher is gone, then the pipelines stop.
+        drop(granted);
+        if let Err(error) = feeder.stop().await {
+            tracing::error!(%stream, %error, "a track of an RTMP publisher did not stop");
+        }
+        match result {
+            // Those who are still there deserve to know.
+            Err(error @ (Error::Dismissed | Error::ShuttingDown | Error::Media(_))) => {
+                let _ = self.refuse(Denial::Rejected, error.to_string()).await;
+                Err(error)
+            }
+            other => other,
+        }
+    }
+
+    async fn ask(
+        &mut self,
+        stream: StreamName,
+        credential: Option<Secret>,
+        shared: &Shared,
+    ) -> Result<Granted, (Denial, String)> {
+        let ip = self.peer.ip();
+        shared.publishers.displace(&stream, credential.as_ref(), ip).await;
+        let hello = Hello {
+            action: Action::Publish,
+            protocol: "rtmp",
+            stream: stream.clone(),
+            credential: credential.clone(),
+            peer: self.peer.to_string(),
+        };
+        let report = Arc::new(SourceReport::new("rtmp", self.peer.to_string()));
+        let busy = |_| (Denial::Rejected, "the appliance is busy; try again".to_owned());
+        let answer = timeout(GATE_MAX, shared.gate.publish(hello, report.clone())).await;
+        match answer.map_err(busy)? {
+            Ok(intake) => {
+                let standing = shared.publishers.enter(stream, credential, ip);
+                Ok(Granted { intake, standing, report })
+            }
+            Err(refusal) => Err(denial(&refusal)),
+        }
+    }
+
+    /// Moves media from the client to the feeds until something ends it.
+    async fn feed(
+        &mut self,
+        feeder: &mut Feeder,
+        granted: &Granted,
+        shared: &Shared,
+    ) -> Result<(), Error> {
+        let mut deadline = Instant::now() + shared.idle;
+        loop {
+            while let Some(event) = self.next_event()? {
+                match event {
+                    Event::Media { kind, timestamp, payload } => {
+                        deadline = Instant::now() + shared.idle;
+                        match tag::parse(kind, payload) {
+                            Ok(packet) => feeder.take(timestamp, packet).await?,
+                            Err(error) => granted.report.note(error.to_string()),
+                        }
+                    }
+                    Event::Unpublish => {
+                        self.session.farewell();
+                        self.flush().await?;
+                        return Ok(());
+                    }
+                    Event::Refused(message) => {
+                        self.flush().await?;
+                        return Err(Error::Refused(message));
+                    }
+                    Event::Publish { .. } => {}
+                }
+            }
+            self.flush().await?;
+            let count = tokio::select! {
+                () = shared.cancel.cancelled() => return Err(Error::ShuttingDown),
+                () = granted.intake.cancel.cancelled() => return Err(Error::Dismissed),
+                () = granted.standing.displaced().cancelled() => return Err(Error::Displaced),
+                error = feeder.failed() => return Err(error.into()),
+                read = timeout_at(deadline, self.read()) => match read {
+                    Ok(count) => count?,
+                    Err(_) => return Err(Error::Silent(shared.idle)),
+                },
+            };
+            granted.report.add_bytes(count);
+            granted.standing.heard(count);
+        }
+    }
+
+    /// What the client says next, out of what has been read; `None` when there is no more.
+    fn next_event(&mut self) -> Result<Option<Event>, Error> {
+        while self.events.is_empty() {
+            let Some(message) = self.decoder.decode(&mut self.input)? else { return Ok(None) };
+            let mut events = Vec::new();
+            self.session.handle(message, &mut events)?;
+            self.events.extend(events);
+        }
+        Ok(self.events.pop_front())
+    }
+
+    /// Reads more. Safe to be cancelled: nothing is lost.
+    async fn read(&mut self) -> Result<usize, Error> {
+        self.input.reserve(READ);
+        let count = self.stream.read_buf(&mut self.input).await?;
+        if count == 0 {
+            let message = "the connection was closed without a goodbye";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message).into());
+        }
+        self.session.received(count);
+        Ok(count)
+    }
+
+    /// Sends what the session has to say.
+    async fn flush(&mut self) -> Result<(), Error> {
+        let output = self.session.take_output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        let send = async {
+            self.stream.write_all(&output).await?;
+            self.stream.flush().await
+        };
+        match timeout(WRITE_MAX, send).await {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+        }
+    }
+
+    async fn refuse(&mut self, why: Denial, message: String) -> Error {
+        self.session.refuse(why, &message, &mut Vec::new());
+        match self.flush().await {
+            Ok(()) => Error::Refused(message),
+            Err(error) => error,
+        }
+    }
+
+    /// Ends our half and swallows what still comes, so that the client reads our last words.
+    async fn hang_up(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        loop {
+            self.input.clear();
+            self.input.reserve(READ);
+            if self.stream.read_buf(&mut self.input).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A refusal in the words of RTMP.
+fn denial(refusal: &Refusal) -> (Denial, String) {
+    let why = match refusal.kind {
+        RefusalKind::Unauthorized => Denial::Denied,
+        RefusalKind::UnknownStream | RefusalKind::Taken => Denial::BadName,
+        RefusalKind::NotLive | RefusalKind::Unsupported | RefusalKind::Busy => Denial::Rejected,
+    };
+    let message = match &refusal.hint[..] {
+        "" => refusal.message.clone(),
+        hint => format!("{}: {hint}", refusal.message),
+    };
+    (why, message)
+}

@@ -1,0 +1,55 @@
+//! Stream keys: `NAME?token=TOKEN`.
+
+use percent_encoding::percent_decode_str;
+
+use crate::media::{Secret, StreamName};
+
+/// The one application that publishers connect to: `rtmp://host/live`.
+pub(super) const APP: &str = "live";
+
+/// How to address a stream, for whoever did it wrong.
+pub(super) const USAGE: &str = "publish to rtmp://HOST/live with the stream key NAME?token=TOKEN";
+
+/// Takes a stream key apart. The token may be percent-encoded, and has to be where it contains
+/// `/ & % #`.
+///
+/// # Errors
+/// In words, without the key: it is a secret.
+pub(super) fn parse(key: &str) -> Result<(StreamName, Option<Secret>), String> {
+    let (name, query) = key.split_once('?').unwrap_or((key, ""));
+    if name.is_empty() {
+        return Err(format!("the stream key is empty; {USAGE}"));
+    }
+    let name = name.parse::<StreamName>().map_err(|e| format!("{e}; {USAGE}"))?;
+    let token = query.split('&').find_map(|pair| pair.strip_prefix("token="));
+    let token = token.map(|t| percent_decode_str(t).decode_utf8_lossy());
+    Ok((name, token.filter(|t| !t.is_empty()).map(Secret::new)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_tokens() {
+        let check = |key: &str, name: &str, token: Option<&str>| {
+            let (n, t) = parse(key).expect(key);
+            assert_eq!((n.as_str(), t.as_ref().map(Secret::expose)), (name, token), "{key}");
+        };
+        check("studio-1", "studio-1", None);
+        check("studio-1?token=s3cret", "studio-1", Some("s3cret"));
+        check("studio-1?a=b&token=a+b%2Fc%26", "studio-1", Some("a+b/c&"));
+        check("studio-1?token=", "studio-1", None);
+        for bad in ["", "?token=x", "../etc", "a/b"] {
+            let message = parse(bad).expect_err(bad);
+            assert!(message.contains(USAGE), "{message}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_survived(key: String) {
+            let _ = parse(&key);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! From decoder configuration records to caps.
+
+use bytes::Bytes;
+
+use crate::media::Codec;
+
+/// Whether frames of a codec mean nothing without a record before them.
+pub(super) fn is_required(codec: Codec) -> bool {
+    matches!(codec, Codec::H264 | Codec::H265 | Codec::Aac | Codec::Opus)
+}
+
+/// What a feed's parser is told of a track with this record.
+///
+/// # Errors
+/// In words, when the record is not one.
+pub(super) fn caps(codec: Codec, record: &Bytes) -> Result<gst::Caps, String> {
+    let coded = |caps: &str| -> Result<gst::Caps, String> {
+        let mut caps: gst::Caps = caps.parse().map_err(|e| format!("{e}"))?;
+        let data = gst::Buffer::from_slice(record.clone());
+        caps.make_mut().set("codec_data", data);
+        Ok(caps)
+    };
+    let plain = |caps: &str| caps.parse::<gst::Caps>().map_err(|e| format!("{e}"));
+    match codec {
+        Codec::H264 if record.len() < 7 || record[0] != 1 => {
+            Err(format!("{} bytes are not an AVCDecoderConfigurationRecord", record.len()))
+        }
+        Codec::H264 => coded("video/x-h264,stream-format=avc,alignment=au"),
+        Codec::H265 if record.len() < 23 => {
+            Err(format!("{} bytes are not an HEVCDecoderConfigurationRecord", record.len()))
+        }
+        Codec::H265 => coded("video/x-h265,stream-format=hvc1,alignment=au"),
+        Codec::Av1 => plain("video/x-av1,stream-format=obu-stream,alignment=tu"),
+        Codec::Vp8 => plain("video/x-vp8"),
+        Codec::Vp9 => plain("video/x-vp9"),
+        Codec::Aac if record.len() < 2 => {
+            Err(format!("{} bytes are not an AudioSpecificConfig", record.len()))
+        }
+        Codec::Aac => coded("audio/mpeg,mpegversion=4,stream-format=raw,framed=true"),
+        Codec::Mp3 => plain("audio/mpeg,mpegversion=1,layer=3"),
+        Codec::Opus => opus(record),
+        other => Err(format!("{other} does not come by RTMP")),
+    }
+}
+
+/// Caps from an Opus identification header (RFC 7845, section 5.1).
+fn opus(record: &[u8]) -> Result<gst::Caps, String> {
+    let head = record.strip_prefix(b"OpusHead").filter(|h| h.len() >= 11);
+    let Some(head) = head else { return Err("it does not begin with an OpusHead".to_owned()) };
+    let (channels, family) = (head[1], head[10]);
+    let (streams, coupled) = match (family, channels) {
+        (0, 1) => (1, 0),
+        (0, 2) => (1, 1),
+        _ => {
+            return Err(format!("Opus with {channels} channels of mapping family {family}"));
+        }
+    };
+    Ok(gst::Caps::builder("audio/x-opus")
+        .field("rate", 48_000)
+        .field("channels", i32::from(channels))
+        .field("channel-mapping-family", 0)
+        .field("stream-count", streams)
+        .field("coupled-count", coupled)
+        .build())
+}
+
+/// What has to stand before a key frame so that decoding can begin there: the sequence header of
+/// AV1, which MP4 and RTMP may keep in the record only. Nothing for other codecs, whose parsers
+/// know.
+pub(super) fn missing_header(codec: Codec, record: &Bytes, key_frame: &[u8]) -> Option<Bytes> {
+    let needed = codec == Codec::Av1 && record.len() > 4 && !has_sequence_header(key_frame);
+    needed.then(|| record.slice(4..))
+}
+
+/// Whether a temporal unit of AV1 has a sequence header (AV1 specification, section 5.3).
+fn has_sequence_header(mut unit: &[u8]) -> bool {
+    while let Some(&header) = unit.first() {
+        if (header >> 3) & 15 == 1 {
+            return true;
+        }
+        // Without a size field the OBU reaches to the end.
+        if header & 2 == 0 {
+            return false;
+        }
+        let size_at = 1 + usize::from(header >> 2 & 1);
+        let Some((size, length)) = leb128(unit.get(size_at..).unwrap_or_default()) else {
+            return false;
+        };
+        let next = size_at.saturating_add(length).saturating_add(size);
+        unit = unit.get(next..).unwrap_or_default();
+    }
+    false
+}
+
+/// A little-endian base-128 number and its length.
+fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut value = 0;
+    for (index, byte) in bytes.iter().take(4).enumerate() {
+        value |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((value, index + 1));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_become_caps() {
+        gst::init().expect("GStreamer starts");
+        let opus = Bytes::from_static(b"OpusHead\x01\x02\x38\x01\x80\xbb\x00\x00\x00\x00\x00");
+        let caps = caps(Codec::Opus, &opus).expect("valid").to_string();
+        assert!(
+            caps.contains("channels=(int)2") && caps.contains("coupled-count=(int)1"),
+            "{caps}"
+        );
+    }
+
+    #[test]
+    fn broken_records_are_named() {
+        gst::init().expect("GStreamer starts");
+        let check = |codec, record: &'static [u8], expect: &str| {
+            let message = caps(codec, &Bytes::from_static(record)).expect_err("refused");
+            assert!(message.contains(expect), "{message}");
+        };
+        check(Codec::H264, b"", "AVCDecoderConfigurationRecord");
+        check(Codec::H264, b"\0\0\0\x01\x67\x42\0\x1e", "AVCDecoderConfigurationRecord");
+        check(Codec::H265, b"\x01", "HEVC");
+        check(Codec::Aac, b"\x11", "AudioSpecificConfig");
+        check(Codec::Opus, b"OpusTags", "OpusHead");
+        check(Codec::Opus, b"OpusHead\x01\x06\0\0\0\0\0\0\0\0\x01", "6 channels");
+    }
+
+    #[test]
+    fn an_av1_key_frame_gets_the_sequence_header_that_it_lacks() {
+        let record = Bytes::from_static(&[0x81, 0, 0, 0, 0x0a, 1, 0]);
+        let check = |frame: &[u8], expect: bool| {
+            assert_eq!(missing_header(Codec::Av1, &record, frame).is_some(), expect, "{frame:?}");
+        };
+        check(&[0x12, 0, 0x0a, 1, 0, 0x32, 1, 0], false);
+        check(&[0x12, 0, 0x32, 1, 0], true);
+        check(&[0x32, 0xff, 0xff, 0xff, 0xff], true);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes: Vec<u8>) {
+            gst::init().expect("GStreamer starts");
+            let record = Bytes::from(bytes.clone());
+            for codec in Codec::ALL {
+                let _ = caps(codec, &record);
+                let _ = missing_header(codec, &record, &bytes);
+            }
+        }
+    }
+}

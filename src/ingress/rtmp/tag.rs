@@ -1,0 +1,239 @@
+//! What audio and video messages carry: FLV tags (Adobe FLV 10.1, annex E.4) and their extension
+//! Enhanced RTMP (veovera.org, version 2).
+//!
+//! Of several tracks in one message the one with number 0 is taken; a feed has one.
+
+use bytes::{Buf, Bytes};
+
+use crate::media::{Codec, Kind};
+
+/// A message of a publisher, in our words: all that the rest of the appliance sees of RTMP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Packet {
+    /// What a decoder must know before the first frame: `avcC`, `hvcC`, `av1C`, AAC
+    /// AudioSpecificConfig, OpusHead.
+    Config {
+        /// The codec.
+        codec: Codec,
+        /// The record.
+        record: Bytes,
+    },
+    /// One access unit of video or packet of audio.
+    Frame {
+        /// The codec.
+        codec: Codec,
+        /// Whether decoding can begin here; always true for sound.
+        key: bool,
+        /// Presentation minus decode time, in milliseconds.
+        composition_ms: i32,
+        /// The coded data.
+        data: Bytes,
+    },
+    /// Nothing to do: an end of sequence, colour metadata, another track.
+    Nothing,
+}
+
+/// Why a message is not media that we take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Error {
+    /// The message ends inside its header.
+    #[error("a media message is cut short")]
+    Truncated,
+    /// A codec that no feed carries.
+    #[error("{0} is not taken: send H.264, HEVC, AV1, VP8 or VP9 with AAC, Opus or MP3")]
+    Codec(String),
+}
+
+/// Reads the payload of an audio or video message.
+///
+/// # Errors
+/// [`Error`]; the message is then to be dropped, and the next one may be fine.
+pub(super) fn parse(kind: Kind, payload: Bytes) -> Result<Packet, Error> {
+    let mut reader = Reader(payload);
+    // Encoders send empty messages to keep a track alive.
+    let Ok(first) = reader.u8() else { return Ok(Packet::Nothing) };
+    match kind {
+        Kind::Video if first & 0x80 != 0 => enhanced(kind, first & 0x0f, (first >> 4) & 7, reader),
+        Kind::Video => legacy_video(first, reader),
+        Kind::Audio if first >> 4 == 9 => enhanced(kind, first & 0x0f, FRAME_KEY, reader),
+        Kind::Audio => legacy_audio(first, reader),
+    }
+}
+
+/// Frame type of a key frame.
+const FRAME_KEY: u8 = 1;
+/// Frame type of a message for the player, without a picture.
+const FRAME_COMMAND: u8 = 5;
+
+fn legacy_video(first: u8, mut reader: Reader) -> Result<Packet, Error> {
+    let codec = match first & 0x0f {
+        7 => Codec::H264,
+        // Never standardised, but sent by many encoders in China before Enhanced RTMP.
+        12 => Codec::H265,
+        id => return Err(Error::Codec(format!("video codec {id} of FLV"))),
+    };
+    if first >> 4 == FRAME_COMMAND {
+        return Ok(Packet::Nothing);
+    }
+    let packet = reader.u8()?;
+    let composition_ms = reader.i24()?;
+    Ok(match packet {
+        0 => Packet::Config { codec, record: reader.0 },
+        1 if reader.0.is_empty() => Packet::Nothing,
+        1 => Packet::Frame { codec, key: first >> 4 == FRAME_KEY, composition_ms, data: reader.0 },
+        _ => Packet::Nothing,
+    })
+}
+
+fn legacy_audio(first: u8, mut reader: Reader) -> Result<Packet, Error> {
+    let frame = |codec, data| Packet::Frame { codec, key: true, composition_ms: 0, data };
+    match first >> 4 {
+        10 if reader.u8()? == 0 => Ok(Packet::Config { codec: Codec::Aac, record: reader.0 }),
+        10 | 2 | 14 if reader.0.is_empty() => Ok(Packet::Nothing),
+        10 => Ok(frame(Codec::Aac, reader.0)),
+        2 | 14 => Ok(frame(Codec::Mp3, reader.0)),
+        id => Err(Error::Codec(format!("sound format {id} of FLV"))),
+    }
+}
+
+/// Packet types that video and audio share.
+const SEQUENCE_START: u8 = 0;
+const CODED_FRAMES: u8 = 1;
+/// Video only: like [`CODED_FRAMES`], with a composition offset of zero that is left out.
+const CODED_FRAMES_X: u8 = 3;
+const MOD_EX: u8 = 7;
+
+fn enhanced(kind: Kind, packet: u8, frame: u8, mut reader: Reader) -> Result<Packet, Error> {
+    let mut packet = packet;
+    // Modifiers (nanosecond offsets) stand before the rest; feeds are exact to a millisecond.
+    while packet == MOD_EX {
+        let length = match usize::from(reader.u8()?) + 1 {
+            256 => usize::from(reader.u16()?) + 1,
+            short => short,
+        };
+        reader.take(length)?;
+        packet = reader.u8()? & 0x0f;
+    }
+    if kind == Kind::Video && frame == FRAME_COMMAND {
+        return Ok(Packet::Nothing);
+    }
+    let multitrack = if kind == Kind::Video { 6 } else { 5 };
+    if packet != multitrack {
+        let codec = fourcc(kind, reader.fourcc()?)?;
+        return body(codec, packet, frame, reader);
+    }
+    let first = reader.u8()?;
+    let (layout, packet) = (first >> 4, first & 0x0f);
+    let shared = if layout == MANY_CODECS { None } else { Some(reader.fourcc()?) };
+    while !reader.0.is_empty() {
+        let code = match shared {
+            Some(code) => code,
+            None => reader.fourcc()?,
+        };
+        let track = reader.u8()?;
+        let data = match layout {
+            ONE_TRACK => reader.0.split_off(0),
+            _ => {
+                let length = reader.u24()?;
+                reader.take(length as usize)?
+            }
+        };
+        if track == 0 {
+            return body(fourcc(kind, code)?, packet, frame, Reader(data));
+        }
+        if layout == ONE_TRACK {
+            break;
+        }
+    }
+    Ok(Packet::Nothing)
+}
+
+const ONE_TRACK: u8 = 0;
+const MANY_CODECS: u8 = 2;
+
+fn body(codec: Codec, packet: u8, frame: u8, mut reader: Reader) -> Result<Packet, Error> {
+    match packet {
+        SEQUENCE_START => return Ok(Packet::Config { codec, record: reader.0 }),
+        CODED_FRAMES | CODED_FRAMES_X => {}
+        _ => return Ok(Packet::Nothing),
+    }
+    let has_offset = packet == CODED_FRAMES && matches!(codec, Codec::H264 | Codec::H265);
+    let composition_ms = if has_offset { reader.i24()? } else { 0 };
+    if reader.0.is_empty() {
+        return Ok(Packet::Nothing);
+    }
+    Ok(Packet::Frame { codec, key: frame == FRAME_KEY, composition_ms, data: reader.0 })
+}
+
+fn fourcc(kind: Kind, code: [u8; 4]) -> Result<Codec, Error> {
+    let codec = match &code {
+        b"avc1" => Codec::H264,
+        b"hvc1" => Codec::H265,
+        b"av01" => Codec::Av1,
+        b"vp09" => Codec::Vp9,
+        b"vp08" => Codec::Vp8,
+        b"mp4a" => Codec::Aac,
+        b"Opus" => Codec::Opus,
+        b".mp3" => Codec::Mp3,
+        _ => return Err(Error::Codec(format!("`{}`", code.escape_ascii()))),
+    };
+    // A FourCC of the other kind would end in the wrong feed.
+    if codec.kind() == kind { Ok(codec) } else { Err(Error::Codec(format!("{codec} as {kind}"))) }
+}
+
+/// Reads big-endian fields off the front.
+struct Reader(Bytes);
+
+impl Reader {
+    fn take(&mut self, count: usize) -> Result<Bytes, Error> {
+        if self.0.len() < count { Err(Error::Truncated) } else { Ok(self.0.split_to(count)) }
+    }
+
+    fn u8(&mut self) -> Result<u8, Error> {
+        self.0.try_get_u8().map_err(|_| Error::Truncated)
+    }
+
+    fn u16(&mut self) -> Result<u16, Error> {
+        self.0.try_get_u16().map_err(|_| Error::Truncated)
+    }
+
+    fn u24(&mut self) -> Result<u32, Error> {
+        let bytes = self.take(3)?;
+        Ok(u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]))
+    }
+
+    fn i24(&mut self) -> Result<i32, Error> {
+        let bytes = self.take(3)?;
+        Ok(i32::from_be_bytes([bytes[0], bytes[1], bytes[2], 0]) >> 8)
+    }
+
+    fn fourcc(&mut self) -> Result<[u8; 4], Error> {
+        let bytes = self.take(4)?;
+        Ok([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+}
+
+/// The tags in an aggregate message: `(message type, timestamp, payload)`, with timestamps moved so
+/// that the first one is the message's own (Adobe RTMP 1.0, section 7.1.6). Ends at the first
+/// tag that is cut short, or after a thousand.
+pub(super) fn split_aggregate(timestamp: u32, payload: Bytes) -> Vec<(u8, u32, Bytes)> {
+    let mut reader = Reader(payload);
+    let mut offset = None;
+    let mut next = || -> Result<(u8, u32, Bytes), Error> {
+        let kind = reader.u8()?;
+        let length = reader.u24()?;
+        let low = reader.u24()?;
+        let time = low | u32::from(reader.u8()?) << 24;
+        reader.take(3)?;
+        let data = reader.take(length as usize)?;
+        // The length of the tag, once more.
+        reader.take(4)?;
+        let offset = *offset.get_or_insert(timestamp.wrapping_sub(time));
+        Ok((kind, time.wrapping_add(offset), data))
+    };
+    std::iter::from_fn(|| next().ok()).take(1000).collect()
+}
+
+#[cfg(test)]
+#[path = "tag_tests.rs"]
+mod tests;

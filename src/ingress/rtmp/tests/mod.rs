@@ -1,0 +1,3 @@
+//! The server against real peers.
+
+mod publishers;
