@@ -1,6 +1,6 @@
 //! Where frames leave GStreamer.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,8 @@ pub enum Tapped {
     Track(TrackInfo),
     /// The next frame in decode order.
     Frame(Frame),
+    /// The end: what is held back can be let go.
+    End,
 }
 
 /// The launch line of one track's branch: from a feed's canonical form to MP4's, between an
@@ -54,18 +56,26 @@ pub fn tap(
     sink.set_async(false);
     sink.set_property("wait-on-eos", false);
     sink.set_enable_last_sample(false);
-    let state = Mutex::new(Outlet { take, caps: None, entry: Vec::new() });
+    let state = Arc::new(Mutex::new(Outlet { take, caps: None, entry: Vec::new() }));
+    let at_end = state.clone();
+    let on_eos = move |_: &gst_app::AppSink| {
+        (lock(&at_end).take)(Tapped::End);
+    };
     let on_sample = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        let mut outlet = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        outlet.sample(&sample).map_err(|reason| {
+        lock(&state).sample(&sample).map_err(|reason| {
             gst::element_error!(sink, gst::StreamError::Format, ["{}", reason]);
             gst::FlowError::NotSupported
         })?;
         Ok(gst::FlowSuccess::Ok)
     };
-    sink.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(on_sample).build());
+    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(on_sample).eos(on_eos);
+    sink.set_callbacks(callbacks.build());
     Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Outlet<F> {

@@ -122,6 +122,7 @@ fn tap(
             }
             ask_for_key_frame(&feed, chunker.segment_age(dts), &settings);
         }
+        Tapped::End => {}
     })
 }
 

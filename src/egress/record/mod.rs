@@ -1,9 +1,37 @@
-//! Recording to fragmented MP4.
+//! Recording to fragmented MP4: playable after every half second, whatever happens to the process.
+//!
+//! Files lie in `<recordings>/<stream>/` and are called by their start, `2026-11-23T16-03-16.250Z.mp4`.
+
+mod file;
+mod policy;
+mod queue;
+mod rotate;
+mod writer;
+
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::egress::fmp4::{self, Chunker, Source, Tapped};
+use crate::flow::{Error, Inputs, Node, Task};
+use crate::media::{Accept, Accepts, Codec, Kind, StreamName};
+
+use queue::Sender;
+use writer::{State, Writer};
+
+/// Length of a fragment: what a sudden death may cost.
+const FRAGMENT: Duration = Duration::from_millis(500);
+
+/// Key frames at least this far apart begin fragments, and so may begin files.
+const KEY_SPACING: Duration = Duration::from_secs(1);
+
+/// How long the end of the last file may take.
+const FINISH_MAX: Duration = Duration::from_secs(4);
 
 /// How a stream is recorded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// A new file is begun after this many seconds; 0 never.
@@ -14,10 +42,115 @@ pub struct Settings {
     pub keep_hours: u32,
     /// Oldest files are deleted while the stream's recordings take more than this many MiB; 0 never.
     pub keep_mib: u32,
+    /// This many MiB of the disk stay free. With an age or a budget above, oldest files are deleted
+    /// for it; otherwise recording stops.
+    pub keep_free_mib: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { split_s: 3600, split_mib: 0, keep_hours: 0, keep_mib: 0 }
+        Self { split_s: 3600, split_mib: 0, keep_hours: 0, keep_mib: 0, keep_free_mib: 256 }
     }
 }
+
+/// What is recorded untouched.
+pub fn accepts() -> Accepts {
+    Accepts {
+        video: Some(Accept::any_of([Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9, Codec::Vp8])),
+        audio: Some(Accept::any_of([Codec::Aac, Codec::Opus])),
+    }
+}
+
+/// Records the feeds of a stream below `root` until the task is cancelled, and ends the last file
+/// properly then.
+///
+/// # Errors
+/// [`Error::Refused`] with [`Blame::Destination`](crate::flow::Blame) when the folder cannot be
+/// written or the disk is full; what the pipeline posts.
+pub async fn run(
+    task: Task,
+    stream: StreamName,
+    inputs: Inputs,
+    settings: Settings,
+    root: PathBuf,
+) -> Result<(), Error> {
+    let folder = root.join(stream.as_str());
+    tokio::fs::create_dir_all(&folder).await.map_err(|e| writer::explain(&folder, "create", &e))?;
+    while let Some(sources) = fmp4::settle(&task, &inputs).await {
+        let node = fmp4::node(&task.name, &sources)?;
+        let (sender, receiver) = queue::queue();
+        for source in &sources {
+            tap(&node, source.kind(), sender.clone())?;
+        }
+        drop(sender);
+        let writer = Writer {
+            folder: folder.clone(),
+            settings,
+            status: task.status.clone(),
+            expected: sources.iter().map(Source::kind).collect(),
+            state: State::default(),
+        };
+        let (tell, mut written) = oneshot::channel();
+        std::thread::Builder::new()
+            .name(format!("record-{stream}"))
+            .spawn(move || {
+                let _ = tell.send(writer.run(&receiver));
+            })
+            .map_err(|e| Error::build("the thread that writes", e))?;
+        fmp4::link(&node, &sources)?;
+        node.start().await?;
+        let result = tokio::select! {
+            result = node.run(&task.cancel) => result.map(|()| true),
+            () = fmp4::changed(&inputs, &sources) => Ok(false),
+            result = &mut written => return stopped(&node, result).await,
+        };
+        node.finish(FINISH_MAX).await;
+        // Dropping the pipeline drops the senders, and with them the queue ends.
+        node.stop().await?;
+        drop(node);
+        match tokio::time::timeout(FINISH_MAX, written).await {
+            Ok(Ok(ended)) => ended?,
+            _ => return Err(Error::build("the last recording", "it could not be ended in time")),
+        }
+        if result? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The writer has given up while the pipeline runs.
+async fn stopped(
+    node: &Node,
+    result: Result<Result<(), Error>, oneshot::error::RecvError>,
+) -> Result<(), Error> {
+    node.stop().await?;
+    match result {
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(())) => Err(Error::Ended),
+        Err(_) => Err(Error::build("the thread that writes", "it panicked; the log has more")),
+    }
+}
+
+fn tap(node: &Node, kind: Kind, mut sender: Sender) -> Result<(), Error> {
+    let mut chunker: Option<Chunker> = None;
+    fmp4::tap(node, kind.as_str(), move |tapped| {
+        let chunk = match tapped {
+            Tapped::Track(info) => {
+                let rest = chunker.as_mut().and_then(Chunker::finish);
+                rest.into_iter().for_each(|chunk| sender.chunk(kind, chunk));
+                sender.track(info.clone());
+                chunker = Some(Chunker::new(info, FRAGMENT, KEY_SPACING));
+                None
+            }
+            Tapped::Frame(frame) => chunker.as_mut().and_then(|c| c.push(frame)),
+            Tapped::End => chunker.as_mut().and_then(Chunker::finish),
+        };
+        if let Some(chunk) = chunk {
+            sender.chunk(kind, chunk);
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

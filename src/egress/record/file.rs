@@ -1,0 +1,155 @@
+//! One recording on disk.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use crate::egress::fmp4::{
+    Chunk, Header, RandomAccess, TrackInfo, fragment, header, random_access_index,
+};
+use crate::media::Kind;
+
+/// Data is forced to the disk this often, against a power cut. Against the death of the process
+/// every fragment is safe at once.
+const SYNC_EVERY: Duration = Duration::from_secs(5);
+
+/// Extension of recordings.
+pub(super) const EXTENSION: &str = "mp4";
+
+/// The name of a recording that starts at this time, without extension: `2026-11-23T16-03-16.250Z`.
+/// Names sort by time and need no escaping anywhere.
+pub(super) fn name_of(start: DateTime<Utc>) -> String {
+    start.format("%Y-%m-%dT%H-%M-%S%.3fZ").to_string()
+}
+
+/// The start that a name tells; `None` for files that are not ours.
+pub(super) fn start_of(name: &str) -> Option<DateTime<Utc>> {
+    let time = name.get(..24)?;
+    chrono::NaiveDateTime::parse_from_str(time, "%Y-%m-%dT%H-%M-%S%.3fZ").ok().map(|t| t.and_utc())
+}
+
+/// A recording being written: playable after every fragment, locked while it is open so that
+/// everybody can see that it is.
+pub(super) struct Recording {
+    path: PathBuf,
+    file: File,
+    header: Header,
+    tracks: Vec<TrackInfo>,
+    /// Running time at which the file's own time is zero.
+    base: Duration,
+    /// Running time at which the newest frame ends.
+    end: Duration,
+    written: u64,
+    sequence: u32,
+    places: Vec<RandomAccess>,
+    synced: Instant,
+}
+
+impl Recording {
+    /// Creates the file for these tracks. `base` is the running time that becomes zero.
+    pub(super) fn create(
+        folder: &Path,
+        start: DateTime<Utc>,
+        base: Duration,
+        tracks: Vec<TrackInfo>,
+    ) -> io::Result<Self> {
+        let (path, mut file) = create_new(folder, start)?;
+        // Nobody else has seen the file yet, so the lock is free; file systems without locks
+        // only lose the mark that it is being written.
+        let _ = file.try_lock();
+        let header = header(&tracks.iter().collect::<Vec<_>>());
+        if let Err(error) = file.write_all(&header.bytes) {
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        let written = header.bytes.len() as u64;
+        Ok(Self {
+            path,
+            file,
+            header,
+            tracks,
+            base,
+            end: base,
+            written,
+            sequence: 0,
+            places: Vec::new(),
+            synced: Instant::now(),
+        })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its size in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.written
+    }
+
+    /// Running time at which it begins.
+    pub(super) fn base(&self) -> Duration {
+        self.base
+    }
+
+    /// The tracks in it.
+    pub(super) fn tracks(&self) -> &[TrackInfo] {
+        &self.tracks
+    }
+
+    /// Appends one chunk as a fragment. After an error the file ends with the fragment before.
+    pub(super) fn append(&mut self, kind: Kind, chunk: &Chunk) -> io::Result<()> {
+        let Some(index) = self.tracks.iter().position(|t| t.kind() == kind) else { return Ok(()) };
+        let track = &self.tracks[index];
+        let track_id = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        let base = track.ticks(self.base);
+        self.sequence = self.sequence.wrapping_add(1);
+        let bytes = fragment(self.sequence, track_id, kind, base, chunk);
+        if let Err(error) = self.file.write_all(&bytes) {
+            let _ = self.file.set_len(self.written);
+            return Err(error);
+        }
+        if index == 0 && chunk.key() {
+            let time = chunk.start.saturating_sub(base);
+            self.places.push(RandomAccess { time, offset: self.written });
+        }
+        self.written += bytes.len() as u64;
+        self.end = self.end.max(track.time(chunk.start + chunk.duration));
+        if self.synced.elapsed() > SYNC_EVERY {
+            self.file.sync_data()?;
+            self.synced = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Ends the file: an index for seeking and its duration in the header. Removes it when there
+    /// is nothing in it.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        if self.sequence == 0 {
+            return std::fs::remove_file(&self.path);
+        }
+        self.file.write_all(&random_access_index(1, &self.places))?;
+        let duration = self.end.saturating_sub(self.base).as_millis();
+        let duration = u64::try_from(duration).unwrap_or(u64::MAX);
+        self.file.seek(SeekFrom::Start(self.header.duration_at as u64))?;
+        self.file.write_all(&duration.to_be_bytes())?;
+        self.file.sync_all()
+    }
+}
+
+fn create_new(folder: &Path, start: DateTime<Utc>) -> io::Result<(PathBuf, File)> {
+    let name = name_of(start);
+    let mut attempt = 0;
+    loop {
+        let suffix = if attempt == 0 { String::new() } else { format!("-{attempt}") };
+        let path = folder.join(format!("{name}{suffix}.{EXTENSION}"));
+        match File::options().write(true).create_new(true).open(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => attempt += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
