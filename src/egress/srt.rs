@@ -1,1 +1,16 @@
 //! SRT: pushes MPEG-TS to a listener.
+/// Takes nothing yet.
+pub fn accepts() -> crate::media::Accepts {
+    Default::default()
+}
+/// About to land.
+///
+/// # Errors
+/// Always.
+pub async fn run(
+    _t: crate::flow::Task,
+    _i: crate::flow::Inputs,
+    _u: &str,
+) -> Result<(), crate::flow::Error> {
+    Err(crate::flow::Error::build("this node", "it is about to land"))
+}

@@ -4,6 +4,8 @@
 //! WHIP) asks the [`crate::flow::Gate`]; one that pulls is run by the stream that wants it.
 
 pub mod file;
+mod pads;
+pub mod relay;
 pub mod rtmp;
 pub mod rtsp;
 pub mod srt;

@@ -1,1 +1,165 @@
 //! Compressed to raw.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use tokio::sync::watch;
+
+use crate::flow::{Error, Feed, Join, Node, Task, Writer};
+use crate::media::{Codec, Format, Kind};
+
+/// A group of pictures that a decoder starts with is decoded this long at most without showing
+/// anything; then it shows what it has, late or not.
+const CATCH_UP_MAX: Duration = Duration::from_secs(2);
+
+/// Decoders of a codec, best first. Threads work on slices of one picture: working on several
+/// pictures at a time would delay each by as many frames as there are threads.
+fn decoders(codec: Codec) -> &'static [&'static str] {
+    match codec {
+        Codec::H264 => &["avdec_h264", "openh264dec"],
+        Codec::H265 => &["avdec_h265", "libde265dec"],
+        Codec::Vp8 => &["vp8dec", "avdec_vp8"],
+        Codec::Vp9 => &["vp9dec", "avdec_vp9"],
+        Codec::Av1 => &["dav1ddec", "av1dec", "avdec_av1"],
+        Codec::Aac => &["avdec_aac", "faad"],
+        Codec::Opus => &["opusdec", "avdec_opus"],
+        Codec::Mp2 => &["avdec_mp2float", "mpg123audiodec"],
+        Codec::Mp3 => &["mpg123audiodec", "avdec_mp3"],
+        Codec::RawVideo | Codec::RawAudio => &["identity"],
+    }
+}
+
+/// What makes a feed's packets fit for the decoder.
+fn parser(codec: Codec) -> &'static str {
+    match codec {
+        Codec::H264 => "h264parse ! ",
+        Codec::H265 => "h265parse ! ",
+        Codec::Vp9 => "vp9parse ! ",
+        Codec::Av1 => "av1parse ! ",
+        Codec::Aac => "aacparse ! ",
+        Codec::Mp2 | Codec::Mp3 => "mpegaudioparse ! ",
+        Codec::Vp8 | Codec::Opus | Codec::RawVideo | Codec::RawAudio => "",
+    }
+}
+
+/// Whether this machine can decode a codec.
+pub fn can_decode(codec: Codec) -> bool {
+    decoder(codec).is_ok()
+}
+
+fn decoder(codec: Codec) -> Result<&'static str, Error> {
+    let candidates = decoders(codec);
+    let found = candidates.iter().find(|name| gst::ElementFactory::find(name).is_some());
+    found.copied().ok_or_else(|| Error::MissingElement { factory: candidates[0].to_owned() })
+}
+
+/// Decodes whatever codec `input` carries into `output` until cancelled: pictures as I420, sound
+/// as F32LE at 48 kHz, mono or stereo. A change of codec starts another decoder. Broken frames are
+/// skipped. Reports `decoder` and `errors`.
+///
+/// # Errors
+/// When no decoder is installed or one fails for good.
+pub async fn run(task: Task, input: Feed, output: Writer) -> Result<(), Error> {
+    let mut formats = input.format();
+    loop {
+        let Some(format) = wait_for_format(&task, &mut formats).await else { return Ok(()) };
+        let codec = format.codec;
+        let node = build(&task, codec)?;
+        node.output("out", &output)?;
+        super::report_first_buffer(&node, "out", &task.status)?;
+        // A decoder starts with the pictures since the last key frame, so that it can show
+        // something at once.
+        node.input("in", &input, Join::FastForward)?;
+        if codec.kind() == Kind::Video && !codec.is_raw() {
+            hide_backlog(&node)?;
+        }
+        node.start().await?;
+        let outcome = tokio::select! {
+            () = wait_for_another(&mut formats, codec) => None,
+            ended = node.run(&task.cancel) => Some(ended),
+        };
+        node.stop().await?;
+        match outcome {
+            None => tracing::info!(node = %task.name, was = %codec, "decoding another codec"),
+            Some(ended) => return ended,
+        }
+    }
+}
+
+async fn wait_for_format(
+    task: &Task,
+    formats: &mut watch::Receiver<Option<Format>>,
+) -> Option<Format> {
+    tokio::select! {
+        () = task.cancel.cancelled() => None,
+        found = formats.wait_for(Option::is_some) => found.ok().and_then(|format| format.clone()),
+    }
+}
+
+/// Returns when the feed carries another codec; never when it just pauses.
+async fn wait_for_another(formats: &mut watch::Receiver<Option<Format>>, now: Codec) {
+    let other = |f: &Option<Format>| f.as_ref().is_some_and(|f| f.codec != now);
+    if formats.wait_for(other).await.is_err() {
+        // The feed is gone, and with it the reason for this node: its supervisor cancels it.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn build(task: &Task, codec: Codec) -> Result<Node, Error> {
+    let factory = decoder(codec)?;
+    // Interlaced pictures suit no web player; others pass untouched.
+    let exit = match codec.kind() {
+        Kind::Video => "deinterlace mode=auto fields=top ! videoconvert ! video/x-raw,format=I420",
+        Kind::Audio => {
+            "audioconvert ! audioresample ! audio/x-raw,format=F32LE,rate=48000,\
+             channels=[1,2],layout=interleaved"
+        }
+    };
+    let node = Node::parse(
+        &task.name,
+        &format!(
+            "appsrc name=in ! {}{factory} name=decoder ! {exit} ! appsink name=out",
+            parser(codec)
+        ),
+    )?;
+    let decoder = node.element("decoder")?;
+    let set = |property: &str, value: &str| {
+        if decoder.find_property(property).is_some() {
+            decoder.set_property_from_str(property, value);
+        }
+    };
+    set("thread-type", "slice");
+    set("max-errors", "-1");
+    // What a lost packet has damaged is shown anyway by everybody else; a frozen picture is worse.
+    set("output-corrupt", "true");
+    task.status.set("decoder", factory);
+    Ok(node)
+}
+
+/// Drops decoded pictures while older ones than the live edge are still queued: they are needed to
+/// decode the next ones, but nobody has to see them race by.
+fn hide_backlog(node: &Node) -> Result<(), Error> {
+    let source = node.element("in")?;
+    let decoder = node.element("decoder")?;
+    let pad = decoder.static_pad("src").ok_or_else(|| Error::build("decoder", "no pad"))?;
+    let source =
+        source.downcast::<gst_app::AppSrc>().map_err(|_| Error::build("in", "no appsrc"))?;
+    let source = source.downgrade();
+    let until = Instant::now() + CATCH_UP_MAX;
+    let hidden = AtomicU64::new(0);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        let queued = source.upgrade().map_or(0, |source| source.current_level_buffers());
+        if queued > 0 && Instant::now() < until {
+            hidden.fetch_add(1, Ordering::Relaxed);
+            return gst::PadProbeReturn::Drop;
+        }
+        tracing::debug!(frames = hidden.load(Ordering::Relaxed), "caught up with the live edge");
+        gst::PadProbeReturn::Remove
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

@@ -1,1 +1,231 @@
 //! Raw to compressed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use gst::prelude::*;
+use tokio::sync::watch;
+
+use super::encoders::Encoder;
+use super::recipes::{self, Wanted};
+use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer};
+use crate::media::{Codec, Format, Kind, VideoDetail};
+
+/// Frames a second that are encoded at most; more are dropped.
+const FPS_MAX: u32 = 60;
+
+/// One encoder uses at most this many cores, so that one stream cannot starve the others.
+const THREADS_MAX: usize = 4;
+
+/// Bits for one pixel of H.264 or VP8 at 30 frames a second: 2.5 Mbit/s for 720p, 5.6 for 1080p.
+const BITS_PER_PIXEL: f64 = 0.09;
+
+/// What is asked of an encoder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Video bitrate in kbit/s; `None` takes [`default_video_kbps`].
+    pub video_kbps: Option<u32>,
+    /// Audio bitrate in kbit/s; `None` takes [`default_audio_kbps`].
+    pub audio_kbps: Option<u32>,
+    /// Distance between key frames. They fall on multiples of it on the shared clock, so that all
+    /// renditions of a stream can be cut at the same places. Viewers may ask for more.
+    pub keyframe_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { video_kbps: None, audio_kbps: None, keyframe_interval: Duration::from_secs(2) }
+    }
+}
+
+/// Video bitrate in kbit/s for a picture size, when nobody says otherwise: 0.09 bits per pixel at
+/// 30 frames a second, half of what more frames would need on top, a third less for the codecs
+/// after H.264; between 150 and 12,000.
+pub fn default_video_kbps(codec: Codec, video: &VideoDetail) -> u32 {
+    let fps = if video.fps > 0.0 { f64::from(video.fps).min(f64::from(FPS_MAX)) } else { 30.0 };
+    let weighted_fps = if fps > 30.0 { 30.0 + (fps - 30.0) / 2.0 } else { fps };
+    let pixels = f64::from(video.width) * f64::from(video.height);
+    let saving = match codec {
+        Codec::Vp9 | Codec::H265 | Codec::Av1 => 0.65,
+        _ => 1.0,
+    };
+    let kbps = pixels * weighted_fps * BITS_PER_PIXEL * saving / 1000.0;
+    kbps.clamp(150.0, 12_000.0).round() as u32
+}
+
+/// Audio bitrate in kbit/s when nobody says otherwise: Opus 128 for stereo and 72 for mono, AAC
+/// 160 and 96, MPEG layers 192.
+pub fn default_audio_kbps(codec: Codec, channels: u32) -> u32 {
+    match (codec, channels) {
+        (Codec::Opus, 1) => 72,
+        (Codec::Opus, _) => 128,
+        (Codec::Aac, 1) => 96,
+        (Codec::Aac, _) => 160,
+        _ => 192,
+    }
+}
+
+/// Encodes the raw `input` into `output` until cancelled. A change of picture size or of the number
+/// of channels starts the encoder anew, with a key frame. Reports `encoder`, `kbps` and, for video,
+/// `size`.
+///
+/// # Errors
+/// When the encoder cannot be built or fails.
+pub async fn run(
+    task: Task,
+    input: Feed,
+    output: Writer,
+    encoder: Encoder,
+    settings: Settings,
+) -> Result<(), Error> {
+    let mut formats = input.format();
+    loop {
+        let Some(format) = wait_for_raw(&task, &mut formats).await else { return Ok(()) };
+        let node = build(&task, &format, &encoder, &settings)?;
+        node.output("out", &output)?;
+        super::report_first_buffer(&node, "out", &task.status)?;
+        node.input("in", &input, Join::Live)?;
+        node.start().await?;
+        let outcome = tokio::select! {
+            () = wait_for_another(&mut formats, &format) => None,
+            ended = node.run(&task.cancel) => Some(ended),
+        };
+        node.stop().await?;
+        match outcome {
+            None => tracing::info!(node = %task.name, was = %format, "encoding another format"),
+            Some(ended) => return ended,
+        }
+    }
+}
+
+/// The format of the feed once raw media flows; `None` when the task is cancelled before.
+async fn wait_for_raw(
+    task: &Task,
+    formats: &mut watch::Receiver<Option<Format>>,
+) -> Option<Format> {
+    tokio::select! {
+        () = task.cancel.cancelled() => None,
+        found = formats.wait_for(|f| f.as_ref().is_some_and(|f| f.codec.is_raw())) => {
+            found.ok().and_then(|format| format.clone())
+        }
+    }
+}
+
+/// Returns when the feed carries media of another shape; never when it just pauses.
+async fn wait_for_another(formats: &mut watch::Receiver<Option<Format>>, now: &Format) {
+    let other = |f: &Option<Format>| f.as_ref().is_some_and(|f| !same_shape(f, now));
+    if formats.wait_for(other).await.is_err() {
+        // The feed is gone, and with it the reason for this node: its supervisor cancels it.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn same_shape(a: &Format, b: &Format) -> bool {
+    (a.codec, a.video.width, a.video.height, &a.audio)
+        == (b.codec, b.video.width, b.video.height, &b.audio)
+}
+
+fn build(
+    task: &Task,
+    format: &Format,
+    encoder: &Encoder,
+    settings: &Settings,
+) -> Result<Node, Error> {
+    if format.kind() != encoder.codec.kind() {
+        return Err(Error::build(&task.name, format!("{} cannot take {format}", encoder.factory)));
+    }
+    let entry = match format.kind() {
+        Kind::Video => picture_entry(&format.video)?,
+        Kind::Audio => "audioconvert ! audioresample".to_owned(),
+    };
+    let description = describe(encoder, format, settings)?;
+    let node = Node::parse(
+        &task.name,
+        &format!(
+            "appsrc name=in ! {entry} ! identity name=raw silent=true ! {description} ! appsink name=out"
+        ),
+    )?;
+    if format.kind() == Kind::Video {
+        ask_for_keyframes(&node, settings.keyframe_interval)?;
+        task.status.set("size", format!("{}x{}", format.video.width, format.video.height));
+    }
+    task.status.set("encoder", encoder.factory.clone());
+    task.status.set("kbps", kbps(encoder.codec, format, settings));
+    Ok(node)
+}
+
+/// From raw media to the canonical form of the encoder's codec, in `gst-launch-1.0` notation.
+pub(super) fn describe(
+    encoder: &Encoder,
+    format: &Format,
+    settings: &Settings,
+) -> Result<String, Error> {
+    let recipe = recipes::recipe(&encoder.factory)
+        .ok_or_else(|| Error::MissingElement { factory: encoder.factory.clone() })?;
+    let fps = if format.video.fps > 0.0 { format.video.fps } else { 30.0 };
+    let key_frames = fps * settings.keyframe_interval.as_secs_f32();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    Ok(recipe.describe(Wanted {
+        kbps: kbps(encoder.codec, format, settings),
+        // Four times the distance at which key frames are asked for: with uneven frame times the
+        // encoder's own count would otherwise add a second one just beside the first.
+        key_frames_at_most: (key_frames * 4.0).clamp(8.0, 2_000.0) as u32,
+        threads,
+    }))
+}
+
+fn kbps(codec: Codec, format: &Format, settings: &Settings) -> u32 {
+    match codec.kind() {
+        Kind::Video => {
+            settings.video_kbps.unwrap_or_else(|| default_video_kbps(codec, &format.video))
+        }
+        Kind::Audio => {
+            let default = || default_audio_kbps(codec, format.audio.channels);
+            settings.audio_kbps.unwrap_or_else(default)
+        }
+    }
+}
+
+/// What pictures go through before an encoder: not more than 60 a second, a nominal frame rate for
+/// rate control when the source has none, and even sizes, because 4:2:0 encoders refuse odd ones.
+fn picture_entry(video: &VideoDetail) -> Result<String, Error> {
+    if video.width < 2 || video.height < 2 {
+        return Err(Error::refused(
+            Blame::Input,
+            format!("a picture of {}x{} cannot be encoded", video.width, video.height),
+            "publish at least 2x2 pixels",
+        ));
+    }
+    let (right, bottom) = (video.width % 2, video.height % 2);
+    let crop = if right + bottom == 0 {
+        String::new()
+    } else {
+        format!("videocrop right={right} bottom={bottom} ! ")
+    };
+    let nominal =
+        if video.fps > 0.0 { "" } else { "capssetter caps=video/x-raw,framerate=30/1 ! " };
+    Ok(format!("videorate drop-only=true max-rate={FPS_MAX} ! {nominal}{crop}videoconvert"))
+}
+
+/// Asks the encoder for a key frame whenever running time passes a multiple of `interval`.
+fn ask_for_keyframes(node: &Node, interval: Duration) -> Result<(), Error> {
+    let raw = node.element("raw")?;
+    let pad = raw.static_pad("src").ok_or_else(|| Error::build("raw", "it has no pad"))?;
+    let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(100_000_000);
+    let last = AtomicU64::new(u64::MAX);
+    // The feed's timestamps are running time, and appsrc's segment leaves them as they are.
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let Some(pts) = info.buffer().and_then(|b| b.pts()) else { return gst::PadProbeReturn::Ok };
+        let slot = pts.nseconds() / interval;
+        if last.swap(slot, Ordering::Relaxed) != slot {
+            let ask = gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true).build();
+            pad.push_event(ask);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

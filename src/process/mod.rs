@@ -7,7 +7,10 @@ pub mod decode;
 pub mod denoise;
 pub mod encode;
 pub mod encoders;
+mod recipes;
 pub mod slate;
+#[cfg(test)]
+mod testing;
 
 use gst::prelude::*;
 

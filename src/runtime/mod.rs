@@ -5,10 +5,16 @@
 //!
 //! Invariant: no media passes through here, only the decision which feeds are joined.
 
+mod backoff;
+mod gate;
+mod launch;
 mod preset;
+mod program;
 mod snapshot;
 mod spec;
+mod stream;
 mod supervisor;
+mod worker;
 
 pub use preset::{Play, Preset, PresetError, Presets};
 pub use snapshot::{
@@ -17,3 +23,6 @@ pub use snapshot::{
 };
 pub use spec::{Access, Conflict, OutputKind, OutputSpec, SourceSpec, StreamSpec};
 pub use supervisor::{Error, Options, Supervisor};
+
+#[cfg(test)]
+mod tests;

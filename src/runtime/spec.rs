@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Error;
 use crate::egress::record;
 use crate::media::StreamName;
 use crate::process::denoise;
@@ -157,4 +158,239 @@ pub struct Access {
     pub open_publish: bool,
     /// Anybody may play.
     pub open_play: bool,
+}
+
+impl StreamSpec {
+    /// Whether the spec makes sense by itself.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the path of the first wrong field.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.source.validate("source")?;
+        if let Some(backup) = &self.backup {
+            backup.validate("backup")?;
+        }
+        let itself = SourceSpec::Stream { name: self.name.clone() };
+        if self.source == itself || self.backup.as_ref() == Some(&itself) {
+            return Err(invalid("source", "a stream cannot be its own source"));
+        }
+        if self.linger_s > LINGER_MAX_S {
+            return Err(invalid("linger_s", format!("at most {LINGER_MAX_S} seconds")));
+        }
+        if let Some(settings) = &self.denoise {
+            validate_denoise("denoise.", settings)?;
+        }
+        if self.outputs.len() > OUTPUTS_MAX {
+            return Err(invalid("outputs", format!("at most {OUTPUTS_MAX}")));
+        }
+        for (index, output) in self.outputs.iter().enumerate() {
+            output.kind.validate(&format!("outputs[{index}].url"))?;
+            if self.outputs[..index].iter().any(|other| other.id == output.id) {
+                let message = format!("`{}` is there twice", output.id);
+                return Err(invalid(&format!("outputs[{index}].id"), message));
+            }
+        }
+        match &self.access.srt_passphrase {
+            Some(passphrase) => validate_passphrase("access.srt_passphrase", passphrase),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Longest linger: a day.
+const LINGER_MAX_S: u32 = 86_400;
+
+/// Most outputs of one stream.
+pub(super) const OUTPUTS_MAX: usize = 64;
+
+/// Longest URL of a source or target.
+const URL_MAX: usize = 2048;
+
+fn invalid(field: &str, message: impl Into<String>) -> Error {
+    Error::Invalid { field: field.to_owned(), message: message.into() }
+}
+
+/// libsrt takes 10-79 bytes.
+fn validate_passphrase(field: &str, passphrase: &str) -> Result<(), Error> {
+    match passphrase.len() {
+        10..=79 => Ok(()),
+        _ => Err(invalid(field, "an SRT passphrase has 10-79 characters")),
+    }
+}
+
+/// `prefix` is the path of the settings: empty or `denoise.`.
+pub(super) fn validate_denoise(prefix: &str, settings: &denoise::Settings) -> Result<(), Error> {
+    if !(0.0..=1.0).contains(&settings.mix) {
+        return Err(invalid(&format!("{prefix}mix"), "0.0-1.0"));
+    }
+    if !(0.0..=100.0).contains(&settings.max_attenuation_db) {
+        return Err(invalid(&format!("{prefix}max_attenuation_db"), "0-100 dB"));
+    }
+    Ok(())
+}
+
+fn validate_url(field: &str, text: &str, schemes: &[&str]) -> Result<(), Error> {
+    if text.len() > URL_MAX {
+        return Err(invalid(field, format!("at most {URL_MAX} characters")));
+    }
+    let url = url::Url::parse(text).map_err(|e| invalid(field, format!("not a URL: {e}")))?;
+    let known = schemes.join(", ");
+    if !schemes.contains(&url.scheme()) {
+        return Err(invalid(field, format!("`{}` is not one of {known}", url.scheme())));
+    }
+    match url.host_str() {
+        Some(host) if !host.is_empty() => Ok(()),
+        _ => Err(invalid(field, "it names no host")),
+    }
+}
+
+/// A URL as people may see it: scheme, host and port, nothing that could be a key.
+fn without_secrets(text: &str) -> String {
+    let Ok(url) = url::Url::parse(text) else { return "(not a URL)".into() };
+    let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
+    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
+impl SourceSpec {
+    /// `srt`, `rtsp`, `file` …
+    pub fn protocol(&self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Srt { .. } => "srt",
+            Self::Rtsp { .. } => "rtsp",
+            Self::File { .. } => "file",
+            Self::Test => "test",
+            Self::Stream { .. } => "stream",
+        }
+    }
+
+    /// Where it comes from, without secrets.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Publish => "publishers".into(),
+            Self::Srt { url, .. } | Self::Rtsp { url } => without_secrets(url),
+            Self::File { path } => path.clone(),
+            Self::Test => "test pattern".into(),
+            Self::Stream { name } => name.to_string(),
+        }
+    }
+
+    fn validate(&self, field: &str) -> Result<(), Error> {
+        match self {
+            Self::Publish | Self::Test | Self::Stream { .. } => Ok(()),
+            Self::File { path } if path.is_empty() => {
+                Err(invalid(&format!("{field}.path"), "it is empty"))
+            }
+            Self::File { .. } => Ok(()),
+            Self::Rtsp { url } => validate_url(&format!("{field}.url"), url, &["rtsp", "rtsps"]),
+            Self::Srt { url, passphrase } => {
+                validate_url(&format!("{field}.url"), url, &["srt"])?;
+                match passphrase {
+                    Some(p) => validate_passphrase(&format!("{field}.passphrase"), p),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl OutputKind {
+    /// `record` or `push`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Record(_) => "record",
+            Self::Push { .. } => "push",
+        }
+    }
+
+    /// Where it goes, without keys.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Record(_) => "recordings".into(),
+            Self::Push { url } => without_secrets(url),
+        }
+    }
+
+    /// `field` is the path of the URL.
+    pub(super) fn validate(&self, field: &str) -> Result<(), Error> {
+        match self {
+            Self::Record(_) => Ok(()),
+            Self::Push { url } => validate_url(field, url, &["srt", "rtmp", "rtmps"]),
+        }
+    }
+}
+
+/// Random bytes of a token: 192 bits.
+const TOKEN_BYTES: usize = 24;
+
+impl Access {
+    /// Fills in tokens that were left out: those of `before`, or new ones.
+    pub(super) fn fill_tokens(&mut self, before: Option<&Access>) {
+        let fill = |token: &mut Option<String>, old: Option<String>| {
+            if token.is_none() {
+                *token = old.or_else(|| Some(new_token()));
+            }
+        };
+        fill(&mut self.publish_token, before.and_then(|b| b.publish_token.clone()));
+        fill(&mut self.play_token, before.and_then(|b| b.play_token.clone()));
+        if self.srt_passphrase.is_none() {
+            self.srt_passphrase = before.and_then(|b| b.srt_passphrase.clone());
+        }
+    }
+}
+
+/// A new random token, as hexadecimal text.
+fn new_token() -> String {
+    let bytes: [u8; TOKEN_BYTES] = rand::random();
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(json: &str, expect: &str) {
+        let spec: StreamSpec = serde_json::from_str(json).expect("reads");
+        let outcome = spec.validate().map_or_else(|e| e.to_string(), |()| "ok".into());
+        assert_eq!(outcome, expect);
+    }
+
+    #[test]
+    fn wrong_fields_are_named_by_their_path() {
+        check(r#"{"name":"a"}"#, "ok");
+        check(
+            r#"{"name":"a","source":{"type":"rtsp","url":"http://x/"}}"#,
+            "`source.url`: `http` is not one of rtsp, rtsps",
+        );
+        check(
+            r#"{"name":"a","outputs":[{"id":"x","type":"push","url":"rtmp://h/a/k"},
+                {"id":"x","type":"push","url":"srt://h:1"}]}"#,
+            "`outputs[1].id`: `x` is there twice",
+        );
+        check(
+            r#"{"name":"a","access":{"srt_passphrase":"short"}}"#,
+            "`access.srt_passphrase`: an SRT passphrase has 10-79 characters",
+        );
+        check(
+            r#"{"name":"a","source":{"type":"stream","name":"a"}}"#,
+            "`source`: a stream cannot be its own source",
+        );
+        check(r#"{"name":"a","denoise":{"mix":2.0}}"#, "`denoise.mix`: 0.0-1.0");
+    }
+
+    #[test]
+    fn keys_in_urls_are_not_shown() {
+        let push = OutputKind::Push { url: "rtmp://u:p@host:1936/live/KEY?x=KEY".into() };
+        assert_eq!(push.shown(), "rtmp://host:1936");
+    }
+
+    #[test]
+    fn tokens_are_made_once_and_kept() {
+        let mut first = Access::default();
+        first.fill_tokens(None);
+        assert_eq!(first.publish_token.as_ref().map(String::len), Some(2 * TOKEN_BYTES));
+        let mut second = Access::default();
+        second.fill_tokens(Some(&first));
+        assert_eq!(second.publish_token, first.publish_token);
+    }
 }

@@ -1,17 +1,29 @@
 //! All streams of the appliance.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use futures::future::BoxFuture;
-use tokio::sync::broadcast;
+use bytes::Bytes;
+use tokio::sync::{broadcast, oneshot, watch};
 
-use super::{Event, OutputSpec, StreamSnapshot, StreamSpec};
-use crate::flow::{Admission, Gate, Hello, Intake, Refusal, Seat, SourceReport};
-use crate::media::{Accepts, StreamName};
-use crate::process::denoise;
+use super::launch::{Entry, Shared};
+use super::stream::{Command, Stream};
+use super::{Event, OutputSpec, Preset, Presets, StreamSnapshot, StreamSpec};
+use crate::egress::hls;
+use crate::media::{Codec, StreamName};
+use crate::process::encoders::Encoders;
+use crate::process::{denoise, encode};
 
-/// Limits and folders of the runtime.
+/// Events that a slow listener may be behind before it misses some.
+const EVENTS_MAX: usize = 512;
+
+/// Streams have this long to finish at shutdown.
+const SHUTDOWN_MAX: Duration = Duration::from_millis(4500);
+
+/// Limits, folders and settings of the runtime.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where recordings go: one folder per stream.
@@ -20,6 +32,12 @@ pub struct Options {
     pub streams_max: usize,
     /// Most viewers of all streams at once.
     pub viewers_max: usize,
+    /// The presets that streams can name.
+    pub presets: Presets,
+    /// How HLS is segmented.
+    pub hls: hls::Settings,
+    /// How transcodes are encoded.
+    pub encode: encode::Settings,
 }
 
 /// What the admin asked for and cannot have.
@@ -55,29 +73,84 @@ pub enum Error {
 
 /// A handle on all streams. Cheap to clone.
 #[derive(Clone)]
-pub struct Supervisor(Arc<()>);
+pub struct Supervisor(Arc<Shared>);
 
-#[allow(unused_variables)]
 impl Supervisor {
-    /// An appliance without streams.
-    pub fn new(options: Options) -> Self {
-        todo!()
+    /// An appliance without streams, which encodes by what was found to work.
+    pub fn new(options: Options, encoders: Encoders) -> Self {
+        let best = |codec| encoders.best(codec).map(|encoder| (codec, encoder.factory));
+        let best_encoders: BTreeMap<Codec, String> =
+            Codec::ALL.into_iter().filter_map(best).collect();
+        Self(Arc::new(Shared {
+            options,
+            encoders,
+            best_encoders,
+            events: broadcast::Sender::new(EVENTS_MAX),
+            viewers: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            streams: RwLock::default(),
+        }))
     }
 
-    /// Adds a stream and starts what it wants started.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
+    /// The presets that streams can name.
+    pub fn presets(&self) -> &Presets {
+        &self.0.options.presets
+    }
+
+    /// What was found of encoders at start.
+    pub fn encoders(&self) -> &Encoders {
+        &self.0.encoders
+    }
+
+    /// The best encoder per codec: what plans use.
+    pub fn best_encoders(&self) -> &BTreeMap<Codec, String> {
+        &self.0.best_encoders
+    }
+
+    /// Adds a stream and starts what it wants started. Tokens that the spec leaves out are made.
     ///
     /// # Errors
-    /// [`Error::StreamExists`], [`Error::Invalid`], [`Error::Limit`].
-    pub async fn create(&self, spec: StreamSpec) -> Result<(), Error> {
-        todo!()
+    /// [`Error::StreamExists`], [`Error::Invalid`], [`Error::Limit`], [`Error::ShuttingDown`].
+    pub async fn create(&self, mut spec: StreamSpec) -> Result<(), Error> {
+        if self.0.is_stopping() {
+            return Err(Error::ShuttingDown);
+        }
+        let preset = self.validate(&spec)?;
+        spec.access.fill_tokens(None);
+        let mut streams = self.0.streams.write().unwrap_or_else(PoisonError::into_inner);
+        if streams.contains_key(&spec.name) {
+            return Err(Error::StreamExists(spec.name.to_string()));
+        }
+        if streams.len() >= self.0.options.streams_max {
+            return Err(Error::Limit("streams"));
+        }
+        let name = spec.name.clone();
+        let entry = Entry {
+            spec: Arc::new(spec.clone()),
+            commands: Stream::spawn(self.0.clone(), spec, preset),
+            thumbnail: watch::Sender::new(None),
+        };
+        streams.insert(name.clone(), entry);
+        drop(streams);
+        let _ = self.0.events.send(Event::StreamCreated { stream: name.to_string() });
+        Ok(())
     }
 
     /// Changes a stream to another spec of the same name; what is equal in both is left alone.
+    /// Tokens that the new spec leaves out stay as they are.
     ///
     /// # Errors
     /// [`Error::UnknownStream`], [`Error::Invalid`].
-    pub async fn update(&self, spec: StreamSpec) -> Result<(), Error> {
-        todo!()
+    pub async fn update(&self, mut spec: StreamSpec) -> Result<(), Error> {
+        let preset = self.validate(&spec)?;
+        let entry = self.entry(&spec.name)?;
+        spec.access.fill_tokens(Some(&entry.spec.access));
+        let (spec, preset) = (Box::new(spec), Box::new(preset));
+        ask(&entry, |done| Command::Update(spec, preset, done)).await
     }
 
     /// Removes a stream: its publisher and viewers are disconnected, its files finished.
@@ -85,7 +158,14 @@ impl Supervisor {
     /// # Errors
     /// [`Error::UnknownStream`].
     pub async fn remove(&self, name: &StreamName) -> Result<(), Error> {
-        todo!()
+        let taken = {
+            let mut streams = self.0.streams.write().unwrap_or_else(PoisonError::into_inner);
+            streams.remove(name)
+        };
+        let entry = taken.ok_or_else(|| Error::UnknownStream(name.to_string()))?;
+        let _ = ask(&entry, Command::Stop).await;
+        let _ = self.0.events.send(Event::StreamRemoved { stream: name.to_string() });
+        Ok(())
     }
 
     /// The spec of a stream, tokens included.
@@ -93,7 +173,7 @@ impl Supervisor {
     /// # Errors
     /// [`Error::UnknownStream`].
     pub fn spec(&self, name: &StreamName) -> Result<StreamSpec, Error> {
-        todo!()
+        Ok((*self.entry(name)?.spec).clone())
     }
 
     /// How one stream is doing.
@@ -101,12 +181,17 @@ impl Supervisor {
     /// # Errors
     /// [`Error::UnknownStream`].
     pub async fn snapshot(&self, name: &StreamName) -> Result<StreamSnapshot, Error> {
-        todo!()
+        ask(&self.entry(name)?, Command::Snapshot).await
     }
 
     /// How all streams are doing, by name.
     pub async fn snapshots(&self) -> Vec<StreamSnapshot> {
-        todo!()
+        let entries: Vec<Entry> = {
+            let streams = self.0.streams.read().unwrap_or_else(PoisonError::into_inner);
+            streams.values().cloned().collect()
+        };
+        let asked = entries.iter().map(|entry| ask(entry, Command::Snapshot));
+        futures::future::join_all(asked).await.into_iter().flatten().collect()
     }
 
     /// Adds an output to a running stream.
@@ -114,15 +199,18 @@ impl Supervisor {
     /// # Errors
     /// [`Error::UnknownStream`], [`Error::OutputExists`], [`Error::Invalid`].
     pub async fn add_output(&self, name: &StreamName, output: OutputSpec) -> Result<(), Error> {
-        todo!()
+        output.kind.validate("url")?;
+        ask(&self.entry(name)?, |reply| Command::AddOutput(output, reply)).await?
     }
 
     /// Takes an output away.
     ///
     /// # Errors
-    /// [`Error::UnknownStream`], [`Error::UnknownOutput`].
+    /// [`Error::UnknownStream`], [`Error::UnknownOutput`], [`Error::Invalid`] for one of the
+    /// preset.
     pub async fn remove_output(&self, name: &StreamName, id: &StreamName) -> Result<(), Error> {
-        todo!()
+        let id = id.clone();
+        ask(&self.entry(name)?, |reply| Command::RemoveOutput(id, reply)).await?
     }
 
     /// Starts or stops an output, also one of the preset.
@@ -135,10 +223,11 @@ impl Supervisor {
         id: &StreamName,
         enabled: bool,
     ) -> Result<(), Error> {
-        todo!()
+        let id = id.clone();
+        ask(&self.entry(name)?, |reply| Command::EnableOutput(id, enabled, reply)).await?
     }
 
-    /// Changes noise suppression while the stream runs.
+    /// Changes noise suppression while the stream runs; it joins the graph if it was not there.
     ///
     /// # Errors
     /// [`Error::UnknownStream`], [`Error::Invalid`].
@@ -147,7 +236,8 @@ impl Supervisor {
         name: &StreamName,
         settings: denoise::Settings,
     ) -> Result<(), Error> {
-        todo!()
+        super::spec::validate_denoise("", &settings)?;
+        ask(&self.entry(name)?, |done| Command::SetDenoise(settings, done)).await
     }
 
     /// Disconnects the publisher that is on air.
@@ -155,7 +245,7 @@ impl Supervisor {
     /// # Errors
     /// [`Error::UnknownStream`].
     pub async fn kick(&self, name: &StreamName) -> Result<(), Error> {
-        todo!()
+        ask(&self.entry(name)?, Command::Kick).await
     }
 
     /// The graph of a stream as Graphviz text.
@@ -163,35 +253,60 @@ impl Supervisor {
     /// # Errors
     /// [`Error::UnknownStream`].
     pub async fn graph_dot(&self, name: &StreamName) -> Result<String, Error> {
-        todo!()
+        ask(&self.entry(name)?, Command::Dot).await
+    }
+
+    /// The newest small picture of a stream, JPEG.
+    pub fn thumbnail(&self, name: &StreamName) -> Option<Bytes> {
+        self.0.entry(name)?.thumbnail.borrow().clone()
     }
 
     /// Everything that changes, from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
-        todo!()
+        self.0.events.subscribe()
     }
 
     /// Finishes recordings, tells viewers and stops everything, within five seconds.
     pub async fn shutdown(&self) {
-        todo!()
+        self.0.stopping.store(true, Ordering::Relaxed);
+        let entries: Vec<Entry> = {
+            let mut streams = self.0.streams.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *streams).into_values().collect()
+        };
+        let stopped = futures::future::join_all(entries.iter().map(|e| ask(e, Command::Stop)));
+        if tokio::time::timeout(SHUTDOWN_MAX, stopped).await.is_err() {
+            tracing::warn!("some streams did not finish in time");
+        }
+    }
+
+    fn entry(&self, name: &StreamName) -> Result<Entry, Error> {
+        self.0.entry(name).ok_or_else(|| Error::UnknownStream(name.to_string()))
+    }
+
+    /// Checks a spec against this appliance; returns its preset.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the path of the field.
+    pub fn validate(&self, spec: &StreamSpec) -> Result<Preset, Error> {
+        spec.validate()?;
+        let preset = self.presets().get(&spec.preset).cloned();
+        preset.ok_or_else(|| {
+            let known = self.presets().names().collect::<Vec<_>>().join(", ");
+            Error::Invalid {
+                field: "preset".into(),
+                message: format!("there is no preset `{}`; known: {known}", spec.preset),
+            }
+        })
     }
 }
 
-#[allow(unused_variables)]
-impl Gate for Supervisor {
-    fn admit(&self, hello: &Hello) -> Result<Admission, Refusal> {
-        todo!()
-    }
-
-    fn publish(
-        &self,
-        hello: Hello,
-        report: Arc<SourceReport>,
-    ) -> BoxFuture<'static, Result<Intake, Refusal>> {
-        todo!()
-    }
-
-    fn play(&self, hello: Hello, accepts: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>> {
-        todo!()
-    }
+/// Sends a command to a stream and waits for its answer.
+async fn ask<T>(
+    entry: &Entry,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Result<T, Error> {
+    let (reply, answer) = oneshot::channel();
+    let gone = || Error::UnknownStream(entry.spec.name.to_string());
+    entry.commands.send(command(reply)).await.map_err(|_| gone())?;
+    answer.await.map_err(|_| gone())
 }

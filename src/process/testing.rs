@@ -1,0 +1,128 @@
+//! What the tests of the nodes share: raw media made here, and a consumer that keeps what it gets.
+
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+
+use super::encoders::Encoders;
+use crate::flow::{self, Feed, Join, Node, Writer};
+
+/// A test that waits longer than this for something fails.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The encoders of this machine, tried once for all tests.
+pub(super) fn encoders() -> &'static Encoders {
+    static ENCODERS: OnceLock<Encoders> = OnceLock::new();
+    ENCODERS.get_or_init(|| {
+        flow::init().expect("GStreamer starts");
+        Encoders::probe(&Default::default())
+    })
+}
+
+/// Waits, looking every few milliseconds, until `condition` holds.
+#[track_caller]
+pub(super) fn eventually(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let end = Instant::now() + PATIENCE;
+        while !condition() {
+            assert!(Instant::now() < end, "{caller}: not within {PATIENCE:?}: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Writes moving pictures into a feed, `fps` a second of running time, as fast as it can.
+pub(super) struct Camera {
+    writer: Writer,
+    caps: gst::Caps,
+    info: gst_video::VideoInfo,
+    pub(super) next: gst::ClockTime,
+    step: gst::ClockTime,
+    count: u64,
+}
+
+impl Camera {
+    pub(super) fn new(writer: Writer, width: u32, height: u32, fps: i32, framerate: &str) -> Self {
+        let caps: gst::Caps =
+            format!("video/x-raw,format=I420,width={width},height={height},framerate={framerate}")
+                .parse()
+                .expect("valid caps");
+        let info = gst_video::VideoInfo::from_caps(&caps).expect("valid caps");
+        let step = gst::ClockTime::SECOND / u64::try_from(fps).expect("positive");
+        Self { writer, caps, info, next: flow::now(), step, count: 0 }
+    }
+
+    pub(super) fn shoot(&mut self, frames: usize) {
+        for _ in 0..frames {
+            let mut pixels = vec![128_u8; self.info.size()];
+            let luma = self.info.stride()[0] as usize * self.info.height() as usize;
+            for (at, pixel) in pixels[..luma].iter_mut().enumerate() {
+                *pixel = ((at as u64 / 3 + self.count * 5) % 200 + 16) as u8;
+            }
+            let mut buffer = gst::Buffer::from_mut_slice(pixels);
+            let writable = buffer.get_mut().expect("sole owner");
+            writable.set_pts(self.next);
+            writable.set_duration(self.step);
+            self.writer.push(buffer, &self.caps);
+            self.next += self.step;
+            self.count += 1;
+        }
+    }
+}
+
+/// Writes a tone into a feed.
+pub(super) fn sing(writer: &Writer, caps: &str, channels: usize, rate: u64, seconds: u64) {
+    let caps: gst::Caps = caps.parse().expect("valid caps");
+    let part = (rate / 50) as usize;
+    let start = flow::now();
+    for n in 0..seconds * 50 {
+        let samples = (0..part * channels)
+            .map(|k| 0.3 * (((n as usize * part + k / channels) as f32) * 0.06).sin());
+        let bytes: Vec<u8> = samples.flat_map(f32::to_le_bytes).collect();
+        let mut buffer = gst::Buffer::from_mut_slice(bytes);
+        let writable = buffer.get_mut().expect("sole owner");
+        writable.set_pts(start + gst::ClockTime::from_mseconds(20 * n));
+        writable.set_duration(gst::ClockTime::from_mseconds(20));
+        writer.push(buffer, &caps);
+    }
+}
+
+/// A consumer of a feed that keeps every buffer.
+pub(super) struct Catch {
+    _node: Node,
+    caught: Arc<Mutex<Vec<gst::Buffer>>>,
+}
+
+impl Catch {
+    pub(super) async fn new(feed: &Feed) -> Self {
+        let node =
+            Node::parse("catch", "appsrc name=in ! fakesink name=sink sync=false async=false")
+                .expect("parses");
+        let caught: Arc<Mutex<Vec<gst::Buffer>>> = Arc::default();
+        let keep = caught.clone();
+        let pad = node.element("sink").expect("there").static_pad("sink").expect("a pad");
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let Some(buffer) = info.buffer() {
+                keep.lock().expect("not poisoned").push(buffer.clone());
+            }
+            gst::PadProbeReturn::Ok
+        });
+        node.input("in", feed, Join::Live).expect("an appsrc");
+        node.start().await.expect("starts");
+        Self { _node: node, caught }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.caught.lock().expect("not poisoned").len()
+    }
+
+    pub(super) fn buffers(&self) -> Vec<gst::Buffer> {
+        self.caught.lock().expect("not poisoned").clone()
+    }
+}
+
+pub(super) fn is_key(buffer: &gst::Buffer) -> bool {
+    !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
+}

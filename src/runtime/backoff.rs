@@ -1,0 +1,46 @@
+//! When something that failed is tried again.
+
+use std::time::Duration;
+
+/// The first pause.
+const FIRST: Duration = Duration::from_millis(500);
+
+/// The longest pause.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// A run of this length was a good one: the next failure starts with the first pause again.
+const GOOD_RUN: Duration = Duration::from_secs(30);
+
+/// Doubling pauses between runs of one node, from 0.5 s to 30 s.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// How long to wait after a run of this length. `jitter` (0.0-1.0) spreads the tries of many
+    /// nodes that failed together: the pause is shortened by up to a quarter.
+    pub(super) fn pause(&mut self, run: Duration, jitter: f64) -> Duration {
+        if run >= GOOD_RUN {
+            self.failures = 0;
+        }
+        let doubled = FIRST.saturating_mul(1 << self.failures.min(6));
+        self.failures = self.failures.saturating_add(1);
+        doubled.min(LONGEST).mul_f64(1.0 - 0.25 * jitter.clamp(0.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_a_good_run_resets() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<f64> =
+            (0..8).map(|_| backoff.pause(Duration::ZERO, 0.0).as_secs_f64()).collect();
+        assert_eq!(pauses, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]);
+        assert_eq!(backoff.pause(GOOD_RUN, 0.0), FIRST);
+        assert_eq!(backoff.pause(Duration::ZERO, 1.0), Duration::from_millis(750));
+    }
+}

@@ -1,0 +1,256 @@
+//! From a job to a running node: the one place that knows every protocol and process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use super::stream::{Command, Slot};
+use super::supervisor::Options;
+use super::{Event, OutputKind, SourceSpec, StreamSpec};
+use crate::egress::{self, hls, record, thumbnail};
+use crate::flow::{Error, Feed, Inputs, Intake, Task, Writer};
+use crate::ingress;
+use crate::media::{Accept, Accepts, Codec, Format, Secret, StreamName};
+use crate::process::encoders::{Encoder, Encoders};
+use crate::process::{decode, denoise, encode, slate};
+
+/// What a worker launches.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Job {
+    /// A source that the appliance pulls.
+    Pull { source: SourceSpec, slot: Slot },
+    /// Compressed to raw.
+    Decode,
+    /// Noise suppression.
+    Denoise,
+    /// Raw to compressed.
+    Encode { codec: Codec, encoder: String },
+    /// Stands in for a source that is gone.
+    Slate,
+    /// A recording or a push.
+    Output(OutputKind),
+    /// HLS segments.
+    Hls,
+    /// Small pictures for lists.
+    Thumbnail,
+}
+
+impl Job {
+    pub(super) fn is_process(&self) -> bool {
+        matches!(self, Self::Decode | Self::Denoise | Self::Encode { .. })
+    }
+
+    pub(super) fn is_egress(&self) -> bool {
+        matches!(self, Self::Output(_) | Self::Hls | Self::Thumbnail)
+    }
+
+    pub(super) fn is_pull(&self) -> bool {
+        matches!(self, Self::Pull { .. })
+    }
+
+    /// What it does, in words.
+    pub(super) fn what(&self) -> String {
+        match self {
+            Self::Pull { source, .. } => format!("{} from {}", source.protocol(), source.shown()),
+            Self::Decode => "decode".into(),
+            Self::Denoise => "noise suppression".into(),
+            Self::Encode { codec, encoder } => format!("encode {codec} by {encoder}"),
+            Self::Slate => "slate".into(),
+            Self::Output(kind) => format!("{} {}", kind.word(), kind.shown()),
+            Self::Hls => "HLS segments".into(),
+            Self::Thumbnail => "thumbnail".into(),
+        }
+    }
+
+    /// What it can take.
+    pub(super) fn accepts(&self) -> Accepts {
+        match self {
+            Self::Output(kind) => kind.accepts(),
+            Self::Hls => hls::accepts(),
+            Self::Thumbnail => Accepts {
+                video: Some(Accept::any_of([
+                    Codec::H264,
+                    Codec::H265,
+                    Codec::Vp8,
+                    Codec::Vp9,
+                    Codec::Av1,
+                    Codec::RawVideo,
+                ])),
+                audio: None,
+            },
+            Self::Pull { .. }
+            | Self::Decode
+            | Self::Denoise
+            | Self::Encode { .. }
+            | Self::Slate => Accepts::default(),
+        }
+    }
+}
+
+impl OutputKind {
+    /// What an output of this kind can take.
+    pub fn accepts(&self) -> Accepts {
+        match self {
+            Self::Record(_) => record::accepts(),
+            Self::Push { url } if url.starts_with("srt:") => egress::srt::accepts(),
+            Self::Push { .. } => egress::rtmp::accepts(),
+        }
+    }
+}
+
+/// What all streams share.
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) encoders: Encoders,
+    /// The best encoder per codec, for the plan.
+    pub(super) best_encoders: BTreeMap<Codec, String>,
+    pub(super) events: broadcast::Sender<Event>,
+    /// Seats taken in all streams.
+    pub(super) viewers: AtomicUsize,
+    pub(super) stopping: AtomicBool,
+    /// Read for every request of every protocol, written when a stream comes, goes or changes.
+    pub(super) streams: std::sync::RwLock<BTreeMap<StreamName, Entry>>,
+}
+
+/// One stream as the others see it.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) spec: Arc<StreamSpec>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) thumbnail: watch::Sender<Option<Bytes>>,
+}
+
+impl Shared {
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn entry(&self, name: &StreamName) -> Option<Entry> {
+        let streams = self.streams.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        streams.get(name).cloned()
+    }
+
+    /// A stream says what its spec is now.
+    pub(super) fn spec_changed(&self, spec: &StreamSpec) {
+        let known = self.entry(&spec.name).is_none_or(|entry| *entry.spec == *spec);
+        if known {
+            return;
+        }
+        let mut streams = self.streams.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(entry) = streams.get_mut(&spec.name) {
+            entry.spec = Arc::new(spec.clone());
+        }
+    }
+}
+
+/// What a run gets from its stream.
+pub(super) struct Launch {
+    pub(super) task: Task,
+    pub(super) stream: StreamName,
+    pub(super) shared: Arc<Shared>,
+    pub(super) inputs: Inputs,
+    /// The feed that it fills.
+    pub(super) output: Option<Feed>,
+    /// The place of a pulled source.
+    pub(super) intake: Option<Intake>,
+    pub(super) denoise: watch::Receiver<denoise::Settings>,
+    /// The stream's own feeds with their last formats.
+    pub(super) programme: [(Feed, Option<Format>); 2],
+    pub(super) shelf: Option<Arc<hls::Shelf>>,
+}
+
+impl Launch {
+    /// The one feed that a process node takes, and where it writes.
+    fn process(&self) -> Result<(Feed, Writer), Error> {
+        let input = self.inputs.video.clone().or_else(|| self.inputs.audio.clone());
+        match (input, &self.output) {
+            (Some(input), Some(output)) => Ok((input, output.sole_writer())),
+            _ => Err(Error::build(&self.task.name, "its feeds are gone")),
+        }
+    }
+}
+
+/// Runs a job to its end.
+pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
+    let task = context.task.clone();
+    match job {
+        Job::Pull { source, .. } => pull(source, context).await,
+        Job::Decode => {
+            let (input, output) = context.process()?;
+            decode::run(task, input, output).await
+        }
+        Job::Denoise => {
+            let (input, output) = context.process()?;
+            denoise::run(task, input, output, context.denoise).await
+        }
+        Job::Encode { codec, encoder } => {
+            let (input, output) = context.process()?;
+            let encoder = Encoder { codec, factory: encoder };
+            encode::run(task, input, output, encoder, context.shared.options.encode.clone()).await
+        }
+        Job::Slate => {
+            let [video, audio] = context.programme.map(|(feed, format)| {
+                let writer = feed.writer(None);
+                format.map(|format| {
+                    writer.activate();
+                    (writer, format)
+                })
+            });
+            let name = context.stream.to_string();
+            slate::run(task, video, audio, &name, &context.shared.encoders).await
+        }
+        Job::Output(OutputKind::Record(settings)) => {
+            let root = context.shared.options.recordings.clone();
+            record::run(task, context.stream, context.inputs, settings, root).await
+        }
+        Job::Output(OutputKind::Push { url }) if url.starts_with("srt:") => {
+            egress::srt::run(task, context.inputs, &url).await
+        }
+        Job::Output(OutputKind::Push { url }) => egress::rtmp::run(task, context.inputs, url).await,
+        Job::Hls => {
+            let shelf = context.shelf.ok_or_else(|| Error::build("HLS", "it has no shelf"))?;
+            let settings = shelf.settings().clone();
+            hls::run(task, context.inputs, shelf, settings).await
+        }
+        Job::Thumbnail => {
+            let entry = context.shared.entry(&context.stream);
+            let (Some(video), Some(entry)) = (context.inputs.video.take(), entry) else {
+                return Err(Error::build("thumbnail", "the stream is gone"));
+            };
+            thumbnail::run(task, video, entry.thumbnail).await
+        }
+    }
+}
+
+async fn pull(source: SourceSpec, context: Launch) -> Result<(), Error> {
+    let Some(intake) = context.intake else {
+        return Err(Error::build("source", "it has no place in the stream"));
+    };
+    // Stopping the worker and disconnecting the publisher are the same thing here.
+    let (stop, place) = (context.task.cancel.clone(), intake.cancel.clone());
+    let forward = tokio::spawn(async move {
+        stop.cancelled().await;
+        place.cancel();
+    });
+    context.task.status.set_running();
+    let outcome = match source {
+        SourceSpec::Publish => Err(Error::build("source", "it is published, not pulled")),
+        SourceSpec::Srt { url, passphrase } => {
+            ingress::srt::pull::run(intake, &url, passphrase.map(Secret::new)).await
+        }
+        SourceSpec::Rtsp { url } => ingress::rtsp::run(intake, &url).await,
+        SourceSpec::File { path } => ingress::file::run(intake, path.as_ref()).await,
+        SourceSpec::Test => ingress::test::run(intake).await,
+        SourceSpec::Stream { name } => match super::gate::relay(&context.shared, &name).await {
+            Ok(seat) => ingress::relay::run(intake, seat).await,
+            Err(refusal) => {
+                Err(Error::refused(crate::flow::Blame::Input, refusal.message, refusal.hint))
+            }
+        },
+    };
+    forward.abort();
+    outcome
+}

@@ -1,0 +1,144 @@
+//! Which source is on air.
+
+use std::time::Duration;
+
+/// A publisher that sent nothing for this long is taken off air.
+pub(super) const FROZEN_AFTER: Duration = Duration::from_millis(2500);
+
+/// A source that came back must have been steady for this long before it takes over from a
+/// working backup, so that a flapping one does not make the picture jump.
+const HAND_BACK_AFTER: Duration = Duration::from_secs(3);
+
+/// What viewers get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum OnAir {
+    /// Nothing; viewers are sent away.
+    #[default]
+    Nothing,
+    /// The source.
+    Source,
+    /// The backup source.
+    Backup,
+    /// The slate.
+    Slate,
+}
+
+/// One publisher as the programme sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Health {
+    /// Time since its last media; `None` before the first.
+    pub(super) age: Option<Duration>,
+    /// Whether decoding can start: a key frame has come.
+    pub(super) ready: bool,
+}
+
+impl Health {
+    fn is_good(self) -> bool {
+        self.ready && self.age.is_some_and(|age| age < FROZEN_AFTER)
+    }
+}
+
+/// Decides what is on air. Pure: it is told what is there and what time it is.
+#[derive(Debug, Default)]
+pub(super) struct Program {
+    on_air: OnAir,
+    /// Since when the source has been good without a break.
+    source_good_since: Option<Duration>,
+    /// Since when nothing good has been there.
+    lost_since: Option<Duration>,
+}
+
+impl Program {
+    /// What is on air.
+    pub(super) fn on_air(&self) -> OnAir {
+        self.on_air
+    }
+
+    /// Looks at the publishers at `now` (any monotonic time) and decides. After `linger` without
+    /// either, viewers are sent away.
+    pub(super) fn decide(
+        &mut self,
+        source: Option<Health>,
+        backup: Option<Health>,
+        linger: Duration,
+        now: Duration,
+    ) -> OnAir {
+        let source_good = source.is_some_and(Health::is_good);
+        let backup_good = backup.is_some_and(Health::is_good);
+        self.source_good_since =
+            if source_good { self.source_good_since.or(Some(now)) } else { None };
+        let steady = self.source_good_since.is_some_and(|t| now - t >= HAND_BACK_AFTER);
+        let backup_holds = self.on_air == OnAir::Backup && backup_good && !steady;
+
+        if source_good && !backup_holds {
+            self.on_air = OnAir::Source;
+        } else if backup_good {
+            self.on_air = OnAir::Backup;
+        } else {
+            let since = *self.lost_since.get_or_insert(now);
+            let over = now - since >= linger;
+            self.on_air = match self.on_air {
+                OnAir::Nothing => OnAir::Nothing,
+                _ if over => OnAir::Nothing,
+                _ => OnAir::Slate,
+            };
+            return self.on_air;
+        }
+        self.lost_since = None;
+        self.on_air
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: Option<Health> = Some(Health { age: Some(Duration::ZERO), ready: true });
+    const FROZEN: Option<Health> = Some(Health { age: Some(FROZEN_AFTER), ready: true });
+    const NEW: Option<Health> = Some(Health { age: None, ready: false });
+
+    fn check(steps: &[(u64, Option<Health>, Option<Health>, OnAir)]) {
+        let mut program = Program::default();
+        for (at_s, source, backup, expect) in steps {
+            let now = Duration::from_secs(*at_s);
+            let on_air = program.decide(*source, *backup, Duration::from_secs(30), now);
+            assert_eq!(on_air, *expect, "at {at_s} s");
+        }
+    }
+
+    #[test]
+    fn a_lost_source_shows_the_slate_until_it_lingered() {
+        check(&[
+            (0, None, None, OnAir::Nothing),
+            (1, NEW, None, OnAir::Nothing),
+            (2, GOOD, None, OnAir::Source),
+            (9, None, None, OnAir::Slate),
+            (20, GOOD, None, OnAir::Source),
+            (30, FROZEN, None, OnAir::Slate),
+            (59, NEW, None, OnAir::Slate),
+            (60, None, None, OnAir::Nothing),
+        ]);
+    }
+
+    #[test]
+    fn the_backup_takes_over_and_hands_back_when_the_source_is_steady() {
+        check(&[
+            (0, GOOD, GOOD, OnAir::Source),
+            (1, FROZEN, GOOD, OnAir::Backup),
+            (2, GOOD, GOOD, OnAir::Backup),
+            (3, None, GOOD, OnAir::Backup),
+            (4, GOOD, GOOD, OnAir::Backup),
+            (7, GOOD, GOOD, OnAir::Source),
+        ]);
+    }
+
+    #[test]
+    fn a_backup_alone_goes_on_air_and_a_source_replaces_a_dead_backup_at_once() {
+        check(&[
+            (0, None, GOOD, OnAir::Backup),
+            (1, GOOD, None, OnAir::Source),
+            (2, None, None, OnAir::Slate),
+            (3, None, GOOD, OnAir::Backup),
+        ]);
+    }
+}

@@ -1,0 +1,183 @@
+//! Where a stream goes whether or not somebody watches: recordings and pushes; and HLS, which
+//! runs while somebody asks for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Stream;
+use crate::egress::hls;
+use crate::flow::{Refusal, RefusalKind};
+use crate::graph::{Route, Want};
+use crate::media::StreamName;
+use crate::runtime::launch::Job;
+use crate::runtime::spec::OUTPUTS_MAX;
+use crate::runtime::supervisor::Error;
+use crate::runtime::worker::Worker;
+use crate::runtime::{OutputSpec, StreamState};
+
+/// HLS that nobody asked for during this time is stopped.
+const HLS_IDLE: Duration = Duration::from_secs(45);
+
+/// The worker of an output.
+pub(super) fn worker_name(id: &StreamName) -> String {
+    format!("output.{id}")
+}
+
+impl Stream {
+    /// The preset's outputs and the stream's own; one of the stream's own replaces the preset's of
+    /// the same id.
+    pub(super) fn outputs(&self) -> Vec<OutputSpec> {
+        let own = &self.spec.outputs;
+        let preset = self.preset.outputs.iter().filter(|p| own.iter().all(|o| o.id != p.id));
+        preset.chain(own).cloned().collect()
+    }
+
+    pub(super) fn is_from_preset(&self, id: &StreamName) -> bool {
+        self.preset.outputs.iter().any(|o| o.id == *id)
+    }
+
+    pub(super) fn add_output(&mut self, output: OutputSpec) -> Result<(), Error> {
+        let (name, id) = (self.spec.name.to_string(), output.id.to_string());
+        if self.outputs().iter().any(|o| o.id == output.id) {
+            return Err(Error::OutputExists(name, id));
+        }
+        if self.outputs().len() >= OUTPUTS_MAX {
+            return Err(Error::Limit("outputs of a stream"));
+        }
+        self.spec.outputs.push(output);
+        self.outputs_changed();
+        Ok(())
+    }
+
+    pub(super) fn remove_output(&mut self, id: &StreamName) -> Result<(), Error> {
+        if self.is_from_preset(id) {
+            return Err(Error::Invalid {
+                field: "id".into(),
+                message: format!("output `{id}` comes from the preset: stop it instead"),
+            });
+        }
+        let before = self.spec.outputs.len();
+        self.spec.outputs.retain(|o| o.id != *id);
+        if self.spec.outputs.len() == before {
+            return Err(Error::UnknownOutput(self.spec.name.to_string(), id.to_string()));
+        }
+        self.outputs_changed();
+        Ok(())
+    }
+
+    pub(super) fn enable_output(&mut self, id: &StreamName, enabled: bool) -> Result<(), Error> {
+        let Some(mut output) = self.outputs().into_iter().find(|o| o.id == *id) else {
+            return Err(Error::UnknownOutput(self.spec.name.to_string(), id.to_string()));
+        };
+        output.enabled = enabled;
+        self.spec.outputs.retain(|o| o.id != *id);
+        self.spec.outputs.push(output);
+        self.outputs_changed();
+        Ok(())
+    }
+
+    fn outputs_changed(&mut self) {
+        self.sync_outputs();
+        self.changed();
+    }
+
+    /// Makes the workers of outputs be those that the spec, the preset and the state ask for.
+    pub(super) fn sync_outputs(&mut self) {
+        let on_air = self.state != StreamState::Idle && self.is_planned();
+        let mut wanted: Vec<(String, Job)> = Vec::new();
+        if on_air {
+            let enabled = self.outputs().into_iter().filter(|o| o.enabled);
+            wanted.extend(enabled.map(|o| (worker_name(&o.id), Job::Output(o.kind))));
+            wanted.push(("thumbnail".into(), Job::Thumbnail));
+            if self.hls_wanted {
+                wanted.push(("hls".into(), Job::Hls));
+            }
+        }
+        let is_wanted = |name: &String| wanted.iter().any(|(n, _)| n == name);
+        for (name, worker) in &mut self.workers {
+            if worker.job.is_egress() && !is_wanted(name) {
+                worker.stop();
+                worker.idle_since = Some(Instant::now());
+            }
+        }
+        for (name, job) in wanted {
+            match self.workers.get_mut(&name) {
+                Some(worker) => {
+                    if worker.job != job {
+                        worker.job = job;
+                        worker.cancel();
+                    }
+                    worker.idle_since = None;
+                    worker.want();
+                }
+                None => {
+                    let mut worker = Worker::new(job, "the stream wants it", Route::default());
+                    // Its route comes with the plan.
+                    worker.desired = false;
+                    self.workers.insert(name, worker);
+                }
+            }
+        }
+        self.replan();
+    }
+
+    /// What the outputs can take, for the plan.
+    pub(super) fn output_wants(&self) -> Vec<Want> {
+        let live = self.workers.iter().filter(|(_, w)| w.job.is_egress() && w.idle_since.is_none());
+        live.map(|(name, w)| Want { id: name.clone(), accepts: w.job.accepts() }).collect()
+    }
+
+    /// Gives the outputs the feeds that the plan has for them.
+    pub(super) fn route_outputs(&mut self) {
+        for (name, worker) in &mut self.workers {
+            if !worker.job.is_egress() || worker.idle_since.is_some() {
+                continue;
+            }
+            let Some(route) = self.plan.routes.get(name) else { continue };
+            if route.is_empty() {
+                worker.stop();
+                let nothing = || "the stream has nothing that it can take".to_owned();
+                worker.last_error = Some(route.problems.first().cloned().unwrap_or_else(nothing));
+                worker.route = route.clone();
+            } else {
+                if worker.route != *route {
+                    worker.route = route.clone();
+                    worker.cancel();
+                }
+                worker.want();
+            }
+        }
+    }
+
+    /// HLS on demand: the segments appear on the shelf.
+    pub(super) fn open_hls(&mut self) -> Result<Arc<hls::Shelf>, Refusal> {
+        if !self.preset.play.allows("hls") {
+            return Err(super::seats::not_offered(&self.preset, "hls"));
+        }
+        if self.state == StreamState::Idle {
+            return Err(super::seats::not_live(&self.spec.name));
+        }
+        if self.shared.is_stopping() {
+            return Err(Refusal::new(
+                RefusalKind::Busy,
+                "the appliance is shutting down",
+                "try again in a minute",
+            ));
+        }
+        let settings = &self.shared.options.hls;
+        let shelf = self.shelf.get_or_insert_with(|| hls::Shelf::new(settings.clone())).clone();
+        if !self.hls_wanted {
+            self.hls_wanted = true;
+            self.sync_outputs();
+        }
+        Ok(shelf)
+    }
+
+    pub(super) fn close_idle_hls(&mut self) {
+        let idle = self.shelf.as_ref().is_some_and(|shelf| shelf.idle() > HLS_IDLE);
+        if self.hls_wanted && idle {
+            self.hls_wanted = false;
+            self.sync_outputs();
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! How a stream shows: its snapshot and its picture.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::Stream;
+use super::outputs::worker_name;
+use super::sources::Publisher;
+use crate::flow::Feed;
+use crate::graph;
+use crate::runtime::worker::Worker;
+use crate::runtime::{
+    ConsumerSnapshot, FeedSnapshot, NodeSnapshot, NodeState, OutputSnapshot, SourceSnapshot,
+    StreamSnapshot,
+};
+
+/// Rates are taken over this time.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Bit rates and buffer rates of feeds, from two looks at their totals.
+#[derive(Default)]
+pub(super) struct Rates {
+    last: Option<Instant>,
+    totals: BTreeMap<String, (u64, u64)>,
+    rates: BTreeMap<String, (f64, f64)>,
+}
+
+impl Rates {
+    /// Looks at the totals, at most once per window.
+    pub(super) fn update(
+        &mut self,
+        feeds: &BTreeMap<String, Feed>,
+        publishers: &mut [Publisher],
+        now: Instant,
+    ) {
+        let elapsed = self.last.map(|t| now.duration_since(t));
+        if elapsed.is_some_and(|e| e < WINDOW) {
+            return;
+        }
+        self.last = Some(now);
+        let seconds = elapsed.map_or(0.0, |e| e.as_secs_f64());
+        let per_second = |new: u64, old: u64| match seconds {
+            s if s > 0.0 => new.saturating_sub(old) as f64 / s,
+            _ => 0.0,
+        };
+        let totals = |feed: &Feed| {
+            let stats = feed.stats();
+            (stats.bytes.load(Relaxed), stats.buffers.load(Relaxed))
+        };
+        self.rates = feeds
+            .iter()
+            .map(|(name, feed)| {
+                let (bytes, buffers) = totals(feed);
+                let (bytes_before, buffers_before) =
+                    self.totals.get(name).copied().unwrap_or((bytes, buffers));
+                let kbps = per_second(bytes, bytes_before) * 8.0 / 1000.0;
+                (name.clone(), (kbps, per_second(buffers, buffers_before)))
+            })
+            .collect();
+        self.totals = feeds.iter().map(|(name, feed)| (name.clone(), totals(feed))).collect();
+        for publisher in publishers {
+            let bytes = publisher.tracks.report.bytes.load(Relaxed);
+            publisher.kbps = per_second(bytes, publisher.bytes_seen) * 8.0 / 1000.0;
+            publisher.bytes_seen = bytes;
+        }
+    }
+}
+
+impl Stream {
+    pub(super) fn snapshot(&self) -> StreamSnapshot {
+        let mut viewers = BTreeMap::new();
+        for seat in self.seats.values() {
+            *viewers.entry(seat.protocol).or_insert(0) += 1;
+        }
+        if let Some(shelf) = self.shelf.as_ref().filter(|_| self.hls_wanted) {
+            viewers.insert("hls", u32::try_from(shelf.viewers()).unwrap_or(u32::MAX));
+        }
+        let mut sources: Vec<_> = self.publishers.iter().map(|p| self.source(p)).collect();
+        sources.sort_by_key(|s| !s.on_air);
+        StreamSnapshot {
+            name: self.spec.name.to_string(),
+            preset: self.spec.preset.clone(),
+            state: self.state,
+            since: self.since,
+            sources,
+            viewers,
+            nodes: self.nodes(),
+            feeds: self.feeds.iter().map(|(name, feed)| self.feed_snapshot(name, feed)).collect(),
+            outputs: self.output_snapshots(),
+            denoise: self.denoise_settings(),
+            last_error: self.last_error.clone(),
+        }
+    }
+
+    fn source(&self, publisher: &Publisher) -> SourceSnapshot {
+        let report = &publisher.tracks.report;
+        let rtt_us = report.rtt_us.load(Relaxed);
+        SourceSnapshot {
+            slot: publisher.slot.as_str(),
+            on_air: self.is_on_air(publisher),
+            protocol: report.protocol,
+            peer: report.peer.clone(),
+            since: publisher.since,
+            bytes: report.bytes.load(Relaxed),
+            kbps: publisher.kbps,
+            lost: report.lost.load(Relaxed),
+            rtt_ms: (rtt_us > 0).then(|| rtt_us as f64 / 1000.0),
+            notes: report.notes(),
+        }
+    }
+
+    /// The source, the process nodes in plan order, then who takes what comes out.
+    fn nodes(&self) -> Vec<NodeSnapshot> {
+        let mut nodes: Vec<NodeSnapshot> =
+            self.publishers.iter().map(|p| self.publisher_node(p)).collect();
+        let order = |name: &str| self.plan.nodes.iter().position(|n| n.name == name);
+        let mut workers: Vec<_> = self.workers.iter().collect();
+        workers.sort_by_key(|(name, w)| (w.job.is_egress(), order(name).unwrap_or(usize::MAX)));
+        // A pull is shown as the publisher that it is.
+        let shown = workers.into_iter().filter(|(_, w)| !w.job.is_pull() || !w.is_alive());
+        nodes.extend(shown.map(|(name, worker)| worker_node(name, worker)));
+        for seat in self.seats.values() {
+            let route = self.plan.routes.get(&seat.want).cloned().unwrap_or_default();
+            nodes.push(NodeSnapshot {
+                name: seat.want.clone(),
+                what: format!("{} viewer", seat.protocol),
+                why: "somebody watches".into(),
+                state: NodeState::Running,
+                inputs: [route.video, route.audio].into_iter().flatten().collect(),
+                outputs: Vec::new(),
+                restarts: 0,
+                last_error: route.problems.first().cloned(),
+                facts: BTreeMap::new(),
+            });
+        }
+        nodes
+    }
+
+    fn publisher_node(&self, publisher: &Publisher) -> NodeSnapshot {
+        let report = &publisher.tracks.report;
+        let worker = self.workers.get(publisher.slot.as_str());
+        let on_air = self.is_on_air(publisher);
+        let programme = ["video", "audio"].map(String::from).to_vec();
+        NodeSnapshot {
+            name: publisher.slot.as_str().into(),
+            what: format!("{} from {}", report.protocol, report.peer),
+            why: "the stream's source".into(),
+            state: if on_air { NodeState::Running } else { NodeState::Starting },
+            inputs: Vec::new(),
+            outputs: if on_air { programme } else { Vec::new() },
+            restarts: worker.map_or(0, |w| w.restarts),
+            last_error: worker.and_then(|w| w.last_error.clone()),
+            facts: BTreeMap::from([("kbps", publisher.kbps.round().into())]),
+        }
+    }
+
+    fn feed_snapshot(&self, name: &str, feed: &Feed) -> FeedSnapshot {
+        let stats = feed.stats();
+        let format = feed.format().borrow().clone();
+        let (kbps, rate) = self.rates.rates.get(name).copied().unwrap_or_default();
+        let consumers = feed.links().into_iter().map(|(node, link)| ConsumerSnapshot {
+            node,
+            buffers: link.buffers.load(Relaxed),
+            dropped_slow: link.dropped_slow.load(Relaxed),
+            dropped_waiting: link.dropped_waiting.load(Relaxed),
+        });
+        FeedSnapshot {
+            name: name.to_owned(),
+            kind: feed.kind(),
+            format_text: format.as_ref().map(ToString::to_string).unwrap_or_default(),
+            format,
+            buffers: stats.buffers.load(Relaxed),
+            bytes: stats.bytes.load(Relaxed),
+            kbps,
+            rate,
+            dropped_switch: stats.dropped_switch.load(Relaxed),
+            consumers: consumers.collect(),
+        }
+    }
+
+    fn output_snapshots(&self) -> Vec<OutputSnapshot> {
+        let now = Instant::now();
+        let snapshot = |output: crate::runtime::OutputSpec| {
+            let worker = self.workers.get(&worker_name(&output.id));
+            let state = worker.map_or(NodeState::Standby, Worker::state);
+            let running = state == NodeState::Running;
+            OutputSnapshot {
+                id: output.id.to_string(),
+                kind: output.kind.word(),
+                target: output.kind.shown(),
+                state: if output.enabled { state } else { NodeState::Stopped },
+                from_preset: self.is_from_preset(&output.id),
+                enabled: output.enabled,
+                error: worker.filter(|_| !running).and_then(|w| w.last_error.clone()),
+                retry_in_s: worker.and_then(|w| w.retry_in(now)).map(|d| d.as_secs_f64()),
+                restarts: worker.map_or(0, |w| w.restarts),
+            }
+        };
+        self.outputs().into_iter().map(snapshot).collect()
+    }
+
+    pub(super) fn dot(&self) -> String {
+        graph::dot(&self.ask(), &self.plan)
+    }
+}
+
+fn worker_node(name: &str, worker: &Worker) -> NodeSnapshot {
+    NodeSnapshot {
+        name: name.to_owned(),
+        what: worker.job.what(),
+        why: worker.why.clone(),
+        state: worker.state(),
+        inputs: [&worker.route.video, &worker.route.audio].into_iter().flatten().cloned().collect(),
+        outputs: worker.outputs.clone(),
+        restarts: worker.restarts,
+        last_error: worker.last_error.clone(),
+        facts: worker.task().map(|t| t.status.facts()).unwrap_or_default(),
+    }
+}

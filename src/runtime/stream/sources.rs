@@ -1,0 +1,256 @@
+//! Who publishes, and who of them is on air.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::{Command, Stream};
+use crate::flow::{self, Hello, Intake, Refusal, RefusalKind, SourceReport, Tracks};
+use crate::graph::Route;
+use crate::media::{Kind, Timeline};
+use crate::runtime::launch::Job;
+use crate::runtime::program::{FROZEN_AFTER, Health, OnAir};
+use crate::runtime::worker::Worker;
+use crate::runtime::{Conflict, Event, SourceSpec, StreamState};
+
+/// Pictures may stand still for this long while sound goes on (a shared screen does) before the
+/// publisher counts as frozen.
+const PICTURE_FROZEN_AFTER: Duration = Duration::from_secs(10);
+
+/// A publisher without pictures goes on air this long after its first sound.
+const SOUND_ONLY_AFTER: Duration = Duration::from_millis(1500);
+
+/// Which of the two places a publisher has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::runtime) enum Slot {
+    Source,
+    Backup,
+}
+
+impl Slot {
+    /// The word of the API; also the name of the worker that pulls it.
+    pub(in crate::runtime) fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Backup => "backup",
+        }
+    }
+}
+
+/// A connected publisher.
+pub(super) struct Publisher {
+    pub(super) id: u64,
+    pub(super) slot: Slot,
+    pub(super) tracks: Tracks,
+    pub(super) cancel: CancellationToken,
+    pub(super) since: DateTime<Utc>,
+    pub(super) connected: Instant,
+    /// Bytes at the last look and the rate since, for the report.
+    pub(super) bytes_seen: u64,
+    pub(super) kbps: f64,
+}
+
+impl Publisher {
+    fn health(&self, now: Instant) -> Health {
+        let (video, audio) = (&self.tracks.video, &self.tracks.audio);
+        let age = match (video.age(), audio.age()) {
+            (Some(v), Some(a)) if v < PICTURE_FROZEN_AFTER => Some(v.min(a)),
+            (Some(v), _) => Some(v),
+            (None, audio) => audio,
+        };
+        let sound_only = video.age().is_none()
+            && audio.has_key()
+            && now.duration_since(self.connected) > SOUND_ONLY_AFTER;
+        Health { age, ready: video.has_key() || sound_only }
+    }
+}
+
+impl Stream {
+    /// Launches the pulls that the spec asks for.
+    pub(super) fn start_sources(&mut self) {
+        let backup = self.spec.backup.clone();
+        let wanted = [(Slot::Source, Some(self.spec.source.clone())), (Slot::Backup, backup)];
+        for (slot, source) in wanted {
+            let Some(source) = source.filter(|s| *s != SourceSpec::Publish) else { continue };
+            let worker = Worker::new(
+                Job::Pull { source, slot },
+                "the stream's source is pulled",
+                Route::default(),
+            );
+            self.workers.insert(slot.as_str().to_owned(), worker);
+        }
+    }
+
+    /// The spec names other sources: everybody leaves and the new pulls start.
+    pub(super) fn restart_sources(&mut self) {
+        for publisher in &self.publishers {
+            publisher.cancel.cancel();
+        }
+        for slot in [Slot::Source, Slot::Backup] {
+            if let Some(mut worker) = self.workers.remove(slot.as_str()) {
+                worker.stop();
+            }
+        }
+        self.start_sources();
+    }
+
+    /// A publisher comes by itself: finds it a place or says why not.
+    pub(super) fn take_publisher(
+        &mut self,
+        hello: &Hello,
+        report: Arc<SourceReport>,
+    ) -> Result<Intake, Refusal> {
+        let takes = |spec: Option<&SourceSpec>| spec == Some(&SourceSpec::Publish);
+        let source_open = takes(Some(&self.spec.source));
+        let backup_open = takes(self.spec.backup.as_ref());
+        let free = |slot| self.publishers.iter().all(|p| p.slot != slot);
+        let slot = if source_open && free(Slot::Source) {
+            Slot::Source
+        } else if backup_open && free(Slot::Backup) {
+            Slot::Backup
+        } else if source_open {
+            self.make_room(hello)?;
+            Slot::Source
+        } else {
+            return Err(Refusal::new(
+                RefusalKind::Taken,
+                format!("stream `{}` pulls its source, nobody can publish to it", self.spec.name),
+                "publish to another stream, or set this stream's source to `publish`",
+            ));
+        };
+        tracing::info!(stream = %self.spec.name, protocol = hello.protocol, peer = %hello.peer,
+            slot = slot.as_str(), "publisher connected");
+        let intake = self.seat_publisher(slot, report);
+        self.changed();
+        Ok(intake)
+    }
+
+    /// Somebody has the place of the source: the newcomer replaces them or is refused.
+    fn make_room(&mut self, hello: &Hello) -> Result<(), Refusal> {
+        let now = Instant::now();
+        let frozen = |p: &Publisher| {
+            let idle = p.health(now).age.unwrap_or_else(|| now.duration_since(p.connected));
+            idle > FROZEN_AFTER
+        };
+        let replace = self.spec.on_conflict == Conflict::Replace;
+        let Some(index) = self.publishers.iter().position(|p| p.slot == Slot::Source) else {
+            return Ok(());
+        };
+        let present = &self.publishers[index];
+        if !replace && !frozen(present) {
+            let (protocol, peer) = (present.tracks.report.protocol, &present.tracks.report.peer);
+            let message = format!(
+                "stream `{}` is already published by {protocol} from {peer}",
+                self.spec.name
+            );
+            let hint = "stop that publisher, or set `on_conflict` to `replace`";
+            tracing::info!(stream = %self.spec.name, peer = %hello.peer, "publisher refused: taken");
+            return Err(Refusal::new(RefusalKind::Taken, message, hint));
+        }
+        let replaced = self.publishers.remove(index);
+        tracing::info!(stream = %self.spec.name, was = %replaced.tracks.report.peer,
+            now = %hello.peer, "publisher replaced");
+        replaced.cancel.cancel();
+        Ok(())
+    }
+
+    /// Gives a publisher its place.
+    pub(super) fn seat_publisher(&mut self, slot: Slot, report: Arc<SourceReport>) -> Intake {
+        let id = self.id();
+        let timeline = Arc::new(Mutex::new(Timeline::default()));
+        let writer = |kind| self.feed(kind).writer(Some(timeline.clone()));
+        let tracks = Tracks { video: writer(Kind::Video), audio: writer(Kind::Audio), report };
+        let cancel = CancellationToken::new();
+        self.publishers.push(Publisher {
+            id,
+            slot,
+            tracks: tracks.clone(),
+            cancel: cancel.clone(),
+            since: Utc::now(),
+            connected: Instant::now(),
+            bytes_seen: 0,
+            kbps: 0.0,
+        });
+        let commands = self.commands.clone();
+        let tell = move || {
+            // From whatever thread the protocol ends on; the stream may be gone itself.
+            if let Err(tokio::sync::mpsc::error::TrySendError::Full(command)) =
+                commands.try_send(Command::PublisherLeft(id))
+            {
+                std::thread::spawn(move || commands.blocking_send(command));
+            }
+        };
+        Intake { stream: self.spec.name.clone(), tracks, cancel, on_drop: Some(Box::new(tell)) }
+    }
+
+    /// A publisher is gone; the programme decides what that means.
+    pub(super) fn publisher_left(&mut self, id: u64) {
+        let Some(index) = self.publishers.iter().position(|p| p.id == id) else { return };
+        let gone = self.publishers.remove(index);
+        tracing::info!(stream = %self.spec.name, protocol = gone.tracks.report.protocol,
+            peer = %gone.tracks.report.peer, slot = gone.slot.as_str(),
+            bytes = gone.tracks.report.bytes.load(Ordering::Relaxed), "publisher left");
+        self.decide(Instant::now());
+        self.changed();
+    }
+
+    /// Disconnects whoever is on air.
+    pub(super) fn kick(&mut self) {
+        for publisher in self.publishers.iter().filter(|p| self.is_on_air(p)) {
+            publisher.cancel.cancel();
+        }
+    }
+
+    pub(super) fn is_on_air(&self, publisher: &Publisher) -> bool {
+        match self.program.on_air() {
+            OnAir::Source => publisher.slot == Slot::Source,
+            OnAir::Backup => publisher.slot == Slot::Backup,
+            OnAir::Nothing | OnAir::Slate => false,
+        }
+    }
+
+    /// Asks the programme what is on air and makes it so.
+    pub(super) fn decide(&mut self, now: Instant) {
+        let health = |slot| {
+            let publisher = self.publishers.iter().find(|p| p.slot == slot);
+            publisher.map(|p: &Publisher| p.health(now))
+        };
+        let linger = Duration::from_secs(self.spec.linger_s.into());
+        let (source, backup) = (health(Slot::Source), health(Slot::Backup));
+        let clock = flow::now().into();
+        let on_air = self.program.decide(source, backup, linger, clock);
+        for publisher in self.publishers.iter().filter(|p| self.is_on_air(p)) {
+            publisher.tracks.video.activate();
+            publisher.tracks.audio.activate();
+        }
+        let state = match on_air {
+            OnAir::Nothing => StreamState::Idle,
+            OnAir::Source => StreamState::Live,
+            OnAir::Backup => StreamState::Backup,
+            OnAir::Slate => StreamState::Slate,
+        };
+        if state != self.state {
+            self.enter(state);
+        }
+    }
+
+    fn enter(&mut self, state: StreamState) {
+        tracing::info!(stream = %self.spec.name, from = self.state.as_str(), to = state.as_str(),
+            "stream state");
+        self.state = state;
+        self.since = Utc::now();
+        match state {
+            StreamState::Slate => self.show_slate(),
+            StreamState::Live | StreamState::Backup => self.hide_slate(),
+            StreamState::Idle => {
+                self.hide_slate();
+                self.go_off_air();
+            }
+        }
+        self.emit(Event::StateChanged { stream: self.spec.name.to_string(), state });
+        self.sync_outputs();
+    }
+}

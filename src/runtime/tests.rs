@@ -1,0 +1,202 @@
+//! Streams with a real source, real nodes and real viewers, without a network.
+
+use std::time::Duration;
+
+use super::*;
+use crate::flow::{Action, Gate, Hello, RefusalKind, Seat, SourceReport};
+use crate::media::{Accept, Accepts, Codec, Kind, StreamName};
+use crate::process::encoders::Encoders;
+
+/// Anything that a test waits for must happen within this time, on a loaded machine too.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn appliance() -> (Supervisor, tempfile::TempDir) {
+    crate::flow::init().expect("GStreamer starts");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = Options {
+        recordings: folder.path().to_owned(),
+        streams_max: 10,
+        viewers_max: 3,
+        presets: Presets::load(None).expect("built-in presets read"),
+        hls: Default::default(),
+        encode: Default::default(),
+    };
+    (Supervisor::new(options, Encoders::probe(&Default::default())), folder)
+}
+
+fn name(text: &str) -> StreamName {
+    text.parse().expect("a stream name")
+}
+
+fn test_stream(text: &str) -> StreamSpec {
+    StreamSpec { source: SourceSpec::Test, ..StreamSpec::new(name(text)) }
+}
+
+fn player(stream: &str, token: Option<String>) -> Hello {
+    Hello {
+        action: Action::Play,
+        protocol: "whep",
+        stream: name(stream),
+        credential: token.map(crate::media::Secret::new),
+        peer: "test".into(),
+    }
+}
+
+fn accepts(video: Codec, audio: Codec) -> Accepts {
+    let video = Accept { reorders: false, ..Accept::any_of([video]) };
+    Accepts { video: Some(video), audio: Some(Accept::any_of([audio])) }
+}
+
+/// Polls until `check` says yes.
+async fn until<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
+    let poll = async {
+        while !check().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+async fn until_state(appliance: &Supervisor, stream: &str, state: StreamState) {
+    let stream = name(stream);
+    until(state.as_str(), || async {
+        appliance.snapshot(&stream).await.is_ok_and(|s| s.state == state)
+    })
+    .await;
+}
+
+async fn play(appliance: &Supervisor, stream: &str, accepts: Accepts) -> Seat {
+    let token = appliance.spec(&name(stream)).expect("exists").access.play_token;
+    appliance.play(player(stream, token), accepts).await.expect("a seat")
+}
+
+fn frames(seat: &Seat, kind: Kind) -> u64 {
+    let inputs = seat.inputs.borrow();
+    let feed = match kind {
+        Kind::Video => inputs.video.as_ref(),
+        Kind::Audio => inputs.audio.as_ref(),
+    };
+    feed.map_or(0, |f| f.stats().buffers.load(std::sync::atomic::Ordering::Relaxed))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn viewers_share_what_is_made_for_them_and_it_ends_with_the_last() {
+    let (appliance, _folder) = appliance();
+    appliance.create(test_stream("a")).await.expect("created");
+    until_state(&appliance, "a", StreamState::Live).await;
+
+    let as_it_is = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
+    let one = play(&appliance, "a", accepts(Codec::Vp8, Codec::Opus)).await;
+    let two = play(&appliance, "a", accepts(Codec::Vp8, Codec::Opus)).await;
+    let feed = |seat: &Seat| seat.inputs.borrow().video.as_ref().map(|f| f.name().to_owned());
+    assert_eq!(feed(&as_it_is).as_deref(), Some("video"));
+    assert_eq!(feed(&one).as_deref(), Some("video.vp8"));
+    assert_eq!(feed(&two), feed(&one));
+    let before = frames(&one, Kind::Video);
+    until("VP8 frames", || async { frames(&one, Kind::Video) > before + 10 }).await;
+
+    let token = appliance.spec(&name("a")).expect("exists").access.play_token;
+    let refused = appliance
+        .play(player("a", token), accepts(Codec::H264, Codec::Opus))
+        .await
+        .err()
+        .expect("the limit is three viewers");
+    assert_eq!(refused.kind, RefusalKind::Busy);
+
+    drop((one, two));
+    until("the transcode ends", || async {
+        let snapshot = appliance.snapshot(&name("a")).await.expect("exists");
+        snapshot.nodes.iter().all(|n| !n.name.starts_with("encode"))
+    })
+    .await;
+    assert_eq!(appliance.snapshot(&name("a")).await.expect("exists").viewers["whep"], 1);
+    appliance.shutdown().await;
+    assert!(as_it_is.cancel.is_cancelled());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_comes_in_without_the_token() {
+    let (appliance, _folder) = appliance();
+    appliance.create(StreamSpec::new(name("a"))).await.expect("created");
+    let kind = |hello: Hello| appliance.admit(&hello).expect_err("refused").kind;
+    assert_eq!(kind(player("a", None)), RefusalKind::Unauthorized);
+    assert_eq!(kind(player("a", Some(String::new()))), RefusalKind::Unauthorized);
+    let access = appliance.spec(&name("a")).expect("exists").access;
+    assert_eq!(kind(player("a", access.publish_token.clone())), RefusalKind::Unauthorized);
+    assert_eq!(kind(player("b", access.play_token.clone())), RefusalKind::UnknownStream);
+    assert!(appliance.admit(&player("a", access.play_token)).is_ok());
+    appliance.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn viewers_stay_through_the_slate_and_see_the_source_again() {
+    let (appliance, _folder) = appliance();
+    let mut spec = StreamSpec::new(name("a"));
+    spec.access.open_publish = true;
+    appliance.create(spec).await.expect("created");
+    let publish = async || {
+        let hello = Hello { action: Action::Publish, ..player("a", None) };
+        let report = SourceReport::new("test", "here").into();
+        let intake = appliance.publish(hello, report).await.expect("a place");
+        let cancel = intake.cancel.clone();
+        (tokio::spawn(crate::ingress::test::run(intake)), cancel)
+    };
+    let (first, stop) = publish().await;
+    until_state(&appliance, "a", StreamState::Live).await;
+    let seat = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
+
+    stop.cancel();
+    first.await.expect("no panic").expect("ends when cancelled");
+    until_state(&appliance, "a", StreamState::Slate).await;
+    let before = (frames(&seat, Kind::Video), frames(&seat, Kind::Audio));
+    until("slate frames and silence", || async {
+        frames(&seat, Kind::Video) > before.0 + 3 && frames(&seat, Kind::Audio) > before.1 + 10
+    })
+    .await;
+
+    let (_second, _stop) = publish().await;
+    until_state(&appliance, "a", StreamState::Live).await;
+    let before = frames(&seat, Kind::Video);
+    until("the source again", || async { frames(&seat, Kind::Video) > before + 30 }).await;
+    assert!(!seat.cancel.is_cancelled(), "the viewer was never sent away");
+    let twice = Hello { action: Action::Publish, ..player("a", None) };
+    let refused = appliance.publish(twice, SourceReport::new("test", "there").into()).await;
+    assert_eq!(refused.err().expect("taken").kind, RefusalKind::Taken);
+    appliance.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_backup_takes_over_and_hands_back() {
+    let (appliance, _folder) = appliance();
+    let mut spec = StreamSpec::new(name("a"));
+    spec.access.open_publish = true;
+    spec.backup = Some(SourceSpec::Stream { name: name("b") });
+    appliance.create(test_stream("b")).await.expect("created");
+    appliance.create(spec).await.expect("created");
+    until_state(&appliance, "a", StreamState::Backup).await;
+
+    let hello = Hello { action: Action::Publish, ..player("a", None) };
+    let report = SourceReport::new("test", "here").into();
+    let intake = appliance.publish(hello, report).await.expect("a place");
+    let stop = intake.cancel.clone();
+    tokio::spawn(crate::ingress::test::run(intake));
+    until_state(&appliance, "a", StreamState::Live).await;
+    stop.cancel();
+    until_state(&appliance, "a", StreamState::Backup).await;
+    appliance.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sound_is_cleaned_for_everybody_once_the_admin_says_so() {
+    let (appliance, _folder) = appliance();
+    appliance.create(test_stream("a")).await.expect("created");
+    until_state(&appliance, "a", StreamState::Live).await;
+    let mut seat = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
+    seat.inputs.borrow_and_update();
+    appliance.set_denoise(&name("a"), Default::default()).await.expect("set");
+    seat.inputs.changed().await.expect("the stream lives");
+    let audio = seat.inputs.borrow_and_update().audio.clone().expect("there is sound");
+    assert_eq!(audio.name(), "audio.clean.opus");
+    until("cleaned sound", || async { frames(&seat, Kind::Audio) > 20 }).await;
+    appliance.shutdown().await;
+}

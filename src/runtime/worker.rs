@@ -1,0 +1,196 @@
+//! One supervised node: when it should run, whether it does, and what became of its last run.
+
+use std::time::{Duration, Instant};
+
+use super::NodeState;
+use super::backoff::Backoff;
+use super::launch::Job;
+use crate::flow::Task;
+use crate::graph::Route;
+
+/// A node of a stream under supervision. Pure: it is told the time and starts nothing itself.
+pub(super) struct Worker {
+    /// What is launched.
+    pub(super) job: Job,
+    /// Why the plan has it, in words.
+    pub(super) why: String,
+    /// Feeds that it takes.
+    pub(super) route: Route,
+    /// Feeds that it fills.
+    pub(super) outputs: Vec<String>,
+    /// Whether it should run.
+    pub(super) desired: bool,
+    /// Since when nobody needs it.
+    pub(super) idle_since: Option<Instant>,
+    /// How often it was started again after a failure.
+    pub(super) restarts: u32,
+    /// What ended it the last time, in words.
+    pub(super) last_error: Option<String>,
+    life: Life,
+    backoff: Backoff,
+}
+
+enum Life {
+    Idle,
+    Running { run: u64, task: Task, since: Instant },
+    Waiting { until: Instant },
+}
+
+impl Worker {
+    /// A worker that should run and does not yet.
+    pub(super) fn new(job: Job, why: impl Into<String>, route: Route) -> Self {
+        Self {
+            job,
+            why: why.into(),
+            route,
+            outputs: Vec::new(),
+            desired: true,
+            idle_since: None,
+            restarts: 0,
+            last_error: None,
+            life: Life::Idle,
+            backoff: Backoff::default(),
+        }
+    }
+
+    /// Whether it should be launched now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.desired
+            && match self.life {
+                Life::Idle => true,
+                Life::Running { .. } => false,
+                Life::Waiting { until } => now >= until,
+            }
+    }
+
+    /// It was launched as run number `run`.
+    pub(super) fn launched(&mut self, run: u64, task: Task, now: Instant) {
+        self.life = Life::Running { run, task, since: now };
+    }
+
+    /// Asks the current run to end. If it is still desired then, it starts again at once.
+    pub(super) fn cancel(&mut self) {
+        match &self.life {
+            Life::Running { task, .. } => task.cancel.cancel(),
+            Life::Waiting { .. } | Life::Idle => self.life = Life::Idle,
+        }
+    }
+
+    /// It should not run any more.
+    pub(super) fn stop(&mut self) {
+        self.desired = false;
+        self.cancel();
+    }
+
+    /// It should run (again); pauses are forgotten.
+    pub(super) fn want(&mut self) {
+        if !self.desired {
+            self.desired = true;
+            self.backoff = Backoff::default();
+        }
+    }
+
+    /// Run number `run` has ended. True when it was the current run and had failed.
+    pub(super) fn exited(
+        &mut self,
+        run: u64,
+        outcome: &Result<(), String>,
+        now: Instant,
+        jitter: f64,
+    ) -> bool {
+        let Life::Running { run: current, task, since } = &self.life else { return false };
+        if *current != run {
+            return false;
+        }
+        let asked = task.cancel.is_cancelled();
+        let lasted = now.saturating_duration_since(*since);
+        match outcome {
+            Err(error) if !asked => {
+                self.last_error = Some(error.clone());
+                self.restarts += 1;
+                let until = now + self.backoff.pause(lasted, jitter);
+                self.life = Life::Waiting { until };
+                true
+            }
+            // A node that ends by itself without an error is treated like one that was asked to,
+            // but never in a tight loop.
+            Ok(()) if !asked => {
+                self.life = Life::Waiting { until: now + self.backoff.pause(lasted, jitter) };
+                false
+            }
+            _ => {
+                self.life = Life::Idle;
+                false
+            }
+        }
+    }
+
+    /// Whether a run is under way.
+    pub(super) fn is_alive(&self) -> bool {
+        matches!(self.life, Life::Running { .. })
+    }
+
+    /// The task of the current run.
+    pub(super) fn task(&self) -> Option<&Task> {
+        match &self.life {
+            Life::Running { task, .. } => Some(task),
+            Life::Idle | Life::Waiting { .. } => None,
+        }
+    }
+
+    /// Its standing, for people.
+    pub(super) fn state(&self) -> NodeState {
+        match &self.life {
+            Life::Running { task, .. } if task.status.is_running() => NodeState::Running,
+            Life::Running { .. } => NodeState::Starting,
+            Life::Waiting { .. } => NodeState::Waiting,
+            Life::Idle if self.desired => NodeState::Starting,
+            Life::Idle => NodeState::Standby,
+        }
+    }
+
+    /// Time until the next try.
+    pub(super) fn retry_in(&self, now: Instant) -> Option<Duration> {
+        match self.life {
+            Life::Waiting { until } => Some(until.saturating_duration_since(now)),
+            Life::Idle | Life::Running { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker() -> Worker {
+        Worker::new(Job::Thumbnail, "test", Route::default())
+    }
+
+    #[test]
+    fn a_failure_waits_and_a_cancelled_run_starts_again_at_once() {
+        let mut worker = worker();
+        let t0 = Instant::now();
+        assert!(worker.is_due(t0));
+        worker.launched(1, Task::new("x"), t0);
+        assert!(!worker.is_due(t0));
+        assert!(worker.exited(1, &Err("broken".into()), t0, 0.0));
+        assert!(!worker.is_due(t0));
+        assert!(worker.is_due(t0 + Duration::from_millis(500)));
+        worker.launched(2, Task::new("x"), t0);
+        worker.cancel();
+        assert!(!worker.exited(2, &Err("cancelled".into()), t0, 0.0));
+        assert!(worker.is_due(t0));
+    }
+
+    #[test]
+    fn an_older_run_does_not_end_the_current_one() {
+        let mut worker = worker();
+        let t0 = Instant::now();
+        worker.launched(2, Task::new("x"), t0);
+        assert!(!worker.exited(1, &Err("late".into()), t0, 0.0));
+        assert!(worker.is_alive());
+        worker.stop();
+        worker.exited(2, &Ok(()), t0, 0.0);
+        assert_eq!(worker.state(), NodeState::Standby);
+    }
+}
