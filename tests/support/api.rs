@@ -96,7 +96,8 @@ impl Api {
     /// A request that must succeed.
     async fn must(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
         let shown = format!("{method} {path}");
-        let answer = self.request(method, path, body).await.unwrap_or_else(|e| panic!("{shown}: {e}"));
+        let answer =
+            self.request(method, path, body).await.unwrap_or_else(|e| panic!("{shown}: {e}"));
         assert!((200..300).contains(&answer.status), "{shown}: {} {}", answer.status, answer.text);
         answer.json()
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::api::Api;
+use super::api::{Api, Stream};
 use super::usage::Usage;
 use super::{eventually, s};
 
@@ -35,7 +35,7 @@ pub(crate) struct Appliance {
     pub(crate) ports: Ports,
     pub(crate) api: Api,
     state: TempDir,
-    extra_config: String,
+    demo: bool,
     /// Measurements do not survive two appliances on two cores: one at a time, whatever
     /// `--test-threads` says.
     _turn: OwnedMutexGuard<()>,
@@ -49,6 +49,15 @@ impl Appliance {
 
     /// The same with more lines of configuration.
     pub(crate) async fn start_with(extra_config: &str) -> Self {
+        Self::start_as(extra_config, false).await
+    }
+
+    /// With the demo stream.
+    pub(crate) async fn start_demo() -> Self {
+        Self::start_as("", true).await
+    }
+
+    async fn start_as(extra_config: &str, demo: bool) -> Self {
         let turn = turn().await;
         let ports = Ports { http: free_tcp(), rtmp: free_tcp(), srt: free_udp() };
         let state = tempfile::Builder::new()
@@ -60,7 +69,7 @@ impl Appliance {
             ports,
             api: Api::new(format!("http://127.0.0.1:{}", ports.http), ADMIN),
             state,
-            extra_config: extra_config.into(),
+            demo,
             _turn: turn,
         };
         appliance.write_config(extra_config);
@@ -76,7 +85,7 @@ impl Appliance {
             .open(self.log())
             .expect("the state folder is writable");
         let child = Command::new(env!("CARGO_BIN_EXE_auralink"))
-            .args(["run", "--no-demo", "--config"])
+            .args(["run", if self.demo { "--demo" } else { "--no-demo" }, "--config"])
             .arg(self.config())
             .env("AURALINK_ADMIN_TOKEN", ADMIN)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into()))
@@ -107,13 +116,12 @@ impl Appliance {
     }
 
     /// Rewrites the configuration with other extra lines; [`Self::reload`] makes it read them.
-    pub(crate) fn write_config(&mut self, extra: &str) {
-        self.extra_config = extra.into();
+    pub(crate) fn write_config(&self, extra: &str) {
         let Ports { http, rtmp, srt } = self.ports;
         let state = self.state.path().display();
         let text = format!(
             "state_dir = \"{state}\"\n\
-             [http]\nlisten = \"127.0.0.1:{http}\"\n\
+             [api]\nlisten = \"127.0.0.1:{http}\"\n\
              [rtmp]\nlisten = \"127.0.0.1:{rtmp}\"\n\
              [srt]\nlisten = \"127.0.0.1:{srt}\"\n\
              {extra}\n"
@@ -146,9 +154,28 @@ impl Appliance {
     }
 
     fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([format!("-{name}"), self.pid().to_string()]);
-        let sent = { status }.status().is_ok_and(|s| s.success());
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args([format!("-{name}"), pid]).status();
+        let sent = sent.is_ok_and(|s| s.success());
         assert!(sent, "SIG{name} could not be sent");
+    }
+
+    /// Where a stream is published by RTMP.
+    pub(crate) fn rtmp(&self, stream: &Stream) -> String {
+        let (port, token) = (self.ports.rtmp, stream.publish_token());
+        format!("rtmp://127.0.0.1:{port}/live/{}?token={token}", stream.name)
+    }
+
+    /// Where a stream is published by SRT.
+    pub(crate) fn srt(&self, stream: &Stream) -> String {
+        let (port, token) = (self.ports.srt, stream.publish_token());
+        format!("srt://127.0.0.1:{port}?streamid=publish:{}:{token}", stream.name)
+    }
+
+    /// Where a stream is played by SRT.
+    pub(crate) fn srt_play(&self, stream: &Stream) -> String {
+        let (port, token) = (self.ports.srt, stream.play_token());
+        format!("srt://127.0.0.1:{port}?streamid=read:{}:{token}", stream.name)
     }
 
     /// Its process id.

@@ -4,8 +4,10 @@
 pub(crate) mod api;
 pub(crate) mod appliance;
 pub(crate) mod client;
+pub(crate) mod expect;
 pub(crate) mod media;
 pub(crate) mod publish;
+pub(crate) mod rough;
 pub(crate) mod usage;
 
 use std::future::Future;

@@ -1,0 +1,205 @@
+//! A hundred joins and leaves of each protocol leave no thread, file or memory behind.
+
+use std::future::Future;
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures::StreamExt;
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+use crate::support::api::Stream;
+use crate::support::appliance::Appliance;
+use crate::support::client::Client;
+use crate::support::media::{Coding, media};
+use crate::support::usage::Usage;
+use crate::support::{eventually, s};
+
+/// Joins that are compared.
+const JOINS: usize = 100;
+
+/// Joins before the first reading, so that pools, caches and lazily loaded plugins are there.
+const WARM_UP: usize = 12;
+
+/// Joins at a time.
+const PARALLEL: usize = 4;
+
+/// Threads and files that may come and go with pools: far below one per ten joins.
+const STRAY_MAX: u64 = 4;
+
+/// Memory per hundred joins. The allocator keeps pages of threads that ended; a leak of one
+/// group of pictures per join would be 20 MiB.
+const RSS_GROWTH_MAX_KIB: u64 = 16 * 1024;
+
+/// Waits until everything of earlier joins is gone: two readings alike, a second apart.
+async fn settled(appliance: &Appliance) -> Usage {
+    let mut last = appliance.usage();
+    eventually("threads and files settle", s(40), || {
+        let before = last;
+        last = appliance.usage();
+        let now = last;
+        async move {
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            let still = now.threads == before.threads && now.fds == before.fds;
+            if still { Ok(now) } else { Err(format!("{before}, then {now}")) }
+        }
+    })
+    .await
+}
+
+/// Runs the joins and compares what the appliance holds.
+async fn compare<F: Future<Output = ()>>(
+    appliance: &Appliance,
+    what: &str,
+    join: impl Fn(usize) -> F,
+) {
+    join(WARM_UP).await;
+    let before = settled(appliance).await;
+    let start = std::time::Instant::now();
+    join(JOINS).await;
+    let took = start.elapsed();
+    let mut after = settled(appliance).await;
+    // Sessions that end by a time-out may take longer than the joins.
+    for _ in 0..20 {
+        if after.threads <= before.threads + STRAY_MAX && after.fds <= before.fds + STRAY_MAX {
+            break;
+        }
+        tokio::time::sleep(s(1)).await;
+        after = appliance.usage();
+    }
+    eprintln!(
+        "  {what:<16} before: {before}; after {JOINS}: {after} ({:.0} s)",
+        took.as_secs_f64()
+    );
+    assert!(after.threads <= before.threads + STRAY_MAX, "{what}: threads are left behind");
+    assert!(after.fds <= before.fds + STRAY_MAX, "{what}: files are left behind");
+    let grown = after.rss_kib.saturating_sub(before.rss_kib);
+    assert!(grown < RSS_GROWTH_MAX_KIB, "{what}: {grown} KiB are left behind");
+}
+
+/// Streams for publishers that come and go side by side.
+async fn doors(appliance: &Appliance, prefix: &str) -> Vec<Stream> {
+    let mut streams = Vec::new();
+    for n in 0..PARALLEL {
+        let spec =
+            json!({ "name": format!("{prefix}-{n}"), "linger_s": 0, "on_conflict": "replace" });
+        streams.push(appliance.api.create(spec).await);
+    }
+    streams
+}
+
+/// One publisher: FFmpeg sends a second of media in one go and hangs up.
+async fn send_a_second(url: &str) {
+    let format = if url.starts_with("rtmp") { "flv" } else { "mpegts" };
+    let status = Command::new("ffmpeg")
+        .args(["-v", "quiet", "-nostdin", "-i"])
+        .arg(media(Coding::H264BFrames))
+        .args(["-t", "1", "-c", "copy", "-f", format, url])
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .status();
+    let ended = tokio::time::timeout(s(20), status).await;
+    assert!(matches!(ended, Ok(Ok(s)) if s.success()), "a publisher was refused: {ended:?}");
+}
+
+async fn come_and_go(urls: &[String], joins: usize) {
+    let lanes = urls.iter().map(|url| async move {
+        for _ in 0..joins / PARALLEL {
+            send_a_second(url).await;
+        }
+    });
+    futures::future::join_all(lanes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_leave_nothing_behind() {
+    let appliance = Appliance::start().await;
+    let streams = doors(&appliance, "srt").await;
+    let urls: Vec<_> = streams.iter().map(|s| appliance.srt(s)).collect();
+    compare(&appliance, "SRT publishers", |n| come_and_go(&urls, n)).await;
+
+    let streams = doors(&appliance, "rtmp").await;
+    let urls: Vec<_> = streams.iter().map(|s| appliance.rtmp(s)).collect();
+    compare(&appliance, "RTMP publishers", |n| come_and_go(&urls, n)).await;
+
+    let streams = doors(&appliance, "whip").await;
+    compare(&appliance, "WHIP publishers", |n| {
+        let lanes = streams.iter().map(move |stream| {
+            let joins = (n / PARALLEL).to_string();
+            let args = [&stream.whip(), "--token", &stream.publish_token(), "--joins", &joins];
+            Client::python("whip.py", &args).report(s(180))
+        });
+        let all = futures::future::join_all(lanes);
+        async { drop(all.await) }
+    })
+    .await;
+}
+
+/// One SRT viewer: it leaves when the first packets have come.
+async fn take_a_packet(url: &str) {
+    let mut child = Command::new("srt-live-transmit")
+        .args(["-q", url, "file://con"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("srt-tools are installed: run `make setup` first");
+    let mut packets = [0; 1316];
+    let stdout = child.stdout.as_mut().expect("stdout is piped");
+    let read = tokio::time::timeout(s(20), stdout.read_exact(&mut packets)).await;
+    assert!(matches!(read, Ok(Ok(_))), "an SRT viewer got nothing: {read:?}");
+    assert_eq!(packets[0], 0x47, "transport stream packets begin with 0x47");
+    let _ = child.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn viewers_leave_nothing_behind() {
+    let appliance = Appliance::start().await;
+    let spec = json!({ "name": "watched", "source": { "type": "test" } });
+    let stream = appliance.api.create(spec).await;
+    stream.wait_state("live", s(20)).await;
+
+    compare(&appliance, "WHEP viewers", |n| {
+        let (joins, lanes) = (n.to_string(), PARALLEL.to_string());
+        let (url, token) = (stream.whep(), stream.play_token());
+        async move {
+            let args = [&url, "--token", &token, "--joins", &joins, "--parallel", &lanes];
+            Client::python("whep.py", &args).report(s(240)).await;
+        }
+    })
+    .await;
+
+    compare(&appliance, "HLS viewers", |n| {
+        let stream = &stream;
+        let players = futures::stream::iter(0..n).map(move |_| play_a_segment(stream));
+        async move { players.buffer_unordered(PARALLEL).collect().await }
+    })
+    .await;
+
+    let url = appliance.srt_play(&stream);
+    compare(&appliance, "SRT viewers", |n| {
+        let viewers = futures::stream::iter(0..n).map(|_| take_a_packet(&url));
+        async move { viewers.buffer_unordered(PARALLEL).collect().await }
+    })
+    .await;
+}
+
+/// One HLS viewer: master playlist, video playlist, newest segment.
+async fn play_a_segment(stream: &Stream) {
+    let api = stream.api.with_token(&stream.play_token());
+    let folder = format!("/hls/{}", stream.name);
+    let segment = eventually("a segment is listed", s(30), || async {
+        let master = api.get(&format!("{folder}/index.m3u8")).await?;
+        if master.status != 200 {
+            return Err(master.text);
+        }
+        let list = api.get(&format!("{folder}/video.m3u8")).await?.text;
+        let newest = list.lines().filter(|l| l.contains(".m4s") && !l.starts_with('#')).last();
+        newest.map(str::to_owned).ok_or(list.clone())
+    })
+    .await;
+    let answer = api.get(&format!("{folder}/{segment}")).await.expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.text.chars().take(200).collect::<String>());
+}

@@ -1,0 +1,18 @@
+//! The appliance end to end: real publishers, real viewers, measured media.
+//!
+//! One binary for all of it, because linking costs more than running. One appliance runs at a time
+//! whatever the number of test threads, so that measurements are not disturbed.
+
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the benches use the rest")]
+mod support;
+
+mod doors;
+mod hostile;
+mod leaks;
+mod lifecycle;
+mod outputs;
+mod paths;
+mod recordings;
+mod resilience;
+mod sync;

@@ -1,0 +1,76 @@
+//! Restreaming: each output on its own, whatever happens to its siblings.
+
+use serde_json::{Value, json};
+
+use crate::support::appliance::{Appliance, free_tcp};
+use crate::support::media::Coding;
+use crate::support::publish::Ffmpeg;
+use crate::support::s;
+
+fn output<'a>(snapshot: &'a Value, id: &str) -> &'a Value {
+    let outputs = snapshot["outputs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    outputs.iter().find(|o| o["id"] == id).unwrap_or(&Value::Null)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_dead_target_among_three_disturbs_nobody() {
+    let appliance = Appliance::start().await;
+    let api = &appliance.api;
+    // Two targets are streams of the same appliance, the third one is a port where nobody listens.
+    let (left, right) =
+        (api.create(json!({ "name": "left" })).await, api.create(json!({ "name": "right" })).await);
+    let dead = format!("rtmp://127.0.0.1:{}/live/key-that-nobody-may-see", free_tcp());
+    let push = |id: &str, url: String| json!({ "id": id, "type": "push", "url": url });
+    let spec = json!({
+        "name": "studio",
+        "outputs": [
+            push("left", appliance.rtmp(&left)),
+            push("dead", dead),
+            push("right", appliance.rtmp(&right)),
+        ],
+    });
+    let studio = api.create(spec).await;
+    let _publisher = Ffmpeg::send(Coding::H264BFrames, &appliance.srt(&studio));
+    studio.wait_state("live", s(20)).await;
+    left.wait_state("live", s(30)).await;
+    right.wait_state("live", s(30)).await;
+    let shown = studio
+        .wait("the dead target is shown with its reason", s(30), |s| {
+            output(s, "dead")["error"].is_string() && output(s, "dead")["state"] == "waiting"
+        })
+        .await;
+    assert!(!shown.to_string().contains("key-that-nobody-may-see"), "a stream key is shown");
+    for id in ["left", "right"] {
+        let state = output(&shown, id);
+        assert_eq!(state["state"], "running", "{state}");
+        assert_eq!(state["restarts"], 0, "{state}");
+    }
+    let copied = left.snapshot().await;
+    let formats = copied["feeds"].to_string();
+    assert!(formats.contains("B-frames"), "codecs pass through untouched: {formats}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outputs_are_added_stopped_started_and_removed_while_the_stream_runs() {
+    let appliance = Appliance::start().await;
+    let api = &appliance.api;
+    let copy = api.create(json!({ "name": "copy", "linger_s": 0 })).await;
+    let studio = api.create(json!({ "name": "studio", "source": { "type": "test" } })).await;
+    studio.wait_state("live", s(20)).await;
+
+    let outputs = format!("{}/outputs", studio.path());
+    let push = json!({ "id": "copy", "type": "push", "url": appliance.srt(&copy) });
+    api.must_post(&outputs, &push).await;
+    copy.wait_state("live", s(30)).await;
+
+    api.must_post(&format!("{outputs}/copy/stop"), &json!({})).await;
+    copy.wait("its publisher is gone", s(20), |s| s["state"] != "live").await;
+    api.must_post(&format!("{outputs}/copy/start"), &json!({})).await;
+    copy.wait_state("live", s(30)).await;
+
+    api.must_delete(&format!("{outputs}/copy")).await;
+    let after = studio.snapshot().await;
+    assert_eq!(after["outputs"].as_array().map(Vec::len), Some(0), "{after}");
+    let source = &after["nodes"][0];
+    assert_eq!(source["restarts"], 0, "the source was not disturbed: {source}");
+}

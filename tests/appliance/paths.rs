@@ -1,0 +1,94 @@
+//! Every way in to every way out, all at the same time.
+
+use serde_json::{Value, json};
+
+use crate::support::api::Stream;
+use crate::support::appliance::Appliance;
+use crate::support::client::{Client, output};
+use crate::support::media::Coding;
+use crate::support::publish::Ffmpeg;
+use crate::support::{eventually, s};
+
+fn number(value: &Value, field: &str) -> f64 {
+    value[field].as_f64().unwrap_or_else(|| panic!("no `{field}` in {value}"))
+}
+
+/// The stream in headless Chromium and in aiortc over WHEP: pictures and sound of both.
+async fn watch_whep(stream: &Stream) {
+    let token = stream.play_token();
+    let mut browser = Client::browser("whep", &[&stream.whep(), "--token", &token]);
+    let mut aiortc = Client::python("whep.py", &[&stream.whep(), "--token", &token]);
+    let first = browser.wait_for("playing", s(40)).await;
+    aiortc.wait_for("playing", s(40)).await;
+
+    // Frames decoded and audio energy both rise: two readings, not one.
+    let flows = |e: &Value| e["decoded"].as_u64() > Some(30) && e["energy"].as_f64() > Some(0.0);
+    let early = browser.wait_until("progress", s(30), flows).await;
+    let (frames, energy) = (number(&early, "decoded"), number(&early, "energy"));
+    browser
+        .wait_until("progress", s(30), |e| {
+            e["decoded"].as_f64() > Some(frames + 30.0) && e["energy"].as_f64() > Some(energy)
+        })
+        .await;
+    aiortc
+        .wait_until("progress", s(30), |e| {
+            e["frames"].as_u64() > Some(60) && e["energy"].as_f64() > Some(0.0)
+        })
+        .await;
+    eprintln!("  {}: Chromium's first picture after {} ms", stream.name, first["first_frame_ms"]);
+    browser.finish().await;
+    aiortc.finish().await;
+}
+
+/// The stream over HLS: ffprobe finds both tracks, hls.js plays them.
+async fn watch_hls(stream: &Stream) {
+    eventually("ffprobe reads the playlist", s(40), || async {
+        let url = stream.hls();
+        let args = ["-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0", &url];
+        let (status, text) = output("ffprobe", &args, s(30)).await;
+        let both = text.contains("video") && text.contains("audio");
+        if status.success() && both { Ok(()) } else { Err(text) }
+    })
+    .await;
+    let mut player = Client::browser("hls", &[&stream.hls(), "--patience", "40"]);
+    player.wait_for("playing", s(60)).await;
+    player
+        .wait_until("progress", s(40), |e| {
+            e["frames"].as_u64() > Some(60) && e["audio_bytes"].as_u64() > Some(2000)
+        })
+        .await;
+    let report = player.finish().await;
+    let fatal = report["errors"].to_string().contains("fatal=true");
+    assert!(!fatal, "{}: hls.js gave up: {report}", stream.name);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_protocols_in_and_all_ways_out_at_the_same_time() {
+    let appliance = Appliance::start().await;
+    let api = &appliance.api;
+    let mut streams = Vec::new();
+    for name in ["by-srt", "by-rtmp", "by-whip"] {
+        streams.push(api.create(json!({ "name": name, "preset": "record" })).await);
+    }
+    let [by_srt, by_rtmp, by_whip] = &streams[..] else { unreachable!("three were made") };
+    let _srt = Ffmpeg::send(Coding::H264BFrames, &appliance.srt(by_srt));
+    let _rtmp = Ffmpeg::send(Coding::H264BFrames, &appliance.rtmp(by_rtmp));
+    let token = by_whip.publish_token();
+    let mut chromium = Client::browser("whip", &[&by_whip.whip(), "--token", &token]);
+    chromium.wait_for("publishing", s(40)).await;
+    for stream in &streams {
+        stream.wait_state("live", s(30)).await;
+    }
+
+    // Every stream has its viewers of one kind at the same time; all are recorded all along.
+    tokio::join!(watch_whep(by_srt), watch_whep(by_rtmp), watch_whep(by_whip));
+    tokio::join!(watch_hls(by_srt), watch_hls(by_rtmp), watch_hls(by_whip));
+
+    for stream in &streams {
+        let snapshot = stream.snapshot().await;
+        assert_eq!(snapshot["state"], "live", "{snapshot}");
+        let record = &snapshot["outputs"][0];
+        assert_eq!(record["state"], "running", "{}: {record}", stream.name);
+    }
+    chromium.finish().await;
+}
