@@ -25,7 +25,7 @@ class Video:
     """Collects frames: when each is due (seconds) and whether a flash begins with it."""
 
     def __init__(self):
-        self.times, self.flashes, self.flash_arrivals = [], [], []
+        self.times, self.arrivals, self.flashes, self.flash_arrivals = [], [], [], []
         self.sizes, self._lit, self.luma = {}, True, 0.0
 
     def add(self, frame, due, arrival=None):
@@ -38,6 +38,7 @@ class Video:
             self.flash_arrivals.append(arrival)
         self._lit = self.luma > FLASH_LUMA
         self.times.append(due)
+        self.arrivals.append(arrival)
         size = f"{frame.width}x{frame.height}"
         self.sizes[size] = self.sizes.get(size, 0) + 1
 
@@ -101,6 +102,14 @@ class Audio:
             "beeps": len(self.beeps),
             "beep_interval_ms": spread(self.beeps),
         }
+
+
+def latency(made, arrivals):
+    """How long (ms) frames took from when they were made to when the client had decoded them."""
+    took = [(there - then) * 1000 for then, there in zip(made, arrivals)]
+    if not took:
+        return None
+    return {"p50": percentile(took, 50), "p95": percentile(took, 95), "count": len(took)}
 
 
 def av_offset(flashes, beeps):

@@ -15,7 +15,7 @@ import time
 from aiortc.mediastreams import MediaStreamError
 
 import rtc
-from analysis import Audio, Video, av_offset
+from analysis import Audio, Video, av_offset, latency
 from rtc import Session, say
 
 
@@ -71,6 +71,7 @@ class Player:
     def report(self):
         flashes = self._sender_times("video", self.video.flashes)
         beeps = self._sender_times("audio", self.audio.beeps)
+        frames = self._sender_times("video", self.video.times)
         codecs = [line for line in self.answer.splitlines() if line.startswith("a=rtpmap")]
         say(
             "report",
@@ -81,6 +82,10 @@ class Player:
             video=self.video.report(),
             audio=self.audio.report(),
             av=av_offset(flashes, beeps),
+            # Against the sender's clock, which on one machine is ours: read from the flash, and
+            # for every frame.
+            flash_latency_ms=latency(flashes, self.video.flash_arrivals),
+            frame_latency_ms=latency(frames, self.video.arrivals),
             flash_sender_times=flashes,
             flash_arrivals=self.video.flash_arrivals,
         )
