@@ -64,6 +64,10 @@ codes! {
     UnknownPreset = "unknown_preset", NOT_FOUND;
     /// No recording of this name.
     UnknownRecording = "unknown_recording", NOT_FOUND;
+    /// The recording is being written.
+    RecordingOpen = "recording_open", CONFLICT;
+    /// There is no picture to show.
+    NoPicture = "no_picture", NOT_FOUND;
     /// A session that is over or never was.
     UnknownSession = "unknown_session", NOT_FOUND;
     /// The address exists, the method does not.

@@ -2,5 +2,6 @@
 
 mod error;
 pub mod hls;
+pub mod recordings;
 
 pub use error::{Code, Error, Failures, Problem};

@@ -2,10 +2,13 @@
 //!
 //! Files lie in `<recordings>/<stream>/` and are called by their start, `2026-11-23T16-03-16.250Z.mp4`.
 
+mod catalogue;
 mod file;
+mod picture;
 mod policy;
 mod queue;
 mod rotate;
+mod scan;
 mod writer;
 
 use std::path::PathBuf;
@@ -17,6 +20,8 @@ use tokio::sync::oneshot;
 use crate::egress::fmp4::{self, Chunker, Source, Tapped};
 use crate::flow::{Error, Inputs, Node, Task};
 use crate::media::{Accept, Accepts, Codec, Kind, StreamName};
+
+pub use catalogue::{Catalogue, CatalogueError, Entry, EntryState};
 
 use queue::Sender;
 use writer::{State, Writer};

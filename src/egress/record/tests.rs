@@ -122,7 +122,8 @@ async fn a_recording_is_complete_and_in_sync() {
     assert_eq!(files.len(), 1);
     let streams = probe(&files[0]);
     assert_eq!((streams[0].0.as_str(), streams[1].0.as_str()), ("h264", "aac"));
-    gapless(&streams[0].1, 1.0 / 30.0);
+    // The end may fall between a picture and those that are decoded after it but shown before.
+    gapless(&streams[0].1[..streams[0].1.len() - 4], 1.0 / 30.0);
     gapless(&streams[1].1, 1024.0 / 48_000.0);
     let (video, audio) = (&streams[0].1, &streams[1].1);
     assert!(video[0] < 1.2 && audio[0] < 1.2, "{} {}", video[0], audio[0]);

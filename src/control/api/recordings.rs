@@ -1,0 +1,238 @@
+//! Recordings: list, look at, download, delete.
+
+use std::io::SeekFrom;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Code, Error, Failures};
+use crate::egress::record::{Catalogue, CatalogueError, Entry};
+use crate::media::StreamName;
+
+/// Recordings on one page at most.
+const PAGE_MAX: usize = 500;
+
+/// Routes below `/api/v1/recordings`.
+pub fn router(catalogue: Catalogue) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get, remove))
+        .routes(routes!(file))
+        .routes(routes!(thumbnail))
+        .with_state(catalogue)
+}
+
+/// Which recordings to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListParams {
+    /// Only those of this stream.
+    stream: Option<String>,
+    /// Leave out this many of the newest.
+    #[serde(default)]
+    offset: usize,
+    /// Most to return, 1-500.
+    #[serde(default = "page_default")]
+    limit: usize,
+}
+
+fn page_default() -> usize {
+    50
+}
+
+/// One page of recordings.
+#[derive(Debug, Serialize, ToSchema)]
+struct Page {
+    /// Newest first.
+    items: Vec<Entry>,
+    /// How many there are in all.
+    total: usize,
+}
+
+/// List recordings, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/recordings", tag = "recordings", params(ListParams),
+    responses((status = 200, body = Page), Failures)
+)]
+async fn list(
+    State(catalogue): State<Catalogue>,
+    Query(params): Query<ListParams>,
+) -> Result<Json<Page>, Error> {
+    let stream = params.stream.as_deref().map(name).transpose()?;
+    let limit = params.limit.clamp(1, PAGE_MAX);
+    let found = blocking(move || catalogue.list(stream.as_ref(), params.offset, limit)).await?;
+    Ok(Json(Page { items: found.0, total: found.1 }))
+}
+
+/// One recording.
+#[utoipa::path(
+    get, path = "/api/v1/recordings/{stream}/{id}", tag = "recordings",
+    params(("stream" = String, Path), ("id" = String, Path)),
+    responses((status = 200, body = Entry), Failures)
+)]
+async fn get(
+    State(catalogue): State<Catalogue>,
+    Path((stream, id)): Path<(String, String)>,
+) -> Result<Json<Entry>, Error> {
+    let stream = name(&stream)?;
+    Ok(Json(blocking(move || catalogue.get(&stream, &id)).await?))
+}
+
+/// How to delete.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct DeleteParams {
+    /// Delete it although it is being written.
+    #[serde(default)]
+    force: bool,
+}
+
+/// Delete a recording.
+#[utoipa::path(
+    delete, path = "/api/v1/recordings/{stream}/{id}", tag = "recordings",
+    params(("stream" = String, Path), ("id" = String, Path), DeleteParams),
+    responses((status = 204, description = "It is gone."), Failures)
+)]
+async fn remove(
+    State(catalogue): State<Catalogue>,
+    Path((stream, id)): Path<(String, String)>,
+    Query(params): Query<DeleteParams>,
+) -> Result<StatusCode, Error> {
+    let stream = name(&stream)?;
+    blocking(move || catalogue.delete(&stream, &id, params.force)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Download a recording, or a byte range of it; also while it is being written.
+#[utoipa::path(
+    get, path = "/api/v1/recordings/{stream}/{id}/file", tag = "recordings",
+    params(("stream" = String, Path), ("id" = String, Path)),
+    responses(
+        (status = 200, description = "The whole file as it is now.", content_type = "video/mp4"),
+        (status = 206, description = "The range asked for.", content_type = "video/mp4"),
+        Failures
+    )
+)]
+async fn file(
+    State(catalogue): State<Catalogue>,
+    Path((stream, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let stream = name(&stream)?;
+    let path = catalogue.path(&stream, &id)?;
+    let disk = |error| CatalogueError::Disk { path: path.clone(), error };
+    let mut file = tokio::fs::File::open(&path).await.map_err(disk)?;
+    // A recording grows: what is promised now is what is sent, whatever comes meanwhile.
+    let length = file.metadata().await.map_err(disk)?.len();
+    let asked = headers.get(header::RANGE).and_then(|v| v.to_str().ok());
+    let range = asked.map_or(Ok(None), |text| range(text, length))?;
+    let (first, count) = range.unwrap_or((0, length));
+    file.seek(SeekFrom::Start(first)).await.map_err(disk)?;
+    let body = Body::from_stream(ReaderStream::with_capacity(file.take(count), 64 << 10));
+    let mut response = body.into_response();
+    let mut set = |name, value: String| {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    };
+    set(header::CONTENT_TYPE, "video/mp4".into());
+    set(header::CONTENT_LENGTH, count.to_string());
+    set(header::ACCEPT_RANGES, "bytes".into());
+    set(header::CACHE_CONTROL, "private, no-cache".into());
+    set(header::CONTENT_DISPOSITION, format!("inline; filename=\"{stream}_{id}.mp4\""));
+    if range.is_some() {
+        let last = first + count.saturating_sub(1);
+        set(header::CONTENT_RANGE, format!("bytes {first}-{last}/{length}"));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
+}
+
+/// First byte and number of bytes of a `Range` header (RFC 9110, 14.2). `None` when the header is
+/// of a kind that a server may pass over: other units, several ranges, nonsense.
+fn range(text: &str, length: u64) -> Result<Option<(u64, u64)>, Error> {
+    let parsed = || {
+        let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+        let number = |text: &str| (!text.is_empty()).then(|| text.parse::<u64>()).transpose();
+        Some((number(first.trim()).ok()?, number(last.trim()).ok()?))
+    };
+    let (first, last) = match parsed() {
+        Some((Some(first), Some(last))) if last < first => return Ok(None),
+        Some((Some(first), last)) => {
+            (first, last.unwrap_or(u64::MAX).min(length.saturating_sub(1)))
+        }
+        Some((None, Some(count))) => (length.saturating_sub(count), length.saturating_sub(1)),
+        _ => return Ok(None),
+    };
+    if first >= length || text == "bytes=-0" {
+        return Err(Error::new(
+            Code::RangeNotSatisfiable,
+            format!("the range begins after the end: the file has {length} bytes"),
+            "ask for a range within the file",
+        ));
+    }
+    Ok(Some((first, last - first + 1)))
+}
+
+/// The first picture of a recording as JPEG.
+#[utoipa::path(
+    get, path = "/api/v1/recordings/{stream}/{id}/thumbnail", tag = "recordings",
+    params(("stream" = String, Path), ("id" = String, Path)),
+    responses((status = 200, description = "A JPEG, 320 pixels wide.", content_type = "image/jpeg"), Failures)
+)]
+async fn thumbnail(
+    State(catalogue): State<Catalogue>,
+    Path((stream, id)): Path<(String, String)>,
+) -> Result<Response, Error> {
+    let picture = catalogue.thumbnail(&name(&stream)?, &id).await?;
+    let headers =
+        [(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=3600")];
+    Ok((headers, picture).into_response())
+}
+
+fn name(text: &str) -> Result<StreamName, Error> {
+    text.parse().map_err(|e: crate::media::NameError| {
+        Error::new(Code::UnknownStream, e.to_string(), "GET /api/v1/recordings lists what there is")
+    })
+}
+
+/// Folders are read on threads that may wait.
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, CatalogueError> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(result) => Ok(result?),
+        Err(panic) => Err(Error::internal("reading recordings", &panic)),
+    }
+}
+
+impl From<CatalogueError> for Error {
+    fn from(error: CatalogueError) -> Self {
+        let (code, hint) = match &error {
+            CatalogueError::Unknown(..) => {
+                (Code::UnknownRecording, "GET /api/v1/recordings lists what there is")
+            }
+            CatalogueError::Writing(..) => {
+                (Code::RecordingOpen, "stop the output first, or delete with ?force=true")
+            }
+            CatalogueError::NoPicture(..) => {
+                (Code::NoPicture, "recordings of sound alone have none")
+            }
+            CatalogueError::Disk { .. } => return Self::internal("reading recordings", &error),
+        };
+        Self::new(code, error.to_string(), hint)
+    }
+}
+
+#[cfg(test)]
+#[path = "recordings_tests.rs"]
+mod tests;

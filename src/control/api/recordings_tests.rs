@@ -1,0 +1,146 @@
+use super::*;
+use axum::Router;
+use axum::http::Request;
+use bytes::Bytes;
+use tower::ServiceExt;
+
+use crate::egress::record::{self, Settings};
+use crate::flow::{self, Feed, Inputs, Node, Task};
+use crate::media::Kind;
+
+#[test]
+fn ranges_are_cut_to_the_file() {
+    let check = |text: &str, expect: Option<(u64, u64)>| {
+        assert_eq!(range(text, 100).ok().flatten(), expect, "{text}");
+    };
+    check("bytes=0-0", Some((0, 1)));
+    check("bytes=10-", Some((10, 90)));
+    check("bytes=10-500", Some((10, 90)));
+    check("bytes=-5", Some((95, 5)));
+    check("bytes=-500", Some((0, 100)));
+    for ignored in ["items=0-1", "bytes=1-2,4-5", "bytes=5-1", "bytes=x-1", "bytes=-"] {
+        assert!(matches!(range(ignored, 100), Ok(None)), "{ignored}");
+    }
+    for beyond in ["bytes=100-", "bytes=200-300", "bytes=-0"] {
+        assert!(range(beyond, 100).is_err(), "{beyond}");
+    }
+    assert!(range("bytes=0-", 0).is_err());
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_range_stays_inside(text in "bytes=[0-9]{0,20}-[0-9]{0,20}", length: u64) {
+        if let Ok(Some((first, count))) = range(&text, length) {
+            assert!(count > 0 && first + count <= length);
+        }
+    }
+}
+
+async fn call(app: &Router, method: &str, path: &str, range: Option<&str>) -> (Response, Bytes) {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(range) = range {
+        request = request.header(header::RANGE, range);
+    }
+    let request = request.body(Body::empty()).expect("a request");
+    let (head, body) = app.clone().oneshot(request).await.expect("an answer").into_parts();
+    let body = axum::body::to_bytes(body, 64 << 20).await.expect("a body");
+    (Response::from_parts(head, Body::empty()), body)
+}
+
+fn json(body: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(body).expect("json")
+}
+
+/// A stream that is recorded while the API looks at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_is_listed_served_and_deleted() {
+    flow::init().expect("GStreamer starts");
+    let pattern = "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 \
+         ! x264enc key-int-max=30 speed-preset=ultrafast ! h264parse config-interval=-1 \
+         ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=video";
+    let pattern = Node::parse("pattern", pattern).expect("elements are installed");
+    let feed = Feed::new("video", Kind::Video);
+    pattern.output("video", &feed.sole_writer()).expect("an appsink");
+    pattern.start().await.expect("starts");
+    let root = tempfile::tempdir().expect("a folder");
+    let (task, inputs) = (Task::new("record"), Inputs { video: Some(feed), audio: None });
+    let stream: StreamName = "studio-1".parse().expect("a name");
+    let settings = Settings { keep_free_mib: 0, ..Settings::default() };
+    let recorder = record::run(task.clone(), stream, inputs, settings, root.path().to_owned());
+    let recorder = tokio::spawn(recorder);
+    let app: Router = router(Catalogue::new(root.path())).into();
+
+    let seen = async {
+        loop {
+            let (_, body) = call(&app, "GET", "/api/v1/recordings?stream=studio-1", None).await;
+            let page = json(&body);
+            if page["items"][0]["duration_s"].as_f64().is_some_and(|d| d > 1.0) {
+                return page;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    let page = tokio::time::timeout(std::time::Duration::from_secs(20), seen).await;
+    let page = page.expect("a recording is listed in time");
+    assert_eq!((page["total"].as_u64(), &page["items"][0]["state"]), (Some(1), &"writing".into()));
+    let one =
+        format!("/api/v1/recordings/studio-1/{}", page["items"][0]["id"].as_str().expect("id"));
+
+    let (response, body) = call(&app, "DELETE", &one, None).await;
+    assert_eq!(
+        (response.status(), &json(&body)["code"]),
+        (StatusCode::CONFLICT, &"recording_open".into())
+    );
+    let (response, body) = call(&app, "GET", &format!("{one}/file"), Some("bytes=4-11")).await;
+    assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(&body[..], b"ftypiso6");
+    let range = response.headers()[header::CONTENT_RANGE].to_str().expect("text").to_owned();
+    assert!(range.starts_with("bytes 4-11/"), "{range}");
+
+    task.cancel.cancel();
+    recorder.await.expect("no panic").expect("ends well");
+    let (_, body) = call(&app, "GET", &one, None).await;
+    let entry = json(&body);
+    assert_eq!(entry["state"], "complete");
+    let (response, body) = call(&app, "GET", &format!("{one}/file"), None).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(Some(body.len() as u64), entry["bytes"].as_u64());
+    let (response, body) =
+        call(&app, "GET", &format!("{one}/file"), Some("bytes=99999999999-")).await;
+    assert_eq!(response.status(), StatusCode::RANGE_NOT_SATISFIABLE, "{body:?}");
+
+    for _ in 0..2 {
+        let (response, body) = call(&app, "GET", &format!("{one}/thumbnail"), None).await;
+        assert_eq!(response.status(), StatusCode::OK, "{body:?}");
+        assert_eq!(&body[..3], b"\xff\xd8\xff", "a JPEG");
+    }
+    let (response, _) = call(&app, "DELETE", &one, None).await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    let (response, body) = call(&app, "GET", &one, None).await;
+    assert_eq!(
+        (response.status(), &json(&body)["code"]),
+        (StatusCode::NOT_FOUND, &"unknown_recording".into())
+    );
+    let left = std::fs::read_dir(root.path().join("studio-1")).expect("readable").count();
+    assert_eq!(left, 0, "the thumbnail is gone too");
+}
+
+#[tokio::test]
+async fn no_name_leads_out_of_the_folder() {
+    let root = tempfile::tempdir().expect("a folder");
+    let app: Router = router(Catalogue::new(root.path().join("recordings"))).into();
+    std::fs::write(root.path().join("2026-11-23T16-03-16.250Z.mp4"), "secret").expect("written");
+    for path in [
+        "..%2f2026-11-23T16-03-16.250Z",
+        "studio-1/..%2f..%2f2026-11-23T16-03-16.250Z",
+        "%2e%2e/2026-11-23T16-03-16.250Z",
+    ] {
+        for tail in ["", "/file", "/thumbnail"] {
+            let (response, body) =
+                call(&app, "GET", &format!("/api/v1/recordings/{path}{tail}"), None).await;
+            assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}{tail} {body:?}");
+        }
+    }
+    let (response, body) = call(&app, "GET", "/api/v1/recordings", None).await;
+    assert_eq!((response.status(), &json(&body)["total"]), (StatusCode::OK, &0.into()));
+}

@@ -1,0 +1,303 @@
+//! The recordings that there are. The disk is the only truth: nothing is remembered elsewhere.
+
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use super::file::{EXTENSION, start_of};
+use super::scan::{Scan, scan};
+use super::{picture, rotate};
+use crate::media::StreamName;
+
+/// Files whose length and state are remembered; more are read again each time.
+const KNOWN_MAX: usize = 20_000;
+
+/// Thumbnails made at the same time.
+const PICTURES_MAX: usize = 1;
+
+/// One recording.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Entry {
+    /// The stream that was recorded.
+    #[schema(value_type = String, example = "studio-1")]
+    pub stream: StreamName,
+    /// Unique within the stream: when it started.
+    #[schema(example = "2026-11-23T16-03-16.250Z")]
+    pub id: String,
+    /// When it started.
+    pub started: DateTime<Utc>,
+    /// Its length in seconds.
+    pub duration_s: f64,
+    /// Its size.
+    pub bytes: u64,
+    /// Whether it is finished.
+    pub state: EntryState,
+}
+
+/// Whether a recording is finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryState {
+    /// More is being written to it.
+    Writing,
+    /// It was ended properly.
+    Complete,
+    /// The process or the machine died while it was written; what is there plays.
+    Interrupted,
+}
+
+/// What cannot be done with a recording.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// No such recording.
+    #[error("there is no recording `{0}/{1}`")]
+    Unknown(StreamName, String),
+    /// It is being written.
+    #[error("recording `{0}/{1}` is being written")]
+    Writing(StreamName, String),
+    /// It has no picture.
+    #[error("recording `{0}/{1}` has no picture: {2}")]
+    NoPicture(StreamName, String, String),
+    /// The disk refuses.
+    #[error("cannot read {}: {error}", path.display())]
+    Disk {
+        /// File or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+}
+
+/// All recordings below a folder. Cheap to clone. Calls read the disk, so they belong on threads
+/// that may block, except where they are `async`.
+#[derive(Clone)]
+pub struct Catalogue(Arc<Inner>);
+
+struct Inner {
+    root: PathBuf,
+    /// What is known of files that have not changed since: by path, with their size.
+    known: Mutex<HashMap<PathBuf, (u64, Scan)>>,
+    pictures: Semaphore,
+}
+
+impl Catalogue {
+    /// The recordings below this folder; it need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        let (known, pictures) = (Mutex::default(), Semaphore::new(PICTURES_MAX));
+        Self(Arc::new(Inner { root: root.into(), known, pictures }))
+    }
+
+    /// Recordings of one stream or of all, newest first: those of the page asked for, and how
+    /// many there are in all.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Disk`] when a folder cannot be read.
+    pub fn list(
+        &self,
+        stream: Option<&StreamName>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<(Vec<Entry>, usize), CatalogueError> {
+        let streams = match stream {
+            Some(stream) => vec![stream.clone()],
+            None => self.streams()?,
+        };
+        let mut found = Vec::new();
+        for stream in streams {
+            let folder = self.0.root.join(stream.as_str());
+            let names = names_in(&folder)?;
+            found.extend(names.into_iter().map(|name| (name, stream.clone())));
+        }
+        found.sort_by(|a, b| b.cmp(a));
+        let total = found.len();
+        let page = found.into_iter().skip(offset).take(limit);
+        // Whatever was deleted since the folder was read is left out.
+        let entries = page.filter_map(|(id, stream)| self.get(&stream, &id).ok()).collect();
+        Ok((entries, total))
+    }
+
+    fn streams(&self) -> Result<Vec<StreamName>, CatalogueError> {
+        let folders = names_in_any(&self.0.root)?;
+        Ok(folders.into_iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// One recording.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Unknown`], [`CatalogueError::Disk`].
+    pub fn get(&self, stream: &StreamName, id: &str) -> Result<Entry, CatalogueError> {
+        let path = self.path(stream, id)?;
+        let disk = |error| CatalogueError::Disk { path: path.clone(), error };
+        let bytes = path.metadata().map_err(disk)?.len();
+        let known = self.lock_known().get(&path).filter(|(size, _)| *size == bytes).cloned();
+        let scan = match known {
+            Some((_, scan)) => scan,
+            None => {
+                let fresh = scan(&path).map_err(disk)?;
+                let mut known = self.lock_known();
+                if known.len() >= KNOWN_MAX {
+                    known.clear();
+                }
+                known.insert(path.clone(), (bytes, fresh.clone()));
+                fresh
+            }
+        };
+        let state = match (scan.ended, is_writing(&path)) {
+            (true, _) => EntryState::Complete,
+            (false, true) => EntryState::Writing,
+            (false, false) => EntryState::Interrupted,
+        };
+        Ok(Entry {
+            stream: stream.clone(),
+            id: id.to_owned(),
+            started: start_of(id).unwrap_or_default(),
+            duration_s: scan.duration.as_secs_f64(),
+            bytes,
+            state,
+        })
+    }
+
+    fn lock_known(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, (u64, Scan)>> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a recording lies.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Unknown`]. An id is taken only in the form that recordings are called by,
+    /// so that no id leads out of the stream's folder.
+    pub fn path(&self, stream: &StreamName, id: &str) -> Result<PathBuf, CatalogueError> {
+        let unknown = || CatalogueError::Unknown(stream.clone(), id.chars().take(80).collect());
+        if !is_id(id) {
+            return Err(unknown());
+        }
+        let path = self.0.root.join(stream.as_str()).join(format!("{id}.{EXTENSION}"));
+        let regular = path.symlink_metadata().is_ok_and(|m| m.is_file());
+        if regular { Ok(path) } else { Err(unknown()) }
+    }
+
+    /// Deletes a recording and its thumbnail; one that is being written only with `force`, and
+    /// its recorder then goes on into a file that nobody sees until the next split.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Unknown`], [`CatalogueError::Writing`], [`CatalogueError::Disk`].
+    pub fn delete(&self, stream: &StreamName, id: &str, force: bool) -> Result<(), CatalogueError> {
+        let path = self.path(stream, id)?;
+        if !force && self.get(stream, id)?.state == EntryState::Writing {
+            return Err(CatalogueError::Writing(stream.clone(), id.to_owned()));
+        }
+        self.lock_known().remove(&path);
+        let folder = self.0.root.join(stream.as_str());
+        rotate::remove(&folder, id).map_err(|error| CatalogueError::Disk { path, error })
+    }
+
+    /// The first picture of a recording as JPEG, 320 pixels wide; made once and kept beside it.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Unknown`], [`CatalogueError::NoPicture`], [`CatalogueError::Disk`].
+    pub async fn thumbnail(&self, stream: &StreamName, id: &str) -> Result<Bytes, CatalogueError> {
+        let path = self.path(stream, id)?;
+        let kept = path.with_extension("jpg");
+        if let Ok(bytes) = tokio::fs::read(&kept).await {
+            return Ok(bytes.into());
+        }
+        // The semaphore is never closed, so waiting for it cannot fail.
+        let _turn = self.0.pictures.acquire().await;
+        let picture = picture::first_picture(&path).await.map_err(|reason| {
+            CatalogueError::NoPicture(stream.clone(), id.to_owned(), reason.to_string())
+        })?;
+        // On a full disk it is made again the next time.
+        if let Err(error) = tokio::fs::write(&kept, &picture).await {
+            tracing::debug!(path = %kept.display(), %error, "a thumbnail is not kept");
+            let _ = tokio::fs::remove_file(&kept).await;
+        }
+        Ok(picture)
+    }
+}
+
+/// Whether a text has the form of our ids: a time, perhaps with a number behind it.
+fn is_id(id: &str) -> bool {
+    let number = |digits: &str| {
+        (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    let suffix = |rest: &str| rest.is_empty() || rest.strip_prefix('-').is_some_and(number);
+    start_of(id).is_some() && id.is_ascii() && suffix(&id[24..])
+}
+
+/// A recorder holds a lock on its file for as long as it lives.
+fn is_writing(path: &Path) -> bool {
+    let lock = File::open(path).map(|file| file.try_lock_shared());
+    matches!(lock, Ok(Err(TryLockError::WouldBlock)))
+}
+
+/// Ids of the recordings in a stream's folder; none when it does not exist.
+fn names_in(folder: &Path) -> Result<Vec<String>, CatalogueError> {
+    let id = |name: String| name.strip_suffix(".mp4").filter(|id| is_id(id)).map(str::to_owned);
+    Ok(names_in_any(folder)?.into_iter().filter_map(id).collect())
+}
+
+fn names_in_any(folder: &Path) -> Result<Vec<String>, CatalogueError> {
+    let disk = |error| CatalogueError::Disk { path: folder.to_owned(), error };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(disk(error)),
+    };
+    Ok(entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_are_ids() {
+        for good in ["2026-11-23T16-03-16.250Z", "2026-11-23T16-03-16.250Z-1"] {
+            assert!(is_id(good), "{good}");
+        }
+        for bad in [
+            "",
+            "..",
+            "../2026-11-23T16-03-16.250Z",
+            "2026-11-23T16-03-16.250Z/../../x",
+            "2026-11-23T16-03-16.250Z-",
+            "2026-11-23T16-03-16.250Z-1/..",
+            "2026-13-23T16-03-16.250Z",
+            "2026-11-23T16-03-16.250Z\0",
+        ] {
+            assert!(!is_id(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn garbage_on_disk_is_listed_or_left_out_but_never_fatal() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = root.path().join("studio-1");
+        std::fs::create_dir(&folder).expect("created");
+        std::fs::write(root.path().join("a file"), "x").expect("written");
+        std::fs::write(folder.join("2026-11-23T16-03-16.250Z.mp4"), "garbage").expect("written");
+        std::fs::write(folder.join("holiday.mp4"), "x").expect("written");
+        std::fs::create_dir(folder.join("2026-11-23T16-03-17.250Z.mp4")).expect("created");
+        std::os::unix::fs::symlink("/etc/passwd", folder.join("2026-11-23T16-03-18.250Z.mp4"))
+            .expect("linked");
+        let catalogue = Catalogue::new(root.path());
+        let (entries, _) = catalogue.list(None, 0, 10).expect("readable");
+        assert_eq!(entries.len(), 1, "{entries:?}");
+        assert_eq!((entries[0].state, entries[0].bytes), (EntryState::Interrupted, 7));
+        let stream = entries[0].stream.clone();
+        assert!(catalogue.path(&stream, "2026-11-23T16-03-18.250Z").is_err(), "a link leads out");
+        catalogue.delete(&stream, &entries[0].id, false).expect("deleted");
+        assert!(catalogue.get(&stream, &entries[0].id).is_err());
+        assert!(folder.join("holiday.mp4").exists());
+    }
+}
