@@ -1,16 +1,209 @@
-//! RTMP(S): pushes FLV to a server.
-/// Takes nothing yet.
-pub fn accepts() -> crate::media::Accepts {
-    Default::default()
+//! RTMP and RTMPS out: pushes H.264 and AAC to a server, such as a platform's ingest.
+//!
+//! The stream key in the address is a secret: it is in no log, no fact and no error of this node.
+
+use std::time::Duration;
+
+use gst::prelude::*;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use url::Url;
+
+use crate::flow::{Blame, Error, Inputs, Join, Node, NodeEvent, Task};
+use crate::media::{Accept, Accepts, Codec};
+
+/// A target that takes nothing for this long, while there is something to send, is gone.
+const STALL_MAX: Duration = Duration::from_secs(10);
+
+/// How often figures are renewed and the target is looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+/// At the end the target is told, and gets what is on the way, within this.
+const FINISH_MAX: Duration = Duration::from_secs(1);
+
+/// More bytes than the greeting takes: media is flowing.
+const GREETING_BYTES: u64 = 8 << 10;
+
+/// What an RTMP target takes.
+pub fn accepts() -> Accepts {
+    Accepts {
+        video: Some(Accept::any_of([Codec::H264])),
+        audio: Some(Accept::any_of([Codec::Aac])),
+    }
 }
-/// About to land.
+
+/// Pushes to `url`, `rtmp[s]://host[:port]/app/key`, until the task is cancelled.
 ///
 /// # Errors
-/// Always.
-pub async fn run(
-    _t: crate::flow::Task,
-    _i: crate::flow::Inputs,
-    _u: String,
-) -> Result<(), crate::flow::Error> {
-    Err(crate::flow::Error::build("this node", "it is about to land"))
+/// Blames the destination when it refuses, hangs up, or takes nothing for ten seconds; the
+/// supervisor then tries again. [`Error::Refused`] for an address that cannot work.
+pub async fn run(task: Task, inputs: Inputs, url: String) -> Result<(), Error> {
+    push(task, inputs, url, true).await
 }
+
+/// As [`run`]; without `verify` any certificate will do.
+async fn push(task: Task, inputs: Inputs, url: String, verify: bool) -> Result<(), Error> {
+    let target = Target::parse(&url)?;
+    task.status.set("target", target.shown.clone());
+    let node = build(&task, &inputs, &url, verify)?;
+    let result = match node.start().await {
+        Ok(()) => follow(&task, &node, &target).await,
+        Err(error) => Err(error),
+    };
+    if result.is_ok() {
+        node.finish(FINISH_MAX).await;
+    }
+    let stopped = node.stop().await;
+    result.and(stopped).map_err(|error| target.redact(error))
+}
+
+/// `appsrc ! parser` for each kind that there is, then `flvmux ! rtmp2sink`.
+fn build(task: &Task, inputs: &Inputs, url: &str, verify: bool) -> Result<Node, Error> {
+    let mut description = String::from(
+        "flvmux name=mux streamable=true latency=1000000000 \
+         ! rtmp2sink name=sink sync=false async=false chunk-size=4096",
+    );
+    if inputs.video.is_some() {
+        description += " appsrc name=video ! h264parse \
+                         ! video/x-h264,stream-format=avc,alignment=au ! mux.video";
+    }
+    if inputs.audio.is_some() {
+        description += " appsrc name=audio ! aacparse \
+                         ! audio/mpeg,mpegversion=4,stream-format=raw ! mux.audio";
+    }
+    let node = Node::parse(&task.name, &description)?;
+    let sink = node.element("sink")?;
+    sink.set_property("location", url);
+    if !verify {
+        sink.set_property_from_str("tls-validation-flags", "no-flags");
+    }
+    if let Some(feed) = &inputs.video {
+        node.input("video", feed, Join::Live)?;
+    }
+    if let Some(feed) = &inputs.audio {
+        node.input("audio", feed, Join::Live)?;
+    }
+    Ok(node)
+}
+
+/// Watches the pipeline until it is cancelled or fails.
+async fn follow(task: &Task, node: &Node, target: &Target) -> Result<(), Error> {
+    let sink = node.element("sink")?;
+    let mut progress = Progress::new(Instant::now());
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = task.cancel.cancelled() => return Ok(()),
+            event = node.next_event() => if let NodeEvent::Eos = event? {
+                return Err(Error::Ended);
+            },
+            _ = ticks.tick() => {
+                let sent = bytes_sent(&sink);
+                let (_, offered, dropped) = node.input_totals();
+                task.status.set("bytes_sent", sent);
+                task.status.set("dropped", dropped);
+                if sent > GREETING_BYTES {
+                    task.status.set_running();
+                }
+                if let Some(stalled) = progress.stalled(Instant::now(), offered, sent) {
+                    let message = format!("{} takes nothing for {stalled:?}", target.shown);
+                    let hint = "check the network, and whether the server accepts the key";
+                    return Err(Error::refused(Blame::Destination, message, hint));
+                }
+            }
+        }
+    }
+}
+
+fn bytes_sent(sink: &gst::Element) -> u64 {
+    let stats = sink.property::<gst::Structure>("stats");
+    stats.get::<u64>("out-bytes-total").unwrap_or(0)
+}
+
+/// Whether what is offered also leaves.
+struct Progress {
+    /// When something last left, or nothing was waiting to.
+    fine_at: Instant,
+    offered: u64,
+    sent: u64,
+}
+
+impl Progress {
+    fn new(now: Instant) -> Self {
+        Self { fine_at: now, offered: 0, sent: 0 }
+    }
+
+    /// How long nothing has left, when that is too long. A feed that is silent is not the
+    /// target's fault.
+    fn stalled(&mut self, now: Instant, offered: u64, sent: u64) -> Option<Duration> {
+        if sent > self.sent || offered == self.offered {
+            self.fine_at = now;
+        }
+        (self.offered, self.sent) = (offered, sent);
+        let stalled = now - self.fine_at;
+        (stalled >= STALL_MAX).then_some(stalled)
+    }
+}
+
+/// An address, and what of it may be shown.
+struct Target {
+    shown: String,
+    /// Texts that must not be shown, longest first.
+    secrets: Vec<String>,
+}
+
+impl Target {
+    fn parse(url: &str) -> Result<Self, Error> {
+        let refuse = |message: &str| {
+            let hint = "write it as rtmp://host/app/key or rtmps://host/app/key";
+            Error::refused(Blame::Us, message, hint)
+        };
+        let parsed = Url::parse(url).map_err(|e| refuse(&format!("not an RTMP address: {e}")))?;
+        if !matches!(parsed.scheme(), "rtmp" | "rtmps") {
+            return Err(refuse(&format!("`{}` is not RTMP", parsed.scheme())));
+        }
+        let Some(host) = parsed.host_str() else { return Err(refuse("the host is missing")) };
+        let path = parsed.path().trim_start_matches('/');
+        let Some((app, key)) = path.rsplit_once('/').filter(|(app, key)| {
+            // Either one alone is the mistake of leaving the other out.
+            !app.is_empty() && !key.is_empty()
+        }) else {
+            return Err(refuse("the application or the stream key is missing"));
+        };
+        let port = parsed.port().map(|p| format!(":{p}")).unwrap_or_default();
+        let shown = format!("{}://{host}{port}/{app}/***", parsed.scheme());
+        let query = parsed.query().unwrap_or_default();
+        let values = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, v)| v);
+        let mut secrets: Vec<String> = [key, query, parsed.username()]
+            .into_iter()
+            .chain(parsed.password())
+            .chain(values)
+            .flat_map(|s| {
+                let decoded = percent_encoding::percent_decode_str(s).decode_utf8_lossy();
+                [s.to_owned(), decoded.into_owned()]
+            })
+            // Shorter than this it is no secret, and hiding it would garble the words around it.
+            .filter(|s| s.len() >= 4)
+            .collect();
+        secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        Ok(Self { shown, secrets })
+    }
+
+    /// The same error without secrets: GStreamer writes addresses into its messages.
+    fn redact(&self, error: Error) -> Error {
+        let clean = |text: String| {
+            self.secrets.iter().fold(text, |text, secret| text.replace(secret.as_str(), "***"))
+        };
+        match error {
+            Error::Element { element, message, blame } => {
+                Error::Element { element, message: clean(message), blame }
+            }
+            Error::Build { what, reason } => Error::Build { what, reason: clean(reason) },
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "rtmp_tests.rs"]
+mod tests;
