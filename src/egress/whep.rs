@@ -1,1 +1,184 @@
-//! WHEP: players in browsers by WebRTC.
+//! WHEP: viewers by WebRTC.
+//!
+//! One pipeline per viewer: `appsrc ! payloader ! webrtcbin` for each kind of media. Nothing is
+//! decoded here; the stream provides feeds of codecs that the viewer's offer lists.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gst::prelude::*;
+use tokio_util::sync::CancellationToken;
+
+use crate::flow::{Blame, Error, Feed, Inputs, Join, Seat};
+use crate::media::{Codec, Format, Kind};
+use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport};
+use crate::webrtc::{Config, Peer};
+
+/// A feed that the stream has given must flow by then.
+const FORMAT_MAX: Duration = Duration::from_secs(5);
+
+/// Players report on what they receive about once a second; after this long they are gone.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// A viewer that has its answer.
+pub(crate) struct Viewer {
+    seat: Seat,
+    peer: Arc<Peer>,
+    kinds: Vec<Kind>,
+}
+
+impl Viewer {
+    /// Seats a viewer: builds its pipeline and makes the answer to its offer.
+    ///
+    /// # Errors
+    /// When the feeds do not fit the offer or the pipeline cannot be built.
+    pub(crate) async fn new(
+        seat: Seat,
+        name: String,
+        offer: &Description,
+        config: &Config,
+    ) -> Result<(Self, String), Error> {
+        let inputs = seat.inputs.borrow().clone();
+        let mut choices = Vec::new();
+        let mut audio_channels = 0;
+        for feed in feeds(&inputs) {
+            let format = known_format(feed).await?;
+            audio_channels = audio_channels.max(format.audio.channels);
+            choices.extend(offer.choose_for(&format));
+        }
+        choices.sort_by_key(|c| c.index);
+        let unusable = |e: sdp::Invalid| {
+            Error::refused(Blame::Destination, e.to_string(), "offer a codec that the stream has")
+        };
+        offer.check(&choices).map_err(unusable)?;
+        let mut peer = Peer::new(name, config)?;
+        for (section, choice) in choices.iter().enumerate() {
+            add_track(&peer, section, choice)?;
+        }
+        let gather_max = Duration::from_millis(config.gather_ms);
+        let local = LocalTransport {
+            description: peer.answer(offer, &choices, gather_max).await?,
+            announced: config.announced_addresses.clone(),
+            session_id: rand::random::<u64>() >> 2,
+        };
+        let direction = Direction::SendOnly;
+        let answer = Answer { offer, choices: &choices, audio_channels, direction };
+        let text = sdp::answer(&answer, &local);
+        let kinds = choices.iter().map(|c| c.kind).collect();
+        Ok((Self { seat, peer: Arc::new(peer), kinds }, text))
+    }
+
+    /// The connection.
+    pub(crate) fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    /// Plays until the viewer leaves, the stream wants it gone, or `cancel`.
+    ///
+    /// # Errors
+    /// When no connection comes about, or the pipeline fails.
+    pub(crate) async fn run(mut self, cancel: &CancellationToken) -> Result<(), Error> {
+        let peer = Arc::clone(&self.peer);
+        let gone = self.seat.cancel.clone();
+        let result = tokio::select! {
+            () = cancel.cancelled() => Ok(()),
+            () = gone.cancelled() => Ok(()),
+            result = peer.node().run(cancel) => result,
+            result = self.play() => result,
+        };
+        let stopped = self.peer.node().stop().await;
+        result.and(stopped)
+    }
+
+    async fn play(&mut self) -> Result<(), Error> {
+        self.peer.connected().await?;
+        let mut inputs = self.seat.inputs.borrow_and_update().clone();
+        self.join(&Inputs::default(), &inputs)?;
+        let peer = Arc::clone(&self.peer);
+        let left = peer.gone(SILENCE_MAX);
+        tokio::pin!(left);
+        loop {
+            tokio::select! {
+                why = &mut left => {
+                    tracing::debug!(viewer = peer.node().name(), why, "viewer left");
+                    return Ok(());
+                }
+                changed = self.seat.inputs.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    let next = self.seat.inputs.borrow_and_update().clone();
+                    self.join(&inputs, &next)?;
+                    inputs = next;
+                }
+            }
+        }
+    }
+
+    /// Moves the tracks to other feeds, where they have changed.
+    fn join(&self, before: &Inputs, now: &Inputs) -> Result<(), Error> {
+        for kind in &self.kinds {
+            let (old, new) = (input(before, *kind), input(now, *kind));
+            let Some(feed) = new else { continue };
+            if old.is_some_and(|old| old.same_as(feed)) {
+                continue;
+            }
+            self.peer.node().input(kind.as_str(), feed, Join::FastForward)?;
+        }
+        Ok(())
+    }
+}
+
+fn input(inputs: &Inputs, kind: Kind) -> Option<&Feed> {
+    match kind {
+        Kind::Video => inputs.video.as_ref(),
+        Kind::Audio => inputs.audio.as_ref(),
+    }
+}
+
+fn feeds(inputs: &Inputs) -> impl Iterator<Item = &Feed> {
+    Kind::ALL.into_iter().filter_map(|kind| input(inputs, kind))
+}
+
+async fn known_format(feed: &Feed) -> Result<Format, Error> {
+    let mut format = feed.format();
+    let known = tokio::time::timeout(FORMAT_MAX, format.wait_for(Option::is_some)).await;
+    let known = known.ok().and_then(|f| f.ok()?.clone());
+    known.ok_or(Error::Stalled(FORMAT_MAX))
+}
+
+/// The payloader of a codec.
+fn payloader(codec: Codec) -> Option<&'static str> {
+    Some(match codec {
+        // Parameter sets go with every key frame, for those who lost the first ones.
+        Codec::H264 => "rtph264pay aggregate-mode=zero-latency config-interval=-1",
+        // Picture ids let the player tell a lost frame from one that was left out.
+        Codec::Vp8 => "rtpvp8pay picture-id-mode=15-bit",
+        Codec::Vp9 => "rtpvp9pay picture-id-mode=15-bit",
+        Codec::Av1 => "rtpav1pay",
+        Codec::Opus => "rtpopuspay",
+        _ => return None,
+    })
+}
+
+fn add_track(peer: &Peer, section: usize, choice: &Choice) -> Result<(), Error> {
+    let what = format!("the {} branch", choice.kind);
+    let failed = |e: gst::glib::BoolError| Error::build(&what, e);
+    let description = payloader(choice.codec)
+        .ok_or_else(|| Error::build(&what, format!("{} has no payloader", choice.codec)))?;
+    let payloader = crate::webrtc::element(description)?;
+    let ssrc = rand::random::<u32>();
+    payloader.set_property("pt", u32::from(choice.payload.pt));
+    payloader.set_property("mtu", 1200u32);
+    payloader.set_property("ssrc", ssrc);
+    // A source that becomes live, or changes its format, while it plays would never start.
+    let source = gst_app::AppSrc::builder().name(choice.kind.as_str());
+    let source = source.is_live(true).format(gst::Format::Time).build();
+    let pipeline = peer.node().pipeline();
+    pipeline.add(&source).map_err(failed)?;
+    pipeline.add(&payloader).map_err(failed)?;
+    source.link(&payloader).map_err(failed)?;
+    let exit = payloader.static_pad("src").ok_or_else(|| Error::build(&what, "no pad"))?;
+    let entry = peer.send(section, choice, ssrc)?;
+    exit.link(&entry).map(|_| ()).map_err(|e| Error::build(&what, e))
+}

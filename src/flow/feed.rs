@@ -159,6 +159,11 @@ impl Feed {
         self.0.kind
     }
 
+    /// Whether both are handles on one feed.
+    pub fn same_as(&self, other: &Feed) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// What flows, once known; follows changes of the source.
     pub fn format(&self) -> watch::Receiver<Option<Format>> {
         self.0.format.subscribe()

@@ -1,1 +1,191 @@
-//! WHIP (RFC 9725): browsers and OBS publish by WebRTC.
+//! WHIP: publishers by WebRTC (RFC 9725).
+//!
+//! One pipeline per publisher: `webrtcbin ! depayloader` for each track, and from there into the
+//! stream as any other source. Of the codecs that a publisher offers, one of each kind is taken.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use gst::prelude::*;
+use tokio_util::sync::CancellationToken;
+
+use crate::flow::{Blame, Error, Intake, Tracks};
+use crate::media::{Codec, Kind};
+use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport};
+use crate::webrtc::{Config, Peer, element, stats};
+
+/// A publisher that has sent nothing for this long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// How often statistics are read, and a missing key frame is asked for again.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A publisher that has its answer.
+pub(crate) struct Publisher {
+    intake: Intake,
+    peer: Arc<Peer>,
+}
+
+/// The codecs of an offer that we take, one of each kind.
+///
+/// # Errors
+/// When there are none, or the offer lacks what a connection needs.
+pub(crate) fn choose(offer: &Description, config: &Config) -> Result<Vec<Choice>, Error> {
+    let video: Vec<Codec> =
+        config.publish_codecs.iter().copied().filter(|c| can_receive(*c)).collect();
+    let video = offer.choose_from(Kind::Video, &video);
+    let audio = offer.choose_from(Kind::Audio, &[Codec::Opus]);
+    let mut choices: Vec<Choice> = video.into_iter().chain(audio).collect();
+    choices.sort_by_key(|c| c.index);
+    let hint = "send H.264 (packetization-mode 1), VP8, VP9 or AV1, and Opus, in one bundle";
+    offer
+        .check(&choices)
+        .map_err(|e| Error::refused(Blame::Input, e.to_string(), hint))
+        .map(|()| choices)
+}
+
+/// Whether the depayloader of a codec is installed: that of AV1 is not part of Debian 12.
+pub fn can_receive(codec: Codec) -> bool {
+    let factory = depayloader(codec).and_then(|d| d.split(' ').next());
+    factory.is_some_and(|f| gst::ElementFactory::find(f).is_some())
+}
+
+impl Publisher {
+    /// Builds a publisher's pipeline and makes the answer to its offer.
+    ///
+    /// # Errors
+    /// When the pipeline cannot be built.
+    pub(crate) async fn new(
+        intake: Intake,
+        name: String,
+        offer: &Description,
+        choices: &[Choice],
+        config: &Config,
+    ) -> Result<(Self, String), Error> {
+        let mut peer = Peer::new(name, config)?;
+        for choice in choices {
+            let media = offer.media.get(choice.index);
+            let transport_cc = media.and_then(|m| sdp::transport_cc(choice, m));
+            peer.receive(choice, transport_cc);
+        }
+        attach_pads(&peer, &intake.tracks);
+        let gather_max = Duration::from_millis(config.gather_ms);
+        let local = LocalTransport {
+            description: peer.answer(offer, choices, gather_max).await?,
+            announced: config.announced_addresses.clone(),
+            session_id: rand::random::<u64>() >> 2,
+        };
+        let direction = Direction::RecvOnly;
+        let answer = Answer { offer, choices, audio_channels: 2, direction };
+        let text = sdp::answer(&answer, &local);
+        Ok((Self { intake, peer: Arc::new(peer) }, text))
+    }
+
+    /// The connection.
+    pub(crate) fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    /// Takes what is published until the publisher leaves, the stream wants it gone, or `cancel`.
+    ///
+    /// # Errors
+    /// When no connection comes about, or the pipeline fails.
+    pub(crate) async fn run(self, cancel: &CancellationToken) -> Result<(), Error> {
+        let result = tokio::select! {
+            () = cancel.cancelled() => Ok(()),
+            () = self.intake.cancel.cancelled() => Ok(()),
+            result = self.peer.node().run(cancel) => result,
+            result = self.receive() => result,
+        };
+        let stopped = self.peer.node().stop().await;
+        result.and(stopped)
+    }
+
+    async fn receive(&self) -> Result<(), Error> {
+        self.peer.connected().await?;
+        let watch = async {
+            let mut tick = tokio::time::interval(TICK);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tick.tick().await;
+                self.look().await;
+            }
+        };
+        tokio::select! {
+            why = self.peer.gone(SILENCE_MAX) => {
+                tracing::debug!(publisher = self.peer.node().name(), why, "publisher left");
+                Ok(())
+            }
+            () = watch => Ok(()),
+        }
+    }
+
+    /// Reads how reception is going, and asks for a key frame while none has come.
+    async fn look(&self) {
+        let tracks = &self.intake.tracks;
+        tracks.report.bytes.store(self.peer.bytes_heard(), Ordering::Relaxed);
+        if tracks.video.age().is_none() || !tracks.video.has_key() {
+            self.peer.request_keyframes();
+        }
+        if let Some(found) = self.peer.stats().await {
+            let reception = stats::Reception::read(&found);
+            tracks.report.lost.store(reception.lost, Ordering::Relaxed);
+            if let Some(rtt) = reception.round_trip {
+                let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+                tracks.report.rtt_us.store(micros, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// The depayloader of a codec. After a loss it drops what cannot be decoded and asks for a key
+/// frame.
+fn depayloader(codec: Codec) -> Option<&'static str> {
+    Some(match codec {
+        Codec::H264 => "rtph264depay request-keyframe=true wait-for-keyframe=true",
+        Codec::Vp8 => "rtpvp8depay request-keyframe=true wait-for-keyframe=true",
+        Codec::Vp9 => "rtpvp9depay request-keyframe=true wait-for-keyframe=true",
+        Codec::Av1 => "rtpav1depay",
+        Codec::Opus => "rtpopusdepay",
+        _ => return None,
+    })
+}
+
+/// Connects each track to the stream when its first packet comes.
+fn attach_pads(peer: &Peer, tracks: &Tracks) {
+    let tracks = tracks.clone();
+    let pipeline = peer.node().pipeline().downgrade();
+    peer.bin().connect_pad_added(move |_, pad| {
+        let Some(pipeline) = pipeline.upgrade() else { return };
+        if pad.direction() != gst::PadDirection::Src {
+            return;
+        }
+        if let Err(error) = attach(&pipeline, pad, &tracks) {
+            tracing::warn!(pipeline = %pipeline.name(), %error, "a WebRTC track is not taken");
+            tracks.report.note(format!("a track is not taken: {error}"));
+        }
+    });
+}
+
+fn attach(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Tracks) -> Result<(), Error> {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    let name = caps.structure(0).and_then(|s| s.get::<&str>("encoding-name").ok()).unwrap_or("");
+    let codec = match name {
+        "H264" => Codec::H264,
+        "VP8" => Codec::Vp8,
+        "VP9" => Codec::Vp9,
+        "AV1" => Codec::Av1,
+        "OPUS" => Codec::Opus,
+        other => return Err(Error::build("the track", format!("`{other}` was not agreed on"))),
+    };
+    let description = depayloader(codec).ok_or_else(|| Error::build("the track", codec))?;
+    let depayloader = element(description)?;
+    let failed = |e: gst::glib::BoolError| Error::build("the track", e);
+    pipeline.add(&depayloader).map_err(failed)?;
+    let pads = depayloader.static_pad("src").zip(depayloader.static_pad("sink"));
+    let (exit, entry) = pads.ok_or_else(|| Error::build("the track", "no pads"))?;
+    tracks.attach_pad(pipeline, &exit)?;
+    depayloader.sync_state_with_parent().map_err(failed)?;
+    pad.link(&entry).map(|_| ()).map_err(|e| Error::build("the track", e))
+}

@@ -88,6 +88,8 @@ codes! {
     StreamLate = "stream_late", SERVICE_UNAVAILABLE;
     /// The resource has changed since it was read (`If-Match`).
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED;
+    /// The request must say which state of the resource it is meant for (`If-Match`).
+    PreconditionRequired = "precondition_required", PRECONDITION_REQUIRED;
     /// No way to give what the other end can take.
     UnsupportedCodecs = "unsupported_codecs", NOT_ACCEPTABLE;
     /// The body is larger than allowed.

@@ -3,5 +3,6 @@
 mod error;
 pub mod hls;
 pub mod recordings;
+pub mod webrtc;
 
 pub use error::{Code, Error, Failures, Problem};

@@ -1,0 +1,324 @@
+//! `/whip/{stream}` and `/whep/{stream}`: publishing and playing by WebRTC (RFC 9725).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{patch, post};
+
+use super::{Code, Error};
+use crate::egress::whep::Viewer;
+use crate::flow::{self, Action, Gate, Hello, SourceReport};
+use crate::ingress::whip::{self, Publisher};
+use crate::media::{Secret, StreamName};
+use crate::webrtc::sdp::{self, Description, Fragment};
+use crate::webrtc::{Config, Entry, Registry, Session};
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct WebRtc {
+    gate: Arc<dyn Gate>,
+    config: Arc<Config>,
+    registry: Registry,
+}
+
+impl WebRtc {
+    /// WHIP and WHEP at this gate.
+    pub fn new(gate: Arc<dyn Gate>, config: Config) -> Self {
+        let registry = Registry::new(config.sessions_max);
+        Self { gate, config: Arc::new(config), registry }
+    }
+
+    /// The open sessions; [`Registry::shut_down`] ends them.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+/// The routes, for the root of the server.
+pub fn router(state: WebRtc) -> Router {
+    Router::new()
+        .route("/whip/{stream}", post(publish).options(allowed))
+        .route("/whep/{stream}", post(play).options(allowed))
+        .route("/whip/{stream}/{session}", patch(trickle_whip).delete(end_whip).options(allowed))
+        .route("/whep/{stream}/{session}", patch(trickle_whep).delete(end_whep).options(allowed))
+        .layer(DefaultBodyLimit::max(sdp::TEXT_MAX))
+        .layer(axum::middleware::map_response(cross_origin))
+        .with_state(state)
+}
+
+/// Who is calling.
+struct Caller {
+    peer: String,
+    credential: Option<Secret>,
+}
+
+#[derive(serde::Deserialize)]
+struct TokenQuery {
+    token: Option<Secret>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = std::convert::Infallible;
+
+    /// The token comes as `Authorization: Bearer …`, or as `?token=` from players that cannot set
+    /// headers.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let bearer = || {
+            let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
+        };
+        let in_query = || Query::<TokenQuery>::try_from_uri(&parts.uri).ok()?.0.token;
+        let credential = bearer().or_else(in_query).filter(|s| !s.is_empty());
+        Ok(Self { peer: address.map(|a| a.0.to_string()).unwrap_or_default(), credential })
+    }
+}
+
+impl Caller {
+    fn hello(self, action: Action, protocol: &'static str, stream: &StreamName) -> Hello {
+        let stream = stream.clone();
+        Hello { action, protocol, stream, credential: self.credential, peer: self.peer }
+    }
+}
+
+fn bad_sdp(invalid: sdp::Invalid) -> Error {
+    let hint = "send an SDP offer with ICE, DTLS fingerprint and one BUNDLE group";
+    Error::new(Code::BadRequest, invalid.to_string(), hint)
+}
+
+/// Why a session could not be set up.
+fn failed(error: flow::Error) -> Error {
+    let message = error.to_string();
+    match error {
+        flow::Error::Refused { hint, .. } => Error::new(Code::UnsupportedCodecs, message, hint),
+        flow::Error::Stalled(_) => {
+            Error::new(Code::StreamLate, message, "try again in a moment").retry_after(2)
+        }
+        error => Error::internal("setting up a WebRTC session", &error),
+    }
+}
+
+fn stream_name(text: &str) -> Result<StreamName, Error> {
+    let hint = "the address is /whip/<stream> or /whep/<stream>";
+    text.parse()
+        .map_err(|e: crate::media::NameError| Error::new(Code::UnknownStream, e.to_string(), hint))
+}
+
+fn body_text(headers: &HeaderMap, body: &Bytes, wanted: &str) -> Result<String, Error> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let essence = given.split(';').next().unwrap_or("").trim();
+    if !essence.eq_ignore_ascii_case(wanted) {
+        return Err(Error::new(
+            Code::UnsupportedMediaType,
+            format!("the body must be {wanted}"),
+            format!("set `Content-Type: {wanted}`"),
+        ));
+    }
+    String::from_utf8(body.to_vec()).map_err(|_| {
+        let message = "the body is not UTF-8";
+        Error::new(Code::BadRequest, message, "send SDP text")
+    })
+}
+
+fn enter(state: &WebRtc, protocol: &'static str, stream: &StreamName) -> Result<Entry, Error> {
+    state.registry.enter(protocol, stream).ok_or_else(|| {
+        let message = "the limit of WebRTC sessions is reached, or the appliance is stopping";
+        let hint = "try again later, or raise sessions_max in [webrtc]";
+        Error::new(Code::LimitReached, message, hint).retry_after(10)
+    })
+}
+
+async fn play(
+    State(state): State<WebRtc>,
+    Path(stream): Path<String>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Error> {
+    let stream = stream_name(&stream)?;
+    let hello = caller.hello(Action::Play, "whep", &stream);
+    state.gate.admit(&hello)?;
+    let offer =
+        Description::parse(&body_text(&headers, &body, "application/sdp")?).map_err(bad_sdp)?;
+    let accepts = offer.accepts();
+    if accepts.video.is_none() && accepts.audio.is_none() {
+        let message = "the offer asks for no video or audio that can be sent";
+        let hint = "offer recvonly sections with H.264, VP8, VP9 or AV1, and Opus";
+        return Err(Error::new(Code::UnsupportedCodecs, message, hint));
+    }
+    let entry = enter(&state, "whep", &stream)?;
+    let seat = state.gate.play(hello, accepts).await?;
+    let session = Arc::clone(entry.session());
+    let name = format!("whep.{stream}.{}", short(&session.id));
+    let (viewer, answer) = Viewer::new(seat, name, &offer, &state.config).await.map_err(failed)?;
+    session.set_peer(viewer.peer(), &ufrag(&offer));
+    state.registry.spawn(async move {
+        let cancel = entry.session().cancel.clone();
+        if let Err(error) = viewer.run(&cancel).await {
+            tracing::warn!(stream = %entry.session().stream, %error, "a WHEP viewer is lost");
+        }
+    });
+    Ok(created(&session, answer, &state.config))
+}
+
+async fn publish(
+    State(state): State<WebRtc>,
+    Path(stream): Path<String>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Error> {
+    let stream = stream_name(&stream)?;
+    let report = Arc::new(SourceReport::new("whip", caller.peer.clone()));
+    let hello = caller.hello(Action::Publish, "whip", &stream);
+    state.gate.admit(&hello)?;
+    let offer =
+        Description::parse(&body_text(&headers, &body, "application/sdp")?).map_err(bad_sdp)?;
+    let choices = whip::choose(&offer, &state.config).map_err(failed)?;
+    let entry = enter(&state, "whip", &stream)?;
+    let intake = state.gate.publish(hello, report).await?;
+    let session = Arc::clone(entry.session());
+    let name = format!("whip.{stream}.{}", short(&session.id));
+    let made = Publisher::new(intake, name, &offer, &choices, &state.config);
+    let (publisher, answer) = made.await.map_err(failed)?;
+    session.set_peer(publisher.peer(), &ufrag(&offer));
+    state.registry.spawn(async move {
+        let cancel = entry.session().cancel.clone();
+        if let Err(error) = publisher.run(&cancel).await {
+            tracing::warn!(stream = %entry.session().stream, %error, "a WHIP publisher is lost");
+        }
+    });
+    Ok(created(&session, answer, &state.config))
+}
+
+/// The beginning of a session id, for names in logs; the whole id is a secret.
+fn short(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
+}
+
+fn ufrag(offer: &Description) -> String {
+    let ice = offer.media.iter().find_map(|m| m.ice.as_ref());
+    ice.map(|(ufrag, _)| ufrag.clone()).unwrap_or_default()
+}
+
+fn created(session: &Session, answer: String, config: &Config) -> Response {
+    let location = format!("/{}/{}/{}", session.protocol, session.stream, session.id);
+    let headers = [
+        (header::CONTENT_TYPE, "application/sdp".to_owned()),
+        (header::LOCATION, location),
+        (header::ETAG, session.etag.clone()),
+        (HeaderName::from_static("accept-patch"), "application/trickle-ice-sdpfrag".to_owned()),
+    ];
+    let mut response = (StatusCode::CREATED, headers, answer).into_response();
+    for link in config.links() {
+        if let Ok(value) = HeaderValue::from_str(&link) {
+            response.headers_mut().append(header::LINK, value);
+        }
+    }
+    response
+}
+
+async fn trickle_whip(
+    State(state): State<WebRtc>,
+    Path((stream, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Error> {
+    let session = find(&state, "whip", &stream, &id)?;
+    trickle(&session, &headers, &body)
+}
+
+async fn trickle_whep(
+    State(state): State<WebRtc>,
+    Path((stream, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Error> {
+    let session = find(&state, "whep", &stream, &id)?;
+    trickle(&session, &headers, &body)
+}
+
+async fn end_whip(
+    State(state): State<WebRtc>,
+    Path((stream, id)): Path<(String, String)>,
+) -> Result<StatusCode, Error> {
+    find(&state, "whip", &stream, &id)?.cancel.cancel();
+    Ok(StatusCode::OK)
+}
+
+async fn end_whep(
+    State(state): State<WebRtc>,
+    Path((stream, id)): Path<(String, String)>,
+) -> Result<StatusCode, Error> {
+    find(&state, "whep", &stream, &id)?.cancel.cancel();
+    Ok(StatusCode::OK)
+}
+
+/// A session by its id. The id is secret, 128 random bits that only its owner was told: it is the
+/// credential.
+fn find(state: &WebRtc, protocol: &str, stream: &str, id: &str) -> Result<Arc<Session>, Error> {
+    state.registry.find(protocol, stream, id).ok_or_else(|| {
+        let message = "there is no such session, or it has ended";
+        Error::new(Code::UnknownSession, message, "POST a new offer")
+    })
+}
+
+/// Candidates that come after the offer (RFC 9725 section 4.3).
+fn trickle(session: &Session, headers: &HeaderMap, body: &Bytes) -> Result<StatusCode, Error> {
+    let text = body_text(headers, body, "application/trickle-ice-sdpfrag")?;
+    let restart = || {
+        // webrtcbin keeps its ICE credentials for life.
+        let message = "ICE restarts are not supported";
+        let hint = "DELETE the session and POST a new offer";
+        Error::new(Code::Invalid, message, hint)
+    };
+    match headers.get(header::IF_MATCH).and_then(|v| v.to_str().ok()) {
+        Some(tag) if tag == session.etag => {}
+        Some("*") => return Err(restart()),
+        Some(_) => {
+            let message = "If-Match does not name the session's ICE generation";
+            let hint = "use the ETag of the answer";
+            return Err(Error::new(Code::PreconditionFailed, message, hint));
+        }
+        None => {
+            let message = "If-Match is missing";
+            let hint = "send the ETag of the answer as If-Match";
+            return Err(Error::new(Code::PreconditionRequired, message, hint));
+        }
+    }
+    let fragment = Fragment::parse(&text).map_err(bad_sdp)?;
+    if let Some((peer, ufrag)) = session.peer() {
+        if fragment.ufrag.as_ref().is_some_and(|f| f != ufrag) {
+            return Err(restart());
+        }
+        fragment.candidates.iter().for_each(|c| peer.add_candidate(c));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What may be posted where (RFC 9725 section 4.2).
+async fn allowed() -> impl IntoResponse {
+    (StatusCode::NO_CONTENT, [("accept-post", "application/sdp")])
+}
+
+/// Pages of other origins may publish and play: who may is decided by the token.
+async fn cross_origin(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-methods", "OPTIONS, POST, PATCH, DELETE"),
+        ("access-control-allow-headers", "Authorization, Content-Type, If-Match"),
+        ("access-control-expose-headers", "Location, ETag, Link, Accept-Patch"),
+        ("access-control-max-age", "86400"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,28 @@
+//! Certificates of peers: DTLS proves that the peer holds one, the offer says which.
+
+use gst::glib;
+use gst::prelude::*;
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+/// The certificate that the peer has shown, as PEM.
+pub(super) fn of_peer(bin: &gst::Element) -> Option<String> {
+    let bin = bin.downcast_ref::<gst::Bin>()?;
+    let decoders = bin.iterate_recurse().into_iter().flatten();
+    let mut decoders = decoders.filter(|e| e.factory().is_some_and(|f| f.name() == "dtlssrtpdec"));
+    decoders.find_map(|decoder| decoder.property::<Option<String>>("peer-pem"))
+}
+
+/// The fingerprint of a certificate by a hash function of RFC 8122, as in `a=fingerprint:`; `None`
+/// for functions that are broken or unknown.
+pub(super) fn fingerprint(pem: &str, hash: &str) -> Option<String> {
+    let body: String = pem.lines().filter(|l| !l.starts_with("-----")).collect();
+    let der = glib::base64_decode(&body);
+    let digest = match hash {
+        "sha-256" => Sha256::digest(&der).to_vec(),
+        "sha-384" => Sha384::digest(&der).to_vec(),
+        "sha-512" => Sha512::digest(&der).to_vec(),
+        _ => return None,
+    };
+    let bytes: Vec<String> = digest.iter().map(|b| format!("{b:02X}")).collect();
+    Some(bytes.join(":"))
+}

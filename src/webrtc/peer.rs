@@ -1,0 +1,322 @@
+//! One WebRTC connection: `webrtcbin` in a pipeline of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use gst::prelude::*;
+use gst_webrtc::{
+    WebRTCICE, WebRTCICEGatheringState, WebRTCPeerConnectionState, WebRTCRTPTransceiver,
+    WebRTCRTPTransceiverDirection, WebRTCSDPType, WebRTCSessionDescription, prelude::*,
+};
+use tokio::sync::watch;
+
+use super::sdp::{self, Candidate, Choice, Description};
+use super::{Config, certificate};
+use crate::flow::{self, Blame, Error, Node};
+
+/// `webrtcbin` answers within milliseconds; longer means that it is stuck.
+const PROMISE_MAX: Duration = Duration::from_secs(5);
+
+/// A peer that has not connected after this long will not.
+const CONNECT_MAX: Duration = Duration::from_secs(15);
+
+/// One connection with a peer that made us an offer.
+pub(crate) struct Peer {
+    node: Node,
+    bin: gst::Element,
+    connection: watch::Receiver<WebRTCPeerConnectionState>,
+    gathering: watch::Receiver<WebRTCICEGatheringState>,
+    heard: Arc<Heard>,
+    /// Hash function and value of the certificate that the offer announced.
+    fingerprint: Option<(String, String)>,
+}
+
+/// What has come from the peer.
+#[derive(Default)]
+struct Heard {
+    bytes: AtomicU64,
+    /// Running time of the last packet, nanoseconds.
+    last: AtomicU64,
+}
+
+impl Peer {
+    /// A pipeline with a `webrtcbin` that is set up but has not begun.
+    ///
+    /// # Errors
+    /// [`Error::MissingElement`] when WebRTC is not installed.
+    pub(crate) fn new(name: impl Into<String>, config: &Config) -> Result<Self, Error> {
+        let node = Node::empty(name);
+        let missing = || Error::MissingElement { factory: "webrtcbin".into() };
+        let bin = gst::ElementFactory::make("webrtcbin")
+            .property_from_str("bundle-policy", "max-bundle")
+            .property("latency", config.jitter_ms)
+            .build()
+            .map_err(|_| missing())?;
+        set_up_ice(&bin, config);
+        let (tell, connection) = watch::channel(WebRTCPeerConnectionState::New);
+        bin.connect_notify(Some("connection-state"), move |bin, _| {
+            tell.send_replace(bin.property("connection-state"));
+        });
+        let (tell, gathering) = watch::channel(WebRTCICEGatheringState::New);
+        bin.connect_notify(Some("ice-gathering-state"), move |bin, _| {
+            tell.send_replace(bin.property("ice-gathering-state"));
+        });
+        let heard = Arc::new(Heard::default());
+        listen(&bin, &heard);
+        node.pipeline().add(&bin).map_err(|e| Error::build(node.name(), e))?;
+        Ok(Self { node, bin, connection, gathering, heard, fingerprint: None })
+    }
+
+    /// The pipeline.
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The `webrtcbin`.
+    pub(crate) fn bin(&self) -> &gst::Element {
+        &self.bin
+    }
+
+    /// Prepares to send a track: the pad to which its packets go. Sections of `webrtcbin`'s offer
+    /// are those of the choices, in their order.
+    pub(crate) fn send(
+        &self,
+        section: usize,
+        choice: &Choice,
+        ssrc: u32,
+    ) -> Result<gst::Pad, Error> {
+        let refused = || Error::build(self.node.name(), format!("no pad for {}", choice.kind));
+        let pad = self.bin.request_pad_simple(&format!("sink_{section}")).ok_or_else(refused)?;
+        let transceiver: WebRTCRTPTransceiver = pad.property("transceiver");
+        transceiver.set_direction(WebRTCRTPTransceiverDirection::Sendonly);
+        prepare(&transceiver, &caps(choice).field("ssrc", ssrc).build(), choice);
+        Ok(pad)
+    }
+
+    /// Prepares to receive a track. `transport_cc` is the id of the header extension by which
+    /// congestion is told.
+    pub(crate) fn receive(&self, choice: &Choice, transport_cc: Option<u8>) {
+        let mut caps = caps(choice);
+        if let Some(id) = transport_cc {
+            caps = caps.field(format!("extmap-{id}"), sdp::TRANSPORT_CC);
+        }
+        let caps = caps.build();
+        let transceiver = self.bin.emit_by_name::<WebRTCRTPTransceiver>(
+            "add-transceiver",
+            &[&WebRTCRTPTransceiverDirection::Recvonly, &caps],
+        );
+        prepare(&transceiver, &caps, choice);
+    }
+
+    /// Starts the pipeline, takes the offer and makes our answer, with its candidates as far as
+    /// they are found within `gather_max`.
+    ///
+    /// # Errors
+    /// When `webrtcbin` refuses the offer or is stuck.
+    pub(crate) async fn answer(
+        &mut self,
+        offer: &Description,
+        choices: &[Choice],
+        gather_max: Duration,
+    ) -> Result<Description, Error> {
+        let media = choices.first().and_then(|c| offer.media.get(c.index));
+        self.fingerprint = media.and_then(|m| m.fingerprint.clone());
+        self.node.start().await?;
+        let reduced = sdp::reduced_offer(offer, choices);
+        self.describe("set-remote-description", WebRTCSDPType::Offer, &reduced).await?;
+        let ask = |promise| {
+            self.bin.emit_by_name::<()>("create-answer", &[&None::<gst::Structure>, &promise]);
+        };
+        let reply = self.ask(ask).await?;
+        let answer = reply.as_ref().and_then(|r| r.get::<WebRTCSessionDescription>("answer").ok());
+        let answer = answer.ok_or_else(|| self.failure("webrtcbin made no answer"))?;
+        let text = answer.sdp().as_text().map_err(|e| self.failure(&e.to_string()))?;
+        self.describe("set-local-description", WebRTCSDPType::Answer, &text).await?;
+        if let Some(media) = media {
+            media.candidates.iter().for_each(|c| self.add_candidate(c));
+        }
+        let gathered = |s: &WebRTCICEGatheringState| *s == WebRTCICEGatheringState::Complete;
+        // What was found in time is answered; clients reach us by what they learn from our checks.
+        let _ = tokio::time::timeout(gather_max, self.gathering.wait_for(gathered)).await;
+        let local = self.bin.property::<Option<WebRTCSessionDescription>>("local-description");
+        let local = local.and_then(|d| d.sdp().as_text().ok());
+        let local = local.ok_or_else(|| self.failure("webrtcbin has no local description"))?;
+        Description::parse(&local).map_err(|e| self.failure(&e.to_string()))
+    }
+
+    /// Adds a candidate of the peer.
+    pub(crate) fn add_candidate(&self, candidate: &Candidate) {
+        let line = format!("candidate:{candidate}");
+        self.bin.emit_by_name::<()>("add-ice-candidate", &[&0u32, &line]);
+    }
+
+    /// Asks the peer for key frames of all that it sends.
+    pub(crate) fn request_keyframes(&self) {
+        for pad in self.bin.src_pads() {
+            let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+            pad.send_event(event);
+        }
+    }
+
+    /// Waits until media can flow, and makes sure that the peer is the one that made the offer.
+    ///
+    /// # Errors
+    /// When no connection comes about within 15 s, or with somebody else.
+    pub(crate) async fn connected(&self) -> Result<(), Error> {
+        use WebRTCPeerConnectionState::{Closed, Connected, Failed};
+        let mut connection = self.connection.clone();
+        let settled = connection.wait_for(|s| matches!(s, Connected | Failed | Closed));
+        let state = tokio::time::timeout(CONNECT_MAX, settled).await;
+        let state = state.map(|s| s.map_or(Closed, |s| *s));
+        self.heard.touch(0);
+        match state {
+            Ok(Connected) => self.verify(),
+            Ok(_) => Err(self.unreachable("the connection failed")),
+            Err(_) => {
+                let message = format!("no connection within {} s", CONNECT_MAX.as_secs());
+                Err(self.unreachable(&message))
+            }
+        }
+    }
+
+    /// Waits until the peer has gone: it said so, or nothing has come for `silence_max`.
+    pub(crate) async fn gone(&self, silence_max: Duration) -> &'static str {
+        use WebRTCPeerConnectionState::{Closed, Failed};
+        let mut connection = self.connection.clone();
+        loop {
+            let over = connection.wait_for(|s| matches!(s, Failed | Closed));
+            match tokio::time::timeout(silence_max / 4, over).await {
+                Ok(_) => return "it closed the connection",
+                Err(_) if self.heard.age() > silence_max => return "nothing comes from it any more",
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Bytes that have come from the peer.
+    pub(crate) fn bytes_heard(&self) -> u64 {
+        self.heard.bytes.load(Ordering::Relaxed)
+    }
+
+    /// `webrtcbin`'s statistics (W3C names); `None` when it has none.
+    pub(crate) async fn stats(&self) -> Option<gst::Structure> {
+        let ask = |promise| {
+            self.bin.emit_by_name::<()>("get-stats", &[&None::<gst::Pad>, &promise]);
+        };
+        self.ask(ask).await.ok().flatten()
+    }
+
+    /// Webrtcbin checks no certificate itself: without this anybody who guesses the ICE password
+    /// could take the peer's place.
+    fn verify(&self) -> Result<(), Error> {
+        let Some((hash, value)) = &self.fingerprint else { return Ok(()) };
+        let pem = certificate::of_peer(&self.bin);
+        match pem.and_then(|pem| certificate::fingerprint(&pem, hash)) {
+            Some(actual) if actual == *value => Ok(()),
+            Some(_) => Err(self.unreachable("its certificate is not the one of its offer")),
+            None => Err(self.unreachable(&format!("its certificate cannot be checked by {hash}"))),
+        }
+    }
+
+    async fn describe(&self, signal: &str, kind: WebRTCSDPType, text: &str) -> Result<(), Error> {
+        let message = gst_sdp::SDPMessage::parse_buffer(text.as_bytes());
+        let message = message.map_err(|e| self.failure(&e.to_string()))?;
+        let description = WebRTCSessionDescription::new(kind, message);
+        let ask = |promise| self.bin.emit_by_name::<()>(signal, &[&description, &promise]);
+        self.ask(ask).await.map(|_| ())
+    }
+
+    /// Asks `webrtcbin` for something and waits for what it says.
+    async fn ask(&self, ask: impl FnOnce(gst::Promise)) -> Result<Option<gst::Structure>, Error> {
+        let (promise, reply) = gst::Promise::new_future();
+        ask(promise);
+        let reply = tokio::time::timeout(PROMISE_MAX, reply).await.map_err(|_| Error::Frozen {
+            node: self.node.name().to_owned(),
+            waiting_for: "a reply of webrtcbin",
+            after: PROMISE_MAX,
+        })?;
+        let reply = reply.map_err(|e| self.failure(&format!("{e:?}")))?.map(|r| r.to_owned());
+        match reply.as_ref().and_then(|r| r.get::<gst::glib::Error>("error").ok()) {
+            Some(error) => Err(self.failure(error.message())),
+            None => Ok(reply),
+        }
+    }
+
+    fn failure(&self, reason: &str) -> Error {
+        Error::build(self.node.name(), reason)
+    }
+
+    fn unreachable(&self, message: &str) -> Error {
+        let hint = "open the UDP port range of [webrtc] in firewalls, set announced_addresses \
+                    behind NAT, or configure TURN";
+        Error::refused(Blame::Destination, message, hint)
+    }
+}
+
+impl Heard {
+    fn touch(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.last.store(flow::now().nseconds(), Ordering::Relaxed);
+    }
+
+    fn age(&self) -> Duration {
+        let last = self.last.load(Ordering::Relaxed);
+        Duration::from_nanos(flow::now().nseconds().saturating_sub(last))
+    }
+}
+
+/// RTP caps of a choice, without format parameters.
+fn caps(choice: &Choice) -> gst::caps::Builder<gst::caps::NoFeature> {
+    let p = &choice.payload;
+    gst::Caps::builder("application/x-rtp")
+        .field("media", choice.kind.as_str())
+        .field("encoding-name", p.name.to_ascii_uppercase())
+        .field("payload", i32::from(p.pt))
+        .field("clock-rate", i32::try_from(p.clock_rate).unwrap_or(0))
+}
+
+fn prepare(transceiver: &WebRTCRTPTransceiver, caps: &gst::Caps, choice: &Choice) {
+    transceiver.set_codec_preferences(Some(caps));
+    transceiver.set_property("do-nack", choice.payload.nack);
+}
+
+fn set_up_ice(bin: &gst::Element, config: &Config) {
+    if let Some(uri) = config.stun_uri() {
+        bin.set_property("stun-server", uri);
+    }
+    for uri in config.turn_uris() {
+        if !bin.emit_by_name::<bool>("add-turn-server", &[&uri]) {
+            tracing::warn!("a TURN server of the configuration is not taken by webrtcbin");
+        }
+    }
+    let ice: WebRTCICE = bin.property("ice-agent");
+    ice.set_min_rtp_port(u32::from(config.udp_port_min));
+    ice.set_max_rtp_port(u32::from(config.udp_port_max));
+    for address in &config.local_addresses {
+        ice.emit_add_local_ip_address(&address.to_string());
+    }
+    let agent: gst::glib::Object = ice.property("agent");
+    agent.set_property("ice-tcp", config.ice_tcp);
+    // UPnP would look for a router on the network unasked.
+    agent.set_property("upnp", false);
+    // Keep-alives that want an answer: a peer that vanished is noticed.
+    agent.set_property("keepalive-conncheck", true);
+}
+
+/// Counts what comes in, at the sources that `webrtcbin` makes when it connects.
+fn listen(bin: &gst::Element, heard: &Arc<Heard>) {
+    let Some(bin) = bin.downcast_ref::<gst::Bin>() else { return };
+    let heard = Arc::clone(heard);
+    bin.connect_deep_element_added(move |_, _, element| {
+        if element.factory().is_none_or(|f| f.name() != "nicesrc") {
+            return;
+        }
+        let Some(pad) = element.static_pad("src") else { return };
+        let heard = Arc::clone(&heard);
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            heard.touch(info.buffer().map_or(0, |b| b.size()));
+            gst::PadProbeReturn::Ok
+        });
+    });
+}

@@ -1,0 +1,126 @@
+//! Which section and payload of an offer a track uses.
+
+use super::{Description, Direction, Invalid, Media, Payload};
+use crate::media::{Accept, Accepts, Codec, Format, Kind};
+
+/// Video codecs of WebRTC, in the order in which we would rather encode them: H.264 goes on to
+/// HLS, RTMP and recordings untouched, and the others cost more to encode in software.
+pub const VIDEO_CODECS: [Codec; 4] = [Codec::H264, Codec::Vp8, Codec::Vp9, Codec::Av1];
+
+/// The section and payload that carry one track.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Index of the section in the offer.
+    pub index: usize,
+    /// Video or audio.
+    pub kind: Kind,
+    /// The codec.
+    pub codec: Codec,
+    /// The payload as offered.
+    pub payload: Payload,
+    /// Payload type of its retransmissions, if offered.
+    pub rtx: Option<u8>,
+}
+
+impl Description {
+    /// What a player that makes this offer can take.
+    pub fn accepts(&self) -> Accepts {
+        Accepts { video: self.accept(Kind::Video), audio: self.accept(Kind::Audio) }
+    }
+
+    fn accept(&self, kind: Kind) -> Option<Accept> {
+        let (_, media) = self.section(kind, Direction::receives)?;
+        let offered: Vec<Codec> = media.payloads.iter().filter_map(Payload::codec).collect();
+        let preferred: Vec<Codec> = match kind {
+            Kind::Video => VIDEO_CODECS.into_iter().filter(|c| offered.contains(c)).collect(),
+            Kind::Audio => [Codec::Opus].into_iter().filter(|c| offered.contains(c)).collect(),
+        };
+        if preferred.is_empty() {
+            return None;
+        }
+        let mut h264_profiles = Vec::new();
+        for payload in media.payloads.iter().filter(|p| p.codec() == Some(Codec::H264)) {
+            for profile in payload.h264_profiles() {
+                if !h264_profiles.contains(profile) {
+                    h264_profiles.push(*profile);
+                }
+            }
+        }
+        Some(Accept { codecs: preferred, reorders: false, h264_profiles })
+    }
+
+    /// The payload for sending a track of this format to whoever made the offer; `None` when the
+    /// offer has none.
+    pub fn choose_for(&self, format: &Format) -> Option<Choice> {
+        let (index, media) = self.section(format.kind(), Direction::receives)?;
+        let fitting = || media.payloads.iter().filter(|p| p.carries(format));
+        // The payload of exactly the stream's own profile before one that merely includes it.
+        let exact = fitting().find(|p| {
+            let own = p.h264_profiles().first();
+            format.codec == Codec::H264 && own.copied() == format.video.profile
+        });
+        let payload = exact.or_else(|| fitting().next())?;
+        let mut chosen = choice(index, media, format.codec, payload);
+        // What we send is the same for all viewers: nothing would act on such feedback.
+        chosen.payload.transport_cc = false;
+        Some(chosen)
+    }
+
+    /// The payload by which whoever made the offer sends us a track: of the codecs that we take,
+    /// the first one that is offered.
+    pub fn choose_from(&self, kind: Kind, codecs: &[Codec]) -> Option<Choice> {
+        let (index, media) = self.section(kind, Direction::sends)?;
+        codecs.iter().find_map(|codec| {
+            let mut fitting = media.payloads.iter().filter(|p| p.codec() == Some(*codec));
+            fitting.next().map(|payload| choice(index, media, *codec, payload))
+        })
+    }
+
+    /// Checks that the chosen sections have what a connection needs, on one transport.
+    ///
+    /// # Errors
+    /// [`Invalid`], with what is missing.
+    pub fn check(&self, choices: &[Choice]) -> Result<(), Invalid> {
+        let chosen: Vec<&Media> = choices.iter().filter_map(|c| self.media.get(c.index)).collect();
+        for media in &chosen {
+            let missing = |what| Invalid::new(format!("section `{}` has no {what}", media.mid));
+            let (ufrag, password) = media.ice.as_ref().ok_or_else(|| missing("a=ice-ufrag"))?;
+            if ufrag.is_empty() || password.is_empty() {
+                return Err(missing("complete a=ice-ufrag and a=ice-pwd"));
+            }
+            media.fingerprint.as_ref().ok_or_else(|| missing("a=fingerprint"))?;
+            media
+                .rtcp_mux
+                .then_some(())
+                .ok_or_else(|| missing("a=rtcp-mux (RFC 9725 requires it)"))?;
+        }
+        let Some((first, others)) = chosen.split_first() else {
+            return Err(Invalid::new("it has no audio or video that can be used"));
+        };
+        for other in others {
+            if !self.bundles(first, other) {
+                return Err(Invalid::new(
+                    "audio and video are not in one BUNDLE group (RFC 9725 requires it)",
+                ));
+            }
+            if first.ice != other.ice || first.fingerprint != other.fingerprint {
+                return Err(Invalid::new("bundled sections differ in ICE or fingerprint"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first section of a kind that goes the right way.
+    fn section(&self, kind: Kind, way: fn(Direction) -> bool) -> Option<(usize, &Media)> {
+        let fits = |m: &Media| m.enabled && m.kind() == Some(kind) && way(m.direction);
+        self.media.iter().enumerate().find(|(_, m)| fits(m))
+    }
+}
+
+fn choice(index: usize, media: &Media, codec: Codec, payload: &Payload) -> Choice {
+    let rtx = media.payloads.iter().find(|p| p.repeats() == Some(payload.pt)).map(|p| p.pt);
+    let kind = codec.kind();
+    let mut payload = payload.clone();
+    payload.transport_cc &= kind == Kind::Video && media.transport_cc.is_some();
+    Choice { index, kind, codec, payload, rtx }
+}

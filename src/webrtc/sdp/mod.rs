@@ -1,0 +1,41 @@
+//! Session descriptions (RFC 8866, RFC 8829) as far as WHIP and WHEP need them.
+//!
+//! What comes from a peer is read into a [`Description`], with every value checked and everything
+//! bounded; `webrtcbin`, which aborts on some descriptions, only ever sees text that [`write`]
+//! made from one. Pure: text in, text out.
+
+mod candidate;
+mod choose;
+mod fragment;
+mod media;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use candidate::Candidate;
+pub use choose::{Choice, VIDEO_CODECS};
+pub use fragment::Fragment;
+pub use media::{Direction, Media, Payload};
+pub use parse::Description;
+pub(crate) use write::transport_cc;
+pub use write::{Answer, LocalTransport, answer, reduced_offer};
+
+/// Largest description taken, in bytes. Chromium's own are about 8 KiB.
+pub const TEXT_MAX: usize = 64 << 10;
+
+/// A description that cannot be used, in words for whoever wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the SDP cannot be used: {0}")]
+pub struct Invalid(pub String);
+
+impl Invalid {
+    fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
+/// The header extension by which a receiver tells the sender how packets arrive; without it
+/// browsers hardly raise their bitrate.
+pub(crate) const TRANSPORT_CC: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";

@@ -1,0 +1,224 @@
+//! Reading a description.
+
+use super::candidate::is_ice_text;
+use super::{Candidate, Direction, Invalid, Media, Payload, TEXT_MAX, TRANSPORT_CC};
+
+/// Most media sections taken.
+const MEDIA_MAX: usize = 16;
+/// Most payload types, candidates or SSRCs of one section; more are ignored.
+const LIST_MAX: usize = 64;
+
+/// A session description: an offer, or `webrtcbin`'s answer.
+#[derive(Clone, Debug, Default)]
+pub struct Description {
+    /// Its media sections in their order.
+    pub media: Vec<Media>,
+    /// Names of the sections that share one transport (RFC 9143).
+    pub bundle: Vec<String>,
+}
+
+impl Description {
+    /// Reads a description. What is unknown is left out; what is known must be well-formed.
+    ///
+    /// # Errors
+    /// [`Invalid`], with what is wrong or missing.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.len() > TEXT_MAX {
+            return Err(Invalid::new(format!("it is larger than {} KiB", TEXT_MAX >> 10)));
+        }
+        if !text.starts_with("v=0") {
+            return Err(Invalid::new("it does not begin with v=0"));
+        }
+        let mut session = Media::default();
+        let mut description = Self::default();
+        for line in text.lines().map(str::trim_end).filter(|l| !l.is_empty()) {
+            let Some((field, value)) = line.split_once('=') else {
+                return Err(Invalid::new(format!("no `=` in the line `{}`", excerpt(line))));
+            };
+            match field {
+                "m" if description.media.len() >= MEDIA_MAX => {
+                    return Err(Invalid::new(format!("more than {MEDIA_MAX} media sections")));
+                }
+                "m" => description.media.push(media_line(value)?),
+                "a" => {
+                    let (name, value) = value.split_once(':').unwrap_or((value, ""));
+                    match description.media.last_mut() {
+                        Some(media) => attribute(media, name, value)?,
+                        None if name == "group" => description.bundle = bundle(value),
+                        None => attribute(&mut session, name, value)?,
+                    }
+                }
+                _ => {}
+            }
+        }
+        description.finish(&session)
+    }
+
+    /// Fills in what the sections share and checks what belongs together.
+    fn finish(mut self, session: &Media) -> Result<Self, Invalid> {
+        if self.media.is_empty() {
+            return Err(Invalid::new("it has no media section"));
+        }
+        for index in 0..self.media.len() {
+            let (before, rest) = self.media.split_at_mut(index);
+            let Some(media) = rest.first_mut() else { break };
+            media.ice = media.ice.take().or_else(|| session.ice.clone());
+            media.fingerprint = media.fingerprint.take().or_else(|| session.fingerprint.clone());
+            media.setup = media.setup.take().or_else(|| session.setup.clone());
+            if media.mid.is_empty() && media.kind().is_some() {
+                return Err(Invalid::new(format!("section {index} has no a=mid")));
+            }
+            if before.iter().any(|m| !m.mid.is_empty() && m.mid == media.mid) {
+                return Err(Invalid::new(format!("a=mid:{} is there twice", media.mid)));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether both sections share one transport.
+    pub fn bundles(&self, a: &Media, b: &Media) -> bool {
+        self.bundle.contains(&a.mid) && self.bundle.contains(&b.mid)
+    }
+}
+
+/// The first characters of a text, for an error message.
+fn excerpt(text: &str) -> String {
+    text.chars().take(60).collect::<String>().escape_debug().to_string()
+}
+
+/// A text that may be written back into a description.
+fn token(text: &str, length_max: usize) -> Option<String> {
+    let printable = text.bytes().all(|b| b.is_ascii_graphic());
+    (printable && (1..=length_max).contains(&text.len())).then(|| text.to_owned())
+}
+
+fn required(name: &str, value: Option<String>) -> Result<String, Invalid> {
+    value.ok_or_else(|| Invalid::new(format!("{name} is not well-formed")))
+}
+
+fn bundle(value: &str) -> Vec<String> {
+    let mut words = value.split_ascii_whitespace();
+    if words.next() != Some("BUNDLE") {
+        return Vec::new();
+    }
+    words.take(MEDIA_MAX).filter_map(|mid| token(mid, 32)).collect()
+}
+
+fn media_line(value: &str) -> Result<Media, Invalid> {
+    let malformed = || Invalid::new(format!("`m={}` is not well-formed", excerpt(value)));
+    let mut words = value.split_ascii_whitespace();
+    let mut next = || words.next().and_then(|w| token(w, 32)).ok_or_else(malformed);
+    let (media, port, protocol, format) = (next()?, next()?, next()?, next()?);
+    let port: u16 = port.split('/').next().unwrap_or("").parse().map_err(|_| malformed())?;
+    let mut media =
+        Media { media, protocol, enabled: port != 0, format: format.clone(), ..Media::default() };
+    if media.kind().is_none() {
+        return Ok(media);
+    }
+    for word in std::iter::once(format.as_str()).chain(words).take(LIST_MAX) {
+        let pt: u8 = word.parse().ok().filter(|pt| *pt < 128).ok_or_else(malformed)?;
+        if !media.payloads.iter().any(|p| p.pt == pt) {
+            media.payloads.push(Payload { pt, ..Payload::default() });
+        }
+    }
+    Ok(media)
+}
+
+/// Takes one attribute of a section, or of the session.
+fn attribute(media: &mut Media, name: &str, value: &str) -> Result<(), Invalid> {
+    let value = value.trim();
+    if let Some(direction) = Direction::from_attribute(name) {
+        media.direction = direction;
+        return Ok(());
+    }
+    match name {
+        "mid" => media.mid = required("a=mid", token(value, 32))?,
+        "bundle-only" => media.enabled = true,
+        "rtcp-mux" => media.rtcp_mux = true,
+        "ice-ufrag" => {
+            let ufrag = token(value, 256).filter(|t| is_ice_text(t) && t.len() >= 4);
+            media.ice.get_or_insert_default().0 = required("a=ice-ufrag", ufrag)?;
+        }
+        "ice-pwd" => {
+            let password = token(value, 256).filter(|t| is_ice_text(t) && t.len() >= 22);
+            media.ice.get_or_insert_default().1 = required("a=ice-pwd", password)?;
+        }
+        "setup" => {
+            let known = ["actpass", "active", "passive"].contains(&value);
+            media.setup = Some(required("a=setup", known.then(|| value.to_owned()))?);
+        }
+        "fingerprint" => media.fingerprint = Some(fingerprint(value)?),
+        "candidate" if media.candidates.len() < LIST_MAX => {
+            media.candidates.extend(Candidate::parse(value));
+        }
+        "extmap" => {
+            if let Some((id, TRANSPORT_CC)) = value.split_once(' ') {
+                media.transport_cc = id.parse().ok().filter(|id| (1..15).contains(id));
+            }
+        }
+        "rtpmap" | "fmtp" | "rtcp-fb" => payload_attribute(media, name, value),
+        "ssrc" => ssrc(media, value),
+        "ssrc-group" => ssrc_group(media, value),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn fingerprint(value: &str) -> Result<(String, String), Invalid> {
+    let parts = value.split_once(' ').and_then(|(hash, value)| {
+        let hex = |b: u8| b.is_ascii_hexdigit() || b == b':';
+        let value = token(value.trim(), 256).filter(|v| v.bytes().all(hex))?;
+        Some((token(hash, 16)?.to_ascii_lowercase(), value.to_ascii_uppercase()))
+    });
+    parts.ok_or_else(|| Invalid::new("a=fingerprint is not well-formed"))
+}
+
+fn payload_attribute(media: &mut Media, name: &str, value: &str) {
+    let Some((pt, value)) = value.split_once(' ') else { return };
+    let wanted = |p: &&mut Payload| pt == "*" || pt.parse() == Ok(p.pt);
+    for payload in media.payloads.iter_mut().filter(wanted) {
+        match name {
+            "rtpmap" => {
+                let mut parts = value.trim().split('/');
+                payload.name = parts.next().and_then(|n| token(n, 32)).unwrap_or_default();
+                payload.clock_rate = parts.next().and_then(|r| r.parse().ok()).unwrap_or(0);
+                payload.channels = parts.next().and_then(|c| c.parse().ok());
+            }
+            "fmtp" => {
+                let printable = value.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+                if printable && value.len() <= 512 {
+                    value.clone_into(&mut payload.parameters);
+                }
+            }
+            _ => match value.trim() {
+                "nack" => payload.nack = true,
+                "nack pli" => payload.pli = true,
+                "ccm fir" => payload.fir = true,
+                "transport-cc" => payload.transport_cc = true,
+                _ => {}
+            },
+        }
+    }
+}
+
+fn ssrc(media: &mut Media, value: &str) {
+    let Some((ssrc, attribute)) = value.split_once(' ') else { return };
+    let Ok(ssrc) = ssrc.parse::<u32>() else { return };
+    let Some(cname) = attribute.trim().strip_prefix("cname:").and_then(|c| token(c, 64)) else {
+        return;
+    };
+    if media.ssrcs.len() < LIST_MAX && !media.ssrcs.iter().any(|(s, _)| *s == ssrc) {
+        media.ssrcs.push((ssrc, cname));
+    }
+}
+
+fn ssrc_group(media: &mut Media, value: &str) {
+    let mut words = value.split_ascii_whitespace();
+    if words.next() != Some("FID") || media.retransmissions.len() >= LIST_MAX {
+        return;
+    }
+    let mut next = || words.next()?.parse().ok();
+    if let (Some(main), Some(repeats)) = (next(), next()) {
+        media.retransmissions.push((main, repeats));
+    }
+}

@@ -1,0 +1,201 @@
+//! What browsers offer, and what nobody should.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::media::{Codec, Format, H264Profile, Kind};
+
+/// Chromium 156 as a viewer, shortened to what matters here.
+const CHROMIUM: &str = include_str!("../../../tests/data/chromium-recvonly.sdp");
+
+fn chromium() -> Description {
+    Description::parse(CHROMIUM).expect("a browser's own offer")
+}
+
+fn h264(profile: H264Profile) -> Format {
+    let mut format = Format::new(Codec::H264);
+    format.video.profile = Some(profile);
+    format
+}
+
+#[test]
+fn a_browser_says_what_it_takes() {
+    let accepts = chromium().accepts();
+    let video = accepts.video.expect("video is offered");
+    assert_eq!(video.codecs, VIDEO_CODECS);
+    assert!(!video.reorders, "WebRTC cannot carry B-frames");
+    for profile in [H264Profile::ConstrainedBaseline, H264Profile::Main, H264Profile::High] {
+        assert_eq!(video.objection(&h264(profile)), None);
+    }
+    assert!(video.objection(&h264(H264Profile::Other)).is_some());
+    assert_eq!(accepts.audio.expect("audio is offered").codecs, [Codec::Opus]);
+}
+
+#[test]
+fn the_payload_type_is_that_of_the_streams_own_profile() {
+    let check = |format: Format, expect: Option<(u8, Option<u8>)>| {
+        let choice = chromium().choose_for(&format);
+        assert_eq!(choice.map(|c| (c.payload.pt, c.rtx)), expect, "{format}");
+    };
+    check(Format::new(Codec::Vp8), Some((96, Some(97))));
+    check(Format::new(Codec::Vp9), Some((98, Some(99))));
+    check(Format::new(Codec::Opus), Some((111, None)));
+    check(h264(H264Profile::ConstrainedBaseline), Some((108, Some(109))));
+    check(h264(H264Profile::Baseline), Some((102, Some(103))));
+    check(h264(H264Profile::Main), Some((116, Some(117))));
+    // Only 4:4:4 Predictive is offered above Main; its decoders decode High.
+    check(h264(H264Profile::High), Some((41, Some(42))));
+    check(h264(H264Profile::Other), None);
+    check(Format::new(Codec::Aac), None);
+    let mut b_frames = h264(H264Profile::Main);
+    b_frames.video.reorders = true;
+    check(b_frames, None);
+}
+
+#[test]
+fn webrtcbin_sees_only_what_was_chosen() {
+    let offer = chromium();
+    let choices: Vec<Choice> = [h264(H264Profile::Main), Format::new(Codec::Opus)]
+        .iter()
+        .filter_map(|f| offer.choose_for(f))
+        .collect();
+    offer.check(&choices).expect("complete");
+    let reduced = reduced_offer(&offer, &choices);
+    let read = Description::parse(&reduced).expect("our own text");
+    assert_eq!(read.bundle, ["0", "1"]);
+    let pts: Vec<Vec<u8>> =
+        read.media.iter().map(|m| m.payloads.iter().map(|p| p.pt).collect()).collect();
+    assert_eq!(pts, [vec![116, 117], vec![111]]);
+    assert!(!reduced.contains("profile-level-id"), "compared literally by webrtcbin");
+    assert!(!reduced.contains(".local"), "names are not looked up for strangers");
+    assert!(!reduced.contains("transport-cc"), "nobody would act on it");
+}
+
+#[test]
+fn the_answer_has_every_section_of_the_offer_in_order() {
+    let extra = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\n";
+    let offer = Description::parse(&format!("{CHROMIUM}{extra}")).expect("valid");
+    let choices: Vec<Choice> = offer.choose_for(&Format::new(Codec::Opus)).into_iter().collect();
+    let own = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\na=setup:active\r\n\
+        a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=ssrc:7 cname:x\r\n\
+        a=fingerprint:sha-256 AA:BB\r\na=candidate:1 1 UDP 500 10.0.0.1 4000 typ host\r\n";
+    let local = LocalTransport {
+        description: Description::parse(own).expect("valid"),
+        announced: vec!["203.0.113.5".parse().expect("valid")],
+        session_id: 1,
+    };
+    let direction = Direction::SendOnly;
+    let parts = Answer { offer: &offer, choices: &choices, audio_channels: 2, direction };
+    let text = answer(&parts, &local);
+    let lines: Vec<&str> = text.lines().collect();
+    let sections: Vec<&&str> = lines.iter().filter(|l| l.starts_with("m=")).collect();
+    assert!(sections[0].starts_with("m=video 0 "), "refused: {}", sections[0]);
+    assert_eq!(*sections[1], "m=audio 9 UDP/TLS/RTP/SAVPF 111");
+    assert_eq!(*sections[2], "m=application 0 UDP/DTLS/SCTP webrtc-datachannel");
+    for line in [
+        "a=group:BUNDLE 1",
+        "a=fmtp:111 minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1",
+        "a=candidate:1 1 UDP 500 10.0.0.1 4000 typ host",
+        "a=candidate:1a0 1 UDP 499 203.0.113.5 4000 typ host",
+        "a=ssrc:7 cname:x",
+    ] {
+        assert!(lines.contains(&line), "`{line}` is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_publisher_is_taken_at_the_codec_that_we_like_best() {
+    let offer = Description::parse(&CHROMIUM.replace("a=recvonly", "a=sendonly")).expect("valid");
+    assert_eq!(offer.accepts(), crate::media::Accepts::default(), "it takes nothing");
+    let choice = offer.choose_from(Kind::Video, &[Codec::Vp9, Codec::H264]).expect("offered");
+    assert_eq!((choice.codec, choice.payload.pt, choice.rtx), (Codec::Vp9, 98, Some(99)));
+    assert_eq!(transport_cc(&choice, &offer.media[0]), Some(4));
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let check = |text: &str, part: &str| {
+        let offer = Description::parse(text);
+        let wrong = match offer {
+            Err(e) => e.to_string(),
+            Ok(offer) => {
+                let choices: Vec<Choice> =
+                    offer.choose_for(&Format::new(Codec::Vp8)).into_iter().collect();
+                offer.check(&choices).expect_err("unusable").to_string()
+            }
+        };
+        assert!(wrong.contains(part), "`{wrong}` does not say `{part}`");
+    };
+    let without = |line: &str| {
+        let keep = |l: &&str| !l.starts_with(line);
+        CHROMIUM.lines().filter(keep).collect::<Vec<_>>().join("\r\n")
+    };
+    check("", "v=0");
+    check("v=0\r\nnonsense", "no `=`");
+    check("v=0\r\ns=-", "no media section");
+    check(&without("a=mid"), "no a=mid");
+    check(&CHROMIUM.replace("a=mid:1", "a=mid:0"), "twice");
+    check(&without("a=rtcp-mux"), "a=rtcp-mux");
+    check(&without("a=fingerprint"), "a=fingerprint");
+    check(&without("a=ice-"), "a=ice-ufrag");
+    check(&without("a=rtpmap:96 "), "no audio or video");
+    check(&CHROMIUM.replace("a=setup:actpass", "a=setup:maybe"), "a=setup");
+    check(&format!("v=0\r\n{}", "m=audio 9 x 0\r\n".repeat(17)), "more than 16");
+    check(&format!("v=0{}", " ".repeat(TEXT_MAX)), "larger");
+}
+
+#[test]
+fn trickled_candidates_are_read_and_a_restart_is_seen() {
+    let text = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\nm=audio 9 RTP/AVP 0\r\n\
+        a=mid:0\r\na=candidate:1 1 udp 5 192.0.2.1 6 typ host\r\na=candidate:x\r\na=end-of-candidates";
+    let fragment = Fragment::parse(text).expect("valid");
+    assert_eq!(fragment.ufrag.as_deref(), Some("EsAw"));
+    assert_eq!(fragment.candidates.len(), 1);
+    assert!(Fragment::parse("what is this").is_err());
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_survived(text in ".{0,400}") {
+        let _ = Description::parse(&text);
+        let _ = Description::parse(&format!("v=0\r\n{text}"));
+        let _ = Fragment::parse(&text);
+        let _ = Candidate::parse(&text);
+    }
+
+    /// A browser's offer with lines lost, doubled, swapped and broken: whatever is accepted leads
+    /// to text that is itself well-formed.
+    #[test]
+    fn a_mangled_offer_is_refused_or_written_back_whole(
+        edits in prop::collection::vec((0usize..150, 0u8..4, "[ -~]{0,20}"), 0..12)
+    ) {
+        let mut lines: Vec<String> = CHROMIUM.lines().map(str::to_owned).collect();
+        for (at, edit, text) in edits {
+            let at = at % lines.len();
+            match edit {
+                0 => drop(lines.remove(at)),
+                1 => lines.insert(at, lines[at].clone()),
+                2 => lines[at].push_str(&text),
+                _ => lines[at].truncate(at % 30),
+            }
+            if lines.is_empty() {
+                break;
+            }
+        }
+        let Ok(offer) = Description::parse(&lines.join("\r\n")) else { return Ok(()) };
+        let formats = [Format::new(Codec::Vp8), h264(H264Profile::Main), Format::new(Codec::Opus)];
+        let choices: Vec<Choice> = formats.iter().filter_map(|f| offer.choose_for(f)).collect();
+        if offer.check(&choices).is_err() {
+            return Ok(());
+        }
+        let reduced = reduced_offer(&offer, &choices);
+        let read = Description::parse(&reduced);
+        prop_assert!(read.is_ok(), "{:?} in\n{}", read, reduced);
+        let local = LocalTransport { description: read.expect("checked"), announced: vec![], session_id: 1 };
+        let direction = Direction::SendOnly;
+        let parts = Answer { offer: &offer, choices: &choices, audio_channels: 1, direction };
+        let text = answer(&parts, &local);
+        let sections = text.lines().filter(|l| l.starts_with("m=")).count();
+        prop_assert_eq!(sections, offer.media.len());
+    }
+}

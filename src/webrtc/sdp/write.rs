@@ -1,0 +1,221 @@
+//! Writing descriptions: what `webrtcbin` gets to see of an offer, and what the peer gets to see
+//! of `webrtcbin`'s answer.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use super::candidate::CandidateKind;
+use super::{Choice, Description, Direction, Media, TRANSPORT_CC};
+use crate::media::{Codec, Kind};
+
+/// An offer with only the chosen sections, each with only its chosen payload, for `webrtcbin`.
+///
+/// Format parameters are left out: `webrtcbin` would compare them literally with its caps, and
+/// the choice has been made already.
+pub fn reduced_offer(offer: &Description, choices: &[Choice]) -> String {
+    let mut text = String::from("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n");
+    let chosen = || choices.iter().filter_map(|c| Some((c, offer.media.get(c.index)?)));
+    let mids: Vec<&str> = chosen().map(|(_, m)| m.mid.as_str()).collect();
+    put(&mut text, format_args!("a=group:BUNDLE {}", mids.join(" ")));
+    for (choice, media) in chosen() {
+        let rtx = choice.rtx.map(|pt| format!(" {pt}")).unwrap_or_default();
+        let pt = choice.payload.pt;
+        put(&mut text, format_args!("m={} 9 UDP/TLS/RTP/SAVPF {pt}{rtx}", choice.kind));
+        put(&mut text, format_args!("c=IN IP4 0.0.0.0\r\na=mid:{}\r\na=rtcp-mux", media.mid));
+        put(&mut text, format_args!("a={}\r\na=rtcp-rsize", media.direction.as_str()));
+        let setup = media.setup.as_deref().unwrap_or("actpass");
+        put(&mut text, format_args!("a=setup:{setup}"));
+        if let Some((ufrag, password)) = &media.ice {
+            put(&mut text, format_args!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}"));
+        }
+        if let Some((hash, value)) = &media.fingerprint {
+            put(&mut text, format_args!("a=fingerprint:{hash} {value}"));
+        }
+        put_payload(&mut text, choice, "");
+        if let Some(id) = transport_cc(choice, media) {
+            put(&mut text, format_args!("a=extmap:{id} {TRANSPORT_CC}"));
+        }
+        if media.direction.sends() {
+            put_ssrcs(&mut text, media, None);
+        }
+    }
+    text
+}
+
+/// What our answer says about our end of the transport.
+pub struct LocalTransport {
+    /// `webrtcbin`'s own answer, with its candidates.
+    pub description: Description,
+    /// Addresses by which the outside knows this machine.
+    pub announced: Vec<IpAddr>,
+    /// Random, so that no two sessions look alike.
+    pub session_id: u64,
+}
+
+/// An answer and the choices it is made of.
+pub struct Answer<'a> {
+    /// What was offered.
+    pub offer: &'a Description,
+    /// What is used of it.
+    pub choices: &'a [Choice],
+    /// Channels of the sound that we send, to say whether it is stereo.
+    pub audio_channels: u32,
+    /// Which way media flows, from our point of view.
+    pub direction: Direction,
+}
+
+/// The answer for the peer: every section of its offer in order, those that are not used refused.
+pub fn answer(answer: &Answer<'_>, local: &LocalTransport) -> String {
+    let mut text = String::new();
+    put(&mut text, format_args!("v=0\r\no=- {} 1 IN IP4 0.0.0.0", local.session_id));
+    put(&mut text, format_args!("s=-\r\nt=0 0\r\na=ice-options:trickle"));
+    let mid_of = |c: &Choice| answer.offer.media.get(c.index).map(|m| m.mid.clone());
+    let mids: Vec<String> = in_order(answer.choices).into_iter().filter_map(mid_of).collect();
+    put(&mut text, format_args!("a=group:BUNDLE {}\r\na=msid-semantic: WMS *", mids.join(" ")));
+    let mut tagged = true;
+    for (index, media) in answer.offer.media.iter().enumerate() {
+        match answer.choices.iter().find(|c| c.index == index) {
+            Some(choice) => {
+                put_section(&mut text, answer, choice, media, local, tagged);
+                tagged = false;
+            }
+            None => put_refused(&mut text, media),
+        }
+    }
+    text
+}
+
+/// Choices in the order of their sections.
+fn in_order(choices: &[Choice]) -> Vec<&Choice> {
+    let mut ordered: Vec<&Choice> = choices.iter().collect();
+    ordered.sort_by_key(|c| c.index);
+    ordered
+}
+
+fn put_section(
+    text: &mut String,
+    answer: &Answer<'_>,
+    choice: &Choice,
+    offered: &Media,
+    local: &LocalTransport,
+    tagged: bool,
+) {
+    let own = local.description.media.iter().find(|m| m.mid == offered.mid);
+    let Some(own) = own else { return put_refused(text, offered) };
+    let rtx = choice.rtx.map(|pt| format!(" {pt}")).unwrap_or_default();
+    let (media, protocol, pt) = (&offered.media, &offered.protocol, choice.payload.pt);
+    put(text, format_args!("m={media} 9 {protocol} {pt}{rtx}\r\nc=IN IP4 0.0.0.0"));
+    put(text, format_args!("a=mid:{}\r\na={}", offered.mid, answer.direction.as_str()));
+    put(text, format_args!("a=rtcp-mux\r\na=rtcp-rsize"));
+    let setup = own.setup.as_deref().unwrap_or("active");
+    put(text, format_args!("a=setup:{setup}"));
+    if let Some((ufrag, password)) = &own.ice {
+        put(text, format_args!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}"));
+    }
+    if let Some((hash, value)) = &own.fingerprint {
+        put(text, format_args!("a=fingerprint:{hash} {value}"));
+    }
+    put_payload(text, choice, &parameters(choice, answer.audio_channels));
+    if let Some(id) = transport_cc(choice, offered) {
+        put(text, format_args!("a=extmap:{id} {TRANSPORT_CC}"));
+    }
+    if answer.direction.sends() {
+        put(text, format_args!("a=msid:auralink {}", choice.kind));
+        put_ssrcs(text, own, Some(choice.kind));
+    }
+    // One transport carries all sections: its candidates stand in the first one.
+    if tagged {
+        put_candidates(text, local);
+    }
+}
+
+fn put_candidates(text: &mut String, local: &LocalTransport) {
+    let own = || local.description.media.iter().flat_map(|m| &m.candidates);
+    for candidate in own() {
+        put(text, format_args!("a=candidate:{candidate}"));
+    }
+    // A machine behind 1:1 NAT is reached under its outer addresses at the same ports. Each port
+    // is announced once, whatever the number of its own addresses.
+    let mut ports = Vec::new();
+    for candidate in own().filter(|c| c.kind == CandidateKind::Host) {
+        if ports.contains(&(candidate.tcp, candidate.port)) {
+            continue;
+        }
+        ports.push((candidate.tcp, candidate.port));
+        for (index, address) in local.announced.iter().enumerate() {
+            put(text, format_args!("a=candidate:{}", candidate.announced(*address, index)));
+        }
+    }
+    put(text, format_args!("a=end-of-candidates"));
+}
+
+fn put_refused(text: &mut String, media: &Media) {
+    let (kind, protocol, format) = (&media.media, &media.protocol, &media.format);
+    put(text, format_args!("m={kind} 0 {protocol} {format}\r\nc=IN IP4 0.0.0.0"));
+    if !media.mid.is_empty() {
+        put(text, format_args!("a=mid:{}", media.mid));
+    }
+    put(text, format_args!("a=inactive"));
+}
+
+/// Format parameters of our answer: what was offered, and for sound whether it is stereo.
+fn parameters(choice: &Choice, audio_channels: u32) -> String {
+    let offered = &choice.payload.parameters;
+    if choice.codec != Codec::Opus || audio_channels != 2 {
+        return offered.clone();
+    }
+    let separator = if offered.is_empty() { "" } else { ";" };
+    let stated = |name: &str| choice.payload.parameter(name).is_some();
+    let mut text = offered.clone();
+    if !stated("stereo") {
+        text = format!("{text}{separator}stereo=1");
+    }
+    if !stated("sprop-stereo") { format!("{text};sprop-stereo=1") } else { text }
+}
+
+fn put_payload(text: &mut String, choice: &Choice, parameters: &str) {
+    let p = &choice.payload;
+    let pt = p.pt;
+    let channels = p.channels.map(|c| format!("/{c}")).unwrap_or_default();
+    put(text, format_args!("a=rtpmap:{pt} {}/{}{channels}", p.name, p.clock_rate));
+    if !parameters.is_empty() {
+        put(text, format_args!("a=fmtp:{pt} {parameters}"));
+    }
+    let feedback = [
+        (p.nack, "nack"),
+        (p.pli, "nack pli"),
+        (p.fir, "ccm fir"),
+        (p.transport_cc, "transport-cc"),
+    ];
+    for (_, name) in feedback.iter().filter(|(on, _)| *on) {
+        put(text, format_args!("a=rtcp-fb:{pt} {name}"));
+    }
+    if let Some(rtx) = choice.rtx {
+        put(text, format_args!("a=rtpmap:{rtx} rtx/{}", p.clock_rate));
+        put(text, format_args!("a=fmtp:{rtx} apt={pt}"));
+    }
+}
+
+fn put_ssrcs(text: &mut String, media: &Media, ours: Option<Kind>) {
+    for (main, repeats) in &media.retransmissions {
+        put(text, format_args!("a=ssrc-group:FID {main} {repeats}"));
+    }
+    for (ssrc, cname) in &media.ssrcs {
+        put(text, format_args!("a=ssrc:{ssrc} cname:{cname}"));
+        if let Some(kind) = ours {
+            put(text, format_args!("a=ssrc:{ssrc} msid:auralink {kind}"));
+        }
+    }
+}
+
+/// Congestion control feedback is for those who send to us: what we send is not adapted to a
+/// viewer, because it is the same for all of them.
+pub(crate) fn transport_cc(choice: &Choice, media: &Media) -> Option<u8> {
+    media.transport_cc.filter(|_| choice.payload.transport_cc)
+}
+
+fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = text.write_fmt(line);
+    text.push_str("\r\n");
+}

@@ -1,0 +1,149 @@
+//! Sessions that are open: their ids, how they are found again, and how all of them end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Peer;
+use crate::media::StreamName;
+
+/// All WHIP and WHEP sessions. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    sessions: Mutex<HashMap<String, Arc<Session>>>,
+    seats: Arc<Semaphore>,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// One open session.
+pub struct Session {
+    /// 128 random bits in hex: whoever knows it may end the session.
+    pub id: String,
+    /// `whip` or `whep`.
+    pub protocol: &'static str,
+    /// The stream that is published or played.
+    pub stream: StreamName,
+    /// Names the ICE generation (RFC 9725 section 4.3.1), quotes included.
+    pub etag: String,
+    /// Ends the session.
+    pub cancel: CancellationToken,
+    /// The connection and the ICE user name fragment of the peer, once there is one.
+    connection: OnceLock<(Arc<Peer>, String)>,
+}
+
+impl Session {
+    /// The connection has begun.
+    pub(crate) fn set_peer(&self, peer: &Arc<Peer>, ufrag: &str) {
+        // A session has one connection for its whole life.
+        let _ = self.connection.set((Arc::clone(peer), ufrag.to_owned()));
+    }
+
+    /// The connection and the peer's ICE user name fragment.
+    pub(crate) fn peer(&self) -> Option<&(Arc<Peer>, String)> {
+        self.connection.get()
+    }
+}
+
+/// A session's place in the registry; dropping it gives the place up.
+pub struct Entry {
+    registry: Registry,
+    session: Arc<Session>,
+    _seat: OwnedSemaphorePermit,
+}
+
+impl Entry {
+    /// The session.
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.registry.lock().remove(&self.session.id);
+    }
+}
+
+impl Registry {
+    /// Room for this many sessions.
+    pub fn new(sessions_max: usize) -> Self {
+        Self(Arc::new(Inner {
+            sessions: Mutex::default(),
+            seats: Arc::new(Semaphore::new(sessions_max.min(Semaphore::MAX_PERMITS))),
+            cancel: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// A place for a new session; `None` when all are taken or the appliance is shutting down.
+    pub fn enter(&self, protocol: &'static str, stream: &StreamName) -> Option<Entry> {
+        let seat = Arc::clone(&self.0.seats).try_acquire_owned().ok()?;
+        if self.0.cancel.is_cancelled() {
+            return None;
+        }
+        let session = Arc::new(Session {
+            id: format!("{:032x}", rand::random::<u128>()),
+            protocol,
+            stream: stream.clone(),
+            etag: format!("\"{:016x}\"", rand::random::<u64>()),
+            cancel: self.0.cancel.child_token(),
+            connection: OnceLock::new(),
+        });
+        self.lock().insert(session.id.clone(), Arc::clone(&session));
+        Some(Entry { registry: self.clone(), session, _seat: seat })
+    }
+
+    /// An open session by its id.
+    pub fn find(&self, protocol: &str, stream: &str, id: &str) -> Option<Arc<Session>> {
+        let session = self.lock().get(id).cloned()?;
+        (session.protocol == protocol && session.stream.as_str() == stream).then_some(session)
+    }
+
+    /// Number of open sessions.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Runs what a session does until it ends.
+    pub(crate) fn spawn(&self, life: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.spawn(life);
+    }
+
+    /// Ends all sessions and waits until they have ended, at most `max`. True when they have.
+    pub async fn shut_down(&self, max: Duration) -> bool {
+        self.0.cancel.cancel();
+        self.0.tasks.close();
+        tokio::time::timeout(max, self.0.tasks.wait()).await.is_ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
+        self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_limited_and_given_back() {
+        let registry = Registry::new(1);
+        let stream: StreamName = "a".parse().expect("valid");
+        let entry = registry.enter("whep", &stream).expect("there is room");
+        assert!(registry.enter("whep", &stream).is_none(), "only one place");
+        let id = entry.session().id.clone();
+        assert!(registry.find("whep", "a", &id).is_some());
+        assert!(registry.find("whip", "a", &id).is_none(), "another protocol");
+        assert!(registry.find("whep", "b", &id).is_none(), "another stream");
+        drop(entry);
+        assert_eq!(registry.count(), 0);
+        assert!(registry.enter("whep", &stream).is_some());
+    }
+}
