@@ -37,11 +37,7 @@ impl Node {
     /// [`Error::MissingElement`] or [`Error::Build`].
     pub fn parse(name: impl Into<String>, description: &str) -> Result<Self, Error> {
         let name = name.into();
-        let built = gst::parse::launch_full(
-            description,
-            None,
-            gst::ParseFlags::PLACE_IN_BIN | gst::ParseFlags::FATAL_ERRORS,
-        );
+        let built = gst::parse::launch_full(description, None, gst::ParseFlags::FATAL_ERRORS);
         let element = match built {
             Ok(element) => element,
             Err(e) if e.matches(gst::ParseError::NoSuchElement) => {
@@ -50,8 +46,17 @@ impl Node {
             }
             Err(e) => return Err(Error::build(name, e)),
         };
-        let pipeline = gst::Pipeline::with_name(&name);
-        pipeline.add(&element).map_err(|e| Error::build(&name, e))?;
+        // More than one element come in a pipeline, whose children they stay: what is added while
+        // it runs can be linked to them.
+        let pipeline = match element.downcast::<gst::Pipeline>() {
+            Ok(pipeline) => pipeline,
+            Err(element) => {
+                let pipeline = gst::Pipeline::new();
+                pipeline.add(&element).map_err(|e| Error::build(&name, e))?;
+                pipeline
+            }
+        };
+        pipeline.set_property("name", &name);
         Ok(Self::wrap(name, pipeline))
     }
 

@@ -3,6 +3,7 @@
 //! Every source ends in an [`crate::flow::Intake`]. A protocol that is published to (SRT, RTMP,
 //! WHIP) asks the [`crate::flow::Gate`]; one that pulls is run by the stream that wants it.
 
+pub mod demo;
 pub mod file;
 mod pads;
 pub mod relay;
@@ -11,3 +12,6 @@ pub mod rtsp;
 pub mod srt;
 pub mod test;
 pub mod whip;
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,10 @@
 //! Test pattern: a moving picture with a timecode; each second of running time a white flash and a
 //! beep, both 100 ms long and in sync, so that a test can measure offset, cadence and gaps.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gst::prelude::*;
+
 use crate::flow::{Error, Intake, Node};
 
 /// 640x360 at 30 frames a second as H.264 constrained baseline, stereo 48 kHz as Opus: what every
@@ -15,7 +19,7 @@ const PATTERN: &str = "
       ! h264parse config-interval=-1
       ! video/x-h264,stream-format=byte-stream,alignment=au
       ! appsink name=video
-    audiotestsrc is-live=true wave=silence samplesperbuffer=480 name=beep
+    audiotestsrc is-live=true wave=silence samplesperbuffer=480 name=sound
       ! audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved
       ! opusenc bitrate=96000 frame-size=20
       ! opusparse
@@ -24,13 +28,22 @@ const PATTERN: &str = "
 /// Length of flash and beep.
 const MARK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 
-/// Runs the pattern until the stream wants it gone.
+/// Fills S16LE stereo samples at 48 kHz, the first of which is heard at the given running time.
+pub(super) type Sound = Box<dyn Fn(&mut [u8], gst::ClockTime) + Send + Sync>;
+
+/// Runs the pattern with its beeps until the stream wants it gone.
 ///
 /// # Errors
 /// When an element is missing or fails.
 pub async fn run(intake: Intake) -> Result<(), Error> {
+    run_with(intake, Box::new(beep)).await
+}
+
+/// Runs the pattern with any sound.
+pub(super) async fn run_with(intake: Intake, sound: Sound) -> Result<(), Error> {
     let node = Node::parse("test pattern", PATTERN)?;
-    mark_seconds(&node)?;
+    flash_seconds(&node)?;
+    sound_by_time(&node, sound)?;
     node.output("video", &intake.tracks.video)?;
     node.output("audio", &intake.tracks.audio)?;
     node.start().await?;
@@ -44,52 +57,58 @@ fn is_marked(at: gst::ClockTime) -> bool {
     at.nseconds() % gst::ClockTime::SECOND.nseconds() < MARK.nseconds()
 }
 
-/// Flashes and beeps by the timestamps that pass: both sources run on the shared clock, whose
-/// running time is the timestamp.
-fn mark_seconds(node: &Node) -> Result<(), Error> {
-    use gst::prelude::*;
-
+/// Flashes by the timestamps that pass: the source runs on the shared clock, whose running time is
+/// the timestamp.
+fn flash_seconds(node: &Node) -> Result<(), Error> {
     let flash = node.element("flash")?;
     let pad = flash.static_pad("sink").ok_or_else(|| Error::build("the flash", "no pad"))?;
     let weak = flash.downgrade();
-    let lit_state = std::sync::Mutex::new(false);
+    let lit = AtomicBool::new(false);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let (Some(flash), Some(at)) = (weak.upgrade(), info.buffer().and_then(|b| b.pts())) else {
             return gst::PadProbeReturn::Ok;
         };
-        let mut lit = lit_state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if *lit != is_marked(at) {
-            *lit = is_marked(at);
-            flash.set_property("brightness", if *lit { 1.0f64 } else { 0.0 });
-        }
-        gst::PadProbeReturn::Ok
-    });
-    let beep = node.element("beep")?;
-    let pad = beep.static_pad("src").ok_or_else(|| Error::build("the beep", "no pad"))?;
-    pad.add_probe(gst::PadProbeType::BUFFER, |_, info| {
-        let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data else {
-            return gst::PadProbeReturn::Ok;
-        };
-        let Some(at) = buffer.pts().filter(|at| is_marked(*at)) else {
-            return gst::PadProbeReturn::Ok;
-        };
-        if let Ok(mut samples) = buffer.make_mut().map_writable() {
-            beep_into(&mut samples, at);
+        let light = is_marked(at);
+        if lit.swap(light, Ordering::Relaxed) != light {
+            flash.set_property("brightness", if light { 1.0f64 } else { 0.0 });
         }
         gst::PadProbeReturn::Ok
     });
     Ok(())
 }
 
-/// Writes a 1 kHz tone at -12 dBFS into S16LE stereo samples that start at `at`.
-fn beep_into(samples: &mut [u8], at: gst::ClockTime) {
-    const RATE: f64 = 48_000.0;
-    let start_s = (at.nseconds() % gst::ClockTime::SECOND.nseconds()) as f64 / 1e9;
+/// Lets `sound` fill every buffer of the silent source.
+fn sound_by_time(node: &Node, sound: Sound) -> Result<(), Error> {
+    let source = node.element("sound")?;
+    let pad = source.static_pad("src").ok_or_else(|| Error::build("the sound", "no pad"))?;
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
+            && let Some(at) = buffer.pts()
+            && let Ok(mut samples) = buffer.make_mut().map_writable()
+        {
+            sound(&mut samples, at);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
+}
+
+/// A 1 kHz tone at -12 dBFS within the mark of each second.
+fn beep(samples: &mut [u8], at: gst::ClockTime) {
+    const RATE: u64 = 48_000;
     for (index, frame) in samples.chunks_exact_mut(4).enumerate() {
-        let t = start_s + index as f64 / RATE;
-        let value = (t * 1000.0 * std::f64::consts::TAU).sin() * 0.25 * f64::from(i16::MAX);
-        let bytes = (value as i16).to_le_bytes();
-        frame[..2].copy_from_slice(&bytes);
-        frame[2..].copy_from_slice(&bytes);
+        let ns = at.nseconds() + index as u64 * 1_000_000_000 / RATE;
+        if is_marked(gst::ClockTime::from_nseconds(ns)) {
+            let phase = (ns % gst::ClockTime::SECOND.nseconds()) as f64 / 1e9 * 1000.0;
+            let value = (phase * std::f64::consts::TAU).sin() * 0.25 * f64::from(i16::MAX);
+            write_frame(frame, value as i16);
+        }
     }
+}
+
+/// The same sample on both channels.
+pub(super) fn write_frame(frame: &mut [u8], value: i16) {
+    let bytes = value.to_le_bytes();
+    frame[..2].copy_from_slice(&bytes);
+    frame[2..].copy_from_slice(&bytes);
 }

@@ -244,6 +244,7 @@ async fn pull(source: SourceSpec, context: Launch) -> Result<(), Error> {
         SourceSpec::Rtsp { url } => ingress::rtsp::run(intake, &url).await,
         SourceSpec::File { path } => ingress::file::run(intake, path.as_ref()).await,
         SourceSpec::Test => ingress::test::run(intake).await,
+        SourceSpec::Demo => ingress::demo::run(intake).await,
         SourceSpec::Stream { name } => match super::gate::relay(&context.shared, &name).await {
             Ok(seat) => ingress::relay::run(intake, seat).await,
             Err(refusal) => {

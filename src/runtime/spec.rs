@@ -93,6 +93,8 @@ pub enum SourceSpec {
     },
     /// Test pattern with a flash and a beep each second.
     Test,
+    /// Test pattern with a synthesised voice in noise, for a first look.
+    Demo,
     /// Another stream of this appliance.
     Stream {
         /// Its name.
@@ -260,6 +262,7 @@ impl SourceSpec {
             Self::Rtsp { .. } => "rtsp",
             Self::File { .. } => "file",
             Self::Test => "test",
+            Self::Demo => "demo",
             Self::Stream { .. } => "stream",
         }
     }
@@ -271,13 +274,14 @@ impl SourceSpec {
             Self::Srt { url, .. } | Self::Rtsp { url } => without_secrets(url),
             Self::File { path } => path.clone(),
             Self::Test => "test pattern".into(),
+            Self::Demo => "test pattern and a voice in noise".into(),
             Self::Stream { name } => name.to_string(),
         }
     }
 
     fn validate(&self, field: &str) -> Result<(), Error> {
         match self {
-            Self::Publish | Self::Test | Self::Stream { .. } => Ok(()),
+            Self::Publish | Self::Test | Self::Demo | Self::Stream { .. } => Ok(()),
             Self::File { path } if path.is_empty() => {
                 Err(invalid(&format!("{field}.path"), "it is empty"))
             }

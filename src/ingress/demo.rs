@@ -1,0 +1,124 @@
+//! What a newcomer sees and hears first: the test pattern, and a synthesised voice in the noise of
+//! a machine room, so that switching noise suppression on and off can be heard.
+
+use tokio::process::Command;
+
+use super::test;
+use crate::flow::{Error, Intake};
+
+/// What the voice says, over and over.
+const WORDS: &str = "Welcome to Aura Link. You hear a voice in a noisy room. \
+    Switch the noise suppression off and on again, on this page, while you listen.";
+
+/// Silence between two rounds of the voice, in samples at 48 kHz.
+const PAUSE: usize = 48_000;
+
+/// Longest voice that is kept: a minute at 48 kHz.
+const SAMPLES_MAX: usize = 60 * 48_000;
+
+/// Runs the demo until the stream wants it gone. Without `espeak-ng` the pattern beeps instead,
+/// and the report says so.
+///
+/// # Errors
+/// When an element is missing or fails.
+pub async fn run(intake: Intake) -> Result<(), Error> {
+    match speak().await {
+        Some(voice) => {
+            let sound = move |samples: &mut [u8], at: gst::ClockTime| {
+                mix(&voice, samples, at);
+            };
+            test::run_with(intake, Box::new(sound)).await
+        }
+        None => {
+            intake.tracks.report.note("no voice: `apt-get install espeak-ng` brings it");
+            test::run(intake).await
+        }
+    }
+}
+
+/// The words as samples at 48 kHz, by `espeak-ng` in a process of its own.
+async fn speak() -> Option<Vec<i16>> {
+    let output = Command::new("espeak-ng")
+        .args(["--stdout", "-v", "en", "-s", "145", WORDS])
+        .kill_on_drop(true)
+        .output()
+        .await
+        .ok()?;
+    let (rate, samples) = read_wav(&output.stdout)?;
+    Some(resample(&samples, rate))
+}
+
+/// Rate and samples of a 16-bit mono WAV; `espeak-ng` writes a plain 44-byte header.
+fn read_wav(bytes: &[u8]) -> Option<(u32, Vec<i16>)> {
+    let (header, data) = bytes.split_at_checked(44)?;
+    let is_wav = header.starts_with(b"RIFF") && &header[8..12] == b"WAVE";
+    let rate = u32::from_le_bytes(header[24..28].try_into().ok()?);
+    let plain = header[20..24] == [1, 0, 1, 0] && (8_000..=48_000).contains(&rate);
+    let samples = data.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]));
+    (is_wav && plain).then(|| (rate, samples.take(SAMPLES_MAX).collect()))
+}
+
+/// To 48 kHz by straight lines between samples: plenty for a synthesised voice.
+fn resample(samples: &[i16], rate: u32) -> Vec<i16> {
+    let step = f64::from(rate) / 48_000.0;
+    let length = (samples.len() as f64 / step) as usize;
+    let at = |index: usize| f64::from(samples.get(index).copied().unwrap_or(0));
+    let sample = |n: usize| {
+        let position = n as f64 * step;
+        let (index, part) = (position as usize, position.fract());
+        (at(index) * (1.0 - part) + at(index + 1) * part) as i16
+    };
+    (0..length.min(SAMPLES_MAX)).map(sample).collect()
+}
+
+/// Voice at its level plus noise about 10 dB below it, both functions of time alone.
+fn mix(voice: &[i16], samples: &mut [u8], at: gst::ClockTime) {
+    let first = at.nseconds() / 1000 * 48 / 1000;
+    for (index, frame) in samples.chunks_exact_mut(4).enumerate() {
+        let n = first + index as u64;
+        let in_round = n as usize % (voice.len() + PAUSE);
+        let voice = voice.get(in_round).copied().unwrap_or(0) / 2;
+        test::write_frame(frame, voice.saturating_add(noise(n)));
+    }
+}
+
+/// Noise of a fan: a mean of neighbouring random values, which takes off the highs, on a hum.
+fn noise(n: u64) -> i16 {
+    let random = |n: u64| {
+        // SplitMix64 (Steele, Lea and Flood 2014): the n-th value without the ones before it.
+        let mut z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 48) as f64 / 65_536.0 - 0.5
+    };
+    let rush: f64 = (0..4).map(|k| random(n + k)).sum::<f64>() / 4.0;
+    let hum = (n as f64 / 48_000.0 * 100.0 * std::f64::consts::TAU).sin();
+    (rush * 6000.0 + hum * 400.0) as i16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_wav_is_read() {
+        let mut wav = b"RIFF....WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+        wav.extend(22_050u32.to_le_bytes());
+        wav.resize(44, 0);
+        wav.extend([1, 0, 2, 0, 3]);
+        assert_eq!(read_wav(&wav), Some((22_050, vec![1, 2])));
+        assert_eq!(read_wav(&wav[..40]), None);
+        assert_eq!(read_wav(b"not a wav file at all, but longer than its header"), None);
+    }
+
+    #[test]
+    fn a_second_stays_a_second() {
+        assert_eq!(resample(&[7; 24_000], 24_000).len(), 48_000);
+    }
+
+    #[test]
+    fn the_noise_is_about_ten_decibels_below_a_voice() {
+        let power = (0..48_000).map(|n| f64::from(noise(n)).powi(2)).sum::<f64>() / 48_000.0;
+        assert!((600.0..1500.0).contains(&power.sqrt()), "{}", power.sqrt());
+    }
+}
