@@ -375,21 +375,24 @@ impl Consumer {
             self.stats.dropped_waiting.fetch_add(1, Ordering::Relaxed);
             return false;
         }
-        self.needs_key = false;
-        self.hand_over(buffer, caps);
-        false
+        let starved = !self.needs_key;
+        self.needs_key = !self.hand_over(buffer, caps);
+        self.needs_key && (starved || is_key)
     }
 
-    fn hand_over(&self, buffer: &gst::Buffer, caps: &gst::Caps) {
+    /// False when the consumer did not take it, which leaves a hole before the next key frame: an
+    /// appsrc refuses while it goes to playing, and when it stops.
+    fn hand_over(&self, buffer: &gst::Buffer, caps: &gst::Caps) -> bool {
         let sample = gst::Sample::builder().buffer(buffer).caps(caps).build();
         match self.appsrc.push_sample(&sample) {
             Ok(_) => {
                 self.stats.buffers.fetch_add(1, Ordering::Relaxed);
                 self.stats.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
+                true
             }
-            // The consumer is stopping; its link goes with it.
             Err(_) => {
                 self.stats.errors.fetch_add(1, Ordering::Relaxed);
+                false
             }
         }
     }

@@ -1,12 +1,13 @@
 //! Compressed to raw.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use tokio::sync::watch;
 
-use crate::flow::{Error, Feed, Join, Node, Task, Writer};
+use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer};
 use crate::media::{Codec, Format, Kind};
 
 /// A group of pictures that a decoder starts with is decoded this long at most without showing
@@ -56,21 +57,23 @@ fn decoder(codec: Codec) -> Result<&'static str, Error> {
 
 /// Decodes whatever codec `input` carries into `output` until cancelled: pictures as I420, sound
 /// as F32LE at 48 kHz, mono or stereo. A change of codec starts another decoder. Broken frames are
-/// skipped. Reports `decoder` and `errors`.
+/// skipped; a decoder that gives up on them is replaced, with the next key frame. Reports `decoder`.
 ///
 /// # Errors
-/// When no decoder is installed or one fails for good.
+/// When no decoder is installed, or one fails before it has decoded anything.
 pub async fn run(task: Task, input: Feed, output: Writer) -> Result<(), Error> {
     let mut formats = input.format();
+    // A decoder starts with the pictures since the last key frame, so that it can show something
+    // at once. After a failure it does not: what it failed on is among them.
+    let mut join = Join::FastForward;
     loop {
         let Some(format) = wait_for_format(&task, &mut formats).await else { return Ok(()) };
         let codec = format.codec;
         let node = build(&task, codec)?;
         node.output("out", &output)?;
         super::report_first_buffer(&node, "out", &task.status)?;
-        // A decoder starts with the pictures since the last key frame, so that it can show
-        // something at once.
-        node.input("in", &input, Join::FastForward)?;
+        let shown = shown(&node)?;
+        node.input("in", &input, join)?;
         if codec.kind() == Kind::Video && !codec.is_raw() {
             hide_backlog(&node)?;
         }
@@ -80,11 +83,31 @@ pub async fn run(task: Task, input: Feed, output: Writer) -> Result<(), Error> {
             ended = node.run(&task.cancel) => Some(ended),
         };
         node.stop().await?;
+        join = Join::FastForward;
         match outcome {
             None => tracing::info!(node = %task.name, was = %codec, "decoding another codec"),
+            Some(Err(error))
+                if error.blame() == Blame::Input && shown.load(Ordering::Relaxed) > 0 =>
+            {
+                tracing::warn!(node = %task.name, %error, "the decoder gave up and starts anew");
+                join = Join::Live;
+            }
             Some(ended) => return ended,
         }
     }
+}
+
+/// Counts what comes out of the decoder.
+fn shown(node: &Node) -> Result<Arc<AtomicU64>, Error> {
+    let count = Arc::new(AtomicU64::new(0));
+    let counter = count.clone();
+    let pad = node.element("decoder")?.static_pad("src");
+    let pad = pad.ok_or_else(|| Error::build("decoder", "it has no pad"))?;
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
+    Ok(count)
 }
 
 async fn wait_for_format(

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::SOURCE;
 use crate::elements;
 use crate::elements::denoise::SPEECH;
 use crate::flow::{Error, Feed, Join, Node, NodeEvent, Task, Writer};
@@ -54,15 +55,17 @@ pub async fn run(
     elements::register().map_err(|e| Error::build(&task.name, e))?;
     let node = Node::parse(
         &task.name,
-        "appsrc name=in ! auralinkdenoise name=denoise \
-         ! audio/x-raw,format=F32LE,rate=48000,layout=interleaved ! appsink name=out",
+        &format!(
+            "{SOURCE} ! auralinkdenoise name=denoise \
+             ! audio/x-raw,format=F32LE,rate=48000,layout=interleaved ! appsink name=out"
+        ),
     )?;
     let denoise = node.element("denoise")?;
     apply(&denoise, &settings.borrow_and_update());
     node.output("out", &output)?;
     super::report_first_buffer(&node, "out", &task.status)?;
-    node.input("in", &input, Join::Live)?;
     node.start().await?;
+    node.input("in", &input, Join::Live)?;
     loop {
         tokio::select! {
             () = task.cancel.cancelled() => return node.stop().await,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gst::prelude::*;
 use tokio::sync::watch;
 
+use super::SOURCE;
 use super::encoders::Encoder;
 use super::recipes::{self, Wanted};
 use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer};
@@ -84,8 +85,9 @@ pub async fn run(
         let node = build(&task, &format, &encoder, &settings)?;
         node.output("out", &output)?;
         super::report_first_buffer(&node, "out", &task.status)?;
-        node.input("in", &input, Join::Live)?;
+        // Started first: an appsrc loses what it gets while it goes to playing.
         node.start().await?;
+        node.input("in", &input, Join::Live)?;
         let outcome = tokio::select! {
             () = wait_for_another(&mut formats, &format) => None,
             ended = node.run(&task.cancel) => Some(ended),
@@ -142,10 +144,11 @@ fn build(
     let node = Node::parse(
         &task.name,
         &format!(
-            "appsrc name=in ! {entry} ! identity name=raw silent=true ! {description} ! appsink name=out"
+            "{SOURCE} ! {entry} ! identity name=raw silent=true ! {description} ! appsink name=out"
         ),
     )?;
     if format.kind() == Kind::Video {
+        thin_out(&node)?;
         ask_for_keyframes(&node, settings.keyframe_interval)?;
         task.status.set("size", format!("{}x{}", format.video.width, format.video.height));
     }
@@ -167,9 +170,7 @@ pub(super) fn describe(
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     Ok(recipe.describe(Wanted {
         kbps: kbps(encoder.codec, format, settings),
-        // Four times the distance at which key frames are asked for: with uneven frame times the
-        // encoder's own count would otherwise add a second one just beside the first.
-        key_frames_at_most: (key_frames * 4.0).clamp(8.0, 2_000.0) as u32,
+        key_frames: key_frames.clamp(2.0, 600.0) as u32,
         threads,
     }))
 }
@@ -186,8 +187,8 @@ fn kbps(codec: Codec, format: &Format, settings: &Settings) -> u32 {
     }
 }
 
-/// What pictures go through before an encoder: not more than 60 a second, a nominal frame rate for
-/// rate control when the source has none, and even sizes, because 4:2:0 encoders refuse odd ones.
+/// What pictures go through before an encoder: a nominal frame rate for rate control when the
+/// source has none or too high a one, and even sizes, because 4:2:0 encoders refuse odd ones.
 fn picture_entry(video: &VideoDetail) -> Result<String, Error> {
     if video.width < 2 || video.height < 2 {
         return Err(Error::refused(
@@ -202,9 +203,34 @@ fn picture_entry(video: &VideoDetail) -> Result<String, Error> {
     } else {
         format!("videocrop right={right} bottom={bottom} ! ")
     };
-    let nominal =
-        if video.fps > 0.0 { "" } else { "capssetter caps=video/x-raw,framerate=30/1 ! " };
-    Ok(format!("videorate drop-only=true max-rate={FPS_MAX} ! {nominal}{crop}videoconvert"))
+    let nominal = match video.fps {
+        fps if fps > FPS_MAX as f32 => {
+            format!("capssetter caps=video/x-raw,framerate={FPS_MAX}/1 ! ")
+        }
+        fps if fps > 0.0 => String::new(),
+        _ => "capssetter caps=video/x-raw,framerate=30/1 ! ".to_owned(),
+    };
+    Ok(format!("{nominal}{crop}videoconvert"))
+}
+
+/// Drops pictures that follow another too closely, such as those of a 120 Hz source. (`videorate`
+/// would count from the start of the clock, and again after each pause.)
+fn thin_out(node: &Node) -> Result<(), Error> {
+    let source = node.element("in")?;
+    let pad = source.static_pad("src").ok_or_else(|| Error::build("in", "it has no pad"))?;
+    // A quarter less than the distance at 60 Hz, so that jitter does not drop regular pictures.
+    let closest = 1_000_000_000 / u64::from(FPS_MAX) * 3 / 4;
+    let last = AtomicU64::new(0);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let Some(pts) = info.buffer().and_then(|b| b.pts()) else { return gst::PadProbeReturn::Ok };
+        let (pts, before) = (pts.nseconds(), last.load(Ordering::Relaxed));
+        if pts > before && pts - before < closest {
+            return gst::PadProbeReturn::Drop;
+        }
+        last.store(pts, Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
 }
 
 /// Asks the encoder for a key frame whenever running time passes a multiple of `interval`.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::flow::Feed;
 use crate::media::H264Profile;
-use crate::process::testing::{Camera, Catch, encoders, eventually, is_key, sing};
+use crate::process::testing::{Camera, Catch, Singer, encoders, eventually, is_key};
 
 /// A running encoder between two feeds.
 struct Bench {
@@ -31,7 +31,7 @@ impl Bench {
     }
 
     async fn caught(&self, count: usize) -> Vec<gst::Buffer> {
-        let what = format!("{count} buffers");
+        let what = format!("{}: {count} buffers", self.task.name);
         eventually(&what, || self.catch.count() >= count || self.run.is_finished()).await;
         self.catch.buffers()
     }
@@ -98,7 +98,8 @@ async fn every_video_encoder_is_live_and_keeps_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_gets_the_key_frame_that_it_asks_for() {
     let settings = Settings { keyframe_interval: Duration::from_secs(60), ..Settings::default() };
-    for encoder in working(Kind::Video) {
+    // Debian 12's av1enc ignores requests: its viewers wait for the next key frame by count.
+    for encoder in working(Kind::Video).into_iter().filter(|e| e.codec != Codec::Av1) {
         let name = encoder.factory.clone();
         let bench = Bench::new(Kind::Video, encoder, settings.clone()).await;
         let mut camera = film(&bench, 320, 180, 30, "30/1").await;
@@ -167,13 +168,13 @@ async fn more_than_sixty_frames_a_second_are_thinned() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_audio_encoder_makes_packets_without_gaps() {
-    const RAW: &str = "audio/x-raw,format=F32LE,rate=48000,channels=2,layout=interleaved";
     for encoder in working(Kind::Audio) {
         let name = encoder.factory.clone();
         let bench = Bench::new(Kind::Audio, encoder.clone(), Settings::default()).await;
-        sing(&bench.raw, RAW, 2, 48_000, 1);
+        let mut singer = Singer::new(bench.raw.clone(), 2);
+        singer.sing(50);
         bench.joined().await;
-        sing(&bench.raw, RAW, 2, 48_000, 2);
+        singer.sing(100);
         let packets = bench.caught(35).await;
         let format = bench.coded.format().borrow().clone().expect("known");
         assert_eq!((format.codec, format.audio.channels), (encoder.codec, 2), "{name}");

@@ -113,6 +113,14 @@ impl Encoders {
     }
 }
 
+#[cfg(test)]
+impl Encoders {
+    /// These encoders, but as if none made `codec`.
+    pub(super) fn none_for(codec: Codec, all: &Self) -> Self {
+        Self(Arc::new(all.0.iter().filter(|probed| probed.codec != codec).cloned().collect()))
+    }
+}
+
 /// Orders what was tried, the preferred ones first, marks the first that works of each codec and
 /// says why.
 fn choose(mut list: Vec<Probed>, preferred: &BTreeMap<Codec, Vec<String>>) -> Vec<Probed> {
@@ -164,7 +172,7 @@ fn attempt(recipe: &Recipe) -> Result<Duration, String> {
              ! identity eos-after=6 ! audioconvert"
         }
     };
-    let wanted = Wanted { kbps: 128, key_frames_at_most: 60, threads: 1 };
+    let wanted = Wanted { kbps: 128, key_frames: 60, threads: 1 };
     let encoder = recipe.describe(wanted);
     let description = format!("{source} ! {encoder} ! fakesink name=sink sync=false");
     let started = Instant::now();

@@ -16,6 +16,9 @@ use gst::prelude::*;
 
 use crate::flow::{Error, Node, Status};
 
+/// An appsrc named `in` that a feed may join when its pipeline already plays.
+const SOURCE: &str = "appsrc name=in is-live=true format=time";
+
 /// Says that a node is running when the first buffer reaches this sink of it.
 fn report_first_buffer(node: &Node, sink: &str, status: &Status) -> Result<(), Error> {
     let element = node.element(sink)?;

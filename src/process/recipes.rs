@@ -7,11 +7,19 @@ use crate::media::Codec;
 pub(super) struct Wanted {
     /// Bitrate in kbit/s.
     pub(super) kbps: u32,
-    /// Frames after which a key frame comes by itself. Key frames are asked for by time; this is
-    /// only the limit for the case that nobody asks.
-    pub(super) key_frames_at_most: u32,
+    /// Distance of key frames, in frames at the nominal rate.
+    pub(super) key_frames: u32,
     /// Threads for one encoder.
     pub(super) threads: usize,
+}
+
+impl Wanted {
+    /// Frames after which a key frame comes by itself. Key frames are asked for by time, and with
+    /// uneven frame times an encoder that counts as well would add a second one just beside the
+    /// first; this is only the limit for the case that nobody asks.
+    fn key_frames_at_most(self) -> u32 {
+        (self.key_frames * 4).clamp(8, 2_000)
+    }
 }
 
 /// One encoder that we know how to drive.
@@ -98,14 +106,16 @@ fn nvcodec(w: Wanted) -> String {
     format!(
         "bitrate={} rate-control=cbr gop-size={} b-frames=0 zero-reorder-delay=true \
          repeat-sequence-header=true preset=p3 tune=ultra-low-latency",
-        w.kbps, w.key_frames_at_most
+        w.kbps,
+        w.key_frames_at_most()
     )
 }
 
 fn nvenc(w: Wanted) -> String {
     format!(
         "bitrate={} rc-mode=cbr gop-size={} bframes=0 zerolatency=true preset=low-latency-hq",
-        w.kbps, w.key_frames_at_most
+        w.kbps,
+        w.key_frames_at_most()
     )
 }
 
@@ -114,7 +124,9 @@ fn x264(w: Wanted) -> String {
     format!(
         "tune=zerolatency speed-preset=veryfast bitrate={} key-int-max={} bframes=0 \
          threads={} vbv-buf-capacity=500 option-string=scenecut=0",
-        w.kbps, w.key_frames_at_most, w.threads
+        w.kbps,
+        w.key_frames_at_most(),
+        w.threads
     )
 }
 
@@ -124,7 +136,7 @@ fn openh264(w: Wanted) -> String {
         "rate-control=bitrate bitrate={bits} max-bitrate={} gop-size={} complexity=low \
          multi-thread={} scene-change-detection=false",
         bits / 10 * 13,
-        w.key_frames_at_most,
+        w.key_frames_at_most(),
         w.threads
     )
 }
@@ -133,7 +145,9 @@ fn x265(w: Wanted) -> String {
     format!(
         "tune=zerolatency speed-preset=ultrafast bitrate={} key-int-max={} log-level=error \
          option-string=\"bframes=0:scenecut=0:repeat-headers=1:pools={}\"",
-        w.kbps, w.key_frames_at_most, w.threads
+        w.kbps,
+        w.key_frames_at_most(),
+        w.threads
     )
 }
 
@@ -143,7 +157,7 @@ fn vp8(w: Wanted) -> String {
          lag-in-frames=0 error-resilient=default max-intra-bitrate=300 buffer-size=1000 \
          buffer-initial-size=500 buffer-optimal-size=600 static-threshold=1 threads={}",
         w.kbps * 1000,
-        w.key_frames_at_most,
+        w.key_frames_at_most(),
         w.threads
     )
 }
@@ -154,7 +168,7 @@ fn vp9(w: Wanted) -> String {
          lag-in-frames=0 error-resilient=default max-intra-bitrate=300 buffer-size=1000 \
          buffer-initial-size=500 buffer-optimal-size=600 row-mt=true tile-columns=2 threads={}",
         w.kbps * 1000,
-        w.key_frames_at_most,
+        w.key_frames_at_most(),
         w.threads
     )
 }
@@ -163,18 +177,21 @@ fn svtav1(w: Wanted) -> String {
     format!(
         "preset=11 target-bitrate={} intra-period-length={} \
          parameters-string=\"rc=2:pred-struct=1:scd=0:lp={}\"",
-        w.kbps, w.key_frames_at_most, w.threads
+        w.kbps,
+        w.key_frames_at_most(),
+        w.threads
     )
 }
 
 /// The quantizer range is not to be left out: the element's own default of 0-0 makes libaom abort
-/// the whole process in its rate control.
+/// the whole process in its rate control. The element (1.22) does not pass on requests for key
+/// frames, so they come by count.
 fn av1(w: Wanted) -> String {
     format!(
         "usage-profile=realtime cpu-used=10 end-usage=cbr target-bitrate={} \
          min-quantizer=8 max-quantizer=56 keyframe-max-dist={} lag-in-frames=0 row-mt=true \
          tile-columns=1 threads={}",
-        w.kbps, w.key_frames_at_most, w.threads
+        w.kbps, w.key_frames, w.threads
     )
 }
 

@@ -72,26 +72,47 @@ impl Camera {
     }
 }
 
-/// Writes a tone into a feed.
-pub(super) fn sing(writer: &Writer, caps: &str, channels: usize, rate: u64, seconds: u64) {
-    let caps: gst::Caps = caps.parse().expect("valid caps");
-    let part = (rate / 50) as usize;
-    let start = flow::now();
-    for n in 0..seconds * 50 {
-        let samples = (0..part * channels)
-            .map(|k| 0.3 * (((n as usize * part + k / channels) as f32) * 0.06).sin());
-        let bytes: Vec<u8> = samples.flat_map(f32::to_le_bytes).collect();
-        let mut buffer = gst::Buffer::from_mut_slice(bytes);
-        let writable = buffer.get_mut().expect("sole owner");
-        writable.set_pts(start + gst::ClockTime::from_mseconds(20 * n));
-        writable.set_duration(gst::ClockTime::from_mseconds(20));
-        writer.push(buffer, &caps);
+/// Writes a tone into a feed, in packets of 20 ms, as fast as it can.
+pub(super) struct Singer {
+    writer: Writer,
+    channels: usize,
+    start: gst::ClockTime,
+    packets: usize,
+}
+
+impl Singer {
+    pub(super) fn new(writer: Writer, channels: usize) -> Self {
+        Self { writer, channels, start: flow::now(), packets: 0 }
+    }
+
+    pub(super) fn sing(&mut self, packets: usize) {
+        const PACKET: usize = 960;
+        let caps = format!(
+            "audio/x-raw,format=F32LE,rate=48000,channels={},layout=interleaved",
+            self.channels
+        );
+        let caps: gst::Caps = caps.parse().expect("valid caps");
+        for _ in 0..packets {
+            let sample = |k| {
+                let at = self.packets * PACKET + k / self.channels;
+                0.3 * (at as f32 * 0.06).sin()
+            };
+            let samples = (0..PACKET * self.channels).map(sample);
+            let bytes: Vec<u8> = samples.flat_map(f32::to_le_bytes).collect();
+            let mut buffer = gst::Buffer::from_mut_slice(bytes);
+            let writable = buffer.get_mut().expect("sole owner");
+            let offset = gst::ClockTime::from_mseconds(20 * self.packets as u64);
+            writable.set_pts(self.start + offset);
+            writable.set_duration(gst::ClockTime::from_mseconds(20));
+            self.writer.push(buffer, &caps);
+            self.packets += 1;
+        }
     }
 }
 
 /// A consumer of a feed that keeps every buffer.
 pub(super) struct Catch {
-    _node: Node,
+    node: Node,
     caught: Arc<Mutex<Vec<gst::Buffer>>>,
 }
 
@@ -111,7 +132,13 @@ impl Catch {
         });
         node.input("in", feed, Join::Live).expect("an appsrc");
         node.start().await.expect("starts");
-        Self { _node: node, caught }
+        Self { node, caught }
+    }
+
+    /// The caps of what came.
+    pub(super) fn caps(&self) -> gst::Caps {
+        let sink = self.node.element("sink").expect("there");
+        sink.static_pad("sink").and_then(|pad| pad.current_caps()).expect("something came")
     }
 
     pub(super) fn count(&self) -> usize {
