@@ -17,6 +17,14 @@ const QUEUED_MAX: gst::ClockTime = gst::ClockTime::from_seconds(3);
 /// The same bound in bytes, for feeds without durations and for raw pictures.
 const QUEUED_BYTES_MAX: u64 = 24 << 20;
 
+/// A queue this short is no sign of slowness, however far apart its timestamps are: a source that
+/// comes back after a pause leaves such a gap.
+const QUEUED_BUFFERS_MIN: u64 = 8;
+
+/// Decode times that step back by more than this are a new time base: the feed goes on where it
+/// was, with a key frame.
+const STEP_BACK_MAX: gst::ClockTime = gst::ClockTime::from_mseconds(500);
+
 /// Key frames are asked of a source at most this often, whatever the number of viewers.
 const KEYFRAME_REQUEST_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
@@ -276,6 +284,8 @@ impl Feed {
         let mut guard = self.0.lock();
         let state = &mut *guard;
         let dts = buffer.dts_or_pts();
+        let stepped_back = dts.zip(state.last_dts).is_some_and(|(d, l)| d + STEP_BACK_MAX < l);
+        state.needs_key |= stepped_back;
         if state.needs_key {
             let behind = matches!((dts, state.last_dts), (Some(d), Some(last)) if d <= last);
             if behind || (self.0.kind == Kind::Video && !is_key) {
@@ -363,8 +373,9 @@ impl Consumer {
         if self.join == Join::KeyFrames && !is_key {
             return false;
         }
-        let behind = self.appsrc.current_level_time() > QUEUED_MAX
-            || self.appsrc.current_level_bytes() > QUEUED_BYTES_MAX;
+        let behind = self.appsrc.current_level_bytes() > QUEUED_BYTES_MAX
+            || (self.appsrc.current_level_buffers() > QUEUED_BUFFERS_MIN
+                && self.appsrc.current_level_time() > QUEUED_MAX);
         if behind {
             self.stats.dropped_slow.fetch_add(1, Ordering::Relaxed);
             let starved = !self.needs_key;
@@ -547,3 +558,7 @@ fn running_time_buffer(sample: &gst::Sample) -> Option<gst::Buffer> {
     writable.set_dts(dts);
     Some(buffer)
 }
+
+#[cfg(test)]
+#[path = "feed_tests.rs"]
+mod tests;

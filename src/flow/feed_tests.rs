@@ -1,0 +1,117 @@
+//! Feeds with consumers that are not played, so that what waits in them can be counted.
+
+use super::*;
+
+fn caps() -> gst::Caps {
+    gst::init().expect("GStreamer starts");
+    "video/x-vp8,width=64,height=64,framerate=30/1".parse().expect("valid caps")
+}
+
+fn frame(ms: u64, is_key: bool) -> gst::Buffer {
+    let mut buffer = gst::Buffer::with_size(10).expect("allocates");
+    let writable = buffer.get_mut().expect("sole owner");
+    writable.set_pts(gst::ClockTime::from_mseconds(ms));
+    writable.set_duration(gst::ClockTime::from_mseconds(33));
+    if !is_key {
+        writable.set_flags(gst::BufferFlags::DELTA_UNIT);
+    }
+    buffer
+}
+
+/// A source that is stopped when the test is done with it.
+struct Started(gst_app::AppSrc);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.set_state(gst::State::Null);
+    }
+}
+
+/// A consumer that takes nothing out of its queue.
+fn stuck(feed: &Feed, join: Join) -> (Started, Link) {
+    let appsrc = gst_app::AppSrc::builder().build();
+    let link = feed.join("stuck", &appsrc, join);
+    // A source that was never started takes nothing in.
+    appsrc.set_state(gst::State::Paused).expect("starts");
+    (Started(appsrc), link)
+}
+
+fn taken(link: &Link) -> u64 {
+    link.stats().buffers.load(Ordering::Relaxed)
+}
+
+#[test]
+fn a_viewer_gets_the_group_of_pictures_and_a_recorder_waits_for_a_key_frame() {
+    let caps = caps();
+    let feed = Feed::new("video", Kind::Video);
+    let writer = feed.sole_writer();
+    for n in 0..10 {
+        writer.push(frame(1000 + n * 33, n == 0), &caps);
+    }
+    let (_viewer_source, viewer) = stuck(&feed, Join::FastForward);
+    let (_live_source, live) = stuck(&feed, Join::Live);
+    writer.push(frame(1330, false), &caps);
+    assert_eq!(taken(&live), 0);
+    assert_eq!(live.stats().dropped_waiting.load(Ordering::Relaxed), 1);
+    writer.push(frame(1363, true), &caps);
+    assert_eq!(taken(&live), 1);
+    assert!(taken(&viewer) >= 2, "the live frames at least: {}", taken(&viewer));
+    drop(viewer);
+    assert_eq!(feed.links().len(), 1, "a dropped link has left");
+}
+
+#[test]
+fn a_slow_consumer_loses_its_own_data_and_nobody_elses() {
+    let caps = caps();
+    let feed = Feed::new("video", Kind::Video);
+    let writer = feed.sole_writer();
+    let (_source, link) = stuck(&feed, Join::Live);
+    for n in 0..300 {
+        writer.push(frame(1000 + n * 33, n % 30 == 0), &caps);
+    }
+    let dropped = link.stats().dropped_slow.load(Ordering::Relaxed);
+    assert!(dropped > 100, "10 s went into a queue of 3 s: {dropped} dropped");
+    assert_eq!(feed.stats().buffers.load(Ordering::Relaxed), 300);
+}
+
+#[test]
+fn a_change_of_writer_starts_with_a_key_frame_and_never_steps_back() {
+    let caps = caps();
+    let feed = Feed::new("video", Kind::Video);
+    let (first, second) = (feed.writer(None), feed.writer(None));
+    let through = || feed.stats().buffers.load(Ordering::Relaxed);
+    first.activate();
+    first.push(frame(1000, true), &caps);
+    second.push(frame(1000, true), &caps);
+    assert_eq!(through(), 1, "who stands by is not heard");
+    second.activate();
+    first.push(frame(1033, false), &caps);
+    second.push(frame(1033, false), &caps);
+    second.push(frame(990, true), &caps);
+    assert_eq!(through(), 1);
+    second.push(frame(1066, true), &caps);
+    assert_eq!(through(), 2);
+    second.push(frame(100, false), &caps);
+    second.push(frame(1099, false), &caps);
+    assert_eq!(through(), 2, "after a step back everybody waits for a key frame");
+    second.push(frame(1132, true), &caps);
+    assert_eq!(through(), 3);
+}
+
+#[test]
+fn many_viewers_do_not_make_many_key_frame_requests() {
+    let caps = caps();
+    let feed = Feed::new("video", Kind::Video);
+    let writer = feed.writer(None);
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = asked.clone();
+    writer.on_keyframe_request(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    writer.activate();
+    let links: Vec<_> = (0..50).map(|_| stuck(&feed, Join::Live)).collect();
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    writer.push(frame(1000, true), &caps);
+    assert!(feed.format().borrow().is_some());
+    drop(links);
+}
