@@ -73,6 +73,9 @@ pub struct FeedStats {
     pub dropped_standby: AtomicU64,
     /// Buffers dropped around a change of writer: before a key frame, or older than what went out.
     pub dropped_switch: AtomicU64,
+    /// How old the newest buffer was when it went through: microseconds between its timestamp and
+    /// the clock. The difference between two feeds is what the nodes between them take.
+    pub age_us: AtomicU64,
 }
 
 /// Running totals of one consumer of a feed.
@@ -300,6 +303,8 @@ impl Feed {
         state.last_pts = buffer.pts();
         let format = self.follow_format(state, caps, &buffer, is_key, reordered);
 
+        let age = dts.map_or(gst::ClockTime::ZERO, |dts| clock::now().saturating_sub(dts));
+        self.0.stats.age_us.store(age.useconds(), Ordering::Relaxed);
         self.0.stats.buffers.fetch_add(1, Ordering::Relaxed);
         self.0.stats.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
         if is_key {

@@ -148,6 +148,8 @@ pub struct FeedSnapshot {
     pub kbps: f64,
     /// Lately, buffers a second.
     pub rate: f64,
+    /// How old the newest buffer was when it went through, in ms.
+    pub latency_ms: f64,
     /// Dropped around a change of source.
     pub dropped_switch: u64,
     /// Who takes it.

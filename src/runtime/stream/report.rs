@@ -174,6 +174,7 @@ impl Stream {
             bytes: stats.bytes.load(Relaxed),
             kbps,
             rate,
+            latency_ms: stats.age_us.load(Relaxed) as f64 / 1000.0,
             dropped_switch: stats.dropped_switch.load(Relaxed),
             consumers: consumers.collect(),
         }
