@@ -206,7 +206,7 @@ async fn blocking_reloads_follow_the_live_edge() {
         at = if text.contains(&next_segment) { (sequence + 1, 0) } else { (sequence, part + 1) };
     }
     ages.sort_by(f64::total_cmp);
-    println!("age of the first frame of a part when fetched, ms: {ages:?}");
+    eprintln!("age of the first frame of a part when fetched, ms: {ages:?}");
     assert!(ages.len() >= 8, "{ages:?}");
     assert!(ages[ages.len() / 2] < 1200.0, "{ages:?}");
 }

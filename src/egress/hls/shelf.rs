@@ -18,6 +18,10 @@ use crate::media::Kind;
 /// A request for something that is about to come waits at most this long.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// Segments older than this and one target duration are no longer the live stream: after a pause
+/// players begin with what comes then.
+const STALE_AFTER: Duration = Duration::from_secs(10);
+
 /// A player that has asked for nothing for this long has left.
 const VIEWER_GONE: Duration = Duration::from_secs(15);
 
@@ -63,6 +67,8 @@ struct State {
     /// The longest part; never goes down.
     part_target: Duration,
     ended: bool,
+    /// When the newest chunk came.
+    pushed: Option<Instant>,
 }
 
 struct Seen {
@@ -71,6 +77,16 @@ struct Seen {
 }
 
 impl State {
+    /// Whether what lies here is from before a pause: nobody watched, or nothing was published.
+    fn stale(&self) -> bool {
+        let max = STALE_AFTER + Duration::from_secs(u64::from(self.target));
+        !self.ended && self.pushed.is_some_and(|at| at.elapsed() > max)
+    }
+
+    fn ready(&self, kind: Kind) -> bool {
+        self.track(kind).ready() && !self.stale()
+    }
+
     fn track(&self, kind: Kind) -> &Track {
         match kind {
             Kind::Video => &self.video,
@@ -105,6 +121,7 @@ impl Shelf {
                 target: settings.segment_s.max(1),
                 part_target: settings.part().unwrap_or_default(),
                 ended: false,
+                pushed: None,
             }),
             version: watch::Sender::new(0),
             seen: Mutex::new(Seen { last: Instant::now(), viewers: HashMap::new() }),
@@ -129,6 +146,11 @@ impl Shelf {
     /// Puts the next chunk of a track on the shelf.
     pub(super) fn push(&self, kind: Kind, chunk: &Chunk) {
         let mut state = lock(&self.state);
+        if state.stale() {
+            state.video.forget();
+            state.audio.forget();
+        }
+        state.pushed = Some(Instant::now());
         let epoch = state.epoch;
         let limit = (self.settings.memory_mib as usize) << 20;
         let breaks = state.track(kind).breaks(chunk);
@@ -197,7 +219,7 @@ impl Shelf {
     /// [`Missing::Late`] when the stream does not flow.
     pub async fn master(&self, query: &str) -> Result<String, Missing> {
         let all = |state: &State| {
-            let ready = |kind: &Kind| state.track(*kind).ready();
+            let ready = |kind: &Kind| state.ready(*kind);
             !state.expected.is_empty() && state.expected.iter().all(ready)
         };
         let text = |state: &State| {
@@ -208,7 +230,7 @@ impl Shelf {
         // One track without the other is better than nothing.
         found.or_else(|e| {
             let state = lock(&self.state);
-            let any = Kind::ALL.iter().any(|k| state.track(*k).ready());
+            let any = Kind::ALL.iter().any(|k| state.ready(*k));
             if any { Ok(text(&state)) } else { Err(e) }
         })
     }
@@ -227,11 +249,9 @@ impl Shelf {
     ) -> Result<String, Missing> {
         self.wait_for(WAIT_MAX, |state| {
             let track = state.track(kind);
-            if !state.expected.contains(&kind) && !track.ready() && !state.expected.is_empty() {
-                return Some(Err(Missing::Unknown));
-            }
-            if !track.ready() {
-                return None;
+            if !state.ready(kind) {
+                let coming = state.expected.is_empty() || state.expected.contains(&kind);
+                return if coming { None } else { Some(Err(Missing::Unknown)) };
             }
             let standing =
                 at_least.map(|(sequence, part)| track.playlist.standing_in_list(sequence, part));

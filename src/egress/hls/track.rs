@@ -140,6 +140,12 @@ impl Track {
         true
     }
 
+    /// Forgets every segment; numbers go on.
+    pub(super) fn forget(&mut self) {
+        self.playlist.close_segment();
+        while self.drop_oldest() {}
+    }
+
     fn forget_before(&mut self, oldest: u64) {
         while let Some(entry) = self.segments.first_entry() {
             if *entry.key() >= oldest {

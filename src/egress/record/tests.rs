@@ -207,7 +207,7 @@ async fn kill_9_costs_no_more_than_the_last_second() {
     let started = file::start_of(name).expect("a time");
     let last = streams[0].1.last().expect("pictures") - streams[0].1[0];
     let lost = (killed_at - started).as_seconds_f64() - last;
-    println!("recorded {last:.2} s of pictures, lost {lost:.2} s");
+    eprintln!("recorded {last:.2} s of pictures, lost {lost:.2} s");
     assert!(last > 1.0 && lost < 1.5, "recorded {last} s, lost {lost} s");
     let mut decode = Command::new("ffmpeg");
     decode.args(["-v", "error", "-i"]).arg(file).args(["-f", "null", "-"]);
@@ -262,7 +262,7 @@ async fn a_full_disk_ends_the_recording_and_keeps_what_is_there() {
         .output()
         .expect("mount is installed");
     if !mount.status.success() {
-        println!("skipped: a small file system can only be mounted by root");
+        eprintln!("skipped: a small file system can only be mounted by root");
         return;
     }
     let settings = Settings { keep_free_mib: 0, ..Settings::default() };
