@@ -212,7 +212,7 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
         Job::Output(OutputKind::Push { url }) => egress::rtmp::run(task, context.inputs, url).await,
         Job::Hls => {
             let shelf = context.shelf.ok_or_else(|| Error::build("HLS", "it has no shelf"))?;
-            let settings = shelf.settings().clone();
+            let settings = *shelf.settings();
             hls::run(task, context.inputs, shelf, settings).await
         }
         Job::Thumbnail => {

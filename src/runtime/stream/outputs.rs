@@ -165,7 +165,7 @@ impl Stream {
             ));
         }
         let settings = &self.shared.options.hls;
-        let shelf = self.shelf.get_or_insert_with(|| hls::Shelf::new(settings.clone())).clone();
+        let shelf = self.shelf.get_or_insert_with(|| hls::Shelf::new(*settings)).clone();
         if !self.hls_wanted {
             self.hls_wanted = true;
             self.sync_outputs();
