@@ -22,12 +22,19 @@ use super::{Code, Error};
 use crate::egress::hls::{Missing, Shelf};
 use crate::flow::{Action, Hello, Refusal};
 use crate::media::{Kind, Secret, StreamName};
+use crate::runtime::Supervisor;
 
 /// Where the routes get a stream's segments from.
 pub trait HlsSource: Send + Sync + 'static {
     /// Lets a player in, or not, and starts the stream's segments when nobody watched before.
     /// Called for every request, so it answers from memory except for the first one.
     fn open(&self, hello: Hello) -> BoxFuture<'_, Result<Arc<Shelf>, Refusal>>;
+}
+
+impl HlsSource for Supervisor {
+    fn open(&self, hello: Hello) -> BoxFuture<'_, Result<Arc<Shelf>, Refusal>> {
+        Box::pin(self.open_hls(hello))
+    }
 }
 
 /// `/hls/{stream}/index.m3u8` and what it leads to.
