@@ -256,3 +256,34 @@ async fn sound_alone_plays_and_goes_on_after_a_restart() {
     assert!(numbers[0] >= before.media_sequence);
     task.cancel.cancel();
 }
+
+/// hls.js in Chromium, low latency: plays without an error and fetches parts. Needs the packages
+/// that `make test` installs into `tests/clients`.
+#[tokio::test(flavor = "multi_thread")]
+async fn hls_js_plays_with_low_latency() {
+    let clients = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    if !clients.join("node_modules/hls.js").exists() {
+        eprintln!("skipped: `npm ci` in {} first", clients.display());
+        return;
+    }
+    let site = site(Settings::default(), &format!("{PICTURES} {SOUND}")).await;
+    let output = Command::new("node")
+        .arg(clients.join("hls.mjs"))
+        .arg(format!("{}/index.m3u8?token=let%20me%20in", site.url))
+        .args(["--seconds", "15"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(90), output);
+    let output = output.await.expect("in time").expect("node is installed");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let report: serde_json::Value = serde_json::from_str(said.trim())
+        .unwrap_or_else(|e| panic!("{e}: {said}{}", String::from_utf8_lossy(&output.stderr)));
+    eprintln!("{report}");
+    let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
+    assert_eq!(report["size"], "320x180", "{report}");
+    assert!(number("frames") > 200.0 && number("audio_bytes") > 1000.0, "{report}");
+    assert!(number("parts") > 10.0, "{report}");
+    assert!(!report["errors"].to_string().contains("fatal=true"), "{report}");
+    assert!(number("latency_s") < 5.0, "{report}");
+}

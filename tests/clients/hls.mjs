@@ -1,0 +1,75 @@
+// hls.js in headless Chromium, in its low-latency mode.
+//
+//   node hls.mjs URL --seconds 15
+//
+// One line of JSON at the end: pictures shown, bytes of sound decoded, how far behind the live edge
+// it played, how often it stalled, parts and segments loaded, and every error of hls.js.
+
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { chromium } from "playwright-core";
+
+const FLAGS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+  "--disable-background-networking", "--disable-component-update", "--mute-audio",
+  "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage",
+];
+
+const PAGE = `<!doctype html><video id="video" autoplay playsinline></video><script src="/hls.js"></script>`;
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seconds: { type: "string", default: "15" },
+    chromium: { type: "string", default: process.env.CHROMIUM ?? "/usr/bin/chromium" },
+  },
+});
+
+/** Runs in the page: plays and keeps the books. */
+function play(url) {
+  const video = document.getElementById("video");
+  const seen = { parts: 0, segments: 0, stalls: 0, errors: [], latencies: [] };
+  const hls = new Hls({ lowLatencyMode: true });
+  hls.on(Hls.Events.ERROR, (_, e) => seen.errors.push(`${e.details} fatal=${e.fatal}`));
+  hls.on(Hls.Events.FRAG_LOADED, (_, e) => { if (e.part) seen.parts += 1; else seen.segments += 1; });
+  let began = false;
+  video.addEventListener("playing", () => { began = true; });
+  video.addEventListener("waiting", () => { if (began) seen.stalls += 1; });
+  setInterval(() => { if (began) seen.latencies.push(hls.latency); }, 250);
+  window.report = () => {
+    const quality = video.getVideoPlaybackQuality();
+    const sorted = [...seen.latencies].sort((a, b) => a - b);
+    return {
+      frames: quality.totalVideoFrames, dropped: quality.droppedVideoFrames,
+      audio_bytes: video.webkitAudioDecodedByteCount, position_s: video.currentTime,
+      size: `${video.videoWidth}x${video.videoHeight}`, latency_s: sorted[sorted.length >> 1],
+      target_latency_s: hls.targetLatency, parts: seen.parts, segments: seen.segments,
+      stalls: seen.stalls, errors: seen.errors,
+    };
+  };
+  hls.loadSource(url);
+  hls.attachMedia(video);
+}
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const server = createServer(async (request, response) => {
+  if (request.url === "/hls.js") {
+    response.writeHead(200, { "content-type": "text/javascript" });
+    return response.end(await readFile(here("node_modules/hls.js/dist/hls.min.js")));
+  }
+  return response.writeHead(200, { "content-type": "text/html" }).end(PAGE);
+});
+await new Promise((done) => server.listen(0, "127.0.0.1", done));
+const browser = await chromium.launch({ executablePath: options.chromium, args: FLAGS });
+try {
+  const page = await browser.newPage();
+  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+  await page.evaluate(play, positionals[0]);
+  await new Promise((done) => setTimeout(done, Number(options.seconds) * 1000));
+  console.log(JSON.stringify(await page.evaluate(() => window.report())));
+} finally {
+  await browser.close();
+  server.close();
+}
