@@ -115,6 +115,7 @@ impl Tracks {
         let what = format!("the {kind} branch");
         let bin = gst::parse::bin_from_description(description, true)
             .map_err(|e| Error::build(&what, e))?;
+        bin.set_property("name", branch_name(pad));
         let sink = gst_app::AppSink::builder().name(kind.as_str()).build();
         self.writer(kind).attach(&sink);
         let add = || -> Result<(), gst::glib::BoolError> {
@@ -128,10 +129,29 @@ impl Tracks {
         let entry = bin.static_pad("sink").ok_or_else(|| Error::build(&what, "it has no pad"))?;
         pad.link(&entry).map(|_| ()).map_err(|e| Error::build(&what, e))
     }
+
+    /// Takes away what [`Self::attach_pad`] put behind a pad that is gone, so that the track that
+    /// replaces it finds its place free. Call it from `pad-removed`.
+    pub fn detach_pad(&self, pipeline: &gst::Pipeline, pad: &gst::Pad) {
+        let Some(branch) = pipeline.by_name(&branch_name(pad)) else { return };
+        let sink = branch.static_pad("src").and_then(|p| p.peer()).and_then(|p| p.parent_element());
+        for element in [Some(branch), sink].into_iter().flatten() {
+            element.set_locked_state(true);
+            // Both only fail when the pipeline itself is going.
+            let _ = element.set_state(gst::State::Null);
+            let _ = pipeline.remove(&element);
+        }
+    }
+}
+
+/// What stands behind a source pad is found again by its name.
+fn branch_name(pad: &gst::Pad) -> String {
+    format!("branch-{}", pad.name())
 }
 
 fn swallow(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Error> {
     let sink = gst::ElementFactory::make("fakesink")
+        .name(branch_name(pad))
         .property("sync", false)
         .property("async", false)
         .build()
