@@ -95,6 +95,13 @@ pub trait Gate: Send + Sync + 'static {
     /// Takes a viewer's seat; [`Self::admit`] is included. Waits up to some seconds until the
     /// feeds that the viewer can take are flowing.
     fn play(&self, hello: Hello, accepts: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>>;
+
+    /// Tells of a refusal that only the protocol could see, such as a wrong SRT passphrase, so that
+    /// it is logged, counted and shown like those of the gate itself.
+    fn report_refusal(&self, hello: &Hello, refusal: &Refusal) {
+        let Hello { protocol, stream, peer, .. } = hello;
+        tracing::warn!(protocol, %stream, peer, %refusal, hint = refusal.hint, "refused");
+    }
 }
 
 /// A viewer's seat: the feeds that fit what it can take. Dropping it leaves.
