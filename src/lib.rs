@@ -6,7 +6,7 @@
 //! - [`flow`]: feeds and nodes, how media moves between pipelines.
 //! - [`graph`]: preset to plan, pure.
 //! - [`ingress`], [`process`], [`egress`]: the nodes, one file per protocol or job.
-//! - [`webrtc`]: what WHIP and WHEP share.
+//! - [`webrtc`], [`srt`]: what ingress and egress of a protocol share.
 //! - [`elements`]: our GStreamer elements; [`speech`] holds their algorithms, [`gpu`] the devices.
 //! - [`runtime`]: streams: which nodes run, and what happens when one dies.
 //! - [`control`]: API, authentication, store and page.
@@ -24,5 +24,6 @@ pub mod media;
 pub mod process;
 pub mod runtime;
 pub mod speech;
+pub mod srt;
 pub mod telemetry;
 pub mod webrtc;

@@ -1,16 +1,51 @@
 //! SRT: pushes MPEG-TS to a listener.
-/// Takes nothing yet.
-pub fn accepts() -> crate::media::Accepts {
-    Default::default()
+
+use tokio::sync::watch;
+
+use crate::flow::{self, Blame, Inputs, Join, Task};
+use crate::media::Accepts;
+use crate::srt::{self, Sent, Shape, Target, TargetError};
+
+/// What an SRT push can carry.
+pub fn accepts() -> Accepts {
+    srt::accepts()
 }
-/// About to land.
+
+/// Checks the address of a push, for configuration and API.
 ///
 /// # Errors
-/// Always.
-pub async fn run(
-    _t: crate::flow::Task,
-    _i: crate::flow::Inputs,
-    _u: &str,
-) -> Result<(), crate::flow::Error> {
-    Err(crate::flow::Error::build("this node", "it is about to land"))
+/// What is wrong with it.
+pub fn check(url: &str) -> Result<(), TargetError> {
+    url.parse::<Target>().map(|_| ())
+}
+
+/// Calls the listener at `url` (`srt://host:port?streamid=…&passphrase=…&latency=ms`) and sends it
+/// the inputs until the task is cancelled.
+///
+/// # Errors
+/// With blame on the destination: that it is not there, refuses, goes or is too slow. With blame
+/// on the input: that there is nothing to send.
+pub async fn run(task: Task, inputs: Inputs, url: &str) -> Result<(), flow::Error> {
+    let target: Target = url.parse().map_err(|e: TargetError| {
+        flow::Error::refused(Blame::Us, e.to_string(), "correct the address of the output")
+    })?;
+    task.status.set("target", target.to_string());
+    let (_keep, inputs) = watch::channel(inputs);
+    loop {
+        // Nobody likes a connection on which nothing comes: media first.
+        let ready = inputs.borrow().clone();
+        let socket = tokio::select! {
+            () = task.cancel.cancelled() => return Ok(()),
+            socket = async {
+                Shape::settle(&ready).await?;
+                target.connect(Blame::Destination).await
+            } => socket?,
+        };
+        let name = &task.name;
+        let sent =
+            srt::send(name, socket, inputs.clone(), Join::Live, &task.cancel, &task.status).await?;
+        if sent == Sent::Cancelled {
+            return Ok(());
+        }
+    }
 }

@@ -1,0 +1,39 @@
+//! One player that pulls from the listener.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::flow::{Gate, Hello, Join, Status};
+use crate::srt::{self, Sent, Socket};
+
+/// Gives a player the stream until it goes, is too slow, the stream wants it gone, or `stop`.
+pub(super) async fn run(
+    gate: &dyn Gate,
+    socket: Arc<Socket>,
+    hello: Hello,
+    stop: &CancellationToken,
+) {
+    let (stream, peer) = (hello.stream.clone(), hello.peer.clone());
+    // The gate has logged a refusal; the peer sees the connection close.
+    let Ok(seat) = gate.play(hello, srt::accepts()).await else { return };
+    tracing::info!(%stream, %peer, "SRT player connected");
+    let leave = seat.cancel.child_token();
+    let (inputs, status) = (seat.inputs.clone(), Status::default());
+    // Players start with a picture at once, and stay at the live edge.
+    let work = srt::send("srt-player", socket, inputs, Join::FastForward, &leave, &status);
+    tokio::pin!(work);
+    let result = tokio::select! {
+        result = &mut work => result,
+        () = stop.cancelled() => {
+            leave.cancel();
+            work.await
+        }
+    };
+    match result {
+        Ok(Sent::Cancelled) => tracing::info!(%stream, %peer, "SRT player disconnected by us"),
+        // Few players follow new codecs within a connection; all of them can connect again.
+        Ok(Sent::TracksChanged) => tracing::info!(%stream, %peer, "SRT player sent to reconnect"),
+        Err(error) => tracing::info!(%stream, %peer, %error, "SRT player gone"),
+    }
+}

@@ -1,0 +1,38 @@
+//! One publisher.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::flow::{Gate, Hello, SourceReport};
+use crate::srt::{self, Limits, Socket};
+
+/// Takes a publisher's media until it goes, the stream wants it gone, or `stop`.
+pub(super) async fn run(
+    gate: &dyn Gate,
+    socket: Arc<Socket>,
+    hello: Hello,
+    limits: Limits,
+    stop: &CancellationToken,
+) {
+    let (stream, peer) = (hello.stream.clone(), hello.peer.clone());
+    let report = Arc::new(SourceReport::new("srt", &peer));
+    // The gate has logged a refusal; the peer sees the connection close.
+    let Ok(intake) = gate.publish(hello, report).await else { return };
+    let version = socket.peer_version();
+    tracing::info!(%stream, %peer, version, "SRT publisher connected");
+    let leave = intake.cancel.child_token();
+    let work = srt::receive("srt", socket, &intake.tracks, limits, &leave);
+    tokio::pin!(work);
+    let result = tokio::select! {
+        result = &mut work => result,
+        () = stop.cancelled() => {
+            leave.cancel();
+            work.await
+        }
+    };
+    match result {
+        Ok(()) => tracing::info!(%stream, %peer, "SRT publisher disconnected by us"),
+        Err(error) => tracing::info!(%stream, %peer, %error, "SRT publisher gone"),
+    }
+}

@@ -1,0 +1,233 @@
+//! The listening port: who is let in, and what becomes of them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::streamid::{self, StreamId, StreamIdError};
+use super::{Config, Error, play, publish};
+use crate::flow::{Action, Gate, Hello, Refusal, RefusalKind};
+use crate::srt::{Knock, Limits, Listener, ListenerOptions, Reject, Socket};
+
+/// How often the accepting thread looks around.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A caller that was let in and is not connected after this has failed.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a connection that is made may take to be accepted by us.
+const ACCEPT_GRACE: Duration = Duration::from_millis(500);
+
+/// How long sessions may take to end.
+const DRAIN_MAX: Duration = Duration::from_secs(3);
+
+/// A bound SRT port.
+pub struct Server {
+    listener: Listener,
+    config: Config,
+}
+
+impl Server {
+    /// Binds the port.
+    ///
+    /// # Errors
+    /// A wrong configuration or a taken port.
+    pub fn bind(config: Config) -> Result<Self, Error> {
+        config.check()?;
+        let options = ListenerOptions {
+            latency: Duration::from_millis(config.latency_ms.into()),
+            peer_timeout: Duration::from_millis(config.peer_timeout_ms.into()),
+            peer_version_min: config.version_min()?,
+        };
+        let listener = Listener::bind(config.listen, options)
+            .map_err(|source| Error::Bind { address: config.listen, source })?;
+        Ok(Self { listener, config })
+    }
+
+    /// The address that it is bound to.
+    ///
+    /// # Errors
+    /// When the socket is gone.
+    pub fn local_address(&self) -> Result<SocketAddr, Error> {
+        Ok(self.listener.local_address()?)
+    }
+
+    /// Serves until `cancel`, then ends all sessions.
+    ///
+    /// # Errors
+    /// When the listener breaks.
+    pub async fn run(
+        mut self,
+        gate: Arc<dyn Gate>,
+        cancel: CancellationToken,
+    ) -> Result<(), Error> {
+        let stop = cancel.child_token();
+        let _stop_on_drop = stop.clone().drop_guard();
+        let door = Arc::new(Door {
+            gate,
+            waiting: Mutex::default(),
+            slots: Arc::new(Semaphore::new(self.config.connections_max)),
+            config: self.config.clone(),
+            sessions: TaskTracker::new(),
+            stop,
+        });
+        let judge = door.clone();
+        self.listener.listen(move |knock| judge.judge(knock))?;
+        tracing::info!(address = %self.local_address()?, "SRT listening");
+
+        let (done, finished) = tokio::sync::oneshot::channel();
+        let (accepting, runtime) = (door.clone(), tokio::runtime::Handle::current());
+        // A thread of its own, because libsrt can only be waited for by blocking.
+        std::thread::Builder::new().name("srt-accept".into()).spawn(move || {
+            let result = accepting.accept_until_stopped(&self.listener, &runtime);
+            drop(self.listener);
+            let _ = done.send(result);
+        })?;
+        let result = finished.await.unwrap_or(Ok(()));
+        door.stop.cancel();
+        door.sessions.close();
+        if tokio::time::timeout(DRAIN_MAX, door.sessions.wait()).await.is_err() {
+            tracing::warn!(left = door.sessions.len(), "SRT sessions did not end in time");
+        }
+        Ok(result?)
+    }
+}
+
+/// A caller between its handshake and its connection.
+struct Waiting {
+    hello: Hello,
+    since: Instant,
+    encrypted: bool,
+    slot: OwnedSemaphorePermit,
+}
+
+struct Door {
+    gate: Arc<dyn Gate>,
+    /// By libsrt's number; bounded by `slots`.
+    waiting: Mutex<HashMap<i32, Waiting>>,
+    slots: Arc<Semaphore>,
+    config: Config,
+    sessions: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Door {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<i32, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides on a caller, on libsrt's receiving thread.
+    fn judge(&self, knock: &Knock) -> Result<(), Reject> {
+        let hello = self.hello(knock).map_err(|error| {
+            tracing::info!(peer = %knock.peer, %error, "SRT caller refused");
+            match error {
+                StreamIdError::Mode(_) => Reject::BAD_MODE,
+                _ => Reject::BAD_REQUEST,
+            }
+        })?;
+        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
+            let limit = self.config.connections_max;
+            let message = format!("all {limit} SRT connections are in use");
+            let refusal = Refusal::new(RefusalKind::Busy, message, "raise srt.connections_max");
+            self.gate.report_refusal(&hello, &refusal);
+            return Err(Reject::OVERLOAD);
+        };
+        let admission = self.gate.admit(&hello).map_err(|refusal| reject_of(refusal.kind))?;
+        if let Some(passphrase) = &admission.passphrase {
+            knock.require(passphrase).map_err(|error| {
+                tracing::error!(stream = %hello.stream, %error, "unusable SRT passphrase");
+                Reject::INTERNAL
+            })?;
+        }
+        let encrypted = admission.passphrase.is_some();
+        let waiting = Waiting { hello, since: Instant::now(), encrypted, slot };
+        self.waiting().insert(knock.number(), waiting);
+        Ok(())
+    }
+
+    fn hello(&self, knock: &Knock) -> Result<Hello, StreamIdError> {
+        let id = match (streamid::parse(&knock.stream_id), &self.config.default_stream) {
+            (Err(StreamIdError::Missing), Some(stream)) => {
+                StreamId { action: Action::Publish, stream: stream.clone(), credential: None }
+            }
+            (id, _) => id?,
+        };
+        Ok(Hello {
+            action: id.action,
+            protocol: "srt",
+            stream: id.stream,
+            credential: id.credential,
+            peer: knock.peer.to_string(),
+        })
+    }
+
+    fn accept_until_stopped(
+        self: &Arc<Self>,
+        listener: &Listener,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<(), crate::srt::Error> {
+        while !self.stop.is_cancelled() {
+            if let Some((number, socket)) = listener.accept(POLL)? {
+                let waiting = self.waiting().remove(&number);
+                // Without an entry it was given up already; dropping the socket closes it.
+                if let Some(waiting) = waiting {
+                    self.sessions.spawn_on(self.clone().session(socket, waiting), runtime);
+                }
+            }
+            self.give_up_failed();
+        }
+        Ok(())
+    }
+
+    /// Libsrt drops callers with a wrong passphrase without telling: they vanish between the
+    /// handshake and the connection.
+    fn give_up_failed(&self) {
+        let failed = |number: &i32, waiting: &mut Waiting| {
+            let age = waiting.since.elapsed();
+            age > HANDSHAKE_MAX || (age > ACCEPT_GRACE && Listener::has_failed(*number))
+        };
+        let failed: Vec<Waiting> =
+            self.waiting().extract_if(failed).map(|(_, waiting)| waiting).collect();
+        for waiting in failed {
+            let (message, hint) = if waiting.encrypted {
+                ("wrong SRT passphrase, or none", "set the stream's passphrase in the encoder")
+            } else {
+                ("it encrypts, but the stream has no passphrase", "remove it, or set one here")
+            };
+            let refusal = Refusal::new(RefusalKind::Unauthorized, message, hint);
+            self.gate.report_refusal(&waiting.hello, &refusal);
+        }
+    }
+
+    async fn session(self: Arc<Self>, socket: Socket, waiting: Waiting) {
+        let Waiting { hello, slot, .. } = waiting;
+        let (action, socket) = (hello.action, Arc::new(socket));
+        let limits = Limits {
+            silence: Duration::from_secs(self.config.idle_timeout_s.into()),
+            ..Limits::default()
+        };
+        match action {
+            Action::Publish => {
+                publish::run(&*self.gate, socket, hello, limits, &self.stop).await;
+            }
+            Action::Play => play::run(&*self.gate, socket, hello, &self.stop).await,
+        }
+        drop(slot);
+    }
+}
+
+/// How the caller is told.
+fn reject_of(kind: RefusalKind) -> Reject {
+    match kind {
+        RefusalKind::Unauthorized => Reject::UNAUTHORIZED,
+        RefusalKind::UnknownStream | RefusalKind::NotLive => Reject::NOT_FOUND,
+        RefusalKind::Taken => Reject::CONFLICT,
+        RefusalKind::Unsupported => Reject::UNACCEPTABLE,
+        RefusalKind::Busy => Reject::OVERLOAD,
+    }
+}

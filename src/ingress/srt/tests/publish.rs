@@ -1,0 +1,248 @@
+//! Publishers that behave, and some that do not.
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::bench::{
+    MEDIA_S, Peer, Probe, Running, TestGate, ffmpeg, h264_aac, h264_mp2, h265_opus, picture_times,
+    publish, serve, serve_with, until,
+};
+use crate::flow::{Blame, Feed, Gate, Hello, SourceReport};
+use crate::ingress::srt::{Config, pull};
+use crate::media::Secret;
+use crate::srt::Target;
+
+fn format(feed: &Feed) -> String {
+    feed.format().borrow().as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+/// Publishes a whole file and looks at every timestamp of both tracks.
+async fn check_media(server: &Running, stream: &str, file: &std::path::Path, expect: [&str; 2]) {
+    let stream_of = server.gate.stream(stream);
+    let (video, audio) = (Probe::on(&stream_of.video).await, Probe::on(&stream_of.audio).await);
+    let peer = publish(file, &server.url(&format!("streamid=publish:{stream}:key")));
+    until("both tracks", 15, || {
+        !format(&stream_of.video).is_empty() && !format(&stream_of.audio).is_empty()
+    })
+    .await;
+    let found = format!("{} / {}", format(&stream_of.video), format(&stream_of.audio));
+    assert!(found.contains(expect[0]) && found.contains(expect[1]), "{found}");
+    until("the publisher to leave", 20, || !stream_of.taken.load(Ordering::SeqCst)).await;
+    drop(peer);
+
+    let (video, audio) = (video.seen.lock().expect("lock"), audio.seen.lock().expect("lock"));
+    let frames = MEDIA_S as usize * 30;
+    // The last frames may still have been on the way when the connection closed.
+    assert!((frames - 12..=frames).contains(&video.len()), "{} of {frames} frames", video.len());
+    for track in [&video, &audio] {
+        for pair in track.windows(2) {
+            assert!(pair[1].1 > pair[0].1, "decode times run forward: {pair:?}");
+        }
+        let late = track.iter().map(|(_, dts, now)| now.abs_diff(*dts)).max();
+        assert!(late < Some(1500), "timestamps are running time: {late:?} ms off");
+    }
+    let mut shown: Vec<u64> = video.iter().map(|(pts, ..)| *pts).collect();
+    let first = shown[0].cast_signed();
+    for (n, (was, is)) in picture_times(file).iter().zip(&shown).enumerate() {
+        let is = is.cast_signed() - first;
+        assert!(was.abs_diff(is) < 25, "picture {n} was at {was} ms and is at {is} ms");
+    }
+    shown.sort_unstable();
+    let offset = shown[0].abs_diff(audio[0].0);
+    assert!(offset < 60, "picture and sound begin {offset} ms apart");
+    let ends = shown[shown.len() - 1].abs_diff(audio[audio.len() - 1].0);
+    assert!(ends < 600, "picture and sound end {ends} ms apart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h264_with_b_frames_and_aac_by_ffmpeg() {
+    let server = serve(TestGate::default().with("one", Some("key"), None));
+    check_media(&server, "one", h264_aac(), ["h264 320x180 30 fps", "aac 48000 Hz 2 ch"]).await;
+    let stream = server.gate.stream("one");
+    let report = stream.report.lock().expect("lock").clone().expect("published");
+    let bytes = report.bytes.load(Ordering::Relaxed);
+    let size = std::fs::metadata(h264_aac()).expect("it is there").len();
+    assert!(bytes > size / 2 && bytes < size * 2, "{bytes} received of a file of {size}");
+    assert!(report.rtt_us.load(Ordering::Relaxed) > 0, "a round-trip time was measured");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_publishers_at_once_on_one_port() {
+    let gate = TestGate::default().with("one", Some("key"), None).with("two", Some("key"), None);
+    let server = serve(gate);
+    tokio::join!(
+        check_media(&server, "one", h265_opus(), ["h265 320x180 30 fps", "opus 48000 Hz 2 ch"]),
+        check_media(&server, "two", h264_mp2(), ["h264 320x180 30 fps", "mp2 48000 Hz 2 ch"]),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn srt_live_transmit_with_the_standard_stream_id() {
+    let server = serve(TestGate::default().with("one", Some("key"), None));
+    let stream = server.gate.stream("one");
+    let file = h264_aac().to_str().expect("a plain path");
+    let mut source = ffmpeg(&["-re", "-i", file, "-c", "copy", "-f", "mpegts", "-"]);
+    let mut source = Peer(source.stdout(Stdio::piped()).spawn().expect("ffmpeg is installed"));
+    let url = server.url("mode=caller&transtype=live") + "&streamid=#!::r=one,m=publish,s=key";
+    let _transmit = Command::new("srt-live-transmit")
+        .args(["-q", "-chunk:1316", "file://con", &url])
+        .stdin(source.0.stdout.take().expect("piped"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map(Peer)
+        .expect("srt-tools is installed");
+    until("pictures and sound", 15, || {
+        let count = |feed: &Feed| feed.stats().buffers.load(Ordering::Relaxed);
+        count(&stream.video) > 30 && count(&stream.audio) > 40
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passphrases_of_both_key_lengths() {
+    let passphrase = "correct-horse-battery";
+    let server = serve(TestGate::default().with("one", None, Some(passphrase)));
+    let stream = server.gate.stream("one");
+    for length in [16, 32] {
+        let before = stream.video.stats().buffers.load(Ordering::Relaxed);
+        let query = "streamid=publish:one&passphrase=correct-horse-battery";
+        let mut peer = publish(h264_aac(), &server.url(&format!("{query}&pbkeylen={length}")));
+        until("decrypted pictures", 15, || {
+            stream.video.stats().buffers.load(Ordering::Relaxed) > before + 20
+        })
+        .await;
+        peer.kill();
+        until("the dead publisher to be noticed", 10, || !stream.taken.load(Ordering::SeqCst))
+            .await;
+    }
+    assert_eq!(server.gate.refusals(), []);
+}
+
+/// Calls the server with our own caller and sends it bytes as fast as a live sender may.
+async fn send_bytes(server: &Running, bytes: &[u8]) -> std::sync::Arc<crate::srt::Socket> {
+    let target: Target = server.url("streamid=publish:one").parse().expect("valid");
+    let socket = target.connect(Blame::Us).await.expect("it lets us in");
+    for payload in bytes.chunks(1316) {
+        socket.send(payload).expect("connected");
+    }
+    socket
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_truncation_and_a_stop_in_mid_frame_disturb_nobody() {
+    let server = serve_with(
+        TestGate::default().with("one", None, None).with("two", Some("key"), None),
+        Config { idle_timeout_s: 2, ..Config::default() },
+    );
+    let stream = server.gate.stream("one");
+    let gone = || !stream.taken.load(Ordering::SeqCst);
+    let two = server.gate.stream("two");
+    let good = publish(h264_aac(), &server.url("streamid=publish:two:key"));
+
+    let mut state = 7_u32;
+    let garbage: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    })
+    .take(400_000)
+    .collect();
+    let socket = send_bytes(&server, &garbage).await;
+    until("the garbage to be taken in", 5, || stream.published.load(Ordering::SeqCst) == 1).await;
+    until("the garbage to be refused", 10, gone).await;
+    assert_eq!(stream.video.stats().buffers.load(Ordering::Relaxed), 0);
+    drop(socket);
+
+    // A file that begins and ends in the middle of a TS packet, with a hole in it.
+    let media = std::fs::read(h264_aac()).expect("it is there");
+    let torn: Vec<u8> = [&media[100..90_000], &media[130_011..250_077]].concat();
+    let socket = send_bytes(&server, &torn).await;
+    until("pictures from the torn file", 10, || {
+        stream.video.stats().buffers.load(Ordering::Relaxed) > 10
+    })
+    .await;
+    // Nothing more comes: the silence ends it.
+    until("the silent publisher to be let go", 10, gone).await;
+    drop(socket);
+
+    assert!(two.taken.load(Ordering::SeqCst), "its neighbour was disturbed");
+    let before = two.video.stats().buffers.load(Ordering::Relaxed);
+    assert!(before > 30, "its neighbour has only {before} frames");
+    drop(good);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stream_and_the_server_can_end_a_publisher() {
+    let mut server = serve(TestGate::default().with("one", Some("key"), None));
+    let stream = server.gate.stream("one");
+    let flows = |at_least: u64| stream.video.stats().buffers.load(Ordering::Relaxed) > at_least;
+    let peer = publish(h264_aac(), &server.url("streamid=publish:one:key"));
+    until("pictures", 15, || flows(5)).await;
+    stream.cancel.lock().expect("lock").cancel();
+    until("the publisher to be gone", 5, || !stream.taken.load(Ordering::SeqCst)).await;
+    drop(peer);
+
+    let so_far = stream.video.stats().buffers.load(Ordering::Relaxed);
+    let _peer = publish(h264_aac(), &server.url("streamid=publish:one:key"));
+    until("pictures again", 15, || flows(so_far + 5)).await;
+    server.cancel.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(5), &mut server.task).await;
+    ended.expect("it drains in time").expect("no panic").expect("no error");
+    assert!(!stream.taken.load(Ordering::SeqCst), "the session is over when the server is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pulls_from_a_listener_and_says_what_is_wrong_with_it() {
+    let gate = std::sync::Arc::new(TestGate::default().with("pulled", None, None));
+    crate::flow::init().expect("GStreamer starts");
+    let stream = gate.stream("pulled");
+    let hello = || Hello {
+        action: crate::flow::Action::Publish,
+        protocol: "srt",
+        stream: "pulled".parse().expect("a name"),
+        credential: None,
+        peer: "puller".into(),
+    };
+    let intake = || gate.publish(hello(), SourceReport::new("srt", "puller").into());
+
+    // A free port on which nobody listens.
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr());
+    let port = port.expect("a port").port();
+    let url = format!("srt://127.0.0.1:{port}");
+    let error =
+        pull::run(intake().await.expect("free"), &url, None).await.expect_err("nobody there");
+    assert_eq!(error.blame(), Blame::Input);
+    assert!(error.to_string().contains(&url), "{error}");
+
+    let listen = format!("{url}?mode=listener&passphrase=0123456789ab&pbkeylen=32");
+    let _peer = publish(h264_aac(), &listen);
+    let wrong = async |passphrase: Option<&str>| {
+        let taken = intake().await.expect("free");
+        let pulled = pull::run(taken, &url, passphrase.map(Secret::new));
+        pulled.await.expect_err("a wrong passphrase").to_string()
+    };
+    // The listener needs a moment to be there; ffmpeg takes one caller and goes on after a refusal.
+    let mut said = String::new();
+    for _ in 0..10 {
+        said = wrong(Some("wrong passphrase")).await;
+        if said.contains("passphrase") {
+            break;
+        }
+    }
+    assert!(said.contains("wrong passphrase"), "{said}");
+    let _peer = publish(h264_aac(), &listen);
+    let taken = intake().await.expect("free");
+    let cancel = taken.cancel.clone();
+    let pulling = tokio::spawn(async move {
+        let url = url;
+        pull::run(taken, &url, Some(Secret::new("0123456789ab"))).await
+    });
+    until("pulled pictures and sound", 15, || {
+        let count = |feed: &Feed| feed.stats().buffers.load(Ordering::Relaxed);
+        count(&stream.video) > 30 && count(&stream.audio) > 40
+    })
+    .await;
+    cancel.cancel();
+    pulling.await.expect("no panic").expect("a good end");
+}

@@ -1,0 +1,186 @@
+//! One port that takes many callers, each judged by its stream id before it is connected.
+#![allow(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::ffi::{c_char, c_int, c_void};
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::address::{self, CAddress};
+use super::socket::{check, last_code, set_bytes, set_int, text};
+use super::sys::{self, Opt};
+use super::{Error, Reject, Socket, Waiter};
+use crate::media::Secret;
+
+/// Callers that libsrt has connected and nobody has accepted yet; more are refused.
+const BACKLOG: c_int = 64;
+
+/// How a listener treats its callers.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerOptions {
+    /// How long packets are held back so that lost ones can be sent again.
+    pub latency: Duration,
+    /// After how much silence a caller counts as gone.
+    pub peer_timeout: Duration,
+    /// Oldest SRT version of callers: major, minor, patch.
+    pub peer_version_min: [u8; 3],
+}
+
+/// A caller in the middle of its handshake.
+pub struct Knock {
+    /// Its address.
+    pub peer: SocketAddr,
+    /// The stream id that it gave; empty when it gave none.
+    pub stream_id: String,
+    id: sys::Id,
+}
+
+impl Knock {
+    /// A number that its connection will have too; see [`Listener::accept`].
+    pub fn number(&self) -> i32 {
+        self.id
+    }
+
+    /// Only lets it in when it encrypts with this passphrase, with whatever key length it likes.
+    ///
+    /// # Errors
+    /// When the passphrase is not 10-79 bytes long.
+    pub fn require(&self, passphrase: &Secret) -> Result<(), Error> {
+        set_bytes(self.id, Opt::Passphrase, passphrase.expose().as_bytes())
+    }
+}
+
+/// Decides on a caller. Runs on libsrt's receiving thread, so it must answer at once.
+type Judge = dyn Fn(&Knock) -> Result<(), Reject> + Send + Sync;
+
+/// The judges of all listeners. libsrt is given a key into it instead of a pointer, so that a
+/// callback that comes late finds nothing instead of freed memory.
+static JUDGES: Mutex<BTreeMap<usize, Arc<Judge>>> = Mutex::new(BTreeMap::new());
+
+fn judges() -> MutexGuard<'static, BTreeMap<usize, Arc<Judge>>> {
+    JUDGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A bound port. Dropping it closes the port; connections that were accepted live on.
+pub struct Listener {
+    socket: Socket,
+    waiter: Option<Waiter>,
+}
+
+impl Listener {
+    /// Binds a UDP port; 0 takes any free one.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn bind(address: SocketAddr, options: ListenerOptions) -> Result<Self, Error> {
+        let socket = Socket::new()?;
+        socket.set_latency(options.latency)?;
+        socket.set_peer_timeout(options.peer_timeout)?;
+        let [major, minor, patch] = options.peer_version_min;
+        let version = c_int::from_be_bytes([0, major, minor, patch]);
+        set_int(socket.id(), Opt::MinVersion, version)?;
+        if address.is_ipv6() {
+            // `[::]` serves IPv4 as well; libsrt insists on being told.
+            set_int(socket.id(), Opt::Ipv6Only, 0)?;
+        }
+        socket.never_block()?;
+        let (c_address, length) = CAddress::new(address);
+        // SAFETY: `c_address` is valid for the call, and libsrt copies it.
+        check(unsafe { sys::srt_bind(socket.id(), c_address.as_ptr(), length) }, "bind")?;
+        Ok(Self { socket, waiter: None })
+    }
+
+    /// The address that it is bound to.
+    ///
+    /// # Errors
+    /// When the socket is gone.
+    pub fn local_address(&self) -> Result<SocketAddr, Error> {
+        self.socket.local_address()
+    }
+
+    /// Begins to take callers that `judge` lets in.
+    ///
+    /// # Errors
+    /// When another socket listens on the port.
+    pub fn listen(
+        &mut self,
+        judge: impl Fn(&Knock) -> Result<(), Reject> + Send + Sync + 'static,
+    ) -> Result<(), Error> {
+        let id = self.socket.id();
+        let key = id as usize;
+        judges().insert(key, Arc::new(judge));
+        // SAFETY: the callback takes its opaque argument as a number, never as a pointer.
+        let hooked = unsafe { sys::srt_listen_callback(id, on_knock, key as *mut c_void) };
+        check(hooked, "watch callers")?;
+        // SAFETY: no pointers.
+        check(unsafe { sys::srt_listen(id, BACKLOG) }, "listen")?;
+        self.waiter = Some(Waiter::new(&self.socket)?);
+        Ok(())
+    }
+
+    /// Waits at most `timeout` for a connection. Its number is that of the [`Knock`] before.
+    ///
+    /// # Errors
+    /// When the listener itself is broken.
+    pub fn accept(&self, timeout: Duration) -> Result<Option<(i32, Socket)>, Error> {
+        if !self.waiter.as_ref().is_some_and(|w| w.wait(timeout)) {
+            return Ok(None);
+        }
+        let (mut peer, mut length) = CAddress::room();
+        // SAFETY: `peer` has `length` bytes for libsrt to write.
+        let id = unsafe { sys::srt_accept(self.socket.id(), peer.as_mut_ptr(), &raw mut length) };
+        if id == sys::FAILED && last_code() == sys::E_WOULD_BLOCK_RECEIVE {
+            return Ok(None);
+        }
+        let socket = Socket::owned(id, "accept")?;
+        // It fails only for a caller that has gone again, which receiving will tell.
+        let _ = socket.never_block();
+        Ok(Some((id, socket)))
+    }
+
+    /// Whether a caller that was let in has failed since, before it became a connection: it did
+    /// not have the passphrase.
+    pub fn has_failed(number: i32) -> bool {
+        // SAFETY: no pointers; an unknown number is a state of its own.
+        unsafe { sys::srt_getsockstate(number) >= sys::STATE_BROKEN }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.socket.close();
+        judges().remove(&(self.socket.id() as usize));
+    }
+}
+
+/// Called by libsrt for each caller, in the middle of the handshake.
+extern "C" fn on_knock(
+    opaque: *mut c_void,
+    id: sys::Id,
+    _handshake_version: c_int,
+    peer: *const libc::sockaddr,
+    stream_id: *const c_char,
+) -> c_int {
+    let judge = judges().get(&(opaque as usize)).cloned();
+    // SAFETY: libsrt passes an address and a string that live during the call.
+    let (peer, stream_id) = unsafe { (address::read(peer), text(stream_id)) };
+    let verdict = match (judge, peer) {
+        (Some(judge), Some(peer)) => {
+            let knock = Knock { peer, stream_id, id };
+            // A panic must not unwind into C.
+            std::panic::catch_unwind(AssertUnwindSafe(|| judge(&knock)))
+                .unwrap_or(Err(Reject::INTERNAL))
+        }
+        _ => Err(Reject::INTERNAL),
+    };
+    match verdict {
+        Ok(()) => 0,
+        Err(reject) => {
+            // SAFETY: no pointers.
+            unsafe { sys::srt_setrejectreason(id, reject.0) };
+            sys::FAILED
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What SRT ingress and egress share: a thin safe binding over libsrt, addresses with their
+//! options, and how MPEG-TS gets out of a socket into tracks and out of feeds into a socket.
+//!
+//! GStreamer's own `srtsrc` takes one caller at a time and does not tell why a caller was refused,
+//! so connections are ours; the media still goes through GStreamer's muxer and demuxer.
+//!
+//! Invariant: the only code besides [`crate::gpu`] with `unsafe` in it, all of it in `sys`,
+//! `address`, `socket` and `listener` here.
+
+mod address;
+mod error;
+mod listener;
+mod pcr;
+mod receive;
+mod send;
+mod socket;
+mod start_codes;
+mod sys;
+mod target;
+
+pub use error::{Error, Reject};
+pub use listener::{Knock, Listener, ListenerOptions};
+pub use receive::{Limits, receive};
+pub use send::{Sent, Shape, accepts, send};
+pub use socket::{Socket, Stats, Waiter};
+pub use target::{Target, TargetError};

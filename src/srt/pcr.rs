@@ -1,0 +1,213 @@
+//! When a piece of MPEG-TS was meant to arrive, by its own clock references.
+//!
+//! `tsdemux` places a live stream on the clock by comparing its clock references (PCR, ISO/IEC
+//! 13818-1 2.4.3.5) with when they arrive, and every burst or delay on the way moves its estimate,
+//! and with it all timestamps, by tens of milliseconds. So arrival is smoothed here: each reference
+//! is given the time that the publisher's clock says, and that clock is kept in step with ours so
+//! slowly that nobody notices.
+
+/// Size of a TS packet.
+const PACKET: usize = 188;
+
+/// Where the 42-bit reference wraps around: 2^33 ticks of 90 kHz, each of 300 ticks of 27 MHz.
+const WRAP: u64 = (1 << 33) * 300;
+
+/// Further from its arrival than this, a reference belongs to another time base.
+const APART_MAX: i64 = 1_000_000_000;
+
+/// The publisher's clock is compared with ours over this long, nanoseconds of arrival time.
+const WINDOW: i64 = 2_000_000_000;
+
+/// And corrected by at most this much after each comparison: 500 ppm, ten times what a poor crystal
+/// needs.
+const CORRECTION_MAX: i64 = 1_000_000;
+
+/// A publisher's clock. All times are in nanoseconds.
+#[derive(Debug, Default)]
+pub(super) struct Pacer {
+    /// PID of the references that are followed.
+    pid: Option<u16>,
+    /// The last reference in ticks of 27 MHz, and the time it was given.
+    last: Option<(u64, i64)>,
+    /// What is left of converting ticks to nanoseconds, in 27ths.
+    rest: i64,
+    /// The least delay of a reference in this window, and when the window began.
+    window: Option<(i64, i64)>,
+    /// When a followed reference last came.
+    seen: i64,
+}
+
+impl Pacer {
+    /// Cuts what arrived at `now` before each clock reference, and tells when each piece was due.
+    pub(super) fn pace(&mut self, bytes: Vec<u8>, now: u64) -> Vec<(Vec<u8>, u64)> {
+        let now = now.cast_signed();
+        let mut cuts = Vec::new();
+        for (index, packet) in bytes.chunks_exact(PACKET).enumerate() {
+            if let Some(ticks) = self.reference(packet, now) {
+                cuts.push((index * PACKET, self.place(ticks, now)));
+            }
+        }
+        let due = |time: i64| u64::try_from(time).unwrap_or(0);
+        let before = self.last.filter(|_| cuts.is_empty()).map_or(now, |(_, at)| at);
+        match cuts.as_slice() {
+            [] => vec![(bytes, due(before))],
+            [(0, at)] => vec![(bytes, due(*at))],
+            [(first, at), ..] => {
+                let mut pieces = Vec::with_capacity(cuts.len() + 1);
+                if *first > 0 {
+                    pieces.push((bytes[..*first].to_vec(), due(*at)));
+                }
+                let ends = cuts[1..].iter().map(|(cut, _)| *cut).chain([bytes.len()]);
+                for ((cut, at), end) in cuts.iter().zip(ends) {
+                    pieces.push((bytes[*cut..end].to_vec(), due(*at)));
+                }
+                pieces
+            }
+        }
+    }
+
+    /// The clock reference of a packet, when it has one of the programme that is followed.
+    fn reference(&mut self, packet: &[u8], now: i64) -> Option<u64> {
+        // Sync byte, adaptation field present and long enough, PCR flag.
+        let has =
+            packet[0] == 0x47 && packet[3] & 0x20 != 0 && packet[4] >= 7 && packet[5] & 0x10 != 0;
+        if !has {
+            return None;
+        }
+        let pid = u16::from_be_bytes([packet[1] & 0x1f, packet[2]]);
+        if self.pid != Some(pid) && self.pid.is_some() && now - self.seen < APART_MAX {
+            return None;
+        }
+        self.pid = Some(pid);
+        self.seen = now;
+        let b = |n: usize| u64::from(packet[6 + n]);
+        let base = b(0) << 25 | b(1) << 17 | b(2) << 9 | b(3) << 1 | b(4) >> 7;
+        Some(base * 300 + ((b(4) & 1) << 8 | b(5)))
+    }
+
+    /// When a reference that came at `now` was due.
+    fn place(&mut self, ticks: u64, now: i64) -> i64 {
+        let Some((last, at)) = self.last else { return self.begin(ticks, now) };
+        let forward = (ticks + WRAP - last % WRAP) % WRAP;
+        let passed = if forward < WRAP / 2 {
+            forward.cast_signed()
+        } else {
+            forward.cast_signed() - WRAP.cast_signed()
+        };
+        // 27 MHz: a tick is 1000/27 ns.
+        let scaled = passed * 1000 + self.rest;
+        self.rest = scaled.rem_euclid(27);
+        let mut due = at + scaled.div_euclid(27);
+        let delay = now - due;
+        if delay.abs() > APART_MAX {
+            return self.begin(ticks, now);
+        }
+        let (least, since) = self.window.map_or((delay, now), |(d, t)| (d.min(delay), t));
+        self.window = Some((least, since));
+        if now - since >= WINDOW {
+            due += least.clamp(-CORRECTION_MAX, CORRECTION_MAX);
+            self.window = None;
+        }
+        self.last = Some((ticks, due));
+        due
+    }
+
+    /// Starts a new time base.
+    fn begin(&mut self, ticks: u64, now: i64) -> i64 {
+        *self = Self { pid: self.pid, seen: now, last: Some((ticks, now)), ..Self::default() };
+        now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn packet(pid: u16, ticks: Option<u64>) -> Vec<u8> {
+        let mut p = vec![0xff; PACKET];
+        p[0] = 0x47;
+        p[1..3].copy_from_slice(&pid.to_be_bytes());
+        p[3] = 0x10;
+        if let Some(ticks) = ticks {
+            let (base, extension) = (ticks / 300 % (1 << 33), ticks % 300);
+            p[3] = 0x30;
+            p[4] = 7;
+            p[5] = 0x10;
+            p[6..10].copy_from_slice(&((base >> 1) as u32).to_be_bytes());
+            p[10] = (base as u8 & 1) << 7 | 0x7e | (extension >> 8) as u8;
+            p[11] = extension as u8;
+        }
+        p
+    }
+
+    /// Sends one reference and returns when it was due, in ms.
+    fn send(pacer: &mut Pacer, ticks: u64, now_ms: u64) -> f64 {
+        let pieces = pacer.pace(packet(256, Some(ticks)), now_ms * MS);
+        assert_eq!(pieces.len(), 1);
+        pieces[0].1 as f64 / MS as f64
+    }
+
+    #[test]
+    fn jitter_is_taken_out_and_wrapping_is_nothing() {
+        let mut pacer = Pacer::default();
+        let start = WRAP - 27_000 * 50;
+        assert_eq!(send(&mut pacer, start, 1000), 1000.0);
+        for (n, jitter) in (1..50).zip([0, 35, 80, 3, 0, 61, 9].into_iter().cycle()) {
+            let due = send(&mut pacer, (start + n * 20 * 27_000) % WRAP, 1000 + n * 20 + jitter);
+            assert!((due - (1000 + n * 20) as f64).abs() < 1e-3, "{n}: {due}");
+        }
+    }
+
+    #[test]
+    fn another_crystal_is_followed_without_steps() {
+        let mut pacer = Pacer::default();
+        let mut last = send(&mut pacer, 0, 1000);
+        // An hour with a clock that is 100 ppm fast, a reference each 100 ms.
+        for n in 1..36_000_u64 {
+            let now = 1000 + n * 100;
+            let due = send(&mut pacer, n * 2_700_270 % WRAP, now);
+            assert!(due - last > 98.9 && due - last < 101.1, "{last} {due}");
+            assert!((due - now as f64).abs() < 3.0, "{due} at {now}");
+            last = due;
+        }
+    }
+
+    #[test]
+    fn a_jump_begins_anew_and_other_programmes_do_not_count() {
+        let mut pacer = Pacer::default();
+        send(&mut pacer, 27_000_000, 1000);
+        assert_eq!(send(&mut pacer, 27_000_000 * 900, 1040), 1040.0);
+        assert_eq!(send(&mut pacer, 5, 1080), 1080.0);
+        let other = pacer.pace(packet(300, Some(27_000_000 * 50)), 1100 * MS);
+        assert_eq!(other[0].1, 1080 * MS);
+    }
+
+    #[test]
+    fn pieces_begin_with_a_reference() {
+        let mut pacer = Pacer::default();
+        let pcr = |ms: u64| packet(256, Some(ms * 27_000));
+        let all = [packet(1, None), pcr(0), packet(1, None), pcr(20), pcr(40)].concat();
+        let pieces = pacer.pace(all, 5000 * MS);
+        let shape: Vec<_> = pieces.iter().map(|(b, at)| (b.len() / PACKET, at / MS)).collect();
+        assert_eq!(shape, [(1, 5000), (2, 5000), (1, 5020), (1, 5040)]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_survived_and_kept(
+            batches in proptest::collection::vec((proptest::collection::vec(0_u8.., 0..900), 0_u64..), 1..9)
+        ) {
+            let mut pacer = Pacer::default();
+            for (mut bytes, now) in batches {
+                for start in (0..bytes.len()).step_by(PACKET) {
+                    bytes[start] = 0x47;
+                }
+                let pieces = pacer.pace(bytes.clone(), now >> 2);
+                let all: Vec<u8> = pieces.into_iter().flat_map(|(piece, _)| piece).collect();
+                proptest::prop_assert_eq!(all, bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! From a socket to tracks: MPEG-TS is taken apart.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use tokio_util::sync::CancellationToken;
+
+use super::pcr::Pacer;
+use super::start_codes::join_start_codes;
+use super::{Socket, Waiter};
+use crate::flow::{self, Blame, Node, NodeEvent, Tracks};
+
+/// How often a wait on the socket looks whether it is still wanted.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Most bytes that go into the pipeline at once, when the other end sends in bursts.
+const BATCH_MAX: usize = 32 << 10;
+
+/// How long a publisher may do nothing useful.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest time without a byte.
+    pub silence: Duration,
+    /// Longest time from connecting to the first picture or sound.
+    pub first_track: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { silence: Duration::from_secs(10), first_track: Duration::from_secs(10) }
+    }
+}
+
+/// Why a reader has stopped.
+#[derive(Clone, Debug)]
+enum End {
+    /// The connection is over, in libsrt's words.
+    Closed(String),
+    /// It stands, but nothing has come.
+    Silent,
+}
+
+/// What the reading thread and the node share.
+struct Shared {
+    socket: Arc<Socket>,
+    /// The node is going: read no more.
+    stop: CancellationToken,
+    end: OnceLock<End>,
+    ended: CancellationToken,
+}
+
+impl Shared {
+    fn finish(&self, end: End) {
+        let _ = self.end.set(end);
+        self.ended.cancel();
+    }
+}
+
+/// Takes MPEG-TS out of a socket and puts its tracks where they go, until `cancel`.
+///
+/// The socket is read on the pipeline's own source thread, so that one publisher costs this thread
+/// and libsrt's, and what we do not read in time is bounded by libsrt's receive buffer.
+///
+/// # Errors
+/// [`flow::Error::Ended`] when the other end closed, [`flow::Error::Stalled`] when it fell silent,
+/// a refusal when there is no picture and no sound in what it sends.
+pub async fn receive(
+    name: &str,
+    socket: Arc<Socket>,
+    tracks: &Tracks,
+    limits: Limits,
+    cancel: &CancellationToken,
+) -> Result<(), flow::Error> {
+    let shared = Arc::new(Shared {
+        socket: socket.clone(),
+        stop: CancellationToken::new(),
+        end: OnceLock::new(),
+        ended: CancellationToken::new(),
+    });
+    let node = build(name, &shared, tracks, limits)?;
+    let result = match node.start().await {
+        Ok(()) => follow(&node, &shared, tracks, limits, cancel).await,
+        Err(e) => Err(e),
+    };
+    // The source thread waits on the socket: it has to let go before the pipeline can stop.
+    shared.stop.cancel();
+    socket.close();
+    node.stop().await?;
+    result
+}
+
+async fn follow(
+    node: &Node,
+    shared: &Shared,
+    tracks: &Tracks,
+    limits: Limits,
+    cancel: &CancellationToken,
+) -> Result<(), flow::Error> {
+    let started = Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Ok(()),
+            () = shared.ended.cancelled() => return Err(reason(shared, limits)),
+            event = node.next_event() => match event {
+                Ok(NodeEvent::Element(_)) => {}
+                // Without a track the demuxer complains of the end of the stream as an error.
+                _ if shared.end.get().is_some() => return Err(reason(shared, limits)),
+                Ok(NodeEvent::Eos) => return Err(flow::Error::Ended),
+                Err(e) => return Err(e),
+            },
+            _ = tick.tick() => {
+                report(&shared.socket, tracks);
+                let bare = tracks.video.age().is_none() && tracks.audio.age().is_none();
+                if bare && started.elapsed() > limits.first_track {
+                    return Err(flow::Error::refused(
+                        Blame::Input,
+                        "there is no picture and no sound in what it sends",
+                        "send MPEG-TS with H.264, H.265 or MPEG-2 video and AAC, Opus, MP2, MP3 \
+                         or AC-3 audio",
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn reason(shared: &Shared, limits: Limits) -> flow::Error {
+    match shared.end.get() {
+        Some(End::Silent) => flow::Error::Stalled(limits.silence),
+        Some(End::Closed(message)) => {
+            tracing::debug!(%message, "SRT connection over");
+            flow::Error::Ended
+        }
+        None => flow::Error::Ended,
+    }
+}
+
+/// Copies what libsrt measured to what the API shows.
+fn report(socket: &Socket, tracks: &Tracks) {
+    let Some(stats) = socket.stats() else { return };
+    tracks.report.lost.store(stats.packets_lost, Ordering::Relaxed);
+    let rtt = u64::try_from(stats.rtt.as_micros()).unwrap_or(0);
+    tracks.report.rtt_us.store(rtt, Ordering::Relaxed);
+}
+
+fn build(
+    name: &str,
+    shared: &Arc<Shared>,
+    tracks: &Tracks,
+    limits: Limits,
+) -> Result<Node, flow::Error> {
+    let node = Node::empty(name);
+    let pipeline = node.pipeline();
+    let caps = gst::Caps::builder("video/mpegts").field("systemstream", true).build();
+    let source =
+        gst_app::AppSrc::builder().caps(&caps).format(gst::Format::Time).is_live(true).build();
+    let demux = gst::ElementFactory::make("tsdemux")
+        .build()
+        .map_err(|_| flow::Error::MissingElement { factory: "tsdemux".into() })?;
+    pipeline
+        .add_many([source.upcast_ref(), &demux])
+        .and_then(|()| source.link(&demux))
+        .map_err(|e| flow::Error::build(name, e))?;
+
+    let waiter = Waiter::new(&shared.socket).map_err(|e| flow::Error::build(name, e))?;
+    let (reader, counted) = (shared.clone(), tracks.report.clone());
+    let mut pacer = Pacer::default();
+    let on_need = move |source: &gst_app::AppSrc, _| match read(&reader, &waiter, limits.silence) {
+        Ok(bytes) => {
+            counted.add_bytes(bytes.len());
+            for (piece, due) in pacer.pace(bytes, flow::now().nseconds()) {
+                let mut buffer = gst::Buffer::from_mut_slice(piece);
+                let due = Some(gst::ClockTime::from_nseconds(due.min(u64::MAX - 1)));
+                let writable = buffer.make_mut();
+                writable.set_pts(due);
+                writable.set_dts(due);
+                // Refused only while the pipeline is going down.
+                let _ = source.push_buffer(buffer);
+            }
+        }
+        Err(end) => {
+            if let Some(end) = end {
+                reader.finish(end);
+            }
+            let _ = source.end_of_stream();
+        }
+    };
+    source.set_callbacks(gst_app::AppSrcCallbacks::builder().need_data(on_need).build());
+    follow_pads(&demux, pipeline, tracks);
+    Ok(node)
+}
+
+/// Waits for the next bytes; an error is the end, and `None` in it that nobody wants more.
+fn read(shared: &Shared, waiter: &Waiter, silence: Duration) -> Result<Vec<u8>, Option<End>> {
+    let since = Instant::now();
+    let mut bytes = Vec::new();
+    loop {
+        if shared.stop.is_cancelled() {
+            return Err(None);
+        }
+        let ready = waiter.wait(POLL);
+        while ready && bytes.len() < BATCH_MAX {
+            match shared.socket.receive(&mut bytes) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // What came before the end is used first; the next call sees the end again.
+                Err(_) if !bytes.is_empty() => break,
+                Err(e) => return Err(Some(End::Closed(e.to_string()))),
+            }
+        }
+        if !bytes.is_empty() {
+            return Ok(bytes);
+        }
+        if since.elapsed() > silence {
+            return Err(Some(End::Silent));
+        }
+    }
+}
+
+/// Connects the demuxer's pads as they come, and forgets them as they go: a programme may change
+/// its tracks while it runs.
+fn follow_pads(demux: &gst::Element, pipeline: &gst::Pipeline, tracks: &Tracks) {
+    let (weak, taken) = (pipeline.downgrade(), tracks.clone());
+    demux.connect_pad_added(move |demux, pad| {
+        let Some(pipeline) = weak.upgrade() else { return };
+        let caps = pad.current_caps();
+        let name = caps.as_ref().and_then(|c| Some(c.structure(0)?.name().as_str()));
+        if matches!(name, Some("video/x-h264" | "video/x-h265")) {
+            join_start_codes(pad);
+        }
+        if let Err(error) = taken.attach_pad(&pipeline, pad) {
+            gst::element_error!(demux, gst::StreamError::Failed, ("{error}"));
+        }
+    });
+    let (weak, taken) = (pipeline.downgrade(), tracks.clone());
+    demux.connect_pad_removed(move |_, pad| {
+        if let Some(pipeline) = weak.upgrade() {
+            taken.detach_pad(&pipeline, pad);
+        }
+    });
+}

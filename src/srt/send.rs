@@ -1,0 +1,305 @@
+//! From feeds into a socket: tracks are put together as MPEG-TS.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Socket;
+use super::socket::PAYLOAD_TS;
+use crate::flow::{self, Blame, Feed, Inputs, Join, Node, NodeEvent, Status};
+use crate::media::{Accept, Accepts, Codec, Kind};
+
+/// How long to wait for the first track.
+const FIRST_TRACK_MAX: Duration = Duration::from_secs(10);
+
+/// How long a track may come after the other one and still be in the same programme.
+const SECOND_TRACK_MAX: Duration = Duration::from_secs(3);
+
+/// Seconds on end in which data was lost, after which the other end is too slow for the stream.
+const LOSSY_SECONDS_MAX: u32 = 10;
+
+/// What MPEG-TS can carry to where people play it: Opus passes through for those who send it, but
+/// AAC is what is made when something has to be made.
+pub fn accepts() -> Accepts {
+    Accepts {
+        video: Some(Accept::any_of([Codec::H264, Codec::H265])),
+        audio: Some(Accept::any_of([Codec::Aac, Codec::Opus, Codec::Mp2, Codec::Mp3])),
+    }
+}
+
+/// Why sending came to a good end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It was told to stop.
+    Cancelled,
+    /// The programme has other tracks or codecs now, and has to be put together anew.
+    TracksChanged,
+}
+
+/// The codecs of a programme.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    video: Option<Codec>,
+    audio: Option<Codec>,
+}
+
+impl Shape {
+    fn of(inputs: &Inputs) -> Self {
+        let codec =
+            |feed: &Option<Feed>| feed.as_ref()?.format().borrow().as_ref().map(|f| f.codec);
+        Self { video: codec(&inputs.video), audio: codec(&inputs.audio) }
+    }
+
+    /// Waits until the tracks of a programme are known: both if there are two, or one that has
+    /// been alone for a while.
+    ///
+    /// # Errors
+    /// [`flow::Error::Stalled`] when there is none in time.
+    pub async fn settle(inputs: &Inputs) -> Result<Self, flow::Error> {
+        let known = async |feed: &Option<Feed>| {
+            if let Some(feed) = feed {
+                // The sender lives as long as the feed that we hold.
+                let _ = feed.format().wait_for(Option::is_some).await;
+            }
+        };
+        let both = async { tokio::join!(known(&inputs.video), known(&inputs.audio)) };
+        let first = async {
+            match (&inputs.video, &inputs.audio) {
+                (Some(_), Some(_)) => tokio::select! {
+                    () = known(&inputs.video) => {}
+                    () = known(&inputs.audio) => {}
+                },
+                _ => {
+                    both.await;
+                }
+            }
+        };
+        if tokio::time::timeout(FIRST_TRACK_MAX, first).await.is_err() {
+            return Err(flow::Error::Stalled(FIRST_TRACK_MAX));
+        }
+        let both = async { tokio::join!(known(&inputs.video), known(&inputs.audio)) };
+        let _ = tokio::time::timeout(SECOND_TRACK_MAX, both).await;
+        Ok(Self::of(inputs))
+    }
+
+    fn branch(codec: Codec) -> Result<&'static str, flow::Error> {
+        Ok(match codec {
+            Codec::H264 => "h264parse config-interval=-1 ! video/x-h264,alignment=au",
+            Codec::H265 => "h265parse config-interval=-1 ! video/x-h265,alignment=au",
+            Codec::Aac => "aacparse ! audio/mpeg,mpegversion=4,stream-format=adts",
+            Codec::Opus => "opusparse",
+            Codec::Mp2 | Codec::Mp3 => "mpegaudioparse",
+            other => {
+                return Err(flow::Error::refused(
+                    Blame::Us,
+                    format!("MPEG-TS cannot carry {other}"),
+                    "put an encoder before the output",
+                ));
+            }
+        })
+    }
+
+    fn description(self) -> Result<String, flow::Error> {
+        let mut text = format!(
+            "mpegtsmux name=mux alignment=7 latency={} ! appsink name=out sync=false async=false",
+            // One late track must not tear the interleave.
+            gst::ClockTime::SECOND.nseconds()
+        );
+        for (kind, codec) in [(Kind::Video, self.video), (Kind::Audio, self.audio)] {
+            if let Some(codec) = codec {
+                text += &format!(" appsrc name={kind} ! {} ! mux.", Self::branch(codec)?);
+            }
+        }
+        Ok(text)
+    }
+}
+
+/// What the muxer's thread and the node share.
+struct Outlet {
+    socket: Arc<Socket>,
+    bytes: AtomicU64,
+    /// Payloads that found the send buffer full.
+    dropped: AtomicU64,
+    lost: OnceLock<String>,
+    over: CancellationToken,
+}
+
+impl Outlet {
+    /// Never blocks: what the other end cannot take in time is its loss, not the stream's.
+    fn send(&self, bytes: &[u8]) -> Result<(), gst::FlowError> {
+        for payload in bytes.chunks(PAYLOAD_TS) {
+            match self.socket.send(payload) {
+                Ok(true) => {
+                    self.bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
+                }
+                Ok(false) => {
+                    self.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(e) => {
+                    let _ = self.lost.set(e.to_string());
+                    self.over.cancel();
+                    return Err(gst::FlowError::Eos);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends the inputs into a connected socket until `cancel`, and closes it.
+///
+/// # Errors
+/// [`flow::Error::Refused`] with blame on the destination when the other end goes or is too slow
+/// for the stream; what the pipeline says otherwise.
+pub async fn send(
+    name: &str,
+    socket: Arc<Socket>,
+    mut inputs: watch::Receiver<Inputs>,
+    join: Join,
+    cancel: &CancellationToken,
+    status: &Status,
+) -> Result<Sent, flow::Error> {
+    let now = inputs.borrow_and_update().clone();
+    let shape = tokio::select! {
+        shape = Shape::settle(&now) => shape?,
+        () = cancel.cancelled() => return Ok(Sent::Cancelled),
+    };
+    let node = Node::parse(name, &shape.description()?)?;
+    let outlet = Arc::new(Outlet {
+        socket: socket.clone(),
+        bytes: AtomicU64::new(0),
+        dropped: AtomicU64::new(0),
+        lost: OnceLock::new(),
+        over: CancellationToken::new(),
+    });
+    attach(&node, &outlet)?;
+    connect(&node, &now, shape, join)?;
+    node.start().await?;
+    let sender = Sender { node: &node, outlet: &outlet, shape, join };
+    let result = sender.follow(&mut inputs, cancel, status).await;
+    socket.close();
+    node.stop().await?;
+    result
+}
+
+fn attach(node: &Node, outlet: &Arc<Outlet>) -> Result<(), flow::Error> {
+    let element = node.element("out")?;
+    let Some(sink) = gst::prelude::Cast::downcast_ref::<gst_app::AppSink>(&element) else {
+        return Err(flow::Error::build("the sink", "it is not an appsink"));
+    };
+    let outlet = outlet.clone();
+    let on_sample = move |sink: &gst_app::AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        let buffer = sample.buffer().ok_or(gst::FlowError::Error)?;
+        let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
+        outlet.send(&map)?;
+        Ok(gst::FlowSuccess::Ok)
+    };
+    sink.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(on_sample).build());
+    Ok(())
+}
+
+fn connect(node: &Node, inputs: &Inputs, shape: Shape, join: Join) -> Result<(), flow::Error> {
+    let sides =
+        [(&inputs.video, shape.video, Kind::Video), (&inputs.audio, shape.audio, Kind::Audio)];
+    for (feed, codec, kind) in sides {
+        if let (Some(feed), Some(_)) = (feed, codec) {
+            node.input(kind.as_str(), feed, join)?;
+        }
+    }
+    Ok(())
+}
+
+struct Sender<'a> {
+    node: &'a Node,
+    outlet: &'a Outlet,
+    shape: Shape,
+    join: Join,
+}
+
+impl Sender<'_> {
+    async fn follow(
+        &self,
+        inputs: &mut watch::Receiver<Inputs>,
+        cancel: &CancellationToken,
+        status: &Status,
+    ) -> Result<Sent, flow::Error> {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let (mut lossy_seconds, mut lost_before) = (0, 0);
+        let mut feeds_may_change = true;
+        loop {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ok(Sent::Cancelled),
+                () = self.outlet.over.cancelled() => return Err(self.gone()),
+                changed = inputs.changed(), if feeds_may_change => {
+                    feeds_may_change = changed.is_ok();
+                    let now = inputs.borrow_and_update().clone();
+                    if Shape::of(&now) != self.shape {
+                        return Ok(Sent::TracksChanged);
+                    }
+                    connect(self.node, &now, self.shape, self.join)?;
+                }
+                event = self.node.next_event() => match event {
+                    Ok(NodeEvent::Element(_)) => {}
+                    // A parser that got another codec fails before anybody has told us.
+                    _ if self.has_changed(inputs) => return Ok(Sent::TracksChanged),
+                    Ok(NodeEvent::Eos) => return Err(flow::Error::Ended),
+                    Err(e) => return Err(e),
+                },
+                _ = tick.tick() => {
+                    if self.has_changed(inputs) {
+                        return Ok(Sent::TracksChanged);
+                    }
+                    if !self.outlet.socket.is_connected() {
+                        return Err(self.gone());
+                    }
+                    let lost = self.report(status);
+                    lossy_seconds = if lost > lost_before { lossy_seconds + 1 } else { 0 };
+                    lost_before = lost;
+                    if lossy_seconds >= LOSSY_SECONDS_MAX {
+                        return Err(flow::Error::refused(
+                            Blame::Destination,
+                            format!("too slow: it lost data for {lossy_seconds} s on end"),
+                            "lower the bitrate, or raise `latency` on a link with long round trips",
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
+    fn has_changed(&self, inputs: &watch::Receiver<Inputs>) -> bool {
+        let now = Shape::of(&inputs.borrow());
+        // A feed that is empty for now may come back as it was.
+        let differs = |was: Option<Codec>, is: Option<Codec>| is.is_some() && is != was;
+        differs(self.shape.video, now.video) || differs(self.shape.audio, now.audio)
+    }
+
+    fn gone(&self) -> flow::Error {
+        let why = self.outlet.lost.get().map_or("the other end is gone", String::as_str);
+        flow::Error::refused(
+            Blame::Destination,
+            format!("the SRT connection is over: {why}"),
+            "see at the other end why it closed",
+        )
+    }
+
+    /// Shows the figures; returns what was lost so far, in packets.
+    fn report(&self, status: &Status) -> u64 {
+        let bytes = self.outlet.bytes.load(Ordering::Relaxed);
+        if bytes > 0 && !status.is_running() {
+            status.set_running();
+        }
+        let stats = self.outlet.socket.stats().unwrap_or_default();
+        let lost = self.outlet.dropped.load(Ordering::Relaxed) + stats.packets_dropped;
+        status.set("bytes", bytes);
+        status.set("packets_resent", stats.packets_resent);
+        status.set("packets_dropped", lost);
+        status.set("rtt_ms", (stats.rtt.as_secs_f64() * 1e4).round() / 10.0);
+        lost
+    }
+}
