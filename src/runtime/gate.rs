@@ -45,6 +45,10 @@ impl Gate for Supervisor {
         }
         .boxed()
     }
+
+    fn report_refusal(&self, hello: &Hello, refusal: &Refusal) {
+        report(self.shared(), hello, refusal);
+    }
 }
 
 impl Supervisor {
@@ -72,17 +76,22 @@ pub(super) async fn relay(shared: &Shared, name: &StreamName) -> Result<Seat, Re
 fn admit(shared: &Shared, hello: &Hello) -> Result<(Entry, Admission), Refusal> {
     let verdict = judge(shared, hello);
     if let Err(refusal) = &verdict {
-        tracing::debug!(stream = %hello.stream, protocol = hello.protocol, peer = %hello.peer,
-            reason = %refusal.message, "refused");
-        // Nobody may be listening.
-        let _ = shared.events.send(Event::Refused {
-            stream: hello.stream.to_string(),
-            protocol: hello.protocol,
-            peer: hello.peer.clone(),
-            message: refusal.message.clone(),
-        });
+        report(shared, hello, refusal);
     }
     verdict
+}
+
+/// Says that somebody was refused: in the log and to whoever follows the events.
+fn report(shared: &Shared, hello: &Hello, refusal: &Refusal) {
+    tracing::debug!(stream = %hello.stream, protocol = hello.protocol, peer = %hello.peer,
+        reason = %refusal.message, "refused");
+    // Nobody may be listening.
+    let _ = shared.events.send(Event::Refused {
+        stream: hello.stream.to_string(),
+        protocol: hello.protocol,
+        peer: hello.peer.clone(),
+        message: refusal.message.clone(),
+    });
 }
 
 fn judge(shared: &Shared, hello: &Hello) -> Result<(Entry, Admission), Refusal> {
