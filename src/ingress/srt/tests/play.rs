@@ -42,7 +42,8 @@ async fn probe(url: String) -> String {
 /// Times of the packets of one kind, in seconds.
 fn times(probed: &str, kind: &str) -> Vec<f64> {
     let prefix = format!("packet|codec_type={kind}|pts_time=");
-    probed.lines().filter_map(|l| l.strip_prefix(&prefix)?.trim().parse().ok()).collect()
+    let lines = probed.lines().filter_map(|line| line.strip_prefix(&prefix));
+    lines.filter_map(|rest| rest.split('|').next()?.trim().parse().ok()).collect()
 }
 
 async fn check_play(file: &std::path::Path, codecs: [&str; 2]) {
