@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::bench::{Peer, Running, TestGate, ffmpeg, h264_aac, h265_opus, publish, serve, until};
+use super::bench::{Peer, Running, TestGate, ffmpeg, h264_aac, h265_opus, serve, until};
 use crate::flow::Blame;
 use crate::srt::Target;
 
