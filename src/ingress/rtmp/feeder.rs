@@ -44,11 +44,18 @@ impl Feeder {
     pub(super) async fn take(&mut self, timestamp: u32, packet: Packet) -> Result<(), Error> {
         let time_ms = self.time.follow(timestamp);
         match packet {
+            // The size of VP8 is in its key frames, and its record says less.
+            Packet::Config { codec: Codec::Vp8, .. } => Ok(()),
             Packet::Config { codec, record } => self.configure(codec, record).await,
             Packet::Frame { codec, key, composition_ms, data } => {
+                if let Some(record) = record::of_key_frame(codec, &data) {
+                    self.configure(codec, record).await?;
+                }
                 if self.slot(codec.kind()).as_ref().is_none_or(|t| t.codec != codec) {
                     if record::is_required(codec) {
-                        let text = format!("{codec} before its sequence header is dropped");
+                        let text = format!(
+                            "{codec} before its sequence header or first key frame is dropped"
+                        );
                         self.tracks.report.note(text);
                         return Ok(());
                     }

@@ -248,7 +248,6 @@ fn result_text(result: &Result<(), connection::Error>) -> String {
 }
 
 #[cfg(test)]
-#[allow(dead_code)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

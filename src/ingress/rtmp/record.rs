@@ -6,7 +6,7 @@ use crate::media::Codec;
 
 /// Whether frames of a codec mean nothing without a record before them.
 pub(super) fn is_required(codec: Codec) -> bool {
-    matches!(codec, Codec::H264 | Codec::H265 | Codec::Aac | Codec::Opus)
+    matches!(codec, Codec::H264 | Codec::H265 | Codec::Vp8 | Codec::Aac | Codec::Opus)
 }
 
 /// What a feed's parser is told of a track with this record.
@@ -31,7 +31,14 @@ pub(super) fn caps(codec: Codec, record: &Bytes) -> Result<gst::Caps, String> {
         }
         Codec::H265 => coded("video/x-h265,stream-format=hvc1,alignment=au"),
         Codec::Av1 => plain("video/x-av1,stream-format=obu-stream,alignment=tu"),
-        Codec::Vp8 => plain("video/x-vp8"),
+        Codec::Vp8 => match record.first_chunk() {
+            Some(&[a, b, c, d]) => {
+                let side = |low, high| i32::from(u16::from_le_bytes([low, high]) & 0x3fff);
+                let (width, height) = (side(a, b), side(c, d));
+                plain(&format!("video/x-vp8,width={width},height={height}"))
+            }
+            None => Err("the size is missing".to_owned()),
+        },
         Codec::Vp9 => plain("video/x-vp9"),
         Codec::Aac if record.len() < 2 => {
             Err(format!("{} bytes are not an AudioSpecificConfig", record.len()))
@@ -62,6 +69,13 @@ fn opus(record: &[u8]) -> Result<gst::Caps, String> {
         .field("stream-count", streams)
         .field("coupled-count", coupled)
         .build())
+}
+
+/// The record of a codec that has none on the wire and no parser to find out: VP8 says its size
+/// in each key frame (RFC 6386, section 9.1).
+pub(super) fn of_key_frame(codec: Codec, frame: &Bytes) -> Option<Bytes> {
+    let is_key = |f: &Bytes| f.len() >= 10 && f[0] & 1 == 0 && f[3..6] == [0x9d, 0x01, 0x2a];
+    (codec == Codec::Vp8 && is_key(frame)).then(|| frame.slice(6..10))
 }
 
 /// What has to stand before a key frame so that decoding can begin there: the sequence header of

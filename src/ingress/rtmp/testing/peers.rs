@@ -1,5 +1,6 @@
 //! Other people's programs.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -68,4 +69,20 @@ pub(crate) fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("it runs").to_string();
     let sent = std::process::Command::new("kill").args(["-s", name, &pid]).status();
     assert!(sent.expect("kill is installed").success());
+}
+
+/// A self-signed certificate for `localhost` and its key, made by openssl.
+pub(crate) fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .stderr(Stdio::null())
+        .status();
+    assert!(made.expect("openssl is installed").success());
+    (cert, key)
 }

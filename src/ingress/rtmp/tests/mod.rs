@@ -1,3 +1,6 @@
-//! The server against real peers.
+//! The server against real peers, good and bad.
 
+mod enhanced;
+mod hostile;
 mod publishers;
+mod returns;

@@ -46,3 +46,89 @@ async fn ffmpeg_publishes_h264_with_b_frames_and_aac() {
     let notes = gate.notes();
     assert!(notes.is_empty(), "{notes:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_refused_are_told_why() {
+    let server = TestServer::start(Config::default()).await;
+    let check = async |url: String, expect: &str| {
+        let (good, said) = peers::outcome(peers::publisher(&url)).await;
+        assert!(!good && said.contains(expect), "{said}");
+    };
+    check(server.url("studio-1", "wrong"), "the token is wrong: ask the admin").await;
+    check(server.url("studio-2", TOKEN), "there is no such stream").await;
+    check(server.url("..", TOKEN), "is not a stream name").await;
+    check(format!("rtmp://{}/vod/studio-1", server.address), "no application `vod`").await;
+    assert_eq!(server.gate.admitted.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_publisher_is_refused_while_the_first_one_lives() {
+    let server = TestServer::start(Config::default()).await;
+    let gate = server.gate.clone();
+    let video = Probe::on(&gate.video).await;
+    let _first = peers::publisher(&server.url("studio-1", TOKEN));
+    until("pictures", SOON, || video.count() > 5).await;
+    let (good, said) = peers::outcome(peers::publisher(&server.url("studio-1", TOKEN))).await;
+    assert!(!good && said.contains("somebody else publishes"), "{said}");
+    let count = video.count();
+    until("more pictures of the first one", SOON, || video.count() > count + 30).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dismissed_publisher_is_told_and_a_stopping_server_hangs_up() {
+    let server = TestServer::start(Config::default()).await;
+    let gate = server.gate.clone();
+    let video = Probe::on(&gate.video).await;
+    let child = peers::publisher(&server.url("studio-1", TOKEN));
+    until("pictures", SOON, || video.count() > 5).await;
+    gate.last.lock().expect("no panic").as_ref().expect("a publisher").1.cancel();
+    let (good, said) = peers::outcome(child).await;
+    assert!(!good && said.contains("disconnected by the stream"), "{said}");
+    until("the place is free", SOON, || !gate.is_taken()).await;
+
+    let count = video.count();
+    let child = peers::publisher(&server.url("studio-1", TOKEN));
+    until("pictures again", SOON, || video.count() > count + 5).await;
+    server.cancel.cancel();
+    let (good, said) = peers::outcome(child).await;
+    assert!(!good && said.contains("shutting down"), "{said}");
+    until("the server has ended", Duration::from_secs(5), || server.done.is_finished()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rtmps_carries_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cert, key) = peers::certificate(folder.path());
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let (tls_cert, tls_key) = (Some(cert.clone()), Some(key));
+    let config = Config { tls_listen: Some(any), tls_cert, tls_key, ..Config::default() };
+    let server = TestServer::start(config).await;
+    let video = Probe::on(&server.gate.video).await;
+    let url = server.url("studio-1", TOKEN);
+    let port = server.tls_address.expect("RTMPS").port();
+    let secure = url
+        .replace("rtmp://", "rtmps://")
+        .replace(&server.address.port().to_string(), &port.to_string());
+    let _child = peers::publisher(&secure);
+    until("pictures", SOON, || video.count() > 30).await;
+
+    // TLS on the port in clear, and the other way round, are refused without harm.
+    let (good, _) = peers::outcome(peers::publisher(&url.replace("rtmp://", "rtmps://"))).await;
+    assert!(!good);
+    let clear = secure.replace("rtmps://", "rtmp://");
+    let (good, _) = peers::outcome(peers::publisher(&clear)).await;
+    assert!(!good);
+    let count = video.count();
+    until("more pictures", SOON, || video.count() > count + 30).await;
+
+    let missing = Some(folder.path().join("none.pem"));
+    let config = Config {
+        tls_listen: Some(any),
+        tls_cert: Some(cert),
+        tls_key: missing,
+        listen: any,
+        ..Config::default()
+    };
+    let error = crate::ingress::rtmp::Server::bind(config).await.err().expect("refused");
+    assert!(error.to_string().contains("none.pem"), "{error}");
+}
