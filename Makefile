@@ -18,7 +18,7 @@ setup: ## Install everything that building, running and testing needs
 run: ## Build and start the appliance with its demo stream; state in ./state (STATE=dir, ARGS="…")
 	@.ci/setup run
 	$(CARGO) build --bin auralink
-	$(CARGO) run --quiet --bin auralink -- run --state $(STATE) $(ARGS)
+	$(CARGO) run --quiet --bin auralink -- run --demo --state $(STATE) $(ARGS)
 
 release: ## Build what ships: target/release/auralink
 	@.ci/setup run

@@ -72,7 +72,7 @@ async fn a_reload_touches_only_what_changed() {
 
     let names = || async {
         let list = api.must_get("/api/v1/streams").await;
-        let rows = list["streams"].as_array().or(list.as_array()).cloned().unwrap_or_default();
+        let rows = list["streams"].as_array().cloned().unwrap_or_default();
         rows.iter().filter_map(|r| Some(r["name"].as_str()?.to_owned())).collect::<Vec<_>>()
     };
     appliance.write_config(
@@ -128,7 +128,7 @@ async fn noise_suppression_is_switched_while_the_stream_runs() {
     viewer.wait_for("playing", s(30)).await;
     for (enabled, mix) in [(false, 1.0), (true, 1.0), (true, 0.5), (false, 1.0)] {
         let wanted = json!({ "enabled": enabled, "mix": mix, "max_attenuation_db": 24.0 });
-        appliance.api.must_put(&format!("{}/denoise", stream.path()), &wanted).await;
+        appliance.api.must_patch(&format!("{}/denoise", stream.path()), &wanted).await;
         let now = stream.snapshot().await;
         assert_eq!(now["denoise"]["enabled"], enabled, "{now}");
         viewer.wait_for("progress", s(5)).await;

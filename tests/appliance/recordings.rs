@@ -72,8 +72,7 @@ async fn kill_nine_leaves_a_recording_that_plays_to_its_last_second() {
 
 async fn recordings(appliance: &Appliance, stream: &Stream) -> Vec<Value> {
     let list = appliance.api.must_get(&format!("/api/v1/recordings?stream={}", stream.name)).await;
-    let rows = list["recordings"].as_array().or(list.as_array());
-    rows.cloned().unwrap_or_else(|| panic!("no list: {list}"))
+    list["items"].as_array().cloned().unwrap_or_else(|| panic!("no list: {list}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,14 +85,14 @@ async fn recordings_are_listed_downloaded_in_ranges_and_deleted() {
     api.must_post(&format!("{}/outputs/record/stop", stream.path()), &json!({})).await;
     let listed = recordings(&appliance, &stream).await;
     let id = listed[0]["id"].as_str().unwrap_or_else(|| panic!("no id: {listed:?}")).to_owned();
-    let path = format!("/api/v1/recordings/{id}");
+    let path = format!("/api/v1/recordings/kept/{id}");
 
     let size = newest_recording(&appliance.state().join("recordings/kept"))
         .metadata()
         .map_or(0, |m| m.len());
     let bearer = format!("Bearer {}", crate::support::appliance::ADMIN);
     let range = |range: &str| {
-        let request = api.raw(Method::GET, &format!("{path}/download"));
+        let request = api.raw(Method::GET, &format!("{path}/file"));
         api.send(request.header("Authorization", &bearer).header("Range", range))
     };
     let part = range("bytes=4-7").await.expect("an answer");

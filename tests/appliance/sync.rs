@@ -102,7 +102,7 @@ async fn the_test_source_and_denoised_sound_stay_in_sync() {
     // A beep is no speech: with all of the signal mixed back it passes, through the same element.
     stream
         .api
-        .must_put(
+        .must_patch(
             &format!("{}/denoise", stream.path()),
             &json!({ "enabled": true, "mix": 0.0, "max_attenuation_db": 100.0 }),
         )

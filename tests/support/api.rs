@@ -110,10 +110,6 @@ impl Api {
         self.must(Method::POST, path, Some(body)).await
     }
 
-    pub(crate) async fn must_put(&self, path: &str, body: &Value) -> Value {
-        self.must(Method::PUT, path, Some(body)).await
-    }
-
     pub(crate) async fn must_patch(&self, path: &str, body: &Value) -> Value {
         self.must(Method::PATCH, path, Some(body)).await
     }
