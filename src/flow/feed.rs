@@ -346,7 +346,7 @@ impl Feed {
             state.gop.clear();
         }
         let mut format = format_of(caps, is_key.then_some(buffer))?;
-        format.video.reorders |= reordered;
+        format.video.reorders |= reordered && may_reorder(&format);
         if state.format.as_ref() == Some(&format) {
             return None;
         }
@@ -562,6 +562,21 @@ fn running_time_buffer(sample: &gst::Sample) -> Option<gst::Buffer> {
     writable.set_pts(pts);
     writable.set_dts(dts);
     Some(buffer)
+}
+
+/// Whether timestamps that step back can mean B-frames. In sound, in VP8 and in baseline H.264 they
+/// cannot: there it is jitter of a sender's clock.
+fn may_reorder(format: &Format) -> bool {
+    use crate::media::{Codec, H264Profile};
+
+    match format.codec {
+        Codec::H264 => !matches!(
+            format.video.profile,
+            Some(H264Profile::ConstrainedBaseline | H264Profile::Baseline)
+        ),
+        Codec::H265 => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
