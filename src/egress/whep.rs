@@ -179,6 +179,22 @@ fn add_track(peer: &Peer, section: usize, choice: &Choice) -> Result<(), Error> 
     pipeline.add(&payloader).map_err(failed)?;
     source.link(&payloader).map_err(failed)?;
     let exit = payloader.static_pad("src").ok_or_else(|| Error::build(&what, "no pad"))?;
+    configure_latency_when_linked(pipeline, &exit);
     let entry = peer.send(section, choice, ssrc)?;
     exit.link(&entry).map(|_| ()).map_err(|e| Error::build(&what, e))
+}
+
+/// `webrtcbin` links a track inside when its caps come. Only then can latency be distributed, and
+/// without it sender reports carry no time, so that players cannot keep sound and picture together.
+fn configure_latency_when_linked(pipeline: &gst::Pipeline, exit: &gst::Pad) {
+    let pipeline = pipeline.downgrade();
+    let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    exit.add_probe(kinds, move |_, _| {
+        if let Some(pipeline) = pipeline.upgrade() {
+            pipeline.call_async(|pipeline| {
+                let _ = pipeline.recalculate_latency();
+            });
+        }
+        gst::PadProbeReturn::Remove
+    });
 }

@@ -4,6 +4,18 @@ use gst::glib;
 use gst::prelude::*;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
+/// Makes our own certificate, which all sessions share, before the first one needs it: an RSA key
+/// takes up to a second of a small machine.
+pub(crate) fn warm_up() {
+    let make = || match gst::ElementFactory::make("dtlsdec").build() {
+        Ok(decoder) => drop(decoder.property::<Option<String>>("pem")),
+        Err(error) => tracing::warn!(%error, "WebRTC cannot work: `auralink doctor` says why"),
+    };
+    if let Err(error) = std::thread::Builder::new().name("dtls-key".into()).spawn(make) {
+        tracing::warn!(%error, "no thread to make the DTLS key");
+    }
+}
+
 /// The certificate that the peer has shown, as PEM.
 pub(super) fn of_peer(bin: &gst::Element) -> Option<String> {
     let bin = bin.downcast_ref::<gst::Bin>()?;

@@ -7,6 +7,7 @@ pub mod sdp;
 mod session;
 pub(crate) mod stats;
 
+pub(crate) use certificate::warm_up;
 pub use config::{Config, TurnServer};
 pub(crate) use peer::Peer;
 pub use session::{Entry, Registry, Session};

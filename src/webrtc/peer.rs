@@ -55,15 +55,17 @@ impl Peer {
             .map_err(|_| missing())?;
         set_up_ice(&bin, config);
         let (tell, connection) = watch::channel(WebRTCPeerConnectionState::New);
+        let tell = Arc::new(tell);
+        let changed = Arc::clone(&tell);
         bin.connect_notify(Some("connection-state"), move |bin, _| {
-            tell.send_replace(bin.property("connection-state"));
+            changed.send_replace(bin.property("connection-state"));
         });
-        let (tell, gathering) = watch::channel(WebRTCICEGatheringState::New);
+        let (found, gathering) = watch::channel(WebRTCICEGatheringState::New);
         bin.connect_notify(Some("ice-gathering-state"), move |bin, _| {
-            tell.send_replace(bin.property("ice-gathering-state"));
+            found.send_replace(bin.property("ice-gathering-state"));
         });
         let heard = Arc::new(Heard::default());
-        listen(&bin, &heard);
+        listen(&bin, &heard, &tell);
         node.pipeline().add(&bin).map_err(|e| Error::build(node.name(), e))?;
         Ok(Self { node, bin, connection, gathering, heard, fingerprint: None })
     }
@@ -304,19 +306,37 @@ fn set_up_ice(bin: &gst::Element, config: &Config) {
     agent.set_property("keepalive-conncheck", true);
 }
 
-/// Counts what comes in, at the sources that `webrtcbin` makes when it connects.
-fn listen(bin: &gst::Element, heard: &Arc<Heard>) {
+/// Listens to the elements that `webrtcbin` makes when it connects: counts what comes in, and hears
+/// when the peer closes DTLS, which `webrtcbin` does not count as the end of a connection.
+fn listen(
+    bin: &gst::Element,
+    heard: &Arc<Heard>,
+    tell: &Arc<watch::Sender<WebRTCPeerConnectionState>>,
+) {
     let Some(bin) = bin.downcast_ref::<gst::Bin>() else { return };
-    let heard = Arc::clone(heard);
+    let (heard, tell) = (Arc::clone(heard), Arc::clone(tell));
     bin.connect_deep_element_added(move |_, _, element| {
-        if element.factory().is_none_or(|f| f.name() != "nicesrc") {
-            return;
+        let factory = element.factory().map(|f| f.name());
+        match factory.as_deref() {
+            Some("nicesrc") => {
+                let Some(pad) = element.static_pad("src") else { return };
+                let heard = Arc::clone(&heard);
+                pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+                    heard.touch(info.buffer().map_or(0, |b| b.size()));
+                    gst::PadProbeReturn::Ok
+                });
+            }
+            Some("dtlssrtpenc") => {
+                let tell = Arc::clone(&tell);
+                element.connect_notify(Some("connection-state"), move |element, _| {
+                    let state = element.property_value("connection-state");
+                    let state = gst::glib::EnumValue::from_value(&state);
+                    if state.is_some_and(|(_, state)| state.nick() == "closed") {
+                        tell.send_replace(WebRTCPeerConnectionState::Closed);
+                    }
+                });
+            }
+            _ => {}
         }
-        let Some(pad) = element.static_pad("src") else { return };
-        let heard = Arc::clone(&heard);
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            heard.touch(info.buffer().map_or(0, |b| b.size()));
-            gst::PadProbeReturn::Ok
-        });
     });
 }
