@@ -180,3 +180,28 @@ fn addresses_are_checked_and_shown_without_their_secrets() {
     let error = Error::Element { element: "sink".into(), message, blame: Blame::Destination };
     assert_eq!(target.redact(error).to_string(), "`sink`: no rtmp://h/live/***?*** (***)");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rtmps_is_spoken_and_certificates_are_verified() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cert, key) = peers::certificate(folder.path());
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (tls_cert, tls_key) = (Some(cert), Some(key));
+    let config = Config { tls_listen: Some(any), tls_cert, tls_key, ..Config::default() };
+    let server = TestServer::start(config).await;
+    let port = server.tls_address.expect("RTMPS").port();
+    let token = TOKEN.replace('/', "%2F").replace('+', "%2B");
+    let url = format!("rtmps://localhost:{port}/live/studio-1?token={token}");
+
+    let (error, _) = failure(url.clone()).await;
+    assert_eq!(error.blame(), Blame::Destination, "{error}");
+    assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
+
+    let video = Probe::on(&server.gate.video).await;
+    let (inputs, _source) = source().await;
+    let task = Task::new("push.test");
+    let push = tokio::spawn(push(task.clone(), inputs, url, false));
+    until("pictures over TLS", SOON, || video.count() > 30).await;
+    task.cancel.cancel();
+    push.await.expect("no panic").expect("a clean end");
+}

@@ -46,7 +46,10 @@ pub(super) enum Error {
     /// It took too long.
     #[error("no request to publish within {0:?}")]
     TooSlow(Duration),
-    /// It was told why it cannot publish.
+    /// The gate did not let it in, and has said so in the log.
+    #[error("turned away: {0}")]
+    TurnedAway(String),
+    /// It was told what it did wrong.
     #[error("refused: {0}")]
     Refused(String),
     /// It stopped sending.
@@ -148,13 +151,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Asks the gate, and publishes when it grants it.
     async fn publish(&mut self, key: &str, shared: &Shared) -> Result<(), Error> {
-        let granted = match key::parse(key) {
-            Ok((stream, credential)) => self.ask(stream, credential, shared).await,
-            Err(message) => Err((Denial::BadName, message)),
+        let (stream, credential) = match key::parse(key) {
+            Ok(parts) => parts,
+            Err(message) => return Err(self.refuse(Denial::BadName, message).await),
         };
-        let granted = match granted {
+        let granted = match self.ask(stream, credential, shared).await {
             Ok(granted) => granted,
-            Err((why, message)) => return Err(self.refuse(why, message).await),
+            Err((why, message)) => {
+                let _ = self.refuse(why, message.clone()).await;
+                return Err(Error::TurnedAway(message));
+            }
         };
         self.decoder.set_limits(Limits::PUBLISHER);
         self.session.accept();

@@ -233,7 +233,9 @@ fn report(peer: SocketAddr, result: Result<(), connection::Error>, complaints: &
             tracing::info!(%peer, reason = %result_text(&result), "RTMP publisher disconnected");
         }
         // The gate has logged its refusals; the others are strangers, who may come in thousands.
-        Err(E::Refused(_)) => tracing::debug!(%peer, reason = %result_text(&result), "refused"),
+        Err(E::TurnedAway(_)) => {
+            tracing::debug!(%peer, reason = %result_text(&result), "RTMP publisher turned away");
+        }
         Err(_) => {
             if let Some(kept_back) = complaints.pass(Instant::now()) {
                 let error = result_text(&result);
