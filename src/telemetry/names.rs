@@ -1,0 +1,95 @@
+//! Every metric name, once.
+//!
+//! Labels are bounded: `stream` by `[limits] streams`, `node`, `feed` and `output` by what a stream's
+//! plan has, `protocol`, `reason`, `state`, `method`, `route` and `status` by our own lists. Nothing
+//! that a client can make up ends in a label.
+
+macro_rules! names {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, [$($label:literal),*];)+) => {
+        $($(#[doc = $doc])+ pub const $name: Name = Name {
+            name: $text, help: concat!($($doc),+), labels: &[$($label),*],
+        };)+
+
+        /// All of them.
+        pub const ALL: &[Name] = &[$($name),+];
+    };
+}
+
+/// A metric: its name, what it says, and its labels.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    /// As Prometheus knows it.
+    pub name: &'static str,
+    /// One sentence for people.
+    pub help: &'static str,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+}
+
+names! {
+    /// Always 1; the label is the version.
+    BUILD_INFO = "auralink_build_info", ["version"];
+    /// Seconds since the appliance started.
+    UPTIME = "auralink_uptime_seconds", [];
+    /// 1 for the state that the stream is in: idle, live, backup or slate.
+    STREAM_STATE = "auralink_stream_state", ["stream", "state"];
+    /// Publishers that are connected.
+    SOURCES = "auralink_stream_sources", ["stream"];
+    /// Bytes received from the publisher that is on air.
+    SOURCE_BYTES = "auralink_source_received_bytes_total", ["stream", "protocol"];
+    /// Bit rate of the publisher that is on air, in kbit/s.
+    SOURCE_KBPS = "auralink_source_kbps", ["stream", "protocol"];
+    /// Packets lost and not recovered of the publisher that is on air.
+    SOURCE_LOST = "auralink_source_lost_packets_total", ["stream", "protocol"];
+    /// Viewers that are connected.
+    VIEWERS = "auralink_viewers", ["stream", "protocol"];
+    /// Buffers that went through the feed.
+    FEED_BUFFERS = "auralink_feed_buffers_total", ["stream", "feed"];
+    /// Bytes that went through the feed.
+    FEED_BYTES = "auralink_feed_bytes_total", ["stream", "feed"];
+    /// Bit rate of the feed, in kbit/s.
+    FEED_KBPS = "auralink_feed_kbps", ["stream", "feed"];
+    /// Buffers that a node took from its feeds.
+    NODE_IN = "auralink_node_in_buffers_total", ["stream", "node"];
+    /// Buffers that a node put on its feeds.
+    NODE_OUT = "auralink_node_out_buffers_total", ["stream", "node"];
+    /// Buffers dropped, by reason: slow, waiting (for a key frame) or switch (of source).
+    NODE_DROPPED = "auralink_node_dropped_buffers_total", ["stream", "node", "reason"];
+    /// How often a node was restarted after an error.
+    NODE_RESTARTS = "auralink_node_restarts_total", ["stream", "node"];
+    /// 1 while the node runs, 0 while it does not.
+    NODE_RUNNING = "auralink_node_running", ["stream", "node"];
+    /// 1 while the output runs, 0 while it is on and does not; absent while it is off.
+    OUTPUT_RUNNING = "auralink_output_running", ["stream", "output", "kind"];
+    /// Errors of nodes, by stream.
+    NODE_ERRORS = "auralink_node_errors_total", ["stream"];
+    /// Publishers and viewers that were refused.
+    REFUSALS = "auralink_refusals_total", ["protocol"];
+    /// Events that metrics missed because they came too fast.
+    EVENTS_LAGGED = "auralink_events_lagged_total", [];
+    /// Time from request to response headers, in seconds.
+    HTTP_SECONDS = "auralink_http_request_seconds", ["method", "route", "status"];
+    /// Bytes that recordings may still take on their disk.
+    DISK_FREE = "auralink_recordings_disk_free_bytes", [];
+    /// 1 when a GPU can be used.
+    GPU_READY = "auralink_gpu_ready", [];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules_of_prometheus() {
+        for name in ALL {
+            let same = ALL.iter().filter(|n| n.name == name.name).count();
+            assert_eq!(same, 1, "{} is defined twice", name.name);
+            assert!(name.name.starts_with("auralink_"), "{}", name.name);
+            let legal = |c: char| c.is_ascii_lowercase() || c == '_';
+            assert!(
+                name.name.chars().all(legal) && name.labels.iter().all(|l| l.chars().all(legal))
+            );
+            assert!(name.help.trim().ends_with('.'), "{}: `{}`", name.name, name.help);
+        }
+    }
+}
