@@ -1,1 +1,26 @@
 //! The web page, embedded.
+
+use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+/// The page's files: address, media type, content.
+const FILES: &[(&str, &str, &str)] = &[
+    ("/", "text/html; charset=utf-8", include_str!("../../web/index.html")),
+    ("/page/style.css", "text/css; charset=utf-8", include_str!("../../web/style.css")),
+    ("/page/main.js", "text/javascript; charset=utf-8", include_str!("../../web/main.js")),
+    ("/page/api.js", "text/javascript; charset=utf-8", include_str!("../../web/api.js")),
+    ("/page/stream.js", "text/javascript; charset=utf-8", include_str!("../../web/stream.js")),
+    ("/page/graph.js", "text/javascript; charset=utf-8", include_str!("../../web/graph.js")),
+    ("/page/player.js", "text/javascript; charset=utf-8", include_str!("../../web/player.js")),
+    ("/favicon.svg", "image/svg+xml", include_str!("../../web/favicon.svg")),
+];
+
+/// Serves the page. It holds nothing secret: what it shows comes from the API, behind the guard.
+pub(super) fn router() -> Router {
+    FILES.iter().fold(Router::new(), |router, &(path, media_type, content)| {
+        let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-cache")];
+        router.route(path, get(move || async move { (headers, content).into_response() }))
+    })
+}

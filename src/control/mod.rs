@@ -1,6 +1,15 @@
 //! The control plane: API, authentication, store, page.
+//!
+//! A request comes in by `server`, passes the guard of `auth`, reaches a handler in `api`, and
+//! changes streams by the `desk`, which keeps the running streams and the `store` in step.
 
 pub mod api;
 pub mod auth;
 pub mod console;
+pub mod desk;
+pub mod machine;
+mod metrics;
+pub mod server;
 pub mod store;
+
+pub use metrics::Metrics;

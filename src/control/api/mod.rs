@@ -1,8 +1,203 @@
 //! The HTTP API, a file per resource.
+//!
+//! [`router`] lists everything that is served, once. What lies behind the guard needs the admin
+//! token or a session of the page; WHIP, WHEP and HLS ask the stream's own tokens.
 
+mod access;
+mod denoise;
 mod error;
+mod events;
+mod extract;
+mod health;
 pub mod hls;
+mod media;
+mod outputs;
+mod presets;
 pub mod recordings;
-pub mod webrtc;
+mod session;
+mod streams;
+mod system;
+mod thumbnail;
 
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::{Router, middleware};
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use access::Endpoints;
 pub use error::{Code, Error, Failures, Problem};
+pub use media::media_router;
+
+use super::auth::{self, Auth};
+use super::desk::Desk;
+use super::machine::Machine;
+use super::{Metrics, console};
+use crate::egress::record::Catalogue;
+use crate::runtime::Supervisor;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct ApiState(Arc<Parts>);
+
+/// The parts of [`ApiState`].
+pub struct Parts {
+    /// Where streams are changed.
+    pub desk: Desk,
+    /// Who may do so.
+    pub auth: Auth,
+    /// Counters.
+    pub metrics: Metrics,
+    /// What the machine can do.
+    pub machine: Machine,
+    /// Where publishers and players connect.
+    pub endpoints: Endpoints,
+    /// Where recordings go.
+    pub recordings: std::path::PathBuf,
+    /// `/metrics` needs no token.
+    pub open_metrics: bool,
+    /// Ends long answers when the appliance shuts down.
+    pub shutdown: CancellationToken,
+}
+
+impl ApiState {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    fn supervisor(&self) -> &Supervisor {
+        self.0.desk.supervisor()
+    }
+}
+
+impl std::ops::Deref for ApiState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl FromRef<ApiState> for Auth {
+    fn from_ref(state: &ApiState) -> Self {
+        state.auth.clone()
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "AuraLink",
+        description = "Control of an AuraLink media appliance. Every refusal has the form of \
+                       `Problem`; its codes are explained in docs/errors.md. WHIP \
+                       (`/whip/{stream}`), WHEP (`/whep/{stream}`) and HLS \
+                       (`/hls/{stream}/index.m3u8`) follow their own standards and take the \
+                       stream's tokens.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    modifiers(&Tokens),
+    security(("token" = [])),
+    tags(
+        (name = "streams", description = "Streams: what is wanted and how they are doing"),
+        (name = "recordings", description = "What was recorded"),
+        (name = "outputs", description = "Where a stream goes besides its viewers"),
+        (name = "system", description = "The appliance itself")
+    )
+)]
+struct Document;
+
+struct Tokens;
+
+impl utoipa::Modify for Tokens {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("the admin token that was printed at the first start"))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
+
+/// Everything behind the guard.
+fn guarded() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(streams::list_streams, streams::create_stream))
+        .routes(routes!(
+            streams::get_stream,
+            streams::replace_stream,
+            streams::change_stream,
+            streams::delete_stream
+        ))
+        .routes(routes!(streams::get_spec))
+        .routes(routes!(streams::get_graph))
+        .routes(routes!(streams::kick_publisher))
+        .routes(routes!(thumbnail::get_thumbnail))
+        .routes(routes!(access::get_access))
+        .routes(routes!(access::rotate_access))
+        .routes(routes!(denoise::get_denoise, denoise::change_denoise))
+        .routes(routes!(outputs::list_outputs, outputs::add_output))
+        .routes(routes!(outputs::delete_output))
+        .routes(routes!(outputs::start_output))
+        .routes(routes!(outputs::stop_output))
+        .routes(routes!(presets::list_presets))
+        .routes(routes!(presets::get_preset))
+        .routes(routes!(system::get_system))
+        .routes(routes!(events::follow_events))
+}
+
+/// What is served without a token: signing in, health, the page, this document.
+fn open() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(session::get_session, session::sign_in, session::sign_out))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+}
+
+/// The OpenAPI 3.1 document, as it is served and checked in.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let recordings = recordings::router(Catalogue::new("")).into_openapi();
+    let mut document = guarded().merge(open()).into_openapi().merge_from(recordings);
+    document.info.version = env!("CARGO_PKG_VERSION").into();
+    document
+}
+
+/// The document as JSON text, with a line break at its end.
+pub fn document_json() -> String {
+    document().to_pretty_json().map_or_else(|e| format!("{{\"error\": \"{e}\"}}"), |t| t + "\n")
+}
+
+/// Everything that is served. `media` (WHIP, WHEP, HLS) asks the stream's own tokens.
+pub fn router(state: ApiState, media: Router) -> Router {
+    let json = document_json();
+    let served = move || {
+        let json = json.clone();
+        async { ([(axum::http::header::CONTENT_TYPE, "application/json")], json) }
+    };
+    let (inside, _) = guarded().with_state::<()>(state.clone()).split_for_parts();
+    let (recordings, _) = recordings::router(Catalogue::new(&state.recordings)).split_for_parts();
+    let inside = inside
+        .merge(recordings)
+        .route_layer(middleware::from_fn_with_state(state.auth.clone(), auth::guard))
+        .layer(DefaultBodyLimit::max(extract::BODY_MAX));
+    let (outside, _) = open().with_state::<()>(state.clone()).split_for_parts();
+    let outside = outside.layer(DefaultBodyLimit::max(extract::BODY_MAX));
+    Router::new()
+        .merge(inside)
+        .merge(outside)
+        .route("/api/v1/openapi.json", axum::routing::get(served))
+        .merge(console::router())
+        .merge(media)
+        .fallback(health::not_found)
+        .method_not_allowed_fallback(health::method_not_allowed)
+        .layer(middleware::from_fn_with_state(state.metrics.clone(), health::observe))
+}
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,15 @@ pub async fn guard(State(auth): State<Auth>, mut request: Request, next: Next) -
     }
 }
 
+/// Refuses whoever may not read, for the odd address that is not behind [`guard`].
+///
+/// # Errors
+/// `unauthorized`, `too_many_requests`.
+pub fn check_reader(auth: &Auth, headers: &HeaderMap, from: Option<IpAddr>) -> Result<(), Error> {
+    let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    principal(auth, headers, from, true).map(|_| ())
+}
+
 fn principal(
     auth: &Auth,
     headers: &HeaderMap,

@@ -43,7 +43,10 @@ impl Limiter {
     /// Notes a wrong token. True when it is worth a line in the log: the first one of an address,
     /// and the one that made it wait.
     pub(super) fn failed(&mut self, address: IpAddr, now: Instant) -> bool {
-        self.tries.retain(|_, t| now.saturating_duration_since(t.last) < FORGET_AFTER);
+        let stale = |t: &Tries| now.saturating_duration_since(t.last) >= FORGET_AFTER;
+        if self.tries.get(&address).is_some_and(stale) {
+            self.tries.remove(&address);
+        }
         if self.tries.len() >= ADDRESSES_MAX && !self.tries.contains_key(&address) {
             let oldest = self.tries.iter().min_by_key(|(_, t)| t.last).map(|(a, _)| *a);
             if let Some(oldest) = oldest {

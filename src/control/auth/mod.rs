@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use guard::{COOKIE, guard, session_cookie};
+pub use guard::{COOKIE, check_reader, guard, session_cookie};
 pub use token::{generate, generate_short};
 
 use crate::control::api::{Code, Error};
@@ -59,7 +59,9 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    limiter: limiter::Limiter,
+    logins: limiter::Limiter,
+    /// Wrong bearer tokens: counted only to keep the log short.
+    bearers: limiter::Limiter,
     sessions: sessions::Sessions,
 }
 
@@ -87,11 +89,18 @@ impl Auth {
     /// `unauthorized`; `too_many_requests` after repeated wrong tokens, even with the right one.
     pub fn sign_in(&self, shown: &str, from: IpAddr) -> Result<String, Error> {
         let now = Instant::now();
-        if let Some(pause) = self.lock().limiter.wait(from, now) {
+        let mut state = self.lock();
+        if let Some(pause) = state.logins.wait(from, now) {
             return Err(too_many(pause));
         }
-        self.check_token(shown, from)?;
-        Ok(self.lock().sessions.open(now))
+        if token::matches(shown, &self.0.admin) {
+            state.logins.succeeded(from);
+            return Ok(state.sessions.open(now));
+        }
+        if state.logins.failed(from, now) {
+            tracing::warn!(%from, "somebody tries to sign in with a wrong token");
+        }
+        Err(wrong_token())
     }
 
     /// Ends a session.
@@ -110,28 +119,20 @@ impl Auth {
     }
 
     /// Whether this cookie belongs to an open session.
-    pub(super) fn knows_session(&self, cookie: &str) -> bool {
+    pub fn knows_session(&self, cookie: &str) -> bool {
         self.lock().sessions.knows(cookie, Instant::now())
     }
 
-    /// Checks an admin token. The right one is let in even from an address that has to wait, so
-    /// that a guesser behind the same NAT cannot lock the admin out; guessing 256 bits is hopeless
-    /// anyway, and the pauses are there to keep guessers from costing anything.
+    /// Checks an admin token that came with a request. Nobody has to wait here: a guesser behind
+    /// the same NAT must not lock out the admin's programs, and guessing 256 bits is hopeless.
     pub(super) fn check_token(&self, shown: &str, from: IpAddr) -> Result<(), Error> {
-        let now = Instant::now();
         if token::matches(shown, &self.0.admin) {
-            self.lock().limiter.succeeded(from);
             return Ok(());
         }
-        let (pause, tell) = {
-            let mut state = self.lock();
-            let pause = state.limiter.wait(from, now);
-            (pause, pause.is_none() && state.limiter.failed(from, now))
-        };
-        if tell {
-            tracing::warn!(%from, "wrong admin token");
+        if self.lock().bearers.failed(from, Instant::now()) {
+            tracing::warn!(%from, "a request with a wrong admin token");
         }
-        Err(pause.map_or_else(wrong_token, too_many))
+        Err(wrong_token())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

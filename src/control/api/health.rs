@@ -1,0 +1,87 @@
+//! Health, metrics, and what answers where nothing else does.
+
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{ApiState, Code, Error, Failures};
+use crate::control::Metrics;
+use crate::control::auth;
+use crate::telemetry::disk;
+
+/// The process is up and answers.
+#[utoipa::path(get, path = "/healthz", tag = "system", security(()),
+    responses((status = 200, body = String, content_type = "text/plain")))]
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Everything that was configured is running and new work is taken.
+#[utoipa::path(get, path = "/readyz", tag = "system", security(()),
+    responses((status = 200, body = String, content_type = "text/plain"), Failures))]
+pub(super) async fn readyz(State(state): State<ApiState>) -> Result<&'static str, Error> {
+    if state.shutdown.is_cancelled() {
+        let hint = "send new work to another appliance";
+        return Err(Error::new(Code::ShuttingDown, "the appliance is shutting down", hint));
+    }
+    Ok("ready\n")
+}
+
+/// Metrics in the text format of Prometheus. They need the admin token unless the configuration
+/// says `open_metrics = true`.
+#[utoipa::path(get, path = "/metrics", tag = "system",
+    responses((status = 200, body = String, content_type = "text/plain"), Failures))]
+pub(super) async fn metrics(
+    State(state): State<ApiState>,
+    peer: Option<axum::Extension<ConnectInfo<std::net::SocketAddr>>>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    if !state.open_metrics {
+        auth::check_reader(&state.auth, &headers, peer.map(|axum::Extension(info)| info.0.ip()))?;
+    }
+    let streams = state.supervisor().snapshots().await;
+    let free = disk(&state.recordings).map(|d| d.free);
+    let text = state.metrics.render(&streams, free);
+    let text = text.map_err(|e| Error::internal("writing the metrics", &e))?;
+    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
+}
+
+/// Answers where there is nothing.
+pub(super) async fn not_found() -> Error {
+    Error::new(
+        Code::NotFound,
+        "nothing has this address",
+        "/api/v1/openapi.json lists every address",
+    )
+}
+
+/// Answers where the method is another one. axum has set the `Allow` header.
+pub(super) async fn method_not_allowed() -> Error {
+    Error::new(
+        Code::MethodNotAllowed,
+        "this address does not take this method",
+        "/api/v1/openapi.json lists the methods of every address",
+    )
+}
+
+/// Middleware: counts every answer by the route that matched.
+pub(super) async fn observe(
+    State(metrics): State<Metrics>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let status = response.status();
+    metrics.http(&method, route, status.as_u16(), started.elapsed().as_secs_f64());
+    if status != StatusCode::OK {
+        tracing::debug!(%method, route, status = status.as_u16(), "answered");
+    }
+    response
+}

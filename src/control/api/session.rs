@@ -1,0 +1,76 @@
+//! `/api/v1/session`: the page signs in with the admin token and gets a cookie.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::Extension;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use serde::{Deserialize, Serialize};
+
+use super::extract::Json;
+use super::{ApiState, Error, Failures};
+use crate::control::auth::{Auth, COOKIE, session_cookie};
+
+/// What the page sends to sign in.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignIn {
+    /// The admin token.
+    token: String,
+}
+
+/// Whether the caller is signed in.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct SessionView {
+    /// The cookie is that of an open session, or none is needed.
+    signed_in: bool,
+    /// The configuration opens the API to anybody.
+    open: bool,
+}
+
+/// Whether the cookie of this request is that of an open session.
+#[utoipa::path(get, path = "/api/v1/session", tag = "system", security(()),
+    responses((status = 200, body = SessionView), Failures))]
+pub(super) async fn get_session(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+) -> axum::Json<SessionView> {
+    let open = state.auth.is_open();
+    let known = session_cookie(&headers).is_some_and(|c| state.auth.knows_session(c));
+    axum::Json(SessionView { signed_in: open || known, open })
+}
+
+/// Signs the page in; the answer sets a cookie that scripts cannot read and other sites cannot use.
+#[utoipa::path(post, path = "/api/v1/session", tag = "system", security(()), request_body = SignIn,
+    responses((status = 204, headers(("Set-Cookie" = String))), Failures))]
+pub(super) async fn sign_in(
+    State(state): State<ApiState>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    Json(body): Json<SignIn>,
+) -> Result<(StatusCode, [(HeaderName, String); 1]), Error> {
+    let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(info)| info.0.ip());
+    let cookie = state.auth.sign_in(body.token.trim(), from)?;
+    tracing::info!(%from, "the page signed in");
+    let life = Auth::session_life().as_secs();
+    Ok((StatusCode::NO_CONTENT, set_cookie(&state, &cookie, life)))
+}
+
+/// Ends the session of this cookie.
+#[utoipa::path(delete, path = "/api/v1/session", tag = "system", security(()),
+    responses((status = 204), Failures))]
+pub(super) async fn sign_out(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+) -> (StatusCode, [(HeaderName, String); 1]) {
+    if let Some(cookie) = session_cookie(&headers) {
+        state.auth.sign_out(cookie);
+    }
+    (StatusCode::NO_CONTENT, set_cookie(&state, "", 0))
+}
+
+fn set_cookie(state: &ApiState, value: &str, life_s: u64) -> [(HeaderName, String); 1] {
+    let secure = if state.endpoints.https { "; Secure" } else { "" };
+    let cookie =
+        format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life_s}{secure}");
+    [(header::SET_COOKIE, cookie)]
+}

@@ -1,0 +1,52 @@
+//! `/api/v1/system`: the appliance itself.
+
+use axum::extract::State;
+use serde::Serialize;
+
+use super::access::Endpoints;
+use super::{ApiState, Failures};
+use crate::control::machine::Missing;
+use crate::gpu::Gpus;
+use crate::process::encoders::Probed;
+use crate::telemetry::Host;
+
+/// The appliance.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct SystemView {
+    /// Version of AuraLink.
+    version: &'static str,
+    /// Version of GStreamer.
+    gstreamer: String,
+    /// Seconds since it started.
+    uptime_s: u64,
+    /// Where publishers and players connect.
+    endpoints: Endpoints,
+    /// Processor, memory, disk.
+    host: Host,
+    /// GPUs, or why there are none.
+    gpu: Gpus,
+    /// The GPUs in words.
+    gpu_text: String,
+    /// Encoders that were tried at the start, and why each is used or not.
+    encoders: Vec<Probed>,
+    /// What is off on this machine, and the command that turns it on.
+    off: Vec<Missing>,
+}
+
+/// Version, machine, encoders, and what is off with the command that turns it on.
+#[utoipa::path(get, path = "/api/v1/system", tag = "system",
+    responses((status = 200, body = SystemView), Failures))]
+pub(super) async fn get_system(State(state): State<ApiState>) -> axum::Json<SystemView> {
+    let machine = &state.machine;
+    axum::Json(SystemView {
+        version: env!("CARGO_PKG_VERSION"),
+        gstreamer: machine.gstreamer.clone(),
+        uptime_s: state.metrics.started().elapsed().as_secs(),
+        endpoints: state.endpoints.clone(),
+        host: Host::read(&state.recordings),
+        gpu: machine.gpus.clone(),
+        gpu_text: machine.gpus.summary(),
+        encoders: machine.probed().to_vec(),
+        off: machine.missing.clone(),
+    })
+}

@@ -1,0 +1,248 @@
+//! Metrics: figures of streams are read when Prometheus asks, events are counted as they happen.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use prometheus::core::Collector;
+use prometheus::{
+    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
+};
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::runtime::{Event, NodeState, StreamSnapshot, StreamState, Supervisor};
+use crate::telemetry::names::{self, Name};
+
+/// Counters of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    started: Instant,
+    lasting: Registry,
+    http: HistogramVec,
+    refusals: IntCounterVec,
+    node_errors: IntCounterVec,
+    lagged: IntCounterVec,
+    gpu_ready: bool,
+}
+
+impl Metrics {
+    /// Registers everything; `gpu_ready` is a fact of the machine that does not change.
+    ///
+    /// # Errors
+    /// When a name is used twice or is illegal, which tests rule out.
+    pub fn new(gpu_ready: bool) -> Result<Self, prometheus::Error> {
+        let lasting = Registry::new();
+        let counter = |n: Name| IntCounterVec::new(Opts::new(n.name, n.help.trim()), n.labels);
+        let http = names::HTTP_SECONDS;
+        let http = HistogramVec::new(
+            HistogramOpts::new(http.name, http.help.trim())
+                .buckets(vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0]),
+            http.labels,
+        )?;
+        let inner = Inner {
+            started: Instant::now(),
+            http,
+            refusals: counter(names::REFUSALS)?,
+            node_errors: counter(names::NODE_ERRORS)?,
+            lagged: counter(names::EVENTS_LAGGED)?,
+            lasting,
+            gpu_ready,
+        };
+        inner.lasting.register(Box::new(inner.http.clone()))?;
+        for vec in [&inner.refusals, &inner.node_errors, &inner.lagged] {
+            inner.lasting.register(Box::new(vec.clone()))?;
+        }
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        inner.lasting.register(Box::new(process))?;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Since when this process has been up.
+    pub fn started(&self) -> Instant {
+        self.0.started
+    }
+
+    /// Counts one answered request. `route` is the pattern that matched, never the path itself.
+    pub fn http(&self, method: &axum::http::Method, route: &str, status: u16, seconds: f64) {
+        use axum::http::Method as M;
+        // Clients can make up methods; labels cannot grow by it.
+        let known = [M::GET, M::POST, M::PUT, M::PATCH, M::DELETE, M::HEAD, M::OPTIONS];
+        let method = known.iter().find(|m| *m == method).map_or("other", M::as_str);
+        let labels = [method, route, &status.to_string()];
+        self.0.http.with_label_values(&labels).observe(seconds);
+    }
+
+    /// Counts events until `cancel`.
+    pub async fn follow(&self, supervisor: &Supervisor, cancel: CancellationToken) {
+        let mut events = supervisor.events();
+        loop {
+            let event = tokio::select! {
+                () = cancel.cancelled() => return,
+                event = events.recv() => event,
+            };
+            match event {
+                Ok(event) => self.count(&event),
+                Err(RecvError::Lagged(n)) => {
+                    self.0.lagged.with_label_values::<&str>(&[]).inc_by(n);
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn count(&self, event: &Event) {
+        match event {
+            Event::Refused { protocol, .. } => {
+                self.0.refusals.with_label_values(&[*protocol]).inc();
+            }
+            Event::NodeFailed { stream, .. } => {
+                self.0.node_errors.with_label_values(&[stream.as_str()]).inc();
+            }
+            Event::StreamRemoved { stream } => {
+                let _ = self.0.node_errors.remove_label_values(&[stream.as_str()]);
+            }
+            Event::StreamCreated { .. }
+            | Event::StateChanged { .. }
+            | Event::StreamChanged { .. } => {}
+        }
+    }
+
+    /// Everything in the text format of Prometheus.
+    ///
+    /// # Errors
+    /// When a metric cannot be written, which tests rule out.
+    pub fn render(
+        &self,
+        streams: &[StreamSnapshot],
+        disk_free: Option<u64>,
+    ) -> Result<String, prometheus::Error> {
+        let scrape = Scrape::default();
+        scrape.machine(self.0.started.elapsed().as_secs_f64(), disk_free, self.0.gpu_ready)?;
+        for stream in streams {
+            scrape.stream(stream)?;
+        }
+        let mut families = self.0.lasting.gather();
+        families.extend(scrape.0.gather());
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        TextEncoder::new().encode_to_string(&families)
+    }
+}
+
+/// The figures of one scrape. It is made anew each time, so that streams that are gone leave
+/// nothing behind, and totals that live elsewhere need not be copied step by step.
+#[derive(Default)]
+struct Scrape(Registry, std::cell::RefCell<std::collections::BTreeMap<&'static str, GaugeVec>>);
+
+impl Scrape {
+    fn set(&self, name: Name, labels: &[&str], value: f64) -> Result<(), prometheus::Error> {
+        let mut vecs = self.1.borrow_mut();
+        if !vecs.contains_key(name.name) {
+            let vec = GaugeVec::new(Opts::new(name.name, name.help.trim()), name.labels)?;
+            self.0.register(Box::new(Typed { vec: vec.clone() }))?;
+            vecs.insert(name.name, vec);
+        }
+        if let Some(vec) = vecs.get(name.name) {
+            vec.get_metric_with_label_values(labels)?.add(value);
+        }
+        Ok(())
+    }
+
+    fn machine(&self, uptime: f64, disk: Option<u64>, gpu: bool) -> Result<(), prometheus::Error> {
+        self.set(names::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0)?;
+        self.set(names::UPTIME, &[], uptime)?;
+        self.set(names::GPU_READY, &[], f64::from(u8::from(gpu)))?;
+        disk.map_or(Ok(()), |free| self.set(names::DISK_FREE, &[], free as f64))
+    }
+
+    fn stream(&self, s: &StreamSnapshot) -> Result<(), prometheus::Error> {
+        let name = s.name.as_str();
+        for state in [StreamState::Idle, StreamState::Live, StreamState::Backup, StreamState::Slate]
+        {
+            let value = f64::from(u8::from(s.state == state));
+            self.set(names::STREAM_STATE, &[name, state.as_str()], value)?;
+        }
+        self.set(names::SOURCES, &[name], s.sources.len() as f64)?;
+        if let Some(source) = s.sources.iter().find(|source| source.on_air) {
+            let labels = [name, source.protocol];
+            self.set(names::SOURCE_BYTES, &labels, source.bytes as f64)?;
+            self.set(names::SOURCE_KBPS, &labels, source.kbps)?;
+            self.set(names::SOURCE_LOST, &labels, source.lost as f64)?;
+        }
+        for (protocol, count) in &s.viewers {
+            self.set(names::VIEWERS, &[name, protocol], f64::from(*count))?;
+        }
+        let nodes: BTreeSet<&str> = s.nodes.iter().map(|n| n.name.as_str()).collect();
+        for feed in &s.feeds {
+            let labels = [name, feed.name.as_str()];
+            self.set(names::FEED_BUFFERS, &labels, feed.buffers as f64)?;
+            self.set(names::FEED_BYTES, &labels, feed.bytes as f64)?;
+            self.set(names::FEED_KBPS, &labels, feed.kbps)?;
+            for c in &feed.consumers {
+                let node = bounded(&c.node, s, &nodes);
+                self.set(names::NODE_IN, &[name, node], c.buffers as f64)?;
+                for (reason, n) in [("slow", c.dropped_slow), ("waiting", c.dropped_waiting)] {
+                    self.set(names::NODE_DROPPED, &[name, node, reason], n as f64)?;
+                }
+            }
+            let writer = s.nodes.iter().find(|n| n.outputs.contains(&feed.name));
+            if let Some(writer) = writer {
+                let node = bounded(&writer.name, s, &nodes);
+                self.set(names::NODE_OUT, &[name, node], feed.buffers as f64)?;
+                let dropped = feed.dropped_switch as f64;
+                self.set(names::NODE_DROPPED, &[name, node, "switch"], dropped)?;
+            }
+        }
+        for node in &s.nodes {
+            let label = bounded(&node.name, s, &nodes);
+            self.set(names::NODE_RESTARTS, &[name, label], f64::from(node.restarts))?;
+            let running = f64::from(u8::from(node.state == NodeState::Running));
+            self.set(names::NODE_RUNNING, &[name, label], running)?;
+        }
+        for output in s.outputs.iter().filter(|o| o.enabled) {
+            let running = f64::from(u8::from(output.state == NodeState::Running));
+            self.set(names::OUTPUT_RUNNING, &[name, &output.id, output.kind], running)?;
+        }
+        Ok(())
+    }
+}
+
+/// The label of a node. Nodes of viewers (`whep.17`) come and go without end, so all viewers of a
+/// protocol count as one; so does anything that is not in the plan.
+fn bounded<'a>(node: &'a str, stream: &StreamSnapshot, nodes: &BTreeSet<&str>) -> &'a str {
+    let head = node.split('.').next().unwrap_or(node);
+    if stream.viewers.contains_key(head) || !nodes.contains(node) { head } else { node }
+}
+
+/// A gauge whose type follows its name: totals, which end in `_total`, are told as counters.
+struct Typed {
+    vec: GaugeVec,
+}
+
+impl Collector for Typed {
+    fn desc(&self) -> Vec<&prometheus::core::Desc> {
+        self.vec.desc()
+    }
+
+    fn collect(&self) -> Vec<prometheus::proto::MetricFamily> {
+        let mut families = self.vec.collect();
+        for family in &mut families {
+            if !family.name().ends_with("_total") {
+                continue;
+            }
+            family.set_field_type(prometheus::proto::MetricType::COUNTER);
+            for metric in family.mut_metric() {
+                let mut counter = prometheus::proto::Counter::default();
+                counter.set_value(metric.get_gauge().get_value());
+                metric.set_counter(counter);
+            }
+        }
+        families
+    }
+}
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

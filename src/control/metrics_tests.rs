@@ -1,0 +1,89 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::media::Kind;
+use crate::runtime::{ConsumerSnapshot, FeedSnapshot, NodeSnapshot};
+
+fn stream(viewers: u32) -> StreamSnapshot {
+    let consumer =
+        |node: String| ConsumerSnapshot { node, buffers: 10, dropped_slow: 2, dropped_waiting: 1 };
+    let feed = FeedSnapshot {
+        name: "video".into(),
+        kind: Kind::Video,
+        format: None,
+        format_text: String::new(),
+        buffers: 100,
+        bytes: 5000,
+        kbps: 40.0,
+        rate: 30.0,
+        dropped_switch: 3,
+        consumers: (0..viewers).map(|n| consumer(format!("whep.{n}"))).collect(),
+    };
+    let source = NodeSnapshot {
+        name: "source".into(),
+        what: String::new(),
+        why: String::new(),
+        state: NodeState::Running,
+        inputs: vec![],
+        outputs: vec!["video".into()],
+        restarts: 4,
+        last_error: None,
+        facts: BTreeMap::new(),
+    };
+    StreamSnapshot {
+        name: "studio-1".into(),
+        preset: "passthrough".into(),
+        state: StreamState::Live,
+        since: chrono::Utc::now(),
+        sources: vec![],
+        viewers: BTreeMap::from([("whep", viewers)]),
+        nodes: vec![source],
+        feeds: vec![feed],
+        outputs: vec![],
+        denoise: None,
+        last_error: None,
+    }
+}
+
+#[test]
+fn totals_are_counters_and_figures_are_gauges() {
+    let metrics = Metrics::new(false).expect("names are legal");
+    metrics.http(&axum::http::Method::GET, "/healthz", 200, 0.002);
+    let text = metrics.render(&[stream(2)], Some(77)).expect("renders");
+    for line in [
+        "# TYPE auralink_feed_bytes_total counter",
+        "auralink_feed_bytes_total{feed=\"video\",stream=\"studio-1\"} 5000",
+        "# TYPE auralink_feed_kbps gauge",
+        "auralink_stream_state{state=\"live\",stream=\"studio-1\"} 1",
+        "auralink_stream_state{state=\"idle\",stream=\"studio-1\"} 0",
+        "auralink_node_in_buffers_total{node=\"whep\",stream=\"studio-1\"} 20",
+        "auralink_node_out_buffers_total{node=\"source\",stream=\"studio-1\"} 100",
+        "auralink_node_dropped_buffers_total{node=\"source\",reason=\"switch\",stream=\"studio-1\"} 3",
+        "auralink_node_dropped_buffers_total{node=\"whep\",reason=\"slow\",stream=\"studio-1\"} 4",
+        "auralink_node_restarts_total{node=\"source\",stream=\"studio-1\"} 4",
+        "auralink_recordings_disk_free_bytes 77",
+        "auralink_http_request_seconds_count{method=\"GET\",route=\"/healthz\",status=\"200\"} 1",
+    ] {
+        assert!(text.contains(line), "lacks `{line}`:\n{text}");
+    }
+    assert!(text.contains("process_resident_memory_bytes"));
+}
+
+#[test]
+fn viewers_methods_and_removed_streams_leave_no_series_behind() {
+    let metrics = Metrics::new(false).expect("names are legal");
+    let lines = |streams: &[StreamSnapshot]| {
+        metrics.render(streams, None).expect("renders").lines().count()
+    };
+    let empty = lines(&[]);
+    assert_eq!(lines(&[stream(1)]), lines(&[stream(1000)]));
+    assert_eq!(lines(&[]), empty, "a stream that is gone is gone");
+    let odd = axum::http::Method::from_bytes(b"BREW").expect("a method");
+    metrics.http(&odd, "none", 405, 0.1);
+    let one = lines(&[]);
+    for n in 0..100 {
+        let odd = axum::http::Method::from_bytes(format!("BREW{n}").as_bytes());
+        metrics.http(&odd.expect("a method"), "none", 405, 0.1);
+    }
+    assert_eq!(lines(&[]), one);
+}

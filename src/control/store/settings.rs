@@ -1,0 +1,52 @@
+//! Table `setting`: single values.
+
+use super::{Error, Store};
+
+/// Key of the admin token's SHA-256, in hexadecimal digits.
+pub const ADMIN_TOKEN_SHA256: &str = "admin_token_sha256";
+
+impl Store {
+    /// A value, if it was set.
+    ///
+    /// # Errors
+    /// [`Error::Sql`].
+    pub async fn setting(&self, key: &str) -> Result<Option<String>, Error> {
+        sqlx::query_scalar("SELECT value FROM setting WHERE key = ?")
+            .bind(key)
+            .fetch_optional(&self.0)
+            .await
+            .map_err(Error::sql("read a setting"))
+    }
+
+    /// Sets a value.
+    ///
+    /// # Errors
+    /// [`Error::Sql`].
+    pub async fn set_setting(&self, key: &str, value: &str) -> Result<(), Error> {
+        let sql = "INSERT INTO setting (key, value) VALUES (?, ?) \
+                   ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        sqlx::query(sql)
+            .bind(key)
+            .bind(value)
+            .execute(&self.0)
+            .await
+            .map(|_| ())
+            .map_err(Error::sql("change a setting"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_setting_is_kept_and_changed() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let store = Store::open(folder.path()).await.expect("opens");
+        assert_eq!(store.setting("k").await.expect("reads"), None);
+        for value in ["one", "two"] {
+            store.set_setting("k", value).await.expect("writes");
+            assert_eq!(store.setting("k").await.expect("reads").as_deref(), Some(value));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+// The page: signing in, the list of streams, and which view is shown.
+
+import { ago, call, follow, get, make, onClick, openDialog, post, toast } from "./api.js";
+import { showStream } from "./stream.js";
+
+const main = document.getElementById("main");
+let view = null, stopFollowing = null, ticking = null;
+
+function template(id) {
+  main.replaceChildren(document.getElementById(id).content.cloneNode(true));
+}
+
+function showSignIn() {
+  leave();
+  stopFollowing?.();
+  stopFollowing = null;
+  clearInterval(ticking);
+  document.getElementById("sign-out").hidden = true;
+  template("sign-in");
+  const form = main.querySelector("form"), words = form.querySelector(".error");
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    try { await post("/session", { token: form.elements.token.value }); await begin(); }
+    catch (error) { words.textContent = error.message; words.hidden = false; }
+  };
+  form.elements.token.focus();
+}
+
+function leave() {
+  view?.leave();
+  view = null;
+}
+
+// Asks again at most twice a second, however fast events come.
+let wanted = false, asking = false;
+async function refresh() {
+  wanted = true;
+  if (asking) return;
+  asking = true;
+  while (wanted && view) {
+    wanted = false;
+    try { await view.refresh(); } catch (error) {
+      if (error.code === "unknown_stream") location.hash = "#/"; else if (error.status !== 401 && error.status !== 0) toast(error);
+    }
+    await new Promise((done) => setTimeout(done, 500));
+  }
+  asking = false;
+}
+
+function route() {
+  leave();
+  const name = decodeURIComponent(location.hash.replace(/^#\/?/, ""));
+  view = name ? showStream(main, name) : showList();
+  document.title = name ? `${name} – AuraLink` : "AuraLink";
+  main.focus({ preventScroll: true });
+  refresh();
+}
+
+function showList() {
+  template("list");
+  const tiles = new Map(), list = main.querySelector("#streams");
+  onClick(main.querySelector("#new-stream"), createStream);
+  showOff().catch(toast);
+  const pictures = setInterval(() => tiles.forEach((tile) => tile.reload()), 5000);
+  return {
+    leave() { clearInterval(pictures); },
+    async refresh() {
+      const { streams } = await get("/streams");
+      main.querySelector("#no-streams").hidden = streams.length > 0;
+      for (const [name, tile] of tiles) if (!streams.some((s) => s.name === name)) { tile.element.remove(); tiles.delete(name); }
+      for (const stream of streams) {
+        if (!tiles.has(stream.name)) {
+          tiles.set(stream.name, makeTile(stream.name));
+          list.append(tiles.get(stream.name).element);
+        }
+        tiles.get(stream.name).show(stream);
+      }
+    },
+  };
+}
+
+function makeTile(name) {
+  const image = make("img", { alt: "", hidden: true }), none = make("span", { textContent: "no picture" });
+  const state = make("span", {}), facts = make("span", { className: "quiet" });
+  image.onload = () => { image.hidden = false; none.hidden = true; };
+  image.onerror = () => { image.hidden = true; none.hidden = false; };
+  let live = false;
+  const reload = () => { if (live) image.src = `/api/v1/streams/${encodeURIComponent(name)}/thumbnail.jpg?${Date.now()}`; };
+  const link = make("a", { href: "#/" + encodeURIComponent(name) }, make("div", { className: "picture" }, image, none),
+    make("div", { className: "text" }, make("b", { textContent: name }), state, facts));
+  return {
+    element: make("li", {}, link), reload,
+    show(stream) {
+      const was = live;
+      live = stream.state !== "idle";
+      if (live && !was) reload();
+      if (!live) image.onerror();
+      state.textContent = stream.state;
+      state.className = "pill " + stream.state;
+      const viewers = Object.values(stream.viewers).reduce((a, b) => a + b, 0);
+      facts.textContent = `${viewers} viewers · ${ago(stream.since)}` + (stream.last_error ? " · " + stream.last_error : "");
+    },
+  };
+}
+
+async function showOff() {
+  const system = await get("/system");
+  document.getElementById("machine").textContent =
+    `${system.version} · ${system.gpu_text} · processor ${Math.round(system.host.cpu_percent)} %`;
+  const box = main.querySelector("#off");
+  if (!box || !system.off.length) return;
+  box.hidden = false;
+  box.querySelector("summary").textContent = `${system.off.length} features are off on this machine`;
+  box.querySelector("ul").replaceChildren(...system.off.map((o) => make("li", {}, `${o.feature} (${o.element}): `, make("code", { textContent: o.fix }))));
+}
+
+async function createStream() {
+  const { presets } = await get("/presets");
+  const labels = { rtsp: "rtsp://user:password@camera/path", srt: "srt://host:port?streamid=…", file: "path on the appliance" };
+  openDialog("create", (fields, dialog) => {
+    fields.preset.append(...presets.map((p) => make("option", { value: p.name, textContent: p.title })));
+    const about = () => { dialog.querySelector("#preset-about").textContent = presets.find((p) => p.name === fields.preset.value)?.description ?? ""; };
+    fields.preset.value = "passthrough";
+    fields.preset.onchange = about;
+    about();
+    fields.source.onchange = () => {
+      const label = labels[fields.source.value];
+      dialog.querySelector("#source-at").hidden = !label;
+      fields.at.placeholder = label ?? "";
+      fields.at.required = Boolean(label);
+    };
+  }, async (fields) => {
+    const type = fields.source.value, at = fields.at.value;
+    const source = { type, ...(type === "file" ? { path: at } : type === "rtsp" || type === "srt" ? { url: at } : {}) };
+    await post("/streams", { name: fields.name.value, preset: fields.preset.value, source });
+    location.hash = "#/" + encodeURIComponent(fields.name.value);
+  });
+}
+
+async function begin() {
+  const session = await get("/session");
+  if (!session.signed_in) return showSignIn();
+  const out = document.getElementById("sign-out"), lost = document.getElementById("link");
+  out.hidden = session.open;
+  onClick(out, async () => { await call("DELETE", "/session"); showSignIn(); });
+  stopFollowing?.();
+  stopFollowing = follow(() => refresh(), (up) => { lost.hidden = up; lost.className = "pill lost"; });
+  // Figures move without events.
+  clearInterval(ticking);
+  ticking = setInterval(() => { if (!document.hidden) refresh(); }, 2000);
+  route();
+}
+
+addEventListener("hashchange", () => { if (stopFollowing) route(); });
+addEventListener("signed-out", () => { if (stopFollowing) showSignIn(); });
+begin().catch(toast);

@@ -1,0 +1,100 @@
+// A WHEP player with a level meter.
+
+export class Player {
+  constructor(video, meter, say) {
+    Object.assign(this, { video, meter, say });
+  }
+
+  get playing() { return Boolean(this.peer); }
+
+  async start(url, token) {
+    const peer = this.peer = new RTCPeerConnection();
+    const stream = new MediaStream();
+    this.headers = token ? { Authorization: `Bearer ${token}` } : {};
+    peer.addTransceiver("video", { direction: "recvonly" });
+    peer.addTransceiver("audio", { direction: "recvonly" });
+    peer.ontrack = ({ track }) => {
+      stream.addTrack(track);
+      this.video.srcObject = stream;
+      this.video.play().catch(() => {});
+      if (track.kind === "audio") this.showLevel(stream);
+    };
+    peer.onconnectionstatechange = () => {
+      if (peer !== this.peer) return;
+      this.say(peer.connectionState);
+      if (["failed", "closed"].includes(peer.connectionState)) this.stop();
+    };
+    try {
+      await peer.setLocalDescription(await peer.createOffer());
+      await gathered(peer);
+      const response = await fetch(url, {
+        method: "POST", body: peer.localDescription.sdp, headers: { ...this.headers, "Content-Type": "application/sdp" },
+      });
+      if (!response.ok) {
+        const problem = await response.json().catch(() => ({ message: response.statusText }));
+        throw new Error(problem.hint ? `${problem.message}. ${problem.hint}.` : problem.message);
+      }
+      this.session = new URL(response.headers.get("Location"), new URL(url, location.href)).pathname;
+      await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
+      this.timer = setInterval(() => this.showFacts(), 1000);
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    cancelAnimationFrame(this.frame);
+    if (this.session) fetch(this.session, { method: "DELETE", headers: this.headers, keepalive: true }).catch(() => {});
+    this.peer?.close();
+    this.context?.close();
+    this.video.srcObject = null;
+    this.session = this.peer = this.context = null;
+    this.meter.getContext("2d").clearRect(0, 0, this.meter.width, this.meter.height);
+    this.say("");
+  }
+
+  async showFacts() {
+    if (!this.peer) return;
+    let text = "";
+    for (const report of (await this.peer.getStats()).values()) {
+      if (report.type !== "inbound-rtp" || report.kind !== "video") continue;
+      text = `${report.frameWidth ?? 0}×${report.frameHeight ?? 0}, ${Math.round(report.framesPerSecond ?? 0)} fps, ${report.packetsLost} lost`;
+    }
+    if (text) this.say(text);
+  }
+
+  // Peak of the last frame in dBFS, -60 to 0, drawn as a bar; it is measured even while muted.
+  showLevel(stream) {
+    this.context = new AudioContext();
+    const analyser = this.context.createAnalyser();
+    analyser.fftSize = 2048;
+    this.context.createMediaStreamSource(new MediaStream(stream.getAudioTracks())).connect(analyser);
+    const samples = new Float32Array(analyser.fftSize), picture = this.meter.getContext("2d");
+    let shown = -60;
+    const draw = () => {
+      analyser.getFloatTimeDomainData(samples);
+      const peak = samples.reduce((max, s) => Math.max(max, Math.abs(s)), 0);
+      shown = Math.max(20 * Math.log10(peak + 1e-6), shown - 1, -60);
+      const { width, height } = this.meter;
+      picture.clearRect(0, 0, width, height);
+      picture.fillStyle = shown > -3 ? "#dc2626" : shown > -12 ? "#d97706" : "#16a34a";
+      picture.fillRect(0, 0, width * (1 + shown / 60), height);
+      this.meter.title = `${shown.toFixed(0)} dBFS`;
+      this.frame = requestAnimationFrame(draw);
+    };
+    draw();
+  }
+}
+
+// Candidates go along with the offer; on a local network they are there at once.
+function gathered(peer) {
+  return new Promise((done) => {
+    if (peer.iceGatheringState === "complete") return done();
+    const timer = setTimeout(done, 1000);
+    peer.onicegatheringstatechange = () => {
+      if (peer.iceGatheringState === "complete") { clearTimeout(timer); done(); }
+    };
+  });
+}

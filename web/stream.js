@@ -1,0 +1,161 @@
+// One stream: player, graph, outputs, recordings, tokens.
+
+import { ago, bytes, get, kbps, make, onClick, openDialog, patch, post, remove, toast } from "./api.js";
+import { drawGraph } from "./graph.js";
+import { Player } from "./player.js";
+
+// Shows a stream in `main`; returns how to refresh and how to leave it.
+export function showStream(main, name) {
+  main.replaceChildren(document.getElementById("stream").content.cloneNode(true));
+  const $ = (id) => main.querySelector("#" + id);
+  const path = "/streams/" + encodeURIComponent(name);
+  const player = new Player($("video"), $("meter"), (text) => {
+    $("watch-facts").textContent = text;
+    $("watch").textContent = player.playing ? "Stop" : "Watch";
+  });
+  let access = null, gone = false;
+
+  $("name").textContent = name;
+  onClick($("watch"), async () => {
+    if (player.playing) return player.stop();
+    access ??= await get(path + "/access");
+    await player.start("/whep/" + encodeURIComponent(name), access.access.play_token);
+    $("watch").textContent = "Stop";
+  });
+  onClick($("kick"), () => post(path + "/kick"));
+  onClick($("delete"), async () => {
+    if (!confirm(`Delete stream “${name}”? Its recordings are kept.`)) return;
+    await remove(path);
+    location.hash = "#/";
+  });
+  onClick($("rotate"), async () => {
+    if (!confirm("Publishers and players with the old tokens will not come in any more.")) return;
+    showAccess(await post(path + "/access/rotate"));
+  });
+  onClick($("add-output"), () => openDialog("output", (fields, dialog) => {
+    fields.type.onchange = () => { dialog.querySelector("#output-url").hidden = fields.type.value !== "push"; };
+  }, async (fields) => {
+    const type = fields.type.value, id = fields.id.value;
+    await post(path + "/outputs", type === "push" ? { id, type, url: fields.url.value } : { id, type });
+    await refresh();
+  }));
+
+  function showAccess(view) {
+    access = view;
+    const line = (a) => {
+      const text = a.key ? `${a.url} — key ${a.key}` : a.url;
+      const copied = a.key ? `${a.url}/${a.key}` : a.url;
+      return [copyLine(a.protocol, text, copied), a.bearer ? copyLine("token", a.bearer, a.bearer) : ""];
+    };
+    $("access").replaceChildren(
+      make("p", { className: "quiet", textContent: "Publish" }), ...view.publish.flatMap(line),
+      make("p", { className: "quiet", textContent: "Play" }), ...view.play.flatMap(line));
+  }
+
+  function showSources(sources) {
+    const words = (s) => make("p", {},
+      make("span", { className: "pill " + (s.on_air ? "live" : ""), textContent: s.on_air ? "on air" : "standing by" }),
+      ` ${s.slot} by ${s.protocol} from ${s.peer}, for ${ago(s.since)}, ${kbps(s.kbps)}, ${bytes(s.bytes)}` +
+      (s.lost ? `, ${s.lost} packets lost` : "") + (s.rtt_ms ? `, ${s.rtt_ms.toFixed(0)} ms away` : ""),
+      ...s.notes.map((note) => make("span", { className: "quiet", textContent: ` · ${note}` })));
+    $("sources").replaceChildren(...(sources.length ? sources.map(words)
+      : [make("p", { className: "quiet", textContent: "Nobody publishes. The addresses are below." })]));
+  }
+
+  function showDenoise(settings) {
+    const box = $("denoise"), fields = box.elements;
+    box.hidden = !settings;
+    if (!settings || box.contains(document.activeElement) && document.activeElement.type === "range") return;
+    fields.enabled.checked = settings.enabled;
+    fields.mix.value = settings.mix;
+    fields.max_attenuation_db.value = settings.max_attenuation_db;
+    say();
+    function say() {
+      fields["mix-text"].value = `${Math.round(fields.mix.value * 100)} %`;
+      fields["max-text"].value = `${fields.max_attenuation_db.value} dB`;
+    }
+    box.oninput = say;
+    box.onchange = () => patch(path + "/denoise", {
+      enabled: fields.enabled.checked, mix: Number(fields.mix.value), max_attenuation_db: Number(fields.max_attenuation_db.value),
+    }).catch(toast);
+  }
+
+  function showOutputs(outputs) {
+    const row = (o) => {
+      const at = `${path}/outputs/${encodeURIComponent(o.id)}`;
+      const toggle = make("button", { className: "plain", textContent: o.enabled ? "Stop" : "Start" });
+      onClick(toggle, async () => { await post(`${at}/${o.enabled ? "stop" : "start"}`); await refresh(); });
+      const away = make("button", { className: "plain danger", textContent: "Remove", hidden: o.from_preset });
+      onClick(away, async () => { if (confirm(`Remove output “${o.id}”?`)) { await remove(at); await refresh(); } });
+      const retry = o.retry_in_s != null ? ` Next try in ${Math.ceil(o.retry_in_s)} s.` : "";
+      return make("tr", {}, make("td", {}, make("b", { textContent: o.id }), make("div", { className: "quiet", textContent: o.target })),
+        make("td", {}, make("span", { className: "pill " + o.state, textContent: o.state }),
+          make("div", { className: "error quiet", textContent: o.error ? o.error + retry : "" })),
+        make("td", {}, toggle, away));
+    };
+    fill($("outputs"), outputs.map(row), "None besides the viewers.");
+  }
+
+  async function showRecordings() {
+    const page = await get(`/recordings?limit=20&stream=${encodeURIComponent(name)}`);
+    const row = (r) => {
+      const at = `/recordings/${encodeURIComponent(r.stream)}/${encodeURIComponent(r.id)}`, file = "/api/v1" + at + "/file";
+      const play = make("button", { className: "plain", textContent: "Play" });
+      play.onclick = () => { const video = $("playback"); video.hidden = false; video.src = file; video.play().catch(toast); };
+      const away = make("button", { className: "plain danger", textContent: "Delete", disabled: r.state === "writing" });
+      onClick(away, async () => { if (confirm("Delete this recording?")) { await remove(at); await showRecordings(); } });
+      return make("tr", {}, make("td", { textContent: new Date(r.started).toLocaleString() }),
+        make("td", { textContent: `${Math.round(r.duration_s)} s, ${bytes(r.bytes)}` }),
+        make("td", {}, make("span", { className: "pill " + (r.state === "writing" ? "running" : ""), textContent: r.state })),
+        make("td", {}, play, make("a", { className: "button plain", href: file, download: `${r.stream}_${r.id}.mp4`, textContent: "Download" }), away));
+    };
+    fill($("recordings"), page.items.map(row), "None yet.");
+  }
+
+  async function refresh() {
+    const stream = await get(path);
+    if (gone) return;
+    $("state").textContent = `${stream.state} for ${ago(stream.since)}`;
+    $("state").className = "pill " + stream.state;
+    $("owner").textContent = `preset ${stream.preset}` + ({ config: ", from the configuration file", demo: ", built in" }[stream.owner] ?? "");
+    $("delete").hidden = stream.owner !== "api";
+    $("kick").disabled = !stream.sources.length;
+    $("last-error").textContent = stream.last_error ?? "";
+    $("last-error").hidden = !stream.last_error;
+    showSources(stream.sources);
+    showDenoise(stream.denoise);
+    showOutputs(stream.outputs);
+    $("graph").replaceChildren(drawGraph(stream));
+  }
+
+  get(path + "/access").then(showAccess).catch(toast);
+  showRecordings().catch(toast);
+  const slow = setInterval(() => showRecordings().catch(() => {}), 10000);
+  return { refresh, leave() { gone = true; clearInterval(slow); player.stop(); } };
+}
+
+function fill(body, rows, otherwise) {
+  // Rows with the focus inside are kept as they are until it leaves, for those who use the keyboard.
+  if (body.contains(document.activeElement)) return;
+  body.replaceChildren(...(rows.length ? rows : [make("tr", {}, make("td", { className: "quiet", textContent: otherwise }))]));
+}
+
+function copyLine(label, text, copied) {
+  const button = make("button", { className: "plain", textContent: "Copy", ariaLabel: `Copy ${label}` });
+  onClick(button, async () => {
+    await copy(copied);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+  return make("div", { className: "copy" }, make("b", { textContent: label }), make("code", { textContent: text, title: text }), button);
+}
+
+// The clipboard needs HTTPS or localhost; elsewhere a hidden field does it.
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = make("textarea", { value: text });
+  document.body.append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+}
