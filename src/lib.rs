@@ -11,7 +11,9 @@
 //! - [`runtime`]: streams: which nodes run, and what happens when one dies.
 //! - [`control`]: API, authentication, store and page.
 //! - [`telemetry`], [`config`]: metrics and logs; the one file that configures everything.
+//! - [`cli`]: the command line, which puts everything together.
 
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod egress;

@@ -1,0 +1,176 @@
+//! `auralink doctor`: what this machine has, what it lacks, and the command that fixes it.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config;
+use crate::control::machine::{self, Machine};
+use crate::gpu::Gpus;
+use crate::runtime::Presets;
+use crate::{flow, telemetry};
+
+use super::environment;
+
+/// Free space below which recording would end soon.
+const DISK_LOW: u64 = 5 << 30;
+
+/// How a finding is marked.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Mark {
+    Good,
+    /// Something is off; the appliance works.
+    Warn,
+    /// The appliance does not work.
+    Bad,
+}
+
+struct Report {
+    worst: Mark,
+}
+
+impl Report {
+    fn line(&mut self, mark: Mark, what: &str, text: &str, fix: Option<&str>) {
+        if mark > self.worst {
+            self.worst = mark;
+        }
+        let sign = match mark {
+            Mark::Good => "ok  ",
+            Mark::Warn => "warn",
+            Mark::Bad => "BAD ",
+        };
+        println!("{sign}  {what:<12} {text}");
+        if let Some(fix) = fix {
+            println!("      {:<12} → {fix}", "");
+        }
+    }
+}
+
+/// Looks at everything; fails when the appliance would not work.
+pub(super) fn doctor(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let mut report = Report { worst: Mark::Good };
+    println!("auralink {}\n", env!("CARGO_PKG_VERSION"));
+    let path = config::find(file.as_deref());
+    let loaded = config::load(path.as_deref(), environment(), &[]);
+    let config = match loaded.and_then(|c| c.check().map(|()| c)) {
+        Ok(config) => {
+            let name = path.map_or_else(|| "defaults".to_owned(), |p| p.display().to_string());
+            report.line(Mark::Good, "config", &name, None);
+            config
+        }
+        Err(problems) => {
+            for problem in &problems.0 {
+                let text = format!("{}: {}", problem.at, problem.message);
+                report.line(Mark::Bad, "config", &text, Some(&problem.hint));
+            }
+            config::Config::default()
+        }
+    };
+    match flow::init() {
+        Ok(()) => media(&mut report, &Machine::probe()),
+        Err(e) => {
+            let fix = "sudo apt-get install libgstreamer1.0-0 gstreamer1.0-plugins-base";
+            report.line(Mark::Bad, "gstreamer", &e.to_string(), Some(fix));
+        }
+    }
+    ports(&mut report, &config);
+    folders(&mut report, &config);
+    match Presets::load(config.presets.as_deref()) {
+        Ok(presets) => {
+            let names = presets.names().collect::<Vec<_>>().join(", ");
+            report.line(Mark::Good, "presets", &names, None);
+        }
+        Err(e) => report.line(Mark::Bad, "presets", &e.to_string(), Some("auralink check <file>")),
+    }
+    println!();
+    Ok(match report.worst {
+        Mark::Good => {
+            println!("Everything is there.");
+            ExitCode::SUCCESS
+        }
+        Mark::Warn => {
+            println!("It works; what is marked `warn` is off.");
+            ExitCode::SUCCESS
+        }
+        Mark::Bad => {
+            println!("It does not work before what is marked `BAD` is fixed.");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn media(report: &mut Report, machine: &Machine) {
+    let there = machine::elements() - machine.missing.len();
+    let text = format!("{}, {there} of {} elements", machine.gstreamer, machine::elements());
+    report.line(Mark::Good, "gstreamer", &text, None);
+    for missing in &machine.missing {
+        let mark = if missing.required { Mark::Bad } else { Mark::Warn };
+        let text = format!("{} is missing: no {}", missing.element, missing.feature);
+        report.line(mark, "element", &text, Some(&missing.fix));
+    }
+    for probed in machine.probed() {
+        let text = match (probed.works, probed.chosen) {
+            (true, true) => {
+                format!("{:<5} {} ({:.0} ms), used", probed.codec, probed.factory, probed.millis)
+            }
+            _ => format!("{:<5} {}: {}", probed.codec, probed.factory, probed.reason),
+        };
+        report.line(Mark::Good, "encoder", &text, None);
+    }
+    for codec in ["h264", "opus", "aac"] {
+        let works = machine.probed().iter().any(|p| p.codec.as_str() == codec && p.works);
+        if !works {
+            let fix =
+                "sudo apt-get install gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav";
+            report.line(Mark::Bad, "encoder", &format!("no {codec} encoder works"), Some(fix));
+        }
+    }
+    let (mark, fix) = match &machine.gpus {
+        Gpus::Ready { .. } | Gpus::None => (Mark::Good, None),
+        Gpus::Broken { .. } => {
+            (Mark::Warn, Some("sudo apt-get install nvidia-driver libcuda1, then restart"))
+        }
+    };
+    report.line(mark, "gpu", &machine.gpus.summary(), fix);
+}
+
+fn ports(report: &mut Report, config: &config::Config) {
+    for (name, address, udp) in config.listeners() {
+        let free = if udp { UdpSocket::bind(address).map(drop) } else { bind_tcp(address) };
+        match free {
+            Ok(()) => report.line(Mark::Good, "port", &format!("{name} {address} is free"), None),
+            Err(e) => {
+                let text = format!("{name} {address}: {e} (is auralink running already?)");
+                let fix = format!("sudo ss -lpn 'sport = :{}' shows who has it", address.port());
+                report.line(Mark::Warn, "port", &text, Some(&fix));
+            }
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> std::io::Result<()> {
+    TcpListener::bind(address).map(drop)
+}
+
+fn folders(report: &mut Report, config: &config::Config) {
+    for (name, folder) in [("state", config.state_dir()), ("recordings", config.recordings())] {
+        let shown = folder.display().to_string();
+        if let Err(e) = config::writable(&folder) {
+            let fix = format!("sudo install -d -o \"$USER\" -m 750 {shown}");
+            report.line(Mark::Bad, name, &format!("{shown}: {e}"), Some(&fix));
+            continue;
+        }
+        match telemetry::disk(&folder) {
+            Some(disk) if disk.free < DISK_LOW => {
+                let text = format!("{shown}: only {} MiB free", disk.free >> 20);
+                let fix = "set [recordings] folder to a larger disk, or keep_hours of the outputs";
+                report.line(Mark::Warn, name, &text, Some(fix));
+            }
+            Some(disk) => {
+                let text = format!("{shown} is writable, {} GiB free", disk.free >> 30);
+                report.line(Mark::Good, name, &text, None);
+            }
+            None => report.line(Mark::Warn, name, &format!("{shown}: size unknown"), None),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The command line: reads arguments, puts the rooms together, says on standard output what it was
+//! asked for.
+#![expect(clippy::print_stdout, reason = "a command line answers on standard output")]
+
+mod check;
+mod doctor;
+mod plan;
+mod reload;
+mod run;
+mod start;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config, Flag, Problems};
+use crate::control::auth::{self, Auth};
+use crate::control::store::{ADMIN_TOKEN_SHA256, Store};
+
+/// AuraLink: an on-premises live-media appliance.
+#[derive(Debug, Parser)]
+#[command(name = "auralink", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the appliance.
+    Run(RunArguments),
+    /// Validate a configuration file or a preset, and print what would run.
+    Check {
+        /// A file, or the name of a built-in preset. Left out: the configuration that `run` uses.
+        target: Option<String>,
+    },
+    /// Print what a preset puts between a source and its consumers.
+    Plan {
+        /// A preset file, or the name of a built-in preset.
+        preset: String,
+        /// What the source sends: codecs joined by `+`.
+        #[arg(long, default_value = "h264+aac")]
+        source: String,
+        /// The source's video has B-frames, as that of most encoders by default.
+        #[arg(long)]
+        b_frames: bool,
+        /// Print it as Graphviz text: `auralink plan record --dot | dot -Tsvg > record.svg`.
+        #[arg(long)]
+        dot: bool,
+    },
+    /// Say what this machine has and lacks, and the commands that fix it.
+    Doctor {
+        /// Configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print the OpenAPI document of the API.
+    Openapi,
+    /// Print every setting with its default and its reason: a file to start from.
+    Config,
+    /// Make a new admin token when the old one is lost, and print it. A running appliance takes it
+    /// up when it is restarted.
+    Token {
+        /// Configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Folder of the database.
+        #[arg(long, value_name = "FOLDER")]
+        state: Option<PathBuf>,
+        /// Without this nothing is changed.
+        #[arg(long, required = true)]
+        new: bool,
+    },
+}
+
+/// Flags of `run`; each wins over the environment and the file.
+#[derive(Debug, Default, Args)]
+struct RunArguments {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of the database.
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+    /// Address and port of API, page, WHIP, WHEP and HLS.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Show the demo stream.
+    #[arg(long, overrides_with = "no_demo")]
+    demo: bool,
+    /// Leave the demo stream out.
+    #[arg(long, overrides_with = "demo")]
+    no_demo: bool,
+}
+
+impl RunArguments {
+    fn flags(&self) -> Vec<Flag> {
+        let mut flags = Vec::new();
+        let mut add = |field, value: Option<String>| {
+            flags.extend(value.map(|value| Flag { field, value }));
+        };
+        add("state_dir", self.state.as_ref().map(|p| p.display().to_string()));
+        add("api.listen", self.listen.clone());
+        add("demo", (self.demo || self.no_demo).then(|| self.demo.to_string()));
+        flags
+    }
+
+    /// The configuration with environment and flags laid over it, checked.
+    fn load(&self) -> Result<Config, Problems> {
+        let file = config::find(self.config.as_deref());
+        let config = config::load(file.as_deref(), environment(), &self.flags())?;
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// Variables of the environment that are text.
+fn environment() -> Vec<(String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
+/// Runs the program; errors go to standard error with their causes.
+pub fn main() -> ExitCode {
+    match execute(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("auralink: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check { target } => check::check(target.as_deref()),
+        Command::Plan { preset, source, b_frames, dot } => {
+            plan::print(&preset, &source, b_frames, dot)
+        }
+        Command::Doctor { config } => doctor::doctor(config),
+        Command::Openapi => {
+            print!("{}", crate::control::api::document_json());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config => {
+            print!("{}", config::MANUAL);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Token { config, state, new: _ } => {
+            new_token(&RunArguments { config, state, ..RunArguments::default() })
+        }
+    }
+}
+
+fn new_token(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    let config = arguments.load()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let token = auth::generate();
+    runtime.block_on(async {
+        let store = Store::open(&config.state_dir()).await?;
+        store.set_setting(ADMIN_TOKEN_SHA256, &Auth::digest(&token)).await?;
+        store.close().await;
+        anyhow::Ok(())
+    })?;
+    println!("{token}");
+    eprintln!("A running appliance takes it up when it is restarted.");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_later_of_demo_and_no_demo_wins() {
+        let demo = |line: &[&str]| {
+            let all = ["auralink", "run"].iter().chain(line);
+            let Command::Run(run) = Arguments::parse_from(all).command else { panic!("run") };
+            run.flags().into_iter().find(|f| f.field == "demo").map(|f| f.value)
+        };
+        assert_eq!(demo(&[]), None);
+        assert_eq!(demo(&["--demo"]).as_deref(), Some("true"));
+        assert_eq!(demo(&["--demo", "--no-demo"]).as_deref(), Some("false"));
+        assert_eq!(demo(&["--no-demo", "--demo"]).as_deref(), Some("true"));
+    }
+}

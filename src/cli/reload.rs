@@ -1,0 +1,52 @@
+//! SIGHUP: reads the configuration again and changes only what says something else.
+
+use sd_notify::NotifyState;
+
+use super::RunArguments;
+use super::start::Appliance;
+use crate::config::{Config, diff};
+
+/// Reads and applies; a file with a mistake changes nothing.
+pub(super) async fn reload(arguments: &RunArguments, running: &mut Config, appliance: &Appliance) {
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
+    }
+    match arguments.load() {
+        Ok(wanted) => apply(running, wanted, appliance).await,
+        Err(problems) => {
+            tracing::error!("reload: nothing is changed, the configuration is wrong\n{problems}");
+        }
+    }
+    if let Some(tls) = &appliance.tls
+        && let Err(error) = tls.reload().await
+    {
+        tracing::error!(%error, "reload: the old certificate stays in use");
+    }
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+}
+
+async fn apply(running: &mut Config, wanted: Config, appliance: &Appliance) {
+    let found = diff(running, &wanted);
+    if found.is_empty() {
+        tracing::info!("reload: nothing has changed");
+        return;
+    }
+    for setting in &found.restart {
+        tracing::warn!(setting, "reload: changed, takes effect at the next start");
+    }
+    let streams = found.streams;
+    tracing::info!(
+        created = streams.create.len(),
+        updated = streams.update.len(),
+        removed = streams.remove.len(),
+        "reload: streams"
+    );
+    let failed = appliance.desk.apply(streams).await;
+    for failure in &failed {
+        tracing::error!("reload: {failure}");
+    }
+    // What could not be done is tried again at the next reload, since it still differs then.
+    if failed.is_empty() {
+        running.streams = wanted.streams;
+    }
+}

@@ -1,0 +1,117 @@
+//! `auralink run`: starts the appliance, follows signals, stops it within five seconds.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::RunArguments;
+use super::reload::reload;
+use super::start::{Appliance, start};
+use crate::config::Config;
+use crate::{flow, telemetry};
+
+/// Everything is given up after this long at shutdown.
+const SHUTDOWN_MAX: Duration = Duration::from_millis(4800);
+
+/// Runs until SIGTERM or SIGINT.
+pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    let config = arguments.load()?;
+    telemetry::init(&config.log);
+    flow::init().context("GStreamer does not start")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(serve(arguments, config));
+    // A thread that hangs in a driver must not keep the process from ending.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+async fn serve(arguments: &RunArguments, mut config: Config) -> anyhow::Result<()> {
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut quit = Quit {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    let mut appliance = tokio::select! {
+        appliance = start(&config) => appliance?,
+        () = quit.wait() => return Ok(()),
+    };
+    tracing::info!(page = %appliance.page, "ready");
+    notify(&[NotifyState::Ready]);
+    let mut watchdog = watchdog();
+    let outcome = loop {
+        tokio::select! {
+            () = quit.wait() => break Ok(()),
+            _ = hang_up.recv() => reload(arguments, &mut config, &appliance).await,
+            _ = watchdog.tick() => beat(&appliance).await,
+            Some(ended) = appliance.servers.join_next() => break server_ended(ended),
+        }
+    };
+    notify(&[NotifyState::Stopping]);
+    let stopped = tokio::time::timeout(SHUTDOWN_MAX, stop(appliance)).await;
+    if stopped.is_err() {
+        tracing::error!("not everything stopped within {SHUTDOWN_MAX:?}");
+    }
+    outcome
+}
+
+struct Quit {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Quit {
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn server_ended(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Result<()> {
+    match ended {
+        Ok(Ok(())) => anyhow::bail!("a server ended although nobody stopped it"),
+        Ok(Err(error)) => Err(error),
+        Err(panic) => Err(panic).context("a server failed"),
+    }
+}
+
+async fn stop(mut appliance: Appliance) {
+    tracing::info!("stopping");
+    // Recordings are finished and viewers told while the servers still answer; then these end.
+    appliance.supervisor.shutdown().await;
+    appliance.stop.cancel();
+    while appliance.servers.join_next().await.is_some() {}
+    appliance.store.close().await;
+    tracing::info!("stopped");
+}
+
+/// Tells systemd; without systemd it does nothing.
+fn notify(state: &[NotifyState]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// Beats at half the interval that systemd asks for; practically never without systemd.
+fn watchdog() -> tokio::time::Interval {
+    let asked = sd_notify::watchdog_enabled();
+    let period = asked.map_or(Duration::from_secs(86_400), |max| max / 2);
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    interval
+}
+
+/// Tells systemd's watchdog that all is well, if the streams answer: a process whose streams hang
+/// is better restarted.
+async fn beat(appliance: &Appliance) {
+    let answer = tokio::time::timeout(Duration::from_secs(5), appliance.supervisor.snapshots());
+    match answer.await {
+        Ok(_) => notify(&[NotifyState::Watchdog]),
+        Err(_) => tracing::error!("streams do not answer; the watchdog is not told"),
+    }
+}

@@ -1,0 +1,178 @@
+//! From a configuration to a running appliance, step by step, each with its own error.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::control::Metrics;
+use crate::control::api::{self, ApiState, Endpoints, Parts};
+use crate::control::auth::{self, Auth};
+use crate::control::desk::{Desk, Owner};
+use crate::control::machine::Machine;
+use crate::control::server::Server;
+use crate::control::store::{ADMIN_TOKEN_SHA256, Store};
+use crate::flow::Gate;
+use crate::gpu::Gpus;
+use crate::ingress::rtmp;
+use crate::runtime::{Options, Presets, SourceSpec, StreamSpec, Supervisor};
+
+/// Shortest admin token that `$AURALINK_ADMIN_TOKEN` may give.
+const ADMIN_TOKEN_MIN: usize = 32;
+
+/// Everything that runs.
+pub(super) struct Appliance {
+    pub(super) supervisor: Supervisor,
+    pub(super) desk: Desk,
+    pub(super) store: Store,
+    pub(super) tls: Option<crate::control::server::Tls>,
+    /// Ends servers and long answers.
+    pub(super) stop: CancellationToken,
+    /// The servers; one that ends before `stop` is an error of the appliance.
+    pub(super) servers: JoinSet<anyhow::Result<()>>,
+    /// Address of the page, for people.
+    pub(super) page: String,
+}
+
+/// Starts everything; returns when all ports are open and all streams are there.
+pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
+    let machine = tokio::task::spawn_blocking(Machine::probe).await?;
+    tell_machine(&machine);
+    let state = config.state_dir();
+    let store = Store::open(&state).await?;
+    let auth = authenticate(config, &store).await?;
+    let recordings = config.recordings();
+    let options = Options {
+        recordings: recordings.clone(),
+        streams_max: config.limits.streams,
+        viewers_max: config.limits.viewers,
+        presets: Presets::load(config.presets.as_deref())?,
+        hls: config.hls,
+        encode: Default::default(),
+    };
+    let supervisor = Supervisor::new(options, machine.encoders.clone());
+    let gate: Arc<dyn Gate> = Arc::new(supervisor.clone());
+    let stop = CancellationToken::new();
+    let mut servers = JoinSet::new();
+    let server = Server::bind(&config.api).await?;
+    let rtmp = match config.rtmp.enabled {
+        true => Some(rtmp::Server::bind(config.rtmp.clone()).await?),
+        false => None,
+    };
+    let endpoints = Endpoints {
+        http: server.address().port(),
+        https: server.tls().is_some(),
+        srt: None,
+        rtmp: rtmp.as_ref().and_then(rtmp::Server::address).map(|a| a.port()),
+        rtmps: rtmp.as_ref().and_then(rtmp::Server::tls_address).map(|a| a.port()),
+    };
+    let metrics = Metrics::new(matches!(machine.gpus, Gpus::Ready { .. }))?;
+    let counting = metrics.clone();
+    let (counted, until) = (supervisor.clone(), stop.clone());
+    servers.spawn(async move {
+        counting.follow(&counted, until).await;
+        Ok(())
+    });
+    let desk = Desk::new(supervisor.clone(), store.clone());
+    open_streams(config, &desk).await?;
+    let tls = server.tls().cloned();
+    let page = page(config, &endpoints);
+    let state = ApiState::new(Parts {
+        desk: desk.clone(),
+        auth,
+        metrics,
+        machine,
+        endpoints,
+        recordings,
+        open_metrics: config.api.open_metrics,
+        shutdown: stop.clone(),
+    });
+    let router = api::router(state, api::media_router(&supervisor));
+    let until = stop.clone();
+    servers.spawn(async move { server.run(router, until).await.context("the HTTP server ended") });
+    if let Some(rtmp) = rtmp {
+        let (gate, until) = (gate.clone(), stop.clone());
+        servers.spawn(async move {
+            rtmp.run(gate, until).await;
+            Ok(())
+        });
+    }
+    Ok(Appliance { supervisor, desk, store, tls, stop, servers, page })
+}
+
+fn tell_machine(machine: &Machine) {
+    let gpu = machine.gpus.summary();
+    match &machine.gpus {
+        Gpus::Broken { .. } => tracing::warn!("{gpu}"),
+        Gpus::Ready { .. } | Gpus::None => tracing::info!("{gpu}"),
+    }
+    for missing in &machine.missing {
+        tracing::warn!(element = missing.element, fix = %missing.fix, "no {}", missing.feature);
+    }
+}
+
+/// The admin token: from the environment, or the one whose hash is stored, or a new one, which is
+/// printed this once.
+async fn authenticate(config: &Config, store: &Store) -> anyhow::Result<Auth> {
+    let open = config.api.open;
+    if open {
+        tracing::warn!("api.open is true: anybody who reaches the port may change everything");
+    }
+    let made = |digest: &str| Auth::new(digest, open).context("the stored token hash is damaged");
+    if let Ok(token) = std::env::var("AURALINK_ADMIN_TOKEN") {
+        anyhow::ensure!(
+            token.len() >= ADMIN_TOKEN_MIN,
+            "$AURALINK_ADMIN_TOKEN is too short: use at least {ADMIN_TOKEN_MIN} random characters, \
+             such as those of `openssl rand -hex 32`"
+        );
+        return made(&Auth::digest(&token));
+    }
+    if let Some(digest) = store.setting(ADMIN_TOKEN_SHA256).await? {
+        return made(&digest).context("`auralink token --new` makes another");
+    }
+    let token = auth::generate();
+    let digest = Auth::digest(&token);
+    store.set_setting(ADMIN_TOKEN_SHA256, &digest).await?;
+    // Standard output, not the log: logs are collected, kept and read by many.
+    println!("\n  The admin token, shown this once:\n\n      {token}\n");
+    made(&digest)
+}
+
+async fn open_streams(config: &Config, desk: &Desk) -> anyhow::Result<()> {
+    for spec in &config.streams {
+        let name = &spec.name;
+        let declared = desk.declare(spec.clone(), Owner::Config).await;
+        declared.with_context(|| format!("stream `{name}` of the configuration cannot start"))?;
+    }
+    desk.restore().await?;
+    if config.demo {
+        let declared = desk.declare(demo()?, Owner::Demo).await;
+        if let Err(error) = declared {
+            // Somebody may have made a stream of that name; the demo is not worth failing for.
+            tracing::warn!(%error, "no demo stream");
+        }
+    }
+    Ok(())
+}
+
+/// What a newcomer sees first: test pattern and beep, cleaned sound.
+fn demo() -> anyhow::Result<StreamSpec> {
+    let mut spec = StreamSpec::new("demo".parse()?);
+    spec.preset = "clean-audio".into();
+    spec.source = SourceSpec::Test;
+    Ok(spec)
+}
+
+/// Where a browser on this machine finds the page.
+fn page(config: &Config, endpoints: &Endpoints) -> String {
+    let scheme = if endpoints.https { "https" } else { "http" };
+    let ip = config.api.listen.ip();
+    let host = match ip {
+        _ if ip.is_unspecified() => "localhost".to_owned(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        std::net::IpAddr::V4(ip) => ip.to_string(),
+    };
+    format!("{scheme}://{host}:{}/", endpoints.http)
+}

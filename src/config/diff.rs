@@ -1,0 +1,90 @@
+//! What a reload has to do: pure.
+
+use super::Config;
+use crate::control::desk::Changes;
+use crate::media::StreamName;
+
+/// From the configuration that runs to the one that is wanted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Diff {
+    /// What happens to streams.
+    pub streams: Changes,
+    /// Settings that changed and take effect only at the next start.
+    pub restart: Vec<&'static str>,
+}
+
+impl Diff {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Compares two configurations as written. A stream that says the same in both is in none of the
+/// lists, so a reload does not touch it.
+pub fn diff(old: &Config, new: &Config) -> Diff {
+    let mut changes = Changes::default();
+    for stream in &new.streams {
+        match old.streams.iter().find(|s| s.name == stream.name) {
+            None => changes.create.push(stream.clone()),
+            Some(before) if before != stream => changes.update.push(stream.clone()),
+            Some(_) => {}
+        }
+    }
+    let gone = |name: &StreamName| !new.streams.iter().any(|s| s.name == *name);
+    changes.remove = old.streams.iter().map(|s| s.name.clone()).filter(gone).collect();
+    let sections = [
+        ("state_dir", old.state_dir == new.state_dir),
+        ("presets", old.presets == new.presets),
+        ("demo", old.demo == new.demo),
+        ("log", old.log == new.log),
+        ("api", old.api == new.api),
+        ("rtmp", old.rtmp == new.rtmp),
+        ("hls", old.hls == new.hls),
+        ("recordings", old.recordings == new.recordings),
+        ("limits", old.limits == new.limits),
+    ];
+    let restart = sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect();
+    Diff { streams: changes, restart }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+    use crate::runtime::StreamSpec;
+
+    fn config(text: &str) -> Config {
+        parse("f", text).expect("parses")
+    }
+
+    #[test]
+    fn only_what_changed_is_touched() {
+        let old = config(
+            "[[streams]]\nname = \"same\"\n[[streams]]\nname = \"other\"\n[[streams]]\nname = \"gone\"\n",
+        );
+        let new = config(
+            "[limits]\nviewers = 9\n[[streams]]\nname = \"new\"\n[[streams]]\nname = \"same\"\n\
+             [[streams]]\nname = \"other\"\nlinger_s = 5\n",
+        );
+        let found = diff(&old, &new);
+        let names = |list: &[StreamSpec]| -> Vec<String> {
+            list.iter().map(|s| s.name.to_string()).collect()
+        };
+        assert_eq!(names(&found.streams.create), ["new"]);
+        assert_eq!(names(&found.streams.update), ["other"]);
+        assert_eq!(
+            found.streams.remove.iter().map(StreamName::as_str).collect::<Vec<_>>(),
+            ["gone"]
+        );
+        assert_eq!(found.restart, ["limits"]);
+        assert!(diff(&new, &new).is_empty());
+    }
+
+    #[test]
+    fn order_in_the_file_does_not_matter() {
+        let a = config("[[streams]]\nname = \"a\"\n[[streams]]\nname = \"b\"\n");
+        let b = config("[[streams]]\nname = \"b\"\n[[streams]]\nname = \"a\"\n");
+        assert!(diff(&a, &b).is_empty());
+    }
+}
