@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use crate::graph::{self, Ask, Want};
-use crate::media::{Codec, Format, H264Profile, Kind};
+use crate::media::{Accept, Accepts, Codec, Format, H264Profile, Kind};
 use crate::process::encoders::Encoders;
 use crate::runtime::{Preset, Presets};
+use crate::webrtc::sdp::VIDEO_CODECS;
 use crate::{egress, flow};
 
 /// Prints the plan of a preset for a source.
@@ -74,6 +75,7 @@ pub(super) fn ask(preset: &Preset, formats: &[Format], encoders: BTreeMap<Codec,
     let of = |kind: Kind| formats.iter().find(|f| f.kind() == kind).cloned();
     let want = |id: String, accepts| Want { id, accepts };
     let viewers = [
+        ("whep", preset.play.whep, browser()),
         ("hls", preset.play.hls, egress::hls::accepts()),
         ("srt", preset.play.srt, egress::srt::accepts()),
     ];
@@ -89,6 +91,21 @@ pub(super) fn ask(preset: &Preset, formats: &[Format], encoders: BTreeMap<Codec,
             .collect(),
         encoders,
     }
+}
+
+/// What Chromium offers to take by WHEP; a real viewer's offer decides.
+fn browser() -> Accepts {
+    let video = Accept {
+        codecs: VIDEO_CODECS.to_vec(),
+        reorders: false,
+        h264_profiles: vec![
+            H264Profile::ConstrainedBaseline,
+            H264Profile::Baseline,
+            H264Profile::Main,
+            H264Profile::High,
+        ],
+    };
+    Accepts { video: Some(video), audio: Some(Accept::any_of([Codec::Opus])) }
 }
 
 #[cfg(test)]

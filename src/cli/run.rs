@@ -16,6 +16,9 @@ use crate::{flow, telemetry};
 /// Everything is given up after this long at shutdown.
 const SHUTDOWN_MAX: Duration = Duration::from_millis(4800);
 
+/// WebRTC peers are told within this.
+const SESSIONS_MAX: Duration = Duration::from_secs(2);
+
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let config = arguments.load()?;
@@ -83,7 +86,8 @@ fn server_ended(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> an
 async fn stop(mut appliance: Appliance) {
     tracing::info!("stopping");
     // Recordings are finished and viewers told while the servers still answer; then these end.
-    appliance.supervisor.shutdown().await;
+    let sessions = appliance.web_rtc.registry().shut_down(SESSIONS_MAX);
+    tokio::join!(appliance.supervisor.shutdown(), sessions);
     appliance.stop.cancel();
     while appliance.servers.join_next().await.is_some() {}
     appliance.store.close().await;

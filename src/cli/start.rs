@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::control::Metrics;
+use crate::control::api::webrtc::WebRtc;
 use crate::control::api::{self, ApiState, Endpoints, Parts};
 use crate::control::auth::{self, Auth};
 use crate::control::desk::{Desk, Owner};
@@ -25,6 +26,7 @@ const ADMIN_TOKEN_MIN: usize = 32;
 /// Everything that runs.
 pub(super) struct Appliance {
     pub(super) supervisor: Supervisor,
+    pub(super) web_rtc: WebRtc,
     pub(super) desk: Desk,
     pub(super) store: Store,
     pub(super) tls: Option<crate::control::server::Tls>,
@@ -77,6 +79,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     });
     let desk = Desk::new(supervisor.clone(), store.clone());
     open_streams(config, &desk).await?;
+    let web_rtc = WebRtc::new(gate.clone(), config.webrtc.clone());
     let tls = server.tls().cloned();
     let page = page(config, &endpoints);
     let state = ApiState::new(Parts {
@@ -89,7 +92,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         open_metrics: config.api.open_metrics,
         shutdown: stop.clone(),
     });
-    let router = api::router(state, api::media_router(&supervisor));
+    let router = api::router(state, api::media_router(&supervisor, web_rtc.clone()));
     let until = stop.clone();
     servers.spawn(async move { server.run(router, until).await.context("the HTTP server ended") });
     if let Some(rtmp) = rtmp {
@@ -99,7 +102,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
             Ok(())
         });
     }
-    Ok(Appliance { supervisor, desk, store, tls, stop, servers, page })
+    Ok(Appliance { supervisor, web_rtc, desk, store, tls, stop, servers, page })
 }
 
 fn tell_machine(machine: &Machine) {
@@ -157,11 +160,11 @@ async fn open_streams(config: &Config, desk: &Desk) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a newcomer sees first: test pattern and beep, cleaned sound.
+/// What a newcomer sees first: a test pattern, and a voice in noise to be cleaned.
 fn demo() -> anyhow::Result<StreamSpec> {
     let mut spec = StreamSpec::new("demo".parse()?);
     spec.preset = "clean-audio".into();
-    spec.source = SourceSpec::Test;
+    spec.source = SourceSpec::Demo;
     Ok(spec)
 }
 

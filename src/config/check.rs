@@ -84,6 +84,9 @@ fn rooms(config: &Config, add: &mut impl FnMut(&str, String, &str)) {
             other => add("rtmp", other.to_string(), hint),
         }
     }
+    for (field, message) in config.webrtc.problems() {
+        add(&format!("webrtc.{field}"), message, hint);
+    }
 }
 
 fn with_source(error: &dyn std::error::Error) -> String {

@@ -24,7 +24,7 @@ use crate::control::server;
 use crate::egress::hls;
 use crate::ingress::rtmp;
 use crate::runtime::StreamSpec;
-use crate::telemetry;
+use crate::{telemetry, webrtc};
 
 /// The manual: every setting with its default, commented.
 pub const MANUAL: &str = include_str!("../../docs/auralink.toml");
@@ -48,6 +48,8 @@ pub struct Config {
     pub api: server::Config,
     /// `[rtmp]`.
     pub rtmp: rtmp::Config,
+    /// `[webrtc]`.
+    pub webrtc: webrtc::Config,
     /// `[hls]`.
     pub hls: hls::Settings,
     /// `[recordings]`.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::media::{Codec, Secret};
 
 /// `[webrtc]`: how browsers and other WebRTC peers reach the appliance.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// `stun://host:port` (or `stun:host:port`) by which the appliance learns its outer address;
@@ -57,7 +57,7 @@ impl Default for Config {
 }
 
 /// A TURN relay.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TurnServer {
     /// `turn:host:port`, `turns:host:port`, with `?transport=tcp` where wanted.

@@ -7,6 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::hls::{self, HlsSource};
+use super::webrtc::{self, WebRtc};
 use crate::egress::hls::Shelf;
 use crate::flow::{Hello, Refusal};
 use crate::runtime::Supervisor;
@@ -18,6 +19,6 @@ impl HlsSource for Supervisor {
 }
 
 /// The routes of players and publishers that come by HTTP.
-pub fn media_router(supervisor: &Supervisor) -> Router {
-    hls::router(Arc::new(supervisor.clone()))
+pub fn media_router(supervisor: &Supervisor, web_rtc: WebRtc) -> Router {
+    hls::router(Arc::new(supervisor.clone())).merge(webrtc::router(web_rtc))
 }

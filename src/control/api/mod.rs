@@ -18,6 +18,7 @@ mod session;
 mod streams;
 mod system;
 mod thumbnail;
+pub mod webrtc;
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use super::extract::{Json, Params};
 use super::{ApiState, Code, Error, Failures};
 use crate::control::desk::Owner;
 use crate::media::StreamName;
-use crate::runtime::{StreamSnapshot, StreamSpec};
+use crate::runtime::{Access, StreamSnapshot, StreamSpec};
 
 /// One stream now, and who decides about it.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -17,6 +17,14 @@ pub(super) struct StreamView {
     #[serde(flatten)]
     snapshot: StreamSnapshot,
     owner: Owner,
+}
+
+/// A new stream, with the tokens that were made for it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct CreatedStream {
+    #[serde(flatten)]
+    stream: StreamView,
+    access: Access,
 }
 
 /// All streams.
@@ -45,17 +53,20 @@ pub(super) async fn list_streams(State(state): State<ApiState>) -> axum::Json<St
     axum::Json(StreamList { streams })
 }
 
-/// Creates a stream. Tokens that are left out are made; `GET …/access` shows them.
+/// Creates a stream. Tokens that are left out are made; the answer has them, and later
+/// `GET …/access`.
 #[utoipa::path(post, path = "/api/v1/streams", tag = "streams", request_body = StreamSpec,
-    responses((status = 201, body = StreamView, headers(("Location" = String))), Failures))]
+    responses((status = 201, body = CreatedStream, headers(("Location" = String))), Failures))]
 pub(super) async fn create_stream(
     State(state): State<ApiState>,
     Json(spec): Json<StreamSpec>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], axum::Json<StreamView>), Error> {
+) -> Result<(StatusCode, [(HeaderName, String); 1], axum::Json<CreatedStream>), Error> {
     let name = spec.name.clone();
     state.desk.create(spec).await?;
     let location = [(header::LOCATION, format!("/api/v1/streams/{name}"))];
-    Ok((StatusCode::CREATED, location, view_of(&state, &name).await?))
+    let stream = view(&state, state.supervisor().snapshot(&name).await?);
+    let access = state.supervisor().spec(&name)?.access;
+    Ok((StatusCode::CREATED, location, axum::Json(CreatedStream { stream, access })))
 }
 
 /// One stream: its state, sources, viewers, graph with counters, and outputs.

@@ -49,7 +49,9 @@ impl Fixture {
             open_metrics: false,
             shutdown: CancellationToken::new(),
         });
-        let router = router(state, media_router(&supervisor));
+        let web_rtc =
+            webrtc::WebRtc::new(std::sync::Arc::new(supervisor.clone()), Default::default());
+        let router = router(state, media_router(&supervisor, web_rtc));
         Self { router, desk, folder }
     }
 
@@ -106,6 +108,7 @@ async fn a_stream_lives_from_post_to_delete() {
     let body = json!({"name": "studio", "source": {"type": "test"}, "preset": "clean-audio"});
     let (status, made) = api.ask(Method::POST, "/api/v1/streams", body.clone()).await;
     assert_eq!((status, &made["owner"]), (201, &json!("api")), "{made}");
+    assert!(made["access"]["publish_token"].as_str().is_some_and(|t| t.len() >= 32), "{made}");
     api.refused(Method::POST, "/api/v1/streams", body, Code::StreamExists).await;
     let (_, list) = api.get("/api/v1/streams").await;
     assert_eq!(list["streams"][0]["name"], "studio");
