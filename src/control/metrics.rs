@@ -180,6 +180,7 @@ impl Scrape {
             self.set(names::FEED_BUFFERS, &labels, feed.buffers as f64)?;
             self.set(names::FEED_BYTES, &labels, feed.bytes as f64)?;
             self.set(names::FEED_KBPS, &labels, feed.kbps)?;
+            self.set(names::FEED_LATENCY, &labels, feed.latency_ms / 1000.0)?;
             for c in &feed.consumers {
                 let node = bounded(&c.node, s, &nodes);
                 self.set(names::NODE_IN, &[name, node], c.buffers as f64)?;

@@ -16,6 +16,7 @@ fn stream(viewers: u32) -> StreamSnapshot {
         bytes: 5000,
         kbps: 40.0,
         rate: 30.0,
+        latency_ms: 12.5,
         dropped_switch: 3,
         consumers: (0..viewers).map(|n| consumer(format!("whep.{n}"))).collect(),
     };
@@ -54,6 +55,7 @@ fn totals_are_counters_and_figures_are_gauges() {
         "# TYPE auralink_feed_bytes_total counter",
         "auralink_feed_bytes_total{feed=\"video\",stream=\"studio-1\"} 5000",
         "# TYPE auralink_feed_kbps gauge",
+        "auralink_feed_latency_seconds{feed=\"video\",stream=\"studio-1\"} 0.0125",
         "auralink_stream_state{state=\"live\",stream=\"studio-1\"} 1",
         "auralink_stream_state{state=\"idle\",stream=\"studio-1\"} 0",
         "auralink_node_in_buffers_total{node=\"whep\",stream=\"studio-1\"} 20",

@@ -49,6 +49,8 @@ names! {
     FEED_BYTES = "auralink_feed_bytes_total", ["stream", "feed"];
     /// Bit rate of the feed, in kbit/s.
     FEED_KBPS = "auralink_feed_kbps", ["stream", "feed"];
+    /// Age of the newest buffer of the feed when it arrived, in seconds.
+    FEED_LATENCY = "auralink_feed_latency_seconds", ["stream", "feed"];
     /// Buffers that a node took from its feeds.
     NODE_IN = "auralink_node_in_buffers_total", ["stream", "node"];
     /// Buffers that a node put on its feeds.
