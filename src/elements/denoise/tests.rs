@@ -190,3 +190,65 @@ fn the_bin_takes_and_gives_any_rate_and_format() {
     check("format=S24BE,rate=96000,channels=6", "format=F32LE,rate=48000,channels=2", 25 * 441);
     check("format=F32LE,rate=48000,channels=1", "format=F32LE,rate=48000,channels=1", 50 * 441);
 }
+
+/// A sound file as mono floats at 48 kHz.
+fn load(path: &std::path::Path) -> Vec<f32> {
+    let description = format!(
+        "filesrc location={} ! decodebin ! audioconvert ! audioresample \
+         ! audio/x-raw,format=F32LE,rate=48000,channels=1 ! appsink name=out sync=false",
+        path.display()
+    );
+    let pipeline = gst::parse::launch(&description).expect("parses");
+    let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
+    let sink = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().expect("an appsink");
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    let mut heard = Vec::new();
+    while let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_seconds(20)) {
+        heard.extend(samples(&sample.buffer_owned().expect("a buffer")));
+    }
+    pipeline.set_state(gst::State::Null).expect("stops");
+    heard
+}
+
+/// Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019).
+fn si_sdr(reference: &[f32], heard: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let target = dot(reference, heard).powi(2) / dot(reference, reference);
+    10.0 * (target / (dot(heard, heard) - target)).log10()
+}
+
+#[test]
+fn speech_in_noise_becomes_clearer() {
+    let data = std::env::var("AURALINK_TEST_DATA").map_or_else(
+        |_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+        std::path::PathBuf::from,
+    );
+    if !data.join("speech").exists() {
+        eprintln!("skipped: SI-SDR of speech in noise needs {}", data.display());
+        return;
+    }
+    gst::init().expect("GStreamer starts");
+    let speech = load(&data.join("speech/p501-48k/i01_f1.flac"));
+    let noise = load(&data.join("noise/esc10/helicopter-1-172649-A.ogg"));
+    let noise: Vec<f32> = noise.iter().copied().cycle().take(speech.len()).collect();
+    let power = |x: &[f32]| x.iter().map(|v| v * v).sum::<f32>();
+    let level = (power(&speech) / power(&noise)).sqrt();
+    for (snr_db, margin_db) in [(0.0_f32, 4.0), (5.0, 2.5)] {
+        let gain = level * 10_f32.powf(-snr_db / 20.0);
+        let mixed: Vec<f32> = speech.iter().zip(&noise).map(|(s, n)| s + gain * n).collect();
+        let mut harness = harness(MONO);
+        for (n, part) in mixed.chunks(960).enumerate() {
+            harness.push(buffer(part, at(n * 960))).expect("flows");
+        }
+        assert!(harness.push_event(gst::event::Eos::new()));
+        let heard: Vec<f32> = pull_all(&mut harness).into_iter().flat_map(|(_, s, _)| s).collect();
+        assert_eq!(heard.len(), speech.len());
+        let (before, after) = (si_sdr(&speech, &mixed), si_sdr(&speech, &heard));
+        assert!(
+            after - before > margin_db,
+            "at {snr_db} dB: {before:.1} dB before, {after:.1} dB after"
+        );
+    }
+}

@@ -1,0 +1,238 @@
+//! Noise suppression in figures: speech and noise mixed at 0, 5 and 10 dB go through
+//! `auralinkdenoise`; SI-SDR and DNSMOS P.835 before and after, and the time it takes.
+//!
+//! `cargo bench --bench denoise`, or `cargo test --bench denoise` for the debug build. DNSMOS needs
+//! Python with onnxruntime:
+//!
+//! ```text
+//! python3 -m venv target/bench-venv && target/bench-venv/bin/pip install numpy scipy onnxruntime
+//! ```
+//!
+//! (or name another Python in `AURALINK_BENCH_PYTHON`). The set is fixed: file `n` of the speech
+//! meets file `n` of the noise, nothing is random.
+
+#![allow(missing_docs, clippy::print_stdout)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use gst::prelude::*;
+
+const RATE: usize = 48_000;
+
+/// Longest piece of a speech file, in samples: what DNSMOS listens to.
+const PIECE: usize = RATE * 9;
+
+const SNRS_DB: [f32; 3] = [0.0, 5.0, 10.0];
+
+/// Element settings under test: label and properties.
+const VARIANTS: [(&str, &str); 3] = [
+    ("100 dB", "max-attenuation-db=100"),
+    ("24 dB", "max-attenuation-db=24"),
+    ("12 dB", "max-attenuation-db=12"),
+];
+
+/// One mix: the speech in it, and what is heard before or after the element.
+struct Clip {
+    snr: usize,
+    speech: Vec<f32>,
+    mixed: Vec<f32>,
+}
+
+fn main() -> Result<()> {
+    gst::init()?;
+    auralink::elements::register()?;
+    let data = std::env::var("AURALINK_TEST_DATA").map_or_else(
+        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+        PathBuf::from,
+    );
+    if !data.join("speech").exists() {
+        println!("denoise: skipped, there is no test data in {}", data.display());
+        return Ok(());
+    }
+    let clips = mix(&data)?;
+    let folder = tempfile::tempdir()?;
+    let mut rows = vec![("noisy".to_owned(), clips.iter().map(|c| c.mixed.clone()).collect())];
+    let mut took = Duration::ZERO;
+    for (label, properties) in VARIANTS {
+        let before = cpu_time()?;
+        let cleaned: Result<Vec<_>> = clips.iter().map(|c| clean(&c.mixed, properties)).collect();
+        took += cpu_time()? - before;
+        rows.push((label.to_owned(), cleaned?));
+    }
+    let speech = clips.iter().filter(|c| c.snr == 0).map(|c| c.speech.clone()).collect();
+    let scores = dnsmos(&data, folder.path(), &speech)?;
+    println!("\nNoise suppression, {} mixes of speech and noise\n", clips.len());
+    println!("| SNR | output | SI-SDR dB | SIG | BAK | OVRL |");
+    println!("|---|---|---|---|---|---|");
+    if let Some(scores) = &scores {
+        print_row("–", "clean speech", "∞".into(), &scores.iter().collect::<Vec<_>>());
+    }
+    for (label, sounds) in &rows {
+        let scores = dnsmos(&data, folder.path(), sounds)?;
+        for (snr, db) in SNRS_DB.iter().enumerate() {
+            let chosen: Vec<usize> = (0..clips.len()).filter(|n| clips[*n].snr == snr).collect();
+            let gain = |n: &usize| si_sdr(&clips[*n].speech, &sounds[*n]);
+            let mean = chosen.iter().map(gain).sum::<f64>() / chosen.len() as f64;
+            let score = |n: &usize| scores.as_ref().map(|scores| &scores[*n]);
+            let scores: Vec<_> = chosen.iter().filter_map(score).collect();
+            print_row(&format!("{db} dB"), label, format!("{mean:.1}"), &scores);
+        }
+    }
+    let heard = clips.iter().map(|c| c.mixed.len()).sum::<usize>() * VARIANTS.len();
+    let heard = heard as f64 / RATE as f64;
+    let factor = took.as_secs_f64() / heard;
+    println!("\n{heard:.0} s of sound took {:.1} s of a core:", took.as_secs_f64());
+    println!("real-time factor {factor:.4}, {:.2} % of a core per mono stream\n", factor * 100.0);
+    Ok(())
+}
+
+/// Time that all threads of this process have spent on a core so far, in steps of 10 ms. Unlike the
+/// clock it does not count what others do to the machine.
+fn cpu_time() -> Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // Fields 14 and 15 of proc(5), counted from behind the program's name.
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+    let ticks: Result<Vec<u64>, _> = fields.map(str::parse).collect();
+    Ok(Duration::from_millis(ticks?.iter().sum::<u64>() * 10))
+}
+
+fn print_row(snr: &str, label: &str, si_sdr: String, scores: &[&[f64; 3]]) {
+    let mean = |n: usize| match scores.len() {
+        0 => "–".to_owned(),
+        count => format!("{:.2}", scores.iter().map(|s| s[n]).sum::<f64>() / count as f64),
+    };
+    println!("| {snr} | {label} | {si_sdr} | {} | {} | {} |", mean(0), mean(1), mean(2));
+}
+
+/// Speech files with a noise under each, at every SNR; of both folders evenly spaced ones.
+fn mix(data: &Path) -> Result<Vec<Clip>> {
+    let mut speech: Vec<_> = files(&data.join("speech/p501-48k"))?.into_iter().step_by(5).collect();
+    speech.extend(files(&data.join("speech/librispeech"))?.into_iter().step_by(27));
+    let noise: Vec<_> = files(&data.join("noise/esc10"))?.into_iter().step_by(17).collect();
+    ensure!(!speech.is_empty() && !noise.is_empty(), "no speech or noise in {}", data.display());
+    let mut clips = Vec::new();
+    for (n, file) in speech.iter().enumerate() {
+        let mut voice = load(file)?;
+        voice.truncate(PIECE);
+        let under = load(&noise[n % noise.len()])?;
+        let under: Vec<f32> = under.iter().copied().cycle().take(voice.len()).collect();
+        let level = (power(&voice) / power(&under).max(1e-12)).sqrt() as f32;
+        for (snr, db) in SNRS_DB.iter().enumerate() {
+            let gain = level * 10_f32.powf(-db / 20.0);
+            let mixed = voice.iter().zip(&under).map(|(v, u)| v + gain * u).collect();
+            clips.push(Clip { snr, speech: voice.clone(), mixed });
+        }
+    }
+    Ok(clips)
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let list = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut files: Vec<_> = list.filter_map(|entry| entry.ok().map(|e| e.path())).collect();
+    files.retain(|f| f.extension().is_some_and(|e| e == "flac" || e == "ogg"));
+    files.sort();
+    Ok(files)
+}
+
+fn power(x: &[f32]) -> f64 {
+    x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / x.len().max(1) as f64
+}
+
+/// Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019).
+fn si_sdr(reference: &[f32], heard: &[f32]) -> f64 {
+    let dot: f64 = reference.iter().zip(heard).map(|(r, h)| f64::from(*r) * f64::from(*h)).sum();
+    let scale = dot / (power(reference) * reference.len() as f64);
+    let (mut target, mut rest) = (0.0, 0.0);
+    for (r, h) in reference.iter().zip(heard) {
+        let wanted = scale * f64::from(*r);
+        target += wanted.powi(2);
+        rest += (f64::from(*h) - wanted).powi(2);
+    }
+    10.0 * (target / rest.max(1e-12)).log10()
+}
+
+/// A sound file as mono floats at 48 kHz.
+fn load(file: &Path) -> Result<Vec<f32>> {
+    let pipeline = gst::parse::launch(
+        "filesrc name=file ! decodebin ! audioconvert ! audioresample \
+         ! audio/x-raw,format=F32LE,rate=48000,channels=1 ! appsink name=out sync=false",
+    )?
+    .downcast::<gst::Pipeline>()
+    .expect("several elements make a pipeline");
+    let source = pipeline.by_name("file").context("no filesrc")?;
+    source.set_property("location", file);
+    let samples = collect(&pipeline).with_context(|| file.display().to_string())?;
+    ensure!(!samples.is_empty(), "{} is empty", file.display());
+    Ok(samples)
+}
+
+/// What `auralinkdenoise` makes of mono floats at 48 kHz.
+fn clean(samples: &[f32], properties: &str) -> Result<Vec<f32>> {
+    let description = format!(
+        "appsrc name=in format=time caps=audio/x-raw,format=F32LE,rate=48000,channels=1,\
+         layout=interleaved ! auralinkdenoise {properties} \
+         ! audio/x-raw,format=F32LE,rate=48000 ! appsink name=out sync=false"
+    );
+    let pipeline = gst::parse::launch(&description)?
+        .downcast::<gst::Pipeline>()
+        .expect("several elements make a pipeline");
+    let source = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().context("no appsrc")?;
+    source.set_max_bytes(0);
+    for (n, part) in samples.chunks(RATE / 50).enumerate() {
+        let bytes: Vec<u8> = part.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let mut buffer = gst::Buffer::from_mut_slice(bytes);
+        let writable = buffer.get_mut().expect("sole owner");
+        writable.set_pts(gst::ClockTime::from_mseconds(20 * n as u64));
+        source.push_buffer(buffer)?;
+    }
+    source.end_of_stream()?;
+    let cleaned = collect(&pipeline)?;
+    ensure!(cleaned.len() == samples.len(), "{} of {} samples", cleaned.len(), samples.len());
+    Ok(cleaned)
+}
+
+fn collect(pipeline: &gst::Pipeline) -> Result<Vec<f32>> {
+    let sink = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().context("no appsink")?;
+    pipeline.set_state(gst::State::Playing)?;
+    let mut samples = Vec::new();
+    while let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_seconds(30)) {
+        let map = sample.buffer().context("a sample without a buffer")?.map_readable()?;
+        samples.extend(map.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+    }
+    let ended = sink.is_eos();
+    pipeline.set_state(gst::State::Null)?;
+    ensure!(ended, "the pipeline stalled");
+    Ok(samples)
+}
+
+/// SIG, BAK and OVRL of each sound; `None` without a Python that can run the model.
+fn dnsmos(data: &Path, folder: &Path, sounds: &Vec<Vec<f32>>) -> Result<Option<Vec<[f64; 3]>>> {
+    let python = std::env::var("AURALINK_BENCH_PYTHON")
+        .unwrap_or_else(|_| "target/bench-venv/bin/python".to_owned());
+    if !Path::new(&python).exists() {
+        eprintln!("denoise: no DNSMOS, {python} is missing (see benches/denoise.rs)");
+        return Ok(None);
+    }
+    let mut command = Command::new(python);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/denoise.py"));
+    command.arg(data.join("metrics/dnsmos_sig_bak_ovr.onnx"));
+    for (n, sound) in sounds.iter().enumerate() {
+        let path = folder.join(format!("{n}.f32"));
+        let bytes: Vec<u8> = sound.iter().flat_map(|x| x.to_le_bytes()).collect();
+        std::fs::write(&path, bytes)?;
+        command.arg(path);
+    }
+    let output = command.stderr(std::process::Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("benches/denoise.py ended with {}", output.status);
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let line = |line: &str| -> Result<[f64; 3]> {
+        let numbers: Result<Vec<f64>, _> = line.split(' ').map(str::parse).collect();
+        numbers?.try_into().map_err(|_| anyhow::anyhow!("three numbers, not `{line}`"))
+    };
+    text.lines().map(line).collect::<Result<Vec<_>>>().map(Some)
+}
