@@ -79,12 +79,14 @@ pub async fn receive(
         end: OnceLock::new(),
         ended: CancellationToken::new(),
     });
+    // The source thread waits on the socket: it has to let go before the pipeline can stop, also
+    // when this is dropped half-way.
+    let _let_go = shared.stop.clone().drop_guard();
     let node = build(name, &shared, tracks, limits)?;
     let result = match node.start().await {
         Ok(()) => follow(&node, &shared, tracks, limits, cancel).await,
         Err(e) => Err(e),
     };
-    // The source thread waits on the socket: it has to let go before the pipeline can stop.
     shared.stop.cancel();
     socket.close();
     node.stop().await?;
@@ -232,6 +234,10 @@ fn follow_pads(demux: &gst::Element, pipeline: &gst::Pipeline, tracks: &Tracks) 
         if matches!(name, Some("video/x-h264" | "video/x-h265")) {
             join_start_codes(pad);
         }
+        // The pads of a programme that is replaced go only after the new ones have come.
+        let replaced =
+            demux.src_pads().into_iter().filter(|old| generation(old) != generation(pad));
+        replaced.for_each(|old| taken.detach_pad(&pipeline, &old));
         if let Err(error) = taken.attach_pad(&pipeline, pad) {
             gst::element_error!(demux, gst::StreamError::Failed, ("{error}"));
         }
@@ -242,4 +248,9 @@ fn follow_pads(demux: &gst::Element, pipeline: &gst::Pipeline, tracks: &Tracks) 
             taken.detach_pad(&pipeline, pad);
         }
     });
+}
+
+/// Which programme a pad belongs to, counted by the demuxer: `video_1_0100` is of the second.
+fn generation(pad: &gst::Pad) -> Option<String> {
+    pad.name().split('_').nth(1).map(str::to_owned)
 }

@@ -59,26 +59,29 @@ impl Shape {
     /// # Errors
     /// [`flow::Error::Stalled`] when there is none in time.
     pub async fn settle(inputs: &Inputs) -> Result<Self, flow::Error> {
-        let known = async |feed: &Option<Feed>| {
-            if let Some(feed) = feed {
-                // The sender lives as long as the feed that we hold.
-                let _ = feed.format().wait_for(Option::is_some).await;
-            }
+        if inputs.video.is_none() && inputs.audio.is_none() {
+            return Err(flow::Error::refused(
+                Blame::Input,
+                "the stream has no track that MPEG-TS can carry",
+                "publish H.264 or H.265 video, or any audio",
+            ));
+        }
+        let known = async |feed: &Option<Feed>| match feed {
+            // It cannot fail: the sender lives as long as the feed that is held here.
+            Some(feed) => drop(feed.format().wait_for(Option::is_some).await),
+            None => std::future::pending().await,
         };
-        let both = async { tokio::join!(known(&inputs.video), known(&inputs.audio)) };
         let first = async {
-            match (&inputs.video, &inputs.audio) {
-                (Some(_), Some(_)) => tokio::select! {
-                    () = known(&inputs.video) => {}
-                    () = known(&inputs.audio) => {}
-                },
-                _ => {
-                    both.await;
-                }
+            tokio::select! {
+                () = known(&inputs.video) => {}
+                () = known(&inputs.audio) => {}
             }
         };
         if tokio::time::timeout(FIRST_TRACK_MAX, first).await.is_err() {
             return Err(flow::Error::Stalled(FIRST_TRACK_MAX));
+        }
+        if inputs.video.is_none() || inputs.audio.is_none() {
+            return Ok(Self::of(inputs));
         }
         let both = async { tokio::join!(known(&inputs.video), known(&inputs.audio)) };
         let _ = tokio::time::timeout(SECOND_TRACK_MAX, both).await;

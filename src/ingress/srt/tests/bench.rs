@@ -237,14 +237,14 @@ pub(super) fn h264_aac() -> &'static Path {
     })
 }
 
-/// H.265 and Opus.
+/// H.265 and Opus. The version of its tables differs, as it has to where programmes change.
 pub(super) fn h265_opus() -> &'static Path {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     FILE.get_or_init(|| {
         encode(
             "h265_opus",
             "libx265 -preset ultrafast -x265-params log-level=none:keyint=30",
-            "libopus",
+            "libopus -tables_version 3",
         )
     })
 }

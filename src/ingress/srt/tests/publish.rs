@@ -172,6 +172,47 @@ async fn garbage_truncation_and_a_stop_in_mid_frame_disturb_nobody() {
     drop(good);
 }
 
+/// A programme that changes its tracks and whose clock jumps, as at a splice between two encoders.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_codecs_and_another_clock_within_a_connection() {
+    let server = serve(TestGate::default().with("one", None, None));
+    let stream = server.gate.stream("one");
+    let (video, audio) = (Probe::on(&stream.video).await, Probe::on(&stream.audio).await);
+    let read = |file: &std::path::Path| std::fs::read(file).expect("it is there");
+    // The middle of the same file is a clock that jumps back, the other file is other codecs.
+    let first = read(h264_mp2());
+    let half = first.len() / 2 / 188 * 188;
+    let parts = [&first[..], &first[..half], &read(h265_opus())[..]];
+    let target: Target = server.url("streamid=publish:one").parse().expect("valid");
+    let socket = target.connect(Blame::Us).await.expect("it lets us in");
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let seconds = f64::from(MEDIA_S);
+    for (part, length) in parts.iter().zip([seconds, seconds / 2.0, seconds]) {
+        let size = (part.len() as f64 * 0.02 / length) as usize;
+        for piece in part.chunks(size) {
+            pace.tick().await;
+            for payload in piece.chunks(1316) {
+                socket.send(payload).expect("connected");
+            }
+        }
+    }
+    until("the other codecs", 10, || {
+        format(&stream.video).starts_with("h265") && format(&stream.audio).starts_with("opus")
+    })
+    .await;
+    until("their frames", 5, || video.seen.lock().expect("lock").len() > 30 * 12).await;
+    assert!(stream.taken.load(Ordering::SeqCst), "the publisher stayed connected");
+    for track in [&video, &audio] {
+        let track = track.seen.lock().expect("lock");
+        // Each of the two splices begins at the present: a track that ran ahead of it steps back.
+        let back: Vec<u64> =
+            track.windows(2).filter_map(|pair| pair[0].1.checked_sub(pair[1].1 + 1)).collect();
+        assert!(back.len() <= 2 && back.iter().all(|ms| *ms < 500), "steps back: {back:?} ms");
+        let late = track.iter().map(|(_, dts, now)| now.abs_diff(*dts)).max();
+        assert!(late < Some(2500), "timestamps are running time: {late:?} ms off");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stream_and_the_server_can_end_a_publisher() {
     let mut server = serve(TestGate::default().with("one", Some("key"), None));
