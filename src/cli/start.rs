@@ -17,7 +17,7 @@ use crate::control::server::Server;
 use crate::control::store::{ADMIN_TOKEN_SHA256, Store};
 use crate::flow::Gate;
 use crate::gpu::Gpus;
-use crate::ingress::rtmp;
+use crate::ingress::{rtmp, srt};
 use crate::runtime::{Options, Presets, SourceSpec, StreamSpec, Supervisor};
 
 /// Shortest admin token that `$AURALINK_ADMIN_TOKEN` may give.
@@ -63,10 +63,11 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         true => Some(rtmp::Server::bind(config.rtmp.clone()).await?),
         false => None,
     };
+    let srt = config.srt.enabled.then(|| srt::Server::bind(config.srt.clone())).transpose()?;
     let endpoints = Endpoints {
         http: server.address().port(),
         https: server.tls().is_some(),
-        srt: None,
+        srt: srt.as_ref().and_then(|s| s.local_address().ok()).map(|a| a.port()),
         rtmp: rtmp.as_ref().and_then(rtmp::Server::address).map(|a| a.port()),
         rtmps: rtmp.as_ref().and_then(rtmp::Server::tls_address).map(|a| a.port()),
     };
@@ -101,6 +102,10 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
             rtmp.run(gate, until).await;
             Ok(())
         });
+    }
+    if let Some(srt) = srt {
+        let (gate, until) = (gate.clone(), stop.clone());
+        servers.spawn(async move { srt.run(gate, until).await.context("the SRT server ended") });
     }
     Ok(Appliance { supervisor, web_rtc, desk, store, tls, stop, servers, page })
 }

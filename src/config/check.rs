@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{Config, Problem, Problems};
-use crate::ingress::rtmp;
+use crate::ingress::{rtmp, srt};
 use crate::runtime::{self, Presets};
 
 pub(super) fn check(config: &Config) -> Result<(), Problems> {
@@ -82,6 +82,12 @@ fn rooms(config: &Config, add: &mut impl FnMut(&str, String, &str)) {
                 add(&format!("rtmp.{field}"), message.to_owned(), hint);
             }
             other => add("rtmp", other.to_string(), hint),
+        }
+    }
+    if let Err(error) = config.srt.check() {
+        match error {
+            srt::Error::Config { field, message } => add(&format!("srt.{field}"), message, hint),
+            other => add("srt", other.to_string(), hint),
         }
     }
     for (field, message) in config.webrtc.problems() {

@@ -40,6 +40,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         ("log", old.log == new.log),
         ("api", old.api == new.api),
         ("rtmp", old.rtmp == new.rtmp),
+        ("srt", old.srt == new.srt),
         ("webrtc", old.webrtc == new.webrtc),
         ("hls", old.hls == new.hls),
         ("recordings", old.recordings == new.recordings),

@@ -22,7 +22,7 @@ pub use problem::{Problem, Problems};
 
 use crate::control::server;
 use crate::egress::hls;
-use crate::ingress::rtmp;
+use crate::ingress::{rtmp, srt};
 use crate::runtime::StreamSpec;
 use crate::{telemetry, webrtc};
 
@@ -48,6 +48,8 @@ pub struct Config {
     pub api: server::Config,
     /// `[rtmp]`.
     pub rtmp: rtmp::Config,
+    /// `[srt]`.
+    pub srt: srt::Config,
     /// `[webrtc]`.
     pub webrtc: webrtc::Config,
     /// `[hls]`.
@@ -109,6 +111,9 @@ impl Config {
         if self.rtmp.enabled {
             all.push(("RTMP", self.rtmp.listen, false));
             all.extend(self.rtmp.tls_listen.map(|at| ("RTMPS", at, false)));
+        }
+        if self.srt.enabled {
+            all.push(("SRT", self.srt.listen, true));
         }
         all
     }
