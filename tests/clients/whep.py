@@ -87,6 +87,7 @@ class Player:
             flash_latency_ms=latency(flashes, self.video.flash_arrivals),
             frame_latency_ms=latency(frames, self.video.arrivals),
             flash_sender_times=flashes,
+            beep_sender_times=beeps,
             flash_arrivals=self.video.flash_arrivals,
         )
 
