@@ -10,17 +10,20 @@ export function drawGraph(stream) {
     if (!nodes.has(name)) nodes.set(name, { name, state, what, from: new Set() });
     return nodes.get(name);
   };
-  for (const n of stream.nodes) node(n.name, n.state, n.last_error && n.state === "waiting" ? n.last_error : n.what);
+  // All viewers of a protocol are one box: there may be hundreds.
+  const box = (name) => { const head = name.split(".")[0]; return head in stream.viewers ? head : name; };
+  for (const n of stream.nodes) {
+    const count = stream.viewers[box(n.name)];
+    node(box(n.name), n.state, count ? `${count} viewers` : n.last_error && n.state === "waiting" ? n.last_error : n.what);
+  }
   const edges = [];
   for (const feed of stream.feeds) {
     const writers = stream.nodes.filter((n) => n.outputs.includes(feed.name)).map((n) => n.name);
     if (!writers.length) { node("source", "standby", "publisher"); writers.push("source"); }
-    const readers = new Set(stream.nodes.filter((n) => n.inputs.includes(feed.name)).map((n) => n.name));
-    // All viewers of a protocol are one box: there may be hundreds.
-    for (const consumer of feed.consumers) {
-      const head = consumer.node.split(".")[0];
-      readers.add(nodes.has(consumer.node) ? consumer.node : head);
-      if (!nodes.has(consumer.node)) node(head, "running", stream.viewers[head] ? `${stream.viewers[head]} viewers` : "");
+    const readers = new Set(stream.nodes.filter((n) => n.inputs.includes(feed.name)).map((n) => box(n.name)));
+    for (const { node: name } of feed.consumers) {
+      readers.add(box(name));
+      node(box(name), "running", stream.viewers[box(name)] ? `${stream.viewers[box(name)]} viewers` : "");
     }
     for (const from of writers) for (const to of readers) {
       if (from === to) continue;
@@ -29,21 +32,19 @@ export function drawGraph(stream) {
     }
   }
   const place = layout(nodes);
-  const svg = element("svg", { viewBox: `-6 -6 ${place.width + 12} ${place.height + 12}`, role: "img" });
+  const svg = element("svg", { width: place.width + 12, viewBox: `-6 -6 ${place.width + 12} ${place.height + 12}`, role: "img" });
   svg.append(element("title", {}, `graph of ${stream.name}: ` + edges.map((e) => `${e.from} to ${e.to} by ${e.feed.name}`).join(", ")));
-  const used = new Map();
   for (const { from, to, feed } of edges) {
     const a = nodes.get(from), b = nodes.get(to);
-    // Several feeds between the same two boxes are drawn apart.
-    const nth = used.get(from + to) ?? 0;
-    used.set(from + to, nth + 1);
-    const shift = nth * 20 - 8;
-    const x1 = a.x + BOX.width, y1 = a.y + BOX.height / 2 + shift, x2 = b.x, y2 = b.y + BOX.height / 2 + shift;
+    // The feeds of one box leave it apart from each other, each with its label once.
+    const own = [...new Set(edges.filter((e) => e.from === from).map((e) => e.feed))];
+    const shift = (own.indexOf(feed) - (own.length - 1) / 2) * 22;
+    const x1 = a.x + BOX.width, y1 = a.y + BOX.height / 2 + shift, x2 = b.x, y2 = b.y + BOX.height / 2 + shift / 2;
     const bend = Math.max(40, (x2 - x1) / 2);
     const dry = feed.kbps < 0.1;
     svg.append(element("path", { d: `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`, class: dry ? "dry" : "" }));
-    if (edges.findIndex((e) => e.feed === feed && e.from === from) === edges.findIndex((e) => e.feed === feed && e.from === from && e.to === to))
-      svg.append(element("text", { x: x1 + 8, y: y1 - 4, class: "small" }, `${short(feed)} ${dry ? "" : kbps(feed.kbps)}`));
+    if (edges.find((e) => e.feed === feed && e.from === from).to === to)
+      svg.append(element("text", { x: x1 + 6, y: y1 - 4, class: "small" }, `${short(feed)} ${dry ? "" : kbps(feed.kbps)}`));
   }
   for (const n of nodes.values()) {
     const group = element("g", { class: n.state, transform: `translate(${n.x} ${n.y})` });
