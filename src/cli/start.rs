@@ -19,6 +19,7 @@ use crate::flow::Gate;
 use crate::gpu::Gpus;
 use crate::ingress::{rtmp, srt};
 use crate::runtime::{Options, Presets, SourceSpec, StreamSpec, Supervisor};
+use crate::telemetry::Host;
 
 /// Shortest admin token that `$AURALINK_ADMIN_TOKEN` may give.
 const ADMIN_TOKEN_MIN: usize = 32;
@@ -42,6 +43,8 @@ pub(super) struct Appliance {
 pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let machine = tokio::task::spawn_blocking(Machine::probe).await?;
     tell_machine(&machine);
+    // Load is told since the last reading, so there has to be a first one.
+    Host::read(&config.recordings());
     let state = config.state_dir();
     let store = Store::open(&state).await?;
     let auth = authenticate(config, &store).await?;
