@@ -122,12 +122,12 @@ fn process() -> serde_json::Value {
         line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
     };
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let times: Vec<u64> = stat
+    let times: Vec<i64> = stat
         .rsplit(')')
         .next()
         .unwrap_or("")
         .split_ascii_whitespace()
-        .filter_map(|w| w.parse().ok())
+        .filter_map(|w| w.parse::<i64>().ok())
         .collect();
     let fds = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     serde_json::json!({

@@ -10,7 +10,7 @@ use gst::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use crate::flow::{Blame, Error, Feed, Inputs, Join, Seat};
-use crate::media::{Codec, Format, Kind};
+use crate::media::{Accept, Accepts, Codec, Format, Kind};
 use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport};
 use crate::webrtc::{Config, Peer};
 
@@ -145,6 +145,24 @@ async fn known_format(feed: &Feed) -> Result<Format, Error> {
     let known = tokio::time::timeout(FORMAT_MAX, format.wait_for(Option::is_some)).await;
     let known = known.ok().and_then(|f| f.ok()?.clone());
     known.ok_or(Error::Stalled(FORMAT_MAX))
+}
+
+/// What a player that makes this offer can be given: codecs that it lists and that we can pack.
+pub(crate) fn accepts(offer: &Description) -> Accepts {
+    let mut accepts = offer.accepts();
+    let installed = |accept: Accept| {
+        let codecs = accept.codecs.iter().copied().filter(|c| can_send(*c)).collect();
+        Some(Accept { codecs, ..accept }).filter(|a| !a.codecs.is_empty())
+    };
+    accepts.video = accepts.video.and_then(installed);
+    accepts.audio = accepts.audio.and_then(installed);
+    accepts
+}
+
+/// Whether the payloader of a codec is installed: that of AV1 is not part of Debian 12.
+pub fn can_send(codec: Codec) -> bool {
+    let factory = payloader(codec).and_then(|d| d.split(' ').next());
+    factory.is_some_and(|f| gst::ElementFactory::find(f).is_some())
 }
 
 /// The payloader of a codec.

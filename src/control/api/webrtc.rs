@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{patch, post};
 
 use super::{Code, Error};
-use crate::egress::whep::Viewer;
+use crate::egress::whep::{self, Viewer};
 use crate::flow::{self, Action, Gate, Hello, SourceReport};
 use crate::ingress::whip::{self, Publisher};
 use crate::media::{Secret, StreamName};
@@ -148,7 +148,7 @@ async fn play(
     state.gate.admit(&hello)?;
     let offer =
         Description::parse(&body_text(&headers, &body, "application/sdp")?).map_err(bad_sdp)?;
-    let accepts = offer.accepts();
+    let accepts = whep::accepts(&offer);
     if accepts.video.is_none() && accepts.audio.is_none() {
         let message = "the offer asks for no video or audio that can be sent";
         let hint = "offer recvonly sections with H.264, VP8, VP9 or AV1, and Opus";
@@ -323,3 +323,7 @@ async fn cross_origin(mut response: Response) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+#[path = "webrtc_tests.rs"]
+mod tests;

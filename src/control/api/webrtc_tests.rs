@@ -1,0 +1,237 @@
+//! What WHIP and WHEP answer, and a viewer that really receives.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use axum::response::Response;
+use futures::future::BoxFuture;
+use gst::prelude::*;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::*;
+use crate::flow::{
+    Admission, Feed, Inputs, Intake, Node, Refusal, RefusalKind, Seat, SourceReport, Tracks,
+};
+use crate::media::{Accepts, Kind, Timeline};
+
+const OFFER: &str = include_str!("../../../tests/data/chromium-recvonly.sdp");
+
+/// One live stream, `live`, whose token is `open-sesame`.
+struct OneStream {
+    video: Feed,
+    audio: Feed,
+}
+
+impl OneStream {
+    fn new() -> Arc<Self> {
+        crate::flow::init().expect("GStreamer starts");
+        let video = Feed::new("video", Kind::Video);
+        Arc::new(Self { video, audio: Feed::new("audio", Kind::Audio) })
+    }
+}
+
+impl Gate for OneStream {
+    fn admit(&self, hello: &Hello) -> Result<Admission, Refusal> {
+        if hello.stream.as_str() != "live" {
+            return Err(Refusal::new(RefusalKind::UnknownStream, "there is no such stream", ""));
+        }
+        let allowed = hello.credential.as_ref().is_some_and(|c| c.matches("open-sesame"));
+        let refused = || Refusal::new(RefusalKind::Unauthorized, "no", "show the token");
+        allowed.then(Admission::default).ok_or_else(refused)
+    }
+
+    fn publish(
+        &self,
+        hello: Hello,
+        report: Arc<SourceReport>,
+    ) -> BoxFuture<'static, Result<Intake, Refusal>> {
+        let timeline = Arc::new(Mutex::new(Timeline::default()));
+        let video = self.video.writer(Some(timeline.clone()));
+        let audio = self.audio.writer(Some(timeline));
+        video.activate();
+        audio.activate();
+        let intake = Intake {
+            stream: hello.stream,
+            tracks: Tracks { video, audio, report },
+            cancel: CancellationToken::new(),
+            on_drop: None,
+        };
+        Box::pin(async move { Ok(intake) })
+    }
+
+    fn play(&self, hello: Hello, _: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>> {
+        let video = Some(self.video.clone());
+        let (keep, inputs) = watch::channel(Inputs { video, audio: None });
+        let on_drop: Box<dyn FnOnce() + Send + Sync> = Box::new(move || drop(keep));
+        let cancel = CancellationToken::new();
+        let seat = Seat { stream: hello.stream, inputs, cancel, on_drop: Some(on_drop) };
+        Box::pin(async move { Ok(seat) })
+    }
+}
+
+fn request(method: &str, path: &str, kind: &str, body: &str) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::CONTENT_TYPE, kind)
+        .body(Body::from(body.to_owned()))
+        .expect("a request")
+}
+
+async fn text(response: Response) -> String {
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+#[tokio::test]
+async fn refusals_say_what_is_wrong() {
+    let app = router(WebRtc::new(OneStream::new(), Config::default()));
+    let check = async |request: Request<Body>, status: u16, code: &str| {
+        let response = app.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(response.status().as_u16(), status, "{code}");
+        assert_eq!(response.headers()["access-control-allow-origin"], "*");
+        let said = text(response).await;
+        assert!(said.contains(code), "`{said}` is not `{code}`");
+    };
+    let sdp = "application/sdp";
+    let live = "/whep/live?token=open-sesame";
+    check(request("POST", "/whep/live", sdp, OFFER), 401, "unauthorized").await;
+    check(request("POST", "/whip/other?token=open-sesame", sdp, OFFER), 404, "unknown_stream")
+        .await;
+    check(request("POST", "/whep/a%20b", sdp, OFFER), 404, "unknown_stream").await;
+    check(request("POST", live, "text/plain", OFFER), 415, "unsupported_media_type").await;
+    check(request("POST", live, sdp, "v=1"), 400, "bad_request").await;
+    check(request("POST", live, sdp, &"v".repeat(70_000)), 413, "").await;
+    let deaf = OFFER.replace("a=recvonly", "a=inactive");
+    check(request("POST", live, sdp, &deaf), 406, "unsupported_codecs").await;
+    let mute = "/whip/live?token=open-sesame";
+    check(request("POST", mute, sdp, OFFER), 406, "unsupported_codecs").await;
+    check(request("DELETE", "/whep/live/0", sdp, ""), 404, "unknown_session").await;
+    let options = app.clone().oneshot(request("OPTIONS", live, sdp, "")).await.expect("infallible");
+    assert_eq!(options.status(), StatusCode::NO_CONTENT);
+    assert_eq!(options.headers()["accept-post"], sdp);
+}
+
+/// A player made of `webrtcbin`: its offer, and how many pictures its decoder has given.
+struct Player {
+    node: Node,
+    bin: gst::Element,
+    frames: watch::Receiver<u64>,
+}
+
+impl Player {
+    fn new() -> Self {
+        let node = Node::parse("player", "webrtcbin name=rtc bundle-policy=max-bundle");
+        let node = node.expect("WebRTC is installed");
+        let bin = node.element("rtc").expect("named");
+        let caps = "application/x-rtp,media=video,encoding-name=VP8,payload=96,clock-rate=90000";
+        let caps: gst::Caps = caps.parse().expect("valid");
+        let direction = gst_webrtc::WebRTCRTPTransceiverDirection::Recvonly;
+        bin.emit_by_name::<gst_webrtc::WebRTCRTPTransceiver>(
+            "add-transceiver",
+            &[&direction, &caps],
+        );
+        let (count, frames) = watch::channel(0);
+        let pipeline = node.pipeline().downgrade();
+        let count = Arc::new(count);
+        bin.connect_pad_added(move |_, pad| {
+            let Some(pipeline) = pipeline.upgrade() else { return };
+            let decoder = "rtpvp8depay ! vp8dec ! fakesink name=out sync=false async=false";
+            let decoder = gst::parse::bin_from_description(decoder, true).expect("installed");
+            let count = Arc::clone(&count);
+            let out = decoder.by_name("out").and_then(|o| o.static_pad("sink")).expect("a sink");
+            out.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+                count.send_modify(|n| *n += 1);
+                gst::PadProbeReturn::Ok
+            });
+            pipeline.add(&decoder).expect("it is new");
+            decoder.sync_state_with_parent().expect("it starts");
+            pad.link(&decoder.static_pad("sink").expect("ghosted")).expect("it links");
+        });
+        Self { node, bin, frames }
+    }
+
+    async fn ask(&self, ask: impl FnOnce(gst::Promise)) -> Option<gst::Structure> {
+        let (promise, reply) = gst::Promise::new_future();
+        ask(promise);
+        reply.await.expect("a reply").map(|r| r.to_owned())
+    }
+
+    async fn describe(&self, signal: &str, description: gst_webrtc::WebRTCSessionDescription) {
+        let bin = &self.bin;
+        let ask = |promise| bin.emit_by_name::<()>(signal, &[&description, &promise]);
+        assert!(self.ask(ask).await.is_none_or(|r| !r.has_field("error")), "{signal}");
+    }
+
+    async fn offer(&self) -> String {
+        self.node.start().await.expect("it starts");
+        let none = None::<gst::Structure>;
+        let ask = |promise| self.bin.emit_by_name::<()>("create-offer", &[&none, &promise]);
+        let reply = self.ask(ask).await.expect("an offer");
+        self.describe("set-local-description", reply.get("offer").expect("an offer")).await;
+        let description: gst_webrtc::WebRTCSessionDescription =
+            self.bin.property("local-description");
+        description.sdp().as_text().expect("text")
+    }
+
+    async fn take(&self, answer: &str) {
+        let message = gst_sdp::SDPMessage::parse_buffer(answer.as_bytes()).expect("SDP");
+        let kind = gst_webrtc::WebRTCSDPType::Answer;
+        let description = gst_webrtc::WebRTCSessionDescription::new(kind, message);
+        self.describe("set-remote-description", description).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_sees_pictures_trickles_and_leaves() {
+    let stream = OneStream::new();
+    let pattern = "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 \
+        ! vp8enc deadline=1 cpu-used=8 keyframe-max-dist=300 ! appsink name=video";
+    let source = Node::parse("source", pattern).expect("installed");
+    source.output("video", &stream.video.sole_writer()).expect("an appsink");
+    source.start().await.expect("it starts");
+    let webrtc = WebRtc::new(stream.clone(), Config::default());
+    let registry = webrtc.registry().clone();
+    let app = router(webrtc);
+
+    let mut player = Player::new();
+    let offer = player.offer().await;
+    let post = request("POST", "/whep/live?token=open-sesame", "application/sdp", &offer);
+    let response = app.clone().oneshot(post).await.expect("infallible");
+    assert_eq!(response.status(), StatusCode::CREATED);
+    let head = response.headers().clone();
+    let location = head[header::LOCATION].to_str().expect("text").to_owned();
+    player.take(&text(response).await).await;
+    let enough = player.frames.wait_for(|n| *n >= 10);
+    let seen = tokio::time::timeout(Duration::from_secs(30), enough).await;
+    assert!(matches!(seen, Ok(Ok(_))), "no pictures arrived");
+
+    let fragment = "a=candidate:1 1 udp 5 192.0.2.1 6 typ host\r\n";
+    let trickle = |tag: Option<&str>, body: &str| {
+        let kind = "application/trickle-ice-sdpfrag";
+        let mut request = request("PATCH", &location, kind, body);
+        if let Some(tag) = tag.and_then(|t| HeaderValue::from_str(t).ok()) {
+            request.headers_mut().insert(header::IF_MATCH, tag);
+        }
+        let app = app.clone();
+        async move { app.oneshot(request).await.expect("infallible").status().as_u16() }
+    };
+    let etag = head[header::ETAG].to_str().expect("text");
+    assert_eq!(trickle(Some(etag), fragment).await, 204);
+    assert_eq!(trickle(Some("\"old\""), fragment).await, 412);
+    assert_eq!(trickle(None, fragment).await, 428);
+    assert_eq!(trickle(Some("*"), fragment).await, 422, "an ICE restart");
+    assert_eq!(trickle(Some(etag), "a=ice-ufrag:another\r\n").await, 422, "an ICE restart");
+
+    assert_eq!(stream.video.links().len(), 1);
+    let gone = app.clone().oneshot(request("DELETE", &location, "", "")).await.expect("infallible");
+    assert_eq!(gone.status(), StatusCode::OK);
+    assert!(registry.shut_down(Duration::from_secs(10)).await, "the session ends");
+    assert_eq!((registry.count(), stream.video.links().len()), (0, 0), "nothing is left behind");
+    player.node.stop().await.expect("it stops");
+    source.stop().await.expect("it stops");
+}
