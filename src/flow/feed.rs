@@ -200,7 +200,7 @@ impl Feed {
             requester: Mutex::default(),
             last_at: AtomicU64::new(0),
             has_key: AtomicBool::new(false),
-            frames: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
         }))
     }
 
@@ -439,7 +439,7 @@ struct WriterInner {
     /// Running time of the last buffer, nanoseconds; 0 before the first.
     last_at: AtomicU64,
     has_key: AtomicBool,
-    frames: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Writer {
@@ -474,6 +474,11 @@ impl Writer {
         (last > 0).then(|| Duration::from_nanos(clock::now().nseconds().saturating_sub(last)))
     }
 
+    /// Bytes written so far, let through or not.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether decoding could start from this writer: a key frame, or any sound, has come.
     pub fn has_key(&self) -> bool {
         self.0.has_key.load(Ordering::Relaxed)
@@ -489,7 +494,7 @@ impl Writer {
     pub fn push(&self, mut buffer: gst::Buffer, caps: &gst::Caps) {
         let now = clock::now();
         self.0.last_at.store(now.nseconds().max(1), Ordering::Relaxed);
-        self.0.frames.fetch_add(1, Ordering::Relaxed);
+        self.0.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
         let is_key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
         if is_key {
             self.0.has_key.store(true, Ordering::Relaxed);

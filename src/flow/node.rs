@@ -241,10 +241,9 @@ impl Node {
             MessageView::Eos(_) => Some(Ok(NodeEvent::Eos)),
             MessageView::Error(e) => {
                 let source = message.src().map(|s| s.name().to_string()).unwrap_or_default();
-                let detail = e.debug().map(|d| format!(" ({d})")).unwrap_or_default();
                 Some(Err(Error::Element {
                     element: source,
-                    message: format!("{}{detail}", e.error().message()),
+                    message: words(e.error().message(), e.debug().as_deref()),
                     blame: blame_of(message.src()),
                 }))
             }
@@ -261,6 +260,16 @@ impl Node {
             MessageView::Element(e) => e.structure().map(|s| Ok(NodeEvent::Element(s.to_owned()))),
             _ => None,
         }
+    }
+}
+
+/// An element's message with the reason from its debug text, without the place in the source code
+/// that the first line of that text names.
+fn words(message: &str, debug: Option<&str>) -> String {
+    let reason = debug.and_then(|d| d.split_once('\n')).map(|(_, reason)| reason.trim());
+    match reason.filter(|r| !r.is_empty() && *r != message) {
+        Some(reason) => format!("{message} ({reason})"),
+        None => message.to_owned(),
     }
 }
 

@@ -60,7 +60,7 @@ impl Rates {
             .collect();
         self.totals = feeds.iter().map(|(name, feed)| (name.clone(), totals(feed))).collect();
         for publisher in publishers {
-            let bytes = publisher.tracks.report.bytes.load(Relaxed);
+            let bytes = publisher.bytes();
             publisher.kbps = per_second(bytes, publisher.bytes_seen) * 8.0 / 1000.0;
             publisher.bytes_seen = bytes;
         }
@@ -102,7 +102,7 @@ impl Stream {
             protocol: report.protocol,
             peer: report.peer.clone(),
             since: publisher.since,
-            bytes: report.bytes.load(Relaxed),
+            bytes: publisher.bytes(),
             kbps: publisher.kbps,
             lost: report.lost.load(Relaxed),
             rtt_ms: (rtt_us > 0).then(|| rtt_us as f64 / 1000.0),

@@ -54,6 +54,14 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
+    /// Bytes received: as the protocol counts them, or of the media where it does not count.
+    pub(super) fn bytes(&self) -> u64 {
+        match self.tracks.report.bytes.load(Ordering::Relaxed) {
+            0 => self.tracks.video.bytes() + self.tracks.audio.bytes(),
+            bytes => bytes,
+        }
+    }
+
     fn health(&self, now: Instant) -> Health {
         let (video, audio) = (&self.tracks.video, &self.tracks.audio);
         let age = match (video.age(), audio.age()) {
@@ -192,7 +200,7 @@ impl Stream {
         let gone = self.publishers.remove(index);
         tracing::info!(stream = %self.spec.name, protocol = gone.tracks.report.protocol,
             peer = %gone.tracks.report.peer, slot = gone.slot.as_str(),
-            bytes = gone.tracks.report.bytes.load(Ordering::Relaxed), "publisher left");
+            bytes = gone.bytes(), "publisher left");
         self.decide(Instant::now());
         self.changed();
     }
