@@ -144,9 +144,11 @@ impl Tracks {
     }
 }
 
-/// What stands behind a source pad is found again by its name.
+/// What stands behind a source pad is found again by its name. The element's name belongs to it:
+/// the pads of two depayloaders are both called `src`.
 fn branch_name(pad: &gst::Pad) -> String {
-    format!("branch-{}", pad.name())
+    let element = pad.parent().map(|p| p.name().to_string()).unwrap_or_default();
+    format!("branch-{element}-{}", pad.name())
 }
 
 fn swallow(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Error> {
