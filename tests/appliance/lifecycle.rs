@@ -47,7 +47,7 @@ async fn what_was_made_by_the_api_survives_a_restart() {
     assert_eq!(snapshot["outputs"][0]["id"], "away");
     assert_eq!(snapshot["outputs"][0]["enabled"], false);
     // Its tokens are still the same.
-    let args = [&stream.whep(), "--token", &stream.play_token(), "--seconds", "1"];
+    let args = [&stream.whep(), "--token", &stream.play_token(), "--seconds", "2"];
     let report = Client::python("whep.py", &args).report(s(60)).await;
     assert!(report["video"]["frames"].as_u64() > Some(10), "{report}");
 }

@@ -13,7 +13,7 @@ use crate::support::publish::Ffmpeg;
 use crate::support::s;
 
 /// How much of each path is measured, seconds.
-const MEASURED_S: u32 = 9;
+const MEASURED_S: u32 = 10;
 
 /// Measures every way out of one stream that is on air: WHEP, HLS, SRT and the recording.
 async fn measure_all_ways_out(appliance: &Appliance, stream: &Stream, label: &str) {
@@ -88,7 +88,7 @@ async fn h265_reaches_a_viewer_that_refuses_it() {
     let stream = appliance.api.create(json!({ "name": "hevc" })).await;
     let _publisher = Ffmpeg::send(Coding::H265, &appliance.srt(&stream));
     stream.wait_state("live", s(20)).await;
-    let args = [&stream.whep(), "--token", &stream.play_token(), "--seconds", "8"];
+    let args = [&stream.whep(), "--token", &stream.play_token(), "--seconds", "10"];
     let whep = Client::python("whep.py", &args).report(s(90)).await;
     expect("SRT, H.265 to WHEP", &whep, LIVE);
 }
@@ -107,7 +107,7 @@ async fn the_test_source_and_denoised_sound_stay_in_sync() {
             &json!({ "enabled": true, "mix": 0.0, "max_attenuation_db": 100.0 }),
         )
         .await;
-    let args = [&stream.whep(), "--token", &stream.play_token(), "--seconds", "8"];
+    let args = [&stream.whep(), "--token", &stream.play_token(), "--seconds", "10"];
     let whep = Client::python("whep.py", &args).report(s(90)).await;
     expect("test source, denoised, WHEP", &whep, LIVE);
 }

@@ -24,7 +24,7 @@ class Player:
         self.args, self.video, self.audio = args, Video(), Audio()
         self.raw = {"video": [], "audio": []}
         self.started = time.monotonic()
-        self.first, self.tasks = {}, []
+        self.first, self.tasks, self.begun = {}, [], None
         self.playing = asyncio.Event()
 
     async def play(self):
@@ -53,10 +53,15 @@ class Player:
             arrival = time.time()
             if track.kind not in self.first:
                 self.first[track.kind] = (time.monotonic() - self.started) * 1000
+                self.begun = self.begun or time.monotonic()
                 self.playing.set()
             # Frames from before the first sender report cannot be placed yet: their own
             # timestamps are kept, and the report gives the offset of each track at the end.
             due = frame.pts / rate
+            # A viewer that joins gets the pictures since the last key frame squeezed together:
+            # what follows them is what is measured.
+            if time.monotonic() - self.begun < self.args.skip:
+                continue
             if track.kind == "video":
                 self.video.add(frame, due, arrival)
             else:
@@ -153,6 +158,7 @@ def main():
     parser.add_argument("--token")
     parser.add_argument("--codec", help="offer only this video codec: vp8, h264")
     parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--skip", type=float, default=1, help="seconds left out of the figures")
     parser.add_argument("--patience", type=float, default=15, help="wait so long for a picture")
     parser.add_argument("--joins", type=int, default=0)
     parser.add_argument("--parallel", type=int, default=1)
