@@ -71,6 +71,6 @@ async fn alone() {
         after.0 <= before.0 && after.1 <= before.1
     })
     .await;
-    println!("threads, descriptors, KiB: {before:?} before, {after:?} after 100 connections");
+    eprintln!("threads, descriptors, KiB: {before:?} before, {after:?} after 100 connections");
     assert!(after.2 < before.2 + 20_000, "memory grew: {before:?} {after:?}");
 }
