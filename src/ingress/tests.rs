@@ -104,12 +104,12 @@ async fn a_file_loops_without_a_gap_and_in_real_time() {
     assert_eq!((codec(&bench.video), codec(&bench.audio)), (Codec::H264, Codec::Aac));
     assert!(bench.video.format().borrow().as_ref().expect("known").video.reorders);
 
+    sink.stop().await.expect("stopped");
     let times = times.lock().expect("not poisoned");
     let steps = times.windows(2).map(|w| w[1].saturating_sub(w[0]).mseconds());
     let worst = steps.clone().max().expect("frames");
     assert!(worst <= 120, "no step over three frames, also between rounds: {worst} ms");
     assert!(times.is_sorted(), "decode times only grow");
-    sink.stop().await.expect("stopped");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -115,3 +115,14 @@ fn many_viewers_do_not_make_many_key_frame_requests() {
     assert!(feed.format().borrow().is_some());
     drop(links);
 }
+
+#[test]
+fn a_feed_that_nobody_holds_is_gone_with_its_writer() {
+    let caps = caps();
+    let feed = Feed::new("video", Kind::Video);
+    let writer = feed.sole_writer();
+    writer.push(frame(1000, true), &caps);
+    let inner = Arc::downgrade(&feed.0);
+    drop((feed, writer));
+    assert!(inner.upgrade().is_none());
+}

@@ -1,0 +1,164 @@
+//! Who takes media out of a feed, and what is done when they are slow.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use super::{Inner, State};
+
+/// A consumer with more than this queued is slow: it loses data until the next key frame.
+const QUEUED_MAX: gst::ClockTime = gst::ClockTime::from_seconds(3);
+
+/// The same bound in bytes, for feeds without durations and for raw pictures.
+const QUEUED_BYTES_MAX: u64 = 24 << 20;
+
+/// A queue this short is no sign of slowness, however far apart its timestamps are: a source that
+/// comes back after a pause leaves such a gap.
+const QUEUED_BUFFERS_MIN: u64 = 8;
+
+/// Running totals of one consumer of a feed.
+#[derive(Debug, Default)]
+pub struct LinkStats {
+    /// Buffers handed over.
+    pub buffers: AtomicU64,
+    /// Their bytes.
+    pub bytes: AtomicU64,
+    /// Dropped because the consumer was behind.
+    pub dropped_slow: AtomicU64,
+    /// Dropped while waiting for a key frame.
+    pub dropped_waiting: AtomicU64,
+    /// Refused by the consumer's pipeline.
+    pub errors: AtomicU64,
+}
+
+/// How a consumer of encoded pictures starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// With the next key frame, which is asked for.
+    Live,
+    /// With the current group of pictures squeezed to the live edge, for players: a picture at
+    /// once and no added latency.
+    FastForward,
+    /// With the current group of pictures at its true times, for files and segments.
+    Backlog,
+    /// Key frames only, beginning with the last one: for thumbnails.
+    KeyFrames,
+}
+
+/// One consumer's membership; dropping it leaves the feed.
+pub struct Link {
+    feed: Weak<Inner>,
+    id: u64,
+    stats: Arc<LinkStats>,
+}
+
+impl Link {
+    pub(super) fn new(feed: Weak<Inner>, id: u64, stats: Arc<LinkStats>) -> Self {
+        Self { feed, id, stats }
+    }
+
+    /// Totals of this consumer.
+    pub fn stats(&self) -> &Arc<LinkStats> {
+        &self.stats
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(feed) = self.feed.upgrade() {
+            feed.lock().consumers.retain(|c| c.id != self.id);
+        }
+    }
+}
+
+/// A consumer as its feed sees it.
+pub(super) struct Consumer {
+    pub(super) id: u64,
+    pub(super) label: String,
+    appsrc: gst_app::AppSrc,
+    join: Join,
+    needs_key: bool,
+    pub(super) stats: Arc<LinkStats>,
+}
+
+impl Consumer {
+    /// A consumer that has got nothing yet.
+    pub(super) fn new(
+        id: u64,
+        label: String,
+        appsrc: gst_app::AppSrc,
+        join: Join,
+        needs_key: bool,
+    ) -> Self {
+        Self { id, label, appsrc, join, needs_key, stats: Arc::default() }
+    }
+
+    /// Gives a new consumer what its way of joining asks for; false when there was nothing.
+    pub(super) fn replay(&mut self, state: &State) -> bool {
+        let Some(caps) = &state.caps else { return false };
+        let reorders = state.format.as_ref().is_some_and(|f| f.video.reorders);
+        let frames = match self.join {
+            Join::Live => return false,
+            Join::FastForward if !reorders => state.gop.squeezed(),
+            Join::FastForward | Join::Backlog => state.gop.frames().to_vec(),
+            Join::KeyFrames => state.gop.frames().iter().take(1).cloned().collect(),
+        };
+        self.needs_key &= frames.is_empty();
+        for frame in &frames {
+            self.hand_over(frame, caps);
+        }
+        !frames.is_empty()
+    }
+
+    /// Offers a buffer; true when the consumer has just begun to wait for a key frame.
+    pub(super) fn push(&mut self, buffer: &gst::Buffer, caps: &gst::Caps, is_key: bool) -> bool {
+        if self.join == Join::KeyFrames && !is_key {
+            return false;
+        }
+        let behind = self.appsrc.current_level_bytes() > QUEUED_BYTES_MAX
+            || (self.appsrc.current_level_buffers() > QUEUED_BUFFERS_MIN
+                && self.appsrc.current_level_time() > QUEUED_MAX);
+        if behind {
+            self.stats.dropped_slow.fetch_add(1, Ordering::Relaxed);
+            let starved = !self.needs_key;
+            self.needs_key = true;
+            return starved;
+        }
+        if self.needs_key && !is_key {
+            self.stats.dropped_waiting.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        let starved = !self.needs_key;
+        self.needs_key = !self.hand_over(buffer, caps);
+        self.needs_key && (starved || is_key)
+    }
+
+    /// False when the consumer did not take it, which leaves a hole before the next key frame: an
+    /// appsrc refuses while it goes to playing, and when it stops.
+    fn hand_over(&self, buffer: &gst::Buffer, caps: &gst::Caps) -> bool {
+        let sample = gst::Sample::builder().buffer(buffer).caps(caps).build();
+        match self.appsrc.push_sample(&sample) {
+            Ok(_) => {
+                self.stats.buffers.fetch_add(1, Ordering::Relaxed);
+                self.stats.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
+                true
+            }
+            Err(_) => {
+                self.stats.errors.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+        }
+    }
+}
+
+/// An appsrc as a feed needs it. The feed bounds the queue itself, because appsrc's own leaking
+/// would tear a group of pictures apart.
+pub(super) fn configure(appsrc: &gst_app::AppSrc) {
+    appsrc.set_format(gst::Format::Time);
+    appsrc.set_is_live(true);
+    appsrc.set_do_timestamp(false);
+    appsrc.set_automatic_eos(false);
+    appsrc.set_block(false);
+    appsrc.set_max_bytes(0);
+    appsrc.set_max_buffers(0);
+    appsrc.set_max_time(gst::ClockTime::ZERO);
+}

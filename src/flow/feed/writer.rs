@@ -1,0 +1,171 @@
+//! Who puts media into a feed.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gst::prelude::*;
+
+use super::Feed;
+use crate::flow::clock;
+use crate::media::Timeline;
+
+/// Where a node puts media into a feed. Cheap to clone.
+#[derive(Clone)]
+pub struct Writer(Arc<WriterInner>);
+
+pub(super) struct WriterInner {
+    feed: Feed,
+    timeline: Option<Arc<Mutex<Timeline>>>,
+    /// Asks the source for a key frame.
+    requester: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
+    /// Running time of the last buffer, nanoseconds; 0 before the first.
+    last_at: AtomicU64,
+    has_key: AtomicBool,
+    bytes: AtomicU64,
+}
+
+impl WriterInner {
+    pub(super) fn ask_for_keyframe(&self) {
+        if let Some(ask) = &*self.requester.lock().unwrap_or_else(PoisonError::into_inner) {
+            ask();
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(feed: Feed, timeline: Option<Arc<Mutex<Timeline>>>) -> Self {
+        Self(Arc::new(WriterInner {
+            feed,
+            timeline,
+            requester: Mutex::default(),
+            last_at: AtomicU64::new(0),
+            has_key: AtomicBool::new(false),
+            bytes: AtomicU64::new(0),
+        }))
+    }
+
+    /// The feed that it writes to.
+    pub fn feed(&self) -> &Feed {
+        &self.0.feed
+    }
+
+    /// Makes this the writer whose buffers go through. Pictures continue at its next key frame,
+    /// which is asked for.
+    pub fn activate(&self) {
+        let mut state = self.0.feed.0.lock();
+        if std::ptr::eq(state.active.as_ptr(), Arc::as_ptr(&self.0)) {
+            return;
+        }
+        state.active = Arc::downgrade(&self.0);
+        state.needs_key = true;
+        state.keyframe_asked = None;
+        drop(state);
+        self.0.feed.request_keyframe();
+    }
+
+    /// Whether this writer is the active one.
+    pub fn is_active(&self) -> bool {
+        std::ptr::eq(self.0.feed.0.lock().active.as_ptr(), Arc::as_ptr(&self.0))
+    }
+
+    /// Time since the last buffer; `None` before the first.
+    pub fn age(&self) -> Option<Duration> {
+        let last = self.0.last_at.load(Ordering::Relaxed);
+        (last > 0).then(|| Duration::from_nanos(clock::now().nseconds().saturating_sub(last)))
+    }
+
+    /// Bytes written so far, let through or not.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether decoding could start from this writer: a key frame, or any sound, has come.
+    pub fn has_key(&self) -> bool {
+        self.0.has_key.load(Ordering::Relaxed)
+    }
+
+    /// How to ask this writer's source for a key frame.
+    pub fn on_keyframe_request(&self, ask: impl Fn() + Send + Sync + 'static) {
+        let mut requester = self.0.requester.lock().unwrap_or_else(PoisonError::into_inner);
+        *requester = Some(Box::new(ask));
+    }
+
+    /// Writes one buffer: an access unit of video, a packet of audio. Never blocks.
+    pub fn push(&self, mut buffer: gst::Buffer, caps: &gst::Caps) {
+        let now = clock::now();
+        self.0.last_at.store(now.nseconds().max(1), Ordering::Relaxed);
+        self.0.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
+        let is_key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        if is_key {
+            self.0.has_key.store(true, Ordering::Relaxed);
+        }
+        self.place_on_clock(buffer.make_mut(), now);
+        // Activity is looked at on every buffer: a publisher that is replaced stops at once.
+        if self.is_active() {
+            self.0.feed.deliver(buffer, caps, is_key);
+        } else {
+            self.0.feed.0.stats.dropped_standby.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn place_on_clock(&self, buffer: &mut gst::BufferRef, now: gst::ClockTime) {
+        let source = buffer.dts_or_pts().unwrap_or(now);
+        let offset = match &self.0.timeline {
+            None => 0,
+            Some(timeline) => {
+                let mut timeline = timeline.lock().unwrap_or_else(PoisonError::into_inner);
+                let mapped = timeline.map(source.into(), now.into());
+                mapped.at.as_nanos() as i128 - i128::from(source.nseconds())
+            }
+        };
+        let moved = |t: gst::ClockTime| {
+            let ns = (i128::from(t.nseconds()) + offset).max(0);
+            gst::ClockTime::from_nseconds(u64::try_from(ns).unwrap_or(u64::MAX - 1))
+        };
+        let (pts, dts) = (buffer.pts().or(buffer.dts()).unwrap_or(now), buffer.dts());
+        buffer.set_pts(moved(pts));
+        buffer.set_dts(dts.map(moved));
+    }
+
+    /// Makes an `appsink` write here. Its samples are placed on running time by their segment,
+    /// and key frame requests go upstream through it.
+    pub fn attach(&self, appsink: &gst_app::AppSink) {
+        appsink.set_sync(false);
+        appsink.set_async(false);
+        appsink.set_max_buffers(0);
+        appsink.set_property("wait-on-eos", false);
+        appsink.set_enable_last_sample(false);
+        let writer = self.clone();
+        let on_sample = move |sink: &gst_app::AppSink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            if let (Some(buffer), Some(caps)) = (running_time_buffer(&sample), sample.caps_owned())
+            {
+                writer.push(buffer, &caps);
+            }
+            Ok(gst::FlowSuccess::Ok)
+        };
+        appsink.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(on_sample).build());
+        let sink = appsink.downgrade();
+        self.on_keyframe_request(move || {
+            let Some(pad) = sink.upgrade().and_then(|s| s.static_pad("sink")) else { return };
+            let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+            pad.push_event(event);
+        });
+    }
+}
+
+/// A sample's buffer with its timestamps as running time; `None` when it lies before its segment.
+fn running_time_buffer(sample: &gst::Sample) -> Option<gst::Buffer> {
+    let mut buffer = sample.buffer_owned()?;
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    let running = |t: Option<gst::ClockTime>| match segment.to_running_time_full(t?)? {
+        gst::Signed::Positive(t) => Some(t),
+        gst::Signed::Negative(_) => Some(gst::ClockTime::ZERO),
+    };
+    let (pts, dts) = (running(buffer.pts()), running(buffer.dts()));
+    let writable = buffer.make_mut();
+    writable.set_pts(pts);
+    writable.set_dts(dts);
+    Some(buffer)
+}
