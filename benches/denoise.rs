@@ -209,7 +209,7 @@ fn collect(pipeline: &gst::Pipeline) -> Result<Vec<f32>> {
 }
 
 /// SIG, BAK and OVRL of each sound; `None` without a Python that can run the model.
-fn dnsmos(data: &Path, folder: &Path, sounds: &Vec<Vec<f32>>) -> Result<Option<Vec<[f64; 3]>>> {
+fn dnsmos(data: &Path, folder: &Path, sounds: &[Vec<f32>]) -> Result<Option<Vec<[f64; 3]>>> {
     let python = std::env::var("AURALINK_BENCH_PYTHON")
         .unwrap_or_else(|_| "target/bench-venv/bin/python".to_owned());
     if !Path::new(&python).exists() {

@@ -111,11 +111,8 @@ fn blank(text: &str, span: Range<usize>) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let after_first = offset > from;
-        if after_first && header && line.trim_start().starts_with('[') {
-            within = false;
-        } else if after_first && !header && offset >= span.end {
-            within = false;
-        }
+        let ends = if header { line.trim_start().starts_with('[') } else { offset >= span.end };
+        within &= !(after_first && ends);
         if offset >= from && within {
             out.push_str(if line.ends_with('\n') { "\n" } else { "" });
         } else {

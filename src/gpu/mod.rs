@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_machine_with_or_without_a_gpu_says_so() {
         let gpus = Gpus::probe();
-        println!("{}", gpus.summary());
+        eprintln!("{}", gpus.summary());
         let has_node = std::path::Path::new("/dev/nvidia0").exists();
         match gpus {
             Gpus::None => assert!(!has_node),

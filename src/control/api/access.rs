@@ -75,7 +75,7 @@ fn view(
     state: &ApiState,
     name: &StreamName,
     headers: &HeaderMap,
-) -> Result<([(header::HeaderName, &'static str); 1], axum::Json<AccessView>), Error> {
+) -> Result<impl IntoResponse + use<>, Error> {
     let access = state.supervisor().spec(name)?.access;
     let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
     let addresses = addresses(&state.endpoints, hostname(host), name, access);

@@ -268,6 +268,18 @@ impl Stream {
         }
     }
 
+    /// What tells this stream of somebody's leaving, from whatever thread a protocol ends on.
+    fn tell(&self, command: Command) -> Box<dyn FnOnce() + Send + Sync> {
+        let (commands, command) = (self.commands.clone(), std::sync::Mutex::new(command));
+        Box::new(move || {
+            let command = command.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Err(mpsc::error::TrySendError::Full(command)) = commands.try_send(command) {
+                // The stream is behind; this thread may be one that must not wait for it.
+                std::thread::spawn(move || drop(commands.blocking_send(command)));
+            }
+        })
+    }
+
     fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id

@@ -129,20 +129,12 @@ impl Stream {
                 "`auralink doctor` shows which encoders work on this machine",
             ));
         }
-        let commands = self.commands.clone();
-        let tell = move || {
-            if let Err(tokio::sync::mpsc::error::TrySendError::Full(command)) =
-                commands.try_send(Command::SeatLeft(id))
-            {
-                std::thread::spawn(move || commands.blocking_send(command));
-            }
-        };
         self.changed();
         Ok(Seat {
             stream: self.spec.name.clone(),
             inputs: receiver,
             cancel,
-            on_drop: Some(Box::new(tell)),
+            on_drop: Some(self.tell(Command::SeatLeft(id))),
         })
     }
 

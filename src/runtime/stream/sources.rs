@@ -182,16 +182,12 @@ impl Stream {
             bytes_seen: 0,
             kbps: 0.0,
         });
-        let commands = self.commands.clone();
-        let tell = move || {
-            // From whatever thread the protocol ends on; the stream may be gone itself.
-            if let Err(tokio::sync::mpsc::error::TrySendError::Full(command)) =
-                commands.try_send(Command::PublisherLeft(id))
-            {
-                std::thread::spawn(move || commands.blocking_send(command));
-            }
-        };
-        Intake { stream: self.spec.name.clone(), tracks, cancel, on_drop: Some(Box::new(tell)) }
+        Intake {
+            stream: self.spec.name.clone(),
+            tracks,
+            cancel,
+            on_drop: Some(self.tell(Command::PublisherLeft(id))),
+        }
     }
 
     /// A publisher is gone; the programme decides what that means.
