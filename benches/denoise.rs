@@ -62,7 +62,8 @@ fn main() -> Result<()> {
         took += cpu_time()? - before;
         rows.push((label.to_owned(), cleaned?));
     }
-    let speech = clips.iter().filter(|c| c.snr == 0).map(|c| c.speech.clone()).collect();
+    let speech: Vec<Vec<f32>> =
+        clips.iter().filter(|c| c.snr == 0).map(|c| c.speech.clone()).collect();
     let scores = dnsmos(&data, folder.path(), &speech)?;
     println!("\nNoise suppression, {} mixes of speech and noise\n", clips.len());
     println!("| SNR | output | SI-SDR dB | SIG | BAK | OVRL |");

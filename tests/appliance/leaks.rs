@@ -196,7 +196,7 @@ async fn play_a_segment(stream: &Stream) {
             return Err(master.text);
         }
         let list = api.get(&format!("{folder}/video.m3u8")).await?.text;
-        let newest = list.lines().filter(|l| l.contains(".m4s") && !l.starts_with('#')).next_back();
+        let newest = list.lines().rfind(|l| l.contains(".m4s") && !l.starts_with('#'));
         newest.map(str::to_owned).ok_or(list.clone())
     })
     .await;
