@@ -20,6 +20,9 @@ const FORMAT_MAX: Duration = Duration::from_secs(5);
 /// Players report on what they receive about once a second; after this long they are gone.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
+/// How long saying goodbye may hold up the end of a session.
+const GOODBYE_MAX: Duration = Duration::from_millis(300);
+
 /// A viewer that has its answer.
 pub(crate) struct Viewer {
     seat: Seat,
@@ -86,6 +89,11 @@ impl Viewer {
             result = peer.node().run(cancel) => result,
             result = self.play() => result,
         };
+        // Where the viewer did not leave by itself it is told, by RTCP BYE (RFC 3550 6.6): without
+        // that it would wait for pictures until a time-out of its own.
+        if cancel.is_cancelled() || gone.is_cancelled() {
+            self.peer.node().finish(GOODBYE_MAX).await;
+        }
         let stopped = self.peer.node().stop().await;
         result.and(stopped)
     }

@@ -19,11 +19,10 @@ async fn shut_down_finishes_files_and_tells_viewers_within_five_seconds() {
     let mut viewer = Client::python("whep.py", &[&stream.whep(), "--token", &token]);
     viewer.wait_until("progress", s(40), |e| e["frames"].as_u64() > Some(60)).await;
 
-    let (took, ended_well) = appliance.stop().await;
-    assert!(ended_well, "it ended with an error\n{}", appliance.log_text());
+    let took = appliance.stop().await;
     assert!(took < s(5), "shut-down took {took:?}\n{}", appliance.log_text());
     // The viewer is told; without that it would find out by a time-out half a minute later.
-    viewer.wait_until("progress", s(5), |e| e["state"] != "connected").await;
+    viewer.wait_until("progress", s(5), |e| e["ended"] == 2).await;
 
     let file = newest_recording(&appliance.state().join("recordings/last"));
     let report = measure(&file.display().to_string(), 0, 0).await;
@@ -40,7 +39,7 @@ async fn what_was_made_by_the_api_survives_a_restart() {
     });
     let stream = appliance.api.create(spec).await;
     stream.wait_state("live", s(20)).await;
-    assert!(appliance.stop().await.1, "{}", appliance.log_text());
+    appliance.stop().await;
     appliance.launch().await;
     let snapshot = stream.wait_state("live", s(20)).await;
     assert_eq!(snapshot["preset"], "clean-audio");
@@ -68,7 +67,7 @@ async fn a_reload_touches_only_what_changed() {
     let on_air_since = same.wait_state("live", s(20)).await["sources"][0]["since"].clone();
     let token = same.play_token();
     let mut viewer = Client::python("whep.py", &[&same.whep(), "--token", &token]);
-    viewer.wait_for("playing", s(30)).await;
+    viewer.wait_until("progress", s(30), |e| e["frames"].as_u64() > Some(30)).await;
 
     let names = || async {
         let list = api.must_get("/api/v1/streams").await;
@@ -95,6 +94,7 @@ async fn a_reload_touches_only_what_changed() {
     .await;
     assert_eq!(names().await, ["added", "changed", "same"]);
 
+    viewer.wait_until("progress", s(30), |e| e["frames"].as_u64() > Some(90)).await;
     let now = same.snapshot().await;
     assert_eq!(now["sources"][0]["since"], on_air_since, "its source was touched: {now}");
     let report = viewer.finish().await;

@@ -25,6 +25,7 @@ class Player:
         self.raw = {"video": [], "audio": []}
         self.started = time.monotonic()
         self.first, self.tasks, self.begun = {}, [], None
+        self.ended = 0  # tracks that the sender has ended
         self.playing = asyncio.Event()
 
     async def play(self):
@@ -49,6 +50,7 @@ class Player:
             try:
                 frame = await track.recv()
             except MediaStreamError:
+                self.ended += 1
                 return
             arrival = time.time()
             if track.kind not in self.first:
@@ -107,6 +109,7 @@ class Player:
                 luma=self.video.luma,
                 sizes=self.video.sizes,
                 state=self.session.pc.connectionState,
+                ended=self.ended,
             )
 
     async def close(self):

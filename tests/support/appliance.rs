@@ -134,15 +134,16 @@ impl Appliance {
         self.signal("HUP");
     }
 
-    /// Sends SIGTERM, waits for the end and says how long it took and whether it ended well.
-    pub(crate) async fn stop(&mut self) -> (Duration, bool) {
+    /// Sends SIGTERM, waits for the end and says how long it took. It must end well.
+    pub(crate) async fn stop(&mut self) -> Duration {
         let start = Instant::now();
         self.signal("TERM");
         let mut process = self.process.take().expect("it runs");
         let waited = tokio::task::spawn_blocking(move || process.wait());
         let status = tokio::time::timeout(s(20), waited).await;
         let ended_well = matches!(&status, Ok(Ok(Ok(status))) if status.success());
-        (start.elapsed(), ended_well)
+        assert!(ended_well, "it ended with {status:?}\n{}", self.log_tail());
+        start.elapsed()
     }
 
     /// Sends SIGKILL, as a power cut would.
