@@ -5,14 +5,15 @@ use gst::prelude::*;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 /// Makes our own certificate, which all sessions share, before the first one needs it: an RSA key
-/// takes up to a second of a small machine.
-pub(crate) fn warm_up() {
+/// takes up to a second of a small machine. Whoever ends the process waits for it: OpenSSL does not
+/// survive that the program ends while it is being made.
+pub(crate) async fn warm_up() {
     let make = || match gst::ElementFactory::make("dtlsdec").build() {
         Ok(decoder) => drop(decoder.property::<Option<String>>("pem")),
         Err(error) => tracing::warn!(%error, "WebRTC cannot work: `auralink doctor` says why"),
     };
-    if let Err(error) = std::thread::Builder::new().name("dtls-key".into()).spawn(make) {
-        tracing::warn!(%error, "no thread to make the DTLS key");
+    if let Err(error) = tokio::task::spawn_blocking(make).await {
+        tracing::warn!(%error, "the DTLS key was not made");
     }
 }
 

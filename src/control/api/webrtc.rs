@@ -31,7 +31,7 @@ impl WebRtc {
     /// WHIP and WHEP at this gate. GStreamer must have been initialised.
     pub fn new(gate: Arc<dyn Gate>, config: Config) -> Self {
         let registry = Registry::new(config.sessions_max);
-        crate::webrtc::warm_up();
+        registry.spawn(crate::webrtc::warm_up());
         Self { gate, config: Arc::new(config), registry }
     }
 
