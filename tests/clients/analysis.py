@@ -51,6 +51,7 @@ class Video:
             "cadence_ms": percentile(steps * 1000, 50),
             "max_gap_ms": float(steps.max() * 1000) if len(steps) else None,
             "steps_back": int((steps < 0).sum()),
+            "max_step_back_ms": float(max(0.0, -steps.min() * 1000)) if len(steps) else 0.0,
             "luma": self.luma,
             "flashes": len(self.flashes),
             "flash_interval_ms": spread(self.flashes),

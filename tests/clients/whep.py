@@ -25,6 +25,7 @@ class Player:
         self.raw = {"video": [], "audio": []}
         self.started = time.monotonic()
         self.first, self.tasks, self.begun = {}, [], None
+        self.last = {}
         self.ended = 0  # tracks that the sender has ended
         self.playing = asyncio.Event()
 
@@ -59,7 +60,7 @@ class Player:
                 self.playing.set()
             # Frames from before the first sender report cannot be placed yet: their own
             # timestamps are kept, and the report gives the offset of each track at the end.
-            due = frame.pts / rate
+            due = self._unwrapped(track.kind, frame.pts) / rate
             # A viewer that joins gets the pictures since the last key frame squeezed together:
             # what follows them is what is measured.
             if time.monotonic() - self.begun < self.args.skip:
@@ -68,6 +69,12 @@ class Player:
                 self.video.add(frame, due, arrival)
             else:
                 self.audio.add(frame, due)
+
+    def _unwrapped(self, kind, pts):
+        """aiortc takes a step back in time for the wrap of a 32-bit counter; it is one."""
+        last = self.last.get(kind, pts)
+        self.last[kind] = last + (pts - last + 2**31) % 2**32 - 2**31
+        return self.last[kind]
 
     def _sender_times(self, kind, dues):
         rate = 90000 if kind == "video" else 48000
