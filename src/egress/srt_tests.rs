@@ -153,7 +153,9 @@ async fn srt_live_transmit_receives_opus_and_its_death_is_noticed() {
     let ended = tokio::time::timeout(Duration::from_secs(15), pushing).await;
     let error = ended.expect("it is noticed").expect("no panic").expect_err("nobody is there");
     assert_eq!(error.blame(), Blame::Destination, "{error}");
-    assert!(error.to_string().contains("is over"), "{error}");
+    // Which of the two depends on how far the peer was when it died.
+    let told = ["is over", "cannot connect"].iter().any(|words| error.to_string().contains(words));
+    assert!(told, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

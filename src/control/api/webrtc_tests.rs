@@ -207,8 +207,9 @@ async fn a_viewer_sees_pictures_trickles_and_leaves() {
     let location = head[header::LOCATION].to_str().expect("text").to_owned();
     player.take(&text(response).await).await;
     let enough = player.frames.wait_for(|n| *n >= 10);
-    let seen = tokio::time::timeout(Duration::from_secs(30), enough).await;
-    assert!(matches!(seen, Ok(Ok(_))), "no pictures arrived");
+    // The borrow ends here: the probe that counts would wait for it for ever.
+    let seen = tokio::time::timeout(Duration::from_secs(30), enough).await.is_ok_and(|n| n.is_ok());
+    assert!(seen, "no pictures arrived");
 
     let fragment = "a=candidate:1 1 udp 5 192.0.2.1 6 typ host\r\n";
     let trickle = |tag: Option<&str>, body: &str| {
