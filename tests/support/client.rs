@@ -72,7 +72,7 @@ impl Client {
         });
         match waited.await {
             Ok(found) => found,
-            Err(_) => panic!("{name}: no fitting `{event}` within {max:?}"),
+            Err(_) => panic!("{name}: no fitting `{event}` within {max:?}; its last words: {last}"),
         }
     }
 
