@@ -88,6 +88,33 @@ fn sps_reorders(access_unit: &[u8]) -> Option<bool> {
     Some(restrictions.max_num_reorder_frames > 0)
 }
 
+/// Whether decoding can start with a buffer that its parser calls a key frame.
+///
+/// `h264parse` calls every I picture one. Encoders put I pictures at scene cuts that are no IDR
+/// pictures and come without parameter sets: a decoder that begins there shows nothing, or what
+/// later pictures refer to is missing.
+pub(super) fn can_start_decoding(caps: &gst::CapsRef, buffer: &gst::BufferRef) -> bool {
+    if caps.structure(0).is_none_or(|s| s.name() != "video/x-h264") {
+        return true;
+    }
+    buffer.map_readable().is_ok_and(|map| has_sps_or_idr(&map))
+}
+
+/// Whether an Annex B access unit of H.264 has an SPS (type 7) before its first slice (1-5), or that
+/// slice is one of an IDR picture (5).
+fn has_sps_or_idr(access_unit: &[u8]) -> bool {
+    let mut rest = access_unit;
+    while let Some(at) = find_start_code(rest) {
+        rest = &rest[at + 3..];
+        match rest.first().map(|header| header & 31) {
+            Some(5 | 7) => return true,
+            Some(1..=4) => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
 /// The NAL units of an Annex B byte stream, without their start codes.
 fn annex_b_nals(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = bytes;
@@ -120,6 +147,22 @@ mod tests {
         check("video/x-vp8,width=640,height=360,framerate=30/1", "vp8 640x360 30 fps");
         check("video/x-h264,profile=high,width=2,height=2", "h264 2x2 High B-frames");
         check("video/x-h264,profile=constrained-baseline", "h264 ConstrainedBaseline");
+    }
+
+    #[test]
+    fn decoding_starts_where_parameter_sets_or_an_idr_picture_are() {
+        let unit =
+            |types: &[u8]| types.iter().flat_map(|t| [0, 0, 1, *t, 0x55]).collect::<Vec<_>>();
+        for (types, expect) in [
+            (&[9, 7, 8, 6, 5][..], true),
+            (&[0x67, 0x68, 0x61], true),
+            (&[9, 0x65], true),
+            (&[9, 6, 0x61], false),
+            (&[0x41, 0x67], false),
+            (&[], false),
+        ] {
+            assert_eq!(has_sps_or_idr(&unit(types)), expect, "{types:?}");
+        }
     }
 
     proptest::proptest! {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::Feed;
+use crate::flow::caps::can_start_decoding;
 use crate::flow::clock;
 use crate::media::Timeline;
 
@@ -96,9 +97,12 @@ impl Writer {
         let now = clock::now();
         self.0.last_at.store(now.nseconds().max(1), Ordering::Relaxed);
         self.0.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
-        let is_key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        let flagged = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        let is_key = flagged && can_start_decoding(caps, &buffer);
         if is_key {
             self.0.has_key.store(true, Ordering::Relaxed);
+        } else {
+            buffer.make_mut().set_flags(gst::BufferFlags::DELTA_UNIT);
         }
         self.place_on_clock(buffer.make_mut(), now);
         // Activity is looked at on every buffer: a publisher that is replaced stops at once.
