@@ -167,8 +167,9 @@ pub(crate) fn accepts(offer: &Description) -> Accepts {
     accepts
 }
 
-/// Whether the payloader of a codec is installed: that of AV1 is not part of Debian 12.
+/// Whether the payloader of a codec is there.
 pub fn can_send(codec: Codec) -> bool {
+    crate::webrtc::register();
     let factory = payloader(codec).and_then(|d| d.split(' ').next());
     factory.is_some_and(|f| gst::ElementFactory::find(f).is_some())
 }
@@ -196,7 +197,8 @@ fn add_track(peer: &Peer, section: usize, choice: &Choice) -> Result<(), Error> 
     let ssrc = rand::random::<u32>();
     payloader.set_property("pt", u32::from(choice.payload.pt));
     payloader.set_property("mtu", 1200u32);
-    payloader.set_property("ssrc", ssrc);
+    // The elements do not agree on the type of this property.
+    payloader.set_property_from_str("ssrc", &ssrc.to_string());
     // A source that becomes live, or changes its format, while it plays would never start.
     let source = gst_app::AppSrc::builder().name(choice.kind.as_str());
     let source = source.is_live(true).format(gst::Format::Time).build();

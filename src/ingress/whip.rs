@@ -45,8 +45,9 @@ pub(crate) fn choose(offer: &Description, config: &Config) -> Result<Vec<Choice>
         .map(|()| choices)
 }
 
-/// Whether the depayloader of a codec is installed: that of AV1 is not part of Debian 12.
+/// Whether the depayloader of a codec is there.
 pub fn can_receive(codec: Codec) -> bool {
+    crate::webrtc::register();
     let factory = depayloader(codec).and_then(|d| d.split(' ').next());
     factory.is_some_and(|f| gst::ElementFactory::find(f).is_some())
 }

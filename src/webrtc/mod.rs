@@ -14,6 +14,17 @@ pub use session::{Entry, Registry, Session};
 
 use crate::flow::Error;
 
+/// Makes the RTP elements that come with this program known to GStreamer, once: those of AV1, which
+/// Debian 12 does not have.
+pub(crate) fn register() {
+    static REGISTERED: std::sync::Once = std::sync::Once::new();
+    REGISTERED.call_once(|| {
+        if let Err(error) = gstrsrtp::plugin_register_static() {
+            tracing::warn!(%error, "no AV1 by WebRTC");
+        }
+    });
+}
+
 /// One element from its `gst-launch-1.0` words.
 pub(crate) fn element(description: &str) -> Result<gst::Element, Error> {
     let factory = description.split(' ').next().unwrap_or(description);
