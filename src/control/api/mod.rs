@@ -23,8 +23,10 @@ pub mod webrtc;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::response::IntoResponse;
 use axum::{Router, middleware};
 use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -197,7 +199,15 @@ pub fn router(state: ApiState, media: Router) -> Router {
         .merge(media)
         .fallback(health::not_found)
         .method_not_allowed_fallback(health::method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(state.metrics.clone(), health::observe))
+}
+
+/// A handler that panicked answers like any other fault of the appliance; the panic itself is on
+/// standard error with its place.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    let hint = "tell the makers what you did; the log has the place";
+    Error::new(Code::Internal, "the request met a fault of the appliance", hint).into_response()
 }
 
 #[cfg(test)]
