@@ -2,14 +2,9 @@
 //! `auralinkdenoise`; SI-SDR and DNSMOS P.835 before and after, and the time it takes.
 //!
 //! `cargo bench --bench denoise`, or `cargo test --bench denoise` for the debug build. DNSMOS needs
-//! Python with onnxruntime:
-//!
-//! ```text
-//! python3 -m venv target/bench-venv && target/bench-venv/bin/pip install numpy scipy onnxruntime
-//! ```
-//!
-//! (or name another Python in `AURALINK_BENCH_PYTHON`). The set is fixed: file `n` of the speech
-//! meets file `n` of the noise, nothing is random.
+//! Python with onnxruntime: `make setup` puts one into `.venv` (or name another one in
+//! `AURALINK_BENCH_PYTHON`). The set is fixed: file `n` of the speech meets file `n` of the noise,
+//! nothing is random.
 
 #![allow(missing_docs, clippy::print_stdout)]
 
@@ -212,9 +207,9 @@ fn collect(pipeline: &gst::Pipeline) -> Result<Vec<f32>> {
 /// SIG, BAK and OVRL of each sound; `None` without a Python that can run the model.
 fn dnsmos(data: &Path, folder: &Path, sounds: &[Vec<f32>]) -> Result<Option<Vec<[f64; 3]>>> {
     let python = std::env::var("AURALINK_BENCH_PYTHON")
-        .unwrap_or_else(|_| "target/bench-venv/bin/python".to_owned());
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/python").to_owned());
     if !Path::new(&python).exists() {
-        eprintln!("denoise: no DNSMOS, {python} is missing (see benches/denoise.rs)");
+        eprintln!("denoise: no DNSMOS, {python} is missing: run `make setup`");
         return Ok(None);
     }
     let mut command = Command::new(python);

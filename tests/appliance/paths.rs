@@ -63,6 +63,21 @@ async fn watch_hls(stream: &Stream) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_shows_a_stream_and_plays_it() {
+    let appliance = Appliance::start().await;
+    let spec = json!({ "name": "on-the-page", "source": { "type": "test" } });
+    let stream = appliance.api.create(spec).await;
+    stream.wait_state("live", s(20)).await;
+    let token = crate::support::appliance::ADMIN;
+    let args = [&appliance.api.url("/"), "--token", token, "--stream", "on-the-page"];
+    let report = Client::browser("page", &args).report(s(60)).await;
+    assert_eq!(report["heading"], "on-the-page", "{report}");
+    assert_eq!(report["width"], 640, "{report}");
+    assert!(report["graph"].as_u64() > Some(5), "the graph is drawn: {report}");
+    assert_eq!(report["errors"], json!([]), "the console is quiet: {report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_protocols_in_and_all_ways_out_at_the_same_time() {
     let appliance = Appliance::start().await;
     let api = &appliance.api;

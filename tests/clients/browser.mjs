@@ -3,6 +3,7 @@
 //   node browser.mjs whep URL --token T --seconds 10       plays a WHEP endpoint
 //   node browser.mjs whip URL --token T --seconds 10       publishes its fake camera and microphone
 //   node browser.mjs hls  URL --seconds 10                 plays a playlist with hls.js
+//   node browser.mjs page URL --token T --stream S         signs in on the page and watches a stream
 //
 // Lines of JSON: `playing` or `publishing`, `progress` twice a second, `report` at the end.
 // Without --seconds it goes on until its standard input is closed.
@@ -27,6 +28,7 @@ const { values: options, positionals } = parseArgs({
   options: {
     token: { type: "string" },
     codec: { type: "string" },
+    stream: { type: "string" },
     seconds: { type: "string", default: "0" },
     patience: { type: "string", default: "20" },
     chromium: { type: "string", default: process.env.CHROMIUM ?? "/usr/bin/chromium" },
@@ -56,10 +58,35 @@ function untilTold(seconds) {
   return new Promise((done) => process.stdin.on("close", done).on("end", done).resume());
 }
 
+/** The appliance's own page, as a person uses it: signs in, opens a stream, presses Watch. */
+async function usePage(page, url, patience) {
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (line) => line.type() === "error" && errors.push(line.text()));
+  page.setDefaultTimeout(patience);
+  await page.goto(url);
+  await page.fill("input[name=token]", options.token);
+  await page.press("input[name=token]", "Enter");
+  await page.click(`#streams >> text=${options.stream}`);
+  await page.click("#watch");
+  const plays = () => {
+    const video = document.getElementById("video");
+    return video && video.videoWidth > 0 && video.currentTime > 1;
+  };
+  await page.waitForFunction(plays, null, { polling: 100 });
+  const facts = () => ({
+    heading: document.getElementById("name").textContent,
+    state: document.getElementById("state").textContent,
+    width: document.getElementById("video").videoWidth,
+    graph: document.querySelectorAll("svg *").length,
+  });
+  say("report", { ...(await page.evaluate(facts)), errors });
+}
+
 async function main() {
   const [mode, url] = positionals;
-  if (!["whep", "whip", "hls"].includes(mode) || !url) {
-    console.error("usage: browser.mjs whep|whip|hls URL [--token T] [--seconds N]");
+  if (!["whep", "whip", "hls", "page"].includes(mode) || !url) {
+    console.error("usage: browser.mjs whep|whip|hls|page URL [--token T] [--seconds N]");
     return 2;
   }
   const server = await serve();
@@ -67,6 +94,10 @@ async function main() {
   try {
     // A secure context is needed for getUserMedia; 127.0.0.1 is one.
     const page = await browser.newPage();
+    if (mode === "page") {
+      await usePage(page, url, Number(options.patience) * 1000);
+      return 0;
+    }
     page.on("pageerror", (error) => say("page_error", { error: String(error) }));
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
     const begin = { mode, url, token: options.token, codec: options.codec };
