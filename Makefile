@@ -26,7 +26,7 @@ release: ## Build what ships: target/release/auralink
 
 test: ## All tests: units, rooms, and the appliance with real publishers and viewers (ARGS="filter")
 	@.ci/setup test
-	$(CARGO) test --locked $(ARGS)
+	$(CARGO) test --locked --no-fail-fast $(ARGS)
 
 lint: ## Formatting and clippy, warnings denied
 	$(CARGO) fmt --check

@@ -226,6 +226,13 @@ pub(super) fn publish(file: &Path, url: &str) -> Peer {
     Peer(command.spawn().expect("ffmpeg is installed"))
 }
 
+/// The same without an end.
+pub(super) fn publish_forever(file: &Path, url: &str) -> Peer {
+    let file = file.to_str().expect("a plain path");
+    let looped = ["-re", "-stream_loop", "-1", "-i", file, "-c", "copy", "-f", "mpegts", url];
+    Peer(ffmpeg(&looped).spawn().expect("ffmpeg is installed"))
+}
+
 /// Seconds of the media files.
 pub(super) const MEDIA_S: u32 = 6;
 

@@ -4,18 +4,11 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::bench::{Peer, Running, TestGate, ffmpeg, h264_aac, h265_opus, serve, until};
+use super::bench::{Peer, Running, TestGate, h264_aac, h265_opus, publish_forever, serve, until};
 use crate::flow::Blame;
 use crate::srt::Target;
 
-/// Publishes a file over and over.
-fn publish_forever(server: &Running, file: &std::path::Path) -> Peer {
-    let (file, url) = (file.to_str().expect("a plain path"), server.url("streamid=publish:one"));
-    let mut command =
-        ffmpeg(&["-re", "-stream_loop", "-1", "-i", file, "-c", "copy", "-f", "mpegts", &url]);
-    Peer(command.spawn().expect("ffmpeg is installed"))
-}
-
+/// Waits until there is something to play.
 async fn flowing(server: &Running) {
     let stream = server.gate.stream("one");
     until("a stream to play", 15, || {
@@ -48,7 +41,7 @@ fn times(probed: &str, kind: &str) -> Vec<f64> {
 
 async fn check_play(file: &std::path::Path, codecs: [&str; 2]) {
     let server = serve(TestGate::default().with("one", None, None));
-    let _peer = publish_forever(&server, file);
+    let _peer = publish_forever(file, &server.url("streamid=publish:one"));
     flowing(&server).await;
     let probed = probe(server.url("streamid=read:one")).await;
     for expect in codecs {
@@ -81,7 +74,7 @@ async fn ffprobe_plays_h265_and_opus() {
 #[tokio::test(flavor = "multi_thread")]
 async fn several_players_and_one_that_never_reads() {
     let server = serve(TestGate::default().with("one", None, None));
-    let _peer = publish_forever(&server, h264_aac());
+    let _peer = publish_forever(h264_aac(), &server.url("streamid=publish:one"));
     flowing(&server).await;
     let target: Target = server.url("streamid=read:one").parse().expect("valid");
     let sleeper = target.connect(Blame::Us).await.expect("it lets us in");

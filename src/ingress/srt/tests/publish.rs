@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::bench::{
     MEDIA_S, Peer, Probe, Running, TestGate, ffmpeg, h264_aac, h264_mp2, h265_opus, picture_times,
-    publish, serve, serve_with, until,
+    publish, publish_forever, serve, serve_with, until,
 };
 use crate::flow::{Blame, Feed, Gate, Hello, SourceReport};
 use crate::ingress::srt::{Config, pull};
@@ -139,7 +139,7 @@ async fn garbage_truncation_and_a_stop_in_mid_frame_disturb_nobody() {
     let stream = server.gate.stream("one");
     let gone = || !stream.taken.load(Ordering::SeqCst);
     let two = server.gate.stream("two");
-    let good = publish(h264_aac(), &server.url("streamid=publish:two:key"));
+    let good = publish_forever(h264_aac(), &server.url("streamid=publish:two:key"));
 
     let mut state = 7_u32;
     let garbage: Vec<u8> = std::iter::repeat_with(|| {
