@@ -1,6 +1,7 @@
 //! One pipeline with its own bus and life.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -18,6 +19,8 @@ pub struct Node {
     pipeline: gst::Pipeline,
     links: Mutex<Vec<(String, Link)>>,
     bus: tokio::sync::Mutex<gst::bus::BusStream>,
+    /// The node was dropped: a state change that is still under way on its thread undoes itself.
+    dropped: Arc<AtomicBool>,
 }
 
 /// What a node's bus tells that is not an error.
@@ -70,7 +73,13 @@ impl Node {
     fn wrap(name: String, pipeline: gst::Pipeline) -> Self {
         clock::share(&pipeline);
         let bus = pipeline.bus().expect("a pipeline has a bus").stream();
-        Self { name, pipeline, links: Mutex::default(), bus: tokio::sync::Mutex::new(bus) }
+        Self {
+            name,
+            pipeline,
+            links: Mutex::default(),
+            bus: tokio::sync::Mutex::new(bus),
+            dropped: Arc::default(),
+        }
     }
 
     /// The node's name, for errors and logs.
@@ -211,7 +220,14 @@ impl Node {
     async fn change_state(&self, to: gst::State, word: &'static str) -> Result<(), Error> {
         let pipeline = self.pipeline.clone();
         // A state change may wait for a network or a device: never on an async thread.
-        let change = tokio::task::spawn_blocking(move || pipeline.set_state(to));
+        let dropped = self.dropped.clone();
+        let change = tokio::task::spawn_blocking(move || {
+            let changed = pipeline.set_state(to);
+            if dropped.load(Ordering::SeqCst) {
+                let _ = pipeline.set_state(gst::State::Null);
+            }
+            changed
+        });
         match tokio::time::timeout(STATE_CHANGE_MAX, change).await {
             Ok(Ok(Ok(_))) => Ok(()),
             Ok(Ok(Err(_))) => Err(Error::build(&self.name, format!("it did not become {word}"))),
@@ -293,6 +309,7 @@ fn blame_of(source: Option<&gst::Object>) -> Blame {
 impl Drop for Node {
     fn drop(&mut self) {
         self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.dropped.store(true, Ordering::SeqCst);
         if self.pipeline.current_state() == gst::State::Null {
             return;
         }
