@@ -13,7 +13,9 @@ export class Player {
     this.headers = token ? { Authorization: `Bearer ${token}` } : {};
     peer.addTransceiver("video", { direction: "recvonly" });
     peer.addTransceiver("audio", { direction: "recvonly" });
-    peer.ontrack = ({ track }) => {
+    peer.ontrack = ({ track, receiver }) => {
+      // Live before smooth: the browser holds back no more than its network needs.
+      receiver.jitterBufferTarget = 0;
       stream.addTrack(track);
       this.video.srcObject = stream;
       this.video.play().catch(() => {});
