@@ -102,6 +102,7 @@ impl Gate for OpenGate {
             let inputs = Inputs {
                 video: Some(stream.video.clone()).filter(fits),
                 audio: Some(stream.audio.clone()).filter(fits),
+                ..Inputs::default()
             };
             if inputs.video.is_none() && inputs.audio.is_none() {
                 let hint = "publish to /whip/NAME first";

@@ -8,11 +8,14 @@
 //! - [`ingress`], [`process`], [`egress`]: the nodes, one file per protocol or job.
 //! - [`webrtc`], [`srt`]: what ingress and egress of a protocol share.
 //! - [`elements`]: our GStreamer elements; [`speech`] holds their algorithms, [`gpu`] the devices.
+//! - [`captions`]: how cues are written: WebVTT, SubRip, JSON, CEA-608 and CEA-708.
+//! - [`models`]: which weights there are, where they live and whether they are what they claim.
 //! - [`runtime`]: streams: which nodes run, and what happens when one dies.
 //! - [`control`]: API, authentication, store and page.
 //! - [`telemetry`], [`config`]: metrics and logs; the one file that configures everything.
 //! - [`cli`]: the command line, which puts everything together.
 
+pub mod captions;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -23,6 +26,7 @@ pub mod gpu;
 pub mod graph;
 pub mod ingress;
 pub mod media;
+pub mod models;
 pub mod process;
 pub mod runtime;
 pub mod speech;

@@ -12,28 +12,36 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("media", &[]),
     ("telemetry", &["media"]),
     ("gpu", &["media"]),
-    ("speech", &["media"]),
-    ("elements", &["media", "speech"]),
+    ("models", &["media"]),
+    ("captions", &["media"]),
+    ("speech", &["media", "models", "gpu"]),
+    ("elements", &["media", "speech", "captions"]),
     ("flow", &["media", "elements"]),
     ("srt", &["media", "flow"]),
     ("webrtc", &["media", "flow"]),
     ("graph", &["media"]),
-    ("process", &["media", "flow", "elements", "graph", "speech"]),
+    ("process", &["media", "flow", "elements", "graph", "speech", "captions"]),
     ("ingress", &["media", "flow", "webrtc", "srt"]),
-    ("egress", &["media", "flow", "webrtc", "srt"]),
-    ("runtime", &["media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt"]),
+    ("egress", &["media", "flow", "webrtc", "srt", "captions"]),
+    (
+        "runtime",
+        &[
+            "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "speech",
+            "models", "captions",
+        ],
+    ),
     (
         "control",
         &[
             "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "runtime",
-            "gpu",
+            "gpu", "speech", "models", "captions",
         ],
     ),
     (
         "config",
         &[
             "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "runtime",
-            "control", "gpu", "elements", "speech",
+            "control", "gpu", "elements", "speech", "models",
         ],
     ),
     // The command line puts everything together.
@@ -41,7 +49,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "runtime",
-            "control", "config", "gpu", "elements", "speech",
+            "control", "config", "gpu", "elements", "speech", "models", "captions",
         ],
     ),
 ];

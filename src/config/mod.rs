@@ -24,7 +24,8 @@ use crate::control::server;
 use crate::egress::hls;
 use crate::ingress::{rtmp, srt};
 use crate::runtime::StreamSpec;
-use crate::{telemetry, webrtc};
+use crate::speech::{stt, translate, tts};
+use crate::{models, telemetry, webrtc};
 
 /// The manual: every setting with its default, commented.
 pub const MANUAL: &str = include_str!("../../docs/auralink.toml");
@@ -56,6 +57,14 @@ pub struct Config {
     pub hls: hls::Settings,
     /// `[recordings]`.
     pub recordings: Recordings,
+    /// `[stt]`.
+    pub stt: stt::Config,
+    /// `[translate]`.
+    pub translate: translate::Config,
+    /// `[tts]`.
+    pub tts: tts::Config,
+    /// `[models]`.
+    pub models: models::Config,
     /// `[limits]`.
     pub limits: Limits,
     /// `[[streams]]`: streams that the file owns.

@@ -28,7 +28,7 @@ async fn source() -> (Inputs, Node) {
     node.output("video", &video.sole_writer()).expect("there");
     node.output("audio", &audio.sole_writer()).expect("there");
     node.start().await.expect("starts");
-    (Inputs { video: Some(video), audio: Some(audio) }, node)
+    (Inputs { video: Some(video), audio: Some(audio), ..Inputs::default() }, node)
 }
 
 /// How a push to this address fails, and after how long.

@@ -33,7 +33,10 @@ async fn source(audio: &str) -> Source {
     }
     node.start().await.expect("it starts");
     let [video, audio] = feeds;
-    Source { _node: node, inputs: Inputs { video: Some(video), audio: Some(audio) } }
+    Source {
+        _node: node,
+        inputs: Inputs { video: Some(video), audio: Some(audio), ..Inputs::default() },
+    }
 }
 
 const AAC: &str = "avenc_aac ! aacparse ! audio/mpeg,mpegversion=4,stream-format=raw";

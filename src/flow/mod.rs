@@ -8,6 +8,7 @@
 
 mod caps;
 mod clock;
+mod cues;
 mod error;
 mod feed;
 mod gate;
@@ -19,6 +20,7 @@ mod tracks;
 
 pub use caps::format_of;
 pub use clock::{init, now, wall_clock};
+pub use cues::{CueFeed, CueReader, CueStats};
 pub use error::{Blame, Error};
 pub use feed::{Feed, FeedStats, Join, Link, LinkStats, Writer};
 pub use gate::{Action, Admission, Gate, Hello, Refusal, RefusalKind, Seat};

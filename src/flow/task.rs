@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::Feed;
+use super::{CueFeed, Feed};
+use crate::media::Language;
 
 /// The feeds that a node consumes.
 #[derive(Clone, Default)]
@@ -14,6 +15,10 @@ pub struct Inputs {
     pub video: Option<Feed>,
     /// Sound, when the stream has any.
     pub audio: Option<Feed>,
+    /// Captions, the original language first.
+    pub captions: Vec<CueFeed>,
+    /// Sound in other languages.
+    pub dubs: Vec<(Language, Feed)>,
 }
 
 /// The standing of one run of a node: its name, how it is told to stop, and where it reports.

@@ -1,15 +1,19 @@
-//! Shared words: names, codecs, formats, time and secrets.
+//! Shared words: names, codecs, formats, languages, cues, time and secrets.
 //!
 //! Invariant: depends on no other room and never touches GStreamer.
 
 mod accept;
 mod codec;
+mod cue;
+mod language;
 mod name;
 mod secret;
 mod time;
 
 pub use accept::{Accept, Accepts};
 pub use codec::{AudioDetail, Codec, Format, H264Profile, Kind, VideoDetail};
+pub use cue::{Cue, Origin, Stage, Word};
+pub use language::{Language, LanguageError};
 pub use name::{NameError, StreamName};
 pub use secret::Secret;
 pub use time::{Mapped, Timeline};

@@ -1,5 +1,9 @@
 //! Engines that work on speech: plain Rust.
 //!
-//! Invariant: no GStreamer in here.
+//! Invariant: no GStreamer in here. An engine that may abort (a C++ library, a GPU runtime) runs in
+//! a process of its own, so that its death is an error and not the end of the appliance.
 
 pub mod denoise;
+pub mod stt;
+pub mod translate;
+pub mod tts;

@@ -233,7 +233,7 @@ async fn sound_alone_plays_and_goes_on_after_a_restart() {
     pattern.output("audio", &feed.sole_writer()).expect("an appsink");
     pattern.start().await.expect("starts");
     site.task.cancel.cancel();
-    let inputs = Inputs { audio: Some(feed), video: None };
+    let inputs = Inputs { audio: Some(feed), video: None, ..Inputs::default() };
     let task = Task::new("hls-again");
     tokio::spawn(hls::run(task.clone(), inputs, site.shelf.clone(), settings));
     let after = async {

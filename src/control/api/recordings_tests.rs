@@ -63,7 +63,8 @@ async fn a_recording_is_listed_served_and_deleted() {
     pattern.output("video", &feed.sole_writer()).expect("an appsink");
     pattern.start().await.expect("starts");
     let root = tempfile::tempdir().expect("a folder");
-    let (task, inputs) = (Task::new("record"), Inputs { video: Some(feed), audio: None });
+    let (task, inputs) =
+        (Task::new("record"), Inputs { video: Some(feed), audio: None, ..Inputs::default() });
     let stream: StreamName = "studio-1".parse().expect("a name");
     let settings = Settings { keep_free_mib: 0, ..Settings::default() };
     let recorder = record::run(task.clone(), stream, inputs, settings, root.path().to_owned());

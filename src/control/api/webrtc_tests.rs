@@ -65,7 +65,7 @@ impl Gate for OneStream {
 
     fn play(&self, hello: Hello, _: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>> {
         let video = Some(self.video.clone());
-        let (keep, inputs) = watch::channel(Inputs { video, audio: None });
+        let (keep, inputs) = watch::channel(Inputs { video, audio: None, ..Inputs::default() });
         let on_drop: Box<dyn FnOnce() + Send + Sync> = Box::new(move || drop(keep));
         let cancel = CancellationToken::new();
         let seat = Seat { stream: hello.stream, inputs, cancel, on_drop: Some(on_drop) };

@@ -177,7 +177,8 @@ impl Stream {
         let (job, route) = (worker.job.clone(), worker.route.clone());
         let output = worker.outputs.first().and_then(|feed| self.feeds.get(feed)).cloned();
         let feed = |name: &Option<String>| name.as_ref().and_then(|n| self.feeds.get(n)).cloned();
-        let inputs = Inputs { video: feed(&route.video), audio: feed(&route.audio) };
+        let inputs =
+            Inputs { video: feed(&route.video), audio: feed(&route.audio), ..Inputs::default() };
         let intake = self.intake_of(&job);
         let run = self.id();
         let task = Task::new(name);

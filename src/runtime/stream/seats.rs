@@ -163,8 +163,11 @@ impl Stream {
             seat.route = route.clone();
             let feed =
                 |name: &Option<String>| name.as_ref().and_then(|n| self.feeds.get(n)).cloned();
-            seat.inputs
-                .send_replace(Inputs { video: feed(&route.video), audio: feed(&route.audio) });
+            seat.inputs.send_replace(Inputs {
+                video: feed(&route.video),
+                audio: feed(&route.audio),
+                ..Inputs::default()
+            });
         }
     }
 }

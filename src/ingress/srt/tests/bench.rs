@@ -126,8 +126,11 @@ impl Gate for TestGate {
 
     fn play(&self, hello: Hello, _: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>> {
         let result = self.judge(&hello).map(|stream| {
-            let feeds =
-                Inputs { video: Some(stream.video.clone()), audio: Some(stream.audio.clone()) };
+            let feeds = Inputs {
+                video: Some(stream.video.clone()),
+                audio: Some(stream.audio.clone()),
+                ..Inputs::default()
+            };
             stream.played.fetch_add(1, Ordering::SeqCst);
             let (sender, inputs) = watch::channel(feeds);
             let on_drop = move || {

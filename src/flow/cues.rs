@@ -1,0 +1,178 @@
+//! Where captions pass from the node that makes them to everybody who shows or keeps them.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::broadcast;
+
+use super::clock;
+use crate::media::{Cue, Language};
+
+/// Cues that a slow reader may be behind; older ones are lost to it, counted.
+const BEHIND_MAX: usize = 256;
+
+/// Committed cues kept for those who join.
+const RECENT_MAX: usize = 64;
+
+/// A named fan-out point for text, the counterpart of [`super::Feed`]: `captions.en`,
+/// `captions.es`. Cheap to clone.
+///
+/// A reader that cannot keep up loses its own cues, counted, and never holds back the feed.
+#[derive(Clone)]
+pub struct CueFeed(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    language: Language,
+    sender: broadcast::Sender<Cue>,
+    recent: Mutex<VecDeque<Cue>>,
+    stats: CueStats,
+}
+
+/// Running totals of a cue feed.
+#[derive(Debug, Default)]
+pub struct CueStats {
+    /// Committed cues.
+    pub committed: AtomicU64,
+    /// Partial cues.
+    pub partial: AtomicU64,
+    /// Words of the committed cues.
+    pub words: AtomicU64,
+    /// How long after the voice the newest committed cue came: milliseconds between the end of its
+    /// last word and the clock.
+    pub delay_ms: AtomicU64,
+    /// Cues that readers were too slow for.
+    pub dropped_slow: AtomicU64,
+}
+
+impl CueFeed {
+    /// A feed without readers. `name` is unique within its stream; `language` is what it carries,
+    /// `und` while a source whose language is detected has not been heard.
+    pub fn new(name: impl Into<String>, language: Language) -> Self {
+        Self(Arc::new(Inner {
+            name: name.into(),
+            language,
+            sender: broadcast::Sender::new(BEHIND_MAX),
+            recent: Mutex::default(),
+            stats: CueStats::default(),
+        }))
+    }
+
+    /// The feed's name within its stream.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The language that was asked for; each cue says its own.
+    pub fn language(&self) -> &Language {
+        &self.0.language
+    }
+
+    /// Totals.
+    pub fn stats(&self) -> &CueStats {
+        &self.0.stats
+    }
+
+    /// Readers now.
+    pub fn readers(&self) -> usize {
+        self.0.sender.receiver_count()
+    }
+
+    /// Gives a cue to everybody. Never waits.
+    pub fn publish(&self, cue: Cue) {
+        let stats = &self.0.stats;
+        if cue.is_committed() {
+            stats.committed.fetch_add(1, Ordering::Relaxed);
+            let words = cue.text.split_whitespace().count() as u64;
+            stats.words.fetch_add(words, Ordering::Relaxed);
+            let said = gst::ClockTime::from_nseconds(cue.end.as_nanos() as u64);
+            let delay = clock::now().saturating_sub(said);
+            stats.delay_ms.store(delay.mseconds(), Ordering::Relaxed);
+            let mut recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            if recent.len() == RECENT_MAX {
+                recent.pop_front();
+            }
+            recent.push_back(cue.clone());
+        } else {
+            stats.partial.fetch_add(1, Ordering::Relaxed);
+        }
+        // Nobody may be reading.
+        let _ = self.0.sender.send(cue);
+    }
+
+    /// The newest committed cues, oldest first, at most 64.
+    pub fn recent(&self) -> Vec<Cue> {
+        self.0.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// What is published from now on.
+    pub fn subscribe(&self) -> CueReader {
+        CueReader { receiver: self.0.sender.subscribe(), feed: Arc::clone(&self.0) }
+    }
+}
+
+/// One reader of a [`CueFeed`].
+pub struct CueReader {
+    receiver: broadcast::Receiver<Cue>,
+    feed: Arc<Inner>,
+}
+
+impl CueReader {
+    /// The next cue. Waits for ever on a quiet feed: take it in a `select!` with what ends the
+    /// reader. Safe to cancel.
+    pub async fn next(&mut self) -> Cue {
+        loop {
+            match self.receiver.recv().await {
+                Ok(cue) => return cue,
+                Err(broadcast::error::RecvError::Lagged(lost)) => {
+                    self.feed.stats.dropped_slow.fetch_add(lost, Ordering::Relaxed);
+                }
+                // The reader holds the feed, and the feed holds the sender.
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// The name of the feed that is read.
+    pub fn feed(&self) -> CueFeed {
+        CueFeed(Arc::clone(&self.feed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::media::{Origin, Stage};
+
+    fn cue(id: u64) -> Cue {
+        Cue {
+            id,
+            language: Language::english(),
+            stage: Stage::Committed,
+            start: Duration::ZERO,
+            end: Duration::from_secs(1),
+            text: format!("cue {id}"),
+            words: Arc::default(),
+            ends_sentence: true,
+            origin: Arc::new(Origin { engine: "test".into(), model: None }),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_loses_its_own_cues_only() {
+        super::clock::init().expect("GStreamer starts");
+        let feed = CueFeed::new("captions.en", Language::english());
+        let (mut slow, mut quick) = (feed.subscribe(), feed.subscribe());
+        let total = BEHIND_MAX as u64 + 10;
+        for id in 1..=total {
+            feed.publish(cue(id));
+            assert_eq!(quick.next().await.id, id);
+        }
+        assert_eq!(slow.next().await.id, 11);
+        assert_eq!(feed.stats().dropped_slow.load(Ordering::Relaxed), 10);
+        assert_eq!(feed.recent().first().map(|c| c.id), Some(total + 1 - RECENT_MAX as u64));
+    }
+}

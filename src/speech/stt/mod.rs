@@ -1,0 +1,8 @@
+//! Speech-to-text: from sound to cues.
+
+use serde::Deserialize;
+
+/// `[stt]`: how speech becomes text.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {}
