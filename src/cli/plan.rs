@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 
 use crate::graph::{self, Ask, Want};
 use crate::media::{Accept, Accepts, Codec, Format, H264Profile, Kind};
+use crate::process::captions;
 use crate::process::encoders::Encoders;
 use crate::runtime::{Preset, Presets};
 use crate::webrtc::sdp::VIDEO_CODECS;
@@ -85,6 +86,7 @@ pub(super) fn ask(preset: &Preset, formats: &[Format], encoders: BTreeMap<Codec,
         video: of(Kind::Video),
         audio: of(Kind::Audio),
         denoise: preset.denoise.is_some(),
+        words: preset.captions.as_ref().and_then(captions::Settings::words),
         wants: viewers
             .map(|(id, _, accepts)| want(id.to_owned(), accepts))
             .chain(outputs.map(|o| want(format!("output.{}", o.id), o.kind.accepts())))
@@ -105,7 +107,7 @@ fn browser() -> Accepts {
             H264Profile::High,
         ],
     };
-    Accepts { video: Some(video), audio: Some(Accept::any_of([Codec::Opus])) }
+    Accepts::media(Some(video), Some(Accept::any_of([Codec::Opus])))
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ fn stream(viewers: u32) -> StreamSnapshot {
         feeds: vec![feed],
         outputs: vec![],
         denoise: None,
+        captions: None,
+        cues: Vec::new(),
         last_error: None,
     }
 }

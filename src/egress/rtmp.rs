@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use url::Url;
 
 use crate::flow::{Blame, Error, Inputs, Join, Node, NodeEvent, Task};
-use crate::media::{Accept, Accepts, Codec};
+use crate::media::{Accept, Accepts, Captions, Codec};
 
 /// A target that takes nothing for this long, while there is something to send, is gone.
 const STALL_MAX: Duration = Duration::from_secs(10);
@@ -25,10 +25,9 @@ const GREETING_BYTES: u64 = 8 << 10;
 
 /// What an RTMP target takes.
 pub fn accepts() -> Accepts {
-    Accepts {
-        video: Some(Accept::any_of([Codec::H264])),
-        audio: Some(Accept::any_of([Codec::Aac])),
-    }
+    let (video, audio) = (Accept::any_of([Codec::H264]), Accept::any_of([Codec::Aac]));
+    let captions = Captions { text: false, embedded: true };
+    Accepts::media(Some(video), Some(audio)).with_captions(captions)
 }
 
 /// Pushes to `url`, `rtmp[s]://host[:port]/app/key`, until the task is cancelled.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::clock;
 use crate::media::{Cue, Language};
@@ -140,6 +140,89 @@ impl CueReader {
     }
 }
 
+/// The feeds of captions of one stream, as they come and go while its consumers run. Cheap to clone.
+#[derive(Clone)]
+pub struct CueBoard(Arc<watch::Sender<Vec<CueFeed>>>);
+
+impl Default for CueBoard {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(Vec::new())))
+    }
+}
+
+impl CueBoard {
+    /// Puts up other feeds, the original language first.
+    pub fn set(&self, feeds: Vec<CueFeed>) {
+        let names = |feeds: &[CueFeed]| feeds.iter().map(|f| Arc::as_ptr(&f.0)).collect::<Vec<_>>();
+        self.0.send_if_modified(|now| {
+            let differ = names(now) != names(&feeds);
+            *now = feeds;
+            differ
+        });
+    }
+
+    /// The feeds now, the original language first.
+    pub fn feeds(&self) -> Vec<CueFeed> {
+        self.0.borrow().clone()
+    }
+
+    /// Everything that is published on any of the feeds from now on.
+    pub fn read(&self) -> BoardReader {
+        let board = self.0.subscribe();
+        let readers = board.borrow().iter().map(CueFeed::subscribe).collect();
+        BoardReader { board, readers }
+    }
+}
+
+/// One reader of all feeds of a [`CueBoard`].
+pub struct BoardReader {
+    board: watch::Receiver<Vec<CueFeed>>,
+    readers: Vec<CueReader>,
+}
+
+impl BoardReader {
+    /// The next cue and the feed that it came on. Waits for ever on a quiet board. Safe to cancel.
+    pub async fn next(&mut self) -> (CueFeed, Cue) {
+        loop {
+            let cues = self.readers.iter_mut().map(|reader| {
+                Box::pin(async {
+                    let cue = reader.next().await;
+                    (reader.feed(), cue)
+                })
+            });
+            let cues: Vec<_> = cues.collect();
+            let any = async {
+                match cues.is_empty() {
+                    true => std::future::pending().await,
+                    false => futures::future::select_all(cues).await.0,
+                }
+            };
+            tokio::select! {
+                found = any => return found,
+                changed = self.board.changed() => {
+                    if changed.is_err() {
+                        // The stream is gone; so is, soon, this reader.
+                        std::future::pending::<()>().await;
+                    }
+                }
+            }
+            self.follow();
+        }
+    }
+
+    /// Drops the readers of feeds that are gone and joins those that are new.
+    fn follow(&mut self) {
+        let feeds = self.board.borrow_and_update().clone();
+        let same = |a: &Arc<Inner>, b: &CueFeed| Arc::ptr_eq(a, &b.0);
+        self.readers.retain(|reader| feeds.iter().any(|feed| same(&reader.feed, feed)));
+        for feed in &feeds {
+            if !self.readers.iter().any(|reader| same(&reader.feed, feed)) {
+                self.readers.push(feed.subscribe());
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -173,6 +256,33 @@ mod tests {
         }
         assert_eq!(slow.next().await.id, 11);
         assert_eq!(feed.stats().dropped_slow.load(Ordering::Relaxed), 10);
+        assert_eq!(feed.recent().len(), RECENT_MAX);
         assert_eq!(feed.recent().first().map(|c| c.id), Some(total + 1 - RECENT_MAX as u64));
+    }
+
+    #[tokio::test]
+    async fn a_reader_of_the_board_follows_feeds_that_come_and_go() {
+        super::clock::init().expect("GStreamer starts");
+        let feed = |tag: &str| CueFeed::new(tag, tag.parse().expect("a language"));
+        let (english, spanish) = (feed("en"), feed("es"));
+        let board = CueBoard::default();
+        let mut reader = board.read();
+        board.set(vec![english.clone()]);
+        let first = tokio::join!(reader.next(), async {
+            // The reader joins when it is polled; a cue from before that is not for it.
+            while english.readers() == 0 {
+                tokio::task::yield_now().await;
+            }
+            english.publish(cue(1));
+        });
+        assert_eq!((first.0.0.name(), first.0.1.id), ("en", 1));
+        board.set(vec![spanish.clone()]);
+        let second = tokio::join!(reader.next(), async {
+            while spanish.readers() == 0 {
+                tokio::task::yield_now().await;
+            }
+            spanish.publish(cue(2));
+        });
+        assert_eq!((second.0.0.name(), english.readers()), ("es", 0));
     }
 }

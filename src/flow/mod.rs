@@ -20,7 +20,7 @@ mod tracks;
 
 pub use caps::format_of;
 pub use clock::{init, now, wall_clock};
-pub use cues::{CueFeed, CueReader, CueStats};
+pub use cues::{BoardReader, CueBoard, CueFeed, CueReader, CueStats};
 pub use error::{Blame, Error};
 pub use feed::{Feed, FeedStats, Join, Link, LinkStats, Writer};
 pub use gate::{Action, Admission, Gate, Hello, Refusal, RefusalKind, Seat};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CueFeed, Feed};
+use super::{CueBoard, Feed};
 use crate::media::Language;
 
 /// The feeds that a node consumes.
@@ -15,8 +15,8 @@ pub struct Inputs {
     pub video: Option<Feed>,
     /// Sound, when the stream has any.
     pub audio: Option<Feed>,
-    /// Captions, the original language first.
-    pub captions: Vec<CueFeed>,
+    /// Captions, as they come and go.
+    pub captions: CueBoard,
     /// Sound in other languages.
     pub dubs: Vec<(Language, Feed)>,
 }

@@ -7,6 +7,8 @@
 
 mod picture;
 mod plan;
+mod resolve;
 
 pub use picture::{dot, text};
-pub use plan::{Ask, Op, Plan, PlanNode, Route, Want, plan};
+pub use plan::{Ask, Fills, Op, Plan, PlanNode, Route, Want, Words};
+pub use resolve::plan;

@@ -9,6 +9,10 @@ fn label(op: &Op) -> String {
         Op::Decode => "decode".into(),
         Op::Denoise => "denoise (auralinkdenoise)".into(),
         Op::Encode { codec, encoder } => format!("encode {codec} ({encoder})"),
+        Op::Transcribe => "transcribe (auralinktranscribe)".into(),
+        Op::Translate { to } => format!("translate to {}", to.name()),
+        Op::Speak { language } => format!("speak {}", language.name()),
+        Op::Embed => "captions into pictures (auralinkcaption)".into(),
     }
 }
 
@@ -24,15 +28,14 @@ pub fn text(ask: &Ask, plan: &Plan) -> String {
         let _ = writeln!(
             out,
             "{:<20} -> {:<18} {}  [because {}]",
-            node.input,
+            node.inputs.join(" + "),
             node.output,
             label(&node.op),
             node.why
         );
     }
     for (id, route) in &plan.routes {
-        let feeds: Vec<&str> =
-            [&route.video, &route.audio].into_iter().flatten().map(String::as_str).collect();
+        let feeds: Vec<&str> = route.feeds().map(String::as_str).collect();
         let feeds = if feeds.is_empty() { "nothing".to_owned() } else { feeds.join(" + ") };
         let _ = writeln!(out, "{feeds:<20} -> {id}");
         for problem in &route.problems {
@@ -54,10 +57,12 @@ pub fn dot(ask: &Ask, plan: &Plan) -> String {
         node.map_or("source", |n| n.name.as_str()).to_owned()
     };
     for node in &plan.nodes {
-        edge(&filler(&node.input), &node.name, &node.input);
+        for input in &node.inputs {
+            edge(&filler(input), &node.name, input);
+        }
     }
     for (id, route) in &plan.routes {
-        for feed in [&route.video, &route.audio].into_iter().flatten() {
+        for feed in route.feeds() {
             edge(&filler(feed), id, feed);
         }
     }

@@ -1,10 +1,10 @@
-//! From what flows and what is wanted to the nodes between.
+//! What a plan is made of, and what it is made from.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::media::{Accept, Accepts, Codec, Format, Kind};
+use crate::media::{Accepts, Codec, Format, Kind, Language};
 
 /// Everything a plan depends on.
 #[derive(Clone, Debug, Default)]
@@ -15,10 +15,45 @@ pub struct Ask {
     pub audio: Option<Format>,
     /// Whether sound passes noise suppression.
     pub denoise: bool,
+    /// What is made of the words that are said, when anything is.
+    pub words: Option<Words>,
     /// Who consumes.
     pub wants: Vec<Want>,
     /// The encoder to use for each codec that this machine can encode.
     pub encoders: BTreeMap<Codec, String>,
+}
+
+/// What is made of the words of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// The language that is spoken; `None` when it is to be detected.
+    pub language: Option<Language>,
+    /// Captions in these languages too.
+    pub translate: Vec<Language>,
+    /// Sound in these languages too, for who wants it; each has captions.
+    pub dub: Vec<Language>,
+    /// Captions in these languages go into pictures that can carry them; `None` is the original.
+    pub embed: Vec<Option<Language>>,
+}
+
+impl Words {
+    /// The feed of captions in the language that is spoken.
+    pub fn original(&self) -> String {
+        self.language.as_ref().map_or_else(|| "captions.auto".into(), captions_feed)
+    }
+
+    /// The feed of captions in a language; the original where there is no translation.
+    pub(super) fn feed(&self, language: Option<&Language>) -> String {
+        let translated = language.filter(|l| self.translate.contains(l));
+        match translated.filter(|l| self.language.as_ref() != Some(l)) {
+            Some(language) => captions_feed(language),
+            None => self.original(),
+        }
+    }
+}
+
+pub(super) fn captions_feed(language: &Language) -> String {
+    format!("captions.{language}")
 }
 
 /// One consumer, as the plan sees it.
@@ -45,17 +80,40 @@ pub enum Op {
         /// By this GStreamer element.
         encoder: String,
     },
+    /// Sound to captions.
+    Transcribe,
+    /// Captions to captions in this language.
+    Translate {
+        /// The language.
+        to: Language,
+    },
+    /// Captions to sound, over the original.
+    Speak {
+        /// The language.
+        language: Language,
+    },
+    /// Captions into pictures.
+    Embed,
 }
 
-/// One process node between two feeds.
+/// What kind of feed a node fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fills {
+    /// A feed of pictures or sound.
+    Media(Kind),
+    /// A feed of cues.
+    Captions,
+}
+
+/// One process node between feeds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlanNode {
     /// Unique within the stream: `decode.audio`, `denoise`, `encode.video.h264`.
     pub name: String,
     /// What it does.
     pub op: Op,
-    /// The feed that it takes.
-    pub input: String,
+    /// The feeds that it takes, its media first.
+    pub inputs: Vec<String>,
     /// The feed that it fills.
     pub output: String,
     /// Why it is there: the consumer and its objection.
@@ -69,14 +127,32 @@ pub struct Route {
     pub video: Option<String>,
     /// Feed of sound.
     pub audio: Option<String>,
+    /// Feeds of captions, the original language first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub captions: Vec<String>,
+    /// Feeds of sound in other languages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dubs: Vec<(Language, String)>,
     /// What the consumer could take and does not get, and why.
     pub problems: Vec<String>,
 }
 
 impl Route {
-    /// Whether there is nothing to consume.
+    /// Whether there is nothing to see and nothing to hear.
     pub fn is_empty(&self) -> bool {
         self.video.is_none() && self.audio.is_none()
+    }
+
+    /// Whether both have the same feeds of pictures and sound. Captions come and go beside them
+    /// without anybody starting again.
+    pub fn same_media(&self, other: &Route) -> bool {
+        (&self.video, &self.audio, &self.dubs) == (&other.video, &other.audio, &other.dubs)
+    }
+
+    /// Every feed in it.
+    pub fn feeds(&self) -> impl Iterator<Item = &String> {
+        let media = [&self.video, &self.audio].into_iter().flatten();
+        media.chain(&self.captions).chain(self.dubs.iter().map(|(_, feed)| feed))
     }
 
     /// The feed of a kind.
@@ -97,213 +173,13 @@ pub struct Plan {
     pub routes: BTreeMap<String, Route>,
 }
 
-/// Resolves what is wanted from what is there.
-///
-/// Consumers that can take the same feed share it, so a stream is encoded once per codec whatever
-/// the number of consumers.
-pub fn plan(ask: &Ask) -> Plan {
-    let mut plan = Plan::default();
-    for want in &ask.wants {
-        let mut route = Route::default();
-        for kind in Kind::ALL {
-            let source = match kind {
-                Kind::Video => &ask.video,
-                Kind::Audio => &ask.audio,
-            };
-            let (Some(source), Some(accept)) = (source, want.accepts.of(kind)) else { continue };
-            match plan.route(ask, kind, source, accept, &want.id) {
-                Ok(feed) if kind == Kind::Video => route.video = Some(feed),
-                Ok(feed) => route.audio = Some(feed),
-                Err(problem) => route.problems.push(problem),
-            }
+impl Op {
+    /// What a node that does this fills, when its first input is of this kind.
+    pub fn fills(&self, input: Kind) -> Fills {
+        match self {
+            Self::Transcribe | Self::Translate { .. } => Fills::Captions,
+            Self::Speak { .. } => Fills::Media(Kind::Audio),
+            Self::Decode | Self::Denoise | Self::Encode { .. } | Self::Embed => Fills::Media(input),
         }
-        plan.routes.insert(want.id.clone(), route);
-    }
-    plan
-}
-
-impl Plan {
-    /// The feed of one kind for one consumer, with the nodes that fill it.
-    fn route(
-        &mut self,
-        ask: &Ask,
-        kind: Kind,
-        source: &Format,
-        accept: &Accept,
-        who: &str,
-    ) -> Result<String, String> {
-        let clean = ask.denoise && kind == Kind::Audio;
-        let objection = match accept.objection(source) {
-            None if !clean => return Ok(kind.as_str().to_owned()),
-            None => "its sound passes noise suppression".to_owned(),
-            Some(objection) => objection,
-        };
-        let raw_codec = match kind {
-            Kind::Video => Codec::RawVideo,
-            Kind::Audio => Codec::RawAudio,
-        };
-        let takes_raw = accept.codecs.contains(&raw_codec);
-        let choice = accept.codecs.iter().find_map(|c| Some((*c, ask.encoders.get(c)?)));
-        if choice.is_none() && !takes_raw {
-            let wanted = accept.codecs.iter().map(|c| c.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(format!("{kind}: {objection}, and no encoder works for {wanted}"));
-        }
-        let why = format!("{who}: {objection}");
-        let raw = self.raw(kind, source, clean, &why);
-        let Some((codec, encoder)) = choice.filter(|_| !takes_raw) else { return Ok(raw) };
-        let stem = if clean { "audio.clean" } else { kind.as_str() };
-        let output = format!("{stem}.{codec}");
-        let op = Op::Encode { codec, encoder: encoder.clone() };
-        self.node(format!("encode.{output}"), op, raw, output.clone(), &why);
-        Ok(output)
-    }
-
-    /// The raw feed of one kind, cleaned or not.
-    fn raw(&mut self, kind: Kind, source: &Format, clean: bool, why: &str) -> String {
-        let mut feed = kind.as_str().to_owned();
-        if !source.codec.is_raw() {
-            let output = format!("{kind}.raw");
-            self.node(format!("decode.{kind}"), Op::Decode, feed, output.clone(), why);
-            feed = output;
-        }
-        if clean {
-            let output = "audio.clean".to_owned();
-            self.node("denoise".into(), Op::Denoise, feed, output.clone(), "the stream wants it");
-            feed = output;
-        }
-        feed
-    }
-
-    fn node(&mut self, name: String, op: Op, input: String, output: String, why: &str) {
-        if self.nodes.iter().all(|n| n.name != name) {
-            self.nodes.push(PlanNode { name, op, input, output, why: why.to_owned() });
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::media::H264Profile;
-
-    fn browser() -> Accepts {
-        let video = Accept {
-            codecs: vec![Codec::H264, Codec::Vp8, Codec::Vp9, Codec::Av1],
-            reorders: false,
-            h264_profiles: vec![H264Profile::ConstrainedBaseline, H264Profile::High],
-        };
-        Accepts { video: Some(video), audio: Some(Accept::any_of([Codec::Opus])) }
-    }
-
-    fn file() -> Accepts {
-        Accepts {
-            video: Some(Accept::any_of([Codec::H264, Codec::H265])),
-            audio: Some(Accept::any_of([Codec::Aac, Codec::Opus])),
-        }
-    }
-
-    fn format(codec: Codec, reorders: bool) -> Format {
-        let mut format = Format::new(codec);
-        format.video.reorders = reorders;
-        format
-    }
-
-    fn check(video: Format, audio: Codec, denoise: bool, encoders: &[Codec], expect: &str) {
-        let ask = Ask {
-            video: Some(video),
-            audio: Some(Format::new(audio)),
-            denoise,
-            wants: vec![
-                Want { id: "whep".into(), accepts: browser() },
-                Want { id: "record".into(), accepts: file() },
-            ],
-            encoders: encoders.iter().map(|c| (*c, format!("{c}enc"))).collect(),
-        };
-        let plan = plan(&ask);
-        let mut lines: Vec<String> =
-            plan.nodes.iter().map(|n| format!("{}>{}>{}", n.input, n.name, n.output)).collect();
-        for (id, route) in &plan.routes {
-            let feed = |f: &Option<String>| f.clone().unwrap_or_else(|| "-".into());
-            lines.push(format!("{id}={}+{}", feed(&route.video), feed(&route.audio)));
-        }
-        assert_eq!(lines.join(" "), expect);
-    }
-
-    const ALL: [Codec; 4] = [Codec::H264, Codec::Vp8, Codec::Opus, Codec::Aac];
-
-    #[test]
-    fn nothing_stands_between_when_everybody_takes_what_is_there() {
-        let source = format(Codec::H264, false);
-        check(source, Codec::Opus, false, &ALL, "record=video+audio whep=video+audio");
-    }
-
-    #[test]
-    fn aac_becomes_opus_for_browsers_only() {
-        check(
-            format(Codec::H264, false),
-            Codec::Aac,
-            false,
-            &ALL,
-            "audio>decode.audio>audio.raw audio.raw>encode.audio.opus>audio.opus \
-             record=video+audio whep=video+audio.opus",
-        );
-    }
-
-    #[test]
-    fn b_frames_are_encoded_anew_for_browsers_only() {
-        check(
-            format(Codec::H264, true),
-            Codec::Opus,
-            false,
-            &ALL,
-            "video>decode.video>video.raw video.raw>encode.video.h264>video.h264 \
-             record=video+audio whep=video.h264+audio",
-        );
-    }
-
-    #[test]
-    fn the_next_codec_is_taken_when_the_first_has_no_encoder() {
-        check(
-            format(Codec::H265, true),
-            Codec::Opus,
-            false,
-            &[Codec::Vp8],
-            "video>decode.video>video.raw video.raw>encode.video.vp8>video.vp8 \
-             record=video+audio whep=video.vp8+audio",
-        );
-    }
-
-    #[test]
-    fn cleaned_sound_is_decoded_once_and_encoded_per_codec() {
-        check(
-            format(Codec::Vp8, false),
-            Codec::Opus,
-            true,
-            &ALL,
-            "audio>decode.audio>audio.raw audio.raw>denoise>audio.clean \
-             audio.clean>encode.audio.clean.opus>audio.clean.opus \
-             video>decode.video>video.raw video.raw>encode.video.h264>video.h264 \
-             audio.clean>encode.audio.clean.aac>audio.clean.aac \
-             record=video.h264+audio.clean.aac whep=video+audio.clean.opus",
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_made_is_said_and_the_rest_goes_on() {
-        let ask = Ask {
-            video: Some(format(Codec::H264, true)),
-            audio: Some(Format::new(Codec::Opus)),
-            wants: vec![Want { id: "whep".into(), accepts: browser() }],
-            ..Ask::default()
-        };
-        let route = plan(&ask).routes.remove("whep").expect("planned");
-        assert_eq!(route.video, None);
-        assert_eq!(route.audio.as_deref(), Some("audio"));
-        assert_eq!(
-            route.problems,
-            [
-                "video: h264 with B-frames is not accepted, and no encoder works for h264, vp8, vp9, av1"
-            ]
-        );
     }
 }

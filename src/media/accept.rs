@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, Format, H264Profile, Kind};
+use super::{Codec, Format, H264Profile, Kind, Language};
 
 /// What a consumer can take of one kind of media, best first. What does not fit is decoded and
 /// encoded for it.
@@ -49,9 +49,54 @@ pub struct Accepts {
     pub video: Option<Accept>,
     /// Sound.
     pub audio: Option<Accept>,
+    /// Captions.
+    #[serde(default)]
+    pub captions: Captions,
+    /// Sound in which languages.
+    #[serde(default)]
+    pub dubs: Dubs,
+}
+
+/// How a consumer can take captions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Captions {
+    /// As text beside the media.
+    pub text: bool,
+    /// Inside the pictures (CEA-608/708 in the SEI of H.264 and H.265).
+    pub embedded: bool,
+}
+
+/// Which languages a consumer wants the sound in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dubs {
+    /// The original.
+    #[default]
+    None,
+    /// One language instead of the original, where the stream has it.
+    One(Language),
+    /// The original and every other language beside it.
+    All,
 }
 
 impl Accepts {
+    /// Takes these kinds of media, no captions, and the sound as it is.
+    pub fn media(video: Option<Accept>, audio: Option<Accept>) -> Self {
+        Self { video, audio, captions: Captions::default(), dubs: Dubs::None }
+    }
+
+    /// The same, with captions taken this way.
+    pub fn with_captions(mut self, captions: Captions) -> Self {
+        self.captions = captions;
+        self
+    }
+
+    /// The same, with sound in these languages.
+    pub fn with_dubs(mut self, dubs: Dubs) -> Self {
+        self.dubs = dubs;
+        self
+    }
+
     /// What is taken of one kind.
     pub fn of(&self, kind: Kind) -> Option<&Accept> {
         match kind {

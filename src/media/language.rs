@@ -24,6 +24,11 @@ impl Language {
         Self("en".into())
     }
 
+    /// Not known yet (`und`, RFC 5646 section 4.1).
+    pub fn undetermined() -> Self {
+        Self("und".into())
+    }
+
     /// The tag as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -10,7 +10,7 @@ mod name;
 mod secret;
 mod time;
 
-pub use accept::{Accept, Accepts};
+pub use accept::{Accept, Accepts, Captions, Dubs};
 pub use codec::{AudioDetail, Codec, Format, H264Profile, Kind, VideoDetail};
 pub use cue::{Cue, Origin, Stage, Word};
 pub use language::{Language, LanguageError};

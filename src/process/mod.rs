@@ -3,14 +3,18 @@
 //! Each node is an `async fn run(task, …)` between a feed and a writer. Encoders are probed once,
 //! by [`encoders::Encoders::probe`], and chosen by rank.
 
+pub mod captions;
 pub mod decode;
 pub mod denoise;
 pub mod encode;
 pub mod encoders;
 mod recipes;
 pub mod slate;
+pub mod speak;
 #[cfg(test)]
 mod testing;
+pub mod transcribe;
+pub mod translate;
 
 use gst::prelude::*;
 

@@ -68,7 +68,7 @@ pub(super) async fn relay(shared: &Shared, name: &StreamName) -> Result<Seat, Re
     let all =
         |raw: Codec| Codec::ALL.into_iter().filter(|c| c.kind() == raw.kind()).collect::<Vec<_>>();
     let any = |raw: Codec| Some(Accept::any_of(all(raw)));
-    let accepts = Accepts { video: any(Codec::RawVideo), audio: any(Codec::RawAudio) };
+    let accepts = Accepts::media(any(Codec::RawVideo), any(Codec::RawAudio));
     sit_down(&entry, "relay", accepts).await
 }
 

@@ -11,11 +11,11 @@ use super::stream::{Command, Slot};
 use super::supervisor::Options;
 use super::{Event, OutputKind, SourceSpec, StreamSpec};
 use crate::egress::{self, hls, record, thumbnail};
-use crate::flow::{Error, Feed, Inputs, Intake, Task, Writer};
+use crate::flow::{CueFeed, Error, Feed, Inputs, Intake, Task, Writer};
 use crate::ingress;
-use crate::media::{Accept, Accepts, Codec, Format, Secret, StreamName};
+use crate::media::{Accept, Accepts, Codec, Format, Kind, Secret, StreamName};
 use crate::process::encoders::{Encoder, Encoders};
-use crate::process::{decode, denoise, encode, slate};
+use crate::process::{captions, decode, denoise, encode, slate, speak, transcribe, translate};
 
 /// What a worker launches.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,14 @@ pub(super) enum Job {
     Denoise,
     /// Raw to compressed.
     Encode { codec: Codec, encoder: String },
+    /// Sound to captions.
+    Transcribe(transcribe::Settings),
+    /// Captions to captions in another language.
+    Translate(translate::Settings),
+    /// Captions to sound.
+    Speak(speak::Settings),
+    /// Captions into pictures.
+    Embed(captions::Embed),
     /// Stands in for a source that is gone.
     Slate,
     /// A recording or a push.
@@ -40,7 +48,16 @@ pub(super) enum Job {
 
 impl Job {
     pub(super) fn is_process(&self) -> bool {
-        matches!(self, Self::Decode | Self::Denoise | Self::Encode { .. })
+        matches!(
+            self,
+            Self::Decode
+                | Self::Denoise
+                | Self::Encode { .. }
+                | Self::Transcribe(_)
+                | Self::Translate(_)
+                | Self::Speak(_)
+                | Self::Embed(_)
+        )
     }
 
     pub(super) fn is_egress(&self) -> bool {
@@ -58,6 +75,10 @@ impl Job {
             Self::Decode => "decode".into(),
             Self::Denoise => "noise suppression".into(),
             Self::Encode { codec, encoder } => format!("encode {codec} by {encoder}"),
+            Self::Transcribe(settings) => format!("captions in {}", settings.language),
+            Self::Translate(settings) => format!("translation to {}", settings.to.name()),
+            Self::Speak(settings) => format!("a voice in {}", settings.language.name()),
+            Self::Embed(_) => "captions into pictures".into(),
             Self::Slate => "slate".into(),
             Self::Output(kind) => format!("{} {}", kind.word(), kind.shown()),
             Self::Hls => "HLS segments".into(),
@@ -70,21 +91,18 @@ impl Job {
         match self {
             Self::Output(kind) => kind.accepts(),
             Self::Hls => hls::accepts(),
-            Self::Thumbnail => Accepts {
-                video: Some(Accept::any_of([
-                    Codec::H264,
-                    Codec::H265,
-                    Codec::Vp8,
-                    Codec::Vp9,
-                    Codec::Av1,
-                    Codec::RawVideo,
-                ])),
-                audio: None,
-            },
+            Self::Thumbnail => {
+                let pictures = Codec::ALL.into_iter().filter(|c| c.kind() == Kind::Video);
+                Accepts::media(Some(Accept::any_of(pictures.collect::<Vec<_>>())), None)
+            }
             Self::Pull { .. }
             | Self::Decode
             | Self::Denoise
             | Self::Encode { .. }
+            | Self::Transcribe(_)
+            | Self::Translate(_)
+            | Self::Speak(_)
+            | Self::Embed(_)
             | Self::Slate => Accepts::default(),
         }
     }
@@ -154,6 +172,10 @@ pub(super) struct Launch {
     pub(super) inputs: Inputs,
     /// The feed that it fills.
     pub(super) output: Option<Feed>,
+    /// Captions that a process node takes.
+    pub(super) words: Vec<CueFeed>,
+    /// Captions that it makes.
+    pub(super) captions: Option<CueFeed>,
     /// The place of a pulled source.
     pub(super) intake: Option<Intake>,
     pub(super) denoise: watch::Receiver<denoise::Settings>,
@@ -190,6 +212,9 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
             let (input, output) = context.process()?;
             let encoder = Encoder { codec, factory: encoder };
             encode::run(task, input, output, encoder, context.shared.options.encode.clone()).await
+        }
+        Job::Transcribe(_) | Job::Translate(_) | Job::Speak(_) | Job::Embed(_) => {
+            Err(Error::build("captions", "soon"))
         }
         Job::Slate => {
             let [video, audio] = context.programme.map(|(feed, format)| {

@@ -18,8 +18,8 @@ mod worker;
 
 pub use preset::{Play, Preset, PresetError, Presets};
 pub use snapshot::{
-    ConsumerSnapshot, Event, FeedSnapshot, NodeSnapshot, NodeState, OutputSnapshot, SourceSnapshot,
-    StreamSnapshot, StreamState,
+    ConsumerSnapshot, CueFeedSnapshot, Event, FeedSnapshot, NodeSnapshot, NodeState,
+    OutputSnapshot, SourceSnapshot, StreamSnapshot, StreamState,
 };
 pub use spec::{Access, Conflict, OutputKind, OutputSpec, SourceSpec, StreamSpec};
 pub use supervisor::{Error, Options, Supervisor};

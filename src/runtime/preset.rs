@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::OutputSpec;
-use crate::process::denoise;
+use crate::process::{captions, denoise};
 
 /// Largest preset file, in bytes.
 const FILE_MAX: u64 = 64 << 10;
@@ -21,6 +21,8 @@ pub struct Preset {
     pub description: String,
     /// Noise suppression; without this table the sound is left alone.
     pub denoise: Option<denoise::Settings>,
+    /// Captions, translations and voices; without this table nothing listens to the words.
+    pub captions: Option<captions::Settings>,
     /// How viewers may watch.
     #[serde(default)]
     pub play: Play,

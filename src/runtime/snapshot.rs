@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::media::{Format, Kind};
-use crate::process::denoise;
+use crate::media::{Format, Kind, Language};
+use crate::process::{captions, denoise};
 
 /// One stream now.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -32,6 +32,10 @@ pub struct StreamSnapshot {
     pub outputs: Vec<OutputSnapshot>,
     /// Noise suppression, when the graph has it.
     pub denoise: Option<denoise::Settings>,
+    /// Captions, when the graph has them.
+    pub captions: Option<captions::Settings>,
+    /// Feeds of captions.
+    pub cues: Vec<CueFeedSnapshot>,
     /// The last thing that went wrong, in words.
     pub last_error: Option<String>,
 }
@@ -154,6 +158,30 @@ pub struct FeedSnapshot {
     pub dropped_switch: u64,
     /// Who takes it.
     pub consumers: Vec<ConsumerSnapshot>,
+}
+
+/// One feed of captions.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CueFeedSnapshot {
+    /// `captions.en`, `captions.es` …
+    pub name: String,
+    /// Its language, `und` while it is being detected.
+    #[schema(value_type = String)]
+    pub language: Language,
+    /// Committed cues.
+    pub committed: u64,
+    /// Their words.
+    pub words: u64,
+    /// Partial cues.
+    pub partial: u64,
+    /// How long after the voice the newest committed cue came, in ms.
+    pub delay_ms: u64,
+    /// Cues that readers were too slow for.
+    pub dropped_slow: u64,
+    /// Readers now.
+    pub readers: usize,
+    /// The newest committed text.
+    pub last: Option<String>,
 }
 
 /// One consumer of a feed.

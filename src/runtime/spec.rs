@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use crate::egress::record;
 use crate::media::StreamName;
-use crate::process::denoise;
+use crate::process::{captions, denoise};
 
 /// A stream as it is wanted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -33,6 +33,9 @@ pub struct StreamSpec {
     /// Noise suppression instead of what the preset says.
     #[serde(default)]
     pub denoise: Option<denoise::Settings>,
+    /// Captions, translations and voices instead of what the preset says.
+    #[serde(default)]
+    pub captions: Option<captions::Settings>,
     /// Outputs besides those of the preset.
     #[serde(default)]
     pub outputs: Vec<OutputSpec>,
@@ -60,6 +63,7 @@ impl StreamSpec {
             on_conflict: Conflict::default(),
             linger_s: default_linger_s(),
             denoise: None,
+            captions: None,
             outputs: Vec::new(),
             access: Access::default(),
         }
@@ -182,6 +186,9 @@ impl StreamSpec {
         if let Some(settings) = &self.denoise {
             validate_denoise("denoise.", settings)?;
         }
+        if let Some(settings) = &self.captions {
+            validate_captions("captions.", settings)?;
+        }
         if self.outputs.len() > OUTPUTS_MAX {
             return Err(invalid("outputs", format!("at most {OUTPUTS_MAX}")));
         }
@@ -229,6 +236,11 @@ pub(super) fn validate_denoise(prefix: &str, settings: &denoise::Settings) -> Re
         return Err(invalid(&format!("{prefix}max_attenuation_db"), "0-100 dB"));
     }
     Ok(())
+}
+
+/// `prefix` is the path of the settings: empty or `captions.`.
+pub(super) fn validate_captions(prefix: &str, settings: &captions::Settings) -> Result<(), Error> {
+    settings.validate(prefix).map_err(|(field, message)| Error::Invalid { field, message })
 }
 
 fn validate_url(field: &str, text: &str, schemes: &[&str]) -> Result<(), Error> {

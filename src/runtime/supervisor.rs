@@ -13,9 +13,10 @@ use super::launch::{Entry, Shared};
 use super::stream::{Command, Stream};
 use super::{Event, OutputSpec, Preset, Presets, StreamSnapshot, StreamSpec};
 use crate::egress::hls;
+use crate::flow::CueFeed;
 use crate::media::{Codec, StreamName};
 use crate::process::encoders::Encoders;
-use crate::process::{denoise, encode};
+use crate::process::{captions, denoise, encode};
 
 /// Events that a slow listener may be behind before it misses some.
 const EVENTS_MAX: usize = 512;
@@ -238,6 +239,29 @@ impl Supervisor {
     ) -> Result<(), Error> {
         super::spec::validate_denoise("", &settings)?;
         ask(&self.entry(name)?, |done| Command::SetDenoise(settings, done)).await
+    }
+
+    /// Changes captions, translations and voices while the stream runs; only the nodes whose
+    /// settings differ start again.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStream`], [`Error::Invalid`].
+    pub async fn set_captions(
+        &self,
+        name: &StreamName,
+        settings: captions::Settings,
+    ) -> Result<(), Error> {
+        super::spec::validate_captions("", &settings)?;
+        let settings = Box::new(settings);
+        ask(&self.entry(name)?, |done| Command::SetCaptions(settings, done)).await
+    }
+
+    /// The feeds of captions that a stream has now, by name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStream`].
+    pub async fn cues(&self, name: &StreamName) -> Result<Vec<CueFeed>, Error> {
+        ask(&self.entry(name)?, Command::Cues).await
     }
 
     /// Disconnects the publisher that is on air.

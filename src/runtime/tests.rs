@@ -44,7 +44,7 @@ fn player(stream: &str, token: Option<String>) -> Hello {
 
 fn accepts(video: Codec, audio: Codec) -> Accepts {
     let video = Accept { reorders: false, ..Accept::any_of([video]) };
-    Accepts { video: Some(video), audio: Some(Accept::any_of([audio])) }
+    Accepts::media(Some(video), Some(Accept::any_of([audio])))
 }
 
 /// Polls until `check` says yes.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::Socket;
 use super::socket::PAYLOAD_TS;
 use crate::flow::{self, Blame, Feed, Inputs, Join, Node, NodeEvent, Status};
-use crate::media::{Accept, Accepts, Codec, Kind};
+use crate::media::{Accept, Accepts, Captions, Codec, Kind};
 
 /// How long to wait for the first track.
 const FIRST_TRACK_MAX: Duration = Duration::from_secs(10);
@@ -24,10 +24,10 @@ const LOSSY_SECONDS_MAX: u32 = 10;
 /// What MPEG-TS can carry to where people play it: Opus passes through for those who send it, but
 /// AAC is what is made when something has to be made.
 pub fn accepts() -> Accepts {
-    Accepts {
-        video: Some(Accept::any_of([Codec::H264, Codec::H265])),
-        audio: Some(Accept::any_of([Codec::Aac, Codec::Opus, Codec::Mp2, Codec::Mp3])),
-    }
+    let video = Accept::any_of([Codec::H264, Codec::H265]);
+    let audio = Accept::any_of([Codec::Aac, Codec::Opus, Codec::Mp2, Codec::Mp3]);
+    let captions = Captions { text: false, embedded: true };
+    Accepts::media(Some(video), Some(audio)).with_captions(captions)
 }
 
 /// Why sending came to a good end.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::egress::fmp4::{self, Chunker, Source, Tapped};
 use crate::flow::{Error, Feed, Inputs, Node, Task};
-use crate::media::{Accept, Accepts, Codec, Kind};
+use crate::media::{Accept, Accepts, Captions, Codec, Dubs, Kind};
 
 pub use master::Rendition;
 pub use shelf::{Missing, Shelf};
@@ -56,10 +56,10 @@ impl Settings {
 
 /// What HLS takes untouched: what browsers decode from MP4.
 pub fn accepts() -> Accepts {
-    Accepts {
-        video: Some(Accept::any_of([Codec::H264, Codec::H265, Codec::Av1])),
-        audio: Some(Accept::any_of([Codec::Aac, Codec::Opus])),
-    }
+    let video = Accept::any_of([Codec::H264, Codec::H265, Codec::Av1]);
+    let audio = Accept::any_of([Codec::Aac, Codec::Opus]);
+    let captions = Captions { text: true, embedded: true };
+    Accepts::media(Some(video), Some(audio)).with_captions(captions).with_dubs(Dubs::All)
 }
 
 /// Fills the shelf from the feeds until the task is cancelled. A change of codec or decoder set-up

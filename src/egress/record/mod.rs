@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::egress::fmp4::{self, Chunker, Source, Tapped};
 use crate::flow::{Error, Inputs, Node, Task};
-use crate::media::{Accept, Accepts, Codec, Kind, StreamName};
+use crate::media::{Accept, Accepts, Captions, Codec, Kind, StreamName};
 
 pub use catalogue::{Catalogue, CatalogueError, Entry, EntryState};
 
@@ -60,10 +60,10 @@ impl Default for Settings {
 
 /// What is recorded untouched.
 pub fn accepts() -> Accepts {
-    Accepts {
-        video: Some(Accept::any_of([Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9, Codec::Vp8])),
-        audio: Some(Accept::any_of([Codec::Aac, Codec::Opus])),
-    }
+    let video = Accept::any_of([Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9, Codec::Vp8]);
+    let audio = Accept::any_of([Codec::Aac, Codec::Opus]);
+    let captions = Captions { text: true, embedded: true };
+    Accepts::media(Some(video), Some(audio)).with_captions(captions)
 }
 
 /// Records the feeds of a stream below `root` until the task is cancelled, and ends the last file

@@ -27,10 +27,10 @@ use super::supervisor::Error;
 use super::worker::Worker;
 use super::{Event, OutputSpec, Preset, StreamSnapshot, StreamSpec, StreamState};
 use crate::egress::hls;
-use crate::flow::{Feed, Hello, Intake, Refusal, Seat, SourceReport};
+use crate::flow::{CueBoard, CueFeed, Feed, Hello, Intake, Refusal, Seat, SourceReport};
 use crate::graph::Plan;
 use crate::media::{Accepts, Format, Kind, StreamName};
-use crate::process::denoise;
+use crate::process::{captions, denoise};
 
 /// How often a stream looks at itself.
 const TICK: Duration = Duration::from_millis(100);
@@ -66,6 +66,10 @@ pub(super) enum Command {
     EnableOutput(StreamName, bool, oneshot::Sender<Result<(), Error>>),
     /// The admin changes noise suppression.
     SetDenoise(denoise::Settings, oneshot::Sender<()>),
+    /// The admin changes captions.
+    SetCaptions(Box<captions::Settings>, oneshot::Sender<()>),
+    /// Somebody wants to read captions.
+    Cues(oneshot::Sender<Vec<CueFeed>>),
     /// The admin disconnects the publisher on air.
     Kick(oneshot::Sender<()>),
     /// How is it doing?
@@ -92,6 +96,8 @@ pub(super) struct Stream {
     last_error: Option<String>,
 
     feeds: BTreeMap<String, Feed>,
+    cues: BTreeMap<String, CueFeed>,
+    board: CueBoard,
     workers: BTreeMap<String, Worker>,
     plan: Plan,
     /// Formats of the programme that the plan was made for; `None` before the first plan.
@@ -130,6 +136,8 @@ impl Stream {
             since: Utc::now(),
             last_error: None,
             feeds: feeds.into_iter().collect(),
+            cues: BTreeMap::new(),
+            board: CueBoard::default(),
             workers: BTreeMap::new(),
             plan: Plan::default(),
             planned_for: None,
@@ -193,6 +201,12 @@ impl Stream {
             }
             Command::SetDenoise(settings, reply) => {
                 self.change(reply, |stream| stream.set_denoise(settings));
+            }
+            Command::SetCaptions(settings, reply) => {
+                self.change(reply, |stream| stream.set_captions(*settings));
+            }
+            Command::Cues(reply) => {
+                let _ = reply.send(self.cues.values().cloned().collect());
             }
             Command::Kick(reply) => self.change(reply, Self::kick),
             Command::Snapshot(reply) => {

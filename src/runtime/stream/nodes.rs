@@ -1,12 +1,13 @@
 //! Which nodes run between the source and its consumers.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::{Command, Stream};
-use crate::flow::{Feed, Inputs, Intake, SourceReport, Task};
-use crate::graph::{self, Ask, Op, PlanNode, Route, Want};
-use crate::media::{Format, Kind};
-use crate::process::denoise;
+use crate::flow::{CueBoard, CueFeed, Feed, Inputs, Intake, SourceReport, Task};
+use crate::graph::{self, Ask, Fills, Op, PlanNode, Route, Want};
+use crate::media::{Format, Kind, Language};
+use crate::process::{captions, denoise};
 use crate::runtime::Event;
 use crate::runtime::launch::{self, Job, Launch};
 use crate::runtime::worker::Worker;
@@ -66,6 +67,17 @@ impl Stream {
         self.changed();
     }
 
+    /// Captions as they should be, if the graph has them.
+    pub(super) fn caption_settings(&self) -> Option<captions::Settings> {
+        self.spec.captions.clone().or_else(|| self.preset.captions.clone())
+    }
+
+    pub(super) fn set_captions(&mut self, settings: captions::Settings) {
+        self.spec.captions = Some(settings);
+        self.sync_outputs();
+        self.changed();
+    }
+
     /// What the plan depends on, now.
     pub(super) fn ask(&self) -> Ask {
         let (video, audio) = self.planned_for.clone().unwrap_or_default();
@@ -79,6 +91,7 @@ impl Stream {
             video,
             audio,
             denoise: self.denoise_settings().is_some(),
+            words: self.caption_settings().as_ref().and_then(captions::Settings::words),
             wants,
             encoders: self.shared.best_encoders.clone(),
         }
@@ -93,6 +106,7 @@ impl Stream {
         for node in self.plan.nodes.clone() {
             self.ensure_node(&node);
         }
+        self.show_cues();
         let now = Instant::now();
         for (name, worker) in &mut self.workers {
             if worker.job.is_process() {
@@ -105,21 +119,26 @@ impl Stream {
         self.launch_due(now);
     }
 
+    /// Puts up the feeds of captions that the plan has, for consumers that follow them.
+    fn show_cues(&self) {
+        let planned = self.plan.nodes.iter().filter_map(|node| self.cues.get(&node.output));
+        self.board.set(planned.cloned().collect());
+    }
+
     fn ensure_node(&mut self, node: &PlanNode) {
-        let kind = self.feeds.get(&node.input).map_or(Kind::Video, Feed::kind);
-        self.feeds.entry(node.output.clone()).or_insert_with(|| Feed::new(&node.output, kind));
-        let mut route = Route::default();
-        match kind {
-            Kind::Video => route.video = Some(node.input.clone()),
-            Kind::Audio => route.audio = Some(node.input.clone()),
-        }
-        let job = match &node.op {
-            Op::Decode => Job::Decode,
-            Op::Denoise => Job::Denoise,
-            Op::Encode { codec, encoder } => {
-                Job::Encode { codec: *codec, encoder: encoder.clone() }
+        let route = self.route_of(&node.inputs);
+        let kind = if route.video.is_some() { Kind::Video } else { Kind::Audio };
+        let output = node.output.clone();
+        match node.op.fills(kind) {
+            Fills::Media(kind) => {
+                self.feeds.entry(output).or_insert_with(|| Feed::new(&node.output, kind));
             }
-        };
+            Fills::Captions => {
+                let language = self.language_of(&node.op);
+                self.cues.entry(output).or_insert_with(|| CueFeed::new(&node.output, language));
+            }
+        }
+        let job = self.job_of(&node.op);
         match self.workers.get_mut(&node.name) {
             Some(worker) if worker.job == job && worker.route == route => worker.want(),
             Some(worker) => {
@@ -135,11 +154,50 @@ impl Stream {
         }
     }
 
+    /// What a node does, with the settings that it does it by.
+    fn job_of(&self, op: &Op) -> Job {
+        let settings = self.caption_settings().unwrap_or_default();
+        match op {
+            Op::Decode => Job::Decode,
+            Op::Denoise => Job::Denoise,
+            Op::Encode { codec, encoder } => {
+                Job::Encode { codec: *codec, encoder: encoder.clone() }
+            }
+            Op::Transcribe => Job::Transcribe(settings.hearing()),
+            Op::Translate { to } => Job::Translate(settings.translation(to)),
+            Op::Speak { language } => Job::Speak(settings.speech(language)),
+            Op::Embed => Job::Embed(settings.embed),
+        }
+    }
+
+    /// The language of the captions that a node makes.
+    fn language_of(&self, op: &Op) -> Language {
+        match op {
+            Op::Translate { to } => to.clone(),
+            _ => {
+                let settings = self.caption_settings().unwrap_or_default();
+                settings.language.language().cloned().unwrap_or_else(Language::undetermined)
+            }
+        }
+    }
+
+    /// Feeds by name, each at its place.
+    fn route_of(&self, inputs: &[String]) -> Route {
+        let mut route = Route::default();
+        for input in inputs {
+            match self.feeds.get(input).map(Feed::kind) {
+                Some(Kind::Video) => route.video = Some(input.clone()),
+                Some(Kind::Audio) => route.audio = Some(input.clone()),
+                None => route.captions.push(input.clone()),
+            }
+        }
+        route
+    }
+
     /// The programme's codec has changed: whoever was built for the old one starts again.
     fn restart_consumers_of(&mut self, feed: &str) {
         for worker in self.workers.values_mut() {
-            let takes = [&worker.route.video, &worker.route.audio];
-            if takes.into_iter().flatten().any(|name| name == feed) {
+            if worker.route.feeds().any(|name| name == feed) {
                 worker.cancel();
             }
         }
@@ -162,11 +220,14 @@ impl Stream {
                 worker.stop();
             }
         }
-        let feeds = &mut self.feeds;
+        let (feeds, cues) = (&mut self.feeds, &mut self.cues);
         self.workers.retain(|_, worker| {
             let gone = worker.idle_since.is_some() && !worker.desired && !worker.is_alive();
             if gone {
-                worker.outputs.iter().for_each(|feed| drop(feeds.remove(feed)));
+                for feed in &worker.outputs {
+                    feeds.remove(feed);
+                    cues.remove(feed);
+                }
             }
             !gone
         });
@@ -176,9 +237,10 @@ impl Stream {
         let Some(worker) = self.workers.get(name) else { return };
         let (job, route) = (worker.job.clone(), worker.route.clone());
         let output = worker.outputs.first().and_then(|feed| self.feeds.get(feed)).cloned();
-        let feed = |name: &Option<String>| name.as_ref().and_then(|n| self.feeds.get(n)).cloned();
-        let inputs =
-            Inputs { video: feed(&route.video), audio: feed(&route.audio), ..Inputs::default() };
+        let inputs = inputs_of(&self.feeds, &self.board, &route);
+        let words = route.captions.iter().filter_map(|name| self.cues.get(name).cloned());
+        let words = words.collect();
+        let captions = worker.outputs.first().and_then(|feed| self.cues.get(feed)).cloned();
         let intake = self.intake_of(&job);
         let run = self.id();
         let task = Task::new(name);
@@ -188,6 +250,8 @@ impl Stream {
             shared: self.shared.clone(),
             inputs,
             output,
+            words,
+            captions,
             intake,
             denoise: self.denoise.subscribe(),
             programme: Kind::ALL.map(|kind| (self.feed(kind), self.last_format(kind))),
@@ -269,6 +333,18 @@ impl Stream {
         for kind in Kind::ALL {
             self.feed(kind).clear();
         }
+    }
+}
+
+/// The feeds that a route names, as far as they are there.
+pub(super) fn inputs_of(feeds: &BTreeMap<String, Feed>, board: &CueBoard, route: &Route) -> Inputs {
+    let feed = |name: &String| feeds.get(name).cloned();
+    let dub = |(language, name): &(Language, String)| Some((language.clone(), feed(name)?));
+    Inputs {
+        video: route.video.as_ref().and_then(feed),
+        audio: route.audio.as_ref().and_then(feed),
+        captions: board.clone(),
+        dubs: route.dubs.iter().filter_map(dub).collect(),
     }
 }
 

@@ -140,10 +140,10 @@ impl Stream {
                 worker.last_error = Some(route.problems.first().cloned().unwrap_or_else(nothing));
                 worker.route = route.clone();
             } else {
-                if worker.route != *route {
-                    worker.route = route.clone();
+                if !worker.route.same_media(route) {
                     worker.cancel();
                 }
+                worker.route = route.clone();
                 worker.want();
             }
         }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use super::Stream;
 use super::outputs::worker_name;
 use super::sources::Publisher;
-use crate::flow::Feed;
+use crate::flow::{CueFeed, Feed};
 use crate::graph;
 use crate::runtime::worker::Worker;
 use crate::runtime::{
-    ConsumerSnapshot, FeedSnapshot, NodeSnapshot, NodeState, OutputSnapshot, SourceSnapshot,
-    StreamSnapshot,
+    ConsumerSnapshot, CueFeedSnapshot, FeedSnapshot, NodeSnapshot, NodeState, OutputSnapshot,
+    SourceSnapshot, StreamSnapshot,
 };
 
 /// Rates are taken over this time.
@@ -89,6 +89,8 @@ impl Stream {
             feeds: self.feeds.iter().map(|(name, feed)| self.feed_snapshot(name, feed)).collect(),
             outputs: self.output_snapshots(),
             denoise: self.denoise_settings(),
+            captions: self.caption_settings(),
+            cues: self.cues.values().map(cue_snapshot).collect(),
             last_error: self.last_error.clone(),
         }
     }
@@ -127,7 +129,7 @@ impl Stream {
                 what: format!("{} viewer", seat.protocol),
                 why: "somebody watches".into(),
                 state: NodeState::Running,
-                inputs: [route.video, route.audio].into_iter().flatten().collect(),
+                inputs: route.feeds().cloned().collect(),
                 outputs: Vec::new(),
                 restarts: 0,
                 last_error: route.problems.first().cloned(),
@@ -206,13 +208,28 @@ impl Stream {
     }
 }
 
+fn cue_snapshot(feed: &CueFeed) -> CueFeedSnapshot {
+    let stats = feed.stats();
+    CueFeedSnapshot {
+        name: feed.name().to_owned(),
+        language: feed.language().clone(),
+        committed: stats.committed.load(Relaxed),
+        words: stats.words.load(Relaxed),
+        partial: stats.partial.load(Relaxed),
+        delay_ms: stats.delay_ms.load(Relaxed),
+        dropped_slow: stats.dropped_slow.load(Relaxed),
+        readers: feed.readers(),
+        last: feed.recent().pop().map(|cue| cue.text),
+    }
+}
+
 fn worker_node(name: &str, worker: &Worker) -> NodeSnapshot {
     NodeSnapshot {
         name: name.to_owned(),
         what: worker.job.what(),
         why: worker.why.clone(),
         state: worker.state(),
-        inputs: [&worker.route.video, &worker.route.audio].into_iter().flatten().cloned().collect(),
+        inputs: worker.route.feeds().cloned().collect(),
         outputs: worker.outputs.clone(),
         restarts: worker.restarts,
         last_error: worker.last_error.clone(),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::nodes::inputs_of;
 use super::{Command, Stream};
 use crate::flow::{Inputs, Refusal, RefusalKind, Seat};
 use crate::graph::Route;
@@ -157,17 +158,11 @@ impl Stream {
     pub(super) fn route_seats(&mut self) {
         for seat in self.seats.values_mut() {
             let Some(route) = self.plan.routes.get(&seat.want) else { continue };
-            if *route == seat.route {
+            if route.same_media(&seat.route) {
                 continue;
             }
             seat.route = route.clone();
-            let feed =
-                |name: &Option<String>| name.as_ref().and_then(|n| self.feeds.get(n)).cloned();
-            seat.inputs.send_replace(Inputs {
-                video: feed(&route.video),
-                audio: feed(&route.audio),
-                ..Inputs::default()
-            });
+            seat.inputs.send_replace(inputs_of(&self.feeds, &self.board, route));
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct Choice {
 impl Description {
     /// What a player that makes this offer can take.
     pub fn accepts(&self) -> Accepts {
-        Accepts { video: self.accept(Kind::Video), audio: self.accept(Kind::Audio) }
+        Accepts::media(self.accept(Kind::Video), self.accept(Kind::Audio))
     }
 
     fn accept(&self, kind: Kind) -> Option<Accept> {

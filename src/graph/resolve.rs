@@ -1,0 +1,214 @@
+//! From what flows and what is wanted to the nodes between.
+
+use super::plan::{Ask, Op, Plan, PlanNode, Route, Want, Words, captions_feed};
+use crate::media::{Accept, Codec, Dubs, Format, Kind, Language};
+
+/// Resolves what is wanted from what is there.
+///
+/// Consumers that can take the same feed share it, so a stream is encoded once per codec whatever
+/// the number of consumers.
+pub fn plan(ask: &Ask) -> Plan {
+    let mut plan = Plan::default();
+    plan.add_words(ask);
+    for want in &ask.wants {
+        let route = plan.route(ask, want);
+        plan.routes.insert(want.id.clone(), route);
+    }
+    plan
+}
+
+impl Plan {
+    /// Captions are made whether or not somebody reads them: they are kept, and who joins finds
+    /// them going.
+    fn add_words(&mut self, ask: &Ask) {
+        let Some((words, audio)) = ask.words.as_ref().zip(ask.audio.as_ref()) else { return };
+        let why = "the stream wants captions";
+        let sound = self.raw(Kind::Audio, audio, ask.denoise, why);
+        let original = words.original();
+        self.node("transcribe".into(), Op::Transcribe, [sound], original.clone(), why);
+        for to in words.translate.iter().filter(|to| words.language.as_ref() != Some(to)) {
+            let op = Op::Translate { to: to.clone() };
+            let why = "the stream wants this language";
+            self.node(format!("translate.{to}"), op, [original.clone()], captions_feed(to), why);
+        }
+    }
+
+    /// The feeds of one consumer, with the nodes that fill them.
+    fn route(&mut self, ask: &Ask, want: &Want) -> Route {
+        let mut route = Route::default();
+        if let (Some(source), Some(accept)) = (&ask.video, &want.accepts.video) {
+            match self.media(ask, Kind::Video, source, accept, &want.id) {
+                Ok((feed, codec)) => route.video = Some(self.embed(ask, want, feed, codec)),
+                Err(problem) => route.problems.push(problem),
+            }
+        }
+        let (Some(source), Some(accept)) = (&ask.audio, &want.accepts.audio) else { return route };
+        match self.media(ask, Kind::Audio, source, accept, &want.id) {
+            Ok((feed, _)) => route.audio = Some(feed),
+            Err(problem) => route.problems.push(problem),
+        }
+        let Some(words) = &ask.words else { return route };
+        if want.accepts.captions.text {
+            let other = |to: &&Language| words.language.as_ref() != Some(to);
+            let translated = words.translate.iter().filter(other).map(captions_feed);
+            route.captions = std::iter::once(words.original()).chain(translated).collect();
+        }
+        for language in &words.dub {
+            let wanted = match &want.accepts.dubs {
+                Dubs::None => false,
+                Dubs::One(one) => one == language,
+                Dubs::All => true,
+            };
+            if !wanted {
+                continue;
+            }
+            match self.dub(ask, words, language, source, accept, &want.id) {
+                Ok(feed) if want.accepts.dubs == Dubs::All => {
+                    route.dubs.push((language.clone(), feed));
+                }
+                Ok(feed) => route.audio = Some(feed),
+                Err(problem) => route.problems.push(problem),
+            }
+        }
+        route
+    }
+
+    /// The feed of one kind for one consumer and its codec, with the nodes that fill it.
+    fn media(
+        &mut self,
+        ask: &Ask,
+        kind: Kind,
+        source: &Format,
+        accept: &Accept,
+        who: &str,
+    ) -> Result<(String, Codec), String> {
+        let clean = ask.denoise && kind == Kind::Audio;
+        let objection = match accept.objection(source) {
+            None if !clean => return Ok((kind.as_str().to_owned(), source.codec)),
+            None => "its sound passes noise suppression".to_owned(),
+            Some(objection) => objection,
+        };
+        let how = Making::of(ask, kind, accept)
+            .ok_or_else(|| format!("{kind}: {objection}, and {}", no_encoder(accept)))?;
+        let why = format!("{who}: {objection}");
+        let raw = self.raw(kind, source, clean, &why);
+        let stem = if clean { "audio.clean" } else { kind.as_str() };
+        Ok(self.make(how, raw, stem, &why))
+    }
+
+    /// Encodes a raw feed into `stem.codec`, or leaves it raw.
+    fn make(&mut self, how: Making, raw: String, stem: &str, why: &str) -> (String, Codec) {
+        match how {
+            Making::Raw(codec) => (raw, codec),
+            Making::Encoded { codec, encoder } => {
+                let output = format!("{stem}.{codec}");
+                let op = Op::Encode { codec, encoder };
+                self.node(format!("encode.{output}"), op, [raw], output.clone(), why);
+                (output, codec)
+            }
+        }
+    }
+
+    /// Sound in another language for one consumer, with the nodes that fill it.
+    fn dub(
+        &mut self,
+        ask: &Ask,
+        words: &Words,
+        language: &Language,
+        source: &Format,
+        accept: &Accept,
+        who: &str,
+    ) -> Result<String, String> {
+        let how = Making::of(ask, Kind::Audio, accept)
+            .ok_or_else(|| format!("sound in {language}: {}", no_encoder(accept)))?;
+        let why = format!("{who}: it wants the sound in {language}");
+        let under = self.raw(Kind::Audio, source, ask.denoise, &why);
+        let voice = format!("audio.{language}");
+        let op = Op::Speak { language: language.clone() };
+        let inputs = [under, words.feed(Some(language))];
+        self.node(format!("speak.{language}"), op, inputs, voice.clone(), &why);
+        Ok(self.make(how, voice.clone(), &voice, &why).0)
+    }
+
+    /// Puts captions into pictures that can carry them, for a consumer that passes them on.
+    fn embed(&mut self, ask: &Ask, want: &Want, feed: String, codec: Codec) -> String {
+        let Some(words) = ask.words.as_ref().filter(|w| !w.embed.is_empty()) else { return feed };
+        let carries = matches!(codec, Codec::H264 | Codec::H265);
+        if !want.accepts.captions.embedded || !carries || ask.audio.is_none() {
+            return feed;
+        }
+        let output = format!("{feed}.captions");
+        let mut inputs = vec![feed];
+        for language in &words.embed {
+            let captions = words.feed(language.as_ref());
+            if !inputs.contains(&captions) {
+                inputs.push(captions);
+            }
+        }
+        let why = format!("{}: it passes captions on inside the pictures", want.id);
+        self.node(format!("embed.{}", inputs[0]), Op::Embed, inputs, output.clone(), &why);
+        output
+    }
+
+    /// The raw feed of one kind, cleaned or not.
+    fn raw(&mut self, kind: Kind, source: &Format, clean: bool, why: &str) -> String {
+        let mut feed = kind.as_str().to_owned();
+        if !source.codec.is_raw() {
+            let output = format!("{kind}.raw");
+            self.node(format!("decode.{kind}"), Op::Decode, [feed], output.clone(), why);
+            feed = output;
+        }
+        if clean {
+            let output = "audio.clean".to_owned();
+            let why = "the stream wants it";
+            self.node("denoise".into(), Op::Denoise, [feed], output.clone(), why);
+            feed = output;
+        }
+        feed
+    }
+
+    fn node(
+        &mut self,
+        name: String,
+        op: Op,
+        inputs: impl Into<Vec<String>>,
+        output: String,
+        why: &str,
+    ) {
+        if self.nodes.iter().all(|n| n.name != name) {
+            self.nodes.push(PlanNode { name, op, inputs: inputs.into(), output, why: why.into() });
+        }
+    }
+}
+
+/// How a consumer gets what it does not take as it is.
+enum Making {
+    Raw(Codec),
+    Encoded { codec: Codec, encoder: String },
+}
+
+impl Making {
+    fn of(ask: &Ask, kind: Kind, accept: &Accept) -> Option<Self> {
+        let raw = match kind {
+            Kind::Video => Codec::RawVideo,
+            Kind::Audio => Codec::RawAudio,
+        };
+        if accept.codecs.contains(&raw) {
+            return Some(Self::Raw(raw));
+        }
+        let encoded = |c: &Codec| {
+            let encoder = ask.encoders.get(c)?.clone();
+            Some(Self::Encoded { codec: *c, encoder })
+        };
+        accept.codecs.iter().find_map(encoded)
+    }
+}
+
+fn no_encoder(accept: &Accept) -> String {
+    let wanted = accept.codecs.iter().map(|c| c.as_str()).collect::<Vec<_>>().join(", ");
+    format!("no encoder works for {wanted}")
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

@@ -1,0 +1,298 @@
+//! What is made of the words of a stream: captions, translations, voices. As written in presets, in
+//! the API and in the configuration.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{speak, transcribe, translate};
+use crate::graph::Words;
+use crate::media::Language;
+
+/// Most languages of one stream.
+pub const LANGUAGES_MAX: usize = 16;
+
+/// The language that is spoken: a tag, or `auto` to detect it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Spoken {
+    /// It is detected from the first seconds and checked again at pauses.
+    #[default]
+    Auto,
+    /// It is known.
+    Known(Language),
+}
+
+impl Spoken {
+    /// The language, where it is known beforehand.
+    pub fn language(&self) -> Option<&Language> {
+        match self {
+            Self::Auto => None,
+            Self::Known(language) => Some(language),
+        }
+    }
+}
+
+impl fmt::Display for Spoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.language().map_or("auto", Language::as_str))
+    }
+}
+
+impl Serialize for Spoken {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Spoken {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.parse().map(Self::Known).map_err(serde::de::Error::custom)
+    }
+}
+
+/// What is made of the words of a stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Off stops everything below while the rest of the stream goes on.
+    pub enabled: bool,
+    /// The language that is spoken, or `auto`.
+    #[schema(value_type = String, example = "en")]
+    pub language: Spoken,
+    /// Speech-to-text engines in the order of preference; the next takes over when one fails or
+    /// lags. Empty: the best that this machine has.
+    pub engines: Vec<String>,
+    /// Model of the first engine that has models; left out: the best one installed.
+    pub model: Option<String>,
+    /// Captions in these languages too.
+    #[schema(value_type = Vec<String>)]
+    pub translate: Vec<Language>,
+    /// Translation engines in the order of preference; empty: the best for each pair.
+    pub translators: Vec<String>,
+    /// Sound in these languages too, for viewers that want it. Each must be translated.
+    #[schema(value_type = Vec<String>)]
+    pub dub: Vec<Language>,
+    /// The voice of each language; left out: the best that this machine has.
+    #[schema(value_type = BTreeMap<String, Voice>)]
+    pub voices: BTreeMap<Language, Voice>,
+    /// By how much the original is lowered under a voice in another language, in dB, 0-100; 100
+    /// takes it away.
+    pub duck_db: f32,
+    /// Captions inside the pictures of outputs and of HLS.
+    pub embed: Embed,
+    /// How long cues are kept for search, in days; 0 for ever.
+    pub keep_days: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            language: Spoken::default(),
+            engines: Vec::new(),
+            model: None,
+            translate: Vec::new(),
+            translators: Vec::new(),
+            dub: Vec::new(),
+            voices: BTreeMap::new(),
+            duck_db: 15.0,
+            embed: Embed::default(),
+            keep_days: 30,
+        }
+    }
+}
+
+/// A voice that speaks a language.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Voice {
+    /// The engine: `espeak`, `piper` …; left out: the best.
+    pub engine: Option<String>,
+    /// The engine's own name of the voice.
+    pub voice: Option<String>,
+    /// Speed, 0.5-2.0; 1.0 is the voice's own.
+    pub rate: f32,
+    /// Pitch, 0.5-2.0; 1.0 is the voice's own.
+    pub pitch: f32,
+}
+
+impl Default for Voice {
+    fn default() -> Self {
+        Self { engine: None, voice: None, rate: 1.0, pitch: 1.0 }
+    }
+}
+
+/// Captions inside the pictures.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Embed {
+    /// Which language goes where: CEA-608 channels `cc1`-`cc4` and CEA-708 services `s1`-`s6` to a
+    /// language or to `original`. Empty: nothing is put into pictures.
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub services: BTreeMap<String, String>,
+    /// How captions are shown on CEA-608 channels and CEA-708 services.
+    pub style: Style,
+    /// What happens to captions that the source has already.
+    pub existing: Existing,
+}
+
+/// How captions move on the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Style {
+    /// Two rows, the newer below.
+    #[default]
+    RollUp2,
+    /// Three rows.
+    RollUp3,
+    /// Four rows.
+    RollUp4,
+    /// Whole captions at once.
+    PopOn,
+}
+
+/// What happens to captions that the source has already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Existing {
+    /// They stay, and ours take only the services that they leave free.
+    #[default]
+    Keep,
+    /// Ours take their place.
+    Replace,
+    /// They move to the next free service.
+    Move,
+}
+
+impl Embed {
+    /// The languages that are wanted, `None` for the original.
+    fn languages(&self) -> Vec<Option<Language>> {
+        let mut all: Vec<_> = self.services.values().map(|text| text.parse().ok()).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+impl Settings {
+    /// What the plan needs to know; `None` when captions are off.
+    pub fn words(&self) -> Option<Words> {
+        self.enabled.then(|| Words {
+            language: self.language.language().cloned(),
+            translate: self.translate.clone(),
+            dub: self.dub.clone(),
+            embed: self.embed.languages(),
+        })
+    }
+
+    /// How the words are heard.
+    pub fn hearing(&self) -> transcribe::Settings {
+        transcribe::Settings {
+            language: self.language.clone(),
+            engines: self.engines.clone(),
+            model: self.model.clone(),
+        }
+    }
+
+    /// How they are translated into a language.
+    pub fn translation(&self, to: &Language) -> translate::Settings {
+        translate::Settings { to: to.clone(), engines: self.translators.clone() }
+    }
+
+    /// How they are spoken in a language.
+    pub fn speech(&self, language: &Language) -> speak::Settings {
+        let voice = self.voices.get(language).cloned().unwrap_or_default();
+        speak::Settings { language: language.clone(), voice, duck_db: self.duck_db }
+    }
+
+    /// The first field that makes no sense, and why. `prefix` is the path before it.
+    ///
+    /// # Errors
+    /// The path of the field and what is wrong with it.
+    pub fn validate(&self, prefix: &str) -> Result<(), (String, String)> {
+        let wrong = |field: &str, message: String| Err((format!("{prefix}{field}"), message));
+        if self.translate.len() > LANGUAGES_MAX {
+            return wrong("translate", format!("at most {LANGUAGES_MAX} languages"));
+        }
+        let has = |language: &Language| {
+            self.translate.contains(language) || self.language.language() == Some(language)
+        };
+        for (index, language) in self.dub.iter().enumerate() {
+            if !has(language) {
+                let message = format!("`{language}` is not translated: add it to `translate`");
+                return wrong(&format!("dub[{index}]"), message);
+            }
+        }
+        for (language, voice) in &self.voices {
+            for (name, value) in [("rate", voice.rate), ("pitch", voice.pitch)] {
+                if !(0.5..=2.0).contains(&value) {
+                    return wrong(&format!("voices.{language}.{name}"), "0.5-2.0".into());
+                }
+            }
+        }
+        if !(0.0..=100.0).contains(&self.duck_db) {
+            return wrong("duck_db", "0-100 dB".into());
+        }
+        for (service, text) in &self.embed.services {
+            let field = format!("embed.services.{service}");
+            if !is_service(service) {
+                let message = "use cc1-cc4 (CEA-608) and s1-s6 (CEA-708)";
+                return wrong(&field, message.into());
+            }
+            match text.parse::<Language>() {
+                Ok(language) if has(&language) => {}
+                _ if text == "original" => {}
+                Ok(language) => {
+                    let message = format!("`{language}` is not translated: add it to `translate`");
+                    return wrong(&field, message);
+                }
+                Err(error) => return wrong(&field, format!("{error}, or `original`")),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is a CEA-608 channel or a CEA-708 service that we write.
+fn is_service(text: &str) -> bool {
+    ["cc1", "cc2", "cc3", "cc4", "s1", "s2", "s3", "s4", "s5", "s6"].contains(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expect: &str) {
+        let settings: Settings = toml::from_str(text).expect("reads");
+        let outcome = settings.validate("captions.").map_or_else(
+            |(f, m)| f + ": " + &m,
+            |()| {
+                let words = settings.words();
+                words.map_or("off".into(), |w| format!("{} {}", w.original(), w.translate.len()))
+            },
+        );
+        assert_eq!(outcome, expect);
+    }
+
+    #[test]
+    fn settings_are_read_and_the_first_wrong_field_is_named() {
+        check("", "captions.auto 0");
+        check("enabled = false", "off");
+        check("language = \"en\"\ntranslate = [\"es\", \"fr\"]\ndub = [\"es\"]", "captions.en 2");
+        check("dub = [\"es\"]", "captions.dub[0]: `es` is not translated: add it to `translate`");
+        check(
+            "[embed.services]\ncc5 = \"original\"",
+            "captions.embed.services.cc5: use cc1-cc4 (CEA-608) and s1-s6 (CEA-708)",
+        );
+        check(
+            "language = \"en\"\n[embed.services]\ncc1 = \"en\"\ncc3 = \"es\"",
+            "captions.embed.services.cc3: `es` is not translated: add it to `translate`",
+        );
+        check("[voices.es]\nrate = 3.0", "captions.voices.es.rate: 0.5-2.0");
+    }
+}
