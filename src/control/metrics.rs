@@ -196,6 +196,13 @@ impl Scrape {
                 self.set(names::NODE_DROPPED, &[name, node, "switch"], dropped)?;
             }
         }
+        for feed in &s.cues {
+            let labels = [name, feed.name.as_str()];
+            self.set(names::CUES, &labels, feed.committed as f64)?;
+            self.set(names::CUE_WORDS, &labels, feed.words as f64)?;
+            self.set(names::CUE_DELAY, &labels, feed.delay_ms as f64 / 1000.0)?;
+            self.set(names::CUES_DROPPED, &labels, feed.dropped_slow as f64)?;
+        }
         for node in &s.nodes {
             let label = bounded(&node.name, s, &nodes);
             self.set(names::NODE_RESTARTS, &[name, label], f64::from(node.restarts))?;

@@ -1,5 +1,6 @@
 //! How media goes out: one file or folder per protocol, under the same names as in `ingress`.
 
+pub mod archive;
 pub mod fmp4;
 pub mod hls;
 pub mod record;

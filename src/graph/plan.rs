@@ -42,13 +42,21 @@ impl Words {
         self.language.as_ref().map_or_else(|| "captions.auto".into(), captions_feed)
     }
 
+    /// The languages that are translated to: the spoken one needs no translation.
+    pub(super) fn translations(&self) -> impl Iterator<Item = &Language> {
+        self.translate.iter().filter(|to| self.language.as_ref() != Some(to))
+    }
+
+    /// Every feed of captions, the original first.
+    pub(super) fn feeds(&self) -> Vec<String> {
+        let translated = self.translations().map(captions_feed);
+        std::iter::once(self.original()).chain(translated).collect()
+    }
+
     /// The feed of captions in a language; the original where there is no translation.
     pub(super) fn feed(&self, language: Option<&Language>) -> String {
-        let translated = language.filter(|l| self.translate.contains(l));
-        match translated.filter(|l| self.language.as_ref() != Some(l)) {
-            Some(language) => captions_feed(language),
-            None => self.original(),
-        }
+        let translated = self.translations().find(|l| Some(*l) == language);
+        translated.map_or_else(|| self.original(), captions_feed)
     }
 }
 
@@ -138,9 +146,9 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether there is nothing to see and nothing to hear.
+    /// Whether there is nothing to see, to hear or to read.
     pub fn is_empty(&self) -> bool {
-        self.video.is_none() && self.audio.is_none()
+        self.feeds().next().is_none()
     }
 
     /// Whether both have the same feeds of pictures and sound. Captions come and go beside them

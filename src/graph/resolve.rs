@@ -26,7 +26,7 @@ impl Plan {
         let sound = self.raw(Kind::Audio, audio, ask.denoise, why);
         let original = words.original();
         self.node("transcribe".into(), Op::Transcribe, [sound], original.clone(), why);
-        for to in words.translate.iter().filter(|to| words.language.as_ref() != Some(to)) {
+        for to in words.translations() {
             let op = Op::Translate { to: to.clone() };
             let why = "the stream wants this language";
             self.node(format!("translate.{to}"), op, [original.clone()], captions_feed(to), why);
@@ -42,17 +42,31 @@ impl Plan {
                 Err(problem) => route.problems.push(problem),
             }
         }
-        let (Some(source), Some(accept)) = (&ask.audio, &want.accepts.audio) else { return route };
+        let Some(source) = &ask.audio else { return route };
+        if let Some(words) = ask.words.as_ref().filter(|_| want.accepts.captions.text) {
+            route.captions = words.feeds();
+        }
+        let Some(accept) = &want.accepts.audio else { return route };
         match self.media(ask, Kind::Audio, source, accept, &want.id) {
             Ok((feed, _)) => route.audio = Some(feed),
             Err(problem) => route.problems.push(problem),
         }
-        let Some(words) = &ask.words else { return route };
-        if want.accepts.captions.text {
-            let other = |to: &&Language| words.language.as_ref() != Some(to);
-            let translated = words.translate.iter().filter(other).map(captions_feed);
-            route.captions = std::iter::once(words.original()).chain(translated).collect();
+        if let Some(words) = &ask.words {
+            self.add_dubs(ask, words, source, accept, want, &mut route);
         }
+        route
+    }
+
+    /// Gives a consumer the languages that it wants the sound in.
+    fn add_dubs(
+        &mut self,
+        ask: &Ask,
+        words: &Words,
+        source: &Format,
+        accept: &Accept,
+        want: &Want,
+        route: &mut Route,
+    ) {
         for language in &words.dub {
             let wanted = match &want.accepts.dubs {
                 Dubs::None => false,
@@ -70,7 +84,6 @@ impl Plan {
                 Err(problem) => route.problems.push(problem),
             }
         }
-        route
     }
 
     /// The feed of one kind for one consumer and its codec, with the nodes that fill it.

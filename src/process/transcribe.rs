@@ -1,6 +1,20 @@
 //! Captions of what is said in a feed of raw sound.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use gst::prelude::*;
+
+use super::SOURCE;
 use super::captions::Spoken;
+use crate::flow::{CueFeed, Error, Feed, Join, Node, Status, Task};
+use crate::media::{Cue, Word};
+use crate::speech::glossary::Glossary;
+use crate::speech::stt::{Engines, Event, Options, Status as State, Transcriber, Wanted};
+
+/// Figures in the API are renewed this often.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// How words are heard. A change starts the node again.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,4 +25,189 @@ pub struct Settings {
     pub engines: Vec<String>,
     /// Model of the first engine that has models.
     pub model: Option<String>,
+    /// Names to expect, words that are written otherwise, words that are masked.
+    pub glossary: Arc<Glossary>,
+}
+
+/// Makes captions of the sound of `input` until cancelled. A stream that no engine can hear goes on
+/// without captions. Reports `engine`, `model`, `language`, `off` (why there are none), `switched`
+/// (the last change of engine), `skipped_ms` (sound that engines were too slow for), `lag_ms` and
+/// `real_time_factor`.
+///
+/// # Errors
+/// What the pipeline posts.
+pub async fn run(
+    task: Task,
+    input: Feed,
+    output: CueFeed,
+    engines: Arc<Engines>,
+    settings: Settings,
+) -> Result<(), Error> {
+    let node = Node::parse(
+        &task.name,
+        &format!(
+            "{SOURCE} ! audioconvert ! audioresample \
+             ! audio/x-raw,format=F32LE,rate=16000,channels=1,layout=interleaved \
+             ! appsink name=out sync=false async=false max-buffers=0 enable-last-sample=false"
+        ),
+    )?;
+    let writer = CueWriter {
+        // A node that starts again goes on counting where the one before it ended.
+        first: output.stats().committed.load(Relaxed),
+        feed: output,
+        glossary: Arc::clone(&settings.glossary),
+        status: task.status.clone(),
+    };
+    let options = Options {
+        wanted: Wanted {
+            language: settings.language.language().cloned(),
+            engines: settings.engines,
+            model: settings.model,
+        },
+        terms: settings.glossary.terms.clone(),
+        wait: false,
+    };
+    let transcriber = Transcriber::new(engines, options, move |event| writer.take(event));
+    let transcriber = Arc::new(transcriber.map_err(|e| Error::build(&task.name, e))?);
+    listen(&node, Arc::clone(&transcriber))?;
+    node.start().await?;
+    node.input("in", &input, Join::Live)?;
+    task.status.set_running();
+    let ended = tokio::select! {
+        ended = node.run(&task.cancel) => ended,
+        () = report(&task.status, &transcriber) => Ok(()),
+    };
+    node.stop().await.and(ended)
+}
+
+/// Hands the sound that arrives at the sink to the transcriber, which never waits.
+fn listen(node: &Node, transcriber: Arc<Transcriber>) -> Result<(), Error> {
+    let sink = node.element("out")?;
+    let sink = sink
+        .downcast::<gst_app::AppSink>()
+        .map_err(|_| Error::build(node.name(), "`out` is not an appsink"))?;
+    let mut samples: Vec<f32> = Vec::new();
+    let on_sample = move |sink: &gst_app::AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        let Some(buffer) = sample.buffer() else { return Ok(gst::FlowSuccess::Ok) };
+        let at = sample
+            .segment()
+            .and_then(|s| s.downcast_ref::<gst::ClockTime>())
+            .and_then(|s| s.to_running_time(buffer.pts()));
+        if let (Some(at), Ok(map)) = (at, buffer.map_readable()) {
+            let bytes = map.as_slice().as_chunks::<4>().0;
+            samples.clear();
+            samples.extend(bytes.iter().map(|b| f32::from_le_bytes(*b)));
+            transcriber.push(Duration::from_nanos(at.nseconds()), &samples);
+        }
+        Ok(gst::FlowSuccess::Ok)
+    };
+    sink.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(on_sample).build());
+    Ok(())
+}
+
+/// Shows figures; never returns.
+async fn report(status: &Status, transcriber: &Transcriber) {
+    let mut tick = tokio::time::interval(REPORT_EVERY);
+    let stats = transcriber.stats();
+    loop {
+        tick.tick().await;
+        status.set("skipped_ms", stats.skipped_ms.load(Relaxed));
+        status.set("lag_ms", stats.lag_ms.load(Relaxed));
+        let factor = (stats.real_time_factor() * 100.0).round() / 100.0;
+        status.set("real_time_factor", factor);
+    }
+}
+
+/// Where the transcriber's events go.
+struct CueWriter {
+    feed: CueFeed,
+    first: u64,
+    glossary: Arc<Glossary>,
+    status: Status,
+}
+
+impl CueWriter {
+    fn take(&self, event: Event) {
+        match event {
+            Event::Partial(cue) | Event::Committed(cue) => {
+                let id = self.first + cue.id;
+                self.feed.publish(written(Cue { id, ..cue }, &self.glossary));
+            }
+            Event::Language(language, _) => self.status.set("language", language.as_str()),
+            Event::Switched { from: Some(from), to, why } => {
+                tracing::warn!(feed = self.feed.name(), from, to, why, "captions change engine");
+                self.status.set("switched", format!("{from} to {to}: {why}"));
+            }
+            Event::State(State::Listening { engine, model }) => {
+                self.status.set("engine", engine);
+                self.status.set("model", model);
+                self.status.set("off", None::<String>);
+            }
+            Event::State(State::Off { why }) => {
+                tracing::warn!(feed = self.feed.name(), why, "no captions");
+                self.status.set("off", why);
+            }
+            Event::State(State::Starting)
+            | Event::Switched { from: None, .. }
+            | Event::Heard(_)
+            | Event::Ended => {}
+        }
+    }
+}
+
+/// A cue as the glossary wants it. Where that changes the number of words, their single times are
+/// given up.
+fn written(cue: Cue, glossary: &Glossary) -> Cue {
+    if glossary.is_empty() {
+        return cue;
+    }
+    let text = glossary.apply(&cue.text, &cue.language);
+    if text == cue.text {
+        return cue;
+    }
+    let texts: Vec<&str> = text.split_whitespace().collect();
+    let words: Arc<[Word]> = if texts.len() == cue.words.len() {
+        let renamed = |(word, text): (&Word, &&str)| Word { text: (*text).into(), ..word.clone() };
+        cue.words.iter().zip(&texts).map(renamed).collect()
+    } else {
+        Arc::default()
+    };
+    Cue { text, words, ..cue }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Language, Origin, Stage};
+
+    #[test]
+    fn the_glossary_changes_words_and_text_alike() {
+        let word = |text: &str| Word {
+            text: text.into(),
+            start: Duration::ZERO,
+            end: Duration::ZERO,
+            confidence: 1.0,
+        };
+        let cue = Cue {
+            id: 1,
+            language: Language::english(),
+            stage: Stage::Committed,
+            start: Duration::ZERO,
+            end: Duration::ZERO,
+            text: "the darn aura link box".into(),
+            words: ["the", "darn", "aura", "link", "box"].map(word).into(),
+            ends_sentence: true,
+            origin: Arc::new(Origin { engine: "test".into(), model: None }),
+        };
+        let masked = Glossary { masked: vec!["darn".into()], ..Glossary::default() };
+        let shown = written(cue.clone(), &masked);
+        assert_eq!((shown.text.as_str(), shown.words[1].text.as_str()), ("the **** aura link box", "****"));
+        let shorter: Glossary = serde_json::from_str(
+            r#"{"replacements": [{"from": "aura link", "to": "AuraLink"}]}"#,
+        )
+        .expect("a glossary");
+        let shown = written(cue, &shorter);
+        assert_eq!((shown.text.as_str(), shown.words.len()), ("the darn AuraLink box", 0));
+    }
 }

@@ -85,9 +85,12 @@ pub enum PresetError {
 }
 
 /// The presets that come with the appliance: file stem and text.
-const BUILT_IN: [(&str, &str); 4] = [
+const BUILT_IN: [(&str, &str); 7] = [
     ("passthrough", include_str!("../../pipelines/passthrough.toml")),
     ("clean-audio", include_str!("../../pipelines/clean-audio.toml")),
+    ("captions", include_str!("../../pipelines/captions.toml")),
+    ("captions-translated", include_str!("../../pipelines/captions-translated.toml")),
+    ("dub", include_str!("../../pipelines/dub.toml")),
     ("record", include_str!("../../pipelines/record.toml")),
     ("restream", include_str!("../../pipelines/restream.toml")),
 ];

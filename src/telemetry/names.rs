@@ -57,6 +57,14 @@ names! {
     NODE_OUT = "auralink_node_out_buffers_total", ["stream", "node"];
     /// Buffers dropped, by reason: slow, waiting (for a key frame) or switch (of source).
     NODE_DROPPED = "auralink_node_dropped_buffers_total", ["stream", "node", "reason"];
+    /// Committed cues of a feed of captions.
+    CUES = "auralink_caption_cues_total", ["stream", "feed"];
+    /// Words of the committed cues.
+    CUE_WORDS = "auralink_caption_words_total", ["stream", "feed"];
+    /// How long after the voice the newest committed cue came, in seconds.
+    CUE_DELAY = "auralink_caption_delay_seconds", ["stream", "feed"];
+    /// Cues that readers were too slow for.
+    CUES_DROPPED = "auralink_caption_dropped_cues_total", ["stream", "feed"];
     /// How often a node was restarted after an error.
     NODE_RESTARTS = "auralink_node_restarts_total", ["stream", "node"];
     /// 1 while the node runs, 0 while it does not.

@@ -1,0 +1,46 @@
+//! Keeping every committed cue, for search.
+
+use std::sync::Arc;
+
+use crate::flow::{CueBoard, Error, Task};
+use crate::media::{Accepts, Captions, Cue, StreamName};
+
+/// Where cues are kept. What implements it never makes the caller wait.
+pub trait Keeper: Send + Sync + 'static {
+    /// Keeps a committed cue of a stream for so many days, 0 for ever.
+    fn keep(&self, stream: &StreamName, cue: &Cue, days: u32);
+}
+
+/// Takes captions, and no media.
+pub fn accepts() -> Accepts {
+    Accepts::default().with_captions(Captions { text: true, embedded: false })
+}
+
+/// Hands every committed cue of a stream to the keeper until the task is cancelled. Reports
+/// `kept`.
+///
+/// # Errors
+/// None: what goes wrong in the store is the store's to tell.
+pub async fn run(
+    task: Task,
+    stream: StreamName,
+    captions: CueBoard,
+    keeper: Arc<dyn Keeper>,
+    days: u32,
+) -> Result<(), Error> {
+    let mut cues = captions.read();
+    let mut kept = 0_u64;
+    task.status.set_running();
+    loop {
+        tokio::select! {
+            () = task.cancel.cancelled() => return Ok(()),
+            (_, cue) = cues.next() => {
+                if cue.is_committed() {
+                    keeper.keep(&stream, &cue, days);
+                    kept += 1;
+                    task.status.set("kept", kept);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! From cues to sentences: what is translated and spoken is whole thoughts, not pieces of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::media::Cue;
+
+/// A sentence that nobody ends is ended after this much silence of its source.
+pub(super) const PAUSE: Duration = Duration::from_millis(1200);
+
+/// A sentence that goes on and on is ended at this length, in characters.
+const LENGTH_MAX: usize = 240;
+
+/// A sentence that goes on and on is ended after this time.
+const TIME_MAX: Duration = Duration::from_secs(12);
+
+/// Gathers committed cues of one feed until they make a sentence. Pure: it is told the time.
+#[derive(Default)]
+pub(super) struct Sentences {
+    pending: Option<Cue>,
+    /// When the newest piece came, on the caller's clock.
+    since: Duration,
+}
+
+impl Sentences {
+    /// Adds a committed cue that came at `now`; returns the sentences that are complete. A cue in
+    /// another language ends what was before it.
+    pub(super) fn push(&mut self, cue: Cue, now: Duration) -> Vec<Cue> {
+        let mut done = Vec::new();
+        let follows = |p: &Cue| p.language == cue.language && cue.start <= p.end + PAUSE;
+        if self.pending.as_ref().is_some_and(|p| !follows(p)) {
+            done.extend(self.pending.take());
+        }
+        self.since = now;
+        let whole = match self.pending.take() {
+            None => cue,
+            Some(begun) => join(begun, &cue),
+        };
+        let long = whole.text.chars().count() >= LENGTH_MAX;
+        if whole.ends_sentence || long || whole.end.saturating_sub(whole.start) >= TIME_MAX {
+            done.push(whole);
+        } else {
+            self.pending = Some(whole);
+        }
+        done
+    }
+
+    /// How long to wait for the next piece; `None` when nothing is pending.
+    pub(super) fn patience(&self, now: Duration) -> Option<Duration> {
+        self.pending.as_ref().map(|_| (self.since + PAUSE).saturating_sub(now))
+    }
+
+    /// Nothing has come in time: what there is is a sentence.
+    pub(super) fn flush(&mut self) -> Option<Cue> {
+        self.pending.take()
+    }
+}
+
+/// Both as one, under the number of the first.
+fn join(first: Cue, second: &Cue) -> Cue {
+    let words: Vec<_> = first.words.iter().chain(second.words.iter()).cloned().collect();
+    Cue {
+        end: second.end,
+        text: format!("{} {}", first.text, second.text),
+        words: Arc::from(words),
+        ends_sentence: second.ends_sentence,
+        origin: Arc::clone(&second.origin),
+        ..first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Language, Origin, Stage};
+
+    fn cue(id: u64, at_ms: u64, text: &str) -> Cue {
+        Cue {
+            id,
+            language: Language::english(),
+            stage: Stage::Committed,
+            start: Duration::from_millis(at_ms),
+            end: Duration::from_millis(at_ms + 900),
+            text: text.into(),
+            words: Arc::default(),
+            ends_sentence: text.ends_with('.'),
+            origin: Arc::new(Origin { engine: "test".into(), model: None }),
+        }
+    }
+
+    fn check(cues: Vec<Cue>, expect: &[&str]) {
+        let mut sentences = Sentences::default();
+        let mut texts: Vec<String> = Vec::new();
+        for cue in cues {
+            let now = cue.end;
+            texts.extend(sentences.push(cue, now).into_iter().map(|c| c.text));
+        }
+        texts.extend(sentences.flush().map(|c| format!("({})", c.text)));
+        assert_eq!(texts, expect);
+    }
+
+    #[test]
+    fn pieces_become_sentences() {
+        let pieces = vec![cue(1, 0, "and so"), cue(2, 1000, "my fellow."), cue(3, 2000, "ask not")];
+        check(pieces, &["and so my fellow.", "(ask not)"]);
+        check(vec![cue(1, 0, "one"), cue(2, 5000, "two.")], &["one", "two."]);
+        let mut french = cue(2, 1000, "deux.");
+        french.language = "fr".parse().expect("a language");
+        check(vec![cue(1, 0, "one"), french], &["one", "deux."]);
+    }
+
+    #[test]
+    fn a_speaker_who_never_ends_is_cut() {
+        let long = "words and more words ".repeat(13);
+        check(vec![cue(1, 0, long.trim())], &[long.trim()]);
+        let minute: Vec<Cue> = (0..14).map(|n| cue(n, n * 1000, "on")).collect();
+        let mut sentences = Sentences::default();
+        let done: usize = minute.into_iter().map(|c| sentences.push(c.clone(), c.end).len()).sum();
+        assert_eq!(done, 1);
+        assert!(sentences.patience(Duration::from_secs(14)).is_some());
+    }
+
+    #[test]
+    fn a_sentence_has_the_number_of_its_first_piece_and_the_time_of_both() {
+        let mut sentences = Sentences::default();
+        assert!(sentences.push(cue(7, 0, "a"), Duration::ZERO).is_empty());
+        let whole = sentences.push(cue(8, 1000, "b."), Duration::ZERO).pop().expect("complete");
+        assert_eq!((whole.id, whole.start), (7, Duration::ZERO));
+        assert_eq!(whole.end, Duration::from_millis(1900));
+    }
+}
