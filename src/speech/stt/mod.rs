@@ -1,7 +1,5 @@
-//! Speech-to-text: from sound to cues.
-
+//! stub
 use serde::Deserialize;
-
 /// `[stt]`: how speech becomes text.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
