@@ -5,6 +5,7 @@
 
 pub mod denoise;
 pub mod engine;
+pub mod http;
 pub mod stt;
 pub mod translate;
 pub mod tts;
