@@ -9,7 +9,7 @@ mod silero;
 
 use std::path::Path;
 
-pub use gate::{Edge, Gate, GateConfig};
+pub use gate::{Edge, Gate, GateConfig, Spoken};
 pub use silero::Silero;
 
 /// Samples per second of everything that engines hear.
