@@ -4,6 +4,7 @@
 
 mod check;
 mod doctor;
+mod engine;
 mod plan;
 mod reload;
 mod run;
@@ -55,6 +56,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// One engine in a process of its own; the appliance starts it.
+    #[command(hide = true, subcommand)]
+    Engine(engine::Engine),
     /// Print the OpenAPI document of the API.
     Openapi,
     /// Print every setting with its default and its reason: a file to start from.
@@ -142,6 +146,10 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             plan::print(&preset, &source, b_frames, dot)
         }
         Command::Doctor { config } => doctor::doctor(config),
+        Command::Engine(engine) => {
+            engine::engine(&engine)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Openapi => {
             print!("{}", crate::control::api::document_json());
             Ok(ExitCode::SUCCESS)

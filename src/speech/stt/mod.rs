@@ -1,8 +1,37 @@
 //! Speech-to-text: from sound to cues.
+//!
+//! ```text
+//! sound ─▶ ring ─▶ voice activity, gate ─▶ window ─▶ engine ─▶ guard ─▶ agreement ─▶ phrases ─▶ cues
+//!          bounded                          ≤ 12 s    (child)   phantoms  what is final
+//! ```
+//!
+//! A stream has a [`Transcriber`]: a thread that owns all of this. Engines are shared
+//! ([`Engines`]); those that may abort run in child processes ([`crate::speech::engine`]). When the
+//! engine of a stream fails or lags, the next in the order of preference hears the sound since the
+//! last committed word again, so that no word is lost or repeated.
+//!
+//! Other providers (Deepgram, Speechmatics …) come in by implementing [`Engine`]; their GStreamer
+//! elements need GStreamer 1.24 and more.
+//!
+//! Invariant: what was committed never changes and is never repeated; sound never waits.
 
-use serde::Deserialize;
+mod agreement;
+mod config;
+mod engines;
+mod guard;
+mod lineup;
+pub mod openai;
+mod phrases;
+mod recognizer;
+pub mod sphinx;
+mod transcriber;
+pub mod whisper;
+mod wire;
 
-/// `[stt]`: how speech becomes text.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {}
+pub use agreement::{Agreement, Decision, Pace};
+pub use config::{Config, ENGINES, Vad};
+pub use engines::{Choice, Engines, Models, Wanted};
+pub use guard::{Evidence, believe, dbfs};
+pub use phrases::{Phrases, join, spaced};
+pub use recognizer::{Engine, Error, Heard, Hypothesis, Session, Window};
+pub use transcriber::{Event, Options, Stats, Status, Transcriber};

@@ -1,0 +1,40 @@
+//! `auralink engine …`: an engine in a process of its own, started by the appliance.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::speech::stt::{sphinx, whisper};
+
+/// The engines that run apart.
+#[derive(Debug, Subcommand)]
+pub(super) enum Engine {
+    /// Speech-to-text by whisper.cpp.
+    Whisper {
+        /// A ggml model.
+        #[arg(long, value_name = "FILE")]
+        model: PathBuf,
+        /// Threads on the processor.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// Use a GPU, if this build can.
+        #[arg(long)]
+        gpu: bool,
+    },
+    /// Speech-to-text by PocketSphinx.
+    Sphinx {
+        /// Folder of the model.
+        #[arg(long, value_name = "FOLDER")]
+        model: PathBuf,
+    },
+}
+
+/// Serves until the parent is gone.
+pub(super) fn engine(engine: &Engine) -> std::io::Result<()> {
+    match engine {
+        Engine::Whisper { model, threads, gpu } => {
+            whisper::serve(model, whisper::Run { threads: (*threads).max(1), gpu: *gpu })
+        }
+        Engine::Sphinx { model } => sphinx::serve(model),
+    }
+}

@@ -1,0 +1,144 @@
+//! A child process and the questions to it.
+
+use std::ffi::OsString;
+use std::io::BufReader;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::tail::Tail;
+use super::{Error, Frame, program};
+
+/// How long a child that closed its pipe is waited for, to learn its exit status.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// A running engine. Dropping it kills it.
+#[derive(Debug)]
+pub struct Child {
+    engine: String,
+    process: std::process::Child,
+    questions: SyncSender<Frame>,
+    answers: Receiver<Frame>,
+    tail: Tail,
+}
+
+impl Child {
+    /// Starts `auralink engine <arguments>`. `engine` names it in errors and in the log.
+    ///
+    /// # Errors
+    /// When there is no program or it does not start. A model that does not load shows with the
+    /// first [`Child::ask`].
+    pub fn start(engine: &str, arguments: &[OsString]) -> Result<Self, Error> {
+        let program = program().ok_or(Error::NoProgram)?;
+        let start = |source| Error::Start { engine: engine.to_owned(), source };
+        let mut process = Command::new(program)
+            .arg("engine")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(start)?;
+        let (questions, to_ask) = mpsc::sync_channel(1);
+        let (answered, answers) = mpsc::sync_channel(1);
+        let tail = Tail::default();
+        let pipes = (process.stdin.take(), process.stdout.take(), process.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(start(std::io::Error::other("it has no pipes")));
+        };
+        let follower = (tail.clone(), engine.to_owned());
+        let spawned = named(engine, "ask", move || write(&to_ask, stdin))
+            .and_then(|()| named(engine, "answer", move || read(&answered, stdout)))
+            .and_then(|()| named(engine, "log", move || follower.0.follow(&follower.1, stderr)));
+        let child = Self { engine: engine.to_owned(), process, questions, answers, tail };
+        spawned.map(|()| child).map_err(start)
+    }
+
+    /// Asks and waits for the answer, at most so long. After an error other than
+    /// [`Error::Refused`] the child is of no use any more: drop it.
+    ///
+    /// # Errors
+    /// Died, hung, nonsense; refused when it answers `{"error": …}`.
+    pub fn ask<A: DeserializeOwned>(
+        &mut self,
+        question: &impl Serialize,
+        body: Vec<u8>,
+        limit: Duration,
+    ) -> Result<A, Error> {
+        let header = serde_json::to_vec(question).map_err(|e| self.nonsense(&e))?;
+        if self.questions.try_send(Frame { header, body }).is_err() {
+            return Err(self.died());
+        }
+        let answer = match self.answers.recv_timeout(limit) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Disconnected) => return Err(self.died()),
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(Error::Hung { engine: self.engine.clone(), after: limit });
+            }
+        };
+        let value: serde_json::Value =
+            serde_json::from_slice(&answer.header).map_err(|e| self.nonsense(&e))?;
+        if let Some(reason) = value.get("error").and_then(|e| e.as_str()) {
+            return Err(Error::Refused { engine: self.engine.clone(), reason: reason.to_owned() });
+        }
+        serde_json::from_value(value).map_err(|e| self.nonsense(&e))
+    }
+
+    /// Its process id, for measuring it.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn nonsense(&self, reason: &dyn std::fmt::Display) -> Error {
+        Error::Nonsense { engine: self.engine.clone(), reason: reason.to_string() }
+    }
+
+    /// Why the pipe is closed. The child is killed if it still lives.
+    fn died(&mut self) -> Error {
+        let mut status = None;
+        let step = LAST_WORDS / 25;
+        for _ in 0..25 {
+            status = self.process.try_wait().ok().flatten();
+            if status.is_some() {
+                break;
+            }
+            thread::sleep(step);
+        }
+        let status = status.map_or_else(|| "it closed its pipe".to_owned(), |s| s.to_string());
+        Error::Died { engine: self.engine.clone(), status, last: self.tail.last() }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Its pipes break with it, which ends the threads.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn named(engine: &str, job: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    thread::Builder::new().name(format!("{engine}-{job}")).spawn(run).map(drop)
+}
+
+/// A pipe that is full because the child hangs blocks this thread and nobody else.
+fn write(questions: &Receiver<Frame>, mut to: ChildStdin) {
+    while let Ok(question) = questions.recv() {
+        if question.write(&mut to).is_err() {
+            return;
+        }
+    }
+}
+
+fn read(answers: &SyncSender<Frame>, from: ChildStdout) {
+    let mut from = BufReader::new(from);
+    while let Ok(Some(answer)) = Frame::read(&mut from) {
+        if answers.send(answer).is_err() {
+            return;
+        }
+    }
+}

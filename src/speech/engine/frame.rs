@@ -1,0 +1,70 @@
+//! How messages lie in the pipes: two lengths, a JSON header, a body of sound.
+//!
+//! ```text
+//! u32 LE header length | u32 LE body length | header (JSON) | body (16-bit LE samples, or nothing)
+//! ```
+
+use std::io::{self, Read, Write};
+
+/// Longest header in bytes: a long hypothesis has some ten kilobytes.
+pub const HEADER_MAX: usize = 1 << 20;
+
+/// Longest body in bytes: two minutes of 16 kHz mono.
+pub const BODY_MAX: usize = 4 << 20;
+
+/// One message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// JSON.
+    pub header: Vec<u8>,
+    /// Sound.
+    pub body: Vec<u8>,
+}
+
+impl Frame {
+    /// Writes it whole.
+    ///
+    /// # Errors
+    /// When it is longer than allowed, or the pipe is broken.
+    pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        if self.header.len() > HEADER_MAX || self.body.len() > BODY_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a message is too long"));
+        }
+        to.write_all(&(self.header.len() as u32).to_le_bytes())?;
+        to.write_all(&(self.body.len() as u32).to_le_bytes())?;
+        to.write_all(&self.header)?;
+        to.write_all(&self.body)?;
+        to.flush()
+    }
+
+    /// Reads the next one; `None` where the pipe ends between two.
+    ///
+    /// # Errors
+    /// When the pipe breaks within one, or the lengths are absurd.
+    pub fn read(from: &mut impl Read) -> io::Result<Option<Self>> {
+        let mut lengths = [0; 8];
+        let mut have = 0;
+        while have < lengths.len() {
+            match from.read(&mut lengths[have..]) {
+                Ok(0) if have == 0 => return Ok(None),
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => have += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        let length = |at: usize| {
+            let bytes = [lengths[at], lengths[at + 1], lengths[at + 2], lengths[at + 3]];
+            u32::from_le_bytes(bytes) as usize
+        };
+        let (header, body) = (length(0), length(4));
+        if header > HEADER_MAX || body > BODY_MAX {
+            let reason = format!("a message of {header} + {body} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        let mut frame = Self { header: vec![0; header], body: vec![0; body] };
+        from.read_exact(&mut frame.header)?;
+        from.read_exact(&mut frame.body)?;
+        Ok(Some(frame))
+    }
+}

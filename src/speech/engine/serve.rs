@@ -1,0 +1,46 @@
+//! The child's side.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::sync::mpsc;
+use std::thread;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Frame;
+
+/// Answers requests from standard input on standard output until the parent is gone.
+///
+/// Libraries that print to standard output are led to standard error, so that they cannot break the
+/// protocol. Ends the whole process when standard input ends, even within a request that hangs.
+///
+/// # Errors
+/// When standard output is gone or a request is no request.
+pub fn serve<Q, A>(mut answer: impl FnMut(Q, &[u8]) -> Result<A, String>) -> io::Result<()>
+where
+    Q: DeserializeOwned,
+    A: Serialize,
+{
+    let mut out = File::from(rustix::io::dup(rustix::stdio::stdout())?);
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    let (sender, requests) = mpsc::sync_channel::<Frame>(1);
+    thread::Builder::new().name("requests".into()).spawn(move || {
+        let mut from = BufReader::new(io::stdin());
+        while let Ok(Some(frame)) = Frame::read(&mut from) {
+            if sender.send(frame).is_err() {
+                break;
+            }
+        }
+        std::process::exit(0);
+    })?;
+    while let Ok(frame) = requests.recv() {
+        let question = serde_json::from_slice(&frame.header).map_err(io::Error::other)?;
+        let header = match answer(question, &frame.body) {
+            Ok(answer) => serde_json::to_vec(&answer),
+            Err(error) => serde_json::to_vec(&serde_json::json!({ "error": error })),
+        };
+        Frame { header: header.map_err(io::Error::other)?, body: Vec::new() }.write(&mut out)?;
+    }
+    Ok(())
+}

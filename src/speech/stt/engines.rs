@@ -1,0 +1,181 @@
+//! The engines of this machine, shared by all streams.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::config::{Config, ENGINES, Vad};
+use super::openai::OpenAi;
+use super::recognizer::Engine;
+use super::sphinx::Sphinx;
+use super::whisper::{self, Run, Whisper};
+use crate::media::Language;
+use crate::speech::vad::{self, Detector};
+
+/// The model files that engines may use, already verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Models {
+    /// Whisper models, `ggml-<label>.bin`.
+    pub whisper: Vec<PathBuf>,
+    /// Silero's model.
+    pub silero: Option<PathBuf>,
+}
+
+impl Models {
+    /// What lies in these folders and below them, by file name, without verifying it.
+    pub fn scan(folders: &[PathBuf]) -> Self {
+        let mut found = Self::default();
+        let mut open: Vec<(PathBuf, u32)> = folders.iter().map(|f| (f.clone(), 0)).collect();
+        while let Some((folder, depth)) = open.pop() {
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            for path in entries.flatten().map(|e| e.path()) {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if path.is_dir() && depth < 3 {
+                    open.push((path, depth + 1));
+                } else if name.ends_with(".bin") && name.contains("ggml-silero") {
+                    found.silero = found.silero.max(Some(path));
+                } else if name.ends_with(".bin") && name.contains("ggml-") {
+                    found.whisper.push(path);
+                }
+            }
+        }
+        found.whisper.sort();
+        found
+    }
+}
+
+/// Which engines a stream wants.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// The language that is spoken; `None`: it is detected.
+    pub language: Option<Language>,
+    /// Engines in the order of preference; empty: what `[stt]` says.
+    pub engines: Vec<String>,
+    /// Whisper model by its label; `None`: what `[stt]` says, else the best.
+    pub model: Option<String>,
+}
+
+/// The engines that can hear a stream, best first, and why others cannot.
+#[derive(Default)]
+pub struct Choice {
+    /// Best first.
+    pub engines: Vec<Arc<dyn Engine>>,
+    /// Engine and reason, with what to do.
+    pub missing: Vec<(String, String)>,
+}
+
+/// See the module. Models are loaded when the first stream uses them and leave memory when none
+/// does.
+pub struct Engines {
+    config: Config,
+    models: Mutex<Models>,
+    whisper: Mutex<HashMap<PathBuf, Arc<Whisper>>>,
+    sphinx: Option<Arc<Sphinx>>,
+    openai: Option<Result<Arc<OpenAi>, String>>,
+}
+
+impl Engines {
+    /// Looks at what is installed. Starts and loads nothing.
+    pub fn new(config: &Config, models: Models) -> Self {
+        let openai = config.openai_url.as_deref().map(|url| {
+            let engine = OpenAi::new(url, &config.openai_key, &config.openai_model);
+            engine.map(Arc::new).map_err(|e| e.to_string())
+        });
+        Self {
+            sphinx: Sphinx::find(config.basic_streams_max).map(Arc::new),
+            config: config.clone(),
+            models: Mutex::new(models),
+            whisper: Mutex::default(),
+            openai,
+        }
+    }
+
+    /// Other model files from now on; streams that run keep theirs.
+    pub fn set_models(&self, models: Models) {
+        *self.models.lock().unwrap_or_else(PoisonError::into_inner) = models;
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// A voice activity detector for one stream.
+    pub fn detector(&self) -> Box<dyn Detector> {
+        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        vad::detector(models.silero.as_deref().filter(|_| self.config.vad == Vad::Silero))
+    }
+
+    /// The engines for a stream.
+    pub fn choose(&self, wanted: &Wanted) -> Choice {
+        let mut choice = Choice::default();
+        let first = |a: &[String], b: &[String]| if a.is_empty() { b.to_vec() } else { a.to_vec() };
+        let mut names = first(&wanted.engines, &self.config.engines);
+        if names.is_empty() {
+            names = ENGINES.iter().map(|n| (*n).to_owned()).collect();
+        }
+        for name in names {
+            let found: Result<Arc<dyn Engine>, String> = match name.as_str() {
+                "whisper" => self.whisper(wanted).map(|e| e as Arc<dyn Engine>),
+                "basic" => self.basic(wanted).map(|e| e as Arc<dyn Engine>),
+                "openai" => match &self.openai {
+                    Some(Ok(engine)) => Ok(Arc::clone(engine) as Arc<dyn Engine>),
+                    Some(Err(reason)) => Err(reason.clone()),
+                    None => Err("no server is configured: set [stt] openai_url".into()),
+                },
+                _ => Err(format!("there is no such engine: use {}", ENGINES.join(", "))),
+            };
+            match found {
+                Ok(engine) => choice.engines.push(engine),
+                Err(reason) => choice.missing.push((name, reason)),
+            }
+        }
+        choice
+    }
+
+    /// The Whisper models that streams have used, by label.
+    pub fn loaded(&self) -> Vec<(String, Arc<Whisper>)> {
+        let whisper = self.whisper.lock().unwrap_or_else(PoisonError::into_inner);
+        whisper.iter().map(|(path, engine)| (whisper::label(path), Arc::clone(engine))).collect()
+    }
+
+    fn whisper(&self, wanted: &Wanted) -> Result<Arc<Whisper>, String> {
+        let language = wanted.language.as_ref();
+        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner).whisper.clone();
+        let path = match wanted.model.as_ref().or(self.config.model.as_ref()) {
+            Some(label) => {
+                let named = models.iter().find(|p| whisper::label(p) == *label).cloned();
+                named.ok_or_else(|| {
+                    format!("the model {label} is not installed: `auralink models pull whisper-{label}`")
+                })?
+            }
+            None => whisper::best(&models, language, self.config.on_gpu()).ok_or_else(|| {
+                let english = language.is_some_and(|l| l.primary() == "en");
+                let name = if english { "base.en" } else { "base" };
+                format!("no model is installed: `auralink models pull whisper-{name}`")
+            })?,
+        };
+        let label = whisper::label(&path);
+        if label.contains(".en") && language.is_some_and(|l| l.primary() != "en") {
+            return Err(format!("the model {label} knows English only"));
+        }
+        let mut loaded = self.whisper.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = loaded.get(&path) {
+            return Ok(Arc::clone(engine));
+        }
+        let run = Run { threads: self.config.threads(), gpu: self.config.on_gpu() };
+        let (streams, idle) = (self.config.streams_max, self.config.idle_unload());
+        let engine = Whisper::new(&path, label, run, streams, idle).map_err(|e| e.to_string())?;
+        let engine = Arc::new(engine);
+        loaded.insert(path, Arc::clone(&engine));
+        Ok(engine)
+    }
+
+    fn basic(&self, wanted: &Wanted) -> Result<Arc<Sphinx>, String> {
+        if wanted.language.as_ref().is_some_and(|l| l.primary() != "en") {
+            return Err("it knows English only".into());
+        }
+        let missing = "it is not installed: sudo apt-get install libpocketsphinx3 pocketsphinx-en-us";
+        self.sphinx.clone().ok_or_else(|| missing.to_owned())
+    }
+}

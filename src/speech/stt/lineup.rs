@@ -1,0 +1,178 @@
+//! Which engine of the order of preference hears a stream.
+//!
+//! The first that works does. One that fails is tried again after a pause that doubles; the next
+//! one takes over meanwhile. One that is slow to start is not waited for alone: after a while the
+//! next is started beside it. An engine that comes back takes the stream over at a pause of the
+//! speaker, never within a word.
+//!
+//! Invariant: pure. `now` comes from outside.
+
+use std::time::Duration;
+
+/// The first pause before a failed engine is tried again.
+const FIRST: Duration = Duration::from_secs(2);
+
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// An engine that worked so long before it failed starts with the first pause again.
+const GOOD_RUN: Duration = Duration::from_secs(60);
+
+/// After so long the next engine is started beside one that still starts.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    /// Not running; may be started from then on.
+    Idle { at: Duration },
+    Starting { since: Duration },
+    Ready { since: Duration },
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Start this engine; tell [`Lineup::started`] or [`Lineup::failed`].
+    Start(usize),
+    /// Drop this one: a better one is there.
+    Drop(usize),
+    /// Nothing.
+    Wait,
+}
+
+/// The engines of one stream by number, best first.
+#[derive(Clone, Debug)]
+pub struct Lineup {
+    slots: Vec<(State, u32)>,
+    current: Option<usize>,
+}
+
+impl Lineup {
+    /// So many engines, none started.
+    pub fn new(engines: usize) -> Self {
+        Self { slots: vec![(State::Idle { at: Duration::ZERO }, 0); engines], current: None }
+    }
+
+    /// The engine that hears the stream.
+    pub fn current(&self) -> Option<usize> {
+        self.current
+    }
+
+    /// What to do. `pause`: nobody speaks, so that the engine may change.
+    pub fn next(&mut self, now: Duration, pause: bool) -> Step {
+        let ready = |(state, _): &(State, u32)| matches!(state, State::Ready { .. });
+        let best = self.slots.iter().position(ready);
+        match (best, self.current) {
+            (Some(best), None) => self.current = Some(best),
+            (Some(best), Some(current)) if best < current && pause => self.current = Some(best),
+            _ => {}
+        }
+        let busy = self.current.unwrap_or(self.slots.len());
+        if let Some(worse) = (busy + 1..self.slots.len()).find(|n| ready(&self.slots[*n])) {
+            self.slots[worse].0 = State::Idle { at: now };
+            return Step::Drop(worse);
+        }
+        for (n, slot) in self.slots.iter_mut().enumerate().take(busy) {
+            match slot.0 {
+                State::Idle { at } if now >= at => {
+                    slot.0 = State::Starting { since: now };
+                    return Step::Start(n);
+                }
+                State::Starting { since } if now < since + PATIENCE => return Step::Wait,
+                _ => {}
+            }
+        }
+        Step::Wait
+    }
+
+    /// An engine has started.
+    pub fn started(&mut self, engine: usize, now: Duration) {
+        if let Some(slot) = self.slots.get_mut(engine) {
+            slot.0 = State::Ready { since: now };
+        }
+    }
+
+    /// An engine has failed to start, or while it heard the stream. When it may be tried again.
+    pub fn failed(&mut self, engine: usize, now: Duration) -> Duration {
+        let Some((state, failures)) = self.slots.get_mut(engine) else { return now };
+        if let State::Ready { since } = state
+            && now >= *since + GOOD_RUN
+        {
+            *failures = 0;
+        }
+        let pause = FIRST.saturating_mul(1 << (*failures).min(6)).min(LONGEST);
+        *failures = failures.saturating_add(1);
+        *state = State::Idle { at: now + pause };
+        if self.current == Some(engine) {
+            self.current = None;
+        }
+        now + pause
+    }
+
+    /// Whether one is starting, so that it is too early to say that there is none.
+    pub fn is_starting(&self) -> bool {
+        self.slots.iter().any(|(s, _)| matches!(s, State::Starting { .. }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_first_hears_when_it_has_started() {
+        let mut lineup = Lineup::new(2);
+        assert_eq!(lineup.next(s(0), true), Step::Start(0));
+        assert_eq!(lineup.next(s(1), true), Step::Wait);
+        lineup.started(0, s(1));
+        assert_eq!(lineup.next(s(1), true), Step::Wait);
+        assert_eq!(lineup.current(), Some(0));
+    }
+
+    #[test]
+    fn a_slow_start_brings_the_next_and_the_better_one_takes_over_at_a_pause() {
+        let mut lineup = Lineup::new(2);
+        assert_eq!(lineup.next(s(0), true), Step::Start(0));
+        assert_eq!(lineup.next(s(3), true), Step::Start(1));
+        lineup.started(1, s(4));
+        assert_eq!(lineup.next(s(4), false), Step::Wait);
+        assert_eq!(lineup.current(), Some(1));
+        lineup.started(0, s(9));
+        assert_eq!(lineup.next(s(9), false), Step::Wait);
+        assert_eq!(lineup.current(), Some(1), "not within a word");
+        assert_eq!(lineup.next(s(10), true), Step::Drop(1));
+        assert_eq!(lineup.current(), Some(0));
+    }
+
+    #[test]
+    fn one_that_dies_is_tried_again_after_pauses_that_double() {
+        let mut lineup = Lineup::new(2);
+        lineup.next(s(0), true);
+        lineup.started(0, s(0));
+        lineup.next(s(0), true);
+        assert_eq!(lineup.failed(0, s(1)), s(3));
+        assert_eq!(lineup.current(), None);
+        assert_eq!(lineup.next(s(1), false), Step::Start(1));
+        lineup.started(1, s(2));
+        assert_eq!(lineup.next(s(2), false), Step::Wait);
+        assert_eq!(lineup.next(s(3), false), Step::Start(0));
+        assert_eq!(lineup.failed(0, s(4)), s(8));
+        assert_eq!(lineup.current(), Some(1));
+        assert_eq!(lineup.next(s(7), false), Step::Wait);
+        assert_eq!(lineup.next(s(8), false), Step::Start(0));
+        lineup.started(0, s(8));
+        assert_eq!(lineup.next(s(8), true), Step::Drop(1));
+        assert_eq!(lineup.failed(0, s(100)), s(102), "a good run forgives");
+    }
+
+    #[test]
+    fn without_engines_there_is_nothing_to_do() {
+        let mut lineup = Lineup::new(0);
+        assert_eq!(lineup.next(s(0), true), Step::Wait);
+        assert_eq!((lineup.current(), lineup.is_starting()), (None, false));
+    }
+}

@@ -1,0 +1,226 @@
+//! From words to cues: phrases that a reader takes in at a glance.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::media::{Cue, Language, Origin, Stage, Word};
+
+/// A phrase of so many characters is a cue: one line of captions (CEA-608 has 32, television
+/// guidelines 37-42).
+const LINE: usize = 42;
+
+/// No phrase is longer, two lines, except of one word that is.
+const LONGEST: usize = 84;
+
+/// Words that are further apart are not of one phrase.
+const GAP: Duration = Duration::from_millis(700);
+
+/// A pause of this length ends a sentence where the engine does not punctuate.
+const SENTENCE_GAP: Duration = Duration::from_millis(300);
+
+/// Collects committed words. Pure.
+#[derive(Debug)]
+pub struct Phrases {
+    language: Language,
+    origin: Arc<Origin>,
+    /// Whether the engine puts full stops.
+    punctuates: bool,
+    words: Vec<Word>,
+    next: u64,
+}
+
+impl Phrases {
+    /// The next cue has the number `next`.
+    pub fn new(language: Language, origin: Arc<Origin>, punctuates: bool, next: u64) -> Self {
+        Self { language, origin, punctuates, words: Vec::new(), next }
+    }
+
+    /// Another engine or language from the next cue on; what is collected becomes one now.
+    pub fn change(&mut self, language: Language, origin: Arc<Origin>, punctuates: bool) -> Option<Cue> {
+        let flushed = self.flush(false);
+        (self.language, self.origin, self.punctuates) = (language, origin, punctuates);
+        flushed
+    }
+
+    /// The language of the cues.
+    pub fn language(&self) -> &Language {
+        &self.language
+    }
+
+    /// Takes committed words; cues that are complete with them.
+    pub fn add(&mut self, words: impl IntoIterator<Item = Word>) -> Vec<Cue> {
+        let mut cues = Vec::new();
+        for word in words {
+            let gap = self.words.last().map(|w| word.start.saturating_sub(w.end));
+            let length = self.length() + 1 + word.text.chars().count();
+            if gap.is_some_and(|g| g >= GAP) || (length > LONGEST && !self.words.is_empty()) {
+                let ends = gap.is_some_and(|g| g >= GAP) && !self.punctuates;
+                cues.extend(self.flush(ends));
+            }
+            let stops = ends_sentence(&word.text);
+            let breathes = word.text.ends_with([',', ';', ':', '،', '、', '，', '；', '：']);
+            self.words.push(word);
+            let length = self.length();
+            if stops || length >= LINE || (breathes && length >= LINE / 2) {
+                cues.extend(self.flush(false));
+            }
+        }
+        cues
+    }
+
+    /// The utterance is over after `pause`: what is collected is a cue.
+    pub fn end(&mut self, pause: Duration) -> Option<Cue> {
+        self.flush(!self.punctuates && pause >= SENTENCE_GAP)
+    }
+
+    /// What is collected and not a cue yet, followed by words that may change; `None` where there
+    /// are none.
+    pub fn partial(&self, words: &[Word]) -> Option<Cue> {
+        let words: Vec<Word> = self.words.iter().chain(words).cloned().collect();
+        self.cue(words, Stage::Partial, false)
+    }
+
+    /// The newest committed words that are no cue yet.
+    pub fn pending(&self) -> &[Word] {
+        &self.words
+    }
+
+    fn length(&self) -> usize {
+        let letters: usize = self.words.iter().map(|w| w.text.chars().count()).sum();
+        letters + self.words.len().saturating_sub(1)
+    }
+
+    fn flush(&mut self, ends: bool) -> Option<Cue> {
+        let words = std::mem::take(&mut self.words);
+        let cue = self.cue(words, Stage::Committed, ends)?;
+        self.next += 1;
+        Some(cue)
+    }
+
+    fn cue(&self, words: Vec<Word>, stage: Stage, ends: bool) -> Option<Cue> {
+        let (first, last) = (words.first()?, words.last()?);
+        let (start, end) = (first.start, last.end.max(first.start));
+        let ends_sentence = ends || ends_sentence(&last.text);
+        Some(Cue {
+            id: self.next,
+            language: self.language.clone(),
+            stage,
+            start,
+            end,
+            text: join(&self.language, &words),
+            words: words.into(),
+            ends_sentence,
+            origin: Arc::clone(&self.origin),
+        })
+    }
+}
+
+/// Whether a word ends with a full stop of some script.
+fn ends_sentence(word: &str) -> bool {
+    let bare = word.trim_end_matches(['"', '\'', '”', '’', '»', ')', ']']);
+    bare.ends_with(['.', '!', '?', '…', '。', '！', '？', '؟', '।', '։'])
+}
+
+/// Words as text; some languages put no space between them.
+pub fn join(language: &Language, words: &[Word]) -> String {
+    let space = if spaced(language) { " " } else { "" };
+    words.iter().map(|w| w.text.as_str()).collect::<Vec<_>>().join(space)
+}
+
+/// Whether a language puts spaces between words.
+pub fn spaced(language: &Language) -> bool {
+    !matches!(language.primary(), "ja" | "zh" | "yue" | "th" | "lo" | "my" | "km" | "bo")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phrases(punctuates: bool) -> Phrases {
+        let origin = Origin { engine: "test".into(), model: None };
+        Phrases::new(Language::english(), Arc::new(origin), punctuates, 1)
+    }
+
+    /// Words of 0.3 s, 0.4 s apart; `_` is a pause of a second.
+    fn words(text: &str) -> Vec<Word> {
+        let mut at = Duration::ZERO;
+        let mut words = Vec::new();
+        for text in text.split_whitespace() {
+            if text == "_" {
+                at += Duration::from_secs(1);
+                continue;
+            }
+            let end = at + Duration::from_millis(300);
+            words.push(Word { text: text.into(), start: at, end, confidence: 1.0 });
+            at += Duration::from_millis(400);
+        }
+        words
+    }
+
+    fn check(punctuates: bool, text: &str, expect: &[(&str, bool)]) {
+        let mut phrases = phrases(punctuates);
+        let mut cues = phrases.add(words(text));
+        cues.extend(phrases.end(Duration::from_millis(300)));
+        let found: Vec<_> = cues.iter().map(|c| (c.text.as_str(), c.ends_sentence)).collect();
+        assert_eq!(found, expect);
+        let numbers: Vec<u64> = cues.iter().map(|c| c.id).collect();
+        assert_eq!(numbers, (1..=cues.len() as u64).collect::<Vec<_>>());
+        assert!(cues.iter().all(|c| c.is_committed() && c.start < c.end));
+    }
+
+    #[test]
+    fn a_sentence_is_a_cue() {
+        check(true, "Ask not. What then?", &[("Ask not.", true), ("What then?", true)]);
+        check(true, "\"He said so.\" Did he", &[("\"He said so.\"", true), ("Did he", false)]);
+    }
+
+    #[test]
+    fn a_line_is_full_at_42_characters() {
+        check(
+            true,
+            "and so my fellow Americans ask not what your country can do for you",
+            &[
+                ("and so my fellow Americans ask not what your", false),
+                ("country can do for you", false),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_comma_ends_a_phrase_that_is_long_enough() {
+        check(
+            true,
+            "well, and so my fellow Americans, ask not",
+            &[("well, and so my fellow Americans,", false), ("ask not", false)],
+        );
+    }
+
+    #[test]
+    fn a_pause_ends_a_phrase_and_a_sentence_without_full_stops() {
+        check(false, "so it is _ he said", &[("so it is", true), ("he said", true)]);
+        check(true, "so it is _ he said", &[("so it is", false), ("he said", false)]);
+    }
+
+    #[test]
+    fn a_word_that_is_too_long_is_alone() {
+        let long = "x".repeat(90);
+        check(true, &format!("a {long} b"), &[("a", false), (&long, false), ("b", false)]);
+    }
+
+    #[test]
+    fn a_partial_cue_has_the_number_of_the_next_one() {
+        let mut phrases = phrases(true);
+        assert_eq!(phrases.partial(&[]), None);
+        assert_eq!(phrases.add(words("ask")), []);
+        let partial = phrases.partial(&words("not what")).expect("words");
+        assert_eq!((partial.id, partial.text.as_str()), (1, "ask not what"));
+        assert!(!partial.is_committed());
+        assert_eq!(phrases.end(Duration::ZERO).map(|c| c.id), Some(1));
+    }
+
+    #[test]
+    fn japanese_has_no_spaces() {
+        let japanese = "ja".parse().expect("a language");
+        assert_eq!(join(&japanese, &words("猫 です。")), "猫です。");
+    }
+}

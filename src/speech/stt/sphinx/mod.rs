@@ -1,0 +1,121 @@
+//! `basic`: PocketSphinx with Debian's English model.
+//!
+//! What a machine without downloaded weights has: English, no capitals, no full stops, about one
+//! word in four wrong on read speech. Its decoder keeps its state between pieces of sound, so each
+//! stream has its own, in a process of its own.
+
+mod decode;
+mod sys;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+pub use decode::serve;
+
+use super::agreement::Pace;
+use super::recognizer::{Engine, Error, Hypothesis, Session, Window};
+use super::wire::{Answer, Question, pack};
+use crate::media::{Language, Origin};
+use crate::speech::engine::Child;
+
+/// Where Debian's `pocketsphinx-en-us` puts the model.
+const MODEL: &str = "/usr/share/pocketsphinx/model/en-us";
+
+/// Loading takes less than a second on an idle machine.
+const LOAD_LIMIT: Duration = Duration::from_secs(20);
+
+/// A piece of sound is decoded in a fraction of its length; longer than this it hangs.
+const HUNG: Duration = Duration::from_secs(15);
+
+/// The engine of machines without weights.
+pub struct Sphinx {
+    model: PathBuf,
+    origin: Arc<Origin>,
+    streams: Arc<AtomicUsize>,
+    streams_max: usize,
+}
+
+impl Sphinx {
+    /// The engine, if library and model are installed.
+    pub fn find(streams_max: usize) -> Option<Self> {
+        let there = Path::new(MODEL).join("en-us.lm.bin").is_file() && sys::is_there();
+        there.then(|| Self {
+            model: PathBuf::from(MODEL),
+            origin: Arc::new(Origin { engine: "basic".into(), model: Some("pocketsphinx-en-us".into()) }),
+            streams: Arc::default(),
+            streams_max,
+        })
+    }
+}
+
+impl Engine for Sphinx {
+    fn name(&self) -> &str {
+        "basic"
+    }
+
+    fn origin(&self) -> Arc<Origin> {
+        Arc::clone(&self.origin)
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            step: Duration::from_millis(400),
+            trim: Duration::from_millis(800),
+            cut_after: Duration::from_secs(20),
+            window_max: Duration::from_secs(20),
+        }
+    }
+
+    fn punctuates(&self) -> bool {
+        false
+    }
+
+    fn only_language(&self) -> Option<Language> {
+        Some(Language::english())
+    }
+
+    fn open(&self) -> Result<Box<dyn Session>, Error> {
+        let before = self.streams.fetch_add(1, Ordering::SeqCst);
+        let place = Place(Arc::clone(&self.streams));
+        if before >= self.streams_max {
+            let reason = format!("[stt] basic_streams_max is {}", self.streams_max);
+            return Err(Error::Busy { engine: "basic", reason });
+        }
+        let arguments: Vec<OsString> =
+            vec!["sphinx".into(), "--model".into(), self.model.clone().into()];
+        let mut child = Child::start("basic", &arguments)?;
+        child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_LIMIT)?;
+        Ok(Box::new(Ear { child, _place: place }))
+    }
+}
+
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+struct Ear {
+    child: Child,
+    _place: Place,
+}
+
+impl Session for Ear {
+    fn hear(&mut self, window: &Window) -> Result<Hypothesis, Error> {
+        let begin = window.fresh >= window.samples.len();
+        let fresh = &window.samples[window.samples.len().saturating_sub(window.fresh)..];
+        let question = Question::Hear {
+            begin,
+            last: window.last,
+            language: None,
+            prompt: String::new(),
+        };
+        let answer: Answer = self.child.ask(&question, pack(fresh), HUNG)?;
+        Ok(answer.into())
+    }
+}

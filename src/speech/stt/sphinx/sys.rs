@@ -1,0 +1,181 @@
+//! The few functions of PocketSphinx that are used, opened at run time.
+//!
+//! Debian's libpocketsphinx3 and libsphinxbase3 (0.8+5prealpha). Their errors end the process, which
+//! is why this runs only in a child.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ptr::{self, NonNull};
+
+use libloading::{Library, Symbol};
+
+/// Any of the library's opaque objects.
+type Object = *mut c_void;
+
+/// The libraries, under the names that Debian gives them.
+const POCKETSPHINX: &str = "libpocketsphinx.so.3";
+const SPHINXBASE: &str = "libsphinxbase.so.3";
+
+/// Whether the library opens on this machine.
+pub(super) fn is_there() -> bool {
+    // SAFETY: opening runs the library's initialisers, and PocketSphinx has none.
+    unsafe { Library::new(POCKETSPHINX).is_ok() }
+}
+
+struct Functions {
+    start: unsafe extern "C" fn(Object) -> c_int,
+    end: unsafe extern "C" fn(Object) -> c_int,
+    process: unsafe extern "C" fn(Object, *const i16, usize, c_int, c_int) -> c_int,
+    free: unsafe extern "C" fn(Object) -> c_int,
+    segments: unsafe extern "C" fn(Object) -> Object,
+    next: unsafe extern "C" fn(Object) -> Object,
+    word: unsafe extern "C" fn(Object) -> *const c_char,
+    frames: unsafe extern "C" fn(Object, *mut c_int, *mut c_int),
+    probability: unsafe extern "C" fn(Object, *mut i32, *mut i32, *mut i32) -> i32,
+    logmath: unsafe extern "C" fn(Object) -> Object,
+    exp: unsafe extern "C" fn(Object, c_int) -> f64,
+}
+
+/// A word as the decoder has it: text with its variant (`the(2)`), first and last frame, posterior.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Segment {
+    pub(super) word: String,
+    pub(super) first: u32,
+    pub(super) last: u32,
+    /// Probability given the lattice, 0-1; 1 before the utterance has ended.
+    pub(super) posterior: f32,
+}
+
+/// A decoder with its model. One thread at a time uses it.
+pub(super) struct Decoder {
+    functions: Functions,
+    decoder: NonNull<c_void>,
+    // Last, so that it is closed after the decoder is freed.
+    _libraries: [Library; 2],
+}
+
+fn symbol<T: Copy>(library: &Library, name: &str) -> Result<T, String> {
+    // SAFETY: each caller names the type that the library's header declares for this function.
+    let found: Result<Symbol<T>, _> = unsafe { library.get(name.as_bytes()) };
+    found.map(|f| *f).map_err(|e| format!("PocketSphinx has no {name}: {e}"))
+}
+
+impl Decoder {
+    /// A decoder with settings as PocketSphinx's command line has them: `-hmm`, folder, …
+    pub(super) fn new(settings: &[String]) -> Result<Self, String> {
+        let open = |name: &str| {
+            // SAFETY: opening runs the libraries' initialisers, and they have none.
+            unsafe { Library::new(name) }.map_err(|e| format!("cannot open {name}: {e}"))
+        };
+        let (sphinx, base) = (open(POCKETSPHINX)?, open(SPHINXBASE)?);
+        type Definitions = unsafe extern "C" fn() -> Object;
+        type Parse =
+            unsafe extern "C" fn(Object, Object, c_int, *const *const c_char, c_int) -> Object;
+        type Init = unsafe extern "C" fn(Object) -> Object;
+        type Release = unsafe extern "C" fn(Object) -> c_int;
+        let definitions: Definitions = symbol(&sphinx, "ps_args")?;
+        let parse: Parse = symbol(&base, "cmd_ln_parse_r")?;
+        let init: Init = symbol(&sphinx, "ps_init")?;
+        let release: Release = symbol(&base, "cmd_ln_free_r")?;
+        let functions = Functions {
+            start: symbol(&sphinx, "ps_start_utt")?,
+            end: symbol(&sphinx, "ps_end_utt")?,
+            process: symbol(&sphinx, "ps_process_raw")?,
+            free: symbol(&sphinx, "ps_free")?,
+            segments: symbol(&sphinx, "ps_seg_iter")?,
+            next: symbol(&sphinx, "ps_seg_next")?,
+            word: symbol(&sphinx, "ps_seg_word")?,
+            frames: symbol(&sphinx, "ps_seg_frames")?,
+            probability: symbol(&sphinx, "ps_seg_prob")?,
+            logmath: symbol(&sphinx, "ps_get_logmath")?,
+            exp: symbol(&base, "logmath_exp")?,
+        };
+        let text = |s: &str| CString::new(s).map_err(|_| "a setting has a zero byte".to_owned());
+        let mut arguments = vec![text("auralink")?];
+        for setting in settings {
+            arguments.push(text(setting)?);
+        }
+        let pointers: Vec<_> = arguments.iter().map(|a| a.as_ptr()).collect();
+        let count = c_int::try_from(pointers.len()).map_err(|_| "too many settings".to_owned())?;
+        // SAFETY: the definitions are static; the pointers live through the call, which copies the
+        // texts; ps_init retains the configuration, so our reference is released.
+        let decoder = unsafe {
+            let config = parse(ptr::null_mut(), definitions(), count, pointers.as_ptr(), 1);
+            if config.is_null() {
+                return Err("PocketSphinx refuses its settings".to_owned());
+            }
+            let decoder = init(config);
+            release(config);
+            decoder
+        };
+        let decoder =
+            NonNull::new(decoder).ok_or("PocketSphinx does not start: is its model complete?")?;
+        Ok(Self { functions, decoder, _libraries: [sphinx, base] })
+    }
+
+    /// Begins an utterance.
+    pub(super) fn start(&mut self) -> Result<(), String> {
+        // SAFETY: the decoder is alive until `drop`.
+        let ok = unsafe { (self.functions.start)(self.decoder.as_ptr()) };
+        if ok == 0 { Ok(()) } else { Err("PocketSphinx does not begin an utterance".into()) }
+    }
+
+    /// Takes sound, 16 kHz mono.
+    pub(super) fn process(&mut self, samples: &[i16]) -> Result<(), String> {
+        // SAFETY: the decoder is alive; pointer and length are of one slice, which it only reads.
+        let frames = unsafe {
+            (self.functions.process)(self.decoder.as_ptr(), samples.as_ptr(), samples.len(), 0, 0)
+        };
+        if frames < 0 { Err("PocketSphinx does not take the sound".into()) } else { Ok(()) }
+    }
+
+    /// Ends an utterance: the second pass and the best path through the lattice are run.
+    pub(super) fn end(&mut self) -> Result<(), String> {
+        // SAFETY: the decoder is alive.
+        let ok = unsafe { (self.functions.end)(self.decoder.as_ptr()) };
+        if ok == 0 { Ok(()) } else { Err("PocketSphinx does not end an utterance".into()) }
+    }
+
+    /// The words so far.
+    pub(super) fn segments(&mut self, posteriors: bool) -> Vec<Segment> {
+        let mut found = Vec::new();
+        let f = &self.functions;
+        // SAFETY: an iterator is valid until `next` returns null, which frees it; a word is valid
+        // as long as its iterator stands on it, and is copied. The log-math object is the
+        // decoder's own.
+        unsafe {
+            let logmath = (f.logmath)(self.decoder.as_ptr());
+            let mut at = (f.segments)(self.decoder.as_ptr());
+            while !at.is_null() {
+                let (mut first, mut last) = (0, 0);
+                (f.frames)(at, &raw mut first, &raw mut last);
+                let word = (f.word)(at);
+                let word = if word.is_null() { c"".into() } else { CStr::from_ptr(word) };
+                let posterior = if posteriors {
+                    let (mut a, mut l, mut b) = (0, 0, 0);
+                    let log = (f.probability)(at, &raw mut a, &raw mut l, &raw mut b);
+                    (f.exp)(logmath, log) as f32
+                } else {
+                    1.0
+                };
+                found.push(Segment {
+                    word: word.to_string_lossy().into_owned(),
+                    first: first.max(0) as u32,
+                    last: last.max(first).max(0) as u32,
+                    posterior,
+                });
+                at = (f.next)(at);
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        // SAFETY: freed once, by its owner; the libraries are still open.
+        unsafe {
+            (self.functions.free)(self.decoder.as_ptr());
+        }
+    }
+}

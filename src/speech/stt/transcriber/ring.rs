@@ -1,0 +1,174 @@
+//! Sound that waits for the transcriber's thread: bounded, the oldest goes first.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::speech::vad::RATE;
+
+/// The thread wakes this often for its other work.
+const TICK: Duration = Duration::from_millis(100);
+
+/// With `wait`, so much is taken at a time, so that decoding keeps its rhythm.
+const PORTION: usize = RATE / 5;
+
+/// Some sound and its place in time.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Piece {
+    pub(super) at: Duration,
+    pub(super) samples: Vec<f32>,
+}
+
+/// What a look into the ring brings.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Taken {
+    pub(super) pieces: Vec<Piece>,
+    /// Nothing comes any more, and nothing is left.
+    pub(super) ended: bool,
+    /// Nobody wants captions any more.
+    pub(super) closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    pieces: VecDeque<Piece>,
+    samples: usize,
+    ended: bool,
+    closed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Ring {
+    inside: Mutex<Inside>,
+    filled: Condvar,
+    emptied: Condvar,
+    samples_max: usize,
+    wait: bool,
+}
+
+impl Ring {
+    pub(super) fn new(longest: Duration, wait: bool) -> Self {
+        Self {
+            inside: Mutex::default(),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            samples_max: (longest.as_secs_f64() * RATE as f64) as usize,
+            wait,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds sound; how many samples had to go for it.
+    pub(super) fn push(&self, at: Duration, samples: &[f32]) -> usize {
+        let mut inside = self.lock();
+        while self.wait && inside.samples >= self.samples_max && !inside.closed {
+            inside = self.emptied.wait(inside).unwrap_or_else(PoisonError::into_inner);
+        }
+        if inside.closed || samples.is_empty() {
+            return 0;
+        }
+        inside.samples += samples.len();
+        inside.pieces.push_back(Piece { at, samples: samples.to_vec() });
+        let mut skipped = 0;
+        while !self.wait && inside.samples > self.samples_max && inside.pieces.len() > 1 {
+            let gone = inside.pieces.pop_front().map_or(0, |p| p.samples.len());
+            inside.samples -= gone;
+            skipped += gone;
+        }
+        self.filled.notify_one();
+        skipped
+    }
+
+    pub(super) fn end(&self) {
+        self.lock().ended = true;
+        self.filled.notify_one();
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_one();
+        self.emptied.notify_all();
+    }
+
+    /// How much waits.
+    pub(super) fn waiting(&self) -> Duration {
+        Duration::from_secs_f64(self.lock().samples as f64 / RATE as f64)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.lock().ended
+    }
+
+    /// What has come, after at most a tick. Without `hungry` nothing is taken, only waited.
+    pub(super) fn take(&self, hungry: bool) -> Taken {
+        let mut inside = self.lock();
+        let idle = |i: &mut Inside| !i.closed && (!hungry || (i.pieces.is_empty() && !i.ended));
+        if idle(&mut inside) {
+            let waited = self.filled.wait_timeout(inside, TICK);
+            inside = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let mut taken = Taken { closed: inside.closed, ..Taken::default() };
+        let mut samples = 0;
+        while hungry && !(self.wait && samples >= PORTION) {
+            let Some(piece) = inside.pieces.pop_front() else { break };
+            samples += piece.samples.len();
+            taken.pieces.push(piece);
+        }
+        inside.samples -= samples;
+        taken.ended = hungry && inside.ended && inside.pieces.is_empty();
+        self.emptied.notify_all();
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: u64) -> Duration {
+        Duration::from_secs(s)
+    }
+
+    #[test]
+    fn the_oldest_goes_when_it_is_full() {
+        let ring = Ring::new(at(2), false);
+        assert_eq!(ring.push(at(0), &[0.0; RATE]), 0);
+        assert_eq!(ring.push(at(1), &[0.0; RATE]), 0);
+        assert_eq!(ring.push(at(2), &[0.0; RATE]), RATE);
+        assert_eq!(ring.waiting(), at(2));
+        let taken = ring.take(true);
+        assert_eq!(taken.pieces.iter().map(|p| p.at).collect::<Vec<_>>(), [at(1), at(2)]);
+        assert!(!taken.ended);
+        ring.end();
+        assert!(ring.take(true).ended);
+    }
+
+    #[test]
+    fn with_wait_nothing_is_lost() {
+        let ring = std::sync::Arc::new(Ring::new(at(1), true));
+        let from = std::sync::Arc::clone(&ring);
+        let pusher = std::thread::spawn(move || {
+            for second in 0..5 {
+                assert_eq!(from.push(at(second), &[0.0; RATE]), 0);
+            }
+            from.end();
+        });
+        let mut seconds = Vec::new();
+        loop {
+            let taken = ring.take(true);
+            seconds.extend(taken.pieces.iter().map(|p| p.at.as_secs()));
+            if taken.ended {
+                break;
+            }
+        }
+        pusher.join().expect("no panic");
+        assert_eq!(seconds, [0, 1, 2, 3, 4]);
+    }
+}

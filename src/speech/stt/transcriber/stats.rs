@@ -1,0 +1,56 @@
+//! What one stream's captions cost and lose.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::speech::vad::RATE;
+
+/// Running totals; they only grow, except for `delay_ms` and `lag_ms`.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Sound that was heard, in ms.
+    pub heard_ms: AtomicU64,
+    /// Sound that was skipped because the engine lagged or was not there, in ms.
+    pub skipped_ms: AtomicU64,
+    /// Time in engines, in ms: with `heard_ms` the real-time factor.
+    pub busy_ms: AtomicU64,
+    /// Windows that were decoded.
+    pub decoded: AtomicU64,
+    /// Windows whose answer came too late.
+    pub late: AtomicU64,
+    /// Utterances that were no speech: gate, guard.
+    pub refused: AtomicU64,
+    /// Times that an engine failed.
+    pub failures: AtomicU64,
+    /// Times that another engine took over.
+    pub switches: AtomicU64,
+    /// Words that were committed.
+    pub words: AtomicU64,
+    /// How far the sound that waits reaches back now, in ms.
+    pub lag_ms: AtomicU64,
+}
+
+impl Stats {
+    pub(super) fn skip(&self, samples: usize) {
+        let ms = (samples * 1000).div_ceil(RATE) as u64;
+        self.skipped_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn hear(&self, samples: usize) {
+        self.heard_ms.fetch_add((samples * 1000 / RATE) as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn busy(&self, time: Duration) {
+        self.busy_ms.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Time in engines per time of sound, since the start.
+    pub fn real_time_factor(&self) -> f64 {
+        let heard = self.heard_ms.load(Ordering::Relaxed).max(1);
+        self.busy_ms.load(Ordering::Relaxed) as f64 / heard as f64
+    }
+}

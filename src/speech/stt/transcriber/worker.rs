@@ -1,0 +1,475 @@
+//! The transcriber's thread.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::ears::{Change, Ears};
+use super::ring::{Piece, Ring};
+use super::window::{Heard, Sound, length};
+use super::{Event, Options, Stats, Status};
+use crate::media::{Language, Origin, Word};
+use crate::speech::stt::agreement::{Agreement, Pace};
+use crate::speech::stt::engines::Engines;
+use crate::speech::stt::guard::{self, Evidence};
+use crate::speech::stt::phrases::Phrases;
+use crate::speech::stt::recognizer::{Error, Hypothesis, Window};
+use crate::speech::vad::{RATE, Spoken};
+
+/// Less speech than this is no utterance.
+const SPEECH_MIN: Duration = Duration::from_millis(180);
+
+/// The first hypothesis of an utterance needs so much speech.
+const SPEECH_FIRST: Duration = Duration::from_millis(500);
+
+/// After a silence of this length what was said before does not help the engine any more.
+const PROMPT_FORGOTTEN: Duration = Duration::from_secs(2);
+
+/// Longest part of the prompt that repeats what was said, in characters.
+const PROMPT_MAX: usize = 200;
+
+/// The language is detected in the first so much speech, and again after so much sound.
+const LANGUAGE_SETTLED: Duration = Duration::from_secs(6);
+const LANGUAGE_AGAIN: Duration = Duration::from_secs(30);
+
+/// A detection below this counts only while there is none.
+const LANGUAGE_SURE: f32 = 0.6;
+
+/// An engine that is this far behind, for so long, is given up when there is another.
+const LAG: Duration = Duration::from_millis(2500);
+const LAG_ALLOWED: Duration = Duration::from_secs(4);
+
+/// So many late answers in a row and another engine is tried.
+const LATE_MAX: u32 = 3;
+
+/// Without any engine the list is made anew this often: a model may have been installed.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long the silence is that is kept behind an utterance, for the next onset.
+const BEHIND: Duration = Duration::from_millis(200);
+
+/// See the module.
+pub(super) struct Worker {
+    engines: Arc<Engines>,
+    options: Options,
+    ring: Arc<Ring>,
+    stats: Arc<Stats>,
+    events: Box<dyn FnMut(Event) + Send>,
+    ears: Ears,
+    sound: Sound,
+    agreement: Agreement,
+    phrases: Phrases,
+    status: Option<Status>,
+    /// The rest of a piece that was taken.
+    waiting: VecDeque<Piece>,
+    /// The utterance is over and not yet written down.
+    closing: Option<Spoken>,
+    /// Samples of the window that the engine has heard; `None`: it must hear all of it again.
+    given: Option<usize>,
+    /// Edge of the window at the last hypothesis.
+    decoded_at: Duration,
+    language: Option<Language>,
+    /// How sure, and how much speech was listened to for it.
+    detection: (f32, Duration),
+    /// Running time at which the language was last looked at.
+    looked_at: Duration,
+    prompt: String,
+    late: u32,
+    lagging: Option<Instant>,
+    looked: Instant,
+}
+
+/// A pace for the time before the first engine.
+const PACE: Pace = Pace {
+    step: Duration::from_secs(1),
+    trim: Duration::from_millis(600),
+    cut_after: Duration::from_secs(8),
+    window_max: Duration::from_secs(12),
+};
+
+impl Worker {
+    pub(super) fn new(
+        engines: Arc<Engines>,
+        options: Options,
+        ring: Arc<Ring>,
+        stats: Arc<Stats>,
+        events: Box<dyn FnMut(Event) + Send>,
+    ) -> Self {
+        let ears = Ears::new(engines.choose(&options.wanted));
+        let sound = Sound::new(engines.detector());
+        let language = options.wanted.language.clone();
+        let nobody = Arc::new(Origin { engine: String::new(), model: None });
+        let spoken = language.clone().unwrap_or_else(Language::english);
+        Self {
+            engines,
+            ring,
+            stats,
+            events,
+            ears,
+            sound,
+            agreement: Agreement::new(PACE),
+            phrases: Phrases::new(spoken, nobody, true, 1),
+            status: None,
+            waiting: VecDeque::new(),
+            closing: None,
+            given: None,
+            decoded_at: Duration::ZERO,
+            language,
+            detection: (0.0, Duration::ZERO),
+            looked_at: Duration::ZERO,
+            prompt: String::new(),
+            late: 0,
+            lagging: None,
+            looked: Instant::now(),
+            options,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            self.poll_engines();
+            let hungry = self.hungry();
+            let taken = self.ring.take(hungry);
+            if taken.closed {
+                return;
+            }
+            self.waiting.extend(taken.pieces);
+            self.hear();
+            self.watch_lag();
+            let off = matches!(self.status, Some(Status::Off { .. }));
+            if taken.ended || (off && self.ring.is_ended()) {
+                self.finish(off);
+                return;
+            }
+        }
+    }
+
+    fn emit(&mut self, event: Event) {
+        if !self.ring.is_closed() {
+            (self.events)(event);
+        }
+    }
+
+    /// Whether more sound can be taken: an utterance that waits for an engine holds back what
+    /// follows, and the ring behind it is bounded.
+    fn hungry(&mut self) -> bool {
+        let window = self.sound.edge().saturating_sub(self.sound.from());
+        let full = window >= PACE.window_max && self.ears.current().is_none();
+        self.closing.is_none() && self.waiting.is_empty() && !(full && self.sound.is_open())
+    }
+
+    fn finish(&mut self, off: bool) {
+        if !off {
+            self.closing = self.closing.or_else(|| self.sound.close());
+            let begun = Instant::now();
+            // The engine may have died just now: the next one gets its chance.
+            while self.closing.is_some() && begun.elapsed() < Duration::from_secs(20) {
+                self.decode();
+                if self.closing.is_some() {
+                    self.poll_engines();
+                    if self.ring.take(false).closed {
+                        return;
+                    }
+                }
+            }
+            if let Some(cue) = self.phrases.end(Duration::from_secs(1)) {
+                self.emit(Event::Committed(cue));
+            }
+        }
+        self.emit(Event::Ended);
+    }
+
+    /// Listens to what was taken; stops where an utterance waits for an engine.
+    fn hear(&mut self) {
+        if self.closing.is_some() {
+            self.decode();
+        }
+        while self.closing.is_none()
+            && let Some(piece) = self.waiting.pop_front()
+        {
+            let before = self.sound.edge();
+            let heard = self.sound.hear(piece);
+            let new = self.sound.edge().saturating_sub(before);
+            self.stats.hear((new.as_secs_f64() * RATE as f64) as usize);
+            let Some((heard, rest)) = heard else { continue };
+            if let Some(rest) = rest {
+                self.waiting.push_front(rest);
+            }
+            match heard {
+                Heard::Opened => {
+                    self.given = None;
+                    self.decoded_at = self.sound.from();
+                    let silence = self.sound.from().saturating_sub(self.agreement.committed_until());
+                    if silence > PROMPT_FORGOTTEN {
+                        self.prompt.clear();
+                    }
+                }
+                Heard::Closed(spoken) | Heard::Jumped(Some(spoken)) => {
+                    self.closing = Some(spoken);
+                    self.decode();
+                }
+                Heard::Jumped(None) => self.agreement.interrupt(),
+            }
+        }
+        let new = self.sound.edge().saturating_sub(self.decoded_at);
+        let pace = self.ears.current().map(|(engine, _)| engine.pace());
+        if self.closing.is_none()
+            && self.sound.is_open()
+            && pace.is_some_and(|p| new >= p.step)
+            && self.sound.spoken().speech >= SPEECH_FIRST
+        {
+            self.decode();
+        }
+        if !self.sound.is_open() && self.closing.is_none() && self.phrases.pending().is_empty() {
+            self.emit(Event::Heard(self.sound.edge()));
+        }
+    }
+
+    /// Asks the engine for the window, if there is one.
+    fn decode(&mut self) {
+        let last = self.closing.is_some();
+        let spoken = self.closing.unwrap_or_else(|| self.sound.spoken());
+        if !believable(spoken, last) {
+            if last {
+                Stats::count(&self.stats.refused);
+                self.conclude();
+            }
+            return;
+        }
+        let edge = self.sound.edge();
+        let language = self.asked_language(edge);
+        let prompt = self.full_prompt();
+        let Some((_, session)) = self.ears.current() else { return };
+        let samples = self.sound.samples();
+        let window = Window {
+            samples,
+            fresh: self.given.map_or(samples.len(), |given| samples.len().saturating_sub(given)),
+            last,
+            language: language.as_ref(),
+            prompt: &prompt,
+            deadline: Duration::from_secs(4),
+        };
+        let begun = Instant::now();
+        let answer = session.hear(&window);
+        self.stats.busy(begun.elapsed());
+        self.decoded_at = edge;
+        match answer {
+            Ok(hypothesis) => {
+                Stats::count(&self.stats.decoded);
+                self.late = 0;
+                self.given = Some(self.sound.samples().len());
+                self.take_words(hypothesis, spoken, last);
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.given = None;
+        if matches!(error, Error::Late { .. }) {
+            Stats::count(&self.stats.late);
+            self.late += 1;
+            if self.late < LATE_MAX || !self.ears.has_next() {
+                return;
+            }
+        }
+        self.give_up(&error.to_string());
+    }
+
+    /// The current engine is of no use: the next one hears the window again.
+    fn give_up(&mut self, why: &str) {
+        tracing::warn!(why, "a speech-to-text engine is given up for now");
+        Stats::count(&self.stats.failures);
+        self.late = 0;
+        self.lagging = None;
+        self.given = None;
+        self.ears.fail(why);
+        self.agreement.interrupt();
+        self.poll_engines();
+    }
+
+    fn take_words(&mut self, hypothesis: Hypothesis, spoken: Spoken, last: bool) {
+        let (from, edge) = (self.sound.from(), self.sound.edge());
+        if let Some((language, sure)) = hypothesis.language {
+            self.detected(language, sure, spoken, edge);
+        }
+        let evidence = Evidence {
+            dbfs: guard::dbfs(self.sound.samples()),
+            speech: ratio(spoken, last),
+        };
+        let window = edge.saturating_sub(from);
+        let word = |w: crate::speech::stt::Heard| Word {
+            start: from + w.start.min(window),
+            end: from + w.end.min(window),
+            text: w.text,
+            confidence: w.confidence,
+        };
+        let words = hypothesis.words.into_iter().map(word).collect();
+        let words = guard::believe(words, self.phrases.language(), evidence);
+        let decision = self.agreement.update(words, from, edge, last);
+        let added = decision.committed.len() as u64;
+        self.stats.words.fetch_add(added, std::sync::atomic::Ordering::Relaxed);
+        for cue in self.phrases.add(decision.committed) {
+            self.remember(&cue.text);
+            self.emit(Event::Committed(cue));
+        }
+        if last {
+            self.conclude();
+            return;
+        }
+        if let Some(partial) = self.phrases.partial(&decision.partial) {
+            self.emit(Event::Partial(partial));
+        }
+        if let Some(cut) = decision.cut {
+            self.sound.cut(cut);
+            self.given = None;
+        }
+    }
+
+    /// The utterance is over: what is collected becomes a cue, the window begins anew.
+    fn conclude(&mut self) {
+        self.closing = None;
+        self.given = None;
+        let edge = self.sound.edge();
+        let pause = edge.saturating_sub(self.agreement.committed_until());
+        if let Some(cue) = self.phrases.end(pause) {
+            self.remember(&cue.text);
+            self.emit(Event::Committed(cue));
+        }
+        self.agreement.interrupt();
+        self.sound.cut(edge.saturating_sub(BEHIND));
+        self.decoded_at = edge;
+        self.emit(Event::Heard(edge));
+    }
+
+    fn remember(&mut self, text: &str) {
+        if !self.prompt.is_empty() {
+            self.prompt.push(' ');
+        }
+        self.prompt.push_str(text);
+        let letters = self.prompt.chars().count();
+        if letters > PROMPT_MAX {
+            let kept: String = self.prompt.chars().skip(letters - PROMPT_MAX).collect();
+            self.prompt = kept.split_once(' ').map_or(kept.clone(), |(_, rest)| rest.to_owned());
+        }
+    }
+
+    fn full_prompt(&self) -> String {
+        let terms = self.options.terms.join(", ");
+        match (terms.is_empty(), self.prompt.is_empty()) {
+            (true, _) => self.prompt.clone(),
+            (false, true) => format!("{terms}."),
+            (false, false) => format!("{terms}. {}", self.prompt),
+        }
+    }
+
+    /// The language to tell the engine; `None` where it is to detect it.
+    fn asked_language(&self, edge: Duration) -> Option<Language> {
+        if self.options.wanted.language.is_some() {
+            return self.options.wanted.language.clone();
+        }
+        let settled = self.detection.1 >= LANGUAGE_SETTLED && self.detection.0 >= LANGUAGE_SURE;
+        let stale = self.closing.is_some() && edge >= self.looked_at + LANGUAGE_AGAIN;
+        if settled && !stale { self.language.clone() } else { None }
+    }
+
+    fn detected(&mut self, language: Language, sure: f32, spoken: Spoken, edge: Duration) {
+        if self.options.wanted.language.is_some() {
+            return;
+        }
+        self.looked_at = edge;
+        self.detection.1 = self.detection.1.max(spoken.speech);
+        let same = self.language.as_ref().is_some_and(|l| l.same_language(&language));
+        if same {
+            self.detection.0 = self.detection.0.max(sure);
+            return;
+        }
+        if self.language.is_some() && (sure < LANGUAGE_SURE || sure < self.detection.0 * 0.9) {
+            return;
+        }
+        self.detection.0 = sure;
+        self.language = Some(language.clone());
+        self.agreement.interrupt();
+        self.retitle();
+        self.emit(Event::Language(language, sure));
+    }
+
+    /// Language and engine of the cues from now on.
+    fn retitle(&mut self) {
+        let Some((engine, _)) = self.ears.current() else { return };
+        let (origin, punctuates) = (engine.origin(), engine.punctuates());
+        let only = engine.only_language();
+        let wanted = self.options.wanted.language.clone().or_else(|| self.language.clone());
+        let language = wanted.or(only).unwrap_or_else(Language::english);
+        if let Some(cue) = self.phrases.change(language, origin, punctuates) {
+            self.emit(Event::Committed(cue));
+        }
+    }
+
+    fn poll_engines(&mut self) {
+        if self.ears.is_empty() && self.looked.elapsed() > LOOK_AGAIN {
+            self.looked = Instant::now();
+            self.ears = Ears::new(self.engines.choose(&self.options.wanted));
+        }
+        let pause = !self.sound.is_open() && self.closing.is_none();
+        for change in self.ears.poll(pause) {
+            match change {
+                Change::Failed { engine, why } => {
+                    Stats::count(&self.stats.failures);
+                    let engine = self.ears.engine(engine).name();
+                    tracing::warn!(engine, why, "a speech-to-text engine does not start");
+                }
+                Change::Current { from, to, why } => {
+                    let pace = self.ears.engine(to).pace();
+                    let to = self.ears.engine(to).name().to_owned();
+                    self.agreement.set_pace(pace);
+                    self.given = None;
+                    self.retitle();
+                    if from.is_some() {
+                        Stats::count(&self.stats.switches);
+                    }
+                    self.emit(Event::Switched { from, to, why });
+                }
+            }
+        }
+        let origin = self.ears.current().map(|(engine, _)| engine.origin());
+        let status = match origin {
+            Some(origin) => {
+                Status::Listening { engine: origin.engine.clone(), model: origin.model.clone() }
+            }
+            None if self.ears.is_starting() => Status::Starting,
+            None => Status::Off { why: self.ears.why_not() },
+        };
+        if self.status.as_ref() != Some(&status) {
+            self.status = Some(status.clone());
+            self.emit(Event::State(status));
+        }
+    }
+
+    /// An engine that is slower than the sound is given up where there is another.
+    fn watch_lag(&mut self) {
+        let waiting: usize = self.waiting.iter().map(|p| p.samples.len()).sum();
+        let lag = self.ring.waiting() + length(waiting);
+        let ms = lag.as_millis() as u64;
+        self.stats.lag_ms.store(ms, std::sync::atomic::Ordering::Relaxed);
+        if self.options.wait || lag < LAG {
+            self.lagging = None;
+            return;
+        }
+        let since = *self.lagging.get_or_insert_with(Instant::now);
+        if since.elapsed() > LAG_ALLOWED && self.ears.has_next() && self.ears.current().is_some() {
+            self.give_up("it is slower than the sound");
+        }
+    }
+}
+
+/// Share of speech of an utterance; one that is over ends with the silence that ended it.
+fn ratio(spoken: Spoken, last: bool) -> f32 {
+    let hangover = if last { Duration::from_millis(300) } else { Duration::ZERO };
+    spoken.ratio(hangover)
+}
+
+/// Whether it is worth an engine's time.
+fn believable(spoken: Spoken, last: bool) -> bool {
+    spoken.speech >= SPEECH_MIN && ratio(spoken, last) >= guard::SPEECH_RATIO_MIN
+}

@@ -1,0 +1,147 @@
+//! Whisper by whisper.cpp, any ggml model, in a process of its own.
+
+mod decode;
+mod pool;
+mod words;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use decode::{Run, serve};
+use pool::{Limits, Place, Pool};
+pub use pool::PoolStats;
+
+use super::agreement::Pace;
+use super::recognizer::{Engine, Error, Hypothesis, Session, Window};
+use super::wire::{Question, pack};
+use crate::media::{Language, Origin};
+
+/// A Whisper model, loaded when the first stream uses it.
+pub struct Whisper {
+    pool: Arc<Pool>,
+    origin: Arc<Origin>,
+    english_only: bool,
+    step: Duration,
+}
+
+impl Whisper {
+    /// A model that `run` says how to run. `label` names it in cues: `base.en-q5_1@4baf70dd`.
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn new(
+        path: &Path,
+        label: String,
+        run: Run,
+        streams: usize,
+        idle: Duration,
+    ) -> std::io::Result<Self> {
+        let mut arguments: Vec<OsString> = vec!["whisper".into(), "--model".into(), path.into()];
+        arguments.extend(["--threads".into(), run.threads.to_string().into()]);
+        if run.gpu {
+            arguments.push("--gpu".into());
+        }
+        let english_only = label.contains(".en");
+        let pool = Arc::new(Pool::new(arguments, Limits { streams, idle })?);
+        let origin = Arc::new(Origin { engine: "whisper".into(), model: Some(label) });
+        // A GPU answers in a tenth of the time.
+        let step = Duration::from_millis(if run.gpu { 500 } else { 800 });
+        Ok(Self { pool, origin, english_only, step })
+    }
+
+    /// Running totals.
+    pub fn stats(&self) -> &PoolStats {
+        self.pool.stats()
+    }
+}
+
+impl Engine for Whisper {
+    fn name(&self) -> &str {
+        "whisper"
+    }
+
+    fn origin(&self) -> Arc<Origin> {
+        Arc::clone(&self.origin)
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            step: self.step,
+            trim: Duration::from_millis(600),
+            cut_after: Duration::from_secs(7),
+            window_max: Duration::from_secs(12),
+        }
+    }
+
+    fn punctuates(&self) -> bool {
+        true
+    }
+
+    fn only_language(&self) -> Option<Language> {
+        self.english_only.then(Language::english)
+    }
+
+    fn open(&self) -> Result<Box<dyn Session>, Error> {
+        Ok(Box::new(Ear(self.pool.enter()?)))
+    }
+}
+
+struct Ear(Place);
+
+impl Session for Ear {
+    fn hear(&mut self, window: &Window) -> Result<Hypothesis, Error> {
+        let question = Question::Hear {
+            begin: true,
+            last: window.last,
+            language: window.language.map(|l| l.primary().to_owned()),
+            prompt: window.prompt.to_owned(),
+        };
+        self.0.ask(question, pack(window.samples), window.deadline)
+    }
+}
+
+/// What a model is called in cues and settings: `base.en-q5_1` of `ggml-base.en-q5_1.bin`.
+pub fn label(path: &Path) -> String {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    name.rsplit_once("ggml-").map_or(name.as_ref(), |(_, label)| label).to_owned()
+}
+
+/// Of several models the one for this language and machine: a model that speaks only English where
+/// English is wanted, then the first of a list that a processor, or a GPU, is fast enough for.
+pub fn best(models: &[PathBuf], language: Option<&Language>, gpu: bool) -> Option<PathBuf> {
+    const PROCESSOR: &[&str] = &["base", "small", "tiny", "medium", "large-v3-turbo", "large"];
+    const GPU: &[&str] = &["large-v3-turbo", "large-v3", "large", "medium", "small", "base", "tiny"];
+    let english = language.is_some_and(|l| l.primary() == "en");
+    let order = if gpu { GPU } else { PROCESSOR };
+    let rank = |path: &&PathBuf| {
+        let label = label(path);
+        let size = order.iter().position(|size| label.starts_with(size)).unwrap_or(order.len());
+        (size, label.contains(".en") != english, label.len(), label)
+    };
+    models.iter().filter(|p| english || !label(p).contains(".en")).min_by_key(rank).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(models: &[&str], language: Option<&str>, gpu: bool, expect: Option<&str>) {
+        let paths: Vec<PathBuf> = models.iter().map(|m| format!("/m/ggml-{m}.bin").into()).collect();
+        let language: Option<Language> = language.map(|l| l.parse().expect("a language"));
+        let found = best(&paths, language.as_ref(), gpu).map(|p| label(&p));
+        assert_eq!(found.as_deref(), expect);
+    }
+
+    #[test]
+    fn the_best_model_fits_language_and_machine() {
+        let all = ["tiny", "base", "base.en", "large-v3-turbo-q5_0", "small.en"];
+        check(&all, Some("en"), false, Some("base.en"));
+        check(&all, Some("de"), false, Some("base"));
+        check(&all, None, false, Some("base"));
+        check(&all, Some("en-US"), true, Some("large-v3-turbo-q5_0"));
+        check(&["tiny.en"], Some("de"), false, None);
+        check(&["mine"], Some("de"), false, Some("mine"));
+    }
+}

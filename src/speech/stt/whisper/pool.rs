@@ -1,0 +1,292 @@
+//! One loaded model for all streams.
+//!
+//! A thread owns the child process. Streams put windows into a queue that has room for one window
+//! each, so that it is served round robin; a window whose deadline has passed while it waited is
+//! skipped and counted. A child that dies or hangs is an error of that window; the next ones find
+//! the model down until its pause is over, and fall over to other engines meanwhile.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::super::recognizer::{Error, Hypothesis};
+use super::super::wire::{Answer, Question};
+use crate::speech::engine::{self, Child};
+
+/// Loading gigabytes from a slow disk takes its time.
+const LOAD_LIMIT: Duration = Duration::from_secs(120);
+
+/// A window that is being decoded may be late, but not for ever.
+const HUNG: Duration = Duration::from_secs(30);
+
+/// The pauses after failures: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Share of the time in which the model is busy above which no further stream is let in.
+const FULL: f64 = 0.85;
+
+/// Over which the share is measured.
+const LOAD_WINDOW: Duration = Duration::from_secs(10);
+
+/// What a pool may do.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Limits {
+    /// Most streams.
+    pub(super) streams: usize,
+    /// After so long without a question the model leaves memory.
+    pub(super) idle: Duration,
+}
+
+/// Running totals of a model.
+#[derive(Debug, Default)]
+pub struct PoolStats {
+    /// Windows that were decoded.
+    pub decoded: AtomicU64,
+    /// Windows that were skipped because their deadline passed in the queue.
+    pub late: AtomicU64,
+    /// Times that the model was loaded.
+    pub loads: AtomicU64,
+    /// Times that its process died or hung.
+    pub deaths: AtomicU64,
+    /// Streams that use it.
+    pub streams: AtomicUsize,
+    /// Process id of the child; 0 while the model is not loaded.
+    pub process: AtomicU64,
+}
+
+struct Job {
+    question: Question,
+    sound: Vec<u8>,
+    deadline: Instant,
+    reply: SyncSender<Result<Answer, Error>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    closed: bool,
+    /// Busy time of the current and the last measuring window.
+    busy: (Instantly, f64, f64),
+}
+
+/// When a measuring window began.
+type Instantly = Option<Instant>;
+
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    stats: PoolStats,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See the module.
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+    limits: Limits,
+}
+
+impl Pool {
+    /// A model that is not loaded yet. `arguments` start its child.
+    pub(super) fn new(arguments: Vec<OsString>, limits: Limits) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            stats: PoolStats::default(),
+        });
+        let owner = Owner {
+            shared: Arc::clone(&shared),
+            arguments,
+            idle: limits.idle,
+            child: None,
+            failures: 0,
+            down: None,
+        };
+        thread::Builder::new().name("whisper".into()).spawn(move || owner.run())?;
+        Ok(Self { shared, limits })
+    }
+
+    pub(super) fn stats(&self) -> &PoolStats {
+        &self.shared.stats
+    }
+
+    /// Takes one of the places, and loads the model where it is not.
+    pub(super) fn enter(self: &Arc<Self>) -> Result<Place, Error> {
+        let load = {
+            let queue = self.shared.lock();
+            let (_, current, last) = queue.busy;
+            current.max(last)
+        };
+        let streams = self.shared.stats.streams.fetch_add(1, Ordering::SeqCst);
+        // From here on the place is given back when it is dropped.
+        let place = Place(Arc::clone(self));
+        let busy = |reason| Error::Busy { engine: "whisper", reason };
+        if streams >= self.limits.streams {
+            return Err(busy(format!("[stt] streams_max is {}", self.limits.streams)));
+        }
+        if streams > 0 && load > FULL {
+            let reason = format!("the model is busy {:.0} % of the time", load * 100.0);
+            return Err(busy(reason));
+        }
+        place.ask(Question::Load, Vec::new(), LOAD_LIMIT)?;
+        Ok(place)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.wake.notify_all();
+    }
+}
+
+/// A stream's place at a model.
+pub(super) struct Place(Arc<Pool>);
+
+impl Place {
+    pub(super) fn ask(
+        &self,
+        question: Question,
+        sound: Vec<u8>,
+        limit: Duration,
+    ) -> Result<Hypothesis, Error> {
+        let shared = &self.0.shared;
+        let (reply, answer) = mpsc::sync_channel(1);
+        let deadline = Instant::now() + limit;
+        {
+            let mut queue = shared.lock();
+            // A place asks one question at a time, so this holds by itself.
+            if queue.jobs.len() > self.0.limits.streams {
+                return Err(late("the queue is full"));
+            }
+            queue.jobs.push_back(Job { question, sound, deadline, reply });
+        }
+        shared.wake.notify_one();
+        let answer = answer.recv_timeout(limit + HUNG + Duration::from_secs(5));
+        answer.unwrap_or_else(|_| Err(late("no answer"))).map(Hypothesis::from)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.shared.stats.streams.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn late(reason: &str) -> Error {
+    Error::Late { engine: "whisper", reason: reason.to_owned() }
+}
+
+/// The thread that owns the child.
+struct Owner {
+    shared: Arc<Shared>,
+    arguments: Vec<OsString>,
+    idle: Duration,
+    child: Option<Child>,
+    failures: u32,
+    down: Option<(Instant, String)>,
+}
+
+impl Owner {
+    fn run(mut self) {
+        while let Some(job) = self.next() {
+            let answer = if Instant::now() >= job.deadline {
+                self.shared.stats.late.fetch_add(1, Ordering::Relaxed);
+                Err(late("it waited behind other streams"))
+            } else {
+                self.answer(&job.question, job.sound)
+            };
+            // The stream may have gone.
+            let _ = job.reply.send(answer);
+        }
+    }
+
+    /// The next job; unloads the model when none comes for long. `None` when the pool is gone.
+    fn next(&mut self) -> Option<Job> {
+        let shared = Arc::clone(&self.shared);
+        let mut queue = shared.lock();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            if let Some(job) = queue.jobs.pop_front() {
+                return Some(job);
+            }
+            let (woken, waited) = shared
+                .wake
+                .wait_timeout(queue, self.idle)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue = woken;
+            if waited.timed_out() && queue.jobs.is_empty() && self.child.take().is_some() {
+                shared.stats.process.store(0, Ordering::Relaxed);
+                tracing::info!("an idle Whisper model left memory");
+            }
+        }
+    }
+
+    fn answer(&mut self, question: &Question, sound: Vec<u8>) -> Result<Answer, Error> {
+        if let Some((until, reason)) = &self.down
+            && Instant::now() < *until
+        {
+            return Err(Error::Down { engine: "whisper", reason: reason.clone() });
+        }
+        let begun = Instant::now();
+        let answer = self.try_answer(question, sound);
+        match &answer {
+            Ok(_) => {
+                self.failures = 0;
+                self.down = None;
+                if matches!(question, Question::Hear { .. }) {
+                    self.shared.stats.decoded.fetch_add(1, Ordering::Relaxed);
+                    self.count(begun);
+                }
+            }
+            Err(error) => {
+                self.child = None;
+                self.shared.stats.process.store(0, Ordering::Relaxed);
+                self.shared.stats.deaths.fetch_add(1, Ordering::Relaxed);
+                let pause = PAUSES.0.saturating_mul(1 << self.failures.min(6)).min(PAUSES.1);
+                self.failures = self.failures.saturating_add(1);
+                self.down = Some((Instant::now() + pause, error.to_string()));
+            }
+        }
+        answer.map_err(Error::from)
+    }
+
+    fn try_answer(&mut self, question: &Question, sound: Vec<u8>) -> Result<Answer, engine::Error> {
+        let mut child = match self.child.take() {
+            Some(child) => child,
+            None => {
+                let mut child = Child::start("whisper", &self.arguments)?;
+                child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_LIMIT)?;
+                self.shared.stats.loads.fetch_add(1, Ordering::Relaxed);
+                self.shared.stats.process.store(child.id().into(), Ordering::Relaxed);
+                child
+            }
+        };
+        let answer = child.ask(question, sound, HUNG)?;
+        self.child = Some(child);
+        Ok(answer)
+    }
+
+    /// Counts the time since `begun` as busy.
+    fn count(&self, begun: Instant) {
+        let mut queue = self.shared.lock();
+        let now = Instant::now();
+        let (since, busy, _) = &mut queue.busy;
+        let window = *since.get_or_insert(begun);
+        *busy += (now - begun).as_secs_f64() / LOAD_WINDOW.as_secs_f64();
+        if now - window > LOAD_WINDOW {
+            let share = *busy * LOAD_WINDOW.as_secs_f64() / (now - window).as_secs_f64();
+            queue.busy = (Some(now), 0.0, share);
+        }
+    }
+}

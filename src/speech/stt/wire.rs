@@ -1,0 +1,60 @@
+//! What passes between the appliance and the engines in child processes.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::recognizer::{Heard, Hypothesis};
+
+/// A question; the sound lies in the frame's body.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+pub enum Question {
+    /// Load the model and say so.
+    Load,
+    /// Write down.
+    Hear {
+        /// Where the utterance begins anew: forget what was heard.
+        begin: bool,
+        /// It is over with this sound.
+        last: bool,
+        /// Its language, as Whisper names languages; `None`: detect it.
+        language: Option<String>,
+        /// Text that helps.
+        prompt: String,
+    },
+}
+
+/// The answer to both.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answer {
+    /// Words: text, start and end in ms, confidence.
+    pub words: Vec<(String, u32, u32, f32)>,
+    /// What language it is, and how sure.
+    pub language: Option<(String, f32)>,
+}
+
+impl From<Answer> for Hypothesis {
+    fn from(answer: Answer) -> Self {
+        let words = answer.words.into_iter().map(|(text, start, end, confidence)| Heard {
+            text,
+            start: Duration::from_millis(start.into()),
+            end: Duration::from_millis(end.max(start).into()),
+            confidence: if confidence.is_finite() { confidence.clamp(0.0, 1.0) } else { 0.0 },
+        });
+        let language = answer.language.and_then(|(tag, sure)| Some((tag.parse().ok()?, sure)));
+        Self { words: words.collect(), language }
+    }
+}
+
+/// Samples as the pipe carries them: 16 bits, little-endian.
+pub fn pack(samples: &[f32]) -> Vec<u8> {
+    let sixteen = |s: &f32| (s.clamp(-1.0, 1.0) * 32_767.0) as i16;
+    samples.iter().flat_map(|s| sixteen(s).to_le_bytes()).collect()
+}
+
+/// The samples of a body; an odd byte at the end is left out.
+pub fn unpack(body: &[u8]) -> Vec<i16> {
+    body.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect()
+}

@@ -1,0 +1,90 @@
+//! Voice activity: how likely it is that somebody speaks, every 32 ms or oftener.
+//!
+//! Two detectors behind one trait. [`Earshot`] is always there: pure Rust with its weights inside,
+//! a thousandth of a core. [`Silero`] needs its model file (`ggml-silero-*.bin`) and runs in
+//! whisper.cpp. [`Gate`] makes open and closed of the probabilities.
+
+mod gate;
+mod silero;
+
+use std::path::Path;
+
+pub use gate::{Edge, Gate, GateConfig, Spoken};
+pub use silero::Silero;
+
+/// Samples per second of everything that engines hear.
+pub const RATE: usize = 16_000;
+
+/// Judges sound, 16 kHz mono, frame by frame.
+pub trait Detector: Send {
+    /// Samples of a frame: at most 512, which is 32 ms.
+    fn frame(&self) -> usize;
+
+    /// How likely the frame holds speech, 0-1. It must have [`Detector::frame`] samples.
+    fn probability(&mut self, frame: &[f32]) -> f32;
+
+    /// Forgets what was heard: what comes next does not continue it.
+    fn reset(&mut self);
+
+    /// Thresholds that fit its probabilities.
+    fn thresholds(&self) -> GateConfig;
+}
+
+/// Why a detector is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The model file is missing or is none.
+    #[error("cannot load the Silero model {path}: {reason}")]
+    Model {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Earshot: frames of 16 ms.
+pub struct Earshot(Box<earshot::Detector>);
+
+impl Default for Earshot {
+    fn default() -> Self {
+        Self(earshot::Detector::default_boxed())
+    }
+}
+
+impl Detector for Earshot {
+    fn frame(&self) -> usize {
+        256
+    }
+
+    fn probability(&mut self, frame: &[f32]) -> f32 {
+        if frame.len() != self.frame() {
+            return 0.0;
+        }
+        let p = self.0.predict_f32(frame);
+        if p.is_finite() { p.clamp(0.0, 1.0) } else { 0.0 }
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+
+    fn thresholds(&self) -> GateConfig {
+        GateConfig::default()
+    }
+}
+
+/// The detector for a stream: Silero where its model loads, else Earshot.
+pub fn detector(silero: Option<&Path>) -> Box<dyn Detector> {
+    match silero.map(Silero::open) {
+        Some(Ok(silero)) => Box::new(silero),
+        Some(Err(error)) => {
+            tracing::warn!(%error, "voice activity falls back to earshot");
+            Box::new(Earshot::default())
+        }
+        None => Box::new(Earshot::default()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

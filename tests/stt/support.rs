@@ -1,0 +1,157 @@
+//! Sound for the tests, and a transcriber whose events are collected.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use auralink::media::{Cue, Language};
+use auralink::speech::stt::{Config, Engines, Event, Models, Options, Transcriber, Wanted};
+
+/// Samples per second.
+pub const RATE: usize = 16_000;
+
+/// The folder of the test data, or `None` where it is absent, which is said.
+pub fn data(part: &str) -> Option<PathBuf> {
+    let root = std::env::var("AURALINK_TEST_DATA").map_or_else(
+        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+        PathBuf::from,
+    );
+    let path = root.join(part);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: there is no {}", path.display());
+    None
+}
+
+/// A sound file as 16 kHz mono, by ffmpeg.
+pub fn load(file: &Path) -> Vec<f32> {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(file)
+        .args(["-f", "s16le", "-ac", "1", "-ar", "16000", "-"])
+        .output()
+        .expect("ffmpeg starts: `make setup` installs it");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let sample = |b: &[u8]| f32::from(i16::from_le_bytes([b[0], b[1]])) / 32_768.0;
+    output.stdout.chunks_exact(2).map(sample).collect()
+}
+
+/// Files of a folder with this ending, sorted.
+pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let list = std::fs::read_dir(folder).expect("a folder");
+    let mut files: Vec<PathBuf> = list.filter_map(|e| e.ok().map(|e| e.path())).collect();
+    files.retain(|f| f.to_string_lossy().ends_with(ending));
+    files.sort();
+    files
+}
+
+/// Every `step`th utterance of LibriSpeech with its transcript.
+pub fn utterances(step: usize) -> Vec<(Vec<f32>, String)> {
+    let Some(folder) = data("speech/librispeech") else { return Vec::new() };
+    let list = std::fs::read_to_string(folder.join("transcripts.tsv")).expect("transcripts");
+    let lines = list.lines().filter_map(|l| l.split_once('\t'));
+    let there = lines.map(|(id, text)| (folder.join(format!("{id}.flac")), text));
+    let chosen = there.filter(|(path, _)| path.exists()).step_by(step);
+    chosen.map(|(path, text)| (load(&path), text.to_owned())).collect()
+}
+
+/// A transcriber and what came out of it.
+pub struct Listener {
+    pub transcriber: Transcriber,
+    pub events: Receiver<(Instant, Event)>,
+    seen: Vec<Event>,
+}
+
+pub fn engines(config: &Config, models: Models) -> Arc<Engines> {
+    Arc::new(Engines::new(config, models))
+}
+
+pub fn english(names: &[&str]) -> Wanted {
+    Wanted {
+        language: Some(Language::english()),
+        engines: names.iter().map(|n| (*n).to_owned()).collect(),
+        model: None,
+    }
+}
+
+impl Listener {
+    pub fn new(engines: &Arc<Engines>, wanted: Wanted, wait: bool) -> Self {
+        let (sender, events) = mpsc::channel();
+        let options = Options { wanted, terms: Vec::new(), wait };
+        let to = move |event| {
+            let _ = sender.send((Instant::now(), event));
+        };
+        let transcriber = Transcriber::new(Arc::clone(engines), options, to).expect("a thread");
+        Self { transcriber, events, seen: Vec::new() }
+    }
+
+    /// Pushes sound in pieces of 20 ms from this running time on; where it ended.
+    pub fn push(&self, mut at: Duration, samples: &[f32]) -> Duration {
+        for piece in samples.chunks(RATE / 50) {
+            self.transcriber.push(at, piece);
+            at += Duration::from_secs_f64(piece.len() as f64 / RATE as f64);
+        }
+        at
+    }
+
+    /// Waits for an event.
+    pub fn wait_for(&mut self, what: &str, is: impl Fn(&Event) -> bool) -> Event {
+        if let Some(event) = self.seen.iter().find(|e| is(e)) {
+            return event.clone();
+        }
+        let limit = Instant::now() + Duration::from_secs(120);
+        loop {
+            let left = limit.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok((_, event)) => {
+                    self.seen.push(event.clone());
+                    if is(&event) {
+                        return event;
+                    }
+                }
+                Err(e) => panic!("{what} did not come ({e}); so far {:#?}", self.seen),
+            }
+        }
+    }
+
+    /// All events up to the end.
+    pub fn finish(mut self) -> Vec<Event> {
+        self.transcriber.end();
+        self.wait_for("the end", |e| *e == Event::Ended);
+        self.seen
+    }
+}
+
+pub fn committed(events: &[Event]) -> Vec<Cue> {
+    let cue = |e: &Event| match e {
+        Event::Committed(cue) => Some(cue.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(cue).collect()
+}
+
+/// Words without case and punctuation.
+pub fn normal(text: &str) -> Vec<String> {
+    let letters = |w: &str| -> String {
+        w.chars().filter(|c| c.is_alphanumeric() || *c == '\'').flat_map(char::to_lowercase).collect()
+    };
+    text.split_whitespace().map(letters).filter(|w| !w.is_empty()).collect()
+}
+
+/// Insertions, deletions and substitutions between what was said and what was written.
+pub fn errors(said: &[String], written: &[String]) -> usize {
+    let mut row: Vec<usize> = (0..=written.len()).collect();
+    for (i, word) in said.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, other) in written.iter().enumerate() {
+            let cost = diagonal + usize::from(word != other);
+            diagonal = row[j + 1];
+            row[j + 1] = cost.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[written.len()]
+}
