@@ -18,7 +18,8 @@ use crate::control::store::{ADMIN_TOKEN_SHA256, Store};
 use crate::flow::Gate;
 use crate::gpu::Gpus;
 use crate::ingress::{rtmp, srt};
-use crate::runtime::{Options, Presets, SourceSpec, StreamSpec, Supervisor};
+use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec, Supervisor};
+use crate::speech::stt;
 use crate::telemetry::Host;
 
 /// Shortest admin token that `$AURALINK_ADMIN_TOKEN` may give.
@@ -57,7 +58,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         hls: config.hls,
         encode: Default::default(),
     };
-    let supervisor = Supervisor::new(options, machine.encoders.clone());
+    let supervisor = Supervisor::new(options, machine.encoders.clone(), speech(config));
     let gate: Arc<dyn Gate> = Arc::new(supervisor.clone());
     let stop = CancellationToken::new();
     let mut servers = JoinSet::new();
@@ -111,6 +112,12 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         servers.spawn(async move { srt.run(gate, until).await.context("the SRT server ended") });
     }
     Ok(Appliance { supervisor, web_rtc, desk, store, tls, stop, servers, page })
+}
+
+/// The engines that work on words.
+fn speech(config: &Config) -> Speech {
+    let stt = stt::Engines::new(&config.stt, stt::Models::default());
+    Speech { stt: Arc::new(stt), keeper: None }
 }
 
 fn tell_machine(machine: &Machine) {

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{speak, transcribe, translate};
 use crate::graph::Words;
 use crate::media::Language;
+use crate::speech::glossary::Glossary;
 
 /// Most languages of one stream.
 pub const LANGUAGES_MAX: usize = 16;
@@ -83,6 +85,8 @@ pub struct Settings {
     /// By how much the original is lowered under a voice in another language, in dB, 0-100; 100
     /// takes it away.
     pub duck_db: f32,
+    /// Names, words that are written otherwise, words that are masked: in every language.
+    pub glossary: Glossary,
     /// Captions inside the pictures of outputs and of HLS.
     pub embed: Embed,
     /// How long cues are kept for search, in days; 0 for ever.
@@ -101,6 +105,7 @@ impl Default for Settings {
             dub: Vec::new(),
             voices: BTreeMap::new(),
             duck_db: 15.0,
+            glossary: Glossary::default(),
             embed: Embed::default(),
             keep_days: 30,
         }
@@ -147,10 +152,13 @@ pub struct Embed {
 pub enum Style {
     /// Two rows, the newer below.
     #[default]
+    #[serde(rename = "roll-up-2")]
     RollUp2,
     /// Three rows.
+    #[serde(rename = "roll-up-3")]
     RollUp3,
     /// Four rows.
+    #[serde(rename = "roll-up-4")]
     RollUp4,
     /// Whole captions at once.
     PopOn,
@@ -196,6 +204,7 @@ impl Settings {
             language: self.language.clone(),
             engines: self.engines.clone(),
             model: self.model.clone(),
+            glossary: Arc::new(self.glossary.clone()),
         }
     }
 
@@ -237,6 +246,9 @@ impl Settings {
         }
         if !(0.0..=100.0).contains(&self.duck_db) {
             return wrong("duck_db", "0-100 dB".into());
+        }
+        if let Err(error) = self.glossary.validate() {
+            return wrong(&format!("glossary.{}", error.field), error.message);
         }
         for (service, text) in &self.embed.services {
             let field = format!("embed.services.{service}");

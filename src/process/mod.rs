@@ -8,7 +8,9 @@ pub mod decode;
 pub mod denoise;
 pub mod encode;
 pub mod encoders;
+mod mix;
 mod recipes;
+mod sentences;
 pub mod slate;
 pub mod speak;
 #[cfg(test)]

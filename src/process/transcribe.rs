@@ -202,11 +202,13 @@ mod tests {
         };
         let masked = Glossary { masked: vec!["darn".into()], ..Glossary::default() };
         let shown = written(cue.clone(), &masked);
-        assert_eq!((shown.text.as_str(), shown.words[1].text.as_str()), ("the **** aura link box", "****"));
-        let shorter: Glossary = serde_json::from_str(
-            r#"{"replacements": [{"from": "aura link", "to": "AuraLink"}]}"#,
-        )
-        .expect("a glossary");
+        assert_eq!(
+            (shown.text.as_str(), shown.words[1].text.as_str()),
+            ("the **** aura link box", "****")
+        );
+        let shorter: Glossary =
+            serde_json::from_str(r#"{"replacements": [{"from": "aura link", "to": "AuraLink"}]}"#)
+                .expect("a glossary");
         let shown = written(cue, &shorter);
         assert_eq!((shown.text.as_str(), shown.words.len()), ("the darn AuraLink box", 0));
     }

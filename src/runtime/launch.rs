@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::stream::{Command, Slot};
 use super::supervisor::Options;
-use super::{Event, OutputKind, SourceSpec, StreamSpec};
+use super::{Event, OutputKind, SourceSpec, Speech, StreamSpec};
 use crate::egress::{self, hls, record, thumbnail};
 use crate::flow::{CueFeed, Error, Feed, Inputs, Intake, Task, Writer};
 use crate::ingress;
@@ -44,6 +44,8 @@ pub(super) enum Job {
     Hls,
     /// Small pictures for lists.
     Thumbnail,
+    /// Committed cues into the archive, for so many days.
+    Archive { days: u32 },
 }
 
 impl Job {
@@ -61,7 +63,7 @@ impl Job {
     }
 
     pub(super) fn is_egress(&self) -> bool {
-        matches!(self, Self::Output(_) | Self::Hls | Self::Thumbnail)
+        matches!(self, Self::Output(_) | Self::Hls | Self::Thumbnail | Self::Archive { .. })
     }
 
     pub(super) fn is_pull(&self) -> bool {
@@ -83,6 +85,7 @@ impl Job {
             Self::Output(kind) => format!("{} {}", kind.word(), kind.shown()),
             Self::Hls => "HLS segments".into(),
             Self::Thumbnail => "thumbnail".into(),
+            Self::Archive { .. } => "archive of captions".into(),
         }
     }
 
@@ -91,6 +94,7 @@ impl Job {
         match self {
             Self::Output(kind) => kind.accepts(),
             Self::Hls => hls::accepts(),
+            Self::Archive { .. } => egress::archive::accepts(),
             Self::Thumbnail => {
                 let pictures = Codec::ALL.into_iter().filter(|c| c.kind() == Kind::Video);
                 Accepts::media(Some(Accept::any_of(pictures.collect::<Vec<_>>())), None)
@@ -123,6 +127,7 @@ impl OutputKind {
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) encoders: Encoders,
+    pub(super) speech: Speech,
     /// The best encoder per codec, for the plan.
     pub(super) best_encoders: BTreeMap<Codec, String>,
     pub(super) events: broadcast::Sender<Event>,
@@ -190,9 +195,13 @@ impl Launch {
         let input = self.inputs.video.clone().or_else(|| self.inputs.audio.clone());
         match (input, &self.output) {
             (Some(input), Some(output)) => Ok((input, output.sole_writer())),
-            _ => Err(Error::build(&self.task.name, "its feeds are gone")),
+            _ => Err(gone(&self.task)),
         }
     }
+}
+
+fn gone(task: &Task) -> Error {
+    Error::build(&task.name, "its feeds are gone")
 }
 
 /// Runs a job to its end.
@@ -213,9 +222,22 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
             let encoder = Encoder { codec, factory: encoder };
             encode::run(task, input, output, encoder, context.shared.options.encode.clone()).await
         }
-        Job::Transcribe(_) | Job::Translate(_) | Job::Speak(_) | Job::Embed(_) => {
-            Err(Error::build("captions", "soon"))
+        Job::Transcribe(settings) => {
+            let output = context.captions.take();
+            let (Some(input), Some(output)) = (context.inputs.audio, output) else {
+                return Err(gone(&task));
+            };
+            let engines = Arc::clone(&context.shared.speech.stt);
+            transcribe::run(task, input, output, engines, settings).await
         }
+        Job::Archive { days } => match context.shared.speech.keeper.clone() {
+            Some(keeper) => {
+                let captions = context.inputs.captions;
+                egress::archive::run(task, context.stream, captions, keeper, days).await
+            }
+            None => Err(Error::build("archive", "this appliance keeps no words")),
+        },
+        Job::Translate(_) | Job::Speak(_) | Job::Embed(_) => Err(Error::build("captions", "soon")),
         Job::Slate => {
             let [video, audio] = context.programme.map(|(feed, format)| {
                 let writer = feed.writer(None);

@@ -12,6 +12,7 @@ mod preset;
 mod program;
 mod snapshot;
 mod spec;
+mod speech;
 mod stream;
 mod supervisor;
 mod worker;
@@ -22,6 +23,7 @@ pub use snapshot::{
     OutputSnapshot, SourceSnapshot, StreamSnapshot, StreamState,
 };
 pub use spec::{Access, Conflict, OutputKind, OutputSpec, SourceSpec, StreamSpec};
+pub use speech::Speech;
 pub use supervisor::{Error, Options, Supervisor};
 
 #[cfg(test)]

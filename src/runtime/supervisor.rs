@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 
 use super::launch::{Entry, Shared};
 use super::stream::{Command, Stream};
-use super::{Event, OutputSpec, Preset, Presets, StreamSnapshot, StreamSpec};
+use super::{Event, OutputSpec, Preset, Presets, Speech, StreamSnapshot, StreamSpec};
 use crate::egress::hls;
 use crate::flow::CueFeed;
 use crate::media::{Codec, StreamName};
@@ -78,13 +78,14 @@ pub struct Supervisor(Arc<Shared>);
 
 impl Supervisor {
     /// An appliance without streams, which encodes by what was found to work.
-    pub fn new(options: Options, encoders: Encoders) -> Self {
+    pub fn new(options: Options, encoders: Encoders, speech: Speech) -> Self {
         let best = |codec| encoders.best(codec).map(|encoder| (codec, encoder.factory));
         let best_encoders: BTreeMap<Codec, String> =
             Codec::ALL.into_iter().filter_map(best).collect();
         Self(Arc::new(Shared {
             options,
             encoders,
+            speech,
             best_encoders,
             events: broadcast::Sender::new(EVENTS_MAX),
             viewers: AtomicUsize::new(0),
@@ -95,6 +96,11 @@ impl Supervisor {
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.0
+    }
+
+    /// The engines of speech that all streams share.
+    pub fn speech(&self) -> &Speech {
+        &self.0.speech
     }
 
     /// The presets that streams can name.

@@ -21,7 +21,7 @@ fn appliance() -> (Supervisor, tempfile::TempDir) {
         hls: Default::default(),
         encode: Default::default(),
     };
-    (Supervisor::new(options, Encoders::probe(&Default::default())), folder)
+    (Supervisor::new(options, Encoders::probe(&Default::default()), Speech::default()), folder)
 }
 
 fn name(text: &str) -> StreamName {

@@ -31,7 +31,15 @@ fn words_of_read_speech() {
     let text: Vec<&str> = cues.iter().map(|c| c.text.as_str()).collect();
     let written = normal(&text.join(" "));
     let rate = errors(&said, &written) as f64 / said.len() as f64;
-    for cue in &cues { eprintln!("{:7.2}-{:7.2} {} {:.2}", cue.start.as_secs_f64(), cue.end.as_secs_f64(), cue.text, cue.confidence()); }
+    for cue in &cues {
+        eprintln!(
+            "{:7.2}-{:7.2} {} {:.2}",
+            cue.start.as_secs_f64(),
+            cue.end.as_secs_f64(),
+            cue.text,
+            cue.confidence()
+        );
+    }
     eprintln!(
         "basic: {:.1} % of {} words wrong, {} written, real-time factor {:.2}",
         rate * 100.0,

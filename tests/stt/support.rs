@@ -136,7 +136,10 @@ pub fn committed(events: &[Event]) -> Vec<Cue> {
 /// Words without case and punctuation.
 pub fn normal(text: &str) -> Vec<String> {
     let letters = |w: &str| -> String {
-        w.chars().filter(|c| c.is_alphanumeric() || *c == '\'').flat_map(char::to_lowercase).collect()
+        w.chars()
+            .filter(|c| c.is_alphanumeric() || *c == '\'')
+            .flat_map(char::to_lowercase)
+            .collect()
     };
     text.split_whitespace().map(letters).filter(|w| !w.is_empty()).collect()
 }

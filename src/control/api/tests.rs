@@ -9,7 +9,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::control::desk::Owner;
 use crate::control::store::Store;
-use crate::runtime::{Options, Presets, SourceSpec, StreamSpec};
+use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec};
 
 const ADMIN: &str = "the admin token of these tests";
 
@@ -37,7 +37,7 @@ impl Fixture {
             hls: Default::default(),
             encode: Default::default(),
         };
-        let supervisor = Supervisor::new(options, machine.encoders.clone());
+        let supervisor = Supervisor::new(options, machine.encoders.clone(), Speech::default());
         let desk = Desk::new(supervisor.clone(), store);
         let state = ApiState::new(Parts {
             desk: desk.clone(),

@@ -89,6 +89,10 @@ impl Stream {
             let enabled = self.outputs().into_iter().filter(|o| o.enabled);
             wanted.extend(enabled.map(|o| (worker_name(&o.id), Job::Output(o.kind))));
             wanted.push(("thumbnail".into(), Job::Thumbnail));
+            let words = self.caption_settings().filter(|settings| settings.enabled);
+            if let Some(settings) = words.filter(|_| self.shared.speech.keeper.is_some()) {
+                wanted.push(("archive".into(), Job::Archive { days: settings.keep_days }));
+            }
             if self.hls_wanted {
                 wanted.push(("hls".into(), Job::Hls));
             }

@@ -34,7 +34,8 @@ impl Tail {
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
             }
-            let text: String = String::from_utf8_lossy(&line).trim().chars().take(LINE_MAX).collect();
+            let text: String =
+                String::from_utf8_lossy(&line).trim().chars().take(LINE_MAX).collect();
             if text.is_empty() {
                 continue;
             }

@@ -71,7 +71,13 @@ impl Agreement {
 
     /// Takes the hypothesis for the window that begins at `from` and ends at `edge`. With `last`
     /// the utterance is over and all of it is final.
-    pub fn update(&mut self, words: Vec<Word>, from: Duration, edge: Duration, last: bool) -> Decision {
+    pub fn update(
+        &mut self,
+        words: Vec<Word>,
+        from: Duration,
+        edge: Duration,
+        last: bool,
+    ) -> Decision {
         let mut words = self.unseen(words);
         let window = edge.saturating_sub(from);
         let forced = !last && window >= self.pace.window_max;

@@ -146,7 +146,9 @@ impl Engines {
             Some(label) => {
                 let named = models.iter().find(|p| whisper::label(p) == *label).cloned();
                 named.ok_or_else(|| {
-                    format!("the model {label} is not installed: `auralink models pull whisper-{label}`")
+                    format!(
+                        "the model {label} is not installed: `auralink models pull whisper-{label}`"
+                    )
                 })?
             }
             None => whisper::best(&models, language, self.config.on_gpu()).ok_or_else(|| {
@@ -175,7 +177,8 @@ impl Engines {
         if wanted.language.as_ref().is_some_and(|l| l.primary() != "en") {
             return Err("it knows English only".into());
         }
-        let missing = "it is not installed: sudo apt-get install libpocketsphinx3 pocketsphinx-en-us";
+        let missing =
+            "it is not installed: sudo apt-get install libpocketsphinx3 pocketsphinx-en-us";
         self.sphinx.clone().ok_or_else(|| missing.to_owned())
     }
 }

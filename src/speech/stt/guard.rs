@@ -147,7 +147,10 @@ const PHANTOMS: &[(&str, &[&str])] = &[
     ("nl", &["bedanktvoorhetkijken", "ondertiteldoordeamaraorggemeenschap", "dankuwel"]),
     ("pl", &["dziękuję", "napisystworzoneprzezspołecznośćamaraorg", "dziękujęzaoglądanie"]),
     ("ru", &["спасибозапросмотр", "субтитрысделалdimatorzok", "продолжениеследует"]),
-    ("ja", &["ご視聴ありがとうございました", "ありがとうございました", "チャンネル登録お願いします"]),
+    (
+        "ja",
+        &["ご視聴ありがとうございました", "ありがとうございました", "チャンネル登録お願いします"],
+    ),
     ("zh", &["谢谢观看", "請不吝點贊訂閱轉發打賞支持明鏡與點點欄目", "字幕由amaraorg社区提供"]),
     ("ko", &["시청해주셔서감사합니다", "감사합니다", "구독과좋아요부탁드립니다"]),
 ];

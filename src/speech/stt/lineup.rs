@@ -24,9 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     /// Not running; may be started from then on.
-    Idle { at: Duration },
-    Starting { since: Duration },
-    Ready { since: Duration },
+    Idle {
+        at: Duration,
+    },
+    Starting {
+        since: Duration,
+    },
+    Ready {
+        since: Duration,
+    },
 }
 
 /// What to do next.

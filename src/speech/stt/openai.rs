@@ -117,7 +117,8 @@ impl Session for Ear {
             reason: e.to_string(),
         };
         let part = Part::bytes(wav(window.samples)).file_name("window.wav");
-        let part = part.mime_str("audio/wav").map_err(|e| remote(self.client.invalid(e.to_string())))?;
+        let part =
+            part.mime_str("audio/wav").map_err(|e| remote(self.client.invalid(e.to_string())))?;
         let mut form = Form::new()
             .part("file", part)
             .text("model", self.model.clone())
@@ -153,7 +154,11 @@ fn hypothesis(answer: Answer, detected: bool) -> Hypothesis {
             _ => bare,
         };
         let segment = around((w.start + w.end) / 2.0);
-        if text.is_empty() || !w.start.is_finite() || !w.end.is_finite() || segment.is_some_and(silent) {
+        if text.is_empty()
+            || !w.start.is_finite()
+            || !w.end.is_finite()
+            || segment.is_some_and(silent)
+        {
             return None;
         }
         let mean = segment.and_then(|s| s.avg_logprob).map_or(1.0, f32::exp);

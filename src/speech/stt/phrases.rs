@@ -36,7 +36,12 @@ impl Phrases {
     }
 
     /// Another engine or language from the next cue on; what is collected becomes one now.
-    pub fn change(&mut self, language: Language, origin: Arc<Origin>, punctuates: bool) -> Option<Cue> {
+    pub fn change(
+        &mut self,
+        language: Language,
+        origin: Arc<Origin>,
+        punctuates: bool,
+    ) -> Option<Cue> {
         let flushed = self.flush(false);
         (self.language, self.origin, self.punctuates) = (language, origin, punctuates);
         flushed

@@ -98,7 +98,11 @@ impl Gate {
 
     /// Takes the next frame.
     pub fn step(&mut self, probability: f32, frame: Duration) -> Option<Edge> {
-        if self.open { self.while_open(probability, frame) } else { self.while_closed(probability, frame) }
+        if self.open {
+            self.while_open(probability, frame)
+        } else {
+            self.while_closed(probability, frame)
+        }
     }
 
     /// Closes at once, where the sound is interrupted; what it was open for, if it was.

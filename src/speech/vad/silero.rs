@@ -46,8 +46,7 @@ impl Silero {
         let name = path.to_str().ok_or_else(|| wrong("its name is not UTF-8".into()))?;
         let mut parameters = WhisperVadContextParams::new();
         parameters.set_n_threads(1);
-        let network =
-            WhisperVadContext::new(name, parameters).map_err(|e| wrong(e.to_string()))?;
+        let network = WhisperVadContext::new(name, parameters).map_err(|e| wrong(e.to_string()))?;
         Ok(Self { network, heard: VecDeque::new(), scratch: Vec::new() })
     }
 }

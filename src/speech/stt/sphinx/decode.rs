@@ -54,11 +54,8 @@ pub fn serve(model: &Path) -> std::io::Result<()> {
 
 fn settings(model: &Path) -> Vec<String> {
     let at = |name: &str| model.join(name).display().to_string();
-    let files = [
-        ("-hmm", at("en-us")),
-        ("-lm", at("en-us.lm.bin")),
-        ("-dict", at("cmudict-en-us.dict")),
-    ];
+    let files =
+        [("-hmm", at("en-us")), ("-lm", at("en-us.lm.bin")), ("-dict", at("cmudict-en-us.dict"))];
     let fixed = SETTINGS.iter().map(|(name, value)| (*name, (*value).to_owned()));
     files.into_iter().chain(fixed).flat_map(|(name, value)| [name.to_owned(), value]).collect()
 }

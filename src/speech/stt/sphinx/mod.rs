@@ -44,7 +44,10 @@ impl Sphinx {
         let there = Path::new(MODEL).join("en-us.lm.bin").is_file() && sys::is_there();
         there.then(|| Self {
             model: PathBuf::from(MODEL),
-            origin: Arc::new(Origin { engine: "basic".into(), model: Some("pocketsphinx-en-us".into()) }),
+            origin: Arc::new(Origin {
+                engine: "basic".into(),
+                model: Some("pocketsphinx-en-us".into()),
+            }),
             streams: Arc::default(),
             streams_max,
         })
@@ -109,12 +112,8 @@ impl Session for Ear {
     fn hear(&mut self, window: &Window) -> Result<Hypothesis, Error> {
         let begin = window.fresh >= window.samples.len();
         let fresh = &window.samples[window.samples.len().saturating_sub(window.fresh)..];
-        let question = Question::Hear {
-            begin,
-            last: window.last,
-            language: None,
-            prompt: String::new(),
-        };
+        let question =
+            Question::Hear { begin, last: window.last, language: None, prompt: String::new() };
         let answer: Answer = self.child.ask(&question, pack(fresh), HUNG)?;
         Ok(answer.into())
     }

@@ -199,7 +199,8 @@ impl Worker {
                 Heard::Opened => {
                     self.given = None;
                     self.decoded_at = self.sound.from();
-                    let silence = self.sound.from().saturating_sub(self.agreement.committed_until());
+                    let silence =
+                        self.sound.from().saturating_sub(self.agreement.committed_until());
                     if silence > PROMPT_FORGOTTEN {
                         self.prompt.clear();
                     }
@@ -293,10 +294,8 @@ impl Worker {
         if let Some((language, sure)) = hypothesis.language {
             self.detected(language, sure, spoken, edge);
         }
-        let evidence = Evidence {
-            dbfs: guard::dbfs(self.sound.samples()),
-            speech: ratio(spoken, last),
-        };
+        let evidence =
+            Evidence { dbfs: guard::dbfs(self.sound.samples()), speech: ratio(spoken, last) };
         let window = edge.saturating_sub(from);
         let word = |w: crate::speech::stt::Heard| Word {
             start: from + w.start.min(window),

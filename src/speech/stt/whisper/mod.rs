@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use decode::{Run, serve};
-use pool::{Limits, Place, Pool};
 pub use pool::PoolStats;
+use pool::{Limits, Place, Pool};
 
 use super::agreement::Pace;
 use super::recognizer::{Engine, Error, Hypothesis, Session, Window};
@@ -112,7 +112,8 @@ pub fn label(path: &Path) -> String {
 /// English is wanted, then the first of a list that a processor, or a GPU, is fast enough for.
 pub fn best(models: &[PathBuf], language: Option<&Language>, gpu: bool) -> Option<PathBuf> {
     const PROCESSOR: &[&str] = &["base", "small", "tiny", "medium", "large-v3-turbo", "large"];
-    const GPU: &[&str] = &["large-v3-turbo", "large-v3", "large", "medium", "small", "base", "tiny"];
+    const GPU: &[&str] =
+        &["large-v3-turbo", "large-v3", "large", "medium", "small", "base", "tiny"];
     let english = language.is_some_and(|l| l.primary() == "en");
     let order = if gpu { GPU } else { PROCESSOR };
     let rank = |path: &&PathBuf| {
@@ -128,7 +129,8 @@ mod tests {
     use super::*;
 
     fn check(models: &[&str], language: Option<&str>, gpu: bool, expect: Option<&str>) {
-        let paths: Vec<PathBuf> = models.iter().map(|m| format!("/m/ggml-{m}.bin").into()).collect();
+        let paths: Vec<PathBuf> =
+            models.iter().map(|m| format!("/m/ggml-{m}.bin").into()).collect();
         let language: Option<Language> = language.map(|l| l.parse().expect("a language"));
         let found = best(&paths, language.as_ref(), gpu).map(|p| label(&p));
         assert_eq!(found.as_deref(), expect);

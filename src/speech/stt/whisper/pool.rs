@@ -220,10 +220,8 @@ impl Owner {
             if let Some(job) = queue.jobs.pop_front() {
                 return Some(job);
             }
-            let (woken, waited) = shared
-                .wake
-                .wait_timeout(queue, self.idle)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (woken, waited) =
+                shared.wake.wait_timeout(queue, self.idle).unwrap_or_else(PoisonError::into_inner);
             queue = woken;
             if waited.timed_out() && queue.jobs.is_empty() && self.child.take().is_some() {
                 shared.stats.process.store(0, Ordering::Relaxed);

@@ -69,9 +69,11 @@ mod tests {
 
     #[test]
     fn tokens_join_to_words() {
-        check(&[b" Ask", b" not", b",", b" A", b"mer", b"icans", b"."], true, &[
-            "Ask", "not,", "Americans.",
-        ]);
+        check(
+            &[b" Ask", b" not", b",", b" A", b"mer", b"icans", b"."],
+            true,
+            &["Ask", "not,", "Americans."],
+        );
         check(&[b"So", b" it"], true, &["So", "it"]);
         check(&[], true, &[]);
     }
@@ -79,7 +81,11 @@ mod tests {
     #[test]
     fn characters_that_are_split_between_tokens_are_whole_again() {
         let cat = "猫".as_bytes();
-        check(&[&cat[..1], &cat[1..], "です".as_bytes(), "。".as_bytes()], false, &["猫", "です。"]);
+        check(
+            &[&cat[..1], &cat[1..], "です".as_bytes(), "。".as_bytes()],
+            false,
+            &["猫", "です。"],
+        );
         check(&[b" caf", &[0xc3], &[0xa9]], true, &["café"]);
         check(&[&[0xff], b" x"], true, &["x"]);
     }
