@@ -1,0 +1,196 @@
+//! Windows: rows that roll up, or texts that appear at once.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use cea708_types::tables::{
+    Anchor, Code, Color, DefineWindowArgs, EdgeType, FontStyle, Opacity, PenSize,
+    SetPenAttributesArgs, SetPenColorArgs, SetPenLocationArgs, TextOffset, TextTag, WindowBits,
+};
+
+use super::super::mapping::Mode;
+use super::super::pages::{COLUMNS, Pages, ROWS, Step};
+use super::super::tokens::Token;
+
+/// Text disappears so long after the last word.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// The window is defined again with the first row after this, so that who joins sees it.
+const DEFINE_AGAIN: Duration = Duration::from_secs(3);
+
+/// Where a window stands: its lower edge in the middle of the picture, inside the safe area, on
+/// the grid of 75 by 210 cells of a 16:9 picture.
+const ANCHOR: (u8, u8) = (70, 105);
+
+/// How a service shows its words.
+pub(super) enum Screen {
+    RollUp(RollUp),
+    PopOn(PopOn),
+}
+
+impl Screen {
+    pub(super) fn new(mode: Mode) -> Self {
+        match mode {
+            Mode::RollUp(rows) => {
+                Screen::RollUp(RollUp { rows, column: None, spoken: Duration::ZERO, defined: None })
+            }
+            Mode::PopOn => Screen::PopOn(PopOn { pages: Pages::default(), loading: 0 }),
+        }
+    }
+
+    /// Somebody else has written: the next word begins anew.
+    pub(super) fn forget(&mut self) {
+        match self {
+            Screen::RollUp(screen) => screen.column = None,
+            Screen::PopOn(screen) => screen.pages = Pages::default(),
+        }
+    }
+}
+
+/// A window of so many rows, its place and its pen. Defined again as it is, it keeps its text.
+fn define(codes: &mut VecDeque<Code>, window_id: u8, rows: u8, visible: bool) {
+    codes.push_back(Code::DefineWindow(DefineWindowArgs::new(
+        window_id,
+        0,
+        Anchor::BottomMiddle,
+        false,
+        ANCHOR.0,
+        ANCHOR.1,
+        rows - 1,
+        COLUMNS as u8 - 1,
+        true,
+        true,
+        visible,
+        1,
+        1,
+    )));
+    codes.push_back(Code::SetPenAttributes(SetPenAttributesArgs::new(
+        PenSize::Standard,
+        FontStyle::Default,
+        TextTag::Dialog,
+        TextOffset::Normal,
+        false,
+        false,
+        EdgeType::None,
+    )));
+    codes.push_back(Code::SetPenColor(SetPenColorArgs::new(
+        Color::WHITE,
+        Opacity::Solid,
+        Color::BLACK,
+        Opacity::Solid,
+        Color::BLACK,
+    )));
+}
+
+/// Rows that roll up.
+pub(super) struct RollUp {
+    rows: u8,
+    /// Columns of the lowest row that are used; none while there is no window.
+    column: Option<usize>,
+    /// When the last word was sent, or said if that is later.
+    spoken: Duration,
+    /// When the window was defined last.
+    defined: Option<Duration>,
+}
+
+impl RollUp {
+    pub(super) fn word(
+        &mut self,
+        out: &mut VecDeque<Code>,
+        codes: &[Code],
+        word: &Token,
+        at: Duration,
+    ) {
+        if codes.is_empty() {
+            return;
+        }
+        let space = usize::from(word.spaced);
+        match self.column {
+            Some(column) if column + space + codes.len() <= COLUMNS => {
+                if space > 0 && column > 0 {
+                    out.push_back(Code::Space);
+                }
+                self.column = Some(column + space);
+            }
+            _ => self.row(out, at),
+        }
+        for part in codes.chunks(COLUMNS) {
+            if self.column.is_none_or(|column| column + part.len() > COLUMNS) {
+                self.row(out, at);
+            }
+            out.extend(part.iter().cloned());
+            self.column = self.column.map(|column| column + part.len());
+        }
+        // Decoders may wait for the end of a text before they show it.
+        out.push_back(Code::ETX);
+        self.spoken = self.spoken.max(word.end).max(at);
+    }
+
+    /// Begins a row: the first one at the bottom of a new window.
+    fn row(&mut self, out: &mut VecDeque<Code>, at: Duration) {
+        let is_new = self.column.is_none();
+        if !is_new {
+            out.push_back(Code::CR);
+        }
+        if is_new || self.defined.is_none_or(|defined| at >= defined + DEFINE_AGAIN) {
+            self.defined = Some(at);
+            define(out, 0, self.rows, true);
+            out.push_back(Code::SetPenLocation(SetPenLocationArgs {
+                row: self.rows - 1,
+                column: 0,
+            }));
+        }
+        self.column = Some(0);
+    }
+
+    /// No word is due: after a silence the window disappears.
+    pub(super) fn silence(&mut self, out: &mut VecDeque<Code>, at: Duration) {
+        if self.column.is_some() && at >= self.spoken + SILENCE {
+            out.push_back(Code::DeleteWindows(WindowBits::ZERO));
+            self.column = None;
+        }
+    }
+}
+
+/// Two windows in turn: one is loaded out of sight while the other is shown.
+pub(super) struct PopOn {
+    pages: Pages<Code>,
+    /// The window that is loaded next, 0 or 1.
+    loading: u8,
+}
+
+impl PopOn {
+    pub(super) fn is_free(&self) -> bool {
+        self.pages.is_free()
+    }
+
+    pub(super) fn take(&mut self, codes: &[Code], word: &Token) {
+        for part in codes.chunks(COLUMNS) {
+            self.pages.place(part, &Code::Space, word);
+        }
+    }
+
+    /// Loads, shows or takes away what is due.
+    pub(super) fn step(&mut self, out: &mut VecDeque<Code>, at: Duration) {
+        let window = WindowBits::from_window_id(self.loading);
+        let other = WindowBits::from_window_id(1 - self.loading);
+        match self.pages.step(at) {
+            Some(Step::Load(rows)) => {
+                define(out, self.loading, ROWS as u8, false);
+                let skipped = ROWS.saturating_sub(rows.len()) as u8;
+                for (row, n) in rows.into_iter().zip(skipped..) {
+                    out.push_back(Code::SetPenLocation(SetPenLocationArgs { row: n, column: 0 }));
+                    out.extend(row);
+                }
+                out.push_back(Code::ETX);
+            }
+            Some(Step::Show) => {
+                out.push_back(Code::DisplayWindows(window));
+                out.push_back(Code::DeleteWindows(other));
+                self.loading = 1 - self.loading;
+            }
+            Some(Step::Erase) => out.push_back(Code::DeleteWindows(other)),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! CEA-608: live captions in line 21 (ANSI/CTA-608-E, 47 CFR 15.119).
+//!
+//! Words become byte pairs as soon as they are committed: [`RollUp`](roll_up::RollUp) writes them
+//! at the end of the lowest row, [`PopOn`](pop_on::PopOn) loads a text and shows it at once. The
+//! two channels of a field share its 60 bytes a second: a channel keeps the field for a row's worth
+//! of text, then the other has its turn.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use cea608_types::tables::{Channel, Code, Control, ControlCode, Field as Line};
+
+use super::cc_data::{Field, NOTHING};
+use super::mapping::{Mode, Service};
+use super::pages::{AHEAD, COLUMNS};
+use super::words::Words;
+use crate::media::Cue;
+
+mod pop_on;
+mod roll_up;
+
+/// Text disappears so long after the last word.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// Columns after which the other channel of the field has its turn.
+const TURN_COLUMNS: usize = COLUMNS;
+
+/// What a channel counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Line21Stats {
+    /// Words that were sent.
+    pub words: u64,
+    /// Words that were dropped because they waited too long.
+    pub late: u64,
+    /// Characters that CEA-608 has not and for which nothing stands in.
+    pub unspelled: u64,
+    /// Words that gave way to captions that the source has in this field.
+    pub yielded: u64,
+}
+
+/// Where codes of a channel are written.
+pub(super) struct Pen {
+    field: Field,
+    channel: Channel,
+    codes: VecDeque<Code>,
+}
+
+impl Pen {
+    /// A control code, sent twice as all of them are, so that a decoder has it if one is lost.
+    fn control(&mut self, control: Control) {
+        let line = match self.field {
+            Field::One => Line::ONE,
+            Field::Two => Line::TWO,
+        };
+        let code = Code::Control(ControlCode::new(line, self.channel, control));
+        self.codes.extend([code, code]);
+    }
+
+    /// A character; an extended one after its stand-in, whose place it takes.
+    fn glyph(&mut self, glyph: &super::spelling::Glyph) {
+        self.codes.extend(glyph.fallback);
+        self.codes.push_back(glyph.code);
+    }
+
+    fn space(&mut self) {
+        self.codes.push_back(Code::Space);
+    }
+
+    /// The next pair.
+    fn pair(&mut self) -> Option<[u8; 2]> {
+        let mut pair = NOTHING;
+        let first = self.codes.pop_front()?;
+        if first.write_into(&mut pair) == 1
+            && let Some(second) = self.codes.pop_front_if(|code| code.byte_len() == 1)
+        {
+            let mut other = NOTHING;
+            second.write_into(&mut other);
+            pair[1] = other[0];
+        }
+        Some(pair)
+    }
+}
+
+/// How a channel shows its words.
+enum Screen {
+    RollUp(roll_up::RollUp),
+    PopOn(pop_on::PopOn),
+}
+
+/// One of CC1 to CC4.
+struct Captions {
+    service: Service,
+    words: Words,
+    pen: Pen,
+    screen: Screen,
+    stats: Line21Stats,
+    /// Columns since it has the field.
+    turn: usize,
+}
+
+impl Captions {
+    /// Whether it has something to send at this time.
+    fn is_due(&self, at: Duration) -> bool {
+        match &self.screen {
+            Screen::RollUp(screen) => self.words.is_due(at) || screen.is_due(at),
+            Screen::PopOn(screen) => {
+                let next = self.words.is_due(at + AHEAD) && screen.pages.is_free();
+                next || screen.pages.is_due(at)
+            }
+        }
+    }
+
+    /// Writes the next piece. `resumed`: another channel had the field in between.
+    fn write(&mut self, at: Duration, resumed: bool) {
+        let before = self.pen.codes.len();
+        match &mut self.screen {
+            Screen::RollUp(screen) => match self.words.next(at) {
+                Some((word, _)) => screen.word(&mut self.pen, &word, resumed, &mut self.stats),
+                None => screen.silence(&mut self.pen, at),
+            },
+            Screen::PopOn(screen) => {
+                if screen.pages.is_free() {
+                    let phrase = self.words.next_phrase(at + AHEAD);
+                    screen.take(&self.pen, phrase, &mut self.stats);
+                }
+                screen.step(&mut self.pen, at);
+            }
+        }
+        self.turn += self.pen.codes.len().saturating_sub(before);
+    }
+}
+
+/// The CEA-608 channels of a programme.
+#[derive(Default)]
+pub struct Line21 {
+    channels: Vec<Captions>,
+    /// Which channel has each field.
+    turns: [Option<usize>; 2],
+    last: [[u8; 2]; 2],
+}
+
+impl Line21 {
+    /// These channels, of which others than CC1 to CC4 are left out.
+    pub fn new(services: impl IntoIterator<Item = Service>, mode: Mode) -> Self {
+        let channel = |service: Service| {
+            let Service::Cc(number) = service else { return None };
+            let channel = if number % 2 == 1 { Channel::ONE } else { Channel::TWO };
+            Some(Captions {
+                service,
+                words: Words::default(),
+                pen: Pen { field: service.field()?, channel, codes: VecDeque::new() },
+                screen: match mode {
+                    Mode::RollUp(rows) => Screen::RollUp(roll_up::RollUp::new(rows)),
+                    Mode::PopOn => Screen::PopOn(pop_on::PopOn::default()),
+                },
+                stats: Line21Stats::default(),
+                turn: 0,
+            })
+        };
+        let channels = services.into_iter().filter_map(channel).collect();
+        Self { channels, turns: [None; 2], last: [NOTHING; 2] }
+    }
+
+    /// Adds a committed cue to a channel; partial cues are never sent, because what was sent cannot
+    /// be taken back.
+    pub fn push(&mut self, service: Service, cue: &Cue) {
+        for captions in self.channels.iter_mut().filter(|c| c.service == service) {
+            captions.words.push(cue);
+        }
+    }
+
+    /// The pair of bytes that a field sends at this time, if it has something to say. Called 29.97
+    /// times a second, in the order of presentation.
+    pub fn pair(&mut self, field: Field, at: Duration) -> Option<[u8; 2]> {
+        let index = field.index();
+        let current = self.turns[index];
+        let busy = current.filter(|n| !self.channels[*n].pen.codes.is_empty());
+        let chosen = busy.or_else(|| self.choose(field, current, at))?;
+        let captions = &mut self.channels[chosen];
+        // A word that ends in half a pair waits for the next one if there is one.
+        if captions.pen.codes.len() < 2 && captions.is_due(at) {
+            let resumed = current.is_some_and(|n| n != chosen);
+            if current != Some(chosen) {
+                captions.turn = 0;
+            }
+            captions.write(at, resumed);
+        }
+        self.turns[index] = Some(chosen);
+        let pair = self.repeated(index, chosen);
+        self.last[index] = pair.unwrap_or(NOTHING);
+        pair
+    }
+
+    /// The next pair of a channel. The same control code in a third pair, or the same special
+    /// character twice, would be taken for a repetition: nothing is sent in between.
+    fn repeated(&mut self, index: usize, chosen: usize) -> Option<[u8; 2]> {
+        let pen = &mut self.channels[chosen].pen;
+        let Some(Code::Control(next)) = pen.codes.front() else { return pen.pair() };
+        let mut bytes = NOTHING;
+        Code::Control(*next).write_into(&mut bytes);
+        let is_character = Code::Control(*next).char().is_some();
+        if is_character && self.last[index] == bytes { None } else { pen.pair() }
+    }
+
+    /// The channel that may write now.
+    fn choose(&self, field: Field, current: Option<usize>, at: Duration) -> Option<usize> {
+        let mine = |n: &usize| self.channels[*n].service.field() == Some(field);
+        let due = |n: &usize| mine(n) && self.channels[*n].is_due(at);
+        let stays = current.filter(|n| due(n) && self.channels[*n].turn < TURN_COLUMNS);
+        let others = (0..self.channels.len()).filter(|n| Some(*n) != current).find(due);
+        stays.or(others).or(current.filter(due))
+    }
+
+    /// Drops what is due in a field that the source uses itself.
+    pub fn give_way(&mut self, field: Field, at: Duration) {
+        for captions in self.channels.iter_mut().filter(|c| c.service.field() == Some(field)) {
+            captions.stats.yielded += captions.words.drop_due(at);
+            captions.pen.codes.clear();
+            match &mut captions.screen {
+                Screen::RollUp(screen) => screen.forget(),
+                Screen::PopOn(screen) => *screen = pop_on::PopOn::default(),
+            }
+        }
+    }
+
+    /// What each channel counted.
+    pub fn stats(&self) -> impl Iterator<Item = (Service, Line21Stats)> + '_ {
+        self.channels.iter().map(|c| (c.service, Line21Stats { late: c.words.late(), ..c.stats }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

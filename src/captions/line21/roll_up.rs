@@ -1,0 +1,106 @@
+//! Rows that roll up: word by word, the newest row at the bottom.
+
+use std::time::Duration;
+
+use cea608_types::tables::{Control, PreambleAddressCode, PreambleType};
+
+use super::super::pages::COLUMNS;
+use super::super::spelling::glyphs;
+use super::super::tokens::Token;
+use super::{Line21Stats, Pen, SILENCE};
+
+/// The lowest row, counted from 0.
+const BASE_ROW: u8 = 14;
+
+/// Roll-up captions of one channel.
+pub(super) struct RollUp {
+    rows: u8,
+    /// Columns of the lowest row that are used; none while nothing is on screen.
+    column: Option<usize>,
+    /// When the last word was sent, or said if that is later.
+    spoken: Duration,
+    /// When a word was sent last, until the next look at the clock.
+    wrote: bool,
+}
+
+impl RollUp {
+    pub(super) fn new(rows: u8) -> Self {
+        Self { rows, column: None, spoken: Duration::ZERO, wrote: false }
+    }
+
+    fn mode(&self) -> Control {
+        match self.rows {
+            2 => Control::RollUp2,
+            3 => Control::RollUp3,
+            _ => Control::RollUp4,
+        }
+    }
+
+    /// Whether text has to disappear.
+    pub(super) fn is_due(&self, at: Duration) -> bool {
+        self.column.is_some() && (self.wrote || at >= self.spoken + SILENCE)
+    }
+
+    /// Writes a word.
+    pub(super) fn word(
+        &mut self,
+        pen: &mut Pen,
+        word: &Token,
+        resumed: bool,
+        stats: &mut Line21Stats,
+    ) {
+        let (glyphs, unspelled) = glyphs(&word.text, pen.channel);
+        stats.unspelled += unspelled;
+        if glyphs.is_empty() {
+            return;
+        }
+        stats.words += 1;
+        let space = usize::from(word.spaced);
+        match self.column {
+            Some(column) if column + space + glyphs.len() <= COLUMNS => {
+                if resumed {
+                    // The same mode again leaves text and cursor where they are.
+                    pen.control(self.mode());
+                }
+                if space > 0 && column > 0 {
+                    pen.space();
+                }
+                self.column = Some(column + space);
+            }
+            _ => self.row(pen),
+        }
+        for part in glyphs.chunks(COLUMNS) {
+            if self.column.is_none_or(|column| column + part.len() > COLUMNS) {
+                self.row(pen);
+            }
+            part.iter().for_each(|glyph| pen.glyph(glyph));
+            self.column = self.column.map(|column| column + part.len());
+        }
+        self.spoken = self.spoken.max(word.end);
+        self.wrote = true;
+    }
+
+    /// Begins a row. Mode and address come again with each, so that who joins sees the next one.
+    fn row(&mut self, pen: &mut Pen) {
+        pen.control(self.mode());
+        pen.control(Control::CarriageReturn);
+        let address = PreambleAddressCode::new(BASE_ROW, false, PreambleType::Indent0);
+        pen.control(Control::PreambleAddress(address));
+        self.column = Some(0);
+    }
+
+    /// No word is due: after a silence the text disappears.
+    pub(super) fn silence(&mut self, pen: &mut Pen, at: Duration) {
+        if std::mem::take(&mut self.wrote) {
+            self.spoken = self.spoken.max(at);
+        } else if self.column.is_some() && at >= self.spoken + SILENCE {
+            pen.control(Control::EraseDisplayedMemory);
+            self.column = None;
+        }
+    }
+
+    /// Somebody else has written: the next word begins anew.
+    pub(super) fn forget(&mut self) {
+        self.column = None;
+    }
+}
