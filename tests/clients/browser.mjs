@@ -6,7 +6,8 @@
 //   node browser.mjs page URL --token T --stream S         signs in on the page and watches a stream
 //
 // Lines of JSON: `playing` or `publishing`, `progress` twice a second, `report` at the end.
-// Without --seconds it goes on until its standard input is closed.
+// Without --seconds it goes on until its standard input is closed. The line `restart` there makes
+// it restart ICE on new ports and say `restarted`.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -119,6 +120,11 @@ async function main() {
       const now = await page.evaluate(() => window.report()).catch(() => null);
       if (now) say("progress", now);
     }, 500);
+    process.stdin.on("data", async (text) => {
+      if (!String(text).includes("restart")) return;
+      const result = await page.evaluate(() => window.restart()).catch((e) => ({ error: String(e) }));
+      say(result.error ? "failed" : "restarted", result);
+    });
     await untilTold(Number(options.seconds));
     clearInterval(ticker);
     say("report", { first_frame_ms: first.first_frame_ms, ...(await page.evaluate(() => window.report())) });
