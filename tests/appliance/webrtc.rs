@@ -25,8 +25,8 @@ async fn carry(appliance: &Appliance, codec: &str) {
     assert_eq!(seen["codec_video"].as_str().map(str::to_lowercase).as_deref(), Some(codec));
     assert_eq!(seen["codec_audio"], "opus", "{seen}");
     let snapshot = stream.snapshot().await;
-    let track = snapshot["tracks"].to_string().to_lowercase();
-    assert!(track.contains(codec), "published as {codec}: {}", snapshot["tracks"]);
+    let track = snapshot["feeds"].to_string().to_lowercase();
+    assert!(track.contains(codec), "published as {codec}: {}", snapshot["feeds"]);
     eprintln!("  {codec}: Chromium's first picture after {} ms", first["first_frame_ms"]);
     tokio::join!(viewer.finish(), camera.finish());
 }

@@ -1,6 +1,6 @@
 // Chromium as a publisher and as a viewer.
 //
-//   node browser.mjs whep URL --token T --seconds 10       plays a WHEP endpoint
+//   node browser.mjs whep URL --token T --seconds 10       plays a WHEP endpoint (--eager: without holding back)
 //   node browser.mjs whip URL --token T --seconds 10       publishes its fake camera and microphone
 //   node browser.mjs hls  URL --seconds 10                 plays a playlist with hls.js
 //   node browser.mjs page URL --token T --stream S         signs in on the page and watches a stream
@@ -29,6 +29,7 @@ const { values: options, positionals } = parseArgs({
   options: {
     token: { type: "string" },
     codec: { type: "string" },
+    eager: { type: "boolean", default: false },
     stream: { type: "string" },
     seconds: { type: "string", default: "0" },
     patience: { type: "string", default: "20" },
@@ -101,7 +102,7 @@ async function main() {
     }
     page.on("pageerror", (error) => say("page_error", { error: String(error) }));
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
-    const begin = { mode, url, token: options.token, codec: options.codec };
+    const begin = { mode, url, token: options.token, codec: options.codec, eager: options.eager };
     const refused = await page.evaluate((b) => window.begin(b), begin);
     if (refused) {
       say("refused", refused);

@@ -11,7 +11,7 @@ let began = 0;
 let stats = {};
 
 /** Starts; returns null, or what the server said when it refused. */
-window.begin = async ({ mode, url, token, codec }) => {
+window.begin = async ({ mode, url, token, codec, eager }) => {
   began = performance.now();
   headers = token ? { Authorization: `Bearer ${token}` } : {};
   watchFrames();
@@ -21,7 +21,11 @@ window.begin = async ({ mode, url, token, codec }) => {
     const picture = pc.addTransceiver("video", { direction: "recvonly" });
     pc.addTransceiver("audio", { direction: "recvonly" });
     prefer(picture, RTCRtpReceiver, codec);
-    pc.ontrack = (event) => { video.srcObject = event.streams[0] ?? new MediaStream([event.track]); };
+    pc.ontrack = (event) => {
+      // Live before smooth, as the appliance's own page has it.
+      if (eager) event.receiver.jitterBufferTarget = 0;
+      video.srcObject = event.streams[0] ?? new MediaStream([event.track]);
+    };
   } else {
     const media = await navigator.mediaDevices.getUserMedia({
       video: { width: 640, height: 480, frameRate: 30 },
