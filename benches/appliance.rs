@@ -166,9 +166,11 @@ async fn aiortc(stream: &Stream) -> Value {
     Client::python("whep.py", &args).report(s(120)).await
 }
 
-async fn chromium(stream: &Stream) -> Vec<f64> {
+async fn chromium(stream: &Stream, options: &[&str]) -> Vec<f64> {
     let (token, seconds) = (stream.play_token(), LATENCY_S.to_string());
-    let args = [&stream.whep(), "--token", &token, "--seconds", &seconds];
+    let address = stream.whep();
+    let mut args = vec![address.as_str(), "--token", &token, "--seconds", &seconds];
+    args.extend(options);
     let report = Client::browser("whep", &args).report(s(120)).await;
     let flashes = report["flashes"].as_array().cloned().unwrap_or_default();
     flashes.iter().filter_map(|f| f["wall"].as_f64()).collect()
@@ -185,8 +187,10 @@ async fn latency() {
     // The pattern flashes at full seconds of the appliance's own clock; aiortc has told where they
     // fall on the wall clock.
     let made = report["flash_sender_times"][0].as_f64().unwrap_or(f64::NAN);
-    let shown = chromium(&pattern).await;
+    let shown = chromium(&pattern, &[]).await;
     latency_row("test source (H.264) → Chromium, flashes shown", &after_the_second(shown, made));
+    let shown = after_the_second(chromium(&pattern, &["--eager"]).await, made);
+    latency_row("the same, as the page plays it", &shown);
     appliance.api.must_delete(&pattern.path()).await;
 
     let webrtc = appliance.api.create(json!({ "name": "camera" })).await;
@@ -197,8 +201,10 @@ async fn latency() {
     let arrivals = aiortc(&webrtc).await["flash_arrivals"].as_array().cloned().unwrap_or_default();
     let arrivals = arrivals.iter().filter_map(Value::as_f64);
     latency_row("aiortc → WHIP (VP8) → WHEP → aiortc, flashes", &after_the_second(arrivals, 0.0));
-    let shown = after_the_second(chromium(&webrtc).await, 0.0);
+    let shown = after_the_second(chromium(&webrtc, &[]).await, 0.0);
     latency_row("aiortc → WHIP (VP8) → WHEP → Chromium, flashes", &shown);
+    let shown = after_the_second(chromium(&webrtc, &["--eager"]).await, 0.0);
+    latency_row("the same, as the page plays it", &shown);
     drop(camera);
 }
 

@@ -67,7 +67,7 @@ pub(super) fn doctor(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
         }
     };
     match flow::init() {
-        Ok(()) => media(&mut report, &Machine::probe()),
+        Ok(()) => media(&mut report, &Machine::probe(super::probe_encoders())),
         Err(e) => {
             let fix = "sudo apt-get install libgstreamer1.0-0 gstreamer1.0-plugins-base";
             report.line(Mark::Bad, "gstreamer", &e.to_string(), Some(fix));

@@ -10,6 +10,7 @@ mod reload;
 mod run;
 mod start;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,6 +19,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{self, Config, Flag, Problems};
 use crate::control::auth::{self, Auth};
 use crate::control::store::{ADMIN_TOKEN_SHA256, Store};
+use crate::process::encoders::Encoders;
+use crate::process::trial;
 
 /// AuraLink: an on-premises live-media appliance.
 #[derive(Debug, Parser)]
@@ -61,6 +64,12 @@ enum Command {
     Engine(engine::Engine),
     /// Print the OpenAPI document of the API.
     Openapi,
+    /// What the appliance starts to try encoders where one that aborts does no harm.
+    #[command(hide = true)]
+    TryEncoders {
+        /// Factory names. Left out: all that are known.
+        factories: Vec<String>,
+    },
     /// Print every setting with its default and its reason: a file to start from.
     Config,
     /// Make a new admin token when the old one is lost, and print it. A running appliance takes it
@@ -127,6 +136,22 @@ fn environment() -> Vec<(String, String)> {
     std::env::vars_os().filter_map(text).collect()
 }
 
+/// Tries the encoders, in a process of this same program. Blocks for a second or two.
+fn probe_encoders() -> Encoders {
+    let preferred = BTreeMap::new();
+    match std::env::current_exe() {
+        Ok(program) => Encoders::probe_apart(&preferred, || {
+            let mut child = std::process::Command::new(&program);
+            child.arg("try-encoders");
+            child
+        }),
+        Err(error) => {
+            tracing::warn!(%error, "encoders are tried in this process");
+            Encoders::probe(&preferred)
+        }
+    }
+}
+
 /// Runs the program; errors go to standard error with their causes.
 pub fn main() -> ExitCode {
     match execute(Arguments::parse().command) {
@@ -152,6 +177,11 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Openapi => {
             print!("{}", crate::control::api::document_json());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::TryEncoders { factories } => {
+            crate::flow::init()?;
+            println!("{}", serde_json::to_string(&trial::here(&factories))?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Config => {

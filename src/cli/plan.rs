@@ -9,7 +9,6 @@ use anyhow::{Context, bail};
 use crate::graph::{self, Ask, Want};
 use crate::media::{Accept, Accepts, Codec, Format, H264Profile, Kind};
 use crate::process::captions;
-use crate::process::encoders::Encoders;
 use crate::runtime::{Preset, Presets};
 use crate::webrtc::sdp::VIDEO_CODECS;
 use crate::{egress, flow};
@@ -46,7 +45,7 @@ pub(super) fn find(preset: &str) -> anyhow::Result<Preset> {
 /// What works on this machine, as the running appliance would choose.
 pub(super) fn encoders() -> anyhow::Result<BTreeMap<Codec, String>> {
     flow::init().context("GStreamer does not start")?;
-    let probed = Encoders::probe(&BTreeMap::new());
+    let probed = super::probe_encoders();
     let best = |codec| probed.best(codec).map(|encoder| (codec, encoder.factory));
     Ok(Codec::ALL.into_iter().filter_map(best).collect())
 }

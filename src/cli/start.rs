@@ -42,7 +42,7 @@ pub(super) struct Appliance {
 
 /// Starts everything; returns when all ports are open and all streams are there.
 pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
-    let machine = tokio::task::spawn_blocking(Machine::probe).await?;
+    let machine = tokio::task::spawn_blocking(|| Machine::probe(super::probe_encoders())).await?;
     tell_machine(&machine);
     // Load is told since the last reading, so there has to be a first one.
     Host::read(&config.recordings());

@@ -48,6 +48,8 @@ struct Inner {
     supervisor: Supervisor,
     store: Store,
     owners: RwLock<BTreeMap<StreamName, Owner>>,
+    /// Streams of the database that could not be started, and why.
+    lost: RwLock<BTreeMap<String, String>>,
     /// Held across a whole change, so that the database sees changes in the order of the streams.
     changing: Mutex<()>,
 }
@@ -55,8 +57,8 @@ struct Inner {
 impl Desk {
     /// A desk without streams.
     pub fn new(supervisor: Supervisor, store: Store) -> Self {
-        let owners = RwLock::default();
-        Self(Arc::new(Inner { supervisor, store, owners, changing: Mutex::default() }))
+        let (owners, lost) = (RwLock::default(), RwLock::default());
+        Self(Arc::new(Inner { supervisor, store, owners, lost, changing: Mutex::default() }))
     }
 
     /// The streams themselves.
@@ -69,7 +71,14 @@ impl Desk {
         self.0.owners.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
+    /// Streams of the database that do not run since the start, by name, each with the reason.
+    pub fn lost(&self) -> BTreeMap<String, String> {
+        self.0.lost.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn set_owner(&self, name: &StreamName, owner: Option<Owner>) {
+        // Whoever makes a stream of this name has found the remedy.
+        self.0.lost.write().unwrap_or_else(PoisonError::into_inner).remove(name.as_str());
         let mut owners = self.0.owners.write().unwrap_or_else(PoisonError::into_inner);
         match owner {
             Some(owner) => owners.insert(name.clone(), owner),
@@ -95,8 +104,9 @@ impl Desk {
         Ok(())
     }
 
-    /// Starts every stream of the database. One that cannot be started is told in the log and kept
-    /// in the database, so that nothing is lost by an update that refuses it.
+    /// Starts every stream of the database. One that cannot be started is told in the log and by
+    /// [`Self::lost`], and kept in the database, so that nothing is lost by an update that refuses
+    /// it.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -112,7 +122,10 @@ impl Desk {
             };
             match started {
                 Ok(name) => self.set_owner(&name, Some(Owner::Api)),
-                Err(error) => tracing::error!(stream = %name, %error, "stored stream not started"),
+                Err(error) => {
+                    tracing::error!(stream = %name, %error, "stored stream not started");
+                    self.0.lost.write().unwrap_or_else(PoisonError::into_inner).insert(name, error);
+                }
             }
         }
         Ok(())
@@ -195,11 +208,16 @@ impl Desk {
     /// `config_owned`, `unknown_stream`.
     pub async fn remove(&self, name: &StreamName) -> Result<(), Error> {
         let _change = self.change().await;
-        self.owned_by_api(name)?;
+        let runs = !self.lost().contains_key(name.as_str());
+        if runs {
+            self.owned_by_api(name)?;
+        }
         // First from the database: if that fails the stream still runs, and nothing is half done.
         let deleted = self.0.store.delete_stream(name.as_str()).await;
         deleted.map_err(|e| Error::internal("forgetting the stream", &e))?;
-        self.0.supervisor.remove(name).await?;
+        if runs {
+            self.0.supervisor.remove(name).await?;
+        }
         self.set_owner(name, None);
         Ok(())
     }

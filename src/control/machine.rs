@@ -84,11 +84,11 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks at everything. Blocks for a second or two; GStreamer must be running.
-    pub fn probe() -> Self {
+    /// Looks at everything else. GStreamer must be running.
+    pub fn probe(encoders: Encoders) -> Self {
         Self {
             gpus: Gpus::probe(),
-            encoders: Encoders::probe(&std::collections::BTreeMap::new()),
+            encoders,
             missing: missing(),
             gstreamer: gst::version_string().to_string(),
         }
@@ -98,7 +98,7 @@ impl Machine {
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         static MACHINE: std::sync::OnceLock<Machine> = std::sync::OnceLock::new();
-        MACHINE.get_or_init(Self::probe).clone()
+        MACHINE.get_or_init(|| Self::probe(Encoders::probe(&Default::default()))).clone()
     }
 
     /// Everything that was tried to encode.

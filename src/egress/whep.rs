@@ -17,9 +17,6 @@ use crate::webrtc::{Config, Peer};
 /// A feed that the stream has given must flow by then.
 const FORMAT_MAX: Duration = Duration::from_secs(5);
 
-/// Players report on what they receive about once a second; after this long they are gone.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
-
 /// How long saying goodbye may hold up the end of a session.
 const GOODBYE_MAX: Duration = Duration::from_millis(300);
 
@@ -103,7 +100,7 @@ impl Viewer {
         let mut inputs = self.seat.inputs.borrow_and_update().clone();
         self.join(&Inputs::default(), &inputs)?;
         let peer = Arc::clone(&self.peer);
-        let left = peer.gone(SILENCE_MAX);
+        let left = peer.gone();
         tokio::pin!(left);
         loop {
             tokio::select! {

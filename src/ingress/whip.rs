@@ -15,9 +15,6 @@ use crate::media::{Codec, Kind};
 use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport};
 use crate::webrtc::{Config, Peer, element, stats};
 
-/// A publisher that has sent nothing for this long is gone.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
-
 /// How often statistics are read, and a missing key frame is asked for again.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -114,7 +111,7 @@ impl Publisher {
             }
         };
         tokio::select! {
-            why = self.peer.gone(SILENCE_MAX) => {
+            why = self.peer.gone() => {
                 tracing::debug!(publisher = self.peer.node().name(), why, "publisher left");
                 Ok(())
             }

@@ -2,22 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
-use gst::prelude::*;
 use serde::Serialize;
 
-use super::recipes::{RECIPES, Recipe, Wanted};
-use crate::media::{Codec, Kind};
-
-/// One encoder has this long to encode [`FRAMES`] small frames. It takes milliseconds; the rest is
-/// for a machine that is busy, where giving up would be wrong for as long as we run.
-const PROBE_MAX: Duration = Duration::from_secs(4);
-
-/// Frames that an encoder has to encode.
-const FRAMES: u32 = 5;
+use super::recipes::{RECIPES, Recipe};
+use super::trial::{self, Trial};
+use crate::media::Codec;
 
 /// An encoder that works, chosen for a codec.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,45 +50,40 @@ impl Encoders {
     /// It blocks, at most four seconds when an encoder hangs; call it before the server starts, or
     /// through `spawn_blocking`.
     pub fn probe(preferred: &BTreeMap<Codec, Vec<String>>) -> Self {
-        let (tell, told) = mpsc::channel();
-        let mut waiting = 0;
-        for (index, recipe) in RECIPES.iter().enumerate() {
-            let tell = tell.clone();
-            let probe = move || {
-                // Nobody listens any more once the time is up.
-                let _ = tell.send((index, attempt(recipe)));
-            };
-            match std::thread::Builder::new().name("probe".into()).spawn(probe) {
-                Ok(_) => waiting += 1,
-                Err(error) => tracing::error!(%error, "no thread to try an encoder"),
-            }
-        }
-        let mut results: Vec<_> = RECIPES
-            .iter()
-            .map(|recipe| Probed {
+        Self::from_trials(&trial::here(&[]), preferred)
+    }
+
+    /// The same in a process of its own, so that an encoder that aborts takes nothing with it.
+    ///
+    /// `child` makes the command that prints [`trial::here`] as one line of JSON, for the factories
+    /// that it is given as arguments, or for all. Where no such process starts, this one does it.
+    pub fn probe_apart(
+        preferred: &BTreeMap<Codec, Vec<String>>,
+        child: impl Fn() -> std::process::Command,
+    ) -> Self {
+        let trials = trial::apart(child).unwrap_or_else(|error| {
+            tracing::warn!(%error, "encoders are tried in this process");
+            trial::here(&[])
+        });
+        Self::from_trials(&trials, preferred)
+    }
+
+    fn from_trials(trials: &[Trial], preferred: &BTreeMap<Codec, Vec<String>>) -> Self {
+        let probed = |recipe: &Recipe| {
+            let trial = trials.iter().find(|t| t.factory == recipe.factory);
+            let outcome = trial.map_or(Err("it was not tried"), |t| {
+                t.outcome.as_ref().map(|ms| *ms).map_err(String::as_str)
+            });
+            Probed {
                 codec: recipe.codec,
                 factory: recipe.factory.to_owned(),
-                works: false,
+                works: outcome.is_ok(),
                 chosen: false,
-                reason: format!("it hung for {PROBE_MAX:?}"),
-                millis: 0.0,
-            })
-            .collect();
-        let end = Instant::now() + PROBE_MAX + Duration::from_millis(500);
-        for _ in 0..waiting {
-            let left = end.saturating_duration_since(Instant::now());
-            let Ok((index, outcome)) = told.recv_timeout(left) else { break };
-            let probed: &mut Probed = &mut results[index];
-            match outcome {
-                Ok(took) => {
-                    probed.works = true;
-                    probed.reason = String::new();
-                    probed.millis = (took.as_secs_f64() * 10_000.0).round() / 10.0;
-                }
-                Err(reason) => probed.reason = reason,
+                reason: outcome.err().unwrap_or_default().to_owned(),
+                millis: outcome.unwrap_or_default(),
             }
-        }
-        Self(Arc::new(choose(results, preferred)))
+        };
+        Self(Arc::new(choose(RECIPES.iter().map(probed).collect(), preferred)))
     }
 
     /// The encoder to use for a codec; `None` when none works.
@@ -155,57 +140,6 @@ fn choose(mut list: Vec<Probed>, preferred: &BTreeMap<Codec, Vec<String>>) -> Ve
         }
     }
     list
-}
-
-/// Makes one encoder encode; how long that took, or why it did not work.
-fn attempt(recipe: &Recipe) -> Result<Duration, String> {
-    if gst::ElementFactory::find(recipe.factory).is_none() {
-        return Err(format!("not on this machine; it comes with {}", recipe.from));
-    }
-    let source = match recipe.codec.kind() {
-        Kind::Video => {
-            "videotestsrc pattern=ball ! video/x-raw,format=I420,width=320,height=180,\
-             framerate=30/1 ! identity eos-after=6 ! videoconvert"
-        }
-        Kind::Audio => {
-            "audiotestsrc samplesperbuffer=1920 ! audio/x-raw,rate=48000,channels=2 \
-             ! identity eos-after=6 ! audioconvert"
-        }
-    };
-    let wanted = Wanted { kbps: 128, key_frames: 60, threads: 1 };
-    let encoder = recipe.describe(wanted);
-    let description = format!("{source} ! {encoder} ! fakesink name=sink sync=false");
-    let started = Instant::now();
-    let pipeline = gst::parse::launch(&description).map_err(|e| e.message().to_owned())?;
-    let outcome = encode(&pipeline);
-    let took = started.elapsed();
-    // A thread of its own runs this, so an encoder that cannot stop holds nobody up.
-    let _ = pipeline.set_state(gst::State::Null);
-    outcome.map(|()| took)
-}
-
-fn encode(pipeline: &gst::Element) -> Result<(), String> {
-    let bin = pipeline.downcast_ref::<gst::Bin>().ok_or("it is no pipeline")?;
-    let pad = bin.by_name("sink").and_then(|s| s.static_pad("sink")).ok_or("it has no sink")?;
-    let frames = Arc::new(AtomicU32::new(0));
-    let counter = frames.clone();
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        counter.fetch_add(1, Ordering::Relaxed);
-        gst::PadProbeReturn::Ok
-    });
-    let bus = pipeline.bus().ok_or("it has no bus")?;
-    let refused = pipeline.set_state(gst::State::Playing).is_err();
-    let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
-    let limit = gst::ClockTime::try_from(PROBE_MAX).map_err(|e| e.to_string())?;
-    let wait = if refused { gst::ClockTime::ZERO } else { limit };
-    let message = bus.timed_pop_filtered(wait, &kinds);
-    match message.as_ref().map(|m| m.view()) {
-        Some(gst::MessageView::Error(error)) => Err(error.error().message().to_owned()),
-        Some(_) if frames.load(Ordering::Relaxed) >= FRAMES => Ok(()),
-        Some(_) => Err(format!("it gave {} frames for {FRAMES}", frames.load(Ordering::Relaxed))),
-        None if refused => Err("it did not start".to_owned()),
-        None => Err(format!("it did not finish within {PROBE_MAX:?}")),
-    }
 }
 
 #[cfg(test)]

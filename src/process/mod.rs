@@ -17,6 +17,7 @@ pub mod speak;
 mod testing;
 pub mod transcribe;
 pub mod translate;
+pub mod trial;
 
 use gst::prelude::*;
 

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod config;
+mod nice;
 mod peer;
 pub mod sdp;
 mod session;
@@ -10,6 +11,7 @@ pub(crate) mod stats;
 pub(crate) use certificate::warm_up;
 pub use config::{Config, TurnServer};
 pub(crate) use peer::Peer;
+pub(crate) use session::Generation;
 pub use session::{Entry, Registry, Session};
 
 use crate::flow::Error;

@@ -1,5 +1,6 @@
 //! One WebRTC connection: `webrtcbin` in a pipeline of its own.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,8 +12,8 @@ use gst_webrtc::{
 };
 use tokio::sync::watch;
 
-use super::sdp::{self, Candidate, Choice, Description};
-use super::{Config, certificate};
+use super::sdp::{self, Candidate, Choice, Description, Media};
+use super::{Config, certificate, nice};
 use crate::flow::{self, Blame, Error, Node};
 
 /// `webrtcbin` answers within milliseconds; longer means that it is stuck.
@@ -21,6 +22,13 @@ const PROMISE_MAX: Duration = Duration::from_secs(5);
 /// A peer that has not connected after this long will not.
 const CONNECT_MAX: Duration = Duration::from_secs(15);
 
+/// A peer that has sent nothing for this long is gone (RFC 7675 section 5.1): time enough to change
+/// networks. A silent publisher is off air long before, and its place free for the next one.
+const CONSENT: Duration = Duration::from_secs(30);
+
+/// How often a peer's silence is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// One connection with a peer that made us an offer.
 pub(crate) struct Peer {
     node: Node,
@@ -28,8 +36,12 @@ pub(crate) struct Peer {
     connection: watch::Receiver<WebRTCPeerConnectionState>,
     gathering: watch::Receiver<WebRTCICEGatheringState>,
     heard: Arc<Heard>,
-    /// Hash function and value of the certificate that the offer announced.
-    fingerprint: Option<(String, String)>,
+    /// The offered section that carries the transport of all, with its certificate.
+    tag: Option<Media>,
+    /// Names of all sections in use.
+    mids: Vec<String>,
+    /// Addresses by which the outside knows this machine.
+    announced: Vec<IpAddr>,
 }
 
 /// What has come from the peer.
@@ -67,7 +79,9 @@ impl Peer {
         let heard = Arc::new(Heard::default());
         listen(&bin, &heard, &tell);
         node.pipeline().add(&bin).map_err(|e| Error::build(node.name(), e))?;
-        Ok(Self { node, bin, connection, gathering, heard, fingerprint: None })
+        let announced = config.announced_addresses.clone();
+        let (tag, mids) = (None, Vec::new());
+        Ok(Self { node, bin, connection, gathering, heard, tag, mids, announced })
     }
 
     /// The pipeline.
@@ -122,8 +136,10 @@ impl Peer {
         choices: &[Choice],
         gather_max: Duration,
     ) -> Result<Description, Error> {
-        let media = choices.first().and_then(|c| offer.media.get(c.index));
-        self.fingerprint = media.and_then(|m| m.fingerprint.clone());
+        let mut used = choices.iter().filter_map(|c| offer.media.get(c.index));
+        self.mids = used.clone().map(|m| m.mid.clone()).collect();
+        let media = used.next();
+        self.tag = media.cloned();
         self.node.start().await?;
         let reduced = sdp::reduced_offer(offer, choices);
         self.describe("set-remote-description", WebRTCSDPType::Offer, &reduced).await?;
@@ -151,6 +167,24 @@ impl Peer {
     pub(crate) fn add_candidate(&self, candidate: &Candidate) {
         let line = format!("candidate:{candidate}");
         self.bin.emit_by_name::<()>("add-ice-candidate", &[&0u32, &line]);
+    }
+
+    /// Begins a new ICE generation with the peer's new credentials and first candidates. Returns
+    /// ours, for the peer; media goes on by the old way until a new one is found.
+    ///
+    /// # Errors
+    /// When there is no transport yet, or libnice is not there.
+    pub(crate) fn restart_ice(
+        &self,
+        (ufrag, password): (&str, &str),
+        candidates: &[Candidate],
+    ) -> Result<String, Error> {
+        let transport = nice::Transport::of(&self.bin).zip(self.tag.as_ref());
+        let (transport, tag) =
+            transport.ok_or_else(|| self.failure("there is no ICE transport yet"))?;
+        let own = transport.restart(ufrag, password).map_err(|e| self.failure(&e))?;
+        candidates.iter().for_each(|c| self.add_candidate(c));
+        Ok(sdp::restart_answer(tag, &self.mids, &own, &self.announced))
     }
 
     /// Asks the peer for key frames of all that it sends.
@@ -182,15 +216,16 @@ impl Peer {
         }
     }
 
-    /// Waits until the peer has gone: it said so, or nothing has come for `silence_max`.
-    pub(crate) async fn gone(&self, silence_max: Duration) -> &'static str {
-        use WebRTCPeerConnectionState::{Closed, Failed};
+    /// Waits until the peer has gone: it said so, or nothing has come for as long as consent lasts.
+    /// A way that has failed is not the end: the peer may come by another one, with or without an
+    /// ICE restart.
+    pub(crate) async fn gone(&self) -> &'static str {
         let mut connection = self.connection.clone();
         loop {
-            let over = connection.wait_for(|s| matches!(s, Failed | Closed));
-            match tokio::time::timeout(silence_max / 4, over).await {
+            let over = connection.wait_for(|s| *s == WebRTCPeerConnectionState::Closed);
+            match tokio::time::timeout(LOOK, over).await {
                 Ok(_) => return "it closed the connection",
-                Err(_) if self.heard.age() > silence_max => return "nothing comes from it any more",
+                Err(_) if self.heard.age() > CONSENT => return "nothing comes from it any more",
                 Err(_) => {}
             }
         }
@@ -212,7 +247,9 @@ impl Peer {
     /// Webrtcbin checks no certificate itself: without this anybody who guesses the ICE password
     /// could take the peer's place.
     fn verify(&self) -> Result<(), Error> {
-        let Some((hash, value)) = &self.fingerprint else { return Ok(()) };
+        let Some((hash, value)) = self.tag.as_ref().and_then(|t| t.fingerprint.as_ref()) else {
+            return Ok(());
+        };
         let pem = certificate::of_peer(&self.bin);
         match pem.and_then(|pem| certificate::fingerprint(&pem, hash)) {
             Some(actual) if actual == *value => Ok(()),
@@ -307,7 +344,7 @@ fn set_up_ice(bin: &gst::Element, config: &Config) {
 }
 
 /// Listens to the elements that `webrtcbin` makes when it connects: counts what comes in, and hears
-/// when the peer closes DTLS, which `webrtcbin` does not count as the end of a connection.
+/// when the peer closes DTLS or breaks it, which is the end whatever ICE finds.
 fn listen(
     bin: &gst::Element,
     heard: &Arc<Heard>,
@@ -331,7 +368,8 @@ fn listen(
                 element.connect_notify(Some("connection-state"), move |element, _| {
                     let state = element.property_value("connection-state");
                     let state = gst::glib::EnumValue::from_value(&state);
-                    if state.is_some_and(|(_, state)| state.nick() == "closed") {
+                    if state.is_some_and(|(_, state)| ["closed", "failed"].contains(&state.nick()))
+                    {
                         tell.send_replace(WebRTCPeerConnectionState::Closed);
                     }
                 });

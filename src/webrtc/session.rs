@@ -30,24 +30,46 @@ pub struct Session {
     pub protocol: &'static str,
     /// The stream that is published or played.
     pub stream: StreamName,
-    /// Names the ICE generation (RFC 9725 section 4.3.1), quotes included.
-    pub etag: String,
     /// Ends the session.
     pub cancel: CancellationToken,
-    /// The connection and the ICE user name fragment of the peer, once there is one.
-    connection: OnceLock<(Arc<Peer>, String)>,
+    /// The connection, once there is one.
+    connection: OnceLock<Arc<Peer>>,
+    /// Which ICE credentials are in force. Locked while a restart changes them.
+    generation: Mutex<Generation>,
+}
+
+/// The time between one ICE restart and the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Generation {
+    /// Names it (RFC 9725 section 4.3.1), quotes included.
+    pub(crate) etag: String,
+    /// ICE user name fragment of the peer.
+    pub(crate) ufrag: String,
+}
+
+impl Generation {
+    /// The generation that begins with this user name fragment of the peer.
+    pub(crate) fn new(ufrag: impl Into<String>) -> Self {
+        Self { etag: format!("\"{:016x}\"", rand::random::<u64>()), ufrag: ufrag.into() }
+    }
 }
 
 impl Session {
     /// The connection has begun.
     pub(crate) fn set_peer(&self, peer: &Arc<Peer>, ufrag: &str) {
         // A session has one connection for its whole life.
-        let _ = self.connection.set((Arc::clone(peer), ufrag.to_owned()));
+        let _ = self.connection.set(Arc::clone(peer));
+        ufrag.clone_into(&mut self.generation().ufrag);
     }
 
-    /// The connection and the peer's ICE user name fragment.
-    pub(crate) fn peer(&self) -> Option<&(Arc<Peer>, String)> {
+    /// The connection.
+    pub(crate) fn peer(&self) -> Option<&Arc<Peer>> {
         self.connection.get()
+    }
+
+    /// The ICE generation, locked.
+    pub(crate) fn generation(&self) -> MutexGuard<'_, Generation> {
+        self.generation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,9 +114,9 @@ impl Registry {
             id: format!("{:032x}", rand::random::<u128>()),
             protocol,
             stream: stream.clone(),
-            etag: format!("\"{:016x}\"", rand::random::<u64>()),
             cancel: self.0.cancel.child_token(),
             connection: OnceLock::new(),
+            generation: Mutex::new(Generation::new("")),
         });
         self.lock().insert(session.id.clone(), Arc::clone(&session));
         Some(Entry { registry: self.clone(), session, _seat: seat })

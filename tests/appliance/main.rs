@@ -16,3 +16,4 @@ mod paths;
 mod recordings;
 mod resilience;
 mod sync;
+mod webrtc;

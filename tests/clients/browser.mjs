@@ -1,12 +1,13 @@
 // Chromium as a publisher and as a viewer.
 //
-//   node browser.mjs whep URL --token T --seconds 10       plays a WHEP endpoint
+//   node browser.mjs whep URL --token T --seconds 10       plays a WHEP endpoint (--eager: without holding back)
 //   node browser.mjs whip URL --token T --seconds 10       publishes its fake camera and microphone
 //   node browser.mjs hls  URL --seconds 10                 plays a playlist with hls.js
 //   node browser.mjs page URL --token T --stream S         signs in on the page and watches a stream
 //
 // Lines of JSON: `playing` or `publishing`, `progress` twice a second, `report` at the end.
-// Without --seconds it goes on until its standard input is closed.
+// Without --seconds it goes on until its standard input is closed. The line `restart` there makes
+// it restart ICE on new ports and say `restarted`.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -28,6 +29,7 @@ const { values: options, positionals } = parseArgs({
   options: {
     token: { type: "string" },
     codec: { type: "string" },
+    eager: { type: "boolean", default: false },
     stream: { type: "string" },
     seconds: { type: "string", default: "0" },
     patience: { type: "string", default: "20" },
@@ -100,7 +102,7 @@ async function main() {
     }
     page.on("pageerror", (error) => say("page_error", { error: String(error) }));
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
-    const begin = { mode, url, token: options.token, codec: options.codec };
+    const begin = { mode, url, token: options.token, codec: options.codec, eager: options.eager };
     const refused = await page.evaluate((b) => window.begin(b), begin);
     if (refused) {
       say("refused", refused);
@@ -119,6 +121,11 @@ async function main() {
       const now = await page.evaluate(() => window.report()).catch(() => null);
       if (now) say("progress", now);
     }, 500);
+    process.stdin.on("data", async (text) => {
+      if (!String(text).includes("restart")) return;
+      const result = await page.evaluate(() => window.restart()).catch((e) => ({ error: String(e) }));
+      say(result.error ? "failed" : "restarted", result);
+    });
     await untilTold(Number(options.seconds));
     clearInterval(ticker);
     say("report", { first_frame_ms: first.first_frame_ms, ...(await page.evaluate(() => window.report())) });

@@ -11,7 +11,7 @@ let began = 0;
 let stats = {};
 
 /** Starts; returns null, or what the server said when it refused. */
-window.begin = async ({ mode, url, token, codec }) => {
+window.begin = async ({ mode, url, token, codec, eager }) => {
   began = performance.now();
   headers = token ? { Authorization: `Bearer ${token}` } : {};
   watchFrames();
@@ -21,7 +21,11 @@ window.begin = async ({ mode, url, token, codec }) => {
     const picture = pc.addTransceiver("video", { direction: "recvonly" });
     pc.addTransceiver("audio", { direction: "recvonly" });
     prefer(picture, RTCRtpReceiver, codec);
-    pc.ontrack = (event) => { video.srcObject = event.streams[0] ?? new MediaStream([event.track]); };
+    pc.ontrack = (event) => {
+      // Live before smooth, as the appliance's own page has it.
+      if (eager) event.receiver.jitterBufferTarget = 0;
+      video.srcObject = event.streams[0] ?? new MediaStream([event.track]);
+    };
   } else {
     const media = await navigator.mediaDevices.getUserMedia({
       video: { width: 640, height: 480, frameRate: 30 },
@@ -43,14 +47,18 @@ function prefer(transceiver, side, codec) {
   transceiver.setCodecPreferences(codecs);
 }
 
-async function negotiate(url) {
-  await pc.setLocalDescription(await pc.createOffer());
-  // Trickle is optional for clients: send what was gathered, which on one machine is instant.
-  await new Promise((done) => {
+/** Trickle is optional for clients: send what was gathered, which on one machine is instant. */
+function gathered() {
+  return new Promise((done) => {
     if (pc.iceGatheringState === "complete") return done();
     pc.addEventListener("icegatheringstatechange", () => pc.iceGatheringState === "complete" && done());
     setTimeout(done, 2000);
   });
+}
+
+async function negotiate(url) {
+  await pc.setLocalDescription(await pc.createOffer());
+  await gathered();
   const answer = await fetch(url, {
     method: "POST",
     headers: { "Content-Type": "application/sdp", ...headers },
@@ -63,6 +71,49 @@ async function negotiate(url) {
   await pc.setRemoteDescription({ type: "answer", sdp: body });
   return null;
 }
+
+/** Our port and the server's address of the way that media goes. */
+async function way() {
+  const all = await pc.getStats();
+  const transport = [...all.values()].find((s) => s.type === "transport");
+  const pair = all.get(transport?.selectedCandidatePairId);
+  const [local, remote] = [all.get(pair?.localCandidateId), all.get(pair?.remoteCandidateId)];
+  return { local_port: local?.port, local_ufrag: local?.usernameFragment, remote_port: remote?.port };
+}
+
+/** Restarts ICE (RFC 9725 section 4.3.2) from new ports, and waits until media goes that way. */
+window.restart = async () => {
+  const before = await way();
+  pc.restartIce();
+  await pc.setLocalDescription(await pc.createOffer());
+  await gathered();
+  const lines = (sdp) => sdp.split(/\r?\n/);
+  const ice = (line) => /^(a=(ice-ufrag|ice-pwd|mid|candidate|end-of-candidates|group)|m=)/.test(line);
+  const sent = performance.now();
+  const answer = await fetch(resource, {
+    method: "PATCH",
+    headers: { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*", ...headers },
+    body: lines(pc.localDescription.sdp).filter(ice).join("\r\n") + "\r\n",
+  });
+  const body = await answer.text();
+  if (answer.status !== 200) return { error: `${answer.status} ${body}` };
+  const told = (name) => lines(body).find((l) => l.startsWith(`a=${name}:`));
+  const candidates = lines(body).filter((l) => l.startsWith("a=candidate:")).join("\r\n");
+  const sdp = pc.remoteDescription.sdp
+    .replace(/a=candidate:[^\r\n]*(\r\na=candidate:[^\r\n]*)*/, candidates)
+    .replace(/a=ice-ufrag:.*/g, told("ice-ufrag"))
+    .replace(/a=ice-pwd:.*/g, told("ice-pwd"));
+  await pc.setRemoteDescription({ type: "answer", sdp });
+  for (;;) {
+    const after = await way();
+    const moved = after.local_port && after.local_ufrag !== before.local_ufrag;
+    if (moved && pc.connectionState === "connected") {
+      return { before, after, etag: answer.headers.get("ETag"), took_ms: performance.now() - sent };
+    }
+    if (performance.now() - sent > 15000) return { error: "no new way", before, after };
+    await new Promise((done) => setTimeout(done, 50));
+  }
+};
 
 function playHls(url) {
   hls = new Hls({

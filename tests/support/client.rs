@@ -4,7 +4,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::root;
@@ -85,6 +85,12 @@ impl Client {
                 Err(_) => eprintln!("{}: {line}", self.name),
             }
         }
+    }
+
+    /// Writes a line to the client.
+    pub(crate) async fn tell(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("it has not been told to end");
+        stdin.write_all(format!("{line}\n").as_bytes()).await.expect("it reads");
     }
 
     /// Tells the client to end and returns its report.

@@ -19,15 +19,19 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Everything that was configured is running and new work is taken.
+/// New work is taken. A second line says when streams of the database could not be started; the
+/// appliance serves all others, and `/api/v1/system` names them.
 #[utoipa::path(get, path = "/readyz", tag = "system", security(()),
     responses((status = 200, body = String, content_type = "text/plain"), Failures))]
-pub(super) async fn readyz(State(state): State<ApiState>) -> Result<&'static str, Error> {
+pub(super) async fn readyz(State(state): State<ApiState>) -> Result<String, Error> {
     if state.shutdown.is_cancelled() {
         let hint = "send new work to another appliance";
         return Err(Error::new(Code::ShuttingDown, "the appliance is shutting down", hint));
     }
-    Ok("ready\n")
+    Ok(match state.desk.lost().len() {
+        0 => "ready\n".to_owned(),
+        lost => format!("ready\nstored streams that could not be started: {lost}\n"),
+    })
 }
 
 /// Metrics in the text format of Prometheus. They need the admin token unless the configuration

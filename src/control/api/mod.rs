@@ -10,6 +10,7 @@ mod events;
 mod extract;
 mod health;
 pub mod hls;
+mod ice;
 mod media;
 mod outputs;
 mod presets;

@@ -1,5 +1,7 @@
 //! `/api/v1/system`: the appliance itself.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use serde::Serialize;
 
@@ -31,6 +33,9 @@ pub(super) struct SystemView {
     encoders: Vec<Probed>,
     /// What is off on this machine, and the command that turns it on.
     off: Vec<Missing>,
+    /// Streams of the database that could not be started, each with the reason. Creating or
+    /// deleting a stream of that name settles it.
+    not_restored: BTreeMap<String, String>,
 }
 
 /// Version, machine, encoders, and what is off with the command that turns it on.
@@ -48,5 +53,6 @@ pub(super) async fn get_system(State(state): State<ApiState>) -> axum::Json<Syst
         gpu_text: machine.gpus.summary(),
         encoders: machine.probed().to_vec(),
         off: machine.missing.clone(),
+        not_restored: state.desk.lost(),
     })
 }

@@ -164,6 +164,30 @@ async fn outputs_come_and_go_and_survive_a_restart() {
 }
 
 #[tokio::test]
+async fn a_stored_stream_that_cannot_start_is_told_and_can_be_deleted() {
+    let api = Fixture::new().await;
+    let store = Store::open(api.folder.path()).await.expect("opens");
+    let name: crate::media::StreamName = "orphan".parse().expect("a name");
+    let spec = StreamSpec { preset: "no-longer-there".into(), ..StreamSpec::new(name) };
+    store.insert_stream(&spec).await.expect("stored");
+    assert_eq!(api.get("/readyz").await.1, "ready\n");
+    api.desk.restore().await.expect("reads");
+    let (status, said) = api.get("/readyz").await;
+    assert_eq!(
+        (status, said),
+        (200, json!("ready\nstored streams that could not be started: 1\n"))
+    );
+    let (_, system) = api.get("/api/v1/system").await;
+    let reason = system["not_restored"]["orphan"].as_str().unwrap_or_default();
+    assert!(reason.contains("no-longer-there"), "{system}");
+    let (status, _) = api.ask(Method::DELETE, "/api/v1/streams/orphan", Value::Null).await;
+    assert_eq!(status, 204);
+    assert_eq!(api.get("/readyz").await.1, "ready\n");
+    api.desk.restore().await.expect("reads");
+    assert!(api.desk.lost().is_empty(), "it is gone from the database");
+}
+
+#[tokio::test]
 async fn streams_of_the_file_are_the_file_s() {
     let api = Fixture::new().await;
     let name: crate::media::StreamName = "filed".parse().expect("a name");

@@ -11,12 +11,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{patch, post};
 
-use super::{Code, Error};
+use super::{Code, Error, ice};
 use crate::egress::whep::{self, Viewer};
 use crate::flow::{self, Action, Gate, Hello, SourceReport};
 use crate::ingress::whip::{self, Publisher};
 use crate::media::{Secret, StreamName};
-use crate::webrtc::sdp::{self, Description, Fragment};
+use crate::webrtc::sdp::{self, Description};
 use crate::webrtc::{Config, Entry, Registry, Session};
 
 /// What the handlers share. Cheap to clone.
@@ -46,8 +46,8 @@ pub fn router(state: WebRtc) -> Router {
     Router::new()
         .route("/whip/{stream}", post(publish).options(allowed))
         .route("/whep/{stream}", post(play).options(allowed))
-        .route("/whip/{stream}/{session}", patch(trickle_whip).delete(end_whip).options(allowed))
-        .route("/whep/{stream}/{session}", patch(trickle_whep).delete(end_whep).options(allowed))
+        .route("/whip/{stream}/{session}", patch(patch_whip).delete(end_whip).options(allowed))
+        .route("/whep/{stream}/{session}", patch(patch_whep).delete(end_whep).options(allowed))
         .layer(DefaultBodyLimit::max(sdp::TEXT_MAX))
         .layer(axum::middleware::map_response(cross_origin))
         .with_state(state)
@@ -89,7 +89,7 @@ impl Caller {
     }
 }
 
-fn bad_sdp(invalid: sdp::Invalid) -> Error {
+pub(super) fn bad_sdp(invalid: sdp::Invalid) -> Error {
     let hint = "send an SDP offer with ICE, DTLS fingerprint and one BUNDLE group";
     Error::new(Code::BadRequest, invalid.to_string(), hint)
 }
@@ -112,7 +112,7 @@ fn stream_name(text: &str) -> Result<StreamName, Error> {
         .map_err(|e: crate::media::NameError| Error::new(Code::UnknownStream, e.to_string(), hint))
 }
 
-fn body_text(headers: &HeaderMap, body: &Bytes, wanted: &str) -> Result<String, Error> {
+pub(super) fn body_text(headers: &HeaderMap, body: &Bytes, wanted: &str) -> Result<String, Error> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let essence = given.split(';').next().unwrap_or("").trim();
     if !essence.eq_ignore_ascii_case(wanted) {
@@ -214,7 +214,7 @@ fn created(session: &Session, answer: String, config: &Config) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/sdp".to_owned()),
         (header::LOCATION, location),
-        (header::ETAG, session.etag.clone()),
+        (header::ETAG, session.generation().etag.clone()),
         (HeaderName::from_static("accept-patch"), "application/trickle-ice-sdpfrag".to_owned()),
     ];
     let mut response = (StatusCode::CREATED, headers, answer).into_response();
@@ -226,24 +226,24 @@ fn created(session: &Session, answer: String, config: &Config) -> Response {
     response
 }
 
-async fn trickle_whip(
+async fn patch_whip(
     State(state): State<WebRtc>,
     Path((stream, id)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<StatusCode, Error> {
+) -> Result<Response, Error> {
     let session = find(&state, "whip", &stream, &id)?;
-    trickle(&session, &headers, &body)
+    ice::patch(&session, &headers, &body)
 }
 
-async fn trickle_whep(
+async fn patch_whep(
     State(state): State<WebRtc>,
     Path((stream, id)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<StatusCode, Error> {
+) -> Result<Response, Error> {
     let session = find(&state, "whep", &stream, &id)?;
-    trickle(&session, &headers, &body)
+    ice::patch(&session, &headers, &body)
 }
 
 async fn end_whip(
@@ -269,39 +269,6 @@ fn find(state: &WebRtc, protocol: &str, stream: &str, id: &str) -> Result<Arc<Se
         let message = "there is no such session, or it has ended";
         Error::new(Code::UnknownSession, message, "POST a new offer")
     })
-}
-
-/// Candidates that come after the offer (RFC 9725 section 4.3).
-fn trickle(session: &Session, headers: &HeaderMap, body: &Bytes) -> Result<StatusCode, Error> {
-    let text = body_text(headers, body, "application/trickle-ice-sdpfrag")?;
-    let restart = || {
-        // webrtcbin keeps its ICE credentials for life.
-        let message = "ICE restarts are not supported";
-        let hint = "DELETE the session and POST a new offer";
-        Error::new(Code::Invalid, message, hint)
-    };
-    match headers.get(header::IF_MATCH).and_then(|v| v.to_str().ok()) {
-        Some(tag) if tag == session.etag => {}
-        Some("*") => return Err(restart()),
-        Some(_) => {
-            let message = "If-Match does not name the session's ICE generation";
-            let hint = "use the ETag of the answer";
-            return Err(Error::new(Code::PreconditionFailed, message, hint));
-        }
-        None => {
-            let message = "If-Match is missing";
-            let hint = "send the ETag of the answer as If-Match";
-            return Err(Error::new(Code::PreconditionRequired, message, hint));
-        }
-    }
-    let fragment = Fragment::parse(&text).map_err(bad_sdp)?;
-    if let Some((peer, ufrag)) = session.peer() {
-        if fragment.ufrag.as_ref().is_some_and(|f| f != ufrag) {
-            return Err(restart());
-        }
-        fragment.candidates.iter().for_each(|c| peer.add_candidate(c));
-    }
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// What may be posted where (RFC 9725 section 4.2).

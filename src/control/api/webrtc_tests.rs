@@ -186,6 +186,12 @@ impl Player {
     }
 }
 
+/// The `a=ice-ufrag:` line of a description.
+fn local_ufrag(description: &str) -> String {
+    let line = description.lines().find(|l| l.starts_with("a=ice-ufrag:"));
+    line.expect("credentials").to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_sees_pictures_trickles_and_leaves() {
     let stream = OneStream::new();
@@ -205,7 +211,8 @@ async fn a_viewer_sees_pictures_trickles_and_leaves() {
     assert_eq!(response.status(), StatusCode::CREATED);
     let head = response.headers().clone();
     let location = head[header::LOCATION].to_str().expect("text").to_owned();
-    player.take(&text(response).await).await;
+    let answer = text(response).await;
+    player.take(&answer).await;
     let enough = player.frames.wait_for(|n| *n >= 10);
     // The borrow ends here: the probe that counts would wait for it for ever.
     let seen = tokio::time::timeout(Duration::from_secs(30), enough).await.is_ok_and(|n| n.is_ok());
@@ -219,14 +226,31 @@ async fn a_viewer_sees_pictures_trickles_and_leaves() {
             request.headers_mut().insert(header::IF_MATCH, tag);
         }
         let app = app.clone();
-        async move { app.oneshot(request).await.expect("infallible").status().as_u16() }
+        async move { app.oneshot(request).await.expect("infallible") }
     };
     let etag = head[header::ETAG].to_str().expect("text");
-    assert_eq!(trickle(Some(etag), fragment).await, 204);
-    assert_eq!(trickle(Some("\"old\""), fragment).await, 412);
-    assert_eq!(trickle(None, fragment).await, 428);
-    assert_eq!(trickle(Some("*"), fragment).await, 422, "an ICE restart");
-    assert_eq!(trickle(Some(etag), "a=ice-ufrag:another\r\n").await, 422, "an ICE restart");
+    assert_eq!(trickle(Some(etag), fragment).await.status(), 204);
+    assert_eq!(trickle(Some("\"old\""), fragment).await.status(), 412);
+    assert_eq!(trickle(None, fragment).await.status(), 428);
+
+    // An ICE restart whose new way never comes about: the old one carries on.
+    let new = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n";
+    assert_eq!(trickle(Some(etag), new).await.status(), 422, "a restart is asked for with `*`");
+    let restarted = trickle(Some("*"), new).await;
+    assert_eq!(restarted.status(), StatusCode::OK);
+    let second = restarted.headers()[header::ETAG].to_str().expect("text").to_owned();
+    assert_ne!(second, etag);
+    let said = text(restarted).await;
+    for part in ["a=ice-ufrag:", "a=ice-pwd:", "a=mid:", "a=candidate:", "a=end-of-candidates"] {
+        assert!(said.contains(part), "no `{part}` in\n{said}");
+    }
+    assert!(!said.contains(&local_ufrag(&answer)), "new credentials:\n{said}");
+    assert_eq!(trickle(Some(etag), fragment).await.status(), 412, "an ETag of the past");
+    assert_eq!(trickle(Some(&second), fragment).await.status(), 204);
+    let so_far = *player.frames.borrow_and_update();
+    let more = player.frames.wait_for(|n| *n >= so_far + 10);
+    let seen = tokio::time::timeout(Duration::from_secs(10), more).await.is_ok_and(|n| n.is_ok());
+    assert!(seen, "the restart stopped the pictures");
 
     assert_eq!(stream.video.links().len(), 1);
     let gone = app.clone().oneshot(request("DELETE", &location, "", "")).await.expect("infallible");

@@ -19,7 +19,7 @@ pub use fragment::Fragment;
 pub use media::{Direction, Media, Payload};
 pub use parse::Description;
 pub(crate) use write::transport_cc;
-pub use write::{Answer, LocalTransport, answer, reduced_offer};
+pub use write::{Answer, LocalTransport, answer, reduced_offer, restart_answer};
 
 /// Largest description taken, in bytes. Chromium's own are about 8 KiB.
 pub const TEXT_MAX: usize = 64 << 10;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::candidate::CandidateKind;
-use super::{Choice, Description, Direction, Media, TRANSPORT_CC};
+use super::{Candidate, Choice, Description, Direction, Fragment, Media, TRANSPORT_CC};
 use crate::media::{Codec, Kind};
 
 /// An offer with only the chosen sections, each with only its chosen payload, for `webrtcbin`.
@@ -125,28 +125,48 @@ fn put_section(
     }
     // One transport carries all sections: its candidates stand in the first one.
     if tagged {
-        put_candidates(text, local);
+        let own: Vec<&Candidate> =
+            local.description.media.iter().flat_map(|m| &m.candidates).collect();
+        put_candidates(text, &own, &local.announced);
     }
 }
 
-fn put_candidates(text: &mut String, local: &LocalTransport) {
-    let own = || local.description.media.iter().flat_map(|m| &m.candidates);
-    for candidate in own() {
+fn put_candidates(text: &mut String, own: &[&Candidate], announced: &[IpAddr]) {
+    for candidate in own {
         put(text, format_args!("a=candidate:{candidate}"));
     }
     // A machine behind 1:1 NAT is reached under its outer addresses at the same ports. Each port
     // is announced once, whatever the number of its own addresses.
     let mut ports = Vec::new();
-    for candidate in own().filter(|c| c.kind == CandidateKind::Host) {
+    for candidate in own.iter().filter(|c| c.kind == CandidateKind::Host) {
         if ports.contains(&(candidate.tcp, candidate.port)) {
             continue;
         }
         ports.push((candidate.tcp, candidate.port));
-        for (index, address) in local.announced.iter().enumerate() {
+        for (index, address) in announced.iter().enumerate() {
             put(text, format_args!("a=candidate:{}", candidate.announced(*address, index)));
         }
     }
     put(text, format_args!("a=end-of-candidates"));
+}
+
+/// Our end of the transport after an ICE restart, for the peer (RFC 9725 section 4.3.2).
+///
+/// `tag` is the section that carries the transport of all: media, protocol and mid, as offered.
+pub fn restart_answer(
+    tag: &Media,
+    mids: &[String],
+    own: &Fragment,
+    announced: &[IpAddr],
+) -> String {
+    let mut text = String::from("a=ice-options:trickle\r\n");
+    put(&mut text, format_args!("a=group:BUNDLE {}", mids.join(" ")));
+    put(&mut text, format_args!("m={} 9 {} 0\r\na=mid:{}", tag.media, tag.protocol, tag.mid));
+    if let (Some(ufrag), Some(password)) = (&own.ufrag, &own.password) {
+        put(&mut text, format_args!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}"));
+    }
+    put_candidates(&mut text, &own.candidates.iter().collect::<Vec<_>>(), announced);
+    text
 }
 
 fn put_refused(text: &mut String, media: &Media) {

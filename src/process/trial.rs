@@ -1,0 +1,223 @@
+//! Trying encoders: whether each really encodes here, in this process or in one of its own.
+//!
+//! Encoders are libraries of others, and drivers below them: one that aborts must not take the
+//! appliance with it.
+
+use std::io::{self, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::recipes::{RECIPES, Recipe, Wanted};
+use crate::media::Kind;
+
+/// One encoder has this long to encode [`FRAMES`] small frames. It takes milliseconds; the rest is
+/// for a machine that is busy, where giving up would be wrong for as long as we run.
+const TRIAL_MAX: Duration = Duration::from_secs(4);
+
+/// A process that tries encoders has this long: loading GStreamer comes on top.
+const PROCESS_MAX: Duration = Duration::from_secs(8);
+
+/// Processes at a time, where each encoder gets one.
+const PROCESSES: usize = 4;
+
+/// Frames that an encoder has to encode.
+const FRAMES: u32 = 5;
+
+/// What became of one encoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Factory name, as `gst-inspect-1.0` knows it.
+    pub factory: String,
+    /// Milliseconds until five small frames were encoded, or why it does not work, in words.
+    pub outcome: Result<f64, String>,
+}
+
+impl Trial {
+    fn failed(recipe: &Recipe, reason: impl Into<String>) -> Self {
+        Self { factory: recipe.factory.to_owned(), outcome: Err(reason.into()) }
+    }
+}
+
+/// Tries these encoders, or all that we know, in this process and at the same time. It blocks, at
+/// most four and a half seconds when an encoder hangs. GStreamer must be running.
+pub fn here(factories: &[String]) -> Vec<Trial> {
+    let wanted = |r: &&Recipe| factories.is_empty() || factories.iter().any(|f| f == r.factory);
+    let recipes: Vec<&'static Recipe> = RECIPES.iter().filter(wanted).collect();
+    let hung = format!("it hung for {TRIAL_MAX:?}");
+    let mut trials: Vec<Trial> = recipes.iter().map(|r| Trial::failed(r, &*hung)).collect();
+    let (tell, told) = mpsc::channel();
+    let mut waiting = 0;
+    for (index, recipe) in recipes.into_iter().enumerate() {
+        let tell = tell.clone();
+        let attempt = move || {
+            // Nobody listens any more once the time is up.
+            let _ = tell.send((index, attempt(recipe)));
+        };
+        match std::thread::Builder::new().name("trial".into()).spawn(attempt) {
+            Ok(_) => waiting += 1,
+            Err(error) => tracing::error!(%error, "no thread to try an encoder"),
+        }
+    }
+    let end = Instant::now() + TRIAL_MAX + Duration::from_millis(500);
+    for _ in 0..waiting {
+        let left = end.saturating_duration_since(Instant::now());
+        let Ok((index, outcome)) = told.recv_timeout(left) else { break };
+        let tenths = |took: Duration| (took.as_secs_f64() * 10_000.0).round() / 10.0;
+        trials[index].outcome = outcome.map(tenths);
+    }
+    trials
+}
+
+/// Tries all encoders in a process of their own. When that one dies, each gets its own, to find
+/// the one that kills it.
+///
+/// # Errors
+/// When no process can be started.
+pub(super) fn apart(child: impl Fn() -> Command) -> io::Result<Vec<Trial>> {
+    let end = Instant::now() + PROCESS_MAX;
+    match listen(child(), end)? {
+        Ok(trials) => return Ok(trials),
+        Err(why) => tracing::warn!(why, "trying the encoders failed; each is tried by itself"),
+    }
+    let mut trials = Vec::new();
+    for recipes in RECIPES.chunks(PROCESSES) {
+        let end = Instant::now() + PROCESS_MAX;
+        let started: Vec<_> = recipes
+            .iter()
+            .map(|recipe| {
+                let mut command = child();
+                command.arg(recipe.factory);
+                std::thread::spawn(move || listen(command, end))
+            })
+            .collect();
+        for (recipe, outcome) in recipes.iter().zip(started) {
+            let outcome = outcome.join().map_err(|_| io::Error::other("a thread panicked"))??;
+            trials.extend(outcome.unwrap_or_else(|why| vec![Trial::failed(recipe, why)]));
+        }
+    }
+    Ok(trials)
+}
+
+/// Runs a process that tries encoders and reads what it says: in words why not, when it dies or
+/// takes too long.
+fn listen(mut command: Command, end: Instant) -> io::Result<Result<Vec<Trial>, String>> {
+    // Encoders write what they like to standard error; a refusal of theirs is no error of ours.
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut process = command.spawn()?;
+    let stdout = process.stdout.take();
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = stdout.map(|mut s| s.read_to_string(&mut text));
+        let _ = tell.send(read.map(|_| text));
+    });
+    let left = end.saturating_duration_since(Instant::now());
+    let Ok(text) = told.recv_timeout(left) else {
+        process.kill()?;
+        process.wait()?;
+        return Ok(Err(format!("it hung for {PROCESS_MAX:?}")));
+    };
+    let status = process.wait()?;
+    if let Some(signal) = status.signal() {
+        return Ok(Err(format!("it crashed (signal {signal})")));
+    }
+    let last = text.as_deref().and_then(|t| t.lines().last()).unwrap_or_default();
+    Ok(serde_json::from_str(last).map_err(|_| format!("it ended with {status}")))
+}
+
+/// Makes one encoder encode; how long that took, or why it did not work.
+fn attempt(recipe: &Recipe) -> Result<Duration, String> {
+    if gst::ElementFactory::find(recipe.factory).is_none() {
+        return Err(format!("not on this machine; it comes with {}", recipe.from));
+    }
+    let source = match recipe.codec.kind() {
+        Kind::Video => {
+            "videotestsrc pattern=ball ! video/x-raw,format=I420,width=320,height=180,\
+             framerate=30/1 ! identity eos-after=6 ! videoconvert"
+        }
+        Kind::Audio => {
+            "audiotestsrc samplesperbuffer=1920 ! audio/x-raw,rate=48000,channels=2 \
+             ! identity eos-after=6 ! audioconvert"
+        }
+    };
+    let wanted = Wanted { kbps: 128, key_frames: 60, threads: 1 };
+    let encoder = recipe.describe(wanted);
+    let description = format!("{source} ! {encoder} ! fakesink name=sink sync=false");
+    let started = Instant::now();
+    let pipeline = gst::parse::launch(&description).map_err(|e| e.message().to_owned())?;
+    let outcome = encode(&pipeline);
+    let took = started.elapsed();
+    // A thread of its own runs this, so an encoder that cannot stop holds nobody up.
+    let _ = pipeline.set_state(gst::State::Null);
+    outcome.map(|()| took)
+}
+
+fn encode(pipeline: &gst::Element) -> Result<(), String> {
+    let bin = pipeline.downcast_ref::<gst::Bin>().ok_or("it is no pipeline")?;
+    let pad = bin.by_name("sink").and_then(|s| s.static_pad("sink")).ok_or("it has no sink")?;
+    let frames = Arc::new(AtomicU32::new(0));
+    let counter = frames.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
+    let bus = pipeline.bus().ok_or("it has no bus")?;
+    let refused = pipeline.set_state(gst::State::Playing).is_err();
+    let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+    let limit = gst::ClockTime::try_from(TRIAL_MAX).map_err(|e| e.to_string())?;
+    let wait = if refused { gst::ClockTime::ZERO } else { limit };
+    let message = bus.timed_pop_filtered(wait, &kinds);
+    match message.as_ref().map(|m| m.view()) {
+        Some(gst::MessageView::Error(error)) => Err(error.error().message().to_owned()),
+        Some(_) if frames.load(Ordering::Relaxed) >= FRAMES => Ok(()),
+        Some(_) => Err(format!("it gave {} frames for {FRAMES}", frames.load(Ordering::Relaxed))),
+        None if refused => Err("it did not start".to_owned()),
+        None => Err(format!("it did not finish within {TRIAL_MAX:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process in which one encoder aborts, and with it everything that is tried beside it.
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh"]);
+        command
+    }
+
+    #[test]
+    fn an_encoder_that_aborts_is_found_and_the_others_are_used() {
+        let script = r#"case "$1" in
+            ''|x264enc) echo noise; kill -ABRT $$ ;;
+            openh264enc) echo noise; exit 3 ;;
+            *) printf 'noise\n[{"factory":"%s","outcome":{"Ok":1.5}}]\n' "$1" ;;
+        esac"#;
+        let trials = apart(|| shell(script)).expect("a shell");
+        let check = |factory: &str, expect: Result<f64, &str>| {
+            let trial = trials.iter().find(|t| t.factory == factory).expect("tried");
+            let found = trial.outcome.as_ref().copied().map_err(String::as_str);
+            assert_eq!(found, expect, "{factory}");
+        };
+        assert_eq!(trials.len(), RECIPES.len());
+        check("x264enc", Err("it crashed (signal 6)"));
+        check("openh264enc", Err("it ended with exit status: 3"));
+        check("vp8enc", Ok(1.5));
+    }
+
+    #[test]
+    fn a_process_that_hangs_is_ended() {
+        let end = Instant::now() + Duration::from_millis(200);
+        let outcome = listen(shell("exec sleep 60"), end).expect("a shell");
+        assert!(outcome.is_err_and(|why| why.starts_with("it hung")));
+        assert!(apart(|| Command::new("/there/is/no/such/program")).is_err());
+    }
+}

@@ -1,0 +1,70 @@
+//! What browsers do with WebRTC beyond publishing and playing: every codec, and networks that change.
+
+use serde_json::{Value, json};
+
+use crate::support::appliance::Appliance;
+use crate::support::client::Client;
+use crate::support::s;
+
+fn frames(event: &Value) -> u64 {
+    event["decoded"].as_u64().unwrap_or_default()
+}
+
+/// Chromium publishes in a codec and Chromium plays it, untouched on the way.
+async fn carry(appliance: &Appliance, codec: &str) {
+    let stream = appliance.api.create(json!({ "name": codec })).await;
+    let (publish, play) = (stream.publish_token(), stream.play_token());
+    let (whip, whep) = (stream.whip(), stream.whep());
+    let mut camera = Client::browser("whip", &[&whip, "--token", &publish, "--codec", codec]);
+    camera.wait_for("publishing", s(40)).await;
+    stream.wait_state("live", s(20)).await;
+    let mut viewer = Client::browser("whep", &[&whep, "--token", &play, "--codec", codec]);
+    let first = viewer.wait_for("playing", s(40)).await;
+    let flows = |e: &Value| frames(e) > 45 && e["energy"].as_f64() > Some(0.0);
+    let seen = viewer.wait_until("progress", s(30), flows).await;
+    assert_eq!(seen["codec_video"].as_str().map(str::to_lowercase).as_deref(), Some(codec));
+    assert_eq!(seen["codec_audio"], "opus", "{seen}");
+    let snapshot = stream.snapshot().await;
+    let track = snapshot["feeds"].to_string().to_lowercase();
+    assert!(track.contains(codec), "published as {codec}: {}", snapshot["feeds"]);
+    eprintln!("  {codec}: Chromium's first picture after {} ms", first["first_frame_ms"]);
+    tokio::join!(viewer.finish(), camera.finish());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vp9_and_av1_go_from_browser_to_browser() {
+    let appliance = Appliance::start().await;
+    carry(&appliance, "vp9").await;
+    carry(&appliance, "av1").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ice_restarts_move_a_publisher_and_a_viewer_to_new_ports() {
+    let appliance = Appliance::start().await;
+    let stream = appliance.api.create(json!({ "name": "on-the-move" })).await;
+    let (publish, play) = (stream.publish_token(), stream.play_token());
+    let mut camera = Client::browser("whip", &[&stream.whip(), "--token", &publish]);
+    camera.wait_for("publishing", s(40)).await;
+    stream.wait_state("live", s(20)).await;
+    let mut viewer = Client::browser("whep", &[&stream.whep(), "--token", &play]);
+    viewer.wait_until("progress", s(40), |e| frames(e) > 30).await;
+    let publisher = |snapshot: &Value| snapshot["sources"][0]["since"].clone();
+    let since = publisher(&stream.snapshot().await);
+    assert!(since.is_string(), "it is published");
+
+    for (who, client) in [("viewer", &mut viewer), ("publisher", &mut camera)] {
+        client.tell("restart").await;
+        let moved = client.wait_for("restarted", s(30)).await;
+        let (before, after) = (&moved["before"], &moved["after"]);
+        assert_ne!(before["local_port"], after["local_port"], "{who}: {moved}");
+        assert!(moved["etag"].is_string(), "{who}: {moved}");
+        eprintln!("  {who}: on its new port after {} ms", moved["took_ms"]);
+    }
+    let before = frames(&viewer.wait_for("progress", s(10)).await);
+    let after = viewer.wait_until("progress", s(20), |e| frames(e) > before + 60).await;
+    assert_eq!(after["state"], "connected", "{after}");
+    let snapshot = stream.snapshot().await;
+    assert_eq!(snapshot["state"], "live", "{snapshot}");
+    assert_eq!(publisher(&snapshot), since, "still the same publisher: {snapshot}");
+    tokio::join!(viewer.finish(), camera.finish());
+}
