@@ -7,3 +7,4 @@ pub mod rtmp;
 pub mod srt;
 pub mod thumbnail;
 pub mod whep;
+pub mod words;

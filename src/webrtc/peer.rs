@@ -9,10 +9,10 @@ use gst_webrtc::{
     WebRTCICE, WebRTCICEGatheringState, WebRTCPeerConnectionState, WebRTCRTPTransceiver,
     WebRTCRTPTransceiverDirection, WebRTCSDPType, WebRTCSessionDescription, prelude::*,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::sdp::{self, Candidate, Choice, Description};
-use super::{Config, certificate};
+use super::{Channel, Config, certificate, channel};
 use crate::flow::{self, Blame, Error, Node};
 
 /// `webrtcbin` answers within milliseconds; longer means that it is stuck.
@@ -28,6 +28,7 @@ pub(crate) struct Peer {
     connection: watch::Receiver<WebRTCPeerConnectionState>,
     gathering: watch::Receiver<WebRTCICEGatheringState>,
     heard: Arc<Heard>,
+    channels: tokio::sync::Mutex<mpsc::Receiver<Channel>>,
     /// Hash function and value of the certificate that the offer announced.
     fingerprint: Option<(String, String)>,
 }
@@ -66,8 +67,9 @@ impl Peer {
         });
         let heard = Arc::new(Heard::default());
         listen(&bin, &heard, &tell);
+        let channels = tokio::sync::Mutex::new(channel::listen(&bin, &tell));
         node.pipeline().add(&bin).map_err(|e| Error::build(node.name(), e))?;
-        Ok(Self { node, bin, connection, gathering, heard, fingerprint: None })
+        Ok(Self { node, bin, connection, gathering, heard, channels, fingerprint: None })
     }
 
     /// The pipeline.
@@ -78,6 +80,15 @@ impl Peer {
     /// The `webrtcbin`.
     pub(crate) fn bin(&self) -> &gst::Element {
         &self.bin
+    }
+
+    /// The next data channel that the peer opens. Waits for ever when it opens none.
+    pub(crate) async fn channel(&self) -> Channel {
+        match self.channels.lock().await.recv().await {
+            Some(channel) => channel,
+            // The connection is gone, and soon whoever waits.
+            None => std::future::pending().await,
+        }
     }
 
     /// Prepares to send a track: the pad to which its packets go. Sections of `webrtcbin`'s offer
