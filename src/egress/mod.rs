@@ -8,3 +8,4 @@ pub mod rtmp;
 pub mod srt;
 pub mod thumbnail;
 pub mod whep;
+pub mod words;

@@ -1,17 +1,20 @@
 //! WHEP: viewers by WebRTC.
 //!
 //! One pipeline per viewer: `appsrc ! payloader ! webrtcbin` for each kind of media. Nothing is
-//! decoded here; the stream provides feeds of codecs that the viewer's offer lists.
+//! decoded here; the stream provides feeds of codecs that the viewer's offer lists. A viewer that
+//! opens a data channel `captions` gets the captions on it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gst::prelude::*;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::{Blame, Error, Feed, Inputs, Join, Seat};
+use super::words;
+use crate::flow::{Blame, CueBoard, Error, Feed, Inputs, Join, Seat};
 use crate::media::{Accept, Accepts, Codec, Format, Kind};
-use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport};
+use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport, Media};
 use crate::webrtc::{Config, Peer};
 
 /// A feed that the stream has given must flow by then.
@@ -101,9 +104,11 @@ impl Viewer {
         self.join(&Inputs::default(), &inputs)?;
         let peer = Arc::clone(&self.peer);
         let left = peer.gone();
-        tokio::pin!(left);
+        let captions = captions(&peer, inputs.captions.clone());
+        tokio::pin!(left, captions);
         loop {
             tokio::select! {
+                never = &mut captions => match never {},
                 why = &mut left => {
                     tracing::debug!(viewer = peer.node().name(), why, "viewer left");
                     return Ok(());
@@ -134,6 +139,16 @@ impl Viewer {
     }
 }
 
+/// Sends captions on each channel that the viewer opens for them, one after the other.
+async fn captions(peer: &Peer, board: CueBoard) -> Infallible {
+    loop {
+        let channel = peer.channel().await;
+        if channel.label() == words::LABEL {
+            words::serve(channel, &board).await;
+        }
+    }
+}
+
 fn input(inputs: &Inputs, kind: Kind) -> Option<&Feed> {
     match kind {
         Kind::Video => inputs.video.as_ref(),
@@ -161,6 +176,7 @@ pub(crate) fn accepts(offer: &Description) -> Accepts {
     };
     accepts.video = accepts.video.and_then(installed);
     accepts.audio = accepts.audio.and_then(installed);
+    accepts.captions.text = offer.media.iter().any(Media::is_data);
     accepts
 }
 

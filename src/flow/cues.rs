@@ -101,6 +101,20 @@ impl CueFeed {
         let _ = self.0.sender.send(cue);
     }
 
+    /// The same for a cue of somebody who does not count: it gets the number after the newest one,
+    /// which is returned.
+    pub fn append(&self, mut cue: Cue) -> u64 {
+        cue.id = self.newest().map_or(0, |newest| newest.id) + 1;
+        let id = cue.id;
+        self.publish(cue);
+        id
+    }
+
+    /// The newest committed cue.
+    pub fn newest(&self) -> Option<Cue> {
+        self.0.recent.lock().unwrap_or_else(PoisonError::into_inner).back().cloned()
+    }
+
     /// The newest committed cues, oldest first, at most 64.
     pub fn recent(&self) -> Vec<Cue> {
         self.0.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
@@ -164,6 +178,11 @@ impl CueBoard {
     /// The feeds now, the original language first.
     pub fn feeds(&self) -> Vec<CueFeed> {
         self.0.borrow().clone()
+    }
+
+    /// The feeds, as they come and go; it ends with the stream.
+    pub fn subscribe(&self) -> watch::Receiver<Vec<CueFeed>> {
+        self.0.subscribe()
     }
 
     /// Everything that is published on any of the feeds from now on.

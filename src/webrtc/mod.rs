@@ -1,6 +1,7 @@
 //! What WHIP (RFC 9725) and WHEP share: settings, session descriptions, connections, sessions.
 
 mod certificate;
+mod channel;
 mod config;
 mod nice;
 mod peer;
@@ -9,6 +10,7 @@ mod session;
 pub(crate) mod stats;
 
 pub(crate) use certificate::warm_up;
+pub(crate) use channel::{Channel, ChannelEvent};
 pub use config::{Config, TurnServer};
 pub(crate) use peer::Peer;
 pub(crate) use session::Generation;
@@ -25,6 +27,15 @@ pub(crate) fn register() {
             tracing::warn!(%error, "no AV1 by WebRTC");
         }
     });
+}
+
+/// Reads an offer, without data channels where they are not installed.
+///
+/// # Errors
+/// [`sdp::Invalid`], with what is wrong.
+pub(crate) fn read_offer(text: &str) -> Result<sdp::Description, sdp::Invalid> {
+    let offer = sdp::Description::parse(text)?;
+    Ok(if channel::available() { offer } else { offer.without_data() })
 }
 
 /// One element from its `gst-launch-1.0` words.

@@ -10,10 +10,10 @@ use gst_webrtc::{
     WebRTCICE, WebRTCICEGatheringState, WebRTCPeerConnectionState, WebRTCRTPTransceiver,
     WebRTCRTPTransceiverDirection, WebRTCSDPType, WebRTCSessionDescription, prelude::*,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::sdp::{self, Candidate, Choice, Description, Media};
-use super::{Config, certificate, nice};
+use super::{Channel, Config, certificate, channel, nice};
 use crate::flow::{self, Blame, Error, Node};
 
 /// `webrtcbin` answers within milliseconds; longer means that it is stuck.
@@ -42,6 +42,7 @@ pub(crate) struct Peer {
     mids: Vec<String>,
     /// Addresses by which the outside knows this machine.
     announced: Vec<IpAddr>,
+    channels: tokio::sync::Mutex<mpsc::Receiver<Channel>>,
 }
 
 /// What has come from the peer.
@@ -78,10 +79,11 @@ impl Peer {
         });
         let heard = Arc::new(Heard::default());
         listen(&bin, &heard, &tell);
+        let channels = tokio::sync::Mutex::new(channel::listen(&bin, &tell));
         node.pipeline().add(&bin).map_err(|e| Error::build(node.name(), e))?;
         let announced = config.announced_addresses.clone();
         let (tag, mids) = (None, Vec::new());
-        Ok(Self { node, bin, connection, gathering, heard, tag, mids, announced })
+        Ok(Self { node, bin, connection, gathering, heard, channels, tag, mids, announced })
     }
 
     /// The pipeline.
@@ -92,6 +94,15 @@ impl Peer {
     /// The `webrtcbin`.
     pub(crate) fn bin(&self) -> &gst::Element {
         &self.bin
+    }
+
+    /// The next data channel that the peer opens. Waits for ever when it opens none.
+    pub(crate) async fn channel(&self) -> Channel {
+        match self.channels.lock().await.recv().await {
+            Some(channel) => channel,
+            // The connection is gone, and soon whoever waits.
+            None => std::future::pending().await,
+        }
     }
 
     /// Prepares to send a track: the pad to which its packets go. Sections of `webrtcbin`'s offer

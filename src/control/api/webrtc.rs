@@ -15,7 +15,7 @@ use super::{Code, Error, ice};
 use crate::egress::whep::{self, Viewer};
 use crate::flow::{self, Action, Gate, Hello, SourceReport};
 use crate::ingress::whip::{self, Publisher};
-use crate::media::{Secret, StreamName};
+use crate::media::{Dubs, Secret, StreamName};
 use crate::webrtc::sdp::{self, Description};
 use crate::webrtc::{Config, Entry, Registry, Session};
 
@@ -136,9 +136,28 @@ fn enter(state: &WebRtc, protocol: &'static str, stream: &StreamName) -> Result<
     })
 }
 
+/// `?audio=es`: the sound in another language, where the stream is dubbed into it.
+#[derive(serde::Deserialize)]
+struct SoundQuery {
+    audio: Option<String>,
+}
+
+impl SoundQuery {
+    fn wanted(&self) -> Result<Dubs, Error> {
+        match self.audio.as_deref() {
+            None | Some("" | "original") => Ok(Dubs::None),
+            Some(tag) => tag.parse().map(Dubs::One).map_err(|e: crate::media::LanguageError| {
+                let hint = "give the language of a voice of the stream, or `original`";
+                Error::new(Code::Invalid, format!("`audio`: {e}"), hint)
+            }),
+        }
+    }
+}
+
 async fn play(
     State(state): State<WebRtc>,
     Path(stream): Path<String>,
+    Query(dubs): Query<SoundQuery>,
     caller: Caller,
     headers: HeaderMap,
     body: Bytes,
@@ -146,9 +165,9 @@ async fn play(
     let stream = stream_name(&stream)?;
     let hello = caller.hello(Action::Play, "whep", &stream);
     state.gate.admit(&hello)?;
-    let offer =
-        Description::parse(&body_text(&headers, &body, "application/sdp")?).map_err(bad_sdp)?;
-    let accepts = whep::accepts(&offer);
+    let text = body_text(&headers, &body, "application/sdp")?;
+    let offer = crate::webrtc::read_offer(&text).map_err(bad_sdp)?;
+    let accepts = whep::accepts(&offer).with_dubs(dubs.wanted()?);
     if accepts.video.is_none() && accepts.audio.is_none() {
         let message = "the offer asks for no video or audio that can be sent";
         let hint = "offer recvonly sections with H.264, VP8, VP9 or AV1, and Opus";
@@ -180,8 +199,8 @@ async fn publish(
     let report = Arc::new(SourceReport::new("whip", caller.peer.clone()));
     let hello = caller.hello(Action::Publish, "whip", &stream);
     state.gate.admit(&hello)?;
-    let offer =
-        Description::parse(&body_text(&headers, &body, "application/sdp")?).map_err(bad_sdp)?;
+    let text = body_text(&headers, &body, "application/sdp")?;
+    let offer = crate::webrtc::read_offer(&text).map_err(bad_sdp)?;
     let choices = whip::choose(&offer, &state.config).map_err(failed)?;
     let entry = enter(&state, "whip", &stream)?;
     let intake = state.gate.publish(hello, report).await?;

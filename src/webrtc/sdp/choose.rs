@@ -110,6 +110,30 @@ impl Description {
         Ok(())
     }
 
+    /// The section of data channels, where it shares the transport of what was chosen; one on a
+    /// transport of its own is refused.
+    pub fn data_section(&self, choices: &[Choice]) -> Option<(usize, &Media)> {
+        let first = choices.first().and_then(|c| self.media.get(c.index))?;
+        // What a bundled section leaves out is what the others say (RFC 9143 section 7.1.3).
+        fn same<T: PartialEq>(own: &Option<T>, shared: &Option<T>) -> bool {
+            own.is_none() || own == shared
+        }
+        let fits = |m: &Media| {
+            m.enabled
+                && m.is_data()
+                && self.bundles(first, m)
+                && same(&m.ice, &first.ice)
+                && same(&m.fingerprint, &first.fingerprint)
+        };
+        self.media.iter().enumerate().find(|(_, m)| fits(m))
+    }
+
+    /// The same offer as if it had no data channels.
+    pub fn without_data(mut self) -> Self {
+        self.media.iter_mut().filter(|m| m.is_data()).for_each(|m| m.enabled = false);
+        self
+    }
+
     /// The first section of a kind that goes the right way.
     fn section(&self, kind: Kind, way: fn(Direction) -> bool) -> Option<(usize, &Media)> {
         let fits = |m: &Media| m.enabled && m.kind() == Some(kind) && way(m.direction);

@@ -82,6 +82,10 @@ pub struct Media {
     pub retransmissions: Vec<(u32, u32)>,
     /// Id of the transport-wide congestion control header extension.
     pub transport_cc: Option<u8>,
+    /// SCTP port of a section of data channels (RFC 8841).
+    pub sctp_port: Option<u16>,
+    /// Largest message that its writer takes on a data channel, in bytes (RFC 8841 section 6).
+    pub max_message_size: Option<u64>,
 }
 
 impl Media {
@@ -89,6 +93,15 @@ impl Media {
     pub fn kind(&self) -> Option<Kind> {
         let rtp = self.protocol.ends_with("RTP/SAVPF") || self.protocol.ends_with("RTP/SAVP");
         Kind::ALL.into_iter().find(|kind| rtp && self.media == kind.as_str())
+    }
+
+    /// Whether it carries data channels in the form of RFC 8841; older forms are refused.
+    pub fn is_data(&self) -> bool {
+        self.media == "application"
+            && self.protocol == "UDP/DTLS/SCTP"
+            && self.format == "webrtc-datachannel"
+            && self.sctp_port.is_some()
+            && !self.mid.is_empty()
     }
 }
 

@@ -157,6 +157,8 @@ fn attribute(media: &mut Media, name: &str, value: &str) -> Result<(), Invalid> 
             }
         }
         "rtpmap" | "fmtp" | "rtcp-fb" => payload_attribute(media, name, value),
+        "sctp-port" => media.sctp_port = value.parse().ok().filter(|port| *port != 0),
+        "max-message-size" => media.max_message_size = value.parse().ok(),
         "ssrc" => ssrc(media, value),
         "ssrc-group" => ssrc_group(media, value),
         _ => {}

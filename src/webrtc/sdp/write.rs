@@ -8,6 +8,9 @@ use super::candidate::CandidateKind;
 use super::{Candidate, Choice, Description, Direction, Fragment, Media, TRANSPORT_CC};
 use crate::media::{Codec, Kind};
 
+/// Largest message on a data channel, in bytes.
+const MESSAGE_MAX: u64 = 64 << 10;
+
 /// An offer with only the chosen sections, each with only its chosen payload, for `webrtcbin`.
 ///
 /// Format parameters are left out: `webrtcbin` would compare them literally with its caps, and
@@ -15,22 +18,16 @@ use crate::media::{Codec, Kind};
 pub fn reduced_offer(offer: &Description, choices: &[Choice]) -> String {
     let mut text = String::from("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n");
     let chosen = || choices.iter().filter_map(|c| Some((c, offer.media.get(c.index)?)));
-    let mids: Vec<&str> = chosen().map(|(_, m)| m.mid.as_str()).collect();
-    put(&mut text, format_args!("a=group:BUNDLE {}", mids.join(" ")));
+    let data = offer.data_section(choices).map(|(_, media)| media);
+    let mids = chosen().map(|(_, m)| m).chain(data).map(|m| m.mid.as_str());
+    put(&mut text, format_args!("a=group:BUNDLE {}", mids.collect::<Vec<_>>().join(" ")));
     for (choice, media) in chosen() {
         let rtx = choice.rtx.map(|pt| format!(" {pt}")).unwrap_or_default();
         let pt = choice.payload.pt;
         put(&mut text, format_args!("m={} 9 UDP/TLS/RTP/SAVPF {pt}{rtx}", choice.kind));
         put(&mut text, format_args!("c=IN IP4 0.0.0.0\r\na=mid:{}\r\na=rtcp-mux", media.mid));
         put(&mut text, format_args!("a={}\r\na=rtcp-rsize", media.direction.as_str()));
-        let setup = media.setup.as_deref().unwrap_or("actpass");
-        put(&mut text, format_args!("a=setup:{setup}"));
-        if let Some((ufrag, password)) = &media.ice {
-            put(&mut text, format_args!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}"));
-        }
-        if let Some((hash, value)) = &media.fingerprint {
-            put(&mut text, format_args!("a=fingerprint:{hash} {value}"));
-        }
+        put_transport(&mut text, media, "actpass");
         put_payload(&mut text, choice, "");
         if let Some(id) = transport_cc(choice, media) {
             put(&mut text, format_args!("a=extmap:{id} {TRANSPORT_CC}"));
@@ -39,7 +36,34 @@ pub fn reduced_offer(offer: &Description, choices: &[Choice]) -> String {
             put_ssrcs(&mut text, media, None);
         }
     }
+    // Data channels come last, so that sections of media are counted like the choices.
+    if let (Some(data), Some((_, first))) = (data, chosen().next()) {
+        put_data(&mut text, data);
+        put_transport(&mut text, first, "actpass");
+    }
     text
+}
+
+/// ICE, DTLS and who begins, as a section says it.
+fn put_transport(text: &mut String, media: &Media, setup: &str) {
+    let setup = media.setup.as_deref().unwrap_or(setup);
+    put(text, format_args!("a=setup:{setup}"));
+    if let Some((ufrag, password)) = &media.ice {
+        put(text, format_args!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}"));
+    }
+    if let Some((hash, value)) = &media.fingerprint {
+        put(text, format_args!("a=fingerprint:{hash} {value}"));
+    }
+}
+
+/// The head of a section of data channels (RFC 8841), with the largest message bounded.
+fn put_data(text: &mut String, media: &Media) {
+    put(text, format_args!("m=application 9 UDP/DTLS/SCTP webrtc-datachannel"));
+    put(text, format_args!("c=IN IP4 0.0.0.0\r\na=mid:{}", media.mid));
+    // Left out it means 64 KiB; 0 means any size (RFC 8841 section 6.1).
+    let size = media.max_message_size.filter(|size| *size > 0).unwrap_or(MESSAGE_MAX);
+    let (port, size) = (media.sctp_port.unwrap_or(5000), size.min(MESSAGE_MAX));
+    put(text, format_args!("a=sctp-port:{port}\r\na=max-message-size:{size}"));
 }
 
 /// What our answer says about our end of the transport.
@@ -69,27 +93,36 @@ pub fn answer(answer: &Answer<'_>, local: &LocalTransport) -> String {
     let mut text = String::new();
     put(&mut text, format_args!("v=0\r\no=- {} 1 IN IP4 0.0.0.0", local.session_id));
     put(&mut text, format_args!("s=-\r\nt=0 0\r\na=ice-options:trickle"));
-    let mid_of = |c: &Choice| answer.offer.media.get(c.index).map(|m| m.mid.clone());
-    let mids: Vec<String> = in_order(answer.choices).into_iter().filter_map(mid_of).collect();
+    let data = answer.offer.data_section(answer.choices).map(|(index, _)| index);
+    let choice_of = |index: usize| answer.choices.iter().find(|c| c.index == index);
+    let sections = || answer.offer.media.iter().enumerate();
+    let used = |(index, _): &(usize, &Media)| choice_of(*index).is_some() || data == Some(*index);
+    let mids: Vec<&str> = sections().filter(used).map(|(_, m)| m.mid.as_str()).collect();
     put(&mut text, format_args!("a=group:BUNDLE {}\r\na=msid-semantic: WMS *", mids.join(" ")));
     let mut tagged = true;
-    for (index, media) in answer.offer.media.iter().enumerate() {
-        match answer.choices.iter().find(|c| c.index == index) {
-            Some(choice) => {
-                put_section(&mut text, answer, choice, media, local, tagged);
-                tagged = false;
+    for (index, media) in sections() {
+        match choice_of(index) {
+            Some(choice) => put_section(&mut text, answer, choice, media, local, tagged),
+            None if data == Some(index) => put_data_section(&mut text, media, local, tagged),
+            None => {
+                put_refused(&mut text, media);
+                continue;
             }
-            None => put_refused(&mut text, media),
         }
+        tagged = false;
     }
     text
 }
 
-/// Choices in the order of their sections.
-fn in_order(choices: &[Choice]) -> Vec<&Choice> {
-    let mut ordered: Vec<&Choice> = choices.iter().collect();
-    ordered.sort_by_key(|c| c.index);
-    ordered
+fn put_data_section(text: &mut String, offered: &Media, local: &LocalTransport, tagged: bool) {
+    let own = local.description.media.iter().find(|m| m.mid == offered.mid);
+    let Some(own) = own else { return put_refused(text, offered) };
+    let port = own.sctp_port.or(Some(5000));
+    put_data(text, &Media { mid: offered.mid.clone(), sctp_port: port, ..Media::default() });
+    put_transport(text, own, "active");
+    if tagged {
+        put_own_candidates(text, local);
+    }
 }
 
 fn put_section(
@@ -107,14 +140,7 @@ fn put_section(
     put(text, format_args!("m={media} 9 {protocol} {pt}{rtx}\r\nc=IN IP4 0.0.0.0"));
     put(text, format_args!("a=mid:{}\r\na={}", offered.mid, answer.direction.as_str()));
     put(text, format_args!("a=rtcp-mux\r\na=rtcp-rsize"));
-    let setup = own.setup.as_deref().unwrap_or("active");
-    put(text, format_args!("a=setup:{setup}"));
-    if let Some((ufrag, password)) = &own.ice {
-        put(text, format_args!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}"));
-    }
-    if let Some((hash, value)) = &own.fingerprint {
-        put(text, format_args!("a=fingerprint:{hash} {value}"));
-    }
+    put_transport(text, own, "active");
     put_payload(text, choice, &parameters(choice, answer.audio_channels));
     if let Some(id) = transport_cc(choice, offered) {
         put(text, format_args!("a=extmap:{id} {TRANSPORT_CC}"));
@@ -125,10 +151,13 @@ fn put_section(
     }
     // One transport carries all sections: its candidates stand in the first one.
     if tagged {
-        let own: Vec<&Candidate> =
-            local.description.media.iter().flat_map(|m| &m.candidates).collect();
-        put_candidates(text, &own, &local.announced);
+        put_own_candidates(text, local);
     }
+}
+
+fn put_own_candidates(text: &mut String, local: &LocalTransport) {
+    let own: Vec<&Candidate> = local.description.media.iter().flat_map(|m| &m.candidates).collect();
+    put_candidates(text, &own, &local.announced);
 }
 
 fn put_candidates(text: &mut String, own: &[&Candidate], announced: &[IpAddr]) {

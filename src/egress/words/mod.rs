@@ -1,0 +1,17 @@
+//! Captions as text for those who show or keep them: JSON messages that the data channel of WHEP,
+//! server-sent events and WebSockets share.
+
+mod backlog;
+mod channel;
+mod message;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use backlog::Backlog;
+pub(crate) use channel::serve;
+pub use message::{CueMessage, Hello, HelloLanguage, Message, WordMessage};
+pub use reader::{Reader, Selection};
+
+/// Label of the data channel that a player opens.
+pub(crate) const LABEL: &str = "captions";

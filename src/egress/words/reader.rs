@@ -1,0 +1,156 @@
+//! Following the captions of a stream, in the languages that somebody wants.
+
+use std::collections::VecDeque;
+
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use super::message::{Hello, HelloLanguage, Message};
+use crate::flow::{BoardReader, CueBoard, CueFeed};
+use crate::media::{Cue, Language};
+
+/// Most languages that one reader may name.
+const LANGUAGES_MAX: usize = 32;
+
+/// Which cues somebody wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// These languages; `None` is all. Without a script or region it means all of them, and the
+    /// word `original` the one that is spoken.
+    languages: Option<Vec<String>>,
+    /// Cues that may still change too.
+    pub partial: bool,
+}
+
+/// What a reader may ask for: `{"type":"select","languages":["es"]}`.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Command {
+    /// Only these languages from now on; all without the field.
+    Select { languages: Option<Vec<String>>, partial: Option<bool> },
+}
+
+impl Selection {
+    /// All languages, with partial cues.
+    pub fn everything() -> Self {
+        Self { languages: None, partial: true }
+    }
+
+    /// Those of a comma-separated list of tags.
+    ///
+    /// # Errors
+    /// The word that is not a language, in words.
+    pub fn of(list: Option<&str>, partial: bool) -> Result<Self, String> {
+        let split = |list: &str| list.split(',').map(|tag| tag.trim().to_owned()).collect();
+        let mut selection = Self { languages: None, partial };
+        selection.name(list.map(split))?;
+        Ok(selection)
+    }
+
+    /// Takes a command of the reader.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words; the selection stays.
+    pub fn change(&mut self, command: &str) -> Result<(), String> {
+        let command: Command = serde_json::from_str(command).map_err(|e| e.to_string())?;
+        let Command::Select { languages, partial } = command;
+        self.name(languages)?;
+        self.partial = partial.unwrap_or(self.partial);
+        Ok(())
+    }
+
+    fn name(&mut self, languages: Option<Vec<String>>) -> Result<(), String> {
+        let tags = languages.unwrap_or_default();
+        if tags.len() > LANGUAGES_MAX {
+            return Err(format!("more than {LANGUAGES_MAX} languages"));
+        }
+        for tag in tags.iter().filter(|tag| *tag != "original") {
+            tag.parse::<Language>().map_err(|e| e.to_string())?;
+        }
+        self.languages = (!tags.is_empty()).then_some(tags);
+        Ok(())
+    }
+
+    /// Whether a cue of a feed is wanted; the original feed is the first one.
+    fn wants(&self, feed: &CueFeed, original: bool, cue: &Cue) -> bool {
+        let fits = |tag: &str, language: &Language| {
+            tag.eq_ignore_ascii_case(language.as_str()) || tag == language.primary()
+        };
+        let named = |tag: &String| {
+            (tag == "original" && original)
+                || fits(tag, feed.language())
+                || fits(tag, &cue.language)
+        };
+        (self.partial || cue.is_committed())
+            && self.languages.as_ref().is_none_or(|tags| tags.iter().any(named))
+    }
+}
+
+/// Somebody who follows the captions of a stream.
+pub struct Reader {
+    selection: Selection,
+    board: watch::Receiver<Vec<CueFeed>>,
+    cues: BoardReader,
+    /// What the last `hello` said.
+    told: Option<Vec<HelloLanguage>>,
+    /// Cues that have come and are not told yet, oldest first.
+    waiting: VecDeque<(CueFeed, Cue)>,
+}
+
+impl Reader {
+    /// Follows a board from now on, after at most `recent` of the newest committed cues of each
+    /// feed.
+    pub fn new(board: &CueBoard, selection: Selection, recent: usize) -> Self {
+        let (cues, board) = (board.read(), board.subscribe());
+        let mut before: Vec<(CueFeed, Cue)> = Vec::new();
+        for feed in board.borrow().iter() {
+            let all = feed.recent();
+            let from = all.len().saturating_sub(recent);
+            before.extend(all.into_iter().skip(from).map(|cue| (feed.clone(), cue)));
+        }
+        before.sort_by_key(|(_, cue)| cue.end);
+        Self { selection, board, cues, told: None, waiting: before.into() }
+    }
+
+    /// Takes a command of the reader.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn command(&mut self, text: &str) -> Result<(), String> {
+        self.selection.change(text)
+    }
+
+    /// The next message, with the feed that a cue came on; `None` when the stream is gone. Safe to
+    /// cancel.
+    pub async fn next(&mut self) -> Option<(Option<CueFeed>, Message)> {
+        loop {
+            if let Some(hello) = self.hello() {
+                return Some((None, hello));
+            }
+            let Some((feed, cue)) = self.waiting.pop_front() else {
+                tokio::select! {
+                    changed = self.board.changed() => if changed.is_err() {
+                        return None;
+                    },
+                    // Once more from above: the cue may be of a language that is new.
+                    found = self.cues.next() => self.waiting.push_back(found),
+                }
+                continue;
+            };
+            let original = self.board.borrow().first().is_some_and(|f| f.name() == feed.name());
+            if self.selection.wants(&feed, original, &cue) {
+                return Some((Some(feed), Message::Cue((&cue).into())));
+            }
+        }
+    }
+
+    /// What there is, unless it was told already.
+    fn hello(&mut self) -> Option<Message> {
+        let hello = Hello::new(&self.board.borrow_and_update());
+        if self.told.as_ref() == Some(&hello.languages) {
+            return None;
+        }
+        self.told = Some(hello.languages.clone());
+        Some(Message::Hello(hello))
+    }
+}
