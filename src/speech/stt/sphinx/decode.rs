@@ -63,6 +63,8 @@ fn settings(model: &Path) -> Vec<String> {
 /// Words without silences and noises (`<sil>`, `[NOISE]`, `++UH++`) and without the number of their
 /// pronunciation, spelt as people do.
 fn words(segments: &[Segment]) -> Vec<(String, u32, u32, f32)> {
+    // Frames count on from utterance to utterance; each begins with `<s>`.
+    let zero = segments.first().map_or(0, |s| s.first);
     let word = |s: &Segment| {
         let text = s.word.split('(').next().unwrap_or_default();
         if text.is_empty() || text.starts_with(['<', '[', '+']) {
@@ -70,7 +72,8 @@ fn words(segments: &[Segment]) -> Vec<(String, u32, u32, f32)> {
         }
         let is_me = matches!(text, "i" | "i'm" | "i'll" | "i've" | "i'd");
         let text = if is_me { text.replacen('i', "I", 1) } else { text.to_owned() };
-        Some((text, s.first * FRAME_MS, (s.last + 1) * FRAME_MS, s.posterior))
+        let (first, end) = (s.first.saturating_sub(zero), s.last.saturating_sub(zero) + 1);
+        Some((text, first * FRAME_MS, end * FRAME_MS, s.posterior))
     };
     segments.iter().filter_map(word).collect()
 }
@@ -86,6 +89,6 @@ mod tests {
         let found = words(&heard.map(segment));
         let texts: Vec<_> = found.iter().map(|w| w.0.as_str()).collect();
         assert_eq!(texts, ["the", "I'm", "cat"]);
-        assert_eq!((found[0].1, found[0].2), (10, 100));
+        assert_eq!((found[0].1, found[0].2), (0, 90));
     }
 }
