@@ -28,6 +28,7 @@ pub fn router(catalogue: Catalogue) -> OpenApiRouter {
         .routes(routes!(get, remove))
         .routes(routes!(file))
         .routes(routes!(thumbnail))
+        .routes(routes!(captions))
         .with_state(catalogue)
 }
 
@@ -199,6 +200,38 @@ async fn thumbnail(
     Ok((headers, picture).into_response())
 }
 
+/// The captions of a recording, as they are now.
+#[utoipa::path(
+    get, path = "/api/v1/recordings/{stream}/{id}/captions/{file}", tag = "recordings",
+    params(
+        ("stream" = String, Path), ("id" = String, Path),
+        ("file" = String, Path, description = "Language and form: `en.vtt`, `en.srt` or `en.json`.")
+    ),
+    responses((status = 200, description = "The file.", content_type = "text/vtt"), Failures)
+)]
+async fn captions(
+    State(catalogue): State<Catalogue>,
+    Path((stream, id, file)): Path<(String, String, String)>,
+) -> Result<Response, Error> {
+    let stream = name(&stream)?;
+    let unknown = || {
+        let hint = "ask for a language and a form, such as en.vtt, en.srt or en.json";
+        Error::new(Code::NotFound, "there are no captions of that name", hint)
+    };
+    let (language, form) = file.rsplit_once('.').ok_or_else(unknown)?;
+    let language = language.parse().map_err(|_| unknown())?;
+    let path = catalogue.captions_path(&stream, &id, &language, form)?;
+    let text = tokio::fs::read(&path).await;
+    let text = text.map_err(|error| CatalogueError::Disk { path, error })?;
+    let content_type = match form {
+        "vtt" => "text/vtt; charset=utf-8",
+        "srt" => "application/x-subrip; charset=utf-8",
+        _ => "application/x-ndjson",
+    };
+    let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-cache")];
+    Ok((headers, text).into_response())
+}
+
 fn name(text: &str) -> Result<StreamName, Error> {
     text.parse().map_err(|e: crate::media::NameError| {
         Error::new(Code::UnknownStream, e.to_string(), "GET /api/v1/recordings lists what there is")
@@ -220,6 +253,9 @@ impl From<CatalogueError> for Error {
         let (code, hint) = match &error {
             CatalogueError::Unknown(..) => {
                 (Code::UnknownRecording, "GET /api/v1/recordings lists what there is")
+            }
+            CatalogueError::NoCaptions(..) => {
+                (Code::NotFound, "`captions` of the recording lists its languages")
             }
             CatalogueError::Writing(..) => {
                 (Code::RecordingOpen, "stop the output first, or delete with ?force=true")

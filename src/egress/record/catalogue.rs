@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 
 use super::file::{EXTENSION, start_of};
 use super::scan::{Scan, scan};
-use super::{picture, rotate};
-use crate::media::StreamName;
+use super::{picture, rotate, sidecar};
+use crate::media::{Language, StreamName};
 
 /// Files whose length and state are remembered; more are read again each time.
 const KNOWN_MAX: usize = 20_000;
@@ -39,6 +39,9 @@ pub struct Entry {
     pub bytes: u64,
     /// Whether it is finished.
     pub state: EntryState,
+    /// Languages that it has captions in.
+    #[schema(value_type = Vec<String>)]
+    pub captions: Vec<Language>,
 }
 
 /// Whether a recording is finished.
@@ -62,6 +65,9 @@ pub enum CatalogueError {
     /// It is being written.
     #[error("recording `{0}/{1}` is being written")]
     Writing(StreamName, String),
+    /// It has no captions of that language and form.
+    #[error("recording `{0}/{1}` has no captions `{2}`")]
+    NoCaptions(StreamName, String, String),
     /// It has no picture.
     #[error("recording `{0}/{1}` has no picture: {2}")]
     NoPicture(StreamName, String, String),
@@ -162,6 +168,7 @@ impl Catalogue {
             duration_s: scan.duration.as_secs_f64(),
             bytes,
             state,
+            captions: self.captions(stream, id),
         })
     }
 
@@ -184,7 +191,35 @@ impl Catalogue {
         if regular { Ok(path) } else { Err(unknown()) }
     }
 
-    /// Deletes a recording and its thumbnail; one that is being written only with `force`, and
+    fn captions(&self, stream: &StreamName, id: &str) -> Vec<Language> {
+        let found = sidecar::of(&self.0.root.join(stream.as_str()), id);
+        let mut languages: Vec<_> = found.into_iter().map(|(language, _)| language).collect();
+        languages.dedup();
+        languages
+    }
+
+    /// Where the captions of a recording lie, in a language and a form: `vtt`, `srt` or `json`.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Unknown`], [`CatalogueError::NoCaptions`].
+    pub fn captions_path(
+        &self,
+        stream: &StreamName,
+        id: &str,
+        language: &Language,
+        form: &str,
+    ) -> Result<PathBuf, CatalogueError> {
+        self.path(stream, id)?;
+        let folder = self.0.root.join(stream.as_str());
+        let there = sidecar::of(&folder, id).iter().any(|(l, e)| l == language && *e == form);
+        if !there {
+            let wanted = format!("{language}.{form}").chars().take(80).collect();
+            return Err(CatalogueError::NoCaptions(stream.clone(), id.to_owned(), wanted));
+        }
+        Ok(sidecar::path(&folder, id, language, form))
+    }
+
+    /// Deletes a recording, its thumbnail and its captions; one that is being written only with `force`, and
     /// its recorder then goes on into a file that nobody sees until the next split.
     ///
     /// # Errors

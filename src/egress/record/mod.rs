@@ -9,6 +9,7 @@ mod policy;
 mod queue;
 mod rotate;
 mod scan;
+mod sidecar;
 mod writer;
 
 use std::path::PathBuf;
@@ -88,11 +89,15 @@ pub async fn run(
             tap(&node, source.kind(), sender.clone())?;
         }
         drop(sender);
+        let (begins, begun) = sidecar::channel();
+        let captions = sidecar::write(inputs.captions.clone(), begun, task.status.clone());
+        let captions = tokio::spawn(captions);
         let writer = Writer {
             folder: folder.clone(),
             settings,
             status: task.status.clone(),
             expected: sources.iter().map(Source::kind).collect(),
+            begins,
             state: State::default(),
         };
         let (tell, mut written) = oneshot::channel();
@@ -117,6 +122,8 @@ pub async fn run(
             Ok(Ok(ended)) => ended?,
             _ => return Err(Error::build("the last recording", "it could not be ended in time")),
         }
+        // The writer is gone, so this ends when the last words have come.
+        let _ = captions.await;
         if result? {
             break;
         }

@@ -4,9 +4,9 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::Settings;
 use super::file::{EXTENSION, start_of};
 use super::policy::{Kept, Space, judge};
+use super::{Settings, sidecar};
 use crate::flow::{Blame, Error};
 
 /// Deletes what has to go. The inner error says that the disk is too full to go on.
@@ -38,8 +38,11 @@ pub(super) fn rotate(
     Ok(Err(Error::refused(Blame::Destination, message, hint)))
 }
 
-/// Deletes a recording and its thumbnail.
+/// Deletes a recording, its thumbnail and its captions.
 pub(super) fn remove(folder: &Path, name: &str) -> io::Result<()> {
+    for (language, ending) in sidecar::of(folder, name) {
+        let _ = std::fs::remove_file(sidecar::path(folder, name, &language, ending));
+    }
     let _ = std::fs::remove_file(folder.join(format!("{name}.jpg")));
     std::fs::remove_file(folder.join(format!("{name}.{EXTENSION}")))
 }

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
 
 use super::file::Recording;
 use super::queue::{Item, Receiver};
+use super::sidecar::Begun;
 use super::{Settings, rotate};
 use crate::egress::fmp4::{Chunk, Cut, TrackInfo};
 use crate::flow::{self, Blame, Error, Status};
@@ -36,6 +38,8 @@ pub(super) struct Writer {
     pub(super) status: Status,
     /// The kinds of track that will come, video first; the first decides where files are split.
     pub(super) expected: Vec<Kind>,
+    /// Where recordings that are begun are told.
+    pub(super) begins: mpsc::Sender<Begun>,
     pub(super) state: State,
 }
 
@@ -200,6 +204,9 @@ impl Writer {
         self.state.files += 1;
         self.status.set("file", name.unwrap_or_default());
         self.status.set("files", self.state.files);
+        let stem = open.path().with_file_name(open.path().file_stem().unwrap_or_default());
+        // A reader that is that far behind costs captions, never the recording.
+        let _ = self.begins.try_send(Begun { stem, base });
         self.state.open = Some(open);
         Ok(())
     }
