@@ -19,9 +19,9 @@ use serde::Deserialize;
 use tower_http::cors::CorsLayer;
 
 use super::{Code, Error};
-use crate::egress::hls::{Missing, Shelf};
+use crate::egress::hls::{Missing, Shelf, TrackId};
 use crate::flow::{Action, Hello, Refusal};
-use crate::media::{Kind, Secret, StreamName};
+use crate::media::{Kind, Language, Secret, StreamName};
 use crate::runtime::Supervisor;
 
 /// Where the routes get a stream's segments from.
@@ -55,34 +55,44 @@ struct Params {
 }
 
 /// A file below `/hls/{stream}/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum File {
     Master,
-    Playlist(Kind),
-    Init(Kind, u64),
-    Segment(Kind, u64),
-    Part(Kind, u64, usize),
+    Playlist(TrackId),
+    Init(TrackId, u64),
+    Segment(TrackId, u64),
+    Part(TrackId, u64, usize),
+    Captions(Language),
+    CaptionsSegment(Language, u64),
 }
 
 impl File {
-    /// `index.m3u8`, `video.m3u8`, `video.init3.mp4`, `video.17.m4s`, `video.17.2.m4s`.
+    /// `index.m3u8`, `video.m3u8`, `video.init3.mp4`, `video.17.m4s`, `video.17.2.m4s`,
+    /// `audio-es.m3u8`, `captions-es.m3u8`, `captions-es.17.vtt`.
     fn parse(name: &str) -> Option<Self> {
         if name == "index.m3u8" {
             return Some(Self::Master);
         }
-        let (kind, rest) = name.split_once('.')?;
-        let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind)?;
+        let (track, rest) = name.split_once('.')?;
+        if let Some(language) = track.strip_prefix("captions-") {
+            let language = language.parse().ok()?;
+            return match rest.strip_suffix(".vtt") {
+                Some(sequence) => Some(Self::CaptionsSegment(language, sequence.parse().ok()?)),
+                None => (rest == "m3u8").then_some(Self::Captions(language)),
+            };
+        }
+        let track = TrackId::parse(track)?;
         if rest == "m3u8" {
-            return Some(Self::Playlist(kind));
+            return Some(Self::Playlist(track));
         }
         if let Some(number) = rest.strip_prefix("init").and_then(|r| r.strip_suffix(".mp4")) {
-            return Some(Self::Init(kind, number.parse().ok()?));
+            return Some(Self::Init(track, number.parse().ok()?));
         }
         let numbers = rest.strip_suffix(".m4s")?;
         match numbers.split_once('.') {
-            None => Some(Self::Segment(kind, numbers.parse().ok()?)),
+            None => Some(Self::Segment(track, numbers.parse().ok()?)),
             Some((sequence, part)) => {
-                Some(Self::Part(kind, sequence.parse().ok()?, part.parse().ok()?))
+                Some(Self::Part(track, sequence.parse().ok()?, part.parse().ok()?))
             }
         }
     }
@@ -114,9 +124,9 @@ async fn serve(
     });
     Ok(match file {
         File::Master => playlist(shelf.master(&query).await?),
-        File::Playlist(kind) => {
+        File::Playlist(track) => {
             let at_least = params.sequence.map(|sequence| (sequence, params.part));
-            let text = shelf.playlist(kind, &query, at_least).await;
+            let text = shelf.playlist(&track, &query, at_least).await;
             playlist(text.map_err(|missing| match missing {
                 Missing::Unknown if at_least.is_some() => Error::new(
                     Code::BadRequest,
@@ -126,9 +136,17 @@ async fn serve(
                 other => other.into(),
             })?)
         }
-        File::Init(kind, number) => media(kind, [shelf.init(kind, number).await?]),
-        File::Segment(kind, number) => media(kind, shelf.segment(kind, number).await?),
-        File::Part(kind, number, part) => media(kind, [shelf.part(kind, number, part).await?]),
+        File::Init(track, number) => media(&track, [shelf.init(&track, number).await?]),
+        File::Segment(track, number) => media(&track, shelf.segment(&track, number).await?),
+        File::Part(track, number, part) => media(&track, [shelf.part(&track, number, part).await?]),
+        File::Captions(language) => playlist(shelf.captions(&language, &query).await?),
+        File::CaptionsSegment(language, number) => {
+            let headers = [
+                (header::CONTENT_TYPE, "text/vtt; charset=utf-8"),
+                (header::CACHE_CONTROL, "private, max-age=3600, immutable"),
+            ];
+            (headers, shelf.captions_segment(&language, number)?).into_response()
+        }
     })
 }
 
@@ -147,12 +165,12 @@ fn playlist(text: String) -> Response {
 }
 
 /// Media never changes under its name, so that caches may keep it.
-fn media(kind: Kind, parts: impl IntoIterator<Item = Bytes>) -> Response {
+fn media(track: &TrackId, parts: impl IntoIterator<Item = Bytes>) -> Response {
     let parts: Vec<_> = parts.into_iter().collect();
     let length: usize = parts.iter().map(Bytes::len).sum();
     // The parts are shared, not copied: a slow player holds no memory of its own.
     let stream = futures::stream::iter(parts.into_iter().map(Ok::<_, std::io::Error>));
-    let content_type = if kind == Kind::Video { "video/mp4" } else { "audio/mp4" };
+    let content_type = if track.kind() == Kind::Video { "video/mp4" } else { "audio/mp4" };
     let headers = [
         (header::CONTENT_TYPE, content_type.to_owned()),
         (header::CACHE_CONTROL, "private, max-age=3600, immutable".to_owned()),

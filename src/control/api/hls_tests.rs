@@ -12,11 +12,26 @@ use crate::flow::{self, Feed, Inputs, Node, RefusalKind, Task};
 fn file_names_are_taken_apart() {
     let check = |name: &str, expect| assert_eq!(File::parse(name), expect, "{name}");
     check("index.m3u8", Some(File::Master));
-    check("audio.m3u8", Some(File::Playlist(Kind::Audio)));
-    check("video.init0.mp4", Some(File::Init(Kind::Video, 0)));
-    check("video.17.m4s", Some(File::Segment(Kind::Video, 17)));
-    check("audio.17.3.m4s", Some(File::Part(Kind::Audio, 17, 3)));
-    for bad in ["", "video", "x.1.m4s", "video..m4s", "video.-1.m4s", "video.1.2.3.m4s", "../x"] {
+    check("audio.m3u8", Some(File::Playlist(TrackId::Audio)));
+    check("video.init0.mp4", Some(File::Init(TrackId::Video, 0)));
+    check("video.17.m4s", Some(File::Segment(TrackId::Video, 17)));
+    check("audio.17.3.m4s", Some(File::Part(TrackId::Audio, 17, 3)));
+    let spanish = || "es".parse().expect("a language");
+    check("audio-es.17.m4s", Some(File::Segment(TrackId::Dub(spanish()), 17)));
+    check("captions-es.m3u8", Some(File::Captions(spanish())));
+    check("captions-es.17.vtt", Some(File::CaptionsSegment(spanish(), 17)));
+    for bad in [
+        "captions-.m3u8",
+        "captions-es.vtt",
+        "audio-x/y.m3u8",
+        "",
+        "video",
+        "x.1.m4s",
+        "video..m4s",
+        "video.-1.m4s",
+        "video.1.2.3.m4s",
+        "../x",
+    ] {
         check(bad, None);
     }
 }
@@ -238,7 +253,7 @@ async fn sound_alone_plays_and_goes_on_after_a_restart() {
     tokio::spawn(hls::run(task.clone(), inputs, site.shelf.clone(), settings));
     let after = async {
         loop {
-            let text = site.shelf.playlist(Kind::Audio, "", None).await.expect("a playlist");
+            let text = site.shelf.playlist(&TrackId::Audio, "", None).await.expect("a playlist");
             if text.contains("#EXT-X-DISCONTINUITY\n") {
                 return text;
             }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::egress::fmp4::TrackInfo;
+use crate::media::Language;
 
 /// One rendition as the master playlist shows it.
 #[derive(Clone, Debug)]
@@ -15,44 +16,122 @@ pub struct Rendition {
     pub average: u64,
 }
 
+/// Captions inside the pictures, as players find them (rfc8216bis 4.4.6.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosedCaptions {
+    /// `CC1`-`CC4` or `SERVICE1`-`SERVICE63`.
+    pub instream_id: String,
+    /// Their language, where it is known.
+    pub language: Option<Language>,
+}
+
+/// What a master playlist lists.
+pub(super) struct Contents<'a> {
+    pub(super) video: Option<Rendition>,
+    pub(super) audio: Option<Rendition>,
+    pub(super) dubs: Vec<(Language, Rendition)>,
+    /// Languages of the captions beside the media, the original first.
+    pub(super) captions: Vec<Language>,
+    pub(super) closed_captions: &'a [ClosedCaptions],
+}
+
 /// The master playlist of a stream. Sound beside pictures is an `AUDIO` group, so that both are
-/// fetched on their own; alone it is the stream itself.
-pub(super) fn text(video: Option<&Rendition>, audio: Option<&Rendition>, query: &str) -> String {
+/// fetched on their own; alone it is the stream itself. The spoken language is the first of the
+/// captions.
+pub(super) fn text(contents: &Contents<'_>, query: &str) -> String {
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-    if let (Some(_), Some(audio)) = (video, audio) {
-        let _ = writeln!(
-            out,
-            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",DEFAULT=YES,AUTOSELECT=YES,\
-             CHANNELS=\"{}\",URI=\"audio.m3u8{query}\"",
-            audio.info.channels.max(1)
-        );
-    }
-    let both = || video.into_iter().chain(audio);
+    let both = || contents.video.iter().chain(&contents.audio);
     let codecs: Vec<_> = both().map(|r| r.info.mime.as_str()).collect();
     if codecs.is_empty() {
         return out;
     }
+    put_sound(&mut out, contents, query);
+    put_captions(&mut out, contents, query);
+    let loudest = |rate: fn(&Rendition) -> u64| {
+        let sound = contents.audio.iter().chain(contents.dubs.iter().map(|(_, dub)| dub));
+        let video = contents.video.iter().map(rate).sum::<u64>();
+        (video + sound.map(rate).max().unwrap_or(0)).max(1)
+    };
     let _ = write!(
         out,
         "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
-        both().map(|r| r.peak).sum::<u64>().max(1),
-        both().map(|r| r.average).sum::<u64>().max(1),
+        loudest(|r| r.peak),
+        loudest(|r| r.average),
         codecs.join(",")
     );
-    if let Some(TrackInfo { width, height, fps, .. }) = video.map(|v| &v.info) {
+    if let Some(TrackInfo { width, height, fps, .. }) = contents.video.as_ref().map(|v| &v.info) {
         if *width > 0 && *height > 0 {
             let _ = write!(out, ",RESOLUTION={width}x{height}");
         }
         if *fps > 0.0 {
             let _ = write!(out, ",FRAME-RATE={fps:.3}");
         }
-        if audio.is_some() {
-            out.push_str(",AUDIO=\"audio\"");
-        }
     }
-    let name = if video.is_some() { "video" } else { "audio" };
+    if has_group(contents) {
+        out.push_str(",AUDIO=\"audio\"");
+    }
+    if !contents.captions.is_empty() {
+        out.push_str(",SUBTITLES=\"captions\"");
+    }
+    if contents.video.is_some() {
+        let inside = !contents.closed_captions.is_empty();
+        out.push_str(if inside { ",CLOSED-CAPTIONS=\"inside\"" } else { ",CLOSED-CAPTIONS=NONE" });
+    }
+    let name = if contents.video.is_some() { "video" } else { "audio" };
     let _ = writeln!(out, "\n{name}.m3u8{query}");
     out
+}
+
+/// Whether sound is chosen from a group.
+fn has_group(contents: &Contents<'_>) -> bool {
+    contents.audio.is_some() && (contents.video.is_some() || !contents.dubs.is_empty())
+}
+
+fn put_sound(out: &mut String, contents: &Contents<'_>, query: &str) {
+    let Some(audio) = contents.audio.as_ref().filter(|_| has_group(contents)) else { return };
+    let spoken = contents.captions.first().filter(|l| **l != Language::undetermined());
+    let (name, language) = match spoken {
+        Some(language) => (language.name(), format!(",LANGUAGE=\"{language}\"")),
+        None => ("audio", String::new()),
+    };
+    let _ = writeln!(
+        out,
+        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{name}\"{language},DEFAULT=YES,\
+         AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"audio.m3u8{query}\"",
+        audio.info.channels.max(1)
+    );
+    for (language, dub) in &contents.dubs {
+        let _ = writeln!(
+            out,
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{}\",LANGUAGE=\"{language}\",\
+             DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"audio-{language}.m3u8{query}\"",
+            language.name(),
+            dub.info.channels.max(1)
+        );
+    }
+}
+
+fn put_captions(out: &mut String, contents: &Contents<'_>, query: &str) {
+    for language in &contents.captions {
+        let _ = writeln!(
+            out,
+            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"captions\",NAME=\"{}\",\
+             LANGUAGE=\"{language}\",DEFAULT=NO,AUTOSELECT=YES,\
+             CHARACTERISTICS=\"public.accessibility.transcribes-spoken-dialog\",\
+             URI=\"captions-{language}.m3u8{query}\"",
+            language.name()
+        );
+    }
+    for ClosedCaptions { instream_id, language } in contents.closed_captions {
+        let tag = language.as_ref().map(|l| format!(",LANGUAGE=\"{l}\"")).unwrap_or_default();
+        let name = language.as_ref().map_or(instream_id.as_str(), Language::name);
+        let _ = writeln!(
+            out,
+            "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"inside\",\
+             NAME=\"{name} ({instream_id})\"{tag},DEFAULT=NO,AUTOSELECT=YES,\
+             INSTREAM-ID=\"{instream_id}\""
+        );
+    }
 }
 
 #[cfg(test)]
@@ -76,6 +155,11 @@ mod tests {
         Rendition { info, peak: 1000, average: 800 }
     }
 
+    fn contents(video: Option<Rendition>, audio: Option<Rendition>) -> Contents<'static> {
+        let (dubs, captions) = (Vec::new(), Vec::new());
+        Contents { video, audio, dubs, captions, closed_captions: &[] }
+    }
+
     fn read(text: &str) -> m3u8_rs::MasterPlaylist {
         match m3u8_rs::parse_playlist_res(text.as_bytes()) {
             Ok(m3u8_rs::Playlist::MasterPlaylist(playlist)) => playlist,
@@ -87,7 +171,7 @@ mod tests {
     fn pictures_with_sound_are_a_variant_with_a_group() {
         let (video, audio) =
             (rendition(Codec::H264, "avc1.64001f"), rendition(Codec::Aac, "mp4a.40.2"));
-        let read = read(&text(Some(&video), Some(&audio), "?token=a"));
+        let read = read(&text(&contents(Some(video), Some(audio)), "?token=a"));
         let variant = &read.variants[0];
         assert_eq!(variant.uri, "video.m3u8?token=a");
         assert_eq!(variant.codecs.as_deref(), Some("avc1.64001f,mp4a.40.2"));
@@ -100,10 +184,50 @@ mod tests {
     #[test]
     fn sound_or_pictures_alone_are_the_stream() {
         let audio = rendition(Codec::Aac, "mp4a.40.2");
-        let alone = read(&text(None, Some(&audio), ""));
+        let alone = read(&text(&contents(None, Some(audio)), ""));
         assert_eq!((alone.variants[0].uri.as_str(), alone.alternatives.len()), ("audio.m3u8", 0));
         let video = rendition(Codec::H264, "avc1.64001f");
-        let alone = read(&text(Some(&video), None, ""));
+        let alone = read(&text(&contents(Some(video), None), ""));
         assert_eq!((alone.variants[0].uri.as_str(), alone.alternatives.len()), ("video.m3u8", 0));
+    }
+
+    #[test]
+    fn languages_are_listed_for_ears_and_eyes() {
+        let language = |tag: &str| tag.parse::<Language>().expect("a language");
+        let inside = |id: &str, tag: &str| ClosedCaptions {
+            instream_id: id.into(),
+            language: Some(language(tag)),
+        };
+        let closed_captions = [inside("CC1", "en"), inside("SERVICE2", "es")];
+        let contents = Contents {
+            video: Some(rendition(Codec::H264, "avc1.64001f")),
+            audio: Some(rendition(Codec::Aac, "mp4a.40.2")),
+            dubs: vec![(language("es"), rendition(Codec::Aac, "mp4a.40.2"))],
+            captions: vec![language("en"), language("es")],
+            closed_captions: &closed_captions,
+        };
+        let read = read(&text(&contents, "?token=a"));
+        let variant = &read.variants[0];
+        assert_eq!(variant.subtitles.as_deref(), Some("captions"));
+        assert_eq!(variant.bandwidth, 2000, "one sound at a time");
+        let listed: Vec<String> = read
+            .alternatives
+            .iter()
+            .map(|a| {
+                let of = |text: &Option<String>| text.clone().unwrap_or_default();
+                format!("{:?} {} {} {}", a.media_type, of(&a.language), a.name, of(&a.uri))
+            })
+            .collect();
+        assert_eq!(
+            listed,
+            [
+                "Audio en English audio.m3u8?token=a",
+                "Audio es español audio-es.m3u8?token=a",
+                "Subtitles en English captions-en.m3u8?token=a",
+                "Subtitles es español captions-es.m3u8?token=a",
+                "ClosedCaptions en English (CC1) ",
+                "ClosedCaptions es español (SERVICE2) ",
+            ]
+        );
     }
 }

@@ -3,7 +3,9 @@
 mod master;
 mod playlist;
 mod shelf;
+mod subtitles;
 mod track;
+mod track_id;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +13,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::egress::fmp4::{self, Chunker, Source, Tapped};
-use crate::flow::{Error, Feed, Inputs, Node, Task};
-use crate::media::{Accept, Accepts, Captions, Codec, Dubs, Kind};
+use crate::flow::{CueBoard, CueFeed, Error, Feed, Inputs, Node, Task};
+use crate::media::{Accept, Accepts, Captions, Codec, Cue, Dubs, Kind, Language};
 
-pub use master::Rendition;
+pub use master::{ClosedCaptions, Rendition};
 pub use shelf::{Missing, Shelf};
+pub use track_id::TrackId;
+
+/// A language whose pipeline has failed is begun again after this.
+const DUB_AGAIN: Duration = Duration::from_secs(1);
 
 /// How a stream is cut for HLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -63,7 +69,8 @@ pub fn accepts() -> Accepts {
 }
 
 /// Fills the shelf from the feeds until the task is cancelled. A change of codec or decoder set-up
-/// makes a discontinuity, and numbers go on, also after a restart of the node.
+/// makes a discontinuity, and numbers go on, also after a restart of the node. Sound in other
+/// languages and captions come beside it: what goes wrong with them does not touch it.
 ///
 /// # Errors
 /// What the pipeline posts.
@@ -73,18 +80,41 @@ pub async fn run(
     shelf: Arc<Shelf>,
     settings: Settings,
 ) -> Result<(), Error> {
-    while let Some(sources) = fmp4::settle(&task, &inputs).await {
-        shelf.expect(sources.iter().map(Source::kind).collect());
+    let dubs = inputs.dubs.iter().map(|(language, feed)| {
+        let id = TrackId::Dub(language.clone());
+        dub(&task, id, feed.clone(), &shelf, settings)
+    });
+    // The originals decide when it is over.
+    let dubs = async {
+        futures::future::join_all(dubs).await;
+        std::future::pending::<std::convert::Infallible>().await
+    };
+    tokio::select! {
+        result = originals(&task, &inputs, &shelf, settings) => result,
+        never = dubs => match never {},
+        never = captions(&inputs.captions, &shelf) => match never {},
+    }
+}
+
+async fn originals(
+    task: &Task,
+    inputs: &Inputs,
+    shelf: &Arc<Shelf>,
+    settings: Settings,
+) -> Result<(), Error> {
+    while let Some(sources) = fmp4::settle(task, inputs).await {
+        shelf.expect(sources.iter().map(|source| TrackId::original(source.kind())).collect());
         let node = fmp4::node(&task.name, &sources)?;
         for source in &sources {
-            tap(&node, &task, source, &shelf, settings)?;
+            let id = TrackId::original(source.kind());
+            tap(&node, task, source, (shelf, id), settings)?;
         }
         fmp4::link(&node, &sources)?;
         node.start().await?;
         let result = tokio::select! {
             result = node.run(&task.cancel) => Some(result),
-            () = fmp4::changed(&inputs, &sources) => None,
-            () = report(&task, &shelf) => None,
+            () = fmp4::changed(inputs, &sources) => None,
+            () = report(task, shelf) => None,
         };
         node.stop().await?;
         if let Some(result) = result {
@@ -94,30 +124,101 @@ pub async fn run(
     Ok(())
 }
 
+/// Sound in another language, in a pipeline of its own that is begun again when it fails. Ends with
+/// the task.
+async fn dub(task: &Task, id: TrackId, feed: Feed, shelf: &Arc<Shelf>, settings: Settings) {
+    let inputs = Inputs { audio: Some(feed), ..Inputs::default() };
+    while let Some(sources) = fmp4::settle(task, &inputs).await {
+        let outcome = one_dub(task, &id, &inputs, &sources, (shelf, settings)).await;
+        let Err(error) = outcome else { continue };
+        tracing::warn!(track = %id, %error, "a language of HLS is begun again");
+        tokio::select! {
+            () = task.cancel.cancelled() => return,
+            () = tokio::time::sleep(DUB_AGAIN) => {}
+        }
+    }
+}
+
+async fn one_dub(
+    task: &Task,
+    id: &TrackId,
+    inputs: &Inputs,
+    sources: &[Source],
+    (shelf, settings): (&Arc<Shelf>, Settings),
+) -> Result<(), Error> {
+    let node = fmp4::node(&format!("{}.{id}", task.name), sources)?;
+    for source in sources {
+        tap(&node, task, source, (shelf, id.clone()), settings)?;
+    }
+    fmp4::link(&node, sources)?;
+    node.start().await?;
+    let result = tokio::select! {
+        result = node.run(&task.cancel) => result,
+        () = fmp4::changed(inputs, sources) => Ok(()),
+    };
+    node.stop().await.and(result)
+}
+
+/// Puts captions on the shelf; never returns. What was said lately comes first, for players that
+/// begin some seconds in the past.
+async fn captions(board: &CueBoard, shelf: &Shelf) -> std::convert::Infallible {
+    let mut cues = board.read();
+    let feeds = board.feeds();
+    for feed in &feeds {
+        announce(shelf, feed, board);
+        for cue in feed.recent() {
+            add(shelf, feed, board, &cue);
+        }
+    }
+    loop {
+        let (feed, cue) = cues.next().await;
+        if cue.is_committed() {
+            add(shelf, &feed, board, &cue);
+        }
+    }
+}
+
+fn announce(shelf: &Shelf, feed: &CueFeed, board: &CueBoard) {
+    // A language that is being detected is announced when it is known.
+    if *feed.language() != Language::undetermined() {
+        shelf.announce_captions(feed.language(), is_translated(feed, board));
+    }
+}
+
+fn add(shelf: &Shelf, feed: &CueFeed, board: &CueBoard, cue: &Cue) {
+    let known = *feed.language() != Language::undetermined();
+    let language = if known { feed.language() } else { &cue.language };
+    shelf.add_cue(language, is_translated(feed, board), cue);
+}
+
+/// The first feed of a stream is what is spoken.
+fn is_translated(feed: &CueFeed, board: &CueBoard) -> bool {
+    board.feeds().first().is_some_and(|original| original.name() != feed.name())
+}
+
 fn tap(
     node: &Node,
     task: &Task,
     source: &Source,
-    shelf: &Arc<Shelf>,
+    (shelf, id): (&Arc<Shelf>, TrackId),
     settings: Settings,
 ) -> Result<(), Error> {
-    let kind = source.kind();
     let part = settings.part().unwrap_or(settings.segment());
     let mut chunker: Option<Chunker> = None;
     let (shelf, feed, status) = (shelf.clone(), source.feed.clone(), task.status.clone());
-    fmp4::tap(node, kind.as_str(), move |tapped| match tapped {
+    fmp4::tap(node, source.kind().as_str(), move |tapped| match tapped {
         Tapped::Track(info) => {
             if let Some(chunk) = chunker.as_mut().and_then(Chunker::finish) {
-                shelf.push(kind, &chunk);
+                shelf.push(&id, &chunk);
             }
-            shelf.begin_track(info.clone());
+            shelf.begin_track(&id, info.clone());
             chunker = Some(Chunker::new(info, part, settings.segment()));
         }
         Tapped::Frame(frame) => {
             let Some(chunker) = &mut chunker else { return };
             let dts = frame.dts;
             if let Some(chunk) = chunker.push(frame) {
-                shelf.push(kind, &chunk);
+                shelf.push(&id, &chunk);
                 status.set_running();
             }
             ask_for_key_frame(&feed, chunker.segment_age(dts), &settings);

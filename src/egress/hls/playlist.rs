@@ -63,6 +63,8 @@ pub(super) struct Form<'a> {
     pub(super) target: u32,
     /// Longest part of any rendition; `None` leaves low latency out.
     pub(super) part_target: Option<Duration>,
+    /// Players stay at least so far behind the live edge; `None` leaves it to them.
+    pub(super) hold_back: Option<Duration>,
     /// Other renditions.
     pub(super) reports: &'a [Report],
 }
@@ -171,6 +173,39 @@ impl MediaPlaylist {
         self.segments.len()
     }
 
+    /// Number of the newest complete segment.
+    pub(super) fn newest_complete(&self) -> Option<u64> {
+        self.segments.back().map(|s| s.sequence)
+    }
+
+    /// A playlist of captions that goes along with this one: the same segments under the same
+    /// numbers, up to the one `last`.
+    pub(super) fn captions(&self, window: usize, last: u64, form: &Form<'_>) -> String {
+        let Form { name, query, target, .. } = *form;
+        let complete: Vec<_> = self.segments.iter().filter(|s| s.sequence <= last).collect();
+        let (gone, listed) = complete.split_at(complete.len().saturating_sub(window));
+        let first = listed.first().map_or(last, |s| s.sequence);
+        let discontinuities = gone.iter().filter(|s| s.discontinuity).count() as u64;
+        let discontinuities = self.gone_discontinuities + discontinuities;
+        let mut out = format!(
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target}\n\
+             #EXT-X-MEDIA-SEQUENCE:{first}\n#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuities}\n"
+        );
+        for (index, segment) in listed.iter().enumerate() {
+            if segment.discontinuity && index > 0 {
+                out.push_str("#EXT-X-DISCONTINUITY\n");
+            }
+            let date = segment.date.to_rfc3339_opts(SecondsFormat::Millis, true);
+            let (sequence, duration) = (segment.sequence, segment.duration().as_secs_f64());
+            let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{date}");
+            let _ = writeln!(out, "#EXTINF:{duration:.5},\n{name}.{sequence}.vtt{query}");
+        }
+        if self.ended && self.newest_complete() == Some(last) {
+            out.push_str("#EXT-X-ENDLIST\n");
+        }
+        out
+    }
+
     /// Length of the longest segment, the open one included.
     pub(super) fn longest(&self) -> Duration {
         self.segments.iter().chain(&self.open).map(Segment::duration).max().unwrap_or_default()
@@ -222,7 +257,8 @@ impl MediaPlaylist {
         let _ = writeln!(out, "#EXT-X-INDEPENDENT-SEGMENTS");
         if let Some(longest) = form.part_target {
             let longest = longest.as_secs_f64();
-            let hold_back = longest * 3.0;
+            let least = form.hold_back.unwrap_or_default().as_secs_f64();
+            let hold_back = least.max(longest * 3.0);
             let _ = writeln!(
                 out,
                 "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back:.3}\n\

@@ -2,7 +2,7 @@ use super::*;
 
 fn form(name: &str, low_latency: bool) -> Form<'_> {
     let part_target = low_latency.then(|| Duration::from_millis(400));
-    Form { name, query: "?token=t", target: 2, part_target, reports: &[] }
+    Form { name, query: "?token=t", target: 2, part_target, hold_back: None, reports: &[] }
 }
 
 fn date(second: i64) -> DateTime<Utc> {

@@ -1,19 +1,21 @@
 //! Where the segments of a stream lie between the pipeline that makes them and the requests that
 //! fetch them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::Settings;
-use super::master::{self, Rendition};
+use super::master::{self, ClosedCaptions, Rendition};
 use super::playlist::{Form, Report, Standing};
+use super::subtitles::Subtitles;
 use super::track::Track;
+use super::{Settings, TrackId};
 use crate::egress::fmp4::{Chunk, TrackInfo};
-use crate::media::Kind;
+use crate::flow;
+use crate::media::{Cue, Language};
 
 /// A request for something that is about to come waits at most this long.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -56,9 +58,12 @@ pub struct Shelf {
 
 struct State {
     /// The tracks that the node has said will come.
-    expected: Vec<Kind>,
-    video: Track,
-    audio: Track,
+    expected: Vec<TrackId>,
+    tracks: BTreeMap<TrackId, Track>,
+    /// Number of the first segment of a track.
+    first: u64,
+    subtitles: Subtitles,
+    closed_captions: Vec<ClosedCaptions>,
     /// Counts breaks. Both tracks have the same number of discontinuities in the same order: one
     /// that is behind this number makes its discontinuity as soon as it can.
     epoch: u64,
@@ -83,23 +88,51 @@ impl State {
         !self.ended && self.pushed.is_some_and(|at| at.elapsed() > max)
     }
 
-    fn ready(&self, kind: Kind) -> bool {
-        self.track(kind).ready() && !self.stale()
+    fn ready(&self, id: &TrackId) -> bool {
+        self.track(id).is_some_and(Track::ready) && !self.stale()
     }
 
-    fn track(&self, kind: Kind) -> &Track {
-        match kind {
-            Kind::Video => &self.video,
-            Kind::Audio => &self.audio,
-        }
+    fn track(&self, id: &TrackId) -> Option<&Track> {
+        self.tracks.get(id)
     }
 
-    fn track_mut(&mut self, kind: Kind) -> &mut Track {
-        match kind {
-            Kind::Video => &mut self.video,
-            Kind::Audio => &mut self.audio,
-        }
+    fn track_mut(&mut self, id: &TrackId) -> &mut Track {
+        let first = self.first;
+        self.tracks.entry(id.clone()).or_insert_with(|| Track::new(first))
     }
+
+    fn bytes(&self) -> usize {
+        self.tracks.values().map(|track| track.bytes).sum()
+    }
+
+    /// The track whose segments captions follow.
+    fn lead(&self) -> Option<&Track> {
+        [TrackId::Video, TrackId::Audio].iter().filter_map(|id| self.track(id)).find(|t| t.ready())
+    }
+
+    /// The newest segment that has all its captions in a language.
+    fn captioned(&self, language: &Language) -> Option<u64> {
+        let delay = self.subtitles.delay(language)?;
+        let now = Duration::from_nanos(flow::now().nseconds());
+        self.lead()?.over_at(now.saturating_sub(delay))
+    }
+}
+
+/// The master playlist.
+fn written(state: &State, query: &str) -> String {
+    let rendition = |id: &TrackId| state.track(id).and_then(Track::rendition);
+    let dub = |(id, track): (&TrackId, &Track)| match id {
+        TrackId::Dub(language) => Some((language.clone(), track.rendition()?)),
+        TrackId::Video | TrackId::Audio => None,
+    };
+    let contents = master::Contents {
+        video: rendition(&TrackId::Video),
+        audio: rendition(&TrackId::Audio),
+        dubs: state.tracks.iter().filter_map(dub).collect(),
+        captions: state.subtitles.languages().cloned().collect(),
+        closed_captions: &state.closed_captions,
+    };
+    master::text(&contents, query)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -110,13 +143,15 @@ impl Shelf {
     /// An empty shelf. Its numbers begin at the time of day, so that a player which still knows
     /// an older shelf of the same stream never meets a number twice.
     pub fn new(settings: Settings) -> Arc<Self> {
-        let first = crate::flow::wall_clock(crate::flow::now()).as_secs();
+        let first = flow::wall_clock(flow::now()).as_secs();
         Arc::new(Self {
             settings,
             state: Mutex::new(State {
                 expected: Vec::new(),
-                video: Track::new(first),
-                audio: Track::new(first),
+                tracks: BTreeMap::new(),
+                first,
+                subtitles: Subtitles::default(),
+                closed_captions: Vec::new(),
                 epoch: 0,
                 target: settings.segment_s.max(1),
                 part_target: settings.part().unwrap_or_default(),
@@ -134,38 +169,52 @@ impl Shelf {
     }
 
     /// The node says which tracks will come.
-    pub(super) fn expect(&self, kinds: Vec<Kind>) {
-        lock(&self.state).expected = kinds;
+    pub(super) fn expect(&self, tracks: Vec<TrackId>) {
+        lock(&self.state).expected = tracks;
+    }
+
+    /// A language that the stream has captions in.
+    pub(super) fn announce_captions(&self, language: &Language, translated: bool) {
+        lock(&self.state).subtitles.announce(language, translated);
+    }
+
+    /// A cue was committed.
+    pub(super) fn add_cue(&self, language: &Language, translated: bool, cue: &Cue) {
+        lock(&self.state).subtitles.add(language, translated, cue);
+    }
+
+    /// Which captions are inside the pictures.
+    pub fn set_closed_captions(&self, inside: Vec<ClosedCaptions>) {
+        lock(&self.state).closed_captions = inside;
     }
 
     /// A track begins, or what its decoder needs has changed.
-    pub(super) fn begin_track(&self, info: TrackInfo) {
-        lock(&self.state).track_mut(info.kind()).set_info(info);
+    pub(super) fn begin_track(&self, id: &TrackId, info: TrackInfo) {
+        lock(&self.state).track_mut(id).set_info(info);
     }
 
     /// Puts the next chunk of a track on the shelf.
-    pub(super) fn push(&self, kind: Kind, chunk: &Chunk) {
+    pub(super) fn push(&self, id: &TrackId, chunk: &Chunk) {
         let mut state = lock(&self.state);
         if state.stale() {
-            state.video.forget();
-            state.audio.forget();
+            state.tracks.values_mut().for_each(Track::forget);
         }
         state.pushed = Some(Instant::now());
         let epoch = state.epoch;
         let limit = (self.settings.memory_mib as usize) << 20;
-        let breaks = state.track(kind).breaks(chunk);
-        let epoch = if breaks && state.track(kind).epoch == epoch { epoch + 1 } else { epoch };
+        let track = state.track_mut(id);
+        let breaks = track.breaks(chunk);
+        let epoch = if breaks && track.epoch == epoch { epoch + 1 } else { epoch };
+        let part = track.push(chunk, epoch, limit);
+        let longest = track.playlist.longest().as_secs_f64().round();
         state.epoch = epoch;
-        let part = state.track_mut(kind).push(chunk, epoch, limit);
         state.part_target = state.part_target.max(part);
-        let longest = state.track(kind).playlist.longest().as_secs_f64().round();
         state.target = state.target.max(longest as u32);
         let (window, target) = (self.settings.window(), state.target);
-        state.track_mut(kind).trim(window, target);
-        while state.video.bytes + state.audio.bytes > limit {
-            let larger =
-                if state.video.bytes > state.audio.bytes { Kind::Video } else { Kind::Audio };
-            if !state.track_mut(larger).drop_oldest() {
+        state.track_mut(id).trim(window, target);
+        while state.bytes() > limit {
+            let largest = state.tracks.values_mut().max_by_key(|track| track.bytes);
+            if !largest.is_some_and(Track::drop_oldest) {
                 break;
             }
         }
@@ -177,8 +226,7 @@ impl Shelf {
     pub fn end(&self) {
         let mut state = lock(&self.state);
         state.ended = true;
-        state.video.playlist.end();
-        state.audio.playlist.end();
+        state.tracks.values_mut().for_each(|track| track.playlist.end());
         drop(state);
         self.version.send_modify(|v| *v = v.wrapping_add(1));
     }
@@ -209,8 +257,7 @@ impl Shelf {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let state = lock(&self.state);
-        state.video.bytes + state.audio.bytes
+        lock(&self.state).bytes()
     }
 
     /// The master playlist, once every track has a segment. `query` goes behind every URI.
@@ -219,19 +266,14 @@ impl Shelf {
     /// [`Missing::Late`] when the stream does not flow.
     pub async fn master(&self, query: &str) -> Result<String, Missing> {
         let all = |state: &State| {
-            let ready = |kind: &Kind| state.ready(*kind);
-            !state.expected.is_empty() && state.expected.iter().all(ready)
+            !state.expected.is_empty() && state.expected.iter().all(|id| state.ready(id))
         };
-        let text = |state: &State| {
-            let video = state.video.rendition();
-            master::text(video.as_ref(), state.audio.rendition().as_ref(), query)
-        };
-        let found = self.wait_for(WAIT_MAX, |s| all(s).then(|| Ok(text(s)))).await;
+        let found = self.wait_for(WAIT_MAX, |s| all(s).then(|| Ok(written(s, query)))).await;
         // One track without the other is better than nothing.
         found.or_else(|e| {
             let state = lock(&self.state);
-            let any = Kind::ALL.iter().any(|k| state.ready(*k));
-            if any { Ok(text(&state)) } else { Err(e) }
+            let any = state.tracks.keys().any(|id| state.ready(id));
+            if any { Ok(written(&state, query)) } else { Err(e) }
         })
     }
 
@@ -243,52 +285,92 @@ impl Shelf {
     /// [`Missing::Late`] when the stream stands still.
     pub async fn playlist(
         &self,
-        kind: Kind,
+        id: &TrackId,
         query: &str,
         at_least: Option<(u64, Option<usize>)>,
     ) -> Result<String, Missing> {
         self.wait_for(WAIT_MAX, |state| {
-            let track = state.track(kind);
-            if !state.ready(kind) {
-                let coming = state.expected.is_empty() || state.expected.contains(&kind);
+            let Some(track) = state.track(id).filter(|_| state.ready(id)) else {
+                let coming = state.expected.is_empty() || state.expected.contains(id);
                 return if coming { None } else { Some(Err(Missing::Unknown)) };
-            }
+            };
             let standing =
                 at_least.map(|(sequence, part)| track.playlist.standing_in_list(sequence, part));
             match standing {
                 Some(Standing::Unknown) if !state.ended => Some(Err(Missing::Unknown)),
                 Some(Standing::Soon) => None,
-                _ => Some(Ok(self.write(state, kind, query))),
+                _ => Some(Ok(self.write(state, id, track, query))),
             }
         })
         .await
     }
 
-    fn write(&self, state: &State, kind: Kind, query: &str) -> String {
-        let others = Kind::ALL.into_iter().filter(|k| *k != kind && state.track(*k).ready());
+    fn write(&self, state: &State, id: &TrackId, track: &Track, query: &str) -> String {
+        let others = state.tracks.iter().filter(|(other, track)| *other != id && track.ready());
         let reports: Vec<_> = others
-            .filter_map(|other| {
-                let (sequence, parts) = state.track(other).playlist.edge()?;
+            .filter_map(|(other, track)| {
+                let (sequence, parts) = track.playlist.edge()?;
                 let part = parts.checked_sub(1)?;
                 Some(Report { uri: format!("{other}.m3u8"), sequence, part })
             })
             .collect();
         let form = Form {
-            name: kind.as_str(),
+            name: &id.to_string(),
             query,
             target: state.target,
             part_target: self.settings.part().map(|_| state.part_target),
+            hold_back: state.subtitles.hold_back(state.target),
             reports: &reports,
         };
-        state.track(kind).playlist.text(self.settings.window(), &form)
+        track.playlist.text(self.settings.window(), &form)
+    }
+
+    /// The playlist of the captions in a language, once a segment has its captions.
+    ///
+    /// # Errors
+    /// [`Missing::Unknown`] for a language that is not there, [`Missing::Late`] when the stream
+    /// stands still.
+    pub async fn captions(&self, language: &Language, query: &str) -> Result<String, Missing> {
+        self.wait_for(WAIT_MAX, |state| {
+            if state.subtitles.delay(language).is_none() {
+                return Some(Err(Missing::Unknown));
+            }
+            let (last, lead) = state.captioned(language).zip(state.lead())?;
+            let form = Form {
+                name: &format!("captions-{language}"),
+                query,
+                target: state.target,
+                part_target: None,
+                hold_back: None,
+                reports: &[],
+            };
+            Some(Ok(lead.playlist.captions(self.settings.window(), last, &form)))
+        })
+        .await
+    }
+
+    /// The captions of a segment in a language, as WebVTT.
+    ///
+    /// # Errors
+    /// [`Missing::Unknown`] for a language or a segment that is not there or has not all its
+    /// captions yet, [`Missing::Gone`] for a segment that has left the window.
+    pub fn captions_segment(&self, language: &Language, sequence: u64) -> Result<String, Missing> {
+        let state = lock(&self.state);
+        let lead = state.lead().ok_or(Missing::Unknown)?;
+        if lead.playlist.standing(sequence, None) == Standing::Gone {
+            return Err(Missing::Gone);
+        }
+        let listed = state.captioned(language).is_some_and(|last| sequence <= last);
+        let window = lead.window(sequence).filter(|_| listed).ok_or(Missing::Unknown)?;
+        state.subtitles.segment(language, &window).ok_or(Missing::Unknown)
     }
 
     /// An initialisation section.
     ///
     /// # Errors
     /// [`Missing::Gone`] when no segment needs it any more, [`Missing::Unknown`] otherwise.
-    pub async fn init(&self, kind: Kind, number: u64) -> Result<Bytes, Missing> {
-        lock(&self.state).track(kind).init(number)
+    pub async fn init(&self, id: &TrackId, number: u64) -> Result<Bytes, Missing> {
+        lock(&self.state).track(id).ok_or(Missing::Unknown)?.init(number)
     }
 
     /// A whole segment, as the parts that it consists of; one that is being made is waited for.
@@ -296,29 +378,29 @@ impl Shelf {
     /// # Errors
     /// [`Missing::Gone`] when it has left the window, [`Missing::Unknown`] when it is too far
     /// ahead, [`Missing::Late`] when the stream stands still.
-    pub async fn segment(&self, kind: Kind, sequence: u64) -> Result<VecDeque<Bytes>, Missing> {
+    pub async fn segment(&self, id: &TrackId, sequence: u64) -> Result<VecDeque<Bytes>, Missing> {
         let limit = WAIT_MAX + Duration::from_secs(u64::from(lock(&self.state).target));
-        self.fetch(limit, kind, sequence, None).await
+        self.fetch(limit, id, sequence, None).await
     }
 
     /// One part of a segment; the one that comes next is waited for.
     ///
     /// # Errors
     /// As [`Self::segment`].
-    pub async fn part(&self, kind: Kind, sequence: u64, part: usize) -> Result<Bytes, Missing> {
-        let found = self.fetch(WAIT_MAX, kind, sequence, Some(part)).await?;
+    pub async fn part(&self, id: &TrackId, sequence: u64, part: usize) -> Result<Bytes, Missing> {
+        let found = self.fetch(WAIT_MAX, id, sequence, Some(part)).await?;
         found.into_iter().next().ok_or(Missing::Unknown)
     }
 
     async fn fetch(
         &self,
         limit: Duration,
-        kind: Kind,
+        id: &TrackId,
         sequence: u64,
         part: Option<usize>,
     ) -> Result<VecDeque<Bytes>, Missing> {
         self.wait_for(limit, |state| {
-            let track = state.track(kind);
+            let Some(track) = state.track(id) else { return Some(Err(Missing::Unknown)) };
             match track.playlist.standing(sequence, part) {
                 Standing::Here => Some(track.data(sequence, part)),
                 Standing::Gone => Some(Err(Missing::Gone)),
@@ -351,7 +433,6 @@ impl Shelf {
 
     /// The tracks as the master playlist shows them.
     pub fn renditions(&self) -> Vec<Rendition> {
-        let state = lock(&self.state);
-        Kind::ALL.iter().filter_map(|k| state.track(*k).rendition()).collect()
+        lock(&self.state).tracks.values().filter_map(Track::rendition).collect()
     }
 }

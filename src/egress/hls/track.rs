@@ -1,6 +1,7 @@
 //! One track on the shelf: its playlist and the bytes behind it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,6 +46,8 @@ struct Stored {
     parts: Vec<Bytes>,
     bytes: usize,
     length: Duration,
+    /// Running time at which its first frame is shown.
+    start: Duration,
 }
 
 impl Track {
@@ -96,7 +99,8 @@ impl Track {
             let date = DateTime::<Utc>::from(std::time::UNIX_EPOCH + flow::wall_clock(shown_at));
             let init = self.inits.last_key_value().map_or(0, |(number, _)| *number);
             let sequence = self.playlist.begin_segment(date, init, discontinuity);
-            self.segments.insert(sequence, Stored { init, ..Stored::default() });
+            self.segments
+                .insert(sequence, Stored { init, start: chunk.shown_at, ..Stored::default() });
             self.epoch = epoch;
             self.fresh = false;
         }
@@ -167,6 +171,19 @@ impl Track {
         let info = self.info.clone().filter(|_| self.ready())?;
         let average = self.total.0 / self.total.1.max(0.001);
         Some(Rendition { info, peak: self.peak as u64, average: average as u64 })
+    }
+
+    /// Running time within which a segment is shown.
+    pub(super) fn window(&self, sequence: u64) -> Option<Range<Duration>> {
+        let segment = self.segments.get(&sequence)?;
+        Some(segment.start..segment.start + segment.length)
+    }
+
+    /// The newest complete segment that was over at this running time.
+    pub(super) fn over_at(&self, at: Duration) -> Option<u64> {
+        let over = |sequence: &u64| self.window(*sequence).is_some_and(|w| w.end <= at);
+        let newest = self.playlist.newest_complete()?;
+        self.segments.range(..=newest).rev().map(|(sequence, _)| *sequence).find(over)
     }
 
     pub(super) fn init(&self, number: u64) -> Result<Bytes, Missing> {
