@@ -178,6 +178,11 @@ pub enum Existing {
 }
 
 impl Embed {
+    /// Services with their languages, `None` for the original, in the order of services.
+    pub fn by_service(&self) -> impl Iterator<Item = (&str, Option<Language>)> {
+        self.services.iter().map(|(service, text)| (service.as_str(), text.parse().ok()))
+    }
+
     /// The languages that are wanted, `None` for the original.
     fn languages(&self) -> Vec<Option<Language>> {
         let mut all: Vec<_> = self.services.values().map(|text| text.parse().ok()).collect();

@@ -3,7 +3,8 @@
 //   node hls.mjs URL --seconds 15
 //
 // One line of JSON at the end: pictures shown, bytes of sound decoded, how far behind the live edge
-// it played, how often it stalled, parts and segments loaded, and every error of hls.js.
+// it played, how often it stalled, parts and segments loaded, captions and when they were shown, and
+// every error of hls.js.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -30,10 +31,24 @@ const { values: options, positionals } = parseArgs({
 /** Runs in the page: plays and keeps the books. */
 function play(url) {
   const video = document.getElementById("video");
-  const seen = { parts: 0, segments: 0, stalls: 0, errors: [], latencies: [] };
+  const seen = { parts: 0, segments: 0, stalls: 0, errors: [], latencies: [], cues: [], tracks: [], sounds: [] };
   const hls = new Hls({ lowLatencyMode: true });
   hls.on(Hls.Events.ERROR, (_, e) => seen.errors.push(`${e.details} fatal=${e.fatal}`));
   hls.on(Hls.Events.FRAG_LOADED, (_, e) => { if (e.part) seen.parts += 1; else seen.segments += 1; });
+  // Captions: the first language is switched on; each text is noted with the wall-clock time of the
+  // picture that it is shown over.
+  hls.on(Hls.Events.SUBTITLE_TRACKS_UPDATED, (_, e) => {
+    seen.tracks = e.subtitleTracks.map((track) => track.lang);
+  });
+  video.addEventListener("playing", () => { if (seen.tracks.length > 0) hls.subtitleTrack = 0; }, { once: true });
+  hls.on(Hls.Events.AUDIO_TRACKS_UPDATED, (_, e) => { seen.sounds = e.audioTracks.map((t) => t.lang ?? t.name); });
+  const follow = (track) => track.addEventListener("cuechange", () => {
+    for (const cue of track.activeCues ?? []) {
+      if (seen.cues.some((known) => known.text === cue.text)) continue;
+      seen.cues.push({ text: cue.text, language: track.language, at_ms: hls.playingDate?.getTime() });
+    }
+  });
+  video.textTracks.addEventListener("addtrack", (e) => follow(e.track));
   let began = false;
   video.addEventListener("playing", () => { began = true; });
   video.addEventListener("waiting", () => { if (began) seen.stalls += 1; });
@@ -46,7 +61,7 @@ function play(url) {
       audio_bytes: video.webkitAudioDecodedByteCount, position_s: video.currentTime,
       size: `${video.videoWidth}x${video.videoHeight}`, latency_s: sorted[sorted.length >> 1],
       target_latency_s: hls.targetLatency, parts: seen.parts, segments: seen.segments,
-      stalls: seen.stalls, errors: seen.errors,
+      stalls: seen.stalls, errors: seen.errors, cues: seen.cues, tracks: seen.tracks, sounds: seen.sounds,
     };
   };
   hls.loadSource(url);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::egress::hls::{self, Settings};
-use crate::flow::{self, Feed, Inputs, Node, RefusalKind, Task};
+use crate::flow::{self, CueBoard, CueFeed, Feed, Inputs, Node, RefusalKind, Task};
+use crate::media::{Cue, Origin, Stage};
 
 #[test]
 fn file_names_are_taken_apart() {
@@ -48,6 +49,7 @@ struct Site {
     url: String,
     shelf: Arc<Shelf>,
     task: Task,
+    captions: CueBoard,
     _pattern: Node,
 }
 
@@ -85,6 +87,7 @@ async fn site(settings: Settings, sources: &str) -> Site {
     }
     pattern.start().await.expect("the pattern starts");
     let (shelf, task) = (Shelf::new(settings), Task::new("hls"));
+    let captions = inputs.captions.clone();
     tokio::spawn(hls::run(task.clone(), inputs, shelf.clone(), settings));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/hls/studio-1", listener.local_addr().expect("bound"));
@@ -95,7 +98,7 @@ async fn site(settings: Settings, sources: &str) -> Site {
     tokio::spawn(async move {
         tokio::select! { _ = server => {}, () = cancel.cancelled() => {} }
     });
-    Site { url, shelf, task, _pattern: pattern }
+    Site { url, shelf, task, captions, _pattern: pattern }
 }
 
 impl Drop for Site {
@@ -272,28 +275,34 @@ async fn sound_alone_plays_and_goes_on_after_a_restart() {
     task.cancel.cancel();
 }
 
-/// hls.js in Chromium, low latency: plays without an error and fetches parts. Needs the packages
-/// that `make test` installs into `tests/clients`.
-#[tokio::test(flavor = "multi_thread")]
-async fn hls_js_plays_with_low_latency() {
+/// What hls.js reports after playing a site for some seconds; `None`, with a word, where the
+/// packages that `make test` installs into `tests/clients` are missing.
+async fn play_in_chromium(site: &Site, seconds: &str) -> Option<serde_json::Value> {
     let clients = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     if !clients.join("node_modules/hls.js").exists() {
         eprintln!("skipped: `npm ci` in {} first", clients.display());
-        return;
+        return None;
     }
-    let site = site(Settings::default(), &format!("{PICTURES} {SOUND}")).await;
     let output = Command::new("node")
         .arg(clients.join("hls.mjs"))
         .arg(format!("{}/index.m3u8?token=let%20me%20in", site.url))
-        .args(["--seconds", "15"])
+        .args(["--seconds", seconds])
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
     let output = tokio::time::timeout(Duration::from_secs(90), output);
     let output = output.await.expect("in time").expect("node is installed");
     let said = String::from_utf8_lossy(&output.stdout);
-    let report: serde_json::Value = serde_json::from_str(said.trim())
+    let report = serde_json::from_str(said.trim())
         .unwrap_or_else(|e| panic!("{e}: {said}{}", String::from_utf8_lossy(&output.stderr)));
+    Some(report)
+}
+
+/// hls.js in Chromium, low latency: plays without an error and fetches parts.
+#[tokio::test(flavor = "multi_thread")]
+async fn hls_js_plays_with_low_latency() {
+    let site = site(Settings::default(), &format!("{PICTURES} {SOUND}")).await;
+    let Some(report) = play_in_chromium(&site, "15").await else { return };
     eprintln!("{report}");
     let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
     assert_eq!(report["size"], "320x180", "{report}");
@@ -301,4 +310,64 @@ async fn hls_js_plays_with_low_latency() {
     assert!(number("parts") > 10.0, "{report}");
     assert!(!report["errors"].to_string().contains("fatal=true"), "{report}");
     assert!(number("latency_s") < 5.0, "{report}");
+}
+
+/// Captions that say when they were spoken are shown by hls.js over the picture of that moment,
+/// although they come two seconds after the voice; a second language is offered beside the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn hls_js_shows_captions_at_their_moment() {
+    let site = site(Settings::default(), &format!("{PICTURES} {SOUND}")).await;
+    let feed = |tag: &str| CueFeed::new(format!("captions.{tag}"), tag.parse().expect("a tag"));
+    let (english, spanish) = (feed("en"), feed("es"));
+    site.captions.set(vec![english.clone(), spanish.clone()]);
+    let speaking = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_millis(1500));
+        for id in 1.. {
+            tick.tick().await;
+            let now = Duration::from_nanos(flow::now().nseconds());
+            let Some(start) = now.checked_sub(Duration::from_millis(3200)) else { continue };
+            let at = flow::wall_clock(gst::ClockTime::from_nseconds(start.as_nanos() as u64));
+            let cue = Cue {
+                id,
+                language: english.language().clone(),
+                stage: Stage::Committed,
+                start,
+                end: start + Duration::from_millis(1200),
+                text: at.as_millis().to_string(),
+                words: Arc::default(),
+                ends_sentence: true,
+                origin: Arc::new(Origin { engine: "test".into(), model: None }),
+            };
+            spanish.publish(Cue { language: spanish.language().clone(), ..cue.clone() });
+            english.publish(cue);
+        }
+    });
+    // As long as a player stays behind must have been on air.
+    let listed = async |file: &str| {
+        let answer = site.get(file).await;
+        let listed = answer.status() == 200;
+        answer.text().await.is_ok_and(|text| listed && text.matches("#EXTINF").count() > 2)
+    };
+    while !listed("captions-es.m3u8").await {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let report = play_in_chromium(&site, "15").await;
+    speaking.abort();
+    let Some(report) = report else { return };
+    assert_eq!(report["tracks"], serde_json::json!(["en", "es"]), "{report}");
+    let off: Vec<f64> = report["cues"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|cue| {
+            let spoken: f64 = cue["text"].as_str()?.trim().parse().ok()?;
+            Some(cue["at_ms"].as_f64()? - spoken)
+        })
+        .collect();
+    eprintln!("shown after it was spoken, ms: {off:?}; behind live {}", report["latency_s"]);
+    assert!(off.len() >= 6, "{report}");
+    // Browsers look for cues four times a second; nothing is shown before its time.
+    let steady = &off[1..];
+    assert!(steady.iter().all(|ms| (-60.0..450.0).contains(ms)), "{off:?}");
+    assert!(!report["errors"].to_string().contains("fatal=true"), "{report}");
 }

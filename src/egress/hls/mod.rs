@@ -163,17 +163,19 @@ async fn one_dub(
 /// begin some seconds in the past.
 async fn captions(board: &CueBoard, shelf: &Shelf) -> std::convert::Infallible {
     let mut cues = board.read();
-    let feeds = board.feeds();
-    for feed in &feeds {
-        announce(shelf, feed, board);
-        for cue in feed.recent() {
-            add(shelf, feed, board, &cue);
-        }
+    for feed in board.feeds() {
+        feed.recent().iter().for_each(|cue| add(shelf, &feed, board, cue));
     }
+    let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
-        let (feed, cue) = cues.next().await;
-        if cue.is_committed() {
-            add(shelf, &feed, board, &cue);
+        tokio::select! {
+            (feed, cue) = cues.next() => {
+                if cue.is_committed() {
+                    add(shelf, &feed, board, &cue);
+                }
+            }
+            // A language is offered before anything is said in it.
+            _ = look.tick() => board.feeds().iter().for_each(|feed| announce(shelf, feed, board)),
         }
     }
 }

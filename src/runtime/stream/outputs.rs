@@ -8,7 +8,7 @@ use super::Stream;
 use crate::egress::hls;
 use crate::flow::{Refusal, RefusalKind};
 use crate::graph::{Route, Want};
-use crate::media::StreamName;
+use crate::media::{Language, StreamName};
 use crate::runtime::launch::Job;
 use crate::runtime::spec::OUTPUTS_MAX;
 use crate::runtime::supervisor::Error;
@@ -90,6 +90,7 @@ impl Stream {
             wanted.extend(enabled.map(|o| (worker_name(&o.id), Job::Output(o.kind))));
             wanted.push(("thumbnail".into(), Job::Thumbnail));
             let words = self.caption_settings().filter(|settings| settings.enabled);
+            self.pin_hls(words.is_some());
             if let Some(settings) = words.filter(|_| self.shared.speech.keeper.is_some()) {
                 wanted.push(("archive".into(), Job::Archive { days: settings.keep_days }));
             }
@@ -177,7 +178,36 @@ impl Stream {
         Ok(shelf)
     }
 
+    /// A player of captions begins some seconds in the past, so these seconds must be there before
+    /// the first player is: with captions HLS runs all the time.
+    fn pin_hls(&mut self, words: bool) {
+        if words && self.preset.play.allows("hls") {
+            let inside = self.closed_captions();
+            let settings = &self.shared.options.hls;
+            let shelf = self.shelf.get_or_insert_with(|| hls::Shelf::new(*settings));
+            shelf.set_closed_captions(inside);
+            self.hls_wanted = true;
+        }
+    }
+
+    /// Captions inside the pictures, as HLS lists them.
+    fn closed_captions(&self) -> Vec<hls::ClosedCaptions> {
+        let settings = self.caption_settings().unwrap_or_default();
+        let spoken = settings.language.language();
+        let listed = |(service, language): (&str, Option<Language>)| hls::ClosedCaptions {
+            instream_id: match service.strip_prefix('s') {
+                Some(number) => format!("SERVICE{number}"),
+                None => service.to_uppercase(),
+            },
+            language: language.or_else(|| spoken.cloned()),
+        };
+        settings.embed.by_service().map(listed).collect()
+    }
+
     pub(super) fn close_idle_hls(&mut self) {
+        if self.caption_settings().is_some_and(|settings| settings.enabled) {
+            return;
+        }
         let idle = self.shelf.as_ref().is_some_and(|shelf| shelf.idle() > HLS_IDLE);
         if self.hls_wanted && idle {
             self.hls_wanted = false;
