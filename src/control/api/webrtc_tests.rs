@@ -14,7 +14,8 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::flow::{
-    Admission, Feed, Inputs, Intake, Node, Refusal, RefusalKind, Seat, SourceReport, Tracks,
+    Admission, CueBoard, CueFeed, Feed, Inputs, Intake, Node, Refusal, RefusalKind, Seat,
+    SourceReport, Tracks,
 };
 use crate::media::{Accepts, Kind, Timeline};
 
@@ -24,13 +25,15 @@ const OFFER: &str = include_str!("../../../tests/data/chromium-recvonly.sdp");
 struct OneStream {
     video: Feed,
     audio: Feed,
+    captions: CueBoard,
 }
 
 impl OneStream {
     fn new() -> Arc<Self> {
         crate::flow::init().expect("GStreamer starts");
         let video = Feed::new("video", Kind::Video);
-        Arc::new(Self { video, audio: Feed::new("audio", Kind::Audio) })
+        let captions = CueBoard::default();
+        Arc::new(Self { video, audio: Feed::new("audio", Kind::Audio), captions })
     }
 }
 
@@ -64,8 +67,8 @@ impl Gate for OneStream {
     }
 
     fn play(&self, hello: Hello, _: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>> {
-        let video = Some(self.video.clone());
-        let (keep, inputs) = watch::channel(Inputs { video, audio: None, ..Inputs::default() });
+        let (video, captions) = (Some(self.video.clone()), self.captions.clone());
+        let (keep, inputs) = watch::channel(Inputs { video, captions, ..Inputs::default() });
         let on_drop: Box<dyn FnOnce() + Send + Sync> = Box::new(move || drop(keep));
         let cancel = CancellationToken::new();
         let seat = Seat { stream: hello.stream, inputs, cancel, on_drop: Some(on_drop) };
@@ -110,6 +113,8 @@ async fn refusals_say_what_is_wrong() {
     check(request("POST", live, sdp, &deaf), 406, "unsupported_codecs").await;
     let mute = "/whip/live?token=open-sesame";
     check(request("POST", mute, sdp, OFFER), 406, "unsupported_codecs").await;
+    let sound = format!("{live}&audio=loud");
+    check(request("POST", &sound, sdp, OFFER), 422, "BCP 47").await;
     check(request("DELETE", "/whep/live/0", sdp, ""), 404, "unknown_session").await;
     let options = app.clone().oneshot(request("OPTIONS", live, sdp, "")).await.expect("infallible");
     assert_eq!(options.status(), StatusCode::NO_CONTENT);
@@ -192,14 +197,153 @@ fn local_ufrag(description: &str) -> String {
     line.expect("credentials").to_owned()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_viewer_sees_pictures_trickles_and_leaves() {
-    let stream = OneStream::new();
+/// A picture for the stream.
+async fn test_picture(stream: &OneStream) -> Node {
     let pattern = "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 \
         ! vp8enc deadline=1 cpu-used=8 keyframe-max-dist=300 ! appsink name=video";
     let source = Node::parse("source", pattern).expect("installed");
     source.output("video", &stream.video.sole_writer()).expect("an appsink");
     source.start().await.expect("it starts");
+    source
+}
+
+/// The data channel of a player, and what comes on it.
+struct Captions {
+    channel: gst_webrtc::WebRTCDataChannel,
+    messages: tokio::sync::mpsc::UnboundedReceiver<serde_json::Value>,
+}
+
+impl Captions {
+    fn open(player: &Player, label: &str) -> Self {
+        player.bin.set_state(gst::State::Ready).expect("data channels need a running webrtcbin");
+        let none = None::<gst::Structure>;
+        let channel = player
+            .bin
+            .emit_by_name::<gst_webrtc::WebRTCDataChannel>("create-data-channel", &[&label, &none]);
+        let (tell, messages) = tokio::sync::mpsc::unbounded_channel();
+        channel.connect_on_message_string(move |_, text| {
+            let json = serde_json::from_str(text.unwrap_or_default()).expect("JSON");
+            let _ = tell.send(json);
+        });
+        Self { channel, messages }
+    }
+
+    async fn next(&mut self) -> serde_json::Value {
+        let next = tokio::time::timeout(Duration::from_secs(20), self.messages.recv());
+        next.await.expect("a message in time").expect("the channel is open")
+    }
+
+    async fn next_text(&mut self) -> String {
+        loop {
+            let message = self.next().await;
+            if message["type"] == "cue" {
+                return message["text"].as_str().expect("text").to_owned();
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_reads_captions_on_its_data_channel() {
+    use crate::media::{Cue, Origin, Stage};
+    let stream = OneStream::new();
+    let source = test_picture(&stream).await;
+    let feed = |tag: &str| CueFeed::new(format!("captions.{tag}"), tag.parse().expect("a tag"));
+    let (english, spanish) = (feed("en"), feed("es"));
+    stream.captions.set(vec![english.clone()]);
+    let say = |feed: &CueFeed, text: &str| {
+        let end = Duration::from_nanos(flow::now().nseconds());
+        feed.append(Cue {
+            id: 0,
+            language: feed.language().clone(),
+            stage: Stage::Committed,
+            start: end.saturating_sub(Duration::from_secs(1)),
+            end,
+            text: text.into(),
+            words: Arc::default(),
+            ends_sentence: true,
+            origin: Arc::new(Origin { engine: "test".into(), model: None }),
+        });
+    };
+    let webrtc = WebRtc::new(stream.clone(), Config::default());
+    let registry = webrtc.registry().clone();
+    let app = router(webrtc);
+    let mut player = Player::new();
+    let mut captions = Captions::open(&player, "captions");
+    let offer = player.offer().await;
+    assert!(offer.contains("webrtc-datachannel"), "{offer}");
+    let post = request("POST", "/whep/live?token=open-sesame", "application/sdp", &offer);
+    let response = app.clone().oneshot(post).await.expect("infallible");
+    assert_eq!(response.status(), StatusCode::CREATED);
+    player.take(&text(response).await).await;
+
+    let hello = captions.next().await;
+    assert_eq!((&hello["type"], &hello["languages"][0]["tag"]), (&"hello".into(), &"en".into()));
+    say(&english, "Good evening.");
+    let cue = captions.next().await;
+    assert_eq!((&cue["text"], &cue["id"]), (&"Good evening.".into(), &1.into()), "{cue}");
+    assert!(cue["age_ms"].as_i64().is_some_and(|age| (0..2000).contains(&age)), "{cue}");
+    stream.captions.set(vec![english.clone(), spanish.clone()]);
+    assert_eq!(captions.next().await["languages"][1]["name"], "español");
+
+    captions.channel.send_string(Some("{\"type\":\"select\",\"languages\":[\"es\"]}"));
+    // The viewer's wish travels beside the cues: what is said meanwhile may still come.
+    let only_spanish = async {
+        for round in 0.. {
+            say(&english, "Good night.");
+            let last = format!("Buenas noches {round}.");
+            say(&spanish, &last);
+            let mut english_came = false;
+            loop {
+                let text = captions.next_text().await;
+                english_came |= text == "Good night.";
+                if text == last {
+                    break;
+                }
+            }
+            if round > 0 && !english_came {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), only_spanish).await.expect("it is heard");
+    let seen = player.frames.wait_for(|n| *n >= 10);
+    let seen = tokio::time::timeout(Duration::from_secs(30), seen).await.is_ok_and(|n| n.is_ok());
+    assert!(seen, "pictures come beside the captions");
+    assert!(registry.shut_down(Duration::from_secs(10)).await, "the session ends");
+    assert_eq!((english.readers(), spanish.readers()), (0, 0), "nobody reads any more");
+    player.node.stop().await.expect("it stops");
+    source.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_that_opens_channels_without_end_is_sent_away() {
+    let stream = OneStream::new();
+    let source = test_picture(&stream).await;
+    let webrtc = WebRtc::new(stream.clone(), Config::default());
+    let registry = webrtc.registry().clone();
+    let app = router(webrtc);
+    let player = Player::new();
+    let channels: Vec<Captions> = (0..12).map(|_| Captions::open(&player, "captions")).collect();
+    let offer = player.offer().await;
+    let post = request("POST", "/whep/live?token=open-sesame", "application/sdp", &offer);
+    let response = app.oneshot(post).await.expect("infallible");
+    player.take(&text(response).await).await;
+    let gone = async {
+        while registry.count() > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the session ends");
+    drop(channels);
+    player.node.stop().await.expect("it stops");
+    source.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_sees_pictures_trickles_and_leaves() {
+    let stream = OneStream::new();
+    let source = test_picture(&stream).await;
     let webrtc = WebRtc::new(stream.clone(), Config::default());
     let registry = webrtc.registry().clone();
     let app = router(webrtc);

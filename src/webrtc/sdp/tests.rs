@@ -103,6 +103,51 @@ fn the_answer_has_every_section_of_the_offer_in_order() {
     }
 }
 
+/// What browsers write for data channels, bundled with the rest.
+fn with_data(offer: &str) -> String {
+    let data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n\
+        a=ice-ufrag:ke+x\r\na=ice-pwd:cvtYg/OE1JwWxZQ20+fPDSvO\r\na=setup:actpass\r\n\
+        a=mid:2\r\na=sctp-port:5001\r\na=max-message-size:262144\r\n";
+    format!("{}{data}", offer.replace("a=group:BUNDLE 0 1", "a=group:BUNDLE 0 1 2"))
+}
+
+#[test]
+fn data_channels_go_along_when_they_share_the_transport() {
+    let check = |offer: &str, taken: bool| {
+        let offer = Description::parse(offer).expect("valid");
+        let choices: Vec<Choice> =
+            offer.choose_for(&Format::new(Codec::Opus)).into_iter().collect();
+        let reduced = reduced_offer(&offer, &choices);
+        let seen = Description::parse(&reduced).expect("our own text");
+        let local = LocalTransport { description: seen, announced: vec![], session_id: 1 };
+        let direction = Direction::SendOnly;
+        let parts = Answer { offer: &offer, choices: &choices, audio_channels: 1, direction };
+        let text = answer(&parts, &local);
+        let port = if taken { "9" } else { "0" };
+        let line = format!("m=application {port} UDP/DTLS/SCTP webrtc-datachannel");
+        assert!(text.lines().any(|l| l == line), "`{line}` is not in\n{text}");
+        let group = if taken { "a=group:BUNDLE 1 2" } else { "a=group:BUNDLE 1" };
+        assert!(text.lines().any(|l| l == group), "`{group}` is not in\n{text}");
+        assert_eq!(reduced.contains("a=sctp-port:5001\r\na=max-message-size:65536"), taken);
+        assert_eq!(text.contains("a=max-message-size:65536"), taken);
+    };
+    let offer = with_data(CHROMIUM);
+    check(&offer, true);
+    check(&offer.replace("a=group:BUNDLE 0 1 2", "a=group:BUNDLE 0 1"), false);
+    check(&offer.replace("a=sctp-port:5001", "a=sctp-port:0"), false);
+    check(&offer.replace("9 UDP/DTLS/SCTP", "0 UDP/DTLS/SCTP"), false);
+    check(
+        &offer.replace(
+            "UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:ke+x",
+            "UDP/DTLS/SCTP webrtc-datachannel\r\na=ice-ufrag:other",
+        ),
+        false,
+    );
+    let offer = Description::parse(&offer).expect("valid").without_data();
+    let choices: Vec<Choice> = offer.choose_for(&Format::new(Codec::Opus)).into_iter().collect();
+    assert!(offer.data_section(&choices).is_none());
+}
+
 #[test]
 fn a_publisher_is_taken_at_the_codec_that_we_like_best() {
     let offer = Description::parse(&CHROMIUM.replace("a=recvonly", "a=sendonly")).expect("valid");
@@ -167,9 +212,9 @@ proptest! {
     /// to text that is itself well-formed.
     #[test]
     fn a_mangled_offer_is_refused_or_written_back_whole(
-        edits in prop::collection::vec((0usize..150, 0u8..4, "[ -~]{0,20}"), 0..12)
+        edits in prop::collection::vec((0usize..160, 0u8..4, "[ -~]{0,20}"), 0..12)
     ) {
-        let mut lines: Vec<String> = CHROMIUM.lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = with_data(CHROMIUM).lines().map(str::to_owned).collect();
         for (at, edit, text) in edits {
             let at = at % lines.len();
             match edit {
