@@ -6,6 +6,7 @@ mod testing;
 
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::Command;
@@ -16,16 +17,20 @@ use testing::{Manner, STT, Server, Shelf, file, put, sha256, weights};
 struct Program<'a>(&'a Shelf);
 
 impl Program<'_> {
-    async fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_auralink"))
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_auralink"));
+        command
             .args(arguments)
             .current_dir(self.0.stick())
             .env("AURALINK_MODELS", self.0.models())
             .env("AURALINK_MODELS__MANIFESTS", self.0.manifests())
             .env_remove("AURALINK_CONFIG")
-            .output()
-            .await
-            .expect("the program starts")
+            .kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().await.expect("the program starts")
     }
 
     /// Standard output and error of a run that succeeds.
@@ -108,7 +113,7 @@ async fn a_pull_that_breaks_off_goes_on_and_everything_is_seen_of_it() {
 }
 
 #[tokio::test]
-async fn what_is_killed_half_way_is_gone_on_with_by_the_next_run() {
+async fn what_is_given_up_half_way_is_gone_on_with_by_the_next_run() {
     let (shelf, bytes) = (Shelf::new(), weights(3_000_000, 1));
     let server = Server::start(&bytes, &[Manner::Silent(1_500_000)]).await;
     let url = format!("{}/w.bin", server.url);
@@ -123,6 +128,30 @@ async fn what_is_killed_half_way_is_gone_on_with_by_the_next_run() {
     let (_, err) = program.ok(&["models", "pull", "m"]).await;
     has(&err, &["goes on after 1.4 MiB"]);
     assert_eq!(server.asked()[1].as_deref(), Some("bytes=1500000-"));
+}
+
+#[tokio::test]
+async fn a_killed_pull_loses_a_mebibyte_at_most() {
+    let (shelf, bytes) = (Shelf::new(), weights(3_000_000, 1));
+    let server = Server::start(&bytes, &[Manner::Silent(2_500_000)]).await;
+    let url = format!("{}/w.bin", server.url);
+    shelf.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
+    let program = Program(&shelf);
+    let mut pull = program.command(&["models", "pull", "m"]).spawn().expect("starts");
+    let part = shelf.models().join("m/w.bin.part");
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while std::fs::metadata(&part).map_or(0, |m| m.len()) < 2 << 20 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.expect("two mebibytes are written down");
+    pull.kill().await.expect("it is killed");
+    assert_eq!(program.row("m").await["state"], "partial");
+    program.ok(&["models", "pull", "m"]).await;
+    let asked = server.asked()[1].clone().expect("a part");
+    let from: u64 = asked.trim_matches(|c: char| !c.is_ascii_digit()).parse().expect("a number");
+    assert!((2 << 20..=2_500_000).contains(&from), "{asked}");
+    assert_eq!(program.row("m").await["state"], "installed");
 }
 
 #[tokio::test]

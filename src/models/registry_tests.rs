@@ -173,11 +173,13 @@ fn the_first_folder_wins_and_the_first_writable_one_takes() {
     put(&second.models().join("m/w.bin"), b"short");
     assert_eq!(registry.get("m", Task::Stt).expect("there").folder, first.models().join("m"));
 
-    let folders = vec![PathBuf::from("/proc/nothing"), first.models()];
-    let registry = Registry::over(folders, None).expect("reads");
+    // Below a file nobody can write, not even root.
+    put(&first.stick().join("file"), b"");
+    let never = first.stick().join("file/models");
+    let registry = Registry::over(vec![never.clone(), first.models()], None).expect("reads");
     assert_eq!(registry.target(None).expect("one is writable"), first.models());
-    let registry = Registry::over(vec!["/proc/nothing".into()], None).expect("reads");
-    assert!(registry.target(None).expect_err("none").to_string().contains("/proc/nothing"));
+    let registry = Registry::over(vec![never], None).expect("reads");
+    assert!(registry.target(None).expect_err("none").to_string().contains("file/models"));
 }
 
 #[test]

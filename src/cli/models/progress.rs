@@ -88,7 +88,9 @@ pub(super) struct Meter {
     what: String,
     rate: Rate,
     terminal: bool,
-    shown: Option<Instant>,
+    /// When a line was shown, or would have been.
+    shown: Instant,
+    ended: bool,
 }
 
 impl Meter {
@@ -98,7 +100,8 @@ impl Meter {
             what: what.to_owned(),
             rate: Rate::new(total, Instant::now()),
             terminal: std::io::stderr().is_terminal(),
-            shown: None,
+            shown: Instant::now(),
+            ended: false,
         }
     }
 
@@ -120,7 +123,8 @@ impl Meter {
         let now = Instant::now();
         self.rate.at(done, now);
         let period = if self.terminal { QUICK } else { SLOW };
-        if self.shown.is_none_or(|shown| now.saturating_duration_since(shown) >= period) {
+        self.ended = false;
+        if now.saturating_duration_since(self.shown) >= period {
             self.show(now);
         }
     }
@@ -135,15 +139,17 @@ impl Meter {
         } else {
             eprintln!("{line}");
         }
-        self.shown = Some(now);
+        self.shown = now;
     }
 
-    /// Shows how it ended, if it was ever shown.
+    /// Shows how far it came, if it has moved.
     pub(super) fn end(&mut self) {
-        if self.shown.take().is_some() && self.terminal {
+        if self.rate.done > 0 && !self.ended {
             self.show(Instant::now());
-            eprintln!();
-            self.shown = None;
+            if self.terminal {
+                eprintln!();
+            }
+            self.ended = true;
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What `auralink models` answers: tables for people, JSON for programs.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,8 +20,13 @@ fn size(bytes: Option<u64>) -> String {
     }
 }
 
+/// Writes to standard output. Who reads only the beginning, as `head` does, has what he wants.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 fn print(value: &Value) {
-    println!("{value:#}");
+    say(&format!("{value:#}\n"));
 }
 
 /// Every model, or those that are here.
@@ -44,17 +51,22 @@ pub(super) fn list(
     }
     let heads = ["model", "task", "languages", "size", "memory", "licence"];
     let [id, task, languages, bytes, memory, licence] = heads;
-    println!("{id:<29} {task:<9} {languages:<13} {bytes:>9}  {memory:>9}  {licence:<22} here");
+    let mut table =
+        format!("{id:<29} {task:<9} {languages:<13} {bytes:>9}  {memory:>9}  {licence:<22} here\n");
     for (manifest, state) in &rows {
-        row(manifest, state);
+        table += &row(manifest, state);
     }
     let folders: Vec<_> = registry.folders().iter().map(|f| f.display().to_string()).collect();
-    println!("\nLooked for in {}.", folders.join(", "));
-    println!("`auralink models pull MODEL` fetches one; (nc): not for commercial use.");
+    let folders = folders.join(", ");
+    table += &format!(
+        "\nLooked for in {folders}.\n`auralink models pull MODEL` fetches one; (nc): not for \
+         commercial use.\n"
+    );
+    say(&table);
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(manifest: &Manifest, state: &State) {
+fn row(manifest: &Manifest, state: &State) -> String {
     let (id, task, bytes) = (&manifest.id, manifest.task, size(manifest.size()));
     let languages = match &manifest.into {
         Some(into) if manifest.languages.to_string().len() < 3 => {
@@ -76,7 +88,7 @@ fn row(manifest: &Manifest, state: &State) {
         State::Damaged { folder, why } => format!("DAMAGED in {}: {why}", folder.display()),
         State::Installed(installed) => installed.folder.display().to_string(),
     };
-    println!("{id:<29} {task:<9} {languages:<13} {bytes:>9}  {memory:>9}  {licence:<22} {here}");
+    format!("{id:<29} {task:<9} {languages:<13} {bytes:>9}  {memory:>9}  {licence:<22} {here}\n")
 }
 
 fn row_json(manifest: &Manifest, state: &State) -> Value {
@@ -112,10 +124,8 @@ pub(super) fn arrived(models: &[Installed], json: bool) -> anyhow::Result<ExitCo
         let state = |i: &Installed| row_json(&i.manifest, &State::Installed(i.clone()));
         print(&models.iter().map(state).collect());
     } else {
-        for installed in models {
-            let (id, folder) = (&installed.manifest.id, installed.folder.display());
-            println!("{id} is in {folder}");
-        }
+        let line = |i: &Installed| format!("{} is in {}\n", i.manifest.id, i.folder.display());
+        say(&models.iter().map(line).collect::<String>());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -129,14 +139,13 @@ pub(super) fn verdicts(
         let verdict = |(m, verdict): &(Arc<Manifest>, Result<(), String>)| json!({ "id": m.id, "ok": verdict.is_ok(), "why": verdict.as_ref().err() });
         print(&verdicts.iter().map(verdict).collect());
     } else {
-        for (manifest, verdict) in verdicts {
-            match verdict {
-                Ok(()) => println!("ok    {}", manifest.id),
-                Err(why) => println!("BAD   {}: {why}", manifest.id),
-            }
-        }
-        if verdicts.is_empty() {
-            println!("No model is installed.");
+        let line = |(manifest, verdict): &(Arc<Manifest>, Result<(), String>)| match verdict {
+            Ok(()) => format!("ok    {}\n", manifest.id),
+            Err(why) => format!("BAD   {}: {why}\n", manifest.id),
+        };
+        match verdicts {
+            [] => say("No model is installed.\n"),
+            some => say(&some.iter().map(line).collect::<String>()),
         }
     }
     let bad = verdicts.iter().any(|(_, verdict)| verdict.is_err());
@@ -155,12 +164,15 @@ pub(super) fn removed(
         };
         print(&removed.iter().map(row).collect());
     } else {
+        let mut text = String::new();
         for (id, folders, bytes) in removed {
+            // A String takes everything.
             for folder in folders {
-                println!("{id} is gone from {}", folder.display());
+                let _ = writeln!(text, "{id} is gone from {}", folder.display());
             }
-            println!("{id}: {} freed", size(Some(*bytes)));
+            let _ = writeln!(text, "{id}: {} freed", size(Some(*bytes)));
         }
+        say(&text);
     }
     Ok(ExitCode::SUCCESS)
 }
