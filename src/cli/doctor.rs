@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::config;
 use crate::control::machine::{self, Machine};
 use crate::gpu::Gpus;
+use crate::models::{Registry, State, Task};
 use crate::runtime::Presets;
 use crate::{flow, telemetry};
 
@@ -75,6 +76,7 @@ pub(super) fn doctor(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     }
     ports(&mut report, &config);
     folders(&mut report, &config);
+    models(&mut report, &config);
     match Presets::load(config.presets.as_deref()) {
         Ok(presets) => {
             let names = presets.names().collect::<Vec<_>>().join(", ");
@@ -172,5 +174,46 @@ fn folders(report: &mut Report, config: &config::Config) {
             }
             None => report.line(Mark::Warn, name, &format!("{shown}: size unknown"), None),
         }
+    }
+}
+
+/// The models of this machine, and the command that brings Whisper where there is none.
+fn models(report: &mut Report, config: &config::Config) {
+    let registry = match Registry::open(&config.models) {
+        Ok(registry) => registry,
+        Err(e) => {
+            report.line(Mark::Bad, "models", &e.to_string(), Some("correct or delete the file"));
+            return;
+        }
+    };
+    for problem in registry.problems() {
+        report.line(Mark::Warn, "models", &problem.to_string(), Some("import the model again"));
+    }
+    for manifest in registry.manifests() {
+        let id = &manifest.id;
+        match registry.state(&manifest) {
+            State::Missing => {}
+            State::Partial { folder, .. } => {
+                let text = format!("{id} in {} is not complete", folder.display());
+                let fix = format!("auralink models pull {id}");
+                report.line(Mark::Warn, "model", &text, Some(&fix));
+            }
+            State::Damaged { folder, why } => {
+                let text = format!("{id} in {} is damaged: {why}", folder.display());
+                let fix = format!("auralink models remove {id} && auralink models pull {id}");
+                report.line(Mark::Warn, "model", &text, Some(&fix));
+            }
+            State::Installed(installed) => {
+                let (task, licence) = (manifest.task, &manifest.licence);
+                let terms = if licence.commercial { "" } else { ", not for commercial use" };
+                let text = format!("{task:<9} {} ({}{terms})", installed.label(), licence.spdx);
+                report.line(Mark::Good, "model", &text, None);
+            }
+        }
+    }
+    if registry.installed(Task::Stt, None, None).is_empty() {
+        let text = "no speech-to-text model: captions have the quality of the basic engine";
+        let fix = "auralink models pull whisper-base.en-q5_1";
+        report.line(Mark::Warn, "model", text, Some(fix));
     }
 }

@@ -5,6 +5,7 @@
 mod check;
 mod doctor;
 mod engine;
+mod models;
 mod plan;
 mod reload;
 mod run;
@@ -62,6 +63,8 @@ enum Command {
     /// One engine in a process of its own; the appliance starts it.
     #[command(hide = true, subcommand)]
     Engine(engine::Engine),
+    /// Show, fetch, import, check and delete models: speech-to-text, translation, voices.
+    Models(models::Arguments),
     /// Print the OpenAPI document of the API.
     Openapi,
     /// What the appliance starts to try encoders where one that aborts does no harm.
@@ -175,6 +178,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             engine::engine(&engine)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Models(arguments) => models::run(arguments),
         Command::Openapi => {
             print!("{}", crate::control::api::document_json());
             Ok(ExitCode::SUCCESS)

@@ -93,6 +93,9 @@ fn rooms(config: &Config, add: &mut impl FnMut(&str, String, &str)) {
     for (field, message) in config.webrtc.problems() {
         add(&format!("webrtc.{field}"), message, hint);
     }
+    for (field, message) in config.models.problems() {
+        add(&format!("models.{field}"), message, hint);
+    }
 }
 
 fn with_source(error: &dyn std::error::Error) -> String {

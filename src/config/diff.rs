@@ -44,6 +44,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         ("webrtc", old.webrtc == new.webrtc),
         ("hls", old.hls == new.hls),
         ("recordings", old.recordings == new.recordings),
+        ("models", old.models == new.models),
         ("limits", old.limits == new.limits),
     ];
     let restart = sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect();

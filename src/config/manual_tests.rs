@@ -18,6 +18,9 @@ fn fields_at(section: &str) -> Vec<String> {
     let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
     let complaint = parse("f", &format!("{header}not_a_field = 1\n")).expect_err("unknown key");
     let message = &complaint.0[0].message;
+    if message.contains("there are no fields") {
+        return Vec::new();
+    }
     let (_, expected) = message.split_once("expected").expect("names what it expected");
     expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }

@@ -3,6 +3,8 @@
 //! SQLite in WAL mode with full durability, one writer. Migrations run when it is opened.
 
 mod access;
+mod cues;
+mod query;
 mod settings;
 mod streams;
 
@@ -14,6 +16,8 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 pub use access::Tokens;
+pub use cues::{CueRow, Found, Search};
+pub use query::{Query, QueryError};
 pub use settings::ADMIN_TOKEN_SHA256;
 
 /// An operation that the store could not do.

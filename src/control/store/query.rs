@@ -1,0 +1,122 @@
+//! What somebody looks for, as the index of words understands it.
+//!
+//! Nothing of what is typed is syntax for the index except what this file puts there: words are
+//! quoted, so that no input is an error or means something else.
+
+/// Most words and phrases of one search.
+const TERMS_MAX: usize = 32;
+
+/// Longest search, in characters.
+const LENGTH_MAX: usize = 256;
+
+/// A search that can be run: every term has to be in the cue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// An expression of FTS5; empty when there are only `parts`.
+    pub(super) expression: String,
+    /// Text that is looked for letter by letter: scripts without spaces have no words to index.
+    pub(super) parts: Vec<String>,
+}
+
+/// Why a text cannot be searched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// No letter and no digit in it.
+    #[error("there is no word in it")]
+    Empty,
+    /// It is too long.
+    #[error("it is longer than {LENGTH_MAX} characters or {TERMS_MAX} words")]
+    Long,
+}
+
+impl Query {
+    /// Reads what somebody typed: words, `"a phrase"`, `begin*`.
+    ///
+    /// # Errors
+    /// When nothing in it can be looked for, or when it is too long.
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        if text.chars().count() > LENGTH_MAX {
+            return Err(QueryError::Long);
+        }
+        let mut query = Self::default();
+        let mut count = 0;
+        // Every second piece stands between quotation marks; the last one even if none closes it.
+        for (n, piece) in text.split('"').enumerate() {
+            let terms: Vec<&str> =
+                if n % 2 == 1 { vec![piece] } else { piece.split_whitespace().collect() };
+            for term in terms.into_iter().filter(|t| t.chars().any(char::is_alphanumeric)) {
+                count += 1;
+                query.add(term);
+            }
+        }
+        match count {
+            0 => Err(QueryError::Empty),
+            1..=TERMS_MAX => Ok(query),
+            _ => Err(QueryError::Long),
+        }
+    }
+
+    fn add(&mut self, term: &str) {
+        let begins = term.ends_with('*');
+        let plain = term.trim_matches('*').trim();
+        if plain.chars().any(is_unspaced) {
+            self.parts.push(plain.to_owned());
+            return;
+        }
+        if !self.expression.is_empty() {
+            self.expression.push(' ');
+        }
+        // Nothing but a quotation mark ends a string of FTS5, and `split` has taken these.
+        self.expression.push('"');
+        self.expression.extend(plain.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        self.expression.push('"');
+        if begins {
+            self.expression.push('*');
+        }
+    }
+}
+
+/// Letters of scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Chinese and
+/// Japanese.
+fn is_unspaced(c: char) -> bool {
+    matches!(u32::from(c),
+        0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff | 0x3040..=0x30ff | 0x3400..=0x9fff
+        | 0xf900..=0xfaff | 0x20000..=0x323af)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_phrases_and_beginnings() {
+        let check = |text: &str, expect: &str| {
+            assert_eq!(Query::parse(text).expect(text).expression, expect, "{text}");
+        };
+        check("country", "\"country\"");
+        check("ask not", "\"ask\" \"not\"");
+        check("\"ask not what\" you", "\"ask not what\" \"you\"");
+        check("fellow \"ask not", "\"fellow\" \"ask not\"");
+        check("coun*", "\"coun\"*");
+        check("\"ask n*\"", "\"ask n\"*");
+        check("a OR b", "\"a\" \"OR\" \"b\"");
+        check("text:a NEAR(b, 2) -c ^d", "\"text:a\" \"NEAR(b,\" \"2)\" \"-c\" \"^d\"");
+        check("a\0b", "\"a b\"");
+        check("' -- ; é", "\"é\"");
+    }
+
+    #[test]
+    fn what_has_no_words_is_refused() {
+        for text in ["", "  ", "\"\"", "***", "!?", "\"...\""] {
+            assert_eq!(Query::parse(text), Err(QueryError::Empty), "{text}");
+        }
+        assert_eq!(Query::parse(&"a ".repeat(40)), Err(QueryError::Long));
+        assert_eq!(Query::parse(&"a".repeat(300)), Err(QueryError::Long));
+    }
+
+    #[test]
+    fn scripts_without_spaces_are_looked_for_letter_by_letter() {
+        let query = Query::parse("東京 news").expect("words");
+        assert_eq!((query.expression.as_str(), query.parts), ("\"news\"", vec!["東京".to_owned()]));
+    }
+}

@@ -1,0 +1,441 @@
+//! What a model is: `models/*.toml`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::digest::Sha256Hex;
+use crate::media::Language;
+
+/// Largest manifest, in bytes.
+const MANIFEST_MAX: u64 = 64 << 10;
+
+/// Longest id, in characters.
+const ID_MAX: usize = 64;
+
+/// What a model does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// Speech to text.
+    Stt,
+    /// Voice activity.
+    Vad,
+    /// From one language to another.
+    Translate,
+    /// Text to speech.
+    Tts,
+}
+
+/// What runs a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// whisper.cpp, ggml files.
+    Whisper,
+    /// Silero voice activity by whisper.cpp, ggml files.
+    Silero,
+    /// CTranslate2.
+    Ct2,
+    /// Piper, ONNX files.
+    Piper,
+}
+
+/// A word of these enums as it is written in a manifest.
+macro_rules! as_written {
+    ($type:ty { $($variant:ident => $word:literal),+ $(,)? }) => {
+        impl $type {
+            /// Every one of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// As written in a manifest.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                let known = [$($word),+].join(", ");
+                let found = Self::ALL.iter().find(|one| one.as_str() == text);
+                found.copied().ok_or_else(|| format!("`{text}` is none of {known}"))
+            }
+        }
+    };
+}
+
+as_written!(Task { Stt => "stt", Vad => "vad", Translate => "translate", Tts => "tts" });
+as_written!(Engine { Whisper => "whisper", Silero => "silero", Ct2 => "ct2", Piper => "piper" });
+
+/// Languages of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Languages {
+    /// Every one that the engine knows: `["*"]`.
+    Any,
+    /// These.
+    Only(Vec<Language>),
+}
+
+impl Languages {
+    /// Whether a language is among them, whatever region either side names.
+    pub fn has(&self, language: &Language) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(list) => list.iter().any(|l| l.same_language(language)),
+        }
+    }
+
+    /// Whether the very tag is among them, region included.
+    fn has_exactly(&self, language: &Language) -> bool {
+        matches!(self, Self::Only(list) if list.contains(language))
+    }
+
+    /// How near a language is: 2 the very tag, 1 the same language, 0 one of all.
+    pub(super) fn nearness(&self, language: &Language) -> u8 {
+        match self {
+            Self::Any => 0,
+            Self::Only(_) if self.has_exactly(language) => 2,
+            Self::Only(_) => 1,
+        }
+    }
+
+    fn words(&self) -> Vec<String> {
+        match self {
+            Self::Any => vec!["*".into()],
+            Self::Only(list) => list.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Languages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Only(list) if list.len() > 4 => f.pad(&format!("{} languages", list.len())),
+            Self::Any => f.pad("any"),
+            Self::Only(_) => f.pad(&self.words().join(" ")),
+        }
+    }
+}
+
+impl Serialize for Languages {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.words().serialize(s)
+    }
+}
+
+impl<'de> Deserialize<'de> for Languages {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let words = Vec::<String>::deserialize(d)?;
+        match words.as_slice() {
+            [] => Err(serde::de::Error::custom("name a language, or \"*\" for all")),
+            [star] if star == "*" => Ok(Self::Any),
+            _ => {
+                let list: Result<Vec<_>, _> = words.iter().map(|w| w.parse()).collect();
+                list.map(Self::Only).map_err(serde::de::Error::custom)
+            }
+        }
+    }
+}
+
+/// What may be done with a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Licence {
+    /// SPDX identifier, or `LicenseRef-…` where SPDX has none.
+    pub spdx: String,
+    /// Whether it may be used commercially.
+    pub commercial: bool,
+    /// Where that is written.
+    pub source: Option<String>,
+}
+
+/// What a loaded model takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// On a processor, in MiB.
+    pub cpu_mib: u64,
+    /// On a GPU, in MiB of its memory; none where it does not run on one.
+    pub gpu_mib: Option<u64>,
+    /// Where the figures come from; says so when they are estimates.
+    pub source: String,
+}
+
+/// How fast a model is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Speed {
+    /// The figure, with what it was measured on.
+    pub says: String,
+    /// Who measured it.
+    pub source: String,
+}
+
+/// One file of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Its name, without any folder.
+    pub name: String,
+    /// Its size in bytes, where it is known.
+    pub size: Option<u64>,
+    /// Its hash, where it is known. Without one it is fetched only when told so, and held to what
+    /// came first.
+    pub sha256: Option<Sha256Hex>,
+    /// Where it can be fetched.
+    pub url: Option<String>,
+    /// Where size and hash come from.
+    pub source: Option<String>,
+}
+
+/// What a model is, and which files it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Name of the model and of its folder: 1-64 of `a-z A-Z 0-9 . _ -`.
+    pub id: String,
+    /// A few words for lists.
+    pub title: String,
+    /// What it does.
+    pub task: Task,
+    /// What runs it.
+    pub engine: Engine,
+    /// What it hears or speaks; of a translation what it translates from.
+    pub languages: Languages,
+    /// Of a translation: what it translates into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub into: Option<Languages>,
+    /// Which of several is taken: higher is better, 0-100.
+    #[serde(default)]
+    pub rank: u8,
+    /// What may be done with it.
+    pub licence: Licence,
+    /// What it takes, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// How fast it is, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed: Option<Speed>,
+    /// Its files, the weights first.
+    pub files: Vec<File>,
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// What is wrong, with `path` as its name.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+        let wrong = |message: String| Error::Manifest { path: path.to_owned(), message };
+        let manifest: Self = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        manifest.check().map_err(wrong)?;
+        Ok(manifest)
+    }
+
+    /// What can be said without its files.
+    pub(super) fn check_head(&self) -> Result<(), String> {
+        if !is_id(&self.id) {
+            return Err(format!("`{}` is not an id: use 1-64 of a-z A-Z 0-9 . _ -", self.id));
+        }
+        if self.rank > 100 {
+            return Err(format!("rank {} is above 100", self.rank));
+        }
+        if (self.task == Task::Translate) != self.into.is_some() {
+            return Err("a translation, and nothing else, has `into`".into());
+        }
+        let fits = match self.engine {
+            Engine::Whisper => Task::Stt,
+            Engine::Silero => Task::Vad,
+            Engine::Ct2 => Task::Translate,
+            Engine::Piper => Task::Tts,
+        };
+        if fits != self.task {
+            return Err(format!("{} does {fits}, not {}", self.engine, self.task));
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.check_head()?;
+        if self.files.is_empty() {
+            return Err("it has no files".into());
+        }
+        let mut names = BTreeSet::new();
+        for file in &self.files {
+            // The name becomes part of a path, and other endings are our own.
+            if !is_id(&file.name) || file.name.ends_with(".part") || file.name == OWN {
+                return Err(format!("`{}` cannot be the name of a file", file.name));
+            }
+            if !names.insert(&file.name) {
+                return Err(format!("`{}` is there twice", file.name));
+            }
+            if let Some(url) = &file.url
+                && !(url.starts_with("https://") || url.starts_with("http://"))
+            {
+                return Err(format!("`{url}` is not an http or https address"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of all files together; none where one is not known.
+    pub fn size(&self) -> Option<u64> {
+        self.files.iter().map(|f| f.size).sum()
+    }
+
+    /// Whether it translates from one language into the other.
+    pub fn translates(&self, from: &Language, into: &Language) -> bool {
+        self.languages.has(from) && self.into.as_ref().is_some_and(|l| l.has(into))
+    }
+}
+
+/// Name of the manifest that lies beside a model of one's own.
+pub(super) const OWN: &str = "manifest.toml";
+
+/// Whether a text can be the id of a model, and so a folder's name.
+pub(super) fn is_id(text: &str) -> bool {
+    let head = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    let body = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    head && body && text.len() <= ID_MAX
+}
+
+/// Reads one manifest file.
+pub(super) fn read(path: &Path) -> Result<Manifest, Error> {
+    let size = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+    if size > MANIFEST_MAX {
+        let message = format!("it has {size} bytes; a manifest has at most {MANIFEST_MAX}");
+        return Err(Error::Manifest { path: path.to_owned(), message });
+    }
+    Manifest::parse(path, &std::fs::read_to_string(path).map_err(Error::io("read", path))?)
+}
+
+/// Reads every `*.toml` of a folder.
+pub(super) fn read_folder(folder: &Path) -> Result<Vec<Manifest>, Error> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let path = entry.map_err(Error::io("read", folder))?.path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| read(path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::built_in::BUILT_IN;
+    use super::*;
+
+    const GOOD: &str = r#"
+        id = "x-1"
+        title = "X"
+        task = "stt"
+        engine = "whisper"
+        languages = ["en", "pt-BR"]
+        licence = { spdx = "MIT", commercial = true }
+        [[files]]
+        name = "x.bin"
+        url = "https://example.org/x.bin"
+    "#;
+
+    #[test]
+    fn every_built_in_manifest_reads_and_says_where_it_comes_from() {
+        let mut hashless = Vec::new();
+        for (stem, text) in BUILT_IN {
+            let manifest = Manifest::parse(Path::new(stem), text).expect("reads");
+            assert_eq!(manifest.id, stem, "the file is named like the model");
+            assert!(manifest.memory.is_some(), "{stem} says what it takes");
+            assert!(manifest.licence.source.is_some(), "{stem} says who licences it");
+            for file in &manifest.files {
+                assert!(file.source.is_some() && file.url.is_some(), "{stem}: {}", file.name);
+                if file.sha256.is_none() {
+                    hashless.push(format!("{stem}/{}", file.name));
+                }
+            }
+        }
+        assert_eq!(hashless, ["m2m100-418m/config.json", "m2m100-418m/shared_vocabulary.json"]);
+    }
+
+    #[test]
+    fn the_list_in_the_program_is_the_folder() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        let mut stems: Vec<String> = read_folder(&folder)
+            .expect("every manifest of the folder reads")
+            .into_iter()
+            .map(|m| m.id)
+            .collect();
+        stems.sort();
+        assert_eq!(stems, BUILT_IN.map(|(stem, _)| stem));
+    }
+
+    #[test]
+    fn wrong_manifests_are_refused_with_a_reason() {
+        assert!(Manifest::parse(Path::new("x"), GOOD).is_ok());
+        let check = |from: &str, to: &str, reason: &str| {
+            assert!(GOOD.contains(from), "{from}");
+            let wrong = Manifest::parse(Path::new("x.toml"), &GOOD.replace(from, to));
+            let message = wrong.expect_err(to).to_string();
+            assert!(message.contains("x.toml") && message.contains(reason), "{to}: {message}");
+        };
+        check("\"x-1\"", "\"../x\"", "not an id");
+        check("\"x.bin\"", "\"../../etc/passwd\"", "name of a file");
+        check("\"x.bin\"", "\".hidden\"", "name of a file");
+        check("\"x.bin\"", "\"manifest.toml\"", "name of a file");
+        check("\"x.bin\"", "\"x.bin\"\nsha256 = \"abc\"", "sha256");
+        check("\"stt\"", "\"sing\"", "sing");
+        check("\"stt\"", "\"translate\"", "into");
+        check("\"stt\"", "\"tts\"", "whisper does stt");
+        check("[\"en\", \"pt-BR\"]", "[]", "name a language");
+        check("[\"en\", \"pt-BR\"]", "[\"english\"]", "not a language");
+        check("https://", "ftp://", "http");
+        check("title", "titel", "titel");
+    }
+
+    #[test]
+    fn languages_are_matched_by_region_first() {
+        let manifest = Manifest::parse(Path::new("x"), GOOD).expect("reads");
+        let language = |tag: &str| tag.parse::<Language>().expect("valid");
+        let check = |tag: &str, has: bool, nearness: u8| {
+            assert_eq!(manifest.languages.has(&language(tag)), has, "{tag}");
+            if has {
+                assert_eq!(manifest.languages.nearness(&language(tag)), nearness, "{tag}");
+            }
+        };
+        check("en", true, 2);
+        check("en-GB", true, 1);
+        check("pt", true, 1);
+        check("pt-BR", true, 2);
+        check("de", false, 0);
+        assert!(Languages::Any.has(&language("de")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_reader(text in "[ -~\n]{0,400}") {
+            let _ = Manifest::parse(Path::new("x"), &text);
+        }
+
+        #[test]
+        fn an_id_is_always_one_plain_path_component(text in ".{0,80}") {
+            if is_id(&text) {
+                let path = Path::new("/models").join(&text);
+                prop_assert_eq!(path.components().count(), 3);
+                prop_assert!(path.starts_with("/models") && !text.starts_with('.'));
+            }
+        }
+    }
+}

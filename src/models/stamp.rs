@@ -1,0 +1,128 @@
+//! What was found when a file was last read as a whole, so that gigabytes are not hashed at every
+//! start.
+//!
+//! `.ID.stamp.json` beside the files of a model. It holds as long as size and time of change are
+//! the same; it guards against damage, not against somebody who may write into the folder.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::digest::{self, Sha256Hex};
+
+/// A file as it was when it was hashed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seen {
+    /// Bytes.
+    pub(super) size: u64,
+    /// Time of change, in nanoseconds since 1970.
+    pub(super) changed_ns: i64,
+    /// What it had in it.
+    pub(super) sha256: Sha256Hex,
+}
+
+/// Size and time of change of a file.
+pub(super) fn look(path: &Path) -> std::io::Result<(u64, i64)> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::metadata(path)?;
+    if !meta.is_file() {
+        return Err(std::io::Error::other("it is not a file"));
+    }
+    Ok((meta.len(), meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())))
+}
+
+/// The stamps of one model in one folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    /// By file name.
+    pub(super) seen: BTreeMap<String, Seen>,
+    /// The hashes that files without a published one had when they came first.
+    #[serde(default)]
+    pub(super) pinned: BTreeMap<String, Sha256Hex>,
+}
+
+impl Stamp {
+    /// Where the stamp of a model lies.
+    pub(super) fn path(folder: &Path, id: &str) -> PathBuf {
+        folder.join(format!(".{id}.stamp.json"))
+    }
+
+    /// Reads it; one that is missing or damaged is an empty one.
+    pub(super) fn read(folder: &Path, id: &str) -> Self {
+        let text = std::fs::read_to_string(Self::path(folder, id)).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Writes it, all or nothing.
+    pub(super) fn write(&self, folder: &Path, id: &str) -> Result<(), Error> {
+        let path = Self::path(folder, id);
+        let half = path.with_extension("json.new");
+        let text = serde_json::to_string(self).unwrap_or_default();
+        std::fs::write(&half, text).map_err(Error::io("write", &half))?;
+        std::fs::rename(&half, &path).map_err(Error::io("rename", &half))
+    }
+
+    /// What is known of a file that has not changed since.
+    pub(super) fn fresh(&self, name: &str, (size, changed_ns): (u64, i64)) -> Option<&Seen> {
+        self.seen.get(name).filter(|s| s.size == size && s.changed_ns == changed_ns)
+    }
+}
+
+/// Hashes of this process, for folders that cannot be written.
+#[derive(Debug, Default)]
+pub(super) struct Cache(Mutex<HashMap<PathBuf, Seen>>);
+
+impl Cache {
+    /// What is known of a file that has not changed since, from memory or from its stamp.
+    pub(super) fn get(&self, path: &Path, name: &str, stamp: &Stamp) -> Option<Sha256Hex> {
+        let now = look(path).ok()?;
+        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |s: &&Seen| (s.size, s.changed_ns) == now;
+        let found = cached.get(path).filter(same).or_else(|| stamp.fresh(name, now));
+        found.map(|s| s.sha256.clone())
+    }
+
+    /// Hashes a file and keeps what was found.
+    pub(super) fn hash(&self, path: &Path, told: impl FnMut(u64)) -> Result<Seen, Error> {
+        // Looked at before reading: a file that changes meanwhile is hashed again next time.
+        let (size, changed_ns) = look(path).map_err(Error::io("read", path))?;
+        let sha256 = digest::of_file(path, told)?;
+        let seen = Seen { size, changed_ns, sha256 };
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.insert(path.to_owned(), seen.clone());
+        Ok(seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_holds_until_the_file_changes() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("w.bin");
+        std::fs::write(&path, "weights").expect("writes");
+        let cache = Cache::default();
+        let seen = cache.hash(&path, |_| ()).expect("reads");
+        let stamp = Stamp { seen: [("w.bin".into(), seen.clone())].into(), ..Stamp::default() };
+        stamp.write(folder.path(), "m").expect("writes");
+        let read = Stamp::read(folder.path(), "m");
+        assert_eq!(read, stamp);
+        let other = Cache::default();
+        assert_eq!(other.get(&path, "w.bin", &read), Some(seen.sha256.clone()));
+        std::fs::write(&path, "wEights, longer").expect("writes");
+        assert_eq!(other.get(&path, "w.bin", &read), None);
+        assert_eq!(cache.get(&path, "w.bin", &read), None);
+    }
+
+    #[test]
+    fn a_damaged_stamp_is_none() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        std::fs::write(Stamp::path(folder.path(), "m"), "{\"seen\": 3").expect("writes");
+        assert_eq!(Stamp::read(folder.path(), "m"), Stamp::default());
+    }
+}
