@@ -4,6 +4,7 @@
 //! a process of its own, so that its death is an error and not the end of the appliance.
 
 pub mod denoise;
+pub mod glossary;
 pub mod http;
 pub mod stt;
 pub mod translate;
