@@ -126,7 +126,7 @@ impl<E: ?Sized> Chain<E> {
         &self,
         route: &str,
         preferred: &[String],
-        can: impl Fn(&E) -> bool,
+        can: impl Fn(&Arc<E>) -> bool,
         ask: impl Fn(Arc<E>) -> BoxFuture<'a, Result<T, F>>,
     ) -> Result<(T, &'static str), Option<F>> {
         let mut last = None;
