@@ -308,4 +308,4 @@ fn innermost(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 #[path = "http_tests.rs"]
-mod tests;
+pub(crate) mod tests;

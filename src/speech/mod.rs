@@ -3,6 +3,8 @@
 //! Invariant: no GStreamer in here. An engine that may abort (a C++ library, a GPU runtime) runs in
 //! a process of its own, so that its death is an error and not the end of the appliance.
 
+mod breaker;
+pub mod chain;
 pub mod denoise;
 pub mod engine;
 pub mod glossary;

@@ -1,8 +1,254 @@
 //! Translation of committed cues.
+//!
+//! Engines in order of preference; the first that has a pair and works translates. `basic` is there
+//! on every machine with the Debian packages of Apertium; the others need a server or a model.
+
+mod apertium;
+mod engine;
+mod error;
+mod libretranslate;
+mod openai;
+mod protect;
+mod routes;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+pub use apertium::{Apertium, Config as BasicConfig};
+pub use engine::{Job, Output, Pair, Translator};
+pub use error::Error;
+pub use libretranslate::{Config as LibreTranslateConfig, LibreTranslate};
+pub use openai::{Config as OpenAiConfig, OpenAi};
+
+use super::chain::{Chain, EngineState, OnSwitch};
+use super::glossary::Glossary;
+use crate::media::Language;
+
+/// Longest text that is translated, in characters: some minutes of speech.
+pub const TEXT_MAX: usize = 2000;
+
 /// `[translate]`: how text becomes text in other languages.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {}
+pub struct Config {
+    /// Engines in order of preference; those that are not set up or lack a pair are passed over.
+    pub engines: Vec<String>,
+    /// How long one engine has for one sentence before the next is asked, in milliseconds,
+    /// 100-60000.
+    pub timeout_ms: u32,
+    /// `[translate.basic]`.
+    pub basic: BasicConfig,
+    /// `[translate.libretranslate]`.
+    pub libretranslate: Option<LibreTranslateConfig>,
+    /// `[translate.openai]`.
+    pub openai: Option<OpenAiConfig>,
+}
+
+/// Every engine there is, in the default order.
+pub const ENGINES: [&str; 3] = ["openai", "libretranslate", "basic"];
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            engines: ENGINES.map(str::to_owned).to_vec(),
+            timeout_ms: 4000,
+            basic: BasicConfig::default(),
+            libretranslate: None,
+            openai: None,
+        }
+    }
+}
+
+impl Config {
+    /// What parses but cannot work: the setting below `translate`, and what is wrong.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        if let Some(other) = self.engines.iter().find(|e| !ENGINES.contains(&e.as_str())) {
+            problems.push(("engines", format!("`{other}` is not one of {}", ENGINES.join(", "))));
+        }
+        if !(100..=60_000).contains(&self.timeout_ms) {
+            problems.push(("timeout_ms", "100-60000".to_owned()));
+        }
+        if !(1..=86_400).contains(&self.basic.idle_s) {
+            problems.push(("basic.idle_s", "1-86400".to_owned()));
+        }
+        let libre = self.libretranslate.as_ref().map(|c| LibreTranslate::new(c, self.timeout()));
+        if let Some(Err(error)) = libre {
+            problems.push(("libretranslate.url", error.to_string()));
+        }
+        match self.openai.as_ref().map(|c| OpenAi::new(c, self.timeout())) {
+            Some(Err(Error::Config { field, message })) => problems.push((field, message)),
+            Some(Err(error)) => problems.push(("openai.url", error.to_string())),
+            _ => {}
+        }
+        problems
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.into())
+    }
+}
+
+/// A text to translate.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// One phrase or sentence, at most [`TEXT_MAX`] characters.
+    pub text: String,
+    /// Its language.
+    pub from: Language,
+    /// The language that is wanted.
+    pub to: Language,
+    /// Engines to be asked instead of those of the configuration, in this order; empty: those.
+    pub engines: Vec<String>,
+    /// The sentence before it, for engines that make use of it.
+    pub context: Option<String>,
+    /// Names and terms of the stream.
+    pub glossary: Arc<Glossary>,
+}
+
+/// A text in another language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// One line.
+    pub text: String,
+    /// Who translated; `none` where both languages are the same.
+    pub engine: &'static str,
+    /// With which model.
+    pub model: Option<String>,
+    /// How long it took, failed engines included.
+    pub took: Duration,
+}
+
+/// All engines that are set up.
+pub struct Translators {
+    chain: Chain<dyn Translator>,
+    basic: Option<Arc<Apertium>>,
+}
+
+impl Translators {
+    /// Sets up the engines of a configuration; asks no server and starts no process. `on_switch` is
+    /// told when another engine takes over.
+    ///
+    /// # Errors
+    /// Settings that cannot work; [`Config::problems`] has them all.
+    pub fn new(config: &Config, on_switch: OnSwitch) -> Result<Self, Error> {
+        let mut chain: Chain<dyn Translator> = Chain::new("translate", on_switch);
+        let mut basic = None;
+        let limit = config.timeout();
+        for name in &config.engines {
+            match name.as_str() {
+                "openai" => {
+                    if let Some(openai) = &config.openai {
+                        chain.push("openai", Arc::new(OpenAi::new(openai, limit)?), limit);
+                    }
+                }
+                "libretranslate" => {
+                    if let Some(libre) = &config.libretranslate {
+                        let engine = Arc::new(LibreTranslate::new(libre, limit)?);
+                        chain.push("libretranslate", engine, limit);
+                    }
+                }
+                "basic" => {
+                    let engine = Arc::new(Apertium::new(&config.basic));
+                    if !engine.is_empty() {
+                        basic = Some(engine.clone());
+                        chain.push("basic", engine, limit);
+                    }
+                }
+                other => {
+                    let message = format!("`{other}` is not one of {}", ENGINES.join(", "));
+                    return Err(Error::Config { field: "engines", message });
+                }
+            }
+        }
+        Ok(Self { chain, basic })
+    }
+
+    /// What this machine can translate, as far as it is known: see [`Self::refresh`]. Pairs of the
+    /// preferred engine come first.
+    pub fn pairs(&self) -> Vec<Pair> {
+        self.chain.engines().flat_map(|(_, engine)| engine.pairs()).collect()
+    }
+
+    /// Whether some engine has a pair.
+    pub fn can(&self, from: &Language, to: &Language) -> bool {
+        from == to || self.chain.engines().any(|(_, engine)| engine.can(from, to))
+    }
+
+    /// Asks servers for the languages they have. Failures are counted where they belong: the pairs
+    /// of that server stay as they were.
+    pub async fn refresh(&self) {
+        for (name, engine) in self.chain.engines() {
+            if let Err(error) = engine.refresh().await {
+                tracing::debug!(engine = name, %error, "its languages are not known");
+            }
+        }
+    }
+
+    /// How each engine does.
+    pub fn states(&self) -> Vec<EngineState> {
+        self.chain.states()
+    }
+
+    /// Apertium, where its packages are installed.
+    pub fn basic(&self) -> Option<&Arc<Apertium>> {
+        self.basic.as_ref()
+    }
+
+    /// Translates one text by the first engine that can and works. Terms of the glossary stay, its
+    /// replacements and masks for the target are applied.
+    ///
+    /// # Errors
+    /// [`Error::NoRoute`], [`Error::TooLong`], [`Error::Resting`], or what the last engine said.
+    pub async fn translate(&self, request: &Request) -> Result<Translation, Error> {
+        let started = Instant::now();
+        let length = request.text.chars().count();
+        if length > TEXT_MAX {
+            return Err(Error::TooLong { length, max: TEXT_MAX });
+        }
+        let text = request.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (from, to) = (request.from.clone(), request.to.clone());
+        if text.is_empty() || from == to {
+            let text = request.glossary.apply(&text, &to);
+            return Ok(Translation { text, engine: "none", model: None, took: started.elapsed() });
+        }
+        if !self.can(&from, &to) {
+            return Err(Error::NoRoute { from, to });
+        }
+        let fixed = request.glossary.fixed(&text, &to);
+        let context = request.context.clone();
+        let job = Arc::new(Job { text, from: from.clone(), to: to.clone(), context, fixed });
+        let ask = |engine: Arc<dyn Translator>| -> futures::future::BoxFuture<'static, _> {
+            let job = job.clone();
+            Box::pin(async move { engine.translate(&job).await })
+        };
+        let can = |engine: &Arc<dyn Translator>| engine.can(&from, &to);
+        let asked = self.chain.run(&format!("{from}→{to}"), &request.engines, can, ask).await;
+        match asked {
+            Ok((output, engine)) => {
+                let text = request.glossary.apply(&output.text, &to);
+                Ok(Translation { text, engine, model: output.model, took: started.elapsed() })
+            }
+            Err(Some(error)) => Err(error),
+            Err(None) => Err(Error::Resting { from, to }),
+        }
+    }
+}
+
+/// What a translation of `original` cannot be; engines that write freely are held to it.
+fn suspicious(original: &str, translated: &str) -> Option<String> {
+    let (before, after) = (original.chars().count(), translated.chars().count());
+    if translated.trim().is_empty() {
+        return Some("it is empty".to_owned());
+    }
+    // Short phrases may well grow; German takes 1.4 times the room of English.
+    if after > 4 * before + 40 {
+        return Some(format!("{after} characters for {before} are no translation"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Engines for one job in order of preference: who is asked, who takes over, and what is told of it.
+//!
+//! Invariant: no lock is held while an engine works.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+
+use super::breaker::Breaker;
+
+/// Most routes whose engine is remembered; they only serve to notice a switch.
+const ROUTES_MAX: usize = 1000;
+
+/// What an error says about the engine that made it.
+pub(crate) trait Failure: std::error::Error + Send + 'static {
+    /// Whether the engine is to blame, and not what it was asked.
+    fn blames_engine(&self) -> bool;
+    /// How long the engine asks to be left alone.
+    fn retry_after(&self) -> Option<Duration>;
+    /// The engine did not answer within its time.
+    fn timed_out(engine: &str, after: Duration) -> Self;
+}
+
+/// Another engine has taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Switch {
+    /// `translate` or `tts`.
+    pub job: &'static str,
+    /// What it is for: `en→es`, or a language.
+    #[schema(example = "en→es")]
+    pub route: String,
+    /// Who did it before.
+    pub from: String,
+    /// Who does it now; `None` while nobody can.
+    pub to: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Whom a switch is told.
+pub type OnSwitch = Arc<dyn Fn(&Switch) + Send + Sync>;
+
+/// How an engine does.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct EngineState {
+    /// The engine: `basic`, `openai` …
+    pub engine: String,
+    /// Whether it is asked now.
+    pub up: bool,
+    /// Requests that it has answered.
+    pub answered: u64,
+    /// Requests that it has failed.
+    pub failed: u64,
+    /// Its last error, in words.
+    pub last_error: Option<String>,
+    /// Milliseconds until it is asked again, while it is not.
+    pub retry_in_ms: Option<u64>,
+}
+
+/// One engine with what is known of it.
+pub(crate) struct Seat<E: ?Sized> {
+    name: &'static str,
+    engine: Arc<E>,
+    limit: Duration,
+    health: Mutex<Health>,
+}
+
+#[derive(Default)]
+struct Health {
+    breaker: Breaker,
+    answered: u64,
+    failed: u64,
+    last_error: Option<String>,
+}
+
+/// Engines in order of preference.
+pub(crate) struct Chain<E: ?Sized> {
+    job: &'static str,
+    seats: Vec<Seat<E>>,
+    serving: Mutex<HashMap<String, Option<&'static str>>>,
+    on_switch: OnSwitch,
+}
+
+impl<E: ?Sized> Chain<E> {
+    pub(crate) fn new(job: &'static str, on_switch: OnSwitch) -> Self {
+        Self { job, seats: Vec::new(), serving: Mutex::default(), on_switch }
+    }
+
+    /// Adds an engine behind the others; it must answer within `limit`.
+    pub(crate) fn push(&mut self, name: &'static str, engine: Arc<E>, limit: Duration) {
+        self.seats.push(Seat { name, engine, limit, health: Mutex::default() });
+    }
+
+    /// The engines in their order.
+    pub(crate) fn engines(&self) -> impl Iterator<Item = (&'static str, &Arc<E>)> {
+        self.seats.iter().map(|s| (s.name, &s.engine))
+    }
+
+    /// How each engine does.
+    pub(crate) fn states(&self) -> Vec<EngineState> {
+        let now = Instant::now();
+        let state = |seat: &Seat<E>| {
+            let health = locked(&seat.health);
+            let rests = health.breaker.rests(now);
+            EngineState {
+                engine: seat.name.to_owned(),
+                up: rests.is_none(),
+                answered: health.answered,
+                failed: health.failed,
+                last_error: health.last_error.clone(),
+                retry_in_ms: rests.map(|r| u64::try_from(r.as_millis()).unwrap_or(u64::MAX)),
+            }
+        };
+        self.seats.iter().map(state).collect()
+    }
+
+    /// Asks the engines that `can` do it, in the order of `preferred` (all that are not named are
+    /// left out; empty: the order of the chain), until one answers.
+    ///
+    /// # Errors
+    /// `None` where no engine can do it or all rest, else the last error.
+    pub(crate) async fn run<'a, T, F: Failure>(
+        &self,
+        route: &str,
+        preferred: &[String],
+        can: impl Fn(&Arc<E>) -> bool,
+        ask: impl Fn(Arc<E>) -> BoxFuture<'a, Result<T, F>>,
+    ) -> Result<(T, &'static str), Option<F>> {
+        let mut last = None;
+        for seat in self.order(preferred) {
+            if !can(&seat.engine) || !locked(&seat.health).breaker.admit(Instant::now()) {
+                continue;
+            }
+            // Also when the caller gives up, the place of the probe becomes free.
+            let probe = Probe(&seat.health);
+            let answer = tokio::time::timeout(seat.limit, ask(seat.engine.clone())).await;
+            let answer = answer.unwrap_or_else(|_| Err(F::timed_out(seat.name, seat.limit)));
+            drop(probe);
+            match answer {
+                Ok(answer) => {
+                    seat.succeeded();
+                    self.now_serves(route, preferred, Some(seat.name), last.as_ref());
+                    return Ok((answer, seat.name));
+                }
+                Err(error) => {
+                    seat.failed(&error);
+                    tracing::debug!(job = self.job, route, engine = seat.name, %error, "failed");
+                    last = Some(error);
+                }
+            }
+        }
+        self.now_serves(route, preferred, None, last.as_ref());
+        Err(last)
+    }
+
+    fn order<'a>(&'a self, preferred: &'a [String]) -> Vec<&'a Seat<E>> {
+        if preferred.is_empty() {
+            return self.seats.iter().collect();
+        }
+        preferred.iter().filter_map(|name| self.seats.iter().find(|s| s.name == name)).collect()
+    }
+
+    /// Tells of a switch where another engine served this route before.
+    fn now_serves<F: Failure>(
+        &self,
+        route: &str,
+        preferred: &[String],
+        engine: Option<&'static str>,
+        error: Option<&F>,
+    ) {
+        let key = format!("{route} {}", preferred.join(","));
+        let before = {
+            let mut serving = locked(&self.serving);
+            if serving.len() >= ROUTES_MAX && !serving.contains_key(&key) {
+                serving.clear();
+            }
+            serving.insert(key, engine)
+        };
+        // The first answer is no switch, unless the engine that comes first has just failed.
+        let first = || self.order(preferred).first().map(|s| s.name).filter(|_| error.is_some());
+        let from = match before {
+            Some(Some(before)) => before,
+            Some(None) if engine.is_some() => "",
+            Some(None) => return,
+            None => match first() {
+                Some(first) => first,
+                None => return,
+            },
+        };
+        if Some(from) == engine {
+            return;
+        }
+        let reason = match error {
+            Some(error) => error.to_string(),
+            None if engine.is_none() => "every engine rests after a failure".to_owned(),
+            None => "the engine that is preferred works again, or rests".to_owned(),
+        };
+        let (route, to) = (route.to_owned(), engine.map(str::to_owned));
+        let switch = Switch { job: self.job, route, from: from.to_owned(), to, reason };
+        (self.on_switch)(&switch);
+    }
+}
+
+impl<E: ?Sized> Seat<E> {
+    fn succeeded(&self) {
+        let mut health = locked(&self.health);
+        health.breaker.succeeded();
+        health.answered += 1;
+        health.last_error = None;
+    }
+
+    fn failed(&self, error: &impl Failure) {
+        let mut health = locked(&self.health);
+        health.failed += 1;
+        health.last_error = Some(error.to_string());
+        if error.blames_engine() {
+            health.breaker.failed(Instant::now(), error.retry_after());
+        }
+    }
+}
+
+/// Frees the place of the probe when a request ends in whatever way.
+struct Probe<'a>(&'a Mutex<Health>);
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        locked(self.0).breaker.undecided();
+    }
+}
+
+/// Health counters are valid after every statement, whoever panicked.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;
