@@ -18,8 +18,11 @@ use crate::control::store::{ADMIN_TOKEN_SHA256, Store};
 use crate::flow::Gate;
 use crate::gpu::Gpus;
 use crate::ingress::{rtmp, srt};
+use crate::models;
 use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec, Supervisor};
+use crate::speech::chain::Switch;
 use crate::speech::stt;
+use crate::speech::translate::Translators;
 use crate::telemetry::Host;
 
 /// Shortest admin token that `$AURALINK_ADMIN_TOKEN` may give.
@@ -58,7 +61,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         hls: config.hls,
         encode: Default::default(),
     };
-    let supervisor = Supervisor::new(options, machine.encoders.clone(), speech(config));
+    let supervisor = Supervisor::new(options, machine.encoders.clone(), speech(config)?);
     let gate: Arc<dyn Gate> = Arc::new(supervisor.clone());
     let stop = CancellationToken::new();
     let mut servers = JoinSet::new();
@@ -115,9 +118,29 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
 }
 
 /// The engines that work on words.
-fn speech(config: &Config) -> Speech {
-    let stt = stt::Engines::new(&config.stt, stt::Models::default());
-    Speech { stt: Arc::new(stt), keeper: None }
+fn speech(config: &Config) -> anyhow::Result<Speech> {
+    let models = models::Registry::open(&config.models)?;
+    let stt = stt::Engines::new(&config.stt, speech_models(&models));
+    let told = |switch: &Switch| {
+        let Switch { job, route, from, to, reason } = switch;
+        tracing::warn!(job, route, from, to, reason, "another engine takes over");
+    };
+    let translators = Translators::new(&config.translate, Arc::new(told))?;
+    let (stt, translators) = (Arc::new(stt), Arc::new(translators));
+    Ok(Speech { stt, translators, keeper: None })
+}
+
+/// The model files that speech-to-text may use: those that are what their manifest says.
+fn speech_models(models: &models::Registry) -> stt::Models {
+    let of = |task, engine| {
+        let installed = models.installed(task, Some(engine), None).into_iter();
+        let ready = installed.filter(|model| model.ready().is_ok());
+        ready.filter_map(|model| model.paths.into_iter().next())
+    };
+    stt::Models {
+        whisper: of(models::Task::Stt, models::Engine::Whisper).collect(),
+        silero: of(models::Task::Vad, models::Engine::Silero).next(),
+    }
 }
 
 fn tell_machine(machine: &Machine) {

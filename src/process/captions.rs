@@ -215,7 +215,8 @@ impl Settings {
 
     /// How they are translated into a language.
     pub fn translation(&self, to: &Language) -> translate::Settings {
-        translate::Settings { to: to.clone(), engines: self.translators.clone() }
+        let glossary = Arc::new(self.glossary.clone());
+        translate::Settings { to: to.clone(), engines: self.translators.clone(), glossary }
     }
 
     /// How they are spoken in a language.

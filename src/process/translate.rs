@@ -1,6 +1,16 @@
 //! Captions in another language.
 
-use crate::media::Language;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::sentences::Sentences;
+use crate::flow::{self, CueFeed, Error, Task};
+use crate::media::{Cue, Language, Origin};
+use crate::speech::glossary::Glossary;
+use crate::speech::translate::{Request, Translators};
+
+/// A sentence that was said longer ago is left out: a late caption is worse than none.
+const LATE_MAX: Duration = Duration::from_secs(15);
 
 /// How captions are translated. A change starts the node again.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,4 +19,115 @@ pub struct Settings {
     pub to: Language,
     /// Engines in the order of preference; empty: the best for each pair.
     pub engines: Vec<String>,
+    /// Names that stay, and words that are said otherwise.
+    pub glossary: Arc<Glossary>,
+}
+
+/// Translates the sentences of `input` into `output` until cancelled. A sentence that is in the
+/// wanted language already passes through. Reports `engine`, `took_ms`, `translated`, `late` (left
+/// out because the engine was behind), and `failed` with the last `error`.
+///
+/// # Errors
+/// None: a sentence that no engine translates is counted, and the next is tried.
+pub async fn run(
+    task: Task,
+    input: CueFeed,
+    output: CueFeed,
+    translators: Arc<Translators>,
+    settings: Settings,
+) -> Result<(), Error> {
+    let mut cues = input.subscribe();
+    let mut sentences = Sentences::default();
+    let cancel = task.cancel.clone();
+    let mut work =
+        Work { task, output, translators, settings, said: None, totals: Totals::default() };
+    work.task.status.set_running();
+    loop {
+        let patience = sentences.patience(now());
+        let done = tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            cue = cues.next() => match cue.is_committed() {
+                true => sentences.push(cue, now()),
+                false => continue,
+            },
+            () = tokio::time::sleep(patience.unwrap_or_default()), if patience.is_some() => {
+                sentences.flush().into_iter().collect()
+            }
+        };
+        for sentence in done {
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                () = work.translate(sentence) => {}
+            }
+        }
+    }
+}
+
+fn now() -> Duration {
+    Duration::from_nanos(flow::now().nseconds())
+}
+
+#[derive(Default)]
+struct Totals {
+    translated: u64,
+    late: u64,
+    failed: u64,
+}
+
+struct Work {
+    task: Task,
+    output: CueFeed,
+    translators: Arc<Translators>,
+    settings: Settings,
+    /// The sentence before.
+    said: Option<String>,
+    totals: Totals,
+}
+
+impl Work {
+    async fn translate(&mut self, sentence: Cue) {
+        let status = &self.task.status;
+        if now().saturating_sub(sentence.end) > LATE_MAX {
+            self.totals.late += 1;
+            status.set("late", self.totals.late);
+            return;
+        }
+        let to = &self.settings.to;
+        if sentence.language.same_language(to) {
+            self.output.publish(sentence);
+            return;
+        }
+        let request = Request {
+            text: sentence.text.clone(),
+            from: sentence.language.clone(),
+            to: to.clone(),
+            engines: self.settings.engines.clone(),
+            context: self.said.take(),
+            glossary: Arc::clone(&self.settings.glossary),
+        };
+        match self.translators.translate(&request).await {
+            Ok(translation) => {
+                self.totals.translated += 1;
+                status.set("translated", self.totals.translated);
+                status.set("engine", translation.engine);
+                status.set("took_ms", translation.took.as_millis() as u64);
+                let origin =
+                    Origin { engine: translation.engine.to_owned(), model: translation.model };
+                self.output.publish(Cue {
+                    language: to.clone(),
+                    text: translation.text,
+                    words: Arc::default(),
+                    ends_sentence: true,
+                    origin: Arc::new(origin),
+                    ..sentence.clone()
+                });
+            }
+            Err(error) => {
+                self.totals.failed += 1;
+                status.set("failed", self.totals.failed);
+                status.set("error", error.to_string());
+            }
+        }
+        self.said = Some(sentence.text);
+    }
 }

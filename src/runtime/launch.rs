@@ -230,6 +230,14 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
             let engines = Arc::clone(&context.shared.speech.stt);
             transcribe::run(task, input, output, engines, settings).await
         }
+        Job::Translate(settings) => {
+            let input = context.words.first().cloned();
+            let (Some(input), Some(output)) = (input, context.captions.take()) else {
+                return Err(gone(&task));
+            };
+            let translators = Arc::clone(&context.shared.speech.translators);
+            translate::run(task, input, output, translators, settings).await
+        }
         Job::Archive { days } => match context.shared.speech.keeper.clone() {
             Some(keeper) => {
                 let captions = context.inputs.captions;
@@ -237,7 +245,7 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
             }
             None => Err(Error::build("archive", "this appliance keeps no words")),
         },
-        Job::Translate(_) | Job::Speak(_) | Job::Embed(_) => Err(Error::build("captions", "soon")),
+        Job::Speak(_) | Job::Embed(_) => Err(Error::build("captions", "soon")),
         Job::Slate => {
             let [video, audio] = context.programme.map(|(feed, format)| {
                 let writer = feed.writer(None);

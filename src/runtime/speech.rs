@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use crate::egress::archive::Keeper;
 use crate::speech::stt;
+use crate::speech::translate::{self, Translators};
 
 /// Engines and stores of words, shared by all streams. Cheap to clone.
 #[derive(Clone)]
 pub struct Speech {
     /// Speech-to-text.
     pub stt: Arc<stt::Engines>,
+    /// Translation.
+    pub translators: Arc<Translators>,
     /// Where committed cues are kept, when they are.
     pub keeper: Option<Arc<dyn Keeper>>,
 }
@@ -18,6 +21,9 @@ impl Default for Speech {
     /// What every machine has without configuration and models.
     fn default() -> Self {
         let stt = stt::Engines::new(&stt::Config::default(), stt::Models::default());
-        Self { stt: Arc::new(stt), keeper: None }
+        let translators = Translators::new(&translate::Config::default(), Arc::new(|_| {}));
+        // The default configuration has neither addresses nor keys that could be wrong.
+        let translators = Arc::new(translators.expect("the default configuration is valid"));
+        Self { stt: Arc::new(stt), translators, keeper: None }
     }
 }
