@@ -121,6 +121,11 @@ impl Captioner {
         Self { settings, codec, schedule, maker, frames: 0, rewritten: 0, unread: 0, existing: 0 }
     }
 
+    /// The stream is of another codec from the next frame on.
+    pub fn set_codec(&mut self, codec: VideoCodec) {
+        self.codec = codec;
+    }
+
     /// Adds a committed cue to every service of its language; returns to how many. Its times are of
     /// the same clock as those of frames.
     pub fn push(&mut self, cue: &Cue) -> usize {
