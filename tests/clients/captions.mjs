@@ -16,8 +16,9 @@ packets
   .pipe(new codecs.h264.H264Stream())
   .pipe(captions);
 captions.on('data', (caption) => {
-  if (caption.text === undefined) return;
-  const { stream, text } = caption;
+  const { stream, content } = caption;
+  const text = caption.text ?? content?.map((row) => row.text).join('\n');
+  if (text === undefined) return;
   const [start, end] = [caption.startPts / 90000, caption.endPts / 90000];
   console.log(JSON.stringify({ stream, text, start, end }));
 });

@@ -31,7 +31,7 @@ use gst::subclass::prelude::*;
 use super::properties::{self, Properties};
 use super::text::{self, Gate};
 use crate::captions::schedule::Frame;
-use crate::captions::{Captioner, Service, Stats, VideoCodec};
+use crate::captions::{Captioner, Service, VideoCodec};
 use crate::media::{Cue, Language};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -139,7 +139,7 @@ impl ObjectImpl for Caption {
             "existing" => properties.existing.to_value(),
             "stats" => {
                 let counted = lock(&self.state).as_ref().map(|state| state.captioner.stats());
-                properties::stats(&counted.unwrap_or_else(Stats::default)).to_value()
+                properties::stats(&counted.unwrap_or_default()).to_value()
             }
             name => unreachable!("no property `{name}`"),
         }
@@ -255,7 +255,7 @@ impl ElementImpl for Caption {
 impl Caption {
     fn start(&self) -> Result<(), gst::StateChangeError> {
         let settings = lock(&self.properties).settings().map_err(|error| {
-            gst::element_imp_error!(self, gst::LibraryError::Settings, ["{error}"]);
+            gst::element_imp_error!(self, gst::LibraryError::Settings, ("{error}"));
             gst::StateChangeError
         })?;
         let captioner = Captioner::new(settings, VideoCodec::H264);
