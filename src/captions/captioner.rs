@@ -98,6 +98,8 @@ struct Maker {
     /// The field whose turn it is.
     field: Field,
     sequence: u8,
+    /// The frame before had service blocks.
+    spoke: bool,
 }
 
 impl Captioner {
@@ -116,9 +118,15 @@ impl Captioner {
             owed: Duration::ZERO,
             field: Field::One,
             sequence: 0,
+            spoke: false,
         };
         let schedule = Schedule::default();
         Self { settings, codec, schedule, maker, frames: 0, rewritten: 0, unread: 0, existing: 0 }
+    }
+
+    /// The stream is of another codec from the next frame on.
+    pub fn set_codec(&mut self, codec: VideoCodec) {
+        self.codec = codec;
     }
 
     /// Adds a committed cue to every service of its language; returns to how many. Its times are of
@@ -208,8 +216,10 @@ impl Maker {
         // A packet has a header byte, and each of its triplets two bytes.
         let room = (count.saturating_sub(pairs.len()) * 2).saturating_sub(1);
         let blocks = self.dtvcc.blocks(slot.at, room.min(BLOCKS_MAX));
-        // Where services of the source are put into our packets, every frame has one.
-        let has_packet = !blocks.is_empty() || self.moves.moves_services();
+        // Where services of the source are put into our packets, every frame has one. Some
+        // decoders (mux.js) look at a packet when the next one begins, so an empty one ends them.
+        let ends = std::mem::replace(&mut self.spoke, !blocks.is_empty());
+        let has_packet = self.spoke || ends || self.moves.moves_services();
         let sequence = has_packet.then_some(self.sequence);
         self.sequence = self.sequence.wrapping_add(u8::from(has_packet));
         Content { pairs, blocks, sequence, count }

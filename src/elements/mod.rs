@@ -10,6 +10,7 @@
 
 use std::sync::OnceLock;
 
+pub mod caption;
 pub mod denoise;
 
 /// Makes our elements known to GStreamer, which must be running. More calls are free.
@@ -22,7 +23,8 @@ pub fn register() -> Result<(), gst::glib::BoolError> {
 }
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
-    denoise::register(plugin)
+    denoise::register(plugin)?;
+    caption::register(plugin)
 }
 
 /// What GStreamer looks for in a plugin file. The macro documents nothing of what it makes.

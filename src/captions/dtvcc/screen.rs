@@ -185,8 +185,9 @@ impl PopOn {
                 out.push_back(Code::ETX);
             }
             Some(Step::Show) => {
-                out.push_back(Code::DisplayWindows(window));
+                // In one packet, so that nothing is seen of the moment in between.
                 out.push_back(Code::DeleteWindows(other));
+                out.push_back(Code::DisplayWindows(window));
                 self.loading = 1 - self.loading;
             }
             Some(Step::Erase) => out.push_back(Code::DeleteWindows(other)),

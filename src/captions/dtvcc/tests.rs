@@ -66,7 +66,7 @@ fn a_text_appears_when_it_is_said() {
     let mut captions = dtvcc(&[1], Mode::PopOn);
     captions.push(Service::Digital(1), &spoken(1, "soon said", &[("soon said", 3.0, 5.0)]));
     assert_eq!(read(&packets(&mut captions, 0.0, 2.9), 1), "soon said");
-    assert_eq!(read(&packets(&mut captions, 2.92, 4.9), 1), "=#");
+    assert_eq!(read(&packets(&mut captions, 2.92, 4.9), 1), "#=");
     assert_eq!(read(&packets(&mut captions, 4.92, 6.0), 1), "#");
 }
 

@@ -1,0 +1,75 @@
+//! Text that comes on pads: buffers of UTF-8 with a time become cues.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::media::{Cue, Language, Origin, Stage};
+
+/// Text is let in at most so long before the picture that it belongs to.
+const AHEAD_MAX: Duration = Duration::from_secs(5);
+
+/// How long a text without a duration is said, per character: about what people read.
+const PER_CHARACTER: Duration = Duration::from_millis(60);
+
+/// A cue of a text that somebody else made.
+pub(super) fn cue(
+    id: u64,
+    text: &str,
+    language: &Language,
+    start: Duration,
+    span: Option<Duration>,
+) -> Cue {
+    let reading = || PER_CHARACTER * text.chars().count().min(200) as u32;
+    Cue {
+        id,
+        language: language.clone(),
+        stage: Stage::Committed,
+        start,
+        end: start + span.unwrap_or_else(reading),
+        text: text.to_owned(),
+        words: Arc::default(),
+        ends_sentence: true,
+        origin: Arc::new(Origin { engine: "text".into(), model: None }),
+    }
+}
+
+#[derive(Default)]
+struct Place {
+    /// Running time of the newest picture.
+    picture: Duration,
+    /// No picture will come, or nothing may wait.
+    open: bool,
+}
+
+/// Where text waits until the picture has come near it.
+#[derive(Default)]
+pub(super) struct Gate {
+    place: Mutex<Place>,
+    moved: Condvar,
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A picture has come.
+    pub(super) fn advance(&self, picture: Duration) {
+        self.lock().picture = picture;
+        self.moved.notify_all();
+    }
+
+    /// Lets everything through, until it is closed again: at the end of the video, while flushing,
+    /// and when the element stops.
+    pub(super) fn set_open(&self, open: bool) {
+        self.lock().open = open;
+        self.moved.notify_all();
+    }
+
+    /// Waits until text of this time may come.
+    pub(super) fn wait(&self, start: Duration) {
+        let far = |place: &mut Place| !place.open && start > place.picture + AHEAD_MAX;
+        let guard = self.lock();
+        drop(self.moved.wait_while(guard, far).unwrap_or_else(PoisonError::into_inner));
+    }
+}
