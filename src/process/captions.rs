@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{speak, transcribe, translate};
+use crate::captions::{Moves, Service};
 use crate::graph::Words;
 use crate::media::Language;
 use crate::speech::glossary::Glossary;
@@ -144,6 +145,9 @@ pub struct Embed {
     pub style: Style,
     /// What happens to captions that the source has already.
     pub existing: Existing,
+    /// With `existing = "move"`: where captions of the source move, as `cc1 = "cc3"`. Channels
+    /// move to channels and services to services.
+    pub moves: BTreeMap<String, String>,
 }
 
 /// How captions move on the screen.
@@ -173,11 +177,48 @@ pub enum Existing {
     Keep,
     /// Ours take their place.
     Replace,
-    /// They move to the next free service.
+    /// They move as `moves` says.
     Move,
 }
 
+impl Style {
+    /// The word of the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RollUp2 => "roll-up-2",
+            Self::RollUp3 => "roll-up-3",
+            Self::RollUp4 => "roll-up-4",
+            Self::PopOn => "pop-on",
+        }
+    }
+}
+
+impl Existing {
+    /// The word of the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Replace => "replace",
+            Self::Move => "move",
+        }
+    }
+}
+
 impl Embed {
+    /// `cc1=und,cc3=es`: each service with its language.
+    pub(super) fn named(&self) -> String {
+        let tag = |language: Option<Language>| language.unwrap_or_else(Language::undetermined);
+        let pairs =
+            self.by_service().map(|(service, language)| format!("{service}={}", tag(language)));
+        pairs.collect::<Vec<_>>().join(",")
+    }
+
+    /// `cc1=cc3`: where captions of the source move.
+    pub(super) fn moved(&self) -> String {
+        let pairs = self.moves.iter().map(|(from, to)| format!("{from}={to}"));
+        pairs.collect::<Vec<_>>().join(",")
+    }
+
     /// Services with their languages, `None` for the original, in the order of services.
     pub fn by_service(&self) -> impl Iterator<Item = (&str, Option<Language>)> {
         self.services.iter().map(|(service, text)| (service.as_str(), text.parse().ok()))
@@ -256,11 +297,13 @@ impl Settings {
         if let Err(error) = self.glossary.validate() {
             return wrong(&format!("glossary.{}", error.field), error.message);
         }
+        if let Err(error) = self.embed.moved().parse::<Moves>() {
+            return wrong("embed.moves", error.to_string());
+        }
         for (service, text) in &self.embed.services {
             let field = format!("embed.services.{service}");
-            if !is_service(service) {
-                let message = "use cc1-cc4 (CEA-608) and s1-s6 (CEA-708)";
-                return wrong(&field, message.into());
+            if let Err(error) = service.parse::<Service>() {
+                return wrong(&field, error.to_string());
             }
             match text.parse::<Language>() {
                 Ok(language) if has(&language) => {}
@@ -274,11 +317,6 @@ impl Settings {
         }
         Ok(())
     }
-}
-
-/// Whether it is a CEA-608 channel or a CEA-708 service that we write.
-fn is_service(text: &str) -> bool {
-    ["cc1", "cc2", "cc3", "cc4", "s1", "s2", "s3", "s4", "s5", "s6"].contains(&text)
 }
 
 #[cfg(test)]
@@ -305,7 +343,7 @@ mod tests {
         check("dub = [\"es\"]", "captions.dub[0]: `es` is not translated: add it to `translate`");
         check(
             "[embed.services]\ncc5 = \"original\"",
-            "captions.embed.services.cc5: use cc1-cc4 (CEA-608) and s1-s6 (CEA-708)",
+            "captions.embed.services.cc5: `cc5` is no caption service: use cc1 to cc4 or s1 to s6",
         );
         check(
             "language = \"en\"\n[embed.services]\ncc1 = \"en\"\ncc3 = \"es\"",

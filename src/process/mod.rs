@@ -6,6 +6,7 @@
 pub mod captions;
 pub mod decode;
 pub mod denoise;
+pub mod embed;
 pub mod encode;
 pub mod encoders;
 mod mix;

@@ -15,7 +15,9 @@ use crate::flow::{CueFeed, Error, Feed, Inputs, Intake, Task, Writer};
 use crate::ingress;
 use crate::media::{Accept, Accepts, Codec, Format, Kind, Secret, StreamName};
 use crate::process::encoders::{Encoder, Encoders};
-use crate::process::{captions, decode, denoise, encode, slate, speak, transcribe, translate};
+use crate::process::{
+    captions, decode, denoise, embed, encode, slate, speak, transcribe, translate,
+};
 
 /// What a worker launches.
 #[derive(Clone, Debug, PartialEq)]
@@ -245,7 +247,12 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
             }
             None => Err(Error::build("archive", "this appliance keeps no words")),
         },
-        Job::Speak(_) | Job::Embed(_) => Err(Error::build("captions", "soon")),
+        Job::Embed(settings) => {
+            let words = std::mem::take(&mut context.words);
+            let (input, output) = context.process()?;
+            embed::run(task, input, words, output, settings).await
+        }
+        Job::Speak(_) => Err(Error::build("captions", "soon")),
         Job::Slate => {
             let [video, audio] = context.programme.map(|(feed, format)| {
                 let writer = feed.writer(None);
