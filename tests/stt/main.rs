@@ -1,7 +1,11 @@
 //! Speech-to-text with its real engines: PocketSphinx, whisper.cpp's test models, an HTTP server
 //! that misbehaves.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, unreachable_pub)]
 
 mod basic;
+mod deaths;
+mod noise;
+mod remote;
 mod support;
+mod whisper;

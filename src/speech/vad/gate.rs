@@ -202,7 +202,7 @@ mod tests {
     fn an_onset_counts_from_its_first_frame() {
         let mut gate = Gate::new(GateConfig::default());
         let edge = [0.0, 0.9, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9].map(|p| gate.step(p, FRAME));
-        assert_eq!(edge[7], None, "it opened before");
-        assert_eq!(edge[6], Some(Edge::Opened { since: FRAME * 6 }), "{edge:?}");
+        assert_eq!(edge[6], None, "five frames are too few");
+        assert_eq!(edge[7], Some(Edge::Opened { since: FRAME * 7 }), "{edge:?}");
     }
 }

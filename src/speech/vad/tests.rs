@@ -1,1 +1,152 @@
+//! Detectors on real speech and noise.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::*;
+
+/// A folder of the test data, or `None`, which is said.
+fn data(part: &str) -> Option<PathBuf> {
+    let root = std::env::var("AURALINK_TEST_DATA").map_or_else(
+        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+        PathBuf::from,
+    );
+    let path = root.join(part);
+    if !path.exists() {
+        eprintln!("skipped: there is no {}", path.display());
+    }
+    path.exists().then_some(path)
+}
+
+/// Every `step`th file of a folder, as 16 kHz mono.
+fn sounds(folder: &Path, step: usize) -> Vec<(String, Vec<f32>)> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("a folder").filter_map(|e| Some(e.ok()?.path())).collect();
+    files.retain(|f| f.extension().is_some_and(|e| e == "ogg" || e == "flac" || e == "wav"));
+    files.sort();
+    let load = |file: &PathBuf| {
+        let output = Command::new("ffmpeg")
+            .args(["-v", "error", "-i"])
+            .arg(file)
+            .args(["-f", "s16le", "-ac", "1", "-ar", "16000", "-"])
+            .output()
+            .expect("ffmpeg starts: `make setup` installs it");
+        let sample = |b: &[u8]| f32::from(i16::from_le_bytes([b[0], b[1]])) / 32_768.0;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        (name, output.stdout.chunks_exact(2).map(sample).collect())
+    };
+    files.iter().step_by(step).map(load).collect()
+}
+
+/// Utterances that a gate lets through: speech of each.
+fn passed(detector: &mut dyn Detector, config: GateConfig, sound: &[f32]) -> Vec<Spoken> {
+    detector.reset();
+    let mut gate = Gate::new(config);
+    let frame = detector.frame();
+    let length = Duration::from_secs_f64(frame as f64 / RATE as f64);
+    let mut found = Vec::new();
+    for piece in sound.chunks_exact(frame) {
+        if let Some(Edge::Closed(spoken)) = gate.step(detector.probability(piece), length) {
+            found.push(spoken);
+        }
+    }
+    found.extend(gate.close());
+    found
+}
+
+/// Share of the sound that passes the gate of a detector, over speech and over noise.
+fn shares(detector: &mut dyn Detector, config: GateConfig) -> Option<(f64, f64)> {
+    let (speech, noise) = (data("speech/librispeech")?, data("noise/esc10")?);
+    let mut share = |sounds: &[(String, Vec<f32>)]| {
+        let total: f64 = sounds.iter().map(|(_, s)| s.len() as f64 / RATE as f64).sum();
+        let mut heard = |s: &Vec<f32>| passed(detector, config, s);
+        let open: Duration = sounds.iter().flat_map(|(_, s)| heard(s)).map(|s| s.lasted).sum();
+        open.as_secs_f64() / total
+    };
+    let speech = share(&sounds(&speech, 9));
+    let noise = share(&sounds(&noise, 3));
+    Some((speech, noise))
+}
+
+#[test]
+fn earshot_tells_speech_from_noise() {
+    let mut earshot = Earshot::default();
+    let config = earshot.thresholds();
+    let Some((speech, noise)) = shares(&mut earshot, config) else { return };
+    eprintln!("earshot: {:.1} % of speech, {:.1} % of noise", speech * 100.0, noise * 100.0);
+    assert!(speech > 0.85, "{speech}");
+    assert!(noise < 0.12, "{noise}");
+}
+
+#[test]
+fn silero_tells_speech_from_noise() {
+    let Some(model) = data("models/silero-vad/ggml-silero-v6.2.0.bin") else { return };
+    let mut silero = Silero::open(&model).expect("the model loads");
+    let config = silero.thresholds();
+    let begun = std::time::Instant::now();
+    let Some((speech, noise)) = shares(&mut silero, config) else { return };
+    eprintln!(
+        "silero: {:.1} % of speech, {:.1} % of noise, {:?}",
+        speech * 100.0,
+        noise * 100.0,
+        begun.elapsed()
+    );
+    assert!(speech > 0.85, "{speech}");
+    assert!(noise < 0.12, "{noise}");
+}
+
+#[test]
+fn a_file_that_is_no_model_is_refused() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("ggml-silero.bin");
+    assert!(Silero::open(&path).is_err());
+    std::fs::write(&path, "lmgg").expect("writes");
+    assert!(Silero::open(&path).is_err(), "too short");
+    std::fs::write(&path, "hello, I am a page of a captive portal").expect("writes");
+    assert!(Silero::open(&path).is_err());
+}
+
+/// Prints what thresholds do; for choosing them.
+#[test]
+#[ignore = "prints a table and takes minutes"]
+fn table_of_thresholds() {
+    let Some(speech) = data("speech/librispeech") else { return };
+    let Some(noise) = data("noise/esc10") else { return };
+    let mut detectors: Vec<(&str, Box<dyn Detector>)> = vec![("earshot", Box::<Earshot>::default())];
+    if let Some(model) = data("models/silero-vad/ggml-silero-v6.2.0.bin") {
+        detectors.push(("silero", Box::new(Silero::open(&model).expect("loads"))));
+    }
+    let sets = [sounds(&speech, 4), sounds(&noise, 1)];
+    for (name, detector) in &mut detectors {
+        for (on, off) in [(0.4, 0.25), (0.5, 0.35), (0.6, 0.35), (0.7, 0.4), (0.8, 0.5), (0.9, 0.6)] {
+            let config = GateConfig { on, off, ..GateConfig::default() };
+            let mut row = Vec::new();
+            for set in &sets {
+                let total: f64 = set.iter().map(|(_, s)| s.len() as f64 / RATE as f64).sum();
+                let mut open = 0.0;
+                let mut clips = 0;
+                let mut worst: std::collections::BTreeMap<String, usize> = Default::default();
+                for (file, sound) in set {
+                    let found = passed(detector.as_mut(), config, sound);
+                    let found: Vec<_> = found
+                        .iter()
+                        .filter(|s| s.speech >= Duration::from_millis(180) && s.ratio(config.hangover) >= 0.35)
+                        .collect();
+                    open += found.iter().map(|s| s.lasted.as_secs_f64()).sum::<f64>();
+                    if !found.is_empty() {
+                        clips += 1;
+                        let class = file.split("-1-").next().unwrap_or("");
+                        let class: String = class.chars().take_while(|c| !c.is_ascii_digit()).collect();
+                        *worst.entry(class).or_default() += 1;
+                    }
+                }
+                row.push(format!("{:.1} % ({clips} of {} clips)", 100.0 * open / total, set.len()));
+                if set.len() > 100 {
+                    row.push(format!("{worst:?}"));
+                }
+            }
+            eprintln!("{name} on {on} off {off}: {}", row.join(" | "));
+        }
+    }
+}

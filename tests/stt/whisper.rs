@@ -1,0 +1,189 @@
+//! whisper.cpp with its test models: real header and vocabulary, random weights. What they write is
+//! noise; that they load, run, leave memory and fail well is what is tested.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use auralink::speech::stt::whisper::{Run, Whisper};
+use auralink::speech::stt::{
+    Config, Engine, Event, Models, Session, Status, Wanted, Window,
+};
+
+use crate::support::{self, Listener, RATE, english};
+
+fn model(name: &str) -> Option<PathBuf> {
+    support::data(&format!("models/whisper-for-tests/for-tests-ggml-{name}.bin"))
+}
+
+fn engine(path: &Path, idle: Duration) -> Whisper {
+    let run = Run { threads: 2, gpu: false };
+    Whisper::new(path, "tiny".into(), run, 4, idle).expect("a thread")
+}
+
+fn hear(session: &mut dyn Session, samples: &[f32]) {
+    let window = Window {
+        samples,
+        fresh: samples.len(),
+        last: true,
+        language: None,
+        prompt: "Names: AuraLink.",
+        deadline: Duration::from_secs(20),
+    };
+    let heard = session.hear(&window).expect("it answers");
+    let length = Duration::from_secs_f64(samples.len() as f64 / RATE as f64);
+    for word in &heard.words {
+        assert!(word.start <= word.end && word.end <= length, "{word:?}");
+        assert!((0.0..=1.0).contains(&word.confidence), "{word:?}");
+        assert!(!word.text.trim().is_empty());
+    }
+    let (_, sure) = heard.language.expect("a multilingual model detects the language");
+    assert!((0.0..=1.0).contains(&sure));
+}
+
+/// Resident memory of a process in KiB; 0 when it is gone.
+fn memory(process: u64) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:"));
+    line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+}
+
+fn until(what: &str, is: impl Fn() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(30);
+    while !is() {
+        assert!(Instant::now() < limit, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn it_loads_runs_and_leaves_memory_fifty_times() {
+    let Some(path) = model("tiny") else { return };
+    let sound: Vec<f32> = (0..RATE * 2).map(|n| (n as f32 * 0.05).sin() * 0.1).collect();
+    let whisper = engine(&path, Duration::from_millis(1));
+    let mut session = whisper.open().expect("it loads");
+    let own = u64::from(std::process::id());
+    let mut after_ten = (0, 0);
+    for n in 1..=50 {
+        hear(session.as_mut(), &sound);
+        let process = whisper.stats().process.load(Ordering::Relaxed);
+        let child = memory(process);
+        until("it leaves memory", || whisper.stats().process.load(Ordering::Relaxed) == 0);
+        assert_eq!(memory(process), 0, "its process is gone");
+        if n == 10 {
+            after_ten = (memory(own), child);
+        }
+        if n == 50 {
+            eprintln!("parent {} → {} KiB, child {} → {child} KiB", after_ten.0, memory(own), after_ten.1);
+            assert!(memory(own) < after_ten.0 + 8 * 1024, "the parent grows");
+        }
+    }
+    assert!(whisper.stats().loads.load(Ordering::Relaxed) >= 50);
+    assert_eq!(whisper.stats().deaths.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn one_process_serves_all_streams_and_stays_the_same_size() {
+    let Some(path) = model("base") else { return };
+    let whisper = Arc::new(engine(&path, Duration::from_secs(60)));
+    let sound = vec![0.01; RATE * 5];
+    let streams: Vec<_> = (0..4)
+        .map(|_| {
+            let (whisper, sound) = (Arc::clone(&whisper), sound.clone());
+            std::thread::spawn(move || {
+                let mut session = whisper.open().expect("there is room");
+                let mut sizes = Vec::new();
+                for _ in 0..15 {
+                    hear(session.as_mut(), &sound);
+                    sizes.push(memory(whisper.stats().process.load(Ordering::Relaxed)));
+                }
+                sizes
+            })
+        })
+        .collect();
+    let sizes: Vec<u64> = streams.into_iter().flat_map(|s| s.join().expect("no panic")).collect();
+    let (least, most) = (sizes.iter().min().expect("some"), sizes.iter().max().expect("some"));
+    eprintln!("{least}-{most} KiB over {} windows of 4 streams", sizes.len());
+    assert!(most - least < 48 * 1024, "{sizes:?}");
+    assert_eq!(whisper.stats().loads.load(Ordering::Relaxed), 1, "never one copy per stream");
+    assert_eq!(whisper.stats().streams.load(Ordering::Relaxed), 0, "places are given back");
+}
+
+#[test]
+fn a_fifth_stream_is_refused_in_words() {
+    let Some(path) = model("tiny.en") else { return };
+    let whisper = engine(&path, Duration::from_secs(60));
+    let places: Vec<_> = (0..4).map(|_| whisper.open().expect("there is room")).collect();
+    let error = whisper.open().err().expect("it is full");
+    assert!(error.to_string().contains("streams_max"), "{error}");
+    drop(places);
+    whisper.open().expect("there is room again");
+}
+
+#[test]
+fn a_window_that_waited_too_long_is_skipped() {
+    let Some(path) = model("tiny") else { return };
+    let whisper = engine(&path, Duration::from_secs(60));
+    let mut session = whisper.open().expect("it loads");
+    let samples = vec![0.0; RATE];
+    let window = Window {
+        samples: &samples,
+        fresh: RATE,
+        last: false,
+        language: None,
+        prompt: "",
+        deadline: Duration::ZERO,
+    };
+    let error = session.hear(&window).expect_err("it is too late");
+    assert!(error.to_string().contains("late"), "{error}");
+    assert_eq!(whisper.stats().late.load(Ordering::Relaxed), 1);
+    hear(session.as_mut(), &samples);
+}
+
+#[test]
+fn a_damaged_model_is_an_error_in_words_and_the_next_engine_takes_over() {
+    let Some(good) = model("base") else { return };
+    let good = fs::read(good).expect("reads");
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut flipped = good.clone();
+    flipped[4..44].fill(0xff);
+    let cases: [(&str, Vec<u8>); 4] = [
+        ("empty", Vec::new()),
+        ("short", good[..good.len() / 3].to_vec()),
+        ("flipped", flipped),
+        ("page", b"<html>please log in</html>".to_vec()),
+    ];
+    for (name, bytes) in cases {
+        let path = folder.path().join(format!("ggml-{name}.bin"));
+        fs::write(&path, bytes).expect("writes");
+        let error = engine(&path, Duration::from_secs(60)).open().err();
+        let error = error.unwrap_or_else(|| panic!("{name} loads")).to_string();
+        eprintln!("{name}: {error}");
+        assert!(error.contains("whisper"), "{error}");
+        let models = Models { whisper: vec![path], silero: None };
+        let engines = support::engines(&Config::default(), models);
+        let mut listener = Listener::new(&engines, english(&["whisper", "basic"]), false);
+        let is_basic = |e: &Event| {
+            matches!(e, Event::State(Status::Listening { engine, .. }) if engine == "basic")
+        };
+        listener.wait_for("the basic engine", is_basic);
+    }
+}
+
+#[test]
+fn without_an_engine_the_state_says_what_to_do() {
+    let engines = support::engines(&Config::default(), Models::default());
+    let wanted = Wanted { language: "de".parse().ok(), ..Wanted::default() };
+    let mut listener = Listener::new(&engines, wanted, false);
+    let off = listener.wait_for("off", |e| matches!(e, Event::State(Status::Off { .. })));
+    let Event::State(Status::Off { why }) = off else { unreachable!() };
+    assert!(why.contains("captions are off because"), "{why}");
+    assert!(why.contains("auralink models pull whisper-base"), "{why}");
+    listener.push(Duration::ZERO, &vec![0.1; RATE * 20]);
+    let stats = listener.transcriber.stats();
+    let events = listener.finish();
+    assert!(support::committed(&events).is_empty());
+    drop(stats);
+}
