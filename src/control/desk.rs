@@ -14,7 +14,7 @@ use super::api::{Code, Error};
 use super::auth;
 use super::store::{self, Store, Tokens};
 use crate::media::StreamName;
-use crate::process::denoise;
+use crate::process::{captions, denoise};
 use crate::runtime::{OutputSpec, StreamSpec, Supervisor};
 
 /// Who decides about a stream.
@@ -272,6 +272,21 @@ impl Desk {
     ) -> Result<(), Error> {
         let _change = self.change().await;
         self.0.supervisor.set_denoise(name, settings).await?;
+        self.keep(name).await
+    }
+
+    /// Changes captions, translations and voices while the stream runs. On a stream of the
+    /// configuration file it lasts until the next start.
+    ///
+    /// # Errors
+    /// What the supervisor or the database refuse.
+    pub async fn set_captions(
+        &self,
+        name: &StreamName,
+        settings: captions::Settings,
+    ) -> Result<(), Error> {
+        let _change = self.change().await;
+        self.0.supervisor.set_captions(name, settings).await?;
         self.keep(name).await
     }
 

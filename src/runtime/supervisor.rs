@@ -13,7 +13,7 @@ use super::launch::{Entry, Shared};
 use super::stream::{Command, Stream};
 use super::{Event, OutputSpec, Preset, Presets, Speech, StreamSnapshot, StreamSpec};
 use crate::egress::hls;
-use crate::flow::CueFeed;
+use crate::flow::{CueBoard, CueFeed};
 use crate::media::{Codec, StreamName};
 use crate::process::encoders::Encoders;
 use crate::process::{captions, denoise, encode};
@@ -268,6 +268,14 @@ impl Supervisor {
     /// [`Error::UnknownStream`].
     pub async fn cues(&self, name: &StreamName) -> Result<Vec<CueFeed>, Error> {
         ask(&self.entry(name)?, Command::Cues).await
+    }
+
+    /// Where the feeds of captions of a stream are put up, as they come and go.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStream`].
+    pub async fn caption_board(&self, name: &StreamName) -> Result<CueBoard, Error> {
+        ask(&self.entry(name)?, Command::Board).await
     }
 
     /// Disconnects the publisher that is on air.

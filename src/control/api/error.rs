@@ -82,6 +82,8 @@ codes! {
     StreamTaken = "stream_taken", CONFLICT;
     /// Nothing is being published, so there is nothing to play.
     NotLive = "not_live", CONFLICT;
+    /// The stream has no captions in that language.
+    NoCaptions = "no_captions", CONFLICT;
     /// A segment that has left the live window.
     SegmentGone = "segment_gone", NOT_FOUND;
     /// A live stream from which nothing comes.

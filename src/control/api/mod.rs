@@ -4,6 +4,7 @@
 //! token or a session of the page; WHIP, WHEP and HLS ask the stream's own tokens.
 
 mod access;
+mod captions;
 mod denoise;
 mod error;
 mod events;
@@ -100,7 +101,10 @@ impl FromRef<ApiState> for Auth {
                        `Problem`; its codes are explained in docs/errors.md. WHIP \
                        (`/whip/{stream}`), WHEP (`/whep/{stream}`) and HLS \
                        (`/hls/{stream}/index.m3u8`) follow their own standards and take the \
-                       stream's tokens.",
+                       stream's tokens. Viewers follow captions under \
+                       `/captions/{stream}/events` and `/captions/{stream}/ws` with the play \
+                       token (`?token=`), in the same messages as the API and the data channel \
+                       `captions` of WHEP.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&Tokens),
@@ -108,6 +112,7 @@ impl FromRef<ApiState> for Auth {
     tags(
         (name = "streams", description = "Streams: what is wanted and how they are doing"),
         (name = "recordings", description = "What was recorded"),
+        (name = "captions", description = "What is said in a stream, as text and in other languages"),
         (name = "outputs", description = "Where a stream goes besides its viewers"),
         (name = "system", description = "The appliance itself")
     )
@@ -145,6 +150,10 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .routes(routes!(access::get_access))
         .routes(routes!(access::rotate_access))
         .routes(routes!(denoise::get_denoise, denoise::change_denoise))
+        .routes(routes!(captions::get_captions, captions::change_captions))
+        .routes(routes!(captions::push_cue))
+        .routes(routes!(captions::follow_cues))
+        .routes(routes!(captions::socket_of_cues))
         .routes(routes!(outputs::list_outputs, outputs::add_output))
         .routes(routes!(outputs::delete_output))
         .routes(routes!(outputs::start_output))

@@ -172,7 +172,7 @@ fn renamed(name: &StreamName) -> Error {
 }
 
 /// Merge patch of RFC 7396: objects are merged, `null` removes, everything else replaces.
-fn merge(target: &mut serde_json::Value, patch: serde_json::Value) {
+pub(super) fn merge(target: &mut serde_json::Value, patch: serde_json::Value) {
     use serde_json::Value;
     let Value::Object(patch) = patch else {
         *target = patch;

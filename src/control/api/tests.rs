@@ -11,17 +11,17 @@ use crate::control::desk::Owner;
 use crate::control::store::Store;
 use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec};
 
-const ADMIN: &str = "the admin token of these tests";
+pub(super) const ADMIN: &str = "the admin token of these tests";
 
 /// Control with its folder, which is deleted at the end.
-struct Fixture {
-    router: Router,
+pub(super) struct Fixture {
+    pub(super) router: Router,
     desk: Desk,
     folder: tempfile::TempDir,
 }
 
 impl Fixture {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::on(tempfile::tempdir().expect("temporary folder")).await
     }
 
@@ -64,7 +64,7 @@ impl Fixture {
         (parts.status, parts.headers, value)
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+    pub(super) async fn ask(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -77,11 +77,11 @@ impl Fixture {
         (status.as_u16(), value)
     }
 
-    async fn get(&self, path: &str) -> (u16, Value) {
+    pub(super) async fn get(&self, path: &str) -> (u16, Value) {
         self.ask(Method::GET, path, Value::Null).await
     }
 
-    async fn refused(&self, method: Method, path: &str, body: Value, expect: Code) {
+    pub(super) async fn refused(&self, method: Method, path: &str, body: Value, expect: Code) {
         let shown = format!("{method} {path} {body}");
         let (status, value) = self.ask(method, path, body).await;
         assert_eq!(value["code"], expect.as_str(), "{shown}: {status} {value}");

@@ -54,7 +54,7 @@ pub fn router(state: WebRtc) -> Router {
 }
 
 /// Who is calling.
-struct Caller {
+pub(super) struct Caller {
     peer: String,
     credential: Option<Secret>,
 }
@@ -83,7 +83,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 impl Caller {
-    fn hello(self, action: Action, protocol: &'static str, stream: &StreamName) -> Hello {
+    pub(super) fn hello(
+        self,
+        action: Action,
+        protocol: &'static str,
+        stream: &StreamName,
+    ) -> Hello {
         let stream = stream.clone();
         Hello { action, protocol, stream, credential: self.credential, peer: self.peer }
     }

@@ -286,7 +286,8 @@ async fn a_viewer_reads_captions_on_its_data_channel() {
     stream.captions.set(vec![english.clone(), spanish.clone()]);
     assert_eq!(captions.next().await["languages"][1]["name"], "español");
 
-    captions.channel.send_string(Some("{\"type\":\"select\",\"languages\":[\"es\"]}"));
+    let only = "{\"type\":\"select\",\"languages\":[\"es\"]}";
+    captions.channel.send_string_full(Some(only)).expect("it is open");
     // The viewer's wish travels beside the cues: what is said meanwhile may still come.
     let only_spanish = async {
         for round in 0.. {

@@ -70,6 +70,8 @@ pub(super) enum Command {
     SetCaptions(Box<captions::Settings>, oneshot::Sender<()>),
     /// Somebody wants to read captions.
     Cues(oneshot::Sender<Vec<CueFeed>>),
+    /// Somebody wants to follow captions, whatever feeds there will be.
+    Board(oneshot::Sender<CueBoard>),
     /// The admin disconnects the publisher on air.
     Kick(oneshot::Sender<()>),
     /// How is it doing?
@@ -207,6 +209,9 @@ impl Stream {
             }
             Command::Cues(reply) => {
                 let _ = reply.send(self.cues.values().cloned().collect());
+            }
+            Command::Board(reply) => {
+                let _ = reply.send(self.board.clone());
             }
             Command::Kick(reply) => self.change(reply, Self::kick),
             Command::Snapshot(reply) => {

@@ -1,0 +1,212 @@
+//! Captions as they come: server-sent events and WebSockets.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, Query, State};
+use axum::response::sse::{Event, KeepAlive};
+use axum::response::{Response, Sse};
+use axum::routing::get;
+use futures::Stream;
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tower_http::cors::CorsLayer;
+
+use super::super::extract::Params;
+use super::super::webrtc::Caller;
+use super::super::{ApiState, Code, Error, Failures};
+use crate::egress::words::{Message, Reader, Selection};
+use crate::flow::{Action, CueBoard, Gate};
+use crate::media::StreamName;
+use crate::runtime::Supervisor;
+
+/// Viewers that may follow captions at once, of all streams.
+const VIEWERS_MAX: usize = 2000;
+
+/// Cues from before that a reader may ask for.
+const RECENT_MAX: usize = 64;
+
+/// Largest message taken from a WebSocket, in bytes.
+const COMMAND_MAX: usize = 4 << 10;
+
+/// Whoever is still there is asked this often.
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// Which cues to follow.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in super::super) struct FollowParams {
+    /// Only these languages, separated by commas; `original` is the one that is spoken.
+    language: Option<String>,
+    /// Cues that may still change too.
+    #[serde(default)]
+    partial: bool,
+    /// Begin with so many of the newest committed cues of each language, 0-64.
+    #[serde(default)]
+    recent: usize,
+}
+
+impl FollowParams {
+    fn reader(&self, board: &CueBoard) -> Result<Reader, Error> {
+        let selection = Selection::of(self.language.as_deref(), self.partial);
+        let selection = selection.map_err(|e| {
+            let hint = "name languages as in en,es,pt-BR, or `original`";
+            Error::new(Code::Invalid, format!("`language`: {e}"), hint)
+        })?;
+        Ok(Reader::new(board, selection, self.recent.min(RECENT_MAX)))
+    }
+}
+
+/// Follows the captions of a stream as server-sent events. The first event is `hello` with the
+/// languages and the time; another comes when languages change; each `cue` is something that is
+/// said.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/captions/events", tag = "captions",
+    params(("name" = String, Path), FollowParams),
+    responses((status = 200, body = Message, content_type = "text/event-stream"), Failures))]
+pub(in super::super) async fn follow_cues(
+    State(state): State<ApiState>,
+    Params(name): Params<StreamName>,
+    Query(params): Query<FollowParams>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
+    let board = state.supervisor().caption_board(&name).await?;
+    Ok(events(params.reader(&board)?, state.shutdown.clone(), None))
+}
+
+/// Follows the captions of a stream over a WebSocket, in the same messages as the events. The reader
+/// may send `{"type":"select","languages":["es"],"partial":true}` at any time.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/captions/ws", tag = "captions",
+    params(("name" = String, Path), FollowParams),
+    responses((status = 101, description = "A WebSocket of `Message`"), Failures))]
+pub(in super::super) async fn socket_of_cues(
+    State(state): State<ApiState>,
+    Params(name): Params<StreamName>,
+    Query(params): Query<FollowParams>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Error> {
+    let board = state.supervisor().caption_board(&name).await?;
+    Ok(socket(upgrade, params.reader(&board)?, state.shutdown.clone(), None))
+}
+
+/// What viewers need.
+#[derive(Clone)]
+struct Viewers {
+    supervisor: Supervisor,
+    places: Arc<Semaphore>,
+}
+
+/// `/captions/{stream}/events` and `/captions/{stream}/ws`, for those who have the play token.
+pub(in super::super) fn viewers(supervisor: &Supervisor) -> Router {
+    let places = Arc::new(Semaphore::new(VIEWERS_MAX));
+    Router::new()
+        .route("/captions/{stream}/events", get(viewer_events))
+        .route("/captions/{stream}/ws", get(viewer_socket))
+        .layer(CorsLayer::permissive())
+        .with_state(Viewers { supervisor: supervisor.clone(), places })
+}
+
+impl Viewers {
+    async fn admit(
+        &self,
+        stream: &str,
+        caller: Caller,
+    ) -> Result<(CueBoard, OwnedSemaphorePermit), Error> {
+        let stream: StreamName = stream.parse().map_err(|e: crate::media::NameError| {
+            let hint = "the address is /captions/<stream>/events or /captions/<stream>/ws";
+            Error::new(Code::UnknownStream, e.to_string(), hint)
+        })?;
+        self.supervisor.admit(&caller.hello(Action::Play, "captions", &stream))?;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            let message = format!("{VIEWERS_MAX} viewers follow captions, the limit");
+            let hint = "try again later, or take captions from WHEP or HLS";
+            Error::new(Code::LimitReached, message, hint).retry_after(10)
+        })?;
+        Ok((self.supervisor.caption_board(&stream).await?, place))
+    }
+}
+
+async fn viewer_events(
+    State(state): State<Viewers>,
+    Path(stream): Path<String>,
+    Query(params): Query<FollowParams>,
+    caller: Caller,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
+    let (board, place) = state.admit(&stream, caller).await?;
+    // Streams end at shutdown, and with them their captions.
+    Ok(events(params.reader(&board)?, CancellationToken::new(), Some(place)))
+}
+
+async fn viewer_socket(
+    State(state): State<Viewers>,
+    Path(stream): Path<String>,
+    Query(params): Query<FollowParams>,
+    caller: Caller,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Error> {
+    let (board, place) = state.admit(&stream, caller).await?;
+    Ok(socket(upgrade, params.reader(&board)?, CancellationToken::new(), Some(place)))
+}
+
+fn events(
+    reader: Reader,
+    stop: CancellationToken,
+    place: Option<OwnedSemaphorePermit>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let next = |(mut reader, place): (Reader, Option<OwnedSemaphorePermit>)| async move {
+        let (_, message) = reader.next().await?;
+        let event = Event::default().event(message.name()).data(message.to_json());
+        Some((Ok(event), (reader, place)))
+    };
+    let messages = futures::stream::unfold((reader, place), next);
+    let messages = futures::StreamExt::take_until(messages, stop.cancelled_owned());
+    Sse::new(messages).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+}
+
+fn socket(
+    upgrade: WebSocketUpgrade,
+    reader: Reader,
+    stop: CancellationToken,
+    place: Option<OwnedSemaphorePermit>,
+) -> Response {
+    upgrade.max_message_size(COMMAND_MAX).max_frame_size(COMMAND_MAX).on_upgrade(
+        async move |socket| {
+            let _place = place;
+            if let Err(error) = talk(socket, reader, &stop).await {
+                tracing::debug!(%error, "a WebSocket of captions ends");
+            }
+        },
+    )
+}
+
+/// Sends what there is until either end is gone. A slow reader is waited for; what it misses
+/// meanwhile is counted by the feed.
+async fn talk(
+    mut socket: WebSocket,
+    mut reader: Reader,
+    stop: &CancellationToken,
+) -> Result<(), axum::Error> {
+    let mut ping = tokio::time::interval(PING_EVERY);
+    ping.reset();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = ping.tick() => socket.send(Frame::Ping(Default::default())).await?,
+            next = reader.next() => match next {
+                Some((_, message)) => socket.send(Frame::text(message.to_json())).await?,
+                None => break,
+            },
+            frame = socket.recv() => match frame.transpose()? {
+                Some(Frame::Text(text)) => if let Err(error) = reader.command(&text) {
+                    let said = serde_json::json!({ "type": "error", "message": error });
+                    socket.send(Frame::text(said.to_string())).await?;
+                },
+                Some(Frame::Close(_)) | None => return Ok(()),
+                Some(_) => {}
+            },
+        }
+    }
+    socket.send(Frame::Close(None)).await
+}

@@ -1,0 +1,81 @@
+//! `/api/v1/streams/{name}/captions`: captions, translations and voices of a stream; and, with the
+//! stream's play token, `/captions/{stream}` for viewers.
+
+mod follow;
+mod push;
+#[cfg(test)]
+mod tests;
+
+use axum::extract::State;
+use serde::Serialize;
+
+pub(super) use follow::{
+    __path_follow_cues, __path_socket_of_cues, follow_cues, socket_of_cues, viewers,
+};
+pub(super) use push::{__path_push_cue, push_cue};
+
+use super::extract::{Json, Params};
+use super::streams::merge;
+use super::{ApiState, Code, Error, Failures};
+use crate::egress::words::{Hello, HelloLanguage};
+use crate::media::StreamName;
+use crate::process::captions::Settings;
+use crate::runtime::CueFeedSnapshot;
+
+/// Captions of a stream: what is wanted, and how it is going.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct CaptionsView {
+    /// What is wanted; `enabled` is false where neither stream nor preset want any.
+    settings: Settings,
+    /// Languages that there are now, the original first.
+    languages: Vec<HelloLanguage>,
+    /// Their feeds, with counters.
+    feeds: Vec<CueFeedSnapshot>,
+}
+
+async fn settings(state: &ApiState, name: &StreamName) -> Result<Settings, Error> {
+    let snapshot = state.supervisor().snapshot(name).await?;
+    Ok(snapshot.captions.unwrap_or_else(|| Settings { enabled: false, ..Settings::default() }))
+}
+
+async fn view(state: &ApiState, name: &StreamName) -> Result<axum::Json<CaptionsView>, Error> {
+    let board = state.supervisor().caption_board(name).await?;
+    let feeds = state.supervisor().snapshot(name).await?.cues;
+    let languages = Hello::new(&board.feeds()).languages;
+    let settings = settings(state, name).await?;
+    Ok(axum::Json(CaptionsView { settings, languages, feeds }))
+}
+
+/// Captions of a stream: settings, languages, and feeds with their counters.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/captions", tag = "captions",
+    params(("name" = String, Path)), responses((status = 200, body = CaptionsView), Failures))]
+pub(super) async fn get_captions(
+    State(state): State<ApiState>,
+    Params(name): Params<StreamName>,
+) -> Result<axum::Json<CaptionsView>, Error> {
+    view(&state, &name).await
+}
+
+/// Changes fields of the settings (JSON merge patch, RFC 7396) while the stream runs: `null` brings
+/// a field back to its default. Only what the change concerns starts again; viewers stay.
+#[utoipa::path(patch, path = "/api/v1/streams/{name}/captions", tag = "captions",
+    params(("name" = String, Path)), request_body = Settings,
+    responses((status = 200, body = CaptionsView), Failures))]
+pub(super) async fn change_captions(
+    State(state): State<ApiState>,
+    Params(name): Params<StreamName>,
+    Json(patch): Json<serde_json::Value>,
+) -> Result<axum::Json<CaptionsView>, Error> {
+    let hint = "/api/v1/openapi.json describes the fields";
+    if !patch.is_object() {
+        return Err(Error::new(Code::Invalid, "the body is not an object", hint));
+    }
+    let before = settings(&state, &name).await?;
+    let mut value =
+        serde_json::to_value(before).map_err(|e| Error::internal("reading the settings", &e))?;
+    merge(&mut value, patch);
+    let wanted: Settings = serde_json::from_value(value)
+        .map_err(|e| Error::new(Code::Invalid, e.to_string(), hint))?;
+    state.desk.set_captions(&name, wanted).await?;
+    view(&state, &name).await
+}

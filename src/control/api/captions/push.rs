@@ -1,0 +1,150 @@
+//! Cues that somebody else makes.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+
+use super::super::extract::{Json, Params};
+use super::super::{ApiState, Code, Error, Failures};
+use crate::egress::words::CueMessage;
+use crate::flow::{self, CueFeed};
+use crate::media::{Cue, Language, Origin, Stage, StreamName};
+
+/// Longest text, in characters: about a minute of speech.
+const TEXT_MAX: usize = 1000;
+
+/// A cue may begin at most this long before and after now.
+const AWAY_MAX_MS: u64 = 10 * 60_000;
+
+/// Longest cue, in ms.
+const DURATION_MAX_MS: u64 = 60_000;
+
+/// What is shown without a duration: one second and the time to read it (17 characters a second, as
+/// in broadcasters' guides).
+const SHOWN_MIN_MS: u64 = 1000;
+const CHARACTER_MS: u64 = 1000 / 17;
+
+static ORIGIN: LazyLock<Arc<Origin>> =
+    LazyLock::new(|| Arc::new(Origin { engine: "api".into(), model: None }));
+
+/// A cue to be shown.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct NewCue {
+    /// Language of the text, one of the stream's captions.
+    #[schema(value_type = String, example = "en")]
+    language: Language,
+    /// What is said: 1-1000 characters; line breaks become spaces.
+    #[schema(example = "Good evening.")]
+    text: String,
+    /// When it begins, as running time in ms like `start_ms` of other cues; left out: now.
+    start_ms: Option<u64>,
+    /// How long it lasts, in ms, 1-60000; left out: as long as it takes to read.
+    duration_ms: Option<u64>,
+}
+
+fn invalid(field: &str, what: &str) -> Error {
+    let hint = "correct the field; /api/v1/openapi.json describes it";
+    Error::new(Code::Invalid, format!("`{field}`: {what}"), hint)
+}
+
+impl NewCue {
+    /// The cue, as of `now_ms` of running time.
+    fn cue(&self, now_ms: u64) -> Result<Cue, Error> {
+        let text = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let length = text.chars().count();
+        if !(1..=TEXT_MAX).contains(&length) {
+            return Err(invalid("text", &format!("{length} characters are not 1-{TEXT_MAX}")));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(invalid("text", "it has control characters"));
+        }
+        let start = self.start_ms.unwrap_or(now_ms);
+        if start.abs_diff(now_ms) > AWAY_MAX_MS {
+            let what = format!("it is more than ten minutes from now, which is {now_ms}");
+            return Err(invalid("start_ms", &what));
+        }
+        let to_read = SHOWN_MIN_MS + CHARACTER_MS * length as u64;
+        let duration = self.duration_ms.unwrap_or(to_read);
+        if !(1..=DURATION_MAX_MS).contains(&duration) {
+            return Err(invalid("duration_ms", &format!("it is not 1-{DURATION_MAX_MS}")));
+        }
+        Ok(Cue {
+            // Its feed counts.
+            id: 0,
+            language: self.language.clone(),
+            stage: Stage::Committed,
+            start: Duration::from_millis(start),
+            end: Duration::from_millis(start + duration),
+            ends_sentence: text.ends_with(['.', '!', '?', '…', '。', '！', '？']),
+            text,
+            words: Arc::default(),
+            origin: Arc::clone(&ORIGIN),
+        })
+    }
+}
+
+/// Pushes a cue of your own (a stenographer's, another system's): it goes to all viewers, outputs
+/// and files as if an engine had heard it, with `api` as its engine.
+#[utoipa::path(post, path = "/api/v1/streams/{name}/captions/cues", tag = "captions",
+    params(("name" = String, Path)), request_body = NewCue,
+    responses((status = 201, body = CueMessage), Failures))]
+pub(in super::super) async fn push_cue(
+    State(state): State<ApiState>,
+    Params(name): Params<StreamName>,
+    Json(new): Json<NewCue>,
+) -> Result<(StatusCode, axum::Json<CueMessage>), Error> {
+    let cue = new.cue(flow::now().mseconds())?;
+    let feeds = state.supervisor().caption_board(&name).await?.feeds();
+    let Some(feed) = feed_of(&feeds, &cue.language) else {
+        return Err(no_captions(&name, &cue.language, &feeds));
+    };
+    let id = feed.append(cue.clone());
+    Ok((StatusCode::CREATED, axum::Json((&Cue { id, ..cue }).into())))
+}
+
+/// The feed of a language; the original whose language is being detected takes any other.
+fn feed_of<'a>(feeds: &'a [CueFeed], language: &Language) -> Option<&'a CueFeed> {
+    let detected = |feed: &&CueFeed| *feed.language() == Language::undetermined();
+    let exact = feeds.iter().find(|feed| feed.language() == language);
+    exact.or_else(|| feeds.iter().find(detected))
+}
+
+fn no_captions(name: &StreamName, language: &Language, feeds: &[CueFeed]) -> Error {
+    let there: Vec<&str> = feeds.iter().map(|feed| feed.language().as_str()).collect();
+    let there = if there.is_empty() { "none now".into() } else { there.join(", ") };
+    Error::new(
+        Code::NoCaptions,
+        format!("stream `{name}` has no captions in `{language}`; it has {there}"),
+        "set `language` or `translate` by PATCH …/captions, and push while the stream is on air",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cue_gets_its_place_in_time_and_nonsense_is_refused() {
+        let check = |body: &str, expect: &str| {
+            let new: NewCue = serde_json::from_str(body).expect("JSON");
+            let found = new.cue(1_000_000).map_or_else(
+                |e| e.to_string(),
+                |c| format!("{} {}+{}", c.text, c.start.as_millis(), (c.end - c.start).as_millis()),
+            );
+            assert!(found.starts_with(expect), "{body}: {found}");
+        };
+        check(r#"{"language": "en", "text": "Hello"}"#, "Hello 1000000+1290");
+        check(
+            r#"{"language": "en", "text": " a\n b ", "start_ms": 990000, "duration_ms": 5}"#,
+            "a b 990000+5",
+        );
+        check(r#"{"language": "en", "text": " \n"}"#, "`text`: 0 characters");
+        check(r#"{"language": "en", "text": "a\u0007"}"#, "`text`: it has control");
+        check(r#"{"language": "en", "text": "a", "start_ms": 1}"#, "`start_ms`: it is more");
+        check(r#"{"language": "en", "text": "a", "duration_ms": 0}"#, "`duration_ms`");
+    }
+}
