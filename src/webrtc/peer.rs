@@ -374,6 +374,10 @@ fn listen(
                     gst::PadProbeReturn::Ok
                 });
             }
+            // By default the first packet is held for the whole of `latency`, in case that earlier
+            // ones come. A stream's time begins with it: all that follows would seem to come from
+            // the future, and players that keep sound and picture together would wait for it.
+            Some("rtpjitterbuffer") => element.set_property("faststart-min-packets", 1u32),
             Some("dtlssrtpenc") => {
                 let tell = Arc::clone(&tell);
                 element.connect_notify(Some("connection-state"), move |element, _| {

@@ -68,3 +68,27 @@ async fn ice_restarts_move_a_publisher_and_a_viewer_to_new_ports() {
     assert_eq!(publisher(&snapshot), since, "still the same publisher: {snapshot}");
     tokio::join!(viewer.finish(), camera.finish());
 }
+
+/// The publisher flashes and beeps at full seconds of the wall clock, and the appliance says by its
+/// sender reports when it thinks that they were made. A time in the future would make players hold
+/// the picture for the sound.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_publisher_sends_is_stamped_with_the_time_at_which_it_comes() {
+    let appliance = Appliance::start().await;
+    let stream = appliance.api.create(json!({ "name": "on-time" })).await;
+    let args = [&stream.whip(), "--token", &stream.publish_token()];
+    let mut camera = Client::python("whip.py", &args);
+    camera.wait_for("publishing", s(40)).await;
+    stream.wait_state("live", s(20)).await;
+    let (whep, token) = (stream.whep(), stream.play_token());
+    let args = [&whep, "--token", &token, "--seconds", "8"];
+    let report = Client::python("whep.py", &args).report(s(60)).await;
+    let took = report["flash_latency_ms"]["p50"].as_f64().expect("flashes");
+    assert!(took > -100.0, "pictures are stamped {} ms before they are made", -took);
+    let beeps = report["beep_sender_times"].as_array().expect("beeps");
+    let mut late: Vec<f64> = beeps.iter().filter_map(|t| Some(t.as_f64()? % 1.0)).collect();
+    late.sort_by(f64::total_cmp);
+    let median = late[late.len() / 2];
+    assert!(median < 0.15, "sound is held for {median} s: {late:?}");
+    camera.finish().await;
+}

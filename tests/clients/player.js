@@ -141,7 +141,10 @@ function watchFrames() {
       seen.flashes.push({ wall: (performance.timeOrigin + now) / 1000, media: meta.mediaTime });
     }
     seen.lit = lit;
-    if (seen.frames++ === 0) seen.first = performance.now() - began;
+    if (seen.frames++ === 0) {
+      seen.first = performance.now() - began;
+      seen.began = (performance.timeOrigin + now) / 1000;
+    }
     video.requestVideoFrameCallback(onFrame);
   };
   video.requestVideoFrameCallback(onFrame);
@@ -162,6 +165,8 @@ async function readStats() {
       Object.assign(found, {
         energy: s.totalAudioEnergy, audio_s: s.totalSamplesDuration, audio_lost: s.packetsLost,
         concealed: s.concealedSamples,
+        audio_buffer_ms: s.jitterBufferEmittedCount
+          ? (1000 * s.jitterBufferDelay) / s.jitterBufferEmittedCount : null,
       });
     }
     if (s.type === "outbound-rtp" && s.kind === "video") found.encoded = s.framesEncoded;
@@ -179,6 +184,7 @@ window.report = () => ({
   state: pc?.connectionState,
   frames: hls ? video.getVideoPlaybackQuality().totalVideoFrames : seen.frames,
   first_frame_ms: seen.first,
+  began_wall: seen.began,
   luma: seen.luma,
   flashes: seen.flashes,
   errors: seen.errors,
