@@ -23,6 +23,7 @@ use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec, Superviso
 use crate::speech::chain::Switch;
 use crate::speech::stt;
 use crate::speech::translate::Translators;
+use crate::speech::tts::Voices;
 use crate::telemetry::Host;
 
 /// Shortest admin token that `$AURALINK_ADMIN_TOKEN` may give.
@@ -126,8 +127,9 @@ fn speech(config: &Config) -> anyhow::Result<Speech> {
         tracing::warn!(job, route, from, to, reason, "another engine takes over");
     };
     let translators = Translators::new(&config.translate, Arc::new(told))?;
-    let (stt, translators) = (Arc::new(stt), Arc::new(translators));
-    Ok(Speech { stt, translators, keeper: None })
+    let voices = Voices::new(&config.tts, Arc::new(told))?;
+    let (stt, translators, voices) = (Arc::new(stt), Arc::new(translators), Arc::new(voices));
+    Ok(Speech { stt, translators, voices, keeper: None })
 }
 
 /// The model files that speech-to-text may use: those that are what their manifest says.

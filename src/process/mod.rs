@@ -11,6 +11,7 @@ pub mod encode;
 pub mod encoders;
 mod mix;
 mod recipes;
+mod resample;
 mod sentences;
 pub mod slate;
 pub mod speak;

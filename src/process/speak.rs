@@ -1,7 +1,18 @@
 //! Captions as sound, over the original.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gst::prelude::*;
+
+use super::SOURCE;
 use super::captions::Voice;
-use crate::media::Language;
+use super::mix::{Mixer, RATE};
+use super::resample::resample;
+use crate::flow::{self, CueFeed, Error, Feed, Join, Node, Status, Task, Writer};
+use crate::media::{Cue, Language};
+use crate::speech::tts::fit::{Dropped, Fitter, Limits, Placement, Slot};
+use crate::speech::tts::{Pcm, Utterance, Voices, stretch};
 
 /// How captions are spoken. A change starts the node again.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,4 +23,146 @@ pub struct Settings {
     pub voice: Voice,
     /// By how much the original is lowered under the voice, in dB.
     pub duck_db: f32,
+}
+
+/// Speaks the sentences of `words` over the sound of `input` until cancelled. Reports `engine`,
+/// `took_ms`, `spoken`, `hurried` (spoken faster to catch up), `dropped` with the last text that was
+/// too late to be said, and `failed` with the last `error`.
+///
+/// # Errors
+/// What the pipeline posts. A sentence that no engine speaks is counted, and the next is tried.
+pub async fn run(
+    task: Task,
+    input: Feed,
+    words: CueFeed,
+    output: Writer,
+    voices: Arc<Voices>,
+    settings: Settings,
+) -> Result<(), Error> {
+    let node = Node::parse(
+        &task.name,
+        &format!(
+            "{SOURCE} ! audioconvert ! audioresample \
+             ! audio/x-raw,format=F32LE,rate={RATE},channels={CHANNELS},layout=interleaved \
+             ! identity name=mix silent=true ! appsink name=out"
+        ),
+    )?;
+    let mixer = Arc::new(Mutex::new(Mixer::new(settings.duck_db)));
+    mix_in_passing(&node, Arc::clone(&mixer))?;
+    node.output("out", &output)?;
+    super::report_first_buffer(&node, "out", &task.status)?;
+    node.start().await?;
+    node.input("in", &input, Join::Live)?;
+    let fitter = Fitter::new(Limits::default());
+    let speaker =
+        Speaker { mixer, voices, settings, fitter, failed: 0, status: task.status.clone() };
+    let ended = tokio::select! {
+        ended = node.run(&task.cancel) => ended,
+        never = speak_all(speaker, words) => match never {},
+    };
+    node.stop().await.and(ended)
+}
+
+/// Channels of what comes out.
+const CHANNELS: usize = 2;
+
+fn lock(mixer: &Mutex<Mixer>) -> MutexGuard<'_, Mixer> {
+    mixer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The streaming thread mixes what is due into each buffer as it passes: no queue and no delay.
+fn mix_in_passing(node: &Node, mixer: Arc<Mutex<Mixer>>) -> Result<(), Error> {
+    let element = node.element("mix")?;
+    let pad = element.static_pad("src").ok_or_else(|| Error::build("mix", "it has no pad"))?;
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let Some(buffer) = info.buffer_mut() else { return gst::PadProbeReturn::Ok };
+        let segment = pad.sticky_event::<gst::event::Segment>(0);
+        let at = segment.and_then(|event| {
+            let segment = event.segment().downcast_ref::<gst::ClockTime>()?.to_owned();
+            segment.to_running_time(buffer.pts())
+        });
+        if let (Some(at), Ok(mut map)) = (at, buffer.make_mut().map_writable()) {
+            mix_bytes(&mut lock(&mixer), Duration::from_nanos(at.nseconds()), map.as_mut_slice());
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
+}
+
+fn mix_bytes(mixer: &mut Mixer, at: Duration, bytes: &mut [u8]) {
+    let samples = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
+    let mut sound: Vec<f32> = samples.collect();
+    mixer.mix(at, &mut sound, CHANNELS);
+    for (to, sample) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&sound) {
+        *to = sample.to_le_bytes();
+    }
+}
+
+/// Never returns.
+async fn speak_all(mut speaker: Speaker, words: CueFeed) -> std::convert::Infallible {
+    let mut cues = words.subscribe();
+    loop {
+        let cue = cues.next().await;
+        if cue.is_committed() {
+            speaker.speak(&cue).await;
+        }
+    }
+}
+
+struct Speaker {
+    mixer: Arc<Mutex<Mixer>>,
+    voices: Arc<Voices>,
+    settings: Settings,
+    fitter: Fitter,
+    failed: u64,
+    status: Status,
+}
+
+impl Speaker {
+    async fn speak(&mut self, cue: &Cue) {
+        let slot = Slot { start: cue.start, end: cue.end };
+        let rate = self.fitter.rate_for(now(), slot, &cue.text);
+        let Voice { engine, voice, rate: own_rate, pitch } = self.settings.voice.clone();
+        let utterance = Utterance {
+            text: cue.text.clone(),
+            language: self.settings.language.clone(),
+            voice,
+            rate: rate * own_rate,
+            pitch,
+        };
+        let engines: Vec<String> = engine.into_iter().collect();
+        let speech = match self.voices.speak(&utterance, &engines).await {
+            Ok(speech) => speech,
+            Err(error) => {
+                self.failed += 1;
+                self.status.set("failed", self.failed);
+                self.status.set("error", error.to_string());
+                return;
+            }
+        };
+        self.status.set("engine", speech.engine);
+        self.status.set("took_ms", speech.took.as_millis() as u64);
+        let length = speech.pcm.duration();
+        match self.fitter.place(now(), slot, length, rate, &cue.text) {
+            Placement::Play { at, speed, .. } => self.play(at, speed, speech.pcm),
+            Placement::Drop(Dropped { text, .. }) => self.status.set("dropped_text", text),
+        }
+        let counts = self.fitter.counts();
+        self.status.set("spoken", counts.placed);
+        self.status.set("hurried", counts.hurried);
+        self.status.set("dropped", counts.dropped);
+    }
+
+    fn play(&self, at: Duration, speed: f32, pcm: Pcm) {
+        let fitted = match speed > 1.005 {
+            true => stretch(&pcm, speed),
+            false => pcm,
+        };
+        let samples = resample(&fitted.samples, fitted.rate_hz, RATE);
+        lock(&self.mixer).add(at, samples);
+    }
+}
+
+fn now() -> Duration {
+    Duration::from_nanos(flow::now().nseconds())
 }

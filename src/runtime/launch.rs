@@ -252,7 +252,12 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
             let (input, output) = context.process()?;
             embed::run(task, input, words, output, settings).await
         }
-        Job::Speak(_) => Err(Error::build("captions", "soon")),
+        Job::Speak(settings) => {
+            let Some(words) = context.words.first().cloned() else { return Err(gone(&task)) };
+            let voices = Arc::clone(&context.shared.speech.voices);
+            let (input, output) = context.process()?;
+            speak::run(task, input, words, output, voices, settings).await
+        }
         Job::Slate => {
             let [video, audio] = context.programme.map(|(feed, format)| {
                 let writer = feed.writer(None);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::egress::archive::Keeper;
 use crate::speech::stt;
 use crate::speech::translate::{self, Translators};
+use crate::speech::tts::{self, Voices};
 
 /// Engines and stores of words, shared by all streams. Cheap to clone.
 #[derive(Clone)]
@@ -13,6 +14,8 @@ pub struct Speech {
     pub stt: Arc<stt::Engines>,
     /// Translation.
     pub translators: Arc<Translators>,
+    /// Text-to-speech.
+    pub voices: Arc<Voices>,
     /// Where committed cues are kept, when they are.
     pub keeper: Option<Arc<dyn Keeper>>,
 }
@@ -24,6 +27,8 @@ impl Default for Speech {
         let translators = Translators::new(&translate::Config::default(), Arc::new(|_| {}));
         // The default configuration has neither addresses nor keys that could be wrong.
         let translators = Arc::new(translators.expect("the default configuration is valid"));
-        Self { stt: Arc::new(stt), translators, keeper: None }
+        let voices = Voices::new(&tts::Config::default(), Arc::new(|_| {}));
+        let voices = Arc::new(voices.expect("the default configuration is valid"));
+        Self { stt: Arc::new(stt), translators, voices, keeper: None }
     }
 }

@@ -11,10 +11,12 @@ use crate::support::{self, Listener, RATE, committed, english, errors, normal};
 fn children() -> Vec<i32> {
     let own = std::process::id();
     let list = std::fs::read_dir("/proc").expect("Linux");
-    let numbers = list.flatten().filter_map(|e| e.file_name().to_string_lossy().parse::<i32>().ok());
+    let numbers =
+        list.flatten().filter_map(|e| e.file_name().to_string_lossy().parse::<i32>().ok());
     let ours = numbers.filter(|pid| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let parent = stat.rsplit(") ").next().and_then(|r| r.split(' ').nth(1)?.parse::<u32>().ok());
+        let parent =
+            stat.rsplit(") ").next().and_then(|r| r.split(' ').nth(1)?.parse::<u32>().ok());
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         parent == Some(own) && String::from_utf8_lossy(&line).contains("sphinx")
     });
@@ -29,8 +31,7 @@ fn killed() {
     let sound = support::load(&path);
     let engines = support::engines(&Config::default(), Models::default());
     let mut listener = Listener::new(&engines, english(&["basic"]), true);
-    let listens =
-        |e: &Event| matches!(e, Event::State(Status::Listening { .. }));
+    let listens = |e: &Event| matches!(e, Event::State(Status::Listening { .. }));
     listener.wait_for("the engine", listens);
     let mut at = listener.push(Duration::from_secs(1), &sound);
     listener.wait_for("a committed cue", |e| matches!(e, Event::Committed(_)));

@@ -26,7 +26,8 @@ fn music(seconds: usize) -> Vec<f32> {
                 });
                 overtones.sum::<f32>()
             };
-            let noise = ((n as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            let noise =
+                ((n as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0;
             let beat = noise * (-within * 40.0).exp();
             0.1 * chord.iter().map(string).sum::<f32>() + 0.15 * beat
         })

@@ -161,9 +161,7 @@ fn a_server_that_recovers_hears_again() {
     let engines = support::engines(&config(serve(app)), Models::default());
     let mut listener = Listener::new(&engines, english(&["openai", "basic"]), false);
     let mut at = listener.push(Duration::ZERO, &sound[..RATE * 4]);
-    let to = |name: &'static str| {
-        move |e: &Event| matches!(e, Event::Switched { from: Some(_), to, .. } if to == name)
-    };
+    let to = |name: &'static str| move |e: &Event| matches!(e, Event::Switched { from: Some(_), to, .. } if to == name);
     listener.wait_for("the basic engine", to("basic"));
     // Silence, so that it may change.
     at = listener.push(at, &vec![0.0; RATE]);

@@ -8,9 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use auralink::speech::stt::whisper::{Run, Whisper};
-use auralink::speech::stt::{
-    Config, Engine, Event, Models, Session, Status, Wanted, Window,
-};
+use auralink::speech::stt::{Config, Engine, Event, Models, Session, Status, Wanted, Window};
 
 use crate::support::{self, Listener, RATE, english};
 
@@ -76,7 +74,12 @@ fn it_loads_runs_and_leaves_memory_fifty_times() {
             after_ten = (memory(own), child);
         }
         if n == 50 {
-            eprintln!("parent {} → {} KiB, child {} → {child} KiB", after_ten.0, memory(own), after_ten.1);
+            eprintln!(
+                "parent {} → {} KiB, child {} → {child} KiB",
+                after_ten.0,
+                memory(own),
+                after_ten.1
+            );
             assert!(memory(own) < after_ten.0 + 8 * 1024, "the parent grows");
         }
     }
@@ -165,9 +168,7 @@ fn a_damaged_model_is_an_error_in_words_and_the_next_engine_takes_over() {
         let models = Models { whisper: vec![path], silero: None };
         let engines = support::engines(&Config::default(), models);
         let mut listener = Listener::new(&engines, english(&["whisper", "basic"]), false);
-        let is_basic = |e: &Event| {
-            matches!(e, Event::State(Status::Listening { engine, .. }) if engine == "basic")
-        };
+        let is_basic = |e: &Event| matches!(e, Event::State(Status::Listening { engine, .. }) if engine == "basic");
         listener.wait_for("the basic engine", is_basic);
     }
 }

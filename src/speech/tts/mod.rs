@@ -1,8 +1,244 @@
 //! Text-to-speech, for dubbing.
+//!
+//! Engines in order of preference; the first that speaks the language and works is heard. `espeak`
+//! is there on every machine; the others need a voice model, a server or an account.
+//!
+//! Invariant: text reaches an engine by a pipe or in JSON, never by a shell, as an option or as
+//! markup.
+
+mod engine;
+mod error;
+mod espeak;
+pub mod fit;
+mod piper;
+mod process;
+mod remote;
+mod stretch;
+mod wav;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+pub use engine::{Pcm, Synthesiser, Utterance, Voice};
+pub use error::Error;
+pub use espeak::{Config as EspeakConfig, Espeak};
+pub use piper::Config as PiperConfig;
+pub use remote::{ElevenLabsConfig, OpenAiConfig};
+pub use stretch::stretch;
+
+use super::chain::{Chain, EngineState, OnSwitch};
+use crate::media::Language;
+
+/// Longest text that is spoken at once, in characters: a minute of speech.
+pub const TEXT_MAX: usize = 1000;
+
+/// Longest sound of one text, in seconds; more is an engine that has lost its mind.
+const OUTPUT_MAX_S: usize = 180;
+
+/// Every engine there is, in the default order.
+pub const ENGINES: [&str; 4] = ["elevenlabs", "openai", "piper", "espeak"];
+
 /// `[tts]`: how text becomes speech.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {}
+pub struct Config {
+    /// Engines in order of preference; those that are not set up or do not speak a language are
+    /// passed over.
+    pub engines: Vec<String>,
+    /// How long one engine has for one phrase before the next is asked, in milliseconds,
+    /// 100-60000.
+    pub timeout_ms: u32,
+    /// `[tts.espeak]`.
+    pub espeak: EspeakConfig,
+    /// `[tts.piper]`.
+    pub piper: Option<PiperConfig>,
+    /// `[tts.openai]`.
+    pub openai: Option<OpenAiConfig>,
+    /// `[tts.elevenlabs]`.
+    pub elevenlabs: Option<ElevenLabsConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            engines: ENGINES.map(str::to_owned).to_vec(),
+            timeout_ms: 8000,
+            espeak: EspeakConfig::default(),
+            piper: None,
+            openai: None,
+            elevenlabs: None,
+        }
+    }
+}
+
+impl Config {
+    /// What parses but cannot work: the setting below `tts`, and what is wrong.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        if let Some(other) = self.engines.iter().find(|e| !ENGINES.contains(&e.as_str())) {
+            problems.push(("engines", unknown(other)));
+        }
+        if !(100..=60_000).contains(&self.timeout_ms) {
+            problems.push(("timeout_ms", "100-60000".to_owned()));
+        }
+        for (name, field) in
+            [("piper", "piper.url"), ("openai", "openai.url"), ("elevenlabs", "elevenlabs.url")]
+        {
+            match self.engine(name) {
+                Err(Error::Config { field, message }) => problems.push((field, message)),
+                Err(error) => problems.push((field, error.to_string())),
+                Ok(_) => {}
+            }
+        }
+        problems
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.into())
+    }
+
+    /// An engine by its name; `None` where it is not set up.
+    fn engine(&self, name: &str) -> Result<Option<(&'static str, Arc<dyn Synthesiser>)>, Error> {
+        let limit = self.timeout();
+        Ok(match name {
+            "espeak" => {
+                let espeak = Espeak::new(&self.espeak);
+                (!espeak.is_empty()).then(|| ("espeak", Arc::new(espeak) as _))
+            }
+            "piper" => match &self.piper {
+                Some(config) => Some(("piper", Arc::from(piper::new(config, limit)?))),
+                None => None,
+            },
+            "openai" => match &self.openai {
+                Some(config) => Some(("openai", Arc::new(remote::Remote::openai(config, limit)?))),
+                None => None,
+            },
+            "elevenlabs" => match &self.elevenlabs {
+                Some(config) => {
+                    Some(("elevenlabs", Arc::new(remote::Remote::elevenlabs(config, limit)?)))
+                }
+                None => None,
+            },
+            other => {
+                return Err(Error::Config { field: "engines", message: unknown(other) });
+            }
+        })
+    }
+}
+
+fn unknown(engine: &str) -> String {
+    format!("`{engine}` is not one of {}", ENGINES.join(", "))
+}
+
+/// A phrase that was spoken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Speech {
+    /// How it sounds.
+    pub pcm: Pcm,
+    /// Who spoke.
+    pub engine: &'static str,
+    /// How long it took to make, failed engines included.
+    pub took: Duration,
+}
+
+/// All engines that are set up.
+pub struct Voices {
+    chain: Chain<dyn Synthesiser>,
+}
+
+impl Voices {
+    /// Sets up the engines of a configuration; asks `espeak-ng` for its voices, but no server.
+    /// `on_switch` is told when another engine takes over.
+    ///
+    /// # Errors
+    /// Settings that cannot work; [`Config::problems`] has them all.
+    pub fn new(config: &Config, on_switch: OnSwitch) -> Result<Self, Error> {
+        let mut chain: Chain<dyn Synthesiser> = Chain::new("tts", on_switch);
+        for name in &config.engines {
+            if let Some((name, engine)) = config.engine(name)? {
+                chain.push(name, engine, config.timeout());
+            }
+        }
+        Ok(Self { chain })
+    }
+
+    /// What this machine can speak, the preferred engine first.
+    pub fn list(&self) -> Vec<Voice> {
+        self.chain.engines().flat_map(|(_, engine)| engine.voices()).collect()
+    }
+
+    /// Whether some engine speaks a language.
+    pub fn can(&self, language: &Language) -> bool {
+        self.chain.engines().any(|(_, engine)| engine.can(language))
+    }
+
+    /// How each engine does.
+    pub fn states(&self) -> Vec<EngineState> {
+        self.chain.states()
+    }
+
+    /// Speaks a phrase by the first engine that can and works; `engines` instead of those of the
+    /// configuration, unless empty. A voice that only another engine has is that engine's.
+    ///
+    /// # Errors
+    /// [`Error::NoVoice`], [`Error::TooLong`], [`Error::Resting`], or what the last engine said.
+    pub async fn speak(&self, utterance: &Utterance, engines: &[String]) -> Result<Speech, Error> {
+        let started = Instant::now();
+        let length = utterance.text.chars().count();
+        if length > TEXT_MAX {
+            return Err(Error::TooLong { length, max: TEXT_MAX });
+        }
+        let language = utterance.language.clone();
+        if !self.can(&language) {
+            return Err(Error::NoVoice(language));
+        }
+        let text = plain(&utterance.text);
+        let (rate, pitch) = (bounded(utterance.rate, 0.5), bounded(utterance.pitch, 0.0));
+        let utterance = Arc::new(Utterance { text, rate, pitch, ..utterance.clone() });
+        let ask = |engine: Arc<dyn Synthesiser>| -> futures::future::BoxFuture<'static, _> {
+            let utterance = utterance.clone();
+            Box::pin(async move {
+                let pcm = engine.speak(&utterance).await?;
+                checked(&utterance, pcm)
+            })
+        };
+        let can = |engine: &Arc<dyn Synthesiser>| engine.can(&language);
+        match self.chain.run(language.as_str(), engines, can, ask).await {
+            Ok((pcm, engine)) => Ok(Speech { pcm, engine, took: started.elapsed() }),
+            Err(Some(error)) => Err(error),
+            Err(None) => Err(Error::Resting(language.clone())),
+        }
+    }
+}
+
+fn bounded(value: f32, least: f32) -> f32 {
+    if value.is_finite() { value.clamp(least, 2.0) } else { 1.0 }
+}
+
+/// A text with words in it must be heard.
+fn checked(utterance: &Utterance, pcm: Pcm) -> Result<Pcm, Error> {
+    let silent = pcm.samples.iter().all(|s| s.abs() < 1e-4);
+    let engine = "the engine";
+    if silent && utterance.text.chars().any(char::is_alphanumeric) {
+        return Err(Error::Unsuitable { engine, reason: "it is silent".into() });
+    }
+    if pcm.duration() > Duration::from_secs(OUTPUT_MAX_S as u64) {
+        return Err(Error::Unsuitable { engine, reason: "it does not end".into() });
+    }
+    Ok(pcm)
+}
+
+/// One line without what some engine takes for an instruction: `<break>` (ElevenLabs),
+/// `[[phonemes]]` (espeak-ng), control characters (both).
+fn plain(text: &str) -> String {
+    let harmless = |c: char| if c.is_control() || matches!(c, '<' | '>') { ' ' } else { c };
+    let text: String = text.chars().map(harmless).collect();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Twice, because three brackets are two pairs.
+    text.replace("[[", "[ [").replace("[[", "[ [")
+}
+
+#[cfg(test)]
+mod tests;

@@ -113,13 +113,15 @@ fn a_file_that_is_no_model_is_refused() {
 fn table_of_thresholds() {
     let Some(speech) = data("speech/librispeech") else { return };
     let Some(noise) = data("noise/esc10") else { return };
-    let mut detectors: Vec<(&str, Box<dyn Detector>)> = vec![("earshot", Box::<Earshot>::default())];
+    let mut detectors: Vec<(&str, Box<dyn Detector>)> =
+        vec![("earshot", Box::<Earshot>::default())];
     if let Some(model) = data("models/silero-vad/ggml-silero-v6.2.0.bin") {
         detectors.push(("silero", Box::new(Silero::open(&model).expect("loads"))));
     }
     let sets = [sounds(&speech, 4), sounds(&noise, 1)];
     for (name, detector) in &mut detectors {
-        for (on, off) in [(0.4, 0.25), (0.5, 0.35), (0.6, 0.35), (0.7, 0.4), (0.8, 0.5), (0.9, 0.6)] {
+        for (on, off) in [(0.4, 0.25), (0.5, 0.35), (0.6, 0.35), (0.7, 0.4), (0.8, 0.5), (0.9, 0.6)]
+        {
             let config = GateConfig { on, off, ..GateConfig::default() };
             let mut row = Vec::new();
             for set in &sets {
@@ -131,13 +133,17 @@ fn table_of_thresholds() {
                     let found = passed(detector.as_mut(), config, sound);
                     let found: Vec<_> = found
                         .iter()
-                        .filter(|s| s.speech >= Duration::from_millis(180) && s.ratio(config.hangover) >= 0.35)
+                        .filter(|s| {
+                            s.speech >= Duration::from_millis(180)
+                                && s.ratio(config.hangover) >= 0.35
+                        })
                         .collect();
                     open += found.iter().map(|s| s.lasted.as_secs_f64()).sum::<f64>();
                     if !found.is_empty() {
                         clips += 1;
                         let class = file.split("-1-").next().unwrap_or("");
-                        let class: String = class.chars().take_while(|c| !c.is_ascii_digit()).collect();
+                        let class: String =
+                            class.chars().take_while(|c| !c.is_ascii_digit()).collect();
                         *worst.entry(class).or_default() += 1;
                     }
                 }

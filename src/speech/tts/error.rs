@@ -1,0 +1,104 @@
+//! What can go wrong in text-to-speech.
+
+use std::time::Duration;
+
+use crate::media::Language;
+use crate::speech::chain::Failure;
+use crate::speech::http;
+
+/// Why a text is not spoken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No engine of this machine has a voice for it.
+    #[error("no engine of this machine speaks {0}; the list of voices has what it can")]
+    NoVoice(Language),
+    /// The engine has no such voice.
+    #[error("{engine} has no voice `{voice}`")]
+    UnknownVoice {
+        /// The engine.
+        engine: &'static str,
+        /// The voice that was asked for, shortened.
+        voice: String,
+    },
+    /// The text is longer than a phrase.
+    #[error("{length} characters are too long for one phrase: at most {max}")]
+    TooLong {
+        /// Its length in characters.
+        length: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Every engine that speaks it failed lately and is not asked again yet.
+    #[error("every engine for {0} rests after a failure")]
+    Resting(Language),
+    /// A remote engine failed.
+    #[error(transparent)]
+    Remote(#[from] http::Error),
+    /// A setting of an engine cannot be used.
+    #[error("`{field}`: {message}")]
+    Config {
+        /// Path of the setting below `tts`.
+        field: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// A program of an engine could not be started.
+    #[error("cannot start `{program}`: {source}")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A process of an engine ended while it spoke.
+    #[error("`{program}` ended with {how}{}{words}", if words.is_empty() { "" } else { ": " })]
+    Died {
+        /// The program.
+        program: String,
+        /// Its exit status.
+        how: String,
+        /// Its last words, shortened.
+        words: String,
+    },
+    /// No answer in time.
+    #[error("{engine} did not answer within {after:?}")]
+    TimedOut {
+        /// The engine.
+        engine: String,
+        /// How long it had.
+        after: Duration,
+    },
+    /// What came is no sound, none at all, or too much of it.
+    #[error("{engine} gave no speech: {reason}")]
+    Unsuitable {
+        /// The engine.
+        engine: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Failure for Error {
+    fn blames_engine(&self) -> bool {
+        match self {
+            // Refused for what was asked: another text or voice may do.
+            Self::Remote(http::Error::Refused { status, .. }) => {
+                !matches!(status, 400 | 404 | 413 | 422)
+            }
+            Self::NoVoice(_) | Self::UnknownVoice { .. } | Self::TooLong { .. } => false,
+            _ => true,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Remote(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
+    fn timed_out(engine: &str, after: Duration) -> Self {
+        Self::TimedOut { engine: engine.to_owned(), after }
+    }
+}

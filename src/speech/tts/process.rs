@@ -1,0 +1,76 @@
+//! A program that speaks: text on its standard input, sound on its standard output.
+
+use std::process::Stdio;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+
+use super::Error;
+
+/// Longest piece of a program's complaints that is kept, in bytes.
+const WORDS_MAX: u64 = 400;
+
+/// Runs a program once; killed when the future is dropped. What it writes is cut at `limit` bytes
+/// and refused.
+///
+/// # Errors
+/// [`Error::Start`], [`Error::Died`] for any exit but a good one, [`Error::Unsuitable`] for too
+/// much sound.
+pub(super) async fn run(
+    engine: &'static str,
+    program: &str,
+    arguments: &[String],
+    text: &str,
+    limit: usize,
+) -> Result<Vec<u8>, Error> {
+    let start = |source| Error::Start { program: program.to_owned(), source };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(start)?;
+    let (Some(mut input), Some(output), Some(complaints)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(start(std::io::Error::other("it has no pipes")));
+    };
+    let write = async move {
+        // A program that ends early says why with its status.
+        let _ = input.write_all(text.as_bytes()).await;
+        drop(input);
+    };
+    let read = async {
+        let mut sound = Vec::new();
+        let cut = output.take(limit as u64 + 1).read_to_end(&mut sound).await;
+        cut.map(|_| sound)
+    };
+    let listen = async {
+        let mut words = Vec::new();
+        let mut complaints = complaints;
+        let _ = (&mut complaints).take(WORDS_MAX).read_to_end(&mut words).await;
+        // The rest is read so that its writer does not wait for us.
+        let _ = tokio::io::copy(&mut complaints, &mut tokio::io::sink()).await;
+        words
+    };
+    let work = async {
+        let ((), sound) = tokio::join!(write, read);
+        let sound = sound.map_err(start)?;
+        if sound.len() > limit {
+            let reason = format!("more than {limit} bytes of sound");
+            return Err(Error::Unsuitable { engine, reason });
+        }
+        Ok(sound)
+    };
+    // Too much sound ends it at once; else its complaints end when it does.
+    let (sound, words) = tokio::try_join!(work, async { Ok(listen.await) })?;
+    let status = child.wait().await.map_err(start)?;
+    if status.success() {
+        return Ok(sound);
+    }
+    let words = String::from_utf8_lossy(&words);
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    Err(Error::Died { program: program.to_owned(), how: status.to_string(), words })
+}
