@@ -5,6 +5,9 @@
 //   node browser.mjs hls  URL --seconds 10                 plays a playlist with hls.js
 //   node browser.mjs page URL --token T --stream S         signs in on the page and watches a stream
 //
+// `--captions` opens the data channel of captions with whep; with page it waits for this text over the
+// picture and in the transcript. `--shot FILE` with page keeps a picture of it.
+//
 // Lines of JSON: `playing` or `publishing`, `progress` twice a second, `report` at the end.
 // Without --seconds it goes on until its standard input is closed. The line `restart` there makes
 // it restart ICE on new ports and say `restarted`.
@@ -29,6 +32,8 @@ const { values: options, positionals } = parseArgs({
   options: {
     token: { type: "string" },
     codec: { type: "string" },
+    captions: { type: "string" },
+    shot: { type: "string" },
     eager: { type: "boolean", default: false },
     stream: { type: "string" },
     seconds: { type: "string", default: "0" },
@@ -76,12 +81,19 @@ async function usePage(page, url, patience) {
     return video && video.videoWidth > 0 && video.currentTime > 1;
   };
   await page.waitForFunction(plays, null, { polling: 100 });
+  if (options.captions) {
+    const shown = (text) => ["overlay", "transcript"].every((id) => document.getElementById(id).innerText.includes(text));
+    await page.waitForFunction(shown, options.captions, { polling: 50 });
+  }
   const facts = () => ({
     heading: document.getElementById("name").textContent,
     state: document.getElementById("state").textContent,
     width: document.getElementById("video").videoWidth,
     graph: document.querySelectorAll("svg *").length,
+    overlay: document.getElementById("overlay").innerText.trim(),
+    languages: [...document.getElementById("caption-language").options].map((o) => o.value),
   });
+  if (options.shot) await page.screenshot({ path: options.shot, fullPage: true });
   say("report", { ...(await page.evaluate(facts)), errors });
 }
 
@@ -102,7 +114,7 @@ async function main() {
     }
     page.on("pageerror", (error) => say("page_error", { error: String(error) }));
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
-    const begin = { mode, url, token: options.token, codec: options.codec, eager: options.eager };
+    const begin = { mode, url, token: options.token, codec: options.codec, eager: options.eager, captions: options.captions };
     const refused = await page.evaluate((b) => window.begin(b), begin);
     if (refused) {
       say("refused", refused);
