@@ -69,3 +69,18 @@ async fn a_browser_shows_captions_that_came_on_its_data_channel() {
     assert_eq!(report["languages"], json!(["off", "original", "es"]), "{report}");
     assert_eq!(report["errors"], json!([]), "the console is quiet: {report}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_over_the_picture_only_ever_come_at_the_end() {
+    let appliance = Appliance::start().await;
+    let report = Client::browser("overlay", &[&appliance.api.url("/")]).report(s(60)).await;
+    let first = ["(one)", "(one) (two) (three)", "(one) (two) (three) (four)"];
+    for (step, expect) in first.iter().enumerate() {
+        assert_eq!(report["first"][step], *expect, "{report}");
+    }
+    assert_eq!(report["first"][3], "one two three four", "committed: {report}");
+    assert_eq!(report["first"][4], "one two three four (five)", "{report}");
+    assert_eq!((&report["moved"], &report["lines"]), (&json!(0), &json!(2)), "{report}");
+    let last = report["last"].as_str().expect("text");
+    assert!(last.ends_with("twenty-five twenty-six") && !last.contains("one two"), "{report}");
+}
