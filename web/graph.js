@@ -17,13 +17,19 @@ export function drawGraph(stream) {
     node(box(n.name), n.state, count ? `${count} viewers` : n.last_error && n.state === "waiting" ? n.last_error : n.what);
   }
   const edges = [];
-  for (const feed of stream.feeds) {
+  // Feeds of captions have no format and no bytes: they are drawn by their language and words.
+  const captions = stream.cues.map((c) => ({ name: c.name, words: c.words, language: c.language, readers: c.readers, consumers: [] }));
+  for (const feed of [...stream.feeds, ...captions]) {
     const writers = stream.nodes.filter((n) => n.outputs.includes(feed.name)).map((n) => n.name);
     if (!writers.length) { node("source", "standby", "publisher"); writers.push("source"); }
     const readers = new Set(stream.nodes.filter((n) => n.inputs.includes(feed.name)).map((n) => box(n.name)));
     for (const { node: name } of feed.consumers) {
       readers.add(box(name));
       node(box(name), "running", stream.viewers[box(name)] ? `${stream.viewers[box(name)]} viewers` : "");
+    }
+    if (feed.readers && !readers.size) {
+      node("readers", "running", "of captions");
+      readers.add("readers");
     }
     for (const from of writers) for (const to of readers) {
       if (from === to) continue;
@@ -41,10 +47,10 @@ export function drawGraph(stream) {
     const shift = (own.indexOf(feed) - (own.length - 1) / 2) * 22;
     const x1 = a.x + BOX.width, y1 = a.y + BOX.height / 2 + shift, x2 = b.x, y2 = b.y + BOX.height / 2 + shift / 2;
     const bend = Math.max(40, (x2 - x1) / 2);
-    const dry = feed.kbps < 0.1;
-    svg.append(element("path", { d: `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`, class: dry ? "dry" : "" }));
+    const text = "words" in feed, dry = text ? !feed.words : feed.kbps < 0.1;
+    svg.append(element("path", { d: `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`, class: `${dry ? "dry" : ""} ${text ? "text" : ""}` }));
     if (edges.find((e) => e.feed === feed && e.from === from).to === to)
-      svg.append(element("text", { x: x1 + 6, y: y1 - 4, class: "small" }, `${short(feed)} ${dry ? "" : kbps(feed.kbps)}`));
+      svg.append(element("text", { x: x1 + 6, y: y1 - 4, class: "small" }, text ? `${feed.language} ${feed.words} words` : `${short(feed)} ${dry ? "" : kbps(feed.kbps)}`));
   }
   for (const n of nodes.values()) {
     const group = element("g", { class: n.state, transform: `translate(${n.x} ${n.y})` });

@@ -1,8 +1,8 @@
-// A WHEP player with a level meter.
+// A WHEP player with a level meter and captions.
 
 export class Player {
-  constructor(video, meter, say) {
-    Object.assign(this, { video, meter, say });
+  constructor(video, meter, captions, say) {
+    Object.assign(this, { video, meter, captions, say });
   }
 
   get playing() { return Boolean(this.peer); }
@@ -13,6 +13,7 @@ export class Player {
     this.headers = token ? { Authorization: `Bearer ${token}` } : {};
     peer.addTransceiver("video", { direction: "recvonly" });
     peer.addTransceiver("audio", { direction: "recvonly" });
+    this.captions.attach(peer.createDataChannel("captions", { protocol: "auralink-captions" }));
     peer.ontrack = ({ track, receiver }) => {
       // Live before smooth: the browser holds back no more than its network needs.
       receiver.jitterBufferTarget = 0;
@@ -49,6 +50,7 @@ export class Player {
     clearInterval(this.timer);
     cancelAnimationFrame(this.frame);
     if (this.session) fetch(this.session, { method: "DELETE", headers: this.headers, keepalive: true }).catch(() => {});
+    this.captions.attach(null);
     this.peer?.close();
     this.context?.close();
     this.video.srcObject = null;

@@ -1,6 +1,7 @@
-// One stream: player, graph, outputs, recordings, tokens.
+// One stream: player, captions, graph, outputs, recordings, tokens.
 
 import { ago, bytes, get, kbps, make, onClick, openDialog, patch, post, remove, toast } from "./api.js";
+import { Overlay, captionsPanel, soundMenu } from "./captions.js";
 import { drawGraph } from "./graph.js";
 import { Player } from "./player.js";
 
@@ -9,7 +10,9 @@ export function showStream(main, name) {
   main.replaceChildren(document.getElementById("stream").content.cloneNode(true));
   const $ = (id) => main.querySelector("#" + id);
   const path = "/streams/" + encodeURIComponent(name);
-  const player = new Player($("video"), $("meter"), (text) => {
+  const overlay = new Overlay($("overlay"), $("caption-language"), $("caption-size"));
+  const panel = captionsPanel(main, name);
+  const player = new Player($("video"), $("meter"), overlay, (text) => {
     $("watch-facts").textContent = text;
     $("watch").textContent = player.playing ? "Stop" : "Watch";
   });
@@ -18,10 +21,20 @@ export function showStream(main, name) {
   $("name").textContent = name;
   onClick($("watch"), async () => {
     if (player.playing) return player.stop();
-    access ??= await get(path + "/access");
-    await player.start("/whep/" + encodeURIComponent(name), access.access.play_token);
-    $("watch").textContent = "Stop";
+    await watch();
   });
+  async function watch() {
+    access ??= await get(path + "/access");
+    const sound = $("sound-language").value;
+    await player.start(`/whep/${encodeURIComponent(name)}${sound ? `?audio=${sound}` : ""}`, access.access.play_token);
+    $("watch").textContent = "Stop";
+  }
+  $("sound-language").onchange = () => {
+    if (!player.playing) return;
+    player.stop();
+    watch().catch(toast);
+  };
+  $("full").onclick = () => document.fullscreenElement ? document.exitFullscreen() : $("screen").requestFullscreen().catch(toast);
   onClick($("kick"), () => post(path + "/kick"));
   onClick($("delete"), async () => {
     if (!confirm(`Delete stream “${name}”? Its recordings are kept.`)) return;
@@ -124,6 +137,8 @@ export function showStream(main, name) {
     $("last-error").hidden = !stream.last_error;
     showSources(stream.sources);
     showDenoise(stream.denoise);
+    soundMenu($("sound-language"), stream);
+    panel.refresh(stream);
     showOutputs(stream.outputs);
     $("graph").replaceChildren(drawGraph(stream));
   }
@@ -131,7 +146,7 @@ export function showStream(main, name) {
   get(path + "/access").then(showAccess).catch(toast);
   showRecordings().catch(toast);
   const slow = setInterval(() => showRecordings().catch(() => {}), 10000);
-  return { refresh, leave() { gone = true; clearInterval(slow); player.stop(); } };
+  return { refresh, leave() { gone = true; clearInterval(slow); panel.leave(); player.stop(); } };
 }
 
 function fill(body, rows, otherwise) {

@@ -13,6 +13,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page/api.js", "text/javascript; charset=utf-8", include_str!("../../web/api.js")),
     ("/page/stream.js", "text/javascript; charset=utf-8", include_str!("../../web/stream.js")),
     ("/page/graph.js", "text/javascript; charset=utf-8", include_str!("../../web/graph.js")),
+    ("/page/captions.js", "text/javascript; charset=utf-8", include_str!("../../web/captions.js")),
     ("/page/player.js", "text/javascript; charset=utf-8", include_str!("../../web/player.js")),
     ("/favicon.svg", "image/svg+xml", include_str!("../../web/favicon.svg")),
 ];

@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "the benches use the rest")]
 mod support;
 
+mod captions;
 mod doors;
 mod hostile;
 mod leaks;

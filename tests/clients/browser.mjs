@@ -4,6 +4,10 @@
 //   node browser.mjs whip URL --token T --seconds 10       publishes its fake camera and microphone
 //   node browser.mjs hls  URL --seconds 10                 plays a playlist with hls.js
 //   node browser.mjs page URL --token T --stream S         signs in on the page and watches a stream
+//   node browser.mjs overlay URL                           gives the page's captions partial and committed cues
+//
+// `--captions` opens the data channel of captions with whep; with page it waits for this text over the
+// picture and in the transcript. `--shot FILE` with page keeps a picture of it.
 //
 // Lines of JSON: `playing` or `publishing`, `progress` twice a second, `report` at the end.
 // Without --seconds it goes on until its standard input is closed. The line `restart` there makes
@@ -29,6 +33,8 @@ const { values: options, positionals } = parseArgs({
   options: {
     token: { type: "string" },
     codec: { type: "string" },
+    captions: { type: "string" },
+    shot: { type: "string" },
     eager: { type: "boolean", default: false },
     stream: { type: "string" },
     seconds: { type: "string", default: "0" },
@@ -76,19 +82,65 @@ async function usePage(page, url, patience) {
     return video && video.videoWidth > 0 && video.currentTime > 1;
   };
   await page.waitForFunction(plays, null, { polling: 100 });
+  if (options.captions) {
+    const shown = (text) => ["overlay", "transcript"].every((id) => document.getElementById(id).innerText.includes(text));
+    await page.waitForFunction(shown, options.captions, { polling: 50 });
+  }
   const facts = () => ({
     heading: document.getElementById("name").textContent,
     state: document.getElementById("state").textContent,
     width: document.getElementById("video").videoWidth,
     graph: document.querySelectorAll("svg *").length,
+    overlay: document.getElementById("overlay").innerText.trim(),
+    languages: [...document.getElementById("caption-language").options].map((o) => o.value),
   });
+  if (options.shot) await page.screenshot({ path: options.shot, fullPage: true });
   say("report", { ...(await page.evaluate(facts)), errors });
+}
+
+/** The page's captions by themselves: what they show of cues that grow, and whether a word ever moves. */
+async function growCaptions(page, url) {
+  await page.goto(url);
+  say("report", await page.evaluate(async () => {
+    const { Overlay } = await import("/page/captions.js");
+    const screen = document.body.appendChild(document.createElement("div"));
+    screen.id = "screen";
+    screen.style.width = "640px";
+    const [box, menu, size] = ["div", "select", "select"].map((tag) => screen.appendChild(document.createElement(tag)));
+    box.id = "overlay";
+    size.append(new Option("4", "4"));
+    const overlay = new Overlay(box, menu, size);
+    overlay.message({ type: "hello", languages: [{ tag: "en", name: "English", original: true }] });
+    const steps = [], words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen " +
+      "seventeen eighteen nineteen twenty twenty-one twenty-two twenty-three twenty-four twenty-five twenty-six";
+    const all = words.split(" "), seen = new Map();
+    let moved = 0, lines = 0;
+    const say = (stage, from, to) => {
+      overlay.message({ type: "cue", language: "en", stage, text: all.slice(from, to).join(" "), start_ms: 0, end_ms: 1, age_ms: 100 });
+      const spans = [...box.querySelectorAll("span")];
+      const rows = [...new Set(spans.map((s) => s.offsetTop))];
+      lines = Math.max(lines, Math.round(box.clientHeight / parseFloat(getComputedStyle(box).lineHeight) - 0.3));
+      // A word keeps its place in its line, and its line leaves only at the top.
+      for (const s of spans) {
+        const at = { x: s.offsetLeft, fromEnd: rows.length - rows.indexOf(s.offsetTop) };
+        const before = seen.get(s);
+        if (before && (before.x !== at.x || at.fromEnd < before.fromEnd)) moved += 1;
+        seen.set(s, at);
+      }
+      steps.push(spans.map((s) => s.className ? `(${s.textContent.trim()})` : s.textContent.trim()).join(" "));
+    };
+    for (let cue = 0; cue < all.length; cue += 4) {
+      for (const heard of [1, 3, 4]) say("partial", cue, Math.min(cue + heard, all.length));
+      say("committed", cue, Math.min(cue + 4, all.length));
+    }
+    return { first: steps.slice(0, 5), last: steps.at(-1), moved, lines };
+  }));
 }
 
 async function main() {
   const [mode, url] = positionals;
-  if (!["whep", "whip", "hls", "page"].includes(mode) || !url) {
-    console.error("usage: browser.mjs whep|whip|hls|page URL [--token T] [--seconds N]");
+  if (!["whep", "whip", "hls", "page", "overlay"].includes(mode) || !url) {
+    console.error("usage: browser.mjs whep|whip|hls|page|overlay URL [--token T] [--seconds N]");
     return 2;
   }
   const server = await serve();
@@ -96,13 +148,17 @@ async function main() {
   try {
     // A secure context is needed for getUserMedia; 127.0.0.1 is one.
     const page = await browser.newPage();
+    if (mode === "overlay") {
+      await growCaptions(page, url);
+      return 0;
+    }
     if (mode === "page") {
       await usePage(page, url, Number(options.patience) * 1000);
       return 0;
     }
     page.on("pageerror", (error) => say("page_error", { error: String(error) }));
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
-    const begin = { mode, url, token: options.token, codec: options.codec, eager: options.eager };
+    const begin = { mode, url, token: options.token, codec: options.codec, eager: options.eager, captions: options.captions };
     const refused = await page.evaluate((b) => window.begin(b), begin);
     if (refused) {
       say("refused", refused);

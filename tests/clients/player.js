@@ -2,7 +2,7 @@
 "use strict";
 
 const video = document.getElementById("video");
-const seen = { frames: 0, flashes: [], luma: 0, lit: true, errors: [] };
+const seen = { frames: 0, flashes: [], luma: 0, lit: true, errors: [], languages: [], cues: [] };
 let pc = null;
 let hls = null;
 let resource = null;
@@ -11,7 +11,7 @@ let began = 0;
 let stats = {};
 
 /** Starts; returns null, or what the server said when it refused. */
-window.begin = async ({ mode, url, token, codec, eager }) => {
+window.begin = async ({ mode, url, token, codec, eager, captions }) => {
   began = performance.now();
   headers = token ? { Authorization: `Bearer ${token}` } : {};
   watchFrames();
@@ -21,6 +21,7 @@ window.begin = async ({ mode, url, token, codec, eager }) => {
     const picture = pc.addTransceiver("video", { direction: "recvonly" });
     pc.addTransceiver("audio", { direction: "recvonly" });
     prefer(picture, RTCRtpReceiver, codec);
+    if (captions) readCaptions();
     pc.ontrack = (event) => {
       // Live before smooth, as the appliance's own page has it.
       if (eager) event.receiver.jitterBufferTarget = 0;
@@ -39,6 +40,16 @@ window.begin = async ({ mode, url, token, codec, eager }) => {
   setInterval(readStats, 200);
   return negotiate(url);
 };
+
+/** Notes what comes on the data channel of captions. */
+function readCaptions() {
+  const channel = pc.createDataChannel("captions", { protocol: "auralink-captions" });
+  channel.onmessage = ({ data }) => {
+    const message = JSON.parse(data);
+    if (message.type === "hello") seen.languages = message.languages.map((l) => l.tag);
+    else seen.cues = [...seen.cues, message].slice(-20);
+  };
+}
 
 function prefer(transceiver, side, codec) {
   if (!codec) return;
@@ -188,6 +199,8 @@ window.report = () => ({
   luma: seen.luma,
   flashes: seen.flashes,
   errors: seen.errors,
+  languages: seen.languages,
+  cues: seen.cues,
   position_s: video.currentTime,
   // Whether sound is decoded, where getStats cannot tell.
   audio_bytes: video.webkitAudioDecodedByteCount,

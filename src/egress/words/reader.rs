@@ -15,7 +15,7 @@ const LANGUAGES_MAX: usize = 32;
 /// Which cues somebody wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// These languages; `None` is all. Without a script or region it means all of them, and the
+    /// These languages, maybe none; `None` is all. Without a script or region it means all of them, and the
     /// word `original` the one that is spoken.
     languages: Option<Vec<String>>,
     /// Cues that may still change too.
@@ -26,7 +26,7 @@ pub struct Selection {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Command {
-    /// Only these languages from now on; all without the field.
+    /// Only these languages from now on: `[]` is none, and all without the field.
     Select { languages: Option<Vec<String>>, partial: Option<bool> },
 }
 
@@ -43,7 +43,7 @@ impl Selection {
     pub fn of(list: Option<&str>, partial: bool) -> Result<Self, String> {
         let split = |list: &str| list.split(',').map(|tag| tag.trim().to_owned()).collect();
         let mut selection = Self { languages: None, partial };
-        selection.name(list.map(split))?;
+        selection.name(list.filter(|list| !list.is_empty()).map(split))?;
         Ok(selection)
     }
 
@@ -60,14 +60,14 @@ impl Selection {
     }
 
     fn name(&mut self, languages: Option<Vec<String>>) -> Result<(), String> {
-        let tags = languages.unwrap_or_default();
+        let tags = languages.as_deref().unwrap_or_default();
         if tags.len() > LANGUAGES_MAX {
             return Err(format!("more than {LANGUAGES_MAX} languages"));
         }
         for tag in tags.iter().filter(|tag| *tag != "original") {
             tag.parse::<Language>().map_err(|e| e.to_string())?;
         }
-        self.languages = (!tags.is_empty()).then_some(tags);
+        self.languages = languages;
         Ok(())
     }
 
