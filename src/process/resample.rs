@@ -46,7 +46,7 @@ mod tests {
     fn check(from: u32, to: u32, hz: f64, expect_db: f64) {
         let sine = |rate: u32| {
             let turn = 2.0 * PI * hz / f64::from(rate);
-            (0..rate / 4).map(move |n| (turn * f64::from(n)).sin() as f32)
+            (0..rate / 5).map(move |n| (turn * f64::from(n)).sin() as f32)
         };
         let made = resample(&sine(from).collect::<Vec<_>>(), from, to);
         let true_one: Vec<f32> = sine(to).collect();

@@ -53,7 +53,8 @@ fn what_is_longer_is_hurried_and_the_rest_goes_into_the_pause() {
 #[test]
 fn a_backlog_is_carried_bounded_and_dropped_with_its_text() {
     // A speaker without pauses whose translation takes half as long again.
-    let phrases: Vec<_> = (0..12).map(|n| f64::from(n) * 4.0).map(|t| (t, (t, t + 4.0), 6.0)).collect();
+    let phrases: Vec<_> =
+        (0..12).map(|n| f64::from(n) * 4.0).map(|t| (t, (t, t + 4.0), 6.0)).collect();
     let mut fitter = Fitter::new(Limits::default());
     let (mut end, mut dropped) = (Duration::ZERO, Vec::new());
     for (n, (now, (from, to), length)) in phrases.into_iter().enumerate() {
