@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::control::Metrics;
 use crate::control::api::webrtc::WebRtc;
 use crate::control::api::{self, ApiState, Endpoints, Parts};
+use crate::control::archive::Archive;
 use crate::control::auth::{self, Auth};
 use crate::control::desk::{Desk, Owner};
 use crate::control::machine::Machine;
@@ -58,10 +59,17 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         hls: config.hls,
         encode: Default::default(),
     };
-    let supervisor = Supervisor::new(options, machine.encoders.clone(), speech(config));
+    let (archive, writer) = Archive::new(store.clone());
+    let speech = speech(config, &archive);
+    let supervisor = Supervisor::new(options, machine.encoders.clone(), speech);
     let gate: Arc<dyn Gate> = Arc::new(supervisor.clone());
     let stop = CancellationToken::new();
     let mut servers = JoinSet::new();
+    let until = stop.clone();
+    servers.spawn(async move {
+        writer.run(until).await;
+        Ok(())
+    });
     let server = Server::bind(&config.api).await?;
     let rtmp = match config.rtmp.enabled {
         true => Some(rtmp::Server::bind(config.rtmp.clone()).await?),
@@ -90,6 +98,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let state = ApiState::new(Parts {
         desk: desk.clone(),
         auth,
+        archive,
         metrics,
         machine,
         endpoints,
@@ -115,9 +124,9 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
 }
 
 /// The engines that work on words.
-fn speech(config: &Config) -> Speech {
+fn speech(config: &Config, archive: &Archive) -> Speech {
     let stt = stt::Engines::new(&config.stt, stt::Models::default());
-    Speech { stt: Arc::new(stt), keeper: None }
+    Speech { stt: Arc::new(stt), keeper: Some(Arc::new(archive.clone())) }
 }
 
 fn tell_machine(machine: &Machine) {
