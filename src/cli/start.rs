@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::control::Metrics;
 use crate::control::api::webrtc::WebRtc;
 use crate::control::api::{self, ApiState, Endpoints, Parts};
+use crate::control::archive::Archive;
 use crate::control::auth::{self, Auth};
 use crate::control::desk::{Desk, Owner};
 use crate::control::machine::Machine;
@@ -62,10 +63,17 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         hls: config.hls,
         encode: Default::default(),
     };
-    let supervisor = Supervisor::new(options, machine.encoders.clone(), speech(config)?);
+    let (archive, writer) = Archive::new(store.clone());
+    let speech = speech(config, &archive)?;
+    let supervisor = Supervisor::new(options, machine.encoders.clone(), speech);
     let gate: Arc<dyn Gate> = Arc::new(supervisor.clone());
     let stop = CancellationToken::new();
     let mut servers = JoinSet::new();
+    let until = stop.clone();
+    servers.spawn(async move {
+        writer.run(until).await;
+        Ok(())
+    });
     let server = Server::bind(&config.api).await?;
     let rtmp = match config.rtmp.enabled {
         true => Some(rtmp::Server::bind(config.rtmp.clone()).await?),
@@ -94,6 +102,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let state = ApiState::new(Parts {
         desk: desk.clone(),
         auth,
+        archive,
         metrics,
         machine,
         endpoints,
@@ -119,7 +128,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
 }
 
 /// The engines that work on words.
-fn speech(config: &Config) -> anyhow::Result<Speech> {
+fn speech(config: &Config, archive: &Archive) -> anyhow::Result<Speech> {
     let models = models::Registry::open(&config.models)?;
     let stt = stt::Engines::new(&config.stt, speech_models(&models));
     let told = |switch: &Switch| {
@@ -129,7 +138,7 @@ fn speech(config: &Config) -> anyhow::Result<Speech> {
     let translators = Translators::new(&config.translate, Arc::new(told))?;
     let voices = Voices::new(&config.tts, Arc::new(told))?;
     let (stt, translators, voices) = (Arc::new(stt), Arc::new(translators), Arc::new(voices));
-    Ok(Speech { stt, translators, voices, keeper: None })
+    Ok(Speech { stt, translators, voices, keeper: Some(Arc::new(archive.clone())) })
 }
 
 /// The model files that speech-to-text may use: those that are what their manifest says.
