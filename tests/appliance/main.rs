@@ -18,3 +18,4 @@ mod recordings;
 mod resilience;
 mod sync;
 mod webrtc;
+mod words;

@@ -87,7 +87,7 @@ fn make(coding: Coding, path: &Path) {
 }
 
 /// Cargo's target folder: the binary under test lies in one of its subfolders.
-fn target_folder() -> PathBuf {
+pub(crate) fn target_folder() -> PathBuf {
     let binary = Path::new(env!("CARGO_BIN_EXE_auralink"));
     binary.ancestors().nth(2).map_or_else(|| root().join("target"), Path::to_path_buf)
 }

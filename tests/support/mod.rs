@@ -8,6 +8,7 @@ pub(crate) mod expect;
 pub(crate) mod media;
 pub(crate) mod publish;
 pub(crate) mod rough;
+pub(crate) mod speech;
 pub(crate) mod usage;
 
 use std::future::Future;
