@@ -10,11 +10,13 @@ use crate::config::Config;
 use crate::control::Metrics;
 use crate::control::api::webrtc::WebRtc;
 use crate::control::api::{self, ApiState, Endpoints, Parts};
+use crate::control::archive::Archive;
 use crate::control::auth::{self, Auth};
 use crate::control::desk::{Desk, Owner};
 use crate::control::machine::Machine;
 use crate::control::server::Server;
 use crate::control::store::{ADMIN_TOKEN_SHA256, Store};
+use crate::egress::archive::Keeper;
 use crate::flow::Gate;
 use crate::gpu::Gpus;
 use crate::ingress::{rtmp, srt};
@@ -62,10 +64,17 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         hls: config.hls,
         encode: Default::default(),
     };
-    let supervisor = Supervisor::new(options, machine.encoders.clone(), speech(config)?);
+    let (archive, writer) = Archive::new(store.clone());
+    let speech = speech(config, &archive)?;
+    let supervisor = Supervisor::new(options, machine.encoders.clone(), speech);
     let gate: Arc<dyn Gate> = Arc::new(supervisor.clone());
     let stop = CancellationToken::new();
     let mut servers = JoinSet::new();
+    let until = stop.clone();
+    servers.spawn(async move {
+        writer.run(until).await;
+        Ok(())
+    });
     let server = Server::bind(&config.api).await?;
     let rtmp = match config.rtmp.enabled {
         true => Some(rtmp::Server::bind(config.rtmp.clone()).await?),
@@ -94,6 +103,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let state = ApiState::new(Parts {
         desk: desk.clone(),
         auth,
+        archive,
         metrics,
         machine,
         endpoints,
@@ -119,7 +129,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
 }
 
 /// The engines that work on words.
-fn speech(config: &Config) -> anyhow::Result<Speech> {
+fn speech(config: &Config, archive: &Archive) -> anyhow::Result<Speech> {
     let models = models::Registry::open(&config.models)?;
     let stt = stt::Engines::new(&config.stt, speech_models(&models));
     let told = |switch: &Switch| {
@@ -129,7 +139,8 @@ fn speech(config: &Config) -> anyhow::Result<Speech> {
     let translators = Translators::new(&config.translate, Arc::new(told))?;
     let voices = Voices::new(&config.tts, Arc::new(told))?;
     let (stt, translators, voices) = (Arc::new(stt), Arc::new(translators), Arc::new(voices));
-    Ok(Speech { stt, translators, voices, keeper: None })
+    let keeper = Some(Arc::new(archive.clone()) as Arc<dyn Keeper>);
+    Ok(Speech { stt, translators, voices, keeper })
 }
 
 /// The model files that speech-to-text may use: those that are what their manifest says.

@@ -11,6 +11,7 @@ use prometheus::{
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use super::archive::Totals;
 use crate::runtime::{Event, NodeState, StreamSnapshot, StreamState, Supervisor};
 use crate::telemetry::names::{self, Name};
 
@@ -118,8 +119,11 @@ impl Metrics {
         &self,
         streams: &[StreamSnapshot],
         disk_free: Option<u64>,
+        words: Totals,
     ) -> Result<String, prometheus::Error> {
         let scrape = Scrape::default();
+        scrape.set(names::ARCHIVE_KEPT, &[], words.kept as f64)?;
+        scrape.set(names::ARCHIVE_LOST, &[], words.lost as f64)?;
         scrape.machine(self.0.started.elapsed().as_secs_f64(), disk_free, self.0.gpu_ready)?;
         for stream in streams {
             scrape.stream(stream)?;

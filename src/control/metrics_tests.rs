@@ -52,9 +52,12 @@ fn stream(viewers: u32) -> StreamSnapshot {
 fn totals_are_counters_and_figures_are_gauges() {
     let metrics = Metrics::new(false).expect("names are legal");
     metrics.http(&axum::http::Method::GET, "/healthz", 200, 0.002);
-    let text = metrics.render(&[stream(2)], Some(77)).expect("renders");
+    let text =
+        metrics.render(&[stream(2)], Some(77), Totals { kept: 9, lost: 1 }).expect("renders");
     for line in [
         "# TYPE auralink_feed_bytes_total counter",
+        "auralink_archive_cues_total 9",
+        "auralink_archive_lost_cues_total 1",
         "auralink_feed_bytes_total{feed=\"video\",stream=\"studio-1\"} 5000",
         "# TYPE auralink_feed_kbps gauge",
         "auralink_feed_latency_seconds{feed=\"video\",stream=\"studio-1\"} 0.0125",
@@ -77,7 +80,7 @@ fn totals_are_counters_and_figures_are_gauges() {
 fn viewers_methods_and_removed_streams_leave_no_series_behind() {
     let metrics = Metrics::new(false).expect("names are legal");
     let lines = |streams: &[StreamSnapshot]| {
-        metrics.render(streams, None).expect("renders").lines().count()
+        metrics.render(streams, None, Totals::default()).expect("renders").lines().count()
     };
     let empty = lines(&[]);
     assert_eq!(lines(&[stream(1)]), lines(&[stream(1000)]));

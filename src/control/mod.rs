@@ -4,6 +4,7 @@
 //! changes streams by the `desk`, which keeps the running streams and the `store` in step.
 
 pub mod api;
+pub mod archive;
 pub mod auth;
 pub mod console;
 pub mod desk;

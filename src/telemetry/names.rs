@@ -65,6 +65,10 @@ names! {
     CUE_DELAY = "auralink_caption_delay_seconds", ["stream", "feed"];
     /// Cues that readers were too slow for.
     CUES_DROPPED = "auralink_caption_dropped_cues_total", ["stream", "feed"];
+    /// Cues that were kept for search.
+    ARCHIVE_KEPT = "auralink_archive_cues_total", [];
+    /// Cues that should have been kept and were not: the database was too slow or failed.
+    ARCHIVE_LOST = "auralink_archive_lost_cues_total", [];
     /// How often a node was restarted after an error.
     NODE_RESTARTS = "auralink_node_restarts_total", ["stream", "node"];
     /// 1 while the node runs, 0 while it does not.

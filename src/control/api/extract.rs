@@ -1,6 +1,6 @@
 //! Bodies and paths, with refusals in our own form.
 
-use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -56,6 +56,22 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Params<
         path.map(|Path(params)| Self(params)).map_err(|rejection| {
             let hint = "names are 1-64 of A-Z a-z 0-9 . _ - and start with a letter or a digit";
             Error::new(Code::NotFound, rejection.body_text(), hint)
+        })
+    }
+}
+
+/// Parameters behind the question mark.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let query: Result<axum::extract::Query<T>, QueryRejection> =
+            axum::extract::Query::from_request_parts(parts, state).await;
+        query.map(|axum::extract::Query(params)| Self(params)).map_err(|rejection| {
+            let hint = "/api/v1/openapi.json describes the parameters";
+            Error::new(Code::BadRequest, rejection.body_text(), hint)
         })
     }
 }

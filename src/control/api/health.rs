@@ -48,7 +48,7 @@ pub(super) async fn metrics(
     }
     let streams = state.supervisor().snapshots().await;
     let free = disk(&state.recordings).map(|d| d.free);
-    let text = state.metrics.render(&streams, free);
+    let text = state.metrics.render(&streams, free, state.archive.totals());
     let text = text.map_err(|e| Error::internal("writing the metrics", &e))?;
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }

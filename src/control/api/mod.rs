@@ -4,6 +4,7 @@
 //! token or a session of the page; WHIP, WHEP and HLS ask the stream's own tokens.
 
 mod access;
+mod archive;
 mod captions;
 mod denoise;
 mod error;
@@ -37,6 +38,7 @@ pub use access::Endpoints;
 pub use error::{Code, Error, Failures, Problem};
 pub use media::media_router;
 
+use super::archive::Archive;
 use super::auth::{self, Auth};
 use super::desk::Desk;
 use super::machine::Machine;
@@ -46,7 +48,7 @@ use crate::runtime::Supervisor;
 
 /// What the handlers share.
 #[derive(Clone)]
-pub struct ApiState(Arc<Parts>);
+pub struct ApiState(Arc<Parts>, Catalogue);
 
 /// The parts of [`ApiState`].
 pub struct Parts {
@@ -54,6 +56,8 @@ pub struct Parts {
     pub desk: Desk,
     /// Who may do so.
     pub auth: Auth,
+    /// What was said.
+    pub archive: Archive,
     /// Counters.
     pub metrics: Metrics,
     /// What the machine can do.
@@ -71,11 +75,16 @@ pub struct Parts {
 impl ApiState {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        let catalogue = Catalogue::new(&parts.recordings);
+        Self(Arc::new(parts), catalogue)
     }
 
     fn supervisor(&self) -> &Supervisor {
         self.0.desk.supervisor()
+    }
+
+    fn catalogue(&self) -> &Catalogue {
+        &self.1
     }
 }
 
@@ -113,6 +122,7 @@ impl FromRef<ApiState> for Auth {
         (name = "streams", description = "Streams: what is wanted and how they are doing"),
         (name = "recordings", description = "What was recorded"),
         (name = "captions", description = "What is said in a stream, as text and in other languages"),
+        (name = "archive", description = "What was said"),
         (name = "outputs", description = "Where a stream goes besides its viewers"),
         (name = "system", description = "The appliance itself")
     )
@@ -147,6 +157,8 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .routes(routes!(streams::get_graph))
         .routes(routes!(streams::kick_publisher))
         .routes(routes!(thumbnail::get_thumbnail))
+        .routes(routes!(archive::search_archive))
+        .routes(routes!(archive::get_transcript, archive::delete_transcript))
         .routes(routes!(access::get_access))
         .routes(routes!(access::rotate_access))
         .routes(routes!(denoise::get_denoise, denoise::change_denoise))
@@ -194,7 +206,7 @@ pub fn router(state: ApiState, media: Router) -> Router {
         async { ([(axum::http::header::CONTENT_TYPE, "application/json")], json) }
     };
     let (inside, _) = guarded().with_state::<()>(state.clone()).split_for_parts();
-    let (recordings, _) = recordings::router(Catalogue::new(&state.recordings)).split_for_parts();
+    let (recordings, _) = recordings::router(state.catalogue().clone()).split_for_parts();
     let inside = inside
         .merge(recordings)
         .route_layer(middleware::from_fn_with_state(state.auth.clone(), auth::guard))

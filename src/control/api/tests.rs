@@ -13,10 +13,13 @@ use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec};
 
 pub(super) const ADMIN: &str = "the admin token of these tests";
 
+mod words;
+
 /// Control with its folder, which is deleted at the end.
 pub(super) struct Fixture {
     pub(super) router: Router,
     desk: Desk,
+    archive: Archive,
     folder: tempfile::TempDir,
 }
 
@@ -38,10 +41,13 @@ impl Fixture {
             encode: Default::default(),
         };
         let supervisor = Supervisor::new(options, machine.encoders.clone(), Speech::default());
+        let (archive, writer) = Archive::new(store.clone());
+        tokio::spawn(writer.run(CancellationToken::new()));
         let desk = Desk::new(supervisor.clone(), store);
         let state = ApiState::new(Parts {
             desk: desk.clone(),
             auth: Auth::new(&Auth::digest(ADMIN), false).expect("a digest"),
+            archive: archive.clone(),
             metrics: Metrics::new(false).expect("names are legal"),
             machine,
             endpoints: Endpoints { http: 8080, ..Endpoints::default() },
@@ -52,7 +58,7 @@ impl Fixture {
         let web_rtc =
             webrtc::WebRtc::new(std::sync::Arc::new(supervisor.clone()), Default::default());
         let router = router(state, media_router(&supervisor, web_rtc));
-        Self { router, desk, folder }
+        Self { router, desk, archive, folder }
     }
 
     async fn send(&self, request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Value) {

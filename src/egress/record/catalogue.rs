@@ -5,6 +5,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -21,6 +22,12 @@ const KNOWN_MAX: usize = 20_000;
 
 /// Thumbnails made at the same time.
 const PICTURES_MAX: usize = 1;
+
+/// Recordings of a stream that are looked at for one time: as many may overlap.
+const OVERLAP_MAX: usize = 8;
+
+/// What is said now is in the file only some seconds later.
+const BEHIND_MAX: Duration = Duration::from_secs(10);
 
 /// One recording.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -170,6 +177,33 @@ impl Catalogue {
             state,
             captions: self.captions(stream, id),
         })
+    }
+
+    /// Which recording of a stream covers each of these times, and how far into it the time is.
+    /// The one that began last is taken where several do.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Disk`] when the folder cannot be read.
+    pub fn covering(
+        &self,
+        stream: &StreamName,
+        times: &[DateTime<Utc>],
+    ) -> Result<Vec<Option<(String, Duration)>>, CatalogueError> {
+        let mut ids = names_in(&self.0.root.join(stream.as_str()))?;
+        ids.sort();
+        let covers = |id: &String, at: DateTime<Utc>| {
+            let offset = (at - start_of(id)?).to_std().ok()?;
+            let entry = self.get(stream, id).ok()?;
+            let behind =
+                if entry.state == EntryState::Writing { BEHIND_MAX } else { Duration::ZERO };
+            let length = Duration::try_from_secs_f64(entry.duration_s).ok()? + behind;
+            (offset <= length).then(|| (id.clone(), offset))
+        };
+        let find = |at: &DateTime<Utc>| {
+            let begun = ids.partition_point(|id| start_of(id).is_some_and(|start| start <= *at));
+            ids[..begun].iter().rev().take(OVERLAP_MAX).find_map(|id| covers(id, *at))
+        };
+        Ok(times.iter().map(find).collect())
     }
 
     fn lock_known(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, (u64, Scan)>> {

@@ -1,0 +1,403 @@
+//! What was said: search over all streams, transcripts of one.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{Params, Query};
+use super::{ApiState, Code, Error, Failures};
+use crate::control::archive::KeptWord;
+use crate::control::store::{self, CueRow, Found, QueryError, Search};
+use crate::media::{Language, StreamName};
+
+mod transcript;
+
+/// Hits on one page at most.
+const PAGE_MAX: u32 = 200;
+
+/// Cues of one transcript at most: about a day of speech.
+const CUES_MAX: u32 = 20_000;
+
+/// What to look for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SearchParams {
+    /// Words that all have to be in a cue; `"words in this order"`; `begin*`. Left out: everything
+    /// that was said.
+    #[serde(default)]
+    q: String,
+    /// Only on this stream.
+    stream: Option<String>,
+    /// Only in this language, whatever its region.
+    language: Option<String>,
+    /// Only from this time on: RFC 3339 or milliseconds since 1970.
+    from: Option<String>,
+    /// Only before this time.
+    to: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<i64>,
+    /// Most hits, 1-200.
+    #[serde(default = "page_default")]
+    limit: u32,
+}
+
+fn page_default() -> u32 {
+    50
+}
+
+/// One page of what was found.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Hits {
+    /// Newest first.
+    hits: Vec<Hit>,
+    /// The `cursor` of the next page; none on the last one.
+    next: Option<i64>,
+}
+
+/// A cue that was found.
+#[derive(Serialize, ToSchema)]
+struct Hit {
+    /// Unique in the archive; what was said later has a higher one.
+    id: i64,
+    /// The stream.
+    #[schema(example = "studio-1")]
+    stream: String,
+    /// The language of the text.
+    #[schema(example = "en")]
+    language: String,
+    /// When it began to be said.
+    start: DateTime<Utc>,
+    /// When it had been said.
+    end: DateTime<Utc>,
+    /// When the first word that was looked for was said, as well as it is known.
+    at: DateTime<Utc>,
+    /// What was said.
+    text: String,
+    /// The same as HTML: escaped, with what was looked for in `<mark>`.
+    #[schema(example = "ask not what your <mark>country</mark> can do for you")]
+    snippet: String,
+    /// The engine that heard it.
+    engine: String,
+    /// Its model and the first digits of the model's hash.
+    model: Option<String>,
+    /// Where it can be seen, if it was recorded.
+    recording: Option<Place>,
+}
+
+/// A place in a recording.
+#[derive(Serialize, ToSchema)]
+struct Place {
+    /// The recording's id within the stream.
+    id: String,
+    /// Where the file is served.
+    #[schema(example = "/api/v1/recordings/studio-1/2026-11-23T16-03-16.250Z/file")]
+    file: String,
+    /// Seconds from the beginning of the file to `at`.
+    offset_s: f64,
+}
+
+/// Looks for what was said, on all streams or one. Each hit says when, and where in a recording.
+#[utoipa::path(get, path = "/api/v1/archive/search", tag = "archive", params(SearchParams),
+    responses((status = 200, body = Hits), Failures))]
+pub(super) async fn search_archive(
+    State(state): State<ApiState>,
+    Query(params): Query<SearchParams>,
+) -> Result<axum::Json<Hits>, Error> {
+    let limit = params.limit.clamp(1, PAGE_MAX);
+    let query = match params.q.trim() {
+        "" => None,
+        typed => Some(store::Query::parse(typed).map_err(refuse_query)?),
+    };
+    let search = Search {
+        query,
+        stream: params.stream.as_deref().map(stream).transpose()?.map(|name| name.to_string()),
+        language: params.language.as_deref().map(language).transpose()?.map(|l| l.to_string()),
+        from_ms: params.from.as_deref().map(|text| time("from", text)).transpose()?,
+        to_ms: params.to.as_deref().map(|text| time("to", text)).transpose()?,
+        before: params.cursor,
+        // One more tells whether there is another page.
+        limit: limit + 1,
+    };
+    let mut found = state.archive.search(&search).await.map_err(broken)?;
+    let more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next = found.last().map(|found| found.id).filter(|_| more);
+    let hits = with_places(&state, found).await?;
+    Ok(axum::Json(Hits { hits, next }))
+}
+
+/// Looks for the recordings of what was found, on a thread that may wait for the disk.
+async fn with_places(state: &ApiState, found: Vec<Found>) -> Result<Vec<Hit>, Error> {
+    let catalogue = state.catalogue().clone();
+    let work = move || {
+        let mut hits: Vec<Hit> = found.into_iter().map(hit).collect();
+        let mut streams: Vec<String> = hits.iter().map(|hit| hit.stream.clone()).collect();
+        streams.sort();
+        streams.dedup();
+        for stream in streams {
+            let Ok(name) = stream.parse::<StreamName>() else { continue };
+            let mut of_it: Vec<&mut Hit> = hits.iter_mut().filter(|h| h.stream == stream).collect();
+            let times: Vec<DateTime<Utc>> = of_it.iter().map(|hit| hit.at).collect();
+            let places = match catalogue.covering(&name, &times) {
+                Ok(places) => places,
+                Err(error) => {
+                    // What was said is worth telling even where the recordings are not there.
+                    tracing::warn!(%stream, %error, "recordings are not looked for");
+                    continue;
+                }
+            };
+            for (hit, place) in of_it.iter_mut().zip(places) {
+                hit.recording = place.map(|(id, offset)| Place {
+                    file: format!("/api/v1/recordings/{stream}/{id}/file"),
+                    id,
+                    offset_s: offset.as_millis() as f64 / 1000.0,
+                });
+            }
+        }
+        hits
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal("looking at the disk", &e))
+}
+
+fn hit(found: Found) -> Hit {
+    let Found { id, cue, marks } = found;
+    let words: Vec<KeptWord> = serde_json::from_str(&cue.words).unwrap_or_default();
+    let after = marks.first().and_then(|mark| said_after(&cue.text, &words, mark.start));
+    Hit {
+        id,
+        start: date(cue.start_ms),
+        end: date(cue.end_ms),
+        at: date(cue.start_ms.saturating_add(after.unwrap_or(0))),
+        snippet: snippet(&cue.text, &marks),
+        stream: cue.stream,
+        language: cue.language,
+        text: cue.text,
+        engine: cue.engine,
+        model: cue.model,
+        recording: None,
+    }
+}
+
+/// How long after the beginning of a cue the word was said that covers a place of its text, in
+/// milliseconds.
+fn said_after(text: &str, words: &[KeptWord], place: usize) -> Option<i64> {
+    let mut at = 0;
+    for (word, start, _, _) in words {
+        let begun = at + text.get(at..)?.find(word.as_str())?;
+        at = begun + word.len();
+        if at > place {
+            return Some(*start);
+        }
+    }
+    None
+}
+
+/// The text as HTML with the marks in it. Marks that overlap become one.
+fn snippet(text: &str, marks: &[std::ops::Range<usize>]) -> String {
+    let mut html = String::with_capacity(text.len() + 16);
+    let mut at = 0;
+    for mark in marks {
+        let (start, end) = (mark.start.max(at), mark.end);
+        let (Some(before), Some(marked)) = (text.get(at..start), text.get(start..end)) else {
+            continue;
+        };
+        escape(&mut html, before);
+        html.push_str("<mark>");
+        escape(&mut html, marked);
+        html.push_str("</mark>");
+        at = end;
+    }
+    escape(&mut html, text.get(at..).unwrap_or_default());
+    html
+}
+
+fn escape(html: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            c => html.push(c),
+        }
+    }
+}
+
+/// Which part of a transcript, and how.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TranscriptParams {
+    /// Only this language, whatever its region. Needed for `vtt`, `srt` and `txt` where there are
+    /// several.
+    language: Option<String>,
+    /// Only from this time on: RFC 3339 or milliseconds since 1970. The times of `vtt` and `srt`
+    /// begin here; left out, with the first cue.
+    from: Option<String>,
+    /// Only before this time.
+    to: Option<String>,
+    /// The form.
+    #[serde(default)]
+    format: Format,
+}
+
+/// Forms of a transcript.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    /// Everything that is known.
+    #[default]
+    Json,
+    /// WebVTT.
+    Vtt,
+    /// SubRip.
+    Srt,
+    /// The text alone.
+    Txt,
+}
+
+/// What was said on a stream, in its order.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/transcript", tag = "archive",
+    params(("name" = String, Path), TranscriptParams),
+    responses(
+        (status = 200, content((transcript::Transcript = "application/json"),
+            (String = "text/vtt"), (String = "application/x-subrip"), (String = "text/plain"))),
+        Failures
+    ))]
+pub(super) async fn get_transcript(
+    State(state): State<ApiState>,
+    Params(name): Params<StreamName>,
+    Query(params): Query<TranscriptParams>,
+) -> Result<Response, Error> {
+    let language = params.language.as_deref().map(language).transpose()?;
+    let mut search = Search {
+        stream: Some(name.to_string()),
+        language: language.map(|language| language.to_string()),
+        from_ms: params.from.as_deref().map(|text| time("from", text)).transpose()?,
+        to_ms: params.to.as_deref().map(|text| time("to", text)).transpose()?,
+        limit: CUES_MAX + 1,
+        ..Search::default()
+    };
+    let languages = state.archive.languages(&search).await.map_err(broken)?;
+    if languages.is_empty() {
+        // A stream that is gone may have left words; one that never was has none.
+        state.supervisor().spec(&name)?;
+    }
+    if params.format != Format::Json
+        && let [_, _, ..] = languages.as_slice()
+    {
+        let message = format!("language: there are several: {}", languages.join(", "));
+        return Err(Error::new(Code::Invalid, message, "name one of them"));
+    }
+    search.language = languages.first().cloned().filter(|_| languages.len() == 1);
+    let cues = state.archive.transcript(&search).await.map_err(broken)?;
+    if cues.len() > CUES_MAX as usize {
+        let message = format!("to: more than {CUES_MAX} cues were said in this time");
+        return Err(Error::new(
+            Code::Invalid,
+            message,
+            "ask for a shorter time, and then the next",
+        ));
+    }
+    let begin_ms = search.from_ms.or(cues.first().map(|cue| cue.start_ms)).unwrap_or(0);
+    let (kind, ending) = match params.format {
+        Format::Json => ("application/json", "json"),
+        Format::Vtt => ("text/vtt; charset=utf-8", "vtt"),
+        Format::Srt => ("application/x-subrip; charset=utf-8", "srt"),
+        Format::Txt => ("text/plain; charset=utf-8", "txt"),
+    };
+    let body = match params.format {
+        Format::Json => transcript::json(&name, &cues)?,
+        Format::Vtt => transcript::vtt(&cues, begin_ms),
+        Format::Srt => transcript::srt(&cues, begin_ms),
+        Format::Txt => transcript::txt(&cues),
+    };
+    let begin = date(begin_ms).format("%Y-%m-%dT%H-%M-%SZ");
+    let file = format!("inline; filename=\"{name}_{begin}.{ending}\"");
+    let headers = [
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CONTENT_DISPOSITION, file),
+        (header::CACHE_CONTROL, "private, no-cache".to_owned()),
+    ];
+    Ok((headers, body).into_response())
+}
+
+/// What to delete.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ForgetParams {
+    /// Only what was said before this time: RFC 3339 or milliseconds since 1970.
+    before: Option<String>,
+}
+
+/// What was deleted.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Forgotten {
+    /// Number of cues.
+    deleted: u64,
+}
+
+/// Deletes what was said on a stream from the archive, for good. Recordings and the captions
+/// beside them stay.
+#[utoipa::path(delete, path = "/api/v1/streams/{name}/transcript", tag = "archive",
+    params(("name" = String, Path), ForgetParams),
+    responses((status = 200, body = Forgotten), Failures))]
+pub(super) async fn delete_transcript(
+    State(state): State<ApiState>,
+    Params(name): Params<StreamName>,
+    Query(params): Query<ForgetParams>,
+) -> Result<axum::Json<Forgotten>, Error> {
+    let before = params.before.as_deref().map(|text| time("before", text)).transpose()?;
+    let deleted = state.archive.forget(&name, before).await.map_err(broken)?;
+    if deleted == 0 {
+        tracing::debug!(stream = %name, "there was nothing to forget");
+    } else {
+        tracing::info!(stream = %name, deleted, "what was said is forgotten");
+    }
+    Ok(axum::Json(Forgotten { deleted }))
+}
+
+fn date(ms: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(ms).unwrap_or_default()
+}
+
+/// RFC 3339 with milliseconds.
+fn date_text(ms: i64) -> String {
+    date(ms).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A time as it is asked for, in milliseconds since 1970.
+fn time(field: &str, text: &str) -> Result<i64, Error> {
+    let number = text.parse().ok();
+    let written = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_millis());
+    number.or_else(written).ok_or_else(|| {
+        let shown: String = text.chars().take(40).collect();
+        let hint = "use RFC 3339 such as 2026-11-24T12:00:00Z, or milliseconds since 1970";
+        Error::new(Code::Invalid, format!("{field}: `{}` is no time", shown.escape_debug()), hint)
+    })
+}
+
+fn stream(text: &str) -> Result<StreamName, Error> {
+    let hint = "GET /api/v1/streams lists the streams there are";
+    text.parse().map_err(|e| Error::new(Code::Invalid, format!("stream: {e}"), hint))
+}
+
+fn language(text: &str) -> Result<Language, Error> {
+    text.parse().map_err(|e| Error::new(Code::Invalid, format!("language: {e}"), "en, es, pt-BR …"))
+}
+
+fn refuse_query(error: QueryError) -> Error {
+    let hint = "give words, \"a phrase\" or the begin* of a word";
+    Error::new(Code::Invalid, format!("q: {error}"), hint)
+}
+
+fn broken(error: store::Error) -> Error {
+    Error::internal("reading the archive", &error)
+}
+
+#[cfg(test)]
+#[path = "archive_tests.rs"]
+mod tests;

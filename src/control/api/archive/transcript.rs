@@ -1,0 +1,158 @@
+//! Transcripts in their forms.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{CueRow, Error, KeptWord, date_text};
+use crate::captions::{FileClock, Shaper, Shown, srt, vtt};
+use crate::media::{Cue, Language, Origin, Stage, StreamName, Word};
+
+/// A silence after which a text goes on in a new paragraph, in milliseconds.
+const PARAGRAPH_MS: i64 = 5000;
+
+/// What was said on a stream.
+#[derive(Serialize, ToSchema)]
+pub(in crate::control::api) struct Transcript {
+    /// The stream.
+    stream: String,
+    /// In the order in which they were said.
+    cues: Vec<CueView>,
+}
+
+/// One phrase.
+#[derive(Serialize, ToSchema)]
+struct CueView {
+    /// Number of the cue in its feed since the stream was started; a translation has that of its
+    /// original.
+    number: i64,
+    /// The language of the text.
+    language: String,
+    /// When it began to be said.
+    #[schema(format = DateTime)]
+    start: String,
+    /// When it had been said.
+    #[schema(format = DateTime)]
+    end: String,
+    /// What was said.
+    text: String,
+    /// Whether a sentence ends with it.
+    ends_sentence: bool,
+    /// The same word by word; empty where only the whole is known, as in translations.
+    words: Vec<WordView>,
+    /// The engine that heard it.
+    engine: String,
+    /// Its model and the first digits of the model's hash.
+    model: Option<String>,
+}
+
+/// One word.
+#[derive(Serialize, ToSchema)]
+struct WordView {
+    /// The word.
+    text: String,
+    /// Seconds from the beginning of the cue to that of the word.
+    start_s: f64,
+    /// Seconds from the beginning of the cue to the end of the word.
+    end_s: f64,
+    /// How sure the engine is, 0-1.
+    confidence: f32,
+}
+
+pub(super) fn json(stream: &StreamName, cues: &[CueRow]) -> Result<String, Error> {
+    let cues = cues.iter().map(view).collect();
+    let transcript = Transcript { stream: stream.to_string(), cues };
+    serde_json::to_string(&transcript).map_err(|e| Error::internal("writing the transcript", &e))
+}
+
+fn kept_words(cue: &CueRow) -> Vec<KeptWord> {
+    serde_json::from_str(&cue.words).unwrap_or_default()
+}
+
+fn view(cue: &CueRow) -> CueView {
+    let seconds = |ms: i64| ms as f64 / 1000.0;
+    let word = |(text, start, end, confidence): KeptWord| WordView {
+        text,
+        start_s: seconds(start),
+        end_s: seconds(end),
+        confidence,
+    };
+    CueView {
+        number: cue.number,
+        language: cue.language.clone(),
+        start: date_text(cue.start_ms),
+        end: date_text(cue.end_ms),
+        text: cue.text.clone(),
+        ends_sentence: cue.ends_sentence,
+        words: kept_words(cue).into_iter().map(word).collect(),
+        engine: cue.engine.clone(),
+        model: cue.model.clone(),
+    }
+}
+
+/// What is shown at once, on a clock that counts from 1970. Numbered anew: a restart of the stream
+/// begins with 1 again, and names in a file have to be unique.
+fn shown(cues: &[CueRow]) -> Vec<Shown> {
+    let mut shaper = Shaper::default();
+    (1..).zip(cues).flat_map(|(number, cue)| shaper.shape(&as_cue(number, cue))).collect()
+}
+
+fn as_cue(id: u64, cue: &CueRow) -> Cue {
+    let at = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    let word = |(text, start, end, confidence): KeptWord| Word {
+        text,
+        start: at(cue.start_ms.saturating_add(start)),
+        end: at(cue.start_ms.saturating_add(end)),
+        confidence,
+    };
+    Cue {
+        id,
+        language: cue.language.parse().unwrap_or_else(|_| Language::english()),
+        stage: Stage::Committed,
+        start: at(cue.start_ms),
+        end: at(cue.end_ms),
+        text: cue.text.clone(),
+        words: kept_words(cue).into_iter().map(word).collect(),
+        ends_sentence: cue.ends_sentence,
+        origin: Arc::new(Origin { engine: cue.engine.clone(), model: cue.model.clone() }),
+    }
+}
+
+fn clock(begin_ms: i64) -> FileClock {
+    FileClock { origin: Duration::from_millis(u64::try_from(begin_ms).unwrap_or(0)) }
+}
+
+pub(super) fn vtt(cues: &[CueRow], begin_ms: i64) -> String {
+    let (clock, style) = (clock(begin_ms), vtt::Style::default());
+    let body = shown(cues).iter().map(|one| vtt::cue(one, clock, &style)).collect::<String>();
+    format!("{}{body}", vtt::HEADER)
+}
+
+pub(super) fn srt(cues: &[CueRow], begin_ms: i64) -> String {
+    let mut writer = srt::Writer::new(clock(begin_ms));
+    shown(cues).iter().map(|one| writer.cue(one)).collect()
+}
+
+/// The text alone: a line for each sentence, an empty one after a silence.
+pub(super) fn txt(cues: &[CueRow]) -> String {
+    let mut text = String::new();
+    let mut before: Option<&CueRow> = None;
+    for cue in cues {
+        if let Some(before) = before {
+            let silence = cue.start_ms.saturating_sub(before.end_ms) >= PARAGRAPH_MS;
+            text.push_str(match (silence, before.ends_sentence) {
+                (true, _) => "\n\n",
+                (false, true) => "\n",
+                (false, false) => " ",
+            });
+        }
+        text.push_str(&cue.text);
+        before = Some(cue);
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}

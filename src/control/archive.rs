@@ -1,0 +1,284 @@
+//! What was said, kept for search: takes committed cues without making anybody wait, writes them a
+//! batch at a time, and deletes what has been kept long enough.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::store::{self, CueRow, Found, Search, Store};
+use crate::egress::archive::Keeper;
+use crate::flow;
+use crate::media::{Cue, StreamName};
+
+/// Cues that may wait for the disk; more are lost, counted. Ten streams speak for minutes.
+const WAITING_MAX: usize = 4096;
+
+/// Most cues of one transaction.
+const BATCH_MAX: usize = 256;
+
+/// A batch waits so long for more: one write to the disk instead of one for each cue.
+const BATCH_WAIT: Duration = Duration::from_millis(250);
+
+/// Pauses before a batch that could not be written is tried again; after the last it is lost.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(4)];
+
+/// How often old cues are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
+
+/// A word as it is kept: text, beginning and end in milliseconds after the cue's beginning,
+/// confidence.
+pub(super) type KeptWord = (String, i64, i64, f32);
+
+/// A cue on its way to the store.
+struct Kept {
+    row: CueRow,
+    days: u32,
+}
+
+/// Totals since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Cues that were kept.
+    pub kept: u64,
+    /// Cues that were lost: the disk was too slow or refused.
+    pub lost: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    kept: AtomicU64,
+    lost: AtomicU64,
+}
+
+/// A handle on the archive. Cheap to clone.
+///
+/// How words are kept and found is the [`Store`]'s to know; another database comes in there.
+#[derive(Clone)]
+pub struct Archive {
+    store: Store,
+    sender: mpsc::Sender<Kept>,
+    counts: Arc<Counts>,
+}
+
+/// The other end of an [`Archive`]: writes what it was given.
+pub struct Writer {
+    store: Store,
+    receiver: mpsc::Receiver<Kept>,
+    counts: Arc<Counts>,
+    /// For how many days the store keeps the cues of a stream, as far as it was told by us.
+    days: HashMap<String, u32>,
+}
+
+impl Archive {
+    /// An archive in this store. Nothing is written before [`Writer::run`] runs.
+    pub fn new(store: Store) -> (Self, Writer) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        let counts = Arc::<Counts>::default();
+        let (days, theirs) = (HashMap::new(), counts.clone());
+        let writer = Writer { store: store.clone(), receiver, counts: theirs, days };
+        (Self { store, sender, counts }, writer)
+    }
+
+    /// Totals since the start.
+    pub fn totals(&self) -> Totals {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Totals { kept: read(&self.counts.kept), lost: read(&self.counts.lost) }
+    }
+
+    /// Looks for cues, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn search(&self, search: &Search) -> Result<Vec<Found>, store::Error> {
+        self.store.search_cues(search).await
+    }
+
+    /// The cues of a stream in the order of speech.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn transcript(&self, search: &Search) -> Result<Vec<CueRow>, store::Error> {
+        self.store.transcript(search).await
+    }
+
+    /// The languages of a stream's cues.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn languages(&self, search: &Search) -> Result<Vec<String>, store::Error> {
+        self.store.cue_languages(search).await
+    }
+
+    /// Deletes everything that was said on a stream, or before a time in milliseconds since 1970;
+    /// returns how many cues.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget(
+        &self,
+        stream: &StreamName,
+        before_ms: Option<i64>,
+    ) -> Result<u64, store::Error> {
+        self.store.delete_cues(stream.as_str(), before_ms.unwrap_or(i64::MAX)).await
+    }
+}
+
+impl Keeper for Archive {
+    fn keep(&self, stream: &StreamName, cue: &Cue, days: u32) {
+        let row = row(stream, cue);
+        if !cue.is_committed() || row.text.is_empty() {
+            return;
+        }
+        if self.sender.try_send(Kept { row, days }).is_err() {
+            let lost = self.counts.lost.fetch_add(1, Ordering::Relaxed) + 1;
+            // The first, the second, the fourth …: a full disk does not fill the log as well.
+            if lost.is_power_of_two() {
+                tracing::warn!(%stream, lost, "captions are not kept: the database is too slow");
+            }
+        }
+    }
+}
+
+fn row(stream: &StreamName, cue: &Cue) -> CueRow {
+    let wall = |running: Duration| {
+        let nanos = u64::try_from(running.as_nanos()).unwrap_or(u64::MAX / 2);
+        millis(flow::wall_clock(gst::ClockTime::from_nseconds(nanos)))
+    };
+    let after = |at: Duration| millis(at.saturating_sub(cue.start));
+    let words: Vec<KeptWord> = cue
+        .words
+        .iter()
+        .map(|w| (plain(&w.text), after(w.start), after(w.end), finite(w.confidence)))
+        .collect();
+    CueRow {
+        stream: stream.to_string(),
+        language: cue.language.to_string(),
+        number: i64::try_from(cue.id).unwrap_or(i64::MAX),
+        running_ms: millis(cue.start),
+        start_ms: wall(cue.start),
+        end_ms: wall(cue.end.max(cue.start)),
+        text: plain(&cue.text),
+        // Text and finite numbers can always be written.
+        words: serde_json::to_string(&words).unwrap_or_else(|_| "[]".into()),
+        ends_sentence: cue.ends_sentence,
+        engine: cue.origin.engine.clone(),
+        model: cue.origin.model.clone(),
+    }
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Not-a-number is not JSON.
+fn finite(confidence: f32) -> f32 {
+    if confidence.is_finite() { (confidence * 1000.0).round() / 1000.0 } else { 0.0 }
+}
+
+/// One line without control characters: some of these mark what a search has found.
+fn plain(text: &str) -> String {
+    let spaced = text.replace(|c: char| c.is_control(), " ");
+    spaced.trim().to_owned()
+}
+
+impl Writer {
+    /// Writes until it is cancelled, and then what is still waiting.
+    pub async fn run(mut self, cancel: CancellationToken) {
+        let mut expire = interval(EXPIRE_EVERY);
+        expire.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                _ = expire.tick() => self.expire().await,
+                first = self.receiver.recv() => match first {
+                    Some(first) => {
+                        let batch = self.collect(first).await;
+                        self.write(batch, &cancel).await;
+                    }
+                    None => return,
+                },
+            }
+        }
+        self.receiver.close();
+        while let Some(first) = self.receiver.recv().await {
+            let batch = self.collect(first).await;
+            self.write(batch, &cancel).await;
+        }
+    }
+
+    /// What comes within the time of a batch.
+    async fn collect(&mut self, first: Kept) -> Vec<Kept> {
+        let until = Instant::now() + BATCH_WAIT;
+        let mut batch = vec![first];
+        while batch.len() < BATCH_MAX {
+            match timeout_at(until, self.receiver.recv()).await {
+                Ok(Some(kept)) => batch.push(kept),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        batch
+    }
+
+    async fn write(&mut self, batch: Vec<Kept>, cancel: &CancellationToken) {
+        let mut pauses = PAUSES.iter();
+        let (days, rows): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|kept| ((kept.row.stream.clone(), kept.days), kept.row)).unzip();
+        loop {
+            let error = match self.attempt(&days, &rows).await {
+                Ok(()) => {
+                    self.counts.kept.fetch_add(rows.len() as u64, Ordering::Relaxed);
+                    return;
+                }
+                Err(error) => error,
+            };
+            // At the end nobody waits for a disk that may never come back.
+            let Some(pause) = pauses.next().filter(|_| !cancel.is_cancelled()) else {
+                let lost = rows.len() as u64;
+                let total = self.counts.lost.fetch_add(lost, Ordering::Relaxed) + lost;
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, lost, total, "captions are not kept");
+                return;
+            };
+            tokio::select! {
+                () = sleep(*pause) => {}
+                () = cancel.cancelled() => {}
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        days: &[(String, u32)],
+        rows: &[CueRow],
+    ) -> Result<(), store::Error> {
+        for (stream, days) in days {
+            if self.days.get(stream) != Some(days) {
+                self.store.retain_cues(stream, *days).await?;
+                self.days.insert(stream.clone(), *days);
+            }
+        }
+        self.store.insert_cues(rows).await
+    }
+
+    async fn expire(&self) {
+        match self.store.expire_cues(Utc::now().timestamp_millis()).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "captions that were kept long enough are deleted"),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "old captions are not deleted");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "archive_tests.rs"]
+mod tests;
