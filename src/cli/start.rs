@@ -16,6 +16,7 @@ use crate::control::desk::{Desk, Owner};
 use crate::control::machine::Machine;
 use crate::control::server::Server;
 use crate::control::store::{ADMIN_TOKEN_SHA256, Store};
+use crate::egress::archive::Keeper;
 use crate::flow::Gate;
 use crate::gpu::Gpus;
 use crate::ingress::{rtmp, srt};
@@ -138,7 +139,8 @@ fn speech(config: &Config, archive: &Archive) -> anyhow::Result<Speech> {
     let translators = Translators::new(&config.translate, Arc::new(told))?;
     let voices = Voices::new(&config.tts, Arc::new(told))?;
     let (stt, translators, voices) = (Arc::new(stt), Arc::new(translators), Arc::new(voices));
-    Ok(Speech { stt, translators, voices, keeper: Some(Arc::new(archive.clone())) })
+    let keeper = Some(Arc::new(archive.clone()) as Arc<dyn Keeper>);
+    Ok(Speech { stt, translators, voices, keeper })
 }
 
 /// The model files that speech-to-text may use: those that are what their manifest says.
