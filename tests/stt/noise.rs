@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auralink::speech::stt::{Config, Models};
+use auralink::speech::stt::Config;
 
 use crate::support::{self, Listener, RATE, committed, english};
 
@@ -37,7 +37,7 @@ fn music(seconds: usize) -> Vec<f32> {
 #[test]
 fn noise_and_music_make_no_words() {
     let Some(folder) = support::data("noise/esc10") else { return };
-    let engines = support::engines(&Config::default(), Models::default());
+    let engines = support::engines(&Config::default(), support::models());
     let listener = Listener::new(&engines, english(&["basic"]), true);
     let stats = listener.transcriber.stats();
     let mut at = Duration::ZERO;

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use auralink::media::Secret;
-use auralink::speech::stt::{Config, Event, Models, Status};
+use auralink::speech::stt::{Config, Event, Status};
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Multipart;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 
-use crate::support::{self, Listener, RATE, committed, english};
+use crate::support::{self, Listener, RATE, committed, english, errors, normal};
 
 const ROUTE: &str = "/v1/audio/transcriptions";
 
@@ -37,11 +38,6 @@ fn config(address: SocketAddr) -> Config {
         openai_model: "test-model".into(),
         ..Config::default()
     }
-}
-
-/// Eleven seconds of real speech, or `None`.
-fn jfk() -> Option<Vec<f32>> {
-    support::data("speech/jfk.wav").map(|path| support::load(&path))
 }
 
 /// The words of the recording, half a second each, as far as the window reaches.
@@ -72,9 +68,9 @@ async fn scripted(headers: HeaderMap, mut form: Multipart) -> Result<String, Sta
 
 #[test]
 fn a_server_that_works_makes_cues() {
-    let Some(sound) = jfk() else { return };
+    let Some((sound, _)) = support::read_speech() else { return };
     let address = serve(Router::new().route(ROUTE, post(scripted)));
-    let engines = support::engines(&config(address), Models::default());
+    let engines = support::engines(&config(address), support::models());
     let listener = Listener::new(&engines, english(&["openai"]), true);
     listener.push(Duration::from_secs(1), &sound);
     let cues = committed(&listener.finish());
@@ -91,9 +87,9 @@ fn a_server_that_works_makes_cues() {
 /// A stream whose first engine is that server and whose second is the basic one: it must take
 /// over, and everything that is said must be written once.
 fn falls_over(app: Router, reason: &str) {
-    let Some(sound) = jfk() else { return };
+    let Some((sound, said)) = support::read_speech() else { return };
     let address = serve(app);
-    let engines = support::engines(&config(address), Models::default());
+    let engines = support::engines(&config(address), support::models());
     let mut listener = Listener::new(&engines, english(&["openai", "basic"]), true);
     listener.push(Duration::from_secs(1), &sound);
     let taken = listener.wait_for("the basic engine", |e| {
@@ -106,7 +102,9 @@ fn falls_over(app: Router, reason: &str) {
     let cues = committed(&events);
     let text = cues.iter().map(|c| c.text.as_str()).collect::<Vec<_>>().join(" ");
     eprintln!("{why}\n{text}");
-    assert_eq!(text.matches("country").count(), 2, "each word once: {text}");
+    let said = normal(&said);
+    let wrong = errors(&said, &normal(&text));
+    assert!(wrong * 3 < said.len(), "each word once: {text}");
     assert!(cues.iter().all(|c| c.origin.engine == "basic"));
     let listens = Event::State(Status::Listening {
         engine: "basic".into(),
@@ -117,7 +115,7 @@ fn falls_over(app: Router, reason: &str) {
 
 #[test]
 fn a_server_that_answers_500_is_left() {
-    let app = Router::new().route(ROUTE, post(|| async { StatusCode::INTERNAL_SERVER_ERROR }));
+    let app = Router::new().route(ROUTE, post(|_: Bytes| async { StatusCode::INTERNAL_SERVER_ERROR }));
     falls_over(app, "500");
 }
 
@@ -129,15 +127,15 @@ fn a_server_that_hangs_is_left() {
 
 #[test]
 fn a_server_that_talks_nonsense_is_left() {
-    let app = Router::new().route(ROUTE, post(|| async { "<html>welcome</html>" }));
+    let app = Router::new().route(ROUTE, post(|_: Bytes| async { "<html>welcome</html>" }));
     falls_over(app, "no valid answer");
 }
 
 #[test]
 fn a_server_that_is_not_there_is_left() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
-    let engines = support::engines(&config(gone.expect("a port")), Models::default());
-    let Some(sound) = jfk() else { return };
+    let engines = support::engines(&config(gone.expect("a port")), support::models());
+    let Some((sound, _)) = support::read_speech() else { return };
     let mut listener = Listener::new(&engines, english(&["openai", "basic"]), true);
     listener.push(Duration::ZERO, &sound);
     let is = |e: &Event| matches!(e, Event::Switched { to, .. } if to == "basic");
@@ -146,7 +144,7 @@ fn a_server_that_is_not_there_is_left() {
 
 #[test]
 fn a_server_that_recovers_hears_again() {
-    let Some(sound) = jfk() else { return };
+    let Some((sound, _)) = support::read_speech() else { return };
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let app = Router::new().route(
@@ -154,11 +152,12 @@ fn a_server_that_recovers_hears_again() {
         post(move |headers: HeaderMap, form: Multipart| {
             let first = count.fetch_add(1, Ordering::SeqCst) == 0;
             async move {
-                if first { Err(StatusCode::BAD_GATEWAY) } else { scripted(headers, form).await }
+                let answer = scripted(headers, form).await;
+                if first { Err(StatusCode::BAD_GATEWAY) } else { answer }
             }
         }),
     );
-    let engines = support::engines(&config(serve(app)), Models::default());
+    let engines = support::engines(&config(serve(app)), support::models());
     let mut listener = Listener::new(&engines, english(&["openai", "basic"]), false);
     let mut at = listener.push(Duration::ZERO, &sound[..RATE * 4]);
     let to = |name: &'static str| move |e: &Event| matches!(e, Event::Switched { from: Some(_), to, .. } if to == name);

@@ -65,8 +65,23 @@ pub struct Listener {
     seen: Vec<Event>,
 }
 
+/// No Whisper, and Silero's model where the test data has it.
+pub fn models() -> Models {
+    let silero = data("models/silero-vad/ggml-silero-v6.2.0.bin");
+    Models { whisper: Vec::new(), silero }
+}
+
 pub fn engines(config: &Config, models: Models) -> Arc<Engines> {
     Arc::new(Engines::new(config, models))
+}
+
+/// Read speech that the basic engine takes down well, and what is said.
+pub fn read_speech() -> Option<(Vec<f32>, String)> {
+    let folder = data("speech/librispeech")?;
+    let list = std::fs::read_to_string(folder.join("transcripts.tsv")).expect("transcripts");
+    let id = "27-123349-0020";
+    let line = list.lines().find_map(|l| l.strip_prefix(id)).expect("it is listed");
+    Some((load(&folder.join(format!("{id}.flac"))), line.trim().to_owned()))
 }
 
 pub fn english(names: &[&str]) -> Wanted {

@@ -91,9 +91,12 @@ impl Agreement {
             agreed.take_while(|(a, _)| ripe(a)).count()
         };
         let partial = words.split_off(count);
-        let committed = words;
-        if let Some(newest) = committed.last() {
-            self.until = self.until.max(newest.end);
+        let mut committed = words;
+        for word in &mut committed {
+            // What is committed lies in order, whatever the engine says of its times.
+            word.start = word.start.max(self.until);
+            word.end = word.end.max(word.start);
+            self.until = word.end;
         }
         self.tail.extend(committed.iter().cloned());
         let surplus = self.tail.len().saturating_sub(SEAM_WORDS);

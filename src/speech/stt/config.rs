@@ -14,11 +14,11 @@ pub const ENGINES: &[&str] = &["whisper", "openai", "basic"];
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Vad {
-    /// Built in.
+    /// Silero where its model is installed, else Earshot.
     #[default]
-    Earshot,
-    /// Silero, where its model is installed.
     Silero,
+    /// The built-in one.
+    Earshot,
 }
 
 /// `[stt]`: how speech becomes text.
@@ -62,7 +62,7 @@ impl Default for Config {
             basic_streams_max: 4,
             idle_unload_s: 300,
             lag_max_s: 6,
-            vad: Vad::Earshot,
+            vad: Vad::Silero,
             openai_url: None,
             openai_key: Secret::default(),
             openai_model: "whisper-1".into(),

@@ -18,10 +18,10 @@ pub struct GateConfig {
 }
 
 impl Default for GateConfig {
-    /// Measured on 150 noises and 80 utterances, see "voice activity" in `docs/measurements.md`.
+    /// Measured with Silero on noises and utterances, see "Captions" in `docs/measurements.md`.
     fn default() -> Self {
         Self {
-            on: 0.6,
+            on: 0.5,
             off: 0.35,
             onset: Duration::from_millis(96),
             onset_window: Duration::from_millis(160),

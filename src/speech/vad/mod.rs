@@ -1,8 +1,8 @@
 //! Voice activity: how likely it is that somebody speaks, every 32 ms or oftener.
 //!
-//! Two detectors behind one trait. [`Earshot`] is always there: pure Rust with its weights inside,
-//! a thousandth of a core. [`Silero`] needs its model file (`ggml-silero-*.bin`) and runs in
-//! whisper.cpp. [`Gate`] makes open and closed of the probabilities.
+//! Two detectors behind one trait. [`Silero`] tells speech from noise well; it needs its model file
+//! (`ggml-silero-v6.2.0.bin`) and runs in whisper.cpp. [`Earshot`] is always there, pure Rust with
+//! its weights inside, but takes a crying baby, a dog or a chainsaw for speech now and then. [`Gate`] makes open and closed of the probabilities.
 
 mod gate;
 mod silero;
@@ -70,7 +70,7 @@ impl Detector for Earshot {
     }
 
     fn thresholds(&self) -> GateConfig {
-        GateConfig::default()
+        GateConfig { on: 0.8, off: 0.5, ..GateConfig::default() }
     }
 }
 

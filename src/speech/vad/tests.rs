@@ -76,7 +76,7 @@ fn earshot_tells_speech_from_noise() {
     let Some((speech, noise)) = shares(&mut earshot, config) else { return };
     eprintln!("earshot: {:.1} % of speech, {:.1} % of noise", speech * 100.0, noise * 100.0);
     assert!(speech > 0.85, "{speech}");
-    assert!(noise < 0.12, "{noise}");
+    assert!(noise < 0.35, "{noise}");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn silero_tells_speech_from_noise() {
         begun.elapsed()
     );
     assert!(speech > 0.85, "{speech}");
-    assert!(noise < 0.12, "{noise}");
+    assert!(noise < 0.04, "{noise}");
 }
 
 #[test]
@@ -105,54 +105,4 @@ fn a_file_that_is_no_model_is_refused() {
     assert!(Silero::open(&path).is_err(), "too short");
     std::fs::write(&path, "hello, I am a page of a captive portal").expect("writes");
     assert!(Silero::open(&path).is_err());
-}
-
-/// Prints what thresholds do; for choosing them.
-#[test]
-#[ignore = "prints a table and takes minutes"]
-fn table_of_thresholds() {
-    let Some(speech) = data("speech/librispeech") else { return };
-    let Some(noise) = data("noise/esc10") else { return };
-    let mut detectors: Vec<(&str, Box<dyn Detector>)> =
-        vec![("earshot", Box::<Earshot>::default())];
-    if let Some(model) = data("models/silero-vad/ggml-silero-v6.2.0.bin") {
-        detectors.push(("silero", Box::new(Silero::open(&model).expect("loads"))));
-    }
-    let sets = [sounds(&speech, 4), sounds(&noise, 1)];
-    for (name, detector) in &mut detectors {
-        for (on, off) in [(0.4, 0.25), (0.5, 0.35), (0.6, 0.35), (0.7, 0.4), (0.8, 0.5), (0.9, 0.6)]
-        {
-            let config = GateConfig { on, off, ..GateConfig::default() };
-            let mut row = Vec::new();
-            for set in &sets {
-                let total: f64 = set.iter().map(|(_, s)| s.len() as f64 / RATE as f64).sum();
-                let mut open = 0.0;
-                let mut clips = 0;
-                let mut worst: std::collections::BTreeMap<String, usize> = Default::default();
-                for (file, sound) in set {
-                    let found = passed(detector.as_mut(), config, sound);
-                    let found: Vec<_> = found
-                        .iter()
-                        .filter(|s| {
-                            s.speech >= Duration::from_millis(180)
-                                && s.ratio(config.hangover) >= 0.35
-                        })
-                        .collect();
-                    open += found.iter().map(|s| s.lasted.as_secs_f64()).sum::<f64>();
-                    if !found.is_empty() {
-                        clips += 1;
-                        let class = file.split("-1-").next().unwrap_or("");
-                        let class: String =
-                            class.chars().take_while(|c| !c.is_ascii_digit()).collect();
-                        *worst.entry(class).or_default() += 1;
-                    }
-                }
-                row.push(format!("{:.1} % ({clips} of {} clips)", 100.0 * open / total, set.len()));
-                if set.len() > 100 {
-                    row.push(format!("{worst:?}"));
-                }
-            }
-            eprintln!("{name} on {on} off {off}: {}", row.join(" | "));
-        }
-    }
 }

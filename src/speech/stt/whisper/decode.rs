@@ -7,15 +7,13 @@ use whisper_rs::{
     WhisperContextParameters, WhisperError, WhisperState, convert_integer_to_float_audio,
 };
 
+use super::header;
 use super::words::{Token, assemble};
 use crate::media::Language;
 use crate::speech::engine;
 use crate::speech::stt::phrases::spaced;
 use crate::speech::stt::wire::{Answer, Question, unpack};
 use crate::speech::vad::RATE;
-
-/// How a ggml file begins: `ggml`, little-endian.
-const MAGIC: [u8; 4] = [0x6c, 0x6d, 0x67, 0x67];
 
 /// Whisper hears nothing in less than a second: shorter windows are filled up with silence.
 const SHORTEST: usize = RATE * 11 / 10;
@@ -72,14 +70,8 @@ pub fn serve(model: &Path, run: Run) -> std::io::Result<()> {
 }
 
 fn load(path: &Path, run: Run) -> Result<Loaded, String> {
-    let at = |reason: String| format!("cannot load the model {}: {reason}", path.display());
-    let mut start = [0; 4];
-    std::fs::File::open(path)
-        .and_then(|mut f| std::io::Read::read_exact(&mut f, &mut start))
-        .map_err(|e| at(e.to_string()))?;
-    if start != MAGIC {
-        return Err(at("it is no ggml file".into()));
-    }
+    let at = |reason: String| -> String { format!("cannot load the model {}: {reason}", path.display()) };
+    header::check(path).map_err(at)?;
     let open = |preset: Option<DtwModelPreset>| {
         let mut parameters = WhisperContextParameters::default();
         parameters.use_gpu(run.gpu).flash_attn(false);
@@ -137,22 +129,19 @@ impl Loaded {
         let seconds = samples.len() as f32 / RATE as f32;
         samples.resize(samples.len().max(SHORTEST), 0.0);
         let mut answer = Answer::default();
+        let positions = (samples.len() * POSITIONS).div_ceil(RATE) + POSITIONS_SPARE;
+        let most = self.context.n_audio_ctx();
+        let positions = i32::try_from(positions.max(POSITIONS_MIN)).unwrap_or(most).min(most);
         let known = language.filter(|l| whisper_rs::get_lang_id(l).is_some());
         let language = match known {
             _ if !self.context.is_multilingual() => "en".to_owned(),
             Some(language) => language,
             None => {
-                self.state.pcm_to_mel(&samples, run.threads)?;
-                let (id, probabilities) = self.state.lang_detect(0, run.threads)?;
-                let tag = whisper_rs::get_lang_str(id).unwrap_or("en").to_owned();
-                let sure = probabilities.get(id.max(0) as usize).copied().unwrap_or_default();
+                let (tag, sure) = self.detect(&samples, positions, run)?;
                 answer.language = Some((tag.clone(), sure));
                 tag
             }
         };
-        let positions = (samples.len() * POSITIONS).div_ceil(RATE) + POSITIONS_SPARE;
-        let most = self.context.n_audio_ctx();
-        let positions = i32::try_from(positions.max(POSITIONS_MIN)).unwrap_or(most).min(most);
         let mut full = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
         full.set_n_threads(i32::try_from(run.threads).unwrap_or(1));
         full.set_language(Some(&language));
@@ -181,6 +170,30 @@ impl Loaded {
         let tokens = self.tokens(length_ms)?;
         answer.words = assemble(&tokens, tag.is_ok_and(|l| spaced(&l)));
         Ok(answer)
+    }
+
+    /// What language it is, and how sure.
+    fn detect(
+        &mut self,
+        samples: &[f32],
+        positions: i32,
+        run: Run,
+    ) -> Result<(String, f32), WhisperError> {
+        // whisper.cpp detects with as many positions as the last window had, which are all 1500 in
+        // the beginning: three times the work. A window of one token sets them.
+        let mut full = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
+        full.set_n_threads(i32::try_from(run.threads).unwrap_or(1));
+        full.set_language(Some("en"));
+        full.set_audio_ctx(positions);
+        full.set_single_segment(true);
+        full.set_no_context(true);
+        full.set_temperature_inc(0.0);
+        full.set_max_tokens(1);
+        full.set_print_progress(false);
+        self.state.full(full, samples)?;
+        let (id, probabilities) = self.state.lang_detect(0, run.threads)?;
+        let tag = whisper_rs::get_lang_str(id).unwrap_or("en").to_owned();
+        Ok((tag, probabilities.get(id.max(0) as usize).copied().unwrap_or_default()))
     }
 
     /// The tokens of what was said, without timestamps and silence.

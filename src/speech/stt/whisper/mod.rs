@@ -1,6 +1,7 @@
 //! Whisper by whisper.cpp, any ggml model, in a process of its own.
 
 mod decode;
+mod header;
 mod pool;
 mod words;
 
@@ -95,10 +96,19 @@ impl Session for Ear {
         let question = Question::Hear {
             begin: true,
             last: window.last,
-            language: window.language.map(|l| l.primary().to_owned()),
+            language: window.language.map(|l| spoken(l).to_owned()),
             prompt: window.prompt.to_owned(),
         };
         self.0.ask(question, pack(window.samples), window.deadline)
+    }
+}
+
+/// The language as Whisper calls it.
+fn spoken(language: &Language) -> &str {
+    match language.primary() {
+        "nb" => "no",
+        "fil" => "tl",
+        other => other,
     }
 }
 
