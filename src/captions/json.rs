@@ -1,10 +1,8 @@
 //! Cues with everything that is known of them: words, times, confidence, language, engine, model.
 //!
-//! While a recording runs, the file is JSON Lines (one object per line, appended and flushed cue
-//! by cue): a crash loses at most the line that was being written, and every line before is valid
-//! by itself, which a document with a closing bracket never is while it grows. [`document`] makes
-//! one closed JSON document of the lines when the recording has ended; of lines that a crash has
-//! cut it leaves the last one out.
+//! A file is one document, `{"cues": [...]}`, with one cue a line. It grows cue by cue and is whole at
+//! any moment: [`HEAD`], then elements, then [`TAIL`], which each new element is put in front of in
+//! one write.
 
 use std::time::Duration;
 
@@ -38,9 +36,15 @@ struct Spoken<'a> {
     confidence: f64,
 }
 
-/// A line to append, with its line feed; nothing for a partial cue or one that ends before the file
-/// begins.
-pub fn line(cue: &Cue, clock: FileClock) -> String {
+/// What a document begins with.
+pub const HEAD: &str = "{\"cues\": [";
+
+/// What it ends with.
+pub const TAIL: &str = "\n]}\n";
+
+/// What goes in front of the tail; nothing for a partial cue or one that ends before the file
+/// begins. `first`: there is no element yet.
+pub fn element(cue: &Cue, clock: FileClock, first: bool) -> String {
     if !cue.is_committed() || clock.at(cue.end).is_zero() {
         return String::new();
     }
@@ -63,20 +67,14 @@ pub fn line(cue: &Cue, clock: FileClock) -> String {
         model: cue.origin.model.as_deref(),
         words: words.collect(),
     };
+    let before = if first { "\n" } else { ",\n" };
     // Strings and finite numbers can always be written; line feeds in strings are escaped.
-    serde_json::to_string(&line).map(|text| text + "\n").unwrap_or_default()
+    serde_json::to_string(&line).map(|text| before.to_owned() + &text).unwrap_or_default()
 }
 
 /// Three digits: more would be noise, and not-a-number would not be JSON.
 fn rounded(confidence: f32) -> f64 {
     if confidence.is_nan() { 0.0 } else { (f64::from(confidence) * 1000.0).round() / 1000.0 }
-}
-
-/// One JSON document, `{"cues": [...]}`, of lines that [`line`] made.
-pub fn document(lines: &str) -> String {
-    let whole = |l: &&str| serde_json::from_str::<serde::de::IgnoredAny>(l).is_ok();
-    let cues: Vec<&str> = lines.lines().map(str::trim).filter(whole).collect();
-    format!("{{\"cues\": [\n{}\n]}}\n", cues.join(",\n"))
 }
 
 #[cfg(test)]
@@ -88,32 +86,32 @@ mod tests {
     use crate::media::Origin;
 
     #[test]
-    fn a_line_has_everything_and_stays_one_line() {
+    fn an_element_has_everything_and_stays_one_line() {
         let cue = Cue {
             origin: Arc::new(Origin { engine: "whisper".into(), model: Some("tiny@4baf".into()) }),
             ..spoken(4, "say \"a\"\nb", &[("say", 11.0, 11.25), ("\"a\"\nb", 11.3, 12.0)])
         };
         let clock = FileClock { origin: Duration::from_secs(10) };
         assert_eq!(
-            line(&cue, clock),
-            "{\"id\":4,\"language\":\"en\",\"start\":1.0,\"end\":2.0,\"text\":\"say \\\"a\\\"\\nb\",\
+            element(&cue, clock, false),
+            ",\n{\"id\":4,\"language\":\"en\",\"start\":1.0,\"end\":2.0,\"text\":\"say \\\"a\\\"\\nb\",\
              \"confidence\":0.5,\"ends_sentence\":true,\"engine\":\"whisper\",\
              \"model\":\"tiny@4baf\",\"words\":[\
              {\"text\":\"say\",\"start\":1.0,\"end\":1.25,\"confidence\":0.5},\
-             {\"text\":\"\\\"a\\\"\\nb\",\"start\":1.3,\"end\":2.0,\"confidence\":0.5}]}\n"
+             {\"text\":\"\\\"a\\\"\\nb\",\"start\":1.3,\"end\":2.0,\"confidence\":0.5}]}"
         );
     }
 
     #[test]
-    fn a_document_is_whole_even_after_a_crash() {
-        let clock = FileClock::default();
-        let lines = line(&cue(1, 0.0, 1.0, "one"), clock) + &line(&cue(2, 1.0, 2.0, "two"), clock);
-        for cut in 0..=lines.len() {
-            let closed: serde_json::Value =
-                serde_json::from_str(&document(&lines[..cut])).expect("valid JSON");
-            let first = lines.find('\n').expect("two lines");
-            let expect = usize::from(cut >= first) + usize::from(cut + 1 >= lines.len());
-            assert_eq!(closed["cues"].as_array().map(Vec::len), Some(expect), "cut at {cut}");
+    fn a_document_is_whole_after_each_element() {
+        let mut so_far = HEAD.to_owned();
+        for id in 0..4_u32 {
+            let text = so_far.clone() + TAIL;
+            let read: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");
+            assert_eq!(read["cues"].as_array().map(Vec::len), Some(id as usize));
+            let at = f64::from(id);
+            let cue = cue(u64::from(id), at, at + 1.0, "said");
+            so_far += &element(&cue, FileClock::default(), id == 0);
         }
     }
 }

@@ -1,7 +1,8 @@
 // hls.js in headless Chromium, in its low-latency mode.
 //
-//   node hls.mjs URL --seconds 15
+//   node hls.mjs URL --seconds 15 [--sound es]
 //
+// With --sound it changes to the sound in that language after five seconds.
 // One line of JSON at the end: pictures shown, bytes of sound decoded, how far behind the live edge
 // it played, how often it stalled, parts and segments loaded, captions and when they were shown, and
 // every error of hls.js.
@@ -24,17 +25,26 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     seconds: { type: "string", default: "15" },
+    sound: { type: "string" },
     chromium: { type: "string", default: process.env.CHROMIUM ?? "/usr/bin/chromium" },
   },
 });
 
 /** Runs in the page: plays and keeps the books. */
-function play(url) {
+function play({ url, sound }) {
   const video = document.getElementById("video");
-  const seen = { parts: 0, segments: 0, stalls: 0, errors: [], latencies: [], cues: [], tracks: [], sounds: [] };
+  const seen = { parts: 0, segments: 0, stalls: 0, errors: [], latencies: [], cues: [], tracks: [], sounds: [], fetched: {} };
   const hls = new Hls({ lowLatencyMode: true });
   hls.on(Hls.Events.ERROR, (_, e) => seen.errors.push(`${e.details} fatal=${e.fatal}`));
   hls.on(Hls.Events.FRAG_LOADED, (_, e) => { if (e.part) seen.parts += 1; else seen.segments += 1; });
+  // How much of each sound was loaded.
+  hls.on(Hls.Events.FRAG_BUFFERED, (_, e) => {
+    if (e.frag.type !== "audio") return;
+    const lang = hls.audioTracks[hls.audioTrack]?.lang ?? "original";
+    seen.fetched[lang] = (seen.fetched[lang] ?? 0) + 1;
+  });
+  const change = () => { hls.audioTrack = hls.audioTracks.findIndex((track) => track.lang === sound); };
+  if (sound) video.addEventListener("playing", () => setTimeout(change, 5000), { once: true });
   // Captions: the first language is switched on; each text is noted with the wall-clock time of the
   // picture that it is shown over.
   hls.on(Hls.Events.SUBTITLE_TRACKS_UPDATED, (_, e) => {
@@ -62,6 +72,7 @@ function play(url) {
       size: `${video.videoWidth}x${video.videoHeight}`, latency_s: sorted[sorted.length >> 1],
       target_latency_s: hls.targetLatency, parts: seen.parts, segments: seen.segments,
       stalls: seen.stalls, errors: seen.errors, cues: seen.cues, tracks: seen.tracks, sounds: seen.sounds,
+      fetched: seen.fetched, sound: hls.audioTracks[hls.audioTrack]?.lang,
     };
   };
   hls.loadSource(url);
@@ -81,7 +92,7 @@ const browser = await chromium.launch({ executablePath: options.chromium, args: 
 try {
   const page = await browser.newPage();
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
-  await page.evaluate(play, positionals[0]);
+  await page.evaluate(play, { url: positionals[0], sound: options.sound });
   await new Promise((done) => setTimeout(done, Number(options.seconds) * 1000));
   console.log(JSON.stringify(await page.evaluate(() => window.report())));
 } finally {

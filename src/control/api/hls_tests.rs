@@ -73,7 +73,10 @@ const PICTURES: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height
      ! video/x-h264,profile=main ! h264parse config-interval=-1 \
      ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=video ";
 const SOUND: &str = "audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=48000,channels=2 \
-     ! avenc_aac ! aacparse ! audio/mpeg,stream-format=raw ! appsink name=audio";
+     ! avenc_aac ! aacparse ! audio/mpeg,stream-format=raw ! appsink name=audio ";
+/// Sound in Spanish.
+const DUB: &str = "audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 \
+     ! avenc_aac ! aacparse ! audio/mpeg,stream-format=raw ! appsink name=dub ";
 
 async fn site(settings: Settings, sources: &str) -> Site {
     flow::init().expect("GStreamer starts");
@@ -84,6 +87,11 @@ async fn site(settings: Settings, sources: &str) -> Site {
             let feed = slot.insert(Feed::new(kind.as_str(), kind));
             pattern.output(kind.as_str(), &feed.sole_writer()).expect("an appsink");
         }
+    }
+    if sources.contains("name=dub") {
+        let feed = Feed::new("audio.es", Kind::Audio);
+        pattern.output("dub", &feed.sole_writer()).expect("an appsink");
+        inputs.dubs.push(("es".parse().expect("a language"), feed));
     }
     pattern.start().await.expect("the pattern starts");
     let (shelf, task) = (Shelf::new(settings), Task::new("hls"));
@@ -275,9 +283,45 @@ async fn sound_alone_plays_and_goes_on_after_a_restart() {
     task.cancel.cancel();
 }
 
+/// The captions of a stream's first language in the order in which ffmpeg reads them: time of the
+/// media, and text.
+async fn texts(url: &str) -> Vec<(f64, String)> {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-copyts", "-live_start_index", "0", "-i", url])
+        .args(["-map", "0:s:0", "-t", "8", "-f", "webvtt", "-"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(60), output);
+    let output = output.await.expect("in time").expect("ffmpeg is installed");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<&str> = said.lines().collect();
+    let cue = |pair: &[&str]| {
+        let at = pair[0].split_once(" --> ")?.0.rsplit(':');
+        let units = at.zip([1.0, 60.0, 3600.0]);
+        let at = units.map(|(number, unit)| number.parse::<f64>().unwrap_or(0.0) * unit).sum();
+        Some((at, pair[1].to_owned()))
+    };
+    lines.windows(2).filter_map(cue).collect()
+}
+
+/// hls.js changes to another language while it plays.
+#[tokio::test(flavor = "multi_thread")]
+async fn hls_js_changes_the_language_of_the_sound() {
+    let site = site(Settings::default(), &format!("{PICTURES} {SOUND} {DUB}")).await;
+    let options = ["--seconds", "18", "--sound", "es"];
+    let Some(report) = play_in_chromium(&site, &options).await else { return };
+    eprintln!("{report}");
+    assert_eq!((&report["sounds"][1], &report["sound"]), (&"es".into(), &"es".into()), "{report}");
+    assert!(report["fetched"]["es"].as_u64().is_some_and(|n| n > 3), "{report}");
+    assert!(report["fetched"]["original"].as_u64().is_some_and(|n| n > 3), "{report}");
+    assert!(report["position_s"].as_f64().is_some_and(|s| s > 10.0), "it plays on: {report}");
+    assert!(!report["errors"].to_string().contains("fatal=true"), "{report}");
+}
+
 /// What hls.js reports after playing a site for some seconds; `None`, with a word, where the
 /// packages that `make test` installs into `tests/clients` are missing.
-async fn play_in_chromium(site: &Site, seconds: &str) -> Option<serde_json::Value> {
+async fn play_in_chromium(site: &Site, options: &[&str]) -> Option<serde_json::Value> {
     let clients = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     if !clients.join("node_modules/hls.js").exists() {
         eprintln!("skipped: `npm ci` in {} first", clients.display());
@@ -286,7 +330,7 @@ async fn play_in_chromium(site: &Site, seconds: &str) -> Option<serde_json::Valu
     let output = Command::new("node")
         .arg(clients.join("hls.mjs"))
         .arg(format!("{}/index.m3u8?token=let%20me%20in", site.url))
-        .args(["--seconds", seconds])
+        .args(options)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
@@ -302,7 +346,7 @@ async fn play_in_chromium(site: &Site, seconds: &str) -> Option<serde_json::Valu
 #[tokio::test(flavor = "multi_thread")]
 async fn hls_js_plays_with_low_latency() {
     let site = site(Settings::default(), &format!("{PICTURES} {SOUND}")).await;
-    let Some(report) = play_in_chromium(&site, "15").await else { return };
+    let Some(report) = play_in_chromium(&site, &["--seconds", "15"]).await else { return };
     eprintln!("{report}");
     let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
     assert_eq!(report["size"], "320x180", "{report}");
@@ -351,8 +395,15 @@ async fn hls_js_shows_captions_at_their_moment() {
     while !listed("captions-es.m3u8").await {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let report = play_in_chromium(&site, "15").await;
+    let report = play_in_chromium(&site, &["--seconds", "15"]).await;
+    let read = texts(&format!("{}/index.m3u8?token=let%20me%20in", site.url)).await;
     speaking.abort();
+    assert!(read.len() >= 3, "ffmpeg reads them too: {read:?}");
+    for (at, text) in read {
+        let spoken = Duration::from_millis(text.parse().expect("a time"));
+        let spoken = spoken.saturating_sub(flow::wall_clock(gst::ClockTime::ZERO)).as_secs_f64();
+        assert!((at - spoken).abs() < 0.01, "at {at}, spoken at {spoken}");
+    }
     let Some(report) = report else { return };
     assert_eq!(report["tracks"], serde_json::json!(["en", "es"]), "{report}");
     let off: Vec<f64> = report["cues"]

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use super::{Code, Error, Failures};
 use crate::egress::record::{Catalogue, CatalogueError, Entry};
-use crate::media::StreamName;
+use crate::media::{Language, StreamName};
 
 /// Recordings on one page at most.
 const PAGE_MAX: usize = 500;
@@ -219,16 +219,21 @@ async fn captions(
         Error::new(Code::NotFound, "there are no captions of that name", hint)
     };
     let (language, form) = file.rsplit_once('.').ok_or_else(unknown)?;
-    let language = language.parse().map_err(|_| unknown())?;
+    let language: Language = language.parse().map_err(|_| unknown())?;
     let path = catalogue.captions_path(&stream, &id, &language, form)?;
     let text = tokio::fs::read(&path).await;
     let text = text.map_err(|error| CatalogueError::Disk { path, error })?;
     let content_type = match form {
         "vtt" => "text/vtt; charset=utf-8",
         "srt" => "application/x-subrip; charset=utf-8",
-        _ => "application/x-ndjson",
+        _ => "application/json",
     };
-    let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-cache")];
+    let name = format!("inline; filename=\"{stream}_{id}.{language}.{form}\"");
+    let headers = [
+        (header::CONTENT_TYPE, content_type.to_owned()),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::CONTENT_DISPOSITION, name),
+    ];
     Ok((headers, text).into_response())
 }
 

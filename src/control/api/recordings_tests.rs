@@ -5,8 +5,8 @@ use bytes::Bytes;
 use tower::ServiceExt;
 
 use crate::egress::record::{self, Settings};
-use crate::flow::{self, Feed, Inputs, Node, Task};
-use crate::media::Kind;
+use crate::flow::{self, CueBoard, CueFeed, Feed, Inputs, Node, Task};
+use crate::media::{Cue, Kind, Language, Origin, Stage};
 
 #[test]
 fn ranges_are_cut_to_the_file() {
@@ -51,6 +51,21 @@ fn json(body: &[u8]) -> serde_json::Value {
     serde_json::from_slice(body).expect("json")
 }
 
+fn said_now() -> Cue {
+    let start = std::time::Duration::from_nanos(flow::now().nseconds());
+    Cue {
+        id: 1,
+        language: Language::english(),
+        stage: Stage::Committed,
+        start,
+        end: start + std::time::Duration::from_secs(1),
+        text: "hello".into(),
+        words: std::sync::Arc::default(),
+        ends_sentence: true,
+        origin: std::sync::Arc::new(Origin { engine: "test".into(), model: None }),
+    }
+}
+
 /// A stream that is recorded while the API looks at it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_is_listed_served_and_deleted() {
@@ -63,8 +78,10 @@ async fn a_recording_is_listed_served_and_deleted() {
     pattern.output("video", &feed.sole_writer()).expect("an appsink");
     pattern.start().await.expect("starts");
     let root = tempfile::tempdir().expect("a folder");
-    let (task, inputs) =
-        (Task::new("record"), Inputs { video: Some(feed), audio: None, ..Inputs::default() });
+    let (captions, board) = (CueFeed::new("captions.en", Language::english()), CueBoard::default());
+    board.set(vec![captions.clone()]);
+    let inputs = Inputs { video: Some(feed), captions: board, ..Inputs::default() };
+    let task = Task::new("record");
     let stream: StreamName = "studio-1".parse().expect("a name");
     let settings = Settings { keep_free_mib: 0, ..Settings::default() };
     let recorder = record::run(task.clone(), stream, inputs, settings, root.path().to_owned());
@@ -98,11 +115,33 @@ async fn a_recording_is_listed_served_and_deleted() {
     let range = response.headers()[header::CONTENT_RANGE].to_str().expect("text").to_owned();
     assert!(range.starts_with("bytes 4-11/"), "{range}");
 
+    captions.publish(said_now());
+    let text = async {
+        loop {
+            let (response, body) = call(&app, "GET", &format!("{one}/captions/en.vtt"), None).await;
+            if response.status() == StatusCode::OK {
+                assert_eq!(response.headers()[header::CONTENT_TYPE], "text/vtt; charset=utf-8");
+                return body;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let text = tokio::time::timeout(std::time::Duration::from_secs(20), text).await;
+    let text = text.expect("captions are there in time");
+    assert!(text.starts_with(b"WEBVTT\n\n1\n00:00:0") && text.ends_with(b"hello\n\n"), "{text:?}");
+
     task.cancel.cancel();
     recorder.await.expect("no panic").expect("ends well");
     let (_, body) = call(&app, "GET", &one, None).await;
     let entry = json(&body);
-    assert_eq!(entry["state"], "complete");
+    assert_eq!((&entry["state"], &entry["captions"]), (&"complete".into(), &vec!["en"].into()));
+    let (response, body) = call(&app, "GET", &format!("{one}/captions/en.json"), None).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+    assert_eq!(json(&body)["cues"][0]["engine"], "test");
+    for missing in ["fr.vtt", "en.txt", "en", "..%2fen.vtt"] {
+        let (response, _) = call(&app, "GET", &format!("{one}/captions/{missing}"), None).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{missing}");
+    }
     let (response, body) = call(&app, "GET", &format!("{one}/file"), None).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(Some(body.len() as u64), entry["bytes"].as_u64());
@@ -123,7 +162,7 @@ async fn a_recording_is_listed_served_and_deleted() {
         (StatusCode::NOT_FOUND, &"unknown_recording".into())
     );
     let left = std::fs::read_dir(root.path().join("studio-1")).expect("readable").count();
-    assert_eq!(left, 0, "the thumbnail is gone too");
+    assert_eq!(left, 0, "the thumbnail and the captions are gone too");
 }
 
 #[tokio::test]

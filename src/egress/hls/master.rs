@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::subtitles::Offered;
 use crate::egress::fmp4::TrackInfo;
 use crate::media::Language;
 
@@ -29,9 +30,10 @@ pub struct ClosedCaptions {
 pub(super) struct Contents<'a> {
     pub(super) video: Option<Rendition>,
     pub(super) audio: Option<Rendition>,
-    pub(super) dubs: Vec<(Language, Rendition)>,
-    /// Languages of the captions beside the media, the original first.
-    pub(super) captions: Vec<Language>,
+    /// Sound in other languages, perhaps not there yet.
+    pub(super) dubs: Vec<(Language, Option<Rendition>)>,
+    /// The captions beside the media, the original first.
+    pub(super) captions: Vec<Offered>,
     pub(super) closed_captions: &'a [ClosedCaptions],
 }
 
@@ -41,14 +43,21 @@ pub(super) struct Contents<'a> {
 pub(super) fn text(contents: &Contents<'_>, query: &str) -> String {
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
     let both = || contents.video.iter().chain(&contents.audio);
-    let codecs: Vec<_> = both().map(|r| r.info.mime.as_str()).collect();
+    let dubs = || contents.dubs.iter().filter_map(|(_, dub)| dub.as_ref());
+    let mut codecs: Vec<_> = both().map(|r| r.info.mime.as_str()).collect();
+    for dub in dubs() {
+        // The list is of a variant with everything that can be chosen in it.
+        if !codecs.contains(&dub.info.mime.as_str()) {
+            codecs.push(&dub.info.mime);
+        }
+    }
     if codecs.is_empty() {
         return out;
     }
     put_sound(&mut out, contents, query);
     put_captions(&mut out, contents, query);
     let loudest = |rate: fn(&Rendition) -> u64| {
-        let sound = contents.audio.iter().chain(contents.dubs.iter().map(|(_, dub)| dub));
+        let sound = contents.audio.iter().chain(dubs());
         let video = contents.video.iter().map(rate).sum::<u64>();
         (video + sound.map(rate).max().unwrap_or(0)).max(1)
     };
@@ -87,12 +96,30 @@ fn has_group(contents: &Contents<'_>) -> bool {
     contents.audio.is_some() && (contents.video.is_some() || !contents.dubs.is_empty())
 }
 
+/// Names that are given once each, as a group wants them: `português (pt-BR)` beside `português`.
+#[derive(Default)]
+struct Names(Vec<String>);
+
+impl Names {
+    fn of(&mut self, language: &Language) -> String {
+        let name = match language {
+            unknown if *unknown == Language::undetermined() => "original",
+            known => known.name(),
+        };
+        let taken = self.0.iter().any(|given| given == name);
+        let name = if taken { format!("{name} ({language})") } else { name.to_owned() };
+        self.0.push(name.clone());
+        name
+    }
+}
+
 fn put_sound(out: &mut String, contents: &Contents<'_>, query: &str) {
     let Some(audio) = contents.audio.as_ref().filter(|_| has_group(contents)) else { return };
-    let spoken = contents.captions.first().filter(|l| **l != Language::undetermined());
-    let (name, language) = match spoken {
-        Some(language) => (language.name(), format!(",LANGUAGE=\"{language}\"")),
-        None => ("audio", String::new()),
+    let mut names = Names::default();
+    let spoken = contents.captions.first().map(|original| &original.language);
+    let (name, language) = match spoken.filter(|l| **l != Language::undetermined()) {
+        Some(language) => (names.of(language), format!(",LANGUAGE=\"{language}\"")),
+        None => ("audio".into(), String::new()),
     };
     let _ = writeln!(
         out,
@@ -101,25 +128,28 @@ fn put_sound(out: &mut String, contents: &Contents<'_>, query: &str) {
         audio.info.channels.max(1)
     );
     for (language, dub) in &contents.dubs {
+        let channels =
+            dub.as_ref().map(|dub| format!(",CHANNELS=\"{}\"", dub.info.channels.max(1)));
         let _ = writeln!(
             out,
             "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{}\",LANGUAGE=\"{language}\",\
-             DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"audio-{language}.m3u8{query}\"",
-            language.name(),
-            dub.info.channels.max(1)
+             DEFAULT=NO,AUTOSELECT=YES{},URI=\"audio-{language}.m3u8{query}\"",
+            names.of(language),
+            channels.unwrap_or_default()
         );
     }
 }
 
 fn put_captions(out: &mut String, contents: &Contents<'_>, query: &str) {
-    for language in &contents.captions {
+    let mut names = Names::default();
+    for Offered { name, language } in &contents.captions {
         let _ = writeln!(
             out,
             "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"captions\",NAME=\"{}\",\
              LANGUAGE=\"{language}\",DEFAULT=NO,AUTOSELECT=YES,\
              CHARACTERISTICS=\"public.accessibility.transcribes-spoken-dialog\",\
-             URI=\"captions-{language}.m3u8{query}\"",
-            language.name()
+             URI=\"captions-{name}.m3u8{query}\"",
+            names.of(language)
         );
     }
     for ClosedCaptions { instream_id, language } in contents.closed_captions {
@@ -194,6 +224,8 @@ mod tests {
     #[test]
     fn languages_are_listed_for_ears_and_eyes() {
         let language = |tag: &str| tag.parse::<Language>().expect("a language");
+        let offered =
+            |name: &str, tag: &str| Offered { name: language(name), language: language(tag) };
         let inside = |id: &str, tag: &str| ClosedCaptions {
             instream_id: id.into(),
             language: Some(language(tag)),
@@ -202,8 +234,12 @@ mod tests {
         let contents = Contents {
             video: Some(rendition(Codec::H264, "avc1.64001f")),
             audio: Some(rendition(Codec::Aac, "mp4a.40.2")),
-            dubs: vec![(language("es"), rendition(Codec::Aac, "mp4a.40.2"))],
-            captions: vec![language("en"), language("es")],
+            dubs: vec![
+                (language("es"), Some(rendition(Codec::Aac, "mp4a.40.2"))),
+                (language("pt"), None),
+                (language("pt-BR"), None),
+            ],
+            captions: vec![offered("und", "en"), offered("es", "es")],
             closed_captions: &closed_captions,
         };
         let read = read(&text(&contents, "?token=a"));
@@ -223,7 +259,9 @@ mod tests {
             [
                 "Audio en English audio.m3u8?token=a",
                 "Audio es español audio-es.m3u8?token=a",
-                "Subtitles en English captions-en.m3u8?token=a",
+                "Audio pt português audio-pt.m3u8?token=a",
+                "Audio pt-BR português (pt-BR) audio-pt-BR.m3u8?token=a",
+                "Subtitles en English captions-und.m3u8?token=a",
                 "Subtitles es español captions-es.m3u8?token=a",
                 "ClosedCaptions en English (CC1) ",
                 "ClosedCaptions es español (SERVICE2) ",

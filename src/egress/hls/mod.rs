@@ -6,6 +6,7 @@ mod shelf;
 mod subtitles;
 mod track;
 mod track_id;
+mod viewers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::egress::fmp4::{self, Chunker, Source, Tapped};
 use crate::flow::{CueBoard, CueFeed, Error, Feed, Inputs, Node, Task};
-use crate::media::{Accept, Accepts, Captions, Codec, Cue, Dubs, Kind, Language};
+use crate::media::{Accept, Accepts, Captions, Codec, Dubs, Kind, Language};
 
 pub use master::{ClosedCaptions, Rendition};
 pub use shelf::{Missing, Shelf};
@@ -80,6 +81,7 @@ pub async fn run(
     shelf: Arc<Shelf>,
     settings: Settings,
 ) -> Result<(), Error> {
+    shelf.expect_dubs(inputs.dubs.iter().map(|(language, _)| language.clone()).collect());
     let dubs = inputs.dubs.iter().map(|(language, feed)| {
         let id = TrackId::Dub(language.clone());
         dub(&task, id, feed.clone(), &shelf, settings)
@@ -162,40 +164,28 @@ async fn one_dub(
 /// Puts captions on the shelf; never returns. What was said lately comes first, for players that
 /// begin some seconds in the past.
 async fn captions(board: &CueBoard, shelf: &Shelf) -> std::convert::Infallible {
-    let mut cues = board.read();
-    for feed in board.feeds() {
-        feed.recent().iter().for_each(|cue| add(shelf, &feed, board, cue));
-    }
-    let mut look = tokio::time::interval(Duration::from_secs(1));
+    let (mut feeds, mut cues) = (board.subscribe(), board.read());
+    show(shelf, &feeds.borrow_and_update());
     loop {
         tokio::select! {
-            (feed, cue) = cues.next() => {
-                if cue.is_committed() {
-                    add(shelf, &feed, board, &cue);
-                }
-            }
-            // A language is offered before anything is said in it.
-            _ = look.tick() => board.feeds().iter().for_each(|feed| announce(shelf, feed, board)),
+            changed = feeds.changed() => match changed {
+                Ok(()) => show(shelf, &feeds.borrow_and_update()),
+                Err(_) => std::future::pending().await,
+            },
+            (feed, cue) = cues.next() => if cue.is_committed() {
+                shelf.add_cue(feed.language(), &cue);
+            },
         }
     }
 }
 
-fn announce(shelf: &Shelf, feed: &CueFeed, board: &CueBoard) {
-    // A language that is being detected is announced when it is known.
-    if *feed.language() != Language::undetermined() {
-        shelf.announce_captions(feed.language(), is_translated(feed, board));
+/// The shelf knows which cues it has: those that come twice are shown once.
+fn show(shelf: &Shelf, feeds: &[CueFeed]) {
+    let asked: Vec<Language> = feeds.iter().map(|feed| feed.language().clone()).collect();
+    shelf.follow_captions(&asked);
+    for feed in feeds {
+        feed.recent().iter().for_each(|cue| shelf.add_cue(feed.language(), cue));
     }
-}
-
-fn add(shelf: &Shelf, feed: &CueFeed, board: &CueBoard, cue: &Cue) {
-    let known = *feed.language() != Language::undetermined();
-    let language = if known { feed.language() } else { &cue.language };
-    shelf.add_cue(language, is_translated(feed, board), cue);
-}
-
-/// The first feed of a stream is what is spoken.
-fn is_translated(feed: &CueFeed, board: &CueBoard) -> bool {
-    board.feeds().first().is_some_and(|original| original.name() != feed.name())
 }
 
 fn tap(

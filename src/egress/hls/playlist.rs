@@ -33,6 +33,8 @@ struct Segment {
     /// Number of its initialisation section.
     init: u64,
     parts: Vec<Part>,
+    /// Whether there is nothing in it.
+    gap: bool,
 }
 
 impl Segment {
@@ -67,6 +69,29 @@ pub(super) struct Form<'a> {
     pub(super) hold_back: Option<Duration>,
     /// Other renditions.
     pub(super) reports: &'a [Report],
+}
+
+impl Form<'_> {
+    /// How far behind the live edge players stay, and that they may wait for what comes.
+    fn write_control(&self, out: &mut String) {
+        // Less than three target durations are not allowed (rfc8216bis 4.4.3.8).
+        let least = f64::from(self.target) * 3.0;
+        let hold_back =
+            self.hold_back.map(|h| format!("HOLD-BACK={:.3}", h.as_secs_f64().max(least)));
+        let Some(longest) = self.part_target.map(|p| p.as_secs_f64()) else {
+            if let Some(hold_back) = hold_back {
+                let _ = writeln!(out, "#EXT-X-SERVER-CONTROL:{hold_back}");
+            }
+            return;
+        };
+        let hold_back = hold_back.map(|h| h + ",").unwrap_or_default();
+        let from_edge = self.hold_back.unwrap_or_default().as_secs_f64().max(longest * 3.0);
+        let _ = writeln!(
+            out,
+            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,{hold_back}PART-HOLD-BACK={from_edge:.3}\n\
+             #EXT-X-PART-INF:PART-TARGET={longest:.3}"
+        );
+    }
 }
 
 /// The segments of one rendition and their numbers. Sequence numbers only ever go up.
@@ -117,8 +142,32 @@ impl MediaPlaylist {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.ended = false;
-        self.open = Some(Segment { sequence, date, discontinuity, init, parts: Vec::new() });
+        let (parts, gap) = (Vec::new(), false);
+        self.open = Some(Segment { sequence, date, discontinuity, init, parts, gap });
         sequence
+    }
+
+    /// Closes the open segment and goes on after this time, in which there is nothing: with
+    /// segments that players do not fetch, none longer than `target` seconds.
+    pub(super) fn skip(&mut self, mut missing: Duration, target: u32) {
+        self.close_segment();
+        let target = Duration::from_secs(u64::from(target.max(1)));
+        while let Some(last) = self.segments.back().filter(|_| !missing.is_zero()) {
+            let (date, init) = (last.date + last.duration(), last.init);
+            let part = Part { duration: missing.min(target), independent: false };
+            missing -= part.duration;
+            self.begin_segment(date, init, false);
+            self.add_part(part);
+            if let Some(open) = &mut self.open {
+                open.gap = true;
+            }
+            self.close_segment();
+        }
+    }
+
+    /// Discontinuities that came and went before the first segment.
+    pub(super) fn missed_discontinuities(&mut self, count: u64) {
+        self.gone_discontinuities += count;
     }
 
     /// Adds a part to the open segment; returns its number in it, or `None` without an open one.
@@ -173,9 +222,9 @@ impl MediaPlaylist {
         self.segments.len()
     }
 
-    /// Number of the newest complete segment.
-    pub(super) fn newest_complete(&self) -> Option<u64> {
-        self.segments.back().map(|s| s.sequence)
+    /// Numbers of the complete segments.
+    pub(super) fn complete_numbers(&self) -> impl Iterator<Item = u64> {
+        self.segments.iter().map(|s| s.sequence)
     }
 
     /// A playlist of captions that goes along with this one: the same segments under the same
@@ -200,7 +249,7 @@ impl MediaPlaylist {
             let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{date}");
             let _ = writeln!(out, "#EXTINF:{duration:.5},\n{name}.{sequence}.vtt{query}");
         }
-        if self.ended && self.newest_complete() == Some(last) {
+        if self.ended && self.complete_numbers().last() == Some(last) {
             out.push_str("#EXT-X-ENDLIST\n");
         }
         out
@@ -252,19 +301,11 @@ impl MediaPlaylist {
         let listed: Vec<_> = self.segments.iter().skip(skipped).collect();
         let first = listed.first().map_or_else(|| self.oldest(), |s| s.sequence);
         let mut out = String::with_capacity(4096);
-        let version = if form.part_target.is_some() { 9 } else { 7 };
+        // 8 has EXT-X-GAP.
+        let version = if form.part_target.is_some() { 9 } else { 8 };
         let _ = writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target}");
         let _ = writeln!(out, "#EXT-X-INDEPENDENT-SEGMENTS");
-        if let Some(longest) = form.part_target {
-            let longest = longest.as_secs_f64();
-            let least = form.hold_back.unwrap_or_default().as_secs_f64();
-            let hold_back = least.max(longest * 3.0);
-            let _ = writeln!(
-                out,
-                "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back:.3}\n\
-                 #EXT-X-PART-INF:PART-TARGET={longest:.3}"
-            );
-        }
+        form.write_control(&mut out);
         let _ = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{first}");
         let discontinuities = self.gone_discontinuities + gone;
         let _ = writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuities}");
@@ -272,7 +313,8 @@ impl MediaPlaylist {
         let with_parts = self.first_with_parts(target);
         let mut init = None;
         for segment in listed.into_iter().chain(&self.open) {
-            let parts = form.part_target.is_some() && segment.sequence >= with_parts;
+            let low_latency = form.part_target.is_some() && !segment.gap;
+            let parts = low_latency && segment.sequence >= with_parts;
             let complete = self.open.as_ref().is_none_or(|o| o.sequence != segment.sequence);
             if complete || parts {
                 segment.write(&mut out, form, &mut init, parts, complete);
@@ -340,6 +382,7 @@ impl Segment {
         }
         if complete {
             let duration = self.duration().as_secs_f64();
+            out.push_str(if self.gap { "#EXT-X-GAP\n" } else { "" });
             let _ = writeln!(out, "#EXTINF:{duration:.5},\n{name}.{sequence}.m4s{query}");
         }
     }

@@ -1,7 +1,7 @@
 //! Where the segments of a stream lie between the pipeline that makes them and the requests that
 //! fetch them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use super::master::{self, ClosedCaptions, Rendition};
 use super::playlist::{Form, Report, Standing};
 use super::subtitles::Subtitles;
 use super::track::Track;
+use super::viewers::Viewers;
 use super::{Settings, TrackId};
 use crate::egress::fmp4::{Chunk, TrackInfo};
 use crate::flow;
@@ -24,11 +25,8 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// players begin with what comes then.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
-/// A player that has asked for nothing for this long has left.
-const VIEWER_GONE: Duration = Duration::from_secs(15);
-
-/// Addresses of players are remembered up to this many; more are served but not counted.
-const VIEWERS_MAX: usize = 10_000;
+/// How far a language may be behind the originals at a break and still belong before it.
+const BREAK_TOLERANCE: Duration = Duration::from_millis(500);
 
 /// Why something on the shelf cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,43 +51,57 @@ pub struct Shelf {
     state: Mutex<State>,
     /// Counts changes, so that requests can wait for one.
     version: watch::Sender<u64>,
-    seen: Mutex<Seen>,
+    viewers: Viewers,
 }
 
 struct State {
     /// The tracks that the node has said will come.
     expected: Vec<TrackId>,
+    /// The other languages that it has sound in. They are offered before they are there, since
+    /// players ask only once which languages there are.
+    dubs: Vec<Language>,
     tracks: BTreeMap<TrackId, Track>,
-    /// Number of the first segment of a track.
-    first: u64,
     subtitles: Subtitles,
     closed_captions: Vec<ClosedCaptions>,
-    /// Counts breaks. Both tracks have the same number of discontinuities in the same order: one
-    /// that is behind this number makes its discontinuity as soon as it can.
+    /// Counts breaks of the originals. All tracks have the same number of discontinuities in the
+    /// same order: one that is behind this number makes its discontinuity as soon as it can.
     epoch: u64,
+    /// Running time of the newest break.
+    broke_at: Duration,
     /// The whole seconds that no segment exceeds; never goes down.
     target: u32,
     /// The longest part; never goes down.
     part_target: Duration,
     ended: bool,
-    /// When the newest chunk came.
+    /// When the newest chunk of an original came.
     pushed: Option<Instant>,
-}
-
-struct Seen {
-    last: Instant,
-    viewers: HashMap<String, Instant>,
 }
 
 impl State {
     /// Whether what lies here is from before a pause: nobody watched, or nothing was published.
     fn stale(&self) -> bool {
-        let max = STALE_AFTER + Duration::from_secs(u64::from(self.target));
-        !self.ended && self.pushed.is_some_and(|at| at.elapsed() > max)
+        !self.ended && self.pushed.is_some_and(|at| at.elapsed() > self.stale_after())
     }
 
+    fn stale_after(&self) -> Duration {
+        STALE_AFTER + Duration::from_secs(u64::from(self.target))
+    }
+
+    /// Whether a track has something to play. A language that has stopped while the originals go
+    /// on has not.
     fn ready(&self, id: &TrackId) -> bool {
-        self.track(id).is_some_and(Track::ready) && !self.stale()
+        self.track(id).is_some_and(Track::ready) && !self.stale() && !self.has_stopped(id)
+    }
+
+    fn has_stopped(&self, id: &TrackId) -> bool {
+        let age = self.track(id).filter(|_| id.is_dub() && !self.ended).and_then(Track::age);
+        age.is_some_and(|age| age > self.stale_after())
+    }
+
+    /// Whether a track will come, as far as is known.
+    fn coming(&self, id: &TrackId) -> bool {
+        let dub = |language| *id == TrackId::Dub(Language::clone(language));
+        self.expected.is_empty() || self.expected.contains(id) || self.dubs.iter().any(dub)
     }
 
     fn track(&self, id: &TrackId) -> Option<&Track> {
@@ -97,8 +109,10 @@ impl State {
     }
 
     fn track_mut(&mut self, id: &TrackId) -> &mut Track {
-        let first = self.first;
-        self.tracks.entry(id.clone()).or_insert_with(|| Track::new(first))
+        // Numbers begin at the time of day, so that a player which still knows an older track of
+        // that name, or an older shelf of the stream, never meets a number twice.
+        let first = || flow::wall_clock(flow::now()).as_secs();
+        self.tracks.entry(id.clone()).or_insert_with(|| Track::new(first()))
     }
 
     fn bytes(&self) -> usize {
@@ -107,29 +121,59 @@ impl State {
 
     /// The track whose segments captions follow.
     fn lead(&self) -> Option<&Track> {
-        [TrackId::Video, TrackId::Audio].iter().filter_map(|id| self.track(id)).find(|t| t.ready())
+        self.track(self.expected.first()?).filter(|track| track.ready())
     }
 
-    /// The newest segment that has all its captions in a language.
-    fn captioned(&self, language: &Language) -> Option<u64> {
-        let delay = self.subtitles.delay(language)?;
-        let now = Duration::from_nanos(flow::now().nseconds());
-        self.lead()?.over_at(now.saturating_sub(delay))
+    /// Settles what the segments say that have all their captions.
+    fn settle(&mut self) {
+        let Some(complete) = self.lead().map(Track::complete) else { return };
+        self.subtitles.settle(&complete, Duration::from_nanos(flow::now().nseconds()));
+    }
+
+    /// Puts a chunk of an original on its track; returns the length of the part that it became.
+    fn push(&mut self, id: &TrackId, chunk: &Chunk, limit: usize) -> Duration {
+        if self.stale() {
+            self.tracks.values_mut().for_each(Track::forget);
+        }
+        self.pushed = Some(Instant::now());
+        let track = self.track(id);
+        if track.is_some_and(|track| track.breaks(chunk) && track.epoch == self.epoch) {
+            self.broke_at = track.map(|track| track.time_of(chunk)).unwrap_or_default();
+            self.epoch += 1;
+        }
+        let epoch = self.epoch;
+        self.track_mut(id).push(chunk, epoch, limit)
+    }
+
+    /// The same for another language: its breaks are its own and leave no trace in the originals.
+    fn push_dub(
+        &mut self,
+        id: &TrackId,
+        chunk: &Chunk,
+        (limit, window): (usize, usize),
+    ) -> Duration {
+        let (epoch, target, broke_at) = (self.epoch, self.target, self.broke_at);
+        let longest = Duration::from_secs(u64::from(target)) * u32::try_from(window).unwrap_or(3);
+        let track = self.track_mut(id);
+        let before = track.time_of(chunk) + BREAK_TOLERANCE < broke_at;
+        let epoch = if before { track.epoch } else { epoch };
+        if track.epoch == epoch {
+            track.bridge(chunk, longest, target);
+        }
+        track.push(chunk, epoch, limit)
     }
 }
 
 /// The master playlist.
 fn written(state: &State, query: &str) -> String {
     let rendition = |id: &TrackId| state.track(id).and_then(Track::rendition);
-    let dub = |(id, track): (&TrackId, &Track)| match id {
-        TrackId::Dub(language) => Some((language.clone(), track.rendition()?)),
-        TrackId::Video | TrackId::Audio => None,
-    };
+    let offered = |language: &&Language| !state.has_stopped(&TrackId::Dub((*language).clone()));
+    let dub = |language: &Language| (language.clone(), rendition(&TrackId::Dub(language.clone())));
     let contents = master::Contents {
         video: rendition(&TrackId::Video),
         audio: rendition(&TrackId::Audio),
-        dubs: state.tracks.iter().filter_map(dub).collect(),
-        captions: state.subtitles.languages().cloned().collect(),
+        dubs: state.dubs.iter().filter(offered).map(dub).collect(),
+        captions: state.subtitles.offered().cloned().collect(),
         closed_captions: &state.closed_captions,
     };
     master::text(&contents, query)
@@ -140,26 +184,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shelf {
-    /// An empty shelf. Its numbers begin at the time of day, so that a player which still knows
-    /// an older shelf of the same stream never meets a number twice.
+    /// An empty shelf.
     pub fn new(settings: Settings) -> Arc<Self> {
-        let first = flow::wall_clock(flow::now()).as_secs();
         Arc::new(Self {
             settings,
             state: Mutex::new(State {
                 expected: Vec::new(),
+                dubs: Vec::new(),
                 tracks: BTreeMap::new(),
-                first,
                 subtitles: Subtitles::default(),
                 closed_captions: Vec::new(),
                 epoch: 0,
+                broke_at: Duration::ZERO,
                 target: settings.segment_s.max(1),
                 part_target: settings.part().unwrap_or_default(),
                 ended: false,
                 pushed: None,
             }),
             version: watch::Sender::new(0),
-            seen: Mutex::new(Seen { last: Instant::now(), viewers: HashMap::new() }),
+            viewers: Viewers::default(),
         })
     }
 
@@ -168,19 +211,36 @@ impl Shelf {
         &self.settings
     }
 
-    /// The node says which tracks will come.
+    /// The node says which original tracks will come, the pictures first.
     pub(super) fn expect(&self, tracks: Vec<TrackId>) {
-        lock(&self.state).expected = tracks;
+        let mut state = lock(&self.state);
+        if state.expected.first() != tracks.first() {
+            state.subtitles.forget();
+        }
+        state.expected = tracks;
     }
 
-    /// A language that the stream has captions in.
-    pub(super) fn announce_captions(&self, language: &Language, translated: bool) {
-        lock(&self.state).subtitles.announce(language, translated);
+    /// The node says in which other languages there is sound; those that were there before and are
+    /// not among them are gone.
+    pub(super) fn expect_dubs(&self, languages: Vec<Language>) {
+        let mut state = lock(&self.state);
+        let stays = |id: &TrackId| match id {
+            TrackId::Dub(language) => languages.contains(language),
+            TrackId::Video | TrackId::Audio => true,
+        };
+        state.tracks.retain(|id, _| stays(id));
+        state.dubs = languages;
     }
 
-    /// A cue was committed.
-    pub(super) fn add_cue(&self, language: &Language, translated: bool, cue: &Cue) {
-        lock(&self.state).subtitles.add(language, translated, cue);
+    /// The captions that the stream has now, by the language that was asked for, the original
+    /// first; `und` for a language that is detected.
+    pub(super) fn follow_captions(&self, asked: &[Language]) {
+        lock(&self.state).subtitles.follow(asked);
+    }
+
+    /// A cue was committed in the captions called by this language.
+    pub(super) fn add_cue(&self, name: &Language, cue: &Cue) {
+        lock(&self.state).subtitles.add(name, cue);
     }
 
     /// Which captions are inside the pictures.
@@ -196,21 +256,16 @@ impl Shelf {
     /// Puts the next chunk of a track on the shelf.
     pub(super) fn push(&self, id: &TrackId, chunk: &Chunk) {
         let mut state = lock(&self.state);
-        if state.stale() {
-            state.tracks.values_mut().for_each(Track::forget);
-        }
-        state.pushed = Some(Instant::now());
-        let epoch = state.epoch;
-        let limit = (self.settings.memory_mib as usize) << 20;
-        let track = state.track_mut(id);
-        let breaks = track.breaks(chunk);
-        let epoch = if breaks && track.epoch == epoch { epoch + 1 } else { epoch };
-        let part = track.push(chunk, epoch, limit);
-        let longest = track.playlist.longest().as_secs_f64().round();
-        state.epoch = epoch;
+        let (limit, window) = ((self.settings.memory_mib as usize) << 20, self.settings.window());
+        let part = if id.is_dub() {
+            state.push_dub(id, chunk, (limit, window))
+        } else {
+            state.push(id, chunk, limit)
+        };
+        let longest = state.track_mut(id).playlist.longest().as_secs_f64().round();
         state.part_target = state.part_target.max(part);
         state.target = state.target.max(longest as u32);
-        let (window, target) = (self.settings.window(), state.target);
+        let target = state.target;
         state.track_mut(id).trim(window, target);
         while state.bytes() > limit {
             let largest = state.tracks.values_mut().max_by_key(|track| track.bytes);
@@ -218,6 +273,7 @@ impl Shelf {
                 break;
             }
         }
+        state.settle();
         drop(state);
         self.version.send_modify(|v| *v = v.wrapping_add(1));
     }
@@ -233,26 +289,17 @@ impl Shelf {
 
     /// Notes that a player at this address has asked for something.
     pub fn touch(&self, viewer: &str) {
-        let now = Instant::now();
-        let mut seen = lock(&self.seen);
-        seen.last = now;
-        if let Some(at) = seen.viewers.get_mut(viewer) {
-            *at = now;
-        } else if seen.viewers.len() < VIEWERS_MAX {
-            seen.viewers.insert(viewer.to_owned(), now);
-        }
+        self.viewers.touch(viewer);
     }
 
     /// How long ago somebody asked for something.
     pub fn idle(&self) -> Duration {
-        lock(&self.seen).last.elapsed()
+        self.viewers.idle()
     }
 
     /// How many players there are, told apart by address.
     pub fn viewers(&self) -> usize {
-        let mut seen = lock(&self.seen);
-        seen.viewers.retain(|_, at| at.elapsed() < VIEWER_GONE);
-        seen.viewers.len()
+        self.viewers.count()
     }
 
     /// Bytes held.
@@ -272,7 +319,7 @@ impl Shelf {
         // One track without the other is better than nothing.
         found.or_else(|e| {
             let state = lock(&self.state);
-            let any = state.tracks.keys().any(|id| state.ready(id));
+            let any = state.expected.iter().any(|id| state.ready(id));
             if any { Ok(written(&state, query)) } else { Err(e) }
         })
     }
@@ -291,8 +338,7 @@ impl Shelf {
     ) -> Result<String, Missing> {
         self.wait_for(WAIT_MAX, |state| {
             let Some(track) = state.track(id).filter(|_| state.ready(id)) else {
-                let coming = state.expected.is_empty() || state.expected.contains(id);
-                return if coming { None } else { Some(Err(Missing::Unknown)) };
+                return if state.coming(id) { None } else { Some(Err(Missing::Unknown)) };
             };
             let standing =
                 at_least.map(|(sequence, part)| track.playlist.standing_in_list(sequence, part));
@@ -306,7 +352,7 @@ impl Shelf {
     }
 
     fn write(&self, state: &State, id: &TrackId, track: &Track, query: &str) -> String {
-        let others = state.tracks.iter().filter(|(other, track)| *other != id && track.ready());
+        let others = state.tracks.iter().filter(|(other, _)| *other != id && state.ready(other));
         let reports: Vec<_> = others
             .filter_map(|(other, track)| {
                 let (sequence, parts) = track.playlist.edge()?;
@@ -319,50 +365,56 @@ impl Shelf {
             query,
             target: state.target,
             part_target: self.settings.part().map(|_| state.part_target),
-            hold_back: state.subtitles.hold_back(state.target),
+            hold_back: self.hold_back(state),
             reports: &reports,
         };
         track.playlist.text(self.settings.window(), &form)
     }
 
-    /// The playlist of the captions in a language, once a segment has its captions.
+    /// How far behind the live edge captions want players to be, as far as there are segments.
+    fn hold_back(&self, state: &State) -> Option<Duration> {
+        let segments = u32::try_from(self.settings.window() - 1).unwrap_or(u32::MAX);
+        let window = Duration::from_secs(u64::from(self.settings.segment_s)) * segments;
+        state.subtitles.hold_back(state.target).map(|wanted| wanted.min(window))
+    }
+
+    /// The playlist of the captions called by this language, once a segment has its captions.
     ///
     /// # Errors
-    /// [`Missing::Unknown`] for a language that is not there, [`Missing::Late`] when the stream
+    /// [`Missing::Unknown`] for captions that are not there, [`Missing::Late`] when the stream
     /// stands still.
-    pub async fn captions(&self, language: &Language, query: &str) -> Result<String, Missing> {
+    pub async fn captions(&self, name: &Language, query: &str) -> Result<String, Missing> {
+        // After the end nothing comes that would settle the last ones.
+        lock(&self.state).settle();
         self.wait_for(WAIT_MAX, |state| {
-            if state.subtitles.delay(language).is_none() {
+            let Some(settled) = state.subtitles.settled(name) else {
                 return Some(Err(Missing::Unknown));
-            }
-            let (last, lead) = state.captioned(language).zip(state.lead())?;
+            };
+            let (last, lead) = settled.last_key_value().zip(state.lead())?;
             let form = Form {
-                name: &format!("captions-{language}"),
+                name: &format!("captions-{name}"),
                 query,
                 target: state.target,
                 part_target: None,
                 hold_back: None,
                 reports: &[],
             };
-            Some(Ok(lead.playlist.captions(self.settings.window(), last, &form)))
+            Some(Ok(lead.playlist.captions(self.settings.window(), *last.0, &form)))
         })
         .await
     }
 
-    /// The captions of a segment in a language, as WebVTT.
+    /// The captions of a segment, as WebVTT; they never change.
     ///
     /// # Errors
-    /// [`Missing::Unknown`] for a language or a segment that is not there or has not all its
-    /// captions yet, [`Missing::Gone`] for a segment that has left the window.
-    pub fn captions_segment(&self, language: &Language, sequence: u64) -> Result<String, Missing> {
+    /// [`Missing::Unknown`] for captions or a segment that are not there or a segment that has not
+    /// all its captions yet, [`Missing::Gone`] for a segment that has left the window.
+    pub fn captions_segment(&self, name: &Language, sequence: u64) -> Result<String, Missing> {
         let state = lock(&self.state);
-        let lead = state.lead().ok_or(Missing::Unknown)?;
-        if lead.playlist.standing(sequence, None) == Standing::Gone {
-            return Err(Missing::Gone);
-        }
-        let listed = state.captioned(language).is_some_and(|last| sequence <= last);
-        let window = lead.window(sequence).filter(|_| listed).ok_or(Missing::Unknown)?;
-        state.subtitles.segment(language, &window).ok_or(Missing::Unknown)
+        let settled = state.subtitles.settled(name).ok_or(Missing::Unknown)?;
+        let gone = settled.first_key_value().is_some_and(|(first, _)| sequence < *first);
+        let missing = if gone { Missing::Gone } else { Missing::Unknown };
+        settled.get(&sequence).cloned().ok_or(missing)
     }
 
     /// An initialisation section.
@@ -431,8 +483,14 @@ impl Shelf {
         tokio::time::timeout(limit, found).await.unwrap_or(Err(Missing::Late))
     }
 
-    /// The tracks as the master playlist shows them.
+    /// The originals as the master playlist shows them.
     pub fn renditions(&self) -> Vec<Rendition> {
-        lock(&self.state).tracks.values().filter_map(Track::rendition).collect()
+        let state = lock(&self.state);
+        let tracks = [TrackId::Video, TrackId::Audio];
+        tracks.iter().filter_map(|id| state.track(id).and_then(Track::rendition)).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "shelf_tests.rs"]
+mod tests;

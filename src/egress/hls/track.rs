@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -36,6 +36,10 @@ pub(super) struct Track {
     /// Parts of each segment, with the number of its initialisation section.
     segments: BTreeMap<u64, Stored>,
     fragments: u32,
+    /// Running time at which the newest chunk ends.
+    end: Duration,
+    /// When it came.
+    pushed: Option<Instant>,
     peak: f64,
     total: (f64, f64),
 }
@@ -62,6 +66,8 @@ impl Track {
             fresh: false,
             segments: BTreeMap::new(),
             fragments: 0,
+            end: Duration::ZERO,
+            pushed: None,
             peak: 0.0,
             total: (0.0, 0.0),
         }
@@ -94,7 +100,7 @@ impl Track {
         let oversized = open.is_some_and(|(_, s)| s.bytes > limit / OPEN_SHARE);
         if behind || self.fresh || oversized || open.is_none() || chunk.cut != Cut::Chunk {
             self.close();
-            let discontinuity = self.epoch < epoch && !self.segments.is_empty();
+            let discontinuity = self.catch_up(epoch);
             let shown_at = gst::ClockTime::from_nseconds(chunk.shown_at.as_nanos() as u64);
             let date = DateTime::<Utc>::from(std::time::UNIX_EPOCH + flow::wall_clock(shown_at));
             let init = self.inits.last_key_value().map_or(0, |(number, _)| *number);
@@ -107,6 +113,8 @@ impl Track {
         self.fragments = self.fragments.wrapping_add(1);
         let bytes = Bytes::from(fragment(self.fragments, TRACK_ID, info.kind(), 0, chunk));
         let duration = info.time(chunk.duration);
+        self.end = info.time(chunk.start + chunk.duration);
+        self.pushed = Some(Instant::now());
         self.playlist.add_part(Part { duration, independent: chunk.key() });
         self.bytes += bytes.len();
         if let Some(mut open) = self.segments.last_entry() {
@@ -116,6 +124,43 @@ impl Track {
             open.parts.push(bytes);
         }
         duration
+    }
+
+    /// Whether the segment that begins has a discontinuity before it, so that there are as many as
+    /// breaks. Whoever missed more than one begins anew.
+    fn catch_up(&mut self, epoch: u64) -> bool {
+        let missed = epoch.saturating_sub(self.epoch);
+        if missed > 1 {
+            self.forget();
+        }
+        let anew = self.segments.is_empty();
+        if anew {
+            self.playlist.missed_discontinuities(missed);
+        }
+        missed > 0 && !anew
+    }
+
+    /// Makes room for a chunk that does not continue what is there, without a discontinuity: time
+    /// in which there was nothing is left out by players; after too much of it, or for another
+    /// decoder set-up, it begins anew.
+    pub(super) fn bridge(&mut self, chunk: &Chunk, longest: Duration, target: u32) {
+        let Some(info) = &self.info else { return };
+        let missing = info.time(chunk.start).saturating_sub(self.end);
+        if self.fresh || missing > longest {
+            self.forget();
+        } else if chunk.cut == Cut::Break {
+            self.playlist.skip(missing, target);
+        }
+    }
+
+    /// Running time at which a chunk of this track begins.
+    pub(super) fn time_of(&self, chunk: &Chunk) -> Duration {
+        self.info.as_ref().map_or(Duration::ZERO, |info| info.time(chunk.start))
+    }
+
+    /// How long ago the newest chunk came; `None` before the first.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.pushed.map(|at| at.elapsed())
     }
 
     /// Notes the bit rate of the segment that is complete now.
@@ -173,17 +218,13 @@ impl Track {
         Some(Rendition { info, peak: self.peak as u64, average: average as u64 })
     }
 
-    /// Running time within which a segment is shown.
-    pub(super) fn window(&self, sequence: u64) -> Option<Range<Duration>> {
-        let segment = self.segments.get(&sequence)?;
-        Some(segment.start..segment.start + segment.length)
-    }
-
-    /// The newest complete segment that was over at this running time.
-    pub(super) fn over_at(&self, at: Duration) -> Option<u64> {
-        let over = |sequence: &u64| self.window(*sequence).is_some_and(|w| w.end <= at);
-        let newest = self.playlist.newest_complete()?;
-        self.segments.range(..=newest).rev().map(|(sequence, _)| *sequence).find(over)
+    /// The complete segments, each with the running time within which it is shown.
+    pub(super) fn complete(&self) -> Vec<(u64, Range<Duration>)> {
+        let window = |sequence: u64| {
+            let segment = self.segments.get(&sequence)?;
+            Some((sequence, segment.start..segment.start + segment.length))
+        };
+        self.playlist.complete_numbers().filter_map(window).collect()
     }
 
     pub(super) fn init(&self, number: u64) -> Result<Bytes, Missing> {

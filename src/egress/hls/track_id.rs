@@ -32,6 +32,11 @@ impl TrackId {
         }
     }
 
+    /// Whether it is sound in another language.
+    pub fn is_dub(&self) -> bool {
+        matches!(self, Self::Dub(_))
+    }
+
     /// Reads `video`, `audio`, `audio-es`.
     pub fn parse(name: &str) -> Option<Self> {
         match name {

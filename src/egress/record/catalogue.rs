@@ -253,8 +253,8 @@ impl Catalogue {
         Ok(sidecar::path(&folder, id, language, form))
     }
 
-    /// Deletes a recording, its thumbnail and its captions; one that is being written only with `force`, and
-    /// its recorder then goes on into a file that nobody sees until the next split.
+    /// Deletes a recording, its thumbnail and its captions; one that is being written only with
+    /// `force`, and its recorder then goes on into a file that nobody sees until the next split.
     ///
     /// # Errors
     /// [`CatalogueError::Unknown`], [`CatalogueError::Writing`], [`CatalogueError::Disk`].

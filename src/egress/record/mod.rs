@@ -33,6 +33,10 @@ const FRAGMENT: Duration = Duration::from_millis(500);
 /// Key frames at least this far apart begin fragments, and so may begin files.
 const KEY_SPACING: Duration = Duration::from_secs(1);
 
+/// How long the end of a recording waits for its last words; what comes later is written all the
+/// same, while the appliance runs.
+const WORDS_MAX: Duration = Duration::from_secs(2);
+
 /// How long the end of the last file may take.
 const FINISH_MAX: Duration = Duration::from_secs(4);
 
@@ -82,6 +86,9 @@ pub async fn run(
 ) -> Result<(), Error> {
     let folder = root.join(stream.as_str());
     tokio::fs::create_dir_all(&folder).await.map_err(|e| writer::explain(&folder, "create", &e))?;
+    let (begins, begun) = sidecar::channel();
+    let captions = sidecar::write(inputs.captions.clone(), begun, task.status.clone());
+    let captions = tokio::spawn(captions);
     while let Some(sources) = fmp4::settle(&task, &inputs).await {
         let node = fmp4::node(&task.name, &sources)?;
         let (sender, receiver) = queue::queue();
@@ -89,15 +96,12 @@ pub async fn run(
             tap(&node, source.kind(), sender.clone())?;
         }
         drop(sender);
-        let (begins, begun) = sidecar::channel();
-        let captions = sidecar::write(inputs.captions.clone(), begun, task.status.clone());
-        let captions = tokio::spawn(captions);
         let writer = Writer {
             folder: folder.clone(),
             settings,
             status: task.status.clone(),
             expected: sources.iter().map(Source::kind).collect(),
-            begins,
+            begins: begins.clone(),
             state: State::default(),
         };
         let (tell, mut written) = oneshot::channel();
@@ -122,12 +126,12 @@ pub async fn run(
             Ok(Ok(ended)) => ended?,
             _ => return Err(Error::build("the last recording", "it could not be ended in time")),
         }
-        // The writer is gone, so this ends when the last words have come.
-        let _ = captions.await;
         if result? {
             break;
         }
     }
+    drop(begins);
+    let _ = tokio::time::timeout(WORDS_MAX, captions).await;
     Ok(())
 }
 

@@ -1,26 +1,28 @@
 //! Captions beside a recording: `<recording>.<language>.vtt`, `.srt` and `.json`.
 //!
-//! Each cue is appended when it is committed, so the files are valid after each and a sudden death
-//! costs the cue that was being said. A cue belongs to the recording in which it begins. The JSON
-//! file has one object a line.
+//! Each cue is written when it is committed, in one piece, so the files are valid after each and a
+//! sudden death costs the cue that was being said. A cue belongs to the recording in which it
+//! begins. The JSON file is a whole document at any moment, with one cue a line.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::captions::{FileClock, Shaper, json, srt, vtt};
-use crate::flow::{BoardReader, CueBoard, Status};
+use crate::flow::{self, BoardReader, CueBoard, Status};
 use crate::media::{Cue, Language};
 
 /// Recordings that cues may still be for: the one being written and those before it.
 const RECENT_MAX: usize = 3;
 
-/// After the last recording its last words are waited for, at most this long.
-const LATE_MAX: Duration = Duration::from_secs(2);
+/// After the last recording its last words are waited for, at most this long: translations come
+/// when a sentence has ended.
+const LATE_MAX: Duration = Duration::from_secs(10);
 
 /// Recordings that may be begun before the first of them is noticed.
 const BEGUN_MAX: usize = 16;
@@ -60,6 +62,7 @@ pub(super) async fn write(captions: CueBoard, mut begun: mpsc::Receiver<Begun>, 
     if captions.feeds().is_empty() {
         return;
     }
+    desk.ended_at = Some(Duration::from_nanos(flow::now().nseconds()));
     let _ = tokio::time::timeout(LATE_MAX, last_words(desk, &mut cues, &status)).await;
 }
 
@@ -97,6 +100,8 @@ async fn keep(mut desk: Desk, asked: &Language, cue: Cue, status: &Status) -> De
 #[derive(Default)]
 struct Desk {
     recordings: VecDeque<Recording>,
+    /// Running time at which the last one ended; what is said later is in none of them.
+    ended_at: Option<Duration>,
     written: u64,
 }
 
@@ -114,9 +119,13 @@ impl Desk {
     }
 
     fn keep(&mut self, language: &Language, cue: &Cue) -> io::Result<()> {
-        let begins_in = |r: &&mut Recording| r.begun.base <= cue.start;
-        // What began before the oldest is heard at its beginning.
-        let Some(recording) = self.recordings.iter_mut().rfind(begins_in) else { return Ok(()) };
+        if self.ended_at.is_some_and(|end| cue.start >= end) {
+            return Ok(());
+        }
+        let begins_in = self.recordings.iter().rposition(|r| r.begun.base <= cue.start);
+        // The end of what was being said when the oldest began is heard at its beginning.
+        let recording = self.recordings.get_mut(begins_in.unwrap_or(0));
+        let Some(recording) = recording.filter(|r| r.begun.base < cue.end) else { return Ok(()) };
         let clock = FileClock { origin: recording.begun.base };
         let stem = &recording.begun.stem;
         // A recording that was deleted in the meantime gets nothing new beside it.
@@ -148,26 +157,26 @@ fn with_ending(stem: &Path, ending: &str) -> PathBuf {
 struct Texts {
     shaper: Shaper,
     srt_writer: srt::Writer,
-    vtt: File,
-    srt: File,
-    json: File,
+    vtt: Growing,
+    srt: Growing,
+    json: Growing,
 }
 
 impl Texts {
     fn create(stem: &Path, language: &Language, clock: FileClock) -> io::Result<Self> {
-        let create = |ending: &str| {
-            let path = with_ending(stem, &format!("{language}.{ending}"));
-            File::options().create(true).append(true).open(path)
+        let create = |ending: &str, head, tail| {
+            Growing::create(&with_ending(stem, &format!("{language}.{ending}")), head, tail)
         };
-        let mut vtt = create("vtt")?;
-        if vtt.metadata()?.len() == 0 {
-            vtt.write_all(vtt::HEADER.as_bytes())?;
-        }
-        let (srt, json) = (create("srt")?, create("json")?);
-        let srt_writer = srt::Writer::new(clock);
-        Ok(Self { shaper: Shaper::default(), srt_writer, vtt, srt, json })
+        Ok(Self {
+            shaper: Shaper::default(),
+            srt_writer: srt::Writer::new(clock),
+            vtt: create("vtt", vtt::HEADER, "")?,
+            srt: create("srt", "", "")?,
+            json: create("json", json::HEAD, json::TAIL)?,
+        })
     }
 
+    /// What one file refuses does not keep it from the others.
     fn append(&mut self, cue: &Cue, clock: FileClock) -> io::Result<()> {
         let style = vtt::Style::default();
         let (mut as_vtt, mut as_srt) = (String::new(), String::new());
@@ -175,9 +184,48 @@ impl Texts {
             as_vtt.push_str(&vtt::cue(&shown, clock, &style));
             as_srt.push_str(&self.srt_writer.cue(&shown));
         }
-        self.vtt.write_all(as_vtt.as_bytes())?;
-        self.srt.write_all(as_srt.as_bytes())?;
-        self.json.write_all(json::line(cue, clock).as_bytes())
+        let first = self.json.is_empty();
+        let as_json = json::element(cue, clock, first);
+        let outcomes =
+            [self.vtt.append(&as_vtt), self.srt.append(&as_srt), self.json.append(&as_json)];
+        outcomes.into_iter().collect()
+    }
+}
+
+/// A file that is whole after each piece that is put before its tail.
+struct Growing {
+    file: File,
+    tail: &'static str,
+    head: u64,
+    /// Where the tail is.
+    end: u64,
+}
+
+impl Growing {
+    /// What was there before under that name belonged to a recording that is gone.
+    fn create(path: &Path, head: &str, tail: &'static str) -> io::Result<Self> {
+        let mut new = Self { file: File::create(path)?, tail, head: head.len() as u64, end: 0 };
+        new.append(head)?;
+        Ok(new)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.end == self.head
+    }
+
+    /// Adds a piece as a whole, or leaves the file as it was.
+    fn append(&mut self, piece: &str) -> io::Result<()> {
+        if piece.is_empty() && self.end > 0 {
+            return Ok(());
+        }
+        let bytes = [piece, self.tail].concat();
+        if let Err(error) = self.file.write_all_at(bytes.as_bytes(), self.end) {
+            let _ = self.file.write_all_at(self.tail.as_bytes(), self.end);
+            let _ = self.file.set_len(self.end + self.tail.len() as u64);
+            return Err(error);
+        }
+        self.end += piece.len() as u64;
+        Ok(())
     }
 }
 
@@ -202,70 +250,5 @@ pub(super) fn path(folder: &Path, name: &str, language: &Language, ending: &str)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::flow::CueFeed;
-    use crate::media::{Origin, Stage};
-
-    fn cue(id: u64, at_ms: u64, text: &str) -> Cue {
-        Cue {
-            id,
-            language: Language::english(),
-            stage: Stage::Committed,
-            start: Duration::from_millis(at_ms),
-            end: Duration::from_millis(at_ms + 1000),
-            text: text.into(),
-            words: Arc::default(),
-            ends_sentence: true,
-            origin: Arc::new(Origin { engine: "test".into(), model: None }),
-        }
-    }
-
-    #[tokio::test]
-    async fn cues_lie_beside_the_recording_in_which_they_begin() {
-        crate::flow::init().expect("GStreamer starts");
-        let folder = tempfile::tempdir().expect("a folder");
-        let stem = |name: &str| folder.path().join(name);
-        let names = ["2026-11-23T16-03-16.250Z", "2026-11-23T16-04-16.250Z"];
-        let (board, (tell, heard)) = (CueBoard::default(), channel());
-        let feed = CueFeed::new("captions.en", Language::english());
-        board.set(vec![feed.clone()]);
-        let status = Status::default();
-        let writing = tokio::spawn(write(board, heard, status.clone()));
-        while feed.readers() == 0 {
-            tokio::task::yield_now().await;
-        }
-        for (n, name) in names.iter().enumerate() {
-            std::fs::write(stem(&format!("{name}.mp4")), "x").expect("written");
-            let base = Duration::from_secs(10 + 60 * n as u64);
-            tell.send(Begun { stem: stem(name), base }).await.expect("heard");
-        }
-        while tell.capacity() < BEGUN_MAX {
-            tokio::task::yield_now().await;
-        }
-        feed.publish(cue(1, 12_000, "in the first"));
-        feed.publish(cue(2, 69_500, "begins in the first"));
-        feed.publish(cue(3, 71_000, "in the second"));
-        feed.publish(cue(4, 5_000, "before both"));
-        while status.facts().get("captions").and_then(serde_json::Value::as_u64) != Some(3) {
-            tokio::task::yield_now().await;
-        }
-        drop(tell);
-        writing.await.expect("it ends by itself");
-        let read = |name: &str, ending: &str| {
-            let path = path(folder.path(), name, &Language::english(), ending);
-            std::fs::read_to_string(path).expect("there")
-        };
-        assert_eq!(
-            read(names[0], "srt"),
-            "1\n00:00:02,000 --> 00:00:03,000\nin the first\n\n\
-             2\n00:00:59,500 --> 00:01:00,500\nbegins in the first\n\n"
-        );
-        assert!(read(names[1], "vtt").starts_with("WEBVTT\n\n3\n00:00:01.000 --> "));
-        assert_eq!(read(names[1], "json").lines().count(), 1);
-        let endings: Vec<_> = of(folder.path(), names[1]).into_iter().map(|(_, e)| e).collect();
-        assert_eq!(endings, ["json", "srt", "vtt"]);
-    }
-}
+#[path = "sidecar_tests.rs"]
+mod tests;

@@ -1,0 +1,194 @@
+use super::*;
+use crate::egress::fmp4::{Cut, Sample};
+use crate::media::Codec;
+
+const SETTINGS: Settings = Settings { segment_s: 2, part_ms: 0, segments: 8, memory_mib: 4 };
+
+/// Ticks a second of every track here.
+const TIMESCALE: u32 = 1000;
+
+fn spanish() -> TrackId {
+    TrackId::Dub("es".parse().expect("a language"))
+}
+
+fn info(codec: Codec) -> TrackInfo {
+    TrackInfo {
+        codec,
+        timescale: TIMESCALE,
+        entry: vec![1],
+        mime: codec.to_string(),
+        width: 0,
+        height: 0,
+        fps: 0.0,
+        channels: 2,
+        frame: None,
+    }
+}
+
+/// A shelf for pictures, sound and Spanish; nothing is on it.
+fn shelf() -> Arc<Shelf> {
+    crate::flow::init().expect("GStreamer starts");
+    let shelf = Shelf::new(SETTINGS);
+    shelf.expect(vec![TrackId::Video, TrackId::Audio]);
+    shelf.expect_dubs(vec!["es".parse().expect("a language")]);
+    shelf.begin_track(&TrackId::Video, info(Codec::H264));
+    shelf.begin_track(&TrackId::Audio, info(Codec::Aac));
+    shelf.begin_track(&spanish(), info(Codec::Aac));
+    shelf
+}
+
+/// Puts a segment of two seconds that begins at this second on a track.
+fn put(shelf: &Shelf, id: &TrackId, second: u64, cut: Cut) {
+    let data = Bytes::from_static(b"x");
+    let duration = u64::from(2 * TIMESCALE);
+    let sample = Sample { duration: 2 * TIMESCALE, composition: 0, key: true, data };
+    let (start, shown_at) = (second * u64::from(TIMESCALE), Duration::from_secs(second));
+    shelf.push(id, &Chunk { start, shown_at, duration, cut, samples: vec![sample] });
+}
+
+/// The playlist of a track, read by somebody else. Its last segment is still open.
+async fn read(shelf: &Shelf, id: &TrackId) -> m3u8_rs::MediaPlaylist {
+    let text = shelf.playlist(id, "", None).await.expect("a playlist");
+    match m3u8_rs::parse_playlist_res(text.as_bytes()) {
+        Ok(m3u8_rs::Playlist::MediaPlaylist(playlist)) => playlist,
+        other => panic!("not a media playlist: {other:?}\n{text}"),
+    }
+}
+
+fn is_gap(segment: &m3u8_rs::MediaSegment) -> bool {
+    segment.unknown_tags.iter().any(|tag| tag.tag == "X-GAP")
+}
+
+#[tokio::test]
+async fn what_happens_to_a_language_leaves_no_trace_in_the_originals() {
+    let shelf = shelf();
+    for second in (0..20).step_by(2) {
+        put(&shelf, &TrackId::Video, second, Cut::Segment);
+        put(&shelf, &TrackId::Audio, second, Cut::Segment);
+        match second {
+            // It dies and is back after five seconds.
+            6 | 8 => {}
+            10 => put(&shelf, &spanish(), 11, Cut::Break),
+            late => put(&shelf, &spanish(), late + u64::from(late > 10), Cut::Segment),
+        }
+    }
+    for id in [TrackId::Video, TrackId::Audio] {
+        let original = read(&shelf, &id).await;
+        assert!(original.segments.iter().all(|s| !s.discontinuity), "{original:?}");
+        assert_eq!((original.segments.len(), original.discontinuity_sequence), (8, 0));
+    }
+    let dub = read(&shelf, &spanish()).await;
+    assert!(dub.segments.iter().all(|s| !s.discontinuity), "{dub:?}");
+    let shape: Vec<_> = dub.segments.iter().map(|s| (is_gap(s), s.duration)).collect();
+    let (gap, sound) = ((true, 2.0), (false, 2.0));
+    assert_eq!(shape, [sound, gap, gap, (true, 1.0), sound, sound, sound, sound], "{dub:?}");
+    let dates: Vec<_> = dub.segments.iter().filter_map(|s| s.program_date_time).collect();
+    let far = dates[7] - dates[0];
+    assert_eq!(far.num_milliseconds(), 13_000, "the time of what follows is right");
+    // Whoever asks for what is not there is told so.
+    let gap = shelf.segment(&spanish(), dub.media_sequence + 1).await;
+    assert_eq!(gap.expect_err("nothing is in it"), Missing::Gone);
+}
+
+#[tokio::test]
+async fn all_tracks_have_the_discontinuities_of_the_originals() {
+    let shelf = shelf();
+    for second in [0, 2, 4] {
+        put(&shelf, &TrackId::Video, second, Cut::Segment);
+    }
+    put(&shelf, &TrackId::Video, 20, Cut::Break);
+    put(&shelf, &TrackId::Video, 22, Cut::Segment);
+    // A language that is some seconds late does not break before its time has come.
+    for (second, cut) in [(2, Cut::Break), (4, Cut::Segment), (20, Cut::Break), (22, Cut::Segment)]
+    {
+        put(&shelf, &spanish(), second, cut);
+    }
+    let breaks = |playlist: &m3u8_rs::MediaPlaylist| -> Vec<bool> {
+        playlist.segments.iter().map(|s| s.discontinuity).collect()
+    };
+    let video = read(&shelf, &TrackId::Video).await;
+    assert_eq!(breaks(&video), [false, false, false, true]);
+    let dub = read(&shelf, &spanish()).await;
+    assert_eq!(breaks(&dub), [false, false, true], "{dub:?}");
+    assert_eq!((video.discontinuity_sequence, dub.discontinuity_sequence), (0, 0));
+    // One that comes when all that is over counts what it missed.
+    put(&shelf, &TrackId::Audio, 22, Cut::Break);
+    put(&shelf, &TrackId::Audio, 24, Cut::Segment);
+    let audio = read(&shelf, &TrackId::Audio).await;
+    assert_eq!((audio.discontinuity_sequence, breaks(&audio)), (1, vec![false]));
+}
+
+#[tokio::test]
+async fn languages_are_offered_before_they_are_there_and_no_more_when_they_are_gone() {
+    let shelf = shelf();
+    for second in [0, 2] {
+        put(&shelf, &TrackId::Video, second, Cut::Segment);
+        put(&shelf, &TrackId::Audio, second, Cut::Segment);
+    }
+    let master = shelf.master("").await.expect("it waits for the originals only");
+    assert!(
+        master.contains("LANGUAGE=\"es\",DEFAULT=NO,AUTOSELECT=YES,URI=\"audio-es"),
+        "{master}"
+    );
+    let spanish = spanish();
+    let asked = shelf.playlist(&spanish, "", None);
+    let (playlist, ()) = tokio::join!(asked, async {
+        put(&shelf, &spanish, 0, Cut::Break);
+        put(&shelf, &spanish, 2, Cut::Segment);
+    });
+    assert!(playlist.expect("it was waited for").contains("audio-es."));
+
+    shelf.expect_dubs(Vec::new());
+    assert!(!shelf.master("").await.expect("still there").contains("audio-es"));
+    let gone = shelf.playlist(&spanish, "", None).await;
+    assert_eq!(gone.expect_err("it is gone"), Missing::Unknown);
+}
+
+/// Pictures of just now, so that they are over when four seconds have passed.
+#[tokio::test]
+async fn captions_go_along_with_the_pictures() {
+    let shelf = shelf();
+    let now = crate::flow::now().seconds() + 1;
+    let english = Language::english();
+    shelf.follow_captions(std::slice::from_ref(&english));
+    for n in 0..3 {
+        put(&shelf, &TrackId::Video, now + 2 * n, Cut::Segment);
+    }
+    assert_eq!(shelf.captions_segment(&english, 0), Err(Missing::Unknown), "nothing is settled");
+    let cue = |at: u64| Cue {
+        id: at,
+        language: english.clone(),
+        stage: crate::media::Stage::Committed,
+        start: Duration::from_secs(at),
+        end: Duration::from_secs(at + 1),
+        text: format!("said at {at}"),
+        words: Arc::default(),
+        ends_sentence: true,
+        origin: Arc::new(crate::media::Origin { engine: "test".into(), model: None }),
+    };
+    shelf.add_cue(&english, &cue(now + 1));
+    shelf.add_cue(&english, &cue(now + 3));
+    put(&shelf, &TrackId::Video, now + 20, Cut::Break);
+    put(&shelf, &TrackId::Video, now + 22, Cut::Segment);
+    shelf.add_cue(&english, &cue(now + 22));
+    put(&shelf, &TrackId::Video, now + 24, Cut::Segment);
+    let text = shelf.captions(&english, "?token=t").await.expect("captions");
+    let Ok(m3u8_rs::Playlist::MediaPlaylist(captions)) =
+        m3u8_rs::parse_playlist_res(text.as_bytes())
+    else {
+        panic!("not a media playlist: {text}");
+    };
+    let video = read(&shelf, &TrackId::Video).await;
+    let same = |s: &m3u8_rs::MediaSegment| (s.duration, s.discontinuity, s.program_date_time);
+    let (left, right) = (captions.segments.iter().map(same), video.segments.iter().map(same));
+    let listed = captions.segments.len();
+    assert_eq!(listed, 4, "the last one may still get some: {text}");
+    assert!(left.eq(right.take(listed)), "{text}");
+    assert_eq!(captions.media_sequence, video.media_sequence);
+    let first = captions.media_sequence;
+    assert_eq!(captions.segments[0].uri, format!("captions-en.{first}.vtt?token=t"));
+    let said = |sequence| shelf.captions_segment(&english, sequence).expect("a segment");
+    assert!(said(first).contains(&format!("said at {}", now + 1)));
+    assert!(said(first + 1).contains(&format!("said at {}", now + 3)));
+    assert!(!said(first + 2).contains("said"));
+}

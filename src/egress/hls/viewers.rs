@@ -1,0 +1,55 @@
+//! Who plays: HLS has no connections, so players are known by what they ask for.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A player that has asked for nothing for this long has left.
+const GONE_AFTER: Duration = Duration::from_secs(15);
+
+/// Addresses of players are remembered up to this many; more are served but not counted.
+const VIEWERS_MAX: usize = 10_000;
+
+/// The players of one stream, told apart by address.
+pub(super) struct Viewers(Mutex<Seen>);
+
+struct Seen {
+    last: Instant,
+    viewers: HashMap<String, Instant>,
+}
+
+impl Default for Viewers {
+    fn default() -> Self {
+        Self(Mutex::new(Seen { last: Instant::now(), viewers: HashMap::new() }))
+    }
+}
+
+impl Viewers {
+    /// A player at this address has asked for something.
+    pub(super) fn touch(&self, viewer: &str) {
+        let now = Instant::now();
+        let mut seen = self.lock();
+        seen.last = now;
+        if let Some(at) = seen.viewers.get_mut(viewer) {
+            *at = now;
+        } else if seen.viewers.len() < VIEWERS_MAX {
+            seen.viewers.insert(viewer.to_owned(), now);
+        }
+    }
+
+    /// How long ago somebody asked for something.
+    pub(super) fn idle(&self) -> Duration {
+        self.lock().last.elapsed()
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        let mut seen = self.lock();
+        seen.viewers.retain(|_, at| at.elapsed() < GONE_AFTER);
+        seen.viewers.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
