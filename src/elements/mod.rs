@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 
 pub mod caption;
 pub mod denoise;
+pub mod transcribe;
 
 /// Makes our elements known to GStreamer, which must be running. More calls are free.
 ///
@@ -24,7 +25,8 @@ pub fn register() -> Result<(), gst::glib::BoolError> {
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     denoise::register(plugin)?;
-    caption::register(plugin)
+    caption::register(plugin)?;
+    transcribe::register(plugin)
 }
 
 /// What GStreamer looks for in a plugin file. The macro documents nothing of what it makes.

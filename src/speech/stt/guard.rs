@@ -9,10 +9,10 @@
 use crate::media::{Language, Word};
 
 /// Below this mean confidence a hypothesis is dropped.
-pub const SURENESS_MIN: f32 = 0.4;
+pub(super) const SURENESS_MIN: f32 = 0.4;
 
 /// Below this share of speech in an utterance nothing is decoded.
-pub const SPEECH_RATIO_MIN: f32 = 0.35;
+pub(super) const SPEECH_RATIO_MIN: f32 = 0.35;
 
 /// Below this level, in dB under full scale, a phrase from the list of phantoms is believed to be
 /// one.

@@ -37,7 +37,7 @@ enum State {
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// Start this engine; tell [`Lineup::started`] or [`Lineup::failed`].
     Start(usize),
     /// Drop this one: a better one is there.
@@ -48,24 +48,24 @@ pub enum Step {
 
 /// The engines of one stream by number, best first.
 #[derive(Clone, Debug)]
-pub struct Lineup {
+pub(super) struct Lineup {
     slots: Vec<(State, u32)>,
     current: Option<usize>,
 }
 
 impl Lineup {
     /// So many engines, none started.
-    pub fn new(engines: usize) -> Self {
+    pub(super) fn new(engines: usize) -> Self {
         Self { slots: vec![(State::Idle { at: Duration::ZERO }, 0); engines], current: None }
     }
 
     /// The engine that hears the stream.
-    pub fn current(&self) -> Option<usize> {
+    pub(super) fn current(&self) -> Option<usize> {
         self.current
     }
 
     /// What to do. `pause`: nobody speaks, so that the engine may change.
-    pub fn next(&mut self, now: Duration, pause: bool) -> Step {
+    pub(super) fn next(&mut self, now: Duration, pause: bool) -> Step {
         let ready = |(state, _): &(State, u32)| matches!(state, State::Ready { .. });
         let best = self.slots.iter().position(ready);
         match (best, self.current) {
@@ -92,14 +92,14 @@ impl Lineup {
     }
 
     /// An engine has started.
-    pub fn started(&mut self, engine: usize, now: Duration) {
+    pub(super) fn started(&mut self, engine: usize, now: Duration) {
         if let Some(slot) = self.slots.get_mut(engine) {
             slot.0 = State::Ready { since: now };
         }
     }
 
     /// An engine has failed to start, or while it heard the stream. When it may be tried again.
-    pub fn failed(&mut self, engine: usize, now: Duration) -> Duration {
+    pub(super) fn failed(&mut self, engine: usize, now: Duration) -> Duration {
         let Some((state, failures)) = self.slots.get_mut(engine) else { return now };
         if let State::Ready { since } = state
             && now >= *since + GOOD_RUN
@@ -116,7 +116,7 @@ impl Lineup {
     }
 
     /// Whether one is starting, so that it is too early to say that there is none.
-    pub fn is_starting(&self) -> bool {
+    pub(super) fn is_starting(&self) -> bool {
         self.slots.iter().any(|(s, _)| matches!(s, State::Starting { .. }))
     }
 }

@@ -9,7 +9,7 @@ use super::recognizer::{Heard, Hypothesis};
 /// A question; the sound lies in the frame's body.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
-pub enum Question {
+pub(super) enum Question {
     /// Load the model and say so.
     Load,
     /// Write down.
@@ -28,11 +28,11 @@ pub enum Question {
 /// The answer to both.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Answer {
+pub(super) struct Answer {
     /// Words: text, start and end in ms, confidence.
-    pub words: Vec<(String, u32, u32, f32)>,
+    pub(super) words: Vec<(String, u32, u32, f32)>,
     /// What language it is, and how sure.
-    pub language: Option<(String, f32)>,
+    pub(super) language: Option<(String, f32)>,
 }
 
 impl From<Answer> for Hypothesis {
@@ -49,12 +49,12 @@ impl From<Answer> for Hypothesis {
 }
 
 /// Samples as the pipe carries them: 16 bits, little-endian.
-pub fn pack(samples: &[f32]) -> Vec<u8> {
+pub(super) fn pack(samples: &[f32]) -> Vec<u8> {
     let sixteen = |s: &f32| (s.clamp(-1.0, 1.0) * 32_767.0) as i16;
     samples.iter().flat_map(|s| sixteen(s).to_le_bytes()).collect()
 }
 
 /// The samples of a body; an odd byte at the end is left out.
-pub fn unpack(body: &[u8]) -> Vec<i16> {
+pub(super) fn unpack(body: &[u8]) -> Vec<i16> {
     body.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect()
 }

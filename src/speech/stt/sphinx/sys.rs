@@ -150,7 +150,7 @@ impl Decoder {
                 let (mut first, mut last) = (0, 0);
                 (f.frames)(at, &raw mut first, &raw mut last);
                 let word = (f.word)(at);
-                let word = if word.is_null() { c"".into() } else { CStr::from_ptr(word) };
+                let word = if word.is_null() { c"" } else { CStr::from_ptr(word) };
                 let posterior = if posteriors {
                     let (mut a, mut l, mut b) = (0, 0, 0);
                     let log = (f.probability)(at, &raw mut a, &raw mut l, &raw mut b);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::super::engines::Choice;
 use super::super::lineup::{Lineup, Step};
@@ -132,11 +132,6 @@ impl Ears {
         });
         let missing = self.missing.iter().map(|(name, reason)| format!("{name}: {reason}"));
         format!("captions are off because {}", failed.chain(missing).collect::<Vec<_>>().join("; "))
-    }
-
-    /// For tests and limits: how long ago it began.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.begun.elapsed()
     }
 
     fn start(&mut self, number: usize) {

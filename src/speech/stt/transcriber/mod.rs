@@ -110,6 +110,12 @@ impl Transcriber {
         self.ring.end();
     }
 
+    /// Ends the captions now: no event comes any more, and a [`Transcriber::push`] that waits
+    /// returns.
+    pub fn close(&self) {
+        self.ring.close();
+    }
+
     /// Running totals.
     pub fn stats(&self) -> Arc<Stats> {
         Arc::clone(&self.stats)

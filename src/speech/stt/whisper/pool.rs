@@ -69,12 +69,9 @@ struct Job {
 struct Queue {
     jobs: VecDeque<Job>,
     closed: bool,
-    /// Busy time of the current and the last measuring window.
-    busy: (Instantly, f64, f64),
+    /// When the current measuring window began, its busy share so far, and that of the last.
+    busy: (Option<Instant>, f64, f64),
 }
-
-/// When a measuring window began.
-type Instantly = Option<Instant>;
 
 struct Shared {
     queue: Mutex<Queue>,

@@ -1,0 +1,31 @@
+//! `auralinktranscribe`: speech in, timed text out.
+//!
+//! The work is that of [`crate::speech::stt::Transcriber`]. The property names are those of the
+//! transcribers of gst-plugins-rs, so that the element takes their place in a pipeline.
+
+use gst::glib;
+use gst::prelude::*;
+
+mod imp;
+mod output;
+mod properties;
+#[cfg(test)]
+mod tests;
+
+glib::wrapper! {
+    /// The element.
+    pub struct Transcribe(ObjectSubclass<imp::Transcribe>) @extends gst::Element, gst::Object;
+}
+
+/// Name of the element message for each cue, partial ones too, with the fields `cue` (string, JSON
+/// of [`crate::media::Cue`]) and `committed` (boolean).
+pub const CUE: &str = "auralink-cue";
+
+/// Name of the element message for changes of the engine, with the fields `state` (`starting`,
+/// `listening`, `off` or `switched`), `engine` and `why` (strings, where they apply).
+pub const ENGINE: &str = "auralink-engine";
+
+pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    let type_ = Transcribe::static_type();
+    gst::Element::register(Some(plugin), "auralinktranscribe", gst::Rank::NONE, type_)
+}
