@@ -4,6 +4,7 @@
 //! token or a session of the page; WHIP, WHEP and HLS ask the stream's own tokens.
 
 mod access;
+mod audio;
 mod captions;
 mod denoise;
 mod error;
@@ -113,6 +114,7 @@ impl FromRef<ApiState> for Auth {
         (name = "streams", description = "Streams: what is wanted and how they are doing"),
         (name = "recordings", description = "What was recorded"),
         (name = "captions", description = "What is said in a stream, as text and in other languages"),
+        (name = "speech", description = "Speech in files, in the form of OpenAI's API"),
         (name = "outputs", description = "Where a stream goes besides its viewers"),
         (name = "system", description = "The appliance itself")
     )
@@ -162,6 +164,7 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .routes(routes!(presets::get_preset))
         .routes(routes!(system::get_system))
         .routes(routes!(events::follow_events))
+        .merge(audio::router())
 }
 
 /// What is served without a token: signing in, health, the page, this document.

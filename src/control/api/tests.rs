@@ -16,7 +16,7 @@ pub(super) const ADMIN: &str = "the admin token of these tests";
 /// Control with its folder, which is deleted at the end.
 pub(super) struct Fixture {
     pub(super) router: Router,
-    desk: Desk,
+    pub(super) desk: Desk,
     folder: tempfile::TempDir,
 }
 
@@ -55,7 +55,10 @@ impl Fixture {
         Self { router, desk, folder }
     }
 
-    async fn send(&self, request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Value) {
+    pub(super) async fn send(
+        &self,
+        request: Request<Body>,
+    ) -> (StatusCode, axum::http::HeaderMap, Value) {
         let response = self.router.clone().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
