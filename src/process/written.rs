@@ -21,8 +21,11 @@ const WORK_MAX: Duration = Duration::from_secs(2 * 3600);
 /// A file in which no sound is found for so long has none that we can read.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 
-/// Bytes that the decoder gets at a time.
+/// Bytes that the decoder gets at a time, when it does not say how many it wants.
 const CHUNK: usize = 64 << 10;
+
+/// And at most: an index may be large.
+const CHUNK_MAX: usize = 64 << 20;
 
 /// Samples a second that engines hear.
 const RATE: u64 = 16_000;
@@ -127,9 +130,11 @@ fn decoder(name: &str, file: Bytes) -> Result<Node, Error> {
         *sought.lock().unwrap_or_else(PoisonError::into_inner) = offset;
         true
     };
-    let need = move |source: &gst_app::AppSrc, _: u32| {
+    let need = move |source: &gst_app::AppSrc, wanted: u32| {
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = place.saturating_add(CHUNK).min(file.len());
+        // Whoever reads here and there gets as much as it asked for: demuxers take no more.
+        let wanted = if wanted == u32::MAX { CHUNK } else { wanted as usize };
+        let end = place.saturating_add(wanted.min(CHUNK_MAX)).min(file.len());
         if *place >= end {
             let _ = source.end_of_stream();
             return;
