@@ -13,6 +13,7 @@ mod extract;
 mod health;
 pub mod hls;
 mod ice;
+mod jitsi;
 mod media;
 mod outputs;
 mod presets;
@@ -209,6 +210,7 @@ pub fn router(state: ApiState, media: Router) -> Router {
         .merge(outside)
         .route("/api/v1/openapi.json", axum::routing::get(served))
         .merge(console::router())
+        .merge(jitsi::router(&state))
         .merge(media)
         .fallback(health::not_found)
         .method_not_allowed_fallback(health::method_not_allowed)

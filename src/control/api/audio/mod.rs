@@ -5,7 +5,7 @@ mod form;
 mod hear;
 mod output;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::LazyLock;
 

@@ -39,12 +39,12 @@ fn form(path: &str, file: Option<&[u8]>, fields: &[(&str, &str)]) -> Request<Bod
 }
 
 /// Some seconds of English and the engine that hears them; `None` (said) where either is missing.
-async fn speech(api: &Fixture) -> Option<(PathBuf, String)> {
+pub(in super::super) async fn speech(api: &Fixture) -> Option<(PathBuf, String)> {
     let root = std::env::var_os("AURALINK_TEST_DATA").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data")),
         PathBuf::from,
     );
-    let file = root.join("speech/jfk.wav");
+    let file = root.join("speech/librispeech/19-198-0002.flac");
     if !file.exists() {
         eprintln!("skipped: {} is not there", file.display());
         return None;
@@ -58,13 +58,13 @@ async fn speech(api: &Fixture) -> Option<(PathBuf, String)> {
     Some((file, engine.name().to_owned()))
 }
 
-/// How many of the words of the speech are in a text.
+/// How many of the 15 longer words of the speech are in a text.
 fn words_found(text: &str) -> usize {
+    const SAID: &str = "neither author public have other concern than some observation necessary \
+        upon those parts work which";
     let text = text.to_lowercase();
-    ["fellow", "americans", "ask", "what", "your", "country", "can", "do", "for", "you"]
-        .iter()
-        .filter(|word| text.split(|c: char| !c.is_alphanumeric()).any(|w| w == **word))
-        .count()
+    let heard = |word: &&str| text.split(|c: char| !c.is_alphanumeric()).any(|w| w == *word);
+    SAID.split_whitespace().filter(heard).count()
 }
 
 #[tokio::test]
@@ -94,30 +94,30 @@ async fn what_cannot_be_heard_is_refused_in_both_forms() {
 async fn a_file_is_written_down_in_every_form() {
     let api = Fixture::new().await;
     let Some((path, engine)) = speech(&api).await else { return };
-    let wav = std::fs::read(&path).expect("readable");
+    let sound = std::fs::read(&path).expect("readable");
     let fields = |format| [("language", "en"), ("model", "whisper-1"), ("response_format", format)];
     let ask = async |file: &[u8], format| {
         let (status, _, body) = api.send(form(TRANSCRIBE, Some(file), &fields(format))).await;
         assert_eq!(status.as_u16(), 200, "{body}");
         body
     };
-    let verbose = ask(&wav, "verbose_json").await;
+    let verbose = ask(&sound, "verbose_json").await;
     let text = verbose["text"].as_str().expect("text");
     println!("{engine} hears: {text}");
-    assert!(words_found(text) >= 5, "{verbose}");
+    assert!(words_found(text) >= 8, "{verbose}");
     let number = |value: &Value| value.as_f64().expect("a number");
-    assert!((10.5..11.5).contains(&number(&verbose["duration"])), "{verbose}");
+    assert!((10.7..10.9).contains(&number(&verbose["duration"])), "{verbose}");
     let segments = verbose["segments"].as_array().expect("segments");
     let words = verbose["words"].as_array().expect("words");
     assert!(!segments.is_empty() && words.len() >= 10, "{verbose}");
     let ends = words.iter().map(|w| number(&w["end"])).collect::<Vec<_>>();
-    assert!(ends.is_sorted() && ends.last().is_some_and(|e| *e < 11.5), "{ends:?}");
+    assert!(ends.is_sorted() && ends.last().is_some_and(|e| *e < 11.0), "{ends:?}");
 
     // The index of an MP4 file is at its end.
     let folder = tempfile::tempdir().expect("a folder");
-    let mp4 = folder.path().join("jfk.mp4");
+    let mp4 = folder.path().join("speech.mp4");
     let pipeline = format!(
-        "filesrc location={} ! wavparse ! audioconvert ! audioresample ! opusenc ! mp4mux \
+        "filesrc location={} ! flacparse ! flacdec ! audioconvert ! audioresample ! opusenc ! mp4mux \
          ! filesink location={}",
         path.display(),
         mp4.display()
@@ -130,17 +130,17 @@ async fn a_file_is_written_down_in_every_form() {
     let vtt = ask(&mp4, "vtt").await;
     let vtt = vtt.as_str().expect("text");
     assert!(vtt.starts_with("WEBVTT\n\n") && vtt.contains(" --> 00:00:"), "{vtt}");
-    assert!(words_found(vtt) >= 4, "{vtt}");
+    assert!(words_found(vtt) >= 7, "{vtt}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_text_comes_while_it_is_heard_and_adds_up() {
     let api = Fixture::new().await;
     let Some((path, _)) = speech(&api).await else { return };
-    let wav = std::fs::read(path).expect("readable");
+    let sound = std::fs::read(path).expect("readable");
     // English in English is the same; a translation of what is English already is it.
     let fields = [("language", "en"), ("stream", "true")];
-    let request = form("/v1/audio/translations", Some(&wav), &fields);
+    let request = form("/v1/audio/translations", Some(&sound), &fields);
     let (status, head, body) = api.send(request).await;
     assert_eq!(status.as_u16(), 200, "{body}");
     assert_eq!(head["content-type"], "text/event-stream");
@@ -154,7 +154,7 @@ async fn the_text_comes_while_it_is_heard_and_adds_up() {
     assert_eq!(done["type"], "transcript.text.done", "{body}");
     let sum: String = deltas.iter().map(|d| d["delta"].as_str().expect("text")).collect();
     assert_eq!(done["text"], sum);
-    assert!(words_found(&sum) >= 5, "{sum}");
+    assert!(words_found(&sum) >= 8, "{sum}");
 }
 
 #[test]
