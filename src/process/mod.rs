@@ -20,6 +20,7 @@ mod testing;
 pub mod transcribe;
 pub mod translate;
 pub mod trial;
+pub mod written;
 
 use gst::prelude::*;
 

@@ -84,6 +84,10 @@ codes! {
     NotLive = "not_live", CONFLICT;
     /// The stream has no captions in that language.
     NoCaptions = "no_captions", CONFLICT;
+    /// No engine of this machine can do it.
+    NoEngine = "no_engine", SERVICE_UNAVAILABLE;
+    /// A file without sound that can be decoded.
+    UnsupportedSound = "unsupported_sound", UNPROCESSABLE_ENTITY;
     /// A segment that has left the live window.
     SegmentGone = "segment_gone", NOT_FOUND;
     /// A live stream from which nothing comes.
@@ -149,6 +153,12 @@ impl Error {
         self
     }
 
+    /// The body that says it.
+    pub fn problem(&self) -> Problem {
+        let (message, hint) = (self.message.clone(), self.hint.clone());
+        Problem { code: self.code.as_str(), message, hint }
+    }
+
     /// Its code.
     pub fn code(&self) -> Code {
         self.code
@@ -158,8 +168,7 @@ impl Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = self.code.status();
-        let body = Problem { code: self.code.as_str(), message: self.message, hint: self.hint };
-        let mut response = (status, Json(body)).into_response();
+        let mut response = (status, Json(self.problem())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::UNAUTHORIZED {

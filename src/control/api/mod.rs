@@ -5,6 +5,7 @@
 
 mod access;
 mod archive;
+mod audio;
 mod captions;
 mod denoise;
 mod error;
@@ -13,6 +14,7 @@ mod extract;
 mod health;
 pub mod hls;
 mod ice;
+mod jitsi;
 mod media;
 mod outputs;
 mod presets;
@@ -123,6 +125,7 @@ impl FromRef<ApiState> for Auth {
         (name = "recordings", description = "What was recorded"),
         (name = "captions", description = "What is said in a stream, as text and in other languages"),
         (name = "archive", description = "What was said"),
+        (name = "speech", description = "Speech in files, in the form of OpenAI's API"),
         (name = "outputs", description = "Where a stream goes besides its viewers"),
         (name = "system", description = "The appliance itself")
     )
@@ -174,6 +177,7 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .routes(routes!(presets::get_preset))
         .routes(routes!(system::get_system))
         .routes(routes!(events::follow_events))
+        .merge(audio::router())
 }
 
 /// What is served without a token: signing in, health, the page, this document.
@@ -218,6 +222,7 @@ pub fn router(state: ApiState, media: Router) -> Router {
         .merge(outside)
         .route("/api/v1/openapi.json", axum::routing::get(served))
         .merge(console::router())
+        .merge(jitsi::router(&state))
         .merge(media)
         .fallback(health::not_found)
         .method_not_allowed_fallback(health::method_not_allowed)

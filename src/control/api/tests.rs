@@ -18,7 +18,7 @@ mod words;
 /// Control with its folder, which is deleted at the end.
 pub(super) struct Fixture {
     pub(super) router: Router,
-    desk: Desk,
+    pub(super) desk: Desk,
     archive: Archive,
     folder: tempfile::TempDir,
 }
@@ -61,7 +61,10 @@ impl Fixture {
         Self { router, desk, archive, folder }
     }
 
-    async fn send(&self, request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Value) {
+    pub(super) async fn send(
+        &self,
+        request: Request<Body>,
+    ) -> (StatusCode, axum::http::HeaderMap, Value) {
         let response = self.router.clone().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 20).await.expect("a body");

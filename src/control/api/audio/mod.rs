@@ -1,0 +1,116 @@
+//! `/v1/audio/transcriptions` and `/v1/audio/translations`: speech in files, in the words of
+//! OpenAI's API, so that what was written for it works with the appliance.
+
+mod form;
+mod hear;
+mod output;
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::sync::LazyLock;
+
+use axum::extract::{DefaultBodyLimit, Multipart, State};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
+
+use super::{ApiState, Code, Error, Failures};
+use form::{Form, Upload};
+use hear::Work;
+use output::{Format, Task, Verbose};
+
+/// Largest file taken, in bytes. It is held in memory while it is heard.
+const FILE_MAX: usize = 128 << 20;
+
+/// Files that are heard at once; more are told to come again.
+const AT_ONCE: usize = 2;
+
+static PLACES: LazyLock<std::sync::Arc<Semaphore>> =
+    LazyLock::new(|| std::sync::Arc::new(Semaphore::new(AT_ONCE)));
+
+/// The routes, for behind the guard.
+pub(super) fn router() -> OpenApiRouter<ApiState> {
+    // The form around the file is small.
+    let limit = || DefaultBodyLimit::max(FILE_MAX + (64 << 10));
+    OpenApiRouter::new()
+        .routes(routes!(transcribe).layer(limit()))
+        .routes(routes!(translate).layer(limit()))
+}
+
+/// Writes down what is said in a sound or video file of any format that is installed. The bearer
+/// token is the admin's. With `stream` the text comes as server-sent events
+/// (`transcript.text.delta`, `transcript.text.done`) while it is heard.
+#[utoipa::path(post, path = "/v1/audio/transcriptions", tag = "speech",
+    request_body(content = Upload, content_type = "multipart/form-data"),
+    responses((status = 200, body = Verbose), Failures))]
+pub(super) async fn transcribe(
+    State(state): State<ApiState>,
+    form: Multipart,
+) -> Result<Response, Refused> {
+    serve(&state, form, Task::Transcribe).await
+}
+
+/// The same in English, whatever language is spoken.
+#[utoipa::path(post, path = "/v1/audio/translations", tag = "speech",
+    request_body(content = Upload, content_type = "multipart/form-data"),
+    responses((status = 200, body = Verbose), Failures))]
+pub(super) async fn translate(
+    State(state): State<ApiState>,
+    form: Multipart,
+) -> Result<Response, Refused> {
+    serve(&state, form, Task::Translate).await
+}
+
+async fn serve(state: &ApiState, form: Multipart, task: Task) -> Result<Response, Refused> {
+    let place = std::sync::Arc::clone(&PLACES).try_acquire_owned().map_err(|_| {
+        let message = format!("{AT_ONCE} files are being heard, the limit");
+        Error::new(Code::LimitReached, message, "try again in a moment").retry_after(5)
+    })?;
+    let form = Form::read(form).await?;
+    let (format, stream) = (form.format, form.stream);
+    let work = Work::start(state, form, task, place)?;
+    if stream {
+        return Ok(work.events().into_response());
+    }
+    let heard = work.finish().await?;
+    Ok(match format {
+        Format::Json => axum::Json(serde_json::json!({ "text": heard.text() })).into_response(),
+        Format::VerboseJson => axum::Json(heard.verbose(task)).into_response(),
+        Format::Text => (plain("text/plain"), heard.text() + "\n").into_response(),
+        Format::Srt => (plain("application/x-subrip"), heard.srt()).into_response(),
+        Format::Vtt => (plain("text/vtt"), heard.vtt()).into_response(),
+    })
+}
+
+fn plain(kind: &str) -> [(axum::http::HeaderName, String); 1] {
+    [(axum::http::header::CONTENT_TYPE, format!("{kind}; charset=utf-8"))]
+}
+
+/// A refusal that clients of OpenAI's API understand too: our own form, and theirs in `error`.
+pub(super) struct Refused(Error);
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (code, problem) = (self.0.code(), self.0.problem());
+        let kind =
+            if code.status().is_server_error() { "server_error" } else { "invalid_request_error" };
+        let message = format!("{}. {}.", problem.message, problem.hint);
+        let theirs = serde_json::json!({
+            "message": message, "type": kind, "param": null, "code": problem.code });
+        let body = serde_json::json!({
+            "code": problem.code, "message": problem.message, "hint": problem.hint,
+            "error": theirs });
+        let mut response = self.0.into_response();
+        let text = body.to_string();
+        response.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
+        *response.body_mut() = axum::body::Body::from(text);
+        response
+    }
+}

@@ -1,0 +1,170 @@
+//! What a client gets.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::captions::{FileClock, Shaper, srt, vtt};
+use crate::media::{Cue, Language};
+use crate::speech::stt::spaced;
+
+/// What is done with the sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// It is written down.
+    Transcribe,
+    /// It is written down in English.
+    Translate,
+}
+
+/// How the text is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Format {
+    #[default]
+    Json,
+    Text,
+    Srt,
+    Vtt,
+    VerboseJson,
+}
+
+impl Format {
+    /// By its name.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "" | "json" => Self::Json,
+            "text" => Self::Text,
+            "srt" => Self::Srt,
+            "vtt" => Self::Vtt,
+            "verbose_json" => Self::VerboseJson,
+            _ => return None,
+        })
+    }
+}
+
+/// `verbose_json`.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Verbose {
+    /// `transcribe` or `translate`.
+    task: &'static str,
+    /// Tag of the language of the text.
+    language: String,
+    /// Seconds of sound.
+    duration: f64,
+    /// All of it.
+    text: String,
+    /// Phrase by phrase.
+    segments: Vec<Segment>,
+    /// Word by word, where the engine knows the words.
+    words: Vec<Word>,
+}
+
+/// A phrase.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Segment {
+    /// Counts from 0.
+    id: usize,
+    /// Always 0: there are no windows of 30 seconds here.
+    seek: u32,
+    /// Seconds from the start of the file.
+    start: f64,
+    /// Likewise.
+    end: f64,
+    /// What is said.
+    text: String,
+    /// Always empty.
+    tokens: Vec<u32>,
+    /// Always 0.
+    temperature: f32,
+    /// Logarithm of the engine's mean confidence.
+    avg_logprob: f32,
+    /// Always 1.
+    compression_ratio: f32,
+    /// Always 0: what is no speech is not written down.
+    no_speech_prob: f32,
+}
+
+/// A word.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Word {
+    /// The word with its punctuation.
+    word: String,
+    /// Seconds from the start of the file.
+    start: f64,
+    /// Likewise.
+    end: f64,
+}
+
+/// What was heard of a whole file.
+pub(super) struct Heard {
+    pub(super) cues: Vec<Cue>,
+    pub(super) duration: Duration,
+    pub(super) language: Language,
+}
+
+/// The text of cues in one line.
+pub(super) fn text_of(cues: &[Cue]) -> String {
+    cues.iter().enumerate().map(|(at, cue)| appended(at == 0, cue)).collect()
+}
+
+/// The text of a cue behind that of those before it.
+pub(super) fn appended(first: bool, cue: &Cue) -> String {
+    let space = if first || !spaced(&cue.language) { "" } else { " " };
+    format!("{space}{}", cue.text)
+}
+
+fn seconds(time: Duration) -> f64 {
+    time.as_millis() as f64 / 1000.0
+}
+
+impl Heard {
+    /// All of it in one line.
+    pub(super) fn text(&self) -> String {
+        text_of(&self.cues)
+    }
+
+    /// As SubRip.
+    pub(super) fn srt(&self) -> String {
+        let (mut shaper, mut writer) = (Shaper::default(), srt::Writer::new(FileClock::default()));
+        self.cues.iter().flat_map(|cue| shaper.shape(cue)).map(|shown| writer.cue(&shown)).collect()
+    }
+
+    /// As WebVTT.
+    pub(super) fn vtt(&self) -> String {
+        let mut shaper = Shaper::default();
+        let shown = self.cues.iter().flat_map(|cue| shaper.shape(cue));
+        let style = vtt::Style::default();
+        let cues = shown.map(|shown| vtt::cue(&shown, FileClock::default(), &style));
+        std::iter::once(vtt::HEADER.to_owned()).chain(cues).collect()
+    }
+
+    /// With times.
+    pub(super) fn verbose(&self, task: Task) -> Verbose {
+        let segment = |(id, cue): (usize, &Cue)| Segment {
+            id,
+            seek: 0,
+            start: seconds(cue.start),
+            end: seconds(cue.end),
+            text: format!(" {}", cue.text),
+            tokens: Vec::new(),
+            temperature: 0.0,
+            avg_logprob: cue.confidence().max(1e-6).ln(),
+            compression_ratio: 1.0,
+            no_speech_prob: 0.0,
+        };
+        let words = self.cues.iter().flat_map(|cue| cue.words.iter());
+        let word = |w: &crate::media::Word| Word {
+            word: w.text.clone(),
+            start: seconds(w.start),
+            end: seconds(w.end),
+        };
+        Verbose {
+            task: if task == Task::Translate { "translate" } else { "transcribe" },
+            language: self.language.to_string(),
+            duration: seconds(self.duration),
+            text: self.text(),
+            segments: self.cues.iter().enumerate().map(segment).collect(),
+            words: words.map(word).collect(),
+        }
+    }
+}

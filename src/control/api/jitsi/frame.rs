@@ -1,0 +1,109 @@
+//! What Jigasi sends: sound with its speaker in front of it.
+
+use crate::media::Language;
+
+/// Bytes of the header: `speaker|language`, filled up with zeros.
+const HEADER: usize = 60;
+
+/// One message of a meeting.
+#[derive(Debug, PartialEq)]
+pub(super) enum Message<'a> {
+    /// A speaker's sound.
+    Sound(Sound<'a>),
+    /// All speakers have left.
+    End,
+}
+
+/// Some sound of one speaker.
+#[derive(Debug, PartialEq)]
+pub(super) struct Sound<'a> {
+    /// The speaker's id, 1-59 bytes.
+    pub(super) speaker: &'a str,
+    /// What they speak, where it is known.
+    pub(super) language: Option<Language>,
+    /// Little-endian samples of 16 bits, 16 kHz, mono.
+    pcm: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+        if bytes.len() == 1 {
+            return Ok(Self::End);
+        }
+        let Some((header, pcm)) = bytes.split_at_checked(HEADER) else {
+            return Err(format!("{} bytes are less than the header of {HEADER}", bytes.len()));
+        };
+        let end = header.iter().position(|b| *b == 0).unwrap_or(HEADER);
+        let header = std::str::from_utf8(&header[..end]).map_err(|_| "the header is not UTF-8")?;
+        // The speaker may have any name; a language has no `|` in it.
+        let (speaker, language) =
+            header.rsplit_once('|').ok_or("the header is not `speaker|language`")?;
+        if speaker.is_empty() {
+            return Err("the header names no speaker".into());
+        }
+        // Engines are told the language without its region, as Skynet does.
+        let language = language.split(['-', '_']).next().and_then(|tag| tag.parse().ok());
+        Ok(Self::Sound(Sound { speaker, language, pcm }))
+    }
+}
+
+impl Sound<'_> {
+    /// Its samples, -1 to 1.
+    pub(super) fn samples(&self) -> Vec<f32> {
+        let (samples, _) = self.pcm.as_chunks::<2>();
+        samples.iter().map(|b| f32::from(i16::from_le_bytes(*b)) / 32_768.0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message(header: &[u8], pcm: &[u8]) -> Vec<u8> {
+        let mut bytes = header.to_vec();
+        bytes.resize(HEADER, 0);
+        bytes.extend(pcm);
+        bytes
+    }
+
+    #[test]
+    fn a_message_names_its_speaker_and_language() {
+        let check = |header: &[u8], expect: Result<(&str, Option<&str>), &str>| {
+            let bytes = message(header, &[0, 64, 0, 192, 7]);
+            let found = Message::parse(&bytes);
+            match expect {
+                Ok((speaker, language)) => {
+                    let Ok(Message::Sound(sound)) = found else { panic!("{found:?}") };
+                    let tag = sound.language.as_ref().map(Language::as_str);
+                    assert_eq!((sound.speaker, tag), (speaker, language));
+                    assert_eq!(sound.samples(), [0.5, -0.5], "an odd byte is left out");
+                }
+                Err(part) => assert!(found.is_err_and(|e| e.contains(part))),
+            }
+        };
+        check(b"room/ab12|en-US", Ok(("room/ab12", Some("en"))));
+        check(b"a|b|pt_BR", Ok(("a|b", Some("pt"))));
+        check("Zoë|null!".as_bytes(), Ok(("Zoë", None)));
+        check(b"x|", Ok(("x", None)));
+        check(b"no language", Err("speaker|language"));
+        check(b"|en", Err("no speaker"));
+        check(&[0xff, b'|', b'e', b'n'], Err("UTF-8"));
+        assert_eq!(Message::parse(&[0]), Ok(Message::End));
+        assert!(Message::parse(&[0; 59]).is_err() && Message::parse(&[]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(Message::Sound(sound)) = Message::parse(&bytes) {
+                prop_assert!(sound.samples().iter().all(|s| (-1.0..=1.0).contains(s)));
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! `/streaming-whisper/ws/{meeting}`: what is said in Jitsi meetings, in the words of Skynet, so
+//! that Jigasi takes the appliance for one.
+//!
+//! Jigasi sends binary messages, `speaker|language` in 60 bytes and then 16 kHz PCM, and gets
+//! `{"id", "participant_id", "ts", "text", "audio", "type", "variance"}` for each speaker.
+
+mod frame;
+mod speaker;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ws::{Message as Packet, WebSocket, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use axum::routing::get;
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+
+use super::{ApiState, Code, Error};
+use crate::control::auth;
+use crate::media::Secret;
+use crate::speech::stt::Engines;
+use frame::{Message, Sound};
+use speaker::{Said, Speaker};
+
+/// Most meetings at once.
+const MEETINGS_MAX: usize = 16;
+
+/// Most speakers of a meeting; the sound of more is not heard.
+const SPEAKERS_MAX: usize = 50;
+
+/// Largest message, in bytes: 16 s of sound.
+const MESSAGE_MAX: usize = 512 << 10;
+
+/// Texts that may wait for a meeting.
+const SAID_WAIT: usize = 256;
+
+/// A meeting that says nothing for so long is over; Jigasi's own limit is the same.
+const SILENCE_MAX: Duration = Duration::from_secs(300);
+
+/// Pauses of speakers are noticed this often.
+const TICK: Duration = Duration::from_millis(500);
+
+#[derive(Clone)]
+struct Meetings {
+    api: ApiState,
+    places: Arc<Semaphore>,
+}
+
+/// The route, for the root of the server: it checks its token itself, which comes in the query.
+pub(super) fn router(api: &ApiState) -> Router {
+    let places = Arc::new(Semaphore::new(MEETINGS_MAX));
+    Router::new()
+        .route("/streaming-whisper/ws/{meeting}", get(meet))
+        .with_state(Meetings { api: api.clone(), places })
+}
+
+#[derive(Deserialize)]
+struct TokenQuery {
+    auth_token: Option<Secret>,
+}
+
+async fn meet(
+    State(state): State<Meetings>,
+    Path(meeting): Path<String>,
+    Query(query): Query<TokenQuery>,
+    peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+    mut headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Error> {
+    // An open appliance asks for none, and takes Jigasi's own, which it could not check.
+    let open = state.api.auth.is_open() && !headers.contains_key(header::ORIGIN);
+    if let Some(token) = query.auth_token.filter(|_| !open) {
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+        let wrong = |_| Error::new(Code::BadRequest, "auth_token is no token", "send the token");
+        headers.insert(header::AUTHORIZATION, bearer.map_err(wrong)?);
+    }
+    // A page of another origin may not use the session of ours: a token is asked for.
+    headers.remove(header::COOKIE);
+    let from = peer.map(|axum::Extension(ConnectInfo(at))| at.ip());
+    if !open {
+        auth::check_reader(&state.api.auth, &headers, from)?;
+    }
+    let place = Arc::clone(&state.places).try_acquire_owned().map_err(|_| {
+        let message = format!("{MEETINGS_MAX} meetings are being heard, the limit");
+        Error::new(Code::LimitReached, message, "try again later").retry_after(10)
+    })?;
+    let engines = Arc::clone(&state.api.supervisor().speech().stt);
+    let stop = state.api.shutdown.clone();
+    // What it is called is for the log only.
+    let name: String = meeting.chars().filter(|c| !c.is_control()).take(64).collect();
+    Ok(upgrade.max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX).on_upgrade(
+        async move |socket| {
+            let mut meeting = Meeting::new(engines, place);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                why = meeting.run(socket) => {
+                    tracing::debug!(meeting = name, why, "a meeting is over");
+                }
+            }
+        },
+    ))
+}
+
+/// One meeting.
+struct Meeting {
+    engines: Arc<Engines>,
+    speakers: HashMap<String, Speaker>,
+    tell: mpsc::Sender<Said>,
+    said: mpsc::Receiver<Said>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Meeting {
+    fn new(engines: Arc<Engines>, place: OwnedSemaphorePermit) -> Self {
+        let (tell, said) = mpsc::channel(SAID_WAIT);
+        Self { engines, speakers: HashMap::new(), tell, said, _place: place }
+    }
+
+    /// Listens and answers until the meeting is over; why it is.
+    async fn run(&mut self, mut socket: WebSocket) -> String {
+        let mut tick = tokio::time::interval(TICK);
+        let mut heard = Instant::now();
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {
+                    self.speakers.values_mut().for_each(Speaker::tick);
+                    if heard.elapsed() > SILENCE_MAX {
+                        return "nothing has come for minutes".into();
+                    }
+                }
+                Some(said) = self.said.recv() => {
+                    let text = serde_json::to_string(&said).unwrap_or_default();
+                    if let Err(error) = socket.send(Packet::text(text)).await {
+                        return error.to_string();
+                    }
+                }
+                packet = socket.recv() => match packet {
+                    Some(Ok(Packet::Binary(bytes))) => {
+                        heard = Instant::now();
+                        match Message::parse(&bytes) {
+                            Ok(Message::Sound(sound)) => self.hear(&sound),
+                            Ok(Message::End) => return "all have left".into(),
+                            Err(error) => tracing::debug!(error, "a message is not understood"),
+                        }
+                    }
+                    Some(Ok(Packet::Close(_))) | None => return "it was closed".into(),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return error.to_string(),
+                },
+            }
+        }
+    }
+
+    fn hear(&mut self, sound: &Sound<'_>) {
+        let known = self.speakers.get(sound.speaker);
+        // Who goes on in another language is listened to anew.
+        if known.is_none_or(|speaker| !speaker.speaks(&sound.language)) {
+            if known.is_none() && self.speakers.len() >= SPEAKERS_MAX {
+                return;
+            }
+            match Speaker::new(&self.engines, sound, self.tell.clone()) {
+                Ok(speaker) => drop(self.speakers.insert(sound.speaker.to_owned(), speaker)),
+                Err(error) => return tracing::warn!(%error, "a speaker is not heard"),
+            }
+        }
+        if let Some(speaker) = self.speakers.get_mut(sound.speaker) {
+            speaker.hear(sound);
+        }
+    }
+}

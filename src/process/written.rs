@@ -1,0 +1,209 @@
+//! The words of a sound file, as fast as the engines hear it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gst::prelude::*;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::flow::{Blame, Error, Node};
+use crate::media::{Cue, Language};
+use crate::speech::stt::{Engines, Event, Options, Status, Transcriber};
+
+/// Longest sound taken.
+const SOUND_MAX: Duration = Duration::from_secs(4 * 3600);
+
+/// Longest time that a file may take.
+const WORK_MAX: Duration = Duration::from_secs(2 * 3600);
+
+/// A file in which no sound is found for so long has none that we can read.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// Bytes that the decoder gets at a time, when it does not say how many it wants.
+const CHUNK: usize = 64 << 10;
+
+/// And at most: an index may be large.
+const CHUNK_MAX: usize = 64 << 20;
+
+/// Samples a second that engines hear.
+const RATE: u64 = 16_000;
+
+/// What is known of a file when all of it has been heard.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// How long the sound is.
+    pub duration: Duration,
+    /// The language that was detected, where it was not told.
+    pub language: Option<Language>,
+}
+
+/// What the transcriber has said besides cues.
+#[derive(Default)]
+struct Progress {
+    language: Option<Language>,
+    off: Option<String>,
+    ended: bool,
+}
+
+/// Decodes the first sound of a file of any container and codec that is installed, and sends its
+/// committed cues to `cues`, with times from the start of the file. Whoever takes no more cues ends
+/// it; so does dropping this.
+///
+/// # Errors
+/// When it cannot be decoded, is too long, or no engine can hear it.
+pub async fn run(
+    name: &str,
+    file: Bytes,
+    engines: Arc<Engines>,
+    options: Options,
+    cues: mpsc::Sender<Cue>,
+) -> Result<Summary, Error> {
+    let cancel = CancellationToken::new();
+    let _ends = cancel.clone().drop_guard();
+    let (tell, mut progress) = watch::channel(Progress::default());
+    let events = move |event| take(event, &tell, &cues);
+    let options = Options { wait: true, ..options };
+    let transcriber = Transcriber::new(engines, options, events);
+    let transcriber = Arc::new(transcriber.map_err(|e| Error::build(name, e))?);
+
+    let node = decoder(name, file)?;
+    let sink = node.element("out")?.downcast::<gst_app::AppSink>();
+    let sink = sink.map_err(|_| Error::build(name, "`out` is not an appsink"))?;
+    node.start().await?;
+    let (to, stop) = (Arc::clone(&transcriber), cancel.clone());
+    let pump = tokio::task::spawn_blocking(move || pump(&sink, &to, &stop));
+    let hear = async {
+        let duration = pump.await.map_err(|e| Error::build(name, e))??;
+        // What was heard until an engine went away is not the whole of it.
+        let over = progress.wait_for(|p| p.ended || p.off.is_some()).await;
+        let over = over.map_err(|_| Error::build(name, "the transcriber is gone"))?;
+        match &over.off {
+            Some(why) => Err(no_engine(why)),
+            None => Ok(Summary { duration, language: over.language.clone() }),
+        }
+    };
+    let outcome = tokio::select! {
+        heard = tokio::time::timeout(WORK_MAX, hear) => {
+            heard.unwrap_or(Err(Error::Stalled(WORK_MAX)))
+        }
+        error = posted(&node) => Err(error),
+    };
+    cancel.cancel();
+    let stopped = node.stop().await;
+    outcome.and_then(|summary| stopped.map(|()| summary))
+}
+
+fn no_engine(why: &str) -> Error {
+    Error::refused(Blame::Us, format!("no engine hears it: {why}"), "`auralink doctor` lists them")
+}
+
+/// The first error that an element posts; the end of the file is the pump's to see.
+async fn posted(node: &Node) -> Error {
+    loop {
+        if let Err(error) = node.next_event().await {
+            return error;
+        }
+    }
+}
+
+fn decoder(name: &str, file: Bytes) -> Result<Node, Error> {
+    // Pictures are not decoded: `caps` ends there.
+    let node = Node::parse(
+        name,
+        "appsrc name=in ! decodebin caps=audio/x-raw expose-all-streams=false \
+         ! audioconvert ! audioresample \
+         ! audio/x-raw,format=F32LE,rate=16000,channels=1,layout=interleaved \
+         ! appsink name=out sync=false async=false max-buffers=16 enable-last-sample=false",
+    )?;
+    let source = node.element("in")?.downcast::<gst_app::AppSrc>();
+    let source = source.map_err(|_| Error::build(name, "`in` is not an appsrc"))?;
+    // Some containers have their index at the end.
+    source.set_stream_type(gst_app::AppStreamType::RandomAccess);
+    source.set_size(file.len() as i64);
+    source.set_format(gst::Format::Bytes);
+    let place = Arc::new(Mutex::new(0_usize));
+    let sought = Arc::clone(&place);
+    let seek = move |_: &gst_app::AppSrc, offset: u64| {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        *sought.lock().unwrap_or_else(PoisonError::into_inner) = offset;
+        true
+    };
+    let need = move |source: &gst_app::AppSrc, wanted: u32| {
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever reads here and there gets as much as it asked for: demuxers take no more.
+        let wanted = if wanted == u32::MAX { CHUNK } else { wanted as usize };
+        let end = place.saturating_add(wanted.min(CHUNK_MAX)).min(file.len());
+        if *place >= end {
+            let _ = source.end_of_stream();
+            return;
+        }
+        let mut buffer = gst::Buffer::from_slice(file.slice(*place..end));
+        if let Some(buffer) = buffer.get_mut() {
+            buffer.set_offset(*place as u64);
+        }
+        *place = end;
+        drop(place);
+        let _ = source.push_buffer(buffer);
+    };
+    let callbacks = gst_app::AppSrcCallbacks::builder().need_data(need).seek_data(seek);
+    source.set_callbacks(callbacks.build());
+    Ok(node)
+}
+
+/// Hands what is decoded to the transcriber, at its pace; returns how long the sound is.
+fn pump(
+    sink: &gst_app::AppSink,
+    transcriber: &Transcriber,
+    cancel: &CancellationToken,
+) -> Result<Duration, Error> {
+    let at = |samples: u64| Duration::from_nanos(samples * 1_000_000_000 / RATE);
+    let (mut total, mut idle) = (0_u64, Duration::ZERO);
+    let patience = Duration::from_millis(250);
+    while !cancel.is_cancelled() && !sink.is_eos() {
+        let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_mseconds(250)) else {
+            idle += patience;
+            if idle > SILENCE_MAX {
+                return Err(no_sound());
+            }
+            continue;
+        };
+        idle = Duration::ZERO;
+        let Some(map) = sample.buffer().and_then(|b| b.map_readable().ok()) else { continue };
+        let bytes = map.as_slice().as_chunks::<4>().0;
+        let samples: Vec<f32> = bytes.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        transcriber.push(at(total), &samples);
+        total += samples.len() as u64;
+        if at(total) > SOUND_MAX {
+            let message = format!("it is longer than {} hours", SOUND_MAX.as_secs() / 3600);
+            return Err(Error::refused(Blame::Input, message, "send it in parts"));
+        }
+    }
+    if total == 0 {
+        return Err(no_sound());
+    }
+    transcriber.end();
+    Ok(at(total))
+}
+
+fn no_sound() -> Error {
+    let hint = "send a file with sound in a container and codec that `auralink doctor` lists";
+    Error::refused(Blame::Input, "there is no sound that can be decoded in it", hint)
+}
+
+/// An event of the transcriber, on its own thread: what waits here makes it wait, and with it the
+/// decoder.
+fn take(event: Event, tell: &watch::Sender<Progress>, cues: &mpsc::Sender<Cue>) {
+    match event {
+        // Whoever has gone needs no more of them.
+        Event::Committed(cue) => drop(cues.blocking_send(cue)),
+        Event::Language(language, _) => {
+            tell.send_modify(|p| p.language = Some(language));
+        }
+        Event::State(Status::Off { why }) => tell.send_modify(|p| p.off = Some(why)),
+        Event::State(Status::Listening { .. }) => tell.send_modify(|p| p.off = None),
+        Event::Ended => tell.send_modify(|p| p.ended = true),
+        _ => {}
+    }
+}
