@@ -147,7 +147,13 @@ fn speech(config: &Config, archive: &Archive) -> anyhow::Result<Speech> {
 fn speech_models(models: &models::Registry) -> stt::Models {
     let of = |task, engine| {
         let installed = models.installed(task, Some(engine), None).into_iter();
-        let ready = installed.filter(|model| model.ready().is_ok());
+        let ready = installed.filter(|model| match model.ready() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(model = model.label(), %error, "a model is not used");
+                false
+            }
+        });
         ready.filter_map(|model| model.paths.into_iter().next())
     };
     stt::Models {

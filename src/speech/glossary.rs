@@ -183,9 +183,9 @@ fn find(text: &str, rules: &[(&str, &str)]) -> Vec<(Range<usize>, usize)> {
     }
     let mut found = Vec::new();
     let mut before = None;
-    let mut rest = text.char_indices();
+    let rest = text.char_indices();
     let mut free_from = 0;
-    while let Some((at, c)) = rest.next() {
+    for (at, c) in rest {
         let starts_word = before.is_none_or(|b| !joins(b, c));
         before = Some(c);
         if at < free_from || !starts_word {

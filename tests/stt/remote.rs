@@ -115,7 +115,8 @@ fn falls_over(app: Router, reason: &str) {
 
 #[test]
 fn a_server_that_answers_500_is_left() {
-    let app = Router::new().route(ROUTE, post(|_: Bytes| async { StatusCode::INTERNAL_SERVER_ERROR }));
+    let app =
+        Router::new().route(ROUTE, post(|_: Bytes| async { StatusCode::INTERNAL_SERVER_ERROR }));
     falls_over(app, "500");
 }
 

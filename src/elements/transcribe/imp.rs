@@ -206,10 +206,11 @@ impl Transcribe {
                 gst::warning!(CAT, obj = element, "downstream is too slow: text is dropped");
             }
         };
-        let transcriber = Transcriber::new(properties.engines(), options, told).map_err(|error| {
-            gst::element_imp_error!(self, gst::ResourceError::NoSpaceLeft, ["{error}"]);
-            gst::StateChangeError
-        })?;
+        let transcriber =
+            Transcriber::new(properties.engines(), options, told).map_err(|error| {
+                gst::element_imp_error!(self, gst::ResourceError::NoSpaceLeft, ["{error}"]);
+                gst::StateChangeError
+            })?;
         *lock(&self.state) = Some(State {
             transcriber: Arc::new(transcriber),
             items,

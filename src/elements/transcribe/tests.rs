@@ -30,9 +30,7 @@ fn speech() -> Option<PathBuf> {
 fn silence_becomes_gaps_and_the_end_arrives() {
     init();
     let mut harness = gst_check::Harness::new_parse("auralinktranscribe wait=true engines=openai");
-    harness.set_src_caps_str(
-        "audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved",
-    );
+    harness.set_src_caps_str("audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved");
     harness.play();
     for n in 0..100 {
         let mut buffer = gst::Buffer::from_slice([0_u8; 640]);
@@ -112,7 +110,8 @@ fn speech_becomes_text_with_its_time() {
         }
     }
     pipeline.set_state(gst::State::Null).expect("stops");
-    let committed: Vec<_> = cues.iter().filter(|c| c.is_committed()).map(|c| c.text.clone()).collect();
+    let committed: Vec<_> =
+        cues.iter().filter(|c| c.is_committed()).map(|c| c.text.clone()).collect();
     assert_eq!(committed, texts);
     assert!(texts.join(" ").contains("orders came from whitehall"), "{texts:?}");
     assert!(cues.iter().any(|c| !c.is_committed()), "partial cues come too");

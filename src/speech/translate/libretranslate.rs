@@ -28,12 +28,15 @@ pub struct Config {
     pub key: Secret,
 }
 
+/// A language and those that it is translated to.
+type Targets = (Language, Vec<Language>);
+
 /// A client of one server.
 pub struct LibreTranslate {
     client: Client,
     key: Secret,
     /// Source and targets, in the server's own codes; `None` until the server has said.
-    languages: Mutex<Option<Vec<(Language, Vec<Language>)>>>,
+    languages: Mutex<Option<Vec<Targets>>>,
 }
 
 #[derive(Deserialize)]

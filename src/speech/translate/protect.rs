@@ -31,11 +31,6 @@ impl Protected {
         Self { text: out, slots }
     }
 
-    /// Whether there is nothing to put back.
-    pub(super) fn is_bare(&self) -> bool {
-        self.slots.is_empty()
-    }
-
     /// The translation with the words themselves; `None` where the engine has lost one.
     pub(super) fn restore(&self, translated: &str) -> Option<String> {
         let mut out = translated.to_owned();
@@ -66,6 +61,5 @@ mod tests {
         let restored = protected.restore("A ZQABXV la conoció zqaaxv.");
         assert_eq!(restored.as_deref(), Some("A Board la conoció Anna."));
         assert_eq!(protected.restore("Zqaaxv alone"), None);
-        assert!(Protected::new("x", &[]).is_bare());
     }
 }

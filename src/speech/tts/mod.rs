@@ -100,7 +100,7 @@ impl Config {
     }
 
     /// An engine by its name; `None` where it is not set up.
-    fn engine(&self, name: &str) -> Result<Option<(&'static str, Arc<dyn Synthesiser>)>, Error> {
+    fn engine(&self, name: &str) -> Result<Option<Named>, Error> {
         let limit = self.timeout();
         Ok(match name {
             "espeak" => {
@@ -127,6 +127,9 @@ impl Config {
         })
     }
 }
+
+/// An engine under its name.
+type Named = (&'static str, Arc<dyn Synthesiser>);
 
 fn unknown(engine: &str) -> String {
     format!("`{engine}` is not one of {}", ENGINES.join(", "))

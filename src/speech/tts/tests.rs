@@ -206,7 +206,7 @@ fn sound() -> Vec<u8> {
 async fn remote_engines_speak_their_protocols() {
     let openai = |headers: HeaderMap, Json(body): Json<Value>| async move {
         assert_eq!(headers["authorization"], "Bearer the-key");
-        let expect = json!({"model": "m", "voice": "nova", "input": "Hola break.", "speed": 1.25,
+        let expect = json!({"model": "m", "voice": "nova", "input": "Hola break .", "speed": 1.25,
                             "response_format": "wav"});
         assert_eq!(body, expect);
         sound()
@@ -227,7 +227,7 @@ async fn remote_engines_speak_their_protocols() {
         sound()[56..].to_vec()
     };
     let piper = |Json(body): Json<Value>| async move {
-        assert_eq!(body, json!({"text": "Hola break.", "voice": "es_ES-x", "length_scale": 0.8}));
+        assert_eq!(body, json!({"text": "Hola break .", "voice": "es_ES-x", "length_scale": 0.8}));
         sound()
     };
     let base = serve(

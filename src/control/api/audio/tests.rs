@@ -103,7 +103,7 @@ async fn a_file_is_written_down_in_every_form() {
     };
     let verbose = ask(&sound, "verbose_json").await;
     let text = verbose["text"].as_str().expect("text");
-    println!("{engine} hears: {text}");
+    eprintln!("{engine} hears: {text}");
     assert!(words_found(text) >= 8, "{verbose}");
     let number = |value: &Value| value.as_f64().expect("a number");
     assert!((10.7..10.9).contains(&number(&verbose["duration"])), "{verbose}");

@@ -70,7 +70,9 @@ pub fn serve(model: &Path, run: Run) -> std::io::Result<()> {
 }
 
 fn load(path: &Path, run: Run) -> Result<Loaded, String> {
-    let at = |reason: String| -> String { format!("cannot load the model {}: {reason}", path.display()) };
+    let at = |reason: String| -> String {
+        format!("cannot load the model {}: {reason}", path.display())
+    };
     header::check(path).map_err(at)?;
     let open = |preset: Option<DtwModelPreset>| {
         let mut parameters = WhisperContextParameters::default();

