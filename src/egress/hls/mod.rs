@@ -32,9 +32,10 @@ pub struct Settings {
     /// ones makes longer segments.
     pub segment_s: u32,
     /// Length of the parts that low-latency players fetch, in milliseconds, 100-2000; 0 leaves low
-    /// latency out. Players stay about three parts behind.
+    /// latency out. Players stay about three parts behind; where a stream has captions, as far as
+    /// captions need: a segment and 5 s, with translations a segment and 8 s.
     pub part_ms: u32,
-    /// Segments in a playlist, 3-100.
+    /// Segments in a playlist, 3-100. Captions want segments for as long as players stay behind.
     pub segments: u32,
     /// Most memory for segments, in MiB, at least 4; older segments go first.
     pub memory_mib: u32,

@@ -93,3 +93,22 @@ fn low_latency_lists_parts_hints_and_reports() {
     assert_eq!(playlist.standing(13, None), Standing::Soon);
     assert_eq!(read(&text).segments.len(), 6);
 }
+
+#[test]
+fn players_of_captions_stay_behind() {
+    let mut playlist = MediaPlaylist::new(0);
+    for _ in 0..3 {
+        segment(&mut playlist, 0, false);
+    }
+    let check = |low_latency, hold_back: Option<u64>, expect: &str| {
+        let hold_back = hold_back.map(Duration::from_secs);
+        let text = playlist.text(8, &Form { hold_back, ..form("video", low_latency) });
+        let control = text.lines().find_map(|l| l.strip_prefix("#EXT-X-SERVER-CONTROL:"));
+        assert_eq!(control.unwrap_or_default(), expect);
+    };
+    check(false, None, "");
+    check(false, Some(10), "HOLD-BACK=10.000");
+    check(false, Some(4), "HOLD-BACK=6.000");
+    check(true, None, "CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.200");
+    check(true, Some(7), "CAN-BLOCK-RELOAD=YES,HOLD-BACK=7.000,PART-HOLD-BACK=7.000");
+}
