@@ -229,8 +229,9 @@ impl BoardReader {
         }
     }
 
-    /// Drops the readers of feeds that are gone and joins those that are new.
-    fn follow(&mut self) {
+    /// Drops the readers of feeds that are gone and joins those that are new, as [`Self::next`] does
+    /// when it waits. For those who tell others of a feed before they wait.
+    pub fn follow(&mut self) {
         let feeds = self.board.borrow_and_update().clone();
         let same = |a: &Arc<Inner>, b: &CueFeed| Arc::ptr_eq(a, &b.0);
         self.readers.retain(|reader| feeds.iter().any(|feed| same(&reader.feed, feed)));

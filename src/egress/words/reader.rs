@@ -146,6 +146,8 @@ impl Reader {
 
     /// What there is, unless it was told already.
     fn hello(&mut self) -> Option<Message> {
+        // What is told is read: nothing is said on it that is missed.
+        self.cues.follow();
         let hello = Hello::new(&self.board.borrow_and_update());
         if self.told.as_ref() == Some(&hello.languages) {
             return None;

@@ -67,9 +67,12 @@ async fn a_reader_is_told_what_there_is_and_then_what_is_said() {
     let sure = said["words"][0]["confidence"].as_f64().expect("a number");
     said["words"][0]["confidence"] = ((sure * 1000.0).round() / 1000.0).into();
     assert_eq!(said, expect);
-    board.set(vec![english, feed("es")]);
+    let spanish = feed("es");
+    board.set(vec![english, spanish.clone()]);
     let hello = next(&mut reader).await;
     assert_eq!((&hello["type"], &hello["languages"][1]["tag"]), (&"hello".into(), &"es".into()));
+    spanish.publish(in_language("es", cue(1, Stage::Committed, "hola")));
+    assert_eq!(next(&mut reader).await["text"], "hola", "nothing is missed of what was told");
     drop(board);
     assert!(reader.next().await.is_none(), "the stream is gone");
 }
