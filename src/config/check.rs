@@ -93,6 +93,12 @@ fn rooms(config: &Config, add: &mut impl FnMut(&str, String, &str)) {
     for (field, message) in config.stt.problems() {
         add(&format!("stt.{field}"), message, hint);
     }
+    for (field, message) in config.translate.problems() {
+        add(&format!("translate.{field}"), message, hint);
+    }
+    for (field, message) in config.tts.problems() {
+        add(&format!("tts.{field}"), message, hint);
+    }
     for (field, message) in config.webrtc.problems() {
         add(&format!("webrtc.{field}"), message, hint);
     }
