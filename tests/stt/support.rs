@@ -62,7 +62,7 @@ pub fn utterances(step: usize) -> Vec<(Vec<f32>, String)> {
 pub struct Listener {
     pub transcriber: Transcriber,
     pub events: Receiver<(Instant, Event)>,
-    seen: Vec<Event>,
+    seen: Vec<(Instant, Event)>,
 }
 
 /// No Whisper, and Silero's model where the test data has it.
@@ -114,15 +114,15 @@ impl Listener {
 
     /// Waits for an event.
     pub fn wait_for(&mut self, what: &str, is: impl Fn(&Event) -> bool) -> Event {
-        if let Some(event) = self.seen.iter().find(|e| is(e)) {
+        if let Some((_, event)) = self.seen.iter().find(|(_, e)| is(e)) {
             return event.clone();
         }
         let limit = Instant::now() + Duration::from_secs(120);
         loop {
             let left = limit.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {
-                Ok((_, event)) => {
-                    self.seen.push(event.clone());
+                Ok((when, event)) => {
+                    self.seen.push((when, event.clone()));
                     if is(&event) {
                         return event;
                     }
@@ -133,7 +133,12 @@ impl Listener {
     }
 
     /// All events up to the end.
-    pub fn finish(mut self) -> Vec<Event> {
+    pub fn finish(self) -> Vec<Event> {
+        self.finish_timed().into_iter().map(|(_, event)| event).collect()
+    }
+
+    /// The same with the moment of each.
+    pub fn finish_timed(mut self) -> Vec<(Instant, Event)> {
         self.transcriber.end();
         self.wait_for("the end", |e| *e == Event::Ended);
         self.seen
@@ -172,4 +177,32 @@ pub fn errors(said: &[String], written: &[String]) -> usize {
         }
     }
     row[written.len()]
+}
+
+/// Music, more or less: chords of plucked strings that change twice a second, with a beat.
+pub fn music(seconds: usize) -> Vec<f32> {
+    const CHORDS: [[f32; 3]; 4] = [
+        [220.0, 277.2, 329.6],
+        [196.0, 246.9, 293.7],
+        [174.6, 220.0, 261.6],
+        [164.8, 207.7, 246.9],
+    ];
+    (0..seconds * RATE)
+        .map(|n| {
+            let t = n as f32 / RATE as f32;
+            let within = t % 0.5;
+            let chord = CHORDS[(t / 0.5) as usize % CHORDS.len()];
+            let string = |f: &f32| {
+                let overtones = (1..6).map(|k| {
+                    let k = k as f32;
+                    (std::f32::consts::TAU * f * k * t).sin() * (-within * 3.0 * k).exp() / k
+                });
+                overtones.sum::<f32>()
+            };
+            let noise =
+                ((n as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            let beat = noise * (-within * 40.0).exp();
+            0.1 * chord.iter().map(string).sum::<f32>() + 0.15 * beat
+        })
+        .collect()
 }

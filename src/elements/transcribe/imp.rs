@@ -48,6 +48,8 @@ const RATE: i32 = 16_000;
 struct State {
     transcriber: Arc<Transcriber>,
     items: SyncSender<Item>,
+    /// Until the task of the source pad takes it.
+    queue: Option<Receiver<Item>>,
     segment: gst::FormattedSegment<gst::ClockTime>,
     /// Samples are 16-bit integers instead of floats.
     integers: bool,
@@ -90,6 +92,13 @@ impl ObjectSubclass for Transcribe {
             })
             .build();
         let src = gst::Pad::builder_from_template(&template("src"))
+            .activatemode_function(|pad, parent, _mode, active| {
+                Transcribe::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::loggable_error!(CAT, "panicked")),
+                    |imp| imp.activate(pad, active),
+                )
+            })
             .query_function(|pad, parent, query| {
                 Transcribe::catch_panic_pad_function(parent, || false, |imp| imp.query(pad, query))
             })
@@ -170,8 +179,6 @@ impl ElementImpl for Transcribe {
         let success = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {
             *lock(&self.state) = None;
-            // The pad is inactive: its task ends with its current item.
-            let _ = self.src.stop_task();
         }
         Ok(success)
     }
@@ -214,56 +221,28 @@ impl Transcribe {
         *lock(&self.state) = Some(State {
             transcriber: Arc::new(transcriber),
             items,
+            queue: Some(queue),
             segment: gst::FormattedSegment::new(),
             integers: false,
             ending,
         });
-        self.run(queue, Placer::new(properties.lateness))
+        Ok(())
+    }
+
+    fn activate(&self, pad: &gst::Pad, active: bool) -> Result<(), gst::LoggableError> {
+        if !active {
+            return pad.stop_task().map_err(|e| gst::loggable_error!(CAT, "{e}"));
+        }
+        let placer = Placer::new(lock(&self.properties).lateness);
+        let queue = lock(&self.state).as_mut().and_then(|state| state.queue.take());
+        let Some(queue) = queue else { return Ok(()) };
+        run(pad, queue, placer).map_err(|e| gst::loggable_error!(CAT, "{e}"))
     }
 
     fn close(&self) {
         if let Some(state) = &*lock(&self.state) {
             state.transcriber.close();
         }
-    }
-
-    /// The task of the source pad.
-    fn run(&self, queue: Receiver<Item>, mut placer: Placer) -> Result<(), gst::StateChangeError> {
-        let pad = self.src.downgrade();
-        let task = move || {
-            let Some(pad) = pad.upgrade() else { return };
-            let flow = match queue.recv_timeout(TICK) {
-                Ok(Item::Cue(cue)) => {
-                    let (gap, buffer) = placer.cue(&cue);
-                    if let Some(gap) = gap {
-                        pad.push_event(gap);
-                    }
-                    pad.push(buffer)
-                }
-                Ok(item) => {
-                    let event = match item {
-                        Item::Heard(at) => placer.heard(at),
-                        Item::Segment(event, segment) => {
-                            placer.set_segment(segment);
-                            Some(event)
-                        }
-                        Item::Event(event) | Item::Ended(event) => Some(event),
-                        Item::Cue(_) => None,
-                    };
-                    if let Some(event) = event {
-                        pad.push_event(event);
-                    }
-                    Ok(gst::FlowSuccess::Ok)
-                }
-                Err(mpsc::RecvTimeoutError::Timeout) => Ok(gst::FlowSuccess::Ok),
-                Err(mpsc::RecvTimeoutError::Disconnected) => Err(gst::FlowError::Flushing),
-            };
-            if matches!(flow, Err(gst::FlowError::Flushing | gst::FlowError::Eos)) {
-                // A pad that has a task can pause it.
-                let _ = pad.pause_task();
-            }
-        };
-        self.src.start_task(task).map_err(|_| gst::StateChangeError)
     }
 
     fn chain(
@@ -339,4 +318,43 @@ impl Transcribe {
         latency.set(live, least + own, most.map(|m| m + own));
         true
     }
+}
+
+/// The task of the source pad.
+fn run(src: &gst::Pad, queue: Receiver<Item>, mut placer: Placer) -> Result<(), glib::BoolError> {
+    let pad = src.downgrade();
+    let task = move || {
+        let Some(pad) = pad.upgrade() else { return };
+        let flow = match queue.recv_timeout(TICK) {
+            Ok(Item::Cue(cue)) => {
+                let (gap, buffer) = placer.cue(&cue);
+                if let Some(gap) = gap {
+                    pad.push_event(gap);
+                }
+                pad.push(buffer)
+            }
+            Ok(item) => {
+                let event = match item {
+                    Item::Heard(at) => placer.heard(at),
+                    Item::Segment(event, segment) => {
+                        placer.set_segment(segment);
+                        Some(event)
+                    }
+                    Item::Event(event) | Item::Ended(event) => Some(event),
+                    Item::Cue(_) => None,
+                };
+                if let Some(event) = event {
+                    pad.push_event(event);
+                }
+                Ok(gst::FlowSuccess::Ok)
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => Ok(gst::FlowSuccess::Ok),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(gst::FlowError::Flushing),
+        };
+        if matches!(flow, Err(gst::FlowError::Flushing | gst::FlowError::Eos)) {
+            // A pad that has a task can pause it.
+            let _ = pad.pause_task();
+        }
+    };
+    src.start_task(task)
 }

@@ -53,7 +53,21 @@ pub struct Spoken {
     pub sureness: f32,
 }
 
+/// The mean probability that an utterance needs, by how much speech is in it: the less there is, the
+/// surer the detector must be. Of 150 noises none passes with Silero; the least sure of 69 utterances
+/// has 0.86.
+const SURE: [(Duration, f32); 3] = [
+    (Duration::from_millis(1000), 0.75),
+    (Duration::from_millis(500), 0.85),
+    (Duration::from_millis(180), 0.9),
+];
+
 impl Spoken {
+    /// Whether it is so likely to be speech that it is worth an engine's time.
+    pub fn is_speech(&self) -> bool {
+        SURE.iter().any(|(speech, sure)| self.speech >= *speech && self.sureness >= *sure)
+    }
+
     /// Share of speech, 0-1; without the hang-over that every utterance ends with.
     pub fn ratio(&self, hangover: Duration) -> f32 {
         let voiced = self.lasted.saturating_sub(hangover).max(self.speech);
@@ -196,6 +210,17 @@ mod tests {
             }
         }
         panic!("it never closed");
+    }
+
+    #[test]
+    fn short_utterances_must_be_surer_than_long_ones() {
+        let spoken = |ms, sureness| {
+            let speech = Duration::from_millis(ms);
+            Spoken { speech, lasted: speech, sureness }
+        };
+        assert!(spoken(3000, 0.8).is_speech() && !spoken(700, 0.8).is_speech());
+        assert!(spoken(300, 0.95).is_speech() && !spoken(300, 0.86).is_speech());
+        assert!(!spoken(100, 1.0).is_speech());
     }
 
     #[test]

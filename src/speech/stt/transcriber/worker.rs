@@ -16,9 +16,6 @@ use crate::speech::stt::phrases::Phrases;
 use crate::speech::stt::recognizer::{Error, Hypothesis, Window};
 use crate::speech::vad::{RATE, Spoken};
 
-/// Less speech than this is no utterance.
-const SPEECH_MIN: Duration = Duration::from_millis(180);
-
 /// The first hypothesis of an utterance needs so much speech.
 const SPEECH_FIRST: Duration = Duration::from_millis(500);
 
@@ -470,5 +467,5 @@ fn ratio(spoken: Spoken, last: bool) -> f32 {
 
 /// Whether it is worth an engine's time.
 fn believable(spoken: Spoken, last: bool) -> bool {
-    spoken.speech >= SPEECH_MIN && ratio(spoken, last) >= guard::SPEECH_RATIO_MIN
+    spoken.is_speech() && ratio(spoken, last) >= guard::SPEECH_RATIO_MIN
 }

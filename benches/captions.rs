@@ -1,0 +1,213 @@
+//! Captions in figures, for every speech-to-text engine that this machine has: words that are wrong,
+//! how long after the voice text comes and what it costs for 1, 2 and 4 streams at once, and words
+//! that nobody said.
+//!
+//! `cargo bench --bench captions`. Whisper models are looked for in `AURALINK_MODELS` (folders joined
+//! by `:`), else in `/var/lib/auralink/models` and `./models`. Streams are paced in real time, so it
+//! takes some minutes. The set is fixed: nothing is random.
+
+#![allow(missing_docs, unreachable_pub, dead_code, clippy::print_stdout)]
+
+#[path = "../tests/stt/support.rs"]
+mod support;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use auralink::speech::stt::{Config, Engines, Event, Models, Vad, Wanted};
+use support::{Listener, RATE, committed, english, errors, normal};
+
+/// Sound of each stream that is paced in real time.
+const PACED: Duration = Duration::from_secs(60);
+
+/// Silence between utterances.
+const PAUSE: usize = RATE * 6 / 10;
+
+fn main() {
+    if support::data("speech/librispeech").is_none() {
+        return;
+    }
+    let models = models();
+    println!("\nCaptions\n");
+    let utterances = support::utterances(1);
+    for vad in [Vad::Silero, Vad::Earshot] {
+        if vad == Vad::Silero && models.silero.is_none() {
+            println!("no Silero model: `auralink models pull silero-v6.2.0`");
+            continue;
+        }
+        let config = Config { vad, ..Config::default() };
+        let engines = Arc::new(Engines::new(&config, models.clone()));
+        println!("voice activity: {vad:?}\n");
+        println!(
+            "| engine | words wrong | real-time factor | words per 10 min of noise and music |"
+        );
+        println!("|---|---|---|---|");
+        for wanted in installed(&engines, &models) {
+            let (wrong, factor) = accuracy(&engines, &wanted, &utterances);
+            let invented = noise(&engines, &wanted);
+            println!("| {} | {wrong:.1} % | {factor:.2} | {invented:.1} |", name(&wanted));
+        }
+        println!();
+    }
+    println!(
+        "| engine | streams | committed p50/p95 s | words p50/p95 s | partial p50/p95 s | real-time factor | skipped s |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    let engines = Arc::new(Engines::new(&Config::default(), models.clone()));
+    for wanted in installed(&engines, &models) {
+        for streams in [1, 2, 4] {
+            paced(&engines, &wanted, &utterances, streams);
+        }
+    }
+}
+
+fn models() -> Models {
+    let named = std::env::var("AURALINK_MODELS");
+    let named = named.unwrap_or_else(|_| "/var/lib/auralink/models:./models".into());
+    let folders: Vec<PathBuf> = std::env::split_paths(&named).collect();
+    let mut models = Models::scan(&folders);
+    models.silero = models.silero.or_else(|| support::models().silero);
+    models
+}
+
+/// Each engine, and each Whisper model, that hears English here.
+fn installed(engines: &Engines, models: &Models) -> Vec<Wanted> {
+    let labels = models.whisper.iter().map(|path| auralink::speech::stt::whisper::label(path));
+    let whisper = labels.map(|label| Wanted { model: Some(label), ..english(&["whisper"]) });
+    let others = [english(&["openai"]), english(&["basic"])];
+    whisper.chain(others).filter(|w| !engines.choose(w).engines.is_empty()).collect()
+}
+
+fn name(wanted: &Wanted) -> String {
+    let engine = wanted.engines.join(",");
+    wanted.model.as_ref().map_or(engine.clone(), |model| format!("{engine} {model}"))
+}
+
+/// Percent of words that are wrong, and the real-time factor.
+fn accuracy(
+    engines: &Arc<Engines>,
+    wanted: &Wanted,
+    utterances: &[(Vec<f32>, String)],
+) -> (f64, f64) {
+    let listener = Listener::new(engines, wanted.clone(), true);
+    let stats = listener.transcriber.stats();
+    let (mut said, mut at) = (Vec::new(), Duration::ZERO);
+    for (sound, text) in utterances {
+        said.extend(normal(text));
+        at = listener.push(at, sound);
+        at = listener.push(at, &vec![0.0; PAUSE]);
+    }
+    let cues = committed(&listener.finish());
+    let text: Vec<&str> = cues.iter().map(|c| c.text.as_str()).collect();
+    let wrong = errors(&said, &normal(&text.join(" ")));
+    (100.0 * wrong as f64 / said.len() as f64, stats.real_time_factor())
+}
+
+/// Words per ten minutes of noise and music.
+fn noise(engines: &Arc<Engines>, wanted: &Wanted) -> f64 {
+    let Some(folder) = support::data("noise/esc10") else { return f64::NAN };
+    let listener = Listener::new(engines, wanted.clone(), true);
+    let mut at = Duration::ZERO;
+    for file in support::files(&folder, ".ogg") {
+        at = listener.push(at, &support::load(&file));
+    }
+    at = listener.push(at, &support::music(60));
+    let cues = committed(&listener.finish());
+    let words: usize = cues.iter().map(|c| c.words.len()).sum();
+    words as f64 * 600.0 / at.as_secs_f64()
+}
+
+/// Streams at once, each with other speech, in real time.
+fn paced(
+    engines: &Arc<Engines>,
+    wanted: &Wanted,
+    utterances: &[(Vec<f32>, String)],
+    streams: usize,
+) {
+    let mut sounds = vec![Vec::new(); streams];
+    let longest = (PACED.as_secs_f64() * RATE as f64) as usize;
+    for (n, (sound, _)) in utterances.iter().enumerate() {
+        let stream: &mut Vec<f32> = &mut sounds[n % streams];
+        if stream.len() < longest {
+            stream.extend(sound);
+            stream.extend([0.0; PAUSE]);
+        }
+    }
+    let running: Vec<_> = sounds
+        .into_iter()
+        .map(|sound| {
+            let listener = Listener::new(engines, wanted.clone(), false);
+            thread::spawn(move || listen(listener, &sound))
+        })
+        .collect();
+    let mut all = Delays::default();
+    for stream in running {
+        let one = stream.join().expect("a stream ends");
+        all.committed.extend(one.committed);
+        all.words.extend(one.words);
+        all.partial.extend(one.partial);
+        all.factor += one.factor / streams as f64;
+        all.skipped += one.skipped;
+    }
+    let (committed, words) = (percentiles(&mut all.committed), percentiles(&mut all.words));
+    println!(
+        "| {} | {streams} | {committed} | {words} | {} | {:.2} | {:.1} |",
+        name(wanted),
+        percentiles(&mut all.partial),
+        all.factor,
+        all.skipped,
+    );
+}
+
+/// Seconds after the voice.
+#[derive(Default)]
+struct Delays {
+    committed: Vec<f64>,
+    words: Vec<f64>,
+    partial: Vec<f64>,
+    factor: f64,
+    skipped: f64,
+}
+
+fn listen(mut listener: Listener, sound: &[f32]) -> Delays {
+    let listening =
+        |e: &Event| matches!(e, Event::State(s) if format!("{s:?}").starts_with("Listening"));
+    listener.wait_for("the engine", listening);
+    let begun = Instant::now();
+    let mut at = Duration::ZERO;
+    for piece in sound.chunks(RATE / 50) {
+        at += Duration::from_secs_f64(piece.len() as f64 / RATE as f64);
+        // A piece is there when its last sample has been said.
+        thread::sleep(at.saturating_sub(begun.elapsed()));
+        listener.transcriber.push(at - Duration::from_millis(20), piece);
+    }
+    let stats = listener.transcriber.stats();
+    let mut delays = Delays::default();
+    for (when, event) in listener.finish_timed() {
+        let after = |said: Duration| {
+            (when.saturating_duration_since(begun).as_secs_f64() - said.as_secs_f64()).max(0.0)
+        };
+        match event {
+            Event::Committed(cue) => {
+                delays.committed.push(after(cue.end));
+                delays.words.extend(cue.words.iter().map(|w| after(w.end)));
+            }
+            Event::Partial(cue) => delays.partial.push(after(cue.end)),
+            _ => {}
+        }
+    }
+    delays.factor = stats.real_time_factor();
+    delays.skipped = stats.skipped_ms.load(std::sync::atomic::Ordering::Relaxed) as f64 / 1000.0;
+    delays
+}
+
+fn percentiles(delays: &mut [f64]) -> String {
+    if delays.is_empty() {
+        return "–".into();
+    }
+    delays.sort_by(f64::total_cmp);
+    let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize];
+    format!("{:.2} / {:.2}", at(0.5), at(0.95))
+}
