@@ -38,7 +38,7 @@ fmt: ## Format the code
 check: ## Validate every preset in pipelines/ and print its plan
 	@for preset in pipelines/*.toml; do $(CARGO) run --quiet --bin auralink -- check $$preset || exit 1; done
 
-bench: ## CPU, threads and memory per publisher and viewer, latency, noise suppression
+bench: ## CPU, threads and memory per publisher and viewer, latency, noise suppression, captions, translation
 	@.ci/setup test
 	$(CARGO) bench --locked $(ARGS)
 
