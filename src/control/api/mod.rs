@@ -20,6 +20,7 @@ mod outputs;
 mod presets;
 pub mod recordings;
 mod session;
+mod speech;
 mod streams;
 mod system;
 mod thumbnail;
@@ -176,6 +177,7 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .routes(routes!(presets::list_presets))
         .routes(routes!(presets::get_preset))
         .routes(routes!(system::get_system))
+        .routes(routes!(speech::get_speech))
         .routes(routes!(events::follow_events))
         .merge(audio::router())
 }
