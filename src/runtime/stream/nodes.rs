@@ -12,8 +12,12 @@ use crate::runtime::Event;
 use crate::runtime::launch::{self, Job, Launch};
 use crate::runtime::worker::Worker;
 
-/// How long the plan waits for the second track after the first.
+/// How long the plan waits for a second track that may not exist.
 const SETTLE: Duration = Duration::from_millis(1500);
+
+/// How long it waits for one that comes in already and is not known yet: pictures are known with
+/// their first key frame on air, which many encoders send every two seconds, some every four.
+const SETTLE_COMING: Duration = Duration::from_millis(4500);
 
 /// A process node that nobody needs is kept this long, in case somebody comes back.
 const IDLE_KEPT: Duration = Duration::from_secs(5);
@@ -27,8 +31,10 @@ impl Stream {
         }
         if self.planned_for.is_none() {
             let since = *self.settling_since.get_or_insert(now);
-            let complete = formats.0.is_some() && formats.1.is_some();
-            if !complete && now.duration_since(since) < SETTLE {
+            let missing = Kind::ALL.into_iter().find(|kind| of(&formats, *kind).is_none());
+            let coming = missing.is_some_and(|kind| self.comes_in(kind));
+            let patience = if coming { SETTLE_COMING } else { SETTLE };
+            if missing.is_some() && now.duration_since(since) < patience {
                 return;
             }
         }
@@ -43,6 +49,12 @@ impl Stream {
         self.sync_outputs();
         self.seat_waiting();
         self.changed();
+    }
+
+    /// Whether the publisher on air sends this kind of track.
+    fn comes_in(&self, kind: Kind) -> bool {
+        let sends = |p: &super::sources::Publisher| p.tracks.writer(kind).age().is_some();
+        self.publishers.iter().any(|p| self.is_on_air(p) && sends(p))
     }
 
     fn formats(&self) -> (Option<Format>, Option<Format>) {
