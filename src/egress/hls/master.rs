@@ -82,9 +82,9 @@ pub(super) fn text(contents: &Contents<'_>, query: &str) -> String {
     if !contents.captions.is_empty() {
         out.push_str(",SUBTITLES=\"captions\"");
     }
-    if contents.video.is_some() {
-        let inside = !contents.closed_captions.is_empty();
-        out.push_str(if inside { ",CLOSED-CAPTIONS=\"inside\"" } else { ",CLOSED-CAPTIONS=NONE" });
+    // Without ours nothing is said: the source may have captions of its own.
+    if contents.video.is_some() && !contents.closed_captions.is_empty() {
+        out.push_str(",CLOSED-CAPTIONS=\"inside\"");
     }
     let name = if contents.video.is_some() { "video" } else { "audio" };
     let _ = writeln!(out, "\n{name}.m3u8{query}");
