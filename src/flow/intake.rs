@@ -1,6 +1,6 @@
 //! Where a publisher puts its media into a stream.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -42,6 +42,8 @@ pub struct SourceReport {
     pub lost: AtomicU64,
     /// Round-trip time in microseconds; 0 when the protocol has none.
     pub rtt_us: AtomicU64,
+    /// The connection is over; what is written from now on was left in a demuxer.
+    ended: AtomicBool,
     /// Words for people: what is odd about this publisher, such as a track that is ignored.
     notes: Mutex<Vec<String>>,
 }
@@ -58,6 +60,16 @@ impl SourceReport {
     /// Adds received bytes.
     pub fn add_bytes(&self, count: usize) {
         self.bytes.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Says that the connection is over: media that still comes is no sign of life.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection is over.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// Says something odd about the publisher, once.

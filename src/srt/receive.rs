@@ -185,6 +185,7 @@ fn build(
             }
         }
         Err(end) => {
+            counted.end();
             if let Some(end) = end {
                 reader.finish(end);
             }

@@ -69,6 +69,7 @@ impl Publisher {
             (Some(v), _) => Some(v),
             (None, audio) => audio,
         };
+        let age = age.filter(|_| !self.tracks.report.has_ended());
         let sound_only = video.age().is_none()
             && audio.has_key()
             && now.duration_since(self.connected) > SOUND_ONLY_AFTER;
@@ -141,7 +142,7 @@ impl Stream {
         let now = Instant::now();
         let frozen = |p: &Publisher| {
             let idle = p.health(now).age.unwrap_or_else(|| now.duration_since(p.connected));
-            idle > FROZEN_AFTER
+            p.tracks.report.has_ended() || idle > FROZEN_AFTER
         };
         let replace = self.spec.on_conflict == Conflict::Replace;
         let Some(index) = self.publishers.iter().position(|p| p.slot == Slot::Source) else {
