@@ -7,7 +7,7 @@ STATE ?= ./state
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run release test lint fmt check bench clean-state
+.PHONY: help setup run release test lint fmt check bench bench-aic clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ check: ## Validate every preset in pipelines/ and print its plan
 bench: ## CPU, threads and memory per publisher and viewer, latency, noise suppression, captions, translation
 	@.ci/setup test
 	$(CARGO) bench --locked $(ARGS)
+
+bench-aic: ## The AIC-A voice codec: what it costs, and its quality table beside Opus and Lyra v2
+	@.ci/setup train
+	$(CARGO) bench --locked --features aic --bench aic
+	cd models/aic-audio && ../../.venv-torch/bin/python evaluate.py --speech ../../../shared/data/speech/librispeech
 
 clean-state: ## Forget the streams, tokens and recordings of `make run`
 	rm -rf $(STATE)

@@ -8,6 +8,7 @@
 //! - [`ingress`], [`process`], [`egress`]: the nodes, one file per protocol or job.
 //! - [`webrtc`], [`srt`]: what ingress and egress of a protocol share.
 //! - [`elements`]: our GStreamer elements; [`speech`] holds their algorithms, [`gpu`] the devices.
+//! - [`aic`]: the neural voice codec, its packets and its files.
 //! - [`captions`]: how cues are written: WebVTT, SubRip, JSON, CEA-608 and CEA-708.
 //! - [`models`]: which weights there are, where they live and whether they are what they claim.
 //! - [`runtime`]: streams: which nodes run, and what happens when one dies.
@@ -15,6 +16,7 @@
 //! - [`telemetry`], [`config`]: metrics and logs; the one file that configures everything.
 //! - [`cli`]: the command line, which puts everything together.
 
+pub mod aic;
 pub mod captions;
 pub mod cli;
 pub mod config;

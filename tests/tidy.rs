@@ -14,6 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("gpu", &["media"]),
     ("models", &["media"]),
     ("captions", &["media"]),
+    ("aic", &["media", "models", "gpu"]),
     ("speech", &["media", "models", "gpu"]),
     ("elements", &["media", "speech", "captions"]),
     ("flow", &["media", "elements"]),
@@ -49,7 +50,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "runtime",
-            "control", "config", "gpu", "elements", "speech", "models", "captions",
+            "control", "config", "gpu", "elements", "speech", "models", "captions", "aic",
         ],
     ),
 ];
@@ -72,7 +73,9 @@ fn files(folder: &str, endings: &[&str]) -> Vec<(String, String)> {
         for path in entries.flatten().map(|e| e.path()) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() {
-                if !["target", "node_modules", ".git", ".venv", "state"].contains(&&*name) {
+                if !["target", "node_modules", ".git", ".venv", ".venv-torch", "state"]
+                    .contains(&&*name)
+                {
                     walk(&path, endings, into);
                 }
             } else if endings.iter().any(|e| name.ends_with(e)) {

@@ -2,6 +2,7 @@
 //! asked for.
 #![expect(clippy::print_stdout, reason = "a command line answers on standard output")]
 
+mod aic;
 mod check;
 mod doctor;
 mod engine;
@@ -65,6 +66,11 @@ enum Command {
     Engine(engine::Engine),
     /// Show, fetch, import, check and delete models: speech-to-text, translation, voices.
     Models(models::Arguments),
+    /// Encode speech with the neural voice codec, decode it, look into its files.
+    Aic {
+        #[command(subcommand)]
+        command: aic::AicCommand,
+    },
     /// Print the OpenAPI document of the API.
     Openapi,
     /// What the appliance starts to try encoders where one that aborts does no harm.
@@ -179,6 +185,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Models(arguments) => models::run(arguments),
+        Command::Aic { command } => aic::run(command),
         Command::Openapi => {
             print!("{}", crate::control::api::document_json());
             Ok(ExitCode::SUCCESS)

@@ -1,0 +1,219 @@
+"""Trains AIC-A. See README.md for the commands; a run goes through four parts:
+
+    warm-up      the codec without its quantiser, then k-means of what the encoder gives
+    stage 1      reconstruction and quantiser, a random number of stages per item
+    stage 3      the same with frames erased in the decoder's input (so that stage 2 learns it too)
+    stage 2      adversarial: the discriminator judges, the reconstruction losses stay
+
+With --steps a run depends on the seed alone (on one machine with one number of threads). With
+--minutes the schedule follows the clock instead: what a machine manages in that time. Checkpoints
+hold everything, and the same command goes on from the last one.
+"""
+
+import argparse
+import copy
+import json
+import os
+import pathlib
+import time
+
+import numpy as np
+import torch
+
+import data
+from discriminator import Discriminator
+from losses import Losses
+from model import DELAY, FRAME, Codec
+
+WEIGHTS = {"mel": 1.0, "magnitude": 10.0, "phase": 5.0, "commit": 0.25, "adversarial": 0.05, "matching": 0.1}
+SMOKE = {"minutes": 0.0, "steps": 60, "batch": 4, "every": 20}
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--speech", nargs="+", required=True, help="folders of clean speech")
+    p.add_argument("--noise", nargs="*", default=[], help="folders of noise")
+    p.add_argument("--out", default="runs/default", help="checkpoints, log and sample cache")
+    p.add_argument("--steps", type=int, default=0)
+    p.add_argument("--minutes", type=float, default=0.0)
+    p.add_argument("--batch", type=int, default=16, help="segments per step")
+    p.add_argument("--seconds", type=float, default=1.0, help="length of a segment")
+    p.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
+    p.add_argument("--encoder", type=int, nargs=2, default=(192, 4), help="channels, blocks")
+    p.add_argument("--decoder", type=int, nargs=2, default=(256, 6), help="channels, blocks")
+    p.add_argument("--warm", type=float, default=0.05, help="share of the run without quantiser")
+    p.add_argument("--erase", type=float, default=0.5, help="share of the run after which frames are erased")
+    p.add_argument("--adversarial", type=float, default=0.75, help="share of the run after which the discriminator judges; 1 = never")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--every", type=int, default=100, help="steps between two lines of the log")
+    p.add_argument("--save", type=float, default=3.0, help="minutes between two checkpoints")
+    p.add_argument("--smoke", action="store_true", help="two minutes on a CPU: everything runs once")
+    args = p.parse_args()
+    if args.smoke:
+        vars(args).update(SMOKE)
+    if not (args.steps or args.minutes):
+        p.error("say --steps or --minutes")
+    return args
+
+
+class Run:
+    """All that a checkpoint holds, and one step of it."""
+
+    def __init__(self, args):
+        self.args = args
+        torch.manual_seed(args.seed)
+        self.codec = Codec(tuple(args.encoder), tuple(args.decoder)).to(args.device)
+        self.average = copy.deepcopy(self.codec).requires_grad_(False)
+        self.judge = Discriminator().to(args.device)
+        self.losses = Losses().to(args.device)
+        self.opt = torch.optim.AdamW(self.codec.parameters(), args.rate, betas=(0.8, 0.99), weight_decay=1e-3)
+        self.judge_opt = torch.optim.AdamW(self.judge.parameters(), 3e-4, betas=(0.8, 0.99))
+        # On the CPU whatever the device: indices drawn there pick rows anywhere.
+        self.generator = torch.Generator().manual_seed(args.seed)
+        speech, self.held = data.load(args.speech, args.out)
+        noise = [data.read(f) * 32767 for folder in args.noise for f in data.files(folder)]
+        self.segments = data.Segments(speech, noise, int(args.seconds * 50) * FRAME, args.seed)
+        self.step, self.seconds, self.recent, self.judged = 0, 0.0, [], False
+
+    def progress(self):
+        a = self.args
+        return self.step / a.steps if a.steps else self.seconds / (a.minutes * 60)
+
+    def one(self):
+        a, p = self.args, self.progress()
+        rate = a.rate * min(1.0, (self.step + 1) / 100) * (0.03 + 0.97 * max(0.0, 1 - p) ** 0.9)
+        for group in self.opt.param_groups:
+            group["lr"] = rate
+        wanted = self.segments.batch(a.batch).to(a.device)
+        latent, _ = self.codec.encoder(wanted, self.codec.encoder.fresh(a.batch))
+        commit = latent.square().mean() * 0.01
+        if p >= a.warm:
+            if not self.codec.quantiser.ready:
+                self.start_quantiser()
+            latent, commit = self.codec.quantiser(latent, self.stages(), self.generator)
+        if p >= a.erase:
+            lost = self.segments.erasures(a.batch, latent.shape[1]).to(a.device)
+            latent = torch.where(lost.unsqueeze(2), self.codec.decoder.lost, latent)
+        made, _ = self.codec.decoder(latent, self.codec.decoder.fresh(a.batch))
+        made, wanted = made[:, DELAY:], wanted[:, :-DELAY]
+        parts = dict(zip(("mel", "magnitude", "phase"), self.losses(made, wanted)), commit=commit)
+        if p >= a.adversarial:
+            parts |= self.adversarial(made, wanted)
+        loss = sum(WEIGHTS[name] * part for name, part in parts.items() if name in WEIGHTS)
+        self.opt.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.codec.parameters(), 1.0)
+        self.opt.step()
+        self.step += 1
+        self.follow()
+        self.recent.append({name: float(part.detach()) for name, part in parts.items()})
+
+    def stages(self):
+        """Half of the items keep every stage, the others some (quantiser dropout)."""
+        some = torch.tensor([1, 2, 3, 3, 3, 4, 6, 8])
+        pick = torch.from_numpy(self.segments.random.integers(len(some), size=self.args.batch))
+        whole = torch.from_numpy(self.segments.random.random(self.args.batch) < 0.4)
+        return torch.where(whole, torch.tensor(12), some[pick]).to(self.args.device)
+
+    @torch.no_grad()
+    def start_quantiser(self):
+        rows = []
+        while sum(map(len, rows)) < 10240:
+            x = self.segments.batch(self.args.batch).to(self.args.device)
+            rows.append(self.codec.encoder(x, self.codec.encoder.fresh(len(x)))[0].flatten(0, 1))
+        self.codec.quantiser.start(torch.cat(rows), self.generator)
+        print(f"step {self.step}: codebooks started by k-means", flush=True)
+
+    def adversarial(self, made, wanted):
+        told = self.judge.loss(made, wanted)
+        self.judge_opt.zero_grad(set_to_none=True)
+        told.backward()
+        self.judge_opt.step()
+        self.judge.requires_grad_(False)
+        fooled, matching = self.judge.judge(made, wanted)
+        self.judge.requires_grad_(True)
+        return {"adversarial": fooled, "matching": matching, "judge": told.detach()}
+
+    @torch.no_grad()
+    def follow(self):
+        """Moving average of the weights, which is what gets exported."""
+        keep = min(0.998, self.step / (self.step + 20))
+        for mine, theirs in zip(self.average.parameters(), self.codec.parameters()):
+            mine.lerp_(theirs, 1 - keep)
+        for mine, theirs in zip(self.average.buffers(), self.codec.buffers()):
+            mine.copy_(theirs)
+
+    @torch.no_grad()
+    def listen(self):
+        """Mel loss of held-apart speakers by the averaged weights at 3, 6 and 12 stages."""
+        if not self.codec.quantiser.ready:
+            return {}
+        found = {}
+        for stages in (3, 6, 12):
+            each = []
+            for samples in self.held[:6]:
+                x = torch.from_numpy(samples[:4 * 16000 // FRAME * FRAME]).to(self.args.device).unsqueeze(0)
+                x = x[:, :x.shape[1] // FRAME * FRAME]
+                y = self.average.decode(self.average.encode(x, stages))
+                each.append(float(self.losses(y[:, DELAY:], x[:, :-DELAY])[0]))
+            found[f"held_mel_{stages}"] = float(np.mean(each))
+        return found
+
+    def save(self, name):
+        parts = ("codec", "average", "judge", "opt", "judge_opt")
+        state = {part: getattr(self, part).state_dict() for part in parts}
+        state |= {"step": self.step, "seconds": self.seconds, "shape": self.codec.shape,
+                  "numpy": self.segments.random.bit_generator.state, "torch": self.generator.get_state(),
+                  "args": vars(self.args)}
+        path = pathlib.Path(self.args.out) / name
+        torch.save(state, path.with_suffix(".new"))
+        os.replace(path.with_suffix(".new"), path)
+
+    def resume(self):
+        path = pathlib.Path(self.args.out) / "last.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.args.device, weights_only=False)
+        for part in ("codec", "average", "judge", "opt", "judge_opt"):
+            getattr(self, part).load_state_dict(state[part])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.segments.random.bit_generator.state = state["numpy"]
+        self.generator.set_state(state["torch"].cpu())
+        print(f"goes on from step {self.step}", flush=True)
+
+
+def main():
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    pathlib.Path(args.out).mkdir(parents=True, exist_ok=True)
+    run = Run(args)
+    run.resume()
+    print(f"{sum(p.numel() for p in run.codec.parameters()) / 1e6:.2f} M parameters, "
+          f"MMAC/s encoder {run.codec.mmacs()[0]:.0f} search {run.codec.mmacs()[1]:.0f} "
+          f"decoder {run.codec.mmacs()[2]:.0f}, {args.device}", flush=True)
+    last, saved, log = time.monotonic(), time.monotonic(), open(f"{args.out}/log.jsonl", "a")
+    while run.progress() < 1:
+        if run.progress() >= args.adversarial and not run.judged:
+            run.judged = True
+            run.save("stage1.pt")
+        run.one()
+        now = time.monotonic()
+        run.seconds, last = run.seconds + now - last, now
+        if run.step % args.every == 0:
+            line = {"step": run.step, "minutes": round(run.seconds / 60, 2), "progress": round(run.progress(), 3)}
+            line |= {k: round(float(np.mean([r[k] for r in run.recent if k in r])), 4) for k in run.recent[-1]}
+            line |= {k: round(v, 4) for k, v in (run.listen() if run.step % (5 * args.every) == 0 else {}).items()}
+            print(json.dumps(line), file=log, flush=True)
+            print(json.dumps(line), flush=True)
+            run.recent = []
+        if now - saved > args.save * 60:
+            saved = now
+            run.save("last.pt")
+    run.save("last.pt")
+    print(f"done: {run.step} steps, {run.seconds / 60:.1f} minutes", flush=True)
+
+
+if __name__ == "__main__":
+    main()

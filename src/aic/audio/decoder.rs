@@ -1,0 +1,101 @@
+//! Codes of 20 ms frames, or the news that one is lost -> samples of one stream.
+
+use std::sync::Arc;
+
+use tch::Tensor;
+
+use super::{AudioError, Model, State};
+use crate::aic::FRAME;
+use crate::aic::packet::Codes;
+
+/// Lost frames that the network bridges by itself before the sound fades: 120 ms.
+const BRIDGED: u32 = 6;
+
+/// Lost frames over which it fades to comfort noise: 60 ms.
+const FADED_OVER: f32 = 3.0;
+
+/// The background is followed down at once and up by this factor per frame (3 dB in a second).
+const FLOOR_RISES: f32 = 1.007;
+
+/// Loudest comfort noise, root mean square (-46 dBFS).
+const NOISE_MAX: f32 = 0.005;
+
+/// Decodes one stream.
+pub struct Decoder {
+    model: Arc<Model>,
+    state: State,
+    /// Frames lost in a row.
+    lost: u32,
+    gain: f32,
+    /// Root mean square of the quietest sound of late.
+    floor: f32,
+    noise: Noise,
+}
+
+impl Decoder {
+    /// Before the first frame.
+    ///
+    /// # Errors
+    /// No memory on the device.
+    pub fn new(model: Arc<Model>) -> Result<Self, AudioError> {
+        let state = model.decoder_state(1)?;
+        let noise = Noise { state: 1, last: 0.0 };
+        Ok(Self { model, state, lost: 0, gain: 1.0, floor: NOISE_MAX, noise })
+    }
+
+    /// The next 20 ms; `None`: the frame is lost. The output lies 160 samples behind the input of
+    /// the encoder.
+    ///
+    /// # Errors
+    /// libtorch fails; the stream needs a new decoder then.
+    pub fn frame(&mut self, codes: Option<&Codes>) -> Result<[f32; FRAME], AudioError> {
+        let latent = match codes {
+            Some(codes) => tch::no_grad(|| self.model.lookup(codes.as_slice()))?,
+            None => self.model.lost().shallow_clone(),
+        };
+        let samples = self.model.decode(&latent.f_reshape([1, 1, -1])?, &mut self.state)?;
+        let samples: Tensor = samples.f_reshape([-1])?;
+        let samples: Vec<f32> = Vec::try_from(&samples)?;
+        let mut frame = [0.0; FRAME];
+        frame.copy_from_slice(samples.get(..FRAME).ok_or(AudioError::Misfit("no whole frame"))?);
+        self.settle(codes.is_some(), &mut frame);
+        Ok(frame)
+    }
+
+    /// Follows the background, and fades to it where too much is lost.
+    fn settle(&mut self, came: bool, frame: &mut [f32; FRAME]) {
+        self.lost = if came { 0 } else { self.lost.saturating_add(1) };
+        if came {
+            let power = frame.iter().map(|x| x * x).sum::<f32>() / FRAME as f32;
+            self.floor = power.sqrt().min(self.floor * FLOOR_RISES).clamp(1e-6, NOISE_MAX);
+        }
+        let beyond = self.lost.saturating_sub(BRIDGED) as f32;
+        let target = (1.0 - beyond / FADED_OVER).max(0.0);
+        let step = (target - self.gain) / FRAME as f32;
+        for sample in frame {
+            self.gain += step;
+            let noise = self.noise.next() * self.floor;
+            *sample = *sample * self.gain + noise * (1.0 - self.gain).max(0.0);
+        }
+        self.gain = target;
+    }
+}
+
+/// Noise of unit power that falls towards high frequencies, the same in every run.
+struct Noise {
+    state: u32,
+    last: f32,
+}
+
+impl Noise {
+    fn next(&mut self) -> f32 {
+        // Xorshift: never zero once it is not.
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 17;
+        self.state ^= self.state << 5;
+        let white = self.state as f32 / u32::MAX as f32 * 2.0 - 1.0;
+        self.last = 0.7 * self.last + white;
+        // Uniform noise has a power of 1/3, and the filter multiplies it by 1 / (1 - 0.7^2).
+        self.last * (3.0_f32 * (1.0 - 0.49)).sqrt()
+    }
+}

@@ -1,0 +1,258 @@
+//! What a sender of voice does with the bandwidth it has: codec, stages, redundancy, frames per packet.
+//!
+//! Pure: takes what was measured and `now`, answers what to send. The rate falls at once and rises
+//! late: a step up needs 1.25 times its bandwidth for 5 seconds, and the engine that failed is left
+//! alone for 10, 30, then 120 seconds.
+
+use std::time::{Duration, Instant};
+
+use super::packet::size;
+
+/// Bytes of IPv4, UDP, RTP and the SRTP tag around each packet.
+pub const WIRE_OVERHEAD: usize = 20 + 8 + 12 + 10;
+
+/// Share of the estimate that may be used; the rest absorbs its error.
+const USABLE: f64 = 0.9;
+/// Bandwidth that a step up needs, relative to what the step costs.
+const HEADROOM: f64 = 1.25;
+/// How long it must have been there.
+const UP_AFTER: Duration = Duration::from_secs(5);
+/// Waits after the first, second, and every later failure of the engine.
+const BACK_OFF: [Duration; 3] =
+    [Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(120)];
+/// A failure this long ago is forgotten.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(300);
+
+/// What was measured of a path and of the sound.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// Bandwidth for this voice, bit/s on the wire.
+    pub bandwidth: f64,
+    /// Share of packets lost, 0.0-1.0.
+    pub loss: f64,
+    /// Whether a voice codec may be used: speech, no music.
+    pub speech: bool,
+    /// Longest time that frames may wait for their packet.
+    pub patience: Duration,
+}
+
+/// What to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// AIC-A.
+    Aic {
+        /// Stages of each frame: 500 bit/s each.
+        stages: usize,
+        /// Frames of 20 ms per packet.
+        frames: usize,
+        /// Earlier frames repeated in each packet.
+        redundant: usize,
+        /// Stages of those.
+        redundant_stages: usize,
+    },
+    /// Opus at this rate in bit/s, 20 ms packets.
+    Opus {
+        /// Payload rate.
+        bitrate: u32,
+    },
+}
+
+impl Choice {
+    /// Bit/s on the wire, headers included.
+    pub fn wire(self) -> f64 {
+        let (bytes, milliseconds) = match self {
+            Self::Aic { stages, frames, redundant, redundant_stages } => {
+                (size(frames, stages, redundant, redundant_stages), 20 * frames)
+            }
+            Self::Opus { bitrate } => (bitrate as usize / 8 / 50, 20),
+        };
+        ((bytes + WIRE_OVERHEAD) * 8 * 1000) as f64 / milliseconds as f64
+    }
+}
+
+/// The rungs, from the least bandwidth: stages of AIC-A, or Opus where there is plenty.
+const RUNGS: [Rung; 4] = [Rung::Stages(3), Rung::Stages(6), Rung::Stages(12), Rung::Opus(24_000)];
+
+#[derive(Clone, Copy)]
+enum Rung {
+    Stages(usize),
+    Opus(u32),
+}
+
+/// Opus where AIC-A may not be used, from the least bandwidth.
+const OPUS: [u32; 4] = [6_000, 12_000, 20_000, 32_000];
+
+/// Decides for one stream.
+#[derive(Debug, Default)]
+pub struct Controller {
+    rung: usize,
+    /// Since when there is enough for the next rung.
+    enough: Option<Instant>,
+    failures: usize,
+    failed: Option<Instant>,
+}
+
+impl Controller {
+    /// Starts on the lowest rung.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The engine failed (an error, a missed deadline, a foreign model): Opus from now on, until the
+    /// back-off is over.
+    pub fn engine_failed(&mut self, now: Instant) {
+        let long_ago = |at: Instant| now.saturating_duration_since(at) > FORGIVEN_AFTER;
+        if self.failed.is_some_and(long_ago) {
+            self.failures = 0;
+        }
+        self.failures += 1;
+        self.failed = Some(now);
+    }
+
+    /// What to send from now on.
+    pub fn decide(&mut self, measured: &Measured, now: Instant) -> Choice {
+        let usable = if measured.bandwidth.is_finite() { measured.bandwidth * USABLE } else { 0.0 };
+        self.step(measured, usable, now);
+        if !measured.speech || self.backs_off(now) {
+            return opus(usable);
+        }
+        choice(RUNGS[self.rung], measured, usable)
+    }
+
+    fn step(&mut self, measured: &Measured, usable: f64, now: Instant) {
+        let cost = |rung: usize| choice(RUNGS[rung], measured, usable).wire();
+        while self.rung > 0 && cost(self.rung) > usable {
+            self.rung -= 1;
+            self.enough = None;
+        }
+        let (next, spare) = (self.rung + 1, usable / HEADROOM);
+        let fits = |rung: usize| choice(RUNGS[rung], measured, spare).wire() <= spare;
+        if next == RUNGS.len() || !fits(next) {
+            self.enough = None;
+            return;
+        }
+        let since = *self.enough.get_or_insert(now);
+        if now.saturating_duration_since(since) >= UP_AFTER {
+            self.rung = next;
+            self.enough = None;
+        }
+    }
+
+    fn backs_off(&self, now: Instant) -> bool {
+        let wait = BACK_OFF[self.failures.clamp(1, BACK_OFF.len()) - 1];
+        self.failed.is_some_and(|at| now.saturating_duration_since(at) < wait)
+    }
+}
+
+/// The best Opus that fits; the lowest where none does.
+fn opus(usable: f64) -> Choice {
+    let fits = |bitrate: &&u32| Choice::Opus { bitrate: **bitrate }.wire() <= usable;
+    Choice::Opus { bitrate: OPUS.iter().rev().find(fits).copied().unwrap_or(OPUS[0]) }
+}
+
+/// A rung with as few frames per packet as the bandwidth allows, and redundancy by loss.
+fn choice(rung: Rung, measured: &Measured, usable: f64) -> Choice {
+    let stages = match rung {
+        Rung::Stages(stages) => stages,
+        Rung::Opus(bitrate) => return Choice::Opus { bitrate },
+    };
+    let redundant = match measured.loss {
+        loss if loss > 0.05 => 2,
+        loss if loss > 0.01 => 1,
+        _ => 0,
+    };
+    let redundant_stages = if redundant == 0 { 0 } else { stages.min(3) };
+    let with = |frames| Choice::Aic { stages, frames, redundant, redundant_stages };
+    let longest = (measured.patience.as_millis() / 20).clamp(1, 3) as usize;
+    (1..longest).map(with).find(|c| c.wire() <= usable).unwrap_or(with(longest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(kilobits: f64, loss: f64) -> Measured {
+        let patience = Duration::from_millis(60);
+        Measured { bandwidth: kilobits * 1000.0, loss, speech: true, patience }
+    }
+
+    /// What is sent after so many seconds on this path.
+    fn after(
+        controller: &mut Controller,
+        measured: Measured,
+        start: Instant,
+        seconds: u64,
+    ) -> Choice {
+        let mut choice = controller.decide(&measured, start);
+        for tenth in 0..=seconds * 10 {
+            choice = controller.decide(&measured, start + Duration::from_millis(100 * tenth));
+        }
+        choice
+    }
+
+    fn aic(stages: usize, frames: usize) -> Choice {
+        Choice::Aic { stages, frames, redundant: 0, redundant_stages: 0 }
+    }
+
+    #[test]
+    fn the_ladder() {
+        let check = |kilobits, expect| {
+            let found = after(&mut Controller::new(), path(kilobits, 0.0), Instant::now(), 60);
+            assert_eq!(found, expect, "{kilobits} kbit/s");
+        };
+        check(5.0, aic(3, 3));
+        check(f64::NAN, aic(3, 3));
+        check(16.0, aic(6, 2));
+        check(24.0, aic(12, 2));
+        check(60.0, aic(12, 1));
+        check(600.0, Choice::Opus { bitrate: 24_000 });
+    }
+
+    #[test]
+    fn down_at_once_and_up_late() {
+        let (mut controller, start) = (Controller::new(), Instant::now());
+        assert_eq!(after(&mut controller, path(60.0, 0.0), start, 4), aic(3, 1));
+        assert_eq!(after(&mut controller, path(60.0, 0.0), start, 16), aic(12, 1));
+        let later = start + Duration::from_secs(20);
+        assert_eq!(controller.decide(&path(9.0, 0.0), later), aic(3, 3));
+    }
+
+    #[test]
+    fn a_path_that_swings_does_not_make_the_codec_swing() {
+        let (mut controller, start) = (Controller::new(), Instant::now());
+        let choices: Vec<Choice> = (0..200_u32)
+            .map(|i| {
+                let kilobits = if i % 2 == 0 { 14.0 } else { 11.2 };
+                controller.decide(&path(kilobits, 0.0), start + Duration::from_millis(300) * i)
+            })
+            .collect();
+        assert!(choices.iter().all(|c| matches!(c, Choice::Aic { stages: 3, .. })), "{choices:?}");
+    }
+
+    #[test]
+    fn loss_brings_redundancy() {
+        let check = |loss, expect| {
+            let choice = Controller::new().decide(&path(100.0, loss), Instant::now());
+            let Choice::Aic { redundant, .. } = choice else { panic!("{choice:?}") };
+            assert_eq!(redundant, expect, "{loss}");
+        };
+        check(0.0, 0);
+        check(0.03, 1);
+        check(0.2, 2);
+    }
+
+    #[test]
+    fn music_and_a_failed_engine_get_opus_and_failures_wait_longer_each_time() {
+        let (mut controller, start) = (Controller::new(), Instant::now());
+        let music = Measured { speech: false, ..path(60.0, 0.0) };
+        assert_eq!(controller.decide(&music, start), Choice::Opus { bitrate: 32_000 });
+        let mut at = start;
+        for wait in [10, 30, 120, 120] {
+            controller.engine_failed(at);
+            let still = at + Duration::from_secs(wait) - Duration::from_millis(1);
+            assert!(matches!(controller.decide(&path(60.0, 0.0), still), Choice::Opus { .. }));
+            at += Duration::from_secs(wait);
+            assert!(matches!(controller.decide(&path(60.0, 0.0), at), Choice::Aic { .. }));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! AIC-A, the neural voice codec: packets, files, and (feature `aic`) the engine.
+//!
+//! What is pure is always there: [`packet`] is the payload of RTP and of files, [`container`] the
+//! `.aic` file, [`controller`] what a sender chooses. The engine in `audio` needs libtorch, which
+//! weighs 1 GB, so it is a cargo feature.
+//!
+//! Invariant: no GStreamer and no network in here.
+
+#[cfg(feature = "aic")]
+pub mod audio;
+pub mod container;
+pub mod controller;
+pub mod packet;
+
+/// Samples per second of the codec; there is one channel.
+pub const RATE: u32 = 16_000;
+
+/// Samples of a frame: 20 ms.
+pub const FRAME: usize = 320;
+
+/// Samples by which the output of the decoder lies behind the input of the encoder: 10 ms. With the
+/// frame itself the algorithmic latency is 30 ms.
+pub const DELAY: usize = 160;
