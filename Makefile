@@ -5,9 +5,11 @@
 # time of a release build. What ships is `make release`.
 STATE ?= ./state
 CARGO ?= cargo
+# What this machine can build; asked in the recipes, after the set-up.
+FEATURES = features=$$(.ci/features);
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run release test lint fmt check bench bench-aic clean-state
+.PHONY: help setup aic run release test lint fmt check bench bench-aic clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,22 +17,26 @@ help: ## This list
 setup: ## Install everything that building, running and testing needs
 	@.ci/setup test
 
+aic: ## Fetch libtorch (1 GB): `make run` then builds with the neural voice codec AIC-A
+	@.ci/setup torch
+
 run: ## Build and start the appliance with its demo stream; state in ./state (STATE=dir, ARGS="…")
 	@.ci/setup run
-	$(CARGO) build --bin auralink
-	$(CARGO) run --quiet --bin auralink -- run --demo --state $(STATE) $(ARGS)
+	$(FEATURES) $(CARGO) build --bin auralink $$features
+	$(FEATURES) $(CARGO) run --quiet --bin auralink $$features -- run --demo --state $(STATE) $(ARGS)
 
 release: ## Build what ships: target/release/auralink
 	@.ci/setup run
-	$(CARGO) build --release --locked --bin auralink
+	$(FEATURES) $(CARGO) build --release --locked --bin auralink $$features
 
 test: ## All tests: units, rooms, and the appliance with real publishers and viewers (ARGS="filter")
 	@.ci/setup test
-	$(CARGO) test --locked --no-fail-fast $(ARGS)
+	$(FEATURES) $(CARGO) test --locked --no-fail-fast $$features $(ARGS)
 
 lint: ## Formatting and clippy, warnings denied
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@[ -z "$$(.ci/features)" ] || $(CARGO) clippy --locked --all-targets --features aic -- -D warnings
 
 fmt: ## Format the code
 	$(CARGO) fmt
