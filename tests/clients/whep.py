@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import sys
 import time
+import wave
 
 from aiortc.mediastreams import MediaStreamError
 
@@ -28,6 +29,14 @@ class Player:
         self.last = {}
         self.ended = 0  # tracks that the sender has ended
         self.playing = asyncio.Event()
+        self.wav = None
+
+    def _write(self, frame):
+        """Keeps what is heard, as it comes."""
+        if self.wav is None:
+            self.wav = wave.open(self.args.wav, "wb")
+            self.wav.setparams((frame.layout.nb_channels, 2, frame.sample_rate, 0, "NONE", None))
+        self.wav.writeframes(frame.to_ndarray().tobytes())
 
     async def play(self):
         self.session = Session(self.args.url, self.args.token)
@@ -69,6 +78,8 @@ class Player:
                 self.video.add(frame, due, arrival)
             else:
                 self.audio.add(frame, due)
+                if self.args.wav:
+                    self._write(frame)
 
     def _unwrapped(self, kind, pts):
         """aiortc takes a step back in time for the wrap of a 32-bit counter; it is one."""
@@ -125,6 +136,8 @@ class Player:
         for receiver in self.receivers.values():
             rtc.forget(receiver)
         await self.session.close()
+        if self.wav:
+            self.wav.close()
 
 
 async def watch(args):
@@ -170,6 +183,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--skip", type=float, default=1, help="seconds left out of the figures")
     parser.add_argument("--patience", type=float, default=15, help="wait so long for a picture")
+    parser.add_argument("--wav", help="write what is heard to this file")
     parser.add_argument("--joins", type=int, default=0)
     parser.add_argument("--parallel", type=int, default=1)
     args = parser.parse_args()
