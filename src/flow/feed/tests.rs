@@ -165,3 +165,24 @@ fn what_one_consumer_writes_into_its_buffers_is_not_seen_by_another() {
         pipeline.set_state(gst::State::Null).expect("stops");
     }
 }
+
+#[test]
+fn sound_has_one_time_and_it_is_the_presentation_time() {
+    gst::init().expect("GStreamer starts");
+    let caps = "audio/x-opus,rate=48000,channels=2".parse().expect("valid caps");
+    let feed = Feed::new("audio", Kind::Audio);
+    let (pipeline, _link, _) = telling(&feed);
+    let sink = pipeline.by_name("out").and_then(|e| e.static_pad("sink")).expect("a sink pad");
+    let (tell, told) = std::sync::mpsc::channel();
+    sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let times = info.buffer().map(|b| (b.pts(), b.dts()));
+        let _ = tell.send(times.unwrap_or_default());
+        gst::PadProbeReturn::Ok
+    });
+    let mut packet = frame(1000, true);
+    packet.make_mut().set_dts(gst::ClockTime::from_mseconds(1120));
+    feed.sole_writer().push(packet, &caps);
+    let times = told.recv_timeout(std::time::Duration::from_secs(10)).expect("it arrives");
+    assert_eq!(times, (Some(gst::ClockTime::from_mseconds(1000)), None));
+    pipeline.set_state(gst::State::Null).expect("stops");
+}
