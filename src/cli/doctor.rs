@@ -193,6 +193,11 @@ fn models(report: &mut Report, config: &config::Config) {
         let id = &manifest.id;
         match registry.state(&manifest) {
             State::Missing => {}
+            State::Included => {
+                let (task, licence) = (manifest.task, &manifest.licence.spdx);
+                let text = format!("{task:<9} {id}, in the program ({licence})");
+                report.line(Mark::Good, "model", &text, None);
+            }
             State::Partial { folder, .. } => {
                 let text = format!("{id} in {} is not complete", folder.display());
                 let fix = format!("auralink models pull {id}");

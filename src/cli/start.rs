@@ -156,10 +156,7 @@ fn speech_models(models: &models::Registry) -> stt::Models {
         });
         ready.filter_map(|model| model.paths.into_iter().next())
     };
-    stt::Models {
-        whisper: of(models::Task::Stt, models::Engine::Whisper).collect(),
-        silero: of(models::Task::Vad, models::Engine::Silero).next(),
-    }
+    stt::Models { whisper: of(models::Task::Stt, models::Engine::Whisper).collect() }
 }
 
 fn tell_machine(machine: &Machine) {

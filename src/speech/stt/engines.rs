@@ -17,8 +17,6 @@ use crate::speech::vad::{self, Detector};
 pub struct Models {
     /// Whisper models, `ggml-<label>.bin`.
     pub whisper: Vec<PathBuf>,
-    /// Silero's model.
-    pub silero: Option<PathBuf>,
 }
 
 impl Models {
@@ -32,9 +30,10 @@ impl Models {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 if path.is_dir() && depth < 3 {
                     open.push((path, depth + 1));
-                } else if name.ends_with(".bin") && name.contains("ggml-silero") {
-                    found.silero = found.silero.max(Some(path));
-                } else if name.ends_with(".bin") && name.contains("ggml-") {
+                } else if name.ends_with(".bin")
+                    && name.contains("ggml-")
+                    && !name.contains("silero")
+                {
                     found.whisper.push(path);
                 }
             }
@@ -102,8 +101,10 @@ impl Engines {
 
     /// A voice activity detector for one stream.
     pub fn detector(&self) -> Box<dyn Detector> {
-        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
-        vad::detector(models.silero.as_deref().filter(|_| self.config.vad == Vad::Silero))
+        match self.config.vad {
+            Vad::Silero => vad::detector(),
+            Vad::Earshot => Box::new(vad::Earshot::default()),
+        }
     }
 
     /// The engines for a stream.
