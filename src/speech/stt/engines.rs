@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::{Config, ENGINES, Vad};
@@ -68,6 +69,8 @@ pub struct Choice {
 pub struct Engines {
     config: Config,
     models: Mutex<Models>,
+    /// Counts changes of `models`.
+    generation: AtomicU64,
     whisper: Mutex<HashMap<PathBuf, Arc<Whisper>>>,
     sphinx: Option<Arc<Sphinx>>,
     openai: Option<Result<Arc<OpenAi>, String>>,
@@ -84,14 +87,32 @@ impl Engines {
             sphinx: Sphinx::find(config.basic_streams_max).map(Arc::new),
             config: config.clone(),
             models: Mutex::new(models),
+            generation: AtomicU64::new(0),
             whisper: Mutex::default(),
             openai,
         }
     }
 
-    /// Other model files from now on; streams that run keep theirs.
-    pub fn set_models(&self, models: Models) {
-        *self.models.lock().unwrap_or_else(PoisonError::into_inner) = models;
+    /// Other model files from now on. Streams that run choose anew at their next pause. Returns whether
+    /// anything is different.
+    pub fn set_models(&self, models: Models) -> bool {
+        let mut now = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let differ = *now != models;
+        if differ {
+            *now = models;
+            self.generation.fetch_add(1, Ordering::SeqCst);
+        }
+        differ
+    }
+
+    /// The model files that there are.
+    pub fn models(&self) -> Models {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another number whenever the model files have changed.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// The configuration.
