@@ -27,7 +27,8 @@ impl Shelf {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let python = std::env::var_os("AURALINK_TEST_PYTHON")
             .map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
-        let there = Command::new(&python).args(["-c", "import ctranslate2, sentencepiece"]).output();
+        let there =
+            Command::new(&python).args(["-c", "import ctranslate2, sentencepiece"]).output();
         if !there.is_ok_and(|o| o.status.success()) {
             let python = python.display();
             eprintln!("skipped: {python} has no ctranslate2 and sentencepiece; `make setup`");
@@ -54,7 +55,8 @@ impl Shelf {
 
     /// Writes the manifest of a model as its files are now.
     fn describe(&self, name: &str) {
-        let languages = if name == "opus" { ("[\"en\"]", "[\"es\"]") } else { ("[\"*\"]", "[\"*\"]") };
+        let languages =
+            if name == "opus" { ("[\"en\"]", "[\"es\"]") } else { ("[\"*\"]", "[\"*\"]") };
         let mut manifest = format!(
             "id = \"{name}\"\ntitle = \"tiny\"\ntask = \"translate\"\nengine = \"ct2\"\n\
              languages = {}\ninto = {}\nlicence = {{ spdx = \"CC0-1.0\", commercial = true }}\n",

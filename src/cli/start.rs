@@ -118,6 +118,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let state = ApiState::new(Parts {
         desk: desk.clone(),
         auth,
+        jitsi: config.api.jitsi()?,
         archive,
         metrics,
         machine,
@@ -144,11 +145,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
 }
 
 /// The engines that work on words.
-fn speech(
-    config: &Config,
-    archive: &Archive,
-    models: &models::Registry,
-) -> anyhow::Result<Speech> {
+fn speech(config: &Config, archive: &Archive, models: &models::Registry) -> anyhow::Result<Speech> {
     let stt = stt::Engines::new(&config.stt, stt::Models::default());
     let told = |switch: &Switch| {
         let Switch { job, route, from, to, reason } = switch;

@@ -166,7 +166,8 @@ mod tests {
         };
         let name = "studio-1".parse().expect("name");
         let view = addresses(&at, hostname("box.lan:8080"), &name, access);
-        let urls: Vec<&str> = view.publish.iter().chain(&view.play).chain(&view.captions).map(|a| &*a.url).collect();
+        let urls: Vec<&str> =
+            view.publish.iter().chain(&view.play).chain(&view.captions).map(|a| &*a.url).collect();
         assert_eq!(
             urls,
             [

@@ -78,9 +78,7 @@ impl Worker {
         let (answer, answered) = oneshot::channel();
         let died = || Error::Died { what: self.model.to_string() };
         self.queue.try_send(Work { question, answer }).map_err(|e| match e {
-            TrySendError::Full(_) => {
-                Error::Busy { what: self.model.to_string(), waiting: QUEUE }
-            }
+            TrySendError::Full(_) => Error::Busy { what: self.model.to_string(), waiting: QUEUE },
             TrySendError::Disconnected(_) => died(),
         })?;
         answered.await.unwrap_or_else(|_| Err(died()))
