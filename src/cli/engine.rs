@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use crate::speech::stt::{sphinx, whisper};
+#[cfg(feature = "ct2")]
+use crate::speech::translate::ct2;
 
 /// The engines that run apart.
 #[derive(Debug, Subcommand)]
@@ -27,6 +29,16 @@ pub(super) enum Engine {
         #[arg(long, value_name = "FOLDER")]
         model: PathBuf,
     },
+    /// Translation by CTranslate2.
+    #[cfg(feature = "ct2")]
+    Ct2 {
+        /// Folder of the model.
+        #[arg(long, value_name = "FOLDER")]
+        model: PathBuf,
+        /// Threads on the processor.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+    },
 }
 
 /// Serves until the parent is gone.
@@ -36,5 +48,7 @@ pub(super) fn engine(engine: &Engine) -> std::io::Result<()> {
             whisper::serve(model, whisper::Run { threads: (*threads).max(1), gpu: *gpu })
         }
         Engine::Sphinx { model } => sphinx::serve(model),
+        #[cfg(feature = "ct2")]
+        Engine::Ct2 { model, threads } => ct2::serve(model, (*threads).max(1)),
     }
 }

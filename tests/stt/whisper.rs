@@ -178,7 +178,7 @@ fn a_damaged_model_is_an_error_in_words_and_the_next_engine_takes_over() {
         let error = error.unwrap_or_else(|| panic!("{name} loads")).to_string();
         eprintln!("{name}: {error}");
         assert!(error.contains("whisper"), "{error}");
-        let models = Models { whisper: vec![path], silero: None };
+        let models = Models { whisper: vec![path] };
         let engines = support::engines(&Config::default(), models);
         let mut listener = Listener::new(&engines, english(&["whisper", "basic"]), false);
         let is_basic = |e: &Event| matches!(e, Event::State(Status::Listening { engine, .. }) if engine == "basic");
