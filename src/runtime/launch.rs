@@ -121,6 +121,7 @@ impl OutputKind {
             Self::Record(_) => record::accepts(),
             Self::Push { url } if url.starts_with("srt:") => egress::srt::accepts(),
             Self::Push { .. } => egress::rtmp::accepts(),
+            Self::Trunk(settings) => egress::trunk::accepts(settings),
         }
     }
 }
@@ -277,6 +278,10 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
             egress::srt::run(task, context.inputs, &url).await
         }
         Job::Output(OutputKind::Push { url }) => egress::rtmp::run(task, context.inputs, url).await,
+        Job::Output(OutputKind::Trunk(settings)) => {
+            let config = context.shared.options.webrtc.clone();
+            egress::trunk::run(task, context.inputs, settings, config).await
+        }
         Job::Hls => {
             let shelf = context.shelf.ok_or_else(|| Error::build("HLS", "it has no shelf"))?;
             let settings = *shelf.settings();

@@ -202,7 +202,7 @@ pub struct ConsumerSnapshot {
 pub struct OutputSnapshot {
     /// Its id.
     pub id: String,
-    /// `record` or `push`.
+    /// `record`, `push` or `trunk`.
     pub kind: &'static str,
     /// Where it goes, without keys.
     pub target: String,

@@ -1,5 +1,6 @@
 //! What WHIP (RFC 9725) and WHEP share: settings, session descriptions, connections, sessions.
 
+mod call;
 mod certificate;
 mod channel;
 mod config;
@@ -9,6 +10,7 @@ pub mod sdp;
 mod session;
 pub(crate) mod stats;
 
+pub(crate) use call::Track;
 pub(crate) use certificate::warm_up;
 pub(crate) use channel::{Channel, ChannelEvent};
 pub use config::{Config, TurnServer};
