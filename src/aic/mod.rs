@@ -11,6 +11,8 @@ pub mod audio;
 pub mod container;
 pub mod controller;
 pub mod packet;
+pub mod predict;
+pub mod quality;
 
 /// Samples per second of the codec; there is one channel.
 pub const RATE: u32 = 16_000;

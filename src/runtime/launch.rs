@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::stream::{Command, Slot};
+use super::studio::Studio;
 use super::supervisor::Options;
 use super::{Event, OutputKind, SourceSpec, Speech, StreamSpec};
 use crate::egress::{self, hls, record, thumbnail};
@@ -280,7 +281,9 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
         Job::Output(OutputKind::Push { url }) => egress::rtmp::run(task, context.inputs, url).await,
         Job::Output(OutputKind::Trunk(settings)) => {
             let config = context.shared.options.webrtc.clone();
-            egress::trunk::run(task, context.inputs, settings, config).await
+            let codecs = Arc::new(Studio(context.shared.best_encoders.clone()));
+            let trunk = egress::trunk::Trunk { settings, config, codecs };
+            egress::trunk::run(task, context.inputs, trunk).await
         }
         Job::Hls => {
             let shelf = context.shelf.ok_or_else(|| Error::build("HLS", "it has no shelf"))?;

@@ -1,5 +1,6 @@
 //! What WHIP (RFC 9725) and WHEP share: settings, session descriptions, connections, sessions.
 
+pub(crate) mod aic;
 mod call;
 mod certificate;
 mod channel;
@@ -9,6 +10,7 @@ mod peer;
 pub mod sdp;
 mod session;
 pub(crate) mod stats;
+pub(crate) mod trunk;
 
 pub(crate) use call::Track;
 pub(crate) use certificate::warm_up;

@@ -12,6 +12,9 @@ const DELAY_MAX_MS: u32 = 60;
 /// Range of bitrates that pictures may be asked for, in kbit/s.
 const VIDEO_KBPS: std::ops::RangeInclusive<u32> = 50..=50_000;
 
+/// AIC-A at its least, with its headers, takes 9.
+const MAX_KBPS_LEAST: u32 = 8;
+
 /// A trunk: a stream sent to another appliance, or to any WHIP server.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Settings {
@@ -30,6 +33,10 @@ pub struct Settings {
     /// out. Less is sent where the path carries less.
     #[serde(default)]
     pub video_kbps: Option<u32>,
+    /// Most that the trunk may take of the path, in kbit/s on the wire, 8 and more; as much as the
+    /// path carries when left out.
+    #[serde(default)]
+    pub max_kbps: Option<u32>,
     /// Whether voice goes by AIC-A where both ends have it: `true`, `false`, or the share of
     /// sessions that do, such as `0.5`, to compare it with Opus in metrics.
     #[serde(default)]
@@ -154,6 +161,7 @@ impl Settings {
             token: None,
             video: Video::default(),
             video_kbps: None,
+            max_kbps: None,
             aic: Share::default(),
             delay_ms: default_delay_ms(),
             ca: None,
@@ -169,6 +177,9 @@ impl Settings {
         if self.video_kbps.is_some_and(|kbps| !VIDEO_KBPS.contains(&kbps)) {
             let (min, max) = VIDEO_KBPS.into_inner();
             return Some(("video_kbps", format!("{min}-{max} kbit/s")));
+        }
+        if self.max_kbps.is_some_and(|kbps| kbps < MAX_KBPS_LEAST) {
+            return Some(("max_kbps", format!("at least {MAX_KBPS_LEAST} kbit/s")));
         }
         if !(20..=DELAY_MAX_MS).contains(&self.delay_ms) {
             return Some(("delay_ms", format!("20-{DELAY_MAX_MS} ms")));
