@@ -14,9 +14,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("gpu", &["media"]),
     ("models", &["media"]),
     ("captions", &["media"]),
-    ("aic", &["media", "models", "gpu"]),
     ("speech", &["media", "models", "gpu"]),
-    ("elements", &["media", "speech", "captions"]),
+    // `speech::engine` runs the engine as a child.
+    ("aic", &["media", "models", "gpu", "speech"]),
+    ("elements", &["media", "speech", "captions", "aic"]),
     ("flow", &["media", "elements"]),
     ("srt", &["media", "flow"]),
     ("webrtc", &["media", "flow", "aic"]),

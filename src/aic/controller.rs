@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::packet::size;
+use super::watch::BackOff;
 
 /// Bytes of IPv4, UDP, RTP and the SRTP tag around each packet.
 pub const WIRE_OVERHEAD: usize = 20 + 8 + 12 + 10;
@@ -17,12 +18,6 @@ const USABLE: f64 = 0.9;
 const HEADROOM: f64 = 1.25;
 /// How long it must have been there.
 const UP_AFTER: Duration = Duration::from_secs(5);
-/// Waits after the first, second, and every later failure of the engine.
-const BACK_OFF: [Duration; 3] =
-    [Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(120)];
-/// A failure this long ago is forgotten.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(300);
-
 /// What was measured of a path and of the sound.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
@@ -88,8 +83,7 @@ pub struct Controller {
     rung: usize,
     /// Since when there is enough for the next rung.
     enough: Option<Instant>,
-    failures: usize,
-    failed: Option<Instant>,
+    back_off: BackOff,
 }
 
 impl Controller {
@@ -101,19 +95,14 @@ impl Controller {
     /// The engine failed (an error, a missed deadline, a foreign model): Opus from now on, until the
     /// back-off is over.
     pub fn engine_failed(&mut self, now: Instant) {
-        let long_ago = |at: Instant| now.saturating_duration_since(at) > FORGIVEN_AFTER;
-        if self.failed.is_some_and(long_ago) {
-            self.failures = 0;
-        }
-        self.failures += 1;
-        self.failed = Some(now);
+        self.back_off.failed(now);
     }
 
     /// What to send from now on.
     pub fn decide(&mut self, measured: &Measured, now: Instant) -> Choice {
         let usable = if measured.bandwidth.is_finite() { measured.bandwidth * USABLE } else { 0.0 };
         self.step(measured, usable, now);
-        if !measured.speech || self.backs_off(now) {
+        if !measured.speech || self.back_off.is_on(now) {
             return opus(usable);
         }
         choice(RUNGS[self.rung], measured, usable)
@@ -136,11 +125,6 @@ impl Controller {
             self.rung = next;
             self.enough = None;
         }
-    }
-
-    fn backs_off(&self, now: Instant) -> bool {
-        let wait = BACK_OFF[self.failures.clamp(1, BACK_OFF.len()) - 1];
-        self.failed.is_some_and(|at| now.saturating_duration_since(at) < wait)
     }
 }
 

@@ -9,10 +9,21 @@
 #[cfg(feature = "aic")]
 pub mod audio;
 pub mod container;
+pub mod content;
 pub mod controller;
+pub mod engine;
+pub mod fallback;
+pub mod hints;
 pub mod packet;
+pub mod payload;
 pub mod predict;
 pub mod quality;
+pub mod ratio;
+pub mod receive;
+pub mod resample;
+pub mod send;
+pub mod watch;
+pub mod weights;
 
 /// Samples per second of the codec; there is one channel.
 pub const RATE: u32 = 16_000;

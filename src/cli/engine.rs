@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use crate::aic;
 use crate::speech::stt::{sphinx, whisper};
 
 /// The engines that run apart.
@@ -27,6 +28,15 @@ pub(super) enum Engine {
         #[arg(long, value_name = "FOLDER")]
         model: PathBuf,
     },
+    /// The voice codec AIC-A (cargo feature `aic`).
+    Aic {
+        /// Weights, with their model card beside them.
+        #[arg(long, value_name = "FILE")]
+        weights: PathBuf,
+        /// Threads on the processor. One stream fills no second core.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
 }
 
 /// Serves until the parent is gone.
@@ -36,5 +46,6 @@ pub(super) fn engine(engine: &Engine) -> std::io::Result<()> {
             whisper::serve(model, whisper::Run { threads: (*threads).max(1), gpu: *gpu })
         }
         Engine::Sphinx { model } => sphinx::serve(model),
+        Engine::Aic { weights, threads } => aic::engine::serve(weights, *threads),
     }
 }

@@ -10,6 +10,7 @@
 
 use std::sync::OnceLock;
 
+pub mod aic;
 pub mod caption;
 pub mod denoise;
 pub mod transcribe;
@@ -24,6 +25,7 @@ pub fn register() -> Result<(), gst::glib::BoolError> {
 }
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
+    aic::register(plugin)?;
     denoise::register(plugin)?;
     caption::register(plugin)?;
     transcribe::register(plugin)

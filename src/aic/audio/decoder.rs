@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use tch::Tensor;
-
-use super::{AudioError, Model, State};
+use super::{AudioError, Model, Voice};
 use crate::aic::FRAME;
 use crate::aic::packet::Codes;
 
@@ -23,13 +21,7 @@ const NOISE_MAX: f32 = 0.005;
 /// Decodes one stream.
 pub struct Decoder {
     model: Arc<Model>,
-    state: State,
-    /// Frames lost in a row.
-    lost: u32,
-    gain: f32,
-    /// Root mean square of the quietest sound of late.
-    floor: f32,
-    noise: Noise,
+    voice: Voice,
 }
 
 impl Decoder {
@@ -38,9 +30,8 @@ impl Decoder {
     /// # Errors
     /// No memory on the device.
     pub fn new(model: Arc<Model>) -> Result<Self, AudioError> {
-        let state = model.decoder_state(1)?;
-        let noise = Noise { state: 1, last: 0.0 };
-        Ok(Self { model, state, lost: 0, gain: 1.0, floor: NOISE_MAX, noise })
+        let voice = Voice::new(&model)?;
+        Ok(Self { model, voice })
     }
 
     /// The next 20 ms; `None`: the frame is lost. The output lies 160 samples behind the input of
@@ -49,21 +40,30 @@ impl Decoder {
     /// # Errors
     /// libtorch fails; the stream needs a new decoder then.
     pub fn frame(&mut self, codes: Option<&Codes>) -> Result<[f32; FRAME], AudioError> {
-        let latent = match codes {
-            Some(codes) => tch::no_grad(|| self.model.lookup(codes.as_slice()))?,
-            None => self.model.lost().shallow_clone(),
-        };
-        let samples = self.model.decode(&latent.f_reshape([1, 1, -1])?, &mut self.state)?;
-        let samples: Tensor = samples.f_reshape([-1])?;
-        let samples: Vec<f32> = Vec::try_from(&samples)?;
-        let mut frame = [0.0; FRAME];
-        frame.copy_from_slice(samples.get(..FRAME).ok_or(AudioError::Misfit("no whole frame"))?);
-        self.settle(codes.is_some(), &mut frame);
-        Ok(frame)
+        let made = self.model.decode_many(&[codes], &mut [&mut self.voice])?;
+        made.first().copied().ok_or(AudioError::Misfit("no whole frame"))
     }
+}
 
-    /// Follows the background, and fades to it where too much is lost.
-    fn settle(&mut self, came: bool, frame: &mut [f32; FRAME]) {
+/// Follows the background, and fades to it where too much is lost.
+#[derive(Debug)]
+pub(super) struct Fade {
+    /// Frames lost in a row.
+    lost: u32,
+    gain: f32,
+    /// Root mean square of the quietest sound of late.
+    floor: f32,
+    noise: Noise,
+}
+
+impl Default for Fade {
+    fn default() -> Self {
+        Self { lost: 0, gain: 1.0, floor: NOISE_MAX, noise: Noise { state: 1, last: 0.0 } }
+    }
+}
+
+impl Fade {
+    pub(super) fn settle(&mut self, came: bool, frame: &mut [f32; FRAME]) {
         self.lost = if came { 0 } else { self.lost.saturating_add(1) };
         if came {
             let power = frame.iter().map(|x| x * x).sum::<f32>() / FRAME as f32;
@@ -82,6 +82,7 @@ impl Decoder {
 }
 
 /// Noise of unit power that falls towards high frequencies, the same in every run.
+#[derive(Debug)]
 struct Noise {
     state: u32,
     last: f32,

@@ -2,11 +2,13 @@
 //!
 //! - [`Model`]: weights, shared by all streams, and one step of the network for N streams at once;
 //! - [`Encoder`]: samples of one stream in pieces of any size -> codes of 20 ms;
-//! - [`Decoder`]: codes, or the news that they are lost -> samples.
+//! - [`Decoder`]: codes, or the news that they are lost -> samples;
+//! - [`Model::encode_many`], [`Model::decode_many`]: one frame of each of several streams.
 //!
 //! Invariant: a stream goes through the network frame by frame, whatever the pieces it comes in, so
 //! the same sound makes the same packets, bit for bit (on one build and device).
 
+mod batch;
 mod decoder;
 mod encoder;
 mod network;
@@ -14,6 +16,7 @@ mod weights;
 
 use std::path::{Path, PathBuf};
 
+pub use batch::Voice;
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use network::{Model, State};

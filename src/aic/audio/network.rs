@@ -26,7 +26,7 @@ const NORM_EPSILON: f64 = 1e-5;
 /// What one direction of one or more streams remembers. Made by [`Model::encoder_state`] and
 /// [`Model::decoder_state`]; belongs to the model that made it.
 #[derive(Debug)]
-pub struct State(Vec<Tensor>);
+pub struct State(pub(super) Vec<Tensor>);
 
 impl State {
     fn zeros(batch: i64, shapes: &[&[i64]], device: Device) -> Result<Self, AudioError> {

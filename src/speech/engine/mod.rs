@@ -24,6 +24,7 @@ pub use child::Child;
 pub use frame::{BODY_MAX, Frame, HEADER_MAX};
 pub use program::program;
 pub use serve::serve;
+pub use tail::Tail;
 
 /// What goes wrong with a child.
 #[derive(Debug, thiserror::Error)]

@@ -15,16 +15,16 @@ const WINDOW: Duration = Duration::from_secs(10);
 
 /// Keeps the last line for error messages, and hands lines to the log at a bounded rate.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tail(Arc<Mutex<String>>);
+pub struct Tail(Arc<Mutex<String>>);
 
 impl Tail {
     /// The last line that is not empty.
-    pub(super) fn last(&self) -> String {
+    pub fn last(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads until the pipe ends.
-    pub(super) fn follow(&self, engine: &str, from: impl Read) {
+    pub fn follow(&self, engine: &str, from: impl Read) {
         let mut reader = BufReader::new(from);
         let (mut since, mut lines, mut held) = (Instant::now(), 0, 0);
         let mut line = Vec::new();

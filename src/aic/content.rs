@@ -1,0 +1,106 @@
+//! Whether sound is speech, which AIC-A can carry, or something else, which Opus carries better.
+//!
+//! Invariant: pure but for the detector's own past; no clock.
+
+use super::FRAME;
+use crate::speech::vad::{Detector, Earshot};
+
+/// What a stream holds at present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Class {
+    /// Somebody speaks.
+    #[default]
+    Speech,
+    /// Music or noise that is loud enough to matter.
+    Other,
+}
+
+/// Frames quieter than this say nothing of what it is, in dBFS.
+const QUIET: f32 = -55.0;
+/// How much each loud frame counts: an average over about 0.6 s.
+const SHARE: f32 = 1.0 / 30.0;
+/// Average voice probability above which other sound becomes speech.
+const SPEECH_FROM: f32 = 0.6;
+/// Below which speech becomes other sound.
+const SPEECH_TO: f32 = 0.25;
+/// A frame as likely as this holds a voice.
+const VOICE: f32 = 0.5;
+/// Louder than the background by so much is activity, in dB.
+const ABOVE_FLOOR: f32 = 15.0;
+/// The background rises by so much per frame: 3 dB in a second.
+const FLOOR_RISES: f32 = 0.06;
+/// Frames after the last active one that still count: 300 ms.
+const HANG: u32 = 15;
+
+/// Follows one stream.
+pub struct Content {
+    detector: Earshot,
+    pending: Vec<f32>,
+    probability: f32,
+    average: f32,
+    class: Class,
+    level: f32,
+    floor: f32,
+    quiet_for: u32,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self {
+            detector: Earshot::default(),
+            pending: Vec::with_capacity(2 * FRAME),
+            probability: 0.0,
+            average: 0.5,
+            class: Class::default(),
+            level: -100.0,
+            floor: -60.0,
+            quiet_for: 0,
+        }
+    }
+}
+
+impl Content {
+    /// Takes 20 ms (16 kHz mono); what the stream holds now, with hysteresis.
+    pub fn frame(&mut self, frame: &[f32; FRAME]) -> Class {
+        self.level = level(frame);
+        self.pending.extend_from_slice(frame);
+        let size = self.detector.frame();
+        while self.pending.len() >= size {
+            self.probability = self.detector.probability(&self.pending[..size]);
+            self.pending.drain(..size);
+        }
+        self.floor = self.level.min(self.floor + FLOOR_RISES).max(-90.0);
+        let active = self.level > QUIET
+            && (self.probability >= VOICE || self.level > self.floor + ABOVE_FLOOR);
+        self.quiet_for = if active { 0 } else { self.quiet_for.saturating_add(1) };
+        if self.level > QUIET {
+            self.average += SHARE * (self.probability - self.average);
+        }
+        self.class = match self.class {
+            Class::Speech if self.average < SPEECH_TO => Class::Other,
+            Class::Other if self.average > SPEECH_FROM => Class::Speech,
+            same => same,
+        };
+        self.class
+    }
+
+    /// Whether there is anything to hear but background: discontinuous transmission stops when not.
+    pub fn is_active(&self) -> bool {
+        self.quiet_for < HANG
+    }
+
+    /// Loudness of the last frame, root mean square in dBFS.
+    pub fn level_dbfs(&self) -> f32 {
+        self.level
+    }
+
+    /// How likely the last frame held a voice.
+    pub fn voice(&self) -> f32 {
+        self.probability
+    }
+}
+
+fn level(frame: &[f32]) -> f32 {
+    let power = frame.iter().map(|x| x * x).sum::<f32>() / frame.len().max(1) as f32;
+    10.0 * (power + 1e-10).log10()
+}

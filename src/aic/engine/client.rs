@@ -1,0 +1,213 @@
+//! The handles: one per stream and direction.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use super::CodecError;
+use super::child::Owner;
+use super::wire::{Job, Made, Request};
+use crate::aic::FRAME;
+use crate::aic::packet::Codes;
+use crate::aic::weights::ModelId;
+
+/// Frames of one stream that may be under way; more are refused at once.
+const UNDER_WAY_MAX: u32 = 3;
+
+/// The engine of this process. Clones are the same engine.
+#[derive(Clone, Debug)]
+pub struct Codec(Arc<Owner>);
+
+impl Codec {
+    /// The engine that all streams of this process share; starts it if nobody else has it. Never
+    /// waits and never fails: what is wrong shows with the first frame, and in [`Codec::status`].
+    pub fn shared() -> Self {
+        static SHARED: Mutex<Weak<Owner>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = shared.upgrade().unwrap_or_else(|| {
+            let owner = Arc::new(Owner::start());
+            *shared = Arc::downgrade(&owner);
+            owner
+        });
+        Self(owner)
+    }
+
+    /// Id of the weights, known before the engine is warm; `None` where there are none.
+    pub fn model(&self) -> Option<ModelId> {
+        self.0.link.model()
+    }
+
+    /// Whether it is warm, and if not, why.
+    ///
+    /// # Errors
+    /// It is off, starting, or died.
+    pub fn status(&self) -> Result<(), CodecError> {
+        self.0.link.requests().map(drop)
+    }
+
+    /// Waits while it starts, at most so long.
+    ///
+    /// # Errors
+    /// As for [`Codec::status`].
+    pub fn wait(&self, limit: Duration) -> Result<(), CodecError> {
+        self.0.link.wait(limit)
+    }
+
+    /// Process id of the child, while there is one.
+    pub fn process_id(&self) -> Option<u32> {
+        self.0.link.process_id()
+    }
+
+    /// A stream of sound to encode.
+    pub fn encoder(&self) -> Encoder {
+        Encoder(Stream { codec: self.clone(), open: None })
+    }
+
+    /// A stream of codes to decode.
+    pub fn decoder(&self) -> Decoder {
+        Decoder(Stream { codec: self.clone(), open: None })
+    }
+}
+
+/// Encodes one stream.
+#[derive(Debug)]
+pub struct Encoder(Stream);
+
+impl Encoder {
+    /// The codes (all stages) of the next 20 ms: 16 kHz, mono, -1 to 1.
+    ///
+    /// # Errors
+    /// See [`CodecError`]. After [`CodecError::Late`] the stream goes on where it is; after the
+    /// others it begins anew.
+    pub fn encode(
+        &mut self,
+        frame: &[f32; FRAME],
+        deadline: Duration,
+    ) -> Result<Codes, CodecError> {
+        match self.0.ask(Job::Encode(Box::new(*frame)), deadline)? {
+            Made::Codes(codes) => Ok(codes),
+            Made::Sound(_) | Made::Failed => Err(CodecError::Failed),
+        }
+    }
+
+    /// Forgets the past of the stream.
+    pub fn reset(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Decodes one stream.
+#[derive(Debug)]
+pub struct Decoder(Stream);
+
+impl Decoder {
+    /// The next 20 ms; `None`: the frame is lost. The output lies [`crate::aic::DELAY`] samples
+    /// behind the input of the encoder.
+    ///
+    /// # Errors
+    /// See [`CodecError`].
+    pub fn decode(
+        &mut self,
+        codes: Option<Codes>,
+        deadline: Duration,
+    ) -> Result<[f32; FRAME], CodecError> {
+        match self.0.ask(codes.map_or(Job::Lost, Job::Decode), deadline)? {
+            Made::Sound(sound) => Ok(*sound),
+            Made::Codes(_) | Made::Failed => Err(CodecError::Failed),
+        }
+    }
+
+    /// Forgets the past of the stream.
+    pub fn reset(&mut self) {
+        self.0.close();
+    }
+}
+
+#[derive(Debug)]
+struct Stream {
+    codec: Codec,
+    open: Option<Open>,
+}
+
+/// A stream that the running child knows.
+#[derive(Debug)]
+struct Open {
+    stream: u32,
+    asked: u32,
+    answered: u32,
+    requests: SyncSender<Request>,
+    answers: Receiver<(u32, Made)>,
+}
+
+impl Stream {
+    fn ask(&mut self, job: Job, deadline: Duration) -> Result<Made, CodecError> {
+        let link = &self.codec.0.link;
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => {
+                let (stream, requests, answers) = link.open()?;
+                none.insert(Open { stream, asked: 0, answered: 0, requests, answers })
+            }
+        };
+        let made = open.ask(job, deadline, || link.asked());
+        match made {
+            Ok(Made::Failed) | Err(CodecError::Died(_)) => {
+                self.close();
+                made.map_err(|_| self.codec.status().err().unwrap_or(CodecError::Failed))
+            }
+            made => made,
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.codec.0.link.close(open.stream);
+            let number = open.asked;
+            // Full or gone: a child that is that late is replaced, and forgets everything.
+            let _ =
+                open.requests.try_send(Request { stream: open.stream, number, job: Job::Forget });
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Open {
+    fn ask(&mut self, job: Job, deadline: Duration, sent: impl Fn()) -> Result<Made, CodecError> {
+        let until = Instant::now() + deadline;
+        let died = || CodecError::Died("it closed its pipe".into());
+        while let Ok((number, _)) = self.answers.try_recv() {
+            self.answered = number;
+        }
+        if self.asked - self.answered >= UNDER_WAY_MAX {
+            return Err(CodecError::Late(deadline));
+        }
+        self.asked += 1;
+        let request = Request { stream: self.stream, number: self.asked, job };
+        match self.requests.try_send(request) {
+            Ok(()) => sent(),
+            Err(std::sync::mpsc::TrySendError::Full(_)) => {
+                self.asked -= 1;
+                return Err(CodecError::Late(deadline));
+            }
+            Err(std::sync::mpsc::TrySendError::Disconnected(_)) => return Err(died()),
+        }
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.answers.recv_timeout(left) {
+                Ok((number, made)) => {
+                    self.answered = number;
+                    if number == self.asked {
+                        return Ok(made);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => return Err(CodecError::Late(deadline)),
+                Err(RecvTimeoutError::Disconnected) => return Err(died()),
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Opus inside AIC-A packets: 48 kHz, 20 ms, one or two channels.
+//!
+//! The encoder is fed 5.5 ms late, so that what comes out of either codec lies equally far behind
+//! what went in ([`BEHIND`]) and a change makes no jump in time.
+
+use std::collections::VecDeque;
+
+use opus::{Application, Bitrate, Channels};
+
+use super::payload::OPUS_MAX;
+use super::{DELAY, RATE, resample};
+
+/// Samples per second of everything but AIC-A itself.
+pub const WIDE_RATE: usize = 48_000;
+
+/// Samples of a frame at that rate, per channel: 20 ms.
+pub const WIDE_FRAME: usize = 960;
+
+/// Samples of 48 kHz by which what a receiver makes lies behind what the sender got, whichever
+/// codec: 12 ms.
+pub const BEHIND: usize = 2 * resample::DELAY + DELAY * WIDE_RATE / RATE as usize;
+
+/// Longest Opus packet in samples per channel: 120 ms.
+const LONGEST: usize = 5_760;
+
+/// What libopus itself is behind at 48 kHz, unless it says otherwise.
+const LOOK_AHEAD: usize = 312;
+
+fn channels(count: usize) -> Channels {
+    if count == 1 { Channels::Mono } else { Channels::Stereo }
+}
+
+/// Makes one packet of each frame, once it is asked to.
+pub struct OpusEncoder {
+    opus: opus::Encoder,
+    channels: usize,
+    /// Interleaved samples that come before the next frame.
+    before: VecDeque<f32>,
+    /// The last frame was a packet, so the next one continues it.
+    runs: bool,
+    bitrate: u32,
+}
+
+impl OpusEncoder {
+    /// For one or two channels.
+    ///
+    /// # Errors
+    /// libopus has no memory.
+    pub fn new(channels_: usize) -> Result<Self, opus::Error> {
+        let channels_ = channels_.clamp(1, 2);
+        let mut opus =
+            opus::Encoder::new(WIDE_RATE as u32, channels(channels_), Application::Audio)?;
+        let ahead = opus.get_lookahead().map_or(LOOK_AHEAD, |n| usize::try_from(n).unwrap_or(0));
+        opus.set_complexity(5)?;
+        opus.set_vbr_constraint(true)?;
+        let before = vec![0.0; BEHIND.saturating_sub(ahead) * channels_].into();
+        Ok(Self { opus, channels: channels_, before, runs: false, bitrate: 0 })
+    }
+
+    /// Takes a frame of 960 samples per channel; the packet, if it is `wanted`.
+    ///
+    /// # Errors
+    /// libopus refuses.
+    pub fn frame(
+        &mut self,
+        frame: &[f32],
+        wanted: bool,
+        bitrate: u32,
+    ) -> Result<Option<Vec<u8>>, opus::Error> {
+        self.before.extend(frame);
+        let now: Vec<f32> = self.before.drain(..WIDE_FRAME * self.channels).collect();
+        if !wanted {
+            self.runs = false;
+            return Ok(None);
+        }
+        if !self.runs {
+            // The receiver begins anew too.
+            self.opus.reset_state()?;
+            self.runs = true;
+        }
+        if bitrate != self.bitrate {
+            self.opus.set_bitrate(Bitrate::Bits(bitrate as i32))?;
+            self.bitrate = bitrate;
+        }
+        self.opus.encode_vec_float(&now, OPUS_MAX).map(Some)
+    }
+}
+
+/// Makes sound of packets, and something like it where one is lost.
+pub struct OpusDecoder {
+    opus: opus::Decoder,
+    channels: usize,
+}
+
+impl OpusDecoder {
+    /// For one or two channels, whatever the packets have.
+    ///
+    /// # Errors
+    /// libopus has no memory.
+    pub fn new(channels_: usize) -> Result<Self, opus::Error> {
+        let channels_ = channels_.clamp(1, 2);
+        let opus = opus::Decoder::new(WIDE_RATE as u32, channels(channels_))?;
+        Ok(Self { opus, channels: channels_ })
+    }
+
+    /// The interleaved samples of a packet.
+    ///
+    /// # Errors
+    /// The packet is none.
+    pub fn packet(&mut self, packet: &[u8]) -> Result<Vec<f32>, opus::Error> {
+        let mut sound = vec![0.0; LONGEST * self.channels];
+        let count = self.opus.decode_float(packet, &mut sound, false)?;
+        sound.truncate(count * self.channels);
+        Ok(sound)
+    }
+
+    /// 20 ms in place of a lost packet.
+    ///
+    /// # Errors
+    /// libopus refuses.
+    pub fn lost(&mut self) -> Result<Vec<f32>, opus::Error> {
+        let mut sound = vec![0.0; WIDE_FRAME * self.channels];
+        self.opus.decode_float(&[], &mut sound, false)?;
+        Ok(sound)
+    }
+
+    /// Forgets what came before.
+    pub fn reset(&mut self) {
+        if let Err(error) = self.opus.reset_state() {
+            tracing::warn!(%error, "Opus cannot begin anew");
+        }
+    }
+}

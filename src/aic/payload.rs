@@ -1,0 +1,98 @@
+//! What one RTP packet of the payload type AIC-A carries: an AIC-A packet, or one Opus packet.
+//!
+//! The first two bits tell which (`docs/aic-rtp.md`, section 3): 0 is an AIC-A packet, 1 says that
+//! the rest is one Opus packet (RFC 6716). So a sender can fall back for any packet without a
+//! change of the payload type, the clock rate or the SSRC.
+//!
+//! Invariant: pure, and no input makes it panic or take more memory than [`OPUS_MAX`] explains.
+
+use super::packet::{Packet, PacketError};
+
+/// Longest embedded Opus packet in bytes: one frame of RFC 6716 and its first byte.
+pub const OPUS_MAX: usize = 1276;
+
+/// Longest payload in bytes.
+pub const PAYLOAD_MAX: usize = 1 + OPUS_MAX;
+
+const OPUS: u8 = 0x40;
+
+/// One payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// Frames of AIC-A.
+    Aic(Packet),
+    /// One Opus packet, 1 to [`OPUS_MAX`] bytes. Whether it is a valid one, libopus finds out.
+    Opus(Vec<u8>),
+}
+
+impl Payload {
+    /// Reads exactly one payload.
+    ///
+    /// # Errors
+    /// The bytes are none, as for [`Packet::read`].
+    pub fn read(bytes: &[u8]) -> Result<Self, PacketError> {
+        match bytes {
+            [OPUS] => Err(PacketError::Short { have: 1, want: 2 }),
+            [OPUS, opus @ ..] if opus.len() > OPUS_MAX => {
+                Err(PacketError::Long(opus.len() - OPUS_MAX))
+            }
+            [OPUS, opus @ ..] => Ok(Self::Opus(opus.to_vec())),
+            [first, ..] if first >> 6 == OPUS >> 6 => Err(PacketError::Reserved),
+            _ => Packet::read(bytes).map(Self::Aic),
+        }
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// As for [`Packet::write`]; an Opus packet is empty or too long.
+    pub fn write(&self) -> Result<Vec<u8>, PacketError> {
+        match self {
+            Self::Aic(packet) => packet.write(),
+            Self::Opus(opus) if opus.is_empty() => Err(PacketError::Short { have: 1, want: 2 }),
+            Self::Opus(opus) if opus.len() > OPUS_MAX => {
+                Err(PacketError::Long(opus.len() - OPUS_MAX))
+            }
+            Self::Opus(opus) => Ok([&[OPUS], &opus[..]].concat()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::aic::packet::Codes;
+
+    #[test]
+    fn the_first_byte_tells_which() {
+        let packet = Packet { frames: vec![Codes::new(&[1, 2])], ..Packet::default() };
+        let bytes = packet.write().expect("valid");
+        assert_eq!(Payload::read(&bytes), Ok(Payload::Aic(packet)));
+        let opus = Payload::Opus(vec![0x78, 1, 2]);
+        assert_eq!(opus.write().expect("valid"), [0x40, 0x78, 1, 2]);
+        assert_eq!(Payload::read(&[0x40, 0x78, 1, 2]), Ok(opus));
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong() {
+        let check = |bytes: &[u8], expect| assert_eq!(Payload::read(bytes), Err(expect));
+        check(&[], PacketError::Short { have: 0, want: 2 });
+        check(&[0x40], PacketError::Short { have: 1, want: 2 });
+        check(&[0x41, 0], PacketError::Reserved);
+        check(&[0x80, 0x10, 0, 0], PacketError::Version(2));
+        let long = [&[0x40][..], &[0; OPUS_MAX + 2]].concat();
+        check(&long, PacketError::Long(2));
+        assert!(Payload::Opus(Vec::new()).write().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_written_the_same(bytes in proptest::collection::vec(any::<u8>(), 0..1400)) {
+            if let Ok(payload) = Payload::read(&bytes) {
+                prop_assert_eq!(payload.write().expect("was read"), bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! How much smaller the voice becomes: predicted from the settings, and as it was.
+//!
+//! Both are against 16-bit samples of 16 kHz (256 kbit/s), with the headers of SRTP over IPv4.
+
+use std::collections::VecDeque;
+
+use super::controller::{Choice, WIRE_OVERHEAD};
+use super::send::Settings;
+
+/// 16 kHz, mono, 16 bits.
+const RAW: f64 = 256_000.0;
+/// Packets that the achieved ratio is over: about two seconds.
+const WINDOW: usize = 100;
+/// How much each packet counts for the share of frames that are sent at all.
+const SHARE: f64 = 0.02;
+
+/// Follows one stream.
+#[derive(Clone, Debug)]
+pub struct Ratio {
+    /// Bytes on the wire and frame at which they left.
+    sent: VecDeque<(usize, u64)>,
+    /// Bits of what is sent relative to what the settings alone say.
+    correction: f64,
+    predicted: f64,
+}
+
+impl Default for Ratio {
+    fn default() -> Self {
+        Self { sent: VecDeque::with_capacity(WINDOW), correction: 1.0, predicted: 0.0 }
+    }
+}
+
+impl Ratio {
+    /// A payload of so many bytes left when frame `at` of the stream was worked on.
+    pub fn sent(&mut self, bytes: usize, at: u64, settings: &Settings) {
+        let bytes = bytes + WIRE_OVERHEAD;
+        let choice = Choice::Aic {
+            stages: settings.stages,
+            frames: settings.frames,
+            redundant: settings.redundant,
+            redundant_stages: if settings.redundant == 0 { 0 } else { settings.redundant_stages },
+        };
+        let expected = choice.wire();
+        if let Some((_, before)) = self.sent.back() {
+            // What the background needs, and Opus where it was used, differ from the settings.
+            let frames = at.saturating_sub(*before).max(1) as f64;
+            let was = (bytes * 8 * 50) as f64 / frames;
+            self.correction += SHARE * (was / expected - self.correction);
+        }
+        if self.sent.len() == WINDOW {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((bytes, at));
+        self.predicted = RAW / (expected * self.correction.max(1e-3));
+    }
+
+    /// What the next seconds should bring.
+    pub fn predicted(&self) -> f64 {
+        self.predicted
+    }
+
+    /// What the last ones brought; zero before two packets.
+    pub fn achieved(&self) -> f64 {
+        let (Some(first), Some(last)) = (self.sent.front(), self.sent.back()) else { return 0.0 };
+        let bits: usize = self.sent.iter().skip(1).map(|(bytes, _)| bytes * 8).sum();
+        let seconds = (last.1 - first.1) as f64 * 0.02;
+        if bits == 0 { 0.0 } else { RAW * seconds / bits as f64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_predicted_is_what_comes() {
+        let settings = Settings { stages: 6, frames: 3, ..Settings::default() };
+        let mut ratio = Ratio::default();
+        for packet in 1..200 {
+            ratio.sent(25, 3 * packet, &settings);
+        }
+        // 75 bytes per 60 ms are 10 kbit/s.
+        assert!((ratio.achieved() - 25.6).abs() < 0.01, "{}", ratio.achieved());
+        assert!((ratio.predicted() / ratio.achieved() - 1.0).abs() < 0.02, "{}", ratio.predicted());
+    }
+}

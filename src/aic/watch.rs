@@ -1,0 +1,166 @@
+//! Whether a stream may use the engine now.
+//!
+//! Pure: hears of each frame's fate with `now`. An engine counts as good after five frames in time
+//! (100 ms), is left alone for 10, 30, then 120 seconds when it died or missed three deadlines within
+//! two seconds, and a single miss costs its own frame and the next five.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::engine::CodecError;
+
+/// Waits after the first, second, and every later failure of the engine.
+const BACK_OFF: [Duration; 3] =
+    [Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(120)];
+/// A failure this long ago is forgotten.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(300);
+/// Frames in time before the engine counts as good.
+const PROBATION: u32 = 5;
+/// So many misses within [`MISS_WINDOW`] are a failure.
+const MISSES_MAX: usize = 3;
+/// See [`MISSES_MAX`].
+const MISS_WINDOW: Duration = Duration::from_secs(2);
+
+/// How long what failed is left alone: longer each time.
+#[derive(Clone, Debug, Default)]
+pub struct BackOff {
+    failures: usize,
+    failed: Option<Instant>,
+}
+
+impl BackOff {
+    /// It failed.
+    pub fn failed(&mut self, now: Instant) {
+        let long_ago = |at: Instant| now.saturating_duration_since(at) > FORGIVEN_AFTER;
+        if self.failed.is_some_and(long_ago) {
+            self.failures = 0;
+        }
+        self.failures += 1;
+        self.failed = Some(now);
+    }
+
+    /// Whether it must still be left alone.
+    pub fn is_on(&self, now: Instant) -> bool {
+        let wait = BACK_OFF[self.failures.clamp(1, BACK_OFF.len()) - 1];
+        self.failed.is_some_and(|at| now.saturating_duration_since(at) < wait)
+    }
+}
+
+/// The watch of one stream over its engine.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    back_off: BackOff,
+    misses: VecDeque<Instant>,
+    /// Frames in time since the last one that was not.
+    good: u32,
+    total: u64,
+}
+
+impl Watch {
+    /// Whether to give it the next frame.
+    pub fn may_ask(&self, now: Instant) -> bool {
+        !self.back_off.is_on(now)
+    }
+
+    /// A frame came in time; whether it is good enough to be used. `trusted`: it need not prove
+    /// itself, because somebody waits for it.
+    pub fn came(&mut self, trusted: bool) -> bool {
+        self.good = self.good.saturating_add(1);
+        trusted || self.good > PROBATION
+    }
+
+    /// A frame did not come.
+    pub fn failed(&mut self, error: &CodecError, now: Instant) {
+        match error {
+            // Nothing was tried, and it costs nothing to ask again.
+            CodecError::NotThere(_) | CodecError::Starting => {}
+            CodecError::Died(_) => {
+                // The frames between its death and its return are one failure.
+                if self.good > 0 {
+                    self.back_off.failed(now);
+                }
+            }
+            CodecError::Late(_) | CodecError::Failed => {
+                self.total += 1;
+                self.misses.push_back(now);
+                let old = |at: &Instant| now.saturating_duration_since(*at) > MISS_WINDOW;
+                while self.misses.front().is_some_and(old) {
+                    self.misses.pop_front();
+                }
+                if self.misses.len() >= MISSES_MAX {
+                    self.misses.clear();
+                    self.back_off.failed(now);
+                }
+            }
+        }
+        self.good = 0;
+    }
+
+    /// The stream did not need it for a while: it must prove itself again.
+    pub fn rested(&mut self) {
+        self.good = 0;
+    }
+
+    /// Deadlines missed so far.
+    pub fn misses(&self) -> u64 {
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_frames_in_time_are_trusted() {
+        let mut watch = Watch::default();
+        let used: Vec<bool> = (0..7).map(|_| watch.came(false)).collect();
+        assert_eq!(used, [false, false, false, false, false, true, true]);
+        watch.failed(&CodecError::Late(Duration::ZERO), Instant::now());
+        assert!(!watch.came(false) && watch.came(true));
+    }
+
+    #[test]
+    fn a_death_is_one_failure_however_many_frames_see_it() {
+        let (mut watch, now) = (Watch::default(), Instant::now());
+        let died = CodecError::Died(String::new());
+        for wait in [10, 30, 120, 120] {
+            watch.came(false);
+            for _ in 0..3 {
+                watch.failed(&died, now);
+            }
+            let over = now + Duration::from_secs(wait);
+            assert!(
+                !watch.may_ask(over - Duration::from_millis(1)) && watch.may_ask(over),
+                "{wait}"
+            );
+        }
+    }
+
+    #[test]
+    fn three_misses_in_two_seconds_are_a_failure_and_three_in_ten_are_none() {
+        let (late, now) = (CodecError::Late(Duration::ZERO), Instant::now());
+        let after = |gap| {
+            let (mut watch, mut at) = (Watch::default(), now);
+            for _ in 0..3 {
+                at += Duration::from_millis(gap);
+                watch.came(false);
+                watch.failed(&late, at);
+            }
+            assert_eq!(watch.misses(), 3);
+            watch.may_ask(at)
+        };
+        assert!(!after(500));
+        assert!(after(3_000));
+    }
+
+    #[test]
+    fn an_engine_that_was_never_there_may_be_asked_every_frame() {
+        let (mut watch, now) = (Watch::default(), Instant::now());
+        for _ in 0..100 {
+            watch.failed(&CodecError::NotThere(String::new()), now);
+            watch.failed(&CodecError::Starting, now);
+        }
+        assert!(watch.may_ask(now));
+    }
+}

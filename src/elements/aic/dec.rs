@@ -1,0 +1,417 @@
+//! SECTION:element-auralinkaicdec
+//!
+//! Makes sound of AIC-A packets and of the Opus in them: 48 kHz floats, mono or stereo as downstream
+//! likes (stereo, if it likes both, so that music keeps it). What is missing is taken from redundant
+//! frames, bridged, or background noise after a comfort frame; the sound has no holes and no jumps.
+//! The sound is in time with what was encoded; it comes 12 ms later, which the latency tells.
+//!
+//! When AIC-A cannot be decoded (no engine, no weights, other weights than the sender's), it posts
+//! `aic-unavailable` and bridges; ask the sender for Opus then. `aic-available` says that it can
+//! again.
+//!
+//! ## Example
+//!
+//! See `auralinkaicenc`.
+//!
+//! Since: auralink-0.1.0
+
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::{
+    AVAILABLE, HINTS, UNAVAILABLE, aic_caps, frames, lock, properties, raw_caps, template,
+};
+use crate::aic::engine::Codec;
+use crate::aic::fallback::{BEHIND, WIDE_RATE};
+use crate::aic::payload::Payload;
+use crate::aic::receive::{MISSING_MAX, Patience, Receiver};
+use crate::aic::send::Used;
+use crate::aic::weights;
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("auralinkaicdec", gst::DebugColorFlags::empty(), Some("AIC-A decoder"))
+});
+
+/// How fast the time line follows timestamps that differ by less than half a frame.
+const FOLLOW: u64 = 16;
+
+/// What exists from the first caps until the element stops.
+struct State {
+    receiver: Receiver,
+    channels: usize,
+    foreign: bool,
+    /// Start of the next frame, in the sender's time.
+    next: Option<gst::ClockTime>,
+    discont: bool,
+    /// What the application was told.
+    told: Option<&'static str>,
+}
+
+/// See [`super::AicDec`].
+pub struct AicDec {
+    sink: gst::Pad,
+    src: gst::Pad,
+    /// Lock order: patience before state; none is held while anything is pushed or posted.
+    patience: Mutex<Patience>,
+    state: Mutex<Option<State>>,
+    codec: Mutex<Option<Codec>>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for AicDec {
+    const NAME: &'static str = "AuralinkAicDec";
+    type Type = super::AicDec;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let template = |name| class.pad_template(name).expect("registered with the class");
+        let sink = gst::Pad::builder_from_template(&template("sink"))
+            .chain_function(|_, parent, buffer| {
+                AicDec::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |imp| imp.chain(&buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                AicDec::catch_panic_pad_function(parent, || false, |imp| imp.event(pad, event))
+            })
+            .build();
+        let src = gst::Pad::builder_from_template(&template("src"))
+            .query_function(|pad, parent, query| {
+                AicDec::catch_panic_pad_function(parent, || false, |imp| imp.query(pad, query))
+            })
+            .build();
+        let (patience, state, codec) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { sink, src, patience, state, codec }
+    }
+}
+
+impl ObjectImpl for AicDec {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> =
+            LazyLock::new(|| vec![properties::deadline(), properties::wait(), properties::stats()]);
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let mut patience = lock(&self.patience);
+        match pspec.name() {
+            "deadline" => {
+                let ms: u32 = value.get().expect("type checked upstream");
+                patience.deadline = Duration::from_millis(ms.into());
+            }
+            "wait" => patience.wait = value.get().expect("type checked upstream"),
+            name => unreachable!("no writable property `{name}`"),
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let patience = *lock(&self.patience);
+        match pspec.name() {
+            "deadline" => (patience.deadline.as_millis() as u32).to_value(),
+            "wait" => patience.wait.to_value(),
+            "stats" => stats(lock(&self.state).as_ref()).to_value(),
+            name => unreachable!("no property `{name}`"),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        for pad in [&self.sink, &self.src] {
+            if let Err(error) = self.obj().add_pad(pad) {
+                gst::error!(CAT, imp = self, "no pad: {error}");
+            }
+        }
+    }
+}
+
+fn stats(state: Option<&State>) -> gst::Structure {
+    let got = state.map(|s| s.receiver.stats()).unwrap_or_default();
+    gst::Structure::builder("auralink-aic-stats")
+        .field("frames", got.frames)
+        .field("concealed", got.concealed)
+        .field("recovered", got.recovered)
+        .field("comfort", got.comfort)
+        .field("damaged", got.damaged)
+        .field("misses", got.misses)
+        .field("codec", state.and_then(|s| s.receiver.used()).map_or("none", Used::name))
+        .field("reason", state.and_then(|s| s.told).unwrap_or(""))
+        .build()
+}
+
+impl GstObjectImpl for AicDec {}
+
+impl ElementImpl for AicDec {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "AuraLink AIC-A decoder",
+                "Codec/Decoder/Audio",
+                "Decodes AIC-A voice and the Opus inside it",
+                "AuraLink",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            vec![
+                template("sink", gst::PadDirection::Sink, &aic_caps(None)),
+                template("src", gst::PadDirection::Src, &raw_caps()),
+            ]
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::NullToReady {
+            *lock(&self.codec) = Some(Codec::shared());
+        }
+        let success = self.parent_change_state(transition)?;
+        match transition {
+            gst::StateChange::PausedToReady => *lock(&self.state) = None,
+            gst::StateChange::ReadyToNull => *lock(&self.codec) = None,
+            _ => {}
+        }
+        Ok(success)
+    }
+}
+
+impl AicDec {
+    fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Caps(caps) => return self.set_caps(caps.caps()),
+            gst::EventView::Gap(gap) => {
+                let (start, length) = gap.get();
+                let made = lock(&self.state)
+                    .as_mut()
+                    .and_then(|s| s.gap(start + length.unwrap_or(frames(1))));
+                if let Some(made) = made {
+                    return self.push(made).is_ok();
+                }
+            }
+            gst::EventView::FlushStop(_) => {
+                if let Some(state) = &mut *lock(&self.state) {
+                    state.begin_anew();
+                }
+            }
+            _ => {}
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    fn query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        if let gst::QueryViewMut::Latency(latency) = query.view_mut() {
+            let mut upstream = gst::query::Latency::new();
+            if !self.sink.peer_query(&mut upstream) {
+                return false;
+            }
+            let own = wide(BEHIND);
+            let (live, min, max) = upstream.result();
+            latency.set(live, min + own, max.map(|max| max + own));
+            return true;
+        }
+        gst::Pad::query_default(pad, Some(&*self.obj()), query)
+    }
+
+    fn set_caps(&self, caps: &gst::CapsRef) -> bool {
+        let codec = lock(&self.codec).get_or_insert_with(Codec::shared).clone();
+        let theirs = caps.structure(0).and_then(|s| s.get::<&str>("model").ok());
+        let theirs = theirs.and_then(weights::parse);
+        // Who has no model sends no AIC-A; who names none is taken at its word.
+        let foreign = codec.model().is_some() && theirs.is_some_and(|t| Some(t) != codec.model());
+        // Also from the sender's side a change of nothing may come again.
+        if lock(&self.state).as_ref().is_some_and(|s| s.foreign == foreign) {
+            return true;
+        }
+        let mut wanted = self.src.allowed_caps().unwrap_or_else(raw_caps);
+        if wanted.is_empty() {
+            return false;
+        }
+        wanted.make_mut();
+        wanted.truncate();
+        if let Some(first) = wanted.make_mut().structure_mut(0) {
+            first.fixate_field_nearest_int("channels", 2);
+        }
+        wanted.fixate();
+        let Ok(info) = gst_audio::AudioInfo::from_caps(&wanted) else { return false };
+        let channels = info.channels() as usize;
+        match Receiver::new(codec, channels, foreign) {
+            Ok(receiver) => {
+                let state =
+                    State { receiver, channels, foreign, next: None, discont: true, told: None };
+                *lock(&self.state) = Some(state);
+            }
+            Err(error) => {
+                gst::error!(CAT, imp = self, "libopus does not start: {error}");
+                return false;
+            }
+        }
+        self.src.push_event(gst::event::Caps::new(&wanted))
+    }
+
+    fn chain(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let patience = *lock(&self.patience);
+        let hints = gst::meta::CustomMeta::from_buffer(buffer, HINTS)
+            .ok()
+            .map(|meta| meta.structure().to_owned())
+            .filter(|s| s.has_field("checksum-right"));
+        if let Some(hints) = hints {
+            self.post(hints);
+        }
+        let made = {
+            let mut guard = lock(&self.state);
+            let state = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
+            state.receiver.set_patience(patience);
+            state.take(buffer)
+        };
+        self.push(made)
+    }
+
+    fn post(&self, structure: gst::Structure) {
+        let message = gst::message::Element::builder(structure).src(&*self.obj()).build();
+        if self.obj().post_message(message).is_err() {
+            gst::trace!(CAT, imp = self, "nobody listens to messages");
+        }
+    }
+
+    fn push(&self, made: Made) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if let Some(news) = made.news {
+            gst::info!(CAT, imp = self, "{news}");
+            self.post(news);
+        }
+        match made.buffer {
+            Some(buffer) => self.src.push(buffer),
+            None => Ok(gst::FlowSuccess::Ok),
+        }
+    }
+}
+
+/// How long so many samples of 48 kHz last.
+fn wide(samples: usize) -> gst::ClockTime {
+    gst::ClockTime::SECOND.mul_div_round(samples as u64, WIDE_RATE as u64).unwrap_or_default()
+}
+
+#[derive(Default)]
+struct Made {
+    buffer: Option<gst::Buffer>,
+    news: Option<gst::Structure>,
+}
+
+impl State {
+    fn begin_anew(&mut self) {
+        self.receiver.reset();
+        self.next = None;
+        self.discont = true;
+    }
+
+    fn take(&mut self, buffer: &gst::Buffer) -> Made {
+        let payload = buffer.map_readable().ok().and_then(|map| Payload::read(&map).ok());
+        let Some(payload) = payload else {
+            // Its frames are missing when the next one comes.
+            self.receiver.damaged();
+            return Made::default();
+        };
+        let half = frames(1) / 2;
+        let start = buffer.pts().or(self.next).unwrap_or_default();
+        let mut missing = 0;
+        match self.next {
+            Some(next) if start + half < next => {
+                // Too late, or once more.
+                self.receiver.damaged();
+                return Made::default();
+            }
+            Some(next) => {
+                let gap = (start + half).saturating_sub(next).nseconds() / frames(1).nseconds();
+                missing = gap as usize;
+                if missing > MISSING_MAX {
+                    self.begin_anew();
+                    missing = 0;
+                }
+            }
+            None => {}
+        }
+        let first = start.saturating_sub(frames(missing as u64));
+        let first = match self.next {
+            // Jitter of the timestamps is followed slowly.
+            Some(next) if first > next => next + (first - next) / FOLLOW,
+            Some(next) => next - (next - first) / FOLLOW,
+            None => first,
+        };
+        let mut sound = Vec::new();
+        self.receiver.payload(&payload, missing, &mut sound);
+        self.wrap(first, sound)
+    }
+
+    /// The jitter buffer says that what lies before `end` will not come.
+    fn gap(&mut self, end: gst::ClockTime) -> Option<Made> {
+        let next = self.next?;
+        let missing = (end + frames(1) / 2).saturating_sub(next).nseconds() / frames(1).nseconds();
+        if missing as usize > MISSING_MAX {
+            return None;
+        }
+        // The next packet may bring the last of them again.
+        let held = if self.receiver.is_silent() { 0 } else { self.receiver.worth_waiting() };
+        let now = (missing as usize).saturating_sub(held);
+        let mut sound = Vec::new();
+        self.receiver.conceal(now, &mut sound);
+        Some(self.wrap(next, sound))
+    }
+
+    /// Dates sound whose first frame the sender had at `first`.
+    fn wrap(&mut self, first: gst::ClockTime, mut sound: Vec<f32>) -> Made {
+        let mut made = Made { buffer: None, news: self.news() };
+        let length = wide(sound.len() / self.channels);
+        self.next = Some(first + length);
+        // What comes out lies behind what went in; the very first of it was never there.
+        let start = match first.checked_sub(wide(BEHIND)) {
+            Some(start) => start,
+            None => {
+                let early = wide(BEHIND) - first;
+                let samples = early.nseconds() * WIDE_RATE as u64 / 1_000_000_000;
+                sound.drain(..sound.len().min(samples as usize * self.channels));
+                gst::ClockTime::ZERO
+            }
+        };
+        if sound.is_empty() {
+            return made;
+        }
+        let count = sound.len() / self.channels;
+        let bytes: Vec<u8> = sound.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let mut buffer = gst::Buffer::from_mut_slice(bytes);
+        let writable = buffer.get_mut().expect("a new buffer has one owner");
+        writable.set_pts(start);
+        writable.set_duration(wide(count));
+        if std::mem::take(&mut self.discont) {
+            writable.set_flags(gst::BufferFlags::DISCONT);
+        }
+        made.buffer = Some(buffer);
+        made
+    }
+
+    /// What the application does not know yet.
+    fn news(&mut self) -> Option<gst::Structure> {
+        let trouble = self.receiver.trouble();
+        let code = trouble.map(|why| if self.foreign { "model" } else { why.code() });
+        if code.is_some() == self.told.is_some() {
+            return None;
+        }
+        self.told = code;
+        Some(match (code, trouble) {
+            (Some(code), Some(why)) => gst::Structure::builder(UNAVAILABLE)
+                .field("reason", code)
+                .field("detail", why.to_string())
+                .build(),
+            _ => gst::Structure::new_empty(AVAILABLE),
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! SECTION:element-rtphdrextaichints
+//!
+//! The RTP header extension `aic-hints`: class of the sound, predicted and achieved compression
+//! ratio, loudness, model and a checksum of the payload, on every fifth packet. Written from the
+//! buffer meta that `auralinkaicenc` leaves, read into the same meta (`auralink-aic-hints`, which
+//! `auralinkaicdec` makes an element message of).
+//!
+//! Since: auralink-0.1.0
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex};
+
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_rtp::subclass::prelude::*;
+
+use super::{HINTS, lock};
+use crate::aic::hints::{Hints, Kind, SIZE, checksum};
+use crate::aic::weights::{self, ModelId, NO_MODEL};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("rtphdrextaichints", gst::DebugColorFlags::empty(), Some("AIC hints"))
+});
+
+/// URI of the extension, for `extmap` and `gst_rtp_header_extension_create_from_uri`.
+pub const HINTS_URI: &str = "urn:x-auralink:rtp-hdrext:aic-hints:1";
+
+/// Packets from one that carries hints to the next.
+const EVERY: u32 = 5;
+
+/// See [`super::AicHints`].
+#[derive(Default)]
+pub struct AicHints {
+    packets: AtomicU32,
+    model: Mutex<Option<ModelId>>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for AicHints {
+    const NAME: &'static str = "AuralinkAicHints";
+    type Type = super::AicHints;
+    type ParentType = gst_rtp::RTPHeaderExtension;
+}
+
+impl ObjectImpl for AicHints {}
+
+impl GstObjectImpl for AicHints {}
+
+impl ElementImpl for AicHints {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "AuraLink AIC hints",
+                // GStreamer looks for exactly these words.
+                gst_rtp::RTP_HDREXT_ELEMENT_CLASS,
+                "Content class, compression ratio, loudness and checksum of AIC-A packets",
+                "AuraLink",
+            )
+        });
+        Some(&METADATA)
+    }
+}
+
+impl RTPHeaderExtensionImpl for AicHints {
+    const URI: &'static str = HINTS_URI;
+
+    fn supported_flags(&self) -> gst_rtp::RTPHeaderExtensionFlags {
+        gst_rtp::RTPHeaderExtensionFlags::ONE_BYTE | gst_rtp::RTPHeaderExtensionFlags::TWO_BYTE
+    }
+
+    fn max_size(&self, _input: &gst::BufferRef) -> usize {
+        SIZE
+    }
+
+    fn set_non_rtp_sink_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let model = caps.structure(0).and_then(|s| s.get::<&str>("model").ok());
+        *lock(&self.model) = model.and_then(weights::parse);
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        input: &gst::BufferRef,
+        _flags: gst_rtp::RTPHeaderExtensionFlags,
+        _output: &gst::BufferRef,
+        output_data: &mut [u8],
+    ) -> Result<usize, gst::LoggableError> {
+        if !self.packets.fetch_add(1, Ordering::Relaxed).is_multiple_of(EVERY) {
+            return Ok(0);
+        }
+        let Ok(meta) = gst::meta::CustomMeta::from_buffer(input, HINTS) else { return Ok(0) };
+        let said = meta.structure();
+        let number = |name| said.get::<f64>(name).unwrap_or(0.0);
+        let payload = input
+            .map_readable()
+            .map_err(|e| gst::loggable_error!(CAT, "the payload cannot be read: {e}"))?;
+        let hints = Hints {
+            kind: Kind::named(said.get::<&str>("class").unwrap_or_default()),
+            predicted: number("predicted-ratio"),
+            achieved: number("achieved-ratio"),
+            loudness: number("loudness-dbfs"),
+            model: (*lock(&self.model)).unwrap_or(NO_MODEL),
+            checksum: checksum(&payload),
+        };
+        let Some(room) = output_data.get_mut(..SIZE) else { return Ok(0) };
+        room.copy_from_slice(&hints.write());
+        Ok(SIZE)
+    }
+
+    fn read(
+        &self,
+        _flags: gst_rtp::RTPHeaderExtensionFlags,
+        input_data: &[u8],
+        output: &mut gst::BufferRef,
+    ) -> Result<(), gst::LoggableError> {
+        // A later version of the extension is nothing that this one could use, and no error.
+        let Some(hints) = Hints::read(input_data) else { return Ok(()) };
+        let right = output.map_readable().is_ok_and(|p| checksum(&p) == hints.checksum);
+        let said = gst::Structure::builder(HINTS)
+            .field("class", hints.kind.name())
+            .field("predicted-ratio", hints.predicted)
+            .field("achieved-ratio", hints.achieved)
+            .field("loudness-dbfs", hints.loudness)
+            .field("model", weights::text(hints.model))
+            .field("checksum-right", right)
+            .build();
+        if let Ok(mut meta) = gst::meta::CustomMeta::add(output, HINTS) {
+            for (name, value) in said.iter() {
+                meta.mut_structure().set_value(name, value.clone());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! The properties of the encoder. Both its elements have them; each class needs its own, because a
+//! ParamSpec belongs to one class.
+
+use std::time::Duration;
+
+use gst::glib;
+use gst::prelude::*;
+
+use crate::aic::packet::{FRAMES_MAX, REDUNDANT_MAX, STAGES_MAX};
+use crate::aic::send::{Settings, Wish};
+
+fn number(
+    name: &str,
+    (nick, blurb): (&str, &str),
+    range: std::ops::RangeInclusive<u32>,
+    default: u32,
+) -> glib::ParamSpec {
+    glib::ParamSpecUInt::builder(name)
+        .nick(nick)
+        .blurb(blurb)
+        .minimum(*range.start())
+        .maximum(*range.end())
+        .default_value(default)
+        .mutable_playing()
+        .build()
+}
+
+/// The longest wait for the engine, of encoder and decoder.
+pub(super) fn deadline() -> glib::ParamSpec {
+    let text = ("Deadline", "Longest wait for the engine per frame of 20 ms, in milliseconds");
+    number("deadline", text, 1..=1_000, 40)
+}
+
+/// Whether to wait instead.
+pub(super) fn wait() -> glib::ParamSpec {
+    glib::ParamSpecBoolean::builder("wait")
+        .nick("Wait")
+        .blurb("Wait for the engine as long as it takes, at the start and for each frame, as files can")
+        .default_value(false)
+        .mutable_playing()
+        .build()
+}
+
+/// The statistics, of encoder and decoder.
+pub(super) fn stats() -> glib::ParamSpec {
+    glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+        .nick("Statistics")
+        .blurb("Counters since the start")
+        .read_only()
+        .build()
+}
+
+pub(super) fn encoder() -> Vec<glib::ParamSpec> {
+    let (stages, frames, redundant) = (STAGES_MAX as u32, FRAMES_MAX as u32, REDUNDANT_MAX as u32);
+    let text = |name, nick, blurb| glib::ParamSpecString::builder(name).nick(nick).blurb(blurb);
+    vec![
+        text("codec", "Codec", "aic, opus, or auto: AIC-A for speech and Opus for everything else")
+            .default_value(Some("auto"))
+            .mutable_playing()
+            .build(),
+        number(
+            "stages",
+            ("Stages", "Quantiser stages of each frame, 500 bit/s each"),
+            1..=stages,
+            6,
+        ),
+        number("frames-per-packet", ("Frames", "Frames of 20 ms in a packet"), 1..=frames, 1),
+        number(
+            "redundancy",
+            ("Redundancy", "Earlier frames repeated in each packet"),
+            0..=redundant,
+            0,
+        ),
+        number(
+            "redundant-stages",
+            ("Redundant stages", "Quantiser stages of those"),
+            1..=stages,
+            3,
+        ),
+        number(
+            "opus-bitrate",
+            ("Opus bitrate", "Of embedded Opus, bit/s"),
+            6_000..=510_000,
+            24_000,
+        ),
+        glib::ParamSpecBoolean::builder("dtx")
+            .nick("DTX")
+            .blurb("Send only a description of the background while nobody speaks")
+            .default_value(false)
+            .mutable_playing()
+            .build(),
+        deadline(),
+        wait(),
+        text("codec-in-use", "Codec in use", "aic, opus, or nothing yet").read_only().build(),
+        stats(),
+    ]
+}
+
+/// Sets a writable property of the encoder; whether it could be.
+pub(super) fn set(settings: &mut Settings, name: &str, value: &glib::Value) -> bool {
+    let count = || value.get::<u32>().map(|n| n as usize).ok();
+    let flag = || value.get::<bool>().ok();
+    let put = |to: &mut usize, from: Option<usize>| from.map(|n| *to = n).is_some();
+    match name {
+        "codec" => match value.get::<Option<String>>().ok().flatten().as_deref() {
+            Some("aic") => settings.wish = Wish::Aic,
+            Some("opus") => settings.wish = Wish::Opus,
+            Some("auto") | None => settings.wish = Wish::Auto,
+            Some(_) => return false,
+        },
+        "stages" => return put(&mut settings.stages, count()),
+        "frames-per-packet" => return put(&mut settings.frames, count()),
+        "redundancy" => return put(&mut settings.redundant, count()),
+        "redundant-stages" => return put(&mut settings.redundant_stages, count()),
+        "opus-bitrate" => return value.get().map(|n| settings.opus_bitrate = n).is_ok(),
+        "dtx" => return flag().map(|f| settings.dtx = f).is_some(),
+        "wait" => return flag().map(|f| settings.wait = f).is_some(),
+        "deadline" => {
+            let time = count().map(|ms| Duration::from_millis(ms as u64));
+            return time.map(|t| settings.deadline = t).is_some();
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// A property that is a setting.
+pub(super) fn get(settings: &Settings, name: &str) -> Option<glib::Value> {
+    Some(match name {
+        "codec" => match settings.wish {
+            Wish::Auto => "auto",
+            Wish::Aic => "aic",
+            Wish::Opus => "opus",
+        }
+        .to_value(),
+        "stages" => (settings.stages as u32).to_value(),
+        "frames-per-packet" => (settings.frames as u32).to_value(),
+        "redundancy" => (settings.redundant as u32).to_value(),
+        "redundant-stages" => (settings.redundant_stages as u32).to_value(),
+        "opus-bitrate" => settings.opus_bitrate.to_value(),
+        "dtx" => settings.dtx.to_value(),
+        "wait" => settings.wait.to_value(),
+        "deadline" => (settings.deadline.as_millis() as u32).to_value(),
+        _ => return None,
+    })
+}
