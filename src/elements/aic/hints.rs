@@ -124,10 +124,16 @@ impl RTPHeaderExtensionImpl for AicHints {
             .field("model", weights::text(hints.model))
             .field("checksum-right", right)
             .build();
-        if let Ok(mut meta) = gst::meta::CustomMeta::add(output, HINTS) {
+        let fill = |to: &mut gst::StructureRef| {
             for (name, value) in said.iter() {
-                meta.mut_structure().set_value(name, value.clone());
+                to.set_value(name, value.clone());
             }
+        };
+        // Where sender and receiver are one process, the sender's own meta may still be there.
+        if let Ok(mut meta) = gst::meta::CustomMeta::from_mut_buffer(output, HINTS) {
+            fill(meta.mut_structure());
+        } else if let Ok(mut meta) = gst::meta::CustomMeta::add(output, HINTS) {
+            fill(meta.mut_structure());
         }
         Ok(())
     }

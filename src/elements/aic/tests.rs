@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use gst_check::Harness;
+use gst_rtp::prelude::*;
 
 use super::{CODEC, HINTS, HINTS_URI, UNAVAILABLE};
 use crate::aic::engine::Codec;
@@ -231,4 +232,149 @@ fn voice_through_rtp_is_in_time_also_with_loss() {
         assert!(lag.abs() <= 5, "{lag} ms");
         assert!(power > 0.02, "{power}");
     }
+}
+
+/// The child of that name of a parsed harness.
+fn child(harness: &Harness, name: &str) -> gst::Element {
+    let element = harness.element().expect("there");
+    element.downcast::<gst::Bin>().expect("parsed").by_name(name).expect("named")
+}
+
+#[test]
+fn hints_are_on_every_fifth_packet_and_their_checksum_is_right() {
+    start();
+    let mut harness =
+        Harness::new_parse("auralinkaicenccore codec=opus ! rtpaicpay name=pay ! rtpaicdepay");
+    let hints = gst_rtp::RTPHeaderExtension::create_from_uri(HINTS_URI).expect("registered");
+    hints.set_id(3);
+    child(&harness, "pay").emit_by_name::<()>("add-extension", &[&hints]);
+    harness.set_src_caps_str(MONO);
+    let got = encode(&mut harness, &voice(1.0));
+    assert!(got.len() >= 50);
+    for (at, buffer) in got.iter().enumerate() {
+        let meta = gst::meta::CustomMeta::from_buffer(buffer, HINTS).ok();
+        let right = meta.as_ref().and_then(|m| m.structure().get::<bool>("checksum-right").ok());
+        assert_eq!(right, (at % 5 == 0).then_some(true), "packet {at}");
+        if let Some(meta) = meta.filter(|_| right.is_some()) {
+            let said = meta.structure();
+            assert_eq!(said.get::<&str>("class"), Ok("speech"));
+            assert!(said.get::<f64>("loudness-dbfs").is_ok_and(|l| (-90.0..-3.0).contains(&l)));
+        }
+    }
+}
+
+#[test]
+fn silence_is_described_and_not_sent() {
+    let Some(_engine) = engine() else { return };
+    let mut harness = encoder(&[("codec", "aic"), ("wait", "true"), ("dtx", "true")]);
+    let hiss = |n: usize| 1e-3 * ((n * 7_919 % 997) as f32 / 498.5 - 1.0);
+    let mut sound = voice(1.0);
+    sound.extend((0..96_000).map(hiss));
+    sound.extend(voice(0.5));
+    let sent = encode(&mut harness, &sound);
+    let comfort = |b: &&gst::Buffer| matches!(payload(b), Payload::Aic(p) if p.comfort);
+    let described: Vec<u64> =
+        sent.iter().filter(comfort).map(|b| b.pts().expect("dated").mseconds()).collect();
+    assert!((5..=14).contains(&described.len()), "{described:?}");
+    assert!(described.windows(2).all(|w| w[1] - w[0] == 160), "{described:?}");
+    let resumed: Vec<u64> = sent
+        .iter()
+        .filter(|b| b.flags().contains(gst::BufferFlags::MARKER))
+        .map(|b| b.pts().expect("dated").mseconds())
+        .collect();
+    assert_eq!(resumed.len(), 1, "{resumed:?}");
+    assert!((2_950..3_200).contains(&resumed[0]), "{resumed:?}");
+    assert!(sent.len() < 110, "{} packets for 176 frames", sent.len());
+
+    let mut decoder = Harness::new("auralinkaicdec");
+    decoder.element().expect("there").set_property("wait", true);
+    let caps = harness.sinkpad().expect("there").current_caps().expect("fixed");
+    decoder.set_src_caps(caps);
+    for buffer in sent {
+        decoder.push(buffer).expect("flows");
+    }
+    let heard: Vec<gst::Buffer> = std::iter::from_fn(|| decoder.try_pull()).collect();
+    let gapless = heard.windows(2).all(|w| {
+        let end = w[0].pts().expect("dated") + w[0].duration().expect("timed");
+        let next = w[1].pts().expect("dated");
+        end.max(next) - end.min(next) < gst::ClockTime::from_useconds(100)
+    });
+    assert!(gapless);
+    let stats: gst::Structure = decoder.element().expect("there").property("stats");
+    assert_eq!(stats.get::<u64>("concealed"), Ok(0), "{stats}");
+    assert!(stats.get::<u64>("comfort").is_ok_and(|n| n > 60), "{stats}");
+}
+
+#[test]
+fn a_decoder_without_the_senders_weights_says_so_and_goes_on() {
+    start();
+    let mut harness = Harness::new("auralinkaicdec");
+    let bus = gst::Bus::new();
+    harness.element().expect("there").set_bus(Some(&bus));
+    // No engine of this machine has these.
+    harness.set_src_caps_str("audio/x-aic,rate=16000,channels=1,model=01020304");
+    let packet = crate::aic::packet::Packet {
+        frames: vec![crate::aic::packet::Codes::new(&[1, 2, 3])],
+        ..Default::default()
+    };
+    let has_weights = Codec::shared().model().is_some();
+    let unavailable = if has_weights { "model" } else { "not-there" };
+    if !has_weights {
+        let _ = Codec::shared().wait(Duration::from_secs(60));
+    }
+    for at in 0..10 {
+        let mut buffer = gst::Buffer::from_mut_slice(packet.write().expect("valid"));
+        buffer.get_mut().expect("sole owner").set_pts(super::frames(at));
+        harness.push(buffer).expect("goes on");
+    }
+    let said: Vec<gst::Structure> = std::iter::from_fn(|| bus.pop())
+        .filter_map(|m| m.structure().map(|s| s.to_owned()))
+        .filter(|s| s.name() == UNAVAILABLE)
+        .collect();
+    assert_eq!(said.len(), 1, "once: {said:?}");
+    assert_eq!(said[0].get::<&str>("reason"), Ok(unavailable));
+    let length: u64 = std::iter::from_fn(|| harness.try_pull())
+        .map(|b| b.duration().expect("timed").mseconds())
+        .sum();
+    assert!((180..=200).contains(&length), "{length} ms");
+}
+
+#[test]
+fn a_change_of_codec_is_no_jump() {
+    let Some(_engine) = engine() else { return };
+    start();
+    let mut harness = Harness::new_parse(
+        "auralinkaicenccore name=enc codec=aic wait=true ! auralinkaicdec name=dec wait=true",
+    );
+    harness.set_src_caps_str(MONO);
+    let enc = child(&harness, "enc");
+    for (at, buffer) in buffers(&voice(4.0)).enumerate() {
+        match at {
+            60 | 140 => enc.set_property("codec", "opus"),
+            100 | 170 => enc.set_property("codec", "aic"),
+            _ => {}
+        }
+        harness.push(buffer).expect("flows");
+    }
+    let (mut sound, mut end) = (Vec::new(), gst::ClockTime::ZERO);
+    while let Some(buffer) = harness.try_pull() {
+        let pts = buffer.pts().expect("dated");
+        assert!(end.max(pts) - end.min(pts) < gst::ClockTime::from_useconds(100), "{pts}");
+        end = pts + buffer.duration().expect("timed");
+        let channels = 2;
+        let map = buffer.map_readable().expect("readable");
+        let sample = |b: &[u8]| f32::from_le_bytes(b[..4].try_into().expect("four"));
+        sound.extend(map.chunks_exact(4 * channels).map(sample));
+    }
+    let stats: gst::Structure = enc.property("stats");
+    assert!(stats.get::<u64>("opus").is_ok_and(|n| n >= 70), "{stats}");
+    // The steepest step near a change is not much steeper than elsewhere.
+    let steps: Vec<f32> = sound.windows(2).map(|w| (w[1] - w[0]).abs()).collect();
+    let near = |at: usize| [60, 100, 140, 170].iter().any(|c| (at / 960).abs_diff(*c) <= 2);
+    let steepest = |wanted: bool| {
+        let of = steps.iter().enumerate().filter(|(at, _)| near(*at) == wanted);
+        of.map(|(_, s)| *s).fold(0.0, f32::max)
+    };
+    let (there, elsewhere) = (steepest(true), steepest(false));
+    assert!(there < 2.0 * elsewhere, "{there} at a change, {elsewhere} elsewhere");
 }

@@ -1,0 +1,164 @@
+//! What AIC-A costs where it is used: frames through the engine's process, and latency through
+//! encoder, RTP and decoder elements beside Opus through GStreamer's own.
+//!
+//! `cargo bench --features aic --bench aic-pipeline`, part of `make bench-aic`.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use auralink::aic::FRAME;
+use auralink::aic::engine::Codec;
+use gst::prelude::*;
+
+const FRAMES: usize = 300;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+fn main() -> anyhow::Result<()> {
+    gst::init()?;
+    auralink::elements::register()?;
+    // Cargo starts benches beside the program, as tests.
+    let codec = Codec::shared();
+    codec.wait(Duration::from_secs(60))?;
+    println!(
+        "| through the engine's process | median | 95 % | real-time factor |\n|---|---|---|---|"
+    );
+    for streams in [1, 4, 16] {
+        round_trips(&codec, streams)?;
+    }
+    println!(
+        "\n| encoder, RTP, decoder, live | reported | packet after its last sample | sound moved | added in all |"
+    );
+    println!("|---|---|---|---|---|");
+    let aic = "auralinkaicenc codec=aic stages=6 deadline=100";
+    let depay = "rtpaicpay ! rtpaicdepay ! auralinkaicdec deadline=100";
+    for frames in [1, 2, 3] {
+        let row = format!("AIC-A, {} ms packets", 20 * frames);
+        latency(&row, &format!("{aic} frames-per-packet={frames} ! {depay}"))?;
+    }
+    latency("Opus inside AIC-A", &format!("auralinkaicenc codec=opus ! {depay}"))?;
+    latency("Opus of GStreamer", "opusenc ! rtpopuspay ! rtpopusdepay ! opusdec")
+}
+
+/// Each stream encodes and decodes a frame every 20 ms, all at the same moment.
+fn round_trips(codec: &Codec, streams: usize) -> anyhow::Result<()> {
+    let (told, took) = mpsc::channel();
+    let start = Instant::now() + Duration::from_millis(20);
+    std::thread::scope(|scope| {
+        for stream in 0..streams {
+            let (mut encoder, mut decoder, told) = (codec.encoder(), codec.decoder(), told.clone());
+            scope.spawn(move || {
+                for at in 0..FRAMES {
+                    let due = start + Duration::from_millis(20) * at as u32;
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    let tone = |n: usize| {
+                        0.1 * ((at * FRAME + n) as f32 * 0.03 * (stream + 1) as f32).sin()
+                    };
+                    let frame = std::array::from_fn(tone);
+                    let began = Instant::now();
+                    let codes = encoder.encode(&frame, PATIENCE);
+                    let encoded = began.elapsed();
+                    let sound = codes.and_then(|c| decoder.decode(Some(c), PATIENCE));
+                    let _ = told.send(sound.map(|_| (encoded, began.elapsed() - encoded)));
+                }
+            });
+        }
+        drop(told);
+        let all: Result<Vec<_>, _> = took.iter().collect();
+        let all = all?;
+        row(&format!("encode, {streams} streams"), all.iter().map(|t| t.0).collect());
+        row(&format!("decode, {streams} streams"), all.iter().map(|t| t.1).collect());
+        Ok(())
+    })
+}
+
+fn at(sorted: &[Duration], share: f64) -> f64 {
+    sorted[(sorted.len() as f64 * share) as usize].as_secs_f64() * 1e3
+}
+
+fn row(what: &str, mut took: Vec<Duration>) {
+    took.sort();
+    let median = at(&took, 0.5);
+    println!("| {what} | {median:.2} ms | {:.2} ms | {:.3} |", at(&took, 0.95), median / 20.0);
+}
+
+/// Bursts of noise every 300 ms through a chain of elements, live.
+fn latency(what: &str, chain: &str) -> anyhow::Result<()> {
+    let raw = "audio/x-raw,format=F32LE,rate=48000,channels=1,layout=interleaved";
+    let pipeline = gst::parse::launch(&format!(
+        "appsrc name=in is-live=true format=time caps={raw} ! {chain} ! audioconvert ! {raw} \
+         ! appsink name=out sync=false"
+    ))?;
+    let pipeline = pipeline.downcast::<gst::Pipeline>().ok().context("a pipeline")?;
+    let input = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().context("an appsrc")?;
+    let output = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().context("a sink")?;
+    pipeline.set_state(gst::State::Playing)?;
+    let sound: Vec<f32> = (0..48_000 * 6)
+        .map(|n: usize| {
+            let voice = (1..9).map(|h| (n as f32 * 0.02 * h as f32).sin() / h as f32).sum::<f32>();
+            if n / 4_800 % 3 == 0 { 0.2 * voice } else { 0.0 }
+        })
+        .collect();
+    let begin = Instant::now();
+    let feeder = {
+        let sound = sound.clone();
+        std::thread::spawn(move || {
+            for (at, frame) in sound.chunks(960).enumerate() {
+                // A frame is there when its last sample is.
+                let due = begin + Duration::from_millis(20) * (at as u32 + 1);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                let bytes: Vec<u8> = frame.iter().flat_map(|x| x.to_le_bytes()).collect();
+                let mut buffer = gst::Buffer::from_mut_slice(bytes);
+                if let Some(buffer) = buffer.get_mut() {
+                    buffer.set_pts(gst::ClockTime::from_mseconds(20) * at as u64);
+                    buffer.set_duration(gst::ClockTime::from_mseconds(20));
+                }
+                if input.push_buffer(buffer).is_err() {
+                    break;
+                }
+            }
+            let _ = input.end_of_stream();
+        })
+    };
+    let (mut heard, mut late) = (Vec::new(), Vec::new());
+    while let Ok(sample) = output.pull_sample() {
+        let arrived = begin.elapsed();
+        let buffer = sample.buffer().context("a buffer")?;
+        let pts = Duration::from(buffer.pts().context("no time")?);
+        let map = buffer.map_readable()?;
+        heard.resize((pts.as_secs_f64() * 48_000.0).round() as usize, 0.0_f32);
+        heard.extend(map.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        // How long after it was there the first sample of the buffer comes out.
+        late.push(arrived.saturating_sub(pts));
+    }
+    let _ = feeder.join();
+    let mut query = gst::query::Latency::new();
+    let reported = if pipeline.query(&mut query) { query.result().1.mseconds() } else { 0 };
+    pipeline.set_state(gst::State::Null)?;
+    late.sort();
+    let (median, moved) = (at(&late, 0.5), lag(&sound, &heard));
+    println!(
+        "| {what} | {reported} ms | {median:.1} ms (95 %: {:.1}) | {moved:.1} ms | {:.1} ms |",
+        at(&late, 0.95),
+        median + moved
+    );
+    Ok(())
+}
+
+/// By how many milliseconds the loudness of `heard` follows that of `said`, by place in time.
+fn lag(said: &[f32], heard: &[f32]) -> f64 {
+    let loudness = |x: &[f32]| -> Vec<f32> {
+        let all: Vec<f32> =
+            x.chunks(24).map(|c| (c.iter().map(|x| x * x).sum::<f32>() + 1e-3).ln()).collect();
+        let mean = all.iter().sum::<f32>() / all.len().max(1) as f32;
+        all.iter().map(|x| x - mean).collect()
+    };
+    let (said, heard) = (loudness(said), loudness(heard));
+    let score = |lag: i64| -> f32 {
+        let pair =
+            |at: usize| heard.get(usize::try_from(at as i64 + lag).ok()?).map(|h| said[at] * h);
+        (0..said.len()).filter_map(pair).sum()
+    };
+    let best = (-100..200).max_by(|a, b| score(*a).total_cmp(&score(*b))).unwrap_or(0);
+    best as f64 * 0.5
+}

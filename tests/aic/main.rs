@@ -1,0 +1,17 @@
+//! The voice codec AIC-A as the appliance runs it: the engine killed while a call goes on, and
+//! arbitrary bytes from the network.
+//!
+//! What needs the engine says what it skips where there is none (`make aic`, and weights).
+
+mod fuzz;
+mod killed;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One at a time: one test kills the engine that the others use.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    gst::init().expect("GStreamer starts");
+    auralink::elements::register().expect("registers");
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
