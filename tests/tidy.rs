@@ -20,11 +20,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("elements", &["media", "speech", "captions", "aic"]),
     ("flow", &["media", "elements"]),
     ("srt", &["media", "flow"]),
-    ("webrtc", &["media", "flow"]),
+    ("webrtc", &["media", "flow", "aic"]),
     ("graph", &["media"]),
     ("process", &["media", "flow", "elements", "graph", "speech", "captions"]),
     ("ingress", &["media", "flow", "webrtc", "srt"]),
-    ("egress", &["media", "flow", "webrtc", "srt", "captions"]),
+    ("egress", &["media", "flow", "webrtc", "srt", "captions", "aic"]),
     (
         "runtime",
         &[

@@ -16,6 +16,8 @@ pub mod fallback;
 pub mod hints;
 pub mod packet;
 pub mod payload;
+pub mod predict;
+pub mod quality;
 pub mod ratio;
 pub mod receive;
 pub mod resample;

@@ -70,6 +70,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         presets: Presets::load(config.presets.as_deref())?,
         hls: config.hls,
         encode: Default::default(),
+        webrtc: config.webrtc.clone(),
     };
     let (archive, writer) = Archive::new(store.clone());
     let models = models::Registry::open(&config.models)?;

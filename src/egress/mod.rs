@@ -7,5 +7,6 @@ pub mod record;
 pub mod rtmp;
 pub mod srt;
 pub mod thumbnail;
+pub mod trunk;
 pub mod whep;
 pub mod words;

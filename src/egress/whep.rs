@@ -160,7 +160,8 @@ fn feeds(inputs: &Inputs) -> impl Iterator<Item = &Feed> {
     Kind::ALL.into_iter().filter_map(|kind| input(inputs, kind))
 }
 
-async fn known_format(feed: &Feed) -> Result<Format, Error> {
+/// What a feed carries, which has to be known soon.
+pub(super) async fn known_format(feed: &Feed) -> Result<Format, Error> {
     let mut format = feed.format();
     let known = tokio::time::timeout(FORMAT_MAX, format.wait_for(Option::is_some)).await;
     let known = known.ok().and_then(|f| f.ok()?.clone());
@@ -188,7 +189,7 @@ pub fn can_send(codec: Codec) -> bool {
 }
 
 /// The payloader of a codec.
-fn payloader(codec: Codec) -> Option<&'static str> {
+pub(super) fn payloader(codec: Codec) -> Option<&'static str> {
     Some(match codec {
         // Parameter sets go with every key frame, for those who lost the first ones.
         Codec::H264 => "rtph264pay aggregate-mode=zero-latency config-interval=-1",
@@ -227,7 +228,7 @@ fn add_track(peer: &Peer, section: usize, choice: &Choice) -> Result<(), Error> 
 
 /// `webrtcbin` links a track inside when its caps come. Only then can latency be distributed, and
 /// without it sender reports carry no time, so that players cannot keep sound and picture together.
-fn configure_latency_when_linked(pipeline: &gst::Pipeline, exit: &gst::Pad) {
+pub(super) fn configure_latency_when_linked(pipeline: &gst::Pipeline, exit: &gst::Pad) {
     let pipeline = pipeline.downgrade();
     let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
     exit.add_probe(kinds, move |_, _| {

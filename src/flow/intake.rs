@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::Tracks;
+use super::{CueBoard, Status, Tracks};
 use crate::media::StreamName;
 
 /// A publisher's place in a stream. Whoever holds it may write; dropping it says that the
@@ -15,6 +15,9 @@ pub struct Intake {
     pub stream: StreamName,
     /// Where its tracks go, and what the API shows of it.
     pub tracks: Tracks,
+    /// Where it puts up captions that it brings along. They are the stream's own while it is on air
+    /// and the stream makes none itself.
+    pub captions: CueBoard,
     /// The stream wants this publisher gone: it was replaced, removed or stopped.
     pub cancel: CancellationToken,
     /// Runs when the intake is dropped.
@@ -30,7 +33,7 @@ impl Drop for Intake {
 }
 
 /// What is known of a publisher, filled in by its protocol while it runs.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct SourceReport {
     /// `srt`, `rtmp`, `whip`, `rtsp`, `file`, `test` …
     pub protocol: &'static str,
@@ -42,6 +45,8 @@ pub struct SourceReport {
     pub lost: AtomicU64,
     /// Round-trip time in microseconds; 0 when the protocol has none.
     pub rtt_us: AtomicU64,
+    /// Its own figures, for the API.
+    pub status: Status,
     /// The connection is over; what is written from now on was left in a demuxer.
     ended: AtomicBool,
     /// Words for people: what is odd about this publisher, such as a track that is ignored.

@@ -118,6 +118,12 @@ impl Node {
         Ok(())
     }
 
+    /// Takes the `appsrc` of this name from its feed: nothing flows until [`Self::input`] again.
+    pub fn release(&self, appsrc: &str) {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|(name, _)| name != appsrc);
+    }
+
     /// Makes the `appsink` of this name write to a feed.
     ///
     /// # Errors

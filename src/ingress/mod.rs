@@ -11,6 +11,7 @@ pub mod rtmp;
 pub mod rtsp;
 pub mod srt;
 pub mod test;
+mod trunk;
 pub mod whip;
 
 #[cfg(test)]

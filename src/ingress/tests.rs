@@ -33,6 +33,7 @@ fn bench() -> (Bench, Intake) {
     let intake = Intake {
         stream: "a".parse().expect("a name"),
         tracks,
+        captions: Default::default(),
         cancel: cancel.clone(),
         on_drop: None,
     };

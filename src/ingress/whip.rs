@@ -8,20 +8,29 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gst::prelude::*;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::{Blame, Error, Intake, Tracks};
+use super::trunk::{self, Heard};
+use crate::flow::{Blame, Error, Intake, NodeEvent, Tracks};
 use crate::media::{Codec, Kind};
 use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport};
-use crate::webrtc::{Config, Peer, element, stats};
+use crate::webrtc::{Config, Peer, aic, element, stats};
 
 /// How often statistics are read, and a missing key frame is asked for again.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Name of the decoder of AIC-A.
+const VOICE: &str = "voice";
 
 /// A publisher that has its answer.
 pub(crate) struct Publisher {
     intake: Intake,
     peer: Arc<Peer>,
+    /// Whose packets are what, as the offer says.
+    sources: Vec<(u32, Kind)>,
+    /// What the other end of a trunk is told.
+    heard: watch::Sender<Heard>,
 }
 
 /// The codecs of an offer that we take, one of each kind.
@@ -32,7 +41,8 @@ pub(crate) fn choose(offer: &Description, config: &Config) -> Result<Vec<Choice>
     let video: Vec<Codec> =
         config.publish_codecs.iter().copied().filter(|c| can_receive(*c)).collect();
     let video = offer.choose_from(Kind::Video, &video);
-    let audio = offer.choose_from(Kind::Audio, &[Codec::Opus]);
+    let voice = config.aic.then(|| offer.choose_sound(aic::is_ours)).flatten();
+    let audio = voice.or_else(|| offer.choose_from(Kind::Audio, &[Codec::Opus]));
     let mut choices: Vec<Choice> = video.into_iter().chain(audio).collect();
     choices.sort_by_key(|c| c.index);
     let hint = "send H.264 (packetization-mode 1), VP8, VP9 or AV1, and Opus, in one bundle";
@@ -77,7 +87,10 @@ impl Publisher {
         let direction = Direction::RecvOnly;
         let answer = Answer { offer, choices, audio_channels: 2, direction };
         let text = sdp::answer(&answer, &local);
-        Ok((Self { intake, peer: Arc::new(peer) }, text))
+        let sources = choices.iter().filter_map(|c| Some((c.kind, offer.media.get(c.index)?)));
+        let sources = sources.flat_map(|(kind, m)| m.ssrcs.iter().map(move |(s, _)| (*s, kind)));
+        let (sources, heard) = (sources.collect(), watch::Sender::new(Heard::default()));
+        Ok((Self { intake, peer: Arc::new(peer), sources, heard }, text))
     }
 
     /// The connection.
@@ -93,11 +106,34 @@ impl Publisher {
         let result = tokio::select! {
             () = cancel.cancelled() => Ok(()),
             () = self.intake.cancel.cancelled() => Ok(()),
-            result = self.peer.node().run(cancel) => result,
+            result = self.watch_pipeline() => result,
             result = self.receive() => result,
         };
         let stopped = self.peer.node().stop().await;
         result.and(stopped)
+    }
+
+    /// Follows the bus: an error ends the publisher, an engine that fails is told.
+    async fn watch_pipeline(&self) -> Result<(), Error> {
+        loop {
+            let message = match self.peer.node().next_event().await? {
+                NodeEvent::Eos => return Err(Error::Ended),
+                NodeEvent::Element(message) => message,
+            };
+            let broken = match message.name().as_str() {
+                aic::UNAVAILABLE => Some(aic::reason(&message)),
+                aic::AVAILABLE => None,
+                _ => continue,
+            };
+            if let Some(reason) = &broken {
+                tracing::warn!(
+                    publisher = self.peer.node().name(),
+                    reason,
+                    "AIC-A cannot be heard"
+                );
+            }
+            self.heard.send_modify(|heard| heard.aic_broken = broken);
+        }
     }
 
     async fn receive(&self) -> Result<(), Error> {
@@ -110,7 +146,9 @@ impl Publisher {
                 self.look().await;
             }
         };
+        let (board, report) = (&self.intake.captions, &self.intake.tracks.report);
         tokio::select! {
+            never = trunk::serve(&self.peer, board, report, self.heard.subscribe()) => match never {},
             why = self.peer.gone() => {
                 tracing::debug!(publisher = self.peer.node().name(), why, "publisher left");
                 Ok(())
@@ -127,9 +165,19 @@ impl Publisher {
             self.peer.request_keyframes();
         }
         if let Some(found) = self.peer.stats().await {
-            let reception = stats::Reception::read(&found);
-            tracks.report.lost.store(reception.lost, Ordering::Relaxed);
-            if let Some(rtt) = reception.round_trip {
+            let found = stats::Connection::read(&found);
+            tracks.report.lost.store(found.lost(), Ordering::Relaxed);
+            let kind = |ssrc| self.sources.iter().find(|(s, _)| *s == ssrc).map(|(_, kind)| *kind);
+            let voice = self.peer.node().pipeline().by_name(VOICE);
+            let voice = voice.map(|decoder| decoder.property::<gst::Structure>("stats"));
+            self.heard.send_modify(|heard| {
+                heard.read(&found, kind);
+                if let Some(voice) = &voice {
+                    heard.receiving.frames = voice.get("frames").unwrap_or(0);
+                    heard.receiving.concealed = voice.get("concealed").unwrap_or(0);
+                }
+            });
+            if let Some(rtt) = found.round_trip {
                 let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
                 tracks.report.rtt_us.store(micros, Ordering::Relaxed);
             }
@@ -170,6 +218,7 @@ fn attach(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Tracks) -> Result<(
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let name = caps.structure(0).and_then(|s| s.get::<&str>("encoding-name").ok()).unwrap_or("");
     let codec = match name {
+        aic::NAME => return attach_voice(pipeline, pad, tracks),
         "H264" => Codec::H264,
         "VP8" => Codec::Vp8,
         "VP9" => Codec::Vp9,
@@ -186,4 +235,27 @@ fn attach(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Tracks) -> Result<(
     tracks.attach_pad(pipeline, &exit)?;
     depayloader.sync_state_with_parent().map_err(failed)?;
     pad.link(&entry).map(|_| ()).map_err(|e| Error::build("the track", e))
+}
+
+/// AIC-A is decoded at the door: what is behind knows sound, and browsers never see it.
+fn attach_voice(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Tracks) -> Result<(), Error> {
+    let failed = |e: gst::glib::BoolError| Error::build("the voice", e);
+    // `webrtcbin` has seen no format parameters, and the decoder must know the model.
+    let model = aic::model().unwrap_or_default();
+    let setter = element("capssetter")?;
+    let caps = gst::Caps::builder("application/x-rtp").field("model", model).build();
+    setter.set_property("caps", caps);
+    let depayloader = element("rtpaicdepay")?;
+    let decoder = element(&format!("auralinkaicdec name={VOICE}"))?;
+    let chain = [&setter, &depayloader, &decoder];
+    pipeline.add_many(chain).map_err(failed)?;
+    gst::Element::link_many(chain).map_err(failed)?;
+    let pads = decoder.static_pad("src").zip(setter.static_pad("sink"));
+    let (exit, entry) = pads.ok_or_else(|| Error::build("the voice", "no pads"))?;
+    let raw = gst::Caps::new_empty_simple("audio/x-raw");
+    tracks.attach_pad_with(pipeline, &exit, Some(raw))?;
+    for element in chain.into_iter().rev() {
+        element.sync_state_with_parent().map_err(failed)?;
+    }
+    pad.link(&entry).map(|_| ()).map_err(|e| Error::build("the voice", e))
 }

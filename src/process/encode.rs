@@ -175,6 +175,21 @@ pub(super) fn describe(
     }))
 }
 
+/// From raw pictures to the codec of an encoder, for a pipeline that others build: in
+/// `gst-launch-1.0` notation, with the encoder named `encoder`.
+///
+/// # Errors
+/// When the encoder is unknown.
+pub fn branch(encoder: &Encoder, format: &Format, kbps: u32) -> Result<String, Error> {
+    let settings = Settings { video_kbps: Some(kbps), ..Settings::default() };
+    describe(encoder, format, &settings)
+}
+
+/// Changes the bitrate of an encoder of pictures while it runs.
+pub fn retune(encoder: &gst::Element, kbps: u32) {
+    recipes::retune(encoder, kbps);
+}
+
 fn kbps(codec: Codec, format: &Format, settings: &Settings) -> u32 {
     match codec.kind() {
         Kind::Video => {

@@ -1,5 +1,7 @@
 //! How each encoder is set up for live streams: no B-frames, no look-ahead, steady bitrate.
 
+use gst::prelude::*;
+
 use crate::media::Codec;
 
 /// What an encoder is asked for.
@@ -99,6 +101,20 @@ fn canonical(codec: Codec) -> &'static str {
         Codec::Aac => " ! aacparse ! audio/mpeg,mpegversion=4,stream-format=raw",
         Codec::Mp2 | Codec::Mp3 => " ! mpegaudioparse",
         Codec::Vp8 | Codec::Opus | Codec::RawVideo | Codec::RawAudio => "",
+    }
+}
+
+/// Changes the bitrate of an encoder of pictures that runs. Those that cannot change it go on.
+pub(super) fn retune(encoder: &gst::Element, kbps: u32) {
+    let factory = encoder.factory().map(|f| f.name().to_string()).unwrap_or_default();
+    let (property, value) = match factory.as_str() {
+        "vp8enc" | "vp9enc" => ("target-bitrate", kbps.saturating_mul(1000)),
+        "openh264enc" => ("bitrate", kbps.saturating_mul(1000)),
+        "svtav1enc" | "av1enc" => ("target-bitrate", kbps),
+        _ => ("bitrate", kbps),
+    };
+    if encoder.find_property(property).is_some() {
+        encoder.set_property_from_str(property, &value.to_string());
     }
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::stream::{Command, Slot};
+use super::studio::Studio;
 use super::supervisor::Options;
 use super::{Event, OutputKind, SourceSpec, Speech, StreamSpec};
 use crate::egress::{self, hls, record, thumbnail};
@@ -121,6 +122,7 @@ impl OutputKind {
             Self::Record(_) => record::accepts(),
             Self::Push { url } if url.starts_with("srt:") => egress::srt::accepts(),
             Self::Push { .. } => egress::rtmp::accepts(),
+            Self::Trunk(settings) => egress::trunk::accepts(settings),
         }
     }
 }
@@ -278,6 +280,12 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
             egress::srt::run(task, context.inputs, &url).await
         }
         Job::Output(OutputKind::Push { url }) => egress::rtmp::run(task, context.inputs, url).await,
+        Job::Output(OutputKind::Trunk(settings)) => {
+            let config = context.shared.options.webrtc.clone();
+            let codecs = Arc::new(Studio(context.shared.best_encoders.clone()));
+            let trunk = egress::trunk::Trunk { settings, config, codecs };
+            egress::trunk::run(task, context.inputs, trunk).await
+        }
         Job::Hls => {
             let shelf = context.shelf.ok_or_else(|| Error::build("HLS", "it has no shelf"))?;
             let settings = *shelf.settings();

@@ -14,6 +14,7 @@ mod snapshot;
 mod spec;
 mod speech;
 mod stream;
+mod studio;
 mod supervisor;
 mod worker;
 

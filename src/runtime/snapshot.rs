@@ -202,7 +202,7 @@ pub struct ConsumerSnapshot {
 pub struct OutputSnapshot {
     /// Its id.
     pub id: String,
-    /// `record` or `push`.
+    /// `record`, `push` or `trunk`.
     pub kind: &'static str,
     /// Where it goes, without keys.
     pub target: String,
@@ -218,6 +218,9 @@ pub struct OutputSnapshot {
     pub retry_in_s: Option<f64>,
     /// How often it was restarted.
     pub restarts: u32,
+    /// Its own figures; of a trunk, what `docs/trunk.md` lists.
+    #[schema(value_type = Object)]
+    pub facts: BTreeMap<&'static str, serde_json::Value>,
 }
 
 /// Something that changed, for server-sent events.

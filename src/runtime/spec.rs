@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::egress::record;
+use crate::egress::{record, trunk};
 use crate::media::StreamName;
 use crate::process::{captions, denoise};
 
@@ -147,6 +147,8 @@ pub enum OutputKind {
         /// `srt://…`, `rtmp://…` or `rtmps://…`; keys and passphrases in it are never shown again.
         url: String,
     },
+    /// Sends to another appliance, or to any WHIP server.
+    Trunk(trunk::Settings),
 }
 
 /// Who may publish and play a stream. Tokens that are left out are made when the stream is
@@ -193,7 +195,7 @@ impl StreamSpec {
             return Err(invalid("outputs", format!("at most {OUTPUTS_MAX}")));
         }
         for (index, output) in self.outputs.iter().enumerate() {
-            output.kind.validate(&format!("outputs[{index}].url"))?;
+            output.kind.validate(&format!("outputs[{index}]."))?;
             if self.outputs[..index].iter().any(|other| other.id == output.id) {
                 let message = format!("`{}` is there twice", output.id);
                 return Err(invalid(&format!("outputs[{index}].id"), message));
@@ -311,11 +313,12 @@ impl SourceSpec {
 }
 
 impl OutputKind {
-    /// `record` or `push`.
+    /// `record`, `push` or `trunk`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Record(_) => "record",
             Self::Push { .. } => "push",
+            Self::Trunk(_) => "trunk",
         }
     }
 
@@ -324,14 +327,23 @@ impl OutputKind {
         match self {
             Self::Record(_) => "recordings".into(),
             Self::Push { url } => without_secrets(url),
+            Self::Trunk(settings) => without_secrets(&settings.url),
         }
     }
 
-    /// `field` is the path of the URL.
-    pub(super) fn validate(&self, field: &str) -> Result<(), Error> {
+    /// `prefix` is the path of the output: empty or `outputs[1].`.
+    pub(super) fn validate(&self, prefix: &str) -> Result<(), Error> {
+        let url_field = format!("{prefix}url");
         match self {
             Self::Record(_) => Ok(()),
-            Self::Push { url } => validate_url(field, url, &["srt", "rtmp", "rtmps"]),
+            Self::Push { url } => validate_url(&url_field, url, &["srt", "rtmp", "rtmps"]),
+            Self::Trunk(settings) => {
+                validate_url(&url_field, &settings.url, &["https", "http"])?;
+                match settings.problem() {
+                    Some((field, what)) => Err(invalid(&format!("{prefix}{field}"), what)),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::flow::{CueBoard, CueFeed};
 use crate::media::{Codec, StreamName};
 use crate::process::encoders::Encoders;
 use crate::process::{captions, denoise, encode};
+use crate::webrtc;
 
 /// Events that a slow listener may be behind before it misses some.
 const EVENTS_MAX: usize = 512;
@@ -39,6 +40,8 @@ pub struct Options {
     pub hls: hls::Settings,
     /// How transcodes are encoded.
     pub encode: encode::Settings,
+    /// How trunks reach the other end.
+    pub webrtc: webrtc::Config,
 }
 
 /// What the admin asked for and cannot have.
@@ -206,7 +209,7 @@ impl Supervisor {
     /// # Errors
     /// [`Error::UnknownStream`], [`Error::OutputExists`], [`Error::Invalid`].
     pub async fn add_output(&self, name: &StreamName, output: OutputSpec) -> Result<(), Error> {
-        output.kind.validate("url")?;
+        output.kind.validate("")?;
         ask(&self.entry(name)?, |reply| Command::AddOutput(output, reply)).await?
     }
 

@@ -20,6 +20,7 @@ fn appliance() -> (Supervisor, tempfile::TempDir) {
         presets: Presets::load(None).expect("built-in presets read"),
         hls: Default::default(),
         encode: Default::default(),
+        webrtc: Default::default(),
     };
     (Supervisor::new(options, Encoders::probe(&Default::default()), Speech::default()), folder)
 }

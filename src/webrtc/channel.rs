@@ -1,4 +1,4 @@
-//! Data channels that a peer opens.
+//! Data channels, ours and those that a peer opens.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(super) fn available() -> bool {
     ["sctpenc", "sctpdec"].iter().all(|name| gst::ElementFactory::find(name).is_some())
 }
 
-/// One data channel for text, opened by the peer. It is closed when dropped.
+/// One data channel for text. It is closed when dropped.
 pub(crate) struct Channel {
     inner: WebRTCDataChannel,
     messages: mpsc::Receiver<String>,
@@ -60,7 +60,8 @@ pub(super) fn listen(
 }
 
 impl Channel {
-    fn new(inner: WebRTCDataChannel) -> Self {
+    /// Follows a channel from now on.
+    pub(super) fn new(inner: WebRTCDataChannel) -> Self {
         let (tell, messages) = mpsc::channel(MESSAGES_MAX);
         inner.connect_on_message_string(move |_, text| {
             if let Some(text) = text.filter(|t| t.len() <= MESSAGE_MAX) {
@@ -83,7 +84,7 @@ impl Channel {
         }
     }
 
-    /// What the player called it.
+    /// What whoever opened it called it.
     pub(crate) fn label(&self) -> String {
         self.inner.label().map(Into::into).unwrap_or_default()
     }

@@ -36,6 +36,9 @@ pub struct Config {
     pub jitter_ms: u32,
     /// Video codecs taken from publishers (`h264 vp8 vp9 av1`), best first.
     pub publish_codecs: Vec<Codec>,
+    /// Takes and sends voice by AIC-A on trunks where both ends have its engine and the same
+    /// weights. Browsers never see it.
+    pub aic: bool,
 }
 
 impl Default for Config {
@@ -52,6 +55,7 @@ impl Default for Config {
             gather_ms: 1000,
             jitter_ms: 200,
             publish_codecs: super::sdp::VIDEO_CODECS.to_vec(),
+            aic: true,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What WHIP (RFC 9725) and WHEP share: settings, session descriptions, connections, sessions.
 
+pub(crate) mod aic;
+mod call;
 mod certificate;
 mod channel;
 mod config;
@@ -8,7 +10,9 @@ mod peer;
 pub mod sdp;
 mod session;
 pub(crate) mod stats;
+pub(crate) mod trunk;
 
+pub(crate) use call::Track;
 pub(crate) use certificate::warm_up;
 pub(crate) use channel::{Channel, ChannelEvent};
 pub use config::{Config, TurnServer};

@@ -29,14 +29,14 @@ const CONSENT: Duration = Duration::from_secs(30);
 /// How often a peer's silence is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// One connection with a peer that made us an offer.
+/// One connection with a peer that made us an offer, or got ours.
 pub(crate) struct Peer {
     node: Node,
     bin: gst::Element,
     connection: watch::Receiver<WebRTCPeerConnectionState>,
     gathering: watch::Receiver<WebRTCICEGatheringState>,
     heard: Arc<Heard>,
-    /// The offered section that carries the transport of all, with its certificate.
+    /// The peer's section that carries the transport of all, with its certificate.
     tag: Option<Media>,
     /// Names of all sections in use.
     mids: Vec<String>,
@@ -167,11 +167,26 @@ impl Peer {
         }
         let gathered = |s: &WebRTCICEGatheringState| *s == WebRTCICEGatheringState::Complete;
         // What was found in time is answered; clients reach us by what they learn from our checks.
-        let _ = tokio::time::timeout(gather_max, self.gathering.wait_for(gathered)).await;
+        let _ = tokio::time::timeout(gather_max, self.gathering().wait_for(gathered)).await;
+        self.local_description()
+    }
+
+    /// `webrtcbin`'s own description, with the candidates found so far.
+    pub(super) fn local_description(&self) -> Result<Description, Error> {
         let local = self.bin.property::<Option<WebRTCSessionDescription>>("local-description");
         let local = local.and_then(|d| d.sdp().as_text().ok());
         let local = local.ok_or_else(|| self.failure("webrtcbin has no local description"))?;
         Description::parse(&local).map_err(|e| self.failure(&e.to_string()))
+    }
+
+    /// How far candidates have been looked for.
+    pub(super) fn gathering(&self) -> watch::Receiver<WebRTCICEGatheringState> {
+        self.gathering.clone()
+    }
+
+    /// The peer's section that carries the transport of all.
+    pub(super) fn set_tag(&mut self, tag: Option<Media>) {
+        self.tag = tag;
     }
 
     /// Adds a candidate of the peer.
@@ -231,12 +246,17 @@ impl Peer {
     /// A way that has failed is not the end: the peer may come by another one, with or without an
     /// ICE restart.
     pub(crate) async fn gone(&self) -> &'static str {
+        self.gone_after(CONSENT).await
+    }
+
+    /// The same with another patience with silence.
+    pub(crate) async fn gone_after(&self, silence: Duration) -> &'static str {
         let mut connection = self.connection.clone();
         loop {
             let over = connection.wait_for(|s| *s == WebRTCPeerConnectionState::Closed);
             match tokio::time::timeout(LOOK, over).await {
                 Ok(_) => return "it closed the connection",
-                Err(_) if self.heard.age() > CONSENT => return "nothing comes from it any more",
+                Err(_) if self.heard.age() > silence => return "nothing comes from it any more",
                 Err(_) => {}
             }
         }
@@ -264,12 +284,17 @@ impl Peer {
         let pem = certificate::of_peer(&self.bin);
         match pem.and_then(|pem| certificate::fingerprint(&pem, hash)) {
             Some(actual) if actual == *value => Ok(()),
-            Some(_) => Err(self.unreachable("its certificate is not the one of its offer")),
+            Some(_) => Err(self.unreachable("its certificate is not the one of its description")),
             None => Err(self.unreachable(&format!("its certificate cannot be checked by {hash}"))),
         }
     }
 
-    async fn describe(&self, signal: &str, kind: WebRTCSDPType, text: &str) -> Result<(), Error> {
+    pub(super) async fn describe(
+        &self,
+        signal: &str,
+        kind: WebRTCSDPType,
+        text: &str,
+    ) -> Result<(), Error> {
         let message = gst_sdp::SDPMessage::parse_buffer(text.as_bytes());
         let message = message.map_err(|e| self.failure(&e.to_string()))?;
         let description = WebRTCSessionDescription::new(kind, message);
@@ -278,7 +303,10 @@ impl Peer {
     }
 
     /// Asks `webrtcbin` for something and waits for what it says.
-    async fn ask(&self, ask: impl FnOnce(gst::Promise)) -> Result<Option<gst::Structure>, Error> {
+    pub(super) async fn ask(
+        &self,
+        ask: impl FnOnce(gst::Promise),
+    ) -> Result<Option<gst::Structure>, Error> {
         let (promise, reply) = gst::Promise::new_future();
         ask(promise);
         let reply = tokio::time::timeout(PROMISE_MAX, reply).await.map_err(|_| Error::Frozen {
@@ -293,11 +321,11 @@ impl Peer {
         }
     }
 
-    fn failure(&self, reason: &str) -> Error {
+    pub(super) fn failure(&self, reason: &str) -> Error {
         Error::build(self.node.name(), reason)
     }
 
-    fn unreachable(&self, message: &str) -> Error {
+    pub(super) fn unreachable(&self, message: &str) -> Error {
         let hint = "open the UDP port range of [webrtc] in firewalls, set announced_addresses \
                     behind NAT, or configure TURN";
         Error::refused(Blame::Destination, message, hint)

@@ -17,5 +17,6 @@ mod paths;
 mod recordings;
 mod resilience;
 mod sync;
+mod trunk;
 mod webrtc;
 mod words;

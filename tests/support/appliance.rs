@@ -38,7 +38,7 @@ pub(crate) struct Appliance {
     demo: bool,
     /// Measurements do not survive two appliances on two cores: one at a time, whatever
     /// `--test-threads` says.
-    _turn: OwnedMutexGuard<()>,
+    _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Appliance {
@@ -57,8 +57,17 @@ impl Appliance {
         Self::start_as("", true).await
     }
 
+    /// Another one beside this one, for tests of what goes between two.
+    pub(crate) async fn start_beside(&self, extra_config: &str) -> Self {
+        Self::start_in(None, extra_config, false).await
+    }
+
     async fn start_as(extra_config: &str, demo: bool) -> Self {
         let turn = turn().await;
+        Self::start_in(Some(turn), extra_config, demo).await
+    }
+
+    async fn start_in(turn: Option<OwnedMutexGuard<()>>, extra_config: &str, demo: bool) -> Self {
         let ports = Ports { http: free_tcp(), rtmp: free_tcp(), srt: free_udp() };
         let state = tempfile::Builder::new()
             .prefix("auralink-test-")

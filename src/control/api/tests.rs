@@ -48,6 +48,7 @@ impl Fixture {
             presets: Presets::load(None).expect("built-in presets"),
             hls: Default::default(),
             encode: Default::default(),
+            webrtc: Default::default(),
         };
         let supervisor = Supervisor::new(options, machine.encoders.clone(), Speech::default());
         let (archive, writer) = Archive::new(store.clone());

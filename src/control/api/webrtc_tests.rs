@@ -60,6 +60,7 @@ impl Gate for OneStream {
         let intake = Intake {
             stream: hello.stream,
             tracks: Tracks { video, audio, report },
+            captions: Default::default(),
             cancel: CancellationToken::new(),
             on_drop: None,
         };

@@ -208,7 +208,7 @@ impl Stream {
                 self.change(reply, |stream| stream.set_captions(*settings));
             }
             Command::Cues(reply) => {
-                let _ = reply.send(self.cues.values().cloned().collect());
+                let _ = reply.send(self.all_cues());
             }
             Command::Board(reply) => {
                 let _ = reply.send(self.board.clone());
@@ -236,6 +236,7 @@ impl Stream {
         let now = Instant::now();
         self.decide(now);
         self.follow_tracks(now);
+        self.show_cues();
         self.close_idle_hls();
         self.expire_waiting(now);
         self.launch_due(now);

@@ -131,10 +131,15 @@ impl Stream {
         self.launch_due(now);
     }
 
-    /// Puts up the feeds of captions that the plan has, for consumers that follow them.
-    fn show_cues(&self) {
+    /// Puts up the feeds of captions that the plan has, for consumers that follow them; where it has
+    /// none, those that the publisher brings along.
+    pub(super) fn show_cues(&self) {
         let planned = self.plan.nodes.iter().filter_map(|node| self.cues.get(&node.output));
-        self.board.set(planned.cloned().collect());
+        let planned: Vec<CueFeed> = planned.cloned().collect();
+        self.board.set(match planned.is_empty() {
+            true => self.captions_of_source(),
+            false => planned,
+        });
     }
 
     fn ensure_node(&mut self, node: &PlanNode) {

@@ -90,9 +90,16 @@ impl Stream {
             outputs: self.output_snapshots(),
             denoise: self.denoise_settings(),
             captions: self.caption_settings(),
-            cues: self.cues.values().map(cue_snapshot).collect(),
+            cues: self.all_cues().iter().map(cue_snapshot).collect(),
             last_error: self.last_error.clone(),
         }
+    }
+
+    /// Feeds of captions, those that the publisher brings along included.
+    pub(super) fn all_cues(&self) -> Vec<CueFeed> {
+        let brought = self.board.feeds().into_iter();
+        let brought = brought.filter(|feed| !self.cues.contains_key(feed.name()));
+        self.cues.values().cloned().chain(brought).collect()
     }
 
     fn source(&self, publisher: &Publisher) -> SourceSnapshot {
@@ -144,6 +151,8 @@ impl Stream {
         let worker = self.workers.get(publisher.slot.as_str());
         let on_air = self.is_on_air(publisher);
         let programme = ["video", "audio"].map(String::from).to_vec();
+        let mut facts = report.status.facts();
+        facts.insert("kbps", publisher.kbps.round().into());
         NodeSnapshot {
             name: publisher.slot.as_str().into(),
             what: format!("{} from {}", report.protocol, report.peer),
@@ -153,7 +162,7 @@ impl Stream {
             outputs: if on_air { programme } else { Vec::new() },
             restarts: worker.map_or(0, |w| w.restarts),
             last_error: worker.and_then(|w| w.last_error.clone()),
-            facts: BTreeMap::from([("kbps", publisher.kbps.round().into())]),
+            facts,
         }
     }
 
@@ -198,6 +207,7 @@ impl Stream {
                 error: worker.filter(|_| !running).and_then(|w| w.last_error.clone()),
                 retry_in_s: worker.and_then(|w| w.retry_in(now)).map(|d| d.as_secs_f64()),
                 restarts: worker.map_or(0, |w| w.restarts),
+                facts: worker.and_then(Worker::task).map(|t| t.status.facts()).unwrap_or_default(),
             }
         };
         self.outputs().into_iter().map(snapshot).collect()

@@ -8,7 +8,9 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Command, Stream};
-use crate::flow::{self, Hello, Intake, Refusal, RefusalKind, SourceReport, Tracks};
+use crate::flow::{
+    self, CueBoard, CueFeed, Hello, Intake, Refusal, RefusalKind, SourceReport, Tracks,
+};
 use crate::graph::Route;
 use crate::media::{Kind, Timeline};
 use crate::runtime::launch::Job;
@@ -45,6 +47,8 @@ pub(super) struct Publisher {
     pub(super) id: u64,
     pub(super) slot: Slot,
     pub(super) tracks: Tracks,
+    /// Captions that it brings along.
+    pub(super) captions: CueBoard,
     pub(super) cancel: CancellationToken,
     pub(super) since: DateTime<Utc>,
     pub(super) connected: Instant,
@@ -172,11 +176,12 @@ impl Stream {
         let timeline = Arc::new(Mutex::new(Timeline::default()));
         let writer = |kind| self.feed(kind).writer(Some(timeline.clone()));
         let tracks = Tracks { video: writer(Kind::Video), audio: writer(Kind::Audio), report };
-        let cancel = CancellationToken::new();
+        let (cancel, captions) = (CancellationToken::new(), CueBoard::default());
         self.publishers.push(Publisher {
             id,
             slot,
             tracks: tracks.clone(),
+            captions: captions.clone(),
             cancel: cancel.clone(),
             since: Utc::now(),
             connected: Instant::now(),
@@ -186,6 +191,7 @@ impl Stream {
         Intake {
             stream: self.spec.name.clone(),
             tracks,
+            captions,
             cancel,
             on_drop: Some(self.tell(Command::PublisherLeft(id))),
         }
@@ -215,6 +221,12 @@ impl Stream {
             OnAir::Backup => publisher.slot == Slot::Backup,
             OnAir::Nothing | OnAir::Slate => false,
         }
+    }
+
+    /// Captions that the publisher on air brings along.
+    pub(super) fn captions_of_source(&self) -> Vec<CueFeed> {
+        let on_air = self.publishers.iter().find(|p| self.is_on_air(p));
+        on_air.map(|p| p.captions.feeds()).unwrap_or_default()
     }
 
     /// Asks the programme what is on air and makes it so.

@@ -76,6 +76,14 @@ impl Description {
         })
     }
 
+    /// The first payload of sound sent to us that fulfils a condition, as one that becomes Opus or
+    /// raw sound here.
+    pub fn choose_sound(&self, wanted: impl Fn(&Payload) -> bool) -> Option<Choice> {
+        let (index, media) = self.section(Kind::Audio, Direction::sends)?;
+        let payload = media.payloads.iter().find(|p| wanted(p))?;
+        Some(choice(index, media, Codec::RawAudio, payload))
+    }
+
     /// Checks that the chosen sections have what a connection needs, on one transport.
     ///
     /// # Errors
@@ -145,6 +153,6 @@ fn choice(index: usize, media: &Media, codec: Codec, payload: &Payload) -> Choic
     let rtx = media.payloads.iter().find(|p| p.repeats() == Some(payload.pt)).map(|p| p.pt);
     let kind = codec.kind();
     let mut payload = payload.clone();
-    payload.transport_cc &= kind == Kind::Video && media.transport_cc.is_some();
+    payload.transport_cc &= media.transport_cc.is_some();
     Choice { index, kind, codec, payload, rtx }
 }

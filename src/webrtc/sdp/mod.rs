@@ -8,6 +8,7 @@ mod candidate;
 mod choose;
 mod fragment;
 mod media;
+mod offer;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ pub use candidate::Candidate;
 pub use choose::{Choice, VIDEO_CODECS};
 pub use fragment::Fragment;
 pub use media::{Direction, Media, Payload};
+pub use offer::{Agreed, offer, reduced_answer};
 pub use parse::Description;
 pub(crate) use write::transport_cc;
 pub use write::{Answer, LocalTransport, answer, reduced_offer, restart_answer};

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::candidate::CandidateKind;
-use super::{Candidate, Choice, Description, Direction, Fragment, Media, TRANSPORT_CC};
+use super::{Candidate, Choice, Description, Direction, Fragment, Media, Payload, TRANSPORT_CC};
 use crate::media::{Codec, Kind};
 
 /// Largest message on a data channel, in bytes.
@@ -45,7 +45,7 @@ pub fn reduced_offer(offer: &Description, choices: &[Choice]) -> String {
 }
 
 /// ICE, DTLS and who begins, as a section says it.
-fn put_transport(text: &mut String, media: &Media, setup: &str) {
+pub(super) fn put_transport(text: &mut String, media: &Media, setup: &str) {
     let setup = media.setup.as_deref().unwrap_or(setup);
     put(text, format_args!("a=setup:{setup}"));
     if let Some((ufrag, password)) = &media.ice {
@@ -57,7 +57,7 @@ fn put_transport(text: &mut String, media: &Media, setup: &str) {
 }
 
 /// The head of a section of data channels (RFC 8841), with the largest message bounded.
-fn put_data(text: &mut String, media: &Media) {
+pub(super) fn put_data(text: &mut String, media: &Media) {
     put(text, format_args!("m=application 9 UDP/DTLS/SCTP webrtc-datachannel"));
     put(text, format_args!("c=IN IP4 0.0.0.0\r\na=mid:{}", media.mid));
     // Left out it means 64 KiB; 0 means any size (RFC 8841 section 6.1).
@@ -155,7 +155,7 @@ fn put_section(
     }
 }
 
-fn put_own_candidates(text: &mut String, local: &LocalTransport) {
+pub(super) fn put_own_candidates(text: &mut String, local: &LocalTransport) {
     let own: Vec<&Candidate> = local.description.media.iter().flat_map(|m| &m.candidates).collect();
     put_candidates(text, &own, &local.announced);
 }
@@ -223,7 +223,11 @@ fn parameters(choice: &Choice, audio_channels: u32) -> String {
 }
 
 fn put_payload(text: &mut String, choice: &Choice, parameters: &str) {
-    let p = &choice.payload;
+    put_codec(text, &choice.payload, choice.rtx, parameters);
+}
+
+/// What is said of one payload type and of its retransmissions.
+pub(super) fn put_codec(text: &mut String, p: &Payload, rtx: Option<u8>, parameters: &str) {
     let pt = p.pt;
     let channels = p.channels.map(|c| format!("/{c}")).unwrap_or_default();
     put(text, format_args!("a=rtpmap:{pt} {}/{}{channels}", p.name, p.clock_rate));
@@ -239,13 +243,13 @@ fn put_payload(text: &mut String, choice: &Choice, parameters: &str) {
     for (_, name) in feedback.iter().filter(|(on, _)| *on) {
         put(text, format_args!("a=rtcp-fb:{pt} {name}"));
     }
-    if let Some(rtx) = choice.rtx {
+    if let Some(rtx) = rtx {
         put(text, format_args!("a=rtpmap:{rtx} rtx/{}", p.clock_rate));
         put(text, format_args!("a=fmtp:{rtx} apt={pt}"));
     }
 }
 
-fn put_ssrcs(text: &mut String, media: &Media, ours: Option<Kind>) {
+pub(super) fn put_ssrcs(text: &mut String, media: &Media, ours: Option<Kind>) {
     for (main, repeats) in &media.retransmissions {
         put(text, format_args!("a=ssrc-group:FID {main} {repeats}"));
     }
@@ -263,7 +267,7 @@ pub(crate) fn transport_cc(choice: &Choice, media: &Media) -> Option<u8> {
     media.transport_cc.filter(|_| choice.payload.transport_cc)
 }
 
-fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
+pub(super) fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = text.write_fmt(line);
     text.push_str("\r\n");

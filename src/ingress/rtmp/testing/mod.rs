@@ -97,7 +97,13 @@ impl Gate for TestGate {
             let taken = self.taken.clone();
             let on_drop = move || taken.store(false, Ordering::SeqCst);
             let stream = hello.stream;
-            Ok(Intake { stream, tracks, cancel, on_drop: Some(Box::new(on_drop)) })
+            Ok(Intake {
+                stream,
+                tracks,
+                captions: Default::default(),
+                cancel,
+                on_drop: Some(Box::new(on_drop)),
+            })
         });
         Box::pin(std::future::ready(result))
     }

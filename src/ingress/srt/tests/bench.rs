@@ -117,6 +117,7 @@ impl Gate for TestGate {
             Intake {
                 stream: hello.stream,
                 tracks: Tracks { video, audio, report },
+                captions: Default::default(),
                 cancel,
                 on_drop: Some(Box::new(on_drop)),
             }

@@ -1,0 +1,146 @@
+//! How much AIC-A saves: predicted before it is sent, and as it turned out.
+//!
+//! Pure. Both are ratios on the wire, headers included, against WebRTC's wideband default: Opus at
+//! 20 kbit/s in packets of 20 ms, for the same frames. What discontinuous transmission leaves out
+//! counts for neither.
+
+use super::controller::{Choice, WIRE_OVERHEAD};
+
+/// Opus that it is compared with.
+pub const OPUS: Choice = Choice::Opus { bitrate: 20_000 };
+
+/// Weight of the newest second in the running mean.
+const WEIGHT: f64 = 0.2;
+
+/// Fewest frames of a comparison: less says nothing.
+const FRAMES_MIN: u64 = 10;
+
+/// What was sent since the last look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Frames of 20 ms that were sent for the first time.
+    pub frames: u64,
+    /// Packets that carried them.
+    pub packets: u64,
+    /// Bytes of these packets behind the RTP header.
+    pub bytes: u64,
+}
+
+impl Sent {
+    /// Bits on the wire.
+    pub fn wire(self) -> f64 {
+        ((self.bytes + self.packets * WIRE_OVERHEAD as u64) * 8) as f64
+    }
+
+    /// Bits that the same frames would have been in Opus.
+    pub fn in_opus(self) -> f64 {
+        OPUS.wire() * 0.02 * self.frames as f64
+    }
+}
+
+/// Predicts the share of Opus's bandwidth that is needed, and learns from what was.
+#[derive(Clone, Debug, Default)]
+pub struct Predictor {
+    /// What the sums leave out, as a factor: odd packets at the edges of speech.
+    correction: Option<f64>,
+    actual: Option<f64>,
+    predicted: Option<f64>,
+    /// Mean relative error of the predictions.
+    error: Option<f64>,
+}
+
+impl Predictor {
+    /// One that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The ratio of a choice, before it is sent: 0.25 is a quarter of Opus.
+    pub fn predict(&mut self, choice: Choice) -> f64 {
+        let predicted = choice.wire() / OPUS.wire() * self.correction.unwrap_or(1.0);
+        self.predicted = Some(predicted);
+        predicted
+    }
+
+    /// What was sent by the choice that was predicted last.
+    pub fn observe(&mut self, choice: Choice, sent: Sent) {
+        if sent.frames < FRAMES_MIN {
+            return;
+        }
+        let actual = sent.wire() / sent.in_opus();
+        self.actual = Some(mix(self.actual, actual));
+        if let Some(predicted) = self.predicted {
+            self.error = Some(mix(self.error, (predicted - actual).abs() / actual));
+        }
+        let sums = choice.wire() / OPUS.wire();
+        // One odd second must not throw it off.
+        self.correction = Some(mix(self.correction, (actual / sums).clamp(0.5, 2.0)));
+    }
+
+    /// The newest prediction.
+    pub fn predicted(&self) -> Option<f64> {
+        self.predicted
+    }
+
+    /// The ratio as it turned out, smoothed over some seconds.
+    pub fn actual(&self) -> Option<f64> {
+        self.actual
+    }
+
+    /// Mean relative error of the predictions, 0.1 is ten percent.
+    pub fn error(&self) -> Option<f64> {
+        self.error
+    }
+}
+
+fn mix(before: Option<f64>, now: f64) -> f64 {
+    before.map_or(now, |before| before + WEIGHT * (now - before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIX: Choice = Choice::Aic { stages: 6, frames: 3, redundant: 0, redundant_stages: 0 };
+
+    #[test]
+    fn what_is_sent_as_predicted_is_a_quarter_of_opus() {
+        let mut predictor = Predictor::new();
+        let predicted = predictor.predict(SIX);
+        assert!((predicted - 0.25).abs() < 0.005, "{predicted}");
+        // Three frames in each packet of 25 bytes.
+        predictor.observe(SIX, Sent { frames: 48, packets: 16, bytes: 16 * 25 });
+        let actual = predictor.actual().expect("seen");
+        assert!((actual - predicted).abs() < 1e-9, "{actual}");
+        assert_eq!(predictor.error(), Some(0.0));
+    }
+
+    #[test]
+    fn it_learns_what_sums_leave_out() {
+        let mut predictor = Predictor::new();
+        // Speech in short bursts: half of the packets carry only one frame.
+        let sent = Sent { frames: 40, packets: 20, bytes: 20 * 18 };
+        let first = {
+            predictor.predict(SIX);
+            predictor.observe(SIX, sent);
+            predictor.error().expect("seen")
+        };
+        for _ in 0..30 {
+            predictor.predict(SIX);
+            predictor.observe(SIX, sent);
+        }
+        let predicted = predictor.predict(SIX);
+        let actual = sent.wire() / sent.in_opus();
+        assert!(first > 0.1, "{first}");
+        assert!((predicted / actual - 1.0).abs() < 0.01, "{predicted} {actual}");
+    }
+
+    #[test]
+    fn silence_says_nothing() {
+        let mut predictor = Predictor::new();
+        predictor.predict(SIX);
+        predictor.observe(SIX, Sent { frames: 2, packets: 2, bytes: 20 });
+        assert_eq!(predictor.actual(), None);
+        assert_eq!(Sent::default().wire(), 0.0);
+    }
+}

@@ -1,0 +1,58 @@
+//! One kind of media on its way into `webrtcbin`.
+
+use gst::prelude::*;
+
+use crate::egress::whep;
+use crate::flow::Error;
+use crate::webrtc::sdp::Agreed;
+use crate::webrtc::{Peer, Track};
+
+/// Largest packet, in bytes: it fits any path together with its headers.
+const MTU: u32 = 1200;
+
+/// What stands between a feed and `webrtcbin`.
+pub(super) struct Branch {
+    /// Everything behind the `appsrc`.
+    pub(super) bin: gst::Bin,
+    /// Its payloader.
+    pub(super) payloader: gst::Element,
+}
+
+/// Builds `appsrc ! description ! webrtcbin` in the running pipeline of a connection. The `appsrc`
+/// is named after the kind of media, and the payloader in the description `pay`.
+///
+/// # Errors
+/// When an element is missing or does not link.
+pub(super) fn add(
+    peer: &Peer,
+    agreed: &Agreed,
+    track: &Track,
+    description: &str,
+) -> Result<Branch, Error> {
+    let what = format!("the {} branch", agreed.kind);
+    let failed = |e: gst::glib::BoolError| Error::build(&what, e);
+    let bin = gst::parse::bin_from_description(description, true).map_err(|e| {
+        if e.matches(gst::ParseError::NoSuchElement) {
+            let factory = e.message().split('"').nth(1).unwrap_or(e.message()).to_owned();
+            return Error::MissingElement { factory };
+        }
+        Error::build(&what, e)
+    })?;
+    let payloader = bin.by_name("pay").ok_or_else(|| Error::build(&what, "no payloader"))?;
+    payloader.set_property("pt", u32::from(agreed.payload.pt));
+    payloader.set_property("mtu", MTU);
+    // The elements do not agree on the type of this property.
+    payloader.set_property_from_str("ssrc", &track.ssrc.to_string());
+    let source = gst_app::AppSrc::builder().name(agreed.kind.as_str());
+    let source = source.is_live(true).format(gst::Format::Time).build();
+    let pipeline = peer.node().pipeline();
+    pipeline.add(&source).map_err(failed)?;
+    pipeline.add(&bin).map_err(failed)?;
+    source.link(&bin).map_err(failed)?;
+    let exit = bin.static_pad("src").ok_or_else(|| Error::build(&what, "no pad"))?;
+    whep::configure_latency_when_linked(pipeline, &exit);
+    exit.link(&track.pad).map_err(|e| Error::build(&what, e))?;
+    bin.sync_state_with_parent().map_err(failed)?;
+    source.sync_state_with_parent().map_err(failed)?;
+    Ok(Branch { bin, payloader })
+}

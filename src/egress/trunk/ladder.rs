@@ -1,0 +1,285 @@
+//! How the bandwidth of a path is shared: sound first, then as much of the pictures as fits.
+//!
+//! Pure: takes what was measured and `now`, answers what to send.
+
+use std::time::{Duration, Instant};
+
+use crate::aic::controller::{Choice, Controller, Measured};
+
+/// Share of the estimate that may be used; the rest absorbs its error.
+const USABLE: f64 = 0.9;
+/// Voice alone has all there is up to this, in bit/s: AIC-A of 3 kbit/s with its headers.
+const VOICE_FIRST: f64 = 16_000.0;
+/// Share of what there is that voice may take beside pictures when there is more.
+const VOICE_SHARE: f64 = 0.1;
+/// Bandwidth that a step up needs, relative to what the step costs.
+const HEADROOM: f64 = 1.25;
+/// How long it must have been there.
+const UP_AFTER: Duration = Duration::from_secs(5);
+/// Pictures that cannot be made smaller may be too large for so long: key frames come in bursts.
+const BURST: Duration = Duration::from_secs(2);
+/// An estimate does not grow beyond what is sent, so that pictures that were stopped are tried again
+/// after a while; each time that fails the next one is twice as far away.
+const RETRY: Duration = Duration::from_secs(15);
+const RETRY_MAX: Duration = Duration::from_secs(240);
+
+/// Least bit/s for pictures of each level that are encoded for the path.
+const LEVELS: [(Level, f64); 3] =
+    [(Level::Full, 400_000.0), (Level::Half, 100_000.0), (Level::Stills, 20_000.0)];
+
+/// How much of the pictures goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    /// None.
+    Off,
+    /// One a second, at a third of the size.
+    Stills,
+    /// All, at half the size.
+    Half,
+    /// All.
+    Full,
+}
+
+impl Level {
+    /// For people.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Off => "no pictures",
+            Self::Stills => "stills",
+            Self::Half => "half size",
+            Self::Full => "full pictures",
+        }
+    }
+}
+
+/// What pictures there are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pictures {
+    /// What they take when nothing is saved, bit/s.
+    pub(super) wanted: f64,
+    /// Whether they are encoded for the path, so that they can take less.
+    pub(super) encoded: bool,
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Path {
+    /// Bandwidth for all, bit/s on the wire.
+    pub(super) bandwidth: f64,
+    /// Share of packets lost, 0.0-1.0.
+    pub(super) loss: f64,
+    /// Whether AIC-A may be used: it was agreed on, and the sound is a voice.
+    pub(super) voice: bool,
+    /// Longest time that frames may wait for their packet.
+    pub(super) patience: Duration,
+}
+
+/// What to send.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Decision {
+    /// Sound.
+    pub(super) sound: Choice,
+    /// Pictures.
+    pub(super) level: Level,
+    /// Their bitrate, bit/s, where they are encoded.
+    pub(super) video: f64,
+}
+
+/// Decides for one trunk.
+pub(super) struct Ladder {
+    controller: Controller,
+    pictures: Option<Pictures>,
+    level: Level,
+    /// Since when there is enough for a better level.
+    enough: Option<Instant>,
+    /// Since when there is too little for this one.
+    short: Option<Instant>,
+    /// When pictures were stopped, and after how long they are tried again.
+    stopped: Option<Instant>,
+    retry: Duration,
+    /// When they were tried again.
+    tried: Option<Instant>,
+}
+
+impl Ladder {
+    /// For a trunk with these pictures.
+    pub(super) fn new(pictures: Option<Pictures>) -> Self {
+        let level = if pictures.is_some() { Level::Full } else { Level::Off };
+        Self {
+            controller: Controller::new(),
+            pictures,
+            level,
+            enough: None,
+            short: None,
+            stopped: None,
+            retry: RETRY,
+            tried: None,
+        }
+    }
+
+    /// The engine of AIC-A failed, here or there.
+    pub(super) fn engine_failed(&mut self, now: Instant) {
+        self.controller.engine_failed(now);
+    }
+
+    /// What pictures take now, where that is not ours to say.
+    pub(super) fn set_wanted(&mut self, wanted: f64) {
+        if let Some(pictures) = &mut self.pictures {
+            pictures.wanted = wanted;
+        }
+    }
+
+    /// What to send from now on.
+    pub(super) fn decide(&mut self, path: &Path, now: Instant) -> Decision {
+        let measured = Measured {
+            bandwidth: self.voice(path.bandwidth),
+            loss: path.loss,
+            speech: path.voice,
+            patience: path.patience,
+        };
+        let sound = self.controller.decide(&measured, now);
+        let rest = (path.bandwidth * USABLE - sound.wire()).max(0.0);
+        let Some(pictures) = self.pictures else {
+            return Decision { sound, level: Level::Off, video: 0.0 };
+        };
+        self.step(pictures, rest, now);
+        Decision { sound, level: self.level, video: rest.min(pictures.wanted) }
+    }
+
+    /// What voice may take of the path.
+    fn voice(&self, bandwidth: f64) -> f64 {
+        match self.pictures {
+            Some(_) => (bandwidth * VOICE_SHARE).max(bandwidth.min(VOICE_FIRST)),
+            None => bandwidth,
+        }
+    }
+
+    fn step(&mut self, pictures: Pictures, rest: f64, now: Instant) {
+        let fits = pictures.best(rest);
+        if fits < self.level {
+            self.enough = None;
+            let since = *self.short.get_or_insert(now);
+            let patience = if pictures.encoded { Duration::ZERO } else { BURST };
+            if now.saturating_duration_since(since) >= patience {
+                self.fall(fits, now);
+            }
+            return;
+        }
+        self.short = None;
+        if self.tried.is_some_and(|at| now.saturating_duration_since(at) > RETRY) {
+            (self.tried, self.retry) = (None, RETRY);
+        }
+        if self.level == Level::Off && self.is_time_to_try(now) {
+            self.rise(if pictures.encoded { Level::Stills } else { Level::Full });
+            self.tried = Some(now);
+            return;
+        }
+        if pictures.best(rest / HEADROOM) <= self.level {
+            self.enough = None;
+            return;
+        }
+        let since = *self.enough.get_or_insert(now);
+        if now.saturating_duration_since(since) >= UP_AFTER {
+            self.rise(pictures.best(rest / HEADROOM));
+        }
+    }
+
+    fn fall(&mut self, to: Level, now: Instant) {
+        if to == Level::Off {
+            let failed = self.tried.take().is_some();
+            self.retry = if failed { (self.retry * 2).min(RETRY_MAX) } else { RETRY };
+            self.stopped = Some(now);
+        }
+        (self.level, self.short) = (to, None);
+    }
+
+    fn rise(&mut self, to: Level) {
+        (self.level, self.enough, self.short, self.stopped) = (to, None, None, None);
+    }
+
+    fn is_time_to_try(&self, now: Instant) -> bool {
+        self.stopped.is_some_and(|at| now.saturating_duration_since(at) >= self.retry)
+    }
+}
+
+impl Pictures {
+    /// The best level for so many bit/s.
+    fn best(self, rest: f64) -> Level {
+        if !self.encoded {
+            return if rest >= self.wanted { Level::Full } else { Level::Off };
+        }
+        let fits = |(_, least): &&(Level, f64)| rest >= least.min(self.wanted);
+        LEVELS.iter().find(fits).map_or(Level::Off, |(level, _)| *level)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENCODED: Pictures = Pictures { wanted: 1_500_000.0, encoded: true };
+    const PASSED: Pictures = Pictures { wanted: 800_000.0, encoded: false };
+
+    fn path(kilobits: f64) -> Path {
+        let patience = Duration::from_millis(60);
+        Path { bandwidth: kilobits * 1000.0, loss: 0.0, voice: true, patience }
+    }
+
+    /// What is sent after so many seconds, looked at twice a second.
+    fn after(ladder: &mut Ladder, kilobits: f64, start: Instant, seconds: u64) -> Decision {
+        let at = |half: u64| start + Duration::from_millis(500 * half);
+        let looks = 0..=seconds * 2;
+        looks.map(|half| ladder.decide(&path(kilobits), at(half))).last().expect("one look")
+    }
+
+    #[test]
+    fn sound_comes_first_and_pictures_get_the_rest() {
+        let check = |kilobits: f64, codec: &str, level: Level| {
+            let found = after(&mut Ladder::new(Some(ENCODED)), kilobits, Instant::now(), 60);
+            let sound = format!("{:?}", found.sound);
+            assert!(sound.starts_with(codec), "{kilobits} kbit/s: {sound}");
+            assert_eq!(found.level, level, "{kilobits} kbit/s");
+            let sum = found.sound.wire() + if level == Level::Off { 0.0 } else { found.video };
+            let fits = sum <= kilobits * 1000.0 || level == Level::Off;
+            assert!(fits, "{kilobits} kbit/s: {sum}");
+        };
+        check(12.0, "Aic { stages: 3", Level::Off);
+        check(60.0, "Aic { stages: 6", Level::Stills);
+        check(300.0, "Aic { stages: 12", Level::Half);
+        check(550.0, "Aic { stages: 12", Level::Full);
+        check(2000.0, "Opus", Level::Full);
+    }
+
+    #[test]
+    fn pictures_that_cannot_be_smaller_stop_after_a_burst_and_are_tried_again() {
+        let (mut ladder, start) = (Ladder::new(Some(PASSED)), Instant::now());
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        assert_eq!(after(&mut ladder, 2000.0, start, 10).level, Level::Full);
+        assert_eq!(ladder.decide(&path(300.0), at(11)).level, Level::Full, "a burst");
+        assert_eq!(ladder.decide(&path(300.0), at(14)).level, Level::Off);
+        assert_eq!(after(&mut ladder, 30.0, at(15), 13).level, Level::Off);
+        // An estimate of what little is sent says nothing about more.
+        assert_eq!(ladder.decide(&path(30.0), at(29)).level, Level::Full, "tried again");
+        assert_eq!(ladder.decide(&path(30.0), at(30)).level, Level::Full, "for a moment");
+        assert_eq!(after(&mut ladder, 30.0, at(31), 20).level, Level::Off);
+        assert_eq!(ladder.decide(&path(2000.0), at(52)).level, Level::Off, "not at once");
+        assert_eq!(after(&mut ladder, 2000.0, at(53), 6).level, Level::Full);
+    }
+
+    #[test]
+    fn down_at_once_and_up_late() {
+        let (mut ladder, start) = (Ladder::new(Some(ENCODED)), Instant::now());
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        assert_eq!(ladder.decide(&path(2000.0), start).level, Level::Full);
+        assert_eq!(ladder.decide(&path(60.0), at(1)).level, Level::Stills);
+        assert_eq!(ladder.decide(&path(2000.0), at(2)).level, Level::Stills);
+        assert_eq!(ladder.decide(&path(2000.0), at(8)).level, Level::Full);
+    }
+
+    #[test]
+    fn without_pictures_voice_has_it_all() {
+        let found = after(&mut Ladder::new(None), 60.0, Instant::now(), 30);
+        assert_eq!((found.level, found.video), (Level::Off, 0.0));
+        assert!(matches!(found.sound, Choice::Aic { stages: 12, frames: 1, .. }), "{found:?}");
+    }
+}

@@ -1,0 +1,132 @@
+//! Counts packets of sound on their way out, and what they carry.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gst::prelude::*;
+
+use crate::aic::predict::Sent;
+
+/// Running totals of a track of sound. Cheap to clone; all clones share.
+#[derive(Clone, Default)]
+pub(super) struct Meter(Arc<Totals>);
+
+#[derive(Default)]
+struct Totals {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    frames: AtomicU64,
+    aic: AtomicU64,
+}
+
+/// Totals at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// What was sent.
+    pub(super) sent: Sent,
+    /// Packets of AIC-A among it.
+    pub(super) aic: u64,
+}
+
+impl Reading {
+    /// What was sent since an earlier reading.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            sent: Sent {
+                frames: self.sent.frames.saturating_sub(before.sent.frames),
+                packets: self.sent.packets.saturating_sub(before.sent.packets),
+                bytes: self.sent.bytes.saturating_sub(before.sent.bytes),
+            },
+            aic: self.aic.saturating_sub(before.aic),
+        }
+    }
+}
+
+impl Meter {
+    /// Counts what leaves by this pad of a payloader; `aic` says that its packets are of AIC-A,
+    /// which may carry Opus inside.
+    pub(super) fn attach(&self, pad: &gst::Pad, aic: bool) {
+        let totals = Arc::clone(&self.0);
+        let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        pad.add_probe(kinds, move |_, info| {
+            match &info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => totals.count(buffer, aic),
+                Some(gst::PadProbeData::BufferList(list)) => {
+                    list.iter().for_each(|buffer| totals.count(buffer, aic));
+                }
+                _ => {}
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+
+    /// The totals now.
+    pub(super) fn read(&self) -> Reading {
+        let of = |total: &AtomicU64| total.load(Ordering::Relaxed);
+        let totals = &self.0;
+        let sent = Sent {
+            frames: of(&totals.frames),
+            packets: of(&totals.packets),
+            bytes: of(&totals.bytes),
+        };
+        Reading { sent, aic: of(&totals.aic) }
+    }
+}
+
+impl Totals {
+    fn count(&self, buffer: &gst::BufferRef, aic: bool) {
+        let Ok(map) = buffer.map_readable() else { return };
+        let Some(payload) = payload(&map) else { return };
+        let (frames, is_aic) = match payload.first() {
+            // Frames of the packet's own (section 3 of docs/aic-rtp.md); version 1 has Opus inside.
+            Some(first) if aic && first >> 6 == 0 => (u64::from(first >> 4 & 3) + 1, true),
+            Some(_) => (1, false),
+            None => return,
+        };
+        self.packets.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
+        self.frames.fetch_add(frames, Ordering::Relaxed);
+        self.aic.fetch_add(u64::from(is_aic), Ordering::Relaxed);
+    }
+}
+
+/// What lies behind the header of an RTP packet (RFC 3550 section 5.1), its extension included.
+fn payload(packet: &[u8]) -> Option<&[u8]> {
+    let first = *packet.first()?;
+    let mut at = 12 + 4 * usize::from(first & 15);
+    if first & 0x10 != 0 {
+        let length = packet.get(at + 2..at + 4)?;
+        at += 4 + 4 * usize::from(u16::from_be_bytes([length[0], length[1]]));
+    }
+    packet.get(at..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_counted_by_what_they_carry() {
+        gst::init().expect("GStreamer starts");
+        let packet = |first: u8, extension: bool, payload: &[u8]| {
+            let mut bytes = vec![0x80 | u8::from(extension) << 4, 111];
+            bytes.resize(12, 0);
+            if extension {
+                bytes.extend([0xbe, 0xde, 0, 1, 0x11, 1, 2, 0]);
+            }
+            bytes.push(first);
+            bytes.extend(payload);
+            gst::Buffer::from_slice(bytes)
+        };
+        let totals = Totals::default();
+        totals.count(&packet(0x20, true, &[0; 24]), true);
+        totals.count(&packet(0x40, true, &[0; 50]), true);
+        totals.count(&packet(0x08, false, &[0; 50]), false);
+        totals.count(&gst::Buffer::from_slice([0x9f, 0, 0]), true);
+        let meter = Meter(Arc::new(totals));
+        let read = meter.read();
+        assert_eq!(read.sent, Sent { frames: 5, packets: 3, bytes: 25 + 51 + 51 });
+        assert_eq!(read.aic, 1);
+        assert_eq!(read.since(read), Reading::default());
+    }
+}

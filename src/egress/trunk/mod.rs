@@ -1,0 +1,219 @@
+//! Trunk: a stream sent to another appliance, or to any WHIP server (RFC 9725).
+//!
+//! One pipeline per trunk: `appsrc ! encoder ! payloader ! webrtcbin` for each kind of media, with
+//! our offer and the other end's answer. Voice goes by AIC-A where both ends have it; how much of
+//! everything goes out follows what the path carries. Whatever ends it is tried again from the
+//! start.
+
+mod branch;
+mod ladder;
+mod line;
+mod meter;
+mod offer;
+mod picture;
+mod pilot;
+mod settings;
+mod signal;
+mod sound;
+mod talk;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::whep;
+use crate::flow::{Blame, Error, Feed, Inputs, Task};
+use crate::media::{Accept, Accepts, Captions, Codec, Format, H264Profile, Kind};
+use crate::webrtc::{Channel, Config, Peer, Track, aic, sdp, trunk::LABEL};
+use signal::{Endpoint, Session};
+
+pub use settings::{Settings, Share, Video};
+
+/// Saying goodbye to the other end's receivers may hold up the end of a trunk for so long.
+const GOODBYE_MAX: Duration = Duration::from_millis(300);
+
+/// What a feed carries is averaged over this time: key frames come in bursts.
+const RATE_WINDOW: Duration = Duration::from_secs(4);
+
+/// Encoders of pictures, for the branch of a trunk.
+pub trait Codecs: Send + Sync {
+    /// Codecs that this machine can encode.
+    fn available(&self) -> Vec<Codec>;
+
+    /// From raw pictures of this format to the codec, in `gst-launch-1.0` notation, the encoder
+    /// named `encoder`.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    fn describe(&self, codec: Codec, format: &Format, kbps: u32) -> Result<String, Error>;
+
+    /// Changes the bitrate of such an encoder while it runs.
+    fn retune(&self, encoder: &gst::Element, kbps: u32);
+
+    /// The bitrate of pictures of this format when nobody says otherwise, in kbit/s.
+    fn default_kbps(&self, codec: Codec, format: &Format) -> u32;
+}
+
+/// What a trunk takes of its stream.
+pub fn accepts(settings: &Settings) -> Accepts {
+    use H264Profile::{Baseline, ConstrainedBaseline, High, Main};
+    let pass = || Accept {
+        codecs: sdp::VIDEO_CODECS.into_iter().filter(|c| whep::can_send(*c)).collect(),
+        reorders: false,
+        h264_profiles: vec![ConstrainedBaseline, Baseline, Main, High],
+    };
+    let video = match settings.video {
+        Video::Off => None,
+        Video::Pass => Some(pass()),
+        Video::Encode(_) => Some(Accept::any_of([Codec::RawVideo])),
+    };
+    // Sound that may go as AIC-A comes raw. With a share of sessions on Opus these encode it
+    // themselves, by the same rules, so that the two can be compared.
+    let sound = match settings.aic.is_none() || aic::model().is_none() {
+        true => Codec::Opus,
+        false => Codec::RawAudio,
+    };
+    let captions = Captions { text: true, embedded: false };
+    Accepts::media(video, Some(Accept::any_of([sound]))).with_captions(captions)
+}
+
+/// What a trunk needs besides its feeds.
+pub struct Trunk {
+    /// What the admin asks of it.
+    pub settings: Settings,
+    /// How the appliance reaches others by WebRTC.
+    pub config: Config,
+    /// Encoders of pictures.
+    pub codecs: Arc<dyn Codecs>,
+}
+
+/// Sends the inputs to the endpoint until the task is cancelled.
+///
+/// # Errors
+/// When the endpoint is not there, refuses or goes; the supervisor then tries again.
+pub async fn run(task: Task, inputs: Inputs, trunk: Trunk) -> Result<(), Error> {
+    let endpoint = Endpoint::new(&trunk.settings)?;
+    task.status.set("target", endpoint.server());
+    let by_aic = trunk.settings.aic.has(rand::random());
+    let sources = sources(&inputs, &trunk, by_aic).await?;
+    let mut peer = Peer::new(&task.name, &trunk.config)?;
+    let medias = sources.iter().map(|s| s.media.clone()).collect();
+    let result = tokio::select! {
+        () = task.cancel.cancelled() => Ok(()),
+        result = connect(&mut peer, &endpoint, medias, &trunk.config) => match result {
+            Ok((session, tracks, channel)) => {
+                let links = Links { sources, tracks, channel };
+                let result = send(&task, &peer, &trunk, &inputs, links).await;
+                session.leave().await;
+                result
+            }
+            Err(error) => Err(error),
+        },
+    };
+    let stopped = peer.node().stop().await;
+    result.and(stopped)
+}
+
+/// One track of the stream and what is offered for it.
+struct Source {
+    kind: Kind,
+    feed: Feed,
+    format: Format,
+    media: sdp::Media,
+    /// When the bytes of the feed were last looked at, and how many there were.
+    last: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Source {
+    /// What its feed carries, bit/s, since it began; `None` in the first seconds.
+    fn rate(&self) -> Option<f64> {
+        let bytes = self.feed.stats().bytes.load(Ordering::Relaxed);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let Some((at, before)) = *last else {
+            *last = Some((now, bytes));
+            return None;
+        };
+        let seconds = now.saturating_duration_since(at).as_secs_f64();
+        if seconds < RATE_WINDOW.as_secs_f64() {
+            return None;
+        }
+        *last = Some((now, bytes));
+        Some(bytes.saturating_sub(before) as f64 * 8.0 / seconds)
+    }
+}
+
+/// What flows, and by what.
+struct Links {
+    sources: Vec<Source>,
+    tracks: Vec<(sdp::Agreed, Track)>,
+    channel: Option<Channel>,
+}
+
+impl Links {
+    /// What is agreed on for a kind of media.
+    fn of(&self, kind: Kind) -> Option<(&Source, &sdp::Agreed, &Track)> {
+        let source = self.sources.iter().find(|s| s.kind == kind)?;
+        let (agreed, track) = self.tracks.iter().find(|(agreed, _)| agreed.kind == kind)?;
+        Some((source, agreed, track))
+    }
+}
+
+async fn sources(inputs: &Inputs, trunk: &Trunk, by_aic: bool) -> Result<Vec<Source>, Error> {
+    let mut sources = Vec::new();
+    // Sound first: it carries the transport of all, and there is hardly a stream without.
+    for (kind, feed) in [(Kind::Audio, &inputs.audio), (Kind::Video, &inputs.video)] {
+        let Some(feed) = feed.clone() else { continue };
+        let format = whep::known_format(&feed).await?;
+        let payloads = match kind {
+            Kind::Audio => offer::sound(by_aic),
+            Kind::Video => {
+                offer::pictures(&format, trunk.settings.video, &trunk.codecs.available())
+            }
+        };
+        if !payloads.is_empty() {
+            let media = offer::section(kind, payloads);
+            sources.push(Source { kind, feed, format, media, last: Mutex::default() });
+        }
+    }
+    if sources.is_empty() {
+        let hint = "publish sound, or pictures that WebRTC can carry, to the stream";
+        return Err(Error::refused(Blame::Input, "there is nothing to send", hint));
+    }
+    Ok(sources)
+}
+
+async fn connect(
+    peer: &mut Peer,
+    endpoint: &Endpoint,
+    medias: Vec<sdp::Media>,
+    config: &Config,
+) -> Result<(Session, Vec<(sdp::Agreed, Track)>, Option<Channel>), Error> {
+    let call = peer.call(medias, LABEL, config).await?;
+    let session = endpoint.offer(&call.offer).await?;
+    match peer.answered(call, &session.answer).await {
+        Ok((tracks, channel)) => Ok((session, tracks, channel)),
+        Err(error) => {
+            session.leave().await;
+            Err(error)
+        }
+    }
+}
+
+async fn send(
+    task: &Task,
+    peer: &Peer,
+    trunk: &Trunk,
+    inputs: &Inputs,
+    links: Links,
+) -> Result<(), Error> {
+    let flight = pilot::Flight { task, peer, trunk, captions: &inputs.captions };
+    let result = tokio::select! {
+        () = task.cancel.cancelled() => Ok(()),
+        result = flight.run(links) => result,
+    };
+    if task.cancel.is_cancelled() {
+        peer.node().finish(GOODBYE_MAX).await;
+    }
+    result
+}

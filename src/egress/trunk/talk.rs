@@ -1,0 +1,123 @@
+//! The sending end of the data channel: captions go out, and what the other end gets comes back.
+
+use std::collections::VecDeque;
+
+use tokio::sync::watch;
+
+use crate::flow::{BoardReader, CueBoard, CueFeed};
+use crate::media::{Cue, Language};
+use crate::webrtc::trunk::{Message, Receiving, Sending, SentCue};
+use crate::webrtc::{Channel, ChannelEvent};
+
+/// Bytes that may lie in the channel before messages wait outside, where they can still be dropped.
+const IN_CHANNEL_MAX: u64 = 16 << 10;
+
+/// Cues that wait for room; the oldest is lost when there are more.
+const WAITING_MAX: usize = 64;
+
+/// What the other end has said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Told {
+    /// What it gets; `None` while it has said nothing, which is for ever on other servers.
+    pub(super) receiving: Option<Receiving>,
+    /// Why it cannot hear AIC-A, when it cannot.
+    pub(super) aic_broken: Option<String>,
+    /// How often it could not.
+    pub(super) failures: u64,
+}
+
+/// Talks until the channel is closed; without one it waits for ever.
+pub(super) async fn talk(
+    channel: Option<Channel>,
+    board: &CueBoard,
+    mut sending: watch::Receiver<Sending>,
+    told: &watch::Sender<Told>,
+) {
+    let Some(mut channel) = channel else { return std::future::pending().await };
+    let mut cues = Cues::new(board);
+    loop {
+        if channel.is_open() {
+            cues.send(&channel);
+        }
+        tokio::select! {
+            () = cues.next() => {}
+            changed = sending.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let message = Message::Sending(sending.borrow_and_update().clone());
+                if channel.is_open() && channel.backlog() < IN_CHANNEL_MAX {
+                    channel.send(&message.write());
+                }
+            }
+            event = channel.event() => match event {
+                ChannelEvent::Message(text) => match Message::read(&text) {
+                    Ok(message) => hear(message, told),
+                    Err(error) => tracing::debug!(error, "a message of a trunk is not understood"),
+                },
+                ChannelEvent::Ready => {}
+                ChannelEvent::Closed => return std::future::pending().await,
+            },
+        }
+    }
+}
+
+fn hear(message: Message, told: &watch::Sender<Told>) {
+    match message {
+        Message::Receiving(receiving) => told.send_modify(|t| t.receiving = Some(receiving)),
+        Message::AicUnavailable { reason } => told.send_modify(|t| {
+            t.aic_broken = Some(reason);
+            t.failures += 1;
+        }),
+        Message::AicAvailable => told.send_modify(|t| t.aic_broken = None),
+        // Only a sender says these.
+        Message::Languages { .. } | Message::Cue(_) | Message::Sending(_) => {}
+    }
+}
+
+/// Captions that go out.
+struct Cues {
+    board: watch::Receiver<Vec<CueFeed>>,
+    reader: BoardReader,
+    /// The languages that the other end knows of.
+    known: Option<Vec<Language>>,
+    waiting: VecDeque<(CueFeed, Cue)>,
+}
+
+impl Cues {
+    fn new(board: &CueBoard) -> Self {
+        let reader = board.read();
+        Self { board: board.subscribe(), reader, known: None, waiting: VecDeque::new() }
+    }
+
+    /// Waits for something to send. Safe to cancel.
+    async fn next(&mut self) {
+        tokio::select! {
+            changed = self.board.changed() => if changed.is_err() {
+                // The stream is gone; so is, soon, this trunk.
+                std::future::pending::<()>().await;
+            },
+            (feed, cue) = self.reader.next() => {
+                if self.waiting.len() >= WAITING_MAX {
+                    self.waiting.pop_front();
+                }
+                self.waiting.push_back((feed, cue));
+            }
+        }
+    }
+
+    fn send(&mut self, channel: &Channel) {
+        let tags: Vec<Language> =
+            self.board.borrow_and_update().iter().map(|f| f.language().clone()).collect();
+        let nothing_yet = self.known.is_none() && tags.is_empty();
+        if !nothing_yet && self.known.as_ref() != Some(&tags) {
+            self.reader.follow();
+            channel.send(&Message::Languages { tags: tags.clone() }.write());
+            self.known = Some(tags);
+        }
+        while channel.backlog() < IN_CHANNEL_MAX {
+            let Some((feed, cue)) = self.waiting.pop_front() else { break };
+            channel.send(&Message::Cue(SentCue::new(feed.language(), &cue)).write());
+        }
+    }
+}

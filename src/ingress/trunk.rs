@@ -1,0 +1,216 @@
+//! The receiving end of a trunk: what its data channel brings and what goes back.
+//!
+//! The media of a trunk comes as from any WHIP publisher; this is what is on top.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::flow::{CueBoard, CueFeed, SourceReport};
+use crate::media::{Kind, Language};
+use crate::webrtc::stats::{Connection, Flow};
+use crate::webrtc::trunk::{LABEL, Message, Receiving, SentCue};
+use crate::webrtc::{Channel, ChannelEvent, Peer};
+
+/// What of a publisher's connection the other end of a trunk is told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Heard {
+    /// What came of packets.
+    pub(super) receiving: Receiving,
+    /// Why AIC-A cannot be heard, when it cannot.
+    pub(super) aic_broken: Option<String>,
+}
+
+impl Heard {
+    /// Sums up the sources of each kind; `kind` knows whose packets they are.
+    pub(super) fn read(&mut self, found: &Connection, kind: impl Fn(u32) -> Option<Kind>) {
+        let add = |(packets, lost, jitter): (u64, u64, Duration), flow: &Flow| {
+            (packets + flow.packets, lost + flow.lost, jitter.max(flow.jitter))
+        };
+        let sum = |wanted: Kind| {
+            let flows = found.inbound.iter().filter(|f| kind(f.ssrc) == Some(wanted));
+            flows.fold((0, 0, Duration::ZERO), add)
+        };
+        let (packets, lost, jitter) = sum(Kind::Audio);
+        let to = &mut self.receiving;
+        (to.audio_packets, to.audio_lost) = (packets, lost);
+        to.jitter_ms = (jitter.as_secs_f64() * 10_000.0).round() / 10.0;
+        (to.video_packets, to.video_lost, _) = sum(Kind::Video);
+    }
+}
+
+/// Serves each channel of a trunk that the publisher opens, one after the other.
+pub(super) async fn serve(
+    peer: &Peer,
+    board: &CueBoard,
+    report: &SourceReport,
+    heard: watch::Receiver<Heard>,
+) -> Infallible {
+    loop {
+        let channel = peer.channel().await;
+        if channel.label() == LABEL {
+            report.status.set("trunk", true);
+            let mut end = End { board, report, feeds: Vec::new() };
+            end.serve(channel, heard.clone()).await;
+            board.set(Vec::new());
+        }
+    }
+}
+
+struct End<'a> {
+    board: &'a CueBoard,
+    report: &'a SourceReport,
+    /// Captions of the other end, by their languages.
+    feeds: Vec<CueFeed>,
+}
+
+impl End<'_> {
+    async fn serve(&mut self, mut channel: Channel, mut heard: watch::Receiver<Heard>) {
+        let mut told = None;
+        loop {
+            tokio::select! {
+                event = channel.event() => match event {
+                    ChannelEvent::Message(text) => match Message::read(&text) {
+                        Ok(message) => self.take(message),
+                        Err(error) => tracing::debug!(error, "a message of a trunk is not understood"),
+                    },
+                    ChannelEvent::Ready => {}
+                    ChannelEvent::Closed => return,
+                },
+                changed = heard.changed() => if changed.is_err() {
+                    return;
+                },
+            }
+            if channel.is_open() {
+                let now = heard.borrow_and_update().clone();
+                tell(&channel, told.as_ref(), &now);
+                told = Some(now);
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Languages { tags } => self.put_up(&tags),
+            Message::Cue(cue) => self.publish(cue),
+            Message::Sending(sending) => {
+                let status = &self.report.status;
+                status.set("codec", sending.codec);
+                status.set("rung", sending.rung);
+                status.set("audio_kbps", sending.audio_kbps);
+                if let Some(quality) = sending.quality {
+                    status.set("quality", quality);
+                }
+                if let Some(rtt_ms) = sending.rtt_ms {
+                    status.set("rtt_ms", rtt_ms);
+                }
+            }
+            // Only a receiver says these.
+            Message::Receiving(_) | Message::AicUnavailable { .. } | Message::AicAvailable => {}
+        }
+    }
+
+    /// The languages of the other end; feeds of those that stay go on.
+    fn put_up(&mut self, tags: &[Language]) {
+        let known = |tag: &Language| self.feeds.iter().find(|f| f.language() == tag).cloned();
+        let name = |tag: &Language| match *tag == Language::undetermined() {
+            true => "captions.auto".to_owned(),
+            false => format!("captions.{tag}"),
+        };
+        let feed =
+            |tag: &Language| known(tag).unwrap_or_else(|| CueFeed::new(name(tag), tag.clone()));
+        let mut feeds: Vec<CueFeed> = Vec::new();
+        for tag in tags {
+            if !feeds.iter().any(|f| f.language() == tag) {
+                feeds.push(feed(tag));
+            }
+        }
+        self.feeds = feeds;
+        self.board.set(self.feeds.clone());
+    }
+
+    fn publish(&self, cue: SentCue) {
+        if let Some(feed) = self.feeds.iter().find(|feed| feed.language() == cue.feed()) {
+            feed.publish(cue.cue());
+        }
+    }
+}
+
+/// Tells the other end what has changed.
+fn tell(channel: &Channel, before: Option<&Heard>, now: &Heard) {
+    if before.map(|b| &b.aic_broken) != Some(&now.aic_broken) {
+        let message = match &now.aic_broken {
+            Some(reason) => Message::AicUnavailable { reason: reason.clone() },
+            None => Message::AicAvailable,
+        };
+        channel.send(&message.write());
+    }
+    if before.map(|b| &b.receiving) != Some(&now.receiving) {
+        channel.send(&Message::Receiving(now.receiving.clone()).write());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_summed_by_what_they_carry() {
+        let flow = |ssrc, packets, lost| Flow {
+            ssrc,
+            packets,
+            lost,
+            jitter: Duration::from_micros(1260),
+            ..Flow::default()
+        };
+        let inbound = vec![flow(1, 100, 3), flow(2, 900, 7), flow(3, 50, 0), flow(9, 1, 1)];
+        let found = Connection { inbound, ..Connection::default() };
+        let kind = |ssrc| match ssrc {
+            1 => Some(Kind::Audio),
+            2 | 3 => Some(Kind::Video),
+            _ => None,
+        };
+        let mut heard = Heard::default();
+        heard.read(&found, kind);
+        let Receiving { audio_packets, audio_lost, video_packets, video_lost, jitter_ms, .. } =
+            heard.receiving;
+        assert_eq!((audio_packets, audio_lost), (100, 3));
+        assert_eq!((video_packets, video_lost), (950, 7));
+        assert!((jitter_ms - 1.3).abs() < 1e-9, "{jitter_ms}");
+    }
+
+    #[test]
+    fn languages_come_and_go_and_feeds_that_stay_are_the_same() {
+        crate::flow::init().expect("GStreamer starts");
+        let (board, report) = (CueBoard::default(), SourceReport::new("whip", "there"));
+        let mut end = End { board: &board, report: &report, feeds: Vec::new() };
+        let tags = |list: &[&str]| -> Vec<Language> {
+            list.iter().map(|t| t.parse().expect("a tag")).collect()
+        };
+        end.put_up(&tags(&["en", "es", "en"]));
+        let before = board.feeds();
+        assert_eq!(
+            before.iter().map(CueFeed::name).collect::<Vec<_>>(),
+            ["captions.en", "captions.es"]
+        );
+        before[0].append(crate::media::Cue { text: "kept".into(), ..sample() });
+        end.put_up(&tags(&["en"]));
+        assert_eq!(board.feeds().len(), 1);
+        assert_eq!(board.feeds()[0].recent()[0].text, "kept");
+    }
+
+    fn sample() -> crate::media::Cue {
+        crate::media::Cue {
+            id: 0,
+            language: Language::english(),
+            stage: crate::media::Stage::Committed,
+            start: Duration::ZERO,
+            end: Duration::from_millis(1),
+            text: String::new(),
+            words: Default::default(),
+            ends_sentence: false,
+            origin: std::sync::Arc::new(crate::media::Origin { engine: "x".into(), model: None }),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! What the two ends of a trunk tell each other on its data channel: captions one way, statistics the
+//! other. JSON, one message each, so that any WHIP server may ignore them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::flow;
+use crate::media::{Cue, Language, Origin, Stage, Word};
+
+/// Label of the data channel.
+pub(crate) const LABEL: &str = "trunk";
+
+/// Most languages of captions on a trunk.
+const LANGUAGES_MAX: usize = 32;
+
+/// Longest text of a cue that is taken, in bytes.
+const TEXT_MAX: usize = 1000;
+
+/// Most words of a cue that are taken.
+const WORDS_MAX: usize = 100;
+
+/// Cues lie at most this far from now.
+const AWAY_MAX_MS: i64 = 60_000;
+
+/// Longest message that the other end takes, in bytes.
+const MESSAGE_MAX: usize = 4 << 10;
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub(crate) enum Message {
+    /// The languages of captions that there are, the spoken one first.
+    Languages {
+        /// BCP 47 tags; `und` while the spoken one is not known.
+        tags: Vec<Language>,
+    },
+    /// A caption.
+    Cue(SentCue),
+    /// What the sender does with sound and pictures, each second.
+    Sending(Sending),
+    /// What the receiver gets, each second.
+    Receiving(Receiving),
+    /// The receiver cannot hear AIC-A: Opus at once, please.
+    AicUnavailable {
+        /// Why, in words.
+        reason: String,
+    },
+    /// It can again.
+    AicAvailable,
+}
+
+/// A cue on its way. Its times are told by its age, because the two ends have different clocks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SentCue {
+    /// Language of its feed: its place in the list of languages.
+    feed: Language,
+    id: u64,
+    language: Language,
+    stage: Stage,
+    /// How long ago it had been said when it was sent; negative for what is still to come.
+    age_ms: i64,
+    /// From its beginning to its end.
+    length_ms: u64,
+    text: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    words: Vec<SentWord>,
+    ends_sentence: bool,
+    engine: String,
+    #[serde(default)]
+    model: Option<String>,
+}
+
+/// A word of it; times count from the beginning of the cue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct SentWord {
+    text: String,
+    from_ms: u64,
+    to_ms: u64,
+    confidence: f32,
+}
+
+/// What a sender does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sending {
+    /// What voice goes as: `aic` or `opus`.
+    pub(crate) codec: String,
+    /// The rung of the ladder, in words.
+    pub(crate) rung: String,
+    /// Sound on the wire, kbit/s.
+    pub(crate) audio_kbps: f64,
+    /// Round-trip time in ms, where it is known.
+    pub(crate) rtt_ms: Option<f64>,
+    /// How it is likely to sound, as a mean opinion score of 1.0-4.5.
+    #[serde(default)]
+    pub(crate) quality: Option<f64>,
+}
+
+/// What a receiver gets. Totals since the connection began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Receiving {
+    /// Packets of sound that came.
+    pub(crate) audio_packets: u64,
+    /// And that did not.
+    pub(crate) audio_lost: u64,
+    /// Packets of pictures that came.
+    pub(crate) video_packets: u64,
+    /// And that did not, in spite of retransmission.
+    pub(crate) video_lost: u64,
+    /// How unevenly packets of sound come, in ms.
+    pub(crate) jitter_ms: f64,
+    /// Frames of AIC-A that were played.
+    pub(crate) frames: u64,
+    /// Those among them that were made up because they did not come.
+    pub(crate) concealed: u64,
+}
+
+impl Message {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        let message: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        match &message {
+            Self::Languages { tags } if tags.len() > LANGUAGES_MAX => {
+                Err(format!("more than {LANGUAGES_MAX} languages"))
+            }
+            Self::Cue(cue) => cue.problem().map_or(Ok(message), |what| Err(what.to_owned())),
+            _ => Ok(message),
+        }
+    }
+
+    /// As it is sent. A cue that is too long goes without its single words.
+    pub(crate) fn write(mut self) -> String {
+        let json = |message: &Self| serde_json::to_string(message).unwrap_or_default();
+        let text = json(&self);
+        match &mut self {
+            Self::Cue(cue) if text.len() > MESSAGE_MAX => {
+                cue.words.clear();
+                json(&self)
+            }
+            _ => text,
+        }
+    }
+}
+
+impl SentCue {
+    /// A cue of a feed, as it is sent now.
+    pub(crate) fn new(feed: &Language, cue: &Cue) -> Self {
+        let now = now_ms();
+        let since = |at: Duration| ms(at.saturating_sub(cue.start));
+        let word = |word: &Word| SentWord {
+            text: word.text.clone(),
+            from_ms: since(word.start),
+            to_ms: since(word.end),
+            confidence: word.confidence,
+        };
+        Self {
+            feed: feed.clone(),
+            id: cue.id,
+            language: cue.language.clone(),
+            stage: cue.stage,
+            age_ms: now.cast_signed().saturating_sub_unsigned(ms(cue.end)),
+            length_ms: since(cue.end),
+            text: cue.text.clone(),
+            words: cue.words.iter().map(word).collect(),
+            ends_sentence: cue.ends_sentence,
+            engine: cue.origin.engine.clone(),
+            model: cue.origin.model.clone(),
+        }
+    }
+
+    /// Language of its feed.
+    pub(crate) fn feed(&self) -> &Language {
+        &self.feed
+    }
+
+    fn problem(&self) -> Option<&'static str> {
+        let bad = |text: &str, max: usize| text.len() > max || text.chars().any(char::is_control);
+        let model = self.model.as_deref().unwrap_or_default();
+        if bad(&self.text, TEXT_MAX) || self.text.trim().is_empty() {
+            Some("a cue is empty, too long or has control characters")
+        } else if self.words.len() > WORDS_MAX || self.words.iter().any(|w| bad(&w.text, 100)) {
+            Some("a cue has too many words, or strange ones")
+        } else if bad(&self.engine, 100) || bad(model, 100) {
+            Some("the origin of a cue is too long")
+        } else if self.age_ms.abs() > AWAY_MAX_MS || self.length_ms > AWAY_MAX_MS.unsigned_abs() {
+            Some("a cue is more than a minute away")
+        } else {
+            None
+        }
+    }
+
+    /// The cue on our clock, as it has come now.
+    pub(crate) fn cue(self) -> Cue {
+        let end = now_ms().saturating_sub_signed(self.age_ms);
+        let start = end.saturating_sub(self.length_ms);
+        let at = |ms: u64| Duration::from_millis(start + ms.min(self.length_ms));
+        let words: Vec<Word> = self
+            .words
+            .iter()
+            .map(|w| Word {
+                text: w.text.clone(),
+                start: at(w.from_ms),
+                end: at(w.to_ms),
+                confidence: w.confidence.clamp(0.0, 1.0),
+            })
+            .collect();
+        Cue {
+            id: self.id,
+            language: self.language,
+            stage: self.stage,
+            start: Duration::from_millis(start),
+            end: Duration::from_millis(end),
+            text: self.text,
+            words: words.into(),
+            ends_sentence: self.ends_sentence,
+            origin: Arc::new(Origin { engine: self.engine, model: self.model }),
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    flow::now().mseconds()
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cue(words: usize) -> Cue {
+        let at = |ms: u64| Duration::from_millis(ms);
+        let now = now_ms();
+        let word = |n: usize| Word {
+            text: format!("word{n}"),
+            start: at(now + 10 * n as u64),
+            end: at(now + 10 * n as u64 + 10),
+            confidence: 0.5,
+        };
+        Cue {
+            id: 7,
+            language: Language::english(),
+            stage: Stage::Committed,
+            start: at(now),
+            end: at(now + 10 * words.max(1) as u64),
+            text: "word0 and so on".into(),
+            words: (0..words).map(word).collect(),
+            ends_sentence: true,
+            origin: Arc::new(Origin { engine: "whisper".into(), model: Some("m@1".into()) }),
+        }
+    }
+
+    #[test]
+    fn a_cue_arrives_as_it_was_said() {
+        crate::flow::init().expect("GStreamer starts");
+        let sent = cue(3);
+        let message = Message::Cue(SentCue::new(&Language::english(), &sent)).write();
+        let Ok(Message::Cue(came)) = Message::read(&message) else { panic!("{message}") };
+        let came = came.cue();
+        let moved = came.end.abs_diff(sent.end);
+        assert!(moved < Duration::from_secs(1), "{moved:?}");
+        assert_eq!(came.end - came.start, sent.end - sent.start);
+        assert_eq!(came.words[2].start - came.start, Duration::from_millis(20));
+        assert_eq!((came.id, &came.text, &came.origin), (sent.id, &sent.text, &sent.origin));
+    }
+
+    #[test]
+    fn a_long_cue_goes_without_its_words() {
+        crate::flow::init().expect("GStreamer starts");
+        let message = Message::Cue(SentCue::new(&Language::english(), &cue(90))).write();
+        assert!(message.len() <= MESSAGE_MAX && !message.contains("words"), "{message}");
+    }
+
+    #[test]
+    fn what_the_other_end_makes_up_is_bounded() {
+        let check = |json: &str, expect: &str| {
+            let found = Message::read(json).map_or_else(|e| e, |m| format!("{m:?}"));
+            assert!(found.contains(expect), "{json}: {found}");
+        };
+        let cue = |text: &str, age: i64| {
+            serde_json::json!({ "type": "cue", "feed": "en", "id": 1, "language": "en",
+                "stage": "committed", "age_ms": age, "length_ms": 5, "text": text,
+                "ends_sentence": false, "engine": "x" })
+            .to_string()
+        };
+        check(&cue("hello", 5), "hello");
+        check(&cue("a\u{7}", 5), "control characters");
+        check(&cue(&"x".repeat(1001), 5), "too long");
+        check(&cue("hello", -99_000), "a minute away");
+        check(r#"{"type":"aic-unavailable","reason":"killed"}"#, "killed");
+        check(r#"{"type":"aic-available"}"#, "AicAvailable");
+        check(r#"{"type":"nonsense"}"#, "unknown variant");
+        check("", "EOF");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_survived(text: String) {
+            let _ = Message::read(&text).map(|m| if let Message::Cue(c) = m { drop(c.cue()) });
+        }
+    }
+}
