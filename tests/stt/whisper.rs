@@ -187,6 +187,19 @@ fn a_damaged_model_is_an_error_in_words_and_the_next_engine_takes_over() {
 }
 
 #[test]
+fn a_model_that_comes_while_a_stream_runs_hears_it_from_the_next_pause_on() {
+    let Some(model) = model("tiny") else { return };
+    let engines = support::engines(&Config::default(), Models::default());
+    let mut listener = Listener::new(&engines, english(&["whisper", "basic"]), false);
+    let by = |name: &'static str| move |e: &Event| matches!(e, Event::State(Status::Listening { engine, .. }) if engine == name);
+    listener.wait_for("the basic engine", by("basic"));
+    assert!(engines.set_models(Models { whisper: vec![model.clone()] }));
+    assert!(!engines.set_models(Models { whisper: vec![model] }), "nothing is different");
+    listener.push(Duration::ZERO, &vec![0.0; RATE]);
+    listener.wait_for("Whisper", by("whisper"));
+}
+
+#[test]
 fn without_an_engine_the_state_says_what_to_do() {
     let engines = support::engines(&Config::default(), Models::default());
     let wanted = Wanted { language: "de".parse().ok(), ..Wanted::default() };
