@@ -11,7 +11,7 @@ fn data(part: &str) -> Option<PathBuf> {
     );
     let path = root.join(part);
     if !path.exists() {
-        eeprintln!("skipped: there is no {}", path.display());
+        eprintln!("skipped: there is no {}", path.display());
     }
     path.exists().then_some(path)
 }
