@@ -66,14 +66,14 @@ fn share(what: &str, sounds: &[Vec<f32>]) -> f64 {
         }
     }
     let share = speech as f64 / all.max(1) as f64;
-    println!("| {what} | {:.1} % | {:.1} % |", 100.0 * share, 100.0 - 100.0 * share);
+    eprintln!("| {what} | {:.1} % | {:.1} % |", 100.0 * share, 100.0 - 100.0 * share);
     share
 }
 
 #[test]
 fn speech_is_speech_and_the_rest_is_not() {
     let (Some(speech), Some(noise)) = (data("speech"), data("noise/esc10")) else { return };
-    println!("| sound | taken for speech | for other |\n|---|---|---|");
+    eprintln!("| sound | taken for speech | for other |\n|---|---|---|");
     let loaded = |files: Vec<PathBuf>| files.iter().map(|f| load(f)).collect::<Vec<_>>();
     let english = loaded(files(&speech.join("librispeech"), "", 20));
     assert!(share("speech, LibriSpeech", &english) > 0.95);

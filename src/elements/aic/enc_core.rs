@@ -238,7 +238,7 @@ impl AicEncCore {
     }
 
     fn set_caps(&self, caps: &gst::CapsRef) -> Result<(), glib::BoolError> {
-        let info = gst_audio::AudioInfo::from_caps(&caps.to_owned())?;
+        let info = gst_audio::AudioInfo::from_caps(caps)?;
         let channels = info.channels() as usize;
         let codec = lock(&self.codec).get_or_insert_with(Codec::shared).clone();
         let sender = Sender::new(codec, channels)

@@ -18,10 +18,6 @@ use super::{HINTS, lock};
 use crate::aic::hints::{Hints, Kind, SIZE, checksum};
 use crate::aic::weights::{self, ModelId, NO_MODEL};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("rtphdrextaichints", gst::DebugColorFlags::empty(), Some("AIC hints"))
-});
-
 /// URI of the extension, for `extmap` and `gst_rtp_header_extension_create_from_uri`.
 pub const HINTS_URI: &str = "urn:x-auralink:rtp-hdrext:aic-hints:1";
 
