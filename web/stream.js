@@ -6,6 +6,44 @@ import { drawGraph } from "./graph.js";
 import { Player } from "./player.js";
 
 // Shows a stream in `main`; returns how to refresh and how to leave it.
+// What the form for a new output asks for.
+function newOutput(fields) {
+  const type = fields.type.value, id = fields.id.value;
+  if (type === "record") return { id, type };
+  if (type === "push") return { id, type, url: fields.url.value };
+  const output = { id, type, url: fields.url.value, video: fields.video.value, aic: JSON.parse(fields.aic.value) };
+  if (fields.token.value) output.token = fields.token.value;
+  if (fields.max_kbps.value) output.max_kbps = Number(fields.max_kbps.value);
+  return output;
+}
+
+// How a trunk is going: each figure with what it means.
+function trunkFigures(facts) {
+  const has = (name) => typeof facts[name] === "number";
+  const number = (name, unit, digits = 1) => has(name) ? `${facts[name].toFixed(digits)} ${unit}` : "";
+  const percent = (name) => has(name) ? `${(facts[name] * 100).toFixed(1)} %` : "";
+  const rows = [
+    ["Voice by", facts.codec === "aic" ? "AIC-A" : facts.codec === "opus" ? "Opus" : ""],
+    ["Rung", facts.rung ?? ""],
+    ["Voice on the wire", number("audio_kbps", "kbit/s")],
+    ["The same in Opus", number("audio_in_opus_kbps", "kbit/s")],
+    ["Saved", facts.codec === "aic" ? number("saved_percent", "%", 0) : ""],
+    ["Predicted, actual", has("predicted_ratio") && has("actual_ratio") && facts.codec === "aic"
+      ? `${facts.predicted_ratio.toFixed(2)}, ${facts.actual_ratio.toFixed(2)} of Opus` : ""],
+    ["Pictures", has("video_kbps") ? `${facts.pictures}, ${number("video_kbps", "kbit/s", 0)}` : ""],
+    ["Path", number("bandwidth_kbps", "kbit/s", 0)],
+    ["Lost, made up", has("loss") ? `${percent("loss")}, ${percent("missing")}` : ""],
+    ["Round trip", number("rtt_ms", "ms")],
+    ["Heard after (estimate)", number("latency_ms", "ms", 0)],
+    ["Quality (estimate, 1–4.5)", has("quality") ? facts.quality.toFixed(1) : ""],
+  ];
+  const list = make("dl", { className: "figures" });
+  for (const [name, value] of rows.filter(([, value]) => value)) {
+    list.append(make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value })));
+  }
+  return list;
+}
+
 export function showStream(main, name) {
   main.replaceChildren(document.getElementById("stream").content.cloneNode(true));
   const $ = (id) => main.querySelector("#" + id);
@@ -46,10 +84,14 @@ export function showStream(main, name) {
     showAccess(await post(path + "/access/rotate"));
   });
   onClick($("add-output"), () => openDialog("output", (fields, dialog) => {
-    fields.type.onchange = () => { dialog.querySelector("#output-url").hidden = fields.type.value !== "push"; };
+    fields.type.onchange = () => {
+      const trunk = fields.type.value === "trunk";
+      dialog.querySelector("#output-url").hidden = fields.type.value === "record";
+      dialog.querySelector("#output-trunk").hidden = !trunk;
+      fields.url.placeholder = trunk ? "https://host:8080/whip/stream" : "rtmp://server/app/key";
+    };
   }, async (fields) => {
-    const type = fields.type.value, id = fields.id.value;
-    await post(path + "/outputs", type === "push" ? { id, type, url: fields.url.value } : { id, type });
+    await post(path + "/outputs", newOutput(fields));
     await refresh();
   }));
 
@@ -103,7 +145,8 @@ export function showStream(main, name) {
       const retry = o.retry_in_s != null ? ` Next try in ${Math.ceil(o.retry_in_s)} s.` : "";
       return make("tr", {}, make("td", {}, make("b", { textContent: o.id }), make("div", { className: "quiet", textContent: o.target })),
         make("td", {}, make("span", { className: "pill " + o.state, textContent: o.state }),
-          make("div", { className: "error quiet", textContent: o.error ? o.error + retry : "" })),
+          make("div", { className: "error quiet", textContent: o.error ? o.error + retry : "" }),
+          ...(o.kind === "trunk" && o.state === "running" ? [trunkFigures(o.facts)] : [])),
         make("td", {}, toggle, away));
     };
     fill($("outputs"), outputs.map(row), "None besides the viewers.");

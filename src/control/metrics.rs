@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::archive::Totals;
-use crate::runtime::{Event, NodeState, StreamSnapshot, StreamState, Supervisor};
+use crate::runtime::{Event, NodeState, OutputSnapshot, StreamSnapshot, StreamState, Supervisor};
 use crate::telemetry::names::{self, Name};
 
 /// Counters of this process. Cheap to clone.
@@ -216,6 +216,43 @@ impl Scrape {
         for output in s.outputs.iter().filter(|o| o.enabled) {
             let running = f64::from(u8::from(output.state == NodeState::Running));
             self.set(names::OUTPUT_RUNNING, &[name, &output.id, output.kind], running)?;
+            if output.kind == "trunk" {
+                self.trunk(name, output)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The figures that a trunk has told; those that it has not are absent.
+    fn trunk(&self, stream: &str, output: &OutputSnapshot) -> Result<(), prometheus::Error> {
+        let fact = |name| output.facts.get(name).and_then(serde_json::Value::as_f64);
+        let by_codec = [
+            (names::TRUNK_AUDIO_KBPS, "audio_kbps", 1.0),
+            (names::TRUNK_AUDIO_OPUS_KBPS, "audio_in_opus_kbps", 1.0),
+            (names::TRUNK_LOSS, "loss", 1.0),
+            (names::TRUNK_MISSING, "missing", 1.0),
+            (names::TRUNK_LATENCY, "latency_ms", 1000.0),
+            (names::TRUNK_QUALITY, "quality", 1.0),
+        ];
+        let codec = output.facts.get("codec").and_then(serde_json::Value::as_str);
+        if let Some(codec) = codec {
+            for (name, key, unit) in by_codec {
+                if let Some(value) = fact(key) {
+                    self.set(name, &[stream, &output.id, codec], value / unit)?;
+                }
+            }
+        }
+        for (name, key, unit) in [
+            (names::TRUNK_VIDEO_KBPS, "video_kbps", 1.0),
+            (names::TRUNK_BANDWIDTH_KBPS, "bandwidth_kbps", 1.0),
+            (names::TRUNK_RTT, "rtt_ms", 1000.0),
+            (names::TRUNK_PREDICTED, "predicted_ratio", 1.0),
+            (names::TRUNK_ACTUAL, "actual_ratio", 1.0),
+            (names::TRUNK_ERROR, "prediction_error", 1.0),
+        ] {
+            if let Some(value) = fact(key) {
+                self.set(name, &[stream, &output.id], value / unit)?;
+            }
         }
         Ok(())
     }

@@ -20,6 +20,9 @@ static SHARED: OnceLock<Shared> = OnceLock::new();
 /// When GStreamer itself cannot start.
 pub fn init() -> Result<(), gst::glib::Error> {
     gst::init()?;
+    if let Err(error) = crate::elements::register() {
+        tracing::error!(%error, "GStreamer refuses our elements");
+    }
     shared();
     Ok(())
 }

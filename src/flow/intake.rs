@@ -47,6 +47,8 @@ pub struct SourceReport {
     pub rtt_us: AtomicU64,
     /// Its own figures, for the API.
     pub status: Status,
+    /// The publisher leaves out pictures for now and has said so.
+    no_pictures: AtomicBool,
     /// The connection is over; what is written from now on was left in a demuxer.
     ended: AtomicBool,
     /// Words for people: what is odd about this publisher, such as a track that is ignored.
@@ -70,6 +72,17 @@ impl SourceReport {
     /// Says that the connection is over: media that still comes is no sign of life.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that the publisher leaves out pictures, or sends them again: that none come is no sign
+    /// that it is frozen.
+    pub fn set_no_pictures(&self, left_out: bool) {
+        self.no_pictures.store(left_out, Ordering::Relaxed);
+    }
+
+    /// Whether the publisher leaves out pictures for now.
+    pub fn has_no_pictures(&self) -> bool {
+        self.no_pictures.load(Ordering::Relaxed)
     }
 
     /// Whether the connection is over.

@@ -54,6 +54,7 @@ pub(super) async fn serve(
             let mut end = End { board, report, feeds: Vec::new() };
             end.serve(channel, heard.clone()).await;
             board.set(Vec::new());
+            report.set_no_pictures(false);
         }
     }
 }
@@ -95,6 +96,7 @@ impl End<'_> {
             Message::Languages { tags } => self.put_up(&tags),
             Message::Cue(cue) => self.publish(cue),
             Message::Sending(sending) => {
+                self.report.set_no_pictures(sending.no_pictures);
                 let status = &self.report.status;
                 status.set("codec", sending.codec);
                 status.set("rung", sending.rung);

@@ -246,7 +246,7 @@ fn attach_voice(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Tracks) -> Re
     let caps = gst::Caps::builder("application/x-rtp").field("model", model).build();
     setter.set_property("caps", caps);
     let depayloader = element("rtpaicdepay")?;
-    let decoder = element(&format!("auralinkaicdec name={VOICE}"))?;
+    let decoder = element(&format!("auralinkaicdec name={VOICE} deadline=80"))?;
     let chain = [&setter, &depayloader, &decoder];
     pipeline.add_many(chain).map_err(failed)?;
     gst::Element::link_many(chain).map_err(failed)?;

@@ -85,7 +85,7 @@ pub enum PresetError {
 }
 
 /// The presets that come with the appliance: file stem and text.
-const BUILT_IN: [(&str, &str); 7] = [
+const BUILT_IN: [(&str, &str); 8] = [
     ("passthrough", include_str!("../../pipelines/passthrough.toml")),
     ("clean-audio", include_str!("../../pipelines/clean-audio.toml")),
     ("captions", include_str!("../../pipelines/captions.toml")),
@@ -93,6 +93,7 @@ const BUILT_IN: [(&str, &str); 7] = [
     ("dub", include_str!("../../pipelines/dub.toml")),
     ("record", include_str!("../../pipelines/record.toml")),
     ("restream", include_str!("../../pipelines/restream.toml")),
+    ("trunk", include_str!("../../pipelines/trunk.toml")),
 ];
 
 /// All presets by name, with their text as written.

@@ -75,6 +75,30 @@ names! {
     NODE_RUNNING = "auralink_node_running", ["stream", "node"];
     /// 1 while the output runs, 0 while it is on and does not; absent while it is off.
     OUTPUT_RUNNING = "auralink_output_running", ["stream", "output", "kind"];
+    /// Sound of a trunk on the wire with its headers, in kbit/s, by the codec in use.
+    TRUNK_AUDIO_KBPS = "auralink_trunk_audio_kbps", ["stream", "output", "codec"];
+    /// What the same sound would be in Opus of 20 kbit/s, with its headers, in kbit/s.
+    TRUNK_AUDIO_OPUS_KBPS = "auralink_trunk_audio_in_opus_kbps", ["stream", "output", "codec"];
+    /// Pictures of a trunk on the wire, in kbit/s.
+    TRUNK_VIDEO_KBPS = "auralink_trunk_video_kbps", ["stream", "output"];
+    /// What the path of a trunk carries, by congestion control, in kbit/s.
+    TRUNK_BANDWIDTH_KBPS = "auralink_trunk_bandwidth_kbps", ["stream", "output"];
+    /// Share of packets of sound lost lately, by the codec in use.
+    TRUNK_LOSS = "auralink_trunk_loss_ratio", ["stream", "output", "codec"];
+    /// Share of sound that was missing lately and made up at the other end, by the codec in use.
+    TRUNK_MISSING = "auralink_trunk_missing_ratio", ["stream", "output", "codec"];
+    /// Round-trip time of a trunk, in seconds.
+    TRUNK_RTT = "auralink_trunk_round_trip_seconds", ["stream", "output"];
+    /// How much later sound is heard at the other end, estimated, in seconds, by the codec in use.
+    TRUNK_LATENCY = "auralink_trunk_latency_seconds", ["stream", "output", "codec"];
+    /// How the sound of a trunk is likely to be judged, 1.0-4.5, by the codec in use.
+    TRUNK_QUALITY = "auralink_trunk_quality_score", ["stream", "output", "codec"];
+    /// Share of Opus's bandwidth that AIC-A was predicted to take.
+    TRUNK_PREDICTED = "auralink_trunk_predicted_ratio", ["stream", "output"];
+    /// Share of Opus's bandwidth that AIC-A has taken.
+    TRUNK_ACTUAL = "auralink_trunk_actual_ratio", ["stream", "output"];
+    /// Mean relative error of the predictions.
+    TRUNK_ERROR = "auralink_trunk_prediction_error_ratio", ["stream", "output"];
     /// Errors of nodes, by stream.
     NODE_ERRORS = "auralink_node_errors_total", ["stream"];
     /// Publishers and viewers that were refused.

@@ -92,6 +92,9 @@ pub(crate) struct Sending {
     pub(crate) audio_kbps: f64,
     /// Round-trip time in ms, where it is known.
     pub(crate) rtt_ms: Option<f64>,
+    /// Whether pictures are left out for now, because the path does not carry them.
+    #[serde(default)]
+    pub(crate) no_pictures: bool,
     /// How it is likely to sound, as a mean opinion score of 1.0-4.5.
     #[serde(default)]
     pub(crate) quality: Option<f64>,

@@ -17,40 +17,46 @@ const MIN: u32 = 8_000;
 
 /// How much the path carries.
 pub(super) struct Line {
+    estimator: gst::Element,
     estimate: watch::Receiver<Option<u32>>,
+    /// Whether the other end says when each packet came.
+    told: bool,
 }
 
 impl Line {
-    /// Estimates what the path of a connection carries, from the moment at which packets flow.
-    /// `wanted` is what the stream takes, in bit/s: the estimate begins above it, because packets
-    /// are paced by it.
+    /// Puts the estimator into a connection, before it is offered: `webrtcbin` asks for it when it
+    /// takes the answer.
     ///
     /// # Errors
     /// When the estimator is not installed.
-    pub(super) fn measure(peer: &Peer, wanted: f64) -> Result<Self, Error> {
+    pub(super) fn install(peer: &Peer) -> Result<Self, Error> {
         crate::webrtc::register();
-        let start = (wanted * 1.5) as u32;
+        // Packets are paced by the estimate: as long as there is none they just go through.
         let estimator = gst::ElementFactory::make("rtpgccbwe")
             .property("min-bitrate", MIN)
             .property("max-bitrate", MAX)
-            .property("estimated-bitrate", start.clamp(START, MAX))
+            .property("estimated-bitrate", MAX)
             .build()
             .map_err(|_| Error::MissingElement { factory: "rtpgccbwe".into() })?;
         let (tell, estimate) = watch::channel(None);
         estimator.connect_notify(Some("estimated-bitrate"), move |estimator, _| {
             tell.send_replace(Some(estimator.property::<u32>("estimated-bitrate")));
         });
-        peer.bin().connect("request-aux-sender", false, move |_| Some(estimator.to_value()));
-        Ok(Self { estimate })
+        let given = estimator.clone();
+        peer.bin().connect("request-aux-sender", false, move |_| Some(given.to_value()));
+        Ok(Self { estimator, estimate, told: false })
     }
 
-    /// A path of which nothing is told.
-    pub(super) fn unknown() -> Self {
-        Self { estimate: watch::channel(None).1 }
+    /// The other end says when each packet came: the path is measured from now on, beginning above
+    /// the `wanted` bit/s that the stream takes.
+    pub(super) fn begin(&mut self, wanted: f64) {
+        let start = (wanted * 1.5).min(f64::from(MAX)) as u32;
+        self.estimator.set_property("estimated-bitrate", start.clamp(START, MAX));
+        self.told = true;
     }
 
     /// Bandwidth in bit/s, once something is known of it.
     pub(super) fn bandwidth(&self) -> Option<f64> {
-        self.estimate.borrow().map(f64::from)
+        self.estimate.borrow().filter(|_| self.told).map(f64::from)
     }
 }

@@ -97,13 +97,14 @@ pub async fn run(task: Task, inputs: Inputs, trunk: Trunk) -> Result<(), Error> 
     let by_aic = trunk.settings.aic.has(rand::random());
     let sources = sources(&inputs, &trunk, by_aic).await?;
     let mut peer = Peer::new(&task.name, &trunk.config)?;
+    let line = line::Line::install(&peer)?;
     let medias = sources.iter().map(|s| s.media.clone()).collect();
     let result = tokio::select! {
         () = task.cancel.cancelled() => Ok(()),
         result = connect(&mut peer, &endpoint, medias, &trunk.config) => match result {
             Ok((session, tracks, channel)) => {
                 let links = Links { sources, tracks, channel };
-                let result = send(&task, &peer, &trunk, &inputs, links).await;
+                let result = send(&task, &peer, &trunk, &inputs, links, line).await;
                 session.leave().await;
                 result
             }
@@ -206,11 +207,12 @@ async fn send(
     trunk: &Trunk,
     inputs: &Inputs,
     links: Links,
+    line: line::Line,
 ) -> Result<(), Error> {
     let flight = pilot::Flight { task, peer, trunk, captions: &inputs.captions };
     let result = tokio::select! {
         () = task.cancel.cancelled() => Ok(()),
-        result = flight.run(links) => result,
+        result = flight.run(links, line) => result,
     };
     if task.cancel.is_cancelled() {
         peer.node().finish(GOODBYE_MAX).await;

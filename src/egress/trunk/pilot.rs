@@ -31,6 +31,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How often figures are renewed.
 const FIGURES: Duration = Duration::from_secs(1);
 
+/// Fewest packets that a share of them is told of.
+const SHARE_OF_MIN: u64 = 10;
+
 /// Bandwidth that is assumed of a path of which nothing is known, bit/s.
 const UNKNOWN: f64 = 4_000_000.0;
 
@@ -70,9 +73,9 @@ impl Flight<'_> {
     ///
     /// # Errors
     /// When no connection comes about, the pipeline fails, or the other end is gone.
-    pub(super) async fn run(&self, mut links: Links) -> Result<(), Error> {
+    pub(super) async fn run(&self, mut links: Links, line: Line) -> Result<(), Error> {
         let channel = links.channel.take();
-        let mut pilot = self.prepare(&links)?;
+        let mut pilot = self.prepare(&links, line)?;
         let sending = watch::Sender::new(Sending::default());
         let told = watch::Sender::new(Told::default());
         let broken = watch::Sender::new(None);
@@ -84,7 +87,7 @@ impl Flight<'_> {
     }
 
     /// Builds the branches of what was agreed on.
-    fn prepare(&self, links: &Links) -> Result<Pilot, Error> {
+    fn prepare(&self, links: &Links, mut line: Line) -> Result<Pilot, Error> {
         let settings = &self.trunk.settings;
         let kbps = links.of(Kind::Video).map_or(0, |(source, agreed, _)| {
             let codec = agreed.payload.codec().unwrap_or(crate::media::Codec::H264);
@@ -92,10 +95,9 @@ impl Flight<'_> {
             settings.video_kbps.unwrap_or_else(usual)
         });
         // The path is measured by what the other end says of each packet.
-        let line = match links.tracks.iter().any(|(agreed, _)| agreed.transport_cc.is_some()) {
-            true => Line::measure(self.peer, f64::from(kbps) * 1000.0)?,
-            false => Line::unknown(),
-        };
+        if links.tracks.iter().any(|(agreed, _)| agreed.transport_cc.is_some()) {
+            line.begin(f64::from(kbps) * 1000.0);
+        }
         let (mut sound, mut picture) = (None, None);
         if let Some((source, agreed, track)) = links.of(Kind::Audio) {
             sound = Some(Sound::add(self.peer, agreed, track, source.format.codec.is_raw())?);
@@ -280,6 +282,7 @@ impl Flight<'_> {
             sending.rung = rung(decision, Some(sound.form));
             self.task.status.set("rung", sending.rung.clone());
         }
+        sending.no_pictures = pilot.decision.is_some_and(|d| d.level == Level::Off);
         sending.audio_kbps = (audio_kbps * 10.0).round() / 10.0;
         sending.rtt_ms = pilot.rtt.map(|rtt| (rtt.as_secs_f64() * 10_000.0).round() / 10.0);
         if let Some((source, _, track)) = links.of(Kind::Video) {
@@ -331,12 +334,14 @@ impl Pilot {
             self.missing = self.loss;
             return;
         };
-        if *now == self.received {
+        // What was lost before the first report was lost while the connection came about.
+        if *now == self.received || self.received == Receiving::default() {
+            self.received = now.clone();
             return;
         }
         let share = |part: u64, part_before: u64, rest: u64, rest_before: u64| {
             let (part, rest) = (part.saturating_sub(part_before), rest.saturating_sub(rest_before));
-            (part + rest > 0).then(|| part as f64 / (part + rest) as f64)
+            (part + rest >= SHARE_OF_MIN).then(|| part as f64 / (part + rest) as f64)
         };
         let before = &self.received;
         let lost =

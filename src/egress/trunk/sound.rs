@@ -44,7 +44,7 @@ impl Form {
                  packet-loss-percentage=5 bitrate=32000 ! rtpopuspay name=pay"
             }
             Self::Aic => {
-                "audioconvert ! audioresample ! auralinkaicenc name=encoder \
+                "audioconvert ! audioresample ! auralinkaicenc name=encoder deadline=80 \
                  ! rtpaicpay name=pay"
             }
         }
@@ -106,7 +106,8 @@ fn set_aic(encoder: &gst::Element, choice: Choice) {
                 ("stages", stages),
                 ("frames-per-packet", frames),
                 ("redundancy", redundant),
-                ("redundant-stages", redundant_stages),
+                // Without redundancy the element does not look at it, but takes no zero.
+                ("redundant-stages", redundant_stages.max(1)),
             ] {
                 encoder.set_property_from_str(name, &value.to_string());
             }

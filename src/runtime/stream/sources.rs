@@ -68,7 +68,9 @@ impl Publisher {
 
     fn health(&self, now: Instant) -> Health {
         let (video, audio) = (&self.tracks.video, &self.tracks.audio);
+        let paused = self.tracks.report.has_no_pictures();
         let age = match (video.age(), audio.age()) {
+            (_, Some(audio)) if paused => Some(audio),
             (Some(v), Some(a)) if v < PICTURE_FROZEN_AFTER => Some(v.min(a)),
             (Some(v), _) => Some(v),
             (None, audio) => audio,
