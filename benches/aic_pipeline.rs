@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --features aic --bench aic-pipeline`, part of `make bench-aic`.
 
+#![allow(clippy::print_stdout, reason = "the figures")]
+
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -96,7 +98,7 @@ fn latency(what: &str, chain: &str) -> anyhow::Result<()> {
     let sound: Vec<f32> = (0..48_000 * 6)
         .map(|n: usize| {
             let voice = (1..9).map(|h| (n as f32 * 0.02 * h as f32).sin() / h as f32).sum::<f32>();
-            if n / 4_800 % 3 == 0 { 0.2 * voice } else { 0.0 }
+            if (n / 4_800).is_multiple_of(3) { 0.2 * voice } else { 0.0 }
         })
         .collect();
     let begin = Instant::now();
