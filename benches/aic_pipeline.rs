@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --features aic --bench aic-pipeline`, part of `make bench-aic`.
 
-#![allow(missing_docs, unreachable_pub, dead_code, clippy::print_stdout)]
+#![allow(missing_docs, clippy::print_stdout)]
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
