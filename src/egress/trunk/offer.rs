@@ -93,8 +93,8 @@ fn h264(format: &Format) -> String {
         _ => "42e0",
     };
     let level = match format.video.width * format.video.height {
-        0..=921_600 => "1f",
-        ..=2_228_224 => "28",
+        ..=921_600 => "1f",
+        921_601..=2_228_224 => "28",
         _ => "33",
     };
     format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}{level}")
