@@ -25,6 +25,8 @@ pub(super) struct Picture {
     closest: Arc<AtomicU64>,
     /// What is applied: the level, and the bitrate in kbit/s.
     applied: (Level, u32),
+    /// Whether pictures have flowed before.
+    joined: bool,
 }
 
 impl Picture {
@@ -67,7 +69,7 @@ impl Picture {
         }
         let (encoder, size) = (bin.by_name("encoder"), bin.by_name("size"));
         let (codecs, applied) = (Arc::clone(codecs), (Level::Off, kbps));
-        Ok(Self { encoder, size, format, codecs, closest, applied })
+        Ok(Self { encoder, size, format, codecs, closest, applied, joined: false })
     }
 
     /// Whether pictures are encoded for the path.
@@ -105,7 +107,13 @@ impl Picture {
         }
         self.resize(level);
         if before == Level::Off {
-            peer.node().input(name, &source.feed, Join::Live)?;
+            // At first the other end gets a picture at once; later the path has had to be spared.
+            let join = if std::mem::replace(&mut self.joined, true) {
+                Join::Live
+            } else {
+                Join::FastForward
+            };
+            peer.node().input(name, &source.feed, join)?;
         }
         Ok(true)
     }
