@@ -34,3 +34,35 @@ pub const FRAME: usize = 320;
 /// Samples by which the output of the decoder lies behind the input of the encoder: 10 ms. With the
 /// frame itself the algorithmic latency is 30 ms.
 pub const DELAY: usize = 160;
+
+/// What keeps voice from going by AIC-A on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// The program was built without libtorch.
+    #[error("this build has no engine for it")]
+    Engine,
+    /// No weights were found, or no model card beside them.
+    #[error("there are no weights")]
+    Weights,
+}
+
+impl Missing {
+    /// What turns it on.
+    pub fn fix(self) -> &'static str {
+        match self {
+            Self::Engine => "make aic && make run",
+            Self::Weights => "put weights and card into models/aic-audio (its README trains some)",
+        }
+    }
+}
+
+/// The model by which voice goes here.
+///
+/// # Errors
+/// What is missing for that.
+pub fn available() -> Result<weights::ModelId, Missing> {
+    if !cfg!(feature = "aic") {
+        return Err(Missing::Engine);
+    }
+    weights::find().and_then(|path| weights::id(&path)).ok_or(Missing::Weights)
+}

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::aic;
 use crate::config;
 use crate::control::machine::{self, Machine};
 use crate::gpu::Gpus;
@@ -78,6 +79,7 @@ pub(super) fn doctor(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     ports(&mut report, &config);
     folders(&mut report, &config);
     models(&mut report, &config);
+    voice_codec(&mut report);
     match Presets::load(config.presets.as_deref()) {
         Ok(presets) => {
             let names = presets.names().collect::<Vec<_>>().join(", ");
@@ -227,5 +229,19 @@ fn models(report: &mut Report, config: &config::Config) {
         let text = "no speech-to-text model: captions have the quality of the basic engine";
         let fix = "auralink models pull whisper-base.en-q5_1";
         report.line(Mark::Warn, "model", text, Some(fix));
+    }
+}
+
+/// Whether trunks carry voice by the neural codec, or by Opus.
+fn voice_codec(report: &mut Report) {
+    match aic::available() {
+        Ok(id) => {
+            let text = format!("AIC-A, model {}", aic::weights::text(id));
+            report.line(Mark::Good, "voice codec", &text, None);
+        }
+        Err(missing) => {
+            let text = format!("no AIC-A, trunks use Opus: {missing}");
+            report.line(Mark::Warn, "voice codec", &text, Some(missing.fix()));
+        }
     }
 }

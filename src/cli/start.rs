@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::aic;
 use crate::config::Config;
 use crate::control::Metrics;
 use crate::control::api::webrtc::WebRtc;
@@ -208,6 +209,12 @@ fn tell_machine(machine: &Machine) {
     match &machine.gpus {
         Gpus::Broken { .. } => tracing::warn!("{gpu}"),
         Gpus::Ready { .. } | Gpus::None => tracing::info!("{gpu}"),
+    }
+    match aic::available() {
+        Ok(id) => tracing::info!(model = aic::weights::text(id), "voice on trunks goes by AIC-A"),
+        Err(missing) => {
+            tracing::info!(fix = missing.fix(), "voice on trunks goes by Opus, not AIC-A: {missing}");
+        }
     }
     for missing in &machine.missing {
         tracing::warn!(element = missing.element, fix = %missing.fix, "no {}", missing.feature);

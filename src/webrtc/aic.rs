@@ -1,7 +1,7 @@
 //! AIC-A in session descriptions (docs/aic-rtp.md section 6).
 
 use super::sdp::Payload;
-use crate::aic::weights;
+use crate::aic::{self, weights};
 
 /// Its name in `a=rtpmap`.
 pub(crate) const NAME: &str = "AIC-A";
@@ -30,11 +30,7 @@ pub(crate) fn reason(message: &gst::StructureRef) -> String {
 /// The model that this program codes with, as its 8 hexadecimal digits; `None` where AIC-A cannot
 /// be used: no engine or no weights.
 pub(crate) fn model() -> Option<String> {
-    if !cfg!(feature = "aic") {
-        return None;
-    }
-    let id = weights::find().and_then(|path| weights::id(&path))?;
-    Some(weights::text(id))
+    aic::available().ok().map(weights::text)
 }
 
 /// Whether a payload is AIC-A by our model.

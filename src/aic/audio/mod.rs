@@ -10,6 +10,7 @@
 
 mod batch;
 mod decoder;
+pub mod device;
 mod encoder;
 mod network;
 mod weights;

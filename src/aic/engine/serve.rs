@@ -25,11 +25,9 @@ mod with {
     use std::sync::mpsc::{self, Receiver};
     use std::thread;
 
-    use tch::Device;
-
     use super::*;
     use crate::aic::FRAME;
-    use crate::aic::audio::{AudioError, Model, State, Voice};
+    use crate::aic::audio::{AudioError, Model, State, Voice, device};
     use crate::aic::engine::wire::{Answer, Job, Made, Request};
     use crate::aic::packet::Codes;
 
@@ -60,7 +58,7 @@ mod with {
             std::process::exit(0);
         })?;
         tch::set_num_threads(threads.clamp(1, 64) as i32);
-        let engine = Model::load(weights, Device::cuda_if_available()).and_then(Engine::warm);
+        let engine = Model::load(weights, device::choose()).and_then(Engine::warm);
         let mut engine = match engine {
             Ok(engine) => engine,
             Err(error) => {
