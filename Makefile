@@ -46,7 +46,7 @@ check: ## Validate every preset in pipelines/ and print its plan
 
 bench: ## CPU, threads and memory per publisher and viewer, latency, noise suppression, captions, translation
 	@.ci/setup test
-	$(CARGO) bench --locked $(ARGS)
+	$(FEATURES) $(CARGO) bench --locked $$features $(ARGS)
 
 bench-aic: ## The AIC-A voice codec: what it costs, and its quality table beside Opus and Lyra v2
 	@.ci/setup train

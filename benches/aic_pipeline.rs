@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
         round_trips(&codec, streams)?;
     }
     println!(
-        "\n| encoder, RTP, decoder, live | reported | packet after its last sample | sound moved | added in all |"
+        "\n| encoder, RTP, decoder, live | reported | sample comes out after | moved in time | added in all |"
     );
     println!("|---|---|---|---|---|");
     let aic = "auralinkaicenc codec=aic stages=6 deadline=100";
@@ -37,7 +37,7 @@ fn main() -> anyhow::Result<()> {
         latency(&row, &format!("{aic} frames-per-packet={frames} ! {depay}"))?;
     }
     latency("Opus inside AIC-A", &format!("auralinkaicenc codec=opus ! {depay}"))?;
-    latency("Opus of GStreamer", "opusenc ! rtpopuspay ! rtpopusdepay ! opusdec")
+    latency("Opus of GStreamer", "audioconvert ! opusenc ! rtpopuspay ! rtpopusdepay ! opusdec")
 }
 
 /// Each stream encodes and decodes a frame every 20 ms, all at the same moment.
@@ -82,7 +82,21 @@ fn row(what: &str, mut took: Vec<Duration>) {
     println!("| {what} | {median:.2} ms | {:.2} ms | {:.3} |", at(&took, 0.95), median / 20.0);
 }
 
-/// Bursts of noise every 300 ms through a chain of elements, live.
+/// Six seconds of speech, 48 kHz mono.
+fn speech() -> anyhow::Result<Vec<f32>> {
+    let data = std::env::var("AURALINK_TEST_DATA")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data").into());
+    let output = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-i", &format!("{data}/speech/p501-48k/i01_f1.flac")])
+        .args(["-f", "f32le", "-ac", "1", "-ar", "48000", "-t", "6", "-"])
+        .output()
+        .context("ffmpeg starts: `make setup` installs it")?;
+    anyhow::ensure!(output.status.success(), "no speech: set AURALINK_TEST_DATA");
+    let sample = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    Ok(output.stdout.chunks_exact(4).map(sample).collect())
+}
+
+/// Speech through a chain of elements, live.
 fn latency(what: &str, chain: &str) -> anyhow::Result<()> {
     let raw = "audio/x-raw,format=F32LE,rate=48000,channels=1,layout=interleaved";
     let pipeline = gst::parse::launch(&format!(
@@ -93,12 +107,7 @@ fn latency(what: &str, chain: &str) -> anyhow::Result<()> {
     let input = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().context("an appsrc")?;
     let output = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().context("a sink")?;
     pipeline.set_state(gst::State::Playing)?;
-    let sound: Vec<f32> = (0..48_000 * 6)
-        .map(|n: usize| {
-            let voice = (1..9).map(|h| (n as f32 * 0.02 * h as f32).sin() / h as f32).sum::<f32>();
-            if n / 4_800 % 3 == 0 { 0.2 * voice } else { 0.0 }
-        })
-        .collect();
+    let sound = speech()?;
     let begin = Instant::now();
     let feeder = {
         let sound = sound.clone();
@@ -120,9 +129,14 @@ fn latency(what: &str, chain: &str) -> anyhow::Result<()> {
             let _ = input.end_of_stream();
         })
     };
-    let (mut heard, mut late) = (Vec::new(), Vec::new());
+    let (mut heard, mut late, mut reported) = (Vec::new(), Vec::new(), 0);
     while let Ok(sample) = output.pull_sample() {
         let arrived = begin.elapsed();
+        if reported == 0 {
+            let mut query = gst::query::Latency::new();
+            let known = output.static_pad("sink").is_some_and(|pad| pad.peer_query(&mut query));
+            reported = if known { query.result().1.mseconds() } else { 0 };
+        }
         let buffer = sample.buffer().context("a buffer")?;
         let pts = Duration::from(buffer.pts().context("no time")?);
         let map = buffer.map_readable()?;
@@ -132,10 +146,9 @@ fn latency(what: &str, chain: &str) -> anyhow::Result<()> {
         late.push(arrived.saturating_sub(pts));
     }
     let _ = feeder.join();
-    let mut query = gst::query::Latency::new();
-    let reported = if pipeline.query(&mut query) { query.result().1.mseconds() } else { 0 };
     pipeline.set_state(gst::State::Null)?;
     late.sort();
+    anyhow::ensure!(!late.is_empty(), "nothing came out of {chain}");
     let (median, moved) = (at(&late, 0.5), lag(&sound, &heard));
     println!(
         "| {what} | {reported} ms | {median:.1} ms (95 %: {:.1}) | {moved:.1} ms | {:.1} ms |",

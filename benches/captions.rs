@@ -33,10 +33,6 @@ fn main() {
     println!("\nCaptions\n");
     let utterances = support::utterances(1);
     for vad in [Vad::Silero, Vad::Earshot] {
-        if vad == Vad::Silero && models.silero.is_none() {
-            println!("no Silero model: `auralink models pull silero-v6.2.0`");
-            continue;
-        }
         let config = Config { vad, ..Config::default() };
         let engines = Arc::new(Engines::new(&config, models.clone()));
         println!("voice activity: {vad:?}\n");
@@ -67,9 +63,7 @@ fn models() -> Models {
     let named = std::env::var("AURALINK_MODELS");
     let named = named.unwrap_or_else(|_| "/var/lib/auralink/models:./models".into());
     let folders: Vec<PathBuf> = std::env::split_paths(&named).collect();
-    let mut models = Models::scan(&folders);
-    models.silero = models.silero.or_else(|| support::models().silero);
-    models
+    Models::scan(&folders)
 }
 
 /// Each engine, and each Whisper model, that hears English here.

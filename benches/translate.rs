@@ -64,7 +64,8 @@ async fn main() -> Result<()> {
         Some(file) => config::load(Some(&file), [], &[])?,
         None => config::Config::default(),
     };
-    let translators = Translators::new(&config.translate, Arc::new(|_| {}))?;
+    let models = auralink::models::Registry::open(&config.models)?;
+    let translators = Translators::new(&config.translate, Some(&models), Arc::new(|_| {}))?;
     translators.refresh().await;
     let pairs = translators.pairs();
     println!("\nTranslation, NTREX, {} pairs on this machine\n", pairs.len());

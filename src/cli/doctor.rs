@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use crate::config;
 use crate::control::machine::{self, Machine};
 use crate::gpu::Gpus;
-use crate::models::{Registry, State, Task};
+use crate::models::{Engine, Registry, State, Task};
 use crate::runtime::Presets;
+use crate::speech::translate::Ct2;
 use crate::{flow, telemetry};
 
 use super::environment;
@@ -193,6 +194,11 @@ fn models(report: &mut Report, config: &config::Config) {
         let id = &manifest.id;
         match registry.state(&manifest) {
             State::Missing => {}
+            State::Included => {
+                let (task, licence) = (manifest.task, &manifest.licence.spdx);
+                let text = format!("{task:<9} {id}, in the program ({licence})");
+                report.line(Mark::Good, "model", &text, None);
+            }
             State::Partial { folder, .. } => {
                 let text = format!("{id} in {} is not complete", folder.display());
                 let fix = format!("auralink models pull {id}");
@@ -207,7 +213,13 @@ fn models(report: &mut Report, config: &config::Config) {
                 let (task, licence) = (manifest.task, &manifest.licence);
                 let terms = if licence.commercial { "" } else { ", not for commercial use" };
                 let text = format!("{task:<9} {} ({}{terms})", installed.label(), licence.spdx);
-                report.line(Mark::Good, "model", &text, None);
+                if manifest.engine == Engine::Ct2 && !Ct2::BUILT {
+                    let text = format!("{text}: this build cannot run it");
+                    let fix = "cargo build --release --features ct2";
+                    report.line(Mark::Warn, "model", &text, Some(fix));
+                } else {
+                    report.line(Mark::Good, "model", &text, None);
+                }
             }
         }
     }

@@ -6,6 +6,8 @@ use clap::Subcommand;
 
 use crate::aic;
 use crate::speech::stt::{sphinx, whisper};
+#[cfg(feature = "ct2")]
+use crate::speech::translate::ct2;
 
 /// The engines that run apart.
 #[derive(Debug, Subcommand)]
@@ -28,6 +30,16 @@ pub(super) enum Engine {
         #[arg(long, value_name = "FOLDER")]
         model: PathBuf,
     },
+    /// Translation by CTranslate2.
+    #[cfg(feature = "ct2")]
+    Ct2 {
+        /// Folder of the model.
+        #[arg(long, value_name = "FOLDER")]
+        model: PathBuf,
+        /// Threads on the processor.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+    },
     /// The voice codec AIC-A (cargo feature `aic`).
     Aic {
         /// Weights, with their model card beside them.
@@ -46,6 +58,8 @@ pub(super) fn engine(engine: &Engine) -> std::io::Result<()> {
             whisper::serve(model, whisper::Run { threads: (*threads).max(1), gpu: *gpu })
         }
         Engine::Sphinx { model } => sphinx::serve(model),
+        #[cfg(feature = "ct2")]
+        Engine::Ct2 { model, threads } => ct2::serve(model, (*threads).max(1)),
         Engine::Aic { weights, threads } => aic::engine::serve(weights, *threads),
     }
 }

@@ -146,6 +146,10 @@ fn pull_all(registry: &Registry, pull: &PullArguments, json: bool) -> anyhow::Re
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut arrived = Vec::new();
     for manifest in &manifests {
+        if let State::Included = registry.state(manifest) {
+            eprintln!("{} is in the program: there is nothing to fetch", manifest.id);
+            continue;
+        }
         warn_of_licence(manifest);
         let mut meter: Option<Meter> = None;
         let mut told = |progress: Progress<'_>| tell(&manifest.id, &mut meter, &progress);
@@ -222,7 +226,8 @@ fn verify(registry: &Registry, ids: &[String], json: bool) -> anyhow::Result<Exi
     let mut verdicts = Vec::new();
     for manifest in manifests {
         let verdict = match registry.state(&manifest) {
-            State::Missing if ids.is_empty() => continue,
+            State::Missing | State::Included if ids.is_empty() => continue,
+            State::Included => Ok(()),
             State::Missing => Err("it is not installed".to_owned()),
             State::Partial { .. } if ids.is_empty() => continue,
             State::Partial { .. } => Err("it is not complete".to_owned()),

@@ -17,6 +17,7 @@ pub(super) async fn reload(arguments: &RunArguments, running: &mut Config, appli
             tracing::error!("reload: nothing is changed, the configuration is wrong\n{problems}");
         }
     }
+    appliance.look.notify_one();
     if let Some(tls) = &appliance.tls
         && let Err(error) = tls.reload().await
     {

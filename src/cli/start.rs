@@ -1,8 +1,10 @@
 //! From a configuration to a running appliance, step by step, each with its own error.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +33,9 @@ use crate::telemetry::Host;
 /// Shortest admin token that `$AURALINK_ADMIN_TOKEN` may give.
 const ADMIN_TOKEN_MIN: usize = 32;
 
+/// How often models are looked for.
+const MODELS_EVERY: Duration = Duration::from_secs(30);
+
 /// Everything that runs.
 pub(super) struct Appliance {
     pub(super) supervisor: Supervisor,
@@ -42,6 +47,8 @@ pub(super) struct Appliance {
     pub(super) stop: CancellationToken,
     /// The servers; one that ends before `stop` is an error of the appliance.
     pub(super) servers: JoinSet<anyhow::Result<()>>,
+    /// Looks for models now.
+    pub(super) look: Arc<Notify>,
     /// Address of the page, for people.
     pub(super) page: String,
 }
@@ -66,7 +73,9 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         webrtc: config.webrtc.clone(),
     };
     let (archive, writer) = Archive::new(store.clone());
-    let speech = speech(config, &archive)?;
+    let models = models::Registry::open(&config.models)?;
+    let speech = speech(config, &archive, &models)?;
+    let ears = speech.stt.clone();
     let supervisor = Supervisor::new(options, machine.encoders.clone(), speech);
     let gate: Arc<dyn Gate> = Arc::new(supervisor.clone());
     let stop = CancellationToken::new();
@@ -74,6 +83,12 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let until = stop.clone();
     servers.spawn(async move {
         writer.run(until).await;
+        Ok(())
+    });
+    let (look, until) = (Arc::new(Notify::new()), stop.clone());
+    let found = follow_models(models, ears, look.clone(), until);
+    servers.spawn(async move {
+        found.await;
         Ok(())
     });
     let server = Server::bind(&config.api).await?;
@@ -104,6 +119,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let state = ApiState::new(Parts {
         desk: desk.clone(),
         auth,
+        jitsi: config.api.jitsi()?,
         archive,
         metrics,
         machine,
@@ -126,22 +142,49 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         let (gate, until) = (gate.clone(), stop.clone());
         servers.spawn(async move { srt.run(gate, until).await.context("the SRT server ended") });
     }
-    Ok(Appliance { supervisor, web_rtc, desk, store, tls, stop, servers, page })
+    Ok(Appliance { supervisor, web_rtc, desk, store, tls, stop, servers, look, page })
 }
 
 /// The engines that work on words.
-fn speech(config: &Config, archive: &Archive) -> anyhow::Result<Speech> {
-    let models = models::Registry::open(&config.models)?;
-    let stt = stt::Engines::new(&config.stt, speech_models(&models));
+fn speech(config: &Config, archive: &Archive, models: &models::Registry) -> anyhow::Result<Speech> {
+    let stt = stt::Engines::new(&config.stt, stt::Models::default());
     let told = |switch: &Switch| {
         let Switch { job, route, from, to, reason } = switch;
         tracing::warn!(job, route, from, to, reason, "another engine takes over");
     };
-    let translators = Translators::new(&config.translate, Arc::new(told))?;
+    let translators = Translators::new(&config.translate, Some(models), Arc::new(told))?;
     let voices = Voices::new(&config.tts, Arc::new(told))?;
     let (stt, translators, voices) = (Arc::new(stt), Arc::new(translators), Arc::new(voices));
     let keeper = Some(Arc::new(archive.clone()) as Arc<dyn Keeper>);
     Ok(Speech { stt, translators, voices, keeper })
+}
+
+/// Looks for models now, every half minute and when told to, so that what is pulled or imported meanwhile
+/// is used without a restart. A model that is new is read as a whole: on a thread that may be busy with
+/// gigabytes for a while.
+async fn follow_models(
+    models: models::Registry,
+    ears: Arc<stt::Engines>,
+    look: Arc<Notify>,
+    until: CancellationToken,
+) {
+    let mut tick = tokio::time::interval(MODELS_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = until.cancelled() => return,
+            _ = tick.tick() => {}
+            () = look.notified() => {}
+        }
+        let models = models.clone();
+        let Ok(found) = tokio::task::spawn_blocking(move || speech_models(&models)).await else {
+            continue;
+        };
+        let labels: Vec<String> = found.whisper.iter().map(|p| stt::whisper::label(p)).collect();
+        if ears.set_models(found) {
+            tracing::info!(models = labels.join(", "), "speech-to-text models");
+        }
+    }
 }
 
 /// The model files that speech-to-text may use: those that are what their manifest says.
@@ -157,10 +200,7 @@ fn speech_models(models: &models::Registry) -> stt::Models {
         });
         ready.filter_map(|model| model.paths.into_iter().next())
     };
-    stt::Models {
-        whisper: of(models::Task::Stt, models::Engine::Whisper).collect(),
-        silero: of(models::Task::Vad, models::Engine::Silero).next(),
-    }
+    stt::Models { whisper: of(models::Task::Stt, models::Engine::Whisper).collect() }
 }
 
 fn tell_machine(machine: &Machine) {

@@ -32,6 +32,10 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
             "set both for HTTPS, or none for HTTP",
         ),
     }
+    if let Err(error) = config.api.jitsi() {
+        let hint = "openssl rsa -in KEY -pubout makes a public key of a private one";
+        add("api.jitsi_key", error.to_string(), hint);
+    }
     for (field, value) in
         [("limits.streams", config.limits.streams), ("limits.viewers", config.limits.viewers)]
     {

@@ -212,6 +212,10 @@ impl Desk {
         if runs {
             self.owned_by_api(name)?;
         }
+        let captions = match runs {
+            true => self.0.supervisor.snapshot(name).await?.captions,
+            false => None,
+        };
         // First from the database: if that fails the stream still runs, and nothing is half done.
         let deleted = self.0.store.delete_stream(name.as_str()).await;
         deleted.map_err(|e| Error::internal("forgetting the stream", &e))?;
@@ -219,6 +223,10 @@ impl Desk {
             self.0.supervisor.remove(name).await?;
         }
         self.set_owner(name, None);
+        if captions.is_some_and(|captions| !captions.keep_deleted) {
+            let forgotten = self.0.store.delete_cues(name.as_str(), i64::MAX).await;
+            forgotten.map_err(|e| Error::internal("forgetting what was said", &e))?;
+        }
         Ok(())
     }
 

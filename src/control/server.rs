@@ -14,6 +14,8 @@ use axum_server::tls_rustls::RustlsConfig;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::auth::signed::{self, Verifier};
+
 /// `[api]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,6 +30,10 @@ pub struct Config {
     pub open: bool,
     /// `/metrics` needs no token.
     pub open_metrics: bool,
+    /// Public key (PEM, RSA) of Jigasi, whose signed tokens then open the meetings' WebSocket.
+    pub jitsi_key: Option<PathBuf>,
+    /// What the `aud` of these tokens must have; empty: anything.
+    pub jitsi_audience: String,
 }
 
 impl Default for Config {
@@ -38,7 +44,20 @@ impl Default for Config {
             tls_key: None,
             open: false,
             open_metrics: false,
+            jitsi_key: None,
+            jitsi_audience: "jitsi".into(),
         }
+    }
+}
+
+impl Config {
+    /// Who checks Jigasi's tokens, where a key is configured.
+    ///
+    /// # Errors
+    /// When the key cannot be used.
+    pub fn jitsi(&self) -> Result<Option<Verifier>, signed::Error> {
+        let read = |path: &PathBuf| Verifier::read(path, &self.jitsi_audience);
+        self.jitsi_key.as_ref().map(read).transpose()
     }
 }
 

@@ -12,6 +12,13 @@ use crate::media::{Cue, Language};
 /// Cues that a slow reader may be behind; older ones are lost to it, counted.
 const BEHIND_MAX: usize = 256;
 
+/// The first number of cues that are pushed from outside. Engines count from 1 and translations have the
+/// numbers of their originals, so neither ever meets these, whatever feed they are pushed to.
+const PUSHED: u64 = 1 << 40;
+
+/// The next number of a pushed cue, for all feeds.
+static NEXT: AtomicU64 = AtomicU64::new(PUSHED);
+
 /// Committed cues kept for those who join.
 const RECENT_MAX: usize = 64;
 
@@ -101,10 +108,10 @@ impl CueFeed {
         let _ = self.0.sender.send(cue);
     }
 
-    /// The same for a cue of somebody who does not count: it gets the number after the newest one,
-    /// which is returned.
+    /// The same for a cue from outside: it gets a number that no other cue of this process has, which is
+    /// returned.
     pub fn append(&self, mut cue: Cue) -> u64 {
-        cue.id = self.newest().map_or(0, |newest| newest.id) + 1;
+        cue.id = NEXT.fetch_add(1, Ordering::Relaxed);
         let id = cue.id;
         self.publish(cue);
         id
@@ -278,6 +285,26 @@ mod tests {
         assert_eq!(feed.stats().dropped_slow.load(Ordering::Relaxed), 10);
         assert_eq!(feed.recent().len(), RECENT_MAX);
         assert_eq!(feed.recent().first().map(|c| c.id), Some(total + 1 - RECENT_MAX as u64));
+    }
+
+    #[test]
+    fn pushed_cues_and_those_of_engines_never_have_the_same_number() {
+        super::clock::init().expect("GStreamer starts");
+        let feed = |tag: &str| CueFeed::new(tag, tag.parse().expect("a language"));
+        let (english, spanish) = (feed("en"), feed("es"));
+        english.publish(cue(1));
+        let pushed = [english.append(cue(0)), spanish.append(cue(0)), spanish.append(cue(0))];
+        english.publish(cue(2));
+        // What was pushed in English is translated under its number.
+        spanish.publish(cue(pushed[0]));
+        for feed in [english, spanish] {
+            let mut ids: Vec<u64> = feed.recent().iter().map(|c| c.id).collect();
+            let count = ids.len();
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!((ids.len(), count), (3, 3), "{ids:?}");
+        }
+        assert!(pushed.iter().all(|id| (PUSHED..1 << 53).contains(id)), "JavaScript counts so far");
     }
 
     #[tokio::test]

@@ -28,6 +28,8 @@ pub struct Ask {
 pub struct Words {
     /// The language that is spoken; `None` when it is to be detected.
     pub language: Option<Language>,
+    /// Nobody listens: captions are pushed from outside, also where there is no sound.
+    pub pushed: bool,
     /// Captions in these languages too.
     pub translate: Vec<Language>,
     /// Sound in these languages too, for who wants it; each has captions.
@@ -88,7 +90,7 @@ pub enum Op {
         /// By this GStreamer element.
         encoder: String,
     },
-    /// Sound to captions.
+    /// Sound to captions; without sound the place of those that are pushed.
     Transcribe,
     /// Captions to captions in this language.
     Translate {

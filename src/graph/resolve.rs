@@ -21,11 +21,13 @@ impl Plan {
     /// Captions are made whether or not somebody reads them: they are kept, and who joins finds
     /// them going.
     fn add_words(&mut self, ask: &Ask) {
-        let Some((words, audio)) = ask.words.as_ref().zip(ask.audio.as_ref()) else { return };
+        let Some(words) = ask.words.as_ref().filter(|words| has_words(ask, words)) else { return };
         let why = "the stream wants captions";
-        let sound = self.raw(Kind::Audio, audio, ask.denoise, why);
+        let heard = ask.audio.as_ref().filter(|_| !words.pushed);
+        let sound = heard.map(|audio| self.raw(Kind::Audio, audio, ask.denoise, why));
+        let sound: Vec<String> = sound.into_iter().collect();
         let original = words.original();
-        self.node("transcribe".into(), Op::Transcribe, [sound], original.clone(), why);
+        self.node("transcribe".into(), Op::Transcribe, sound, original.clone(), why);
         for to in words.translations() {
             let op = Op::Translate { to: to.clone() };
             let why = "the stream wants this language";
@@ -42,10 +44,11 @@ impl Plan {
                 Err(problem) => route.problems.push(problem),
             }
         }
-        let Some(source) = &ask.audio else { return route };
-        if let Some(words) = ask.words.as_ref().filter(|_| want.accepts.captions.text) {
+        let text = ask.words.as_ref().filter(|_| want.accepts.captions.text);
+        if let Some(words) = text.filter(|words| has_words(ask, words)) {
             route.captions = words.feeds();
         }
+        let Some(source) = &ask.audio else { return route };
         let Some(accept) = &want.accepts.audio else { return route };
         match self.media(ask, Kind::Audio, source, accept, &want.id) {
             Ok((feed, _)) => route.audio = Some(feed),
@@ -147,7 +150,7 @@ impl Plan {
     fn embed(&mut self, ask: &Ask, want: &Want, feed: String, codec: Codec) -> String {
         let Some(words) = ask.words.as_ref().filter(|w| !w.embed.is_empty()) else { return feed };
         let carries = matches!(codec, Codec::H264 | Codec::H265);
-        if !want.accepts.captions.embedded || !carries || ask.audio.is_none() {
+        if !want.accepts.captions.embedded || !carries || !has_words(ask, words) {
             return feed;
         }
         let output = format!("{feed}.captions");
@@ -192,6 +195,11 @@ impl Plan {
             self.nodes.push(PlanNode { name, op, inputs: inputs.into(), output, why: why.into() });
         }
     }
+}
+
+/// Whether there are words at all: somebody speaks, or they are pushed.
+fn has_words(ask: &Ask, words: &Words) -> bool {
+    ask.audio.is_some() || words.pushed
 }
 
 /// How a consumer gets what it does not take as it is.

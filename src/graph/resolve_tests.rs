@@ -161,12 +161,38 @@ fn captions_are_made_of_the_cleaned_sound_even_when_nobody_reads_them() {
 }
 
 #[test]
+fn captions_that_are_pushed_take_no_sound_and_need_none() {
+    let words = Words {
+        language: Some(language("en")),
+        pushed: true,
+        translate: vec![language("es")],
+        ..Words::default()
+    };
+    let text = Captions { text: true, embedded: false };
+    let wants = || vec![Want { id: "a".into(), accepts: file().with_captions(text) }];
+    let ask = |audio| Ask {
+        video: Some(format(Codec::H264, false)),
+        audio,
+        denoise: false,
+        words: Some(words.clone()),
+        wants: wants(),
+        encoders: Default::default(),
+    };
+    let captions = ">transcribe>captions.en\ncaptions.en>translate.es>captions.es\n";
+    let silent = lines(&plan(&ask(None)));
+    assert_eq!(silent, format!("{captions}a=video+captions.en+captions.es"));
+    let loud = lines(&plan(&ask(Some(Format::new(Codec::Aac)))));
+    assert_eq!(loud, format!("{captions}a=video+audio+captions.en+captions.es"));
+}
+
+#[test]
 fn each_language_is_translated_once_and_spoken_only_for_who_wants_it() {
     let words = Words {
         language: Some(language("en")),
         translate: vec![language("es"), language("en")],
         dub: vec![language("es")],
         embed: vec![None, Some(language("es"))],
+        ..Words::default()
     };
     let text = Captions { text: true, embedded: false };
     let inside = Captions { text: false, embedded: true };

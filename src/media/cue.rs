@@ -45,7 +45,7 @@ pub struct Origin {
 /// Times are running time of the shared clock, like the timestamps of buffers. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cue {
-    /// Counts the committed cues of a feed from 1. A partial cue has the number of the committed
+    /// Counts the committed cues of a feed from 1; those that are pushed from outside from 2^40. A partial cue has the number of the committed
     /// cue that it may become. A translation has the number of its original.
     pub id: u64,
     /// Language of the text.

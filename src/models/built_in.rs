@@ -1,7 +1,11 @@
-//! The manifests that come with the appliance: `models/*.toml`, in the program itself.
+//! What comes with the appliance: the manifests `models/*.toml`, in the program itself, and models that
+//! are in it whole.
+
+/// Models whose weights are in the program: nothing of them is installed, and nothing can be damaged.
+pub(super) const INCLUDED: [&str; 1] = ["silero-v6.2.0"];
 
 /// File stem and text of each, in the order of the folder.
-pub(super) const BUILT_IN: [(&str, &str); 55] = [
+pub(super) const BUILT_IN: [(&str, &str); 54] = [
     ("m2m100-418m", include_str!("../../models/m2m100-418m.toml")),
     ("madlad400-3b", include_str!("../../models/madlad400-3b.toml")),
     ("opus-mt-de-en", include_str!("../../models/opus-mt-de-en.toml")),
@@ -26,7 +30,6 @@ pub(super) const BUILT_IN: [(&str, &str); 55] = [
     ("piper-ko_KR-kss-medium", include_str!("../../models/piper-ko_KR-kss-medium.toml")),
     ("piper-pt_BR-faber-medium", include_str!("../../models/piper-pt_BR-faber-medium.toml")),
     ("piper-ru_RU-denis-medium", include_str!("../../models/piper-ru_RU-denis-medium.toml")),
-    ("silero-v5.1.2", include_str!("../../models/silero-v5.1.2.toml")),
     ("silero-v6.2.0", include_str!("../../models/silero-v6.2.0.toml")),
     ("whisper-base", include_str!("../../models/whisper-base.toml")),
     ("whisper-base-q5_1", include_str!("../../models/whisper-base-q5_1.toml")),

@@ -10,6 +10,9 @@ pub enum Error {
     /// No manifest has this id.
     #[error("there is no model `{0}`; `auralink models list` shows all")]
     Unknown(String),
+    /// The model is in the program, so there is no file for an engine.
+    #[error("`{0}` is in the program: there is no file of it")]
+    Included(String),
     /// The model is not on this machine.
     #[error("`{0}` is not installed; `auralink models pull {0}` fetches it")]
     Missing(String),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::built_in::BUILT_IN;
+use super::built_in::{BUILT_IN, INCLUDED};
 use super::digest::Sha256Hex;
 use super::manifest::{self, Engine, Manifest, OWN, Task};
 use super::part::{LOCK, part_path};
@@ -59,6 +59,8 @@ pub enum State {
     },
     /// All of it.
     Installed(Installed),
+    /// It is in the program itself; there is no file.
+    Included,
 }
 
 impl Registry {
@@ -135,6 +137,9 @@ impl Registry {
 
     /// Whether a model is on this machine; looks at names, sizes and what is known of hashes.
     pub fn state(&self, manifest: &Arc<Manifest>) -> State {
+        if INCLUDED.contains(&&*manifest.id) {
+            return State::Included;
+        }
         let mut best = State::Missing;
         for folder in self.places(manifest) {
             let state = self.state_in(manifest, &folder);
@@ -259,6 +264,7 @@ impl Registry {
         match self.state(&manifest) {
             State::Installed(installed) => Ok(installed),
             State::Missing | State::Partial { .. } => Err(Error::Missing(id.to_owned())),
+            State::Included => Err(Error::Included(id.to_owned())),
             State::Damaged { folder, why } => {
                 let message = format!("`{id}` in {} is damaged: {why}", folder.display());
                 Err(Error::NotRecognised(message))

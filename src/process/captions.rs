@@ -68,7 +68,8 @@ pub struct Settings {
     #[schema(value_type = String, example = "en")]
     pub language: Spoken,
     /// Speech-to-text engines in the order of preference; the next takes over when one fails or
-    /// lags. Empty: the best that this machine has.
+    /// lags. Empty: the best that this machine has. `["none"]`: nobody listens, captions are only
+    /// pushed, for streams without sound too.
     pub engines: Vec<String>,
     /// Model of the first engine that has models; left out: the best one installed.
     pub model: Option<String>,
@@ -92,6 +93,8 @@ pub struct Settings {
     pub embed: Embed,
     /// How long cues are kept for search, in days; 0 for ever.
     pub keep_days: u32,
+    /// Whether they are kept that long when the stream is deleted; otherwise they go with it.
+    pub keep_deleted: bool,
 }
 
 impl Default for Settings {
@@ -109,6 +112,7 @@ impl Default for Settings {
             glossary: Glossary::default(),
             embed: Embed::default(),
             keep_days: 30,
+            keep_deleted: true,
         }
     }
 }
@@ -234,10 +238,16 @@ impl Embed {
 }
 
 impl Settings {
+    /// Whether captions are only pushed.
+    fn is_pushed(&self) -> bool {
+        self.engines.iter().any(|engine| engine == transcribe::NONE)
+    }
+
     /// What the plan needs to know; `None` when captions are off.
     pub fn words(&self) -> Option<Words> {
         self.enabled.then(|| Words {
             language: self.language.language().cloned(),
+            pushed: self.is_pushed(),
             translate: self.translate.clone(),
             dub: self.dub.clone(),
             embed: self.embed.languages(),
@@ -274,6 +284,9 @@ impl Settings {
         let wrong = |field: &str, message: String| Err((format!("{prefix}{field}"), message));
         if self.translate.len() > LANGUAGES_MAX {
             return wrong("translate", format!("at most {LANGUAGES_MAX} languages"));
+        }
+        if self.is_pushed() && self.engines.len() > 1 {
+            return wrong("engines", "`none` stands alone".into());
         }
         let has = |language: &Language| {
             self.translate.contains(language) || self.language.language() == Some(language)
@@ -339,6 +352,8 @@ mod tests {
     fn settings_are_read_and_the_first_wrong_field_is_named() {
         check("", "captions.auto 0");
         check("enabled = false", "off");
+        check("engines = [\"none\"]", "captions.auto 0");
+        check("engines = [\"none\", \"basic\"]", "captions.engines: `none` stands alone");
         check("language = \"en\"\ntranslate = [\"es\", \"fr\"]\ndub = [\"es\"]", "captions.en 2");
         check("dub = [\"es\"]", "captions.dub[0]: `es` is not translated: add it to `translate`");
         check(

@@ -16,6 +16,9 @@ use crate::speech::stt::{Engines, Event, Options, Status as State, Transcriber, 
 /// Figures in the API are renewed this often.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
+/// The engine that hears nothing: captions are pushed from outside.
+pub(super) const NONE: &str = "none";
+
 /// How words are heard. A change starts the node again.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
@@ -27,6 +30,14 @@ pub struct Settings {
     pub model: Option<String>,
     /// Names to expect, words that are written otherwise, words that are masked.
     pub glossary: Arc<Glossary>,
+}
+
+/// Stands where captions are pushed from outside, until cancelled: there is no sound to listen to.
+/// Reports `engine`.
+pub async fn stand_by(task: Task) {
+    task.status.set("engine", NONE);
+    task.status.set_running();
+    task.cancel.cancelled().await;
 }
 
 /// Makes captions of the sound of `input` until cancelled. A stream that no engine can hear goes on

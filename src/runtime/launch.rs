@@ -227,9 +227,10 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
             encode::run(task, input, output, encoder, context.shared.options.encode.clone()).await
         }
         Job::Transcribe(settings) => {
-            let output = context.captions.take();
-            let (Some(input), Some(output)) = (context.inputs.audio, output) else {
-                return Err(gone(&task));
+            let Some(output) = context.captions.take() else { return Err(gone(&task)) };
+            let Some(input) = context.inputs.audio else {
+                transcribe::stand_by(task).await;
+                return Ok(());
             };
             let engines = Arc::clone(&context.shared.speech.stt);
             transcribe::run(task, input, output, engines, settings).await

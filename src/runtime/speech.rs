@@ -24,7 +24,7 @@ impl Default for Speech {
     /// What every machine has without configuration and models.
     fn default() -> Self {
         let stt = stt::Engines::new(&stt::Config::default(), stt::Models::default());
-        let translators = Translators::new(&translate::Config::default(), Arc::new(|_| {}));
+        let translators = Translators::new(&translate::Config::default(), None, Arc::new(|_| {}));
         // The default configuration has neither addresses nor keys that could be wrong.
         let translators = Arc::new(translators.expect("the default configuration is valid"));
         let voices = Voices::new(&tts::Config::default(), Arc::new(|_| {}));

@@ -5,8 +5,10 @@
 use std::time::{Duration, Instant};
 
 use auralink::aic::container::Reader;
+use auralink::aic::engine::Codec;
 use auralink::aic::packet::{Codes, Packet};
 use auralink::aic::payload::Payload;
+use auralink::aic::weights;
 use gst_check::Harness;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -90,7 +92,7 @@ fn depayloader() {
     let _alone = alone();
     let mut harness = Harness::new("rtpaicdepay");
     harness.set_src_caps_str(
-        "application/x-rtp,media=audio,clock-rate=16000,encoding-name=AIC-A,payload=102,model=00000000",
+        "application/x-rtp,media=audio,clock-rate=16000,encoding-name=AIC-A,payload=102,model=(string)00000000",
     );
     let mut seq = 0_u16;
     let packets = (any::<bool>(), vec(any::<u8>(), 0..60), payloads());
@@ -115,7 +117,13 @@ fn depayloader() {
 fn decoder() {
     let _alone = alone();
     let mut harness = Harness::new("auralinkaicdec");
-    harness.set_src_caps_str("audio/x-aic,rate=16000,channels=1,model=00000000");
+    // With an engine its own model, so that what is valid goes through the network.
+    let codec = Codec::shared();
+    if let Err(error) = codec.wait(Duration::from_secs(60)) {
+        eprintln!("without the network: {error}");
+    }
+    let model = weights::text(codec.model().unwrap_or(weights::NO_MODEL));
+    harness.set_src_caps_str(&format!("audio/x-aic,rate=16000,channels=1,model=(string){model}"));
     let packets = (payloads(), prop_oneof![Just(20_u64), 0..5000_u64, any::<u64>()]);
     let mut at = 0_u64;
     fuzz("decoder", &packets, |(bytes, later)| {

@@ -67,6 +67,15 @@ async fn beside_hls(stream: &Stream, language: &str) -> String {
     text.lines().filter(cue).filter(|l| l.parse::<f64>().is_err()).collect::<Vec<_>>().join(" ")
 }
 
+/// Age in milliseconds of the English cues of a stage, median and 95th percentile.
+fn ages(cues: &[Value], stage: &str) -> (i64, i64) {
+    let of = |c: &&Value| c["stage"] == stage && c["language"] == "en";
+    let mut ages: Vec<i64> = cues.iter().filter(of).filter_map(|c| c["age_ms"].as_i64()).collect();
+    assert!(!ages.is_empty(), "no {stage} cues");
+    ages.sort_unstable();
+    (ages[(ages.len() - 1) / 2], ages[(ages.len() - 1) * 95 / 100])
+}
+
 /// The archive finds a word, and says where in the recording it is.
 async fn in_the_archive(stream: &Stream, said: &str) {
     let rare = words(said).into_iter().max_by_key(String::len).expect("something was said");
@@ -135,8 +144,14 @@ async fn what_is_said_comes_out_everywhere() {
     let basic = heard["engine"] == "basic";
     assert!(!basic || error <= ERROR_MAX, "{error:.3} word errors\n{text}\n{said}");
 
-    for cue in shown["cues"].as_array().expect("cues").iter().filter(|c| c["stage"] == "committed")
-    {
+    // How long ago the newest word of a cue was said when it was sent to the browser.
+    let cues = shown["cues"].as_array().expect("cues");
+    let [partial, committed] = ["partial", "committed"].map(|stage| ages(cues, stage));
+    eprintln!(
+        "  on the data channel after, p50 / p95: partial {partial:?} ms, committed {committed:?} ms"
+    );
+    assert!(partial.0 < 1000 && committed.0 < 3000, "{partial:?} {committed:?}");
+    for cue in cues.iter().filter(|c| c["stage"] == "committed") {
         let cue_text = cue["text"].as_str().unwrap_or_default();
         let known =
             if cue["language"] == "en" { said.clone() } else { transcript(&stream, "es").await };

@@ -47,7 +47,7 @@ function readCaptions() {
   channel.onmessage = ({ data }) => {
     const message = JSON.parse(data);
     if (message.type === "hello") seen.languages = message.languages.map((l) => l.tag);
-    else seen.cues = [...seen.cues, message].slice(-20);
+    else seen.cues = [...seen.cues, message].slice(-100);
   };
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auralink::speech::stt::Config;
+use auralink::speech::stt::{Config, Models};
 
 use crate::support::{self, Listener, RATE, committed, english, errors, normal};
 
@@ -16,7 +16,7 @@ fn words_of_read_speech() {
     if utterances.is_empty() {
         return;
     }
-    let engines = support::engines(&Config::default(), support::models());
+    let engines = support::engines(&Config::default(), Models::default());
     let listener = Listener::new(&engines, english(&["basic"]), true);
     let stats = listener.transcriber.stats();
     let mut said = Vec::new();

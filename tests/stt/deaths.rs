@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auralink::speech::stt::{Config, Event, Status};
+use auralink::speech::stt::{Config, Event, Models, Status};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{self, Listener, RATE, committed, english, errors, normal};
@@ -28,7 +28,7 @@ fn children() -> Vec<i32> {
 #[ignore = "run by `a_killed_engine_loses_no_committed_word`"]
 fn killed() {
     let Some((sound, text)) = support::read_speech() else { return };
-    let engines = support::engines(&Config::default(), support::models());
+    let engines = support::engines(&Config::default(), Models::default());
     let mut listener = Listener::new(&engines, english(&["basic"]), true);
     let listens = |e: &Event| matches!(e, Event::State(Status::Listening { .. }));
     listener.wait_for("the engine", listens);

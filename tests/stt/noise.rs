@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use auralink::speech::stt::Config;
+use auralink::speech::stt::{Config, Models};
 
 use crate::support::{self, Listener, committed, english};
 
 #[test]
 fn noise_and_music_make_no_words() {
     let Some(folder) = support::data("noise/esc10") else { return };
-    let engines = support::engines(&Config::default(), support::models());
+    let engines = support::engines(&Config::default(), Models::default());
     let listener = Listener::new(&engines, english(&["basic"]), true);
     let stats = listener.transcriber.stats();
     let mut at = Duration::ZERO;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use auralink::media::Secret;
-use auralink::speech::stt::{Config, Event, Status};
+use auralink::speech::stt::{Config, Event, Models, Status};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Multipart;
@@ -70,7 +70,7 @@ async fn scripted(headers: HeaderMap, mut form: Multipart) -> Result<String, Sta
 fn a_server_that_works_makes_cues() {
     let Some((sound, _)) = support::read_speech() else { return };
     let address = serve(Router::new().route(ROUTE, post(scripted)));
-    let engines = support::engines(&config(address), support::models());
+    let engines = support::engines(&config(address), Models::default());
     let listener = Listener::new(&engines, english(&["openai"]), true);
     listener.push(Duration::from_secs(1), &sound);
     let cues = committed(&listener.finish());
@@ -89,7 +89,7 @@ fn a_server_that_works_makes_cues() {
 fn falls_over(app: Router, reason: &str) {
     let Some((sound, said)) = support::read_speech() else { return };
     let address = serve(app);
-    let engines = support::engines(&config(address), support::models());
+    let engines = support::engines(&config(address), Models::default());
     let mut listener = Listener::new(&engines, english(&["openai", "basic"]), true);
     listener.push(Duration::from_secs(1), &sound);
     let taken = listener.wait_for("the basic engine", |e| {
@@ -135,7 +135,7 @@ fn a_server_that_talks_nonsense_is_left() {
 #[test]
 fn a_server_that_is_not_there_is_left() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
-    let engines = support::engines(&config(gone.expect("a port")), support::models());
+    let engines = support::engines(&config(gone.expect("a port")), Models::default());
     let Some((sound, _)) = support::read_speech() else { return };
     let mut listener = Listener::new(&engines, english(&["openai", "basic"]), true);
     listener.push(Duration::ZERO, &sound);
@@ -158,7 +158,7 @@ fn a_server_that_recovers_hears_again() {
             }
         }),
     );
-    let engines = support::engines(&config(serve(app)), support::models());
+    let engines = support::engines(&config(serve(app)), Models::default());
     let mut listener = Listener::new(&engines, english(&["openai", "basic"]), false);
     let mut at = listener.push(Duration::ZERO, &sound[..RATE * 4]);
     let to = |name: &'static str| move |e: &Event| matches!(e, Event::Switched { from: Some(_), to, .. } if to == name);

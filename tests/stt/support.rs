@@ -65,12 +65,6 @@ pub struct Listener {
     seen: Vec<(Instant, Event)>,
 }
 
-/// No Whisper, and Silero's model where the test data has it.
-pub fn models() -> Models {
-    let silero = data("models/silero-vad/ggml-silero-v6.2.0.bin");
-    Models { whisper: Vec::new(), silero }
-}
-
 pub fn engines(config: &Config, models: Models) -> Arc<Engines> {
     Arc::new(Engines::new(config, models))
 }

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::api::{Api, Stream};
+use super::line::Place;
 use super::usage::Usage;
 use super::{eventually, s};
 
@@ -36,6 +37,8 @@ pub(crate) struct Appliance {
     pub(crate) api: Api,
     state: TempDir,
     demo: bool,
+    /// The network namespace that it runs in, where that is not this one.
+    place: Option<Place>,
     /// Measurements do not survive two appliances on two cores: one at a time, whatever
     /// `--test-threads` says.
     _turn: Option<OwnedMutexGuard<()>>,
@@ -59,15 +62,28 @@ impl Appliance {
 
     /// Another one beside this one, for tests of what goes between two.
     pub(crate) async fn start_beside(&self, extra_config: &str) -> Self {
-        Self::start_in(None, extra_config, false).await
+        Self::start_in(None, extra_config, false, None).await
+    }
+
+    /// Two, one at each end of a line.
+    pub(crate) async fn start_at(ends: &[Place; 2]) -> [Self; 2] {
+        let at = |end: &Place| Some(end.clone());
+        let first = Self::start_in(Some(turn().await), "", false, at(&ends[0])).await;
+        [first, Self::start_in(None, "", false, at(&ends[1])).await]
     }
 
     async fn start_as(extra_config: &str, demo: bool) -> Self {
         let turn = turn().await;
-        Self::start_in(Some(turn), extra_config, demo).await
+        Self::start_in(Some(turn), extra_config, demo, None).await
     }
 
-    async fn start_in(turn: Option<OwnedMutexGuard<()>>, extra_config: &str, demo: bool) -> Self {
+    async fn start_in(
+        turn: Option<OwnedMutexGuard<()>>,
+        extra_config: &str,
+        demo: bool,
+        place: Option<Place>,
+    ) -> Self {
+        let host = place.as_ref().map_or("127.0.0.1", |p| &p.outside);
         let ports = Ports { http: free_tcp(), rtmp: free_tcp(), srt: free_udp() };
         let state = tempfile::Builder::new()
             .prefix("auralink-test-")
@@ -76,9 +92,10 @@ impl Appliance {
         let mut appliance = Self {
             process: None,
             ports,
-            api: Api::new(format!("http://127.0.0.1:{}", ports.http), ADMIN),
+            api: Api::new(format!("http://{host}:{}", ports.http), ADMIN),
             state,
             demo,
+            place,
             _turn: turn,
         };
         appliance.write_config(extra_config);
@@ -93,7 +110,17 @@ impl Appliance {
             .append(true)
             .open(self.log())
             .expect("the state folder is writable");
-        let child = Command::new(env!("CARGO_BIN_EXE_auralink"))
+        let program = env!("CARGO_BIN_EXE_auralink");
+        let mut command = match &self.place {
+            None => Command::new(program),
+            // It becomes the program: the process id is the appliance's.
+            Some(place) => {
+                let mut inside = Command::new("ip");
+                inside.args(["netns", "exec", &place.namespace, program]);
+                inside
+            }
+        };
+        let child = command
             .args(["run", if self.demo { "--demo" } else { "--no-demo" }, "--config"])
             .arg(self.config())
             .env("AURALINK_ADMIN_TOKEN", ADMIN)
@@ -128,11 +155,12 @@ impl Appliance {
     pub(crate) fn write_config(&self, extra: &str) {
         let Ports { http, rtmp, srt } = self.ports;
         let state = self.state.path().display();
+        let listen = if self.place.is_some() { "0.0.0.0" } else { "127.0.0.1" };
         let text = format!(
             "state_dir = \"{state}\"\n\
-             [api]\nlisten = \"127.0.0.1:{http}\"\n\
-             [rtmp]\nlisten = \"127.0.0.1:{rtmp}\"\n\
-             [srt]\nlisten = \"127.0.0.1:{srt}\"\n\
+             [api]\nlisten = \"{listen}:{http}\"\n\
+             [rtmp]\nlisten = \"{listen}:{rtmp}\"\n\
+             [srt]\nlisten = \"{listen}:{srt}\"\n\
              {extra}\n"
         );
         fs::write(self.config(), text).expect("the state folder is writable");
@@ -170,22 +198,27 @@ impl Appliance {
         assert!(sent, "SIG{name} could not be sent");
     }
 
+    /// Its address, seen from here.
+    fn host(&self) -> &str {
+        self.place.as_ref().map_or("127.0.0.1", |place| &place.outside)
+    }
+
     /// Where a stream is published by RTMP.
     pub(crate) fn rtmp(&self, stream: &Stream) -> String {
         let (port, token) = (self.ports.rtmp, stream.publish_token());
-        format!("rtmp://127.0.0.1:{port}/live/{}?token={token}", stream.name)
+        format!("rtmp://{}:{port}/live/{}?token={token}", self.host(), stream.name)
     }
 
     /// Where a stream is published by SRT.
     pub(crate) fn srt(&self, stream: &Stream) -> String {
         let (port, token) = (self.ports.srt, stream.publish_token());
-        format!("srt://127.0.0.1:{port}?streamid=publish:{}:{token}", stream.name)
+        format!("srt://{}:{port}?streamid=publish:{}:{token}", self.host(), stream.name)
     }
 
     /// Where a stream is played by SRT.
     pub(crate) fn srt_play(&self, stream: &Stream) -> String {
         let (port, token) = (self.ports.srt, stream.play_token());
-        format!("srt://127.0.0.1:{port}?streamid=read:{}:{token}", stream.name)
+        format!("srt://{}:{port}?streamid=read:{}:{token}", self.host(), stream.name)
     }
 
     /// Its process id.

@@ -33,7 +33,7 @@ mod with {
     use crate::aic::engine::wire::{Answer, Job, Made, Request};
     use crate::aic::packet::Codes;
 
-    /// Streams that one engine keeps the past of; beyond it the oldest frame of a new one fails.
+    /// Streams that one engine keeps the past of; beyond it frames fail.
     const STREAMS_MAX: usize = 1024;
     /// Requests that may wait; a parent that sends more is held back by its pipe.
     const QUEUE: usize = 1024;
@@ -77,6 +77,9 @@ mod with {
         let cause = std::error::Error::source(error).map(|e| format!(": {e}"));
         format!("{error}{}", cause.unwrap_or_default())
     }
+
+    /// Stream and number of a frame, and what is to be done.
+    type Keyed<F> = ((u32, u32), F);
 
     struct Engine {
         model: Model,
@@ -135,7 +138,7 @@ mod with {
             answers
         }
 
-        fn encode(&mut self, frames: &[((u32, u32), Box<[f32; FRAME]>)]) -> Vec<Answer> {
+        fn encode(&mut self, frames: &[Keyed<Box<[f32; FRAME]>>]) -> Vec<Answer> {
             let (model, all) = (&self.model, &mut self.encoders);
             let made = run(
                 frames,
@@ -150,7 +153,7 @@ mod with {
             answers(frames.iter().map(|(key, _)| *key), made)
         }
 
-        fn decode(&mut self, frames: &[((u32, u32), Option<Codes>)]) -> Vec<Answer> {
+        fn decode(&mut self, frames: &[Keyed<Option<Codes>>]) -> Vec<Answer> {
             let (model, all) = (&self.model, &mut self.decoders);
             let made = run(
                 frames,
@@ -169,7 +172,7 @@ mod with {
     /// Takes the past of each stream out of the map, runs all frames, and puts it back. The past of
     /// streams whose pass failed is gone: they begin anew.
     fn run<F, S>(
-        frames: &[((u32, u32), F)],
+        frames: &[Keyed<F>],
         all: &mut HashMap<u32, S>,
         fresh: impl Fn() -> Result<S, AudioError>,
         pass: impl FnOnce(&[&F], &mut [&mut S]) -> Result<Vec<Made>, AudioError>,

@@ -67,6 +67,10 @@ impl Request {
     }
 
     /// `None` where the pipe ends.
+    #[cfg_attr(
+        not(any(feature = "aic", test)),
+        expect(dead_code, reason = "only the child reads requests")
+    )]
     pub(super) fn read(from: &mut impl Read) -> io::Result<Option<Self>> {
         let Some(op) = first(from)? else { return Ok(None) };
         let (stream, number) = (word(from)?, word(from)?);

@@ -87,6 +87,7 @@ fn row(manifest: &Manifest, state: &State) -> String {
         }
         State::Damaged { folder, why } => format!("DAMAGED in {}: {why}", folder.display()),
         State::Installed(installed) => installed.folder.display().to_string(),
+        State::Included => "in the program".to_owned(),
     };
     format!("{id:<29} {task:<9} {languages:<13} {bytes:>9}  {memory:>9}  {licence:<22} {here}\n")
 }
@@ -99,6 +100,7 @@ fn row_json(manifest: &Manifest, state: &State) -> Value {
     });
     match state {
         State::Missing => {}
+        State::Included => row["state"] = "included".into(),
         State::Partial { folder, bytes } => {
             row["state"] = "partial".into();
             row["folder"] = folder.display().to_string().into();

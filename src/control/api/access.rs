@@ -29,7 +29,7 @@ pub struct Endpoints {
 /// One address to publish to or play from.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Address {
-    /// `srt`, `rtmp`, `rtmps`, `whip`, `whep`, `hls`.
+    /// `srt`, `rtmp`, `rtmps`, `whip`, `whep`, `hls`; of captions `sse`, `websocket`, `push`.
     protocol: &'static str,
     /// What to put into the encoder or player; the token is in it where the protocol has no other
     /// place for it.
@@ -46,6 +46,9 @@ pub(super) struct AccessView {
     access: Access,
     publish: Vec<Address>,
     play: Vec<Address>,
+    /// Where captions are followed while the stream has any: `sse` and `websocket`. Both take
+    /// `language`; what is pushed goes to `push`, with the admin token.
+    captions: Vec<Address>,
 }
 
 /// The tokens of a stream and the addresses they belong into.
@@ -126,7 +129,14 @@ fn addresses(at: &Endpoints, host: &str, name: &StreamName, access: Access) -> A
     };
     let query = play_token.as_ref().map_or_else(String::new, |t| format!("?token={}", encode(t)));
     let hls = plain("hls", format!("{web}/hls/{name}/index.m3u8{query}"));
+    let captions = format!("{web}/captions/{name}");
+    let socket = captions.replacen("http", "ws", 1);
     AccessView {
+        captions: vec![
+            plain("sse", format!("{captions}/events{query}")),
+            plain("websocket", format!("{socket}/ws{query}")),
+            plain("push", format!("{web}/api/v1/streams/{name}/captions/cues")),
+        ],
         publish: [srt("publish", &publish_token), rtmp("rtmp", at.rtmp), rtmp("rtmps", at.rtmps)]
             .into_iter()
             .flatten()
@@ -156,7 +166,8 @@ mod tests {
         };
         let name = "studio-1".parse().expect("name");
         let view = addresses(&at, hostname("box.lan:8080"), &name, access);
-        let urls: Vec<&str> = view.publish.iter().chain(&view.play).map(|a| &*a.url).collect();
+        let urls: Vec<&str> =
+            view.publish.iter().chain(&view.play).chain(&view.captions).map(|a| &*a.url).collect();
         assert_eq!(
             urls,
             [
@@ -166,6 +177,9 @@ mod tests {
                 "http://box.lan:8080/whep/studio-1",
                 "http://box.lan:8080/hls/studio-1/index.m3u8?token=q",
                 "srt://box.lan:8890?streamid=request:studio-1:q&passphrase=ten%20letters",
+                "http://box.lan:8080/captions/studio-1/events?token=q",
+                "ws://box.lan:8080/captions/studio-1/ws?token=q",
+                "http://box.lan:8080/api/v1/streams/studio-1/captions/cues",
             ]
         );
         assert_eq!(view.publish[2].bearer.as_deref(), Some("p&1"));

@@ -42,6 +42,7 @@ pub use error::{Code, Error, Failures, Problem};
 pub use media::media_router;
 
 use super::archive::Archive;
+use super::auth::signed::Verifier;
 use super::auth::{self, Auth};
 use super::desk::Desk;
 use super::machine::Machine;
@@ -59,6 +60,8 @@ pub struct Parts {
     pub desk: Desk,
     /// Who may do so.
     pub auth: Auth,
+    /// Who checks the tokens that Jigasi signs.
+    pub jitsi: Option<Verifier>,
     /// What was said.
     pub archive: Archive,
     /// Counters.

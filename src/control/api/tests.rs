@@ -7,9 +7,18 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
+use crate::control::auth::signed;
 use crate::control::desk::Owner;
 use crate::control::store::Store;
 use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec};
+
+/// The key pair of a Jigasi, and its public half in a file.
+pub(super) static JITSI: std::sync::LazyLock<(aws_lc_rs::rsa::KeyPair, tempfile::NamedTempFile)> =
+    std::sync::LazyLock::new(|| {
+        let pair = signed::testing::pair();
+        let file = signed::testing::public(&pair);
+        (pair, file)
+    });
 
 pub(super) const ADMIN: &str = "the admin token of these tests";
 
@@ -48,6 +57,7 @@ impl Fixture {
         let state = ApiState::new(Parts {
             desk: desk.clone(),
             auth: Auth::new(&Auth::digest(ADMIN), false).expect("a digest"),
+            jitsi: Some(Verifier::read(JITSI.1.path(), "jitsi").expect("a key")),
             archive: archive.clone(),
             metrics: Metrics::new(false).expect("names are legal"),
             machine,

@@ -7,6 +7,7 @@
 mod guard;
 mod limiter;
 mod sessions;
+pub mod signed;
 mod token;
 
 use std::net::IpAddr;

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! gst-launch-1.0 udpsrc port=5004 caps="application/x-rtp,media=audio,payload=102,\
-//!     clock-rate=16000,encoding-name=AIC-A,model=4fd1c0de" ! rtpjitterbuffer do-lost=true \
+//!     clock-rate=16000,encoding-name=AIC-A,model=(string)4fd1c0de" ! rtpjitterbuffer do-lost=true \
 //!     ! rtpaicdepay ! auralinkaicdec ! autoaudiosink
 //! ```
 //!

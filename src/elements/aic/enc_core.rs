@@ -10,6 +10,7 @@ use gst::subclass::prelude::*;
 use super::{CODEC, HINTS, aic_caps, frames, lock, properties, raw_caps, template};
 use crate::aic::engine::Codec;
 use crate::aic::fallback::{BEHIND, WIDE_FRAME, WIDE_RATE};
+use crate::aic::hints;
 use crate::aic::ratio::Ratio;
 use crate::aic::send::{Sender, Sent, Settings, Used, Wish};
 use crate::aic::weights::{self, ModelId, NO_MODEL};
@@ -237,7 +238,7 @@ impl AicEncCore {
     }
 
     fn set_caps(&self, caps: &gst::CapsRef) -> Result<(), glib::BoolError> {
-        let info = gst_audio::AudioInfo::from_caps(&caps.to_owned())?;
+        let info = gst_audio::AudioInfo::from_caps(caps)?;
         let channels = info.channels() as usize;
         let codec = lock(&self.codec).get_or_insert_with(Codec::shared).clone();
         let sender = Sender::new(codec, channels)
@@ -403,6 +404,7 @@ impl State {
                 made.change = Some(self.change(sent.used, settings));
             }
             self.ratio.sent(sent.payload.len(), self.at, settings);
+            let checksum = hints::checksum(&sent.payload);
             let mut buffer = gst::Buffer::from_mut_slice(sent.payload);
             let writable = buffer.get_mut().expect("a new buffer has one owner");
             writable.set_pts(pts);
@@ -419,11 +421,13 @@ impl State {
                     crate::aic::content::Class::Speech => "speech",
                     crate::aic::content::Class::Other => "other",
                 };
-                let hints = meta.mut_structure();
-                hints.set("class", class);
-                hints.set("loudness-dbfs", f64::from(self.sender.level_dbfs()));
-                hints.set("predicted-ratio", self.ratio.predicted());
-                hints.set("achieved-ratio", self.ratio.achieved());
+                let said = meta.mut_structure();
+                said.set("class", class);
+                said.set("loudness-dbfs", f64::from(self.sender.level_dbfs()));
+                said.set("predicted-ratio", self.ratio.predicted());
+                said.set("achieved-ratio", self.ratio.achieved());
+                // The base class shows the extension this meta, but not the payload.
+                said.set("checksum", u32::from(checksum));
             }
             made.buffers.push(buffer);
         }

@@ -18,10 +18,6 @@ use super::{HINTS, lock};
 use crate::aic::hints::{Hints, Kind, SIZE, checksum};
 use crate::aic::weights::{self, ModelId, NO_MODEL};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("rtphdrextaichints", gst::DebugColorFlags::empty(), Some("AIC hints"))
-});
-
 /// URI of the extension, for `extmap` and `gst_rtp_header_extension_create_from_uri`.
 pub const HINTS_URI: &str = "urn:x-auralink:rtp-hdrext:aic-hints:1";
 
@@ -91,16 +87,13 @@ impl RTPHeaderExtensionImpl for AicHints {
         let Ok(meta) = gst::meta::CustomMeta::from_buffer(input, HINTS) else { return Ok(0) };
         let said = meta.structure();
         let number = |name| said.get::<f64>(name).unwrap_or(0.0);
-        let payload = input
-            .map_readable()
-            .map_err(|e| gst::loggable_error!(CAT, "the payload cannot be read: {e}"))?;
         let hints = Hints {
             kind: Kind::named(said.get::<&str>("class").unwrap_or_default()),
             predicted: number("predicted-ratio"),
             achieved: number("achieved-ratio"),
             loudness: number("loudness-dbfs"),
             model: (*lock(&self.model)).unwrap_or(NO_MODEL),
-            checksum: checksum(&payload),
+            checksum: said.get::<u32>("checksum").map_or(0, |c| c as u16),
         };
         let Some(room) = output_data.get_mut(..SIZE) else { return Ok(0) };
         room.copy_from_slice(&hints.write());

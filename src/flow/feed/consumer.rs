@@ -134,8 +134,13 @@ impl Consumer {
 
     /// False when the consumer did not take it, which leaves a hole before the next key frame: an
     /// appsrc refuses while it goes to playing, and when it stops.
+    ///
+    /// Each consumer gets a buffer of its own around the shared memory: `opusparse` of GStreamer
+    /// 1.22 writes its own count of time into buffers that others hold too, and now and then a
+    /// packet of theirs went out seconds early.
     fn hand_over(&self, buffer: &gst::Buffer, caps: &gst::Caps) -> bool {
-        let sample = gst::Sample::builder().buffer(buffer).caps(caps).build();
+        let own = buffer.copy();
+        let sample = gst::Sample::builder().buffer(&own).caps(caps).build();
         match self.appsrc.push_sample(&sample) {
             Ok(_) => {
                 self.stats.buffers.fetch_add(1, Ordering::Relaxed);

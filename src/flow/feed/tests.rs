@@ -126,3 +126,63 @@ fn a_feed_that_nobody_holds_is_gone_with_its_writer() {
     drop((feed, writer));
     assert!(inner.upgrade().is_none());
 }
+
+/// A playing consumer that tells of each buffer where it lies: itself, and its memory.
+fn telling(feed: &Feed) -> (gst::Pipeline, Link, std::sync::mpsc::Receiver<(usize, usize)>) {
+    let pipeline = gst::parse::launch("appsrc name=in ! fakesink name=out sync=false async=false")
+        .expect("parses")
+        .downcast::<gst::Pipeline>()
+        .expect("a pipeline");
+    let appsrc = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().expect("an appsrc");
+    let link = feed.join("telling", &appsrc, Join::Live);
+    let (tell, told) = std::sync::mpsc::channel();
+    let sink = pipeline.by_name("out").and_then(|e| e.static_pad("sink")).expect("a sink pad");
+    sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(buffer) = info.buffer() {
+            let memory = buffer.peek_memory(0).as_ptr() as usize;
+            let _ = tell.send((buffer.as_ptr() as usize, memory));
+        }
+        gst::PadProbeReturn::Ok
+    });
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    (pipeline, link, told)
+}
+
+#[test]
+fn what_one_consumer_writes_into_its_buffers_is_not_seen_by_another() {
+    let caps = caps();
+    let feed = Feed::new("video", Kind::Video);
+    let writer = feed.sole_writer();
+    let (first, _link, at_first) = telling(&feed);
+    let (second, _other_link, at_second) = telling(&feed);
+    writer.push(frame(1000, true), &caps);
+    let max = std::time::Duration::from_secs(10);
+    let (one, memory) = at_first.recv_timeout(max).expect("it arrives");
+    let (other, same_memory) = at_second.recv_timeout(max).expect("it arrives");
+    assert_ne!(one, other, "a buffer each");
+    assert_eq!(memory, same_memory, "and the data only once");
+    for pipeline in [first, second] {
+        pipeline.set_state(gst::State::Null).expect("stops");
+    }
+}
+
+#[test]
+fn sound_has_one_time_and_it_is_the_presentation_time() {
+    gst::init().expect("GStreamer starts");
+    let caps = "audio/x-opus,rate=48000,channels=2".parse().expect("valid caps");
+    let feed = Feed::new("audio", Kind::Audio);
+    let (pipeline, _link, _) = telling(&feed);
+    let sink = pipeline.by_name("out").and_then(|e| e.static_pad("sink")).expect("a sink pad");
+    let (tell, told) = std::sync::mpsc::channel();
+    sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let times = info.buffer().map(|b| (b.pts(), b.dts()));
+        let _ = tell.send(times.unwrap_or_default());
+        gst::PadProbeReturn::Ok
+    });
+    let mut packet = frame(1000, true);
+    packet.make_mut().set_dts(gst::ClockTime::from_mseconds(1120));
+    feed.sole_writer().push(packet, &caps);
+    let times = told.recv_timeout(std::time::Duration::from_secs(10)).expect("it arrives");
+    assert_eq!(times, (Some(gst::ClockTime::from_mseconds(1000)), None));
+    pipeline.set_state(gst::State::Null).expect("stops");
+}

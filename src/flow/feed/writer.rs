@@ -9,7 +9,7 @@ use gst::prelude::*;
 use super::Feed;
 use crate::flow::caps::can_start_decoding;
 use crate::flow::clock;
-use crate::media::Timeline;
+use crate::media::{Kind, Timeline};
 
 /// Where a node puts media into a feed. Cheap to clone.
 #[derive(Clone)]
@@ -103,6 +103,13 @@ impl Writer {
             self.0.has_key.store(true, Ordering::Relaxed);
         } else {
             buffer.make_mut().set_flags(gst::BufferFlags::DELTA_UNIT);
+        }
+        if self.0.feed.kind() == Kind::Audio {
+            // Sound is never reordered; a jitter buffer calls its arrival the decoding time, which
+            // MPEG-TS would carry and players complain of.
+            let writable = buffer.make_mut();
+            writable.set_pts(writable.pts().or(writable.dts()));
+            writable.set_dts(None);
         }
         self.place_on_clock(buffer.make_mut(), now);
         // Activity is looked at on every buffer: a publisher that is replaced stops at once.

@@ -14,10 +14,10 @@ pub const ENGINES: &[&str] = &["whisper", "openai", "basic"];
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Vad {
-    /// Silero where its model is installed, else Earshot.
+    /// Silero, whose weights are in the program.
     #[default]
     Silero,
-    /// The built-in one.
+    /// Earshot: cheaper, and takes some noises for speech.
     Earshot,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::{Config, ENGINES, Vad};
@@ -17,8 +18,6 @@ use crate::speech::vad::{self, Detector};
 pub struct Models {
     /// Whisper models, `ggml-<label>.bin`.
     pub whisper: Vec<PathBuf>,
-    /// Silero's model.
-    pub silero: Option<PathBuf>,
 }
 
 impl Models {
@@ -32,9 +31,10 @@ impl Models {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 if path.is_dir() && depth < 3 {
                     open.push((path, depth + 1));
-                } else if name.ends_with(".bin") && name.contains("ggml-silero") {
-                    found.silero = found.silero.max(Some(path));
-                } else if name.ends_with(".bin") && name.contains("ggml-") {
+                } else if name.ends_with(".bin")
+                    && name.contains("ggml-")
+                    && !name.contains("silero")
+                {
                     found.whisper.push(path);
                 }
             }
@@ -69,6 +69,8 @@ pub struct Choice {
 pub struct Engines {
     config: Config,
     models: Mutex<Models>,
+    /// Counts changes of `models`.
+    generation: AtomicU64,
     whisper: Mutex<HashMap<PathBuf, Arc<Whisper>>>,
     sphinx: Option<Arc<Sphinx>>,
     openai: Option<Result<Arc<OpenAi>, String>>,
@@ -85,14 +87,32 @@ impl Engines {
             sphinx: Sphinx::find(config.basic_streams_max).map(Arc::new),
             config: config.clone(),
             models: Mutex::new(models),
+            generation: AtomicU64::new(0),
             whisper: Mutex::default(),
             openai,
         }
     }
 
-    /// Other model files from now on; streams that run keep theirs.
-    pub fn set_models(&self, models: Models) {
-        *self.models.lock().unwrap_or_else(PoisonError::into_inner) = models;
+    /// Other model files from now on. Streams that run choose anew at their next pause. Returns whether
+    /// anything is different.
+    pub fn set_models(&self, models: Models) -> bool {
+        let mut now = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let differ = *now != models;
+        if differ {
+            *now = models;
+            self.generation.fetch_add(1, Ordering::SeqCst);
+        }
+        differ
+    }
+
+    /// The model files that there are.
+    pub fn models(&self) -> Models {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another number whenever the model files have changed.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// The configuration.
@@ -102,8 +122,10 @@ impl Engines {
 
     /// A voice activity detector for one stream.
     pub fn detector(&self) -> Box<dyn Detector> {
-        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
-        vad::detector(models.silero.as_deref().filter(|_| self.config.vad == Vad::Silero))
+        match self.config.vad {
+            Vad::Silero => vad::detector(),
+            Vad::Earshot => Box::new(vad::Earshot::default()),
+        }
     }
 
     /// The engines for a stream.

@@ -112,6 +112,8 @@ impl Failure for Error {
             }
             Self::Unsuitable { .. } | Self::Busy { .. } | Self::NoRoute { .. } => false,
             Self::TooLong { .. } => false,
+            // Other pairs have other models; this one rests by itself.
+            Self::Model { .. } => false,
             _ => true,
         }
     }

@@ -4,6 +4,7 @@
 //! on every machine with the Debian packages of Apertium; the others need a server or a model.
 
 mod apertium;
+pub mod ct2;
 mod engine;
 mod error;
 mod libretranslate;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 pub use apertium::{Apertium, Config as BasicConfig};
+pub use ct2::{Config as Ct2Config, Ct2};
 pub use engine::{Job, Output, Pair, Translator};
 pub use error::Error;
 pub use libretranslate::{Config as LibreTranslateConfig, LibreTranslate};
@@ -25,6 +27,7 @@ pub use openai::{Config as OpenAiConfig, OpenAi};
 use super::chain::{Chain, EngineState, OnSwitch};
 use super::glossary::Glossary;
 use crate::media::Language;
+use crate::models::Registry;
 
 /// Longest text that is translated, in characters: some minutes of speech.
 pub const TEXT_MAX: usize = 2000;
@@ -40,6 +43,8 @@ pub struct Config {
     pub timeout_ms: u32,
     /// `[translate.basic]`.
     pub basic: BasicConfig,
+    /// `[translate.ct2]`.
+    pub ct2: Ct2Config,
     /// `[translate.libretranslate]`.
     pub libretranslate: Option<LibreTranslateConfig>,
     /// `[translate.openai]`.
@@ -47,7 +52,7 @@ pub struct Config {
 }
 
 /// Every engine there is, in the default order.
-pub const ENGINES: [&str; 3] = ["openai", "libretranslate", "basic"];
+pub const ENGINES: [&str; 4] = ["openai", "libretranslate", "ct2", "basic"];
 
 impl Default for Config {
     fn default() -> Self {
@@ -55,6 +60,7 @@ impl Default for Config {
             engines: ENGINES.map(str::to_owned).to_vec(),
             timeout_ms: 4000,
             basic: BasicConfig::default(),
+            ct2: Ct2Config::default(),
             libretranslate: None,
             openai: None,
         }
@@ -73,6 +79,12 @@ impl Config {
         }
         if !(1..=86_400).contains(&self.basic.idle_s) {
             problems.push(("basic.idle_s", "1-86400".to_owned()));
+        }
+        if !(1..=86_400).contains(&self.ct2.idle_s) {
+            problems.push(("ct2.idle_s", "1-86400".to_owned()));
+        }
+        if self.ct2.threads > 256 {
+            problems.push(("ct2.threads", "0-256".to_owned()));
         }
         let libre = self.libretranslate.as_ref().map(|c| LibreTranslate::new(c, self.timeout()));
         if let Some(Err(error)) = libre {
@@ -125,17 +137,22 @@ pub struct Translation {
 pub struct Translators {
     chain: Chain<dyn Translator>,
     basic: Option<Arc<Apertium>>,
+    ct2: Option<Arc<Ct2>>,
 }
 
 impl Translators {
-    /// Sets up the engines of a configuration; asks no server and starts no process. `on_switch` is
-    /// told when another engine takes over.
+    /// Sets up the engines of a configuration; asks no server and starts no process. Without `models`
+    /// there is no `ct2`. `on_switch` is told when another engine takes over.
     ///
     /// # Errors
     /// Settings that cannot work; [`Config::problems`] has them all.
-    pub fn new(config: &Config, on_switch: OnSwitch) -> Result<Self, Error> {
+    pub fn new(
+        config: &Config,
+        models: Option<&Registry>,
+        on_switch: OnSwitch,
+    ) -> Result<Self, Error> {
         let mut chain: Chain<dyn Translator> = Chain::new("translate", on_switch);
-        let mut basic = None;
+        let (mut basic, mut ct2) = (None, None);
         let limit = config.timeout();
         for name in &config.engines {
             match name.as_str() {
@@ -148,6 +165,13 @@ impl Translators {
                     if let Some(libre) = &config.libretranslate {
                         let engine = Arc::new(LibreTranslate::new(libre, limit)?);
                         chain.push("libretranslate", engine, limit);
+                    }
+                }
+                "ct2" => {
+                    if let Some(models) = models.filter(|_| Ct2::BUILT) {
+                        let engine = Arc::new(Ct2::new(&config.ct2, models.clone()));
+                        ct2 = Some(engine.clone());
+                        chain.push("ct2", engine, limit);
                     }
                 }
                 "basic" => {
@@ -163,7 +187,7 @@ impl Translators {
                 }
             }
         }
-        Ok(Self { chain, basic })
+        Ok(Self { chain, basic, ct2 })
     }
 
     /// What this machine can translate, as far as it is known: see [`Self::refresh`]. Pairs of the
@@ -195,6 +219,11 @@ impl Translators {
     /// Apertium, where its packages are installed.
     pub fn basic(&self) -> Option<&Arc<Apertium>> {
         self.basic.as_ref()
+    }
+
+    /// CTranslate2, in a build that has it.
+    pub fn ct2(&self) -> Option<&Arc<Ct2>> {
+        self.ct2.as_ref()
     }
 
     /// Translates one text by the first engine that can and works. Terms of the glossary stay, its

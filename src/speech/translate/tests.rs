@@ -37,7 +37,7 @@ fn translators(config: &str) -> (Translators, Told) {
     });
     let config: Config = toml::from_str(config).expect("a configuration");
     assert_eq!(config.problems(), []);
-    (Translators::new(&config, on_switch).expect("sets up"), told)
+    (Translators::new(&config, None, on_switch).expect("sets up"), told)
 }
 
 /// LibreTranslate as its documentation has it: a key is wanted, and it "translates" by reversing

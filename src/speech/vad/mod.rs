@@ -1,13 +1,12 @@
 //! Voice activity: how likely it is that somebody speaks, every 32 ms or oftener.
 //!
-//! Two detectors behind one trait. [`Silero`] tells speech from noise well; it needs its model file
-//! (`ggml-silero-v6.2.0.bin`) and runs in whisper.cpp. [`Earshot`] is always there, pure Rust with
-//! its weights inside, but takes a crying baby, a dog or a chainsaw for speech now and then. [`Gate`] makes open and closed of the probabilities.
+//! Two detectors behind one trait, both with their weights in the program. [`Silero`] tells speech from
+//! noise well and runs in whisper.cpp. [`Earshot`] is pure Rust and costs less, but takes a crying baby, a
+//! dog or a chainsaw for speech now and then; it is the last resort. [`Gate`] makes open and closed of
+//! the probabilities.
 
 mod gate;
 mod silero;
-
-use std::path::Path;
 
 pub use gate::{Edge, Gate, GateConfig, Spoken};
 pub use silero::Silero;
@@ -33,14 +32,12 @@ pub trait Detector: Send {
 /// Why a detector is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The model file is missing or is none.
-    #[error("cannot load the Silero model {path}: {reason}")]
-    Model {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// Memory for the network's weights cannot be had.
+    #[error("cannot lay out the Silero model in memory")]
+    Memory(#[source] std::io::Error),
+    /// whisper.cpp does not take it.
+    #[error("cannot load the Silero model: {0}")]
+    Model(String),
 }
 
 /// Earshot: frames of 16 ms.
@@ -74,15 +71,14 @@ impl Detector for Earshot {
     }
 }
 
-/// The detector for a stream: Silero where its model loads, else Earshot.
-pub fn detector(silero: Option<&Path>) -> Box<dyn Detector> {
-    match silero.map(Silero::open) {
-        Some(Ok(silero)) => Box::new(silero),
-        Some(Err(error)) => {
-            tracing::warn!(%error, "voice activity falls back to earshot");
+/// The detector for a stream: Silero; where it cannot be loaded, which is logged, Earshot.
+pub fn detector() -> Box<dyn Detector> {
+    match Silero::new() {
+        Ok(silero) => Box::new(silero),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "voice activity: earshot");
             Box::new(Earshot::default())
         }
-        None => Box::new(Earshot::default()),
     }
 }
 

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::*;
 
 /// A folder of the test data, or `None`, which is said.
@@ -81,8 +83,7 @@ fn earshot_tells_speech_from_noise() {
 
 #[test]
 fn silero_tells_speech_from_noise() {
-    let Some(model) = data("models/silero-vad/ggml-silero-v6.2.0.bin") else { return };
-    let mut silero = Silero::open(&model).expect("the model loads");
+    let mut silero = Silero::new().expect("the model loads");
     let config = silero.thresholds();
     let begun = std::time::Instant::now();
     let Some((speech, noise)) = shares(&mut silero, config) else { return };
@@ -97,12 +98,15 @@ fn silero_tells_speech_from_noise() {
 }
 
 #[test]
-fn a_file_that_is_no_model_is_refused() {
-    let folder = tempfile::tempdir().expect("temporary folder");
-    let path = folder.path().join("ggml-silero.bin");
-    assert!(Silero::open(&path).is_err());
-    std::fs::write(&path, "lmgg").expect("writes");
-    assert!(Silero::open(&path).is_err(), "too short");
-    std::fs::write(&path, "hello, I am a page of a captive portal").expect("writes");
-    assert!(Silero::open(&path).is_err());
+fn the_weights_are_those_of_the_manifest() {
+    let manifest = include_str!("../../../models/silero-v6.2.0.toml");
+    let weights = include_bytes!("../../../models/silero-v6.2.0/ggml-silero-v6.2.0.bin");
+    let hash: String = Sha256::digest(weights).iter().map(|b| format!("{b:02x}")).collect();
+    assert!(manifest.contains(&format!("sha256 = \"{hash}\"")), "{hash}");
+    assert!(manifest.contains(&format!("size = {}", weights.len())));
+}
+
+#[test]
+fn a_stream_gets_silero_where_nothing_is_installed() {
+    assert_eq!(detector().frame(), 512, "Earshot takes 256");
 }

@@ -1,8 +1,9 @@
-//! `/v1/audio/transcriptions` and `/v1/audio/translations`: speech in files, in the words of
-//! OpenAI's API, so that what was written for it works with the appliance.
+//! `/v1/audio/transcriptions`, `/v1/audio/translations` and `/v1/models`: speech in files, in the words
+//! of OpenAI's API, so that what was written for it works with the appliance.
 
 mod form;
 mod hear;
+mod list;
 mod output;
 #[cfg(test)]
 pub(super) mod tests;
@@ -36,6 +37,7 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(transcribe).layer(limit()))
         .routes(routes!(translate).layer(limit()))
+        .routes(routes!(list::list_models))
 }
 
 /// Writes down what is said in a sound or video file of any format that is installed. The bearer

@@ -7,7 +7,8 @@ use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::super::audio::tests::speech;
-use super::super::tests::{ADMIN, Fixture};
+use super::super::tests::{ADMIN, Fixture, JITSI};
+use crate::control::auth::signed::testing::token;
 use crate::flow::Node;
 
 async fn served() -> (Fixture, String) {
@@ -36,6 +37,23 @@ async fn a_meeting_needs_the_token() {
     let end = tokio::time::timeout(Duration::from_secs(10), socket.next()).await;
     assert!(!matches!(end, Ok(Some(Ok(Frame::Text(_))))), "{end:?}");
     assert!(end.is_ok(), "it ends");
+}
+
+#[tokio::test]
+async fn a_token_that_jigasi_signs_opens_a_meeting() {
+    let (_api, url) = served().await;
+    let (pair, _) = &*JITSI;
+    let at =
+        |claims: String| format!("{url}?auth_token={}", token(pair, r#"{"alg":"RS256"}"#, &claims));
+    let now = chrono::Utc::now().timestamp();
+    let good = at(format!(r#"{{"iss":"jigasi","aud":"jitsi","exp":{}}}"#, now + 300));
+    tokio_tungstenite::connect_async(good).await.expect("let in");
+    let late = at(format!(r#"{{"iss":"jigasi","aud":"jitsi","exp":{}}}"#, now - 300));
+    let other = at(format!(r#"{{"iss":"jigasi","aud":"else","exp":{}}}"#, now + 300));
+    for wrong in [late, other] {
+        let refused = tokio_tungstenite::connect_async(wrong).await;
+        assert!(refused.is_err_and(|e| e.to_string().contains("401")));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

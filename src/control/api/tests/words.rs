@@ -86,6 +86,24 @@ async fn spoken() -> Fixture {
 }
 
 #[tokio::test]
+async fn words_of_a_deleted_stream_stay_or_go_as_its_settings_say() {
+    let api = Fixture::new().await;
+    for (stream, keep, left) in [("stays", true, 1), ("goes", false, 0)] {
+        let captions = json!({ "language": "en", "keep_deleted": keep });
+        let spec = json!({ "name": stream, "captions": captions });
+        let (status, made) = api.ask(Method::POST, "/api/v1/streams", spec).await;
+        assert_eq!(status, 201, "{made}");
+        api.say(stream, &[cue(1, "en", 0, "Good evening.")]).await;
+        let path = format!("/api/v1/streams/{stream}");
+        let (status, said) = api.ask(Method::DELETE, &path, Value::Null).await;
+        assert_eq!(status, 204, "{said}");
+        let found = format!("/api/v1/archive/search?q=evening&stream={stream}");
+        let (_, found) = api.get(&found).await;
+        assert_eq!(found["hits"].as_array().map(Vec::len), Some(left), "{stream}: {found}");
+    }
+}
+
+#[tokio::test]
 async fn a_search_finds_words_with_their_time_and_pages_through_them() {
     let api = spoken().await;
     let (_, page) = api.get("/api/v1/archive/search?q=country&limit=2").await;

@@ -74,6 +74,8 @@ pub(super) struct Worker {
     late: u32,
     lagging: Option<Instant>,
     looked: Instant,
+    /// Which models there were when engines were chosen.
+    generation: u64,
 }
 
 /// A pace for the time before the first engine.
@@ -92,6 +94,7 @@ impl Worker {
         stats: Arc<Stats>,
         events: Box<dyn FnMut(Event) + Send>,
     ) -> Self {
+        let generation = engines.generation();
         let ears = Ears::new(engines.choose(&options.wanted));
         let sound = Sound::new(engines.detector());
         let language = options.wanted.language.clone();
@@ -118,6 +121,7 @@ impl Worker {
             late: 0,
             lagging: None,
             looked: Instant::now(),
+            generation,
             options,
         }
     }
@@ -403,11 +407,14 @@ impl Worker {
     }
 
     fn poll_engines(&mut self) {
-        if self.ears.is_empty() && self.looked.elapsed() > LOOK_AGAIN {
-            self.looked = Instant::now();
-            self.ears = Ears::new(self.engines.choose(&self.options.wanted));
-        }
         let pause = !self.sound.is_open() && self.closing.is_none();
+        let again = self.ears.is_empty() && self.looked.elapsed() > LOOK_AGAIN;
+        let generation = self.engines.generation();
+        // A model has come or gone: at a pause nothing that was said is lost over it.
+        if again || (pause && generation != self.generation) {
+            (self.looked, self.generation) = (Instant::now(), generation);
+            self.ears.choose(self.engines.choose(&self.options.wanted));
+        }
         for change in self.ears.poll(pause) {
             match change {
                 Change::Failed { engine, why } => {

@@ -1,0 +1,137 @@
+//! What a bad line leaves of a voice: two appliances joined by a trunk, each in a network namespace,
+//! and between them bandwidth, loss and round trip as in the table.
+//!
+//! `cargo bench --bench trunk`, as root. Real speech is published to the one by SRT, together with a
+//! picture; somebody listens to the other by WHEP, and what they hear is compared with the source. Each
+//! step is run with AIC-A and with Opus alone, where this build has AIC-A.
+
+#[path = "../tests/support/mod.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod support;
+
+use serde_json::{Value, json};
+use support::api::Stream;
+use support::appliance::Appliance;
+use support::client::Client;
+use support::line::Line;
+use support::publish::Ffmpeg;
+use support::s;
+use support::speech::{Speech, speech};
+
+/// Clips of speech that the publisher repeats.
+const CLIPS: usize = 6;
+
+/// How long the trunk has to find its way after each change of the line.
+const SETTLE_S: u64 = 8;
+
+/// How long is listened.
+const LISTEN_S: u32 = 15;
+
+/// kbit/s each way, share of packets lost, round trip in ms.
+const STEPS: [(u32, f64, u32); 9] = [
+    (2000, 0.0, 20),
+    (300, 0.0, 20),
+    (300, 0.05, 50),
+    (60, 0.0, 50),
+    (60, 0.1, 100),
+    (24, 0.0, 100),
+    (24, 0.05, 200),
+    (300, 0.2, 100),
+    (2000, 0.0, 20),
+];
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
+    runtime.block_on(async {
+        let Some(speech) = speech(CLIPS) else { return };
+        eprintln!("\nA trunk over a bad line ({LISTEN_S} s each, after {SETTLE_S} s)\n");
+        eprintln!(
+            "| kbit/s | lost | round trip ms | may use | in use | rung | sound kbit/s | the same in \
+             Opus | STOI | longest stall ms | dropped by the line |"
+        );
+        eprintln!("|---|---|---|---|---|---|---|---|---|---|---|");
+        for aic in [true, false] {
+            let Some(line) = Line::lay().await else { return };
+            walk(line, &speech, aic).await;
+        }
+    });
+}
+
+/// All steps with one trunk.
+async fn walk(mut line: Line, speech: &Speech, aic: bool) {
+    let [a, b] = Appliance::start_at(&line.ends).await;
+    let far = b.api.create(json!({ "name": "far" })).await;
+    let url = format!("http://{}:{}/whip/far", line.ends[1].on_line, b.ports.http);
+    let trunk = json!({
+        "id": "b", "type": "trunk", "url": url, "token": far.publish_token(), "aic": aic,
+    });
+    let near = a.api.create(json!({ "name": "near", "outputs": [trunk] })).await;
+    let _publisher = Ffmpeg::send_file(&speech.file, &a.srt(&near));
+    near.wait_state("live", s(20)).await;
+    far.wait_state("live", s(40)).await;
+    for (kbps, loss, round_trip_ms) in STEPS {
+        line.set(kbps, loss, round_trip_ms).await;
+        tokio::time::sleep(s(SETTLE_S)).await;
+        line.carried().await;
+        let wav = b.state().join("heard.wav");
+        let heard = listen(&far, &wav.display().to_string()).await;
+        let carried = line.carried().await;
+        let found = near.snapshot().await;
+        row((kbps, loss, round_trip_ms), aic, &found, &carried, &score(speech, &wav, heard).await);
+    }
+    eprintln!("\nWhat the trunk decided:\n");
+    for text in a.log_text().lines().filter(|l| l.contains("ladder") || l.contains("voice goes")) {
+        eprintln!("    {}", text.split_once("INFO ").map_or(text, |(_, rest)| rest));
+    }
+    eprintln!();
+}
+
+/// Listens for a while; false when nothing came.
+async fn listen(stream: &Stream, wav: &str) -> bool {
+    let (token, seconds) = (stream.play_token(), LISTEN_S.to_string());
+    let args = [&stream.whep(), "--token", &token, "--seconds", &seconds, "--wav", wav];
+    let mut client = Client::python("whep.py", &args);
+    while let Some(event) = client.next_event().await {
+        match event["event"].as_str() {
+            Some("report") => return true,
+            Some("failed" | "refused") => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+async fn score(speech: &Speech, wav: &std::path::Path, heard: bool) -> Value {
+    if !heard || !wav.exists() {
+        return Value::Null;
+    }
+    let (source, wav) = (speech.file.display().to_string(), wav.display().to_string());
+    Client::python("stoi.py", &[&source, &wav]).report(s(120)).await
+}
+
+fn row(step: (u32, f64, u32), aic: bool, found: &Value, carried: &Value, score: &Value) {
+    let outputs = found["outputs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let facts = outputs.first().map_or(&Value::Null, |o| &o["facts"]);
+    let number = |v: &Value| v.as_f64().map_or("-".to_owned(), |n| format!("{n:.1}"));
+    let word = |v: &Value| v.as_str().unwrap_or("-").to_owned();
+    let dropped = &carried["a_to_b"];
+    eprintln!(
+        "| {} | {:.0} % | {} | {} | {} | {} | {} | {} | {} | {} | {} + {} |",
+        step.0,
+        step.1 * 100.0,
+        step.2,
+        if aic { "AIC-A" } else { "Opus" },
+        word(&facts["codec"]),
+        word(&facts["rung"]),
+        number(&facts["audio_kbps"]),
+        number(&facts["audio_in_opus_kbps"]),
+        score["stoi"].as_f64().map_or("nothing heard".to_owned(), |n| format!("{n:.3}")),
+        score["stall_ms"],
+        dropped["lost"],
+        dropped["overflowed"],
+    );
+}

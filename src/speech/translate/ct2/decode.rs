@@ -1,0 +1,124 @@
+//! The child: one model, one text at a time.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use ct2rs::sys::{Config, TranslationOptions, Translator};
+use sentencepiece::SentencePieceProcessor;
+
+use super::tokens::{END, Family};
+use super::wire::{Answer, Question};
+use crate::media::Language;
+use crate::speech::engine;
+
+/// Hypotheses that are followed at a time: the models' makers use four to six, at twice the time for
+/// half a point.
+const BEAM: usize = 2;
+
+/// Most pieces of a text; the models were trained on no longer ones. What is beyond is cut off.
+const PIECES_MAX: usize = 510;
+
+/// Most pieces of a translation for each of the text, and for none: where a model begins to ramble
+/// it ends soon.
+const GROWTH: usize = 3;
+const SPARE: usize = 16;
+
+struct Loaded {
+    translator: Translator,
+    family: Family,
+    split: SentencePieceProcessor,
+    join: SentencePieceProcessor,
+    /// The vocabulary's words for languages; other words are never asked for.
+    languages: HashSet<String>,
+    /// Whether CTranslate2 itself ends texts.
+    ends: bool,
+}
+
+/// Serves requests until the parent is gone.
+///
+/// # Errors
+/// When the pipes break.
+pub fn serve(folder: &Path, threads: usize) -> std::io::Result<()> {
+    let mut loaded = None;
+    engine::serve(|question, _| {
+        if loaded.is_none() {
+            let at = |reason| format!("cannot load the model {}: {reason}", folder.display());
+            loaded = Some(load(folder, threads).map_err(at)?);
+        }
+        let Some(model) = &loaded else { return Err("no model".to_owned()) };
+        match question {
+            Question::Load => Ok(Answer::default()),
+            Question::Translate { text, from, to } => {
+                let text = model.translate(&text, &from, &to)?;
+                Ok(Answer { text })
+            }
+        }
+    })
+}
+
+fn load(folder: &Path, threads: usize) -> Result<Loaded, String> {
+    let (family, [split, join]) =
+        Family::of(folder).ok_or("it has none of the SentencePiece files that are known")?;
+    let pieces = |name: &str| {
+        SentencePieceProcessor::open(folder.join(name)).map_err(|e| format!("{name}: {e}"))
+    };
+    let (split, join) = (pieces(split)?, pieces(join)?);
+    let config = Config { num_threads_per_replica: threads, ..Config::default() };
+    let translator = Translator::new(folder, &config).map_err(|e| e.to_string())?;
+    Ok(Loaded { translator, family, split, join, languages: languages(folder), ends: ends(folder) })
+}
+
+/// Words like `>>por<<` and `<2pt>` of the vocabulary.
+fn languages(folder: &Path) -> HashSet<String> {
+    let names = ["shared_vocabulary.json", "source_vocabulary.json"];
+    let text = names.iter().find_map(|name| std::fs::read_to_string(folder.join(name)).ok());
+    let words: Vec<String> =
+        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let of_language = |w: &String| w.starts_with(">>") || w.starts_with("<2");
+    words.into_iter().filter(of_language).collect()
+}
+
+fn ends(folder: &Path) -> bool {
+    let text = std::fs::read_to_string(folder.join("config.json")).unwrap_or_default();
+    let config: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    config["add_source_eos"].as_bool().unwrap_or(false)
+}
+
+impl Loaded {
+    fn translate(&self, text: &str, from: &str, to: &str) -> Result<String, String> {
+        let language = |tag: &str| tag.parse::<Language>().map_err(|e| e.to_string());
+        let (from, to) = (language(from)?, language(to)?);
+        let knows = |token: &str| self.languages.contains(token);
+        let before = self.family.before_text(&from, &to, knows);
+        let (mut source, text) = match before {
+            // MADLAD learned it as a part of the text, with the piece that begins one before it.
+            Some(before) if self.family == Family::Madlad => {
+                (Vec::new(), format!("{before} {text}"))
+            }
+            before => (before.into_iter().collect::<Vec<_>>(), text.to_owned()),
+        };
+        let pieces = self.split.encode(&text).map_err(|e| e.to_string())?;
+        let count = pieces.len();
+        source.extend(pieces.into_iter().take(PIECES_MAX).map(|p| p.piece));
+        if !self.ends {
+            source.push(END.to_owned());
+        }
+        let options = TranslationOptions {
+            beam_size: BEAM,
+            max_decoding_length: GROWTH * count.min(PIECES_MAX) + SPARE,
+            ..TranslationOptions::default()
+        };
+        let prefix: Vec<String> = self.family.before_translation(&to).into_iter().collect();
+        let results = if prefix.is_empty() {
+            self.translator.translate_batch(&[source], &options, None)
+        } else {
+            let prefixes = [prefix.clone()];
+            self.translator.translate_batch_with_target_prefix(&[source], &prefixes, &options, None)
+        };
+        let result = results.map_err(|e| e.to_string())?.into_iter().next();
+        let best = result.and_then(|r| r.hypotheses.into_iter().next()).unwrap_or_default();
+        let special = |piece: &String| prefix.contains(piece) || piece == END;
+        let words: Vec<String> = best.into_iter().filter(|p| !special(p)).collect();
+        self.join.decode_pieces(&words).map_err(|e| e.to_string())
+    }
+}

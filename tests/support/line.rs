@@ -1,0 +1,72 @@
+//! A bad line between two network namespaces, for appliances that run inside: `link.py`.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::s;
+
+/// Where an appliance runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The network namespace.
+    pub(crate) namespace: String,
+    /// Its address, seen from outside: for publishers, viewers and the API.
+    pub(crate) outside: String,
+    /// Its address on the line, seen from the other end.
+    pub(crate) on_line: String,
+}
+
+/// The line; it and its namespaces are gone when this is dropped.
+pub(crate) struct Line {
+    client: Client,
+    /// Both ends.
+    pub(crate) ends: [Place; 2],
+}
+
+impl Line {
+    /// Lays one without limits. `None`, with a word, where that takes more rights than there are.
+    pub(crate) async fn lay() -> Option<Self> {
+        let name = format!("al{}", std::process::id());
+        let probe = format!("{name}-probe");
+        let may = |verb: &str| {
+            Command::new("ip").args(["netns", verb, &probe]).output().is_ok_and(|o| o.status.success())
+        };
+        if !(may("add") && may("del")) {
+            eprintln!("skipped: no network namespaces here, which takes root");
+            return None;
+        }
+        let mut client = Client::python("link.py", &[&name]);
+        let ready = client.wait_for("ready", s(20)).await;
+        let text = |key: &str, index: usize| ready[key][index].as_str().unwrap_or("").to_owned();
+        let end = |index| Place {
+            namespace: text("namespaces", index),
+            outside: text("outside", index),
+            on_line: text("line", index),
+        };
+        Some(Self { client, ends: [end(0), end(1)] })
+    }
+
+    /// From now on: bandwidth each way, share of packets lost, and the round trip.
+    pub(crate) async fn set(&mut self, kbps: u32, loss: f64, round_trip_ms: u32) {
+        let delay = f64::from(round_trip_ms) / 2.0;
+        let wish = json!({ "kbps": kbps, "loss": loss, "delay_ms": delay, "queue_ms": 200 });
+        self.client.tell(&wish.to_string()).await;
+    }
+
+    /// What was carried since the last report: `{seconds, a_to_b: {bytes, packets, lost, …}, …}`.
+    pub(crate) async fn carried(&mut self) -> Value {
+        self.client.tell(&json!({ "report": true }).to_string()).await;
+        self.client.wait_for("carried", s(5)).await
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // The client is killed, which gives it no time to clean up.
+        for end in &self.ends {
+            let _ = Command::new("ip").args(["netns", "del", &end.namespace]).status();
+        }
+    }
+}
