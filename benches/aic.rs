@@ -3,6 +3,8 @@
 //! `cargo bench --features aic --bench aic`; nearly all time is spent inside libtorch, which is
 //! optimised in every profile.
 
+#![allow(missing_docs, clippy::print_stdout)]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,7 +58,7 @@ fn many_streams(model: &Model, streams: usize, threads: i32) -> anyhow::Result<(
         let samples = Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.1;
         let start = Instant::now();
         let codes = model.encode(&samples, 12, &mut before)?;
-        model.decode(&model.codes_to_latent(&codes)?, &mut after)?;
+        let _sound = model.decode(&model.codes_to_latent(&codes)?, &mut after)?;
         both.push(start.elapsed());
     }
     row(&format!("encode + decode, {streams} streams in one pass"), threads, streams, both);

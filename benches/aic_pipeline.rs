@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --features aic --bench aic-pipeline`, part of `make bench-aic`.
 
+#![allow(missing_docs, clippy::print_stdout)]
+
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 

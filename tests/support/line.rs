@@ -31,7 +31,10 @@ impl Line {
         let name = format!("al{}", std::process::id());
         let probe = format!("{name}-probe");
         let may = |verb: &str| {
-            Command::new("ip").args(["netns", verb, &probe]).output().is_ok_and(|o| o.status.success())
+            Command::new("ip")
+                .args(["netns", verb, &probe])
+                .output()
+                .is_ok_and(|o| o.status.success())
         };
         if !(may("add") && may("del")) {
             eprintln!("skipped: no network namespaces here, which takes root");
