@@ -51,7 +51,7 @@ mod tests {
             estimate(aic(12), 0.0, soon),
             estimate(aic(6), 0.0, soon),
             estimate(aic(6), 0.05, soon),
-            estimate(aic(6), 0.05, Duration::from_millis(600)),
+            estimate(aic(6), 0.05, Duration::from_millis(300)),
             estimate(aic(6), 0.9, Duration::from_secs(5)),
         ];
         assert!(scores.is_sorted_by(|a, b| a > b), "{scores:?}");

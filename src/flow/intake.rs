@@ -33,7 +33,7 @@ impl Drop for Intake {
 }
 
 /// What is known of a publisher, filled in by its protocol while it runs.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct SourceReport {
     /// `srt`, `rtmp`, `whip`, `rtsp`, `file`, `test` …
     pub protocol: &'static str,

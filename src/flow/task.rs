@@ -52,6 +52,12 @@ struct StatusInner {
     facts: BTreeMap<&'static str, serde_json::Value>,
 }
 
+impl std::fmt::Debug for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.facts()).finish()
+    }
+}
+
 impl Status {
     /// The node is up and media flows.
     pub fn set_running(&self) {

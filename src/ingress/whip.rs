@@ -170,6 +170,11 @@ impl Publisher {
             let kind = |ssrc| self.sources.iter().find(|(s, _)| *s == ssrc).map(|(_, kind)| *kind);
             let voice = self.peer.node().pipeline().by_name(VOICE);
             let voice = voice.map(|decoder| decoder.property::<gst::Structure>("stats"));
+            if let Some(voice) = &voice {
+                for name in ["frames", "concealed"] {
+                    tracks.report.status.set(name, voice.get::<u64>(name).unwrap_or(0));
+                }
+            }
             self.heard.send_modify(|heard| {
                 heard.read(&found, kind);
                 if let Some(voice) = &voice {

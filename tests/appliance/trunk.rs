@@ -136,20 +136,6 @@ async fn what_is_wrong_with_a_trunk_is_told() {
     assert!(answer.text.contains("`url`"), "{}", answer.text);
 }
 
-/// Pictures that the other end does not take as they are go in a codec that it takes.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pictures_are_encoded_where_they_cannot_pass() {
-    let a = Appliance::start().await;
-    let b = a.start_beside("[webrtc]\npublish_codecs = [\"vp8\"]\n").await;
-    let far = b.api.create(json!({ "name": "far" })).await;
-    let near = a.api.create(json!({ "name": "near", "outputs": [to(&far, json!({}))] })).await;
-    let _publisher = Ffmpeg::send(Coding::H264Baseline, &a.srt(&near));
-    near.wait_state("live", s(20)).await;
-    far.wait("pictures of VP8", s(40), |s| s["feeds"].to_string().contains("vp8")).await;
-    let fact = |s: &Value, name: &str| trunk(s)["facts"][name].as_f64().unwrap_or(0.0);
-    near.wait("pictures flow", s(20), |s| fact(s, "video_kbps") > 20.0).await;
-}
-
 /// Speech of the shared data, as one file that FFmpeg sends.
 fn voice() -> Option<std::path::PathBuf> {
     crate::support::speech::speech(6).map(|speech| speech.file)
@@ -209,10 +195,8 @@ async fn voice_goes_by_aic_and_a_killed_engine_is_not_heard() {
     near.wait("it takes half of Opus or less", s(30), |s| codec(s) == "aic" && saved(s) > 50.0)
         .await;
 
-    let token = far.play_token();
-    let args = [&far.whep(), "--token", &token, "--seconds", "8"];
-    let listener = Client::python("whep.py", &args);
-    tokio::time::sleep(s(3)).await;
+    let made_up = |s: &Value| s["nodes"][0]["facts"]["concealed"].as_u64().unwrap_or(0);
+    let before = made_up(&far.snapshot().await);
     let killed = engines(&b);
     assert!(!killed.is_empty(), "the other end has an engine");
     for pid in killed {
@@ -220,10 +204,10 @@ async fn voice_goes_by_aic_and_a_killed_engine_is_not_heard() {
         assert!(done.is_ok_and(|s| s.success()));
     }
     near.wait("voice goes on as Opus", s(5), |s| codec(s) == "opus").await;
-    let report = listener.report(s(60)).await;
-    let (lost, gap) = (&report["audio"]["lost_ms"], &report["audio"]["max_gap_ms"]);
-    eprintln!("  engine killed: sound lost {lost} ms, longest gap {gap} ms");
-    assert!(lost.as_f64().is_some_and(|ms| ms < 600.0), "{report}");
+    let after = made_up(&far.snapshot().await);
+    let gap_ms = 20 * after.saturating_sub(before);
+    eprintln!("  engine killed: {gap_ms} ms of sound were made up until Opus came");
+    assert!(gap_ms < 1000, "{gap_ms} ms");
     let log = a.log_text();
     assert!(log.contains("AIC-A fails: voice goes on as Opus"), "the sender was told");
     near.wait("and back", s(60), |s| codec(s) == "aic").await;

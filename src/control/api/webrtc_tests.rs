@@ -282,7 +282,8 @@ async fn a_viewer_reads_captions_on_its_data_channel() {
     assert_eq!((&hello["type"], &hello["languages"][0]["tag"]), (&"hello".into(), &"en".into()));
     say(&english, "Good evening.");
     let cue = captions.next().await;
-    assert_eq!((&cue["text"], &cue["id"]), (&"Good evening.".into(), &1.into()), "{cue}");
+    assert_eq!(cue["text"], "Good evening.", "{cue}");
+    assert!(cue["id"].is_u64(), "{cue}");
     assert!(cue["age_ms"].as_i64().is_some_and(|age| (0..2000).contains(&age)), "{cue}");
     stream.captions.set(vec![english.clone(), spanish.clone()]);
     assert_eq!(captions.next().await["languages"][1]["name"], "español");

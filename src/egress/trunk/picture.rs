@@ -54,7 +54,7 @@ impl Picture {
         let description = match codec == format.codec {
             true => payloader,
             false => {
-                let decoder = if format.codec.is_raw() { "" } else { "decodebin ! " };
+                let decoder = decoder(format.codec);
                 let encoder = codecs.describe(codec, &format, kbps)?;
                 format!(
                     "{decoder}queue name=thin max-size-buffers=3 leaky=downstream \
@@ -130,6 +130,17 @@ impl Picture {
         let (width, height) = (even(self.format.video.width), even(self.format.video.height));
         let caps = gst::Caps::builder("video/x-raw").field("width", width).field("height", height);
         size.set_property("caps", caps.build());
+    }
+}
+
+/// What makes raw pictures of a codec that WebRTC carries, with the link behind it.
+fn decoder(codec: Codec) -> &'static str {
+    match codec {
+        Codec::H264 => "h264parse ! avdec_h264 ! ",
+        Codec::Vp8 => "vp8dec ! ",
+        Codec::Vp9 => "vp9dec ! ",
+        Codec::Av1 => "av1parse ! av1dec ! ",
+        _ => "",
     }
 }
 

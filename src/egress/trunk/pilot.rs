@@ -58,7 +58,7 @@ struct Pilot {
     /// Share of frames of sound that were made up lately.
     missing: f64,
     rtt: Option<Duration>,
-    /// Whether the encoder hears a voice.
+    /// Whether the other end can hear AIC-A; which frames are a voice, the encoder decides.
     voice: bool,
     /// How often the other end's engine has failed.
     failures: u64,
@@ -203,6 +203,7 @@ impl Flight<'_> {
 
     /// Takes what the other end says of its engine.
     fn heard(&self, pilot: &mut Pilot, told: &Told) {
+        pilot.voice = told.aic_broken.is_none();
         if told.failures > pilot.failures {
             pilot.failures = told.failures;
             self.fell_back(pilot, "there", told.aic_broken.as_deref().unwrap_or("it failed"));

@@ -66,8 +66,9 @@ fn hear(message: Message, told: &watch::Sender<Told>) {
     match message {
         Message::Receiving(receiving) => told.send_modify(|t| t.receiving = Some(receiving)),
         Message::AicUnavailable { reason } => told.send_modify(|t| {
+            // One that is still starting has not failed: it is waited for, without a back-off.
+            t.failures += u64::from(!reason.starts_with("starting"));
             t.aic_broken = Some(reason);
-            t.failures += 1;
         }),
         Message::AicAvailable => told.send_modify(|t| t.aic_broken = None),
         // Only a sender says these.
