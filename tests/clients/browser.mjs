@@ -193,10 +193,10 @@ async function main() {
   }
 }
 
-main().then(
-  (code) => process.exit(code),
-  (error) => {
-    say("failed", { error: String(error) });
-    process.exit(4);
-  },
-);
+/** Leaves when everything said has been written: a report of many captions is longer than a pipe. */
+const leave = (code) => process.stdout.write("", () => process.exit(code));
+
+main().then(leave, (error) => {
+  say("failed", { error: String(error) });
+  leave(4);
+});
