@@ -56,7 +56,7 @@ fn many_streams(model: &Model, streams: usize, threads: i32) -> anyhow::Result<(
         let samples = Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.1;
         let start = Instant::now();
         let codes = model.encode(&samples, 12, &mut before)?;
-        model.decode(&model.codes_to_latent(&codes)?, &mut after)?;
+        std::hint::black_box(model.decode(&model.codes_to_latent(&codes)?, &mut after)?);
         both.push(start.elapsed());
     }
     row(&format!("encode + decode, {streams} streams in one pass"), threads, streams, both);

@@ -111,7 +111,9 @@ class Run:
         with torch.set_grad_enabled(not frozen):
             latent, _ = self.codec.encoder(wanted, self.codec.encoder.fresh(a.batch))
             stages, lost = self.stages(latent.shape[1], p >= a.erase)
-            latent, commit = self.codec.quantiser(latent, stages, None if frozen else self.generator)
+            # The codebooks go on following the encoder that stays: no k-means is as thorough.
+            self.codec.quantiser.decay = 0.998 if frozen else 0.99
+            latent, commit = self.codec.quantiser(latent, stages, self.generator)
         latent = torch.where(lost.unsqueeze(2), self.codec.decoder.lost, latent)
         made, _, root = self.codec.decoder(latent, self.codec.decoder.fresh(a.batch))
         parts = {"root": root_loss(root, self.codec.decoder.wanted(wanted), stages.repeat_interleave(2, 1)), "commit": commit}
