@@ -9,7 +9,7 @@ CARGO ?= cargo
 FEATURES = features=$$(.ci/features);
 
 .DEFAULT_GOAL := help
-.PHONY: help setup aic run release test lint fmt check bench bench-aic fuzz-aic clean-state
+.PHONY: help setup aic run release test lint fmt check bench bench-aic fuzz-aic train-smoke clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,10 @@ bench: ## CPU, threads and memory per publisher and viewer, latency, noise suppr
 bench-aic: ## The AIC-A voice codec: what it costs, and its quality table beside Opus and Lyra v2
 	@.ci/setup train
 	$(CARGO) bench --locked --features aic --bench aic --bench aic-pipeline
-	cd models/aic-audio && ../../.venv-torch/bin/python evaluate.py --speech ../../../shared/data/speech/librispeech
+	cd models/aic-audio && ../../.venv-torch/bin/python evaluate.py
+
+train-smoke: ## Every part of the training of AIC-A once, in two minutes; skipped where torch or the data are missing
+	@.ci/train-smoke
 
 fuzz-aic: ## Arbitrary bytes for the packets, files and elements of AIC-A, 10 minutes
 	$(FEATURES) AURALINK_FUZZ_SECONDS=600 $(CARGO) test --locked $$features --test aic fuzz -- --nocapture --test-threads=1

@@ -1,8 +1,9 @@
 """Speech for training: folders of audio as one array of 16 kHz samples, and random segments of it.
 
-Files are read once, at three speeds, and kept in a cache beside the checkpoints. Speakers whose
-number falls to `held_apart` are never trained on: `train.py` listens to them while it runs. The
-three speakers of the quality table live in another folder that is not read here at all.
+Files are read once, at three speeds, and kept in a cache beside the checkpoints. Those that fall to
+`held_apart` are never trained on: `train.py` listens to some of them while it runs, and the quality
+table of `evaluate.py` is measured on them. Where each file is a speaker of its own, as in the folder
+that README.md names, these are speakers that training has never heard.
 """
 
 import hashlib
@@ -29,22 +30,23 @@ def read(path):
     return samples.astype(np.float32)
 
 
-def files(folder):
+def files(folder, most=0):
+    """Audio under a folder, in order; no more than `most`, spread over all, unless that is 0."""
     found = sorted(p for p in pathlib.Path(folder).rglob("*") if p.suffix in (".flac", ".wav", ".ogg"))
     if not found:
         raise SystemExit(f"no .flac, .wav or .ogg under {folder}")
-    return found
+    return found[::-(-len(found) // most)] if most else found
 
 
 def held_apart(paths):
     return paths[EVERY - 1::EVERY]
 
 
-def load(folders, cache):
+def load(folders, cache, most=0):
     """(training files, held-apart files), each a list of float32 arrays; training at all speeds."""
     train, held = [], []
     for folder in folders:
-        paths = files(folder)
+        paths = files(folder, most)
         out = set(held_apart(paths))
         held += sorted(out)
         train += [p for p in paths if p not in out]
@@ -98,7 +100,7 @@ class Segments:
         return torch.from_numpy(np.stack([self.one() for _ in range(size)]).astype(np.float32))
 
     def erasures(self, size, frames):
-        """[size, frames] bool: Gilbert-Elliott losses of 3 to 30 % in bursts, on a third of items."""
+        """[size, frames], true where lost: Gilbert-Elliott losses of 3 to 30 % in bursts, on a third of items."""
         lost = np.zeros((size, frames), dtype=bool)
         for row in lost:
             if self.random.random() > 0.35:
@@ -109,4 +111,4 @@ class Segments:
             for i in range(frames):
                 bad = self.random.random() < (1 - leave if bad else enter)
                 row[i] = bad
-        return torch.from_numpy(lost)
+        return lost

@@ -16,6 +16,25 @@ from safetensors.torch import save_file
 import model
 
 SKIP = ("quantiser.counts", "quantiser.sums", "quantiser.ready")
+LARGE = 4096  # values from which a tensor is stored as float16
+
+
+def store(tensor):
+    """Matrices as float16, which halves the file and changes no score; windows, biases and what
+    else is small as float32."""
+    kind = torch.float16 if tensor.numel() >= LARGE else torch.float32
+    return tensor.to(kind).contiguous()
+
+
+def example(codec):
+    """Half a second of sound, its codes and what is made of them: the appliance's tests hold its own
+    computation against this."""
+    t = torch.arange(25 * model.FRAME) / model.RATE
+    pitch = 2 * torch.pi * (110 * t + 20 * t ** 2)
+    noise = torch.randn(len(t), generator=torch.Generator().manual_seed(1))
+    samples = sum((pitch * n).sin() / n for n in range(1, 20)) * 0.1 * (9 * t).sin().abs() + 0.002 * noise
+    codes = codec.encode(samples.unsqueeze(0))
+    return {"samples": samples, "codes": codes[0].int(), "made": codec.decode(codes)[0]}
 
 
 def main():
@@ -26,7 +45,7 @@ def main():
     p.add_argument("--note", default="", help="what the weights were trained on, in words")
     args = p.parse_args()
     state = torch.load(args.checkpoint, map_location="cpu", weights_only=False)
-    tensors = {k: v.float().contiguous() for k, v in state[args.part].items() if k not in SKIP}
+    tensors = {k: store(v) for k, v in state[args.part].items() if k not in SKIP}
     out = pathlib.Path(args.out)
     weights = out / "aic-a.safetensors"
     save_file(tensors, weights, metadata={"format": "aic-a", "version": "1"})
@@ -50,6 +69,7 @@ def main():
         },
     }
     (out / "aic-a.json").write_text(json.dumps(card, indent=2) + "\n")
+    save_file(example(model.load(weights)), out / "aic-a-example.safetensors")
     print(json.dumps(card, indent=2))
 
 

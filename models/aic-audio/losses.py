@@ -1,4 +1,4 @@
-"""What training compares: log-mel at several scales, and compressed spectra with their phase."""
+"""What training compares in the sound: log-mel at several scales, and compressed magnitudes."""
 
 import torch
 import torch.nn.functional as F
@@ -30,27 +30,22 @@ class Losses(torch.nn.Module):
             self.register_buffer(f"mel{n_fft}", mel_filters(n_fft, bands), persistent=False)
             self.register_buffer(f"window{n_fft}", torch.hann_window(n_fft), persistent=False)
 
-    def spectrum(self, x, n_fft):
+    def power(self, x, n_fft):
         x = torch.stft(x, n_fft, n_fft // 4, window=getattr(self, f"window{n_fft}"),
                        center=False, return_complex=True)
-        return torch.view_as_real(x)
+        return torch.view_as_real(x).square().sum(-1) + 1e-9
 
     def forward(self, made, wanted):
-        """Both [batch, samples] -> (mel, magnitude, complex), each a mean over the batch."""
-        mel = magnitude = phase = 0.0
+        """Both [batch, samples] -> (mel, magnitude), each a mean over the batch."""
+        mel = magnitude = 0.0
         for n_fft, _ in MEL_SCALES:
-            a, b = self.spectrum(made, n_fft), self.spectrum(wanted, n_fft)
-            pa, pb = a.square().sum(-1) + 1e-9, b.square().sum(-1) + 1e-9
+            a, b = self.power(made, n_fft), self.power(wanted, n_fft)
             bank = getattr(self, f"mel{n_fft}")
-            la = (pa.sqrt().transpose(1, 2) @ bank).clamp(min=1e-3).log()
-            lb = (pb.sqrt().transpose(1, 2) @ bank).clamp(min=1e-3).log()
+            la, lb = ((x.sqrt().transpose(1, 2) @ bank).clamp(min=1e-3).log() for x in (a, b))
             mel = mel + F.l1_loss(la, lb) / len(MEL_SCALES)
             if n_fft in SPECTRUM_SCALES:
                 # Power 0.3 weighs quiet harmonics about as hearing does. The level of the window
                 # is divided out so that the scales weigh the same.
                 level = (n_fft / 4) ** -0.3
-                ca, cb = pa.pow(0.15) * level, pb.pow(0.15) * level
-                magnitude = magnitude + F.l1_loss(ca, cb) / len(SPECTRUM_SCALES)
-                pa_, pb_ = a * (level * pa.pow(-0.35)).unsqueeze(-1), b * (level * pb.pow(-0.35)).unsqueeze(-1)
-                phase = phase + F.l1_loss(pa_, pb_) / len(SPECTRUM_SCALES)
-        return mel, magnitude, phase
+                magnitude = magnitude + F.l1_loss(a.pow(0.15), b.pow(0.15)) * level / len(SPECTRUM_SCALES)
+        return mel, magnitude

@@ -17,11 +17,14 @@ returns the next; a fresh state is zeros, which is also what the whole file is p
 no normalisation over time. `src/aic/audio` in Rust computes the same from the exported weights.
 """
 
+import json
 import math
+import pathlib
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 RATE = 16000
 FRAME = 320
@@ -61,8 +64,11 @@ class Encoder(nn.Module):
     def __init__(self, channels, blocks, latent):
         super().__init__()
         bins = ANALYSIS // 2 + 1
-        self.register_buffer("window", torch.hann_window(ANALYSIS))
+        # Rises slowly and falls within a hop: the newest samples count as much as those before.
+        rise, fall = torch.hann_window(2 * (ANALYSIS - HOP)), torch.hann_window(2 * HOP)
+        self.register_buffer("window", torch.cat([rise[:ANALYSIS - HOP], fall[HOP:]]))
         self.embed = nn.Linear(2 * 3 * bins, channels)
+        self.skip = nn.Linear(2 * 3 * bins, latent, bias=False)
         self.blocks = nn.ModuleList(Block(channels) for _ in range(blocks))
         self.norm = nn.LayerNorm(channels)
         self.out = nn.Linear(channels, latent)
@@ -78,32 +84,35 @@ class Encoder(nn.Module):
         windows = samples.unfold(1, ANALYSIS, HOP) * self.window
         spectrum = torch.view_as_real(torch.fft.rfft(windows))
         power = spectrum.square().sum(-1) + 1e-7
-        parts = spectrum * power.pow(-0.35).unsqueeze(-1)
-        x = torch.cat([0.5 * power.log() , parts[..., 0], parts[..., 1]], -1)
+        parts = spectrum * power.pow(-0.25).unsqueeze(-1)
+        x = torch.cat([0.5 * power.log(), parts[..., 0], parts[..., 1]], -1)
         return x.reshape(x.shape[0], x.shape[1] // 2, -1)
 
     def forward(self, samples, state):
         """[batch, frames * FRAME] -> latent [batch, frames, latent]"""
         past = torch.cat([state[0], samples], 1)
         after = [past[:, past.shape[1] - (ANALYSIS - HOP):]]
-        x = self.embed(self.features(past))
+        features = self.features(past)
+        x = self.embed(features)
         for block, tail in zip(self.blocks, state[1:]):
             x, tail = block(x, tail)
             after.append(tail)
-        return self.out(self.norm(x)), after
+        return self.out(self.norm(x)) + self.skip(features), after
 
 
 class Decoder(nn.Module):
     def __init__(self, channels, blocks, latent):
         super().__init__()
         self.bins = FRAME // 2 + 1
-        self.register_buffer("window", torch.hann_window(FRAME))
+        # Sine in analysis (`wanted`) and synthesis: their product sums to one over the pieces.
+        self.register_buffer("window", torch.hann_window(FRAME).sqrt())
         # What stands in for the latent of a frame that never came.
         self.lost = nn.Parameter(torch.zeros(latent))
         self.embed = nn.Linear(latent, channels)
         self.blocks = nn.ModuleList(Block(channels) for _ in range(blocks))
         self.norm = nn.LayerNorm(channels)
         self.head = nn.Linear(channels, 2 * 3 * self.bins)
+        self.skip = nn.Linear(latent, 2 * 2 * self.bins, bias=False)
 
     def fresh(self, batch):
         """State before the first frame: one tail per block, then the tail of the overlap-add."""
@@ -118,17 +127,24 @@ class Decoder(nn.Module):
         for block, tail in zip(self.blocks, state):
             x, tail = block(x, tail)
             after.append(tail)
-        head = self.head(self.norm(x))
-        head = head.reshape(head.shape[0], -1, 3, self.bins).float()
-        magnitude = head[:, :, 0].clamp(max=6.0).exp()
-        phase = head[:, :, 1:]
-        phase = phase * (phase.square().sum(2, keepdim=True) + 1e-6).rsqrt()
-        spectrum = torch.complex(magnitude * phase[:, :, 0], magnitude * phase[:, :, 1])
+        shape = (x.shape[0], -1, 3, self.bins)
+        head, skip = self.head(self.norm(x)).reshape(shape), self.skip(latent)
+        gain = head[:, :, 0].clamp(max=3.0).exp()
+        root = (head[:, :, 1:] + skip.reshape(shape[0], -1, 2, self.bins)) * gain.unsqueeze(2)
+        # What the network makes is the spectrum with the root of its magnitude.
+        length = (root.square().sum(2, keepdim=True) + 1e-6).sqrt()
+        spectrum = torch.complex(*(root * length).unbind(2))
         pieces = torch.fft.irfft(spectrum, n=FRAME) * self.window
         first, second = pieces[..., :HOP], pieces[..., HOP:]
         overlap = torch.cat([state[-1].unsqueeze(1), second], 1)
         after.append(overlap[:, -1])
-        return (first + overlap[:, :-1]).flatten(1), after
+        return (first + overlap[:, :-1]).flatten(1), after, root
+
+    def wanted(self, samples):
+        """The roots that would give the input: [batch, frames * FRAME] -> [batch, spectra, 2, bins]"""
+        pieces = F.pad(samples, (HOP, 0)).unfold(1, FRAME, HOP) * self.window
+        spectrum = torch.view_as_real(torch.fft.rfft(pieces)).transpose(2, 3)
+        return spectrum * (spectrum.square().sum(2, keepdim=True) + 1e-9).pow(-0.25)
 
 
 class Quantiser(nn.Module):
@@ -182,10 +198,11 @@ class Quantiser(nn.Module):
         self.ready.fill_(True)
 
     def forward(self, latent, stages, generator):
-        """Training: straight-through latent and commitment loss. `stages` [batch] says how many
-        stages each item may use; every stage learns from every item all the same."""
+        """Training: straight-through latent and commitment loss. `stages` [batch, frames] says how
+        many stages each frame may use; every stage learns from every frame all the same, or none
+        where there is no generator."""
         flat = latent.flatten(0, 1)
-        limit = stages.repeat_interleave(latent.shape[1]).unsqueeze(1)
+        limit = stages.flatten().unsqueeze(1)
         total, commit = torch.zeros_like(flat), 0.0
         with torch.no_grad():
             rest = flat.detach().clone()
@@ -193,7 +210,8 @@ class Quantiser(nn.Module):
             with torch.no_grad():
                 index = self.nearest(rest, stage)
                 entry = self.codebooks[stage][index]
-                self.follow(rest, index, stage, generator)
+                if generator is not None:
+                    self.follow(rest, index, stage, generator)
                 rest = rest - entry
                 total = total + entry * (stage < limit)
             if stage in (0, 2, 5, 11):
@@ -239,9 +257,51 @@ class Codec(nn.Module):
         return self.quantiser.codes(latent, stages)
 
     @torch.no_grad()
-    def decode(self, codes, lost=None):
-        """Codes -> samples, DELAY behind the input. `lost` [batch, frames] marks missing frames."""
+    def decode(self, codes):
+        """Codes -> samples, DELAY behind the input."""
         latent = self.quantiser.decode(codes)
-        if lost is not None:
-            latent = torch.where(lost.unsqueeze(2), self.decoder.lost, latent)
         return self.decoder(latent, self.decoder.fresh(codes.shape[0]))[0]
+
+    @torch.no_grad()
+    def decode_lossy(self, codes, lost, again, stages):
+        """The same where frames are `lost`, or come `again` as redundancy of so many stages; both
+        are [batch, frames], true where it is so."""
+        whole, fewer = self.quantiser.decode(codes), self.quantiser.decode(codes[..., :stages])
+        latent = torch.where(again.unsqueeze(2), fewer, whole)
+        latent = torch.where(lost.unsqueeze(2), self.decoder.lost, latent)
+        return self.decoder(latent, self.decoder.fresh(codes.shape[0]))[0]
+
+    @torch.no_grad()
+    def start(self, samples, linear):
+        """Starts as the best linear codec of so many values per frame, which the network then
+        improves upon: without that, training for hours finds levels and no phase. Least squares
+        from features to roots, then the directions in which the result varies most."""
+        past = F.pad(samples, (ANALYSIS - HOP, 0))
+        x = self.encoder.features(past).flatten(0, 1).double()
+        y = self.decoder.wanted(samples).reshape(len(x), -1).double()
+        bins = ANALYSIS // 2 + 1
+        columns = torch.arange(x.shape[1]).reshape(2, 3, bins)[:, 1:].flatten()  # no logarithms
+        x = x[:, columns]
+        square = x.t() @ x
+        square.diagonal().add_(1e-3 * square.diagonal().mean())
+        map_ = torch.linalg.solve(square, x.t() @ y)
+        made = x @ map_
+        values, vectors = torch.linalg.eigh(made.t() @ made / len(made))
+        basis = vectors.flip(1)[:, :linear]
+        scale = (values.sum() ** -0.5 * 4).item()
+        self.encoder.skip.weight.zero_()
+        self.encoder.skip.weight[:linear, columns] = (map_ @ basis * scale).t().float()
+        self.decoder.skip.weight.zero_()
+        self.decoder.skip.weight[:, :linear] = (basis / scale).float()
+        for layer in (self.encoder.out, self.decoder.head):
+            layer.weight.mul_(0.1)
+            layer.bias.zero_()
+        return float((made - y).square().sum() / y.square().sum()), float(values.flip(0)[:linear].sum() / values.sum())
+
+
+def load(weights):
+    """The codec from exported weights and the model card beside them, ready to use."""
+    shape = json.loads(pathlib.Path(weights).with_suffix(".json").read_text())["shape"]
+    codec = Codec(tuple(shape["encoder"]), tuple(shape["decoder"]), shape["latent"])
+    codec.load_state_dict({k: v.float() for k, v in load_file(weights).items()}, strict=False)
+    return codec.eval()

@@ -17,10 +17,10 @@ const ANALYSIS: i64 = 512;
 const HOP: i64 = 160;
 /// Frames that a depthwise convolution sees.
 const KERNEL: i64 = 7;
-/// Values per bin: log magnitude, and two that tell the phase.
+/// Values per bin: log magnitude or gain, and the two of a spectrum.
 const PARTS: i64 = 3;
-/// Loudest log magnitude that a decoder may ask for.
-const LOUDEST: f64 = 6.0;
+/// Largest logarithm of a gain that a decoder may ask for.
+const LOUDEST: f64 = 3.0;
 const NORM_EPSILON: f64 = 1e-5;
 
 /// What one direction of one or more streams remembers. Made by [`Model::encoder_state`] and
@@ -121,13 +121,14 @@ impl Block {
     }
 }
 
-/// One half of the network: linear, blocks, norm, linear.
+/// One half of the network: linear, blocks, norm, linear; and past all of them a matrix.
 struct Half {
     window: Tensor,
     embed: Linear,
     blocks: Vec<Block>,
     norm: Norm,
     last: Linear,
+    skip: Tensor,
     channels: i64,
 }
 
@@ -136,7 +137,7 @@ impl Half {
         weights: &Weights,
         (name, last): (&str, &str),
         (channels, blocks): (u16, u16),
-        (window, from, to): (i64, i64, i64),
+        (window, from, to, skip): (i64, i64, i64, i64),
     ) -> Result<Self, AudioError> {
         let channels = i64::from(channels);
         let block = |i| Block::read(weights, &format!("{name}.blocks.{i}"), channels);
@@ -146,16 +147,19 @@ impl Half {
             blocks: (0..blocks).map(block).collect::<Result<_, _>>()?,
             norm: Norm::read(weights, &format!("{name}.norm"), channels)?,
             last: Linear::read(weights, &format!("{name}.{last}"), channels, to)?,
+            skip: weights.take(&format!("{name}.skip.weight"), &[skip, from])?,
             channels,
         })
     }
 
-    fn run(&self, x: &Tensor, tails: &mut [Tensor]) -> Result<Tensor, AudioError> {
+    /// What the blocks make of the input, and what the matrix makes of it.
+    fn run(&self, x: &Tensor, tails: &mut [Tensor]) -> Result<(Tensor, Tensor), AudioError> {
+        let skip = x.f_linear(&self.skip, None::<&Tensor>)?;
         let mut x = self.embed.run(x)?;
         for (block, tail) in self.blocks.iter().zip(tails) {
             x = block.run(&x, tail)?;
         }
-        self.last.run(&self.norm.run(&x)?)
+        Ok((self.last.run(&self.norm.run(&x)?)?, skip))
     }
 
     /// State of one edge (past samples or overlap) and a tail per block.
@@ -196,7 +200,7 @@ impl Model {
         let weights = Weights::read(path, device)?;
         let shape = weights.shape;
         let latent = i64::from(shape.latent);
-        let (analysis, synthesis) = (2 * PARTS * (ANALYSIS / 2 + 1), 2 * PARTS * (HOP + 1));
+        let (analysis, spectra) = (2 * PARTS * (ANALYSIS / 2 + 1), 2 * (HOP + 1));
         let books = weights
             .take("quantiser.codebooks", &[STAGES_MAX as i64, i64::from(shape.entries), latent])?;
         let codebooks: Vec<Tensor> =
@@ -208,13 +212,13 @@ impl Model {
                 &weights,
                 ("encoder", "out"),
                 shape.encoder,
-                (ANALYSIS, analysis, latent),
+                (ANALYSIS, analysis, latent, latent),
             )?,
             decoder: Half::read(
                 &weights,
                 ("decoder", "head"),
                 shape.decoder,
-                (FRAME as i64, latent, synthesis),
+                (FRAME as i64, latent, PARTS * spectra, (PARTS - 1) * spectra),
             )?,
             lost: weights.take("decoder.lost", &[latent])?,
             lengths: codebooks.iter().map(length).collect::<Result<_, _>>()?,
@@ -282,12 +286,13 @@ impl Model {
         let spectrum = windows.f_fft_rfft(None, -1, "backward")?;
         let (real, imaginary) = (spectrum.f_real()?, spectrum.f_imag()?);
         let power = real.f_square()?.f_add(&imaginary.f_square()?)?.f_add_scalar(1e-7)?;
-        let scale = power.f_pow_tensor_scalar(-0.35)?;
+        let scale = power.f_pow_tensor_scalar(-0.25)?;
         let level = power.f_log()?.f_mul_scalar(0.5)?;
         let parts = [level, real.f_mul(&scale)?, imaginary.f_mul(&scale)?];
         let features = Tensor::f_cat(&parts, -1)?;
         let (batch, frames) = (features.size()[0], features.size()[1] / 2);
-        self.encoder.run(&features.f_reshape([batch, frames, -1])?, tails)
+        let (latent, skip) = self.encoder.run(&features.f_reshape([batch, frames, -1])?, tails)?;
+        Ok(latent.f_add(&skip)?)
     }
 
     fn quantise(&self, latent: &Tensor, stages: usize) -> Result<Tensor, AudioError> {
@@ -351,14 +356,16 @@ impl Model {
         let [overlap, tails @ ..] = &mut state.0[..] else {
             return Err(AudioError::Misfit("this is no state of a decoder"));
         };
-        let head = self.decoder.run(latent, tails)?;
+        let (head, skip) = self.decoder.run(latent, tails)?;
         let batch = head.size()[0];
         let head = head.f_reshape([batch, -1, PARTS, HOP + 1])?;
-        let magnitude = head.f_select(2, 0)?.f_clamp_max(LOUDEST)?.f_exp()?;
-        let (real, imaginary) = (head.f_select(2, 1)?, head.f_select(2, 2)?);
-        let length = real.f_square()?.f_add(&imaginary.f_square()?)?.f_add_scalar(1e-6)?;
-        let scale = magnitude.f_mul(&length.f_rsqrt()?)?;
-        let spectrum = Tensor::f_complex(&real.f_mul(&scale)?, &imaginary.f_mul(&scale)?)?;
+        let skip = skip.f_reshape([batch, -1, PARTS - 1, HOP + 1])?;
+        let gain = head.f_narrow(2, 0, 1)?.f_clamp_max(LOUDEST)?.f_exp()?;
+        // A spectrum with the root of its magnitude.
+        let root = head.f_narrow(2, 1, PARTS - 1)?.f_add(&skip)?.f_mul(&gain)?;
+        let length = root.f_square()?.f_sum_dim_intlist(&[2_i64][..], true, Kind::Float)?;
+        let parts = root.f_mul(&length.f_add_scalar(1e-6)?.f_sqrt()?)?;
+        let spectrum = Tensor::f_complex(&parts.f_select(2, 0)?, &parts.f_select(2, 1)?)?;
         let pieces = spectrum.f_fft_irfft(2 * HOP, -1, "backward")?.f_mul(&self.decoder.window)?;
         let (first, second) = (pieces.f_narrow(2, 0, HOP)?, pieces.f_narrow(2, HOP, HOP)?);
         let before = Tensor::f_cat(&[overlap.f_unsqueeze(1)?, second], 1)?;

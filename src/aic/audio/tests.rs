@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::*;
 use crate::aic::packet::Codes;
@@ -79,6 +79,31 @@ fn streaming_equals_the_whole_file() {
         let off = apart(&Tensor::cat(&pieces, 1), &made);
         assert!(off < 1e-4, "samples {off}");
     }
+}
+
+/// `export.py` writes a sound beside the weights, its codes and what the network of the recipe makes
+/// of them.
+#[test]
+fn the_engine_computes_what_the_recipe_computes() {
+    let model = model();
+    let path = own_weights().with_file_name("aic-a-example.safetensors");
+    let named = Tensor::read_safetensors(path).expect("example of the source tree");
+    let example = |name: &str| {
+        let (_, tensor) = named.iter().find(|(n, _)| n == name).expect("part of the example");
+        tensor.unsqueeze(0)
+    };
+    let codes = example("codes").to_kind(Kind::Int64);
+    let mut state = model.encoder_state(1).expect("state");
+    let found = model.encode(&example("samples"), 12, &mut state).expect("encodes");
+    // A code near the border of two entries may fall either way, and those after it follow.
+    let same = found.eq_tensor(&codes).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);
+    assert!(same > 0.95, "only {same} of the codes are the same");
+    let latent = model.codes_to_latent(&codes).expect("latent");
+    let made = model.decode(&latent, &mut model.decoder_state(1).expect("state")).expect("decodes");
+    let wanted = example("made");
+    assert!(wanted.abs().max().double_value(&[]) > 0.05, "the example is silent");
+    let off = apart(&made, &wanted);
+    assert!(off < 1e-4, "{off}");
 }
 
 #[test]

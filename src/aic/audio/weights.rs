@@ -63,17 +63,17 @@ impl Weights {
         Ok(weights)
     }
 
-    /// A tensor of float32 with exactly this shape, on the device.
+    /// A tensor with exactly this shape, on the device, as float32; float16 halves the file.
     pub(super) fn take(&self, name: &str, shape: &[i64]) -> Result<Tensor, AudioError> {
         let all = SafeTensors::deserialize(&self.bytes)
             .map_err(|e| self.refuse(name, &format!("cannot be found: {e}")))?;
         let view = all.tensor(name).map_err(|_| self.refuse(name, "is missing"))?;
         let tensor = Tensor::try_from(view)?;
-        if tensor.size() != shape || tensor.kind() != Kind::Float {
+        if tensor.size() != shape || !matches!(tensor.kind(), Kind::Float | Kind::Half) {
             let is = format!("is {:?} {:?}, not {shape:?}", tensor.kind(), tensor.size());
             return Err(self.refuse(name, &is));
         }
-        Ok(tensor.f_to_device(self.device)?)
+        Ok(tensor.f_to_device(self.device)?.f_to_kind(Kind::Float)?)
     }
 
     fn refuse(&self, name: &str, problem: &str) -> AudioError {
