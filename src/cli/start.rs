@@ -213,7 +213,10 @@ fn tell_machine(machine: &Machine) {
     match aic::available() {
         Ok(id) => tracing::info!(model = aic::weights::text(id), "voice on trunks goes by AIC-A"),
         Err(missing) => {
-            tracing::info!(fix = missing.fix(), "voice on trunks goes by Opus, not AIC-A: {missing}");
+            tracing::info!(
+                fix = missing.fix(),
+                "voice on trunks goes by Opus, not AIC-A: {missing}"
+            );
         }
     }
     for missing in &machine.missing {
