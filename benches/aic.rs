@@ -8,9 +8,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use auralink::aic::FRAME;
-use auralink::aic::audio::{Decoder, Encoder, Model, own_weights};
+use auralink::aic::audio::{Decoder, Encoder, Model};
 use auralink::aic::packet::Codes;
+use auralink::aic::weights;
 use tch::{Device, Kind, Tensor};
 
 const FRAMES: usize = 500;
@@ -18,7 +20,8 @@ const FRAMES: usize = 500;
 fn main() -> anyhow::Result<()> {
     tch::set_num_threads(1);
     tch::manual_seed(1);
-    let model = Arc::new(Model::load(&own_weights(), Device::Cpu)?);
+    let model =
+        Arc::new(Model::load(&weights::find().context("there are no weights")?, Device::Cpu)?);
     println!("| what | threads | median of 20 ms | 95 % | real-time factor |");
     println!("|---|---|---|---|---|");
     one_stream(&model)?;

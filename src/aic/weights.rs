@@ -19,17 +19,15 @@ struct Card {
 }
 
 /// The weights: `$AURALINK_AIC_WEIGHTS`; else the first of `$AURALINK_MODELS` (folders joined by
-/// colons), `/var/lib/auralink/models`, `./models` and the source tree that has them.
+/// colons), `/var/lib/auralink/models` and `./models` that has them.
 pub fn find() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("AURALINK_AIC_WEIGHTS").filter(|n| !n.is_empty()) {
         return Some(PathBuf::from(named)).filter(|p| p.is_file());
     }
     let set = std::env::var_os("AURALINK_MODELS").unwrap_or_default();
-    let folders = std::env::split_paths(&set).filter(|f| !f.as_os_str().is_empty()).chain([
-        PathBuf::from("/var/lib/auralink/models"),
-        PathBuf::from("models"),
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("models"),
-    ]);
+    let folders = std::env::split_paths(&set)
+        .filter(|f| !f.as_os_str().is_empty())
+        .chain([PathBuf::from("/var/lib/auralink/models"), PathBuf::from("models")]);
     folders.map(|f| f.join(NAME)).find(|p| p.is_file())
 }
 

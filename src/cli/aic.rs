@@ -11,6 +11,7 @@ use anyhow::Context;
 use clap::Subcommand;
 
 use crate::aic::container::Reader;
+use crate::aic::controller::WIRE_OVERHEAD;
 use crate::aic::packet;
 
 #[derive(Debug, Subcommand)]
@@ -27,7 +28,7 @@ pub(super) enum AicCommand {
         /// Frames of 20 ms in a packet.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
         frames: u8,
-        /// Weights; left out: those of the source tree.
+        /// Weights; left out: those that trunks use.
         #[arg(long, value_name = "FILE")]
         weights: Option<PathBuf>,
     },
@@ -37,7 +38,7 @@ pub(super) enum AicCommand {
         input: PathBuf,
         /// WAV file to write: 16 kHz, mono, 16 bits.
         output: PathBuf,
-        /// Weights; left out: those of the source tree.
+        /// Weights; left out: those that trunks use.
         #[arg(long, value_name = "FILE")]
         weights: Option<PathBuf>,
     },
@@ -48,20 +49,25 @@ pub(super) enum AicCommand {
     },
 }
 
-/// Bytes of IPv4, UDP, RTP and the SRTP tag around each packet.
-const WIRE_OVERHEAD: usize = 20 + 8 + 12 + 10;
+#[cfg(feature = "aic")]
+fn weights_or_own(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let missing = crate::aic::Missing::Weights;
+    named
+        .or_else(crate::aic::weights::find)
+        .with_context(|| format!("{missing}: {}", missing.fix()))
+}
 
 pub(super) fn run(command: AicCommand) -> anyhow::Result<ExitCode> {
     match command {
         AicCommand::Info { input } => info(&input)?,
         #[cfg(feature = "aic")]
         AicCommand::Encode { input, output, stages, frames, weights } => {
-            let weights = weights.unwrap_or_else(crate::aic::audio::own_weights);
+            let weights = weights_or_own(weights)?;
             engine::encode(&input, &output, (stages.into(), frames.into()), &weights)?;
         }
         #[cfg(feature = "aic")]
         AicCommand::Decode { input, output, weights } => {
-            let weights = weights.unwrap_or_else(crate::aic::audio::own_weights);
+            let weights = weights_or_own(weights)?;
             engine::decode(&input, &output, &weights)?;
         }
         #[cfg(not(feature = "aic"))]

@@ -18,11 +18,14 @@ const LANGUAGES_MAX: usize = 32;
 /// Longest text of a cue that is taken, in bytes.
 const TEXT_MAX: usize = 1000;
 
+/// So many characters of the name of a codec, a rung or a reason are taken: they are logged and shown.
+const WORDS_SHOWN_MAX: usize = 200;
+
 /// Most words of a cue that are taken.
 const WORDS_MAX: usize = 100;
 
 /// Cues lie at most this far from now.
-const AWAY_MAX_MS: i64 = 60_000;
+const AWAY_MAX_MS: u64 = 60_000;
 
 /// Longest message that the other end takes, in bytes.
 const MESSAGE_MAX: usize = 4 << 10;
@@ -125,7 +128,13 @@ impl Message {
     /// # Errors
     /// What is wrong with it, in words.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
-        let message: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let mut message: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        match &mut message {
+            Self::Sending(Sending { codec, rung, .. }) => [codec, rung].into_iter().for_each(tame),
+            // Whatever it says of it, it cannot hear AIC-A.
+            Self::AicUnavailable { reason } => tame(reason),
+            _ => {}
+        }
         match &message {
             Self::Languages { tags } if tags.len() > LANGUAGES_MAX => {
                 Err(format!("more than {LANGUAGES_MAX} languages"))
@@ -181,7 +190,6 @@ impl SentCue {
     }
 
     fn problem(&self) -> Option<&'static str> {
-        let bad = |text: &str, max: usize| text.len() > max || text.chars().any(char::is_control);
         let model = self.model.as_deref().unwrap_or_default();
         if bad(&self.text, TEXT_MAX) || self.text.trim().is_empty() {
             Some("a cue is empty, too long or has control characters")
@@ -189,7 +197,7 @@ impl SentCue {
             Some("a cue has too many words, or strange ones")
         } else if bad(&self.engine, 100) || bad(model, 100) {
             Some("the origin of a cue is too long")
-        } else if self.age_ms.abs() > AWAY_MAX_MS || self.length_ms > AWAY_MAX_MS.unsigned_abs() {
+        } else if self.age_ms.unsigned_abs().max(self.length_ms) > AWAY_MAX_MS {
             Some("a cue is more than a minute away")
         } else {
             None
@@ -223,6 +231,16 @@ impl SentCue {
             origin: Arc::new(Origin { engine: self.engine, model: self.model }),
         }
     }
+}
+
+/// Whether text from the other end is too long, or would disturb a log.
+fn bad(text: &str, max: usize) -> bool {
+    text.len() > max || text.chars().any(char::is_control)
+}
+
+/// Makes text from the other end fit to be logged and shown.
+fn tame(text: &mut String) {
+    *text = text.chars().filter(|c| !c.is_control()).take(WORDS_SHOWN_MAX).collect();
 }
 
 fn now_ms() -> u64 {
@@ -296,6 +314,8 @@ mod tests {
         check(&cue("a\u{7}", 5), "control characters");
         check(&cue(&"x".repeat(1001), 5), "too long");
         check(&cue("hello", -99_000), "a minute away");
+        check(&cue("hello", i64::MIN), "a minute away");
+        check(r#"{"type":"aic-unavailable","reason":"a\nb\u001b[31m"}"#, "\"ab[31m\"");
         check(r#"{"type":"aic-unavailable","reason":"killed"}"#, "killed");
         check(r#"{"type":"aic-available"}"#, "AicAvailable");
         check(r#"{"type":"nonsense"}"#, "unknown variant");

@@ -15,7 +15,7 @@ mod encoder;
 mod network;
 mod weights;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use batch::Voice;
 pub use decoder::Decoder;
@@ -67,11 +67,6 @@ pub enum AudioError {
     /// libtorch failed.
     #[error("libtorch failed")]
     Torch(#[from] tch::TchError),
-}
-
-/// Where the weights of the source tree lie, for tests, benches and the command line.
-pub fn own_weights() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/aic-audio/aic-a.safetensors")
 }
 
 #[cfg(test)]

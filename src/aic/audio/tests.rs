@@ -8,6 +8,10 @@ use super::*;
 use crate::aic::packet::Codes;
 use crate::aic::{DELAY, FRAME};
 
+fn own_weights() -> PathBuf {
+    crate::aic::weights::find().expect("weights of the source tree")
+}
+
 fn model() -> Arc<Model> {
     tch::set_num_threads(1);
     Arc::new(Model::load(&own_weights(), Device::Cpu).expect("weights of the source tree"))

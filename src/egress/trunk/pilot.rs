@@ -342,7 +342,9 @@ impl Pilot {
         }
         let share = |part: u64, part_before: u64, rest: u64, rest_before: u64| {
             let (part, rest) = (part.saturating_sub(part_before), rest.saturating_sub(rest_before));
-            (part + rest >= SHARE_OF_MIN).then(|| part as f64 / (part + rest) as f64)
+            // The other end may claim anything.
+            let all = part.saturating_add(rest);
+            (all >= SHARE_OF_MIN).then(|| part as f64 / all as f64)
         };
         let before = &self.received;
         let lost =

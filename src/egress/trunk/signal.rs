@@ -88,6 +88,8 @@ impl Endpoint {
         }
         let location = response.headers().get(LOCATION).and_then(|v| v.to_str().ok());
         let location = location.and_then(|l| response.url().join(l).ok());
+        // The token is for the server that it was given for, and not in clear where that was secret.
+        let location = location.filter(|l| l.origin() == response.url().origin());
         let session = |answer| Session {
             http: self.http.clone(),
             token: self.token.clone(),
