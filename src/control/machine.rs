@@ -20,6 +20,8 @@ const ELEMENTS: &[(&str, &str, &str, bool)] = &[
     ("opusenc", "gstreamer1.0-plugins-base", "sound to browsers", true),
     ("opusdec", "gstreamer1.0-plugins-base", "sound from browsers", true),
     ("aacparse", "gstreamer1.0-plugins-good", "AAC", true),
+    ("alawdec", "gstreamer1.0-plugins-good", "G.711 of cameras", false),
+    ("mulawdec", "gstreamer1.0-plugins-good", "G.711 of cameras", false),
     ("mpegaudioparse", "gstreamer1.0-plugins-good", "MP2 and MP3", false),
     ("qtdemux", "gstreamer1.0-plugins-good", "MP4 sources", false),
     ("flvmux", "gstreamer1.0-plugins-good", "RTMP targets", false),

@@ -68,9 +68,21 @@ fn branch(caps: &gst::CapsRef) -> Option<(Kind, &'static str)> {
             "ac3parse ! avdec_ac3 ! audioconvert ! audioresample \
              ! capsfilter caps=audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
         ),
-        ("audio/x-raw" | "audio/x-alaw" | "audio/x-mulaw", _) => (
+        // No `decodebin` here: while it looks for its decoder it takes the whole pipeline back to
+        // PAUSED, and a track that comes at that moment would stay there.
+        ("audio/x-raw", _) => (
             Kind::Audio,
-            "decodebin ! audioconvert ! audioresample \
+            "audioconvert ! audioresample \
+             ! capsfilter caps=audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
+        ),
+        ("audio/x-alaw", _) => (
+            Kind::Audio,
+            "alawdec ! audioconvert ! audioresample \
+             ! capsfilter caps=audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
+        ),
+        ("audio/x-mulaw", _) => (
+            Kind::Audio,
+            "mulawdec ! audioconvert ! audioresample \
              ! capsfilter caps=audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
         ),
         _ => return None,
@@ -167,4 +179,60 @@ fn swallow(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Error> {
 /// The media type without its hundred fields.
 fn short(caps: &gst::CapsRef) -> String {
     caps.structure(0).map_or_else(|| "unknown".to_owned(), |s| s.name().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::flow::{Feed, Node};
+
+    /// Runs a source into tracks until its feed knows what it is.
+    fn check(source: &str, expect: &str) {
+        crate::flow::init().expect("GStreamer starts");
+        let (video, audio) = (Feed::new("video", Kind::Video), Feed::new("audio", Kind::Audio));
+        let tracks = Tracks {
+            video: video.sole_writer(),
+            audio: audio.sole_writer(),
+            report: Arc::new(SourceReport::new("test", "here")),
+        };
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let node =
+                Node::parse("source", &format!("{source} ! identity name=exit")).expect("parses");
+            let exit = node.element("exit").expect("an exit").static_pad("src").expect("a pad");
+            let caps = source.split(" ! ").last().and_then(|caps| caps.parse().ok());
+            tracks.attach_pad_with(node.pipeline(), &exit, caps).expect("attaches");
+            node.start().await.expect("plays");
+            let mut format = audio.format();
+            let known = format.wait_for(Option::is_some);
+            let known = tokio::time::timeout(std::time::Duration::from_secs(10), known).await;
+            let known = known.expect("in time").expect("the feed lives");
+            assert_eq!(
+                known.as_ref().map(ToString::to_string).as_deref(),
+                Some(expect),
+                "{source}"
+            );
+            drop(known);
+            node.stop().await.expect("stops");
+        });
+    }
+
+    #[test]
+    fn sound_of_telephones_and_raw_sound_become_48_khz() {
+        let raw = "audiotestsrc is-live=true ! audioconvert ! audioresample";
+        check(
+            &format!("{raw} ! audio/x-raw,format=S16LE,rate=16000,channels=1"),
+            "rawaudio 48000 Hz 1 ch",
+        );
+        check(
+            &format!("{raw} ! alawenc ! audio/x-alaw,rate=8000,channels=1"),
+            "rawaudio 48000 Hz 1 ch",
+        );
+        check(
+            &format!("{raw} ! mulawenc ! audio/x-mulaw,rate=8000,channels=1"),
+            "rawaudio 48000 Hz 1 ch",
+        );
+    }
 }

@@ -230,3 +230,17 @@ async fn an_end_that_does_not_know_aic_gets_opus() {
     let metrics = a.api.get("/metrics").await.expect("an answer").text;
     assert!(metrics.contains("auralink_trunk_audio_kbps{codec=\"opus\",output=\"b\""), "{metrics}");
 }
+
+/// Pictures that the other end does not take as they are go in a codec that it takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pictures_are_encoded_where_they_cannot_pass() {
+    let a = Appliance::start().await;
+    let b = a.start_beside("[webrtc]\npublish_codecs = [\"vp8\"]\n").await;
+    let far = b.api.create(json!({ "name": "far" })).await;
+    let near = a.api.create(json!({ "name": "near", "outputs": [to(&far, json!({}))] })).await;
+    let _publisher = Ffmpeg::send(Coding::H264Baseline, &a.srt(&near));
+    near.wait_state("live", s(20)).await;
+    far.wait("pictures come as VP8", s(40), |s| s["feeds"].to_string().contains("vp8")).await;
+    let fact = |s: &Value, name: &str| trunk(s)["facts"][name].as_f64().unwrap_or(0.0);
+    near.wait("pictures flow", s(20), |s| fact(s, "video_kbps") > 20.0).await;
+}
