@@ -197,6 +197,13 @@ class Quantiser(nn.Module):
             rest = rest - book[self.nearest(rest, stage)]
         self.ready.fill_(True)
 
+    @torch.no_grad()
+    def follow_on(self, rows):
+        """Lets `follow` go on from codebooks that were loaded, with so many rows a step."""
+        self.counts.fill_(rows / ENTRIES)
+        self.sums.copy_(self.codebooks * self.counts.unsqueeze(2))
+        self.ready.fill_(True)
+
     def forward(self, latent, stages, generator):
         """Training: straight-through latent and commitment loss. `stages` [batch, frames] says how
         many stages each frame may use; every stage learns from every frame all the same, or none

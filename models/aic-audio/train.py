@@ -25,10 +25,10 @@ import torch
 import data
 from discriminator import Discriminator
 from losses import Losses
-from model import DELAY, FRAME, STAGES, Codec
+from model import DELAY, FRAME, STAGES, Codec, load
 
 WEIGHTS = {"mel": 1.0, "magnitude": 10.0, "root": 2.0, "commit": 0.25, "adversarial": 0.05, "matching": 0.1}
-RESTARTS = (0.0, 0.25, 0.5)  # shares of the run at which k-means places the codebooks; and --freeze
+RESTARTS = (0.0, 0.25, 0.5)  # shares of the run at which k-means places the codebooks
 SMOKE = {"minutes": 0.0, "steps": 60, "batch": 4, "every": 10, "start": 50, "files": 32}
 
 
@@ -38,6 +38,7 @@ def arguments():
     p.add_argument("--noise", nargs="*", default=[], help="folders of noise")
     p.add_argument("--files", type=int, default=0, help="read no more files than this of a folder; 0 = all")
     p.add_argument("--out", default="runs/default", help="checkpoints, log and sample cache")
+    p.add_argument("--weights", help="exported weights to begin with, instead of the linear start")
     p.add_argument("--steps", type=int, default=0)
     p.add_argument("--minutes", type=float, default=0.0)
     p.add_argument("--batch", type=int, default=16, help="segments per step")
@@ -93,6 +94,18 @@ class Run:
         noise = [data.read(f) * 32767 for folder in args.noise for f in data.files(folder, args.files)]
         self.segments = data.Segments(speech, noise, int(args.seconds * 50) * FRAME, args.seed)
         self.step, self.seconds, self.recent, self.placed = 0, 0.0, [], 0
+        if args.weights:
+            self.begin_with(args.weights)
+
+    def begin_with(self, weights):
+        """Finished weights of the same shape: no linear start, and the codebooks go on from theirs."""
+        known = load(weights)
+        if known.shape != self.codec.shape:
+            raise SystemExit(f"{weights} has the shape {known.shape}, and the options say {self.codec.shape}")
+        for codec in (self.codec, self.average):
+            codec.load_state_dict(known.state_dict())
+            codec.quantiser.follow_on(self.args.batch * int(self.args.seconds * 50))
+        self.placed = len(RESTARTS)
 
     def progress(self):
         a = self.args
@@ -148,9 +161,11 @@ class Run:
     @torch.no_grad()
     def place(self, last):
         """The linear start where there is nothing yet; then k-means of what the encoder gives.
-        The last time the averaged encoder takes over, and stays."""
+        The last time the averaged encoder takes over, and stays; the codebooks know it already."""
         if last:
             self.codec.encoder.load_state_dict(self.average.encoder.state_dict())
+            self.placed += 1
+            return
         speech = torch.cat([self.segments.batch(50) for _ in range(max(1, self.args.start // 50))]).to(self.args.device)
         if self.placed == 0:
             off, kept = self.codec.start(speech, self.args.linear)

@@ -5,6 +5,7 @@ mod call;
 mod certificate;
 mod channel;
 mod config;
+mod inside;
 mod nice;
 mod peer;
 pub mod sdp;

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -12,9 +11,10 @@ use gst_webrtc::{
 };
 use tokio::sync::{mpsc, watch};
 
+use super::inside::{self, Heard};
 use super::sdp::{self, Candidate, Choice, Description, Media};
 use super::{Channel, Config, certificate, channel, nice};
-use crate::flow::{self, Blame, Error, Node};
+use crate::flow::{Blame, Error, Node};
 
 /// `webrtcbin` answers within milliseconds; longer means that it is stuck.
 const PROMISE_MAX: Duration = Duration::from_secs(5);
@@ -45,14 +45,6 @@ pub(crate) struct Peer {
     channels: tokio::sync::Mutex<mpsc::Receiver<Channel>>,
 }
 
-/// What has come from the peer.
-#[derive(Default)]
-struct Heard {
-    bytes: AtomicU64,
-    /// Running time of the last packet, nanoseconds.
-    last: AtomicU64,
-}
-
 impl Peer {
     /// A pipeline with a `webrtcbin` that is set up but has not begun.
     ///
@@ -78,7 +70,7 @@ impl Peer {
             found.send_replace(bin.property("ice-gathering-state"));
         });
         let heard = Arc::new(Heard::default());
-        listen(&bin, &heard, &tell);
+        inside::listen(&bin, &heard, &tell);
         let channels = tokio::sync::Mutex::new(channel::listen(&bin, &tell));
         node.pipeline().add(&bin).map_err(|e| Error::build(node.name(), e))?;
         let announced = config.announced_addresses.clone();
@@ -264,7 +256,7 @@ impl Peer {
 
     /// Bytes that have come from the peer.
     pub(crate) fn bytes_heard(&self) -> u64 {
-        self.heard.bytes.load(Ordering::Relaxed)
+        self.heard.bytes()
     }
 
     /// `webrtcbin`'s statistics (W3C names); `None` when it has none.
@@ -332,18 +324,6 @@ impl Peer {
     }
 }
 
-impl Heard {
-    fn touch(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.last.store(flow::now().nseconds(), Ordering::Relaxed);
-    }
-
-    fn age(&self) -> Duration {
-        let last = self.last.load(Ordering::Relaxed);
-        Duration::from_nanos(flow::now().nseconds().saturating_sub(last))
-    }
-}
-
 /// RTP caps of a choice, without format parameters.
 fn caps(choice: &Choice) -> gst::caps::Builder<gst::caps::NoFeature> {
     let p = &choice.payload;
@@ -380,44 +360,4 @@ fn set_up_ice(bin: &gst::Element, config: &Config) {
     agent.set_property("upnp", false);
     // Keep-alives that want an answer: a peer that vanished is noticed.
     agent.set_property("keepalive-conncheck", true);
-}
-
-/// Listens to the elements that `webrtcbin` makes when it connects: counts what comes in, and hears
-/// when the peer closes DTLS or breaks it, which is the end whatever ICE finds.
-fn listen(
-    bin: &gst::Element,
-    heard: &Arc<Heard>,
-    tell: &Arc<watch::Sender<WebRTCPeerConnectionState>>,
-) {
-    let Some(bin) = bin.downcast_ref::<gst::Bin>() else { return };
-    let (heard, tell) = (Arc::clone(heard), Arc::clone(tell));
-    bin.connect_deep_element_added(move |_, _, element| {
-        let factory = element.factory().map(|f| f.name());
-        match factory.as_deref() {
-            Some("nicesrc") => {
-                let Some(pad) = element.static_pad("src") else { return };
-                let heard = Arc::clone(&heard);
-                pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-                    heard.touch(info.buffer().map_or(0, |b| b.size()));
-                    gst::PadProbeReturn::Ok
-                });
-            }
-            // By default the first packet is held for the whole of `latency`, in case that earlier
-            // ones come. A stream's time begins with it: all that follows would seem to come from
-            // the future, and players that keep sound and picture together would wait for it.
-            Some("rtpjitterbuffer") => element.set_property("faststart-min-packets", 1u32),
-            Some("dtlssrtpenc") => {
-                let tell = Arc::clone(&tell);
-                element.connect_notify(Some("connection-state"), move |element, _| {
-                    let state = element.property_value("connection-state");
-                    let state = gst::glib::EnumValue::from_value(&state);
-                    if state.is_some_and(|(_, state)| ["closed", "failed"].contains(&state.nick()))
-                    {
-                        tell.send_replace(WebRTCPeerConnectionState::Closed);
-                    }
-                });
-            }
-            _ => {}
-        }
-    });
 }

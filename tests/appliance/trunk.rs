@@ -244,3 +244,25 @@ async fn pictures_are_encoded_where_they_cannot_pass() {
     let fact = |s: &Value, name: &str| trunk(s)["facts"][name].as_f64().unwrap_or(0.0);
     near.wait("pictures flow", s(20), |s| fact(s, "video_kbps") > 20.0).await;
 }
+
+/// FFmpeg packs a quarter of a second of sound into each PES packet of a transport stream.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sound_that_comes_in_bursts_arrives_whole() {
+    let Some(speech) = crate::support::speech::speech(6) else { return };
+    let a = Appliance::start().await;
+    let b = a.start_beside("").await;
+    let far = b.api.create(json!({ "name": "far" })).await;
+    let more = json!({ "aic": false });
+    let near = a.api.create(json!({ "name": "near", "outputs": [to(&far, more)] })).await;
+    let _publisher = Ffmpeg::send_file(&speech.file, &a.srt(&near));
+    near.wait_state("live", s(20)).await;
+    far.wait_state("live", s(40)).await;
+    let (token, wav) = (far.play_token(), b.state().join("heard.wav"));
+    let wav = wav.display().to_string();
+    let args = [&far.whep(), "--token", &token, "--seconds", "15", "--wav", &wav];
+    Client::python("whep.py", &args).report(s(60)).await;
+    let source = speech.file.display().to_string();
+    let score = Client::python("stoi.py", &[&source, &wav]).report(s(120)).await;
+    eprintln!("  {score}");
+    assert!(score["stoi"].as_f64().is_some_and(|stoi| stoi > 0.95), "{score}");
+}

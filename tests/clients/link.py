@@ -152,7 +152,7 @@ def set_up(names, outside):
     for index, name in enumerate(names):
         ip("netns", "add", name)
         ip("link", "set", "lo", "up", netns=name)
-        veth, net = f"{name[:10]}-out", f"{outside}.{index * 4}"
+        veth, net = f"{name[:11]}o", f"{outside}.{index * 4}"
         base, last = net.rsplit(".", 1)
         ip("link", "add", veth, "type", "veth", "peer", "name", "out", "netns", name)
         ip("addr", "add", f"{base}.{int(last) + 1}/30", "dev", veth)

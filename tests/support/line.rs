@@ -1,6 +1,7 @@
 //! A bad line between two network namespaces, for appliances that run inside: `link.py`.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
@@ -28,7 +29,10 @@ pub(crate) struct Line {
 impl Line {
     /// Lays one without limits. `None`, with a word, where that takes more rights than there are.
     pub(crate) async fn lay() -> Option<Self> {
-        let name = format!("al{}", std::process::id());
+        // The devices of a line that is gone stay for a moment: each has its own name.
+        static LAID: AtomicU32 = AtomicU32::new(0);
+        let number = LAID.fetch_add(1, Ordering::Relaxed);
+        let name = format!("al{}{}", std::process::id(), char::from(b'a' + (number % 26) as u8));
         let probe = format!("{name}-probe");
         let may = |verb: &str| {
             Command::new("ip")

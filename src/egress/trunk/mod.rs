@@ -10,6 +10,7 @@ mod ladder;
 mod line;
 mod meter;
 mod offer;
+mod pace;
 mod picture;
 mod pilot;
 mod settings;

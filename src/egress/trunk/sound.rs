@@ -4,6 +4,7 @@ use gst::prelude::*;
 
 use super::branch::{self, Branch};
 use super::meter::Meter;
+use super::pace;
 use crate::aic::controller::Choice;
 use crate::flow::Error;
 use crate::webrtc::sdp::Agreed;
@@ -68,7 +69,11 @@ impl Sound {
             (false, true) => Form::Opus,
             (false, false) => Form::Passed,
         };
-        let Branch { bin, payloader } = branch::add(peer, agreed, track, form.branch())?;
+        let description = format!("clocksync name=pace ! {}", form.branch());
+        let Branch { bin, payloader } = branch::add(peer, agreed, track, &description)?;
+        if let Some(clocksync) = bin.by_name("pace") {
+            pace::attach(&clocksync);
+        }
         let meter = Meter::default();
         if let Some(pad) = payloader.static_pad("src") {
             meter.attach(&pad, aic);

@@ -1,0 +1,95 @@
+//! Sound goes out evenly. Transport streams bring it in bursts of a quarter of a second, and the
+//! other end's jitter buffer, which is shorter, would take what comes late for lost.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+
+use crate::flow;
+
+/// So unevenly sound may go out: jitter buffers bear that.
+const UNEVEN: Duration = Duration::from_millis(60);
+
+/// Nothing is held longer: what is later is no burst but a source that stood still.
+const HELD_MAX: Duration = Duration::from_millis(500);
+
+/// The latest packet is remembered for one to two of these.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// How long after its time sound goes out, so that the latest of the last seconds comes in order.
+/// Pure: takes how late each piece came, and `now`.
+#[derive(Debug)]
+struct Pace {
+    since: Instant,
+    /// The latest in this window and in the one before.
+    latest: [Duration; 2],
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Self { since: now, latest: [Duration::ZERO; 2] }
+    }
+
+    /// Takes how late a piece of sound came; returns how long after its time everything goes out.
+    fn held(&mut self, late: Duration, now: Instant) -> Duration {
+        if now.saturating_duration_since(self.since) >= WINDOW {
+            self.latest = [Duration::ZERO, self.latest[0]];
+            self.since = now;
+        }
+        if late <= HELD_MAX + UNEVEN {
+            self.latest[0] = self.latest[0].max(late);
+        }
+        self.latest[0].max(self.latest[1]).saturating_sub(UNEVEN)
+    }
+}
+
+/// Lets a `clocksync` hold what comes early among the sound that it is given.
+pub(super) fn attach(clocksync: &gst::Element) {
+    let Some(pad) = clocksync.static_pad("sink") else { return };
+    let pace = Mutex::new(Pace::new(Instant::now()));
+    let element = clocksync.downgrade();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let due = info.buffer().and_then(|buffer| buffer.pts());
+        if let (Some(due), Some(clocksync)) = (due, element.upgrade()) {
+            let late = Duration::from_nanos(flow::now().saturating_sub(due).nseconds());
+            let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+            let held = pace.held(late, Instant::now());
+            clocksync.set_property("ts-offset", i64::try_from(held.as_nanos()).unwrap_or(0));
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bursts_are_spread_and_even_sound_is_not_held() {
+        let start = Instant::now();
+        let check = |lates: &[u64], expect: u64| {
+            let mut pace = Pace::new(start);
+            let held = lates.iter().enumerate().map(|(at, late)| {
+                let now = start + Duration::from_millis(at as u64 * 20);
+                pace.held(Duration::from_millis(*late), now)
+            });
+            assert_eq!(held.last(), Some(Duration::from_millis(expect)), "{lates:?}");
+        };
+        check(&[5, 12, 30, 8], 0);
+        check(&[230, 210, 190, 20, 0], 170);
+        // A source that stood still and came back is no burst.
+        check(&[40, 3_000, 2_900, 30], 0);
+    }
+
+    #[test]
+    fn a_burst_is_forgotten() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let (burst, even) = (Duration::from_millis(300), Duration::from_millis(10));
+        let mut pace = Pace::new(start);
+        assert_eq!(pace.held(burst, start), Duration::from_millis(240));
+        assert_eq!(pace.held(even, at(11)), Duration::from_millis(240));
+        assert_eq!(pace.held(even, at(22)), Duration::ZERO);
+    }
+}
