@@ -25,8 +25,8 @@ pub struct Measured {
     pub bandwidth: f64,
     /// Share of packets lost, 0.0-1.0.
     pub loss: f64,
-    /// Whether a voice codec may be used: speech, no music.
-    pub speech: bool,
+    /// Whether AIC-A may be used: both ends have it, and nothing speaks against it.
+    pub voice: bool,
     /// Longest time that frames may wait for their packet.
     pub patience: Duration,
 }
@@ -66,7 +66,14 @@ impl Choice {
 }
 
 /// The rungs, from the least bandwidth: stages of AIC-A, or Opus where there is plenty.
-const RUNGS: [Rung; 4] = [Rung::Stages(3), Rung::Stages(6), Rung::Stages(12), Rung::Opus(24_000)];
+const RUNGS: [Rung; 6] = [
+    Rung::Stages(3),
+    Rung::Stages(6),
+    Rung::Stages(12),
+    Rung::Opus(24_000),
+    Rung::Opus(64_000),
+    Rung::Opus(128_000),
+];
 
 #[derive(Clone, Copy)]
 enum Rung {
@@ -75,7 +82,7 @@ enum Rung {
 }
 
 /// Opus where AIC-A may not be used, from the least bandwidth.
-const OPUS: [u32; 4] = [6_000, 12_000, 20_000, 32_000];
+const OPUS: [u32; 6] = [6_000, 12_000, 20_000, 32_000, 64_000, 128_000];
 
 /// Decides for one stream.
 #[derive(Debug, Default)]
@@ -102,8 +109,8 @@ impl Controller {
     pub fn decide(&mut self, measured: &Measured, now: Instant) -> Choice {
         let usable = if measured.bandwidth.is_finite() { measured.bandwidth * USABLE } else { 0.0 };
         self.step(measured, usable, now);
-        if !measured.speech || self.back_off.is_on(now) {
-            return opus(usable);
+        if !measured.voice || self.back_off.is_on(now) {
+            return other(measured.bandwidth);
         }
         choice(RUNGS[self.rung], measured, usable)
     }
@@ -128,9 +135,10 @@ impl Controller {
     }
 }
 
-/// The best Opus that fits; the lowest where none does.
-fn opus(usable: f64) -> Choice {
-    let fits = |bitrate: &&u32| Choice::Opus { bitrate: **bitrate }.wire() <= usable;
+/// What sound that AIC-A is not for goes as: the best Opus that fits so many bit/s on the wire, and the
+/// lowest where none does.
+pub fn other(bandwidth: f64) -> Choice {
+    let fits = |bitrate: &&u32| Choice::Opus { bitrate: **bitrate }.wire() <= bandwidth * USABLE;
     Choice::Opus { bitrate: OPUS.iter().rev().find(fits).copied().unwrap_or(OPUS[0]) }
 }
 
@@ -157,7 +165,7 @@ mod tests {
 
     fn path(kilobits: f64, loss: f64) -> Measured {
         let patience = Duration::from_millis(60);
-        Measured { bandwidth: kilobits * 1000.0, loss, speech: true, patience }
+        Measured { bandwidth: kilobits * 1000.0, loss, voice: true, patience }
     }
 
     /// What is sent after so many seconds on this path.
@@ -189,7 +197,8 @@ mod tests {
         check(16.0, aic(6, 2));
         check(24.0, aic(12, 2));
         check(60.0, aic(12, 1));
-        check(600.0, Choice::Opus { bitrate: 24_000 });
+        check(80.0, Choice::Opus { bitrate: 24_000 });
+        check(600.0, Choice::Opus { bitrate: 128_000 });
     }
 
     #[test]
@@ -228,7 +237,7 @@ mod tests {
     #[test]
     fn music_and_a_failed_engine_get_opus_and_failures_wait_longer_each_time() {
         let (mut controller, start) = (Controller::new(), Instant::now());
-        let music = Measured { speech: false, ..path(60.0, 0.0) };
+        let music = Measured { voice: false, ..path(60.0, 0.0) };
         assert_eq!(controller.decide(&music, start), Choice::Opus { bitrate: 32_000 });
         let mut at = start;
         for wait in [10, 30, 120, 120] {

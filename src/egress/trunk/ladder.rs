@@ -4,14 +4,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::aic::controller::{Choice, Controller, Measured};
+use crate::aic::controller::{self, Choice, Controller, Measured};
 
 /// Share of the estimate that may be used; the rest absorbs its error.
 const USABLE: f64 = 0.9;
-/// Voice alone has all there is up to this, in bit/s: AIC-A of 3 kbit/s with its headers.
-const VOICE_FIRST: f64 = 16_000.0;
-/// Share of what there is that voice may take beside pictures when there is more.
-const VOICE_SHARE: f64 = 0.1;
+/// Sound alone has all there is up to this, in bit/s: AIC-A of 3 kbit/s with its headers.
+const SOUND_FIRST: f64 = 16_000.0;
+/// Share of what there is that sound may take beside pictures when there is more.
+const SOUND_SHARE: f64 = 0.1;
 /// Bandwidth that a step up needs, relative to what the step costs.
 const HEADROOM: f64 = 1.25;
 /// How long it must have been there.
@@ -68,8 +68,10 @@ pub(super) struct Path {
     pub(super) bandwidth: f64,
     /// Share of packets lost, 0.0-1.0.
     pub(super) loss: f64,
-    /// Whether AIC-A may be used: it was agreed on, and the sound is a voice.
+    /// Whether AIC-A may be used: it was agreed on, and the other end can hear it.
     pub(super) voice: bool,
+    /// Whether the sound is a voice now.
+    pub(super) speech: bool,
     /// Longest time that frames may wait for their packet.
     pub(super) patience: Duration,
 }
@@ -77,12 +79,23 @@ pub(super) struct Path {
 /// What to send.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Decision {
-    /// Sound.
-    pub(super) sound: Choice,
+    /// A voice.
+    pub(super) voice: Choice,
+    /// Sound that is no voice: Opus.
+    pub(super) other: Choice,
+    /// Which of the two it is.
+    pub(super) speech: bool,
     /// Pictures.
     pub(super) level: Level,
     /// Their bitrate, bit/s, where they are encoded.
     pub(super) video: f64,
+}
+
+impl Decision {
+    /// What sound goes as now.
+    pub(super) fn sound(self) -> Choice {
+        if self.speech { self.voice } else { self.other }
+    }
 }
 
 /// Decides for one trunk.
@@ -131,25 +144,24 @@ impl Ladder {
 
     /// What to send from now on.
     pub(super) fn decide(&mut self, path: &Path, now: Instant) -> Decision {
-        let measured = Measured {
-            bandwidth: self.voice(path.bandwidth),
-            loss: path.loss,
-            speech: path.voice,
-            patience: path.patience,
-        };
-        let sound = self.controller.decide(&measured, now);
-        let rest = (path.bandwidth * USABLE - sound.wire()).max(0.0);
-        let Some(pictures) = self.pictures else {
-            return Decision { sound, level: Level::Off, video: 0.0 };
-        };
-        self.step(pictures, rest, now);
-        Decision { sound, level: self.level, video: rest.min(pictures.wanted) }
+        let bandwidth = self.sound(path.bandwidth);
+        let Path { loss, voice, speech, patience, .. } = *path;
+        let measured = Measured { bandwidth, loss, voice, patience };
+        let voice = self.controller.decide(&measured, now);
+        let other = controller::other(bandwidth);
+        let mut decision = Decision { voice, other, speech, level: Level::Off, video: 0.0 };
+        if let Some(pictures) = self.pictures {
+            let rest = (path.bandwidth * USABLE - decision.sound().wire()).max(0.0);
+            self.step(pictures, rest, now);
+            (decision.level, decision.video) = (self.level, rest.min(pictures.wanted));
+        }
+        decision
     }
 
-    /// What voice may take of the path.
-    fn voice(&self, bandwidth: f64) -> f64 {
+    /// What sound may take of the path.
+    fn sound(&self, bandwidth: f64) -> f64 {
         match self.pictures {
-            Some(_) => (bandwidth * VOICE_SHARE).max(bandwidth.min(VOICE_FIRST)),
+            Some(_) => (bandwidth * SOUND_SHARE).max(bandwidth.min(SOUND_FIRST)),
             None => bandwidth,
         }
     }
@@ -222,7 +234,7 @@ mod tests {
 
     fn path(kilobits: f64) -> Path {
         let patience = Duration::from_millis(60);
-        Path { bandwidth: kilobits * 1000.0, loss: 0.0, voice: true, patience }
+        Path { bandwidth: kilobits * 1000.0, loss: 0.0, voice: true, speech: true, patience }
     }
 
     /// What is sent after so many seconds, looked at twice a second.
@@ -236,10 +248,10 @@ mod tests {
     fn sound_comes_first_and_pictures_get_the_rest() {
         let check = |kilobits: f64, codec: &str, level: Level| {
             let found = after(&mut Ladder::new(Some(ENCODED)), kilobits, Instant::now(), 60);
-            let sound = format!("{:?}", found.sound);
+            let sound = format!("{:?}", found.sound());
             assert!(sound.starts_with(codec), "{kilobits} kbit/s: {sound}");
             assert_eq!(found.level, level, "{kilobits} kbit/s");
-            let sum = found.sound.wire() + if level == Level::Off { 0.0 } else { found.video };
+            let sum = found.sound().wire() + if level == Level::Off { 0.0 } else { found.video };
             let fits = sum <= kilobits * 1000.0 || level == Level::Off;
             assert!(fits, "{kilobits} kbit/s: {sum}");
         };
@@ -280,6 +292,6 @@ mod tests {
     fn without_pictures_voice_has_it_all() {
         let found = after(&mut Ladder::new(None), 60.0, Instant::now(), 30);
         assert_eq!((found.level, found.video), (Level::Off, 0.0));
-        assert!(matches!(found.sound, Choice::Aic { stages: 12, frames: 1, .. }), "{found:?}");
+        assert!(matches!(found.sound(), Choice::Aic { stages: 12, frames: 1, .. }), "{found:?}");
     }
 }

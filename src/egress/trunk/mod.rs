@@ -6,6 +6,7 @@
 //! start.
 
 mod branch;
+mod figures;
 mod ladder;
 mod line;
 mod meter;
@@ -13,6 +14,7 @@ mod offer;
 mod pace;
 mod picture;
 mod pilot;
+mod probe;
 mod settings;
 mod signal;
 mod sound;
@@ -25,7 +27,7 @@ use std::time::{Duration, Instant};
 use super::whep;
 use crate::flow::{Blame, Error, Feed, Inputs, Task};
 use crate::media::{Accept, Accepts, Captions, Codec, Format, H264Profile, Kind};
-use crate::webrtc::{Channel, Config, Peer, Track, aic, sdp, trunk::LABEL};
+use crate::webrtc::{Channel, Config, Peer, Track, sdp, trunk::LABEL};
 use signal::{Endpoint, Session};
 
 pub use settings::{Settings, Share, Video};
@@ -68,14 +70,10 @@ pub fn accepts(settings: &Settings) -> Accepts {
         Video::Pass => Some(pass()),
         Video::Encode(_) => Some(Accept::any_of([Codec::RawVideo])),
     };
-    // Sound that may go as AIC-A comes raw. With a share of sessions on Opus these encode it
-    // themselves, by the same rules, so that the two can be compared.
-    let sound = match settings.aic.is_none() || aic::model().is_none() {
-        true => Codec::Opus,
-        false => Codec::RawAudio,
-    };
+    // Sound is always encoded for the path: Opus of the stream would not become less on a thin one.
+    let sound = Accept::any_of([Codec::RawAudio]);
     let captions = Captions { text: true, embedded: false };
-    Accepts::media(video, Some(Accept::any_of([sound]))).with_captions(captions)
+    Accepts::media(video, Some(sound)).with_captions(captions)
 }
 
 /// What a trunk needs besides its feeds.

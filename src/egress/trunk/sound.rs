@@ -1,8 +1,9 @@
-//! The branch of sound: as it is, by Opus at a rate that follows the path, or by AIC-A.
+//! The branch of sound: Opus at a rate that follows the path, or AIC-A.
 
 use gst::prelude::*;
 
 use super::branch::{self, Branch};
+use super::ladder::Decision;
 use super::meter::Meter;
 use super::pace;
 use crate::aic::controller::Choice;
@@ -17,19 +18,17 @@ pub(super) const AIC: &str = "AIC-A";
 pub(super) struct Sound {
     /// What is agreed on and built.
     pub(super) form: Form,
-    /// The encoder, where there is one.
-    encoder: Option<gst::Element>,
+    encoder: gst::Element,
     /// What has gone out.
     pub(super) meter: Meter,
-    applied: Option<Choice>,
+    /// What a voice goes as, and sound that is none.
+    applied: Option<(Choice, Choice)>,
 }
 
 /// How sound goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Opus as the stream has it.
-    Passed,
-    /// Opus at a rate of ours.
+    /// Opus.
     Opus,
     /// AIC-A, with Opus inside where it must be.
     Aic,
@@ -38,89 +37,78 @@ pub(super) enum Form {
 impl Form {
     fn branch(self) -> &'static str {
         match self {
-            Self::Passed => "rtpopuspay name=pay",
             Self::Opus => {
-                "audioconvert ! audioresample \
-                 ! opusenc name=encoder frame-size=20 inband-fec=true audio-type=voice \
-                 packet-loss-percentage=5 bitrate=32000 ! rtpopuspay name=pay"
+                "audio/x-raw,channels=(int)[1,2] \
+                 ! opusenc name=encoder frame-size=20 inband-fec=true packet-loss-percentage=5 \
+                 bitrate=32000 ! rtpopuspay name=pay"
             }
-            Self::Aic => {
-                "audioconvert ! audioresample ! auralinkaicenc name=encoder deadline=80 \
-                 ! rtpaicpay name=pay"
-            }
+            Self::Aic => "auralinkaicenc name=encoder deadline=80 ! rtpaicpay name=pay",
         }
     }
 }
 
 impl Sound {
-    /// Builds the branch for what was agreed on; `raw` says that the feed is not coded yet.
+    /// Builds the branch for what was agreed on.
     ///
     /// # Errors
     /// When an element is missing.
-    pub(super) fn add(
-        peer: &Peer,
-        agreed: &Agreed,
-        track: &Track,
-        raw: bool,
-    ) -> Result<Self, Error> {
+    pub(super) fn add(peer: &Peer, agreed: &Agreed, track: &Track) -> Result<Self, Error> {
         let aic = agreed.payload.name.eq_ignore_ascii_case(AIC);
-        let form = match (aic, raw) {
-            (true, _) => Form::Aic,
-            (false, true) => Form::Opus,
-            (false, false) => Form::Passed,
-        };
-        let description = format!("clocksync name=pace ! {}", form.branch());
+        let form = if aic { Form::Aic } else { Form::Opus };
+        let description =
+            format!("clocksync name=pace ! audioconvert ! audioresample ! {}", form.branch());
         let Branch { bin, payloader } = branch::add(peer, agreed, track, &description)?;
-        if let Some(clocksync) = bin.by_name("pace") {
-            pace::attach(&clocksync);
-        }
+        let part = |name| bin.by_name(name).ok_or_else(|| Error::build("sound", name));
+        pace::attach(&part("pace")?);
         let meter = Meter::default();
         if let Some(pad) = payloader.static_pad("src") {
             meter.attach(&pad, aic);
         }
-        Ok(Self { form, encoder: bin.by_name("encoder"), meter, applied: None })
+        Ok(Self { form, encoder: part("encoder")?, meter, applied: None })
     }
 
     /// Sends like this from now on; true when that is something else than before.
-    pub(super) fn apply(&mut self, choice: Choice, loss: f64) -> bool {
+    pub(super) fn apply(&mut self, decision: &Decision, loss: f64) -> bool {
+        let choice = (decision.voice, decision.other);
         if self.applied == Some(choice) {
             return false;
         }
         self.applied = Some(choice);
-        let Some(encoder) = &self.encoder else { return true };
         match self.form {
-            Form::Passed => {}
             Form::Opus => {
-                if let Choice::Opus { bitrate } = choice {
-                    encoder.set_property("bitrate", i32::try_from(bitrate).unwrap_or(32_000));
-                }
-                let percent = (loss * 100.0).ceil().clamp(0.0, 30.0) as i32;
-                encoder.set_property("packet-loss-percentage", percent.max(5));
+                self.encoder.set_property("bitrate", bitrate(decision.voice) as i32);
+                let percent = (loss * 100.0).ceil().clamp(5.0, 30.0) as i32;
+                self.encoder.set_property("packet-loss-percentage", percent);
             }
-            Form::Aic => set_aic(encoder, choice),
+            Form::Aic => set_aic(&self.encoder, decision),
         }
         true
     }
 }
 
-/// Live properties of the encoder. Which of its frames are a voice, it decides itself.
-fn set_aic(encoder: &gst::Element, choice: Choice) {
+/// Of Opus, bit/s.
+fn bitrate(choice: Choice) -> u32 {
     match choice {
-        Choice::Aic { stages, frames, redundant, redundant_stages } => {
-            for (name, value) in [
-                ("stages", stages),
-                ("frames-per-packet", frames),
-                ("redundancy", redundant),
-                // Without redundancy the element does not look at it, but takes no zero.
-                ("redundant-stages", redundant_stages.max(1)),
-            ] {
-                encoder.set_property_from_str(name, &value.to_string());
-            }
-            encoder.set_property_from_str("codec", "auto");
-        }
-        Choice::Opus { bitrate } => {
-            encoder.set_property_from_str("opus-bitrate", &bitrate.to_string());
-            encoder.set_property_from_str("codec", "opus");
-        }
+        Choice::Opus { bitrate } => bitrate,
+        Choice::Aic { .. } => 24_000,
     }
+}
+
+/// Live properties of the encoder. Which of its frames are a voice, it decides itself.
+fn set_aic(encoder: &gst::Element, decision: &Decision) {
+    let set = |name, value: usize| encoder.set_property_from_str(name, &value.to_string());
+    let codec = match decision.voice {
+        Choice::Aic { stages, frames, redundant, redundant_stages } => {
+            set("stages", stages);
+            set("frames-per-packet", frames);
+            set("redundancy", redundant);
+            // Without redundancy the element does not look at it, but takes no zero.
+            set("redundant-stages", redundant_stages.max(1));
+            "auto"
+        }
+        Choice::Opus { .. } => "opus",
+    };
+    let opus = if codec == "opus" { decision.voice } else { decision.other };
+    set("opus-bitrate", bitrate(opus) as usize);
+    encoder.set_property_from_str("codec", codec);
 }

@@ -1,0 +1,204 @@
+//! What is known of a trunk while it flies, for the API here, for the other end, and for what is
+//! decided next.
+
+use std::time::{Duration, Instant};
+
+use super::ladder::{Decision, Level};
+use super::pilot::{Flight, Pilot};
+use super::sound::Form;
+use super::talk::Told;
+use super::{Links, Source, Video};
+use crate::aic::controller::{Choice, WIRE_OVERHEAD};
+use crate::aic::quality;
+use crate::media::Kind;
+use crate::webrtc::stats::{Connection, Flow};
+use crate::webrtc::trunk::{Receiving, Sending};
+
+/// Fewest packets that a share of them is told of.
+const SHARE_OF_MIN: u64 = 10;
+
+impl Flight<'_> {
+    /// Renews the figures, for the API here and for the other end.
+    pub(super) fn figures(
+        &self,
+        links: &Links,
+        pilot: &mut Pilot,
+        found: &Connection,
+        told: &Told,
+    ) -> Sending {
+        let now = Instant::now();
+        let seconds = now.saturating_duration_since(pilot.figures_at).as_secs_f64().max(0.1);
+        pilot.figures_at = now;
+        pilot.rtt = found.round_trip.or(pilot.rtt);
+        pilot.follow_losses(found, told);
+        let set = |name, value: f64| self.task.status.set(name, (value * 100.0).round() / 100.0);
+        let mut sending = Sending::default();
+        let mut audio_kbps = 0.0;
+        if let (Some(sound), Some(decision)) = (&pilot.sound, pilot.decision) {
+            let read = sound.meter.read();
+            let last = read.since(pilot.read);
+            pilot.read = read;
+            let choice = if last.aic > 0 { decision.voice } else { decision.opus() };
+            if sound.form == Form::Aic && last.aic == last.sent.packets {
+                pilot.predictor.observe(choice, last.sent);
+            }
+            audio_kbps = last.sent.wire() / 1000.0 / seconds;
+            let opus_kbps = last.sent.in_opus() / 1000.0 / seconds;
+            set("audio_kbps", audio_kbps);
+            set("audio_in_opus_kbps", opus_kbps);
+            if opus_kbps > 0.0 {
+                set("saved_percent", (1.0 - audio_kbps / opus_kbps) * 100.0);
+            }
+            let codec = if last.aic * 2 > last.sent.packets { "aic" } else { "opus" };
+            sending.codec = codec.into();
+            self.task.status.set("codec", codec);
+            sending.quality = Some(quality::estimate(choice, pilot.missing, pilot.delay(choice)));
+            sending.rung = decision.words(Some(sound.form));
+            self.task.status.set("rung", sending.rung.clone());
+        }
+        pilot.sending = audio_kbps * 1000.0;
+        sending.no_pictures = pilot.decision.is_some_and(|d| d.level == Level::Off);
+        sending.audio_kbps = (audio_kbps * 10.0).round() / 10.0;
+        sending.rtt_ms = pilot.rtt.map(|rtt| (rtt.as_secs_f64() * 10_000.0).round() / 10.0);
+        if let Some((source, _, track)) = links.of(Kind::Video) {
+            let sent = found.sent(track.ssrc);
+            let video_kbps = pilot.video_kbps(&sent, seconds);
+            set("video_kbps", video_kbps);
+            pilot.follow_feed(source, &self.trunk.settings.video);
+            pilot.sending += video_kbps * 1000.0;
+        }
+        self.show(pilot, found, &sending);
+        sending
+    }
+
+    fn show(&self, pilot: &Pilot, found: &Connection, sending: &Sending) {
+        let set = |name, value: f64| self.task.status.set(name, (value * 1000.0).round() / 1000.0);
+        set("loss", pilot.loss);
+        set("missing", pilot.missing);
+        if let Some(bandwidth) = pilot.line.bandwidth() {
+            set("bandwidth_kbps", bandwidth / 1000.0);
+        }
+        if let Some(rtt) = pilot.rtt {
+            set("rtt_ms", rtt.as_secs_f64() * 1000.0);
+        }
+        if let Some(quality) = sending.quality {
+            set("quality", quality);
+        }
+        if let Some(decision) = pilot.decision {
+            let age = pilot.sound.as_ref().map(|_| pilot.delay(decision.sound()));
+            set("latency_ms", age.unwrap_or_default().as_secs_f64() * 1000.0);
+            self.task.status.set("pictures", decision.level.word());
+        }
+        for (name, value) in [
+            ("predicted_ratio", pilot.predictor.predicted()),
+            ("actual_ratio", pilot.predictor.actual()),
+            ("prediction_error", pilot.predictor.error()),
+        ] {
+            if let Some(value) = value.filter(|_| sending.codec == "aic") {
+                set(name, value);
+            }
+        }
+        let packets: u64 = found.outbound.iter().map(|flow| flow.packets).sum();
+        self.task.status.set("packets_sent", packets);
+    }
+}
+
+impl Pilot {
+    /// Losses by what the other end says: on the data channel, or by its RTCP reports.
+    fn follow_losses(&mut self, found: &Connection, told: &Told) {
+        let Some(now) = &told.receiving else {
+            self.loss = found.remote_loss.unwrap_or(0.0);
+            self.missing = self.loss;
+            return;
+        };
+        // What was lost before the first report was lost while the connection came about.
+        if *now == self.received || self.received == Receiving::default() {
+            self.received = now.clone();
+            return;
+        }
+        let share = |part: u64, part_before: u64, rest: u64, rest_before: u64| {
+            let (part, rest) = (part.saturating_sub(part_before), rest.saturating_sub(rest_before));
+            // The other end may claim anything.
+            let all = part.saturating_add(rest);
+            (all >= SHARE_OF_MIN).then(|| part as f64 / all as f64)
+        };
+        let before = &self.received;
+        let lost =
+            share(now.audio_lost, before.audio_lost, now.audio_packets, before.audio_packets);
+        let made_up = share(
+            now.concealed,
+            before.concealed,
+            now.frames.saturating_sub(now.concealed),
+            before.frames.saturating_sub(before.concealed),
+        );
+        // Loss comes in bursts: remembered for some seconds, and believed at once.
+        let smooth = |old: f64, new: f64| if new > old { new } else { old + 0.2 * (new - old) };
+        if let Some(lost) = lost {
+            self.loss = smooth(self.loss, lost);
+        }
+        let without_aic = now.frames == before.frames;
+        if let Some(missing) = made_up.or(lost.filter(|_| without_aic)) {
+            self.missing = smooth(self.missing, missing);
+        }
+        self.received = now.clone();
+    }
+
+    /// Pictures on the wire since the last look, in kbit/s.
+    fn video_kbps(&mut self, sent: &Flow, seconds: f64) -> f64 {
+        let bytes = sent.bytes.saturating_sub(self.sent.bytes);
+        let packets = sent.packets.saturating_sub(self.sent.packets);
+        self.sent = sent.clone();
+        ((bytes + packets * WIRE_OVERHEAD as u64) * 8) as f64 / 1000.0 / seconds
+    }
+
+    /// Pictures that pass take what the publisher makes of them.
+    fn follow_feed(&mut self, source: &Source, video: &Video) {
+        let passed = self.picture.as_ref().is_some_and(|p| !p.is_encoded());
+        if !passed || *video != Video::Pass {
+            return;
+        }
+        if let Some(bits) = source.rate() {
+            self.ladder.set_wanted(bits);
+        }
+    }
+
+    /// How much later a voice is heard there than it came in here: packing, coding and half of the
+    /// round trip. What the other end's jitter buffer adds after losses is not in it.
+    fn delay(&self, choice: Choice) -> Duration {
+        let packing = match choice {
+            // A frame of its own and what is waited for, and the 10 ms that the codec looks ahead.
+            Choice::Aic { frames, .. } => Duration::from_millis(20 * frames as u64 + 10),
+            Choice::Opus { .. } => Duration::from_micros(26_500),
+        };
+        packing + self.rtt.unwrap_or_default() / 2
+    }
+}
+
+impl Decision {
+    /// The Opus of it: what goes out where AIC-A does not.
+    pub(super) fn opus(self) -> Choice {
+        match self.voice {
+            Choice::Aic { .. } => self.other,
+            opus @ Choice::Opus { .. } => opus,
+        }
+    }
+
+    /// For people; `form` is that of the sound, where there is any.
+    pub(super) fn words(self, form: Option<Form>) -> String {
+        let sound = match (form, self.sound()) {
+            (None, _) => "no sound".to_owned(),
+            (_, Choice::Aic { stages, frames, redundant, .. }) => {
+                let repeats = match redundant {
+                    0 => String::new(),
+                    n => format!(", {n} repeated"),
+                };
+                format!("AIC-A {} kbit/s, {} ms{repeats}", stages as f64 / 2.0, frames * 20)
+            }
+            (_, Choice::Opus { bitrate }) => format!("Opus {} kbit/s", bitrate / 1000),
+        };
+        match self.level {
+            Level::Off => sound,
+            level => format!("{sound}, {}", level.word()),
+        }
+    }
+}
