@@ -87,14 +87,15 @@ const OPUS: [u32; 6] = [6_000, 12_000, 20_000, 32_000, 64_000, 128_000];
 /// Decides for one stream.
 #[derive(Debug, Default)]
 pub struct Controller {
-    rung: usize,
+    /// None before the first look.
+    rung: Option<usize>,
     /// Since when there is enough for the next rung.
     enough: Option<Instant>,
     back_off: BackOff,
 }
 
 impl Controller {
-    /// Starts on the lowest rung.
+    /// Starts on the best rung that there is bandwidth for.
     pub fn new() -> Self {
         Self::default()
     }
@@ -108,30 +109,30 @@ impl Controller {
     /// What to send from now on.
     pub fn decide(&mut self, measured: &Measured, now: Instant) -> Choice {
         let usable = if measured.bandwidth.is_finite() { measured.bandwidth * USABLE } else { 0.0 };
-        self.step(measured, usable, now);
+        let rung = self.step(measured, usable, now);
         if !measured.voice || self.back_off.is_on(now) {
             return other(measured.bandwidth);
         }
-        choice(RUNGS[self.rung], measured, usable)
+        choice(RUNGS[rung], measured, usable)
     }
 
-    fn step(&mut self, measured: &Measured, usable: f64, now: Instant) {
-        let cost = |rung: usize| choice(RUNGS[rung], measured, usable).wire();
-        while self.rung > 0 && cost(self.rung) > usable {
-            self.rung -= 1;
+    fn step(&mut self, measured: &Measured, usable: f64, now: Instant) -> usize {
+        let fits = |rung: usize, usable| choice(RUNGS[rung], measured, usable).wire() <= usable;
+        let spare = usable / HEADROOM;
+        let best = || (1..RUNGS.len()).rev().find(|rung| fits(*rung, spare)).unwrap_or(0);
+        let before = *self.rung.get_or_insert_with(best);
+        let mut rung = before;
+        while rung > 0 && !fits(rung, usable) {
+            rung -= 1;
+        }
+        if rung < before || rung + 1 == RUNGS.len() || !fits(rung + 1, spare) {
+            self.enough = None;
+        } else if now.saturating_duration_since(*self.enough.get_or_insert(now)) >= UP_AFTER {
+            rung += 1;
             self.enough = None;
         }
-        let (next, spare) = (self.rung + 1, usable / HEADROOM);
-        let fits = |rung: usize| choice(RUNGS[rung], measured, spare).wire() <= spare;
-        if next == RUNGS.len() || !fits(next) {
-            self.enough = None;
-            return;
-        }
-        let since = *self.enough.get_or_insert(now);
-        if now.saturating_duration_since(since) >= UP_AFTER {
-            self.rung = next;
-            self.enough = None;
-        }
+        self.rung = Some(rung);
+        rung
     }
 }
 
@@ -204,10 +205,10 @@ mod tests {
     #[test]
     fn down_at_once_and_up_late() {
         let (mut controller, start) = (Controller::new(), Instant::now());
+        assert_eq!(controller.decide(&path(60.0, 0.0), start), aic(12, 1));
+        assert_eq!(controller.decide(&path(9.0, 0.0), start), aic(3, 3));
         assert_eq!(after(&mut controller, path(60.0, 0.0), start, 4), aic(3, 1));
         assert_eq!(after(&mut controller, path(60.0, 0.0), start, 16), aic(12, 1));
-        let later = start + Duration::from_secs(20);
-        assert_eq!(controller.decide(&path(9.0, 0.0), later), aic(3, 3));
     }
 
     #[test]
@@ -215,7 +216,7 @@ mod tests {
         let (mut controller, start) = (Controller::new(), Instant::now());
         let choices: Vec<Choice> = (0..200_u32)
             .map(|i| {
-                let kilobits = if i % 2 == 0 { 14.0 } else { 11.2 };
+                let kilobits = if i % 2 == 0 { 11.2 } else { 14.0 };
                 controller.decide(&path(kilobits, 0.0), start + Duration::from_millis(300) * i)
             })
             .collect();
@@ -225,7 +226,7 @@ mod tests {
     #[test]
     fn loss_brings_redundancy() {
         let check = |loss, expect| {
-            let choice = Controller::new().decide(&path(100.0, loss), Instant::now());
+            let choice = Controller::new().decide(&path(50.0, loss), Instant::now());
             let Choice::Aic { redundant, .. } = choice else { panic!("{choice:?}") };
             assert_eq!(redundant, expect, "{loss}");
         };

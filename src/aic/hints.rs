@@ -5,6 +5,9 @@
 
 use super::weights::ModelId;
 
+/// URI of the extension, for `extmap` and `gst_rtp_header_extension_create_from_uri`.
+pub const URI: &str = "urn:x-auralink:rtp-hdrext:aic-hints:1";
+
 /// Bytes of the extension.
 pub const SIZE: usize = 10;
 

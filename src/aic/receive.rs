@@ -150,6 +150,19 @@ impl Receiver {
         self.stats.damaged += 1;
     }
 
+    /// A payload came that is not what was sent: AIC-A is given up for a while, and its frames are
+    /// missing.
+    pub fn altered(&mut self) {
+        self.stats.damaged += 1;
+        self.watch.failed(&CodecError::Altered, Instant::now());
+        self.trouble = Some(CodecError::Altered);
+    }
+
+    /// The sender has other weights from now on, or these.
+    pub fn set_foreign(&mut self, foreign: bool) {
+        self.foreign = foreign;
+    }
+
     /// The sound of `missing` frames (at most [`MISSING_MAX`]) and then of the payload, appended to
     /// `out`, interleaved.
     pub fn payload(&mut self, payload: &Payload, missing: usize, out: &mut Vec<f32>) {

@@ -74,6 +74,7 @@ impl Watch {
         match error {
             // Nothing was tried, and it costs nothing to ask again.
             CodecError::NotThere(_) | CodecError::Starting => {}
+            CodecError::Altered => self.back_off.failed(now),
             CodecError::Died(_) => {
                 // The frames between its death and its return are one failure.
                 if self.good > 0 {

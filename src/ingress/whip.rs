@@ -77,7 +77,8 @@ impl Publisher {
             let transport_cc = media.and_then(|m| sdp::transport_cc(choice, m));
             peer.receive(choice, transport_cc);
         }
-        attach_pads(&peer, &intake.tracks);
+        let hints = choices.iter().find_map(|c| sdp::aic_hints(c, offer.media.get(c.index)?));
+        attach_pads(&peer, &intake.tracks, hints);
         let gather_max = Duration::from_millis(config.gather_ms);
         let local = LocalTransport {
             description: peer.answer(offer, choices, gather_max).await?,
@@ -123,6 +124,10 @@ impl Publisher {
             let broken = match message.name().as_str() {
                 aic::UNAVAILABLE => Some(aic::reason(&message)),
                 aic::AVAILABLE => None,
+                aic::HINTS => {
+                    self.show(&message);
+                    continue;
+                }
                 _ => continue,
             };
             if let Some(reason) = &broken {
@@ -133,6 +138,17 @@ impl Publisher {
                 );
             }
             self.heard.send_modify(|heard| heard.aic_broken = broken);
+        }
+    }
+
+    /// What the sender of AIC-A takes its sound for.
+    fn show(&self, hints: &gst::StructureRef) {
+        let status = &self.intake.tracks.report.status;
+        if let Ok(class) = hints.get::<&str>("class") {
+            status.set("content", class);
+        }
+        if let Ok(loudness) = hints.get::<f64>("loudness-dbfs") {
+            status.set("loudness_dbfs", loudness.round());
         }
     }
 
@@ -203,8 +219,9 @@ fn depayloader(codec: Codec) -> Option<&'static str> {
     })
 }
 
-/// Connects each track to the stream when its first packet comes.
-fn attach_pads(peer: &Peer, tracks: &Tracks) {
+/// Connects each track to the stream when its first packet comes. `hints` is the id of the header
+/// extension that goes with AIC-A.
+fn attach_pads(peer: &Peer, tracks: &Tracks, hints: Option<u8>) {
     let tracks = tracks.clone();
     let pipeline = peer.node().pipeline().downgrade();
     peer.bin().connect_pad_added(move |_, pad| {
@@ -212,18 +229,23 @@ fn attach_pads(peer: &Peer, tracks: &Tracks) {
         if pad.direction() != gst::PadDirection::Src {
             return;
         }
-        if let Err(error) = attach(&pipeline, pad, &tracks) {
+        if let Err(error) = attach(&pipeline, pad, &tracks, hints) {
             tracing::warn!(pipeline = %pipeline.name(), %error, "a WebRTC track is not taken");
             tracks.report.note(format!("a track is not taken: {error}"));
         }
     });
 }
 
-fn attach(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Tracks) -> Result<(), Error> {
+fn attach(
+    pipeline: &gst::Pipeline,
+    pad: &gst::Pad,
+    tracks: &Tracks,
+    hints: Option<u8>,
+) -> Result<(), Error> {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let name = caps.structure(0).and_then(|s| s.get::<&str>("encoding-name").ok()).unwrap_or("");
     let codec = match name {
-        aic::NAME => return attach_voice(pipeline, pad, tracks),
+        aic::NAME => return attach_voice(pipeline, pad, tracks, hints),
         "H264" => Codec::H264,
         "VP8" => Codec::Vp8,
         "VP9" => Codec::Vp9,
@@ -243,13 +265,21 @@ fn attach(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Tracks) -> Result<(
 }
 
 /// AIC-A is decoded at the door: what is behind knows sound, and browsers never see it.
-fn attach_voice(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Tracks) -> Result<(), Error> {
+fn attach_voice(
+    pipeline: &gst::Pipeline,
+    pad: &gst::Pad,
+    tracks: &Tracks,
+    hints: Option<u8>,
+) -> Result<(), Error> {
     let failed = |e: gst::glib::BoolError| Error::build("the voice", e);
     // `webrtcbin` has seen no format parameters, and the decoder must know the model.
     let model = aic::model().unwrap_or_default();
     let setter = element("capssetter")?;
-    let caps = gst::Caps::builder("application/x-rtp").field("model", model).build();
-    setter.set_property("caps", caps);
+    let mut caps = gst::Caps::builder("application/x-rtp").field("model", model);
+    if let Some(id) = hints {
+        caps = caps.field(format!("extmap-{id}"), crate::aic::hints::URI);
+    }
+    setter.set_property("caps", caps.build());
     let depayloader = element("rtpaicdepay")?;
     let decoder = element(&format!("auralinkaicdec name={VOICE} deadline=80"))?;
     let chain = [&setter, &depayloader, &decoder];

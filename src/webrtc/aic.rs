@@ -18,6 +18,10 @@ pub(crate) const AVAILABLE: &str = "aic-available";
 /// Element message of the encoder: another codec than before goes out.
 pub(crate) const CODEC: &str = "aic-codec";
 
+/// Element message of the decoder: what the sender says of a packet, by the header extension
+/// `aic-hints`.
+pub(crate) const HINTS: &str = "auralink-aic-hints";
+
 /// Why, in the words of such a message.
 pub(crate) fn reason(message: &gst::StructureRef) -> String {
     let text = |field: &str| message.get::<String>(field).unwrap_or_default();

@@ -191,6 +191,8 @@ async fn voice_goes_by_aic_and_a_killed_engine_is_not_heard() {
     eprintln!("  {}", trunk(&flying)["facts"]);
     far.wait("the other end says so too", s(10), |s| s["nodes"][0]["facts"]["codec"] == "aic")
         .await;
+    let hinted = |s: &Value| s["nodes"][0]["facts"]["content"].is_string();
+    far.wait("hints come along", s(10), hinted).await;
     let saved = |s: &Value| trunk(s)["facts"]["saved_percent"].as_f64().unwrap_or(0.0);
     near.wait("it takes half of Opus or less", s(30), |s| codec(s) == "aic" && saved(s) > 50.0)
         .await;

@@ -44,6 +44,9 @@ pub enum CodecError {
     /// The engine could not do this frame.
     #[error("the engine of AIC-A failed at a frame")]
     Failed,
+    /// A payload is not what its sender wrote, by the checksum of its hints.
+    #[error("payloads are not what was sent")]
+    Altered,
 }
 
 impl CodecError {
@@ -55,6 +58,7 @@ impl CodecError {
             Self::Died(_) => "died",
             Self::Late(_) => "late",
             Self::Failed => "failed",
+            Self::Altered => "checksum",
         }
     }
 }

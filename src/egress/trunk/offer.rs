@@ -8,8 +8,12 @@ use crate::webrtc::sdp::{Direction, Media, Payload};
 /// Id of the congestion control header extension.
 const TRANSPORT_CC_ID: u8 = 1;
 
+/// Id of what goes with AIC-A.
+const HINTS_ID: u8 = 3;
+
 /// The section of a track with these payloads, best first.
 pub(super) fn section(kind: Kind, payloads: Vec<Payload>) -> Media {
+    let hints = payloads.iter().any(|p| p.name == aic::NAME).then_some(HINTS_ID);
     Media {
         media: kind.as_str().into(),
         protocol: "UDP/TLS/RTP/SAVPF".into(),
@@ -17,6 +21,7 @@ pub(super) fn section(kind: Kind, payloads: Vec<Payload>) -> Media {
         direction: Direction::SendOnly,
         payloads,
         transport_cc: Some(TRANSPORT_CC_ID),
+        hints,
         ..Media::default()
     }
 }

@@ -1,6 +1,7 @@
 //! The branch of sound: Opus at a rate that follows the path, or AIC-A.
 
 use gst::prelude::*;
+use gst_rtp::prelude::*;
 
 use super::branch::{self, Branch};
 use super::ladder::Decision;
@@ -9,10 +10,7 @@ use super::pace;
 use crate::aic::controller::Choice;
 use crate::flow::Error;
 use crate::webrtc::sdp::Agreed;
-use crate::webrtc::{Peer, Track};
-
-/// Name of AIC-A in session descriptions.
-pub(super) const AIC: &str = "AIC-A";
+use crate::webrtc::{Peer, Track, aic};
 
 /// Sound on its way out.
 pub(super) struct Sound {
@@ -53,16 +51,19 @@ impl Sound {
     /// # Errors
     /// When an element is missing.
     pub(super) fn add(peer: &Peer, agreed: &Agreed, track: &Track) -> Result<Self, Error> {
-        let aic = agreed.payload.name.eq_ignore_ascii_case(AIC);
-        let form = if aic { Form::Aic } else { Form::Opus };
+        let is_aic = agreed.payload.name.eq_ignore_ascii_case(aic::NAME);
+        let form = if is_aic { Form::Aic } else { Form::Opus };
         let description =
             format!("clocksync name=pace ! audioconvert ! audioresample ! {}", form.branch());
         let Branch { bin, payloader } = branch::add(peer, agreed, track, &description)?;
         let part = |name| bin.by_name(name).ok_or_else(|| Error::build("sound", name));
         pace::attach(&part("pace")?);
+        if let Some(id) = agreed.hints.filter(|_| is_aic) {
+            add_hints(&payloader, id);
+        }
         let meter = Meter::default();
         if let Some(pad) = payloader.static_pad("src") {
-            meter.attach(&pad, aic);
+            meter.attach(&pad, is_aic);
         }
         Ok(Self { form, encoder: part("encoder")?, meter, applied: None })
     }
@@ -83,6 +84,14 @@ impl Sound {
             Form::Aic => set_aic(&self.encoder, decision),
         }
         true
+    }
+}
+
+/// Lets every fifth packet say what is in it (docs/aic-rtp.md section 7).
+fn add_hints(payloader: &gst::Element, id: u8) {
+    if let Some(hints) = gst_rtp::RTPHeaderExtension::create_from_uri(crate::aic::hints::URI) {
+        hints.set_id(id.into());
+        payloader.emit_by_name::<()>("add-extension", &[&hints]);
     }
 }
 

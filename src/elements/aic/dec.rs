@@ -30,7 +30,7 @@ use crate::aic::fallback::{BEHIND, WIDE_RATE};
 use crate::aic::payload::Payload;
 use crate::aic::receive::{MISSING_MAX, Patience, Receiver};
 use crate::aic::send::Used;
-use crate::aic::weights;
+use crate::aic::weights::{self, ModelId, NO_MODEL};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("auralinkaicdec", gst::DebugColorFlags::empty(), Some("AIC-A decoder"))
@@ -265,14 +265,18 @@ impl AicDec {
             .ok()
             .map(|meta| meta.structure().to_owned())
             .filter(|s| s.has_field("checksum-right"));
-        if let Some(hints) = hints {
-            self.post(hints);
+        if let Some(hints) = &hints {
+            self.post(hints.clone());
         }
+        let ours = lock(&self.codec).as_ref().and_then(Codec::model);
         let made = {
             let mut guard = lock(&self.state);
             let state = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
             state.receiver.set_patience(patience);
-            state.take(buffer)
+            match hints.is_none_or(|hints| state.check(&hints, ours)) {
+                true => state.take(buffer),
+                false => state.refuse(),
+            }
         };
         self.push(made)
     }
@@ -312,6 +316,22 @@ impl State {
         self.receiver.reset();
         self.next = None;
         self.discont = true;
+    }
+
+    /// Takes what the sender says of a payload; whether that is what arrived.
+    fn check(&mut self, hints: &gst::StructureRef, ours: Option<ModelId>) -> bool {
+        let theirs = hints.get::<&str>("model").ok().and_then(weights::parse);
+        if let (Some(theirs), Some(ours)) = (theirs.filter(|t| *t != NO_MODEL), ours) {
+            self.foreign = theirs != ours;
+            self.receiver.set_foreign(self.foreign);
+        }
+        hints.get("checksum-right") != Ok(false)
+    }
+
+    /// A payload that is not what was sent: its frames are missing when the next one comes.
+    fn refuse(&mut self) -> Made {
+        self.receiver.altered();
+        Made { buffer: None, news: self.news() }
     }
 
     fn take(&mut self, buffer: &gst::Buffer) -> Made {

@@ -15,11 +15,8 @@ use gst::subclass::prelude::*;
 use gst_rtp::subclass::prelude::*;
 
 use super::{HINTS, lock};
-use crate::aic::hints::{Hints, Kind, SIZE, checksum};
+use crate::aic::hints::{Hints, Kind, SIZE, URI, checksum};
 use crate::aic::weights::{self, ModelId, NO_MODEL};
-
-/// URI of the extension, for `extmap` and `gst_rtp_header_extension_create_from_uri`.
-pub const HINTS_URI: &str = "urn:x-auralink:rtp-hdrext:aic-hints:1";
 
 /// Packets from one that carries hints to the next.
 const EVERY: u32 = 5;
@@ -58,7 +55,7 @@ impl ElementImpl for AicHints {
 }
 
 impl RTPHeaderExtensionImpl for AicHints {
-    const URI: &'static str = HINTS_URI;
+    const URI: &'static str = URI;
 
     fn supported_flags(&self) -> gst_rtp::RTPHeaderExtensionFlags {
         gst_rtp::RTPHeaderExtensionFlags::ONE_BYTE | gst_rtp::RTPHeaderExtensionFlags::TWO_BYTE

@@ -25,7 +25,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use hints::HINTS_URI;
+pub use crate::aic::hints::URI as HINTS_URI;
 
 glib::wrapper! {
     /// The encoder: any rate and format in, payloads out. A bin around [`AicEncCore`].

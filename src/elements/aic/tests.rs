@@ -354,6 +354,35 @@ fn a_decoder_without_the_senders_weights_says_so_and_goes_on() {
 }
 
 #[test]
+fn a_payload_that_was_altered_is_told_at_once_and_not_played() {
+    let mut sender = encoder(&[("codec", "opus")]);
+    let sent = encode(&mut sender, &voice(0.5));
+    let mut harness = Harness::new("auralinkaicdec");
+    let bus = gst::Bus::new();
+    harness.element().expect("there").set_bus(Some(&bus));
+    harness.set_src_caps_str("audio/x-aic,rate=16000,channels=1");
+    for (at, buffer) in sent.into_iter().enumerate() {
+        let mut buffer = buffer.copy();
+        let writable = buffer.get_mut().expect("sole owner");
+        let mut meta = gst::meta::CustomMeta::from_mut_buffer(writable, HINTS).expect("has one");
+        if at % 5 == 0 {
+            meta.mut_structure().set("checksum-right", at != 10);
+        }
+        drop(meta);
+        harness.push(buffer).expect("goes on");
+    }
+    let said: Vec<gst::Structure> = std::iter::from_fn(|| bus.pop())
+        .filter_map(|m| m.structure().map(|s| s.to_owned()))
+        .filter(|s| s.name() == UNAVAILABLE)
+        .collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said[0].get::<&str>("reason"), Ok("checksum"));
+    let stats: gst::Structure = harness.element().expect("there").property("stats");
+    assert_eq!(stats.get::<u64>("damaged"), Ok(1), "{stats}");
+    assert_eq!(stats.get::<u64>("concealed"), Ok(1), "{stats}");
+}
+
+#[test]
 fn a_change_of_codec_is_no_jump() {
     let Some(_engine) = engine() else { return };
     start();

@@ -20,8 +20,8 @@ pub use fragment::Fragment;
 pub use media::{Direction, Media, Payload};
 pub use offer::{Agreed, offer, reduced_answer};
 pub use parse::Description;
-pub(crate) use write::transport_cc;
 pub use write::{Answer, LocalTransport, answer, reduced_offer, restart_answer};
+pub(crate) use write::{aic_hints, transport_cc};
 
 /// Largest description taken, in bytes. Chromium's own are about 8 KiB.
 pub const TEXT_MAX: usize = 64 << 10;

@@ -2,6 +2,7 @@
 
 use super::write::{put, put_data, put_own_candidates, put_ssrcs, put_transport};
 use super::{Description, Direction, Invalid, LocalTransport, Media, Payload, TRANSPORT_CC};
+use crate::aic::hints;
 use crate::media::Kind;
 
 /// What the other end takes of one section that we offered.
@@ -17,6 +18,8 @@ pub struct Agreed {
     pub rtx: Option<u8>,
     /// Id of the congestion control header extension, if both sides have it.
     pub transport_cc: Option<u8>,
+    /// Id of the header extension `aic-hints`, if both sides have it.
+    pub hints: Option<u8>,
 }
 
 /// The offer for the peer: sections of tracks as we describe them, with the transport, the sources
@@ -65,6 +68,9 @@ fn put_track(text: &mut String, media: &Media, own: &Media) {
     }
     if let Some(id) = media.transport_cc {
         put(text, format_args!("a=extmap:{id} {TRANSPORT_CC}"));
+    }
+    if let Some(id) = media.hints {
+        put(text, format_args!("a=extmap:{id} {}", hints::URI));
     }
     put(text, format_args!("a=msid:auralink {kind}"));
     put_ssrcs(text, own, media.kind());
@@ -123,7 +129,8 @@ fn agree(index: usize, ours: &Media, theirs: &Media) -> Option<Agreed> {
     payload.transport_cc &= answered.transport_cc;
     let rtx = theirs.payloads.iter().find(|p| p.repeats() == Some(payload.pt)).map(|p| p.pt);
     let transport_cc = ours.transport_cc.filter(|id| theirs.transport_cc == Some(*id));
-    Some(Agreed { index, kind, payload, rtx, transport_cc })
+    let hints = ours.hints.filter(|id| theirs.hints == Some(*id));
+    Some(Agreed { index, kind, payload, rtx, transport_cc, hints })
 }
 
 /// The answer with only what was agreed on, for `webrtcbin`. Format parameters are left out, as in

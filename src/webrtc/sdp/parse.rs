@@ -2,6 +2,7 @@
 
 use super::candidate::is_ice_text;
 use super::{Candidate, Direction, Invalid, Media, Payload, TEXT_MAX, TRANSPORT_CC};
+use crate::aic::hints;
 
 /// Most media sections taken.
 const MEDIA_MAX: usize = 16;
@@ -152,8 +153,12 @@ fn attribute(media: &mut Media, name: &str, value: &str) -> Result<(), Invalid> 
             media.candidates.extend(Candidate::parse(value));
         }
         "extmap" => {
-            if let Some((id, TRANSPORT_CC)) = value.split_once(' ') {
-                media.transport_cc = id.parse().ok().filter(|id| (1..15).contains(id));
+            let (id, uri) = value.split_once(' ').unwrap_or_default();
+            let id = || id.parse().ok().filter(|id| (1..15).contains(id));
+            match uri {
+                TRANSPORT_CC => media.transport_cc = id(),
+                hints::URI => media.hints = id(),
+                _ => {}
             }
         }
         "rtpmap" | "fmtp" | "rtcp-fb" => payload_attribute(media, name, value),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::candidate::CandidateKind;
 use super::{Candidate, Choice, Description, Direction, Fragment, Media, Payload, TRANSPORT_CC};
+use crate::aic::hints;
 use crate::media::{Codec, Kind};
 
 /// Largest message on a data channel, in bytes.
@@ -145,6 +146,9 @@ fn put_section(
     if let Some(id) = transport_cc(choice, offered) {
         put(text, format_args!("a=extmap:{id} {TRANSPORT_CC}"));
     }
+    if let Some(id) = aic_hints(choice, offered) {
+        put(text, format_args!("a=extmap:{id} {}", hints::URI));
+    }
     if answer.direction.sends() {
         put(text, format_args!("a=msid:auralink {}", choice.kind));
         put_ssrcs(text, own, Some(choice.kind));
@@ -265,6 +269,11 @@ pub(super) fn put_ssrcs(text: &mut String, media: &Media, ours: Option<Kind>) {
 /// viewer, because it is the same for all of them.
 pub(crate) fn transport_cc(choice: &Choice, media: &Media) -> Option<u8> {
     media.transport_cc.filter(|_| choice.payload.transport_cc)
+}
+
+/// Hints are for those who take AIC-A, which is decoded at the door.
+pub(crate) fn aic_hints(choice: &Choice, media: &Media) -> Option<u8> {
+    media.hints.filter(|_| choice.codec == Codec::RawAudio)
 }
 
 pub(super) fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
