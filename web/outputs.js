@@ -86,7 +86,7 @@ export class Outputs {
         toggle.textContent = enabled ? "Stop" : "Start";
         state.textContent = output.state;
         state.className = "pill " + output.state;
-        target.textContent = `${kind} to ${output.target}`;
+        target.textContent = kind === "record" ? output.target : `${kind} to ${output.target}`;
         const retry = output.retry_in_s == null ? "" : ` Next try in ${Math.ceil(output.retry_in_s)} s.`;
         error.textContent = output.error ? `${output.error}.${retry}` : "";
         trunk?.show(output);

@@ -24,8 +24,8 @@ const pair = (a, b) => a && b ? `${a}, ${b}` : "";
 
 // Names of figures, what they mean, and how they are read from the facts.
 const BOTH = [
-  ["Codec of sound", "what most packets of sound are now; AIC-A is for voice, music goes as Opus", (f) => ({ aic: "AIC-A", opus: "Opus" })[f.codec]],
   ["Rung of the ladder", "codec, its bitrate, sound in one packet, and how much of the pictures goes out", (f) => f.rung],
+  ["Codec of sound", "what most packets of sound are now; AIC-A is for voice, music goes as Opus", (f) => ({ aic: "AIC-A", opus: "Opus" })[f.codec]],
   ["Sound on the wire", "payload and 50 bytes of headers a packet, in the last second", (f) => rate(f.audio_kbps)],
 ];
 const QUALITY = ["Quality (estimate)", "mean opinion score by the E-model, ITU-T G.107: 1.0 is bad, 4.5 the best. No measurement",
@@ -148,7 +148,8 @@ class Plot {
     const [behind, before] = this.series.map((s) => Math.max(0, ...samples.map((sample) => sample[s.name]).filter(is)));
     // An estimate of the path far above what is taken says no more than that there is plenty.
     const most = ceiling(Math.max(1, before, before ? Math.min(behind, 4 * before) : behind));
-    this.top.textContent = behind || before ? kbps(most) + (behind > most ? `; ${this.series[0].words} is above` : "") : "";
+    const above = samples.at(-1)?.[this.series[0].name] > most;
+    this.top.textContent = behind || before ? kbps(most) + (above ? `; ${this.series[0].words} is above` : "") : "";
     const x = (at) => ((at - now) / WINDOW_MS + 1) * PLOT.width, y = (value) => PLOT.height * (1 - value / most);
     for (const s of this.series) {
       const runs = unbroken(samples, s.name).map((run) => run.map((p) => `${x(p.at).toFixed(1)} ${y(p[s.name]).toFixed(1)}`));
