@@ -2,11 +2,13 @@
 
 export class Refused extends Error {
   constructor(status, problem) {
-    super(problem.hint ? `${problem.message}. ${problem.hint}.` : problem.message);
+    super([problem.message, problem.hint].filter(Boolean).map(sentence).join(" "));
     this.status = status;
     this.code = problem.code;
   }
 }
+
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
 export async function call(method, path, body) {
   const options = { method, headers: {} };
@@ -70,10 +72,16 @@ export function onClick(button, action) {
 export function openDialog(template, prepare, submit) {
   const dialog = document.getElementById(template).content.firstElementChild.cloneNode(true);
   const form = dialog.querySelector("form"), words = dialog.querySelector(".error");
+  // Not a submit button: Enter would press it, as the first one.
+  form.elements.cancel.onclick = () => dialog.close();
+  // A field that is folded away cannot say what is wrong with it.
+  form.addEventListener("invalid", (event) => { event.target.closest("details")?.setAttribute("open", ""); }, true);
   form.onsubmit = async (event) => {
-    if (event.submitter?.value === "cancel") return;
     event.preventDefault();
-    try { await submit(form.elements); dialog.close(); } catch (error) { words.textContent = error.message; words.hidden = false; }
+    if (form.inert) return;
+    form.inert = true;
+    try { await submit(form.elements); dialog.close(); } catch (error) { words.textContent = error.message; words.hidden = false; words.scrollIntoView({ block: "nearest" }); }
+    form.inert = false;
   };
   dialog.onclose = () => dialog.remove();
   document.body.append(dialog);

@@ -191,7 +191,7 @@ export function captionsPanel(box, name) {
       show(stream.captions);
       const hears = stream.nodes.find((n) => n.name === "transcribe")?.facts ?? {};
       const newest = stream.cues.find((c) => c.committed);
-      const words = !stream.captions?.enabled ? ["off"] : hears.off ? [hears.off] : [
+      const words = !stream.captions?.enabled ? [stream.cues.length ? "off; those that come with the source are shown" : "off"] : hears.off ? [hears.off] : [
         hears.engine && `heard by ${hears.engine}${hears.model ? ` (${hears.model})` : ""}`,
         newest && `${(newest.delay_ms / 1000).toFixed(1)} s behind the voice`,
         hears.real_time_factor && `load ${hears.real_time_factor}`, hears.switched];

@@ -1,49 +1,13 @@
 // One stream: player, captions, graph, outputs, recordings, tokens.
 
-import { ago, bytes, get, kbps, make, onClick, openDialog, patch, post, remove, toast } from "./api.js";
+import { ago, bytes, get, kbps, make, onClick, patch, post, remove, toast } from "./api.js";
 import { Overlay, captionsPanel, soundMenu } from "./captions.js";
 import { drawGraph } from "./graph.js";
+import { Outputs, askForOutput } from "./outputs.js";
 import { Player } from "./player.js";
+import { receivedTrunk } from "./trunk.js";
 
 // Shows a stream in `main`; returns how to refresh and how to leave it.
-// What the form for a new output asks for.
-function newOutput(fields) {
-  const type = fields.type.value, id = fields.id.value;
-  if (type === "record") return { id, type };
-  if (type === "push") return { id, type, url: fields.url.value };
-  const output = { id, type, url: fields.url.value, video: fields.video.value, aic: JSON.parse(fields.aic.value) };
-  if (fields.token.value) output.token = fields.token.value;
-  if (fields.max_kbps.value) output.max_kbps = Number(fields.max_kbps.value);
-  return output;
-}
-
-// How a trunk is going: each figure with what it means.
-function trunkFigures(facts) {
-  const has = (name) => typeof facts[name] === "number";
-  const number = (name, unit, digits = 1) => has(name) ? `${facts[name].toFixed(digits)} ${unit}` : "";
-  const percent = (name) => has(name) ? `${(facts[name] * 100).toFixed(1)} %` : "";
-  const rows = [
-    ["Voice by", facts.codec === "aic" ? "AIC-A" : facts.codec === "opus" ? "Opus" : ""],
-    ["Rung", facts.rung ?? ""],
-    ["Voice on the wire", number("audio_kbps", "kbit/s")],
-    ["The same in Opus", number("audio_in_opus_kbps", "kbit/s")],
-    ["Saved", facts.codec === "aic" ? number("saved_percent", "%", 0) : ""],
-    ["Predicted, actual", has("predicted_ratio") && has("actual_ratio") && facts.codec === "aic"
-      ? `${facts.predicted_ratio.toFixed(2)}, ${facts.actual_ratio.toFixed(2)} of Opus` : ""],
-    ["Pictures", has("video_kbps") ? `${facts.pictures}, ${number("video_kbps", "kbit/s", 0)}` : ""],
-    ["Path", number("bandwidth_kbps", "kbit/s", 0)],
-    ["Lost, made up", has("loss") ? `${percent("loss")}, ${percent("missing")}` : ""],
-    ["Round trip", number("rtt_ms", "ms")],
-    ["Heard after (estimate)", number("latency_ms", "ms", 0)],
-    ["Quality (estimate, 1–4.5)", has("quality") ? facts.quality.toFixed(1) : ""],
-  ];
-  const list = make("dl", { className: "figures" });
-  for (const [name, value] of rows.filter(([, value]) => value)) {
-    list.append(make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value })));
-  }
-  return list;
-}
-
 export function showStream(main, name) {
   main.replaceChildren(document.getElementById("stream").content.cloneNode(true));
   const $ = (id) => main.querySelector("#" + id);
@@ -83,17 +47,8 @@ export function showStream(main, name) {
     if (!confirm("Publishers and players with the old tokens will not come in any more.")) return;
     showAccess(await post(path + "/access/rotate"));
   });
-  onClick($("add-output"), () => openDialog("output", (fields, dialog) => {
-    fields.type.onchange = () => {
-      const trunk = fields.type.value === "trunk";
-      dialog.querySelector("#output-url").hidden = fields.type.value === "record";
-      dialog.querySelector("#output-trunk").hidden = !trunk;
-      fields.url.placeholder = trunk ? "https://host:8080/whip/stream" : "rtmp://server/app/key";
-    };
-  }, async (fields) => {
-    await post(path + "/outputs", newOutput(fields));
-    await refresh();
-  }));
+  const outputs = new Outputs($("outputs"), path, () => refresh());
+  onClick($("add-output"), () => askForOutput(path, refresh));
 
   function showAccess(view) {
     access = view;
@@ -107,13 +62,14 @@ export function showStream(main, name) {
       make("p", { className: "quiet", textContent: "Play" }), ...view.play.flatMap(line));
   }
 
-  function showSources(sources) {
+  function showSources({ sources, nodes }) {
+    const facts = (s) => nodes.find((n) => n.name === s.slot)?.facts ?? {};
     const words = (s) => make("p", {},
       make("span", { className: "pill " + (s.on_air ? "live" : ""), textContent: s.on_air ? "on air" : "standing by" }),
-      ` ${s.slot} by ${s.protocol} from ${s.peer}, for ${ago(s.since)}, ${kbps(s.kbps)}, ${bytes(s.bytes)}` +
+      ` ${s.slot} by ${facts(s).trunk ? "trunk" : s.protocol} from ${s.peer}, for ${ago(s.since)}, ${kbps(s.kbps)}, ${bytes(s.bytes)}` +
       (s.lost ? `, ${s.lost} packets lost` : "") + (s.rtt_ms ? `, ${s.rtt_ms.toFixed(0)} ms away` : ""),
       ...s.notes.map((note) => make("span", { className: "quiet", textContent: ` · ${note}` })));
-    $("sources").replaceChildren(...(sources.length ? sources.map(words)
+    $("sources").replaceChildren(...(sources.length ? sources.flatMap((s) => [words(s), ...(facts(s).trunk ? [receivedTrunk(facts(s))] : [])])
       : [make("p", { className: "quiet", textContent: "Nobody publishes. The addresses are below." })]));
   }
 
@@ -133,23 +89,6 @@ export function showStream(main, name) {
     box.onchange = () => patch(path + "/denoise", {
       enabled: fields.enabled.checked, mix: Number(fields.mix.value), max_attenuation_db: Number(fields.max_attenuation_db.value),
     }).catch(toast);
-  }
-
-  function showOutputs(outputs) {
-    const row = (o) => {
-      const at = `${path}/outputs/${encodeURIComponent(o.id)}`;
-      const toggle = make("button", { className: "plain", textContent: o.enabled ? "Stop" : "Start" });
-      onClick(toggle, async () => { await post(`${at}/${o.enabled ? "stop" : "start"}`); await refresh(); });
-      const away = make("button", { className: "plain danger", textContent: "Remove", hidden: o.from_preset });
-      onClick(away, async () => { if (confirm(`Remove output “${o.id}”?`)) { await remove(at); await refresh(); } });
-      const retry = o.retry_in_s != null ? ` Next try in ${Math.ceil(o.retry_in_s)} s.` : "";
-      return make("tr", {}, make("td", {}, make("b", { textContent: o.id }), make("div", { className: "quiet", textContent: o.target })),
-        make("td", {}, make("span", { className: "pill " + o.state, textContent: o.state }),
-          make("div", { className: "error quiet", textContent: o.error ? o.error + retry : "" }),
-          ...(o.kind === "trunk" && o.state === "running" ? [trunkFigures(o.facts)] : [])),
-        make("td", {}, toggle, away));
-    };
-    fill($("outputs"), outputs.map(row), "None besides the viewers.");
   }
 
   async function showRecordings() {
@@ -176,13 +115,16 @@ export function showStream(main, name) {
     $("owner").textContent = `preset ${stream.preset}` + ({ config: ", from the configuration file", demo: ", built in" }[stream.owner] ?? "");
     $("delete").hidden = stream.owner !== "api";
     $("kick").disabled = !stream.sources.length;
-    $("last-error").textContent = stream.last_error ?? "";
+    // An error of the past is told, but does not look like one of now.
+    const failing = stream.nodes.some((n) => n.state === "waiting");
+    $("last-error").textContent = stream.last_error ? (failing ? "" : "Last error, over now: ") + stream.last_error : "";
+    $("last-error").className = failing ? "error" : "quiet";
     $("last-error").hidden = !stream.last_error;
-    showSources(stream.sources);
+    showSources(stream);
     showDenoise(stream.denoise);
     soundMenu($("sound-language"), stream);
     panel.refresh(stream);
-    showOutputs(stream.outputs);
+    outputs.show(stream.outputs);
     $("graph").replaceChildren(drawGraph(stream));
   }
 

@@ -104,6 +104,26 @@ async fn a_trunk_calls_again_when_the_other_end_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trunk_is_added_on_the_page_which_says_how_it_goes() {
+    let a = Appliance::start().await;
+    let b = a.start_beside("").await;
+    let far = b.api.create(json!({ "name": "far" })).await;
+    let near = a.api.create(json!({ "name": "near", "source": { "type": "test" } })).await;
+    near.wait_state("live", s(20)).await;
+    let (page, whip, publish) = (a.api.url("/"), far.whip(), far.publish_token());
+    let token = crate::support::appliance::ADMIN;
+    let to = ["--trunk", &whip, "--trunk-token", &publish, "--patience", "40"];
+    let args = [&[&page, "--token", token, "--stream", "near"][..], &to[..]].concat();
+    let report = Client::browser("page", &args).report(s(90)).await;
+    let told = report["trunk"].as_str().unwrap_or_default();
+    for figure in ["Bandwidth estimate", "Round trip", "The same in Opus"] {
+        assert!(told.contains(figure), "{figure}: {report}");
+    }
+    assert!(!told.contains(&publish), "the token is shown: {report}");
+    assert_eq!(report["errors"], json!([]), "the console is quiet: {report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_with_a_trunk_is_told() {
     let a = Appliance::start().await;
     let b = a.start_beside("").await;

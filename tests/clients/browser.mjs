@@ -7,7 +7,8 @@
 //   node browser.mjs overlay URL                           gives the page's captions partial and committed cues
 //
 // `--captions` opens the data channel of captions with whep; with page it waits for this text over the
-// picture and in the transcript. `--shot FILE` with page keeps a picture of it.
+// picture and in the transcript. `--shot FILE` with page keeps a picture of it. `--trunk URL` with
+// page, and `--trunk-token T`, adds a trunk by the form and waits until the page says how it goes.
 //
 // Lines of JSON: `playing` or `publishing`, `progress` twice a second, `report` at the end.
 // Without --seconds it goes on until its standard input is closed. The line `restart` there makes
@@ -35,6 +36,8 @@ const { values: options, positionals } = parseArgs({
     codec: { type: "string" },
     captions: { type: "string" },
     shot: { type: "string" },
+    trunk: { type: "string" },
+    "trunk-token": { type: "string" },
     eager: { type: "boolean", default: false },
     stream: { type: "string" },
     seconds: { type: "string", default: "0" },
@@ -94,8 +97,21 @@ async function usePage(page, url, patience) {
     overlay: document.getElementById("overlay").innerText.trim(),
     languages: [...document.getElementById("caption-language").options].map((o) => o.value),
   });
+  const trunk = options.trunk ? await addTrunk(page) : null;
   if (options.shot) await page.screenshot({ path: options.shot, fullPage: true });
-  say("report", { ...(await page.evaluate(facts)), errors });
+  say("report", { ...(await page.evaluate(facts)), trunk, errors });
+}
+
+async function addTrunk(page) {
+  await page.click("#add-output");
+  await page.fill("dialog input[name=id]", "b");
+  await page.selectOption("dialog select[name=type]", "trunk");
+  await page.fill("dialog input[name=url]", options.trunk);
+  await page.fill("dialog input[name=token]", options["trunk-token"]);
+  await page.press("dialog input[name=token]", "Enter");
+  await page.waitForSelector("#outputs .pill.running");
+  await page.waitForSelector("#outputs .summary:has-text('estimated quality')");
+  return page.innerText("#outputs");
 }
 
 /** The page's captions by themselves: what they show of cues that grow, and whether a word ever moves. */
