@@ -106,6 +106,11 @@ impl Controller {
         self.back_off.failed(now);
     }
 
+    /// Whether the engine is left alone because it failed.
+    pub fn rests(&self, now: Instant) -> bool {
+        self.back_off.is_on(now)
+    }
+
     /// What to send from now on.
     pub fn decide(&mut self, measured: &Measured, now: Instant) -> Choice {
         let usable = if measured.bandwidth.is_finite() { measured.bandwidth * USABLE } else { 0.0 };

@@ -49,6 +49,9 @@ impl Flight<'_> {
             if opus_kbps > 0.0 {
                 set("saved_percent", (1.0 - audio_kbps / opus_kbps) * 100.0);
             }
+            if last.aic > 0 {
+                self.task.status.set("aic_failed", serde_json::Value::Null);
+            }
             let codec = if last.aic * 2 > last.sent.packets { "aic" } else { "opus" };
             sending.codec = codec.into();
             self.task.status.set("codec", codec);

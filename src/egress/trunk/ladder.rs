@@ -8,8 +8,9 @@ use crate::aic::controller::{self, Choice, Controller, Measured};
 
 /// Share of the estimate that may be used; the rest absorbs its error.
 const USABLE: f64 = 0.9;
-/// Sound alone has all there is up to this, in bit/s: AIC-A of 3 kbit/s with its headers.
-const SOUND_FIRST: f64 = 16_000.0;
+/// Sound alone has all there is up to this, in bit/s: AIC-A of 3 kbit/s with its headers, and where
+/// that may not be used Opus of 20.
+const SOUND_FIRST: [f64; 2] = [16_000.0, 45_000.0];
 /// Share of what there is that sound may take beside pictures when there is more.
 const SOUND_SHARE: f64 = 0.1;
 /// Bandwidth that a step up needs, relative to what the step costs.
@@ -144,11 +145,11 @@ impl Ladder {
 
     /// What to send from now on.
     pub(super) fn decide(&mut self, path: &Path, now: Instant) -> Decision {
-        let bandwidth = self.sound(path.bandwidth);
         let Path { loss, voice, speech, patience, .. } = *path;
+        let bandwidth = self.sound(path.bandwidth, voice && !self.controller.rests(now));
         let measured = Measured { bandwidth, loss, voice, patience };
         let voice = self.controller.decide(&measured, now);
-        let other = controller::other(bandwidth);
+        let other = controller::other(self.sound(path.bandwidth, false));
         let mut decision = Decision { voice, other, speech, level: Level::Off, video: 0.0 };
         if let Some(pictures) = self.pictures {
             let rest = (path.bandwidth * USABLE - decision.sound().wire()).max(0.0);
@@ -158,10 +159,15 @@ impl Ladder {
         decision
     }
 
-    /// What sound may take of the path.
-    fn sound(&self, bandwidth: f64) -> f64 {
+    /// What sound may take of the path, by AIC-A or not.
+    fn sound(&self, bandwidth: f64, by_aic: bool) -> f64 {
         match self.pictures {
-            Some(_) => (bandwidth * SOUND_SHARE).max(bandwidth.min(SOUND_FIRST)),
+            // What cannot be made smaller and does not fit leaves everything to sound.
+            Some(pictures) if !pictures.encoded && self.level == Level::Off => bandwidth,
+            Some(_) => {
+                let first = SOUND_FIRST[usize::from(!by_aic)];
+                (bandwidth * SOUND_SHARE).max(bandwidth.min(first))
+            }
             None => bandwidth,
         }
     }
@@ -260,6 +266,17 @@ mod tests {
         check(300.0, "Aic { stages: 12", Level::Half);
         check(550.0, "Aic { stages: 12", Level::Full);
         check(2000.0, "Opus", Level::Full);
+    }
+
+    #[test]
+    fn sound_has_what_pictures_leave_and_what_its_codec_needs() {
+        let start = Instant::now();
+        let mut passed = Ladder::new(Some(PASSED));
+        assert_eq!(after(&mut passed, 300.0, start, 14).voice, Choice::Opus { bitrate: 128_000 });
+        let music = Path { speech: false, ..path(300.0) };
+        let decision = Ladder::new(Some(ENCODED)).decide(&music, start);
+        assert_eq!(decision.sound(), Choice::Opus { bitrate: 20_000 });
+        assert!(decision.sound().wire() + decision.video <= 300_000.0, "{decision:?}");
     }
 
     #[test]

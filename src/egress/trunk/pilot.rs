@@ -231,6 +231,7 @@ impl Flight<'_> {
 
     fn fell_back(&self, pilot: &mut Pilot, end: &str, reason: &str) {
         tracing::warn!(trunk = self.task.name, end, reason, "AIC-A fails: voice goes on as Opus");
+        self.task.status.set("aic_failed", format!("{end}: {reason}"));
         pilot.ladder.engine_failed(Instant::now());
     }
 
