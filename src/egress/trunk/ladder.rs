@@ -272,7 +272,7 @@ mod tests {
     fn sound_has_what_pictures_leave_and_what_its_codec_needs() {
         let start = Instant::now();
         let mut passed = Ladder::new(Some(PASSED));
-        assert_eq!(after(&mut passed, 300.0, start, 14).voice, Choice::Opus { bitrate: 128_000 });
+        assert_eq!(after(&mut passed, 300.0, start, 14).voice, Choice::Opus { bitrate: 64_000 });
         let music = Path { speech: false, ..path(300.0) };
         let decision = Ladder::new(Some(ENCODED)).decide(&music, start);
         assert_eq!(decision.sound(), Choice::Opus { bitrate: 20_000 });
