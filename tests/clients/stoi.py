@@ -4,7 +4,8 @@
 
 The recording is a piece of the source, which may be played in a loop: where it lies is found here.
 One line of JSON: `stoi` (0-1, Taal et al. 2011) of the whole and of each five seconds, `stall_ms`
-the longest time without sound where the source speaks.
+the longest time without sound where the source speaks, `moved_ms` how far the sound moved against
+the source while a jitter buffer grew or shrank.
 """
 
 import argparse
@@ -17,7 +18,9 @@ from scipy.signal import correlate
 
 RATE = 10_000     # what STOI works at
 WINDOW = 5 * RATE
-SLACK = RATE // 5  # a jitter buffer may move a window so far against the whole
+PIECE = RATE       # is aligned by itself: each time a jitter buffer stretches, all moves that follows
+SLACK = RATE * 3 // 5  # so far at once
+FINE = RATE // 1000
 STEP = RATE // 50  # 20 ms
 
 
@@ -45,11 +48,37 @@ def offset(source, piece):
     return best(envelope(source), envelope(piece)) * 50
 
 
-def align(source, piece):
-    """The part of `source` that a short piece belongs to, to the sample."""
-    found = correlate(source, piece, mode="valid", method="fft")
-    at = int(np.argmax(np.abs(found)))
-    return source[at : at + len(piece)]
+def follow(source, heard, at):
+    """The part of `source` that was heard, piece by piece, beginning at `at`; and how far the sound
+    moved on the way, in ms."""
+    def envelope(x):
+        return np.convolve(np.abs(x), np.ones(5 * FINE) / (5 * FINE), "same")[::FINE]
+
+    def likeness(around, piece):
+        piece = piece - piece.mean()
+        found = correlate(around, piece, mode="valid", method="fft")
+        energy = correlate(around**2, np.ones_like(piece), mode="valid", method="fft")
+        return found / np.sqrt(np.maximum(energy * (piece**2).sum(), 1e-12))
+
+    padded = np.concatenate([np.zeros(SLACK, source.dtype), source, np.zeros(SLACK + len(heard))])
+    parts, moved = [], 0
+    for start in range(0, len(heard), PIECE):
+        piece = heard[start : start + PIECE]
+        around = padded[at + start : at + start + len(piece) + 2 * SLACK]
+        if len(piece) == PIECE and np.sqrt((piece**2).mean()) > 0.005:
+            rough = likeness(envelope(around), envelope(piece))
+            here = SLACK // FINE
+            # A pause looks like any other; only what is clearly better is believed.
+            if rough.max() > 0.5 and rough.max() > rough[here] + 0.05:
+                step = int(np.argmax(rough)) * FINE - SLACK
+                at, moved = at + step, moved + abs(step)
+                around = padded[at + start : at + start + len(piece) + 2 * SLACK]
+            near = around[SLACK - 3 * FINE : SLACK + len(piece) + 3 * FINE]
+            fine = int(np.argmax(np.abs(likeness(near, piece)))) - 3 * FINE
+            at += fine
+            around = padded[at + start : at + start + len(piece) + 2 * SLACK]
+        parts.append(around[SLACK : SLACK + len(piece)])
+    return np.concatenate(parts), moved * 1000 // RATE
 
 
 def stall(source, heard):
@@ -68,22 +97,19 @@ def stall(source, heard):
 def measure(source_path, heard_path):
     source, heard = read(source_path), read(heard_path)
     source = np.concatenate([source, source])
-    at = offset(source, heard)
-    padded = np.concatenate([np.zeros(SLACK, source.dtype), source, np.zeros(SLACK + len(heard))])
-    scores, longest = [], 0
+    match, moved = follow(source, heard, offset(source, heard))
+    scores = []
     for start in range(0, max(1, len(heard) - WINDOW // 2), WINDOW):
-        piece = heard[start : start + WINDOW]
-        around = padded[at + start : at + start + len(piece) + 2 * SLACK]
-        match = align(around, piece)
-        longest = max(longest, stall(match, piece))
-        if np.sqrt((match**2).mean()) > 0.005:
-            scores.append(float(stoi(match, piece, RATE)))
+        part = slice(start, start + WINDOW)
+        if np.sqrt((match[part] ** 2).mean()) > 0.005:
+            scores.append(float(stoi(match[part], heard[part], RATE)))
     return {
         "event": "report",
         "seconds": len(heard) / RATE,
         "stoi": float(np.mean(scores)) if scores else None,
         "windows": [round(s, 3) for s in scores],
-        "stall_ms": longest,
+        "stall_ms": stall(match, heard),
+        "moved_ms": moved,
     }
 
 

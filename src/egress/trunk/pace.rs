@@ -14,8 +14,9 @@ const UNEVEN: Duration = Duration::from_millis(60);
 /// Nothing is held longer: what is later is no burst but a source that stood still.
 const HELD_MAX: Duration = Duration::from_millis(500);
 
-/// The latest packet is remembered for one to two of these.
-const WINDOW: Duration = Duration::from_secs(10);
+/// The latest packet is remembered for one to two of these: pauses of speech come back, and FFmpeg sends
+/// their few bytes later still.
+const WINDOW: Duration = Duration::from_secs(60);
 
 /// How long after its time sound goes out, so that the latest of the last seconds comes in order.
 /// Pure: takes how late each piece came, and `now`.
@@ -89,7 +90,7 @@ mod tests {
         let (burst, even) = (Duration::from_millis(300), Duration::from_millis(10));
         let mut pace = Pace::new(start);
         assert_eq!(pace.held(burst, start), Duration::from_millis(240));
-        assert_eq!(pace.held(even, at(11)), Duration::from_millis(240));
-        assert_eq!(pace.held(even, at(22)), Duration::ZERO);
+        assert_eq!(pace.held(even, at(61)), Duration::from_millis(240));
+        assert_eq!(pace.held(even, at(122)), Duration::ZERO);
     }
 }
