@@ -53,9 +53,9 @@ fn main() {
         eprintln!("\nA trunk over a bad line ({LISTEN_S} s each, after {SETTLE_S} s)\n");
         eprintln!(
             "| kbit/s | lost | round trip ms | may use | in use | rung | sound kbit/s | the same in \
-             Opus | STOI | longest stall ms | dropped by the line |"
+             Opus | STOI | longest stall ms | moved ms | dropped by the line |"
         );
-        eprintln!("|---|---|---|---|---|---|---|---|---|---|---|");
+        eprintln!("|---|---|---|---|---|---|---|---|---|---|---|---|");
         for aic in [true, false] {
             let Some(line) = Line::lay().await else { return };
             walk(line, &speech, aic).await;
@@ -75,6 +75,8 @@ async fn walk(mut line: Line, speech: &Speech, aic: bool) {
     let _publisher = Ffmpeg::send_file(&speech.file, &a.srt(&near));
     near.wait_state("live", s(20)).await;
     far.wait_state("live", s(40)).await;
+    // Pauses of speech have come and gone, and the voice has found its way.
+    tokio::time::sleep(s(u64::from(speech.seconds))).await;
     for (kbps, loss, round_trip_ms) in STEPS {
         line.set(kbps, loss, round_trip_ms).await;
         tokio::time::sleep(s(SETTLE_S)).await;
@@ -122,7 +124,7 @@ fn row(step: (u32, f64, u32), aic: bool, found: &Value, carried: &Value, score: 
     let word = |v: &Value| v.as_str().unwrap_or("-").to_owned();
     let dropped = &carried["a_to_b"];
     eprintln!(
-        "| {} | {:.0} % | {} | {} | {} | {} | {} | {} | {} | {} | {} + {} |",
+        "| {} | {:.0} % | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} + {} |",
         step.0,
         step.1 * 100.0,
         step.2,
@@ -133,6 +135,7 @@ fn row(step: (u32, f64, u32), aic: bool, found: &Value, carried: &Value, score: 
         number(&facts["audio_in_opus_kbps"]),
         score["stoi"].as_f64().map_or("nothing heard".to_owned(), |n| format!("{n:.3}")),
         score["stall_ms"],
+        score["moved_ms"],
         dropped["lost"],
         dropped["overflowed"],
     );

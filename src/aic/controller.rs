@@ -45,32 +45,37 @@ pub enum Choice {
         /// Stages of those.
         redundant_stages: usize,
     },
-    /// Opus at this rate in bit/s, 20 ms packets.
+    /// Opus.
     Opus {
-        /// Payload rate.
+        /// Payload rate, bit/s.
         bitrate: u32,
+        /// Frames of 20 ms per packet.
+        frames: usize,
     },
 }
 
 impl Choice {
     /// Bit/s on the wire, headers included.
     pub fn wire(self) -> f64 {
-        let (bytes, milliseconds) = match self {
+        let (bytes, frames) = match self {
             Self::Aic { stages, frames, redundant, redundant_stages } => {
-                (size(frames, stages, redundant, redundant_stages), 20 * frames)
+                (size(frames, stages, redundant, redundant_stages), frames)
             }
-            Self::Opus { bitrate } => (bitrate as usize / 8 / 50, 20),
+            Self::Opus { bitrate, frames } => (frames * bitrate as usize / 8 / 50, frames),
         };
-        ((bytes + WIRE_OVERHEAD) * 8 * 1000) as f64 / milliseconds as f64
+        ((bytes + WIRE_OVERHEAD) * 8 * 50) as f64 / frames as f64
     }
 }
 
-/// The rungs, from the least bandwidth: stages of AIC-A, or Opus where there is plenty.
-const RUNGS: [Rung; 6] = [
+/// The rungs, from the least bandwidth: stages of AIC-A, and Opus from where it sounds better for the
+/// same bandwidth on the wire (docs/measurements.md).
+const RUNGS: [Rung; 8] = [
     Rung::Stages(3),
     Rung::Stages(6),
     Rung::Stages(12),
-    Rung::Opus(24_000),
+    Rung::Opus(12_000),
+    Rung::Opus(20_000),
+    Rung::Opus(32_000),
     Rung::Opus(64_000),
     Rung::Opus(128_000),
 ];
@@ -83,6 +88,9 @@ enum Rung {
 
 /// Opus where AIC-A may not be used, from the least bandwidth.
 const OPUS: [u32; 6] = [6_000, 12_000, 20_000, 32_000, 64_000, 128_000];
+
+/// From this rate on headers are no longer what Opus costs most.
+const OPUS_ALONE: u32 = 32_000;
 
 /// Decides for one stream.
 #[derive(Debug, Default)]
@@ -116,7 +124,7 @@ impl Controller {
         let usable = if measured.bandwidth.is_finite() { measured.bandwidth * USABLE } else { 0.0 };
         let rung = self.step(measured, usable, now);
         if !measured.voice || self.back_off.is_on(now) {
-            return other(measured.bandwidth);
+            return other(measured.bandwidth, measured.patience);
         }
         choice(RUNGS[rung], measured, usable)
     }
@@ -143,16 +151,17 @@ impl Controller {
 
 /// What sound that AIC-A is not for goes as: the best Opus that fits so many bit/s on the wire, and the
 /// lowest where none does.
-pub fn other(bandwidth: f64) -> Choice {
-    let fits = |bitrate: &&u32| Choice::Opus { bitrate: **bitrate }.wire() <= bandwidth * USABLE;
-    Choice::Opus { bitrate: OPUS.iter().rev().find(fits).copied().unwrap_or(OPUS[0]) }
+pub fn other(bandwidth: f64, patience: Duration) -> Choice {
+    let usable = bandwidth * USABLE;
+    let with = |bitrate: &u32| opus(*bitrate, patience, usable);
+    OPUS.iter().rev().map(with).find(|c| c.wire() <= usable).unwrap_or(with(&OPUS[0]))
 }
 
 /// A rung with as few frames per packet as the bandwidth allows, and redundancy by loss.
 fn choice(rung: Rung, measured: &Measured, usable: f64) -> Choice {
     let stages = match rung {
         Rung::Stages(stages) => stages,
-        Rung::Opus(bitrate) => return Choice::Opus { bitrate },
+        Rung::Opus(bitrate) => return opus(bitrate, measured.patience, usable),
     };
     let redundant = match measured.loss {
         loss if loss > 0.05 => 2,
@@ -161,8 +170,22 @@ fn choice(rung: Rung, measured: &Measured, usable: f64) -> Choice {
     };
     let redundant_stages = if redundant == 0 { 0 } else { stages.min(3) };
     let with = |frames| Choice::Aic { stages, frames, redundant, redundant_stages };
-    let longest = (measured.patience.as_millis() / 20).clamp(1, 3) as usize;
-    (1..longest).map(with).find(|c| c.wire() <= usable).unwrap_or(with(longest))
+    packed(with, longest(measured.patience), usable)
+}
+
+fn opus(bitrate: u32, patience: Duration, usable: f64) -> Choice {
+    let longest = if bitrate < OPUS_ALONE { longest(patience) } else { 1 };
+    packed(|frames| Choice::Opus { bitrate, frames }, longest, usable)
+}
+
+/// Most frames that may wait for their packet.
+fn longest(patience: Duration) -> usize {
+    (patience.as_millis() / 20).clamp(1, 3) as usize
+}
+
+/// The fewest frames per packet that fit, and the most where none do.
+fn packed(with: impl Fn(usize) -> Choice, longest: usize, usable: f64) -> Choice {
+    (1..longest).map(&with).find(|c| c.wire() <= usable).unwrap_or_else(|| with(longest))
 }
 
 #[cfg(test)]
@@ -201,19 +224,20 @@ mod tests {
         check(5.0, aic(3, 3));
         check(f64::NAN, aic(3, 3));
         check(16.0, aic(6, 2));
-        check(24.0, aic(12, 2));
-        check(60.0, aic(12, 1));
-        check(80.0, Choice::Opus { bitrate: 24_000 });
-        check(600.0, Choice::Opus { bitrate: 128_000 });
+        check(22.0, aic(12, 2));
+        check(30.0, Choice::Opus { bitrate: 12_000, frames: 2 });
+        check(60.0, Choice::Opus { bitrate: 20_000, frames: 1 });
+        check(80.0, Choice::Opus { bitrate: 32_000, frames: 1 });
+        check(600.0, Choice::Opus { bitrate: 128_000, frames: 1 });
     }
 
     #[test]
     fn down_at_once_and_up_late() {
         let (mut controller, start) = (Controller::new(), Instant::now());
-        assert_eq!(controller.decide(&path(60.0, 0.0), start), aic(12, 1));
+        assert_eq!(controller.decide(&path(22.0, 0.0), start), aic(12, 2));
         assert_eq!(controller.decide(&path(9.0, 0.0), start), aic(3, 3));
-        assert_eq!(after(&mut controller, path(60.0, 0.0), start, 4), aic(3, 1));
-        assert_eq!(after(&mut controller, path(60.0, 0.0), start, 16), aic(12, 1));
+        assert_eq!(after(&mut controller, path(22.0, 0.0), start, 4), aic(3, 2));
+        assert_eq!(after(&mut controller, path(22.0, 0.0), start, 16), aic(12, 2));
     }
 
     #[test]
@@ -231,7 +255,7 @@ mod tests {
     #[test]
     fn loss_brings_redundancy() {
         let check = |loss, expect| {
-            let choice = Controller::new().decide(&path(50.0, loss), Instant::now());
+            let choice = Controller::new().decide(&path(22.0, loss), Instant::now());
             let Choice::Aic { redundant, .. } = choice else { panic!("{choice:?}") };
             assert_eq!(redundant, expect, "{loss}");
         };
@@ -244,14 +268,15 @@ mod tests {
     fn music_and_a_failed_engine_get_opus_and_failures_wait_longer_each_time() {
         let (mut controller, start) = (Controller::new(), Instant::now());
         let music = Measured { voice: false, ..path(60.0, 0.0) };
-        assert_eq!(controller.decide(&music, start), Choice::Opus { bitrate: 32_000 });
+        let sent = Controller::new().decide(&music, start);
+        assert_eq!(sent, Choice::Opus { bitrate: 32_000, frames: 1 });
         let mut at = start;
         for wait in [10, 30, 120, 120] {
             controller.engine_failed(at);
             let still = at + Duration::from_secs(wait) - Duration::from_millis(1);
-            assert!(matches!(controller.decide(&path(60.0, 0.0), still), Choice::Opus { .. }));
+            assert!(matches!(controller.decide(&path(22.0, 0.0), still), Choice::Opus { .. }));
             at += Duration::from_secs(wait);
-            assert!(matches!(controller.decide(&path(60.0, 0.0), at), Choice::Aic { .. }));
+            assert!(matches!(controller.decide(&path(22.0, 0.0), at), Choice::Aic { .. }));
         }
     }
 }

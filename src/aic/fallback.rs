@@ -20,6 +20,9 @@ pub const WIDE_FRAME: usize = 960;
 /// codec: 12 ms.
 pub const BEHIND: usize = 2 * resample::DELAY + DELAY * WIDE_RATE / RATE as usize;
 
+/// Most frames that one packet carries.
+pub const OPUS_FRAMES_MAX: usize = 3;
+
 /// Longest Opus packet in samples per channel: 120 ms.
 const LONGEST: usize = 5_760;
 
@@ -39,6 +42,7 @@ pub struct OpusEncoder {
     /// The last frame was a packet, so the next one continues it.
     runs: bool,
     bitrate: u32,
+    loss: u32,
 }
 
 impl OpusEncoder {
@@ -53,11 +57,13 @@ impl OpusEncoder {
         let ahead = opus.get_lookahead().map_or(LOOK_AHEAD, |n| usize::try_from(n).unwrap_or(0));
         opus.set_complexity(5)?;
         opus.set_vbr_constraint(true)?;
+        opus.set_inband_fec(true)?;
         let before = vec![0.0; BEHIND.saturating_sub(ahead) * channels_].into();
-        Ok(Self { opus, channels: channels_, before, runs: false, bitrate: 0 })
+        Ok(Self { opus, channels: channels_, before, runs: false, bitrate: 0, loss: 0 })
     }
 
-    /// Takes a frame of 960 samples per channel; the packet, if it is `wanted`.
+    /// Takes a frame of 960 samples per channel; the packet, if it is `wanted`, at so many bit/s and
+    /// prepared for so many percent of loss.
     ///
     /// # Errors
     /// libopus refuses.
@@ -65,7 +71,7 @@ impl OpusEncoder {
         &mut self,
         frame: &[f32],
         wanted: bool,
-        bitrate: u32,
+        (bitrate, loss): (u32, u32),
     ) -> Result<Option<Vec<u8>>, opus::Error> {
         self.before.extend(frame);
         let now: Vec<f32> = self.before.drain(..WIDE_FRAME * self.channels).collect();
@@ -82,8 +88,29 @@ impl OpusEncoder {
             self.opus.set_bitrate(Bitrate::Bits(bitrate as i32))?;
             self.bitrate = bitrate;
         }
+        if loss != self.loss {
+            self.opus.set_packet_loss_perc(loss.min(100) as i32)?;
+            self.loss = loss;
+        }
         self.opus.encode_vec_float(&now, OPUS_MAX).map(Some)
     }
+}
+
+/// One packet of several, which must be alike (RFC 6716 section 3.2.5).
+///
+/// # Errors
+/// They are not alike, or too long together.
+pub fn joined(packets: &[Vec<u8>]) -> Result<Vec<u8>, opus::Error> {
+    let parts: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
+    let mut whole = vec![0; OPUS_MAX];
+    let length = opus::Repacketizer::new()?.combine(&parts, &mut whole)?;
+    whole.truncate(length);
+    Ok(whole)
+}
+
+/// Whether two packets may be joined: the same mode, bandwidth, frame size and channels.
+pub fn alike(a: &[u8], b: &[u8]) -> bool {
+    a.first().zip(b.first()).is_some_and(|(a, b)| a >> 2 == b >> 2)
 }
 
 /// Makes sound of packets, and something like it where one is lost.
@@ -111,6 +138,16 @@ impl OpusDecoder {
         let mut sound = vec![0.0; LONGEST * self.channels];
         let count = self.opus.decode_float(packet, &mut sound, false)?;
         sound.truncate(count * self.channels);
+        Ok(sound)
+    }
+
+    /// The 20 ms before a packet, which did not come, by what that packet repeats of them.
+    ///
+    /// # Errors
+    /// The packet is none.
+    pub fn before(&mut self, packet: &[u8]) -> Result<Vec<f32>, opus::Error> {
+        let mut sound = vec![0.0; WIDE_FRAME * self.channels];
+        self.opus.decode_float(packet, &mut sound, true)?;
         Ok(sound)
     }
 

@@ -7,7 +7,7 @@
 use super::controller::{Choice, WIRE_OVERHEAD};
 
 /// Opus that it is compared with.
-pub const OPUS: Choice = Choice::Opus { bitrate: 20_000 };
+pub const OPUS: Choice = Choice::Opus { bitrate: 20_000, frames: 1 };
 
 /// Weight of the newest second in the running mean.
 const WEIGHT: f64 = 0.2;

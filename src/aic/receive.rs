@@ -170,7 +170,17 @@ impl Receiver {
         match payload {
             Payload::Aic(packet) => self.aic(packet, missing, out),
             Payload::Opus(opus) => {
-                self.missing(missing, out);
+                // A packet may repeat what came right before it.
+                let again = usize::from(missing > 0 && self.last == Some(Used::Opus));
+                self.missing(missing - again, out);
+                if again > 0 {
+                    match self.opus.before(opus) {
+                        Ok(sound) => out.extend(sound),
+                        Err(_) => self.bridge(out),
+                    }
+                    self.stats.recovered += 1;
+                    self.keep(out);
+                }
                 self.turn(Used::Opus, out, |receiver, out| match receiver.opus.packet(opus) {
                     Ok(sound) => out.extend(sound),
                     Err(_) => {
@@ -178,7 +188,7 @@ impl Receiver {
                         receiver.bridge(out);
                     }
                 });
-                self.redundant = 0;
+                self.redundant = 1;
                 self.background = None;
                 self.look();
             }

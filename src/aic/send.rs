@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::FRAME;
 use super::content::{Class, Content};
 use super::engine::{Codec, CodecError, Encoder};
-use super::fallback::{OpusEncoder, WIDE_FRAME};
+use super::fallback::{OPUS_FRAMES_MAX, OpusEncoder, WIDE_FRAME, alike, joined};
 use super::packet::{Codes, FRAMES_MAX, Packet, PacketError, REDUNDANT_MAX, STAGES_MAX};
 use super::payload::Payload;
 use super::resample::Down;
@@ -72,6 +72,10 @@ pub struct Settings {
     pub redundant_stages: usize,
     /// Of Opus, bit/s.
     pub opus_bitrate: u32,
+    /// Its frames per packet, 1 to [`OPUS_FRAMES_MAX`].
+    pub opus_frames: usize,
+    /// Loss that it prepares for, in percent.
+    pub opus_loss: u32,
     /// Discontinuous transmission.
     pub dtx: bool,
     /// Longest wait for the engine per frame.
@@ -89,6 +93,8 @@ impl Default for Settings {
             redundant: 0,
             redundant_stages: 3,
             opus_bitrate: 24_000,
+            opus_frames: 1,
+            opus_loss: 0,
             dtx: false,
             deadline: Duration::from_millis(40),
             wait: false,
@@ -155,6 +161,9 @@ pub struct Sender {
     pending: Vec<Codes>,
     /// Which frame the first of them is.
     pending_from: u64,
+    /// Opus packets of a frame each that wait for their packet, and which frame the first is.
+    waiting: Vec<Vec<u8>>,
+    waiting_from: u64,
     /// Codes before those.
     history: VecDeque<Codes>,
     at: u64,
@@ -182,6 +191,8 @@ impl Sender {
             watch: Watch::default(),
             pending: Vec::with_capacity(FRAMES_MAX),
             pending_from: 0,
+            waiting: Vec::with_capacity(OPUS_FRAMES_MAX),
+            waiting_from: 0,
             history: VecDeque::with_capacity(REDUNDANT_MAX),
             at: 0,
             silent_since: None,
@@ -233,9 +244,12 @@ impl Sender {
             self.watch.rested();
             self.why = None;
         }
-        let packet = self.opus.frame(&sane, codes.is_none(), settings.opus_bitrate)?;
+        let how = (settings.opus_bitrate, settings.opus_loss);
+        let packet = self.opus.frame(&sane, codes.is_none(), how)?;
         match codes {
             Some(codes) => {
+                // What waits is older: it goes first.
+                self.pack_opus(out)?;
                 if self.pending.is_empty() {
                     self.pending_from = self.at;
                 }
@@ -243,15 +257,13 @@ impl Sender {
                 self.aic(settings, out)?;
             }
             None => {
-                // What waits is older: it goes first, in a packet of its own.
+                // Likewise.
                 self.pack(settings, false, out)?;
                 self.history.clear();
                 self.stats.fallback += u64::from(wanted);
                 if let Some(opus) = packet {
-                    let payload = Payload::Opus(opus).write()?;
-                    let spurt = self.silent_since.take().is_some();
                     self.stats.opus += 1;
-                    self.put(out, payload, (self.at, 1), (spurt, false), Used::Opus);
+                    self.add_opus(opus, settings, out)?;
                 }
             }
         }
@@ -265,7 +277,43 @@ impl Sender {
     /// # Errors
     /// As for [`Sender::frame`].
     pub fn finish(&mut self, settings: &Settings, out: &mut Vec<Sent>) -> Result<(), SendError> {
+        self.pack_opus(out)?;
         self.pack(settings, false, out)
+    }
+
+    /// A frame of Opus was made.
+    fn add_opus(
+        &mut self,
+        opus: Vec<u8>,
+        settings: &Settings,
+        out: &mut Vec<Sent>,
+    ) -> Result<(), SendError> {
+        if self.waiting.first().is_some_and(|first| !alike(first, &opus)) {
+            self.pack_opus(out)?;
+        }
+        if self.waiting.is_empty() {
+            self.waiting_from = self.at;
+        }
+        self.waiting.push(opus);
+        match self.waiting.len() >= settings.opus_frames.clamp(1, OPUS_FRAMES_MAX) {
+            true => self.pack_opus(out),
+            false => Ok(()),
+        }
+    }
+
+    /// Sends the Opus that waits, if any does.
+    fn pack_opus(&mut self, out: &mut Vec<Sent>) -> Result<(), SendError> {
+        let (packets, first) = (std::mem::take(&mut self.waiting), self.waiting_from);
+        let count = packets.len() as u64;
+        let opus = match <[Vec<u8>; 1]>::try_from(packets) {
+            Ok([opus]) => opus,
+            Err(packets) if packets.is_empty() => return Ok(()),
+            Err(packets) => joined(&packets)?,
+        };
+        let payload = Payload::Opus(opus).write()?;
+        let spurt = self.silent_since.take().is_some();
+        self.put(out, payload, (first, count), (spurt, false), Used::Opus);
+        Ok(())
     }
 
     /// Without what is no number, and as 16 kHz mono.

@@ -171,7 +171,7 @@ impl Pilot {
         let packing = match choice {
             // A frame of its own and what is waited for, and the 10 ms that the codec looks ahead.
             Choice::Aic { frames, .. } => Duration::from_millis(20 * frames as u64 + 10),
-            Choice::Opus { .. } => Duration::from_micros(26_500),
+            Choice::Opus { frames, .. } => Duration::from_micros(20_000 * frames as u64 + 6_500),
         };
         packing + self.rtt.unwrap_or_default() / 2
     }
@@ -197,7 +197,10 @@ impl Decision {
                 };
                 format!("AIC-A {} kbit/s, {} ms{repeats}", stages as f64 / 2.0, frames * 20)
             }
-            (_, Choice::Opus { bitrate }) => format!("Opus {} kbit/s", bitrate / 1000),
+            (_, Choice::Opus { bitrate, frames: 1 }) => format!("Opus {} kbit/s", bitrate / 1000),
+            (_, Choice::Opus { bitrate, frames }) => {
+                format!("Opus {} kbit/s, {} ms", bitrate / 1000, frames * 20)
+            }
         };
         match self.level {
             Level::Off => sound,

@@ -149,7 +149,7 @@ impl Ladder {
         let bandwidth = self.sound(path.bandwidth, voice && !self.controller.rests(now));
         let measured = Measured { bandwidth, loss, voice, patience };
         let voice = self.controller.decide(&measured, now);
-        let other = controller::other(self.sound(path.bandwidth, false));
+        let other = controller::other(self.sound(path.bandwidth, false), patience);
         let mut decision = Decision { voice, other, speech, level: Level::Off, video: 0.0 };
         if let Some(pictures) = self.pictures {
             let rest = (path.bandwidth * USABLE - decision.sound().wire()).max(0.0);
@@ -263,8 +263,8 @@ mod tests {
         };
         check(12.0, "Aic { stages: 3", Level::Off);
         check(60.0, "Aic { stages: 6", Level::Stills);
-        check(300.0, "Aic { stages: 12", Level::Half);
-        check(550.0, "Aic { stages: 12", Level::Full);
+        check(300.0, "Opus { bitrate: 12000, frames: 2", Level::Half);
+        check(550.0, "Opus { bitrate: 20000", Level::Full);
         check(2000.0, "Opus", Level::Full);
     }
 
@@ -272,10 +272,13 @@ mod tests {
     fn sound_has_what_pictures_leave_and_what_its_codec_needs() {
         let start = Instant::now();
         let mut passed = Ladder::new(Some(PASSED));
-        assert_eq!(after(&mut passed, 300.0, start, 14).voice, Choice::Opus { bitrate: 64_000 });
+        assert_eq!(
+            after(&mut passed, 300.0, start, 14).voice,
+            Choice::Opus { bitrate: 32_000, frames: 1 }
+        );
         let music = Path { speech: false, ..path(300.0) };
         let decision = Ladder::new(Some(ENCODED)).decide(&music, start);
-        assert_eq!(decision.sound(), Choice::Opus { bitrate: 20_000 });
+        assert_eq!(decision.sound(), Choice::Opus { bitrate: 20_000, frames: 1 });
         assert!(decision.sound().wire() + decision.video <= 300_000.0, "{decision:?}");
     }
 
@@ -309,6 +312,6 @@ mod tests {
     fn without_pictures_voice_has_it_all() {
         let found = after(&mut Ladder::new(None), 60.0, Instant::now(), 30);
         assert_eq!((found.level, found.video), (Level::Off, 0.0));
-        assert!(matches!(found.sound(), Choice::Aic { stages: 12, frames: 1, .. }), "{found:?}");
+        assert_eq!(found.sound(), Choice::Opus { bitrate: 20_000, frames: 1 });
     }
 }

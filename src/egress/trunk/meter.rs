@@ -80,7 +80,8 @@ impl Totals {
         let (frames, is_aic) = match payload.first() {
             // Frames of the packet's own (section 3 of docs/aic-rtp.md); version 1 has Opus inside.
             Some(first) if aic && first >> 6 == 0 => (u64::from(first >> 4 & 3) + 1, true),
-            Some(_) => (1, false),
+            Some(_) if aic => (opus_frames(&payload[1..]), false),
+            Some(_) => (opus_frames(payload), false),
             None => return,
         };
         self.packets.fetch_add(1, Ordering::Relaxed);
@@ -88,6 +89,23 @@ impl Totals {
         self.frames.fetch_add(frames, Ordering::Relaxed);
         self.aic.fetch_add(u64::from(is_aic), Ordering::Relaxed);
     }
+}
+
+/// Frames of 20 ms in an Opus packet (RFC 6716 section 3.1), at least one.
+fn opus_frames(packet: &[u8]) -> u64 {
+    let Some(toc) = packet.first() else { return 1 };
+    let config = usize::from(toc >> 3);
+    let microseconds = match config {
+        0..12 => [10_000, 20_000, 40_000, 60_000][config % 4],
+        12..16 => [10_000, 20_000][config % 2],
+        _ => [2_500, 5_000, 10_000, 20_000][config % 4],
+    };
+    let count = match toc & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u64::from(packet.get(1).map_or(1, |n| n & 63)),
+    };
+    (microseconds * count / 20_000).max(1)
 }
 
 /// What lies behind the header of an RTP packet (RFC 3550 section 5.1), its extension included.

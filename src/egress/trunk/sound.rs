@@ -76,15 +76,50 @@ impl Sound {
         }
         self.applied = Some(choice);
         match self.form {
-            Form::Opus => {
-                self.encoder.set_property("bitrate", bitrate(decision.voice) as i32);
-                let percent = (loss * 100.0).ceil().clamp(5.0, 30.0) as i32;
-                self.encoder.set_property("packet-loss-percentage", percent);
-            }
-            Form::Aic => set_aic(&self.encoder, decision),
+            Form::Opus => self.set_opus(decision.voice, percent(loss)),
+            Form::Aic => self.set_aic(decision, percent(loss)),
         }
         true
     }
+
+    fn set_opus(&self, choice: Choice, loss: u32) {
+        if let Choice::Opus { bitrate, frames } = choice {
+            self.set("bitrate", bitrate);
+            self.set("frame-size", 20 * frames as u32);
+        }
+        self.set("packet-loss-percentage", loss);
+    }
+
+    /// Which of the frames are a voice, the encoder decides itself.
+    fn set_aic(&self, decision: &Decision, loss: u32) {
+        let codec = match decision.voice {
+            Choice::Aic { stages, frames, redundant, redundant_stages } => {
+                self.set("stages", stages as u32);
+                self.set("frames-per-packet", frames as u32);
+                self.set("redundancy", redundant as u32);
+                // Without redundancy the element does not look at it, but takes no zero.
+                self.set("redundant-stages", redundant_stages.max(1) as u32);
+                "auto"
+            }
+            Choice::Opus { .. } => "opus",
+        };
+        if let Choice::Opus { bitrate, frames } = decision.opus() {
+            self.set("opus-bitrate", bitrate);
+            self.set("opus-frames", frames as u32);
+        }
+        self.set("opus-loss", loss);
+        self.encoder.set_property_from_str("codec", codec);
+    }
+
+    /// The elements do not agree on types.
+    fn set(&self, name: &str, value: u32) {
+        self.encoder.set_property_from_str(name, &value.to_string());
+    }
+}
+
+/// For how much loss Opus prepares.
+fn percent(loss: f64) -> u32 {
+    (loss * 100.0).ceil().clamp(5.0, 30.0) as u32
 }
 
 /// Lets every fifth packet say what is in it (docs/aic-rtp.md section 7).
@@ -93,31 +128,4 @@ fn add_hints(payloader: &gst::Element, id: u8) {
         hints.set_id(id.into());
         payloader.emit_by_name::<()>("add-extension", &[&hints]);
     }
-}
-
-/// Of Opus, bit/s.
-fn bitrate(choice: Choice) -> u32 {
-    match choice {
-        Choice::Opus { bitrate } => bitrate,
-        Choice::Aic { .. } => 24_000,
-    }
-}
-
-/// Live properties of the encoder. Which of its frames are a voice, it decides itself.
-fn set_aic(encoder: &gst::Element, decision: &Decision) {
-    let set = |name, value: usize| encoder.set_property_from_str(name, &value.to_string());
-    let codec = match decision.voice {
-        Choice::Aic { stages, frames, redundant, redundant_stages } => {
-            set("stages", stages);
-            set("frames-per-packet", frames);
-            set("redundancy", redundant);
-            // Without redundancy the element does not look at it, but takes no zero.
-            set("redundant-stages", redundant_stages.max(1));
-            "auto"
-        }
-        Choice::Opus { .. } => "opus",
-    };
-    let opus = if codec == "opus" { decision.voice } else { decision.other };
-    set("opus-bitrate", bitrate(opus) as usize);
-    encoder.set_property_from_str("codec", codec);
 }

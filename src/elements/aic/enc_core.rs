@@ -96,11 +96,12 @@ impl ObjectImpl for AicEncCore {
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let mut settings = lock(&self.settings);
-        let frames = settings.frames;
+        let longest = |s: &Settings| s.frames.max(s.opus_frames);
+        let before = longest(&settings);
         if !properties::set(&mut settings, pspec.name(), value) {
             gst::warning!(CAT, imp = self, "{} cannot be {value:?}", pspec.name());
         }
-        let longer = settings.frames != frames;
+        let longer = longest(&settings) != before;
         drop(settings);
         if longer {
             self.post(gst::message::Latency::builder().src(&*self.obj()).build());
@@ -229,7 +230,8 @@ impl AicEncCore {
             if !self.sink.peer_query(&mut upstream) {
                 return false;
             }
-            let own = frames(lock(&self.settings).frames as u64);
+            let settings = *lock(&self.settings);
+            let own = frames(settings.frames.max(settings.opus_frames) as u64);
             let (live, min, max) = upstream.result();
             latency.set(live, min + own, max.map(|max| max + own));
             return true;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gst::glib;
 use gst::prelude::*;
 
+use crate::aic::fallback::OPUS_FRAMES_MAX;
 use crate::aic::packet::{FRAMES_MAX, REDUNDANT_MAX, STAGES_MAX};
 use crate::aic::send::{Settings, Wish};
 
@@ -83,6 +84,13 @@ pub(super) fn encoder() -> Vec<glib::ParamSpec> {
             6_000..=510_000,
             24_000,
         ),
+        number(
+            "opus-frames",
+            ("Opus frames", "Frames of 20 ms in a packet of embedded Opus"),
+            1..=OPUS_FRAMES_MAX as u32,
+            1,
+        ),
+        number("opus-loss", ("Opus loss", "Loss that Opus prepares for, in percent"), 0..=100, 0),
         glib::ParamSpecBoolean::builder("dtx")
             .nick("DTX")
             .blurb("Send only a description of the background while nobody speaks")
@@ -113,6 +121,8 @@ pub(super) fn set(settings: &mut Settings, name: &str, value: &glib::Value) -> b
         "redundancy" => return put(&mut settings.redundant, count()),
         "redundant-stages" => return put(&mut settings.redundant_stages, count()),
         "opus-bitrate" => return value.get().map(|n| settings.opus_bitrate = n).is_ok(),
+        "opus-frames" => return put(&mut settings.opus_frames, count()),
+        "opus-loss" => return value.get().map(|n| settings.opus_loss = n).is_ok(),
         "dtx" => return flag().map(|f| settings.dtx = f).is_some(),
         "wait" => return flag().map(|f| settings.wait = f).is_some(),
         "deadline" => {
@@ -138,6 +148,8 @@ pub(super) fn get(settings: &Settings, name: &str) -> Option<glib::Value> {
         "redundancy" => (settings.redundant as u32).to_value(),
         "redundant-stages" => (settings.redundant_stages as u32).to_value(),
         "opus-bitrate" => settings.opus_bitrate.to_value(),
+        "opus-frames" => (settings.opus_frames as u32).to_value(),
+        "opus-loss" => settings.opus_loss.to_value(),
         "dtx" => settings.dtx.to_value(),
         "wait" => settings.wait.to_value(),
         "deadline" => (settings.deadline.as_millis() as u32).to_value(),
