@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench trunk`, as root. Real speech is published to the one by SRT, together with a
 //! picture; somebody listens to the other by WHEP, and what they hear is compared with the source. Each
-//! step is run with AIC-A and with Opus alone, where this build has AIC-A.
+//! step is run with AIC-A and with Opus alone, where this build has AIC-A. Other steps than those of the
+//! table: `cargo bench --bench trunk -- 300,0.05,50 24,0,100`.
 
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -27,8 +28,11 @@ const SETTLE_S: u64 = 8;
 /// How long is listened.
 const LISTEN_S: u32 = 15;
 
-/// kbit/s each way, share of packets lost, round trip in ms. At the end a good line is found again.
-const STEPS: [(u32, f64, u32); 11] = [
+/// kbit/s each way, share of packets lost, round trip in ms.
+type Step = (u32, f64, u32);
+
+/// At the end a good line is found again.
+const STEPS: [Step; 11] = [
     (2000, 0.0, 20),
     (300, 0.0, 20),
     (300, 0.05, 50),
@@ -50,6 +54,8 @@ fn main() {
         .expect("a runtime starts");
     runtime.block_on(async {
         let Some(speech) = speech(CLIPS) else { return };
+        let asked: Vec<Step> = std::env::args().skip(1).filter_map(|a| step(&a)).collect();
+        let steps = if asked.is_empty() { STEPS.to_vec() } else { asked };
         eprintln!("\nA trunk over a bad line ({LISTEN_S} s each, after {SETTLE_S} s)\n");
         eprintln!(
             "| kbit/s | lost | round trip ms | may use | in use | rung | sound kbit/s | the same in \
@@ -58,13 +64,20 @@ fn main() {
         eprintln!("|---|---|---|---|---|---|---|---|---|---|---|---|");
         for aic in [true, false] {
             let Some(line) = Line::lay().await else { return };
-            walk(line, &speech, aic).await;
+            walk(line, &speech, aic, &steps).await;
         }
     });
 }
 
+/// Such as `300,0.05,50`.
+fn step(text: &str) -> Option<Step> {
+    let mut parts = text.split(',');
+    let (kbps, loss, round_trip) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((kbps.parse().ok()?, loss.parse().ok()?, round_trip.parse().ok()?))
+}
+
 /// All steps with one trunk.
-async fn walk(mut line: Line, speech: &Speech, aic: bool) {
+async fn walk(mut line: Line, speech: &Speech, aic: bool, steps: &[Step]) {
     let [a, b] = Appliance::start_at(&line.ends).await;
     let far = b.api.create(json!({ "name": "far" })).await;
     let url = format!("http://{}:{}/whip/far", line.ends[1].on_line, b.ports.http);
@@ -77,7 +90,7 @@ async fn walk(mut line: Line, speech: &Speech, aic: bool) {
     far.wait_state("live", s(40)).await;
     // Pauses of speech have come and gone, and the voice has found its way.
     tokio::time::sleep(s(u64::from(speech.seconds))).await;
-    for (kbps, loss, round_trip_ms) in STEPS {
+    for &(kbps, loss, round_trip_ms) in steps {
         line.set(kbps, loss, round_trip_ms).await;
         tokio::time::sleep(s(SETTLE_S)).await;
         line.carried().await;
@@ -86,6 +99,9 @@ async fn walk(mut line: Line, speech: &Speech, aic: bool) {
         let carried = line.carried().await;
         let found = near.snapshot().await;
         row((kbps, loss, round_trip_ms), aic, &found, &carried, &score(speech, &wav, heard).await);
+    }
+    if std::env::var_os("DBG").is_some() {
+        eprintln!("{}\n{}", near.snapshot().await, far.snapshot().await);
     }
     eprintln!("\nWhat the trunk decided:\n");
     for text in a.log_text().lines().filter(|l| l.contains("ladder") || l.contains("voice goes")) {
@@ -117,7 +133,7 @@ async fn score(speech: &Speech, wav: &std::path::Path, heard: bool) -> Value {
     Client::python("stoi.py", &[&source, &wav]).report(s(120)).await
 }
 
-fn row(step: (u32, f64, u32), aic: bool, found: &Value, carried: &Value, score: &Value) {
+fn row(step: Step, aic: bool, found: &Value, carried: &Value, score: &Value) {
     let outputs = found["outputs"].as_array().map(Vec::as_slice).unwrap_or_default();
     let facts = outputs.first().map_or(&Value::Null, |o| &o["facts"]);
     let number = |v: &Value| v.as_f64().map_or("-".to_owned(), |n| format!("{n:.1}"));

@@ -66,14 +66,16 @@ impl Connection {
 
 fn flow(entry: &gst::StructureRef, way: &str) -> Flow {
     let count = |field: &str| entry.get::<u64>(format!("{field}-{way}").as_str()).unwrap_or(0);
-    // Late packets that come after all make the count step back, even below zero.
-    let lost = entry.get::<i64>("packets-lost").unwrap_or(0);
+    // Late packets that come after all make the count step back, even below zero. What `webrtcbin` of
+    // GStreamer 1.22 itself says is always zero: it takes the number of its source for another type.
+    let source = entry.get::<gst::Structure>("gst-rtpsource-stats").ok();
+    let lost = source.and_then(|source| source.get::<i32>("packets-lost").ok());
     let jitter = entry.get::<f64>("jitter").unwrap_or(0.0);
     Flow {
         ssrc: entry.get("ssrc").unwrap_or(0),
         packets: count("packets"),
         bytes: count("bytes"),
-        lost: u64::try_from(lost).unwrap_or(0),
+        lost: lost.and_then(|lost| u64::try_from(lost).ok()).unwrap_or(0),
         jitter: Duration::try_from_secs_f64(jitter).unwrap_or_default(),
     }
 }

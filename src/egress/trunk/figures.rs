@@ -8,7 +8,8 @@ use super::pilot::{Flight, Pilot};
 use super::sound::Form;
 use super::talk::Told;
 use super::{Links, Source, Video};
-use crate::aic::controller::{Choice, WIRE_OVERHEAD};
+use crate::aic::controller::Choice;
+use crate::aic::predict::Sent;
 use crate::aic::quality;
 use crate::media::Kind;
 use crate::webrtc::stats::{Connection, Flow};
@@ -33,7 +34,7 @@ impl Flight<'_> {
         pilot.follow_losses(found, told);
         let set = |name, value: f64| self.task.status.set(name, (value * 100.0).round() / 100.0);
         let mut sending = Sending::default();
-        let mut audio_kbps = 0.0;
+        let (mut audio_kbps, mut all) = (0.0, Sent::default());
         if let (Some(sound), Some(decision)) = (&pilot.sound, pilot.decision) {
             let read = sound.meter.read();
             let last = read.since(pilot.read);
@@ -43,6 +44,7 @@ impl Flight<'_> {
                 pilot.predictor.observe(choice, last.sent);
             }
             audio_kbps = last.sent.wire() / 1000.0 / seconds;
+            all = last.sent;
             let opus_kbps = last.sent.in_opus() / 1000.0 / seconds;
             set("audio_kbps", audio_kbps);
             set("audio_in_opus_kbps", opus_kbps);
@@ -59,16 +61,19 @@ impl Flight<'_> {
             sending.rung = decision.words(Some(sound.form));
             self.task.status.set("rung", sending.rung.clone());
         }
-        pilot.sending = audio_kbps * 1000.0;
         sending.no_pictures = pilot.decision.is_some_and(|d| d.level == Level::Off);
         sending.audio_kbps = (audio_kbps * 10.0).round() / 10.0;
         sending.rtt_ms = pilot.rtt.map(|rtt| (rtt.as_secs_f64() * 10_000.0).round() / 10.0);
         if let Some((source, _, track)) = links.of(Kind::Video) {
             let sent = found.sent(track.ssrc);
-            let video_kbps = pilot.video_kbps(&sent, seconds);
-            set("video_kbps", video_kbps);
+            let video = pilot.video_sent(&sent);
+            set("video_kbps", video.wire() / 1000.0 / seconds);
             pilot.follow_feed(source, &self.trunk.settings.video);
-            pilot.sending += video_kbps * 1000.0;
+            (all.packets, all.bytes) = (all.packets + video.packets, all.bytes + video.bytes);
+        }
+        pilot.sending = all.wire() / seconds;
+        if all.bytes > 0 {
+            pilot.overhead = all.wire() / (all.bytes * 8) as f64;
         }
         self.show(pilot, found, &sending);
         sending
@@ -79,7 +84,7 @@ impl Flight<'_> {
         set("loss", pilot.loss);
         set("missing", pilot.missing);
         if let Some(bandwidth) = pilot.line.bandwidth() {
-            set("bandwidth_kbps", bandwidth / 1000.0);
+            set("bandwidth_kbps", bandwidth * pilot.overhead / 1000.0);
         }
         if let Some(rtt) = pilot.rtt {
             set("rtt_ms", rtt.as_secs_f64() * 1000.0);
@@ -146,12 +151,12 @@ impl Pilot {
         self.received = now.clone();
     }
 
-    /// Pictures on the wire since the last look, in kbit/s.
-    fn video_kbps(&mut self, sent: &Flow, seconds: f64) -> f64 {
+    /// Pictures that were sent since the last look.
+    fn video_sent(&mut self, sent: &Flow) -> Sent {
         let bytes = sent.bytes.saturating_sub(self.sent.bytes);
         let packets = sent.packets.saturating_sub(self.sent.packets);
         self.sent = sent.clone();
-        ((bytes + packets * WIRE_OVERHEAD as u64) * 8) as f64 / 1000.0 / seconds
+        Sent { frames: 0, packets, bytes }
     }
 
     /// Pictures that pass take what the publisher makes of them.

@@ -9,11 +9,15 @@ use crate::webrtc::Peer;
 /// Estimates begin here, in bit/s, where nothing larger has to go out.
 const START: u32 = 1_000_000;
 
-/// And end here: more than any stream takes.
+/// More than any stream takes.
 const MAX: u32 = 100_000_000;
 
-/// Bounds of what is estimated: AIC-A at its least still goes out.
-const MIN: u32 = 8_000;
+/// Estimates end at so many times what the stream takes. What losses allow grows to that while there
+/// are none, and takes as long to come down again.
+const MORE: f64 = 2.0;
+
+/// Least estimate: payload of AIC-A at its least.
+const MIN: u32 = 1_500;
 
 /// How much the path carries.
 pub(super) struct Line {
@@ -50,12 +54,15 @@ impl Line {
     /// The other end says when each packet came: the path is measured from now on, beginning above
     /// the `wanted` bit/s that the stream takes.
     pub(super) fn begin(&mut self, wanted: f64) {
-        let start = (wanted * 1.5).min(f64::from(MAX)) as u32;
-        self.estimator.set_property("estimated-bitrate", start.clamp(START, MAX));
+        let start = ((wanted * 1.5) as u32).clamp(START, MAX);
+        self.estimator.set_property("estimated-bitrate", start);
+        let most = (wanted * MORE) as u32;
+        self.estimator.set_property("max-bitrate", most.clamp(START, MAX));
         self.told = true;
     }
 
-    /// Bandwidth in bit/s, once something is known of it.
+    /// Bandwidth in bit/s of payload, once something is known of it: of RTP packets nothing else is
+    /// counted.
     pub(super) fn bandwidth(&self) -> Option<f64> {
         self.estimate.borrow().filter(|_| self.told).map(f64::from)
     }

@@ -57,6 +57,8 @@ pub(super) struct Pilot {
     pub(super) rtt: Option<Duration>,
     /// What goes out, bit/s on the wire.
     pub(super) sending: f64,
+    /// How many times its payload that is.
+    pub(super) overhead: f64,
     /// Whether the other end can hear AIC-A.
     voice: bool,
     /// Whether the sound is a voice, as the encoder hears it.
@@ -131,6 +133,7 @@ impl Flight<'_> {
             missing: 0.0,
             rtt: None,
             sending: 0.0,
+            overhead: 1.0,
             voice: true,
             speech: true,
             failures: 0,
@@ -241,7 +244,8 @@ impl Flight<'_> {
         let most = settings.max_kbps.map_or(f64::INFINITY, |kbps| f64::from(kbps) * 1000.0);
         let form = pilot.sound.as_ref().map(|s| s.form);
         let now = Instant::now();
-        let believe = |estimate| pilot.probe.believe(estimate, pilot.sending, now);
+        let (sending, loss, overhead) = (pilot.sending, pilot.loss, pilot.overhead);
+        let believe = |payload| pilot.probe.believe(payload * overhead, sending, loss, now);
         let path = Path {
             bandwidth: pilot.line.bandwidth().map_or(UNKNOWN, believe).min(most),
             loss: pilot.loss,
