@@ -86,8 +86,8 @@ enum Rung {
     Opus(u32),
 }
 
-/// Opus where AIC-A may not be used, from the least bandwidth.
-const OPUS: [u32; 6] = [6_000, 12_000, 20_000, 32_000, 64_000, 128_000];
+/// Opus where AIC-A may not be used, from the least bandwidth. At 6 kbit/s it is hardly understood.
+const OPUS: [u32; 6] = [8_000, 12_000, 20_000, 32_000, 64_000, 128_000];
 
 /// From this rate on headers are no longer what Opus costs most.
 const OPUS_ALONE: u32 = 32_000;

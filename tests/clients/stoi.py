@@ -74,8 +74,9 @@ def follow(source, heard, at):
                 at, moved = at + step, moved + abs(step)
                 around = padded[at + start : at + start + len(piece) + 2 * SLACK]
             near = around[SLACK - 3 * FINE : SLACK + len(piece) + 3 * FINE]
-            fine = int(np.argmax(np.abs(likeness(near, piece)))) - 3 * FINE
-            at += fine
+            alike = np.abs(likeness(near, piece))
+            # A codec that makes up the phase has no better place than where it is.
+            at += int(np.argmax(alike)) - 3 * FINE if alike.max() > 0.7 else 0
             around = padded[at + start : at + start + len(piece) + 2 * SLACK]
         parts.append(around[SLACK : SLACK + len(piece)])
     return np.concatenate(parts), moved * 1000 // RATE

@@ -9,7 +9,7 @@ use super::ladder::{Decision, Ladder, Path, Pictures};
 use super::line::Line;
 use super::meter::Reading;
 use super::picture::Picture;
-use super::probe::Probe;
+use super::probe::{Measure, Probe};
 use super::sound::{Form, Sound};
 use super::talk::{Told, talk};
 use super::{Links, Trunk};
@@ -244,8 +244,9 @@ impl Flight<'_> {
         let most = settings.max_kbps.map_or(f64::INFINITY, |kbps| f64::from(kbps) * 1000.0);
         let form = pilot.sound.as_ref().map(|s| s.form);
         let now = Instant::now();
-        let (sending, loss, overhead) = (pilot.sending, pilot.loss, pilot.overhead);
-        let believe = |payload| pilot.probe.believe(payload * overhead, sending, loss, now);
+        let Pilot { overhead, sending: sent, loss: lost, .. } = *pilot;
+        let measure = |payload| Measure { payload, overhead, sent, lost };
+        let believe = |payload| pilot.probe.believe(&measure(payload), now);
         let path = Path {
             bandwidth: pilot.line.bandwidth().map_or(UNKNOWN, believe).min(most),
             loss: pilot.loss,
