@@ -100,9 +100,6 @@ async fn walk(mut line: Line, speech: &Speech, aic: bool, steps: &[Step]) {
         let found = near.snapshot().await;
         row((kbps, loss, round_trip_ms), aic, &found, &carried, &score(speech, &wav, heard).await);
     }
-    if std::env::var_os("DBG").is_some() {
-        eprintln!("{}\n{}", near.snapshot().await, far.snapshot().await);
-    }
     eprintln!("\nWhat the trunk decided:\n");
     for text in a.log_text().lines().filter(|l| l.contains("ladder") || l.contains("voice goes")) {
         eprintln!("    {}", text.split_once("INFO ").map_or(text, |(_, rest)| rest));

@@ -24,6 +24,9 @@ const BURST: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(15);
 const RETRY_MAX: Duration = Duration::from_secs(240);
 
+/// Where more than this share of packets is lost, pictures are not tried again.
+const LOST_MAX: f64 = 0.05;
+
 /// Least bit/s for pictures of each level that are encoded for the path.
 const LEVELS: [(Level, f64); 3] =
     [(Level::Full, 400_000.0), (Level::Half, 100_000.0), (Level::Stills, 20_000.0)];
@@ -153,7 +156,7 @@ impl Ladder {
         let mut decision = Decision { voice, other, speech, level: Level::Off, video: 0.0 };
         if let Some(pictures) = self.pictures {
             let rest = (path.bandwidth * USABLE - decision.sound().wire()).max(0.0);
-            self.step(pictures, rest, now);
+            self.step(pictures, rest, loss, now);
             (decision.level, decision.video) = (self.level, rest.min(pictures.wanted));
         }
         decision
@@ -172,12 +175,13 @@ impl Ladder {
         }
     }
 
-    fn step(&mut self, pictures: Pictures, rest: f64, now: Instant) {
+    fn step(&mut self, pictures: Pictures, rest: f64, loss: f64, now: Instant) {
         let fits = pictures.best(rest);
         if fits < self.level {
             self.enough = None;
             let since = *self.short.get_or_insert(now);
-            let patience = if pictures.encoded { Duration::ZERO } else { BURST };
+            let harm = self.tried.is_some() && loss > LOST_MAX;
+            let patience = if pictures.encoded || harm { Duration::ZERO } else { BURST };
             if now.saturating_duration_since(since) >= patience {
                 self.fall(fits, now);
             }
@@ -187,7 +191,7 @@ impl Ladder {
         if self.tried.is_some_and(|at| now.saturating_duration_since(at) > RETRY) {
             (self.tried, self.retry) = (None, RETRY);
         }
-        if self.level == Level::Off && self.is_time_to_try(now) {
+        if self.level == Level::Off && loss < LOST_MAX && self.is_time_to_try(now) {
             self.rise(if pictures.encoded { Level::Stills } else { Level::Full });
             self.tried = Some(now);
             return;

@@ -10,6 +10,8 @@ const FALL: f64 = 0.03;
 const LOST_MORE: f64 = 0.05;
 /// For so long after that nothing but the estimate is believed.
 const FULL: Duration = Duration::from_secs(2);
+/// Share of packets that may be lost of what goes through.
+const CLEAN: f64 = 0.02;
 /// What goes through shows that there is room for so many times as much: an estimate that is just
 /// enough would never do for what is sent now.
 const ROOM: f64 = 1.15;
@@ -77,7 +79,8 @@ impl Probe {
         } else if !self.trial && lasted >= self.rest {
             (self.trial, self.since) = (true, at);
         }
-        let known = estimate.max(now.sent * ROOM);
+        let through = if now.lost <= CLEAN { now.sent * ROOM } else { 0.0 };
+        let known = estimate.max(through);
         if self.trial { known * BOLD } else { known }
     }
 }
