@@ -277,7 +277,7 @@ fn attach_voice(
     let setter = element("capssetter")?;
     let mut caps = gst::Caps::builder("application/x-rtp").field("model", model);
     if let Some(id) = hints {
-        caps = caps.field(format!("extmap-{id}"), crate::aic::hints::URI);
+        caps = caps.field(format!("extmap-{id}"), aic::HINTS_URI);
     }
     setter.set_property("caps", caps.build());
     let depayloader = element("rtpaicdepay")?;

@@ -1,6 +1,7 @@
 //! AIC-A in session descriptions (docs/aic-rtp.md section 6).
 
 use super::sdp::Payload;
+pub(crate) use crate::aic::hints::URI as HINTS_URI;
 use crate::aic::{self, weights};
 
 /// Its name in `a=rtpmap`.
