@@ -26,6 +26,8 @@ const RETRY_MAX: Duration = Duration::from_secs(240);
 
 /// Where more than this share of packets is lost, pictures are not tried again.
 const LOST_MAX: f64 = 0.05;
+/// Nor where less than this share of what they take has been seen to go through: sound finds that out.
+const SEEN_MIN: f64 = 0.25;
 
 /// Least bit/s for pictures of each level that are encoded for the path.
 const LEVELS: [(Level, f64); 3] =
@@ -156,7 +158,9 @@ impl Ladder {
         let mut decision = Decision { voice, other, speech, level: Level::Off, video: 0.0 };
         if let Some(pictures) = self.pictures {
             let rest = (path.bandwidth * USABLE - decision.sound().wire()).max(0.0);
-            self.step(pictures, rest, loss, now);
+            let seen = path.bandwidth * USABLE >= pictures.wanted * SEEN_MIN;
+            let may_try = pictures.encoded || (seen && loss < LOST_MAX);
+            self.step(pictures, rest, (loss, may_try), now);
             (decision.level, decision.video) = (self.level, rest.min(pictures.wanted));
         }
         decision
@@ -175,7 +179,7 @@ impl Ladder {
         }
     }
 
-    fn step(&mut self, pictures: Pictures, rest: f64, loss: f64, now: Instant) {
+    fn step(&mut self, pictures: Pictures, rest: f64, (loss, may_try): (f64, bool), now: Instant) {
         let fits = pictures.best(rest);
         if fits < self.level {
             self.enough = None;
@@ -191,7 +195,7 @@ impl Ladder {
         if self.tried.is_some_and(|at| now.saturating_duration_since(at) > RETRY) {
             (self.tried, self.retry) = (None, RETRY);
         }
-        if self.level == Level::Off && loss < LOST_MAX && self.is_time_to_try(now) {
+        if self.level == Level::Off && may_try && self.is_time_to_try(now) {
             self.rise(if pictures.encoded { Level::Stills } else { Level::Full });
             self.tried = Some(now);
             return;
@@ -293,13 +297,14 @@ mod tests {
         assert_eq!(after(&mut ladder, 2000.0, start, 10).level, Level::Full);
         assert_eq!(ladder.decide(&path(300.0), at(11)).level, Level::Full, "a burst");
         assert_eq!(ladder.decide(&path(300.0), at(14)).level, Level::Off);
-        assert_eq!(after(&mut ladder, 30.0, at(15), 13).level, Level::Off);
+        assert_eq!(after(&mut ladder, 300.0, at(15), 13).level, Level::Off);
         // An estimate of what little is sent says nothing about more.
-        assert_eq!(ladder.decide(&path(30.0), at(29)).level, Level::Full, "tried again");
-        assert_eq!(ladder.decide(&path(30.0), at(30)).level, Level::Full, "for a moment");
-        assert_eq!(after(&mut ladder, 30.0, at(31), 20).level, Level::Off);
+        assert_eq!(ladder.decide(&path(300.0), at(29)).level, Level::Full, "tried again");
+        assert_eq!(ladder.decide(&path(300.0), at(30)).level, Level::Full, "for a moment");
+        assert_eq!(after(&mut ladder, 300.0, at(31), 20).level, Level::Off);
         assert_eq!(ladder.decide(&path(2000.0), at(52)).level, Level::Off, "not at once");
         assert_eq!(after(&mut ladder, 2000.0, at(53), 6).level, Level::Full);
+        assert_eq!(after(&mut ladder, 30.0, at(60), 300).level, Level::Off, "hopeless");
     }
 
     #[test]
