@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import model
 
-SKIP = ("quantiser.counts", "quantiser.sums", "quantiser.ready")
+SKIP = ("quantiser.counts", "quantiser.sums")
 LARGE = 4096  # values from which a tensor is stored as float16
 
 

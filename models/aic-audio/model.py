@@ -156,7 +156,6 @@ class Quantiser(nn.Module):
         self.register_buffer("codebooks", torch.zeros(STAGES, ENTRIES, latent))
         self.register_buffer("counts", torch.ones(STAGES, ENTRIES))
         self.register_buffer("sums", torch.zeros(STAGES, ENTRIES, latent))
-        self.register_buffer("ready", torch.tensor(False))
 
     def nearest(self, residual, stage):
         """Index of the nearest entry for each row of `residual` [rows, latent]."""
@@ -195,14 +194,12 @@ class Quantiser(nn.Module):
             self.counts[stage] = 1.0
             self.sums[stage] = book
             rest = rest - book[self.nearest(rest, stage)]
-        self.ready.fill_(True)
 
     @torch.no_grad()
     def follow_on(self, rows):
         """Lets `follow` go on from codebooks that were loaded, with so many rows a step."""
         self.counts.fill_(rows / ENTRIES)
         self.sums.copy_(self.codebooks * self.counts.unsqueeze(2))
-        self.ready.fill_(True)
 
     def forward(self, latent, stages, generator):
         """Training: straight-through latent and commitment loss. `stages` [batch, frames] says how

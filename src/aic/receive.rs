@@ -301,7 +301,11 @@ impl Receiver {
                     out.extend(std::iter::repeat_n(sample, self.channels));
                 }
             }
-            None => self.repeat(out),
+            None => {
+                // What never came is counted where it is missed.
+                self.stats.concealed += u64::from(codes.is_some());
+                self.repeat(out);
+            }
         }
     }
 

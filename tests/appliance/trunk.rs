@@ -217,8 +217,8 @@ async fn voice_goes_by_aic_and_a_killed_engine_is_not_heard() {
     near.wait("it takes half of Opus or less", s(30), |s| codec(s) == "aic" && saved(s) > 50.0)
         .await;
 
-    let made_up = |s: &Value| s["nodes"][0]["facts"]["concealed"].as_u64().unwrap_or(0);
-    let before = made_up(&far.snapshot().await);
+    let count = |s: &Value, name: &str| s["nodes"][0]["facts"][name].as_u64().unwrap_or(0);
+    let before = far.snapshot().await;
     let killed = engines(&b);
     assert!(!killed.is_empty(), "the other end has an engine");
     for pid in killed {
@@ -226,10 +226,13 @@ async fn voice_goes_by_aic_and_a_killed_engine_is_not_heard() {
         assert!(done.is_ok_and(|s| s.success()));
     }
     near.wait("voice goes on as Opus", s(5), |s| codec(s) == "opus").await;
-    let after = made_up(&far.snapshot().await);
-    let gap_ms = 20 * after.saturating_sub(before);
+    // Figures come once a second: these are of after the change.
+    let later = |s: &Value| count(s, "frames") > count(&before, "frames") + 150;
+    let after = far.wait("sound goes on", s(20), later).await;
+    let gap_ms = 20 * (count(&after, "concealed") - count(&before, "concealed"));
     eprintln!("  engine killed: {gap_ms} ms of sound were made up until Opus came");
-    assert!(gap_ms < 1000, "{gap_ms} ms");
+    // 60 ms on an idle machine; the rest is for one that is not.
+    assert!(gap_ms < 300, "{gap_ms} ms");
     let log = a.log_text();
     assert!(log.contains("AIC-A fails: voice goes on as Opus"), "the sender was told");
     near.wait("and back", s(60), |s| codec(s) == "aic").await;
