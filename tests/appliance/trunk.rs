@@ -250,8 +250,7 @@ async fn an_end_that_does_not_know_aic_gets_opus() {
     let near = a.api.create(spec).await;
     far.wait_state("live", s(40)).await;
     near.wait("sound goes as Opus", s(20), |s| codec(s) == "opus").await;
-    let there = far.snapshot().await;
-    assert!(there["feeds"].to_string().contains("opus"), "{}", there["feeds"]);
+    far.wait("it comes as Opus", s(10), |s| s["feeds"].to_string().contains("opus")).await;
     let metrics = a.api.get("/metrics").await.expect("an answer").text;
     assert!(metrics.contains("auralink_trunk_audio_kbps{codec=\"opus\",output=\"b\""), "{metrics}");
 }

@@ -63,27 +63,32 @@ impl Coding {
 
 /// The file of this coding, made when it is not there yet.
 pub(crate) fn media(coding: Coding) -> PathBuf {
+    once(coding.file(), |unfinished| make(coding, unfinished))
+}
+
+/// The file of this name among the test media; `make` writes it where it is not there yet.
+pub(crate) fn once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     // One at a time: tests on other threads may ask for the same file.
     static MAKING: Mutex<()> = Mutex::new(());
     let _turn = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let folder = target_folder().join("test-media");
-    let path = folder.join(coding.file());
-    if !path.exists() {
+    let file = folder.join(name);
+    if !file.exists() {
         fs::create_dir_all(&folder).expect("target/ is writable");
-        make(coding, &path);
+        let unfinished = folder.join(format!("unfinished-{name}"));
+        make(&unfinished);
+        fs::rename(&unfinished, &file).expect("the file was written");
     }
-    path
+    file
 }
 
-fn make(coding: Coding, path: &Path) {
-    let unfinished = path.with_file_name(format!("unfinished-{}", coding.file()));
+fn make(coding: Coding, file: &Path) {
     let mut command = Command::new("ffmpeg");
     command.args("-v error -nostdin -y -f lavfi -i".split(' ')).arg(PICTURE);
     command.args(["-f", "lavfi", "-i", SOUND, "-t", LENGTH_S]);
-    command.args(coding.arguments().split_whitespace()).arg(&unfinished);
+    command.args(coding.arguments().split_whitespace()).arg(file);
     let status = command.status().expect("ffmpeg is installed: run `make setup` first");
     assert!(status.success(), "ffmpeg cannot make {coding:?}");
-    fs::rename(&unfinished, path).expect("the file was written");
 }
 
 /// Cargo's target folder: the binary under test lies in one of its subfolders.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::media::target_folder;
+use super::media::once;
 use super::root;
 
 /// Read speech with its text.
@@ -31,11 +31,7 @@ pub(crate) fn speech(clips: usize) -> Option<Speech> {
     };
     let lines: Vec<(&str, &str)> =
         transcripts.lines().filter_map(|line| line.split_once('\t')).take(clips).collect();
-    let file = target_folder().join("test-media").join(format!("speech-{clips}.ts"));
-    if !file.exists() {
-        fs::create_dir_all(file.parent()?).expect("target/ is writable");
-        make(&folder, &lines, &file);
-    }
+    let file = once(&format!("speech-{clips}.ts"), |unfinished| make(&folder, &lines, unfinished));
     let text = lines.iter().map(|(_, text)| *text).collect::<Vec<_>>().join(" ").to_lowercase();
     Some(Speech { seconds: length(&file), file, text })
 }
@@ -53,10 +49,8 @@ fn make(folder: &Path, lines: &[(&str, &str)], file: &Path) {
     command.args(["-filter_complex", &graph, "-map", "0:v", "-map", "[sound]", "-shortest"]);
     command.args("-c:v libx264 -preset veryfast -b:v 600k -g 50 -bf 2".split(' '));
     command.args("-c:a aac -b:a 96k -ar 48000 -ac 2 -f mpegts".split(' '));
-    let unfinished = file.with_extension("unfinished");
-    let status = command.arg(&unfinished).status().expect("ffmpeg is installed: run `make setup`");
+    let status = command.arg(file).status().expect("ffmpeg is installed: run `make setup`");
     assert!(status.success(), "ffmpeg cannot make {}", file.display());
-    fs::rename(&unfinished, file).expect("the file was written");
 }
 
 fn length(file: &Path) -> u32 {
