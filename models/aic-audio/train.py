@@ -86,7 +86,7 @@ class Run:
         self.average = copy.deepcopy(self.codec).requires_grad_(False)
         self.judge = Discriminator().to(args.device)
         self.losses = Losses().to(args.device)
-        self.opt = torch.optim.AdamW(self.codec.parameters(), args.rate, betas=(0.8, 0.99), weight_decay=1e-3)
+        self.opt = torch.optim.AdamW(self.codec.parameters(), args.rate, betas=(0.8, 0.99), weight_decay=1e-3, fused=True)
         self.judge_opt = torch.optim.AdamW(self.judge.parameters(), 3e-4, betas=(0.8, 0.99))
         # On the CPU whatever the device: indices drawn there pick rows anywhere.
         self.generator = torch.Generator().manual_seed(args.seed)
@@ -189,8 +189,7 @@ class Run:
     def follow(self):
         """Moving average of the weights, which is what gets exported."""
         keep = min(0.998, self.step / (self.step + 20))
-        for mine, theirs in zip(self.average.parameters(), self.codec.parameters()):
-            mine.lerp_(theirs, 1 - keep)
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.codec.parameters()), 1 - keep)
         for mine, theirs in zip(self.average.buffers(), self.codec.buffers()):
             mine.copy_(theirs)
 

@@ -18,6 +18,9 @@ const USABLE: f64 = 0.9;
 const HEADROOM: f64 = 1.25;
 /// How long it must have been there.
 const UP_AFTER: Duration = Duration::from_secs(5);
+/// How long there must have been enough for shorter packets: a step up comes first.
+const SHORTER_AFTER: Duration = Duration::from_secs(6);
+
 /// What was measured of a path and of the sound.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
@@ -55,6 +58,22 @@ pub enum Choice {
 }
 
 impl Choice {
+    fn frames(self) -> usize {
+        let (Self::Aic { frames, .. } | Self::Opus { frames, .. }) = self;
+        frames
+    }
+
+    /// Whether a voice survives so much loss in it.
+    fn bears(self, loss: f64) -> bool {
+        loss <= LOSSY || !matches!(self, Self::Opus { bitrate, .. } if bitrate > OPUS_FEC_MAX)
+    }
+
+    fn with_frames(mut self, number: usize) -> Self {
+        let (Self::Aic { frames, .. } | Self::Opus { frames, .. }) = &mut self;
+        *frames = number;
+        self
+    }
+
     /// Bit/s on the wire, headers included.
     pub fn wire(self) -> f64 {
         let (bytes, frames) = match self {
@@ -89,6 +108,11 @@ enum Rung {
 /// Opus where AIC-A may not be used, from the least bandwidth. At 6 kbit/s it is hardly understood.
 const OPUS: [u32; 6] = [8_000, 12_000, 20_000, 32_000, 64_000, 128_000];
 
+/// Beyond this rate Opus repeats nothing of earlier frames (RFC 6716 section 2.1.7: only its layer for
+/// speech does), which is worse than a lower rate where more than this share of packets is lost.
+const OPUS_FEC_MAX: u32 = 32_000;
+const LOSSY: f64 = 0.05;
+
 /// From this rate on headers are no longer what Opus costs most.
 const OPUS_ALONE: u32 = 32_000;
 
@@ -99,6 +123,9 @@ pub struct Controller {
     rung: Option<usize>,
     /// Since when there is enough for the next rung.
     enough: Option<Instant>,
+    /// Frames per packet, and since when there is enough for fewer.
+    frames: usize,
+    shorter: Option<Instant>,
     back_off: BackOff,
 }
 
@@ -124,13 +151,27 @@ impl Controller {
         let usable = if measured.bandwidth.is_finite() { measured.bandwidth * USABLE } else { 0.0 };
         let rung = self.step(measured, usable, now);
         if !measured.voice || self.back_off.is_on(now) {
-            return other(measured.bandwidth, measured.patience);
+            return voice_in_opus(measured);
         }
-        choice(RUNGS[rung], measured, usable)
+        self.pack(choice(RUNGS[rung], measured, usable), now)
+    }
+
+    /// Packets get longer at once, and shorter late: a better rung is worth more than 20 ms.
+    fn pack(&mut self, choice: Choice, now: Instant) -> Choice {
+        let frames = choice.frames();
+        if frames >= self.frames {
+            (self.frames, self.shorter) = (frames, None);
+        } else if now.saturating_duration_since(*self.shorter.get_or_insert(now)) >= SHORTER_AFTER {
+            (self.frames, self.shorter) = (frames, None);
+        }
+        choice.with_frames(self.frames)
     }
 
     fn step(&mut self, measured: &Measured, usable: f64, now: Instant) -> usize {
-        let fits = |rung: usize, usable| choice(RUNGS[rung], measured, usable).wire() <= usable;
+        let fits = |rung: usize, usable| {
+            let choice = choice(RUNGS[rung], measured, usable);
+            choice.wire() <= usable && choice.bears(measured.loss)
+        };
         let spare = usable / HEADROOM;
         let best = || (1..RUNGS.len()).rev().find(|rung| fits(*rung, spare)).unwrap_or(0);
         let before = *self.rung.get_or_insert_with(best);
@@ -141,7 +182,7 @@ impl Controller {
         if rung < before || rung + 1 == RUNGS.len() || !fits(rung + 1, spare) {
             self.enough = None;
         } else if now.saturating_duration_since(*self.enough.get_or_insert(now)) >= UP_AFTER {
-            rung += 1;
+            rung = best().max(rung + 1);
             self.enough = None;
         }
         self.rung = Some(rung);
@@ -149,12 +190,22 @@ impl Controller {
     }
 }
 
-/// What sound that AIC-A is not for goes as: the best Opus that fits so many bit/s on the wire, and the
-/// lowest where none does.
+/// What sound that is no voice goes as: the best Opus that fits so many bit/s on the wire, and the lowest
+/// where none does.
 pub fn other(bandwidth: f64, patience: Duration) -> Choice {
+    best_opus(bandwidth, patience, |_| true)
+}
+
+/// What a voice goes as where AIC-A may not be used.
+fn voice_in_opus(measured: &Measured) -> Choice {
+    best_opus(measured.bandwidth, measured.patience, |choice| choice.bears(measured.loss))
+}
+
+fn best_opus(bandwidth: f64, patience: Duration, may: impl Fn(Choice) -> bool) -> Choice {
     let usable = bandwidth * USABLE;
     let with = |bitrate: &u32| opus(*bitrate, patience, usable);
-    OPUS.iter().rev().map(with).find(|c| c.wire() <= usable).unwrap_or(with(&OPUS[0]))
+    let fits = |choice: &Choice| choice.wire() <= usable && may(*choice);
+    OPUS.iter().rev().map(with).find(fits).unwrap_or(with(&OPUS[0]))
 }
 
 /// A rung with as few frames per packet as the bandwidth allows, and redundancy by loss.
@@ -236,7 +287,7 @@ mod tests {
         let (mut controller, start) = (Controller::new(), Instant::now());
         assert_eq!(controller.decide(&path(22.0, 0.0), start), aic(12, 2));
         assert_eq!(controller.decide(&path(9.0, 0.0), start), aic(3, 3));
-        assert_eq!(after(&mut controller, path(22.0, 0.0), start, 4), aic(3, 2));
+        assert_eq!(after(&mut controller, path(22.0, 0.0), start, 4), aic(3, 3));
         assert_eq!(after(&mut controller, path(22.0, 0.0), start, 16), aic(12, 2));
     }
 
@@ -262,6 +313,31 @@ mod tests {
         check(0.0, 0);
         check(0.03, 1);
         check(0.2, 2);
+    }
+
+    #[test]
+    fn a_better_rung_comes_before_shorter_packets() {
+        let (mut controller, start) = (Controller::new(), Instant::now());
+        assert_eq!(controller.decide(&path(12.0, 0.0), start), aic(3, 3));
+        let better = after(&mut controller, path(22.0, 0.0), start, 5);
+        assert_eq!(better, aic(12, 3));
+        assert_eq!(after(&mut controller, path(22.0, 0.0), start, 7), aic(12, 2));
+        assert_eq!(controller.decide(&path(18.0, 0.0), start + Duration::from_secs(8)), aic(12, 3));
+    }
+
+    #[test]
+    fn a_voice_on_a_lossy_path_goes_as_what_repeats_itself() {
+        let check = |loss, voice, bitrate| {
+            let found =
+                Controller::new().decide(&Measured { voice, ..path(600.0, loss) }, Instant::now());
+            assert_eq!(found, Choice::Opus { bitrate, frames: 1 }, "{loss}");
+        };
+        check(0.02, true, 128_000);
+        check(0.1, true, 32_000);
+        check(0.02, false, 128_000);
+        check(0.1, false, 32_000);
+        let music = other(600_000.0, Duration::from_millis(60));
+        assert_eq!(music, Choice::Opus { bitrate: 128_000, frames: 1 });
     }
 
     #[test]

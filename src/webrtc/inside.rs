@@ -10,6 +10,10 @@ use tokio::sync::watch;
 
 use crate::flow;
 
+/// How often a sender is told when each packet came (transport-wide congestion control): what it knows
+/// of the path is as old as that, and on the way back each time takes about a hundred bytes.
+const FEEDBACK: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+
 /// What has come from the peer.
 #[derive(Default)]
 pub(super) struct Heard {
@@ -62,6 +66,14 @@ pub(super) fn listen(
             // ones come. A stream's time begins with it: all that follows would seem to come from
             // the future, and players that keep sound and picture together would wait for it.
             Some("rtpjitterbuffer") => element.set_property("faststart-min-packets", 1u32),
+            // By itself it tells the sender what came whenever a picture is whole: of sound alone, after
+            // many seconds.
+            Some("rtpsession") => {
+                let session = element.property::<gst::glib::Object>("internal-session");
+                if session.has_property("twcc-feedback-interval") {
+                    session.set_property("twcc-feedback-interval", FEEDBACK.nseconds());
+                }
+            }
             Some("dtlssrtpenc") => {
                 let tell = Arc::clone(&tell);
                 element.connect_notify(Some("connection-state"), move |element, _| {

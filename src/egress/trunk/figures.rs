@@ -73,7 +73,10 @@ impl Flight<'_> {
         }
         pilot.sending = all.wire() / seconds;
         if all.bytes > 0 {
-            pilot.overhead = all.wire() / (all.bytes * 8) as f64;
+            // Pauses have nearly nothing but headers, and are over soon.
+            let now = all.wire() / (all.bytes * 8) as f64;
+            let before = if pilot.overhead > 1.0 { pilot.overhead } else { now };
+            pilot.overhead = before + 0.2 * (now - before);
         }
         self.show(pilot, found, &sending);
         sending
@@ -85,6 +88,7 @@ impl Flight<'_> {
         set("missing", pilot.missing);
         if let Some(bandwidth) = pilot.line.bandwidth() {
             set("bandwidth_kbps", bandwidth * pilot.overhead / 1000.0);
+            set("queue_ms", pilot.line.arrived().queue.as_secs_f64() * 1000.0);
         }
         if let Some(rtt) = pilot.rtt {
             set("rtt_ms", rtt.as_secs_f64() * 1000.0);

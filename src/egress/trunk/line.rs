@@ -1,8 +1,17 @@
 //! The path to the other end: how much it carries, by transport-wide congestion control.
+//!
+//! The estimator judges by delay alone. It takes any loss for a full path, by the share of the few
+//! packets that one report tells of, so that a path which loses one in twenty at random goes to nearly
+//! nothing. Lost packets are therefore kept from it, and `probe.rs` judges them.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gst::glib;
 use gst::prelude::*;
 use tokio::sync::watch;
 
+use super::arrivals::{Arrivals, Arrived, Packet};
 use crate::flow::Error;
 use crate::webrtc::Peer;
 
@@ -12,17 +21,20 @@ const START: u32 = 1_000_000;
 /// More than any stream takes.
 const MAX: u32 = 100_000_000;
 
-/// Estimates end at so many times what the stream takes. What losses allow grows to that while there
-/// are none, and takes as long to come down again.
+/// Estimates end at so many times what the stream takes: what is never sent is never known.
 const MORE: f64 = 2.0;
 
 /// Least estimate: payload of AIC-A at its least.
 const MIN: u32 = 1_500;
 
+/// What `rtpsession` calls the other end's reports.
+const REPORT: &str = "RTPTWCCPackets";
+
 /// How much the path carries.
 pub(super) struct Line {
     estimator: gst::Element,
     estimate: watch::Receiver<Option<u32>>,
+    arrivals: Arc<Mutex<Arrivals>>,
     /// Whether the other end says when each packet came.
     told: bool,
 }
@@ -46,9 +58,10 @@ impl Line {
         estimator.connect_notify(Some("estimated-bitrate"), move |estimator, _| {
             tell.send_replace(Some(estimator.property::<u32>("estimated-bitrate")));
         });
+        let arrivals = follow(&estimator);
         let given = estimator.clone();
         peer.bin().connect("request-aux-sender", false, move |_| Some(given.to_value()));
-        Ok(Self { estimator, estimate, told: false })
+        Ok(Self { estimator, estimate, arrivals, told: false })
     }
 
     /// The other end says when each packet came: the path is measured from now on, beginning above
@@ -65,5 +78,94 @@ impl Line {
     /// counted.
     pub(super) fn bandwidth(&self) -> Option<f64> {
         self.estimate.borrow().filter(|_| self.told).map(f64::from)
+    }
+
+    /// What became of the packets of the last seconds.
+    pub(super) fn arrived(&self) -> Arrived {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).read()
+    }
+}
+
+/// Reads what `rtpsession` passes on of the other end's reports, and keeps losses from the estimator.
+fn follow(estimator: &gst::Element) -> Arc<Mutex<Arrivals>> {
+    let arrivals = Arc::new(Mutex::new(Arrivals::default()));
+    let Some(pad) = estimator.static_pad("src") else { return arrivals };
+    let told = Arc::clone(&arrivals);
+    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let Some(report) = event.structure().filter(|s| s.name() == REPORT)
+        {
+            let mut report = report.to_owned();
+            told.lock().unwrap_or_else(PoisonError::into_inner).take(without_lost(&mut report));
+            *event = gst::event::CustomUpstream::new(report);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    arrivals
+}
+
+/// Takes the lost packets out of a report; returns all of its packets.
+fn without_lost(report: &mut gst::Structure) -> Vec<Packet> {
+    let Ok(entries) = report.get::<glib::ValueArray>("packets") else { return Vec::new() };
+    let (mut packets, mut came) = (Vec::with_capacity(entries.len()), Vec::new());
+    for entry in entries.iter().filter_map(|value| value.get::<gst::Structure>().ok()) {
+        let Some(packet) = packet(&entry) else { continue };
+        packets.push(packet);
+        if packet.came.is_some() {
+            came.push(entry);
+        }
+    }
+    report.set("packets", Entries(came));
+    packets
+}
+
+/// Becomes the array that the estimator reads, which is no `Send` by itself.
+struct Entries(Vec<gst::Structure>);
+
+impl From<Entries> for glib::Value {
+    fn from(entries: Entries) -> Self {
+        glib::ValueArray::new(entries.0).to_value()
+    }
+}
+
+/// One packet of a report; none where it does not say when it was sent.
+fn packet(entry: &gst::StructureRef) -> Option<Packet> {
+    let time = |name| {
+        let time = entry.get::<Option<gst::ClockTime>>(name).ok().flatten();
+        time.map(|time| Duration::from_nanos(time.nseconds()))
+    };
+    let lost = entry.get::<bool>("lost").unwrap_or(false);
+    Some(Packet {
+        sent: time("local-ts")?,
+        came: time("remote-ts").filter(|_| !lost),
+        size: entry.get::<u32>("size").unwrap_or(0) as usize,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_packets_are_told_of_and_kept_from_the_estimator() {
+        gst::init().expect("GStreamer starts");
+        let entry = |n: u64, lost: bool| {
+            let came = (!lost).then_some(gst::ClockTime::from_seconds(5));
+            gst::Structure::builder("RTPTWCCPacket")
+                .field("seqnum", n as u32)
+                .field("local-ts", gst::ClockTime::from_mseconds(n))
+                .field("remote-ts", came)
+                .field("size", 100_u32)
+                .field("lost", lost)
+                .build()
+        };
+        let packets = Entries((0..10).map(|n| entry(n, n % 5 == 3)).collect());
+        let mut report = gst::Structure::builder(REPORT).field("packets", packets).build();
+        let found = without_lost(&mut report);
+        assert_eq!(found.len(), 10);
+        let lost: Vec<_> = found.iter().filter(|p| p.came.is_none()).map(|p| p.sent).collect();
+        assert_eq!(lost, [3, 8].map(Duration::from_millis));
+        let left = report.get::<glib::ValueArray>("packets").expect("an array");
+        assert_eq!(left.len(), 8);
     }
 }

@@ -5,6 +5,7 @@
 //! everything goes out follows what the path carries. Whatever ends it is tried again from the
 //! start.
 
+mod arrivals;
 mod branch;
 mod figures;
 mod ladder;

@@ -244,11 +244,14 @@ impl Flight<'_> {
         let most = settings.max_kbps.map_or(f64::INFINITY, |kbps| f64::from(kbps) * 1000.0);
         let form = pilot.sound.as_ref().map(|s| s.form);
         let now = Instant::now();
-        let Pilot { overhead, sending: sent, loss: lost, .. } = *pilot;
-        let measure = |payload| Measure { payload, overhead, sent, lost };
+        let Pilot { overhead, sending: sent, .. } = *pilot;
+        let arrived = pilot.line.arrived();
+        let measure = |payload| Measure { payload, overhead, sent, arrived };
         let believe = |payload| pilot.probe.believe(&measure(payload), now);
+        let bandwidth = pilot.line.bandwidth().map_or(UNKNOWN, believe);
+        tracing::debug!(trunk = self.task.name, bandwidth, sent, ?arrived, ?pilot.probe, "path");
         let path = Path {
-            bandwidth: pilot.line.bandwidth().map_or(UNKNOWN, believe).min(most),
+            bandwidth: bandwidth.min(most),
             loss: pilot.loss,
             voice: pilot.voice && form == Some(Form::Aic),
             speech: pilot.speech,

@@ -1,17 +1,43 @@
-//! Finds out whether a path carries more than its estimate: that does not grow beyond what is sent, and
-//! by no more than eight percent a second.
+//! Finds out how much a path carries: its estimate follows delay, does not grow beyond what is sent,
+//! and by no more than eight percent a second.
 //!
-//! Pure: takes the estimate, what is sent, what is lost and `now`, answers what to believe.
+//! Losses are a full path only where they go away when less is sent; a path that loses packets whatever
+//! is sent is not made better by sending less. So when more is lost than this path loses of itself, less
+//! is sent for some seconds, and what that changes decides.
+//!
+//! Pure: takes the estimate, what is sent, what became of it and `now`, answers what to believe.
 
 use std::time::{Duration, Instant};
 
-/// An estimate that falls by more than this share, or losses that grow by more, are a path that is full.
+use super::arrivals::Arrived;
+
+/// An estimate that falls by more than this share, while packets wait for so long on their way, is a
+/// path that is full. Without a queue it is the jitter of a path or of a busy machine.
 const FALL: f64 = 0.03;
-const LOST_MORE: f64 = 0.05;
-/// For so long after that nothing but the estimate is believed.
+const QUEUE: Duration = Duration::from_millis(50);
+/// For so long after that nothing but the estimate is believed, and this share of what came through.
 const FULL: Duration = Duration::from_secs(2);
-/// Share of packets that may be lost of what goes through.
-const CLEAN: f64 = 0.02;
+const DRAIN: f64 = 0.85;
+
+/// Losses that nobody minds: redundancy carries a voice through more.
+const LOST: f64 = 0.12;
+/// So many standard deviations above what a path loses of itself are no chance, and a little more is no
+/// harm.
+const DEVIATIONS: f64 = 3.0;
+const SLACK: f64 = 0.02;
+/// Over about so many seconds is averaged what a path loses of itself.
+const AVERAGE_S: f64 = 15.0;
+/// Share of what came through that is sent while losses are judged, for so long: until what was lost
+/// before is out of the window in which it is counted.
+const LESS: f64 = 0.9;
+const JUDGED: Duration = Duration::from_secs(5);
+/// So much less of what was lost, and so many standard deviations less, is no chance: it was the path
+/// that was full.
+const BETTER: f64 = 0.4;
+const SURE: f64 = 2.0;
+/// A path that carries anything loses no more of itself.
+const OWN_MAX: f64 = 0.4;
+
 /// What goes through shows that there is room for so many times as much: an estimate that is just
 /// enough would never do for what is sent now.
 const ROOM: f64 = 1.15;
@@ -19,21 +45,23 @@ const ROOM: f64 = 1.15;
 const BOLD: f64 = 2.0;
 /// A trial lasts so long: a step up takes 5 seconds to be taken, and the rest to be felt.
 const TRIAL: Duration = Duration::from_secs(8);
+/// It goes on when so many times as much is sent at its end.
+const GROWN: f64 = 1.1;
 /// Nothing may have been wrong for so long before a trial; twice as long each time one fails.
-const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(3);
 const REST_MAX: Duration = Duration::from_secs(240);
 
 /// What is measured of a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measure {
-    /// Estimate of the bandwidth for payload, bit/s.
+    /// Estimate of the bandwidth for payload by delay, bit/s.
     pub(super) payload: f64,
     /// How many times its payload goes over the wire.
     pub(super) overhead: f64,
     /// What goes over the wire, bit/s.
     pub(super) sent: f64,
-    /// Share of packets that is lost, 0.0-1.0.
-    pub(super) lost: f64,
+    /// What becomes of it.
+    pub(super) arrived: Arrived,
 }
 
 /// Decides for one path.
@@ -42,18 +70,57 @@ pub(super) struct Probe {
     /// Since when all is well, or the trial runs.
     since: Instant,
     trial: bool,
+    /// What was sent when it began, bit/s.
+    tried: f64,
     rest: Duration,
-    /// When the path was last seen to be full.
+    /// When the path was last seen to be full, and what then is left of it to use, bit/s: the estimate
+    /// falls for as long as the queue is there.
     full: Option<Instant>,
-    /// The last estimate, and the losses that are nothing new.
+    drain: f64,
+    /// The last estimate.
     payload: f64,
+    /// Share of packets that the path loses of itself.
+    own: f64,
+    looked: Instant,
+    doubt: Option<Doubt>,
+    /// What a path that drops what is too much, without a queue, was seen to carry, bit/s: the estimate
+    /// does not see that.
+    ceiling: f64,
+}
+
+/// More is lost than before: less is sent to find out why.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    since: Instant,
     lost: f64,
+    /// What was sent before, bit/s.
+    sent: f64,
+    /// Whether packets wait in a queue, so that the estimate knows.
+    queued: bool,
+}
+
+impl Doubt {
+    /// What to believe meanwhile, bit/s.
+    fn less(self) -> f64 {
+        self.sent * (1.0 - self.lost) * LESS
+    }
 }
 
 impl Probe {
     pub(super) fn new(now: Instant) -> Self {
-        let (payload, lost) = (0.0, 0.0);
-        Self { since: now, trial: false, rest: REST, full: None, payload, lost }
+        Self {
+            since: now,
+            trial: false,
+            tried: 0.0,
+            rest: REST,
+            full: None,
+            drain: 0.0,
+            payload: 0.0,
+            own: 0.0,
+            looked: now,
+            doubt: None,
+            ceiling: f64::INFINITY,
+        }
     }
 
     /// Bandwidth to believe in, bit/s on the wire.
@@ -61,96 +128,97 @@ impl Probe {
         let fell = now.payload < self.payload * (1.0 - FALL);
         self.payload = now.payload;
         let estimate = now.payload * now.overhead;
-        if fell || now.lost > self.lost + LOST_MORE {
-            if std::mem::take(&mut self.trial) {
-                self.rest = (self.rest * 2).min(REST_MAX);
-            }
-            (self.since, self.full, self.lost) = (at, Some(at), self.lost.max(now.lost));
-            return estimate;
+        let queued = now.arrived.queue > QUEUE;
+        if fell && queued {
+            (self.full, self.drain, self.doubt) = (Some(at), now.arrived.rate * DRAIN, None);
+            self.fail(at);
+            return estimate.max(self.drain);
         }
-        self.lost = self.lost.min(now.lost);
-        let since = |then: Instant| at.saturating_duration_since(then);
-        if self.full.is_some_and(|then| since(then) < FULL) {
-            return estimate;
+        if let Some(less) = self.doubt(now, at) {
+            return less.min(estimate);
         }
-        let lasted = since(self.since);
+        if self.is_full(at) {
+            return estimate.max(self.drain).min(self.ceiling);
+        }
+        let lasted = at.saturating_duration_since(self.since);
         if self.trial && lasted >= TRIAL {
-            (self.trial, self.since, self.rest) = (false, at, REST);
+            // What was found is used, and there may be more; or there is nothing to send.
+            self.trial = now.sent > self.tried * GROWN;
+            (self.since, self.rest, self.tried) = (at, REST, now.sent);
         } else if !self.trial && lasted >= self.rest {
-            (self.trial, self.since) = (true, at);
+            self.begin_trial(now.sent, at);
         }
-        let through = if now.lost <= CLEAN { now.sent * ROOM } else { 0.0 };
-        let known = estimate.max(through);
+        let through = if queued { 0.0 } else { now.sent * ROOM };
+        self.ceiling = self.ceiling.max(through);
+        let known = estimate.min(self.ceiling).max(through);
         if self.trial { known * BOLD } else { known }
     }
+
+    /// What to believe while it is in doubt why packets are lost.
+    fn doubt(&mut self, now: &Measure, at: Instant) -> Option<f64> {
+        let Arrived { lost, packets, queue, .. } = now.arrived;
+        let seconds = at.saturating_duration_since(self.looked).as_secs_f64();
+        self.looked = at;
+        if let Some(doubt) = &mut self.doubt {
+            doubt.queued |= queue > QUEUE;
+            if lost > doubt.lost + SLACK {
+                // What happens is only coming into the window.
+                *doubt = Doubt { since: at, lost, ..*doubt };
+            }
+            if at.saturating_duration_since(doubt.since) < JUDGED {
+                return Some(doubt.less());
+            }
+            let doubt = self.doubt.take()?;
+            if doubt.lost - lost > (doubt.lost * BETTER).max(SURE * deviation(doubt.lost, packets))
+            {
+                (self.full, self.since, self.drain) = (Some(at), at, doubt.less());
+                if !doubt.queued {
+                    self.ceiling = doubt.less();
+                }
+            } else if lost < OWN_MAX {
+                // Nothing was gained: what was sent before is tried at once.
+                self.own = lost;
+                self.begin_trial(now.sent, at);
+            }
+            return None;
+        }
+        if lost > self.own + self.chance(packets).max(LOST - self.own) {
+            let queued = queue > QUEUE || self.is_full(at);
+            let doubt = Doubt { since: at, lost, sent: now.sent, queued };
+            self.doubt = Some(doubt);
+            self.fail(at);
+            return Some(doubt.less());
+        }
+        self.own += (lost - self.own) * (seconds / AVERAGE_S).min(1.0);
+        None
+    }
+
+    /// By how much the share of so many packets that is lost may differ from what the path loses.
+    fn chance(&self, packets: usize) -> f64 {
+        DEVIATIONS * deviation(self.own.max(0.01), packets) + SLACK
+    }
+
+    fn is_full(&self, at: Instant) -> bool {
+        self.full.is_some_and(|then| at.saturating_duration_since(then) < FULL)
+    }
+
+    fn begin_trial(&mut self, sent: f64, at: Instant) {
+        (self.trial, self.since, self.tried) = (true, at, sent);
+    }
+
+    fn fail(&mut self, at: Instant) {
+        if std::mem::take(&mut self.trial) {
+            self.rest = (self.rest * 2).min(REST_MAX);
+        }
+        self.since = at;
+    }
+}
+
+/// The standard deviation of the share of so many packets that is lost, where this share is usual.
+fn deviation(share: f64, packets: usize) -> f64 {
+    (share * (1.0 - share) / packets.max(1) as f64).sqrt()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn measure(payload: f64, sent: f64, lost: f64) -> Measure {
-        Measure { payload, overhead: 1.0, sent, lost }
-    }
-
-    /// A path that carries `limit`, and a ladder whose rungs are a third apart: seconds in which more
-    /// was sent than that, and what is sent in the end.
-    fn climb(limit: f64, seconds: u64) -> (u64, f64) {
-        let start = Instant::now();
-        let (mut probe, mut sent, mut estimate, mut over) =
-            (Probe::new(start), 9_000.0_f64, 9e3, 0);
-        for second in 0..seconds {
-            let lost = (1.0 - limit / sent).max(0.0);
-            over += u64::from(lost > 0.0);
-            estimate =
-                if lost > 0.0 { limit * 0.85 } else { f64::min(estimate * 1.08, sent * 1.5) };
-            let found = measure(estimate, sent, lost);
-            let believed = probe.believe(&found, start + Duration::from_secs(second));
-            while sent > believed {
-                sent /= 1.33;
-            }
-            if sent * 1.33 * 1.25 < believed {
-                sent *= 1.33;
-            }
-        }
-        (over, sent)
-    }
-
-    #[test]
-    fn a_wide_path_is_found_and_a_narrow_one_is_left_alone() {
-        let (over, sent) = climb(2_000_000.0, 120);
-        assert!(sent > 1_000_000.0, "{sent}");
-        assert!(over < 10, "{over} s of 120");
-        let (over, sent) = climb(16_000.0, 600);
-        assert!((9_000.0..=16_000.0).contains(&sent), "{sent}");
-        assert!(over < 30, "{over} s of 600");
-    }
-
-    #[test]
-    fn a_trial_that_fails_ends_at_once_and_the_next_comes_later() {
-        let start = Instant::now();
-        let mut probe = Probe::new(start);
-        let mut check = |seconds: u64, payload, lost, expect: f64| {
-            let at = start + Duration::from_secs(seconds);
-            let found = probe.believe(&measure(payload, 10.0, lost), at);
-            assert_eq!(found, expect, "{seconds} s");
-        };
-        check(4, 20.0, 0.2, 20.0);
-        check(9, 20.0, 0.2, 40.0);
-        check(10, 20.0, 0.22, 40.0);
-        check(11, 20.0, 0.4, 20.0);
-        check(20, 20.0, 0.2, 20.0);
-        check(22, 20.0, 0.2, 40.0);
-        check(23, 12.0, 0.2, 12.0);
-    }
-
-    #[test]
-    fn what_goes_through_is_there_however_low_the_estimate() {
-        let start = Instant::now();
-        let mut probe = Probe::new(start);
-        assert_eq!(probe.believe(&measure(10.0, 100.0, 0.0), start), 100.0 * ROOM);
-        assert_eq!(probe.believe(&measure(9.0, 100.0, 0.0), start), 9.0, "it fell");
-        let later = start + FULL;
-        assert_eq!(probe.believe(&measure(9.0, 100.0, 0.0), later), 100.0 * ROOM);
-    }
-}
+#[path = "probe_tests.rs"]
+mod tests;
