@@ -1,6 +1,6 @@
 // The outputs of a stream: the list, and the form for a new one.
 
-import { make, onClick, openDialog, post, remove } from "./api.js";
+import { make, onClick, openDialog, post, remove, sentences } from "./api.js";
 import { SentTrunk } from "./trunk.js";
 
 // Settings of a trunk that are left out when their field is empty.
@@ -88,7 +88,8 @@ export class Outputs {
         state.className = "pill " + output.state;
         target.textContent = kind === "record" ? output.target : `${kind} to ${output.target}`;
         const retry = output.retry_in_s == null ? "" : ` Next try in ${Math.ceil(output.retry_in_s)} s.`;
-        error.textContent = output.error ? `${output.error}.${retry}` : "";
+        error.textContent = output.error ? sentences(output.error, output.error_hint) + retry : "";
+        error.title = output.error_at ? `since ${new Date(output.error_at).toLocaleString()}` : "";
         trunk?.show(output);
       },
     };

@@ -41,6 +41,8 @@ async fn one_dead_target_among_three_disturbs_nobody() {
         })
         .await;
     assert!(!shown.to_string().contains("key-that-nobody-may-see"), "a stream key is shown");
+    let dead = output(&shown, "dead");
+    assert!(dead["error_hint"].is_string() && dead["error_at"].is_string(), "{dead}");
     for id in ["left", "right"] {
         let state = output(&shown, id);
         assert_eq!(state["restarts"], 0, "{state}");

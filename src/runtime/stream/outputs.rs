@@ -140,9 +140,8 @@ impl Stream {
             }
             let Some(route) = self.plan.routes.get(name) else { continue };
             if route.is_empty() {
-                worker.stop();
-                let nothing = || "the stream has nothing that it can take".to_owned();
-                worker.last_error = Some(route.problems.first().cloned().unwrap_or_else(nothing));
+                let problem = route.problems.first().map(String::as_str);
+                worker.cannot(problem.unwrap_or("the stream has nothing that it can take"));
                 worker.route = route.clone();
             } else {
                 if !worker.route.same_media(route) {
