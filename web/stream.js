@@ -117,7 +117,7 @@ export function showStream(main, name) {
     $("kick").disabled = !stream.sources.length;
     // An error that may be over is told for a minute, but does not look like one of now.
     const failing = stream.nodes.some((n) => n.state === "waiting");
-    const error = stream.last_error && sentences(stream.last_error, stream.last_error_hint);
+    const error = stream.last_error && `${stream.last_error}. ${sentences(stream.last_error_hint)}`;
     $("last-error").textContent = error ? `${failing ? "" : "Last error, "}${ago(stream.last_error_at)} ago: ${error}` : "";
     $("last-error").className = failing ? "error" : "quiet";
     $("last-error").hidden = !stream.last_error;

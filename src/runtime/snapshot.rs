@@ -220,6 +220,9 @@ pub struct OutputSnapshot {
     pub kind: &'static str,
     /// Where it goes, without keys.
     pub target: String,
+    /// What was asked of it, without its address and its token.
+    #[schema(value_type = Object)]
+    pub settings: serde_json::Value,
     /// Its standing.
     pub state: NodeState,
     /// Whether it comes from the preset.
@@ -230,7 +233,7 @@ pub struct OutputSnapshot {
     pub error: Option<String>,
     /// What to do about it.
     pub error_hint: Option<String>,
-    /// Since when it is wrong.
+    /// When it happened.
     pub error_at: Option<DateTime<Utc>>,
     /// Seconds until the next try.
     pub retry_in_s: Option<f64>,

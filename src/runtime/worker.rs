@@ -80,6 +80,14 @@ impl Worker {
         }
     }
 
+    /// It does something else from now on: what went wrong before says nothing about that.
+    pub(super) fn change(&mut self, job: Job) {
+        self.job = job;
+        self.fault = None;
+        self.backoff = Backoff::default();
+        self.cancel();
+    }
+
     /// It should not run any more.
     pub(super) fn stop(&mut self) {
         self.desired = false;
@@ -233,6 +241,17 @@ mod tests {
         assert!(!is_there_after(&mut worker, 231));
         worker.exited(2, &broken(), after(240), 0.0);
         assert!(is_there_after(&mut worker, 241), "the next fault is a new one");
+    }
+
+    #[test]
+    fn another_job_starts_at_once_and_without_the_fault_of_the_old_one() {
+        let mut worker = worker();
+        let t0 = Instant::now();
+        worker.launched(1, Task::new("x"), t0);
+        worker.exited(1, &broken(), t0, 0.0);
+        assert!(!worker.is_due(t0));
+        worker.change(Job::Hls);
+        assert!(worker.is_due(t0) && worker.fault.is_none());
     }
 
     #[test]

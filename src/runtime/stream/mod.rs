@@ -61,6 +61,8 @@ pub(super) enum Command {
     Update(Box<StreamSpec>, Box<Preset>, oneshot::Sender<()>),
     /// The admin wants another output.
     AddOutput(OutputSpec, oneshot::Sender<Result<(), Error>>),
+    /// The admin wants an output to do something else.
+    ChangeOutput(OutputSpec, oneshot::Sender<Result<(), Error>>),
     /// The admin wants an output gone.
     RemoveOutput(StreamName, oneshot::Sender<Result<(), Error>>),
     /// The admin starts or stops an output.
@@ -196,6 +198,9 @@ impl Stream {
             }
             Command::AddOutput(output, reply) => {
                 self.change(reply, |stream| stream.add_output(output));
+            }
+            Command::ChangeOutput(output, reply) => {
+                self.change(reply, |stream| stream.change_output(output));
             }
             Command::RemoveOutput(id, reply) => {
                 self.change(reply, |stream| stream.remove_output(&id));

@@ -206,6 +206,7 @@ impl Stream {
                 id: output.id.to_string(),
                 kind: output.kind.word(),
                 target: output.kind.shown(),
+                settings: output.kind.settings(),
                 state: if output.enabled { state } else { NodeState::Stopped },
                 from_preset: self.is_from_preset(&output.id),
                 enabled: output.enabled,
