@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "control",
         &[
             "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "runtime",
-            "gpu", "speech", "models", "captions",
+            "gpu", "speech", "models", "captions", "aic",
         ],
     ),
     (

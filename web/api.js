@@ -2,13 +2,15 @@
 
 export class Refused extends Error {
   constructor(status, problem) {
-    super([problem.message, problem.hint].filter(Boolean).map(sentence).join(" "));
+    super(sentences(problem.message, problem.hint));
     this.status = status;
     this.code = problem.code;
   }
 }
 
-const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
+// What is wrong and what to do about it, as a person would say it.
+export const sentences = (...texts) =>
+  texts.filter(Boolean).map((text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`).join(" ");
 
 export async function call(method, path, body) {
   const options = { method, headers: {} };

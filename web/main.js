@@ -98,7 +98,7 @@ function makeTile(name) {
       state.textContent = stream.state;
       state.className = "pill " + stream.state;
       const viewers = Object.values(stream.viewers).reduce((a, b) => a + b, 0);
-      facts.textContent = `${viewers} viewers · ${ago(stream.since)}` + (stream.last_error ? " · " + stream.last_error : "");
+      facts.textContent = `${viewers} viewers · ${ago(stream.since)}` + (stream.last_error ? ` · ${ago(stream.last_error_at)} ago: ${stream.last_error}` : "");
     },
   };
 }
@@ -107,6 +107,8 @@ async function showOff() {
   const system = await get("/system");
   document.getElementById("machine").textContent =
     `${system.version} · ${system.gpu_text} · processor ${Math.round(system.host.cpu_percent)} %`;
+  const voice = main.querySelector("#voice"), codec = system.voice_codec;
+  voice?.replaceChildren(`Voice on trunks: ${codec.text}. `, ...(codec.fix ? ["To turn it on: ", make("code", { textContent: codec.fix })] : []));
   const box = main.querySelector("#off");
   if (!box || !system.off.length) return;
   box.hidden = false;

@@ -1,6 +1,6 @@
 // One stream: player, captions, graph, outputs, recordings, tokens.
 
-import { ago, bytes, get, kbps, make, onClick, patch, post, remove, toast } from "./api.js";
+import { ago, bytes, get, kbps, make, onClick, patch, post, remove, sentences, toast } from "./api.js";
 import { Overlay, captionsPanel, soundMenu } from "./captions.js";
 import { drawGraph } from "./graph.js";
 import { Outputs, askForOutput } from "./outputs.js";
@@ -115,9 +115,10 @@ export function showStream(main, name) {
     $("owner").textContent = `preset ${stream.preset}` + ({ config: ", from the configuration file", demo: ", built in" }[stream.owner] ?? "");
     $("delete").hidden = stream.owner !== "api";
     $("kick").disabled = !stream.sources.length;
-    // An error of the past is told, but does not look like one of now.
+    // An error that may be over is told for a minute, but does not look like one of now.
     const failing = stream.nodes.some((n) => n.state === "waiting");
-    $("last-error").textContent = stream.last_error ? (failing ? "" : "Last error, over now: ") + stream.last_error : "";
+    const error = stream.last_error && `${stream.last_error}. ${sentences(stream.last_error_hint)}`;
+    $("last-error").textContent = error ? `${failing ? "" : "Last error, "}${ago(stream.last_error_at)} ago: ${error}` : "";
     $("last-error").className = failing ? "error" : "quiet";
     $("last-error").hidden = !stream.last_error;
     showSources(stream);

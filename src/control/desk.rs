@@ -241,6 +241,27 @@ impl Desk {
         self.keep(name).await
     }
 
+    /// Changes what is asked of an output; `change` makes the new from the old.
+    ///
+    /// # Errors
+    /// `config_owned`, and what `change`, the supervisor or the database refuse.
+    pub async fn change_output(
+        &self,
+        name: &StreamName,
+        id: &StreamName,
+        change: impl FnOnce(&OutputSpec) -> Result<OutputSpec, Error>,
+    ) -> Result<(), Error> {
+        let _change = self.change().await;
+        self.not_config(name)?;
+        let before = self.0.supervisor.output(name, id)?;
+        self.0.supervisor.change_output(name, change(&before)?).await?;
+        let kept = self.keep(name).await;
+        if kept.is_err() {
+            let _ = self.0.supervisor.change_output(name, before).await;
+        }
+        kept
+    }
+
     /// Takes an output away.
     ///
     /// # Errors

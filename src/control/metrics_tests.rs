@@ -28,7 +28,7 @@ fn stream(viewers: u32) -> StreamSnapshot {
         inputs: vec![],
         outputs: vec!["video".into()],
         restarts: 4,
-        last_error: None,
+        last_error: Default::default(),
         facts: BTreeMap::new(),
     };
     StreamSnapshot {
@@ -44,7 +44,7 @@ fn stream(viewers: u32) -> StreamSnapshot {
         denoise: None,
         captions: None,
         cues: Vec::new(),
-        last_error: None,
+        last_error: Default::default(),
     }
 }
 

@@ -80,6 +80,19 @@ impl Error {
         Self::Build { what: what.into(), reason: reason.to_string() }
     }
 
+    /// What to do about it.
+    pub fn hint(&self) -> &str {
+        match (self, self.blame()) {
+            (Self::Refused { hint, .. }, _) => hint,
+            (Self::MissingElement { .. }, _) => "install it; the appliance finds it when it starts",
+            (_, Blame::Input) => "look whether the source still sends, and what it sends",
+            (_, Blame::Destination) => {
+                "check the address and its key, and whether the other end runs"
+            }
+            (_, Blame::Us) => "the log has more: `journalctl -u auralink -e`",
+        }
+    }
+
     /// Who should act on it.
     pub fn blame(&self) -> Blame {
         match self {
@@ -87,5 +100,23 @@ impl Error {
             Self::Element { blame, .. } | Self::Refused { blame, .. } => *blame,
             Self::Stalled(_) | Self::Ended => Blame::Input,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_says_what_to_do() {
+        let check = |error: Error, expect: &str| {
+            assert!(error.hint().contains(expect), "{error}: {}", error.hint());
+        };
+        check(Error::refused(Blame::Us, "the disk is full", "make room"), "make room");
+        check(Error::MissingElement { factory: "x264enc".into() }, "install");
+        check(Error::build("a part", "why"), "journalctl");
+        check(Error::Stalled(Duration::from_secs(5)), "source");
+        let (element, message) = ("sink".into(), "no route".into());
+        check(Error::Element { element, message, blame: Blame::Destination }, "address");
     }
 }

@@ -6,6 +6,7 @@
 //! Invariant: no media passes through here, only the decision which feeds are joined.
 
 mod backoff;
+mod fault;
 mod gate;
 mod launch;
 mod preset;
@@ -20,7 +21,7 @@ mod worker;
 
 pub use preset::{Play, Preset, PresetError, Presets};
 pub use snapshot::{
-    ConsumerSnapshot, CueFeedSnapshot, Event, FeedSnapshot, NodeSnapshot, NodeState,
+    ConsumerSnapshot, CueFeedSnapshot, Event, FeedSnapshot, LastError, NodeSnapshot, NodeState,
     OutputSnapshot, SourceSnapshot, StreamSnapshot, StreamState,
 };
 pub use spec::{Access, Conflict, OutputKind, OutputSpec, SourceSpec, StreamSpec};

@@ -36,8 +36,21 @@ pub struct StreamSnapshot {
     pub captions: Option<captions::Settings>,
     /// Feeds of captions.
     pub cues: Vec<CueFeedSnapshot>,
-    /// The last thing that went wrong, in words.
+    /// The last thing that went wrong; over with the next publisher, or when its node has run well
+    /// for a minute.
+    #[serde(flatten)]
+    pub last_error: LastError,
+}
+
+/// What went wrong last, until it is over.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct LastError {
+    /// In words.
     pub last_error: Option<String>,
+    /// What to do about it.
+    pub last_error_hint: Option<String>,
+    /// When it happened.
+    pub last_error_at: Option<DateTime<Utc>>,
 }
 
 /// What viewers of a stream see.
@@ -108,8 +121,9 @@ pub struct NodeSnapshot {
     pub outputs: Vec<String>,
     /// How often it was restarted.
     pub restarts: u32,
-    /// What ended it the last time.
-    pub last_error: Option<String>,
+    /// What ended it the last time, until it has run well for a minute.
+    #[serde(flatten)]
+    pub last_error: LastError,
     /// Its own figures.
     #[schema(value_type = Object)]
     pub facts: BTreeMap<&'static str, serde_json::Value>,
@@ -206,6 +220,9 @@ pub struct OutputSnapshot {
     pub kind: &'static str,
     /// Where it goes, without keys.
     pub target: String,
+    /// What was asked of it, without its address and its token.
+    #[schema(value_type = Object)]
+    pub settings: serde_json::Value,
     /// Its standing.
     pub state: NodeState,
     /// Whether it comes from the preset.
@@ -214,6 +231,10 @@ pub struct OutputSnapshot {
     pub enabled: bool,
     /// What is wrong, in words.
     pub error: Option<String>,
+    /// What to do about it.
+    pub error_hint: Option<String>,
+    /// When it happened.
+    pub error_at: Option<DateTime<Utc>>,
     /// Seconds until the next try.
     pub retry_in_s: Option<f64>,
     /// How often it was restarted.
@@ -268,5 +289,7 @@ pub enum Event {
         node: String,
         /// Why, in words.
         error: String,
+        /// What to do about it.
+        hint: String,
     },
 }

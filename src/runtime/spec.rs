@@ -331,6 +331,15 @@ impl OutputKind {
         }
     }
 
+    /// What was asked of it, without its address and its token.
+    pub fn settings(&self) -> serde_json::Value {
+        let mut settings = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = settings.as_object_mut() {
+            fields.retain(|name, _| !["type", "url", "token"].contains(&name.as_str()));
+        }
+        settings
+    }
+
     /// `prefix` is the path of the output: empty or `outputs[1].`.
     pub(super) fn validate(&self, prefix: &str) -> Result<(), Error> {
         let url_field = format!("{prefix}url");
@@ -410,6 +419,12 @@ mod tests {
     fn keys_in_urls_are_not_shown() {
         let push = OutputKind::Push { url: "rtmp://u:p@host:1936/live/KEY?x=KEY".into() };
         assert_eq!(push.shown(), "rtmp://host:1936");
+        assert_eq!(push.settings(), serde_json::json!({}));
+        let mut settings = trunk::Settings::new("https://u:p@host/whip/KEY");
+        settings.token = Some("KEY".into());
+        let trunk = OutputKind::Trunk(settings).settings();
+        let names: Vec<&String> = trunk.as_object().expect("fields").keys().collect();
+        assert_eq!(names, ["aic", "ca", "delay_ms", "max_kbps", "video", "video_kbps"]);
     }
 
     #[test]

@@ -213,6 +213,27 @@ impl Supervisor {
         ask(&self.entry(name)?, |reply| Command::AddOutput(output, reply)).await?
     }
 
+    /// What is asked of an output, also of one of the preset; address and token included.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStream`], [`Error::UnknownOutput`].
+    pub fn output(&self, name: &StreamName, id: &StreamName) -> Result<OutputSpec, Error> {
+        let spec = self.spec(name)?;
+        let preset = self.presets().get(&spec.preset).map(|preset| &preset.outputs);
+        let mut all = spec.outputs.iter().chain(preset.into_iter().flatten());
+        let found = all.find(|output| output.id == *id).cloned();
+        found.ok_or_else(|| Error::UnknownOutput(name.to_string(), id.to_string()))
+    }
+
+    /// Makes an output do something else, also one of the preset; only that one starts again.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStream`], [`Error::UnknownOutput`], [`Error::Invalid`].
+    pub async fn change_output(&self, name: &StreamName, output: OutputSpec) -> Result<(), Error> {
+        output.kind.validate("")?;
+        ask(&self.entry(name)?, |reply| Command::ChangeOutput(output, reply)).await?
+    }
+
     /// Takes an output away.
     ///
     /// # Errors

@@ -201,3 +201,21 @@ async fn sound_is_cleaned_for_everybody_once_the_admin_says_so() {
     until("cleaned sound", || async { frames(&seat, Kind::Audio) > 20 }).await;
     appliance.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_says_when_and_what_to_do_and_is_over_with_the_next_source() {
+    let (appliance, folder) = appliance();
+    let path = folder.path().join("no-such-file.mp4").display().to_string();
+    let mut spec = test_stream("a");
+    spec.source = SourceSpec::File { path };
+    appliance.create(spec).await.expect("created");
+    let error = async || appliance.snapshot(&name("a")).await.expect("exists").last_error;
+    until("an error", || async { error().await.last_error.is_some() }).await;
+    let failed = error().await;
+    assert!(failed.last_error.is_some_and(|e| e.starts_with("source: ")));
+    assert!(failed.last_error_at.is_some() && failed.last_error_hint.is_some());
+    appliance.update(test_stream("a")).await.expect("updated");
+    until_state(&appliance, "a", StreamState::Live).await;
+    assert_eq!(error().await.last_error, None);
+    appliance.shutdown().await;
+}

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::NodeState;
 use super::backoff::Backoff;
+use super::fault::{Fault, OVER_AFTER};
 use super::launch::Job;
 use crate::flow::Task;
 use crate::graph::Route;
@@ -24,8 +25,10 @@ pub(super) struct Worker {
     pub(super) idle_since: Option<Instant>,
     /// How often it was started again after a failure.
     pub(super) restarts: u32,
-    /// What ended it the last time, in words.
-    pub(super) last_error: Option<String>,
+    /// What ended it the last time, until that is over.
+    pub(super) fault: Option<Fault>,
+    /// Since when the current run goes well.
+    well_since: Option<Instant>,
     life: Life,
     backoff: Backoff,
 }
@@ -47,7 +50,8 @@ impl Worker {
             desired: true,
             idle_since: None,
             restarts: 0,
-            last_error: None,
+            fault: None,
+            well_since: None,
             life: Life::Idle,
             backoff: Backoff::default(),
         }
@@ -76,10 +80,28 @@ impl Worker {
         }
     }
 
+    /// It does something else from now on: what went wrong before says nothing about that.
+    pub(super) fn change(&mut self, job: Job) {
+        self.job = job;
+        self.fault = None;
+        self.backoff = Backoff::default();
+        self.cancel();
+    }
+
     /// It should not run any more.
     pub(super) fn stop(&mut self) {
         self.desired = false;
         self.cancel();
+    }
+
+    /// It cannot take what there is: it stops until its route changes.
+    pub(super) fn cannot(&mut self, problem: &str) {
+        self.stop();
+        // It is asked again at every plan, and has been wrong since the first one.
+        if self.fault.as_ref().is_none_or(|fault| fault.message != problem) {
+            let hint = "publish what it takes; `auralink doctor` says which encoders work here";
+            self.fault = Some(Fault::now(problem, hint));
+        }
     }
 
     /// It should run (again); pauses are forgotten.
@@ -94,7 +116,7 @@ impl Worker {
     pub(super) fn exited(
         &mut self,
         run: u64,
-        outcome: &Result<(), String>,
+        outcome: &Result<(), Fault>,
         now: Instant,
         jitter: f64,
     ) -> bool {
@@ -105,8 +127,8 @@ impl Worker {
         let asked = task.cancel.is_cancelled();
         let lasted = now.saturating_duration_since(*since);
         match outcome {
-            Err(error) if !asked => {
-                self.last_error = Some(error.clone());
+            Err(fault) if !asked => {
+                self.fault = Some(fault.clone());
                 self.restarts += 1;
                 let until = now + self.backoff.pause(lasted, jitter);
                 self.life = Life::Waiting { until };
@@ -122,6 +144,18 @@ impl Worker {
                 self.life = Life::Idle;
                 false
             }
+        }
+    }
+
+    /// Looks how it goes: a fault is over when the node has run well for a while.
+    pub(super) fn look(&mut self, now: Instant) {
+        if self.state() != NodeState::Running {
+            self.well_since = None;
+            return;
+        }
+        let since = *self.well_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= OVER_AFTER {
+            self.fault = None;
         }
     }
 
@@ -166,6 +200,10 @@ mod tests {
         Worker::new(Job::Thumbnail, "test", Route::default())
     }
 
+    fn broken() -> Result<(), Fault> {
+        Err(Fault::now("broken", "mend it"))
+    }
+
     #[test]
     fn a_failure_waits_and_a_cancelled_run_starts_again_at_once() {
         let mut worker = worker();
@@ -173,13 +211,47 @@ mod tests {
         assert!(worker.is_due(t0));
         worker.launched(1, Task::new("x"), t0);
         assert!(!worker.is_due(t0));
-        assert!(worker.exited(1, &Err("broken".into()), t0, 0.0));
+        assert!(worker.exited(1, &broken(), t0, 0.0));
         assert!(!worker.is_due(t0));
         assert!(worker.is_due(t0 + Duration::from_millis(500)));
         worker.launched(2, Task::new("x"), t0);
         worker.cancel();
-        assert!(!worker.exited(2, &Err("cancelled".into()), t0, 0.0));
+        assert!(!worker.exited(2, &broken(), t0, 0.0));
         assert!(worker.is_due(t0));
+    }
+
+    #[test]
+    fn a_fault_is_over_when_the_node_has_run_well_for_a_minute() {
+        let mut worker = worker();
+        let t0 = Instant::now();
+        let after = |seconds| t0 + Duration::from_secs(seconds);
+        worker.launched(1, Task::new("x"), t0);
+        worker.exited(1, &broken(), t0, 0.0);
+        let is_there_after = |worker: &mut Worker, seconds| {
+            worker.look(after(seconds));
+            worker.fault.is_some()
+        };
+        assert!(is_there_after(&mut worker, 100), "it waits: nothing is over");
+        let task = Task::new("x");
+        worker.launched(2, task.clone(), after(100));
+        assert!(is_there_after(&mut worker, 170), "no media flows yet");
+        task.status.set_running();
+        assert!(is_there_after(&mut worker, 171));
+        assert!(is_there_after(&mut worker, 230), "it has run well for 59 s");
+        assert!(!is_there_after(&mut worker, 231));
+        worker.exited(2, &broken(), after(240), 0.0);
+        assert!(is_there_after(&mut worker, 241), "the next fault is a new one");
+    }
+
+    #[test]
+    fn another_job_starts_at_once_and_without_the_fault_of_the_old_one() {
+        let mut worker = worker();
+        let t0 = Instant::now();
+        worker.launched(1, Task::new("x"), t0);
+        worker.exited(1, &broken(), t0, 0.0);
+        assert!(!worker.is_due(t0));
+        worker.change(Job::Hls);
+        assert!(worker.is_due(t0) && worker.fault.is_none());
     }
 
     #[test]
@@ -187,7 +259,7 @@ mod tests {
         let mut worker = worker();
         let t0 = Instant::now();
         worker.launched(2, Task::new("x"), t0);
-        assert!(!worker.exited(1, &Err("late".into()), t0, 0.0));
+        assert!(!worker.exited(1, &broken(), t0, 0.0));
         assert!(worker.is_alive());
         worker.stop();
         worker.exited(2, &Ok(()), t0, 0.0);

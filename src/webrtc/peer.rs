@@ -139,9 +139,8 @@ impl Peer {
         choices: &[Choice],
         gather_max: Duration,
     ) -> Result<Description, Error> {
-        let mut used = choices.iter().filter_map(|c| offer.media.get(c.index));
-        self.mids = used.clone().map(|m| m.mid.clone()).collect();
-        let media = used.next();
+        self.mids = offer.transported(choices).map(|m| m.mid.clone()).collect();
+        let media = offer.transported(choices).next();
         self.tag = media.cloned();
         self.node.start().await?;
         let reduced = sdp::reduced_offer(offer, choices);

@@ -41,6 +41,8 @@ async fn one_dead_target_among_three_disturbs_nobody() {
         })
         .await;
     assert!(!shown.to_string().contains("key-that-nobody-may-see"), "a stream key is shown");
+    let dead = output(&shown, "dead");
+    assert!(dead["error_hint"].is_string() && dead["error_at"].is_string(), "{dead}");
     for id in ["left", "right"] {
         let state = output(&shown, id);
         assert_eq!(state["restarts"], 0, "{state}");
@@ -72,4 +74,34 @@ async fn outputs_are_added_stopped_started_and_removed_while_the_stream_runs() {
     assert_eq!(after["outputs"].as_array().map(Vec::len), Some(0), "{after}");
     let source = &after["nodes"][0];
     assert_eq!(source["restarts"], 0, "the source was not disturbed: {source}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_output_starts_again_and_no_other_one() {
+    let appliance = Appliance::start().await;
+    let api = &appliance.api;
+    let (left, right, new) = (
+        api.create(json!({ "name": "left" })).await,
+        api.create(json!({ "name": "right" })).await,
+        api.create(json!({ "name": "new" })).await,
+    );
+    let push = |id: &str, url: String| json!({ "id": id, "type": "push", "url": url });
+    let outputs = [push("moves", appliance.srt(&left)), push("stays", appliance.srt(&right))];
+    let spec = json!({ "name": "studio", "source": { "type": "test" }, "outputs": outputs });
+    let studio = api.create(spec).await;
+    left.wait_state("live", s(30)).await;
+    let since = right.wait_state("live", s(30)).await["sources"][0]["since"].clone();
+
+    let moves = format!("{}/outputs/moves", studio.path());
+    let refused = api.patch(&moves, &json!({ "url": "gopher://h" })).await;
+    assert!(refused.0 == 422 && refused.1["message"].to_string().contains("`url`"), "{refused:?}");
+    assert_eq!(left.snapshot().await["state"], "live", "nothing is lost by a refusal");
+    let changed = api.patch(&moves, &json!({ "url": appliance.srt(&new) })).await;
+    assert_eq!(changed.0, 200, "{changed:?}");
+    assert!(!changed.1.to_string().contains("pub-new"), "the token is shown: {changed:?}");
+    new.wait_state("live", s(30)).await;
+    left.wait("its publisher is gone", s(20), |s| s["state"] != "live").await;
+    let untouched = right.snapshot().await;
+    assert_eq!(untouched["sources"][0]["since"], since, "the other one was disturbed");
+    assert_eq!(studio.snapshot().await["nodes"][0]["restarts"], 0);
 }

@@ -115,12 +115,20 @@ async fn a_trunk_is_added_on_the_page_which_says_how_it_goes() {
     let to = ["--trunk", &whip, "--trunk-token", &publish, "--patience", "40"];
     let args = [&[&page, "--token", token, "--stream", "near"][..], &to[..]].concat();
     let report = Client::browser("page", &args).report(s(90)).await;
-    let told = report["trunk"].as_str().unwrap_or_default();
+    let told = report["trunk"]["told"].as_str().unwrap_or_default();
     for figure in ["Bandwidth estimate", "Round trip", "The same in Opus"] {
         assert!(told.contains(figure), "{figure}: {report}");
     }
-    assert!(!told.contains(&publish), "the token is shown: {report}");
-    assert_eq!(report["errors"], json!([]), "the console is quiet: {report}");
+    assert!(!report.to_string().contains(&publish), "the token is shown: {report}");
+    let edited = &report["trunk"]["edited"];
+    assert_eq!((&edited["id"], &edited["type"]), (&json!("b"), &json!("trunk")), "{edited}");
+    assert!(edited["refused"].as_str().is_some_and(|t| t.contains("`url`")), "{edited}");
+    let refusals = report["errors"].to_string().matches("422").count();
+    let errors = report["errors"].as_array().map(Vec::len);
+    assert_eq!(errors, Some(refusals), "the console is quiet but for the refusal: {report}");
+    let output = near.snapshot().await["outputs"][0].clone();
+    assert_eq!(output["settings"]["max_kbps"], 300, "{output}");
+    far.wait_state("live", s(20)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

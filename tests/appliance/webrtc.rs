@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;
+use crate::support::publish::Ffmpeg;
 use crate::support::s;
 
 fn frames(event: &Value) -> u64 {
@@ -91,4 +92,21 @@ async fn what_a_publisher_sends_is_stamped_with_the_time_at_which_it_comes() {
     let median = late[late.len() / 2];
     assert!(median < 0.15, "sound is held for {median} s: {late:?}");
     camera.finish().await;
+}
+
+/// aiortc takes no answer that leaves a section without a transport.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_that_asks_for_pictures_hears_a_stream_that_has_none() {
+    let appliance = Appliance::start().await;
+    let stream = appliance.api.create(json!({ "name": "radio" })).await;
+    let url = appliance.srt(&stream);
+    let sound = "-re -f lavfi -i sine=f=1000:r=48000 -vn -c:a aac -f mpegts";
+    let _publisher = Ffmpeg::with(&format!("{sound} {url}"));
+    stream.wait_state("live", s(20)).await;
+    let (whep, token) = (stream.whep(), stream.play_token());
+    let mut viewer = Client::python("whep.py", &[&whep, "--token", &token]);
+    let heard = |e: &Value| e["state"] == "connected" && e["energy"].as_f64() > Some(0.0);
+    viewer.wait_until("progress", s(40), heard).await;
+    let report = viewer.finish().await;
+    assert_eq!((&report["video"]["frames"], &report["state"]), (&json!(0), &json!("connected")));
 }

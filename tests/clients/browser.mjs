@@ -111,7 +111,28 @@ async function addTrunk(page) {
   await page.press("dialog input[name=token]", "Enter");
   await page.waitForSelector("#outputs .pill.running");
   await page.waitForSelector("#outputs .summary:has-text('estimated quality')");
-  return page.innerText("#outputs");
+  const told = await page.innerText("#outputs");
+  return { told, edited: await editTrunk(page) };
+}
+
+/** Changes it by the same form; says what the form had in it. */
+async function editTrunk(page) {
+  await page.click("#outputs button:has-text('Edit')");
+  const had = await page.$eval("dialog form", (form) =>
+    Object.fromEntries(["id", "type", "url", "token", "video", "aic", "delay_ms", "max_kbps"].map((name) => [name, form.elements[name].value])));
+  if (options.shot) await page.screenshot({ path: options.shot.replace(/(\.\w+)$/, "-edit$1") });
+  // What is wrong is told, and the form keeps what was typed.
+  await page.fill("dialog input[name=url]", "https://");
+  await page.evaluate(() => document.querySelector("dialog input[name=url]").removeAttribute("pattern"));
+  await page.press("dialog input[name=url]", "Enter");
+  const refused = await page.waitForSelector("dialog .error:not([hidden])");
+  had.refused = await refused.innerText();
+  await page.fill("dialog input[name=url]", "");
+  await page.fill("dialog input[name=max_kbps]", "300");
+  await page.press("dialog input[name=max_kbps]", "Enter");
+  await page.waitForSelector("dialog", { state: "detached" });
+  await page.waitForSelector("#outputs .pill.running");
+  return had;
 }
 
 /** The page's captions by themselves: what they show of cues that grow, and whether a word ever moves. */

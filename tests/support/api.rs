@@ -114,6 +114,13 @@ impl Api {
         self.must(Method::PATCH, path, Some(body)).await
     }
 
+    /// A PATCH with its status and body, whatever they are.
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.request(Method::PATCH, path, Some(body)).await;
+        let answer = answer.unwrap_or_else(|e| panic!("PATCH {path}: {e}"));
+        (answer.status, answer.json())
+    }
+
     pub(crate) async fn must_delete(&self, path: &str) {
         self.must(Method::DELETE, path, None).await;
     }

@@ -62,7 +62,7 @@ mod tests {
             Event::StreamRemoved { stream: stream() },
             Event::StateChanged { stream: stream(), state: crate::runtime::StreamState::Live },
             Event::StreamChanged { stream: stream() },
-            Event::NodeFailed { stream: stream(), node: stream(), error: stream() },
+            Event::NodeFailed { stream: stream(), node: stream(), error: stream(), hint: stream() },
         ] {
             let body = serde_json::to_value(&event).expect("JSON");
             assert_eq!(body["event"], name(&event));

@@ -174,7 +174,7 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .routes(routes!(captions::follow_cues))
         .routes(routes!(captions::socket_of_cues))
         .routes(routes!(outputs::list_outputs, outputs::add_output))
-        .routes(routes!(outputs::delete_output))
+        .routes(routes!(outputs::change_output, outputs::delete_output))
         .routes(routes!(outputs::start_output))
         .routes(routes!(outputs::stop_output))
         .routes(routes!(presets::list_presets))

@@ -3,8 +3,10 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::extract::{Json, Params};
+use super::streams::merge;
 use super::{ApiState, Code, Error, Failures};
 use crate::media::StreamName;
 use crate::runtime::{OutputSnapshot, OutputSpec};
@@ -39,6 +41,43 @@ pub(super) async fn add_output(
     state.desk.add_output(&name, output).await?;
     Ok((StatusCode::CREATED, output_of(&state, &name, &id).await?))
 }
+
+/// Changes fields of an output (JSON merge patch, RFC 7396). What is left out stays, its address and
+/// token too; `null` brings a field back to its default. Only this output starts again.
+#[utoipa::path(patch, path = "/api/v1/streams/{name}/outputs/{id}", tag = "outputs",
+    params(("name" = String, Path), ("id" = String, Path)), request_body = Object,
+    responses((status = 200, body = OutputSnapshot), Failures))]
+pub(super) async fn change_output(
+    State(state): State<ApiState>,
+    Params((name, id)): Params<(StreamName, StreamName)>,
+    Json(patch): Json<Map<String, Value>>,
+) -> Result<axum::Json<OutputSnapshot>, Error> {
+    state.desk.change_output(&name, &id, |before| patched(before, patch)).await?;
+    output_of(&state, &name, &id).await
+}
+
+/// An output with these fields instead of its own. They are put in one by one, so that the refusal
+/// names the one that is wrong.
+fn patched(before: &OutputSpec, patch: Map<String, Value>) -> Result<OutputSpec, Error> {
+    let ours = |e: serde_json::Error| Error::internal("reading the output", &e);
+    let mut fields = serde_json::to_value(before).map_err(ours)?;
+    for (field, wanted) in patch {
+        let refuse = |why: &str, hint| Error::new(Code::Invalid, format!("`{field}`: {why}"), hint);
+        let Some(present) = fields.get(&field) else {
+            return Err(refuse("an output of this type has no such field", FIELDS));
+        };
+        if ["id", "type"].contains(&field.as_str()) && *present != wanted {
+            let hint = "add another output and delete this one";
+            return Err(refuse(&format!("it must stay {present}"), hint));
+        }
+        merge(&mut fields, json!({ field.as_str(): wanted }));
+        let read: Result<OutputSpec, _> = serde_json::from_value(fields.clone());
+        read.map_err(|e| refuse(&e.to_string(), FIELDS))?;
+    }
+    serde_json::from_value(fields).map_err(ours)
+}
+
+const FIELDS: &str = "/api/v1/openapi.json describes the fields";
 
 /// Takes an output away. What it has recorded stays.
 #[utoipa::path(delete, path = "/api/v1/streams/{name}/outputs/{id}", tag = "outputs",
@@ -87,4 +126,38 @@ async fn output_of(
         let message = format!("stream `{name}` has no output `{id}` any more");
         Error::new(Code::UnknownOutput, message, "somebody else has just removed it")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_field_is_named_and_what_is_left_out_stays() {
+        let trunk = json!({
+            "id": "b", "type": "trunk", "url": "https://b/whip/KEY", "token": "KEY",
+            "video": "off", "aic": 0.5, "max_kbps": 500,
+        });
+        let before: OutputSpec = serde_json::from_value(trunk).expect("an output");
+        let check = |patch: Value, expect: &str| {
+            let Value::Object(fields) = patch.clone() else { panic!("no object: {patch}") };
+            let said = match patched(&before, fields) {
+                Ok(output) => serde_json::to_string(&output).expect("is written"),
+                Err(error) => error.problem().message,
+            };
+            assert!(said.contains(expect), "{patch}: {said}");
+        };
+        let before = serde_json::to_string(&before).expect("is written");
+        check(json!({}), &before);
+        check(json!({ "id": "b", "type": "trunk" }), &before);
+        check(json!({ "max_kbps": 300 }), &before.replace("500", "300"));
+        check(json!({ "max_kbps": null }), &before.replace("500", "null"));
+        check(json!({ "max_kbps": "much" }), "`max_kbps`: invalid type");
+        check(json!({ "aic": 7 }), "`aic`: `aic` is true, false");
+        check(json!({ "video": "pass", "delay_ms": -1 }), "`delay_ms`: invalid value");
+        check(json!({ "url": null }), "`url`: missing field");
+        check(json!({ "type": "push" }), "`type`: it must stay \"trunk\"");
+        check(json!({ "id": "c" }), "`id`: it must stay \"b\"");
+        check(json!({ "ulr": "https://c/whip/x" }), "`ulr`: an output of this type has no such");
+    }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::access::Endpoints;
 use super::{ApiState, Failures};
-use crate::control::machine::Missing;
+use crate::control::machine::{Missing, VoiceCodec};
 use crate::gpu::Gpus;
 use crate::process::encoders::Probed;
 use crate::telemetry::Host;
@@ -31,6 +31,8 @@ pub(super) struct SystemView {
     gpu_text: String,
     /// Encoders that were tried at the start, and why each is used or not.
     encoders: Vec<Probed>,
+    /// The voice codec of trunks, and the command that turns it on where it is off.
+    voice_codec: VoiceCodec,
     /// What is off on this machine, and the command that turns it on.
     off: Vec<Missing>,
     /// Streams of the database that could not be started, each with the reason. Creating or
@@ -38,7 +40,7 @@ pub(super) struct SystemView {
     not_restored: BTreeMap<String, String>,
 }
 
-/// Version, machine, encoders, and what is off with the command that turns it on.
+/// Version, machine, encoders, voice codec, and what is off with the command that turns it on.
 #[utoipa::path(get, path = "/api/v1/system", tag = "system",
     responses((status = 200, body = SystemView), Failures))]
 pub(super) async fn get_system(State(state): State<ApiState>) -> axum::Json<SystemView> {
@@ -52,6 +54,7 @@ pub(super) async fn get_system(State(state): State<ApiState>) -> axum::Json<Syst
         gpu: machine.gpus.clone(),
         gpu_text: machine.gpus.summary(),
         encoders: machine.probed().to_vec(),
+        voice_codec: machine.voice_codec.clone(),
         off: machine.missing.clone(),
         not_restored: state.desk.lost(),
     })

@@ -165,6 +165,17 @@ async fn outputs_come_and_go_and_survive_a_restart() {
     let (status, stopped) = api.ask(Method::POST, &format!("{at}/far/stop"), Value::Null).await;
     assert_eq!((status, &stopped["enabled"]), (200, &json!(false)), "{stopped}");
     api.refused(Method::POST, &format!("{at}/near/stop"), Value::Null, Code::UnknownOutput).await;
+    let far = format!("{at}/far");
+    let wrong = json!({"enabled": true, "url": "http://127.0.0.1/live/other-key"});
+    let (status, said) = api.ask(Method::PATCH, &far, wrong).await;
+    assert!(status == 422 && said["message"].to_string().contains("`url`: `http`"), "{said}");
+    api.refused(Method::PATCH, &far, json!([]), Code::Invalid).await;
+    api.refused(Method::PATCH, &format!("{at}/near"), json!({}), Code::UnknownOutput).await;
+    let elsewhere = json!({"url": "rtmp://127.0.0.1:10/live/other-key"});
+    let (status, changed) = api.ask(Method::PATCH, &far, elsewhere).await;
+    assert_eq!((status, &changed["target"]), (200, &json!("rtmp://127.0.0.1:10")), "{changed}");
+    assert_eq!(changed["enabled"], false, "what is left out stays, and nothing wrong was taken");
+    assert!(!changed.to_string().contains("other-key"), "{changed}");
     let (_, before) = api.get("/api/v1/streams/studio/access").await;
     api.desk.supervisor().shutdown().await;
 
@@ -173,6 +184,7 @@ async fn outputs_come_and_go_and_survive_a_restart() {
     let (_, list) = api.get(at).await;
     assert_eq!(list["outputs"][0]["id"], "far", "{list}");
     assert_eq!(list["outputs"][0]["enabled"], false);
+    assert_eq!(list["outputs"][0]["target"], "rtmp://127.0.0.1:10", "{list}");
     let (_, after) = api.get("/api/v1/streams/studio/access").await;
     assert_eq!(before["access"], after["access"], "tokens stay");
     let (status, _) = api.ask(Method::DELETE, &format!("{at}/far"), Value::Null).await;
@@ -205,6 +217,27 @@ async fn a_stored_stream_that_cannot_start_is_told_and_can_be_deleted() {
     assert_eq!(api.get("/readyz").await.1, "ready\n");
     api.desk.restore().await.expect("reads");
     assert!(api.desk.lost().is_empty(), "it is gone from the database");
+}
+
+#[tokio::test]
+async fn the_system_says_whether_voice_goes_by_aic_and_what_turns_it_on() {
+    let api = Fixture::new().await;
+    let (_, system) = api.get("/api/v1/system").await;
+    let codec = &system["voice_codec"];
+    assert_eq!(codec["engine"], cfg!(feature = "aic"), "{codec}");
+    let text = |field: &str| codec[field].as_str().unwrap_or_default();
+    // The weights come with the source.
+    assert!(text("weights").ends_with("aic-a.safetensors"), "{codec}");
+    assert_eq!(text("model").len(), 8, "{codec}");
+    if cfg!(feature = "aic") {
+        assert_eq!((&codec["available"], &codec["fix"]), (&json!(true), &Value::Null), "{codec}");
+        assert!(["cpu", "gpu"].contains(&text("device")), "{codec}");
+        assert!(text("text").contains(text("model")), "{codec}");
+    } else {
+        assert_eq!(codec["available"], false, "{codec}");
+        assert_eq!(text("fix"), "make aic && make run");
+        assert!(text("text").contains(text("reason")), "{codec}");
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::fault::Fault;
 use super::launch::Shared;
 use super::program::Program;
 use super::supervisor::Error;
@@ -55,11 +56,13 @@ pub(super) enum Command {
     /// Somebody wants HLS.
     OpenHls(oneshot::Sender<Result<Arc<hls::Shelf>, Refusal>>),
     /// A node's run has ended.
-    Exited { worker: String, run: u64, outcome: Result<(), String> },
+    Exited { worker: String, run: u64, outcome: Result<(), Fault> },
     /// The admin wants another spec of the same name.
     Update(Box<StreamSpec>, Box<Preset>, oneshot::Sender<()>),
     /// The admin wants another output.
     AddOutput(OutputSpec, oneshot::Sender<Result<(), Error>>),
+    /// The admin wants an output to do something else.
+    ChangeOutput(OutputSpec, oneshot::Sender<Result<(), Error>>),
     /// The admin wants an output gone.
     RemoveOutput(StreamName, oneshot::Sender<Result<(), Error>>),
     /// The admin starts or stops an output.
@@ -95,7 +98,8 @@ pub(super) struct Stream {
     program: Program,
     state: StreamState,
     since: DateTime<Utc>,
-    last_error: Option<String>,
+    /// The node that failed last, and how, until that is over.
+    last_fault: Option<(String, Fault)>,
 
     feeds: BTreeMap<String, Feed>,
     cues: BTreeMap<String, CueFeed>,
@@ -136,7 +140,7 @@ impl Stream {
             program: Program::default(),
             state: StreamState::Idle,
             since: Utc::now(),
-            last_error: None,
+            last_fault: None,
             feeds: feeds.into_iter().collect(),
             cues: BTreeMap::new(),
             board: CueBoard::default(),
@@ -195,6 +199,9 @@ impl Stream {
             Command::AddOutput(output, reply) => {
                 self.change(reply, |stream| stream.add_output(output));
             }
+            Command::ChangeOutput(output, reply) => {
+                self.change(reply, |stream| stream.change_output(output));
+            }
             Command::RemoveOutput(id, reply) => {
                 self.change(reply, |stream| stream.remove_output(&id));
             }
@@ -240,6 +247,7 @@ impl Stream {
         self.close_idle_hls();
         self.expire_waiting(now);
         self.launch_due(now);
+        self.forget_faults(now);
         self.rates.update(&self.feeds, &mut self.publishers, now);
     }
 

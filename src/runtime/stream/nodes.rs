@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
+
 use super::{Command, Stream};
 use crate::flow::{CueBoard, CueFeed, Feed, Inputs, Intake, SourceReport, Task};
 use crate::graph::{self, Ask, Fills, Op, PlanNode, Route, Want};
 use crate::media::{Format, Kind, Language};
 use crate::process::{captions, denoise};
-use crate::runtime::Event;
+use crate::runtime::fault::Fault;
 use crate::runtime::launch::{self, Job, Launch};
 use crate::runtime::worker::Worker;
+use crate::runtime::{Event, StreamState};
 
 /// How long the plan waits for a second track that may not exist.
 const SETTLE: Duration = Duration::from_millis(1500);
@@ -279,8 +282,11 @@ impl Stream {
         tokio::spawn(async move {
             // A panic ends this run like an error does.
             let outcome = match tokio::spawn(launch::run(job, context)).await {
-                Ok(outcome) => outcome.map_err(|e| e.to_string()),
-                Err(panic) => Err(format!("the node panicked: {panic}")),
+                Ok(outcome) => outcome.map_err(Fault::from),
+                Err(panic) => Err(Fault::now(
+                    format!("the node panicked: {panic}"),
+                    "tell the makers what you did; the log has the place",
+                )),
             };
             let exited = Command::Exited { worker: worker_name, run, outcome };
             let _ = commands.send(exited).await;
@@ -302,22 +308,33 @@ impl Stream {
         Some(self.seat_publisher(*slot, report.into()))
     }
 
-    pub(super) fn worker_exited(&mut self, name: &str, run: u64, outcome: &Result<(), String>) {
+    pub(super) fn worker_exited(&mut self, name: &str, run: u64, outcome: &Result<(), Fault>) {
         let Some(worker) = self.workers.get_mut(name) else { return };
         let jitter = rand::random::<f64>();
         if !worker.exited(run, outcome, Instant::now(), jitter) {
             return;
         }
-        let Err(error) = outcome else { return };
-        let restarts = worker.restarts;
+        let Err(fault) = outcome else { return };
+        let (restarts, error) = (worker.restarts, &fault.message);
         tracing::warn!(stream = %self.spec.name, node = name, %error, restarts,
             "node failed; it is tried again");
-        self.last_error = Some(format!("{name}: {error}"));
+        self.last_fault = Some((name.to_owned(), fault.clone()));
         self.emit(Event::NodeFailed {
             stream: self.spec.name.to_string(),
             node: name.to_owned(),
             error: error.clone(),
+            hint: fault.hint.clone(),
         });
+    }
+
+    /// Forgets what is over. What has put a stream off air stays until it is on air again.
+    pub(super) fn forget_faults(&mut self, now: Instant) {
+        self.workers.values_mut().for_each(|worker| worker.look(now));
+        let faulty = |name: &String| self.workers.get(name).is_some_and(|w| w.fault.is_some());
+        let over = |(name, fault): &(String, Fault)| !faulty(name) && fault.is_old(Utc::now());
+        if self.state != StreamState::Idle && self.last_fault.as_ref().is_some_and(over) {
+            self.last_fault = None;
+        }
     }
 
     /// What viewers get while the source is gone.

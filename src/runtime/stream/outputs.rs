@@ -70,8 +70,20 @@ impl Stream {
             return Err(Error::UnknownOutput(self.spec.name.to_string(), id.to_string()));
         };
         output.enabled = enabled;
-        self.spec.outputs.retain(|o| o.id != *id);
-        self.spec.outputs.push(output);
+        self.change_output(output)
+    }
+
+    /// Puts an output in the place of the one of the same id; one of the preset becomes the
+    /// stream's own.
+    pub(super) fn change_output(&mut self, output: OutputSpec) -> Result<(), Error> {
+        if self.outputs().iter().all(|o| o.id != output.id) {
+            let (name, id) = (self.spec.name.to_string(), output.id.to_string());
+            return Err(Error::UnknownOutput(name, id));
+        }
+        match self.spec.outputs.iter_mut().find(|o| o.id == output.id) {
+            Some(own) => *own = output,
+            None => self.spec.outputs.push(output),
+        }
         self.outputs_changed();
         Ok(())
     }
@@ -109,8 +121,7 @@ impl Stream {
             match self.workers.get_mut(&name) {
                 Some(worker) => {
                     if worker.job != job {
-                        worker.job = job;
-                        worker.cancel();
+                        worker.change(job);
                     }
                     worker.idle_since = None;
                     worker.want();
@@ -140,9 +151,8 @@ impl Stream {
             }
             let Some(route) = self.plan.routes.get(name) else { continue };
             if route.is_empty() {
-                worker.stop();
-                let nothing = || "the stream has nothing that it can take".to_owned();
-                worker.last_error = Some(route.problems.first().cloned().unwrap_or_else(nothing));
+                let problem = route.problems.first().map(String::as_str);
+                worker.cannot(problem.unwrap_or("the stream has nothing that it can take"));
                 worker.route = route.clone();
             } else {
                 if !worker.route.same_media(route) {

@@ -11,8 +11,8 @@ use crate::flow::{CueFeed, Feed};
 use crate::graph;
 use crate::runtime::worker::Worker;
 use crate::runtime::{
-    ConsumerSnapshot, CueFeedSnapshot, FeedSnapshot, NodeSnapshot, NodeState, OutputSnapshot,
-    SourceSnapshot, StreamSnapshot,
+    ConsumerSnapshot, CueFeedSnapshot, FeedSnapshot, LastError, NodeSnapshot, NodeState,
+    OutputSnapshot, SourceSnapshot, StreamSnapshot,
 };
 
 /// Rates are taken over this time.
@@ -78,6 +78,7 @@ impl Stream {
         }
         let mut sources: Vec<_> = self.publishers.iter().map(|p| self.source(p)).collect();
         sources.sort_by_key(|s| !s.on_air);
+        let fault = self.last_fault.as_ref().map(|(node, fault)| fault.of(node));
         StreamSnapshot {
             name: self.spec.name.to_string(),
             preset: self.spec.preset.clone(),
@@ -91,7 +92,7 @@ impl Stream {
             denoise: self.denoise_settings(),
             captions: self.caption_settings(),
             cues: self.all_cues().iter().map(cue_snapshot).collect(),
-            last_error: self.last_error.clone(),
+            last_error: fault.as_ref().into(),
         }
     }
 
@@ -139,7 +140,10 @@ impl Stream {
                 inputs: route.feeds().cloned().collect(),
                 outputs: Vec::new(),
                 restarts: 0,
-                last_error: route.problems.first().cloned(),
+                last_error: LastError {
+                    last_error: route.problems.first().cloned(),
+                    ..LastError::default()
+                },
                 facts: BTreeMap::new(),
             });
         }
@@ -161,7 +165,7 @@ impl Stream {
             inputs: Vec::new(),
             outputs: if on_air { programme } else { Vec::new() },
             restarts: worker.map_or(0, |w| w.restarts),
-            last_error: worker.and_then(|w| w.last_error.clone()),
+            last_error: worker.and_then(|w| w.fault.as_ref()).into(),
             facts,
         }
     }
@@ -197,14 +201,18 @@ impl Stream {
             let worker = self.workers.get(&worker_name(&output.id));
             let state = worker.map_or(NodeState::Standby, Worker::state);
             let running = state == NodeState::Running;
+            let fault = worker.filter(|_| !running).and_then(|w| w.fault.as_ref());
             OutputSnapshot {
                 id: output.id.to_string(),
                 kind: output.kind.word(),
                 target: output.kind.shown(),
+                settings: output.kind.settings(),
                 state: if output.enabled { state } else { NodeState::Stopped },
                 from_preset: self.is_from_preset(&output.id),
                 enabled: output.enabled,
-                error: worker.filter(|_| !running).and_then(|w| w.last_error.clone()),
+                error: fault.map(|f| f.message.clone()),
+                error_hint: fault.map(|f| f.hint.clone()),
+                error_at: fault.map(|f| f.at),
                 retry_in_s: worker.and_then(|w| w.retry_in(now)).map(|d| d.as_secs_f64()),
                 restarts: worker.map_or(0, |w| w.restarts),
                 facts: worker.and_then(Worker::task).map(|t| t.status.facts()).unwrap_or_default(),
@@ -242,7 +250,7 @@ fn worker_node(name: &str, worker: &Worker) -> NodeSnapshot {
         inputs: worker.route.feeds().cloned().collect(),
         outputs: worker.outputs.clone(),
         restarts: worker.restarts,
-        last_error: worker.last_error.clone(),
+        last_error: worker.fault.as_ref().into(),
         facts: worker.task().map(|t| t.status.facts()).unwrap_or_default(),
     }
 }

@@ -263,7 +263,11 @@ impl Stream {
         self.since = Utc::now();
         match state {
             StreamState::Slate => self.show_slate(),
-            StreamState::Live | StreamState::Backup => self.hide_slate(),
+            StreamState::Live => {
+                self.hide_slate();
+                self.last_fault = None;
+            }
+            StreamState::Backup => self.hide_slate(),
             StreamState::Idle => {
                 self.hide_slate();
                 self.go_off_air();

@@ -136,6 +136,29 @@ impl Description {
         self.media.iter().enumerate().find(|(_, m)| fits(m))
     }
 
+    /// Whether a section that nothing is sent in stays, inactive, on the transport of what was
+    /// chosen. A refused one has no transport, and there are players (aiortc) that take no answer in
+    /// which one has none.
+    pub fn is_idle(&self, index: usize, choices: &[Choice]) -> bool {
+        let first = choices.first().and_then(|c| self.media.get(c.index));
+        let (Some(first), Some(media)) = (first, self.media.get(index)) else { return false };
+        media.enabled
+            && choices.iter().all(|c| c.index != index)
+            && media.kind().is_some()
+            && media.direction != Direction::SendOnly
+            && media.rtcp_mux
+            && self.bundles(first, media)
+            && media.ice == first.ice
+            && media.fingerprint == first.fingerprint
+    }
+
+    /// Audio and video sections that share the transport of what was chosen, used or not.
+    pub fn transported(&self, choices: &[Choice]) -> impl Iterator<Item = &Media> {
+        let chosen = |index| choices.iter().any(|c| c.index == index);
+        let stays = move |index: &usize| chosen(*index) || self.is_idle(*index, choices);
+        (0..self.media.len()).filter(stays).filter_map(|index| self.media.get(index))
+    }
+
     /// The same offer as if it had no data channels.
     pub fn without_data(mut self) -> Self {
         self.media.iter_mut().filter(|m| m.is_data()).for_each(|m| m.enabled = false);

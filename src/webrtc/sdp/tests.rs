@@ -89,11 +89,11 @@ fn the_answer_has_every_section_of_the_offer_in_order() {
     let text = answer(&parts, &local);
     let lines: Vec<&str> = text.lines().collect();
     let sections: Vec<&&str> = lines.iter().filter(|l| l.starts_with("m=")).collect();
-    assert!(sections[0].starts_with("m=video 0 "), "refused: {}", sections[0]);
+    assert_eq!(*sections[0], "m=video 9 UDP/TLS/RTP/SAVPF 96", "idle, on the same transport");
     assert_eq!(*sections[1], "m=audio 9 UDP/TLS/RTP/SAVPF 111");
     assert_eq!(*sections[2], "m=application 0 UDP/DTLS/SCTP webrtc-datachannel");
     for line in [
-        "a=group:BUNDLE 1",
+        "a=group:BUNDLE 0 1",
         "a=fmtp:111 minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1",
         "a=candidate:1 1 UDP 500 10.0.0.1 4000 typ host",
         "a=candidate:1a0 1 UDP 499 203.0.113.5 4000 typ host",
@@ -101,6 +101,29 @@ fn the_answer_has_every_section_of_the_offer_in_order() {
     ] {
         assert!(lines.contains(&line), "`{line}` is not in\n{text}");
     }
+    let video = text.split("m=").nth(1).expect("a section");
+    for line in ["a=inactive", "a=ice-ufrag:abcd", "a=fingerprint:sha-256 AA:BB", "a=setup:active"]
+    {
+        assert!(video.contains(line), "`{line}` is not in\n{video}");
+    }
+    let tag: Vec<&str> = offer.transported(&choices).map(|m| m.mid.as_str()).collect();
+    assert_eq!(tag, ["0", "1"]);
+}
+
+#[test]
+fn what_is_not_used_and_has_a_transport_of_its_own_is_refused() {
+    let check = |offer: &str, idle: bool| {
+        let offer = Description::parse(offer).expect("valid");
+        let choices: Vec<Choice> =
+            offer.choose_for(&Format::new(Codec::Opus)).into_iter().collect();
+        assert_eq!(offer.is_idle(0, &choices), idle);
+        assert!(!offer.is_idle(1, &choices), "it is used");
+    };
+    check(CHROMIUM, true);
+    check(&CHROMIUM.replace("a=group:BUNDLE 0 1", "a=group:BUNDLE 1"), false);
+    check(&CHROMIUM.replacen("a=ice-ufrag:", "a=ice-ufrag:x", 1), false);
+    check(&CHROMIUM.replacen("m=video 9", "m=video 0", 1), false);
+    check(&CHROMIUM.replacen("a=recvonly", "a=sendonly", 1), false);
 }
 
 /// What browsers write for data channels, bundled with the rest.
@@ -126,7 +149,7 @@ fn data_channels_go_along_when_they_share_the_transport() {
         let port = if taken { "9" } else { "0" };
         let line = format!("m=application {port} UDP/DTLS/SCTP webrtc-datachannel");
         assert!(text.lines().any(|l| l == line), "`{line}` is not in\n{text}");
-        let group = if taken { "a=group:BUNDLE 1 2" } else { "a=group:BUNDLE 1" };
+        let group = if taken { "a=group:BUNDLE 0 1 2" } else { "a=group:BUNDLE 0 1" };
         assert!(text.lines().any(|l| l == group), "`{group}` is not in\n{text}");
         assert_eq!(reduced.contains("a=sctp-port:5001\r\na=max-message-size:65536"), taken);
         assert_eq!(text.contains("a=max-message-size:65536"), taken);

@@ -89,7 +89,8 @@ pub struct Answer<'a> {
     pub direction: Direction,
 }
 
-/// The answer for the peer: every section of its offer in order, those that are not used refused.
+/// The answer for the peer: every section of its offer in order, those that are not used inactive
+/// where they can share the transport, and else refused.
 pub fn answer(answer: &Answer<'_>, local: &LocalTransport) -> String {
     let mut text = String::new();
     put(&mut text, format_args!("v=0\r\no=- {} 1 IN IP4 0.0.0.0", local.session_id));
@@ -97,7 +98,10 @@ pub fn answer(answer: &Answer<'_>, local: &LocalTransport) -> String {
     let data = answer.offer.data_section(answer.choices).map(|(index, _)| index);
     let choice_of = |index: usize| answer.choices.iter().find(|c| c.index == index);
     let sections = || answer.offer.media.iter().enumerate();
-    let used = |(index, _): &(usize, &Media)| choice_of(*index).is_some() || data == Some(*index);
+    let is_idle = |index| answer.offer.is_idle(index, answer.choices);
+    let used = |(index, _): &(usize, &Media)| {
+        choice_of(*index).is_some() || data == Some(*index) || is_idle(*index)
+    };
     let mids: Vec<&str> = sections().filter(used).map(|(_, m)| m.mid.as_str()).collect();
     put(&mut text, format_args!("a=group:BUNDLE {}\r\na=msid-semantic: WMS *", mids.join(" ")));
     let mut tagged = true;
@@ -105,6 +109,7 @@ pub fn answer(answer: &Answer<'_>, local: &LocalTransport) -> String {
         match choice_of(index) {
             Some(choice) => put_section(&mut text, answer, choice, media, local, tagged),
             None if data == Some(index) => put_data_section(&mut text, media, local, tagged),
+            None if is_idle(index) => put_idle_section(&mut text, media, local, tagged),
             None => {
                 put_refused(&mut text, media);
                 continue;
@@ -121,6 +126,20 @@ fn put_data_section(text: &mut String, offered: &Media, local: &LocalTransport, 
     let port = own.sctp_port.or(Some(5000));
     put_data(text, &Media { mid: offered.mid.clone(), sctp_port: port, ..Media::default() });
     put_transport(text, own, "active");
+    if tagged {
+        put_own_candidates(text, local);
+    }
+}
+
+/// Nothing flows, by the transport that all share.
+fn put_idle_section(text: &mut String, offered: &Media, local: &LocalTransport, tagged: bool) {
+    let (own, payload) = (local.description.media.first(), offered.payloads.first());
+    let (Some(own), Some(payload)) = (own, payload) else { return put_refused(text, offered) };
+    let (media, protocol, pt) = (&offered.media, &offered.protocol, payload.pt);
+    put(text, format_args!("m={media} 9 {protocol} {pt}\r\nc=IN IP4 0.0.0.0"));
+    put(text, format_args!("a=mid:{}\r\na=inactive\r\na=rtcp-mux", offered.mid));
+    put_transport(text, own, "active");
+    put_codec(text, payload, None, &payload.parameters);
     if tagged {
         put_own_candidates(text, local);
     }
