@@ -16,7 +16,6 @@
 //! Since: auralink-0.1.0
 
 use std::sync::{LazyLock, Mutex};
-use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
@@ -27,8 +26,9 @@ use super::{
 };
 use crate::aic::engine::Codec;
 use crate::aic::fallback::{BEHIND, WIDE_RATE};
+use crate::aic::patience::Patience;
 use crate::aic::payload::Payload;
-use crate::aic::receive::{MISSING_MAX, Patience, Receiver};
+use crate::aic::receive::{MISSING_MAX, Receiver};
 use crate::aic::send::Used;
 use crate::aic::weights::{self, ModelId, NO_MODEL};
 
@@ -99,24 +99,16 @@ impl ObjectImpl for AicDec {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut patience = lock(&self.patience);
-        match pspec.name() {
-            "deadline" => {
-                let ms: u32 = value.get().expect("type checked upstream");
-                patience.deadline = Duration::from_millis(ms.into());
-            }
-            "wait" => patience.wait = value.get().expect("type checked upstream"),
-            name => unreachable!("no writable property `{name}`"),
+        if !properties::set_patience(&mut lock(&self.patience), pspec.name(), value) {
+            gst::warning!(CAT, imp = self, "{} cannot be {value:?}", pspec.name());
         }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         let patience = *lock(&self.patience);
         match pspec.name() {
-            "deadline" => (patience.deadline.as_millis() as u32).to_value(),
-            "wait" => patience.wait.to_value(),
             "stats" => stats(lock(&self.state).as_ref()).to_value(),
-            name => unreachable!("no property `{name}`"),
+            name => properties::get_patience(&patience, name).expect("every property is known"),
         }
     }
 
