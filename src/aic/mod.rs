@@ -15,6 +15,7 @@ pub mod engine;
 pub mod fallback;
 pub mod hints;
 pub mod packet;
+pub mod patience;
 pub mod payload;
 pub mod predict;
 pub mod quality;

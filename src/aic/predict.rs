@@ -2,12 +2,12 @@
 //!
 //! Pure. Both are ratios on the wire, headers included, against WebRTC's wideband default: Opus at
 //! 20 kbit/s in packets of 20 ms, for the same frames. What discontinuous transmission leaves out
-//! counts for neither.
+//! counts for neither. ([`super::ratio`] is what packets say of themselves.)
 
 use super::controller::{Choice, WIRE_OVERHEAD};
 
 /// Opus that it is compared with.
-pub const OPUS: Choice = Choice::Opus { bitrate: 20_000, frames: 1 };
+const OPUS: Choice = Choice::Opus { bitrate: 20_000, frames: 1 };
 
 /// Weight of the newest second in the running mean.
 const WEIGHT: f64 = 0.2;

@@ -1,6 +1,10 @@
 //! How much smaller the voice becomes: predicted from the settings, and as it was.
 //!
 //! Both are against 16-bit samples of 16 kHz (256 kbit/s), with the headers of SRTP over IPv4.
+//!
+//! This is what the header extension is defined to say (`docs/aic-rtp.md`, section 7): packet by packet,
+//! of what goes out whichever codec it is, silence that is not sent included. [`super::predict`] is
+//! another measure: against Opus, second by second, of AIC-A and the frames that it sent alone.
 
 use std::collections::VecDeque;
 

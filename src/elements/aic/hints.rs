@@ -128,3 +128,37 @@ impl RTPHeaderExtensionImpl for AicHints {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gst::prelude::*;
+    use gst_check::Harness;
+    use gst_rtp::prelude::*;
+
+    use super::*;
+    use crate::elements::aic::testing::{MONO, child, encode, start, voice};
+
+    #[test]
+    fn hints_are_on_every_fifth_packet_and_their_checksum_is_right() {
+        start();
+        let mut harness =
+            Harness::new_parse("auralinkaicenccore codec=opus ! rtpaicpay name=pay ! rtpaicdepay");
+        let hints = gst_rtp::RTPHeaderExtension::create_from_uri(URI).expect("registered");
+        hints.set_id(3);
+        child(&harness, "pay").emit_by_name::<()>("add-extension", &[&hints]);
+        harness.set_src_caps_str(MONO);
+        let got = encode(&mut harness, &voice(1.0));
+        assert!(got.len() >= 50);
+        for (at, buffer) in got.iter().enumerate() {
+            let meta = gst::meta::CustomMeta::from_buffer(buffer, HINTS).ok();
+            let right =
+                meta.as_ref().and_then(|m| m.structure().get::<bool>("checksum-right").ok());
+            assert_eq!(right, (at % 5 == 0).then_some(true), "packet {at}");
+            if let Some(meta) = meta.filter(|_| right.is_some()) {
+                let said = meta.structure();
+                assert_eq!(said.get::<&str>("class"), Ok("speech"));
+                assert!(said.get::<f64>("loudness-dbfs").is_ok_and(|l| (-90.0..-3.0).contains(&l)));
+            }
+        }
+    }
+}

@@ -23,6 +23,8 @@ mod hints;
 mod pay;
 mod properties;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use crate::aic::hints::URI as HINTS_URI;
@@ -124,4 +126,10 @@ fn template(name: &str, way: gst::PadDirection, caps: &gst::Caps) -> gst::PadTem
 /// So many frames of 20 ms.
 fn frames(count: u64) -> gst::ClockTime {
     gst::ClockTime::from_mseconds(20) * count
+}
+
+/// How long so many samples of 48 kHz last.
+fn wide(samples: usize) -> gst::ClockTime {
+    let rate = crate::aic::fallback::WIDE_RATE as u64;
+    gst::ClockTime::SECOND.mul_div_round(samples as u64, rate).unwrap_or_default()
 }

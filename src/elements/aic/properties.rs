@@ -8,6 +8,7 @@ use gst::prelude::*;
 
 use crate::aic::fallback::OPUS_FRAMES_MAX;
 use crate::aic::packet::{FRAMES_MAX, REDUNDANT_MAX, STAGES_MAX};
+use crate::aic::patience::Patience;
 use crate::aic::send::{Settings, Wish};
 
 fn number(
@@ -124,14 +125,22 @@ pub(super) fn set(settings: &mut Settings, name: &str, value: &glib::Value) -> b
         "opus-frames" => return put(&mut settings.opus_frames, count()),
         "opus-loss" => return value.get().map(|n| settings.opus_loss = n).is_ok(),
         "dtx" => return flag().map(|f| settings.dtx = f).is_some(),
-        "wait" => return flag().map(|f| settings.wait = f).is_some(),
-        "deadline" => {
-            let time = count().map(|ms| Duration::from_millis(ms as u64));
-            return time.map(|t| settings.deadline = t).is_some();
-        }
-        _ => return false,
+        name => return set_patience(&mut settings.patience, name, value),
     }
     true
+}
+
+/// Sets a property that says how the engine is waited for, of encoder and decoder; whether it could
+/// be.
+pub(super) fn set_patience(patience: &mut Patience, name: &str, value: &glib::Value) -> bool {
+    match name {
+        "wait" => value.get().map(|wait| patience.wait = wait).is_ok(),
+        "deadline" => {
+            let time = value.get::<u32>().map(|ms| Duration::from_millis(ms.into()));
+            time.map(|time| patience.deadline = time).is_ok()
+        }
+        _ => false,
+    }
 }
 
 /// A property that is a setting.
@@ -151,8 +160,15 @@ pub(super) fn get(settings: &Settings, name: &str) -> Option<glib::Value> {
         "opus-frames" => (settings.opus_frames as u32).to_value(),
         "opus-loss" => settings.opus_loss.to_value(),
         "dtx" => settings.dtx.to_value(),
-        "wait" => settings.wait.to_value(),
-        "deadline" => (settings.deadline.as_millis() as u32).to_value(),
+        name => return get_patience(&settings.patience, name),
+    })
+}
+
+/// A property that says how the engine is waited for.
+pub(super) fn get_patience(patience: &Patience, name: &str) -> Option<glib::Value> {
+    Some(match name {
+        "wait" => patience.wait.to_value(),
+        "deadline" => (patience.deadline.as_millis() as u32).to_value(),
         _ => return None,
     })
 }

@@ -15,41 +15,25 @@
 //!
 //! Since: auralink-0.1.0
 
+mod state;
+
 use std::sync::{LazyLock, Mutex};
-use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::{
-    AVAILABLE, HINTS, UNAVAILABLE, aic_caps, frames, lock, properties, raw_caps, template,
-};
+use state::{Made, State};
+
+use super::{HINTS, aic_caps, frames, lock, properties, raw_caps, template, wide};
 use crate::aic::engine::Codec;
-use crate::aic::fallback::{BEHIND, WIDE_RATE};
-use crate::aic::payload::Payload;
-use crate::aic::receive::{MISSING_MAX, Patience, Receiver};
-use crate::aic::send::Used;
-use crate::aic::weights::{self, ModelId, NO_MODEL};
+use crate::aic::fallback::BEHIND;
+use crate::aic::patience::Patience;
+use crate::aic::weights;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("auralinkaicdec", gst::DebugColorFlags::empty(), Some("AIC-A decoder"))
 });
-
-/// How fast the time line follows timestamps that differ by less than half a frame.
-const FOLLOW: u64 = 16;
-
-/// What exists from the first caps until the element stops.
-struct State {
-    receiver: Receiver,
-    channels: usize,
-    foreign: bool,
-    /// Start of the next frame, in the sender's time.
-    next: Option<gst::ClockTime>,
-    discont: bool,
-    /// What the application was told.
-    told: Option<&'static str>,
-}
 
 /// See [`super::AicDec`].
 pub struct AicDec {
@@ -99,24 +83,16 @@ impl ObjectImpl for AicDec {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut patience = lock(&self.patience);
-        match pspec.name() {
-            "deadline" => {
-                let ms: u32 = value.get().expect("type checked upstream");
-                patience.deadline = Duration::from_millis(ms.into());
-            }
-            "wait" => patience.wait = value.get().expect("type checked upstream"),
-            name => unreachable!("no writable property `{name}`"),
+        if !properties::set_patience(&mut lock(&self.patience), pspec.name(), value) {
+            gst::warning!(CAT, imp = self, "{} cannot be {value:?}", pspec.name());
         }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         let patience = *lock(&self.patience);
         match pspec.name() {
-            "deadline" => (patience.deadline.as_millis() as u32).to_value(),
-            "wait" => patience.wait.to_value(),
-            "stats" => stats(lock(&self.state).as_ref()).to_value(),
-            name => unreachable!("no property `{name}`"),
+            "stats" => state::stats(lock(&self.state).as_ref()).to_value(),
+            name => properties::get_patience(&patience, name).expect("every property is known"),
         }
     }
 
@@ -128,20 +104,6 @@ impl ObjectImpl for AicDec {
             }
         }
     }
-}
-
-fn stats(state: Option<&State>) -> gst::Structure {
-    let got = state.map(|s| s.receiver.stats()).unwrap_or_default();
-    gst::Structure::builder("auralink-aic-stats")
-        .field("frames", got.frames)
-        .field("concealed", got.concealed)
-        .field("recovered", got.recovered)
-        .field("comfort", got.comfort)
-        .field("damaged", got.damaged)
-        .field("misses", got.misses)
-        .field("codec", state.and_then(|s| s.receiver.used()).map_or("none", Used::name))
-        .field("reason", state.and_then(|s| s.told).unwrap_or(""))
-        .build()
 }
 
 impl GstObjectImpl for AicDec {}
@@ -230,7 +192,7 @@ impl AicDec {
         // Who has no model sends no AIC-A; who names none is taken at its word.
         let foreign = codec.model().is_some() && theirs.is_some_and(|t| Some(t) != codec.model());
         // Also from the sender's side a change of nothing may come again.
-        if lock(&self.state).as_ref().is_some_and(|s| s.foreign == foreign) {
+        if lock(&self.state).as_ref().is_some_and(|s| s.is_foreign() == foreign) {
             return true;
         }
         let mut wanted = self.src.allowed_caps().unwrap_or_else(raw_caps);
@@ -245,12 +207,8 @@ impl AicDec {
         wanted.fixate();
         let Ok(info) = gst_audio::AudioInfo::from_caps(&wanted) else { return false };
         let channels = info.channels() as usize;
-        match Receiver::new(codec, channels, foreign) {
-            Ok(receiver) => {
-                let state =
-                    State { receiver, channels, foreign, next: None, discont: true, told: None };
-                *lock(&self.state) = Some(state);
-            }
+        match State::new(codec, channels, foreign) {
+            Ok(state) => *lock(&self.state) = Some(state),
             Err(error) => {
                 gst::error!(CAT, imp = self, "libopus does not start: {error}");
                 return false;
@@ -272,7 +230,7 @@ impl AicDec {
         let made = {
             let mut guard = lock(&self.state);
             let state = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
-            state.receiver.set_patience(patience);
+            state.set_patience(patience);
             match hints.is_none_or(|hints| state.check(&hints, ours)) {
                 true => state.take(buffer),
                 false => state.refuse(),
@@ -300,138 +258,5 @@ impl AicDec {
     }
 }
 
-/// How long so many samples of 48 kHz last.
-fn wide(samples: usize) -> gst::ClockTime {
-    gst::ClockTime::SECOND.mul_div_round(samples as u64, WIDE_RATE as u64).unwrap_or_default()
-}
-
-#[derive(Default)]
-struct Made {
-    buffer: Option<gst::Buffer>,
-    news: Option<gst::Structure>,
-}
-
-impl State {
-    fn begin_anew(&mut self) {
-        self.receiver.reset();
-        self.next = None;
-        self.discont = true;
-    }
-
-    /// Takes what the sender says of a payload; whether that is what arrived.
-    fn check(&mut self, hints: &gst::StructureRef, ours: Option<ModelId>) -> bool {
-        let theirs = hints.get::<&str>("model").ok().and_then(weights::parse);
-        if let (Some(theirs), Some(ours)) = (theirs.filter(|t| *t != NO_MODEL), ours) {
-            self.foreign = theirs != ours;
-            self.receiver.set_foreign(self.foreign);
-        }
-        hints.get("checksum-right") != Ok(false)
-    }
-
-    /// A payload that is not what was sent: its frames are missing when the next one comes.
-    fn refuse(&mut self) -> Made {
-        self.receiver.altered();
-        Made { buffer: None, news: self.news() }
-    }
-
-    fn take(&mut self, buffer: &gst::Buffer) -> Made {
-        let payload = buffer.map_readable().ok().and_then(|map| Payload::read(&map).ok());
-        let Some(payload) = payload else {
-            // Its frames are missing when the next one comes.
-            self.receiver.damaged();
-            return Made::default();
-        };
-        let half = frames(1) / 2;
-        let start = buffer.pts().or(self.next).unwrap_or_default();
-        let mut missing = 0;
-        match self.next {
-            Some(next) if start + half < next => {
-                // Too late, or once more.
-                self.receiver.damaged();
-                return Made::default();
-            }
-            Some(next) => {
-                let gap = (start + half).saturating_sub(next).nseconds() / frames(1).nseconds();
-                missing = gap as usize;
-                if missing > MISSING_MAX {
-                    self.begin_anew();
-                    missing = 0;
-                }
-            }
-            None => {}
-        }
-        let first = start.saturating_sub(frames(missing as u64));
-        let first = match self.next {
-            // Jitter of the timestamps is followed slowly.
-            Some(next) if first > next => next + (first - next) / FOLLOW,
-            Some(next) => next - (next - first) / FOLLOW,
-            None => first,
-        };
-        let mut sound = Vec::new();
-        self.receiver.payload(&payload, missing, &mut sound);
-        self.wrap(first, sound)
-    }
-
-    /// The jitter buffer says that what lies before `end` will not come.
-    fn gap(&mut self, end: gst::ClockTime) -> Option<Made> {
-        let next = self.next?;
-        let missing = (end + frames(1) / 2).saturating_sub(next).nseconds() / frames(1).nseconds();
-        if missing as usize > MISSING_MAX {
-            return None;
-        }
-        // The next packet may bring the last of them again.
-        let held = if self.receiver.is_silent() { 0 } else { self.receiver.worth_waiting() };
-        let now = (missing as usize).saturating_sub(held);
-        let mut sound = Vec::new();
-        self.receiver.conceal(now, &mut sound);
-        Some(self.wrap(next, sound))
-    }
-
-    /// Dates sound whose first frame the sender had at `first`.
-    fn wrap(&mut self, first: gst::ClockTime, mut sound: Vec<f32>) -> Made {
-        let mut made = Made { buffer: None, news: self.news() };
-        let length = wide(sound.len() / self.channels);
-        self.next = Some(first + length);
-        // What comes out lies behind what went in; the very first of it was never there.
-        let start = match first.checked_sub(wide(BEHIND)) {
-            Some(start) => start,
-            None => {
-                let early = wide(BEHIND) - first;
-                let samples = early.nseconds() * WIDE_RATE as u64 / 1_000_000_000;
-                sound.drain(..sound.len().min(samples as usize * self.channels));
-                gst::ClockTime::ZERO
-            }
-        };
-        if sound.is_empty() {
-            return made;
-        }
-        let count = sound.len() / self.channels;
-        let bytes: Vec<u8> = sound.iter().flat_map(|x| x.to_le_bytes()).collect();
-        let mut buffer = gst::Buffer::from_mut_slice(bytes);
-        let writable = buffer.get_mut().expect("a new buffer has one owner");
-        writable.set_pts(start);
-        writable.set_duration(wide(count));
-        if std::mem::take(&mut self.discont) {
-            writable.set_flags(gst::BufferFlags::DISCONT);
-        }
-        made.buffer = Some(buffer);
-        made
-    }
-
-    /// What the application does not know yet.
-    fn news(&mut self) -> Option<gst::Structure> {
-        let trouble = self.receiver.trouble();
-        let code = trouble.map(|why| if self.foreign { "model" } else { why.code() });
-        if code.is_some() == self.told.is_some() {
-            return None;
-        }
-        self.told = code;
-        Some(match (code, trouble) {
-            (Some(code), Some(why)) => gst::Structure::builder(UNAVAILABLE)
-                .field("reason", code)
-                .field("detail", why.to_string())
-                .build(),
-            _ => gst::Structure::new_empty(AVAILABLE),
-        })
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,42 +1,23 @@
-//! The encoder itself: cuts sound into frames, dates what the sender makes of them.
+//! The encoder itself: pads, properties and events around what [`state`] makes of the sound.
 
-use std::collections::VecDeque;
+mod state;
+
 use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::{CODEC, HINTS, aic_caps, frames, lock, properties, raw_caps, template};
+use state::{Made, State};
+
+use super::{aic_caps, frames, lock, properties, raw_caps, template};
 use crate::aic::engine::Codec;
-use crate::aic::fallback::{BEHIND, WIDE_FRAME, WIDE_RATE};
-use crate::aic::hints;
-use crate::aic::ratio::Ratio;
-use crate::aic::send::{Sender, Sent, Settings, Used, Wish};
+use crate::aic::send::{Settings, Used};
 use crate::aic::weights::{self, ModelId, NO_MODEL};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("auralinkaicenc", gst::DebugColorFlags::empty(), Some("AIC-A encoder"))
 });
-
-/// A step in the timestamps of more than this is a gap, not jitter.
-const JUMP_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(40);
-
-/// What exists from the first caps until the element stops.
-struct State {
-    sender: Sender,
-    channels: usize,
-    /// Interleaved samples of a frame that is not complete.
-    pending: Vec<f32>,
-    /// Where the next input should start, if it continues what came before.
-    expected: Option<gst::ClockTime>,
-    /// Number and time of frames that have not left.
-    times: VecDeque<(u64, gst::ClockTime)>,
-    at: u64,
-    discont: bool,
-    used: Option<Used>,
-    ratio: Ratio,
-}
 
 /// See [`super::AicEncCore`].
 pub struct AicEncCore {
@@ -112,8 +93,8 @@ impl ObjectImpl for AicEncCore {
         let settings = *lock(&self.settings);
         let state = lock(&self.state);
         match pspec.name() {
-            "codec-in-use" => state.as_ref().and_then(|s| s.used).map(Used::name).to_value(),
-            "stats" => stats(state.as_ref()).to_value(),
+            "codec-in-use" => state.as_ref().and_then(State::used).map(Used::name).to_value(),
+            "stats" => state::stats(state.as_ref()).to_value(),
             name => properties::get(&settings, name).expect("every property is known"),
         }
     }
@@ -126,23 +107,6 @@ impl ObjectImpl for AicEncCore {
             }
         }
     }
-}
-
-fn stats(state: Option<&State>) -> gst::Structure {
-    let sent = state.map(|s| s.sender.stats()).unwrap_or_default();
-    let ratio = state.map(|s| &s.ratio);
-    gst::Structure::builder("auralink-aic-stats")
-        .field("frames", sent.frames)
-        .field("aic", sent.aic)
-        .field("opus", sent.opus)
-        .field("fallback", sent.fallback)
-        .field("misses", sent.misses)
-        .field("bytes", sent.bytes)
-        .field("codec", state.and_then(|s| s.used).map_or("none", Used::name))
-        .field("reason", state.and_then(|s| s.sender.why()).map_or("", |why| why.code()))
-        .field("predicted-ratio", ratio.map_or(0.0, Ratio::predicted))
-        .field("achieved-ratio", ratio.map_or(0.0, Ratio::achieved))
-        .build()
 }
 
 impl GstObjectImpl for AicEncCore {}
@@ -213,10 +177,7 @@ impl AicEncCore {
             }
             gst::EventView::FlushStop(_) => {
                 if let Some(state) = &mut *lock(&self.state) {
-                    state.pending.clear();
-                    state.times.clear();
-                    state.expected = None;
-                    state.discont = true;
+                    state.flush();
                 }
             }
             _ => {}
@@ -243,19 +204,9 @@ impl AicEncCore {
         let info = gst_audio::AudioInfo::from_caps(caps)?;
         let channels = info.channels() as usize;
         let codec = lock(&self.codec).get_or_insert_with(Codec::shared).clone();
-        let sender = Sender::new(codec, channels)
+        let state = State::new(codec, channels)
             .map_err(|e| glib::bool_error!("libopus does not start: {e}"))?;
-        *lock(&self.state) = Some(State {
-            sender,
-            channels,
-            pending: Vec::with_capacity(2 * WIDE_FRAME * channels),
-            expected: None,
-            times: VecDeque::new(),
-            at: 0,
-            discont: true,
-            used: None,
-            ratio: Ratio::default(),
-        });
+        *lock(&self.state) = Some(state);
         Ok(())
     }
 
@@ -305,8 +256,8 @@ impl AicEncCore {
     fn drain(&self) {
         let settings = *lock(&self.settings);
         let made = match &mut *lock(&self.state) {
-            Some(state) if state.expected.is_some() => state.drain(&settings),
-            _ => return,
+            Some(state) => state.drain(&settings),
+            None => return,
         };
         match made {
             Ok(made) => {
@@ -319,133 +270,5 @@ impl AicEncCore {
     }
 }
 
-#[derive(Default)]
-struct Made {
-    buffers: Vec<gst::Buffer>,
-    change: Option<gst::Structure>,
-}
-
-impl State {
-    fn jumps(&self, buffer: &gst::Buffer) -> bool {
-        match (buffer.pts(), self.expected) {
-            (Some(start), Some(expected)) => {
-                start.saturating_sub(expected).max(expected.saturating_sub(start)) > JUMP_MIN
-            }
-            _ => false,
-        }
-    }
-
-    fn duration(&self, samples: usize) -> gst::ClockTime {
-        let count = (samples / self.channels) as u64;
-        gst::ClockTime::SECOND.mul_div_round(count, WIDE_RATE as u64).unwrap_or_default()
-    }
-
-    fn take(&mut self, buffer: &gst::Buffer, settings: &Settings) -> Result<Made, String> {
-        let start = buffer.pts().or(self.expected).unwrap_or_default();
-        // Dating frames from each buffer follows a source whose clock is not quite ours.
-        let mut first = start.saturating_sub(self.duration(self.pending.len()));
-        let map = buffer.map_readable().map_err(|e| e.to_string())?;
-        let sample = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-        let before = self.pending.len();
-        self.pending.extend(map.chunks_exact(4).map(sample));
-        self.expected = Some(start + self.duration(self.pending.len() - before));
-        let size = WIDE_FRAME * self.channels;
-        let pending = std::mem::take(&mut self.pending);
-        let (mut made, mut sent) = (Made::default(), Vec::new());
-        for frame in pending.chunks(size) {
-            if frame.len() < size {
-                self.pending.extend_from_slice(frame);
-                break;
-            }
-            self.frame(frame, first, settings, &mut sent)?;
-            first += frames(1);
-        }
-        self.wrap(sent, settings, &mut made);
-        Ok(made)
-    }
-
-    fn frame(
-        &mut self,
-        frame: &[f32],
-        at: gst::ClockTime,
-        settings: &Settings,
-        sent: &mut Vec<Sent>,
-    ) -> Result<(), String> {
-        self.times.push_back((self.at, at));
-        self.at += 1;
-        self.sender.frame(frame, settings, sent).map_err(|e| format!("{e}"))
-    }
-
-    fn drain(&mut self, settings: &Settings) -> Result<Made, String> {
-        let size = WIDE_FRAME * self.channels;
-        let held = self.duration(self.pending.len());
-        let mut first = self.expected.take().unwrap_or_default().saturating_sub(held);
-        // The receiver is behind: that much silence brings the end out.
-        let mut rest = std::mem::take(&mut self.pending);
-        let whole = (rest.len() + BEHIND * self.channels).div_ceil(size) * size;
-        rest.resize(whole, 0.0);
-        let mut sent = Vec::new();
-        for frame in rest.chunks(size) {
-            self.frame(frame, first, settings, &mut sent)?;
-            first += frames(1);
-        }
-        self.sender.finish(settings, &mut sent).map_err(|e| format!("{e}"))?;
-        let mut made = Made::default();
-        self.wrap(sent, settings, &mut made);
-        self.discont = true;
-        Ok(made)
-    }
-
-    fn wrap(&mut self, sent: Vec<Sent>, settings: &Settings, made: &mut Made) {
-        for sent in sent {
-            while self.times.front().is_some_and(|(at, _)| *at < sent.first) {
-                self.times.pop_front();
-            }
-            let pts = self.times.front().map(|(_, at)| *at);
-            if self.used.replace(sent.used) != Some(sent.used) {
-                made.change = Some(self.change(sent.used, settings));
-            }
-            self.ratio.sent(sent.payload.len(), self.at, settings);
-            let checksum = hints::checksum(&sent.payload);
-            let mut buffer = gst::Buffer::from_mut_slice(sent.payload);
-            let writable = buffer.get_mut().expect("a new buffer has one owner");
-            writable.set_pts(pts);
-            writable.set_duration(frames(sent.frames));
-            if std::mem::take(&mut self.discont) {
-                writable.set_flags(gst::BufferFlags::DISCONT);
-            }
-            if sent.spurt {
-                writable.set_flags(gst::BufferFlags::MARKER);
-            }
-            if let Ok(mut meta) = gst::meta::CustomMeta::add(writable, HINTS) {
-                let class = match self.sender.class() {
-                    _ if sent.comfort => "background",
-                    crate::aic::content::Class::Speech => "speech",
-                    crate::aic::content::Class::Other => "other",
-                };
-                let said = meta.mut_structure();
-                said.set("class", class);
-                said.set("loudness-dbfs", f64::from(self.sender.level_dbfs()));
-                said.set("predicted-ratio", self.ratio.predicted());
-                said.set("achieved-ratio", self.ratio.achieved());
-                // The base class shows the extension this meta, but not the payload.
-                said.set("checksum", u32::from(checksum));
-            }
-            made.buffers.push(buffer);
-        }
-    }
-
-    fn change(&self, to: Used, settings: &Settings) -> gst::Structure {
-        let why = self.sender.why();
-        let reason = match (why, settings.wish) {
-            (Some(why), _) => why.code(),
-            (None, Wish::Auto) => "content",
-            (None, _) => "asked",
-        };
-        gst::Structure::builder(CODEC)
-            .field("codec", to.name())
-            .field("reason", reason)
-            .field("detail", why.map(ToString::to_string).unwrap_or_default())
-            .build()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! How sound is joined to what came before: the last 20 ms once more where nothing comes, and a
+//! crossfade where another codec goes on.
+
+use crate::aic::fallback::WIDE_FRAME;
+
+/// The old codec alone, until the new one has come up, in samples of 48 kHz: 8 ms.
+const HOLD: usize = 384;
+/// From the old codec to the new one: 10 ms.
+const FADE: usize = 480;
+/// Frames that are repeated in place of what the engine owes, before silence.
+const REPEATS: f32 = 4.0;
+
+/// The last 20 ms that came out.
+pub(super) struct Tail {
+    /// Interleaved.
+    samples: Vec<f32>,
+    channels: usize,
+    /// How often they were repeated.
+    repeats: u32,
+}
+
+impl Tail {
+    /// Silence.
+    pub(super) fn new(channels: usize) -> Self {
+        Self { samples: vec![0.0; WIDE_FRAME * channels], channels, repeats: 0 }
+    }
+
+    /// Silence again.
+    pub(super) fn reset(&mut self) {
+        self.samples.fill(0.0);
+        self.repeats = 0;
+    }
+
+    /// Remembers the end of what came out.
+    pub(super) fn keep(&mut self, out: &[f32]) {
+        let length = self.samples.len();
+        if let Some(from) = out.len().checked_sub(length) {
+            self.samples.copy_from_slice(&out[from..]);
+        }
+    }
+
+    /// The engine gave what it owed: the next repeat is the first.
+    pub(super) fn restored(&mut self) {
+        self.repeats = 0;
+    }
+
+    /// Root mean square.
+    pub(super) fn loudness(&self) -> f32 {
+        let power = self.samples.iter().map(|x| x * x).sum::<f32>() / self.samples.len() as f32;
+        power.sqrt()
+    }
+
+    /// The last 20 ms backwards, so that it continues without a step, and softer each time.
+    pub(super) fn repeat(&mut self, out: &mut Vec<f32>) {
+        let gain = |repeats: u32| (1.0 - repeats as f32 / REPEATS).max(0.0);
+        let (from, to) = (gain(self.repeats), gain(self.repeats + 1));
+        // The tail was already lowered to `from` by the repeats before.
+        let relative = if from > 0.0 { to / from } else { 0.0 };
+        self.repeats = self.repeats.saturating_add(1);
+        for (at, sample) in self.samples.chunks_exact(self.channels).rev().enumerate() {
+            let share = at as f32 / WIDE_FRAME as f32;
+            out.extend(sample.iter().map(|x| x * (1.0 + share * (relative - 1.0))));
+        }
+    }
+}
+
+/// From `old` to `new`, in `new`; both interleaved. Nothing happens where there is no old.
+pub(super) fn crossfade(old: &[f32], new: &mut [f32], channels: usize) {
+    let pairs = old.chunks_exact(channels).zip(new.chunks_exact_mut(channels));
+    for (at, (old, new)) in pairs.enumerate().take(HOLD + FADE) {
+        let share = at.saturating_sub(HOLD) as f32 / FADE as f32;
+        for (old, new) in old.iter().zip(new) {
+            *new = old * (1.0 - share) + *new * share;
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Frames of AIC-A -> sound of 48 kHz: by the engine while it can be had and may be used, and noise
+//! for the background of a silence.
+
+use std::time::Instant;
+
+use crate::aic::FRAME;
+use crate::aic::engine::{Codec, CodecError, Decoder};
+use crate::aic::fallback::WIDE_FRAME;
+use crate::aic::packet::Codes;
+use crate::aic::patience::Patience;
+use crate::aic::resample::Up;
+use crate::aic::watch::Watch;
+
+/// The AIC-A of one stream.
+pub(super) struct Voice {
+    codec: Codec,
+    decoder: Decoder,
+    up: Up,
+    channels: usize,
+    noise: Noise,
+    watch: Watch,
+    /// How the engine is waited for.
+    pub(super) patience: Patience,
+    /// The sender has other weights.
+    pub(super) foreign: bool,
+    waited: bool,
+    trouble: Option<CodecError>,
+}
+
+impl Voice {
+    pub(super) fn new(codec: Codec, channels: usize, foreign: bool) -> Self {
+        Self {
+            decoder: codec.decoder(),
+            codec,
+            up: Up::default(),
+            channels,
+            noise: Noise(1),
+            watch: Watch::default(),
+            patience: Patience::default(),
+            foreign,
+            waited: false,
+            trouble: None,
+        }
+    }
+
+    /// Deadlines that the engine missed.
+    pub(super) fn misses(&self) -> u64 {
+        self.watch.misses()
+    }
+
+    /// Why nothing can be decoded at present.
+    pub(super) fn trouble(&self) -> Option<&CodecError> {
+        self.trouble.as_ref()
+    }
+
+    /// Forgets the past of the stream.
+    pub(super) fn reset(&mut self) {
+        self.decoder.reset();
+        self.up = Up::default();
+    }
+
+    /// What comes is not what was sent: it is given up for a while.
+    pub(super) fn altered(&mut self) {
+        self.watch.failed(&CodecError::Altered, Instant::now());
+        self.trouble = Some(CodecError::Altered);
+    }
+
+    /// Trouble is over when the engine could be used again, even if nobody sends AIC-A any more.
+    pub(super) fn look(&mut self) {
+        let over = !self.foreign && self.watch.may_ask(Instant::now());
+        if self.trouble.is_some() && over && self.codec.status().is_ok() {
+            self.trouble = None;
+        }
+    }
+
+    /// Appends the next 20 ms; `None`: the frame is lost. False, and nothing, where the engine does
+    /// not give them.
+    pub(super) fn decode(&mut self, codes: Option<Codes>, out: &mut Vec<f32>) -> bool {
+        let Some(sound) = self.ask(codes) else { return false };
+        self.widen(&sound, out);
+        true
+    }
+
+    fn ask(&mut self, codes: Option<Codes>) -> Option<[f32; FRAME]> {
+        if self.foreign {
+            let why = "the sender has other weights".to_owned();
+            self.trouble = Some(CodecError::NotThere(why));
+            return None;
+        }
+        let limit = self.patience.limit(&self.codec, &mut self.waited);
+        if !self.watch.may_ask(Instant::now()) {
+            return None;
+        }
+        match self.decoder.decode(codes, limit) {
+            Ok(sound) => {
+                self.watch.came(true);
+                self.trouble = None;
+                Some(sound)
+            }
+            Err(error) => {
+                self.watch.failed(&error, Instant::now());
+                let once = matches!(error, CodecError::Late(_) | CodecError::Failed);
+                if !once || !self.watch.may_ask(Instant::now()) {
+                    self.trouble = Some(error);
+                }
+                None
+            }
+        }
+    }
+
+    /// Appends 20 ms of background that is this loud (root mean square).
+    pub(super) fn background(&mut self, level: f32, out: &mut Vec<f32>) {
+        let mut narrow = [0.0; FRAME];
+        narrow.fill_with(|| self.noise.next() * level);
+        self.widen(&narrow, out);
+    }
+
+    /// The same at 48 kHz, in every channel.
+    fn widen(&mut self, narrow: &[f32; FRAME], out: &mut Vec<f32>) {
+        let mut wide = Vec::with_capacity(WIDE_FRAME);
+        self.up.push(narrow, &mut wide);
+        for sample in wide {
+            out.extend(std::iter::repeat_n(sample, self.channels));
+        }
+    }
+}
+
+/// White noise of unit power, the same in every run.
+struct Noise(u32);
+
+impl Noise {
+    fn next(&mut self) -> f32 {
+        // Xorshift: never zero once it is not.
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        (self.0 as f32 / u32::MAX as f32 * 2.0 - 1.0) * 3.0_f32.sqrt()
+    }
+}

@@ -1,0 +1,235 @@
+//! One stream of sound -> payloads: AIC-A where it can be had, embedded Opus where not.
+//!
+//! ```text
+//!  48 kHz ─┬─ mono, 16 kHz ── engine ──┬─ history ── packets of 1-4 frames, redundancy, comfort
+//!          └─ 5.5 ms later ── Opus ────┘  the same frame, when the engine does not answer
+//! ```
+//!
+//! Invariant: every frame leaves in exactly one payload (or is background that nobody needs), at
+//! most four frames after it came.
+
+mod packer;
+mod settings;
+
+use std::time::Instant;
+
+use packer::Packer;
+
+use super::FRAME;
+use super::content::{Class, Content};
+use super::engine::{Codec, CodecError, Encoder};
+use super::fallback::{OpusEncoder, WIDE_FRAME};
+use super::packet::{Codes, PacketError};
+use super::resample::Down;
+use super::watch::Watch;
+
+pub use settings::{Settings, Wish};
+
+/// The codec of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Used {
+    /// AIC-A.
+    Aic,
+    /// Embedded Opus.
+    Opus,
+}
+
+impl Used {
+    /// As properties and messages say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aic => "aic",
+            Self::Opus => "opus",
+        }
+    }
+}
+
+/// Why a frame was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// libopus refuses.
+    #[error("Opus cannot encode")]
+    Opus(#[from] opus::Error),
+    /// A packet cannot be written.
+    #[error("a packet cannot be written")]
+    Packet(#[from] PacketError),
+}
+
+/// What was done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendStats {
+    /// Frames of 20 ms that came.
+    pub frames: u64,
+    /// Frames that went as AIC-A.
+    pub aic: u64,
+    /// Frames that went as Opus.
+    pub opus: u64,
+    /// Frames that went as Opus because the engine was not there, died or was late.
+    pub fallback: u64,
+    /// Deadlines that the engine missed.
+    pub misses: u64,
+    /// Bytes of payload.
+    pub bytes: u64,
+}
+
+/// One payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The bytes.
+    pub payload: Vec<u8>,
+    /// Which frame of the stream is its first that is not redundant, from 0.
+    pub first: u64,
+    /// How many frames of 20 ms it covers, without redundant ones.
+    pub frames: u64,
+    /// It is the first after a silence that was not sent: the RTP marker.
+    pub spurt: bool,
+    /// Nothing comes for a while.
+    pub comfort: bool,
+    /// Its codec.
+    pub used: Used,
+}
+
+/// Sends one stream.
+pub struct Sender {
+    codec: Codec,
+    encoder: Encoder,
+    opus: OpusEncoder,
+    down: Down,
+    channels: usize,
+    content: Content,
+    class: Class,
+    watch: Watch,
+    packer: Packer,
+    waited: bool,
+    why: Option<CodecError>,
+    stats: SendStats,
+}
+
+impl Sender {
+    /// For interleaved 48 kHz sound of one or two channels.
+    ///
+    /// # Errors
+    /// libopus has no memory.
+    pub fn new(codec: Codec, channels: usize) -> Result<Self, opus::Error> {
+        Ok(Self {
+            encoder: codec.encoder(),
+            codec,
+            opus: OpusEncoder::new(channels)?,
+            down: Down::default(),
+            channels,
+            content: Content::default(),
+            class: Class::default(),
+            watch: Watch::default(),
+            packer: Packer::new(),
+            waited: false,
+            why: None,
+            stats: SendStats::default(),
+        })
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> SendStats {
+        SendStats {
+            frames: self.packer.frames(),
+            bytes: self.packer.bytes(),
+            misses: self.watch.misses(),
+            ..self.stats
+        }
+    }
+
+    /// Why Opus is used although AIC-A was wanted.
+    pub fn why(&self) -> Option<&CodecError> {
+        self.why.as_ref()
+    }
+
+    /// What the sound is taken for.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Loudness of the last frame, root mean square in dBFS.
+    pub fn level_dbfs(&self) -> f32 {
+        self.content.level_dbfs()
+    }
+
+    /// Takes 20 ms of interleaved samples (960 per channel) and appends what is to be sent.
+    ///
+    /// # Errors
+    /// libopus refuses, or a setting is out of its range.
+    pub fn frame(
+        &mut self,
+        samples: &[f32],
+        settings: &Settings,
+        out: &mut Vec<Sent>,
+    ) -> Result<(), SendError> {
+        let (sane, narrow) = self.narrow(samples);
+        self.class = self.content.frame(&narrow);
+        let wanted = match settings.wish {
+            Wish::Auto => self.class == Class::Speech,
+            Wish::Aic => true,
+            Wish::Opus => false,
+        };
+        let codes = if wanted { self.ask(&narrow, settings) } else { None };
+        if !wanted {
+            self.watch.rested();
+            self.why = None;
+        }
+        let how = (settings.opus_bitrate, settings.opus_loss);
+        let packet = self.opus.frame(&sane, codes.is_none(), how)?;
+        if let Some(codes) = codes {
+            self.stats.aic += 1;
+            let silent = settings.dtx && !self.content.is_active();
+            self.packer.aic(codes, silent, settings, out)
+        } else if let Some(opus) = packet {
+            self.stats.fallback += u64::from(wanted);
+            self.stats.opus += 1;
+            self.packer.opus(opus, settings, out)
+        } else {
+            // It was asked for, so there is one.
+            Ok(())
+        }
+    }
+
+    /// Sends what waits for a full packet.
+    ///
+    /// # Errors
+    /// As for [`Sender::frame`].
+    pub fn finish(&mut self, settings: &Settings, out: &mut Vec<Sent>) -> Result<(), SendError> {
+        self.packer.finish(settings, out)
+    }
+
+    /// Without what is no number, and as 16 kHz mono.
+    fn narrow(&mut self, samples: &[f32]) -> (Vec<f32>, [f32; FRAME]) {
+        let sane = |x: &f32| if x.is_finite() { x.clamp(-1.0, 1.0) } else { 0.0 };
+        let mut sound: Vec<f32> = samples.iter().map(sane).collect();
+        sound.resize(WIDE_FRAME * self.channels, 0.0);
+        let mono: Vec<f32> = sound
+            .chunks_exact(self.channels)
+            .map(|s| s.iter().sum::<f32>() / self.channels as f32)
+            .collect();
+        let mut less = Vec::with_capacity(FRAME);
+        self.down.push(&mono, &mut less);
+        let mut narrow = [0.0; FRAME];
+        narrow.copy_from_slice(&less[..FRAME]);
+        (sound, narrow)
+    }
+
+    /// The codes of a frame, if the engine gives them in time and is trusted.
+    fn ask(&mut self, frame: &[f32; FRAME], settings: &Settings) -> Option<Codes> {
+        let limit = settings.patience.limit(&self.codec, &mut self.waited);
+        if !self.watch.may_ask(Instant::now()) {
+            return None;
+        }
+        match self.encoder.encode(frame, limit) {
+            Ok(codes) => {
+                self.why = None;
+                self.watch.came(settings.patience.wait).then_some(codes)
+            }
+            Err(error) => {
+                self.watch.failed(&error, Instant::now());
+                self.why = Some(error);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Frames of either codec -> payloads: which share a packet, what it repeats, and what silence
+//! leaves out.
+
+use std::collections::VecDeque;
+
+use super::{SendError, Sent, Settings, Used};
+use crate::aic::fallback::{OPUS_FRAMES_MAX, alike, joined};
+use crate::aic::packet::{Codes, FRAMES_MAX, Packet, REDUNDANT_MAX, STAGES_MAX};
+use crate::aic::payload::Payload;
+
+/// Frames between two descriptions of the background: 160 ms.
+const COMFORT_EVERY: u64 = 8;
+
+/// Packs one stream: every frame comes here once, of one codec.
+pub(super) struct Packer {
+    /// Codes that wait for their packet, all stages.
+    pending: Vec<Codes>,
+    /// Which frame the first of them is.
+    pending_from: u64,
+    /// Opus packets of a frame each that wait for their packet, and which frame the first is.
+    waiting: Vec<Vec<u8>>,
+    waiting_from: u64,
+    /// Codes before those that wait.
+    history: VecDeque<Codes>,
+    /// Frames that came.
+    at: u64,
+    /// When the last comfort packet went, while nothing is sent.
+    silent_since: Option<u64>,
+    /// Of payload, so far.
+    bytes: u64,
+}
+
+impl Packer {
+    pub(super) fn new() -> Self {
+        Self {
+            pending: Vec::with_capacity(FRAMES_MAX),
+            pending_from: 0,
+            waiting: Vec::with_capacity(OPUS_FRAMES_MAX),
+            waiting_from: 0,
+            history: VecDeque::with_capacity(REDUNDANT_MAX),
+            at: 0,
+            silent_since: None,
+            bytes: 0,
+        }
+    }
+
+    /// Frames that came.
+    pub(super) fn frames(&self) -> u64 {
+        self.at
+    }
+
+    /// Bytes of payload that went.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The next frame goes as AIC-A; `silent`: there is nothing but background in it, which need not
+    /// be sent.
+    pub(super) fn aic(
+        &mut self,
+        codes: Codes,
+        silent: bool,
+        settings: &Settings,
+        out: &mut Vec<Sent>,
+    ) -> Result<(), SendError> {
+        // What waits is older: it goes first.
+        self.pack_opus(out)?;
+        if self.pending.is_empty() {
+            self.pending_from = self.at;
+        }
+        self.pending.push(codes);
+        match self.silent_since {
+            // Nobody needs to hear of this frame.
+            Some(since) if silent && self.at - since < COMFORT_EVERY => self.remember(),
+            _ if silent => {
+                self.silent_since = Some(self.at);
+                self.pack_aic(settings, true, out)?;
+            }
+            _ if self.pending.len() >= settings.frames.clamp(1, FRAMES_MAX) => {
+                self.pack_aic(settings, false, out)?;
+            }
+            _ => {}
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// The next frame goes as this packet of Opus.
+    pub(super) fn opus(
+        &mut self,
+        opus: Vec<u8>,
+        settings: &Settings,
+        out: &mut Vec<Sent>,
+    ) -> Result<(), SendError> {
+        // What waits is older: it goes first.
+        self.pack_aic(settings, false, out)?;
+        self.history.clear();
+        if self.waiting.first().is_some_and(|first| !alike(first, &opus)) {
+            self.pack_opus(out)?;
+        }
+        if self.waiting.is_empty() {
+            self.waiting_from = self.at;
+        }
+        self.waiting.push(opus);
+        if self.waiting.len() >= settings.opus_frames.clamp(1, OPUS_FRAMES_MAX) {
+            self.pack_opus(out)?;
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Sends what waits for a full packet.
+    pub(super) fn finish(
+        &mut self,
+        settings: &Settings,
+        out: &mut Vec<Sent>,
+    ) -> Result<(), SendError> {
+        self.pack_opus(out)?;
+        self.pack_aic(settings, false, out)
+    }
+
+    /// Sends the Opus that waits, if any does.
+    fn pack_opus(&mut self, out: &mut Vec<Sent>) -> Result<(), SendError> {
+        let (packets, first) = (std::mem::take(&mut self.waiting), self.waiting_from);
+        let count = packets.len() as u64;
+        let opus = match <[Vec<u8>; 1]>::try_from(packets) {
+            Ok([opus]) => opus,
+            Err(packets) if packets.is_empty() => return Ok(()),
+            Err(packets) => joined(&packets)?,
+        };
+        let payload = Payload::Opus(opus).write()?;
+        let spurt = self.silent_since.take().is_some();
+        self.put(out, payload, (first, count), (spurt, false), Used::Opus);
+        Ok(())
+    }
+
+    /// Sends the codes that wait, if any do.
+    fn pack_aic(
+        &mut self,
+        settings: &Settings,
+        comfort: bool,
+        out: &mut Vec<Sent>,
+    ) -> Result<(), SendError> {
+        let count = self.pending.len() as u64;
+        if count == 0 {
+            return Ok(());
+        }
+        let stages = settings.stages.clamp(1, STAGES_MAX);
+        let redundant_stages = settings.redundant_stages.clamp(1, STAGES_MAX);
+        let spurt = !comfort && self.silent_since.take().is_some();
+        let repeat = if spurt || comfort { 0 } else { settings.redundant.min(self.history.len()) };
+        let packet = Packet {
+            frames: self.pending.iter().map(|c| c.truncated(stages)).collect(),
+            redundant: self
+                .history
+                .range(self.history.len() - repeat..)
+                .map(|c| c.truncated(redundant_stages))
+                .collect(),
+            comfort,
+        };
+        self.remember();
+        let first = self.pending_from;
+        self.put(out, packet.write()?, (first, count), (spurt, comfort), Used::Aic);
+        Ok(())
+    }
+
+    fn remember(&mut self) {
+        self.history.extend(self.pending.drain(..));
+        let over = self.history.len().saturating_sub(REDUNDANT_MAX);
+        self.history.drain(..over);
+    }
+
+    fn put(
+        &mut self,
+        out: &mut Vec<Sent>,
+        payload: Vec<u8>,
+        (first, frames): (u64, u64),
+        (spurt, comfort): (bool, bool),
+        used: Used,
+    ) {
+        self.bytes += payload.len() as u64;
+        out.push(Sent { payload, first, frames, spurt, comfort, used });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SILENCE: u8 = 1;
+
+    proptest! {
+        #[test]
+        fn every_frame_leaves_once_but_what_is_silence(
+            runs in proptest::collection::vec((0..4_u8, FRAMES_MAX..20), 1..12),
+            frames in 1..=FRAMES_MAX,
+            opus_frames in 1..=OPUS_FRAMES_MAX,
+            redundant in 0..=REDUNDANT_MAX,
+        ) {
+            let settings = Settings { frames, opus_frames, redundant, ..Settings::default() };
+            let (mut packer, mut out) = (Packer::new(), Vec::new());
+            let kinds: Vec<u8> =
+                runs.iter().flat_map(|(kind, n)| std::iter::repeat_n(*kind, *n)).collect();
+            for kind in &kinds {
+                match kind {
+                    // Opus of two bandwidths, which cannot share a packet.
+                    2 => packer.opus(vec![0x08, 0, 0], &settings, &mut out),
+                    3 => packer.opus(vec![0x48, 0, 0], &settings, &mut out),
+                    _ => packer.aic(Codes::new(&[1, 2]), *kind == SILENCE, &settings, &mut out),
+                }
+                .expect("packs");
+            }
+            packer.finish(&settings, &mut out).expect("packs");
+            let mut next = 0;
+            let end = kinds.len() as u64;
+            for (first, frames) in out.iter().map(|s| (s.first, s.frames)).chain([(end, 0)]) {
+                prop_assert!(next <= first, "{first} twice");
+                let left_out = &kinds[next as usize..first as usize];
+                prop_assert!(left_out.iter().all(|k| *k == SILENCE), "{next}: {left_out:?}");
+                next = first + frames;
+            }
+            prop_assert_eq!(packer.frames(), end);
+            prop_assert_eq!(packer.bytes(), out.iter().map(|s| s.payload.len() as u64).sum::<u64>());
+        }
+    }
+}

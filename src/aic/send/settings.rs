@@ -1,0 +1,57 @@
+//! What may change while a stream is sent.
+
+use crate::aic::patience::Patience;
+
+/// Which codec is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// AIC-A for speech, Opus for everything else.
+    #[default]
+    Auto,
+    /// AIC-A for everything.
+    Aic,
+    /// Opus for everything.
+    Opus,
+}
+
+/// What may change while a stream runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Which codec.
+    pub wish: Wish,
+    /// Stages of each frame, 1 to 12.
+    pub stages: usize,
+    /// Frames per packet, 1 to 4.
+    pub frames: usize,
+    /// Earlier frames repeated in each packet, 0 to 3.
+    pub redundant: usize,
+    /// Stages of those, 1 to 12.
+    pub redundant_stages: usize,
+    /// Of Opus, bit/s.
+    pub opus_bitrate: u32,
+    /// Its frames per packet, 1 to [`OPUS_FRAMES_MAX`](crate::aic::fallback::OPUS_FRAMES_MAX).
+    pub opus_frames: usize,
+    /// Loss that it prepares for, in percent.
+    pub opus_loss: u32,
+    /// Discontinuous transmission.
+    pub dtx: bool,
+    /// How the engine is waited for.
+    pub patience: Patience,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            wish: Wish::Auto,
+            stages: 6,
+            frames: 1,
+            redundant: 0,
+            redundant_stages: 3,
+            opus_bitrate: 24_000,
+            opus_frames: 1,
+            opus_loss: 0,
+            dtx: false,
+            patience: Patience::default(),
+        }
+    }
+}

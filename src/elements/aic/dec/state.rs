@@ -1,0 +1,189 @@
+//! Payloads of one stream -> dated sound, and what the application is told of it.
+
+use crate::aic::engine::Codec;
+use crate::aic::fallback::{BEHIND, WIDE_RATE};
+use crate::aic::patience::Patience;
+use crate::aic::payload::Payload;
+use crate::aic::receive::{MISSING_MAX, Receiver};
+use crate::aic::send::Used;
+use crate::aic::weights::{self, ModelId, NO_MODEL};
+use crate::elements::aic::{AVAILABLE, UNAVAILABLE, frames, wide};
+
+/// How fast the time line follows timestamps that differ by less than half a frame.
+const FOLLOW: u64 = 16;
+
+/// What exists from the first caps until the element stops.
+pub(super) struct State {
+    receiver: Receiver,
+    channels: usize,
+    foreign: bool,
+    /// Start of the next frame, in the sender's time.
+    next: Option<gst::ClockTime>,
+    discont: bool,
+    /// What the application was told.
+    told: Option<&'static str>,
+}
+
+/// What came of a payload.
+#[derive(Default)]
+pub(super) struct Made {
+    pub(super) buffer: Option<gst::Buffer>,
+    pub(super) news: Option<gst::Structure>,
+}
+
+impl State {
+    pub(super) fn new(codec: Codec, channels: usize, foreign: bool) -> Result<Self, opus::Error> {
+        let receiver = Receiver::new(codec, channels, foreign)?;
+        Ok(Self { receiver, channels, foreign, next: None, discont: true, told: None })
+    }
+
+    /// How the engine is waited for from now on.
+    pub(super) fn set_patience(&mut self, patience: Patience) {
+        self.receiver.set_patience(patience);
+    }
+
+    /// Whether the sender has other weights.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+
+    /// What comes next does not continue what came before.
+    pub(super) fn begin_anew(&mut self) {
+        self.receiver.reset();
+        self.next = None;
+        self.discont = true;
+    }
+
+    /// Takes what the sender says of a payload; whether that is what arrived.
+    pub(super) fn check(&mut self, hints: &gst::StructureRef, ours: Option<ModelId>) -> bool {
+        let theirs = hints.get::<&str>("model").ok().and_then(weights::parse);
+        if let (Some(theirs), Some(ours)) = (theirs.filter(|t| *t != NO_MODEL), ours) {
+            self.foreign = theirs != ours;
+            self.receiver.set_foreign(self.foreign);
+        }
+        hints.get("checksum-right") != Ok(false)
+    }
+
+    /// A payload that is not what was sent: its frames are missing when the next one comes.
+    pub(super) fn refuse(&mut self) -> Made {
+        self.receiver.altered();
+        Made { buffer: None, news: self.news() }
+    }
+
+    /// Makes sound of a payload, and of what is missing before it.
+    pub(super) fn take(&mut self, buffer: &gst::Buffer) -> Made {
+        let payload = buffer.map_readable().ok().and_then(|map| Payload::read(&map).ok());
+        let Some(payload) = payload else {
+            // Its frames are missing when the next one comes.
+            self.receiver.damaged();
+            return Made::default();
+        };
+        let half = frames(1) / 2;
+        let start = buffer.pts().or(self.next).unwrap_or_default();
+        let mut missing = 0;
+        match self.next {
+            Some(next) if start + half < next => {
+                // Too late, or once more.
+                self.receiver.damaged();
+                return Made::default();
+            }
+            Some(next) => {
+                let gap = (start + half).saturating_sub(next).nseconds() / frames(1).nseconds();
+                missing = gap as usize;
+                if missing > MISSING_MAX {
+                    self.begin_anew();
+                    missing = 0;
+                }
+            }
+            None => {}
+        }
+        let first = start.saturating_sub(frames(missing as u64));
+        let first = match self.next {
+            // Jitter of the timestamps is followed slowly.
+            Some(next) if first > next => next + (first - next) / FOLLOW,
+            Some(next) => next - (next - first) / FOLLOW,
+            None => first,
+        };
+        let mut sound = Vec::new();
+        self.receiver.payload(&payload, missing, &mut sound);
+        self.wrap(first, sound)
+    }
+
+    /// The jitter buffer says that what lies before `end` will not come.
+    pub(super) fn gap(&mut self, end: gst::ClockTime) -> Option<Made> {
+        let next = self.next?;
+        let missing = (end + frames(1) / 2).saturating_sub(next).nseconds() / frames(1).nseconds();
+        if missing as usize > MISSING_MAX {
+            return None;
+        }
+        // The next packet may bring the last of them again.
+        let held = if self.receiver.is_silent() { 0 } else { self.receiver.worth_waiting() };
+        let now = (missing as usize).saturating_sub(held);
+        let mut sound = Vec::new();
+        self.receiver.conceal(now, &mut sound);
+        Some(self.wrap(next, sound))
+    }
+
+    /// Dates sound whose first frame the sender had at `first`.
+    fn wrap(&mut self, first: gst::ClockTime, mut sound: Vec<f32>) -> Made {
+        let mut made = Made { buffer: None, news: self.news() };
+        let length = wide(sound.len() / self.channels);
+        self.next = Some(first + length);
+        // What comes out lies behind what went in; the very first of it was never there.
+        let start = match first.checked_sub(wide(BEHIND)) {
+            Some(start) => start,
+            None => {
+                let early = wide(BEHIND) - first;
+                let samples = early.nseconds() * WIDE_RATE as u64 / 1_000_000_000;
+                sound.drain(..sound.len().min(samples as usize * self.channels));
+                gst::ClockTime::ZERO
+            }
+        };
+        if sound.is_empty() {
+            return made;
+        }
+        let count = sound.len() / self.channels;
+        let bytes: Vec<u8> = sound.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let mut buffer = gst::Buffer::from_mut_slice(bytes);
+        let writable = buffer.get_mut().expect("a new buffer has one owner");
+        writable.set_pts(start);
+        writable.set_duration(wide(count));
+        if std::mem::take(&mut self.discont) {
+            writable.set_flags(gst::BufferFlags::DISCONT);
+        }
+        made.buffer = Some(buffer);
+        made
+    }
+
+    /// What the application does not know yet.
+    fn news(&mut self) -> Option<gst::Structure> {
+        let trouble = self.receiver.trouble();
+        let code = trouble.map(|why| if self.foreign { "model" } else { why.code() });
+        if code.is_some() == self.told.is_some() {
+            return None;
+        }
+        self.told = code;
+        Some(match (code, trouble) {
+            (Some(code), Some(why)) => gst::Structure::builder(UNAVAILABLE)
+                .field("reason", code)
+                .field("detail", why.to_string())
+                .build(),
+            _ => gst::Structure::new_empty(AVAILABLE),
+        })
+    }
+}
+
+/// Counters since the start.
+pub(super) fn stats(state: Option<&State>) -> gst::Structure {
+    let got = state.map(|s| s.receiver.stats()).unwrap_or_default();
+    gst::Structure::builder("auralink-aic-stats")
+        .field("frames", got.frames)
+        .field("concealed", got.concealed)
+        .field("recovered", got.recovered)
+        .field("comfort", got.comfort)
+        .field("damaged", got.damaged)
+        .field("misses", got.misses)
+        .field("codec", state.and_then(|s| s.receiver.used()).map_or("none", Used::name))
+        .field("reason", state.and_then(|s| s.told).unwrap_or(""))
+        .build()
+}

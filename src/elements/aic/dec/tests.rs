@@ -1,0 +1,95 @@
+//! Tests of the decoder alone, fed by the encoder or by hand.
+
+use std::time::Duration;
+
+use gst::prelude::*;
+use gst_check::Harness;
+
+use crate::aic::engine::Codec;
+use crate::elements::aic::testing::{encode, encoder, start, voice};
+use crate::elements::aic::{HINTS, UNAVAILABLE, frames};
+
+#[test]
+fn a_decoder_without_the_senders_weights_says_so_and_goes_on() {
+    start();
+    let mut harness = Harness::new("auralinkaicdec");
+    let bus = gst::Bus::new();
+    harness.element().expect("there").set_bus(Some(&bus));
+    // No engine of this machine has these.
+    harness.set_src_caps_str("audio/x-aic,rate=16000,channels=1,model=(string)01020304");
+    let packet = crate::aic::packet::Packet {
+        frames: vec![crate::aic::packet::Codes::new(&[1, 2, 3])],
+        ..Default::default()
+    };
+    let has_weights = Codec::shared().model().is_some();
+    let unavailable = if has_weights { "model" } else { "not-there" };
+    if !has_weights {
+        let _ = Codec::shared().wait(Duration::from_secs(60));
+    }
+    for at in 0..10 {
+        let mut buffer = gst::Buffer::from_mut_slice(packet.write().expect("valid"));
+        buffer.get_mut().expect("sole owner").set_pts(frames(at));
+        harness.push(buffer).expect("goes on");
+    }
+    let said: Vec<gst::Structure> = std::iter::from_fn(|| bus.pop())
+        .filter_map(|m| m.structure().map(|s| s.to_owned()))
+        .filter(|s| s.name() == UNAVAILABLE)
+        .collect();
+    assert_eq!(said.len(), 1, "once: {said:?}");
+    assert_eq!(said[0].get::<&str>("reason"), Ok(unavailable));
+    let length: u64 = std::iter::from_fn(|| harness.try_pull())
+        .map(|b| b.duration().expect("timed").mseconds())
+        .sum();
+    assert!((180..=200).contains(&length), "{length} ms");
+}
+
+#[test]
+fn a_payload_that_was_altered_is_told_at_once_and_not_played() {
+    let mut sender = encoder(&[("codec", "opus")]);
+    let sent = encode(&mut sender, &voice(0.5));
+    let mut harness = Harness::new("auralinkaicdec");
+    let bus = gst::Bus::new();
+    harness.element().expect("there").set_bus(Some(&bus));
+    harness.set_src_caps_str("audio/x-aic,rate=16000,channels=1");
+    for (at, buffer) in sent.into_iter().enumerate() {
+        let mut buffer = buffer.copy();
+        if at % 5 == 0 {
+            let writable = buffer.get_mut().expect("sole owner");
+            let meta = gst::meta::CustomMeta::from_mut_buffer(writable, HINTS);
+            meta.expect("has one").mut_structure().set("checksum-right", at != 10);
+        }
+        harness.push(buffer).expect("goes on");
+    }
+    let said: Vec<gst::Structure> = std::iter::from_fn(|| bus.pop())
+        .filter_map(|m| m.structure().map(|s| s.to_owned()))
+        .filter(|s| s.name() == UNAVAILABLE)
+        .collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said[0].get::<&str>("reason"), Ok("checksum"));
+    let stats: gst::Structure = harness.element().expect("there").property("stats");
+    assert_eq!(stats.get::<u64>("damaged"), Ok(1), "{stats}");
+    assert_eq!(stats.get::<u64>("recovered"), Ok(1), "the next one repeats it: {stats}");
+}
+
+#[test]
+fn opus_may_share_a_packet_and_what_is_lost_comes_again_with_the_next() {
+    let settings = [("codec", "opus"), ("opus-frames", "3"), ("opus-bitrate", "16000")];
+    let mut sender = encoder(&settings);
+    sender.element().expect("there").set_property("opus-loss", 20_u32);
+    let sent = encode(&mut sender, &voice(3.0));
+    assert!((51..60).contains(&sent.len()), "{} packets for 151 frames", sent.len());
+    let mut harness = Harness::new("auralinkaicdec");
+    harness.set_src_caps_str("audio/x-aic,rate=16000,channels=1");
+    let lost = [20, 30, 40];
+    for (at, buffer) in sent.into_iter().enumerate() {
+        if !lost.contains(&at) {
+            harness.push(buffer).expect("flows");
+        }
+    }
+    let heard = std::iter::from_fn(|| harness.try_pull());
+    let length: u64 = heard.map(|b| b.duration().expect("timed").mseconds()).sum();
+    assert!((2_970..=3_020).contains(&length), "{length} ms");
+    let stats: gst::Structure = harness.element().expect("there").property("stats");
+    assert_eq!(stats.get::<u64>("recovered"), Ok(3), "{stats}");
+    assert_eq!(stats.get::<u64>("concealed"), Ok(6), "{stats}");
+}
