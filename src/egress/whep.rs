@@ -15,7 +15,7 @@ use super::words;
 use crate::flow::{Blame, CueBoard, Error, Feed, Inputs, Join, Seat};
 use crate::media::{Accept, Accepts, Codec, Format, Kind};
 use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport, Media};
-use crate::webrtc::{Config, Peer};
+use crate::webrtc::{Config, Peer, holes};
 
 /// A feed that the stream has given must flow by then.
 const FORMAT_MAX: Duration = Duration::from_secs(5);
@@ -213,6 +213,9 @@ fn add_track(peer: &Peer, section: usize, choice: &Choice) -> Result<(), Error> 
     payloader.set_property("mtu", 1200u32);
     // The elements do not agree on the type of this property.
     payloader.set_property_from_str("ssrc", &ssrc.to_string());
+    if choice.codec == Codec::Opus {
+        holes::keep(&payloader);
+    }
     // A source that becomes live, or changes its format, while it plays would never start.
     let source = gst_app::AppSrc::builder().name(choice.kind.as_str());
     let source = source.is_live(true).format(gst::Format::Time).build();

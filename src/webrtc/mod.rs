@@ -5,6 +5,7 @@ mod call;
 mod certificate;
 mod channel;
 mod config;
+pub(crate) mod holes;
 mod inside;
 mod nice;
 mod peer;

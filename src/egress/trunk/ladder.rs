@@ -26,8 +26,14 @@ const RETRY_MAX: Duration = Duration::from_secs(240);
 
 /// Where more than this share of packets is lost, pictures are not tried again.
 const LOST_MAX: f64 = 0.05;
-/// Nor where less than this share of what they take has been seen to go through: sound finds that out.
+/// Nor where less than this share of what they take has been seen to go through, or than the best sound
+/// takes: sound finds that out.
 const SEEN_MIN: f64 = 0.25;
+const SEEN_ENOUGH: f64 = 150_000.0;
+
+/// Pictures that take more than there is, and cannot be made smaller, stop sooner where so much is lost.
+const HARM: f64 = 0.15;
+const HARM_MAX: Duration = Duration::from_millis(500);
 
 /// Least bit/s for pictures of each level that are encoded for the path.
 const LEVELS: [(Level, f64); 3] =
@@ -158,7 +164,8 @@ impl Ladder {
         let mut decision = Decision { voice, other, speech, level: Level::Off, video: 0.0 };
         if let Some(pictures) = self.pictures {
             let rest = (path.bandwidth * USABLE - decision.sound().wire()).max(0.0);
-            let seen = path.bandwidth * USABLE >= pictures.wanted * SEEN_MIN;
+            let enough = (pictures.wanted * SEEN_MIN).min(SEEN_ENOUGH);
+            let seen = path.bandwidth * USABLE >= enough;
             let may_try = pictures.encoded || (seen && loss < LOST_MAX);
             self.step(pictures, rest, (loss, may_try), now);
             (decision.level, decision.video) = (self.level, rest.min(pictures.wanted));
@@ -184,8 +191,12 @@ impl Ladder {
         if fits < self.level {
             self.enough = None;
             let since = *self.short.get_or_insert(now);
-            let harm = self.tried.is_some() && loss > LOST_MAX;
-            let patience = if pictures.encoded || harm { Duration::ZERO } else { BURST };
+            let failed = self.tried.is_some() && loss > LOST_MAX;
+            let patience = match loss {
+                _ if pictures.encoded || failed => Duration::ZERO,
+                loss if loss > HARM => HARM_MAX,
+                _ => BURST,
+            };
             if now.saturating_duration_since(since) >= patience {
                 self.fall(fits, now);
             }

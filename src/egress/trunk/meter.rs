@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gst::prelude::*;
 
 use crate::aic::predict::Sent;
+use crate::webrtc::holes;
 
 /// Running totals of a track of sound. Cheap to clone; all clones share.
 #[derive(Clone, Default)]
@@ -91,21 +92,9 @@ impl Totals {
     }
 }
 
-/// Frames of 20 ms in an Opus packet (RFC 6716 section 3.1), at least one.
+/// Frames of 20 ms in an Opus packet, at least one.
 fn opus_frames(packet: &[u8]) -> u64 {
-    let Some(toc) = packet.first() else { return 1 };
-    let config = usize::from(toc >> 3);
-    let microseconds = match config {
-        0..12 => [10_000, 20_000, 40_000, 60_000][config % 4],
-        12..16 => [10_000, 20_000][config % 2],
-        _ => [2_500, 5_000, 10_000, 20_000][config % 4],
-    };
-    let count = match toc & 3 {
-        0 => 1,
-        1 | 2 => 2,
-        _ => u64::from(packet.get(1).map_or(1, |n| n & 63)),
-    };
-    (microseconds * count / 20_000).max(1)
+    (holes::duration(packet) / 20_000).max(1)
 }
 
 /// What lies behind the header of an RTP packet (RFC 3550 section 5.1), its extension included.

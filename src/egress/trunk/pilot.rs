@@ -252,7 +252,8 @@ impl Flight<'_> {
         tracing::debug!(trunk = self.task.name, bandwidth, sent, ?arrived, ?pilot.probe, "path");
         let path = Path {
             bandwidth: bandwidth.min(most),
-            loss: pilot.loss,
+            // What the other end says comes a second later.
+            loss: pilot.loss.max(arrived.lost),
             voice: pilot.voice && form == Some(Form::Aic),
             speech: pilot.speech,
             patience: Duration::from_millis(settings.delay_ms.into()),

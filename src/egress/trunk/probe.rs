@@ -83,8 +83,8 @@ pub(super) struct Probe {
     own: f64,
     looked: Instant,
     doubt: Option<Doubt>,
-    /// What a path that drops what is too much, without a queue, was seen to carry, bit/s: the estimate
-    /// does not see that.
+    /// What the path was seen to carry when it was full, bit/s: the estimate grows beyond that while
+    /// nothing is sent, and does not see a path that drops what is too much without a queue.
     ceiling: f64,
 }
 
@@ -130,7 +130,9 @@ impl Probe {
         let estimate = now.payload * now.overhead;
         let queued = now.arrived.queue > QUEUE;
         if fell && queued {
-            (self.full, self.drain, self.doubt) = (Some(at), now.arrived.rate * DRAIN, None);
+            let carried = now.arrived.rate / (1.0 - self.own.min(OWN_MAX));
+            (self.full, self.drain, self.doubt) = (Some(at), carried * DRAIN, None);
+            self.ceiling = carried.max(estimate);
             self.fail(at);
             return estimate.max(self.drain);
         }
@@ -171,9 +173,9 @@ impl Probe {
             let doubt = self.doubt.take()?;
             if doubt.lost - lost > (doubt.lost * BETTER).max(SURE * deviation(doubt.lost, packets))
             {
-                (self.full, self.since, self.drain) = (Some(at), at, doubt.less());
+                (self.full, self.since) = (Some(at), at);
                 if !doubt.queued {
-                    self.ceiling = doubt.less();
+                    (self.drain, self.ceiling) = (doubt.less(), doubt.less());
                 }
             } else if lost < OWN_MAX {
                 // Nothing was gained: what was sent before is tried at once.

@@ -1,6 +1,7 @@
 //! The sending end of the data channel: captions go out, and what the other end gets comes back.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -14,6 +15,11 @@ const IN_CHANNEL_MAX: u64 = 16 << 10;
 
 /// Cues that wait for room; the oldest is lost when there are more.
 const WAITING_MAX: usize = 64;
+
+/// Where no more sound than this goes out, and no pictures, figures for the page at the other end go out
+/// so rarely, unless something changes: each message takes as much as a packet of a voice.
+const THIN_KBPS: f64 = 64.0;
+const RARELY: Duration = Duration::from_secs(5);
 
 /// What the other end has said.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +41,7 @@ pub(super) async fn talk(
 ) {
     let Some(mut channel) = channel else { return std::future::pending().await };
     let mut cues = Cues::new(board);
+    let mut said: Option<(Sending, Instant)> = None;
     loop {
         if channel.is_open() {
             cues.send(&channel);
@@ -45,9 +52,11 @@ pub(super) async fn talk(
                 if changed.is_err() {
                     return;
                 }
-                let message = Message::Sending(sending.borrow_and_update().clone());
-                if channel.is_open() && channel.backlog() < IN_CHANNEL_MAX {
-                    channel.send(&message.write());
+                let now = sending.borrow_and_update().clone();
+                let may = channel.is_open() && channel.backlog() < IN_CHANNEL_MAX;
+                if may && said.as_ref().is_none_or(|(last, at)| is_due(&now, last, at.elapsed())) {
+                    channel.send(&Message::Sending(now.clone()).write());
+                    said = Some((now, Instant::now()));
                 }
             }
             event = channel.event() => match event {
@@ -60,6 +69,12 @@ pub(super) async fn talk(
             },
         }
     }
+}
+
+/// Whether these figures go out, so long after the last ones.
+fn is_due(now: &Sending, last: &Sending, after: Duration) -> bool {
+    let thin = now.no_pictures && now.audio_kbps < THIN_KBPS;
+    !thin || after >= RARELY || now.codec != last.codec || now.no_pictures != last.no_pictures
 }
 
 fn hear(message: Message, told: &watch::Sender<Told>) {
@@ -120,5 +135,28 @@ impl Cues {
             let Some((feed, cue)) = self.waiting.pop_front() else { break };
             channel.send(&Message::Cue(SentCue::new(feed.language(), &cue)).write());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_rare_on_a_thin_path() {
+        let sending = |codec: &str, audio_kbps, no_pictures| Sending {
+            codec: codec.into(),
+            audio_kbps,
+            no_pictures,
+            ..Sending::default()
+        };
+        let voice = sending("aic", 10.0, true);
+        let second = Duration::from_secs(1);
+        assert!(!is_due(&voice, &voice, second));
+        assert!(is_due(&voice, &voice, RARELY));
+        assert!(is_due(&sending("opus", 20.0, true), &voice, second), "another codec");
+        assert!(is_due(&sending("aic", 10.0, false), &voice, second), "pictures");
+        let wide = sending("opus", 150.0, true);
+        assert!(is_due(&wide, &wide, second));
     }
 }
