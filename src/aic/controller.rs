@@ -182,7 +182,7 @@ impl Controller {
         if rung < before || rung + 1 == RUNGS.len() || !fits(rung + 1, spare) {
             self.enough = None;
         } else if now.saturating_duration_since(*self.enough.get_or_insert(now)) >= UP_AFTER {
-            rung = best().max(rung + 1);
+            rung += 1;
             self.enough = None;
         }
         self.rung = Some(rung);

@@ -71,10 +71,10 @@ fn loss_brings_redundancy() {
 fn a_better_rung_comes_before_shorter_packets() {
     let (mut controller, start) = (Controller::new(), Instant::now());
     assert_eq!(controller.decide(&path(12.0, 0.0), start), aic(3, 3));
-    let better = after(&mut controller, path(22.0, 0.0), start, 5);
-    assert_eq!(better, aic(12, 3));
-    assert_eq!(after(&mut controller, path(22.0, 0.0), start, 7), aic(12, 2));
-    assert_eq!(controller.decide(&path(18.0, 0.0), start + Duration::from_secs(8)), aic(12, 3));
+    let better = after(&mut controller, path(16.0, 0.0), start, 5);
+    assert_eq!(better, aic(6, 3));
+    assert_eq!(after(&mut controller, path(16.0, 0.0), start, 7), aic(6, 2));
+    assert_eq!(controller.decide(&path(14.0, 0.0), start + Duration::from_secs(8)), aic(6, 3));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::support::api::Stream;
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;
 use crate::support::expect::{Bounds, LIVE, expect};
+use crate::support::line::Line;
 use crate::support::media::Coding;
 use crate::support::publish::Ffmpeg;
 use crate::support::s;
@@ -275,6 +276,28 @@ async fn pictures_are_encoded_where_they_cannot_pass() {
     far.wait("pictures come as VP8", s(40), |s| s["feeds"].to_string().contains("vp8")).await;
     let fact = |s: &Value, name: &str| trunk(s)["facts"][name].as_f64().unwrap_or(0.0);
     near.wait("pictures flow", s(20), |s| fact(s, "video_kbps") > 20.0).await;
+}
+
+/// What a line loses of Opus is missing for viewers too, and their players find it in the next packet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_line_loses_is_made_up_by_players() {
+    let Some(speech) = crate::support::speech::speech(6) else { return };
+    let Some(mut line) = Line::lay().await else { return };
+    let [a, b] = Appliance::start_at(&line.ends).await;
+    line.set(3000, 0.08, 20).await;
+    let far = b.api.create(json!({ "name": "far" })).await;
+    let url = format!("http://{}:{}/whip/far", line.ends[1].on_line, b.ports.http);
+    let output = to(&far, json!({ "url": url, "aic": false }));
+    let near = a.api.create(json!({ "name": "near", "outputs": [output] })).await;
+    let _publisher = Ffmpeg::send_file(&speech.file, &a.srt(&near));
+    near.wait_state("live", s(20)).await;
+    far.wait_state("live", s(40)).await;
+    let mut viewer = Client::browser("whep", &[&far.whep(), "--token", &far.play_token()]);
+    viewer.wait_for("playing", s(40)).await;
+    let made_up = |e: &Value| e["audio_lost"].as_i64() > Some(10) && e["fec"].as_u64() > Some(10);
+    let seen = viewer.wait_until("progress", s(60), made_up).await;
+    eprintln!("  lost {}, repeated {}", seen["audio_lost"], seen["fec"]);
+    viewer.finish().await;
 }
 
 /// FFmpeg packs a quarter of a second of sound into each PES packet of a transport stream.

@@ -175,7 +175,7 @@ async function readStats() {
     if (s.type === "inbound-rtp" && s.kind === "audio") {
       Object.assign(found, {
         energy: s.totalAudioEnergy, audio_s: s.totalSamplesDuration, audio_lost: s.packetsLost,
-        concealed: s.concealedSamples,
+        concealed: s.concealedSamples, fec: s.fecPacketsReceived,
         audio_buffer_ms: s.jitterBufferEmittedCount
           ? (1000 * s.jitterBufferDelay) / s.jitterBufferEmittedCount : null,
       });

@@ -157,8 +157,11 @@ impl Pilot {
 
     /// Pictures that were sent since the last look.
     fn video_sent(&mut self, sent: &Flow) -> Sent {
-        let bytes = sent.bytes.saturating_sub(self.sent.bytes);
-        let packets = sent.packets.saturating_sub(self.sent.packets);
+        // A source that was silent for long is counted from zero again.
+        let again = sent.packets < self.sent.packets;
+        let before = if again { Flow::default() } else { std::mem::take(&mut self.sent) };
+        let bytes = sent.bytes.saturating_sub(before.bytes);
+        let packets = sent.packets.saturating_sub(before.packets);
         self.sent = sent.clone();
         Sent { frames: 0, packets, bytes }
     }

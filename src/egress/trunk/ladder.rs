@@ -293,7 +293,7 @@ mod tests {
         let mut passed = Ladder::new(Some(PASSED));
         assert_eq!(
             after(&mut passed, 300.0, start, 14).voice,
-            Choice::Opus { bitrate: 128_000, frames: 1 }
+            Choice::Opus { bitrate: 32_000, frames: 1 }
         );
         let music = Path { speech: false, ..path(300.0) };
         let decision = Ladder::new(Some(ENCODED)).decide(&music, start);

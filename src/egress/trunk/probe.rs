@@ -14,7 +14,7 @@ use super::arrivals::Arrived;
 /// An estimate that falls by more than this share, while packets wait for so long on their way, is a
 /// path that is full. Without a queue it is the jitter of a path or of a busy machine.
 const FALL: f64 = 0.03;
-const QUEUE: Duration = Duration::from_millis(50);
+const QUEUE: Duration = Duration::from_millis(80);
 /// For so long after that nothing but the estimate is believed, and this share of what came through.
 const FULL: Duration = Duration::from_secs(2);
 const DRAIN: f64 = 0.85;
@@ -49,7 +49,7 @@ const TRIAL: Duration = Duration::from_secs(8);
 const GROWN: f64 = 1.1;
 /// Nothing may have been wrong for so long before a trial; twice as long each time one fails.
 const REST: Duration = Duration::from_secs(3);
-const REST_MAX: Duration = Duration::from_secs(240);
+const REST_MAX: Duration = Duration::from_secs(60);
 
 /// What is measured of a path.
 #[derive(Clone, Copy, Debug)]
@@ -129,10 +129,11 @@ impl Probe {
         self.payload = now.payload;
         let estimate = now.payload * now.overhead;
         let queued = now.arrived.queue > QUEUE;
+        // What came lacks what the path loses of itself.
+        let came = now.arrived.rate / (1.0 - self.own.min(OWN_MAX));
         if fell && queued {
-            let carried = now.arrived.rate / (1.0 - self.own.min(OWN_MAX));
-            (self.full, self.drain, self.doubt) = (Some(at), carried * DRAIN, None);
-            self.ceiling = carried.max(estimate);
+            (self.full, self.drain, self.doubt) = (Some(at), came * DRAIN, None);
+            self.ceiling = came.max(estimate);
             self.fail(at);
             return estimate.max(self.drain);
         }
@@ -150,7 +151,7 @@ impl Probe {
         } else if !self.trial && lasted >= self.rest {
             self.begin_trial(now.sent, at);
         }
-        let through = if queued { 0.0 } else { now.sent * ROOM };
+        let through = if queued { 0.0 } else { now.sent.max(came) * ROOM };
         self.ceiling = self.ceiling.max(through);
         let known = estimate.min(self.ceiling).max(through);
         if self.trial { known * BOLD } else { known }

@@ -120,7 +120,7 @@ fn a_trial_that_fails_ends_at_once_and_the_next_comes_later() {
     check(2, 20.0, 0, 20.0);
     check(3, 20.0, 0, 40.0);
     check(4, 18.0, 10, 36.0);
-    check(5, 12.0, 80, 12.0);
+    check(5, 12.0, 90, 12.0);
     check(10, 12.0, 0, 12.0);
     check(11, 12.0, 0, 24.0);
 }
@@ -137,7 +137,7 @@ fn a_queue_shows_what_the_path_carries() {
     assert_eq!(believe(0, 200.0, 0, 100.0), 200.0);
     assert_eq!(believe(250, 60.0, 100, 80.0), 68.0);
     assert_eq!(believe(500, 40.0, 40, 68.0), 68.0);
-    assert_eq!(believe(750, 30.0, 60, 60.0), 51.0);
+    assert_eq!(believe(750, 30.0, 90, 60.0), 51.0);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn what_goes_through_is_there_however_low_the_estimate() {
     let mut probe = Probe::new(start);
     assert_eq!(probe.believe(&measure(10.0, 100.0, 0.0, 0), start), 100.0 * ROOM);
     assert_eq!(probe.believe(&measure(9.0, 100.0, 0.0, 0), start), 100.0 * ROOM, "jitter");
-    assert_eq!(probe.believe(&measure(8.0, 100.0, 0.0, 80), start), 8.0, "a queue");
+    assert_eq!(probe.believe(&measure(8.0, 100.0, 0.0, 90), start), 8.0, "a queue");
     assert_eq!(probe.believe(&measure(8.0, 100.0, 0.0, 0), start), 8.0, "just now");
     assert_eq!(probe.believe(&measure(8.0, 100.0, 0.0, 0), start + FULL), 100.0 * ROOM);
 }
