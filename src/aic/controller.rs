@@ -162,7 +162,7 @@ impl Controller {
         if frames >= self.frames {
             (self.frames, self.shorter) = (frames, None);
         } else if now.saturating_duration_since(*self.shorter.get_or_insert(now)) >= SHORTER_AFTER {
-            (self.frames, self.shorter) = (frames, None);
+            (self.frames, self.shorter) = (self.frames - 1, None);
         }
         choice.with_frames(self.frames)
     }

@@ -25,13 +25,16 @@ STEP = RATE // 50  # 20 ms
 
 
 def read(path):
+    """The sound of a file, as long as the file: a picture that is longer is silence before a loop."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
     parts = []
     with av.open(path) as container:
+        length = int((container.duration or 0) / 1e6 * RATE)
         for frame in container.decode(audio=0):
             parts += [r.to_ndarray()[0] for r in resampler.resample(frame)]
     parts += [r.to_ndarray()[0] for r in resampler.resample(None)]
-    return np.concatenate(parts)
+    sound = np.concatenate(parts)
+    return np.concatenate([sound, np.zeros(max(0, length - len(sound)), sound.dtype)])
 
 
 def offset(source, piece):
