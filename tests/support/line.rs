@@ -33,19 +33,16 @@ impl Line {
         static LAID: AtomicU32 = AtomicU32::new(0);
         let number = LAID.fetch_add(1, Ordering::Relaxed);
         let name = format!("al{}{}", std::process::id(), char::from(b'a' + (number % 26) as u8));
-        let probe = format!("{name}-probe");
-        let may = |verb: &str| {
-            Command::new("ip")
-                .args(["netns", verb, &probe])
-                .output()
-                .is_ok_and(|o| o.status.success())
-        };
-        if !(may("add") && may("del")) {
-            eprintln!("skipped: no network namespaces here, which takes root");
+        if !can_lay(&format!("{name}-probe")) {
+            eprintln!("skipped: no network namespaces or TUN devices here, which take root");
             return None;
         }
         let mut client = Client::python("link.py", &[&name]);
-        let ready = client.wait_for("ready", s(20)).await;
+        let ready = tokio::time::timeout(s(20), client.next_event()).await.ok().flatten();
+        let Some(ready) = ready.filter(|event| event["event"] == "ready") else {
+            eprintln!("skipped: no line can be laid here, by what `link.py` says");
+            return None;
+        };
         let text = |key: &str, index: usize| ready[key][index].as_str().unwrap_or("").to_owned();
         let end = |index| Place {
             namespace: text("namespaces", index),
@@ -67,6 +64,17 @@ impl Line {
         self.client.tell(&json!({ "report": true }).to_string()).await;
         self.client.wait_for("carried", s(5)).await
     }
+}
+
+/// Whether programs run in a network namespace of this name here, and TUN devices can be made.
+fn can_lay(probe: &str) -> bool {
+    let ip = |args: &[&str]| {
+        Command::new("ip").args(args).output().is_ok_and(|output| output.status.success())
+    };
+    let runs = ip(&["netns", "add", probe]) && ip(&["netns", "exec", probe, "true"]);
+    let gone = ip(&["netns", "del", probe]);
+    let tun = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+    runs && gone && tun.is_ok()
 }
 
 impl Drop for Line {
