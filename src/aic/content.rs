@@ -123,11 +123,6 @@ impl Content {
         let mean = self.powers.iter().sum::<f32>() / count;
         self.powers.iter().filter(|p| **p < DIP * mean).count() as f32 / count
     }
-
-    /// How likely the last frame held a voice.
-    pub fn voice(&self) -> f32 {
-        self.probability
-    }
 }
 
 fn level(frame: &[f32]) -> f32 {
