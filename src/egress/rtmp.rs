@@ -8,7 +8,7 @@ use gst::prelude::*;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use url::Url;
 
-use crate::flow::{Blame, Error, Inputs, Join, Node, NodeEvent, Task};
+use crate::flow::{Blame, Error, Inputs, Node, NodeEvent, Task};
 use crate::media::{Accept, Accepts, Captions, Codec};
 
 /// A target that takes nothing for this long, while there is something to send, is gone.
@@ -75,12 +75,7 @@ fn build(task: &Task, inputs: &Inputs, url: &str, verify: bool) -> Result<Node, 
     if !verify {
         sink.set_property_from_str("tls-validation-flags", "no-flags");
     }
-    if let Some(feed) = &inputs.video {
-        node.input("video", feed, Join::Live)?;
-    }
-    if let Some(feed) = &inputs.audio {
-        node.input("audio", feed, Join::Live)?;
-    }
+    node.input_backlog(inputs.video.as_ref(), inputs.audio.as_ref())?;
     Ok(node)
 }
 

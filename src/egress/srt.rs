@@ -43,7 +43,8 @@ pub async fn run(task: Task, inputs: Inputs, url: &str) -> Result<(), flow::Erro
         };
         let name = &task.name;
         let sent =
-            srt::send(name, socket, inputs.clone(), Join::Live, &task.cancel, &task.status).await?;
+            srt::send(name, socket, inputs.clone(), Join::Backlog, &task.cancel, &task.status)
+                .await?;
         if sent == Sent::Cancelled {
             return Ok(());
         }

@@ -1,63 +1,137 @@
-//! The group of pictures that a late joiner needs: everything since the last key frame.
+//! What a writer has sent lately: the group of pictures that a late joiner needs, and what came
+//! while the writer stood by.
 
-/// Longest group kept, in frames: 20 s at 30 fps. A longer one is not worth replaying.
+use std::collections::VecDeque;
+
+/// Most frames kept: 20 s at 30 fps. A longer group of pictures is not worth replaying.
 const FRAMES_MAX: usize = 600;
 
-/// Largest group kept, in bytes.
+/// Most bytes kept. One frame may be larger.
 const BYTES_MAX: usize = 6 << 20;
+
+/// Pictures of earlier groups are kept for this long.
+const PICTURES_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(1);
+
+/// Sound is kept for this long: a recording that begins with the last key frame wants the sound
+/// since then.
+const SOUND_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(10);
+
+/// What arrived this long before its writer became active goes out; older frames only where
+/// decoding needs them.
+const RECENT: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
 /// Distance between replayed frames that are squeezed together.
 const SQUEEZED: gst::ClockTime = gst::ClockTime::from_mseconds(1);
 
-/// Frames since the last key frame, bounded in number and bytes.
+/// One access unit of video or packet of audio, placed on the clock.
+#[derive(Clone)]
+pub(super) struct Frame {
+    pub(super) buffer: gst::Buffer,
+    pub(super) caps: gst::Caps,
+    /// Decoding can start here.
+    pub(super) is_key: bool,
+    /// Running time at which it was written.
+    pub(super) arrived: gst::ClockTime,
+    /// It has gone out to the feed's consumers.
+    pub(super) sent: bool,
+}
+
+impl Frame {
+    /// Decode time.
+    pub(super) fn dts(&self) -> Option<gst::ClockTime> {
+        self.buffer.dts_or_pts()
+    }
+}
+
+/// The newest frames of one writer in groups, each of which begins with a key frame. Bounded in
+/// number, bytes and age.
 #[derive(Default)]
 pub(super) struct Gop {
-    frames: Vec<gst::Buffer>,
+    groups: VecDeque<Vec<Frame>>,
+    frames: usize,
     bytes: usize,
-    /// The group outgrew its bounds: nothing is kept until the next key frame.
+    /// The newest group outgrew the bounds: nothing is kept until the next key frame.
     overflown: bool,
 }
 
 impl Gop {
-    /// Takes the next frame of the feed.
-    pub(super) fn push(&mut self, frame: &gst::Buffer, is_key: bool) {
-        if is_key {
-            self.clear();
-        } else if self.frames.is_empty() {
-            return;
+    /// Takes the next frame; returns how many that had not gone out are given up for it.
+    pub(super) fn push(&mut self, frame: Frame, is_sound: bool) -> u64 {
+        let now = frame.arrived;
+        let size = frame.buffer.size();
+        if frame.is_key {
+            self.overflown = false;
+        } else if self.groups.is_empty() || self.overflown {
+            return u64::from(!frame.sent);
         }
-        if self.overflown {
-            return;
+        self.frames += 1;
+        self.bytes += size;
+        let kept = if is_sound { SOUND_KEPT } else { PICTURES_KEPT };
+        match self.groups.back_mut().filter(|_| !frame.is_key) {
+            Some(newest) => newest.push(frame),
+            None => self.groups.push_back(vec![frame]),
         }
-        self.bytes += frame.size();
-        if self.frames.len() >= FRAMES_MAX || self.bytes > BYTES_MAX {
-            self.frames.clear();
+        let mut given_up = 0;
+        let is_old = |next: &Vec<Frame>| next.first().is_some_and(|f| f.arrived + kept < now);
+        while self.groups.get(1).is_some_and(|next| self.is_full() || is_old(next)) {
+            given_up += self.drop_oldest();
+        }
+        if self.is_full() && self.frames > 1 {
             self.overflown = true;
-            return;
+            given_up += self.clear();
         }
-        self.frames.push(frame.clone());
+        given_up
     }
 
-    /// Forgets everything.
-    pub(super) fn clear(&mut self) {
-        self.frames.clear();
-        self.bytes = 0;
-        self.overflown = false;
+    fn is_full(&self) -> bool {
+        self.frames > FRAMES_MAX || self.bytes > BYTES_MAX
     }
 
-    /// The group with its true timestamps.
-    pub(super) fn frames(&self) -> &[gst::Buffer] {
-        &self.frames
+    fn drop_oldest(&mut self) -> u64 {
+        let group = self.groups.pop_front().unwrap_or_default();
+        self.frames -= group.len();
+        self.bytes -= group.iter().map(|f| f.buffer.size()).sum::<usize>();
+        group.iter().filter(|f| !f.sent).count() as u64
     }
 
-    /// The group squeezed into the last milliseconds, so that a player decodes it as fast as it
-    /// can and shows the newest picture at once, at the live edge. Only right for codecs and
+    /// Forgets everything; returns how many frames had not gone out.
+    pub(super) fn clear(&mut self) -> u64 {
+        let mut given_up = 0;
+        while !self.groups.is_empty() {
+            given_up += self.drop_oldest();
+        }
+        given_up
+    }
+
+    /// The newest group of pictures with its true timestamps.
+    pub(super) fn frames(&self) -> &[Frame] {
+        self.groups.back().map_or(&[], Vec::as_slice)
+    }
+
+    /// What is kept from this time on: for sound, where each packet is a group.
+    pub(super) fn since(&self, start: gst::ClockTime) -> impl Iterator<Item = &Frame> {
+        self.groups.iter().flatten().filter(move |f| f.dts().is_some_and(|t| t >= start))
+    }
+
+    /// What goes out when the writer becomes active at `now`: what arrived just now and has not
+    /// gone out, with what is needed to decode it.
+    pub(super) fn to_send(&self, now: gst::ClockTime) -> Vec<Frame> {
+        let is_new = |f: &Frame| !f.sent && f.arrived + RECENT >= now;
+        let first = self.groups.iter().position(|group| group.iter().any(is_new));
+        // Old pictures are still what newer ones refer to.
+        let first = first.unwrap_or(self.groups.len().saturating_sub(1));
+        self.groups.iter().skip(first).flatten().cloned().collect()
+    }
+
+    /// The newest group squeezed into the last milliseconds, so that a player decodes it as fast as
+    /// it can and shows the newest picture at once, at the live edge. Only right for codecs and
     /// streams that do not reorder frames.
     pub(super) fn squeezed(&self) -> Vec<gst::Buffer> {
-        let Some(last) = self.frames.last().and_then(|f| f.pts()) else { return Vec::new() };
-        let count = self.frames.len() as u64;
-        let copy = |(index, frame): (usize, &gst::Buffer)| {
-            let mut frame = frame.copy();
+        let frames = self.frames();
+        let Some(last) = frames.last().and_then(|f| f.buffer.pts()) else { return Vec::new() };
+        let count = frames.len() as u64;
+        let copy = |(index, frame): (usize, &Frame)| {
+            let mut frame = frame.buffer.copy();
             let before_last = SQUEEZED * (count - 1 - index as u64);
             let at = last.saturating_sub(before_last);
             if let Some(frame) = frame.get_mut() {
@@ -67,47 +141,133 @@ impl Gop {
             }
             frame
         };
-        self.frames.iter().enumerate().map(copy).collect()
+        frames.iter().enumerate().map(copy).collect()
     }
+}
+
+/// Moves the frames that lie at or before `last` between it and the first one that lies behind it,
+/// in order: a decoder needs them, and time in a feed does not run backwards. False, and nothing is
+/// changed, when none lies behind `last` yet.
+pub(super) fn squeeze_behind(frames: &mut [Frame], last: gst::ClockTime) -> bool {
+    let Some(first) = frames.first().and_then(Frame::dts) else { return false };
+    if first > last {
+        return true;
+    }
+    let behind = |f: &Frame| f.dts().filter(|t| *t > last);
+    let Some((count, next)) =
+        frames.iter().enumerate().find_map(|(n, f)| Some((n as u64, behind(f)?)))
+    else {
+        return false;
+    };
+    // Times before `next` shrink towards it, which keeps the order of reordered pictures.
+    let room = (next - last).nseconds();
+    let room = u128::from(room - room / (count + 1));
+    let whole = u128::from((next - first).nseconds().max(1));
+    let moved = |t: gst::ClockTime| {
+        let before = u128::from(next.saturating_sub(t).nseconds()) * room / whole;
+        let before = gst::ClockTime::from_nseconds(u64::try_from(before).unwrap_or(u64::MAX));
+        if t < next { next.saturating_sub(before) } else { t }
+    };
+    for frame in frames {
+        let (pts, dts) = (frame.buffer.pts(), frame.buffer.dts());
+        let buffer = frame.buffer.make_mut();
+        buffer.set_pts(pts.map(moved));
+        buffer.set_dts(dts.map(moved));
+    }
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn frame(ms: u64, size: usize) -> gst::Buffer {
+    fn ms(n: u64) -> gst::ClockTime {
+        gst::ClockTime::from_mseconds(n)
+    }
+
+    fn frame(at_ms: u64, size: usize, is_key: bool) -> Frame {
         gst::init().expect("GStreamer starts");
         let mut buffer = gst::Buffer::with_size(size).expect("allocates");
-        buffer.get_mut().expect("sole owner").set_pts(gst::ClockTime::from_mseconds(ms));
-        buffer
+        buffer.get_mut().expect("sole owner").set_pts(ms(at_ms));
+        let caps = gst::Caps::new_empty_simple("video/x-vp8");
+        Frame { buffer, caps, is_key, arrived: ms(at_ms), sent: false }
+    }
+
+    fn times(frames: &[Frame]) -> Vec<u64> {
+        frames.iter().filter_map(|f| Some(f.dts()?.mseconds())).collect()
     }
 
     #[test]
     fn keeps_from_the_last_key_frame_and_squeezes_to_the_live_edge() {
         let mut gop = Gop::default();
-        gop.push(&frame(0, 1), false);
+        gop.push(frame(0, 1, false), false);
         assert!(gop.frames().is_empty(), "nothing decodable before a key frame");
-        gop.push(&frame(33, 1), true);
+        gop.push(frame(33, 1, true), false);
         for n in 2..=30 {
-            gop.push(&frame(33 * n, 1), false);
+            gop.push(frame(33 * n, 1, false), false);
         }
         let squeezed = gop.squeezed();
         assert_eq!(squeezed.len(), 30);
         let pts: Vec<_> = squeezed.iter().map(|b| b.pts().expect("set").mseconds()).collect();
         assert_eq!(pts.last(), Some(&990));
         assert_eq!(pts.first(), Some(&961));
-        gop.push(&frame(1023, 1), true);
+        gop.push(frame(1023, 1, true), false);
         assert_eq!(gop.frames().len(), 1);
     }
 
     #[test]
     fn an_endless_group_is_dropped_not_kept() {
         let mut gop = Gop::default();
-        gop.push(&frame(0, BYTES_MAX - 10), true);
-        gop.push(&frame(1, 20), false);
-        gop.push(&frame(2, 20), false);
+        gop.push(frame(0, BYTES_MAX - 10, true), false);
+        assert_eq!(gop.push(frame(1, 20, false), false), 2, "both are given up");
+        gop.push(frame(2, 20, false), false);
         assert!(gop.frames().is_empty());
-        gop.push(&frame(3, 20), true);
+        gop.push(frame(3, 20, true), false);
         assert_eq!(gop.frames().len(), 1);
+        gop.push(frame(4, BYTES_MAX + 1, true), false);
+        assert_eq!(times(gop.frames()), [4], "a large first frame is kept alone");
+    }
+
+    #[test]
+    fn what_came_just_now_goes_out_with_what_it_needs() {
+        let mut gop = Gop::default();
+        for n in 0..100 {
+            gop.push(frame(n * 40, 1, n % 20 == 0), false);
+        }
+        assert_eq!(times(&gop.to_send(ms(4000)))[0], 2400, "the group that 3000 ms is in");
+        assert_eq!(times(&gop.to_send(ms(60_000)))[0], 3200, "the current group in any case");
+        let mut sound = Gop::default();
+        for n in 0..800 {
+            sound.push(frame(n * 20, 1, true), true);
+        }
+        assert_eq!(sound.since(ms(15_000)).count(), 50);
+        assert!(sound.since(ms(0)).count() <= 502, "10 s are kept");
+        assert_eq!(times(&sound.to_send(ms(16_000)))[0], 15_000);
+    }
+
+    #[test]
+    fn what_is_behind_is_squeezed_in_order_and_what_is_not_keeps_its_time() {
+        let all = || -> Vec<Frame> { (0..5).map(|n| frame(1000 + n * 40, 1, n == 0)).collect() };
+        let mut frames = all();
+        assert!(squeeze_behind(&mut frames, ms(900)));
+        assert_eq!(times(&frames), [1000, 1040, 1080, 1120, 1160]);
+        assert!(squeeze_behind(&mut frames, ms(1100)));
+        assert_eq!(times(&frames), [1105, 1110, 1115, 1120, 1160]);
+        assert!(!squeeze_behind(&mut all(), ms(1160)), "all are behind");
+    }
+
+    #[test]
+    fn squeezing_keeps_reordered_pictures_behind_their_decode_times() {
+        let mut frames: Vec<Frame> = (0..4).map(|n| frame(1000 + n * 40, 1, n == 0)).collect();
+        for (frame, pts) in frames.iter_mut().zip([1040, 1160, 1080, 1120]) {
+            let dts = frame.buffer.pts();
+            let buffer = frame.buffer.make_mut();
+            buffer.set_dts(dts);
+            buffer.set_pts(ms(pts));
+        }
+        assert!(squeeze_behind(&mut frames, ms(1070)));
+        let shown: Vec<_> = frames.iter().filter_map(|f| f.buffer.pts()).collect();
+        assert!(frames.iter().all(|f| f.buffer.pts() >= f.buffer.dts()));
+        assert!(shown[0] < shown[2] && shown[2] < shown[3] && shown[3] < shown[1], "{shown:?}");
     }
 }

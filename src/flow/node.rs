@@ -9,6 +9,7 @@ use gst::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::{Blame, Error, Feed, Join, Link, Writer, clock};
+use crate::media::Kind;
 
 /// A state change that takes longer is frozen, and so is the node.
 pub(super) const STATE_CHANGE_MAX: Duration = Duration::from_secs(15);
@@ -116,6 +117,25 @@ impl Node {
         links.retain(|(name, _)| name != appsrc);
         links.push((appsrc.to_owned(), feed.join(&self.name, source, join)));
         Ok(())
+    }
+
+    /// Feeds the appsrcs called `video` and `audio` from these feeds, beginning with everything since
+    /// the last key frame at its true times and with the sound since then.
+    ///
+    /// # Errors
+    /// [`Error::Build`] when there is no such appsrc.
+    pub fn input_backlog(&self, video: Option<&Feed>, audio: Option<&Feed>) -> Result<(), Error> {
+        let start = video.map_or(Some(gst::ClockTime::ZERO), Feed::backlog_start);
+        if let Some(video) = video {
+            self.input(Kind::Video.as_str(), video, Join::Backlog)?;
+        }
+        match audio {
+            Some(audio) => {
+                let join = start.map_or(Join::Live, Join::Since);
+                self.input(Kind::Audio.as_str(), audio, join)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Takes the `appsrc` of this name from its feed: nothing flows until [`Self::input`] again.

@@ -16,4 +16,4 @@ pub use cue::{Cue, Origin, Stage, Word};
 pub use language::{Language, LanguageError};
 pub use name::{NameError, StreamName};
 pub use secret::Secret;
-pub use time::{Mapped, Timeline};
+pub use time::Timeline;

@@ -2,79 +2,211 @@
 
 use std::time::Duration;
 
-/// How far a source may run ahead of or behind the clock. More than this is drift that has added
-/// up, or a jump, and the time base is set anew.
-const DRIFT_MAX: Duration = Duration::from_millis(1500);
+use super::Kind;
 
-/// Maps timestamps of one publisher, which start anywhere and may jump or run backwards, onto
-/// running time of the shared clock. One timeline serves all tracks of a publisher, so that what
-/// was together stays together.
+/// Nanoseconds per millisecond and per second.
+const MS: i128 = 1_000_000;
+const SECOND: i128 = 1000 * MS;
+
+/// A timestamp this far behind the one before it on its track belongs to another time base. Less is
+/// reordering or jitter.
+const STEP_BACK_MAX_NS: i128 = 500 * MS;
+
+/// A timestamp this much further on than the time that passed since the one before it belongs to
+/// another time base, when it also lies this far ahead of the clock.
+const STEP_AHEAD_MAX_NS: i128 = SECOND;
+
+/// A track may be this far ahead of the clock: a publisher that begins with what it had stored, or
+/// whose clock is fast.
+const AHEAD_MAX_NS: i128 = 20 * SECOND;
+
+/// A track may be this late: longer than a connection may stand still without being closed.
+const LATE_MAX_NS: i128 = 20 * SECOND;
+
+/// The second track takes the time base of the first when that puts it this close to the clock.
+const APART_MAX_NS: i128 = 10 * SECOND;
+
+/// After [`Timeline::restart`] media begins this far ahead of the clock, so that nothing of either
+/// track lies behind what another source has sent until now.
+const RESTART_MARGIN_NS: i128 = 200 * MS;
+
+/// A new time base continues the old one at least this much later.
+const STEP_MIN_NS: i128 = MS;
+
+/// Maps timestamps of one publisher, which start anywhere and may jump, onto running time of the
+/// shared clock. One timeline serves both tracks of a publisher, so that what was together stays
+/// together.
+///
+/// Media that arrives late keeps its place: late is not lost, and the source's own timestamps say
+/// where it belongs. A new time base begins only where these timestamps themselves are
+/// discontinuous, or where they have left the clock by more than 20 s. A clock that is faster or
+/// slower than ours is followed by [`Drift`].
 #[derive(Debug, Default)]
 pub struct Timeline {
-    /// Running time minus source time, once known. Nanoseconds; may be negative.
-    offset_ns: Option<i128>,
+    /// The newest time base; `None` before the first sample.
+    base: Option<Base>,
+    tracks: [Track; 2],
+    drift: Drift,
+    /// How far ahead of the clock the next time base begins.
+    margin_ns: i128,
 }
 
-/// Where a timestamp falls on the clock.
+/// Running time minus source time, without what drift has added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mapped {
-    /// Running time of the sample.
-    pub at: Duration,
-    /// Whether the time base was set anew here: what follows does not continue what came before.
-    pub jumped: bool,
+struct Base {
+    offset_ns: i128,
+    /// Counts time bases.
+    number: u64,
+}
+
+/// One track of the publisher. It keeps its time base while the other track begins a new one: the
+/// two jump at different moments.
+#[derive(Clone, Copy, Debug, Default)]
+struct Track {
+    base: Option<Base>,
+    last: Option<Last>,
+    /// The next sample takes another time base.
+    must_change: bool,
+}
+
+/// The newest sample of a track, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    source: i128,
+    arrived: i128,
+    at: i128,
+}
+
+impl Track {
+    /// Whether a sample continues the track's time base.
+    fn continues(&self, source: i128, now: i128, drift_ns: i128) -> Option<Base> {
+        let (base, last) = (self.base?, self.last?);
+        let ahead = source + base.offset_ns + drift_ns - now;
+        let step = source - last.source;
+        let leap = step - (now - last.arrived);
+        let jumps_ahead = step.min(leap).min(ahead) > STEP_AHEAD_MAX_NS;
+        let continues = !self.must_change
+            && step >= -STEP_BACK_MAX_NS
+            && !jumps_ahead
+            && (-LATE_MAX_NS..=AHEAD_MAX_NS).contains(&ahead);
+        continues.then_some(base)
+    }
 }
 
 impl Timeline {
-    /// Maps `source` (the publisher's decode time), received at `now` (running time).
+    /// The running time of a sample of the track of this kind: `source` is the publisher's decode
+    /// time, `now` the running time of its arrival.
     ///
-    /// The first sample is placed at `now`. Later ones keep their distance from it, until the
-    /// publisher's clock has left ours by more than 1.5 s, slowly or by a jump: then the time base
-    /// is set anew at `now`.
-    pub fn map(&mut self, source: Duration, now: Duration) -> Mapped {
-        let source_ns = i128::try_from(source.as_nanos()).unwrap_or(i128::MAX / 2);
-        let now_ns = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX / 2);
-        let fresh = now_ns - source_ns;
-        let jumped = match self.offset_ns {
-            None => true,
-            Some(offset) => (fresh - offset).unsigned_abs() > DRIFT_MAX.as_nanos(),
+    /// The first sample of a time base is placed at `now`, and after what its track had before.
+    pub fn map(&mut self, kind: Kind, source: Duration, now: Duration) -> Duration {
+        let (source, now) = (nanoseconds(source), nanoseconds(now));
+        self.drift.advance(now);
+        let track = self.tracks[index(kind)];
+        let base = track
+            .continues(source, now, self.drift.added_ns)
+            .unwrap_or_else(|| self.change_base(track, source, now));
+        let at = source + base.offset_ns + self.drift.added_ns;
+        self.tracks[index(kind)] = Track {
+            base: Some(base),
+            last: Some(Last { source, arrived: now, at }),
+            must_change: false,
         };
-        if jumped {
-            self.offset_ns = Some(fresh);
-        }
-        let at = source_ns + self.offset_ns.unwrap_or(fresh);
-        let at = u64::try_from(at.max(0)).unwrap_or(u64::MAX);
-        Mapped { at: Duration::from_nanos(at), jumped }
+        self.drift.measure(now - at, now);
+        Duration::from_nanos(u64::try_from(at.max(0)).unwrap_or(u64::MAX))
     }
+
+    /// Begins a new time base with the next sample. Call it when another source takes this one's
+    /// place for a while: what arrives late afterwards then lies behind what that source has sent.
+    pub fn restart(&mut self) {
+        self.base = None;
+        self.margin_ns = RESTART_MARGIN_NS;
+        self.tracks.iter_mut().for_each(|track| track.must_change = true);
+        self.drift = Drift::default();
+    }
+
+    /// The time base of a sample that does not continue its track's: the one that the other track
+    /// has begun, where that fits, or a new one.
+    fn change_base(&mut self, track: Track, source: i128, now: i128) -> Base {
+        let near = |base: &Base| {
+            let at = source + base.offset_ns + self.drift.added_ns;
+            track.base != Some(*base) && (at - now).abs() <= APART_MAX_NS
+        };
+        if let Some(base) = self.base.filter(near) {
+            return base;
+        }
+        let from = now + std::mem::take(&mut self.margin_ns);
+        let after = track.last.map_or(from, |last| last.at + STEP_MIN_NS);
+        // A track that is too far ahead goes back to the clock.
+        let at = if after > now + AHEAD_MAX_NS { from } else { from.max(after) };
+        let number = self.base.map_or(0, |base| base.number) + 1;
+        let base = Base { offset_ns: at - source - self.drift.added_ns, number };
+        self.base = Some(base);
+        base
+    }
+}
+
+/// The difference between two crystals is measured over this long.
+const WINDOW_NS: i128 = 5 * SECOND;
+
+/// A track that is early or late is brought back over this long,
+const RETURN_S: i128 = 20;
+
+/// at this rate at most: twice what a poor crystal needs, and far below what is seen or heard.
+const RATE_MAX_PPB: i128 = 1_000_000;
+
+/// What a track is early or late beyond this
+const TOLERATED_NS: i128 = 4 * SECOND;
+
+/// is brought back faster, over this long: a clock that is 5 % fast is followed 7 s ahead.
+const HURRY_S: i128 = 60;
+
+/// Follows a publisher's clock that is faster or slower than ours.
+///
+/// Samples may be late for many reasons and early for none, so the least delay in a window is what
+/// tells of the clock.
+#[derive(Debug, Default)]
+struct Drift {
+    /// Added to running times so far, nanoseconds.
+    added_ns: i128,
+    /// How fast that changes, nanoseconds per second.
+    rate_ppb: i128,
+    /// When the window began, and the least delay in it.
+    window: Option<(i128, i128)>,
+    advanced: Option<i128>,
+}
+
+impl Drift {
+    /// Lets time pass. A pause counts as a second: what comes after it makes no visible step.
+    fn advance(&mut self, now: i128) {
+        let passed = self.advanced.map_or(0, |then| (now - then).clamp(0, SECOND));
+        self.added_ns += passed * self.rate_ppb / SECOND;
+        self.advanced = Some(now);
+    }
+
+    /// A sample arrived this late; early is negative.
+    fn measure(&mut self, delay: i128, now: i128) {
+        let (since, least) = self.window.map_or((now, delay), |(t, d)| (t, d.min(delay)));
+        self.window = Some((since, least));
+        if now - since >= WINDOW_NS {
+            let excess = least - least.clamp(-TOLERATED_NS, TOLERATED_NS);
+            let slow = (least / RETURN_S).clamp(-RATE_MAX_PPB, RATE_MAX_PPB);
+            self.rate_ppb = slow + excess / HURRY_S;
+            self.window = None;
+        }
+    }
+}
+
+fn index(kind: Kind) -> usize {
+    match kind {
+        Kind::Video => 0,
+        Kind::Audio => 1,
+    }
+}
+
+fn nanoseconds(time: Duration) -> i128 {
+    i128::try_from(time.as_nanos()).unwrap_or(i128::MAX / 4)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ms(n: u64) -> Duration {
-        Duration::from_millis(n)
-    }
-
-    #[test]
-    fn keeps_distances_whatever_the_arrival_jitter() {
-        let mut timeline = Timeline::default();
-        assert_eq!(timeline.map(ms(90_000), ms(500)), Mapped { at: ms(500), jumped: true });
-        assert_eq!(timeline.map(ms(90_040), ms(610)), Mapped { at: ms(540), jumped: false });
-        assert_eq!(timeline.map(ms(90_020), ms(611)), Mapped { at: ms(520), jumped: false });
-    }
-
-    #[test]
-    fn a_jump_or_a_step_back_sets_the_base_anew() {
-        let mut timeline = Timeline::default();
-        timeline.map(ms(10_000), ms(1_000));
-        assert_eq!(timeline.map(ms(99_000), ms(1_040)), Mapped { at: ms(1_040), jumped: true });
-        assert_eq!(timeline.map(ms(0), ms(1_080)), Mapped { at: ms(1_080), jumped: true });
-    }
-
-    #[test]
-    fn absurd_timestamps_do_not_overflow() {
-        let mut timeline = Timeline::default();
-        timeline.map(Duration::MAX, ms(1));
-        assert_eq!(timeline.map(ms(5), ms(7)).at, ms(7));
-    }
-}
+#[path = "time_tests.rs"]
+mod tests;

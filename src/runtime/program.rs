@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-/// A publisher that sent nothing for this long is taken off air.
+/// A publisher that sent nothing for this long makes room for a good one.
 pub(super) const FROZEN_AFTER: Duration = Duration::from_millis(2500);
+
+/// Without another one it stays on air for this long: a connection that stands still for some seconds
+/// sends what it has held back afterwards, and the slate would tear it apart.
+const SLATE_AFTER: Duration = Duration::from_secs(5);
 
 /// A source that came back must have been steady for this long before it takes over from a
 /// working backup, so that a flapping one does not make the picture jump.
@@ -34,7 +38,11 @@ pub(super) struct Health {
 
 impl Health {
     fn is_good(self) -> bool {
-        self.ready && self.age.is_some_and(|age| age < FROZEN_AFTER)
+        self.is_fresher_than(FROZEN_AFTER)
+    }
+
+    fn is_fresher_than(self, max: Duration) -> bool {
+        self.ready && self.age.is_some_and(|age| age < max)
     }
 }
 
@@ -74,7 +82,7 @@ impl Program {
             self.on_air = OnAir::Source;
         } else if backup_good {
             self.on_air = OnAir::Backup;
-        } else {
+        } else if !self.stays(source, backup) {
             let since = *self.lost_since.get_or_insert(now);
             let over = now - since >= linger;
             self.on_air = match self.on_air {
@@ -87,6 +95,16 @@ impl Program {
         self.lost_since = None;
         self.on_air
     }
+
+    /// Whether what is on air may stay there although it stands still.
+    fn stays(&self, source: Option<Health>, backup: Option<Health>) -> bool {
+        let on_air = match self.on_air {
+            OnAir::Source => source,
+            OnAir::Backup => backup,
+            OnAir::Nothing | OnAir::Slate => None,
+        };
+        on_air.is_some_and(|health| health.is_fresher_than(SLATE_AFTER))
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +112,8 @@ mod tests {
     use super::*;
 
     const GOOD: Option<Health> = Some(Health { age: Some(Duration::ZERO), ready: true });
-    const FROZEN: Option<Health> = Some(Health { age: Some(FROZEN_AFTER), ready: true });
+    const FROZEN: Option<Health> = Some(Health { age: Some(SLATE_AFTER), ready: true });
+    const STALLED: Option<Health> = Some(Health { age: Some(FROZEN_AFTER), ready: true });
     const NEW: Option<Health> = Some(Health { age: None, ready: false });
 
     fn check(steps: &[(u64, Option<Health>, Option<Health>, OnAir)]) {
@@ -129,6 +148,18 @@ mod tests {
             (3, None, GOOD, OnAir::Backup),
             (4, GOOD, GOOD, OnAir::Backup),
             (7, GOOD, GOOD, OnAir::Source),
+        ]);
+    }
+
+    #[test]
+    fn a_source_that_stands_still_stays_unless_there_is_a_better_one() {
+        check(&[
+            (0, GOOD, None, OnAir::Source),
+            (3, STALLED, None, OnAir::Source),
+            (4, STALLED, GOOD, OnAir::Backup),
+            (8, None, STALLED, OnAir::Backup),
+            (9, None, FROZEN, OnAir::Slate),
+            (10, STALLED, None, OnAir::Slate),
         ]);
     }
 

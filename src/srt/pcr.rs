@@ -6,33 +6,33 @@
 //! is given the time that the publisher's clock says, and that clock is kept in step with ours so
 //! slowly that nobody notices.
 
+use std::time::Duration;
+
+use crate::media::{Kind, Timeline};
+
 /// Size of a TS packet.
 const PACKET: usize = 188;
 
 /// Where the 42-bit reference wraps around: 2^33 ticks of 90 kHz, each of 300 ticks of 27 MHz.
 const WRAP: u64 = (1 << 33) * 300;
 
-/// Further from its arrival than this, a reference belongs to another time base.
-const APART_MAX: i64 = 1_000_000_000;
+/// Where unwrapped references begin: so far from zero that steps back do not reach below it.
+const TICKS_BASE: i128 = 1 << 52;
 
-/// The publisher's clock is compared with ours over this long, nanoseconds of arrival time.
-const WINDOW: i64 = 2_000_000_000;
-
-/// And corrected by at most this much after each comparison: 500 ppm, ten times what a poor crystal
-/// needs.
-const CORRECTION_MAX: i64 = 1_000_000;
+/// References of another programme are followed when those of this one have not come for this long,
+/// in nanoseconds.
+const SILENCE_MAX: i64 = 1_000_000_000;
 
 /// A publisher's clock. All times are in nanoseconds.
 #[derive(Debug, Default)]
 pub(super) struct Pacer {
     /// PID of the references that are followed.
     pid: Option<u16>,
-    /// The last reference in ticks of 27 MHz, and the time it was given.
-    last: Option<(u64, i64)>,
-    /// What is left of converting ticks to nanoseconds, in 27ths.
-    rest: i64,
-    /// The least delay of a reference in this window, and when the window began.
-    window: Option<(i64, i64)>,
+    /// The last reference in ticks of 27 MHz, and all ticks up to it since the first one.
+    last: Option<(u64, i128)>,
+    /// When the last reference was due.
+    due: Option<i64>,
+    timeline: Timeline,
     /// When a followed reference last came.
     seen: i64,
 }
@@ -48,7 +48,7 @@ impl Pacer {
             }
         }
         let due = |time: i64| u64::try_from(time).unwrap_or(0);
-        let before = self.last.filter(|_| cuts.is_empty()).map_or(now, |(_, at)| at);
+        let before = self.due.unwrap_or(now);
         match cuts.as_slice() {
             [] => vec![(bytes, due(before))],
             [(0, at)] => vec![(bytes, due(*at))],
@@ -75,7 +75,7 @@ impl Pacer {
             return None;
         }
         let pid = u16::from_be_bytes([packet[1] & 0x1f, packet[2]]);
-        if self.pid != Some(pid) && self.pid.is_some() && now - self.seen < APART_MAX {
+        if self.pid != Some(pid) && self.pid.is_some() && now - self.seen < SILENCE_MAX {
             return None;
         }
         self.pid = Some(pid);
@@ -87,35 +87,20 @@ impl Pacer {
 
     /// When a reference that came at `now` was due.
     fn place(&mut self, ticks: u64, now: i64) -> i64 {
-        let Some((last, at)) = self.last else { return self.begin(ticks, now) };
-        let forward = (ticks + WRAP - last % WRAP) % WRAP;
-        let passed = if forward < WRAP / 2 {
-            forward.cast_signed()
-        } else {
-            forward.cast_signed() - WRAP.cast_signed()
-        };
+        let all = self.last.map_or(TICKS_BASE, |(last, all)| {
+            let forward = i128::from((ticks + WRAP - last % WRAP) % WRAP);
+            let wrap = i128::from(WRAP);
+            // The shorter way round is the right one.
+            all + if forward < wrap / 2 { forward } else { forward - wrap }
+        });
+        self.last = Some((ticks, all));
         // 27 MHz: a tick is 1000/27 ns.
-        let scaled = passed * 1000 + self.rest;
-        self.rest = scaled.rem_euclid(27);
-        let mut due = at + scaled.div_euclid(27);
-        let delay = now - due;
-        if delay.abs() > APART_MAX {
-            return self.begin(ticks, now);
-        }
-        let (least, since) = self.window.map_or((delay, now), |(d, t)| (d.min(delay), t));
-        self.window = Some((least, since));
-        if now - since >= WINDOW {
-            due += least.clamp(-CORRECTION_MAX, CORRECTION_MAX);
-            self.window = None;
-        }
-        self.last = Some((ticks, due));
+        let source = u64::try_from(all * 1000 / 27).unwrap_or(0);
+        let now = Duration::from_nanos(u64::try_from(now).unwrap_or(0));
+        let due = self.timeline.map(Kind::Video, Duration::from_nanos(source), now);
+        let due = i64::try_from(due.as_nanos()).unwrap_or(i64::MAX);
+        self.due = Some(due);
         due
-    }
-
-    /// Starts a new time base.
-    fn begin(&mut self, ticks: u64, now: i64) -> i64 {
-        *self = Self { pid: self.pid, seen: now, last: Some((ticks, now)), ..Self::default() };
-        now
     }
 }
 

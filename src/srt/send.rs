@@ -179,9 +179,21 @@ pub async fn send(
         over: CancellationToken::new(),
     });
     attach(&node, &outlet)?;
-    connect(&node, &now, shape, join)?;
+    let moved = match join {
+        Join::Backlog => {
+            let video = now.video.as_ref().filter(|_| shape.video.is_some());
+            let audio = now.audio.as_ref().filter(|_| shape.audio.is_some());
+            node.input_backlog(video, audio)?;
+            // What has been sent must not be sent again from another feed.
+            Join::Live
+        }
+        join => {
+            connect(&node, &now, shape, join)?;
+            join
+        }
+    };
     node.start().await?;
-    let sender = Sender { node: &node, outlet: &outlet, shape, join };
+    let sender = Sender { node: &node, outlet: &outlet, shape, join: moved };
     let result = sender.follow(&mut inputs, cancel, status).await;
     socket.close();
     node.stop().await?;

@@ -3,12 +3,20 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use super::{Inner, State};
+use super::Inner;
+use crate::flow::clock;
+use crate::flow::gop::{Frame, Gop};
+use crate::media::Kind;
 
-/// A consumer with more than this queued is slow: it loses data until the next key frame.
+/// A consumer that has had more than this queued, for as long, is slow: it loses data until the next
+/// key frame.
 const QUEUED_MAX: gst::ClockTime = gst::ClockTime::from_seconds(3);
 
-/// The same bound in bytes, for feeds without durations and for raw pictures.
+/// A queue may be this long for a moment: a publisher whose connection stood still sends what it has
+/// at once, and consumers need some time for it.
+const BURST_MAX: gst::ClockTime = gst::ClockTime::from_seconds(25);
+
+/// The bound in bytes, for feeds without durations and for raw pictures.
 const QUEUED_BYTES_MAX: u64 = 24 << 20;
 
 /// A queue this short is no sign of slowness, however far apart its timestamps are: a source that
@@ -40,6 +48,9 @@ pub enum Join {
     FastForward,
     /// With the current group of pictures at its true times, for files and segments.
     Backlog,
+    /// With the sound since this running time, as far as it is kept: beside pictures that begin
+    /// there.
+    Since(gst::ClockTime),
     /// Key frames only, beginning with the last one: for thumbnails.
     KeyFrames,
 }
@@ -76,7 +87,10 @@ pub(super) struct Consumer {
     pub(super) label: String,
     appsrc: gst_app::AppSrc,
     join: Join,
+    kind: Kind,
     needs_key: bool,
+    /// Running time at which its queue was last short.
+    kept_up: gst::ClockTime,
     pub(super) stats: Arc<LinkStats>,
 }
 
@@ -87,20 +101,25 @@ impl Consumer {
         label: String,
         appsrc: gst_app::AppSrc,
         join: Join,
-        needs_key: bool,
+        kind: Kind,
     ) -> Self {
-        Self { id, label, appsrc, join, needs_key, stats: Arc::default() }
+        let needs_key = kind == Kind::Video;
+        let (kept_up, stats) = (clock::now(), Arc::default());
+        Self { id, label, appsrc, join, kind, needs_key, kept_up, stats }
     }
 
     /// Gives a new consumer what its way of joining asks for; false when there was nothing.
-    pub(super) fn replay(&mut self, state: &State) -> bool {
-        let Some(caps) = &state.caps else { return false };
-        let reorders = state.format.as_ref().is_some_and(|f| f.video.reorders);
-        let frames = match self.join {
+    /// `reorders`: pictures are not shown in the order in which they are decoded.
+    pub(super) fn replay(&mut self, gop: &Gop, caps: &gst::Caps, reorders: bool) -> bool {
+        let true_times = || gop.frames().iter().map(|f| f.buffer.clone()).collect();
+        let frames: Vec<gst::Buffer> = match self.join {
             Join::Live => return false,
-            Join::FastForward if !reorders => state.gop.squeezed(),
-            Join::FastForward | Join::Backlog => state.gop.frames().to_vec(),
-            Join::KeyFrames => state.gop.frames().iter().take(1).cloned().collect(),
+            // Sound of the past is no help to those who begin now.
+            Join::FastForward | Join::Backlog if self.kind == Kind::Audio => return false,
+            Join::FastForward if !reorders => gop.squeezed(),
+            Join::FastForward | Join::Backlog => true_times(),
+            Join::Since(start) => gop.since(start).map(|f| f.buffer.clone()).collect(),
+            Join::KeyFrames => gop.frames().iter().take(1).map(|f| f.buffer.clone()).collect(),
         };
         self.needs_key &= frames.is_empty();
         for frame in &frames {
@@ -109,15 +128,13 @@ impl Consumer {
         !frames.is_empty()
     }
 
-    /// Offers a buffer; true when the consumer has just begun to wait for a key frame.
-    pub(super) fn push(&mut self, buffer: &gst::Buffer, caps: &gst::Caps, is_key: bool) -> bool {
+    /// Offers a frame; true when the consumer has just begun to wait for a key frame.
+    pub(super) fn push(&mut self, frame: &Frame) -> bool {
+        let is_key = frame.is_key;
         if self.join == Join::KeyFrames && !is_key {
             return false;
         }
-        let behind = self.appsrc.current_level_bytes() > QUEUED_BYTES_MAX
-            || (self.appsrc.current_level_buffers() > QUEUED_BUFFERS_MIN
-                && self.appsrc.current_level_time() > QUEUED_MAX);
-        if behind {
+        if self.is_behind(frame.arrived) {
             self.stats.dropped_slow.fetch_add(1, Ordering::Relaxed);
             let starved = !self.needs_key;
             self.needs_key = true;
@@ -128,8 +145,18 @@ impl Consumer {
             return false;
         }
         let starved = !self.needs_key;
-        self.needs_key = !self.hand_over(buffer, caps);
+        self.needs_key = !self.hand_over(&frame.buffer, &frame.caps);
         self.needs_key && (starved || is_key)
+    }
+
+    fn is_behind(&mut self, now: gst::ClockTime) -> bool {
+        let queued = self.appsrc.current_level_time();
+        if self.appsrc.current_level_buffers() <= QUEUED_BUFFERS_MIN || queued <= QUEUED_MAX {
+            self.kept_up = now;
+        }
+        self.appsrc.current_level_bytes() > QUEUED_BYTES_MAX
+            || (self.kept_up < now && queued > BURST_MAX)
+            || self.kept_up + QUEUED_MAX < now
     }
 
     /// False when the consumer did not take it, which leaves a hole before the next key frame: an

@@ -1,6 +1,7 @@
 //! The fan-out point between nodes.
 
 mod consumer;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -16,13 +17,9 @@ pub use consumer::{Join, Link, LinkStats};
 pub use writer::Writer;
 use writer::WriterInner;
 
-use super::gop::Gop;
-use super::{clock, format_of};
+use super::clock;
+use super::gop::{Frame, Gop};
 use crate::media::{Format, Kind, Timeline};
-
-/// Decode times that step back by more than this are a new time base: the feed goes on where it
-/// was, with a key frame.
-const STEP_BACK_MAX: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
 /// Key frames are asked of a source at most this often, whatever the number of viewers.
 const KEYFRAME_REQUEST_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(500);
@@ -46,11 +43,12 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// Whose buffers go through. The feed does not keep its writer alive: the writer keeps the feed.
-    active: Weak<WriterInner>,
+    /// Whose buffers go through; 0 for nobody.
+    active: u64,
+    /// What each writer has sent lately.
+    writers: Vec<Lane>,
     caps: Option<gst::Caps>,
     format: Option<Format>,
-    gop: Gop,
     consumers: Vec<Consumer>,
     /// Decode time of the newest buffer: a new writer may not step behind it.
     last_dts: Option<gst::ClockTime>,
@@ -58,6 +56,24 @@ struct State {
     /// The writer has just changed: pictures start with a key frame.
     needs_key: bool,
     keyframe_asked: Option<gst::ClockTime>,
+}
+
+/// A writer as its feed sees it. The feed does not keep its writer alive: the writer keeps the feed.
+struct Lane {
+    id: u64,
+    writer: Weak<WriterInner>,
+    gop: Gop,
+}
+
+impl State {
+    /// What the active writer has sent lately; of no use when there is none.
+    fn gop(&mut self) -> Option<&mut Gop> {
+        self.lane(self.active).map(|lane| &mut lane.gop)
+    }
+
+    fn lane(&mut self, id: u64) -> Option<&mut Lane> {
+        self.writers.iter_mut().find(|lane| lane.id == id)
+    }
 }
 
 /// Running totals of a feed.
@@ -69,7 +85,7 @@ pub struct FeedStats {
     pub bytes: AtomicU64,
     /// Key frames among them.
     pub keyframes: AtomicU64,
-    /// Buffers of a writer that is standing by.
+    /// Buffers that a writer has sent while it stood by and that were not needed.
     pub dropped_standby: AtomicU64,
     /// Buffers dropped around a change of writer: before a key frame, or older than what went out.
     pub dropped_switch: AtomicU64,
@@ -147,10 +163,12 @@ impl Feed {
     /// Nobody writes any more: what is cached is forgotten, consumers stay.
     pub fn clear(&self) {
         let mut state = self.0.lock();
-        state.active = Weak::new();
+        if let Some(gop) = state.gop() {
+            gop.clear();
+        }
+        state.active = 0;
         state.caps = None;
         state.format = None;
-        state.gop.clear();
         drop(state);
         self.0.format.send_replace(None);
     }
@@ -160,17 +178,26 @@ impl Feed {
         consumer::configure(appsrc);
         self.forward_keyframe_requests(appsrc);
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
-        let needs_key = self.0.kind == Kind::Video;
-        let mut consumer = Consumer::new(id, label.into(), appsrc.clone(), join, needs_key);
+        let mut consumer = Consumer::new(id, label.into(), appsrc.clone(), join, self.0.kind);
         let stats = consumer.stats.clone();
         let mut state = self.0.lock();
-        let served = consumer.replay(&state);
+        let reorders = state.format.as_ref().is_some_and(|f| f.video.reorders);
+        let caps = state.caps.clone();
+        let served =
+            caps.zip(state.gop()).is_some_and(|(caps, gop)| consumer.replay(gop, &caps, reorders));
         state.consumers.push(consumer);
         drop(state);
         if !served && join != Join::KeyFrames {
             self.request_keyframe();
         }
         Link::new(Arc::downgrade(&self.0), id, stats)
+    }
+
+    /// Running time at which the current group of pictures begins: what a consumer that joins with
+    /// [`Join::Backlog`] gets first.
+    pub fn backlog_start(&self) -> Option<gst::ClockTime> {
+        let mut state = self.0.lock();
+        state.gop()?.frames().first().and_then(Frame::dts)
     }
 
     /// Asks the active writer's source for a key frame, at most twice a second.
@@ -183,7 +210,9 @@ impl Feed {
         if state.keyframe_asked.is_some_and(|t| now.saturating_sub(t) < KEYFRAME_REQUEST_MIN) {
             return;
         }
-        let Some(writer) = state.active.upgrade() else { return };
+        let active = state.active;
+        let writer = state.lane(active).and_then(|lane| lane.writer.upgrade());
+        let Some(writer) = writer else { return };
         state.keyframe_asked = Some(now);
         drop(state);
         writer.ask_for_keyframe();
@@ -205,92 +234,5 @@ impl Feed {
             }
             gst::PadProbeReturn::Handled
         });
-    }
-
-    /// Lets one buffer of the active writer through to everybody.
-    fn deliver(&self, buffer: gst::Buffer, caps: &gst::Caps, is_key: bool) {
-        let mut guard = self.0.lock();
-        let state = &mut *guard;
-        let dts = buffer.dts_or_pts();
-        let stepped_back = dts.zip(state.last_dts).is_some_and(|(d, l)| d + STEP_BACK_MAX < l);
-        state.needs_key |= stepped_back;
-        if state.needs_key {
-            let behind = matches!((dts, state.last_dts), (Some(d), Some(last)) if d <= last);
-            if behind || (self.0.kind == Kind::Video && !is_key) {
-                self.0.stats.dropped_switch.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-            state.needs_key = false;
-            state.last_pts = None;
-        }
-        let reordered = state.last_pts.zip(buffer.pts()).is_some_and(|(last, pts)| pts < last);
-        state.last_dts = dts;
-        state.last_pts = buffer.pts();
-        let format = self.follow_format(state, caps, &buffer, is_key, reordered);
-
-        let age = dts.map_or(gst::ClockTime::ZERO, |dts| clock::now().saturating_sub(dts));
-        self.0.stats.age_us.store(age.useconds(), Ordering::Relaxed);
-        self.0.stats.buffers.fetch_add(1, Ordering::Relaxed);
-        self.0.stats.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
-        if is_key {
-            self.0.stats.keyframes.fetch_add(1, Ordering::Relaxed);
-        }
-        let coded = state.format.as_ref().is_some_and(|f| !f.codec.is_raw());
-        if self.0.kind == Kind::Video && coded {
-            state.gop.push(&buffer, is_key);
-        }
-        let mut starved = false;
-        for consumer in &mut state.consumers {
-            starved |= consumer.push(&buffer, caps, is_key);
-        }
-        drop(guard);
-        if let Some(format) = format {
-            self.0.format.send_replace(Some(format));
-        }
-        if starved {
-            self.request_keyframe();
-        }
-    }
-
-    /// Notes new caps; returns the format when it is another one than before.
-    fn follow_format(
-        &self,
-        state: &mut State,
-        caps: &gst::Caps,
-        buffer: &gst::BufferRef,
-        is_key: bool,
-        reordered: bool,
-    ) -> Option<Format> {
-        let known_caps = state.caps.as_ref() == Some(caps);
-        let known_order = !reordered || state.format.as_ref().is_none_or(|f| f.video.reorders);
-        if known_caps && known_order {
-            return None;
-        }
-        if !known_caps {
-            state.caps = Some(caps.clone());
-            state.gop.clear();
-        }
-        let mut format = format_of(caps, is_key.then_some(buffer))?;
-        format.video.reorders |= reordered && may_reorder(&format);
-        if state.format.as_ref() == Some(&format) {
-            return None;
-        }
-        state.format = Some(format.clone());
-        Some(format)
-    }
-}
-
-/// Whether timestamps that step back can mean B-frames. In sound, in VP8 and in baseline H.264 they
-/// cannot: there it is jitter of a sender's clock.
-fn may_reorder(format: &Format) -> bool {
-    use crate::media::{Codec, H264Profile};
-
-    match format.codec {
-        Codec::H264 => !matches!(
-            format.video.profile,
-            Some(H264Profile::ConstrainedBaseline | H264Profile::Baseline)
-        ),
-        Codec::H265 => true,
-        _ => false,
     }
 }

@@ -66,12 +66,45 @@ fn a_slow_consumer_loses_its_own_data_and_nobody_elses() {
     let feed = Feed::new("video", Kind::Video);
     let writer = feed.sole_writer();
     let (_source, link) = stuck(&feed, Join::Live);
-    for n in 0..300 {
+    for n in 0..1200 {
         writer.push(frame(1000 + n * 33, n % 30 == 0), &caps);
     }
     let dropped = link.stats().dropped_slow.load(Ordering::Relaxed);
-    assert!(dropped > 100, "10 s went into a queue of 3 s: {dropped} dropped");
-    assert_eq!(feed.stats().buffers.load(Ordering::Relaxed), 300);
+    assert!(dropped > 100, "40 s went into a queue of 25 s: {dropped} dropped");
+    assert_eq!(feed.stats().buffers.load(Ordering::Relaxed), 1200);
+}
+
+#[test]
+fn a_burst_after_a_stall_is_not_taken_for_slowness() {
+    let caps = caps();
+    let feed = Feed::new("video", Kind::Video);
+    let writer = feed.sole_writer();
+    let (_source, link) = stuck(&feed, Join::Live);
+    for n in 0..300 {
+        writer.push(frame(1000 + n * 33, n == 0), &caps);
+    }
+    assert_eq!(taken(&link), 300);
+}
+
+fn through(feed: &Feed) -> u64 {
+    feed.stats().buffers.load(Ordering::Relaxed)
+}
+
+#[test]
+fn what_a_writer_has_sent_before_it_is_activated_goes_out() {
+    let caps = caps();
+    let feed = Feed::new("video", Kind::Video);
+    let writer = feed.writer(None);
+    let (_source, link) = stuck(&feed, Join::Live);
+    writer.push(frame(960, false), &caps);
+    writer.push(frame(1000, true), &caps);
+    writer.push(frame(1033, false), &caps);
+    assert_eq!(through(&feed), 0, "a writer that stands by is not heard");
+    writer.activate();
+    assert_eq!((through(&feed), taken(&link)), (2, 2), "from its first key frame");
+    writer.push(frame(1066, false), &caps);
+    assert_eq!(taken(&link), 3);
+    assert_eq!(feed.stats().dropped_standby.load(Ordering::Relaxed), 1, "it had no key frame");
 }
 
 #[test]
@@ -79,23 +112,81 @@ fn a_change_of_writer_starts_with_a_key_frame_and_never_steps_back() {
     let caps = caps();
     let feed = Feed::new("video", Kind::Video);
     let (first, second) = (feed.writer(None), feed.writer(None));
-    let through = || feed.stats().buffers.load(Ordering::Relaxed);
     first.activate();
     first.push(frame(1000, true), &caps);
-    second.push(frame(1000, true), &caps);
-    assert_eq!(through(), 1, "who stands by is not heard");
+    first.push(frame(1040, false), &caps);
+    second.push(frame(960, true), &caps);
+    second.push(frame(1000, false), &caps);
     second.activate();
-    first.push(frame(1033, false), &caps);
-    second.push(frame(1033, false), &caps);
-    second.push(frame(990, true), &caps);
-    assert_eq!(through(), 1);
-    second.push(frame(1066, true), &caps);
-    assert_eq!(through(), 2);
+    assert_eq!(through(&feed), 2, "all that it has lies behind");
+    first.push(frame(1080, false), &caps);
+    assert_eq!(through(&feed), 2, "it stands by now");
+    second.push(frame(1060, false), &caps);
+    assert_eq!(through(&feed), 5, "its group of pictures goes out as soon as time goes on");
     second.push(frame(100, false), &caps);
     second.push(frame(1099, false), &caps);
-    assert_eq!(through(), 2, "after a step back everybody waits for a key frame");
+    assert_eq!(through(&feed), 5, "after a step back everybody waits for a key frame");
     second.push(frame(1132, true), &caps);
-    assert_eq!(through(), 3);
+    assert_eq!(through(&feed), 6);
+}
+
+#[test]
+fn after_another_writer_a_group_of_pictures_goes_on_with_what_it_needs() {
+    let caps = caps();
+    let feed = Feed::new("video", Kind::Video);
+    let (source, slate) = (feed.writer(None), feed.writer(None));
+    source.activate();
+    source.push(frame(1000, true), &caps);
+    source.push(frame(1040, false), &caps);
+    slate.push(frame(2000, true), &caps);
+    slate.activate();
+    // Late, and placed behind the slate: the key frame that it refers to has gone out before.
+    for n in 0..10 {
+        source.push(frame(2200 + n * 40, false), &caps);
+    }
+    assert_eq!(through(&feed), 3);
+    source.activate();
+    assert_eq!(through(&feed), 3 + 2 + 10);
+}
+
+#[test]
+fn sound_of_just_now_goes_out_and_never_steps_back() {
+    gst::init().expect("GStreamer starts");
+    let caps = "audio/x-opus,rate=48000,channels=2".parse().expect("valid caps");
+    let feed = Feed::new("audio", Kind::Audio);
+    let (first, second) = (feed.writer(None), feed.writer(None));
+    for n in 0..5 {
+        second.push(frame(1000 + n * 20, true), &caps);
+    }
+    first.activate();
+    first.push(frame(1050, true), &caps);
+    second.activate();
+    assert_eq!(through(&feed), 3, "1060 and 1080 lie behind what went out");
+    let (_source, link) = stuck(&feed, Join::Since(gst::ClockTime::from_mseconds(1070)));
+    assert_eq!(link.stats().buffers.load(Ordering::Relaxed), 1);
+    let (_other_source, live) = stuck(&feed, Join::Backlog);
+    assert_eq!(taken(&live), 0, "sound of the past comes only beside its pictures");
+}
+
+#[test]
+fn a_stream_is_told_of_what_it_may_have_to_decide() {
+    let caps = caps();
+    let feed = Feed::new("video", Kind::Video);
+    let writer = feed.writer(None);
+    let told = Arc::new(AtomicU64::new(0));
+    let count = told.clone();
+    writer.on_change(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    writer.push(frame(1000, false), &caps);
+    let after_first = told.swap(0, Ordering::Relaxed);
+    writer.push(frame(1033, true), &caps);
+    writer.push(frame(1066, false), &caps);
+    assert!(after_first <= 1);
+    assert_eq!(told.load(Ordering::Relaxed), 1, "it is ready");
+    writer.activate();
+    writer.push(frame(1100, false), &"video/x-vp8,width=32,height=32".parse().expect("caps"));
+    assert_eq!(told.load(Ordering::Relaxed), 2, "it sends something else");
 }
 
 #[test]

@@ -9,17 +9,25 @@ use gst::prelude::*;
 use super::Feed;
 use crate::flow::caps::can_start_decoding;
 use crate::flow::clock;
+use crate::flow::gop::Frame;
 use crate::media::{Kind, Timeline};
+
+/// A writer that was silent for longer than this may have been taken off air meanwhile.
+const PAUSE_MIN: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
 /// Where a node puts media into a feed. Cheap to clone.
 #[derive(Clone)]
 pub struct Writer(Arc<WriterInner>);
 
 pub(super) struct WriterInner {
+    /// Tells the writers of a feed apart.
+    id: u64,
     feed: Feed,
     timeline: Option<Arc<Mutex<Timeline>>>,
     /// Asks the source for a key frame.
     requester: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
+    /// Tells the stream that it has something to decide.
+    listener: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
     /// Running time of the last buffer, nanoseconds; 0 before the first.
     last_at: AtomicU64,
     has_key: AtomicBool,
@@ -32,18 +40,29 @@ impl WriterInner {
             ask();
         }
     }
+
+    fn tell_change(&self) {
+        if let Some(tell) = &*self.listener.lock().unwrap_or_else(PoisonError::into_inner) {
+            tell();
+        }
+    }
 }
 
 impl Writer {
     pub(super) fn new(feed: Feed, timeline: Option<Arc<Mutex<Timeline>>>) -> Self {
-        Self(Arc::new(WriterInner {
+        let id = feed.0.next_id.fetch_add(1, Ordering::Relaxed);
+        let inner = Arc::new(WriterInner {
+            id,
             feed,
             timeline,
             requester: Mutex::default(),
+            listener: Mutex::default(),
             last_at: AtomicU64::new(0),
             has_key: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
-        }))
+        });
+        inner.feed.enter(id, &inner);
+        Self(inner)
     }
 
     /// The feed that it writes to.
@@ -51,23 +70,11 @@ impl Writer {
         &self.0.feed
     }
 
-    /// Makes this the writer whose buffers go through. Pictures continue at its next key frame,
-    /// which is asked for.
+    /// Makes this the writer whose buffers go through. What it has sent just now goes out first, with
+    /// what decoding needs; where that is nothing, pictures begin with its next key frame, which is
+    /// asked for.
     pub fn activate(&self) {
-        let mut state = self.0.feed.0.lock();
-        if std::ptr::eq(state.active.as_ptr(), Arc::as_ptr(&self.0)) {
-            return;
-        }
-        state.active = Arc::downgrade(&self.0);
-        state.needs_key = true;
-        state.keyframe_asked = None;
-        drop(state);
-        self.0.feed.request_keyframe();
-    }
-
-    /// Whether this writer is the active one.
-    pub fn is_active(&self) -> bool {
-        std::ptr::eq(self.0.feed.0.lock().active.as_ptr(), Arc::as_ptr(&self.0))
+        self.0.feed.activate(self.0.id);
     }
 
     /// Time since the last buffer; `None` before the first.
@@ -86,6 +93,13 @@ impl Writer {
         self.0.has_key.load(Ordering::Relaxed)
     }
 
+    /// How to tell of what may change who is on air: the first key frame (or sound), the first
+    /// buffer after a pause, a format. Called on a media thread; it must not block.
+    pub fn on_change(&self, tell: impl Fn() + Send + Sync + 'static) {
+        let mut listener = self.0.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        *listener = Some(Box::new(tell));
+    }
+
     /// How to ask this writer's source for a key frame.
     pub fn on_keyframe_request(&self, ask: impl Fn() + Send + Sync + 'static) {
         let mut requester = self.0.requester.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,15 +109,14 @@ impl Writer {
     /// Writes one buffer: an access unit of video, a packet of audio. Never blocks.
     pub fn push(&self, mut buffer: gst::Buffer, caps: &gst::Caps) {
         let now = clock::now();
-        self.0.last_at.store(now.nseconds().max(1), Ordering::Relaxed);
+        let before = self.0.last_at.swap(now.nseconds().max(1), Ordering::Relaxed);
         self.0.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
         let flagged = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
         let is_key = flagged && can_start_decoding(caps, &buffer);
-        if is_key {
-            self.0.has_key.store(true, Ordering::Relaxed);
-        } else {
+        if !is_key {
             buffer.make_mut().set_flags(gst::BufferFlags::DELTA_UNIT);
         }
+        let is_first = is_key && !self.0.has_key.swap(true, Ordering::Relaxed);
         if self.0.feed.kind() == Kind::Audio {
             // Sound is never reordered; a jitter buffer calls its arrival the decoding time, which
             // MPEG-TS would carry and players complain of.
@@ -112,11 +125,10 @@ impl Writer {
             writable.set_dts(None);
         }
         self.place_on_clock(buffer.make_mut(), now);
-        // Activity is looked at on every buffer: a publisher that is replaced stops at once.
-        if self.is_active() {
-            self.0.feed.deliver(buffer, caps, is_key);
-        } else {
-            self.0.feed.0.stats.dropped_standby.fetch_add(1, Ordering::Relaxed);
+        let frame = Frame { buffer, caps: caps.clone(), is_key, arrived: now, sent: false };
+        let changed = self.0.feed.take(self.0.id, frame);
+        if changed || is_first || now.nseconds().saturating_sub(before) > PAUSE_MIN.nseconds() {
+            self.0.tell_change();
         }
     }
 
@@ -126,8 +138,8 @@ impl Writer {
             None => 0,
             Some(timeline) => {
                 let mut timeline = timeline.lock().unwrap_or_else(PoisonError::into_inner);
-                let mapped = timeline.map(source.into(), now.into());
-                mapped.at.as_nanos() as i128 - i128::from(source.nseconds())
+                let at = timeline.map(self.0.feed.kind(), source.into(), now.into());
+                at.as_nanos() as i128 - i128::from(source.nseconds())
             }
         };
         let moved = |t: gst::ClockTime| {

@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::fault::Fault;
 use super::launch::Shared;
@@ -92,6 +92,9 @@ pub(super) struct Stream {
     preset: Preset,
     /// Where its own tasks report to.
     commands: mpsc::Sender<Command>,
+    /// Rung by media threads when a publisher has become ready, has come back or sends something
+    /// else.
+    media_changed: Arc<Notify>,
     next_id: u64,
 
     publishers: Vec<sources::Publisher>,
@@ -135,6 +138,7 @@ impl Stream {
             spec,
             preset,
             commands: tx.clone(),
+            media_changed: Arc::default(),
             next_id: 1,
             publishers: Vec::new(),
             program: Program::default(),
@@ -162,6 +166,7 @@ impl Stream {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let media_changed = self.media_changed.clone();
         self.start_sources();
         loop {
             tokio::select! {
@@ -174,6 +179,7 @@ impl Stream {
                     Some(command) => self.handle_command(command),
                     None => return,
                 },
+                () = media_changed.notified() => self.handle_tick(),
                 _ = tick.tick() => self.handle_tick(),
             }
         }

@@ -1,7 +1,7 @@
 //! Who publishes, and who of them is on air.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -47,6 +47,7 @@ pub(super) struct Publisher {
     pub(super) id: u64,
     pub(super) slot: Slot,
     pub(super) tracks: Tracks,
+    timeline: Arc<Mutex<Timeline>>,
     /// Captions that it brings along.
     pub(super) captions: CueBoard,
     pub(super) cancel: CancellationToken,
@@ -176,13 +177,19 @@ impl Stream {
     pub(super) fn seat_publisher(&mut self, slot: Slot, report: Arc<SourceReport>) -> Intake {
         let id = self.id();
         let timeline = Arc::new(Mutex::new(Timeline::default()));
-        let writer = |kind| self.feed(kind).writer(Some(timeline.clone()));
+        let writer = |kind| {
+            let writer = self.feed(kind).writer(Some(timeline.clone()));
+            let changed = self.media_changed.clone();
+            writer.on_change(move || changed.notify_one());
+            writer
+        };
         let tracks = Tracks { video: writer(Kind::Video), audio: writer(Kind::Audio), report };
         let (cancel, captions) = (CancellationToken::new(), CueBoard::default());
         self.publishers.push(Publisher {
             id,
             slot,
             tracks: tracks.clone(),
+            timeline,
             captions: captions.clone(),
             cancel: cancel.clone(),
             since: Utc::now(),
@@ -256,13 +263,24 @@ impl Stream {
         }
     }
 
+    /// The slate goes out where a publisher that stands still was. What it sends late then lies
+    /// behind the slate, and is not lost.
+    fn expect_late_media(&self) {
+        for publisher in &self.publishers {
+            publisher.timeline.lock().unwrap_or_else(PoisonError::into_inner).restart();
+        }
+    }
+
     fn enter(&mut self, state: StreamState) {
         tracing::info!(stream = %self.spec.name, from = self.state.as_str(), to = state.as_str(),
             "stream state");
         self.state = state;
         self.since = Utc::now();
         match state {
-            StreamState::Slate => self.show_slate(),
+            StreamState::Slate => {
+                self.expect_late_media();
+                self.show_slate();
+            }
             StreamState::Live => {
                 self.hide_slate();
                 self.last_fault = None;
