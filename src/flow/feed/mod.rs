@@ -16,6 +16,7 @@ pub use consumer::{Join, Link, LinkStats};
 pub use writer::Writer;
 use writer::WriterInner;
 
+use super::caps::is_recovery_point;
 use super::gop::Gop;
 use super::{clock, format_of};
 use crate::media::{Format, Kind, Timeline};
@@ -222,6 +223,8 @@ impl Feed {
             }
             state.needs_key = false;
             state.last_pts = None;
+            // Another source with the same caps may be of another kind all the same.
+            state.caps = None;
         }
         let reordered = state.last_pts.zip(buffer.pts()).is_some_and(|(last, pts)| pts < last);
         state.last_dts = dts;
@@ -262,8 +265,12 @@ impl Feed {
         reordered: bool,
     ) -> Option<Format> {
         let known_caps = state.caps.as_ref() == Some(caps);
-        let known_order = !reordered || state.format.as_ref().is_none_or(|f| f.video.reorders);
-        if known_caps && known_order {
+        // What was once found out about these caps stays true.
+        let known = state.format.as_ref().filter(|_| known_caps).map(|format| &format.video);
+        let (reorders, recovers) =
+            known.map_or((false, false), |v| (v.reorders, v.recovery_points));
+        let recovery_point = !recovers && is_key && is_recovery_point(caps, buffer);
+        if known_caps && (reorders || !reordered) && !recovery_point {
             return None;
         }
         if !known_caps {
@@ -271,7 +278,8 @@ impl Feed {
             state.gop.clear();
         }
         let mut format = format_of(caps, is_key.then_some(buffer))?;
-        format.video.reorders |= reordered && may_reorder(&format);
+        format.video.reorders |= reorders || (reordered && may_reorder(&format));
+        format.video.recovery_points = recovers || recovery_point;
         if state.format.as_ref() == Some(&format) {
             return None;
         }
