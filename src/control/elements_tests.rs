@@ -4,6 +4,7 @@ use std::path::Path;
 use gst::prelude::*;
 
 use super::*;
+use crate::control::machine::Machine;
 
 /// Words of the code that are also the names of elements, and mean something else there.
 const OTHER_WORDS: [&str; 6] = ["level", "mirror", "pitch", "speed", "stereo", "volume"];
@@ -85,7 +86,7 @@ fn named() -> BTreeMap<String, String> {
 #[test]
 fn the_table_has_every_element_that_the_code_names() {
     let tried: BTreeSet<String> =
-        super::super::Machine::for_tests().probed().iter().map(|p| p.factory.clone()).collect();
+        Machine::for_tests().probed().iter().map(|p| p.factory.clone()).collect();
     let listed = |name: &str| ELEMENTS.iter().any(|(element, ..)| *element == name);
     let ours = |plugin: &str| plugin.is_empty() || plugin == "auralink" || plugin == "rsrtp";
     let missing: Vec<_> = named()
