@@ -238,3 +238,19 @@ fn systemd_accepts_the_units() {
         assert!(bad.is_empty(), "{path}: {}", bad.join("\n"));
     }
 }
+
+#[test]
+fn an_element_that_a_plan_names_is_the_one_that_its_node_uses() {
+    let pictures = files("src/graph", &["picture.rs"]);
+    let [(_, picture)] = &pictures[..] else { panic!("one file, not {}", pictures.len()) };
+    let nodes = files("src/process", &[".rs"]);
+    let elements: Vec<&str> = picture
+        .match_indices("(auralink")
+        .filter_map(|(at, _)| picture[at + 1..].split(')').next())
+        .collect();
+    assert!(!elements.is_empty(), "labels name elements in parentheses");
+    for element in elements {
+        let used = nodes.iter().any(|(_, text)| text.contains(&format!("{element} ")));
+        assert!(used, "a plan names `{element}`, which no node of src/process uses");
+    }
+}

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use crate::aic;
 use crate::config;
-use crate::control::machine::{self, Machine};
+use crate::control::elements;
+use crate::control::machine::Machine;
 use crate::gpu::Gpus;
 use crate::models::{Engine, Registry, State, Task};
 use crate::runtime::Presets;
@@ -105,8 +106,8 @@ pub(super) fn doctor(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
 }
 
 fn media(report: &mut Report, machine: &Machine) {
-    let there = machine::elements() - machine.missing.len();
-    let text = format!("{}, {there} of {} elements", machine.gstreamer, machine::elements());
+    let there = elements::count() - machine.missing.len();
+    let text = format!("{}, {there} of {} elements", machine.gstreamer, elements::count());
     report.line(Mark::Good, "gstreamer", &text, None);
     for missing in &machine.missing {
         let mark = if missing.required { Mark::Bad } else { Mark::Warn };

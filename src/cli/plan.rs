@@ -99,6 +99,7 @@ fn browser() -> Accepts {
     let video = Accept {
         codecs: VIDEO_CODECS.to_vec(),
         reorders: false,
+        recovery_points: false,
         h264_profiles: vec![
             H264Profile::ConstrainedBaseline,
             H264Profile::Baseline,

@@ -8,6 +8,7 @@ pub mod archive;
 pub mod auth;
 pub mod console;
 pub mod desk;
+pub mod elements;
 pub mod machine;
 mod metrics;
 pub mod server;

@@ -15,7 +15,7 @@ use super::words;
 use crate::flow::{Blame, CueBoard, Error, Feed, Inputs, Join, Seat};
 use crate::media::{Accept, Accepts, Codec, Format, Kind};
 use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport, Media};
-use crate::webrtc::{Config, Peer, holes};
+use crate::webrtc::{Config, Peer, holes, payload_type};
 
 /// A feed that the stream has given must flow by then.
 const FORMAT_MAX: Duration = Duration::from_secs(5);
@@ -209,7 +209,6 @@ fn add_track(peer: &Peer, section: usize, choice: &Choice) -> Result<(), Error> 
         .ok_or_else(|| Error::build(&what, format!("{} has no payloader", choice.codec)))?;
     let payloader = crate::webrtc::element(description)?;
     let ssrc = rand::random::<u32>();
-    payloader.set_property("pt", u32::from(choice.payload.pt));
     payloader.set_property("mtu", 1200u32);
     // The elements do not agree on the type of this property.
     payloader.set_property_from_str("ssrc", &ssrc.to_string());
@@ -223,7 +222,7 @@ fn add_track(peer: &Peer, section: usize, choice: &Choice) -> Result<(), Error> 
     pipeline.add(&source).map_err(failed)?;
     pipeline.add(&payloader).map_err(failed)?;
     source.link(&payloader).map_err(failed)?;
-    let exit = payloader.static_pad("src").ok_or_else(|| Error::build(&what, "no pad"))?;
+    let exit = payload_type::send_as(pipeline, &payloader, choice.payload.pt)?;
     configure_latency_when_linked(pipeline, &exit);
     let entry = peer.send(section, choice, ssrc)?;
     exit.link(&entry).map(|_| ()).map_err(|e| Error::build(&what, e))

@@ -38,8 +38,7 @@ pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<
         width: positive("width").unwrap_or(0),
         height: positive("height").unwrap_or(0),
         fps: fps.map_or(0.0, |f| f.numer() as f32 / f.denom() as f32),
-        profile: None,
-        reorders: false,
+        ..VideoDetail::default()
     };
     match codec {
         Codec::H264 => {
@@ -100,19 +99,44 @@ pub(super) fn can_start_decoding(caps: &gst::CapsRef, buffer: &gst::BufferRef) -
     buffer.map_readable().is_ok_and(|map| has_sps_or_idr(&map))
 }
 
+/// Whether a buffer at which decoding can start is a recovery point of H.264 and no IDR picture.
+/// Decoders like FFmpeg's begin there and become right some pictures later; those of browsers wait for
+/// an IDR picture.
+pub(super) fn is_recovery_point(caps: &gst::CapsRef, buffer: &gst::BufferRef) -> bool {
+    if caps.structure(0).is_none_or(|s| s.name() != "video/x-h264") {
+        return false;
+    }
+    buffer.map_readable().is_ok_and(|map| first_slice(&map).is_some_and(|slice| slice != IDR))
+}
+
+/// Type of the slices of an IDR picture (ITU-T H.264 table 7-1).
+const IDR: u8 = 5;
+
+/// Types of the NAL units of an Annex B access unit of H.264, up to its first slice.
+fn types_up_to_slice(access_unit: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = Some(access_unit);
+    std::iter::from_fn(move || {
+        let bytes = rest?;
+        let header = &bytes[find_start_code(bytes)? + 3..];
+        let kind = header.first()? & 31;
+        rest = (!is_slice(kind)).then_some(header);
+        Some(kind)
+    })
+}
+
+fn is_slice(kind: u8) -> bool {
+    (1..=IDR).contains(&kind)
+}
+
+/// Type of the first slice of an access unit.
+fn first_slice(access_unit: &[u8]) -> Option<u8> {
+    types_up_to_slice(access_unit).find(|kind| is_slice(*kind))
+}
+
 /// Whether an Annex B access unit of H.264 has an SPS (type 7) before its first slice (1-5), or that
 /// slice is one of an IDR picture (5).
 fn has_sps_or_idr(access_unit: &[u8]) -> bool {
-    let mut rest = access_unit;
-    while let Some(at) = find_start_code(rest) {
-        rest = &rest[at + 3..];
-        match rest.first().map(|header| header & 31) {
-            Some(5 | 7) => return true,
-            Some(1..=4) => return false,
-            _ => {}
-        }
-    }
-    false
+    types_up_to_slice(access_unit).any(|kind| matches!(kind, IDR | 7))
 }
 
 /// The NAL units of an Annex B byte stream, without their start codes.
@@ -163,6 +187,21 @@ mod tests {
         ] {
             assert_eq!(has_sps_or_idr(&unit(types)), expect, "{types:?}");
         }
+    }
+
+    #[test]
+    fn a_start_without_an_idr_picture_is_a_recovery_point() {
+        gst::init().expect("GStreamer starts");
+        let check = |caps: &str, types: &[u8], expect| {
+            let caps: gst::Caps = caps.parse().expect("valid caps");
+            let unit: Vec<u8> = types.iter().flat_map(|t| [0, 0, 1, *t, 0x55]).collect();
+            let buffer = gst::Buffer::from_slice(unit);
+            assert_eq!(is_recovery_point(&caps, &buffer), expect, "{caps}: {types:?}");
+        };
+        check("video/x-h264", &[9, 0x67, 0x68, 6, 0x41], true);
+        check("video/x-h264", &[9, 0x67, 0x68, 6, 0x65, 0x41], false);
+        check("video/x-h264", &[9, 0x67, 0x68], false);
+        check("video/x-h265", &[0x41], false);
     }
 
     proptest::proptest! {

@@ -9,7 +9,7 @@ fn label(op: &Op) -> String {
         Op::Decode => "decode".into(),
         Op::Denoise => "denoise (auralinkdenoise)".into(),
         Op::Encode { codec, encoder } => format!("encode {codec} ({encoder})"),
-        Op::Transcribe => "transcribe (auralinktranscribe)".into(),
+        Op::Transcribe => "transcribe".into(),
         Op::Translate { to } => format!("translate to {}", to.name()),
         Op::Speak { language } => format!("speak {}", language.name()),
         Op::Embed => "captions into pictures (auralinkcaption)".into(),

@@ -8,6 +8,7 @@ fn browser() -> Accepts {
     let video = Accept {
         codecs: vec![Codec::H264, Codec::Vp8, Codec::Vp9, Codec::Av1],
         reorders: false,
+        recovery_points: false,
         h264_profiles: vec![H264Profile::ConstrainedBaseline, H264Profile::High],
     };
     Accepts::media(Some(video), Some(Accept::any_of([Codec::Opus])))

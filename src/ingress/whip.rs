@@ -15,7 +15,7 @@ use super::trunk::{self, Heard};
 use crate::flow::{Blame, Error, Intake, NodeEvent, Tracks};
 use crate::media::{Codec, Kind};
 use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport};
-use crate::webrtc::{Config, Peer, aic, element, stats};
+use crate::webrtc::{Config, Peer, aic, element, payload_type, stats};
 
 /// How often statistics are read, and a missing key frame is asked for again.
 const TICK: Duration = Duration::from_secs(1);
@@ -257,10 +257,12 @@ fn attach(
     let depayloader = element(description)?;
     let failed = |e: gst::glib::BoolError| Error::build("the track", e);
     pipeline.add(&depayloader).map_err(failed)?;
-    let pads = depayloader.static_pad("src").zip(depayloader.static_pad("sink"));
-    let (exit, entry) = pads.ok_or_else(|| Error::build("the track", "no pads"))?;
+    let exit = depayloader.static_pad("src").ok_or_else(|| Error::build("the track", "no pad"))?;
     tracks.attach_pad(pipeline, &exit)?;
     depayloader.sync_state_with_parent().map_err(failed)?;
+    let number = caps.structure(0).and_then(|s| s.get::<i32>("payload").ok());
+    let number = number.and_then(|number| u8::try_from(number).ok());
+    let entry = payload_type::receive_as(pipeline, &depayloader, number)?;
     pad.link(&entry).map(|_| ()).map_err(|e| Error::build("the track", e))
 }
 

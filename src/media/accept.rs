@@ -13,6 +13,9 @@ pub struct Accept {
     pub codecs: Vec<Codec>,
     /// Whether frames may be reordered (B-frames).
     pub reorders: bool,
+    /// Whether decoding may begin at recovery points: without an IDR picture browsers show nothing.
+    #[serde(default)]
+    pub recovery_points: bool,
     /// H.264 profiles that may pass through; empty means all.
     #[serde(default)]
     pub h264_profiles: Vec<H264Profile>,
@@ -21,7 +24,8 @@ pub struct Accept {
 impl Accept {
     /// Takes these codecs in any form.
     pub fn any_of(codecs: impl Into<Vec<Codec>>) -> Self {
-        Self { codecs: codecs.into(), reorders: true, h264_profiles: Vec::new() }
+        let codecs = codecs.into();
+        Self { codecs, reorders: true, recovery_points: true, h264_profiles: Vec::new() }
     }
 
     /// Why a format cannot pass through; `None` when it can.
@@ -31,6 +35,9 @@ impl Accept {
         }
         if format.video.reorders && !self.reorders {
             return Some(format!("{} with B-frames is not accepted", format.codec));
+        }
+        if format.video.recovery_points && !self.recovery_points {
+            return Some(format!("{} without IDR pictures is not accepted", format.codec));
         }
         let profile = format.video.profile.filter(|_| !self.h264_profiles.is_empty());
         match profile {

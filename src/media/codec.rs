@@ -160,6 +160,10 @@ pub struct VideoDetail {
     pub profile: Option<H264Profile>,
     /// Whether frames leave in another order than they arrive (B-frames). WebRTC cannot carry it.
     pub reorders: bool,
+    /// Whether decoding begins at recovery points (ITU-T H.264 D.2.8) and not at IDR pictures alone:
+    /// intra refresh and open groups of pictures.
+    #[serde(default)]
+    pub recovery_points: bool,
 }
 
 /// What is known of an audio track. Zero means not known yet.
@@ -211,6 +215,9 @@ impl fmt::Display for Format {
         }
         if self.video.reorders {
             f.write_str(" B-frames")?;
+        }
+        if self.video.recovery_points {
+            f.write_str(" recovery points")?;
         }
         if self.audio.rate > 0 {
             write!(f, " {} Hz {} ch", self.audio.rate, self.audio.channels)?;

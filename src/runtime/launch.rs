@@ -45,6 +45,8 @@ pub(super) enum Job {
     Output(OutputKind),
     /// HLS segments.
     Hls,
+    /// The pictures of HLS as H.264, for players that do not decode the originals.
+    HlsH264,
     /// Small pictures for lists.
     Thumbnail,
     /// Committed cues into the archive, for so many days.
@@ -66,7 +68,10 @@ impl Job {
     }
 
     pub(super) fn is_egress(&self) -> bool {
-        matches!(self, Self::Output(_) | Self::Hls | Self::Thumbnail | Self::Archive { .. })
+        matches!(
+            self,
+            Self::Output(_) | Self::Hls | Self::HlsH264 | Self::Thumbnail | Self::Archive { .. }
+        )
     }
 
     pub(super) fn is_pull(&self) -> bool {
@@ -87,6 +92,7 @@ impl Job {
             Self::Slate => "slate".into(),
             Self::Output(kind) => format!("{} {}", kind.word(), kind.shown()),
             Self::Hls => "HLS segments".into(),
+            Self::HlsH264 => "HLS segments as H.264".into(),
             Self::Thumbnail => "thumbnail".into(),
             Self::Archive { .. } => "archive of captions".into(),
         }
@@ -97,6 +103,7 @@ impl Job {
         match self {
             Self::Output(kind) => kind.accepts(),
             Self::Hls => hls::accepts(),
+            Self::HlsH264 => hls::accepts_h264(),
             Self::Archive { .. } => egress::archive::accepts(),
             Self::Thumbnail => {
                 let pictures = Codec::ALL.into_iter().filter(|c| c.kind() == Kind::Video);
@@ -286,10 +293,13 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
             let trunk = egress::trunk::Trunk { settings, config, codecs };
             egress::trunk::run(task, context.inputs, trunk).await
         }
-        Job::Hls => {
+        Job::Hls | Job::HlsH264 => {
             let shelf = context.shelf.ok_or_else(|| Error::build("HLS", "it has no shelf"))?;
             let settings = *shelf.settings();
-            hls::run(task, context.inputs, shelf, settings).await
+            match job {
+                Job::HlsH264 => hls::run_h264(task, context.inputs, shelf, settings).await,
+                _ => hls::run(task, context.inputs, shelf, settings).await,
+            }
         }
         Job::Thumbnail => {
             let entry = context.shared.entry(&context.stream);

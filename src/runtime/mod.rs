@@ -1,6 +1,6 @@
 //! Streams: which nodes run, who may come in, and what happens when something dies.
 //!
-//! One task per stream (`stream.rs`) owns everything of that stream; others reach it by the
+//! One task per stream (`stream/`) owns everything of that stream; others reach it by the
 //! [`Supervisor`], a cheap handle.
 //!
 //! Invariant: no media passes through here, only the decision which feeds are joined.

@@ -111,20 +111,6 @@ impl Glossary {
         Ok(())
     }
 
-    /// Words that speech-to-text should expect in a language: the terms, and what its replacements
-    /// become; without doubles, in the order of the glossary.
-    pub fn prompt_terms(&self, language: &Language) -> Vec<&str> {
-        let replaced = self.replacements.iter().filter(|r| r.is_for(language));
-        let all = self.terms.iter().chain(replaced.map(|r| &r.to)).map(String::as_str);
-        let mut terms: Vec<&str> = Vec::new();
-        for term in all.filter(|t| !t.is_empty()) {
-            if !terms.contains(&term) {
-                terms.push(term);
-            }
-        }
-        terms
-    }
-
     /// What a text of this language becomes: replacements (the longest first where several begin at
     /// a place), terms in their own spelling, masked words as asterisks.
     pub fn apply(&self, text: &str, language: &Language) -> String {

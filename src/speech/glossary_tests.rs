@@ -61,12 +61,6 @@ fn terms_and_translations_of_the_target_survive() {
 }
 
 #[test]
-fn speech_to_text_hears_of_what_it_should_expect() {
-    assert_eq!(glossary().prompt_terms(&lang("en")), ["AuraLink", "Kofi Annan", "東京"]);
-    assert!(glossary().prompt_terms(&lang("fr")).contains(&"liaison"));
-}
-
-#[test]
 fn sizes_are_limited_and_the_field_is_named() {
     let check = |change: &dyn Fn(&mut Glossary), expect: &str| {
         let mut glossary = glossary();

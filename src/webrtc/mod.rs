@@ -8,6 +8,7 @@ mod config;
 pub(crate) mod holes;
 mod inside;
 mod nice;
+pub(crate) mod payload_type;
 mod peer;
 pub mod sdp;
 mod session;

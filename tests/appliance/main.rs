@@ -18,5 +18,6 @@ mod recordings;
 mod resilience;
 mod sync;
 mod trunk;
+mod viewers;
 mod webrtc;
 mod words;

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::access::Endpoints;
 use super::{ApiState, Failures};
-use crate::control::machine::{Missing, VoiceCodec};
+use crate::control::elements::Missing;
+use crate::control::machine::VoiceCodec;
 use crate::gpu::Gpus;
 use crate::process::encoders::Probed;
 use crate::telemetry::Host;

@@ -109,11 +109,6 @@ impl Auth {
         self.lock().sessions.close(cookie);
     }
 
-    /// Ends every session of the page.
-    pub fn sign_out_all(&self) {
-        self.lock().sessions.close_all();
-    }
-
     /// How long a session of the page lasts.
     pub fn session_life() -> Duration {
         sessions::LIFE

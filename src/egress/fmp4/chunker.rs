@@ -5,8 +5,12 @@ use std::time::Duration;
 use super::{Chunk, Frame, Sample, TrackInfo};
 use crate::media::Kind;
 
-/// A hole in the timestamps longer than this is a break, not a long frame.
-const HOLE_MAX: Duration = Duration::from_secs(1);
+/// A hole in the timestamps of sound longer than this is a break.
+const SOUND_HOLE_MAX: Duration = Duration::from_secs(1);
+
+/// A picture lasts until the next one: slides and time-lapses have few. A hole longer than this is a
+/// break; a publisher whose pictures stay away for 10 s counts as frozen before that.
+const PICTURE_MAX: Duration = Duration::from_secs(15);
 
 /// Sound whose timestamps stay this close to a steady cadence is put on it: many containers round
 /// to milliseconds, and players would turn every rounding error into a tiny gap.
@@ -98,7 +102,11 @@ impl Chunker {
             return None;
         };
         let last = *last;
-        let hole = raw.saturating_sub(last) > self.info.ticks(HOLE_MAX);
+        let hole_max = match self.info.kind() {
+            Kind::Video => PICTURE_MAX,
+            Kind::Audio => SOUND_HOLE_MAX,
+        };
+        let hole = raw.saturating_sub(last) > self.info.ticks(hole_max);
         let Some(at) = (if hole { Some(raw) } else { self.place(raw, last, frame.duration) })
         else {
             self.dropped += 1;

@@ -76,12 +76,29 @@ fn a_hole_breaks_and_waits_for_a_key_frame() {
         key,
         data: Bytes::from_static(b"x"),
     };
-    let before = chunker.push(frame(5000, false)).expect("what was pending");
+    let before = chunker.push(frame(20_000, false)).expect("what was pending");
     assert_eq!((before.samples.len(), before.duration), (5, 18_000));
-    assert!(chunker.push(frame(5040, false)).is_none());
-    assert!(chunker.push(frame(5080, true)).is_none());
+    assert!(chunker.push(frame(20_040, false)).is_none());
+    assert!(chunker.push(frame(20_080, true)).is_none());
     let after = chunker.finish().expect("the new beginning");
-    assert_eq!((after.cut, after.start), (Cut::Break, 457_200));
+    assert_eq!((after.cut, after.start), (Cut::Break, 1_807_200));
+}
+
+#[test]
+fn a_picture_lasts_until_the_next_one_and_all_are_kept() {
+    let mut chunker = video();
+    let frame = |n: u64| {
+        let at = ms(n * 5000);
+        Frame { pts: at, dts: at, duration: None, key: n % 3 == 0, data: Bytes::from_static(b"x") }
+    };
+    let mut chunks: Vec<_> = (0..9).filter_map(|n| chunker.push(frame(n))).collect();
+    chunks.extend(chunker.finish());
+    let samples: Vec<_> = chunks.iter().flat_map(|c| &c.samples).collect();
+    assert_eq!(samples.len(), 9);
+    assert!(samples.iter().all(|s| s.duration == 450_000), "{samples:?}");
+    let begins: Vec<_> = chunks.iter().map(|c| c.cut).collect();
+    let (new, more) = (Cut::Segment, Cut::Chunk);
+    assert_eq!(begins, [Cut::Break, more, more, new, more, more, new, more, more]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod fragment;
 mod init;
 mod sample_entry;
 mod sources;
+mod starts;
 mod tap;
 
 use std::time::Duration;

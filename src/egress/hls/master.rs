@@ -29,6 +29,8 @@ pub struct ClosedCaptions {
 /// What a master playlist lists.
 pub(super) struct Contents<'a> {
     pub(super) video: Option<Rendition>,
+    /// The same pictures as H.264, made or not.
+    pub(super) h264: Option<Rendition>,
     pub(super) audio: Option<Rendition>,
     /// Sound in other languages, perhaps not there yet.
     pub(super) dubs: Vec<(Language, Option<Rendition>)>,
@@ -39,27 +41,42 @@ pub(super) struct Contents<'a> {
 
 /// The master playlist of a stream. Sound beside pictures is an `AUDIO` group, so that both are
 /// fetched on their own; alone it is the stream itself. The spoken language is the first of the
-/// captions.
+/// captions. The original pictures come before those that are made of them: players take the first
+/// variant that they can decode.
 pub(super) fn text(contents: &Contents<'_>, query: &str) -> String {
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-    let both = || contents.video.iter().chain(&contents.audio);
-    let dubs = || contents.dubs.iter().filter_map(|(_, dub)| dub.as_ref());
-    let mut codecs: Vec<_> = both().map(|r| r.info.mime.as_str()).collect();
-    for dub in dubs() {
-        // The list is of a variant with everything that can be chosen in it.
-        if !codecs.contains(&dub.info.mime.as_str()) {
-            codecs.push(&dub.info.mime);
-        }
-    }
-    if codecs.is_empty() {
+    if contents.video.is_none() && sounds(contents).next().is_none() {
         return out;
     }
     put_sound(&mut out, contents, query);
     put_captions(&mut out, contents, query);
+    if contents.video.is_none() {
+        put_variant(&mut out, contents, None, &format!("audio.m3u8{query}"));
+    }
+    for (name, video) in [("video", &contents.video), ("video-h264", &contents.h264)] {
+        if video.is_some() {
+            put_variant(&mut out, contents, video.as_ref(), &format!("{name}.m3u8{query}"));
+        }
+    }
+    out
+}
+
+/// The sound in every language that there is.
+fn sounds<'a>(contents: &'a Contents<'_>) -> impl Iterator<Item = &'a Rendition> {
+    contents.audio.iter().chain(contents.dubs.iter().filter_map(|(_, dub)| dub.as_ref()))
+}
+
+fn put_variant(out: &mut String, contents: &Contents<'_>, video: Option<&Rendition>, uri: &str) {
+    // The list is of a variant with everything that can be chosen in it.
+    let mut codecs: Vec<&str> = Vec::new();
+    for rendition in video.into_iter().chain(sounds(contents)) {
+        if !codecs.contains(&rendition.info.mime.as_str()) {
+            codecs.push(&rendition.info.mime);
+        }
+    }
     let loudest = |rate: fn(&Rendition) -> u64| {
-        let sound = contents.audio.iter().chain(dubs());
-        let video = contents.video.iter().map(rate).sum::<u64>();
-        (video + sound.map(rate).max().unwrap_or(0)).max(1)
+        let pictures = video.map_or(0, rate);
+        (pictures + sounds(contents).map(rate).max().unwrap_or(0)).max(1)
     };
     let _ = write!(
         out,
@@ -68,7 +85,7 @@ pub(super) fn text(contents: &Contents<'_>, query: &str) -> String {
         loudest(|r| r.average),
         codecs.join(",")
     );
-    if let Some(TrackInfo { width, height, fps, .. }) = contents.video.as_ref().map(|v| &v.info) {
+    if let Some(TrackInfo { width, height, fps, .. }) = video.map(|v| &v.info) {
         if *width > 0 && *height > 0 {
             let _ = write!(out, ",RESOLUTION={width}x{height}");
         }
@@ -83,12 +100,10 @@ pub(super) fn text(contents: &Contents<'_>, query: &str) -> String {
         out.push_str(",SUBTITLES=\"captions\"");
     }
     // Without ours nothing is said: the source may have captions of its own.
-    if contents.video.is_some() && !contents.closed_captions.is_empty() {
+    if video.is_some() && !contents.closed_captions.is_empty() {
         out.push_str(",CLOSED-CAPTIONS=\"inside\"");
     }
-    let name = if contents.video.is_some() { "video" } else { "audio" };
-    let _ = writeln!(out, "\n{name}.m3u8{query}");
-    out
+    let _ = writeln!(out, "\n{uri}");
 }
 
 /// Whether sound is chosen from a group.
@@ -187,7 +202,7 @@ mod tests {
 
     fn contents(video: Option<Rendition>, audio: Option<Rendition>) -> Contents<'static> {
         let (dubs, captions) = (Vec::new(), Vec::new());
-        Contents { video, audio, dubs, captions, closed_captions: &[] }
+        Contents { video, h264: None, audio, dubs, captions, closed_captions: &[] }
     }
 
     fn read(text: &str) -> m3u8_rs::MasterPlaylist {
@@ -222,6 +237,28 @@ mod tests {
     }
 
     #[test]
+    fn pictures_that_not_everybody_decodes_come_before_the_same_as_h264() {
+        let (video, audio) =
+            (rendition(Codec::H265, "hvc1.1.6.L93.90"), rendition(Codec::Aac, "mp4a.40.2"));
+        let h264 = Some(rendition(Codec::H264, "avc1.42c01f"));
+        let read =
+            read(&text(&Contents { h264, ..contents(Some(video), Some(audio)) }, "?token=a"));
+        let listed =
+            |v: &m3u8_rs::VariantStream| (v.uri.clone(), v.codecs.clone(), v.audio.clone());
+        let variants: Vec<_> = read.variants.iter().map(listed).collect();
+        let expect = |uri: &str, codecs: &str| {
+            (uri.to_owned(), Some(codecs.to_owned()), Some("audio".to_owned()))
+        };
+        assert_eq!(
+            variants,
+            [
+                expect("video.m3u8?token=a", "hvc1.1.6.L93.90,mp4a.40.2"),
+                expect("video-h264.m3u8?token=a", "avc1.42c01f,mp4a.40.2"),
+            ]
+        );
+    }
+
+    #[test]
     fn languages_are_listed_for_ears_and_eyes() {
         let language = |tag: &str| tag.parse::<Language>().expect("a language");
         let offered =
@@ -233,6 +270,7 @@ mod tests {
         let closed_captions = [inside("CC1", "en"), inside("SERVICE2", "es")];
         let contents = Contents {
             video: Some(rendition(Codec::H264, "avc1.64001f")),
+            h264: None,
             audio: Some(rendition(Codec::Aac, "mp4a.40.2")),
             dubs: vec![
                 (language("es"), Some(rendition(Codec::Aac, "mp4a.40.2"))),

@@ -1,8 +1,10 @@
 //! HLS: CMAF segments in memory, one rendition each for pictures and sound, with low latency.
 
+mod h264;
 mod master;
 mod playlist;
 mod shelf;
+mod state;
 mod subtitles;
 mod track;
 mod track_id;
@@ -64,7 +66,8 @@ impl Settings {
 
 /// What HLS takes untouched: what browsers decode from MP4.
 pub fn accepts() -> Accepts {
-    let video = Accept::any_of([Codec::H264, Codec::H265, Codec::Av1]);
+    let codecs = [Codec::H264, Codec::H265, Codec::Av1];
+    let video = Accept { recovery_points: false, ..Accept::any_of(codecs) };
     let audio = Accept::any_of([Codec::Aac, Codec::Opus]);
     let captions = Captions { text: true, embedded: true };
     Accepts::media(Some(video), Some(audio)).with_captions(captions).with_dubs(Dubs::All)
@@ -97,6 +100,30 @@ pub async fn run(
         never = dubs => match never {},
         never = captions(&inputs.captions, &shelf) => match never {},
     }
+}
+
+/// What the pictures are made into for players that do not decode the originals.
+pub fn accepts_h264() -> Accepts {
+    let captions = Captions { text: false, embedded: true };
+    let video = Accept { recovery_points: false, ..Accept::any_of([Codec::H264]) };
+    Accepts::media(Some(video), None).with_captions(captions)
+}
+
+/// Fills the shelf with the pictures as H.264, beside originals of another codec, until the task is
+/// cancelled.
+///
+/// # Errors
+/// What the pipeline posts.
+pub async fn run_h264(
+    task: Task,
+    inputs: Inputs,
+    shelf: Arc<Shelf>,
+    settings: Settings,
+) -> Result<(), Error> {
+    while let Some(sources) = fmp4::settle(&task, &inputs).await {
+        derive(&task, &TrackId::H264, &inputs, &sources, (&shelf, settings)).await?;
+    }
+    Ok(())
 }
 
 async fn originals(
@@ -132,7 +159,7 @@ async fn originals(
 async fn dub(task: &Task, id: TrackId, feed: Feed, shelf: &Arc<Shelf>, settings: Settings) {
     let inputs = Inputs { audio: Some(feed), ..Inputs::default() };
     while let Some(sources) = fmp4::settle(task, &inputs).await {
-        let outcome = one_dub(task, &id, &inputs, &sources, (shelf, settings)).await;
+        let outcome = derive(task, &id, &inputs, &sources, (shelf, settings)).await;
         let Err(error) = outcome else { continue };
         tracing::warn!(track = %id, %error, "a language of HLS is begun again");
         tokio::select! {
@@ -142,7 +169,8 @@ async fn dub(task: &Task, id: TrackId, feed: Feed, shelf: &Arc<Shelf>, settings:
     }
 }
 
-async fn one_dub(
+/// One run of the pipeline of a derived track.
+async fn derive(
     task: &Task,
     id: &TrackId,
     inputs: &Inputs,

@@ -1,32 +1,25 @@
 //! Where the segments of a stream lie between the pipeline that makes them and the requests that
 //! fetch them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::master::{self, ClosedCaptions, Rendition};
+use super::h264::H264;
+use super::master::{ClosedCaptions, Rendition};
 use super::playlist::{Form, Report, Standing};
-use super::subtitles::Subtitles;
+use super::state::State;
 use super::track::Track;
 use super::viewers::Viewers;
 use super::{Settings, TrackId};
 use crate::egress::fmp4::{Chunk, TrackInfo};
-use crate::flow;
 use crate::media::{Cue, Language};
 
 /// A request for something that is about to come waits at most this long.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// Segments older than this and one target duration are no longer the live stream: after a pause
-/// players begin with what comes then.
-const STALE_AFTER: Duration = Duration::from_secs(10);
-
-/// How far a language may be behind the originals at a break and still belong before it.
-const BREAK_TOLERANCE: Duration = Duration::from_millis(500);
 
 /// Why something on the shelf cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,131 +47,6 @@ pub struct Shelf {
     viewers: Viewers,
 }
 
-struct State {
-    /// The tracks that the node has said will come.
-    expected: Vec<TrackId>,
-    /// The other languages that it has sound in. They are offered before they are there, since
-    /// players ask only once which languages there are.
-    dubs: Vec<Language>,
-    tracks: BTreeMap<TrackId, Track>,
-    subtitles: Subtitles,
-    closed_captions: Vec<ClosedCaptions>,
-    /// Counts breaks of the originals. All tracks have the same number of discontinuities in the
-    /// same order: one that is behind this number makes its discontinuity as soon as it can.
-    epoch: u64,
-    /// Running time of the newest break.
-    broke_at: Duration,
-    /// The whole seconds that no segment exceeds; never goes down.
-    target: u32,
-    /// The longest part; never goes down.
-    part_target: Duration,
-    ended: bool,
-    /// When the newest chunk of an original came.
-    pushed: Option<Instant>,
-}
-
-impl State {
-    /// Whether what lies here is from before a pause: nobody watched, or nothing was published.
-    fn stale(&self) -> bool {
-        !self.ended && self.pushed.is_some_and(|at| at.elapsed() > self.stale_after())
-    }
-
-    fn stale_after(&self) -> Duration {
-        STALE_AFTER + Duration::from_secs(u64::from(self.target))
-    }
-
-    /// Whether a track has something to play. A language that has stopped while the originals go
-    /// on has not.
-    fn ready(&self, id: &TrackId) -> bool {
-        self.track(id).is_some_and(Track::ready) && !self.stale() && !self.has_stopped(id)
-    }
-
-    fn has_stopped(&self, id: &TrackId) -> bool {
-        let age = self.track(id).filter(|_| id.is_dub() && !self.ended).and_then(Track::age);
-        age.is_some_and(|age| age > self.stale_after())
-    }
-
-    /// Whether a track will come, as far as is known.
-    fn coming(&self, id: &TrackId) -> bool {
-        let dub = |language| *id == TrackId::Dub(Language::clone(language));
-        self.expected.is_empty() || self.expected.contains(id) || self.dubs.iter().any(dub)
-    }
-
-    fn track(&self, id: &TrackId) -> Option<&Track> {
-        self.tracks.get(id)
-    }
-
-    fn track_mut(&mut self, id: &TrackId) -> &mut Track {
-        // Numbers begin at the time of day, so that a player which still knows an older track of
-        // that name, or an older shelf of the stream, never meets a number twice.
-        let first = || flow::wall_clock(flow::now()).as_secs();
-        self.tracks.entry(id.clone()).or_insert_with(|| Track::new(first()))
-    }
-
-    fn bytes(&self) -> usize {
-        self.tracks.values().map(|track| track.bytes).sum()
-    }
-
-    /// The track whose segments captions follow.
-    fn lead(&self) -> Option<&Track> {
-        self.track(self.expected.first()?).filter(|track| track.ready())
-    }
-
-    /// Settles what the segments say that have all their captions.
-    fn settle(&mut self) {
-        let Some(complete) = self.lead().map(Track::complete) else { return };
-        self.subtitles.settle(&complete, Duration::from_nanos(flow::now().nseconds()));
-    }
-
-    /// Puts a chunk of an original on its track; returns the length of the part that it became.
-    fn push(&mut self, id: &TrackId, chunk: &Chunk, limit: usize) -> Duration {
-        if self.stale() {
-            self.tracks.values_mut().for_each(Track::forget);
-        }
-        self.pushed = Some(Instant::now());
-        let track = self.track(id);
-        if track.is_some_and(|track| track.breaks(chunk) && track.epoch == self.epoch) {
-            self.broke_at = track.map(|track| track.time_of(chunk)).unwrap_or_default();
-            self.epoch += 1;
-        }
-        let epoch = self.epoch;
-        self.track_mut(id).push(chunk, epoch, limit)
-    }
-
-    /// The same for another language: its breaks are its own and leave no trace in the originals.
-    fn push_dub(
-        &mut self,
-        id: &TrackId,
-        chunk: &Chunk,
-        (limit, window): (usize, usize),
-    ) -> Duration {
-        let (epoch, target, broke_at) = (self.epoch, self.target, self.broke_at);
-        let longest = Duration::from_secs(u64::from(target)) * u32::try_from(window).unwrap_or(3);
-        let track = self.track_mut(id);
-        let before = track.time_of(chunk) + BREAK_TOLERANCE < broke_at;
-        let epoch = if before { track.epoch } else { epoch };
-        if track.epoch == epoch {
-            track.bridge(chunk, longest, target);
-        }
-        track.push(chunk, epoch, limit)
-    }
-}
-
-/// The master playlist.
-fn written(state: &State, query: &str) -> String {
-    let rendition = |id: &TrackId| state.track(id).and_then(Track::rendition);
-    let offered = |language: &&Language| !state.has_stopped(&TrackId::Dub((*language).clone()));
-    let dub = |language: &Language| (language.clone(), rendition(&TrackId::Dub(language.clone())));
-    let contents = master::Contents {
-        video: rendition(&TrackId::Video),
-        audio: rendition(&TrackId::Audio),
-        dubs: state.dubs.iter().filter(offered).map(dub).collect(),
-        captions: state.subtitles.offered().cloned().collect(),
-        closed_captions: &state.closed_captions,
-    };
-    master::text(&contents, query)
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -188,19 +56,7 @@ impl Shelf {
     pub fn new(settings: Settings) -> Arc<Self> {
         Arc::new(Self {
             settings,
-            state: Mutex::new(State {
-                expected: Vec::new(),
-                dubs: Vec::new(),
-                tracks: BTreeMap::new(),
-                subtitles: Subtitles::default(),
-                closed_captions: Vec::new(),
-                epoch: 0,
-                broke_at: Duration::ZERO,
-                target: settings.segment_s.max(1),
-                part_target: settings.part().unwrap_or_default(),
-                ended: false,
-                pushed: None,
-            }),
+            state: Mutex::new(State::new(&settings)),
             version: watch::Sender::new(0),
             viewers: Viewers::default(),
         })
@@ -226,10 +82,26 @@ impl Shelf {
         let mut state = lock(&self.state);
         let stays = |id: &TrackId| match id {
             TrackId::Dub(language) => languages.contains(language),
-            TrackId::Video | TrackId::Audio => true,
+            TrackId::Video | TrackId::H264 | TrackId::Audio => true,
         };
         state.tracks.retain(|id, _| stays(id));
         state.dubs = languages;
+    }
+
+    /// The pictures are offered as H.264 too, at about this bit rate in bits per second; `None` where
+    /// the originals are H.264 or cannot be made into it.
+    pub fn offer_h264(&self, bitrate: Option<u64>) {
+        let mut state = lock(&self.state);
+        let asked = state.h264.take().and_then(|h264| h264.asked);
+        state.h264 = bitrate.map(|bitrate| H264 { bitrate, asked });
+        if bitrate.is_none() {
+            state.tracks.remove(&TrackId::H264);
+        }
+    }
+
+    /// Whether somebody plays the pictures as H.264, so that they have to be made.
+    pub fn wants_h264(&self) -> bool {
+        lock(&self.state).h264.as_ref().is_some_and(H264::is_wanted)
     }
 
     /// The captions that the stream has now, by the language that was asked for, the original
@@ -257,8 +129,8 @@ impl Shelf {
     pub(super) fn push(&self, id: &TrackId, chunk: &Chunk) {
         let mut state = lock(&self.state);
         let (limit, window) = ((self.settings.memory_mib as usize) << 20, self.settings.window());
-        let part = if id.is_dub() {
-            state.push_dub(id, chunk, (limit, window))
+        let part = if id.is_derived() {
+            state.push_derived(id, chunk, (limit, window))
         } else {
             state.push(id, chunk, limit)
         };
@@ -315,12 +187,12 @@ impl Shelf {
         let all = |state: &State| {
             !state.expected.is_empty() && state.expected.iter().all(|id| state.ready(id))
         };
-        let found = self.wait_for(WAIT_MAX, |s| all(s).then(|| Ok(written(s, query)))).await;
+        let found = self.wait_for(WAIT_MAX, |s| all(s).then(|| Ok(s.master(query)))).await;
         // One track without the other is better than nothing.
         found.or_else(|e| {
             let state = lock(&self.state);
             let any = state.expected.iter().any(|id| state.ready(id));
-            if any { Ok(written(&state, query)) } else { Err(e) }
+            if any { Ok(state.master(query)) } else { Err(e) }
         })
     }
 
@@ -336,6 +208,9 @@ impl Shelf {
         query: &str,
         at_least: Option<(u64, Option<usize>)>,
     ) -> Result<String, Missing> {
+        if *id == TrackId::H264 {
+            lock(&self.state).h264.iter_mut().for_each(H264::ask);
+        }
         self.wait_for(WAIT_MAX, |state| {
             let Some(track) = state.track(id).filter(|_| state.ready(id)) else {
                 return if state.coming(id) { None } else { Some(Err(Missing::Unknown)) };
@@ -487,7 +362,7 @@ impl Shelf {
     pub fn renditions(&self) -> Vec<Rendition> {
         let state = lock(&self.state);
         let tracks = [TrackId::Video, TrackId::Audio];
-        tracks.iter().filter_map(|id| state.track(id).and_then(Track::rendition)).collect()
+        tracks.iter().filter_map(|id| state.rendition(id)).collect()
     }
 }
 

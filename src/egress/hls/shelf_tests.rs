@@ -192,3 +192,35 @@ async fn captions_go_along_with_the_pictures() {
     assert!(said(first + 1).contains(&format!("said at {}", now + 3)));
     assert!(!said(first + 2).contains("said"));
 }
+
+#[tokio::test]
+async fn pictures_as_h264_are_listed_at_once_and_wanted_when_somebody_plays_them() {
+    let shelf = shelf();
+    shelf.begin_track(&TrackId::Video, info(Codec::H265));
+    for second in [0, 2, 4] {
+        put(&shelf, &TrackId::Video, second, Cut::Segment);
+        put(&shelf, &TrackId::Audio, second, Cut::Segment);
+    }
+    let listed = |master: &str| master.contains("video-h264.m3u8");
+    assert!(!listed(&shelf.master("").await.expect("a playlist")), "nobody makes them");
+    let missing = shelf.playlist(&TrackId::H264, "", None).await;
+    assert_eq!(missing, Err(Missing::Unknown));
+
+    shelf.offer_h264(Some(800_000));
+    let master = shelf.master("").await.expect("a playlist");
+    assert!(listed(&master) && master.contains("BANDWIDTH=1040"), "{master}");
+    assert!(!shelf.wants_h264(), "listed is not played");
+    let (playlist, ()) = tokio::join!(shelf.playlist(&TrackId::H264, "", None), async {
+        assert!(shelf.wants_h264());
+        shelf.begin_track(&TrackId::H264, info(Codec::H264));
+        put(&shelf, &TrackId::H264, 2, Cut::Break);
+        put(&shelf, &TrackId::H264, 4, Cut::Segment);
+    });
+    let playlist = playlist.expect("made meanwhile");
+    assert!(playlist.contains("video-h264."), "{playlist}");
+    let original = read(&shelf, &TrackId::Video).await;
+    assert!(original.segments.iter().all(|s| !s.discontinuity), "no trace of it: {original:?}");
+
+    shelf.offer_h264(None);
+    assert!(!listed(&shelf.master("").await.expect("a playlist")), "the originals are H.264 now");
+}

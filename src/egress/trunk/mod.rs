@@ -64,6 +64,7 @@ pub fn accepts(settings: &Settings) -> Accepts {
     let pass = || Accept {
         codecs: sdp::VIDEO_CODECS.into_iter().filter(|c| whep::can_send(*c)).collect(),
         reorders: false,
+        recovery_points: false,
         h264_profiles: vec![ConstrainedBaseline, Baseline, Main, High],
     };
     let video = match settings.video {

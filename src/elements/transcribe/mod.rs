@@ -2,6 +2,9 @@
 //!
 //! The work is that of [`crate::speech::stt::Transcriber`]. The property names are those of the
 //! transcribers of gst-plugins-rs, so that the element takes their place in a pipeline.
+//!
+//! It is there for pipelines of others, by the plugin. A stream of the appliance feeds its transcriber
+//! itself (`process::transcribe`): its captions go to feeds of cues, not of buffers.
 
 use gst::glib;
 use gst::prelude::*;

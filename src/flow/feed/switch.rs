@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Feed, Lane, State, WriterInner};
+use crate::flow::caps::is_recovery_point;
 use crate::flow::gop::{Frame, Gop, squeeze_behind};
 use crate::flow::{clock, format_of};
 use crate::media::{Codec, Format, H264Profile, Kind};
@@ -114,6 +115,8 @@ impl Feed {
         for frame in frames {
             if std::mem::take(&mut state.needs_key) {
                 state.last_pts = None;
+                // Another source with the same caps may be of another kind all the same.
+                state.caps = None;
             }
             let next = self.deliver(state, frame);
             outcome.format = next.format.or(outcome.format);
@@ -154,8 +157,13 @@ impl Feed {
     fn follow_format(&self, state: &mut State, frame: &Frame, reordered: bool) -> Option<Format> {
         let caps = &frame.caps;
         let known_caps = state.caps.as_ref() == Some(caps);
-        let known_order = !reordered || state.format.as_ref().is_none_or(|f| f.video.reorders);
-        if known_caps && known_order {
+        // What was once found out about these caps stays true.
+        let known = state.format.as_ref().filter(|_| known_caps).map(|format| &format.video);
+        let (reorders, recovers) =
+            known.map_or((false, false), |v| (v.reorders, v.recovery_points));
+        let recovery_point =
+            !recovers && frame.is_key && is_recovery_point(caps, frame.buffer.as_ref());
+        if known_caps && (reorders || !reordered) && !recovery_point {
             return None;
         }
         if !known_caps {
@@ -166,7 +174,8 @@ impl Feed {
         }
         let key = frame.is_key.then_some(frame.buffer.as_ref());
         let mut format = format_of(caps, key)?;
-        format.video.reorders |= reordered && may_reorder(&format);
+        format.video.reorders |= reorders || (reordered && may_reorder(&format));
+        format.video.recovery_points = recovers || recovery_point;
         if state.format.as_ref() == Some(&format) {
             return None;
         }

@@ -277,3 +277,32 @@ fn sound_has_one_time_and_it_is_the_presentation_time() {
     assert_eq!(times, (Some(gst::ClockTime::from_mseconds(1000)), None));
     pipeline.set_state(gst::State::Null).expect("stops");
 }
+
+/// An access unit of H.264 at this time whose NAL units are of these types.
+fn access_unit(ms: u64, types: &[u8]) -> gst::Buffer {
+    let bytes: Vec<u8> = types.iter().flat_map(|kind| [0, 0, 1, *kind, 0x80]).collect();
+    let mut buffer = gst::Buffer::from_slice(bytes);
+    let writable = buffer.get_mut().expect("sole owner");
+    writable.set_pts(gst::ClockTime::from_mseconds(ms));
+    buffer
+}
+
+#[test]
+fn recovery_points_in_the_place_of_idr_pictures_are_found_out() {
+    gst::init().expect("GStreamer starts");
+    let caps: gst::Caps =
+        "video/x-h264,profile=constrained-baseline,width=64,height=64".parse().expect("valid caps");
+    let feed = Feed::new("video", Kind::Video);
+    let recovers = || feed.format().borrow().as_ref().is_some_and(|f| f.video.recovery_points);
+    let (idr, recovery_point) = ([0x67, 0x68, 0x65], [0x67, 0x68, 6, 0x41]);
+    let writer = feed.sole_writer();
+    writer.push(access_unit(0, &idr), &caps);
+    assert!(!recovers(), "it begins with an IDR picture");
+    writer.push(access_unit(2000, &recovery_point), &caps);
+    assert!(recovers());
+    writer.push(access_unit(4000, &idr), &caps);
+    assert!(recovers(), "an IDR picture now and then makes it no better");
+    let other = feed.sole_writer();
+    other.push(access_unit(6000, &idr), &caps);
+    assert!(!recovers(), "another source is looked at anew");
+}

@@ -30,6 +30,8 @@ pub(super) struct WriterInner {
     listener: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
     /// Running time of the last buffer, nanoseconds; 0 before the first.
     last_at: AtomicU64,
+    /// Nanoseconds from the buffer before to the last one; 0 before the second.
+    step: AtomicU64,
     has_key: AtomicBool,
     bytes: AtomicU64,
 }
@@ -58,6 +60,7 @@ impl Writer {
             requester: Mutex::default(),
             listener: Mutex::default(),
             last_at: AtomicU64::new(0),
+            step: AtomicU64::new(0),
             has_key: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
         });
@@ -81,6 +84,12 @@ impl Writer {
     pub fn age(&self) -> Option<Duration> {
         let last = self.0.last_at.load(Ordering::Relaxed);
         (last > 0).then(|| Duration::from_nanos(clock::now().nseconds().saturating_sub(last)))
+    }
+
+    /// How far the last two buffers came apart; `None` before the second.
+    pub fn step(&self) -> Option<Duration> {
+        let step = self.0.step.load(Ordering::Relaxed);
+        (step > 0).then(|| Duration::from_nanos(step))
     }
 
     /// Bytes written so far, let through or not.
@@ -110,6 +119,10 @@ impl Writer {
     pub fn push(&self, mut buffer: gst::Buffer, caps: &gst::Caps) {
         let now = clock::now();
         let before = self.0.last_at.swap(now.nseconds().max(1), Ordering::Relaxed);
+        if before > 0 {
+            let step = now.nseconds().saturating_sub(before).max(1);
+            self.0.step.store(step, Ordering::Relaxed);
+        }
         self.0.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
         let flagged = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
         let is_key = flagged && can_start_decoding(caps, &buffer);

@@ -251,6 +251,7 @@ impl Stream {
         self.follow_tracks(now);
         self.show_cues();
         self.close_idle_hls();
+        self.follow_h264();
         self.expire_waiting(now);
         self.launch_due(now);
         self.forget_faults(now);

@@ -48,10 +48,24 @@ impl Stream {
                 self.restart_consumers_of(kind.as_str());
             }
         }
+        self.note_what_browsers_miss(&formats);
         self.planned_for = Some(formats);
         self.sync_outputs();
         self.seat_waiting();
         self.changed();
+    }
+
+    /// Says what of the programme browsers cannot play as it is, and what that costs.
+    fn note_what_browsers_miss(&self, (video, _): &(Option<Format>, Option<Format>)) {
+        if video.as_ref().is_some_and(|format| format.video.recovery_points) {
+            self.publishers.iter().filter(|p| self.is_on_air(p)).for_each(|publisher| {
+                publisher.tracks.report.note(
+                    "the pictures have recovery points in the place of IDR pictures (intra refresh or \
+                     open groups of pictures): browsers do not begin there, so WHEP and HLS get them \
+                     encoded anew; let the encoder send IDR pictures to spare that",
+                );
+            });
+        }
     }
 
     /// Whether the publisher on air sends this kind of track.

@@ -8,7 +8,8 @@ use super::Stream;
 use crate::egress::hls;
 use crate::flow::{Refusal, RefusalKind};
 use crate::graph::{Route, Want};
-use crate::media::{Language, StreamName};
+use crate::media::{Codec, Format, Language, StreamName};
+use crate::process::{decode, encode};
 use crate::runtime::launch::Job;
 use crate::runtime::spec::OUTPUTS_MAX;
 use crate::runtime::supervisor::Error;
@@ -17,6 +18,9 @@ use crate::runtime::{OutputSpec, StreamState};
 
 /// HLS that nobody asked for during this time is stopped.
 const HLS_IDLE: Duration = Duration::from_secs(45);
+
+/// The worker that makes the pictures of HLS as H.264.
+const HLS_H264: &str = "hls.h264";
 
 /// The worker of an output.
 pub(super) fn worker_name(id: &StreamName) -> String {
@@ -108,6 +112,10 @@ impl Stream {
             }
             if self.hls_wanted {
                 wanted.push(("hls".into(), Job::Hls));
+                self.offer_h264();
+            }
+            if self.hls_wanted && self.wants_h264() {
+                wanted.push((HLS_H264.into(), Job::HlsH264));
             }
         }
         let is_wanted = |name: &String| wanted.iter().any(|(n, _)| n == name);
@@ -212,6 +220,36 @@ impl Stream {
             language: language.or_else(|| spoken.cloned()),
         };
         settings.embed.by_service().map(listed).collect()
+    }
+
+    /// HLS takes pictures untouched that not every browser decodes. The same as H.264 are offered
+    /// beside them, and made while somebody plays them.
+    fn offer_h264(&self) {
+        let Some(shelf) = &self.shelf else { return };
+        let video = self.planned_for.as_ref().and_then(|(video, _)| video.as_ref());
+        let untouched = hls::accepts().video;
+        let other = video.filter(|video| {
+            let passes = untouched.as_ref().is_some_and(|a| a.objection(video).is_none());
+            passes && video.codec != Codec::H264 && decode::can_decode(video.codec)
+        });
+        let other = other.filter(|_| self.shared.best_encoders.contains_key(&Codec::H264));
+        let kbps = |video: &Format| {
+            let set = self.shared.options.encode.video_kbps;
+            set.unwrap_or_else(|| encode::default_video_kbps(Codec::H264, &video.video))
+        };
+        shelf.offer_h264(other.map(|video| u64::from(kbps(video)) * 1000));
+    }
+
+    fn wants_h264(&self) -> bool {
+        self.shelf.as_ref().is_some_and(|shelf| shelf.wants_h264())
+    }
+
+    /// Begins to make the pictures of HLS as H.264, or ends it, as players want it.
+    pub(super) fn follow_h264(&mut self) {
+        let made = self.workers.get(HLS_H264).is_some_and(|w| w.idle_since.is_none());
+        if self.hls_wanted && made != self.wants_h264() {
+            self.sync_outputs();
+        }
     }
 
     pub(super) fn close_idle_hls(&mut self) {

@@ -73,7 +73,12 @@ impl Publisher {
         let age = match (video.age(), audio.age()) {
             (_, Some(audio)) if paused => Some(audio),
             (Some(v), Some(a)) if v < PICTURE_FROZEN_AFTER => Some(v.min(a)),
-            (Some(v), _) => Some(v),
+            (Some(v), Some(_)) => Some(v),
+            // Slides and time-lapses: the next picture is late only when the last one was not.
+            (Some(v), None) => {
+                let longest = PICTURE_FROZEN_AFTER - FROZEN_AFTER;
+                Some(v.saturating_sub(video.step().unwrap_or(longest).min(longest)))
+            }
             (None, audio) => audio,
         };
         let age = age.filter(|_| !self.tracks.report.has_ended());

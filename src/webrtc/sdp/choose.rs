@@ -2,6 +2,7 @@
 
 use super::{Description, Direction, Invalid, Media, Payload};
 use crate::media::{Accept, Accepts, Codec, Format, Kind};
+use crate::webrtc::payload_type::DYNAMIC;
 
 /// Video codecs of WebRTC, in the order in which we would rather encode them: H.264 goes on to
 /// HLS, RTMP and recordings untouched, and the others cost more to encode in software.
@@ -46,20 +47,22 @@ impl Description {
                 }
             }
         }
-        Some(Accept { codecs: preferred, reorders: false, h264_profiles })
+        let (reorders, recovery_points) = (false, false);
+        Some(Accept { codecs: preferred, reorders, recovery_points, h264_profiles })
     }
 
     /// The payload for sending a track of this format to whoever made the offer; `None` when the
     /// offer has none.
     pub fn choose_for(&self, format: &Format) -> Option<Choice> {
         let (index, media) = self.section(format.kind(), Direction::receives)?;
-        let fitting = || media.payloads.iter().filter(|p| p.carries(format));
-        // The payload of exactly the stream's own profile before one that merely includes it.
-        let exact = fitting().find(|p| {
+        let fitting = media.payloads.iter().filter(|p| p.carries(format));
+        // The payload of exactly the stream's own profile before one that merely includes it; among
+        // those, one whose type needs no change on the way.
+        let payload = fitting.min_by_key(|p| {
             let own = p.h264_profiles().first();
-            format.codec == Codec::H264 && own.copied() == format.video.profile
-        });
-        let payload = exact.or_else(|| fitting().next())?;
+            let exact = format.codec != Codec::H264 || own.copied() == format.video.profile;
+            (!exact, !DYNAMIC.contains(&p.pt))
+        })?;
         let mut chosen = choice(index, media, format.codec, payload);
         // What we send is the same for all viewers: nothing would act on such feedback.
         chosen.payload.transport_cc = false;

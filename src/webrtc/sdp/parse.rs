@@ -3,6 +3,7 @@
 use super::candidate::is_ice_text;
 use super::{Candidate, Direction, Invalid, Media, Payload, TEXT_MAX, TRANSPORT_CC};
 use crate::aic::hints;
+use crate::webrtc::payload_type::TAKEN_BY_RTCP;
 
 /// Most media sections taken.
 const MEDIA_MAX: usize = 16;
@@ -118,7 +119,9 @@ fn media_line(value: &str) -> Result<Media, Invalid> {
     }
     for word in std::iter::once(format.as_str()).chain(words).take(LIST_MAX) {
         let pt: u8 = word.parse().ok().filter(|pt| *pt < 128).ok_or_else(malformed)?;
-        if !media.payloads.iter().any(|p| p.pt == pt) {
+        // What cannot be told from RTCP may not be used (RFC 5761 section 4).
+        let usable = !TAKEN_BY_RTCP.contains(&pt);
+        if usable && !media.payloads.iter().any(|p| p.pt == pt) {
             media.payloads.push(Payload { pt, ..Payload::default() });
         }
     }

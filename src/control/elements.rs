@@ -1,0 +1,165 @@
+//! The GStreamer elements that the code names, and what is off without each.
+//!
+//! Invariant: the table has every element that the code names, and no other; a test reads the code.
+
+use serde::Serialize;
+
+/// When an element is missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// The appliance is of no use without it.
+    Always,
+    /// A feature is off without it.
+    Feature,
+    /// It does the work of this other one where that one is not there.
+    Unless(&'static str),
+}
+
+use Need::{Always as ALWAYS, Feature as FEATURE};
+
+const BASE: &str = "gstreamer1.0-plugins-base";
+const GOOD: &str = "gstreamer1.0-plugins-good";
+const BAD: &str = "gstreamer1.0-plugins-bad";
+const UGLY: &str = "gstreamer1.0-plugins-ugly";
+const LIBAV: &str = "gstreamer1.0-libav";
+const NICE: &str = "gstreamer1.0-nice";
+const X: &str = "gstreamer1.0-x";
+
+/// Elements outside of GStreamer's core, the Debian package that has each, what is off without it, and
+/// when it is missed. Encoders that are only tried (`process::recipes`) show what is wrong themselves.
+const ELEMENTS: &[(&str, &str, &str, Need)] = &[
+    ("appsrc", BASE, "everything", ALWAYS),
+    ("appsink", BASE, "everything", ALWAYS),
+    ("audioconvert", BASE, "everything", ALWAYS),
+    ("audioresample", BASE, "everything", ALWAYS),
+    ("videoconvert", BASE, "everything", ALWAYS),
+    ("videoscale", BASE, "scaling and thumbnails", ALWAYS),
+    ("videotestsrc", BASE, "test sources and slates", ALWAYS),
+    ("audiotestsrc", BASE, "test sources and silence", ALWAYS),
+    ("decodebin", BASE, "file sources", ALWAYS),
+    ("parsebin", BASE, "file sources", ALWAYS),
+    ("opusenc", BASE, "sound to browsers", ALWAYS),
+    ("opusdec", BASE, "sound from browsers", ALWAYS),
+    ("aacparse", GOOD, "AAC", ALWAYS),
+    ("capssetter", GOOD, "encoding, WebRTC", ALWAYS),
+    ("deinterlace", GOOD, "decoding of pictures", ALWAYS),
+    ("videocrop", GOOD, "encoding of odd sizes", ALWAYS),
+    ("imagefreeze", GOOD, "slates", FEATURE),
+    ("textoverlay", X, "text on slates", FEATURE),
+    ("alawdec", GOOD, "G.711 of cameras", FEATURE),
+    ("mulawdec", GOOD, "G.711 of cameras", FEATURE),
+    ("mpegaudioparse", GOOD, "MP2 and MP3", FEATURE),
+    ("mpg123audiodec", GOOD, "MP3 decoding", Need::Unless("avdec_mp3")),
+    ("ac3parse", GOOD, "AC-3 sources", FEATURE),
+    ("qtdemux", GOOD, "MP4 sources", FEATURE),
+    ("flvmux", GOOD, "RTMP targets", FEATURE),
+    ("rtspsrc", GOOD, "RTSP cameras", FEATURE),
+    ("rtph265depay", GOOD, "H.265 of cameras", FEATURE),
+    ("rtpmp4adepay", GOOD, "AAC of cameras", FEATURE),
+    ("rtpmp4gdepay", GOOD, "AAC of cameras", FEATURE),
+    ("rtpmpadepay", GOOD, "MPEG sound of cameras", FEATURE),
+    ("rtpL16depay", GOOD, "raw sound of cameras", FEATURE),
+    ("rtppcmadepay", GOOD, "G.711 of cameras", FEATURE),
+    ("rtppcmudepay", GOOD, "G.711 of cameras", FEATURE),
+    ("rtpbin", GOOD, "WebRTC", ALWAYS),
+    ("rtpsession", GOOD, "WebRTC", ALWAYS),
+    ("rtpjitterbuffer", GOOD, "WebRTC", ALWAYS),
+    ("rtph264pay", GOOD, "H.264 by WHEP", ALWAYS),
+    ("rtph264depay", GOOD, "H.264 by WHIP", ALWAYS),
+    ("rtpvp8pay", GOOD, "VP8 by WHEP", ALWAYS),
+    ("rtpvp8depay", GOOD, "VP8 by WHIP", ALWAYS),
+    ("rtpvp9pay", GOOD, "VP9 by WHEP", ALWAYS),
+    ("rtpvp9depay", GOOD, "VP9 by WHIP", ALWAYS),
+    ("rtpopuspay", GOOD, "sound by WHEP", ALWAYS),
+    ("rtpopusdepay", GOOD, "sound by WHIP", ALWAYS),
+    ("vp8enc", GOOD, "VP8", ALWAYS),
+    ("vp8dec", GOOD, "VP8", ALWAYS),
+    ("avdec_vp8", LIBAV, "VP8 decoding", Need::Unless("vp8dec")),
+    ("vp9dec", GOOD, "VP9", ALWAYS),
+    ("avdec_vp9", LIBAV, "VP9 decoding", Need::Unless("vp9dec")),
+    ("jpegenc", GOOD, "thumbnails", FEATURE),
+    ("webrtcbin", BAD, "WHIP and WHEP", ALWAYS),
+    ("dtlsenc", BAD, "WebRTC", ALWAYS),
+    ("dtlsdec", BAD, "WebRTC", ALWAYS),
+    ("dtlssrtpenc", BAD, "WebRTC", ALWAYS),
+    ("dtlssrtpdec", BAD, "WebRTC", ALWAYS),
+    ("srtpenc", BAD, "WebRTC", ALWAYS),
+    ("srtpdec", BAD, "WebRTC", ALWAYS),
+    ("sctpenc", BAD, "data channels: captions by WHEP", FEATURE),
+    ("sctpdec", BAD, "data channels: captions by WHEP", FEATURE),
+    ("nicesrc", NICE, "WebRTC", ALWAYS),
+    ("nicesink", NICE, "WebRTC", ALWAYS),
+    ("h264parse", BAD, "H.264", ALWAYS),
+    ("h265parse", BAD, "H.265", ALWAYS),
+    ("av1parse", BAD, "AV1", FEATURE),
+    ("vp9parse", BAD, "VP9", FEATURE),
+    ("opusparse", BAD, "Opus in SRT", FEATURE),
+    ("tsdemux", BAD, "SRT publishers", ALWAYS),
+    ("mpegtsmux", BAD, "SRT players and targets", ALWAYS),
+    ("rtmp2sink", BAD, "RTMP targets", FEATURE),
+    ("openh264enc", BAD, "H.264 encoding", FEATURE),
+    ("voaacenc", BAD, "AAC encoding", FEATURE),
+    ("av1enc", BAD, "AV1 encoding", FEATURE),
+    ("av1dec", BAD, "AV1 decoding", Need::Unless("dav1ddec")),
+    ("x264enc", UGLY, "better H.264 encoding", FEATURE),
+    ("avdec_h264", LIBAV, "H.264 decoding", ALWAYS),
+    ("openh264dec", BAD, "H.264 decoding", Need::Unless("avdec_h264")),
+    ("avdec_h265", LIBAV, "H.265 decoding", FEATURE),
+    ("libde265dec", BAD, "H.265 decoding", Need::Unless("avdec_h265")),
+    ("avdec_aac", LIBAV, "AAC decoding", ALWAYS),
+    ("faad", BAD, "AAC decoding", Need::Unless("avdec_aac")),
+    ("avdec_opus", LIBAV, "Opus decoding", Need::Unless("opusdec")),
+    ("avdec_mp2float", LIBAV, "MP2 decoding", Need::Unless("mpg123audiodec")),
+    ("avdec_mp3", LIBAV, "MP3 decoding", Need::Unless("mpg123audiodec")),
+    ("avenc_aac", LIBAV, "AAC encoding", FEATURE),
+    ("mpegvideoparse", BAD, "MPEG-2 sources", FEATURE),
+    ("avdec_mpeg2video", LIBAV, "MPEG-2 sources", FEATURE),
+    ("avdec_ac3", LIBAV, "AC-3 sources", FEATURE),
+];
+
+/// A GStreamer element that is not there.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Missing {
+    /// Its name: `x264enc`.
+    pub element: &'static str,
+    /// What is off without it.
+    pub feature: &'static str,
+    /// Whether the appliance is of no use without it.
+    pub required: bool,
+    /// The Debian package that has it.
+    pub package: &'static str,
+    /// The command that turns it on.
+    pub fix: String,
+}
+
+/// How many elements are looked for.
+pub fn count() -> usize {
+    ELEMENTS.len()
+}
+
+/// The elements that are not there. GStreamer must be running.
+pub(super) fn missing() -> Vec<Missing> {
+    absent(|name| gst::ElementFactory::find(name).is_some())
+}
+
+fn absent(is_there: impl Fn(&str) -> bool) -> Vec<Missing> {
+    let is_missed = |need: Need| match need {
+        Need::Always | Need::Feature => true,
+        Need::Unless(other) => !is_there(other),
+    };
+    ELEMENTS
+        .iter()
+        .filter(|(element, .., need)| !is_there(element) && is_missed(*need))
+        .map(|&(element, package, feature, need)| Missing {
+            element,
+            feature,
+            required: need == Need::Always,
+            package,
+            fix: format!("sudo apt-get install {package}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "elements_tests.rs"]
+mod tests;

@@ -1,0 +1,101 @@
+//! Pictures as H.264 beside originals of a codec that not every browser decodes.
+
+use std::time::{Duration, Instant};
+
+use super::master::Rendition;
+use crate::egress::fmp4::TrackInfo;
+use crate::media::Codec;
+
+/// They are made this long after their playlist was read last; players read it with every segment.
+const WANTED: Duration = Duration::from_secs(45);
+
+/// How much more than the average a segment of a live encoder may take, in percent.
+const PEAK_PERCENT: u64 = 130;
+
+/// Limits of levels: `level_idc`, macroblocks per second, macroblocks per picture (ITU-T H.264 table
+///
+const LEVELS: [(u8, f64, u32); 9] = [
+    (21, 19_800.0, 792),
+    (30, 40_500.0, 1_620),
+    (31, 108_000.0, 3_600),
+    (32, 216_000.0, 5_120),
+    (40, 245_760.0, 8_192),
+    (42, 522_240.0, 8_704),
+    (50, 589_824.0, 22_080),
+    (51, 983_040.0, 36_864),
+    (52, 2_073_600.0, 36_864),
+];
+
+/// An offer that players may take up.
+#[derive(Clone, Debug)]
+pub(super) struct H264 {
+    /// Bits per second that the encoder is asked for.
+    pub(super) bitrate: u64,
+    /// When their playlist was read last.
+    pub(super) asked: Option<Instant>,
+}
+
+impl H264 {
+    /// A player reads their playlist.
+    pub(super) fn ask(&mut self) {
+        self.asked = Some(Instant::now());
+    }
+
+    /// Whether somebody plays them.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.asked.is_some_and(|at| at.elapsed() < WANTED)
+    }
+
+    /// What the master playlist says of them while they are not made yet.
+    pub(super) fn expected(&self, original: &TrackInfo) -> Rendition {
+        let level = level(original.width, original.height, original.fps);
+        let info = TrackInfo {
+            codec: Codec::H264,
+            // Constrained baseline (RFC 6381 section 3.3), as our encoders are asked for.
+            mime: format!("avc1.42c0{level:02x}"),
+            entry: Vec::new(),
+            ..original.clone()
+        };
+        Rendition { info, peak: self.bitrate * PEAK_PERCENT / 100, average: self.bitrate }
+    }
+}
+
+/// The lowest level for pictures of this size, 30 a second where their rate is not known.
+fn level(width: u16, height: u16, fps: f64) -> u8 {
+    let blocks = |pixels: u16| u32::from(pixels).div_ceil(16);
+    let picture = blocks(width) * blocks(height);
+    let rate = f64::from(picture) * if fps > 0.0 { fps } else { 30.0 };
+    let fits =
+        |(_, rate_max, picture_max): &&(u8, f64, u32)| picture <= *picture_max && rate <= *rate_max;
+    let highest = LEVELS[LEVELS.len() - 1];
+    LEVELS.iter().find(fits).unwrap_or(&highest).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_follows_size_and_rate() {
+        for (width, height, fps, expect) in [
+            (320, 180, 25.0, 21),
+            (1280, 720, 30.0, 31),
+            (1280, 720, 0.0, 31),
+            (1280, 720, 60.0, 32),
+            (1920, 1080, 30.0, 40),
+            (1920, 1080, 60.0, 42),
+            (3840, 2160, 60.0, 52),
+            (u16::MAX, u16::MAX, 60.0, 52),
+        ] {
+            assert_eq!(level(width, height, fps), expect, "{width}x{height} {fps}");
+        }
+    }
+
+    #[test]
+    fn it_is_wanted_once_asked_for() {
+        let mut h264 = H264 { bitrate: 1_000_000, asked: None };
+        assert!(!h264.is_wanted());
+        h264.ask();
+        assert!(h264.is_wanted());
+    }
+}
