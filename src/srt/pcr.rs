@@ -12,6 +12,9 @@ const PACKET: usize = 188;
 /// Where the 42-bit reference wraps around: 2^33 ticks of 90 kHz, each of 300 ticks of 27 MHz.
 const WRAP: u64 = (1 << 33) * 300;
 
+/// A reference counts 27 MHz.
+const TICKS_PER_MS: u64 = 27_000;
+
 /// Further from its arrival than this, a reference belongs to another time base.
 const APART_MAX: i64 = 1_000_000_000;
 
@@ -38,6 +41,12 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
+    /// The last clock reference, in milliseconds.
+    pub(super) fn media_ms(&self) -> Option<i64> {
+        let (ticks, _) = self.last?;
+        i64::try_from(ticks / TICKS_PER_MS).ok()
+    }
+
     /// Cuts what arrived at `now` before each clock reference, and tells when each piece was due.
     pub(super) fn pace(&mut self, bytes: Vec<u8>, now: u64) -> Vec<(Vec<u8>, u64)> {
         let now = now.cast_signed();
