@@ -10,6 +10,7 @@ pub mod console;
 pub mod desk;
 pub mod machine;
 mod metrics;
+pub mod origin;
 pub mod server;
 pub mod store;
 

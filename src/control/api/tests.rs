@@ -62,6 +62,7 @@ impl Fixture {
             metrics: Metrics::new(false).expect("names are legal"),
             machine,
             endpoints: Endpoints { http: 8080, ..Endpoints::default() },
+            public: Default::default(),
             recordings: folder.path().join("recordings"),
             open_metrics: false,
             shutdown: CancellationToken::new(),
