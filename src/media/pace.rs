@@ -38,7 +38,7 @@ impl Pace {
         if (1..=STEP_MAX_MS).contains(&step) {
             self.media += Duration::from_millis(step.unsigned_abs());
         }
-        if self.latest_ms.is_none() || step > 0 || step < -BACK_MAX_MS {
+        if self.latest_ms.is_none() || !(-BACK_MAX_MS..=0).contains(&step) {
             self.latest_ms = Some(media_ms);
         }
         let ahead = self.media.saturating_sub(now - since);

@@ -104,6 +104,12 @@ impl Secret {
         self.matches(other) || Self(self.percent_decoded()).matches(other)
     }
 
+    /// Whether two callers have sent the same secret, encoded or not.
+    pub fn matches_any_pasted(&self, other: &Secret) -> bool {
+        self.matches_pasted(&other.0)
+            || Self(self.percent_decoded()).matches(&other.percent_decoded())
+    }
+
     fn percent_decoded(&self) -> String {
         percent_decode_str(&self.0).decode_utf8_lossy().into_owned()
     }
@@ -148,6 +154,9 @@ mod tests {
         check("a%252Fb", "a%2Fb", true);
         check("change", "change-me", false);
         check("", "change-me", false);
+        let both = |a: &str, b: &str| Secret::new(a).matches_any_pasted(&Secret::new(b));
+        assert!(both("a/b", "a%2Fb") && both("a%2Fb", "a/b") && both("a%2fb", "a%2Fb"));
+        assert!(!both("a/b", "a%2Fc"));
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub fn stream_of(text: &str) -> Option<StreamName> {
     let text = &*decoded(text);
     let name = match text.strip_prefix("#!") {
         Some(rest) => pairs(rest.trim_start_matches([':', '{'])).find(|(key, _)| *key == "r")?.1,
-        None => text.splitn(3, ':').nth(1).unwrap_or(text).trim(),
+        None => text.split(':').nth(1).unwrap_or(text).trim(),
     };
     StreamName::leading(name)
 }
