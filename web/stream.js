@@ -55,7 +55,8 @@ export function showStream(main, name) {
     const line = (a) => {
       const text = a.key ? `${a.url} — key ${a.key}` : a.url;
       const copied = a.key ? `${a.url}/${a.key}` : a.url;
-      return [copyLine(a.protocol, text, copied), a.bearer ? copyLine("token", a.bearer, a.bearer) : ""];
+      const beside = (label, secret) => secret ? copyLine(label, secret, secret) : "";
+      return [copyLine(a.protocol, text, copied), beside("token", a.bearer), beside("passphrase", a.passphrase)];
     };
     $("access").replaceChildren(
       make("p", { className: "quiet", textContent: "Publish" }), ...view.publish.flatMap(line),
@@ -71,6 +72,16 @@ export function showStream(main, name) {
       ...s.notes.map((note) => make("span", { className: "quiet", textContent: ` · ${note}` })));
     $("sources").replaceChildren(...(sources.length ? sources.flatMap((s) => [words(s), ...(facts(s).trunk ? [receivedTrunk(facts(s))] : [])])
       : [make("p", { className: "quiet", textContent: "Nobody publishes. The addresses are below." })]));
+  }
+
+  // Callers that were refused, newest first: why an encoder does not come in.
+  function showRefusals(refusals) {
+    const row = (r) => make("li", {},
+      make("b", { textContent: `${r.action} by ${r.protocol} from ${r.peer}` }),
+      ` ${ago(r.at)} ago${r.count > 1 ? `, ${r.count} times` : ""}: ${r.message}. ${sentences(r.hint)}`);
+    $("refusals").replaceChildren(...refusals.map(row));
+    $("refused").hidden = !refusals.length;
+    $("refused").querySelector("summary").textContent = `Refused lately: ${refusals.length}`;
   }
 
   function showDenoise(settings) {
@@ -122,6 +133,7 @@ export function showStream(main, name) {
     $("last-error").className = failing ? "error" : "quiet";
     $("last-error").hidden = !stream.last_error;
     showSources(stream);
+    showRefusals(stream.refusals);
     showDenoise(stream.denoise);
     soundMenu($("sound-language"), stream);
     panel.refresh(stream);

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Flag, Problems};
-use crate::control::auth::{self, Auth};
+use crate::control::auth::Auth;
 use crate::control::store::{ADMIN_TOKEN_SHA256, Store};
 use crate::process::encoders::Encoders;
 use crate::process::trial;
@@ -208,7 +208,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
 fn new_token(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let config = arguments.load()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let token = auth::generate();
+    let token = crate::media::new_token();
     runtime.block_on(async {
         let store = Store::open(&config.state_dir()).await?;
         store.set_setting(ADMIN_TOKEN_SHA256, &Auth::digest(&token)).await?;

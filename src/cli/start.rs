@@ -14,7 +14,7 @@ use crate::control::Metrics;
 use crate::control::api::webrtc::WebRtc;
 use crate::control::api::{self, ApiState, Endpoints, Parts};
 use crate::control::archive::Archive;
-use crate::control::auth::{self, Auth};
+use crate::control::auth::Auth;
 use crate::control::desk::{Desk, Owner};
 use crate::control::machine::Machine;
 use crate::control::server::Server;
@@ -125,6 +125,10 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         metrics,
         machine,
         endpoints,
+        public: config
+            .api
+            .public()
+            .map_err(|(field, why)| anyhow::anyhow!("api.{field}: {why}"))?,
         recordings,
         open_metrics: config.api.open_metrics,
         shutdown: stop.clone(),
@@ -243,7 +247,7 @@ async fn authenticate(config: &Config, store: &Store) -> anyhow::Result<Auth> {
     if let Some(digest) = store.setting(ADMIN_TOKEN_SHA256).await? {
         return made(&digest).context("`auralink token --new` makes another");
     }
-    let token = auth::generate();
+    let token = crate::media::new_token();
     let digest = Auth::digest(&token);
     store.set_setting(ADMIN_TOKEN_SHA256, &digest).await?;
     // Standard output, not the log: logs are collected, kept and read by many.

@@ -32,6 +32,10 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
             "set both for HTTPS, or none for HTTP",
         ),
     }
+    if let Err((field, message)) = config.api.public() {
+        let hint = "correct it, or leave it out: addresses then follow what each client asks for";
+        add(&format!("api.{field}"), message, hint);
+    }
     if let Err(error) = config.api.jitsi() {
         let hint = "openssl rsa -in KEY -pubout makes a public key of a private one";
         add("api.jitsi_key", error.to_string(), hint);
@@ -63,7 +67,8 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
             let message = format!("`{}` is declared twice", stream.name);
             add(&format!("{at}.name"), message, "give each stream its own name");
         }
-        if let Err(runtime::Error::Invalid { field, message }) = stream.validate() {
+        let valid = stream.validate().and_then(|()| stream.access.check_new(None));
+        if let Err(runtime::Error::Invalid { field, message }) = valid {
             add(&format!("{at}.{field}"), message, "the commented `auralink config` has examples");
         }
         if let Ok(presets) = &presets

@@ -11,9 +11,8 @@ use serde::Serialize;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::api::{Code, Error};
-use super::auth;
 use super::store::{self, Store, Tokens};
-use crate::media::StreamName;
+use crate::media::{StreamName, new_token};
 use crate::process::{captions, denoise};
 use crate::runtime::{OutputSpec, StreamSpec, Supervisor};
 
@@ -116,6 +115,9 @@ impl Desk {
             let started = match spec {
                 Ok(spec) => {
                     let name = spec.name.clone();
+                    if let Some(problem) = spec.access.outdated() {
+                        tracing::warn!(stream = %name, problem, "a weak secret: PATCH the stream");
+                    }
                     self.0.supervisor.create(spec).await.map(|()| name).map_err(|e| e.to_string())
                 }
                 Err(error) => Err(error),
@@ -168,6 +170,7 @@ impl Desk {
     /// What the supervisor or the database refuse.
     pub async fn create(&self, mut spec: StreamSpec) -> Result<(), Error> {
         let _change = self.change().await;
+        spec.access.check_new(None)?;
         make_tokens(&mut spec);
         let name = spec.name.clone();
         self.0.supervisor.create(spec).await?;
@@ -196,6 +199,7 @@ impl Desk {
     pub async fn replace(&self, mut spec: StreamSpec) -> Result<(), Error> {
         let _change = self.change().await;
         let before = self.owned_by_api(&spec.name)?;
+        spec.access.check_new(Some(&before.access))?;
         let access = &mut spec.access;
         access.publish_token = access.publish_token.take().or(before.access.publish_token.clone());
         access.play_token = access.play_token.take().or(before.access.play_token.clone());
@@ -327,7 +331,7 @@ impl Desk {
     pub async fn rotate_tokens(&self, name: &StreamName) -> Result<(), Error> {
         let _change = self.change().await;
         let before = self.0.supervisor.spec(name)?;
-        let made = Tokens { publish: auth::generate_short(), play: auth::generate_short() };
+        let made = Tokens { publish: new_token(), play: new_token() };
         let mut spec = before.clone();
         spec.access.publish_token = Some(made.publish.clone());
         spec.access.play_token = Some(made.play.clone());
@@ -388,7 +392,7 @@ impl Desk {
         let kept = match self.tokens(&spec.name).await? {
             Some(kept) => kept,
             None => {
-                let made = Tokens { publish: auth::generate_short(), play: auth::generate_short() };
+                let made = Tokens { publish: new_token(), play: new_token() };
                 self.keep_tokens(&spec.name, &made).await?;
                 made
             }
@@ -410,8 +414,8 @@ impl Desk {
 }
 
 fn make_tokens(spec: &mut StreamSpec) {
-    spec.access.publish_token.get_or_insert_with(auth::generate_short);
-    spec.access.play_token.get_or_insert_with(auth::generate_short);
+    spec.access.publish_token.get_or_insert_with(new_token);
+    spec.access.play_token.get_or_insert_with(new_token);
 }
 
 fn config_owned(name: &StreamName) -> Error {

@@ -44,6 +44,7 @@ fn stream(viewers: u32) -> StreamSnapshot {
         denoise: None,
         captions: None,
         cues: Vec::new(),
+        refusals: Vec::new(),
         last_error: Default::default(),
     }
 }

@@ -11,6 +11,7 @@ pub mod desk;
 pub mod elements;
 pub mod machine;
 mod metrics;
+pub mod origin;
 pub mod server;
 pub mod store;
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::auth::signed::{self, Verifier};
+use super::origin::PublicAddress;
 
 /// `[api]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,10 @@ pub struct Config {
     pub tls_cert: Option<PathBuf>,
     /// Private key (PEM).
     pub tls_key: Option<PathBuf>,
+    /// `https://host[:port]` by which clients reach the appliance, for the addresses that it hands out.
+    pub public_url: Option<String>,
+    /// Proxies whose `X-Forwarded-Proto` and `X-Forwarded-Host` are believed: addresses or networks.
+    pub trusted_proxies: Vec<String>,
     /// Anybody who reaches the port may change everything. Say so in so many words or not at all.
     pub open: bool,
     /// `/metrics` needs no token.
@@ -42,6 +47,8 @@ impl Default for Config {
             listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
             tls_cert: None,
             tls_key: None,
+            public_url: None,
+            trusted_proxies: Vec::new(),
             open: false,
             open_metrics: false,
             jitsi_key: None,
@@ -51,6 +58,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// By which address clients reach the appliance.
+    ///
+    /// # Errors
+    /// The field that is wrong, and why.
+    pub fn public(&self) -> Result<PublicAddress, (&'static str, String)> {
+        PublicAddress::new(self.public_url.as_deref(), &self.trusted_proxies)
+    }
+
     /// Who checks Jigasi's tokens, where a key is configured.
     ///
     /// # Errors

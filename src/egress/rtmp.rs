@@ -1,10 +1,13 @@
 //! RTMP and RTMPS out: pushes H.264 and AAC to a server, such as a platform's ingest.
 //!
-//! The stream key in the address is a secret: it is in no log, no fact and no error of this node.
+//! The stream key in the address is a secret: it is in no log, no fact and no error of this node. What
+//! stands behind `?` belongs to the key, slashes included; `rtmp2sink` would cut at the last slash of
+//! all, so it is told application and key apart.
 
 use std::time::Duration;
 
 use gst::prelude::*;
+use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use url::Url;
 
@@ -43,7 +46,7 @@ pub async fn run(task: Task, inputs: Inputs, url: String) -> Result<(), Error> {
 async fn push(task: Task, inputs: Inputs, url: String, verify: bool) -> Result<(), Error> {
     let target = Target::parse(&url)?;
     task.status.set("target", target.shown.clone());
-    let node = build(&task, &inputs, &url, verify)?;
+    let node = build(&task, &inputs, &target, verify)?;
     let result = match node.start().await {
         Ok(()) => follow(&task, &node, &target).await,
         Err(error) => Err(error),
@@ -56,7 +59,7 @@ async fn push(task: Task, inputs: Inputs, url: String, verify: bool) -> Result<(
 }
 
 /// `appsrc ! parser` for each kind that there is, then `flvmux ! rtmp2sink`.
-fn build(task: &Task, inputs: &Inputs, url: &str, verify: bool) -> Result<Node, Error> {
+fn build(task: &Task, inputs: &Inputs, target: &Target, verify: bool) -> Result<Node, Error> {
     let mut description = String::from(
         "flvmux name=mux streamable=true latency=1000000000 \
          ! rtmp2sink name=sink sync=false async=false chunk-size=4096",
@@ -71,7 +74,7 @@ fn build(task: &Task, inputs: &Inputs, url: &str, verify: bool) -> Result<Node, 
     }
     let node = Node::parse(&task.name, &description)?;
     let sink = node.element("sink")?;
-    sink.set_property("location", url);
+    target.apply(&sink);
     if !verify {
         sink.set_property_from_str("tls-validation-flags", "no-flags");
     }
@@ -141,46 +144,62 @@ impl Progress {
 
 /// An address, and what of it may be shown.
 struct Target {
+    secure: bool,
+    host: String,
+    port: u16,
+    user: Option<(String, String)>,
+    app: String,
+    /// The stream key, with what follows it behind `?`.
+    key: String,
     shown: String,
     /// Texts that must not be shown, longest first.
     secrets: Vec<String>,
 }
 
 impl Target {
-    fn parse(url: &str) -> Result<Self, Error> {
+    fn parse(text: &str) -> Result<Self, Error> {
         let refuse = |message: &str| {
             let hint = "write it as rtmp://host/app/key or rtmps://host/app/key";
             Error::refused(Blame::Us, message, hint)
         };
-        let parsed = Url::parse(url).map_err(|e| refuse(&format!("not an RTMP address: {e}")))?;
-        if !matches!(parsed.scheme(), "rtmp" | "rtmps") {
-            return Err(refuse(&format!("`{}` is not RTMP", parsed.scheme())));
-        }
-        let Some(host) = parsed.host_str() else { return Err(refuse("the host is missing")) };
-        let path = parsed.path().trim_start_matches('/');
-        let Some((app, key)) = path.rsplit_once('/').filter(|(app, key)| {
-            // Either one alone is the mistake of leaving the other out.
-            !app.is_empty() && !key.is_empty()
-        }) else {
+        let url = Url::parse(text).map_err(|e| refuse(&format!("not an RTMP address: {e}")))?;
+        let secure = match url.scheme() {
+            "rtmp" => false,
+            "rtmps" => true,
+            _ => return Err(refuse("this is not an RTMP address")),
+        };
+        let Some(host) = url.host_str().filter(|h| !h.is_empty()) else {
+            return Err(refuse("the host is missing"));
+        };
+        let Some((app, key)) = app_and_key(text) else {
             return Err(refuse("the application or the stream key is missing"));
         };
-        let port = parsed.port().map(|p| format!(":{p}")).unwrap_or_default();
-        let shown = format!("{}://{host}{port}/{app}/***", parsed.scheme());
-        let query = parsed.query().unwrap_or_default();
-        let values = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, v)| v);
-        let mut secrets: Vec<String> = [key, query, parsed.username()]
-            .into_iter()
-            .chain(parsed.password())
-            .chain(values)
-            .flat_map(|s| {
-                let decoded = percent_encoding::percent_decode_str(s).decode_utf8_lossy();
-                [s.to_owned(), decoded.into_owned()]
-            })
-            // Shorter than this it is no secret, and hiding it would garble the words around it.
-            .filter(|s| s.len() >= 4)
-            .collect();
-        secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
-        Ok(Self { shown, secrets })
+        let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
+        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let user = Some((decode(url.username()), decode(url.password().unwrap_or_default())));
+        Ok(Self {
+            secure,
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: url.port().unwrap_or(if secure { 443 } else { 1935 }),
+            user: user.filter(|(name, _)| !name.is_empty()),
+            app: app.to_owned(),
+            key: key.to_owned(),
+            shown: format!("{}://{host}{port}/{app}/***", url.scheme()),
+            secrets: secrets(&url, key),
+        })
+    }
+
+    /// Tells `rtmp2sink` where to connect.
+    fn apply(&self, sink: &gst::Element) {
+        sink.set_property_from_str("scheme", if self.secure { "rtmps" } else { "rtmp" });
+        sink.set_property("host", &self.host);
+        sink.set_property("port", i32::from(self.port));
+        sink.set_property("application", &self.app);
+        sink.set_property("stream", &self.key);
+        if let Some((name, password)) = &self.user {
+            sink.set_property("username", name);
+            sink.set_property("password", password);
+        }
     }
 
     /// The same error without secrets: GStreamer writes addresses into its messages.
@@ -196,6 +215,36 @@ impl Target {
             other => other,
         }
     }
+}
+
+/// Application and stream key of an address, as they are written. The key begins behind the last slash
+/// of the path; a `?` ends the path and belongs to the key.
+fn app_and_key(address: &str) -> Option<(&str, &str)> {
+    let (_, rest) = address.trim().split_once("://")?;
+    let (_, rest) = rest.split_once('/')?;
+    let rest = rest.trim_start_matches('/');
+    let path = &rest[..rest.find('?').unwrap_or(rest.len())];
+    let slash = path.rfind('/')?;
+    // Either one alone is the mistake of leaving the other out.
+    let complete = slash > 0 && slash + 1 < path.len();
+    complete.then(|| (&rest[..slash], &rest[slash + 1..]))
+}
+
+/// What of an address must not be shown, longest first, as it is written and decoded.
+fn secrets(url: &Url, key: &str) -> Vec<String> {
+    let name = key.split('?').next().unwrap_or_default();
+    let query = url.query().unwrap_or_default();
+    let values = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, v)| v);
+    let mut secrets: Vec<String> = [key, name, query, url.username()]
+        .into_iter()
+        .chain(url.password())
+        .chain(values)
+        .flat_map(|s| [s.to_owned(), percent_decode_str(s).decode_utf8_lossy().into_owned()])
+        // Shorter than this it is no secret, and hiding it would garble the words around it.
+        .filter(|s| s.len() >= 4)
+        .collect();
+    secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+    secrets
 }
 
 #[cfg(test)]

@@ -65,6 +65,20 @@ async fn media_arrives_at_our_own_server_and_the_end_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn slashes_behind_the_question_mark_belong_to_the_key() {
+    let server = TestServer::start(Config::default()).await;
+    let video = Probe::on(&server.gate.video).await;
+    let (inputs, _source) = source().await;
+    let task = Task::new("push.test");
+    assert!(TOKEN.contains('/'), "{TOKEN}");
+    let url = format!("rtmp://{}/live/studio-1?from=https://x/y&token={TOKEN}", server.address);
+    let push = tokio::spawn(run(task.clone(), inputs, url));
+    until("pictures", SOON, || video.count() > 10).await;
+    task.cancel.cancel();
+    push.await.expect("no panic").expect("a clean end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn media_arrives_at_an_independent_server() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("out.flv");
@@ -172,13 +186,32 @@ fn addresses_are_checked_and_shown_without_their_secrets() {
     let shown = |url: &str| Target::parse(url).map(|t| t.shown).map_err(|e| e.to_string());
     let expect = "rtmps://a.example:444/live/app/***";
     assert_eq!(shown("rtmps://u:pw@a.example:444/live/app/key?x=y").as_deref(), Ok(expect));
-    for bad in ["", "http://a/live/key", "rtmp://a/live", "rtmp://a/live/", "rtmp:///live/key"] {
+    for bad in [
+        "",
+        "http://a/live/key",
+        "rtmp://a/live",
+        "rtmp://a/live/",
+        "rtmp:///live/key",
+        "rtmp://a/live?key=a/b",
+    ] {
         assert!(shown(bad).is_err(), "{bad}");
     }
+    let parts = |url: &str| {
+        let target = Target::parse(url).expect(url);
+        (target.host, target.port, target.app, target.key)
+    };
+    let check = |url: &str, host: &str, port: u16, app: &str, key: &str| {
+        assert_eq!(parts(url), (host.into(), port, app.into(), key.into()), "{url}");
+    };
+    check("rtmp://h/s/abc?auth=https://x/y", "h", 1935, "s", "abc?auth=https://x/y");
+    check("rtmps://h/rtmp/FB-1?s_bl=1&s_sc=2", "h", 443, "rtmp", "FB-1?s_bl=1&s_sc=2");
+    check("rtmp://[::1]:1936//a/b/k%2F#1?", "::1", 1936, "a/b", "k%2F#1?");
+    let login = Target::parse("rtmp://me:p%40ss@h/live/key").expect("valid").user;
+    assert_eq!(login, Some(("me".to_owned(), "p@ss".to_owned())));
     let target = Target::parse("rtmp://h/live/abcd-efgh?token=a%2Fbcd").expect("valid");
     let message = "no rtmp://h/live/abcd-efgh?token=a%2Fbcd (a/bcd)".to_owned();
     let error = Error::Element { element: "sink".into(), message, blame: Blame::Destination };
-    assert_eq!(target.redact(error).to_string(), "`sink`: no rtmp://h/live/***?*** (***)");
+    assert_eq!(target.redact(error).to_string(), "`sink`: no rtmp://h/live/*** (***)");
 }
 
 #[tokio::test(flavor = "multi_thread")]

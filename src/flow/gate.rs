@@ -27,7 +27,8 @@ pub struct Hello {
     pub protocol: &'static str,
     /// Which stream.
     pub stream: StreamName,
-    /// The token or key that they showed.
+    /// The token or key that they showed, as they sent it: perhaps percent-encoded, see
+    /// [`Secret::matches_pasted`].
     pub credential: Option<Secret>,
     /// Their address.
     pub peer: String,
@@ -96,12 +97,9 @@ pub trait Gate: Send + Sync + 'static {
     /// feeds that the viewer can take are flowing.
     fn play(&self, hello: Hello, accepts: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>>;
 
-    /// Tells of a refusal that only the protocol could see, such as a wrong SRT passphrase, so that
-    /// it is logged, counted and shown like those of the gate itself.
-    fn report_refusal(&self, hello: &Hello, refusal: &Refusal) {
-        let Hello { protocol, stream, peer, .. } = hello;
-        tracing::warn!(protocol, %stream, peer, %refusal, hint = refusal.hint, "refused");
-    }
+    /// Tells of a refusal that only the protocol could see, such as a wrong SRT passphrase or media
+    /// that is none, so that it is logged, counted and shown like those of the gate itself.
+    fn report_refusal(&self, hello: &Hello, refusal: &Refusal);
 }
 
 /// A viewer's seat: the feeds that fit what it can take. Dropping it leaves.

@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::{CueBoard, Status, Tracks};
-use crate::media::StreamName;
+use crate::media::{Pace, StreamName};
 
 /// A publisher's place in a stream. Whoever holds it may write; dropping it says that the
 /// publisher is gone.
@@ -51,6 +52,8 @@ pub struct SourceReport {
     no_pictures: AtomicBool,
     /// The connection is over; what is written from now on was left in a demuxer.
     ended: AtomicBool,
+    /// Whether it sends at the pace at which its media plays.
+    pace: Mutex<Pace>,
     /// Words for people: what is odd about this publisher, such as a track that is ignored.
     notes: Mutex<Vec<String>>,
 }
@@ -88,6 +91,20 @@ impl SourceReport {
     /// Whether the connection is over.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Follows the media time of what comes, in milliseconds; a publisher that sends faster than its
+    /// media plays gets a note. `now` is by any clock that never goes back.
+    pub fn follow_pace(&self, media_ms: i64, now: Duration) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(words) = pace.follow(media_ms, now) {
+            self.note(words);
+        }
+    }
+
+    /// Whether it has sent faster than its media plays, in words; to be asked when it has left.
+    pub fn too_fast(&self) -> Option<String> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).at_end()
     }
 
     /// Says something odd about the publisher, once.

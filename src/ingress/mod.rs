@@ -12,6 +12,7 @@ pub mod rtsp;
 pub mod srt;
 pub mod test;
 mod trunk;
+mod unusable;
 pub mod whip;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod codec;
 mod cue;
 mod language;
 mod name;
+mod pace;
 mod secret;
 mod time;
 
@@ -15,5 +16,8 @@ pub use codec::{AudioDetail, Codec, Format, H264Profile, Kind, VideoDetail};
 pub use cue::{Cue, Origin, Stage, Word};
 pub use language::{Language, LanguageError};
 pub use name::{NameError, StreamName};
-pub use secret::Secret;
+pub use pace::Pace;
+pub use secret::{
+    Secret, fits_address, new_token, passphrase_length_problem, passphrase_problem, token_problem,
+};
 pub use time::Timeline;

@@ -13,19 +13,30 @@ pub struct StreamName(String);
 /// Longest stream name, in characters.
 const LENGTH_MAX: usize = 64;
 
-/// Why a text is not a stream name.
+/// A text that is not a stream name. Never repeats the text: where a name is expected, people paste
+/// stream keys.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "`{}` is not a stream name: use 1-64 of A-Z a-z 0-9 . _ - and start with a letter or a digit",
-    .0.chars().take(80).collect::<String>().escape_debug()
+    "this is not a stream name: use 1-64 of A-Z a-z 0-9 . _ - and start with a letter or a digit"
 )]
-pub struct NameError(String);
+pub struct NameError;
 
 impl StreamName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name that a text begins with, up to the first character that no name has: whom
+    /// `studio-1&token=…` is about, although it is not a stream key.
+    pub fn leading(text: &str) -> Option<Self> {
+        let end = text.bytes().position(|b| !is_legal(b)).unwrap_or(text.len());
+        text[..end].parse().ok()
+    }
+}
+
+fn is_legal(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._-".contains(&byte)
 }
 
 impl FromStr for StreamName {
@@ -33,11 +44,10 @@ impl FromStr for StreamName {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let head = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-        let body = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if head && body && text.len() <= LENGTH_MAX {
+        if head && text.bytes().all(is_legal) && text.len() <= LENGTH_MAX {
             Ok(Self(text.to_owned()))
         } else {
-            Err(NameError(text.to_owned()))
+            Err(NameError)
         }
     }
 }
@@ -70,7 +80,22 @@ mod tests {
             assert!(good.parse::<StreamName>().is_ok(), "{good}");
         }
         for bad in ["", ".", "../etc", "a b", "-x", "é", &"x".repeat(65), "a/b", "a\0"] {
-            assert!(bad.parse::<StreamName>().is_err(), "{bad}");
+            let error = bad.parse::<StreamName>().expect_err(bad).to_string();
+            assert!(error.contains("is not a stream name"), "{error}");
         }
+        let error = "hunter2&x".parse::<StreamName>().expect_err("no name").to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn the_name_at_the_beginning_is_found() {
+        let check = |text: &str, expect: Option<&str>| {
+            let found = StreamName::leading(text);
+            assert_eq!(found.as_ref().map(StreamName::as_str), expect, "{text}");
+        };
+        check("studio-1&token=x", Some("studio-1"));
+        check("studio-1", Some("studio-1"));
+        check("?token=x", None);
+        check("é", None);
     }
 }

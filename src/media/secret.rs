@@ -1,8 +1,76 @@
-//! Secrets that cannot leak through a log line.
+//! Secrets: how they are made, what they may look like, and that none leaks through a log line.
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq;
+
+/// Random bytes of a token: 192 bits, which nobody guesses.
+const TOKEN_BYTES: usize = 24;
+
+/// Shortest token that an admin may give, in characters.
+const TOKEN_MIN: usize = 8;
+
+/// Longest token, in characters as they stand in an address. A streamid has 512 bytes (SRT access
+/// control guidelines), and some clients take 255 of them; the stream's name and the action before
+/// the token are up to 73.
+const TOKEN_MAX: usize = 180;
+
+/// Lengths of an SRT passphrase that libsrt takes, in bytes (`SRTO_PASSPHRASE`).
+const PASSPHRASE_BYTES: std::ops::RangeInclusive<usize> = 10..=79;
+
+/// A new random token. Every token of the appliance is made here. Its hexadecimal digits go through
+/// URLs, streamids, stream keys, headers and shells as they are.
+pub fn new_token() -> String {
+    use fmt::Write;
+    let bytes: [u8; TOKEN_BYTES] = rand::random();
+    bytes.iter().fold(String::with_capacity(2 * TOKEN_BYTES), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What is wrong with a token that an admin gives, in words that do not repeat it.
+pub fn token_problem(token: &str) -> Option<String> {
+    // Other characters take three in an address: `%2F`.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    let shown: usize = token.chars().map(|c| if plain(c) { 1 } else { 3 }).sum();
+    if token.len() < TOKEN_MIN {
+        Some(format!("a token has at least {TOKEN_MIN} characters; leave it out to have one made"))
+    } else if !token.chars().all(|c| c.is_ascii_graphic()) {
+        Some("a token has no spaces, no control characters and nothing but ASCII".into())
+    } else if shown > TOKEN_MAX {
+        Some(format!(
+            "a token has at most {TOKEN_MAX} characters; those other than A-Z a-z 0-9 - . _ ~ count \
+             three"
+        ))
+    } else {
+        None
+    }
+}
+
+/// What is wrong with the length of an SRT passphrase, in words.
+pub fn passphrase_length_problem(passphrase: &str) -> Option<String> {
+    let fits = PASSPHRASE_BYTES.contains(&passphrase.len());
+    (!fits).then(|| "an SRT passphrase has 10-79 characters".into())
+}
+
+/// What is wrong with an SRT passphrase that callers shall use, in words that do not repeat it.
+pub fn passphrase_problem(passphrase: &str) -> Option<String> {
+    let illegible = || {
+        let message = "an SRT passphrase has no `&`, `+`, `%` or `#` and nothing but printable \
+                       ASCII: ffmpeg, OBS and srt-live-transmit take it from an address as it \
+                       stands there";
+        (!fits_address(passphrase)).then(|| message.into())
+    };
+    passphrase_length_problem(passphrase).or_else(illegible)
+}
+
+/// Whether an SRT passphrase can stand in an address. The clients undo no percent-encoding in it;
+/// `&` ends a value, `+` becomes a space in ffmpeg and OBS, `#` and `%` mean something to others.
+pub fn fits_address(passphrase: &str) -> bool {
+    passphrase.chars().all(|c| (c.is_ascii_graphic() || c == ' ') && !"&+%#".contains(c))
+}
 
 /// A token, passphrase or key. `Debug` never shows it; comparison takes constant time.
 #[derive(Clone, Default, serde::Deserialize)]
@@ -28,6 +96,22 @@ impl Secret {
     /// Whether `other` is the same secret, in time that depends only on the lengths.
     pub fn matches(&self, other: &str) -> bool {
         self.0.as_bytes().ct_eq(other.as_bytes()).into()
+    }
+
+    /// Whether `other` is the same secret, as it stands here or once its percent-encoding is undone:
+    /// some clients send what was pasted into an address as it is, others undo it first.
+    pub fn matches_pasted(&self, other: &str) -> bool {
+        self.matches(other) || Self(self.percent_decoded()).matches(other)
+    }
+
+    /// Whether two callers have sent the same secret, encoded or not.
+    pub fn matches_any_pasted(&self, other: &Secret) -> bool {
+        self.matches_pasted(&other.0)
+            || Self(self.percent_decoded()).matches(&other.percent_decoded())
+    }
+
+    fn percent_decoded(&self) -> String {
+        percent_decode_str(&self.0).decode_utf8_lossy().into_owned()
     }
 }
 
@@ -56,5 +140,57 @@ mod tests {
         assert!(secret.matches("hunter2"));
         assert!(!secret.matches("hunter"));
         assert!(!secret.matches(""));
+    }
+
+    #[test]
+    fn what_was_pasted_matches_encoded_or_not() {
+        let check = |sent: &str, token: &str, expect: bool| {
+            assert_eq!(Secret::new(sent).matches_pasted(token), expect, "{sent} {token}");
+        };
+        check("change-me", "change-me", true);
+        check("change%2Dme", "change-me", true);
+        check("a%2Fb%26c", "a/b&c", true);
+        check("a%2Fb", "a%2Fb", true);
+        check("a%252Fb", "a%2Fb", true);
+        check("change", "change-me", false);
+        check("", "change-me", false);
+        let both = |a: &str, b: &str| Secret::new(a).matches_any_pasted(&Secret::new(b));
+        assert!(both("a/b", "a%2Fb") && both("a%2Fb", "a/b") && both("a%2fb", "a%2Fb"));
+        assert!(!both("a/b", "a%2Fc"));
+    }
+
+    #[test]
+    fn tokens_are_made_in_one_strength_and_checked() {
+        let (one, other) = (new_token(), new_token());
+        assert_eq!((one.len(), token_problem(&one)), (2 * TOKEN_BYTES, None));
+        assert_ne!(one, other);
+        let check = |token: &str, expect: Option<&str>| {
+            let problem = token_problem(token);
+            match (&problem, expect) {
+                (Some(said), Some(expect)) => assert!(said.contains(expect), "{token}: {said}"),
+                _ => assert_eq!(problem.as_deref(), expect, "{token}"),
+            }
+        };
+        check("change-me-please", None);
+        check("a/b&c+d%e,f:g#h", None);
+        check("x", Some("at least 8"));
+        check("", Some("at least 8"));
+        check("with a space", Some("no spaces"));
+        check("größer-als-acht", Some("ASCII"));
+        check(&"x".repeat(181), Some("at most 180"));
+        check(&"/".repeat(61), Some("at most 180"));
+    }
+
+    #[test]
+    fn passphrases_stand_in_an_address_as_they_are() {
+        for good in ["ten-characters", "correct horse battery", "a.b_c~d!e:f,g/h=i@j"] {
+            assert_eq!(passphrase_problem(good), None, "{good}");
+        }
+        for bad in
+            ["short", "0123456789&", "0123456789+", "0123456789%", "#123456789", "zehn-größer"]
+        {
+            assert!(passphrase_problem(bad).is_some(), "{bad}");
+        }
+        assert!(passphrase_problem(&"x".repeat(80)).is_some());
     }
 }

@@ -1,13 +1,15 @@
 //! The door of all streams.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::launch::{Entry, Shared};
+use super::refusals::host_of;
 use super::stream::Command;
 use super::{Event, Supervisor};
 use crate::egress::hls;
@@ -21,18 +23,23 @@ const FEEDS_MAX: Duration = Duration::from_secs(6);
 
 impl Gate for Supervisor {
     fn admit(&self, hello: &Hello) -> Result<Admission, Refusal> {
-        admit(self.shared(), hello).map(|(_, admission)| admission)
+        let verdict = judge(self.shared(), hello).map(|(_, admission)| admission);
+        verdict.inspect_err(|refusal| report(self.shared(), hello, refusal))
     }
 
     fn publish(
         &self,
         hello: Hello,
-        report: Arc<SourceReport>,
+        source: Arc<SourceReport>,
     ) -> BoxFuture<'static, Result<Intake, Refusal>> {
         let shared = self.shared().clone();
         async move {
-            let (entry, _) = admit(&shared, &hello)?;
-            ask(&entry, |reply| Command::Publish { hello, report, reply }).await
+            let command = |reply| Command::Publish { hello: hello.clone(), report: source, reply };
+            let granted = match judge(&shared, &hello) {
+                Ok((entry, _)) => ask(&entry, command).await,
+                Err(refusal) => Err(refusal),
+            };
+            granted.inspect_err(|refusal| report(&shared, &hello, refusal))
         }
         .boxed()
     }
@@ -40,8 +47,11 @@ impl Gate for Supervisor {
     fn play(&self, hello: Hello, accepts: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>> {
         let shared = self.shared().clone();
         async move {
-            let (entry, _) = admit(&shared, &hello)?;
-            sit_down(&entry, hello.protocol, accepts).await
+            let granted = match judge(&shared, &hello) {
+                Ok((entry, _)) => sit_down(&entry, hello.protocol, accepts).await,
+                Err(refusal) => Err(refusal),
+            };
+            granted.inspect_err(|refusal| report(&shared, &hello, refusal))
         }
         .boxed()
     }
@@ -57,14 +67,18 @@ impl Supervisor {
     /// # Errors
     /// The refusal of the player.
     pub async fn open_hls(&self, hello: Hello) -> Result<Arc<hls::Shelf>, Refusal> {
-        let (entry, _) = admit(self.shared(), &hello)?;
-        ask(&entry, Command::OpenHls).await
+        let granted = match judge(self.shared(), &hello) {
+            Ok((entry, _)) => ask(&entry, Command::OpenHls).await,
+            Err(refusal) => Err(refusal),
+        };
+        granted.inspect_err(|refusal| report(self.shared(), &hello, refusal))
     }
 }
 
 /// A seat for another stream of this appliance, which needs no credential.
 pub(super) async fn relay(shared: &Shared, name: &StreamName) -> Result<Seat, Refusal> {
-    let entry = shared.entry(name).ok_or_else(|| unknown(name))?;
+    let missing = || Refusal { message: format!("there is no stream `{name}`"), ..unknown() };
+    let entry = shared.entry(name).ok_or_else(missing)?;
     let all =
         |raw: Codec| Codec::ALL.into_iter().filter(|c| c.kind() == raw.kind()).collect::<Vec<_>>();
     let any = |raw: Codec| Some(Accept::any_of(all(raw)));
@@ -72,28 +86,41 @@ pub(super) async fn relay(shared: &Shared, name: &StreamName) -> Result<Seat, Re
     sit_down(&entry, "relay", accepts).await
 }
 
-/// Whether somebody may come in, from memory.
-fn admit(shared: &Shared, hello: &Hello) -> Result<(Entry, Admission), Refusal> {
-    let verdict = judge(shared, hello);
-    if let Err(refusal) = &verdict {
-        report(shared, hello, refusal);
-    }
-    verdict
-}
-
-/// Says that somebody was refused: in the log and to whoever follows the events.
+/// Says that a caller was refused: to the owner of the stream, in the log and to those who follow the
+/// events. The name of a stream that does not exist is said nowhere: it may be a stream key.
 fn report(shared: &Shared, hello: &Hello, refusal: &Refusal) {
-    tracing::debug!(stream = %hello.stream, protocol = hello.protocol, peer = %hello.peer,
-        reason = %refusal.message, "refused");
+    // The caller did nothing wrong, and will ask again and again.
+    if refusal.kind == RefusalKind::NotLive {
+        return;
+    }
+    let entry = shared.entry(&hello.stream).or_else(|| shared.entry_of_token(&hello.stream));
+    let stream = entry.as_ref().map_or("(none of this name)", |entry| entry.spec.name.as_str());
+    if let Some(entry) = &entry {
+        entry.refusals.add(hello, refusal, Utc::now());
+    }
+    let Hello { protocol, peer, .. } = hello;
+    let subject = (&hello.stream, protocol, host_of(peer));
+    if let Some(kept_back) = shared.refusal_log.pass(subject, Instant::now()) {
+        tracing::info!(
+            stream,
+            protocol,
+            peer,
+            reason = refusal.message,
+            hint = refusal.hint,
+            kept_back,
+            "refused"
+        );
+    }
     // Nobody may be listening.
     let _ = shared.events.send(Event::Refused {
-        stream: hello.stream.to_string(),
-        protocol: hello.protocol,
-        peer: hello.peer.clone(),
+        stream: stream.to_owned(),
+        protocol,
+        peer: peer.clone(),
         message: refusal.message.clone(),
     });
 }
 
+/// Whether a caller may come in, from memory.
 fn judge(shared: &Shared, hello: &Hello) -> Result<(Entry, Admission), Refusal> {
     if shared.is_stopping() {
         return Err(Refusal::new(
@@ -102,7 +129,11 @@ fn judge(shared: &Shared, hello: &Hello) -> Result<(Entry, Admission), Refusal> 
             "try again in a minute",
         ));
     }
-    let entry = shared.entry(&hello.stream).ok_or_else(|| unknown(&hello.stream))?;
+    let entry =
+        shared.entry(&hello.stream).ok_or_else(|| match shared.entry_of_token(&hello.stream) {
+            Some(_) => token_for_name(),
+            None => unknown(),
+        })?;
     let access = &entry.spec.access;
     let (open, token, act) = match hello.action {
         Action::Publish => (access.open_publish, &access.publish_token, "publish"),
@@ -110,7 +141,7 @@ fn judge(shared: &Shared, hello: &Hello) -> Result<(Entry, Admission), Refusal> 
     };
     let shown = hello.credential.as_ref().filter(|c| !c.is_empty());
     let fits = match (token, shown) {
-        (Some(token), Some(shown)) => !token.is_empty() && shown.matches(token),
+        (Some(token), Some(shown)) => !token.is_empty() && shown.matches_pasted(token),
         _ => false,
     };
     if !open && !fits {
@@ -125,11 +156,20 @@ fn judge(shared: &Shared, hello: &Hello) -> Result<(Entry, Admission), Refusal> 
     Ok((entry, Admission { passphrase }))
 }
 
-fn unknown(name: &StreamName) -> Refusal {
+fn unknown() -> Refusal {
     Refusal::new(
         RefusalKind::UnknownStream,
-        format!("there is no stream `{name}`"),
+        "there is no stream of this name",
         "create it first: POST /api/v1/streams",
+    )
+}
+
+/// The commonest mistake of encoders with one field for all: only the token is in it.
+fn token_for_name() -> Refusal {
+    Refusal::new(
+        RefusalKind::UnknownStream,
+        "a token stands where the stream's name belongs",
+        "give the name first: NAME?token=TOKEN by RTMP, publish:NAME:TOKEN by SRT",
     )
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc, watch};
 
+use super::refusals::Refusals;
 use super::stream::{Command, Slot};
 use super::studio::Studio;
 use super::supervisor::Options;
@@ -19,6 +20,7 @@ use crate::process::encoders::{Encoder, Encoders};
 use crate::process::{
     captions, decode, denoise, embed, encode, slate, speak, transcribe, translate,
 };
+use crate::telemetry::LogLimiter;
 
 /// What a worker launches.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,6 +144,8 @@ pub(super) struct Shared {
     /// The best encoder per codec, for the plan.
     pub(super) best_encoders: BTreeMap<Codec, String>,
     pub(super) events: broadcast::Sender<Event>,
+    /// Which refusals are written to the log.
+    pub(super) refusal_log: LogLimiter,
     /// Seats taken in all streams.
     pub(super) viewers: AtomicUsize,
     pub(super) stopping: AtomicBool,
@@ -155,6 +159,7 @@ pub(super) struct Entry {
     pub(super) spec: Arc<StreamSpec>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) thumbnail: watch::Sender<Option<Bytes>>,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 impl Shared {
@@ -165,6 +170,20 @@ impl Shared {
     pub(super) fn entry(&self, name: &StreamName) -> Option<Entry> {
         let streams = self.streams.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         streams.get(name).cloned()
+    }
+
+    /// The stream that a token opens, when a caller gives the token for the stream's name.
+    pub(super) fn entry_of_token(&self, shown: &StreamName) -> Option<Entry> {
+        let shown = Secret::new(shown.as_str());
+        let opens = |entry: &&Entry| {
+            let access = &entry.spec.access;
+            [&access.publish_token, &access.play_token]
+                .into_iter()
+                .flatten()
+                .any(|t| shown.matches(t))
+        };
+        let streams = self.streams.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        streams.values().find(opens).cloned()
     }
 
     /// A stream says what its spec is now.

@@ -6,11 +6,13 @@
 //! Invariant: no media passes through here, only the decision which feeds are joined.
 
 mod backoff;
+mod credentials;
 mod fault;
 mod gate;
 mod launch;
 mod preset;
 mod program;
+mod refusals;
 mod snapshot;
 mod spec;
 mod speech;
@@ -20,6 +22,7 @@ mod supervisor;
 mod worker;
 
 pub use preset::{Play, Preset, PresetError, Presets};
+pub use refusals::RefusalSnapshot;
 pub use snapshot::{
     ConsumerSnapshot, CueFeedSnapshot, Event, FeedSnapshot, LastError, NodeSnapshot, NodeState,
     OutputSnapshot, SourceSnapshot, StreamSnapshot, StreamState,

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::RefusalSnapshot;
 use crate::media::{Format, Kind, Language};
 use crate::process::{captions, denoise};
 
@@ -36,6 +37,9 @@ pub struct StreamSnapshot {
     pub captions: Option<captions::Settings>,
     /// Feeds of captions.
     pub cues: Vec<CueFeedSnapshot>,
+    /// Callers that were refused lately, the newest first: at most ten publishers and ten
+    /// players.
+    pub refusals: Vec<RefusalSnapshot>,
     /// The last thing that went wrong; over with the next publisher, or when its node has run well
     /// for a minute.
     #[serde(flatten)]

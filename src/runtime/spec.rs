@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::egress::{record, trunk};
-use crate::media::StreamName;
+use crate::media::{StreamName, new_token, passphrase_length_problem};
 use crate::process::{captions, denoise};
 
 /// A stream as it is wanted.
@@ -221,12 +221,8 @@ fn invalid(field: &str, message: impl Into<String>) -> Error {
     Error::Invalid { field: field.to_owned(), message: message.into() }
 }
 
-/// libsrt takes 10-79 bytes.
 fn validate_passphrase(field: &str, passphrase: &str) -> Result<(), Error> {
-    match passphrase.len() {
-        10..=79 => Ok(()),
-        _ => Err(invalid(field, "an SRT passphrase has 10-79 characters")),
-    }
+    passphrase_length_problem(passphrase).map_or(Ok(()), |problem| Err(invalid(field, problem)))
 }
 
 /// `prefix` is the path of the settings: empty or `denoise.`.
@@ -250,9 +246,10 @@ fn validate_url(field: &str, text: &str, schemes: &[&str]) -> Result<(), Error> 
         return Err(invalid(field, format!("at most {URL_MAX} characters")));
     }
     let url = url::Url::parse(text).map_err(|e| invalid(field, format!("not a URL: {e}")))?;
-    let known = schemes.join(", ");
     if !schemes.contains(&url.scheme()) {
-        return Err(invalid(field, format!("`{}` is not one of {known}", url.scheme())));
+        // What stands there is not repeated: of `user:password@host` it is the user.
+        let known = schemes.iter().map(|s| format!("{s}://")).collect::<Vec<_>>().join(" or ");
+        return Err(invalid(field, format!("it has to begin with {known}")));
     }
     match url.host_str() {
         Some(host) if !host.is_empty() => Ok(()),
@@ -357,9 +354,6 @@ impl OutputKind {
     }
 }
 
-/// Random bytes of a token: 192 bits.
-const TOKEN_BYTES: usize = 24;
-
 impl Access {
     /// Fills in tokens that were left out: those of `before`, or new ones.
     pub(super) fn fill_tokens(&mut self, before: Option<&Access>) {
@@ -374,12 +368,6 @@ impl Access {
             self.srt_passphrase = before.and_then(|b| b.srt_passphrase.clone());
         }
     }
-}
-
-/// A new random token, as hexadecimal text.
-fn new_token() -> String {
-    let bytes: [u8; TOKEN_BYTES] = rand::random();
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -397,7 +385,7 @@ mod tests {
         check(r#"{"name":"a"}"#, "ok");
         check(
             r#"{"name":"a","source":{"type":"rtsp","url":"http://x/"}}"#,
-            "`source.url`: `http` is not one of rtsp, rtsps",
+            "`source.url`: it has to begin with rtsp:// or rtsps://",
         );
         check(
             r#"{"name":"a","outputs":[{"id":"x","type":"push","url":"rtmp://h/a/k"},
@@ -431,7 +419,7 @@ mod tests {
     fn tokens_are_made_once_and_kept() {
         let mut first = Access::default();
         first.fill_tokens(None);
-        assert_eq!(first.publish_token.as_ref().map(String::len), Some(2 * TOKEN_BYTES));
+        assert!(first.publish_token.is_some());
         let mut second = Access::default();
         second.fill_tokens(Some(&first));
         assert_eq!(second.publish_token, first.publish_token);

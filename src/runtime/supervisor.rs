@@ -17,6 +17,7 @@ use crate::flow::{CueBoard, CueFeed};
 use crate::media::{Codec, StreamName};
 use crate::process::encoders::Encoders;
 use crate::process::{captions, denoise, encode};
+use crate::telemetry::LogLimiter;
 use crate::webrtc;
 
 /// Events that a slow listener may be behind before it misses some.
@@ -91,6 +92,7 @@ impl Supervisor {
             speech,
             best_encoders,
             events: broadcast::Sender::new(EVENTS_MAX),
+            refusal_log: LogLimiter::default(),
             viewers: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             streams: RwLock::default(),
@@ -143,6 +145,7 @@ impl Supervisor {
             spec: Arc::new(spec.clone()),
             commands: Stream::spawn(self.0.clone(), spec, preset),
             thumbnail: watch::Sender::new(None),
+            refusals: Arc::default(),
         };
         streams.insert(name.clone(), entry);
         drop(streams);

@@ -19,6 +19,9 @@ const WRAP: u64 = (1 << 33) * 300;
 /// Where unwrapped references begin: so far from zero that steps back do not reach below it.
 const TICKS_BASE: i128 = 1 << 52;
 
+/// A reference counts 27 MHz.
+const TICKS_PER_MS: u64 = 27_000;
+
 /// References of another programme are followed when those of this one have not come for this long,
 /// in nanoseconds.
 const SILENCE_MAX: i64 = 1_000_000_000;
@@ -38,6 +41,12 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
+    /// The last clock reference, in milliseconds.
+    pub(super) fn media_ms(&self) -> Option<i64> {
+        let (ticks, _) = self.last?;
+        i64::try_from(ticks / TICKS_PER_MS).ok()
+    }
+
     /// Cuts what arrived at `now` before each clock reference, and tells when each piece was due.
     pub(super) fn pace(&mut self, bytes: Vec<u8>, now: u64) -> Vec<(Vec<u8>, u64)> {
         let now = now.cast_signed();

@@ -174,7 +174,12 @@ fn build(
     let on_need = move |source: &gst_app::AppSrc, _| match read(&reader, &waiter, limits.silence) {
         Ok(bytes) => {
             counted.add_bytes(bytes.len());
-            for (piece, due) in pacer.pace(bytes, flow::now().nseconds()) {
+            let now = flow::now().nseconds();
+            let pieces = pacer.pace(bytes, now);
+            if let Some(media_ms) = pacer.media_ms() {
+                counted.follow_pace(media_ms, Duration::from_nanos(now));
+            }
+            for (piece, due) in pieces {
                 let mut buffer = gst::Buffer::from_mut_slice(piece);
                 let due = Some(gst::ClockTime::from_nseconds(due.min(u64::MAX - 1)));
                 let writable = buffer.make_mut();

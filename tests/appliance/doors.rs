@@ -111,7 +111,7 @@ async fn publishers_and_players_need_the_stream_s_own_tokens() {
 async fn an_srt_publisher_with_the_wrong_passphrase_is_refused() {
     let appliance = Appliance::start().await;
     let access = json!({
-        "publish_token": "pub-secret", "play_token": "play-secret",
+        "publish_token": "publish-secret", "play_token": "play-secret",
         "srt_passphrase": "correct horse battery",
     });
     let stream = appliance.api.create(json!({ "name": "secret", "access": access })).await;

@@ -54,7 +54,7 @@ async fn what_was_made_by_the_api_survives_a_restart() {
 fn of_config(name: &str, linger_s: u32) -> String {
     format!(
         "[[streams]]\nname = \"{name}\"\nsource = {{ type = \"test\" }}\nlinger_s = {linger_s}\n\
-         access = {{ publish_token = \"pub-{name}\", play_token = \"play-{name}\" }}\n"
+         access = {{ publish_token = \"publish-{name}\", play_token = \"play-{name}\" }}\n"
     )
 }
 
@@ -120,7 +120,7 @@ async fn the_demo_shows_something_within_seconds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn noise_suppression_is_switched_while_the_stream_runs() {
     let appliance = Appliance::start().await;
-    let spec = json!({ "name": "ab", "preset": "clean-audio", "source": { "type": "test" } });
+    let spec = json!({ "name": "switched", "preset": "clean-audio", "source": { "type": "test" } });
     let stream = appliance.api.create(spec).await;
     stream.wait_state("live", s(20)).await;
     let token = stream.play_token();

@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "the benches use the rest")]
 mod support;
 
+mod addresses;
 mod captions;
 mod doors;
 mod hostile;
@@ -15,7 +16,9 @@ mod lifecycle;
 mod outputs;
 mod paths;
 mod recordings;
+mod refusals;
 mod resilience;
+mod secrets;
 mod sync;
 mod trunk;
 mod viewers;

@@ -98,7 +98,7 @@ async fn a_changed_output_starts_again_and_no_other_one() {
     assert_eq!(left.snapshot().await["state"], "live", "nothing is lost by a refusal");
     let changed = api.patch(&moves, &json!({ "url": appliance.srt(&new) })).await;
     assert_eq!(changed.0, 200, "{changed:?}");
-    assert!(!changed.1.to_string().contains("pub-new"), "the token is shown: {changed:?}");
+    assert!(!changed.1.to_string().contains("publish-new"), "the token is shown: {changed:?}");
     new.wait_state("live", s(30)).await;
     left.wait("its publisher is gone", s(20), |s| s["state"] != "live").await;
     let untouched = right.snapshot().await;

@@ -125,13 +125,13 @@ impl Api {
         self.must(Method::DELETE, path, None).await;
     }
 
-    /// Creates a stream from a spec; its tokens are `pub-<name>` and `play-<name>` unless the spec
+    /// Creates a stream from a spec; its tokens are `publish-<name>` and `play-<name>` unless the spec
     /// says others.
     pub(crate) async fn create(&self, mut spec: Value) -> Stream {
         let name = spec["name"].as_str().expect("a spec has a name").to_owned();
         if spec["access"].is_null() {
             spec["access"] = json!({
-                "publish_token": format!("pub-{name}"),
+                "publish_token": format!("publish-{name}"),
                 "play_token": format!("play-{name}"),
             });
         }
@@ -153,7 +153,7 @@ impl Stream {
     }
 
     pub(crate) fn publish_token(&self) -> String {
-        format!("pub-{}", self.name)
+        format!("publish-{}", self.name)
     }
 
     pub(crate) fn play_token(&self) -> String {

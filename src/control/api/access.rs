@@ -1,15 +1,23 @@
 //! `/api/v1/streams/{name}/access`: tokens, and the addresses to publish to and to play from.
 
-use axum::extract::State;
+use std::net::SocketAddr;
+
+use axum::Extension;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::extract::Params;
 use super::{ApiState, Error, Failures};
-use crate::media::StreamName;
+use crate::control::origin::Origin;
+use crate::media::{StreamName, fits_address};
 use crate::runtime::Access;
+
+/// What stands for itself in every part of a URL (RFC 3986, section 2.3) is not encoded: few SRT
+/// clients undo it.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Ports that publishers and players connect to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -38,6 +46,9 @@ pub(super) struct Address {
     key: Option<String>,
     /// The token to be sent as `Authorization: Bearer`, for WHIP and WHEP.
     bearer: Option<String>,
+    /// The passphrase of SRT, for encoders that ask for it in a field of its own. It is in `url` too,
+    /// unless it has a character that no address carries.
+    passphrase: Option<String>,
 }
 
 /// Who may publish and play a stream, and where.
@@ -57,9 +68,10 @@ pub(super) struct AccessView {
 pub(super) async fn get_access(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Error> {
-    view(&state, &name, &headers)
+    view(&state, &name, peer, &headers)
 }
 
 /// Makes new tokens; whoever is connected stays, the old tokens open nothing any more.
@@ -68,60 +80,48 @@ pub(super) async fn get_access(
 pub(super) async fn rotate_access(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Error> {
     state.desk.rotate_tokens(&name).await?;
-    view(&state, &name, &headers)
+    view(&state, &name, peer, &headers)
 }
 
 fn view(
     state: &ApiState,
     name: &StreamName,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: &HeaderMap,
 ) -> Result<impl IntoResponse + use<>, Error> {
     let access = state.supervisor().spec(name)?.access;
-    let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
-    let addresses = addresses(&state.endpoints, hostname(host), name, access);
+    let peer = peer.map(|Extension(ConnectInfo(address))| address.ip());
+    let origin = state.public.of(headers, peer, &state.endpoints);
+    let addresses = addresses(&state.endpoints, &origin, name, access);
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(addresses)))
 }
 
-/// The host of a `Host` header without its port; the brackets of an IPv6 address stay.
-fn hostname(host: &str) -> &str {
-    let end = match host.rfind(']') {
-        Some(bracket) => bracket + 1,
-        None => host.find(':').unwrap_or(host.len()),
-    };
-    let name = &host[..end];
-    let legal = |c: char| c.is_ascii_alphanumeric() || ".-_[]:".contains(c);
-    if name.is_empty() || !name.chars().all(legal) { "localhost" } else { name }
-}
-
-fn addresses(at: &Endpoints, host: &str, name: &StreamName, access: Access) -> AccessView {
-    let (scheme, usual) = if at.https { ("https", 443) } else { ("http", 80) };
-    let port = if at.http == usual { String::new() } else { format!(":{}", at.http) };
-    let web = format!("{scheme}://{host}{port}");
-    let encode = |text: &String| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+fn addresses(at: &Endpoints, origin: &Origin, name: &StreamName, access: Access) -> AccessView {
+    let (web, host) = (origin.web(), origin.host());
+    let encode = |text: &String| utf8_percent_encode(text, ENCODED).to_string();
     let publish_token = access.publish_token.clone().filter(|_| !access.open_publish);
     let play_token = access.play_token.clone().filter(|_| !access.open_play);
-    let plain = |protocol, url| Address { protocol, url, key: None, bearer: None };
-    let passphrase = access.srt_passphrase.as_ref();
-    let passphrase = passphrase.map_or_else(String::new, |p| format!("&passphrase={}", encode(p)));
+    let plain =
+        |protocol, url| Address { protocol, url, key: None, bearer: None, passphrase: None };
+    let passphrase = access.srt_passphrase.clone();
+    // As it is: no client undoes percent-encoding here, and what would need it was refused.
+    let shown = passphrase.as_ref().filter(|p| fits_address(p));
+    let shown = shown.map_or_else(String::new, |p| format!("&passphrase={p}"));
     let srt = |action: &str, token: &Option<String>| {
+        // Clients that do not undo it send the token encoded, which the gate takes as well.
         let token = token.as_ref().map_or_else(String::new, |t| format!(":{}", encode(t)));
-        let port = at.srt?;
-        let id = format!("{action}:{name}{token}");
-        Some(plain("srt", format!("srt://{host}:{port}?streamid={id}{passphrase}")))
+        let url = format!("srt://{host}:{}?streamid={action}:{name}{token}{shown}", at.srt?);
+        Some(Address { passphrase: passphrase.clone(), ..plain("srt", url) })
     };
     let rtmp = |protocol, port: Option<u16>| {
         let token = publish_token.as_ref();
         let key = token.map_or_else(|| name.to_string(), |t| format!("{name}?token={}", encode(t)));
-        let port = port?;
-        Some(Address {
-            protocol,
-            url: format!("{protocol}://{host}:{port}/live"),
-            key: Some(key),
-            bearer: None,
-        })
+        let url = format!("{protocol}://{host}:{}/live", port?);
+        Some(Address { key: Some(key), ..plain(protocol, url) })
     };
     let web_rtc = |protocol, token: &Option<String>| Address {
         bearer: token.clone(),
@@ -152,44 +152,61 @@ fn addresses(at: &Endpoints, host: &str, name: &StreamName, access: Access) -> A
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
+    use crate::control::origin::PublicAddress;
+
+    fn urls(access: Access) -> Vec<String> {
+        let at =
+            Endpoints { http: 8080, https: false, srt: Some(8890), rtmp: Some(1935), rtmps: None };
+        let headers = [(header::HOST, HeaderValue::from_static("box.lan:8080"))];
+        let origin = PublicAddress::default().of(&headers.into_iter().collect(), None, &at);
+        let view = addresses(&at, &origin, &"studio-1".parse().expect("name"), access);
+        let all = view.publish.iter().chain(&view.play).chain(&view.captions);
+        all.map(|a| {
+            [Some(&a.url), a.key.as_ref()]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect()
+    }
 
     #[test]
     fn addresses_carry_the_tokens_where_the_protocol_wants_them() {
-        let at =
-            Endpoints { http: 8080, https: false, srt: Some(8890), rtmp: Some(1935), rtmps: None };
         let access = Access {
-            publish_token: Some("p&1".into()),
+            publish_token: Some("p&1-._~+%".into()),
             play_token: Some("q".into()),
-            srt_passphrase: Some("ten letters".into()),
+            srt_passphrase: Some("ten-letters, or more".into()),
             ..Access::default()
         };
-        let name = "studio-1".parse().expect("name");
-        let view = addresses(&at, hostname("box.lan:8080"), &name, access);
-        let urls: Vec<&str> =
-            view.publish.iter().chain(&view.play).chain(&view.captions).map(|a| &*a.url).collect();
         assert_eq!(
-            urls,
+            urls(access),
             [
-                "srt://box.lan:8890?streamid=publish:studio-1:p%261&passphrase=ten%20letters",
-                "rtmp://box.lan:1935/live",
+                "srt://box.lan:8890?streamid=publish:studio-1:p%261-._~%2B%25\
+                 &passphrase=ten-letters, or more",
+                "rtmp://box.lan:1935/live studio-1?token=p%261-._~%2B%25",
                 "http://box.lan:8080/whip/studio-1",
                 "http://box.lan:8080/whep/studio-1",
                 "http://box.lan:8080/hls/studio-1/index.m3u8?token=q",
-                "srt://box.lan:8890?streamid=request:studio-1:q&passphrase=ten%20letters",
+                "srt://box.lan:8890?streamid=request:studio-1:q&passphrase=ten-letters, or more",
                 "http://box.lan:8080/captions/studio-1/events?token=q",
                 "ws://box.lan:8080/captions/studio-1/ws?token=q",
                 "http://box.lan:8080/api/v1/streams/studio-1/captions/cues",
             ]
         );
-        assert_eq!(view.publish[2].bearer.as_deref(), Some("p&1"));
     }
 
     #[test]
-    fn a_host_header_cannot_smuggle_anything_in() {
-        assert_eq!(hostname("box:8080"), "box");
-        assert_eq!(hostname("[::1]:8080"), "[::1]");
-        assert_eq!(hostname("x\" onload=1"), "localhost");
-        assert_eq!(hostname(""), "localhost");
+    fn a_passphrase_that_no_address_carries_stands_beside_it() {
+        let access = Access {
+            srt_passphrase: Some("letters&more".into()),
+            open_publish: true,
+            ..Access::default()
+        };
+        assert_eq!(urls(access)[0], "srt://box.lan:8890?streamid=publish:studio-1");
     }
 }

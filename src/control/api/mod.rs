@@ -46,6 +46,7 @@ use super::auth::signed::Verifier;
 use super::auth::{self, Auth};
 use super::desk::Desk;
 use super::machine::Machine;
+use super::origin::PublicAddress;
 use super::{Metrics, console};
 use crate::egress::record::Catalogue;
 use crate::runtime::Supervisor;
@@ -70,6 +71,8 @@ pub struct Parts {
     pub machine: Machine,
     /// Where publishers and players connect.
     pub endpoints: Endpoints,
+    /// By which address they reach it.
+    pub public: PublicAddress,
     /// Where recordings go.
     pub recordings: std::path::PathBuf,
     /// `/metrics` needs no token.

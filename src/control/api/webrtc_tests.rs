@@ -75,6 +75,8 @@ impl Gate for OneStream {
         let seat = Seat { stream: hello.stream, inputs, cancel, on_drop: Some(on_drop) };
         Box::pin(async move { Ok(seat) })
     }
+
+    fn report_refusal(&self, _: &Hello, _: &Refusal) {}
 }
 
 fn request(method: &str, path: &str, kind: &str, body: &str) -> Request<Body> {

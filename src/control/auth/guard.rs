@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_cookie_changes_things_only_from_the_page() {
-        let token = super::super::generate();
+        let token = crate::media::new_token();
         let auth = Auth::new(&Auth::digest(&token), false).expect("a digest");
         let from = IpAddr::from([10, 0, 0, 1]);
         let cookie = format!("a=b; {COOKIE}={}", auth.sign_in(&token, from).expect("token"));

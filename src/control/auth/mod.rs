@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use guard::{COOKIE, check_reader, guard, session_cookie};
-pub use token::{generate, generate_short};
 
 use crate::control::api::{Code, Error};
 
@@ -120,7 +119,7 @@ impl Auth {
     }
 
     /// Checks an admin token that came with a request. Nobody has to wait here: a guesser behind
-    /// the same NAT must not lock out the admin's programs, and guessing 256 bits is hopeless.
+    /// the same NAT must not lock out the admin's programs, and guessing 192 bits is hopeless.
     pub(super) fn check_token(&self, shown: &str, from: IpAddr) -> Result<(), Error> {
         if token::matches(shown, &self.0.admin) {
             return Ok(());
@@ -161,7 +160,7 @@ mod tests {
 
     #[test]
     fn only_the_token_opens_and_guessers_wait() {
-        let token = generate();
+        let token = crate::media::new_token();
         let auth = Auth::new(&Auth::digest(&token), false).expect("a digest");
         let (friend, guesser) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let cookie = auth.sign_in(&token, friend).expect("right token");

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::token::{self, Digest};
+use crate::media::new_token;
 
 /// A session ends after this long, whatever it does.
 pub(super) const LIFE: Duration = Duration::from_secs(12 * 3600);
@@ -27,7 +28,7 @@ impl Sessions {
                 self.begun.remove(&oldest);
             }
         }
-        let cookie = token::generate();
+        let cookie = new_token();
         self.begun.insert(token::digest(&cookie), now);
         cookie
     }

@@ -1,20 +1,10 @@
-//! Tokens of 256 bits, kept as SHA-256.
+//! Tokens that are kept as SHA-256.
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-/// SHA-256 of a token. A token of 256 random bits needs no salt and no slow hash.
+/// SHA-256 of a token. A token of 192 random bits needs no salt and no slow hash.
 pub(super) type Digest = [u8; 32];
-
-/// A new token: 64 hexadecimal digits of 256 bits from the system's generator.
-pub fn generate() -> String {
-    hex(&rand::random::<[u8; 32]>())
-}
-
-/// A new token of 128 bits for stream keys, which people type into encoders: 32 digits.
-pub fn generate_short() -> String {
-    hex(&rand::random::<[u8; 16]>())
-}
 
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
@@ -50,12 +40,11 @@ pub(super) fn parse_digest(text: &str) -> Option<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::new_token;
 
     #[test]
     fn a_token_matches_its_own_digest_only() {
-        let (token, other) = (generate(), generate());
-        assert_eq!(token.len(), 64);
-        assert_ne!(token, other);
+        let (token, other) = (new_token(), new_token());
         let stored = hex(&digest(&token));
         let read = parse_digest(&stored).expect("own digest");
         assert!(matches(&token, &read));

@@ -16,7 +16,8 @@ use super::feeder::Feeder;
 use super::session::{self, Denial, Event, Session};
 use super::takeover::{Publishers, Standing};
 use super::{handshake, key, tag};
-use crate::flow::{self, Action, Gate, Hello, Intake, Refusal, RefusalKind, SourceReport};
+use crate::flow::{self, Action, Gate, Hello, Intake, Refusal, RefusalKind, SourceReport, Tracks};
+use crate::ingress::unusable::unusable;
 use crate::media::{Secret, StreamName};
 
 /// The gate answers within this.
@@ -30,6 +31,9 @@ const LINGER_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes read at once.
 const READ: usize = 32 << 10;
+
+/// What a publisher shall send.
+const PLEASE_SEND: &str = "send FLV (`-f flv` of ffmpeg), and a file at its own pace (`-re`)";
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -151,11 +155,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Asks the gate, and publishes when it grants it.
     async fn publish(&mut self, key: &str, shared: &Shared) -> Result<(), Error> {
-        let (stream, credential) = match key::parse(key) {
-            Ok(parts) => parts,
-            Err(message) => return Err(self.refuse(Denial::BadName, message).await),
+        let hello = match key::parse(key) {
+            Ok((stream, credential)) => self.hello(stream, credential),
+            Err(message) => {
+                // The stream that is probably meant learns of it.
+                if let Some(hello) = key::stream_of(key).map(|stream| self.hello(stream, None)) {
+                    let refusal = Refusal::new(RefusalKind::Unsupported, &message, key::USAGE);
+                    shared.gate.report_refusal(&hello, &refusal);
+                }
+                return Err(self.refuse(Denial::BadName, message).await);
+            }
         };
-        let granted = match self.ask(stream, credential, shared).await {
+        let since = Instant::now();
+        let granted = match self.ask(&hello, shared).await {
             Ok(granted) => granted,
             Err((why, message)) => {
                 let _ = self.refuse(why, message.clone()).await;
@@ -168,6 +180,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         tracing::info!(%stream, peer = %self.peer, "RTMP publisher connected");
         let mut feeder = Feeder::new(granted.intake.tracks.clone());
         let result = self.feed(&mut feeder, &granted, shared).await;
+        if let Some(refusal) = fault(&result, &granted.intake.tracks, since.elapsed()) {
+            shared.gate.report_refusal(&hello, &refusal);
+        }
         // The stream learns first that its publisher is gone, then the pipelines stop.
         drop(granted);
         if let Err(error) = feeder.stop().await {
@@ -183,24 +198,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    async fn ask(
-        &mut self,
-        stream: StreamName,
-        credential: Option<Secret>,
-        shared: &Shared,
-    ) -> Result<Granted, (Denial, String)> {
+    fn hello(&self, stream: StreamName, credential: Option<Secret>) -> Hello {
+        let (action, peer) = (Action::Publish, self.peer.to_string());
+        Hello { action, protocol: "rtmp", stream, credential, peer }
+    }
+
+    async fn ask(&mut self, hello: &Hello, shared: &Shared) -> Result<Granted, (Denial, String)> {
+        let Hello { stream, credential, .. } = hello.clone();
         let ip = self.peer.ip();
         shared.publishers.displace(&stream, credential.as_ref(), ip).await;
-        let hello = Hello {
-            action: Action::Publish,
-            protocol: "rtmp",
-            stream: stream.clone(),
-            credential: credential.clone(),
-            peer: self.peer.to_string(),
-        };
         let report = Arc::new(SourceReport::new("rtmp", self.peer.to_string()));
         let busy = |_| (Denial::Rejected, "the appliance is busy; try again".to_owned());
-        let answer = timeout(GATE_MAX, shared.gate.publish(hello, report.clone())).await;
+        let answer = timeout(GATE_MAX, shared.gate.publish(hello.clone(), report.clone())).await;
         match answer.map_err(busy)? {
             Ok(intake) => {
                 let standing = shared.publishers.enter(stream, credential, ip);
@@ -217,12 +226,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         granted: &Granted,
         shared: &Shared,
     ) -> Result<(), Error> {
-        let mut deadline = Instant::now() + shared.idle;
+        let since = Instant::now();
+        let mut deadline = since + shared.idle;
         loop {
             while let Some(event) = self.next_event()? {
                 match event {
                     Event::Media { kind, timestamp, payload } => {
                         deadline = Instant::now() + shared.idle;
+                        granted.report.follow_pace(timestamp.into(), since.elapsed());
                         match tag::parse(kind, payload) {
                             Ok(packet) => feeder.take(timestamp, packet).await?,
                             Err(error) => granted.report.note(error.to_string()),
@@ -313,6 +324,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Ok(());
             }
         }
+    }
+}
+
+/// What the owner of the stream is told of a publisher that was let in and ended so.
+fn fault(result: &Result<(), Error>, tracks: &Tracks, stayed: Duration) -> Option<Refusal> {
+    let usual = |error: &flow::Error| unusable(error, tracks, stayed, PLEASE_SEND);
+    match result {
+        Err(Error::Media(error)) => usual(error),
+        Err(Error::Silent(idle)) => usual(&flow::Error::Stalled(*idle)),
+        Ok(()) | Err(Error::Io(_)) => usual(&flow::Error::Ended),
+        Err(error @ (Error::Chunk(_) | Error::Session(_) | Error::Refused(_))) => {
+            Some(Refusal::new(RefusalKind::Unsupported, error.to_string(), PLEASE_SEND))
+        }
+        Err(_) => None,
     }
 }
 

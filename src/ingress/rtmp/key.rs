@@ -1,7 +1,5 @@
 //! Stream keys: `NAME?token=TOKEN`.
 
-use percent_encoding::percent_decode_str;
-
 use crate::media::{Secret, StreamName};
 
 /// The one application that publishers connect to: `rtmp://host/live`.
@@ -10,8 +8,8 @@ pub(super) const APP: &str = "live";
 /// How to address a stream, for whoever did it wrong.
 pub(super) const USAGE: &str = "publish to rtmp://HOST/live with the stream key NAME?token=TOKEN";
 
-/// Takes a stream key apart. The token may be percent-encoded, and has to be where it contains
-/// `/ & % #`.
+/// Takes a stream key apart. The token may be percent-encoded, and has to be where it contains `&`; the
+/// gate compares it both ways.
 ///
 /// # Errors
 /// In words, without the key: it is a secret.
@@ -22,8 +20,13 @@ pub(super) fn parse(key: &str) -> Result<(StreamName, Option<Secret>), String> {
     }
     let name = name.parse::<StreamName>().map_err(|e| format!("{e}; {USAGE}"))?;
     let token = query.split('&').find_map(|pair| pair.strip_prefix("token="));
-    let token = token.map(|t| percent_decode_str(t).decode_utf8_lossy());
     Ok((name, token.filter(|t| !t.is_empty()).map(Secret::new)))
+}
+
+/// The stream that a key is probably about, although it is not understood: a guess for the owner of
+/// that stream, and nothing to be repeated to anybody.
+pub(super) fn stream_of(key: &str) -> Option<StreamName> {
+    StreamName::leading(key)
 }
 
 #[cfg(test)]
@@ -38,12 +41,16 @@ mod tests {
         };
         check("studio-1", "studio-1", None);
         check("studio-1?token=s3cret", "studio-1", Some("s3cret"));
-        check("studio-1?a=b&token=a+b%2Fc%26", "studio-1", Some("a+b/c&"));
+        check("studio-1?a=b&token=a+b%2Fc%26", "studio-1", Some("a+b%2Fc%26"));
         check("studio-1?token=", "studio-1", None);
         for bad in ["", "?token=x", "../etc", "a/b"] {
             let message = parse(bad).expect_err(bad);
             assert!(message.contains(USAGE), "{message}");
         }
+        let message = parse("studio-1&token=hunter2").expect_err("`&` for `?`");
+        assert!(!message.contains("hunter2"), "{message}");
+        let about = stream_of("studio-1&token=hunter2");
+        assert_eq!(about.as_ref().map(StreamName::as_str), Some("studio-1"));
     }
 
     proptest::proptest! {

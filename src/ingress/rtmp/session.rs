@@ -203,8 +203,8 @@ impl Session {
         let size = u32::try_from(chunk::CHUNK_SIZE_SENT).unwrap_or(u32::MAX);
         self.control(chunk::SET_CHUNK_SIZE, &size.to_be_bytes());
         if app != APP {
-            let shown: String = app.chars().take(40).collect();
-            let message = format!("there is no application `{}`; {USAGE}", shown.escape_debug());
+            // What stands there is not repeated: it may be a stream key.
+            let message = format!("there is no such application; {USAGE}");
             let info = status("error", "NetConnection.Connect.InvalidApp", &message);
             self.answer("_error", transaction, Value::Null, info);
             events.push(Event::Refused(message));

@@ -89,7 +89,7 @@ impl Publishers {
     ) {
         let same = |e: &&Arc<Entry>| {
             let credential_same = match (&e.credential, credential) {
-                (Some(old), Some(new)) => old.matches(new.expose()),
+                (Some(old), Some(new)) => old.matches_any_pasted(new),
                 (None, None) => true,
                 _ => false,
             };

@@ -1,11 +1,17 @@
 //! One publisher.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::flow::{Gate, Hello, SourceReport};
+use crate::ingress::unusable::unusable;
 use crate::srt::{self, Limits, Socket};
+
+/// What a publisher shall send.
+const PLEASE_SEND: &str =
+    "send MPEG-TS (`-f mpegts` of ffmpeg), and a file at its own pace (`-re`)";
 
 /// Takes a publisher's media until it goes, the stream wants it gone, or `stop`.
 pub(super) async fn run(
@@ -16,9 +22,9 @@ pub(super) async fn run(
     stop: &CancellationToken,
 ) {
     let (stream, peer) = (hello.stream.clone(), hello.peer.clone());
-    let report = Arc::new(SourceReport::new("srt", &peer));
+    let (report, since) = (Arc::new(SourceReport::new("srt", &peer)), Instant::now());
     // The gate has logged a refusal; the peer sees the connection close.
-    let Ok(intake) = gate.publish(hello, report).await else { return };
+    let Ok(intake) = gate.publish(hello.clone(), report).await else { return };
     let version = socket.peer_version();
     tracing::info!(%stream, %peer, version, "SRT publisher connected");
     let leave = intake.cancel.child_token();
@@ -33,6 +39,11 @@ pub(super) async fn run(
     };
     match result {
         Ok(()) => tracing::info!(%stream, %peer, "SRT publisher disconnected by us"),
-        Err(error) => tracing::info!(%stream, %peer, %error, "SRT publisher gone"),
+        Err(error) => {
+            tracing::info!(%stream, %peer, %error, "SRT publisher gone");
+            if let Some(refusal) = unusable(&error, &intake.tracks, since.elapsed(), PLEASE_SEND) {
+                gate.report_refusal(&hello, &refusal);
+            }
+        }
     }
 }

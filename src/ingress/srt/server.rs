@@ -13,6 +13,10 @@ use super::streamid::{self, StreamId, StreamIdError};
 use super::{Config, Error, play, publish};
 use crate::flow::{Action, Gate, Hello, Refusal, RefusalKind};
 use crate::srt::{Knock, Limits, Listener, ListenerOptions, Reject, Socket};
+use crate::telemetry::LogLimiter;
+
+/// How to call, for callers that did it wrong.
+const USAGE: &str = "set the streamid to publish:NAME:TOKEN or #!::r=NAME,m=publish,s=TOKEN";
 
 /// How often the accepting thread looks around.
 const POLL: Duration = Duration::from_millis(100);
@@ -73,6 +77,7 @@ impl Server {
             waiting: Mutex::default(),
             slots: Arc::new(Semaphore::new(self.config.connections_max)),
             config: self.config.clone(),
+            strangers: LogLimiter::default(),
             sessions: TaskTracker::new(),
             stop,
         });
@@ -112,6 +117,8 @@ struct Door {
     waiting: Mutex<HashMap<i32, Waiting>>,
     slots: Arc<Semaphore>,
     config: Config,
+    /// Which callers that name no stream are written to the log.
+    strangers: LogLimiter,
     sessions: TaskTracker,
     stop: CancellationToken,
 }
@@ -123,13 +130,7 @@ impl Door {
 
     /// Decides on a caller, on libsrt's receiving thread.
     fn judge(&self, knock: &Knock) -> Result<(), Reject> {
-        let hello = self.hello(knock).map_err(|error| {
-            tracing::info!(peer = %knock.peer, %error, "SRT caller refused");
-            match error {
-                StreamIdError::Mode(_) => Reject::BAD_MODE,
-                _ => Reject::BAD_REQUEST,
-            }
-        })?;
+        let hello = self.hello(knock).map_err(|error| self.refuse_unread(knock, &error))?;
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             let limit = self.config.connections_max;
             let message = format!("all {limit} SRT connections are in use");
@@ -148,6 +149,30 @@ impl Door {
         let waiting = Waiting { hello, since: Instant::now(), encrypted, slot };
         self.waiting().insert(knock.number(), waiting);
         Ok(())
+    }
+
+    /// Refuses a caller whose streamid is not understood. The stream that it probably meant learns of
+    /// it; who means none is a stranger, of whom the log says little.
+    fn refuse_unread(&self, knock: &Knock, error: &StreamIdError) -> Reject {
+        let peer = knock.peer;
+        match streamid::stream_of(&knock.stream_id) {
+            Some(stream) => {
+                let (action, protocol) = (Action::Publish, "srt");
+                let hello =
+                    Hello { action, protocol, stream, credential: None, peer: peer.to_string() };
+                let refusal = Refusal::new(RefusalKind::Unsupported, error.to_string(), USAGE);
+                self.gate.report_refusal(&hello, &refusal);
+            }
+            None => {
+                if let Some(kept_back) = self.strangers.pass(peer.ip(), Instant::now()) {
+                    tracing::info!(%peer, %error, kept_back, "SRT caller refused");
+                }
+            }
+        }
+        match error {
+            StreamIdError::Mode => Reject::BAD_MODE,
+            _ => Reject::BAD_REQUEST,
+        }
     }
 
     fn hello(&self, knock: &Knock) -> Result<Hello, StreamIdError> {

@@ -5,10 +5,18 @@
 //! - The SRT access control guidelines: `#!::r=studio-1,m=publish,s=secret`. `r` is the stream, `m`
 //!   is `publish` or `request` (play; what is meant when `m` is missing). The credential goes into
 //!   `s` (the guidelines' session id "used just for verification") or, for encoders whose makers
-//!   thought of other letters, `token` or `p`. `u`, `h`, `t=stream` and unknown keys are ignored.
+//!   thought of other letters, `token` or `p`. `u`, `h`, `t=stream` and unknown keys are ignored,
+//!   and so are spaces around keys and values.
 //! - Plain: `publish:studio-1:secret`, `read:studio-1:secret` (`play` and `request` mean the same),
 //!   with or without the secret; the secret may hold further colons. A bare `studio-1` publishes,
 //!   because it is what encoders with a single field for it send.
+//!
+//! ffmpeg, OBS and srt-live-transmit send what stands in an address as it is. People who know that
+//! `#` begins a fragment write `%23!::`; what begins so is percent-decoded as a whole.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 
 use crate::flow::Action;
 use crate::media::{NameError, Secret, StreamName};
@@ -24,7 +32,8 @@ pub struct StreamId {
     pub credential: Option<Secret>,
 }
 
-/// Why a stream id is not understood. Never repeats a credential.
+/// Why a stream id is not understood. Never repeats any of it: what is in the wrong place may be a
+/// credential.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamIdError {
     /// There is none, or the peer is too old to send one.
@@ -37,11 +46,11 @@ pub enum StreamIdError {
     #[error("the streamid has `{0}` twice")]
     Twice(&'static str),
     /// A mode that does not exist here.
-    #[error("the streamid asks for mode `{0}`: use publish or request")]
-    Mode(String),
+    #[error("the streamid asks for a mode that does not exist: use publish or request")]
+    Mode,
     /// Files and the like.
-    #[error("the streamid asks for type `{0}`: only `stream` is served")]
-    Type(String),
+    #[error("the streamid asks for another type than `stream`, the only one that is served")]
+    Type,
     /// The nested form `#!:{…}`.
     #[error("the nested form of streamid is not supported: use #!::r=NAME,m=publish,s=TOKEN")]
     Nested,
@@ -55,6 +64,7 @@ pub enum StreamIdError {
 /// # Errors
 /// What is wrong with it and what to write instead.
 pub fn parse(text: &str) -> Result<StreamId, StreamIdError> {
+    let text = &*decoded(text);
     match text.strip_prefix("#!:") {
         Some(rest) => standard(rest.strip_prefix(':').ok_or(StreamIdError::Nested)?),
         None if text.is_empty() => Err(StreamIdError::Missing),
@@ -62,17 +72,41 @@ pub fn parse(text: &str) -> Result<StreamId, StreamIdError> {
     }
 }
 
-fn standard(pairs: &str) -> Result<StreamId, StreamIdError> {
-    let (mut resource, mut mode, mut credential) = (None, None, None);
-    for pair in pairs.split(',').filter(|p| !p.is_empty()) {
+/// The stream that a stream id is probably about, although it is not understood. It is a guess,
+/// good enough to tell the owner of that stream, and nothing to be repeated to anybody.
+pub fn stream_of(text: &str) -> Option<StreamName> {
+    let text = &*decoded(text);
+    let name = match text.strip_prefix("#!") {
+        Some(rest) => pairs(rest.trim_start_matches([':', '{'])).find(|(key, _)| *key == "r")?.1,
+        None => text.split(':').nth(1).unwrap_or(text).trim(),
+    };
+    StreamName::leading(name)
+}
+
+/// Undoes the percent-encoding of a stream id that begins with an encoded `#`.
+fn decoded(text: &str) -> Cow<'_, str> {
+    match text.starts_with("%23") {
+        true => percent_decode_str(text).decode_utf8_lossy(),
+        false => text.into(),
+    }
+}
+
+/// The keys and values of the standard notation, without the spaces around them.
+fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split(',').map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key.trim(), value.trim())
+    })
+}
+
+fn standard(text: &str) -> Result<StreamId, StreamIdError> {
+    let (mut resource, mut mode, mut credential) = (None, None, None);
+    for (key, value) in pairs(text) {
         let (slot, name) = match key {
             "r" => (&mut resource, "r"),
             "m" => (&mut mode, "m"),
             "s" | "token" | "p" => (&mut credential, "s"),
-            "t" if !matches!(value, "stream" | "") => {
-                return Err(StreamIdError::Type(shown(value)));
-            }
+            "t" if !matches!(value, "stream" | "") => return Err(StreamIdError::Type),
             _ => continue,
         };
         if slot.is_some_and(|before| before != value) {
@@ -83,7 +117,7 @@ fn standard(pairs: &str) -> Result<StreamId, StreamIdError> {
     let action = match mode {
         Some("publish") => Action::Publish,
         None | Some("request" | "") => Action::Play,
-        Some(other) => return Err(StreamIdError::Mode(shown(other))),
+        Some(_) => return Err(StreamIdError::Mode),
     };
     let stream = resource.ok_or(StreamIdError::NoResource)?.parse()?;
     Ok(StreamId { action, stream, credential: secret(credential) })
@@ -98,18 +132,13 @@ fn plain(text: &str) -> Result<StreamId, StreamIdError> {
     let action = match first {
         "publish" => Action::Publish,
         "read" | "play" | "request" => Action::Play,
-        other => return Err(StreamIdError::Mode(shown(other))),
+        _ => return Err(StreamIdError::Mode),
     };
     Ok(StreamId { action, stream: name.parse()?, credential: secret(third) })
 }
 
 fn secret(text: Option<&str>) -> Option<Secret> {
     text.filter(|t| !t.is_empty()).map(Secret::new)
-}
-
-/// Enough of a value to recognise it.
-fn shown(value: &str) -> String {
-    value.chars().take(20).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]
@@ -133,6 +162,10 @@ mod tests {
         check("#!::u=haivision,r=studio-1,h=box,t=stream,m=request", "Play studio-1 -");
         check("#!::m=publish,token=a:b=c,r=x", "Publish x a:b=c");
         check("#!::r=x,p=key,x-y=1", "Play x key");
+        check("#!::r=x, m=publish , s = key", "Publish x key");
+        check("%23!::r=x,m=publish,s=k%2Fy", "Publish x k/y");
+        check("%23%21%3A%3Ar%3Dx,m%3Dpublish,s%3Dkey", "Publish x key");
+        check("publish:x:change%2Dme", "Publish x change%2Dme");
         check("publish:studio-1:se:cr,et", "Publish studio-1 se:cr,et");
         check("publish:studio-1", "Publish studio-1 -");
         check("publish:studio-1:", "Publish studio-1 -");
@@ -151,29 +184,47 @@ mod tests {
         check("", "there is no streamid");
         check("#!:{r=x}", "nested form");
         check("#!::m=publish,s=hunter2", "names no stream");
-        check("#!::r=x,m=bidirectional,s=hunter2", "mode `bidirectional`");
-        check("#!::r=x,t=file,m=publish", "type `file`");
+        check("#!::r=x,m=hunter2,s=key", "a mode that does not exist");
+        check("#!::r=x,t=hunter2,m=publish", "another type than `stream`");
         check("#!::r=x,r=y", "`r` twice");
         check("#!::r=x,s=hunter2,token=hunter3", "`s` twice");
         check("#!::r=live/x,m=publish,s=hunter2", "is not a stream name");
-        check("write:x:hunter2", "mode `write`");
+        check("write:x:hunter2", "a mode that does not exist");
+        check("hunter2:x:publish", "a mode that does not exist");
+        check("x?token=hunter2", "is not a stream name");
+        check("%23!::r=x?hunter2", "is not a stream name");
         check("publish:../x:hunter2", "is not a stream name");
         check("publish::hunter2", "is not a stream name");
     }
 
+    #[test]
+    fn whom_a_broken_stream_id_is_about_is_guessed() {
+        let check = |text: &str, expect: Option<&str>| {
+            let found = stream_of(text);
+            assert_eq!(found.as_ref().map(StreamName::as_str), expect, "{text}");
+        };
+        check("studio-1?token=hunter2", Some("studio-1"));
+        check("publish:studio-1?token=hunter2", Some("studio-1"));
+        check("#!::m=up, r=studio-1", Some("studio-1"));
+        check("#!:{r=studio-1}", Some("studio-1"));
+        check("#!::m=publish", None);
+        check("", None);
+    }
+
     proptest::proptest! {
         #[test]
-        fn any_text_is_survived(text: String, tail in "[rmstphu=,:#!{}a-z0-9.]{0,80}") {
+        fn any_text_is_survived(text: String, tail in "[rmstphu=,:#!{}a-z0-9. ]{0,80}") {
             for text in [text.clone(), format!("#!::{text}"), format!("#!::{tail}"), tail] {
+                let _ = stream_of(&text);
                 if let Ok(id) = parse(&text) {
-                    proptest::prop_assert!(text.contains(id.stream.as_str()));
+                    proptest::prop_assert!(decoded(&text).contains(id.stream.as_str()));
                 }
             }
         }
 
         #[test]
         fn what_is_written_is_read(
-            name in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}", key in "[^,]{1,60}", publish: bool,
+            name in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}", key in "[!-+.-~][^,]{0,58}[!-+.-~]", publish: bool,
         ) {
             let (mode, word) = if publish { ("publish", "publish") } else { ("request", "read") };
             for text in [format!("#!::r={name},m={mode},s={key}"), format!("{word}:{name}:{key}")] {

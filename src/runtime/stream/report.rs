@@ -79,6 +79,7 @@ impl Stream {
         let mut sources: Vec<_> = self.publishers.iter().map(|p| self.source(p)).collect();
         sources.sort_by_key(|s| !s.on_air);
         let fault = self.last_fault.as_ref().map(|(node, fault)| fault.of(node));
+        let entry = self.shared.entry(&self.spec.name);
         StreamSnapshot {
             name: self.spec.name.to_string(),
             preset: self.spec.preset.clone(),
@@ -92,6 +93,7 @@ impl Stream {
             denoise: self.denoise_settings(),
             captions: self.caption_settings(),
             cues: self.all_cues().iter().map(cue_snapshot).collect(),
+            refusals: entry.map(|entry| entry.refusals.list()).unwrap_or_default(),
             last_error: fault.as_ref().into(),
         }
     }

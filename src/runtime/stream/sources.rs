@@ -168,7 +168,6 @@ impl Stream {
                 self.spec.name
             );
             let hint = "stop that publisher, or set `on_conflict` to `replace`";
-            tracing::info!(stream = %self.spec.name, peer = %hello.peer, "publisher refused: taken");
             return Err(Refusal::new(RefusalKind::Taken, message, hint));
         }
         let replaced = self.publishers.remove(index);

@@ -31,6 +31,8 @@ pub(crate) struct TestGate {
     pub(crate) admitted: AtomicUsize,
     /// Publishers refused so far.
     pub(crate) refused: AtomicUsize,
+    /// What the gate was told of refusals and faults.
+    pub(crate) reported: Mutex<Vec<String>>,
     /// The last publisher's report, and how to dismiss it.
     pub(crate) last: Mutex<Option<(Arc<SourceReport>, CancellationToken)>>,
 }
@@ -44,6 +46,7 @@ impl TestGate {
             taken: Arc::default(),
             admitted: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
+            reported: Mutex::default(),
             last: Mutex::default(),
         })
     }
@@ -67,7 +70,7 @@ impl Gate for TestGate {
         if hello.stream.as_str() != "studio-1" {
             return refuse(RefusalKind::UnknownStream, "there is no such stream");
         }
-        if !hello.credential.as_ref().is_some_and(|c| c.matches(TOKEN)) {
+        if !hello.credential.as_ref().is_some_and(|c| c.matches_pasted(TOKEN)) {
             return refuse(RefusalKind::Unauthorized, "the token is wrong");
         }
         Ok(Admission::default())
@@ -110,6 +113,11 @@ impl Gate for TestGate {
 
     fn play(&self, _: Hello, _: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>> {
         Box::pin(std::future::ready(Err(Refusal::new(RefusalKind::NotLive, "no", ""))))
+    }
+
+    fn report_refusal(&self, hello: &Hello, refusal: &Refusal) {
+        let told = format!("{}: {}", hello.stream, refusal.message);
+        self.reported.lock().expect("no panic").push(told);
     }
 }
 

@@ -57,7 +57,7 @@ async fn the_refused_are_told_why() {
     check(server.url("studio-1", "wrong"), "the token is wrong: ask the admin").await;
     check(server.url("studio-2", TOKEN), "there is no such stream").await;
     check(server.url("..", TOKEN), "is not a stream name").await;
-    check(format!("rtmp://{}/vod/studio-1", server.address), "no application `vod`").await;
+    check(format!("rtmp://{}/vod/studio-1", server.address), "no such application").await;
     assert_eq!(server.gate.admitted.load(std::sync::atomic::Ordering::SeqCst), 0);
 }
 

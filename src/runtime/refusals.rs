@@ -1,0 +1,135 @@
+//! Who was refused by a stream lately, so that its owner sees why an encoder does not come in.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::flow::{Action, Hello, Refusal};
+
+/// Refusals that a stream remembers, of publishers and of players each: a crowd of players does not
+/// push out why the one encoder does not come in.
+const KEPT_MAX: usize = 10;
+
+/// A caller that was refused, or was let in and sent nothing that could be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RefusalSnapshot {
+    /// When, the last time.
+    pub at: DateTime<Utc>,
+    /// How often, with the same reason from the same address.
+    pub count: u64,
+    /// `publish` or `play`.
+    pub action: &'static str,
+    /// `srt`, `rtmp`, `whip` …
+    pub protocol: &'static str,
+    /// Address of the caller, the last time.
+    pub peer: String,
+    /// Why, in words. Never holds what the caller presented.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// The last refusals of one stream, the newest first.
+#[derive(Default)]
+pub(super) struct Refusals(Mutex<VecDeque<RefusalSnapshot>>);
+
+impl Refusals {
+    /// Remembers a refusal. Callers that try again and again fill one entry, not the list.
+    pub(super) fn add(&self, hello: &Hello, refusal: &Refusal, at: DateTime<Utc>) {
+        let action = match hello.action {
+            Action::Publish => "publish",
+            Action::Play => "play",
+        };
+        let mut entry = RefusalSnapshot {
+            at,
+            count: 1,
+            action,
+            protocol: hello.protocol,
+            peer: hello.peer.clone(),
+            message: refusal.message.clone(),
+            hint: refusal.hint.clone(),
+        };
+        let same = |old: &RefusalSnapshot| {
+            (old.action, old.protocol, &old.message) == (action, hello.protocol, &refusal.message)
+                && host_of(&old.peer) == host_of(&hello.peer)
+        };
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = kept.iter().position(same).and_then(|index| kept.remove(index)) {
+            entry.count = old.count.saturating_add(1);
+        }
+        kept.push_front(entry);
+        let of_action = |kept: &VecDeque<RefusalSnapshot>| {
+            let same = kept.iter().enumerate().filter(|(_, old)| old.action == action);
+            same.map(|(index, _)| index).nth(KEPT_MAX)
+        };
+        if let Some(oldest) = of_action(&kept) {
+            kept.remove(oldest);
+        }
+    }
+
+    /// The refusals now, the newest first.
+    pub(super) fn list(&self) -> Vec<RefusalSnapshot> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+/// The address of a peer without its port, which is another at each try.
+pub(super) fn host_of(peer: &str) -> Option<IpAddr> {
+    peer.parse::<SocketAddr>().ok().map(|address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::RefusalKind;
+
+    fn hello(peer: &str) -> Hello {
+        Hello {
+            action: Action::Publish,
+            protocol: "srt",
+            stream: "a".parse().expect("a name"),
+            credential: None,
+            peer: peer.into(),
+        }
+    }
+
+    #[test]
+    fn tries_of_one_caller_are_one_entry() {
+        let refusals = Refusals::default();
+        let at = |s| DateTime::from_timestamp(s, 0).expect("a time");
+        let wrong = Refusal::new(RefusalKind::Unauthorized, "a wrong token", "give the right one");
+        let taken = Refusal::new(RefusalKind::Taken, "taken", "wait");
+        refusals.add(&hello("10.0.0.1:5000"), &wrong, at(1));
+        refusals.add(&hello("10.0.0.2:5000"), &wrong, at(2));
+        refusals.add(&hello("10.0.0.1:5001"), &taken, at(3));
+        refusals.add(&hello("10.0.0.1:5002"), &wrong, at(4));
+        let shown: Vec<(String, u64, i64)> = refusals
+            .list()
+            .into_iter()
+            .map(|r| (format!("{} {}", r.peer, r.message), r.count, r.at.timestamp()))
+            .collect();
+        let expect = [
+            ("10.0.0.1:5002 a wrong token", 2, 4),
+            ("10.0.0.1:5001 taken", 1, 3),
+            ("10.0.0.2:5000 a wrong token", 1, 2),
+        ];
+        assert_eq!(shown, expect.map(|(text, count, at)| (text.to_owned(), count, at)));
+    }
+
+    #[test]
+    fn the_list_is_bounded() {
+        let refusals = Refusals::default();
+        let wrong = Refusal::new(RefusalKind::Unauthorized, "a wrong token", "");
+        for n in 0..200 {
+            refusals.add(&hello(&format!("10.0.0.{n}:1")), &wrong, Utc::now());
+        }
+        let player = Hello { action: Action::Play, ..hello("10.0.1.1:1") };
+        refusals.add(&player, &wrong, Utc::now());
+        let list = refusals.list();
+        assert_eq!((list.len(), &*list[1].peer), (KEPT_MAX + 1, "10.0.0.199:1"));
+    }
+}

@@ -1,0 +1,143 @@
+//! Who is refused, or sends nothing that can be used, leaves a line in the log and an entry in the
+//! stream; floods of them leave few lines.
+
+use std::time::{Duration, Instant};
+
+use auralink::flow::Blame;
+use auralink::srt::Target;
+use serde_json::{Value, json};
+
+use crate::support::api::Stream;
+use crate::support::appliance::Appliance;
+use crate::support::media::{Coding, media};
+use crate::support::publish::Ffmpeg;
+use crate::support::{eventually, s};
+
+/// Waits until the newest refusal of a stream says this, and returns it.
+async fn refusal(stream: &Stream, protocol: &str, expect: &str) -> Value {
+    let fits = |r: &Value| {
+        r["protocol"] == protocol && r["message"].as_str().is_some_and(|m| m.contains(expect))
+    };
+    let snapshot = stream.wait(expect, s(40), |s| fits(&s["refusals"][0])).await;
+    let found = snapshot["refusals"][0].clone();
+    assert_eq!(found["action"], "publish", "{found}");
+    assert!(found["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{found}");
+    assert!(found["peer"].as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")), "{found}");
+    assert!(found["at"].is_string() && found["count"].as_u64() >= Some(1), "{found}");
+    found
+}
+
+/// Waits until the log has a line of level INFO or WARN about it.
+async fn logged(appliance: &Appliance, expect: &str) {
+    eventually(&format!("`{expect}` in the log"), s(10), || async {
+        let log = appliance.log_text();
+        let line = |l: &&str| l.contains("refused") && l.contains(expect) && !l.contains("DEBUG");
+        if log.lines().any(|l| line(&l)) { Ok(()) } else { Err(log) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_that_are_refused_are_shown_with_the_remedy() {
+    let appliance = Appliance::start().await;
+    let studio = appliance.api.create(json!({ "name": "studio", "linger_s": 0 })).await;
+    let secret =
+        json!({ "name": "secret", "access": { "srt_passphrase": "correct horse battery" } });
+    let secret = appliance.api.create(secret).await;
+    let (srt, token) = (appliance.srt(&studio), studio.publish_token());
+
+    let _wrong = Ffmpeg::send(Coding::H264BFrames, &srt.replace(&token, "not-the-token"));
+    refusal(&studio, "srt", "a wrong token to publish").await;
+    logged(&appliance, "a wrong token to publish").await;
+
+    let start = srt.split('?').next().expect("an address").to_owned();
+    let _broken = Ffmpeg::send(Coding::H264BFrames, &format!("{start}?streamid=studio?t={token}"));
+    refusal(&studio, "srt", "is not a stream name").await;
+
+    let rtmp = appliance.rtmp(&studio);
+    let _broken = Ffmpeg::send(Coding::H264BFrames, &rtmp.replace('?', "&"));
+    refusal(&studio, "rtmp", "is not a stream name").await;
+    let only = rtmp.replace(&format!("studio?token={token}"), &token);
+    let _only = Ffmpeg::send(Coding::H264BFrames, &only);
+    refusal(&studio, "rtmp", "a token stands where the stream's name belongs").await;
+
+    let access = appliance.api.must_get(&format!("{}/access", secret.path())).await;
+    let url = access["publish"][0]["url"].as_str().expect("an address");
+    let url = url.replace("correct horse", "wrong horse");
+    let _wrong = Ffmpeg::send(Coding::H264BFrames, &url);
+    refusal(&secret, "srt", "wrong SRT passphrase").await;
+    logged(&appliance, "stream=\"secret\"").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spaces_after_the_commas_of_a_streamid_do_no_harm() {
+    let appliance = Appliance::start().await;
+    let stream = appliance.api.create(json!({ "name": "studio", "linger_s": 0 })).await;
+    let (port, token) = (appliance.ports.srt, stream.publish_token());
+    let url = format!("srt://127.0.0.1:{port}?streamid=#!::r=studio, m=publish, s={token}");
+    let _publisher = Ffmpeg::send(Coding::H264BFrames, &url);
+    let live = stream.wait_state("live", s(20)).await;
+    assert_eq!(live["refusals"], json!([]), "{live}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_whose_media_cannot_be_used_are_shown_with_the_remedy() {
+    let appliance = Appliance::start_with("rtmp.idle_timeout_s = 3").await;
+    let stream = appliance.api.create(json!({ "name": "studio", "linger_s": 0 })).await;
+    let file = media(Coding::H264BFrames).display().to_string();
+    let (srt, rtmp) = (appliance.srt(&stream), appliance.rtmp(&stream));
+
+    let _container = Ffmpeg::with(&format!("-re -i {file} -c copy -f mpegts {rtmp}"));
+    let told = refusal(&stream, "rtmp", "no picture and no sound").await;
+    assert!(told["hint"].as_str().is_some_and(|h| h.contains("-f flv")), "{told}");
+    logged(&appliance, "no picture and no sound").await;
+
+    // The file lasts two minutes, and is over in seconds.
+    let mut hasty = Ffmpeg::with(&format!("-i {file} -c copy -f flv {rtmp}"));
+    hasty.end(s(40)).await.expect("it is sent as fast as it can be read");
+    let told = refusal(&stream, "rtmp", "faster than its media plays").await;
+    assert!(told["hint"].as_str().is_some_and(|h| h.contains("-re")), "{told}");
+
+    let before = told["at"].clone();
+    let mut hasty = Ffmpeg::with(&format!("-i {file} -t 4 -c copy -f mpegts {srt}"));
+    hasty.end(s(40)).await.expect("it is sent as fast as it can be read");
+    let told = stream.wait("its hint", s(40), |s| {
+        let newest = &s["refusals"][0];
+        newest["protocol"] == "srt" && newest["at"] != before
+    });
+    let newest = told.await["refusals"][0].clone();
+    assert!(newest["hint"].as_str().is_some_and(|h| h.contains("-re")), "{newest}");
+    logged(&appliance, "protocol=\"srt\"").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_strangers_is_a_few_lines_in_the_log() {
+    let appliance = Appliance::start().await;
+    let stream = appliance.api.create(json!({ "name": "studio" })).await;
+    let call = |n: usize| {
+        let query = ["x?y", "#!::m=up", "nobody:x:y", "publish:studio:wrong-token", ""][n % 5];
+        format!("srt://127.0.0.1:{}?streamid={query}", appliance.ports.srt)
+    };
+    let (start, lines) = (Instant::now(), appliance.log_text().lines().count());
+    for batch in 0..25 {
+        let calls = (0..8).map(|n| async move {
+            let target: Target = call(batch * 8 + n).parse().expect("an address");
+            let answer = target.connect(Blame::Us).await.map(|_| ());
+            answer.expect_err("junk is refused").to_string()
+        });
+        for answer in futures::future::join_all(calls).await {
+            assert!(answer.contains("SRT reason"), "{answer}");
+        }
+    }
+    // Each stranger may be told of once in ten seconds; there are two kinds of them here.
+    let allowed = 8 + 3 * usize::try_from(start.elapsed().as_secs() / 10).unwrap_or(usize::MAX);
+    let written = appliance.log_text().lines().count() - lines;
+    assert!((1..=allowed).contains(&written), "{written} lines:\n{}", appliance.log_text());
+    let refusals = stream.snapshot().await["refusals"].clone();
+    let counts = refusals.as_array().expect("a list").iter().filter_map(|r| r["count"].as_u64());
+    assert!(
+        counts.sum::<u64>() >= 40 && refusals.as_array().map(Vec::len) <= Some(10),
+        "{refusals}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
+}
