@@ -8,6 +8,7 @@
 mod backoff;
 mod fault;
 mod gate;
+mod held;
 mod launch;
 mod preset;
 mod program;
