@@ -9,6 +9,7 @@ mod support;
 
 mod captions;
 mod doors;
+mod files;
 mod hostile;
 mod leaks;
 mod lifecycle;
@@ -16,6 +17,7 @@ mod outputs;
 mod paths;
 mod recordings;
 mod resilience;
+mod retention;
 mod sync;
 mod trunk;
 mod webrtc;
