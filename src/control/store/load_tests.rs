@@ -54,7 +54,7 @@ async fn searches_and_deletions_hold_up_no_writer() {
     assert_eq!(deleted, u64::from(CUES / 2));
     took.sort();
     let longest = *took.last().expect("there were writes");
-    println!(
+    eprintln!(
         "{deleted} cues deleted in {:?} beside {} searches; {} writes: median {:?}, longest {longest:?}",
         begun.elapsed(),
         searches.len(),
