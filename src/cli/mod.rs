@@ -4,6 +4,7 @@
 
 mod aic;
 mod check;
+mod clock;
 mod doctor;
 mod engine;
 mod models;
@@ -11,6 +12,7 @@ mod plan;
 mod reload;
 mod run;
 mod start;
+mod starts;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -97,7 +99,7 @@ enum Command {
 }
 
 /// Flags of `run`; each wins over the environment and the file.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 struct RunArguments {
     /// Configuration file.
     #[arg(long, value_name = "FILE")]

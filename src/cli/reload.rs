@@ -11,11 +11,14 @@ pub(super) async fn reload(arguments: &RunArguments, running: &mut Config, appli
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
     }
-    match arguments.load() {
-        Ok(wanted) => apply(running, wanted, appliance).await,
-        Err(problems) => {
+    // Files may lie on a disk that hangs.
+    let arguments = arguments.clone();
+    match tokio::task::spawn_blocking(move || arguments.load()).await {
+        Ok(Ok(wanted)) => apply(running, wanted, appliance).await,
+        Ok(Err(problems)) => {
             tracing::error!("reload: nothing is changed, the configuration is wrong\n{problems}");
         }
+        Err(panic) => tracing::error!("reload: nothing is changed: {panic}"),
     }
     appliance.look.notify_one();
     if let Some(tls) = &appliance.tls

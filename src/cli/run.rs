@@ -16,6 +16,9 @@ use crate::{flow, telemetry};
 /// Everything is given up after this long at shutdown.
 const SHUTDOWN_MAX: Duration = Duration::from_millis(4800);
 
+/// A process that is still there so long after it was told to end is ended by force.
+const END_MAX: Duration = Duration::from_secs(8);
+
 /// WebRTC peers are told within this.
 const SESSIONS_MAX: Duration = Duration::from_secs(2);
 
@@ -24,6 +27,7 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let config = arguments.load()?;
     telemetry::init(&config.log);
     flow::init().context("GStreamer does not start")?;
+    end_by_force()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(arguments, config));
     // A thread that hangs in a driver must not keep the process from ending.
@@ -31,12 +35,28 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     ended.map(|()| ExitCode::SUCCESS)
 }
 
+/// A thread of its own that ends the process when nothing else does, whatever hangs: a worker, the
+/// reading of the configuration, or a library at its exit.
+fn end_by_force() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // The default action is gone from here on, before anything can hang.
+    let mut quit = runtime.block_on(async { Quit::new() })?;
+    let wait = move || {
+        runtime.block_on(async {
+            quit.wait().await;
+            tokio::time::sleep(END_MAX).await;
+        });
+        eprintln!("auralink hangs and is ended by force");
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    };
+    std::thread::Builder::new().name("end".into()).spawn(wait)?;
+    Ok(())
+}
+
 async fn serve(arguments: &RunArguments, mut config: Config) -> anyhow::Result<()> {
     let mut hang_up = signal(SignalKind::hangup())?;
-    let mut quit = Quit {
-        terminate: signal(SignalKind::terminate())?,
-        interrupt: signal(SignalKind::interrupt())?,
-    };
+    let mut quit = Quit::new()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let mut appliance = tokio::select! {
         appliance = start(&config) => appliance?,
@@ -48,7 +68,10 @@ async fn serve(arguments: &RunArguments, mut config: Config) -> anyhow::Result<(
     let outcome = loop {
         tokio::select! {
             () = quit.wait() => break Ok(()),
-            _ = hang_up.recv() => reload(arguments, &mut config, &appliance).await,
+            _ = hang_up.recv() => tokio::select! {
+                () = quit.wait() => break Ok(()),
+                () = reload(arguments, &mut config, &appliance) => {}
+            },
             _ = watchdog.tick() => beat(&appliance).await,
             Some(ended) = appliance.servers.join_next() => break server_ended(ended),
         }
@@ -67,6 +90,13 @@ struct Quit {
 }
 
 impl Quit {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
     async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

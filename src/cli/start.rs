@@ -1,6 +1,7 @@
 //! From a configuration to a running appliance, step by step, each with its own error.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -8,6 +9,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::clock::Clock;
+use super::starts::Starts;
 use crate::aic;
 use crate::config::Config;
 use crate::control::Metrics;
@@ -54,7 +57,8 @@ pub(super) struct Appliance {
     pub(super) page: String,
 }
 
-/// Starts everything; returns when all ports are open and all streams are there.
+/// Starts everything; returns when all ports are open and all streams are there. The API answers
+/// before the first stream starts, so that it can be asked and corrected whatever a stream does.
 pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let machine = tokio::task::spawn_blocking(|| Machine::probe(super::probe_encoders())).await?;
     tell_machine(&machine);
@@ -72,15 +76,21 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         hls: config.hls,
         encode: Default::default(),
         webrtc: config.webrtc.clone(),
+        sources: config.sources.clone(),
     };
+    let stop = CancellationToken::new();
+    let mut servers = JoinSet::new();
+    let (clock, until) = (Clock::restore(&state).await, stop.clone());
+    servers.spawn(async move {
+        clock.follow(until).await;
+        Ok(())
+    });
     let (archive, writer) = Archive::new(store.clone());
     let models = models::Registry::open(&config.models)?;
     let speech = speech(config, &archive, &models)?;
     let ears = speech.stt.clone();
     let supervisor = Supervisor::new(options, machine.encoders.clone(), speech);
     let gate: Arc<dyn Gate> = Arc::new(supervisor.clone());
-    let stop = CancellationToken::new();
-    let mut servers = JoinSet::new();
     let until = stop.clone();
     servers.spawn(async move {
         writer.run(until).await;
@@ -113,7 +123,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         Ok(())
     });
     let desk = Desk::new(supervisor.clone(), store.clone());
-    open_streams(config, &desk).await?;
+    let started = Arc::<AtomicBool>::default();
     let web_rtc = WebRtc::new(gate.clone(), config.webrtc.clone());
     let tls = server.tls().cloned();
     let page = page(config, &endpoints);
@@ -131,11 +141,14 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
             .map_err(|(field, why)| anyhow::anyhow!("api.{field}: {why}"))?,
         recordings,
         open_metrics: config.api.open_metrics,
+        started: started.clone(),
         shutdown: stop.clone(),
     });
     let router = api::router(state, api::media_router(&supervisor, web_rtc.clone()));
     let until = stop.clone();
     servers.spawn(async move { server.run(router, until).await.context("the HTTP server ended") });
+    open_streams(config, &desk, &store, &stop).await?;
+    started.store(true, Ordering::Release);
     if let Some(rtmp) = rtmp {
         let (gate, until) = (gate.clone(), stop.clone());
         servers.spawn(async move {
@@ -255,7 +268,16 @@ async fn authenticate(config: &Config, store: &Store) -> anyhow::Result<Auth> {
     made(&digest)
 }
 
-async fn open_streams(config: &Config, desk: &Desk) -> anyhow::Result<()> {
+async fn open_streams(
+    config: &Config,
+    desk: &Desk,
+    store: &Store,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let stored = store.streams().await?;
+    let stored = stored.iter().filter_map(|(_, spec)| spec.as_ref().ok());
+    let streams = config.streams.iter().chain(stored);
+    let starts = Starts::begin(&config.state_dir(), streams, desk.supervisor()).await;
     for spec in &config.streams {
         let name = &spec.name;
         let declared = desk.declare(spec.clone(), Owner::Config).await;
@@ -269,6 +291,7 @@ async fn open_streams(config: &Config, desk: &Desk) -> anyhow::Result<()> {
             tracing::warn!(%error, "no demo stream");
         }
     }
+    tokio::spawn(starts.follow(desk.supervisor().clone(), stop.clone()));
     Ok(())
 }
 

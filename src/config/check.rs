@@ -99,6 +99,9 @@ fn rooms(config: &Config, add: &mut impl FnMut(&str, String, &str)) {
             other => add("srt", other.to_string(), hint),
         }
     }
+    for (field, message) in config.sources.problems() {
+        add(&format!("sources.{field}"), message, hint);
+    }
     for (field, message) in config.stt.problems() {
         add(&format!("stt.{field}"), message, hint);
     }

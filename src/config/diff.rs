@@ -42,6 +42,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         ("rtmp", old.rtmp == new.rtmp),
         ("srt", old.srt == new.srt),
         ("webrtc", old.webrtc == new.webrtc),
+        ("sources", old.sources == new.sources),
         ("hls", old.hls == new.hls),
         ("recordings", old.recordings == new.recordings),
         ("models", old.models == new.models),

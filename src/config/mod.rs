@@ -22,7 +22,7 @@ pub use problem::{Problem, Problems};
 
 use crate::control::server;
 use crate::egress::hls;
-use crate::ingress::{rtmp, srt};
+use crate::ingress::{file, rtmp, srt};
 use crate::runtime::StreamSpec;
 use crate::speech::{stt, translate, tts};
 use crate::{models, telemetry, webrtc};
@@ -53,6 +53,8 @@ pub struct Config {
     pub srt: srt::Config,
     /// `[webrtc]`.
     pub webrtc: webrtc::Config,
+    /// `[sources]`.
+    pub sources: file::Config,
     /// `[hls]`.
     pub hls: hls::Settings,
     /// `[recordings]`.

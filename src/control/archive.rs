@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chrono::Utc;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -126,7 +125,12 @@ impl Archive {
         stream: &StreamName,
         before_ms: Option<i64>,
     ) -> Result<u64, store::Error> {
-        self.store.delete_cues(stream.as_str(), before_ms.unwrap_or(i64::MAX)).await
+        let (store, stream) = (self.store.clone(), stream.clone());
+        // It runs to its end, whoever still waits for it.
+        let delete =
+            async move { store.delete_cues(stream.as_str(), before_ms.unwrap_or(i64::MAX)).await };
+        let deleted = tokio::spawn(delete).await;
+        deleted.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 }
 
@@ -268,7 +272,7 @@ impl Writer {
     }
 
     async fn expire(&self) {
-        match self.store.expire_cues(Utc::now().timestamp_millis()).await {
+        match self.store.expire_cues(flow::written_at).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "captions that were kept long enough are deleted"),
             Err(error) => {

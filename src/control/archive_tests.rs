@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
+
 use super::*;
 use crate::control::store::Query;
 use crate::media::{Language, Origin, Stage, Word};
@@ -123,6 +125,7 @@ async fn the_days_of_a_stream_are_kept_and_changed() {
     task.await.expect("ends");
     let store = Store::open(folder.path()).await.expect("opens");
     let later = Utc::now().timestamp_millis() + 2 * 86_400_000;
+    let later = |age: Duration| Some(later - age.as_millis() as i64);
     assert_eq!(store.expire_cues(later).await.expect("expires"), 2, "the newest setting holds");
     assert_eq!(archive.forget(&name(), None).await.expect("deletes"), 0);
 }

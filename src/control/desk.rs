@@ -211,7 +211,7 @@ impl Desk {
     /// # Errors
     /// `config_owned`, `unknown_stream`.
     pub async fn remove(&self, name: &StreamName) -> Result<(), Error> {
-        let _change = self.change().await;
+        let change = self.change().await;
         let runs = !self.lost().contains_key(name.as_str());
         if runs {
             self.owned_by_api(name)?;
@@ -227,6 +227,8 @@ impl Desk {
             self.0.supervisor.remove(name).await?;
         }
         self.set_owner(name, None);
+        // Years of captions take a while, and are nobody else's to wait for.
+        drop(change);
         if captions.is_some_and(|captions| !captions.keep_deleted) {
             let forgotten = self.0.store.delete_cues(name.as_str(), i64::MAX).await;
             forgotten.map_err(|e| Error::internal("forgetting what was said", &e))?;

@@ -1,18 +1,32 @@
-//! One clock and one base time for every pipeline, so that a running time means the same in all.
+//! One clock and one base time for every pipeline, so that a running time means the same in all, and
+//! the wall clock beside it, which may be set at any time.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gst::prelude::*;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::steps::{Reading, Step, Steps};
+
+/// A smaller difference between the wall clock and ours is not followed: it is that of reading them.
+const FOLLOW_MIN: Duration = Duration::from_millis(50);
+
+/// The two clocks are read again until less than this has passed between.
+const READING_MAX: gst::ClockTime = gst::ClockTime::from_mseconds(5);
 
 struct Shared {
     clock: gst::Clock,
     base: gst::ClockTime,
-    /// Wall-clock time at which running time was zero.
-    epoch: Duration,
+    /// Wall-clock time at which running time was zero, in ns since 1970, by the wall clock as it is
+    /// now.
+    epoch_ns: AtomicU64,
 }
 
 static SHARED: OnceLock<Shared> = OnceLock::new();
+
+static STEPS: Mutex<Steps> = Mutex::new(Steps::new());
 
 /// Initialises GStreamer and our elements. Call it first; more calls are free.
 ///
@@ -31,8 +45,7 @@ fn shared() -> &'static Shared {
     SHARED.get_or_init(|| {
         let clock = gst::SystemClock::obtain();
         let base = clock.time();
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Shared { clock, base, epoch }
+        Shared { clock, base, epoch_ns: AtomicU64::new(nanos(wall())) }
     })
 }
 
@@ -42,9 +55,76 @@ pub fn now() -> gst::ClockTime {
     shared.clock.time().saturating_sub(shared.base)
 }
 
-/// Wall-clock time (since the Unix epoch) of a running time.
+/// Wall-clock time (since the Unix epoch) of a running time, by the wall clock as it is now.
 pub fn wall_clock(running: gst::ClockTime) -> Duration {
-    shared().epoch + Duration::from_nanos(running.nseconds())
+    Duration::from_nanos(shared().epoch_ns.load(Ordering::Relaxed) + running.nseconds())
+}
+
+/// Follows the wall clock where it was set, and takes note of the step. Call it once a second.
+pub fn follow_wall_clock() -> Option<Step> {
+    let known = Duration::from_nanos(shared().epoch_ns.load(Ordering::Relaxed));
+    // Whoever is interrupted between the readings reads again.
+    for _ in 0..8 {
+        let before = now();
+        let wall = wall();
+        if now().saturating_sub(before) > READING_MAX {
+            continue;
+        }
+        let epoch = wall.saturating_sub(Duration::from_nanos(before.nseconds()));
+        if epoch.abs_diff(known) > FOLLOW_MIN {
+            shared().epoch_ns.store(nanos(epoch), Ordering::Relaxed);
+        }
+        break;
+    }
+    steps().observe(reading()).cloned()
+}
+
+/// What was known of steps when the process before ended.
+pub fn restore_steps(known: Steps) {
+    *steps() = known;
+}
+
+/// What is known of steps: to be restored at the next start.
+pub fn known_steps() -> Steps {
+    steps().clone()
+}
+
+/// Whether ages can be relied on: the wall clock was not set within the last hour.
+pub fn is_settled() -> bool {
+    steps().settled(&reading())
+}
+
+/// What is now of this age was written at this wall-clock time, in ms since 1970, whatever was done
+/// to the clock since. `None` within an hour after it was set.
+pub fn written_at(age: Duration) -> Option<i64> {
+    let now = reading();
+    let mut steps = steps();
+    // The clock may have been set a moment ago.
+    steps.observe(now.clone());
+    steps.written(age, &now)
+}
+
+fn steps() -> std::sync::MutexGuard<'static, Steps> {
+    STEPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn reading() -> Reading {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    let boot = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let since = clock_gettime(ClockId::Boottime);
+    Reading {
+        boot: BOOT.get_or_init(boot).clone(),
+        since_boot_ms: since.tv_sec * 1000 + since.tv_nsec / 1_000_000,
+        wall_ms: i64::try_from(wall().as_millis()).unwrap_or(i64::MAX),
+    }
+}
+
+fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
 /// Puts a pipeline on the shared clock and base time.
@@ -53,4 +133,24 @@ pub(super) fn share(pipeline: &gst::Pipeline) {
     pipeline.use_clock(Some(&shared.clock));
     pipeline.set_start_time(gst::ClockTime::NONE);
     pipeline.set_base_time(shared.base);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_clock_is_told_as_it_is_and_nothing_is_a_step() {
+        init().expect("GStreamer");
+        let off = |at: Duration| wall().abs_diff(at);
+        assert!(off(wall_clock(now())) < Duration::from_secs(1));
+        // A mapping that is ten seconds wrong is corrected by the next look.
+        let right = shared().epoch_ns.load(Ordering::Relaxed);
+        shared().epoch_ns.store(right - 10_000_000_000, Ordering::Relaxed);
+        follow_wall_clock();
+        assert!(off(wall_clock(now())) < Duration::from_secs(1));
+        let hour_ago = written_at(Duration::from_secs(3600)).expect("the clock was not set");
+        let hour_ago = Duration::from_millis(hour_ago.unsigned_abs());
+        assert!(off(hour_ago + Duration::from_secs(3600)) < Duration::from_secs(1));
+    }
 }

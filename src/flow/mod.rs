@@ -8,23 +8,29 @@
 
 mod caps;
 mod clock;
+pub mod containers;
 mod cues;
 mod error;
 mod feed;
+pub mod files;
 mod gate;
 mod gop;
 mod intake;
 mod node;
+mod steps;
 mod task;
 mod tracks;
 
 pub use caps::format_of;
-pub use clock::{init, now, wall_clock};
+pub use clock::{
+    follow_wall_clock, init, is_settled, known_steps, now, restore_steps, wall_clock, written_at,
+};
 pub use cues::{BoardReader, CueBoard, CueFeed, CueReader, CueStats};
 pub use error::{Blame, Error};
 pub use feed::{Feed, FeedStats, Join, Link, LinkStats, Writer};
 pub use gate::{Action, Admission, Gate, Hello, Refusal, RefusalKind, Seat};
 pub use intake::{Intake, SourceReport};
 pub use node::{Node, NodeEvent};
+pub use steps::{Step, Steps};
 pub use task::{Inputs, Status, Task};
 pub use tracks::Tracks;

@@ -1,39 +1,101 @@
 //! A media file as an endless live source, without a gap where it begins again.
 
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gst::prelude::*;
 
 use super::pads;
-use crate::flow::{self, Blame, Error, Intake, Node, Tracks};
+use crate::flow::files::{self, Opened};
+use crate::flow::{self, Blame, Error, Intake, Node, Tracks, containers};
 
-/// Plays a file of any container that GStreamer reads, in real time and in a loop, until the
-/// stream wants it gone. Nothing is decoded.
+/// So many bytes of a file tell what it is, also behind a large ID3 tag.
+const HEAD_MAX: u64 = 1 << 20;
+
+/// `[sources]`: what may be a source.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Folders that files may lie in, links resolved; what lies deeper belongs to them.
+    pub file_folders: Vec<PathBuf>,
+}
+
+impl Default for Config {
+    /// Anywhere: who may create streams may send any media file that the appliance can read.
+    fn default() -> Self {
+        Self { file_folders: vec!["/".into()] }
+    }
+}
+
+impl Config {
+    /// Everything that cannot work, as `(field, what is wrong)`.
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let wrong = |(n, folder): (usize, &PathBuf)| {
+            let field = format!("file_folders[{n}]");
+            (!folder.is_absolute()).then(|| (field, "a folder is named from `/` on".to_owned()))
+        };
+        self.file_folders.iter().enumerate().filter_map(wrong).collect()
+    }
+
+    /// Whether a file may be a source, by its path without links. Blocks: folders may be links.
+    fn allows(&self, path: &Path) -> bool {
+        let lies_in = |folder: &PathBuf| folder.canonicalize().is_ok_and(|f| path.starts_with(f));
+        self.file_folders.iter().any(lies_in)
+    }
+}
+
+/// Plays a file of any media container that GStreamer reads, in real time and in a loop, until the
+/// stream wants it gone. Nothing is decoded. `opened` is called when the file was found good.
 ///
 /// Every round is a pipeline of its own, shifted by the length of the rounds before: timestamps
 /// go on where the last round ended, whatever the container can or cannot seek.
 ///
 /// # Errors
-/// When the file cannot be read or has neither video nor audio that we know.
-pub async fn run(intake: Intake, path: &Path) -> Result<(), Error> {
-    if let Err(error) = std::fs::File::open(path) {
-        return Err(Error::refused(
-            Blame::Input,
-            format!("cannot read `{}`: {error}", path.display()),
-            "check the path and that the appliance's user may read the file",
-        ));
-    }
+/// When the file lies where none may, is no media, cannot be read or has neither video nor audio
+/// that we know.
+pub async fn run(
+    intake: Intake,
+    path: &Path,
+    config: &Config,
+    opened: impl FnOnce(),
+) -> Result<(), Error> {
+    let mut opened = Some(opened);
     let mut start = flow::now();
     loop {
         let round = Round { start, end: Arc::new(AtomicU64::new(0)) };
-        let node = round.build(path, &intake.tracks)?;
+        let file = open(path, config).await?;
+        let node = round.build(&file, &intake.tracks)?;
+        if let Some(opened) = opened.take() {
+            opened();
+        }
         match pads::run_watched(&node, &intake).await {
             Err(Error::Ended) => start = round.end(path)?,
             outcome => return outcome,
         }
     }
+}
+
+/// Opens a file that may be a source, and looks what it is.
+async fn open(path: &Path, config: &Config) -> Result<Opened, Error> {
+    let config = config.clone();
+    let look = move |path: &Path| {
+        let opened = files::open_regular(path).map_err(|e| files::unreadable(path, &e))?;
+        if !config.allows(&opened.path) {
+            return Err(Error::refused(
+                Blame::Input,
+                format!("`{}` lies in no folder that sources may be in", path.display()),
+                "move it into one of `file_folders` in [sources] of the configuration",
+            ));
+        }
+        let mut head = Vec::new();
+        let read = (&opened.file).take(HEAD_MAX).read_to_end(&mut head);
+        read.map_err(|e| files::unreadable(path, &e))?;
+        containers::check(&head)?;
+        Ok(opened)
+    };
+    files::within(path, files::OPEN_MAX, look).await?
 }
 
 /// One time through the file.
@@ -46,9 +108,11 @@ struct Round {
 }
 
 impl Round {
-    fn build(&self, path: &Path, tracks: &Tracks) -> Result<Node, Error> {
+    fn build(&self, file: &Opened, tracks: &Tracks) -> Result<Node, Error> {
         let node = Node::parse("file source", "filesrc name=in ! parsebin name=demux")?;
-        node.element("in")?.set_property("location", path);
+        // What was looked at is what is played, even if another file has the name by now.
+        node.element("in")?.set_property("location", file.handle());
+        containers::guard(&node.element("demux")?);
         let (round, tracks) = (self.clone(), tracks.clone());
         let pipeline = node.pipeline().downgrade();
         node.element("demux")?.connect_pad_added(move |demux, pad| {

@@ -97,7 +97,9 @@ async fn a_file_loops_without_a_gap_and_in_real_time() {
 
     let started = std::time::Instant::now();
     let (task_path, cancel) = (path.clone(), bench.cancel.clone());
-    let task = tokio::spawn(async move { file::run(intake, &task_path).await });
+    let task = tokio::spawn(async move {
+        file::run(intake, &task_path, &file::Config::default(), || ()).await
+    });
     until_buffers(&bench, 130, 100).await;
     assert!(started.elapsed() > Duration::from_secs(4), "130 frames at 25 fps take 5 s");
     cancel.cancel();
@@ -116,14 +118,21 @@ async fn a_file_loops_without_a_gap_and_in_real_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_not_there_or_not_media_says_so() {
     let (_bench, intake) = bench();
-    let missing = file::run(intake, Path::new("/nowhere/x.mp4")).await;
+    let any = file::Config::default();
+    let missing = file::run(intake, Path::new("/nowhere/x.mp4"), &any, || ()).await;
     assert!(matches!(missing, Err(Error::Refused { .. })), "{missing:?}");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("clip.mp4");
     std::fs::write(&path, b"this is not a film").expect("written");
     let (_bench, intake) = self::bench();
-    let garbage = tokio::time::timeout(Duration::from_secs(20), file::run(intake, &path)).await;
-    assert!(garbage.expect("ends").is_err());
+    let garbage = file::run(intake, &path, &any, || panic!("it is no media")).await;
+    let garbage = garbage.expect_err("text is no film").to_string();
+    assert!(garbage.contains("no media file"), "{garbage}");
+    let (_bench, intake) = self::bench();
+    let elsewhere = file::Config { file_folders: vec!["/srv/media".into()] };
+    let refused = file::run(intake, &path, &elsewhere, || panic!("it lies elsewhere")).await;
+    let refused = refused.expect_err("not in the folder").to_string();
+    assert!(refused.contains("in no folder that sources may be in"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use gst::prelude::*;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::{Blame, Error, Node};
+use crate::flow::{Blame, Error, Node, containers};
 use crate::media::{Cue, Language};
 use crate::speech::stt::{Engines, Event, Options, Status, Transcriber};
 
@@ -47,12 +47,12 @@ struct Progress {
     ended: bool,
 }
 
-/// Decodes the first sound of a file of any container and codec that is installed, and sends its
+/// Decodes the first sound of a file of a media container whose codec is installed, and sends its
 /// committed cues to `cues`, with times from the start of the file. Whoever takes no more cues ends
 /// it; so does dropping this.
 ///
 /// # Errors
-/// When it cannot be decoded, is too long, or no engine can hear it.
+/// When it is no media, cannot be decoded, is too long, or no engine can hear it.
 pub async fn run(
     name: &str,
     file: Bytes,
@@ -68,6 +68,9 @@ pub async fn run(
     let transcriber = Transcriber::new(engines, options, events);
     let transcriber = Arc::new(transcriber.map_err(|e| Error::build(name, e))?);
 
+    let whole = file.clone();
+    let known = tokio::task::spawn_blocking(move || containers::check(&whole)).await;
+    known.map_err(|panic| Error::build(name, panic))??;
     let node = decoder(name, file)?;
     let sink = node.element("out")?.downcast::<gst_app::AppSink>();
     let sink = sink.map_err(|_| Error::build(name, "`out` is not an appsink"))?;
@@ -112,11 +115,12 @@ fn decoder(name: &str, file: Bytes) -> Result<Node, Error> {
     // Pictures are not decoded: `caps` ends there.
     let node = Node::parse(
         name,
-        "appsrc name=in ! decodebin caps=audio/x-raw expose-all-streams=false \
+        "appsrc name=in ! decodebin name=decode caps=audio/x-raw expose-all-streams=false \
          ! audioconvert ! audioresample \
          ! audio/x-raw,format=F32LE,rate=16000,channels=1,layout=interleaved \
          ! appsink name=out sync=false async=false max-buffers=16 enable-last-sample=false",
     )?;
+    containers::guard(&node.element("decode")?);
     let source = node.element("in")?.downcast::<gst_app::AppSrc>();
     let source = source.map_err(|_| Error::build(name, "`in` is not an appsrc"))?;
     // Some containers have their index at the end.

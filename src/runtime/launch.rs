@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc, watch};
 
+use super::held::Held;
 use super::refusals::Refusals;
 use super::stream::{Command, Slot};
 use super::studio::Studio;
@@ -74,6 +75,15 @@ impl Job {
             self,
             Self::Output(_) | Self::Hls | Self::HlsH264 | Self::Thumbnail | Self::Archive { .. }
         )
+    }
+
+    /// Whether it opens files that the admin names, which may hang.
+    pub(super) fn reads_files(&self) -> bool {
+        match self {
+            Self::Pull { source, .. } => source.reads_files(),
+            Self::Output(output) => output.reads_files(),
+            _ => false,
+        }
     }
 
     pub(super) fn is_pull(&self) -> bool {
@@ -149,6 +159,8 @@ pub(super) struct Shared {
     /// Seats taken in all streams.
     pub(super) viewers: AtomicUsize,
     pub(super) stopping: AtomicBool,
+    /// Streams whose files wait for the admin.
+    pub(super) held: Held,
     /// Read for every request of every protocol, written when a stream comes, goes or changes.
     pub(super) streams: std::sync::RwLock<BTreeMap<StreamName, Entry>>,
 }
@@ -340,14 +352,21 @@ async fn pull(source: SourceSpec, context: Launch) -> Result<(), Error> {
         stop.cancelled().await;
         place.cancel();
     });
-    context.task.status.set_running();
+    let status = context.task.status.clone();
+    // A file has begun when it was opened, everything else when it is being connected.
+    if !matches!(source, SourceSpec::File { .. }) {
+        status.set_running();
+    }
     let outcome = match source {
         SourceSpec::Publish => Err(Error::build("source", "it is published, not pulled")),
         SourceSpec::Srt { url, passphrase } => {
             ingress::srt::pull::run(intake, &url, passphrase.map(Secret::new)).await
         }
         SourceSpec::Rtsp { url } => ingress::rtsp::run(intake, &url).await,
-        SourceSpec::File { path } => ingress::file::run(intake, path.as_ref()).await,
+        SourceSpec::File { path } => {
+            let config = &context.shared.options.sources;
+            ingress::file::run(intake, path.as_ref(), config, || status.set_running()).await
+        }
         SourceSpec::Test => ingress::test::run(intake).await,
         SourceSpec::Demo => ingress::demo::run(intake).await,
         SourceSpec::Stream { name } => match super::gate::relay(&context.shared, &name).await {

@@ -9,6 +9,7 @@ mod backoff;
 mod credentials;
 mod fault;
 mod gate;
+mod held;
 mod launch;
 mod preset;
 mod program;

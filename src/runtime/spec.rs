@@ -264,7 +264,20 @@ fn without_secrets(text: &str) -> String {
     format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
+impl StreamSpec {
+    /// Whether its start opens files that the admin names, which may hang.
+    pub fn reads_files(&self) -> bool {
+        let sources = [Some(&self.source), self.backup.as_ref()];
+        sources.into_iter().flatten().any(SourceSpec::reads_files)
+            || self.outputs.iter().any(|output| output.enabled && output.kind.reads_files())
+    }
+}
+
 impl SourceSpec {
+    pub(super) fn reads_files(&self) -> bool {
+        matches!(self, Self::File { .. })
+    }
+
     /// `srt`, `rtsp`, `file` …
     pub fn protocol(&self) -> &'static str {
         match self {
@@ -310,6 +323,10 @@ impl SourceSpec {
 }
 
 impl OutputKind {
+    pub(super) fn reads_files(&self) -> bool {
+        matches!(self, Self::Trunk(settings) if settings.ca.is_some())
+    }
+
     /// `record`, `push` or `trunk`.
     pub fn word(&self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! All streams of the appliance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,11 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{broadcast, oneshot, watch};
 
+use super::held::Held;
 use super::launch::{Entry, Shared};
 use super::stream::{Command, Stream};
 use super::{Event, OutputSpec, Preset, Presets, Speech, StreamSnapshot, StreamSpec};
 use crate::egress::hls;
 use crate::flow::{CueBoard, CueFeed};
+use crate::ingress;
 use crate::media::{Codec, StreamName};
 use crate::process::encoders::Encoders;
 use crate::process::{captions, denoise, encode};
@@ -43,6 +45,8 @@ pub struct Options {
     pub encode: encode::Settings,
     /// How trunks reach the other end.
     pub webrtc: webrtc::Config,
+    /// What may be a source.
+    pub sources: ingress::file::Config,
 }
 
 /// What the admin asked for and cannot have.
@@ -95,6 +99,7 @@ impl Supervisor {
             refusal_log: LogLimiter::default(),
             viewers: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            held: Held::default(),
             streams: RwLock::default(),
         }))
     }
@@ -162,6 +167,7 @@ impl Supervisor {
         let preset = self.validate(&spec)?;
         let entry = self.entry(&spec.name)?;
         spec.access.fill_tokens(Some(&entry.spec.access));
+        self.0.held.release(&spec.name);
         let (spec, preset) = (Box::new(spec), Box::new(preset));
         ask(&entry, |done| Command::Update(spec, preset, done)).await
     }
@@ -176,8 +182,32 @@ impl Supervisor {
             streams.remove(name)
         };
         let entry = taken.ok_or_else(|| Error::UnknownStream(name.to_string()))?;
+        self.0.held.release(name);
         let _ = ask(&entry, Command::Stop).await;
         let _ = self.0.events.send(Event::StreamRemoved { stream: name.to_string() });
+        Ok(())
+    }
+
+    /// Streams of these names do not open their files until they are changed or
+    /// [started](Self::start_held).
+    pub fn hold(&self, names: impl IntoIterator<Item = StreamName>) {
+        self.0.held.hold(names);
+    }
+
+    /// Streams whose files wait for the admin.
+    pub fn held(&self) -> BTreeSet<StreamName> {
+        self.0.held.names()
+    }
+
+    /// Lets a stream that waits for the admin start as it is.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStream`].
+    pub fn start_held(&self, name: &StreamName) -> Result<(), Error> {
+        self.entry(name)?;
+        if self.0.held.release(name) {
+            tracing::info!(stream = %name, "started by the admin");
+        }
         Ok(())
     }
 

@@ -21,6 +21,7 @@ fn appliance() -> (Supervisor, tempfile::TempDir) {
         hls: Default::default(),
         encode: Default::default(),
         webrtc: Default::default(),
+        sources: Default::default(),
     };
     (Supervisor::new(options, Encoders::probe(&Default::default()), Speech::default()), folder)
 }

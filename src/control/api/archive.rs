@@ -25,8 +25,8 @@ const CUES_MAX: u32 = 20_000;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct SearchParams {
-    /// Words that all have to be in a cue; `"words in this order"`; `begin*`. Left out: everything
-    /// that was said.
+    /// Words that all have to be in a cue; `"words in this order"`; `begin*`, with three letters or
+    /// more. Left out: everything that was said.
     #[serde(default)]
     q: String,
     /// Only on this stream.
@@ -390,12 +390,22 @@ fn language(text: &str) -> Result<Language, Error> {
 }
 
 fn refuse_query(error: QueryError) -> Error {
-    let hint = "give words, \"a phrase\" or the begin* of a word";
+    let hint = "give words, \"a phrase\" or the first letters of a word as in begin*";
     Error::new(Code::Invalid, format!("q: {error}"), hint)
 }
 
 fn broken(error: store::Error) -> Error {
-    Error::internal("reading the archive", &error)
+    match error {
+        store::Error::Costly => {
+            let hint = "look for rarer words, on one stream or in a shorter time (`from`, `to`)";
+            Error::new(Code::SearchTooCostly, "the search takes too long", hint)
+        }
+        store::Error::Busy => {
+            let message = "others search the archive, as many as may at once";
+            Error::new(Code::LimitReached, message, "try again in a moment").retry_after(2)
+        }
+        error => Error::internal("reading the archive", &error),
+    }
 }
 
 #[cfg(test)]

@@ -84,6 +84,8 @@ codes! {
     NotLive = "not_live", CONFLICT;
     /// The stream has no captions in that language.
     NoCaptions = "no_captions", CONFLICT;
+    /// A search of the archive that would take too long.
+    SearchTooCostly = "search_too_costly", UNPROCESSABLE_ENTITY;
     /// No engine of this machine can do it.
     NoEngine = "no_engine", SERVICE_UNAVAILABLE;
     /// A file without sound that can be decoded.
@@ -108,6 +110,8 @@ codes! {
     TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS;
     /// A limit of the appliance is reached.
     LimitReached = "limit_reached", SERVICE_UNAVAILABLE;
+    /// The appliance is starting its streams.
+    Starting = "starting", SERVICE_UNAVAILABLE;
     /// The appliance is shutting down.
     ShuttingDown = "shutting_down", SERVICE_UNAVAILABLE;
     /// A fault of the appliance; the log has the details.

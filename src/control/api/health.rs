@@ -1,6 +1,7 @@
 //! Health, metrics, and what answers where nothing else does.
 
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -10,7 +11,11 @@ use axum::response::{IntoResponse, Response};
 use super::{ApiState, Code, Error, Failures};
 use crate::control::Metrics;
 use crate::control::auth;
+use crate::flow::{self, files};
 use crate::telemetry::disk;
+
+/// A disk that takes longer to say how full it is hangs; its figures are left out then.
+pub(super) const DISK_MAX: Duration = Duration::from_secs(2);
 
 /// The process is up and answers.
 #[utoipa::path(get, path = "/healthz", tag = "system", security(()),
@@ -19,8 +24,8 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// New work is taken. A second line says when streams of the database could not be started; the
-/// appliance serves all others, and `/api/v1/system` names them.
+/// New work is taken. Further lines say when streams of the database could not be started, which
+/// `/api/v1/system` names while the appliance serves all others, and when the wall clock was set.
 #[utoipa::path(get, path = "/readyz", tag = "system", security(()),
     responses((status = 200, body = String, content_type = "text/plain"), Failures))]
 pub(super) async fn readyz(State(state): State<ApiState>) -> Result<String, Error> {
@@ -28,10 +33,36 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Result<String, Erro
         let hint = "send new work to another appliance";
         return Err(Error::new(Code::ShuttingDown, "the appliance is shutting down", hint));
     }
-    Ok(match state.desk.lost().len() {
-        0 => "ready\n".to_owned(),
-        lost => format!("ready\nstored streams that could not be started: {lost}\n"),
-    })
+    if !state.started.load(Ordering::Acquire) {
+        return Err(starting());
+    }
+    let mut text = "ready\n".to_owned();
+    match state.desk.lost().len() {
+        0 => {}
+        lost => text += &format!("stored streams that could not be started: {lost}\n"),
+    }
+    if !flow::is_settled() {
+        text += "the wall clock was set: for an hour nothing is deleted by its age\n";
+    }
+    Ok(text)
+}
+
+/// Middleware: nothing is changed while streams are still being started, so that no two of one name
+/// meet.
+pub(super) async fn when_started(
+    State(state): State<ApiState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match request.method().is_safe() || state.started.load(Ordering::Acquire) {
+        true => next.run(request).await,
+        false => starting().into_response(),
+    }
+}
+
+fn starting() -> Error {
+    let message = "the appliance is starting its streams";
+    Error::new(Code::Starting, message, "try again in a second").retry_after(1)
 }
 
 /// Metrics in the text format of Prometheus. They need the admin token unless the configuration
@@ -47,7 +78,8 @@ pub(super) async fn metrics(
         auth::check_reader(&state.auth, &headers, peer.map(|axum::Extension(info)| info.0.ip()))?;
     }
     let streams = state.supervisor().snapshots().await;
-    let free = disk(&state.recordings).map(|d| d.free);
+    let disk = files::within(&state.recordings, DISK_MAX, disk).await;
+    let free = disk.ok().flatten().map(|d| d.free);
     let text = state.metrics.render(&streams, free, state.archive.totals());
     let text = text.map_err(|e| Error::internal("writing the metrics", &e))?;
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())

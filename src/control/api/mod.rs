@@ -27,6 +27,7 @@ mod thumbnail;
 pub mod webrtc;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::response::IntoResponse;
@@ -77,6 +78,8 @@ pub struct Parts {
     pub recordings: std::path::PathBuf,
     /// `/metrics` needs no token.
     pub open_metrics: bool,
+    /// Whether all streams are there: until then nothing is changed.
+    pub started: Arc<AtomicBool>,
     /// Ends long answers when the appliance shuts down.
     pub shutdown: CancellationToken,
 }
@@ -165,6 +168,7 @@ fn guarded() -> OpenApiRouter<ApiState> {
         ))
         .routes(routes!(streams::get_spec))
         .routes(routes!(streams::get_graph))
+        .routes(routes!(streams::start_stream))
         .routes(routes!(streams::kick_publisher))
         .routes(routes!(thumbnail::get_thumbnail))
         .routes(routes!(archive::search_archive))
@@ -221,6 +225,7 @@ pub fn router(state: ApiState, media: Router) -> Router {
     let (recordings, _) = recordings::router(state.catalogue().clone()).split_for_parts();
     let inside = inside
         .merge(recordings)
+        .route_layer(middleware::from_fn_with_state(state.clone(), health::when_started))
         .route_layer(middleware::from_fn_with_state(state.auth.clone(), auth::guard))
         .layer(DefaultBodyLimit::max(extract::BODY_MAX));
     let (outside, _) = open().with_state::<()>(state.clone()).split_for_parts();

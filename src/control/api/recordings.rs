@@ -129,7 +129,8 @@ async fn file(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let stream = name(&stream)?;
-    let path = catalogue.path(&stream, &id)?;
+    let (of, named) = (stream.clone(), id.clone());
+    let path = blocking(move || catalogue.path(&of, &named)).await?;
     let disk = |error| CatalogueError::Disk { path: path.clone(), error };
     let mut file = tokio::fs::File::open(&path).await.map_err(disk)?;
     // A recording grows: what is promised now is what is sent, whatever comes meanwhile.
@@ -220,7 +221,12 @@ async fn captions(
     };
     let (language, form) = file.rsplit_once('.').ok_or_else(unknown)?;
     let language: Language = language.parse().map_err(|_| unknown())?;
-    let path = catalogue.captions_path(&stream, &id, &language, form)?;
+    let find = {
+        let (stream, id, language) = (stream.clone(), id.clone(), language.clone());
+        let form = form.to_owned();
+        move || catalogue.captions_path(&stream, &id, &language, &form)
+    };
+    let path = blocking(find).await?;
     let text = tokio::fs::read(&path).await;
     let text = text.map_err(|error| CatalogueError::Disk { path, error })?;
     let content_type = match form {

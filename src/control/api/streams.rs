@@ -152,6 +152,18 @@ pub(super) async fn get_graph(
     Ok(([(header::CONTENT_TYPE, "text/vnd.graphviz; charset=utf-8")], dot))
 }
 
+/// Starts a stream that waits for the admin, as it is: the appliance hung or died when it opened the
+/// stream's files at the last start. Any other stream is left alone.
+#[utoipa::path(post, path = "/api/v1/streams/{name}/start", tag = "streams",
+    params(("name" = String, Path)), responses((status = 204), Failures))]
+pub(super) async fn start_stream(
+    State(state): State<ApiState>,
+    Params(name): Params<StreamName>,
+) -> Result<StatusCode, Error> {
+    state.supervisor().start_held(&name)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Disconnects the publisher that is on air. It may come back; rotate the tokens to keep it out.
 #[utoipa::path(post, path = "/api/v1/streams/{name}/kick", tag = "streams",
     params(("name" = String, Path)), responses((status = 204), Failures))]

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::access::Endpoints;
+use super::health::DISK_MAX;
 use super::{ApiState, Failures};
 use crate::control::elements::Missing;
 use crate::control::machine::VoiceCodec;
+use crate::flow::{self, files};
 use crate::gpu::Gpus;
 use crate::process::encoders::Probed;
 use crate::telemetry::Host;
@@ -24,6 +27,8 @@ pub(super) struct SystemView {
     uptime_s: u64,
     /// Where publishers and players connect.
     endpoints: Endpoints,
+    /// The wall clock.
+    clock: Clock,
     /// Processor, memory, disk.
     host: Host,
     /// GPUs, or why there are none.
@@ -41,17 +46,42 @@ pub(super) struct SystemView {
     not_restored: BTreeMap<String, String>,
 }
 
+/// What was done to the wall clock, and what follows from it.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Clock {
+    /// How far it was set the last time, in seconds; less than zero when it was set back.
+    step_s: Option<f64>,
+    /// When that was, by the clock as it was set.
+    step_at: Option<DateTime<Utc>>,
+    /// Whether recordings and captions are deleted by their age: not within an hour after a step.
+    deletes_by_age: bool,
+}
+
+impl Clock {
+    fn now() -> Self {
+        let steps = flow::known_steps();
+        let step = steps.newest();
+        Self {
+            step_s: step.map(|step| step.by_ms() as f64 / 1000.0),
+            step_at: step.and_then(|step| DateTime::from_timestamp_millis(step.after_ms)),
+            deletes_by_age: flow::is_settled(),
+        }
+    }
+}
+
 /// Version, machine, encoders, voice codec, and what is off with the command that turns it on.
 #[utoipa::path(get, path = "/api/v1/system", tag = "system",
     responses((status = 200, body = SystemView), Failures))]
 pub(super) async fn get_system(State(state): State<ApiState>) -> axum::Json<SystemView> {
     let machine = &state.machine;
+    let host = files::within(&state.recordings, DISK_MAX, Host::read).await.unwrap_or_default();
     axum::Json(SystemView {
         version: env!("CARGO_PKG_VERSION"),
         gstreamer: machine.gstreamer.clone(),
         uptime_s: state.metrics.started().elapsed().as_secs(),
         endpoints: state.endpoints.clone(),
-        host: Host::read(&state.recordings),
+        clock: Clock::now(),
+        host,
         gpu: machine.gpus.clone(),
         gpu_text: machine.gpus.summary(),
         encoders: machine.probed().to_vec(),

@@ -49,6 +49,7 @@ impl Fixture {
             hls: Default::default(),
             encode: Default::default(),
             webrtc: Default::default(),
+            sources: Default::default(),
         };
         let supervisor = Supervisor::new(options, machine.encoders.clone(), Speech::default());
         let (archive, writer) = Archive::new(store.clone());
@@ -65,6 +66,7 @@ impl Fixture {
             public: Default::default(),
             recordings: folder.path().join("recordings"),
             open_metrics: false,
+            started: std::sync::Arc::new(true.into()),
             shutdown: CancellationToken::new(),
         });
         let web_rtc =

@@ -20,7 +20,7 @@ impl Store {
         let sql = "SELECT publish_token, play_token FROM stream_access WHERE stream = ?";
         let row: Option<(String, String)> = sqlx::query_as(sql)
             .bind(stream)
-            .fetch_optional(&self.0)
+            .fetch_optional(&self.writer)
             .await
             .map_err(Error::sql("read the tokens of a stream"))?;
         Ok(row.map(|(publish, play)| Tokens { publish, play }))
@@ -38,7 +38,7 @@ impl Store {
             .bind(stream)
             .bind(&tokens.publish)
             .bind(&tokens.play)
-            .execute(&self.0)
+            .execute(&self.writer)
             .await
             .map(|_| ())
             .map_err(Error::sql("keep the tokens of a stream"))

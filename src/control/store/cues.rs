@@ -3,6 +3,9 @@
 //! The index is SQLite's FTS5. Another database takes the place of this file: its callers see only
 //! [`CueRow`], [`Found`], [`Search`] and [`Query`], nothing of how words are found.
 
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, QueryBuilder, Row, Sqlite};
 
@@ -20,11 +23,11 @@ const CLOSE: char = '\u{3}';
 /// reaches into it.
 const CUE_MAX_MS: i64 = 10 * 60 * 1000;
 
-/// Rows that are deleted at once, so that nobody waits long for the database.
-const DELETE_MAX: i64 = 1000;
+/// Rows that are deleted at once: others write in between, after some milliseconds.
+const DELETE_MAX: i64 = 200;
 
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
+/// Seconds of a day.
+const DAY_S: u64 = 86_400;
 
 /// A cue as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -95,7 +98,7 @@ impl Store {
     pub async fn insert_cues(&self, cues: &[CueRow]) -> Result<(), Error> {
         let failed = Error::sql("keep captions");
         let keep = async {
-            let mut transaction = self.0.begin().await?;
+            let mut transaction = self.writer.begin().await?;
             let sql = "INSERT INTO cue (stream, language, number, running_ms, start_ms, end_ms, \
                        text, words, ends_sentence, engine, model) \
                        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -123,7 +126,7 @@ impl Store {
     /// Looks for cues, newest first.
     ///
     /// # Errors
-    /// [`Error::Sql`].
+    /// [`Error::Busy`], [`Error::Costly`], [`Error::Sql`].
     pub async fn search_cues(&self, search: &Search) -> Result<Vec<Found>, Error> {
         let indexed = search.query.as_ref().filter(|q| !q.expression.is_empty());
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT cue.id, ");
@@ -157,7 +160,10 @@ impl Store {
         narrow(&mut sql, search);
         sql.push(if indexed.is_some() { " ORDER BY cue_text.rowid" } else { " ORDER BY cue.id" });
         sql.push(" DESC LIMIT ").push_bind(search.limit);
-        let rows = sql.build().fetch_all(&self.0).await.map_err(Error::sql("search captions"))?;
+        let read = async |connection: &mut PoolConnection<Sqlite>| {
+            sql.build().fetch_all(&mut **connection).await
+        };
+        let rows = self.readers.ask("search captions", read).await?;
         let parts = search.query.as_ref().map_or(&[][..], |q| &q.parts);
         let found: Result<Vec<_>, _> = rows.iter().map(|row| found(row, parts)).collect();
         found.map_err(Error::sql("read captions"))
@@ -166,7 +172,7 @@ impl Store {
     /// The cues of a stream in the order in which they were said, at most so many.
     ///
     /// # Errors
-    /// [`Error::Sql`].
+    /// [`Error::Busy`], [`Error::Costly`], [`Error::Sql`].
     pub async fn transcript(&self, search: &Search) -> Result<Vec<CueRow>, Error> {
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
         sql.push(COLUMNS).push(" FROM cue WHERE cue.stream = ").push_bind(&search.stream);
@@ -176,14 +182,16 @@ impl Store {
         }
         narrow(&mut sql, search);
         sql.push(" ORDER BY cue.start_ms, cue.id LIMIT ").push_bind(search.limit);
-        let rows = sql.build_query_as().fetch_all(&self.0).await;
-        rows.map_err(Error::sql("read a transcript"))
+        let read = async |connection: &mut PoolConnection<Sqlite>| {
+            sql.build_query_as().fetch_all(&mut **connection).await
+        };
+        self.readers.ask("read a transcript", read).await
     }
 
     /// The languages that cues of a stream are in.
     ///
     /// # Errors
-    /// [`Error::Sql`].
+    /// [`Error::Busy`], [`Error::Costly`], [`Error::Sql`].
     pub async fn cue_languages(&self, search: &Search) -> Result<Vec<String>, Error> {
         let mut sql = QueryBuilder::<Sqlite>::new(
             "SELECT DISTINCT cue.language FROM cue WHERE cue.stream = ",
@@ -194,8 +202,10 @@ impl Store {
         }
         narrow(&mut sql, search);
         sql.push(" ORDER BY cue.language");
-        let rows = sql.build_query_scalar().fetch_all(&self.0).await;
-        rows.map_err(Error::sql("read the languages of a transcript"))
+        let read = async |connection: &mut PoolConnection<Sqlite>| {
+            sql.build_query_scalar().fetch_all(&mut **connection).await
+        };
+        self.readers.ask("read the languages of a transcript", read).await
     }
 
     /// Says for how many days the cues of a stream are kept; 0 is for ever.
@@ -205,38 +215,50 @@ impl Store {
     pub async fn retain_cues(&self, stream: &str, days: u32) -> Result<(), Error> {
         let sql = "INSERT INTO cue_retention (stream, days) VALUES (?, ?) \
                    ON CONFLICT (stream) DO UPDATE SET days = excluded.days";
-        let kept = sqlx::query(sql).bind(stream).bind(days).execute(&self.0).await;
+        let kept = sqlx::query(sql).bind(stream).bind(days).execute(&self.writer).await;
         kept.map(|_| ()).map_err(Error::sql("keep how long captions are kept"))
     }
 
-    /// Deletes cues that are older than their stream keeps them; returns how many.
+    /// Deletes cues that are older than their stream keeps them; returns how many. `cutoff` says
+    /// when that was which is now of an age, in milliseconds since 1970; `None` where it cannot tell.
     ///
     /// # Errors
     /// [`Error::Sql`]; what was deleted before stays deleted.
-    pub async fn expire_cues(&self, now_ms: i64) -> Result<u64, Error> {
+    pub async fn expire_cues(
+        &self,
+        cutoff: impl Fn(Duration) -> Option<i64>,
+    ) -> Result<u64, Error> {
         let sql = "SELECT stream, days FROM cue_retention WHERE days > 0";
         let streams: Vec<(String, i64)> = sqlx::query_as(sql)
-            .fetch_all(&self.0)
+            .fetch_all(&self.writer)
             .await
             .map_err(Error::sql("read how long captions are kept"))?;
         let mut total = 0;
         for (stream, days) in streams {
-            total += self.delete_cues(&stream, now_ms.saturating_sub(days * DAY_MS)).await?;
+            let age = Duration::from_secs(u64::try_from(days).unwrap_or(0) * DAY_S);
+            if let Some(before_ms) = cutoff(age) {
+                total += self.delete_cues(&stream, before_ms).await?;
+            }
         }
         Ok(total)
     }
 
-    /// Deletes the cues of a stream that began before a time; returns how many. A little at a time.
+    /// Deletes the cues of a stream that began before a time and are there now; returns how many. A
+    /// little at a time: others write in between.
     ///
     /// # Errors
     /// [`Error::Sql`]; what was deleted before stays deleted.
     pub async fn delete_cues(&self, stream: &str, before_ms: i64) -> Result<u64, Error> {
+        let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM cue")
+            .fetch_one(&self.writer)
+            .await
+            .map_err(Error::sql("look for captions to delete"))?;
         let sql = "DELETE FROM cue WHERE id IN \
-                   (SELECT id FROM cue WHERE stream = ? AND start_ms < ? LIMIT ?)";
+                   (SELECT id FROM cue WHERE stream = ? AND start_ms < ? AND id <= ? LIMIT ?)";
         let mut total = 0;
         loop {
-            let query = sqlx::query(sql).bind(stream).bind(before_ms).bind(DELETE_MAX);
-            let done = query.execute(&self.0).await.map_err(Error::sql("delete captions"))?;
+            let query = sqlx::query(sql).bind(stream).bind(before_ms).bind(newest).bind(DELETE_MAX);
+            let done = query.execute(&self.writer).await.map_err(Error::sql("delete captions"))?;
             total += done.rows_affected();
             if done.rows_affected() == 0 {
                 return Ok(total);

@@ -1,10 +1,12 @@
 //! What survives a restart: a file per table.
 //!
-//! SQLite in WAL mode with full durability, one writer. Migrations run when it is opened.
+//! SQLite in WAL mode with full durability: one connection writes, in the order of asking, and what
+//! may be much to read is read on connections of its own. Migrations run when it is opened.
 
 mod access;
 mod cues;
 mod query;
+mod readers;
 mod settings;
 mod streams;
 
@@ -19,6 +21,9 @@ pub use access::Tokens;
 pub use cues::{CueRow, Found, Search};
 pub use query::{Query, QueryError};
 pub use settings::ADMIN_TOKEN_SHA256;
+
+use crate::flow::files;
+use readers::Readers;
 
 /// An operation that the store could not do.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,12 @@ pub enum Error {
     /// The name is taken.
     #[error("`{0}` is already stored")]
     Exists(String),
+    /// Others are being answered, and the turn of this question has not come.
+    #[error("too many searches at once")]
+    Busy,
+    /// A question that would take too long.
+    #[error("the search takes too long")]
+    Costly,
     /// SQLite failed: the disk is full, or the file is damaged.
     #[error("cannot {doing}")]
     Sql {
@@ -63,7 +74,11 @@ impl Error {
 
 /// A handle on the database. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Store(SqlitePool);
+pub struct Store {
+    /// One connection: who waits for it is served in order, so that nothing starves.
+    writer: SqlitePool,
+    readers: Readers,
+}
 
 impl Store {
     /// Opens `auralink.db` in this folder; both are made when missing, the file readable by its
@@ -73,7 +88,9 @@ impl Store {
     /// [`Error::Open`], [`Error::Migrate`].
     pub async fn open(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("auralink.db");
-        prepare(&path).map_err(|source| Error::Open { path: path.clone(), source })?;
+        let prepared = files::within(&path, files::OPEN_MAX, prepare).await;
+        let prepared = prepared.map_err(std::io::Error::other).and_then(|done| done);
+        prepared.map_err(|source| Error::Open { path: path.clone(), source })?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(true)
@@ -81,22 +98,23 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5));
-        let pool = SqlitePoolOptions::new()
-            .max_connections(2)
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
             .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options)
+            .connect_with(options.clone())
             .await
             .map_err(|e| Error::Open { path: path.clone(), source: std::io::Error::other(e) })?;
         sqlx::migrate!()
-            .run(&pool)
+            .run(&writer)
             .await
             .map_err(|source| Error::Migrate { path: path.clone(), source })?;
-        Ok(Self(pool))
+        Ok(Self { writer, readers: Readers::new(options) })
     }
 
     /// Finishes what is being written and closes the file.
     pub async fn close(&self) {
-        self.0.close().await;
+        self.readers.close().await;
+        self.writer.close().await;
     }
 }
 
@@ -109,6 +127,9 @@ fn prepare(path: &Path) -> std::io::Result<()> {
     let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600))
 }
+
+#[cfg(test)]
+mod load_tests;
 
 #[cfg(test)]
 mod tests {

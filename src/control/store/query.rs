@@ -6,6 +6,10 @@
 /// Most words and phrases of one search.
 const TERMS_MAX: usize = 32;
 
+/// Least that stands before a `*`, in bytes of UTF-8: three Latin letters, two Greek ones, one Hangul
+/// syllable. Less begins so many words that looking for all of them takes seconds.
+const BEGINNING_MIN_BYTES: usize = 3;
+
 /// Longest search, in characters.
 const LENGTH_MAX: usize = 256;
 
@@ -24,6 +28,9 @@ pub enum QueryError {
     /// No letter and no digit in it.
     #[error("there is no word in it")]
     Empty,
+    /// A `*` behind too little.
+    #[error("`*` needs at least {BEGINNING_MIN_BYTES} letters before it")]
+    Beginning,
     /// It is too long.
     #[error("it is longer than {LENGTH_MAX} characters or {TERMS_MAX} words")]
     Long,
@@ -46,7 +53,7 @@ impl Query {
                 if n % 2 == 1 { vec![piece] } else { piece.split_whitespace().collect() };
             for term in terms.into_iter().filter(|t| t.chars().any(char::is_alphanumeric)) {
                 count += 1;
-                query.add(term);
+                query.add(term)?;
             }
         }
         match count {
@@ -56,12 +63,16 @@ impl Query {
         }
     }
 
-    fn add(&mut self, term: &str) {
+    fn add(&mut self, term: &str) -> Result<(), QueryError> {
         let begins = term.ends_with('*');
         let plain = term.trim_matches('*').trim();
         if plain.chars().any(is_unspaced) {
             self.parts.push(plain.to_owned());
-            return;
+            return Ok(());
+        }
+        let last = plain.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        if begins && last.len() < BEGINNING_MIN_BYTES {
+            return Err(QueryError::Beginning);
         }
         if !self.expression.is_empty() {
             self.expression.push(' ');
@@ -73,6 +84,7 @@ impl Query {
         if begins {
             self.expression.push('*');
         }
+        Ok(())
     }
 }
 
@@ -98,7 +110,8 @@ mod tests {
         check("\"ask not what\" you", "\"ask not what\" \"you\"");
         check("fellow \"ask not", "\"fellow\" \"ask not\"");
         check("coun*", "\"coun\"*");
-        check("\"ask n*\"", "\"ask n\"*");
+        check("\"ask not*\"", "\"ask not\"*");
+        check("한*", "\"한\"*");
         check("a OR b", "\"a\" \"OR\" \"b\"");
         check("text:a NEAR(b, 2) -c ^d", "\"text:a\" \"NEAR(b,\" \"2)\" \"-c\" \"^d\"");
         check("a\0b", "\"a b\"");
@@ -112,6 +125,13 @@ mod tests {
         }
         assert_eq!(Query::parse(&"a ".repeat(40)), Err(QueryError::Long));
         assert_eq!(Query::parse(&"a".repeat(300)), Err(QueryError::Long));
+    }
+
+    #[test]
+    fn a_beginning_that_nearly_every_word_has_is_refused() {
+        for text in ["w*", "ab*", "é*", "word w*", "\"ask n*\"", "a-b*", "word.*"] {
+            assert_eq!(Query::parse(text), Err(QueryError::Beginning), "{text}");
+        }
     }
 
     #[test]

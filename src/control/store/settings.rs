@@ -13,7 +13,7 @@ impl Store {
     pub async fn setting(&self, key: &str) -> Result<Option<String>, Error> {
         sqlx::query_scalar("SELECT value FROM setting WHERE key = ?")
             .bind(key)
-            .fetch_optional(&self.0)
+            .fetch_optional(&self.writer)
             .await
             .map_err(Error::sql("read a setting"))
     }
@@ -28,7 +28,7 @@ impl Store {
         sqlx::query(sql)
             .bind(key)
             .bind(value)
-            .execute(&self.0)
+            .execute(&self.writer)
             .await
             .map(|_| ())
             .map_err(Error::sql("change a setting"))

@@ -13,7 +13,7 @@ impl Store {
     pub async fn streams(&self) -> Result<Vec<(String, Result<StreamSpec, String>)>, Error> {
         let rows: Vec<(String, String)> =
             sqlx::query_as("SELECT name, spec FROM stream ORDER BY name")
-                .fetch_all(&self.0)
+                .fetch_all(&self.writer)
                 .await
                 .map_err(Error::sql("read the streams"))?;
         let read = |(name, spec): (String, String)| {
@@ -35,7 +35,7 @@ impl Store {
             .bind(to_json(spec)?)
             .bind(&now)
             .bind(&now)
-            .execute(&self.0)
+            .execute(&self.writer)
             .await;
         match inserted {
             Ok(_) => Ok(()),
@@ -55,7 +55,7 @@ impl Store {
             .bind(to_json(spec)?)
             .bind(Utc::now().to_rfc3339())
             .bind(spec.name.as_str())
-            .execute(&self.0)
+            .execute(&self.writer)
             .await
             .map(|_| ())
             .map_err(Error::sql("change a stream"))
@@ -68,7 +68,7 @@ impl Store {
     pub async fn delete_stream(&self, name: &str) -> Result<(), Error> {
         sqlx::query("DELETE FROM stream WHERE name = ?")
             .bind(name)
-            .execute(&self.0)
+            .execute(&self.writer)
             .await
             .map(|_| ())
             .map_err(Error::sql("forget a stream"))

@@ -273,7 +273,12 @@ impl Catalogue {
     /// # Errors
     /// [`CatalogueError::Unknown`], [`CatalogueError::NoPicture`], [`CatalogueError::Disk`].
     pub async fn thumbnail(&self, stream: &StreamName, id: &str) -> Result<Bytes, CatalogueError> {
-        let path = self.path(stream, id)?;
+        let (this, of, named) = (self.clone(), stream.clone(), id.to_owned());
+        let found = tokio::task::spawn_blocking(move || this.path(&of, &named)).await;
+        let path = found.map_err(|panic| CatalogueError::Disk {
+            path: self.0.root.clone(),
+            error: io::Error::other(panic),
+        })??;
         let kept = path.with_extension("jpg");
         if let Ok(bytes) = tokio::fs::read(&kept).await {
             return Ok(bytes.into());

@@ -48,7 +48,10 @@ pub struct Settings {
     pub split_s: u32,
     /// A new file is begun after this many MiB; 0 never.
     pub split_mib: u32,
-    /// Files older than this many hours are deleted; 0 never.
+    /// Files older than this many hours are deleted; 0 never. Hours that really passed count, whatever
+    /// the wall clock is set to; time that the machine was off counts for one at most. Nothing goes by
+    /// age within an hour after the clock was set, and a quarter of the files, besides as many as are
+    /// made, within any hour.
     pub keep_hours: u32,
     /// Oldest files are deleted while the stream's recordings take more than this many MiB; 0 never.
     pub keep_mib: u32,

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::file::{EXTENSION, start_of};
-use super::policy::{Kept, Space, judge};
+use super::policy::{Ages, Kept, PACE, Pace, Space, judge};
 use super::{Settings, sidecar};
-use crate::flow::{Blame, Error};
+use crate::flow::{self, Blame, Error, Status};
 
 /// Deletes what has to go. The inner error says that the disk is too full to go on.
 pub(super) fn rotate(
@@ -15,11 +15,21 @@ pub(super) fn rotate(
     open: Option<&Path>,
     open_bytes: u64,
     settings: &Settings,
+    pace: &mut Pace,
+    status: &Status,
 ) -> io::Result<Result<(), Error>> {
     let files = finished(folder, open)?;
+    let now = Instant::now();
+    let hour_ago = flow::written_at(PACE).unwrap_or(i64::MAX);
+    let fresh = files.iter().filter(|file| file.written_ms >= hour_ago).count();
+    let keep = Duration::from_secs(u64::from(settings.keep_hours) * 3600);
+    let count_max = pace.count_max(now, files.len(), fresh);
+    let ages = Ages { cutoff_ms: flow::written_at(keep), count_max };
     let stat = rustix::fs::statvfs(folder)?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    let verdict = judge(files, Space { open: open_bytes, free }, settings);
+    let verdict = judge(files, Space { open: open_bytes, free }, ages, settings);
+    pace.gone(now, verdict.by_age);
+    status.set("over_age", verdict.over_age);
     for name in &verdict.delete {
         remove(folder, name)?;
         tracing::info!(folder = %folder.display(), recording = name, "old recording deleted");
@@ -58,9 +68,10 @@ fn finished(folder: &Path, open: Option<&Path>) -> io::Result<Vec<Kept>> {
         if !ours || Some(path.as_path()) == open || !metadata.is_file() {
             continue;
         }
-        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        let age = modified.elapsed().unwrap_or(Duration::ZERO);
-        files.push(Kept { name, bytes: metadata.len(), age });
+        let modified = metadata.modified().unwrap_or_else(|_| SystemTime::now());
+        let written = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let written_ms = i64::try_from(written.as_millis()).unwrap_or(i64::MAX);
+        files.push(Kept { name, bytes: metadata.len(), written_ms });
     }
     Ok(files)
 }

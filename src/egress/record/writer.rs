@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 use super::file::Recording;
+use super::policy::Pace;
 use super::queue::{Item, Receiver};
 use super::sidecar::Begun;
 use super::{Settings, rotate};
@@ -27,6 +28,9 @@ const HELD_CHUNKS_MAX: usize = 64;
 
 /// A hole longer than this in the pictures begins a new file.
 const HOLE_MAX: Duration = Duration::from_secs(10);
+
+/// The wall clock may be set by so much within a file.
+const EPOCH_MAX: Duration = Duration::from_secs(1);
 
 /// Free space and age are looked at this often.
 const ROTATE_EVERY: Duration = Duration::from_secs(5);
@@ -55,6 +59,9 @@ pub(super) struct State {
     /// Running time at which the newest sound that was written ends.
     sound_end: Option<Duration>,
     rotated: Option<Instant>,
+    pace: Pace,
+    /// Wall-clock time at which running time was zero when the open file got its name.
+    epoch: Duration,
     files: u64,
     bytes_before: u64,
 }
@@ -179,7 +186,9 @@ impl Writer {
         let old = split_s > 0 && age >= Duration::from_secs(u64::from(split_s));
         let large = split_mib > 0 && open.bytes() >= u64::from(split_mib) << 20;
         let hole = chunk.cut == Cut::Break && start.saturating_sub(self.state.lead_end) > HOLE_MAX;
-        old || large || hole || self.outdated()
+        // Times in a file are told by its name: after the clock was set it needs another.
+        let set = flow::wall_clock(gst::ClockTime::ZERO).abs_diff(self.state.epoch) > EPOCH_MAX;
+        old || large || hole || set || self.outdated()
     }
 
     fn split(&mut self, start: Duration, chunk: &Chunk) -> Result<(), Error> {
@@ -194,6 +203,7 @@ impl Writer {
         let sound_end = self.state.sound_end.filter(near).unwrap_or(start);
         let held = self.state.held.first().map_or(start, |c| self.sound_time(c.start));
         let base = start.min(sound_end).min(held);
+        self.state.epoch = flow::wall_clock(gst::ClockTime::ZERO);
         let shown_at = u64::try_from(chunk.shown_at.as_nanos()).unwrap_or(0);
         let wall = flow::wall_clock(gst::ClockTime::from_nseconds(shown_at));
         let date = DateTime::<Utc>::from(std::time::UNIX_EPOCH + wall);
@@ -227,7 +237,8 @@ impl Writer {
             Some(open) => (Some(open.path()), open.bytes()),
             None => (None, 0),
         };
-        rotate::rotate(&self.folder, open, bytes, &self.settings)
+        let pace = &mut self.state.pace;
+        rotate::rotate(&self.folder, open, bytes, &self.settings, pace, &self.status)
             .map_err(|e| self.explain("look through", &e))?
     }
 

@@ -93,7 +93,7 @@ pub struct Trunk {
 /// # Errors
 /// When the endpoint is not there, refuses or goes; the supervisor then tries again.
 pub async fn run(task: Task, inputs: Inputs, trunk: Trunk) -> Result<(), Error> {
-    let endpoint = Endpoint::new(&trunk.settings)?;
+    let endpoint = Endpoint::new(&trunk.settings).await?;
     task.status.set("target", endpoint.server());
     let by_aic = trunk.settings.aic.has(rand::random());
     let sources = sources(&inputs, &trunk, by_aic).await?;

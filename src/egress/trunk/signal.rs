@@ -7,7 +7,7 @@ use reqwest::{Certificate, Client, Response, StatusCode};
 use url::Url;
 
 use super::Settings;
-use crate::flow::{Blame, Error};
+use crate::flow::{Blame, Error, files};
 use crate::media::Secret;
 use crate::webrtc::sdp;
 
@@ -19,6 +19,9 @@ const LEAVE_MAX: Duration = Duration::from_secs(2);
 
 /// A server may send us to another one so many times.
 const REDIRECTS_MAX: usize = 3;
+
+/// Largest file of certificates, in bytes: that of a system has a quarter of it.
+const CA_MAX: u64 = 1 << 20;
 
 /// Longest message of a server that is shown, in characters.
 const SHOWN_MAX: usize = 200;
@@ -45,7 +48,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// When its address or the file of certificates cannot be used.
-    pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
+    pub(super) async fn new(settings: &Settings) -> Result<Self, Error> {
         let url = Url::parse(&settings.url).map_err(|e| wrong(&format!("not a URL: {e}")))?;
         let host = url.host_str().ok_or_else(|| wrong("it names no host"))?;
         let mut http = Client::builder()
@@ -61,7 +64,7 @@ impl Endpoint {
             http = http.no_proxy();
         }
         if let Some(path) = &settings.ca {
-            http = http.tls_certs_only(certificates(path)?);
+            http = http.tls_certs_only(certificates(path).await?);
         }
         let http = http.build().map_err(|e| wrong(&innermost(&e)))?;
         let token = Secret::new(settings.token.clone().unwrap_or_default());
@@ -153,12 +156,12 @@ fn authorized(request: reqwest::RequestBuilder, token: &Secret) -> reqwest::Requ
     if token.is_empty() { request } else { request.bearer_auth(token.expose()) }
 }
 
-fn certificates(path: &str) -> Result<Vec<Certificate>, Error> {
+async fn certificates(path: &str) -> Result<Vec<Certificate>, Error> {
     let unusable = |why: String| {
         let hint = "give a PEM file that the appliance may read";
         Error::refused(Blame::Us, format!("`ca`: {path}: {why}"), hint)
     };
-    let pem = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
+    let pem = files::read(path.as_ref(), CA_MAX).await.map_err(|e| unusable(e.to_string()))?;
     let found = Certificate::from_pem_bundle(&pem).map_err(|e| unusable(innermost(&e)))?;
     if found.is_empty() {
         return Err(unusable("there is no certificate in it".into()));

@@ -239,10 +239,11 @@ impl Stream {
 
     /// Launches what is due and lets go of what nobody has needed for a while.
     pub(super) fn launch_due(&mut self, now: Instant) {
+        let held = |job: &Job| job.reads_files() && self.shared.held.holds(&self.spec.name);
         let due: Vec<String> = self
             .workers
             .iter()
-            .filter(|(_, worker)| worker.is_due(now))
+            .filter(|(_, worker)| worker.is_due(now) && !held(&worker.job))
             .map(|(name, _)| name.clone())
             .collect();
         for name in due {

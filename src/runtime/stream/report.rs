@@ -79,6 +79,7 @@ impl Stream {
         let mut sources: Vec<_> = self.publishers.iter().map(|p| self.source(p)).collect();
         sources.sort_by_key(|s| !s.on_air);
         let fault = self.last_fault.as_ref().map(|(node, fault)| fault.of(node));
+        let fault = self.shared.held.fault(&self.spec.name).or(fault);
         let entry = self.shared.entry(&self.spec.name);
         StreamSnapshot {
             name: self.spec.name.to_string(),

@@ -1,0 +1,88 @@
+//! Follows the wall clock, and keeps in the state folder what was done to it, so that ages are right
+//! after a restart too.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::flow::{self, files};
+
+/// How often the wall clock is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks between two writes of the file, when nothing has happened.
+const LOOKS_KEPT: u32 = 60;
+
+/// Largest file that is read, in bytes.
+const BYTES_MAX: u64 = 64 << 10;
+
+/// The clock and the file where its steps are kept.
+pub(super) struct Clock(PathBuf);
+
+impl Clock {
+    /// Reads what is known, and looks whether the clock was set since. Whatever goes by age comes
+    /// after this.
+    pub(super) async fn restore(state: &Path) -> Self {
+        let clock = Self(state.join("clock.json"));
+        let path = clock.0.display();
+        match files::read(&clock.0, BYTES_MAX).await {
+            Ok(text) => match serde_json::from_slice(&text) {
+                Ok(known) => flow::restore_steps(known),
+                Err(error) => tracing::warn!(%path, %error, "not read: begun anew"),
+            },
+            // There is none at the first start.
+            Err(error) => tracing::debug!(%error, "nothing is known of the wall clock"),
+        }
+        clock.look();
+        clock.keep().await;
+        clock
+    }
+
+    /// Follows the clock until it is cancelled.
+    pub(super) async fn follow(self, until: CancellationToken) {
+        let mut tick = interval(LOOK_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = 1;
+        loop {
+            tokio::select! {
+                () = until.cancelled() => break,
+                _ = tick.tick() => {}
+            }
+            if self.look() || looks % LOOKS_KEPT == 0 {
+                self.keep().await;
+            }
+            looks += 1;
+        }
+        self.keep().await;
+    }
+
+    /// True when the clock was set since the last look.
+    fn look(&self) -> bool {
+        let step = flow::follow_wall_clock();
+        if let Some(step) = &step {
+            let by_s = step.by_ms() / 1000;
+            tracing::warn!(
+                by_s,
+                "the wall clock was set: for an hour no recording and no caption is deleted by its age"
+            );
+        }
+        step.is_some()
+    }
+
+    async fn keep(&self) {
+        let text = serde_json::to_vec(&flow::known_steps()).unwrap_or_default();
+        let write = move |path: &Path| {
+            // A crash leaves the old file or the new one, never half of one.
+            let fresh = path.with_extension("new");
+            std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path))
+        };
+        let failed = match files::within(&self.0, files::OPEN_MAX, write).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::debug!(path = %self.0.display(), error = failed, "the clock's steps are not kept");
+    }
+}

@@ -1,0 +1,151 @@
+//! Streams whose start is under way, in a file of the state folder: what is left in it by a process
+//! that hung or died is not started again by itself.
+//!
+//! Only streams that open files which the admin names are in it, and only until these are open or
+//! refused. After a reboot of the machine nothing is held: then it was the power that went.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::flow::files;
+use crate::media::StreamName;
+use crate::runtime::{NodeState, StreamSnapshot, StreamSpec, Supervisor};
+
+/// How often starts are looked at while some are under way or held.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// A process that has answered for so long after a start has not hung in it.
+const START_MAX: Duration = Duration::from_secs(15);
+
+/// Largest file that is read, in bytes: names of 10,000 streams.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// What the file says.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Marks {
+    /// The boot of the machine that it was written in.
+    boot: String,
+    /// Streams whose start had not gone through.
+    starting: BTreeSet<StreamName>,
+}
+
+/// The file and what it should say.
+pub(super) struct Starts {
+    path: PathBuf,
+    marks: Marks,
+}
+
+impl Starts {
+    /// Reads what the last process left, and marks these streams as starting. Those that were left
+    /// are held. A file that cannot be read or written is told in the log and holds nothing.
+    pub(super) async fn begin(
+        state: &Path,
+        streams: impl Iterator<Item = &StreamSpec>,
+        supervisor: &Supervisor,
+    ) -> Self {
+        let path = state.join("starting.json");
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let text = files::read(&path, BYTES_MAX).await.unwrap_or_default();
+        let left = serde_json::from_slice::<Marks>(&text).unwrap_or_default();
+        let reads = streams.filter(|spec| spec.reads_files()).map(|spec| spec.name.clone());
+        let (starting, held) = judge(reads.collect(), left, &boot);
+        for name in &held {
+            tracing::error!(stream = %name, "not started: the last start hung or died at its files");
+        }
+        supervisor.hold(held);
+        let mut starts = Self { path, marks: Marks { boot, starting } };
+        starts.write().await;
+        starts
+    }
+
+    /// Follows the streams until every start has gone through, held ones included.
+    pub(super) async fn follow(mut self, supervisor: Supervisor, until: CancellationToken) {
+        let mut tick = tokio::time::interval(LOOK_EVERY);
+        let began = tokio::time::Instant::now();
+        while !self.marks.starting.is_empty() {
+            tokio::select! {
+                () = until.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            let held = supervisor.held();
+            let snapshots = supervisor.snapshots().await;
+            let young = began.elapsed() < START_MAX;
+            let starts = |name: &StreamName| {
+                let snapshot = snapshots.iter().find(|s| s.name == name.as_str());
+                held.contains(name) || (young && snapshot.is_some_and(is_starting))
+            };
+            let before = self.marks.starting.len();
+            self.marks.starting.retain(starts);
+            if self.marks.starting.len() != before {
+                self.write().await;
+            }
+        }
+    }
+
+    async fn write(&mut self) {
+        let text = serde_json::to_vec(&self.marks).unwrap_or_default();
+        let none = self.marks.starting.is_empty();
+        let write = move |path: &Path| match none {
+            true => match std::fs::remove_file(path) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                done => done,
+            },
+            false => std::fs::write(path, text),
+        };
+        let written = files::within(&self.path, files::OPEN_MAX, write).await;
+        let failed = match written {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let path = self.path.display();
+        tracing::warn!(%path, error = failed, "a stream that hangs would not be known after a restart");
+    }
+}
+
+/// Streams that are starting, and those of them that are held: left by a process of the same boot.
+fn judge(
+    reads: BTreeSet<StreamName>,
+    left: Marks,
+    boot: &str,
+) -> (BTreeSet<StreamName>, BTreeSet<StreamName>) {
+    let held = match left.boot == boot {
+        true => left.starting.intersection(&reads).cloned().collect(),
+        false => BTreeSet::new(),
+    };
+    (reads, held)
+}
+
+/// Whether a node of it that may read files is still being opened, for the first time.
+fn is_starting(stream: &StreamSnapshot) -> bool {
+    let opens = |name: &str| ["source", "backup"].contains(&name) || name.starts_with("output.");
+    let starts = |n: &crate::runtime::NodeSnapshot| {
+        opens(&n.name) && n.state == NodeState::Starting && n.last_error.last_error.is_none()
+    };
+    stream.nodes.iter().any(starts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_last_process_of_this_boot_left_is_held() {
+        let names = |text: &str| -> BTreeSet<StreamName> {
+            text.split_whitespace().map(|n| n.parse().expect("a name")).collect()
+        };
+        let check = |left: &str, boot: &str, expect: &str| {
+            let left = Marks { boot: "one".into(), starting: names(left) };
+            let (starting, held) = judge(names("a b"), left, boot);
+            assert_eq!((starting, held), (names("a b"), names(expect)));
+        };
+        check("", "one", "");
+        check("a", "one", "a");
+        check("a gone", "one", "a");
+        check("a b", "two", "");
+    }
+}

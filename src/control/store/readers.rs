@@ -1,0 +1,136 @@
+//! Reading what may be much: on connections of its own, each question with a time limit.
+//!
+//! With the write-ahead log nobody who reads here makes a writer wait. There are few connections, so
+//! that searches take a bounded share of the processor.
+
+use std::time::{Duration, Instant};
+
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{Sqlite, SqlitePool};
+
+use super::Error;
+
+/// Questions that are answered at once.
+const AT_ONCE: u32 = 2;
+
+/// A question waits so long for its turn.
+const TURN_MAX: Duration = Duration::from_secs(3);
+
+/// A question that takes longer is given up.
+const READ_MAX: Duration = Duration::from_secs(2);
+
+/// SQLite looks at the clock each time it has done so many instructions: about every millisecond.
+const LOOK_EVERY: i32 = 10_000;
+
+/// SQLite's own word for a question that was given up.
+const INTERRUPTED: &str = "9";
+
+/// Connections that only read.
+#[derive(Clone, Debug)]
+pub(super) struct Readers {
+    pool: SqlitePool,
+    limit: Duration,
+}
+
+impl Readers {
+    /// Connections to a database that is there. They are opened when they are needed.
+    pub(super) fn new(options: SqliteConnectOptions) -> Self {
+        let options = options.read_only(true).create_if_missing(false);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(AT_ONCE)
+            .acquire_timeout(TURN_MAX)
+            .connect_lazy_with(options);
+        Self { pool, limit: READ_MAX }
+    }
+
+    /// Asks one question on one connection; `doing` names it in errors.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when its turn does not come, [`Error::Costly`] when it takes too long,
+    /// [`Error::Sql`].
+    pub(super) async fn ask<T>(
+        &self,
+        doing: &'static str,
+        question: impl AsyncFnOnce(&mut PoolConnection<Sqlite>) -> Result<T, sqlx::Error>,
+    ) -> Result<T, Error> {
+        let mut connection = self.pool.acquire().await.map_err(|error| match error {
+            sqlx::Error::PoolTimedOut => Error::Busy,
+            source => Error::Sql { doing, source },
+        })?;
+        let until = Instant::now() + self.limit;
+        let mut handle = connection.lock_handle().await.map_err(Error::sql(doing))?;
+        handle.set_progress_handler(LOOK_EVERY, move || Instant::now() < until);
+        drop(handle);
+        // The index of words does not look at the clock while it puts lists together: who asked is
+        // answered all the same, and the connection is free again when it has done.
+        let answer = tokio::time::timeout(self.limit * 2, question(&mut connection)).await;
+        match answer {
+            Err(_) => Err(Error::Costly),
+            Ok(Err(sqlx::Error::Database(e))) if e.code().as_deref() == Some(INTERRUPTED) => {
+                Err(Error::Costly)
+            }
+            Ok(answer) => answer.map_err(Error::sql(doing)),
+        }
+    }
+
+    /// Closes the connections.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::*;
+
+    /// Counts for minutes.
+    const ENDLESS: &str = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n \
+                           WHERE x < 10000000000) SELECT count(*) FROM n";
+
+    async fn endless(readers: &Readers) -> Result<i64, Error> {
+        let question = async |c: &mut PoolConnection<Sqlite>| {
+            sqlx::query_scalar(ENDLESS).fetch_one(&mut **c).await
+        };
+        readers.ask("count", question).await
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_given_up_and_the_next_is_answered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).await.expect("opens");
+        let readers = Readers { limit: Duration::from_millis(200), ..store.readers.clone() };
+        for _ in 0..3 {
+            assert!(matches!(endless(&readers).await, Err(Error::Costly)));
+        }
+        let one = async |c: &mut PoolConnection<Sqlite>| {
+            sqlx::query_scalar::<_, i64>("SELECT 1").fetch_one(&mut **c).await
+        };
+        assert_eq!(readers.ask("read one", one).await.expect("answered"), 1);
+    }
+
+    #[tokio::test]
+    async fn readers_hold_up_no_writer_and_cannot_write() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).await.expect("opens");
+        let readers = Readers { limit: Duration::from_secs(60), ..store.readers.clone() };
+        let (first, second) = (readers.clone(), readers.clone());
+        let busy = [
+            tokio::spawn(async move { endless(&first).await }),
+            tokio::spawn(async move { endless(&second).await }),
+        ];
+        for n in 0..20 {
+            store.set_setting("key", &n.to_string()).await.expect("written");
+        }
+        assert_eq!(store.setting("key").await.expect("read").as_deref(), Some("19"));
+        assert!(busy.iter().all(|task| !task.is_finished()), "they still read");
+        busy.into_iter().for_each(|task| task.abort());
+        let write = async |c: &mut PoolConnection<Sqlite>| {
+            sqlx::query("DELETE FROM setting").execute(&mut **c).await
+        };
+        let fresh = Store::open(folder.path()).await.expect("opens");
+        let refused = fresh.readers.ask("write", write).await;
+        assert!(matches!(refused, Err(Error::Sql { .. })), "{refused:?}");
+    }
+}
