@@ -62,6 +62,7 @@ const ELEMENTS: &[(&str, &str, &str, bool)] = &[
 
 /// A GStreamer element that is not there.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = MissingElement)]
 pub struct Missing {
     /// Its name: `x264enc`.
     pub element: &'static str,
