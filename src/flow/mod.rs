@@ -8,6 +8,7 @@
 
 mod caps;
 mod clock;
+mod connections;
 mod cues;
 mod error;
 mod feed;
@@ -20,6 +21,7 @@ mod tracks;
 
 pub use caps::format_of;
 pub use clock::{init, now, wall_clock};
+pub use connections::{Connections, Crowded, Place};
 pub use cues::{BoardReader, CueBoard, CueFeed, CueReader, CueStats};
 pub use error::{Blame, Error};
 pub use feed::{Feed, FeedStats, Join, Link, LinkStats, Writer};
