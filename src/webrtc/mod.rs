@@ -9,6 +9,7 @@ pub(crate) mod holes;
 mod inside;
 mod nice;
 mod peer;
+mod places;
 pub mod sdp;
 mod session;
 pub(crate) mod stats;
@@ -19,6 +20,7 @@ pub(crate) use certificate::warm_up;
 pub(crate) use channel::{Channel, ChannelEvent};
 pub use config::{Config, TurnServer};
 pub(crate) use peer::Peer;
+pub use places::{Direction, Full};
 pub(crate) use session::Generation;
 pub use session::{Entry, Registry, Session};
 
