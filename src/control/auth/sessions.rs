@@ -43,11 +43,6 @@ impl Sessions {
     pub(super) fn close(&mut self, cookie: &str) {
         self.begun.remove(&token::digest(cookie));
     }
-
-    /// Ends all of them.
-    pub(super) fn close_all(&mut self) {
-        self.begun.clear();
-    }
 }
 
 #[cfg(test)]
