@@ -16,19 +16,29 @@ use crate::{flow, telemetry};
 /// Everything is given up after this long at shutdown.
 const SHUTDOWN_MAX: Duration = Duration::from_millis(4800);
 
+/// With fewer open files than this the limits of the configuration cannot be reached.
+const FILES_MIN: u64 = 8192;
+
 /// WebRTC peers are told within this.
 const SESSIONS_MAX: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    // Before any thread: heaps that exist stay, and children inherit the limit.
+    telemetry::malloc::bound_arenas();
+    let files = telemetry::descriptors::raise_limit();
     let config = arguments.load()?;
     telemetry::init(&config.log);
+    if files < FILES_MIN {
+        tracing::warn!(files, "few files may be open: raise the hard limit (`ulimit -Hn`)");
+    }
     flow::init().context("GStreamer does not start")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(arguments, config));
     // A thread that hangs in a driver must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    ended.map(|()| ExitCode::SUCCESS)
+    ended?;
+    telemetry::exit::at_once()
 }
 
 async fn serve(arguments: &RunArguments, mut config: Config) -> anyhow::Result<()> {

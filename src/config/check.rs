@@ -32,6 +32,9 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
             "set both for HTTPS, or none for HTTP",
         ),
     }
+    for (field, message) in config.api.problems() {
+        add(&format!("api.{field}"), message, "`auralink config` has the defaults");
+    }
     if let Err(error) = config.api.jitsi() {
         let hint = "openssl rsa -in KEY -pubout makes a public key of a private one";
         add("api.jitsi_key", error.to_string(), hint);

@@ -10,6 +10,7 @@ pub mod console;
 pub mod desk;
 pub mod machine;
 mod metrics;
+mod pace;
 pub mod server;
 pub mod store;
 
