@@ -8,8 +8,10 @@
 mod support;
 
 mod captions;
+mod connections;
 mod doors;
 mod hostile;
+mod http;
 mod leaks;
 mod lifecycle;
 mod outputs;

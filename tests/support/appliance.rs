@@ -50,7 +50,7 @@ impl Appliance {
         Self::start_with("").await
     }
 
-    /// The same with more lines of configuration.
+    /// The same with more lines of configuration: `api.open = true`, then sections.
     pub(crate) async fn start_with(extra_config: &str) -> Self {
         Self::start_as(extra_config, false).await
     }
@@ -158,9 +158,9 @@ impl Appliance {
         let listen = if self.place.is_some() { "0.0.0.0" } else { "127.0.0.1" };
         let text = format!(
             "state_dir = \"{state}\"\n\
-             [api]\nlisten = \"{listen}:{http}\"\n\
-             [rtmp]\nlisten = \"{listen}:{rtmp}\"\n\
-             [srt]\nlisten = \"{listen}:{srt}\"\n\
+             api.listen = \"{listen}:{http}\"\n\
+             rtmp.listen = \"{listen}:{rtmp}\"\n\
+             srt.listen = \"{listen}:{srt}\"\n\
              {extra}\n"
         );
         fs::write(self.config(), text).expect("the state folder is writable");
