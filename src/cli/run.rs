@@ -19,20 +19,30 @@ const SHUTDOWN_MAX: Duration = Duration::from_millis(4800);
 /// A process that is still there so long after it was told to end is ended by force.
 const END_MAX: Duration = Duration::from_secs(8);
 
+/// With fewer open files than this the limits of the configuration cannot be reached.
+const FILES_MIN: u64 = 8192;
+
 /// WebRTC peers are told within this.
 const SESSIONS_MAX: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    // Before any thread: heaps that exist stay, and children inherit the limit.
+    telemetry::malloc::bound_arenas();
+    let files = telemetry::descriptors::raise_limit();
     let config = arguments.load()?;
     telemetry::init(&config.log);
+    if files < FILES_MIN {
+        tracing::warn!(files, "few files may be open: raise the hard limit (`ulimit -Hn`)");
+    }
     flow::init().context("GStreamer does not start")?;
     end_by_force()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(arguments, config));
     // A thread that hangs in a driver must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    ended.map(|()| ExitCode::SUCCESS)
+    ended?;
+    telemetry::exit::at_once()
 }
 
 /// A thread of its own that ends the process when nothing else does, whatever hangs: a worker, the

@@ -248,7 +248,10 @@ async fn authenticate(config: &Config, store: &Store) -> anyhow::Result<Auth> {
     if open {
         tracing::warn!("api.open is true: anybody who reaches the port may change everything");
     }
-    let made = |digest: &str| Auth::new(digest, open).context("the stored token hash is damaged");
+    let hosts = auth::Hosts::new(config.api.allowed_hosts.iter().cloned());
+    let made = |digest: &str| {
+        Auth::new(digest, open, hosts.clone()).context("the stored token hash is damaged")
+    };
     if let Ok(token) = std::env::var("AURALINK_ADMIN_TOKEN") {
         anyhow::ensure!(
             token.len() >= ADMIN_TOKEN_MIN,

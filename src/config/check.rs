@@ -36,6 +36,9 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
         let hint = "correct it, or leave it out: addresses then follow what each client asks for";
         add(&format!("api.{field}"), message, hint);
     }
+    for (field, message) in config.api.problems() {
+        add(&format!("api.{field}"), message, "`auralink config` has the defaults");
+    }
     if let Err(error) = config.api.jitsi() {
         let hint = "openssl rsa -in KEY -pubout makes a public key of a private one";
         add("api.jitsi_key", error.to_string(), hint);

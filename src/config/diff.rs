@@ -33,23 +33,50 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
     }
     let gone = |name: &StreamName| !new.streams.iter().any(|s| s.name == *name);
     changes.remove = old.streams.iter().map(|s| s.name.clone()).filter(gone).collect();
+    Diff { streams: changes, restart: sections_that_differ(old, new) }
+}
+
+/// Sections besides the streams that say something else. Without `..`: the compiler names a section
+/// that is missing here.
+fn sections_that_differ(old: &Config, new: &Config) -> Vec<&'static str> {
+    let Config {
+        state_dir,
+        presets,
+        demo,
+        log,
+        api,
+        rtmp,
+        srt,
+        webrtc,
+        sources,
+        hls,
+        recordings,
+        stt,
+        translate,
+        tts,
+        models,
+        limits,
+        streams: _,
+    } = new;
     let sections = [
-        ("state_dir", old.state_dir == new.state_dir),
-        ("presets", old.presets == new.presets),
-        ("demo", old.demo == new.demo),
-        ("log", old.log == new.log),
-        ("api", old.api == new.api),
-        ("rtmp", old.rtmp == new.rtmp),
-        ("srt", old.srt == new.srt),
-        ("webrtc", old.webrtc == new.webrtc),
-        ("sources", old.sources == new.sources),
-        ("hls", old.hls == new.hls),
-        ("recordings", old.recordings == new.recordings),
-        ("models", old.models == new.models),
-        ("limits", old.limits == new.limits),
+        ("state_dir", old.state_dir == *state_dir),
+        ("presets", old.presets == *presets),
+        ("demo", old.demo == *demo),
+        ("log", old.log == *log),
+        ("api", old.api == *api),
+        ("rtmp", old.rtmp == *rtmp),
+        ("srt", old.srt == *srt),
+        ("webrtc", old.webrtc == *webrtc),
+        ("sources", old.sources == *sources),
+        ("hls", old.hls == *hls),
+        ("recordings", old.recordings == *recordings),
+        ("stt", old.stt == *stt),
+        ("translate", old.translate == *translate),
+        ("tts", old.tts == *tts),
+        ("models", old.models == *models),
+        ("limits", old.limits == *limits),
     ];
-    let restart = sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect();
-    Diff { streams: changes, restart }
+    sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
 
 #[cfg(test)]
@@ -83,6 +110,34 @@ mod tests {
         );
         assert_eq!(found.restart, ["limits"]);
         assert!(diff(&new, &new).is_empty());
+    }
+
+    #[test]
+    fn every_section_that_changed_is_named() {
+        let new = config(
+            "presets = \"/p\"\ndemo = true\n[log]\nlevel = \"warn\"\n[api]\nopen_metrics = true\n\
+             [rtmp]\nenabled = false\n[srt]\nenabled = false\n[webrtc]\nice_tcp = false\n\
+             [hls]\nsegment_s = 3\n[recordings]\nfolder = \"/r\"\n[stt]\nthreads = 1\n\
+             [translate]\ntimeout_ms = 300\n[tts]\ntimeout_ms = 300\n[models]\nfolders = [\"/m\"]\n\
+             [limits]\nstreams = 1\n",
+        );
+        let expect = [
+            "presets",
+            "demo",
+            "log",
+            "api",
+            "rtmp",
+            "srt",
+            "webrtc",
+            "hls",
+            "recordings",
+            "stt",
+            "translate",
+            "tts",
+            "models",
+            "limits",
+        ];
+        assert_eq!(diff(&config(""), &new).restart, expect);
     }
 
     #[test]

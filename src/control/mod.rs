@@ -12,6 +12,7 @@ pub mod elements;
 pub mod machine;
 mod metrics;
 pub mod origin;
+mod pace;
 pub mod server;
 pub mod store;
 

@@ -1,8 +1,13 @@
 //! The HTTP server: one port for the API, the page, WHIP, WHEP and HLS.
+//!
+//! Invariant: no client holds a connection without making progress. Time-outs bound the handshake,
+//! the header, the body, the time between requests, and answers that are not read.
+
+mod connection;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
@@ -10,12 +15,16 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::auth::signed::{self, Verifier};
 use super::origin::PublicAddress;
+use super::pace;
+use crate::flow::Connections;
+use crate::telemetry::{Complaints, descriptors};
+use connection::Admission;
 
 /// `[api]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +42,14 @@ pub struct Config {
     pub trusted_proxies: Vec<String>,
     /// Anybody who reaches the port may change everything. Say so in so many words or not at all.
     pub open: bool,
+    /// Names besides addresses and `localhost` by which browsers may call the appliance.
+    pub allowed_hosts: Vec<String>,
+    /// Most connections at once.
+    pub connections_max: usize,
+    /// Most connections at once from one IPv4 address or one IPv6 network of 64 bits.
+    pub connections_per_ip_max: usize,
+    /// A connection that makes no progress for so many seconds is closed, 1-3600.
+    pub idle_timeout_s: u32,
     /// `/metrics` needs no token.
     pub open_metrics: bool,
     /// Public key (PEM, RSA) of Jigasi, whose signed tokens then open the meetings' WebSocket.
@@ -50,6 +67,10 @@ impl Default for Config {
             public_url: None,
             trusted_proxies: Vec::new(),
             open: false,
+            allowed_hosts: Vec::new(),
+            connections_max: 4096,
+            connections_per_ip_max: 1024,
+            idle_timeout_s: 60,
             open_metrics: false,
             jitsi_key: None,
             jitsi_audience: "jitsi".into(),
@@ -74,10 +95,38 @@ impl Config {
         let read = |path: &PathBuf| Verifier::read(path, &self.jitsi_audience);
         self.jitsi_key.as_ref().map(read).transpose()
     }
+
+    /// Finds what cannot work, as `(field, what is wrong)`.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let full = "0 lets nobody in: use at least 1";
+        if self.connections_max == 0 {
+            problems.push(("connections_max", full.to_owned()));
+        }
+        if self.connections_per_ip_max == 0 {
+            problems.push(("connections_per_ip_max", full.to_owned()));
+        }
+        if !(1..=3600).contains(&self.idle_timeout_s) {
+            problems.push(("idle_timeout_s", "must be 1-3600".to_owned()));
+        }
+        let bad = |host: &&String| host.is_empty() || host.contains(['/', ':', ' ', '*']);
+        if let Some(host) = self.allowed_hosts.iter().find(bad) {
+            let message = format!("`{host}` is no host name: no scheme, port or wildcard");
+            problems.push(("allowed_hosts", message));
+        }
+        problems
+    }
 }
 
-/// A client that connects and says nothing for so long is disconnected.
-const FIRST_REQUEST_MAX: Duration = Duration::from_secs(20);
+/// A client that connects has at most this long to send its first request, and bodies may pause at
+/// most this long, whatever `idle_timeout_s` is.
+const REQUEST_MAX: Duration = Duration::from_secs(20);
+
+/// Largest header of a request, in bytes.
+const HEADER_MAX: usize = 64 << 10;
+
+/// Most requests that one HTTP/2 connection may have under way.
+const STREAMS_MAX: u32 = 64;
 
 /// Answers that are under way have this long at shutdown.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
@@ -112,6 +161,8 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<Tls>,
+    connections: Connections,
+    idle_max: Duration,
 }
 
 /// A certificate in use. Cheap to clone.
@@ -156,7 +207,11 @@ impl Server {
             }
             _ => None,
         };
-        Ok(Self { listener, address, tls })
+        // With few descriptors, one address must still not be able to have them all.
+        let per_ip = config.connections_per_ip_max.min(descriptors::for_strangers() / 2);
+        let connections = Connections::new(config.connections_max, per_ip);
+        let idle_max = Duration::from_secs(config.idle_timeout_s.into());
+        Ok(Self { listener, address, tls, connections, idle_max })
     }
 
     /// The address that it listens on; the port is the true one when 0 was asked for.
@@ -181,25 +236,60 @@ impl Server {
             drain.graceful_shutdown(Some(DRAIN_MAX));
         });
         let service = router
+            .layer(middleware::from_fn_with_state(REQUEST_MAX.min(self.idle_max), pace::bound))
             .layer(middleware::from_fn(secure_headers))
+            .layer(middleware::from_fn(name_host))
             .into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum_server::from_tcp(self.listener)?;
+        let admission = Admission { connections: self.connections, stalled_max: self.idle_max };
         match self.tls {
             Some(tls) => {
-                axum_server::from_tcp_rustls(self.listener, tls.config)?
-                    .first_request_timeout(FIRST_REQUEST_MAX)
-                    .handle(handle)
-                    .serve(service)
-                    .await
+                let acceptor = RustlsAcceptor::new(tls.config)
+                    .handshake_timeout(REQUEST_MAX.min(self.idle_max))
+                    .acceptor(admission);
+                let server = bounded(server.acceptor(acceptor), self.idle_max);
+                server.handle(handle).serve(service).await
             }
             None => {
-                axum_server::from_tcp(self.listener)?
-                    .first_request_timeout(FIRST_REQUEST_MAX)
-                    .handle(handle)
-                    .serve(service)
-                    .await
+                let server = bounded(server.acceptor(admission), self.idle_max);
+                server.handle(handle).serve(service).await
             }
         }
     }
+}
+
+/// Sets the limits of time and size of every connection.
+fn bounded<A>(
+    mut server: axum_server::Server<SocketAddr, A>,
+    idle_max: Duration,
+) -> axum_server::Server<SocketAddr, A> {
+    let builder = server.http_builder();
+    // Runs from the end of one request to the end of the next one's header.
+    builder.http1().header_read_timeout(idle_max).max_buf_size(HEADER_MAX);
+    builder
+        .http2()
+        .keep_alive_interval(idle_max)
+        .keep_alive_timeout(idle_max)
+        .max_concurrent_streams(STREAMS_MAX);
+    let complaints = Complaints::default();
+    server.first_request_timeout(REQUEST_MAX.min(idle_max)).accept_error_handler(
+        move |peer, error| {
+            if let Some(kept_back) = complaints.pass(Instant::now()) {
+                tracing::warn!(?peer, %error, kept_back, "an HTTP connection is not accepted");
+            }
+        },
+    )
+}
+
+/// Middleware: HTTP/2 names the host in `:authority`; the guard looks for it in `Host`.
+async fn name_host(mut request: Request, next: Next) -> Response {
+    if !request.headers().contains_key(header::HOST)
+        && let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    next.run(request).await
 }
 
 /// What a page of ours may do: load its own files and nothing else, and sit in no foreign frame.

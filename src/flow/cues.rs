@@ -224,6 +224,8 @@ impl BoardReader {
                 }
             };
             tokio::select! {
+                // What was said on a feed that is gone is still read.
+                biased;
                 found = any => return found,
                 changed = self.board.changed() => {
                     if changed.is_err() {

@@ -8,6 +8,7 @@
 
 mod caps;
 mod clock;
+mod connections;
 pub mod containers;
 mod cues;
 mod error;
@@ -25,6 +26,7 @@ pub use caps::format_of;
 pub use clock::{
     follow_wall_clock, init, is_settled, known_steps, now, restore_steps, wall_clock, written_at,
 };
+pub use connections::{Connections, Crowded, Place};
 pub use cues::{BoardReader, CueBoard, CueFeed, CueReader, CueStats};
 pub use error::{Blame, Error};
 pub use feed::{Feed, FeedStats, Join, Link, LinkStats, Writer};

@@ -61,6 +61,7 @@ impl<'de> Deserialize<'de> for Spoken {
 /// What is made of the words of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = CaptionSettings)]
 pub struct Settings {
     /// Off stops everything below while the rest of the stream goes on.
     pub enabled: bool,
@@ -120,6 +121,7 @@ impl Default for Settings {
 /// A voice that speaks a language.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = VoiceSettings)]
 pub struct Voice {
     /// The engine: `espeak`, `piper` …; left out: the best.
     pub engine: Option<String>,

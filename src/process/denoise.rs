@@ -12,6 +12,7 @@ use crate::speech::denoise::Strength;
 /// How noise is suppressed. Everything may change while the stream runs, without a click.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = DenoiseSettings)]
 pub struct Settings {
     /// Off passes the sound through untouched, at the same latency.
     pub enabled: bool,

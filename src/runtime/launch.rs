@@ -70,6 +70,11 @@ impl Job {
         )
     }
 
+    /// Whether it fills feeds of captions.
+    pub(super) fn makes_captions(&self) -> bool {
+        matches!(self, Self::Transcribe(_) | Self::Translate(_))
+    }
+
     pub(super) fn is_egress(&self) -> bool {
         matches!(
             self,

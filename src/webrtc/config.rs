@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
+use super::places::Limits;
 use crate::media::{Codec, Secret};
 
 /// `[webrtc]`: how browsers and other WebRTC peers reach the appliance.
@@ -28,6 +29,12 @@ pub struct Config {
     pub ice_tcp: bool,
     /// Most publishers and viewers by WebRTC at once.
     pub sessions_max: usize,
+    /// How many of `sessions_max` viewers cannot have. Left out: one in ten.
+    pub publishers_reserved: Option<usize>,
+    /// Most viewers of one stream by WebRTC. Left out: three of four that viewers can have.
+    pub viewers_per_stream_max: Option<usize>,
+    /// Most viewers with one token by WebRTC, of all streams. Left out: likewise.
+    pub viewers_per_token_max: Option<usize>,
     /// Longest wait for ICE candidates before an answer is sent, in ms. Only STUN and TURN need
     /// more than a few.
     pub gather_ms: u64,
@@ -52,6 +59,9 @@ impl Default for Config {
             local_addresses: Vec::new(),
             ice_tcp: true,
             sessions_max: 200,
+            publishers_reserved: None,
+            viewers_per_stream_max: None,
+            viewers_per_token_max: None,
             gather_ms: 1000,
             jitter_ms: 200,
             publish_codecs: super::sdp::VIDEO_CODECS.to_vec(),
@@ -84,6 +94,9 @@ impl Config {
         if self.sessions_max == 0 {
             wrong("sessions_max", "must be at least 1".into());
         }
+        if self.publishers_reserved.is_some_and(|reserved| reserved > self.sessions_max) {
+            wrong("publishers_reserved", "is more than sessions_max".into());
+        }
         if let Some(server) = &self.stun_server
             && server_host(server, &["stun"]).is_none()
         {
@@ -102,6 +115,16 @@ impl Config {
             }
         }
         problems
+    }
+
+    /// The places of sessions.
+    pub(super) fn limits(&self) -> Limits {
+        let sessions = self.sessions_max;
+        let viewers = sessions - self.publishers_reserved.unwrap_or(sessions / 10).min(sessions);
+        let share = viewers - viewers / 4;
+        let viewers_per_stream = self.viewers_per_stream_max.unwrap_or(share);
+        let viewers_per_token = self.viewers_per_token_max.unwrap_or(share);
+        Limits { sessions, viewers, viewers_per_stream, viewers_per_token }
     }
 
     /// The STUN server as `webrtcbin` wants it.

@@ -10,6 +10,7 @@ mod inside;
 mod nice;
 pub(crate) mod payload_type;
 mod peer;
+mod places;
 pub mod sdp;
 mod session;
 pub(crate) mod stats;
@@ -20,6 +21,7 @@ pub(crate) use certificate::warm_up;
 pub(crate) use channel::{Channel, ChannelEvent};
 pub use config::{Config, TurnServer};
 pub(crate) use peer::Peer;
+pub use places::{Direction, Full};
 pub(crate) use session::Generation;
 pub use session::{Entry, Registry, Session};
 

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Peer;
-use crate::media::StreamName;
+use super::places::{Direction, Full, Place, Places};
+use super::{Config, Peer};
+use crate::media::{Secret, StreamName};
+use crate::telemetry::descriptors;
 
 /// All WHIP and WHEP sessions. Cheap to clone.
 #[derive(Clone)]
@@ -17,7 +18,7 @@ pub struct Registry(Arc<Inner>);
 
 struct Inner {
     sessions: Mutex<HashMap<String, Arc<Session>>>,
-    seats: Arc<Semaphore>,
+    places: Places,
     cancel: CancellationToken,
     tasks: TaskTracker,
 }
@@ -77,7 +78,7 @@ impl Session {
 pub struct Entry {
     registry: Registry,
     session: Arc<Session>,
-    _seat: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Entry {
@@ -94,22 +95,38 @@ impl Drop for Entry {
 }
 
 impl Registry {
-    /// Room for this many sessions.
-    pub fn new(sessions_max: usize) -> Self {
+    /// Room for as many sessions as the configuration says.
+    pub fn new(config: &Config) -> Self {
         Self(Arc::new(Inner {
             sessions: Mutex::default(),
-            seats: Arc::new(Semaphore::new(sessions_max.min(Semaphore::MAX_PERMITS))),
+            places: Places::new(config.limits()),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }))
     }
 
-    /// A place for a new session; `None` when all are taken or the appliance is shutting down.
-    pub fn enter(&self, protocol: &'static str, stream: &StreamName) -> Option<Entry> {
-        let seat = Arc::clone(&self.0.seats).try_acquire_owned().ok()?;
+    /// A place for a new session of a peer that has shown this token.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn enter(
+        &self,
+        direction: Direction,
+        stream: &StreamName,
+        token: Option<&Secret>,
+    ) -> Result<Entry, Full> {
         if self.0.cancel.is_cancelled() {
-            return None;
+            return Err(Full::Stopping);
         }
+        // A session takes a dozen of them.
+        if descriptors::are_scarce() {
+            return Err(Full::Descriptors);
+        }
+        let place = self.0.places.take(direction, stream, token)?;
+        let protocol = match direction {
+            Direction::Publish => "whip",
+            Direction::Play => "whep",
+        };
         let session = Arc::new(Session {
             id: format!("{:032x}", rand::random::<u128>()),
             protocol,
@@ -119,7 +136,7 @@ impl Registry {
             generation: Mutex::new(Generation::new("")),
         });
         self.lock().insert(session.id.clone(), Arc::clone(&session));
-        Some(Entry { registry: self.clone(), session, _seat: seat })
+        Ok(Entry { registry: self.clone(), session, _place: place })
     }
 
     /// An open session by its id.
@@ -136,6 +153,11 @@ impl Registry {
     /// Runs what a session does until it ends.
     pub(crate) fn spawn(&self, life: impl Future<Output = ()> + Send + 'static) {
         self.0.tasks.spawn(life);
+    }
+
+    /// Is cancelled when [`Self::shut_down`] begins.
+    pub fn stopping(&self) -> CancellationToken {
+        self.0.cancel.child_token()
     }
 
     /// Ends all sessions and waits until they have ended, at most `max`. True when they have.
@@ -156,16 +178,17 @@ mod tests {
 
     #[test]
     fn places_are_limited_and_given_back() {
-        let registry = Registry::new(1);
+        let registry = Registry::new(&Config { sessions_max: 1, ..Config::default() });
         let stream: StreamName = "a".parse().expect("valid");
-        let entry = registry.enter("whep", &stream).expect("there is room");
-        assert!(registry.enter("whep", &stream).is_none(), "only one place");
+        let enter = || registry.enter(Direction::Play, &stream, None);
+        let entry = enter().expect("there is room");
+        assert_eq!(enter().err(), Some(Full::ViewersOfStream(1)), "only one place");
         let id = entry.session().id.clone();
         assert!(registry.find("whep", "a", &id).is_some());
         assert!(registry.find("whip", "a", &id).is_none(), "another protocol");
         assert!(registry.find("whep", "b", &id).is_none(), "another stream");
         drop(entry);
         assert_eq!(registry.count(), 0);
-        assert!(registry.enter("whep", &stream).is_some());
+        assert!(enter().is_ok());
     }
 }

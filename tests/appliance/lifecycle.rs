@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::appliance::Appliance;
+use crate::support::appliance::{ADMIN, Appliance};
 use crate::support::client::{Client, measure};
 use crate::support::media::Coding;
 use crate::support::publish::Ffmpeg;
@@ -28,6 +28,54 @@ async fn shut_down_finishes_files_and_tells_viewers_within_five_seconds() {
     let report = measure(&file.display().to_string(), 0, 0).await;
     assert_eq!(report["errors"], 0, "{report}");
     assert!(report["video"]["frames"].as_u64() > Some(60), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn captions_and_those_who_follow_them_do_not_hold_up_a_shut_down() {
+    let mut appliance = Appliance::start().await;
+    let captions = json!({ "enabled": true, "language": "en", "translate": ["es"] });
+    let spec = json!({
+        "name": "last", "preset": "record", "source": { "type": "demo" }, "captions": captions,
+    });
+    let stream = appliance.api.create(spec).await;
+    stream.wait_state("live", s(30)).await;
+    let recording = |s: &Value| {
+        let nodes = s["nodes"].as_array().cloned().unwrap_or_default();
+        nodes.iter().any(|n| n["name"] == "output.record" && n["state"] == "running")
+            && s["cues"].as_array().is_some_and(|cues| cues.len() == 2)
+    };
+    stream.wait("it is recorded, with captions", s(30), recording).await;
+    let mut followers = Vec::new();
+    let play = stream.play_token();
+    for path in ["/captions/last/events", "/api/v1/streams/last/captions/events", "/api/v1/events"]
+    {
+        let token = if path.starts_with("/api") { ADMIN } else { &play };
+        let request = appliance.api.raw(reqwest::Method::GET, path).bearer_auth(token);
+        followers.push(request.send().await.expect("it begins"));
+    }
+    let mut viewer = Client::python("whep.py", &[&stream.whep(), "--token", &play]);
+    viewer.wait_until("progress", s(60), |e| e["frames"].as_u64() > Some(0)).await;
+    let took = appliance.stop().await;
+    // Well under a second on an idle machine; each of the waits that this is about takes two.
+    assert!(took < s(3), "shut-down took {took:?}\n{}", appliance.log_text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_names_every_section_that_needs_a_restart() {
+    let appliance = Appliance::start().await;
+    appliance.write_config(
+        "[stt]\nthreads = 1\n[translate]\ntimeout_ms = 3000\n[tts]\ntimeout_ms = 900\n",
+    );
+    appliance.reload();
+    for section in ["stt", "translate", "tts"] {
+        let line = format!("setting=\"{section}\"");
+        eventually(&format!("the log names {section}"), s(20), || async {
+            let log = appliance.log_text();
+            let named = log.lines().any(|l| l.contains(&line) && l.contains("next start"));
+            if named { Ok(()) } else { Err(log) }
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

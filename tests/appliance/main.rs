@@ -9,9 +9,11 @@ mod support;
 
 mod addresses;
 mod captions;
+mod connections;
 mod doors;
 mod files;
 mod hostile;
+mod http;
 mod leaks;
 mod lifecycle;
 mod outputs;

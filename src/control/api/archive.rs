@@ -241,6 +241,7 @@ pub(super) struct TranscriptParams {
     to: Option<String>,
     /// The form.
     #[serde(default)]
+    #[param(inline)]
     format: Format,
 }
 

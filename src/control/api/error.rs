@@ -54,6 +54,8 @@ codes! {
     Unauthorized = "unauthorized", UNAUTHORIZED;
     /// Known, but not allowed to do this.
     Forbidden = "forbidden", FORBIDDEN;
+    /// The request names a host that is not this appliance.
+    UnknownHost = "unknown_host", MISDIRECTED_REQUEST;
     /// Nothing has this address.
     NotFound = "not_found", NOT_FOUND;
     /// No stream of this name.
@@ -100,6 +102,8 @@ codes! {
     PreconditionRequired = "precondition_required", PRECONDITION_REQUIRED;
     /// No way to give what the other end can take.
     UnsupportedCodecs = "unsupported_codecs", NOT_ACCEPTABLE;
+    /// The body did not come in time.
+    RequestTimeout = "request_timeout", REQUEST_TIMEOUT;
     /// The body is larger than allowed.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
     /// The body has the wrong media type.

@@ -1,12 +1,20 @@
-//! Bodies and paths, with refusals in our own form.
+//! Bodies, paths and queries, with refusals in our own form. Handlers take these and never axum's
+//! extractors of the same purpose, whose refusals are plain text.
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use std::error::Error as StdError;
+
+use axum::extract::multipart::Multipart;
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::{Code, Error};
+use crate::control::pace::TooSlow;
 
 /// Largest JSON body, in bytes.
 pub(super) const BODY_MAX: usize = 64 << 10;
@@ -20,12 +28,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         match axum::Json::<T>::from_request(request, state).await {
             Ok(axum::Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(refuse_body(&rejection)),
+            Err(rejection) => Err(refuse_json(&rejection)),
         }
     }
 }
 
-fn refuse_body(rejection: &JsonRejection) -> Error {
+fn refuse_json(rejection: &JsonRejection) -> Error {
     let text = rejection.body_text();
     match rejection {
         JsonRejection::MissingJsonContentType(_) => {
@@ -36,12 +44,79 @@ fn refuse_body(rejection: &JsonRejection) -> Error {
             let message = text.split_once(": ").map_or(text.as_str(), |(_, rest)| rest);
             Error::new(Code::Invalid, message, "/api/v1/openapi.json describes the body")
         }
-        _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Error::new(
-            Code::BodyTooLarge,
-            format!("the body is larger than {} KiB", BODY_MAX >> 10),
-            "send less",
-        ),
+        JsonRejection::BytesRejection(rejection) => refuse_body(rejection),
         _ => Error::new(Code::BadRequest, text, "send one complete JSON document"),
+    }
+}
+
+/// A whole body as it is, of at most the route's limit.
+pub(super) struct Body(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let body = Bytes::from_request(request, state).await;
+        body.map(Self).map_err(|rejection| refuse_body(&rejection))
+    }
+}
+
+fn refuse_body(rejection: &BytesRejection) -> Error {
+    broken_body(rejection, rejection.status(), &rejection.body_text())
+}
+
+/// Why a body could not be read to its end.
+pub(super) fn broken_body(
+    error: &(dyn StdError + 'static),
+    status: StatusCode,
+    text: &str,
+) -> Error {
+    if causes(error).any(|cause| cause.is::<TooSlow>()) {
+        let hint = "send the whole body at once, or faster";
+        return Error::new(Code::RequestTimeout, "the body came too slowly", hint);
+    }
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = "the body is larger than this address takes";
+        return Error::new(Code::BodyTooLarge, message, "send less");
+    }
+    Error::new(Code::BadRequest, text, "send the whole body")
+}
+
+/// An error and what caused it.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// A form with files (`multipart/form-data`).
+pub(super) struct Form(pub(super) Multipart);
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let form = Multipart::from_request(request, state).await;
+        form.map(Self).map_err(|rejection| {
+            let hint = "send `Content-Type: multipart/form-data; boundary=…`";
+            Error::new(Code::UnsupportedMediaType, rejection.body_text(), hint)
+        })
+    }
+}
+
+/// A WebSocket's handshake.
+pub(super) struct Upgrade(pub(super) WebSocketUpgrade);
+
+impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let upgrade: Result<_, WebSocketUpgradeRejection> =
+            WebSocketUpgrade::from_request_parts(parts, state).await;
+        upgrade.map(Self).map_err(|rejection| {
+            let hint = "this address is a WebSocket: connect with ws:// or wss:// (RFC 6455)";
+            Error::new(Code::BadRequest, rejection.body_text(), hint)
+        })
     }
 }
 

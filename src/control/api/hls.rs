@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -16,8 +16,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use tower_http::cors::CorsLayer;
 
+use super::extract::{Params, Query};
 use super::{Code, Error};
 use crate::egress::hls::{Missing, Shelf, TrackId};
 use crate::flow::{Action, Hello, Refusal};
@@ -39,19 +39,32 @@ impl HlsSource for Supervisor {
 
 /// `/hls/{stream}/index.m3u8` and what it leads to.
 pub fn router(source: Arc<dyn HlsSource>) -> Router {
-    Router::new()
-        .route("/hls/{stream}/{file}", get(serve))
-        .layer(CorsLayer::permissive())
-        .with_state(source)
+    Router::new().route("/hls/{stream}/{file}", get(serve)).with_state(source)
 }
 
 #[derive(Debug, Deserialize)]
-struct Params {
+struct Wanted {
     token: Option<String>,
     #[serde(rename = "_HLS_msn")]
     sequence: Option<u64>,
     #[serde(rename = "_HLS_part")]
     part: Option<usize>,
+}
+
+impl Wanted {
+    /// The segment and part that a playlist has to reach before it is sent (RFC 8216bis, section
+    /// 6.2.5.2).
+    fn at_least(&self) -> Result<Option<(u64, Option<usize>)>, Error> {
+        match (self.sequence, self.part) {
+            (Some(sequence), part) => Ok(Some((sequence, part))),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Error::new(
+                Code::BadRequest,
+                "_HLS_part means nothing without _HLS_msn",
+                "send both, or _HLS_msn alone",
+            )),
+        }
+    }
 }
 
 /// A file below `/hls/{stream}/`.
@@ -100,8 +113,8 @@ impl File {
 
 async fn serve(
     State(source): State<Arc<dyn HlsSource>>,
-    Path((stream, file)): Path<(String, String)>,
-    Query(params): Query<Params>,
+    Params((stream, file)): Params<(String, String)>,
+    Query(params): Query<Wanted>,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
@@ -125,7 +138,7 @@ async fn serve(
     Ok(match file {
         File::Master => playlist(shelf.master(&query).await?),
         File::Playlist(track) => {
-            let at_least = params.sequence.map(|sequence| (sequence, params.part));
+            let at_least = params.at_least()?;
             let text = shelf.playlist(&track, &query, at_least).await;
             playlist(text.map_err(|missing| match missing {
                 Missing::Unknown if at_least.is_some() => Error::new(

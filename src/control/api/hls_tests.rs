@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use super::super::cross_origin::cross_origin;
 use crate::egress::hls::{self, Settings};
 use crate::flow::{self, CueBoard, CueFeed, Feed, Inputs, Node, RefusalKind, Task};
 use crate::media::{Cue, Origin, Stage};
@@ -99,7 +100,8 @@ async fn site(settings: Settings, sources: &str) -> Site {
     tokio::spawn(hls::run(task.clone(), inputs, shelf.clone(), settings));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/hls/studio-1", listener.local_addr().expect("bound"));
-    let app = router(Arc::new(OneStream(shelf.clone())));
+    let layer = axum::middleware::from_fn_with_state(false, cross_origin);
+    let app = router(Arc::new(OneStream(shelf.clone()))).layer(layer);
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let cancel = task.cancel.clone();
     let server = axum::serve(listener, app);
@@ -195,6 +197,8 @@ async fn players_are_let_in_and_told_what_is_wrong() {
     check(format!("video.{}.m4s", first - 1), 404, "segment_gone").await;
     check(format!("video.{}.m4s", first + 500), 404, "not_found").await;
     check(format!("video.m3u8?_HLS_msn={}", first + 500), 400, "bad_request").await;
+    check("video.m3u8?_HLS_part=1".into(), 400, "bad_request").await;
+    check("video.m3u8?_HLS_msn=soon".into(), 400, "bad_request").await;
     check("video.init7.mp4".into(), 404, "segment_gone").await;
     check("nonsense".into(), 404, "not_found").await;
 

@@ -1,7 +1,6 @@
 //! What changes in a session's ICE after the answer: trickled candidates and ICE restarts, by PATCH
 //! (RFC 9725 section 4.3).
 
-use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -25,7 +24,7 @@ enum Wish<'a> {
 pub(super) fn patch(
     session: &Session,
     headers: &HeaderMap,
-    body: &Bytes,
+    body: &[u8],
 ) -> Result<Response, Error> {
     let text = body_text(headers, body, KIND)?;
     let tag = headers.get(header::IF_MATCH).and_then(|v| v.to_str().ok());

@@ -10,7 +10,8 @@ use crate::runtime::Supervisor;
 
 /// The routes of players and publishers that come by HTTP.
 pub fn media_router(supervisor: &Supervisor, web_rtc: WebRtc) -> Router {
+    let stop = web_rtc.registry().stopping();
     hls::router(Arc::new(supervisor.clone()))
         .merge(webrtc::router(web_rtc))
-        .merge(captions::viewers(supervisor))
+        .merge(captions::viewers(supervisor, stop))
 }

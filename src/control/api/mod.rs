@@ -7,6 +7,7 @@ mod access;
 mod archive;
 mod audio;
 mod captions;
+mod cross_origin;
 mod denoise;
 mod error;
 mod events;
@@ -240,6 +241,7 @@ pub fn router(state: ApiState, media: Router) -> Router {
         .fallback(health::not_found)
         .method_not_allowed_fallback(health::method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(state.auth.is_open(), cross_origin::cross_origin))
         .layer(middleware::from_fn_with_state(state.metrics.clone(), health::observe))
 }
 

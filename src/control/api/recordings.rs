@@ -4,7 +4,7 @@ use std::io::SeekFrom;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::extract::{Params, Query};
 use super::{Code, Error, Failures};
 use crate::egress::record::{Catalogue, CatalogueError, Entry};
 use crate::media::{Language, StreamName};
@@ -82,7 +83,7 @@ async fn list(
 )]
 async fn get(
     State(catalogue): State<Catalogue>,
-    Path((stream, id)): Path<(String, String)>,
+    Params((stream, id)): Params<(String, String)>,
 ) -> Result<Json<Entry>, Error> {
     let stream = name(&stream)?;
     Ok(Json(blocking(move || catalogue.get(&stream, &id)).await?))
@@ -105,7 +106,7 @@ struct DeleteParams {
 )]
 async fn remove(
     State(catalogue): State<Catalogue>,
-    Path((stream, id)): Path<(String, String)>,
+    Params((stream, id)): Params<(String, String)>,
     Query(params): Query<DeleteParams>,
 ) -> Result<StatusCode, Error> {
     let stream = name(&stream)?;
@@ -125,7 +126,7 @@ async fn remove(
 )]
 async fn file(
     State(catalogue): State<Catalogue>,
-    Path((stream, id)): Path<(String, String)>,
+    Params((stream, id)): Params<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let stream = name(&stream)?;
@@ -193,7 +194,7 @@ fn range(text: &str, length: u64) -> Result<Option<(u64, u64)>, Error> {
 )]
 async fn thumbnail(
     State(catalogue): State<Catalogue>,
-    Path((stream, id)): Path<(String, String)>,
+    Params((stream, id)): Params<(String, String)>,
 ) -> Result<Response, Error> {
     let picture = catalogue.thumbnail(&name(&stream)?, &id).await?;
     let headers =
@@ -212,7 +213,7 @@ async fn thumbnail(
 )]
 async fn captions(
     State(catalogue): State<Catalogue>,
-    Path((stream, id, file)): Path<(String, String, String)>,
+    Params((stream, id, file)): Params<(String, String, String)>,
 ) -> Result<Response, Error> {
     let stream = name(&stream)?;
     let unknown = || {

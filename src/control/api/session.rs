@@ -46,9 +46,12 @@ pub(super) async fn get_session(
 pub(super) async fn sign_in(
     State(state): State<ApiState>,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
     Json(body): Json<SignIn>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1]), Error> {
     let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(info)| info.0.ip());
+    // The session would be of no use under this name: better told here than at the next request.
+    state.auth.check_host(&headers)?;
     let cookie = state.auth.sign_in(body.token.trim(), from)?;
     tracing::info!(%from, "the page signed in");
     let life = Auth::session_life().as_secs();

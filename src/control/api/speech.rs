@@ -37,6 +37,7 @@ struct Ears {
 
 /// An engine that is off.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = MissingEngine)]
 struct Missing {
     /// The engine.
     engine: String,

@@ -22,6 +22,7 @@ pub(super) static JITSI: std::sync::LazyLock<(aws_lc_rs::rsa::KeyPair, tempfile:
 
 pub(super) const ADMIN: &str = "the admin token of these tests";
 
+mod document;
 mod words;
 
 /// Control with its folder, which is deleted at the end.
@@ -57,7 +58,8 @@ impl Fixture {
         let desk = Desk::new(supervisor.clone(), store);
         let state = ApiState::new(Parts {
             desk: desk.clone(),
-            auth: Auth::new(&Auth::digest(ADMIN), false).expect("a digest"),
+            auth: Auth::new(&Auth::digest(ADMIN), false, auth::Hosts::new(["box".to_owned()]))
+                .expect("a digest"),
             jitsi: Some(Verifier::read(JITSI.1.path(), "jitsi").expect("a key")),
             archive: archive.clone(),
             metrics: Metrics::new(false).expect("names are legal"),
@@ -377,6 +379,24 @@ async fn the_page_signs_in_with_a_cookie_that_only_it_can_use() {
     };
     assert_eq!(api.send(kick("http://box:8080")).await.2["code"], "unknown_stream");
     assert_eq!(api.send(kick("http://evil.example")).await.2["code"], "forbidden");
+    let socket = |origin: &str| {
+        Request::get("/api/v1/streams/x/captions/ws")
+            .header(header::COOKIE, &cookie)
+            .header(header::HOST, "box:8080")
+            .header(header::ORIGIN, origin)
+            .header(header::CONNECTION, "upgrade")
+            .header(header::UPGRADE, "websocket")
+            .body(Body::empty())
+            .expect("a request")
+    };
+    assert_eq!(api.send(socket("http://evil.box:8080")).await.2["code"], "forbidden");
+    assert_eq!(api.send(socket("http://box:8080")).await.2["code"], "bad_request");
+    let rebound = Request::get("/api/v1/streams")
+        .header(header::COOKIE, &cookie)
+        .header(header::HOST, "evil.example:8080")
+        .body(Body::empty())
+        .expect("a request");
+    assert_eq!(api.send(rebound).await.2["code"], "unknown_host");
     let out = Request::delete("/api/v1/session").header(header::COOKIE, &cookie);
     api.send(out.body(Body::empty()).expect("a request")).await;
     assert_eq!(api.send(kick("http://box:8080")).await.2["code"], "unauthorized");

@@ -4,20 +4,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{patch, post};
 
+use super::extract::{Body, Params, Query};
 use super::{Code, Error, ice};
 use crate::egress::whep::{self, Viewer};
 use crate::flow::{self, Action, Gate, Hello, SourceReport};
 use crate::ingress::whip::{self, Publisher};
 use crate::media::{Dubs, Secret, StreamName};
 use crate::webrtc::sdp::{self, Description};
-use crate::webrtc::{Config, Entry, Registry, Session};
+use crate::webrtc::{Config, Direction, Entry, Full, Registry, Session};
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ pub struct WebRtc {
 impl WebRtc {
     /// WHIP and WHEP at this gate. GStreamer must have been initialised.
     pub fn new(gate: Arc<dyn Gate>, config: Config) -> Self {
-        let registry = Registry::new(config.sessions_max);
+        let registry = Registry::new(&config);
         registry.spawn(crate::webrtc::warm_up());
         Self { gate, config: Arc::new(config), registry }
     }
@@ -49,7 +49,6 @@ pub fn router(state: WebRtc) -> Router {
         .route("/whip/{stream}/{session}", patch(patch_whip).delete(end_whip).options(allowed))
         .route("/whep/{stream}/{session}", patch(patch_whep).delete(end_whep).options(allowed))
         .layer(DefaultBodyLimit::max(sdp::TEXT_MAX))
-        .layer(axum::middleware::map_response(cross_origin))
         .with_state(state)
 }
 
@@ -76,7 +75,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
         };
-        let in_query = || Query::<TokenQuery>::try_from_uri(&parts.uri).ok()?.0.token;
+        let in_query =
+            || axum::extract::Query::<TokenQuery>::try_from_uri(&parts.uri).ok()?.0.token;
         let credential = bearer().or_else(in_query).filter(|s| !s.is_empty());
         Ok(Self { peer: address.map(|a| a.0.to_string()).unwrap_or_default(), credential })
     }
@@ -117,7 +117,7 @@ fn stream_name(text: &str) -> Result<StreamName, Error> {
         .map_err(|e: crate::media::NameError| Error::new(Code::UnknownStream, e.to_string(), hint))
 }
 
-pub(super) fn body_text(headers: &HeaderMap, body: &Bytes, wanted: &str) -> Result<String, Error> {
+pub(super) fn body_text(headers: &HeaderMap, body: &[u8], wanted: &str) -> Result<String, Error> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let essence = given.split(';').next().unwrap_or("").trim();
     if !essence.eq_ignore_ascii_case(wanted) {
@@ -133,11 +133,18 @@ pub(super) fn body_text(headers: &HeaderMap, body: &Bytes, wanted: &str) -> Resu
     })
 }
 
-fn enter(state: &WebRtc, protocol: &'static str, stream: &StreamName) -> Result<Entry, Error> {
-    state.registry.enter(protocol, stream).ok_or_else(|| {
-        let message = "the limit of WebRTC sessions is reached, or the appliance is stopping";
-        let hint = "try again later, or raise sessions_max in [webrtc]";
-        Error::new(Code::LimitReached, message, hint).retry_after(10)
+fn enter(state: &WebRtc, hello: &Hello) -> Result<Entry, Error> {
+    let direction = match hello.action {
+        Action::Publish => Direction::Publish,
+        Action::Play => Direction::Play,
+    };
+    let entered = state.registry.enter(direction, &hello.stream, hello.credential.as_ref());
+    entered.map_err(|full| {
+        let (code, hint) = match full {
+            Full::Stopping => (Code::ShuttingDown, "try again in a minute, or elsewhere"),
+            _ => (Code::LimitReached, "try again later, or raise the limit in [webrtc]"),
+        };
+        Error::new(code, full.to_string(), hint).retry_after(10)
     })
 }
 
@@ -161,11 +168,11 @@ impl SoundQuery {
 
 async fn play(
     State(state): State<WebRtc>,
-    Path(stream): Path<String>,
+    Params(stream): Params<String>,
     Query(dubs): Query<SoundQuery>,
     caller: Caller,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Error> {
     let stream = stream_name(&stream)?;
     let hello = caller.hello(Action::Play, "whep", &stream);
@@ -178,7 +185,7 @@ async fn play(
         let hint = "offer recvonly sections with H.264, VP8, VP9 or AV1, and Opus";
         return Err(Error::new(Code::UnsupportedCodecs, message, hint));
     }
-    let entry = enter(&state, "whep", &stream)?;
+    let entry = enter(&state, &hello)?;
     let seat = state.gate.play(hello, accepts).await?;
     let session = Arc::clone(entry.session());
     let name = format!("whep.{stream}.{}", short(&session.id));
@@ -195,10 +202,10 @@ async fn play(
 
 async fn publish(
     State(state): State<WebRtc>,
-    Path(stream): Path<String>,
+    Params(stream): Params<String>,
     caller: Caller,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Error> {
     let stream = stream_name(&stream)?;
     let report = Arc::new(SourceReport::new("whip", caller.peer.clone()));
@@ -207,7 +214,7 @@ async fn publish(
     let text = body_text(&headers, &body, "application/sdp")?;
     let offer = crate::webrtc::read_offer(&text).map_err(bad_sdp)?;
     let choices = whip::choose(&offer, &state.config).map_err(failed)?;
-    let entry = enter(&state, "whip", &stream)?;
+    let entry = enter(&state, &hello)?;
     let intake = state.gate.publish(hello, report).await?;
     let session = Arc::clone(entry.session());
     let name = format!("whip.{stream}.{}", short(&session.id));
@@ -252,9 +259,9 @@ fn created(session: &Session, answer: String, config: &Config) -> Response {
 
 async fn patch_whip(
     State(state): State<WebRtc>,
-    Path((stream, id)): Path<(String, String)>,
+    Params((stream, id)): Params<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Error> {
     let session = find(&state, "whip", &stream, &id)?;
     ice::patch(&session, &headers, &body)
@@ -262,9 +269,9 @@ async fn patch_whip(
 
 async fn patch_whep(
     State(state): State<WebRtc>,
-    Path((stream, id)): Path<(String, String)>,
+    Params((stream, id)): Params<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Error> {
     let session = find(&state, "whep", &stream, &id)?;
     ice::patch(&session, &headers, &body)
@@ -272,7 +279,7 @@ async fn patch_whep(
 
 async fn end_whip(
     State(state): State<WebRtc>,
-    Path((stream, id)): Path<(String, String)>,
+    Params((stream, id)): Params<(String, String)>,
 ) -> Result<StatusCode, Error> {
     find(&state, "whip", &stream, &id)?.cancel.cancel();
     Ok(StatusCode::OK)
@@ -280,7 +287,7 @@ async fn end_whip(
 
 async fn end_whep(
     State(state): State<WebRtc>,
-    Path((stream, id)): Path<(String, String)>,
+    Params((stream, id)): Params<(String, String)>,
 ) -> Result<StatusCode, Error> {
     find(&state, "whep", &stream, &id)?.cancel.cancel();
     Ok(StatusCode::OK)
@@ -298,21 +305,6 @@ fn find(state: &WebRtc, protocol: &str, stream: &str, id: &str) -> Result<Arc<Se
 /// What may be posted where (RFC 9725 section 4.2).
 async fn allowed() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [("accept-post", "application/sdp")])
-}
-
-/// Pages of other origins may publish and play: who may is decided by the token.
-async fn cross_origin(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    for (name, value) in [
-        ("access-control-allow-origin", "*"),
-        ("access-control-allow-methods", "OPTIONS, POST, PATCH, DELETE"),
-        ("access-control-allow-headers", "Authorization, Content-Type, If-Match"),
-        ("access-control-expose-headers", "Location, ETag, Link, Accept-Patch"),
-        ("access-control-max-age", "86400"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 #[cfg(test)]

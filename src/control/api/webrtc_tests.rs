@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use axum::middleware;
 use axum::response::Response;
 use futures::future::BoxFuture;
 use gst::prelude::*;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::super::cross_origin::cross_origin;
 use super::*;
 use crate::flow::{
     Admission, CueBoard, CueFeed, Feed, Inputs, Intake, Node, Refusal, RefusalKind, Seat,
@@ -95,7 +97,8 @@ async fn text(response: Response) -> String {
 
 #[tokio::test]
 async fn refusals_say_what_is_wrong() {
-    let app = router(WebRtc::new(OneStream::new(), Config::default()));
+    let layer = middleware::from_fn_with_state(false, cross_origin);
+    let app = router(WebRtc::new(OneStream::new(), Config::default())).layer(layer);
     let check = async |request: Request<Body>, status: u16, code: &str| {
         let response = app.clone().oneshot(request).await.expect("infallible");
         assert_eq!(response.status().as_u16(), status, "{code}");
@@ -111,7 +114,7 @@ async fn refusals_say_what_is_wrong() {
     check(request("POST", "/whep/a%20b", sdp, OFFER), 404, "unknown_stream").await;
     check(request("POST", live, "text/plain", OFFER), 415, "unsupported_media_type").await;
     check(request("POST", live, sdp, "v=1"), 400, "bad_request").await;
-    check(request("POST", live, sdp, &"v".repeat(70_000)), 413, "").await;
+    check(request("POST", live, sdp, &"v".repeat(70_000)), 413, "body_too_large").await;
     let deaf = OFFER.replace("a=recvonly", "a=inactive");
     check(request("POST", live, sdp, &deaf), 406, "unsupported_codecs").await;
     let mute = "/whip/live?token=open-sesame";

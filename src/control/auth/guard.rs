@@ -15,11 +15,16 @@ pub const COOKIE: &str = "auralink_session";
 
 /// Middleware: finds out who is calling, refuses whoever may not, and leaves the [`Principal`] in
 /// the request's extensions. Reading needs [`Scope::View`], anything else [`Scope::Operate`].
+///
+/// Who has no token to show is let in by the session's cookie, or by `api.open`. A browser does both
+/// for pages that are not ours: so the host must be ours, and for all but plain reading the origin.
 pub async fn guard(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let scope = if reads { Scope::View } else { Scope::Operate };
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
+    // A WebSocket is opened by GET, from pages of any origin, and CORS does not hold for it.
+    let reads = reads && !request.headers().contains_key(header::UPGRADE);
     match principal(&auth, request.headers(), from, reads) {
         Ok(principal) if principal.may(scope) => {
             request.extensions_mut().insert(principal);
@@ -54,16 +59,18 @@ fn principal(
         return auth.check_token(shown, from).map(|()| Principal::Admin);
     }
     if session_cookie(headers).is_some_and(|cookie| auth.knows_session(cookie)) {
+        auth.check_host(headers)?;
         if !reads && !same_origin(headers) {
             return Err(Error::new(
                 Code::Forbidden,
-                "a session of the page may change things only from the page itself",
+                "a session of the page may change things and open WebSockets only from the page itself",
                 "send `Authorization: Bearer <admin token>` instead of the cookie",
             ));
         }
         return Ok(Principal::Session);
     }
     if auth.is_open() {
+        auth.check_host(headers)?;
         return if reads || same_origin_or_no_browser(headers) {
             Ok(Principal::Anybody)
         } else {
@@ -123,6 +130,7 @@ fn origin_is_host(headers: &HeaderMap) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Hosts;
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -132,7 +140,8 @@ mod tests {
     #[test]
     fn a_cookie_changes_things_only_from_the_page() {
         let token = crate::media::new_token();
-        let auth = Auth::new(&Auth::digest(&token), false).expect("a digest");
+        let auth = Auth::new(&Auth::digest(&token), false, Hosts::new(["box".to_owned()]))
+            .expect("a digest");
         let from = IpAddr::from([10, 0, 0, 1]);
         let cookie = format!("a=b; {COOKIE}={}", auth.sign_in(&token, from).expect("token"));
         let check = |extra: &[(&'static str, &str)], reads, expect: Result<Principal, Code>| {
@@ -150,15 +159,24 @@ mod tests {
         let bearer = format!("bearer {token}");
         check(&[("authorization", &bearer)], false, Ok(Principal::Admin));
         check(&[("authorization", "Bearer wrong")], true, Err(Code::Unauthorized));
+        let rebound = format!("{COOKIE}={}", auth.sign_in(&token, from).expect("token"));
+        let evil = [("host", "evil.example"), ("cookie", rebound.as_str())];
+        let read = principal(&auth, &headers(&evil), from, true).map_err(|e| e.code());
+        assert_eq!(read, Err(Code::UnknownHost), "a name that points to us is not ours");
     }
 
     #[test]
     fn open_means_anybody_but_not_another_site() {
-        let auth = Auth::new(&Auth::digest("x"), true).expect("a digest");
+        let auth =
+            Auth::new(&Auth::digest("x"), true, Hosts::new(["box".to_owned()])).expect("a digest");
         let from = IpAddr::from([10, 0, 0, 1]);
         let ask = |h: &[(&'static str, &str)]| principal(&auth, &headers(h), from, false);
         assert_eq!(ask(&[("host", "box")]).map_err(|e| e.code()), Ok(Principal::Anybody));
         let evil = ask(&[("host", "box"), ("origin", "http://evil")]);
         assert_eq!(evil.map_err(|e| e.code()), Err(Code::Forbidden));
+        let rebound = ask(&[("host", "evil.example:8080"), ("origin", "http://evil.example:8080")]);
+        assert_eq!(rebound.map_err(|e| e.code()), Err(Code::UnknownHost));
+        let address = ask(&[("host", "192.0.2.7:8080")]);
+        assert_eq!(address.map_err(|e| e.code()), Ok(Principal::Anybody));
     }
 }

@@ -58,11 +58,6 @@ impl Limiter {
         tries.last = now;
         tries.failed == 1 || tries.failed == FREE_TRIES
     }
-
-    /// The address has shown the right token.
-    pub(super) fn succeeded(&mut self, address: IpAddr) {
-        self.tries.remove(&address);
-    }
 }
 
 #[cfg(test)]
@@ -87,8 +82,9 @@ mod tests {
         assert_eq!(limiter.wait(address(1), start), Some(PAUSE_MIN * 2));
         assert_eq!(limiter.wait(address(1), start + PAUSE_MIN * 2), None);
         assert_eq!(limiter.wait(address(2), start), None, "others are not slowed down");
-        limiter.succeeded(address(1));
-        assert_eq!(limiter.wait(address(1), start), None);
+        let quiet = start + FORGET_AFTER;
+        limiter.failed(address(1), quiet);
+        assert_eq!(limiter.wait(address(1), quiet), None, "it starts afresh");
     }
 
     #[test]

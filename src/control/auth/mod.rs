@@ -5,6 +5,7 @@
 //! no handler has to change for it.
 
 mod guard;
+mod hosts;
 mod limiter;
 mod sessions;
 pub mod signed;
@@ -15,6 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use guard::{COOKIE, check_reader, guard, session_cookie};
+pub use hosts::Hosts;
+
+use axum::http::{HeaderMap, header};
 
 use crate::control::api::{Code, Error};
 
@@ -54,6 +58,7 @@ pub struct Auth(Arc<Inner>);
 struct Inner {
     admin: token::Digest,
     open: bool,
+    hosts: Hosts,
     state: Mutex<State>,
 }
 
@@ -66,16 +71,34 @@ struct State {
 }
 
 impl Auth {
-    /// Takes the stored SHA-256 of the admin token as 64 hexadecimal digits, and whether the API is
-    /// open to anybody. `None` when the text is no such digest.
-    pub fn new(admin_sha256: &str, open: bool) -> Option<Self> {
+    /// Takes the stored SHA-256 of the admin token as 64 hexadecimal digits, whether the API is open
+    /// to anybody, and the names by which browsers may call it. `None` when the text is no such
+    /// digest.
+    pub fn new(admin_sha256: &str, open: bool, hosts: Hosts) -> Option<Self> {
         let admin = token::parse_digest(admin_sha256)?;
-        Some(Self(Arc::new(Inner { admin, open, state: Mutex::default() })))
+        Some(Self(Arc::new(Inner { admin, open, hosts, state: Mutex::default() })))
     }
 
     /// SHA-256 of a token as it is stored.
     pub fn digest(token: &str) -> String {
         token::hex(&token::digest(token))
+    }
+
+    /// Refuses a request to a host that is not the appliance. One without `Host` is of no browser.
+    ///
+    /// # Errors
+    /// `unknown_host`.
+    pub fn check_host(&self, headers: &HeaderMap) -> Result<(), Error> {
+        let Some(host) = headers.get(header::HOST) else { return Ok(()) };
+        if host.to_str().is_ok_and(|host| self.0.hosts.contain(host)) {
+            return Ok(());
+        }
+        let host = String::from_utf8_lossy(host.as_bytes());
+        Err(Error::new(
+            Code::UnknownHost,
+            format!("`{host}` is not known as a name of this appliance"),
+            "call it by its address, or add the name to `allowed_hosts` in [api]",
+        ))
     }
 
     /// Whether the configuration opens the API to anybody.
@@ -86,16 +109,18 @@ impl Auth {
     /// Opens a session of the page for whoever shows the admin token; returns its cookie.
     ///
     /// # Errors
-    /// `unauthorized`; `too_many_requests` after repeated wrong tokens, even with the right one.
+    /// `unauthorized`; `too_many_requests` after repeated wrong tokens. The right one always passes:
+    /// a guesser behind the same address must not keep the admin out, and guessing 256 bits is
+    /// hopeless. The count of wrong tokens stays, so that an admin who signs in does not give the
+    /// guesser new tries.
     pub fn sign_in(&self, shown: &str, from: IpAddr) -> Result<String, Error> {
         let now = Instant::now();
         let mut state = self.lock();
+        if token::matches(shown, &self.0.admin) {
+            return Ok(state.sessions.open(now));
+        }
         if let Some(pause) = state.logins.wait(from, now) {
             return Err(too_many(pause));
-        }
-        if token::matches(shown, &self.0.admin) {
-            state.logins.succeeded(from);
-            return Ok(state.sessions.open(now));
         }
         if state.logins.failed(from, now) {
             tracing::warn!(%from, "somebody tries to sign in with a wrong token");
@@ -161,7 +186,7 @@ mod tests {
     #[test]
     fn only_the_token_opens_and_guessers_wait() {
         let token = crate::media::new_token();
-        let auth = Auth::new(&Auth::digest(&token), false).expect("a digest");
+        let auth = Auth::new(&Auth::digest(&token), false, Hosts::default()).expect("a digest");
         let (friend, guesser) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let cookie = auth.sign_in(&token, friend).expect("right token");
         assert!(auth.knows_session(&cookie));
@@ -172,8 +197,9 @@ mod tests {
             .collect();
         assert_eq!(codes[..5], [Code::Unauthorized; 5]);
         assert_eq!(codes[5..], [Code::TooManyRequests; 2]);
-        let late = auth.sign_in(&token, guesser).expect_err("has to wait").code();
-        assert_eq!(late, Code::TooManyRequests);
+        assert!(auth.sign_in(&token, guesser).is_ok(), "the right token passes at once");
+        let late = auth.sign_in("guess 8", guesser).expect_err("has to wait").code();
+        assert_eq!(late, Code::TooManyRequests, "and gives a guesser no new tries");
         assert!(auth.check_token(&token, guesser).is_ok());
         assert!(auth.sign_in(&token, friend).is_ok());
     }

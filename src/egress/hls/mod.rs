@@ -29,6 +29,7 @@ const DUB_AGAIN: Duration = Duration::from_secs(1);
 /// How a stream is cut for HLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = HlsSettings)]
 pub struct Settings {
     /// Shortest segment in seconds, 1-30. Segments begin at key frames, so a source with rarer
     /// ones makes longer segments.

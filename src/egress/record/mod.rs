@@ -43,6 +43,7 @@ const FINISH_MAX: Duration = Duration::from_secs(4);
 /// How a stream is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = RecordSettings)]
 pub struct Settings {
     /// A new file is begun after this many seconds; 0 never.
     pub split_s: u32,

@@ -17,6 +17,7 @@ const MAX_KBPS_LEAST: u32 = 8;
 
 /// A trunk: a stream sent to another appliance, or to any WHIP server.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = TrunkSettings)]
 pub struct Settings {
     /// The WHIP endpoint, `https://host[:port]/whip/stream` on another appliance. Nothing but its
     /// host and port is ever shown again.
@@ -40,7 +41,7 @@ pub struct Settings {
     /// Whether voice goes by AIC-A where both ends have it: `true`, `false`, or the share of
     /// sessions that do, such as `0.5`, to compare it with Opus in metrics.
     #[serde(default)]
-    #[schema(value_type = Object, example = true)]
+    #[schema(value_type = serde_json::Value, example = true)]
     pub aic: Share,
     /// How long sound may wait for its packet, in ms, 20-60. More saves headers.
     #[serde(default = "default_delay_ms")]

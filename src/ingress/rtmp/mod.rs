@@ -22,7 +22,6 @@ mod connection;
 mod feeder;
 mod handshake;
 mod key;
-mod limits;
 mod record;
 mod session;
 mod tag;
@@ -41,10 +40,10 @@ use tokio_util::task::TaskTracker;
 
 pub use config::Config;
 use connection::Shared;
-use limits::{Complaints, Limiter, Place};
 use takeover::Publishers;
 
-use crate::flow::Gate;
+use crate::flow::{Connections, Gate, Place};
+use crate::telemetry::Complaints;
 
 /// A TLS handshake takes at most this long.
 const TLS_MAX: Duration = Duration::from_secs(5);
@@ -136,7 +135,10 @@ impl Server {
     /// Serves until `cancel`; then every connection is told and closed, within some seconds.
     pub async fn run(self, gate: Arc<dyn Gate>, cancel: CancellationToken) {
         let door = Door {
-            limiter: Limiter::new(self.config.connections_max, self.config.connections_per_ip_max),
+            connections: Connections::new(
+                self.config.connections_max,
+                self.config.connections_per_ip_max,
+            ),
             complaints: Complaints::default(),
             tasks: TaskTracker::new(),
             shared: Arc::new(Shared {
@@ -172,7 +174,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 
 /// What stands between a listener and its connections.
 struct Door {
-    limiter: Limiter,
+    connections: Connections,
     complaints: Complaints,
     tasks: TaskTracker,
     shared: Arc<Shared>,
@@ -190,7 +192,7 @@ impl Door {
                     continue;
                 }
             };
-            match self.limiter.enter(peer.ip()) {
+            match self.connections.enter(peer.ip()) {
                 Ok(place) => self.spawn(stream, peer, tls.cloned(), place),
                 Err(message) => self.complain(Some(peer), &message),
             }

@@ -291,6 +291,7 @@ impl Stream {
             match tokio::time::timeout_at(deadline, commands.recv()).await {
                 Ok(Some(Command::Exited { worker, run, outcome })) => {
                     self.worker_exited(&worker, run, &outcome);
+                    self.end_captions();
                 }
                 Ok(Some(Command::PublisherLeft(id))) => self.publishers.retain(|p| p.id != id),
                 Ok(Some(_)) => {}
@@ -300,6 +301,13 @@ impl Stream {
         for (name, worker) in self.workers.iter().filter(|(_, w)| w.is_alive()) {
             tracing::warn!(stream = %self.spec.name, node = %name, state = ?worker.state(),
                 "a node did not stop in time and is left behind");
+        }
+    }
+
+    /// Takes all captions down when nothing makes any more: recordings wait for the last words.
+    fn end_captions(&self) {
+        if !self.workers.values().any(|w| w.is_alive() && w.job.makes_captions()) {
+            self.board.set(Vec::new());
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::output::Format;
 use super::{Code, Error, FILE_MAX};
+use crate::control::api::extract::broken_body;
 use crate::media::Language;
 use crate::speech::stt::{ENGINES, Wanted};
 
@@ -51,7 +52,7 @@ fn unreadable(error: &MultipartError) -> Error {
         let message = format!("the file is larger than {} MiB", FILE_MAX >> 20);
         return Error::new(Code::BodyTooLarge, message, "send sound alone, or parts of it");
     }
-    Error::new(Code::BadRequest, error.body_text(), "send multipart/form-data with a `file`")
+    broken_body(error, error.status(), &error.body_text())
 }
 
 fn invalid(field: &str, what: impl std::fmt::Display) -> Error {

@@ -10,12 +10,13 @@ pub(super) mod tests;
 
 use std::sync::LazyLock;
 
-use axum::extract::{DefaultBodyLimit, Multipart, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
+use super::extract::Form as Sent;
 use super::{ApiState, Code, Error, Failures};
 use form::{Form, Upload};
 use hear::Work;
@@ -48,7 +49,7 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
     responses((status = 200, body = Verbose), Failures))]
 pub(super) async fn transcribe(
     State(state): State<ApiState>,
-    form: Multipart,
+    form: Result<Sent, Error>,
 ) -> Result<Response, Refused> {
     serve(&state, form, Task::Transcribe).await
 }
@@ -59,12 +60,17 @@ pub(super) async fn transcribe(
     responses((status = 200, body = Verbose), Failures))]
 pub(super) async fn translate(
     State(state): State<ApiState>,
-    form: Multipart,
+    form: Result<Sent, Error>,
 ) -> Result<Response, Refused> {
     serve(&state, form, Task::Translate).await
 }
 
-async fn serve(state: &ApiState, form: Multipart, task: Task) -> Result<Response, Refused> {
+async fn serve(
+    state: &ApiState,
+    form: Result<Sent, Error>,
+    task: Task,
+) -> Result<Response, Refused> {
+    let Sent(form) = form?;
     let place = std::sync::Arc::clone(&PLACES).try_acquire_owned().map_err(|_| {
         let message = format!("{AT_ONCE} files are being heard, the limit");
         Error::new(Code::LimitReached, message, "try again in a moment").retry_after(5)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::State;
 use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{Response, Sse};
 use axum::routing::get;
@@ -14,9 +14,8 @@ use futures::Stream;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tower_http::cors::CorsLayer;
 
-use super::super::extract::Params;
+use super::super::extract::{Params, Query, Upgrade};
 use super::super::webrtc::Caller;
 use super::super::{ApiState, Code, Error, Failures};
 use crate::egress::words::{Message, Reader, Selection};
@@ -85,7 +84,7 @@ pub(in super::super) async fn socket_of_cues(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
     Query(params): Query<FollowParams>,
-    upgrade: WebSocketUpgrade,
+    Upgrade(upgrade): Upgrade,
 ) -> Result<Response, Error> {
     let board = state.supervisor().caption_board(&name).await?;
     Ok(socket(upgrade, params.reader(&board)?, state.shutdown.clone(), None))
@@ -96,16 +95,17 @@ pub(in super::super) async fn socket_of_cues(
 struct Viewers {
     supervisor: Supervisor,
     places: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 /// `/captions/{stream}/events` and `/captions/{stream}/ws`, for those who have the play token.
-pub(in super::super) fn viewers(supervisor: &Supervisor) -> Router {
+/// `stop` ends them.
+pub(in super::super) fn viewers(supervisor: &Supervisor, stop: CancellationToken) -> Router {
     let places = Arc::new(Semaphore::new(VIEWERS_MAX));
     Router::new()
         .route("/captions/{stream}/events", get(viewer_events))
         .route("/captions/{stream}/ws", get(viewer_socket))
-        .layer(CorsLayer::permissive())
-        .with_state(Viewers { supervisor: supervisor.clone(), places })
+        .with_state(Viewers { supervisor: supervisor.clone(), places, stop })
 }
 
 impl Viewers {
@@ -130,24 +130,23 @@ impl Viewers {
 
 async fn viewer_events(
     State(state): State<Viewers>,
-    Path(stream): Path<String>,
+    Params(stream): Params<String>,
     Query(params): Query<FollowParams>,
     caller: Caller,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
     let (board, place) = state.admit(&stream, caller).await?;
-    // Streams end at shutdown, and with them their captions.
-    Ok(events(params.reader(&board)?, CancellationToken::new(), Some(place)))
+    Ok(events(params.reader(&board)?, state.stop.clone(), Some(place)))
 }
 
 async fn viewer_socket(
     State(state): State<Viewers>,
-    Path(stream): Path<String>,
+    Params(stream): Params<String>,
     Query(params): Query<FollowParams>,
     caller: Caller,
-    upgrade: WebSocketUpgrade,
+    Upgrade(upgrade): Upgrade,
 ) -> Result<Response, Error> {
     let (board, place) = state.admit(&stream, caller).await?;
-    Ok(socket(upgrade, params.reader(&board)?, CancellationToken::new(), Some(place)))
+    Ok(socket(upgrade, params.reader(&board)?, state.stop.clone(), Some(place)))
 }
 
 fn events(

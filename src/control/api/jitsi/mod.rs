@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ws::{Message as Packet, WebSocket, WebSocketUpgrade};
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::ws::{Message as Packet, WebSocket};
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use axum::routing::get;
@@ -24,6 +24,7 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
+use super::extract::{Params, Query, Upgrade};
 use super::{ApiState, Code, Error};
 use crate::control::auth;
 use crate::media::Secret;
@@ -70,11 +71,11 @@ struct TokenQuery {
 
 async fn meet(
     State(state): State<Meetings>,
-    Path(meeting): Path<String>,
+    Params(meeting): Params<String>,
     Query(query): Query<TokenQuery>,
     peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
     mut headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    Upgrade(upgrade): Upgrade,
 ) -> Result<Response, Error> {
     // An open appliance asks for none, and takes Jigasi's own, which it could not check.
     let open = state.api.auth.is_open() && !headers.contains_key(header::ORIGIN);

@@ -1,0 +1,70 @@
+//! By which names the appliance may be called. A page of any site can make its own name point to the
+//! appliance (DNS rebinding) and is then of the same origin for the browser, but the `Host` of its
+//! requests still has that name.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Names that are the appliance's own. Addresses and `localhost` always are: no site can have them.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts(Vec<String>);
+
+impl Hosts {
+    /// This machine's own name and these.
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        let system = rustix::system::uname();
+        let own = system.nodename().to_str().unwrap_or_default();
+        let own = [own.to_owned(), format!("{own}.local")];
+        Self(own.into_iter().chain(names).map(|name| plain(&name)).collect())
+    }
+
+    /// Whether a `Host` header, with or without port, names the appliance.
+    pub fn contain(&self, host: &str) -> bool {
+        let name = plain(without_port(host));
+        let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        name.parse::<Ipv4Addr>().is_ok()
+            || address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+            || name == "localhost"
+            || name.ends_with(".localhost")
+            || (!name.is_empty() && self.0.contains(&name))
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Lower case, without the dot of the root.
+fn plain(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_localhost_and_names_of_its_own_are_the_appliance() {
+        let hosts = Hosts::new(["Studio.Example.org".to_owned()]);
+        let check = |host: &str, expect| assert_eq!(hosts.contain(host), expect, "{host}");
+        check("192.0.2.7", true);
+        check("192.0.2.7:8080", true);
+        check("[2001:db8::1]:8080", true);
+        check("[::1]", true);
+        check("localhost:8080", true);
+        check("demo.localhost", true);
+        check("studio.example.org", true);
+        check("STUDIO.example.org.:443", true);
+        check("evil.example.org", false);
+        check("studio.example.org.evil.test", false);
+        check("192.0.2.7.evil.test", false);
+        check("localhost.evil.test:8080", false);
+        check("2001:db8::1", false);
+        check("", false);
+        check(":8080", false);
+        let own = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        check(&format!("{own}:8080"), true);
+    }
+}

@@ -1,0 +1,77 @@
+//! File descriptors: as many as the system allows, and the last ones kept for recordings, the
+//! database and streams that run, whatever strangers at the ports do.
+
+use std::os::fd::AsRawFd;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// More than this many are not asked for, where the system would allow more: programs that we start
+/// inherit the limit, and some walk through all of them.
+const LIMIT_WANTED: u64 = 65_536;
+
+/// The last of the limit that new connections may not use.
+const RESERVE_MAX: u64 = 256;
+
+/// Raises the soft limit of open files towards the hard one; returns what it is then. For the start.
+pub fn raise_limit() -> u64 {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // `None` is no limit at all.
+    let wanted = maximum.unwrap_or(LIMIT_WANTED).min(LIMIT_WANTED);
+    if limit() < wanted {
+        // Where it is refused, the limit stays, and is what is told.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
+    limit()
+}
+
+fn limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Whether so few descriptors are left that no stranger may have one. The system gives out the
+/// lowest free number (POSIX, section 2.14), so a high one says how many are taken.
+pub fn are_scarce() -> bool {
+    let lowest_free = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 0);
+    lowest_free.map_or(true, |fd| is_reserved(fd.as_raw_fd(), limit()))
+}
+
+/// How many descriptors strangers may have at most.
+pub fn for_strangers() -> usize {
+    usize::try_from(unreserved(limit())).unwrap_or(usize::MAX)
+}
+
+fn unreserved(limit: u64) -> u64 {
+    limit - RESERVE_MAX.min(limit / 4)
+}
+
+fn is_reserved(fd: i32, limit: u64) -> bool {
+    u64::try_from(fd).is_ok_and(|fd| fd >= unreserved(limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_descriptors_are_reserved() {
+        let check =
+            |fd, limit, expect| assert_eq!(is_reserved(fd, limit), expect, "{fd} of {limit}");
+        check(3, 1024, false);
+        check(767, 1024, false);
+        check(768, 1024, true);
+        check(65_279, 65_536, false);
+        check(65_280, 65_536, true);
+        check(3, u64::MAX, false);
+        check(11, 16, false);
+        check(12, 16, true);
+    }
+
+    #[test]
+    fn the_limit_is_raised_as_far_as_the_system_lets() {
+        let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        assert!(raise_limit() >= hard.min(LIMIT_WANTED));
+        let soft = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        assert!(soft >= hard.min(LIMIT_WANTED), "{soft} of {hard}");
+        assert!(!are_scarce());
+    }
+}

@@ -1,0 +1,223 @@
+//! Places for sessions: how many there are for publishers and viewers, and how many of them one
+//! stream or one token may have.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::media::{Secret, StreamName};
+
+/// Most publishers of one stream at once: one is on air, others take over or are on their way out.
+const PUBLISHERS_PER_STREAM_MAX: usize = 4;
+
+/// Which way the media of a session goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// To the appliance (WHIP).
+    Publish,
+    /// From the appliance (WHEP).
+    Play,
+}
+
+/// How many sessions there may be at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Of both directions.
+    pub(super) sessions: usize,
+    /// Viewers of all streams: less than `sessions`, so that publishers have the rest.
+    pub(super) viewers: usize,
+    /// Viewers of one stream.
+    pub(super) viewers_per_stream: usize,
+    /// Viewers with one token, of all streams.
+    pub(super) viewers_per_token: usize,
+}
+
+/// Why there is no place. The texts name the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// All places are taken.
+    #[error("{0} WebRTC sessions are open, the limit (`sessions_max`)")]
+    Sessions(usize),
+    /// All places of viewers are taken; the rest is for publishers.
+    #[error("{0} viewers play by WebRTC, the limit (`sessions_max` less `publishers_reserved`)")]
+    Viewers(usize),
+    /// The stream has its share.
+    #[error("{0} viewers play this stream by WebRTC, the limit (`viewers_per_stream_max`)")]
+    ViewersOfStream(usize),
+    /// The token has its share.
+    #[error("{0} viewers play by WebRTC with this token, the limit (`viewers_per_token_max`)")]
+    ViewersOfToken(usize),
+    /// The stream has enough publishers.
+    #[error("{0} publishers of this stream are connected by WebRTC, the limit")]
+    PublishersOfStream(usize),
+    /// The process has few file descriptors left, and those are kept for recordings.
+    #[error("file descriptors run out: raise the limit of open files (`ulimit -n`)")]
+    Descriptors,
+    /// The appliance is shutting down.
+    #[error("the appliance is shutting down")]
+    Stopping,
+}
+
+/// Places that are taken. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Places(Arc<Inner>);
+
+struct Inner {
+    limits: Limits,
+    /// Tokens are counted by their hash with a key of this process: they are not kept.
+    hasher: RandomState,
+    taken: Mutex<HashMap<Owner, usize>>,
+}
+
+/// Whom a place is counted for.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Owner {
+    Everybody,
+    Viewers,
+    Stream(Direction, StreamName),
+    Token(u64),
+}
+
+/// One session's place; dropping it gives it back.
+pub(super) struct Place {
+    places: Places,
+    owners: Vec<Owner>,
+}
+
+impl Places {
+    /// All are free.
+    pub(super) fn new(limits: Limits) -> Self {
+        let (hasher, taken) = (RandomState::new(), Mutex::default());
+        Self(Arc::new(Inner { limits, hasher, taken }))
+    }
+
+    /// A place for one more session.
+    ///
+    /// # Errors
+    /// [`Full`], with the limit that is reached.
+    pub(super) fn take(
+        &self,
+        direction: Direction,
+        stream: &StreamName,
+        token: Option<&Secret>,
+    ) -> Result<Place, Full> {
+        let wanted = self.wanted(direction, stream, token);
+        let mut taken = self.lock();
+        for (owner, max, full) in &wanted {
+            if taken.get(owner).copied().unwrap_or(0) >= *max {
+                return Err(full(*max));
+            }
+        }
+        let owners: Vec<Owner> = wanted.into_iter().map(|(owner, ..)| owner).collect();
+        owners.iter().for_each(|owner| *taken.entry(owner.clone()).or_default() += 1);
+        Ok(Place { places: self.clone(), owners })
+    }
+
+    /// Whom a session is counted for, each with its limit and what is said when that is reached.
+    fn wanted(
+        &self,
+        direction: Direction,
+        stream: &StreamName,
+        token: Option<&Secret>,
+    ) -> Vec<(Owner, usize, fn(usize) -> Full)> {
+        let limits = &self.0.limits;
+        let of_stream = Owner::Stream(direction, stream.clone());
+        let everybody = (Owner::Everybody, limits.sessions, Full::Sessions as fn(usize) -> Full);
+        match direction {
+            Direction::Publish => {
+                vec![(of_stream, PUBLISHERS_PER_STREAM_MAX, Full::PublishersOfStream), everybody]
+            }
+            Direction::Play => {
+                let token = token.map(|token| self.0.hasher.hash_one(token.expose()));
+                let of_token = token.map(Owner::Token);
+                let of_token =
+                    of_token.map(|t| (t, limits.viewers_per_token, Full::ViewersOfToken as _));
+                let own = (of_stream, limits.viewers_per_stream, Full::ViewersOfStream as _);
+                let viewers = (Owner::Viewers, limits.viewers, Full::Viewers as _);
+                of_token.into_iter().chain([own, viewers, everybody]).collect()
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, usize>> {
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.lock();
+        for owner in &self.owners {
+            if let Some(count) = taken.get_mut(owner) {
+                *count -= 1;
+                if *count == 0 {
+                    taken.remove(owner);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits =
+        Limits { sessions: 8, viewers: 6, viewers_per_stream: 4, viewers_per_token: 3 };
+
+    /// Takes a place for `who`: `>` publishes, `<` plays, then the stream, then the token.
+    fn take(places: &Places, who: &str) -> Result<Place, Full> {
+        let (direction, rest) = who.split_at(1);
+        let (stream, token) = rest.split_once(' ').unwrap_or((rest, ""));
+        let token = (!token.is_empty()).then(|| Secret::new(token));
+        let direction = if direction == ">" { Direction::Publish } else { Direction::Play };
+        places.take(direction, &stream.parse().expect("a name"), token.as_ref())
+    }
+
+    #[test]
+    fn nobody_takes_the_places_of_others() {
+        let places = Places::new(LIMITS);
+        let mut held = Vec::new();
+        let mut check = |who: &str, expect: Option<Full>| match take(&places, who) {
+            Ok(place) => {
+                assert_eq!(expect, None, "{who} got a place");
+                held.push(place);
+            }
+            Err(full) => assert_eq!(Some(full), expect, "{who}"),
+        };
+        check("<a one", None);
+        check("<a one", None);
+        check("<a one", None);
+        check("<a one", Some(Full::ViewersOfToken(3)));
+        check("<b one", Some(Full::ViewersOfToken(3)));
+        check("<a two", None);
+        check("<a two", Some(Full::ViewersOfStream(4)));
+        check("<a", Some(Full::ViewersOfStream(4)));
+        check("<b two", None);
+        check("<b two", None);
+        check("<c", Some(Full::Viewers(6)));
+        check(">a one", None);
+        check(">b one", None);
+        check(">c one", Some(Full::Sessions(8)));
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        let places = Places::new(Limits { viewers_per_token: 1, ..LIMITS });
+        let place = take(&places, "<a one").ok();
+        assert!(place.is_some() && take(&places, "<a one").is_err());
+        drop(place);
+        assert!(take(&places, "<a one").is_ok());
+        assert!(places.lock().is_empty(), "nothing is remembered");
+    }
+
+    #[test]
+    fn a_stream_has_few_publishers() {
+        let places = Places::new(LIMITS);
+        let held: Vec<_> =
+            (0..PUBLISHERS_PER_STREAM_MAX).map(|_| take(&places, ">a one")).collect();
+        assert!(held.iter().all(Result::is_ok));
+        assert!(matches!(take(&places, ">a one"), Err(Full::PublishersOfStream(_))));
+        assert!(take(&places, ">b one").is_ok());
+    }
+}

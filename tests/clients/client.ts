@@ -1,0 +1,29 @@
+// A program on the types that openapi-typescript makes of docs/openapi.json: it is compiled, not run.
+// Each `@ts-expect-error` is a mistake that the types have to find.
+import type { components, paths } from "./api";
+
+type Schemas = components["schemas"];
+type Body<Path extends keyof paths> = paths[Path] extends
+  { get: { responses: { 200: { content: { "application/json": infer B } } } } } ? B : never;
+
+export async function liveStreams(base: string, token: string): Promise<string[]> {
+  const path: keyof paths = "/api/v1/streams";
+  const answer = await fetch(base + path, { headers: { Authorization: `Bearer ${token}` } });
+  if (!answer.ok) {
+    const problem: Schemas["Problem"] = await answer.json();
+    throw new Error(`${problem.code}: ${problem.message}. ${problem.hint}`);
+  }
+  const list: Body<"/api/v1/streams"> = await answer.json();
+  return list.streams.filter((stream) => stream.state === "live").map((stream) => stream.name);
+}
+
+// The settings of five jobs are five types.
+export const captions: Schemas["CaptionSettings"] = { enabled: true, language: "en", translate: ["es"] };
+export const hls: Schemas["HlsSettings"] = { segment_s: 2, part_ms: 400 };
+export const record: Schemas["OutputKind"] = { type: "record", split_s: 3600 };
+export const trunk: Schemas["OutputKind"] = { type: "trunk", url: "https://b.example.net/whip/a", aic: 0.5 };
+
+// @ts-expect-error: captions have no bitrate
+export const wrong: Schemas["CaptionSettings"] = { video_kbps: 1500 };
+// @ts-expect-error: a trunk goes somewhere
+export const nowhere: Schemas["TrunkSettings"] = {};
