@@ -17,7 +17,7 @@ use crate::control::Metrics;
 use crate::control::api::webrtc::WebRtc;
 use crate::control::api::{self, ApiState, Endpoints, Parts};
 use crate::control::archive::Archive;
-use crate::control::auth::Auth;
+use crate::control::auth::{Auth, Hosts};
 use crate::control::desk::{Desk, Owner};
 use crate::control::machine::Machine;
 use crate::control::server::Server;
@@ -68,16 +68,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let store = Store::open(&state).await?;
     let auth = authenticate(config, &store).await?;
     let recordings = config.recordings();
-    let options = Options {
-        recordings: recordings.clone(),
-        streams_max: config.limits.streams,
-        viewers_max: config.limits.viewers,
-        presets: Presets::load(config.presets.as_deref())?,
-        hls: config.hls,
-        encode: Default::default(),
-        webrtc: config.webrtc.clone(),
-        sources: config.sources.clone(),
-    };
+    let options = options(config)?;
     let stop = CancellationToken::new();
     let mut servers = JoinSet::new();
     let (clock, until) = (Clock::restore(&state).await, stop.clone());
@@ -161,6 +152,20 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         servers.spawn(async move { srt.run(gate, until).await.context("the SRT server ended") });
     }
     Ok(Appliance { supervisor, web_rtc, desk, store, tls, stop, servers, look, page })
+}
+
+/// What the configuration says to the supervisor.
+fn options(config: &Config) -> anyhow::Result<Options> {
+    Ok(Options {
+        recordings: config.recordings(),
+        streams_max: config.limits.streams,
+        viewers_max: config.limits.viewers,
+        presets: Presets::load(config.presets.as_deref())?,
+        hls: config.hls,
+        encode: Default::default(),
+        webrtc: config.webrtc.clone(),
+        sources: config.sources.clone(),
+    })
 }
 
 /// The engines that work on words.
@@ -248,7 +253,11 @@ async fn authenticate(config: &Config, store: &Store) -> anyhow::Result<Auth> {
     if open {
         tracing::warn!("api.open is true: anybody who reaches the port may change everything");
     }
-    let hosts = auth::Hosts::new(config.api.allowed_hosts.iter().cloned());
+    // The public address is one that the admin has named: its host is the appliance's own too.
+    let public = config.api.public_url.as_ref().and_then(|url| url::Url::parse(url).ok());
+    let public = public.and_then(|url| url.host_str().map(str::to_owned));
+    let names = config.api.allowed_hosts.iter().cloned().chain(public);
+    let hosts = Hosts::new(names);
     let made = |digest: &str| {
         Auth::new(digest, open, hosts.clone()).context("the stored token hash is damaged")
     };

@@ -84,6 +84,9 @@ pub(super) struct Place {
     owners: Vec<Owner>,
 }
 
+/// Whom a session is counted for, how many that may be, and what is said when it is full.
+type Bound = (Owner, usize, fn(usize) -> Full);
+
 impl Places {
     /// All are free.
     pub(super) fn new(limits: Limits) -> Self {
@@ -119,7 +122,7 @@ impl Places {
         direction: Direction,
         stream: &StreamName,
         token: Option<&Secret>,
-    ) -> Vec<(Owner, usize, fn(usize) -> Full)> {
+    ) -> Vec<Bound> {
         let limits = &self.0.limits;
         let of_stream = Owner::Stream(direction, stream.clone());
         let everybody = (Owner::Everybody, limits.sessions, Full::Sessions as fn(usize) -> Full);

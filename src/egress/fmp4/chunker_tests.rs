@@ -89,7 +89,13 @@ fn a_picture_lasts_until_the_next_one_and_all_are_kept() {
     let mut chunker = video();
     let frame = |n: u64| {
         let at = ms(n * 5000);
-        Frame { pts: at, dts: at, duration: None, key: n % 3 == 0, data: Bytes::from_static(b"x") }
+        Frame {
+            pts: at,
+            dts: at,
+            duration: None,
+            key: n.is_multiple_of(3),
+            data: Bytes::from_static(b"x"),
+        }
     };
     let mut chunks: Vec<_> = (0..9).filter_map(|n| chunker.push(frame(n))).collect();
     chunks.extend(chunker.finish());
