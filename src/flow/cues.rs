@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::clock;
 use crate::media::{Cue, Language};
@@ -163,11 +164,15 @@ impl CueReader {
 
 /// The feeds of captions of one stream, as they come and go while its consumers run. Cheap to clone.
 #[derive(Clone)]
-pub struct CueBoard(Arc<watch::Sender<Vec<CueFeed>>>);
+pub struct CueBoard {
+    feeds: Arc<watch::Sender<Vec<CueFeed>>>,
+    ended: CancellationToken,
+}
 
 impl Default for CueBoard {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Vec::new())))
+        let feeds = Arc::new(watch::Sender::new(Vec::new()));
+        Self { feeds, ended: CancellationToken::new() }
     }
 }
 
@@ -175,7 +180,7 @@ impl CueBoard {
     /// Puts up other feeds, the original language first.
     pub fn set(&self, feeds: Vec<CueFeed>) {
         let names = |feeds: &[CueFeed]| feeds.iter().map(|f| Arc::as_ptr(&f.0)).collect::<Vec<_>>();
-        self.0.send_if_modified(|now| {
+        self.feeds.send_if_modified(|now| {
             let differ = names(now) != names(&feeds);
             *now = feeds;
             differ
@@ -184,17 +189,27 @@ impl CueBoard {
 
     /// The feeds now, the original language first.
     pub fn feeds(&self) -> Vec<CueFeed> {
-        self.0.borrow().clone()
+        self.feeds.borrow().clone()
     }
 
     /// The feeds, as they come and go; it ends with the stream.
     pub fn subscribe(&self) -> watch::Receiver<Vec<CueFeed>> {
-        self.0.subscribe()
+        self.feeds.subscribe()
+    }
+
+    /// Nothing will be published on any feed any more: the stream ends.
+    pub fn end(&self) {
+        self.ended.cancel();
+    }
+
+    /// Is cancelled by [`Self::end`].
+    pub fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     /// Everything that is published on any of the feeds from now on.
     pub fn read(&self) -> BoardReader {
-        let board = self.0.subscribe();
+        let board = self.feeds.subscribe();
         let readers = board.borrow().iter().map(CueFeed::subscribe).collect();
         BoardReader { board, readers }
     }

@@ -3,6 +3,8 @@
 import type { components, paths } from "./api";
 
 type Schemas = components["schemas"];
+type Refusal =
+  paths["/api/v1/streams"]["get"]["responses"]["4XX"]["content"]["application/json"];
 type Body<Path extends keyof paths> = paths[Path] extends
   { get: { responses: { 200: { content: { "application/json": infer B } } } } } ? B : never;
 
@@ -10,16 +12,16 @@ export async function liveStreams(base: string, token: string): Promise<string[]
   const path: keyof paths = "/api/v1/streams";
   const answer = await fetch(base + path, { headers: { Authorization: `Bearer ${token}` } });
   if (!answer.ok) {
-    const problem: Schemas["Problem"] = await answer.json();
+    const problem: Refusal = await answer.json();
     throw new Error(`${problem.code}: ${problem.message}. ${problem.hint}`);
   }
   const list: Body<"/api/v1/streams"> = await answer.json();
   return list.streams.filter((stream) => stream.state === "live").map((stream) => stream.name);
 }
 
-// The settings of five jobs are five types.
+// The settings of each job are a type of their own.
 export const captions: Schemas["CaptionSettings"] = { enabled: true, language: "en", translate: ["es"] };
-export const hls: Schemas["HlsSettings"] = { segment_s: 2, part_ms: 400 };
+export const denoise: Schemas["DenoiseSettings"] = { enabled: true, mix: 0.5 };
 export const record: Schemas["OutputKind"] = { type: "record", split_s: 3600 };
 export const trunk: Schemas["OutputKind"] = { type: "trunk", url: "https://b.example.net/whip/a", aic: 0.5 };
 

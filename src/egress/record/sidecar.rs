@@ -11,10 +11,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::captions::{FileClock, Shaper, json, srt, vtt};
-use crate::flow::{self, BoardReader, CueBoard, CueFeed, Status};
+use crate::flow::{self, BoardReader, CueBoard, Status};
 use crate::media::{Cue, Language};
 
 /// Recordings that cues may still be for: the one being written and those before it.
@@ -59,26 +60,26 @@ pub(super) async fn write(captions: CueBoard, mut begun: mpsc::Receiver<Begun>, 
             (feed, cue) = cues.next() => desk = keep(desk, feed.language(), cue, &status).await,
         }
     }
+    if captions.feeds().is_empty() {
+        return;
+    }
     desk.ended_at = Some(Duration::from_nanos(flow::now().nseconds()));
-    // Who reads a board must not keep it: its end is the stream's.
-    let board = captions.subscribe();
-    drop(captions);
-    let _ = tokio::time::timeout(LATE_MAX, last_words(desk, &mut cues, board, &status)).await;
+    let words = last_words(desk, &mut cues, captions.ended(), &status);
+    let _ = tokio::time::timeout(LATE_MAX, words).await;
 }
 
-/// Writes what still comes, until all feeds of captions are gone.
+/// Writes what still comes, until nothing can come any more.
 async fn last_words(
     mut desk: Desk,
     cues: &mut BoardReader,
-    mut board: watch::Receiver<Vec<CueFeed>>,
+    ended: CancellationToken,
     status: &Status,
 ) {
     loop {
         let (feed, cue) = tokio::select! {
             biased;
             found = cues.next() => found,
-            // An error is the end of the stream.
-            _ = board.wait_for(Vec::is_empty) => return,
+            () = ended.cancelled() => return,
         };
         desk = keep(desk, feed.language(), cue, status).await;
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::Deserialize;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::message::{Hello, HelloLanguage, Message};
 use crate::flow::{BoardReader, CueBoard, CueFeed};
@@ -93,6 +94,8 @@ pub struct Reader {
     cues: BoardReader,
     /// What the last `hello` said.
     told: Option<Vec<HelloLanguage>>,
+    /// The stream ends.
+    ended: CancellationToken,
     /// Cues that have come and are not told yet, oldest first.
     waiting: VecDeque<(CueFeed, Cue)>,
 }
@@ -101,7 +104,7 @@ impl Reader {
     /// Follows a board from now on, after at most `recent` of the newest committed cues of each
     /// feed.
     pub fn new(board: &CueBoard, selection: Selection, recent: usize) -> Self {
-        let (cues, board) = (board.read(), board.subscribe());
+        let (cues, ended, board) = (board.read(), board.ended(), board.subscribe());
         let mut before: Vec<(CueFeed, Cue)> = Vec::new();
         for feed in board.borrow().iter() {
             let all = feed.recent();
@@ -109,7 +112,7 @@ impl Reader {
             before.extend(all.into_iter().skip(from).map(|cue| (feed.clone(), cue)));
         }
         before.sort_by_key(|(_, cue)| cue.end);
-        Self { selection, board, cues, told: None, waiting: before.into() }
+        Self { selection, board, cues, told: None, ended, waiting: before.into() }
     }
 
     /// Takes a command of the reader.
@@ -129,11 +132,14 @@ impl Reader {
             }
             let Some((feed, cue)) = self.waiting.pop_front() else {
                 tokio::select! {
+                    // The last words are told before the end.
+                    biased;
+                    // Once more from above: the cue may be of a language that is new.
+                    found = self.cues.next() => self.waiting.push_back(found),
+                    () = self.ended.cancelled() => return None,
                     changed = self.board.changed() => if changed.is_err() {
                         return None;
                     },
-                    // Once more from above: the cue may be of a language that is new.
-                    found = self.cues.next() => self.waiting.push_back(found),
                 }
                 continue;
             };

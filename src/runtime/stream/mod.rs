@@ -304,10 +304,10 @@ impl Stream {
         }
     }
 
-    /// Takes all captions down when nothing makes any more: recordings wait for the last words.
+    /// Ends the captions when nothing makes any more: recordings wait for the last words.
     fn end_captions(&self) {
         if !self.workers.values().any(|w| w.is_alive() && w.job.makes_captions()) {
-            self.board.set(Vec::new());
+            self.board.end();
         }
     }
 
