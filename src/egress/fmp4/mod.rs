@@ -13,7 +13,6 @@ mod fragment;
 mod init;
 mod sample_entry;
 mod sources;
-mod starts;
 mod tap;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use gst::prelude::*;
 
 use super::sample_entry::Described;
-use super::{Frame, TrackInfo, starts};
+use super::{Frame, TrackInfo};
 use crate::flow::{Error, Node, format_of};
 use crate::media::Codec;
 
@@ -89,7 +89,7 @@ impl<F: FnMut(Tapped)> Outlet<F> {
         let (Some(buffer), Some(caps)) = (sample.buffer_owned(), sample.caps()) else {
             return Ok(());
         };
-        let flagged = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
         let running = |time: Option<gst::ClockTime>| {
             let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
             match segment.to_running_time_full(time?)? {
@@ -102,8 +102,6 @@ impl<F: FnMut(Tapped)> Outlet<F> {
         let duration = buffer.duration().map(Duration::from);
         let Ok(map) = buffer.into_mapped_buffer_readable() else { return Ok(()) };
         let data = Bytes::from_owner(map);
-        let h264 = || caps.structure(0).is_some_and(|s| s.name() == "video/x-h264");
-        let key = flagged && (!h264() || starts::can_begin(&data));
         // Nothing can begin before a key frame, a change of track included.
         if key && self.caps.as_deref() != Some(caps) {
             self.caps = Some(caps.to_owned());
