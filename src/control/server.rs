@@ -23,7 +23,7 @@ use super::auth::signed::{self, Verifier};
 use super::origin::PublicAddress;
 use super::pace;
 use crate::flow::Connections;
-use crate::telemetry::{Complaints, descriptors};
+use crate::telemetry::{LogLimiter, descriptors};
 use connection::Admission;
 
 /// `[api]` of the configuration.
@@ -271,10 +271,10 @@ fn bounded<A>(
         .keep_alive_interval(idle_max)
         .keep_alive_timeout(idle_max)
         .max_concurrent_streams(STREAMS_MAX);
-    let complaints = Complaints::default();
+    let strangers = LogLimiter::default();
     server.first_request_timeout(REQUEST_MAX.min(idle_max)).accept_error_handler(
         move |peer, error| {
-            if let Some(kept_back) = complaints.pass(Instant::now()) {
+            if let Some(kept_back) = strangers.pass(peer.map(|peer| peer.ip()), Instant::now()) {
                 tracing::warn!(?peer, %error, kept_back, "an HTTP connection is not accepted");
             }
         },

@@ -1,6 +1,5 @@
 //! Logs, metric names, what this machine is doing and what it gives the process.
 
-mod complaints;
 pub mod descriptors;
 pub mod exit;
 mod flood;
@@ -9,7 +8,6 @@ mod log;
 pub mod malloc;
 pub mod names;
 
-pub use complaints::Complaints;
 pub use flood::LogLimiter;
 pub use host::{Disk, Host, disk};
 pub use log::{Config, Format, init};

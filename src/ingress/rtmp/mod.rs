@@ -43,7 +43,7 @@ use connection::Shared;
 use takeover::Publishers;
 
 use crate::flow::{Connections, Gate, Place};
-use crate::telemetry::Complaints;
+use crate::telemetry::LogLimiter;
 
 /// A TLS handshake takes at most this long.
 const TLS_MAX: Duration = Duration::from_secs(5);
@@ -139,7 +139,7 @@ impl Server {
                 self.config.connections_max,
                 self.config.connections_per_ip_max,
             ),
-            complaints: Complaints::default(),
+            strangers: Arc::default(),
             tasks: TaskTracker::new(),
             shared: Arc::new(Shared {
                 gate,
@@ -175,7 +175,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 /// What stands between a listener and its connections.
 struct Door {
     connections: Connections,
-    complaints: Complaints,
+    strangers: Arc<LogLimiter>,
     tasks: TaskTracker,
     shared: Arc<Shared>,
 }
@@ -200,7 +200,7 @@ impl Door {
     }
 
     fn spawn(&self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, place: Place) {
-        let (shared, complaints) = (self.shared.clone(), self.complaints.clone());
+        let (shared, strangers) = (self.shared.clone(), self.strangers.clone());
         self.tasks.spawn(async move {
             let _place = place;
             // Answers are small and waited for.
@@ -215,19 +215,19 @@ impl Door {
                     }
                 }
             };
-            report(peer, result, &complaints);
+            report(peer, result, &strangers);
         });
     }
 
     fn complain(&self, peer: Option<SocketAddr>, error: &dyn std::fmt::Display) {
-        if let Some(kept_back) = self.complaints.pass(Instant::now()) {
+        if let Some(kept_back) = self.strangers.pass(peer.map(|peer| peer.ip()), Instant::now()) {
             tracing::warn!(?peer, %error, kept_back, "an RTMP connection is not accepted");
         }
     }
 }
 
 /// Says once how a connection ended.
-fn report(peer: SocketAddr, result: Result<(), connection::Error>, complaints: &Complaints) {
+fn report(peer: SocketAddr, result: Result<(), connection::Error>, strangers: &LogLimiter) {
     use connection::Error as E;
     match result {
         Ok(()) => tracing::info!(%peer, "RTMP publisher stopped"),
@@ -239,7 +239,7 @@ fn report(peer: SocketAddr, result: Result<(), connection::Error>, complaints: &
             tracing::debug!(%peer, reason = %result_text(&result), "RTMP publisher turned away");
         }
         Err(_) => {
-            if let Some(kept_back) = complaints.pass(Instant::now()) {
+            if let Some(kept_back) = strangers.pass(peer.ip(), Instant::now()) {
                 let error = result_text(&result);
                 tracing::warn!(%peer, %error, kept_back, "an RTMP connection failed");
             }
