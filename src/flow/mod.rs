@@ -6,6 +6,7 @@
 //!
 //! Invariant: knows pipelines and buffers, but no protocol, no codec library and no stream.
 
+mod branch;
 mod caps;
 mod clock;
 mod connections;
@@ -18,6 +19,7 @@ mod gate;
 mod gop;
 mod intake;
 mod node;
+pub mod raw;
 mod steps;
 mod task;
 mod tracks;

@@ -307,7 +307,7 @@ impl Node {
 
 /// An element's message with the reason from its debug text, without the place in the source code
 /// that the first line of that text names.
-fn words(message: &str, debug: Option<&str>) -> String {
+pub(super) fn words(message: &str, debug: Option<&str>) -> String {
     let reason = debug.and_then(|d| d.split_once('\n')).map(|(_, reason)| reason.trim());
     match reason.filter(|r| !r.is_empty() && *r != message) {
         Some(reason) => format!("{message} ({reason})"),

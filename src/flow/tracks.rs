@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use gst::prelude::*;
 
-use super::{Error, SourceReport, Writer};
-use crate::media::Kind;
+use super::branch::Branch;
+use super::{Error, SourceReport, Writer, raw};
+use crate::media::{Kind, TrackChoice};
 
 /// Where the tracks of one publisher go. Cheap to clone, so that callbacks can own it.
 #[derive(Clone)]
@@ -16,19 +17,48 @@ pub struct Tracks {
     pub audio: Writer,
     /// What the API shows of this publisher.
     pub report: Arc<SourceReport>,
+    /// Which tracks are wanted where there are several.
+    pub choice: TrackChoice,
 }
 
-/// What stands between a source pad with these caps and a feed, so that every feed carries one
-/// canonical form: H.264/H.265 as Annex B access units with parameter sets before each key frame,
-/// AV1 as temporal units, raw AAC, Opus packets. Broadcast codecs that nothing downstream takes
-/// (MPEG-2 video, AC-3) are decoded here.
+/// What stands between a source pad and a feed, so that every feed carries one canonical form:
+/// H.264/H.265 as Annex B access units with parameter sets before each key frame, AV1 as temporal
+/// units, raw AAC, Opus packets. Codecs of broadcast and telephony that nothing downstream takes
+/// are decoded here.
 ///
-/// `None` for a pad that is neither video nor audio that we know.
-fn branch(caps: &gst::CapsRef) -> Option<(Kind, &'static str)> {
+/// The outer `None` is for caps that are neither video nor audio that we know, the inner one for a
+/// codec that no installed element decodes.
+fn branch(caps: &gst::CapsRef) -> Option<(Kind, Option<String>)> {
     let s = caps.structure(0)?;
-    let name = s.name().as_str();
     let version = s.get::<i32>("mpegversion").unwrap_or(0);
-    Some(match (name, version) {
+    let in_latm = matches!(s.get::<&str>("stream-format"), Ok("loas" | "latm-mcp1"));
+    let (kind, parser, decoders): (Kind, &str, &[&'static str]) = match (s.name().as_str(), version)
+    {
+        ("video/mpeg", 1 | 2) => (Kind::Video, "mpegvideoparse", &["avdec_mpeg2video", "mpeg2dec"]),
+        ("audio/mpeg", 4) if in_latm => (Kind::Audio, "aacparse", &["avdec_aac_latm"]),
+        ("audio/x-ac3" | "audio/x-private1-ac3", _) => {
+            (Kind::Audio, "ac3parse", &["avdec_ac3", "a52dec"])
+        }
+        ("audio/x-eac3", _) => (Kind::Audio, "ac3parse", &["avdec_eac3"]),
+        ("audio/x-dts", _) => (Kind::Audio, "dcaparse", &["avdec_dca", "dtsdec"]),
+        ("audio/x-smpte-302m", _) => (Kind::Audio, "identity", &["avdec_s302m"]),
+        ("audio/x-alaw", _) => (Kind::Audio, "identity", &["alawdec", "avdec_pcm_alaw"]),
+        ("audio/x-mulaw", _) => (Kind::Audio, "identity", &["mulawdec", "avdec_pcm_mulaw"]),
+        _ => return passed(caps).map(|(kind, elements)| (kind, Some(elements))),
+    };
+    let decoder = raw::installed(decoders);
+    let exit = raw::exit(kind);
+    Some((kind, decoder.map(|decoder| format!("{parser} ! {decoder} name={DECODER} ! {exit}"))))
+}
+
+/// Name of the decoder in a branch that has one.
+const DECODER: &str = "decoder";
+
+/// The same for what is not decoded here.
+fn passed(caps: &gst::CapsRef) -> Option<(Kind, String)> {
+    let s = caps.structure(0)?;
+    let version = s.get::<i32>("mpegversion").unwrap_or(0);
+    let (kind, elements) = match (s.name().as_str(), version) {
         ("video/x-h264", _) => (
             Kind::Video,
             "h264parse config-interval=-1 \
@@ -40,11 +70,6 @@ fn branch(caps: &gst::CapsRef) -> Option<(Kind, &'static str)> {
              ! capsfilter caps=video/x-h265,stream-format=byte-stream,alignment=au",
         ),
         ("video/x-vp8", _) => (Kind::Video, "identity silent=true"),
-        ("video/x-raw", _) => (
-            Kind::Video,
-            "videoconvert \
-             ! capsfilter caps=video/x-raw,format=I420",
-        ),
         ("video/x-vp9", _) => {
             (Kind::Video, "vp9parse ! capsfilter caps=video/x-vp9,alignment=frame")
         }
@@ -53,40 +78,18 @@ fn branch(caps: &gst::CapsRef) -> Option<(Kind, &'static str)> {
             "av1parse \
              ! capsfilter caps=video/x-av1,stream-format=obu-stream,alignment=tu",
         ),
-        ("video/mpeg", 1 | 2) => (
-            Kind::Video,
-            "mpegvideoparse ! avdec_mpeg2video ! videoconvert \
-             ! capsfilter caps=video/x-raw,format=I420",
-        ),
         ("audio/mpeg", 2 | 4) => {
             (Kind::Audio, "aacparse ! capsfilter caps=audio/mpeg,mpegversion=4,stream-format=raw")
         }
         ("audio/mpeg", 1) => (Kind::Audio, "mpegaudioparse"),
         ("audio/x-opus", _) => (Kind::Audio, "opusparse"),
-        ("audio/x-ac3" | "audio/x-eac3" | "audio/x-private1-ac3", _) => (
-            Kind::Audio,
-            "ac3parse ! avdec_ac3 ! audioconvert ! audioresample \
-             ! capsfilter caps=audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
-        ),
-        // No `decodebin` here: while it looks for its decoder it takes the whole pipeline back to
-        // PAUSED, and a track that comes at that moment would stay there.
-        ("audio/x-raw", _) => (
-            Kind::Audio,
-            "audioconvert ! audioresample \
-             ! capsfilter caps=audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
-        ),
-        ("audio/x-alaw", _) => (
-            Kind::Audio,
-            "alawdec ! audioconvert ! audioresample \
-             ! capsfilter caps=audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
-        ),
-        ("audio/x-mulaw", _) => (
-            Kind::Audio,
-            "mulawdec ! audioconvert ! audioresample \
-             ! capsfilter caps=audio/x-raw,format=F32LE,rate=48000,layout=interleaved",
-        ),
+        // No `decodebin` for what is raw already: while it looks for its decoder it takes the whole
+        // pipeline back to PAUSED, and a track that comes at that moment would stay there.
+        ("video/x-raw", _) => (Kind::Video, raw::exit(Kind::Video)),
+        ("audio/x-raw", _) => (Kind::Audio, raw::exit(Kind::Audio)),
         _ => return None,
-    })
+    };
+    Some((kind, elements.to_owned()))
 }
 
 impl Tracks {
@@ -99,46 +102,88 @@ impl Tracks {
     }
 
     /// Connects a source pad in `pipeline` to the writer of its kind. The first pad of each kind
-    /// wins; further ones and unknown ones end in a sink that swallows them, with a note for the
-    /// API. Call it from `pad-added`, on a GStreamer thread.
+    /// wins; further ones, unknown ones and those that cannot be taken end in a sink that swallows
+    /// them, with a note for the API. Call it from `pad-added`, on a GStreamer thread.
     ///
-    /// # Errors
-    /// When an element is missing or a pad does not link.
-    pub fn attach_pad(&self, pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Error> {
-        self.attach_pad_with(pipeline, pad, pad.current_caps())
+    /// A track whose media turns out to be unfit before any of it has been taken is ignored in the
+    /// same way. What fails later ends the pipeline, so that it begins anew.
+    pub fn attach_pad(&self, pipeline: &gst::Pipeline, pad: &gst::Pad) {
+        self.attach_pad_with(pipeline, pad, pad.current_caps(), "a track");
     }
 
-    /// The same for a pad whose caps the caller knows better than the pad does yet.
-    ///
-    /// # Errors
-    /// When an element is missing or a pad does not link.
+    /// The same for a pad whose caps the caller knows better than the pad does yet. `name` is what
+    /// notes call the track: where it comes from, in the words of its protocol.
     pub fn attach_pad_with(
         &self,
         pipeline: &gst::Pipeline,
         pad: &gst::Pad,
         caps: Option<gst::Caps>,
-    ) -> Result<(), Error> {
+        name: &str,
+    ) {
         let caps = caps.unwrap_or_else(|| pad.query_caps(None));
-        let branch = branch(&caps).filter(|(kind, _)| pipeline.by_name(kind.as_str()).is_none());
-        let Some((kind, description)) = branch else {
-            self.report.note(format!("a track is ignored: {}", short(&caps)));
-            return swallow(pipeline, pad);
+        let name = format!("{name} ({})", short(&caps));
+        let (kind, elements) = match branch(&caps) {
+            None => return self.ignore_pad(pipeline, pad, &name, "no such media is taken"),
+            Some((kind, _)) if pipeline.by_name(kind.as_str()).is_some() => {
+                let why = format!("one track of {kind} is taken, and there is one already");
+                return self.ignore_pad(pipeline, pad, &name, &why);
+            }
+            Some((_, None)) => {
+                let why = "no decoder for it is installed; `auralink doctor` names what is missing";
+                return self.ignore_pad(pipeline, pad, &name, why);
+            }
+            Some((kind, Some(elements))) => (kind, elements),
         };
-        let what = format!("the {kind} branch");
-        let bin = gst::parse::bin_from_description(description, true)
-            .map_err(|e| Error::build(&what, e))?;
-        bin.set_property("name", branch_name(pad));
+        if let Err(error) = self.connect(pipeline, pad, kind, &elements, &name) {
+            self.detach_pad(pipeline, pad);
+            self.ignore_pad(pipeline, pad, &name, &error.to_string());
+        }
+    }
+
+    /// Connects a source pad to a sink that swallows what comes, with a note unless `why` is empty.
+    pub fn ignore_pad(&self, pipeline: &gst::Pipeline, pad: &gst::Pad, name: &str, why: &str) {
+        if !why.is_empty() {
+            self.report.note(format!("{name} is ignored: {why}"));
+        }
+        if let Err(error) = swallow(pipeline, pad) {
+            tracing::warn!(pipeline = %pipeline.name(), %error, "a track that is ignored stays loose");
+        }
+    }
+
+    fn connect(
+        &self,
+        pipeline: &gst::Pipeline,
+        pad: &gst::Pad,
+        kind: Kind,
+        elements: &str,
+        name: &str,
+    ) -> Result<(), Error> {
+        let (report, writer, noted) =
+            (self.report.clone(), self.writer(kind).clone(), name.to_owned());
+        let keep = move |why: &str| {
+            let unfit = writer.age().is_none();
+            if unfit {
+                report.note(format!("{noted} is ignored: {why}"));
+            }
+            unfit
+        };
+        let branch = Branch::parse(&branch_name(pad), elements, keep)?;
+        if let Some(decoder) = branch.by_name(DECODER) {
+            raw::tune(&decoder);
+        }
         let sink = gst_app::AppSink::builder().name(kind.as_str()).build();
         self.writer(kind).attach(&sink);
+        let what = format!("the {kind} branch");
         let add = || -> Result<(), gst::glib::BoolError> {
-            pipeline.add(&bin)?;
+            pipeline.add(&branch)?;
             pipeline.add(&sink)?;
-            bin.link(&sink)?;
+            branch.link(&sink)?;
             sink.sync_state_with_parent()?;
-            bin.sync_state_with_parent()
+            branch.sync_state_with_parent()
         };
         add().map_err(|e| Error::build(&what, e))?;
-        let entry = bin.static_pad("sink").ok_or_else(|| Error::build(&what, "it has no pad"))?;
+        let entry =
+            branch.static_pad("sink").ok_or_else(|| Error::build(&what, "it has no pad"))?;
         pad.link(&entry).map(|_| ()).map_err(|e| Error::build(&what, e))
     }
 
@@ -196,6 +241,7 @@ mod tests {
             video: video.sole_writer(),
             audio: audio.sole_writer(),
             report: Arc::new(SourceReport::new("test", "here")),
+            choice: TrackChoice::default(),
         };
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
@@ -203,7 +249,7 @@ mod tests {
                 Node::parse("source", &format!("{source} ! identity name=exit")).expect("parses");
             let exit = node.element("exit").expect("an exit").static_pad("src").expect("a pad");
             let caps = source.split(" ! ").last().and_then(|caps| caps.parse().ok());
-            tracks.attach_pad_with(node.pipeline(), &exit, caps).expect("attaches");
+            tracks.attach_pad_with(node.pipeline(), &exit, caps, "the track");
             node.start().await.expect("plays");
             let mut format = audio.format();
             let known = format.wait_for(Option::is_some);

@@ -152,7 +152,8 @@ impl Round {
         // The parsed caps are known on this pad now; the branch behind needs them at once.
         let caps = pad.current_caps();
         pad.link(&entry).map_err(|e| Error::build("clocksync", e))?;
-        tracks.attach_pad_with(pipeline, &exit, caps)
+        tracks.attach_pad_with(pipeline, &exit, caps, &format!("track `{}`", pad.name()));
+        Ok(())
     }
 
     /// Running time at which the next round starts.

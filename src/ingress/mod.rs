@@ -13,6 +13,7 @@ pub mod srt;
 pub mod test;
 mod trunk;
 mod unusable;
+mod vp9;
 pub mod whip;
 
 #[cfg(test)]

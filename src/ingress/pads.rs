@@ -16,49 +16,86 @@ pub(super) fn report(element: &gst::Element, outcome: Result<(), Error>) {
     }
 }
 
-/// Connects an RTP pad: the depayloader of its encoding, then the track. An encoding that has no
-/// depayloader here is noted and ignored.
-pub(super) fn attach_rtp(
-    pipeline: &gst::Pipeline,
-    pad: &gst::Pad,
-    tracks: &Tracks,
-) -> Result<(), Error> {
+/// Connects an RTP pad: the depayloader of its encoding, then the track. What cannot be taken is
+/// noted and ignored.
+pub(super) fn attach_rtp(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Tracks) {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-    let encoding =
-        caps.structure(0).and_then(|s| s.get::<String>("encoding-name").ok()).unwrap_or_default();
-    let Some(factory) = depayloader(&encoding) else {
-        tracks.report.note(format!("a track is ignored: RTP {encoding}"));
-        return tracks.attach_pad(pipeline, pad);
+    let rtp = RtpFormat::read(&caps);
+    let name = rtp.to_string();
+    let Some((factory, media)) = rtp.depayloader() else {
+        let why = "there is no depayloader for it here";
+        return tracks.ignore_pad(pipeline, pad, &name, why);
     };
-    let depay = gst::ElementFactory::make(factory)
-        .build()
-        .map_err(|_| Error::MissingElement { factory: factory.into() })?;
-    pipeline.add(&depay).map_err(|e| Error::build(factory, e))?;
-    depay.sync_state_with_parent().map_err(|e| Error::build(factory, e))?;
-    let (Some(entry), Some(exit)) = (depay.static_pad("sink"), depay.static_pad("src")) else {
-        return Err(Error::build(factory, "it has no pads"));
+    let link = || -> Result<gst::Pad, gst::glib::BoolError> {
+        let depay = gst::ElementFactory::make(factory).build()?;
+        pipeline.add(&depay)?;
+        depay.sync_state_with_parent()?;
+        let ends = depay.static_pad("sink").zip(depay.static_pad("src"));
+        let (entry, exit) = ends.ok_or_else(|| gst::glib::bool_error!("it has no pads"))?;
+        pad.link(&entry).map_err(|e| gst::glib::bool_error!("{e}"))?;
+        Ok(exit)
     };
-    pad.link(&entry).map_err(|e| Error::build(factory, e))?;
-    // The depayloader knows its caps only once media flows; the template says enough to attach.
-    tracks.attach_pad(pipeline, &exit)
+    match link() {
+        // The depayloader knows its caps only once media flows, and its template names all that it
+        // could make: what the sender announced says which of them it is.
+        Ok(exit) => tracks.attach_pad_with(pipeline, &exit, media.parse().ok(), &name),
+        Err(error) => {
+            let why = format!("`{factory}` cannot be used: {error}");
+            tracks.ignore_pad(pipeline, pad, &name, &why);
+        }
+    }
 }
 
-/// The depayloader of an RTP encoding name (RFC 8866 `a=rtpmap`).
-fn depayloader(encoding: &str) -> Option<&'static str> {
-    Some(match encoding {
-        "H264" => "rtph264depay",
-        "H265" => "rtph265depay",
-        "VP8" => "rtpvp8depay",
-        "VP9" => "rtpvp9depay",
-        "OPUS" => "rtpopusdepay",
-        "MPEG4-GENERIC" => "rtpmp4gdepay",
-        "MP4A-LATM" => "rtpmp4adepay",
-        "MPA" => "rtpmpadepay",
-        "PCMU" => "rtppcmudepay",
-        "PCMA" => "rtppcmadepay",
-        "L16" => "rtpL16depay",
-        _ => return None,
-    })
+/// What the caps of an RTP pad say, from `m=` and `a=rtpmap` of the sender's description
+/// (RFC 8866).
+struct RtpFormat {
+    /// `audio`, `video`, `application`.
+    media: String,
+    /// Encoding name in capitals.
+    encoding: String,
+    /// Payload type, 0-127.
+    payload: i32,
+}
+
+impl RtpFormat {
+    fn read(caps: &gst::CapsRef) -> Self {
+        let text = |field: &str| {
+            let value = caps.structure(0).and_then(|s| s.get::<String>(field).ok());
+            value.unwrap_or_default()
+        };
+        let payload = caps.structure(0).and_then(|s| s.get("payload").ok()).unwrap_or(0);
+        let encoding = text("encoding-name").to_ascii_uppercase();
+        Self { media: text("media"), encoding, payload }
+    }
+
+    /// The depayloader of this encoding, and the caps of what comes out of it.
+    fn depayloader(&self) -> Option<(&'static str, &'static str)> {
+        Some(match (self.media.as_str(), self.encoding.as_str()) {
+            (_, "H264") => ("rtph264depay", "video/x-h264"),
+            (_, "H265") => ("rtph265depay", "video/x-h265"),
+            (_, "VP8") => ("rtpvp8depay", "video/x-vp8"),
+            (_, "VP9") => ("rtpvp9depay", "video/x-vp9"),
+            (_, "MPV") => ("rtpmpvdepay", "video/mpeg,mpegversion=2,systemstream=false"),
+            (_, "OPUS") => ("rtpopusdepay", "audio/x-opus"),
+            // The same name stands for MPEG-4 systems and pictures (RFC 3640 section 4.1).
+            ("audio", "MPEG4-GENERIC") => ("rtpmp4gdepay", "audio/mpeg,mpegversion=4"),
+            // The depayloader takes the LATM layer away.
+            (_, "MP4A-LATM") => ("rtpmp4adepay", "audio/mpeg,mpegversion=4"),
+            (_, "MPA") => ("rtpmpadepay", "audio/mpeg,mpegversion=1"),
+            (_, "AC3") => ("rtpac3depay", "audio/x-ac3"),
+            (_, "PCMU") => ("rtppcmudepay", "audio/x-mulaw"),
+            (_, "PCMA") => ("rtppcmadepay", "audio/x-alaw"),
+            (_, "L16") => ("rtpL16depay", "audio/x-raw"),
+            (_, "L24") => ("rtpL24depay", "audio/x-raw"),
+            _ => return None,
+        })
+    }
+}
+
+impl std::fmt::Display for RtpFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RTP {} {}, payload type {}", self.media, self.encoding, self.payload)
+    }
 }
 
 /// Starts a node and follows it until the stream wants the source gone, its pipeline ends, or
@@ -82,5 +119,25 @@ async fn watch_for_stall(tracks: &Tracks) -> Error {
         if newest.unwrap_or_else(|| started.elapsed()) > STALLED_AFTER {
             return Error::Stalled(STALLED_AFTER);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_sender_announces_decides() {
+        gst::init().expect("GStreamer starts");
+        let check = |announced: &str, expect: Option<&str>| {
+            let caps: gst::Caps = format!("application/x-rtp,{announced}").parse().expect("caps");
+            let found = RtpFormat::read(&caps).depayloader().map(|(_, media)| media);
+            assert_eq!(found, expect, "{announced}");
+        };
+        let aac = "media=audio,payload=97,clock-rate=48000,encoding-name=MPEG4-GENERIC";
+        check(aac, Some("audio/mpeg,mpegversion=4"));
+        check("media=video,encoding-name=MPEG4-GENERIC", None);
+        check("media=audio,encoding-name=pcmu", Some("audio/x-mulaw"));
+        check("media=application,encoding-name=VND.ONVIF.METADATA", None);
     }
 }

@@ -18,9 +18,9 @@ pub async fn run(intake: Intake, url: &str) -> Result<(), Error> {
     source.set_property_from_str("protocols", "tcp+udp");
     let tracks = intake.tracks.clone();
     let pipeline = node.pipeline().downgrade();
-    source.connect_pad_added(move |source, pad| {
+    source.connect_pad_added(move |_, pad| {
         let Some(pipeline) = pipeline.upgrade() else { return };
-        pads::report(source, pads::attach_rtp(&pipeline, pad, &tracks));
+        pads::attach_rtp(&pipeline, pad, &tracks);
     });
     pads::run_watched(&node, &intake).await
 }

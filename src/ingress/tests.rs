@@ -26,6 +26,7 @@ fn bench() -> (Bench, Intake) {
         video: video.writer(Some(timeline.clone())),
         audio: audio.writer(Some(timeline)),
         report: Arc::new(SourceReport::new("test", "here")),
+        choice: Default::default(),
     };
     tracks.video.activate();
     tracks.audio.activate();

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::trunk::{self, Heard};
+use super::vp9;
 use crate::flow::{Blame, Error, Intake, NodeEvent, Tracks};
 use crate::media::{Codec, Kind};
 use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport};
@@ -254,11 +255,14 @@ fn attach(
         other => return Err(Error::build("the track", format!("`{other}` was not agreed on"))),
     };
     let description = depayloader(codec).ok_or_else(|| Error::build("the track", codec))?;
+    if codec == Codec::Vp9 {
+        return vp9::attach(pipeline, pad, tracks, description);
+    }
     let depayloader = element(description)?;
     let failed = |e: gst::glib::BoolError| Error::build("the track", e);
     pipeline.add(&depayloader).map_err(failed)?;
     let exit = depayloader.static_pad("src").ok_or_else(|| Error::build("the track", "no pad"))?;
-    tracks.attach_pad(pipeline, &exit)?;
+    tracks.attach_pad(pipeline, &exit);
     depayloader.sync_state_with_parent().map_err(failed)?;
     let number = caps.structure(0).and_then(|s| s.get::<i32>("payload").ok());
     let number = number.and_then(|number| u8::try_from(number).ok());
@@ -290,7 +294,7 @@ fn attach_voice(
     let pads = decoder.static_pad("src").zip(setter.static_pad("sink"));
     let (exit, entry) = pads.ok_or_else(|| Error::build("the voice", "no pads"))?;
     let raw = gst::Caps::new_empty_simple("audio/x-raw");
-    tracks.attach_pad_with(pipeline, &exit, Some(raw))?;
+    tracks.attach_pad_with(pipeline, &exit, Some(raw), "AIC-A");
     for element in chain.into_iter().rev() {
         element.sync_state_with_parent().map_err(failed)?;
     }

@@ -10,6 +10,7 @@ mod name;
 mod pace;
 mod secret;
 mod time;
+mod track_choice;
 
 pub use accept::{Accept, Accepts, Captions, Dubs};
 pub use codec::{AudioDetail, Codec, Format, H264Profile, Kind, VideoDetail};
@@ -21,3 +22,4 @@ pub use secret::{
     Secret, fits_address, new_token, passphrase_length_problem, passphrase_problem, token_problem,
 };
 pub use time::Timeline;
+pub use track_choice::TrackChoice;

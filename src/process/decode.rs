@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use tokio::sync::watch;
 
-use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer};
+use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer, raw};
 use crate::media::{Codec, Format, Kind};
 
 /// A group of pictures that a decoder starts with is decoded this long at most without showing
 /// anything; then it shows what it has, late or not.
 const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 
-/// Decoders of a codec, best first. Threads work on slices of one picture: working on several
-/// pictures at a time would delay each by as many frames as there are threads.
+/// Decoders of a codec, best first.
 fn decoders(codec: Codec) -> &'static [&'static str] {
     match codec {
         Codec::H264 => &["avdec_h264", "openh264dec"],
@@ -44,15 +43,10 @@ fn parser(codec: Codec) -> &'static str {
     }
 }
 
-/// Whether this machine can decode a codec.
-pub fn can_decode(codec: Codec) -> bool {
-    decoder(codec).is_ok()
-}
-
 fn decoder(codec: Codec) -> Result<&'static str, Error> {
     let candidates = decoders(codec);
-    let found = candidates.iter().find(|name| gst::ElementFactory::find(name).is_some());
-    found.copied().ok_or_else(|| Error::MissingElement { factory: candidates[0].to_owned() })
+    raw::installed(candidates)
+        .ok_or_else(|| Error::MissingElement { factory: candidates[0].to_owned() })
 }
 
 /// Decodes whatever codec `input` carries into `output` until cancelled: pictures as I420, sound
@@ -131,31 +125,15 @@ async fn wait_for_another(formats: &mut watch::Receiver<Option<Format>>, now: Co
 
 fn build(task: &Task, codec: Codec) -> Result<Node, Error> {
     let factory = decoder(codec)?;
-    // Interlaced pictures suit no web player; others pass untouched.
-    let exit = match codec.kind() {
-        Kind::Video => "deinterlace mode=auto fields=top ! videoconvert ! video/x-raw,format=I420",
-        Kind::Audio => {
-            "audioconvert ! audioresample ! audio/x-raw,format=F32LE,rate=48000,\
-             channels=[1,2],layout=interleaved"
-        }
-    };
     let node = Node::parse(
         &task.name,
         &format!(
-            "appsrc name=in ! {}{factory} name=decoder ! {exit} ! appsink name=out",
-            parser(codec)
+            "appsrc name=in ! {}{factory} name=decoder ! {} ! appsink name=out",
+            parser(codec),
+            raw::exit(codec.kind())
         ),
     )?;
-    let decoder = node.element("decoder")?;
-    let set = |property: &str, value: &str| {
-        if decoder.find_property(property).is_some() {
-            decoder.set_property_from_str(property, value);
-        }
-    };
-    set("thread-type", "slice");
-    set("max-errors", "-1");
-    // What a lost packet has damaged is shown anyway by everybody else; a frozen picture is worse.
-    set("output-corrupt", "true");
+    raw::tune(&node.element("decoder")?);
     task.status.set("decoder", factory);
     Ok(node)
 }

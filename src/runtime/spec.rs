@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::egress::{record, trunk};
-use crate::media::{StreamName, new_token, passphrase_length_problem};
+use crate::media::{StreamName, TrackChoice, new_token, passphrase_length_problem};
 use crate::process::{captions, denoise};
 
 /// A stream as it is wanted.
@@ -24,6 +24,9 @@ pub struct StreamSpec {
     /// What takes over while the source is gone, and hands back.
     #[serde(default)]
     pub backup: Option<SourceSpec>,
+    /// Which programme and tracks are taken of sources that have several.
+    #[serde(default)]
+    pub tracks: TrackChoice,
     /// What a second publisher on this name meets.
     #[serde(default)]
     pub on_conflict: Conflict,
@@ -60,6 +63,7 @@ impl StreamSpec {
             preset: default_preset(),
             source: SourceSpec::default(),
             backup: None,
+            tracks: TrackChoice::default(),
             on_conflict: Conflict::default(),
             linger_s: default_linger_s(),
             denoise: None,
@@ -181,6 +185,9 @@ impl StreamSpec {
         let itself = SourceSpec::Stream { name: self.name.clone() };
         if self.source == itself || self.backup.as_ref() == Some(&itself) {
             return Err(invalid("source", "a stream cannot be its own source"));
+        }
+        if let Some((field, what)) = self.tracks.problem() {
+            return Err(invalid(&format!("tracks.{field}"), what));
         }
         if self.linger_s > LINGER_MAX_S {
             return Err(invalid("linger_s", format!("at most {LINGER_MAX_S} seconds")));
@@ -417,6 +424,7 @@ mod tests {
             r#"{"name":"a","source":{"type":"stream","name":"a"}}"#,
             "`source`: a stream cannot be its own source",
         );
+        check(r#"{"name":"a","tracks":{"program":0}}"#, "`tracks.program`: 1-65535");
         check(r#"{"name":"a","denoise":{"mix":2.0}}"#, "`denoise.mix`: 0.0-1.0");
     }
 

@@ -8,9 +8,12 @@
 //! `address`, `socket` and `listener` here.
 
 mod address;
+mod elementary;
 mod error;
 mod listener;
 mod pcr;
+mod program;
+mod psi;
 mod receive;
 mod send;
 mod socket;

@@ -47,6 +47,13 @@ impl Pacer {
         i64::try_from(ticks / TICKS_PER_MS).ok()
     }
 
+    /// Follows the references of this PID from `now` on.
+    pub(super) fn follow(&mut self, pid: u16, now: u64) {
+        if self.pid != Some(pid) {
+            *self = Self { pid: Some(pid), seen: now.cast_signed(), ..Self::default() };
+        }
+    }
+
     /// Cuts what arrived at `now` before each clock reference, and tells when each piece was due.
     pub(super) fn pace(&mut self, bytes: Vec<u8>, now: u64) -> Vec<(Vec<u8>, u64)> {
         let now = now.cast_signed();
@@ -176,6 +183,9 @@ mod tests {
         assert_eq!(send(&mut pacer, 5, 1080), 1080.0);
         let other = pacer.pace(packet(300, Some(27_000_000 * 50)), 1100 * MS);
         assert_eq!(other[0].1, 1080 * MS);
+        pacer.follow(300, 1120 * MS);
+        assert_eq!(pacer.pace(packet(300, Some(27_000_000 * 50)), 1120 * MS)[0].1, 1120 * MS);
+        assert_eq!(send(&mut pacer, 54_000_000, 1140), 1120.0, "no longer followed");
     }
 
     #[test]

@@ -1,22 +1,28 @@
 //! From a socket to tracks: MPEG-TS is taken apart.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::pcr::Pacer;
+use super::program::Taken;
+use super::psi::Tables;
 use super::start_codes::join_start_codes;
 use super::{Socket, Waiter};
-use crate::flow::{self, Blame, Node, NodeEvent, Tracks};
+use crate::flow::{self, Blame, Node, NodeEvent, SourceReport, Tracks};
+use crate::media::TrackChoice;
 
 /// How often a wait on the socket looks whether it is still wanted.
 const POLL: Duration = Duration::from_millis(250);
 
 /// Most bytes that go into the pipeline at once, when the other end sends in bursts.
 const BATCH_MAX: usize = 32 << 10;
+
+/// Most notes that a refusal repeats.
+const NOTES_TOLD_MAX: usize = 4;
 
 /// How long a publisher may do nothing useful.
 #[derive(Clone, Copy, Debug)]
@@ -118,16 +124,23 @@ async fn follow(
                 report(&shared.socket, tracks);
                 let bare = tracks.video.age().is_none() && tracks.audio.age().is_none();
                 if bare && started.elapsed() > limits.first_track {
-                    return Err(flow::Error::refused(
-                        Blame::Input,
-                        "there is no picture and no sound in what it sends",
-                        "send MPEG-TS with H.264, H.265 or MPEG-2 video and AAC, Opus, MP2, MP3 \
-                         or AC-3 audio",
-                    ));
+                    return Err(bare_error(tracks));
                 }
             }
         }
     }
+}
+
+/// Nothing that could be taken has come, and what is known of it.
+fn bare_error(tracks: &Tracks) -> flow::Error {
+    let mut message = "there is no picture and no sound in what it sends".to_owned();
+    for (index, note) in tracks.report.notes().iter().take(NOTES_TOLD_MAX).enumerate() {
+        message.push_str(if index == 0 { ": " } else { "; " });
+        message.push_str(note);
+    }
+    let hint = "send MPEG-TS with H.264, H.265 or MPEG-2 video and AAC, Opus, MP2, MP3, AC-3 or \
+                E-AC-3 audio";
+    flow::Error::refused(Blame::Input, message, hint)
 }
 
 fn reason(shared: &Shared, limits: Limits) -> flow::Error {
@@ -170,10 +183,14 @@ fn build(
 
     let waiter = Waiter::new(&shared.socket).map_err(|e| flow::Error::build(name, e))?;
     let (reader, counted) = (shared.clone(), tracks.report.clone());
+    let taken = Arc::new(Mutex::new(Taken::default()));
     let mut pacer = Pacer::default();
+    let mut guide = Guide::new(&demux, tracks, &taken);
     let on_need = move |source: &gst_app::AppSrc, _| match read(&reader, &waiter, limits.silence) {
         Ok(bytes) => {
             counted.add_bytes(bytes.len());
+            // Before the demuxer reads the same tables.
+            guide.read(&bytes, &mut pacer);
             let now = flow::now().nseconds();
             let pieces = pacer.pace(bytes, now);
             if let Some(media_ms) = pacer.media_ms() {
@@ -198,8 +215,44 @@ fn build(
         }
     };
     source.set_callbacks(gst_app::AppSrcCallbacks::builder().need_data(on_need).build());
-    follow_pads(&demux, pipeline, tracks);
+    follow_pads(&demux, pipeline, tracks, taken);
     Ok(node)
+}
+
+/// Reads the tables of what comes and tells the demuxer which programme is wanted.
+struct Guide {
+    tables: Tables,
+    demux: gst::glib::WeakRef<gst::Element>,
+    choice: TrackChoice,
+    report: Arc<SourceReport>,
+    taken: Arc<Mutex<Taken>>,
+}
+
+impl Guide {
+    fn new(demux: &gst::Element, tracks: &Tracks, taken: &Arc<Mutex<Taken>>) -> Self {
+        Self {
+            tables: Tables::default(),
+            demux: demux.downgrade(),
+            choice: tracks.choice.clone(),
+            report: tracks.report.clone(),
+            taken: taken.clone(),
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8], pacer: &mut Pacer) {
+        if !self.tables.push(bytes) {
+            return;
+        }
+        let now = Taken::choose(&self.tables, &self.choice);
+        if let (Some(demux), Some(program)) = (self.demux.upgrade(), now.program) {
+            demux.set_property("program-number", i32::from(program));
+        }
+        if let Some(clock) = now.clock {
+            pacer.follow(clock, flow::now().nseconds());
+        }
+        now.notes.iter().for_each(|note| self.report.note(note));
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
 }
 
 /// Waits for the next bytes; an error is the end, and `None` in it that nobody wants more.
@@ -231,8 +284,13 @@ fn read(shared: &Shared, waiter: &Waiter, silence: Duration) -> Result<Vec<u8>, 
 
 /// Connects the demuxer's pads as they come, and forgets them as they go: a programme may change
 /// its tracks while it runs.
-fn follow_pads(demux: &gst::Element, pipeline: &gst::Pipeline, tracks: &Tracks) {
-    let (weak, taken) = (pipeline.downgrade(), tracks.clone());
+fn follow_pads(
+    demux: &gst::Element,
+    pipeline: &gst::Pipeline,
+    tracks: &Tracks,
+    taken: Arc<Mutex<Taken>>,
+) {
+    let (weak, into) = (pipeline.downgrade(), tracks.clone());
     demux.connect_pad_added(move |demux, pad| {
         let Some(pipeline) = weak.upgrade() else { return };
         let caps = pad.current_caps();
@@ -243,15 +301,18 @@ fn follow_pads(demux: &gst::Element, pipeline: &gst::Pipeline, tracks: &Tracks) 
         // The pads of a programme that is replaced go only after the new ones have come.
         let replaced =
             demux.src_pads().into_iter().filter(|old| generation(old) != generation(pad));
-        replaced.for_each(|old| taken.detach_pad(&pipeline, &old));
-        if let Err(error) = taken.attach_pad(&pipeline, pad) {
-            gst::element_error!(demux, gst::StreamError::Failed, ("{error}"));
+        replaced.for_each(|old| into.detach_pad(&pipeline, &old));
+        let track = taken.lock().unwrap_or_else(PoisonError::into_inner).of_pad(&pad.name());
+        match track {
+            Some(track) => into.attach_pad_with(&pipeline, pad, caps, &track),
+            // The notes have it already, by the programme's table.
+            None => into.ignore_pad(&pipeline, pad, "", ""),
         }
     });
-    let (weak, taken) = (pipeline.downgrade(), tracks.clone());
+    let (weak, into) = (pipeline.downgrade(), tracks.clone());
     demux.connect_pad_removed(move |_, pad| {
         if let Some(pipeline) = weak.upgrade() {
-            taken.detach_pad(&pipeline, pad);
+            into.detach_pad(&pipeline, pad);
         }
     });
 }

@@ -14,6 +14,7 @@ mod doors;
 mod files;
 mod hostile;
 mod http;
+mod inputs;
 mod leaks;
 mod lifecycle;
 mod outputs;

@@ -6,7 +6,8 @@
 //   node browser.mjs page URL --token T --stream S         signs in on the page and watches a stream
 //   node browser.mjs overlay URL                           gives the page's captions partial and committed cues
 //
-// `--captions` opens the data channel of captions with whep; with page it waits for this text over the
+// `--codec` and, with whip, `--scalability L3T3_KEY` choose how pictures are coded. `--captions` opens
+// the data channel of captions with whep; with page it waits for this text over the
 // picture and in the transcript. `--shot FILE` with page keeps a picture of it. `--trunk URL` with
 // page, and `--trunk-token T`, adds a trunk by the form and waits until the page says how it goes.
 //
@@ -34,6 +35,7 @@ const { values: options, positionals } = parseArgs({
   options: {
     token: { type: "string" },
     codec: { type: "string" },
+    scalability: { type: "string" },
     captions: { type: "string" },
     shot: { type: "string" },
     trunk: { type: "string" },
@@ -195,7 +197,7 @@ async function main() {
     }
     page.on("pageerror", (error) => say("page_error", { error: String(error) }));
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
-    const begin = { mode, url, token: options.token, codec: options.codec, eager: options.eager, captions: options.captions };
+    const begin = { mode, url, token: options.token, codec: options.codec, scalability: options.scalability, eager: options.eager, captions: options.captions };
     const refused = await page.evaluate((b) => window.begin(b), begin);
     if (refused) {
       say("refused", refused);

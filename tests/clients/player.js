@@ -11,7 +11,7 @@ let began = 0;
 let stats = {};
 
 /** Starts; returns null, or what the server said when it refused. */
-window.begin = async ({ mode, url, token, codec, eager, captions }) => {
+window.begin = async ({ mode, url, token, codec, scalability, eager, captions }) => {
   began = performance.now();
   headers = token ? { Authorization: `Bearer ${token}` } : {};
   watchFrames();
@@ -33,7 +33,8 @@ window.begin = async ({ mode, url, token, codec, eager, captions }) => {
       audio: true,
     });
     for (const track of media.getTracks()) {
-      const sender = pc.addTransceiver(track, { direction: "sendonly", streams: [media] });
+      const layers = track.kind === "video" && scalability ? { sendEncodings: [{ scalabilityMode: scalability }] } : {};
+      const sender = pc.addTransceiver(track, { direction: "sendonly", streams: [media], ...layers });
       if (track.kind === "video") prefer(sender, RTCRtpSender, codec);
     }
   }

@@ -26,6 +26,19 @@ impl Client {
         Self::start(script, command)
     }
 
+    /// The RTSP camera, by the system's Python; `None` where it has no GStreamer.
+    pub(crate) fn camera() -> Option<Self> {
+        const PYTHON: &str = "/usr/bin/python3";
+        let probe = "import gi; gi.require_version('GstRtspServer', '1.0')";
+        let there = std::process::Command::new(PYTHON).args(["-c", probe]).output();
+        if !there.is_ok_and(|probe| probe.status.success()) {
+            return None;
+        }
+        let mut command = Command::new(PYTHON);
+        command.arg(root().join("tests/clients/rtsp_server.py"));
+        Some(Self::start("rtsp_server.py", command))
+    }
+
     /// Chromium: `whep`, `whip` or `hls`.
     pub(crate) fn browser(mode: &str, args: &[&str]) -> Self {
         let mut command = Command::new("node");

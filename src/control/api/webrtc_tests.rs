@@ -61,7 +61,7 @@ impl Gate for OneStream {
         audio.activate();
         let intake = Intake {
             stream: hello.stream,
-            tracks: Tracks { video, audio, report },
+            tracks: Tracks { video, audio, report, choice: Default::default() },
             captions: Default::default(),
             cancel: CancellationToken::new(),
             on_drop: None,

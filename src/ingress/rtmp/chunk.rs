@@ -30,6 +30,11 @@ pub(super) const COMMAND: u8 = 20;
 /// Message type: several FLV tags in one.
 pub(super) const AGGREGATE: u8 = 22;
 
+/// Whether RTMP has messages of this type: those above, metadata and shared objects.
+pub(super) fn is_known(kind: u8) -> bool {
+    matches!(kind, SET_CHUNK_SIZE..=PEER_BANDWIDTH | AUDIO | VIDEO | 15..=COMMAND | AGGREGATE)
+}
+
 /// Chunk size before anybody changes it.
 const CHUNK_SIZE_FIRST: usize = 128;
 

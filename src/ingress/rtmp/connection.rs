@@ -145,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         self.flush().await?;
                         return Err(Error::Refused(message));
                     }
-                    Event::Media { .. } | Event::Unpublish => {}
+                    Event::Media { .. } | Event::Unknown { .. } | Event::Unpublish => {}
                 }
             }
             self.flush().await?;
@@ -239,6 +239,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                             Err(error) => granted.report.note(error.to_string()),
                         }
                     }
+                    Event::Unknown { kind } => {
+                        let text =
+                            format!("messages of type {kind}, which RTMP has not, are dropped");
+                        granted.report.note(text);
+                    }
                     Event::Unpublish => {
                         self.session.farewell();
                         self.flush().await?;
@@ -256,7 +261,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 () = shared.cancel.cancelled() => return Err(Error::ShuttingDown),
                 () = granted.intake.cancel.cancelled() => return Err(Error::Dismissed),
                 () = granted.standing.displaced().cancelled() => return Err(Error::Displaced),
-                error = feeder.failed() => return Err(error.into()),
+                (kind, error) = feeder.failed() => {
+                    feeder.recover(kind, error).await?;
+                    continue;
+                }
                 read = timeout_at(deadline, self.read()) => match read {
                     Ok(count) => count?,
                     Err(_) => return Err(Error::Silent(shared.idle)),

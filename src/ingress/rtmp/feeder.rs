@@ -11,6 +11,9 @@ use crate::media::{Codec, Kind};
 /// More than this waiting before a parser means that the machine cannot keep up.
 const QUEUED_BYTES_MAX: u64 = 32 << 20;
 
+/// Tracks of one publisher may fail this often.
+const FAILURES_MAX: u32 = 8;
+
 /// Where a publisher's time begins, in milliseconds: so far from zero that a negative composition
 /// offset or a step back does not reach below it.
 const TIME_BASE_MS: i64 = 1 << 33;
@@ -21,12 +24,16 @@ pub(super) struct Feeder {
     video: Option<Track>,
     audio: Option<Track>,
     time: Unwrapped,
+    /// Tracks that had to begin anew.
+    failures: u32,
 }
 
 /// One track with its pipeline.
 struct Track {
     codec: Codec,
     record: Bytes,
+    /// The record before, in case this one turns out to be unfit.
+    previous: Option<Bytes>,
     node: Node,
     source: gst_app::AppSrc,
 }
@@ -34,13 +41,14 @@ struct Track {
 impl Feeder {
     /// A feeder without tracks: they come with their packets.
     pub(super) fn new(tracks: Tracks) -> Self {
-        Self { tracks, video: None, audio: None, time: Unwrapped::default() }
+        Self { tracks, video: None, audio: None, time: Unwrapped::default(), failures: 0 }
     }
 
-    /// Takes one packet with its decode time in milliseconds, which wraps at 2^32.
+    /// Takes one packet with its decode time in milliseconds, which wraps at 2^32. What cannot be
+    /// used is noted and dropped: the next packet may be fine.
     ///
     /// # Errors
-    /// What a parser posts, a broken configuration record, or a machine that cannot keep up.
+    /// A pipeline that does not start or stop, or a machine that cannot keep up.
     pub(super) async fn take(&mut self, timestamp: u32, packet: Packet) -> Result<(), Error> {
         let time_ms = self.time.follow(timestamp);
         match packet {
@@ -78,16 +86,21 @@ impl Feeder {
         }
     }
 
-    /// Follows a configuration record: the first one, a changed one, or one of another codec.
+    /// Follows a configuration record: the first one, a changed one, or one of another codec. One
+    /// that is broken changes nothing: ffmpeg sends an empty one before it knows better.
     async fn configure(&mut self, codec: Codec, record: Bytes) -> Result<(), Error> {
-        let caps = record::caps(codec, &record).map_err(|why| {
-            let message = format!("the sequence header of {codec} is broken: {why}");
-            Error::refused(Blame::Input, message, "check the encoder, or try another one")
-        })?;
+        let caps = match record::caps(codec, &record) {
+            Ok(caps) => caps,
+            Err(why) => {
+                let text = format!("a sequence header of {codec} is ignored: {why}");
+                self.tracks.report.note(text);
+                return Ok(());
+            }
+        };
         if let Some(track) = self.slot(codec.kind()).as_mut().filter(|t| t.codec == codec) {
             if track.record != record {
                 track.source.set_caps(Some(&caps));
-                track.record = record;
+                track.previous = Some(std::mem::replace(&mut track.record, record));
             }
             return Ok(());
         }
@@ -100,7 +113,7 @@ impl Feeder {
     }
 
     /// Waits until the pipeline of a track fails; for ever while there is none.
-    pub(super) async fn failed(&self) -> Error {
+    pub(super) async fn failed(&self) -> (Kind, Error) {
         let of = async |track: &Option<Track>| -> Error {
             let Some(track) = track else { return std::future::pending().await };
             loop {
@@ -112,9 +125,24 @@ impl Feeder {
             }
         };
         tokio::select! {
-            error = of(&self.video) => error,
-            error = of(&self.audio) => error,
+            error = of(&self.video) => (Kind::Video, error),
+            error = of(&self.audio) => (Kind::Audio, error),
         }
+    }
+
+    /// Starts a track that has failed anew, so that what it failed on costs nothing else.
+    ///
+    /// # Errors
+    /// The failure itself when it is one too many, or a pipeline that does not start or stop.
+    pub(super) async fn recover(&mut self, kind: Kind, error: Error) -> Result<(), Error> {
+        let Some(failed) = self.slot(kind).take() else { return Ok(()) };
+        failed.node.stop().await?;
+        self.failures += 1;
+        if self.failures > FAILURES_MAX {
+            return Err(error);
+        }
+        self.tracks.report.note(format!("{} has begun anew after: {error}", failed.codec));
+        self.configure(failed.codec, failed.previous.unwrap_or(failed.record)).await
     }
 
     /// Stops the pipelines.
@@ -146,9 +174,9 @@ impl Track {
             .build();
         node.pipeline().add(&source).map_err(|e| Error::build(&name, e))?;
         let pad = source.static_pad("src").ok_or_else(|| Error::build(&name, "no pad"))?;
-        tracks.attach_pad_with(node.pipeline(), &pad, Some(caps.clone()))?;
+        tracks.attach_pad_with(node.pipeline(), &pad, Some(caps.clone()), "a track by RTMP");
         node.start().await?;
-        Ok(Self { codec, record, node, source })
+        Ok(Self { codec, record, previous: None, node, source })
     }
 
     fn push(&self, dts_ms: i64, pts_ms: i64, key: bool, data: &Bytes) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! From decoder configuration records to caps.
 
 use bytes::Bytes;
+use h264_reader::avcc::AvcDecoderConfigurationRecord;
 
 use crate::media::Codec;
 
@@ -22,7 +23,7 @@ pub(super) fn caps(codec: Codec, record: &Bytes) -> Result<gst::Caps, String> {
     };
     let plain = |caps: &str| caps.parse::<gst::Caps>().map_err(|e| format!("{e}"));
     match codec {
-        Codec::H264 if record.len() < 7 || record[0] != 1 => {
+        Codec::H264 if AvcDecoderConfigurationRecord::try_from(&record[..]).is_err() => {
             Err(format!("{} bytes are not an AVCDecoderConfigurationRecord", record.len()))
         }
         Codec::H264 => coded("video/x-h264,stream-format=avc,alignment=au"),

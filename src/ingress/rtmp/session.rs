@@ -36,6 +36,11 @@ pub(super) enum Event {
         /// An FLV tag's body.
         payload: Bytes,
     },
+    /// A message of a type that RTMP does not have.
+    Unknown {
+        /// Its type.
+        kind: u8,
+    },
     /// It has stopped publishing.
     Unpublish,
     /// It was told that it cannot have what it asked for, and is to be disconnected.
@@ -130,6 +135,13 @@ impl Session {
                 self.command(stream, &values, events)?;
             }
             // Metadata says nothing that the media does not say better.
+            _ if chunk::is_known(kind) => {}
+            _ if self.publishing.is_some() && tag::is_mpegts(&payload) => {
+                let message = "what comes is MPEG-TS, and RTMP carries FLV: publish with \
+                               `-f flv`, or send MPEG-TS by SRT";
+                self.refuse(Denial::Rejected, message, events);
+            }
+            _ if self.publishing.is_some() => events.push(Event::Unknown { kind }),
             _ => {}
         }
         Ok(())

@@ -234,6 +234,17 @@ pub(super) fn split_aggregate(timestamp: u32, payload: Bytes) -> Vec<(u8, u32, B
     std::iter::from_fn(|| next().ok()).take(1000).collect()
 }
 
+/// Whether bytes from anywhere in a stream are MPEG-TS: sync bytes at the distance of its packets.
+pub(super) fn is_mpegts(bytes: &[u8]) -> bool {
+    const PACKET: usize = 188;
+    const PACKETS_MIN: usize = 5;
+    let synced = |first: usize| {
+        let mut sync = bytes.iter().skip(first).step_by(PACKET).take(PACKETS_MIN);
+        sync.clone().count() == PACKETS_MIN && sync.all(|byte| *byte == 0x47)
+    };
+    (0..PACKET).any(synced)
+}
+
 #[cfg(test)]
 #[path = "tag_tests.rs"]
 mod tests;

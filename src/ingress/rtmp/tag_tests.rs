@@ -106,3 +106,13 @@ proptest! {
         split_aggregate(timestamp, bytes.into());
     }
 }
+
+#[test]
+fn mpeg_ts_is_recognised_wherever_it_is_cut() {
+    let mut packets = vec![0_u8; 188 * 6];
+    packets.iter_mut().step_by(188).for_each(|byte| *byte = 0x47);
+    assert!(is_mpegts(&packets) && is_mpegts(&packets[100..]));
+    assert!(!is_mpegts(&packets[..188 * 4]) && !is_mpegts(&[]));
+    packets[188] = 0;
+    assert!(!is_mpegts(&packets[..188 * 5]));
+}

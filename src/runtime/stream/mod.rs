@@ -259,7 +259,9 @@ impl Stream {
     }
 
     fn update(&mut self, spec: StreamSpec, preset: Preset) {
-        let sources_differ = spec.source != self.spec.source || spec.backup != self.spec.backup;
+        let sources_differ = spec.source != self.spec.source
+            || spec.backup != self.spec.backup
+            || spec.tracks != self.spec.tracks;
         self.spec = spec;
         self.preset = preset;
         if let Some(settings) = self.denoise_settings() {

@@ -187,7 +187,8 @@ impl Stream {
             writer.on_change(move || changed.notify_one());
             writer
         };
-        let tracks = Tracks { video: writer(Kind::Video), audio: writer(Kind::Audio), report };
+        let (video, audio) = (writer(Kind::Video), writer(Kind::Audio));
+        let tracks = Tracks { video, audio, report, choice: self.spec.tracks.clone() };
         let (cancel, captions) = (CancellationToken::new(), CueBoard::default());
         self.publishers.push(Publisher {
             id,

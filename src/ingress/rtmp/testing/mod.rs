@@ -92,6 +92,7 @@ impl Gate for TestGate {
                 video: self.video.writer(timeline.clone()),
                 audio: self.audio.writer(timeline),
                 report: report.clone(),
+                choice: Default::default(),
             };
             tracks.video.activate();
             tracks.audio.activate();

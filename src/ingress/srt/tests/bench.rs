@@ -116,7 +116,7 @@ impl Gate for TestGate {
             };
             Intake {
                 stream: hello.stream,
-                tracks: Tracks { video, audio, report },
+                tracks: Tracks { video, audio, report, choice: Default::default() },
                 captions: Default::default(),
                 cancel,
                 on_drop: Some(Box::new(on_drop)),
