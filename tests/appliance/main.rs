@@ -11,6 +11,7 @@ mod addresses;
 mod captions;
 mod connections;
 mod doors;
+mod faults;
 mod files;
 mod hostile;
 mod http;
