@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::api::Stream;
 use crate::support::appliance::Appliance;
 use crate::support::client::{Client, measure};
-use crate::support::fault::SmallDisk;
+use crate::support::fault::disk::SmallDisk;
 use crate::support::media::Coding;
 use crate::support::publish::Ffmpeg;
 use crate::support::{eventually, s};

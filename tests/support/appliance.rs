@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::api::{Api, Stream};
-use super::fault::{Conditions, SmallDisk};
+use super::fault::Conditions;
+use super::fault::disk::SmallDisk;
 use super::line::Place;
 use super::usage::Usage;
 use super::{eventually, s};

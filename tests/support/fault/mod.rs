@@ -2,27 +2,23 @@
 //!
 //! | fault | type |
 //! |---|---|
-//! | a disk that fills up and is emptied again | [`SmallDisk`] |
-//! | a file whose `open` never returns, as on a hung mount | [`HungFile`] |
-//! | a database that another process keeps locked | [`StoreLock`] |
+//! | a disk that fills up and is emptied again | [`disk::SmallDisk`] |
+//! | a file whose `open` never returns, as on a hung mount | [`files::HungFile`] |
+//! | a database that another process keeps locked | [`store::StoreLock`] |
 //! | a wall clock that is wrong, or jumps while the appliance runs | [`Clock`] |
-//! | a TCP connection that stalls, bunches up, crawls or breaks | [`Proxy`] |
+//! | a TCP connection that stalls, bunches up, crawls or breaks | [`network::Proxy`] |
 //! | a shell that allows few open files | [`Conditions::open_files_max`] |
 
-mod clock;
-mod disk;
-mod files;
-mod network;
-mod store;
+pub(crate) mod clock;
+pub(crate) mod disk;
+pub(crate) mod files;
+pub(crate) mod network;
+pub(crate) mod store;
 
 use std::ffi::OsString;
 use std::process::Command;
 
-pub(crate) use clock::Clock;
-pub(crate) use disk::SmallDisk;
-pub(crate) use files::HungFile;
-pub(crate) use network::{Proxy, Way};
-pub(crate) use store::StoreLock;
+use clock::Clock;
 
 /// What an appliance is started under, for [`super::appliance::Appliance::start_under`].
 #[derive(Clone, Debug, Default)]
