@@ -9,6 +9,8 @@
 
 mod address;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod listener;
 mod pcr;
 mod receive;
