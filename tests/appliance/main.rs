@@ -25,6 +25,7 @@ mod resilience;
 mod retention;
 mod secrets;
 mod sync;
+mod table;
 mod trunk;
 mod viewers;
 mod webrtc;
