@@ -9,7 +9,7 @@ CARGO ?= cargo
 FEATURES = features=$$(.ci/features);
 
 .DEFAULT_GOAL := help
-.PHONY: help setup aic run release test lint fmt check bench bench-aic fuzz-aic train-smoke clean-state
+.PHONY: help setup aic run release test lint fmt check bench bench-aic fuzz train-smoke clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,7 @@ lint: ## Formatting and clippy, warnings denied
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	@[ -z "$$(.ci/features)" ] || $(CARGO) clippy --locked --all-targets --features aic -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features ct2 -- -D warnings
 
 fmt: ## Format the code
 	$(CARGO) fmt
@@ -56,8 +57,8 @@ bench-aic: ## The AIC-A voice codec: what it costs, and its quality table beside
 train-smoke: ## Every part of the training of AIC-A once, in two minutes; skipped where torch or the data are missing
 	@.ci/train-smoke
 
-fuzz-aic: ## Arbitrary bytes for the packets, files and elements of AIC-A, 10 minutes
-	$(FEATURES) AURALINK_FUZZ_SECONDS=600 $(CARGO) test --locked $$features --test aic fuzz -- --nocapture --test-threads=1
+fuzz: ## Every parser of outside bytes, each for a minute (AURALINK_FUZZ_SECONDS=… ARGS="filter"): 20 minutes on 2 cores
+	$(FEATURES) AURALINK_FUZZ_SECONDS=$${AURALINK_FUZZ_SECONDS:-60} $(CARGO) test --locked $$features --lib --test aic $(or $(ARGS),fuzz_) -- --nocapture
 
 clean-state: ## Forget the streams, tokens and recordings of `make run`
 	rm -rf $(STATE)

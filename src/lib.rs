@@ -35,3 +35,8 @@ pub mod speech;
 pub mod srt;
 pub mod telemetry;
 pub mod webrtc;
+
+/// The fuzzer of the parsers, for the tests that lie beside them.
+#[cfg(test)]
+#[path = "../tests/fuzz/harness.rs"]
+pub(crate) mod fuzz;

@@ -13,6 +13,8 @@ pub mod content;
 pub mod controller;
 pub mod engine;
 pub mod fallback;
+#[cfg(test)]
+mod fuzz;
 pub mod hints;
 pub mod packet;
 pub mod patience;

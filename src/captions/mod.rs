@@ -12,6 +12,8 @@ mod captioner;
 mod cc_data;
 pub mod dtvcc;
 mod existing;
+#[cfg(test)]
+mod fuzz;
 pub mod json;
 pub mod line21;
 mod mapping;

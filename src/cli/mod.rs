@@ -1,5 +1,7 @@
 //! The command line: reads arguments, puts the rooms together, says on standard output what it was
 //! asked for.
+//!
+//! Invariant: no room knows it, and only here is anything written to standard output.
 #![expect(clippy::print_stdout, reason = "a command line answers on standard output")]
 
 mod aic;

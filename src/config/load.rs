@@ -232,4 +232,13 @@ mod tests {
             let _ = parse("f", &text);
         }
     }
+
+    /// Mistakes are told with their line, whatever the file is.
+    #[test]
+    fn fuzz_config() {
+        let manual = include_bytes!("../../docs/auralink.toml");
+        crate::fuzz::run_with("config", &[manual], |bytes| {
+            let _ = parse("auralink.toml", &String::from_utf8_lossy(bytes));
+        });
+    }
 }

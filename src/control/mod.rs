@@ -2,6 +2,9 @@
 //!
 //! A request comes in by `server`, passes the guard of `auth`, reaches a handler in `api`, and
 //! changes streams by the `desk`, which keeps the running streams and the `store` in step.
+//!
+//! Invariant: no media passes through here, and nothing is answered or changed before the guard has
+//! let the request in.
 
 pub mod api;
 pub mod archive;

@@ -7,6 +7,9 @@
 //! mkdir -p target/plugins && cp target/debug/libauralink.so target/plugins/
 //! GST_PLUGIN_PATH=target/plugins gst-inspect-1.0 auralinkdenoise
 //! ```
+//!
+//! Invariant: pads, properties and events only; the algorithms lie in `speech`, `captions` and `aic`,
+//! which know nothing of GStreamer.
 
 use std::sync::OnceLock;
 

@@ -2,6 +2,8 @@
 //!
 //! One binary serves machines with and without CUDA: the driver is looked for when the program
 //! starts, nothing links to it. `docs/gpu.md` has the whole story.
+//!
+//! Invariant: the program starts and works without a driver, and says so.
 
 use cudarc::driver::{CudaContext, sys};
 use serde::Serialize;

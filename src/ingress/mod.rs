@@ -2,6 +2,9 @@
 //!
 //! Every source ends in an [`crate::flow::Intake`]. A protocol that is published to (SRT, RTMP,
 //! WHIP) asks the [`crate::flow::Gate`]; one that pulls is run by the stream that wants it.
+//!
+//! Invariant: nothing of a publisher reaches a feed before the gate has let it in, and what it may
+//! make the appliance hold is bounded.
 
 pub mod demo;
 pub mod file;

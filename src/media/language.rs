@@ -165,4 +165,14 @@ mod tests {
         assert_eq!(brazil.name(), "português");
         assert!(NAMES.is_sorted());
     }
+
+    /// What is read is written the same again.
+    #[test]
+    fn fuzz_language() {
+        crate::fuzz::run("language", |bytes| {
+            if let Ok(language) = String::from_utf8_lossy(bytes).parse::<Language>() {
+                assert_eq!(language.to_string().parse().as_ref(), Ok(&language));
+            }
+        });
+    }
 }

@@ -438,4 +438,15 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn fuzz_manifest() {
+        let seeds = [
+            include_bytes!("../../models/whisper-tiny.toml").as_slice(),
+            include_bytes!("../../models/opus-mt-en-es.toml"),
+        ];
+        crate::fuzz::run_with("manifest", &seeds, |bytes| {
+            let _ = Manifest::parse(Path::new("a.toml"), &String::from_utf8_lossy(bytes));
+        });
+    }
 }

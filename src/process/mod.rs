@@ -2,6 +2,8 @@
 //!
 //! Each node is an `async fn run(task, …)` between a feed and a writer. Encoders are probed once,
 //! by [`encoders::Encoders::probe`], and chosen by rank.
+//!
+//! Invariant: knows feeds and formats, but no protocol and no stream.
 
 pub mod captions;
 pub mod decode;

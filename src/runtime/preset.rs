@@ -186,4 +186,12 @@ mod tests {
         let message = error.expect_err("unknown key").to_string();
         assert!(message.contains("x.toml") && message.contains("line 3"), "{message}");
     }
+
+    #[test]
+    fn fuzz_preset() {
+        let built_in = BUILT_IN.map(|(_, text)| text.as_bytes());
+        crate::fuzz::run_with("preset", &built_in, |bytes| {
+            let _ = parse(Path::new("a.toml"), &String::from_utf8_lossy(bytes));
+        });
+    }
 }

@@ -449,4 +449,15 @@ mod tests {
         second.fill_tokens(Some(&first));
         assert_eq!(second.publish_token, first.publish_token);
     }
+
+    #[test]
+    fn fuzz_stream_spec() {
+        crate::fuzz::run("stream-spec", |bytes| {
+            let Ok(spec) = serde_json::from_slice::<StreamSpec>(bytes) else { return };
+            if spec.validate().is_ok() {
+                let again = serde_json::to_vec(&spec).expect("it is written");
+                assert_eq!(serde_json::from_slice::<StreamSpec>(&again).ok(), Some(spec));
+            }
+        });
+    }
 }

@@ -4,12 +4,14 @@
 //! GStreamer's own `srtsrc` takes one caller at a time and does not tell why a caller was refused,
 //! so connections are ours; the media still goes through GStreamer's muxer and demuxer.
 //!
-//! Invariant: the only code besides [`crate::gpu`] with `unsafe` in it, all of it in `sys`,
-//! `address`, `socket` and `listener` here.
+//! Invariant: `unsafe` stays within `sys`, `address`, `socket` and `listener`; nothing outside of
+//! them sees a handle or a pointer of libsrt.
 
 mod address;
 mod elementary;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod listener;
 mod pcr;
 mod program;

@@ -1,4 +1,6 @@
 //! Logs, metric names, what this machine is doing and what it gives the process.
+//!
+//! Invariant: any room may use it; it uses none but `media`, and no secret passes through it.
 
 pub mod descriptors;
 pub mod exit;

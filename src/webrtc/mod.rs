@@ -1,4 +1,6 @@
 //! What WHIP (RFC 9725) and WHEP share: settings, session descriptions, connections, sessions.
+//!
+//! Invariant: `webrtcbin` only ever sees descriptions that `sdp` has written, never a peer's own text.
 
 pub(crate) mod aic;
 mod call;

@@ -328,4 +328,16 @@ mod tests {
             let _ = Message::read(&text).map(|m| if let Message::Cue(c) = m { drop(c.cue()) });
         }
     }
+
+    /// What the other end of a trunk may say: whatever is taken can be said again.
+    #[test]
+    fn fuzz_trunk_message() {
+        crate::fuzz::run("trunk-message", |bytes| {
+            let Ok(message) = Message::read(&String::from_utf8_lossy(bytes)) else { return };
+            assert!(Message::read(&message.clone().write()).is_ok());
+            if let Message::Cue(cue) = message {
+                drop(cue.cue());
+            }
+        });
+    }
 }

@@ -4,6 +4,9 @@
 //! What needs the engine says what it skips where there is none (`make aic`, and weights).
 
 mod fuzz;
+#[path = "../fuzz/harness.rs"]
+#[allow(dead_code, reason = "the tests in src/ use the rest")]
+mod harness;
 mod killed;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,6 @@
 //! Recordings that survive a power cut, and those that cannot be written.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Instant;
 
 use reqwest::Method;
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::api::Stream;
 use crate::support::appliance::Appliance;
 use crate::support::client::{Client, measure};
+use crate::support::fault::disk::SmallDisk;
 use crate::support::media::Coding;
 use crate::support::publish::Ffmpeg;
 use crate::support::{eventually, s};
@@ -135,35 +135,11 @@ async fn an_unwritable_folder_costs_the_recording_and_nothing_else() {
     says_so_and_goes_on(&appliance, &stream).await;
 }
 
-/// A file system of 3 MiB, gone with the value.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where mounting is not allowed.
-    fn mount(at: PathBuf) -> Option<Self> {
-        std::fs::create_dir_all(&at).ok()?;
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(&at);
-        let mounted = command.stderr(std::process::Stdio::null()).status().ok()?;
-        mounted.success().then_some(Self(at))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_costs_the_recording_and_nothing_else() {
     let appliance = Appliance::start().await;
-    let Some(_disk) = SmallDisk::mount(appliance.state().join("recordings")) else {
-        eprintln!("skipped: a small file system can be mounted only by root");
-        return;
-    };
-    let filler = appliance.state().join("recordings/filler");
-    std::fs::write(&filler, vec![0u8; 2_500_000]).expect("it still fits");
+    let Some(disk) = SmallDisk::mount(&appliance.state().join("recordings"), 3) else { return };
+    disk.fill(600);
     let spec = json!({ "name": "full", "preset": "record", "source": { "type": "test" } });
     let stream = appliance.api.create(spec).await;
     says_so_and_goes_on(&appliance, &stream).await;

@@ -140,9 +140,23 @@ class Player:
             self.wav.close()
 
 
+async def admitted(args):
+    """A player that has been let in; while nothing is published it asks again for `--wait` seconds."""
+    until = time.monotonic() + args.wait
+    while True:
+        player = Player(args)
+        try:
+            await player.play()
+            return player
+        except rtc.Refused:
+            await player.close()
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(0.2)
+
+
 async def watch(args):
-    player = Player(args)
-    await player.play()
+    player = await admitted(args)
     try:
         await asyncio.wait_for(player.playing.wait(), args.patience)
         say("playing", connected_ms=player.connected_ms, first_ms=player.first)
@@ -182,6 +196,7 @@ def main():
     parser.add_argument("--codec", help="offer only this video codec: vp8, h264")
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--skip", type=float, default=1, help="seconds left out of the figures")
+    parser.add_argument("--wait", type=float, default=0, help="ask again for so long, seconds")
     parser.add_argument("--patience", type=float, default=15, help="wait so long for a picture")
     parser.add_argument("--wav", help="write what is heard to this file")
     parser.add_argument("--joins", type=int, default=0)

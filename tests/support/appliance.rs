@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::api::{Api, Stream};
+use super::fault::Conditions;
+use super::fault::disk::SmallDisk;
 use super::line::Place;
 use super::usage::Usage;
 use super::{eventually, s};
@@ -35,7 +37,12 @@ pub(crate) struct Appliance {
     process: Option<std::process::Child>,
     pub(crate) ports: Ports,
     pub(crate) api: Api,
-    state: TempDir,
+    conditions: Conditions,
+    /// What its state lies on, where that is not the temporary folder's disk. Unmounted before the
+    /// folder is deleted, so it comes first.
+    disk: Option<SmallDisk>,
+    /// Its configuration, its log and its state folder.
+    home: TempDir,
     demo: bool,
     /// The network namespace that it runs in, where that is not this one.
     place: Option<Place>,
@@ -58,6 +65,19 @@ impl Appliance {
     /// With the demo stream.
     pub(crate) async fn start_demo() -> Self {
         Self::start_as("", true).await
+    }
+
+    /// One with nothing in it, under these conditions. `None`, with a word, where they cannot be
+    /// had.
+    pub(crate) async fn start_under(conditions: Conditions, extra_config: &str) -> Option<Self> {
+        let mut appliance = Self::prepare(Some(turn().await), false, None);
+        if let Some(mib) = conditions.state_disk_mib {
+            appliance.disk = Some(SmallDisk::mount(&appliance.state(), mib)?);
+        }
+        appliance.conditions = conditions;
+        appliance.write_config(extra_config);
+        appliance.launch().await;
+        Some(appliance)
     }
 
     /// Another one beside this one, for tests of what goes between two.
@@ -83,24 +103,32 @@ impl Appliance {
         demo: bool,
         place: Option<Place>,
     ) -> Self {
-        let host = place.as_ref().map_or("127.0.0.1", |p| &p.outside);
-        let ports = Ports { http: free_tcp(), rtmp: free_tcp(), srt: free_udp() };
-        let state = tempfile::Builder::new()
-            .prefix("auralink-test-")
-            .tempdir()
-            .expect("the temporary folder is writable");
-        let mut appliance = Self {
-            process: None,
-            ports,
-            api: Api::new(format!("http://{host}:{}", ports.http), ADMIN),
-            state,
-            demo,
-            place,
-            _turn: turn,
-        };
+        let mut appliance = Self::prepare(turn, demo, place);
         appliance.write_config(extra_config);
         appliance.launch().await;
         appliance
+    }
+
+    /// Ports and folders of one that does not run yet.
+    fn prepare(turn: Option<OwnedMutexGuard<()>>, demo: bool, place: Option<Place>) -> Self {
+        let host = place.as_ref().map_or("127.0.0.1", |p| &p.outside);
+        let ports = Ports { http: free_tcp(), rtmp: free_tcp(), srt: free_udp() };
+        let home = tempfile::Builder::new()
+            .prefix("auralink-test-")
+            .tempdir()
+            .expect("the temporary folder is writable");
+        fs::create_dir(home.path().join("state")).expect("the temporary folder is writable");
+        Self {
+            process: None,
+            ports,
+            api: Api::new(format!("http://{host}:{}", ports.http), ADMIN),
+            conditions: Conditions::default(),
+            disk: None,
+            home,
+            demo,
+            place,
+            _turn: turn,
+        }
     }
 
     /// Starts the process again after [`Self::kill`] or [`Self::stop`], on the same state.
@@ -112,7 +140,7 @@ impl Appliance {
             .expect("the state folder is writable");
         let program = env!("CARGO_BIN_EXE_auralink");
         let mut command = match &self.place {
-            None => Command::new(program),
+            None => self.conditions.command(program),
             // It becomes the program: the process id is the appliance's.
             Some(place) => {
                 let mut inside = Command::new("ip");
@@ -153,7 +181,8 @@ impl Appliance {
     /// Rewrites the configuration with other extra lines; [`Self::reload`] makes it read them.
     pub(crate) fn write_config(&self, extra: &str) {
         let Ports { http, rtmp, srt } = self.ports;
-        let state = self.state.path().display();
+        let state = self.state();
+        let state = state.display();
         let listen = if self.place.is_some() { "0.0.0.0" } else { "127.0.0.1" };
         let text = format!(
             "state_dir = \"{state}\"\n\
@@ -232,15 +261,20 @@ impl Appliance {
 
     /// Its state folder.
     pub(crate) fn state(&self) -> PathBuf {
-        self.state.path().to_path_buf()
+        self.home.path().join("state")
+    }
+
+    /// The disk of [`Conditions::state_disk_mib`].
+    pub(crate) fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("it was started with a disk of its own")
     }
 
     fn config(&self) -> PathBuf {
-        self.state.path().join("auralink.toml")
+        self.home.path().join("auralink.toml")
     }
 
     fn log(&self) -> PathBuf {
-        self.state.path().join("appliance.log")
+        self.home.path().join("appliance.log")
     }
 
     /// What it has written.

@@ -39,6 +39,13 @@ impl Client {
         Some(Self::start("rtsp_server.py", command))
     }
 
+    /// One of the Python clients that need what only Debian's own Python has: `rtsp.py`.
+    pub(crate) fn system_python(script: &str, args: &[&str]) -> Self {
+        let mut command = Command::new("/usr/bin/python3");
+        command.arg(root().join("tests/clients").join(script)).args(args);
+        Self::start(script, command)
+    }
+
     /// Chromium: `whep`, `whip` or `hls`.
     pub(crate) fn browser(mode: &str, args: &[&str]) -> Self {
         let mut command = Command::new("node");
@@ -110,6 +117,19 @@ impl Client {
     pub(crate) async fn finish(mut self) -> Value {
         drop(self.stdin.take());
         self.wait_for("report", Duration::from_secs(20)).await
+    }
+
+    /// Tells the client to end and returns the last that it says, whatever that is.
+    pub(crate) async fn last_event(mut self, max: Duration) -> Value {
+        drop(self.stdin.take());
+        let mut last = Value::Null;
+        let end = async {
+            while let Some(event) = self.next_event().await {
+                last = event;
+            }
+        };
+        let _ = tokio::time::timeout(max, end).await;
+        last
     }
 
     /// Lets a client that ends on its own come to its report.

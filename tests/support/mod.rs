@@ -5,6 +5,7 @@ pub(crate) mod api;
 pub(crate) mod appliance;
 pub(crate) mod client;
 pub(crate) mod expect;
+pub(crate) mod fault;
 pub(crate) mod line;
 pub(crate) mod media;
 pub(crate) mod publish;

@@ -246,4 +246,14 @@ mod tests {
             while let Ok(Some(_)) = Answer::read(&mut from) {}
         }
     }
+
+    #[test]
+    fn fuzz_aic_engine_wire() {
+        crate::fuzz::run("aic-engine-wire", |bytes| {
+            let mut from = bytes;
+            while let Ok(Some(_)) = Request::read(&mut from) {}
+            let mut from = bytes;
+            while let Ok(Some(_)) = Answer::read(&mut from) {}
+        });
+    }
 }

@@ -423,3 +423,19 @@ async fn hls_js_shows_captions_at_their_moment() {
     assert!(steady.iter().all(|ms| (-60.0..450.0).contains(ms)), "{off:?}");
     assert!(!report["errors"].to_string().contains("fatal=true"), "{report}");
 }
+
+/// Names of files and query strings of players.
+#[test]
+fn fuzz_hls_request() {
+    use percent_encoding::{AsciiSet, CONTROLS};
+    const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
+    crate::fuzz::run("hls-request", |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let (name, query) = text.split_once('?').unwrap_or((&text, ""));
+        let _ = File::parse(name);
+        let uri = format!("/?{}", utf8_percent_encode(query, QUERY));
+        if let Ok(uri) = uri.parse() {
+            let _ = Query::<Params>::try_from_uri(&uri);
+        }
+    });
+}

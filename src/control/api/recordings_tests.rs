@@ -185,3 +185,15 @@ async fn no_name_leads_out_of_the_folder() {
     let (response, body) = call(&app, "GET", "/api/v1/recordings", None).await;
     assert_eq!((response.status(), &json(&body)["total"]), (StatusCode::OK, &0.into()));
 }
+
+#[test]
+fn fuzz_range_header() {
+    crate::fuzz::run("range-header", |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        for length in [0, 1, 1000, u64::MAX] {
+            if let Ok(Some((first, count))) = range(&text, length) {
+                assert!(count > 0 && first + (count - 1) < length, "{text}: {first} {count}");
+            }
+        }
+    });
+}

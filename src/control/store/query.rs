@@ -139,4 +139,15 @@ mod tests {
         let query = Query::parse("東京 news").expect("words");
         assert_eq!((query.expression.as_str(), query.parts), ("\"news\"", vec!["東京".to_owned()]));
     }
+
+    /// Whatever is typed, nothing of it but words reaches the index.
+    #[test]
+    fn fuzz_cue_query() {
+        crate::fuzz::run("cue-query", |bytes| {
+            if let Ok(query) = Query::parse(&String::from_utf8_lossy(bytes)) {
+                let quotes = query.expression.matches('"').count();
+                assert!(quotes.is_multiple_of(2), "{}", query.expression);
+            }
+        });
+    }
 }

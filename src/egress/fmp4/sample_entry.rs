@@ -363,4 +363,19 @@ mod tests {
             }
         }
     }
+
+    /// Decoder configuration and first frame of a publisher: a box that holds what it says, or a
+    /// reason why not.
+    #[test]
+    fn fuzz_sample_entry() {
+        crate::fuzz::run("sample-entry", |bytes| {
+            let (config, first_frame) = (bytes.to_vec(), bytes.to_vec());
+            let described = Described { config, first_frame, channels: 2, ..Described::default() };
+            for codec in Codec::ALL {
+                if let Ok(track) = described.track(codec) {
+                    assert!(track.timescale > 0 && !track.mime.is_empty());
+                }
+            }
+        });
+    }
 }

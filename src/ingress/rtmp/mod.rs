@@ -20,6 +20,8 @@ mod chunk;
 mod config;
 mod connection;
 mod feeder;
+#[cfg(test)]
+mod fuzz;
 mod handshake;
 mod key;
 mod record;

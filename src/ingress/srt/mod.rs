@@ -6,6 +6,8 @@
 //! ffplay 'srt://box:8890?streamid=read:studio-1:TOKEN'
 //! ```
 
+#[cfg(test)]
+mod fuzz;
 mod play;
 mod publish;
 pub mod pull;

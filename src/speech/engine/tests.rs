@@ -33,3 +33,13 @@ fn absurd_lengths_are_refused_before_memory_is_taken() {
     let long = Frame { header: Vec::new(), body: vec![0; BODY_MAX + 1] };
     assert!(long.write(&mut Vec::new()).is_err());
 }
+
+/// What an engine's process may say when it has gone mad.
+#[test]
+fn fuzz_engine_frame() {
+    crate::fuzz::run("engine-frame", |mut bytes| {
+        while let Ok(Some(frame)) = Frame::read(&mut bytes) {
+            let _ = serde_json::from_slice::<serde_json::Value>(&frame.header);
+        }
+    });
+}

@@ -126,4 +126,13 @@ pub(super) mod tests {
             let _ = read(&file);
         }
     }
+
+    #[test]
+    fn fuzz_wav() {
+        crate::fuzz::run("wav", |bytes| {
+            if let Ok(pcm) = read(bytes) {
+                assert!(RATES.contains(&pcm.rate_hz) && pcm.samples.len() <= bytes.len());
+            }
+        });
+    }
 }

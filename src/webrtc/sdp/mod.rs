@@ -7,6 +7,8 @@
 mod candidate;
 mod choose;
 mod fragment;
+#[cfg(test)]
+mod fuzz;
 mod media;
 mod offer;
 mod parse;

@@ -186,3 +186,23 @@ fn cues_become_each_kind_of_text() {
         assert_eq!(Format::parse(word), format, "{word}");
     }
 }
+
+/// Forms, and what fills them up.
+#[test]
+fn fuzz_audio_form() {
+    use axum::extract::{FromRequest, Multipart};
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    crate::fuzz::run("audio-form", |bytes| {
+        let kind = format!("multipart/form-data; boundary={BOUNDARY}");
+        let body = Body::from(bytes.to_vec());
+        let request = Request::post("/").header(header::CONTENT_TYPE, kind).body(body);
+        runtime.block_on(async {
+            let multipart = Multipart::from_request(request.expect("a request"), &()).await;
+            let Ok(form) = super::form::Form::read(multipart.expect("it has a boundary")).await
+            else {
+                return;
+            };
+            assert!(!form.file.is_empty() && form.file.len() <= bytes.len());
+        });
+    });
+}

@@ -106,4 +106,13 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn fuzz_jitsi_message() {
+        crate::fuzz::run("jitsi-message", |bytes| {
+            if let Ok(Message::Sound(sound)) = Message::parse(bytes) {
+                assert!(sound.samples().iter().all(|sample| sample.abs() <= 1.0));
+            }
+        });
+    }
 }

@@ -109,4 +109,11 @@ mod tests {
         assert!(check(&header(|n| n[5] = 0)).is_err());
         assert!(check(&header(|n| n[12] = 128)).is_err());
     }
+
+    #[test]
+    fn fuzz_whisper_header() {
+        crate::fuzz::run("whisper-header", |bytes| {
+            let _ = read(&mut &*bytes);
+        });
+    }
 }

@@ -128,3 +128,11 @@ async fn a_program_that_is_missing_is_an_error_in_words() {
     let error = engine.translate(&job).await.expect_err("cannot start").to_string();
     assert!(error.starts_with("cannot start `no-such-program`"), "{error}");
 }
+
+/// Mode files: pipelines that a shell would run, read without one.
+#[test]
+fn fuzz_apertium_mode() {
+    crate::fuzz::run("apertium-mode", |bytes| {
+        let _ = super::mode::parse(&String::from_utf8_lossy(bytes));
+    });
+}

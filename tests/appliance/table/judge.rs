@@ -1,0 +1,99 @@
+//! What a cell of the table is like, and whether it may be.
+
+use std::collections::BTreeSet;
+
+use super::count::Counted;
+use super::input::Input;
+
+/// Sound that may be missing in a whole recording: what an encoder puts before the first sample and
+/// the last block that is not full, s.
+const SOUND_SLACK_S: f64 = 0.1;
+
+/// Sound that may be missing in the middle: nothing but the rounding of blocks, s.
+const SOUND_HOLE_S: f64 = 0.045;
+
+/// Least of pictures and sound that a viewer has to get for what it got to say something, s.
+const WATCHED_MIN_S: f64 = 1.0;
+
+/// A cell.
+pub(super) struct Cell {
+    text: String,
+    /// What is not there.
+    missing: Vec<String>,
+    /// What the stream says of that.
+    said: Option<String>,
+}
+
+impl Cell {
+    /// What is lost, when the stream says nothing of it.
+    pub(super) fn loss(&self) -> Option<String> {
+        let silent = !self.missing.is_empty() && self.said.is_none();
+        silent.then(|| self.missing.join(", "))
+    }
+
+    /// What is lost, and what the stream says of it.
+    pub(super) fn word(&self) -> Option<String> {
+        let said = self.said.as_ref()?;
+        (!self.missing.is_empty()).then(|| format!("{}; it says: {said}", self.missing.join(", ")))
+    }
+
+    /// The cell in so many columns: red for a silent loss, yellow for one that is told.
+    pub(super) fn printed(&self, columns: usize) -> String {
+        let text = format!("{:<width$}", self.text, width = columns - 2);
+        match (self.missing.is_empty(), &self.said) {
+            (true, _) => format!("  {text}"),
+            (false, Some(_)) => format!("\x1b[33m~ {text}\x1b[0m"),
+            (false, None) => format!("\x1b[31m! {text}\x1b[0m"),
+        }
+    }
+}
+
+/// Compares what came out with what went in.
+pub(super) fn cell(
+    input: &Input,
+    output: &str,
+    sent: &Counted,
+    got: &Counted,
+    notes: &BTreeSet<String>,
+) -> Cell {
+    // A recording is there from the first picture to the last one; viewers come when they come.
+    let whole = output == "recording";
+    let mut missing = Vec::new();
+    let mut text = Vec::new();
+    if input.video.is_some() {
+        let least = (WATCHED_MIN_S * input.fps()) as u64;
+        match &got.video {
+            None => missing.push("no video".to_owned()),
+            Some(video) => {
+                let all = sent.video.as_ref().filter(|_| whole).map(|video| video.count);
+                let want = all.unwrap_or(video.count + video.missing).max(least);
+                text.push(format!("{} {}/{want}", video.codec, video.count));
+                if video.count < want {
+                    missing.push(format!("{} of {want} pictures", want - video.count));
+                } else if video.missing > 0 {
+                    missing.push(format!("{} pictures in between", video.missing));
+                }
+            }
+        }
+    }
+    if input.audio.is_some() {
+        match &got.audio {
+            None => missing.push("no audio".to_owned()),
+            Some(audio) => {
+                let all = sent.audio.as_ref().filter(|_| whole).map(|audio| audio.seconds);
+                let want = all.map_or(WATCHED_MIN_S, |seconds| seconds - SOUND_SLACK_S);
+                text.push(format!("{} {:.2} s", audio.codec, audio.seconds));
+                if audio.seconds < want {
+                    missing.push(format!("{:.2} of {want:.2} s of sound", want - audio.seconds));
+                } else if audio.missing_s > SOUND_HOLE_S {
+                    missing.push(format!("{:.3} s of sound in between", audio.missing_s));
+                }
+            }
+        }
+    }
+    if let Some(failure) = got.failure.as_ref().filter(|_| !missing.is_empty()) {
+        missing.push(failure.clone());
+    }
+    let said = input.told.and_then(|word| notes.iter().find(|note| note.contains(word)).cloned());
+    Cell { text: text.join(" "), missing, said }
+}

@@ -1,0 +1,131 @@
+//! What comes out where of everything that the README says goes in: one table of every codec,
+//! container and protocol against every output. Pictures and sound are counted by their times, in
+//! and out. What is missing without a word is a red cell, and a red cell fails the test.
+//!
+//! `AURALINK_TABLE=whip` leaves out the inputs without that word in their name.
+
+mod count;
+mod input;
+mod judge;
+mod output;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::StreamExt;
+use serde_json::{Value, json};
+
+use crate::support::appliance::Appliance;
+use crate::support::s;
+use count::Counted;
+use input::{INPUTS, Input};
+use judge::Cell;
+use output::{OUTPUTS, Receivers};
+
+/// Inputs at the same time: as many as two cores carry with all their viewers.
+const PARALLEL: usize = 3;
+
+/// How often the stream is asked what it has to say.
+const ASKED_EVERY: Duration = Duration::from_millis(300);
+
+/// One line of the table.
+struct Row {
+    input: &'static Input,
+    cells: Vec<Cell>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_in_comes_out_or_the_stream_says_why_not() {
+    let wanted = std::env::var("AURALINK_TABLE").unwrap_or_default();
+    let inputs = INPUTS.iter().filter(|input| input.name.contains(&wanted));
+    let appliance = Appliance::start().await;
+    let rows = futures::stream::iter(inputs).map(|input| row(&appliance, input));
+    let rows: Vec<Row> = rows.buffer_unordered(PARALLEL).collect().await;
+    print(&rows);
+    let red: Vec<String> = rows.iter().flat_map(Row::losses).collect();
+    assert!(red.is_empty(), "lost without a word:\n  {}", red.join("\n  "));
+}
+
+/// Sends one input through the appliance, with all outputs at the same time.
+async fn row(appliance: &Appliance, input: &'static Input) -> Row {
+    let clip = input.clip();
+    let sent = match &clip {
+        Some(clip) => count::file(clip, input.fps()).await,
+        None => Counted::default(),
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let push = output::Push::listen(folder.path()).await;
+    let spec = json!({
+        "name": input.name.replace([' ', '+'], "-"), "preset": "record", "linger_s": 0,
+        "outputs": [{ "id": "push", "type": "push", "url": push.url }],
+    });
+    let stream = appliance.api.create(spec).await;
+    let receivers = Receivers::attend(appliance, &stream, push, folder.path());
+    let mut notes = BTreeSet::new();
+    {
+        let send = input.send(appliance, &stream, clip.as_deref());
+        tokio::pin!(send);
+        loop {
+            tokio::select! {
+                () = &mut send => break,
+                // On a loaded machine one answer may be missed; there are many.
+                () = tokio::time::sleep(ASKED_EVERY) => {
+                    let answer = stream.api.get(&stream.path()).await;
+                    notes.extend(answer.map(|a| said(&a.json())).unwrap_or_default());
+                }
+            }
+        }
+    }
+    stream.wait_state("idle", s(40)).await;
+    let got = receivers.finish(appliance, &stream, input.fps()).await;
+    appliance.api.must_delete(&stream.path()).await;
+    let cell =
+        |(output, got): (&&'static str, &Counted)| judge::cell(input, output, &sent, got, &notes);
+    Row { input, cells: OUTPUTS.iter().zip(&got).map(cell).collect() }
+}
+
+/// Whatever a stream says of what it leaves out.
+fn said(snapshot: &Value) -> Vec<String> {
+    let texts = |list: &Value, field: &str| -> Vec<String> {
+        let items = list.as_array().into_iter().flatten();
+        items.filter_map(|item| item[field].as_str().map(str::to_owned)).collect()
+    };
+    let mut all: Vec<String> = snapshot["sources"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|source| source["notes"].as_array().cloned().unwrap_or_default())
+        .filter_map(|note| note.as_str().map(str::to_owned))
+        .collect();
+    all.extend(texts(&snapshot["outputs"], "error"));
+    all.extend(texts(&snapshot["nodes"], "last_error"));
+    all.extend(snapshot["last_error"].as_str().map(str::to_owned));
+    all
+}
+
+impl Row {
+    fn losses(&self) -> impl Iterator<Item = String> + '_ {
+        let named = self.cells.iter().zip(OUTPUTS);
+        named.filter_map(|(cell, output)| {
+            Some(format!("{} by {output}: {}", self.input.name, cell.loss()?))
+        })
+    }
+}
+
+/// The table, and below it the words for what is not there.
+fn print(rows: &[Row]) {
+    let mut sorted: Vec<&Row> = rows.iter().collect();
+    sorted.sort_by_key(|row| INPUTS.iter().position(|input| input.name == row.input.name));
+    eprintln!("\n{:<26}{}", "", OUTPUTS.map(|output| format!("{output:<30}")).concat());
+    for row in &sorted {
+        let cells: String = row.cells.iter().map(|cell| cell.printed(30)).collect();
+        eprintln!("{:<26}{cells}", row.input.name);
+    }
+    for row in sorted {
+        for (cell, output) in row.cells.iter().zip(OUTPUTS) {
+            if let Some(word) = cell.word() {
+                eprintln!("  {} by {output}: {word}", row.input.name);
+            }
+        }
+    }
+}
