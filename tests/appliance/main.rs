@@ -26,5 +26,6 @@ mod secrets;
 mod sync;
 mod trunk;
 mod viewers;
+mod wanted;
 mod webrtc;
 mod words;

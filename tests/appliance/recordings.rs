@@ -136,11 +136,11 @@ async fn an_unwritable_folder_costs_the_recording_and_nothing_else() {
 }
 
 /// A file system of 3 MiB, gone with the value.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// `None` where mounting is not allowed.
-    fn mount(at: PathBuf) -> Option<Self> {
+    pub(crate) fn mount(at: PathBuf) -> Option<Self> {
         std::fs::create_dir_all(&at).ok()?;
         let mut command = Command::new("mount");
         command.args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(&at);
