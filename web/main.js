@@ -92,7 +92,7 @@ function makeTile(name) {
     element: make("li", {}, link), reload,
     show(stream) {
       const was = live;
-      live = stream.state !== "idle";
+      live = !["idle", "failed"].includes(stream.state);
       if (live && !was) reload();
       if (!live) image.onerror();
       state.textContent = stream.state;

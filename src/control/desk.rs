@@ -1,20 +1,23 @@
-//! Where streams are ordered: keeps the running streams, the database and the configuration file
-//! in step.
+//! Where streams are ordered: keeps the database, the running streams and the configuration file in
+//! step.
 //!
-//! Every stream has one [`Owner`]. Changes are made one at a time; a change that cannot be stored
-//! is undone.
+//! Every stream has one [`Owner`]. A change is stored first and then applied: what cannot be stored
+//! is never in force, and what was acknowledged is there after a restart. Changes of one stream are
+//! made one at a time, each from what the one before has left; a change that has begun runs to its
+//! end, whether or not its caller still listens.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::Mutex;
 
-use super::api::{Code, Error};
+use super::api::{Code, Error, IfMatch};
+use super::locks::StreamLocks;
 use super::store::{self, Store, Tokens};
+use super::writable::Writable;
 use crate::media::{StreamName, new_token};
-use crate::process::{captions, denoise};
-use crate::runtime::{OutputSpec, StreamSpec, Supervisor};
+use crate::runtime::{StreamSpec, Supervisor, Wanted};
 
 /// Who decides about a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -26,6 +29,28 @@ pub enum Owner {
     Config,
     /// The appliance itself: the demo.
     Demo,
+}
+
+/// What of a stream a change concerns. Streams that the API does not own allow less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Anything: streams of the API only.
+    Whole,
+    /// Which outputs there are: not in streams of the configuration file.
+    Outputs,
+    /// Whether an output is on, noise suppression, captions: every stream. In one that the API does
+    /// not own it lasts until the next start.
+    Settings,
+}
+
+impl Part {
+    fn is_open_to(self, owner: Option<Owner>) -> bool {
+        match self {
+            Self::Whole => !matches!(owner, Some(Owner::Config | Owner::Demo)),
+            Self::Outputs => owner != Some(Owner::Config),
+            Self::Settings => true,
+        }
+    }
 }
 
 /// What a changed configuration file asks for.
@@ -49,15 +74,26 @@ struct Inner {
     owners: RwLock<BTreeMap<StreamName, Owner>>,
     /// Streams of the database that could not be started, and why.
     lost: RwLock<BTreeMap<String, String>>,
-    /// Held across a whole change, so that the database sees changes in the order of the streams.
-    changing: Mutex<()>,
+    /// Held across a whole change of a stream.
+    changing: StreamLocks,
+    /// Held while a stream is added: its name and the limit of streams are checked before it is
+    /// stored, and must hold until it is there.
+    adding: Mutex<()>,
+    writable: Writable,
 }
 
 impl Desk {
     /// A desk without streams.
     pub fn new(supervisor: Supervisor, store: Store) -> Self {
-        let (owners, lost) = (RwLock::default(), RwLock::default());
-        Self(Arc::new(Inner { supervisor, store, owners, lost, changing: Mutex::default() }))
+        Self(Arc::new(Inner {
+            supervisor,
+            writable: Writable::new(store.clone()),
+            store,
+            owners: RwLock::default(),
+            lost: RwLock::default(),
+            changing: StreamLocks::default(),
+            adding: Mutex::default(),
+        }))
     }
 
     /// The streams themselves.
@@ -75,8 +111,13 @@ impl Desk {
         self.0.lost.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Why changes cannot be stored; `None` while they can be.
+    pub async fn store_problem(&self) -> Option<String> {
+        self.0.writable.problem().await
+    }
+
     fn set_owner(&self, name: &StreamName, owner: Option<Owner>) {
-        // Whoever makes a stream of this name has found the remedy.
+        // A stream of this name has been made or removed: that was the remedy.
         self.0.lost.write().unwrap_or_else(PoisonError::into_inner).remove(name.as_str());
         let mut owners = self.0.owners.write().unwrap_or_else(PoisonError::into_inner);
         match owner {
@@ -85,8 +126,24 @@ impl Desk {
         };
     }
 
-    async fn change(&self) -> MutexGuard<'_, ()> {
-        self.0.changing.lock().await
+    /// Makes one change of a stream when those before it are done, in a task of its own: a caller
+    /// that goes away before has changed nothing, one that goes away later cuts nothing off.
+    async fn begin<T, F>(
+        &self,
+        name: &StreamName,
+        change: impl FnOnce(Self) -> F,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let turn = self.0.changing.lock(name).await;
+        let change = change(self.clone());
+        let task = tokio::spawn(async move {
+            let _turn = turn;
+            change.await
+        });
+        task.await.unwrap_or_else(|panic| Err(Error::internal("changing the stream", &panic)))
     }
 
     /// Starts a stream of the configuration file or the demo. Tokens that it lacks are taken from
@@ -95,12 +152,13 @@ impl Desk {
     /// # Errors
     /// What the supervisor or the database refuse.
     pub async fn declare(&self, mut spec: StreamSpec, owner: Owner) -> Result<(), Error> {
-        let _change = self.change().await;
-        self.fill_tokens(&mut spec).await?;
         let name = spec.name.clone();
-        self.0.supervisor.create(spec).await?;
-        self.set_owner(&name, Some(owner));
-        Ok(())
+        self.begin(&name, move |desk| async move {
+            desk.fill_tokens(&mut spec).await?;
+            let wanted = desk.0.supervisor.check(spec)?;
+            desk.add(wanted, owner, async |_| Ok(())).await
+        })
+        .await
     }
 
     /// Starts every stream of the database. One that cannot be started is told in the log and by
@@ -110,48 +168,57 @@ impl Desk {
     /// # Errors
     /// When the database cannot be read.
     pub async fn restore(&self) -> Result<(), store::Error> {
-        let _change = self.change().await;
         for (name, spec) in self.0.store.streams().await? {
             let started = match spec {
-                Ok(spec) => {
-                    let name = spec.name.clone();
-                    if let Some(problem) = spec.access.outdated() {
-                        tracing::warn!(stream = %name, problem, "a weak secret: PATCH the stream");
-                    }
-                    self.0.supervisor.create(spec).await.map(|()| name).map_err(|e| e.to_string())
-                }
+                Ok(spec) => self.start_stored(spec).await.map_err(|e| e.to_string()),
                 Err(error) => Err(error),
             };
-            match started {
-                Ok(name) => self.set_owner(&name, Some(Owner::Api)),
-                Err(error) => {
-                    tracing::error!(stream = %name, %error, "stored stream not started");
-                    self.0.lost.write().unwrap_or_else(PoisonError::into_inner).insert(name, error);
-                }
+            if let Err(error) = started {
+                tracing::error!(stream = %name, %error, "stored stream not started");
+                self.0.lost.write().unwrap_or_else(PoisonError::into_inner).insert(name, error);
             }
         }
+        Ok(())
+    }
+
+    async fn start_stored(&self, spec: StreamSpec) -> Result<(), Error> {
+        let name = spec.name.clone();
+        if let Some(problem) = spec.access.outdated() {
+            tracing::warn!(stream = %name, problem, "a weak secret: PATCH the stream");
+        }
+        self.begin(&name, move |desk| async move {
+            let wanted = desk.0.supervisor.check(spec)?;
+            desk.add(wanted, Owner::Api, async |_| Ok(())).await
+        })
+        .await
+    }
+
+    /// Adds a stream: `store` makes it lasting, then it starts. The caller has its turn.
+    async fn add(
+        &self,
+        wanted: Wanted,
+        owner: Owner,
+        store: impl AsyncFnOnce(&StreamSpec) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let _adding = self.0.adding.lock().await;
+        self.0.supervisor.check_room(&wanted.spec.name)?;
+        store(&wanted.spec).await?;
+        self.set_owner(&wanted.spec.name, Some(owner));
+        self.0.supervisor.apply(wanted);
         Ok(())
     }
 
     /// Does what a changed configuration file asks for; returns what could not be done, in words.
     pub async fn apply(&self, changes: Changes) -> Vec<String> {
         let mut failed = Vec::new();
-        for name in &changes.remove {
-            let _change = self.change().await;
-            match self.0.supervisor.remove(name).await {
-                Ok(()) => self.set_owner(name, None),
-                Err(e) => failed.push(format!("stream `{name}` is not removed: {e}")),
+        for name in changes.remove {
+            if let Err(e) = self.withdraw(&name).await {
+                failed.push(format!("stream `{name}` is not removed: {e}"));
             }
         }
-        for mut spec in changes.update {
-            let _change = self.change().await;
+        for spec in changes.update {
             let name = spec.name.clone();
-            let filled = self.fill_tokens(&mut spec).await;
-            let done = match filled {
-                Ok(()) => self.0.supervisor.update(spec).await.map_err(Error::from),
-                Err(e) => Err(e),
-            };
-            if let Err(e) = done {
+            if let Err(e) = self.declare_anew(spec).await {
                 failed.push(format!("stream `{name}` is not changed: {e}"));
             }
         }
@@ -164,165 +231,103 @@ impl Desk {
         failed
     }
 
-    /// Creates a stream for the API and keeps it. Tokens that it lacks are made.
+    async fn withdraw(&self, name: &StreamName) -> Result<(), Error> {
+        let id = name.clone();
+        self.begin(name, move |desk| async move {
+            desk.0.supervisor.remove(&id).await?;
+            desk.set_owner(&id, None);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn declare_anew(&self, mut spec: StreamSpec) -> Result<(), Error> {
+        let name = spec.name.clone();
+        self.begin(&name, move |desk| async move {
+            desk.0.supervisor.wanted(&spec.name)?;
+            desk.fill_tokens(&mut spec).await?;
+            desk.0.supervisor.apply(desk.0.supervisor.check(spec)?);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Creates a stream for the API. Tokens that it lacks are made.
     ///
     /// # Errors
     /// What the supervisor or the database refuse.
-    pub async fn create(&self, mut spec: StreamSpec) -> Result<(), Error> {
-        let _change = self.change().await;
+    pub async fn create(&self, mut spec: StreamSpec) -> Result<Wanted, Error> {
         spec.access.check_new(None)?;
         make_tokens(&mut spec);
-        let name = spec.name.clone();
-        self.0.supervisor.create(spec).await?;
-        let stored = match self.0.supervisor.spec(&name) {
-            Ok(spec) => match self.0.store.insert_stream(&spec).await {
+        let wanted = self.0.supervisor.check(spec)?;
+        let made = wanted.clone();
+        self.begin(&wanted.spec.name, move |desk| async move {
+            let store = async |spec: &StreamSpec| match desk.0.store.insert_stream(spec).await {
                 // Stored, but not running: it could not be started at the last start.
-                Err(store::Error::Exists(_)) => self.0.store.update_stream(&spec).await,
-                other => other,
-            },
-            // Gone again already: there is nothing to keep.
-            Err(_) => Ok(()),
-        };
-        if let Err(error) = stored {
-            let _ = self.0.supervisor.remove(&name).await;
-            return Err(Error::internal("storing the stream", &error));
-        }
-        self.set_owner(&name, Some(Owner::Api));
-        Ok(())
+                Err(store::Error::Exists(_)) => desk.stored(desk.0.store.update_stream(spec).await),
+                other => desk.stored(other),
+            };
+            desk.add(made, Owner::Api, store).await
+        })
+        .await?;
+        Ok(wanted)
     }
 
-    /// Changes a stream of the API to another spec of the same name. Tokens that it lacks stay as
-    /// they are.
+    /// Changes a stream; `edit` makes the new spec from what is wanted now, and nobody else changes
+    /// it meanwhile. Tokens that the new spec lacks are made. Returns what is wanted then.
     ///
     /// # Errors
-    /// `config_owned`, and what the supervisor or the database refuse.
-    pub async fn replace(&self, mut spec: StreamSpec) -> Result<(), Error> {
-        let _change = self.change().await;
-        let before = self.owned_by_api(&spec.name)?;
-        spec.access.check_new(Some(&before.access))?;
-        let access = &mut spec.access;
-        access.publish_token = access.publish_token.take().or(before.access.publish_token.clone());
-        access.play_token = access.play_token.take().or(before.access.play_token.clone());
-        self.update_and_keep(spec, before).await
+    /// `config_owned`, `precondition_failed`, and what `edit`, the supervisor or the database refuse.
+    pub async fn change(
+        &self,
+        name: &StreamName,
+        part: Part,
+        if_match: IfMatch,
+        edit: impl FnOnce(&Wanted) -> Result<StreamSpec, Error> + Send + 'static,
+    ) -> Result<Wanted, Error> {
+        let id = name.clone();
+        self.begin(name, move |desk| async move {
+            let before = desk.open(&id, part, &if_match)?;
+            let mut spec = edit(&before)?;
+            spec.access.check_new(Some(&before.spec.access))?;
+            make_tokens(&mut spec);
+            if spec == *before.spec {
+                return Ok(before);
+            }
+            let wanted = desk.0.supervisor.check(spec)?;
+            if desk.owner(&id) == Some(Owner::Api) {
+                desk.stored(desk.0.store.update_stream(&wanted.spec).await)?;
+            }
+            desk.0.supervisor.apply(wanted.clone());
+            Ok(wanted)
+        })
+        .await
     }
 
     /// Removes a stream of the API.
     ///
     /// # Errors
-    /// `config_owned`, `unknown_stream`.
-    pub async fn remove(&self, name: &StreamName) -> Result<(), Error> {
-        let change = self.change().await;
-        let runs = !self.lost().contains_key(name.as_str());
-        if runs {
-            self.owned_by_api(name)?;
-        }
-        let captions = match runs {
-            true => self.0.supervisor.snapshot(name).await?.captions,
-            false => None,
-        };
-        // First from the database: if that fails the stream still runs, and nothing is half done.
-        let deleted = self.0.store.delete_stream(name.as_str()).await;
-        deleted.map_err(|e| Error::internal("forgetting the stream", &e))?;
-        if runs {
-            self.0.supervisor.remove(name).await?;
-        }
-        self.set_owner(name, None);
-        // Years of captions take a while, and are nobody else's to wait for.
-        drop(change);
-        if captions.is_some_and(|captions| !captions.keep_deleted) {
-            let forgotten = self.0.store.delete_cues(name.as_str(), i64::MAX).await;
-            forgotten.map_err(|e| Error::internal("forgetting what was said", &e))?;
-        }
-        Ok(())
-    }
-
-    /// Adds an output to a stream.
-    ///
-    /// # Errors
-    /// `config_owned`, and what the supervisor or the database refuse.
-    pub async fn add_output(&self, name: &StreamName, output: OutputSpec) -> Result<(), Error> {
-        let _change = self.change().await;
-        self.not_config(name)?;
-        self.0.supervisor.add_output(name, output).await?;
-        self.keep(name).await
-    }
-
-    /// Changes what is asked of an output; `change` makes the new from the old.
-    ///
-    /// # Errors
-    /// `config_owned`, and what `change`, the supervisor or the database refuse.
-    pub async fn change_output(
-        &self,
-        name: &StreamName,
-        id: &StreamName,
-        change: impl FnOnce(&OutputSpec) -> Result<OutputSpec, Error>,
-    ) -> Result<(), Error> {
-        let _change = self.change().await;
-        self.not_config(name)?;
-        let before = self.0.supervisor.output(name, id)?;
-        self.0.supervisor.change_output(name, change(&before)?).await?;
-        let kept = self.keep(name).await;
-        if kept.is_err() {
-            let _ = self.0.supervisor.change_output(name, before).await;
-        }
-        kept
-    }
-
-    /// Takes an output away.
-    ///
-    /// # Errors
-    /// `config_owned`, and what the supervisor or the database refuse.
-    pub async fn remove_output(&self, name: &StreamName, id: &StreamName) -> Result<(), Error> {
-        let _change = self.change().await;
-        self.not_config(name)?;
-        self.0.supervisor.remove_output(name, id).await?;
-        self.keep(name).await
-    }
-
-    /// Starts or stops an output. On a stream of the configuration file it lasts until the next
-    /// start.
-    ///
-    /// # Errors
-    /// What the supervisor or the database refuse.
-    pub async fn enable_output(
-        &self,
-        name: &StreamName,
-        id: &StreamName,
-        enabled: bool,
-    ) -> Result<(), Error> {
-        let _change = self.change().await;
-        self.0.supervisor.enable_output(name, id, enabled).await?;
-        self.keep(name).await
-    }
-
-    /// Changes noise suppression while the stream runs. On a stream of the configuration file it
-    /// lasts until the next start.
-    ///
-    /// # Errors
-    /// What the supervisor or the database refuse.
-    pub async fn set_denoise(
-        &self,
-        name: &StreamName,
-        settings: denoise::Settings,
-    ) -> Result<(), Error> {
-        let _change = self.change().await;
-        self.0.supervisor.set_denoise(name, settings).await?;
-        self.keep(name).await
-    }
-
-    /// Changes captions, translations and voices while the stream runs. On a stream of the
-    /// configuration file it lasts until the next start.
-    ///
-    /// # Errors
-    /// What the supervisor or the database refuse.
-    pub async fn set_captions(
-        &self,
-        name: &StreamName,
-        settings: captions::Settings,
-    ) -> Result<(), Error> {
-        let _change = self.change().await;
-        self.0.supervisor.set_captions(name, settings).await?;
-        self.keep(name).await
+    /// `config_owned`, `precondition_failed`, `unknown_stream`, and what the database refuses.
+    pub async fn remove(&self, name: &StreamName, if_match: IfMatch) -> Result<(), Error> {
+        let id = name.clone();
+        self.begin(name, move |desk| async move {
+            let before = match desk.lost().contains_key(id.as_str()) {
+                true => None,
+                false => Some(desk.open(&id, Part::Whole, &if_match)?),
+            };
+            desk.stored(desk.0.store.delete_stream(id.as_str()).await)?;
+            desk.set_owner(&id, None);
+            if before.is_some() {
+                desk.0.supervisor.remove(&id).await?;
+            }
+            let captions = before.and_then(|wanted| wanted.captions());
+            if captions.is_some_and(|captions| !captions.keep_deleted) {
+                let forgotten = desk.0.store.delete_cues(id.as_str(), i64::MAX).await;
+                forgotten.map_err(|e| Error::internal("forgetting what was said", &e))?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Makes new tokens for a stream; the old ones are worthless from now on.
@@ -331,60 +336,57 @@ impl Desk {
     /// `config_owned` when the file itself names the tokens, and what the supervisor or the
     /// database refuse.
     pub async fn rotate_tokens(&self, name: &StreamName) -> Result<(), Error> {
-        let _change = self.change().await;
-        let before = self.0.supervisor.spec(name)?;
-        let made = Tokens { publish: new_token(), play: new_token() };
-        let mut spec = before.clone();
-        spec.access.publish_token = Some(made.publish.clone());
-        spec.access.play_token = Some(made.play.clone());
         if self.owner(name) == Some(Owner::Api) {
-            return self.update_and_keep(spec, before).await;
+            let without_tokens = |before: &Wanted| {
+                let mut spec = (*before.spec).clone();
+                (spec.access.publish_token, spec.access.play_token) = (None, None);
+                Ok(spec)
+            };
+            let changed = self.change(name, Part::Whole, IfMatch::Any, without_tokens).await;
+            return changed.map(|_| ());
         }
-        let kept = self.tokens(name).await?;
-        let by_us = kept.is_some_and(|kept| {
-            before.access.publish_token.as_ref() == Some(&kept.publish)
-                && before.access.play_token.as_ref() == Some(&kept.play)
-        });
-        if !by_us {
+        let id = name.clone();
+        self.begin(name, move |desk| async move {
+            let mut spec = desk.0.supervisor.spec(&id)?;
+            let access = &mut spec.access;
+            let by_us = desk.tokens(&id).await?.is_some_and(|kept| {
+                access.publish_token.as_ref() == Some(&kept.publish)
+                    && access.play_token.as_ref() == Some(&kept.play)
+            });
+            if !by_us {
+                return Err(config_owned(&id));
+            }
+            let made = Tokens { publish: new_token(), play: new_token() };
+            desk.keep_tokens(&id, &made).await?;
+            access.publish_token = Some(made.publish);
+            access.play_token = Some(made.play);
+            desk.0.supervisor.apply(desk.0.supervisor.check(spec)?);
+            Ok(())
+        })
+        .await
+    }
+
+    /// What is wanted of a stream now, when this part of it may be changed.
+    fn open(&self, name: &StreamName, part: Part, if_match: &IfMatch) -> Result<Wanted, Error> {
+        let wanted = self.0.supervisor.wanted(name)?;
+        if !part.is_open_to(self.owner(name)) {
             return Err(config_owned(name));
         }
-        self.keep_tokens(name, &made).await?;
-        Ok(self.0.supervisor.update(spec).await?)
+        if_match.check(&wanted.spec)?;
+        Ok(wanted)
     }
 
-    async fn update_and_keep(&self, spec: StreamSpec, before: StreamSpec) -> Result<(), Error> {
-        let name = spec.name.clone();
-        self.0.supervisor.update(spec).await?;
-        let kept = self.keep(&name).await;
-        if kept.is_err() {
-            let _ = self.0.supervisor.update(before).await;
-        }
-        kept
-    }
-
-    /// Writes a stream of the API to the database as it now is.
-    async fn keep(&self, name: &StreamName) -> Result<(), Error> {
-        if self.owner(name) != Some(Owner::Api) {
-            return Ok(());
-        }
-        let spec = self.0.supervisor.spec(name)?;
-        let kept = self.0.store.update_stream(&spec).await;
-        kept.map_err(|e| Error::internal("storing the change", &e))
-    }
-
-    fn owned_by_api(&self, name: &StreamName) -> Result<StreamSpec, Error> {
-        let spec = self.0.supervisor.spec(name)?;
-        match self.owner(name) {
-            Some(Owner::Config | Owner::Demo) => Err(config_owned(name)),
-            _ => Ok(spec),
-        }
-    }
-
-    fn not_config(&self, name: &StreamName) -> Result<(), Error> {
-        match self.owner(name) {
-            Some(Owner::Config) => Err(config_owned(name)),
-            _ => Ok(()),
-        }
+    /// Notes whether the database takes changes.
+    fn stored(&self, outcome: Result<(), store::Error>) -> Result<(), Error> {
+        self.0.writable.note(&outcome);
+        outcome.map_err(|error| match error {
+            store::Error::Missing(_) => Error::internal("storing the change", &error),
+            error => {
+                let message = "the change could not be stored, so it is not made";
+                let hint = "free space on the disk of `state_dir`; `/readyz` says what is wrong";
+                Error::new(Code::NotStored, message, hint).logged(&error)
+            }
+        })
     }
 
     async fn fill_tokens(&self, spec: &mut StreamSpec) -> Result<(), Error> {
@@ -410,8 +412,7 @@ impl Desk {
     }
 
     async fn keep_tokens(&self, name: &StreamName, tokens: &Tokens) -> Result<(), Error> {
-        let kept = self.0.store.set_tokens(name.as_str(), tokens).await;
-        kept.map_err(|e| Error::internal("keeping the stream's tokens", &e))
+        self.stored(self.0.store.set_tokens(name.as_str(), tokens).await)
     }
 }
 

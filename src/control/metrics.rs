@@ -99,7 +99,7 @@ impl Metrics {
             Event::Refused { protocol, .. } => {
                 self.0.refusals.with_label_values(&[*protocol]).inc();
             }
-            Event::NodeFailed { stream, .. } => {
+            Event::NodeFailed { stream, .. } | Event::StreamFailed { stream, .. } => {
                 self.0.node_errors.with_label_values(&[stream.as_str()]).inc();
             }
             Event::StreamRemoved { stream } => {
@@ -163,8 +163,7 @@ impl Scrape {
 
     fn stream(&self, s: &StreamSnapshot) -> Result<(), prometheus::Error> {
         let name = s.name.as_str();
-        for state in [StreamState::Idle, StreamState::Live, StreamState::Backup, StreamState::Slate]
-        {
+        for state in StreamState::ALL {
             let value = f64::from(u8::from(s.state == state));
             self.set(names::STREAM_STATE, &[name, state.as_str()], value)?;
         }

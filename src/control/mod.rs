@@ -1,7 +1,7 @@
 //! The control plane: API, authentication, store, page.
 //!
 //! A request comes in by `server`, passes the guard of `auth`, reaches a handler in `api`, and
-//! changes streams by the `desk`, which keeps the running streams and the `store` in step.
+//! changes streams by the `desk`, which keeps the `store` and the running streams in step.
 //!
 //! Invariant: no media passes through here, and nothing is answered or changed before the guard has
 //! let the request in.
@@ -12,11 +12,13 @@ pub mod auth;
 pub mod console;
 pub mod desk;
 pub mod elements;
+mod locks;
 pub mod machine;
 mod metrics;
 pub mod origin;
 mod pace;
 pub mod server;
 pub mod store;
+mod writable;
 
 pub use metrics::Metrics;

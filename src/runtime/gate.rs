@@ -94,7 +94,8 @@ fn report(shared: &Shared, hello: &Hello, refusal: &Refusal) {
         return;
     }
     let entry = shared.entry(&hello.stream).or_else(|| shared.entry_of_token(&hello.stream));
-    let stream = entry.as_ref().map_or("(none of this name)", |entry| entry.spec.name.as_str());
+    let spec = entry.as_ref().map(Entry::spec);
+    let stream = spec.as_ref().map_or("(none of this name)", |spec| spec.name.as_str());
     if let Some(entry) = &entry {
         entry.refusals.add(hello, refusal, Utc::now());
     }
@@ -134,7 +135,8 @@ fn judge(shared: &Shared, hello: &Hello) -> Result<(Entry, Admission), Refusal> 
             Some(_) => token_for_name(),
             None => unknown(),
         })?;
-    let access = &entry.spec.access;
+    let spec = entry.spec();
+    let access = &spec.access;
     let (open, token, act) = match hello.action {
         Action::Publish => (access.open_publish, &access.publish_token, "publish"),
         Action::Play => (access.open_play, &access.play_token, "play"),
@@ -182,7 +184,7 @@ async fn ask<T>(
     let busy = || {
         Refusal::new(
             RefusalKind::Busy,
-            format!("stream `{}` has too much to do", entry.spec.name),
+            format!("stream `{}` has too much to do", entry.spec().name),
             "try again in a second",
         )
     };
@@ -202,7 +204,7 @@ async fn sit_down(
         Ok(()) => Ok(seat),
         Err(_) => Err(Refusal::new(
             RefusalKind::Busy,
-            format!("the media of `{}` was not ready within {FEEDS_MAX:?}", entry.spec.name),
+            format!("the media of `{}` was not ready within {FEEDS_MAX:?}", entry.spec().name),
             "look at the stream's nodes for one that fails, and try again",
         )),
     }

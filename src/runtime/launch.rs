@@ -12,7 +12,7 @@ use super::refusals::Refusals;
 use super::stream::{Command, Slot};
 use super::studio::Studio;
 use super::supervisor::Options;
-use super::{Event, OutputKind, SourceSpec, Speech, StreamSpec};
+use super::{Event, OutputKind, SourceSpec, Speech, StreamSpec, Wanted};
 use crate::egress::{self, hls, record, thumbnail};
 use crate::flow::{CueFeed, Error, Feed, Inputs, Intake, Task, Writer};
 use crate::ingress;
@@ -163,20 +163,29 @@ pub(super) struct Shared {
     pub(super) refusal_log: LogLimiter,
     /// Seats taken in all streams.
     pub(super) viewers: AtomicUsize,
+    /// Streams that have failed and wait to be started again.
+    pub(super) failed: AtomicUsize,
     pub(super) stopping: AtomicBool,
     /// Streams whose files wait for the admin.
     pub(super) held: Held,
-    /// Read for every request of every protocol, written when a stream comes, goes or changes.
+    /// Read for every request of every protocol, written when a stream comes or goes.
     pub(super) streams: std::sync::RwLock<BTreeMap<StreamName, Entry>>,
 }
 
 /// One stream as the others see it.
 #[derive(Clone)]
 pub(super) struct Entry {
-    pub(super) spec: Arc<StreamSpec>,
+    /// What is wanted now; the stream follows it.
+    pub(super) wanted: watch::Sender<Wanted>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) thumbnail: watch::Sender<Option<Bytes>>,
     pub(super) refusals: Arc<Refusals>,
+}
+
+impl Entry {
+    pub(super) fn spec(&self) -> Arc<StreamSpec> {
+        Arc::clone(&self.wanted.borrow().spec)
+    }
 }
 
 impl Shared {
@@ -193,26 +202,13 @@ impl Shared {
     pub(super) fn entry_of_token(&self, shown: &StreamName) -> Option<Entry> {
         let shown = Secret::new(shown.as_str());
         let opens = |entry: &&Entry| {
-            let access = &entry.spec.access;
-            [&access.publish_token, &access.play_token]
-                .into_iter()
-                .flatten()
-                .any(|t| shown.matches(t))
+            let spec = entry.spec();
+            let access = &spec.access;
+            let tokens = [&access.publish_token, &access.play_token];
+            tokens.into_iter().flatten().any(|token| shown.matches(token))
         };
         let streams = self.streams.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         streams.values().find(opens).cloned()
-    }
-
-    /// A stream says what its spec is now.
-    pub(super) fn spec_changed(&self, spec: &StreamSpec) {
-        let known = self.entry(&spec.name).is_none_or(|entry| *entry.spec == *spec);
-        if known {
-            return;
-        }
-        let mut streams = self.streams.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(entry) = streams.get_mut(&spec.name) {
-            entry.spec = Arc::new(spec.clone());
-        }
     }
 }
 

@@ -20,6 +20,7 @@ mod speech;
 mod stream;
 mod studio;
 mod supervisor;
+mod wanted;
 mod worker;
 
 pub use preset::{Play, Preset, PresetError, Presets};
@@ -31,6 +32,7 @@ pub use snapshot::{
 pub use spec::{Access, Conflict, OutputKind, OutputSpec, SourceSpec, StreamSpec};
 pub use speech::Speech;
 pub use supervisor::{Error, Options, Supervisor};
+pub use wanted::Wanted;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::RefusalSnapshot;
+use super::{RefusalSnapshot, Wanted};
 use crate::media::{Format, Kind, Language};
 use crate::process::{captions, denoise};
 
@@ -46,6 +46,28 @@ pub struct StreamSnapshot {
     pub last_error: LastError,
 }
 
+impl StreamSnapshot {
+    /// Of a stream that has failed and is not running.
+    pub(super) fn failed(wanted: &Wanted, since: DateTime<Utc>, last_error: LastError) -> Self {
+        Self {
+            name: wanted.spec.name.to_string(),
+            preset: wanted.spec.preset.clone(),
+            state: StreamState::Failed,
+            since,
+            sources: Vec::new(),
+            refusals: Vec::new(),
+            viewers: BTreeMap::new(),
+            nodes: Vec::new(),
+            feeds: Vec::new(),
+            outputs: Vec::new(),
+            denoise: wanted.denoise(),
+            captions: wanted.captions(),
+            cues: Vec::new(),
+            last_error,
+        }
+    }
+}
+
 /// What went wrong last, until it is over.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct LastError {
@@ -69,9 +91,14 @@ pub enum StreamState {
     Backup,
     /// The slate: the source is gone and may come back.
     Slate,
+    /// Nothing: the stream met a fault of the appliance and starts again after a pause.
+    Failed,
 }
 
 impl StreamState {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Idle, Self::Live, Self::Backup, Self::Slate, Self::Failed];
+
     /// The word of the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -79,6 +106,7 @@ impl StreamState {
             Self::Live => "live",
             Self::Backup => "backup",
             Self::Slate => "slate",
+            Self::Failed => "failed",
         }
     }
 }
@@ -284,6 +312,14 @@ pub enum Event {
         peer: String,
         /// Why, in words.
         message: String,
+    },
+    /// A stream met a fault of the appliance: its publisher and viewers were disconnected, and it
+    /// starts again after a pause.
+    StreamFailed {
+        /// The stream.
+        stream: String,
+        /// Why, in words.
+        error: String,
     },
     /// A node failed; it is tried again.
     NodeFailed {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::egress::{record, trunk};
-use crate::media::{StreamName, TrackChoice, new_token, passphrase_length_problem};
+use crate::media::{StreamName, TrackChoice, passphrase_length_problem};
 use crate::process::{captions, denoise};
 
 /// A stream as it is wanted.
@@ -155,8 +155,9 @@ pub enum OutputKind {
     Trunk(trunk::Settings),
 }
 
-/// Who may publish and play a stream. Tokens that are left out are made when the stream is
-/// created.
+/// Who may publish and play a stream. Tokens that are left out are made when the stream is created;
+/// a `PUT` without one keeps it, a `PATCH` with `null` has another made. Everything else that is left
+/// out of a `PUT`, or is `null` in a `PATCH`, is removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Access {
@@ -193,10 +194,11 @@ impl StreamSpec {
             return Err(invalid("linger_s", format!("at most {LINGER_MAX_S} seconds")));
         }
         if let Some(settings) = &self.denoise {
-            validate_denoise("denoise.", settings)?;
+            validate_denoise(settings)?;
         }
         if let Some(settings) = &self.captions {
-            validate_captions("captions.", settings)?;
+            let invalid = |(field, message)| Error::Invalid { field, message };
+            settings.validate("captions.").map_err(invalid)?;
         }
         if self.outputs.len() > OUTPUTS_MAX {
             return Err(invalid("outputs", format!("at most {OUTPUTS_MAX}")));
@@ -232,20 +234,14 @@ fn validate_passphrase(field: &str, passphrase: &str) -> Result<(), Error> {
     passphrase_length_problem(passphrase).map_or(Ok(()), |problem| Err(invalid(field, problem)))
 }
 
-/// `prefix` is the path of the settings: empty or `denoise.`.
-pub(super) fn validate_denoise(prefix: &str, settings: &denoise::Settings) -> Result<(), Error> {
+fn validate_denoise(settings: &denoise::Settings) -> Result<(), Error> {
     if !(0.0..=1.0).contains(&settings.mix) {
-        return Err(invalid(&format!("{prefix}mix"), "0.0-1.0"));
+        return Err(invalid("denoise.mix", "0.0-1.0"));
     }
     if !(0.0..=100.0).contains(&settings.max_attenuation_db) {
-        return Err(invalid(&format!("{prefix}max_attenuation_db"), "0-100 dB"));
+        return Err(invalid("denoise.max_attenuation_db", "0-100 dB"));
     }
     Ok(())
-}
-
-/// `prefix` is the path of the settings: empty or `captions.`.
-pub(super) fn validate_captions(prefix: &str, settings: &captions::Settings) -> Result<(), Error> {
-    settings.validate(prefix).map_err(|(field, message)| Error::Invalid { field, message })
 }
 
 fn validate_url(field: &str, text: &str, schemes: &[&str]) -> Result<(), Error> {
@@ -378,22 +374,6 @@ impl OutputKind {
     }
 }
 
-impl Access {
-    /// Fills in tokens that were left out: those of `before`, or new ones.
-    pub(super) fn fill_tokens(&mut self, before: Option<&Access>) {
-        let fill = |token: &mut Option<String>, old: Option<String>| {
-            if token.is_none() {
-                *token = old.or_else(|| Some(new_token()));
-            }
-        };
-        fill(&mut self.publish_token, before.and_then(|b| b.publish_token.clone()));
-        fill(&mut self.play_token, before.and_then(|b| b.play_token.clone()));
-        if self.srt_passphrase.is_none() {
-            self.srt_passphrase = before.and_then(|b| b.srt_passphrase.clone());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -438,16 +418,6 @@ mod tests {
         let trunk = OutputKind::Trunk(settings).settings();
         let names: Vec<&String> = trunk.as_object().expect("fields").keys().collect();
         assert_eq!(names, ["aic", "ca", "delay_ms", "max_kbps", "video", "video_kbps"]);
-    }
-
-    #[test]
-    fn tokens_are_made_once_and_kept() {
-        let mut first = Access::default();
-        first.fill_tokens(None);
-        assert!(first.publish_token.is_some());
-        let mut second = Access::default();
-        second.fill_tokens(Some(&first));
-        assert_eq!(second.publish_token, first.publish_token);
     }
 
     #[test]

@@ -7,18 +7,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, oneshot};
 
 use super::held::Held;
 use super::launch::{Entry, Shared};
-use super::stream::{Command, Stream};
-use super::{Event, OutputSpec, Preset, Presets, Speech, StreamSnapshot, StreamSpec};
+use super::stream::{self, Command};
+use super::{Event, Presets, Speech, StreamSnapshot, StreamSpec, Wanted};
 use crate::egress::hls;
 use crate::flow::{CueBoard, CueFeed};
 use crate::ingress;
 use crate::media::{Codec, StreamName};
+use crate::process::encode;
 use crate::process::encoders::Encoders;
-use crate::process::{captions, denoise, encode};
 use crate::telemetry::LogLimiter;
 use crate::webrtc;
 
@@ -75,6 +75,9 @@ pub enum Error {
     /// A limit of the appliance.
     #[error("the limit of {0} is reached")]
     Limit(&'static str),
+    /// The stream's task has panicked; it is started again.
+    #[error("stream `{0}` has failed and starts again")]
+    Restarting(String),
     /// The appliance is shutting down.
     #[error("the appliance is shutting down")]
     ShuttingDown,
@@ -98,6 +101,7 @@ impl Supervisor {
             events: broadcast::Sender::new(EVENTS_MAX),
             refusal_log: LogLimiter::default(),
             viewers: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             held: Held::default(),
             streams: RwLock::default(),
@@ -128,48 +132,69 @@ impl Supervisor {
         &self.0.best_encoders
     }
 
-    /// Adds a stream and starts what it wants started. Tokens that the spec leaves out are made.
+    /// Checks a spec against this appliance.
     ///
     /// # Errors
-    /// [`Error::StreamExists`], [`Error::Invalid`], [`Error::Limit`], [`Error::ShuttingDown`].
-    pub async fn create(&self, mut spec: StreamSpec) -> Result<(), Error> {
+    /// [`Error::Invalid`] with the path of the field, [`Error::Limit`].
+    pub fn check(&self, spec: StreamSpec) -> Result<Wanted, Error> {
+        let Some(preset) = self.presets().get(&spec.preset).cloned() else {
+            spec.validate()?;
+            let known = self.presets().names().collect::<Vec<_>>().join(", ");
+            return Err(Error::Invalid {
+                field: "preset".into(),
+                message: format!("there is no preset `{}`; known: {known}", spec.preset),
+            });
+        };
+        Wanted::new(spec, preset)
+    }
+
+    /// Whether a stream of this name could be added now.
+    ///
+    /// # Errors
+    /// [`Error::StreamExists`], [`Error::Limit`], [`Error::ShuttingDown`].
+    pub fn check_room(&self, name: &StreamName) -> Result<(), Error> {
         if self.0.is_stopping() {
             return Err(Error::ShuttingDown);
         }
-        let preset = self.validate(&spec)?;
-        spec.access.fill_tokens(None);
-        let mut streams = self.0.streams.write().unwrap_or_else(PoisonError::into_inner);
-        if streams.contains_key(&spec.name) {
-            return Err(Error::StreamExists(spec.name.to_string()));
+        let streams = self.0.streams.read().unwrap_or_else(PoisonError::into_inner);
+        if streams.contains_key(name) {
+            return Err(Error::StreamExists(name.to_string()));
         }
         if streams.len() >= self.0.options.streams_max {
             return Err(Error::Limit("streams"));
         }
-        let name = spec.name.clone();
-        let entry = Entry {
-            spec: Arc::new(spec.clone()),
-            commands: Stream::spawn(self.0.clone(), spec, preset),
-            thumbnail: watch::Sender::new(None),
-            refusals: Arc::default(),
-        };
-        streams.insert(name.clone(), entry);
-        drop(streams);
-        let _ = self.0.events.send(Event::StreamCreated { stream: name.to_string() });
         Ok(())
     }
 
-    /// Changes a stream to another spec of the same name; what is equal in both is left alone.
-    /// Tokens that the new spec leaves out stay as they are.
+    /// Makes a stream be as it is wanted: starts it, or has it follow, leaving alone what is equal.
+    /// From here on its new tokens open it, and what is asked of it sees the change. While the
+    /// appliance shuts down nothing is started.
+    pub fn apply(&self, wanted: Wanted) {
+        let name = wanted.spec.name.clone();
+        let mut streams = self.0.streams.write().unwrap_or_else(PoisonError::into_inner);
+        if self.0.is_stopping() {
+            return;
+        }
+        if let Some(entry) = streams.get(&name) {
+            self.0.held.release(&name);
+            entry.wanted.send_replace(wanted);
+            return;
+        }
+        let entry = stream::spawn(self.0.clone(), wanted);
+        streams.insert(name.clone(), entry);
+        drop(streams);
+        let _ = self.0.events.send(Event::StreamCreated { stream: name.to_string() });
+    }
+
+    /// Adds a stream that the caller has nothing to store of.
     ///
     /// # Errors
-    /// [`Error::UnknownStream`], [`Error::Invalid`].
-    pub async fn update(&self, mut spec: StreamSpec) -> Result<(), Error> {
-        let preset = self.validate(&spec)?;
-        let entry = self.entry(&spec.name)?;
-        spec.access.fill_tokens(Some(&entry.spec.access));
-        self.0.held.release(&spec.name);
-        let (spec, preset) = (Box::new(spec), Box::new(preset));
-        ask(&entry, |done| Command::Update(spec, preset, done)).await
+    /// Those of [`Self::check`] and [`Self::check_room`].
+    pub fn create(&self, spec: StreamSpec) -> Result<(), Error> {
+        let wanted = self.check(spec)?;
+        self.check_room(&wanted.spec.name)?;
+        self.apply(wanted);
+        Ok(())
     }
 
     /// Removes a stream: its publisher and viewers are disconnected, its files finished.
@@ -183,7 +208,7 @@ impl Supervisor {
         };
         let entry = taken.ok_or_else(|| Error::UnknownStream(name.to_string()))?;
         self.0.held.release(name);
-        let _ = ask(&entry, Command::Stop).await;
+        let _ = self.ask(&entry, Command::Stop).await;
         let _ = self.0.events.send(Event::StreamRemoved { stream: name.to_string() });
         Ok(())
     }
@@ -211,12 +236,20 @@ impl Supervisor {
         Ok(())
     }
 
+    /// What is wanted of a stream, tokens included.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStream`].
+    pub fn wanted(&self, name: &StreamName) -> Result<Wanted, Error> {
+        Ok(self.entry(name)?.wanted.borrow().clone())
+    }
+
     /// The spec of a stream, tokens included.
     ///
     /// # Errors
     /// [`Error::UnknownStream`].
     pub fn spec(&self, name: &StreamName) -> Result<StreamSpec, Error> {
-        Ok((*self.entry(name)?.spec).clone())
+        Ok((*self.entry(name)?.spec()).clone())
     }
 
     /// How one stream is doing.
@@ -224,7 +257,7 @@ impl Supervisor {
     /// # Errors
     /// [`Error::UnknownStream`].
     pub async fn snapshot(&self, name: &StreamName) -> Result<StreamSnapshot, Error> {
-        ask(&self.entry(name)?, Command::Snapshot).await
+        self.snapshot_of(&self.entry(name)?).await
     }
 
     /// How all streams are doing, by name.
@@ -233,90 +266,16 @@ impl Supervisor {
             let streams = self.0.streams.read().unwrap_or_else(PoisonError::into_inner);
             streams.values().cloned().collect()
         };
-        let asked = entries.iter().map(|entry| ask(entry, Command::Snapshot));
+        let asked = entries.iter().map(|entry| self.snapshot_of(entry));
         futures::future::join_all(asked).await.into_iter().flatten().collect()
     }
 
-    /// Adds an output to a running stream.
-    ///
-    /// # Errors
-    /// [`Error::UnknownStream`], [`Error::OutputExists`], [`Error::Invalid`].
-    pub async fn add_output(&self, name: &StreamName, output: OutputSpec) -> Result<(), Error> {
-        output.kind.validate("")?;
-        ask(&self.entry(name)?, |reply| Command::AddOutput(output, reply)).await?
-    }
-
-    /// What is asked of an output, also of one of the preset; address and token included.
-    ///
-    /// # Errors
-    /// [`Error::UnknownStream`], [`Error::UnknownOutput`].
-    pub fn output(&self, name: &StreamName, id: &StreamName) -> Result<OutputSpec, Error> {
-        let spec = self.spec(name)?;
-        let preset = self.presets().get(&spec.preset).map(|preset| &preset.outputs);
-        let mut all = spec.outputs.iter().chain(preset.into_iter().flatten());
-        let found = all.find(|output| output.id == *id).cloned();
-        found.ok_or_else(|| Error::UnknownOutput(name.to_string(), id.to_string()))
-    }
-
-    /// Makes an output do something else, also one of the preset; only that one starts again.
-    ///
-    /// # Errors
-    /// [`Error::UnknownStream`], [`Error::UnknownOutput`], [`Error::Invalid`].
-    pub async fn change_output(&self, name: &StreamName, output: OutputSpec) -> Result<(), Error> {
-        output.kind.validate("")?;
-        ask(&self.entry(name)?, |reply| Command::ChangeOutput(output, reply)).await?
-    }
-
-    /// Takes an output away.
-    ///
-    /// # Errors
-    /// [`Error::UnknownStream`], [`Error::UnknownOutput`], [`Error::Invalid`] for one of the
-    /// preset.
-    pub async fn remove_output(&self, name: &StreamName, id: &StreamName) -> Result<(), Error> {
-        let id = id.clone();
-        ask(&self.entry(name)?, |reply| Command::RemoveOutput(id, reply)).await?
-    }
-
-    /// Starts or stops an output, also one of the preset.
-    ///
-    /// # Errors
-    /// [`Error::UnknownStream`], [`Error::UnknownOutput`].
-    pub async fn enable_output(
-        &self,
-        name: &StreamName,
-        id: &StreamName,
-        enabled: bool,
-    ) -> Result<(), Error> {
-        let id = id.clone();
-        ask(&self.entry(name)?, |reply| Command::EnableOutput(id, enabled, reply)).await?
-    }
-
-    /// Changes noise suppression while the stream runs; it joins the graph if it was not there.
-    ///
-    /// # Errors
-    /// [`Error::UnknownStream`], [`Error::Invalid`].
-    pub async fn set_denoise(
-        &self,
-        name: &StreamName,
-        settings: denoise::Settings,
-    ) -> Result<(), Error> {
-        super::spec::validate_denoise("", &settings)?;
-        ask(&self.entry(name)?, |done| Command::SetDenoise(settings, done)).await
-    }
-
-    /// Changes captions, translations and voices while the stream runs; only the nodes whose
-    /// settings differ start again.
-    ///
-    /// # Errors
-    /// [`Error::UnknownStream`], [`Error::Invalid`].
-    pub async fn set_captions(
-        &self,
-        name: &StreamName,
-        settings: captions::Settings,
-    ) -> Result<(), Error> {
-        super::spec::validate_captions("", &settings)?;
-        let settings = Box::new(settings);
-        ask(&self.entry(name)?, |done| Command::SetCaptions(settings, done)).await
+    /// A stream that panicked over the question answers it as the failed stream that it then is.
+    async fn snapshot_of(&self, entry: &Entry) -> Result<StreamSnapshot, Error> {
+        match self.ask(entry, Command::Snapshot).await {
+            Err(Error::Restarting(_)) => self.ask(entry, Command::Snapshot).await,
+            answer => answer,
+        }
     }
 
     /// The feeds of captions that a stream has now, by name.
@@ -324,7 +283,7 @@ impl Supervisor {
     /// # Errors
     /// [`Error::UnknownStream`].
     pub async fn cues(&self, name: &StreamName) -> Result<Vec<CueFeed>, Error> {
-        ask(&self.entry(name)?, Command::Cues).await
+        self.ask(&self.entry(name)?, Command::Cues).await
     }
 
     /// Where the feeds of captions of a stream are put up, as they come and go.
@@ -332,7 +291,12 @@ impl Supervisor {
     /// # Errors
     /// [`Error::UnknownStream`].
     pub async fn caption_board(&self, name: &StreamName) -> Result<CueBoard, Error> {
-        ask(&self.entry(name)?, Command::Board).await
+        self.ask(&self.entry(name)?, Command::Board).await
+    }
+
+    /// How many streams have failed and wait to be started again.
+    pub fn failed(&self) -> usize {
+        self.0.failed.load(Ordering::Relaxed)
     }
 
     /// Disconnects the publisher that is on air.
@@ -340,7 +304,7 @@ impl Supervisor {
     /// # Errors
     /// [`Error::UnknownStream`].
     pub async fn kick(&self, name: &StreamName) -> Result<(), Error> {
-        ask(&self.entry(name)?, Command::Kick).await
+        self.ask(&self.entry(name)?, Command::Kick).await
     }
 
     /// The graph of a stream as Graphviz text.
@@ -348,7 +312,7 @@ impl Supervisor {
     /// # Errors
     /// [`Error::UnknownStream`].
     pub async fn graph_dot(&self, name: &StreamName) -> Result<String, Error> {
-        ask(&self.entry(name)?, Command::Dot).await
+        self.ask(&self.entry(name)?, Command::Dot).await
     }
 
     /// The newest small picture of a stream, JPEG.
@@ -368,40 +332,36 @@ impl Supervisor {
             let mut streams = self.0.streams.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *streams).into_values().collect()
         };
-        let stopped = futures::future::join_all(entries.iter().map(|e| ask(e, Command::Stop)));
+        let stop = entries.iter().map(|entry| self.ask(entry, Command::Stop));
+        let stopped = futures::future::join_all(stop);
         if tokio::time::timeout(SHUTDOWN_MAX, stopped).await.is_err() {
             tracing::warn!("some streams did not finish in time");
         }
     }
 
     fn entry(&self, name: &StreamName) -> Result<Entry, Error> {
-        self.0.entry(name).ok_or_else(|| Error::UnknownStream(name.to_string()))
-    }
-
-    /// Checks a spec against this appliance; returns its preset.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] with the path of the field.
-    pub fn validate(&self, spec: &StreamSpec) -> Result<Preset, Error> {
-        spec.validate()?;
-        let preset = self.presets().get(&spec.preset).cloned();
-        preset.ok_or_else(|| {
-            let known = self.presets().names().collect::<Vec<_>>().join(", ");
-            Error::Invalid {
-                field: "preset".into(),
-                message: format!("there is no preset `{}`; known: {known}", spec.preset),
-            }
+        self.0.entry(name).ok_or_else(|| match self.0.is_stopping() {
+            true => Error::ShuttingDown,
+            false => Error::UnknownStream(name.to_string()),
         })
     }
-}
 
-/// Sends a command to a stream and waits for its answer.
-async fn ask<T>(
-    entry: &Entry,
-    command: impl FnOnce(oneshot::Sender<T>) -> Command,
-) -> Result<T, Error> {
-    let (reply, answer) = oneshot::channel();
-    let gone = || Error::UnknownStream(entry.spec.name.to_string());
-    entry.commands.send(command(reply)).await.map_err(|_| gone())?;
-    answer.await.map_err(|_| gone())
+    /// Sends a command to a stream and waits for its answer.
+    async fn ask<T>(
+        &self,
+        entry: &Entry,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || {
+            let name = entry.spec().name.clone();
+            match self.0.entry(&name) {
+                _ if self.0.is_stopping() => Error::ShuttingDown,
+                Some(_) => Error::Restarting(name.to_string()),
+                None => Error::UnknownStream(name.to_string()),
+            }
+        };
+        entry.commands.send(command(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::stream::Command;
 use super::*;
 use crate::flow::{Action, Gate, Hello, RefusalKind, Seat, SourceReport};
 use crate::media::{Accept, Accepts, Codec, Kind, StreamName};
@@ -30,8 +31,15 @@ fn name(text: &str) -> StreamName {
     text.parse().expect("a stream name")
 }
 
+fn stream(text: &str) -> StreamSpec {
+    let mut spec = StreamSpec::new(name(text));
+    spec.access.publish_token = Some("publish".into());
+    spec.access.play_token = Some("play".into());
+    spec
+}
+
 fn test_stream(text: &str) -> StreamSpec {
-    StreamSpec { source: SourceSpec::Test, ..StreamSpec::new(name(text)) }
+    StreamSpec { source: SourceSpec::Test, ..stream(text) }
 }
 
 fn player(stream: &str, token: Option<String>) -> Hello {
@@ -84,7 +92,7 @@ fn frames(seat: &Seat, kind: Kind) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn viewers_share_what_is_made_for_them_and_it_ends_with_the_last() {
     let (appliance, _folder) = appliance();
-    appliance.create(test_stream("a")).await.expect("created");
+    appliance.create(test_stream("a")).expect("created");
     until_state(&appliance, "a", StreamState::Live).await;
 
     let as_it_is = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
@@ -119,7 +127,7 @@ async fn viewers_share_what_is_made_for_them_and_it_ends_with_the_last() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_comes_in_without_the_token() {
     let (appliance, _folder) = appliance();
-    appliance.create(StreamSpec::new(name("a"))).await.expect("created");
+    appliance.create(stream("a")).expect("created");
     let kind = |hello: Hello| appliance.admit(&hello).expect_err("refused").kind;
     assert_eq!(kind(player("a", None)), RefusalKind::Unauthorized);
     assert_eq!(kind(player("a", Some(String::new()))), RefusalKind::Unauthorized);
@@ -133,9 +141,9 @@ async fn nobody_comes_in_without_the_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn viewers_stay_through_the_slate_and_see_the_source_again() {
     let (appliance, _folder) = appliance();
-    let mut spec = StreamSpec::new(name("a"));
+    let mut spec = stream("a");
     spec.access.open_publish = true;
-    appliance.create(spec).await.expect("created");
+    appliance.create(spec).expect("created");
     let publish = async || {
         let hello = Hello { action: Action::Publish, ..player("a", None) };
         let report = SourceReport::new("test", "here").into();
@@ -170,11 +178,11 @@ async fn viewers_stay_through_the_slate_and_see_the_source_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_backup_takes_over_and_hands_back() {
     let (appliance, _folder) = appliance();
-    let mut spec = StreamSpec::new(name("a"));
+    let mut spec = stream("a");
     spec.access.open_publish = true;
     spec.backup = Some(SourceSpec::Stream { name: name("b") });
-    appliance.create(test_stream("b")).await.expect("created");
-    appliance.create(spec).await.expect("created");
+    appliance.create(test_stream("b")).expect("created");
+    appliance.create(spec).expect("created");
     until_state(&appliance, "a", StreamState::Backup).await;
 
     let hello = Hello { action: Action::Publish, ..player("a", None) };
@@ -191,11 +199,12 @@ async fn the_backup_takes_over_and_hands_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sound_is_cleaned_for_everybody_once_the_admin_says_so() {
     let (appliance, _folder) = appliance();
-    appliance.create(test_stream("a")).await.expect("created");
+    appliance.create(test_stream("a")).expect("created");
     until_state(&appliance, "a", StreamState::Live).await;
     let mut seat = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
     seat.inputs.borrow_and_update();
-    appliance.set_denoise(&name("a"), Default::default()).await.expect("set");
+    let cleaned = StreamSpec { denoise: Some(Default::default()), ..test_stream("a") };
+    appliance.apply(appliance.check(cleaned).expect("valid"));
     seat.inputs.changed().await.expect("the stream lives");
     let audio = seat.inputs.borrow_and_update().audio.clone().expect("there is sound");
     assert_eq!(audio.name(), "audio.clean.opus");
@@ -209,14 +218,73 @@ async fn an_error_says_when_and_what_to_do_and_is_over_with_the_next_source() {
     let path = folder.path().join("no-such-file.mp4").display().to_string();
     let mut spec = test_stream("a");
     spec.source = SourceSpec::File { path };
-    appliance.create(spec).await.expect("created");
+    appliance.create(spec).expect("created");
     let error = async || appliance.snapshot(&name("a")).await.expect("exists").last_error;
     until("an error", || async { error().await.last_error.is_some() }).await;
     let failed = error().await;
     assert!(failed.last_error.is_some_and(|e| e.starts_with("source: ")));
     assert!(failed.last_error_at.is_some() && failed.last_error_hint.is_some());
-    appliance.update(test_stream("a")).await.expect("updated");
+    appliance.apply(appliance.check(test_stream("a")).expect("valid"));
     until_state(&appliance, "a", StreamState::Live).await;
     assert_eq!(error().await.last_error, None);
     appliance.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_panics_is_told_and_starts_again_as_it_is_wanted() {
+    let (appliance, _folder) = appliance();
+    let mut events = appliance.events();
+    appliance.create(test_stream("a")).expect("created");
+    appliance.create(test_stream("b")).expect("created");
+    until_state(&appliance, "a", StreamState::Live).await;
+    let seat = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
+    appliance.shared().entry(&name("a")).expect("there").commands.send(Command::Panic).await.ok();
+    let told = async {
+        loop {
+            if let Ok(Event::StreamFailed { stream, error }) = events.recv().await {
+                return (stream, error);
+            }
+        }
+    };
+    let (failed, error) = tokio::time::timeout(PATIENCE, told).await.expect("it is told");
+    assert!(failed == "a" && error.contains("a fault of the stream's own code"), "{error}");
+    let shown = appliance.snapshots().await;
+    assert_eq!(shown.len(), 2, "a failed stream is in the list");
+    assert_eq!(shown[0].state, StreamState::Failed);
+    assert_eq!(shown[0].last_error.last_error.as_ref(), Some(&error));
+    assert!(seat.cancel.is_cancelled(), "its viewers are sent away, and may come again");
+    // What is changed meanwhile is in force when it is back.
+    let changed = StreamSpec { linger_s: 7, ..test_stream("a") };
+    appliance.apply(appliance.check(changed).expect("valid"));
+    until_state(&appliance, "a", StreamState::Live).await;
+    let again = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
+    let before = frames(&again, Kind::Video);
+    until("frames again", || async { frames(&again, Kind::Video) > before + 10 }).await;
+    assert_eq!(appliance.spec(&name("a")).expect("exists").linger_s, 7);
+    assert_eq!(appliance.shared().viewers.load(std::sync::atomic::Ordering::Relaxed), 1);
+    appliance.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_stream_is_removed_while_it_rests() {
+    let (appliance, _folder) = appliance();
+    appliance.create(stream("a")).expect("created");
+    for _ in 0..3 {
+        // Each pause is longer than the one before.
+        let entry = appliance.shared().entry(&name("a")).expect("there");
+        entry.commands.send(Command::Panic).await.ok();
+        until_state(&appliance, "a", StreamState::Failed).await;
+        if let Err(error) = appliance.kick(&name("a")).await {
+            assert!(matches!(error, Error::Restarting(_)), "{error}");
+        }
+        until_state(&appliance, "a", StreamState::Idle).await;
+    }
+    let entry = appliance.shared().entry(&name("a")).expect("there");
+    entry.commands.send(Command::Panic).await.ok();
+    until_state(&appliance, "a", StreamState::Failed).await;
+    tokio::time::timeout(PATIENCE, appliance.remove(&name("a")))
+        .await
+        .expect("at once")
+        .expect("is");
+    assert!(appliance.snapshots().await.is_empty());
 }

@@ -67,6 +67,25 @@ impl Worker {
             }
     }
 
+    /// When there is something to do about it, if nothing happens before: to launch it, to let it
+    /// go after `idle_kept` without need, or to forget it.
+    pub(super) fn due(&self, now: Instant, idle_kept: Duration) -> Option<Instant> {
+        let launch = match self.life {
+            Life::Idle => Some(now),
+            Life::Running { .. } => None,
+            Life::Waiting { until } => Some(until),
+        };
+        let launch = launch.filter(|_| self.desired);
+        let let_go = self.idle_since.filter(|_| self.desired).map(|since| since + idle_kept);
+        let forget = self.is_done().then_some(now);
+        [launch, let_go, forget].into_iter().flatten().min()
+    }
+
+    /// Whether nobody needs it and it has ended.
+    pub(super) fn is_done(&self) -> bool {
+        self.idle_since.is_some() && !self.desired && !self.is_alive()
+    }
+
     /// It was launched as run number `run`.
     pub(super) fn launched(&mut self, run: u64, task: Task, now: Instant) {
         self.life = Life::Running { run, task, since: now };
@@ -252,6 +271,25 @@ mod tests {
         assert!(!worker.is_due(t0));
         worker.change(Job::Hls);
         assert!(worker.is_due(t0) && worker.fault.is_none());
+    }
+
+    #[test]
+    fn it_says_when_there_is_something_to_do() {
+        const KEPT: Duration = Duration::from_secs(5);
+        let t0 = Instant::now();
+        let after = |seconds| t0 + Duration::from_secs(seconds);
+        let mut worker = worker();
+        assert_eq!(worker.due(t0, KEPT), Some(t0), "it is to be launched");
+        worker.launched(1, Task::new("x"), t0);
+        assert_eq!(worker.due(t0, KEPT), None, "it runs");
+        worker.idle_since = Some(after(1));
+        assert_eq!(worker.due(t0, KEPT), Some(after(6)), "nobody needs it");
+        worker.exited(1, &broken(), after(2), 0.0);
+        assert_eq!(worker.due(after(2), KEPT), Some(t0 + Duration::from_millis(2500)));
+        worker.stop();
+        assert_eq!(worker.due(after(3), KEPT), Some(after(3)), "it is to be forgotten");
+        worker.idle_since = None;
+        assert_eq!(worker.due(after(3), KEPT), None, "stopped, and still of the stream");
     }
 
     #[test]

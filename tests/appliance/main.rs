@@ -29,5 +29,6 @@ mod sync;
 mod table;
 mod trunk;
 mod viewers;
+mod wanted;
 mod webrtc;
 mod words;

@@ -1,31 +1,23 @@
 //! `/api/v1/streams/{name}/denoise`: noise suppression while the stream runs.
 
 use axum::extract::State;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::extract::{Json, Params};
+use super::if_match::{IfMatch, IfMatchHeader};
+use super::merge::patched;
 use super::{ApiState, Code, Error, Failures};
+use crate::control::desk::Part;
 use crate::media::StreamName;
 use crate::process::denoise::Settings;
+use crate::runtime::{StreamSpec, Wanted};
 
-/// Fields to change; the others stay as they are.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct DenoiseChange {
-    /// Off passes the sound through untouched, at the same latency: for A/B listening.
-    enabled: Option<bool>,
-    /// Share of the cleaned sound in the mix, 0.0-1.0.
-    mix: Option<f32>,
-    /// Noise is lowered by at most this much, in dB, 0-100.
-    max_attenuation_db: Option<f32>,
-}
-
-async fn settings(state: &ApiState, name: &StreamName) -> Result<Settings, Error> {
-    let snapshot = state.supervisor().snapshot(name).await?;
-    snapshot.denoise.ok_or_else(|| {
+fn settings(wanted: &Wanted) -> Result<Settings, Error> {
+    wanted.denoise().ok_or_else(|| {
+        let StreamSpec { name, preset, .. } = &*wanted.spec;
         Error::new(
             Code::NotFound,
-            format!("preset `{}` of stream `{name}` has no noise suppression", snapshot.preset),
+            format!("preset `{preset}` of stream `{name}` has no noise suppression"),
             "use the preset `clean-audio`, or set `denoise` of the stream",
         )
     })
@@ -38,30 +30,24 @@ pub(super) async fn get_denoise(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
 ) -> Result<axum::Json<Settings>, Error> {
-    settings(&state, &name).await.map(axum::Json)
+    settings(&state.supervisor().wanted(&name)?).map(axum::Json)
 }
 
-/// Changes noise suppression at once and without a click.
+/// Changes fields of noise suppression (JSON merge patch, RFC 7396), at once and without a click:
+/// `null` brings a field back to its default.
 #[utoipa::path(patch, path = "/api/v1/streams/{name}/denoise", tag = "streams",
-    params(("name" = String, Path)), request_body = DenoiseChange,
+    params(("name" = String, Path), IfMatchHeader), request_body = Settings,
     responses((status = 200, body = Settings), Failures))]
 pub(super) async fn change_denoise(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
-    Json(change): Json<DenoiseChange>,
+    if_match: IfMatch,
+    Json(patch): Json<Value>,
 ) -> Result<axum::Json<Settings>, Error> {
-    let mut wanted = settings(&state, &name).await?;
-    wanted.enabled = change.enabled.unwrap_or(wanted.enabled);
-    wanted.mix = change.mix.unwrap_or(wanted.mix);
-    wanted.max_attenuation_db = change.max_attenuation_db.unwrap_or(wanted.max_attenuation_db);
-    for (field, value, max) in
-        [("mix", wanted.mix, 1.0), ("max_attenuation_db", wanted.max_attenuation_db, 100.0)]
-    {
-        if !(0.0..=max).contains(&value) {
-            let message = format!("`{field}`: {value} is not within 0 and {max}");
-            return Err(Error::new(Code::Invalid, message, "send a value within the range"));
-        }
-    }
-    state.desk.set_denoise(&name, wanted.clone()).await?;
-    Ok(axum::Json(wanted))
+    let edit = |before: &Wanted| {
+        let denoise = Some(patched(&settings(before)?, patch)?);
+        Ok(StreamSpec { denoise, ..(*before.spec).clone() })
+    };
+    let wanted = state.desk.change(&name, Part::Settings, if_match, edit).await?;
+    settings(&wanted).map(axum::Json)
 }

@@ -116,6 +116,10 @@ codes! {
     LimitReached = "limit_reached", SERVICE_UNAVAILABLE;
     /// The appliance is starting its streams.
     Starting = "starting", SERVICE_UNAVAILABLE;
+    /// The stream met a fault of the appliance and starts again.
+    StreamRestarting = "stream_restarting", SERVICE_UNAVAILABLE;
+    /// The database cannot be written.
+    NotStored = "not_stored", SERVICE_UNAVAILABLE;
     /// The appliance is shutting down.
     ShuttingDown = "shutting_down", SERVICE_UNAVAILABLE;
     /// A fault of the appliance; the log has the details.
@@ -140,18 +144,21 @@ impl Error {
 
     /// A fault of ours: logged here with its causes, told to the client without them.
     pub fn internal(doing: &'static str, error: &dyn std::error::Error) -> Self {
+        let hint = "the log has the details: `journalctl -u auralink -e`";
+        Self::new(Code::Internal, format!("{doing} failed"), hint).logged(error)
+    }
+
+    /// Logs what is behind it, with its causes; the client is not told of that.
+    #[must_use]
+    pub fn logged(self, error: &dyn std::error::Error) -> Self {
         let mut causes = error.to_string();
         let mut next = error.source();
         while let Some(cause) = next {
             causes = format!("{causes}: {cause}");
             next = cause.source();
         }
-        tracing::error!(doing, error = %causes, "the API failed");
-        Self::new(
-            Code::Internal,
-            format!("{doing} failed"),
-            "the log has the details: `journalctl -u auralink -e`",
-        )
+        tracing::error!(error = %causes, "the API failed: {}", self.message);
+        self
     }
 
     /// Says when to come back, in the `Retry-After` header.
@@ -209,6 +216,9 @@ impl From<runtime::Error> for Error {
                 (Code::Invalid, "correct the field; /api/v1/openapi.json describes it")
             }
             E::Limit(_) => (Code::LimitReached, "remove what is not needed, or raise [limits]"),
+            E::Restarting(_) => {
+                (Code::StreamRestarting, "try again in some seconds; GET /api/v1/streams says why")
+            }
             E::ShuttingDown => (Code::ShuttingDown, "try again in a few seconds"),
         };
         Self::new(code, error.to_string(), hint)

@@ -46,6 +46,7 @@ fn name(event: &Event) -> &'static str {
         Event::StateChanged { .. } => "state_changed",
         Event::StreamChanged { .. } => "stream_changed",
         Event::Refused { .. } => "refused",
+        Event::StreamFailed { .. } => "stream_failed",
         Event::NodeFailed { .. } => "node_failed",
     }
 }
@@ -62,6 +63,7 @@ mod tests {
             Event::StreamRemoved { stream: stream() },
             Event::StateChanged { stream: stream(), state: crate::runtime::StreamState::Live },
             Event::StreamChanged { stream: stream() },
+            Event::StreamFailed { stream: stream(), error: stream() },
             Event::NodeFailed { stream: stream(), node: stream(), error: stream(), hint: stream() },
         ] {
             let body = serde_json::to_value(&event).expect("JSON");

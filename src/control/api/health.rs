@@ -24,8 +24,10 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// New work is taken. Further lines say when streams of the database could not be started, which
-/// `/api/v1/system` names while the appliance serves all others, and when the wall clock was set.
+/// New work is taken; not while the database cannot be written (`not_stored`). Further lines say which
+/// streams are missing although the appliance serves all others: streams of the database that could
+/// not be started, which `/api/v1/system` names, and streams that have failed and start again; and when
+/// the wall clock was set.
 #[utoipa::path(get, path = "/readyz", tag = "system", security(()),
     responses((status = 200, body = String, content_type = "text/plain"), Failures))]
 pub(super) async fn readyz(State(state): State<ApiState>) -> Result<String, Error> {
@@ -36,10 +38,19 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Result<String, Erro
     if !state.started.load(Ordering::Acquire) {
         return Err(starting());
     }
+    if let Some(problem) = state.desk.store_problem().await {
+        let message = format!("the database cannot be written: {problem}");
+        let hint = "free space on the disk of `state_dir`, and see that it is not read-only";
+        return Err(Error::new(Code::NotStored, message, hint));
+    }
+    let failed = state.supervisor().failed();
+    let lines = [
+        ("stored streams that could not be started", state.desk.lost().len()),
+        ("streams that have failed and start again", failed),
+    ];
     let mut text = "ready\n".to_owned();
-    match state.desk.lost().len() {
-        0 => {}
-        lost => text += &format!("stored streams that could not be started: {lost}\n"),
+    for (what, count) in lines.into_iter().filter(|(_, count)| *count > 0) {
+        text.push_str(&format!("{what}: {count}\n"));
     }
     if !flow::is_settled() {
         text += "the wall clock was set: for an hour nothing is deleted by its age\n";

@@ -15,8 +15,10 @@ mod extract;
 mod health;
 pub mod hls;
 mod ice;
+mod if_match;
 mod jitsi;
 mod media;
+mod merge;
 mod outputs;
 mod presets;
 pub mod recordings;
@@ -41,6 +43,7 @@ use utoipa_axum::routes;
 
 pub use access::Endpoints;
 pub use error::{Code, Error, Failures, Problem};
+pub use if_match::IfMatch;
 pub use media::media_router;
 
 use super::archive::Archive;

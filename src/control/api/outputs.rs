@@ -6,10 +6,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::extract::{Json, Params};
-use super::streams::merge;
+use super::if_match::{IfMatch, IfMatchHeader};
+use super::merge::{FIELDS, merge};
 use super::{ApiState, Code, Error, Failures};
+use crate::control::desk::Part;
 use crate::media::StreamName;
-use crate::runtime::{OutputSnapshot, OutputSpec};
+use crate::runtime::{OutputSnapshot, OutputSpec, Wanted};
 
 /// Outputs of one stream.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -30,29 +32,37 @@ pub(super) async fn list_outputs(
 
 /// Adds an output to a stream, running or not.
 #[utoipa::path(post, path = "/api/v1/streams/{name}/outputs", tag = "outputs",
-    params(("name" = String, Path)), request_body = OutputSpec,
+    params(("name" = String, Path), IfMatchHeader), request_body = OutputSpec,
     responses((status = 201, body = OutputSnapshot), Failures))]
 pub(super) async fn add_output(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
+    if_match: IfMatch,
     Json(output): Json<OutputSpec>,
 ) -> Result<(StatusCode, axum::Json<OutputSnapshot>), Error> {
     let id = output.id.clone();
-    state.desk.add_output(&name, output).await?;
+    let edit = |before: &Wanted| Ok(before.with_output(output)?);
+    state.desk.change(&name, Part::Outputs, if_match, edit).await?;
     Ok((StatusCode::CREATED, output_of(&state, &name, &id).await?))
 }
 
 /// Changes fields of an output (JSON merge patch, RFC 7396). What is left out stays, its address and
 /// token too; `null` brings a field back to its default. Only this output starts again.
 #[utoipa::path(patch, path = "/api/v1/streams/{name}/outputs/{id}", tag = "outputs",
-    params(("name" = String, Path), ("id" = String, Path)), request_body = Object,
+    params(("name" = String, Path), ("id" = String, Path), IfMatchHeader), request_body = Object,
     responses((status = 200, body = OutputSnapshot), Failures))]
 pub(super) async fn change_output(
     State(state): State<ApiState>,
     Params((name, id)): Params<(StreamName, StreamName)>,
+    if_match: IfMatch,
     Json(patch): Json<Map<String, Value>>,
 ) -> Result<axum::Json<OutputSnapshot>, Error> {
-    state.desk.change_output(&name, &id, |before| patched(before, patch)).await?;
+    let changed = id.clone();
+    let edit = move |before: &Wanted| {
+        let output = patched(&before.output(&changed)?, patch)?;
+        Ok(before.with_changed_output(output)?)
+    };
+    state.desk.change(&name, Part::Outputs, if_match, edit).await?;
     output_of(&state, &name, &id).await
 }
 
@@ -77,17 +87,17 @@ fn patched(before: &OutputSpec, patch: Map<String, Value>) -> Result<OutputSpec,
     serde_json::from_value(fields).map_err(ours)
 }
 
-const FIELDS: &str = "/api/v1/openapi.json describes the fields";
-
 /// Takes an output away. What it has recorded stays.
 #[utoipa::path(delete, path = "/api/v1/streams/{name}/outputs/{id}", tag = "outputs",
-    params(("name" = String, Path), ("id" = String, Path)),
+    params(("name" = String, Path), ("id" = String, Path), IfMatchHeader),
     responses((status = 204), Failures))]
 pub(super) async fn delete_output(
     State(state): State<ApiState>,
     Params((name, id)): Params<(StreamName, StreamName)>,
+    if_match: IfMatch,
 ) -> Result<StatusCode, Error> {
-    state.desk.remove_output(&name, &id).await?;
+    let edit = move |before: &Wanted| Ok(before.without_output(&id)?);
+    state.desk.change(&name, Part::Outputs, if_match, edit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -99,8 +109,7 @@ pub(super) async fn start_output(
     State(state): State<ApiState>,
     Params((name, id)): Params<(StreamName, StreamName)>,
 ) -> Result<axum::Json<OutputSnapshot>, Error> {
-    state.desk.enable_output(&name, &id, true).await?;
-    output_of(&state, &name, &id).await
+    enable(&state, &name, &id, true).await
 }
 
 /// Stops an output and keeps it in the list.
@@ -111,8 +120,22 @@ pub(super) async fn stop_output(
     State(state): State<ApiState>,
     Params((name, id)): Params<(StreamName, StreamName)>,
 ) -> Result<axum::Json<OutputSnapshot>, Error> {
-    state.desk.enable_output(&name, &id, false).await?;
-    output_of(&state, &name, &id).await
+    enable(&state, &name, &id, false).await
+}
+
+async fn enable(
+    state: &ApiState,
+    name: &StreamName,
+    id: &StreamName,
+    enabled: bool,
+) -> Result<axum::Json<OutputSnapshot>, Error> {
+    let switched = id.clone();
+    let edit = move |before: &Wanted| {
+        let output = OutputSpec { enabled, ..before.output(&switched)? };
+        Ok(before.with_changed_output(output)?)
+    };
+    state.desk.change(name, Part::Settings, IfMatch::Any, edit).await?;
+    output_of(state, name, id).await
 }
 
 async fn output_of(
@@ -124,7 +147,7 @@ async fn output_of(
     let found = outputs.into_iter().find(|output| output.id == id.as_str());
     found.map(axum::Json).ok_or_else(|| {
         let message = format!("stream `{name}` has no output `{id}` any more");
-        Error::new(Code::UnknownOutput, message, "somebody else has just removed it")
+        Error::new(Code::UnknownOutput, message, "another client has just removed it")
     })
 }
 

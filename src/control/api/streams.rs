@@ -1,15 +1,17 @@
 //! `/api/v1/streams`: what is wanted and how it is doing.
 
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
 
 use super::extract::{Json, Params};
+use super::if_match::{IfMatch, IfMatchHeader, Tag, tag};
+use super::merge::patched;
 use super::{ApiState, Code, Error, Failures};
-use crate::control::desk::Owner;
+use crate::control::desk::{Owner, Part};
 use crate::media::StreamName;
-use crate::runtime::{Access, StreamSnapshot, StreamSpec};
+use crate::runtime::{Access, StreamSnapshot, StreamSpec, Wanted};
 
 /// One stream now, and who decides about it.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -39,9 +41,10 @@ fn view(state: &ApiState, snapshot: StreamSnapshot) -> StreamView {
     StreamView { snapshot, owner }
 }
 
-async fn view_of(state: &ApiState, name: &StreamName) -> Result<axum::Json<StreamView>, Error> {
-    let snapshot = state.supervisor().snapshot(name).await?;
-    Ok(axum::Json(view(state, snapshot)))
+/// How a stream is doing, with the tag of what is wanted of it.
+async fn answer(state: &ApiState, wanted: &Wanted) -> Result<(Tag, axum::Json<StreamView>), Error> {
+    let snapshot = state.supervisor().snapshot(&wanted.spec.name).await?;
+    Ok((tag(&wanted.spec), axum::Json(view(state, snapshot))))
 }
 
 /// Lists all streams with their live state.
@@ -56,87 +59,95 @@ pub(super) async fn list_streams(State(state): State<ApiState>) -> axum::Json<St
 /// Creates a stream. Tokens that are left out are made; the answer has them, and later
 /// `GET …/access`.
 #[utoipa::path(post, path = "/api/v1/streams", tag = "streams", request_body = StreamSpec,
-    responses((status = 201, body = CreatedStream, headers(("Location" = String))), Failures))]
+    responses((status = 201, body = CreatedStream,
+        headers(("Location" = String), ("ETag" = String))), Failures))]
 pub(super) async fn create_stream(
     State(state): State<ApiState>,
     Json(spec): Json<StreamSpec>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], axum::Json<CreatedStream>), Error> {
-    let name = spec.name.clone();
-    state.desk.create(spec).await?;
-    let location = [(header::LOCATION, format!("/api/v1/streams/{name}"))];
-    let stream = view(&state, state.supervisor().snapshot(&name).await?);
-    let access = state.supervisor().spec(&name)?.access;
-    Ok((StatusCode::CREATED, location, axum::Json(CreatedStream { stream, access })))
+) -> Result<impl IntoResponse, Error> {
+    let wanted = state.desk.create(spec).await?;
+    let location = [(header::LOCATION, format!("/api/v1/streams/{}", wanted.spec.name))];
+    let (tag, axum::Json(stream)) = answer(&state, &wanted).await?;
+    let access = wanted.spec.access.clone();
+    Ok((StatusCode::CREATED, location, tag, axum::Json(CreatedStream { stream, access })))
 }
 
-/// One stream: its state, sources, viewers, graph with counters, and outputs.
+/// One stream: its state, sources, viewers, graph with counters, and outputs. The `ETag` is that of
+/// what is wanted.
 #[utoipa::path(get, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path)),
-    responses((status = 200, body = StreamView), Failures))]
+    responses((status = 200, body = StreamView, headers(("ETag" = String))), Failures))]
 pub(super) async fn get_stream(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
-) -> Result<axum::Json<StreamView>, Error> {
-    view_of(&state, &name).await
+) -> Result<impl IntoResponse, Error> {
+    answer(&state, &state.supervisor().wanted(&name)?).await
 }
 
 /// What was asked of a stream, tokens included: the body that PUT takes.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/spec", tag = "streams",
-    params(("name" = String, Path)), responses((status = 200, body = StreamSpec), Failures))]
+    params(("name" = String, Path)),
+    responses((status = 200, body = StreamSpec, headers(("ETag" = String))), Failures))]
 pub(super) async fn get_spec(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
 ) -> Result<impl IntoResponse, Error> {
     let spec = state.supervisor().spec(&name)?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(spec)))
+    Ok(([(header::CACHE_CONTROL, "no-store")], tag(&spec), axum::Json(spec)))
 }
 
-/// Replaces what is asked of a stream; what is equal in both is left alone while it runs.
-#[utoipa::path(put, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path)),
-    request_body = StreamSpec, responses((status = 200, body = StreamView), Failures))]
+/// Replaces what is asked of a stream; what is equal in both is left alone while it runs. What is
+/// left out is removed or brought back to its default; only tokens that are left out stay.
+#[utoipa::path(put, path = "/api/v1/streams/{name}", tag = "streams",
+    params(("name" = String, Path), IfMatchHeader), request_body = StreamSpec,
+    responses((status = 200, body = StreamView, headers(("ETag" = String))), Failures))]
 pub(super) async fn replace_stream(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
-    Json(spec): Json<StreamSpec>,
-) -> Result<axum::Json<StreamView>, Error> {
+    if_match: IfMatch,
+    Json(mut spec): Json<StreamSpec>,
+) -> Result<impl IntoResponse, Error> {
     if spec.name != name {
         return Err(renamed(&name));
     }
-    state.desk.replace(spec).await?;
-    view_of(&state, &name).await
+    let edit = move |before: &Wanted| {
+        let (access, kept) = (&mut spec.access, &before.spec.access);
+        access.publish_token = access.publish_token.take().or_else(|| kept.publish_token.clone());
+        access.play_token = access.play_token.take().or_else(|| kept.play_token.clone());
+        Ok(spec)
+    };
+    answer(&state, &state.desk.change(&name, Part::Whole, if_match, edit).await?).await
 }
 
-/// Changes some fields of what is asked of a stream (JSON merge patch, RFC 7396): `null` brings a
-/// field back to its default.
+/// Changes some fields of what is asked of a stream (JSON merge patch, RFC 7396): `null` removes a
+/// field or brings it back to its default; of a token it makes another.
 #[utoipa::path(patch, path = "/api/v1/streams/{name}", tag = "streams",
-    params(("name" = String, Path)), request_body = Object,
-    responses((status = 200, body = StreamView), Failures))]
+    params(("name" = String, Path), IfMatchHeader), request_body = Object,
+    responses((status = 200, body = StreamView, headers(("ETag" = String))), Failures))]
 pub(super) async fn change_stream(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
+    if_match: IfMatch,
     Json(patch): Json<serde_json::Value>,
-) -> Result<axum::Json<StreamView>, Error> {
-    let before = state.supervisor().spec(&name)?;
-    let mut value =
-        serde_json::to_value(before).map_err(|e| Error::internal("reading the stream", &e))?;
-    merge(&mut value, patch);
-    let spec: StreamSpec = serde_json::from_value(value).map_err(|e| {
-        Error::new(Code::Invalid, e.to_string(), "/api/v1/openapi.json describes the fields")
-    })?;
-    if spec.name != name {
-        return Err(renamed(&name));
-    }
-    state.desk.replace(spec).await?;
-    view_of(&state, &name).await
+) -> Result<impl IntoResponse, Error> {
+    let edit = |before: &Wanted| {
+        let spec = patched(&*before.spec, patch)?;
+        if spec.name != before.spec.name {
+            return Err(renamed(&before.spec.name));
+        }
+        Ok(spec)
+    };
+    answer(&state, &state.desk.change(&name, Part::Whole, if_match, edit).await?).await
 }
 
 /// Removes a stream: publisher and viewers are disconnected, files finished and kept.
 #[utoipa::path(delete, path = "/api/v1/streams/{name}", tag = "streams",
-    params(("name" = String, Path)), responses((status = 204), Failures))]
+    params(("name" = String, Path), IfMatchHeader), responses((status = 204), Failures))]
 pub(super) async fn delete_stream(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
+    if_match: IfMatch,
 ) -> Result<StatusCode, Error> {
-    state.desk.remove(&name).await?;
+    state.desk.remove(&name, if_match).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -181,50 +192,4 @@ fn renamed(name: &StreamName) -> Error {
         format!("`name`: it must stay `{name}`"),
         "a stream cannot be renamed: create another and delete this one",
     )
-}
-
-/// Merge patch of RFC 7396: objects are merged, `null` removes, everything else replaces.
-pub(super) fn merge(target: &mut serde_json::Value, patch: serde_json::Value) {
-    use serde_json::Value;
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(serde_json::Map::new());
-    }
-    let Value::Object(fields) = target else { return };
-    for (key, value) in patch {
-        if value.is_null() {
-            fields.remove(&key);
-        } else {
-            merge(fields.entry(key).or_insert(Value::Null), value);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::merge;
-
-    #[test]
-    fn merge_follows_the_examples_of_rfc_7396() {
-        let check = |mut target: serde_json::Value, patch, expect| {
-            merge(&mut target, patch);
-            assert_eq!(target, expect);
-        };
-        check(json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"}));
-        check(json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"}));
-        check(json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"}));
-        check(
-            json!({"a": {"b": "c"}}),
-            json!({"a": {"b": "d", "c": null}}),
-            json!({"a": {"b": "d"}}),
-        );
-        check(json!({"a": [1]}), json!({"a": [2]}), json!({"a": [2]}));
-        check(json!({"a": "foo"}), json!("bar"), json!("bar"));
-        check(json!({}), json!({"a": {"bb": {"c": null}}}), json!({"a": {"bb": {}}}));
-    }
 }

@@ -55,6 +55,9 @@ pub enum Error {
     /// A question that would take too long.
     #[error("the search takes too long")]
     Costly,
+    /// What should be changed is not there.
+    #[error("`{0}` is not stored")]
+    Missing(String),
     /// SQLite failed: the disk is full, or the file is damaged.
     #[error("cannot {doing}")]
     Sql {

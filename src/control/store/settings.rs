@@ -5,6 +5,9 @@ use super::{Error, Store};
 /// Key of the admin token's SHA-256, in hexadecimal digits.
 pub const ADMIN_TOKEN_SHA256: &str = "admin_token_sha256";
 
+/// Key of what [`Store::try_write`] writes.
+const WRITE_TEST: &str = "write_test";
+
 impl Store {
     /// A value, if it was set.
     ///
@@ -32,6 +35,22 @@ impl Store {
             .await
             .map(|_| ())
             .map_err(Error::sql("change a setting"))
+    }
+
+    /// Tries whether changes can be stored, by writing about as much as a large one needs.
+    ///
+    /// # Errors
+    /// [`Error::Sql`].
+    pub async fn try_write(&self) -> Result<(), Error> {
+        // Other bytes each time: SQLite does not write what is equal.
+        let sql = "INSERT INTO setting (key, value) VALUES (?, hex(randomblob(8192))) \
+                   ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        sqlx::query(sql)
+            .bind(WRITE_TEST)
+            .execute(&self.writer)
+            .await
+            .map(|_| ())
+            .map_err(Error::sql("write"))
     }
 }
 

@@ -46,19 +46,22 @@ impl Store {
         }
     }
 
-    /// Changes a stored stream; one that is not stored is left alone.
+    /// Changes a stored stream.
     ///
     /// # Errors
-    /// [`Error::Sql`].
+    /// [`Error::Missing`] when it is not stored, [`Error::Sql`].
     pub async fn update_stream(&self, spec: &StreamSpec) -> Result<(), Error> {
-        sqlx::query("UPDATE stream SET spec = ?, updated_at = ? WHERE name = ?")
+        let updated = sqlx::query("UPDATE stream SET spec = ?, updated_at = ? WHERE name = ?")
             .bind(to_json(spec)?)
             .bind(Utc::now().to_rfc3339())
             .bind(spec.name.as_str())
             .execute(&self.writer)
             .await
-            .map(|_| ())
-            .map_err(Error::sql("change a stream"))
+            .map_err(Error::sql("change a stream"))?;
+        match updated.rows_affected() {
+            0 => Err(Error::Missing(spec.name.to_string())),
+            _ => Ok(()),
+        }
     }
 
     /// Forgets a stream.
@@ -100,5 +103,8 @@ mod tests {
         assert_eq!(store.streams().await.expect("reads"), [("studio-1".into(), Ok(spec))]);
         store.delete_stream("studio-1").await.expect("forgets");
         assert_eq!(store.streams().await.expect("reads"), []);
+        let gone = StreamSpec::new("studio-1".parse().expect("name"));
+        let missing = store.update_stream(&gone).await.expect_err("not stored");
+        assert!(matches!(missing, Error::Missing(name) if name == "studio-1"));
     }
 }

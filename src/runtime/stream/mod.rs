@@ -1,39 +1,44 @@
 //! One stream: a task that owns its publishers, feeds, nodes and viewers.
 //!
-//! Everything that happens to a stream arrives here as a [`Command`] or on the tick, and is
-//! handled by one short function; nothing else changes a stream. The files beside this one are the
-//! parts of that one owner: who is on air (`sources`), what runs (`nodes`), where it goes
-//! (`outputs`), who watches (`seats`) and how it shows (`report`).
+//! Everything that happens to a stream arrives here as what is wanted of it, a [`Command`], a signal
+//! or a deadline, and is handled by one short function; nothing else changes a stream. A stream with
+//! nothing to do sleeps. The files beside this one are the parts of that one owner: who is on air
+//! (`sources`), what runs (`nodes`), where it goes (`outputs`), who watches (`seats`) and how it
+//! shows (`report`); `supervise` keeps it alive.
 
 mod nodes;
 mod outputs;
 mod report;
 mod seats;
+mod signals;
 mod sources;
+mod supervise;
 
 pub(super) use sources::Slot;
+pub(super) use supervise::spawn;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use self::signals::Signals;
 use super::fault::Fault;
-use super::launch::Shared;
+use super::launch::{Entry, Shared};
 use super::program::Program;
-use super::supervisor::Error;
 use super::worker::Worker;
-use super::{Event, OutputSpec, Preset, StreamSnapshot, StreamSpec, StreamState};
+use super::{Event, Preset, StreamSnapshot, StreamSpec, StreamState, Wanted};
 use crate::egress::hls;
 use crate::flow::{CueBoard, CueFeed, Feed, Hello, Intake, Refusal, Seat, SourceReport};
 use crate::graph::Plan;
-use crate::media::{Accepts, Format, Kind, StreamName};
-use crate::process::{captions, denoise};
+use crate::media::{Accepts, Format, Kind};
+use crate::process::denoise;
 
-/// How often a stream looks at itself.
+/// How often a stream looks at its publishers, whose age and notes nobody signals; and the shortest
+/// time between two looks for any other reason.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Commands that may wait for a stream; more are refused.
@@ -47,30 +52,12 @@ pub(super) enum Command {
         report: Arc<SourceReport>,
         reply: oneshot::Sender<Result<Intake, Refusal>>,
     },
-    /// A publisher has left.
-    PublisherLeft(u64),
     /// A viewer wants in.
     Play { protocol: &'static str, accepts: Accepts, reply: oneshot::Sender<Result<Seat, Refusal>> },
-    /// A viewer has left.
-    SeatLeft(u64),
     /// Somebody wants HLS.
     OpenHls(oneshot::Sender<Result<Arc<hls::Shelf>, Refusal>>),
     /// A node's run has ended.
     Exited { worker: String, run: u64, outcome: Result<(), Fault> },
-    /// The admin wants another spec of the same name.
-    Update(Box<StreamSpec>, Box<Preset>, oneshot::Sender<()>),
-    /// The admin wants another output.
-    AddOutput(OutputSpec, oneshot::Sender<Result<(), Error>>),
-    /// The admin wants an output to do something else.
-    ChangeOutput(OutputSpec, oneshot::Sender<Result<(), Error>>),
-    /// The admin wants an output gone.
-    RemoveOutput(StreamName, oneshot::Sender<Result<(), Error>>),
-    /// The admin starts or stops an output.
-    EnableOutput(StreamName, bool, oneshot::Sender<Result<(), Error>>),
-    /// The admin changes noise suppression.
-    SetDenoise(denoise::Settings, oneshot::Sender<()>),
-    /// The admin changes captions.
-    SetCaptions(Box<captions::Settings>, oneshot::Sender<()>),
     /// Somebody wants to read captions.
     Cues(oneshot::Sender<Vec<CueFeed>>),
     /// Somebody wants to follow captions, whatever feeds there will be.
@@ -83,19 +70,23 @@ pub(super) enum Command {
     Dot(oneshot::Sender<String>),
     /// Finish everything and end.
     Stop(oneshot::Sender<()>),
+    /// Panic, as a fault of the stream's own code would.
+    #[cfg(test)]
+    Panic,
 }
 
 /// The owner of one stream.
 pub(super) struct Stream {
     shared: Arc<Shared>,
-    spec: StreamSpec,
-    preset: Preset,
+    /// What is wanted, and what of it is in force.
+    wanted: watch::Receiver<Wanted>,
+    spec: Arc<StreamSpec>,
+    preset: Arc<Preset>,
     /// Where its own tasks report to.
     commands: mpsc::Sender<Command>,
-    /// Rung by media threads when a publisher has become ready, has come back or sends something
-    /// else.
-    media_changed: Arc<Notify>,
-    next_id: u64,
+    signals: Signals,
+    /// When it last looked at itself.
+    looked: Instant,
 
     publishers: Vec<sources::Publisher>,
     program: Program,
@@ -124,22 +115,20 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Starts the task of a stream.
-    pub(super) fn spawn(
-        shared: Arc<Shared>,
-        spec: StreamSpec,
-        preset: Preset,
-    ) -> mpsc::Sender<Command> {
-        let (tx, rx) = mpsc::channel(COMMANDS_MAX);
-        let settings = spec.denoise.clone().or_else(|| preset.denoise.clone()).unwrap_or_default();
+    /// A stream of which nothing runs yet.
+    fn new(shared: Arc<Shared>, entry: &Entry, now: Instant) -> Self {
+        let mut wanted = entry.wanted.subscribe();
+        let Wanted { spec, preset } = wanted.borrow_and_update().clone();
+        let settings = spec.denoise_with(&preset).unwrap_or_default();
         let feeds = Kind::ALL.map(|kind| (kind.to_string(), Feed::new(kind.as_str(), kind)));
-        let stream = Self {
+        Self {
             shared,
+            wanted,
             spec,
             preset,
-            commands: tx.clone(),
-            media_changed: Arc::default(),
-            next_id: 1,
+            commands: entry.commands.clone(),
+            signals: Signals::default(),
+            looked: now,
             publishers: Vec::new(),
             program: Program::default(),
             state: StreamState::Idle,
@@ -158,31 +147,54 @@ impl Stream {
             shelf: None,
             hls_wanted: false,
             rates: report::Rates::default(),
-        };
-        tokio::spawn(stream.run(rx));
-        tx
+        }
     }
 
-    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let media_changed = self.media_changed.clone();
+    /// Runs until it is told to stop.
+    async fn run(mut self, commands: &mut mpsc::Receiver<Command>) {
         self.start_sources();
+        self.look(Instant::now());
         loop {
-            tokio::select! {
-                command = commands.recv() => match command {
-                    Some(Command::Stop(done)) => {
-                        self.stop(&mut commands).await;
-                        let _ = done.send(());
-                        return;
-                    }
-                    Some(command) => self.handle_command(command),
-                    None => return,
-                },
-                () = media_changed.notified() => self.handle_tick(),
-                _ = tick.tick() => self.handle_tick(),
+            let due = self.due(Instant::now());
+            let command = tokio::select! {
+                command = commands.recv() => command,
+                _ = self.wanted.changed() => None,
+                () = self.signals.woken() => {
+                    self.look(Instant::now());
+                    None
+                }
+                () = until(due) => {
+                    self.look(Instant::now());
+                    None
+                }
+            };
+            // Before the command: a publisher that has left and returns finds its place free, and
+            // who has changed the stream and then asks sees the change.
+            self.let_leave();
+            self.follow_wanted();
+            match command {
+                Some(Command::Stop(done)) => {
+                    self.stop(commands).await;
+                    let _ = done.send(());
+                    return;
+                }
+                Some(command) => self.handle_command(command),
+                None => {}
             }
         }
+    }
+
+    /// When it must look at itself, if nothing happens before.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        let busy = !self.publishers.is_empty() || self.state != StreamState::Idle;
+        let soonest = self.looked + TICK;
+        if busy {
+            return Some(soonest);
+        }
+        let workers = self.workers.values();
+        let workers = workers.filter_map(|worker| worker.due(now, nodes::IDLE_KEPT)).min();
+        let due = [workers, self.waiting_due(), self.hls_due(now)].into_iter().flatten().min();
+        due.map(|due| due.max(soonest))
     }
 
     fn handle_command(&mut self, command: Command) {
@@ -190,35 +202,15 @@ impl Stream {
             Command::Publish { hello, report, reply } => {
                 let _ = reply.send(self.take_publisher(&hello, report));
             }
-            Command::PublisherLeft(id) => self.publisher_left(id),
             Command::Play { protocol, accepts, reply } => {
                 self.take_viewer(protocol, accepts, reply);
             }
-            Command::SeatLeft(id) => self.seat_left(id),
             Command::OpenHls(reply) => {
                 let _ = reply.send(self.open_hls());
             }
-            Command::Exited { worker, run, outcome } => self.worker_exited(&worker, run, &outcome),
-            Command::Update(spec, preset, reply) => {
-                self.change(reply, |stream| stream.update(*spec, *preset));
-            }
-            Command::AddOutput(output, reply) => {
-                self.change(reply, |stream| stream.add_output(output));
-            }
-            Command::ChangeOutput(output, reply) => {
-                self.change(reply, |stream| stream.change_output(output));
-            }
-            Command::RemoveOutput(id, reply) => {
-                self.change(reply, |stream| stream.remove_output(&id));
-            }
-            Command::EnableOutput(id, enabled, reply) => {
-                self.change(reply, |stream| stream.enable_output(&id, enabled));
-            }
-            Command::SetDenoise(settings, reply) => {
-                self.change(reply, |stream| stream.set_denoise(settings));
-            }
-            Command::SetCaptions(settings, reply) => {
-                self.change(reply, |stream| stream.set_captions(*settings));
+            Command::Exited { worker, run, outcome } => {
+                self.worker_exited(&worker, run, &outcome);
+                self.launch_due(Instant::now());
             }
             Command::Cues(reply) => {
                 let _ = reply.send(self.all_cues());
@@ -226,7 +218,10 @@ impl Stream {
             Command::Board(reply) => {
                 let _ = reply.send(self.board.clone());
             }
-            Command::Kick(reply) => self.change(reply, Self::kick),
+            Command::Kick(reply) => {
+                self.kick();
+                let _ = reply.send(());
+            }
             Command::Snapshot(reply) => {
                 let _ = reply.send(self.snapshot());
             }
@@ -235,22 +230,19 @@ impl Stream {
             }
             // Taken by the loop.
             Command::Stop(done) => drop(done),
+            #[cfg(test)]
+            Command::Panic => panic!("a fault of the stream's own code"),
         }
     }
 
-    /// Changes the stream and shows its new spec before the caller hears of it.
-    fn change<T>(&mut self, reply: oneshot::Sender<T>, act: impl FnOnce(&mut Self) -> T) {
-        let outcome = act(self);
-        self.shared.spec_changed(&self.spec);
-        let _ = reply.send(outcome);
-    }
-
-    fn handle_tick(&mut self) {
-        let now = Instant::now();
+    /// Looks at everything that tells nothing by itself.
+    fn look(&mut self, now: Instant) {
+        self.looked = now;
+        self.let_leave();
         self.decide(now);
         self.follow_tracks(now);
         self.show_cues();
-        self.close_idle_hls();
+        self.close_idle_hls(now);
         self.follow_h264();
         self.expire_waiting(now);
         self.launch_due(now);
@@ -258,7 +250,19 @@ impl Stream {
         self.rates.update(&self.feeds, &mut self.publishers, now);
     }
 
-    fn update(&mut self, spec: StreamSpec, preset: Preset) {
+    fn let_leave(&mut self) {
+        for id in self.signals.take_left() {
+            self.publisher_left(id);
+            self.seat_left(id);
+        }
+    }
+
+    /// Makes the difference between what is wanted and what runs. What is equal is left alone.
+    fn follow_wanted(&mut self) {
+        let Wanted { spec, preset } = self.wanted.borrow_and_update().clone();
+        if Arc::ptr_eq(&spec, &self.spec) {
+            return;
+        }
         let sources_differ = spec.source != self.spec.source
             || spec.backup != self.spec.backup
             || spec.tracks != self.spec.tracks;
@@ -271,33 +275,26 @@ impl Stream {
             self.restart_sources();
         }
         self.sync_outputs();
-        self.replan();
         self.changed();
     }
 
     /// Cancels everything and waits for what has files or peers to finish, within four seconds.
     async fn stop(&mut self, commands: &mut mpsc::Receiver<Command>) {
-        for publisher in &self.publishers {
-            publisher.cancel.cancel();
-        }
-        for (_, seat) in std::mem::take(&mut self.seats) {
-            seat.cancel.cancel();
-            self.shared.viewers.fetch_sub(1, Ordering::Relaxed);
-        }
-        if let Some(shelf) = &self.shelf {
-            shelf.end();
-        }
-        self.workers.values_mut().for_each(Worker::stop);
+        self.cancel_all();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(4);
         while self.workers.values().any(Worker::is_alive) || !self.publishers.is_empty() {
-            match tokio::time::timeout_at(deadline, commands.recv()).await {
-                Ok(Some(Command::Exited { worker, run, outcome })) => {
-                    self.worker_exited(&worker, run, &outcome);
-                    self.end_captions();
+            tokio::select! {
+                command = commands.recv() => {
+                    if let Some(Command::Exited { worker, run, outcome }) = command {
+                        self.worker_exited(&worker, run, &outcome);
+                        self.end_captions();
+                    }
                 }
-                Ok(Some(Command::PublisherLeft(id))) => self.publishers.retain(|p| p.id != id),
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => break,
+                () = self.signals.woken() => {
+                    let left = self.signals.take_left();
+                    self.publishers.retain(|publisher| !left.contains(&publisher.id));
+                }
+                () = tokio::time::sleep_until(deadline) => break,
             }
         }
         for (name, worker) in self.workers.iter().filter(|(_, w)| w.is_alive()) {
@@ -313,21 +310,23 @@ impl Stream {
         }
     }
 
-    /// What tells this stream of somebody's leaving, from whatever thread a protocol ends on.
-    fn tell(&self, command: Command) -> Box<dyn FnOnce() + Send + Sync> {
-        let (commands, command) = (self.commands.clone(), std::sync::Mutex::new(command));
-        Box::new(move || {
-            let command = command.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Err(mpsc::error::TrySendError::Full(command)) = commands.try_send(command) {
-                // The stream is behind; this thread may be one that must not wait for it.
-                std::thread::spawn(move || drop(commands.blocking_send(command)));
-            }
-        })
+    /// Disconnects publishers and viewers and ends all nodes.
+    fn cancel_all(&mut self) {
+        for publisher in &self.publishers {
+            publisher.cancel.cancel();
+        }
+        self.send_viewers_away();
+        if let Some(shelf) = &self.shelf {
+            shelf.end();
+        }
+        self.workers.values_mut().for_each(Worker::stop);
     }
 
-    fn id(&mut self) -> u64 {
-        self.next_id += 1;
-        self.next_id
+    /// A number that no other publisher, viewer or run of this process has: what an earlier life of
+    /// the stream left behind is never taken for something of this one.
+    fn id(&self) -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
     fn feed(&self, kind: Kind) -> Feed {
@@ -341,5 +340,20 @@ impl Stream {
 
     fn changed(&self) {
         self.emit(Event::StreamChanged { stream: self.spec.name.to_string() });
+    }
+}
+
+impl Drop for Stream {
+    /// Also when its task panics: nothing of it may go on without an owner.
+    fn drop(&mut self) {
+        self.cancel_all();
+    }
+}
+
+/// Waits for a deadline; for ever where there is none.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
     }
 }

@@ -23,7 +23,7 @@ const SETTLE: Duration = Duration::from_millis(1500);
 const SETTLE_COMING: Duration = Duration::from_millis(4500);
 
 /// A process node that nobody needs is kept this long, in case somebody comes back.
-const IDLE_KEPT: Duration = Duration::from_secs(5);
+pub(in crate::runtime) const IDLE_KEPT: Duration = Duration::from_secs(5);
 
 impl Stream {
     /// Plans when the programme's tracks become known, and again when they change.
@@ -86,25 +86,12 @@ impl Stream {
 
     /// Noise suppression as it should be, if the graph has it.
     pub(super) fn denoise_settings(&self) -> Option<denoise::Settings> {
-        self.spec.denoise.clone().or_else(|| self.preset.denoise.clone())
-    }
-
-    pub(super) fn set_denoise(&mut self, settings: denoise::Settings) {
-        self.spec.denoise = Some(settings.clone());
-        self.denoise.send_replace(settings);
-        self.replan();
-        self.changed();
+        self.spec.denoise_with(&self.preset)
     }
 
     /// Captions as they should be, if the graph has them.
     pub(super) fn caption_settings(&self) -> Option<captions::Settings> {
-        self.spec.captions.clone().or_else(|| self.preset.captions.clone())
-    }
-
-    pub(super) fn set_captions(&mut self, settings: captions::Settings) {
-        self.spec.captions = Some(settings);
-        self.sync_outputs();
-        self.changed();
+        self.spec.captions_with(&self.preset)
     }
 
     /// What the plan depends on, now.
@@ -250,14 +237,14 @@ impl Stream {
             self.launch(&name, now);
         }
         for worker in self.workers.values_mut() {
-            let idle = worker.idle_since.is_some_and(|t| now.duration_since(t) > IDLE_KEPT);
+            let idle = worker.idle_since.is_some_and(|t| now.duration_since(t) >= IDLE_KEPT);
             if idle && worker.desired {
                 worker.stop();
             }
         }
         let (feeds, cues) = (&mut self.feeds, &mut self.cues);
         self.workers.retain(|_, worker| {
-            let gone = worker.idle_since.is_some() && !worker.desired && !worker.is_alive();
+            let gone = worker.is_done();
             if gone {
                 for feed in &worker.outputs {
                     feeds.remove(feed);
@@ -373,6 +360,7 @@ impl Stream {
         self.planned_for = None;
         self.settling_since = None;
         self.plan = graph::Plan::default();
+        self.rates = super::report::Rates::default();
         for worker in self.workers.values_mut() {
             if worker.job.is_process() {
                 worker.idle_since = worker.idle_since.or(Some(Instant::now()));

@@ -11,8 +11,6 @@ use crate::graph::{Route, Want};
 use crate::media::{Codec, Format, Language, StreamName};
 use crate::process::{decode, encode};
 use crate::runtime::launch::Job;
-use crate::runtime::spec::OUTPUTS_MAX;
-use crate::runtime::supervisor::Error;
 use crate::runtime::worker::Worker;
 use crate::runtime::{OutputSpec, StreamState};
 
@@ -28,73 +26,9 @@ pub(super) fn worker_name(id: &StreamName) -> String {
 }
 
 impl Stream {
-    /// The preset's outputs and the stream's own; one of the stream's own replaces the preset's of
-    /// the same id.
+    /// The outputs of the preset and the stream's own.
     pub(super) fn outputs(&self) -> Vec<OutputSpec> {
-        let own = &self.spec.outputs;
-        let preset = self.preset.outputs.iter().filter(|p| own.iter().all(|o| o.id != p.id));
-        preset.chain(own).cloned().collect()
-    }
-
-    pub(super) fn is_from_preset(&self, id: &StreamName) -> bool {
-        self.preset.outputs.iter().any(|o| o.id == *id)
-    }
-
-    pub(super) fn add_output(&mut self, output: OutputSpec) -> Result<(), Error> {
-        let (name, id) = (self.spec.name.to_string(), output.id.to_string());
-        if self.outputs().iter().any(|o| o.id == output.id) {
-            return Err(Error::OutputExists(name, id));
-        }
-        if self.outputs().len() >= OUTPUTS_MAX {
-            return Err(Error::Limit("outputs of a stream"));
-        }
-        self.spec.outputs.push(output);
-        self.outputs_changed();
-        Ok(())
-    }
-
-    pub(super) fn remove_output(&mut self, id: &StreamName) -> Result<(), Error> {
-        if self.is_from_preset(id) {
-            return Err(Error::Invalid {
-                field: "id".into(),
-                message: format!("output `{id}` comes from the preset: stop it instead"),
-            });
-        }
-        let before = self.spec.outputs.len();
-        self.spec.outputs.retain(|o| o.id != *id);
-        if self.spec.outputs.len() == before {
-            return Err(Error::UnknownOutput(self.spec.name.to_string(), id.to_string()));
-        }
-        self.outputs_changed();
-        Ok(())
-    }
-
-    pub(super) fn enable_output(&mut self, id: &StreamName, enabled: bool) -> Result<(), Error> {
-        let Some(mut output) = self.outputs().into_iter().find(|o| o.id == *id) else {
-            return Err(Error::UnknownOutput(self.spec.name.to_string(), id.to_string()));
-        };
-        output.enabled = enabled;
-        self.change_output(output)
-    }
-
-    /// Puts an output in the place of the one of the same id; one of the preset becomes the
-    /// stream's own.
-    pub(super) fn change_output(&mut self, output: OutputSpec) -> Result<(), Error> {
-        if self.outputs().iter().all(|o| o.id != output.id) {
-            let (name, id) = (self.spec.name.to_string(), output.id.to_string());
-            return Err(Error::UnknownOutput(name, id));
-        }
-        match self.spec.outputs.iter_mut().find(|o| o.id == output.id) {
-            Some(own) => *own = output,
-            None => self.spec.outputs.push(output),
-        }
-        self.outputs_changed();
-        Ok(())
-    }
-
-    fn outputs_changed(&mut self) {
-        self.sync_outputs();
-        self.changed();
+        self.spec.outputs_with(&self.preset)
     }
 
     /// Makes the workers of outputs be those that the spec, the preset and the state ask for.
@@ -252,14 +186,18 @@ impl Stream {
         }
     }
 
-    pub(super) fn close_idle_hls(&mut self) {
-        if self.caption_settings().is_some_and(|settings| settings.enabled) {
-            return;
-        }
-        let idle = self.shelf.as_ref().is_some_and(|shelf| shelf.idle() > HLS_IDLE);
-        if self.hls_wanted && idle {
+    /// Stops HLS that nobody asks for.
+    pub(super) fn close_idle_hls(&mut self, now: Instant) {
+        if self.hls_due(now).is_some_and(|due| due <= now) {
             self.hls_wanted = false;
             self.sync_outputs();
         }
+    }
+
+    /// When HLS is to be stopped if nobody asks for it before; with captions it never is.
+    pub(super) fn hls_due(&self, now: Instant) -> Option<Instant> {
+        let pinned = self.caption_settings().is_some_and(|settings| settings.enabled);
+        let shelf = self.shelf.as_ref().filter(|_| self.hls_wanted && !pinned)?;
+        Some(now + HLS_IDLE.saturating_sub(shelf.idle()))
     }
 }

@@ -211,7 +211,7 @@ impl Stream {
                 target: output.kind.shown(),
                 settings: output.kind.settings(),
                 state: if output.enabled { state } else { NodeState::Stopped },
-                from_preset: self.is_from_preset(&output.id),
+                from_preset: self.preset.has_output(&output.id),
                 enabled: output.enabled,
                 error: fault.map(|f| f.message.clone()),
                 error_hint: fault.map(|f| f.hint.clone()),

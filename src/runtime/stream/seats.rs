@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::Stream;
 use super::nodes::inputs_of;
-use super::{Command, Stream};
 use crate::flow::{Inputs, Refusal, RefusalKind, Seat};
 use crate::graph::Route;
 use crate::media::{Accepts, StreamName};
@@ -75,6 +75,11 @@ impl Stream {
         }
     }
 
+    /// When the next viewer has waited long enough.
+    pub(super) fn waiting_due(&self) -> Option<Instant> {
+        self.waiting.iter().map(|waiting| waiting.since + WAIT_MAX).min()
+    }
+
     /// The tracks are known: whoever waited gets a seat.
     pub(super) fn seat_waiting(&mut self) {
         for waiting in std::mem::take(&mut self.waiting) {
@@ -87,7 +92,7 @@ impl Stream {
         let name = &self.spec.name;
         let (late, waiting) = std::mem::take(&mut self.waiting)
             .into_iter()
-            .partition(|w| now.duration_since(w.since) > WAIT_MAX);
+            .partition(|w| now.duration_since(w.since) >= WAIT_MAX);
         self.waiting = waiting;
         let late: Vec<Waiting> = late;
         for viewer in late {
@@ -135,7 +140,7 @@ impl Stream {
             stream: self.spec.name.clone(),
             inputs: receiver,
             cancel,
-            on_drop: Some(self.tell(Command::SeatLeft(id))),
+            on_drop: Some(self.signals.leave(id)),
         })
     }
 

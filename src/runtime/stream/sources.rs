@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Command, Stream};
+use super::Stream;
 use crate::flow::{
     self, CueBoard, CueFeed, Hello, Intake, Refusal, RefusalKind, SourceReport, Tracks,
 };
@@ -183,8 +183,8 @@ impl Stream {
         let timeline = Arc::new(Mutex::new(Timeline::default()));
         let writer = |kind| {
             let writer = self.feed(kind).writer(Some(timeline.clone()));
-            let changed = self.media_changed.clone();
-            writer.on_change(move || changed.notify_one());
+            let signals = self.signals.clone();
+            writer.on_change(move || signals.wake());
             writer
         };
         let (video, audio) = (writer(Kind::Video), writer(Kind::Audio));
@@ -207,7 +207,7 @@ impl Stream {
             tracks,
             captions,
             cancel,
-            on_drop: Some(self.tell(Command::PublisherLeft(id))),
+            on_drop: Some(self.signals.leave(id)),
         }
     }
 
@@ -291,7 +291,7 @@ impl Stream {
                 self.last_fault = None;
             }
             StreamState::Backup => self.hide_slate(),
-            StreamState::Idle => {
+            StreamState::Idle | StreamState::Failed => {
                 self.hide_slate();
                 self.go_off_air();
             }

@@ -15,12 +15,14 @@ pub(super) use follow::{
 pub(super) use push::{__path_push_cue, push_cue};
 
 use super::extract::{Json, Params};
-use super::streams::merge;
-use super::{ApiState, Code, Error, Failures};
+use super::if_match::{IfMatch, IfMatchHeader};
+use super::merge::patched;
+use super::{ApiState, Error, Failures};
+use crate::control::desk::Part;
 use crate::egress::words::{Hello, HelloLanguage};
 use crate::media::StreamName;
 use crate::process::captions::Settings;
-use crate::runtime::CueFeedSnapshot;
+use crate::runtime::{CueFeedSnapshot, StreamSpec, Wanted};
 
 /// Captions of a stream: what is wanted, and how it is going.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -33,16 +35,15 @@ pub(super) struct CaptionsView {
     feeds: Vec<CueFeedSnapshot>,
 }
 
-async fn settings(state: &ApiState, name: &StreamName) -> Result<Settings, Error> {
-    let snapshot = state.supervisor().snapshot(name).await?;
-    Ok(snapshot.captions.unwrap_or_else(|| Settings { enabled: false, ..Settings::default() }))
+fn settings(wanted: &Wanted) -> Settings {
+    wanted.captions().unwrap_or_else(|| Settings { enabled: false, ..Settings::default() })
 }
 
 async fn view(state: &ApiState, name: &StreamName) -> Result<axum::Json<CaptionsView>, Error> {
     let board = state.supervisor().caption_board(name).await?;
     let feeds = state.supervisor().snapshot(name).await?.cues;
     let languages = Hello::new(&board.feeds()).languages;
-    let settings = settings(state, name).await?;
+    let settings = settings(&state.supervisor().wanted(name)?);
     Ok(axum::Json(CaptionsView { settings, languages, feeds }))
 }
 
@@ -59,23 +60,18 @@ pub(super) async fn get_captions(
 /// Changes fields of the settings (JSON merge patch, RFC 7396) while the stream runs: `null` brings
 /// a field back to its default. Only what the change concerns starts again; viewers stay.
 #[utoipa::path(patch, path = "/api/v1/streams/{name}/captions", tag = "captions",
-    params(("name" = String, Path)), request_body = Settings,
+    params(("name" = String, Path), IfMatchHeader), request_body = Settings,
     responses((status = 200, body = CaptionsView), Failures))]
 pub(super) async fn change_captions(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
+    if_match: IfMatch,
     Json(patch): Json<serde_json::Value>,
 ) -> Result<axum::Json<CaptionsView>, Error> {
-    let hint = "/api/v1/openapi.json describes the fields";
-    if !patch.is_object() {
-        return Err(Error::new(Code::Invalid, "the body is not an object", hint));
-    }
-    let before = settings(&state, &name).await?;
-    let mut value =
-        serde_json::to_value(before).map_err(|e| Error::internal("reading the settings", &e))?;
-    merge(&mut value, patch);
-    let wanted: Settings = serde_json::from_value(value)
-        .map_err(|e| Error::new(Code::Invalid, e.to_string(), hint))?;
-    state.desk.set_captions(&name, wanted).await?;
+    let edit = |before: &Wanted| {
+        let captions = Some(patched(&settings(before), patch)?);
+        Ok(StreamSpec { captions, ..(*before.spec).clone() })
+    };
+    state.desk.change(&name, Part::Settings, if_match, edit).await?;
     view(&state, &name).await
 }

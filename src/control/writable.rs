@@ -1,0 +1,89 @@
+//! Whether the database takes changes.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::store::{self, Store};
+
+/// What the last write has shown is believed for this long, then it is tried anew.
+const BELIEVED: Duration = Duration::from_secs(5);
+
+/// Knows from the changes themselves whether they can be stored, and tries where there was none
+/// lately.
+pub(super) struct Writable {
+    store: Store,
+    last: Mutex<Evidence>,
+    /// Held while it is tried: many who ask at once cause one write.
+    trying: tokio::sync::Mutex<()>,
+}
+
+/// What the last write has shown. Pure: it is told the time.
+#[derive(Default)]
+struct Evidence(Option<(Instant, Option<String>)>);
+
+impl Evidence {
+    fn note(&mut self, problem: Option<String>, now: Instant) {
+        self.0 = Some((now, problem));
+    }
+
+    /// What is known now: nothing, that all is well, or the problem.
+    #[allow(clippy::option_option, reason = "known to be well is not the same as unknown")]
+    fn known(&self, now: Instant) -> Option<Option<String>> {
+        let (at, problem) = self.0.as_ref()?;
+        (now.saturating_duration_since(*at) < BELIEVED).then(|| problem.clone())
+    }
+}
+
+impl Writable {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, last: Mutex::default(), trying: tokio::sync::Mutex::default() }
+    }
+
+    /// Notes how a write went.
+    pub(super) fn note(&self, outcome: &Result<(), store::Error>) {
+        let problem = match outcome {
+            Ok(()) => None,
+            Err(store::Error::Sql { source, .. }) => Some(source.to_string()),
+            // These say nothing about the disk.
+            Err(_) => return,
+        };
+        self.evidence().note(problem, Instant::now());
+    }
+
+    /// Why nothing can be written; `None` when it can.
+    pub(super) async fn problem(&self) -> Option<String> {
+        let _trying = self.trying.lock().await;
+        let known = self.evidence().known(Instant::now());
+        if let Some(known) = known {
+            return known;
+        }
+        let tried = self.store.try_write().await;
+        self.note(&tried);
+        tried.err().map(|error| match error {
+            store::Error::Sql { source, .. } => source.to_string(),
+            other => other.to_string(),
+        })
+    }
+
+    fn evidence(&self) -> std::sync::MutexGuard<'_, Evidence> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_is_believed_for_a_while() {
+        let t0 = Instant::now();
+        let mut evidence = Evidence::default();
+        assert_eq!(evidence.known(t0), None);
+        evidence.note(Some("full".into()), t0);
+        let later = t0 + Duration::from_secs(4);
+        assert_eq!(evidence.known(later), Some(Some("full".into())));
+        assert_eq!(evidence.known(t0 + BELIEVED), None);
+        evidence.note(None, later);
+        assert_eq!(evidence.known(t0 + BELIEVED), Some(None));
+    }
+}

@@ -1,0 +1,61 @@
+//! What other threads tell a stream without ever waiting for it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Signals to one stream. Cheap to clone; usable from threads that must not wait, such as those of
+/// GStreamer and libsrt.
+#[derive(Clone, Default)]
+pub(super) struct Signals(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// Ids of publishers and viewers that have left. Bounded by how many there were: each leaves
+    /// once.
+    left: Mutex<Vec<u64>>,
+    wake: Notify,
+}
+
+impl Signals {
+    /// What a publisher or viewer runs when it leaves.
+    pub(super) fn leave(&self, id: u64) -> Box<dyn FnOnce() + Send + Sync> {
+        let signals = self.clone();
+        Box::new(move || {
+            signals.0.left.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+            signals.wake();
+        })
+    }
+
+    /// Makes the stream look at itself now.
+    pub(super) fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    /// Waits for a signal; one that came before is not lost. Safe to cancel.
+    pub(super) async fn woken(&self) {
+        self.0.wake.notified().await;
+    }
+
+    /// Who has left since the last call.
+    pub(super) fn take_left(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.0.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_who_leaves_waits_or_is_missed() {
+        let signals = Signals::default();
+        let leaving: Vec<_> = (0..1000).map(|id| signals.leave(id)).collect();
+        std::thread::spawn(move || leaving.into_iter().for_each(|leave| leave()))
+            .join()
+            .expect("no panic");
+        signals.woken().await;
+        assert_eq!(signals.take_left(), (0..1000).collect::<Vec<_>>());
+        assert!(signals.take_left().is_empty());
+    }
+}

@@ -1,0 +1,83 @@
+//! Keeps a stream alive: a panic of its task is seen, told and followed by a new start.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use futures::FutureExt;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{COMMANDS_MAX, Command, Stream, until};
+use crate::runtime::backoff::Backoff;
+use crate::runtime::fault::Fault;
+use crate::runtime::launch::{Entry, Shared};
+use crate::runtime::{Event, StreamSnapshot, Wanted};
+
+/// Starts a stream; it runs until it is told to stop.
+pub(in crate::runtime) fn spawn(shared: Arc<Shared>, wanted: Wanted) -> Entry {
+    let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+    let (wanted, thumbnail) = (watch::Sender::new(wanted), watch::Sender::new(None));
+    let entry = Entry { wanted, commands, thumbnail, refusals: Arc::default() };
+    tokio::spawn(supervise(shared, entry.clone(), inbox));
+    entry
+}
+
+async fn supervise(shared: Arc<Shared>, entry: Entry, mut commands: mpsc::Receiver<Command>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let started = Instant::now();
+        let stream = Stream::new(Arc::clone(&shared), &entry, started);
+        // What the stream shares is locks and counters, which recover from a panic by themselves.
+        let run = AssertUnwindSafe(stream.run(&mut commands)).catch_unwind();
+        let Err(panic) = run.await else { return };
+        let hint = "it starts again by itself; tell the makers what you did, the log has the place";
+        let fault = Fault::now(format!("the stream panicked: {}", message(&*panic)), hint);
+        let name = entry.spec().name.to_string();
+        let pause = backoff.pause(started.elapsed(), rand::random());
+        tracing::error!(stream = name, error = fault.message, ?pause, "stream failed");
+        let error = fault.message.clone();
+        // Nobody may be listening.
+        let _ = shared.events.send(Event::StreamFailed { stream: name, error });
+        shared.failed.fetch_add(1, Ordering::Relaxed);
+        let stopped = rest(&entry, &fault, Instant::now() + pause, &mut commands).await;
+        shared.failed.fetch_sub(1, Ordering::Relaxed);
+        if let Some(stopped) = stopped {
+            let _ = stopped.send(());
+            return;
+        }
+    }
+}
+
+/// Answers for the stream until `end`; what it cannot answer is dropped, which tells the caller.
+/// Returns early, with who waits for it, when the stream is to stop.
+async fn rest(
+    entry: &Entry,
+    fault: &Fault,
+    end: Instant,
+    commands: &mut mpsc::Receiver<Command>,
+) -> Option<oneshot::Sender<()>> {
+    let since = fault.at;
+    loop {
+        let command = tokio::select! {
+            () = until(Some(end)) => return None,
+            command = commands.recv() => command?,
+        };
+        match command {
+            Command::Stop(done) => return Some(done),
+            Command::Snapshot(reply) => {
+                let wanted = entry.wanted.borrow().clone();
+                let snapshot = StreamSnapshot::failed(&wanted, since, Some(fault).into());
+                let _ = reply.send(StreamSnapshot { refusals: entry.refusals.list(), ..snapshot });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,184 @@
+//! A stream as it is wanted: its spec and the preset that the spec names. What runs follows from
+//! this value alone; the edits of its parts are pure functions here.
+
+use std::sync::Arc;
+
+use super::spec::OUTPUTS_MAX;
+use super::{Error, OutputSpec, Preset, StreamSpec};
+use crate::media::StreamName;
+use crate::process::{captions, denoise};
+
+/// A spec that was checked against the appliance, with its preset. Cheap to clone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// What the admin asks for.
+    pub spec: Arc<StreamSpec>,
+    /// The preset that it names.
+    pub preset: Arc<Preset>,
+}
+
+impl StreamSpec {
+    /// Noise suppression as it should be, when the graph has it.
+    pub(super) fn denoise_with(&self, preset: &Preset) -> Option<denoise::Settings> {
+        self.denoise.clone().or_else(|| preset.denoise.clone())
+    }
+
+    /// Captions as they should be, when the graph has them.
+    pub(super) fn captions_with(&self, preset: &Preset) -> Option<captions::Settings> {
+        self.captions.clone().or_else(|| preset.captions.clone())
+    }
+
+    /// The outputs of the preset and the stream's own; one of the stream's own replaces the
+    /// preset's of the same id.
+    pub(super) fn outputs_with(&self, preset: &Preset) -> Vec<OutputSpec> {
+        let own = &self.outputs;
+        let inherited = preset.outputs.iter().filter(|p| own.iter().all(|o| o.id != p.id));
+        inherited.chain(own).cloned().collect()
+    }
+}
+
+impl Preset {
+    /// Whether an output comes from the preset.
+    pub(super) fn has_output(&self, id: &StreamName) -> bool {
+        self.outputs.iter().any(|output| output.id == *id)
+    }
+}
+
+impl Wanted {
+    /// Checks what only the spec and its preset together can tell.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Limit`].
+    pub(super) fn new(spec: StreamSpec, preset: Preset) -> Result<Self, Error> {
+        spec.validate()?;
+        if spec.outputs_with(&preset).len() > OUTPUTS_MAX {
+            return Err(Error::Limit("outputs of a stream"));
+        }
+        Ok(Self { spec: Arc::new(spec), preset: Arc::new(preset) })
+    }
+
+    /// Noise suppression as it should be, when the graph has it.
+    pub fn denoise(&self) -> Option<denoise::Settings> {
+        self.spec.denoise_with(&self.preset)
+    }
+
+    /// Captions as they should be, when the graph has them.
+    pub fn captions(&self) -> Option<captions::Settings> {
+        self.spec.captions_with(&self.preset)
+    }
+
+    /// What is asked of an output, also of one of the preset; address and token included.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOutput`].
+    pub fn output(&self, id: &StreamName) -> Result<OutputSpec, Error> {
+        let found = self.spec.outputs_with(&self.preset).into_iter().find(|o| o.id == *id);
+        found.ok_or_else(|| self.unknown_output(id))
+    }
+
+    /// The spec with another output.
+    ///
+    /// # Errors
+    /// [`Error::OutputExists`], [`Error::Invalid`].
+    pub fn with_output(&self, output: OutputSpec) -> Result<StreamSpec, Error> {
+        output.kind.validate("")?;
+        if self.output(&output.id).is_ok() {
+            let name = self.spec.name.to_string();
+            return Err(Error::OutputExists(name, output.id.to_string()));
+        }
+        let mut spec = (*self.spec).clone();
+        spec.outputs.push(output);
+        Ok(spec)
+    }
+
+    /// The spec with an output in the place of the one of the same id; one of the preset becomes
+    /// the stream's own.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOutput`], [`Error::Invalid`].
+    pub fn with_changed_output(&self, output: OutputSpec) -> Result<StreamSpec, Error> {
+        output.kind.validate("")?;
+        self.output(&output.id)?;
+        let mut spec = (*self.spec).clone();
+        match spec.outputs.iter_mut().find(|own| own.id == output.id) {
+            Some(own) => *own = output,
+            None => spec.outputs.push(output),
+        }
+        Ok(spec)
+    }
+
+    /// The spec without an output.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOutput`], [`Error::Invalid`] for one of the preset.
+    pub fn without_output(&self, id: &StreamName) -> Result<StreamSpec, Error> {
+        if self.preset.has_output(id) {
+            return Err(Error::Invalid {
+                field: "id".into(),
+                message: format!("output `{id}` comes from the preset: stop it instead"),
+            });
+        }
+        self.output(id)?;
+        let mut spec = (*self.spec).clone();
+        spec.outputs.retain(|output| output.id != *id);
+        Ok(spec)
+    }
+
+    fn unknown_output(&self, id: &StreamName) -> Error {
+        Error::UnknownOutput(self.spec.name.to_string(), id.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::{OutputKind, Presets};
+
+    fn name(text: &str) -> StreamName {
+        text.parse().expect("a name")
+    }
+
+    fn push(id: &str) -> OutputSpec {
+        let url = "rtmp://h/a/k".into();
+        OutputSpec { id: name(id), enabled: true, kind: OutputKind::Push { url } }
+    }
+
+    /// A stream of the preset `record`, whose one output is `record`.
+    fn wanted(outputs: Vec<OutputSpec>) -> Result<Wanted, Error> {
+        let presets = Presets::load(None).expect("built-in presets read");
+        let preset = presets.get("record").expect("there").clone();
+        Wanted::new(StreamSpec { outputs, ..StreamSpec::new(name("a")) }, preset)
+    }
+
+    #[test]
+    fn outputs_are_added_changed_and_taken_away_by_id() {
+        let one = wanted(vec![push("x")]).expect("valid");
+        let ids = |spec: StreamSpec| {
+            spec.outputs.iter().map(|o| o.id.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let said = |outcome: Result<StreamSpec, Error>| match outcome {
+            Ok(spec) => ids(spec),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(said(one.with_output(push("y"))), "x y");
+        assert_eq!(said(one.with_output(push("x"))), "stream `a` already has an output `x`");
+        assert_eq!(
+            said(one.with_output(push("record"))),
+            "stream `a` already has an output `record`"
+        );
+        assert_eq!(said(one.with_changed_output(push("x"))), "x");
+        assert_eq!(said(one.with_changed_output(push("record"))), "x record");
+        assert_eq!(said(one.with_changed_output(push("y"))), "stream `a` has no output `y`");
+        assert_eq!(said(one.without_output(&name("x"))), "");
+        assert_eq!(said(one.without_output(&name("y"))), "stream `a` has no output `y`");
+        let kept = said(one.without_output(&name("record")));
+        assert!(kept.contains("comes from the preset"), "{kept}");
+    }
+
+    #[test]
+    fn the_outputs_of_the_preset_count_towards_the_limit() {
+        let many = |n: usize| wanted((0..n).map(|i| push(&format!("o{i}"))).collect());
+        assert!(many(OUTPUTS_MAX - 1).is_ok());
+        assert!(matches!(many(OUTPUTS_MAX), Err(Error::Limit(_))));
+    }
+}
