@@ -43,6 +43,11 @@ fn parser(codec: Codec) -> &'static str {
     }
 }
 
+/// Whether this machine can decode a codec.
+pub fn can_decode(codec: Codec) -> bool {
+    decoder(codec).is_ok()
+}
+
 fn decoder(codec: Codec) -> Result<&'static str, Error> {
     let candidates = decoders(codec);
     raw::installed(candidates)

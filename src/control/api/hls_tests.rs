@@ -435,7 +435,7 @@ fn fuzz_hls_request() {
         let _ = File::parse(name);
         let uri = format!("/?{}", utf8_percent_encode(query, QUERY));
         if let Ok(uri) = uri.parse() {
-            let _ = Query::<Params>::try_from_uri(&uri);
+            let _ = axum::extract::Query::<Wanted>::try_from_uri(&uri);
         }
     });
 }
