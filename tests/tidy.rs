@@ -69,6 +69,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/srt/listener.rs", "libsrt"),
     ("src/srt/socket.rs", "libsrt"),
     ("src/srt/sys.rs", "libsrt"),
+    ("src/telemetry/exit.rs", "the process ends without the destructors of C libraries"),
+    ("src/telemetry/malloc.rs", "the allocator of the C library is set up"),
     ("src/webrtc/nice.rs", "functions of libnice that its bindings lack"),
 ];
 
