@@ -24,6 +24,7 @@ mod resilience;
 mod retention;
 mod secrets;
 mod sync;
+mod timing;
 mod trunk;
 mod viewers;
 mod webrtc;
