@@ -27,6 +27,7 @@ mod retention;
 mod secrets;
 mod sync;
 mod table;
+mod timing;
 mod trunk;
 mod viewers;
 mod wanted;

@@ -90,6 +90,8 @@ impl Writer {
         while let Some(item) = queue.next() {
             match item {
                 Item::Track(info) => {
+                    // Sound that waits for its pictures belongs to the tracks that were until now.
+                    self.release(Duration::MAX)?;
                     self.state.tracks.retain(|t| t.kind() != info.kind());
                     self.state.tracks.push(info);
                     self.state.tracks.sort_by_key(|t| t.kind() == Kind::Audio);
