@@ -9,10 +9,10 @@ CARGO ?= cargo
 FEATURES = features=$$(.ci/features);
 
 .DEFAULT_GOAL := help
-.PHONY: help setup aic run release test lint fmt check bench bench-aic fuzz train-smoke clean-state
+.PHONY: help setup aic run release test lint lint-ct2 fmt check bench bench-aic fuzz train-smoke clean-state
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install everything that building, running and testing needs
 	@.ci/setup test
@@ -37,6 +37,8 @@ lint: ## Formatting and clippy, warnings denied
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	@[ -z "$$(.ci/features)" ] || $(CARGO) clippy --locked --all-targets --features aic -- -D warnings
+
+lint-ct2: ## The same for the feature ct2, which compiles CTranslate2's C++ for some minutes first
 	$(CARGO) clippy --locked --all-targets --features ct2 -- -D warnings
 
 fmt: ## Format the code
