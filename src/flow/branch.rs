@@ -47,6 +47,14 @@ impl Branch {
                 gst::Pad::event_default(pad, parent, event);
                 true
             })
+            // Whether caps fit is asked before they come: a no would end the whole pipeline.
+            .query_function(|pad, parent, query| {
+                if let gst::QueryViewMut::AcceptCaps(accept) = query.view_mut() {
+                    accept.set_result(true);
+                    return true;
+                }
+                gst::Pad::query_default(pad, parent, query)
+            })
             .build();
         sink.set_target(Some(&entry)).map_err(|e| failed(&e))?;
         let source = gst::GhostPad::with_target(&exit).map_err(|e| failed(&e))?;
@@ -129,15 +137,13 @@ mod imp {
                 Ok(gst::FlowSuccess::Ok)
             }
             flow @ (Ok(_) | Err(gst::FlowError::Flushing | gst::FlowError::Eos)) => flow,
-            Err(gst::FlowError::NotNegotiated)
-                if branch.keeps("it is not in a form that can be taken") =>
-            {
-                Ok(gst::FlowSuccess::Ok)
+            Err(error) => {
+                let reason = match error {
+                    gst::FlowError::NotNegotiated => "it is not in a form that can be taken".into(),
+                    _ => format!("it cannot be read ({error})"),
+                };
+                if branch.keeps(&reason) { Ok(gst::FlowSuccess::Ok) } else { Err(error) }
             }
-            Err(error) if branch.keeps(&format!("it cannot be read ({error})")) => {
-                Ok(gst::FlowSuccess::Ok)
-            }
-            Err(error) => Err(error),
         }
     }
 

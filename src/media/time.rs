@@ -49,6 +49,8 @@ pub struct Timeline {
     drift: Drift,
     /// How far ahead of the clock the next time base begins.
     margin_ns: i128,
+    /// The next time base begins no earlier than this running time.
+    not_before_ns: i128,
 }
 
 /// Running time minus source time, without what drift has added.
@@ -124,6 +126,12 @@ impl Timeline {
         self.drift = Drift::default();
     }
 
+    /// What goes before this publisher has reached this running time, which may lie ahead of the
+    /// clock: the next time base begins after it, so that nothing of it is lost.
+    pub fn begin_after(&mut self, running: Duration) {
+        self.not_before_ns = self.not_before_ns.max(nanoseconds(running) + STEP_MIN_NS);
+    }
+
     /// The time base of a sample that does not continue its track's: the one that the other track
     /// has begun, where that fits, or a new one.
     fn change_base(&mut self, track: Track, source: i128, now: i128) -> Base {
@@ -134,7 +142,8 @@ impl Timeline {
         if let Some(base) = self.base.filter(near) {
             return base;
         }
-        let from = now + std::mem::take(&mut self.margin_ns);
+        let not_before = std::mem::take(&mut self.not_before_ns).min(now + AHEAD_MAX_NS);
+        let from = (now + std::mem::take(&mut self.margin_ns)).max(not_before);
         let after = track.last.map_or(from, |last| last.at + STEP_MIN_NS);
         // A track that is too far ahead goes back to the clock.
         let at = if after > now + AHEAD_MAX_NS { from } else { from.max(after) };

@@ -40,6 +40,18 @@ fn a_stall_makes_a_late_burst_and_no_hole() {
 }
 
 #[test]
+fn a_publisher_begins_after_one_that_ran_ahead() {
+    let mut timeline = Timeline::default();
+    timeline.begin_after(ms(3_000));
+    timeline.begin_after(ms(2_900));
+    assert_eq!(timeline.map(Video, ms(70), ms(1_000)), ms(3_001));
+    assert_eq!(timeline.map(Audio, ms(75), ms(1_002)), ms(3_006));
+    let mut timeline = Timeline::default();
+    timeline.begin_after(ms(900));
+    assert_eq!(timeline.map(Video, ms(70), ms(1_000)), ms(1_000), "long ago");
+}
+
+#[test]
 fn a_jump_begins_anew_behind_what_was_and_the_tracks_stay_together() {
     for (from, to) in [(10_000_u64, 99_000_u64), (99_000, 0), (1 << 40, 5)] {
         let mut timeline = Timeline::default();

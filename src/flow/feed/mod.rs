@@ -149,7 +149,14 @@ impl Feed {
     /// A writer that stands by until [`Writer::activate`]. Writers of one publisher share a
     /// `timeline`, which places the publisher's own timestamps on the clock; without one the
     /// buffers must already carry running time.
+    ///
+    /// A publisher that was here before may have run ahead of the clock; this one begins behind it.
     pub fn writer(&self, timeline: Option<Arc<Mutex<Timeline>>>) -> Writer {
+        let last = self.0.lock().last_dts;
+        if let Some((timeline, last)) = timeline.as_ref().zip(last) {
+            let mut timeline = timeline.lock().unwrap_or_else(PoisonError::into_inner);
+            timeline.begin_after(last.into());
+        }
         Writer::new(self.clone(), timeline)
     }
 
@@ -167,6 +174,10 @@ impl Feed {
             gop.clear();
         }
         state.active = 0;
+        // Time must not step back for consumers; where there are none it begins anew.
+        if state.consumers.is_empty() {
+            state.last_dts = None;
+        }
         state.caps = None;
         state.format = None;
         drop(state);
