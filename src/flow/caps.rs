@@ -99,15 +99,57 @@ pub(super) fn can_start_decoding(caps: &gst::CapsRef, buffer: &gst::BufferRef) -
     buffer.map_readable().is_ok_and(|map| has_sps_or_idr(&map))
 }
 
-/// Whether a buffer at which decoding can start is a recovery point of H.264 and no IDR picture.
-/// Decoders like FFmpeg's begin there and become right some pictures later; those of browsers wait for
-/// an IDR picture.
+/// Whether a buffer that its parser calls a key frame is a recovery point of H.264 and no IDR picture:
+/// parameter sets or the SEI message come before its first slice. Decoders like FFmpeg's begin there
+/// and become right some pictures later; those of browsers wait for an IDR picture.
 pub(super) fn is_recovery_point(caps: &gst::CapsRef, buffer: &gst::BufferRef) -> bool {
     if caps.structure(0).is_none_or(|s| s.name() != "video/x-h264") {
         return false;
     }
-    buffer.map_readable().is_ok_and(|map| first_slice(&map).is_some_and(|slice| slice != IDR))
+    buffer.map_readable().is_ok_and(|map| recovers(&map))
 }
+
+fn recovers(access_unit: &[u8]) -> bool {
+    let mut marked = false;
+    for nal in annex_b_nals(access_unit) {
+        match nal.first().map(|header| header & 31) {
+            Some(kind) if is_slice(kind) => return marked && kind != IDR,
+            Some(SPS) => marked = true,
+            Some(SEI) => {
+                marked |=
+                    h264_reader::rbsp::decode_nal(nal).is_ok_and(|rbsp| says_recovery_point(&rbsp))
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Type of the message that marks a recovery point (ITU-T H.264 D.1.8).
+const RECOVERY_POINT_MESSAGE: usize = 6;
+
+/// Whether one of the messages of an SEI NAL unit marks a recovery point (ITU-T H.264 7.3.2.3.1).
+fn says_recovery_point(mut messages: &[u8]) -> bool {
+    while let Some((kind, rest)) = sei_number(messages) {
+        if kind == RECOVERY_POINT_MESSAGE {
+            return true;
+        }
+        let Some((size, rest)) = sei_number(rest) else { return false };
+        messages = rest.get(size..).unwrap_or_default();
+    }
+    false
+}
+
+/// A number of bytes of 255 and a last one, and what comes behind it.
+fn sei_number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let full = bytes.iter().take_while(|byte| **byte == 255).count();
+    let last = *bytes.get(full)?;
+    Some((full * 255 + usize::from(last), &bytes[full + 1..]))
+}
+
+/// Types of NAL units (ITU-T H.264 table 7-1).
+const SEI: u8 = 6;
+const SPS: u8 = 7;
 
 /// Type of the slices of an IDR picture (ITU-T H.264 table 7-1).
 const IDR: u8 = 5;
@@ -128,15 +170,10 @@ fn is_slice(kind: u8) -> bool {
     (1..=IDR).contains(&kind)
 }
 
-/// Type of the first slice of an access unit.
-fn first_slice(access_unit: &[u8]) -> Option<u8> {
-    types_up_to_slice(access_unit).find(|kind| is_slice(*kind))
-}
-
 /// Whether an Annex B access unit of H.264 has an SPS (type 7) before its first slice (1-5), or that
 /// slice is one of an IDR picture (5).
 fn has_sps_or_idr(access_unit: &[u8]) -> bool {
-    types_up_to_slice(access_unit).any(|kind| matches!(kind, IDR | 7))
+    types_up_to_slice(access_unit).any(|kind| matches!(kind, IDR | SPS))
 }
 
 /// The NAL units of an Annex B byte stream, without their start codes.
@@ -200,8 +237,17 @@ mod tests {
         };
         check("video/x-h264", &[9, 0x67, 0x68, 6, 0x41], true);
         check("video/x-h264", &[9, 0x67, 0x68, 6, 0x65, 0x41], false);
+        check("video/x-h264", &[9, 6, 0x41], false);
         check("video/x-h264", &[9, 0x67, 0x68], false);
         check("video/x-h265", &[0x41], false);
+
+        // In FLV recovery points come without parameter sets, and the SEI message says what they are.
+        let unit =
+            |messages: &[u8]| [&[0, 0, 1, 6], messages, &[0x80, 0, 0, 1, 0x41, 0x55]].concat();
+        assert!(recovers(&unit(&[6, 1, 0x04])));
+        assert!(recovers(&unit(&[5, 2, 0xaa, 0xbb, 6, 1, 0x04])));
+        assert!(!recovers(&unit(&[5, 2, 6, 6])));
+        assert!(!recovers(&unit(&[255, 255])));
     }
 
     proptest::proptest! {

@@ -30,6 +30,8 @@ pub(super) struct Frame {
     pub(super) caps: gst::Caps,
     /// Decoding can start here.
     pub(super) is_key: bool,
+    /// It is a recovery point of H.264 in the place of an IDR picture.
+    pub(super) recovers: bool,
     /// Running time at which it was written.
     pub(super) arrived: gst::ClockTime,
     /// It has gone out to the feed's consumers.
@@ -190,7 +192,7 @@ mod tests {
         let mut buffer = gst::Buffer::with_size(size).expect("allocates");
         buffer.get_mut().expect("sole owner").set_pts(ms(at_ms));
         let caps = gst::Caps::new_empty_simple("video/x-vp8");
-        Frame { buffer, caps, is_key, arrived: ms(at_ms), sent: false }
+        Frame { buffer, caps, is_key, recovers: false, arrived: ms(at_ms), sent: false }
     }
 
     fn times(frames: &[Frame]) -> Vec<u64> {

@@ -84,7 +84,7 @@ fn count(sent: &[Packet], recorded: &[Packet], is_video: bool) -> (usize, usize)
     let found = sent.iter().filter(|packet| {
         // A packet that is missing must not hide those that follow it.
         let steps = rest.clone().position(|other| same(packet, other));
-        steps.inspect(|steps| drop(rest.nth(*steps))).is_some()
+        steps.inspect(|steps| _ = rest.nth(*steps)).is_some()
     });
     let found = found.count();
     (sent.len(), found)

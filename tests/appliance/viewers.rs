@@ -99,8 +99,7 @@ async fn intra_refresh_is_seen_in_browsers_and_recorded_as_it_is() {
 
     tokio::join!(seen_by_whep(&stream, 50), seen_by_hls(&stream, 50));
 
-    // Recovery points have no parameter sets in FLV: they are known as starts when one is asked for,
-    // which HLS does.
+    // In FLV recovery points have no parameter sets: a message says what they are.
     let noted = |s: &Value| s["sources"][0]["notes"].to_string().contains("IDR pictures");
     let snapshot = stream.wait("the source has a note", s(30), noted).await;
     // Who comes now gets the pictures encoded anew.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Feed, Lane, State, WriterInner};
-use crate::flow::caps::is_recovery_point;
 use crate::flow::gop::{Frame, Gop, squeeze_behind};
 use crate::flow::{clock, format_of};
 use crate::media::{Codec, Format, H264Profile, Kind};
@@ -161,8 +160,7 @@ impl Feed {
         let known = state.format.as_ref().filter(|_| known_caps).map(|format| &format.video);
         let (reorders, recovers) =
             known.map_or((false, false), |v| (v.reorders, v.recovery_points));
-        let recovery_point =
-            !recovers && frame.is_key && is_recovery_point(caps, frame.buffer.as_ref());
+        let recovery_point = !recovers && frame.recovers;
         if known_caps && (reorders || !reordered) && !recovery_point {
             return None;
         }

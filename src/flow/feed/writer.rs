@@ -7,7 +7,7 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::Feed;
-use crate::flow::caps::can_start_decoding;
+use crate::flow::caps::{can_start_decoding, is_recovery_point};
 use crate::flow::clock;
 use crate::flow::gop::Frame;
 use crate::media::{Kind, Timeline};
@@ -126,6 +126,7 @@ impl Writer {
         self.0.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
         let flagged = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
         let is_key = flagged && can_start_decoding(caps, &buffer);
+        let recovers = flagged && is_recovery_point(caps, &buffer);
         if !is_key {
             buffer.make_mut().set_flags(gst::BufferFlags::DELTA_UNIT);
         }
@@ -138,7 +139,8 @@ impl Writer {
             writable.set_dts(None);
         }
         self.place_on_clock(buffer.make_mut(), now);
-        let frame = Frame { buffer, caps: caps.clone(), is_key, arrived: now, sent: false };
+        let caps = caps.clone();
+        let frame = Frame { buffer, caps, is_key, recovers, arrived: now, sent: false };
         let changed = self.0.feed.take(self.0.id, frame);
         if changed || is_first || now.nseconds().saturating_sub(before) > PAUSE_MIN.nseconds() {
             self.0.tell_change();
