@@ -18,7 +18,7 @@ use crate::runtime::{NodeState, StreamSnapshot, StreamSpec, Supervisor};
 /// How often starts are looked at while some are under way or held.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A process that has answered for so long after a start has not hung in it.
+/// A process that has answered for this long after a start has not hung in it.
 const START_MAX: Duration = Duration::from_secs(15);
 
 /// Largest file that is read, in bytes: names of 10,000 streams.

@@ -126,7 +126,7 @@ impl Archive {
         before_ms: Option<i64>,
     ) -> Result<u64, store::Error> {
         let (store, stream) = (self.store.clone(), stream.clone());
-        // It runs to its end, whoever still waits for it.
+        // It runs to its end, even when no caller waits for it any more.
         let delete =
             async move { store.delete_cues(stream.as_str(), before_ms.unwrap_or(i64::MAX)).await };
         let deleted = tokio::spawn(delete).await;

@@ -72,7 +72,7 @@ impl PublicAddress {
         Ok(Self { fixed: fixed.transpose()?, trusted })
     }
 
-    /// The address for whoever sent a request with these headers from `peer`.
+    /// The address for the sender of a request with these headers from `peer`.
     pub fn of(&self, headers: &HeaderMap, peer: Option<IpAddr>, at: &Endpoints) -> Origin {
         if let Some(fixed) = &self.fixed {
             return fixed.clone();

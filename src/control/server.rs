@@ -48,7 +48,7 @@ pub struct Config {
     pub connections_max: usize,
     /// Most connections at once from one IPv4 address or one IPv6 network of 64 bits.
     pub connections_per_ip_max: usize,
-    /// A connection that makes no progress for so many seconds is closed, 1-3600.
+    /// A connection without progress is closed after this many seconds, 1-3600.
     pub idle_timeout_s: u32,
     /// `/metrics` needs no token.
     pub open_metrics: bool,

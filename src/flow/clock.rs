@@ -63,7 +63,7 @@ pub fn wall_clock(running: gst::ClockTime) -> Duration {
 /// Follows the wall clock where it was set, and takes note of the step. Call it once a second.
 pub fn follow_wall_clock() -> Option<Step> {
     let known = Duration::from_nanos(shared().epoch_ns.load(Ordering::Relaxed));
-    // Whoever is interrupted between the readings reads again.
+    // A thread interrupted between the readings reads again.
     for _ in 0..8 {
         let before = now();
         let wall = wall();

@@ -15,7 +15,7 @@ const STEP_MIN_MS: i64 = 30_000;
 /// for time that passed, in ms, the rest for a step.
 const OFF_MAX_MS: i64 = 3_600_000;
 
-/// Nothing counts as old for so long after a step, in ms: an admin has time to look.
+/// Nothing counts as old for this long after a step, in ms: an admin has time to look.
 const HOLD_MS: i64 = 3_600_000;
 
 /// Steps that are remembered; older ones are forgotten, and what is older than they are seems so

@@ -34,7 +34,7 @@ fn url(access: &Value, direction: &str, protocol: &str) -> String {
 async fn srt_addresses_work_as_they_are_pasted() {
     let appliance = Appliance::start().await;
     let api = &appliance.api;
-    let clip = transport_stream(appliance.state(), 20, 0).await;
+    let clip = transport_stream(appliance.state(), 6, 0).await;
     for (name, token, passphrase) in SECRETS {
         let secrets = json!({
             "publish_token": token, "play_token": token, "srt_passphrase": passphrase,
@@ -54,7 +54,7 @@ async fn srt_addresses_work_as_they_are_pasted() {
         // It undoes no percent-encoding, and neither does OBS.
         let mut publisher = SrtPipe::open(&publish);
         let (_, snapshot) =
-            tokio::join!(publisher.send(&clip, s(20)), stream.wait_state("live", s(20)));
+            tokio::join!(publisher.send(&clip, s(6)), stream.wait_state("live", s(20)));
         assert_eq!(snapshot["refusals"], json!([]), "{snapshot}");
         drop(publisher);
         stream.wait("its publisher is gone", s(20), |s| s["state"] != "live").await;

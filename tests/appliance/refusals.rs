@@ -88,9 +88,9 @@ async fn publishers_whose_media_cannot_be_used_are_shown_with_the_remedy() {
     let (srt, rtmp) = (appliance.srt(&stream), appliance.rtmp(&stream));
 
     let _container = Ffmpeg::with(&format!("-re -i {file} -c copy -f mpegts {rtmp}"));
-    let told = refusal(&stream, "rtmp", "no picture and no sound").await;
+    let told = refusal(&stream, "rtmp", "what comes is MPEG-TS").await;
     assert!(told["hint"].as_str().is_some_and(|h| h.contains("-f flv")), "{told}");
-    logged(&appliance, "no picture and no sound").await;
+    logged(&appliance, "what comes is MPEG-TS").await;
 
     // The file lasts two minutes, and is over in seconds.
     let mut hasty = Ffmpeg::with(&format!("-i {file} -c copy -f flv {rtmp}"));

@@ -35,7 +35,7 @@ pub(super) async fn cross_origin(
     let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let mut response = next.run(request).await;
     if preflight && !response.status().is_success() {
-        // A preflight carries no credential: it is answered whoever asks.
+        // A preflight carries no credential: every caller gets an answer.
         response = StatusCode::NO_CONTENT.into_response();
         response.headers_mut().insert(header::ALLOW, methods.clone());
     }

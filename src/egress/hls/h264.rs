@@ -41,7 +41,7 @@ impl H264 {
         self.asked = Some(Instant::now());
     }
 
-    /// Whether somebody plays them.
+    /// Whether a player asks for them.
     pub(super) fn is_wanted(&self) -> bool {
         self.asked.is_some_and(|at| at.elapsed() < WANTED)
     }

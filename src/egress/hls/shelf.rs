@@ -99,7 +99,7 @@ impl Shelf {
         }
     }
 
-    /// Whether somebody plays the pictures as H.264, so that they have to be made.
+    /// Whether a player asks for the video as H.264, so that it has to be made.
     pub fn wants_h264(&self) -> bool {
         lock(&self.state).h264.as_ref().is_some_and(H264::is_wanted)
     }

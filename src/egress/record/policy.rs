@@ -35,7 +35,7 @@ pub(super) struct Ages {
 }
 
 /// Recordings that went by their age within the last hour. However wrong a clock is, most of what
-/// there is stays for hours, in which somebody may see what happens.
+/// there is stays for hours, in which an admin may see what happens.
 #[derive(Debug, Default)]
 pub(super) struct Pace(VecDeque<Instant>);
 

@@ -157,7 +157,7 @@ impl Stream {
     }
 
     /// HLS takes pictures untouched that not every browser decodes. The same as H.264 are offered
-    /// beside them, and made while somebody plays them.
+    /// beside them, and made while a player asks for them.
     fn offer_h264(&self) {
         let Some(shelf) = &self.shelf else { return };
         let video = self.planned_for.as_ref().and_then(|(video, _)| video.as_ref());
