@@ -65,11 +65,13 @@ fn by_type(stream_type: u8) -> Option<Named> {
         0x24 => (video, "H.265"),
         0x81 => (audio, "AC-3"),
         0x87 => (audio, "E-AC-3"),
-        0x82 | 0x8a => (audio, "DTS"),
+        0x8a => (audio, "DTS"),
         0x10 => (None, "MPEG-4 part 2 video"),
         0x15 => (None, "metadata"),
         0x21 => (None, "JPEG 2000"),
         0x33 => (None, "H.266"),
+        // `tsdemux` knows this number of Blu-ray discs (and of ffmpeg) from their programmes alone.
+        0x82 => (None, "DTS"),
         0x83 => (None, "TrueHD"),
         0x86 => (None, "SCTE-35 cues"),
         _ => return None,
@@ -125,6 +127,8 @@ mod tests {
         check(6, b"\x7a\x01\0", "PID 257 (0x101), E-AC-3", audio);
         check(6, b"\x59\x08eng\x10\0\0\0\0", "PID 257 (0x101), DVB subtitles, language eng", None);
         check(6, b"\x05\x09cut", "PID 257 (0x101), stream type 0x06", None);
+        check(0x8a, b"", "PID 257 (0x101), DTS", audio);
+        check(0x82, b"", "PID 257 (0x101), DTS", None);
         check(0xc3, b"", "PID 257 (0x101), stream type 0xc3", None);
     }
 }
