@@ -139,7 +139,7 @@ fn bare_error(tracks: &Tracks) -> flow::Error {
         message.push_str(note);
     }
     let hint = "send MPEG-TS with H.264, H.265 or MPEG-2 video and AAC, Opus, MP2, MP3, AC-3 or \
-                E-AC-3 audio";
+                E-AC-3 audio, and a file at its own pace (`-re` of ffmpeg)";
     flow::Error::refused(Blame::Input, message, hint)
 }
 
