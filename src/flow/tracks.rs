@@ -30,7 +30,7 @@ pub struct Tracks {
 /// codec that no installed element decodes.
 fn branch(caps: &gst::CapsRef) -> Option<(Kind, Option<String>)> {
     let s = caps.structure(0)?;
-    let version = s.get::<i32>("mpegversion").unwrap_or(0);
+    let version = mpeg_version(s);
     let in_latm = matches!(s.get::<&str>("stream-format"), Ok("loas" | "latm-mcp1"));
     let (kind, parser, decoders): (Kind, &str, &[&'static str]) = match (s.name().as_str(), version)
     {
@@ -51,13 +51,22 @@ fn branch(caps: &gst::CapsRef) -> Option<(Kind, Option<String>)> {
     Some((kind, decoder.map(|decoder| format!("{parser} ! {decoder} name={DECODER} ! {exit}"))))
 }
 
+/// `mpegversion`, 0 where there is none. A parser that has seen no media yet offers several, each of
+/// which takes the same branch: the first stands for them.
+fn mpeg_version(s: &gst::StructureRef) -> i32 {
+    let fixed = s.get::<i32>("mpegversion").ok();
+    let range = || s.get::<gst::IntRange<i32>>("mpegversion").ok().map(|range| range.min());
+    let list = || s.get::<gst::List>("mpegversion").ok()?.first()?.get::<i32>().ok();
+    fixed.or_else(range).or_else(list).unwrap_or(0)
+}
+
 /// Name of the decoder in a branch that has one.
 const DECODER: &str = "decoder";
 
 /// The same for what is not decoded here.
 fn passed(caps: &gst::CapsRef) -> Option<(Kind, String)> {
     let s = caps.structure(0)?;
-    let version = s.get::<i32>("mpegversion").unwrap_or(0);
+    let version = mpeg_version(s);
     let (kind, elements) = match (s.name().as_str(), version) {
         ("video/x-h264", _) => (
             Kind::Video,
@@ -71,7 +80,7 @@ fn passed(caps: &gst::CapsRef) -> Option<(Kind, String)> {
         ),
         ("video/x-vp8", _) => (Kind::Video, "identity silent=true"),
         ("video/x-vp9", _) => {
-            (Kind::Video, "vp9parse ! capsfilter caps=video/x-vp9,alignment=frame")
+            (Kind::Video, "vp9parse ! capsfilter caps=video/x-vp9,alignment=super-frame")
         }
         ("video/x-av1", _) => (
             Kind::Video,
@@ -263,6 +272,18 @@ mod tests {
             drop(known);
             node.stop().await.expect("stops");
         });
+    }
+
+    #[test]
+    fn a_parser_that_has_seen_nothing_yet_takes_its_branch() {
+        gst::init().expect("GStreamer starts");
+        for (caps, kind) in [
+            ("video/mpeg, mpegversion=[ 1, 2 ], parsed=true, systemstream=false", Kind::Video),
+            ("audio/mpeg, mpegversion={ 2, 4 }, framed=true", Kind::Audio),
+        ] {
+            let caps: gst::Caps = caps.parse().expect("caps");
+            assert_eq!(branch(&caps).map(|(kind, _)| kind), Some(kind), "{caps}");
+        }
     }
 
     #[test]

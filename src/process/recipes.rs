@@ -96,7 +96,7 @@ fn canonical(codec: Codec) -> &'static str {
             " ! h265parse config-interval=-1 \
              ! video/x-h265,stream-format=byte-stream,alignment=au"
         }
-        Codec::Vp9 => " ! vp9parse ! video/x-vp9,alignment=frame",
+        Codec::Vp9 => " ! vp9parse ! video/x-vp9,alignment=super-frame",
         Codec::Av1 => " ! av1parse ! video/x-av1,stream-format=obu-stream,alignment=tu",
         Codec::Aac => " ! aacparse ! audio/mpeg,mpegversion=4,stream-format=raw",
         Codec::Mp2 | Codec::Mp3 => " ! mpegaudioparse",

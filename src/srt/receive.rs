@@ -21,6 +21,9 @@ const POLL: Duration = Duration::from_millis(250);
 /// Most bytes that go into the pipeline at once, when the other end sends in bursts.
 const BATCH_MAX: usize = 32 << 10;
 
+/// What a publisher that is gone has left in the pipeline comes out of it within this.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
+
 /// Most notes that a refusal repeats.
 const NOTES_TOLD_MAX: usize = 4;
 
@@ -93,6 +96,7 @@ pub async fn receive(
         Ok(()) => follow(&node, &shared, tracks, limits, cancel).await,
         Err(e) => Err(e),
     };
+    tracks.report.end();
     shared.stop.cancel();
     socket.close();
     node.stop().await?;
@@ -112,7 +116,11 @@ async fn follow(
         tokio::select! {
             biased;
             () = cancel.cancelled() => return Ok(()),
-            () = shared.ended.cancelled() => return Err(reason(shared, limits)),
+            () = shared.ended.cancelled() => {
+                // Demuxer and parsers hold some of what had come before the end.
+                node.finish(DRAIN_MAX).await;
+                return Err(reason(shared, limits));
+            }
             event = node.next_event() => match event {
                 Ok(NodeEvent::Element(_)) => {}
                 // Without a track the demuxer complains of the end of the stream as an error.
@@ -207,7 +215,6 @@ fn build(
             }
         }
         Err(end) => {
-            counted.end();
             if let Some(end) = end {
                 reader.finish(end);
             }

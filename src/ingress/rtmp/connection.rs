@@ -183,6 +183,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(refusal) = fault(&result, &granted.intake.tracks, since.elapsed()) {
             shared.gate.report_refusal(&hello, &refusal);
         }
+        if matches!(result, Ok(()) | Err(Error::Io(_))) {
+            feeder.drain().await;
+        }
         // The stream learns first that its publisher is gone, then the pipelines stop.
         drop(granted);
         if let Err(error) = feeder.stop().await {

@@ -1,15 +1,20 @@
 //! From packets to feeds: one small pipeline per track, `appsrc ! parser ! appsink`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use gst::prelude::*;
 
 use super::record;
 use super::tag::Packet;
-use crate::flow::{Blame, Error, Node, Tracks};
+use crate::flow::{Blame, Error, Node, NodeEvent, Tracks};
 use crate::media::{Codec, Kind};
 
 /// More than this waiting before a parser means that the machine cannot keep up.
 const QUEUED_BYTES_MAX: u64 = 32 << 20;
+
+/// What a publisher that has left has sent is parsed within this.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// Tracks of one publisher may fail this often.
 const FAILURES_MAX: u32 = 8;
@@ -119,8 +124,8 @@ impl Feeder {
             loop {
                 match track.node.next_event().await {
                     Err(error) => return error,
-                    Ok(crate::flow::NodeEvent::Eos) => return Error::Ended,
-                    Ok(crate::flow::NodeEvent::Element(_)) => {}
+                    Ok(NodeEvent::Eos) => return Error::Ended,
+                    Ok(NodeEvent::Element(_)) => {}
                 }
             }
         };
@@ -143,6 +148,15 @@ impl Feeder {
         }
         self.tracks.report.note(format!("{} has begun anew after: {error}", failed.codec));
         self.configure(failed.codec, failed.previous.unwrap_or(failed.record)).await
+    }
+
+    /// Lets out what the parsers still hold of a publisher that has left.
+    pub(super) async fn drain(&self) {
+        let finish = async |track: &Option<Track>| match track {
+            Some(track) => track.node.finish(DRAIN_MAX).await,
+            None => true,
+        };
+        tokio::join!(finish(&self.video), finish(&self.audio));
     }
 
     /// Stops the pipelines.

@@ -40,6 +40,22 @@ impl Counted {
         Self { failure: Some(why.into()), ..Self::default() }
     }
 
+    /// Nothing but what is missing in between.
+    pub(super) fn holes(pictures: u64, sound_s: f64) -> Self {
+        let codec = String::new;
+        Self {
+            video: Some(Pictures { codec: codec(), count: 0, missing: pictures }),
+            audio: Some(Sound { codec: codec(), seconds: 0.0, missing_s: sound_s }),
+            failure: None,
+        }
+    }
+
+    /// So many pictures.
+    pub(super) fn pictures(count: u64) -> Self {
+        let pictures = Pictures { codec: String::new(), count, missing: 0 };
+        Self { video: Some(pictures), ..Self::default() }
+    }
+
     /// One after the other: what is missing between the two is not known.
     pub(super) fn and(mut self, other: Self) -> Self {
         match (&mut self.video, other.video) {
@@ -98,6 +114,14 @@ fn packets(all: &Value, index: &Value) -> Vec<(f64, f64)> {
         .filter_map(|p| Some((number(&p["pts_time"])?, number(&p["duration_time"]).unwrap_or(0.0))))
         .collect();
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // A length that ffprobe does not know (Opus in fragments) lasts until the next packet.
+    let mut last = 0.0;
+    for index in 0..found.len() {
+        if found[index].1 <= 0.0 {
+            found[index].1 = found.get(index + 1).map_or(last, |next| next.0 - found[index].0);
+        }
+        last = found[index].1;
+    }
     found
 }
 

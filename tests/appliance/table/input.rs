@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::count::Counted;
 use crate::support::api::Stream;
 use crate::support::appliance::{Appliance, free_tcp};
 use crate::support::client::Client;
@@ -19,8 +20,15 @@ const CLIP_S: &str = "12";
 const CLIP_FPS: f64 = 25.0;
 const LIVE_FPS: f64 = 30.0;
 
+/// What the two tracks of a clip differ in length.
+const FILE_SEAM_PICTURES: u64 = 4;
+const FILE_SEAM_S: f64 = 0.12;
+
 /// Buffers of a track after which an endless source has given enough.
 const ENOUGH: u64 = 300;
+
+/// An endless source has given enough within this.
+const ENOUGH_MAX: std::time::Duration = s(40);
 
 /// Longest that a publisher may take; much longer than its clip, for loaded machines.
 const SEND_MAX: std::time::Duration = s(90);
@@ -118,6 +126,22 @@ impl Input {
         if self.container.is_empty() { LIVE_FPS } else { CLIP_FPS }
     }
 
+    /// Sound alone that goes on until nobody wants more.
+    pub(super) fn is_endless_sound(&self) -> bool {
+        self.way == Way::File && self.video.is_none()
+    }
+
+    /// What is missing in between already where it goes in. `recorded`: what the recording is like.
+    /// A client that two cores starve leaves out what a file does not; how much is seen in what is
+    /// written down of it. Where a file begins again the longer of its tracks decides.
+    pub(super) fn seams(&self, recorded: &Counted) -> Counted {
+        match self.way {
+            Way::Aiortc | Way::Chromium => recorded.clone(),
+            Way::File | Way::Rtsp => Counted::holes(FILE_SEAM_PICTURES, FILE_SEAM_S),
+            _ => Counted::default(),
+        }
+    }
+
     /// The clip, made when it is not there yet; `None` where the client makes what it publishes.
     pub(super) fn clip(&self) -> Option<PathBuf> {
         if self.container.is_empty() {
@@ -196,15 +220,21 @@ impl Input {
         stream.api.must_patch(&stream.path(), &publish).await;
     }
 
+    /// A track that never comes is seen in the table.
     async fn wait_for_enough(&self, stream: &Stream) {
         let feed = if self.video.is_some() { "video" } else { "audio" };
-        stream
-            .wait("enough has come", SEND_MAX, |snapshot| {
+        let has_come = async {
+            loop {
+                let snapshot = stream.snapshot().await;
                 let feeds = snapshot["feeds"].as_array().into_iter().flatten();
                 let mut given = feeds.filter(|f| f["name"] == feed);
-                given.any(|f| f["buffers"].as_u64() > Some(ENOUGH))
-            })
-            .await;
+                if given.any(|f| f["buffers"].as_u64() > Some(ENOUGH)) {
+                    return;
+                }
+                tokio::time::sleep(super::ASKED_EVERY).await;
+            }
+        };
+        let _ = tokio::time::timeout(ENOUGH_MAX, has_come).await;
     }
 }
 

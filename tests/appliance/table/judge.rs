@@ -48,16 +48,20 @@ impl Cell {
     }
 }
 
-/// Compares what came out with what went in.
+/// Compares what came out with what went in. `seams`: what was missing in between already there.
 pub(super) fn cell(
     input: &Input,
     output: &str,
     sent: &Counted,
     got: &Counted,
+    seams: &Counted,
     notes: &BTreeSet<String>,
 ) -> Cell {
     // A recording is there from the first picture to the last one; viewers come when they come.
-    let whole = output == "recording";
+    // Sound that has no end is there as long as anybody wanted it.
+    let whole = output == "recording" && !input.is_endless_sound();
+    let seam_pictures = seams.video.as_ref().map_or(0, |video| video.missing);
+    let seam_s = seams.audio.as_ref().map_or(0.0, |audio| audio.missing_s);
     let mut missing = Vec::new();
     let mut text = Vec::new();
     if input.video.is_some() {
@@ -66,12 +70,13 @@ pub(super) fn cell(
             None => missing.push("no video".to_owned()),
             Some(video) => {
                 let all = sent.video.as_ref().filter(|_| whole).map(|video| video.count);
-                let want = all.unwrap_or(video.count + video.missing).max(least);
+                let holes = video.missing.saturating_sub(seam_pictures);
+                let want = all.unwrap_or(video.count + holes).max(least);
                 text.push(format!("{} {}/{want}", video.codec, video.count));
                 if video.count < want {
                     missing.push(format!("{} of {want} pictures", want - video.count));
-                } else if video.missing > 0 {
-                    missing.push(format!("{} pictures in between", video.missing));
+                } else if holes > 0 {
+                    missing.push(format!("{holes} pictures in between"));
                 }
             }
         }
@@ -85,8 +90,9 @@ pub(super) fn cell(
                 text.push(format!("{} {:.2} s", audio.codec, audio.seconds));
                 if audio.seconds < want {
                     missing.push(format!("{:.2} of {want:.2} s of sound", want - audio.seconds));
-                } else if audio.missing_s > SOUND_HOLE_S {
-                    missing.push(format!("{:.3} s of sound in between", audio.missing_s));
+                } else if audio.missing_s - seam_s > SOUND_HOLE_S {
+                    let hole_s = audio.missing_s - seam_s;
+                    missing.push(format!("{hole_s:.3} s of sound in between"));
                 }
             }
         }

@@ -50,10 +50,6 @@ async fn what_goes_in_comes_out_or_the_stream_says_why_not() {
 /// Sends one input through the appliance, with all outputs at the same time.
 async fn row(appliance: &Appliance, input: &'static Input) -> Row {
     let clip = input.clip();
-    let sent = match &clip {
-        Some(clip) => count::file(clip, input.fps()).await,
-        None => Counted::default(),
-    };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let push = output::Push::listen(folder.path()).await;
     let spec = json!({
@@ -62,7 +58,7 @@ async fn row(appliance: &Appliance, input: &'static Input) -> Row {
     });
     let stream = appliance.api.create(spec).await;
     let receivers = Receivers::attend(appliance, &stream, push, folder.path());
-    let mut notes = BTreeSet::new();
+    let (mut notes, mut arrived) = (BTreeSet::new(), 0);
     {
         let send = input.send(appliance, &stream, clip.as_deref());
         tokio::pin!(send);
@@ -71,8 +67,10 @@ async fn row(appliance: &Appliance, input: &'static Input) -> Row {
                 () = &mut send => break,
                 // On a loaded machine one answer may be missed; there are many.
                 () = tokio::time::sleep(ASKED_EVERY) => {
-                    let answer = stream.api.get(&stream.path()).await;
-                    notes.extend(answer.map(|a| said(&a.json())).unwrap_or_default());
+                    let Ok(answer) = stream.api.get(&stream.path()).await else { continue };
+                    let snapshot = answer.json();
+                    notes.extend(said(&snapshot));
+                    arrived = arrived.max(pictures(&snapshot));
                 }
             }
         }
@@ -80,9 +78,22 @@ async fn row(appliance: &Appliance, input: &'static Input) -> Row {
     stream.wait_state("idle", s(40)).await;
     let got = receivers.finish(appliance, &stream, input.fps()).await;
     appliance.api.must_delete(&stream.path()).await;
-    let cell =
-        |(output, got): (&&'static str, &Counted)| judge::cell(input, output, &sent, got, &notes);
+    let sent = match &clip {
+        Some(clip) => count::file(clip, input.fps()).await,
+        None => Counted::pictures(arrived),
+    };
+    let seams = input.seams(&got[0]);
+    let cell = |(output, got): (&&'static str, &Counted)| {
+        judge::cell(input, output, &sent, got, &seams, &notes)
+    };
     Row { input, cells: OUTPUTS.iter().zip(&got).map(cell).collect() }
+}
+
+/// Pictures that have come until now.
+fn pictures(snapshot: &Value) -> u64 {
+    let mut feeds = snapshot["feeds"].as_array().into_iter().flatten();
+    let video = feeds.find(|feed| feed["name"] == "video");
+    video.and_then(|feed| feed["buffers"].as_u64()).unwrap_or(0)
 }
 
 /// Whatever a stream says of what it leaves out.
