@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use url::Url;
 
-use crate::flow::{Blame, Error, Inputs, Node, NodeEvent, Task};
+use crate::flow::{Blame, Error, Inputs, Join, Node, NodeEvent, Task};
 use crate::media::{Accept, Accepts, Captions, Codec};
 
 /// A target that takes nothing for this long, while there is something to send, is gone.
@@ -78,7 +78,7 @@ fn build(task: &Task, inputs: &Inputs, target: &Target, verify: bool) -> Result<
     if !verify {
         sink.set_property_from_str("tls-validation-flags", "no-flags");
     }
-    node.input_backlog(inputs.video.as_ref(), inputs.audio.as_ref())?;
+    node.input_backlog(inputs.video.as_ref(), inputs.audio.as_ref(), Join::Backlog)?;
     Ok(node)
 }
 

@@ -9,8 +9,9 @@ const FRAMES_MAX: usize = 600;
 /// Most bytes kept. One frame may be larger.
 const BYTES_MAX: usize = 6 << 20;
 
-/// Pictures of earlier groups are kept for this long.
-const PICTURES_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(1);
+/// Pictures of earlier groups are kept for this long: a recording waits 2 s for the second track of
+/// a stream and begins with the first picture all the same.
+const PICTURES_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(3);
 
 /// Sound is kept for this long: a recording that begins with the last key frame wants the sound
 /// since then.
@@ -108,6 +109,11 @@ impl Gop {
     /// The newest group of pictures with its true timestamps.
     pub(super) fn frames(&self) -> &[Frame] {
         self.groups.back().map_or(&[], Vec::as_slice)
+    }
+
+    /// All groups that are kept.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Frame> {
+        self.groups.iter().flatten()
     }
 
     /// What is kept from this time on: for sound, where each packet is a group.

@@ -119,15 +119,20 @@ impl Node {
         Ok(())
     }
 
-    /// Feeds the appsrcs called `video` and `audio` from these feeds, beginning with everything since
-    /// the last key frame at its true times and with the sound since then.
+    /// Feeds the appsrcs called `video` and `audio` from these feeds, beginning with what is
+    /// kept at its true times, [`Join::Backlog`] or [`Join::Kept`], and with the sound since then.
     ///
     /// # Errors
     /// [`Error::Build`] when there is no such appsrc.
-    pub fn input_backlog(&self, video: Option<&Feed>, audio: Option<&Feed>) -> Result<(), Error> {
-        let start = video.map_or(Some(gst::ClockTime::ZERO), Feed::backlog_start);
+    pub fn input_backlog(
+        &self,
+        video: Option<&Feed>,
+        audio: Option<&Feed>,
+        join: Join,
+    ) -> Result<(), Error> {
+        let start = video.map_or(Some(gst::ClockTime::ZERO), |video| video.backlog_start(join));
         if let Some(video) = video {
-            self.input(Kind::Video.as_str(), video, Join::Backlog)?;
+            self.input(Kind::Video.as_str(), video, join)?;
         }
         match audio {
             Some(audio) => {

@@ -183,7 +183,7 @@ pub async fn send(
         Join::Backlog => {
             let video = now.video.as_ref().filter(|_| shape.video.is_some());
             let audio = now.audio.as_ref().filter(|_| shape.audio.is_some());
-            node.input_backlog(video, audio)?;
+            node.input_backlog(video, audio, join)?;
             // What has been sent must not be sent again from another feed.
             Join::Live
         }

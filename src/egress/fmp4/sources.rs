@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::{pending, select_all};
 use futures::{FutureExt, future::BoxFuture};
 
-use crate::flow::{Blame, Error, Feed, Inputs, Node, Task};
+use crate::flow::{Blame, Error, Feed, Inputs, Join, Node, Task};
 use crate::media::{Codec, Kind};
 
 /// How long the second track of a stream is waited for once the first one flows. A track that
@@ -101,12 +101,13 @@ pub fn node(name: &str, sources: &[Source]) -> Result<Node, Error> {
     Node::parse(name, &description)
 }
 
-/// Links the node to its feeds. Everything since the last key frame comes first, at its true
-/// times, so that a file or a segment is there at once; with it the sound since then.
+/// Links the node to its feeds. Everything that is kept comes first, at its true times, so that a
+/// file or a segment is there at once and nothing of its beginning is missing; with it the sound
+/// since then.
 ///
 /// # Errors
 /// [`Error::Build`] when the node was not made by [`node`].
 pub fn link(node: &Node, sources: &[Source]) -> Result<(), Error> {
     let feed = |kind| sources.iter().find(|s| s.kind() == kind).map(|s| &s.feed);
-    node.input_backlog(feed(Kind::Video), feed(Kind::Audio))
+    node.input_backlog(feed(Kind::Video), feed(Kind::Audio), Join::Kept)
 }

@@ -30,7 +30,7 @@ pub fn branch(name: &str, codec: Codec) -> Option<String> {
         Codec::H264 => "h264parse ! video/x-h264,stream-format=avc,alignment=au",
         Codec::H265 => "h265parse ! video/x-h265,stream-format=hvc1,alignment=au",
         Codec::Av1 => "av1parse ! video/x-av1,stream-format=obu-stream,alignment=tu",
-        Codec::Vp9 => "vp9parse ! video/x-vp9,alignment=frame",
+        Codec::Vp9 => "vp9parse ! video/x-vp9,alignment=super-frame",
         Codec::Vp8 => "identity silent=true",
         Codec::Aac => "aacparse ! audio/mpeg,mpegversion=4,stream-format=raw",
         Codec::Opus => "opusparse",

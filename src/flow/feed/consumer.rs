@@ -48,6 +48,8 @@ pub enum Join {
     FastForward,
     /// With the current group of pictures at its true times, for files and segments.
     Backlog,
+    /// The same with all earlier groups that are kept: nothing of what has just begun is missing.
+    Kept,
     /// With the sound since this running time, as far as it is kept: beside pictures that begin
     /// there.
     Since(gst::ClockTime),
@@ -115,9 +117,12 @@ impl Consumer {
         let frames: Vec<gst::Buffer> = match self.join {
             Join::Live => return false,
             // Sound of the past is no help to those who begin now.
-            Join::FastForward | Join::Backlog if self.kind == Kind::Audio => return false,
+            Join::FastForward | Join::Backlog | Join::Kept if self.kind == Kind::Audio => {
+                return false;
+            }
             Join::FastForward if !reorders => gop.squeezed(),
             Join::FastForward | Join::Backlog => true_times(),
+            Join::Kept => gop.kept().map(|f| f.buffer.clone()).collect(),
             Join::Since(start) => gop.since(start).map(|f| f.buffer.clone()).collect(),
             Join::KeyFrames => gop.frames().iter().take(1).map(|f| f.buffer.clone()).collect(),
         };

@@ -204,11 +204,12 @@ impl Feed {
         Link::new(Arc::downgrade(&self.0), id, stats)
     }
 
-    /// Running time at which the current group of pictures begins: what a consumer that joins with
-    /// [`Join::Backlog`] gets first.
-    pub fn backlog_start(&self) -> Option<gst::ClockTime> {
+    /// Running time at which what a consumer that joins like this gets first begins.
+    pub fn backlog_start(&self, join: Join) -> Option<gst::ClockTime> {
         let mut state = self.0.lock();
-        state.gop()?.frames().first().and_then(Frame::dts)
+        let gop = state.gop()?;
+        let first = if join == Join::Kept { gop.kept().next() } else { gop.frames().first() };
+        first.and_then(Frame::dts)
     }
 
     /// Asks the active writer's source for a key frame, at most twice a second.
