@@ -179,9 +179,11 @@ impl Input {
         let clip = clip.map(|clip| clip.display().to_string()).unwrap_or_default();
         let token = stream.publish_token();
         match self.way {
-            Way::Srt => ffmpeg(&clip, "mpegts", &appliance.srt(stream)).await,
-            Way::SrtLatm => {
-                ffmpeg(&clip, "mpegts -mpegts_flags latm", &appliance.srt(stream)).await
+            Way::Srt | Way::SrtLatm => {
+                let latm = if self.way == Way::SrtLatm { " -mpegts_flags latm" } else { "" };
+                // Without `linger` ffmpeg hangs up on what libsrt has not sent yet.
+                let url = format!("{}&linger=3", appliance.srt(stream));
+                ffmpeg(&clip, &format!("mpegts{latm}"), &url).await;
             }
             Way::Rtmp => ffmpeg(&clip, "flv", &appliance.rtmp(stream)).await,
             Way::EnhancedRtmp => {

@@ -35,7 +35,7 @@ struct Row {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "28 inputs of 12 s each: run by its name, on a machine that does nothing else"]
+#[ignore = "28 inputs of 12 s each, some cells are red: run by its name where nothing else runs"]
 async fn what_goes_in_comes_out_or_the_stream_says_why_not() {
     let wanted = std::env::var("AURALINK_TABLE").unwrap_or_default();
     let inputs = INPUTS.iter().filter(|input| input.name.contains(&wanted));
