@@ -46,9 +46,10 @@ pub enum Join {
     /// With the current group of pictures squeezed to the live edge, for players: a picture at
     /// once and no added latency.
     FastForward,
-    /// With the current group of pictures at its true times, for files and segments.
+    /// With the current group of pictures at its true times, for players and servers that keep them.
     Backlog,
-    /// The same with all earlier groups that are kept: nothing of what has just begun is missing.
+    /// The same with all earlier groups that are kept, for files and segments: nothing of what has just
+    /// begun is missing.
     Kept,
     /// With the sound since this running time, as far as it is kept: beside pictures that begin
     /// there.
