@@ -243,6 +243,8 @@ mod tests {
             gop.push(frame(n * 40, 1, n % 20 == 0), false);
         }
         assert_eq!(times(&gop.to_send(ms(4000)))[0], 2400, "the group that 3000 ms is in");
+        let kept: Vec<Frame> = gop.kept().cloned().collect();
+        assert_eq!(times(&kept)[0], 800, "the group that 960 ms is in, 3 s before the newest");
         assert_eq!(times(&gop.to_send(ms(60_000)))[0], 3200, "the current group in any case");
         let mut sound = Gop::default();
         for n in 0..800 {
