@@ -9,6 +9,10 @@ const FRAMES_MAX: usize = 600;
 /// Most bytes kept. One frame may be larger.
 const BYTES_MAX: usize = 6 << 20;
 
+/// Most bytes of raw pictures, which are kept only until they are first asked for: half a second of
+/// 1080p.
+const RAW_BYTES_MAX: usize = 48 << 20;
+
 /// Pictures of earlier groups are kept for this long: a recording waits 2 s for the second track of
 /// a stream and begins with the first picture all the same.
 const PICTURES_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(3);
@@ -17,7 +21,14 @@ const PICTURES_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(3);
 /// since then.
 const SOUND_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(10);
 
-/// What arrived this long before its writer became active goes out; older frames only where
+/// Raw sound is kept for this long: an encoder that a recording asks for begins with the first
+/// picture of the recording.
+pub(super) const RAW_SOUND_KEPT: gst::ClockTime = PICTURES_KEPT;
+
+/// Raw pictures are kept for this long at most.
+const RAW_PICTURES_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(1);
+
+/// What arrived this long before its writer follows another goes out; older frames only where
 /// decoding needs them.
 const RECENT: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
@@ -35,6 +46,8 @@ pub(super) struct Frame {
     pub(super) recovers: bool,
     /// Running time at which it was written.
     pub(super) arrived: gst::ClockTime,
+    /// It is older than the node that made it: for those who begin in the past, no live media.
+    pub(super) is_past: bool,
     /// It has gone out to the feed's consumers.
     pub(super) sent: bool,
 }
@@ -43,6 +56,16 @@ impl Frame {
     /// Decode time.
     pub(super) fn dts(&self) -> Option<gst::ClockTime> {
         self.buffer.dts_or_pts()
+    }
+
+    /// How long, and how many bytes, of frames like this are kept.
+    fn bounds(&self) -> (gst::ClockTime, usize) {
+        match self.caps.structure(0).map(|s| s.name().as_str()) {
+            Some("video/x-raw") => (RAW_PICTURES_KEPT, RAW_BYTES_MAX),
+            Some("audio/x-raw") => (RAW_SOUND_KEPT, BYTES_MAX),
+            Some(name) if name.starts_with("audio/") => (SOUND_KEPT, BYTES_MAX),
+            _ => (PICTURES_KEPT, BYTES_MAX),
+        }
     }
 }
 
@@ -53,15 +76,18 @@ pub(super) struct Gop {
     groups: VecDeque<Vec<Frame>>,
     frames: usize,
     bytes: usize,
+    bytes_max: usize,
     /// The newest group outgrew the bounds: nothing is kept until the next key frame.
     overflown: bool,
 }
 
 impl Gop {
     /// Takes the next frame; returns how many that had not gone out are given up for it.
-    pub(super) fn push(&mut self, frame: Frame, is_sound: bool) -> u64 {
+    pub(super) fn push(&mut self, frame: Frame) -> u64 {
         let now = frame.arrived;
         let size = frame.buffer.size();
+        let kept;
+        (kept, self.bytes_max) = frame.bounds();
         if frame.is_key {
             self.overflown = false;
         } else if self.groups.is_empty() || self.overflown {
@@ -69,7 +95,6 @@ impl Gop {
         }
         self.frames += 1;
         self.bytes += size;
-        let kept = if is_sound { SOUND_KEPT } else { PICTURES_KEPT };
         match self.groups.back_mut().filter(|_| !frame.is_key) {
             Some(newest) => newest.push(frame),
             None => self.groups.push_back(vec![frame]),
@@ -87,7 +112,7 @@ impl Gop {
     }
 
     fn is_full(&self) -> bool {
-        self.frames > FRAMES_MAX || self.bytes > BYTES_MAX
+        self.frames > FRAMES_MAX || self.bytes > self.bytes_max
     }
 
     fn drop_oldest(&mut self) -> u64 {
@@ -122,9 +147,11 @@ impl Gop {
     }
 
     /// What goes out when the writer becomes active at `now`: what arrived just now and has not
-    /// gone out, with what is needed to decode it.
-    pub(super) fn to_send(&self, now: gst::ClockTime) -> Vec<Frame> {
-        let is_new = |f: &Frame| !f.sent && f.arrived + RECENT >= now;
+    /// gone out, with what is needed to decode it. Where nobody was on air before (`is_first`), that
+    /// is all of the last seconds: a slow machine may take a while to see who comes.
+    pub(super) fn to_send(&self, now: gst::ClockTime, is_first: bool) -> Vec<Frame> {
+        let recent = if is_first { PICTURES_KEPT } else { RECENT };
+        let is_new = |f: &Frame| !f.sent && f.arrived + recent >= now;
         let first = self.groups.iter().position(|group| group.iter().any(is_new));
         // Old pictures are still what newer ones refer to.
         let first = first.unwrap_or(self.groups.len().saturating_sub(1));
@@ -198,7 +225,15 @@ mod tests {
         let mut buffer = gst::Buffer::with_size(size).expect("allocates");
         buffer.get_mut().expect("sole owner").set_pts(ms(at_ms));
         let caps = gst::Caps::new_empty_simple("video/x-vp8");
-        Frame { buffer, caps, is_key, recovers: false, arrived: ms(at_ms), sent: false }
+        Frame {
+            buffer,
+            caps,
+            is_key,
+            recovers: false,
+            arrived: ms(at_ms),
+            is_past: false,
+            sent: false,
+        }
     }
 
     fn times(frames: &[Frame]) -> Vec<u64> {
@@ -208,31 +243,31 @@ mod tests {
     #[test]
     fn keeps_from_the_last_key_frame_and_squeezes_to_the_live_edge() {
         let mut gop = Gop::default();
-        gop.push(frame(0, 1, false), false);
+        gop.push(frame(0, 1, false));
         assert!(gop.frames().is_empty(), "nothing decodable before a key frame");
-        gop.push(frame(33, 1, true), false);
+        gop.push(frame(33, 1, true));
         for n in 2..=30 {
-            gop.push(frame(33 * n, 1, false), false);
+            gop.push(frame(33 * n, 1, false));
         }
         let squeezed = gop.squeezed();
         assert_eq!(squeezed.len(), 30);
         let pts: Vec<_> = squeezed.iter().map(|b| b.pts().expect("set").mseconds()).collect();
         assert_eq!(pts.last(), Some(&990));
         assert_eq!(pts.first(), Some(&961));
-        gop.push(frame(1023, 1, true), false);
+        gop.push(frame(1023, 1, true));
         assert_eq!(gop.frames().len(), 1);
     }
 
     #[test]
     fn an_endless_group_is_dropped_not_kept() {
         let mut gop = Gop::default();
-        gop.push(frame(0, BYTES_MAX - 10, true), false);
-        assert_eq!(gop.push(frame(1, 20, false), false), 2, "both are given up");
-        gop.push(frame(2, 20, false), false);
+        gop.push(frame(0, BYTES_MAX - 10, true));
+        assert_eq!(gop.push(frame(1, 20, false)), 2, "both are given up");
+        gop.push(frame(2, 20, false));
         assert!(gop.frames().is_empty());
-        gop.push(frame(3, 20, true), false);
+        gop.push(frame(3, 20, true));
         assert_eq!(gop.frames().len(), 1);
-        gop.push(frame(4, BYTES_MAX + 1, true), false);
+        gop.push(frame(4, BYTES_MAX + 1, true));
         assert_eq!(times(gop.frames()), [4], "a large first frame is kept alone");
     }
 
@@ -240,19 +275,23 @@ mod tests {
     fn what_came_just_now_goes_out_with_what_it_needs() {
         let mut gop = Gop::default();
         for n in 0..100 {
-            gop.push(frame(n * 40, 1, n % 20 == 0), false);
+            gop.push(frame(n * 40, 1, n % 20 == 0));
         }
-        assert_eq!(times(&gop.to_send(ms(4000)))[0], 2400, "the group that 3000 ms is in");
+        assert_eq!(times(&gop.to_send(ms(4000), false))[0], 2400, "the group that 3000 ms is in");
         let kept: Vec<Frame> = gop.kept().cloned().collect();
         assert_eq!(times(&kept)[0], 800, "the group that 960 ms is in, 3 s before the newest");
-        assert_eq!(times(&gop.to_send(ms(60_000)))[0], 3200, "the current group in any case");
+        assert_eq!(
+            times(&gop.to_send(ms(60_000), false))[0],
+            3200,
+            "the current group in any case"
+        );
         let mut sound = Gop::default();
         for n in 0..800 {
-            sound.push(frame(n * 20, 1, true), true);
+            sound.push(frame(n * 20, 1, true));
         }
         assert_eq!(sound.since(ms(15_000)).count(), 50);
         assert!(sound.since(ms(0)).count() <= 502, "10 s are kept");
-        assert_eq!(times(&sound.to_send(ms(16_000)))[0], 15_000);
+        assert_eq!(times(&sound.to_send(ms(16_000), false))[0], 15_000);
     }
 
     #[test]

@@ -130,7 +130,11 @@ impl Node {
         audio: Option<&Feed>,
         join: Join,
     ) -> Result<(), Error> {
-        let start = video.map_or(Some(gst::ClockTime::ZERO), |video| video.backlog_start(join));
+        let start = match video {
+            Some(video) => video.backlog_start(join),
+            // Without pictures files have all that is kept; a server would only lag behind by it.
+            None => (join == Join::Kept).then_some(gst::ClockTime::ZERO),
+        };
         if let Some(video) = video {
             self.input(Kind::Video.as_str(), video, join)?;
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use tokio::sync::watch;
 
+use super::SOURCE;
 use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer, raw};
 use crate::media::{Codec, Format, Kind};
 
@@ -72,11 +73,19 @@ pub async fn run(task: Task, input: Feed, output: Writer) -> Result<(), Error> {
         node.output("out", &output)?;
         super::report_first_buffer(&node, "out", &task.status)?;
         let shown = shown(&node)?;
-        node.input("in", &input, join)?;
-        if codec.kind() == Kind::Video && !codec.is_raw() {
-            hide_backlog(&node)?;
+        if codec.kind() == Kind::Video {
+            node.input("in", &input, join)?;
+            if !codec.is_raw() {
+                hide_backlog(&node)?;
+            }
         }
         node.start().await?;
+        // An appsrc loses what it gets while it goes to playing: of pictures a decoder has more.
+        match (codec.kind(), join) {
+            (Kind::Video, _) => {}
+            (Kind::Audio, Join::FastForward) => super::input_with_past(&node, &input, &output)?,
+            (Kind::Audio, _) => node.input("in", &input, join)?,
+        }
         let outcome = tokio::select! {
             () = wait_for_another(&mut formats, codec) => None,
             ended = node.run(&task.cancel) => Some(ended),
@@ -133,7 +142,7 @@ fn build(task: &Task, codec: Codec) -> Result<Node, Error> {
     let node = Node::parse(
         &task.name,
         &format!(
-            "appsrc name=in ! {}{factory} name=decoder ! {} ! appsink name=out",
+            "{SOURCE} ! {}{factory} name=decoder ! {} ! appsink name=out",
             parser(codec),
             raw::exit(codec.kind())
         ),

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use super::SOURCE;
 use crate::elements;
 use crate::elements::denoise::SPEECH;
-use crate::flow::{Error, Feed, Join, Node, NodeEvent, Task, Writer};
+use crate::flow::{Error, Feed, Node, NodeEvent, Task, Writer};
 use crate::speech::denoise::Strength;
 
 /// How noise is suppressed. Everything may change while the stream runs, without a click.
@@ -66,7 +66,7 @@ pub async fn run(
     node.output("out", &output)?;
     super::report_first_buffer(&node, "out", &task.status)?;
     node.start().await?;
-    node.input("in", &input, Join::Live)?;
+    super::input_with_past(&node, &input, &output)?;
     loop {
         tokio::select! {
             () = task.cancel.cancelled() => return node.stop().await,

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::SOURCE;
 use super::encoders::Encoder;
 use super::recipes::{self, Wanted};
-use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer};
+use crate::flow::{Blame, Error, Feed, Node, Task, Writer};
 use crate::media::{Codec, Format, Kind, VideoDetail};
 
 /// Frames a second that are encoded at most; more are dropped.
@@ -87,7 +87,7 @@ pub async fn run(
         super::report_first_buffer(&node, "out", &task.status)?;
         // Started first: an appsrc loses what it gets while it goes to playing.
         node.start().await?;
-        node.input("in", &input, Join::Live)?;
+        super::input_with_past(&node, &input, &output)?;
         let outcome = tokio::select! {
             () = wait_for_another(&mut formats, &format) => None,
             ended = node.run(&task.cancel) => Some(ended),

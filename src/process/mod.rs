@@ -26,10 +26,29 @@ pub mod written;
 
 use gst::prelude::*;
 
-use crate::flow::{Error, Node, Status};
+use crate::flow::{Error, Feed, Join, Node, Status, Writer};
+use crate::media::Kind;
 
 /// An appsrc named `in` that a feed may join when its pipeline already plays.
 const SOURCE: &str = "appsrc name=in is-live=true format=time";
+
+/// Sound of this long ago is made into what a node makes, so that a recording that has begun before
+/// the node has its sound from the first picture on.
+const PAST: gst::ClockTime = gst::ClockTime::from_seconds(3);
+
+/// Links the appsrc `in` of a node between two feeds. Raw pictures begin with what nobody has had
+/// yet; sound with that of the last seconds, which only those get who begin in the past.
+fn input_with_past(node: &Node, input: &Feed, output: &Writer) -> Result<(), Error> {
+    let join = match (input.kind(), input.newest()) {
+        (Kind::Video, _) => Join::Kept,
+        (Kind::Audio, None) => Join::Live,
+        (Kind::Audio, Some(newest)) => {
+            output.past_until(newest);
+            Join::Since(newest.saturating_sub(PAST))
+        }
+    };
+    node.input("in", input, join)
+}
 
 /// Says that a node is running when the first buffer reaches this sink of it.
 fn report_first_buffer(node: &Node, sink: &str, status: &Status) -> Result<(), Error> {

@@ -137,7 +137,7 @@ impl Consumer {
     /// Offers a frame; true when the consumer has just begun to wait for a key frame.
     pub(super) fn push(&mut self, frame: &Frame) -> bool {
         let is_key = frame.is_key;
-        if self.join == Join::KeyFrames && !is_key {
+        if (self.join == Join::KeyFrames && !is_key) || (frame.is_past && !self.wants(frame)) {
             return false;
         }
         if self.is_behind(frame.arrived) {
@@ -153,6 +153,11 @@ impl Consumer {
         let starved = !self.needs_key;
         self.needs_key = !self.hand_over(&frame.buffer, &frame.caps);
         self.needs_key && (starved || is_key)
+    }
+
+    /// Whether it begins early enough for media of the past.
+    fn wants(&self, frame: &Frame) -> bool {
+        matches!(self.join, Join::Since(start) if frame.dts().is_some_and(|t| t >= start))
     }
 
     fn is_behind(&mut self, now: gst::ClockTime) -> bool {

@@ -19,7 +19,7 @@ use writer::WriterInner;
 
 use super::clock;
 use super::gop::{Frame, Gop};
-use crate::media::{Format, Kind, Timeline};
+use crate::media::{Codec, Format, Kind, Timeline};
 
 /// Key frames are asked of a source at most this often, whatever the number of viewers.
 const KEYFRAME_REQUEST_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(500);
@@ -56,6 +56,8 @@ struct State {
     /// The writer has just changed: pictures start with a key frame.
     needs_key: bool,
     keyframe_asked: Option<gst::ClockTime>,
+    /// Somebody consumes, or has consumed, what flows.
+    is_claimed: bool,
 }
 
 /// A writer as its feed sees it. The feed does not keep its writer alive: the writer keeps the feed.
@@ -69,6 +71,13 @@ impl State {
     /// What the active writer has sent lately; of no use when there is none.
     fn gop(&mut self) -> Option<&mut Gop> {
         self.lane(self.active).map(|lane| &mut lane.gop)
+    }
+
+    /// Whether what goes out is kept. Raw pictures are large: they are kept until the first consumer
+    /// has them, for an encoder that starts later than the decoder before it.
+    fn keeps_frames(&self) -> bool {
+        let is_raw_video = self.format.as_ref().is_some_and(|f| f.codec == Codec::RawVideo);
+        !(is_raw_video && self.is_claimed)
     }
 
     fn lane(&mut self, id: u64) -> Option<&mut Lane> {
@@ -174,6 +183,7 @@ impl Feed {
             gop.clear();
         }
         state.active = 0;
+        state.is_claimed = !state.consumers.is_empty();
         // Time must not step back for consumers; where there are none it begins anew.
         if state.consumers.is_empty() {
             state.last_dts = None;
@@ -197,6 +207,7 @@ impl Feed {
         let served =
             caps.zip(state.gop()).is_some_and(|(caps, gop)| consumer.replay(gop, &caps, reorders));
         state.consumers.push(consumer);
+        state.is_claimed |= join != Join::KeyFrames;
         drop(state);
         if !served && join != Join::KeyFrames {
             self.request_keyframe();
@@ -210,6 +221,11 @@ impl Feed {
         let gop = state.gop()?;
         let first = if join == Join::Kept { gop.kept().next() } else { gop.frames().first() };
         first.and_then(Frame::dts)
+    }
+
+    /// Decode time of what went out last.
+    pub fn newest(&self) -> Option<gst::ClockTime> {
+        self.0.lock().last_dts
     }
 
     /// Asks the active writer's source for a key frame, at most twice a second.

@@ -56,8 +56,7 @@ impl Feed {
         let mut guard = self.0.lock();
         let state = &mut *guard;
         if state.active != id {
-            let is_sound = self.0.kind == Kind::Audio;
-            let given_up = state.lane(id).map_or(1, |lane| lane.gop.push(frame, is_sound));
+            let given_up = state.lane(id).map_or(1, |lane| lane.gop.push(frame));
             self.0.stats.dropped_standby.fetch_add(given_up, Ordering::Relaxed);
             return false;
         }
@@ -89,7 +88,7 @@ impl Feed {
         let mut given_up = 0;
         if let Some(gop) = state.gop() {
             given_up = if steps_back { gop.clear() } else { 0 };
-            given_up += gop.push(frame, self.0.kind == Kind::Audio);
+            given_up += gop.push(frame);
         }
         state.needs_key = true;
         self.0.stats.dropped_switch.fetch_add(given_up, Ordering::Relaxed);
@@ -101,7 +100,7 @@ impl Feed {
     fn begin(&self, state: &mut State, now: gst::ClockTime) -> Outcome {
         let last = state.last_dts;
         let Some(gop) = state.gop() else { return Outcome::default() };
-        let mut frames = gop.to_send(now);
+        let mut frames = gop.to_send(now, last.is_none());
         if self.0.kind == Kind::Audio {
             frames.retain(|f| !f.sent && last.is_none_or(|last| f.dts().is_some_and(|t| t > last)));
         } else if last.is_some_and(|last| !squeeze_behind(&mut frames, last)) {
@@ -145,9 +144,13 @@ impl Feed {
             starved |= consumer.push(&frame);
         }
         frame.sent = true;
-        let coded = state.format.as_ref().is_some_and(|f| !f.codec.is_raw());
-        if let Some(gop) = state.gop().filter(|_| coded) {
-            gop.push(frame, self.0.kind == Kind::Audio);
+        let is_kept = state.keeps_frames();
+        if let Some(gop) = state.gop() {
+            if is_kept {
+                gop.push(frame);
+            } else {
+                gop.clear();
+            }
         }
         Outcome { format, starved }
     }

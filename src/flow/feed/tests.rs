@@ -306,3 +306,64 @@ fn recovery_points_in_the_place_of_idr_pictures_are_found_out() {
     other.push(access_unit(6000, &idr), &caps);
     assert!(!recovers(), "another source is looked at anew");
 }
+
+fn tone(ms: u64) -> gst::Buffer {
+    let mut buffer = gst::Buffer::with_size(10).expect("allocates");
+    let writable = buffer.get_mut().expect("sole owner");
+    writable.set_pts(gst::ClockTime::from_mseconds(ms));
+    writable.set_duration(gst::ClockTime::from_mseconds(20));
+    buffer
+}
+
+#[test]
+fn sound_of_the_past_goes_to_those_who_begin_there() {
+    let raw: gst::Caps = {
+        let _ = caps();
+        "audio/x-raw,format=F32LE,rate=48000,channels=2".parse().expect("valid caps")
+    };
+    let feed = Feed::new("audio.aac", Kind::Audio);
+    let writer = feed.sole_writer();
+    let at = gst::ClockTime::from_mseconds;
+    writer.past_until(at(1100));
+    writer.push(tone(980), &raw);
+    let (_a, live) = stuck(&feed, Join::Live);
+    let (_b, recorder) = stuck(&feed, Join::Since(at(1000)));
+    for n in 50..60 {
+        writer.push(tone(n * 20), &raw);
+    }
+    assert_eq!(taken(&live), 5, "from 1100 ms on");
+    assert_eq!(taken(&recorder), 10, "from 1000 ms on");
+    let (_c, late) = stuck(&feed, Join::Since(at(1040)));
+    assert_eq!(taken(&late), 8, "raw sound is kept too");
+}
+
+#[test]
+fn raw_pictures_are_kept_until_the_first_consumer_has_them() {
+    let raw: gst::Caps = {
+        let _ = caps();
+        "video/x-raw,format=I420,width=64,height=64,framerate=30/1".parse().expect("valid caps")
+    };
+    let feed = Feed::new("video", Kind::Video);
+    let writer = feed.sole_writer();
+    for n in 0..5 {
+        writer.push(frame(1000 + n * 33, true), &raw);
+    }
+    let (_a, thumbnail) = stuck(&feed, Join::KeyFrames);
+    let (_b, encoder) = stuck(&feed, Join::Kept);
+    assert_eq!((taken(&thumbnail), taken(&encoder)), (1, 5));
+    writer.push(frame(1166, true), &raw);
+    let (_c, second) = stuck(&feed, Join::Kept);
+    assert_eq!((taken(&encoder), taken(&second)), (6, 0), "nothing is kept any more");
+}
+
+#[test]
+fn the_first_on_air_begins_with_all_that_is_kept() {
+    let caps = caps();
+    let feed = Feed::new("video", Kind::Video);
+    let writer = feed.writer(None);
+    writer.push(frame(1000, true), &caps);
+    writer.push(frame(1033, true), &caps);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    writer.activate();
+    assert_eq!(through(&feed), 2, "seen a second late");
+}

@@ -32,6 +32,8 @@ pub(super) struct WriterInner {
     last_at: AtomicU64,
     /// Nanoseconds from the buffer before to the last one; 0 before the second.
     step: AtomicU64,
+    /// Media before this running time, nanoseconds, is of the past.
+    past_until: AtomicU64,
     has_key: AtomicBool,
     bytes: AtomicU64,
 }
@@ -61,6 +63,7 @@ impl Writer {
             listener: Mutex::default(),
             last_at: AtomicU64::new(0),
             step: AtomicU64::new(0),
+            past_until: AtomicU64::new(0),
             has_key: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
         });
@@ -102,6 +105,15 @@ impl Writer {
         self.0.has_key.load(Ordering::Relaxed)
     }
 
+    /// What is written with a time before this one is made of media that was there before the node
+    /// that makes it. It goes only to those who begin in the past ([`Join::Since`]): for the
+    /// others it would be late.
+    ///
+    /// [`Join::Since`]: crate::flow::Join::Since
+    pub fn past_until(&self, time: gst::ClockTime) {
+        self.0.past_until.store(time.nseconds(), Ordering::Relaxed);
+    }
+
     /// How to tell of what may change who is on air: the first key frame (or sound), the first
     /// buffer after a pause, a format. Called on a media thread; it must not block.
     pub fn on_change(&self, tell: impl Fn() + Send + Sync + 'static) {
@@ -140,7 +152,9 @@ impl Writer {
         }
         self.place_on_clock(buffer.make_mut(), now);
         let caps = caps.clone();
-        let frame = Frame { buffer, caps, is_key, recovers, arrived: now, sent: false };
+        let past_until = self.0.past_until.load(Ordering::Relaxed);
+        let is_past = buffer.dts_or_pts().is_some_and(|t| t.nseconds() < past_until);
+        let frame = Frame { buffer, caps, is_key, recovers, arrived: now, is_past, sent: false };
         let changed = self.0.feed.take(self.0.id, frame);
         if changed || is_first || now.nseconds().saturating_sub(before) > PAUSE_MIN.nseconds() {
             self.0.tell_change();
