@@ -24,6 +24,12 @@ const BATCH_MAX: usize = 32 << 10;
 /// What a publisher that is gone has left in the pipeline comes out of it within this.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 
+/// How often it is tried again to receive what was not due when the other end hung up.
+const LEFT_POLL: Duration = Duration::from_millis(10);
+
+/// What has come before the other end hung up is due within its latency and this.
+const LEFT_SLACK: Duration = Duration::from_millis(250);
+
 /// Most notes that a refusal repeats.
 const NOTES_TOLD_MAX: usize = 4;
 
@@ -266,6 +272,7 @@ impl Guide {
 fn read(shared: &Shared, waiter: &Waiter, silence: Duration) -> Result<Vec<u8>, Option<End>> {
     let since = Instant::now();
     let mut bytes = Vec::new();
+    let mut hung_up: Option<Instant> = None;
     loop {
         if shared.stop.is_cancelled() {
             return Err(None);
@@ -277,7 +284,16 @@ fn read(shared: &Shared, waiter: &Waiter, silence: Duration) -> Result<Vec<u8>, 
                 Ok(false) => break,
                 // What came before the end is used first; the next call sees the end again.
                 Err(_) if !bytes.is_empty() => break,
-                Err(e) => return Err(Some(End::Closed(e.to_string()))),
+                // libsrt holds back what is not due yet, also when nothing more can come.
+                Err(e) => {
+                    let hung_up = hung_up.get_or_insert_with(Instant::now);
+                    let left_max = shared.socket.latency() + LEFT_SLACK;
+                    if !shared.socket.holds_received() || hung_up.elapsed() > left_max {
+                        return Err(Some(End::Closed(e.to_string())));
+                    }
+                    std::thread::sleep(LEFT_POLL);
+                    break;
+                }
             }
         }
         if !bytes.is_empty() {

@@ -21,6 +21,13 @@ const SECOND_TRACK_MAX: Duration = Duration::from_secs(3);
 /// Seconds on end in which data was lost, after which the other end is too slow for the stream.
 const LOSSY_SECONDS_MAX: u32 = 10;
 
+/// What has been taken from the feeds is muxed within this when sending ends, and confirmed by the
+/// other end within as much again.
+const HANG_UP_MAX: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether it is confirmed.
+const HANG_UP_POLL: Duration = Duration::from_millis(10);
+
 /// What MPEG-TS can carry to where people play it: Opus passes through for those who send it, but
 /// AAC is what is made when something has to be made.
 pub fn accepts() -> Accepts {
@@ -195,9 +202,27 @@ pub async fn send(
     node.start().await?;
     let sender = Sender { node: &node, outlet: &outlet, shape, join: moved };
     let result = sender.follow(&mut inputs, cancel, status).await;
+    if result.is_ok() {
+        hang_up(&node, &socket).await;
+    }
     socket.close();
     node.stop().await?;
     result
+}
+
+/// Sends the rest, and leaves the other end time to give it out: libsrt there forgets what is not
+/// due when the connection ends.
+async fn hang_up(node: &Node, socket: &Socket) {
+    node.finish(HANG_UP_MAX).await;
+    let confirmed = async {
+        while socket.is_connected() && socket.holds_unsent() {
+            tokio::time::sleep(HANG_UP_POLL).await;
+        }
+    };
+    let _ = tokio::time::timeout(HANG_UP_MAX, confirmed).await;
+    if socket.is_connected() {
+        tokio::time::sleep(socket.peer_latency().min(HANG_UP_MAX)).await;
+    }
 }
 
 fn attach(node: &Node, outlet: &Arc<Outlet>) -> Result<(), flow::Error> {

@@ -199,15 +199,30 @@ impl Socket {
 
     /// SRT version of the other end, as in `1.5.1`.
     pub fn peer_version(&self) -> Option<String> {
-        let mut version: c_int = 0;
-        let mut length = size_of::<c_int>() as c_int;
-        let value = (&raw mut version).cast::<c_void>();
-        // SAFETY: `value` points to `length` bytes for libsrt to write.
-        let result = unsafe {
-            sys::srt_getsockflag(self.0, Opt::PeerVersion as c_int, value, &raw mut length)
-        };
+        let version = get_int(self.0, Opt::PeerVersion).filter(|version| *version > 0)?;
         let [_, major, minor, patch] = version.to_be_bytes();
-        (result != sys::FAILED && version > 0).then(|| format!("{major}.{minor}.{patch}"))
+        Some(format!("{major}.{minor}.{patch}"))
+    }
+
+    /// Whether something has come that [`Self::receive`] has not given out yet, because it is not
+    /// due: also after the other end has hung up.
+    pub fn holds_received(&self) -> bool {
+        get_int(self.0, Opt::ReceiveData).is_some_and(|held| held > 0)
+    }
+
+    /// Whether something is still to be sent, or to be confirmed by the other end.
+    pub fn holds_unsent(&self) -> bool {
+        get_int(self.0, Opt::SendData).is_some_and(|held| held > 0)
+    }
+
+    /// How long this end holds packets back after they have come.
+    pub fn latency(&self) -> Duration {
+        latency(self.0, Opt::ReceiveLatency)
+    }
+
+    /// How long the other end holds them back.
+    pub fn peer_latency(&self) -> Duration {
+        latency(self.0, Opt::PeerLatency)
     }
 
     /// What libsrt measured; `None` once the socket is gone.
@@ -274,6 +289,21 @@ impl Drop for Waiter {
         // SAFETY: the epoll is ours and is released once.
         unsafe { sys::srt_epoll_release(self.0) };
     }
+}
+
+fn latency(id: sys::Id, option: Opt) -> Duration {
+    let ms = get_int(id, option).and_then(|ms| u64::try_from(ms).ok());
+    Duration::from_millis(ms.unwrap_or(0))
+}
+
+/// `None` once the socket is gone.
+fn get_int(id: sys::Id, option: Opt) -> Option<c_int> {
+    let mut number: c_int = 0;
+    let mut length = size_of::<c_int>() as c_int;
+    let value = (&raw mut number).cast::<c_void>();
+    // SAFETY: `value` points to `length` bytes for libsrt to write.
+    let result = unsafe { sys::srt_getsockflag(id, option as c_int, value, &raw mut length) };
+    (result != sys::FAILED).then_some(number)
 }
 
 pub(super) fn set_int(id: sys::Id, option: Opt, value: c_int) -> Result<(), Error> {

@@ -17,6 +17,8 @@ pub(super) const FAILED: c_int = -1;
 pub(super) enum Opt {
     SendSync = 1,
     ReceiveSync = 2,
+    SendData = 19,
+    ReceiveData = 20,
     Passphrase = 26,
     KeyLength = 27,
     PeerVersion = 35,
