@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 pub mod aic;
 pub mod caption;
 pub mod denoise;
+pub mod loas;
 pub mod transcribe;
 
 /// Makes our elements known to GStreamer, which must be running. More calls are free.
@@ -31,6 +32,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     aic::register(plugin)?;
     denoise::register(plugin)?;
     caption::register(plugin)?;
+    loas::register(plugin)?;
     transcribe::register(plugin)
 }
 

@@ -35,7 +35,7 @@ fn branch(caps: &gst::CapsRef) -> Option<(Kind, Option<String>)> {
     let (kind, parser, decoders): (Kind, &str, &[&'static str]) = match (s.name().as_str(), version)
     {
         ("video/mpeg", 1 | 2) => (Kind::Video, "mpegvideoparse", &["avdec_mpeg2video", "mpeg2dec"]),
-        ("audio/mpeg", 4) if in_latm => (Kind::Audio, "aacparse", &["avdec_aac_latm"]),
+        ("audio/mpeg", 4) if in_latm => (Kind::Audio, "auralinkloasparse", &["avdec_aac_latm"]),
         ("audio/x-ac3" | "audio/x-private1-ac3", _) => {
             (Kind::Audio, "ac3parse", &["avdec_ac3", "a52dec"])
         }
