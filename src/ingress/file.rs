@@ -103,7 +103,7 @@ async fn open(path: &Path, config: &Config) -> Result<Opened, Error> {
 struct Round {
     /// Running time at which the file's time zero lies.
     start: gst::ClockTime,
-    /// Where its last buffer ended, in nanoseconds of the file's own time.
+    /// Where its last buffer ended, in nanoseconds of running time: MPEG-TS does not begin at zero.
     end: Arc<AtomicU64>,
 }
 
@@ -140,11 +140,11 @@ impl Round {
         };
         entry.set_offset(i64::try_from(self.start.nseconds()).unwrap_or(i64::MAX));
         let (end, report) = (self.end.clone(), tracks.report.clone());
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
             if let Some(buffer) = info.buffer() {
                 report.add_bytes(buffer.size());
-                let length = buffer.duration().unwrap_or_default();
-                let until = buffer.pts().map_or(0, |t| (t + length).nseconds());
+                let until = running_time(pad, buffer)
+                    .map_or(0, |t| (t + buffer.duration().unwrap_or_default()).nseconds());
                 end.fetch_max(until, Ordering::Relaxed);
             }
             gst::PadProbeReturn::Ok
@@ -167,4 +167,10 @@ impl Round {
             length => Ok(self.start + gst::ClockTime::from_nseconds(length)),
         }
     }
+}
+
+/// When a buffer is due, by the segment that its pad is in.
+fn running_time(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
+    let event = pad.sticky_event::<gst::event::Segment>(0)?;
+    event.segment().downcast_ref::<gst::ClockTime>()?.to_running_time(buffer.pts()?)
 }

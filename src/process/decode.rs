@@ -90,6 +90,9 @@ pub async fn run(task: Task, input: Feed, output: Writer) -> Result<(), Error> {
             () = wait_for_another(&mut formats, codec) => None,
             ended = node.run(&task.cancel) => Some(ended),
         };
+        if let Some(Ok(())) = outcome {
+            super::finish(&node, &input).await;
+        }
         node.stop().await?;
         join = Join::FastForward;
         match outcome {

@@ -69,7 +69,10 @@ pub async fn run(
     super::input_with_past(&node, &input, &output)?;
     loop {
         tokio::select! {
-            () = task.cancel.cancelled() => return node.stop().await,
+            () = task.cancel.cancelled() => {
+                super::finish(&node, &input).await;
+                return node.stop().await;
+            }
             changed = settings.changed() => match changed {
                 Ok(()) => apply(&denoise, &settings.borrow_and_update()),
                 // Nobody can change them any more; the last ones stay.

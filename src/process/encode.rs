@@ -92,6 +92,9 @@ pub async fn run(
             () = wait_for_another(&mut formats, &format) => None,
             ended = node.run(&task.cancel) => Some(ended),
         };
+        if let Some(Ok(())) = outcome {
+            super::finish(&node, &input).await;
+        }
         node.stop().await?;
         match outcome {
             None => tracing::info!(node = %task.name, was = %format, "encoding another format"),

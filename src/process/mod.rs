@@ -24,6 +24,8 @@ pub mod translate;
 pub mod trial;
 pub mod written;
 
+use std::time::Duration;
+
 use gst::prelude::*;
 
 use crate::flow::{Error, Feed, Join, Node, Status, Writer};
@@ -48,6 +50,17 @@ fn input_with_past(node: &Node, input: &Feed, output: &Writer) -> Result<(), Err
         }
     };
     node.input("in", input, join)
+}
+
+/// What a node has got when its stream goes off air comes out of it within this.
+const FINISH_MAX: Duration = Duration::from_millis(500);
+
+/// Ends a node that is told to: what its stream had until it went off air is still made.
+async fn finish(node: &Node, input: &Feed) {
+    if input.is_ending() {
+        input.ended(FINISH_MAX).await;
+        node.finish(FINISH_MAX).await;
+    }
 }
 
 /// Says that a node is running when the first buffer reaches this sink of it.

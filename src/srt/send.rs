@@ -25,6 +25,9 @@ const LOSSY_SECONDS_MAX: u32 = 10;
 /// other end within as much again.
 const HANG_UP_MAX: Duration = Duration::from_millis(500);
 
+/// Longest latency of another end that is waited for.
+const PEER_LATENCY_MAX: Duration = Duration::from_secs(1);
+
 /// How often it is looked whether it is confirmed.
 const HANG_UP_POLL: Duration = Duration::from_millis(10);
 
@@ -221,7 +224,7 @@ async fn hang_up(node: &Node, socket: &Socket) {
     };
     let _ = tokio::time::timeout(HANG_UP_MAX, confirmed).await;
     if socket.is_connected() {
-        tokio::time::sleep(socket.peer_latency().min(HANG_UP_MAX)).await;
+        tokio::time::sleep(socket.peer_latency().min(PEER_LATENCY_MAX)).await;
     }
 }
 

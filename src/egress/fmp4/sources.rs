@@ -111,3 +111,9 @@ pub fn link(node: &Node, sources: &[Source]) -> Result<(), Error> {
     let feed = |kind| sources.iter().find(|s| s.kind() == kind).map(|s| &s.feed);
     node.input_backlog(feed(Kind::Video), feed(Kind::Audio), Join::Kept)
 }
+
+/// Waits until the last of what is on its way to the feeds has come, when the stream has gone off
+/// air; at most `max`.
+pub async fn ended(sources: &[Source], max: Duration) {
+    futures::future::join_all(sources.iter().map(|source| source.feed.ended(max))).await;
+}

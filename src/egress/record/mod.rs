@@ -118,7 +118,10 @@ pub async fn run(
         fmp4::link(&node, &sources)?;
         node.start().await?;
         let result = tokio::select! {
-            result = node.run(&task.cancel) => result.map(|()| true),
+            result = node.run(&task.cancel) => {
+                fmp4::ended(&sources, FINISH_MAX).await;
+                result.map(|()| true)
+            }
             () = fmp4::changed(&inputs, &sources) => Ok(false),
             result = &mut written => return stopped(&node, result).await,
         };

@@ -8,6 +8,7 @@ mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use gst::prelude::*;
 use tokio::sync::watch;
@@ -39,6 +40,8 @@ struct Inner {
     format: watch::Sender<Option<Format>>,
     stats: FeedStats,
     next_id: AtomicU64,
+    /// A writer is gone.
+    left: tokio::sync::Notify,
 }
 
 #[derive(Default)]
@@ -58,6 +61,8 @@ struct State {
     keyframe_asked: Option<gst::ClockTime>,
     /// Somebody consumes, or has consumed, what flows.
     is_claimed: bool,
+    /// Nothing is on air any more: its writer only finishes what it has.
+    is_ending: bool,
 }
 
 /// A writer as its feed sees it. The feed does not keep its writer alive: the writer keeps the feed.
@@ -78,6 +83,11 @@ impl State {
     fn keeps_frames(&self) -> bool {
         let is_raw_video = self.format.as_ref().is_some_and(|f| f.codec == Codec::RawVideo);
         !(is_raw_video && self.is_claimed)
+    }
+
+    fn awaits_the_last(&mut self) -> bool {
+        let active = self.active;
+        self.is_ending && self.lane(active).is_some_and(|lane| lane.writer.strong_count() > 0)
     }
 
     fn lane(&mut self, id: u64) -> Option<&mut Lane> {
@@ -122,6 +132,7 @@ impl Feed {
             format: watch::Sender::new(None),
             stats: FeedStats::default(),
             next_id: AtomicU64::new(1),
+            left: tokio::sync::Notify::new(),
         }))
     }
 
@@ -192,6 +203,31 @@ impl Feed {
         state.format = None;
         drop(state);
         self.0.format.send_replace(None);
+    }
+
+    /// The stream has gone off air: the node that fills this feed finishes what it has.
+    pub fn end(&self) {
+        self.0.lock().is_ending = true;
+    }
+
+    /// Whether it has.
+    pub fn is_ending(&self) -> bool {
+        self.0.lock().is_ending
+    }
+
+    /// Waits until nothing more comes from a writer that ends, at most `max`; not at all where the
+    /// feed goes on.
+    pub async fn ended(&self, max: Duration) {
+        let over = async {
+            loop {
+                let left = self.0.left.notified();
+                if !self.0.lock().awaits_the_last() {
+                    return;
+                }
+                left.await;
+            }
+        };
+        let _ = tokio::time::timeout(max, over).await;
     }
 
     /// Adds a consumer: `appsrc` is set up as a live source and fed from now on.

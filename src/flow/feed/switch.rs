@@ -39,6 +39,7 @@ impl Feed {
         }
         state.writers.retain(|lane| lane.writer.strong_count() > 0);
         state.active = id;
+        state.is_ending = false;
         state.needs_key = true;
         state.keyframe_asked = None;
         let outcome = self.begin(state, clock::now());

@@ -367,3 +367,22 @@ fn the_first_on_air_begins_with_all_that_is_kept() {
     writer.activate();
     assert_eq!(through(&feed), 2, "seen a second late");
 }
+
+#[tokio::test]
+async fn a_consumer_waits_for_the_last_of_a_writer_that_ends() {
+    let patience = std::time::Duration::from_secs(20);
+    let feed = Feed::new("audio.aac", Kind::Audio);
+    let writer = feed.sole_writer();
+    feed.ended(patience).await;
+    feed.end();
+    let waiting = tokio::spawn({
+        let feed = feed.clone();
+        async move { feed.ended(patience).await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    drop(writer);
+    waiting.await.expect("no panic");
+    let _next = feed.sole_writer();
+    assert!(!feed.is_ending(), "another one is on air");
+}

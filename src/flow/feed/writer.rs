@@ -52,6 +52,12 @@ impl WriterInner {
     }
 }
 
+impl Drop for WriterInner {
+    fn drop(&mut self) {
+        self.feed.0.left.notify_waiters();
+    }
+}
+
 impl Writer {
     pub(super) fn new(feed: Feed, timeline: Option<Arc<Mutex<Timeline>>>) -> Self {
         let id = feed.0.next_id.fetch_add(1, Ordering::Relaxed);

@@ -361,6 +361,8 @@ impl Stream {
         self.settling_since = None;
         self.plan = graph::Plan::default();
         self.rates = super::report::Rates::default();
+        // Before anybody is stopped: consumers wait for the last of them.
+        self.feeds.values().for_each(Feed::end);
         for worker in self.workers.values_mut() {
             if worker.job.is_process() {
                 worker.idle_since = worker.idle_since.or(Some(Instant::now()));

@@ -140,7 +140,15 @@ pub(super) fn missing_pictures(times: &[f64], fps: f64) -> u64 {
     due.saturating_sub(times.len() as u64).min(in_steps as u64)
 }
 
+/// MP4 hides holes: a packet lasts until the next one. No packet lasts much longer than the others.
 fn sound(codec: String, packets: &[(f64, f64)]) -> Sound {
+    let mut lengths: Vec<f64> = packets.iter().map(|(_, length)| *length).collect();
+    lengths.sort_by(f64::total_cmp);
+    let usual = lengths.get(lengths.len() / 2).copied().unwrap_or_default();
+    let packets: Vec<(f64, f64)> = packets
+        .iter()
+        .map(|(at, length)| (*at, if *length > usual + STEP_S { usual } else { *length }))
+        .collect();
     let seconds = packets.iter().map(|(_, length)| length).sum();
     let steps = packets.windows(2).map(|pair| pair[1].0 - pair[0].0 - pair[0].1);
     Sound { codec, seconds, missing_s: steps.filter(|step| *step > STEP_S).sum() }

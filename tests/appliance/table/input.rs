@@ -14,7 +14,7 @@ use crate::support::publish::Ffmpeg;
 use crate::support::s;
 
 /// Length of a clip, s: viewers need some seconds until they are there.
-const CLIP_S: &str = "12";
+const CLIP_S: &str = "9";
 
 /// Pictures a second of clips, and of what aiortc and Chromium publish.
 const CLIP_FPS: f64 = 25.0;
@@ -24,8 +24,15 @@ const LIVE_FPS: f64 = 30.0;
 const FILE_SEAM_PICTURES: u64 = 4;
 const FILE_SEAM_S: f64 = 0.12;
 
+/// What a pull from an RTSP server leaves out where its clip ends and it is asked for another one, s.
+const RTSP_SEAM_S: f64 = 0.3;
+
+/// What ffmpeg on a loaded machine does not send or take in time is not lost: 0.8 s, in
+/// microseconds.
+pub(super) const SRT_LATENCY: &str = "latency=800000";
+
 /// Buffers of a track after which an endless source has given enough.
-const ENOUGH: u64 = 300;
+const ENOUGH: u64 = 240;
 
 /// An endless source has given enough within this.
 const ENOUGH_MAX: std::time::Duration = s(40);
@@ -131,13 +138,15 @@ impl Input {
         self.way == Way::File && self.video.is_none()
     }
 
-    /// What is missing in between already where it goes in. `recorded`: what the recording is like.
-    /// A client that two cores starve leaves out what a file does not; how much is seen in what is
-    /// written down of it. Where a file begins again the longer of its tracks decides.
-    pub(super) fn seams(&self, recorded: &Counted) -> Counted {
+    /// What may be missing in between because it is missing where it goes in. Where a file begins
+    /// again the longer of its tracks decides. A client that encodes while others decode on the same
+    /// cores starves, and so does the encoder behind it: viewers have to get pictures and sound of it,
+    /// and its recording has to have every picture that came.
+    pub(super) fn seams(&self) -> Counted {
         match self.way {
-            Way::Aiortc | Way::Chromium => recorded.clone(),
-            Way::File | Way::Rtsp => Counted::holes(FILE_SEAM_PICTURES, FILE_SEAM_S),
+            Way::Aiortc | Way::Chromium => Counted::holes(u64::MAX, f64::INFINITY),
+            Way::File => Counted::holes(FILE_SEAM_PICTURES, FILE_SEAM_S),
+            Way::Rtsp => Counted::holes(FILE_SEAM_PICTURES, RTSP_SEAM_S),
             _ => Counted::default(),
         }
     }
@@ -182,7 +191,7 @@ impl Input {
             Way::Srt | Way::SrtLatm => {
                 let latm = if self.way == Way::SrtLatm { " -mpegts_flags latm" } else { "" };
                 // Without `linger` ffmpeg hangs up on what libsrt has not sent yet.
-                let url = format!("{}&linger=3", appliance.srt(stream));
+                let url = format!("{}&linger=3&{SRT_LATENCY}", appliance.srt(stream));
                 ffmpeg(&clip, &format!("mpegts{latm}"), &url).await;
             }
             Way::Rtmp => ffmpeg(&clip, "flv", &appliance.rtmp(stream)).await,

@@ -12,6 +12,9 @@ const SOUND_SLACK_S: f64 = 0.1;
 /// Sound that may be missing in the middle: nothing but the rounding of blocks, s.
 const SOUND_HOLE_S: f64 = 0.045;
 
+/// The same for a browser's jitter buffer, which makes up for packets that are late, s.
+const WHEP_HOLE_S: f64 = 0.25;
+
 /// Least of pictures and sound that a viewer has to get for what it got to say something, s.
 const WATCHED_MIN_S: f64 = 1.0;
 
@@ -62,6 +65,7 @@ pub(super) fn cell(
     let whole = output == "recording" && !input.is_endless_sound();
     let seam_pictures = seams.video.as_ref().map_or(0, |video| video.missing);
     let seam_s = seams.audio.as_ref().map_or(0.0, |audio| audio.missing_s);
+    let hole_max_s = if output == "whep" { WHEP_HOLE_S } else { SOUND_HOLE_S };
     let mut missing = Vec::new();
     let mut text = Vec::new();
     if input.video.is_some() {
@@ -90,7 +94,7 @@ pub(super) fn cell(
                 text.push(format!("{} {:.2} s", audio.codec, audio.seconds));
                 if audio.seconds < want {
                     missing.push(format!("{:.2} of {want:.2} s of sound", want - audio.seconds));
-                } else if audio.missing_s - seam_s > SOUND_HOLE_S {
+                } else if audio.missing_s - seam_s > hole_max_s {
                     let hole_s = audio.missing_s - seam_s;
                     missing.push(format!("{hole_s:.3} s of sound in between"));
                 }

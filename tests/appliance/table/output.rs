@@ -11,10 +11,12 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::count::{self, Counted, Pictures, Sound};
+use super::input::SRT_LATENCY;
 use crate::support::api::Stream;
 use crate::support::appliance::{Appliance, free_tcp};
 use crate::support::client::Client;
 use crate::support::publish::Ffmpeg;
+
 use crate::support::{eventually, s};
 
 /// The columns, in the order of [`Receivers::finish`].
@@ -69,7 +71,7 @@ impl Receivers {
         let over = Arc::new(AtomicBool::new(false));
         let srt_file = folder.join("played.ts");
         let (url, token) = (appliance.srt_play(stream), stream.play_token());
-        let play = format!("-i {url} -c copy -y {}", srt_file.display());
+        let play = format!("-i {url}&{SRT_LATENCY} -c copy -y {}", srt_file.display());
         let srt = tokio::spawn(play_srt(play, srt_file.clone(), over.clone()));
         let hls = tokio::spawn(read_hls(stream.clone(), folder.to_owned(), over.clone()));
         let args = [&stream.whep(), "--token", &token, "--wait", "90", "--patience", "60"];
