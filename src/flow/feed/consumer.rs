@@ -92,6 +92,8 @@ pub(super) struct Consumer {
     join: Join,
     kind: Kind,
     needs_key: bool,
+    /// What it may have queued: [`QUEUED_MAX`] and what it began with.
+    queued_max: gst::ClockTime,
     /// Running time at which its queue was last short.
     kept_up: gst::ClockTime,
     pub(super) stats: Arc<LinkStats>,
@@ -108,7 +110,8 @@ impl Consumer {
     ) -> Self {
         let needs_key = kind == Kind::Video;
         let (kept_up, stats) = (clock::now(), Arc::default());
-        Self { id, label, appsrc, join, kind, needs_key, kept_up, stats }
+        let queued_max = QUEUED_MAX;
+        Self { id, label, appsrc, join, kind, needs_key, queued_max, kept_up, stats }
     }
 
     /// Gives a new consumer what its way of joining asks for; false when there was nothing.
@@ -131,6 +134,7 @@ impl Consumer {
         for frame in &frames {
             self.hand_over(frame, caps);
         }
+        self.queued_max += self.appsrc.current_level_time();
         !frames.is_empty()
     }
 
@@ -162,7 +166,7 @@ impl Consumer {
 
     fn is_behind(&mut self, now: gst::ClockTime) -> bool {
         let queued = self.appsrc.current_level_time();
-        if self.appsrc.current_level_buffers() <= QUEUED_BUFFERS_MIN || queued <= QUEUED_MAX {
+        if self.appsrc.current_level_buffers() <= QUEUED_BUFFERS_MIN || queued <= self.queued_max {
             self.kept_up = now;
         }
         self.appsrc.current_level_bytes() > QUEUED_BYTES_MAX

@@ -20,12 +20,10 @@ const CLIP_S: &str = "9";
 const CLIP_FPS: f64 = 25.0;
 const LIVE_FPS: f64 = 30.0;
 
-/// What the two tracks of a clip differ in length.
-const FILE_SEAM_PICTURES: u64 = 4;
+/// What the two tracks of a clip differ in length, and what ffmpeg, as an SRT player, makes of the
+/// first pictures of a Matroska file, which has no decode times.
+const FILE_SEAM_PICTURES: u64 = 6;
 const FILE_SEAM_S: f64 = 0.12;
-
-/// What a pull from an RTSP server leaves out where its clip ends and it is asked for another one, s.
-const RTSP_SEAM_S: f64 = 0.3;
 
 /// What ffmpeg on a loaded machine does not send or take in time is not lost: 0.8 s, in
 /// microseconds.
@@ -33,6 +31,9 @@ pub(super) const SRT_LATENCY: &str = "latency=800000";
 
 /// Buffers of a track after which an endless source has given enough.
 const ENOUGH: u64 = 240;
+
+/// The same of a camera, whose clip must not have ended by then: the next one is another connection.
+const RTSP_ENOUGH: u64 = 180;
 
 /// An endless source has given enough within this.
 const ENOUGH_MAX: std::time::Duration = s(40);
@@ -138,6 +139,11 @@ impl Input {
         self.way == Way::File && self.video.is_none()
     }
 
+    /// Whether all of its clip is sent.
+    pub(super) fn is_whole_clip(&self) -> bool {
+        self.way != Way::Rtsp
+    }
+
     /// What may be missing in between because it is missing where it goes in. Where a file begins
     /// again the longer of its tracks decides. A client that encodes while others decode on the same
     /// cores starves, and so does the encoder behind it: viewers have to get pictures and sound of it,
@@ -146,7 +152,6 @@ impl Input {
         match self.way {
             Way::Aiortc | Way::Chromium => Counted::holes(u64::MAX, f64::INFINITY),
             Way::File => Counted::holes(FILE_SEAM_PICTURES, FILE_SEAM_S),
-            Way::Rtsp => Counted::holes(FILE_SEAM_PICTURES, RTSP_SEAM_S),
             _ => Counted::default(),
         }
     }
@@ -234,12 +239,13 @@ impl Input {
     /// A track that never comes is seen in the table.
     async fn wait_for_enough(&self, stream: &Stream) {
         let feed = if self.video.is_some() { "video" } else { "audio" };
+        let enough = if self.way == Way::Rtsp { RTSP_ENOUGH } else { ENOUGH };
         let has_come = async {
             loop {
                 let snapshot = stream.snapshot().await;
                 let feeds = snapshot["feeds"].as_array().into_iter().flatten();
                 let mut given = feeds.filter(|f| f["name"] == feed);
-                if given.any(|f| f["buffers"].as_u64() > Some(ENOUGH)) {
+                if given.any(|f| f["buffers"].as_u64() > Some(enough)) {
                     return;
                 }
                 tokio::time::sleep(super::ASKED_EVERY).await;

@@ -77,8 +77,8 @@ async fn row(appliance: &Appliance, input: &'static Input) -> Row {
     stream.wait_state("idle", s(40)).await;
     let got = receivers.finish(appliance, &stream, input.fps()).await;
     appliance.api.must_delete(&stream.path()).await;
-    let sent = match &clip {
-        Some(clip) => count::file(clip, input.fps()).await,
+    let sent = match clip.filter(|_| input.is_whole_clip()) {
+        Some(clip) => count::file(&clip, input.fps()).await,
         None => Counted::pictures(arrived),
     };
     let seams = input.seams();
