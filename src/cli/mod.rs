@@ -4,6 +4,7 @@
 //! Invariant: no room knows it, and only here is anything written to standard output.
 #![expect(clippy::print_stdout, reason = "a command line answers on standard output")]
 
+mod admin;
 mod aic;
 mod check;
 mod clock;
@@ -11,8 +12,10 @@ mod doctor;
 mod engine;
 mod models;
 mod plan;
+mod ports;
 mod reload;
 mod run;
+mod speech;
 mod start;
 mod starts;
 
@@ -23,8 +26,6 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Flag, Problems};
-use crate::control::auth::Auth;
-use crate::control::store::{ADMIN_TOKEN_SHA256, Store};
 use crate::process::encoders::Encoders;
 use crate::process::trial;
 
@@ -204,24 +205,9 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Token { config, state, new: _ } => {
-            new_token(&RunArguments { config, state, ..RunArguments::default() })
+            admin::new_token(&RunArguments { config, state, ..RunArguments::default() })
         }
     }
-}
-
-fn new_token(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    let config = arguments.load()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let token = crate::media::new_token();
-    runtime.block_on(async {
-        let store = Store::open(&config.state_dir()).await?;
-        store.set_setting(ADMIN_TOKEN_SHA256, &Auth::digest(&token)).await?;
-        store.close().await;
-        anyhow::Ok(())
-    })?;
-    println!("{token}");
-    eprintln!("A running appliance takes it up when it is restarted.");
-    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::{CueBoard, Status, Tracks};
 use crate::media::{Pace, StreamName};
 
+/// Longest time for what a publisher that has left has sent to come out of its pipelines.
+pub const DRAIN_MAX: Duration = Duration::from_secs(1);
+
 /// A publisher's place in a stream. Whoever holds it may write; dropping it says that the
 /// publisher is gone.
 pub struct Intake {

@@ -12,7 +12,7 @@ use super::program::Taken;
 use super::psi::Tables;
 use super::start_codes::join_start_codes;
 use super::{Socket, Waiter};
-use crate::flow::{self, Blame, Node, NodeEvent, SourceReport, Tracks};
+use crate::flow::{self, Blame, DRAIN_MAX, Node, NodeEvent, SourceReport, Tracks};
 use crate::media::TrackChoice;
 
 /// How often a wait on the socket looks whether it is still wanted.
@@ -20,9 +20,6 @@ const POLL: Duration = Duration::from_millis(250);
 
 /// Most bytes that go into the pipeline at once, when the other end sends in bursts.
 const BATCH_MAX: usize = 32 << 10;
-
-/// What a publisher that is gone has left in the pipeline comes out of it within this.
-const DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// How often it is tried again to receive what was not due when the other end hung up.
 const LEFT_POLL: Duration = Duration::from_millis(10);

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -48,17 +49,23 @@ class Session:
         # No ICE servers: everything happens on this machine.
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.resource = None
-        self.connected = asyncio.get_running_loop().create_future()
+        # An event, not a future with the error: nobody waits for it where the server refuses.
+        self.settled = asyncio.Event()
         self.pc.on("connectionstatechange", self._on_state)
 
     def _on_state(self):
-        state = self.pc.connectionState
-        if state == "connected" and not self.connected.done():
-            self.connected.set_result(True)
-        if state in ("failed", "closed") and not self.connected.done():
-            self.connected.set_exception(ConnectionError(f"the connection {state}"))
+        if self.pc.connectionState in ("connected", "failed", "closed"):
+            self.settled.set()
 
     async def negotiate(self):
+        """Connects and returns the answer; what is not let in is closed."""
+        try:
+            return await self._negotiate()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _negotiate(self):
         await self.pc.setLocalDescription(await self.pc.createOffer())
         offer = self.pc.localDescription.sdp
         status, headers, answer = await asyncio.to_thread(
@@ -68,13 +75,16 @@ class Session:
             raise Refused(status, answer)
         self.resource = urllib.parse.urljoin(self.url, headers["Location"])
         await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        await asyncio.wait_for(self.connected, 15)
+        await asyncio.wait_for(self.settled.wait(), 15)
+        if self.pc.connectionState != "connected":
+            raise ConnectionError(f"the connection {self.pc.connectionState}")
         return answer
 
     async def close(self):
-        if self.resource:
+        resource, self.resource = self.resource, None
+        if resource:
             try:
-                await asyncio.to_thread(request, "DELETE", self.resource, self.token)
+                await asyncio.to_thread(request, "DELETE", resource, self.token)
             except (Refused, OSError):
                 pass  # the server is gone, or has ended the session itself
         await self.pc.close()
@@ -138,14 +148,8 @@ def forget(receiver):
 
 
 async def until_told(seconds):
-    """Returns after `seconds`, or when whoever started the client closes its standard input."""
-    import sys
-
-    loop = asyncio.get_running_loop()
-    told = loop.run_in_executor(None, sys.stdin.read) if not sys.stdin.isatty() else None
+    """Returns after `seconds`; without any, when standard input is closed."""
     if seconds:
         await asyncio.sleep(seconds)
-    elif told:
-        await told
-
-
+    else:
+        await asyncio.to_thread(sys.stdin.read)

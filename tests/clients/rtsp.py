@@ -1,13 +1,17 @@
-"""Serves a file as an RTSP camera would, by GStreamer's RTSP server, to everybody who asks.
+"""An RTSP camera, by GStreamer's RTSP server: H.264 and AAC in MPEG4-GENERIC, as most cameras send it.
 
-    /usr/bin/python3 tests/clients/rtsp.py PORT clip.mp4
+    /usr/bin/python3 tests/clients/rtsp.py [PORT] [FILE]
 
-The file has H.264 and AAC in MP4. A line of JSON, `serving`, once the port is open; it ends when its
-standard input is closed.
+Without FILE it sends a test pattern, live and the same to all viewers. An MP4 file with H.264 and AAC
+is sent to each viewer from its start. Needs python3-gi and gir1.2-gst-rtsp-server-1.0 of Debian.
+
+Lines of JSON: `serving` with the address; it ends when its standard input is closed, with a `report`.
 """
 
+import argparse
 import json
 import sys
+import threading
 
 import gi
 
@@ -15,24 +19,51 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
-LAUNCH = (
-    "( filesrc location={} ! qtdemux name=in "
-    "in.video_0 ! queue ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1 "
-    "in.audio_0 ! queue ! aacparse ! rtpmp4gpay name=pay1 pt=97 )"
+PATTERN = (
+    "( videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=25/1"
+    " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! rtph264pay name=pay0 pt=96"
+    " audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 ! avenc_aac"
+    " ! rtpmp4gpay name=pay1 pt=97 )"
+)
+
+CLIP = (
+    "( filesrc location={} ! qtdemux name=in"
+    " in.video_0 ! queue ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1"
+    " in.audio_0 ! queue ! aacparse ! rtpmp4gpay name=pay1 pt=97 )"
 )
 
 
-def main():
-    port, file = sys.argv[1:]
-    Gst.init(None)
-    server = GstRtspServer.RTSPServer(service=port, address="127.0.0.1")
-    factory = GstRtspServer.RTSPMediaFactory(launch=LAUNCH.format(file))
+def say(event, **facts):
+    print(json.dumps({"event": event, **facts}), flush=True)
+
+
+def serve(args):
+    launch = CLIP.format(args.file) if args.file else PATTERN
+    factory = GstRtspServer.RTSPMediaFactory(launch=launch, shared=args.file is None)
+    server = GstRtspServer.RTSPServer(address="127.0.0.1", service=args.port)
     server.get_mount_points().add_factory("/camera", factory)
-    server.attach(None)
-    print(json.dumps({"event": "serving"}), flush=True)
+    if server.attach(None) == 0:
+        say("failed", error=f"port {args.port} cannot be opened")
+        sys.exit(4)
+    say("serving", url=f"rtsp://127.0.0.1:{server.get_bound_port()}/camera")
     loop = GLib.MainLoop()
-    GLib.io_add_watch(sys.stdin, GLib.PRIORITY_DEFAULT, GLib.IO_HUP, lambda *_: loop.quit())
+
+    def until_told():
+        sys.stdin.read()
+        GLib.idle_add(loop.quit)
+
+    threading.Thread(target=until_told, daemon=True).start()
     loop.run()
+    say("report")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("port", nargs="?", default="0", help="0, the default: a free one")
+    parser.add_argument("file", nargs="?", help="an MP4 file with H.264 and AAC")
+    args = parser.parse_args()
+    Gst.init(None)
+    serve(args)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::root;
 
+/// Debian's own Python, which has its bindings of GStreamer.
+const SYSTEM_PYTHON: &str = "/usr/bin/python3";
+
 /// A running client that says what happens in lines of JSON. It is killed when dropped.
 pub(crate) struct Client {
     name: String,
@@ -26,22 +29,17 @@ impl Client {
         Self::start(script, command)
     }
 
-    /// The RTSP camera, by the system's Python; `None` where it has no GStreamer.
+    /// The RTSP camera with a test pattern, on a free port; `None` where Debian's Python has no
+    /// GStreamer.
     pub(crate) fn camera() -> Option<Self> {
-        const PYTHON: &str = "/usr/bin/python3";
         let probe = "import gi; gi.require_version('GstRtspServer', '1.0')";
-        let there = std::process::Command::new(PYTHON).args(["-c", probe]).output();
-        if !there.is_ok_and(|probe| probe.status.success()) {
-            return None;
-        }
-        let mut command = Command::new(PYTHON);
-        command.arg(root().join("tests/clients/rtsp_server.py"));
-        Some(Self::start("rtsp_server.py", command))
+        let there = std::process::Command::new(SYSTEM_PYTHON).args(["-c", probe]).output();
+        there.is_ok_and(|probe| probe.status.success()).then(|| Self::system_python("rtsp.py", &[]))
     }
 
     /// One of the Python clients that need what only Debian's own Python has: `rtsp.py`.
     pub(crate) fn system_python(script: &str, args: &[&str]) -> Self {
-        let mut command = Command::new("/usr/bin/python3");
+        let mut command = Command::new(SYSTEM_PYTHON);
         command.arg(root().join("tests/clients").join(script)).args(args);
         Self::start(script, command)
     }

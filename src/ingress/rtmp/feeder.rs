@@ -1,20 +1,15 @@
 //! From packets to feeds: one small pipeline per track, `appsrc ! parser ! appsink`.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use gst::prelude::*;
 
 use super::record;
 use super::tag::Packet;
-use crate::flow::{Blame, Error, Node, NodeEvent, Tracks};
+use crate::flow::{Blame, DRAIN_MAX, Error, Node, NodeEvent, Tracks};
 use crate::media::{Codec, Kind};
 
 /// More than this waiting before a parser means that the machine cannot keep up.
 const QUEUED_BYTES_MAX: u64 = 32 << 20;
-
-/// What a publisher that has left has sent is parsed within this.
-const DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// Tracks of one publisher may fail this often.
 const FAILURES_MAX: u32 = 8;

@@ -5,6 +5,14 @@
 //! is never in force, and what was acknowledged is there after a restart. Changes of one stream are
 //! made one at a time, each from what the one before has left; a change that has begun runs to its
 //! end, whether or not its caller still listens.
+//!
+//! Here is what the API asks for; `unasked` has the streams that nobody asks the API for, `tokens` what
+//! lets publishers and viewers in.
+
+mod tokens;
+mod unasked;
+
+pub use unasked::Changes;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,11 +20,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
+use self::tokens::make_tokens;
 use super::api::{Code, Error, IfMatch};
 use super::locks::StreamLocks;
-use super::store::{self, Store, Tokens};
+use super::store::{self, Store};
 use super::writable::Writable;
-use crate::media::{StreamName, new_token};
+use crate::media::StreamName;
 use crate::runtime::{StreamSpec, Supervisor, Wanted};
 
 /// Who decides about a stream.
@@ -51,17 +60,6 @@ impl Part {
             Self::Settings => true,
         }
     }
-}
-
-/// What a changed configuration file asks for.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Changes {
-    /// Streams that are new.
-    pub create: Vec<StreamSpec>,
-    /// Streams that say something else than before.
-    pub update: Vec<StreamSpec>,
-    /// Streams that are gone.
-    pub remove: Vec<StreamName>,
 }
 
 /// A handle on the desk. Cheap to clone.
@@ -146,53 +144,6 @@ impl Desk {
         task.await.unwrap_or_else(|panic| Err(Error::internal("changing the stream", &panic)))
     }
 
-    /// Starts a stream of the configuration file or the demo. Tokens that it lacks are taken from
-    /// the database, or made and kept there.
-    ///
-    /// # Errors
-    /// What the supervisor or the database refuse.
-    pub async fn declare(&self, mut spec: StreamSpec, owner: Owner) -> Result<(), Error> {
-        let name = spec.name.clone();
-        self.begin(&name, move |desk| async move {
-            desk.fill_tokens(&mut spec).await?;
-            let wanted = desk.0.supervisor.check(spec)?;
-            desk.add(wanted, owner, async |_| Ok(())).await
-        })
-        .await
-    }
-
-    /// Starts every stream of the database. One that cannot be started is told in the log and by
-    /// [`Self::lost`], and kept in the database, so that nothing is lost by an update that refuses
-    /// it.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn restore(&self) -> Result<(), store::Error> {
-        for (name, spec) in self.0.store.streams().await? {
-            let started = match spec {
-                Ok(spec) => self.start_stored(spec).await.map_err(|e| e.to_string()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = started {
-                tracing::error!(stream = %name, %error, "stored stream not started");
-                self.0.lost.write().unwrap_or_else(PoisonError::into_inner).insert(name, error);
-            }
-        }
-        Ok(())
-    }
-
-    async fn start_stored(&self, spec: StreamSpec) -> Result<(), Error> {
-        let name = spec.name.clone();
-        if let Some(problem) = spec.access.outdated() {
-            tracing::warn!(stream = %name, problem, "a weak secret: PATCH the stream");
-        }
-        self.begin(&name, move |desk| async move {
-            let wanted = desk.0.supervisor.check(spec)?;
-            desk.add(wanted, Owner::Api, async |_| Ok(())).await
-        })
-        .await
-    }
-
     /// Adds a stream: `store` makes it lasting, then it starts. The caller has its turn.
     async fn add(
         &self,
@@ -206,50 +157,6 @@ impl Desk {
         self.set_owner(&wanted.spec.name, Some(owner));
         self.0.supervisor.apply(wanted);
         Ok(())
-    }
-
-    /// Does what a changed configuration file asks for; returns what could not be done, in words.
-    pub async fn apply(&self, changes: Changes) -> Vec<String> {
-        let mut failed = Vec::new();
-        for name in changes.remove {
-            if let Err(e) = self.withdraw(&name).await {
-                failed.push(format!("stream `{name}` is not removed: {e}"));
-            }
-        }
-        for spec in changes.update {
-            let name = spec.name.clone();
-            if let Err(e) = self.declare_anew(spec).await {
-                failed.push(format!("stream `{name}` is not changed: {e}"));
-            }
-        }
-        for spec in changes.create {
-            let name = spec.name.clone();
-            if let Err(e) = self.declare(spec, Owner::Config).await {
-                failed.push(format!("stream `{name}` is not created: {e}"));
-            }
-        }
-        failed
-    }
-
-    async fn withdraw(&self, name: &StreamName) -> Result<(), Error> {
-        let id = name.clone();
-        self.begin(name, move |desk| async move {
-            desk.0.supervisor.remove(&id).await?;
-            desk.set_owner(&id, None);
-            Ok(())
-        })
-        .await
-    }
-
-    async fn declare_anew(&self, mut spec: StreamSpec) -> Result<(), Error> {
-        let name = spec.name.clone();
-        self.begin(&name, move |desk| async move {
-            desk.0.supervisor.wanted(&spec.name)?;
-            desk.fill_tokens(&mut spec).await?;
-            desk.0.supervisor.apply(desk.0.supervisor.check(spec)?);
-            Ok(())
-        })
-        .await
     }
 
     /// Creates a stream for the API. Tokens that it lacks are made.
@@ -330,42 +237,6 @@ impl Desk {
         .await
     }
 
-    /// Makes new tokens for a stream; the old ones are worthless from now on.
-    ///
-    /// # Errors
-    /// `config_owned` when the file itself names the tokens, and what the supervisor or the
-    /// database refuse.
-    pub async fn rotate_tokens(&self, name: &StreamName) -> Result<(), Error> {
-        if self.owner(name) == Some(Owner::Api) {
-            let without_tokens = |before: &Wanted| {
-                let mut spec = (*before.spec).clone();
-                (spec.access.publish_token, spec.access.play_token) = (None, None);
-                Ok(spec)
-            };
-            let changed = self.change(name, Part::Whole, IfMatch::Any, without_tokens).await;
-            return changed.map(|_| ());
-        }
-        let id = name.clone();
-        self.begin(name, move |desk| async move {
-            let mut spec = desk.0.supervisor.spec(&id)?;
-            let access = &mut spec.access;
-            let by_us = desk.tokens(&id).await?.is_some_and(|kept| {
-                access.publish_token.as_ref() == Some(&kept.publish)
-                    && access.play_token.as_ref() == Some(&kept.play)
-            });
-            if !by_us {
-                return Err(config_owned(&id));
-            }
-            let made = Tokens { publish: new_token(), play: new_token() };
-            desk.keep_tokens(&id, &made).await?;
-            access.publish_token = Some(made.publish);
-            access.play_token = Some(made.play);
-            desk.0.supervisor.apply(desk.0.supervisor.check(spec)?);
-            Ok(())
-        })
-        .await
-    }
-
     /// What is wanted of a stream now, when this part of it may be changed.
     fn open(&self, name: &StreamName, part: Part, if_match: &IfMatch) -> Result<Wanted, Error> {
         let wanted = self.0.supervisor.wanted(name)?;
@@ -388,37 +259,6 @@ impl Desk {
             }
         })
     }
-
-    async fn fill_tokens(&self, spec: &mut StreamSpec) -> Result<(), Error> {
-        if spec.access.publish_token.is_some() && spec.access.play_token.is_some() {
-            return Ok(());
-        }
-        let kept = match self.tokens(&spec.name).await? {
-            Some(kept) => kept,
-            None => {
-                let made = Tokens { publish: new_token(), play: new_token() };
-                self.keep_tokens(&spec.name, &made).await?;
-                made
-            }
-        };
-        spec.access.publish_token.get_or_insert(kept.publish);
-        spec.access.play_token.get_or_insert(kept.play);
-        Ok(())
-    }
-
-    async fn tokens(&self, name: &StreamName) -> Result<Option<Tokens>, Error> {
-        let read = self.0.store.tokens(name.as_str()).await;
-        read.map_err(|e| Error::internal("reading the stream's tokens", &e))
-    }
-
-    async fn keep_tokens(&self, name: &StreamName, tokens: &Tokens) -> Result<(), Error> {
-        self.stored(self.0.store.set_tokens(name.as_str(), tokens).await)
-    }
-}
-
-fn make_tokens(spec: &mut StreamSpec) {
-    spec.access.publish_token.get_or_insert_with(new_token);
-    spec.access.play_token.get_or_insert_with(new_token);
 }
 
 fn config_owned(name: &StreamName) -> Error {

@@ -1,0 +1,82 @@
+//! The engines that work on words, and the models that they find on the disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::control::archive::Archive;
+use crate::egress::archive::Keeper;
+use crate::models::{Engine, Registry, Task};
+use crate::runtime::Speech;
+use crate::speech::chain::Switch;
+use crate::speech::stt;
+use crate::speech::translate::Translators;
+use crate::speech::tts::Voices;
+
+/// How often models are looked for.
+const MODELS_EVERY: Duration = Duration::from_secs(30);
+
+/// The engines that work on words.
+pub(super) fn engines(
+    config: &Config,
+    archive: &Archive,
+    models: &Registry,
+) -> anyhow::Result<Speech> {
+    let stt = stt::Engines::new(&config.stt, stt::Models::default());
+    let told = |switch: &Switch| {
+        let Switch { job, route, from, to, reason } = switch;
+        tracing::warn!(job, route, from, to, reason, "another engine takes over");
+    };
+    let translators = Translators::new(&config.translate, Some(models), Arc::new(told))?;
+    let voices = Voices::new(&config.tts, Arc::new(told))?;
+    let (stt, translators, voices) = (Arc::new(stt), Arc::new(translators), Arc::new(voices));
+    let keeper = Some(Arc::new(archive.clone()) as Arc<dyn Keeper>);
+    Ok(Speech { stt, translators, voices, keeper })
+}
+
+/// Looks for models now, every half minute and when told to, so that what is pulled or imported meanwhile
+/// is used without a restart. A model that is new is read as a whole: on a thread that may be busy with
+/// gigabytes for a while.
+pub(super) async fn follow_models(
+    models: Registry,
+    ears: Arc<stt::Engines>,
+    look: Arc<Notify>,
+    until: CancellationToken,
+) {
+    let mut tick = tokio::time::interval(MODELS_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = until.cancelled() => return,
+            _ = tick.tick() => {}
+            () = look.notified() => {}
+        }
+        let models = models.clone();
+        let Ok(found) = tokio::task::spawn_blocking(move || speech_models(&models)).await else {
+            continue;
+        };
+        let labels: Vec<String> = found.whisper.iter().map(|p| stt::whisper::label(p)).collect();
+        if ears.set_models(found) {
+            tracing::info!(models = labels.join(", "), "speech-to-text models");
+        }
+    }
+}
+
+/// The model files that speech-to-text may use: those that are what their manifest says.
+fn speech_models(models: &Registry) -> stt::Models {
+    let of = |task, engine| {
+        let installed = models.installed(task, Some(engine), None).into_iter();
+        let ready = installed.filter(|model| match model.ready() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(model = model.label(), %error, "a model is not used");
+                false
+            }
+        });
+        ready.filter_map(|model| model.paths.into_iter().next())
+    };
+    stt::Models { whisper: of(Task::Stt, Engine::Whisper).collect() }
+}

@@ -1,0 +1,78 @@
+//! Tokens of publishers and viewers: the spec of a stream names them, or they are made here.
+
+use super::{Desk, Owner, Part, config_owned};
+use crate::control::api::{Error, IfMatch};
+use crate::control::store::Tokens;
+use crate::media::{StreamName, new_token};
+use crate::runtime::{StreamSpec, Wanted};
+
+impl Desk {
+    /// Makes new tokens for a stream; the old ones are worthless from now on.
+    ///
+    /// # Errors
+    /// `config_owned` when the file itself names the tokens, and what the supervisor or the
+    /// database refuse.
+    pub async fn rotate_tokens(&self, name: &StreamName) -> Result<(), Error> {
+        if self.owner(name) == Some(Owner::Api) {
+            let without_tokens = |before: &Wanted| {
+                let mut spec = (*before.spec).clone();
+                (spec.access.publish_token, spec.access.play_token) = (None, None);
+                Ok(spec)
+            };
+            let changed = self.change(name, Part::Whole, IfMatch::Any, without_tokens).await;
+            return changed.map(|_| ());
+        }
+        let id = name.clone();
+        self.begin(name, move |desk| async move {
+            let mut spec = desk.0.supervisor.spec(&id)?;
+            let access = &mut spec.access;
+            let by_us = desk.tokens(&id).await?.is_some_and(|kept| {
+                access.publish_token.as_ref() == Some(&kept.publish)
+                    && access.play_token.as_ref() == Some(&kept.play)
+            });
+            if !by_us {
+                return Err(config_owned(&id));
+            }
+            let made = Tokens { publish: new_token(), play: new_token() };
+            desk.keep_tokens(&id, &made).await?;
+            access.publish_token = Some(made.publish);
+            access.play_token = Some(made.play);
+            desk.0.supervisor.apply(desk.0.supervisor.check(spec)?);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives a stream that names no tokens those of the database, or new ones that are kept there.
+    pub(super) async fn fill_tokens(&self, spec: &mut StreamSpec) -> Result<(), Error> {
+        if spec.access.publish_token.is_some() && spec.access.play_token.is_some() {
+            return Ok(());
+        }
+        let kept = match self.tokens(&spec.name).await? {
+            Some(kept) => kept,
+            None => {
+                let made = Tokens { publish: new_token(), play: new_token() };
+                self.keep_tokens(&spec.name, &made).await?;
+                made
+            }
+        };
+        spec.access.publish_token.get_or_insert(kept.publish);
+        spec.access.play_token.get_or_insert(kept.play);
+        Ok(())
+    }
+
+    async fn tokens(&self, name: &StreamName) -> Result<Option<Tokens>, Error> {
+        let read = self.0.store.tokens(name.as_str()).await;
+        read.map_err(|e| Error::internal("reading the stream's tokens", &e))
+    }
+
+    async fn keep_tokens(&self, name: &StreamName, tokens: &Tokens) -> Result<(), Error> {
+        self.stored(self.0.store.set_tokens(name.as_str(), tokens).await)
+    }
+}
+
+/// Makes the tokens that a spec lacks.
+pub(super) fn make_tokens(spec: &mut StreamSpec) {
+    spec.access.publish_token.get_or_insert_with(new_token);
+    spec.access.play_token.get_or_insert_with(new_token);
+}
