@@ -14,7 +14,7 @@ use crate::flow::{Action, Hello, Refusal};
 /// push out why the one encoder does not come in.
 const KEPT_MAX: usize = 10;
 
-/// A caller that was refused, or was let in and sent nothing that could be used.
+/// A caller that was refused, or was let in and never connected or sent nothing that could be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RefusalSnapshot {
     /// When, the last time.

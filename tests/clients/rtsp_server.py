@@ -23,6 +23,16 @@ CAMERA = (
     " ! rtpmp4gpay name=pay1 pt=97 )"
 )
 
+# The same with a second sound, each with the language that it is in (`a=lang`).
+LANGUAGES = (
+    "( videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=25/1"
+    " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! rtph264pay name=pay0 pt=96"
+    " audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 ! avenc_aac"
+    " ! rtpmp4gpay pt=97 ! capssetter name=pay1 caps=application/x-rtp,a-lang=en"
+    " audiotestsrc is-live=true freq=880 ! audio/x-raw,rate=48000,channels=2 ! opusenc"
+    " ! rtpopuspay pt=98 ! capssetter name=pay2 caps=application/x-rtp,a-lang=de )"
+)
+
 
 def say(event, **facts):
     print(json.dumps({"event": event, **facts}), flush=True)
@@ -33,12 +43,14 @@ def main():
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service("0")
-    factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(CAMERA)
-    factory.set_shared(True)
-    server.get_mount_points().add_factory("/camera", factory)
+    for path, launch in (("/camera", CAMERA), ("/languages", LANGUAGES)):
+        factory = GstRtspServer.RTSPMediaFactory()
+        factory.set_launch(launch)
+        factory.set_shared(True)
+        server.get_mount_points().add_factory(path, factory)
     server.attach(None)
-    say("serving", url=f"rtsp://127.0.0.1:{server.get_bound_port()}/camera")
+    base = f"rtsp://127.0.0.1:{server.get_bound_port()}"
+    say("serving", url=f"{base}/camera", languages=f"{base}/languages")
     loop = GLib.MainLoop()
 
     def until_told():

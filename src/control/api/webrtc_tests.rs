@@ -135,10 +135,10 @@ async fn refusals_say_what_is_wrong() {
     let told = stream.told.lock().expect("no test panics with it").join("\n");
     let expect = [
         "whep: the body must be application/sdp",
-        "whep: it does not begin with v=0",
+        "whep: the SDP cannot be used: it does not begin with v=0",
         "whep: the body is larger than this address takes",
         "whep: the offer asks for no video or audio that can be sent",
-        "whip: it has no audio or video that can be used",
+        "whip: the SDP cannot be used: it has no audio or video that can be used",
         "whep: `audio`: `loud` is not a language",
     ];
     let lines = told.lines().zip(expect);
