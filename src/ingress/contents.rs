@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::flow::files::Opened;
 use crate::flow::{Blame, Error, Node, Tracks, containers, kind_of};
@@ -17,7 +18,7 @@ use crate::srt::{Tables, Taken};
 const LOOK_MAX: Duration = Duration::from_secs(3);
 
 /// The tables of a transport stream come several times a second: all of them within so many bytes.
-const TABLES_MAX: u64 = 16 << 20;
+const TABLES_MAX: u64 = 8 << 20;
 
 /// Which tracks of a file are taken.
 #[derive(Debug, Default)]
@@ -170,12 +171,14 @@ async fn look(file: &Opened, tracks: &Tracks) -> Result<Vec<Found>, Error> {
     node.start().await?;
     let known = async {
         let whole = |all: &Vec<Found>| !all.is_empty() && all.iter().all(Found::is_known);
-        // Ends early when nothing more can come.
+        // The sender lives as long as the pipeline.
         let _ = all.wait_for(whole).await;
     };
+    let never = CancellationToken::new();
     tokio::select! {
         () = known => {}
-        _ = node.next_event() => {}
+        // The end of the file, or what is wrong with it.
+        _ = node.run(&never) => {}
         () = tokio::time::sleep(LOOK_MAX) => {}
     }
     node.stop().await?;
@@ -190,4 +193,36 @@ fn language_of(pad: &gst::Pad) -> Option<String> {
     });
     // `und` is ISO 639-2 for undetermined.
     languages.map(|code| code.to_ascii_lowercase()).find(|code| code != "und")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet that says nothing (ISO/IEC 13818-1 2.4.3.3).
+    const NULL: [u8; 188] = {
+        let mut packet = [0xff; 188];
+        (packet[0], packet[1], packet[3]) = (0x47, 0x1f, 0x10);
+        packet
+    };
+
+    #[test]
+    fn tables_that_come_late_are_found() {
+        let made = std::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-nostdin", "-f", "lavfi", "-i", "sine=duration=1"])
+            .args(["-c:a", "aac", "-f", "mpegts", "-"])
+            .output()
+            .expect("ffmpeg runs");
+        let check = |nulls: usize, expect: &[u16]| {
+            let file = [NULL.repeat(nulls), made.stdout.clone()].concat();
+            let (head, mut rest) = file.split_at(file.len().min(1000 * NULL.len()));
+            let tables = read_tables(head, &mut rest).expect("memory can be read");
+            assert_eq!(tables.numbers(), expect, "behind {nulls} packets");
+            assert_eq!(tables.are_complete(), !expect.is_empty());
+        };
+        check(0, &[1]);
+        check(10_000, &[1]);
+        // Then it is played without them.
+        check(60_000, &[]);
+    }
 }

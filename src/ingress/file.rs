@@ -68,7 +68,7 @@ pub async fn run(
     let mut start = flow::now();
     let mut chosen = (None, Arc::new(Chosen::First));
     loop {
-        let Found { file, tables, identity } = open(path, config).await?;
+        let Found { file, identity, tables } = open(path, config, chosen.0).await?;
         if chosen.0 != Some(identity) {
             let choose = Chosen::new(&file, tables.as_ref(), &intake.tracks);
             let choice = tokio::select! {
@@ -94,16 +94,16 @@ pub async fn run(
 /// A file that may be played.
 struct Found {
     file: Opened,
-    /// What it says of itself, when it is a transport stream.
-    tables: Option<Tables>,
     identity: Identity,
+    /// What it says of itself, when it is a transport stream that was not known before.
+    tables: Option<Tables>,
 }
 
 /// Device, inode, length and time of change: another value is another file.
 type Identity = (u64, u64, u64, i64, i64);
 
-/// Opens a file that may be a source, and looks what it is.
-async fn open(path: &Path, config: &Config) -> Result<Found, Error> {
+/// Opens a file that may be a source, and looks what it is where it is not the `known` one.
+async fn open(path: &Path, config: &Config, known: Option<Identity>) -> Result<Found, Error> {
     let config = config.clone();
     let look = move |path: &Path| {
         let opened = files::open_regular(path).map_err(|e| files::unreadable(path, &e))?;
@@ -114,24 +114,24 @@ async fn open(path: &Path, config: &Config) -> Result<Found, Error> {
                 "move it into one of `file_folders` in [sources] of the configuration",
             ));
         }
-        read_head(opened).map_err(|e| files::unreadable(path, &e))?
+        read_head(opened, known).map_err(|e| files::unreadable(path, &e))?
     };
     files::within(path, files::OPEN_MAX, look).await?
 }
 
 /// Reads what a file is. The outer failure is one of reading it.
-fn read_head(opened: Opened) -> std::io::Result<Result<Found, Error>> {
+fn read_head(opened: Opened, known: Option<Identity>) -> std::io::Result<Result<Found, Error>> {
     let mut file = &opened.file;
     let is = file.metadata()?;
     let identity = (is.dev(), is.ino(), is.len(), is.mtime(), is.mtime_nsec());
     let mut head = Vec::new();
     file.take(HEAD_MAX).read_to_end(&mut head)?;
-    let tables = match containers::check(&head) {
-        Ok(kind) if kind == "video/mpegts" => Some(contents::read_tables(&head, &mut file)?),
-        Ok(_) => None,
+    let is_new_transport = match containers::check(&head) {
+        Ok(kind) => kind == "video/mpegts" && known != Some(identity),
         Err(refused) => return Ok(Err(refused)),
     };
-    Ok(Ok(Found { file: opened, tables, identity }))
+    let tables = is_new_transport.then(|| contents::read_tables(&head, &mut file)).transpose()?;
+    Ok(Ok(Found { file: opened, identity, tables }))
 }
 
 /// One time through the file.

@@ -12,8 +12,8 @@ use crate::media::Offered;
 /// Pulls from `rtsp://[user:password@]host[:port]/path` until the stream wants it gone.
 ///
 /// RTP over UDP is tried first, then TCP. User and password stay out of logs and of the report. Of
-/// several media of one kind one is asked for, by the language that the server gives them
-/// (`a=lang`, RFC 8866 section 6.12).
+/// several media of one kind one is taken, by the language that the server gives them (`a=lang`,
+/// RFC 8866 section 6.12).
 ///
 /// # Errors
 /// When the address is wrong, the server refuses or the media stops.
@@ -22,43 +22,45 @@ pub async fn run(intake: Intake, url: &str) -> Result<(), Error> {
     let source = node.element("in")?;
     source.set_property("location", url);
     source.set_property_from_str("protocols", "tcp+udp");
-    select(&source, &intake.tracks);
-    let tracks = intake.tracks.clone();
-    let pipeline = node.pipeline().downgrade();
-    source.connect_pad_added(move |_, pad| {
-        let Some(pipeline) = pipeline.upgrade() else { return };
-        pads::attach_rtp(&pipeline, pad, &tracks);
-    });
-    pads::run_watched(&node, &intake).await
-}
-
-/// Asks for those media of the server's description that the stream takes.
-fn select(source: &gst::Element, tracks: &Tracks) {
     let left_out = Arc::new(Mutex::new(BTreeSet::new()));
-    let (decided, tracks) = (Arc::clone(&left_out), tracks.clone());
+    let (decided, tracks) = (Arc::clone(&left_out), intake.tracks.clone());
     source.connect("on-sdp", false, move |values| {
         let description = values.get(1)?.get::<gst_sdp::SDPMessage>().ok()?;
         let found = leave_out(&description, &tracks);
         *decided.lock().unwrap_or_else(PoisonError::into_inner) = found;
         None
     });
-    source.connect("select-stream", false, move |values| {
-        let number = values.get(1)?.get::<u32>().ok()?;
+    let tracks = intake.tracks.clone();
+    let pipeline = node.pipeline().downgrade();
+    source.connect_pad_added(move |_, pad| {
+        let Some(pipeline) = pipeline.upgrade() else { return };
         let left_out = left_out.lock().unwrap_or_else(PoisonError::into_inner);
-        Some((!left_out.contains(&number)).to_value())
+        // All of them are asked for all the same: some servers send nothing of the one medium when
+        // another one was left out.
+        match number_of(&pad.name()).is_some_and(|number| left_out.contains(&number)) {
+            true => tracks.ignore_pad(&pipeline, pad, "", ""),
+            false => pads::attach_rtp(&pipeline, pad, &tracks),
+        }
     });
+    pads::run_watched(&node, &intake).await
+}
+
+/// Which of the media in the server's description a pad carries: `recv_rtp_src_1_<ssrc>_97` the
+/// second one.
+fn number_of(pad: &str) -> Option<usize> {
+    let numbers = pad.strip_prefix("recv_rtp_src_").or_else(|| pad.strip_prefix("stream_"))?;
+    numbers.split('_').next()?.parse().ok()
 }
 
 /// Numbers of the media that are not taken, with a note for each. What is neither video nor audio
-/// stays: it is named when its pad comes.
-fn leave_out(description: &gst_sdp::SDPMessageRef, tracks: &Tracks) -> BTreeSet<u32> {
+/// is named when its pad comes.
+fn leave_out(description: &gst_sdp::SDPMessageRef, tracks: &Tracks) -> BTreeSet<usize> {
     let (wish, notes) = tracks.choice.without_numbers();
     let offered: Vec<Offered> = description.medias().map(offered).collect();
     let picked = wish.pick(&offered, "what the server sends");
     notes.into_iter().chain(picked.notes).for_each(|note| tracks.report.note(note));
     let out = |(n, track): &(usize, &Offered)| track.kind.is_some() && !picked.taken.contains(n);
-    let left_out = offered.iter().enumerate().filter(out);
-    left_out.filter_map(|(n, _)| u32::try_from(n).ok()).collect()
+    offered.iter().enumerate().filter(out).map(|(n, _)| n).collect()
 }
 
 fn offered(media: &gst_sdp::SDPMediaRef) -> Offered {
@@ -70,4 +72,21 @@ fn offered(media: &gst_sdp::SDPMediaRef) -> Offered {
         caps.set("media", media.media().unwrap_or_default());
     }
     pads::offered_rtp(&caps, media.attribute_val("lang"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pads_are_known_by_the_number_of_their_medium() {
+        for (pad, expect) in [
+            ("recv_rtp_src_0_3741635733_96", Some(0)),
+            ("recv_rtp_src_12_1_97", Some(12)),
+            ("stream_1", Some(1)),
+            ("src_0", None),
+        ] {
+            assert_eq!(number_of(pad), expect, "{pad}");
+        }
+    }
 }

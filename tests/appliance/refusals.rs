@@ -98,8 +98,10 @@ async fn post(stream: &Stream, path: &str, token: &str, offer: &str) -> u16 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whip_publishers_that_are_refused_are_shown_with_the_remedy() {
-    let appliance = Appliance::start_with("webrtc.sessions_max = 3").await;
+    let appliance = Appliance::start_with("webrtc.sessions_max = 2").await;
     let stream = appliance.api.create(json!({ "name": "studio", "linger_s": 0 })).await;
+    let other = appliance.api.create(json!({ "name": "other" })).await;
+    let late = appliance.api.create(json!({ "name": "late" })).await;
     let (path, token) = ("/whip/studio", stream.publish_token());
     let offer = publisher();
 
@@ -121,6 +123,9 @@ async fn whip_publishers_that_are_refused_are_shown_with_the_remedy() {
     assert_eq!(post(&stream, path, &token, &offer).await, 201);
     assert_eq!(post(&stream, path, &token, &offer).await, 409);
     refusal(&stream, "whip", "is already published by whip").await;
+    assert_eq!(post(&other, "/whip/other", &other.publish_token(), &offer).await, 201);
+    assert_eq!(post(&late, "/whip/late", &late.publish_token(), &offer).await, 503);
+    refusal(&late, "whip", "2 WebRTC sessions are open, the limit").await;
     refusal(&stream, "whip", "no connection within 15 s").await;
     let log = appliance.log_text();
     assert!(!log.contains(&token), "the token is in the log:\n{log}");
@@ -146,10 +151,11 @@ async fn viewers_by_http_that_are_refused_are_shown_with_the_remedy() {
 
     assert_eq!(post(&stream, path, &token, PLAYER).await, 201);
     assert_eq!(post(&stream, path, &token, PLAYER).await, 503);
-    refusal_to("play", &stream, "whep", "viewers of this stream").await;
+    refusal_to("play", &stream, "whep", "1 viewers play this stream by WebRTC, the limit").await;
 
     let events = format!("/captions/studio/events?token={token}&language=loud");
-    assert_eq!(stream.api.get(&events).await.map(|answer| answer.status), Ok(422));
+    let answer = stream.api.send(stream.api.raw(Method::GET, &events)).await;
+    assert_eq!(answer.map(|answer| answer.status), Ok(422));
     refusal_to("play", &stream, "captions", "`loud` is not a language").await;
     // The viewer that got the place.
     refusal_to("play", &stream, "whep", "no connection within 15 s").await;
