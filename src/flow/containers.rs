@@ -74,18 +74,18 @@ const SKIP: i32 = 2;
 /// `GstAutoplugSelectResult`: this factory is tried.
 const TRY: i32 = 0;
 
-/// Whether a file is media, by its first bytes: the more of them, the surer.
+/// The media type of a file, by its first bytes: the more of them, the surer.
 ///
 /// # Errors
-/// [`Error::Refused`] that names what it is instead.
-pub fn check(head: &[u8]) -> Result<(), Error> {
+/// [`Error::Refused`] that names what it is where that is no media.
+pub fn check(head: &[u8]) -> Result<String, Error> {
     let found = gst_base::functions::type_find_helper_for_data(None::<&gst::Object>, head);
     let Ok((caps, _)) = found else {
         return Err(refused("it is of no kind that is known"));
     };
     let name = caps.structure(0).map_or("", |s| s.name().as_str());
     match MEDIA.contains(&name) {
-        true => Ok(()),
+        true => Ok(name.to_owned()),
         false => Err(refused(&format!("it is {}", described(name)))),
     }
 }
@@ -144,7 +144,7 @@ mod tests {
     fn media_is_told_from_what_names_media() {
         crate::flow::init().expect("GStreamer");
         let check = |head: &[u8], expect: &str| {
-            let found = check(head).map_or_else(|e| e.to_string(), |()| "media".into());
+            let found = check(head).map_or_else(|e| e.to_string(), |_| "media".into());
             assert!(found.contains(expect), "{found} instead of {expect}");
         };
         check(

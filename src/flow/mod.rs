@@ -37,4 +37,4 @@ pub use intake::{DRAIN_MAX, Intake, SourceReport};
 pub use node::{Node, NodeEvent};
 pub use steps::{Step, Steps};
 pub use task::{Inputs, Status, Task};
-pub use tracks::Tracks;
+pub use tracks::{Tracks, kind_of};

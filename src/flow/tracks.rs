@@ -101,6 +101,11 @@ fn passed(caps: &gst::CapsRef) -> Option<(Kind, String)> {
     Some((kind, elements.to_owned()))
 }
 
+/// Which kind of track media with these caps becomes; `None` where it cannot be taken.
+pub fn kind_of(caps: &gst::CapsRef) -> Option<Kind> {
+    branch(caps).and_then(|(kind, elements)| elements.map(|_| kind))
+}
+
 impl Tracks {
     /// The writer of a kind.
     pub fn writer(&self, kind: Kind) -> &Writer {

@@ -1,15 +1,18 @@
 //! A media file as an endless live source, without a gap where it begins again.
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gst::prelude::*;
 
+use super::contents::{self, Chosen};
 use super::pads;
 use crate::flow::files::{self, Opened};
 use crate::flow::{self, Blame, Error, Intake, Node, Tracks, containers};
+use crate::srt::Tables;
 
 /// So many bytes of a file tell what it is, also behind a large ID3 tag.
 const HEAD_MAX: u64 = 1 << 20;
@@ -63,9 +66,20 @@ pub async fn run(
 ) -> Result<(), Error> {
     let mut opened = Some(opened);
     let mut start = flow::now();
+    let mut chosen = (None, Arc::new(Chosen::First));
     loop {
-        let round = Round { start, end: Arc::new(AtomicU64::new(0)) };
-        let file = open(path, config).await?;
+        let Found { file, identity, tables } = open(path, config, chosen.0).await?;
+        if chosen.0 != Some(identity) {
+            let choose = Chosen::new(&file, tables.as_ref(), &intake.tracks);
+            let choice = tokio::select! {
+                choice = choose => choice?,
+                () = intake.cancel.cancelled() => return Ok(()),
+            };
+            chosen = (Some(identity), Arc::new(choice));
+            // Looking takes a moment, which is no part of the programme.
+            start = start.max(flow::now());
+        }
+        let round = Round { start, end: Arc::new(AtomicU64::new(0)), chosen: chosen.1.clone() };
         let node = round.build(&file, &intake.tracks)?;
         if let Some(opened) = opened.take() {
             opened();
@@ -77,8 +91,19 @@ pub async fn run(
     }
 }
 
-/// Opens a file that may be a source, and looks what it is.
-async fn open(path: &Path, config: &Config) -> Result<Opened, Error> {
+/// A file that may be played.
+struct Found {
+    file: Opened,
+    identity: Identity,
+    /// What it says of itself, when it is a transport stream that was not known before.
+    tables: Option<Tables>,
+}
+
+/// Device, inode, length and time of change: another value is another file.
+type Identity = (u64, u64, u64, i64, i64);
+
+/// Opens a file that may be a source, and looks what it is where it is not the `known` one.
+async fn open(path: &Path, config: &Config, known: Option<Identity>) -> Result<Found, Error> {
     let config = config.clone();
     let look = move |path: &Path| {
         let opened = files::open_regular(path).map_err(|e| files::unreadable(path, &e))?;
@@ -89,13 +114,24 @@ async fn open(path: &Path, config: &Config) -> Result<Opened, Error> {
                 "move it into one of `file_folders` in [sources] of the configuration",
             ));
         }
-        let mut head = Vec::new();
-        let read = (&opened.file).take(HEAD_MAX).read_to_end(&mut head);
-        read.map_err(|e| files::unreadable(path, &e))?;
-        containers::check(&head)?;
-        Ok(opened)
+        read_head(opened, known).map_err(|e| files::unreadable(path, &e))?
     };
     files::within(path, files::OPEN_MAX, look).await?
+}
+
+/// Reads what a file is. The outer failure is one of reading it.
+fn read_head(opened: Opened, known: Option<Identity>) -> std::io::Result<Result<Found, Error>> {
+    let mut file = &opened.file;
+    let is = file.metadata()?;
+    let identity = (is.dev(), is.ino(), is.len(), is.mtime(), is.mtime_nsec());
+    let mut head = Vec::new();
+    file.take(HEAD_MAX).read_to_end(&mut head)?;
+    let is_new_transport = match containers::check(&head) {
+        Ok(kind) => kind == "video/mpegts" && known != Some(identity),
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let tables = is_new_transport.then(|| contents::read_tables(&head, &mut file)).transpose()?;
+    Ok(Ok(Found { file: opened, identity, tables }))
 }
 
 /// One time through the file.
@@ -105,6 +141,7 @@ struct Round {
     start: gst::ClockTime,
     /// Where its last buffer ended, in nanoseconds of running time: MPEG-TS does not begin at zero.
     end: Arc<AtomicU64>,
+    chosen: Arc<Chosen>,
 }
 
 impl Round {
@@ -112,10 +149,12 @@ impl Round {
         let node = Node::parse("file source", "filesrc name=in ! parsebin name=demux")?;
         // What was looked at is what is played, even if another file has the name by now.
         node.element("in")?.set_property("location", file.handle());
-        containers::guard(&node.element("demux")?);
+        let demux = node.element("demux")?;
+        containers::guard(&demux);
+        self.chosen.steer(&demux);
         let (round, tracks) = (self.clone(), tracks.clone());
         let pipeline = node.pipeline().downgrade();
-        node.element("demux")?.connect_pad_added(move |demux, pad| {
+        demux.connect_pad_added(move |demux, pad| {
             if let Some(pipeline) = pipeline.upgrade() {
                 pads::report(demux, round.attach(&pipeline, pad, &tracks));
             }
@@ -123,13 +162,18 @@ impl Round {
         Ok(node)
     }
 
-    /// Puts a track on the clock: `clocksync` makes it as slow as real time.
+    /// Puts a track that is taken on the clock: `clocksync` makes it as slow as real time.
     fn attach(
         &self,
         pipeline: &gst::Pipeline,
         pad: &gst::Pad,
         tracks: &Tracks,
     ) -> Result<(), Error> {
+        let Some(name) = self.chosen.of_pad(pad) else {
+            // The notes have it already.
+            tracks.ignore_pad(pipeline, pad, "", "");
+            return Ok(());
+        };
         let sync = gst::ElementFactory::make("clocksync")
             .build()
             .map_err(|_| Error::MissingElement { factory: "clocksync".into() })?;
@@ -152,7 +196,7 @@ impl Round {
         // The parsed caps are known on this pad now; the branch behind needs them at once.
         let caps = pad.current_caps();
         pad.link(&entry).map_err(|e| Error::build("clocksync", e))?;
-        tracks.attach_pad_with(pipeline, &exit, caps, &format!("track `{}`", pad.name()));
+        tracks.attach_pad_with(pipeline, &exit, caps, &name);
         Ok(())
     }
 

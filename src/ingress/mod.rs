@@ -6,6 +6,7 @@
 //! Invariant: nothing of a publisher reaches a feed before the gate has let it in, and what it may
 //! make the appliance hold is bounded.
 
+mod contents;
 pub mod demo;
 pub mod file;
 mod pads;

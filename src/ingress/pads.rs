@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use crate::flow::{Error, Intake, Node, Tracks};
+use crate::flow::{Error, Intake, Node, Tracks, kind_of};
+use crate::media::Offered;
 
 /// A pulled source that gave nothing for this long is dead: it is connected anew.
 const STALLED_AFTER: Duration = Duration::from_secs(8);
@@ -43,6 +44,21 @@ pub(super) fn attach_rtp(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Trac
             let why = format!("`{factory}` cannot be used: {error}");
             tracks.ignore_pad(pipeline, pad, &name, &why);
         }
+    }
+}
+
+/// A track that is announced with these caps, and in this language if the sender says so.
+pub(super) fn offered_rtp(caps: &gst::CapsRef, language: Option<&str>) -> Offered {
+    let rtp = RtpFormat::read(caps);
+    let media = rtp.depayloader().and_then(|(_, media)| media.parse::<gst::Caps>().ok());
+    let named = language.map_or_else(String::new, |language| format!(", language {language}"));
+    Offered {
+        label: format!("payload type {}", rtp.payload),
+        name: format!("{rtp}{named}"),
+        kind: media.and_then(|media| kind_of(&media)),
+        pid: None,
+        // `de-AT` is German.
+        language: language.and_then(|tag| tag.split('-').next()).map(str::to_ascii_lowercase),
     }
 }
 
@@ -125,6 +141,7 @@ async fn watch_for_stall(tracks: &Tracks) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Kind;
 
     #[test]
     fn what_the_sender_announces_decides() {
@@ -139,5 +156,23 @@ mod tests {
         check("media=video,encoding-name=MPEG4-GENERIC", None);
         check("media=audio,encoding-name=pcmu", Some("audio/x-mulaw"));
         check("media=application,encoding-name=VND.ONVIF.METADATA", None);
+    }
+
+    #[test]
+    fn what_is_announced_is_offered_by_its_kind_and_language() {
+        gst::init().expect("GStreamer starts");
+        let check = |announced: &str, language, kind, expect: (&str, Option<&str>)| {
+            let caps: gst::Caps = format!("application/x-rtp,{announced}").parse().expect("caps");
+            let found = offered_rtp(&caps, language);
+            assert_eq!((found.name.as_str(), found.language.as_deref()), expect);
+            assert_eq!(found.kind, kind, "{announced}");
+        };
+        let opus = "media=audio,payload=98,encoding-name=OPUS";
+        let name = "RTP audio OPUS, payload type 98";
+        check(opus, None, Some(Kind::Audio), (name, None));
+        let name = "RTP audio OPUS, payload type 98, language de-AT";
+        check(opus, Some("de-AT"), Some(Kind::Audio), (name, Some("de")));
+        let data = "media=application,payload=107,encoding-name=SMPTE336M";
+        check(data, None, None, ("RTP application SMPTE336M, payload type 107", None));
     }
 }

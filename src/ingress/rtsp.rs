@@ -1,13 +1,19 @@
 //! RTSP: pulls from cameras and servers.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use gst::prelude::*;
 
 use super::pads;
-use crate::flow::{Error, Intake, Node};
+use crate::flow::{Error, Intake, Node, Tracks};
+use crate::media::Offered;
 
 /// Pulls from `rtsp://[user:password@]host[:port]/path` until the stream wants it gone.
 ///
-/// RTP over UDP is tried first, then TCP. User and password stay out of logs and of the report.
+/// RTP over UDP is tried first, then TCP. User and password stay out of logs and of the report. Of
+/// several media of one kind one is taken, by the language that the server gives them (`a=lang`,
+/// RFC 8866 section 6.12).
 ///
 /// # Errors
 /// When the address is wrong, the server refuses or the media stops.
@@ -16,11 +22,71 @@ pub async fn run(intake: Intake, url: &str) -> Result<(), Error> {
     let source = node.element("in")?;
     source.set_property("location", url);
     source.set_property_from_str("protocols", "tcp+udp");
+    let left_out = Arc::new(Mutex::new(BTreeSet::new()));
+    let (decided, tracks) = (Arc::clone(&left_out), intake.tracks.clone());
+    source.connect("on-sdp", false, move |values| {
+        let description = values.get(1)?.get::<gst_sdp::SDPMessage>().ok()?;
+        let found = leave_out(&description, &tracks);
+        *decided.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        None
+    });
     let tracks = intake.tracks.clone();
     let pipeline = node.pipeline().downgrade();
     source.connect_pad_added(move |_, pad| {
         let Some(pipeline) = pipeline.upgrade() else { return };
-        pads::attach_rtp(&pipeline, pad, &tracks);
+        let left_out = left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        // All of them are asked for all the same: some servers send nothing of the one medium when
+        // another one was left out.
+        match number_of(&pad.name()).is_some_and(|number| left_out.contains(&number)) {
+            true => tracks.ignore_pad(&pipeline, pad, "", ""),
+            false => pads::attach_rtp(&pipeline, pad, &tracks),
+        }
     });
     pads::run_watched(&node, &intake).await
+}
+
+/// Which of the media in the server's description a pad carries: `recv_rtp_src_1_<ssrc>_97` the
+/// second one.
+fn number_of(pad: &str) -> Option<usize> {
+    let numbers = pad.strip_prefix("recv_rtp_src_").or_else(|| pad.strip_prefix("stream_"))?;
+    numbers.split('_').next()?.parse().ok()
+}
+
+/// Numbers of the media that are not taken, with a note for each. What is neither video nor audio
+/// is named when its pad comes.
+fn leave_out(description: &gst_sdp::SDPMessageRef, tracks: &Tracks) -> BTreeSet<usize> {
+    let (wish, notes) = tracks.choice.without_numbers();
+    let offered: Vec<Offered> = description.medias().map(offered).collect();
+    let picked = wish.pick(&offered, "what the server sends");
+    notes.into_iter().chain(picked.notes).for_each(|note| tracks.report.note(note));
+    let out = |(n, track): &(usize, &Offered)| track.kind.is_some() && !picked.taken.contains(n);
+    offered.iter().enumerate().filter(out).map(|(n, _)| n).collect()
+}
+
+fn offered(media: &gst_sdp::SDPMediaRef) -> Offered {
+    let payload = media.formats().next().and_then(|format| format.parse().ok());
+    let caps = payload.and_then(|payload| media.caps_from_media(payload));
+    let mut caps = caps.unwrap_or_else(|| gst::Caps::new_empty_simple("application/x-unknown"));
+    if let Some(caps) = caps.get_mut().and_then(|caps| caps.structure_mut(0)) {
+        // As `rtspsrc` fills it in for payload types of RFC 3551 too.
+        caps.set("media", media.media().unwrap_or_default());
+    }
+    pads::offered_rtp(&caps, media.attribute_val("lang"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pads_are_known_by_the_number_of_their_medium() {
+        for (pad, expect) in [
+            ("recv_rtp_src_0_3741635733_96", Some(0)),
+            ("recv_rtp_src_12_1_97", Some(12)),
+            ("stream_1", Some(1)),
+            ("src_0", None),
+        ] {
+            assert_eq!(number_of(pad), expect, "{pad}");
+        }
+    }
 }

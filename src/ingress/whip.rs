@@ -5,21 +5,26 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::trunk::{self, Heard};
+use super::unusable::unusable;
 use super::vp9;
-use crate::flow::{Blame, Error, Intake, NodeEvent, Tracks};
+use crate::flow::{Blame, Error, Gate, Hello, Intake, NodeEvent, Tracks};
 use crate::media::{Codec, Kind};
 use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport};
 use crate::webrtc::{Config, Peer, aic, element, payload_type, stats};
 
 /// How often statistics are read, and a missing key frame is asked for again.
 const TICK: Duration = Duration::from_secs(1);
+
+/// What a publisher shall send.
+const PLEASE_SEND: &str =
+    "send pictures or sound: look whether camera and microphone are on, and stay until they come";
 
 /// Name of the decoder of AIC-A.
 const VOICE: &str = "voice";
@@ -100,19 +105,28 @@ impl Publisher {
         &self.peer
     }
 
-    /// Takes what is published until the publisher leaves, the stream wants it gone, or `cancel`.
-    ///
-    /// # Errors
-    /// When no connection comes about, or the pipeline fails.
-    pub(crate) async fn run(self, cancel: &CancellationToken) -> Result<(), Error> {
+    /// Takes what is published until the publisher leaves, the stream wants it gone, or `cancel`. A
+    /// publisher of whom nothing could be used is told of at the gate.
+    pub(crate) async fn run(self, gate: &dyn Gate, hello: &Hello, cancel: &CancellationToken) {
+        let since = Instant::now();
         let result = tokio::select! {
-            () = cancel.cancelled() => Ok(()),
+            () = cancel.cancelled() => Err(Error::Ended),
             () = self.intake.cancel.cancelled() => Ok(()),
             result = self.watch_pipeline() => result,
             result = self.receive() => result,
         };
         let stopped = self.peer.node().stop().await;
-        result.and(stopped)
+        let tracks = &self.intake.tracks;
+        let (stream, peer) = (&hello.stream, &hello.peer);
+        match result.and(stopped) {
+            Ok(()) => tracing::info!(%stream, peer, "WHIP publisher disconnected by us"),
+            Err(error) => {
+                tracing::info!(%stream, peer, %error, "WHIP publisher gone");
+                if let Some(refusal) = unusable(&error, tracks, since.elapsed(), PLEASE_SEND) {
+                    gate.report_refusal(hello, &refusal);
+                }
+            }
+        }
     }
 
     /// Follows the bus: an error ends the publisher, an engine that fails is told.
@@ -168,7 +182,7 @@ impl Publisher {
             never = trunk::serve(&self.peer, board, report, self.heard.subscribe()) => match never {},
             why = self.peer.gone() => {
                 tracing::debug!(publisher = self.peer.node().name(), why, "publisher left");
-                Ok(())
+                Err(Error::Ended)
             }
             () = watch => Ok(()),
         }

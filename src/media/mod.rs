@@ -7,6 +7,7 @@ mod codec;
 mod cue;
 mod language;
 mod name;
+mod offered;
 mod pace;
 mod secret;
 mod time;
@@ -17,6 +18,7 @@ pub use codec::{AudioDetail, Codec, Format, H264Profile, Kind, VideoDetail};
 pub use cue::{Cue, Origin, Stage, Word};
 pub use language::{Language, LanguageError};
 pub use name::{NameError, StreamName};
+pub use offered::{Offered, Picked};
 pub use pace::Pace;
 pub use secret::{
     Secret, fits_address, new_token, passphrase_length_problem, passphrase_problem, token_problem,

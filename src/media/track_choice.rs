@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Language;
 
-/// Which programme and tracks of MPEG-TS (by SRT, published or pulled) a stream takes. What is left
+/// Which programme and tracks a stream takes of a source that has several: MPEG-TS by SRT (published
+/// or pulled), media files, and RTSP servers. Programme and PIDs are of MPEG-TS only. What is left
 /// out is the first one that can be taken: programmes in the order of the programme association
-/// table, tracks in that of the programme's own table. What is not taken is named in the notes of
-/// the source.
+/// table, tracks in that of the programme's own table, of the file, or of the server's description.
+/// What is not taken is named in the notes of the source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrackChoice {
@@ -99,7 +100,7 @@ const CODES: [(&str, &str, &str); 46] = [
 ];
 
 impl Language {
-    /// Whether a code of three letters, as MPEG-TS has them (ISO 639-2), names this language.
+    /// Whether a code of ISO 639 names this language: three letters in MPEG-TS, two in most tags.
     pub fn is_coded_as(&self, code: &str) -> bool {
         let codes = CODES.iter().map(|(two, term, other)| [*two, *term, *other]);
         let mut known = codes.filter(|codes| codes.contains(&self.primary()));

@@ -14,7 +14,7 @@ use crate::flow::{Action, Hello, Refusal};
 /// push out why the one encoder does not come in.
 const KEPT_MAX: usize = 10;
 
-/// A caller that was refused, or was let in and sent nothing that could be used.
+/// A caller that was refused, or was let in and never connected or sent nothing that could be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RefusalSnapshot {
     /// When, the last time.
@@ -77,9 +77,10 @@ impl Refusals {
     }
 }
 
-/// The address of a peer without its port, which is another at each try.
+/// The address of a peer without its port, if it has one: that is another at each try.
 pub(super) fn host_of(peer: &str) -> Option<IpAddr> {
-    peer.parse::<SocketAddr>().ok().map(|address| address.ip())
+    let with_port = peer.parse::<SocketAddr>().map(|address| address.ip());
+    with_port.or_else(|_| peer.parse()).ok()
 }
 
 #[cfg(test)]
@@ -107,12 +108,18 @@ mod tests {
         refusals.add(&hello("10.0.0.2:5000"), &wrong, at(2));
         refusals.add(&hello("10.0.0.1:5001"), &taken, at(3));
         refusals.add(&hello("10.0.0.1:5002"), &wrong, at(4));
+        // Without a port, as HLS players have none.
+        refusals.add(&hello("10.0.0.4"), &wrong, at(5));
+        refusals.add(&hello("10.0.0.3"), &wrong, at(6));
+        refusals.add(&hello("10.0.0.4"), &wrong, at(7));
         let shown: Vec<(String, u64, i64)> = refusals
             .list()
             .into_iter()
             .map(|r| (format!("{} {}", r.peer, r.message), r.count, r.at.timestamp()))
             .collect();
         let expect = [
+            ("10.0.0.4 a wrong token", 2, 7),
+            ("10.0.0.3 a wrong token", 1, 6),
             ("10.0.0.1:5002 a wrong token", 2, 4),
             ("10.0.0.1:5001 taken", 1, 3),
             ("10.0.0.2:5000 a wrong token", 1, 2),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::media::Kind;
+use crate::media::{Kind, Offered};
 
 /// One track.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,19 @@ pub(super) struct Elementary {
     pub(super) codec: String,
     /// Three letters of ISO 639-2, in small letters.
     pub(super) language: Option<String>,
+}
+
+impl Elementary {
+    /// The same among the tracks of its programme.
+    pub(super) fn offered(&self) -> Offered {
+        Offered {
+            label: format!("PID {}", self.pid),
+            name: self.to_string(),
+            kind: self.kind,
+            pid: Some(self.pid),
+            language: self.language.clone(),
+        }
+    }
 }
 
 impl fmt::Display for Elementary {

@@ -1,5 +1,6 @@
 //! What SRT ingress and egress share: a thin safe binding over libsrt, addresses with their
-//! options, and how MPEG-TS gets out of a socket into tracks and out of feeds into a socket.
+//! options, and how MPEG-TS gets out of a socket into tracks and out of feeds into a socket. Its
+//! tables are read here for files too.
 //!
 //! GStreamer's own `srtsrc` takes one caller at a time and does not tell why a caller was refused,
 //! so connections are ours; the media still goes through GStreamer's muxer and demuxer.
@@ -25,6 +26,8 @@ mod target;
 
 pub use error::{Error, Reject};
 pub use listener::{Knock, Listener, ListenerOptions};
+pub use program::Taken;
+pub use psi::Tables;
 pub use receive::{Limits, receive};
 pub use send::{Sent, Shape, accepts, send};
 pub use socket::{Socket, Stats, Waiter};

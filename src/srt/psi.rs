@@ -27,7 +27,7 @@ pub(super) struct Program {
 
 /// Reads the tables of a transport stream as it passes.
 #[derive(Debug, Default)]
-pub(super) struct Tables {
+pub struct Tables {
     /// Bytes that are no whole packet yet.
     rest: Vec<u8>,
     assemblies: BTreeMap<u16, Assembly>,
@@ -39,7 +39,7 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Reads on; true when something else is known than before.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> bool {
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
         self.rest.extend_from_slice(bytes);
         let (data, mut at, mut changed) = (std::mem::take(&mut self.rest), 0, false);
         while data.len() - at >= PACKET {
@@ -56,8 +56,14 @@ impl Tables {
     }
 
     /// Numbers of all programmes, in the order of the PAT.
-    pub(super) fn numbers(&self) -> Vec<u16> {
+    pub fn numbers(&self) -> Vec<u16> {
         self.associations.values().flatten().map(|(number, _)| *number).collect()
+    }
+
+    /// Whether all of them have come, as far as the PAT tells.
+    pub fn are_complete(&self) -> bool {
+        let numbers = self.numbers();
+        !numbers.is_empty() && numbers.iter().all(|number| self.programs.contains_key(number))
     }
 
     /// A programme whose table has come.

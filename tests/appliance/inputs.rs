@@ -21,7 +21,7 @@ const LENGTH_S: u32 = 60;
 const MEASURED_S: u32 = 6;
 
 /// Pictures at 25 Hz and sound of 48 kHz, coded by these arguments of ffmpeg into MPEG-TS.
-fn transport(name: &str, inputs: &str, coding: &str) -> PathBuf {
+pub(super) fn transport(name: &str, inputs: &str, coding: &str) -> PathBuf {
     once(name, |file| {
         let mut command = Command::new("ffmpeg");
         command.args("-v error -nostdin -y -f lavfi -i testsrc2=s=320x180:r=25".split(' '));
@@ -33,25 +33,25 @@ fn transport(name: &str, inputs: &str, coding: &str) -> PathBuf {
     })
 }
 
-const H264: &str =
+pub(super) const H264: &str =
     "-c:v libx264 -preset ultrafast -tune zerolatency -b:v 300k -g 25 -pix_fmt yuv420p";
 
-fn h264_with(name: &str, sound: &str) -> PathBuf {
+pub(super) fn h264_with(name: &str, sound: &str) -> PathBuf {
     transport(name, "", &format!("{H264} -ac 2 {sound}"))
 }
 
 /// Publishes a file once in real time, untouched.
-fn publish(file: &std::path::Path, flags: &str, url: &str) -> Ffmpeg {
+pub(super) fn publish(file: &std::path::Path, flags: &str, url: &str) -> Ffmpeg {
     let format = if url.starts_with("rtmp") { "flv" } else { "mpegts" };
     let file = file.display();
     Ffmpeg::with(&format!("-re -i {file} -map 0 -c copy {flags} -f {format} {url}"))
 }
 
-fn notes(snapshot: &Value) -> String {
+pub(super) fn notes(snapshot: &Value) -> String {
     snapshot["sources"][0]["notes"].to_string()
 }
 
-fn format_of(snapshot: &Value, feed: &str) -> String {
+pub(super) fn format_of(snapshot: &Value, feed: &str) -> String {
     let feeds = snapshot["feeds"].as_array().cloned().unwrap_or_default();
     let found = feeds.iter().find(|f| f["name"] == feed);
     found.and_then(|f| f["format_text"].as_str()).unwrap_or_default().to_owned()
@@ -137,49 +137,6 @@ async fn goes_on_without_sound(appliance: &Appliance, name: &str, codec: &str, s
     };
     let later = stream.wait("pictures go on", s(30), |s| frames(s) > Some(100)).await;
     assert_eq!(later["sources"][0]["since"], connected, "the same connection: {later}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn programme_and_track_are_chosen_and_the_others_named() {
-    let appliance = Appliance::start().await;
-    let programmes = "-program title=one:program_num=1:st=0:st=1:st=2 \
-                      -program title=two:program_num=2:st=3:st=4";
-    let more = "-f lavfi -i sine=f=880:r=48000 -f lavfi -i testsrc=s=640x360:r=25 \
-                -f lavfi -i sine=f=220:r=48000";
-    let coding = format!(
-        "-map 0 -map 1 -map 2 -map 3 -map 4 {H264} -c:a aac -c:a:1 mp2 -metadata:s:1 language=eng \
-         -metadata:s:2 language=ger -metadata:s:4 language=fra {programmes}"
-    );
-    let file = transport("two-programmes.ts", more, &coding);
-    for (wish, video, audio, note) in [
-        (json!({}), "320x180", "aac", "PID 258 (0x102), MPEG audio, language ger is ignored"),
-        (json!({}), "320x180", "aac", "programme 2 is ignored (PID 259 (0x103), H.264"),
-        (json!({ "program": 2 }), "640x360", "aac", "programme 1 is ignored"),
-        (
-            json!({ "audio_language": "deu" }),
-            "320x180",
-            "mp2",
-            "PID 257 (0x101), AAC, language eng",
-        ),
-        (json!({ "audio_pid": 258 }), "320x180", "mp2", "the audio track is PID 258"),
-    ] {
-        let spec = json!({ "name": "chosen", "linger_s": 1, "tracks": wish });
-        let stream = appliance.api.create(spec).await;
-        let publisher = publish(&file, programmes, &appliance.srt(&stream));
-        let known = |s: &Value| {
-            let found = [format_of(s, "video"), format_of(s, "audio")];
-            found[0].contains(video) && found[1].contains(audio) && notes(s).contains(note)
-        };
-        stream.wait(&format!("{wish}: {video}, {audio}, {note}"), s(30), known).await;
-        publisher.kill().await;
-        appliance.api.must_delete(&stream.path()).await;
-    }
-    let stream =
-        appliance.api.create(json!({ "name": "absent", "tracks": { "program": 7 } })).await;
-    let _publisher = publish(&file, programmes, &appliance.srt(&stream));
-    let said = |s: &Value| notes(s).contains("programme 7 is not in what it sends, but 1, 2");
-    let snapshot = stream.wait("its absence", s(30), said).await;
-    assert_eq!(snapshot["state"], "idle", "nothing else goes on air: {snapshot}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,6 +28,7 @@ mod secrets;
 mod sync;
 mod table;
 mod timing;
+mod tracks;
 mod trunk;
 mod viewers;
 mod wanted;

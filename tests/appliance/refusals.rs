@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use auralink::flow::Blame;
 use auralink::srt::Target;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::api::Stream;
@@ -15,12 +16,16 @@ use crate::support::{eventually, s};
 
 /// Waits until the newest refusal of a stream says this, and returns it.
 async fn refusal(stream: &Stream, protocol: &str, expect: &str) -> Value {
+    refusal_to("publish", stream, protocol, expect).await
+}
+
+async fn refusal_to(action: &str, stream: &Stream, protocol: &str, expect: &str) -> Value {
     let fits = |r: &Value| {
         r["protocol"] == protocol && r["message"].as_str().is_some_and(|m| m.contains(expect))
     };
     let snapshot = stream.wait(expect, s(40), |s| fits(&s["refusals"][0])).await;
     let found = snapshot["refusals"][0].clone();
-    assert_eq!(found["action"], "publish", "{found}");
+    assert_eq!(found["action"], action, "{found}");
     assert!(found["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{found}");
     assert!(found["peer"].as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")), "{found}");
     assert!(found["at"].is_string() && found["count"].as_u64() >= Some(1), "{found}");
@@ -67,6 +72,93 @@ async fn callers_that_are_refused_are_shown_with_the_remedy() {
     let _wrong = Ffmpeg::send(Coding::H264BFrames, &url);
     refusal(&secret, "srt", "wrong SRT passphrase").await;
     logged(&appliance, "stream=\"secret\"").await;
+}
+
+/// What a browser offers to play, and the same as an offer to publish.
+const PLAYER: &str = include_str!("../data/chromium-recvonly.sdp");
+
+fn publisher() -> String {
+    PLAYER.replace("a=recvonly", "a=sendonly")
+}
+
+/// An offer of codecs that nobody else has.
+fn unknown_codecs(offer: &str) -> String {
+    let known = ["VP8", "VP9", "H264", "AV1", "H265", "opus"];
+    known.iter().fold(offer.to_owned(), |offer, codec| offer.replace(codec, "X-MINE"))
+}
+
+/// Offers something at `/whip/…` or `/whep/…`, and says what the status is.
+async fn post(stream: &Stream, path: &str, token: &str, offer: &str) -> u16 {
+    let request = stream.api.raw(Method::POST, path).bearer_auth(token);
+    let request = request.header("content-type", "application/sdp").body(offer.to_owned());
+    let answer = stream.api.send(request).await.unwrap_or_else(|e| panic!("POST {path}: {e}"));
+    assert!(answer.status == 201 || answer.json()["hint"].is_string(), "{answer:?}");
+    answer.status
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whip_publishers_that_are_refused_are_shown_with_the_remedy() {
+    let appliance = Appliance::start_with("webrtc.sessions_max = 2").await;
+    let stream = appliance.api.create(json!({ "name": "studio", "linger_s": 0 })).await;
+    let other = appliance.api.create(json!({ "name": "other" })).await;
+    let late = appliance.api.create(json!({ "name": "late" })).await;
+    let (path, token) = ("/whip/studio", stream.publish_token());
+    let offer = publisher();
+
+    assert_eq!(post(&stream, path, "not-the-token", &offer).await, 401);
+    refusal(&stream, "whip", "a wrong token to publish").await;
+    logged(&appliance, "a wrong token to publish").await;
+
+    assert_eq!(post(&stream, path, &token, &format!("v=0\n{token}\n")).await, 400);
+    refusal(&stream, "whip", "line 2 has no `=`").await;
+
+    assert_eq!(post(&stream, path, &token, &unknown_codecs(&offer)).await, 406);
+    refusal(&stream, "whip", "no audio or video that can be used").await;
+
+    let request = stream.api.raw(Method::POST, path).bearer_auth(&token).body(offer.clone());
+    assert_eq!(stream.api.send(request).await.map(|answer| answer.status), Ok(415));
+    refusal(&stream, "whip", "the body must be application/sdp").await;
+
+    // Nobody ever comes to the place that this one gets.
+    assert_eq!(post(&stream, path, &token, &offer).await, 201);
+    assert_eq!(post(&stream, path, &token, &offer).await, 409);
+    refusal(&stream, "whip", "is already published by whip").await;
+    assert_eq!(post(&other, "/whip/other", &other.publish_token(), &offer).await, 201);
+    assert_eq!(post(&late, "/whip/late", &late.publish_token(), &offer).await, 503);
+    refusal(&late, "whip", "2 WebRTC sessions are open, the limit").await;
+    refusal(&stream, "whip", "no connection within 15 s").await;
+    let log = appliance.log_text();
+    assert!(!log.contains(&token), "the token is in the log:\n{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn viewers_by_http_that_are_refused_are_shown_with_the_remedy() {
+    let appliance = Appliance::start_with("webrtc.viewers_per_stream_max = 1").await;
+    let spec = json!({ "name": "studio", "source": { "type": "test" } });
+    let stream = appliance.api.create(spec).await;
+    stream.wait_state("live", s(30)).await;
+    let (path, token) = ("/whep/studio", stream.play_token());
+
+    assert_eq!(post(&stream, path, &token, "v=1").await, 400);
+    refusal_to("play", &stream, "whep", "does not begin with v=0").await;
+    logged(&appliance, "does not begin with v=0").await;
+
+    assert_eq!(post(&stream, path, &token, &unknown_codecs(PLAYER)).await, 406);
+    refusal_to("play", &stream, "whep", "no video or audio that can be sent").await;
+
+    assert_eq!(post(&stream, &format!("{path}?audio=loud"), &token, PLAYER).await, 422);
+    refusal_to("play", &stream, "whep", "`loud` is not a language").await;
+
+    assert_eq!(post(&stream, path, &token, PLAYER).await, 201);
+    assert_eq!(post(&stream, path, &token, PLAYER).await, 503);
+    refusal_to("play", &stream, "whep", "1 viewers play this stream by WebRTC, the limit").await;
+
+    let events = format!("/captions/studio/events?token={token}&language=loud");
+    let answer = stream.api.send(stream.api.raw(Method::GET, &events)).await;
+    assert_eq!(answer.map(|answer| answer.status), Ok(422));
+    refusal_to("play", &stream, "captions", "`loud` is not a language").await;
+    // The viewer that got the place.
+    refusal_to("play", &stream, "whep", "no connection within 15 s").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

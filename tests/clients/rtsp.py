@@ -2,10 +2,11 @@
 
     /usr/bin/python3 tests/clients/rtsp.py [PORT] [FILE]
 
-Without FILE it sends a test pattern, live and the same to all viewers. An MP4 file with H.264 and AAC
-is sent to each viewer from its start. Needs python3-gi and gir1.2-gst-rtsp-server-1.0 of Debian.
+Without FILE it sends a test pattern, live and the same to all viewers, and at a second address the
+same with sound in two languages. An MP4 file with H.264 and AAC is sent to each viewer from its
+start. Needs python3-gi and gir1.2-gst-rtsp-server-1.0 of Debian.
 
-Lines of JSON: `serving` with the address; it ends when its standard input is closed, with a `report`.
+Lines of JSON: `serving` with the addresses; it ends when its standard input is closed, with a `report`.
 """
 
 import argparse
@@ -26,6 +27,16 @@ PATTERN = (
     " ! rtpmp4gpay name=pay1 pt=97 )"
 )
 
+# The same with a second sound, each with the language that it is in (`a=lang`).
+LANGUAGES = (
+    "( videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=25/1"
+    " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! rtph264pay name=pay0 pt=96"
+    " audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 ! avenc_aac"
+    " ! rtpmp4gpay pt=97 ! capssetter name=pay1 caps=application/x-rtp,a-lang=en"
+    " audiotestsrc is-live=true freq=880 ! audio/x-raw,rate=48000,channels=2 ! opusenc"
+    " ! rtpopuspay pt=98 ! capssetter name=pay2 caps=application/x-rtp,a-lang=de )"
+)
+
 CLIP = (
     "( filesrc location={} ! qtdemux name=in"
     " in.video_0 ! queue ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1"
@@ -38,14 +49,17 @@ def say(event, **facts):
 
 
 def serve(args):
-    launch = CLIP.format(args.file) if args.file else PATTERN
-    factory = GstRtspServer.RTSPMediaFactory(launch=launch, shared=args.file is None)
+    camera = CLIP.format(args.file) if args.file else PATTERN
     server = GstRtspServer.RTSPServer(address="127.0.0.1", service=args.port)
-    server.get_mount_points().add_factory("/camera", factory)
+    for path, launch in (("/camera", camera), ("/languages", LANGUAGES)):
+        shared = launch != camera or args.file is None
+        factory = GstRtspServer.RTSPMediaFactory(launch=launch, shared=shared)
+        server.get_mount_points().add_factory(path, factory)
     if server.attach(None) == 0:
         say("failed", error=f"port {args.port} cannot be opened")
         sys.exit(4)
-    say("serving", url=f"rtsp://127.0.0.1:{server.get_bound_port()}/camera")
+    base = f"rtsp://127.0.0.1:{server.get_bound_port()}"
+    say("serving", url=f"{base}/camera", languages=f"{base}/languages")
     loop = GLib.MainLoop()
 
     def until_told():

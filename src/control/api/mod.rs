@@ -6,6 +6,7 @@
 mod access;
 mod archive;
 mod audio;
+mod caller;
 mod captions;
 mod cross_origin;
 mod denoise;

@@ -1,21 +1,20 @@
 //! `/whip/{stream}` and `/whep/{stream}`: publishing and playing by WebRTC (RFC 9725).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, State};
-use axum::http::request::Parts;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{patch, post};
 
+use super::caller::Caller;
 use super::extract::{Body, Params, Query};
 use super::{Code, Error, ice};
 use crate::egress::whep::{self, Viewer};
-use crate::flow::{self, Action, Gate, Hello, SourceReport};
+use crate::flow::{self, Action, Gate, Hello, Refusal, RefusalKind, SourceReport};
 use crate::ingress::whip::{self, Publisher};
-use crate::media::{Dubs, Secret, StreamName};
+use crate::media::{Accepts, Dubs, StreamName};
 use crate::webrtc::sdp::{self, Description};
 use crate::webrtc::{Config, Direction, Entry, Full, Registry, Session};
 
@@ -50,48 +49,6 @@ pub fn router(state: WebRtc) -> Router {
         .route("/whep/{stream}/{session}", patch(patch_whep).delete(end_whep).options(allowed))
         .layer(DefaultBodyLimit::max(sdp::TEXT_MAX))
         .with_state(state)
-}
-
-/// Who is calling.
-pub(super) struct Caller {
-    peer: String,
-    credential: Option<Secret>,
-}
-
-#[derive(serde::Deserialize)]
-struct TokenQuery {
-    token: Option<Secret>,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = std::convert::Infallible;
-
-    /// The token comes as `Authorization: Bearer …`, or as `?token=` from players that cannot set
-    /// headers.
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let bearer = || {
-            let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
-        };
-        let in_query =
-            || axum::extract::Query::<TokenQuery>::try_from_uri(&parts.uri).ok()?.0.token;
-        let credential = bearer().or_else(in_query).filter(|s| !s.is_empty());
-        Ok(Self { peer: address.map(|a| a.0.to_string()).unwrap_or_default(), credential })
-    }
-}
-
-impl Caller {
-    pub(super) fn hello(
-        self,
-        action: Action,
-        protocol: &'static str,
-        stream: &StreamName,
-    ) -> Hello {
-        let stream = stream.clone();
-        Hello { action, protocol, stream, credential: self.credential, peer: self.peer }
-    }
 }
 
 pub(super) fn bad_sdp(invalid: sdp::Invalid) -> Error {
@@ -166,35 +123,55 @@ impl SoundQuery {
     }
 }
 
-async fn play(
-    State(state): State<WebRtc>,
-    Params(stream): Params<String>,
-    Query(dubs): Query<SoundQuery>,
-    caller: Caller,
-    headers: HeaderMap,
-    Body(body): Body,
-) -> Result<Response, Error> {
-    let stream = stream_name(&stream)?;
-    let hello = caller.hello(Action::Play, "whep", &stream);
-    state.gate.admit(&hello)?;
-    let text = body_text(&headers, &body, "application/sdp")?;
-    let offer = crate::webrtc::read_offer(&text).map_err(bad_sdp)?;
-    let accepts = whep::accepts(&offer).with_dubs(dubs.wanted()?);
+/// What a viewer asks for, and what it can take.
+fn read_viewer(
+    dubs: Result<Query<SoundQuery>, Error>,
+    headers: &HeaderMap,
+    body: Result<Body, Error>,
+) -> Result<(Description, Accepts), Error> {
+    let offer = read_offer(headers, body)?;
+    let accepts = whep::accepts(&offer).with_dubs(dubs?.0.wanted()?);
     if accepts.video.is_none() && accepts.audio.is_none() {
         let message = "the offer asks for no video or audio that can be sent";
         let hint = "offer recvonly sections with H.264, VP8, VP9 or AV1, and Opus";
         return Err(Error::new(Code::UnsupportedCodecs, message, hint));
     }
-    let entry = enter(&state, &hello)?;
-    let seat = state.gate.play(hello, accepts).await?;
+    Ok((offer, accepts))
+}
+
+fn read_offer(headers: &HeaderMap, body: Result<Body, Error>) -> Result<Description, Error> {
+    let text = body_text(headers, &body?.0, "application/sdp")?;
+    crate::webrtc::read_offer(&text).map_err(bad_sdp)
+}
+
+async fn play(
+    State(state): State<WebRtc>,
+    Params(stream): Params<String>,
+    dubs: Result<Query<SoundQuery>, Error>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Result<Body, Error>,
+) -> Result<Response, Error> {
+    let stream = stream_name(&stream)?;
+    let caller = caller.admit(&*state.gate, Action::Play, "whep", &stream)?;
+    let (offer, accepts) = caller.tell(read_viewer(dubs, &headers, body))?;
+    let entry = caller.tell(enter(&state, caller.hello()))?;
+    let seat = state.gate.play(caller.hello().clone(), accepts).await?;
     let session = Arc::clone(entry.session());
     let name = format!("whep.{stream}.{}", short(&session.id));
-    let (viewer, answer) = Viewer::new(seat, name, &offer, &state.config).await.map_err(failed)?;
+    let made = Viewer::new(seat, name, &offer, &state.config).await.map_err(failed);
+    let (viewer, answer) = caller.tell(made)?;
     session.set_peer(viewer.peer(), &ufrag(&offer));
+    let (gate, hello) = (Arc::clone(&state.gate), caller.hello().clone());
     state.registry.spawn(async move {
-        let cancel = entry.session().cancel.clone();
-        if let Err(error) = viewer.run(&cancel).await {
-            tracing::warn!(stream = %entry.session().stream, %error, "a WHEP viewer is lost");
+        match viewer.run(&entry.session().cancel).await {
+            Ok(()) => {}
+            // No connection came about.
+            Err(flow::Error::Refused { message, hint, .. }) => {
+                let refusal = Refusal::new(RefusalKind::Unsupported, message, hint);
+                gate.report_refusal(&hello, &refusal);
+            }
+            Err(error) => tracing::warn!(%stream, %error, "a WHEP viewer is lost"),
         }
     });
     Ok(created(&session, answer, &state.config))
@@ -205,27 +182,23 @@ async fn publish(
     Params(stream): Params<String>,
     caller: Caller,
     headers: HeaderMap,
-    Body(body): Body,
+    body: Result<Body, Error>,
 ) -> Result<Response, Error> {
     let stream = stream_name(&stream)?;
-    let report = Arc::new(SourceReport::new("whip", caller.peer.clone()));
-    let hello = caller.hello(Action::Publish, "whip", &stream);
-    state.gate.admit(&hello)?;
-    let text = body_text(&headers, &body, "application/sdp")?;
-    let offer = crate::webrtc::read_offer(&text).map_err(bad_sdp)?;
-    let choices = whip::choose(&offer, &state.config).map_err(failed)?;
-    let entry = enter(&state, &hello)?;
-    let intake = state.gate.publish(hello, report).await?;
+    let report = Arc::new(SourceReport::new("whip", caller.peer()));
+    let caller = caller.admit(&*state.gate, Action::Publish, "whip", &stream)?;
+    let offer = caller.tell(read_offer(&headers, body))?;
+    let choices = caller.tell(whip::choose(&offer, &state.config).map_err(failed))?;
+    let entry = caller.tell(enter(&state, caller.hello()))?;
+    let intake = state.gate.publish(caller.hello().clone(), report).await?;
     let session = Arc::clone(entry.session());
     let name = format!("whip.{stream}.{}", short(&session.id));
-    let made = Publisher::new(intake, name, &offer, &choices, &state.config);
-    let (publisher, answer) = made.await.map_err(failed)?;
+    let made = Publisher::new(intake, name, &offer, &choices, &state.config).await;
+    let (publisher, answer) = caller.tell(made.map_err(failed))?;
     session.set_peer(publisher.peer(), &ufrag(&offer));
+    let (gate, hello) = (Arc::clone(&state.gate), caller.hello().clone());
     state.registry.spawn(async move {
-        let cancel = entry.session().cancel.clone();
-        if let Err(error) = publisher.run(&cancel).await {
-            tracing::warn!(stream = %entry.session().stream, %error, "a WHIP publisher is lost");
-        }
+        publisher.run(&*gate, &hello, &entry.session().cancel).await;
     });
     Ok(created(&session, answer, &state.config))
 }

@@ -28,14 +28,16 @@ struct OneStream {
     video: Feed,
     audio: Feed,
     captions: CueBoard,
+    /// What it was told of refusals behind the gate.
+    told: Mutex<Vec<String>>,
 }
 
 impl OneStream {
     fn new() -> Arc<Self> {
         crate::flow::init().expect("GStreamer starts");
         let video = Feed::new("video", Kind::Video);
-        let captions = CueBoard::default();
-        Arc::new(Self { video, audio: Feed::new("audio", Kind::Audio), captions })
+        let (captions, told) = (CueBoard::default(), Mutex::default());
+        Arc::new(Self { video, audio: Feed::new("audio", Kind::Audio), captions, told })
     }
 }
 
@@ -78,7 +80,10 @@ impl Gate for OneStream {
         Box::pin(async move { Ok(seat) })
     }
 
-    fn report_refusal(&self, _: &Hello, _: &Refusal) {}
+    fn report_refusal(&self, hello: &Hello, refusal: &Refusal) {
+        let told = format!("{}: {}", hello.protocol, refusal.message);
+        self.told.lock().expect("no test panics with it").push(told);
+    }
 }
 
 fn request(method: &str, path: &str, kind: &str, body: &str) -> Request<Body> {
@@ -98,7 +103,8 @@ async fn text(response: Response) -> String {
 #[tokio::test]
 async fn refusals_say_what_is_wrong() {
     let layer = middleware::from_fn_with_state(false, cross_origin);
-    let app = router(WebRtc::new(OneStream::new(), Config::default())).layer(layer);
+    let stream = OneStream::new();
+    let app = router(WebRtc::new(stream.clone(), Config::default())).layer(layer);
     let check = async |request: Request<Body>, status: u16, code: &str| {
         let response = app.clone().oneshot(request).await.expect("infallible");
         assert_eq!(response.status().as_u16(), status, "{code}");
@@ -125,6 +131,22 @@ async fn refusals_say_what_is_wrong() {
     let options = app.clone().oneshot(request("OPTIONS", live, sdp, "")).await.expect("infallible");
     assert_eq!(options.status(), StatusCode::NO_CONTENT);
     assert_eq!(options.headers()["accept-post"], sdp);
+    // The gate knows its own refusals.
+    let told = stream.told.lock().expect("no test panics with it").join("\n");
+    let expect = [
+        "whep: the body must be application/sdp",
+        "whep: the SDP cannot be used: it does not begin with v=0",
+        "whep: the body is larger than this address takes",
+        "whep: the offer asks for no video or audio that can be sent",
+        "whip: the SDP cannot be used: it has no audio or video that can be used",
+        "whep: `audio`: `loud` is not a language",
+    ];
+    let lines = told.lines().zip(expect);
+    assert!(
+        lines.clone().count() == expect.len() && told.lines().count() == expect.len(),
+        "{told}"
+    );
+    lines.for_each(|(line, expect)| assert!(line.contains(expect), "{told}"));
 }
 
 /// A player made of `webrtcbin`: its offer, and how many pictures its decoder has given.

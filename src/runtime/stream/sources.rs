@@ -12,7 +12,7 @@ use crate::flow::{
     self, CueBoard, CueFeed, Hello, Intake, Refusal, RefusalKind, SourceReport, Tracks,
 };
 use crate::graph::Route;
-use crate::media::{Kind, Timeline};
+use crate::media::{Kind, Timeline, TrackChoice};
 use crate::runtime::launch::Job;
 use crate::runtime::program::{FROZEN_AFTER, Health, OnAir};
 use crate::runtime::worker::Worker;
@@ -24,6 +24,9 @@ const PICTURE_FROZEN_AFTER: Duration = Duration::from_secs(10);
 
 /// A publisher without pictures goes on air this long after its first sound.
 const SOUND_ONLY_AFTER: Duration = Duration::from_millis(1500);
+
+/// Protocols by which several programmes or tracks of a kind may come.
+const HAVE_TRACKS: [&str; 3] = ["srt", "rtsp", "file"];
 
 /// Which of the two places a publisher has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +183,10 @@ impl Stream {
     /// Gives a publisher its place.
     pub(super) fn seat_publisher(&mut self, slot: Slot, report: Arc<SourceReport>) -> Intake {
         let id = self.id();
+        if self.spec.tracks != TrackChoice::default() && !HAVE_TRACKS.contains(&report.protocol) {
+            let protocol = report.protocol;
+            report.note(format!("`tracks` is not used: `{protocol}` has one track of each kind"));
+        }
         let timeline = Arc::new(Mutex::new(Timeline::default()));
         let writer = |kind| {
             let writer = self.feed(kind).writer(Some(timeline.clone()));

@@ -33,9 +33,11 @@ impl Description {
         }
         let mut session = Media::default();
         let mut description = Self::default();
-        for line in text.lines().map(str::trim_end).filter(|l| !l.is_empty()) {
+        let lines = (1..).zip(text.lines().map(str::trim_end));
+        for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
+            // What stands there may be a secret in the wrong place.
             let Some((field, value)) = line.split_once('=') else {
-                return Err(Invalid::new(format!("no `=` in the line `{}`", excerpt(line))));
+                return Err(Invalid::new(format!("line {number} has no `=`")));
             };
             match field {
                 "m" if description.media.len() >= MEDIA_MAX => {

@@ -15,11 +15,11 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::super::caller::{Admitted, Caller};
 use super::super::extract::{Params, Query, Upgrade};
-use super::super::webrtc::Caller;
 use super::super::{ApiState, Code, Error, Failures};
 use crate::egress::words::{Message, Reader, Selection};
-use crate::flow::{Action, CueBoard, Gate};
+use crate::flow::{Action, CueBoard};
 use crate::media::StreamName;
 use crate::runtime::Supervisor;
 
@@ -109,44 +109,53 @@ pub(in super::super) fn viewers(supervisor: &Supervisor, stop: CancellationToken
 }
 
 impl Viewers {
-    async fn admit(
-        &self,
-        stream: &str,
-        caller: Caller,
-    ) -> Result<(CueBoard, OwnedSemaphorePermit), Error> {
+    fn admit(&self, stream: &str, caller: Caller) -> Result<Admitted<'_>, Error> {
         let stream: StreamName = stream.parse().map_err(|e: crate::media::NameError| {
             let hint = "the address is /captions/<stream>/events or /captions/<stream>/ws";
             Error::new(Code::UnknownStream, e.to_string(), hint)
         })?;
-        self.supervisor.admit(&caller.hello(Action::Play, "captions", &stream))?;
+        caller.admit(&self.supervisor, Action::Play, "captions", &stream)
+    }
+
+    /// What the viewer wants to read, and its place among the viewers.
+    async fn open(
+        &self,
+        stream: &StreamName,
+        params: Result<Query<FollowParams>, Error>,
+    ) -> Result<(Reader, OwnedSemaphorePermit), Error> {
+        let Query(params) = params?;
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             let message = format!("{VIEWERS_MAX} viewers follow captions, the limit");
             let hint = "try again later, or take captions from WHEP or HLS";
             Error::new(Code::LimitReached, message, hint).retry_after(10)
         })?;
-        Ok((self.supervisor.caption_board(&stream).await?, place))
+        let board = self.supervisor.caption_board(stream).await?;
+        Ok((params.reader(&board)?, place))
     }
 }
 
 async fn viewer_events(
     State(state): State<Viewers>,
     Params(stream): Params<String>,
-    Query(params): Query<FollowParams>,
+    params: Result<Query<FollowParams>, Error>,
     caller: Caller,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
-    let (board, place) = state.admit(&stream, caller).await?;
-    Ok(events(params.reader(&board)?, state.stop.clone(), Some(place)))
+    let viewer = state.admit(&stream, caller)?;
+    let (reader, place) = viewer.tell(state.open(&viewer.hello().stream, params).await)?;
+    Ok(events(reader, state.stop.clone(), Some(place)))
 }
 
 async fn viewer_socket(
     State(state): State<Viewers>,
     Params(stream): Params<String>,
-    Query(params): Query<FollowParams>,
+    params: Result<Query<FollowParams>, Error>,
     caller: Caller,
-    Upgrade(upgrade): Upgrade,
+    upgrade: Result<Upgrade, Error>,
 ) -> Result<Response, Error> {
-    let (board, place) = state.admit(&stream, caller).await?;
-    Ok(socket(upgrade, params.reader(&board)?, state.stop.clone(), Some(place)))
+    let viewer = state.admit(&stream, caller)?;
+    let Upgrade(upgrade) = viewer.tell(upgrade)?;
+    let (reader, place) = viewer.tell(state.open(&viewer.hello().stream, params).await)?;
+    Ok(socket(upgrade, reader, state.stop.clone(), Some(place)))
 }
 
 fn events(
