@@ -23,7 +23,7 @@ const LIVE_FPS: f64 = 30.0;
 /// What the two tracks of a clip differ in length, and what ffmpeg, as an SRT player, makes of the
 /// first pictures of a Matroska file, which has no decode times.
 const FILE_SEAM_PICTURES: u64 = 6;
-const FILE_SEAM_S: f64 = 0.12;
+const FILE_SEAM_S: f64 = 0.25;
 
 /// What ffmpeg on a loaded machine does not send or take in time is not lost: 0.8 s, in
 /// microseconds.
