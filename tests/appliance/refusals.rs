@@ -191,7 +191,7 @@ async fn publishers_whose_media_cannot_be_used_are_shown_with_the_remedy() {
     assert!(told["hint"].as_str().is_some_and(|h| h.contains("-re")), "{told}");
 
     let before = told["at"].clone();
-    let mut hasty = Ffmpeg::with(&format!("-i {file} -t 4 -c copy -f mpegts {srt}"));
+    let mut hasty = Ffmpeg::with(&format!("-i {file} -t 7 -c copy -f mpegts {srt}"));
     hasty.end(s(40)).await.expect("it is sent as fast as it can be read");
     let told = stream.wait("its hint", s(40), |s| {
         let newest = &s["refusals"][0];
