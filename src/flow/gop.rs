@@ -136,9 +136,13 @@ impl Gop {
         self.groups.back().map_or(&[], Vec::as_slice)
     }
 
-    /// All groups that are kept.
-    pub(super) fn kept(&self) -> impl Iterator<Item = &Frame> {
-        self.groups.iter().flatten()
+    /// All groups that are kept and last until this time.
+    pub(super) fn kept_from(&self, from: gst::ClockTime) -> impl Iterator<Item = &Frame> {
+        let begins_by = |group: &Vec<Frame>| {
+            group.first().and_then(Frame::dts).is_some_and(|first| first <= from)
+        };
+        let first = self.groups.iter().rposition(begins_by).unwrap_or(0);
+        self.groups.iter().skip(first).flatten()
     }
 
     /// What is kept from this time on: for sound, where each packet is a group.
@@ -278,8 +282,10 @@ mod tests {
             gop.push(frame(n * 40, 1, n % 20 == 0));
         }
         assert_eq!(times(&gop.to_send(ms(4000), false))[0], 2400, "the group that 3000 ms is in");
-        let kept: Vec<Frame> = gop.kept().cloned().collect();
-        assert_eq!(times(&kept)[0], 800, "the group that 960 ms is in, 3 s before the newest");
+        let first_kept = |from| gop.kept_from(from).next().and_then(Frame::dts);
+        assert_eq!(first_kept(ms(0)), Some(ms(800)), "960 ms is 3 s before the newest");
+        assert_eq!(first_kept(ms(2410)), Some(ms(2400)), "the group that 2410 ms is in");
+        assert_eq!(first_kept(ms(9000)), Some(ms(3200)), "the newest in any case");
         assert_eq!(
             times(&gop.to_send(ms(60_000), false))[0],
             3200,

@@ -120,7 +120,7 @@ impl Node {
     }
 
     /// Feeds the appsrcs called `video` and `audio` from these feeds, beginning with what is
-    /// kept at its true times, [`Join::Backlog`] or [`Join::Kept`], and with the sound since then.
+    /// kept at its true times, [`Join::Backlog`] or [`Join::KeptFrom`], and with the sound since then.
     ///
     /// # Errors
     /// [`Error::Build`] when there is no such appsrc.
@@ -133,7 +133,10 @@ impl Node {
         let start = match video {
             Some(video) => video.backlog_start(join),
             // Without pictures files have all that is kept; a server would only lag behind by it.
-            None => (join == Join::Kept).then_some(gst::ClockTime::ZERO),
+            None => match join {
+                Join::KeptFrom(from) => Some(from),
+                _ => None,
+            },
         };
         if let Some(video) = video {
             self.input(Kind::Video.as_str(), video, join)?;

@@ -42,7 +42,7 @@ const PAST: gst::ClockTime = gst::ClockTime::from_seconds(3);
 /// yet; sound with that of the last seconds, which only those get who begin in the past.
 fn input_with_past(node: &Node, input: &Feed, output: &Writer) -> Result<(), Error> {
     let join = match (input.kind(), input.newest()) {
-        (Kind::Video, _) => Join::Kept,
+        (Kind::Video, _) => Join::KeptFrom(gst::ClockTime::ZERO),
         (Kind::Audio, None) => Join::Live,
         (Kind::Audio, Some(newest)) => {
             output.past_until(newest);

@@ -25,7 +25,7 @@ pub use boxes::{BoxHeader, Boxes};
 pub use chunker::{Chunker, Cut};
 pub use fragment::{RandomAccess, fragment, random_access_index};
 pub use init::{Header, header};
-pub use sources::{Source, changed, ended, link, node, settle};
+pub use sources::{Source, changed, ended, link, newest, node, settle};
 pub use tap::{Tapped, branch, tap};
 
 /// One frame of a track: an access unit in MP4 form (length-prefixed NAL units, raw AAC …).

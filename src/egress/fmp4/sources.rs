@@ -101,19 +101,26 @@ pub fn node(name: &str, sources: &[Source]) -> Result<Node, Error> {
     Node::parse(name, &description)
 }
 
-/// Links the node to its feeds. Everything that is kept comes first, at its true times, so that a
-/// file or a segment is there at once and nothing of its beginning is missing; with it the sound
-/// since then.
+/// Links the node to its feeds. Everything that is kept and lasts until `from` comes first, at its
+/// true times, so that a file or a segment is there at once and nothing of its beginning is missing;
+/// with it the sound since then. `from` is [`gst::ClockTime::ZERO`] at first, and after a change what
+/// [`newest`] said then: what has been written already does not come again, but for the group of
+/// pictures that it ends in.
 ///
 /// # Errors
 /// [`Error::Build`] when the node was not made by [`node`].
-pub fn link(node: &Node, sources: &[Source]) -> Result<(), Error> {
+pub fn link(node: &Node, sources: &[Source], from: gst::ClockTime) -> Result<(), Error> {
     let feed = |kind| sources.iter().find(|s| s.kind() == kind).map(|s| &s.feed);
-    node.input_backlog(feed(Kind::Video), feed(Kind::Audio), Join::Kept)
+    node.input_backlog(feed(Kind::Video), feed(Kind::Audio), Join::KeptFrom(from))
 }
 
 /// Waits until the last of what is on its way to the feeds has come, when the stream has gone off
 /// air; at most `max`.
 pub async fn ended(sources: &[Source], max: Duration) {
     futures::future::join_all(sources.iter().map(|source| source.feed.ended(max))).await;
+}
+
+/// Running time until which the feeds have given: of video where there is any.
+pub fn newest(sources: &[Source]) -> gst::ClockTime {
+    sources.first().and_then(|source| source.feed.newest()).unwrap_or_default()
 }

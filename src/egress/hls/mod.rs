@@ -133,6 +133,7 @@ async fn originals(
     shelf: &Arc<Shelf>,
     settings: Settings,
 ) -> Result<(), Error> {
+    let mut from = gst::ClockTime::ZERO;
     while let Some(sources) = fmp4::settle(task, inputs).await {
         shelf.expect(sources.iter().map(|source| TrackId::original(source.kind())).collect());
         let node = fmp4::node(&task.name, &sources)?;
@@ -140,13 +141,14 @@ async fn originals(
             let id = TrackId::original(source.kind());
             tap(&node, task, source, (shelf, id), settings)?;
         }
-        fmp4::link(&node, &sources)?;
+        fmp4::link(&node, &sources, from)?;
         node.start().await?;
         let result = tokio::select! {
             result = node.run(&task.cancel) => Some(result),
             () = fmp4::changed(inputs, &sources) => None,
             () = report(task, shelf) => None,
         };
+        from = fmp4::newest(&sources);
         node.stop().await?;
         if let Some(result) = result {
             return result;
@@ -182,7 +184,7 @@ async fn derive(
     for source in sources {
         tap(&node, task, source, (shelf, id.clone()), settings)?;
     }
-    fmp4::link(&node, sources)?;
+    fmp4::link(&node, sources, gst::ClockTime::ZERO)?;
     node.start().await?;
     let result = tokio::select! {
         result = node.run(&task.cancel) => result,

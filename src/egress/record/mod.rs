@@ -93,6 +93,7 @@ pub async fn run(
     let (begins, begun) = sidecar::channel();
     let captions = sidecar::write(inputs.captions.clone(), begun, task.status.clone());
     let captions = tokio::spawn(captions);
+    let mut from = gst::ClockTime::ZERO;
     while let Some(sources) = fmp4::settle(&task, &inputs).await {
         let node = fmp4::node(&task.name, &sources)?;
         let (sender, receiver) = queue::queue();
@@ -115,7 +116,7 @@ pub async fn run(
                 let _ = tell.send(writer.run(&receiver));
             })
             .map_err(|e| Error::build("the thread that writes", e))?;
-        fmp4::link(&node, &sources)?;
+        fmp4::link(&node, &sources, from)?;
         node.start().await?;
         let result = tokio::select! {
             result = node.run(&task.cancel) => {
@@ -125,6 +126,7 @@ pub async fn run(
             () = fmp4::changed(&inputs, &sources) => Ok(false),
             result = &mut written => return stopped(&node, result).await,
         };
+        from = fmp4::newest(&sources);
         node.finish(FINISH_MAX).await;
         // Dropping the pipeline drops the senders, and with them the queue ends.
         node.stop().await?;

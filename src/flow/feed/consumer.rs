@@ -38,6 +38,10 @@ pub struct LinkStats {
     pub errors: AtomicU64,
 }
 
+/// A consumer that has lost data waits this long for a key frame. Then it goes on without one:
+/// pictures with faults, until the source sends better ones, say more than none.
+const KEY_WAIT_MAX: gst::ClockTime = gst::ClockTime::from_seconds(10);
+
 /// How a consumer of encoded pictures starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
@@ -48,9 +52,9 @@ pub enum Join {
     FastForward,
     /// With the current group of pictures at its true times, for players and servers that keep them.
     Backlog,
-    /// The same with all earlier groups that are kept, for files and segments: nothing of what has just
-    /// begun is missing.
-    Kept,
+    /// The same with all earlier groups that are kept and last until this running time, for files and
+    /// segments: nothing of what has just begun is missing.
+    KeptFrom(gst::ClockTime),
     /// With the sound since this running time, as far as it is kept: beside pictures that begin
     /// there.
     Since(gst::ClockTime),
@@ -92,6 +96,8 @@ pub(super) struct Consumer {
     join: Join,
     kind: Kind,
     needs_key: bool,
+    /// Running time at which it lost data last, as long as it waits for a key frame.
+    lost_at: Option<gst::ClockTime>,
     /// What it may have queued: [`QUEUED_MAX`] and what it began with.
     queued_max: gst::ClockTime,
     /// Running time at which its queue was last short.
@@ -110,8 +116,18 @@ impl Consumer {
     ) -> Self {
         let needs_key = kind == Kind::Video;
         let (kept_up, stats) = (clock::now(), Arc::default());
-        let queued_max = QUEUED_MAX;
-        Self { id, label, appsrc, join, kind, needs_key, queued_max, kept_up, stats }
+        Self {
+            id,
+            label,
+            appsrc,
+            join,
+            kind,
+            needs_key,
+            lost_at: None,
+            queued_max: QUEUED_MAX,
+            kept_up,
+            stats,
+        }
     }
 
     /// Gives a new consumer what its way of joining asks for; false when there was nothing.
@@ -121,12 +137,12 @@ impl Consumer {
         let frames: Vec<gst::Buffer> = match self.join {
             Join::Live => return false,
             // Sound of the past is no help to those who begin now.
-            Join::FastForward | Join::Backlog | Join::Kept if self.kind == Kind::Audio => {
+            Join::FastForward | Join::Backlog | Join::KeptFrom(_) if self.kind == Kind::Audio => {
                 return false;
             }
             Join::FastForward if !reorders => gop.squeezed(),
             Join::FastForward | Join::Backlog => true_times(),
-            Join::Kept => gop.kept().map(|f| f.buffer.clone()).collect(),
+            Join::KeptFrom(from) => gop.kept_from(from).map(|f| f.buffer.clone()).collect(),
             Join::Since(start) => gop.since(start).map(|f| f.buffer.clone()).collect(),
             Join::KeyFrames => gop.frames().iter().take(1).map(|f| f.buffer.clone()).collect(),
         };
@@ -148,15 +164,24 @@ impl Consumer {
             self.stats.dropped_slow.fetch_add(1, Ordering::Relaxed);
             let starved = !self.needs_key;
             self.needs_key = true;
+            self.lost_at = Some(frame.arrived);
             return starved;
         }
-        if self.needs_key && !is_key {
+        if self.needs_key && !is_key && !self.has_waited(frame.arrived) {
             self.stats.dropped_waiting.fetch_add(1, Ordering::Relaxed);
             return false;
         }
         let starved = !self.needs_key;
         self.needs_key = !self.hand_over(&frame.buffer, &frame.caps);
+        if !self.needs_key {
+            self.lost_at = None;
+        }
         self.needs_key && (starved || is_key)
+    }
+
+    /// Whether it has begun before, and waits for a key frame that does not come.
+    fn has_waited(&self, now: gst::ClockTime) -> bool {
+        self.lost_at.is_some_and(|lost| lost + KEY_WAIT_MAX < now)
     }
 
     /// Whether it begins early enough for media of the past.

@@ -255,7 +255,10 @@ impl Feed {
     pub fn backlog_start(&self, join: Join) -> Option<gst::ClockTime> {
         let mut state = self.0.lock();
         let gop = state.gop()?;
-        let first = if join == Join::Kept { gop.kept().next() } else { gop.frames().first() };
+        let first = match join {
+            Join::KeptFrom(from) => gop.kept_from(from).next(),
+            _ => gop.frames().first(),
+        };
         first.and_then(Frame::dts)
     }
 

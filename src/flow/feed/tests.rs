@@ -349,10 +349,10 @@ fn raw_pictures_are_kept_until_the_first_consumer_has_them() {
         writer.push(frame(1000 + n * 33, true), &raw);
     }
     let (_a, thumbnail) = stuck(&feed, Join::KeyFrames);
-    let (_b, encoder) = stuck(&feed, Join::Kept);
+    let (_b, encoder) = stuck(&feed, Join::KeptFrom(gst::ClockTime::ZERO));
     assert_eq!((taken(&thumbnail), taken(&encoder)), (1, 5));
     writer.push(frame(1166, true), &raw);
-    let (_c, second) = stuck(&feed, Join::Kept);
+    let (_c, second) = stuck(&feed, Join::KeptFrom(gst::ClockTime::ZERO));
     assert_eq!((taken(&encoder), taken(&second)), (6, 0), "nothing is kept any more");
 }
 
@@ -385,4 +385,40 @@ async fn a_consumer_waits_for_the_last_of_a_writer_that_ends() {
     waiting.await.expect("no panic");
     let _next = feed.sole_writer();
     assert!(!feed.is_ending(), "another one is on air");
+}
+
+#[test]
+fn a_consumer_that_waits_in_vain_goes_on_without_a_key_frame() {
+    let caps = caps();
+    let appsrc = gst_app::AppSrc::builder().build();
+    consumer::configure(&appsrc);
+    let _source = Started(appsrc.clone());
+    let mut consumer = Consumer::new(1, "slow".to_owned(), appsrc.clone(), Join::Live, Kind::Video);
+    appsrc.set_state(gst::State::Paused).expect("starts");
+    let taken = |consumer: &Consumer| consumer.stats.buffers.load(Ordering::Relaxed);
+    let start = clock::now();
+    // An endless group of pictures, 30 a second.
+    let send = |consumer: &mut Consumer, n: u64| {
+        let buffer = frame(1000 + n * 33, n == 0);
+        let arrived = start + gst::ClockTime::from_mseconds(n * 33);
+        let caps = caps.clone();
+        let _starved = consumer.push(&Frame {
+            buffer,
+            caps,
+            is_key: n == 0,
+            recovers: false,
+            arrived,
+            is_past: false,
+            sent: false,
+        });
+    };
+    (0..600).for_each(|n| send(&mut consumer, n));
+    let before = taken(&consumer);
+    assert!(before < 300, "6 s of 20 s, or a little more: {before}");
+    appsrc.set_state(gst::State::Ready).expect("it empties its queue");
+    appsrc.set_state(gst::State::Paused).expect("starts again");
+    (600..850).for_each(|n| send(&mut consumer, n));
+    assert_eq!(taken(&consumer), before, "it waits for a key frame");
+    (850..950).for_each(|n| send(&mut consumer, n));
+    assert!(taken(&consumer) > before, "it has waited for 10 s");
 }
