@@ -36,6 +36,20 @@ pub mod srt;
 pub mod telemetry;
 pub mod webrtc;
 
+/// Starts GStreamer with our elements, and the clock that all pipelines share. Comes before anything
+/// else; more calls are free.
+///
+/// # Errors
+/// When GStreamer cannot start.
+pub fn init() -> Result<(), gst::glib::Error> {
+    gst::init()?;
+    if let Err(error) = elements::register() {
+        tracing::error!(%error, "GStreamer refuses our elements");
+    }
+    flow::start_clock();
+    Ok(())
+}
+
 /// The fuzzer of the parsers, for the tests that lie beside them.
 #[cfg(test)]
 #[path = "../tests/fuzz/harness.rs"]

@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // `speech::engine` runs the engine as a child.
     ("aic", &["media", "models", "gpu", "speech"]),
     ("elements", &["media", "speech", "captions", "aic"]),
-    ("flow", &["media", "elements"]),
+    ("flow", &["media"]),
     ("srt", &["media", "flow"]),
     ("webrtc", &["media", "flow", "aic"]),
     ("graph", &["media"]),

@@ -12,7 +12,7 @@ use crate::gpu::Gpus;
 use crate::models::{Engine, Registry, State, Task};
 use crate::runtime::Presets;
 use crate::speech::translate::Ct2;
-use crate::{flow, telemetry};
+use crate::telemetry;
 
 use super::environment;
 
@@ -70,7 +70,7 @@ pub(super) fn doctor(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
             config::Config::default()
         }
     };
-    match flow::init() {
+    match crate::init() {
         Ok(()) => media(&mut report, &Machine::probe(super::probe_encoders())),
         Err(e) => {
             let fix = "sudo apt-get install libgstreamer1.0-0 gstreamer1.0-plugins-base";

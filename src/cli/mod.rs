@@ -196,7 +196,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::TryEncoders { factories } => {
-            crate::flow::init()?;
+            crate::init()?;
             println!("{}", serde_json::to_string(&trial::here(&factories))?);
             Ok(ExitCode::SUCCESS)
         }

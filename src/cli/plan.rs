@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
+use crate::egress;
 use crate::graph::{self, Ask, Want};
 use crate::media::{Accept, Accepts, Codec, Format, H264Profile, Kind};
 use crate::process::captions;
 use crate::runtime::{Preset, Presets};
 use crate::webrtc::sdp::VIDEO_CODECS;
-use crate::{egress, flow};
 
 /// Prints the plan of a preset for a source.
 pub(super) fn print(
@@ -44,7 +44,7 @@ pub(super) fn find(preset: &str) -> anyhow::Result<Preset> {
 
 /// What works on this machine, as the running appliance would choose.
 pub(super) fn encoders() -> anyhow::Result<BTreeMap<Codec, String>> {
-    flow::init().context("GStreamer does not start")?;
+    crate::init().context("GStreamer does not start")?;
     let probed = super::probe_encoders();
     let best = |codec| probed.best(codec).map(|encoder| (codec, encoder.factory));
     Ok(Codec::ALL.into_iter().filter_map(best).collect())

@@ -11,7 +11,7 @@ use super::RunArguments;
 use super::reload::reload;
 use super::start::{Appliance, start};
 use crate::config::Config;
-use crate::{flow, telemetry};
+use crate::telemetry;
 
 /// Everything is given up after this long at shutdown.
 const SHUTDOWN_MAX: Duration = Duration::from_millis(4800);
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     if files < FILES_MIN {
         tracing::warn!(files, "few files may be open: raise the hard limit (`ulimit -Hn`)");
     }
-    flow::init().context("GStreamer does not start")?;
+    crate::init().context("GStreamer does not start")?;
     end_by_force()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(arguments, config));

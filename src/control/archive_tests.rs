@@ -35,7 +35,7 @@ fn name() -> StreamName {
 
 /// An archive that is written until the token is cancelled.
 async fn running() -> (Archive, CancellationToken, tokio::task::JoinHandle<()>, tempfile::TempDir) {
-    flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let folder = tempfile::tempdir().expect("temporary folder");
     let store = Store::open(folder.path()).await.expect("opens");
     let (archive, writer) = Archive::new(store);
@@ -94,7 +94,7 @@ async fn what_waits_at_the_end_is_written() {
 
 #[tokio::test]
 async fn nobody_waits_for_a_database_that_hangs() {
-    flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let folder = tempfile::tempdir().expect("temporary folder");
     // Nothing takes what is given.
     let (archive, _writer) = Archive::new(Store::open(folder.path()).await.expect("opens"));

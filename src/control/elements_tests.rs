@@ -69,7 +69,7 @@ fn names(literal: &str) -> impl Iterator<Item = &str> {
 
 /// Every element that the code names, with the plugin that it comes from.
 fn named() -> BTreeMap<String, String> {
-    crate::flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let mut files = Vec::new();
     code(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     let mut found = BTreeMap::new();

@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// Feeds with H.264 (B-frames) and AAC, as long as the node lives.
 async fn source() -> (Inputs, Node) {
-    crate::flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let (video, audio) = (Feed::new("video", Kind::Video), Feed::new("audio", Kind::Audio));
     let node = Node::parse(
         "source",

@@ -14,7 +14,7 @@ struct Source {
 }
 
 async fn source(audio: &str) -> Source {
-    flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let node = Node::parse(
         "source",
         &format!(

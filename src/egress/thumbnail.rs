@@ -158,7 +158,7 @@ mod tests {
     /// Pictures of every codec that a feed may carry, with the key frame alone far from the next.
     #[tokio::test(flavor = "multi_thread")]
     async fn every_codec_gives_a_picture_within_a_second_of_joining() {
-        flow::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         let h264 = "x264enc key-int-max=600 bframes=2 ! h264parse config-interval=-1 \
              ! video/x-h264,stream-format=byte-stream,alignment=au";
         let h265 = "x265enc key-int-max=600 speed-preset=ultrafast ! h265parse config-interval=-1 \
@@ -203,7 +203,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn garbage_is_an_error_and_not_a_picture() {
-        flow::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         let feed = Feed::new("video", Kind::Video);
         let writer = feed.sole_writer();
         let caps: gst::Caps = "video/x-vp8,width=320,height=180".parse().expect("valid caps");

@@ -28,17 +28,9 @@ static SHARED: OnceLock<Shared> = OnceLock::new();
 
 static STEPS: Mutex<Steps> = Mutex::new(Steps::new());
 
-/// Initialises GStreamer and our elements. Call it first; more calls are free.
-///
-/// # Errors
-/// When GStreamer itself cannot start.
-pub fn init() -> Result<(), gst::glib::Error> {
-    gst::init()?;
-    if let Err(error) = crate::elements::register() {
-        tracing::error!(%error, "GStreamer refuses our elements");
-    }
+/// Starts the clock; GStreamer runs already. More calls are free.
+pub fn start_clock() {
     shared();
-    Ok(())
 }
 
 fn shared() -> &'static Shared {
@@ -141,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_wall_clock_is_told_as_it_is_and_nothing_is_a_step() {
-        init().expect("GStreamer");
+        crate::init().expect("GStreamer");
         let off = |at: Duration| wall().abs_diff(at);
         assert!(off(wall_clock(now())) < Duration::from_secs(1));
         // A mapping that is ten seconds wrong is corrected by the next look.

@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn media_is_told_from_what_names_media() {
-        crate::flow::init().expect("GStreamer");
+        crate::init().expect("GStreamer");
         let check = |head: &[u8], expect: &str| {
             let found = check(head).map_or_else(|e| e.to_string(), |_| "media".into());
             assert!(found.contains(expect), "{found} instead of {expect}");
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn whatever_follows_addresses_is_not_plugged() {
-        crate::flow::init().expect("GStreamer");
+        crate::init().expect("GStreamer");
         let harmless = |name: &str| gst::ElementFactory::find(name).map(|f| is_harmless(&f));
         for name in ["qtdemux", "matroskademux", "tsdemux", "h264parse", "avdec_aac", "opusdec"] {
             assert_ne!(harmless(name), Some(false), "{name}");

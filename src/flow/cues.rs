@@ -290,7 +290,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_reader_loses_its_own_cues_only() {
-        super::clock::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         let feed = CueFeed::new("captions.en", Language::english());
         let (mut slow, mut quick) = (feed.subscribe(), feed.subscribe());
         let total = BEHIND_MAX as u64 + 10;
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn pushed_cues_and_those_of_engines_never_have_the_same_number() {
-        super::clock::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         let feed = |tag: &str| CueFeed::new(tag, tag.parse().expect("a language"));
         let (english, spanish) = (feed("en"), feed("es"));
         english.publish(cue(1));
@@ -326,7 +326,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_of_the_board_follows_feeds_that_come_and_go() {
-        super::clock::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         let feed = |tag: &str| CueFeed::new(tag, tag.parse().expect("a language"));
         let (english, spanish) = (feed("en"), feed("es"));
         let board = CueBoard::default();

@@ -26,7 +26,8 @@ mod tracks;
 
 pub use caps::format_of;
 pub use clock::{
-    follow_wall_clock, init, is_settled, known_steps, now, restore_steps, wall_clock, written_at,
+    follow_wall_clock, is_settled, known_steps, now, restore_steps, start_clock, wall_clock,
+    written_at,
 };
 pub use connections::{Connections, Crowded, Place};
 pub use cues::{BoardReader, CueBoard, CueFeed, CueReader, CueStats};

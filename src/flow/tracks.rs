@@ -249,7 +249,7 @@ mod tests {
 
     /// Runs a source into tracks until its feed knows what it is.
     fn check(source: &str, expect: &str) {
-        crate::flow::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         let (video, audio) = (Feed::new("video", Kind::Video), Feed::new("audio", Kind::Audio));
         let tracks = Tracks {
             video: video.sole_writer(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{demo, file, test};
-use crate::flow::{self, Error, Feed, Intake, Join, Node, SourceReport, Tracks};
+use crate::flow::{Error, Feed, Intake, Join, Node, SourceReport, Tracks};
 use crate::media::{Codec, Kind, Timeline};
 
 struct Bench {
@@ -19,7 +19,7 @@ struct Bench {
 }
 
 fn bench() -> (Bench, Intake) {
-    flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let (video, audio) = (Feed::new("video", Kind::Video), Feed::new("audio", Kind::Audio));
     let timeline = Arc::new(Mutex::new(Timeline::default()));
     let tracks = Tracks {

@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn languages_come_and_go_and_feeds_that_stay_are_the_same() {
-        crate::flow::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         let (board, report) = (CueBoard::default(), SourceReport::new("whip", "there"));
         let mut end = End { board: &board, report: &report, feeds: Vec::new() };
         let tags = |list: &[&str]| -> Vec<Language> {

@@ -180,7 +180,7 @@ async fn every_audio_codec_is_decoded_to_the_canonical_form() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn surround_becomes_stereo() {
-    crate::flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let input = Feed::new("surround", Kind::Audio);
     let output = Feed::new("stereo", Kind::Audio);
     let source = Node::parse(

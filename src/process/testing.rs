@@ -15,7 +15,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) fn encoders() -> &'static Encoders {
     static ENCODERS: OnceLock<Encoders> = OnceLock::new();
     ENCODERS.get_or_init(|| {
-        flow::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         Encoders::probe(&Default::default())
     })
 }

@@ -12,7 +12,7 @@ use crate::process::encoders::Encoders;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn appliance() -> (Supervisor, tempfile::TempDir) {
-    crate::flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = Options {
         recordings: folder.path().to_owned(),

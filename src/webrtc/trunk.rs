@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_cue_arrives_as_it_was_said() {
-        crate::flow::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         let sent = cue(3);
         let message = Message::Cue(SentCue::new(&Language::english(), &sent)).write();
         let Ok(Message::Cue(came)) = Message::read(&message) else { panic!("{message}") };
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_long_cue_goes_without_its_words() {
-        crate::flow::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         let message = Message::Cue(SentCue::new(&Language::english(), &cue(90))).write();
         assert!(message.len() <= MESSAGE_MAX && !message.contains("words"), "{message}");
     }

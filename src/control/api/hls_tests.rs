@@ -80,7 +80,7 @@ const DUB: &str = "audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2
      ! avenc_aac ! aacparse ! audio/mpeg,stream-format=raw ! appsink name=dub ";
 
 async fn site(settings: Settings, sources: &str) -> Site {
-    flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let pattern = Node::parse("pattern", sources).expect("elements are installed");
     let mut inputs = Inputs::default();
     for (kind, slot) in [(Kind::Video, &mut inputs.video), (Kind::Audio, &mut inputs.audio)] {

@@ -69,7 +69,7 @@ fn said_now() -> Cue {
 /// A stream that is recorded while the API looks at it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_is_listed_served_and_deleted() {
-    flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let pattern = "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 \
          ! x264enc key-int-max=30 speed-preset=ultrafast ! h264parse config-interval=-1 \
          ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=video";

@@ -39,7 +39,7 @@ impl Fixture {
     }
 
     async fn on(folder: tempfile::TempDir) -> Self {
-        crate::flow::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         let store = Store::open(folder.path()).await.expect("opens");
         let machine = Machine::for_tests();
         let options = Options {

@@ -34,7 +34,7 @@ struct OneStream {
 
 impl OneStream {
     fn new() -> Arc<Self> {
-        crate::flow::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         let video = Feed::new("video", Kind::Video);
         let (captions, told) = (CueBoard::default(), Mutex::default());
         Arc::new(Self { video, audio: Feed::new("audio", Kind::Audio), captions, told })

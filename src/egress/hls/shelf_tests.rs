@@ -27,7 +27,7 @@ fn info(codec: Codec) -> TrackInfo {
 
 /// A shelf for pictures, sound and Spanish; nothing is on it.
 fn shelf() -> Arc<Shelf> {
-    crate::flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let shelf = Shelf::new(SETTINGS);
     shelf.expect(vec![TrackId::Video, TrackId::Audio]);
     shelf.expect_dubs(vec!["es".parse().expect("a language")]);

@@ -20,7 +20,7 @@ fn cue(id: u64, at_ms: u64, text: &str) -> Cue {
 
 #[tokio::test]
 async fn cues_lie_beside_the_recording_in_which_they_begin() {
-    crate::flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let folder = tempfile::tempdir().expect("a folder");
     let stem = |name: &str| folder.path().join(name);
     let names = ["2026-11-23T16-03-16.250Z", "2026-11-23T16-04-16.250Z"];

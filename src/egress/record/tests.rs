@@ -3,7 +3,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::flow::{self, Blame, Feed};
+use crate::flow::{Blame, Feed};
 
 const PICTURES: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 \
      ! x264enc key-int-max=30 bframes=2 b-adapt=false speed-preset=ultrafast \
@@ -27,7 +27,7 @@ const OPUS: &str = "audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=4800
 
 /// A running pattern and the feeds that it fills.
 async fn pattern(sources: &str) -> (Node, Inputs) {
-    flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let node = Node::parse("pattern", sources).expect("elements are installed");
     let mut inputs = Inputs::default();
     for (kind, slot) in [(Kind::Video, &mut inputs.video), (Kind::Audio, &mut inputs.audio)] {

@@ -9,7 +9,7 @@ use crate::media::{Cue, Language, Origin, Stage, Word};
 
 /// A feed `captions.<tag>` of that language.
 pub(super) fn feed(tag: &str) -> CueFeed {
-    crate::flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     CueFeed::new(format!("captions.{tag}"), tag.parse().expect("a language"))
 }
 
@@ -109,7 +109,7 @@ async fn only_what_was_asked_for_is_told() {
 
 #[tokio::test]
 async fn a_reader_may_choose_again_and_a_detected_language_is_told() {
-    crate::flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let auto = CueFeed::new("captions.auto", Language::undetermined());
     let board = CueBoard::default();
     board.set(vec![auto.clone()]);

@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_final_text_has_the_id_of_the_interim_ones() {
-        flow::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         let (said, _heard) = mpsc::channel(1);
         let mut writer = Writer { speaker: "a".into(), current: (0, uuid()), said };
         let cue = |id: u64, stage: Stage| Cue {

@@ -39,7 +39,7 @@ pub(crate) struct TestGate {
 
 impl TestGate {
     pub(crate) fn new() -> Arc<Self> {
-        crate::flow::init().expect("GStreamer starts");
+        crate::init().expect("GStreamer starts");
         Arc::new(Self {
             video: Feed::new("video", Kind::Video),
             audio: Feed::new("audio", Kind::Audio),

@@ -45,7 +45,7 @@ const MP3: &str = "audioconvert ! lamemp3enc ! mpegaudioparse";
 
 /// Encodes a test signal.
 pub(super) async fn coded(encoder: &str, count: u32) -> Coded {
-    crate::flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let sounds = [OPUS, MP3].contains(&encoder);
     let source = if sounds { SOUND } else { PICTURES };
     let source = source.replacen(' ', &format!(" num-buffers={count} "), 1);

@@ -179,7 +179,7 @@ pub(super) fn serve(gate: TestGate) -> Running {
 }
 
 pub(super) fn serve_with(gate: TestGate, config: Config) -> Running {
-    flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
     let config = Config { listen: ([127, 0, 0, 1], 0).into(), ..config };

@@ -237,7 +237,7 @@ async fn the_stream_and_the_server_can_end_a_publisher() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pulls_from_a_listener_and_says_what_is_wrong_with_it() {
     let gate = std::sync::Arc::new(TestGate::default().with("pulled", None, None));
-    crate::flow::init().expect("GStreamer starts");
+    crate::init().expect("GStreamer starts");
     let stream = gate.stream("pulled");
     let hello = || Hello {
         action: crate::flow::Action::Publish,
