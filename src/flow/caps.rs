@@ -90,7 +90,7 @@ fn sps_reorders(access_unit: &[u8]) -> Option<bool> {
 /// Whether decoding can start with a buffer that its parser marks as a key frame.
 ///
 /// `h264parse` marks every I picture. At scene cuts encoders insert I pictures that are not IDR
-/// pictures and have no parameter sets: a decoder that starts there shows nothing, or misses
+/// pictures and have no parameter sets: a decoder that starts there shows nothing, or lacks the
 /// references of later pictures.
 pub(super) fn can_start_decoding(caps: &gst::CapsRef, buffer: &gst::BufferRef) -> bool {
     if caps.structure(0).is_none_or(|s| s.name() != "video/x-h264") {

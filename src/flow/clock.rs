@@ -27,7 +27,7 @@ static SHARED: OnceLock<Shared> = OnceLock::new();
 
 static STEPS: Mutex<Steps> = Mutex::new(Steps::new());
 
-/// Initialises GStreamer and our elements. Call it first; further calls do nothing.
+/// Initialises GStreamer and our elements. Call it first; more calls are free.
 ///
 /// # Errors
 /// When GStreamer itself cannot start.

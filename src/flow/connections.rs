@@ -90,7 +90,7 @@ impl Drop for Place {
     }
 }
 
-/// The address under which connections are counted: IPv4 itself, IPv6 its network.
+/// What connections are counted by: the address for IPv4, the network for IPv6.
 fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => {

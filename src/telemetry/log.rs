@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,auralink::ingress=debug`.
+    /// `error`, `warn`, `info`, `debug`, `trace` or a filter: `info,auralink::ingress=debug`.
     pub level: String,
     /// Format of a line.
     pub format: Format,

@@ -1,6 +1,6 @@
 //! Shared by WHIP (RFC 9725) and WHEP: settings, session descriptions, connections, sessions.
 //!
-//! Invariant: `webrtcbin` only ever sees descriptions that `sdp` has written, never a peer's own text.
+//! Invariant: `webrtcbin` only sees descriptions that `sdp` has written, never a peer's own text.
 
 pub(crate) mod aic;
 mod call;

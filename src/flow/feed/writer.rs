@@ -150,7 +150,7 @@ impl Writer {
         let is_first = is_key && !self.0.has_key.swap(true, Ordering::Relaxed);
         if self.0.feed.kind() == Kind::Audio {
             // Audio is never reordered; a jitter buffer sets the arrival time as decode time, which
-            // MPEG-TS would carry and players reject.
+            // MPEG-TS would carry and players complain about.
             let writable = buffer.make_mut();
             writable.set_pts(writable.pts().or(writable.dts()));
             writable.set_dts(None);
