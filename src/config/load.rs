@@ -23,6 +23,7 @@ pub struct Flag {
     pub value: String,
 }
 
+/// Reads the file (`None` means defaults) and applies the environment, then the flags.
 ///
 /// `AURALINK_API__LISTEN=0.0.0.0:80` sets `api.listen`; two underscores separate section and key.
 /// `AURALINK_STATE` is short for `AURALINK_STATE_DIR`.

@@ -51,6 +51,8 @@ impl Config {
     }
 }
 
+/// Plays a file of any container that GStreamer reads, in real time and in a loop, until the intake
+/// is cancelled. Nothing is decoded. `opened` is called once the file is accepted.
 ///
 /// Every round is a new pipeline, shifted by the length of the previous rounds: timestamps continue
 /// where the last round ended, even if the container cannot seek.

@@ -9,6 +9,7 @@ use super::pads;
 use crate::flow::{Error, Intake, Node, Tracks};
 use crate::media::Offered;
 
+/// Pulls from `rtsp://[user:password@]host[:port]/path` until the intake is cancelled.
 ///
 /// RTP over UDP is tried first, then TCP. User and password are kept out of logs and the report. Of
 /// several media of one kind one is taken, by the language that the server announces (`a=lang`, RFC

@@ -2,6 +2,13 @@
 //!
 //! Two notations, both in use:
 //!
+//! - The SRT access control guidelines: `#!::r=studio-1,m=publish,s=secret`. `r` is the stream, `m`
+//!   is `publish` or `request` (play; the default if `m` is missing). The credential is in `s` (the
+//!   guidelines' session id "used just for verification") or, for encoders that use other keys,
+//!   `token` or `p`. `u`, `h`, `t=stream`, unknown keys, and spaces around keys and values are
+//!   ignored.
+//! - Plain: `publish:studio-1:secret`, `read:studio-1:secret` (`play` and `request` mean the same),
+//!   with or without the secret, which may contain colons. A bare `studio-1` publishes, because
 //!   encoders with a single field for the name send that.
 //!
 //! ffmpeg, OBS and srt-live-transmit send the streamid of a URL undecoded. Users who know that `#`
