@@ -362,7 +362,7 @@ impl Model {
         let head = head.f_reshape([batch, -1, PARTS, HOP + 1])?;
         let skip = skip.f_reshape([batch, -1, PARTS - 1, HOP + 1])?;
         let gain = head.f_narrow(2, 0, 1)?.f_clamp_max(LOUDEST)?.f_exp()?;
-        // A spectrum from a magnitude's root.
+        // The spectrum with the square root of its magnitude.
         let root = head.f_narrow(2, 1, PARTS - 1)?.f_add(&skip)?.f_mul(&gain)?;
         let length = root.f_square()?.f_sum_dim_intlist(&[2_i64][..], true, Kind::Float)?;
         let parts = root.f_mul(&length.f_add_scalar(1e-6)?.f_sqrt()?)?;

@@ -115,8 +115,8 @@ impl Task {
                 self.running = Some(pipeline);
                 Ok(text)
             }
-            // Timed out: the pipeline is dropped with its processes, as a late answer would belong
-            // to no text.
+            // A failed pipeline is dropped with its processes: a late answer would belong to no
+            // text.
             Ok(Err(error)) => {
                 self.group.store(0, Ordering::Relaxed);
                 Err(error)
