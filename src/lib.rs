@@ -36,7 +36,7 @@ pub mod srt;
 pub mod telemetry;
 pub mod webrtc;
 
-/// Fuzzes the parsers, for the tests beside them.
+/// The fuzzer of the parsers, for the tests that lie beside them.
 #[cfg(test)]
 #[path = "../tests/fuzz/harness.rs"]
 pub(crate) mod fuzz;
