@@ -82,7 +82,7 @@ codes! {
     ConfigOwned = "config_owned", CONFLICT;
     /// Another publisher uses the stream.
     StreamTaken = "stream_taken", CONFLICT;
-    /// There is no publisher, so there is nothing to play.
+    /// The stream is not live, so there is nothing to play.
     NotLive = "not_live", CONFLICT;
     /// The stream has no captions in that language.
     NoCaptions = "no_captions", CONFLICT;
