@@ -43,37 +43,37 @@ pub struct Config {
     pub presets: Option<PathBuf>,
     /// Whether to run a demo stream.
     pub demo: bool,
-    /// `[log]`.
+    /// `[log]`: logging.
     pub log: telemetry::Config,
-    /// `[api]`.
+    /// `[api]`: the HTTP server.
     pub api: server::Config,
-    /// `[rtmp]`.
+    /// `[rtmp]`: the RTMP server.
     pub rtmp: rtmp::Config,
-    /// `[srt]`.
+    /// `[srt]`: the SRT listener.
     pub srt: srt::Config,
-    /// `[webrtc]`.
+    /// `[webrtc]`: WebRTC connections.
     pub webrtc: webrtc::Config,
-    /// `[sources]`.
+    /// `[sources]`: restrictions on file sources.
     pub sources: file::Config,
-    /// `[hls]`.
+    /// `[hls]`: HLS segmentation.
     pub hls: hls::Settings,
-    /// `[recordings]`.
+    /// `[recordings]`: location of the recordings.
     pub recordings: Recordings,
-    /// `[stt]`.
+    /// `[stt]`: speech-to-text.
     pub stt: stt::Config,
-    /// `[translate]`.
+    /// `[translate]`: translation.
     pub translate: translate::Config,
-    /// `[tts]`.
+    /// `[tts]`: text-to-speech.
     pub tts: tts::Config,
-    /// `[models]`.
+    /// `[models]`: storage of models.
     pub models: models::Config,
-    /// `[limits]`.
+    /// `[limits]`: limits of the appliance.
     pub limits: Limits,
     /// `[[streams]]`: streams owned by the file.
     pub streams: Vec<StreamSpec>,
 }
 
-/// `[recordings]`.
+/// `[recordings]`: location of the recordings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recordings {
@@ -81,7 +81,7 @@ pub struct Recordings {
     pub folder: Option<PathBuf>,
 }
 
-/// `[limits]`.
+/// `[limits]`: limits of the appliance.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {

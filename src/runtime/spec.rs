@@ -148,7 +148,8 @@ pub enum OutputKind {
     Record(record::Settings),
     /// Sends to a server.
     Push {
-        /// `srt://…`, `rtmp://…` or `rtmps://…`. Responses never contain its keys and passphrases.
+        /// `srt://…`, `rtmp://…` or `rtmps://…`. Only `GET …/spec` returns its keys and
+        /// passphrases.
         url: String,
     },
     /// Sends to another appliance or to a WHIP server.

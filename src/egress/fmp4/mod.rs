@@ -46,7 +46,7 @@ pub struct Frame {
 /// Configuration of a track, needed before its first frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrackInfo {
-    /// The codec.
+    /// Codec of the track.
     pub codec: Codec,
     /// Ticks per second of the track's times.
     pub timescale: u32,
@@ -72,13 +72,13 @@ impl TrackInfo {
         self.codec.kind()
     }
 
-    /// A running time in the track's ticks, rounded.
+    /// Converts a running time to ticks of the track, rounded.
     pub fn ticks(&self, time: Duration) -> u64 {
         let ticks = (time.as_nanos() * u128::from(self.timescale) + 500_000_000) / 1_000_000_000;
         u64::try_from(ticks).unwrap_or(u64::MAX)
     }
 
-    /// Ticks of the track as a time.
+    /// Converts ticks of the track to a time.
     pub fn time(&self, ticks: u64) -> Duration {
         let ns = u128::from(ticks) * 1_000_000_000 / u128::from(self.timescale.max(1));
         Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
@@ -94,7 +94,7 @@ pub struct Sample {
     pub composition: i32,
     /// Whether decoding can start here.
     pub key: bool,
-    /// The coded frame.
+    /// Data of the coded frame.
     pub data: Bytes,
 }
 

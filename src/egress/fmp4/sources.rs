@@ -15,7 +15,7 @@ const SECOND_TRACK_MAX: Duration = Duration::from_secs(2);
 /// A flowing feed and its codec.
 #[derive(Clone)]
 pub struct Source {
-    /// The feed.
+    /// The feed of the track.
     pub feed: Feed,
     /// Its current codec.
     pub codec: Codec,
@@ -101,11 +101,11 @@ pub fn node(name: &str, sources: &[Source]) -> Result<Node, Error> {
     Node::parse(name, &description)
 }
 
-/// Links the node to its feeds. The kept media that ends after `from` is delivered first, with its
-/// true times, so that a file or segment exists at once and its start is complete; kept audio since
-/// then comes with it. `from` is [`gst::ClockTime::ZERO`] at first. After a change it is the value
-/// that [`newest`] returned before, so that only the GOP in which the written media ends is
-/// repeated.
+/// Links the node to its feeds. All kept GOPs, beginning with the one that contains `from`, are
+/// delivered first at their true times, so that a file or segment exists at once and its start is
+/// complete. The audio of the same time comes with them. `from` is [`gst::ClockTime::ZERO`] at
+/// first. After a change it is the value that [`newest`] returned before, so that only the GOP in
+/// which the written media ends is repeated.
 ///
 /// # Errors
 /// [`Error::Build`] if the node was not made by [`node`].

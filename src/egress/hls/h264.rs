@@ -13,8 +13,8 @@ const WANTED: Duration = Duration::from_secs(45);
 /// Peak bit rate of a live encoder's segment, in percent of the average.
 const PEAK_PERCENT: u64 = 130;
 
-/// Limits of levels: `level_idc`, macroblocks per second, macroblocks per picture (ITU-T H.264 table
-///
+/// Limits of the levels: `level_idc`, macroblocks per second, macroblocks per picture (ITU-T H.264
+/// table A-1).
 const LEVELS: [(u8, f64, u32); 9] = [
     (21, 19_800.0, 792),
     (30, 40_500.0, 1_620),

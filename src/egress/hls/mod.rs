@@ -252,7 +252,7 @@ fn tap(
     })
 }
 
-/// Requests a key frame for a segment that is long enough; sources may ignore it.
+/// Requests a key frame, from sources that can make one, once a segment is long enough.
 fn ask_for_key_frame(feed: &Feed, age: Duration, settings: &Settings) {
     if feed.kind() == Kind::Video && age >= settings.segment() {
         feed.request_keyframe();

@@ -279,6 +279,7 @@ impl Shelf {
 
     /// The captions of a segment as WebVTT; they never change.
     ///
+    /// # Errors
     /// [`Missing::Unknown`] for unknown captions, an unknown segment, or a segment whose captions
     /// are not complete; [`Missing::Gone`] for a segment that has left the window.
     pub fn captions_segment(&self, name: &Language, sequence: u64) -> Result<String, Missing> {

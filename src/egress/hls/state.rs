@@ -113,7 +113,7 @@ impl State {
         self.track(self.expected.first()?).filter(|track| track.ready())
     }
 
-    /// Settles the captions of segments that are complete.
+    /// Settles the captions of segments for which no more cues are expected.
     pub(super) fn settle(&mut self) {
         let Some(complete) = self.lead().map(Track::complete) else { return };
         self.subtitles.settle(&complete, Duration::from_nanos(flow::now().nseconds()));

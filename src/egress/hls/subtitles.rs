@@ -152,8 +152,9 @@ impl Subtitles {
         Some(delay + Duration::from_secs(u64::from(target) + 1))
     }
 
-    /// Settles the captions of segments that are complete at the running time `now`. `complete`
-    /// lists the complete media segments with the running times of their presentation, in order.
+    /// Settles the captions of segments for which no more cues are expected at the running time
+    /// `now`. `complete` lists the complete media segments with the running times of their
+    /// presentation, in order.
     pub(super) fn settle(&mut self, complete: &[(u64, Range<Duration>)], now: Duration) {
         let oldest = complete.first().map_or(u64::MAX, |(sequence, _)| *sequence);
         for texts in &mut self.languages {

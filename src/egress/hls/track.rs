@@ -154,7 +154,7 @@ impl Track {
         }
     }
 
-    /// Running time at which a chunk of this track begins.
+    /// Running time of the start of a chunk of this track.
     pub(super) fn time_of(&self, chunk: &Chunk) -> Duration {
         self.info.as_ref().map_or(Duration::ZERO, |info| info.time(chunk.start))
     }

@@ -44,7 +44,7 @@ pub struct Entry {
     pub duration_s: f64,
     /// Size in bytes.
     pub bytes: u64,
-    /// Whether it is finished.
+    /// Whether it is finished, open or interrupted.
     pub state: EntryState,
     /// Languages of its captions.
     #[schema(value_type = Vec<String>)]

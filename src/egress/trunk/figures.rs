@@ -157,7 +157,7 @@ impl Pilot {
 
     /// Video packets and bytes sent since the last call.
     fn video_sent(&mut self, sent: &Flow) -> Sent {
-        // A source that was silent for long is counted from zero again.
+        // The counters of a source restart from zero after a long silence.
         let again = sent.packets < self.sent.packets;
         let before = if again { Flow::default() } else { std::mem::take(&mut self.sent) };
         let bytes = sent.bytes.saturating_sub(before.bytes);

@@ -126,7 +126,8 @@ struct Source {
 }
 
 impl Source {
-    /// Bit rate of its feed since the last measurement, bit/s. `None` in the first seconds.
+    /// Bit rate of its feed since the last measurement, bit/s. `None` if that was less than
+    /// [`RATE_WINDOW`] ago.
     fn rate(&self) -> Option<f64> {
         let bytes = self.feed.stats().bytes.load(Ordering::Relaxed);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

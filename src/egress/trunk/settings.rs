@@ -19,12 +19,12 @@ const MAX_KBPS_LEAST: u32 = 8;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = TrunkSettings)]
 pub struct Settings {
-    /// The WHIP endpoint, `https://host[:port]/whip/stream` on another appliance. Responses contain
-    /// only its host and port.
+    /// The WHIP endpoint, `https://host[:port]/whip/stream` on another appliance. Only `GET …/spec`
+    /// returns it in full; other responses have its scheme, host and port.
     #[schema(example = "https://b.example.net:8080/whip/studio")]
     pub url: String,
-    /// Bearer token of the endpoint: the publish token of the stream there. Responses never contain
-    /// it.
+    /// Bearer token of the endpoint: the publish token of the stream there. Only `GET …/spec`
+    /// returns it.
     #[serde(default)]
     pub token: Option<String>,
     /// How video is sent.

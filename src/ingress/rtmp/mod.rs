@@ -78,7 +78,7 @@ pub enum Error {
     /// The configuration contradicts itself.
     #[error("`ingress.rtmp.{field}`: {message}")]
     Config {
-        /// The field.
+        /// Name of the field, such as `tls_cert`.
         field: &'static str,
         /// The reason.
         message: &'static str,

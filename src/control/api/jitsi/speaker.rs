@@ -83,7 +83,7 @@ impl Speaker {
         (self.until, self.paused) = (at + length, false);
     }
 
-    /// Checks for a pause and ends the sentence, so that its text does not wait for further audio.
+    /// Appends silence after a pause, so that the last text does not wait for further audio.
     pub(super) fn tick(&mut self) {
         let now = Duration::from_nanos(flow::now().nseconds());
         if self.paused || now < self.until + PAUSE {
