@@ -1,10 +1,10 @@
 // Chromium as a publisher and as a viewer.
 //
-//   node browser.mjs whep URL --token T --seconds 10       plays a WHEP endpoint (--eager: without buffering)
+//   node browser.mjs whep URL --token T --seconds 10       plays by WHEP (--eager: without buffering)
 //   node browser.mjs whip URL --token T --seconds 10       publishes its fake camera and microphone
 //   node browser.mjs hls  URL --seconds 10                 plays a playlist with hls.js
 //   node browser.mjs page URL --token T --stream S         signs in on the page and watches a stream
-//   node browser.mjs overlay URL                           feeds partial and committed cues to the page's captions
+//   node browser.mjs overlay URL                           feeds cues to the page's captions
 //
 // `--codec` and, with whip, `--scalability L3T3_KEY` select the video encoding. `--captions` opens
 // the data channel of captions with whep; with page it waits for this text over the
@@ -137,7 +137,7 @@ async function editTrunk(page) {
   return had;
 }
 
-/** Tests only the page's captions: what they show of growing cues, and whether a word ever moves. */
+/** Tests the page's captions: what they show of growing cues, and whether a word ever moves. */
 async function growCaptions(page, url) {
   await page.goto(url);
   say("report", await page.evaluate(async () => {

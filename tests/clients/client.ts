@@ -1,5 +1,5 @@
-// A program with the types that openapi-typescript generates from docs/openapi.json: it is compiled,
-// not run. Each `@ts-expect-error` is a mistake that the types must detect.
+// A program with the types that openapi-typescript generates from docs/openapi.json. It is
+// compiled, not run. Each `@ts-expect-error` is a mistake that the types must detect.
 import type { components, paths } from "./api";
 
 type Schemas = components["schemas"];

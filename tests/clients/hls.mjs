@@ -3,9 +3,9 @@
 //   node hls.mjs URL --seconds 15 [--sound es]
 //
 // With --sound it switches to the audio in that language after five seconds.
-// One line of JSON at the end: frames displayed, bytes of audio decoded, delay behind the live edge,
-// number of stalls, parts and segments loaded, captions with their display times, and every error of
-// hls.js.
+// One line of JSON at the end: frames displayed, bytes of audio decoded, delay behind the live
+// edge, number of stalls, parts and segments loaded, captions with their display times, and every
+// error of hls.js.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";

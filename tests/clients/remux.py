@@ -1,5 +1,5 @@
-"""Publishes a file in real time without re-encoding, by PyAV's own FFmpeg, which writes Enhanced RTMP
-(HEVC, AV1, VP9, Opus); Debian's does not.
+"""Publishes a file in real time without re-encoding, by PyAV's own FFmpeg, which writes Enhanced
+RTMP (HEVC, AV1, VP9, Opus); Debian's does not.
 
     .venv/bin/python tests/clients/remux.py clip.mkv "rtmp://127.0.0.1:1935/live/x?token=T"
 

@@ -52,8 +52,8 @@ def offset(source, piece):
 
 
 def follow(source, heard, at):
-    """The part of `source` that was received, piece by piece, beginning at `at`; and the shift of the
-    audio meanwhile, in ms."""
+    """The part of `source` that was received, piece by piece, beginning at `at`; and the shift of
+    the audio meanwhile, in ms."""
     def envelope(x):
         return np.convolve(np.abs(x), np.ones(5 * FINE) / (5 * FINE), "same")[::FINE]
 

@@ -1,5 +1,5 @@
-"""Makes tiny translation models for CTranslate2, with random weights and real vocabularies, and writes
-CTranslate2's own output for a few sentences. It is meaningless, but the same for every program that
+"""Makes tiny translation models for CTranslate2, with random weights and real vocabularies, and
+writes CTranslate2's own output for a few sentences. It is meaningless, but the same for every program that
 splits, marks and joins the text in the same way.
 
     tiny_ct2.py FOLDER   writes FOLDER/opus, FOLDER/m2m, FOLDER/madlad and FOLDER/expected.json

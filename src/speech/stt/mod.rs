@@ -1,7 +1,7 @@
 //! Speech-to-text: from audio to cues.
 //!
 //! ```text
-//! sound ─▶ ring ─▶ voice activity, gate ─▶ window ─▶ engine ─▶ guard ─▶ agreement ─▶ phrases ─▶ cues
+//! audio ─▶ ring ─▶ voice activity, gate ─▶ window ─▶ engine ─▶ guard ─▶ agreement ─▶ phrases ─▶ cues
 //!          bounded                          ≤ 12 s    (child)   phantoms  what is final
 //! ```
 //!
