@@ -13,7 +13,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 pub struct Patience {
     /// Longest wait per frame.
     pub deadline: Duration,
-    /// Waits up to [`WAIT_MAX`] instead, as for files.
+    /// Waits up to 60 s instead, as for files.
     pub wait: bool,
 }
 

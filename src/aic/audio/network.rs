@@ -255,8 +255,8 @@ impl Model {
         self.decoder.state(batch as i64, HOP, self.device)
     }
 
-    /// Codes of `stages` stages (int64 [batch, frames, stages]) for samples (float32 [batch, frames
-    /// * 320]) of the streams with this state.
+    /// Codes of `stages` stages (int64 [batch, frames, stages]) of the streams with this state, for
+    /// samples (float32 [batch, frames * 320]).
     ///
     /// # Errors
     /// The shapes do not fit each other, or libtorch fails.
