@@ -35,7 +35,7 @@ pub enum Error {
     /// The process does not start.
     #[error("cannot start the engine {engine}")]
     Start {
-        /// Which engine.
+        /// Name of the engine.
         engine: String,
         /// The system's error.
         #[source]
@@ -44,7 +44,7 @@ pub enum Error {
     /// The process has ended.
     #[error("the engine {engine} died ({status}){}", said(.last))]
     Died {
-        /// Which engine.
+        /// Name of the engine.
         engine: String,
         /// Its exit status or signal.
         status: String,
@@ -54,7 +54,7 @@ pub enum Error {
     /// No answer within the limit.
     #[error("the engine {engine} did not answer within {:.1} s", .after.as_secs_f32())]
     Hung {
-        /// Which engine.
+        /// Name of the engine.
         engine: String,
         /// The limit.
         after: Duration,
@@ -62,7 +62,7 @@ pub enum Error {
     /// The answer is not of the expected form.
     #[error("the engine {engine} answered nonsense: {reason}")]
     Nonsense {
-        /// Which engine.
+        /// Name of the engine.
         engine: String,
         /// What is wrong with the answer.
         reason: String,
@@ -70,7 +70,7 @@ pub enum Error {
     /// The child answered with an error.
     #[error("the engine {engine}: {reason}")]
     Refused {
-        /// Which engine.
+        /// Name of the engine.
         engine: String,
         /// The child's own explanation.
         reason: String,

@@ -89,7 +89,7 @@ pub enum Error {
     /// The answer came, or would come, too late to be useful.
     #[error("{engine} is late: {reason}")]
     Late {
-        /// Which engine.
+        /// Name of the engine.
         engine: &'static str,
         /// What it waited for.
         reason: String,
@@ -97,7 +97,7 @@ pub enum Error {
     /// It serves as many streams as it can.
     #[error("{engine} has no room for one more stream: {reason}")]
     Busy {
-        /// Which engine.
+        /// Name of the engine.
         engine: &'static str,
         /// The limit that is reached.
         reason: String,
@@ -113,7 +113,7 @@ pub enum Error {
     /// It failed recently and rests.
     #[error("{engine} is down: {reason}")]
     Down {
-        /// Which engine.
+        /// Name of the engine.
         engine: &'static str,
         /// Why it failed.
         reason: String,

@@ -1,4 +1,4 @@
-//! What can go wrong in translation.
+//! Errors of translation.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What can go wrong in text-to-speech.
+//! Errors of text-to-speech.
 
 use std::time::Duration;
 

@@ -57,7 +57,7 @@ pub enum Placement {
 pub struct Dropped {
     /// Its text.
     pub text: String,
-    /// How late it would have begun.
+    /// Delay with which it would have begun.
     pub late: Duration,
 }
 

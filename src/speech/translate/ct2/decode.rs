@@ -37,7 +37,7 @@ struct Loaded {
 /// Serves requests until the parent is gone.
 ///
 /// # Errors
-/// When the pipes break.
+/// If the pipes break.
 pub fn serve(folder: &Path, threads: usize) -> std::io::Result<()> {
     let mut loaded = None;
     engine::serve(|question, _| {
