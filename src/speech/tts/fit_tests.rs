@@ -42,8 +42,8 @@ fn what_fits_plays_in_its_place_at_its_own_pace() {
 fn what_is_longer_is_hurried_and_the_rest_goes_into_the_pause() {
     check(
         &[
-            (2.0, (0.0, 4.0), 4.8),  // fits when spoken faster
-            (5.0, (4.0, 6.0), 4.0),  // 3.2 s at least: 1.2 s into the pause
+            (2.0, (0.0, 4.0), 4.8),  // fits when hurried
+            (5.0, (4.0, 6.0), 4.0),  // 3.2 s at the most: 1.2 s into the pause
             (8.0, (9.0, 12.0), 2.0), // the pause has absorbed it
         ],
         &["3.00 x1.20", "7.00 x1.25", "12.00 x1.00"],
