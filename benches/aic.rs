@@ -1,4 +1,4 @@
-//! What the AIC-A engine costs: one stream on one thread, and 16 streams in one pass.
+//! Costs of the AIC-A engine: one stream on one thread, and 16 streams in one pass.
 //!
 //! `cargo bench --features aic --bench aic`; nearly all time is spent inside libtorch, which is
 //! optimised in every profile.
@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Encoder and decoder as an element would run them.
+/// Encoder and decoder as an element runs them.
 fn one_stream(model: &Arc<Model>) -> anyhow::Result<()> {
     let sound: Vec<f32> =
         Vec::try_from(Tensor::randn([(FRAMES * FRAME) as i64], (Kind::Float, Device::Cpu)) * 0.1)?;
@@ -68,7 +68,7 @@ fn many_streams(model: &Model, streams: usize, threads: i32) -> anyhow::Result<(
     Ok(())
 }
 
-/// The real-time factor is that of the median, over all streams together.
+/// Prints the real-time factor of the median, over all streams together.
 fn row(what: &str, threads: i32, streams: usize, mut took: Vec<Duration>) {
     took.drain(..10);
     took.sort();

@@ -1,5 +1,5 @@
-//! What AIC-A costs where it is used: frames through the engine's process, and latency through
-//! encoder, RTP and decoder elements beside Opus through GStreamer's own.
+//! Costs of AIC-A in use: frames through the engine's process, and latency through encoder, RTP and
+//! decoder elements, compared with Opus in GStreamer's own elements.
 //!
 //! `cargo bench --features aic --bench aic-pipeline`, part of `make bench-aic`.
 
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 fn main() -> anyhow::Result<()> {
     gst::init()?;
     auralink::elements::register()?;
-    // Cargo starts benches beside the program, as tests.
+    // Cargo starts benches beside the program, like tests.
     let codec = Codec::shared();
     codec.wait(Duration::from_secs(60))?;
     println!(
@@ -42,7 +42,7 @@ fn main() -> anyhow::Result<()> {
     latency("Opus of GStreamer", "audioconvert ! opusenc ! rtpopuspay ! rtpopusdepay ! opusdec")
 }
 
-/// Each stream encodes and decodes a frame every 20 ms, all at the same moment.
+/// Each stream encodes and decodes a frame every 20 ms, all at the same time.
 fn round_trips(codec: &Codec, streams: usize) -> anyhow::Result<()> {
     let (told, took) = mpsc::channel();
     let start = Instant::now() + Duration::from_millis(20);
@@ -98,7 +98,7 @@ fn speech() -> anyhow::Result<Vec<f32>> {
     Ok(output.stdout.chunks_exact(4).map(sample).collect())
 }
 
-/// Speech through a chain of elements, live.
+/// Live speech through a chain of elements.
 fn latency(what: &str, chain: &str) -> anyhow::Result<()> {
     let raw = "audio/x-raw,format=F32LE,rate=48000,channels=1,layout=interleaved";
     let pipeline = gst::parse::launch(&format!(
@@ -115,7 +115,7 @@ fn latency(what: &str, chain: &str) -> anyhow::Result<()> {
         let sound = sound.clone();
         std::thread::spawn(move || {
             for (at, frame) in sound.chunks(960).enumerate() {
-                // A frame is there when its last sample is.
+                // A frame is available when its last sample is.
                 let due = begin + Duration::from_millis(20) * (at as u32 + 1);
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 let bytes: Vec<u8> = frame.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -144,7 +144,7 @@ fn latency(what: &str, chain: &str) -> anyhow::Result<()> {
         let map = buffer.map_readable()?;
         heard.resize((pts.as_secs_f64() * 48_000.0).round() as usize, 0.0_f32);
         heard.extend(map.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
-        // How long after it was there the first sample of the buffer comes out.
+        // Delay from the first sample's availability to its output.
         late.push(arrived.saturating_sub(pts));
     }
     let _ = feeder.join();
@@ -160,7 +160,7 @@ fn latency(what: &str, chain: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// By how many milliseconds the loudness of `heard` follows that of `said`, by place in time.
+/// Delay in milliseconds of the loudness of `heard` behind that of `said`, by timestamps.
 fn lag(said: &[f32], heard: &[f32]) -> f64 {
     let loudness = |x: &[f32]| -> Vec<f32> {
         let all: Vec<f32> =

@@ -1,7 +1,7 @@
-//! What publishers and viewers cost, and how long a picture takes to a viewer.
+//! Costs of publishers and viewers, and the latency of video.
 //!
-//! `make bench`. Everything runs on this machine, publishers and viewers too: the figures of the
-//! appliance are those of its own process, but a machine that is busy makes latency worse.
+//! `make bench`. Everything runs on this machine, including publishers and viewers. The figures are
+//! of the appliance's process only, but a busy machine increases latency.
 
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -16,24 +16,24 @@ use support::publish::Ffmpeg;
 use support::s;
 use support::usage::Usage;
 
-/// How long each figure is averaged.
+/// Averaging time of each figure, in seconds.
 const WINDOW_S: u64 = 10;
 
 /// Publishers of each kind.
 const PUBLISHERS: u32 = 4;
 
-/// Viewers of each kind, besides the one that has started what all of them share.
+/// Viewers of each kind, besides the one that starts shared work.
 const VIEWERS: u32 = 4;
 
-/// What is shown in the first seconds after the first picture is left out of the figures.
+/// Frames displayed this soon after the first are not measured, in seconds.
 const JOIN_S: f64 = 2.0;
 
-/// How long latency is watched.
+/// How long latency is measured, in seconds.
 const LATENCY_S: u32 = 30;
 
-/// Processor use over the window, and what is held at its end.
+/// Processor use over the window, and resources at its end.
 async fn reading(appliance: &Appliance) -> (f64, Usage) {
-    // Starting costs more than running: that is another figure.
+    // Excludes the cost of starting.
     tokio::time::sleep(s(2)).await;
     let before = appliance.usage();
     tokio::time::sleep(s(WINDOW_S)).await;
@@ -128,7 +128,7 @@ async fn cost_of_viewers() {
     row("WHEP viewer, H.264 1.2 Mbit/s", VIEWERS, &before, &reading(&appliance).await);
     drop((first, viewers));
 
-    // -re paces FFmpeg as a player would be paced by its screen.
+    // -re paces FFmpeg like a player with a screen.
     let hls = || Ffmpeg::with(&format!("-re -i {} -f null -", stream.hls()));
     let first = hls();
     stream.wait("a player of HLS", s(30), |s| s["viewers"]["hls"].as_u64() >= Some(1)).await;
@@ -153,10 +153,10 @@ fn latency_row(path: &str, figures: &Value) {
     eprintln!("| {path:<48} | {:>7.0} | {:>7.0} | {:>6} |", ms("p50"), ms("p95"), figures["count"]);
 }
 
-/// Percentiles of how long after the full second (shifted by `offset_s`) each flash was shown.
+/// Percentiles of the delay of each flash after the full second (shifted by `offset_s`).
 fn after_the_second(shown: impl IntoIterator<Item = f64>, offset_s: f64) -> Value {
-    // A browser tells the time of a frame by its screen's refresh, which may have begun before the
-    // picture was there: what seems almost a second late is a little early.
+    // A browser reports a frame's time by its screen's refresh, which may have begun before the
+    // frame arrived: a delay of almost a second is slightly early.
     let signed = |after: f64| if after > 0.9 { after - 1.0 } else { after };
     let mut late: Vec<f64> =
         shown.into_iter().map(|t| signed((t - offset_s).rem_euclid(1.0)) * 1000.0).collect();
@@ -165,7 +165,7 @@ fn after_the_second(shown: impl IntoIterator<Item = f64>, offset_s: f64) -> Valu
     json!({ "p50": at(0.5), "p95": at(0.95), "count": late.len() })
 }
 
-/// A viewer's answer for both ways to read latency.
+/// A viewer's report for both ways of reading latency.
 async fn aiortc(stream: &Stream) -> Value {
     let (token, seconds) = (stream.play_token(), LATENCY_S.to_string());
     let args = [&stream.whep(), "--token", &token, "--seconds", &seconds];
@@ -180,8 +180,8 @@ async fn chromium(stream: &Stream, options: &[&str]) -> Vec<f64> {
     let report = Client::browser("whep", &args).report(s(120)).await;
     let flashes = report["flashes"].as_array().cloned().unwrap_or_default();
     let shown: Vec<f64> = flashes.iter().filter_map(|f| f["wall"].as_f64()).collect();
-    // A viewer that joins gets the pictures since the last key frame squeezed together, flashes
-    // among them: what follows is what is measured, as in aiortc.
+    // A viewer that joins gets the frames since the last key frame compressed in time, including
+    // flashes: measures only what follows, as aiortc does.
     let begun = report["began_wall"].as_f64().unwrap_or_default() + JOIN_S;
     eprintln!(
         "  Chromium holds pictures for {:.0} ms and sound for {:.0} ms, {} concealed",
@@ -200,8 +200,8 @@ async fn latency() {
     let report = aiortc(&pattern).await;
     latency_row("test source (H.264) → aiortc, flashes", &report["flash_latency_ms"]);
     latency_row("test source (H.264) → aiortc, all frames", &report["frame_latency_ms"]);
-    // The pattern flashes at full seconds of the appliance's own clock; aiortc has told where they
-    // fall on the wall clock.
+    // The pattern flashes at full seconds of the appliance's own clock; aiortc reports their offset
+    // to the wall clock.
     let made = report["flash_sender_times"][0].as_f64().unwrap_or(f64::NAN);
     let shown = chromium(&pattern, &[]).await;
     latency_row("test source (H.264) → Chromium, flashes shown", &after_the_second(shown, made));
@@ -227,7 +227,7 @@ async fn latency() {
 #[tokio::main]
 async fn main() {
     // `cargo bench -- FILTER` and `cargo test --benches` pass arguments: the first plain one is a
-    // filter, and a test run only wants to know that the bench starts.
+    // filter, and a test run only checks that the bench starts.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|a| a == "--test") {
         return;

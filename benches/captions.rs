@@ -1,10 +1,9 @@
-//! Captions in figures, for every speech-to-text engine that this machine has: words that are wrong,
-//! how long after the voice text comes and what it costs for 1, 2 and 4 streams at once, and words
-//! that nobody said.
+//! Captions in figures, for every speech-to-text engine of this machine: word errors, delay of text
+//! after the voice and cost for 1, 2 and 4 streams at once, and words that were not spoken.
 //!
-//! `cargo bench --bench captions`. Whisper models are looked for in `AURALINK_MODELS` (folders joined
-//! by `:`), else in `/var/lib/auralink/models` and `./models`. Streams are paced in real time, so it
-//! takes some minutes. The set is fixed: nothing is random.
+//! `cargo bench --bench captions`. Whisper models are searched in `AURALINK_MODELS` (folders joined
+//! by `:`), else in `/var/lib/auralink/models` and `./models`. Streams are paced in real time, so
+//! it takes some minutes. The set is fixed: nothing is random.
 
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::print_stdout)]
 
@@ -19,10 +18,10 @@ use std::time::{Duration, Instant};
 use auralink::speech::stt::{Config, Engines, Event, Models, Vad, Wanted};
 use support::{Listener, RATE, committed, english, errors, normal};
 
-/// Sound of each stream that is paced in real time.
+/// Audio of each stream in real time.
 const PACED: Duration = Duration::from_secs(60);
 
-/// Silence between utterances.
+/// Silence between utterances, in samples.
 const PAUSE: usize = RATE * 6 / 10;
 
 fn main() {
@@ -66,7 +65,7 @@ fn models() -> Models {
     Models::scan(&folders)
 }
 
-/// Each engine, and each Whisper model, that hears English here.
+/// Each engine, and each Whisper model, that supports English here.
 fn installed(engines: &Engines, models: &Models) -> Vec<Wanted> {
     let labels = models.whisper.iter().map(|path| auralink::speech::stt::whisper::label(path));
     let whisper = labels.map(|label| Wanted { model: Some(label), ..english(&["whisper"]) });
@@ -79,7 +78,7 @@ fn name(wanted: &Wanted) -> String {
     wanted.model.as_ref().map_or(engine.clone(), |model| format!("{engine} {model}"))
 }
 
-/// Percent of words that are wrong, and the real-time factor.
+/// Word error rate in percent, and the real-time factor.
 fn accuracy(
     engines: &Arc<Engines>,
     wanted: &Wanted,
@@ -113,7 +112,7 @@ fn noise(engines: &Arc<Engines>, wanted: &Wanted) -> f64 {
     words as f64 * 600.0 / at.as_secs_f64()
 }
 
-/// Streams at once, each with other speech, in real time.
+/// Parallel streams, each with other speech, in real time.
 fn paced(
     engines: &Arc<Engines>,
     wanted: &Wanted,
@@ -155,7 +154,7 @@ fn paced(
     );
 }
 
-/// Seconds after the voice.
+/// Delays after the voice, in seconds.
 #[derive(Default)]
 struct Delays {
     committed: Vec<f64>,
@@ -173,7 +172,7 @@ fn listen(mut listener: Listener, sound: &[f32]) -> Delays {
     let mut at = Duration::ZERO;
     for piece in sound.chunks(RATE / 50) {
         at += Duration::from_secs_f64(piece.len() as f64 / RATE as f64);
-        // A piece is there when its last sample has been said.
+        // A piece is available when its last sample has been spoken.
         thread::sleep(at.saturating_sub(begun.elapsed()));
         listener.transcriber.push(at - Duration::from_millis(20), piece);
     }

@@ -2,9 +2,8 @@
 //! `auralinkdenoise`; SI-SDR and DNSMOS P.835 before and after, and the time it takes.
 //!
 //! `cargo bench --bench denoise`, or `cargo test --bench denoise` for the debug build. DNSMOS needs
-//! Python with onnxruntime: `make setup` puts one into `.venv` (or name another one in
-//! `AURALINK_BENCH_PYTHON`). The set is fixed: file `n` of the speech meets file `n` of the noise,
-//! nothing is random.
+//! Python with onnxruntime: `make setup` installs one in `.venv` (or set `AURALINK_BENCH_PYTHON`).
+//! The set is fixed: file `n` of the speech is mixed with file `n` of the noise; nothing is random.
 
 #![allow(missing_docs, clippy::print_stdout)]
 
@@ -17,7 +16,7 @@ use gst::prelude::*;
 
 const RATE: usize = 48_000;
 
-/// Longest piece of a speech file, in samples: what DNSMOS listens to.
+/// Longest piece of a speech file, in samples: the input length of DNSMOS.
 const PIECE: usize = RATE * 9;
 
 const SNRS_DB: [f32; 3] = [0.0, 5.0, 10.0];
@@ -29,7 +28,7 @@ const VARIANTS: [(&str, &str); 3] = [
     ("12 dB", "max-attenuation-db=12"),
 ];
 
-/// One mix: the speech in it, and what is heard before or after the element.
+/// One mix: its clean speech, and the audio before or after the element.
 struct Clip {
     snr: usize,
     speech: Vec<f32>,
@@ -85,8 +84,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Time that all threads of this process have spent on a core so far, in steps of 10 ms. Unlike the
-/// clock it does not count what others do to the machine.
+/// Processor time of all threads of this process so far, in steps of 10 ms. Unlike wall time it
+/// excludes other processes.
 fn cpu_time() -> Result<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     // Fields 14 and 15 of proc(5), counted from behind the program's name.
@@ -103,7 +102,7 @@ fn print_row(snr: &str, label: &str, si_sdr: String, scores: &[&[f64; 3]]) {
     println!("| {snr} | {label} | {si_sdr} | {} | {} | {} |", mean(0), mean(1), mean(2));
 }
 
-/// Speech files with a noise under each, at every SNR; of both folders evenly spaced ones.
+/// Speech files mixed with a noise each, at every SNR; evenly spaced files of both folders.
 fn mix(data: &Path) -> Result<Vec<Clip>> {
     let mut speech: Vec<_> = files(&data.join("speech/p501-48k"))?.into_iter().step_by(5).collect();
     speech.extend(files(&data.join("speech/librispeech"))?.into_iter().step_by(27));
@@ -150,7 +149,7 @@ fn si_sdr(reference: &[f32], heard: &[f32]) -> f64 {
     10.0 * (target / rest.max(1e-12)).log10()
 }
 
-/// A sound file as mono floats at 48 kHz.
+/// An audio file as mono floats at 48 kHz.
 fn load(file: &Path) -> Result<Vec<f32>> {
     let pipeline = gst::parse::launch(
         "filesrc name=file ! decodebin ! audioconvert ! audioresample \
@@ -165,7 +164,7 @@ fn load(file: &Path) -> Result<Vec<f32>> {
     Ok(samples)
 }
 
-/// What `auralinkdenoise` makes of mono floats at 48 kHz.
+/// Output of `auralinkdenoise` for mono floats at 48 kHz.
 fn clean(samples: &[f32], properties: &str) -> Result<Vec<f32>> {
     let description = format!(
         "appsrc name=in format=time caps=audio/x-raw,format=F32LE,rate=48000,channels=1,\
@@ -204,7 +203,7 @@ fn collect(pipeline: &gst::Pipeline) -> Result<Vec<f32>> {
     Ok(samples)
 }
 
-/// SIG, BAK and OVRL of each sound; `None` without a Python that can run the model.
+/// SIG, BAK and OVRL of each piece of audio; `None` without a Python that can run the model.
 fn dnsmos(data: &Path, folder: &Path, sounds: &[Vec<f32>]) -> Result<Option<Vec<[f64; 3]>>> {
     let python = std::env::var("AURALINK_BENCH_PYTHON")
         .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/python").to_owned());

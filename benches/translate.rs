@@ -1,9 +1,9 @@
-//! What translation is worth and what it costs: chrF against NTREX for every pair and engine that
-//! this machine has, sentences a second, and the time of one sentence.
+//! Quality and cost of translation: chrF against NTREX for every pair and engine of this machine,
+//! sentences per second, and the time of one sentence.
 //!
-//! `cargo bench --bench translate`. Engines besides `basic` come from the configuration that
-//! `$AURALINK_CONFIG` names. The score is chrF2 as sacreBLEU computes it (Popović 2015; n-grams of
-//! 1-6 characters without spaces, β = 2, over the whole text), checked against it below.
+//! `cargo bench --bench translate`. Engines besides `basic` come from the configuration in
+//! `$AURALINK_CONFIG`. The score is chrF2 as in sacreBLEU (Popović 2015; n-grams of 1-6 characters
+//! without spaces, β = 2, over the whole text), checked against it below.
 
 #![allow(missing_docs, clippy::print_stdout)]
 
@@ -20,13 +20,13 @@ use auralink::speech::translate::{Pair, Request, Translators};
 /// Longest n-grams, in characters.
 const ORDER: usize = 6;
 
-/// How much more recall weighs than precision, squared.
+/// Weight of recall relative to precision, squared.
 const BETA_SQUARED: f64 = 4.0;
 
-/// Sentences for an engine that somebody may have to be paid for.
+/// Sentences for an engine that may charge for use.
 const REMOTE_SENTENCES: usize = 50;
 
-/// NTREX's names of the languages, where both an engine and the data may have them.
+/// NTREX's names of the languages that both an engine and the data may have.
 const FILES: [(&str, &str); 18] = [
     ("ar", "arb"),
     ("de", "deu"),
@@ -111,7 +111,7 @@ async fn measure(
         context: None,
         glossary: Arc::default(),
     };
-    // Loading is another figure.
+    // Excludes the time of loading.
     translators.translate(&request("Hello.")).await?;
     let started = Instant::now();
     for text in source {
@@ -180,7 +180,7 @@ fn grams(text: &str, order: usize) -> HashMap<Vec<char>, usize> {
     counts
 }
 
-/// The score is the one that sacreBLEU 2.6.0 gives: `CHRF().corpus_score(…)`.
+/// Checks that the score equals that of sacreBLEU 2.6.0: `CHRF().corpus_score(…)`.
 fn check_score() -> Result<()> {
     let own = |lines: [&str; 3]| lines.map(str::to_owned).to_vec();
     let translated = own(["El gato está en la estera.", "¡Hola, mundo!", "東京は大きい"]);
@@ -190,5 +190,5 @@ fn check_score() -> Result<()> {
     Ok(())
 }
 
-/// What sacreBLEU says of the lines above.
+/// Score of the lines above by sacreBLEU.
 const SACREBLEU: f64 = 43.78972958967702;

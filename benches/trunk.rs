@@ -1,10 +1,10 @@
-//! What a bad line leaves of a voice: two appliances joined by a trunk, each in a network namespace,
-//! and between them bandwidth, loss and round trip as in the table.
+//! Voice quality over a bad line: two appliances joined by a trunk, each in a network namespace,
+//! with bandwidth, loss and round trip between them as in the table.
 //!
-//! `cargo bench --bench trunk`, as root. Real speech is published to the one by SRT, together with a
-//! picture; somebody listens to the other by WHEP, and what they hear is compared with the source. Each
-//! step is run with AIC-A and with Opus alone, where this build has AIC-A. Other steps than those of the
-//! table: `cargo bench --bench trunk -- 300,0.05,50 24,0,100`.
+//! `cargo bench --bench trunk`, as root. Real speech is published to one by SRT, with video; a WHEP
+//! viewer listens to the other, and its audio is compared with the source. Each step runs with
+//! AIC-A and with Opus alone, if this build has AIC-A. To run other steps than those of the table:
+//! `cargo bench --bench trunk -- 300,0.05,50 24,0,100`.
 
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -22,16 +22,16 @@ use support::speech::{Speech, speech};
 /// Clips of speech that the publisher repeats.
 const CLIPS: usize = 6;
 
-/// How long the trunk has to find its way after each change of the line.
+/// Time for the trunk to adapt after each change of the line, in seconds.
 const SETTLE_S: u64 = 8;
 
-/// How long is listened.
+/// Listening time, in seconds.
 const LISTEN_S: u32 = 15;
 
 /// kbit/s each way, share of packets lost, round trip in ms.
 type Step = (u32, f64, u32);
 
-/// At the end a good line is found again.
+/// The line is good again at the end.
 const STEPS: [Step; 11] = [
     (2000, 0.0, 20),
     (300, 0.0, 20),
@@ -69,14 +69,14 @@ fn main() {
     });
 }
 
-/// Such as `300,0.05,50`.
+/// Parses a step such as `300,0.05,50`.
 fn step(text: &str) -> Option<Step> {
     let mut parts = text.split(',');
     let (kbps, loss, round_trip) = (parts.next()?, parts.next()?, parts.next()?);
     Some((kbps.parse().ok()?, loss.parse().ok()?, round_trip.parse().ok()?))
 }
 
-/// All steps with one trunk.
+/// Runs all steps with one trunk.
 async fn walk(mut line: Line, speech: &Speech, aic: bool, steps: &[Step]) {
     let [a, b] = Appliance::start_at(&line.ends).await;
     let far = b.api.create(json!({ "name": "far" })).await;
@@ -88,7 +88,7 @@ async fn walk(mut line: Line, speech: &Speech, aic: bool, steps: &[Step]) {
     let _publisher = Ffmpeg::send_file(&speech.file, &a.srt(&near));
     near.wait_state("live", s(20)).await;
     far.wait_state("live", s(40)).await;
-    // Pauses of speech have come and gone, and the voice has found its way.
+    // By then speech has paused and the trunk has settled.
     tokio::time::sleep(s(u64::from(speech.seconds))).await;
     for &(kbps, loss, round_trip_ms) in steps {
         line.set(kbps, loss, round_trip_ms).await;
@@ -107,7 +107,7 @@ async fn walk(mut line: Line, speech: &Speech, aic: bool, steps: &[Step]) {
     eprintln!();
 }
 
-/// Listens for a while; false when nothing came.
+/// Listens for a while; returns false if nothing came.
 async fn listen(stream: &Stream, wav: &str) -> bool {
     let (token, seconds) = (stream.play_token(), LISTEN_S.to_string());
     let args = [&stream.whep(), "--token", &token, "--seconds", &seconds, "--wav", wav];

@@ -1,8 +1,8 @@
-//! Voices in figures, for every text-to-speech engine that this machine has: how soon the first sample of
-//! a phrase is there, and how long speaking takes for each second of speech.
+//! Voices in figures, for every text-to-speech engine of this machine: time to the first sample of
+//! a phrase, and time per second of speech.
 //!
-//! `cargo bench --bench voices`. Engines speak a phrase as a whole, so its first sample comes with its
-//! last. The phrases are the first of NTREX: nothing is random.
+//! `cargo bench --bench voices`. Engines speak a phrase as a whole, so its first sample comes with
+//! its last. The phrases are the first of NTREX: nothing is random.
 
 #![allow(missing_docs, clippy::print_stdout)]
 

@@ -2,7 +2,7 @@
 //!
 //! The rooms, in the order media flows:
 //!
-//! - [`media`]: shared words: names, codecs, formats, time. Depends on nothing.
+//! - [`media`]: shared types: names, codecs, formats, time. Depends on nothing.
 //! - [`flow`]: feeds and nodes, how media moves between pipelines.
 //! - [`graph`]: preset to plan, pure.
 //! - [`ingress`], [`process`], [`egress`]: the nodes, one file per protocol or job.
@@ -10,11 +10,11 @@
 //! - [`elements`]: our GStreamer elements; [`speech`] holds their algorithms, [`gpu`] the devices.
 //! - [`aic`]: the neural voice codec, its packets and its files.
 //! - [`captions`]: how cues are written: WebVTT, SubRip, JSON, CEA-608 and CEA-708.
-//! - [`models`]: which weights there are, where they live and whether they are what they claim.
-//! - [`runtime`]: streams: which nodes run, and what happens when one dies.
+//! - [`models`]: which weights exist, where they are stored and whether they are genuine.
+//! - [`runtime`]: streams: which nodes run, and what happens when one fails.
 //! - [`control`]: API, authentication, store and page.
 //! - [`telemetry`], [`config`]: metrics and logs; the one file that configures everything.
-//! - [`cli`]: the command line, which puts everything together.
+//! - [`cli`]: the command line, which connects all rooms.
 
 pub mod aic;
 pub mod captions;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Two TLS libraries end up in the program; without this the first handshake would panic. It
-    // fails only when a provider is installed already, and nothing runs before this line.
+    // The program links two TLS libraries; without this the first handshake would panic. Installing
+    // fails only if a provider is installed already, and no code runs before this line.
     let _ = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default();
     auralink::cli::main()
 }

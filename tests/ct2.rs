@@ -1,6 +1,6 @@
-//! Translation by CTranslate2: the real library in its own process, with tiny models whose weights are
-//! random. What they say is nonsense, so it is compared with the nonsense that CTranslate2's own Python
-//! package makes of them.
+//! Translation by CTranslate2: the real library in its own process, with tiny models of random
+//! weights. Their output is meaningless, so it is compared with the output of CTranslate2's own
+//! Python package.
 
 #![cfg(feature = "ct2")]
 
@@ -15,14 +15,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-/// The tiny models, each with a manifest in a folder of its own, and what they should say.
+/// The tiny models, each with a manifest in its own folder, and their expected output.
 struct Shelf {
     folder: TempDir,
     expected: Value,
 }
 
 impl Shelf {
-    /// `None`, which is said, where Python or its packages are missing.
+    /// `None`, with a message, if Python or its packages are missing.
     fn make() -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let python = std::env::var_os("AURALINK_TEST_PYTHON")
@@ -53,7 +53,7 @@ impl Shelf {
         self.folder.path().join(name)
     }
 
-    /// Writes the manifest of a model as its files are now.
+    /// Writes the manifest of a model for its current files.
     fn describe(&self, name: &str) {
         let languages =
             if name == "opus" { ("[\"en\"]", "[\"es\"]") } else { ("[\"*\"]", "[\"*\"]") };
@@ -81,7 +81,7 @@ impl Shelf {
         std::fs::write(folder.join(format!("{name}.toml")), manifest).expect("writes");
     }
 
-    /// Translators that know this model alone.
+    /// Translators with this model only.
     fn translators(&self, name: &str, config: &str) -> Translators {
         let manifests = self.folder.path().join(format!("manifests-{name}"));
         let folders = vec![self.folder.path().to_owned()];
@@ -227,13 +227,13 @@ async fn damaged_models_are_named_and_the_next_engine_translates() {
             assert_eq!((done.text.as_str(), done.engine), ("Hola.", "basic"));
         }
     };
-    // The same size, other bytes: the hash of the manifest does not hold.
+    // The same size but other bytes: the hash differs from the manifest.
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 0xff;
     std::fs::write(&weights, &flipped).expect("writes");
     // From then on it counts as damaged and is not offered.
     fails("sha256", "no engine of this machine").await;
-    // Rubbish that its manifest describes rightly: the library refuses it.
+    // Garbage that its manifest describes correctly: the library refuses it.
     std::fs::write(&weights, vec![7; 5000]).expect("writes");
     shelf.describe("opus");
     fails("cannot load the model", "cannot load the model").await;

@@ -1,5 +1,5 @@
-//! `auralink models` as a person or a script uses it: the real program, a real server, files on a
-//! stick.
+//! `auralink models` as used by a person or a script: the real program, a real server, files on a
+//! USB stick.
 
 #[path = "../src/models/testing.rs"]
 mod testing;
@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use testing::{Manner, STT, Server, Shelf, file, put, sha256, weights};
 
-/// The program over a shelf; it sees no other models than those of the shelf.
+/// The program over a shelf, with no other models.
 struct Program<'a>(&'a Shelf);
 
 impl Program<'_> {
@@ -33,14 +33,14 @@ impl Program<'_> {
         self.command(arguments).output().await.expect("the program starts")
     }
 
-    /// Standard output and error of a run that succeeds.
+    /// Standard output and error of a successful run.
     async fn ok(&self, arguments: &[&str]) -> (String, String) {
         let (good, out, err) = told(self.run(arguments).await);
         assert!(good, "{arguments:?}:\n{out}\n{err}");
         (out, err)
     }
 
-    /// The same of one that fails.
+    /// The same for a failed run.
     async fn bad(&self, arguments: &[&str]) -> (String, String) {
         let (good, out, err) = told(self.run(arguments).await);
         assert!(!good, "{arguments:?} should fail:\n{out}\n{err}");
@@ -203,7 +203,7 @@ async fn a_damaged_model_is_seen_and_mended() {
     assert_eq!(verdicts[0]["ok"], true);
 }
 
-/// `doctor` may find other things wrong with the machine of a test.
+/// `doctor` may report other problems of the test machine.
 async fn told_doctor(program: &Program<'_>) -> (String, String) {
     let (_, out, err) = told(program.run(&["doctor"]).await);
     (out, err)

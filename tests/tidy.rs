@@ -1,13 +1,13 @@
-//! The house rules that a compiler does not hold: which room may use which, how long a file may
-//! be, what may not be written, and that every preset and every unit file is valid.
+//! House rules that the compiler does not check: which room may use which, the length of files,
+//! forbidden text, and that every preset and unit file is valid.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Each room with the rooms that it may use. What is not in the list may not be used; `telemetry`
-/// may be used by all, and a room may always use itself.
+/// Each room with the rooms that it may use. Others are forbidden; `telemetry` may be used by all,
+/// and a room may always use itself.
 const ROOMS: &[(&str, &[&str])] = &[
     ("media", &[]),
     ("telemetry", &["media"]),
@@ -46,7 +46,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "control", "gpu", "elements", "speech", "models",
         ],
     ),
-    // The command line puts everything together.
+    // The command line connects all rooms.
     (
         "cli",
         &[
@@ -59,7 +59,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Longest file, in lines.
 const LINES_MAX: usize = 500;
 
-/// Where `unsafe` may stand, and why there.
+/// Where `unsafe` is allowed, and why.
 const UNSAFE: &[(&str, &str)] = &[
     ("src/aic/audio/device.rs", "libtorch's CUDA half is opened at run time"),
     ("src/aic/audio/network.rs", "a model that never changes is shared between threads"),
@@ -102,8 +102,8 @@ fn files(folder: &str, endings: &[&str]) -> Vec<(String, String)> {
     found.iter().map(|p| (relative(p), fs::read_to_string(p).expect("UTF-8 text"))).collect()
 }
 
-/// Code without the items under `#[cfg(test)]`, which may use what they like. What follows them is
-/// read again: a declaration at the top of a file hides none of it.
+/// Code without the items under `#[cfg(test)]`, which are not restricted. Code after such an item
+/// is kept: a declaration at the top of a file hides nothing.
 fn without_tests(text: &str) -> String {
     let mut code = String::new();
     let mut lines = text.lines();
@@ -113,8 +113,8 @@ fn without_tests(text: &str) -> String {
             code.extend([line, "\n"]);
             continue;
         }
-        // Other attributes stand between it and its item, which ends on its first line or with a
-        // bracket in the column that it began in.
+        // Other attributes may stand between it and its item. The item ends on its first line or
+        // with a bracket in the column of its beginning.
         let first = lines.by_ref().find(|l| !l.trim_start().starts_with("#["));
         if first.is_some_and(|l| !l.ends_with([';', '}'])) {
             let closes =
@@ -207,7 +207,7 @@ fn files_stay_readable() {
 
 #[test]
 fn nothing_is_left_undone_or_bound_to_one_machine() {
-    // Assembled here so that this file does not find itself.
+    // Assembled here so that this file does not match itself.
     let forbidden = [
         ["todo", "!("].concat(),
         ["unimplement", "ed!("].concat(),
@@ -273,7 +273,7 @@ fn unsafe_code_stays_where_it_is_known() {
     assert_eq!(found, known, "give a reason in UNSAFE, or take out what is gone");
 }
 
-/// Licence and manners, which whoever comes to a repository looks for.
+/// Licence and conduct, which visitors of a repository expect.
 #[test]
 fn the_papers_are_there() {
     let text = |name: &str| fs::read_to_string(root().join(name)).expect(name);
@@ -299,7 +299,7 @@ fn systemd_accepts_the_units() {
             continue;
         };
         let said = String::from_utf8_lossy(&verified.stderr);
-        // The binary lies in /usr/bin only on machines where the package is installed.
+        // The binary is in /usr/bin only on machines with the package.
         let bad: Vec<_> = said
             .lines()
             .filter(|l| l.contains(".service") && !l.contains("is not executable"))

@@ -1,12 +1,12 @@
-//! The `.aic` file: a header of 24 bytes, then packets, each behind its length.
+//! The `.aic` file: a header of 24 bytes, then packets, each preceded by its length.
 //!
 //! ```text
 //! "AICA"  version 1  3 zero bytes  model id (4)  reserved (4, zero)  samples of the original (8)
 //! then    length (2), packet (length) …
 //! ```
 //!
-//! Numbers are big-endian. The model id is the first four bytes of the SHA-256 of the weights: codes
-//! mean nothing to other weights, so a reader refuses a file of another model.
+//! Numbers are big-endian. The model id is the first four bytes of the SHA-256 of the weights.
+//! Codes are meaningless to other weights, so a reader refuses a file of another model.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -19,31 +19,31 @@ const HEADER: usize = 24;
 /// Why a file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ContainerError {
-    /// The disk or pipe failed.
+    /// Reading or writing failed.
     #[error("reading or writing failed")]
     Io(#[from] io::Error),
     /// Not an `.aic` file, or a version that this program does not know.
     #[error("this is no .aic file of version {VERSION}")]
     Foreign,
-    /// A record is longer than any packet, or the file ends inside it.
+    /// A record is longer than any packet, or the file ends inside it; with the record's index.
     #[error("packet {0} of the file is cut off or longer than a packet can be")]
     Record(u64),
-    /// A record is no packet.
+    /// A record is not a valid packet.
     #[error("packet {at} of the file is damaged")]
     Packet {
-        /// Which packet, from 0.
+        /// Index of the packet, from 0.
         at: u64,
         /// What is wrong with it.
         source: PacketError,
     },
 }
 
-/// What a file says of itself.
+/// The header of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// First four bytes of the SHA-256 of the weights.
     pub model: [u8; 4],
-    /// Samples of the original, at 16 kHz; the decoder's last frame is cut there. Zero: unknown.
+    /// Samples of the original, at 16 kHz; the last decoded frame is cut there. Zero: unknown.
     pub samples: u64,
 }
 
@@ -64,7 +64,7 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Starts a file.
+    /// Writes the header.
     ///
     /// # Errors
     /// Writing fails.
@@ -73,7 +73,7 @@ impl<W: Write> Writer<W> {
         Ok(Self { into })
     }
 
-    /// Adds a packet.
+    /// Appends a packet.
     ///
     /// # Errors
     /// Writing fails, or the packet is not valid.
@@ -83,7 +83,7 @@ impl<W: Write> Writer<W> {
         Ok(self.into.write_all(&bytes)?)
     }
 
-    /// Writes out what is buffered.
+    /// Flushes buffered data.
     ///
     /// # Errors
     /// Writing fails.
@@ -93,7 +93,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Reads a file packet by packet; holds one packet in memory. Nothing comes after an error.
+/// Reads a file packet by packet, with one packet in memory. Ends after an error.
 pub struct Reader<R> {
     from: R,
     header: Header,
@@ -105,7 +105,7 @@ impl<R: Read> Reader<R> {
     /// Reads the header.
     ///
     /// # Errors
-    /// Reading fails, or it is no such file.
+    /// Reading fails, or it is not an `.aic` file of this version.
     pub fn new(mut from: R) -> Result<Self, ContainerError> {
         let mut bytes = [0; HEADER];
         from.read_exact(&mut bytes).map_err(|e| match e.kind() {
@@ -115,14 +115,14 @@ impl<R: Read> Reader<R> {
         let mut header = Header { model: [0; 4], samples: 0 };
         header.model.copy_from_slice(&bytes[8..12]);
         header.samples = bytes[16..].iter().fold(0, |all, b| all << 8 | u64::from(*b));
-        // Only what this version writes is taken, so reserved bytes can get a meaning later.
+        // Accepts only what this version writes, so that reserved bytes can get a meaning later.
         if header.bytes() != bytes {
             return Err(ContainerError::Foreign);
         }
         Ok(Self { from, header, at: 0, over: false })
     }
 
-    /// What the file says of itself.
+    /// The header of the file.
     pub fn header(&self) -> Header {
         self.header
     }

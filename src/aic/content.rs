@@ -1,50 +1,50 @@
-//! Whether sound is speech, which AIC-A can carry, or something else, which Opus carries better.
+//! Whether audio is speech, which AIC-A can carry, or something else, which Opus carries better.
 //!
-//! Two signs together: what a voice detector hears, and whether the level dips between syllables. The
-//! detector alone takes most music for speech; what has none for two seconds is no speech. What barks, cries or ticks
-//! passes for speech.
+//! Combines two signs: the probability from a voice detector, and level dips between syllables. The
+//! detector alone takes most music for speech; audio without dips for two seconds is no speech.
+//! Barking, crying and ticking pass for speech.
 //!
-//! Invariant: pure but for the detector's own past; no clock.
+//! Invariant: pure except for the detector's state; no clock.
 
 use std::collections::VecDeque;
 
 use super::FRAME;
 use crate::speech::vad::{Detector, Earshot};
 
-/// What a stream holds at present.
+/// The current content of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Class {
-    /// Somebody speaks.
+    /// Speech.
     #[default]
     Speech,
     /// Music or noise that is loud enough to matter.
     Other,
 }
 
-/// Frames quieter than this say nothing of what it is, in dBFS.
+/// Frames quieter than this do not affect the class, in dBFS.
 const QUIET: f32 = -55.0;
-/// How much each loud frame counts: an average over about 0.6 s.
+/// Weight of each loud frame: an average over about 0.6 s.
 const SHARE: f32 = 1.0 / 30.0;
-/// Average voice probability above which other sound becomes speech.
+/// Average voice probability above which the content becomes speech.
 const SPEECH_FROM: f32 = 0.6;
-/// Below which speech becomes other sound.
+/// Average voice probability below which the content is no longer speech.
 const SPEECH_TO: f32 = 0.25;
-/// Frames that dips are counted in: 2 s.
+/// Frames in which dips are counted: 2 s.
 const WINDOW: usize = 100;
 /// A frame with less than this share of the average power is a dip.
 const DIP: f32 = 0.25;
-/// Speech has at least this share of dips (0.42 on average, music 0.0 to 0.1).
+/// Lowest share of dips in speech (0.42 on average; music has 0.0 to 0.1).
 const DIPS_OF_SPEECH: f32 = 0.15;
-/// A frame as likely as this holds a voice.
+/// A frame of at least this probability contains a voice.
 const VOICE: f32 = 0.5;
-/// Louder than the background by so much is activity, in dB.
+/// Level above the background that counts as activity, in dB.
 const ABOVE_FLOOR: f32 = 15.0;
-/// The background rises by so much per frame: 3 dB in a second.
+/// Rise of the background estimate per frame: 3 dB per second.
 const FLOOR_RISES: f32 = 0.06;
-/// Frames after the last active one that still count: 300 ms.
+/// Frames after the last active one that still count as active: 300 ms.
 const HANG: u32 = 15;
 
-/// Follows one stream.
+/// Classifies one stream.
 pub struct Content {
     detector: Earshot,
     pending: Vec<f32>,
@@ -54,7 +54,7 @@ pub struct Content {
     level: f32,
     floor: f32,
     quiet_for: u32,
-    /// Power of the last two seconds, frame by frame.
+    /// Power of each frame of the last two seconds.
     powers: VecDeque<f32>,
 }
 
@@ -75,7 +75,7 @@ impl Default for Content {
 }
 
 impl Content {
-    /// Takes 20 ms (16 kHz mono); what the stream holds now, with hysteresis.
+    /// Takes 20 ms (16 kHz mono); returns the current class, with hysteresis.
     pub fn frame(&mut self, frame: &[f32; FRAME]) -> Class {
         self.level = level(frame);
         self.pending.extend_from_slice(frame);
@@ -93,7 +93,7 @@ impl Content {
             && (self.probability >= VOICE || self.level > self.floor + ABOVE_FLOOR);
         self.quiet_for = if active { 0 } else { self.quiet_for.saturating_add(1) };
         if self.level > QUIET {
-            // What holds its level for two seconds is no speech, whatever the detector hears in it.
+            // A level without dips for two seconds is no speech, whatever the detector reports.
             let full = self.powers.len() == WINDOW;
             let syllables = if full { (self.dips() / DIPS_OF_SPEECH).min(1.0) } else { 1.0 };
             self.average += SHARE * (self.probability * syllables - self.average);
@@ -106,7 +106,7 @@ impl Content {
         self.class
     }
 
-    /// Whether there is anything to hear but background: discontinuous transmission stops when not.
+    /// Whether there is more than background; if not, discontinuous transmission stops sending.
     pub fn is_active(&self) -> bool {
         self.quiet_for < HANG
     }
@@ -116,8 +116,8 @@ impl Content {
         self.level
     }
 
-    /// Share of the last two seconds' frames that are much softer than its average: syllables and pauses
-    /// make many, music and most noise few.
+    /// Share of the last two seconds' frames that are far below the mean power. Syllables and
+    /// pauses cause many, music and most noise few.
     fn dips(&self) -> f32 {
         let count = self.powers.len().max(1) as f32;
         let mean = self.powers.iter().sum::<f32>() / count;

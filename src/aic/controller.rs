@@ -1,8 +1,8 @@
-//! What a sender of voice does with the bandwidth it has: codec, stages, redundancy, frames per packet.
+//! How a voice sender uses its bandwidth: codec, stages, redundancy, frames per packet.
 //!
-//! Pure: takes what was measured and `now`, answers what to send. The rate falls at once and rises
-//! late: a step up needs 1.25 times its bandwidth for 5 seconds, and the engine that failed is left
-//! alone for 10, 30, then 120 seconds.
+//! Pure: takes measurements and `now`, returns what to send. The rate falls at once and rises
+//! slowly: a step up needs 1.25 times its bandwidth for 5 seconds. A failed engine rests for 10,
+//! 30, then 120 seconds.
 
 use std::time::{Duration, Instant};
 
@@ -16,19 +16,19 @@ pub const WIRE_OVERHEAD: usize = 20 + 8 + 12 + 10;
 const USABLE: f64 = 0.9;
 /// Bandwidth that a step up needs, relative to what the step costs.
 const HEADROOM: f64 = 1.25;
-/// How long it must have been there.
+/// How long this bandwidth must have been available.
 const UP_AFTER: Duration = Duration::from_secs(5);
-/// How long there must have been enough for shorter packets: a step up comes first.
+/// How long the bandwidth for shorter packets must have been available; longer than for a step up.
 const SHORTER_AFTER: Duration = Duration::from_secs(6);
 
-/// What was measured of a path and of the sound.
+/// Measurements of a path and of the audio.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
     /// Bandwidth for this voice, bit/s on the wire.
     pub bandwidth: f64,
-    /// Share of packets lost, 0.0-1.0.
+    /// Packet loss, 0.0-1.0.
     pub loss: f64,
-    /// Whether AIC-A may be used: both ends have it, and nothing speaks against it.
+    /// Whether AIC-A may be used: both ends support it and nothing else prevents it.
     pub voice: bool,
     /// Longest time that frames may wait for their packet.
     pub patience: Duration,
@@ -45,7 +45,7 @@ pub enum Choice {
         frames: usize,
         /// Earlier frames repeated in each packet.
         redundant: usize,
-        /// Stages of those.
+        /// Stages of each repeated frame.
         redundant_stages: usize,
     },
     /// Opus.
@@ -63,7 +63,7 @@ impl Choice {
         frames
     }
 
-    /// Whether a voice survives so much loss in it.
+    /// Whether a voice in this codec tolerates this packet loss.
     fn bears(self, loss: f64) -> bool {
         loss <= LOSSY || !matches!(self, Self::Opus { bitrate, .. } if bitrate > OPUS_FEC_MAX)
     }
@@ -86,7 +86,7 @@ impl Choice {
     }
 }
 
-/// The rungs, from the least bandwidth: stages of AIC-A, and Opus from where it sounds better for the
+/// The rungs, by rising bandwidth: stages of AIC-A, then Opus from where it sounds better at the
 /// same bandwidth on the wire (docs/measurements.md).
 const RUNGS: [Rung; 8] = [
     Rung::Stages(3),
@@ -105,48 +105,48 @@ enum Rung {
     Opus(u32),
 }
 
-/// Opus where AIC-A may not be used, from the least bandwidth. At 6 kbit/s it is hardly understood.
+/// Opus without AIC-A, by rising bandwidth. At 6 kbit/s it is hardly intelligible.
 const OPUS: [u32; 6] = [8_000, 12_000, 20_000, 32_000, 64_000, 128_000];
 
-/// Beyond this rate Opus repeats nothing of earlier frames (RFC 6716 section 2.1.7: only its layer for
-/// speech does), which is worse than a lower rate where more than this share of packets is lost.
+/// Above this rate Opus carries no redundancy (RFC 6716 section 2.1.7: only its speech layer does),
+/// which is worse than a lower rate at more than `LOSSY` packet loss.
 const OPUS_FEC_MAX: u32 = 32_000;
 const LOSSY: f64 = 0.05;
 
-/// From this rate on headers are no longer what Opus costs most.
+/// From this rate on, payload costs more than headers.
 const OPUS_ALONE: u32 = 32_000;
 
 /// Decides for one stream.
 #[derive(Debug, Default)]
 pub struct Controller {
-    /// None before the first look.
+    /// `None` before the first decision.
     rung: Option<usize>,
-    /// Since when there is enough for the next rung.
+    /// Since when the bandwidth for the next rung has been available.
     enough: Option<Instant>,
-    /// Frames per packet, and since when there is enough for fewer.
+    /// Frames per packet, and since when the bandwidth for fewer has been available.
     frames: usize,
     shorter: Option<Instant>,
     back_off: BackOff,
 }
 
 impl Controller {
-    /// Starts on the best rung that there is bandwidth for.
+    /// Starts on the best rung that the bandwidth allows.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The engine failed (an error, a missed deadline, a foreign model): Opus from now on, until the
-    /// back-off is over.
+    /// The engine failed (an error, a missed deadline, a foreign model): use Opus until the
+    /// back-off ends.
     pub fn engine_failed(&mut self, now: Instant) {
         self.back_off.failed(now);
     }
 
-    /// Whether the engine is left alone because it failed.
+    /// Whether the engine rests after a failure.
     pub fn rests(&self, now: Instant) -> bool {
         self.back_off.is_on(now)
     }
 
-    /// What to send from now on.
+    /// Decides what to send from now on.
     pub fn decide(&mut self, measured: &Measured, now: Instant) -> Choice {
         let usable = if measured.bandwidth.is_finite() { measured.bandwidth * USABLE } else { 0.0 };
         let rung = self.step(measured, usable, now);
@@ -156,7 +156,7 @@ impl Controller {
         self.pack(choice(RUNGS[rung], measured, usable), now)
     }
 
-    /// Packets get longer at once, and shorter late: a better rung is worth more than 20 ms.
+    /// Lengthens packets at once and shortens them late: a better rung is worth more than 20 ms.
     fn pack(&mut self, choice: Choice, now: Instant) -> Choice {
         let frames = choice.frames();
         if frames >= self.frames {
@@ -190,13 +190,13 @@ impl Controller {
     }
 }
 
-/// What sound that is no voice goes as: the best Opus that fits so many bit/s on the wire, and the lowest
-/// where none does.
+/// How to send audio other than voice: the best Opus that fits this many bit/s on the wire, or the
+/// lowest if none does.
 pub fn other(bandwidth: f64, patience: Duration) -> Choice {
     best_opus(bandwidth, patience, |_| true)
 }
 
-/// What a voice goes as where AIC-A may not be used.
+/// How to send a voice without AIC-A.
 fn voice_in_opus(measured: &Measured) -> Choice {
     best_opus(measured.bandwidth, measured.patience, |choice| choice.bears(measured.loss))
 }
@@ -208,7 +208,7 @@ fn best_opus(bandwidth: f64, patience: Duration, may: impl Fn(Choice) -> bool) -
     OPUS.iter().rev().map(with).find(fits).unwrap_or(with(&OPUS[0]))
 }
 
-/// A rung with as few frames per packet as the bandwidth allows, and redundancy by loss.
+/// A rung with as few frames per packet as the bandwidth allows, and redundancy according to loss.
 fn choice(rung: Rung, measured: &Measured, usable: f64) -> Choice {
     let stages = match rung {
         Rung::Stages(stages) => stages,
@@ -234,7 +234,7 @@ fn longest(patience: Duration) -> usize {
     (patience.as_millis() / 20).clamp(1, 3) as usize
 }
 
-/// The fewest frames per packet that fit, and the most where none do.
+/// The fewest frames per packet that fit, or the most if none do.
 fn packed(with: impl Fn(usize) -> Choice, longest: usize, usable: f64) -> Choice {
     (1..longest).map(&with).find(|c| c.wire() <= usable).unwrap_or_else(|| with(longest))
 }

@@ -5,7 +5,7 @@ fn path(kilobits: f64, loss: f64) -> Measured {
     Measured { bandwidth: kilobits * 1000.0, loss, voice: true, patience }
 }
 
-/// What is sent after so many seconds on this path.
+/// The choice after this many seconds on this path.
 fn after(controller: &mut Controller, measured: Measured, start: Instant, seconds: u64) -> Choice {
     let mut choice = controller.decide(&measured, start);
     for tenth in 0..=seconds * 10 {

@@ -1,7 +1,7 @@
 //! Opus inside AIC-A packets: 48 kHz, 20 ms, one or two channels.
 //!
-//! The encoder is fed 5.5 ms late, so that what comes out of either codec lies equally far behind
-//! what went in ([`BEHIND`]) and a change makes no jump in time.
+//! The encoder gets its input 5.5 ms late, so that the output of either codec has the same delay
+//! ([`BEHIND`]) and a change of codec causes no jump in time.
 
 use std::collections::VecDeque;
 
@@ -10,14 +10,14 @@ use opus::{Application, Bitrate, Channels};
 use super::payload::OPUS_MAX;
 use super::{DELAY, RATE, resample};
 
-/// Samples per second of everything but AIC-A itself.
+/// Samples per second of all audio except inside AIC-A.
 pub const WIDE_RATE: usize = 48_000;
 
 /// Samples of a frame at that rate, per channel: 20 ms.
 pub const WIDE_FRAME: usize = 960;
 
-/// Samples of 48 kHz by which what a receiver makes lies behind what the sender got, whichever
-/// codec: 12 ms.
+/// Delay of a receiver's output behind the sender's input, with either codec, in samples at 48 kHz:
+/// 12 ms.
 pub const BEHIND: usize = 2 * resample::DELAY + DELAY * WIDE_RATE / RATE as usize;
 
 /// Most frames that one packet carries.
@@ -26,27 +26,27 @@ pub const OPUS_FRAMES_MAX: usize = 3;
 /// Longest Opus packet in samples per channel: 120 ms.
 const LONGEST: usize = 5_760;
 
-/// What libopus itself is behind at 48 kHz, unless it says otherwise.
+/// Look-ahead of libopus at 48 kHz, in samples, if it reports none.
 const LOOK_AHEAD: usize = 312;
 
 fn channels(count: usize) -> Channels {
     if count == 1 { Channels::Mono } else { Channels::Stereo }
 }
 
-/// Makes one packet of each frame, once it is asked to.
+/// Encodes frames to packets, on request.
 pub struct OpusEncoder {
     opus: opus::Encoder,
     channels: usize,
-    /// Interleaved samples that come before the next frame.
+    /// Interleaved samples that precede the next frame.
     before: VecDeque<f32>,
-    /// The last frame was a packet, so the next one continues it.
+    /// Whether the last frame was encoded, so that the next one continues it.
     runs: bool,
     bitrate: u32,
     loss: u32,
 }
 
 impl OpusEncoder {
-    /// For one or two channels.
+    /// An encoder for one or two channels.
     ///
     /// # Errors
     /// libopus has no memory.
@@ -62,11 +62,11 @@ impl OpusEncoder {
         Ok(Self { opus, channels: channels_, before, runs: false, bitrate: 0, loss: 0 })
     }
 
-    /// Takes a frame of 960 samples per channel; the packet, if it is `wanted`, at so many bit/s and
-    /// prepared for so many percent of loss.
+    /// Takes a frame of 960 samples per channel and returns its packet if it is `wanted`, at a bit
+    /// rate in bit/s and with redundancy for an expected loss in percent.
     ///
     /// # Errors
-    /// libopus refuses.
+    /// libopus fails.
     pub fn frame(
         &mut self,
         frame: &[f32],
@@ -80,7 +80,7 @@ impl OpusEncoder {
             return Ok(None);
         }
         if !self.runs {
-            // The receiver begins anew too.
+            // The receiver starts afresh too.
             self.opus.reset_state()?;
             self.runs = true;
         }
@@ -96,7 +96,7 @@ impl OpusEncoder {
     }
 }
 
-/// One packet of several, which must be alike (RFC 6716 section 3.2.5).
+/// Joins several packets, which must be alike, into one (RFC 6716 section 3.2.5).
 ///
 /// # Errors
 /// They are not alike, or too long together.
@@ -113,14 +113,14 @@ pub fn alike(a: &[u8], b: &[u8]) -> bool {
     a.first().zip(b.first()).is_some_and(|(a, b)| a >> 2 == b >> 2)
 }
 
-/// Makes sound of packets, and something like it where one is lost.
+/// Decodes packets, and conceals lost ones.
 pub struct OpusDecoder {
     opus: opus::Decoder,
     channels: usize,
 }
 
 impl OpusDecoder {
-    /// For one or two channels, whatever the packets have.
+    /// A decoder with one or two output channels, whatever the packets contain.
     ///
     /// # Errors
     /// libopus has no memory.
@@ -133,7 +133,7 @@ impl OpusDecoder {
     /// The interleaved samples of a packet.
     ///
     /// # Errors
-    /// The packet is none.
+    /// The packet is invalid.
     pub fn packet(&mut self, packet: &[u8]) -> Result<Vec<f32>, opus::Error> {
         let mut sound = vec![0.0; LONGEST * self.channels];
         let count = self.opus.decode_float(packet, &mut sound, false)?;
@@ -141,27 +141,27 @@ impl OpusDecoder {
         Ok(sound)
     }
 
-    /// The 20 ms before a packet, which did not come, by what that packet repeats of them.
+    /// The 20 ms before a packet, which were lost, from the redundancy in that packet.
     ///
     /// # Errors
-    /// The packet is none.
+    /// The packet is invalid.
     pub fn before(&mut self, packet: &[u8]) -> Result<Vec<f32>, opus::Error> {
         let mut sound = vec![0.0; WIDE_FRAME * self.channels];
         self.opus.decode_float(packet, &mut sound, true)?;
         Ok(sound)
     }
 
-    /// 20 ms in place of a lost packet.
+    /// 20 ms of concealment for a lost packet.
     ///
     /// # Errors
-    /// libopus refuses.
+    /// libopus fails.
     pub fn lost(&mut self) -> Result<Vec<f32>, opus::Error> {
         let mut sound = vec![0.0; WIDE_FRAME * self.channels];
         self.opus.decode_float(&[], &mut sound, false)?;
         Ok(sound)
     }
 
-    /// Forgets what came before.
+    /// Forgets past packets.
     pub fn reset(&mut self) {
         if let Err(error) = self.opus.reset_state() {
             tracing::warn!(%error, "Opus cannot begin anew");

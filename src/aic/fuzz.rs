@@ -1,4 +1,4 @@
-//! Packets, hints and files of AIC-A that nobody means well with.
+//! Fuzzes the parsers of AIC-A's packets, hints and files.
 
 use super::container::Reader;
 use super::hints::Hints;
@@ -6,7 +6,7 @@ use super::packet::{Packet, STAGES_MAX};
 use super::payload::Payload;
 use crate::fuzz;
 
-/// What is taken is written the same again, by any number of stages.
+/// What parses is written back identically, and can be truncated to any number of stages.
 #[test]
 fn fuzz_aic_payload() {
     fuzz::run("aic-payload", |bytes| {

@@ -1,7 +1,8 @@
-//! The header extension `aic-hints`: what a packet is, in ten bytes (`docs/aic-rtp.md`, section 7).
+//! The header extension `aic-hints`: describes a packet in ten bytes (`docs/aic-rtp.md`, section
+//! 7).
 //!
-//! SRTP leaves header extensions in clear, so there are numbers of the codec in it and nothing of
-//! who speaks or what is said.
+//! SRTP leaves header extensions unencrypted, so this contains figures of the codec and nothing
+//! about the speaker or the speech.
 
 use super::weights::ModelId;
 
@@ -13,16 +14,16 @@ pub const SIZE: usize = 10;
 
 const VERSION: u8 = 0;
 
-/// What the sender takes its sound for.
+/// The sender's classification of its audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Not said.
+    /// Not stated.
     Unknown,
     /// Speech.
     Speech,
     /// Music or noise.
     Other,
-    /// Nothing but background.
+    /// Background only.
     Background,
 }
 
@@ -34,12 +35,12 @@ const KINDS: [(Kind, &str); 4] = [
 ];
 
 impl Kind {
-    /// As metas and messages say it.
+    /// The name in metas and messages.
     pub fn name(self) -> &'static str {
         KINDS.iter().find(|(kind, _)| *kind == self).map_or("unknown", |(_, name)| name)
     }
 
-    /// The kind of that name.
+    /// The kind with this name; `Unknown` for other names.
     pub fn named(name: &str) -> Self {
         KINDS.iter().find(|(_, n)| *n == name).map_or(Self::Unknown, |(kind, _)| *kind)
     }
@@ -48,11 +49,11 @@ impl Kind {
 /// The hints of a packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hints {
-    /// What it is.
+    /// Classification of the audio.
     pub kind: Kind,
-    /// How much smaller than 256 kbit/s the sender expected to be on the wire; 0: not said.
+    /// Expected ratio of 256 kbit/s to the rate on the wire; 0: not stated.
     pub predicted: f64,
-    /// How much smaller it was of late; 0: not said.
+    /// Ratio of 256 kbit/s to the recent rate on the wire; 0: not stated.
     pub achieved: f64,
     /// Loudness, root mean square, -127 to 0 dBFS.
     pub loudness: f64,
@@ -63,7 +64,7 @@ pub struct Hints {
 }
 
 impl Hints {
-    /// The bytes.
+    /// Serialises the hints.
     pub fn write(&self) -> [u8; SIZE] {
         let kind = KINDS.iter().position(|(kind, _)| *kind == self.kind).unwrap_or(0);
         let mut bytes = [0; SIZE];
@@ -76,7 +77,7 @@ impl Hints {
         bytes
     }
 
-    /// Reads them; `None` for another length or version.
+    /// Parses the hints; `None` for another length or version.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; SIZE] = bytes.try_into().ok()?;
         if bytes[0] >> 4 != VERSION {
@@ -94,7 +95,7 @@ impl Hints {
     }
 }
 
-/// Sixteenths of an octave; zero is nothing.
+/// Ratio in sixteenths of an octave; zero means not stated.
 fn ratio_byte(ratio: f64) -> u8 {
     if ratio > 0.0 { (16.0 * ratio.log2()).round().clamp(1.0, 255.0) as u8 } else { 0 }
 }

@@ -1,8 +1,8 @@
 //! AIC-A, the neural voice codec: packets, files, and (feature `aic`) the engine.
 //!
-//! What is pure is always there: [`packet`] is the payload of RTP and of files, [`container`] the
-//! `.aic` file, [`controller`] what a sender chooses. The engine in `audio` needs libtorch, which
-//! weighs 1 GB, so it is a cargo feature.
+//! The pure part is always built: [`packet`] is the payload of RTP and of files, [`container`] the
+//! `.aic` file, [`controller`] the sender's decisions. The engine in `audio` needs libtorch (1 GB),
+//! so it is a cargo feature.
 //!
 //! Invariant: no GStreamer and no network in here.
 
@@ -34,11 +34,11 @@ pub const RATE: u32 = 16_000;
 /// Samples of a frame: 20 ms.
 pub const FRAME: usize = 320;
 
-/// Samples by which the output of the decoder lies behind the input of the encoder: 10 ms. With the
-/// frame itself the algorithmic latency is 30 ms.
+/// Delay of the decoder's output behind the encoder's input, in samples: 10 ms. With the frame
+/// itself the algorithmic latency is 30 ms.
 pub const DELAY: usize = 160;
 
-/// What keeps voice from going by AIC-A on this machine.
+/// Why AIC-A is not available on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
     /// The program was built without libtorch.
@@ -50,7 +50,7 @@ pub enum Missing {
 }
 
 impl Missing {
-    /// What turns it on.
+    /// How to enable it.
     pub fn fix(self) -> &'static str {
         match self {
             Self::Engine => "make aic && make run",
@@ -59,10 +59,10 @@ impl Missing {
     }
 }
 
-/// The model by which voice goes here.
+/// The model that is used on this machine.
 ///
 /// # Errors
-/// What is missing for that.
+/// What is missing.
 pub fn available() -> Result<weights::ModelId, Missing> {
     if !cfg!(feature = "aic") {
         return Err(Missing::Engine);

@@ -1,10 +1,10 @@
-//! The AIC-A packet: what one RTP packet carries and one record of an `.aic` file holds.
+//! The AIC-A packet: the content of one RTP packet and of one record of an `.aic` file.
 //!
-//! `docs/aic-rtp.md` is the description of the format. In short: two bytes of header, then codes of
-//! 10 bits without gaps: first those of redundant frames, then those of the packet's own frames,
-//! each group stage after stage, so that the stages of all frames can be dropped by cutting the end.
+//! `docs/aic-rtp.md` defines the format. In short: two bytes of header, then codes of 10 bits
+//! without gaps. The redundant frames come first, then the packet's own frames, each group stage by
+//! stage, so that cutting the end drops the last stages of all frames.
 //!
-//! Invariant: pure, and no input makes it panic or take more memory than [`SIZE_MAX`] explains.
+//! Invariant: pure, and no input causes a panic or takes more memory than [`SIZE_MAX`] explains.
 
 /// Most stages that the quantiser has: 6 kbit/s.
 pub const STAGES_MAX: usize = 12;
@@ -23,27 +23,27 @@ const HEADER: usize = 2;
 const CODE_BITS: usize = 10;
 const CODE_MASK: u16 = (1 << CODE_BITS) - 1;
 
-/// Why bytes are no packet, or a packet cannot be written.
+/// Why bytes are not a valid packet, or a packet cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PacketError {
-    /// Shorter than its own header says, or empty.
+    /// Shorter than its header states, or empty.
     #[error("the packet ends after {have} of {want} bytes")]
     Short {
-        /// Bytes that are there.
+        /// Bytes present.
         have: usize,
-        /// Bytes that the header asks for.
+        /// Bytes required by the header.
         want: usize,
     },
-    /// Longer than its own header says.
+    /// Longer than its header states, in bytes.
     #[error("the packet has {0} bytes more than its header says")]
     Long(usize),
-    /// A version that this reader does not know.
+    /// A version that is not supported.
     #[error("version {0} of the packet format is unknown")]
     Version(u8),
     /// A reserved bit is set, or padding is not zero.
     #[error("reserved bits are set")]
     Reserved,
-    /// More or fewer stages, frames or redundant frames than the format has room for.
+    /// More or fewer stages, frames or redundant frames than the format allows.
     #[error("{what} must be {least} to {most}, not {is}")]
     Count {
         /// What is counted.
@@ -52,7 +52,7 @@ pub enum PacketError {
         least: usize,
         /// Most allowed.
         most: usize,
-        /// What was asked for.
+        /// The actual number.
         is: usize,
     },
     /// Frames of one group have different numbers of stages.
@@ -68,7 +68,7 @@ pub struct Codes {
 }
 
 impl Codes {
-    /// Takes at most [`STAGES_MAX`] codes; of larger codes the lowest 10 bits count.
+    /// Takes at most [`STAGES_MAX`] codes; only the lowest 10 bits of each count.
     pub fn new(codes: &[u16]) -> Self {
         let mut all = [0; STAGES_MAX];
         let stages = codes.len().min(STAGES_MAX);
@@ -83,18 +83,18 @@ impl Codes {
         &self.codes[..self.stages()]
     }
 
-    /// How many stages there are.
+    /// Number of stages.
     pub fn stages(&self) -> usize {
         usize::from(self.stages)
     }
 
-    /// The same frame with at most so many stages: fewer bits, coarser sound.
+    /// The same frame with at most this many stages: fewer bits, coarser audio.
     pub fn truncated(&self, stages: usize) -> Self {
         Self::new(&self.codes[..self.stages().min(stages)])
     }
 }
 
-/// Some frames of speech, and earlier ones again in case their packet got lost.
+/// Frames of speech, and earlier ones repeated in case their packet was lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packet {
     /// 1 to [`FRAMES_MAX`] frames, oldest first, all of the same number of stages.
@@ -102,12 +102,12 @@ pub struct Packet {
     /// 0 to [`REDUNDANT_MAX`] frames that came right before `frames`, oldest first, all of the same
     /// number of stages (usually fewer than `frames` have).
     pub redundant: Vec<Codes>,
-    /// The last frame describes the background; nothing follows until somebody speaks again or the
+    /// The last frame describes the background; nothing follows until speech starts again or the
     /// background changes (discontinuous transmission).
     pub comfort: bool,
 }
 
-/// Bytes of a packet of this shape.
+/// Bytes of a packet with these numbers of frames and stages.
 pub const fn size(
     frames: usize,
     stages: usize,
@@ -118,7 +118,7 @@ pub const fn size(
 }
 
 impl Packet {
-    /// The bytes.
+    /// Serialises the packet.
     ///
     /// # Errors
     /// The packet has no frames, too many, or uneven ones.
@@ -150,10 +150,10 @@ impl Packet {
         Ok(bits.bytes)
     }
 
-    /// Reads the bytes of exactly one packet.
+    /// Parses the bytes of exactly one packet.
     ///
     /// # Errors
-    /// The bytes are none: too short, too long, an unknown version, or reserved bits are set.
+    /// Too short, too long, an unknown version, or reserved bits are set.
     pub fn read(bytes: &[u8]) -> Result<Self, PacketError> {
         let &[first, second, ..] = bytes else {
             return Err(PacketError::Short { have: bytes.len(), want: HEADER });
@@ -185,11 +185,11 @@ impl Packet {
         Ok(Self { frames, redundant, comfort: first >> 1 & 1 == 1 })
     }
 
-    /// The packet with at most so many stages in its own frames; what a relay does for a receiver
+    /// The packet with at most this many stages in its own frames. A relay uses it for a receiver
     /// with less bandwidth, without the codec.
     ///
     /// # Errors
-    /// The bytes are no packet, or `stages` is zero.
+    /// The bytes are not a valid packet, or `stages` is zero.
     pub fn truncate(bytes: &[u8], stages: usize) -> Result<Vec<u8>, PacketError> {
         let mut packet = Self::read(bytes)?;
         for frame in &mut packet.frames {
@@ -199,7 +199,7 @@ impl Packet {
     }
 }
 
-/// The number of stages that all frames have; zero when there are none.
+/// The common number of stages of all frames; zero if there are none.
 fn even(frames: &[Codes]) -> Result<usize, PacketError> {
     let stages = frames.first().map_or(0, Codes::stages);
     let even = frames.iter().all(|f| f.stages() == stages);
@@ -239,7 +239,7 @@ struct BitReader<'a> {
 }
 
 impl BitReader<'_> {
-    /// Past the end there are only zeros.
+    /// Returns zeros past the end.
     fn bit(&mut self) -> u16 {
         let byte = self.bytes.get(self.at / 8).copied().unwrap_or(0);
         let bit = byte >> (7 - self.at % 8) & 1;

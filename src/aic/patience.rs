@@ -1,18 +1,19 @@
-//! How long a stream waits for the engine: so long per frame, or, as files can, as long as it takes.
+//! How long a stream waits for the engine: a deadline per frame, or, for files, practically
+//! unlimited.
 
 use std::time::Duration;
 
 use super::engine::Codec;
 
-/// How long a file waits: for the engine to start, and for each frame.
+/// How long a file waits for the start of the engine, and for each frame.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// How the engine is waited for.
+/// The waiting policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// Longest wait per frame.
     pub deadline: Duration,
-    /// Wait as long as it takes, as files can.
+    /// Waits up to 60 s instead, as for files.
     pub wait: bool,
 }
 
@@ -23,14 +24,14 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// Longest wait for the next frame. Who may wait lets the engine start before the first one, which
-    /// `waited` remembers.
+    /// Longest wait for the next frame. With `wait` the engine may first start completely, once;
+    /// `waited` remembers it.
     pub(super) fn limit(self, codec: &Codec, waited: &mut bool) -> Duration {
         if !self.wait {
             return self.deadline;
         }
         if !std::mem::replace(waited, true) {
-            // What is wrong shows with the frame.
+            // An error is reported with the frame.
             let _ = codec.wait(WAIT_MAX);
         }
         WAIT_MAX

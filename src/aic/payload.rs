@@ -1,10 +1,10 @@
-//! What one RTP packet of the payload type AIC-A carries: an AIC-A packet, or one Opus packet.
+//! The content of one RTP packet of the payload type AIC-A: an AIC-A packet, or one Opus packet.
 //!
-//! The first two bits tell which (`docs/aic-rtp.md`, section 3): 0 is an AIC-A packet, 1 says that
+//! The first two bits distinguish them (`docs/aic-rtp.md`, section 3): 0 is an AIC-A packet; with 1
 //! the rest is one Opus packet (RFC 6716). So a sender can fall back for any packet without a
 //! change of the payload type, the clock rate or the SSRC.
 //!
-//! Invariant: pure, and no input makes it panic or take more memory than [`OPUS_MAX`] explains.
+//! Invariant: pure, and no input causes a panic or takes more memory than [`OPUS_MAX`] explains.
 
 use super::packet::{Packet, PacketError};
 
@@ -21,15 +21,15 @@ const OPUS: u8 = 0x40;
 pub enum Payload {
     /// Frames of AIC-A.
     Aic(Packet),
-    /// One Opus packet, 1 to [`OPUS_MAX`] bytes. Whether it is a valid one, libopus finds out.
+    /// One Opus packet, 1 to [`OPUS_MAX`] bytes, which only libopus validates.
     Opus(Vec<u8>),
 }
 
 impl Payload {
-    /// Reads exactly one payload.
+    /// Parses exactly one payload.
     ///
     /// # Errors
-    /// The bytes are none, as for [`Packet::read`].
+    /// The bytes are invalid, as for [`Packet::read`].
     pub fn read(bytes: &[u8]) -> Result<Self, PacketError> {
         match bytes {
             [OPUS] => Err(PacketError::Short { have: 1, want: 2 }),
@@ -42,10 +42,10 @@ impl Payload {
         }
     }
 
-    /// The bytes.
+    /// Serialises the payload.
     ///
     /// # Errors
-    /// As for [`Packet::write`]; an Opus packet is empty or too long.
+    /// As for [`Packet::write`]; or an Opus packet is empty or too long.
     pub fn write(&self) -> Result<Vec<u8>, PacketError> {
         match self {
             Self::Aic(packet) => packet.write(),

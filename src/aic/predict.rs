@@ -1,21 +1,21 @@
-//! How much AIC-A saves: predicted before it is sent, and as it turned out.
+//! How much AIC-A saves: predicted before sending, and as measured.
 //!
-//! Pure. Both are ratios on the wire, headers included, against WebRTC's wideband default: Opus at
-//! 20 kbit/s in packets of 20 ms, for the same frames. What discontinuous transmission leaves out
-//! counts for neither. ([`super::ratio`] is what packets say of themselves.)
+//! Pure. Both are ratios of rates on the wire, headers included, to WebRTC's wideband default for
+//! the same frames: Opus at 20 kbit/s in packets of 20 ms. Frames that discontinuous transmission
+//! leaves out count for neither. ([`super::ratio`] is the ratio that packets state.)
 
 use super::controller::{Choice, WIRE_OVERHEAD};
 
-/// Opus that it is compared with.
+/// The Opus setting of the comparison.
 const OPUS: Choice = Choice::Opus { bitrate: 20_000, frames: 1 };
 
 /// Weight of the newest second in the running mean.
 const WEIGHT: f64 = 0.2;
 
-/// Fewest frames of a comparison: less says nothing.
+/// Fewest frames of a comparison; fewer are not significant.
 const FRAMES_MIN: u64 = 10;
 
-/// What was sent since the last look.
+/// What was sent since the last observation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
     /// Frames of 20 ms that were sent for the first time.
@@ -32,16 +32,16 @@ impl Sent {
         ((self.bytes + self.packets * WIRE_OVERHEAD as u64) * 8) as f64
     }
 
-    /// Bits that the same frames would have been in Opus.
+    /// Bits on the wire of the same frames in Opus.
     pub fn in_opus(self) -> f64 {
         OPUS.wire() * 0.02 * self.frames as f64
     }
 }
 
-/// Predicts the share of Opus's bandwidth that is needed, and learns from what was.
+/// Predicts the ratio to Opus's bandwidth and learns from observations.
 #[derive(Clone, Debug, Default)]
 pub struct Predictor {
-    /// What the sums leave out, as a factor: odd packets at the edges of speech.
+    /// Factor for what the calculation leaves out: short packets at the edges of speech.
     correction: Option<f64>,
     actual: Option<f64>,
     predicted: Option<f64>,
@@ -50,7 +50,7 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// One that has seen nothing.
+    /// A predictor without observations.
     pub fn new() -> Self {
         Self::default()
     }
@@ -62,7 +62,7 @@ impl Predictor {
         predicted
     }
 
-    /// What was sent by the choice that was predicted last.
+    /// Observes what was sent with the choice that was predicted last.
     pub fn observe(&mut self, choice: Choice, sent: Sent) {
         if sent.frames < FRAMES_MIN {
             return;
@@ -73,7 +73,7 @@ impl Predictor {
             self.error = Some(mix(self.error, (predicted - actual).abs() / actual));
         }
         let sums = choice.wire() / OPUS.wire();
-        // One odd second must not throw it off.
+        // Limits the effect of a single odd second.
         self.correction = Some(mix(self.correction, (actual / sums).clamp(0.5, 2.0)));
     }
 
@@ -82,12 +82,12 @@ impl Predictor {
         self.predicted
     }
 
-    /// The ratio as it turned out, smoothed over some seconds.
+    /// The measured ratio, smoothed over some seconds.
     pub fn actual(&self) -> Option<f64> {
         self.actual
     }
 
-    /// Mean relative error of the predictions, 0.1 is ten percent.
+    /// Mean relative error of the predictions; 0.1 is ten percent.
     pub fn error(&self) -> Option<f64> {
         self.error
     }

@@ -1,8 +1,8 @@
-//! How a voice is likely to sound at the other end, by the E-model (ITU-T G.107): what the codec
-//! does to it, what is missing, and how late it comes.
+//! Likely quality of a voice at the other end, by the E-model (ITU-T G.107), from codec, loss and
+//! delay.
 //!
-//! An estimate for a dashboard, never a measurement: impairments of codecs are set from listening
-//! scores of their kind, and those of AIC-A depend on the weights that are in use.
+//! An estimate for a dashboard, not a measurement: impairments of codecs are derived from listening
+//! scores of similar ones, and those of AIC-A depend on the weights in use.
 
 use std::time::Duration;
 
@@ -11,24 +11,25 @@ use super::controller::Choice;
 /// Rating of a perfect connection.
 const BEST: f64 = 93.2;
 
-/// What a codec does to a voice by itself (Ie of G.107), and how well it bears loss (Bpl of
-/// G.113, where 10 stands for simple and 20 for good concealment).
+/// Impairment of a voice by a codec alone (Ie of G.107), and its robustness against loss (Bpl of
+/// G.113; 10 for simple, 20 for good concealment).
 fn impairment(choice: Choice) -> (f64, f64) {
     match choice {
         Choice::Opus { bitrate: 24_000.., .. } => (2.0, 15.0),
         Choice::Opus { bitrate: 16_000.., .. } => (6.0, 15.0),
         Choice::Opus { bitrate: 12_000.., .. } => (12.0, 15.0),
         Choice::Opus { .. } => (35.0, 15.0),
-        // Of the weights in `models/aic-audio`, by their scores beside Opus in docs/measurements.md:
-        // 6 kbit/s is about Opus at 6. Better weights deserve better figures here.
+        // For the weights in `models/aic-audio`, by their scores beside Opus in
+        // docs/measurements.md: 6 kbit/s is about Opus at 6. Better weights need other figures
+        // here.
         Choice::Aic { stages: 10.., .. } => (35.0, 20.0),
         Choice::Aic { stages: 5.., .. } => (48.0, 20.0),
         Choice::Aic { .. } => (58.0, 20.0),
     }
 }
 
-/// Mean opinion score, 1.0-4.5, of a voice that is sent like this, of which a share of 0.0-1.0 is
-/// missing and made up, and which is heard so much later.
+/// Mean opinion score, 1.0-4.5, of a voice sent with this choice, of which the share `missing`
+/// (0.0-1.0) is concealed, and which is heard `delay` later.
 pub fn estimate(choice: Choice, missing: f64, delay: Duration) -> f64 {
     let (codec, bears) = impairment(choice);
     let percent = missing.clamp(0.0, 1.0) * 100.0;

@@ -1,10 +1,10 @@
-//! How much smaller the voice becomes: predicted from the settings, and as it was.
+//! How much smaller the voice becomes: predicted from the settings, and as measured.
 //!
-//! Both are against 16-bit samples of 16 kHz (256 kbit/s), with the headers of SRTP over IPv4.
+//! Both compare with 16-bit samples at 16 kHz (256 kbit/s) and include headers of SRTP over IPv4.
 //!
-//! This is what the header extension is defined to say (`docs/aic-rtp.md`, section 7): packet by packet,
-//! of what goes out whichever codec it is, silence that is not sent included. [`super::predict`] is
-//! another measure: against Opus, second by second, of AIC-A and the frames that it sent alone.
+//! These are the values of the header extension (`docs/aic-rtp.md`, section 7): per packet, over
+//! everything that is sent in either codec, including silence that is not sent. [`super::predict`]
+//! is a different measure: against Opus, per second, over AIC-A and the frames it sends only.
 
 use std::collections::VecDeque;
 
@@ -13,17 +13,17 @@ use super::send::Settings;
 
 /// 16 kHz, mono, 16 bits.
 const RAW: f64 = 256_000.0;
-/// Packets that the achieved ratio is over: about two seconds.
+/// Packets that the achieved ratio covers: about two seconds.
 const WINDOW: usize = 100;
-/// How much each packet counts for the share of frames that are sent at all.
+/// Weight of each packet in the correction.
 const SHARE: f64 = 0.02;
 
 /// Follows one stream.
 #[derive(Clone, Debug)]
 pub struct Ratio {
-    /// Bytes on the wire and frame at which they left.
+    /// Bytes on the wire, and the frame at which each packet was sent.
     sent: VecDeque<(usize, u64)>,
-    /// Bits of what is sent relative to what the settings alone say.
+    /// Bits actually sent relative to the bits calculated from the settings.
     correction: f64,
     predicted: f64,
 }
@@ -35,7 +35,7 @@ impl Default for Ratio {
 }
 
 impl Ratio {
-    /// A payload of so many bytes left when frame `at` of the stream was worked on.
+    /// A payload of `bytes` bytes was sent when frame `at` of the stream was processed.
     pub fn sent(&mut self, bytes: usize, at: u64, settings: &Settings) {
         let bytes = bytes + WIRE_OVERHEAD;
         let choice = Choice::Aic {
@@ -46,7 +46,7 @@ impl Ratio {
         };
         let expected = choice.wire();
         if let Some((_, before)) = self.sent.back() {
-            // What the background needs, and Opus where it was used, differ from the settings.
+            // Background and packets of Opus differ from the settings.
             let frames = at.saturating_sub(*before).max(1) as f64;
             let was = (bytes * 8 * 50) as f64 / frames;
             self.correction += SHARE * (was / expected - self.correction);
@@ -58,12 +58,12 @@ impl Ratio {
         self.predicted = RAW / (expected * self.correction.max(1e-3));
     }
 
-    /// What the next seconds should bring.
+    /// Expected ratio of the next seconds.
     pub fn predicted(&self) -> f64 {
         self.predicted
     }
 
-    /// What the last ones brought; zero before two packets.
+    /// Ratio of the last packets; zero before two of them.
     pub fn achieved(&self) -> f64 {
         let (Some(first), Some(last)) = (self.sent.front(), self.sent.back()) else { return 0.0 };
         let bits: usize = self.sent.iter().skip(1).map(|(bytes, _)| bytes * 8).sum();

@@ -1,17 +1,17 @@
-//! 48 kHz to 16 kHz and back, each with a delay that is known to the sample.
+//! 48 kHz to 16 kHz and back, each with an exactly known delay.
 //!
-//! A linear-phase low-pass (Kaiser window, -80 dB) of 97 taps at 48 kHz: flat to 6.8 kHz, gone at
-//! 9.3 kHz, and behind by 48 samples (1 ms) in each direction.
+//! A linear-phase low-pass (Kaiser window, -80 dB) of 97 taps at 48 kHz: flat to 6.8 kHz, zero from
+//! 9.3 kHz, with a delay of 48 samples (1 ms) in each direction.
 
 use std::sync::LazyLock;
 
 const TAPS: usize = 97;
 const FACTOR: usize = 3;
-/// Half of the amplitude, relative to 48 kHz.
+/// Frequency of half amplitude, relative to 48 kHz.
 const CUTOFF: f64 = 7_900.0 / 48_000.0;
 const BETA: f64 = 7.86;
 
-/// Samples of 48 kHz by which each direction is behind.
+/// Delay of each direction, in samples at 48 kHz.
 pub const DELAY: usize = (TAPS - 1) / 2;
 
 /// The filter, with a gain of 1.
@@ -55,7 +55,7 @@ impl Default for Down {
 }
 
 impl Down {
-    /// Appends a third as many samples to `out`; `samples` are a multiple of 3.
+    /// Appends a third as many samples to `out`; the length of `samples` is a multiple of 3.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         self.past.extend_from_slice(samples);
         let filter: &[f32] = &*FILTER;
@@ -72,7 +72,7 @@ pub struct Up {
     past: Vec<f32>,
 }
 
-/// Samples of 16 kHz that one phase of the filter sees.
+/// Samples at 16 kHz that one phase of the filter covers.
 const REACH: usize = TAPS.div_ceil(FACTOR);
 
 impl Default for Up {

@@ -1,8 +1,8 @@
 //! Whether a stream may use the engine now.
 //!
-//! Pure: hears of each frame's fate with `now`. An engine counts as good after five frames in time
-//! (100 ms), is left alone for 10, 30, then 120 seconds when it died or missed three deadlines within
-//! two seconds, and a single miss costs its own frame and the next five.
+//! Pure: is given the outcome of each frame and `now`. An engine counts as good after five frames
+//! in time (100 ms). It rests for 10, 30, then 120 seconds after it died or missed three deadlines
+//! within two seconds. A single miss costs its own frame and the next five.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,12 +16,12 @@ const BACK_OFF: [Duration; 3] =
 const FORGIVEN_AFTER: Duration = Duration::from_secs(300);
 /// Frames in time before the engine counts as good.
 const PROBATION: u32 = 5;
-/// So many misses within [`MISS_WINDOW`] are a failure.
+/// This many misses within [`MISS_WINDOW`] are a failure.
 const MISSES_MAX: usize = 3;
-/// See [`MISSES_MAX`].
+/// Period of [`MISSES_MAX`].
 const MISS_WINDOW: Duration = Duration::from_secs(2);
 
-/// How long what failed is left alone: longer each time.
+/// How long a failed engine rests: longer each time.
 #[derive(Clone, Debug, Default)]
 pub struct BackOff {
     failures: usize,
@@ -29,7 +29,7 @@ pub struct BackOff {
 }
 
 impl BackOff {
-    /// It failed.
+    /// Records a failure.
     pub fn failed(&mut self, now: Instant) {
         let long_ago = |at: Instant| now.saturating_duration_since(at) > FORGIVEN_AFTER;
         if self.failed.is_some_and(long_ago) {
@@ -39,44 +39,44 @@ impl BackOff {
         self.failed = Some(now);
     }
 
-    /// Whether it must still be left alone.
+    /// Whether the engine must still rest.
     pub fn is_on(&self, now: Instant) -> bool {
         let wait = BACK_OFF[self.failures.clamp(1, BACK_OFF.len()) - 1];
         self.failed.is_some_and(|at| now.saturating_duration_since(at) < wait)
     }
 }
 
-/// The watch of one stream over its engine.
+/// Watches the engine for one stream.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
     back_off: BackOff,
     misses: VecDeque<Instant>,
-    /// Frames in time since the last one that was not.
+    /// Frames in time since the last late one.
     good: u32,
     total: u64,
 }
 
 impl Watch {
-    /// Whether to give it the next frame.
+    /// Whether to send the next frame to the engine.
     pub fn may_ask(&self, now: Instant) -> bool {
         !self.back_off.is_on(now)
     }
 
-    /// A frame came in time; whether it is good enough to be used. `trusted`: it need not prove
-    /// itself, because somebody waits for it.
+    /// A frame was in time; returns whether it may be used. `trusted`: the engine need not prove
+    /// itself, because the stream waits for it.
     pub fn came(&mut self, trusted: bool) -> bool {
         self.good = self.good.saturating_add(1);
         trusted || self.good > PROBATION
     }
 
-    /// A frame did not come.
+    /// A frame failed.
     pub fn failed(&mut self, error: &CodecError, now: Instant) {
         match error {
-            // Nothing was tried, and it costs nothing to ask again.
+            // The engine was not tried, and asking again costs nothing.
             CodecError::NotThere(_) | CodecError::Starting => {}
             CodecError::Altered => self.back_off.failed(now),
             CodecError::Died(_) => {
-                // The frames between its death and its return are one failure.
+                // All frames between its death and its return count as one failure.
                 if self.good > 0 {
                     self.back_off.failed(now);
                 }
@@ -97,7 +97,7 @@ impl Watch {
         self.good = 0;
     }
 
-    /// The stream did not need it for a while: it must prove itself again.
+    /// The stream did not use the engine for a while: it must prove itself again.
     pub fn rested(&mut self) {
         self.good = 0;
     }

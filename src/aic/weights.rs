@@ -1,4 +1,4 @@
-//! Where the weights of AIC-A lie, and which model they are.
+//! Where the weights of AIC-A are, and which model they are.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use serde::Deserialize;
 /// First four bytes of the SHA-256 of the weights.
 pub type ModelId = [u8; 4];
 
-/// The id of "no model": who says so sends and understands embedded Opus only.
+/// The id of "no model": its sender supports embedded Opus only.
 pub const NO_MODEL: ModelId = [0; 4];
 
-/// Weights by this name lie in a folder of models, beside their card (`.json`).
+/// Path of the weights in a folder of models; their card (`.json`) is beside them.
 const NAME: &str = "aic-audio/aic-a.safetensors";
 
 #[derive(Deserialize)]
@@ -31,8 +31,8 @@ pub fn find() -> Option<PathBuf> {
     folders.map(|f| f.join(NAME)).find(|p| p.is_file())
 }
 
-/// The model id that the card beside the weights states. The engine checks the weights against
-/// their whole hash when it loads them.
+/// The model id according to the card beside the weights. When the engine loads them, it checks
+/// their whole hash.
 pub fn id(weights: &Path) -> Option<ModelId> {
     let card = std::fs::read(weights.with_extension("json")).ok()?;
     let card: Card = serde_json::from_slice(&card).ok()?;
@@ -45,7 +45,7 @@ pub fn parse(text: &str) -> Option<ModelId> {
     digits.then(|| u32::from_str_radix(text, 16).ok()).flatten().map(u32::to_be_bytes)
 }
 
-/// The same as text.
+/// The id as eight hexadecimal digits.
 pub fn text(id: ModelId) -> String {
     format!("{:08x}", u32::from_be_bytes(id))
 }

@@ -12,52 +12,52 @@ use super::schedule::{Frame, Piece, Schedule, ScheduleStats, Slot};
 use super::sei::{self, Rewritten};
 use crate::media::Cue;
 
-/// Pairs of CEA-608 that one frame carries at most, however long it is shown.
+/// Most CEA-608 pairs in one frame, regardless of its duration.
 const PAIRS_MAX: usize = 12;
 
-/// Bytes of service blocks that a packet takes.
+/// Most bytes of service blocks in a packet.
 const BLOCKS_MAX: usize = 127;
 
-/// What a captioner does.
+/// Settings of a captioner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Which service carries which language.
     pub services: Services,
-    /// How captions move on screen.
+    /// How captions appear on screen.
     pub mode: Mode,
-    /// What becomes of captions that the source has.
+    /// What happens to captions of the source.
     pub existing: Existing,
 }
 
-/// What a captioner counted.
+/// Running totals of a captioner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Access units that came.
+    /// Access units that arrived.
     pub frames: u64,
-    /// Those that carry captions of ours, or changed ones of the source.
+    /// Access units that were changed: with captions of ours or changed ones of the source.
     pub rewritten: u64,
-    /// Those in which no picture was found.
+    /// Access units without a picture.
     pub unread: u64,
-    /// Frames that brought captions of the source.
+    /// Frames that had captions of the source.
     pub existing: u64,
     /// DTVCC packets of the source that could not be moved.
     pub unmoved: u64,
-    /// What each CEA-608 channel counted.
+    /// Totals of each CEA-608 channel.
     pub line21: Vec<(Service, Line21Stats)>,
-    /// What each CEA-708 service counted.
+    /// Totals of each CEA-708 service.
     pub dtvcc: Vec<(Service, DtvccStats)>,
-    /// How the order of frames was kept up with.
+    /// Totals of the frame scheduling.
     pub schedule: ScheduleStats,
 }
 
-/// What one frame carries of ours.
+/// Our captions for one frame.
 #[derive(Debug, Default)]
 struct Content {
     pairs: Vec<(Field, [u8; 2])>,
     blocks: Vec<u8>,
     /// Number of its DTVCC packet, if it has one.
     sequence: Option<u8>,
-    /// Triplets of the frame.
+    /// Number of triplets in the frame.
     count: usize,
 }
 
@@ -87,23 +87,23 @@ pub struct Captioner {
     existing: u64,
 }
 
-/// Makes what frames carry, in the order of presentation.
+/// Produces the content of frames, in the order of presentation.
 struct Maker {
     line21: Line21,
     dtvcc: Dtvcc,
     source: Source,
     moves: Moves,
-    /// Time that pairs of CEA-608 have still to be sent for.
+    /// Time for which CEA-608 pairs are still to be sent.
     owed: Duration,
-    /// The field whose turn it is.
+    /// The field that is next.
     field: Field,
     sequence: u8,
-    /// The frame before had service blocks.
+    /// Whether the previous frame had service blocks.
     spoke: bool,
 }
 
 impl Captioner {
-    /// For a stream of this codec.
+    /// A captioner for a stream of this codec.
     pub fn new(settings: Settings, codec: VideoCodec) -> Self {
         let services = || settings.services.iter().map(|(service, _)| service);
         let moves = match &settings.existing {
@@ -124,13 +124,13 @@ impl Captioner {
         Self { settings, codec, schedule, maker, frames: 0, rewritten: 0, unread: 0, existing: 0 }
     }
 
-    /// The stream is of another codec from the next frame on.
+    /// Sets the codec of the stream from the next frame on.
     pub fn set_codec(&mut self, codec: VideoCodec) {
         self.codec = codec;
     }
 
-    /// Adds a committed cue to every service of its language; returns to how many. Its times are of
-    /// the same clock as those of frames.
+    /// Adds a committed cue to every service of its language; returns their number. Its times are
+    /// of the same clock as those of frames.
     pub fn push(&mut self, cue: &Cue) -> usize {
         let of_language = |(service, language): (Service, &crate::media::Language)| {
             language.same_language(&cue.language).then_some(service)
@@ -147,8 +147,8 @@ impl Captioner {
         self.maker.dtvcc.push(service, cue);
     }
 
-    /// The access unit of a frame with its captions; none where it stays as it is. Frames come in
-    /// decoding order.
+    /// Returns the access unit of a frame with its captions; `None` if it stays unchanged. Frames
+    /// come in decoding order.
     pub fn frame(&mut self, unit: &[u8], frame: Frame) -> Option<Rewritten> {
         self.frames += 1;
         let keeps = self.settings.existing == Existing::Keep;
@@ -184,7 +184,7 @@ impl Captioner {
         Some(head.rewrite(unit, &triplets))
     }
 
-    /// What it counted so far.
+    /// Running totals.
     pub fn stats(&self) -> Stats {
         Stats {
             frames: self.frames,
@@ -200,7 +200,7 @@ impl Captioner {
 }
 
 impl Maker {
-    /// What the frame of a slot carries.
+    /// Makes the content for the frame of a slot.
     fn make(&mut self, slot: Slot) -> Content {
         let count = triplets_of(slot.span);
         for field in Field::BOTH {
@@ -213,11 +213,12 @@ impl Maker {
             self.dtvcc.give_way(slot.at);
             return Content { pairs, count, ..Content::default() };
         }
-        // A packet has a header byte, and each of its triplets two bytes.
+        // A packet has one header byte, and each triplet carries two bytes.
         let room = (count.saturating_sub(pairs.len()) * 2).saturating_sub(1);
         let blocks = self.dtvcc.blocks(slot.at, room.min(BLOCKS_MAX));
-        // Where services of the source are put into our packets, every frame has one. Some
-        // decoders (mux.js) look at a packet when the next one begins, so an empty one ends them.
+        // If services of the source are put into our packets, every frame has a packet. Some
+        // decoders (mux.js) process a packet only when the next one begins, so an empty one
+        // follows.
         let ends = std::mem::replace(&mut self.spoke, !blocks.is_empty());
         let has_packet = self.spoke || ends || self.moves.moves_services();
         let sequence = has_packet.then_some(self.sequence);
@@ -225,24 +226,24 @@ impl Maker {
         Content { pairs, blocks, sequence, count }
     }
 
-    /// The pairs of CEA-608 that are due, the fields in turn: 59.94 in a second.
+    /// The due CEA-608 pairs, alternating between the fields: 59.94 per second.
     fn pairs(&mut self, slot: Slot) -> Vec<(Field, [u8; 2])> {
         const PAIR: Duration = Duration::from_nanos(1_001_000_000 / 60);
         self.owed += slot.span;
         let mut pairs = Vec::new();
-        // Timestamps are rounded; a tenth of a pair may be missing.
+        // Timestamps are rounded; tolerates a tenth of a pair.
         while self.owed + PAIR / 10 >= PAIR && pairs.len() < PAIRS_MAX {
             self.owed = self.owed.saturating_sub(PAIR);
             let pair = self.line21.pair(self.field, slot.at).unwrap_or(NOTHING);
             pairs.push((self.field, pair));
             self.field = if self.field == Field::One { Field::Two } else { Field::One };
         }
-        // What a frame cannot carry is not sent later.
+        // A backlog of more than one pair is dropped.
         self.owed = self.owed.min(PAIR);
         pairs
     }
 
-    /// Ours and those of the source in one: a field, and CEA-708, belong to one of both.
+    /// Merges ours with those of the source. Each field, and CEA-708, belongs to one of them.
     fn merge(&mut self, ours: Option<Content>, theirs: Theirs, at: Duration) -> Vec<Triplet> {
         let count = ours.as_ref().map_or(0, |ours| ours.count);
         let Content { pairs, mut blocks, sequence, .. } = ours.unwrap_or_default();
@@ -254,7 +255,7 @@ impl Maker {
             let pairs = if is_theirs(field) { &theirs.pairs[field.index()][..] } else { &[] };
             pairs.iter().map(move |pair| (field, *pair))
         });
-        // Both in turn, so that the first pair of each field comes first.
+        // Alternates, so that the first pair of each field comes first.
         while own.peek().is_some() || merged.is_empty() {
             let before = merged.len();
             merged.extend(own.next().map(|(field, pair)| Triplet::line21(field, pair)));

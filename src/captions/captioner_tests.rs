@@ -1,4 +1,4 @@
-//! A whole captioner on access units that are as small as they can be.
+//! A whole captioner on minimal access units.
 
 use cea608_types::{Cea608, Cea608State};
 use cea708_types::CCDataParser;
@@ -16,8 +16,8 @@ fn captioner(services: &str, existing: Existing) -> Captioner {
     Captioner::new(settings, VideoCodec::H264)
 }
 
-/// Sends frames in decoding order with two that come late between each pair of others, and returns
-/// the access units in the order of presentation.
+/// Sends frames in decoding order, with two late ones between each pair of others, and returns the
+/// access units in the order of presentation.
 fn play(captioner: &mut Captioner, units: &[Vec<u8>], from: f64) -> Vec<Vec<u8>> {
     let step = 1001.0 / 30_000.0;
     let mut order: Vec<usize> = Vec::new();
@@ -46,7 +46,7 @@ fn captions(units: &[Vec<u8>]) -> Vec<Vec<Triplet>> {
     units.iter().map(of).collect()
 }
 
-/// What a channel of line 21 reads, rows parted by a space.
+/// The text of a line 21 channel, rows separated by a space.
 fn line21(units: &[Vec<u8>], service: u8) -> String {
     let field = if service <= 2 { 0xfc } else { 0xfd };
     let (mut state, mut said) = (Cea608State::default(), String::new());
@@ -105,7 +105,7 @@ fn every_service_has_its_language_in_the_order_of_presentation() {
     assert_eq!((stats.frames, stats.rewritten, stats.schedule.lost), (270, 270, 0));
 }
 
-/// A source that says something in CC1 and in service 1.
+/// A source with captions in CC1 and in service 1.
 fn source() -> Vec<Vec<u8>> {
     let mut source = captioner("cc1=en,s1=en", Existing::Replace);
     play(&mut source, &vec![UNIT.to_vec(); 30], 0.0);
@@ -115,7 +115,7 @@ fn source() -> Vec<Vec<u8>> {
 
 fn with(existing: Existing, services: &str) -> (Vec<Vec<u8>>, Stats) {
     let mut ours = captioner(services, existing);
-    // The order of frames is known after the first ones.
+    // The order of frames is learnt from the first ones.
     play(&mut ours, &vec![UNIT.to_vec(); 30], 0.0);
     ours.push(&Cue { language: language("es"), ..cue(1, 2.0, 3.0, SPANISH) });
     let out = play(&mut ours, &source(), 1.001);

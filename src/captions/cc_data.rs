@@ -1,4 +1,4 @@
-//! `cc_data()`: what a picture carries for CEA-608 and CEA-708 (ANSI/CTA-708-E section 4.4,
+//! `cc_data()`: the caption data of a picture for CEA-608 and CEA-708 (ANSI/CTA-708-E section 4.4,
 //! ATSC A/53 part 4 section 6.2.3).
 
 use std::time::Duration;
@@ -13,47 +13,47 @@ pub enum Field {
 }
 
 impl Field {
-    /// Both, in the order in which they are sent.
+    /// Both fields, in transmission order.
     pub const BOTH: [Field; 2] = [Field::One, Field::Two];
 
-    /// 0 or 1.
+    /// Index of the field: 0 or 1.
     pub(super) fn index(self) -> usize {
         self as usize
     }
 }
 
-/// Most triplets of a picture: the count has five bits.
+/// Most triplets per picture: the count has five bits.
 pub(super) const TRIPLETS_MAX: usize = 31;
 
-/// A pair of CEA-608 bytes that says nothing, with its parity.
+/// A CEA-608 pair without content, with parity.
 pub(super) const NOTHING: [u8; 2] = [0x80, 0x80];
 
 /// One construct of `cc_data()`: a byte of flags and two of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Triplet(pub [u8; 3]);
 
-/// What a triplet is.
+/// The content of a triplet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A pair of CEA-608 bytes.
     Line21(Field, [u8; 2]),
     /// The first two bytes of a DTVCC packet.
     Start([u8; 2]),
-    /// Two more bytes of it.
+    /// Two further bytes of the packet.
     Continued([u8; 2]),
-    /// Nothing.
+    /// No content.
     Padding,
 }
 
 impl Triplet {
-    /// A triplet that fills up.
+    /// A padding triplet.
     pub(super) const PADDING: Triplet = Triplet([0xfa, 0, 0]);
 
     pub(super) fn line21(field: Field, [a, b]: [u8; 2]) -> Self {
         Triplet([0xfc | field as u8, a, b])
     }
 
-    /// What it is. Pairs that say nothing are padding too.
+    /// The content of the triplet. CEA-608 pairs without content are padding too.
     pub(super) fn kind(self) -> Kind {
         let Triplet([flags, a, b]) = self;
         let data = [a, b];
@@ -68,17 +68,17 @@ impl Triplet {
     }
 }
 
-/// Triplets of a picture that is shown so long: 600 in a second at whole frame rates (20 at 30
-/// and 29.97, 24 at 25, 10 at 60 Hz), at least 3, at most 31.
+/// Triplets of a picture of this duration: 600 per second at whole frame rates (20 at 30 and 29.97,
+/// 24 at 25, 10 at 60 Hz), at least 3, at most 31.
 pub(super) fn triplets_of(span: Duration) -> usize {
     let count = (span.as_secs_f64() * 600_000.0 / 1001.0).round() as usize;
     count.clamp(3, TRIPLETS_MAX)
 }
 
 /// A DTVCC packet of these service blocks as triplets (section 5): at most 127 bytes of blocks.
-/// `sequence` counts packets; two bits of it are sent.
+/// `sequence` counts packets; only two bits of it are sent.
 pub(super) fn packet(sequence: u8, blocks: &[u8]) -> Vec<Triplet> {
-    // The size is counted in pairs with the header byte, and 64 is written as 0.
+    // The size counts pairs, header byte included; 64 is written as 0.
     let pairs = blocks.len().min(127) / 2 + 1;
     let header = (sequence & 0x03) << 6 | (pairs as u8 & 0x3f);
     let mut bytes = vec![header];
@@ -89,7 +89,7 @@ pub(super) fn packet(sequence: u8, blocks: &[u8]) -> Vec<Triplet> {
     bytes.chunks_exact(2).enumerate().map(triplet).collect()
 }
 
-/// `cc_data()` with its header and the marker at its end.
+/// Serialises `cc_data()` with its header and end marker.
 pub(super) fn write(triplets: &[Triplet]) -> Vec<u8> {
     let triplets = &triplets[..triplets.len().min(TRIPLETS_MAX)];
     let mut out = Vec::with_capacity(3 + triplets.len() * 3);
@@ -99,7 +99,7 @@ pub(super) fn write(triplets: &[Triplet]) -> Vec<u8> {
     out
 }
 
-/// The triplets of a `cc_data()`; those that were cut off are left out.
+/// The triplets of a `cc_data()`, without an incomplete one at the end.
 pub(super) fn read(bytes: &[u8]) -> Vec<Triplet> {
     let [flags, _, rest @ ..] = bytes else { return Vec::new() };
     if flags & 0x40 == 0 {
@@ -109,7 +109,7 @@ pub(super) fn read(bytes: &[u8]) -> Vec<Triplet> {
     rest.chunks_exact(3).take(count).map(|t| Triplet([t[0], t[1], t[2]])).collect()
 }
 
-/// A byte with the parity bit that makes its ones odd.
+/// A byte with its parity bit set for odd parity.
 pub(super) fn with_parity(byte: u8) -> u8 {
     let byte = byte & 0x7f;
     if byte.count_ones().is_multiple_of(2) { byte | 0x80 } else { byte }

@@ -1,4 +1,4 @@
-//! Captions that the source has already: kept, replaced, or moved to another channel or service.
+//! Captions of the source: kept, replaced, or moved to another channel or service.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,32 +6,32 @@ use std::time::Duration;
 use super::cc_data::{Field, Kind, NOTHING, Triplet, with_parity};
 use super::mapping::{MappingError, Service, Services};
 
-/// The source has captions in a field, or services, for so long after it last sent some.
+/// How long after its last caption data the source counts as using a field or services.
 const PRESENT: Duration = Duration::from_secs(10);
 
-/// What becomes of captions that the source has.
+/// What happens to captions of the source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Existing {
-    /// They stay, and ours give way: in the fields of line 21 that the source uses, and in CEA-708
-    /// as a whole if the source has any service.
+    /// They stay, and ours yield: in the line 21 fields that the source uses, and in all of CEA-708
+    /// if the source has any service.
     #[default]
     Keep,
-    /// They are taken out.
+    /// They are removed.
     Replace,
-    /// They move, and ours take their place. What is not named stays, as with `Keep`.
+    /// They move, and ours take their place. Those without a move stay, as with `Keep`.
     Move(Moves),
 }
 
 /// Where captions of the source move: `cc1=cc3,s1=s2`.
 ///
-/// The two channels of a field share its characters, so both move to the same field; one that is
-/// not named goes along to what the other leaves free. Nothing moves from the second field to the
-/// first, which may not carry what the second does beside captions (XDS).
+/// The two channels of a field share its bytes, so both move to the same field; one without a move
+/// of its own takes the channel that the other leaves free. Nothing moves from the second field to
+/// the first, which may not carry the second field's other data (XDS).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Moves {
-    /// Field that each field moves to.
+    /// Target of each field.
     fields: [Option<Field>; 2],
-    /// Channel (0 or 1) that each channel of each field becomes.
+    /// Target channel (0 or 1) of each channel of each field.
     channels: [[u8; 2]; 2],
     services: Vec<(u8, u8)>,
 }
@@ -87,7 +87,7 @@ impl Moves {
         Ok(())
     }
 
-    /// The first of our services that is in the way of what moves.
+    /// The first of our services that conflicts with a move.
     pub fn in_the_way(&self, services: &Services) -> Option<Service> {
         let targets: Vec<Field> = self.fields.iter().copied().flatten().collect();
         let hit = |service: &Service| match *service {
@@ -102,14 +102,14 @@ impl Moves {
         !self.services.is_empty()
     }
 
-    /// A pair of a field where it goes.
+    /// Moves a pair: its target field and bytes.
     fn pair(&self, field: Field, [a, b]: [u8; 2]) -> (Field, [u8; 2]) {
         let Some(target) = self.fields[field.index()] else { return (field, [a, b]) };
         let (mut first, second) = (a & 0x7f, b & 0x7f);
         if (0x10..0x20).contains(&first) {
             let channel = self.channels[field.index()][usize::from(first >> 3 & 1)];
             first = first & 0x17 | channel << 3;
-            // Miscellaneous control codes say which field they are in.
+            // Miscellaneous control codes contain the field.
             if (0x20..0x30).contains(&second) && matches!(first & 0x17, 0x14 | 0x15) {
                 first = first & !1 | target as u8;
             }
@@ -117,13 +117,13 @@ impl Moves {
         (target, [with_parity(first), with_parity(second)])
     }
 
-    /// The number that a service has after the move.
+    /// The number of a service after the move.
     fn service(&self, number: u8) -> u8 {
         self.services.iter().find(|(from, _)| *from == number).map_or(number, |(_, to)| *to)
     }
 
-    /// Service blocks with their new numbers. Blocks of services beyond 6 stay as they are; what
-    /// is cut off is left out.
+    /// Service blocks with their new numbers. Blocks of services beyond 6 stay unchanged; an
+    /// incomplete one is dropped.
     fn blocks(&self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len());
         let mut rest = bytes;
@@ -132,7 +132,7 @@ impl Moves {
             if number == 0 {
                 break;
             }
-            // Number 7 says that the number follows.
+            // Number 7 means that an extended number follows.
             let extended = usize::from(number == 7 && size > 0);
             let Some(body) = after.get(..size + extended) else { break };
             out.push(self.service(number) << 5 | size as u8);
@@ -143,30 +143,31 @@ impl Moves {
     }
 }
 
-/// What the source sends in one frame, after the move.
+/// The captions of the source in one frame, after the move.
 #[derive(Debug, Default)]
 pub(super) struct Theirs {
-    /// Pairs of each field, those that say nothing included.
+    /// Pairs of each field, including those without content.
     pub(super) pairs: [Vec<[u8; 2]>; 2],
-    /// CEA-708 as it came.
+    /// CEA-708 triplets, unchanged.
     pub(super) triplets: Vec<Triplet>,
-    /// Service blocks with their new numbers, where services move.
+    /// Service blocks with their new numbers, if services move.
     pub(super) blocks: Vec<u8>,
 }
 
-/// Follows the captions of the source.
+/// Tracks the captions of the source.
 #[derive(Debug, Default)]
 pub(super) struct Source {
-    /// When each field and CEA-708 were used last.
+    /// When each field and CEA-708 were last used.
     used: [Option<Duration>; 3],
-    /// The packet that is being received: its size, and what came of it.
+    /// The packet in progress: its size, and the bytes so far.
     packet: Option<(usize, Vec<u8>)>,
-    /// Packets that could not be moved, because they were cut off or spread over reordered frames.
+    /// Packets that could not be moved because they were incomplete or split over reordered frames.
     pub(super) unmoved: u64,
 }
 
 impl Source {
-    /// Takes what a frame has. `reordered`: a packet that is not whole in it cannot be followed.
+    /// Takes the triplets of a frame. With `reordered`, a packet split over frames cannot be
+    /// followed.
     pub(super) fn take(
         &mut self,
         triplets: &[Triplet],
@@ -206,7 +207,7 @@ impl Source {
         theirs
     }
 
-    /// Puts a packet together; returns its service blocks when it is whole.
+    /// Assembles a packet; returns its service blocks when it is complete.
     fn follow(&mut self, starts: bool, data: [u8; 2]) -> Option<Vec<u8>> {
         if starts {
             self.unmoved += u64::from(self.packet.is_some());

@@ -1,4 +1,4 @@
-//! Access units with captions in them that nobody means well with.
+//! Fuzzes access units with captions.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::testing::cue;
 use super::{Captioner, Existing, Mode, Services, Settings, VideoCodec, cc_data, sei, vtt};
 use crate::fuzz;
 
-/// Captions of a source are read, replaced by ours, and what comes out has a picture as before.
+/// Captions of a source are read and replaced by ours, and the result still has its picture.
 #[test]
 fn fuzz_captions_in_pictures() {
     let services: Services = "cc1=en,cc3=en,s1=en".parse().expect("valid");

@@ -1,8 +1,8 @@
-//! Cues with everything that is known of them: words, times, confidence, language, engine, model.
+//! Cues with all their data: words, times, confidence, language, engine, model.
 //!
-//! A file is one document, `{"cues": [...]}`, with one cue a line. It grows cue by cue and is whole at
-//! any moment: [`HEAD`], then elements, then [`TAIL`], which each new element is put in front of in
-//! one write.
+//! A file is one document, `{"cues": [...]}`, with one cue per line. It grows cue by cue and is
+//! valid at any moment: [`HEAD`], elements, [`TAIL`]. Each new element overwrites the tail, and is
+//! followed by it, in one write.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::shape::FileClock;
 use crate::media::Cue;
 
-/// A cue in a file. Times are seconds of the file.
+/// A cue in a file. Times are in seconds from the start of the file.
 #[derive(Serialize)]
 struct Line<'a> {
     id: u64,
@@ -36,13 +36,13 @@ struct Spoken<'a> {
     confidence: f64,
 }
 
-/// What a document begins with.
+/// Beginning of a document.
 pub const HEAD: &str = "{\"cues\": [";
 
-/// What it ends with.
+/// End of a document.
 pub const TAIL: &str = "\n]}\n";
 
-/// What goes in front of the tail; nothing for a partial cue or one that ends before the file
+/// The text to insert before the tail; empty for a partial cue or one that ends before the file
 /// begins. `first`: there is no element yet.
 pub fn element(cue: &Cue, clock: FileClock, first: bool) -> String {
     if !cue.is_committed() || clock.at(cue.end).is_zero() {
@@ -68,11 +68,11 @@ pub fn element(cue: &Cue, clock: FileClock, first: bool) -> String {
         words: words.collect(),
     };
     let before = if first { "\n" } else { ",\n" };
-    // Strings and finite numbers can always be written; line feeds in strings are escaped.
+    // Strings and finite numbers always serialise; line feeds in strings are escaped.
     serde_json::to_string(&line).map(|text| before.to_owned() + &text).unwrap_or_default()
 }
 
-/// Three digits: more would be noise, and not-a-number would not be JSON.
+/// Three digits: more are not significant. NaN is not valid JSON.
 fn rounded(confidence: f32) -> f64 {
     if confidence.is_nan() { 0.0 } else { (f64::from(confidence) * 1000.0).round() / 1000.0 }
 }

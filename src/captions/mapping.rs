@@ -1,4 +1,4 @@
-//! Which language goes to which caption service, and how captions move on screen.
+//! Which caption service carries which language, and how captions appear on screen.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ pub enum Service {
 }
 
 impl Service {
-    /// The field of line 21 that carries it.
+    /// The line 21 field that carries the channel; `None` for CEA-708 services.
     pub fn field(self) -> Option<Field> {
         match self {
             Service::Cc(1 | 2) => Some(Field::One),
@@ -47,28 +47,28 @@ pub enum MappingError {
     /// Not a language.
     #[error(transparent)]
     Language(#[from] crate::media::LanguageError),
-    /// Twice the same service.
+    /// The same service twice.
     #[error("{0} is named twice: a service carries one language")]
     Twice(Service),
     /// Not a mode.
     #[error("`{}` is no mode: use roll-up-2, roll-up-3, roll-up-4 or pop-on", shortened(.0))]
     Mode(String),
-    /// From 608 to 708 or back.
+    /// A move between 608 and 708.
     #[error(
         "{0} cannot move to {1}: 608 channels move to 608 channels, 708 services to 708 services"
     )]
     Kind(Service, Service),
-    /// From the second field to the first.
+    /// A move from the second field to the first.
     #[error(
         "{0} cannot move to {1}: the second field carries programme data that the first may not"
     )]
     Backwards(Service, Service),
-    /// One field to two places.
+    /// Moves of one field to two fields.
     #[error("{0} cannot move to {1}: both channels of a field move to the same field")]
     Apart(Service, Service),
 }
 
-/// The beginning of what somebody wrote, for a message.
+/// The beginning of an invalid input, for a message.
 fn shortened(text: &str) -> String {
     text.chars().take(80).collect::<String>().escape_debug().to_string()
 }
@@ -86,17 +86,17 @@ impl FromStr for Service {
     }
 }
 
-/// Which service carries which language: `cc1=en,cc3=es,s1=en,s2=es`. Empty carries nothing.
+/// The language of each service: `cc1=en,cc3=es,s1=en,s2=es`. May be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Services(Vec<(Service, Language)>);
 
 impl Services {
-    /// Each service with its language, in the order given.
+    /// Each service with its language, in the given order.
     pub fn iter(&self) -> impl Iterator<Item = (Service, &Language)> {
         self.0.iter().map(|(service, language)| (*service, language))
     }
 
-    /// Whether nothing is carried.
+    /// Whether there are no services.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -129,17 +129,17 @@ impl fmt::Display for Services {
     }
 }
 
-/// How captions move on screen.
+/// How captions appear on screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Word by word at the bottom, 2 to 4 rows that roll up: live.
     RollUp(u8),
-    /// A whole text at once, loaded before it is shown: for text that is known before.
+    /// A whole text at once, loaded before it is displayed: for text known in advance.
     PopOn,
 }
 
 impl Default for Mode {
-    /// Two rows cover least of the picture.
+    /// Two rows cover the least of the picture.
     fn default() -> Self {
         Mode::RollUp(2)
     }

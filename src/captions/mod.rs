@@ -1,10 +1,10 @@
 //! How cues are written: WebVTT, SubRip, JSON, and CEA-608/708 caption data for video.
 //!
-//! Two ways lead out. Files and HLS: a [`Shaper`] breaks cues into what is shown at once, [`vtt`],
-//! [`srt`] and [`json`] write it, each piece appended as it comes, the file valid after each.
-//! Broadcast: [`line21`] and [`dtvcc`] turn words into codes as they are committed, [`schedule`]
-//! gives them to frames in presentation order although frames come in decode order, [`sei`] puts
-//! them into H.264 and H.265; [`Captioner`] holds these together for one video stream.
+//! There are two outputs. For files and HLS a [`Shaper`] divides cues into texts that fit on
+//! screen; [`vtt`], [`srt`] and [`json`] write them, appended piece by piece, the file valid after
+//! each. For broadcast [`line21`] and [`dtvcc`] encode words as they are committed, [`schedule`]
+//! assigns them to frames in presentation order although frames come in decoding order, and [`sei`]
+//! puts them into H.264 and H.265. [`Captioner`] combines these for one video stream.
 //!
 //! Invariant: pure. Times in, bytes out; no clock, no GStreamer, no files.
 

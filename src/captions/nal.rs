@@ -1,9 +1,9 @@
-//! NAL units of a byte stream: the few things that are the same in H.264 and H.265 (Annex B), and
-//! which of them come before the picture.
+//! NAL units of a byte stream: what H.264 and H.265 have in common (Annex B), and which units come
+//! before the picture.
 
 use std::ops::Range;
 
-/// Whose NAL units.
+/// The codec of the NAL units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VideoCodec {
     /// ITU-T H.264.
@@ -12,19 +12,19 @@ pub enum VideoCodec {
     H265,
 }
 
-/// What matters of a NAL unit's type.
+/// The relevant kinds of NAL unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Part of a picture, or a prefix that belongs to one: what comes from here on is untouched.
+    /// Part of a picture, or a prefix of one: everything from here on stays untouched.
     Picture,
     /// Supplemental enhancement information before the picture.
     Sei,
-    /// Parameter sets, delimiters and the rest.
+    /// Parameter sets, delimiters and others.
     Other,
 }
 
 impl VideoCodec {
-    /// Bytes of a NAL unit's header.
+    /// Length of a NAL unit's header, in bytes.
     pub(super) fn header_len(self) -> usize {
         match self {
             VideoCodec::H264 => 1,
@@ -59,21 +59,21 @@ impl VideoCodec {
 /// A NAL unit with its start code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unit {
-    /// Start code and unit, up to the next start code.
+    /// Range of start code and unit, up to the next start code.
     pub(super) whole: Range<usize>,
-    /// The unit alone.
+    /// Range of the unit alone.
     pub(super) body: Range<usize>,
 }
 
-/// The first start code at or after a place, with the zero byte before it if there is one. Reads no
-/// further than that.
+/// The first start code at or after `from`, including a preceding zero byte. Reads no further than
+/// that.
 pub(super) fn next_start(bytes: &[u8], from: usize) -> Option<Range<usize>> {
     let mut at = from;
-    // The third byte decides how far to go on.
+    // The third byte determines how far to advance.
     while let Some(third) = bytes.get(at + 2) {
         match third {
             1 if bytes[at] == 0 && bytes[at + 1] == 0 => {
-                // A zero byte before belongs to the start code.
+                // A preceding zero byte belongs to the start code.
                 let start = if at > from && bytes[at - 1] == 0 { at - 1 } else { at };
                 return Some(start..at + 3);
             }
@@ -84,7 +84,7 @@ pub(super) fn next_start(bytes: &[u8], from: usize) -> Option<Range<usize>> {
     None
 }
 
-/// The payload of a NAL unit without the bytes that keep start codes out of it.
+/// The payload of a NAL unit without emulation prevention bytes.
 pub(super) fn unescaped(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len());
     let mut zeros = 0;
@@ -99,7 +99,7 @@ pub(super) fn unescaped(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Appends a payload with the bytes that keep start codes out of it.
+/// Appends a payload with emulation prevention bytes.
 pub(super) fn escape(payload: &[u8], out: &mut Vec<u8>) {
     let mut zeros = 0;
     for byte in payload {

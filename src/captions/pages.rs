@@ -1,12 +1,12 @@
-//! Texts that appear at once: pages of rows, loaded out of sight, then shown. What CEA-608 pop-on
-//! captions and hidden windows of CEA-708 have in common.
+//! Texts that appear at once: pages of rows, loaded while hidden, then displayed. Shared by CEA-608
+//! pop-on captions and hidden windows of CEA-708.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::tokens::Token;
 
-/// A text is loaded this long before it is shown, if it is known by then: two full rows of CEA-608
+/// A text is loaded this long before it is displayed, if known by then: two full rows of CEA-608
 /// take a second.
 pub(super) const AHEAD: Duration = Duration::from_millis(1500);
 
@@ -16,34 +16,34 @@ pub(super) const COLUMNS: usize = 32;
 /// Rows of a page.
 pub(super) const ROWS: usize = 2;
 
-/// A text that is late or short stays at least so long.
+/// Shortest time that a late or short text is displayed.
 const SHOWN_MIN: Duration = Duration::from_millis(1500);
 
-/// A text with its place in time.
+/// A text with its times.
 struct Page<G> {
     rows: Vec<Vec<G>>,
     start: Duration,
     end: Duration,
 }
 
-/// What is to be done now.
+/// The next action.
 pub(super) enum Step<G> {
-    /// Load these rows out of sight.
+    /// Load these rows while hidden.
     Load(Vec<Vec<G>>),
-    /// Show what is loaded.
+    /// Display what is loaded.
     Show,
-    /// Take away what is shown.
+    /// Erase what is displayed.
     Erase,
 }
 
-/// Pages of one service; `G` is what takes one column.
+/// Pages of one service; `G` is the content of one column.
 pub(super) struct Pages<G> {
     pages: VecDeque<Page<G>>,
-    /// When what is loaded is said.
+    /// Times of the loaded text.
     loaded: Option<(Duration, Duration)>,
-    /// When what is on screen disappears.
+    /// When the displayed text is erased.
     shown_until: Option<Duration>,
-    /// What is on screen stays at least until then.
+    /// The displayed text stays at least until then.
     stays_until: Duration,
 }
 
@@ -59,7 +59,7 @@ impl<G> Default for Pages<G> {
 }
 
 impl<G: Clone> Pages<G> {
-    /// Whether no text waits to be loaded or shown, so that the next phrase may come.
+    /// Whether no text waits to be loaded or displayed, so that the next phrase may come.
     pub(super) fn is_free(&self) -> bool {
         self.loaded.is_none() && self.pages.is_empty()
     }
@@ -81,7 +81,7 @@ impl<G: Clone> Pages<G> {
         self.shown_until.is_some_and(|until| at >= until)
     }
 
-    /// Gives a word its place on a page.
+    /// Puts a word on a page.
     pub(super) fn place(&mut self, glyphs: &[G], blank: &G, word: &Token) {
         let fresh = || Page { rows: vec![glyphs.to_vec()], start: word.start, end: word.end };
         let space = usize::from(word.spaced);
@@ -98,7 +98,7 @@ impl<G: Clone> Pages<G> {
         page.end = word.end;
     }
 
-    /// What is to be done now, which is thereby done.
+    /// Returns the next action and records it as done.
     pub(super) fn step(&mut self, at: Duration) -> Option<Step<G>> {
         if self.shows(at) {
             let (_, end) = self.loaded.take()?;

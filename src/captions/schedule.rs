@@ -1,59 +1,58 @@
-//! Which frame carries what.
+//! Assigns captions to frames.
 //!
-//! Captions are read in the order in which pictures are shown, frames come in the order in which
-//! they are decoded: a picture that others refer to comes before those that are shown before it.
-//! So when such a frame comes, the pieces for the frames that are still to come are made first and
-//! kept for them. Nothing is delayed.
+//! Decoders read captions in the order of presentation, but frames arrive in decoding order: a
+//! reference picture arrives before the pictures that are displayed before it. When such a frame
+//! arrives, the pieces for the frames in between are made first and kept for them. Nothing is
+//! delayed.
 //!
-//! Only what a stream has shown to do is reckoned with: pieces are kept for as many frames as were
-//! seen to come late so far, and not for a time that the decoding time has passed. So a stream
+//! The schedule expects only what the stream has shown: it keeps pieces for at most as many frames
+//! as have come late so far, and not for times that the decoding time has passed. So a stream
 //! without reordering loses nothing when frames are missing.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A frame as it comes, in decoding order; times of one clock.
+/// A frame, in decoding order; all times of one clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// When it is shown.
+    /// Presentation time.
     pub pts: Duration,
-    /// When it is decoded, where known.
+    /// Decoding time, if known.
     pub dts: Option<Duration>,
-    /// How long it is shown, where known.
+    /// Duration, if known.
     pub duration: Option<Duration>,
 }
 
 /// A place in the order of presentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// When it is shown.
+    /// Presentation time.
     pub at: Duration,
-    /// Time since the slot before, at most a quarter of a second.
+    /// Time since the previous slot, at most a quarter of a second.
     pub span: Duration,
 }
 
-/// What a frame carries.
+/// The content of a frame.
 pub trait Piece: Sized {
-    /// Takes in what an earlier frame should have carried that never came, in front of its own.
-    /// False when there is no room for it.
+    /// Prepends the content of an earlier frame that never came. Returns false if there is no room.
     fn absorb(&mut self, earlier: Self) -> bool;
 }
 
-/// What happened that should not.
+/// Irregularities so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScheduleStats {
-    /// Pieces whose frame never came and that no other could take in.
+    /// Pieces whose frame never came and that no other frame could absorb.
     pub lost: u64,
-    /// Frames for which there was no piece: the first ones that came late, and surplus ones.
+    /// Frames without a piece: the first late ones, and unexpected ones.
     pub unplanned: u64,
     /// Jumps of the timestamps.
     pub jumps: u64,
 }
 
-/// Frames that may come late, at most: the most that H.264 and H.265 allow.
+/// Most frames that may come late: the limit of H.264 and H.265.
 const DEPTH_MAX: usize = 16;
 
-/// Frames after which a stream that had reordering and shows none has none.
+/// Frames without reordering after which a stream counts as not reordered.
 const FORGET_AFTER: u32 = 300;
 
 /// A step of more than this is a jump.
@@ -62,27 +61,27 @@ const JUMP: Duration = Duration::from_secs(1);
 /// Longest span of a slot.
 const SPAN_MAX: Duration = Duration::from_millis(250);
 
-/// Distance of frames as long as nothing is known of it.
+/// Distance of frames before it is learnt.
 const STEP_DEFAULT: Duration = Duration::from_nanos(33_366_667);
 
-/// Timestamps from which the distance of frames is learned.
+/// Number of timestamps from which the distance of frames is learnt.
 const SEEN: usize = 16;
 
-/// Gives pieces to frames; see the module.
+/// Assigns pieces to frames.
 #[derive(Debug)]
 pub struct Schedule<T> {
-    /// The last slot that was made.
+    /// The latest slot.
     last: Option<Duration>,
-    /// Slots since the frame before the last one in presentation; none: its frame has come.
+    /// Slots since the second to last frame in presentation order; `None`: the frame has come.
     slots: VecDeque<(Duration, Option<T>)>,
-    /// Newest presentation times, in order of coming.
+    /// Newest presentation times, in order of arrival.
     seen: VecDeque<Duration>,
     step: Duration,
     /// Most frames that came late in a row.
     depth: usize,
     late: usize,
     since_late: u32,
-    /// Decoding times contradicted the frames.
+    /// Whether decoding times contradicted the frames.
     dts_is_wrong: bool,
     stats: ScheduleStats,
 }
@@ -104,8 +103,8 @@ impl<T> Default for Schedule<T> {
 }
 
 impl<T: Piece> Schedule<T> {
-    /// The piece for a frame, made by `make`, which is called in the order of presentation. None
-    /// for a frame that nobody reckoned with, whose time has its piece already.
+    /// Returns the piece for a frame. `make` is called in the order of presentation. `None` for an
+    /// unexpected frame, whose time already has its piece.
     pub fn take(&mut self, frame: Frame, make: impl FnMut(Slot) -> T) -> Option<T> {
         self.learn(&frame);
         let Some(last) = self.last else { return self.start(frame, make) };
@@ -128,24 +127,24 @@ impl<T: Piece> Schedule<T> {
         }
     }
 
-    /// Whether frames come in another order than they are shown in.
+    /// Whether decoding order differs from presentation order.
     pub fn is_reordered(&self) -> bool {
         self.depth > 0
     }
 
-    /// What happened so far.
+    /// Irregularities so far.
     pub fn stats(&self) -> ScheduleStats {
         self.stats
     }
 
-    /// The first frame, or the first one after a jump.
+    /// Handles the first frame, or the first after a jump.
     fn start(&mut self, frame: Frame, mut make: impl FnMut(Slot) -> T) -> Option<T> {
         self.last = Some(frame.pts);
         self.slots.push_back((frame.pts, None));
         Some(make(Slot { at: frame.pts, span: self.step.min(SPAN_MAX) }))
     }
 
-    /// A frame that is shown after all before it: makes the slots up to it.
+    /// Handles a frame later than all before it: makes the slots up to it.
     fn advance(
         &mut self,
         pts: Duration,
@@ -170,7 +169,7 @@ impl<T: Piece> Schedule<T> {
         make(slot(before, pts))
     }
 
-    /// A frame that comes late: the piece of the nearest slot, unless a frame between has come.
+    /// Handles a late frame: returns the piece of the nearest slot, unless its frame has come.
     fn claim(&mut self, pts: Duration) -> Option<T> {
         let place = self.slots.partition_point(|(at, _)| *at < pts);
         let after = self.slots.get(place).filter(|(_, piece)| piece.is_some()).map(|_| place);
@@ -188,7 +187,7 @@ impl<T: Piece> Schedule<T> {
         piece.take()
     }
 
-    /// Hands pieces of frames that can come no more to the next frame that can.
+    /// Passes pieces of frames that can no longer come to the next slot.
     fn carry_on(&mut self, dts: Duration) {
         while self.slots.front().is_some_and(|(at, _)| *at + self.step / 2 < dts) {
             let Some((_, Some(piece))) = self.slots.pop_front() else { continue };
@@ -200,13 +199,13 @@ impl<T: Piece> Schedule<T> {
         }
     }
 
-    /// No frame comes for the slots that are left.
+    /// Drops the remaining slots: no frame will come for them.
     fn abandon(&mut self) {
         let left = self.slots.drain(..).filter(|(_, piece)| piece.is_some()).count();
         self.stats.lost += left as u64;
     }
 
-    /// Distance of frames, and how many come late.
+    /// Learns the distance of frames, and how many come late.
     fn learn(&mut self, frame: &Frame) {
         let late = self.last.is_some_and(|last| frame.pts < last && frame.pts + JUMP > last);
         if late {

@@ -1,10 +1,10 @@
-//! The order in which pieces are shown, whatever order frames come in.
+//! The order in which pieces are displayed, for any order of frames.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Numbers of the pieces that a frame carries.
+/// Numbers of the pieces in a frame.
 type Numbers = Vec<u32>;
 
 impl Piece for Numbers {
@@ -16,7 +16,7 @@ impl Piece for Numbers {
 
 const STEP: Duration = Duration::from_millis(40);
 
-/// Sends frames and returns each with what it carries, in the order of presentation.
+/// Sends frames and returns each with its pieces, in the order of presentation.
 fn shown(schedule: &mut Schedule<Numbers>, frames: &[Frame]) -> Vec<(Duration, Numbers)> {
     let mut next = 0;
     let mut carried: Vec<(Duration, Numbers)> = frames
@@ -33,8 +33,8 @@ fn shown(schedule: &mut Schedule<Numbers>, frames: &[Frame]) -> Vec<(Duration, N
     carried
 }
 
-/// Frames by their places in presentation order, in decoding order, with decoding times that are
-/// `delay` frames early; places below zero do not occur.
+/// Frames at these places of the presentation order, in decoding order, with decoding times `delay`
+/// frames early; places are not negative.
 fn frames(places: &[u32], delay: Option<u32>) -> Vec<Frame> {
     let start = Duration::from_secs(10);
     let frame = |(n, place): (usize, &u32)| Frame {
@@ -45,7 +45,7 @@ fn frames(places: &[u32], delay: Option<u32>) -> Vec<Frame> {
     places.iter().enumerate().map(frame).collect()
 }
 
-/// Decoding order with runs of so many frames between those that others refer to.
+/// A decoding order with runs of this many frames between reference frames.
 fn order(runs: &[usize], pyramid: bool) -> Vec<u32> {
     fn pyramids(from: u32, to: u32, into: &mut Vec<u32>) {
         if to - from > 1 {

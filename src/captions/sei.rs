@@ -1,5 +1,5 @@
-//! Captions in the supplemental enhancement information of H.264 and H.265: user data registered
-//! by ITU-T T.35 with the ATSC's identifier (`GA94`, ATSC A/53 part 4 section 6.2.3).
+//! Captions in the supplemental enhancement information of H.264 and H.265: user data registered by
+//! ITU-T T.35 with the ATSC's identifier (`GA94`, ATSC A/53 part 4 section 6.2.3).
 
 use std::ops::Range;
 
@@ -12,32 +12,32 @@ const REGISTERED: usize = 4;
 /// United States, ATSC, `GA94`, captions.
 const CAPTIONS: [u8; 8] = [0xb5, 0x00, 0x31, b'G', b'A', b'9', b'4', 0x03];
 
-/// Most NAL units that are looked at before the picture; nothing honest has so many.
+/// Most NAL units that are examined before the picture; real streams have far fewer.
 const UNITS_MAX: usize = 256;
 
-/// What is before the picture in an access unit.
+/// The part of an access unit before the picture.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Captions that are in it.
+    /// The captions in it.
     pub captions: Vec<Triplet>,
     codec: VideoCodec,
-    /// Where the first slice begins, start code included.
+    /// Offset of the first slice, start code included.
     picture: usize,
-    /// SEI units that hold captions, and what remains of each without them.
+    /// SEI units with captions, and each unit's remainder without them.
     cuts: Vec<(Range<usize>, Vec<u8>)>,
 }
 
-/// An access unit with other captions: `head`, followed by the bytes of the old one from `tail` on.
+/// A rewritten access unit: `head`, followed by the old unit's bytes from `tail` on.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rewritten {
     /// Everything before the picture.
     pub head: Vec<u8>,
-    /// Where the picture begins in the old access unit.
+    /// Offset of the picture in the old access unit.
     pub tail: usize,
 }
 
-/// Looks at an access unit of a byte stream (Annex B), up to the picture, which is not read. None
-/// if there is no picture in it.
+/// Examines an access unit of a byte stream (Annex B) up to the picture, which is not read. `None`
+/// if it has no picture.
 pub fn inspect(unit: &[u8], codec: VideoCodec) -> Option<Head> {
     let mut head = Head { captions: Vec::new(), codec, picture: 0, cuts: Vec::new() };
     let mut start = next_start(unit, 0)?;
@@ -60,7 +60,7 @@ pub fn inspect(unit: &[u8], codec: VideoCodec) -> Option<Head> {
 }
 
 impl Head {
-    /// Reads the captions of an SEI unit and remembers what it is without them.
+    /// Reads the captions of an SEI unit and stores the unit's remainder without them.
     fn look_into(&mut self, bytes: &[u8], unit: &Unit) {
         let header = self.codec.header_len();
         let Some(body) = bytes[unit.body.clone()].get(header..) else { return };
@@ -90,7 +90,7 @@ impl Head {
         self.cuts.push((unit.whole.clone(), remains));
     }
 
-    /// The access unit without the captions that it had, and with these unless there are none.
+    /// The access unit with these captions, if any, instead of its own.
     pub fn rewrite(&self, unit: &[u8], captions: &[Triplet]) -> Rewritten {
         let mut head = Vec::with_capacity(self.picture + 128);
         let mut from = 0;
@@ -120,11 +120,11 @@ fn write(codec: VideoCodec, captions: &[Triplet], out: &mut Vec<u8>) {
     escape(&payload, out);
 }
 
-/// Type and place of each message of an SEI payload; what is cut off is left out.
+/// Type and range of each message of an SEI payload, without an incomplete one.
 fn messages(payload: &[u8]) -> Vec<(usize, Range<usize>)> {
     let mut found = Vec::new();
     let mut at = 0;
-    // A message has two bytes at least; the last byte is the stop bit.
+    // A message has at least two bytes; the last byte is the stop bit.
     while at + 2 < payload.len() {
         let Some(kind) = number(payload, &mut at) else { break };
         let Some(size) = number(payload, &mut at) else { break };
@@ -135,7 +135,7 @@ fn messages(payload: &[u8]) -> Vec<(usize, Range<usize>)> {
     found
 }
 
-/// A number as SEI writes it: each 0xff counts 255.
+/// An SEI number: each 0xff byte adds 255.
 fn number(payload: &[u8], at: &mut usize) -> Option<usize> {
     let mut value = 0;
     loop {

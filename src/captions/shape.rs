@@ -1,33 +1,33 @@
-//! What is shown at once: lines, and how long.
+//! Divides cues into displayed texts: lines and times.
 
 use std::time::Duration;
 
 use super::tokens::{Token, columns, is_wide, join, tokens};
 use crate::media::{Cue, Language};
 
-/// Columns of a line: 42 as EBU-TT-D profiles and large streaming services have it; the BBC asks
-/// for 37 of teletext.
+/// Columns of a line: 42 as in EBU-TT-D profiles and large streaming services; the BBC requires 37
+/// for teletext.
 const COLUMNS_MAX: usize = 42;
 
-/// The same where characters are full-width: 20 of them.
+/// Columns of a line with full-width characters: 20 of them.
 const COLUMNS_WIDE_MAX: usize = 40;
 
-/// Lines that are shown at once.
+/// Most lines that are displayed at once.
 const LINES_MAX: usize = 2;
 
-/// A shorter time cannot be read.
+/// Shortest readable time.
 const SHOWN_MIN: Duration = Duration::from_millis(1000);
 
-/// What is late is shown at least so long.
+/// Shortest time for a late text.
 const SHOWN_LATE_MIN: Duration = Duration::from_millis(300);
 
-/// After this a text has been read.
+/// Longest time; by then a text has been read.
 const SHOWN_MAX: Duration = Duration::from_secs(7);
 
 /// Languages that are written from right to left.
 const RIGHT_TO_LEFT: [&str; 10] = ["ar", "arc", "ckb", "dv", "fa", "he", "ps", "sd", "ur", "yi"];
 
-/// From running time to the time of a file.
+/// Maps running time to the time of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileClock {
     /// Running time at which the file begins.
@@ -35,26 +35,27 @@ pub struct FileClock {
 }
 
 impl FileClock {
-    /// Time in the file; zero for what began before it.
+    /// Time in the file; zero for times before its beginning.
     pub fn at(self, running: Duration) -> Duration {
         running.saturating_sub(self.origin)
     }
 }
 
-/// Text that is shown at once: at most 2 lines of at most 42 columns (20 full-width characters).
+/// Text that is displayed at once: at most 2 lines of at most 42 columns (20 full-width
+/// characters).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
-    /// Number of the cue it is from.
+    /// Number of its cue.
     pub cue: u64,
-    /// Which part of that cue, from 1.
+    /// Number of this part of the cue, from 1.
     pub part: u32,
     /// Running time at which it appears.
     pub start: Duration,
-    /// Running time at which it disappears; never after the next one begins.
+    /// Running time at which it disappears; never after the next text appears.
     pub end: Duration,
     /// Whether it is written from right to left.
     pub right_to_left: bool,
-    /// Its lines.
+    /// Its lines, as tokens.
     pub(super) lines: Vec<Vec<Token>>,
 }
 
@@ -73,18 +74,18 @@ impl Shown {
     }
 }
 
-/// Breaks cues into lines and gives them times that can be read and do not overlap.
+/// Breaks cues into lines and gives them readable times that do not overlap.
 ///
-/// It is for one language, and cues come in their order. What it gave out is never changed later,
-/// so that it can be appended to a file at once: a text that must be shown longer than it was
-/// spoken delays the next one a little, which then gives the time back.
+/// It handles one language, with cues in order. Its output never changes later, so it can be
+/// appended to a file at once: a text that must be displayed longer than it was spoken delays the
+/// next one a little, which makes up for it.
 #[derive(Debug, Default)]
 pub struct Shaper {
     shown_until: Duration,
 }
 
 impl Shaper {
-    /// The parts of a cue. Partial and empty cues have none.
+    /// The texts of a cue. Partial and empty cues have none.
     pub fn shape(&mut self, cue: &Cue) -> Vec<Shown> {
         if !cue.is_committed() {
             return Vec::new();
@@ -108,7 +109,7 @@ impl Shaper {
         parts.into_iter().enumerate().map(show).collect()
     }
 
-    /// When a part is shown; `next` is when the next part of the same cue begins.
+    /// Times of a part; `next` is the begin of the cue's next part.
     fn times(&self, part: &[Token], next: Option<Duration>) -> (Duration, Duration) {
         let said = part.first().map_or(Duration::ZERO, |t| t.start);
         let said_until = part.last().map_or(said, |t| t.end);
@@ -125,7 +126,7 @@ fn is_right_to_left(language: &Language) -> bool {
     RIGHT_TO_LEFT.contains(&language.primary())
 }
 
-/// Columns that a line of these tokens may have.
+/// Most columns of a line with these tokens.
 fn columns_max(line: &[Token]) -> usize {
     let wide = line.iter().any(|t| t.text.chars().any(is_wide));
     if wide { COLUMNS_WIDE_MAX } else { COLUMNS_MAX }
@@ -154,14 +155,13 @@ fn cut(token: Token) -> Vec<Token> {
     parts
 }
 
-/// How many tokens fill one line.
+/// Number of tokens that fill one line.
 fn line_of(tokens: &[Token]) -> usize {
     let fits = |count: &usize| width(&tokens[..*count]) <= columns_max(&tokens[..*count]);
     (1..=tokens.len()).take_while(fits).last().unwrap_or(1)
 }
 
-/// How many tokens are shown at once: what fits, but rather up to a punctuation mark than up to
-/// the last word that fits.
+/// Number of tokens in one text: as many as fit, preferably up to a punctuation mark.
 fn fitting(tokens: &[Token]) -> usize {
     let mut count = 0;
     for _ in 0..LINES_MAX {
@@ -177,7 +177,7 @@ fn fitting(tokens: &[Token]) -> usize {
     at_mark.filter(|mark| *mark * 2 > count).unwrap_or(count)
 }
 
-/// The tokens in as few lines as possible, the lines as even as possible.
+/// The tokens in as few lines as possible, of equal length as far as possible.
 fn balanced(tokens: &[Token]) -> Vec<Vec<Token>> {
     if line_of(tokens) == tokens.len() {
         return vec![tokens.to_vec()];
@@ -235,7 +235,7 @@ mod tests {
         let shown = Shaper::default().shape(&spoken(7, &words.join(" "), &timed));
         let times: Vec<_> =
             shown.iter().map(|s| (s.name(), s.start.as_secs_f64(), s.end.as_secs_f64())).collect();
-        // Ten words at a time are spoken in ten seconds, of which a text is shown for seven.
+        // Ten words take ten seconds to speak, but a text is displayed for at most seven.
         assert_eq!(times, [("7".into(), 0.0, 7.0), ("7.2".into(), 10.0, 17.0)]);
     }
 

@@ -1,18 +1,17 @@
-//! How text is spelled where there are few characters: the repertoire of CEA-608, and what stands
-//! in for what it has not.
+//! Spelling with a limited repertoire: the characters of CEA-608 and substitutes for others.
 
 use cea608_types::tables::{Channel, Code};
 
 /// One column of CEA-608 text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Glyph {
-    /// What decoders without extended characters show; the extended character takes its place.
+    /// Shown by decoders without extended characters; the extended character overwrites it.
     pub(super) fallback: Option<Code>,
     /// The character.
     pub(super) code: Code,
 }
 
-/// A text in CEA-608; the count is of characters for which there is nothing.
+/// A text in CEA-608, and the number of characters without a substitute.
 pub(super) fn glyphs(text: &str, channel: Channel) -> (Vec<Glyph>, u64) {
     let (mut made, mut dropped) = (Vec::new(), 0);
     for c in text.chars() {
@@ -29,8 +28,8 @@ pub(super) fn glyphs(text: &str, channel: Channel) -> (Vec<Glyph>, u64) {
 
 fn glyph(c: char, channel: Channel) -> Option<Glyph> {
     let c = match c {
-        // The apostrophe of the basic set is the curved one; the straight one is an extended
-        // character that looks the same on screen.
+        // The apostrophe of the basic set is curved; the straight one is an extended character that
+        // looks the same on screen.
         '\'' | '`' | '´' | '‘' | 'ʼ' => '’',
         '„' | '‟' => '“',
         '‐' | '‑' => '-',
@@ -47,8 +46,8 @@ fn glyph(c: char, channel: Channel) -> Option<Glyph> {
     Some(Glyph { fallback: fallback.or(Some(Code::HyphenMinus)), code })
 }
 
-/// What stands in for a character: its letter without the accent, or how it is transliterated.
-/// Nothing for scripts that Latin letters cannot stand in for; empty for what has no width.
+/// The substitute of a character: its letter without accent, or its transliteration. `None` for
+/// scripts that Latin letters cannot transliterate; empty for characters without width.
 pub(super) fn substitute(c: char) -> Option<&'static str> {
     if matches!(c, '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{2069}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
@@ -59,7 +58,7 @@ pub(super) fn substitute(c: char) -> Option<&'static str> {
     alike.or_else(|| OTHERS.split(' ').find_map(|entry| entry.strip_prefix(c)))
 }
 
-/// Letters with the letter that stands in for them.
+/// Letters with their substitutes.
 const LETTERS: [(&str, &str); 49] = [
     ("ÀÁÂÃÄÅĀĂĄǍ", "A"),
     ("àáâãäåāăąǎạảấầẩẫậắằẳẵặ", "a"),
@@ -112,8 +111,8 @@ const LETTERS: [(&str, &str); 49] = [
     ("¡", "!"),
 ];
 
-/// Characters, each followed by the text that stands in for it: ligatures, signs, and Cyrillic and
-/// Greek as ISO 9 and ISO 843 transliterate them, without their accents.
+/// Characters, each followed by its substitute: ligatures, signs, and Cyrillic and Greek as in ISO
+/// 9 and ISO 843, without accents.
 const OTHERS: &str = "\
     ÆAE æae ŒOE œoe ßs ẞSS ÞTh þth ŋng …... €EUR °deg ªa ºo ²2 ³3 ¼1/4 ¾3/4 ×x −- ≈~ ≤<= \
     ≥>= ©c ℠s †+ №No. ‹< ›> ♫♪ ♩♪ ♬♪ §S ±+/- µu ‰o/oo АA БB ВV ГG ДD ЕE ЁE ЖZh ЗZ ИI ЙJ \
@@ -127,7 +126,7 @@ const OTHERS: &str = "\
 mod tests {
     use super::*;
 
-    /// The text as a decoder shows it, and as one without extended characters does.
+    /// The text as a decoder displays it, and as one without extended characters does.
     fn shown(text: &str) -> (String, String, u64) {
         let (glyphs, dropped) = glyphs(text, Channel::ONE);
         let full = glyphs.iter().filter_map(|g| g.code.char()).collect();

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::shape::{FileClock, Shown};
 
-/// Players of SubRip have no rule for the direction of a line; this mark gives it one.
+/// SubRip players have no rule for the direction of a line; this mark sets it.
 const RIGHT_TO_LEFT_MARK: char = '\u{200f}';
 
-/// Writes a SubRip file piece by piece; an empty file is valid, and so it is after each piece.
+/// Writes a SubRip file piece by piece. The file is valid when empty and after each piece.
 #[derive(Debug, Default)]
 pub struct Writer {
     clock: FileClock,
@@ -15,12 +15,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// For a file that begins at the clock's origin.
+    /// A writer for a file that begins at the clock's origin.
     pub fn new(clock: FileClock) -> Self {
         Self { clock, count: 0 }
     }
 
-    /// What to append; nothing for what ends before the file begins.
+    /// The text to append; empty for a cue that ends before the file begins.
     pub fn cue(&mut self, shown: &Shown) -> String {
         let (start, end) = (self.clock.at(shown.start), self.clock.at(shown.end));
         if end.as_millis() <= start.as_millis() {
@@ -31,7 +31,7 @@ impl Writer {
         for line in shown.lines() {
             let mark = shown.right_to_left.then_some(RIGHT_TO_LEFT_MARK);
             out.extend(mark);
-            // The format has no escapes; what looks like a tag would be taken for one.
+            // The format has no escapes, so characters of tags are replaced.
             out.extend(line.chars().map(|c| match c {
                 '<' => '\u{2039}',
                 '>' => '\u{203a}',

@@ -32,7 +32,7 @@ pub(super) fn spoken(id: u64, text: &str, words: &[(&str, f64, f64)]) -> Cue {
     Cue { words: words.collect(), ..cue(id, start, end, text) }
 }
 
-/// A language that is valid.
+/// Parses a language that is known to be valid.
 pub(super) fn language(tag: &str) -> Language {
     tag.parse().expect("a language")
 }

@@ -1,4 +1,4 @@
-//! Cues as pieces that a line may be broken between, with what each costs in columns.
+//! Divides cues into unbreakable pieces and counts their columns.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use crate::media::Cue;
 /// A piece of text that stays together.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Token {
-    /// Without spaces around.
+    /// The text, without spaces around it.
     pub(super) text: String,
-    /// When it begins to be said.
+    /// Begin of the token's speech.
     pub(super) start: Duration,
-    /// When it has been said.
+    /// End of the token's speech.
     pub(super) end: Duration,
-    /// Whether a space parts it from what comes before.
+    /// Whether a space separates it from the previous token.
     pub(super) spaced: bool,
 }
 
@@ -33,13 +33,13 @@ pub(super) fn is_wide(c: char) -> bool {
         | '\u{20000}'..='\u{3fffd}')
 }
 
-/// Whether a line may be broken before and after a character without a space: Chinese and Japanese;
-/// Korean is wide and yet has spaces.
+/// Whether a line may break before and after a character without a space: Chinese and Japanese.
+/// Korean is wide but has spaces.
 fn stands_alone(c: char) -> bool {
     is_wide(c) && !matches!(c, '\u{1100}'..='\u{115f}' | '\u{ac00}'..='\u{d7a3}')
 }
 
-/// Whether a character takes no column: combining marks and marks of direction, by blocks.
+/// Whether a character takes no column: combining marks and directional marks, by blocks.
 fn is_mark(c: char) -> bool {
     matches!(c,
         '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5bd}' | '\u{5c1}'..='\u{5c7}' | '\u{610}'..='\u{61a}'
@@ -48,12 +48,12 @@ fn is_mark(c: char) -> bool {
         | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{fe00}'..='\u{fe0f}')
 }
 
-/// Columns of a text where a Latin letter takes one.
+/// Columns of a text; a Latin letter takes one.
 pub(super) fn columns(text: &str) -> usize {
     text.chars().map(|c| if is_mark(c) { 0 } else { 1 + usize::from(is_wide(c)) }).sum()
 }
 
-/// The pieces of a cue in reading order. Without words the time is shared out by width. Control
+/// The tokens of a cue in reading order. Without words the time is divided by width. Control
 /// characters become spaces.
 pub(super) fn tokens(cue: &Cue) -> Vec<Token> {
     let text: String = cue.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -74,8 +74,8 @@ pub(super) fn tokens(cue: &Cue) -> Vec<Token> {
     let mut rest = text.as_str();
     for word in cue.words.iter() {
         let clean: String = word.text.split(char::is_control).collect();
-        // The text of the cue says whether a space comes first; where it has the word not, Latin
-        // letters need one.
+        // The text of the cue tells whether a space precedes the word; if the word is not in it,
+        // Latin letters get a space.
         let spaced = match rest.find(&clean) {
             Some(at) => {
                 let spaced = rest[..at].contains(char::is_whitespace) || made.is_empty();
@@ -91,7 +91,7 @@ pub(super) fn tokens(cue: &Cue) -> Vec<Token> {
     made
 }
 
-/// Takes a word apart where Chinese or Japanese may be broken.
+/// Splits a word where Chinese or Japanese may break.
 fn split(word: &str, start: Duration, end: Duration, spaced: bool, made: &mut Vec<Token>) {
     let first = made.len();
     for c in word.chars() {
@@ -102,7 +102,7 @@ fn split(word: &str, start: Duration, end: Duration, spaced: bool, made: &mut Ve
         });
         match made.last_mut() {
             Some(last) if glued => last.text.push(c),
-            // What may not begin a line stays with what came before, though it was another word.
+            // A character that may not begin a line joins the previous token, even of another word.
             Some(last) if made_elsewhere(last, c, spaced) => {
                 last.text.push(c);
                 last.end = last.end.max(end);
@@ -110,7 +110,7 @@ fn split(word: &str, start: Duration, end: Duration, spaced: bool, made: &mut Ve
             _ => {
                 let alone = stands_alone(c) || made.len() > first;
                 let spaced = spaced && made.len() == first;
-                // No space belongs before a wide character at the start of a cue.
+                // No space goes before a wide character at the start of a cue.
                 let spaced = spaced && !(alone && first == 0 && stands_alone(c));
                 made.push(Token { text: c.into(), start, end, spaced });
             }
@@ -131,7 +131,7 @@ fn made_elsewhere(last: &Token, c: char, spaced: bool) -> bool {
     !spaced && NOT_FIRST.contains(c) && last.text.chars().next_back().is_some_and(stands_alone)
 }
 
-/// The text of tokens in one line.
+/// The text of tokens as one line.
 pub(super) fn join(tokens: &[Token]) -> String {
     let mut line = String::new();
     for token in tokens {

@@ -7,20 +7,20 @@ use std::time::Duration;
 use super::shape::{FileClock, Shown};
 use super::tokens::Token;
 
-/// What every file begins with.
+/// Beginning of every file.
 pub const HEADER: &str = "WEBVTT\n\n";
 
-/// Between lines of right-to-left text and what surrounds them, so that a sentence's full stop or
-/// a Latin word at its beginning does not turn the line around.
+/// Separates right-to-left text from what surrounds it, so that a full stop or a Latin word at its
+/// beginning does not reverse the line.
 const RIGHT_TO_LEFT_MARK: &str = "&rlm;";
 
-/// How cues are written.
+/// Options for writing cues.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Style {
-    /// Cue settings after the times, such as `line:85% align:center`; empty leaves the place to
-    /// the player. Use [`Style::with_settings`] for what comes from outside.
+    /// Cue settings after the times, such as `line:85% align:center`; with empty settings the
+    /// player decides. Use [`Style::with_settings`] for external input.
     settings: String,
-    /// Whether words carry their times, which players may use to show them as they are said.
+    /// Whether words carry timestamps, so that players can show them as they are spoken.
     pub word_times: bool,
 }
 
@@ -34,7 +34,7 @@ impl Style {
     /// A style with cue settings.
     ///
     /// # Errors
-    /// When they are not `name:value` pairs of the names that WebVTT knows.
+    /// If they are not `name:value` pairs of WebVTT's names.
     pub fn with_settings(settings: &str) -> Result<Self, SettingsError> {
         let fits = |pair: &str| {
             let plain = |c: char| c.is_ascii_alphanumeric() || "%,.-".contains(c);
@@ -53,7 +53,7 @@ impl Style {
     }
 }
 
-/// A cue to append to a file; nothing for what ends before the file begins.
+/// A cue to append to a file; empty if it ends before the file begins.
 pub fn cue(shown: &Shown, clock: FileClock, style: &Style) -> String {
     let (start, end) = (clock.at(shown.start), clock.at(shown.end));
     if end.as_millis() <= start.as_millis() {
@@ -88,7 +88,7 @@ pub fn cue(shown: &Shown, clock: FileClock, style: &Style) -> String {
     out
 }
 
-/// A time within the text: later than the one before, and within the cue.
+/// Writes a timestamp inside the text, if it is later than the previous one and within the cue.
 fn word_time(
     out: &mut String,
     token: &Token,
@@ -104,18 +104,18 @@ fn word_time(
     }
 }
 
-/// Which time of the transport stream a local time is (RFC 8216 section 3.5).
+/// Maps local time to a time of the transport stream (RFC 8216 section 3.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimestampMap {
-    /// A time of the media in 90 kHz ticks; 33 bits of it count.
+    /// Media time in 90 kHz ticks; only 33 bits of it count.
     pub mpegts: u64,
-    /// What it is in the cues of the segment.
+    /// The same moment in the cues of the segment.
     pub local: Duration,
 }
 
-/// One segment of an HLS subtitle rendition: every text that is on screen within the window, so
-/// that a player that joins here shows what is on; those at a border are in both segments, with
-/// the same name and times.
+/// One segment of an HLS subtitle rendition: every text on screen within the window, so that a
+/// player that joins here shows the current text. A text that crosses a border is in both segments,
+/// with the same name and times.
 pub fn segment<'a>(
     shown: impl IntoIterator<Item = &'a Shown>,
     window: &Range<Duration>,
@@ -132,14 +132,14 @@ pub fn segment<'a>(
     out
 }
 
-/// `00:00:01.500`; hours have as many digits as they need.
+/// `00:00:01.500`; hours have as many digits as needed.
 fn time(at: Duration) -> String {
     let ms = at.as_millis();
     let (s, m, h) = (ms / 1000 % 60, ms / 60_000 % 60, ms / 3_600_000);
     format!("{h:02}:{m:02}:{s:02}.{:03}", ms % 1000)
 }
 
-/// Text as WebVTT wants it. With `>` escaped, `-->` cannot appear.
+/// Escapes text for WebVTT. With `>` escaped, `-->` cannot appear.
 fn escape(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {

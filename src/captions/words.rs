@@ -1,4 +1,4 @@
-//! Words that wait for their turn in a caption service.
+//! Words that wait to be sent in a caption service.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,18 +6,18 @@ use std::time::Duration;
 use super::tokens::{Token, tokens};
 use crate::media::Cue;
 
-/// Words that may wait; of more the oldest are dropped. It is minutes of speech: only text that is
-/// known long before reaches it.
+/// Most waiting words; beyond it the oldest are dropped. This is minutes of speech, reached only by
+/// text known long in advance.
 const WAITING_MAX: usize = 512;
 
-/// A word that has waited so long since it could be sent is dropped: late captions mislead.
+/// A word that has waited this long since it was due is dropped: late captions mislead.
 const WAIT_MAX: Duration = Duration::from_secs(4);
 
 struct Waiting {
     token: Token,
-    /// Counts cues: words of one cue have the same number.
+    /// Number of the cue: words of one cue share it.
     phrase: u64,
-    /// From when it could be sent; unknown until the first frame.
+    /// When it became due; `None` until the first frame.
     since: Option<Duration>,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// Adds the words of a committed cue; others have none yet.
+    /// Adds the words of a committed cue; other cues have none yet.
     pub(super) fn push(&mut self, cue: &Cue) {
         if !cue.is_committed() {
             return;
@@ -47,7 +47,7 @@ impl Words {
         }
     }
 
-    /// The next word that has begun to be said at this time, with the number of its phrase.
+    /// The next word whose speech has begun at this time, with the number of its phrase.
     pub(super) fn next(&mut self, at: Duration) -> Option<(Token, u64)> {
         self.forget_late(at);
         self.waiting
@@ -55,7 +55,7 @@ impl Words {
             .map(|first| (first.token, first.phrase))
     }
 
-    /// A whole phrase whose first word has begun to be said at this time.
+    /// A whole phrase whose first word's speech has begun at this time.
     pub(super) fn next_phrase(&mut self, at: Duration) -> Vec<Token> {
         let Some((first, phrase)) = self.next(at) else { return Vec::new() };
         let mut words = vec![first];
@@ -70,7 +70,7 @@ impl Words {
         self.waiting.front().is_some_and(|first| first.token.start <= at)
     }
 
-    /// Drops every word that is due; returns how many.
+    /// Drops every due word; returns their number.
     pub(super) fn drop_due(&mut self, at: Duration) -> u64 {
         let mut count = 0;
         while self.next(at).is_some() {

@@ -1,4 +1,4 @@
-//! The admin token: where it comes from, and a new one for who has lost it.
+//! The admin token: its origin, and a new one to replace a lost one.
 
 use std::process::ExitCode;
 
@@ -9,17 +9,17 @@ use crate::config::Config;
 use crate::control::auth::{Auth, Hosts};
 use crate::control::store::{ADMIN_TOKEN_SHA256, Store};
 
-/// Shortest admin token that `$AURALINK_ADMIN_TOKEN` may give, in characters.
+/// Minimum length of the token in `$AURALINK_ADMIN_TOKEN`, in characters.
 const ADMIN_TOKEN_MIN: usize = 32;
 
-/// The admin token: from the environment, or the one whose hash is stored, or a new one, which is
-/// printed this once.
+/// Sets up authentication with the admin token from the environment, else the stored hash, else a
+/// new token, which is printed only this once.
 pub(super) async fn authenticate(config: &Config, store: &Store) -> anyhow::Result<Auth> {
     let open = config.api.open;
     if open {
         tracing::warn!("api.open is true: anybody who reaches the port may change everything");
     }
-    // The public address is one that the admin has named: its host is the appliance's own too.
+    // The admin has configured the public address, so its host is an accepted name too.
     let public = config.api.public_url.as_ref().and_then(|url| url::Url::parse(url).ok());
     let public = public.and_then(|url| url.host_str().map(str::to_owned));
     let names = config.api.allowed_hosts.iter().cloned().chain(public);
@@ -41,7 +41,7 @@ pub(super) async fn authenticate(config: &Config, store: &Store) -> anyhow::Resu
     let token = crate::media::new_token();
     let digest = Auth::digest(&token);
     store.set_setting(ADMIN_TOKEN_SHA256, &digest).await?;
-    // Standard output, not the log: logs are collected, kept and read by many.
+    // Standard output, not the log: logs are collected, kept and read by many people.
     println!("\n  The admin token, shown this once:\n\n      {token}\n");
     made(&digest)
 }

@@ -1,4 +1,4 @@
-//! `auralink aic`: speech in and out of `.aic` files, and what such a file holds.
+//! `auralink aic`: encodes, decodes and inspects `.aic` speech files.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -28,7 +28,7 @@ pub(super) enum AicCommand {
         /// Frames of 20 ms in a packet.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
         frames: u8,
-        /// Weights; left out: those that trunks use.
+        /// Weights. Default: those that trunks use.
         #[arg(long, value_name = "FILE")]
         weights: Option<PathBuf>,
     },
@@ -38,11 +38,11 @@ pub(super) enum AicCommand {
         input: PathBuf,
         /// WAV file to write: 16 kHz, mono, 16 bits.
         output: PathBuf,
-        /// Weights; left out: those that trunks use.
+        /// Weights. Default: those that trunks use.
         #[arg(long, value_name = "FILE")]
         weights: Option<PathBuf>,
     },
-    /// Say what an .aic file holds.
+    /// Show what an .aic file holds.
     Info {
         /// The .aic file.
         input: PathBuf,
@@ -136,7 +136,7 @@ mod engine {
     use crate::aic::{DELAY, FRAME, RATE};
 
     fn load(weights: &Path) -> anyhow::Result<Arc<Model>> {
-        // One stream fills no second core; more threads only wait for each other.
+        // A single stream cannot use a second core; more threads only wait for each other.
         tch::set_num_threads(1);
         Ok(Arc::new(Model::load(weights, Device::Cpu)?))
     }
@@ -153,7 +153,7 @@ mod engine {
         let mut sound = wav_samples(&sound)
             .with_context(|| format!("{} is no 16 kHz mono WAV of 16 bits", input.display()))?;
         let header = Header { model: model.id(), samples: sound.len() as u64 };
-        // The decoder is behind by its delay: one more frame brings the end out.
+        // The decoder lags by its delay: one more frame flushes the end.
         let whole = (sound.len() + DELAY).div_ceil(FRAME).next_multiple_of(frames) * FRAME;
         sound.resize(whole, 0.0);
         let start = Instant::now();
@@ -207,7 +207,7 @@ mod engine {
         );
     }
 
-    /// Samples of the first `data` chunk, if the format is ours.
+    /// Samples of the first `data` chunk. `None` if the format is another one.
     fn wav_samples(bytes: &[u8]) -> Option<Vec<f32>> {
         let mut rest = bytes.strip_prefix(b"RIFF")?.get(4..)?.strip_prefix(b"WAVE")?;
         let mut ours = false;
@@ -215,7 +215,7 @@ mod engine {
             let (id, size) = (rest.get(..4)?, rest.get(4..8)?);
             let size = u32::from_le_bytes(size.try_into().ok()?) as usize;
             let body = &rest[8..];
-            // Recorders that could not go back write sizes that are too large.
+            // Recorders that cannot seek write sizes that are too large.
             let chunk = &body[..size.min(body.len())];
             if id == b"fmt " {
                 let rate = RATE.to_le_bytes();

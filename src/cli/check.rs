@@ -19,7 +19,7 @@ pub(super) fn check(target: Option<&str>) -> anyhow::Result<ExitCode> {
     check_config(Some(path))
 }
 
-/// A preset has a title, a configuration has none.
+/// Whether the file is a preset: only presets have a title.
 fn is_preset(path: &Path) -> bool {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     toml::from_str::<toml::Table>(&text).is_ok_and(|table| table.contains_key("title"))

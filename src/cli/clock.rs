@@ -1,5 +1,5 @@
-//! Follows the wall clock, and keeps in the state folder what was done to it, so that ages are right
-//! after a restart too.
+//! Follows the wall clock and stores its steps in the state folder, so that ages stay right after a
+//! restart.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,21 +9,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::flow::{self, files};
 
-/// How often the wall clock is looked at.
+/// How often the wall clock is checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Looks between two writes of the file, when nothing has happened.
+/// Checks between two writes of the file if the clock was not set.
 const LOOKS_KEPT: u32 = 60;
 
-/// Largest file that is read, in bytes.
+/// Maximum size of the file, in bytes.
 const BYTES_MAX: u64 = 64 << 10;
 
 /// The clock and the file where its steps are kept.
 pub(super) struct Clock(PathBuf);
 
 impl Clock {
-    /// Reads what is known, and looks whether the clock was set since. Whatever goes by age comes
-    /// after this.
+    /// Restores the known steps and checks whether the clock was set since. Must run before
+    /// anything that uses ages.
     pub(super) async fn restore(state: &Path) -> Self {
         let clock = Self(state.join("clock.json"));
         let path = clock.0.display();
@@ -32,7 +32,7 @@ impl Clock {
                 Ok(known) => flow::restore_steps(known),
                 Err(error) => tracing::warn!(%path, %error, "not read: begun anew"),
             },
-            // There is none at the first start.
+            // The file does not exist at the first start.
             Err(error) => tracing::debug!(%error, "nothing is known of the wall clock"),
         }
         clock.look();
@@ -58,7 +58,7 @@ impl Clock {
         self.keep().await;
     }
 
-    /// True when the clock was set since the last look.
+    /// Returns true if the clock was set since the last check.
     fn look(&self) -> bool {
         let step = flow::follow_wall_clock();
         if let Some(step) = &step {
@@ -74,7 +74,7 @@ impl Clock {
     async fn keep(&self) {
         let text = serde_json::to_vec(&flow::known_steps()).unwrap_or_default();
         let write = move |path: &Path| {
-            // A crash leaves the old file or the new one, never half of one.
+            // A crash leaves the old or the new file, never a partial one.
             let fresh = path.with_extension("new");
             std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path))
         };

@@ -1,4 +1,4 @@
-//! `auralink doctor`: what this machine has, what it lacks, and the command that fixes it.
+//! `auralink doctor`: what this machine has and lacks, and the commands that fix it.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
@@ -16,14 +16,14 @@ use crate::telemetry;
 
 use super::environment;
 
-/// Free space below which recording would end soon.
+/// Free space below which recordings would soon fail, in bytes.
 const DISK_LOW: u64 = 5 << 30;
 
-/// How a finding is marked.
+/// Severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Mark {
     Good,
-    /// Something is off; the appliance works.
+    /// A feature is off; the appliance works.
     Warn,
     /// The appliance does not work.
     Bad,
@@ -50,7 +50,7 @@ impl Report {
     }
 }
 
-/// Looks at everything; fails when the appliance would not work.
+/// Checks everything. Fails if the appliance would not work.
 pub(super) fn doctor(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let mut report = Report { worst: Mark::Good };
     println!("auralink {}\n", env!("CARGO_PKG_VERSION"));
@@ -181,7 +181,7 @@ fn folders(report: &mut Report, config: &config::Config) {
     }
 }
 
-/// The models of this machine, and the command that brings Whisper where there is none.
+/// Reports the models of this machine, and the command that installs Whisper if it is missing.
 fn models(report: &mut Report, config: &config::Config) {
     let registry = match Registry::open(&config.models) {
         Ok(registry) => registry,
@@ -233,7 +233,7 @@ fn models(report: &mut Report, config: &config::Config) {
     }
 }
 
-/// Whether trunks carry voice by the neural codec, or by Opus.
+/// Reports whether trunks use the neural voice codec or Opus.
 fn voice_codec(report: &mut Report) {
     match aic::available() {
         Ok(id) => {

@@ -1,4 +1,4 @@
-//! `auralink engine …`: an engine in a process of its own, started by the appliance.
+//! `auralink engine …`: an engine in a separate process, started by the appliance.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::speech::stt::{sphinx, whisper};
 #[cfg(feature = "ct2")]
 use crate::speech::translate::ct2;
 
-/// The engines that run apart.
+/// The engines that run in separate processes.
 #[derive(Debug, Subcommand)]
 pub(super) enum Engine {
     /// Speech-to-text by whisper.cpp.
@@ -45,13 +45,13 @@ pub(super) enum Engine {
         /// Weights, with their model card beside them.
         #[arg(long, value_name = "FILE")]
         weights: PathBuf,
-        /// Threads on the processor. One stream fills no second core.
+        /// Threads on the processor. A single stream cannot use a second core.
         #[arg(long, default_value_t = 1)]
         threads: usize,
     },
 }
 
-/// Serves until the parent is gone.
+/// Serves until the parent process ends.
 pub(super) fn engine(engine: &Engine) -> std::io::Result<()> {
     match engine {
         Engine::Whisper { model, threads, gpu } => {

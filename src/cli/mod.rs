@@ -1,5 +1,4 @@
-//! The command line: reads arguments, puts the rooms together, says on standard output what it was
-//! asked for.
+//! The command line: reads arguments, connects the rooms, and prints results on standard output.
 //!
 //! Invariant: no room knows it, and only here is anything written to standard output.
 #![expect(clippy::print_stdout, reason = "a command line answers on standard output")]
@@ -43,7 +42,7 @@ enum Command {
     Run(RunArguments),
     /// Validate a configuration file or a preset, and print what would run.
     Check {
-        /// A file, or the name of a built-in preset. Left out: the configuration that `run` uses.
+        /// A file, or the name of a built-in preset. Default: the configuration that `run` uses.
         target: Option<String>,
     },
     /// Print what a preset puts between a source and its consumers.
@@ -53,41 +52,41 @@ enum Command {
         /// What the source sends: codecs joined by `+`.
         #[arg(long, default_value = "h264+aac")]
         source: String,
-        /// The source's video has B-frames, as that of most encoders by default.
+        /// The source's video has B-frames, as with most encoders by default.
         #[arg(long)]
         b_frames: bool,
         /// Print it as Graphviz text: `auralink plan record --dot | dot -Tsvg > record.svg`.
         #[arg(long)]
         dot: bool,
     },
-    /// Say what this machine has and lacks, and the commands that fix it.
+    /// Show what this machine has and lacks, and the commands that fix it.
     Doctor {
         /// Configuration file.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// One engine in a process of its own; the appliance starts it.
+    /// Run one engine in a separate process; started by the appliance.
     #[command(hide = true, subcommand)]
     Engine(engine::Engine),
     /// Show, fetch, import, check and delete models: speech-to-text, translation, voices.
     Models(models::Arguments),
-    /// Encode speech with the neural voice codec, decode it, look into its files.
+    /// Encode, decode and inspect speech files of the neural voice codec.
     Aic {
         #[command(subcommand)]
         command: aic::AicCommand,
     },
     /// Print the OpenAPI document of the API.
     Openapi,
-    /// What the appliance starts to try encoders where one that aborts does no harm.
+    /// Try encoders in a process that may abort; started by the appliance.
     #[command(hide = true)]
     TryEncoders {
-        /// Factory names. Left out: all that are known.
+        /// Factory names. Default: all known ones.
         factories: Vec<String>,
     },
     /// Print every setting with its default and its reason: a file to start from.
     Config,
-    /// Make a new admin token when the old one is lost, and print it. A running appliance takes it
-    /// up when it is restarted.
+    /// Make a new admin token to replace a lost one, and print it. A running appliance uses it
+    /// after a restart.
     Token {
         /// Configuration file.
         #[arg(long, value_name = "FILE")]
@@ -95,13 +94,13 @@ enum Command {
         /// Folder of the database.
         #[arg(long, value_name = "FOLDER")]
         state: Option<PathBuf>,
-        /// Without this nothing is changed.
+        /// Required: without this flag nothing is changed.
         #[arg(long, required = true)]
         new: bool,
     },
 }
 
-/// Flags of `run`; each wins over the environment and the file.
+/// Flags of `run`; each overrides the environment and the file.
 #[derive(Clone, Debug, Default, Args)]
 struct RunArguments {
     /// Configuration file.
@@ -116,7 +115,7 @@ struct RunArguments {
     /// Show the demo stream.
     #[arg(long, overrides_with = "no_demo")]
     demo: bool,
-    /// Leave the demo stream out.
+    /// Do not run the demo stream.
     #[arg(long, overrides_with = "demo")]
     no_demo: bool,
 }
@@ -133,7 +132,7 @@ impl RunArguments {
         flags
     }
 
-    /// The configuration with environment and flags laid over it, checked.
+    /// The checked configuration with environment and flags applied.
     fn load(&self) -> Result<Config, Problems> {
         let file = config::find(self.config.as_deref());
         let config = config::load(file.as_deref(), environment(), &self.flags())?;
@@ -142,7 +141,7 @@ impl RunArguments {
     }
 }
 
-/// Variables of the environment that are text.
+/// Environment variables that are valid UTF-8.
 fn environment() -> Vec<(String, String)> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -150,7 +149,7 @@ fn environment() -> Vec<(String, String)> {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// Tries the encoders, in a process of this same program. Blocks for a second or two.
+/// Tries the encoders in a child process of the same program. Blocks for one or two seconds.
 fn probe_encoders() -> Encoders {
     let preferred = BTreeMap::new();
     match std::env::current_exe() {
@@ -166,7 +165,7 @@ fn probe_encoders() -> Encoders {
     }
 }
 
-/// Runs the program; errors go to standard error with their causes.
+/// Runs the program. Errors go to standard error with their causes.
 pub fn main() -> ExitCode {
     match execute(Arguments::parse().command) {
         Ok(code) => code,

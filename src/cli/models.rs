@@ -1,4 +1,4 @@
-//! `auralink models`: which models there are, and getting them onto this machine.
+//! `auralink models`: lists models and installs them on this machine.
 
 mod own;
 mod progress;
@@ -32,34 +32,35 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show every model: what for, how large, its licence, whether it is here.
+    /// Show every model: purpose, size, licence, and whether it is installed.
     List {
-        /// Only those that are here, or half here.
+        /// Only models that are installed completely or in part.
         #[arg(long)]
         installed: bool,
-        /// Only those of one task: stt, vad, translate or tts.
+        /// Only models of one task: stt, vad, translate or tts.
         #[arg(long)]
         task: Option<Task>,
     },
     /// Fetch models from where they are published.
     Pull(PullArguments),
-    /// Take models from a folder or a stick: known ones are recognised by their hash.
+    /// Import models from a folder or a USB stick: known ones are recognised by their hash.
     Import {
         /// Files or folders.
         #[arg(required = true)]
         places: Vec<PathBuf>,
-        /// The models folder; left out, the first that can be written.
+        /// The models folder. Default: the first writable one.
         #[arg(long, value_name = "FOLDER")]
         to: Option<PathBuf>,
-        /// Take files whose hash nobody has published as they are, and keep to them from then on.
+        /// Accept files without a published hash as they are, and require the same content from
+        /// then on.
         #[arg(long)]
         trust_first_download: bool,
         #[command(flatten)]
         own: OwnArguments,
     },
-    /// Read every file as a whole and compare it with its hash.
+    /// Read every file completely and compare it with its hash.
     Verify {
-        /// Models; left out, all that are here.
+        /// Models. Default: all installed ones.
         ids: Vec<String>,
     },
     /// Delete models.
@@ -75,16 +76,17 @@ struct PullArguments {
     /// Models.
     #[arg(required = true)]
     ids: Vec<String>,
-    /// The models folder; left out, the first that can be written.
+    /// The models folder. Default: the first writable one.
     #[arg(long, value_name = "FOLDER")]
     to: Option<PathBuf>,
-    /// Take files whose hash nobody has published as they come, and keep to them from then on.
+    /// Accept files without a published hash as they arrive, and require the same content from then
+    /// on.
     #[arg(long)]
     trust_first_download: bool,
-    /// Attempts in a row that may fail.
+    /// Maximum number of consecutive failed attempts.
     #[arg(long, default_value_t = 5)]
     attempts: u32,
-    /// A server that sends nothing for so many seconds has failed.
+    /// Seconds without data from a server after which an attempt has failed.
     #[arg(long, default_value_t = 30)]
     stall_s: u64,
 }
@@ -122,7 +124,7 @@ fn find(registry: &Registry, id: &str) -> anyhow::Result<Arc<Manifest>> {
     Ok(registry.find(id).ok_or_else(|| models::Error::Unknown(id.to_owned()))?)
 }
 
-/// Says what an admin should know of a licence before the model is used.
+/// Warns about a licence before the model is used.
 fn warn_of_licence(manifest: &Manifest) {
     if !manifest.licence.commercial {
         let (id, licence) = (&manifest.id, &manifest.licence.spdx);
@@ -162,7 +164,7 @@ fn pull_all(registry: &Registry, pull: &PullArguments, json: bool) -> anyhow::Re
     show::arrived(&arrived, json)
 }
 
-/// Shows progress on standard error, so that standard output has only the outcome.
+/// Shows progress on standard error, because standard output is for results.
 fn tell(id: &str, meter: &mut Option<Meter>, progress: &Progress<'_>) {
     match progress {
         Progress::File { name, size, kept } => {

@@ -42,7 +42,7 @@ pub(super) fn find(preset: &str) -> anyhow::Result<Preset> {
     })
 }
 
-/// What works on this machine, as the running appliance would choose.
+/// The encoders that work on this machine, as the running appliance would choose.
 pub(super) fn encoders() -> anyhow::Result<BTreeMap<Codec, String>> {
     crate::init().context("GStreamer does not start")?;
     let probed = super::probe_encoders();
@@ -70,7 +70,7 @@ pub(super) fn formats(source: &str, b_frames: bool) -> anyhow::Result<Vec<Format
     Ok(formats)
 }
 
-/// Everything that a preset would want at once: its outputs and one viewer of each protocol.
+/// All consumers that a preset could have: its outputs and one viewer of each protocol.
 pub(super) fn ask(preset: &Preset, formats: &[Format], encoders: BTreeMap<Codec, String>) -> Ask {
     let of = |kind: Kind| formats.iter().find(|f| f.kind() == kind).cloned();
     let want = |id: String, accepts| Want { id, accepts };
@@ -94,7 +94,7 @@ pub(super) fn ask(preset: &Preset, formats: &[Format], encoders: BTreeMap<Codec,
     }
 }
 
-/// What Chromium offers to take by WHEP; a real viewer's offer decides.
+/// What Chromium accepts by WHEP; for a real viewer its offer decides.
 fn browser() -> Accepts {
     let video = Accept {
         codecs: VIDEO_CODECS.to_vec(),

@@ -1,4 +1,4 @@
-//! The ports that the appliance listens on.
+//! The listening ports of the appliance.
 
 use std::sync::Arc;
 
@@ -12,24 +12,24 @@ use crate::control::server::Server;
 use crate::flow::Gate;
 use crate::ingress::{rtmp, srt};
 
-/// Every port, open; nobody is served yet.
+/// All ports, open but not served yet.
 pub(super) struct Ports {
     pub(super) api: Server,
     pub(super) publishers: Publishers,
 }
 
-/// The ports of protocols that are not HTTP.
+/// The ports of non-HTTP protocols.
 pub(super) struct Publishers {
     rtmp: Option<rtmp::Server>,
     srt: Option<srt::Server>,
 }
 
 impl Ports {
-    /// Opens what the configuration asks for.
+    /// Opens the configured ports.
     ///
     /// # Errors
-    /// A port that another program has, a certificate that cannot be read, or settings that
-    /// contradict each other.
+    /// A port is in use by another program, a certificate cannot be read, or settings contradict
+    /// each other.
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
         let api = Server::bind(&config.api).await?;
         let rtmp = match config.rtmp.enabled {
@@ -40,7 +40,7 @@ impl Ports {
         Ok(Self { api, publishers: Publishers { rtmp, srt } })
     }
 
-    /// The numbers of the ports.
+    /// The port numbers.
     pub(super) fn endpoints(&self) -> Endpoints {
         let Publishers { rtmp, srt } = &self.publishers;
         Endpoints {
@@ -54,7 +54,7 @@ impl Ports {
 }
 
 impl Publishers {
-    /// Serves until `stop`, each protocol in a task of `servers`.
+    /// Serves until `stop`, with each protocol in a task of `servers`.
     pub(super) fn serve(
         self,
         gate: &Arc<dyn Gate>,
@@ -76,7 +76,7 @@ impl Publishers {
     }
 }
 
-/// Where a browser on this machine finds the page.
+/// URL of the page for a browser on this machine.
 pub(super) fn page(config: &Config, endpoints: &Endpoints) -> String {
     let scheme = if endpoints.https { "https" } else { "http" };
     let ip = config.api.listen.ip();

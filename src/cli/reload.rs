@@ -1,4 +1,4 @@
-//! SIGHUP: reads the configuration again and changes only what says something else.
+//! SIGHUP: reads the configuration again and applies only the differences.
 
 use sd_notify::NotifyState;
 
@@ -6,12 +6,12 @@ use super::RunArguments;
 use super::start::Appliance;
 use crate::config::{Config, diff};
 
-/// Reads and applies; a file with a mistake changes nothing.
+/// Reads and applies the configuration. A file with mistakes changes nothing.
 pub(super) async fn reload(arguments: &RunArguments, running: &mut Config, appliance: &Appliance) {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
     }
-    // Files may lie on a disk that hangs.
+    // Files may be on a disk that hangs.
     let arguments = arguments.clone();
     match tokio::task::spawn_blocking(move || arguments.load()).await {
         Ok(Ok(wanted)) => apply(running, wanted, appliance).await,
@@ -49,7 +49,7 @@ async fn apply(running: &mut Config, wanted: Config, appliance: &Appliance) {
     for failure in &failed {
         tracing::error!("reload: {failure}");
     }
-    // What could not be done is tried again at the next reload, since it still differs then.
+    // Failed changes are tried again at the next reload, because they still differ.
     if failed.is_empty() {
         running.streams = wanted.streams;
     }

@@ -1,4 +1,4 @@
-//! `auralink run`: starts the appliance, follows signals, stops it within five seconds.
+//! `auralink run`: starts the appliance, handles signals, and stops within five seconds.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,21 +13,21 @@ use super::start::{Appliance, start};
 use crate::config::Config;
 use crate::telemetry;
 
-/// Everything is given up after this long at shutdown.
+/// Time limit for an orderly shutdown.
 const SHUTDOWN_MAX: Duration = Duration::from_millis(4800);
 
-/// A process that is still there so long after it was told to end is ended by force.
+/// A process that still runs this long after a stop signal is killed.
 const END_MAX: Duration = Duration::from_secs(8);
 
-/// With fewer open files than this the limits of the configuration cannot be reached.
+/// With a lower limit of open files the configured limits cannot be reached.
 const FILES_MIN: u64 = 8192;
 
-/// WebRTC peers are told within this.
+/// Time limit for closing WebRTC sessions at shutdown.
 const SESSIONS_MAX: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    // Before any thread: heaps that exist stay, and children inherit the limit.
+    // Before any thread starts: existing heaps stay, and children inherit the limit.
     telemetry::malloc::bound_arenas();
     let files = telemetry::descriptors::raise_limit();
     let config = arguments.load()?;
@@ -39,17 +39,17 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     end_by_force()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(arguments, config));
-    // A thread that hangs in a driver must not keep the process from ending.
+    // A thread that hangs in a driver must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_millis(100));
     ended?;
     telemetry::exit::at_once()
 }
 
-/// A thread of its own that ends the process when nothing else does, whatever hangs: a worker, the
-/// reading of the configuration, or a library at its exit.
+/// A separate thread that kills the process if a shutdown hangs, be it in a worker, in reading the
+/// configuration, or in a library's exit handler.
 fn end_by_force() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // The default action is gone from here on, before anything can hang.
+    // From here on the default action of the signals is off, before anything can hang.
     let mut quit = runtime.block_on(async { Quit::new() })?;
     let wait = move || {
         runtime.block_on(async {
@@ -125,7 +125,8 @@ fn server_ended(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> an
 
 async fn stop(mut appliance: Appliance) {
     tracing::info!("stopping");
-    // Recordings are finished and viewers told while the servers still answer; then these end.
+    // Recordings are finished and viewers notified while the servers still answer; then the servers
+    // stop.
     let sessions = appliance.web_rtc.registry().shut_down(SESSIONS_MAX);
     tokio::join!(appliance.supervisor.shutdown(), sessions);
     appliance.stop.cancel();
@@ -134,14 +135,14 @@ async fn stop(mut appliance: Appliance) {
     tracing::info!("stopped");
 }
 
-/// Tells systemd; without systemd it does nothing.
+/// Notifies systemd. Does nothing without systemd.
 fn notify(state: &[NotifyState]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(%error, "systemd was not told");
     }
 }
 
-/// Beats at half the interval that systemd asks for; practically never without systemd.
+/// Ticks at half the interval that systemd asks for, or once a day without systemd.
 fn watchdog() -> tokio::time::Interval {
     let asked = sd_notify::watchdog_enabled();
     let period = asked.map_or(Duration::from_secs(86_400), |max| max / 2);
@@ -150,8 +151,8 @@ fn watchdog() -> tokio::time::Interval {
     interval
 }
 
-/// Tells systemd's watchdog that all is well, if the streams answer: a process whose streams hang
-/// is better restarted.
+/// Notifies systemd's watchdog if the streams answer. Without the notice systemd restarts the
+/// process, the right remedy for hanging streams.
 async fn beat(appliance: &Appliance) {
     let answer = tokio::time::timeout(Duration::from_secs(5), appliance.supervisor.snapshots());
     match answer.await {

@@ -1,4 +1,4 @@
-//! The engines that work on words, and the models that they find on the disk.
+//! Sets up the speech engines and their models on disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::speech::stt;
 use crate::speech::translate::Translators;
 use crate::speech::tts::Voices;
 
-/// How often models are looked for.
+/// How often the models folder is checked.
 const MODELS_EVERY: Duration = Duration::from_secs(30);
 
-/// The engines that work on words.
+/// Creates the speech engines.
 pub(super) fn engines(
     config: &Config,
     archive: &Archive,
@@ -37,9 +37,9 @@ pub(super) fn engines(
     Ok(Speech { stt, translators, voices, keeper })
 }
 
-/// Looks for models now, every half minute and when told to, so that what is pulled or imported meanwhile
-/// is used without a restart. A model that is new is read as a whole: on a thread that may be busy with
-/// gigabytes for a while.
+/// Checks for models now, every half minute and on request, so that newly pulled or imported ones
+/// are used without a restart. A new model is read completely, on a thread that may block for
+/// gigabytes.
 pub(super) async fn follow_models(
     models: Registry,
     ears: Arc<stt::Engines>,
@@ -65,7 +65,7 @@ pub(super) async fn follow_models(
     }
 }
 
-/// The model files that speech-to-text may use: those that are what their manifest says.
+/// The model files for speech-to-text: those that match their manifest.
 fn speech_models(models: &Registry) -> stt::Models {
     let of = |task, engine| {
         let installed = models.installed(task, Some(engine), None).into_iter();

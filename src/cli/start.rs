@@ -1,4 +1,4 @@
-//! From a configuration to a running appliance, step by step, each with its own error.
+//! Starts the appliance from a configuration, step by step, each with its own error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,29 +28,29 @@ use crate::models;
 use crate::runtime::{Options, Presets, SourceSpec, StreamSpec, Supervisor};
 use crate::telemetry::Host;
 
-/// Everything that runs.
+/// The running appliance.
 pub(super) struct Appliance {
     pub(super) supervisor: Supervisor,
     pub(super) web_rtc: WebRtc,
     pub(super) desk: Desk,
     pub(super) store: Store,
     pub(super) tls: Option<crate::control::server::Tls>,
-    /// Ends servers and long answers.
+    /// Ends servers and long-running answers.
     pub(super) stop: CancellationToken,
-    /// The servers; one that ends before `stop` is an error of the appliance.
+    /// The server tasks. A task that ends before `stop` is an error of the appliance.
     pub(super) servers: JoinSet<anyhow::Result<()>>,
-    /// Looks for models now.
+    /// Triggers a check for models.
     pub(super) look: Arc<Notify>,
-    /// Address of the page, for people.
+    /// Address of the page, to be printed.
     pub(super) page: String,
 }
 
-/// Starts everything; returns when all ports are open and all streams are there. The API answers
-/// before the first stream starts, so that it can be asked and corrected whatever a stream does.
+/// Starts the appliance. Returns when all ports are open and all streams exist. The API answers
+/// before the first stream starts, so that it is usable whatever a stream does.
 pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let machine = tokio::task::spawn_blocking(|| Machine::probe(super::probe_encoders())).await?;
     tell_machine(&machine);
-    // Load is told since the last reading, so there has to be a first one.
+    // Load is measured since the previous reading, so a first reading is needed.
     Host::read(&config.recordings());
     let state = config.state_dir();
     let store = Store::open(&state).await?;
@@ -108,13 +108,13 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     Ok(Appliance { supervisor, web_rtc, desk, store, tls, stop, servers, look, page })
 }
 
-/// Work that only ends when it is told to.
+/// Wraps work that ends only when it is cancelled.
 async fn never_fails(work: impl Future<Output = ()>) -> anyhow::Result<()> {
     work.await;
     Ok(())
 }
 
-/// What the configuration says to the supervisor.
+/// The options of the supervisor.
 fn options(config: &Config) -> anyhow::Result<Options> {
     Ok(Options {
         recordings: config.recordings(),
@@ -167,7 +167,7 @@ async fn open_streams(
     if config.demo {
         let declared = desk.declare(demo()?, Owner::Demo).await;
         if let Err(error) = declared {
-            // Somebody may have made a stream of that name; the demo is not worth failing for.
+            // A stream of that name may already exist. A missing demo must not prevent the start.
             tracing::warn!(%error, "no demo stream");
         }
     }
@@ -175,7 +175,7 @@ async fn open_streams(
     Ok(())
 }
 
-/// What a newcomer sees first: a test pattern, and a voice in noise to be cleaned.
+/// The demo stream for new users: a test pattern, and a voice in noise with noise suppression.
 fn demo() -> anyhow::Result<StreamSpec> {
     let mut spec = StreamSpec::new("demo".parse()?);
     spec.preset = "clean-audio".into();

@@ -1,8 +1,9 @@
-//! Streams whose start is under way, in a file of the state folder: what is left in it by a process
-//! that hung or died is not started again by itself.
+//! Records streams whose start is under way in a file of the state folder. Streams left there by a
+//! process that hung or crashed do not start automatically.
 //!
-//! Only streams that open files which the admin names are in it, and only until these are open or
-//! refused. After a reboot of the machine nothing is held: then it was the power that went.
+//! The file contains only streams that open files named by the admin, and only until these files
+//! are open or refused. After a reboot of the machine no stream is held, because the cause may be a
+//! power failure.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,33 +16,34 @@ use crate::flow::files;
 use crate::media::StreamName;
 use crate::runtime::{NodeState, StreamSnapshot, StreamSpec, Supervisor};
 
-/// How often starts are looked at while some are under way or held.
+/// How often starts are checked while some are under way or held.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A process that has answered for this long after a start has not hung in it.
+/// A process that still answers this long after a start has not hung in it.
 const START_MAX: Duration = Duration::from_secs(15);
 
-/// Largest file that is read, in bytes: names of 10,000 streams.
+/// Maximum size of the file, in bytes: names of 10,000 streams.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// What the file says.
+/// Content of the file.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Marks {
-    /// The boot of the machine that it was written in.
+    /// Boot id of the machine when the file was written.
     boot: String,
-    /// Streams whose start had not gone through.
+    /// Streams whose start is not complete.
     starting: BTreeSet<StreamName>,
 }
 
-/// The file and what it should say.
+/// The file and its intended content.
 pub(super) struct Starts {
     path: PathBuf,
     marks: Marks,
 }
 
 impl Starts {
-    /// Reads what the last process left, and marks these streams as starting. Those that were left
-    /// are held. A file that cannot be read or written is told in the log and holds nothing.
+    /// Reads what the last process left and marks the streams that open files as starting. Those
+    /// left over are held. A file that cannot be read or written holds nothing; a failed write is
+    /// logged.
     pub(super) async fn begin(
         state: &Path,
         streams: impl Iterator<Item = &StreamSpec>,
@@ -62,7 +64,7 @@ impl Starts {
         starts
     }
 
-    /// Follows the streams until every start has gone through, held ones included.
+    /// Follows the streams until all starts are complete, including held ones.
     pub(super) async fn follow(mut self, supervisor: Supervisor, until: CancellationToken) {
         let mut tick = tokio::time::interval(LOOK_EVERY);
         let began = tokio::time::Instant::now();
@@ -107,7 +109,8 @@ impl Starts {
     }
 }
 
-/// Streams that are starting, and those of them that are held: left by a process of the same boot.
+/// The streams that are starting, and the held ones among them: those left by a process of the same
+/// boot.
 fn judge(
     reads: BTreeSet<StreamName>,
     left: Marks,
@@ -120,7 +123,7 @@ fn judge(
     (reads, held)
 }
 
-/// Whether a node of it that may read files is still being opened, for the first time.
+/// Whether a node that may read files is still being opened for the first time.
 fn is_starting(stream: &StreamSnapshot) -> bool {
     let opens = |name: &str| ["source", "backup"].contains(&name) || name.starts_with("output.");
     let starts = |n: &crate::runtime::NodeSnapshot| {

@@ -1,4 +1,4 @@
-//! What parses but cannot work.
+//! Checks of a parsed configuration: settings that parse but cannot work.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -85,7 +85,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
     Problems::unless_none(problems)
 }
 
-/// What the rooms say of their own settings.
+/// Adds the problems that each room finds in its own settings.
 fn rooms(config: &Config, add: &mut impl FnMut(&str, String, &str)) {
     let hint = "`auralink config` prints every setting with its range";
     if let Err(error) = config.rtmp.validate() {
@@ -126,11 +126,11 @@ fn with_source(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-/// Whether files can be made in a folder, or the folder itself where it is missing. Asks the
+/// Checks whether files can be created in a folder, or the folder itself if it is missing. Asks the
 /// system and changes nothing.
 ///
 /// # Errors
-/// Why not, in words.
+/// The reason, as text.
 pub fn writable(folder: &Path) -> Result<(), String> {
     use rustix::fs::{Access, access};
     let folder = std::path::absolute(folder).map_err(|e| e.to_string())?;

@@ -1,15 +1,15 @@
-//! What a reload has to do: pure.
+//! The changes that a reload must apply. Pure.
 
 use super::Config;
 use crate::control::desk::Changes;
 use crate::media::StreamName;
 
-/// From the configuration that runs to the one that is wanted.
+/// The difference between the running and the wanted configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Diff {
-    /// What happens to streams.
+    /// Changes to streams.
     pub streams: Changes,
-    /// Settings that changed and take effect only at the next start.
+    /// Changed settings that take effect only after a restart.
     pub restart: Vec<&'static str>,
 }
 
@@ -20,8 +20,8 @@ impl Diff {
     }
 }
 
-/// Compares two configurations as written. A stream that says the same in both is in none of the
-/// lists, so a reload does not touch it.
+/// Compares two configurations as written. A stream that is equal in both is in none of the lists,
+/// so a reload does not affect it.
 pub fn diff(old: &Config, new: &Config) -> Diff {
     let mut changes = Changes::default();
     for stream in &new.streams {
@@ -36,8 +36,8 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
     Diff { streams: changes, restart: sections_that_differ(old, new) }
 }
 
-/// Sections besides the streams that say something else. Without `..`: the compiler names a section
-/// that is missing here.
+/// Changed sections other than the streams. Destructured without `..`, so that the compiler reports
+/// a section that is missing here.
 fn sections_that_differ(old: &Config, new: &Config) -> Vec<&'static str> {
     let Config {
         state_dir,

@@ -1,4 +1,4 @@
-//! From file, environment and command line to a configuration.
+//! Loads a configuration from file, environment and command line.
 
 use std::ops::Range;
 use std::path::Path;
@@ -8,13 +8,13 @@ use toml::{Table, Value};
 
 use super::{Config, Problem, Problems};
 
-/// Largest configuration file, in bytes.
+/// Maximum size of a configuration file, in bytes.
 const FILE_MAX: u64 = 1 << 20;
 
-/// At most this many mistakes of one file are told at once.
+/// Maximum number of mistakes that are reported for one file.
 const MISTAKES_MAX: usize = 20;
 
-/// A value from the command line: the path of its field and the text.
+/// A value from the command line: path of the field and text.
 #[derive(Clone, Debug)]
 pub struct Flag {
     /// `api.listen`.
@@ -23,13 +23,13 @@ pub struct Flag {
     pub value: String,
 }
 
-/// Reads the file (none means all defaults) and lays the environment and the flags over it.
+/// Reads the file (`None` means defaults) and applies the environment, then the flags.
 ///
 /// `AURALINK_API__LISTEN=0.0.0.0:80` sets `api.listen`; two underscores separate section and key.
 /// `AURALINK_STATE` is short for `AURALINK_STATE_DIR`.
 ///
 /// # Errors
-/// All mistakes that were found, with line or variable.
+/// All mistakes, each with its line or variable.
 pub fn load(
     path: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
@@ -40,7 +40,7 @@ pub fn load(
         None => ("defaults".to_owned(), String::new()),
     };
     parse(&name, &text)?;
-    // The text has parsed as `Config`, so it parses as a table.
+    // The text has already parsed as `Config`, so it is a valid table.
     let mut table: Table = toml::from_str(&text).unwrap_or_default();
     let mut problems = Vec::new();
     for (variable, value) in environment {
@@ -72,11 +72,11 @@ fn read(path: &Path) -> Result<String, Problems> {
     std::fs::read_to_string(path).map_err(failed)
 }
 
-/// Parses a configuration file; unknown keys are mistakes.
+/// Parses a configuration file. Unknown keys are mistakes.
 ///
 /// # Errors
-/// Every mistake with its line. Finding more than one works by blanking the line of each mistake
-/// and reading again, so a mistake in the syntax itself ends the search.
+/// Every mistake with its line. To find more than one, the line of each mistake is blanked and the
+/// text parsed again, so a syntax error ends the search.
 pub fn parse(name: &str, text: &str) -> Result<Config, Problems> {
     let mut rest = text.to_owned();
     let mut problems = Vec::new();
@@ -102,7 +102,8 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Problems> {
     }
 }
 
-/// Blanks the lines of a span, keeping their number; a table's header takes its body along.
+/// Blanks the lines of a span without changing their number. For the header of a table, its body is
+/// blanked too.
 fn blank(text: &str, span: Range<usize>) -> String {
     let from = text[..span.start.min(text.len())].rfind('\n').map_or(0, |i| i + 1);
     let header = text[from..].trim_start().starts_with('[');
@@ -123,20 +124,20 @@ fn blank(text: &str, span: Range<usize>) -> String {
     out
 }
 
-/// The path of the field that a variable sets; `None` for variables that set none.
+/// The path of the field that a variable sets. `None` for other variables.
 fn field_of(variable: &str) -> Option<Vec<String>> {
     let rest = variable.strip_prefix("AURALINK_")?;
     let field: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
     match field.as_slice() {
         [one] if one == "state" => Some(vec!["state_dir".into()]),
-        // Other single words belong to tests and tools.
+        // Other single words are used by tests and tools.
         [one] => ["state_dir", "presets", "demo"].contains(&one.as_str()).then_some(field),
         _ => Some(field),
     }
 }
 
-/// Sets one field of the table. The text is read as a TOML value where that fits the field, else
-/// taken as it is, so that `8080`, `true` and `0.0.0.0:80` all need no quotes.
+/// Sets one field of the table. The text is parsed as a TOML value if that fits the field, else
+/// used as a string, so that `8080`, `true` and `0.0.0.0:80` need no quotes.
 fn overlay(table: &mut Table, field: &[String], text: &str) -> Result<(), String> {
     let value =
         toml::from_str::<Table>(&format!("v = {text}")).ok().and_then(|mut t| t.remove("v"));
@@ -233,7 +234,7 @@ mod tests {
         }
     }
 
-    /// Mistakes are told with their line, whatever the file is.
+    /// Any input is parsed or reported as mistakes with their lines.
     #[test]
     fn fuzz_config() {
         let manual = include_bytes!("../../docs/auralink.toml");

@@ -1,8 +1,9 @@
-//! The manual and the program say the same.
+//! Tests that the manual matches the program.
 
 use super::{Config, MANUAL, parse};
 
-/// In the manual `#key = value` (without a space) is a setting that is off, `# text` is prose.
+/// The manual with its settings enabled: `#key = value` (without a space) is a disabled setting, `#
+/// text` is prose.
 fn uncommented() -> String {
     let on = |line: &str| match line.strip_prefix('#') {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
@@ -13,7 +14,7 @@ fn uncommented() -> String {
     MANUAL.lines().map(|l| on(l) + "\n").collect()
 }
 
-/// Field names that serde would have taken at a place, from its own complaint.
+/// The field names that serde accepts in a section, taken from its error message.
 fn fields_at(section: &str) -> Vec<String> {
     let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
     let complaint = parse("f", &format!("{header}not_a_field = 1\n")).expect_err("unknown key");

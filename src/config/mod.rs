@@ -1,9 +1,9 @@
-//! The configuration file: composes each room's own settings.
+//! The configuration file: composes the settings of the rooms.
 //!
-//! A value comes from the file, then from the environment, then from the command line; the later
-//! wins. `docs/auralink.toml` is the manual: every setting with its default and its reason.
+//! A value comes from the file, the environment or the command line; the later source wins.
+//! `docs/auralink.toml` is the manual: every setting with its default and its reason.
 //!
-//! Invariant: knows the rooms; no room knows it.
+//! Invariant: this module knows the rooms; no room knows it.
 
 mod check;
 mod diff;
@@ -27,67 +27,67 @@ use crate::runtime::StreamSpec;
 use crate::speech::{stt, translate, tts};
 use crate::{models, telemetry, webrtc};
 
-/// The manual: every setting with its default, commented.
+/// The manual: every setting with its default, commented out.
 pub const MANUAL: &str = include_str!("../../docs/auralink.toml");
 
-/// Where an installed appliance has its configuration.
+/// Path of the configuration on an installed appliance.
 pub const INSTALLED: &str = "/etc/auralink/auralink.toml";
 
-/// Everything that can be configured.
+/// All settings.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Folder of the database; see [`Config::state_dir`].
     pub state_dir: Option<PathBuf>,
-    /// Folder of presets besides the built-in ones.
+    /// Folder of additional presets.
     pub presets: Option<PathBuf>,
-    /// Whether a demo stream is shown.
+    /// Whether to run a demo stream.
     pub demo: bool,
-    /// `[log]`.
+    /// `[log]`: logging.
     pub log: telemetry::Config,
-    /// `[api]`.
+    /// `[api]`: the HTTP server.
     pub api: server::Config,
-    /// `[rtmp]`.
+    /// `[rtmp]`: the RTMP server.
     pub rtmp: rtmp::Config,
-    /// `[srt]`.
+    /// `[srt]`: the SRT listener.
     pub srt: srt::Config,
-    /// `[webrtc]`.
+    /// `[webrtc]`: WebRTC connections.
     pub webrtc: webrtc::Config,
-    /// `[sources]`.
+    /// `[sources]`: restrictions on file sources.
     pub sources: file::Config,
-    /// `[hls]`.
+    /// `[hls]`: HLS segmentation.
     pub hls: hls::Settings,
-    /// `[recordings]`.
+    /// `[recordings]`: location of the recordings.
     pub recordings: Recordings,
-    /// `[stt]`.
+    /// `[stt]`: speech-to-text.
     pub stt: stt::Config,
-    /// `[translate]`.
+    /// `[translate]`: translation.
     pub translate: translate::Config,
-    /// `[tts]`.
+    /// `[tts]`: text-to-speech.
     pub tts: tts::Config,
-    /// `[models]`.
+    /// `[models]`: storage of models.
     pub models: models::Config,
-    /// `[limits]`.
+    /// `[limits]`: limits of the appliance.
     pub limits: Limits,
-    /// `[[streams]]`: streams that the file owns.
+    /// `[[streams]]`: streams owned by the file.
     pub streams: Vec<StreamSpec>,
 }
 
-/// `[recordings]`.
+/// `[recordings]`: location of the recordings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recordings {
-    /// Where recordings go; `recordings` in the state folder when left out.
+    /// Folder of the recordings; by default `recordings` in the state folder.
     pub folder: Option<PathBuf>,
 }
 
-/// `[limits]`.
+/// `[limits]`: limits of the appliance.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Most streams at once.
+    /// Maximum number of streams.
     pub streams: usize,
-    /// Most viewers of all streams at once.
+    /// Maximum number of viewers of all streams together.
     pub viewers: usize,
 }
 
@@ -98,8 +98,8 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// Where the database is: `state_dir`, or what systemd gives (`$STATE_DIRECTORY`), or
-    /// `/var/lib/auralink` for a program installed under `/usr` or `/opt`, or `./state`.
+    /// Folder of the database: `state_dir`, else the one that systemd sets (`$STATE_DIRECTORY`),
+    /// else `/var/lib/auralink` for a program under `/usr` or `/opt`, else `./state`.
     pub fn state_dir(&self) -> PathBuf {
         let systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
         let installed = || {
@@ -111,12 +111,12 @@ impl Config {
         chosen.unwrap_or_else(|| PathBuf::from("state"))
     }
 
-    /// Where recordings go.
+    /// Folder of the recordings.
     pub fn recordings(&self) -> PathBuf {
         self.recordings.folder.clone().unwrap_or_else(|| self.state_dir().join("recordings"))
     }
 
-    /// Every port that is listened on: what for, where, and whether it is UDP.
+    /// Every listening port: purpose, address, and whether it is UDP.
     pub fn listeners(&self) -> Vec<(&'static str, SocketAddr, bool)> {
         let mut all = vec![("API", self.api.listen, false)];
         if self.rtmp.enabled {
@@ -129,17 +129,17 @@ impl Config {
         all
     }
 
-    /// Everything that parses but cannot work, at once. Looks at the disk for files that are named.
+    /// Finds all settings that parse but cannot work. Checks files on disk that the settings name.
     ///
     /// # Errors
-    /// All problems, each with its field and what to do.
+    /// All problems, each with its field and hint.
     pub fn check(&self) -> Result<(), Problems> {
         check::check(self)
     }
 }
 
-/// The file to read: the one that is named, else `$AURALINK_CONFIG`, else the installed one if
-/// there is one, else none.
+/// The configuration file to read: the given one, else `$AURALINK_CONFIG`, else the installed one
+/// if it exists, else none.
 pub fn find(named: Option<&Path>) -> Option<PathBuf> {
     let environment = || std::env::var_os("AURALINK_CONFIG").map(PathBuf::from);
     let installed = || Some(PathBuf::from(INSTALLED)).filter(|p| p.exists());

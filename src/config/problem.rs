@@ -1,20 +1,20 @@
-//! What is wrong with a configuration, all of it.
+//! The problems of a configuration.
 
 use std::fmt;
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where: `auralink.toml:12`, `$AURALINK_API__LISTEN`, `streams[1].preset`.
+    /// Its place: `auralink.toml:12`, `$AURALINK_API__LISTEN`, `streams[1].preset`.
     pub at: String,
-    /// What is wrong.
+    /// The problem, as text.
     pub message: String,
-    /// What to do about it; may be empty.
+    /// What the admin can do about it; may be empty.
     pub hint: String,
 }
 
 impl Problem {
-    /// A problem at a place, with what to do about it.
+    /// A problem with its place and hint.
     pub fn new(at: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { at: at.into(), message: message.into(), hint: hint.into() }
     }
@@ -30,13 +30,13 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong; never empty.
+/// All problems; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// `Ok` when nothing is wrong.
+    /// Returns `Ok` if there are no problems.
     pub(super) fn unless_none(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
     }

@@ -1,5 +1,5 @@
-//! What was said, kept for search: takes committed cues without making anybody wait, writes them a
-//! batch at a time, and deletes what has been kept long enough.
+//! The archive of captions, for search. Takes committed cues without blocking the caller, writes
+//! them in batches, and deletes expired ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,24 +15,24 @@ use crate::egress::archive::Keeper;
 use crate::flow;
 use crate::media::{Cue, StreamName};
 
-/// Cues that may wait for the disk; more are lost, counted. Ten streams speak for minutes.
+/// Cues that may wait for the disk; further cues are dropped and counted. Enough for minutes of
+/// speech on ten streams.
 const WAITING_MAX: usize = 4096;
 
-/// Most cues of one transaction.
+/// Maximum number of cues per transaction.
 const BATCH_MAX: usize = 256;
 
-/// A batch waits so long for more: one write to the disk instead of one for each cue.
+/// How long a batch waits for more cues: one disk write instead of one per cue.
 const BATCH_WAIT: Duration = Duration::from_millis(250);
 
-/// Pauses before a batch that could not be written is tried again; after the last it is lost.
+/// Pauses before a failed batch is written again. After the last one it is lost.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(4)];
 
-/// How often old cues are looked for.
+/// How often expired cues are deleted.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 
-/// A word as it is kept: text, beginning and end in milliseconds after the cue's beginning,
-/// confidence.
+/// A stored word: text, start and end in milliseconds after the start of the cue, confidence.
 pub(super) type KeptWord = (String, i64, i64, f32);
 
 /// A cue on its way to the store.
@@ -44,9 +44,9 @@ struct Kept {
 /// Totals since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Cues that were kept.
+    /// Cues that were stored.
     pub kept: u64,
-    /// Cues that were lost: the disk was too slow or refused.
+    /// Cues that were lost because the disk was too slow or failed.
     pub lost: u64,
 }
 
@@ -56,9 +56,10 @@ struct Counts {
     lost: AtomicU64,
 }
 
-/// A handle on the archive. Cheap to clone.
+/// A handle to the archive. Cheap to clone.
 ///
-/// How words are kept and found is the [`Store`]'s to know; another database comes in there.
+/// How cues are stored and found is internal to the [`Store`]; another database would replace that
+/// part.
 #[derive(Clone)]
 pub struct Archive {
     store: Store,
@@ -66,17 +67,17 @@ pub struct Archive {
     counts: Arc<Counts>,
 }
 
-/// The other end of an [`Archive`]: writes what it was given.
+/// The receiving side of an [`Archive`]: writes the cues.
 pub struct Writer {
     store: Store,
     receiver: mpsc::Receiver<Kept>,
     counts: Arc<Counts>,
-    /// For how many days the store keeps the cues of a stream, as far as it was told by us.
+    /// Retention in days per stream, as last written to the store.
     days: HashMap<String, u32>,
 }
 
 impl Archive {
-    /// An archive in this store. Nothing is written before [`Writer::run`] runs.
+    /// An archive in this store. Nothing is written until [`Writer::run`] runs.
     pub fn new(store: Store) -> (Self, Writer) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         let counts = Arc::<Counts>::default();
@@ -91,10 +92,10 @@ impl Archive {
         Totals { kept: read(&self.counts.kept), lost: read(&self.counts.lost) }
     }
 
-    /// Looks for cues, newest first.
+    /// Searches cues, newest first.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub async fn search(&self, search: &Search) -> Result<Vec<Found>, store::Error> {
         self.store.search_cues(search).await
     }
@@ -102,7 +103,7 @@ impl Archive {
     /// The cues of a stream in the order of speech.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub async fn transcript(&self, search: &Search) -> Result<Vec<CueRow>, store::Error> {
         self.store.transcript(search).await
     }
@@ -110,23 +111,23 @@ impl Archive {
     /// The languages of a stream's cues.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub async fn languages(&self, search: &Search) -> Result<Vec<String>, store::Error> {
         self.store.cue_languages(search).await
     }
 
-    /// Deletes everything that was said on a stream, or before a time in milliseconds since 1970;
-    /// returns how many cues.
+    /// Deletes all cues of a stream, or those that began before a time in milliseconds since 1970.
+    /// Returns the number of deleted cues.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub async fn forget(
         &self,
         stream: &StreamName,
         before_ms: Option<i64>,
     ) -> Result<u64, store::Error> {
         let (store, stream) = (self.store.clone(), stream.clone());
-        // It runs to its end, even when no caller waits for it any more.
+        // The deletion completes even if the caller stops waiting.
         let delete =
             async move { store.delete_cues(stream.as_str(), before_ms.unwrap_or(i64::MAX)).await };
         let deleted = tokio::spawn(delete).await;
@@ -142,7 +143,7 @@ impl Keeper for Archive {
         }
         if self.sender.try_send(Kept { row, days }).is_err() {
             let lost = self.counts.lost.fetch_add(1, Ordering::Relaxed) + 1;
-            // The first, the second, the fourth …: a full disk does not fill the log as well.
+            // Only loss number 1, 2, 4, 8 … is logged, so that a full disk does not flood the log.
             if lost.is_power_of_two() {
                 tracing::warn!(%stream, lost, "captions are not kept: the database is too slow");
             }
@@ -169,7 +170,7 @@ fn row(stream: &StreamName, cue: &Cue) -> CueRow {
         start_ms: wall(cue.start),
         end_ms: wall(cue.end.max(cue.start)),
         text: plain(&cue.text),
-        // Text and finite numbers can always be written.
+        // Text and finite numbers always serialise.
         words: serde_json::to_string(&words).unwrap_or_else(|_| "[]".into()),
         ends_sentence: cue.ends_sentence,
         engine: cue.origin.engine.clone(),
@@ -181,19 +182,19 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Not-a-number is not JSON.
+/// JSON has no not-a-number.
 fn finite(confidence: f32) -> f32 {
     if confidence.is_finite() { (confidence * 1000.0).round() / 1000.0 } else { 0.0 }
 }
 
-/// One line without control characters: some of these mark what a search has found.
+/// One line without control characters, because some of them mark search hits.
 fn plain(text: &str) -> String {
     let spaced = text.replace(|c: char| c.is_control(), " ");
     spaced.trim().to_owned()
 }
 
 impl Writer {
-    /// Writes until it is cancelled, and then what is still waiting.
+    /// Writes until it is cancelled, then writes the cues that still wait.
     pub async fn run(mut self, cancel: CancellationToken) {
         let mut expire = interval(EXPIRE_EVERY);
         expire.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -217,7 +218,7 @@ impl Writer {
         }
     }
 
-    /// What comes within the time of a batch.
+    /// The cues that arrive within [`BATCH_WAIT`].
     async fn collect(&mut self, first: Kept) -> Vec<Kept> {
         let until = Instant::now() + BATCH_WAIT;
         let mut batch = vec![first];
@@ -242,7 +243,7 @@ impl Writer {
                 }
                 Err(error) => error,
             };
-            // At the end nobody waits for a disk that may never come back.
+            // At shutdown there is no wait for a disk that may never recover.
             let Some(pause) = pauses.next().filter(|_| !cancel.is_cancelled()) else {
                 let lost = rows.len() as u64;
                 let total = self.counts.lost.fetch_add(lost, Ordering::Relaxed) + lost;

@@ -1,4 +1,4 @@
-//! Keeping cues on a real database.
+//! The archive on a real database.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn name() -> StreamName {
     "studio-1".parse().expect("a name")
 }
 
-/// An archive that is written until the token is cancelled.
+/// An archive whose writer runs until the token is cancelled.
 async fn running() -> (Archive, CancellationToken, tokio::task::JoinHandle<()>, tempfile::TempDir) {
     crate::init().expect("GStreamer starts");
     let folder = tempfile::tempdir().expect("temporary folder");
@@ -96,7 +96,7 @@ async fn what_waits_at_the_end_is_written() {
 async fn nobody_waits_for_a_database_that_hangs() {
     crate::init().expect("GStreamer starts");
     let folder = tempfile::tempdir().expect("temporary folder");
-    // Nothing takes what is given.
+    // No writer runs.
     let (archive, _writer) = Archive::new(Store::open(folder.path()).await.expect("opens"));
     let begun = std::time::Instant::now();
     for id in 0..5000 {

@@ -5,7 +5,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-/// The page's files: address, media type, content.
+/// The files of the page: path, media type, content.
 const FILES: &[(&str, &str, &str)] = &[
     ("/", "text/html; charset=utf-8", include_str!("../../web/index.html")),
     ("/page/style.css", "text/css; charset=utf-8", include_str!("../../web/style.css")),
@@ -20,7 +20,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/favicon.svg", "image/svg+xml", include_str!("../../web/favicon.svg")),
 ];
 
-/// Serves the page. It holds nothing secret: what it shows comes from the API, behind the guard.
+/// Serves the page. It contains no secrets: its data comes from the API, behind the guard.
 pub(super) fn router() -> Router {
     FILES.iter().fold(Router::new(), |router, &(path, media_type, content)| {
         let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-cache")];

@@ -1,17 +1,17 @@
-//! The GStreamer elements that the code names, and what is off without each.
+//! The GStreamer elements that the code names, and the feature that each provides.
 //!
-//! Invariant: the table has every element that the code names, and no other; a test reads the code.
+//! Invariant: the table lists exactly the elements that the code names; a test reads the code.
 
 use serde::Serialize;
 
-/// When an element is missed.
+/// When the absence of an element matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
-    /// The appliance is of no use without it.
+    /// The appliance does not work without it.
     Always,
     /// A feature is off without it.
     Feature,
-    /// It does the work of this other one where that one is not there.
+    /// It replaces this other element where that one is missing.
     Unless(&'static str),
 }
 
@@ -25,8 +25,9 @@ const LIBAV: &str = "gstreamer1.0-libav";
 const NICE: &str = "gstreamer1.0-nice";
 const X: &str = "gstreamer1.0-x";
 
-/// Elements outside of GStreamer's core, the Debian package that has each, what is off without it, and
-/// when it is missed. Encoders that are only tried (`process::recipes`) show what is wrong themselves.
+/// Elements outside GStreamer's core: the Debian package of each, the feature that is off without
+/// it, and when its absence matters. Encoders that are only tried (`process::recipes`) report their
+/// own absence.
 const ELEMENTS: &[(&str, &str, &str, Need)] = &[
     ("appsrc", BASE, "everything", ALWAYS),
     ("appsink", BASE, "everything", ALWAYS),
@@ -142,27 +143,27 @@ const ELEMENTS: &[(&str, &str, &str, Need)] = &[
     ("wavparse", GOOD, "WAV files", FEATURE),
 ];
 
-/// A GStreamer element that is not there.
+/// A GStreamer element that is not installed.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Missing {
-    /// Its name: `x264enc`.
+    /// Name of the element: `x264enc`.
     pub element: &'static str,
-    /// What is off without it.
+    /// The feature that is off without it.
     pub feature: &'static str,
-    /// Whether the appliance is of no use without it.
+    /// Whether the appliance does not work without it.
     pub required: bool,
-    /// The Debian package that has it.
+    /// The Debian package that contains it.
     pub package: &'static str,
-    /// The command that turns it on.
+    /// The command that installs it.
     pub fix: String,
 }
 
-/// How many elements are looked for.
+/// Number of elements in the table.
 pub fn count() -> usize {
     ELEMENTS.len()
 }
 
-/// The elements that are not there. GStreamer must be running.
+/// The elements that are not installed. GStreamer must be initialised.
 pub(super) fn missing() -> Vec<Missing> {
     absent(|name| gst::ElementFactory::find(name).is_some())
 }

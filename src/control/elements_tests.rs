@@ -6,10 +6,10 @@ use gst::prelude::*;
 use super::*;
 use crate::control::machine::Machine;
 
-/// Words of the code that are also the names of elements, and mean something else there.
+/// Words in the code that are also names of elements but have another meaning there.
 const OTHER_WORDS: [&str; 6] = ["level", "mirror", "pitch", "speed", "stereo", "volume"];
 
-/// Elements that another one makes for itself.
+/// Elements that another element creates internally.
 const INSIDE: [(&str, &str); 7] = [
     ("rtpbin", "webrtcbin"),
     ("dtlsenc", "dtlssrtpenc"),
@@ -56,8 +56,8 @@ fn literals(code: &str) -> Vec<String> {
     found
 }
 
-/// Words where a launch line, or a call that makes an element, has the name of one: at the start and
-/// behind each `!`.
+/// The words of a launch line, or of a call that makes an element, in the position of a name: at
+/// the start and after each `!`.
 fn names(literal: &str) -> impl Iterator<Item = &str> {
     literal.split('!').filter_map(|part| {
         let part = part.trim_start();
@@ -88,7 +88,7 @@ fn the_table_has_every_element_that_the_code_names() {
     let tried: BTreeSet<String> =
         Machine::for_tests().probed().iter().map(|p| p.factory.clone()).collect();
     let listed = |name: &str| ELEMENTS.iter().any(|(element, ..)| *element == name);
-    // GStreamer's core, and what is in the program itself.
+    // GStreamer's core, and elements built into the program.
     let always = ["", "auralink", "coreelements", "rsrtp", "staticelements"];
     let missing: Vec<_> = named()
         .into_iter()
@@ -103,7 +103,7 @@ fn the_table_has_no_element_that_nothing_uses() {
     let named = named();
     let is_used = |element: &str| {
         let maker = INSIDE.iter().find(|(inner, _)| *inner == element).map(|(_, maker)| *maker);
-        // What is not installed here cannot be told from other words.
+        // A name that is not installed here cannot be distinguished from other words.
         let unknown = gst::ElementFactory::find(element).is_none();
         unknown || named.contains_key(maker.unwrap_or(element))
     };

@@ -1,4 +1,4 @@
-//! Locks by name: made at the first wait for one, gone with the last.
+//! Locks by name. A lock exists while it is held or awaited.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use crate::media::StreamName;
 
 type Locks = BTreeMap<StreamName, Arc<tokio::sync::Mutex<()>>>;
 
-/// One lock per stream, whether or not there is such a stream. Cheap to clone.
+/// One lock per stream name, whether or not the stream exists. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct StreamLocks(Arc<Mutex<Locks>>);
 
@@ -19,7 +19,7 @@ pub(super) struct Turn {
 }
 
 impl StreamLocks {
-    /// Waits for the lock of this name, in the order of asking. Safe to cancel.
+    /// Waits for the lock of this name, in order of arrival. Cancel safe.
     pub(super) async fn lock(&self, name: &StreamName) -> Turn {
         let lock = Arc::clone(self.all().entry(name.clone()).or_default());
         let mut turn = Turn { locks: self.clone(), name: name.clone(), guard: None };
@@ -36,7 +36,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         drop(self.guard.take());
         let mut all = self.locks.all();
-        // Every waiter holds a copy, taken while `all` was locked.
+        // Every waiter holds a clone, taken while `all` was locked.
         if all.get(&self.name).is_some_and(|lock| Arc::strong_count(lock) == 1) {
             all.remove(&self.name);
         }

@@ -1,5 +1,5 @@
-//! What this machine can do: GStreamer elements, encoders, GPU; and the command that turns on what
-//! it cannot.
+//! Capabilities of this machine: GStreamer elements, encoders and GPU, and the commands that add
+//! missing ones.
 
 use std::path::Path;
 
@@ -10,24 +10,24 @@ use crate::aic;
 use crate::gpu::Gpus;
 use crate::process::encoders::{Encoders, Probed};
 
-/// The voice codec AIC-A, by which trunks send voice where both ends have it.
+/// The voice codec AIC-A. Trunks send voice with it if both ends have it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct VoiceCodec {
-    /// Whether voice can go by it here.
+    /// Whether it can be used on this machine.
     pub available: bool,
     /// Whether the program was built with its engine (cargo feature `aic`).
     pub engine: bool,
-    /// The file of weights that was found.
+    /// Path of the weights file that was found.
     pub weights: Option<String>,
-    /// Id of the model: two ends with the same one understand each other.
+    /// Id of the model. Both ends need the same one.
     pub model: Option<String>,
-    /// Where its engine runs: `gpu` where there is one and libtorch came with CUDA, else `cpu`.
+    /// Where its engine runs: `gpu` if there is one and libtorch has CUDA, else `cpu`.
     pub device: Option<&'static str>,
-    /// Why it is off, in words.
+    /// Why it is off, as text.
     pub reason: Option<String>,
-    /// The command that turns it on.
+    /// The command that enables it.
     pub fix: Option<&'static str>,
-    /// All that in a line.
+    /// Summary in one line.
     pub text: String,
 }
 
@@ -55,7 +55,7 @@ impl VoiceCodec {
     }
 }
 
-/// Whether libtorch, which is loaded with the program, has its part for CUDA beside it.
+/// Whether the loaded libtorch has its CUDA library.
 fn libtorch_has_cuda() -> bool {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let mut files = maps.lines().filter_map(|line| line.find('/').and_then(|at| line.get(at..)));
@@ -63,14 +63,14 @@ fn libtorch_has_cuda() -> bool {
     library.is_some_and(|file| Path::new(file).with_file_name("libtorch_cuda.so").is_file())
 }
 
-/// What was found at the start.
+/// What was found at start.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// GPUs.
+    /// The GPUs.
     pub gpus: Gpus,
-    /// Encoders that were tried.
+    /// Encoders that were tried, and the results.
     pub encoders: Encoders,
-    /// Elements that are missing.
+    /// Missing GStreamer elements.
     pub missing: Vec<Missing>,
     /// GStreamer's version.
     pub gstreamer: String,
@@ -79,7 +79,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks at everything else. GStreamer must be running.
+    /// Probes everything except the encoders. GStreamer must be initialised.
     pub fn probe(encoders: Encoders) -> Self {
         let gpus = Gpus::probe();
         Self {
@@ -91,14 +91,14 @@ impl Machine {
         }
     }
 
-    /// A machine whose encoders are tried once for all tests.
+    /// A machine whose encoders are probed once for all tests.
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         static MACHINE: std::sync::OnceLock<Machine> = std::sync::OnceLock::new();
         MACHINE.get_or_init(|| Self::probe(Encoders::probe(&Default::default()))).clone()
     }
 
-    /// Everything that was tried to encode.
+    /// All encoders that were tried.
     pub fn probed(&self) -> &[Probed] {
         self.encoders.list()
     }

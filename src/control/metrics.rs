@@ -1,4 +1,4 @@
-//! Metrics: figures of streams are read when Prometheus asks, events are counted as they happen.
+//! Metrics. Stream figures are read at each Prometheus scrape; events are counted as they happen.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,10 +30,10 @@ struct Inner {
 }
 
 impl Metrics {
-    /// Registers everything; `gpu_ready` is a fact of the machine that does not change.
+    /// Registers all metrics. `gpu_ready` is fixed for the life of the process.
     ///
     /// # Errors
-    /// When a name is used twice or is illegal, which tests rule out.
+    /// If a name is used twice or is illegal, which tests rule out.
     pub fn new(gpu_ready: bool) -> Result<Self, prometheus::Error> {
         let lasting = Registry::new();
         let counter = |n: Name| IntCounterVec::new(Opts::new(n.name, n.help.trim()), n.labels);
@@ -61,15 +61,15 @@ impl Metrics {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Since when this process has been up.
+    /// Start time of this process.
     pub fn started(&self) -> Instant {
         self.0.started
     }
 
-    /// Counts one answered request. `route` is the pattern that matched, never the path itself.
+    /// Counts one answered request. `route` is the matched pattern, never the path itself.
     pub fn http(&self, method: &axum::http::Method, route: &str, status: u16, seconds: f64) {
         use axum::http::Method as M;
-        // Clients can make up methods; labels cannot grow by it.
+        // Clients can invent methods; a fixed list bounds the labels.
         let known = [M::GET, M::POST, M::PUT, M::PATCH, M::DELETE, M::HEAD, M::OPTIONS];
         let method = known.iter().find(|m| *m == method).map_or("other", M::as_str);
         let labels = [method, route, &status.to_string()];
@@ -111,10 +111,10 @@ impl Metrics {
         }
     }
 
-    /// Everything in the text format of Prometheus.
+    /// All metrics in the Prometheus text format.
     ///
     /// # Errors
-    /// When a metric cannot be written, which tests rule out.
+    /// If a metric cannot be encoded, which tests rule out.
     pub fn render(
         &self,
         streams: &[StreamSnapshot],
@@ -135,8 +135,8 @@ impl Metrics {
     }
 }
 
-/// The figures of one scrape. It is made anew each time, so that streams that are gone leave
-/// nothing behind, and totals that live elsewhere need not be copied step by step.
+/// The figures of one scrape. Built anew each time, so that removed streams leave nothing behind
+/// and totals kept elsewhere need no incremental copy.
 #[derive(Default)]
 struct Scrape(Registry, std::cell::RefCell<std::collections::BTreeMap<&'static str, GaugeVec>>);
 
@@ -222,7 +222,7 @@ impl Scrape {
         Ok(())
     }
 
-    /// The figures that a trunk has told; those that it has not are absent.
+    /// The figures that a trunk reports. Missing ones are omitted.
     fn trunk(&self, stream: &str, output: &OutputSnapshot) -> Result<(), prometheus::Error> {
         let fact = |name| output.facts.get(name).and_then(serde_json::Value::as_f64);
         let by_codec = [
@@ -257,14 +257,14 @@ impl Scrape {
     }
 }
 
-/// The label of a node. Nodes of viewers (`whep.17`) come and go without end, so all viewers of a
-/// protocol count as one; so does anything that is not in the plan.
+/// The label of a node. The names of viewer nodes (`whep.17`) are unbounded, so all viewers of a
+/// protocol share one label. The same holds for other nodes outside the plan.
 fn bounded<'a>(node: &'a str, stream: &StreamSnapshot, nodes: &BTreeSet<&str>) -> &'a str {
     let head = node.split('.').next().unwrap_or(node);
     if stream.viewers.contains_key(head) || !nodes.contains(node) { head } else { node }
 }
 
-/// A gauge whose type follows its name: totals, which end in `_total`, are told as counters.
+/// A gauge vector that is exported as a counter if its name ends in `_total`.
 struct Typed {
     vec: GaugeVec,
 }

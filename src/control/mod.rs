@@ -1,10 +1,11 @@
 //! The control plane: API, authentication, store, page.
 //!
-//! A request comes in by `server`, passes the guard of `auth`, reaches a handler in `api`, and
-//! changes streams by the `desk`, which keeps the `store` and the running streams in step.
+//! A request arrives in `server`, passes the guard of `auth` and reaches a handler in `api`.
+//! Handlers change streams through the `desk`, which keeps the `store` and the running streams in
+//! step.
 //!
-//! Invariant: no media passes through here, and nothing is answered or changed before the guard has
-//! let the request in.
+//! Invariant: no media passes through here, and no request is answered or applied before the guard
+//! has admitted it.
 
 pub mod api;
 pub mod archive;

@@ -1,9 +1,9 @@
-//! By which address clients outside reach the appliance: what the API and the page put into the
-//! addresses that they hand out.
+//! The address by which external clients reach the appliance. The API and the page use it in the
+//! URLs that they return.
 //!
-//! In this order: `public_url` of the configuration; `X-Forwarded-Proto` and `X-Forwarded-Host` of a
-//! request that comes from a trusted proxy; the `Host` of the request with the port that is listened
-//! on. Headers of anybody else are not believed.
+//! In this order: `public_url` of the configuration; `X-Forwarded-Proto` and `X-Forwarded-Host` of
+//! a request from a trusted proxy; the `Host` of the request with the listening port. These headers
+//! are ignored from any other sender.
 
 use std::net::IpAddr;
 
@@ -15,18 +15,18 @@ use super::api::Endpoints;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     https: bool,
-    /// Brackets of an IPv6 address included.
+    /// Including the brackets of an IPv6 address.
     host: String,
     port: u16,
 }
 
 impl Origin {
-    /// The host, for protocols with ports of their own.
+    /// The host, for protocols with their own ports.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// `https://host`, with the port where it is not the scheme's own.
+    /// `https://host`, with the port unless it is the default of the scheme.
     pub fn web(&self) -> String {
         let scheme = if self.https { "https" } else { "http" };
         match self.port == default_port(self.https) {
@@ -40,7 +40,7 @@ fn default_port(https: bool) -> u16 {
     if https { 443 } else { 80 }
 }
 
-/// What the configuration says of it.
+/// The configured public address and trusted proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublicAddress {
     fixed: Option<Origin>,
@@ -51,7 +51,7 @@ impl PublicAddress {
     /// Reads `public_url` and `trusted_proxies`.
     ///
     /// # Errors
-    /// The field and what is wrong with it.
+    /// The field and the reason.
     pub fn new(
         public_url: Option<&str>,
         trusted_proxies: &[String],
@@ -72,7 +72,7 @@ impl PublicAddress {
         Ok(Self { fixed: fixed.transpose()?, trusted })
     }
 
-    /// The address for the sender of a request with these headers from `peer`.
+    /// The origin for a client at `peer` that sent these headers.
     pub fn of(&self, headers: &HeaderMap, peer: Option<IpAddr>, at: &Endpoints) -> Origin {
         if let Some(fixed) = &self.fixed {
             return fixed.clone();
@@ -100,8 +100,8 @@ fn fixed(text: &str) -> Option<Origin> {
     (bare && plain).then(|| url.host_str().map(|host| Origin { https, host: host.into(), port }))?
 }
 
-/// What a proxy says of the request that it passes on. Where proxies before it have said something
-/// too, the last word is its own.
+/// The origin that a proxy reports. If several proxies added values, the last one is that of the
+/// trusted proxy.
 fn forwarded(headers: &HeaderMap, https_here: bool) -> Option<Origin> {
     let last = |name: &str| {
         let text = headers.get_all(name).iter().next_back()?.to_str().ok()?;
@@ -122,7 +122,8 @@ fn forwarded(headers: &HeaderMap, https_here: bool) -> Option<Origin> {
     Some(Origin { https, host, port: port.unwrap_or(default_port(https)) })
 }
 
-/// Host and port of a `Host` header; the brackets of an IPv6 address stay. `None` for what is no host.
+/// Host and port of a `Host` header; an IPv6 address keeps its brackets. `None` if it is not a
+/// host.
 fn split_host(text: &str) -> Option<(String, Option<u16>)> {
     let end = match text.rfind(']') {
         Some(bracket) => bracket + 1,
@@ -134,7 +135,7 @@ fn split_host(text: &str) -> Option<(String, Option<u16>)> {
     legal.then(|| (host.to_owned(), port.strip_prefix(':').and_then(|port| port.parse().ok())))
 }
 
-/// An address with the number of its bits that count.
+/// An address with the number of significant bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Network {
     address: IpAddr,
@@ -154,7 +155,7 @@ impl Network {
     }
 
     fn contains(self, peer: IpAddr) -> bool {
-        // A socket that serves both families shows IPv4 peers as ::ffff:10.0.0.1.
+        // A dual-stack socket reports IPv4 peers as ::ffff:10.0.0.1.
         match (self.address, peer.to_canonical()) {
             (IpAddr::V4(a), IpAddr::V4(b)) => {
                 let differ = a.to_bits() ^ b.to_bits();

@@ -1,4 +1,4 @@
-//! How slowly the body of a request may come.
+//! Minimum pace of request bodies.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use axum::response::Response;
 use futures::{Stream, StreamExt};
 use tokio::time::Instant;
 
-/// Slowest mean rate of a body, in bytes a second.
+/// Minimum mean rate of a body, in bytes per second.
 const RATE_MIN: u64 = 16 << 10;
 
-/// A body stood still for too long, or dripped.
+/// The body stalled or arrived too slowly.
 #[derive(Debug, thiserror::Error)]
 #[error("the body came too slowly")]
 pub(super) struct TooSlow;
 
-/// Middleware: reading a body fails with [`TooSlow`] when nothing comes for `grace`, or less than
-/// [`RATE_MIN`] after it.
+/// Middleware: reading a body fails with [`TooSlow`] if nothing arrives for `grace`, or if the mean
+/// rate after that time is below [`RATE_MIN`].
 pub(super) async fn bound(State(grace): State<Duration>, request: Request, next: Next) -> Response {
     let request = request.map(|body| if body.is_end_stream() { body } else { paced(body, grace) });
     next.run(request).await
@@ -47,11 +47,11 @@ where
     })
 }
 
-/// How a body comes.
+/// Progress of a body.
 struct Pace {
     since: Instant,
     grace: Duration,
-    /// Bytes so far.
+    /// Bytes received.
     received: u64,
 }
 
@@ -60,7 +60,7 @@ impl Pace {
         Self { since, grace, received: 0 }
     }
 
-    /// Until when the next chunk has to be there.
+    /// The time by which the next chunk must arrive.
     fn deadline(&self, now: Instant) -> Instant {
         let earned = Duration::from_secs(self.received / RATE_MIN);
         (self.since + self.grace + earned).min(now + self.grace)
@@ -90,7 +90,7 @@ mod tests {
         let (mut to, from) = futures::channel::mpsc::unbounded::<Result<Bytes, axum::Error>>();
         let body = chunks(from, Pace::new(Duration::from_millis(100), Instant::now()));
         let mut body = std::pin::pin!(body);
-        // What is there already is taken, however late it is asked for.
+        // A chunk that has arrived is accepted, however late it is read.
         to.start_send(Ok(Bytes::from_static(b"x"))).expect("open");
         assert!(body.next().await.is_some_and(|chunk| chunk.is_ok()));
         let error = body.next().await.expect("an end").expect_err("too slow");

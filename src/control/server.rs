@@ -30,31 +30,31 @@ use connection::Admission;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Address and port of everything that speaks HTTP.
+    /// Address and port for all HTTP traffic.
     pub listen: SocketAddr,
     /// Certificate chain (PEM); with `tls_key` it makes the port HTTPS.
     pub tls_cert: Option<PathBuf>,
     /// Private key (PEM).
     pub tls_key: Option<PathBuf>,
-    /// `https://host[:port]` by which clients reach the appliance, for the addresses that it hands out.
+    /// `https://host[:port]` by which clients reach the appliance, for the URLs that it returns.
     pub public_url: Option<String>,
-    /// Proxies whose `X-Forwarded-Proto` and `X-Forwarded-Host` are believed: addresses or networks.
+    /// Proxies whose `X-Forwarded-Proto` and `X-Forwarded-Host` are trusted: addresses or networks.
     pub trusted_proxies: Vec<String>,
-    /// Anybody who reaches the port may change everything. Say so in so many words or not at all.
+    /// The API needs no token: every client may change everything. Must be set explicitly.
     pub open: bool,
-    /// Names besides addresses and `localhost` by which browsers may call the appliance.
+    /// Names besides addresses and `localhost` by which browsers may reach the appliance.
     pub allowed_hosts: Vec<String>,
-    /// Most connections at once.
+    /// Maximum number of connections.
     pub connections_max: usize,
-    /// Most connections at once from one IPv4 address or one IPv6 network of 64 bits.
+    /// Maximum number of connections from one IPv4 address or one IPv6 network of 64 bits.
     pub connections_per_ip_max: usize,
     /// A connection without progress is closed after this many seconds, 1-3600.
     pub idle_timeout_s: u32,
     /// `/metrics` needs no token.
     pub open_metrics: bool,
-    /// Public key (PEM, RSA) of Jigasi, whose signed tokens then open the meetings' WebSocket.
+    /// Public key (PEM, RSA) of Jigasi, whose signed tokens then open the meeting WebSocket.
     pub jitsi_key: Option<PathBuf>,
-    /// What the `aud` of these tokens must have; empty: anything.
+    /// Required `aud` of these tokens; empty accepts any.
     pub jitsi_audience: String,
 }
 
@@ -79,24 +79,24 @@ impl Default for Config {
 }
 
 impl Config {
-    /// By which address clients reach the appliance.
+    /// The address by which clients reach the appliance.
     ///
     /// # Errors
-    /// The field that is wrong, and why.
+    /// The field and the reason.
     pub fn public(&self) -> Result<PublicAddress, (&'static str, String)> {
         PublicAddress::new(self.public_url.as_deref(), &self.trusted_proxies)
     }
 
-    /// Who checks Jigasi's tokens, where a key is configured.
+    /// The verifier of Jigasi's tokens. `None` if no key is configured.
     ///
     /// # Errors
-    /// When the key cannot be used.
+    /// If the key cannot be used.
     pub fn jitsi(&self) -> Result<Option<Verifier>, signed::Error> {
         let read = |path: &PathBuf| Verifier::read(path, &self.jitsi_audience);
         self.jitsi_key.as_ref().map(read).transpose()
     }
 
-    /// Finds what cannot work, as `(field, what is wrong)`.
+    /// Settings that cannot work, as `(field, reason)`.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         let full = "0 lets nobody in: use at least 1";
@@ -118,45 +118,45 @@ impl Config {
     }
 }
 
-/// A client that connects has at most this long to send its first request, and bodies may pause at
-/// most this long, whatever `idle_timeout_s` is.
+/// Time limit for the first request of a connection, and for a pause in a body, regardless of
+/// `idle_timeout_s`.
 const REQUEST_MAX: Duration = Duration::from_secs(20);
 
-/// Largest header of a request, in bytes.
+/// Maximum size of a request header, in bytes.
 const HEADER_MAX: usize = 64 << 10;
 
-/// Most requests that one HTTP/2 connection may have under way.
+/// Maximum number of concurrent requests of one HTTP/2 connection.
 const STREAMS_MAX: u32 = 64;
 
-/// Answers that are under way have this long at shutdown.
+/// Time that pending answers have at shutdown.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
-/// The server cannot start.
+/// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The port is taken, or needs rights that the process has not.
+    /// The port is taken or needs privileges that the process lacks.
     #[error("cannot listen on {address}: another program has the port, or it needs more rights")]
     Listen {
-        /// The address of the configuration.
+        /// The configured address.
         address: SocketAddr,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: std::io::Error,
     },
-    /// Certificate or key cannot be used.
+    /// The certificate or the key cannot be used.
     #[error("cannot use the certificate {cert} with the key {key}")]
     Tls {
-        /// The certificate file.
+        /// Path of the certificate.
         cert: PathBuf,
-        /// The key file.
+        /// Path of the key.
         key: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: std::io::Error,
     },
 }
 
-/// A port that is listened on, and its certificate.
+/// A listening port and its certificate.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -165,7 +165,7 @@ pub struct Server {
     idle_max: Duration,
 }
 
-/// A certificate in use. Cheap to clone.
+/// The certificate in use. Cheap to clone.
 #[derive(Clone)]
 pub struct Tls {
     config: RustlsConfig,
@@ -174,7 +174,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads certificate and key again; connections from now on use them.
+    /// Reads certificate and key again; new connections use them.
     ///
     /// # Errors
     /// [`Error::Tls`]; the old certificate stays in use.
@@ -185,7 +185,7 @@ impl Tls {
 }
 
 impl Server {
-    /// Takes the port and reads the certificate.
+    /// Binds the port and reads the certificate.
     ///
     /// # Errors
     /// [`Error::Listen`], [`Error::Tls`].
@@ -207,27 +207,27 @@ impl Server {
             }
             _ => None,
         };
-        // With few descriptors, one address must still not be able to have them all.
+        // Even with few file descriptors, one address must not be able to take them all.
         let per_ip = config.connections_per_ip_max.min(descriptors::for_strangers() / 2);
         let connections = Connections::new(config.connections_max, per_ip);
         let idle_max = Duration::from_secs(config.idle_timeout_s.into());
         Ok(Self { listener, address, tls, connections, idle_max })
     }
 
-    /// The address that it listens on; the port is the true one when 0 was asked for.
+    /// The listening address, with the actual port if 0 was configured.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The certificate, when it serves HTTPS.
+    /// The certificate. `None` without HTTPS.
     pub fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
     }
 
-    /// Serves until `stop`, then lets answers that are under way finish for two seconds.
+    /// Serves until `stop`, then gives pending answers two seconds to finish.
     ///
     /// # Errors
-    /// When the port itself fails.
+    /// If the port fails.
     pub async fn run(self, router: Router, stop: CancellationToken) -> std::io::Result<()> {
         let handle = Handle::new();
         let drain = handle.clone();
@@ -258,13 +258,13 @@ impl Server {
     }
 }
 
-/// Sets the limits of time and size of every connection.
+/// Sets the time and size limits of every connection.
 fn bounded<A>(
     mut server: axum_server::Server<SocketAddr, A>,
     idle_max: Duration,
 ) -> axum_server::Server<SocketAddr, A> {
     let builder = server.http_builder();
-    // Runs from the end of one request to the end of the next one's header.
+    // Measured from the end of one request to the end of the next one's header.
     builder.http1().header_read_timeout(idle_max).max_buf_size(HEADER_MAX);
     builder
         .http2()
@@ -281,7 +281,7 @@ fn bounded<A>(
     )
 }
 
-/// Middleware: HTTP/2 names the host in `:authority`; the guard looks for it in `Host`.
+/// Middleware: HTTP/2 names the host in `:authority`; the guard reads it from `Host`.
 async fn name_host(mut request: Request, next: Next) -> Response {
     if !request.headers().contains_key(header::HOST)
         && let Some(authority) = request.uri().authority()
@@ -292,12 +292,12 @@ async fn name_host(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// What a page of ours may do: load its own files and nothing else, and sit in no foreign frame.
+/// Our pages may load only their own files and may not be framed by other sites.
 const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'";
 
-/// Middleware: headers that keep a browser from being used against the appliance.
+/// Middleware: headers that keep browsers from being used against the appliance.
 async fn secure_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

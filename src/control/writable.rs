@@ -1,23 +1,23 @@
-//! Whether the database takes changes.
+//! Whether the database accepts changes.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::store::{self, Store};
 
-/// What the last write has shown is believed for this long, then it is tried anew.
+/// The result of the last write is valid for this long; then it is tried again.
 const BELIEVED: Duration = Duration::from_secs(5);
 
-/// Knows from the changes themselves whether they can be stored, and tries where there was none
-/// lately.
+/// Learns from each change whether the database accepts it, and tries a write if there was none
+/// recently.
 pub(super) struct Writable {
     store: Store,
     last: Mutex<Evidence>,
-    /// Held while it is tried: many who ask at once cause one write.
+    /// Held during a try, so that concurrent callers cause one write.
     trying: tokio::sync::Mutex<()>,
 }
 
-/// What the last write has shown. Pure: it is told the time.
+/// The result of the last write. Pure: callers pass in the time.
 #[derive(Default)]
 struct Evidence(Option<(Instant, Option<String>)>);
 
@@ -26,7 +26,7 @@ impl Evidence {
         self.0 = Some((now, problem));
     }
 
-    /// What is known now: nothing, that all is well, or the problem.
+    /// `None` if nothing recent is known, `Some(None)` if writes work, else the problem.
     #[allow(clippy::option_option, reason = "known to be well is not the same as unknown")]
     fn known(&self, now: Instant) -> Option<Option<String>> {
         let (at, problem) = self.0.as_ref()?;
@@ -39,18 +39,18 @@ impl Writable {
         Self { store, last: Mutex::default(), trying: tokio::sync::Mutex::default() }
     }
 
-    /// Notes how a write went.
+    /// Notes the result of a write.
     pub(super) fn note(&self, outcome: &Result<(), store::Error>) {
         let problem = match outcome {
             Ok(()) => None,
             Err(store::Error::Sql { source, .. }) => Some(source.to_string()),
-            // These say nothing about the disk.
+            // These errors do not concern the disk.
             Err(_) => return,
         };
         self.evidence().note(problem, Instant::now());
     }
 
-    /// Why nothing can be written; `None` when it can.
+    /// Why writes fail. `None` if they work.
     pub(super) async fn problem(&self) -> Option<String> {
         let _trying = self.trying.lock().await;
         let known = self.evidence().known(Instant::now());

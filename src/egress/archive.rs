@@ -1,26 +1,26 @@
-//! Keeping every committed cue, for search.
+//! Archives every committed cue, for search.
 
 use std::sync::Arc;
 
 use crate::flow::{CueBoard, Error, Task};
 use crate::media::{Accepts, Captions, Cue, StreamName};
 
-/// Where cues are kept. What implements it never makes the caller wait.
+/// Stores cues. Implementations must not block the caller.
 pub trait Keeper: Send + Sync + 'static {
-    /// Keeps a committed cue of a stream for so many days, 0 for ever.
+    /// Stores a committed cue of a stream for `days` days; 0 keeps it forever.
     fn keep(&self, stream: &StreamName, cue: &Cue, days: u32);
 }
 
-/// Takes captions, and no media.
+/// Accepts captions, but no media.
 pub fn accepts() -> Accepts {
     Accepts::default().with_captions(Captions { text: true, embedded: false })
 }
 
-/// Hands every committed cue of a stream to the keeper until the task is cancelled. Reports
+/// Passes every committed cue of a stream to the keeper until the task is cancelled. Reports
 /// `kept`.
 ///
 /// # Errors
-/// None: what goes wrong in the store is the store's to tell.
+/// None: the store reports its own errors.
 pub async fn run(
     task: Task,
     stream: StreamName,

@@ -1,7 +1,7 @@
-//! How media goes out: one file or folder per protocol, under the same names as in `ingress`.
+//! Media outputs: one file or folder per protocol, with the same names as in `ingress`.
 //!
-//! Invariant: takes from feeds only and never holds them back: what a slow end does not take is
-//! dropped here and counted.
+//! Invariant: outputs only read feeds and never block them: data that a slow receiver does not take
+//! is dropped here and counted.
 
 pub mod archive;
 pub mod fmp4;

@@ -1,8 +1,8 @@
-//! RTMP and RTMPS out: pushes H.264 and AAC to a server, such as a platform's ingest.
+//! RTMP and RTMPS output: pushes H.264 and AAC to a server, such as a platform's ingest.
 //!
-//! The stream key in the address is a secret: it is in no log, no fact and no error of this node. What
-//! stands behind `?` belongs to the key, slashes included; `rtmp2sink` would cut at the last slash of
-//! all, so it is told application and key apart.
+//! The stream key in the URL is secret: no log, fact or error of this node contains it. The text
+//! after `?` belongs to the key, including slashes. `rtmp2sink` would split the URL at the very
+//! last slash, so application and key are set separately.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use url::Url;
 use crate::flow::{Blame, Error, Inputs, Join, Node, NodeEvent, Task};
 use crate::media::{Accept, Accepts, Captions, Codec};
 
-/// A target that takes nothing for this long, while there is something to send, is gone.
+/// A target that accepts no data for this long, although some is pending, is gone.
 const STALL_MAX: Duration = Duration::from_secs(10);
 
-/// How often figures are renewed and the target is looked at.
+/// How often figures are updated and the target is checked.
 const TICK: Duration = Duration::from_millis(500);
 
-/// At the end the target is told, and gets what is on the way, within this.
+/// Time limit for sending pending data and the end of the stream.
 const FINISH_MAX: Duration = Duration::from_secs(1);
 
-/// More bytes than the greeting takes: media is flowing.
+/// More bytes than the handshake: media is flowing.
 const GREETING_BYTES: u64 = 8 << 10;
 
-/// What an RTMP target takes.
+/// The media that an RTMP target accepts.
 pub fn accepts() -> Accepts {
     let (video, audio) = (Accept::any_of([Codec::H264]), Accept::any_of([Codec::Aac]));
     let captions = Captions { text: false, embedded: true };
@@ -36,13 +36,13 @@ pub fn accepts() -> Accepts {
 /// Pushes to `url`, `rtmp[s]://host[:port]/app/key`, until the task is cancelled.
 ///
 /// # Errors
-/// Blames the destination when it refuses, hangs up, or takes nothing for ten seconds; the
-/// supervisor then tries again. [`Error::Refused`] for an address that cannot work.
+/// Blames the destination if it refuses, disconnects, or accepts nothing for ten seconds; the
+/// supervisor then retries. [`Error::Refused`] for a URL that cannot work.
 pub async fn run(task: Task, inputs: Inputs, url: String) -> Result<(), Error> {
     push(task, inputs, url, true).await
 }
 
-/// As [`run`]; without `verify` any certificate will do.
+/// Like [`run`]; without `verify` any certificate is accepted.
 async fn push(task: Task, inputs: Inputs, url: String, verify: bool) -> Result<(), Error> {
     let target = Target::parse(&url)?;
     task.status.set("target", target.shown.clone());
@@ -58,7 +58,7 @@ async fn push(task: Task, inputs: Inputs, url: String, verify: bool) -> Result<(
     result.and(stopped).map_err(|error| target.redact(error))
 }
 
-/// `appsrc ! parser` for each kind that there is, then `flvmux ! rtmp2sink`.
+/// `appsrc ! parser` for each kind of media, then `flvmux ! rtmp2sink`.
 fn build(task: &Task, inputs: &Inputs, target: &Target, verify: bool) -> Result<Node, Error> {
     let mut description = String::from(
         "flvmux name=mux streamable=true latency=1000000000 \
@@ -117,9 +117,9 @@ fn bytes_sent(sink: &gst::Element) -> u64 {
     stats.get::<u64>("out-bytes-total").unwrap_or(0)
 }
 
-/// Whether what is offered also leaves.
+/// Detects whether pending data is sent.
 struct Progress {
-    /// When something last left, or nothing was waiting to.
+    /// When data was last sent, or none was pending.
     fine_at: Instant,
     offered: u64,
     sent: u64,
@@ -130,8 +130,8 @@ impl Progress {
         Self { fine_at: now, offered: 0, sent: 0 }
     }
 
-    /// How long nothing has left, when that is too long. A feed that is silent is not the
-    /// target's fault.
+    /// How long no data was sent, if that is at least [`STALL_MAX`]. A silent feed does not count
+    /// as a stall of the target.
     fn stalled(&mut self, now: Instant, offered: u64, sent: u64) -> Option<Duration> {
         if sent > self.sent || offered == self.offered {
             self.fine_at = now;
@@ -142,17 +142,17 @@ impl Progress {
     }
 }
 
-/// An address, and what of it may be shown.
+/// A parsed URL with its displayable form and its secrets.
 struct Target {
     secure: bool,
     host: String,
     port: u16,
     user: Option<(String, String)>,
     app: String,
-    /// The stream key, with what follows it behind `?`.
+    /// The stream key, including the text after `?`.
     key: String,
     shown: String,
-    /// Texts that must not be shown, longest first.
+    /// Texts that must not appear in messages, longest first.
     secrets: Vec<String>,
 }
 
@@ -189,7 +189,7 @@ impl Target {
         })
     }
 
-    /// Tells `rtmp2sink` where to connect.
+    /// Sets the connection properties of `rtmp2sink`.
     fn apply(&self, sink: &gst::Element) {
         sink.set_property_from_str("scheme", if self.secure { "rtmps" } else { "rtmp" });
         sink.set_property("host", &self.host);
@@ -202,7 +202,7 @@ impl Target {
         }
     }
 
-    /// The same error without secrets: GStreamer writes addresses into its messages.
+    /// The error without secrets: GStreamer includes URLs in its messages.
     fn redact(&self, error: Error) -> Error {
         let clean = |text: String| {
             self.secrets.iter().fold(text, |text, secret| text.replace(secret.as_str(), "***"))
@@ -217,20 +217,20 @@ impl Target {
     }
 }
 
-/// Application and stream key of an address, as they are written. The key begins behind the last slash
-/// of the path; a `?` ends the path and belongs to the key.
+/// Application and stream key of a URL, undecoded. The key begins after the last slash of the path;
+/// a `?` ends the path and belongs to the key.
 fn app_and_key(address: &str) -> Option<(&str, &str)> {
     let (_, rest) = address.trim().split_once("://")?;
     let (_, rest) = rest.split_once('/')?;
     let rest = rest.trim_start_matches('/');
     let path = &rest[..rest.find('?').unwrap_or(rest.len())];
     let slash = path.rfind('/')?;
-    // Either one alone is the mistake of leaving the other out.
+    // If only one of the two is present, the other was forgotten.
     let complete = slash > 0 && slash + 1 < path.len();
     complete.then(|| (&rest[..slash], &rest[slash + 1..]))
 }
 
-/// What of an address must not be shown, longest first, as it is written and decoded.
+/// The secrets of a URL, longest first, raw and decoded.
 fn secrets(url: &Url, key: &str) -> Vec<String> {
     let name = key.split('?').next().unwrap_or_default();
     let query = url.query().unwrap_or_default();
@@ -240,7 +240,7 @@ fn secrets(url: &Url, key: &str) -> Vec<String> {
         .chain(url.password())
         .chain(values)
         .flat_map(|s| [s.to_owned(), percent_decode_str(s).decode_utf8_lossy().into_owned()])
-        // Shorter than this it is no secret, and hiding it would garble the words around it.
+        // Shorter texts are not secrets, and hiding them would garble messages.
         .filter(|s| s.len() >= 4)
         .collect();
     secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));

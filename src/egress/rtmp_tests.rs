@@ -11,7 +11,7 @@ use crate::media::Kind;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Feeds with H.264 (B-frames) and AAC, as long as the node lives.
+/// Feeds with H.264 (B-frames) and AAC, filled while the node exists.
 async fn source() -> (Inputs, Node) {
     crate::init().expect("GStreamer starts");
     let (video, audio) = (Feed::new("video", Kind::Video), Feed::new("audio", Kind::Audio));
@@ -31,7 +31,7 @@ async fn source() -> (Inputs, Node) {
     (Inputs { video: Some(video), audio: Some(audio), ..Inputs::default() }, node)
 }
 
-/// How a push to this address fails, and after how long.
+/// The error of a push to this URL, and its delay.
 async fn failure(url: String) -> (Error, Duration) {
     let (inputs, _source) = source().await;
     let start = Instant::now();
@@ -88,7 +88,7 @@ async fn media_arrives_at_an_independent_server() {
     let path = file.to_str().expect("UTF-8").to_owned();
     let child = peers::ffmpeg(&["-listen", "1", "-i", &url, "-c", "copy", "-t", "2", "-y", &path]);
     let (inputs, _source) = source().await;
-    // ffmpeg needs a moment until it listens: that is what the supervisor's retries are for.
+    // ffmpeg needs time until it listens; the supervisor's retries cover that.
     let mut retries = 0;
     let end = loop {
         let error = run(Task::new("push.test"), inputs.clone(), url.clone()).await;
@@ -140,7 +140,7 @@ async fn a_black_hole_is_noticed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stops_reading_or_hangs_up_is_noticed() {
-    // Everything goes through a relay that can freeze and cut.
+    // The connection passes through a relay that can freeze and cut it.
     let server = TestServer::start(Config::default()).await;
     for freeze in [true, false] {
         let (listener, address) = silent_server().await;

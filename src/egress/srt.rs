@@ -6,15 +6,15 @@ use crate::flow::{self, Blame, Inputs, Join, Task};
 use crate::media::Accepts;
 use crate::srt::{self, Sent, Shape, Target, TargetError};
 
-/// What an SRT push can carry.
+/// The media that an SRT push accepts.
 pub fn accepts() -> Accepts {
     srt::accepts()
 }
 
-/// Checks the address of a push, for configuration and API.
+/// Checks the URL of a push, for configuration and API.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the URL.
 pub fn check(url: &str) -> Result<(), TargetError> {
     url.parse::<Target>().map(|_| ())
 }
@@ -23,8 +23,8 @@ pub fn check(url: &str) -> Result<(), TargetError> {
 /// the inputs until the task is cancelled.
 ///
 /// # Errors
-/// With blame on the destination: that it is not there, refuses, goes or is too slow. With blame
-/// on the input: that there is nothing to send.
+/// With blame on the destination: it is unreachable, refuses, disconnects or is too slow. With
+/// blame on the input: there is nothing to send.
 pub async fn run(task: Task, inputs: Inputs, url: &str) -> Result<(), flow::Error> {
     let target: Target = url.parse().map_err(|e: TargetError| {
         flow::Error::refused(Blame::Us, e.to_string(), "correct the address of the output")
@@ -32,7 +32,7 @@ pub async fn run(task: Task, inputs: Inputs, url: &str) -> Result<(), flow::Erro
     task.status.set("target", target.to_string());
     let (_keep, inputs) = watch::channel(inputs);
     loop {
-        // Nobody likes a connection on which nothing comes: media first.
+        // Connects only once there is media to send.
         let ready = inputs.borrow().clone();
         let socket = tokio::select! {
             () = task.cancel.cancelled() => return Ok(()),

@@ -7,7 +7,7 @@ use super::*;
 use crate::flow::{Feed, Node};
 use crate::media::Kind;
 
-/// H.264 and AAC or Opus on feeds, as a source gives them.
+/// Feeds with H.264 and AAC or Opus, as filled by a source.
 struct Source {
     _node: Node,
     inputs: Inputs,
@@ -42,7 +42,7 @@ async fn source(audio: &str) -> Source {
 const AAC: &str = "avenc_aac ! aacparse ! audio/mpeg,mpegversion=4,stream-format=raw";
 const OPUS: &str = "audioresample ! opusenc ! opusparse";
 
-/// A process that dies with the test.
+/// A child process that is killed when dropped.
 struct Peer(Child);
 
 impl Drop for Peer {
@@ -66,7 +66,7 @@ fn file_in(folder: &tempfile::TempDir) -> PathBuf {
     folder.path().join("received.ts")
 }
 
-/// Runs the push as its supervisor would, again after each failure, until `done`.
+/// Runs the push like its supervisor, with a retry after each failure, until `done`.
 async fn push_until(task: &Task, inputs: &Inputs, url: &str, mut done: impl FnMut() -> bool) {
     let started = Instant::now();
     while !done() {
@@ -89,7 +89,7 @@ fn size(file: &Path) -> u64 {
     std::fs::metadata(file).map_or(0, |m| m.len())
 }
 
-/// Codec, size and channels of what is in a file.
+/// Codec, size and channels of the streams in a file.
 fn streams(file: &Path) -> String {
     let output = Command::new("ffprobe")
         .args(["-loglevel", "error", "-of", "csv=p=0"])
@@ -156,7 +156,7 @@ async fn srt_live_transmit_receives_opus_and_its_death_is_noticed() {
     let ended = tokio::time::timeout(Duration::from_secs(15), pushing).await;
     let error = ended.expect("it is noticed").expect("no panic").expect_err("nobody is there");
     assert_eq!(error.blame(), Blame::Destination, "{error}");
-    // Which of the two depends on how far the peer was when it died.
+    // Which of the two depends on the progress of the peer when it was killed.
     let told = ["is over", "cannot connect"].iter().any(|words| error.to_string().contains(words));
     assert!(told, "{error}");
 }

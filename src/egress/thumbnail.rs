@@ -1,7 +1,7 @@
-//! Small JPEG pictures of a stream.
+//! JPEG thumbnails of a stream.
 //!
-//! Each picture is made by a pipeline of its own that decodes one key frame and ends: a decoder
-//! that is told the end gives out what it has at once, and between pictures nothing is running.
+//! A new pipeline decodes one key frame for each thumbnail and ends: at the end of stream the
+//! decoder outputs its frame at once, and nothing runs between thumbnails.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,28 +13,27 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::flow::{Blame, Error, Feed, Join, Node, NodeEvent, Task};
 
-/// Shortest time between two pictures.
+/// Minimum interval between two thumbnails.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Longest time to decode one.
+/// Time limit for decoding one frame.
 const DECODE_MAX: Duration = Duration::from_secs(5);
 
-/// A feed that pauses is looked at this often.
+/// How often a paused feed is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// So many key frames in a row that give no picture are an error of the node.
+/// Number of consecutive key frames without a thumbnail after which the node fails.
 const FAILURES_MAX: u32 = 5;
 
-/// From any coded or raw picture to the JPEG that [`catch`] takes, 320 pixels wide.
+/// Converts any coded or raw frame to a JPEG of 320 pixels width, for [`catch`].
 pub(super) const TO_JPEG: &str = "decodebin name=decode ! videoconvert ! videoscale \
      ! video/x-raw,format=I420,width=320,pixel-aspect-ratio=1/1 ! jpegenc quality=80 \
      ! appsink name=picture sync=false async=false enable-last-sample=false";
 
-/// Keeps `latest` up to date with the newest key frame, at most one picture in two seconds, until
-/// cancelled.
+/// Updates `latest` with the newest key frame, at most every two seconds, until cancelled.
 ///
 /// # Errors
-/// When nothing can be decoded for several key frames in a row.
+/// If several consecutive key frames cannot be decoded.
 pub async fn run(
     task: Task,
     video: Feed,
@@ -79,7 +78,7 @@ async fn picture_of(task: &Task, video: &Feed) -> Result<Bytes, Error> {
     let picture = catch(&node)?;
     node.input("in", video, Join::KeyFrames)?;
     node.start().await?;
-    // The last key frame is there at once, unless its group of pictures outgrew what is kept.
+    // The last key frame is available at once, unless its GOP exceeded the limits of the feed.
     let joined = Instant::now();
     while node.input_totals().0 == 0 && joined.elapsed() < DECODE_MAX {
         sleep(LOOK_EVERY / 10).await;
@@ -93,9 +92,9 @@ async fn picture_of(task: &Task, video: &Feed) -> Result<Bytes, Error> {
     })
 }
 
-/// Takes the first picture that leaves a [`TO_JPEG`].
+/// Captures the first frame from a [`TO_JPEG`].
 pub(super) fn catch(node: &Node) -> Result<Arc<Mutex<Option<Bytes>>>, Error> {
-    // One picture needs no threads: starting them would cost more than decoding.
+    // One frame needs no threads: starting them would cost more than decoding.
     node.pipeline().connect_deep_element_added(|_, _, element| {
         if element.find_property("max-threads").is_some() {
             element.set_property_from_str("max-threads", "1");
@@ -114,17 +113,17 @@ pub(super) fn catch(node: &Node) -> Result<Arc<Mutex<Option<Bytes>>>, Error> {
         if slot.is_none() {
             *slot = bytes.map(Bytes::from);
         }
-        // The rest is not wanted.
+        // Further frames are not needed.
         Err(gst::FlowError::Eos)
     };
     sink.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(on_sample).build());
     Ok(slot)
 }
 
-/// Waits until a node that plays a file has given its first picture or has ended.
+/// Waits until a node that plays a file has output its first frame or has ended.
 ///
 /// # Errors
-/// What the node posts before there is a picture; [`Error::Stalled`] after `max`.
+/// The error of the node before its first frame; [`Error::Stalled`] after `max`.
 pub(super) async fn first_of(
     node: &Node,
     slot: &Mutex<Option<Bytes>>,
@@ -155,7 +154,7 @@ mod tests {
     use crate::flow;
     use crate::media::Kind;
 
-    /// Pictures of every codec that a feed may carry, with the key frame alone far from the next.
+    /// Every codec that a feed may carry, with a single key frame far from the next.
     #[tokio::test(flavor = "multi_thread")]
     async fn every_codec_gives_a_picture_within_a_second_of_joining() {
         crate::init().expect("GStreamer starts");

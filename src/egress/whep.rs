@@ -1,8 +1,8 @@
-//! WHEP: viewers by WebRTC.
+//! WHEP: viewers over WebRTC.
 //!
 //! One pipeline per viewer: `appsrc ! payloader ! webrtcbin` for each kind of media. Nothing is
-//! decoded here; the stream provides feeds of codecs that the viewer's offer lists. A viewer that
-//! opens a data channel `captions` gets the captions on it.
+//! decoded here: the stream provides feeds with codecs from the viewer's offer. A viewer that opens
+//! a data channel `captions` receives captions on it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::media::{Accept, Accepts, Codec, Format, Kind};
 use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport, Media};
 use crate::webrtc::{Config, Peer, holes, payload_type};
 
-/// A feed that the stream has given must flow by then.
+/// Time limit for a feed of the seat to start flowing.
 const FORMAT_MAX: Duration = Duration::from_secs(5);
 
-/// How long saying goodbye may hold up the end of a session.
+/// Time limit for the RTCP BYE at the end of a session.
 const GOODBYE_MAX: Duration = Duration::from_millis(300);
 
-/// A viewer that has its answer.
+/// A viewer that has received its answer.
 pub(crate) struct Viewer {
     seat: Seat,
     peer: Arc<Peer>,
@@ -31,10 +31,10 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    /// Seats a viewer: builds its pipeline and makes the answer to its offer.
+    /// Builds a viewer's pipeline and the answer to its offer.
     ///
     /// # Errors
-    /// When the feeds do not fit the offer or the pipeline cannot be built.
+    /// If the feeds do not match the offer or the pipeline cannot be built.
     pub(crate) async fn new(
         seat: Seat,
         name: String,
@@ -71,15 +71,15 @@ impl Viewer {
         Ok((Self { seat, peer: Arc::new(peer), kinds }, text))
     }
 
-    /// The connection.
+    /// The WebRTC connection.
     pub(crate) fn peer(&self) -> &Arc<Peer> {
         &self.peer
     }
 
-    /// Plays until the viewer leaves, the stream wants it gone, or `cancel`.
+    /// Plays until the viewer leaves, the seat is cancelled, or `cancel`.
     ///
     /// # Errors
-    /// When no connection comes about, or the pipeline fails.
+    /// If no connection is established, or the pipeline fails.
     pub(crate) async fn run(mut self, cancel: &CancellationToken) -> Result<(), Error> {
         let peer = Arc::clone(&self.peer);
         let gone = self.seat.cancel.clone();
@@ -89,8 +89,8 @@ impl Viewer {
             result = peer.node().run(cancel) => result,
             result = self.play() => result,
         };
-        // Where the viewer did not leave by itself it is told, by RTCP BYE (RFC 3550 6.6): without
-        // that it would wait for pictures until a time-out of its own.
+        // A viewer that did not leave gets an RTCP BYE (RFC 3550 6.6): otherwise it would wait for
+        // video until its own time-out.
         if cancel.is_cancelled() || gone.is_cancelled() {
             self.peer.node().finish(GOODBYE_MAX).await;
         }
@@ -125,7 +125,7 @@ impl Viewer {
         }
     }
 
-    /// Moves the tracks to other feeds, where they have changed.
+    /// Switches the tracks to other feeds, where those have changed.
     fn join(&self, before: &Inputs, now: &Inputs) -> Result<(), Error> {
         for kind in &self.kinds {
             let (old, new) = (input(before, *kind), input(now, *kind));
@@ -139,7 +139,7 @@ impl Viewer {
     }
 }
 
-/// Sends captions on each channel that the viewer opens for them, one after the other.
+/// Sends captions on each caption channel that the viewer opens, one after the other.
 async fn captions(peer: &Peer, board: CueBoard) -> Infallible {
     loop {
         let channel = peer.channel().await;
@@ -160,7 +160,7 @@ fn feeds(inputs: &Inputs) -> impl Iterator<Item = &Feed> {
     Kind::ALL.into_iter().filter_map(|kind| input(inputs, kind))
 }
 
-/// What a feed carries, which has to be known soon.
+/// The format of a feed, which must be known within [`FORMAT_MAX`].
 pub(super) async fn known_format(feed: &Feed) -> Result<Format, Error> {
     let mut format = feed.format();
     let known = tokio::time::timeout(FORMAT_MAX, format.wait_for(Option::is_some)).await;
@@ -168,7 +168,8 @@ pub(super) async fn known_format(feed: &Feed) -> Result<Format, Error> {
     known.ok_or(Error::Stalled(FORMAT_MAX))
 }
 
-/// What a player that makes this offer can be given: codecs that it lists and that we can pack.
+/// The media that a player with this offer can receive: codecs that it lists and that can be
+/// payloaded.
 pub(crate) fn accepts(offer: &Description) -> Accepts {
     let mut accepts = offer.accepts();
     let installed = |accept: Accept| {
@@ -181,7 +182,7 @@ pub(crate) fn accepts(offer: &Description) -> Accepts {
     accepts
 }
 
-/// Whether the payloader of a codec is there.
+/// Whether the payloader of a codec is installed.
 pub fn can_send(codec: Codec) -> bool {
     crate::webrtc::register();
     let factory = payloader(codec).and_then(|d| d.split(' ').next());
@@ -191,9 +192,9 @@ pub fn can_send(codec: Codec) -> bool {
 /// The payloader of a codec.
 pub(super) fn payloader(codec: Codec) -> Option<&'static str> {
     Some(match codec {
-        // Parameter sets go with every key frame, for those who lost the first ones.
+        // Parameter sets accompany every key frame, for receivers that lost the first ones.
         Codec::H264 => "rtph264pay aggregate-mode=zero-latency config-interval=-1",
-        // Picture ids let the player tell a lost frame from one that was left out.
+        // Picture ids let the player distinguish a lost frame from an omitted one.
         Codec::Vp8 => "rtpvp8pay picture-id-mode=15-bit",
         Codec::Vp9 => "rtpvp9pay picture-id-mode=15-bit",
         Codec::Av1 => "rtpav1pay",
@@ -210,12 +211,12 @@ fn add_track(peer: &Peer, section: usize, choice: &Choice) -> Result<(), Error> 
     let payloader = crate::webrtc::element(description)?;
     let ssrc = rand::random::<u32>();
     payloader.set_property("mtu", 1200u32);
-    // The elements do not agree on the type of this property.
+    // The type of this property differs between elements.
     payloader.set_property_from_str("ssrc", &ssrc.to_string());
     if choice.codec == Codec::Opus {
         holes::keep(&payloader);
     }
-    // A source that becomes live, or changes its format, while it plays would never start.
+    // A source that becomes live or changes its format while playing would never start.
     let source = gst_app::AppSrc::builder().name(choice.kind.as_str());
     let source = source.is_live(true).format(gst::Format::Time).build();
     let pipeline = peer.node().pipeline();
@@ -228,8 +229,8 @@ fn add_track(peer: &Peer, section: usize, choice: &Choice) -> Result<(), Error> 
     exit.link(&entry).map(|_| ()).map_err(|e| Error::build(&what, e))
 }
 
-/// `webrtcbin` links a track inside when its caps come. Only then can latency be distributed, and
-/// without it sender reports carry no time, so that players cannot keep sound and picture together.
+/// `webrtcbin` links a track internally when its caps arrive. Only then can latency be distributed.
+/// Without it sender reports carry no time, and players cannot synchronise audio and video.
 pub(super) fn configure_latency_when_linked(pipeline: &gst::Pipeline, exit: &gst::Pad) {
     let pipeline = pipeline.downgrade();
     let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;

@@ -1,15 +1,15 @@
-//! Our own GStreamer elements: one folder each, `mod.rs` wraps and `imp.rs` behaves.
+//! Our own GStreamer elements: one folder each; `mod.rs` has the wrapper, `imp.rs` the behaviour.
 //!
-//! The binary registers them statically with [`register`]. The same library loads as a plugin, so
-//! that `gst-inspect-1.0` and `gst-launch-1.0` know them:
+//! The binary registers them statically with [`register`]. The same library loads as a plugin for
+//! `gst-inspect-1.0` and `gst-launch-1.0`:
 //!
 //! ```text
 //! mkdir -p target/plugins && cp target/debug/libauralink.so target/plugins/
 //! GST_PLUGIN_PATH=target/plugins gst-inspect-1.0 auralinkdenoise
 //! ```
 //!
-//! Invariant: pads, properties and events only; the algorithms lie in `speech`, `captions` and `aic`,
-//! which know nothing of GStreamer.
+//! Invariant: pads, properties and events only; the algorithms are in `speech`, `captions` and
+//! `aic`, which are independent of GStreamer.
 
 use std::sync::OnceLock;
 
@@ -19,10 +19,10 @@ pub mod denoise;
 pub mod loas;
 pub mod transcribe;
 
-/// Makes our elements known to GStreamer, which must be running. More calls are free.
+/// Registers our elements with GStreamer, which must be initialised. Repeated calls are cheap.
 ///
 /// # Errors
-/// When GStreamer refuses them, which it does only when something is wrong with its registry.
+/// If GStreamer refuses them, which indicates a broken registry.
 pub fn register() -> Result<(), gst::glib::BoolError> {
     static DONE: OnceLock<Result<(), gst::glib::BoolError>> = OnceLock::new();
     DONE.get_or_init(plugin::plugin_register_static).clone()
@@ -36,7 +36,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     transcribe::register(plugin)
 }
 
-/// What GStreamer looks for in a plugin file. The macro documents nothing of what it makes.
+/// The symbols that GStreamer looks for in a plugin file. The macro generates them without docs.
 #[allow(missing_docs, unreachable_pub)]
 mod plugin {
     use super::plugin_init;

@@ -1,4 +1,4 @@
-//! What stands between a source's pad and a feed, as a bin whose failure costs its own track only.
+//! The bin between a source's pad and a feed. A failure inside it costs only its own track.
 
 use gst::glib;
 use gst::prelude::*;
@@ -7,18 +7,18 @@ use gst::subclass::prelude::*;
 use super::Error;
 
 glib::wrapper! {
-    /// A bin with one way in and one way out that keeps its failures to itself.
+    /// A bin with one sink pad and one source pad that contains its own failures.
     ///
-    /// An error inside it, or caps that its elements do not take, would end the whole pipeline and
-    /// with it the other tracks. Its owner is asked instead; a failure that the owner keeps turns
-    /// the bin into a sink that swallows, until caps come that may do better.
+    /// An error inside it, or caps that its elements refuse, would end the whole pipeline and with
+    /// it the other tracks. Instead the bin asks its owner. If the owner contains the failure, the
+    /// bin drops all media until new caps arrive.
     pub(super) struct Branch(ObjectSubclass<imp::Branch>) @extends gst::Bin, gst::Element, gst::Object,
         @implements gst::ChildProxy;
 }
 
 impl Branch {
-    /// A branch of these elements, in the words of `gst-launch-1.0`. `keep` gets the reason of a
-    /// failure and says whether it stays inside.
+    /// A branch of these elements, in `gst-launch-1.0` syntax. `keep` gets the reason of a failure
+    /// and returns whether it stays inside.
     pub(super) fn parse(
         name: &str,
         description: &str,
@@ -43,11 +43,12 @@ impl Branch {
                 if event.type_() == gst::EventType::Caps {
                     imp::try_again(parent);
                 }
-                // Caps that are refused show when the next buffer comes.
+                // Refused caps show up when the next buffer arrives.
                 gst::Pad::event_default(pad, parent, event);
                 true
             })
-            // Whether caps fit is asked before they come: a no would end the whole pipeline.
+            // Upstream queries whether caps fit before it sends them: a no would end the whole
+            // pipeline.
             .query_function(|pad, parent, query| {
                 if let gst::QueryViewMut::AcceptCaps(accept) = query.view_mut() {
                     accept.set_result(true);
@@ -75,7 +76,7 @@ mod imp {
     #[derive(Default)]
     pub(in crate::flow) struct Branch {
         keep: OnceLock<Keep>,
-        /// It has failed, and swallows what comes.
+        /// It has failed and drops all buffers.
         failed: AtomicBool,
     }
 
@@ -84,7 +85,7 @@ mod imp {
             let _ = self.keep.set(keep);
         }
 
-        /// Takes a failure; true when it stays inside.
+        /// Handles a failure; true when it stays inside.
         fn keeps(&self, reason: &str) -> bool {
             if self.failed.load(Ordering::Relaxed) {
                 return true;
@@ -121,7 +122,7 @@ mod imp {
         parent.and_then(|parent| parent.downcast_ref())
     }
 
-    /// Lets media in unless the branch has failed, and looks what becomes of it.
+    /// Passes media on unless the branch has failed, and handles the flow result.
     pub(super) fn guard(
         parent: Option<&gst::Object>,
         pass: impl FnOnce() -> Result<gst::FlowSuccess, gst::FlowError>,
@@ -147,7 +148,7 @@ mod imp {
         }
     }
 
-    /// Other caps have come.
+    /// New caps have arrived: clears the failure.
     pub(super) fn try_again(parent: Option<&gst::Object>) {
         if let Some(branch) = branch(parent) {
             branch.imp().failed.store(false, Ordering::Relaxed);

@@ -1,11 +1,11 @@
-//! From GStreamer caps to our words.
+//! Converts GStreamer caps to [`Format`].
 
 use crate::media::{AudioDetail, Codec, Format, H264Profile, VideoDetail};
 
-/// What a feed with these caps carries; `None` for anything that no feed carries.
+/// The format of a feed with these caps; `None` for caps that no feed carries.
 ///
-/// `frame` is a key frame of the feed, when there is one: an H.264 byte stream says only in its
-/// SPS whether it reorders frames.
+/// `frame` is a key frame of the feed, if there is one: only the SPS of an H.264 byte stream states
+/// whether it reorders frames.
 pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<Format> {
     let s = caps.structure(0)?;
     let codec = match s.name().as_str() {
@@ -52,8 +52,8 @@ pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<
                     H264Profile::ConstrainedBaseline | H264Profile::Baseline
                 ));
         }
-        // Encoders use B-frames by default and the order is only in the VPS; the feed corrects
-        // this when timestamps prove it wrong the other way round.
+        // Encoders use B-frames by default, and only the VPS states the order. The feed corrects a
+        // wrong assumption only in the other direction, from timestamps.
         Codec::H265 => format.video.reorders = true,
         _ => {}
     }
@@ -72,7 +72,7 @@ fn h264_profile(name: &str) -> H264Profile {
 
 /// Whether the first SPS in an Annex B access unit allows frames to be reordered: VUI
 /// `max_num_reorder_frames`, or picture order type 2, which forbids it (ITU-T H.264 8.2.1.3).
-/// `None` when there is no SPS or it does not say.
+/// `None` if there is no SPS or it does not state this.
 fn sps_reorders(access_unit: &[u8]) -> Option<bool> {
     use h264_reader::nal::sps::{PicOrderCntType, SeqParameterSet};
     use h264_reader::rbsp::{BitReader, decode_nal};
@@ -87,11 +87,11 @@ fn sps_reorders(access_unit: &[u8]) -> Option<bool> {
     Some(restrictions.max_num_reorder_frames > 0)
 }
 
-/// Whether decoding can start with a buffer that its parser calls a key frame.
+/// Whether decoding can start with a buffer that its parser marks as a key frame.
 ///
-/// `h264parse` calls every I picture one. Encoders put I pictures at scene cuts that are no IDR
-/// pictures and come without parameter sets: a decoder that begins there shows nothing, or what
-/// later pictures refer to is missing.
+/// `h264parse` marks every I picture. At scene cuts encoders insert I pictures that are not IDR
+/// pictures and have no parameter sets: a decoder that starts there shows nothing, or lacks the
+/// references of later pictures.
 pub(super) fn can_start_decoding(caps: &gst::CapsRef, buffer: &gst::BufferRef) -> bool {
     if caps.structure(0).is_none_or(|s| s.name() != "video/x-h264") {
         return true;
@@ -99,9 +99,9 @@ pub(super) fn can_start_decoding(caps: &gst::CapsRef, buffer: &gst::BufferRef) -
     buffer.map_readable().is_ok_and(|map| has_sps_or_idr(&map))
 }
 
-/// Whether a buffer that its parser calls a key frame is a recovery point of H.264 and no IDR picture:
-/// parameter sets or the SEI message come before its first slice. Decoders like FFmpeg's begin there
-/// and become right some pictures later; those of browsers wait for an IDR picture.
+/// Whether a buffer that its parser marks as a key frame is an H.264 recovery point and not an IDR
+/// picture: parameter sets or the SEI message precede its first slice. Decoders like FFmpeg's start
+/// there and show correct pictures a few frames later; browsers wait for an IDR picture.
 pub(super) fn is_recovery_point(caps: &gst::CapsRef, buffer: &gst::BufferRef) -> bool {
     if caps.structure(0).is_none_or(|s| s.name() != "video/x-h264") {
         return false;
@@ -140,7 +140,7 @@ fn says_recovery_point(mut messages: &[u8]) -> bool {
     false
 }
 
-/// A number of bytes of 255 and a last one, and what comes behind it.
+/// Parses an SEI number (bytes of 255, then a last byte); returns it and the remaining bytes.
 fn sei_number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let full = bytes.iter().take_while(|byte| **byte == 255).count();
     let last = *bytes.get(full)?;
@@ -170,8 +170,8 @@ fn is_slice(kind: u8) -> bool {
     (1..=IDR).contains(&kind)
 }
 
-/// Whether an Annex B access unit of H.264 has an SPS (type 7) before its first slice (1-5), or that
-/// slice is one of an IDR picture (5).
+/// Whether an Annex B access unit of H.264 has an SPS (type 7) before its first slice (1-5), or
+/// this slice belongs to an IDR picture (5).
 fn has_sps_or_idr(access_unit: &[u8]) -> bool {
     types_up_to_slice(access_unit).any(|kind| matches!(kind, IDR | SPS))
 }
@@ -241,7 +241,7 @@ mod tests {
         check("video/x-h264", &[9, 0x67, 0x68], false);
         check("video/x-h265", &[0x41], false);
 
-        // In FLV recovery points come without parameter sets, and the SEI message says what they are.
+        // FLV carries recovery points without parameter sets; only the SEI message marks them.
         let unit =
             |messages: &[u8]| [&[0, 0, 1, 6], messages, &[0x80, 0, 0, 1, 0x41, 0x55]].concat();
         assert!(recovers(&unit(&[6, 1, 0x04])));

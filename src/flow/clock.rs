@@ -1,5 +1,5 @@
-//! One clock and one base time for every pipeline, so that a running time means the same in all, and
-//! the wall clock beside it, which may be set at any time.
+//! One clock and one base time for all pipelines, so that running time means the same in each; and
+//! the wall clock, which may be set at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -10,17 +10,16 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::steps::{Reading, Step, Steps};
 
-/// A smaller difference between the wall clock and ours is not followed: it is that of reading them.
+/// Smaller differences between the wall clock and ours are not followed: reading them takes time.
 const FOLLOW_MIN: Duration = Duration::from_millis(50);
 
-/// The two clocks are read again until less than this has passed between.
+/// Both clocks are read again until the readings are less than this apart.
 const READING_MAX: gst::ClockTime = gst::ClockTime::from_mseconds(5);
 
 struct Shared {
     clock: gst::Clock,
     base: gst::ClockTime,
-    /// Wall-clock time at which running time was zero, in ns since 1970, by the wall clock as it is
-    /// now.
+    /// Wall-clock time at which running time was zero, in ns since 1970, by the current wall clock.
     epoch_ns: AtomicU64,
 }
 
@@ -41,21 +40,21 @@ fn shared() -> &'static Shared {
     })
 }
 
-/// Running time now: how long the shared clock has been going.
+/// Running time now: time since the shared base time.
 pub fn now() -> gst::ClockTime {
     let shared = shared();
     shared.clock.time().saturating_sub(shared.base)
 }
 
-/// Wall-clock time (since the Unix epoch) of a running time, by the wall clock as it is now.
+/// Wall-clock time (since the Unix epoch) of a running time, by the current wall clock.
 pub fn wall_clock(running: gst::ClockTime) -> Duration {
     Duration::from_nanos(shared().epoch_ns.load(Ordering::Relaxed) + running.nseconds())
 }
 
-/// Follows the wall clock where it was set, and takes note of the step. Call it once a second.
+/// Follows the wall clock if it was set; returns the step, if any. Call it once a second.
 pub fn follow_wall_clock() -> Option<Step> {
     let known = Duration::from_nanos(shared().epoch_ns.load(Ordering::Relaxed));
-    // A thread interrupted between the readings reads again.
+    // If the thread was interrupted between the readings, read again.
     for _ in 0..8 {
         let before = now();
         let wall = wall();
@@ -71,12 +70,12 @@ pub fn follow_wall_clock() -> Option<Step> {
     steps().observe(reading()).cloned()
 }
 
-/// What was known of steps when the process before ended.
+/// Restores the steps known when the previous process ended.
 pub fn restore_steps(known: Steps) {
     *steps() = known;
 }
 
-/// What is known of steps: to be restored at the next start.
+/// The known steps, to be restored at the next start.
 pub fn known_steps() -> Steps {
     steps().clone()
 }
@@ -86,8 +85,8 @@ pub fn is_settled() -> bool {
     steps().settled(&reading())
 }
 
-/// What is now of this age was written at this wall-clock time, in ms since 1970, whatever was done
-/// to the clock since. `None` within an hour after it was set.
+/// The wall-clock time, in ms since 1970, at which something of this age was written, with later
+/// steps of the clock taken into account. `None` within an hour after a step.
 pub fn written_at(age: Duration) -> Option<i64> {
     let now = reading();
     let mut steps = steps();
@@ -136,7 +135,7 @@ mod tests {
         crate::init().expect("GStreamer");
         let off = |at: Duration| wall().abs_diff(at);
         assert!(off(wall_clock(now())) < Duration::from_secs(1));
-        // A mapping that is ten seconds wrong is corrected by the next look.
+        // The next reading corrects a mapping that is ten seconds wrong.
         let right = shared().epoch_ns.load(Ordering::Relaxed);
         shared().epoch_ns.store(right - 10_000_000_000, Ordering::Relaxed);
         follow_wall_clock();

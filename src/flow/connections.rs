@@ -1,4 +1,4 @@
-//! How many may stand at a TCP port: in all, and from each address.
+//! Limits the connections of a TCP port: in all, and from each address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::telemetry::descriptors;
 
-/// Bits of an IPv6 address that name a network: one customer has all addresses behind them
-/// (RFC 6177), so they count as one.
+/// Bits of an IPv6 address that name a network: one customer owns all addresses of a network (RFC
+/// 6177), so they count as one.
 const NETWORK_BITS: u32 = 64;
 
-/// Connections now, of all and of each address. Cheap to clone.
+/// Counts the open connections, in all and of each address. Cheap to clone.
 #[derive(Clone)]
 pub struct Connections {
     counts: Arc<Mutex<Counts>>,
@@ -24,36 +24,36 @@ struct Counts {
     by_ip: HashMap<IpAddr, usize>,
 }
 
-/// One connection's place; dropping it gives it back.
+/// One connection's place; it is released on drop.
 pub struct Place {
     connections: Connections,
     ip: IpAddr,
 }
 
-/// Why there is no place for a connection. The texts name the settings.
+/// Why a connection gets no place. The texts name the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Crowded {
-    /// As many as may be are open.
+    /// The limit of all connections is reached.
     #[error("{0} connections are open: `connections_max`")]
     All(usize),
-    /// As many as may be from one address are open.
+    /// The limit of connections from one address is reached.
     #[error("{1} connections of {0} are open: `connections_per_ip_max`")]
     Address(IpAddr, usize),
-    /// The process has few file descriptors left, and those are kept for recordings.
+    /// The process is short of file descriptors; the rest is kept for recordings.
     #[error("file descriptors run out: raise the limit of open files (`ulimit -n`)")]
     Descriptors,
 }
 
 impl Connections {
-    /// Nobody is in yet.
+    /// No connection is open yet. Both limits count connections.
     pub fn new(max: usize, max_per_ip: usize) -> Self {
         Self { counts: Arc::default(), max, max_per_ip }
     }
 
-    /// A place for one more connection from this address.
+    /// Takes a place for one more connection from this address.
     ///
     /// # Errors
-    /// [`Crowded`], when there is none.
+    /// [`Crowded`], if there is none.
     pub fn enter(&self, ip: IpAddr) -> Result<Place, Crowded> {
         if descriptors::are_scarce() {
             return Err(Crowded::Descriptors);
@@ -90,7 +90,7 @@ impl Drop for Place {
     }
 }
 
-/// Who an address counts as: itself by IPv4, its network by IPv6.
+/// What connections are counted by: the address for IPv4, the network for IPv6.
 fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => {

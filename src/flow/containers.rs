@@ -1,15 +1,15 @@
-//! Which kinds of file are media: what is found in a file decides, never its name.
+//! Which files are media. The content of a file decides, never its name.
 //!
-//! Playlists, session descriptions and manifests are addresses of other media. A demuxer for one of
-//! them would open these, local files and the appliance's own ports included, for a person who was
-//! to give a file. So a file begins with a container of the list, and only demuxers of the list are
-//! plugged for what lies inside of it.
+//! Playlists, session descriptions and manifests refer to other media. A demuxer for one of them
+//! would open local files and the appliance's own ports for a user who may only give a file. So a
+//! file must begin with a container of the list, and only demuxers of the list are plugged for its
+//! content.
 
 use gst::prelude::*;
 
 use super::{Blame, Error};
 
-/// Containers and elementary streams that a file may be, as GStreamer's media types.
+/// Containers and elementary streams that a file may be, as GStreamer media types.
 const MEDIA: &[&str] = &[
     "application/mxf",
     "application/ogg",
@@ -47,7 +47,7 @@ const MEDIA: &[&str] = &[
     "video/x-av1",
 ];
 
-/// Demuxers that may be plugged. Anything else of that class could follow addresses.
+/// Demuxers that may be plugged. Any other demuxer could follow addresses.
 const DEMUXERS: &[&str] = &[
     "aiffparse",
     "apedemux",
@@ -74,10 +74,10 @@ const SKIP: i32 = 2;
 /// `GstAutoplugSelectResult`: this factory is tried.
 const TRY: i32 = 0;
 
-/// The media type of a file, by its first bytes: the more of them, the surer.
+/// The media type of a file, detected from its first bytes; more bytes give a surer result.
 ///
 /// # Errors
-/// [`Error::Refused`] that names what it is where that is no media.
+/// [`Error::Refused`] that names the type found, if that is not media.
 pub fn check(head: &[u8]) -> Result<String, Error> {
     let found = gst_base::functions::type_find_helper_for_data(None::<&gst::Object>, head);
     let Ok((caps, _)) = found else {
@@ -95,7 +95,7 @@ fn refused(what: &str) -> Error {
     Error::refused(Blame::Input, format!("this is no media file: {what}"), hint)
 }
 
-/// A media type in words.
+/// Describes a media type for the error message.
 fn described(name: &str) -> String {
     match name {
         "application/x-hls" => "an HLS playlist (.m3u8), which only names media elsewhere".into(),
@@ -111,8 +111,8 @@ fn described(name: &str) -> String {
     }
 }
 
-/// Keeps a `decodebin` or `parsebin` from plugging demuxers that are not of the list, whatever lies
-/// inside of a container.
+/// Keeps a `decodebin` or `parsebin` from plugging demuxers that are not on the list, whatever the
+/// container holds.
 pub fn guard(bin: &gst::Element) {
     bin.connect("autoplug-select", false, |values| {
         let factory = values.iter().find_map(|v| v.get::<gst::ElementFactory>().ok());

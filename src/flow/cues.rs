@@ -1,4 +1,4 @@
-//! Where captions pass from the node that makes them to everybody who shows or keeps them.
+//! Carries captions from the node that makes them to their consumers.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,17 +10,17 @@ use tokio_util::sync::CancellationToken;
 use super::clock;
 use crate::media::{Cue, Language};
 
-/// Cues that a slow reader may be behind; older ones are lost to it, counted.
+/// Most cues that a slow reader may be behind; it loses older ones, counted.
 const BEHIND_MAX: usize = 256;
 
-/// The first number of cues that are pushed from outside. Engines count from 1 and translations have the
-/// numbers of their originals, so neither ever meets these, whatever feed they are pushed to.
+/// First number of cues pushed from outside. Engines count from 1 and translations keep the numbers
+/// of their originals, so neither reaches these on any feed.
 const PUSHED: u64 = 1 << 40;
 
-/// The next number of a pushed cue, for all feeds.
+/// The next number of a pushed cue, across all feeds.
 static NEXT: AtomicU64 = AtomicU64::new(PUSHED);
 
-/// Committed cues kept for those who join.
+/// Committed cues kept for new readers.
 const RECENT_MAX: usize = 64;
 
 /// A named fan-out point for text, the counterpart of [`super::Feed`]: `captions.en`,
@@ -47,16 +47,16 @@ pub struct CueStats {
     pub partial: AtomicU64,
     /// Words of the committed cues.
     pub words: AtomicU64,
-    /// How long after the voice the newest committed cue came: milliseconds between the end of its
-    /// last word and the clock.
+    /// Delay of the newest committed cue: milliseconds between the end of its last word and the
+    /// clock.
     pub delay_ms: AtomicU64,
-    /// Cues that readers were too slow for.
+    /// Cues that slow readers have lost.
     pub dropped_slow: AtomicU64,
 }
 
 impl CueFeed {
-    /// A feed without readers. `name` is unique within its stream; `language` is what it carries,
-    /// `und` while a source whose language is detected has not been heard.
+    /// A feed without readers. `name` is unique within its stream. `language` is its language,
+    /// `und` until a source whose language is detected has been heard.
     pub fn new(name: impl Into<String>, language: Language) -> Self {
         Self(Arc::new(Inner {
             name: name.into(),
@@ -72,7 +72,7 @@ impl CueFeed {
         &self.0.name
     }
 
-    /// The language that was asked for; each cue says its own.
+    /// The requested language; each cue carries its own.
     pub fn language(&self) -> &Language {
         &self.0.language
     }
@@ -82,12 +82,12 @@ impl CueFeed {
         &self.0.stats
     }
 
-    /// Readers now.
+    /// Number of current readers.
     pub fn readers(&self) -> usize {
         self.0.sender.receiver_count()
     }
 
-    /// Gives a cue to everybody. Never waits.
+    /// Sends a cue to all readers. Never waits.
     pub fn publish(&self, cue: Cue) {
         let stats = &self.0.stats;
         if cue.is_committed() {
@@ -105,12 +105,11 @@ impl CueFeed {
         } else {
             stats.partial.fetch_add(1, Ordering::Relaxed);
         }
-        // Nobody may be reading.
+        // The feed may have no readers.
         let _ = self.0.sender.send(cue);
     }
 
-    /// The same for a cue from outside: it gets a number that no other cue of this process has, which is
-    /// returned.
+    /// Publishes a cue from outside. It gets a number that is unique in this process; returns it.
     pub fn append(&self, mut cue: Cue) -> u64 {
         cue.id = NEXT.fetch_add(1, Ordering::Relaxed);
         let id = cue.id;
@@ -128,7 +127,7 @@ impl CueFeed {
         self.0.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// What is published from now on.
+    /// A reader of all cues published from now on.
     pub fn subscribe(&self) -> CueReader {
         CueReader { receiver: self.0.sender.subscribe(), feed: Arc::clone(&self.0) }
     }
@@ -141,7 +140,7 @@ pub struct CueReader {
 }
 
 impl CueReader {
-    /// The next cue. Waits for ever on a quiet feed: take it in a `select!` with what ends the
+    /// The next cue. Waits without limit on a quiet feed: use it in a `select!` with what ends the
     /// reader. Safe to cancel.
     pub async fn next(&mut self) -> Cue {
         loop {
@@ -156,13 +155,13 @@ impl CueReader {
         }
     }
 
-    /// The name of the feed that is read.
+    /// The feed that is read.
     pub fn feed(&self) -> CueFeed {
         CueFeed(Arc::clone(&self.feed))
     }
 }
 
-/// The feeds of captions of one stream, as they come and go while its consumers run. Cheap to clone.
+/// The caption feeds of one stream; they come and go while consumers run. Cheap to clone.
 #[derive(Clone)]
 pub struct CueBoard {
     feeds: Arc<watch::Sender<Vec<CueFeed>>>,
@@ -177,7 +176,7 @@ impl Default for CueBoard {
 }
 
 impl CueBoard {
-    /// Puts up other feeds, the original language first.
+    /// Replaces the feeds; the original language comes first.
     pub fn set(&self, feeds: Vec<CueFeed>) {
         let names = |feeds: &[CueFeed]| feeds.iter().map(|f| Arc::as_ptr(&f.0)).collect::<Vec<_>>();
         self.feeds.send_if_modified(|now| {
@@ -187,27 +186,27 @@ impl CueBoard {
         });
     }
 
-    /// The feeds now, the original language first.
+    /// The current feeds, the original language first.
     pub fn feeds(&self) -> Vec<CueFeed> {
         self.feeds.borrow().clone()
     }
 
-    /// The feeds, as they come and go; it ends with the stream.
+    /// Follows the feeds as they come and go; closes with the stream.
     pub fn subscribe(&self) -> watch::Receiver<Vec<CueFeed>> {
         self.feeds.subscribe()
     }
 
-    /// Nothing will be published on any feed any more: the stream ends.
+    /// Ends the stream: nothing will be published on any feed any more.
     pub fn end(&self) {
         self.ended.cancel();
     }
 
-    /// Is cancelled by [`Self::end`].
+    /// The token that [`Self::end`] cancels.
     pub fn ended(&self) -> CancellationToken {
         self.ended.clone()
     }
 
-    /// Everything that is published on any of the feeds from now on.
+    /// A reader of all cues published on any of the feeds from now on.
     pub fn read(&self) -> BoardReader {
         let board = self.feeds.subscribe();
         let readers = board.borrow().iter().map(CueFeed::subscribe).collect();
@@ -222,7 +221,7 @@ pub struct BoardReader {
 }
 
 impl BoardReader {
-    /// The next cue and the feed that it came on. Waits for ever on a quiet board. Safe to cancel.
+    /// The next cue and its feed. Waits without limit on a quiet board. Safe to cancel.
     pub async fn next(&mut self) -> (CueFeed, Cue) {
         loop {
             let cues = self.readers.iter_mut().map(|reader| {
@@ -239,12 +238,12 @@ impl BoardReader {
                 }
             };
             tokio::select! {
-                // What was said on a feed that is gone is still read.
+                // Cues of a removed feed are still read.
                 biased;
                 found = any => return found,
                 changed = self.board.changed() => {
                     if changed.is_err() {
-                        // The stream is gone; so is, soon, this reader.
+                        // The stream has ended; this reader is dropped soon.
                         std::future::pending::<()>().await;
                     }
                 }
@@ -253,8 +252,8 @@ impl BoardReader {
         }
     }
 
-    /// Drops the readers of feeds that are gone and joins those that are new, as [`Self::next`] does
-    /// when it waits. For those who tell others of a feed before they wait.
+    /// Drops the readers of removed feeds and joins new feeds, as [`Self::next`] does while it
+    /// waits. For callers that announce a feed before they wait.
     pub fn follow(&mut self) {
         let feeds = self.board.borrow_and_update().clone();
         let same = |a: &Arc<Inner>, b: &CueFeed| Arc::ptr_eq(a, &b.0);
@@ -312,7 +311,7 @@ mod tests {
         english.publish(cue(1));
         let pushed = [english.append(cue(0)), spanish.append(cue(0)), spanish.append(cue(0))];
         english.publish(cue(2));
-        // What was pushed in English is translated under its number.
+        // What was pushed in English is translated under the same number.
         spanish.publish(cue(pushed[0]));
         for feed in [english, spanish] {
             let mut ids: Vec<u64> = feed.recent().iter().map(|c| c.id).collect();
@@ -333,7 +332,7 @@ mod tests {
         let mut reader = board.read();
         board.set(vec![english.clone()]);
         let first = tokio::join!(reader.next(), async {
-            // The reader joins when it is polled; a cue from before that is not for it.
+            // The reader joins when it is polled; it does not get earlier cues.
             while english.readers() == 0 {
                 tokio::task::yield_now().await;
             }

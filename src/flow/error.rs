@@ -1,4 +1,4 @@
-//! What can go wrong in a node, and who should act on it.
+//! Errors of nodes, and who has to act on them.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Blame {
-    /// What came in: the publisher or the file.
+    /// The input: the publisher or the file.
     Input,
-    /// Where it goes out: the target, the disk, the viewer.
+    /// The output: the target, the disk, the viewer.
     Destination,
-    /// The appliance or its set-up.
+    /// The appliance or its configuration.
     Us,
 }
 
-/// A node that could not be built, started or kept running.
+/// Why a node could not be built, started or kept running.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A GStreamer element is not installed.
@@ -23,12 +23,12 @@ pub enum Error {
         /// Factory name, as `gst-inspect-1.0` knows it.
         factory: String,
     },
-    /// A pipeline could not be put together.
+    /// A pipeline could not be built.
     #[error("cannot build {what}: {reason}")]
     Build {
         /// The part that failed.
         what: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A state change took longer than [`super::node::STATE_CHANGE_MAX`].
@@ -38,7 +38,7 @@ pub enum Error {
         node: String,
         /// The state that it should have reached.
         waiting_for: &'static str,
-        /// How long it was given.
+        /// The time limit that has passed.
         after: Duration,
     },
     /// An element posted an error.
@@ -46,18 +46,18 @@ pub enum Error {
     Element {
         /// Name of the element in its pipeline.
         element: String,
-        /// Its own words, with the debug detail.
+        /// Its error text, with the debug detail.
         message: String,
         /// Who should act.
         blame: Blame,
     },
-    /// Media stopped coming without an error.
+    /// Media stopped arriving without an error.
     #[error("no media for {0:?}")]
     Stalled(Duration),
-    /// The source or the pipeline came to its end.
+    /// The source or the pipeline has ended.
     #[error("ended")]
     Ended,
-    /// Refused, with what to do about it.
+    /// Refused, with a hint.
     #[error("{message}")]
     Refused {
         /// What was wrong.
@@ -70,7 +70,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Something came in, or is asked for, that cannot work.
+    /// Refuses an input or a request that cannot work.
     pub fn refused(blame: Blame, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Refused { message: message.into(), hint: hint.into(), blame }
     }

@@ -1,9 +1,9 @@
-//! Files that an admin names: opened on threads of their own, because open(2) may never return.
+//! Opens files that an admin names, on threads of their own, because open(2) may never return.
 //!
-//! A pipe without a writer, a device and a mount whose server is gone all block; on a worker of the
-//! runtime that would stop every stream. Only regular files are opened. A call that takes too long is
-//! given up; its thread cannot be ended, so a path has one such thread at most, and there is a limit
-//! for all of them.
+//! A pipe without a writer, a device and a mount whose server is down all block; on a worker of the
+//! runtime that would stop every stream. Only regular files are opened. A call that takes too long
+//! is given up. Its thread cannot be ended, so each path has at most one such thread, and their
+//! total is limited.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -18,53 +18,53 @@ use tokio::sync::oneshot;
 
 use super::{Blame, Error};
 
-/// A file that takes longer to be opened lies on a file system that does not answer.
+/// Time limit for opening a file; beyond it the file system counts as hung.
 pub const OPEN_MAX: Duration = Duration::from_secs(5);
 
-/// Most calls that may hang at the same time; beyond them no file is opened.
+/// Most calls that may hang at the same time; beyond it no file is opened.
 const HUNG_MAX: usize = 16;
 
-/// Paths whose call has not returned in time.
+/// Paths whose call has not returned within its time limit.
 static HUNG: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// A regular file, open for reading.
 #[derive(Debug)]
 pub struct Opened {
-    /// The file itself.
+    /// The file handle.
     pub file: File,
-    /// Its path without links, as the system knows it.
+    /// Its path without links, as the kernel reports it.
     pub path: PathBuf,
 }
 
 impl Opened {
-    /// A path that leads to this very file for as long as it is open, whatever happens to its name.
+    /// A path to this very file while it is open, whatever happens to its name.
     pub fn handle(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
     }
 }
 
-/// Opens a regular file. Blocks: call it inside of [`within`].
+/// Opens a regular file. Blocks: call it inside [`within`].
 ///
 /// # Errors
-/// When there is none, when it is no regular file, or when it must not be read.
+/// When it does not exist, is not a regular file, or may not be read.
 pub fn open_regular(path: &Path) -> io::Result<Opened> {
     let regular = |metadata: &std::fs::Metadata| match metadata.is_file() {
         true => Ok(()),
         false => Err(io::Error::other("it is not a regular file")),
     };
-    // Opening a device may do something, so it is not even opened.
+    // Opening a device may have side effects, so a device is not even opened.
     regular(&std::fs::metadata(path)?)?;
     let without_waiting = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let flags = i32::try_from(without_waiting.bits()).unwrap_or_default();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
-    // The name may lead to something else by now.
+    // The name may lead to another file by now.
     regular(&file.metadata()?)?;
     let mut opened = Opened { file, path: PathBuf::new() };
     opened.path = std::fs::read_link(opened.handle())?;
     Ok(opened)
 }
 
-/// Reads a small regular file as a whole.
+/// Reads a whole small regular file.
 ///
 /// # Errors
 /// As [`open_regular`] and [`within`], and when it has more than `bytes_max` bytes.
@@ -91,7 +91,7 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Error {
     )
 }
 
-/// Does something with a file on a thread of its own and waits for it, at most `max`.
+/// Runs `work` on a file on a thread of its own and waits for it, at most `max`.
 ///
 /// # Errors
 /// [`Error::Refused`] when it takes longer, or when an earlier call for this path still hangs.
@@ -112,7 +112,7 @@ pub async fn within<T: Send + 'static>(
     std::thread::Builder::new()
         .name("file".into())
         .spawn(move || {
-            // Nobody may be waiting any more.
+            // The caller may have stopped waiting.
             let _ = tell.send(work(&theirs));
         })
         .map_err(|e| Error::build("a thread for files", e))?;

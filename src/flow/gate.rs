@@ -1,4 +1,4 @@
-//! Who may publish and play: what a protocol asks before it takes or gives media.
+//! Admission of publishers and viewers: what a protocol asks before it takes or gives media.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Inputs, Intake, SourceReport};
 use crate::media::{Accepts, Secret, StreamName};
 
-/// What somebody wants to do with a stream.
+/// What a client wants to do with a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Put media in.
@@ -18,30 +18,30 @@ pub enum Action {
     Play,
 }
 
-/// Somebody at the door.
+/// A client that asks for admission.
 #[derive(Clone, Debug)]
 pub struct Hello {
-    /// What they want.
+    /// What it wants to do.
     pub action: Action,
     /// `srt`, `rtmp`, `whip`, `whep`, `hls` …
     pub protocol: &'static str,
-    /// Which stream.
+    /// The stream that it names.
     pub stream: StreamName,
-    /// The token or key that they showed, as they sent it: perhaps percent-encoded, see
+    /// The token or key as the client sent it: perhaps percent-encoded, see
     /// [`Secret::matches_pasted`].
     pub credential: Option<Secret>,
-    /// Their address.
+    /// The client's address.
     pub peer: String,
 }
 
-/// Somebody is let in, on these terms.
+/// The terms on which a client is admitted.
 #[derive(Clone, Debug, Default)]
 pub struct Admission {
     /// The passphrase that an SRT connection must be encrypted with, if any.
     pub passphrase: Option<Secret>,
 }
 
-/// Why somebody is not let in.
+/// Why a client is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
     /// No credential, or a wrong one.
@@ -52,17 +52,17 @@ pub enum RefusalKind {
     Taken,
     /// Nothing is being published, so there is nothing to play.
     NotLive,
-    /// No way to give what they can take.
+    /// The viewer can take no format that the stream can give.
     Unsupported,
     /// The appliance is at its limit or shutting down.
     Busy,
 }
 
-/// A refusal, in words for whoever was refused.
+/// A refusal, with texts for the client.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// The reason.
+    /// The kind of refusal.
     pub kind: RefusalKind,
     /// What was wrong.
     pub message: String,
@@ -77,13 +77,13 @@ impl Refusal {
     }
 }
 
-/// The door of all streams. One object that every protocol shares.
+/// Admission to all streams. One object that all protocols share.
 pub trait Gate: Send + Sync + 'static {
-    /// Whether they may come in. Answers from memory, without waiting: it is called on the
-    /// handshake threads of the protocols. A refusal is logged and counted here, once.
+    /// Decides whether a client is admitted. Returns from memory, without waiting: it is called on
+    /// the handshake threads of the protocols. A refusal is logged and counted here, once.
     ///
     /// # Errors
-    /// The refusal, to be sent to the peer as far as the protocol can say it.
+    /// The refusal; the protocol sends it to the peer as far as it can express it.
     fn admit(&self, hello: &Hello) -> Result<Admission, Refusal>;
 
     /// Takes the publisher's place in the stream; [`Self::admit`] is included.
@@ -97,20 +97,20 @@ pub trait Gate: Send + Sync + 'static {
     /// feeds that the viewer can take are flowing.
     fn play(&self, hello: Hello, accepts: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>>;
 
-    /// Tells of a refusal that only the protocol could see, such as a wrong SRT passphrase or media
-    /// that is none, so that it is logged, counted and shown like those of the gate itself.
+    /// Reports a refusal that only the protocol can detect, such as a wrong SRT passphrase or input
+    /// that is not media, so that it is logged, counted and shown like those of the gate.
     fn report_refusal(&self, hello: &Hello, refusal: &Refusal);
 }
 
-/// A viewer's seat: the feeds that fit what it can take. Dropping it leaves.
+/// A viewer's seat: the feeds that fit what it can take. Dropping it frees the seat.
 pub struct Seat {
     /// The stream that is played.
     pub stream: StreamName,
     /// The feeds now; they may change to others of the same codecs while the viewer watches.
     pub inputs: watch::Receiver<Inputs>,
-    /// The stream wants the viewer gone.
+    /// Cancelled when the stream wants the viewer gone.
     pub cancel: CancellationToken,
-    /// What keeps the seat; runs when it is dropped.
+    /// Runs when the seat is dropped.
     pub on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 

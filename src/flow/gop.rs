@@ -1,54 +1,55 @@
-//! What a writer has sent lately: the group of pictures that a late joiner needs, and what came
-//! while the writer stood by.
+//! Recent frames of a writer: the group of pictures (GOP) that a late joiner needs, and frames that
+//! arrived while the writer stood by.
 
 use std::collections::VecDeque;
 
-/// Most frames kept: 20 s at 30 fps. A longer group of pictures is not worth replaying.
+/// Most frames kept: 20 s at 30 fps. A longer GOP is not worth replaying.
 const FRAMES_MAX: usize = 600;
 
 /// Most bytes kept. One frame may be larger.
 const BYTES_MAX: usize = 6 << 20;
 
-/// Most bytes of raw pictures, which are kept only until they are first asked for: half a second of
+/// Most bytes of raw video, which is kept only until the first consumer has it: half a second of
 /// 1080p.
 const RAW_BYTES_MAX: usize = 48 << 20;
 
-/// Pictures of earlier groups are kept for this long: a recording waits 2 s for the second track of
-/// a stream and begins with the first picture all the same.
+/// How long video of earlier GOPs is kept: a recording waits 2 s for the second track of a stream
+/// and still begins with the first picture.
 const PICTURES_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(3);
 
-/// Sound is kept for this long: a recording that begins with the last key frame wants the sound
-/// since then.
+/// How long audio is kept: a recording that begins with the last key frame needs the audio since
+/// then.
 const SOUND_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(10);
 
-/// Raw sound is kept for this long: an encoder that a recording asks for begins with the first
-/// picture of the recording.
+/// How long raw audio is kept: an encoder that a recording requests begins with the first picture
+/// of the recording.
 pub(super) const RAW_SOUND_KEPT: gst::ClockTime = PICTURES_KEPT;
 
-/// Raw pictures are kept for this long at most.
+/// How long raw video is kept at most.
 const RAW_PICTURES_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
-/// What arrived this long before its writer follows another goes out; older frames only where
-/// decoding needs them.
+/// A frame that arrived at most this long before its writer follows another is sent; older frames
+/// only if decoding needs them.
 const RECENT: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
-/// Distance between replayed frames that are squeezed together.
+/// Distance between squeezed frames in a replay.
 const SQUEEZED: gst::ClockTime = gst::ClockTime::from_mseconds(1);
 
-/// One access unit of video or packet of audio, placed on the clock.
+/// One access unit of video or packet of audio with its place on the clock.
 #[derive(Clone)]
 pub(super) struct Frame {
     pub(super) buffer: gst::Buffer,
     pub(super) caps: gst::Caps,
     /// Decoding can start here.
     pub(super) is_key: bool,
-    /// It is a recovery point of H.264 in the place of an IDR picture.
+    /// It is an H.264 recovery point instead of an IDR picture.
     pub(super) recovers: bool,
     /// Running time at which it was written.
     pub(super) arrived: gst::ClockTime,
-    /// It is older than the node that made it: for those who begin in the past, no live media.
+    /// It is older than the node that made it: not live media, only for consumers that begin in the
+    /// past.
     pub(super) is_past: bool,
-    /// It has gone out to the feed's consumers.
+    /// It has been sent to the feed's consumers.
     pub(super) sent: bool,
 }
 
@@ -58,7 +59,7 @@ impl Frame {
         self.buffer.dts_or_pts()
     }
 
-    /// How long, and how many bytes, of frames like this are kept.
+    /// How long frames like this are kept, and how many bytes of them.
     fn bounds(&self) -> (gst::ClockTime, usize) {
         match self.caps.structure(0).map(|s| s.name().as_str()) {
             Some("video/x-raw") => (RAW_PICTURES_KEPT, RAW_BYTES_MAX),
@@ -77,12 +78,12 @@ pub(super) struct Gop {
     frames: usize,
     bytes: usize,
     bytes_max: usize,
-    /// The newest group outgrew the bounds: nothing is kept until the next key frame.
+    /// The newest GOP exceeded the bounds: nothing is kept until the next key frame.
     overflown: bool,
 }
 
 impl Gop {
-    /// Takes the next frame; returns how many that had not gone out are given up for it.
+    /// Adds the next frame; returns the number of unsent frames that were dropped for it.
     pub(super) fn push(&mut self, frame: Frame) -> u64 {
         let now = frame.arrived;
         let size = frame.buffer.size();
@@ -122,7 +123,7 @@ impl Gop {
         group.iter().filter(|f| !f.sent).count() as u64
     }
 
-    /// Forgets everything; returns how many frames had not gone out.
+    /// Drops all frames; returns how many of them were unsent.
     pub(super) fn clear(&mut self) -> u64 {
         let mut given_up = 0;
         while !self.groups.is_empty() {
@@ -131,12 +132,12 @@ impl Gop {
         given_up
     }
 
-    /// The newest group of pictures with its true timestamps.
+    /// The newest GOP with its true timestamps.
     pub(super) fn frames(&self) -> &[Frame] {
         self.groups.back().map_or(&[], Vec::as_slice)
     }
 
-    /// All groups that are kept and last until this time.
+    /// All kept groups, beginning with the one that this time lies in.
     pub(super) fn kept_from(&self, from: gst::ClockTime) -> impl Iterator<Item = &Frame> {
         let begins_by = |group: &Vec<Frame>| {
             group.first().and_then(Frame::dts).is_some_and(|first| first <= from)
@@ -145,26 +146,26 @@ impl Gop {
         self.groups.iter().skip(first).flatten()
     }
 
-    /// What is kept from this time on: for sound, where each packet is a group.
+    /// Kept frames from this time on: for audio, where each packet is a group.
     pub(super) fn since(&self, start: gst::ClockTime) -> impl Iterator<Item = &Frame> {
         self.groups.iter().flatten().filter(move |f| f.dts().is_some_and(|t| t >= start))
     }
 
-    /// What goes out when the writer becomes active at `now`: what arrived just now and has not
-    /// gone out, with what is needed to decode it. Where nobody was on air before (`is_first`), that
-    /// is all of the last seconds: a slow machine may take a while to see who comes.
+    /// What is sent when the writer becomes active at `now`: recent unsent frames and what is
+    /// needed to decode them. With no active writer before (`is_first`), recent means the last
+    /// seconds: a slow machine may take a while to notice a publisher.
     pub(super) fn to_send(&self, now: gst::ClockTime, is_first: bool) -> Vec<Frame> {
         let recent = if is_first { PICTURES_KEPT } else { RECENT };
         let is_new = |f: &Frame| !f.sent && f.arrived + recent >= now;
         let first = self.groups.iter().position(|group| group.iter().any(is_new));
-        // Old pictures are still what newer ones refer to.
+        // Newer frames still refer to old ones.
         let first = first.unwrap_or(self.groups.len().saturating_sub(1));
         self.groups.iter().skip(first).flatten().cloned().collect()
     }
 
-    /// The newest group squeezed into the last milliseconds, so that a player decodes it as fast as
-    /// it can and shows the newest picture at once, at the live edge. Only right for codecs and
-    /// streams that do not reorder frames.
+    /// The newest GOP squeezed into the last milliseconds: a player decodes it as fast as it can
+    /// and shows the newest picture at once, at the live edge. Only correct for codecs and streams
+    /// that do not reorder frames.
     pub(super) fn squeezed(&self) -> Vec<gst::Buffer> {
         let frames = self.frames();
         let Some(last) = frames.last().and_then(|f| f.buffer.pts()) else { return Vec::new() };
@@ -184,9 +185,9 @@ impl Gop {
     }
 }
 
-/// Moves the frames that lie at or before `last` between it and the first one that lies behind it,
-/// in order: a decoder needs them, and time in a feed does not run backwards. False, and nothing is
-/// changed, when none lies behind `last` yet.
+/// Moves the frames at or before `last` into the interval between `last` and the first later frame,
+/// in order: a decoder needs them, and time in a feed does not run backwards. Returns false and
+/// changes nothing if no frame is later than `last` yet.
 pub(super) fn squeeze_behind(frames: &mut [Frame], last: gst::ClockTime) -> bool {
     let Some(first) = frames.first().and_then(Frame::dts) else { return false };
     if first > last {
@@ -198,7 +199,7 @@ pub(super) fn squeeze_behind(frames: &mut [Frame], last: gst::ClockTime) -> bool
     else {
         return false;
     };
-    // Times before `next` shrink towards it, which keeps the order of reordered pictures.
+    // Times before `next` shrink towards it, which keeps the order of reordered frames.
     let room = (next - last).nseconds();
     let room = u128::from(room - room / (count + 1));
     let whole = u128::from((next - first).nseconds().max(1));

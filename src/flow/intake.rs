@@ -1,4 +1,4 @@
-//! Where a publisher puts its media into a stream.
+//! The place where a publisher writes its media into a stream.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,20 +9,19 @@ use tokio_util::sync::CancellationToken;
 use super::{CueBoard, Status, Tracks};
 use crate::media::{Pace, StreamName};
 
-/// Longest time for what a publisher that has left has sent to come out of its pipelines.
+/// Longest time to drain the pipelines of a publisher that has left.
 pub const DRAIN_MAX: Duration = Duration::from_secs(1);
 
-/// A publisher's place in a stream. Whoever holds it may write; dropping it says that the
-/// publisher is gone.
+/// A publisher's place in a stream. Its holder may write; dropping it marks the publisher as gone.
 pub struct Intake {
     /// The stream that is published.
     pub stream: StreamName,
-    /// Where its tracks go, and what the API shows of it.
+    /// The writers of its tracks, and what the API shows of it.
     pub tracks: Tracks,
-    /// Where it puts up captions that it brings along. They are the stream's own while it is on air
-    /// and the stream makes none itself.
+    /// Captions that the publisher brings along. The stream uses them while the publisher is on air
+    /// and the stream makes no captions itself.
     pub captions: CueBoard,
-    /// The stream wants this publisher gone: it was replaced, removed or stopped.
+    /// Cancelled when the stream wants this publisher gone: replaced, removed or stopped.
     pub cancel: CancellationToken,
     /// Runs when the intake is dropped.
     pub on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
@@ -36,7 +35,7 @@ impl Drop for Intake {
     }
 }
 
-/// What is known of a publisher, filled in by its protocol while it runs.
+/// Figures of a publisher, filled in by its protocol while it runs.
 #[derive(Debug, Default)]
 pub struct SourceReport {
     /// `srt`, `rtmp`, `whip`, `rtsp`, `file`, `test` …
@@ -49,19 +48,19 @@ pub struct SourceReport {
     pub lost: AtomicU64,
     /// Round-trip time in microseconds; 0 when the protocol has none.
     pub rtt_us: AtomicU64,
-    /// Its own figures, for the API.
+    /// Figures specific to the protocol, for the API.
     pub status: Status,
-    /// The publisher leaves out pictures for now and has said so.
+    /// The publisher leaves out video for now and has announced it.
     no_pictures: AtomicBool,
-    /// The connection is over; what is written from now on was left in a demuxer.
+    /// The connection has ended; later writes are leftovers in a demuxer.
     ended: AtomicBool,
-    /// Whether it sends at the pace at which its media plays.
+    /// Checks whether the publisher sends at the pace at which its media plays.
     pace: Mutex<Pace>,
-    /// Words for people: what is odd about this publisher, such as a track that is ignored.
+    /// Notes for the admin: what is odd about this publisher, such as an ignored track.
     notes: Mutex<Vec<String>>,
 }
 
-/// A publisher gets this many notes; more would be a way to fill memory.
+/// Most notes of a publisher; without a limit they could fill memory.
 const NOTES_MAX: usize = 16;
 
 impl SourceReport {
@@ -75,29 +74,28 @@ impl SourceReport {
         self.bytes.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// Says that the connection is over: media that still comes is no sign of life.
+    /// Marks the connection as ended: media that still arrives is no sign of life.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
     }
 
-    /// Says that the publisher leaves out pictures, or sends them again: that none come is no sign
-    /// that it is frozen.
+    /// Records whether the publisher leaves out video: its absence then does not mean a freeze.
     pub fn set_no_pictures(&self, left_out: bool) {
         self.no_pictures.store(left_out, Ordering::Relaxed);
     }
 
-    /// Whether the publisher leaves out pictures for now.
+    /// Whether the publisher leaves out video for now.
     pub fn has_no_pictures(&self) -> bool {
         self.no_pictures.load(Ordering::Relaxed)
     }
 
-    /// Whether the connection is over.
+    /// Whether the connection has ended.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Follows the media time of what comes, in milliseconds; a publisher that sends faster than its
-    /// media plays gets a note. `now` is by any clock that never goes back.
+    /// Follows the media time of arriving data, in milliseconds; a publisher that sends faster than
+    /// its media plays gets a note. `now` is the time of any monotonic clock.
     pub fn follow_pace(&self, media_ms: i64, now: Duration) {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(words) = pace.follow(media_ms, now) {
@@ -105,12 +103,12 @@ impl SourceReport {
         }
     }
 
-    /// Whether it has sent faster than its media plays, in words; to be asked when it has left.
+    /// A text if it has sent faster than its media plays; to be called when it has left.
     pub fn too_fast(&self) -> Option<String> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner).at_end()
     }
 
-    /// Says something odd about the publisher, once.
+    /// Adds a note about the publisher; repeats are ignored.
     pub fn note(&self, text: impl Into<String>) {
         let text = text.into();
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! One pipeline with its own bus and life.
+//! One pipeline with its own bus and lifetime.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,25 +11,25 @@ use tokio_util::sync::CancellationToken;
 use super::{Blame, Error, Feed, Join, Link, Writer, clock};
 use crate::media::Kind;
 
-/// A state change that takes longer is frozen, and so is the node.
+/// A state change that takes longer counts as frozen, and so does the node.
 pub(super) const STATE_CHANGE_MAX: Duration = Duration::from_secs(15);
 
-/// A pipeline on the shared clock, with links to the feeds that it consumes. Dropping it stops it.
+/// A pipeline on the shared clock, with links to the feeds that it consumes. Stopped on drop.
 pub struct Node {
     name: String,
     pipeline: gst::Pipeline,
     links: Mutex<Vec<(String, Link)>>,
     bus: tokio::sync::Mutex<gst::bus::BusStream>,
-    /// The node was dropped: a state change that is still under way on its thread undoes itself.
+    /// The node was dropped: a state change still running on its thread undoes itself.
     dropped: Arc<AtomicBool>,
 }
 
-/// What a node's bus tells that is not an error.
+/// An event on a node's bus that is not an error.
 #[derive(Debug)]
 pub enum NodeEvent {
-    /// Everything that was sent has been written.
+    /// All data has been written.
     Eos,
-    /// A message of one of its elements.
+    /// An element's message.
     Element(gst::Structure),
 }
 
@@ -50,8 +50,8 @@ impl Node {
             }
             Err(e) => return Err(Error::build(name, e)),
         };
-        // More than one element come in a pipeline, whose children they stay: what is added while
-        // it runs can be linked to them.
+        // A description with several elements yields a pipeline. They stay its direct children, so
+        // that elements added while it runs can be linked to them.
         let pipeline = match element.downcast::<gst::Pipeline>() {
             Ok(pipeline) => pipeline,
             Err(element) => {
@@ -64,7 +64,7 @@ impl Node {
         Ok(Self::wrap(name, pipeline))
     }
 
-    /// A node with nothing in it yet.
+    /// A node without elements.
     pub fn empty(name: impl Into<String>) -> Self {
         let name = name.into();
         let pipeline = gst::Pipeline::with_name(&name);
@@ -88,7 +88,7 @@ impl Node {
         &self.name
     }
 
-    /// The pipeline itself.
+    /// The GStreamer pipeline of this node.
     pub fn pipeline(&self) -> &gst::Pipeline {
         &self.pipeline
     }
@@ -96,7 +96,7 @@ impl Node {
     /// An element of the pipeline by its `name=`.
     ///
     /// # Errors
-    /// [`Error::Build`] when there is none.
+    /// [`Error::Build`] if there is none.
     pub fn element(&self, name: &str) -> Result<gst::Element, Error> {
         self.pipeline
             .by_name(name)
@@ -107,7 +107,7 @@ impl Node {
     /// another feed while the node runs.
     ///
     /// # Errors
-    /// [`Error::Build`] when there is no such appsrc.
+    /// [`Error::Build`] if there is no such appsrc.
     pub fn input(&self, appsrc: &str, feed: &Feed, join: Join) -> Result<(), Error> {
         let element = self.element(appsrc)?;
         let source = element
@@ -119,11 +119,11 @@ impl Node {
         Ok(())
     }
 
-    /// Feeds the appsrcs called `video` and `audio` from these feeds, beginning with what is
-    /// kept at its true times, [`Join::Backlog`] or [`Join::KeptFrom`], and with the sound since then.
+    /// Feeds the appsrcs called `video` and `audio` from these feeds. Video begins with what is
+    /// kept at its true times, [`Join::Backlog`] or [`Join::KeptFrom`], audio at the same time.
     ///
     /// # Errors
-    /// [`Error::Build`] when there is no such appsrc.
+    /// [`Error::Build`] if there is no such appsrc.
     pub fn input_backlog(
         &self,
         video: Option<&Feed>,
@@ -132,7 +132,7 @@ impl Node {
     ) -> Result<(), Error> {
         let start = match video {
             Some(video) => video.backlog_start(join),
-            // Without pictures files have all that is kept; a server would only lag behind by it.
+            // Without video, files get all that is kept; for a server it would only add delay.
             None => match join {
                 Join::KeptFrom(from) => Some(from),
                 _ => None,
@@ -150,7 +150,7 @@ impl Node {
         }
     }
 
-    /// Takes the `appsrc` of this name from its feed: nothing flows until [`Self::input`] again.
+    /// Disconnects the `appsrc` of this name from its feed: nothing flows until [`Self::input`].
     pub fn release(&self, appsrc: &str) {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         links.retain(|(name, _)| name != appsrc);
@@ -159,7 +159,7 @@ impl Node {
     /// Makes the `appsink` of this name write to a feed.
     ///
     /// # Errors
-    /// [`Error::Build`] when there is no such appsink.
+    /// [`Error::Build`] if there is no such appsink.
     pub fn output(&self, appsink: &str, writer: &Writer) -> Result<(), Error> {
         let element = self.element(appsink)?;
         let sink = element
@@ -169,7 +169,7 @@ impl Node {
         Ok(())
     }
 
-    /// Buffers and bytes that all inputs took so far, and drops: `(buffers, bytes, dropped)`.
+    /// Totals of all inputs so far: `(buffers, bytes, dropped)`.
     pub fn input_totals(&self) -> (u64, u64, u64) {
         use std::sync::atomic::Ordering::Relaxed;
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,12 +190,12 @@ impl Node {
     pub async fn start(&self) -> Result<(), Error> {
         match self.change_state(gst::State::Playing, "playing").await {
             Ok(()) => Ok(()),
-            // The element that refused has said why on the bus.
+            // The element that refused has posted the reason on the bus.
             Err(e) => Err(self.posted_error().await.unwrap_or(e)),
         }
     }
 
-    /// Follows the bus until something happens that the caller must know.
+    /// Reads the bus until an event that the caller must know.
     ///
     /// # Errors
     /// The first error that an element posts.
@@ -225,8 +225,8 @@ impl Node {
         }
     }
 
-    /// Ends the inputs and waits until everything on the way has been written, at most `max`.
-    /// True when it has.
+    /// Ends the inputs and waits until all pending data has been written, at most `max`. True on
+    /// success.
     pub async fn finish(&self, max: Duration) -> bool {
         self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
         for element in self.pipeline.iterate_recurse().into_iter().flatten() {
@@ -317,8 +317,8 @@ impl Node {
     }
 }
 
-/// An element's message with the reason from its debug text, without the place in the source code
-/// that the first line of that text names.
+/// An element's message with the reason from its debug text. The first line of that text only names
+/// the place in the source code and is left out.
 pub(super) fn words(message: &str, debug: Option<&str>) -> String {
     let reason = debug.and_then(|d| d.split_once('\n')).map(|(_, reason)| reason.trim());
     match reason.filter(|r| !r.is_empty() && *r != message) {
@@ -327,8 +327,8 @@ pub(super) fn words(message: &str, debug: Option<&str>) -> String {
     }
 }
 
-/// An error belongs to what the element does: a sink's to the destination, a source's, a
-/// demuxer's or a decoder's to what came in.
+/// The element's class decides: a sink's error belongs to the destination, a source's, a demuxer's
+/// or a decoder's to the input.
 fn blame_of(source: Option<&gst::Object>) -> Blame {
     let Some(factory) = source.and_then(|s| s.downcast_ref::<gst::Element>()?.factory()) else {
         return Blame::Us;
@@ -351,7 +351,7 @@ impl Drop for Node {
         if self.pipeline.current_state() == gst::State::Null {
             return;
         }
-        // Stopping joins streaming threads: a thread of its own, so that no async thread waits.
+        // Stopping joins streaming threads: a separate thread, so that no async thread waits.
         let pipeline = self.pipeline.clone();
         let spawned = std::thread::Builder::new().name("node-stop".into()).spawn(move || {
             let _ = pipeline.set_state(gst::State::Null);

@@ -1,12 +1,12 @@
-//! The one way from coded to uncompressed media: for codecs that are decoded as they come in
-//! ([`super::Tracks`]) and for consumers that want a feed raw (`process::decode`).
+//! The one conversion from coded to raw media: for codecs that are decoded on input
+//! ([`super::Tracks`]) and for consumers that need a feed raw (`process::decode`).
 
 use gst::prelude::*;
 
 use crate::media::Kind;
 
-/// What follows a decoder, so that all raw media is alike: progressive I420 pictures, because
-/// encoders and web players take no fields, and F32LE sound at 48 kHz, mono or stereo.
+/// Elements after a decoder that make all raw media alike: progressive I420 video, because encoders
+/// and web players take no fields, and F32LE audio at 48 kHz, mono or stereo.
 pub fn exit(kind: Kind) -> &'static str {
     match kind {
         Kind::Video => {
@@ -25,11 +25,11 @@ pub fn installed(factories: &[&'static str]) -> Option<&'static str> {
     factories.iter().copied().find(|name| gst::ElementFactory::find(name).is_some())
 }
 
-/// Sets a decoder up for live media; elements that are no decoders are left alone.
+/// Sets a decoder up for live media; other elements are left alone.
 ///
-/// Threads work on slices of one picture: working on several pictures at a time would delay each
-/// by as many frames as there are threads. Broken packets are skipped without an end, and what a
-/// lost packet has damaged is shown: a frozen picture is worse.
+/// Threads work on slices of one picture: frame threads would delay each picture by as many frames
+/// as there are threads. Broken packets are skipped without limit, and damaged pictures are shown
+/// after packet loss: a frozen picture is worse.
 pub fn tune(decoder: &gst::Element) {
     for (property, value) in
         [("thread-type", "slice"), ("max-errors", "-1"), ("output-corrupt", "true")]

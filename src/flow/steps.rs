@@ -1,57 +1,57 @@
-//! Steps of the wall clock, so that ages are told in time that has really passed. Pure.
+//! Steps of the wall clock, so that ages count time that has really passed. Pure.
 //!
-//! What was written carries the wall-clock time of its writing. When that clock is set, by hand, by
-//! NTP or by a battery that died, everything written before looks older or younger than it is. The
-//! boot clock cannot be set: where the two do not advance alike there was a step.
+//! Files carry the wall-clock time at which they were written. When that clock is set, by hand, by
+//! NTP or after its battery died, everything written before looks older or younger than it is. The
+//! boot clock cannot be set: if the two do not advance alike, there was a step.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A smaller difference is no step, in ms: clocks are read one after the other.
+/// Smaller differences are no step, in ms: the clocks are read one after the other.
 const STEP_MIN_MS: i64 = 30_000;
 
-/// Between two boots nobody knows whether the machine was off or its clock was set: so much is taken
-/// for time that passed, in ms, the rest for a step.
+/// Between two boots it is unknown whether the machine was off or its clock was set: at most this
+/// much, in ms, counts as time that passed, the rest as a step.
 const OFF_MAX_MS: i64 = 3_600_000;
 
-/// Nothing counts as old for this long after a step, in ms: an admin has time to look.
+/// How long nothing counts as old after a step, in ms: an admin has time to look.
 const HOLD_MS: i64 = 3_600_000;
 
-/// Steps that are remembered; older ones are forgotten, and what is older than they are seems so
-/// much older or younger.
+/// Most steps kept. Without the older steps, ages that reach back beyond them are off by their
+/// size.
 const STEPS_MAX: usize = 64;
 
 /// Both clocks at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
-    /// The boot of the machine.
+    /// Identifier of the machine's boot.
     pub boot: String,
-    /// Time since then, suspended time included, in ms.
+    /// Time since that boot, suspended time included, in ms.
     pub since_boot_ms: i64,
-    /// The wall clock, in ms since 1970.
+    /// Wall-clock time, in ms since 1970.
     pub wall_ms: i64,
 }
 
-/// The wall clock was set.
+/// A step: the wall clock was set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What it said, in ms since 1970.
+    /// Wall-clock time before the step, in ms since 1970.
     pub before_ms: i64,
-    /// What it said at the same moment when it had been set.
+    /// Wall-clock time after the step at the same moment, in ms since 1970.
     pub after_ms: i64,
-    /// When that was seen, on the clock that cannot be set.
+    /// When the step was detected.
     pub seen: Reading,
 }
 
 impl Step {
-    /// How far it went, in ms; less than zero for a clock that was set back.
+    /// Size of the step, in ms; negative if the clock was set back.
     pub fn by_ms(&self) -> i64 {
         self.after_ms.saturating_sub(self.before_ms)
     }
 }
 
-/// All steps that are known of, oldest first.
+/// All known steps, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Steps {
@@ -60,12 +60,12 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Nothing is known yet.
+    /// No steps and no reading yet.
     pub const fn new() -> Self {
         Self { last: None, steps: Vec::new() }
     }
 
-    /// Takes note of a reading; returns the step since the one before.
+    /// Records a reading; returns the step since the previous reading, if any.
     pub fn observe(&mut self, now: Reading) -> Option<&Step> {
         let last = self.last.replace(now.clone())?;
         let passed = match last.boot == now.boot {
@@ -95,25 +95,25 @@ impl Steps {
         })
     }
 
-    /// What was written before this wall-clock time, in ms since 1970 and as the clock told it then,
-    /// is older than `age`. `None` within an hour after a step.
+    /// Wall-clock time, in ms since 1970 and as the clock showed it then: what was written before
+    /// it is older than `age`. `None` within an hour after a step.
     ///
-    /// After a clock was set back two times have the same name; then it is the younger that counts,
-    /// so that nothing seems older than it is.
+    /// After a clock was set back, two moments share one time; the younger one counts, so that
+    /// nothing seems older than it is.
     pub fn written(&self, age: Duration, now: &Reading) -> Option<i64> {
         if !self.settled(now) {
             return None;
         }
         let mut left = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
         let (mut end, mut cutoff) = (now.wall_ms, i64::MAX);
-        // From step to step back in time; what lies between two is told alike.
+        // Walks back in time from step to step; between two steps the clock ran evenly.
         for step in self.steps.iter().rev() {
             let length = end.saturating_sub(step.after_ms).max(0);
             if left < length {
                 break;
             }
             left -= length;
-            // All of it is younger, whatever else has the same name.
+            // Everything after the step is younger, even if an earlier moment shares its time.
             cutoff = cutoff.min(step.after_ms);
             end = step.before_ms;
         }
@@ -146,7 +146,7 @@ mod tests {
             self.steps.observe(self.now.clone());
         }
 
-        /// Time passes; the clocks are looked at each minute.
+        /// Time passes; the clocks are read each minute.
         fn pass(&mut self, hours: i64) {
             for _ in 0..hours * 60 {
                 self.now.since_boot_ms += HOUR / 60;
@@ -166,8 +166,8 @@ mod tests {
             self.look();
         }
 
-        /// Whether what was written at this wall-clock time is older than so many hours; `None`
-        /// where it is not to be said.
+        /// Whether something written at this wall-clock time is older than `hours`; `None` if that
+        /// is undecided.
         fn is_older(&self, written_ms: i64, hours: i64) -> Option<bool> {
             let age = Duration::from_secs(hours.unsigned_abs() * 3600);
             Some(written_ms < self.steps.written(age, &self.now)?)

@@ -1,4 +1,4 @@
-//! What a running node gets from whoever supervises it.
+//! What a supervisor gives to a running node.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,38 +11,38 @@ use crate::media::Language;
 /// The feeds that a node consumes.
 #[derive(Clone, Default)]
 pub struct Inputs {
-    /// Pictures, when the stream has any.
+    /// Video, if the stream has any.
     pub video: Option<Feed>,
-    /// Sound, when the stream has any.
+    /// Audio, if the stream has any.
     pub audio: Option<Feed>,
-    /// Captions, as they come and go.
+    /// Captions; their feeds may come and go.
     pub captions: CueBoard,
-    /// Sound in other languages.
+    /// Audio in other languages.
     pub dubs: Vec<(Language, Feed)>,
 }
 
-/// The standing of one run of a node: its name, how it is told to stop, and where it reports.
+/// One run of a node: its name, its cancellation and its status report.
 ///
-/// Every node is an `async fn run(task: Task, …) -> Result<(), flow::Error>`: it returns `Ok` after
-/// `cancel`, and an error (from which the supervisor restarts it with back-off) in any other case.
+/// Every node is an `async fn run(task: Task, …) -> Result<(), flow::Error>`. It returns `Ok` after
+/// `cancel`, and an error in any other case; the supervisor then restarts it with back-off.
 #[derive(Clone)]
 pub struct Task {
     /// Name of the node within its stream: `record`, `push.youtube`, `encode.audio.opus` …
     pub name: String,
-    /// Stop: finish what you write and return.
+    /// Cancelled to stop the node: it finishes its output and returns.
     pub cancel: CancellationToken,
-    /// Where the node says how it is doing.
+    /// Where the node reports its status.
     pub status: Status,
 }
 
 impl Task {
-    /// A task on its own, for nodes that no stream supervises.
+    /// A task for a node that no stream supervises.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), cancel: CancellationToken::new(), status: Status::default() }
     }
 }
 
-/// How a node is doing, in figures that the API shows. Cheap to clone; all clones share.
+/// Status of a node in figures that the API shows. Cheap to clone; all clones share.
 #[derive(Clone, Default)]
 pub struct Status(Arc<Mutex<StatusInner>>);
 
@@ -59,7 +59,7 @@ impl std::fmt::Debug for Status {
 }
 
 impl Status {
-    /// The node is up and media flows.
+    /// Marks the node as up, with media flowing.
     pub fn set_running(&self) {
         self.lock().running = true;
     }

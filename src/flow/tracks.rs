@@ -1,4 +1,4 @@
-//! From a demuxer's pad to a stream's writer.
+//! Connects a demuxer's pads to the writers of a stream.
 
 use std::sync::Arc;
 
@@ -11,23 +11,23 @@ use crate::media::{Kind, TrackChoice};
 /// Where the tracks of one publisher go. Cheap to clone, so that callbacks can own it.
 #[derive(Clone)]
 pub struct Tracks {
-    /// Where pictures go.
+    /// The writer of video.
     pub video: Writer,
-    /// Where sound goes.
+    /// The writer of audio.
     pub audio: Writer,
     /// What the API shows of this publisher.
     pub report: Arc<SourceReport>,
-    /// Which tracks are wanted where there are several.
+    /// Which track is taken if there are several.
     pub choice: TrackChoice,
 }
 
-/// What stands between a source pad and a feed, so that every feed carries one canonical form:
+/// The elements between a source pad and a feed, so that every feed carries one canonical form:
 /// H.264/H.265 as Annex B access units with parameter sets before each key frame, AV1 as temporal
-/// units, raw AAC, Opus packets. Codecs of broadcast and telephony that nothing downstream takes
-/// are decoded here.
+/// units, raw AAC, Opus packets. Broadcast and telephony codecs that no later node takes are
+/// decoded here.
 ///
-/// The outer `None` is for caps that are neither video nor audio that we know, the inner one for a
-/// codec that no installed element decodes.
+/// The outer `None` is for caps that are neither video nor audio we know, the inner one for a codec
+/// that no installed element decodes.
 fn branch(caps: &gst::CapsRef) -> Option<(Kind, Option<String>)> {
     let s = caps.structure(0)?;
     let version = mpeg_version(s);
@@ -51,8 +51,8 @@ fn branch(caps: &gst::CapsRef) -> Option<(Kind, Option<String>)> {
     Some((kind, decoder.map(|decoder| format!("{parser} ! {decoder} name={DECODER} ! {exit}"))))
 }
 
-/// `mpegversion`, 0 where there is none. A parser that has seen no media yet offers several, each of
-/// which takes the same branch: the first stands for them.
+/// `mpegversion`, or 0 if absent. A parser that has seen no media yet offers several; all of them
+/// take the same branch, so the first is used.
 fn mpeg_version(s: &gst::StructureRef) -> i32 {
     let fixed = s.get::<i32>("mpegversion").ok();
     let range = || s.get::<gst::IntRange<i32>>("mpegversion").ok().map(|range| range.min());
@@ -63,7 +63,7 @@ fn mpeg_version(s: &gst::StructureRef) -> i32 {
 /// Name of the decoder in a branch that has one.
 const DECODER: &str = "decoder";
 
-/// The same for what is not decoded here.
+/// The same for media that is not decoded here.
 fn passed(caps: &gst::CapsRef) -> Option<(Kind, String)> {
     let s = caps.structure(0)?;
     let version = mpeg_version(s);
@@ -92,8 +92,8 @@ fn passed(caps: &gst::CapsRef) -> Option<(Kind, String)> {
         }
         ("audio/mpeg", 1) => (Kind::Audio, "mpegaudioparse"),
         ("audio/x-opus", _) => (Kind::Audio, "opusparse"),
-        // No `decodebin` for what is raw already: while it looks for its decoder it takes the whole
-        // pipeline back to PAUSED, and a track that comes at that moment would stay there.
+        // No `decodebin` for raw media: while it looks for its decoder it takes the whole pipeline
+        // back to PAUSED, and a track added at that moment would stay there.
         ("video/x-raw", _) => (Kind::Video, raw::exit(Kind::Video)),
         ("audio/x-raw", _) => (Kind::Audio, raw::exit(Kind::Audio)),
         _ => return None,
@@ -101,13 +101,13 @@ fn passed(caps: &gst::CapsRef) -> Option<(Kind, String)> {
     Some((kind, elements.to_owned()))
 }
 
-/// Which kind of track media with these caps becomes; `None` where it cannot be taken.
+/// The kind of track that media with these caps becomes; `None` if it cannot be taken.
 pub fn kind_of(caps: &gst::CapsRef) -> Option<Kind> {
     branch(caps).and_then(|(kind, elements)| elements.map(|_| kind))
 }
 
 impl Tracks {
-    /// The writer of a kind.
+    /// The writer of this kind.
     pub fn writer(&self, kind: Kind) -> &Writer {
         match kind {
             Kind::Video => &self.video,
@@ -116,17 +116,17 @@ impl Tracks {
     }
 
     /// Connects a source pad in `pipeline` to the writer of its kind. The first pad of each kind
-    /// wins; further ones, unknown ones and those that cannot be taken end in a sink that swallows
-    /// them, with a note for the API. Call it from `pad-added`, on a GStreamer thread.
+    /// wins. Further pads and unknown or unsupported ones end in a sink that drops their data, with
+    /// a note for the API. Call it from `pad-added`, on a GStreamer thread.
     ///
-    /// A track whose media turns out to be unfit before any of it has been taken is ignored in the
-    /// same way. What fails later ends the pipeline, so that it begins anew.
+    /// A track whose media proves unusable before any of it was written is ignored in the same way.
+    /// A later failure ends the pipeline, so that it is restarted.
     pub fn attach_pad(&self, pipeline: &gst::Pipeline, pad: &gst::Pad) {
         self.attach_pad_with(pipeline, pad, pad.current_caps(), "a track");
     }
 
-    /// The same for a pad whose caps the caller knows better than the pad does yet. `name` is what
-    /// notes call the track: where it comes from, in the words of its protocol.
+    /// The same for a pad whose caps the caller knows better than the pad does yet. `name` is the
+    /// track's name in notes: its origin in terms of the protocol.
     pub fn attach_pad_with(
         &self,
         pipeline: &gst::Pipeline,
@@ -154,7 +154,7 @@ impl Tracks {
         }
     }
 
-    /// Connects a source pad to a sink that swallows what comes, with a note unless `why` is empty.
+    /// Connects a source pad to a sink that drops its data, with a note unless `why` is empty.
     pub fn ignore_pad(&self, pipeline: &gst::Pipeline, pad: &gst::Pad, name: &str, why: &str) {
         if !why.is_empty() {
             self.report.note(format!("{name} is ignored: {why}"));
@@ -201,22 +201,22 @@ impl Tracks {
         pad.link(&entry).map(|_| ()).map_err(|e| Error::build(&what, e))
     }
 
-    /// Takes away what [`Self::attach_pad`] put behind a pad that is gone, so that the track that
-    /// replaces it finds its place free. Call it from `pad-removed`.
+    /// Removes what [`Self::attach_pad`] put behind a pad that is gone, so that a replacement track
+    /// finds its place free. Call it from `pad-removed`.
     pub fn detach_pad(&self, pipeline: &gst::Pipeline, pad: &gst::Pad) {
         let Some(branch) = pipeline.by_name(&branch_name(pad)) else { return };
         let sink = branch.static_pad("src").and_then(|p| p.peer()).and_then(|p| p.parent_element());
         for element in [Some(branch), sink].into_iter().flatten() {
             element.set_locked_state(true);
-            // Both only fail when the pipeline itself is going.
+            // Both fail only when the pipeline itself is being stopped.
             let _ = element.set_state(gst::State::Null);
             let _ = pipeline.remove(&element);
         }
     }
 }
 
-/// What stands behind a source pad is found again by its name. The element's name belongs to it:
-/// the pads of two depayloaders are both called `src`.
+/// Name of the element behind a source pad, to find it again. It includes the parent element's
+/// name: the pads of two depayloaders are both called `src`.
 fn branch_name(pad: &gst::Pad) -> String {
     let element = pad.parent().map(|p| p.name().to_string()).unwrap_or_default();
     format!("branch-{element}-{}", pad.name())
@@ -235,7 +235,7 @@ fn swallow(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Error> {
     pad.link(&entry).map(|_| ()).map_err(|e| Error::build("a fakesink", e))
 }
 
-/// The media type without its hundred fields.
+/// The media type without its other fields.
 fn short(caps: &gst::CapsRef) -> String {
     caps.structure(0).map_or_else(|| "unknown".to_owned(), |s| s.name().to_string())
 }
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
     use crate::flow::{Feed, Node};
 
-    /// Runs a source into tracks until its feed knows what it is.
+    /// Runs a source into tracks until the format of its feed is known.
     fn check(source: &str, expect: &str) {
         crate::init().expect("GStreamer starts");
         let (video, audio) = (Feed::new("video", Kind::Video), Feed::new("audio", Kind::Audio));

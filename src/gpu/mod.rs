@@ -1,9 +1,9 @@
-//! GPUs: what is there.
+//! Detects GPUs.
 //!
-//! One binary serves machines with and without CUDA: the driver is looked for when the program
-//! starts, nothing links to it. `docs/gpu.md` has the whole story.
+//! One binary serves machines with and without CUDA: it looks for the driver at start-up and does
+//! not link to it. See `docs/gpu.md`.
 //!
-//! Invariant: the program starts and works without a driver, and says so.
+//! Invariant: the program starts and works without a driver, and reports that.
 
 use cudarc::driver::{CudaContext, sys};
 use serde::Serialize;
@@ -44,11 +44,12 @@ pub struct Device {
 }
 
 impl Gpus {
-    /// Asks the driver. Takes up to a second on a machine with GPUs, since it opens each of them.
+    /// Queries the driver. Takes up to a second on a machine with GPUs, since it opens each of
+    /// them.
     pub fn probe() -> Self {
         if !driver_present() {
             // A device node without a driver library is a broken installation, not a machine
-            // without a GPU; whoever paid for the card wants to hear of it.
+            // without a GPU; the admin must be told.
             return if std::path::Path::new("/dev/nvidia0").exists() {
                 Self::Broken { reason: "/dev/nvidia0 exists but libcuda.so is missing".into() }
             } else {
@@ -64,7 +65,7 @@ impl Gpus {
         }
     }
 
-    /// One line for the log and `doctor`.
+    /// A one-line summary for the log and `doctor`.
     pub fn summary(&self) -> String {
         match self {
             Self::Ready { cuda, devices } => {

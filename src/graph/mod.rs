@@ -1,7 +1,7 @@
-//! The plan: what stands between a source and its consumers.
+//! The plan: the nodes between a source and its consumers.
 //!
-//! An [`Ask`] says what flows and what is wanted; a [`Plan`] is as resolved: decoders and encoders
-//! inserted only where a consumer cannot take what is there. [`plan()`] is one pure function.
+//! An [`Ask`] describes the source and the consumers. A [`Plan`] inserts decoders and encoders only
+//! if a consumer cannot take what the source has. [`plan()`] is one pure function.
 //!
 //! Invariant: never touches GStreamer, the clock or the network.
 

@@ -1,4 +1,4 @@
-//! A plan as text and as Graphviz.
+//! Renders a plan as text and as Graphviz.
 
 use std::fmt::Write;
 
@@ -16,7 +16,7 @@ fn label(op: &Op) -> String {
     }
 }
 
-/// A plan for people, one line per node and consumer.
+/// Renders a plan as text, one line per node and consumer.
 pub fn text(ask: &Ask, plan: &Plan) -> String {
     let mut out = String::new();
     for (name, format) in [("video", &ask.video), ("audio", &ask.audio)] {
@@ -45,13 +45,13 @@ pub fn text(ask: &Ask, plan: &Plan) -> String {
     out
 }
 
-/// A plan as a Graphviz digraph: boxes are nodes, edges are feeds.
+/// Renders a plan as a Graphviz digraph: boxes are nodes, edges are feeds.
 pub fn dot(ask: &Ask, plan: &Plan) -> String {
     let mut out = String::from("digraph auralink {\n  rankdir=LR;\n  node [shape=box];\n");
     let mut edge = |from: &str, to: &str, feed: &str| {
         let _ = writeln!(out, "  {from:?} -> {to:?} [label={feed:?}];");
     };
-    // The node that fills a feed; the stream's own feeds come from the source.
+    // Name of the node that fills a feed; the source fills the stream's own feeds.
     let filler = |feed: &str| {
         let node = plan.nodes.iter().find(|n| n.output == feed);
         node.map_or("source", |n| n.name.as_str()).to_owned()

@@ -1,4 +1,4 @@
-//! What a plan is made of, and what it is made from.
+//! Types of a plan and of its input.
 
 use std::collections::BTreeMap;
 
@@ -6,56 +6,56 @@ use serde::Serialize;
 
 use crate::media::{Accepts, Codec, Format, Kind, Language};
 
-/// Everything a plan depends on.
+/// The complete input of a plan.
 #[derive(Clone, Debug, Default)]
 pub struct Ask {
-    /// The stream's pictures, when it has any.
+    /// Format of the stream's video, if it has any.
     pub video: Option<Format>,
-    /// The stream's sound, when it has any.
+    /// Format of the stream's audio, if it has any.
     pub audio: Option<Format>,
-    /// Whether sound passes noise suppression.
+    /// Whether audio passes noise suppression.
     pub denoise: bool,
-    /// What is made of the words that are said, when anything is.
+    /// What is made of the stream's speech; `None` if nothing is.
     pub words: Option<Words>,
-    /// Who consumes.
+    /// The consumers.
     pub wants: Vec<Want>,
-    /// The encoder to use for each codec that this machine can encode.
+    /// The encoder for each codec that this machine can encode.
     pub encoders: BTreeMap<Codec, String>,
 }
 
-/// What is made of the words of a stream.
+/// What is made of a stream's speech.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {
-    /// The language that is spoken; `None` when it is to be detected.
+    /// The spoken language; `None` if it is detected.
     pub language: Option<Language>,
-    /// Nobody listens: captions are pushed from outside, also where there is no sound.
+    /// Captions are only pushed from outside, also to a stream without audio.
     pub pushed: bool,
-    /// Captions in these languages too.
+    /// Languages of translated captions.
     pub translate: Vec<Language>,
-    /// Sound in these languages too, for who wants it; each has captions.
+    /// Languages of dubbed audio, for consumers that want it; each has captions.
     pub dub: Vec<Language>,
-    /// Captions in these languages go into pictures that can carry them; `None` is the original.
+    /// Languages of captions embedded in video that can carry them; `None` is the original.
     pub embed: Vec<Option<Language>>,
 }
 
 impl Words {
-    /// The feed of captions in the language that is spoken.
+    /// The feed of captions in the spoken language.
     pub fn original(&self) -> String {
         self.language.as_ref().map_or_else(|| "captions.auto".into(), captions_feed)
     }
 
-    /// The languages that are translated to: the spoken one needs no translation.
+    /// The target languages of translation: the spoken language needs none.
     pub(super) fn translations(&self) -> impl Iterator<Item = &Language> {
         self.translate.iter().filter(|to| self.language.as_ref() != Some(to))
     }
 
-    /// Every feed of captions, the original first.
+    /// All feeds of captions, the original first.
     pub(super) fn feeds(&self) -> Vec<String> {
         let translated = self.translations().map(captions_feed);
         std::iter::once(self.original()).chain(translated).collect()
     }
 
-    /// The feed of captions in a language; the original where there is no translation.
+    /// The feed of captions in a language; the original if there is no translation.
     pub(super) fn feed(&self, language: Option<&Language>) -> String {
         let translated = self.translations().find(|l| Some(*l) == language);
         translated.map_or_else(|| self.original(), captions_feed)
@@ -66,12 +66,12 @@ pub(super) fn captions_feed(language: &Language) -> String {
     format!("captions.{language}")
 }
 
-/// One consumer, as the plan sees it.
+/// A consumer in the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Want {
     /// Its name: `record`, `push.youtube`, `whep.3` …
     pub id: String,
-    /// What it can take.
+    /// What it accepts.
     pub accepts: Accepts,
 }
 
@@ -79,87 +79,87 @@ pub struct Want {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
 pub enum Op {
-    /// Compressed to raw.
+    /// Decodes compressed media.
     Decode,
-    /// Noise suppression of raw sound.
+    /// Suppresses noise in raw audio.
     Denoise,
-    /// Raw to compressed.
+    /// Encodes raw media.
     Encode {
-        /// Into this codec.
+        /// Target codec.
         codec: Codec,
-        /// By this GStreamer element.
+        /// GStreamer element of the encoder.
         encoder: String,
     },
-    /// Sound to captions; without sound the place of those that are pushed.
+    /// Transcribes audio to captions; without audio it stands in for pushed captions.
     Transcribe,
-    /// Captions to captions in this language.
+    /// Translates captions.
     Translate {
-        /// The language.
+        /// Target language.
         to: Language,
     },
-    /// Captions to sound, over the original.
+    /// Speaks captions over the original audio.
     Speak {
-        /// The language.
+        /// Language of the voice.
         language: Language,
     },
-    /// Captions into pictures.
+    /// Embeds captions in video.
     Embed,
 }
 
-/// What kind of feed a node fills.
+/// The kind of feed that a node fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fills {
-    /// A feed of pictures or sound.
+    /// A feed of video or audio.
     Media(Kind),
     /// A feed of cues.
     Captions,
 }
 
-/// One process node between feeds.
+/// A process node between feeds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlanNode {
     /// Unique within the stream: `decode.audio`, `denoise`, `encode.video.h264`.
     pub name: String,
-    /// What it does.
+    /// Its operation.
     pub op: Op,
-    /// The feeds that it takes, its media first.
+    /// The feeds that it consumes, media first.
     pub inputs: Vec<String>,
     /// The feed that it fills.
     pub output: String,
-    /// Why it is there: the consumer and its objection.
+    /// Why it exists: the consumer and its objection.
     pub why: String,
 }
 
-/// Which feeds a consumer gets.
+/// The feeds of a consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Route {
-    /// Feed of pictures.
+    /// Feed of video.
     pub video: Option<String>,
-    /// Feed of sound.
+    /// Feed of audio.
     pub audio: Option<String>,
     /// Feeds of captions, the original language first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub captions: Vec<String>,
-    /// Feeds of sound in other languages.
+    /// Feeds of audio in other languages.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dubs: Vec<(Language, String)>,
-    /// What the consumer could take and does not get, and why.
+    /// What the consumer could take and does not get, with the reasons.
     pub problems: Vec<String>,
 }
 
 impl Route {
-    /// Whether there is nothing to see, to hear or to read.
+    /// Whether it has no feed at all.
     pub fn is_empty(&self) -> bool {
         self.feeds().next().is_none()
     }
 
-    /// Whether both have the same feeds of pictures and sound. Captions come and go beside them
-    /// without anybody starting again.
+    /// Whether both have the same feeds of video and audio. Captions may change without a restart
+    /// of the consumer.
     pub fn same_media(&self, other: &Route) -> bool {
         (&self.video, &self.audio, &self.dubs) == (&other.video, &other.audio, &other.dubs)
     }
 
-    /// Every feed in it.
+    /// All feeds of the route.
     pub fn feeds(&self) -> impl Iterator<Item = &String> {
         let media = [&self.video, &self.audio].into_iter().flatten();
         media.chain(&self.captions).chain(self.dubs.iter().map(|(_, feed)| feed))
@@ -174,7 +174,7 @@ impl Route {
     }
 }
 
-/// Process nodes in the order media flows, and the feeds of every consumer.
+/// Process nodes in the order in which media flows, and the feeds of every consumer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Plan {
     /// Process nodes.
@@ -184,7 +184,8 @@ pub struct Plan {
 }
 
 impl Op {
-    /// What a node that does this fills, when its first input is of this kind.
+    /// The kind of feed that a node with this operation fills, if its first input is of kind
+    /// `input`.
     pub fn fills(&self, input: Kind) -> Fills {
         match self {
             Self::Transcribe | Self::Translate { .. } => Fills::Captions,

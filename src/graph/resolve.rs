@@ -1,11 +1,11 @@
-//! From what flows and what is wanted to the nodes between.
+//! Resolves formats and consumers to the nodes between them.
 
 use super::plan::{Ask, Op, Plan, PlanNode, Route, Want, Words, captions_feed};
 use crate::media::{Accept, Codec, Dubs, Format, Kind, Language};
 
-/// Resolves what is wanted from what is there.
+/// Plans the nodes between the source and all consumers.
 ///
-/// Consumers that can take the same feed share it, so a stream is encoded once per codec whatever
+/// Consumers that accept the same feed share it, so a stream is encoded once per codec, whatever
 /// the number of consumers.
 pub fn plan(ask: &Ask) -> Plan {
     let mut plan = Plan::default();
@@ -18,8 +18,8 @@ pub fn plan(ask: &Ask) -> Plan {
 }
 
 impl Plan {
-    /// Captions are made whether or not somebody reads them: they are kept, and who joins finds
-    /// them going.
+    /// Captions are made even without readers: they are archived, and a new reader finds them
+    /// running.
     fn add_words(&mut self, ask: &Ask) {
         let Some(words) = ask.words.as_ref().filter(|words| has_words(ask, words)) else { return };
         let why = "the stream wants captions";
@@ -60,7 +60,7 @@ impl Plan {
         route
     }
 
-    /// Gives a consumer the languages that it wants the sound in.
+    /// Adds the languages that a consumer wants the audio in.
     fn add_dubs(
         &mut self,
         ask: &Ask,
@@ -89,7 +89,7 @@ impl Plan {
         }
     }
 
-    /// The feed of one kind for one consumer and its codec, with the nodes that fill it.
+    /// The feed of one kind for one consumer, with its codec; adds the nodes that fill it.
     fn media(
         &mut self,
         ask: &Ask,
@@ -125,7 +125,7 @@ impl Plan {
         }
     }
 
-    /// Sound in another language for one consumer, with the nodes that fill it.
+    /// Audio in another language for one consumer; adds the nodes that fill it.
     fn dub(
         &mut self,
         ask: &Ask,
@@ -146,7 +146,7 @@ impl Plan {
         Ok(self.make(how, voice.clone(), &voice, &why).0)
     }
 
-    /// Puts captions into pictures that can carry them, for a consumer that passes them on.
+    /// Embeds captions in video that can carry them, for a consumer that passes them on.
     fn embed(&mut self, ask: &Ask, want: &Want, feed: String, codec: Codec) -> String {
         let Some(words) = ask.words.as_ref().filter(|w| !w.embed.is_empty()) else { return feed };
         let carries = matches!(codec, Codec::H264 | Codec::H265);
@@ -166,7 +166,7 @@ impl Plan {
         output
     }
 
-    /// The raw feed of one kind, cleaned or not.
+    /// The raw feed of one kind, cleaned if `clean`.
     fn raw(&mut self, kind: Kind, source: &Format, clean: bool, why: &str) -> String {
         let mut feed = kind.as_str().to_owned();
         if !source.codec.is_raw() {
@@ -197,12 +197,12 @@ impl Plan {
     }
 }
 
-/// Whether there are words at all: somebody speaks, or they are pushed.
+/// Whether the stream has captions: it has audio, or they are pushed.
 fn has_words(ask: &Ask, words: &Words) -> bool {
     ask.audio.is_some() || words.pushed
 }
 
-/// How a consumer gets what it does not take as it is.
+/// How media that a consumer does not accept as it is gets converted.
 enum Making {
     Raw(Codec),
     Encoded { codec: Codec, encoder: String },

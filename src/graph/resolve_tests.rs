@@ -1,4 +1,4 @@
-//! What a plan is, for sources and consumers of all sorts.
+//! Plans for sources and consumers of all kinds.
 
 use super::*;
 use crate::graph::plan::{Ask, Plan, Want, Words};

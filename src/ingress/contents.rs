@@ -1,4 +1,4 @@
-//! What is in a media file, and which of its tracks a stream takes.
+//! The tracks of a media file, and which of them a stream takes.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -14,29 +14,29 @@ use crate::flow::{Blame, Error, Node, Tracks, containers, kind_of};
 use crate::media::Offered;
 use crate::srt::{Tables, Taken};
 
-/// The languages of tracks stand beside their first media, which comes within this time.
+/// How long to wait for the first media of each track, which carries its language.
 const LOOK_MAX: Duration = Duration::from_secs(3);
 
-/// The tables of a transport stream come several times a second: all of them within so many bytes.
+/// Bytes to read for the tables of a transport stream, which repeat several times a second.
 const TABLES_MAX: u64 = 8 << 20;
 
 /// Which tracks of a file are taken.
 #[derive(Debug, Default)]
 pub(super) enum Chosen {
-    /// The first of each kind: more is not known of the file.
+    /// The first track of each kind: nothing more is known about the file.
     #[default]
     First,
-    /// Those that the tables of a transport stream tell.
+    /// Tracks from the tables of a transport stream.
     Transport(Taken),
-    /// By the names of `parsebin`'s pads: what a track is called, `None` when it is not taken.
+    /// Labels of tracks by the name of their `parsebin` pad; `None` if a track is not taken.
     Pads(BTreeMap<String, Option<String>>),
 }
 
 impl Chosen {
-    /// Follows the stream's wish; what is not taken is named in its notes.
+    /// Applies the stream's track choice. Tracks that are not taken are listed in its notes.
     ///
     /// # Errors
-    /// When the programme that is asked for is not in the file.
+    /// If the requested program is not in the file.
     pub(super) async fn new(
         file: &Opened,
         tables: Option<&Tables>,
@@ -52,7 +52,7 @@ impl Chosen {
             found.iter().enumerate().map(|(index, found)| found.offered(index)).collect();
         let picked = wish.pick(&offered, "the file");
         picked.notes.into_iter().for_each(|note| tracks.report.note(note));
-        // What is neither video nor audio is named by whoever cannot connect it.
+        // Tracks that are neither video nor audio are noted where their pad cannot be connected.
         let media = offered.into_iter().enumerate().filter(|(_, track)| track.kind.is_some());
         let named = media.map(|(index, track)| {
             let taken = picked.taken.contains(&index).then_some(track.label);
@@ -73,7 +73,7 @@ impl Chosen {
         }
     }
 
-    /// Tells the demuxer which programme is wanted, when `parsebin` has plugged it.
+    /// Selects the program in the demuxer, once `parsebin` has plugged it.
     pub(super) fn steer(&self, parsebin: &gst::Element) {
         let (Self::Transport(Taken { program: Some(program), .. }), Some(bin)) =
             (self, parsebin.downcast_ref::<gst::Bin>())
@@ -88,7 +88,7 @@ impl Chosen {
         });
     }
 
-    /// What the track of a pad is called; `None` when it is not to be taken.
+    /// The label of a pad's track. `None` if the track is not taken.
     pub(super) fn of_pad(&self, pad: &gst::Pad) -> Option<String> {
         let unknown = || Some(format!("track `{}`", pad.name()));
         match self {
@@ -116,10 +116,10 @@ pub(super) fn read_tables(head: &[u8], file: &mut impl Read) -> std::io::Result<
 /// One track of a file.
 #[derive(Clone, Debug)]
 struct Found {
-    /// Name of its pad.
+    /// Name of the pad.
     pad: String,
     caps: gst::Caps,
-    /// Its media has come, and with it all that is said of it.
+    /// Whether its first media has arrived, which carries its tags.
     came: bool,
     language: Option<String>,
 }
@@ -141,8 +141,8 @@ impl Found {
     }
 }
 
-/// The tracks of a file, in the order of `parsebin`'s pads: each time the same. A file that cannot
-/// be read to the first media of each track is not refused for that, but when it is played.
+/// The tracks of a file, in the order of `parsebin`'s pads, which is always the same. A file that
+/// cannot be read up to the first media of each track is refused only when it is played.
 async fn look(file: &Opened, tracks: &Tracks) -> Result<Vec<Found>, Error> {
     let node = Node::parse("file look", "filesrc name=in ! parsebin name=demux")?;
     node.element("in")?.set_property("location", file.handle());
@@ -177,7 +177,7 @@ async fn look(file: &Opened, tracks: &Tracks) -> Result<Vec<Found>, Error> {
     let never = CancellationToken::new();
     tokio::select! {
         () = known => {}
-        // The end of the file, or what is wrong with it.
+        // The end of the file, or an error.
         _ = node.run(&never) => {}
         () = tokio::time::sleep(LOOK_MAX) => {}
     }
@@ -185,7 +185,7 @@ async fn look(file: &Opened, tracks: &Tracks) -> Result<Vec<Found>, Error> {
     Ok(all.borrow().clone())
 }
 
-/// The language that the tags of a pad name.
+/// The language in the tags of a pad.
 fn language_of(pad: &gst::Pad) -> Option<String> {
     let tags = (0..).map_while(|n| pad.sticky_event::<gst::event::Tag>(n));
     let languages = tags.filter_map(|event| {
@@ -199,7 +199,7 @@ fn language_of(pad: &gst::Pad) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A packet that says nothing (ISO/IEC 13818-1 2.4.3.3).
+    /// A null packet (ISO/IEC 13818-1 2.4.3.3).
     const NULL: [u8; 188] = {
         let mut packet = [0xff; 188];
         (packet[0], packet[1], packet[3]) = (0x47, 0x1f, 0x10);
@@ -222,7 +222,7 @@ mod tests {
         };
         check(0, &[1]);
         check(10_000, &[1]);
-        // Then it is played without them.
+        // The file is then played without them.
         check(60_000, &[]);
     }
 }

@@ -1,26 +1,26 @@
-//! What a newcomer sees and hears first: the test pattern, and a synthesised voice in the noise of
-//! a machine room, so that switching noise suppression on and off can be heard.
+//! The demo source: the test pattern, and a synthesised voice in machine-room noise, so that the
+//! effect of noise suppression can be heard.
 
 use tokio::process::Command;
 
 use super::test;
 use crate::flow::{Error, Intake};
 
-/// What the voice says, over and over.
+/// The text that the voice repeats.
 const WORDS: &str = "Welcome to Aura Link. You hear a voice in a noisy room. \
     Switch the noise suppression off and on again, on this page, while you listen.";
 
-/// Silence between two rounds of the voice, in samples at 48 kHz.
+/// Silence between two repetitions, in samples at 48 kHz.
 const PAUSE: usize = 48_000;
 
-/// Longest voice that is kept: a minute at 48 kHz.
+/// Maximum length of the voice: a minute at 48 kHz.
 const SAMPLES_MAX: usize = 60 * 48_000;
 
-/// Runs the demo until the stream wants it gone. Without `espeak-ng` the pattern beeps instead,
-/// and the report says so.
+/// Runs the demo until the intake is cancelled. Without `espeak-ng` the pattern beeps instead, and
+/// the report notes it.
 ///
 /// # Errors
-/// When an element is missing or fails.
+/// If an element is missing or fails.
 pub async fn run(intake: Intake) -> Result<(), Error> {
     match speak().await {
         Some(voice) => {
@@ -36,7 +36,7 @@ pub async fn run(intake: Intake) -> Result<(), Error> {
     }
 }
 
-/// The words as samples at 48 kHz, by `espeak-ng` in a process of its own.
+/// The spoken text as samples at 48 kHz, synthesised by an `espeak-ng` process.
 async fn speak() -> Option<Vec<i16>> {
     let output = Command::new("espeak-ng")
         .args(["--stdout", "-v", "en", "-s", "145", WORDS])
@@ -58,7 +58,7 @@ fn read_wav(bytes: &[u8]) -> Option<(u32, Vec<i16>)> {
     (is_wav && plain).then(|| (rate, samples.take(SAMPLES_MAX).collect()))
 }
 
-/// To 48 kHz by straight lines between samples: plenty for a synthesised voice.
+/// Resamples to 48 kHz by linear interpolation, which suffices for a synthesised voice.
 fn resample(samples: &[i16], rate: u32) -> Vec<i16> {
     let step = f64::from(rate) / 48_000.0;
     let length = (samples.len() as f64 / step) as usize;
@@ -71,7 +71,7 @@ fn resample(samples: &[i16], rate: u32) -> Vec<i16> {
     (0..length.min(SAMPLES_MAX)).map(sample).collect()
 }
 
-/// Voice at its level plus noise about 10 dB below it, both functions of time alone.
+/// The voice plus noise about 10 dB below it; both depend only on time.
 fn mix(voice: &[i16], samples: &mut [u8], at: gst::ClockTime) {
     let first = at.nseconds() / 1000 * 48 / 1000;
     for (index, frame) in samples.chunks_exact_mut(4).enumerate() {
@@ -82,10 +82,10 @@ fn mix(voice: &[i16], samples: &mut [u8], at: gst::ClockTime) {
     }
 }
 
-/// Noise of a fan: a mean of neighbouring random values, which takes off the highs, on a hum.
+/// Fan noise: averaged neighbouring random values, which removes high frequencies, plus a hum.
 fn noise(n: u64) -> i16 {
     let random = |n: u64| {
-        // SplitMix64 (Steele, Lea and Flood 2014): the n-th value without the ones before it.
+        // SplitMix64 (Steele, Lea and Flood 2014): computes the n-th value directly.
         let mut z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

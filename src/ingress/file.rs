@@ -1,4 +1,4 @@
-//! A media file as an endless live source, without a gap where it begins again.
+//! A media file as an endless live source, looped without a gap.
 
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -14,26 +14,27 @@ use crate::flow::files::{self, Opened};
 use crate::flow::{self, Blame, Error, Intake, Node, Tracks, containers};
 use crate::srt::Tables;
 
-/// So many bytes of a file tell what it is, also behind a large ID3 tag.
+/// Bytes that suffice to identify a file, even after a large ID3 tag.
 const HEAD_MAX: u64 = 1 << 20;
 
-/// `[sources]`: what may be a source.
+/// `[sources]`: restrictions on file sources.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Folders that files may lie in, links resolved; what lies deeper belongs to them.
+    /// Folders in which files may lie, after resolving links; subfolders are included.
     pub file_folders: Vec<PathBuf>,
 }
 
 impl Default for Config {
-    /// Anywhere: who may create streams may send any media file that the appliance can read.
+    /// No restriction: users who may create streams may play any media file that the appliance can
+    /// read.
     fn default() -> Self {
         Self { file_folders: vec!["/".into()] }
     }
 }
 
 impl Config {
-    /// Everything that cannot work, as `(field, what is wrong)`.
+    /// Settings that cannot work, as `(field, reason)`.
     pub fn problems(&self) -> Vec<(String, String)> {
         let wrong = |(n, folder): (usize, &PathBuf)| {
             let field = format!("file_folders[{n}]");
@@ -42,22 +43,23 @@ impl Config {
         self.file_folders.iter().enumerate().filter_map(wrong).collect()
     }
 
-    /// Whether a file may be a source, by its path without links. Blocks: folders may be links.
+    /// Whether a file may be a source; `path` contains no links. Blocks, because the folders may be
+    /// links.
     fn allows(&self, path: &Path) -> bool {
         let lies_in = |folder: &PathBuf| folder.canonicalize().is_ok_and(|f| path.starts_with(f));
         self.file_folders.iter().any(lies_in)
     }
 }
 
-/// Plays a file of any media container that GStreamer reads, in real time and in a loop, until the
-/// stream wants it gone. Nothing is decoded. `opened` is called when the file was found good.
+/// Plays a file of any container that GStreamer reads, in real time and in a loop, until the intake
+/// is cancelled. Nothing is decoded. `opened` is called once the file is accepted.
 ///
-/// Every round is a pipeline of its own, shifted by the length of the rounds before: timestamps
-/// go on where the last round ended, whatever the container can or cannot seek.
+/// Every round is a new pipeline, shifted by the length of the previous rounds: timestamps continue
+/// where the last round ended, even if the container cannot seek.
 ///
 /// # Errors
-/// When the file lies where none may, is no media, cannot be read or has neither video nor audio
-/// that we know.
+/// If the file is in a folder that is not allowed, is not media, cannot be read, or has no known
+/// video or audio.
 pub async fn run(
     intake: Intake,
     path: &Path,
@@ -76,7 +78,7 @@ pub async fn run(
                 () = intake.cancel.cancelled() => return Ok(()),
             };
             chosen = (Some(identity), Arc::new(choice));
-            // Looking takes a moment, which is no part of the programme.
+            // The time spent on reading the tracks is not part of the programme.
             start = start.max(flow::now());
         }
         let round = Round { start, end: Arc::new(AtomicU64::new(0)), chosen: chosen.1.clone() };
@@ -95,14 +97,14 @@ pub async fn run(
 struct Found {
     file: Opened,
     identity: Identity,
-    /// What it says of itself, when it is a transport stream that was not known before.
+    /// Its tables, if it is a transport stream and not the known file.
     tables: Option<Tables>,
 }
 
-/// Device, inode, length and time of change: another value is another file.
+/// Device, inode, size and modification time: they identify a file.
 type Identity = (u64, u64, u64, i64, i64);
 
-/// Opens a file that may be a source, and looks what it is where it is not the `known` one.
+/// Opens a file that may be a source. Reads its tables unless it is the `known` one.
 async fn open(path: &Path, config: &Config, known: Option<Identity>) -> Result<Found, Error> {
     let config = config.clone();
     let look = move |path: &Path| {
@@ -119,7 +121,7 @@ async fn open(path: &Path, config: &Config, known: Option<Identity>) -> Result<F
     files::within(path, files::OPEN_MAX, look).await?
 }
 
-/// Reads what a file is. The outer failure is one of reading it.
+/// Identifies a file. The outer error is a read error.
 fn read_head(opened: Opened, known: Option<Identity>) -> std::io::Result<Result<Found, Error>> {
     let mut file = &opened.file;
     let is = file.metadata()?;
@@ -134,12 +136,12 @@ fn read_head(opened: Opened, known: Option<Identity>) -> std::io::Result<Result<
     Ok(Ok(Found { file: opened, identity, tables }))
 }
 
-/// One time through the file.
+/// One pass through the file.
 #[derive(Clone)]
 struct Round {
-    /// Running time at which the file's time zero lies.
+    /// Running time of the file's time zero.
     start: gst::ClockTime,
-    /// Where its last buffer ended, in nanoseconds of running time: MPEG-TS does not begin at zero.
+    /// End of its last buffer, in nanoseconds of running time: MPEG-TS does not begin at zero.
     end: Arc<AtomicU64>,
     chosen: Arc<Chosen>,
 }
@@ -147,7 +149,7 @@ struct Round {
 impl Round {
     fn build(&self, file: &Opened, tracks: &Tracks) -> Result<Node, Error> {
         let node = Node::parse("file source", "filesrc name=in ! parsebin name=demux")?;
-        // What was looked at is what is played, even if another file has the name by now.
+        // The file that was examined is played, even if its name now refers to another one.
         node.element("in")?.set_property("location", file.handle());
         let demux = node.element("demux")?;
         containers::guard(&demux);
@@ -162,7 +164,7 @@ impl Round {
         Ok(node)
     }
 
-    /// Puts a track that is taken on the clock: `clocksync` makes it as slow as real time.
+    /// Attaches a chosen track: `clocksync` slows it down to real time.
     fn attach(
         &self,
         pipeline: &gst::Pipeline,
@@ -170,7 +172,7 @@ impl Round {
         tracks: &Tracks,
     ) -> Result<(), Error> {
         let Some(name) = self.chosen.of_pad(pad) else {
-            // The notes have it already.
+            // The notes already list it.
             tracks.ignore_pad(pipeline, pad, "", "");
             return Ok(());
         };
@@ -193,7 +195,7 @@ impl Round {
             }
             gst::PadProbeReturn::Ok
         });
-        // The parsed caps are known on this pad now; the branch behind needs them at once.
+        // This pad now knows the parsed caps, which the next branch needs at once.
         let caps = pad.current_caps();
         pad.link(&entry).map_err(|e| Error::build("clocksync", e))?;
         tracks.attach_pad_with(pipeline, &exit, caps, &name);
@@ -213,7 +215,7 @@ impl Round {
     }
 }
 
-/// When a buffer is due, by the segment that its pad is in.
+/// Running time of a buffer, from the segment of its pad.
 fn running_time(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
     let event = pad.sticky_event::<gst::event::Segment>(0)?;
     event.segment().downcast_ref::<gst::ClockTime>()?.to_running_time(buffer.pts()?)

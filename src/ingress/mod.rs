@@ -1,10 +1,10 @@
-//! How media comes in: one file or folder per protocol.
+//! Media sources: one file or folder per protocol.
 //!
-//! Every source ends in an [`crate::flow::Intake`]. A protocol that is published to (SRT, RTMP,
-//! WHIP) asks the [`crate::flow::Gate`]; one that pulls is run by the stream that wants it.
+//! Every source ends in an [`crate::flow::Intake`]. Protocols with publishers (SRT, RTMP, WHIP) ask
+//! the [`crate::flow::Gate`]; pulled sources are run by their stream.
 //!
-//! Invariant: nothing of a publisher reaches a feed before the gate has let it in, and what it may
-//! make the appliance hold is bounded.
+//! Invariant: no data of a publisher reaches a feed before the gate has admitted it, and the memory
+//! that a publisher can make the appliance hold is bounded.
 
 mod contents;
 pub mod demo;

@@ -1,4 +1,4 @@
-//! What sources that pull have in common: pads that appear, and media that stops coming.
+//! Common parts of pulled sources: dynamic pads and detection of stalls.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use gst::prelude::*;
 use crate::flow::{Error, Intake, Node, Tracks, kind_of};
 use crate::media::Offered;
 
-/// A pulled source that gave nothing for this long is dead: it is connected anew.
+/// A pulled source without media for this long is dead and reconnects.
 const STALLED_AFTER: Duration = Duration::from_secs(8);
 
-/// Posts a failed attachment on the bus of the element, so that the node ends with it.
+/// Posts a failed attachment on the bus of the element, which ends the node.
 pub(super) fn report(element: &gst::Element, outcome: Result<(), Error>) {
     if let Err(error) = outcome {
         gst::element_error!(element, gst::StreamError::Failed, ["{error}"]);
     }
 }
 
-/// Connects an RTP pad: the depayloader of its encoding, then the track. What cannot be taken is
-/// noted and ignored.
+/// Connects an RTP pad to its depayloader and track. A pad that cannot be used is noted and
+/// ignored.
 pub(super) fn attach_rtp(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Tracks) {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let rtp = RtpFormat::read(&caps);
@@ -37,8 +37,8 @@ pub(super) fn attach_rtp(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Trac
         Ok(exit)
     };
     match link() {
-        // The depayloader knows its caps only once media flows, and its template names all that it
-        // could make: what the sender announced says which of them it is.
+        // The depayloader fixes its caps only once media flows, and its template lists everything
+        // it could produce. The sender's announcement decides.
         Ok(exit) => tracks.attach_pad_with(pipeline, &exit, media.parse().ok(), &name),
         Err(error) => {
             let why = format!("`{factory}` cannot be used: {error}");
@@ -47,7 +47,7 @@ pub(super) fn attach_rtp(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Trac
     }
 }
 
-/// A track that is announced with these caps, and in this language if the sender says so.
+/// A track announced with these caps and, if given, this language.
 pub(super) fn offered_rtp(caps: &gst::CapsRef, language: Option<&str>) -> Offered {
     let rtp = RtpFormat::read(caps);
     let media = rtp.depayloader().and_then(|(_, media)| media.parse::<gst::Caps>().ok());
@@ -57,17 +57,16 @@ pub(super) fn offered_rtp(caps: &gst::CapsRef, language: Option<&str>) -> Offere
         name: format!("{rtp}{named}"),
         kind: media.and_then(|media| kind_of(&media)),
         pid: None,
-        // `de-AT` is German.
+        // `de-AT` becomes `de`.
         language: language.and_then(|tag| tag.split('-').next()).map(str::to_ascii_lowercase),
     }
 }
 
-/// What the caps of an RTP pad say, from `m=` and `a=rtpmap` of the sender's description
-/// (RFC 8866).
+/// Fields of an RTP pad's caps, from `m=` and `a=rtpmap` of the sender's description (RFC 8866).
 struct RtpFormat {
     /// `audio`, `video`, `application`.
     media: String,
-    /// Encoding name in capitals.
+    /// Encoding name in upper case.
     encoding: String,
     /// Payload type, 0-127.
     payload: i32,
@@ -84,7 +83,7 @@ impl RtpFormat {
         Self { media: text("media"), encoding, payload }
     }
 
-    /// The depayloader of this encoding, and the caps of what comes out of it.
+    /// The depayloader of this encoding, and its output caps.
     fn depayloader(&self) -> Option<(&'static str, &'static str)> {
         Some(match (self.media.as_str(), self.encoding.as_str()) {
             (_, "H264") => ("rtph264depay", "video/x-h264"),
@@ -93,9 +92,9 @@ impl RtpFormat {
             (_, "VP9") => ("rtpvp9depay", "video/x-vp9"),
             (_, "MPV") => ("rtpmpvdepay", "video/mpeg,mpegversion=2,systemstream=false"),
             (_, "OPUS") => ("rtpopusdepay", "audio/x-opus"),
-            // The same name stands for MPEG-4 systems and pictures (RFC 3640 section 4.1).
+            // The same name stands for MPEG-4 systems and video (RFC 3640 section 4.1).
             ("audio", "MPEG4-GENERIC") => ("rtpmp4gdepay", "audio/mpeg,mpegversion=4"),
-            // The depayloader takes the LATM layer away.
+            // The depayloader removes the LATM layer.
             (_, "MP4A-LATM") => ("rtpmp4adepay", "audio/mpeg,mpegversion=4"),
             (_, "MPA") => ("rtpmpadepay", "audio/mpeg,mpegversion=1"),
             (_, "AC3") => ("rtpac3depay", "audio/x-ac3"),
@@ -114,8 +113,8 @@ impl std::fmt::Display for RtpFormat {
     }
 }
 
-/// Starts a node and follows it until the stream wants the source gone, its pipeline ends, or
-/// its media stalls. Byte totals are kept up by the caller's pads.
+/// Runs a node until the intake is cancelled, its pipeline ends, or its media stalls. The pads of
+/// the caller update the byte totals.
 pub(super) async fn run_watched(node: &Node, intake: &Intake) -> Result<(), Error> {
     node.start().await?;
     let outcome = tokio::select! {

@@ -2,10 +2,10 @@
 
 use crate::flow::{Error, Intake, Join, Node, Seat};
 
-/// Passes on what another stream shows until either ends.
+/// Forwards the programme of another stream until either ends.
 ///
 /// # Errors
-/// When the other stream ends, or has neither video nor audio.
+/// If the other stream ends, or has neither video nor audio.
 pub async fn run(intake: Intake, mut seat: Seat) -> Result<(), Error> {
     let inputs = seat.inputs.borrow_and_update().clone();
     let tracks = [("video", inputs.video), ("audio", inputs.audio)];
@@ -24,7 +24,7 @@ pub async fn run(intake: Intake, mut seat: Seat) -> Result<(), Error> {
     let outcome = tokio::select! {
         outcome = node.run(&intake.cancel) => outcome,
         () = seat.cancel.cancelled() => Err(Error::Ended),
-        // Other feeds mean another graph: the next run of this source takes them.
+        // Other feeds need another graph: the next run of this source uses them.
         _ = seat.inputs.changed() => Err(Error::Ended),
     };
     node.stop().await?;

@@ -9,14 +9,14 @@ use super::pads;
 use crate::flow::{Error, Intake, Node, Tracks};
 use crate::media::Offered;
 
-/// Pulls from `rtsp://[user:password@]host[:port]/path` until the stream wants it gone.
+/// Pulls from `rtsp://[user:password@]host[:port]/path` until the intake is cancelled.
 ///
-/// RTP over UDP is tried first, then TCP. User and password stay out of logs and of the report. Of
-/// several media of one kind one is taken, by the language that the server gives them (`a=lang`,
-/// RFC 8866 section 6.12).
+/// RTP over UDP is tried first, then TCP. User and password are kept out of logs and the report. Of
+/// several media of one kind one is taken, by the language that the server announces (`a=lang`, RFC
+/// 8866 section 6.12).
 ///
 /// # Errors
-/// When the address is wrong, the server refuses or the media stops.
+/// If the address is wrong, the server refuses, or the media stops.
 pub async fn run(intake: Intake, url: &str) -> Result<(), Error> {
     let node = Node::parse("rtsp source", "rtspsrc name=in latency=200 drop-on-latency=true")?;
     let source = node.element("in")?;
@@ -35,8 +35,8 @@ pub async fn run(intake: Intake, url: &str) -> Result<(), Error> {
     source.connect_pad_added(move |_, pad| {
         let Some(pipeline) = pipeline.upgrade() else { return };
         let left_out = left_out.lock().unwrap_or_else(PoisonError::into_inner);
-        // All of them are asked for all the same: some servers send nothing of the one medium when
-        // another one was left out.
+        // All media are requested, because some servers send nothing for one medium if another was
+        // left out.
         match number_of(&pad.name()).is_some_and(|number| left_out.contains(&number)) {
             true => tracks.ignore_pad(&pipeline, pad, "", ""),
             false => pads::attach_rtp(&pipeline, pad, &tracks),
@@ -45,15 +45,14 @@ pub async fn run(intake: Intake, url: &str) -> Result<(), Error> {
     pads::run_watched(&node, &intake).await
 }
 
-/// Which of the media in the server's description a pad carries: `recv_rtp_src_1_<ssrc>_97` the
-/// second one.
+/// The index of the medium that a pad carries: 1, the second one, for `recv_rtp_src_1_<ssrc>_97`.
 fn number_of(pad: &str) -> Option<usize> {
     let numbers = pad.strip_prefix("recv_rtp_src_").or_else(|| pad.strip_prefix("stream_"))?;
     numbers.split('_').next()?.parse().ok()
 }
 
-/// Numbers of the media that are not taken, with a note for each. What is neither video nor audio
-/// is named when its pad comes.
+/// Indexes of the media that are not taken, with a note for each. Media that are neither video nor
+/// audio are noted when their pad appears.
 fn leave_out(description: &gst_sdp::SDPMessageRef, tracks: &Tracks) -> BTreeSet<usize> {
     let (wish, notes) = tracks.choice.without_numbers();
     let offered: Vec<Offered> = description.medias().map(offered).collect();
@@ -68,7 +67,7 @@ fn offered(media: &gst_sdp::SDPMediaRef) -> Offered {
     let caps = payload.and_then(|payload| media.caps_from_media(payload));
     let mut caps = caps.unwrap_or_else(|| gst::Caps::new_empty_simple("application/x-unknown"));
     if let Some(caps) = caps.get_mut().and_then(|caps| caps.structure_mut(0)) {
-        // As `rtspsrc` fills it in for payload types of RFC 3551 too.
+        // `rtspsrc` sets this also for the static payload types of RFC 3551.
         caps.set("media", media.media().unwrap_or_default());
     }
     pads::offered_rtp(&caps, media.attribute_val("lang"))

@@ -1,5 +1,5 @@
-//! Test pattern: a moving picture with a timecode; each second of running time a white flash and a
-//! beep, both 100 ms long and in sync, so that a test can measure offset, cadence and gaps.
+//! Test pattern: moving video with a timecode. At each second of running time there is a white
+//! flash and a beep, both 100 ms long and in sync, for measuring offset, cadence and gaps.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,8 +7,8 @@ use gst::prelude::*;
 
 use crate::flow::{Error, Intake, Node};
 
-/// 640x360 at 30 frames a second as H.264 constrained baseline, stereo 48 kHz as Opus: what every
-/// viewer takes untouched.
+/// 640x360 at 30 fps as H.264 constrained baseline, stereo 48 kHz as Opus: every viewer accepts
+/// these without transcoding.
 const PATTERN: &str = "
     videotestsrc is-live=true pattern=smpte horizontal-speed=2
       ! video/x-raw,format=I420,width=640,height=360,framerate=30/1
@@ -25,21 +25,21 @@ const PATTERN: &str = "
       ! opusparse
       ! appsink name=audio";
 
-/// Length of flash and beep.
+/// Duration of flash and beep.
 const MARK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 
-/// Fills S16LE stereo samples at 48 kHz, the first of which is heard at the given running time.
+/// Fills S16LE stereo samples at 48 kHz; the first one plays at the given running time.
 pub(super) type Sound = Box<dyn Fn(&mut [u8], gst::ClockTime) + Send + Sync>;
 
-/// Runs the pattern with its beeps until the stream wants it gone.
+/// Runs the pattern with beeps until the intake is cancelled.
 ///
 /// # Errors
-/// When an element is missing or fails.
+/// If an element is missing or fails.
 pub async fn run(intake: Intake) -> Result<(), Error> {
     run_with(intake, Box::new(beep)).await
 }
 
-/// Runs the pattern with any sound.
+/// Runs the pattern with the given audio.
 pub(super) async fn run_with(intake: Intake, sound: Sound) -> Result<(), Error> {
     let node = Node::parse("test pattern", PATTERN)?;
     flash_seconds(&node)?;
@@ -52,13 +52,13 @@ pub(super) async fn run_with(intake: Intake, sound: Sound) -> Result<(), Error> 
     outcome
 }
 
-/// Whether a buffer at this running time lies within the mark at the start of a second.
+/// Whether a buffer at this running time is within the mark at the start of a second.
 fn is_marked(at: gst::ClockTime) -> bool {
     at.nseconds() % gst::ClockTime::SECOND.nseconds() < MARK.nseconds()
 }
 
-/// Flashes by the timestamps that pass: the source runs on the shared clock, whose running time is
-/// the timestamp.
+/// Flashes according to buffer timestamps: the source runs on the shared clock, so a timestamp is
+/// the running time.
 fn flash_seconds(node: &Node) -> Result<(), Error> {
     let flash = node.element("flash")?;
     let pad = flash.static_pad("sink").ok_or_else(|| Error::build("the flash", "no pad"))?;
@@ -77,7 +77,7 @@ fn flash_seconds(node: &Node) -> Result<(), Error> {
     Ok(())
 }
 
-/// Lets `sound` fill every buffer of the silent source.
+/// Fills every buffer of the silent source with `sound`.
 fn sound_by_time(node: &Node, sound: Sound) -> Result<(), Error> {
     let source = node.element("sound")?;
     let pad = source.static_pad("src").ok_or_else(|| Error::build("the sound", "no pad"))?;

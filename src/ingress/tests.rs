@@ -1,4 +1,4 @@
-//! Sources that the appliance pulls or makes, into real feeds.
+//! Pulled and generated sources, with real feeds.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

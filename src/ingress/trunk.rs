@@ -1,6 +1,6 @@
-//! The receiving end of a trunk: what its data channel brings and what goes back.
+//! The receiving end of a trunk: the messages of its data channel in both directions.
 //!
-//! The media of a trunk comes as from any WHIP publisher; this is what is on top.
+//! The media of a trunk arrives as from any WHIP publisher.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::webrtc::stats::{Connection, Flow};
 use crate::webrtc::trunk::{LABEL, Message, Receiving, SentCue};
 use crate::webrtc::{Channel, ChannelEvent, Peer};
 
-/// What of a publisher's connection the other end of a trunk is told.
+/// State of a publisher's connection that is reported to the other end of a trunk.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Heard {
-    /// What came of packets.
+    /// Reception figures.
     pub(super) receiving: Receiving,
-    /// Why AIC-A cannot be heard, when it cannot.
+    /// Why AIC-A cannot be decoded. `None` if it can.
     pub(super) aic_broken: Option<String>,
 }
 
 impl Heard {
-    /// Sums up the sources of each kind; `kind` knows whose packets they are.
+    /// Sums up the sources of each kind; `kind` maps an SSRC to its kind.
     pub(super) fn read(&mut self, found: &Connection, kind: impl Fn(u32) -> Option<Kind>) {
         let add = |(packets, lost, jitter): (u64, u64, Duration), flow: &Flow| {
             (packets + flow.packets, lost + flow.lost, jitter.max(flow.jitter))
@@ -40,7 +40,7 @@ impl Heard {
     }
 }
 
-/// Serves each channel of a trunk that the publisher opens, one after the other.
+/// Serves each trunk channel that the publisher opens, one after the other.
 pub(super) async fn serve(
     peer: &Peer,
     board: &CueBoard,
@@ -62,7 +62,7 @@ pub(super) async fn serve(
 struct End<'a> {
     board: &'a CueBoard,
     report: &'a SourceReport,
-    /// Captions of the other end, by their languages.
+    /// Captions from the other end, by language.
     feeds: Vec<CueFeed>,
 }
 
@@ -108,12 +108,12 @@ impl End<'_> {
                     status.set("rtt_ms", rtt_ms);
                 }
             }
-            // Only a receiver says these.
+            // Only a receiver sends these.
             Message::Receiving(_) | Message::AicUnavailable { .. } | Message::AicAvailable => {}
         }
     }
 
-    /// The languages of the other end; feeds of those that stay go on.
+    /// Sets the languages of the other end. Feeds of unchanged languages continue.
     fn put_up(&mut self, tags: &[Language]) {
         let known = |tag: &Language| self.feeds.iter().find(|f| f.language() == tag).cloned();
         let name = |tag: &Language| match *tag == Language::undetermined() {
@@ -139,7 +139,7 @@ impl End<'_> {
     }
 }
 
-/// Tells the other end what has changed.
+/// Sends the changes to the other end.
 fn tell(channel: &Channel, before: Option<&Heard>, now: &Heard) {
     if before.map(|b| &b.aic_broken) != Some(&now.aic_broken) {
         let message = match &now.aic_broken {

@@ -1,15 +1,15 @@
-//! What was wrong with a publisher that was let in and whose media could not be used.
+//! Explains why the media of an admitted publisher could not be used.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::flow::{Error, Refusal, RefusalKind, Tracks};
 
-/// What a publisher of a file shall do.
+/// Advice for publishers of files.
 const AT_ITS_PACE: &str = "send a file at its own pace: `-re` of ffmpeg, before `-i`";
 
-/// What the owner of the stream is told of a publisher that ended so; `None` when it just left, or
-/// fell silent after media had come. `please_send` says what to send instead.
+/// The report to the owner of the stream for a publisher that ended like this. `None` if it just
+/// left or fell silent after it had sent media. `please_send` names what to send instead.
 pub(super) fn unusable(
     error: &Error,
     tracks: &Tracks,

@@ -1,15 +1,16 @@
-//! VP9 by WebRTC, with and without spatial layers.
+//! VP9 over WebRTC, with and without spatial layers.
 //!
-//! A scalable picture (RFC 9628) is several frames of rising size. Other decoders than libvpx show
-//! all of them or the smallest one, and containers cannot say which is meant. So such a stream is
-//! decoded as it comes in, to the top layer; one with a single layer passes untouched.
+//! A scalable picture (RFC 9628) consists of several frames of increasing size. Decoders other than
+//! libvpx show all of them or only the smallest, and containers cannot mark the right one. So a
+//! layered stream is decoded on arrival, to the top layer; a stream with a single layer passes
+//! unchanged.
 
 use gst::prelude::*;
 
 use crate::flow::{Error, Tracks};
 use crate::webrtc::element;
 
-/// Connects a pad of VP9, and again when it turns out to have layers.
+/// Connects a VP9 pad. Reconnects it if it turns out to have layers.
 pub(super) fn attach(
     pipeline: &gst::Pipeline,
     pad: &gst::Pad,
@@ -43,10 +44,11 @@ pub(super) fn attach(
     Ok(())
 }
 
-/// libvpx takes the frames of a picture together, and shows the largest.
+/// Connects a layered stream through libvpx, which decodes the frames of a picture together and
+/// outputs the largest.
 fn attach_layered(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Tracks) -> Result<(), Error> {
-    // GStreamer's own depayloader takes layers that do not depend on each other for pictures of
-    // their own, and drops them.
+    // The older depayloader (`rtpvp9depay`) takes independent layers for separate pictures and
+    // drops them.
     let depayloader = "rtpvp9depay2 request-keyframe=true wait-for-keyframe=true";
     let (layered, entry) = chain(pipeline, &[depayloader, "vp9dec"])?;
     let raw = gst::Caps::new_empty_simple("video/x-raw");
@@ -64,14 +66,14 @@ impl Chain {
     fn remove(&self, pipeline: &gst::Pipeline) {
         for element in &self.elements {
             element.set_locked_state(true);
-            // Both only fail when the pipeline itself is going.
+            // Both fail only when the pipeline itself is being removed.
             let _ = element.set_state(gst::State::Null);
             let _ = pipeline.remove(element);
         }
     }
 }
 
-/// Puts elements into the pipeline; gives them back with the pad that media enters by.
+/// Adds elements to the pipeline. Returns them with the entry pad.
 fn chain(pipeline: &gst::Pipeline, descriptions: &[&str]) -> Result<(Chain, gst::Pad), Error> {
     let failed = |e: gst::glib::BoolError| Error::build("the track", e);
     let elements = descriptions.iter().map(|d| element(d)).collect::<Result<Vec<_>, _>>()?;
@@ -86,8 +88,8 @@ fn chain(pipeline: &gst::Pipeline, descriptions: &[&str]) -> Result<(Chain, gst:
     Ok((Chain { elements, exit }, entry))
 }
 
-/// How many spatial layers a packet says that its stream has; most packets say nothing. It is in
-/// the scalability structure behind the payload descriptor (RFC 9628 section 4.2).
+/// Number of spatial layers that a packet announces; most packets announce none. It is in the
+/// scalability structure after the payload descriptor (RFC 9628 section 4.2).
 fn spatial_layers(payload: &[u8]) -> Option<u8> {
     let flag = |bit: u8| payload.first().is_some_and(|first| first & bit != 0);
     let (picture_id, predicted, layers, flexible, structure) =
@@ -103,7 +105,7 @@ fn spatial_layers(payload: &[u8]) -> Option<u8> {
         at += if flexible { 1 } else { 2 };
     }
     if predicted && flexible {
-        // Up to three references, each of which says whether another follows.
+        // Up to three references; a flag in each announces the next.
         let references = payload.get(at..)?.iter().take(3);
         at += references.take_while(|r| **r & 1 == 1).count().min(2) + 1;
     }
@@ -119,7 +121,7 @@ mod tests {
         let check = |payload: &[u8], expect: Option<u8>| {
             assert_eq!(spatial_layers(payload), expect, "{payload:02x?}");
         };
-        // Chromium's key pictures in L3T3_KEY and without layers, and a picture between.
+        // Chromium's key frames in L3T3_KEY and without layers, and a delta frame.
         check(&[0xaa, 0x92, 0x34, 0x00, 0x07, 0x58, 0, 160, 0, 90], Some(3));
         check(&[0x8a, 0x92, 0x34, 0x18, 0, 160], Some(1));
         check(&[0xe8, 0x92, 0x34, 0x00, 0x07, 0x86], None);

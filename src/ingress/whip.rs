@@ -1,7 +1,7 @@
-//! WHIP: publishers by WebRTC (RFC 9725).
+//! WHIP: publishers over WebRTC (RFC 9725).
 //!
-//! One pipeline per publisher: `webrtcbin ! depayloader` for each track, and from there into the
-//! stream as any other source. Of the codecs that a publisher offers, one of each kind is taken.
+//! One pipeline per publisher: `webrtcbin ! depayloader` for each track, then into the stream as
+//! for any other source. One codec of each kind is chosen from the publisher's offer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,30 +19,30 @@ use crate::media::{Codec, Kind};
 use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport};
 use crate::webrtc::{Config, Peer, aic, element, payload_type, stats};
 
-/// How often statistics are read, and a missing key frame is asked for again.
+/// How often statistics are read, and a missing key frame is requested again.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What a publisher shall send.
+/// Advice for publishers.
 const PLEASE_SEND: &str =
     "send pictures or sound: look whether camera and microphone are on, and stay until they come";
 
-/// Name of the decoder of AIC-A.
+/// Name of the AIC-A decoder element.
 const VOICE: &str = "voice";
 
-/// A publisher that has its answer.
+/// A publisher that has received its answer.
 pub(crate) struct Publisher {
     intake: Intake,
     peer: Arc<Peer>,
-    /// Whose packets are what, as the offer says.
+    /// Kind of each SSRC, from the offer.
     sources: Vec<(u32, Kind)>,
-    /// What the other end of a trunk is told.
+    /// State that is reported to the other end of a trunk.
     heard: watch::Sender<Heard>,
 }
 
-/// The codecs of an offer that we take, one of each kind.
+/// Chooses the codecs of an offer, one of each kind.
 ///
 /// # Errors
-/// When there are none, or the offer lacks what a connection needs.
+/// If none is usable, or the offer lacks what a connection needs.
 pub(crate) fn choose(offer: &Description, config: &Config) -> Result<Vec<Choice>, Error> {
     let video: Vec<Codec> =
         config.publish_codecs.iter().copied().filter(|c| can_receive(*c)).collect();
@@ -58,7 +58,7 @@ pub(crate) fn choose(offer: &Description, config: &Config) -> Result<Vec<Choice>
         .map(|()| choices)
 }
 
-/// Whether the depayloader of a codec is there.
+/// Whether the depayloader of a codec is installed.
 pub fn can_receive(codec: Codec) -> bool {
     crate::webrtc::register();
     let factory = depayloader(codec).and_then(|d| d.split(' ').next());
@@ -66,10 +66,10 @@ pub fn can_receive(codec: Codec) -> bool {
 }
 
 impl Publisher {
-    /// Builds a publisher's pipeline and makes the answer to its offer.
+    /// Builds a publisher's pipeline and the answer to its offer.
     ///
     /// # Errors
-    /// When the pipeline cannot be built.
+    /// If the pipeline cannot be built.
     pub(crate) async fn new(
         intake: Intake,
         name: String,
@@ -100,13 +100,13 @@ impl Publisher {
         Ok((Self { intake, peer: Arc::new(peer), sources, heard }, text))
     }
 
-    /// The connection.
+    /// The WebRTC connection.
     pub(crate) fn peer(&self) -> &Arc<Peer> {
         &self.peer
     }
 
-    /// Takes what is published until the publisher leaves, the stream wants it gone, or `cancel`. A
-    /// publisher of whom nothing could be used is told of at the gate.
+    /// Receives media until the publisher leaves, the intake is cancelled, or `cancel`. Reports a
+    /// publisher whose media could not be used to the gate.
     pub(crate) async fn run(self, gate: &dyn Gate, hello: &Hello, cancel: &CancellationToken) {
         let since = Instant::now();
         let result = tokio::select! {
@@ -129,7 +129,7 @@ impl Publisher {
         }
     }
 
-    /// Follows the bus: an error ends the publisher, an engine that fails is told.
+    /// Follows the bus: an error ends the publisher, an engine failure is reported.
     async fn watch_pipeline(&self) -> Result<(), Error> {
         loop {
             let message = match self.peer.node().next_event().await? {
@@ -156,7 +156,7 @@ impl Publisher {
         }
     }
 
-    /// What the sender of AIC-A takes its sound for.
+    /// Shows the content class and the loudness that the sender of AIC-A signals.
     fn show(&self, hints: &gst::StructureRef) {
         let status = &self.intake.tracks.report.status;
         if let Ok(class) = hints.get::<&str>("class") {
@@ -188,7 +188,7 @@ impl Publisher {
         }
     }
 
-    /// Reads how reception is going, and asks for a key frame while none has come.
+    /// Reads the reception statistics, and requests a key frame while there is none.
     async fn look(&self) {
         let tracks = &self.intake.tracks;
         tracks.report.bytes.store(self.peer.bytes_heard(), Ordering::Relaxed);
@@ -221,8 +221,7 @@ impl Publisher {
     }
 }
 
-/// The depayloader of a codec. After a loss it drops what cannot be decoded and asks for a key
-/// frame.
+/// The depayloader of a codec. After a loss it drops undecodable data and requests a key frame.
 fn depayloader(codec: Codec) -> Option<&'static str> {
     Some(match codec {
         Codec::H264 => "rtph264depay request-keyframe=true wait-for-keyframe=true",
@@ -234,8 +233,8 @@ fn depayloader(codec: Codec) -> Option<&'static str> {
     })
 }
 
-/// Connects each track to the stream when its first packet comes. `hints` is the id of the header
-/// extension that goes with AIC-A.
+/// Connects each track to the stream at its first packet. `hints` is the id of the header extension
+/// used with AIC-A.
 fn attach_pads(peer: &Peer, tracks: &Tracks, hints: Option<u8>) {
     let tracks = tracks.clone();
     let pipeline = peer.node().pipeline().downgrade();
@@ -284,7 +283,7 @@ fn attach(
     pad.link(&entry).map(|_| ()).map_err(|e| Error::build("the track", e))
 }
 
-/// AIC-A is decoded at the door: what is behind knows sound, and browsers never see it.
+/// Decodes AIC-A at the input: the stream gets plain audio, and browsers never receive AIC-A.
 fn attach_voice(
     pipeline: &gst::Pipeline,
     pad: &gst::Pad,
@@ -292,7 +291,7 @@ fn attach_voice(
     hints: Option<u8>,
 ) -> Result<(), Error> {
     let failed = |e: gst::glib::BoolError| Error::build("the voice", e);
-    // `webrtcbin` has seen no format parameters, and the decoder must know the model.
+    // `webrtcbin` does not parse the format parameters, and the decoder must know the model.
     let model = aic::model().unwrap_or_default();
     let setter = element("capssetter")?;
     let mut caps = gst::Caps::builder("application/x-rtp").field("model", model);

@@ -1,15 +1,15 @@
-//! What a consumer can take.
+//! Formats that a consumer accepts.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Codec, Format, H264Profile, Kind, Language};
 
-/// What a consumer can take of one kind of media, best first. What does not fit is decoded and
-/// encoded for it.
+/// What a consumer accepts of one kind of media, best first. Other formats are decoded and encoded
+/// for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accept {
-    /// Codecs, in the order of preference for encoding. Anything listed passes through untouched
-    /// when the source already has it.
+    /// Codecs, in the order of preference for encoding. A source in any listed codec passes through
+    /// unchanged.
     pub codecs: Vec<Codec>,
     /// Whether frames may be reordered (B-frames).
     pub reorders: bool,
@@ -22,13 +22,13 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// Takes these codecs in any form.
+    /// Accepts these codecs in any form.
     pub fn any_of(codecs: impl Into<Vec<Codec>>) -> Self {
         let codecs = codecs.into();
         Self { codecs, reorders: true, recovery_points: true, h264_profiles: Vec::new() }
     }
 
-    /// Why a format cannot pass through; `None` when it can.
+    /// Why a format cannot pass through; `None` if it can.
     pub fn objection(&self, format: &Format) -> Option<String> {
         if !self.codecs.contains(&format.codec) {
             return Some(format!("{} is not accepted", format.codec));
@@ -49,62 +49,62 @@ impl Accept {
     }
 }
 
-/// What a consumer can take of each kind; `None` means that it has no use for that kind.
+/// What a consumer accepts of each kind; `None` if it does not use that kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepts {
-    /// Pictures.
+    /// Video.
     pub video: Option<Accept>,
-    /// Sound.
+    /// Audio.
     pub audio: Option<Accept>,
     /// Captions.
     #[serde(default)]
     pub captions: Captions,
-    /// Sound in which languages.
+    /// Audio in other languages.
     #[serde(default)]
     pub dubs: Dubs,
 }
 
-/// How a consumer can take captions.
+/// How a consumer accepts captions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Captions {
     /// As text beside the media.
     pub text: bool,
-    /// Inside the pictures (CEA-608/708 in the SEI of H.264 and H.265).
+    /// Embedded in video (CEA-608/708 in the SEI of H.264 and H.265).
     pub embedded: bool,
 }
 
-/// Which languages a consumer wants the sound in.
+/// Which languages a consumer wants the audio in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dubs {
     /// The original.
     #[default]
     None,
-    /// One language instead of the original, where the stream has it.
+    /// One language instead of the original, if the stream has it.
     One(Language),
-    /// The original and every other language beside it.
+    /// The original and all other languages.
     All,
 }
 
 impl Accepts {
-    /// Takes these kinds of media, no captions, and the sound as it is.
+    /// Accepts these kinds of media, no captions, and the original audio.
     pub fn media(video: Option<Accept>, audio: Option<Accept>) -> Self {
         Self { video, audio, captions: Captions::default(), dubs: Dubs::None }
     }
 
-    /// The same, with captions taken this way.
+    /// The same, with captions accepted this way.
     pub fn with_captions(mut self, captions: Captions) -> Self {
         self.captions = captions;
         self
     }
 
-    /// The same, with sound in these languages.
+    /// The same, with audio in these languages.
     pub fn with_dubs(mut self, dubs: Dubs) -> Self {
         self.dubs = dubs;
         self
     }
 
-    /// What is taken of one kind.
+    /// What is accepted of one kind.
     pub fn of(&self, kind: Kind) -> Option<&Accept> {
         match kind {
             Kind::Video => self.video.as_ref(),

@@ -1,17 +1,17 @@
-//! Codecs and what is known of a track.
+//! Codecs and the properties of tracks.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What a track is for the eye or the ear.
+/// Whether a track is video or audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Pictures.
+    /// Moving pictures.
     Video,
-    /// Sound.
+    /// Speech, music and other sound.
     Audio,
 }
 
@@ -19,7 +19,7 @@ impl Kind {
     /// Both kinds, video first.
     pub const ALL: [Kind; 2] = [Kind::Video, Kind::Audio];
 
-    /// `video` or `audio`: also the name of the stream's own feed of that kind.
+    /// `video` or `audio`; also the name of the stream's own feed of that kind.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Video => "video",
@@ -34,7 +34,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A way to code video or audio; the two raw ones included.
+/// Coding of video or audio, including the two raw formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
@@ -48,7 +48,7 @@ pub enum Codec {
     Vp9,
     /// AV1.
     Av1,
-    /// Uncompressed pictures.
+    /// Uncompressed video.
     RawVideo,
     /// MPEG-4 AAC (LC or HE).
     Aac,
@@ -58,7 +58,7 @@ pub enum Codec {
     Mp2,
     /// MPEG-1/2 layer III.
     Mp3,
-    /// Uncompressed sound.
+    /// Uncompressed audio.
     RawAudio,
 }
 
@@ -78,7 +78,7 @@ impl Codec {
         Codec::RawAudio,
     ];
 
-    /// Whether it codes pictures or sound.
+    /// The kind of media that it codes.
     pub fn kind(self) -> Kind {
         match self {
             Codec::H264 | Codec::H265 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::RawVideo => {
@@ -88,12 +88,12 @@ impl Codec {
         }
     }
 
-    /// Whether it is one of the uncompressed ones.
+    /// Whether it is uncompressed.
     pub fn is_raw(self) -> bool {
         matches!(self, Codec::RawVideo | Codec::RawAudio)
     }
 
-    /// Short lower-case name, as in plans, feeds and the API: `h264`, `aac`, `raw` …
+    /// Short lower-case name, as in plans, feeds and the API: `h264`, `aac`, `rawaudio` …
     pub fn as_str(self) -> &'static str {
         match self {
             Codec::H264 => "h264",
@@ -130,12 +130,12 @@ impl FromStr for Codec {
     }
 }
 
-/// H.264 profile as far as browsers care, from `profile_idc` and the constraint flags
+/// H.264 profile as far as it matters to browsers, from `profile_idc` and the constraint flags
 /// (ITU-T H.264 annex A.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum H264Profile {
-    /// Baseline with constraint_set1: what every browser decodes.
+    /// Baseline with constraint_set1: decoded by every browser.
     ConstrainedBaseline,
     /// Baseline without the constraint (FMO/ASO allowed).
     Baseline,
@@ -147,7 +147,7 @@ pub enum H264Profile {
     Other,
 }
 
-/// What is known of a video track. Zero means not known yet.
+/// Properties of a video track. Zero means not known yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VideoDetail {
     /// Width in pixels.
@@ -156,17 +156,18 @@ pub struct VideoDetail {
     pub height: u32,
     /// Frames per second.
     pub fps: f32,
-    /// H.264 only.
+    /// Profile; H.264 only.
     pub profile: Option<H264Profile>,
-    /// Whether frames leave in another order than they arrive (B-frames). WebRTC cannot carry it.
+    /// Whether frames are decoded in another order than shown (B-frames). WebRTC does not support
+    /// it.
     pub reorders: bool,
-    /// Whether decoding begins at recovery points (ITU-T H.264 D.2.8) and not at IDR pictures alone:
-    /// intra refresh and open groups of pictures.
+    /// Whether decoding begins at recovery points (ITU-T H.264 D.2.8) and not only at IDR pictures:
+    /// intra refresh and open GOPs.
     #[serde(default)]
     pub recovery_points: bool,
 }
 
-/// What is known of an audio track. Zero means not known yet.
+/// Properties of an audio track. Zero means not known yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioDetail {
     /// Samples per second and channel.
@@ -175,7 +176,7 @@ pub struct AudioDetail {
     pub channels: u32,
 }
 
-/// One track as it is carried by a feed.
+/// The format of a track in a feed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Format {
     /// The codec.
@@ -189,7 +190,7 @@ pub struct Format {
 }
 
 impl Format {
-    /// A format of which only the codec is known.
+    /// A format with unknown details.
     pub fn new(codec: Codec) -> Self {
         Self { codec, video: VideoDetail::default(), audio: AudioDetail::default() }
     }
@@ -201,7 +202,7 @@ impl Format {
 }
 
 impl fmt::Display for Format {
-    /// For people: `h264 1280x720 30 fps high B-frames`, `aac 48000 Hz 2 ch`.
+    /// Display form: `h264 1280x720 30 fps High B-frames`, `aac 48000 Hz 2 ch`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.codec)?;
         if self.video.width > 0 {

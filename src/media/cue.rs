@@ -1,4 +1,4 @@
-//! Captions as they travel: cues and their words.
+//! Captions in feeds: cues and their words.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,63 +11,63 @@ use super::Language;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// What is heard now; the next partial cue replaces it, a committed one takes words from it.
+    /// Current speech; the next partial cue replaces it, a committed cue takes words from it.
     Partial,
-    /// It never changes again.
+    /// Never changes again.
     Committed,
 }
 
 /// One word of a cue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Word {
-    /// The word with the punctuation that belongs to it, without spaces around.
+    /// The word with its punctuation, without surrounding spaces.
     pub text: String,
     /// Running time at which it begins.
     pub start: Duration,
     /// Running time at which it ends.
     pub end: Duration,
-    /// How sure the engine is, 0-1; 1 where it does not say.
+    /// Confidence of the engine, 0-1; 1 if it reports none.
     pub confidence: f32,
 }
 
-/// Who made a cue.
+/// What made a cue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// The engine: `whisper`, `basic`, `apertium` …
     pub engine: String,
-    /// Its model and the first digits of the model's hash, where it has one:
-    /// `base.en-q5_1@4baf70dd`.
+    /// Its model and the first digits of the model's hash, if it has one: `base.en-q5_1@4baf70dd`.
     pub model: Option<String>,
 }
 
-/// Text with its place in time: what is said, in one language.
+/// Text with its place in time, in one language.
 ///
 /// Times are running time of the shared clock, like the timestamps of buffers. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cue {
-    /// Counts the committed cues of a feed from 1; those that are pushed from outside from 2^40. A partial cue has the number of the committed
-    /// cue that it may become. A translation has the number of its original.
+    /// Number of the cue. Committed cues of a feed count from 1, pushed ones from 2^40. A partial
+    /// cue has the number of the committed cue that it may become, a translation that of its
+    /// original.
     pub id: u64,
     /// Language of the text.
     pub language: Language,
     /// Whether it may still change.
     pub stage: Stage,
-    /// When it begins to be said.
+    /// When its speech begins.
     pub start: Duration,
-    /// When it has been said.
+    /// When its speech ends.
     pub end: Duration,
-    /// What is said: one phrase without line breaks.
+    /// The text: one phrase without line breaks.
     pub text: String,
-    /// The same word by word; empty where the engine knows only the whole, as in translations.
+    /// The same word by word; empty if the engine returns only the whole, as in translations.
     pub words: Arc<[Word]>,
-    /// Whether a sentence ends with it.
+    /// Whether it ends a sentence.
     pub ends_sentence: bool,
-    /// Who made it.
+    /// What made it.
     pub origin: Arc<Origin>,
 }
 
 impl Cue {
-    /// Mean confidence of its words, 0-1; 1 where there are none.
+    /// Mean confidence of its words, 0-1; 1 if it has none.
     pub fn confidence(&self) -> f32 {
         match self.words.len() {
             0 => 1.0,

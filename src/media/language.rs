@@ -1,11 +1,10 @@
-//! Languages.
+//! Language tags.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A language as in BCP 47 (RFC 5646): `en`, `pt-BR`, `zh-Hant`; kept with a lower-case language
-/// and as short as it was given. At most 35 characters, so that it is safe in a feed's name, a file
-/// name and a URL.
+/// A language tag of BCP 47 (RFC 5646): `en`, `pt-BR`, `zh-Hant`. Its primary part is lower case,
+/// the rest is kept as given. At most 35 characters; safe in a feed's name, a file name and a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Language(String);
 
@@ -24,7 +23,7 @@ impl Language {
         Self("en".into())
     }
 
-    /// Not known yet (`und`, RFC 5646 section 4.1).
+    /// Unknown language (`und`, RFC 5646 section 4.1).
     pub fn undetermined() -> Self {
         Self("und".into())
     }
@@ -34,23 +33,24 @@ impl Language {
         &self.0
     }
 
-    /// The language alone, without script and region: `pt` of `pt-BR`.
+    /// The language without script and region: `pt` of `pt-BR`.
     pub fn primary(&self) -> &str {
         self.0.split('-').next().unwrap_or(&self.0)
     }
 
-    /// Whether both are the same language, whatever script or region they name.
+    /// Whether both are the same language, ignoring script and region.
     pub fn same_language(&self, other: &Language) -> bool {
         self.primary() == other.primary()
     }
 
-    /// Its own name for people: `English`, `español` …; the tag itself where we know none.
+    /// Its display name in the language itself: `English`, `español` …; the tag if the name is
+    /// unknown.
     pub fn name(&self) -> &str {
         NAMES.iter().find(|(tag, _)| *tag == self.primary()).map_or(&self.0, |(_, name)| name)
     }
 }
 
-/// Names of languages in themselves (CLDR 44).
+/// Names of languages in the languages themselves (CLDR 44).
 const NAMES: [(&str, &str); 41] = [
     ("ar", "العربية"),
     ("bg", "български"),
@@ -166,7 +166,7 @@ mod tests {
         assert!(NAMES.is_sorted());
     }
 
-    /// What is read is written the same again.
+    /// A parsed tag round-trips through its text.
     #[test]
     fn fuzz_language() {
         crate::fuzz::run("language", |bytes| {

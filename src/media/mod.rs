@@ -1,4 +1,4 @@
-//! Shared words: names, codecs, formats, languages, cues, time and secrets.
+//! Shared types: names, codecs, formats, languages, cues, time and secrets.
 //!
 //! Invariant: depends on no other room and never touches GStreamer.
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The name a stream is published, played and administered under.
+/// The name under which a stream is published, played and administered.
 ///
 /// 1-64 characters of `A-Z a-z 0-9 . _ -`, the first one a letter or a digit, so that a name is
 /// safe in a URL path, a file name, a streamid and a metric label without any escaping.
@@ -13,8 +13,8 @@ pub struct StreamName(String);
 /// Longest stream name, in characters.
 const LENGTH_MAX: usize = 64;
 
-/// A text that is not a stream name. Never repeats the text: where a name is expected, people paste
-/// stream keys.
+/// A text that is not a stream name. Never repeats the text: users paste stream keys where a name
+/// is expected.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "this is not a stream name: use 1-64 of A-Z a-z 0-9 . _ - and start with a letter or a digit"
@@ -27,8 +27,8 @@ impl StreamName {
         &self.0
     }
 
-    /// The name that a text begins with, up to the first character that no name has: whom
-    /// `studio-1&token=…` is about, although it is not a stream key.
+    /// The longest prefix of a text that is a legal stream name: `studio-1&token=…` belongs to
+    /// `studio-1`, although it is not a stream key.
     pub fn leading(text: &str) -> Option<Self> {
         let end = text.bytes().position(|b| !is_legal(b)).unwrap_or(text.len());
         text[..end].parse().ok()

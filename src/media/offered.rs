@@ -1,33 +1,33 @@
-//! Which of the tracks that a source offers are taken.
+//! Chooses among the tracks that a source offers.
 
 use super::{Kind, TrackChoice};
 
-/// A track that a source offers, as far as the source tells.
+/// A track that a source offers, as described by the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offered {
-    /// What it is called in short: `PID 257`.
+    /// Its short name: `PID 257`.
     pub label: String,
-    /// The same with all that is known: `PID 257 (0x101), AAC, language deu`.
+    /// Its full description: `PID 257 (0x101), AAC, language deu`.
     pub name: String,
-    /// `None` for what is neither video nor audio that can be taken.
+    /// `None` if it is neither video nor audio that can be taken.
     pub kind: Option<Kind>,
-    /// Its PID, where the source is MPEG-TS.
+    /// Its PID, if the source is MPEG-TS.
     pub pid: Option<u16>,
-    /// Its language, by a code of ISO 639.
+    /// Its language, as a code of ISO 639.
     pub language: Option<String>,
 }
 
-/// What is taken of the tracks of a source.
+/// The chosen tracks of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picked {
-    /// Places in the list of tracks, at most one of each kind.
+    /// Indices into the list of tracks, at most one of each kind.
     pub taken: Vec<usize>,
-    /// What is taken otherwise than asked for, and which video and audio is not taken, and why.
+    /// Notes on unfulfilled wishes and on video and audio that is not taken, with the reasons.
     pub notes: Vec<String>,
 }
 
 impl TrackChoice {
-    /// Follows the wish among the tracks of one programme or file; `place` says of which.
+    /// Applies the choice to the tracks of one programme or file; `place` names it in notes.
     pub fn pick(&self, all: &[Offered], place: &str) -> Picked {
         let of = |kind: Kind| (0..all.len()).filter(move |n| all[*n].kind == Some(kind));
         let by_pid = |kind: Kind, pid: u16| of(kind).find(|n| all[*n].pid == Some(pid));
@@ -68,8 +68,8 @@ impl TrackChoice {
         Picked { taken, notes }
     }
 
-    /// The wish as far as a source can follow it that is no MPEG-TS, with a note for each number that
-    /// says nothing there.
+    /// The choice without MPEG-TS numbers, for a source that is not MPEG-TS, with a note for each
+    /// unused number.
     pub fn without_numbers(&self) -> (Self, Vec<String>) {
         let numbers = [
             ("program", self.program),
@@ -87,7 +87,7 @@ impl TrackChoice {
 mod tests {
     use super::*;
 
-    /// H.264, sound in English and in German, a subtitle.
+    /// H.264, audio in English and in German, a subtitle.
     fn film() -> Vec<Offered> {
         let track = |n: usize, kind, language: Option<&str>| Offered {
             label: format!("track {n}"),

@@ -1,26 +1,26 @@
-//! Whether media comes at the pace at which it plays.
+//! Checks whether media arrives at the pace at which it plays.
 
 use std::time::Duration;
 
-/// Further ahead of its own time than this, media is not live: a file is sent without `-re`. An
-/// encoder that was held up sends late, never ahead.
+/// Media further ahead of real time than this is not live: a file is sent without `-re`. An encoder
+/// that was held up sends late, never ahead.
 const AHEAD_MAX: Duration = Duration::from_secs(10);
 
-/// At its end a shorter piece is known by this.
+/// The same limit at the end, which detects shorter files.
 const AHEAD_AT_END_MAX: Duration = Duration::from_secs(3);
 
-/// A longer step is a jump of the clock, not media.
+/// A longer step, in ms, is a jump of the clock, not media.
 const STEP_MAX_MS: i64 = 1000;
 
-/// A step back further than this begins a new time base.
+/// A step back further than this, in ms, begins a new time base.
 const BACK_MAX_MS: i64 = 1000;
 
-/// Follows how much media has come in how much time.
+/// Compares the duration of received media with the time that it took.
 #[derive(Debug, Default)]
 pub struct Pace {
-    /// When the first piece came.
+    /// When the first piece arrived.
     since: Option<Duration>,
-    /// When the last piece came.
+    /// When the last piece arrived.
     now: Duration,
     /// The latest media time, in milliseconds.
     latest_ms: Option<i64>,
@@ -29,8 +29,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Takes the media time of a piece that came at `now`, by any clock that never goes back. Says
-    /// once, in words, that media comes too fast.
+    /// Records the media time of a piece that arrived at `now`, by any monotonic clock. Returns a
+    /// text, once, if media arrives too fast.
     pub fn follow(&mut self, media_ms: i64, now: Duration) -> Option<String> {
         let since = *self.since.get_or_insert(now);
         self.now = now;
@@ -48,7 +48,7 @@ impl Pace {
         })
     }
 
-    /// At the end of the media: whether it came too fast, in words.
+    /// At the end of the media: a text if it arrived too fast.
     pub fn at_end(&self) -> Option<String> {
         let since = self.since?;
         let ahead = self.media.saturating_sub(self.now - since);

@@ -1,26 +1,26 @@
-//! Secrets: how they are made, what they may look like, and that none leaks through a log line.
+//! Secrets: generation, validation, and protection against leaks through logs.
 
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq;
 
-/// Random bytes of a token: 192 bits, which nobody guesses.
+/// Random bytes of a token: 192 bits, which cannot be guessed.
 const TOKEN_BYTES: usize = 24;
 
-/// Shortest token that an admin may give, in characters.
+/// Shortest token accepted from an admin, in characters.
 const TOKEN_MIN: usize = 8;
 
-/// Longest token, in characters as they stand in an address. A streamid has 512 bytes (SRT access
-/// control guidelines), and some clients take 255 of them; the stream's name and the action before
-/// the token are up to 73.
+/// Longest token, in characters as encoded in an address. A streamid has 512 bytes (SRT access
+/// control guidelines), of which some clients accept 255; the stream's name and the action before
+/// the token take up to 73.
 const TOKEN_MAX: usize = 180;
 
-/// Lengths of an SRT passphrase that libsrt takes, in bytes (`SRTO_PASSPHRASE`).
+/// Passphrase lengths that libsrt accepts, in bytes (`SRTO_PASSPHRASE`).
 const PASSPHRASE_BYTES: std::ops::RangeInclusive<usize> = 10..=79;
 
-/// A new random token. Every token of the appliance is made here. Its hexadecimal digits go through
-/// URLs, streamids, stream keys, headers and shells as they are.
+/// Creates a random token; all tokens of the appliance come from here. Its hexadecimal digits need
+/// no escaping in URLs, streamids, stream keys, headers and shells.
 pub fn new_token() -> String {
     use fmt::Write;
     let bytes: [u8; TOKEN_BYTES] = rand::random();
@@ -30,9 +30,9 @@ pub fn new_token() -> String {
     })
 }
 
-/// What is wrong with a token that an admin gives, in words that do not repeat it.
+/// Returns what is wrong with a token from an admin, in a text that does not repeat it.
 pub fn token_problem(token: &str) -> Option<String> {
-    // Other characters take three in an address: `%2F`.
+    // In an address other characters take three: `%2F`.
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     let shown: usize = token.chars().map(|c| if plain(c) { 1 } else { 3 }).sum();
     if token.len() < TOKEN_MIN {
@@ -49,13 +49,13 @@ pub fn token_problem(token: &str) -> Option<String> {
     }
 }
 
-/// What is wrong with the length of an SRT passphrase, in words.
+/// Returns what is wrong with the length of an SRT passphrase.
 pub fn passphrase_length_problem(passphrase: &str) -> Option<String> {
     let fits = PASSPHRASE_BYTES.contains(&passphrase.len());
     (!fits).then(|| "an SRT passphrase has 10-79 characters".into())
 }
 
-/// What is wrong with an SRT passphrase that callers shall use, in words that do not repeat it.
+/// Returns what is wrong with an SRT passphrase for callers, in a text that does not repeat it.
 pub fn passphrase_problem(passphrase: &str) -> Option<String> {
     let illegible = || {
         let message = "an SRT passphrase has no `&`, `+`, `%` or `#` and nothing but printable \
@@ -66,8 +66,8 @@ pub fn passphrase_problem(passphrase: &str) -> Option<String> {
     passphrase_length_problem(passphrase).or_else(illegible)
 }
 
-/// Whether an SRT passphrase can stand in an address. The clients undo no percent-encoding in it;
-/// `&` ends a value, `+` becomes a space in ffmpeg and OBS, `#` and `%` mean something to others.
+/// Whether an SRT passphrase works in an address. Clients do not percent-decode it; `&` ends a
+/// value, `+` becomes a space in ffmpeg and OBS, `#` and `%` have a meaning in other clients.
 pub fn fits_address(passphrase: &str) -> bool {
     passphrase.chars().all(|c| (c.is_ascii_graphic() || c == ' ') && !"&+%#".contains(c))
 }
@@ -83,12 +83,12 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself. Call it only where the secret is used, never where it is shown.
+    /// The text. Call it only where the secret is used, never where it is shown.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is no secret at all.
+    /// Whether the secret is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -98,13 +98,13 @@ impl Secret {
         self.0.as_bytes().ct_eq(other.as_bytes()).into()
     }
 
-    /// Whether `other` is the same secret, as it stands here or once its percent-encoding is undone:
-    /// some clients send what was pasted into an address as it is, others undo it first.
+    /// Whether `other` is the same secret, as it is or after percent-decoding: some clients send
+    /// the text of an address unchanged, others decode it first.
     pub fn matches_pasted(&self, other: &str) -> bool {
         self.matches(other) || Self(self.percent_decoded()).matches(other)
     }
 
-    /// Whether two callers have sent the same secret, encoded or not.
+    /// Whether two callers sent the same secret, encoded or not.
     pub fn matches_any_pasted(&self, other: &Secret) -> bool {
         self.matches_pasted(&other.0)
             || Self(self.percent_decoded()).matches(&other.percent_decoded())

@@ -1,4 +1,4 @@
-//! Mapping a source's own timestamps onto the appliance's clock.
+//! Maps a source's timestamps to the appliance's clock.
 
 use std::time::Duration;
 
@@ -8,39 +8,37 @@ use super::Kind;
 const MS: i128 = 1_000_000;
 const SECOND: i128 = 1000 * MS;
 
-/// A timestamp this far behind the one before it on its track belongs to another time base. Less is
-/// reordering or jitter.
+/// A timestamp this far behind the previous one of its track belongs to another time base. Smaller
+/// steps are reordering or jitter.
 const STEP_BACK_MAX_NS: i128 = 500 * MS;
 
-/// A timestamp this much further on than the time that passed since the one before it belongs to
-/// another time base, when it also lies this far ahead of the clock.
+/// A timestamp that advances by this much more than the elapsed time belongs to another time base,
+/// if it is also this far ahead of the clock.
 const STEP_AHEAD_MAX_NS: i128 = SECOND;
 
-/// A track may be this far ahead of the clock: a publisher that begins with what it had stored, or
-/// whose clock is fast.
+/// Most that a track may be ahead of the clock: a publisher may begin with stored media, or its
+/// clock may be fast.
 const AHEAD_MAX_NS: i128 = 20 * SECOND;
 
-/// A track may be this late: longer than a connection may stand still without being closed.
+/// Most that a track may be late: longer than a connection may stall without being closed.
 const LATE_MAX_NS: i128 = 20 * SECOND;
 
-/// The second track takes the time base of the first when that puts it this close to the clock.
+/// The second track takes the time base of the first if that puts it this close to the clock.
 const APART_MAX_NS: i128 = 10 * SECOND;
 
-/// After [`Timeline::restart`] media begins this far ahead of the clock, so that nothing of either
-/// track lies behind what another source has sent until now.
+/// How far ahead of the clock media begins after [`Timeline::restart`], so that neither track lies
+/// behind what another source has sent until now.
 const RESTART_MARGIN_NS: i128 = 200 * MS;
 
-/// A new time base continues the old one at least this much later.
+/// Least distance of a new time base from the end of the old one.
 const STEP_MIN_NS: i128 = MS;
 
-/// Maps timestamps of one publisher, which start anywhere and may jump, onto running time of the
-/// shared clock. One timeline serves both tracks of a publisher, so that what was together stays
-/// together.
+/// Maps timestamps of one publisher, which start anywhere and may jump, to running time of the
+/// shared clock. One timeline serves both tracks of a publisher, so that they stay in sync.
 ///
-/// Media that arrives late keeps its place: late is not lost, and the source's own timestamps say
-/// where it belongs. A new time base begins only where these timestamps themselves are
-/// discontinuous, or where they have left the clock by more than 20 s. A clock that is faster or
-/// slower than ours is followed by [`Drift`].
+/// Media that arrives late keeps its place: it is not lost, and the source's timestamps state where
+/// it belongs. A new time base begins only if these timestamps are discontinuous, or are more than
+/// 20 s off the clock. [`Drift`] follows a clock that is faster or slower than ours.
 #[derive(Debug, Default)]
 pub struct Timeline {
     /// The newest time base; `None` before the first sample.
@@ -53,25 +51,25 @@ pub struct Timeline {
     not_before_ns: i128,
 }
 
-/// Running time minus source time, without what drift has added.
+/// Running time minus source time, without drift correction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Base {
     offset_ns: i128,
-    /// Counts time bases.
+    /// Sequence number of the time base.
     number: u64,
 }
 
-/// One track of the publisher. It keeps its time base while the other track begins a new one: the
+/// One track of the publisher. It keeps its time base when the other track begins a new one: the
 /// two jump at different moments.
 #[derive(Clone, Copy, Debug, Default)]
 struct Track {
     base: Option<Base>,
     last: Option<Last>,
-    /// The next sample takes another time base.
+    /// The next sample must take another time base.
     must_change: bool,
 }
 
-/// The newest sample of a track, in nanoseconds.
+/// The newest sample of a track, in ns.
 #[derive(Clone, Copy, Debug)]
 struct Last {
     source: i128,
@@ -80,7 +78,7 @@ struct Last {
 }
 
 impl Track {
-    /// Whether a sample continues the track's time base.
+    /// The track's time base if a sample continues it, else `None`.
     fn continues(&self, source: i128, now: i128, drift_ns: i128) -> Option<Base> {
         let (base, last) = (self.base?, self.last?);
         let ahead = source + base.offset_ns + drift_ns - now;
@@ -99,7 +97,7 @@ impl Timeline {
     /// The running time of a sample of the track of this kind: `source` is the publisher's decode
     /// time, `now` the running time of its arrival.
     ///
-    /// The first sample of a time base is placed at `now`, and after what its track had before.
+    /// The first sample of a time base is placed at `now`, or after the track's previous sample.
     pub fn map(&mut self, kind: Kind, source: Duration, now: Duration) -> Duration {
         let (source, now) = (nanoseconds(source), nanoseconds(now));
         self.drift.advance(now);
@@ -117,8 +115,8 @@ impl Timeline {
         Duration::from_nanos(u64::try_from(at.max(0)).unwrap_or(u64::MAX))
     }
 
-    /// Begins a new time base with the next sample. Call it when another source takes this one's
-    /// place for a while: what arrives late afterwards then lies behind what that source has sent.
+    /// Begins a new time base with the next sample. Call it when another source replaces this one
+    /// for a while: late media then still lies behind what that source has sent.
     pub fn restart(&mut self) {
         self.base = None;
         self.margin_ns = RESTART_MARGIN_NS;
@@ -126,14 +124,14 @@ impl Timeline {
         self.drift = Drift::default();
     }
 
-    /// What goes before this publisher has reached this running time, which may lie ahead of the
-    /// clock: the next time base begins after it, so that nothing of it is lost.
+    /// Delays the next time base until after this running time, which may lie ahead of the clock:
+    /// an earlier publisher has sent media up to it, and nothing of this one may be lost.
     pub fn begin_after(&mut self, running: Duration) {
         self.not_before_ns = self.not_before_ns.max(nanoseconds(running) + STEP_MIN_NS);
     }
 
     /// The time base of a sample that does not continue its track's: the one that the other track
-    /// has begun, where that fits, or a new one.
+    /// has begun, if it fits, else a new one.
     fn change_base(&mut self, track: Track, source: i128, now: i128) -> Base {
         let near = |base: &Base| {
             let at = source + base.offset_ns + self.drift.added_ns;
@@ -145,7 +143,7 @@ impl Timeline {
         let not_before = std::mem::take(&mut self.not_before_ns).min(now + AHEAD_MAX_NS);
         let from = (now + std::mem::take(&mut self.margin_ns)).max(not_before);
         let after = track.last.map_or(from, |last| last.at + STEP_MIN_NS);
-        // A track that is too far ahead goes back to the clock.
+        // A track too far ahead goes back to the clock.
         let at = if after > now + AHEAD_MAX_NS { from } else { from.max(after) };
         let number = self.base.map_or(0, |base| base.number) + 1;
         let base = Base { offset_ns: at - source - self.drift.added_ns, number };
@@ -154,45 +152,45 @@ impl Timeline {
     }
 }
 
-/// The difference between two crystals is measured over this long.
+/// Time over which the drift between the two clocks is measured.
 const WINDOW_NS: i128 = 5 * SECOND;
 
-/// A track that is early or late is brought back over this long,
+/// Time over which an early or late track is brought back, in seconds.
 const RETURN_S: i128 = 20;
 
-/// at this rate at most: twice what a poor crystal needs, and far below what is seen or heard.
+/// Highest rate of that: twice what a poor crystal needs, and far below what is noticeable.
 const RATE_MAX_PPB: i128 = 1_000_000;
 
-/// What a track is early or late beyond this
+/// Offset beyond which a track is brought back faster.
 const TOLERATED_NS: i128 = 4 * SECOND;
 
-/// is brought back faster, over this long: a clock that is 5 % fast is followed 7 s ahead.
+/// Time over which the excess is corrected, in seconds: a clock that is 5 % fast settles 7 s ahead.
 const HURRY_S: i128 = 60;
 
 /// Follows a publisher's clock that is faster or slower than ours.
 ///
-/// Samples may be late for many reasons and early for none, so the least delay in a window is what
-/// tells of the clock.
+/// Samples may be late for many reasons but early for none, so the least delay in a window shows
+/// the clock's drift.
 #[derive(Debug, Default)]
 struct Drift {
-    /// Added to running times so far, nanoseconds.
+    /// Correction added to running times so far, in ns.
     added_ns: i128,
-    /// How fast that changes, nanoseconds per second.
+    /// Rate of its change, in ns per second.
     rate_ppb: i128,
-    /// When the window began, and the least delay in it.
+    /// Start of the window, and the least delay in it.
     window: Option<(i128, i128)>,
     advanced: Option<i128>,
 }
 
 impl Drift {
-    /// Lets time pass. A pause counts as a second: what comes after it makes no visible step.
+    /// Advances time. A pause counts as one second, so that media after it makes no visible step.
     fn advance(&mut self, now: i128) {
         let passed = self.advanced.map_or(0, |then| (now - then).clamp(0, SECOND));
         self.added_ns += passed * self.rate_ppb / SECOND;
         self.advanced = Some(now);
     }
 
-    /// A sample arrived this late; early is negative.
+    /// Records that a sample arrived this late; negative if early.
     fn measure(&mut self, delay: i128, now: i128) {
         let (since, least) = self.window.map_or((now, delay), |(t, d)| (t, d.min(delay)));
         self.window = Some((since, least));

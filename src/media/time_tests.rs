@@ -10,7 +10,7 @@ fn us(n: u64) -> Duration {
     Duration::from_micros(n)
 }
 
-/// Where `at` lies from `now`, in ms: negative when it is late.
+/// Offset of `at` from `now`, in ms; negative if it is late.
 fn ahead_ms(at: Duration, now: Duration) -> f64 {
     (at.as_secs_f64() - now.as_secs_f64()) * 1e3
 }
@@ -27,7 +27,7 @@ fn distances_are_kept_whatever_the_arrival_jitter() {
 #[test]
 fn a_stall_makes_a_late_burst_and_no_hole() {
     let mut timeline = Timeline::default();
-    // 10 s of both tracks, 8 s of nothing, then what was held back at once, then 10 s more.
+    // Both tracks: 10 s of media, 8 s of nothing, then the delayed media at once, then 10 s more.
     for n in 0..700_u64 {
         let source = ms(n * 40);
         let arrived = if (250..450).contains(&n) { ms(18_000) } else { source };
@@ -58,7 +58,7 @@ fn a_jump_begins_anew_behind_what_was_and_the_tracks_stay_together() {
         timeline.map(Video, ms(from), ms(1_000));
         timeline.map(Audio, ms(from + 5), ms(1_005));
         assert_eq!(timeline.map(Video, ms(to), ms(1_040)), ms(1_040));
-        // Sound of the old time base still comes, then its own jump.
+        // Audio of the old time base still arrives, then its own jump.
         assert_eq!(timeline.map(Audio, ms(from + 25), ms(1_041)), ms(1_025));
         assert_eq!(timeline.map(Audio, ms(to + 7), ms(1_045)), ms(1_047));
         assert_eq!(timeline.map(Video, ms(to + 40), ms(1_080)), ms(1_080));
@@ -106,9 +106,9 @@ fn after_a_restart_late_media_follows_what_others_have_sent() {
     }
 }
 
-/// A publisher whose clock is off by this many millionths, for hours, over a line with jitter and a
-/// stall of 3 s every ten minutes. Returns how far it was from the clock at most, in ms, after the
-/// first quarter of an hour, and its longest step beyond the source's own, in microseconds.
+/// A publisher whose clock is off by `off_ppm`, for hours, with jitter and a stall of 3 s every ten
+/// minutes. Returns its largest offset in ms after the first 15 minutes, and its largest step
+/// beyond that of the source, in microseconds.
 fn hours(count: u64, off_ppm: i64) -> (f64, f64) {
     let mut timeline = Timeline::default();
     let (mut furthest, mut step_us) = (0_f64, 0_f64);

@@ -36,7 +36,7 @@ pub struct TrackChoice {
 const PIDS: std::ops::RangeInclusive<u16> = 0x10..=0x1ffe;
 
 impl TrackChoice {
-    /// The first field that is out of range, and what it may be.
+    /// The first field out of range, and its allowed range.
     pub fn problem(&self) -> Option<(&'static str, &'static str)> {
         let wrong = |pid: Option<u16>| pid.is_some_and(|pid| !PIDS.contains(&pid));
         if self.program == Some(0) {
@@ -48,8 +48,8 @@ impl TrackChoice {
     }
 }
 
-/// Codes of ISO 639-1, with those of ISO 639-2 for the same language: terminological, and
-/// bibliographic where it differs.
+/// Codes of ISO 639-1 with those of ISO 639-2 for the same language: terminological, and
+/// bibliographic if it differs.
 const CODES: [(&str, &str, &str); 46] = [
     ("ar", "ara", ""),
     ("bg", "bul", ""),
@@ -100,7 +100,7 @@ const CODES: [(&str, &str, &str); 46] = [
 ];
 
 impl Language {
-    /// Whether a code of ISO 639 names this language: three letters in MPEG-TS, two in most tags.
+    /// Whether an ISO 639 code names this language: three letters in MPEG-TS, two in most tags.
     pub fn is_coded_as(&self, code: &str) -> bool {
         let codes = CODES.iter().map(|(two, term, other)| [*two, *term, *other]);
         let mut known = codes.filter(|codes| codes.contains(&self.primary()));

@@ -1,10 +1,10 @@
-//! What comes with the appliance: the manifests `models/*.toml`, in the program itself, and models that
-//! are in it whole.
+//! Manifests and models in the program: the manifests `models/*.toml`, and models that it contains
+//! completely.
 
-/// Models whose weights are in the program: nothing of them is installed, and nothing can be damaged.
+/// Models whose weights are in the program: they are not installed and cannot be damaged.
 pub(super) const INCLUDED: [&str; 1] = ["silero-v6.2.0"];
 
-/// File stem and text of each, in the order of the folder.
+/// File stem and text of each manifest, in the order of the folder.
 pub(super) const BUILT_IN: [(&str, &str); 54] = [
     ("m2m100-418m", include_str!("../../models/m2m100-418m.toml")),
     ("madlad400-3b", include_str!("../../models/madlad400-3b.toml")),

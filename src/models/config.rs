@@ -4,27 +4,28 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// Where an installed appliance keeps its models.
+/// The models folder of an installed appliance.
 const SYSTEM: &str = "/var/lib/auralink/models";
 
-/// Where a developer keeps them.
+/// The models folder of a development tree.
 const LOCAL: &str = "models";
 
-/// `[models]`: where model weights live.
+/// `[models]`: where model weights are stored.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Folders with models, searched before the usual ones.
+    /// Folders with models, searched before the default ones.
     pub folders: Vec<PathBuf>,
-    /// Folder with manifests of one's own, `*.toml`; one with the id of a built-in one replaces it.
+    /// Folder with the admin's manifests, `*.toml`; one with the id of a built-in manifest replaces
+    /// it.
     pub manifests: Option<PathBuf>,
-    /// Address that takes the place of `https://huggingface.co`: a mirror on one's own network.
+    /// Address that replaces `https://huggingface.co`: a mirror on the local network.
     pub mirror: Option<String>,
 }
 
 impl Config {
-    /// The folders in the order in which they are searched: those of `$AURALINK_MODELS` (joined by
-    /// `:`), those of the configuration, `/var/lib/auralink/models`, `./models`.
+    /// The folders in search order: those of `$AURALINK_MODELS` (joined by `:`), those of the
+    /// configuration, `/var/lib/auralink/models`, `./models`.
     pub fn search_order(&self) -> Vec<PathBuf> {
         let environment = std::env::var_os("AURALINK_MODELS");
         let named = environment.iter().flat_map(std::env::split_paths);
@@ -38,7 +39,7 @@ impl Config {
         order
     }
 
-    /// What parses but cannot work: field and reason.
+    /// Settings that parse but cannot work: field and reason.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         if let Some(mirror) = &self.mirror
@@ -55,7 +56,7 @@ impl Config {
     }
 }
 
-/// Whether files can be made in a folder, or the folder itself where it is missing.
+/// Whether files can be created in a folder, or the folder itself if it does not exist.
 pub(super) fn writable(folder: &Path) -> bool {
     use rustix::fs::{Access, access};
     let Ok(folder) = std::path::absolute(folder) else { return false };

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 
-/// What is read at once.
+/// Bytes that are read at once.
 pub(super) const CHUNK: usize = 1 << 20;
 
 /// A SHA-256 as text: 64 lower-case hexadecimal digits.
@@ -22,16 +22,16 @@ impl Sha256Hex {
         &self.0
     }
 
-    /// The first eight digits, as cues name their model.
+    /// The first eight digits, as in the model names of cues.
     pub fn prefix(&self) -> &str {
         &self.0[..8]
     }
 
-    /// Ends a running hash.
+    /// Finishes a running hash.
     pub(super) fn of(hash: Sha256) -> Self {
         let mut text = String::with_capacity(64);
         for byte in hash.finalize() {
-            // A String takes everything.
+            // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");
         }
         Self(text)
@@ -68,7 +68,7 @@ impl<'de> serde::Deserialize<'de> for Sha256Hex {
     }
 }
 
-/// Reads a file to its end into a running hash; `told` hears how many bytes each step had.
+/// Reads a file to its end into a running hash; `told` is called with the bytes of each step.
 pub(super) fn feed(
     hash: &mut Sha256,
     path: &Path,

@@ -1,4 +1,4 @@
-//! What can go wrong with models.
+//! Errors about models.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,13 @@ pub enum Error {
     /// No manifest has this id.
     #[error("there is no model `{0}`; `auralink models list` shows all")]
     Unknown(String),
-    /// The model is in the program, so there is no file for an engine.
+    /// The model is part of the program, so there is no file for an engine.
     #[error("`{0}` is in the program: there is no file of it")]
     Included(String),
     /// The model is not on this machine.
     #[error("`{0}` is not installed; `auralink models pull {0}` fetches it")]
     Missing(String),
-    /// A manifest is not one; the message has line and field.
+    /// A manifest is invalid; the message has line and field.
     #[error("manifest {path} is wrong: {message}")]
     Manifest {
         /// The file.
@@ -27,114 +27,114 @@ pub enum Error {
     /// A file or folder cannot be read or written.
     #[error("cannot {doing} {path}")]
     Io {
-        /// `read`, `write`, `rename` …
+        /// The operation: `read`, `write`, `rename` …
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
     /// No folder of the search order can be written.
     #[error("no models folder is writable ({0}); name one with --to or $AURALINK_MODELS")]
     Unwritable(String),
-    /// Too little room on the disk.
+    /// Too little space on the disk.
     #[error("{folder} has {free_mib} MiB free; this needs {needed_mib} MiB")]
     DiskFull {
         /// The folder.
         folder: PathBuf,
-        /// What it needs, with a margin.
+        /// Space needed, with a margin.
         needed_mib: u64,
-        /// What there is.
+        /// Space available.
         free_mib: u64,
     },
-    /// Another process fetches the same model.
+    /// Another process fetches the same model; with the model's folder.
     #[error("another process works on {0}; wait until it has ended")]
     Busy(PathBuf),
-    /// A file has another hash than its manifest says.
+    /// A file's hash differs from its manifest.
     #[error("{path} is not what it claims: expected sha256 {expected}, got {got}")]
     WrongHash {
         /// The file.
         path: PathBuf,
-        /// The hash of the manifest, or the one that was seen first.
+        /// The hash of the manifest, or of the first download.
         expected: String,
         /// The hash of the file.
         got: String,
     },
-    /// A file has another size than its manifest says.
+    /// A file's size differs from its manifest.
     #[error("{path} is not what it claims: expected {expected} bytes, got {got}")]
     WrongSize {
         /// The file.
         path: PathBuf,
-        /// The size of the manifest.
+        /// The size according to the manifest, in bytes.
         expected: u64,
-        /// The size of the file.
+        /// The size of the file, in bytes.
         got: u64,
     },
-    /// No hash of the file is known, so nobody can say whether it is right.
+    /// No hash of the file is known, so it cannot be verified.
     #[error(
         "no hash is known for {file} of `{id}`; --trust-first-download takes what comes and keeps \
          to it from then on"
     )]
     Unpinned {
-        /// The model.
+        /// Id of the model.
         id: String,
-        /// The file.
+        /// Name of the file.
         file: String,
     },
     /// A manifest has no address for a file.
     #[error("`{id}` says not where {file} can be fetched; use `auralink models import`")]
     NoAddress {
-        /// The model.
+        /// Id of the model.
         id: String,
-        /// The file.
+        /// Name of the file.
         file: String,
     },
-    /// The server refused.
+    /// The server answered with an error status.
     #[error("{url} answers {status}{hint}")]
     Refused {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// What to do, with a separator before it; may be empty.
+        /// A remedy, with a separator before it; may be empty.
         hint: &'static str,
     },
-    /// The server could not be reached, broke off or fell silent, again and again.
+    /// The server repeatedly could not be reached, broke off or sent nothing.
     #[error("cannot fetch {url} after {attempts} attempts: {reason}; what has come is kept")]
     Broken {
-        /// What was asked for.
+        /// The requested address.
         url: String,
-        /// How often.
+        /// Number of attempts.
         attempts: u32,
-        /// The last reason.
+        /// The reason of the last failure.
         reason: String,
     },
-    /// What was given to be imported is no known model.
+    /// No known model was found in the files to import.
     #[error("{0}")]
     NotRecognised(String),
-    /// What was said of a model of one's own does not fit.
+    /// A statement about an admin's own model is invalid.
     #[error("--{field}: {message}")]
     Own {
         /// The flag.
         field: &'static str,
-        /// Why.
+        /// What is wrong with it.
         message: String,
     },
-    /// The model does another job.
+    /// The model has another task.
     #[error("`{id}` is for {is}, not for {wanted}")]
     OtherTask {
-        /// The model.
+        /// Id of the model.
         id: String,
-        /// What it is for.
+        /// Its task.
         is: Task,
-        /// What it was asked for.
+        /// The requested task.
         wanted: Task,
     },
 }
 
 impl Error {
-    /// For `map_err` on file operations.
+    /// Wraps an I/O error, for `map_err`.
     pub(super) fn io(
         doing: &'static str,
         path: impl Into<PathBuf>,
@@ -144,7 +144,7 @@ impl Error {
     }
 }
 
-/// An error with its cause in one line.
+/// An error and its cause in one line.
 pub(super) fn with_source(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }

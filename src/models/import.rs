@@ -12,10 +12,10 @@ use super::registry::{Installed, Registry, State};
 use super::stamp::{Stamp, look};
 use super::{Error, part};
 
-/// Deepest folder that is looked into.
+/// Greatest depth of folders that are searched.
 const DEPTH_MAX: usize = 6;
 
-/// Most files that are looked at.
+/// Most files that are examined.
 const FILES_MAX: usize = 20_000;
 
 /// Files in which a model was recognised.
@@ -23,7 +23,7 @@ const FILES_MAX: usize = 20_000;
 pub struct Recognised {
     /// The model.
     pub manifest: Arc<Manifest>,
-    /// Where each file of the manifest was found, in its order; none where it was not.
+    /// Path of each file of the manifest, in its order; `None` if not found.
     pub sources: Vec<Option<PathBuf>>,
 }
 
@@ -42,12 +42,12 @@ struct Found {
     sha256: Sha256Hex,
 }
 
-/// Looks for models in a file or a folder: by the hash of the weights, whatever they are named.
-/// Only files of a known size or name are read. `told` hears the bytes of each step.
+/// Searches a file or folder for models, by the hash of the weights, whatever their file names.
+/// Reads only files of a known size or name. `told` is called with the bytes of each step.
 ///
 /// # Errors
-/// When nothing is recognised, when a file has the name of known weights but another hash, or when
-/// a file cannot be read.
+/// If nothing is recognised, a file has the name of known weights but another hash, or a file
+/// cannot be read.
 pub fn recognise(
     registry: &Registry,
     place: &Path,
@@ -84,14 +84,14 @@ pub fn recognise(
     Ok(recognised)
 }
 
-/// The error for a file that has the name of weights, but not their hash.
+/// The error for a file with the name of known weights, but another hash.
 fn misnamed(manifests: &[Arc<Manifest>], found: &[Found]) -> Option<Error> {
     let mut by_name: BTreeMap<&str, Vec<&File>> = BTreeMap::new();
     for file in manifests.iter().filter_map(|m| m.files.first()) {
         by_name.entry(&file.name).or_default().push(file);
     }
     found.iter().find_map(|f| match by_name.get(f.name.as_str()).map(Vec::as_slice) {
-        // A name that several have (`model.bin`) says nothing.
+        // A name that several models use (`model.bin`) identifies none.
         Some([only]) => Some(Error::WrongHash {
             path: f.path.clone(),
             expected: only.sha256.as_ref()?.to_string(),
@@ -121,7 +121,7 @@ fn read_likely(
     Ok(found)
 }
 
-/// The files of a place, in order.
+/// The files below a place, in order.
 fn walk(place: &Path) -> Result<Vec<PathBuf>, Error> {
     if std::fs::metadata(place).map_err(Error::io("read", place))?.is_file() {
         return Ok(vec![place.to_owned()]);
@@ -131,7 +131,7 @@ fn walk(place: &Path) -> Result<Vec<PathBuf>, Error> {
     while let Some((folder, depth)) = folders.pop() {
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
-            // Sticks have folders such as `lost+found` that only their maker may read.
+            // USB sticks have folders such as `lost+found` that only root may read.
             Err(error) if depth > 0 => {
                 tracing::debug!(%error, folder = %folder.display(), "not looked into");
                 continue;
@@ -157,12 +157,12 @@ fn walk(place: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-/// Copies a model that was recognised into a models folder. Each file gets its name only when the
-/// copy has the right hash. `told` hears the bytes of each step.
+/// Copies a recognised model into a models folder. Each file gets its final name only when the
+/// copy's hash is right. `told` is called with the bytes of each step.
 ///
 /// # Errors
-/// When files are lacking, one has no published hash and `trust` is false, the disk is too small,
-/// or a copy is not what it should be.
+/// If files are missing, one has no published hash and `trust` is false, the disk is too small, or
+/// a copy differs from the manifest.
 pub fn import(
     registry: &Registry,
     recognised: &Recognised,
@@ -217,7 +217,7 @@ fn copy(source: &Path, target: &Path, told: &mut impl FnMut(u64)) -> Result<Part
                 part = match part.write(&buffer[..count]) {
                     Ok(part) => part,
                     Err(error) => {
-                        // Half a copy is of no use: the source is still there.
+                        // A partial copy is useless: the source still exists.
                         let _ = std::fs::remove_file(part::part_path(target));
                         return Err(error);
                     }
@@ -230,30 +230,30 @@ fn copy(source: &Path, target: &Path, told: &mut impl FnMut(u64)) -> Result<Part
     }
 }
 
-/// What an admin says of a model of one's own.
+/// An admin's description of a model without a manifest.
 #[derive(Clone, Debug)]
 pub struct Own {
-    /// Its id.
+    /// Id of the model.
     pub id: String,
-    /// What it does.
+    /// Task of the model.
     pub task: Task,
-    /// What runs it.
+    /// Engine that runs the model.
     pub engine: Engine,
-    /// What it hears or speaks, or translates from.
+    /// Languages that it hears or speaks, or translates from.
     pub languages: Languages,
-    /// What it translates into.
+    /// Languages that it translates into.
     pub into: Option<Languages>,
-    /// Its licence; nothing is known of it where this is left out.
+    /// Its licence; `None`: unknown.
     pub licence: Option<String>,
     /// Whether it may be used commercially.
     pub commercial: bool,
 }
 
-/// Copies a model that has no manifest, a file or the files of one folder, and writes the manifest
-/// beside it, with the hashes of today. `told` hears the bytes of each step.
+/// Copies a model without a manifest, from a file or the files of one folder, and writes a manifest
+/// beside it, with the current hashes. `told` is called with the bytes of each step.
 ///
 /// # Errors
-/// When the id is taken or what is said does not fit, or like [`import`].
+/// If the id is taken or the description is invalid; else as for [`import`].
 pub fn import_own(
     registry: &Registry,
     place: &Path,
@@ -277,7 +277,7 @@ pub fn import_own(
         engine: own.engine,
         languages: own.languages,
         into: own.into,
-        // Who brings a model of one's own wants it.
+        // An imported model of one's own is preferred to all others.
         rank: 100,
         licence: Licence {
             spdx: own.licence.unwrap_or_else(|| "LicenseRef-unknown".into()),
@@ -307,7 +307,7 @@ pub fn import_own(
     stamp.write(&folder, &manifest.id)?;
     let path = folder.join(OWN);
     let text = toml::to_string_pretty(&manifest).map_err(|e| field("as", e.to_string()))?;
-    // What is written has to be readable tomorrow.
+    // Makes sure that the manifest can be read again.
     let manifest = Arc::new(Manifest::parse(&path, &text)?);
     let half = folder.join(format!("{OWN}.new"));
     std::fs::write(&half, text).map_err(Error::io("write", &half))?;
@@ -319,7 +319,7 @@ pub fn import_own(
     }
 }
 
-/// Name, size and path of the files of a model of one's own, the largest first: that is the weights.
+/// Name, size and path of the files of an admin's own model, the largest first: the weights.
 fn own_files(place: &Path) -> Result<Vec<(String, u64, PathBuf)>, Error> {
     let paths = match std::fs::metadata(place).map_err(Error::io("read", place))?.is_file() {
         true => vec![place.to_owned()],

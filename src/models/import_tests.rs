@@ -1,4 +1,4 @@
-//! Models from a stick.
+//! Tests of imports, as from a USB stick.
 
 use super::super::testing::{STT, Shelf, file, put, weights};
 use super::*;

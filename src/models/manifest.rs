@@ -1,4 +1,4 @@
-//! What a model is: `models/*.toml`.
+//! The description of a model: `models/*.toml`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,39 +16,39 @@ const MANIFEST_MAX: u64 = 64 << 10;
 /// Longest id, in characters.
 const ID_MAX: usize = 64;
 
-/// What a model does.
+/// The task of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
     /// Speech to text.
     Stt,
-    /// Voice activity.
+    /// Voice activity detection.
     Vad,
-    /// From one language to another.
+    /// Translation.
     Translate,
     /// Text to speech.
     Tts,
 }
 
-/// What runs a model.
+/// The engine that runs a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
-    /// whisper.cpp, ggml files.
+    /// whisper.cpp, with ggml files.
     Whisper,
-    /// Silero voice activity by whisper.cpp, ggml files.
+    /// Silero voice activity detection by whisper.cpp, with ggml files.
     Silero,
     /// CTranslate2.
     Ct2,
-    /// Piper, ONNX files.
+    /// Piper, with ONNX files.
     Piper,
 }
 
-/// A word of these enums as it is written in a manifest.
+/// Words of these enums as written in a manifest.
 macro_rules! as_written {
     ($type:ty { $($variant:ident => $word:literal),+ $(,)? }) => {
         impl $type {
-            /// Every one of them.
+            /// All values.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// As written in a manifest.
@@ -81,14 +81,14 @@ as_written!(Engine { Whisper => "whisper", Silero => "silero", Ct2 => "ct2", Pip
 /// Languages of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Languages {
-    /// Every one that the engine knows: `["*"]`.
+    /// All languages that the engine knows: `["*"]`.
     Any,
-    /// These.
+    /// Only these languages.
     Only(Vec<Language>),
 }
 
 impl Languages {
-    /// Whether a language is among them, whatever region either side names.
+    /// Whether a language is included, regardless of region.
     pub fn has(&self, language: &Language) -> bool {
         match self {
             Self::Any => true,
@@ -96,12 +96,12 @@ impl Languages {
         }
     }
 
-    /// Whether the very tag is among them, region included.
+    /// Whether exactly this tag is included, region included.
     fn has_exactly(&self, language: &Language) -> bool {
         matches!(self, Self::Only(list) if list.contains(language))
     }
 
-    /// How near a language is: 2 the very tag, 1 the same language, 0 one of all.
+    /// How well a language matches: 2 the exact tag, 1 the same language, 0 for `*`.
     pub(super) fn nearness(&self, language: &Language) -> u8 {
         match self {
             Self::Any => 0,
@@ -148,37 +148,37 @@ impl<'de> Deserialize<'de> for Languages {
     }
 }
 
-/// What may be done with a model.
+/// Terms of use of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Licence {
-    /// SPDX identifier, or `LicenseRef-…` where SPDX has none.
+    /// SPDX identifier, or `LicenseRef-…` if SPDX has none.
     pub spdx: String,
     /// Whether it may be used commercially.
     pub commercial: bool,
-    /// Where that is written.
+    /// Where the licence is stated.
     pub source: Option<String>,
 }
 
-/// What a loaded model takes.
+/// Memory of a loaded model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
     /// On a processor, in MiB.
     pub cpu_mib: u64,
-    /// On a GPU, in MiB of its memory; none where it does not run on one.
+    /// On a GPU, in MiB of its memory; `None` if it does not run on one.
     pub gpu_mib: Option<u64>,
-    /// Where the figures come from; says so when they are estimates.
+    /// Where the figures come from; states if they are estimates.
     pub source: String,
 }
 
-/// How fast a model is.
+/// Speed of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Speed {
-    /// The figure, with what it was measured on.
+    /// The figure, with the machine it was measured on.
     pub says: String,
-    /// Who measured it.
+    /// Origin of the figure.
     pub source: String,
 }
 
@@ -186,45 +186,45 @@ pub struct Speed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// Its name, without any folder.
+    /// Its name, without folder.
     pub name: String,
-    /// Its size in bytes, where it is known.
+    /// Its size in bytes, if known.
     pub size: Option<u64>,
-    /// Its hash, where it is known. Without one it is fetched only when told so, and held to what
-    /// came first.
+    /// Its hash, if known. A file without one is fetched only on request, and afterwards compared
+    /// with its first download.
     pub sha256: Option<Sha256Hex>,
-    /// Where it can be fetched.
+    /// Address to fetch it from.
     pub url: Option<String>,
     /// Where size and hash come from.
     pub source: Option<String>,
 }
 
-/// What a model is, and which files it has.
+/// Description of a model, and its files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Name of the model and of its folder: 1-64 of `a-z A-Z 0-9 . _ -`.
     pub id: String,
-    /// A few words for lists.
+    /// Short description for lists.
     pub title: String,
-    /// What it does.
+    /// The task of the model.
     pub task: Task,
-    /// What runs it.
+    /// The engine that runs it.
     pub engine: Engine,
-    /// What it hears or speaks; of a translation what it translates from.
+    /// Languages that it hears or speaks; for a translation those that it translates from.
     pub languages: Languages,
-    /// Of a translation: what it translates into.
+    /// For a translation: languages that it translates into.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub into: Option<Languages>,
-    /// Which of several is taken: higher is better, 0-100.
+    /// Preference among several models: higher is better, 0-100.
     #[serde(default)]
     pub rank: u8,
-    /// What may be done with it.
+    /// Its terms of use.
     pub licence: Licence,
-    /// What it takes, where that is known.
+    /// Its memory, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
-    /// How fast it is, where that is known.
+    /// Its speed, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speed: Option<Speed>,
     /// Its files, the weights first.
@@ -232,10 +232,10 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads a manifest.
+    /// Parses a manifest.
     ///
     /// # Errors
-    /// What is wrong, with `path` as its name.
+    /// What is wrong, under the name `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let wrong = |message: String| Error::Manifest { path: path.to_owned(), message };
         let manifest: Self = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
@@ -243,7 +243,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// What can be said without its files.
+    /// Checks everything except the files.
     pub(super) fn check_head(&self) -> Result<(), String> {
         if !is_id(&self.id) {
             return Err(format!("`{}` is not an id: use 1-64 of a-z A-Z 0-9 . _ -", self.id));
@@ -273,7 +273,7 @@ impl Manifest {
         }
         let mut names = BTreeSet::new();
         for file in &self.files {
-            // The name becomes part of a path, and other endings are our own.
+            // The name becomes part of a path, and these other names are reserved.
             if !is_id(&file.name) || file.name.ends_with(".part") || file.name == OWN {
                 return Err(format!("`{}` cannot be the name of a file", file.name));
             }
@@ -289,7 +289,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Bytes of all files together; none where one is not known.
+    /// Total bytes of all files; `None` if one is unknown.
     pub fn size(&self) -> Option<u64> {
         self.files.iter().map(|f| f.size).sum()
     }
@@ -300,10 +300,10 @@ impl Manifest {
     }
 }
 
-/// Name of the manifest that lies beside a model of one's own.
+/// Name of the manifest beside an admin's own model.
 pub(super) const OWN: &str = "manifest.toml";
 
-/// Whether a text can be the id of a model, and so a folder's name.
+/// Whether a text is valid as id of a model, and so as name of a folder.
 pub(super) fn is_id(text: &str) -> bool {
     let head = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     let body = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));

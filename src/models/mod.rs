@@ -1,11 +1,11 @@
-//! Which model weights there are, where they live, and whether they are what they claim to be.
+//! Which model weights exist, where they are stored, and whether they are genuine.
 //!
-//! A manifest (`models/*.toml`) says what a model is and which files it has, with their hashes. A
-//! models folder holds one folder per model, named like its id. Files get there by [`pull`] (from
-//! the manifest's addresses) or by [`import`] (from a folder or a USB stick).
+//! A manifest (`models/*.toml`) describes a model and lists its files with their hashes. A models
+//! folder holds one folder per model, named by its id. Files get there by [`pull`] (from the
+//! manifest's addresses) or by [`import`] (from a folder or a USB stick).
 //!
-//! Invariant: knows files and manifests, but nothing of what a model does. A file whose hash is not
-//! the one of its manifest never gets its final name, and is refused when it has it all the same.
+//! Invariant: knows files and manifests, but not what a model does. A file whose hash differs from
+//! its manifest never gets its final name, and is refused if it has it nevertheless.
 
 mod built_in;
 mod config;

@@ -1,5 +1,4 @@
-//! A file that is not yet what it is going to be: `NAME.part`, which gets its name when it is whole
-//! and right.
+//! A file in progress: `NAME.part`, which gets its final name when it is complete and verified.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -11,10 +10,10 @@ use super::Error;
 use super::digest::{self, Sha256Hex};
 use super::stamp::{Seen, look};
 
-/// What is left free on a disk that models are written to: the appliance itself needs some.
+/// Space that is left free on the disk of models, for the appliance itself.
 const MARGIN: u64 = 64 << 20;
 
-/// A file in the making.
+/// A file in progress.
 pub(super) struct Part {
     target: PathBuf,
     path: PathBuf,
@@ -23,7 +22,7 @@ pub(super) struct Part {
     written: u64,
 }
 
-/// Where the unfinished file lies.
+/// Path of the unfinished file.
 pub(super) fn part_path(target: &Path) -> PathBuf {
     let mut name = target.as_os_str().to_owned();
     name.push(".part");
@@ -31,7 +30,7 @@ pub(super) fn part_path(target: &Path) -> PathBuf {
 }
 
 impl Part {
-    /// Goes on with what an earlier attempt has left, or begins anew. Reads what is there.
+    /// Continues what an earlier attempt has left, or starts anew. Reads the existing bytes.
     pub(super) fn open(target: &Path, resume: bool) -> Result<Self, Error> {
         let path = part_path(target);
         let mut hash = Sha256::new();
@@ -50,12 +49,12 @@ impl Part {
         self.written
     }
 
-    /// Throws away what is there.
+    /// Discards the existing bytes.
     pub(super) fn restart(self) -> Result<Self, Error> {
         Self::open(&self.target, false)
     }
 
-    /// Adds bytes. On an error what was written before stays on the disk.
+    /// Appends bytes. On an error the earlier bytes stay on the disk.
     pub(super) fn write(mut self, bytes: &[u8]) -> Result<Self, Error> {
         self.file.write_all(bytes).map_err(Error::io("write", &self.path))?;
         self.hash.update(bytes);
@@ -63,7 +62,7 @@ impl Part {
         Ok(self)
     }
 
-    /// Gives the file its name if it is what was expected. One that is not is deleted.
+    /// Gives the file its final name if it is as expected; deletes it otherwise.
     pub(super) fn finish(
         self,
         size: Option<u64>,
@@ -97,13 +96,13 @@ impl Part {
     }
 }
 
-/// Makes sure that names in a folder survive a power cut.
+/// Makes file names in a folder survive a power cut.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), Error> {
     let opened = fs::File::open(folder).map_err(Error::io("read", folder))?;
     opened.sync_all().map_err(Error::io("write", folder))
 }
 
-/// Makes a folder, and refuses when the disk has no room for so many more bytes.
+/// Creates a folder; fails if the disk has no space for this many more bytes.
 pub(super) fn make_room(folder: &Path, bytes: u64) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let Some(disk) = crate::telemetry::disk(folder) else { return Ok(()) };
@@ -118,14 +117,14 @@ pub(super) fn make_room(folder: &Path, bytes: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Keeps a folder for this process as long as it lives.
+/// Reserves a folder for this process while it exists.
 pub(super) struct Hold(#[expect(dead_code, reason = "the lock ends with the file")] fs::File);
 
-/// Name of the file that is locked.
+/// Name of the lock file.
 pub(super) const LOCK: &str = ".lock";
 
 impl Hold {
-    /// Takes a folder.
+    /// Reserves a folder.
     pub(super) fn take(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(LOCK);
         let mut open = OpenOptions::new();

@@ -1,4 +1,4 @@
-//! Fetching a model from the addresses of its manifest.
+//! Fetches a model from the addresses of its manifest.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::registry::{Installed, Registry, State};
 use super::stamp::{Seen, Stamp, look};
 use super::{Error, part};
 
-/// What the mirror takes the place of.
+/// The address that a mirror replaces.
 const HUB: &str = "https://huggingface.co";
 
 /// Longest pause between two attempts.
@@ -25,15 +25,15 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How a model is fetched.
 #[derive(Clone, Debug)]
 pub struct PullOptions {
-    /// The models folder; none is the first of the search order that can be written.
+    /// The models folder; `None`: the first writable one in search order.
     pub to: Option<PathBuf>,
-    /// Takes files without a published hash as they come, and keeps to them from then on.
+    /// Accepts files without a published hash, and compares with their first download from then on.
     pub trust_first_download: bool,
-    /// Attempts in a row that may fail without a byte.
+    /// Most attempts in a row that may fail without a byte.
     pub attempts: u32,
-    /// A server that sends nothing for so long has failed.
+    /// A server that sends nothing for this long has failed.
     pub stall: Duration,
-    /// The first pause between attempts; each is twice the one before.
+    /// The first pause between attempts; each further one doubles.
     pub pause: Duration,
 }
 
@@ -49,28 +49,28 @@ impl Default for PullOptions {
     }
 }
 
-/// What happens during a download.
+/// An event during a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress<'a> {
     /// A file begins.
     File {
         /// Its name.
         name: &'a str,
-        /// Its size in bytes, where it is known.
+        /// Its size in bytes, if known.
         size: Option<u64>,
-        /// Bytes that an earlier attempt has left.
+        /// Bytes left by an earlier attempt.
         kept: u64,
     },
-    /// So many bytes of the file are there.
+    /// Number of bytes of the file so far.
     Bytes(u64),
-    /// An attempt failed; the next one follows after a pause.
+    /// An attempt failed; another one follows after a pause.
     Again {
-        /// Why.
+        /// The reason.
         reason: &'a str,
-        /// The pause.
+        /// Length of the pause.
         pause: Duration,
     },
-    /// The file is there and is what it should be.
+    /// The file is complete and verified.
     Done {
         /// Its name.
         name: &'a str,
@@ -79,12 +79,12 @@ pub enum Progress<'a> {
     },
 }
 
-/// Fetches what is missing of a model, or damaged. What an earlier attempt has left is used. Each
-/// file gets its name only when its hash is right.
+/// Fetches the missing or damaged files of a model. Continues earlier attempts. Each file gets its
+/// final name only when its hash is right.
 ///
 /// # Errors
-/// When a hash is not known or wrong, the disk is too small, or the server refuses or breaks off
-/// again and again.
+/// If a hash is unknown or wrong, the disk is too small, or the server refuses or repeatedly breaks
+/// off.
 pub async fn pull(
     registry: &Registry,
     manifest: &Arc<Manifest>,
@@ -128,8 +128,7 @@ pub async fn pull(
     }
 }
 
-/// The files that are not there yet, or not right. Those that are there are hashed, unless they are
-/// known.
+/// The files that are missing or damaged. Existing files are hashed, unless their hash is known.
 async fn wanted(
     registry: &Registry,
     manifest: &Arc<Manifest>,
@@ -157,7 +156,7 @@ async fn wanted(
     .await
 }
 
-/// Where a file is fetched.
+/// Address of a file.
 fn address(registry: &Registry, manifest: &Manifest, file: &File) -> Result<String, Error> {
     let url = file
         .url
@@ -169,28 +168,28 @@ fn address(registry: &Registry, manifest: &Manifest, file: &File) -> Result<Stri
     })
 }
 
-/// One file being fetched.
+/// A file being fetched.
 struct Fetch<'a> {
     client: &'a Client,
     url: String,
     file: &'a File,
     target: PathBuf,
     options: &'a PullOptions,
-    /// Of the answer that the bytes so far come from, if it is a strong one.
+    /// Strong `ETag` of the answer that the bytes so far come from.
     etag: Option<String>,
 }
 
 /// How an attempt ended.
 enum Ended {
-    /// With the whole file, as far as the server says.
+    /// The file is complete, according to the server.
     Whole,
-    /// Before that.
+    /// It broke off, for this reason.
     Early(String),
 }
 
 impl Fetch<'_> {
     async fn run(mut self, told: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<Seen, Error> {
-        // Without a hash nobody would notice that the file has changed since.
+        // Without a hash it would go unnoticed that the file has changed since.
         let (target, resume) = (self.target.clone(), self.file.sha256.is_some());
         let mut part = blocking(move || Part::open(&target, resume)).await?;
         if self.file.size.is_some_and(|size| part.written() > size) {
@@ -198,7 +197,7 @@ impl Fetch<'_> {
         }
         let kept = part.written();
         match self.whole(part, told).await {
-            // What was left may be what is wrong.
+            // The bytes of the earlier attempt may be the wrong ones.
             Err(Error::WrongHash { .. }) if kept > 0 => {
                 let target = self.target.clone();
                 let part = blocking(move || Part::open(&target, false)).await?;
@@ -286,7 +285,7 @@ impl Fetch<'_> {
     }
 }
 
-/// Writes an answer down until it ends. It is told about in steps of a mebibyte.
+/// Writes an answer to the file until it ends. Reports progress in steps of a mebibyte.
 async fn take(
     answer: Response,
     mut part: Part,
@@ -315,7 +314,7 @@ async fn take(
         }
         part = blocking(move || part.write(&block)).await?;
         told(Progress::Bytes(part.written()));
-        // A server without a length that never ends is not asked for more than the file has.
+        // Stops an endless answer without a length at the file's known size.
         ended |= most.is_some_and(|most| part.written() > most);
     }
     let short = whole.is_some_and(|whole| part.written() < whole);
@@ -323,13 +322,13 @@ async fn take(
     Ok((part, early.map_or(Ended::Whole, Ended::Early)))
 }
 
-/// Where a partial answer begins: `Content-Range: bytes 100-199/200`.
+/// Start of a partial answer: `Content-Range: bytes 100-199/200`.
 fn begins(headers: &HeaderMap) -> Option<u64> {
     let range = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?;
     range.split_once('-')?.0.trim().parse().ok()
 }
 
-/// Whether asking again may help.
+/// Whether another attempt may help.
 fn may_pass(status: StatusCode) -> bool {
     status.is_server_error()
         || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS]
@@ -346,7 +345,7 @@ fn refused(url: &str, status: StatusCode) -> Error {
     Error::Refused { url: url.to_owned(), status: status.as_u16(), hint }
 }
 
-/// An error of the client in one line, without the address, which the caller names.
+/// An error of the client in one line, without the address, which the caller adds.
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "the server is silent".into();
@@ -358,7 +357,7 @@ fn reason(error: &reqwest::Error) -> String {
     deepest.to_string()
 }
 
-/// Runs file work off the async threads.
+/// Runs file operations off the async threads.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

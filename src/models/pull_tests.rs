@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::testing::{Manner, STT, Server, Shelf, file, put, sha256, weights};
 use super::*;
 
-/// A shelf with one model of one file on a server, and what has been told.
+/// A shelf with one model of one file on a server, and the reported progress.
 struct Scene {
     shelf: Shelf,
     server: Server,
@@ -234,7 +234,7 @@ async fn a_mirror_takes_the_place_of_the_hub() {
 #[tokio::test]
 async fn folders_that_cannot_be_written_and_disks_that_are_too_small_are_named() {
     let scene = Scene::new(&[]).await;
-    // A file where the folder should be: nobody can write there, not even root.
+    // A file in place of the folder: even root cannot write there.
     put(&scene.shelf.models().join("m"), b"in the way");
     let (outcome, _) = scene.pull().await;
     let error = outcome.expect_err("in the way").to_string();

@@ -1,4 +1,4 @@
-//! Which models there are, and which of them this machine has.
+//! The known models, and which of them this machine has.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use super::stamp::{Cache, Stamp, look};
 use super::{Config, Error, config};
 use crate::media::Language;
 
-/// All manifests, and where files are looked for. Cheap to clone.
+/// All manifests, and the folders of files. Cheap to clone.
 ///
-/// It looks at the disk whenever it is asked, so what is pulled meanwhile is found without a
+/// It reads the disk on every call, so models that are pulled meanwhile are found without a
 /// restart.
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -24,60 +24,60 @@ pub struct Registry {
     pub(super) cache: Arc<Cache>,
 }
 
-/// A model that is on this machine, with every file in its right size.
+/// A model that is on this machine, with every file of the right size.
 #[derive(Clone, Debug)]
 pub struct Installed {
-    /// What it is.
+    /// Its description.
     pub manifest: Arc<Manifest>,
     /// The folder of its files; engines that take a folder get this.
     pub folder: PathBuf,
     /// Its files, in the order of the manifest: the weights first.
     pub paths: Vec<PathBuf>,
-    /// First eight digits of the hash of its weights; `unknown` where none is known yet.
+    /// First eight digits of the hash of its weights; `unknown` if no hash is known yet.
     pub hash_prefix: String,
     cache: Arc<Cache>,
 }
 
-/// Whether a model is on this machine.
+/// How much of a model is on this machine.
 #[derive(Clone, Debug)]
 pub enum State {
-    /// Nothing of it.
+    /// No file of it.
     Missing,
-    /// Some of it: a download that was broken off.
+    /// A part of it: an unfinished download.
     Partial {
-        /// Where.
+        /// Folder of the files.
         folder: PathBuf,
-        /// Bytes that are there.
+        /// Bytes that exist.
         bytes: u64,
     },
-    /// A file is not what the manifest says; it is not used.
+    /// A file differs from the manifest; the model is not used.
     Damaged {
-        /// Where.
+        /// Folder of the files.
         folder: PathBuf,
         /// What is wrong.
         why: String,
     },
-    /// All of it.
+    /// All files.
     Installed(Installed),
-    /// It is in the program itself; there is no file.
+    /// It is part of the program; there is no file.
     Included,
 }
 
 impl Registry {
-    /// The built-in manifests and the admin's own, and the folders of the configuration.
+    /// Opens the built-in and the admin's manifests over the folders of the configuration.
     ///
     /// # Errors
-    /// When a manifest of the admin's folder cannot be read or is wrong.
+    /// If a manifest in the admin's folder cannot be read or is invalid.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let mut registry = Self::over(config.search_order(), config.manifests.as_deref())?;
         registry.mirror = config.mirror.as_deref().map(Into::into);
         Ok(registry)
     }
 
-    /// The same over these folders, whatever environment and configuration say.
+    /// As [`Self::open`], with these folders regardless of environment and configuration.
     ///
     /// # Errors
-    /// When a manifest of the admin's folder cannot be read or is wrong.
+    /// If a manifest in the admin's folder cannot be read or is invalid.
     pub fn over(folders: Vec<PathBuf>, manifests: Option<&Path>) -> Result<Self, Error> {
         let mut known = BTreeMap::new();
         for (name, text) in BUILT_IN {
@@ -91,12 +91,12 @@ impl Registry {
         Ok(Self { folders, known, mirror: None, cache: Arc::default() })
     }
 
-    /// The folders in the order in which they are searched.
+    /// The folders in search order.
     pub fn folders(&self) -> &[PathBuf] {
         &self.folders
     }
 
-    /// Every manifest by id, those beside models of one's own included.
+    /// Every manifest by id, including those of an admin's own models.
     pub fn manifests(&self) -> Vec<Arc<Manifest>> {
         let mut all = (*self.known).clone();
         for manifest in self.own().into_iter().flatten() {
@@ -105,7 +105,7 @@ impl Registry {
         all.into_values().collect()
     }
 
-    /// What is wrong with manifests beside models of one's own; these models are left out.
+    /// Errors in manifests of an admin's own models; these models are left out.
     pub fn problems(&self) -> Vec<Error> {
         self.own().into_iter().filter_map(Result::err).collect()
     }
@@ -135,7 +135,7 @@ impl Registry {
         known.or_else(|| self.manifests().into_iter().find(|m| m.id == id))
     }
 
-    /// Whether a model is on this machine; looks at names, sizes and what is known of hashes.
+    /// State of a model on this machine, by names, sizes and known hashes.
     pub fn state(&self, manifest: &Arc<Manifest>) -> State {
         if INCLUDED.contains(&&*manifest.id) {
             return State::Included;
@@ -154,8 +154,8 @@ impl Registry {
         best
     }
 
-    /// Where the files of a model may be: in a folder of its own, or, where names tell models
-    /// apart, straight in a models folder, as other programs leave them.
+    /// Where the files of a model may be: in its own folder, or, if file names identify models,
+    /// directly in a models folder, as other programs store them.
     fn places(&self, manifest: &Manifest) -> Vec<PathBuf> {
         let own = self.folders.iter().map(|folder| folder.join(&manifest.id));
         let flat = self.folders.iter().filter(|_| manifest.engine != Engine::Ct2).cloned();
@@ -208,8 +208,8 @@ impl Registry {
         }
     }
 
-    /// The models of a task that are here and know the language, best first: by rank, then by how
-    /// near the language is. None for engine or language takes all.
+    /// The installed models of a task that know the language, best first: by rank, then by how well
+    /// the language matches. `None` for engine or language matches all.
     pub fn installed(
         &self,
         task: Task,
@@ -225,7 +225,7 @@ impl Registry {
         self.best_first(fits, near)
     }
 
-    /// The translations from one language into another that are here, best first.
+    /// The installed translations from one language into another, best first.
     pub fn translators(&self, from: &Language, into: &Language) -> Vec<Installed> {
         let near = |m: &Manifest| m.into.as_ref().map_or(0, |l| l.nearness(into));
         self.best_first(|m| m.task == Task::Translate && m.translates(from, into), near)
@@ -242,7 +242,7 @@ impl Registry {
                 found.push(installed);
             }
         }
-        // A voice of the right region is better than a better voice of another one.
+        // A voice of the right region is better than a higher-ranked one of another region.
         let by_language = found.iter().any(|i| i.manifest.task == Task::Tts);
         found.sort_by_key(|i| {
             let (rank, near) = (i.manifest.rank, near(&i.manifest));
@@ -252,10 +252,10 @@ impl Registry {
         found
     }
 
-    /// A model by its id, if it is here and can do a task.
+    /// An installed model by its id, for a task.
     ///
     /// # Errors
-    /// When there is no such model, when it does something else, is not installed or damaged.
+    /// If the model is unknown, has another task, is not installed or is damaged.
     pub fn get(&self, id: &str, task: Task) -> Result<Installed, Error> {
         let manifest = self.find(id).ok_or_else(|| Error::Unknown(id.to_owned()))?;
         if manifest.task != task {
@@ -272,11 +272,10 @@ impl Registry {
         }
     }
 
-    /// The folder that new models go to: the one that is named, else the first of the search order
-    /// that can be written.
+    /// The folder for new models: the named one, else the first writable one in search order.
     ///
     /// # Errors
-    /// When none can be.
+    /// If no folder is writable.
     pub fn target(&self, named: Option<&Path>) -> Result<PathBuf, Error> {
         if let Some(named) = named {
             return Ok(named.to_owned());
@@ -288,10 +287,10 @@ impl Registry {
         })
     }
 
-    /// Deletes a model wherever it is; returns the folders and the bytes that this freed.
+    /// Deletes a model wherever it is; returns the folders and the number of freed bytes.
     ///
     /// # Errors
-    /// When there is no such model, none of it is here, or a file cannot be deleted.
+    /// If the model is unknown, none of it exists, or a file cannot be deleted.
     pub fn remove(&self, id: &str) -> Result<(Vec<PathBuf>, u64), Error> {
         let manifest = self.find(id).ok_or_else(|| Error::Unknown(id.to_owned()))?;
         let (mut folders, mut freed) = (Vec::new(), 0);
@@ -311,7 +310,7 @@ impl Registry {
                 std::fs::remove_file(path).map_err(Error::io("remove", path))?;
             }
             if own {
-                // Somebody may keep notes beside the files; these stay.
+                // Other files in the folder stay, and so does the folder then.
                 let _ = std::fs::remove_dir(&folder);
             }
             folders.push(folder);
@@ -321,26 +320,26 @@ impl Registry {
 }
 
 impl Installed {
-    /// How cues name it: `base.en-q5_1@4baf70dd`.
+    /// Its name in cues: `base.en-q5_1@4baf70dd`.
     pub fn label(&self) -> String {
         let id = &self.manifest.id;
         let short = id.strip_prefix(&format!("{}-", self.manifest.engine)).unwrap_or(id);
         format!("{short}@{}", self.hash_prefix)
     }
 
-    /// Makes sure of every file before an engine loads it. Files that have not changed since they
-    /// were hashed are believed; others are read as a whole, which takes seconds for gigabytes.
+    /// Verifies every file before an engine loads it. Files that have not changed since they were
+    /// hashed are trusted; others are read completely, which takes seconds for gigabytes.
     ///
     /// # Errors
-    /// When a file cannot be read, is not what the manifest says, or no hash of it is known.
+    /// If a file cannot be read, differs from the manifest, or has no known hash.
     pub fn ready(&self) -> Result<(), Error> {
         self.check(false, &mut |_| ())
     }
 
-    /// Reads every file as a whole and compares it; `told` hears the bytes of each step.
+    /// Reads and verifies every file completely; `told` is called with the bytes of each step.
     ///
     /// # Errors
-    /// Like [`Self::ready`].
+    /// As for [`Self::ready`].
     pub fn verify(&self, mut told: impl FnMut(u64)) -> Result<(), Error> {
         self.check(true, &mut told)
     }
@@ -374,7 +373,7 @@ impl Installed {
             break;
         }
         if read && let Err(error) = stamp.write(&self.folder, id) {
-            // The folder may belong to somebody else: then this process remembers for itself.
+            // The folder may not be writable: then only this process remembers the hash.
             tracing::debug!(%error, model = %id, "the hash is not kept");
         }
         outcome

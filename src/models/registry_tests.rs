@@ -1,4 +1,4 @@
-//! What is found in models folders.
+//! Tests of what is found in models folders.
 
 use super::super::testing::{STT, Shelf, file, put, weights};
 use super::*;
@@ -11,7 +11,7 @@ fn registry(shelf: &Shelf) -> Registry {
     Registry::over(vec![shelf.models()], Some(&shelf.manifests())).expect("manifests read")
 }
 
-/// Puts a model of one file of its own on the shelf.
+/// Puts a model of one file in its own folder on the shelf.
 fn stock(shelf: &Shelf, id: &str, kind: &str, seed: u32) {
     let bytes = weights(1000, seed);
     shelf.describe(id, kind, &[file("w.bin", Some(&bytes), None)]);
@@ -111,7 +111,7 @@ fn damaged_and_half_models_are_told_apart_and_not_used() {
     assert!(matches!(state(), State::Damaged { .. }), "{:?}", state());
     assert!(registry.get("m", Task::Stt).expect_err("damaged").to_string().contains("999"));
 
-    // The same size: only the hash tells, and only once it has been taken.
+    // The size is the same: only the hash differs, and only once it is computed.
     let mut flipped = bytes.clone();
     flipped[500] ^= 1;
     put(&path, &flipped);
@@ -169,11 +169,11 @@ fn the_first_folder_wins_and_the_first_writable_one_takes() {
     let manifests = first.manifests();
     let registry = Registry::over(folders, Some(&manifests)).expect("reads");
     assert_eq!(registry.get("m", Task::Stt).expect("there").folder, second.models().join("m"));
-    // Damaged in the first, whole in the second: the whole one is taken.
+    // Damaged in the first folder, complete in the second: the second is used.
     put(&second.models().join("m/w.bin"), b"short");
     assert_eq!(registry.get("m", Task::Stt).expect("there").folder, first.models().join("m"));
 
-    // Below a file nobody can write, not even root.
+    // Below a file even root cannot write.
     put(&first.stick().join("file"), b"");
     let never = first.stick().join("file/models");
     let registry = Registry::over(vec![never.clone(), first.models()], None).expect("reads");

@@ -1,8 +1,8 @@
-//! What was found when a file was last read as a whole, so that gigabytes are not hashed at every
+//! The result of the last complete reading of a file, so that gigabytes are not hashed at every
 //! start.
 //!
-//! `.ID.stamp.json` beside the files of a model. It holds as long as size and time of change are
-//! the same; it guards against damage, not against somebody who may write into the folder.
+//! Stored in `.ID.stamp.json` beside the files of a model. Valid while size and modification time
+//! are the same. It protects against damage, not against an attacker who can write into the folder.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -13,18 +13,18 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::digest::{self, Sha256Hex};
 
-/// A file as it was when it was hashed.
+/// A file at the time of hashing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Seen {
-    /// Bytes.
+    /// Size in bytes.
     pub(super) size: u64,
-    /// Time of change, in nanoseconds since 1970.
+    /// Modification time, in nanoseconds since 1970.
     pub(super) changed_ns: i64,
-    /// What it had in it.
+    /// Hash of the contents.
     pub(super) sha256: Sha256Hex,
 }
 
-/// Size and time of change of a file.
+/// Size and modification time of a file.
 pub(super) fn look(path: &Path) -> std::io::Result<(u64, i64)> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path)?;
@@ -37,26 +37,26 @@ pub(super) fn look(path: &Path) -> std::io::Result<(u64, i64)> {
 /// The stamps of one model in one folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
-    /// By file name.
+    /// Hashed files, by name.
     pub(super) seen: BTreeMap<String, Seen>,
-    /// The hashes that files without a published one had when they came first.
+    /// Hashes of first downloads, for files without a published hash.
     #[serde(default)]
     pub(super) pinned: BTreeMap<String, Sha256Hex>,
 }
 
 impl Stamp {
-    /// Where the stamp of a model lies.
+    /// Path of a model's stamp.
     pub(super) fn path(folder: &Path, id: &str) -> PathBuf {
         folder.join(format!(".{id}.stamp.json"))
     }
 
-    /// Reads it; one that is missing or damaged is an empty one.
+    /// Reads the stamp; a missing or damaged one counts as empty.
     pub(super) fn read(folder: &Path, id: &str) -> Self {
         let text = std::fs::read_to_string(Self::path(folder, id)).unwrap_or_default();
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// Writes it, all or nothing.
+    /// Writes the stamp atomically.
     pub(super) fn write(&self, folder: &Path, id: &str) -> Result<(), Error> {
         let path = Self::path(folder, id);
         let half = path.with_extension("json.new");
@@ -65,18 +65,18 @@ impl Stamp {
         std::fs::rename(&half, &path).map_err(Error::io("rename", &half))
     }
 
-    /// What is known of a file that has not changed since.
+    /// The entry of a file, if the file has not changed since.
     pub(super) fn fresh(&self, name: &str, (size, changed_ns): (u64, i64)) -> Option<&Seen> {
         self.seen.get(name).filter(|s| s.size == size && s.changed_ns == changed_ns)
     }
 }
 
-/// Hashes of this process, for folders that cannot be written.
+/// Hashes remembered by this process, for folders that are not writable.
 #[derive(Debug, Default)]
 pub(super) struct Cache(Mutex<HashMap<PathBuf, Seen>>);
 
 impl Cache {
-    /// What is known of a file that has not changed since, from memory or from its stamp.
+    /// The hash of a file that has not changed since, from memory or from its stamp.
     pub(super) fn get(&self, path: &Path, name: &str, stamp: &Stamp) -> Option<Sha256Hex> {
         let now = look(path).ok()?;
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,9 +85,9 @@ impl Cache {
         found.map(|s| s.sha256.clone())
     }
 
-    /// Hashes a file and keeps what was found.
+    /// Hashes a file and remembers the result.
     pub(super) fn hash(&self, path: &Path, told: impl FnMut(u64)) -> Result<Seen, Error> {
-        // Looked at before reading: a file that changes meanwhile is hashed again next time.
+        // Read before the contents: a file that changes meanwhile is hashed again next time.
         let (size, changed_ns) = look(path).map_err(Error::io("read", path))?;
         let sha256 = digest::of_file(path, told)?;
         let seen = Seen { size, changed_ns, sha256 };

@@ -1,5 +1,5 @@
-//! What tests of models share: a folder with manifests and weights, and a server that misbehaves on
-//! demand. The tests of the command line use it too.
+//! Shared by tests of models: a folder with manifests and weights, and a server that misbehaves on
+//! demand. Tests of the command line use it too.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-/// Bytes that look like weights: the same for the same seed.
+/// Bytes that resemble weights, reproducible by seed.
 pub(crate) fn weights(length: usize, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
     let mut next = || {
@@ -51,22 +51,22 @@ impl Shelf {
         Self(folder)
     }
 
-    /// Where models go.
+    /// The models folder.
     pub(crate) fn models(&self) -> PathBuf {
         self.0.path().join("models")
     }
 
-    /// Where manifests are.
+    /// The folder of manifests.
     pub(crate) fn manifests(&self) -> PathBuf {
         self.0.path().join("manifests")
     }
 
-    /// Where models are imported from.
+    /// The folder to import from.
     pub(crate) fn stick(&self) -> PathBuf {
         self.0.path().join("stick")
     }
 
-    /// Adds the manifest of a model; `kind` has its other fields.
+    /// Adds the manifest of a model; `kind` contains its other fields.
     pub(crate) fn describe(&self, id: &str, kind: &str, files: &[String]) {
         let text = format!(
             "id = \"{id}\"\ntitle = \"{id}\"\n{kind}\n\
@@ -80,29 +80,29 @@ impl Shelf {
 /// `kind` of [`Shelf::describe`] for English speech-to-text.
 pub(crate) const STT: &str = "task = \"stt\"\nengine = \"whisper\"\nlanguages = [\"en\"]";
 
-/// Writes a file and the folders above it.
+/// Writes a file and creates its folders.
 pub(crate) fn put(path: &Path, bytes: &[u8]) {
     std::fs::create_dir_all(path.parent().expect("in a folder")).expect("creates");
     std::fs::write(path, bytes).expect("writes");
 }
 
-/// How the server takes one request.
+/// How the server answers one request.
 #[derive(Clone, Copy, Debug)]
 #[allow(dead_code, reason = "each test binary uses its own")]
 pub(crate) enum Manner {
-    /// Whole or in part, as it was asked.
+    /// Complete or partial, as requested.
     Good,
-    /// Whole, whatever was asked.
+    /// Always complete.
     NoRange,
-    /// The connection ends after so many bytes of the answer.
+    /// The connection ends after this many bytes of the answer.
     Cut(usize),
     /// Other bytes of the same length.
     Wrong,
-    /// More bytes than there are, without a length.
+    /// More bytes than the file has, without a length.
     Endless,
     /// Only a status.
     Status(u16),
-    /// So many bytes, then nothing more, for ever.
+    /// This many bytes, then nothing.
     Silent(usize),
 }
 
@@ -113,7 +113,7 @@ struct Shared {
     asked: Arc<Mutex<Vec<Option<String>>>>,
 }
 
-/// An HTTP server on this machine that gives the same bytes for every path.
+/// An HTTP server on this machine that serves the same bytes for every path.
 pub(crate) struct Server {
     /// Its address, without a slash at the end.
     pub(crate) url: String,
@@ -121,7 +121,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it; the first requests are taken in these manners, later ones well.
+    /// Starts the server; the first requests are answered in these manners, later ones correctly.
     pub(crate) async fn start(bytes: &[u8], manners: &[Manner]) -> Self {
         let shared = Shared {
             bytes: Bytes::copy_from_slice(bytes),

@@ -1,5 +1,5 @@
-//! What is made of the words of a stream: captions, translations, voices. As written in presets, in
-//! the API and in the configuration.
+//! Settings of what is made of a stream's speech: captions, translations, voices. Presets, the API
+//! and the configuration use this form.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,18 +16,18 @@ use crate::speech::glossary::Glossary;
 /// Most languages of one stream.
 pub const LANGUAGES_MAX: usize = 16;
 
-/// The language that is spoken: a tag, or `auto` to detect it.
+/// The spoken language: a tag, or `auto` to detect it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Spoken {
-    /// It is detected from the first seconds and checked again at pauses.
+    /// Detected from the first seconds and checked again at pauses.
     #[default]
     Auto,
-    /// It is known.
+    /// Set by the admin.
     Known(Language),
 }
 
 impl Spoken {
-    /// The language, where it is known beforehand.
+    /// The language, if it is set.
     pub fn language(&self) -> Option<&Language> {
         match self {
             Self::Auto => None,
@@ -188,7 +188,7 @@ pub enum Existing {
 }
 
 impl Style {
-    /// The word of the configuration.
+    /// The name used in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RollUp2 => "roll-up-2",
@@ -200,7 +200,7 @@ impl Style {
 }
 
 impl Existing {
-    /// The word of the configuration.
+    /// The name used in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Keep => "keep",
@@ -219,18 +219,18 @@ impl Embed {
         pairs.collect::<Vec<_>>().join(",")
     }
 
-    /// `cc1=cc3`: where captions of the source move.
+    /// `cc1=cc3`: the moves of the source's captions.
     pub(super) fn moved(&self) -> String {
         let pairs = self.moves.iter().map(|(from, to)| format!("{from}={to}"));
         pairs.collect::<Vec<_>>().join(",")
     }
 
-    /// Services with their languages, `None` for the original, in the order of services.
+    /// Services with their languages (`None` for the original), in the order of services.
     pub fn by_service(&self) -> impl Iterator<Item = (&str, Option<Language>)> {
         self.services.iter().map(|(service, text)| (service.as_str(), text.parse().ok()))
     }
 
-    /// The languages that are wanted, `None` for the original.
+    /// The requested languages, `None` for the original.
     fn languages(&self) -> Vec<Option<Language>> {
         let mut all: Vec<_> = self.services.values().map(|text| text.parse().ok()).collect();
         all.sort();
@@ -240,12 +240,12 @@ impl Embed {
 }
 
 impl Settings {
-    /// Whether captions are only pushed.
+    /// Whether captions only come from outside.
     fn is_pushed(&self) -> bool {
         self.engines.iter().any(|engine| engine == transcribe::NONE)
     }
 
-    /// What the plan needs to know; `None` when captions are off.
+    /// Input of the stream's plan; `None` if captions are off.
     pub fn words(&self) -> Option<Words> {
         self.enabled.then(|| Words {
             language: self.language.language().cloned(),
@@ -256,7 +256,7 @@ impl Settings {
         })
     }
 
-    /// How the words are heard.
+    /// Settings of the transcription.
     pub fn hearing(&self) -> transcribe::Settings {
         transcribe::Settings {
             language: self.language.clone(),
@@ -266,22 +266,22 @@ impl Settings {
         }
     }
 
-    /// How they are translated into a language.
+    /// Settings of the translation into a language.
     pub fn translation(&self, to: &Language) -> translate::Settings {
         let glossary = Arc::new(self.glossary.clone());
         translate::Settings { to: to.clone(), engines: self.translators.clone(), glossary }
     }
 
-    /// How they are spoken in a language.
+    /// Settings of the voice in a language.
     pub fn speech(&self, language: &Language) -> speak::Settings {
         let voice = self.voices.get(language).cloned().unwrap_or_default();
         speak::Settings { language: language.clone(), voice, duck_db: self.duck_db }
     }
 
-    /// The first field that makes no sense, and why. `prefix` is the path before it.
+    /// Checks all fields. `prefix` is prepended to the path of a wrong field.
     ///
     /// # Errors
-    /// The path of the field and what is wrong with it.
+    /// The path of the first wrong field and what is wrong with it.
     pub fn validate(&self, prefix: &str) -> Result<(), (String, String)> {
         let wrong = |field: &str, message: String| Err((format!("{prefix}{field}"), message));
         if self.translate.len() > LANGUAGES_MAX {

@@ -1,4 +1,4 @@
-//! Compressed to raw.
+//! Decodes compressed media to raw media.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +11,8 @@ use super::SOURCE;
 use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer, raw};
 use crate::media::{Codec, Format, Kind};
 
-/// A group of pictures that a decoder starts with is decoded this long at most without showing
-/// anything; then it shows what it has, late or not.
+/// Longest time in which a decoder catches up with its first GOP without output; then it outputs
+/// frames even if they are late.
 const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 
 /// Decoders of a codec, best first.
@@ -31,7 +31,7 @@ fn decoders(codec: Codec) -> &'static [&'static str] {
     }
 }
 
-/// What makes a feed's packets fit for the decoder.
+/// The parser that adapts a feed's packets to the decoder.
 fn parser(codec: Codec) -> &'static str {
     match codec {
         Codec::H264 => "h264parse ! ",
@@ -55,16 +55,16 @@ fn decoder(codec: Codec) -> Result<&'static str, Error> {
         .ok_or_else(|| Error::MissingElement { factory: candidates[0].to_owned() })
 }
 
-/// Decodes whatever codec `input` carries into `output` until cancelled: pictures as I420, sound
-/// as F32LE at 48 kHz, mono or stereo. A change of codec starts another decoder. Broken frames are
-/// skipped; a decoder that gives up on them is replaced, with the next key frame. Reports `decoder`.
+/// Decodes any codec of `input` into `output` until cancelled: video to I420, audio to F32LE at 48
+/// kHz, mono or stereo. A change of codec starts another decoder. Broken frames are skipped; a
+/// decoder that fails on them is replaced, beginning at the next key frame. Reports `decoder`.
 ///
 /// # Errors
 /// When no decoder is installed, or one fails before it has decoded anything.
 pub async fn run(task: Task, input: Feed, output: Writer) -> Result<(), Error> {
     let mut formats = input.format();
-    // A decoder starts with the pictures since the last key frame, so that it can show something
-    // at once. After a failure it does not: what it failed on is among them.
+    // A decoder starts with the frames since the last key frame, so that it has output at once.
+    // After a failure it does not: the frame that it failed on is among them.
     let mut join = Join::FastForward;
     loop {
         let Some(format) = wait_for_format(&task, &mut formats).await else { return Ok(()) };
@@ -80,7 +80,8 @@ pub async fn run(task: Task, input: Feed, output: Writer) -> Result<(), Error> {
             }
         }
         node.start().await?;
-        // An appsrc loses what it gets while it goes to playing: of pictures a decoder has more.
+        // An appsrc loses data during its change to PLAYING: a video decoder has more frames
+        // anyway.
         match (codec.kind(), join) {
             (Kind::Video, _) => {}
             (Kind::Audio, Join::FastForward) => super::input_with_past(&node, &input, &output)?,
@@ -108,7 +109,7 @@ pub async fn run(task: Task, input: Feed, output: Writer) -> Result<(), Error> {
     }
 }
 
-/// Counts what comes out of the decoder.
+/// Counts the decoder's output buffers.
 fn shown(node: &Node) -> Result<Arc<AtomicU64>, Error> {
     let count = Arc::new(AtomicU64::new(0));
     let counter = count.clone();
@@ -131,11 +132,11 @@ async fn wait_for_format(
     }
 }
 
-/// Returns when the feed carries another codec; never when it just pauses.
+/// Returns when the feed carries another codec; never during a mere pause.
 async fn wait_for_another(formats: &mut watch::Receiver<Option<Format>>, now: Codec) {
     let other = |f: &Option<Format>| f.as_ref().is_some_and(|f| f.codec != now);
     if formats.wait_for(other).await.is_err() {
-        // The feed is gone, and with it the reason for this node: its supervisor cancels it.
+        // The feed is gone and this node has no purpose: its supervisor cancels it.
         std::future::pending::<()>().await;
     }
 }
@@ -155,8 +156,8 @@ fn build(task: &Task, codec: Codec) -> Result<Node, Error> {
     Ok(node)
 }
 
-/// Drops decoded pictures while older ones than the live edge are still queued: they are needed to
-/// decode the next ones, but nobody has to see them race by.
+/// Drops decoded frames while frames before the live edge are still queued: they are needed to
+/// decode the next ones, but viewers should not see them in fast motion.
 fn hide_backlog(node: &Node) -> Result<(), Error> {
     let source = node.element("in")?;
     let decoder = node.element("decoder")?;

@@ -1,11 +1,11 @@
-//! Tests of decoding: what our own encoders make comes back, whole or damaged.
+//! Tests of decoding: the output of our own encoders decodes again, intact or damaged.
 
 use super::*;
 use crate::process::encode;
 use crate::process::encoders::Encoder;
 use crate::process::testing::{Camera, Catch, Singer, encoders, eventually};
 
-/// What an encoder makes of a camera or a singer: buffers with their caps.
+/// The output of an encoder for generated video or audio: buffers with their caps.
 async fn coded(encoder: Encoder, amount: usize) -> (Vec<gst::Buffer>, Format, gst::Caps) {
     let kind = encoder.codec.kind();
     let (input, output) = (Feed::new("raw", kind), Feed::new("coded", kind));
@@ -52,7 +52,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// `first` is written before the decoder starts: it tells the format, and a video decoder
+    /// Writes `first` before the decoder starts: it determines the format, and a video decoder
     /// begins with it.
     async fn new(kind: Kind, first: &[gst::Buffer], caps: &gst::Caps) -> Self {
         let (input, raw) = (Feed::new("coded", kind), Feed::new("raw", kind));
@@ -83,8 +83,8 @@ async fn every_video_codec_is_decoded_without_delay() {
         let (frames, _, caps) = coded(encoder, 30).await;
         let bench = Bench::new(Kind::Video, &frames[..1], &caps).await;
         eventually("the first picture", || bench.catch.count() == 1).await;
-        // The picture after the first is asked for before any other is given: a decoder that
-        // holds pictures back never shows it.
+        // The second frame must come out before any other is written: a decoder that holds frames
+        // back never outputs it.
         for (n, frame) in frames.iter().enumerate().skip(1) {
             bench.coded.push(frame.clone(), &caps);
             let shown = |raw: &gst::Buffer| raw.pts() == frame.pts();
@@ -130,7 +130,7 @@ async fn damage_is_survived() {
             frame.copy_into(target, copied, ..).expect("copies");
             bench.coded.push(broken, &caps);
         }
-        // What follows is whole again, group after group, as after a real loss.
+        // Later frames are intact again, GOP after GOP, as after real packet loss.
         let length = gst::ClockTime::from_seconds(2);
         let first = frames[0].pts().expect("dated") + length;
         let end = Instant::now() + crate::process::testing::PATIENCE;
@@ -160,14 +160,15 @@ async fn every_audio_codec_is_decoded_to_the_canonical_form() {
         let Some(encoder) = encoders().best(codec) else { continue };
         let (packets, _, caps) = coded(encoder, 60).await;
         let bench = Bench::new(Kind::Audio, &packets[..1], &caps).await;
-        // One after the other: on a busy machine a consumer that gets all at once loses some.
+        // One after the other: on a busy machine a consumer that gets everything at once loses
+        // data.
         let rest = std::cell::RefCell::new(packets.iter().skip(1));
         let next =
             || rest.borrow_mut().next().map(|packet| bench.coded.push(packet.clone(), &caps));
         eventually("sound", || next().is_none() && bench.catch.count() > 30).await;
         let format = bench.raw.format().borrow().clone().expect("known");
         assert_eq!(format.to_string(), "rawaudio 48000 Hz 2 ch", "{codec}");
-        // A codec may overshoot where the tone begins.
+        // A codec may overshoot at the start of the tone.
         let loudest = bench.catch.buffers().iter().skip(10).fold(0.0_f32, |most, buffer| {
             let map = buffer.map_readable().expect("readable");
             let samples = map.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));

@@ -1,4 +1,4 @@
-//! Noise suppression between two feeds of raw sound.
+//! Noise suppression between two feeds of raw audio.
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -30,7 +30,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The same, with everything in its range.
+    /// The same with each value clamped to its range.
     pub fn strength(&self) -> Strength {
         let within =
             |value: f32, most: f32| if value.is_nan() { most } else { value.clamp(0.0, most) };
@@ -42,7 +42,7 @@ impl Settings {
     }
 }
 
-/// Cleans raw sound from `input` into `output` until cancelled, and applies every change of
+/// Cleans raw audio from `input` into `output` until cancelled, and applies every change of
 /// `settings` while it runs. Reports `speech_probability` (0-1) and `noise_dbfs`.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ pub async fn run(
             }
             changed = settings.changed() => match changed {
                 Ok(()) => apply(&denoise, &settings.borrow_and_update()),
-                // Nobody can change them any more; the last ones stay.
+                // The sender is gone, so settings cannot change any more; the last ones stay.
                 Err(_) => {
                     node.run(&task.cancel).await?;
                     return node.stop().await;

@@ -1,4 +1,4 @@
-//! Captions into pictures: CEA-608 and CEA-708 in the SEI of H.264 and H.265, without decoding.
+//! Embeds captions in video: CEA-608 and CEA-708 in the SEI of H.264 and H.265, without decoding.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::elements;
 use crate::elements::caption::Caption;
 use crate::flow::{CueFeed, CueReader, Error, Feed, Join, Node, Status, Task, Writer};
 
-/// Figures in the API are renewed this often.
+/// Interval between updates of the figures in the API.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
-/// Puts the captions of `words` into the pictures of `input` until cancelled. Reports, over all
-/// services, `words`, those that came too `late`, that were `unspelled` (no such characters) or
-/// `yielded` to captions of the source, frames with `existing` captions, and `lost` byte pairs.
+/// Embeds the captions of `words` in the video of `input` until cancelled. Reports totals over all
+/// services: `words`, words that were `late`, `unspelled` (not in the character set) or `yielded`
+/// to captions of the source, frames with `existing` captions, and `lost` byte pairs.
 ///
 /// # Errors
 /// When the element cannot be built or fails.
@@ -60,8 +60,8 @@ struct Carried {
     services: Vec<Service>,
 }
 
-/// Which services carry which feed; the first feed is the original, and stands in for languages
-/// that have no feed of their own.
+/// Assigns services to feeds. The first feed is the original and replaces languages that have no
+/// feed of their own.
 fn routes(settings: &Embed, words: &[CueFeed]) -> Vec<Carried> {
     let mut carried: Vec<Carried> =
         words.iter().map(|f| Carried { cues: f.subscribe(), services: Vec::new() }).collect();
@@ -93,14 +93,14 @@ async fn feed(element: &Caption, mut carried: Vec<Carried>) -> std::convert::Inf
     }
 }
 
-/// Shows figures; never returns.
+/// Reports figures; never returns.
 async fn report(element: &Caption, status: &Status) -> std::convert::Infallible {
     let mut tick = tokio::time::interval(REPORT_EVERY);
     loop {
         tick.tick().await;
         let stats = element.property::<gst::Structure>("stats");
         for count in ["words", "late", "unspelled", "yielded", "existing", "lost"] {
-            // Each service counts for itself: `words-cc1`, `words-s1` …
+            // Each service has its own counts: `words-cc1`, `words-s1` …
             let of = |name: &str| name.split('-').next() == Some(count);
             let values = stats.iter().filter(|(name, _)| of(name.as_str()));
             let total: u64 = values.filter_map(|(_, value)| value.get::<u64>().ok()).sum();

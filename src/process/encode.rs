@@ -1,4 +1,4 @@
-//! Raw to compressed.
+//! Encodes raw media.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,16 +12,16 @@ use super::recipes::{self, Wanted};
 use crate::flow::{Blame, Error, Feed, Node, Task, Writer};
 use crate::media::{Codec, Format, Kind, VideoDetail};
 
-/// Frames a second that are encoded at most; more are dropped.
+/// Highest frame rate that is encoded; further frames are dropped.
 const FPS_MAX: u32 = 60;
 
-/// One encoder uses at most this many cores, so that one stream cannot starve the others.
+/// Most threads of one encoder, so that one stream cannot starve the others.
 const THREADS_MAX: usize = 4;
 
-/// Bits for one pixel of H.264 or VP8 at 30 frames a second: 2.5 Mbit/s for 720p, 5.6 for 1080p.
+/// Bits per pixel of H.264 or VP8 at 30 fps: 2.5 Mbit/s for 720p, 5.6 for 1080p.
 const BITS_PER_PIXEL: f64 = 0.09;
 
-/// What is asked of an encoder.
+/// Settings of an encoder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Video bitrate in kbit/s; `None` takes [`default_video_kbps`].
@@ -29,7 +29,7 @@ pub struct Settings {
     /// Audio bitrate in kbit/s; `None` takes [`default_audio_kbps`].
     pub audio_kbps: Option<u32>,
     /// Distance between key frames. They fall on multiples of it on the shared clock, so that all
-    /// renditions of a stream can be cut at the same places. Viewers may ask for more.
+    /// renditions of a stream can be cut at the same places. Viewers may request more.
     pub keyframe_interval: Duration,
 }
 
@@ -39,9 +39,8 @@ impl Default for Settings {
     }
 }
 
-/// Video bitrate in kbit/s for a picture size, when nobody says otherwise: 0.09 bits per pixel at
-/// 30 frames a second, half of what more frames would need on top, a third less for the codecs
-/// after H.264; between 150 and 12,000.
+/// Default video bitrate in kbit/s for a picture size: 0.09 bits per pixel at 30 fps, frames above
+/// 30 fps at half that rate, 35% less for VP9, H.265 and AV1; between 150 and 12,000.
 pub fn default_video_kbps(codec: Codec, video: &VideoDetail) -> u32 {
     let fps = if video.fps > 0.0 { f64::from(video.fps).min(f64::from(FPS_MAX)) } else { 30.0 };
     let weighted_fps = if fps > 30.0 { 30.0 + (fps - 30.0) / 2.0 } else { fps };
@@ -54,8 +53,8 @@ pub fn default_video_kbps(codec: Codec, video: &VideoDetail) -> u32 {
     kbps.clamp(150.0, 12_000.0).round() as u32
 }
 
-/// Audio bitrate in kbit/s when nobody says otherwise: Opus 128 for stereo and 72 for mono, AAC
-/// 160 and 96, MPEG layers 192.
+/// Default audio bitrate in kbit/s: Opus 128 for stereo and 72 for mono, AAC 160 and 96, MPEG
+/// layers 192.
 pub fn default_audio_kbps(codec: Codec, channels: u32) -> u32 {
     match (codec, channels) {
         (Codec::Opus, 1) => 72,
@@ -66,9 +65,9 @@ pub fn default_audio_kbps(codec: Codec, channels: u32) -> u32 {
     }
 }
 
-/// Encodes the raw `input` into `output` until cancelled. A change of picture size or of the number
-/// of channels starts the encoder anew, with a key frame. Reports `encoder`, `kbps` and, for video,
-/// `size`.
+/// Encodes the raw `input` into `output` until cancelled. A change of picture size, sample rate or
+/// number of channels restarts the encoder, with a key frame. Reports `encoder`, `kbps` and, for
+/// video, `size`.
 ///
 /// # Errors
 /// When the encoder cannot be built or fails.
@@ -85,7 +84,7 @@ pub async fn run(
         let node = build(&task, &format, &encoder, &settings)?;
         node.output("out", &output)?;
         super::report_first_buffer(&node, "out", &task.status)?;
-        // Started first: an appsrc loses what it gets while it goes to playing.
+        // Started first: an appsrc loses data during its change to PLAYING.
         node.start().await?;
         super::input_with_past(&node, &input, &output)?;
         let outcome = tokio::select! {
@@ -103,7 +102,7 @@ pub async fn run(
     }
 }
 
-/// The format of the feed once raw media flows; `None` when the task is cancelled before.
+/// The format of the feed once raw media flows; `None` if the task is cancelled before.
 async fn wait_for_raw(
     task: &Task,
     formats: &mut watch::Receiver<Option<Format>>,
@@ -116,11 +115,11 @@ async fn wait_for_raw(
     }
 }
 
-/// Returns when the feed carries media of another shape; never when it just pauses.
+/// Returns when size, sample rate, channels or codec change; never during a mere pause.
 async fn wait_for_another(formats: &mut watch::Receiver<Option<Format>>, now: &Format) {
     let other = |f: &Option<Format>| f.as_ref().is_some_and(|f| !same_shape(f, now));
     if formats.wait_for(other).await.is_err() {
-        // The feed is gone, and with it the reason for this node: its supervisor cancels it.
+        // The feed is gone and this node has no purpose: its supervisor cancels it.
         std::future::pending::<()>().await;
     }
 }
@@ -160,7 +159,7 @@ fn build(
     Ok(node)
 }
 
-/// From raw media to the canonical form of the encoder's codec, in `gst-launch-1.0` notation.
+/// The elements from raw media to the canonical form of the codec, in `gst-launch-1.0` syntax.
 pub(super) fn describe(
     encoder: &Encoder,
     format: &Format,
@@ -178,8 +177,8 @@ pub(super) fn describe(
     }))
 }
 
-/// From raw pictures to the codec of an encoder, for a pipeline that others build: in
-/// `gst-launch-1.0` notation, with the encoder named `encoder`.
+/// The elements from raw video to the encoder's codec, for a pipeline built elsewhere: in
+/// `gst-launch-1.0` syntax, with the encoder named `encoder`.
 ///
 /// # Errors
 /// When the encoder is unknown.
@@ -188,7 +187,7 @@ pub fn branch(encoder: &Encoder, format: &Format, kbps: u32) -> Result<String, E
     describe(encoder, format, &settings)
 }
 
-/// Changes the bitrate of an encoder of pictures while it runs.
+/// Changes the bitrate of a running video encoder.
 pub fn retune(encoder: &gst::Element, kbps: u32) {
     recipes::retune(encoder, kbps);
 }
@@ -205,8 +204,8 @@ fn kbps(codec: Codec, format: &Format, settings: &Settings) -> u32 {
     }
 }
 
-/// What pictures go through before an encoder: a nominal frame rate for rate control when the
-/// source has none or too high a one, and even sizes, because 4:2:0 encoders refuse odd ones.
+/// The elements before a video encoder: a nominal frame rate for rate control if the source has
+/// none or too high a one, and even sizes, because 4:2:0 encoders refuse odd ones.
 fn picture_entry(video: &VideoDetail) -> Result<String, Error> {
     if video.width < 2 || video.height < 2 {
         return Err(Error::refused(
@@ -231,12 +230,12 @@ fn picture_entry(video: &VideoDetail) -> Result<String, Error> {
     Ok(format!("{nominal}{crop}videoconvert"))
 }
 
-/// Drops pictures that follow another too closely, such as those of a 120 Hz source. (`videorate`
+/// Drops frames that follow another too closely, such as those of a 120 Hz source. (`videorate`
 /// would count from the start of the clock, and again after each pause.)
 fn thin_out(node: &Node) -> Result<(), Error> {
     let source = node.element("in")?;
     let pad = source.static_pad("src").ok_or_else(|| Error::build("in", "it has no pad"))?;
-    // A quarter less than the distance at 60 Hz, so that jitter does not drop regular pictures.
+    // 25% less than the distance at 60 Hz, so that jitter does not drop regular frames.
     let closest = 1_000_000_000 / u64::from(FPS_MAX) * 3 / 4;
     let last = AtomicU64::new(0);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
@@ -251,13 +250,13 @@ fn thin_out(node: &Node) -> Result<(), Error> {
     Ok(())
 }
 
-/// Asks the encoder for a key frame whenever running time passes a multiple of `interval`.
+/// Requests a key frame whenever running time passes a multiple of `interval`.
 fn ask_for_keyframes(node: &Node, interval: Duration) -> Result<(), Error> {
     let raw = node.element("raw")?;
     let pad = raw.static_pad("src").ok_or_else(|| Error::build("raw", "it has no pad"))?;
     let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(100_000_000);
     let last = AtomicU64::new(u64::MAX);
-    // The feed's timestamps are running time, and appsrc's segment leaves them as they are.
+    // The feed's timestamps are running time, and appsrc's segment does not change them.
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let Some(pts) = info.buffer().and_then(|b| b.pts()) else { return gst::PadProbeReturn::Ok };
         let slot = pts.nseconds() / interval;

@@ -25,7 +25,7 @@ impl Bench {
         Self { task, raw, coded, catch, run: tokio::spawn(run) }
     }
 
-    /// Waits until the encoder takes from the raw feed.
+    /// Waits until the encoder has joined the raw feed.
     async fn joined(&self) {
         eventually("the encoder joins", || !self.raw.feed().links().is_empty()).await;
     }
@@ -42,8 +42,8 @@ impl Bench {
     }
 }
 
-/// Starts a camera on an encoder: one picture tells the format, the rest follow once it has joined.
-/// All of them are encoded.
+/// Starts a camera on an encoder: one frame determines the format, the rest follow after the
+/// encoder has joined. All of them are encoded.
 async fn film(bench: &Bench, width: u32, height: u32, fps: i32, framerate: &str) -> Camera {
     let mut camera = Camera::new(bench.raw.clone(), width, height, fps, framerate);
     camera.shoot(1);
@@ -99,14 +99,14 @@ async fn every_video_encoder_is_live_and_keeps_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_gets_the_key_frame_that_it_asks_for() {
     let settings = Settings { keyframe_interval: Duration::from_secs(60), ..Settings::default() };
-    // Debian 12's av1enc ignores requests: its viewers wait for the next key frame by count.
+    // Debian 12's av1enc ignores requests: viewers wait for the next key frame by count.
     for encoder in working(Kind::Video).into_iter().filter(|e| e.codec != Codec::Av1) {
         let name = encoder.factory.clone();
         let bench = Bench::new(Kind::Video, encoder, settings.clone()).await;
         let mut camera = film(&bench, 320, 180, 30, "30/1").await;
         camera.shoot(20);
         bench.caught(20).await;
-        // The feed asks at most twice a second, and it has just asked for the first one.
+        // The feed sends at most two requests per second, and has just sent the first.
         tokio::time::sleep(Duration::from_millis(510)).await;
         bench.coded.request_keyframe();
         camera.shoot(5);

@@ -1,4 +1,4 @@
-//! Which encoders really work on this machine.
+//! Probes which encoders work on this machine.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use super::recipes::{RECIPES, Recipe};
 use super::trial::{self, Trial};
 use crate::media::Codec;
 
-/// An encoder that works, chosen for a codec.
+/// A working encoder, chosen for a codec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoder {
-    /// What it makes.
+    /// The codec that it produces.
     pub codec: Codec,
     /// Factory name, as `gst-inspect-1.0` knows it.
     pub factory: String,
@@ -36,27 +36,28 @@ pub struct Probed {
     pub millis: f64,
 }
 
-/// Every encoder that we know, tried out on this machine, per codec in the order of preference.
-/// Cheap to clone.
+/// All known encoders, tested on this machine, per codec in the order of preference. Cheap to
+/// clone.
 #[derive(Clone, Debug)]
 pub struct Encoders(Arc<Vec<Probed>>);
 
 impl Encoders {
-    /// Tries every encoder: makes it encode five small frames and see them come out, all at the
-    /// same time, well under a second together on an idle machine. GStreamer must be running.
+    /// Tests every encoder: each encodes five small frames, all at the same time. On an idle
+    /// machine this takes well under a second. GStreamer must be initialised.
     ///
     /// `preferred` names, per codec, the factories to be used before all others.
     ///
-    /// It blocks, at most four seconds when an encoder hangs; call it before the server starts, or
-    /// through `spawn_blocking`.
+    /// Blocks, about four and a half seconds if an encoder hangs; call it before the server starts,
+    /// or through `spawn_blocking`.
     pub fn probe(preferred: &BTreeMap<Codec, Vec<String>>) -> Self {
         Self::from_trials(&trial::here(&[]), preferred)
     }
 
-    /// The same in a process of its own, so that an encoder that aborts takes nothing with it.
+    /// The same in a separate process, so that an encoder that aborts does not end this one.
     ///
-    /// `child` makes the command that prints [`trial::here`] as one line of JSON, for the factories
-    /// that it is given as arguments, or for all. Where no such process starts, this one does it.
+    /// `child` builds the command that prints [`trial::here`] as one line of JSON, for the
+    /// factories in its arguments, or for all. If that process cannot be started, this process
+    /// tests them.
     pub fn probe_apart(
         preferred: &BTreeMap<Codec, Vec<String>>,
         child: impl Fn() -> std::process::Command,
@@ -86,13 +87,13 @@ impl Encoders {
         Self(Arc::new(choose(RECIPES.iter().map(probed).collect(), preferred)))
     }
 
-    /// The encoder to use for a codec; `None` when none works.
+    /// The encoder to use for a codec; `None` if none works.
     pub fn best(&self, codec: Codec) -> Option<Encoder> {
         let chosen = self.0.iter().find(|probed| probed.codec == codec && probed.chosen)?;
         Some(Encoder { codec, factory: chosen.factory.clone() })
     }
 
-    /// Everything that was tried.
+    /// All tested encoders.
     pub fn list(&self) -> &[Probed] {
         &self.0
     }
@@ -100,14 +101,14 @@ impl Encoders {
 
 #[cfg(test)]
 impl Encoders {
-    /// These encoders, but as if none made `codec`.
+    /// The same encoders without those for `codec`.
     pub(super) fn none_for(codec: Codec, all: &Self) -> Self {
         Self(Arc::new(all.0.iter().filter(|probed| probed.codec != codec).cloned().collect()))
     }
 }
 
-/// Orders what was tried, the preferred ones first, marks the first that works of each codec and
-/// says why.
+/// Sorts the tested encoders, the preferred ones first, marks the first working one of each codec
+/// and sets the reasons.
 fn choose(mut list: Vec<Probed>, preferred: &BTreeMap<Codec, Vec<String>>) -> Vec<Probed> {
     for (codec, factories) in preferred {
         for factory in factories {
@@ -120,7 +121,7 @@ fn choose(mut list: Vec<Probed>, preferred: &BTreeMap<Codec, Vec<String>>) -> Ve
         let wishes = preferred.get(&probed.codec)?;
         wishes.iter().position(|factory| *factory == probed.factory)
     };
-    // Stable: what nobody prefers stays in its order.
+    // Stable: encoders without a preference keep their order.
     list.sort_by_key(|probed| (probed.codec, wish(probed).unwrap_or(usize::MAX)));
     let mut chosen: Option<(Codec, String)> = None;
     for probed in &mut list {
@@ -190,7 +191,7 @@ mod tests {
             assert_eq!(probed.works, probed.millis > 0.0, "{probed:?}");
             assert!(!probed.reason.is_empty(), "{probed:?}");
         }
-        // These come with the Debian packages that the appliance depends on.
+        // The Debian packages that the appliance depends on provide these.
         for codec in [Codec::H264, Codec::Vp8, Codec::Opus, Codec::Aac] {
             assert!(encoders.best(codec).is_some(), "{codec}: {:#?}", encoders.list());
         }

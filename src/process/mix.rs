@@ -1,23 +1,22 @@
-//! A voice over lowered original sound.
+//! Mixes a voice over lowered original audio.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Samples per second of what is mixed.
+/// Sample rate of the mix.
 pub(super) const RATE: u32 = 48_000;
 
-/// How long the original takes to become quiet and loud again, in seconds: slow enough to be heard
-/// as a hand on a fader.
+/// Time for the original to fade down or up, in seconds: as slow as a fader moved by hand.
 const FADE: f32 = 0.15;
 
 /// The original stays low through pauses of the voice that are shorter than this.
 const HOLD: Duration = Duration::from_millis(600);
 
-/// Speech that waits to be mixed; with more, the oldest is cut off. The fitter never has more than
-/// some sentences under way.
+/// Most clips that wait to be mixed; beyond it the oldest is dropped. The fitter never has more
+/// than a few sentences in progress.
 const CLIPS_MAX: usize = 64;
 
-/// Speech at its place in time.
+/// A voice clip at its place in time.
 struct Clip {
     at: Duration,
     /// Mono, 48 kHz, -1 to 1.
@@ -34,22 +33,22 @@ fn length(samples: usize) -> Duration {
     Duration::from_nanos(samples as u64 * 1_000_000_000 / u64::from(RATE))
 }
 
-/// Mixes clips into interleaved sound at 48 kHz as it passes. Pure: the sound brings the time.
+/// Mixes clips into interleaved audio at 48 kHz as it passes. Pure: time comes with the audio.
 pub(super) struct Mixer {
     clips: VecDeque<Clip>,
-    /// Factor of the original under a voice.
+    /// Gain of the original under a voice.
     low: f32,
     gain: f32,
 }
 
 impl Mixer {
-    /// A mixer that lowers the original by so many dB; 100 or more takes it away.
+    /// A mixer that lowers the original by `duck_db` dB; 100 or more mutes it.
     pub(super) fn new(duck_db: f32) -> Self {
         let low = if duck_db >= 100.0 { 0.0 } else { 10_f32.powf(-duck_db / 20.0) };
         Self { clips: VecDeque::new(), low, gain: 1.0 }
     }
 
-    /// Adds speech that begins at a running time.
+    /// Adds a clip that begins at running time `at`.
     pub(super) fn add(&mut self, at: Duration, samples: Vec<f32>) {
         if self.clips.len() == CLIPS_MAX {
             self.clips.pop_front();
@@ -57,7 +56,7 @@ impl Mixer {
         self.clips.push_back(Clip { at, samples });
     }
 
-    /// Mixes what is due into a buffer that begins at `at`.
+    /// Mixes all clips that are due into a buffer that begins at `at`.
     pub(super) fn mix(&mut self, at: Duration, sound: &mut [f32], channels: usize) {
         let channels = channels.max(1);
         let end = at + length(sound.len() / channels);
@@ -85,7 +84,7 @@ impl Mixer {
     }
 }
 
-/// Adds the part of a clip that falls into a buffer, within full scale.
+/// Adds the part of a clip that falls into a buffer, clamped to full scale.
 fn add_clip(clip: &Clip, at: Duration, sound: &mut [f32], channels: usize) {
     let frames = |time: Duration| (time.as_nanos() * u128::from(RATE) / 1_000_000_000) as usize;
     let skip = frames(clip.at.saturating_sub(at));
@@ -102,8 +101,8 @@ mod tests {
 
     const BUFFER: usize = 480;
 
-    /// Passes constant sound of 0.5 through for so many buffers of 10 ms; returns its loudest and
-    /// quietest sample in each.
+    /// Passes constant audio of 0.5 through for `buffers` of 10 ms; returns the highest and lowest
+    /// sample of each.
     fn pass(mixer: &mut Mixer, buffers: std::ops::Range<u64>) -> Vec<(f32, f32)> {
         let mut levels = Vec::new();
         for n in buffers {
@@ -127,7 +126,7 @@ mod tests {
         mixer.add(Duration::from_millis(505), vec![0.25; RATE as usize / 10]);
         let levels = pass(&mut mixer, 0..200);
         assert_eq!(levels[30], (0.5, 0.5));
-        // 20 dB lower is a tenth; the voice lasts from 505 to 605 ms.
+        // -20 dB is a tenth; the voice lasts from 505 to 605 ms.
         let near = |a: f32, b: f32| (a - b).abs() < 0.01;
         assert!(near(levels[50].0, 0.30) && near(levels[50].1, 0.05), "{:?}", levels[50]);
         assert!(near(levels[55].0, 0.30) && near(levels[55].1, 0.30), "{:?}", levels[55]);

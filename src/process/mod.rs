@@ -1,4 +1,4 @@
-//! What is done to media between feeds.
+//! Processing of media between feeds.
 //!
 //! Each node is an `async fn run(task, …)` between a feed and a writer. Encoders are probed once,
 //! by [`encoders::Encoders::probe`], and chosen by rank.
@@ -31,15 +31,15 @@ use gst::prelude::*;
 use crate::flow::{Error, Feed, Join, Node, Status, Writer};
 use crate::media::Kind;
 
-/// An appsrc named `in` that a feed may join when its pipeline already plays.
+/// An appsrc named `in` that a feed joins while its pipeline already plays.
 const SOURCE: &str = "appsrc name=in is-live=true format=time";
 
-/// Sound of this long ago is made into what a node makes, so that a recording that has begun before
-/// the node has its sound from the first picture on.
+/// How much past audio a node processes, so that a recording that began before the node has its
+/// audio from the first frame on.
 const PAST: gst::ClockTime = gst::ClockTime::from_seconds(3);
 
-/// Links the appsrc `in` of a node between two feeds. Raw pictures begin with what nobody has had
-/// yet; sound with that of the last seconds, which only those get who begin in the past.
+/// Links the appsrc `in` of a node between two feeds. Raw video begins with all kept frames, audio
+/// with the last seconds, which only consumers that begin in the past get.
 fn input_with_past(node: &Node, input: &Feed, output: &Writer) -> Result<(), Error> {
     let join = match (input.kind(), input.newest()) {
         (Kind::Video, _) => Join::KeptFrom(gst::ClockTime::ZERO),
@@ -52,10 +52,10 @@ fn input_with_past(node: &Node, input: &Feed, output: &Writer) -> Result<(), Err
     node.input("in", input, join)
 }
 
-/// What a node has got when its stream goes off air comes out of it within this.
+/// Time limit for a node to output its remaining data when its stream goes off air.
 const FINISH_MAX: Duration = Duration::from_millis(500);
 
-/// Ends a node that is told to: what its stream had until it went off air is still made.
+/// Ends a cancelled node: what its stream carried until it went off air is still processed.
 async fn finish(node: &Node, input: &Feed) {
     if input.is_ending() {
         input.ended(FINISH_MAX).await;
@@ -63,7 +63,7 @@ async fn finish(node: &Node, input: &Feed) {
     }
 }
 
-/// Says that a node is running when the first buffer reaches this sink of it.
+/// Reports a node as running when the first buffer reaches this sink.
 fn report_first_buffer(node: &Node, sink: &str, status: &Status) -> Result<(), Error> {
     let element = node.element(sink)?;
     let pad = element.static_pad("sink").ok_or_else(|| Error::build(sink, "it has no pad"))?;

@@ -1,10 +1,10 @@
-//! How each encoder is set up for live streams: no B-frames, no look-ahead, steady bitrate.
+//! Settings of each encoder for live streams: no B-frames, no look-ahead, steady bitrate.
 
 use gst::prelude::*;
 
 use crate::media::Codec;
 
-/// What an encoder is asked for.
+/// Parameters of an encoder.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     /// Bitrate in kbit/s.
@@ -16,28 +16,28 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Frames after which a key frame comes by itself. Key frames are asked for by time, and with
-    /// uneven frame times an encoder that counts as well would add a second one just beside the
-    /// first; this is only the limit for the case that nobody asks.
+    /// Frames after which the encoder inserts a key frame unasked. Key frames are requested by
+    /// time. With uneven frame times an encoder that also counts would add a second one next to the
+    /// first, so this is only a fallback for missing requests.
     fn key_frames_at_most(self) -> u32 {
         (self.key_frames * 4).clamp(8, 2_000)
     }
 }
 
-/// One encoder that we know how to drive.
+/// A supported encoder.
 pub(super) struct Recipe {
-    /// What it makes.
+    /// The codec that it produces.
     pub(super) codec: Codec,
     /// Factory name, as `gst-inspect-1.0` knows it.
     pub(super) factory: &'static str,
-    /// What brings it, for whoever misses it.
+    /// The package or hardware that provides it, for the message when it is missing.
     pub(super) from: &'static str,
-    /// Its properties in `gst-launch-1.0` notation.
+    /// Returns its properties in `gst-launch-1.0` syntax.
     properties: fn(Wanted) -> String,
 }
 
-/// Every encoder that we know, per codec in the order of preference: hardware first, then what
-/// gives the best picture for its share of a core.
+/// All supported encoders, per codec in the order of preference: hardware first, then by picture
+/// quality for their share of a core.
 pub(super) const RECIPES: [Recipe; 21] = [
     Recipe { codec: Codec::H264, factory: "nvautogpuh264enc", from: NVIDIA, properties: nvcodec },
     Recipe { codec: Codec::H264, factory: "nvcudah264enc", from: NVIDIA, properties: nvcodec },
@@ -77,15 +77,15 @@ pub(super) fn recipe(factory: &str) -> Option<&'static Recipe> {
 }
 
 impl Recipe {
-    /// From raw media to the canonical form of the codec, in `gst-launch-1.0` notation. The encoder
-    /// itself is named `encoder`.
+    /// The elements from raw media to the canonical form of the codec, in `gst-launch-1.0` syntax.
+    /// The encoder is named `encoder`.
     pub(super) fn describe(&self, wanted: Wanted) -> String {
         let properties = (self.properties)(wanted);
         format!("{} name=encoder {properties}{}", self.factory, canonical(self.codec))
     }
 }
 
-/// What makes the encoder's output the form that feeds carry.
+/// The elements that convert the encoder's output to the canonical form of feeds.
 fn canonical(codec: Codec) -> &'static str {
     match codec {
         Codec::H264 => {
@@ -104,7 +104,7 @@ fn canonical(codec: Codec) -> &'static str {
     }
 }
 
-/// Changes the bitrate of an encoder of pictures that runs. Those that cannot change it go on.
+/// Changes the bitrate of a running video encoder. Encoders that cannot change it keep theirs.
 pub(super) fn retune(encoder: &gst::Element, kbps: u32) {
     let factory = encoder.factory().map(|f| f.name().to_string()).unwrap_or_default();
     let (property, value) = match factory.as_str() {
@@ -135,7 +135,7 @@ fn nvenc(w: Wanted) -> String {
     )
 }
 
-/// `scenecut=0`: a key frame at each cut would make the bitrate jump and tear segments apart.
+/// `scenecut=0`: a key frame at each cut would make the bitrate jump and split segments.
 fn x264(w: Wanted) -> String {
     format!(
         "tune=zerolatency speed-preset=veryfast bitrate={} key-int-max={} bframes=0 \
@@ -199,9 +199,9 @@ fn svtav1(w: Wanted) -> String {
     )
 }
 
-/// The quantizer range is not to be left out: the element's own default of 0-0 makes libaom abort
-/// the whole process in its rate control. The element (1.22) does not pass on requests for key
-/// frames, so they come by count.
+/// The quantizer range is mandatory: with the element's default of 0-0 libaom's rate control aborts
+/// the whole process. The element (1.22) does not forward key frame requests, so key frames come by
+/// count.
 fn av1(w: Wanted) -> String {
     format!(
         "usage-profile=realtime cpu-used=10 end-usage=cbr target-bitrate={} \

@@ -1,19 +1,19 @@
-//! Short pieces of sound at another rate.
+//! Resamples short pieces of audio.
 
 use std::f64::consts::PI;
 
-/// Zero crossings of the sinc on each side: 16 keep what is audible of a voice.
+/// Zero crossings of the sinc on each side: 16 keep the audible part of a voice.
 const CROSSINGS: f64 = 16.0;
 
-/// Mono sound of `from` samples a second as sound of `to`, by windowed-sinc interpolation
-/// (J. O. Smith, "Digital Audio Resampling"). For clips: every output sample costs some tens of
-/// multiplications; what flows goes through `audioresample`.
+/// Resamples mono audio from `from` to `to` samples per second, by windowed-sinc interpolation (J.
+/// O. Smith, "Digital Audio Resampling"). For clips: every output sample costs some tens of
+/// multiplications; continuous audio uses `audioresample`.
 pub(super) fn resample(samples: &[f32], from: u32, to: u32) -> Vec<f32> {
     if from == to || from == 0 || to == 0 {
         return samples.to_vec();
     }
     let step = f64::from(from) / f64::from(to);
-    // Towards a lower rate the filter also takes away what that cannot carry.
+    // Towards a lower rate the filter also removes frequencies above its range.
     let cutoff = (1.0 / step).min(1.0);
     let reach = CROSSINGS / cutoff;
     let count = (samples.len() as f64 / step) as usize;
@@ -30,7 +30,7 @@ fn interpolate(samples: &[f32], at: f64, cutoff: f64, reach: f64) -> f32 {
     weighted.sum::<f64>() as f32
 }
 
-/// A sinc under a Hann window.
+/// A Hann-windowed sinc.
 fn weight(distance: f64, cutoff: f64, reach: f64) -> f64 {
     let window = 0.5 + 0.5 * (PI * distance / reach).cos();
     let x = PI * distance * cutoff;
@@ -42,7 +42,7 @@ fn weight(distance: f64, cutoff: f64, reach: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// How far a resampled sine is from the sine itself, in dB below it.
+    /// Checks that the error of a resampled sine is more than `expect_db` dB below the sine.
     fn check(from: u32, to: u32, hz: f64, expect_db: f64) {
         let sine = |rate: u32| {
             let turn = 2.0 * PI * hz / f64::from(rate);
@@ -51,7 +51,7 @@ mod tests {
         let made = resample(&sine(from).collect::<Vec<_>>(), from, to);
         let true_one: Vec<f32> = sine(to).collect();
         assert_eq!(made.len(), true_one.len());
-        // Both ends lack the samples beyond them.
+        // At both ends samples are missing.
         let middle = 400..true_one.len() - 400;
         let error: f64 =
             middle.clone().map(|n| f64::from(made[n] - true_one[n]).powi(2)).sum::<f64>();

@@ -1,30 +1,30 @@
-//! From cues to sentences: what is translated and spoken is whole thoughts, not pieces of them.
+//! Joins cues to sentences: translation and speech need whole sentences, not pieces.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::media::Cue;
 
-/// A sentence that nobody ends is ended after this much silence of its source.
+/// An unfinished sentence ends after this much silence of its source.
 pub(super) const PAUSE: Duration = Duration::from_millis(1200);
 
-/// A sentence that goes on and on is ended at this length, in characters.
+/// A sentence is cut at this length, in characters.
 const LENGTH_MAX: usize = 240;
 
-/// A sentence that goes on and on is ended after this time.
+/// A sentence is cut at this duration.
 const TIME_MAX: Duration = Duration::from_secs(12);
 
-/// Gathers committed cues of one feed until they make a sentence. Pure: it is told the time.
+/// Collects committed cues of one feed until they form a sentence. Pure: time is an argument.
 #[derive(Default)]
 pub(super) struct Sentences {
     pending: Option<Cue>,
-    /// When the newest piece came, on the caller's clock.
+    /// Arrival of the newest piece, on the caller's clock.
     since: Duration,
 }
 
 impl Sentences {
-    /// Adds a committed cue that came at `now`; returns the sentences that are complete. A cue in
-    /// another language ends what was before it.
+    /// Adds a committed cue that arrived at `now`; returns the completed sentences. A cue in
+    /// another language ends the pending sentence.
     pub(super) fn push(&mut self, cue: Cue, now: Duration) -> Vec<Cue> {
         let mut done = Vec::new();
         let follows = |p: &Cue| p.language == cue.language && cue.start <= p.end + PAUSE;
@@ -50,13 +50,13 @@ impl Sentences {
         self.pending.as_ref().map(|_| (self.since + PAUSE).saturating_sub(now))
     }
 
-    /// Nothing has come in time: what there is is a sentence.
+    /// Ends the pending sentence; for when no further piece has come in time.
     pub(super) fn flush(&mut self) -> Option<Cue> {
         self.pending.take()
     }
 }
 
-/// Both as one, under the number of the first.
+/// Joins two cues under the number of the first.
 fn join(first: Cue, second: &Cue) -> Cue {
     let words: Vec<_> = first.words.iter().chain(second.words.iter()).cloned().collect();
     Cue {

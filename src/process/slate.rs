@@ -1,4 +1,4 @@
-//! What viewers see while the source is gone.
+//! The slate that viewers see while the source is gone.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use super::encoders::Encoders;
 use crate::flow::{Error, Node, Task, Writer};
 use crate::media::{Format, Kind};
 
-/// Frames a second of a picture that does not move: enough for a viewer who joins to get a key
-/// frame soon and for players to keep going, and next to no work.
+/// Frame rate of the still picture: a joining viewer soon gets a key frame and players keep going,
+/// at hardly any cost.
 const FPS_MAX: f32 = 10.0;
 
-/// Size of the picture when the stream's own is not known.
+/// Picture size if that of the stream is unknown.
 const SIZE_DEFAULT: (u32, u32) = (1280, 720);
 
-/// Plays a slate until cancelled: a dark picture that names the stream and says that it will be
-/// back, and silence, in the codecs, picture size and sample rate that the stream had, so that its
-/// viewers carry on. It begins with a key frame.
+/// Plays a slate until cancelled: a dark picture with the stream's name and a text that it will be
+/// back, and silence. Codecs, picture size and sample rate are those of the stream, so that viewers
+/// stay connected. It begins with a key frame.
 ///
-/// A track whose codec no encoder makes is left out and named in the fact `left_out`.
+/// A track whose codec no encoder produces is left out and named in the fact `left_out`.
 ///
 /// # Errors
-/// When there is nothing to play, or when the pipeline cannot be built or fails.
+/// If there is nothing to play, or the pipeline cannot be built or fails.
 pub async fn run(
     task: Task,
     video: Option<(Writer, Format)>,
@@ -49,7 +49,7 @@ pub async fn run(
     if descriptions.is_empty() {
         return Err(Error::build(&task.name, "no encoder makes what the stream carried"));
     }
-    // Two encoders in one pipeline would both be called `encoder`.
+    // Two elements of one pipeline cannot both be named `encoder`.
     let description = descriptions.join("  ").replace("name=encoder ", "");
     let node = Node::parse(&task.name, &description)?;
     if let Some(title) = node.pipeline().by_name("title") {
@@ -65,7 +65,7 @@ pub async fn run(
     outcome
 }
 
-/// What encodes a track like the stream's own; `None` when no encoder makes its codec.
+/// The encoder branch for a track like the stream's own; `None` if no encoder produces its codec.
 fn coder(format: &Format, encoders: &Encoders) -> Result<Option<String>, Error> {
     if format.codec.is_raw() {
         return Ok(Some("identity silent=true".to_owned()));
@@ -73,8 +73,8 @@ fn coder(format: &Format, encoders: &Encoders) -> Result<Option<String>, Error> 
     let Some(encoder) = encoders.best(format.codec) else { return Ok(None) };
     let mut still = format.clone();
     still.video.fps = fps(format);
-    // Nobody asks this encoder for key frames by time, and by itself it makes one after four
-    // intervals: each two seconds.
+    // No key frames are requested from this encoder by time, so it inserts one after four
+    // intervals: every two seconds.
     let keyframe_interval = Duration::from_millis(500);
     let settings = Settings { video_kbps: Some(500), keyframe_interval, ..Settings::default() };
     encode::describe(&encoder, &still, &settings).map(Some)
@@ -85,7 +85,7 @@ fn fps(format: &Format) -> f32 {
     if fps > 0.0 { fps.clamp(1.0, FPS_MAX) } else { FPS_MAX }
 }
 
-/// One still picture, drawn once and repeated.
+/// A still picture, drawn once and repeated.
 fn picture(format: &Format) -> String {
     let known = format.video.width >= 16 && format.video.height >= 16;
     let size = (format.video.width & !1, format.video.height & !1);
@@ -133,7 +133,7 @@ mod tests {
         format
     }
 
-    /// Plays a slate for these formats and checks that both feeds carry the like of them.
+    /// Plays a slate for these formats and checks that both feeds carry matching formats.
     async fn check(video: Format, audio: Format) {
         let (pictures, sound) = (Feed::new("video", Kind::Video), Feed::new("audio", Kind::Audio));
         let (seen, heard) = (Catch::new(&pictures).await, Catch::new(&sound).await);
@@ -199,7 +199,7 @@ mod tests {
         assert!(task.status.facts().contains_key("left_out"));
     }
 
-    /// A dark picture with bright letters in it.
+    /// The slate is a dark picture with bright letters.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_picture_has_words() {
         let pictures = Feed::new("video", Kind::Video);

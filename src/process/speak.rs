@@ -1,4 +1,4 @@
-//! Captions as sound, over the original.
+//! Speaks captions over the original audio.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,23 +14,23 @@ use crate::media::{Cue, Language};
 use crate::speech::tts::fit::{Dropped, Fitter, Limits, Placement, Slot};
 use crate::speech::tts::{Pcm, Utterance, Voices, stretch};
 
-/// How captions are spoken. A change starts the node again.
+/// Settings of speech. A change restarts the node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The language that is spoken.
+    /// The language of the voice.
     pub language: Language,
-    /// By which voice.
+    /// The voice.
     pub voice: Voice,
-    /// By how much the original is lowered under the voice, in dB.
+    /// Attenuation of the original under the voice, in dB.
     pub duck_db: f32,
 }
 
-/// Speaks the sentences of `words` over the sound of `input` until cancelled. Reports `engine`,
-/// `took_ms`, `spoken`, `hurried` (spoken faster to catch up), `dropped` with the last text that was
-/// too late to be said, and `failed` with the last `error`.
+/// Speaks the sentences of `words` over the audio of `input` until cancelled. Reports `engine`,
+/// `took_ms`, `spoken`, `hurried` (spoken faster to catch up), `dropped` with the last text that
+/// came too late to be spoken, and `failed` with the last `error`.
 ///
 /// # Errors
-/// What the pipeline posts. A sentence that no engine speaks is counted, and the next is tried.
+/// Errors of the pipeline. A sentence that no engine can speak is counted, and the next is tried.
 pub async fn run(
     task: Task,
     input: Feed,
@@ -63,14 +63,14 @@ pub async fn run(
     node.stop().await.and(ended)
 }
 
-/// Channels of what comes out.
+/// Channels of the output.
 const CHANNELS: usize = 2;
 
 fn lock(mixer: &Mutex<Mixer>) -> MutexGuard<'_, Mixer> {
     mixer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The streaming thread mixes what is due into each buffer as it passes: no queue and no delay.
+/// The streaming thread mixes due clips into each buffer as it passes: no queue and no delay.
 fn mix_in_passing(node: &Node, mixer: Arc<Mutex<Mixer>>) -> Result<(), Error> {
     let element = node.element("mix")?;
     let pad = element.static_pad("src").ok_or_else(|| Error::build("mix", "it has no pad"))?;
@@ -98,7 +98,7 @@ fn mix_bytes(mixer: &mut Mixer, at: Duration, bytes: &mut [u8]) {
     }
 }
 
-/// Never returns.
+/// Speaks all committed cues; never returns.
 async fn speak_all(mut speaker: Speaker, words: CueFeed) -> std::convert::Infallible {
     let mut cues = words.subscribe();
     loop {

@@ -1,4 +1,4 @@
-//! What the tests of the nodes share: raw media made here, and a consumer that keeps what it gets.
+//! Shared by the tests of the nodes: generated raw media, and a consumer that keeps its input.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use gst::prelude::*;
 use super::encoders::Encoders;
 use crate::flow::{self, Feed, Join, Node, Writer};
 
-/// A test that waits longer than this for something fails.
+/// Time limit of a test that waits for a condition.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The encoders of this machine, tried once for all tests.
+/// The encoders of this machine, probed once for all tests.
 pub(super) fn encoders() -> &'static Encoders {
     static ENCODERS: OnceLock<Encoders> = OnceLock::new();
     ENCODERS.get_or_init(|| {
@@ -20,7 +20,7 @@ pub(super) fn encoders() -> &'static Encoders {
     })
 }
 
-/// Waits, looking every few milliseconds, until `condition` holds.
+/// Waits until `condition` holds, polling every few milliseconds.
 #[track_caller]
 pub(super) fn eventually(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
     let caller = std::panic::Location::caller();
@@ -33,7 +33,8 @@ pub(super) fn eventually(what: &str, condition: impl Fn() -> bool) -> impl Futur
     }
 }
 
-/// Writes moving pictures into a feed, `fps` a second of running time, as fast as it can.
+/// Writes a moving test pattern into a feed, `fps` frames per second of running time, as fast as it
+/// can.
 pub(super) struct Camera {
     writer: Writer,
     caps: gst::Caps,
@@ -135,7 +136,7 @@ impl Catch {
         Self { node, caught }
     }
 
-    /// The caps of what came.
+    /// The caps of the input.
     pub(super) fn caps(&self) -> gst::Caps {
         let sink = self.node.element("sink").expect("there");
         sink.static_pad("sink").and_then(|pad| pad.current_caps()).expect("something came")

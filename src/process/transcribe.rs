@@ -1,4 +1,4 @@
-//! Captions of what is said in a feed of raw sound.
+//! Transcribes the speech in a feed of raw audio to captions.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,40 +13,39 @@ use crate::media::{Cue, Word};
 use crate::speech::glossary::Glossary;
 use crate::speech::stt::{Engines, Event, Options, Status as State, Transcriber, Wanted};
 
-/// Figures in the API are renewed this often.
+/// Interval between updates of the figures in the API.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// The engine that hears nothing: captions are pushed from outside.
+/// The engine that does not listen: captions are pushed from outside.
 pub(super) const NONE: &str = "none";
 
-/// How words are heard. A change starts the node again.
+/// Settings of transcription. A change restarts the node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
-    /// The language that is spoken.
+    /// The spoken language.
     pub language: Spoken,
-    /// Engines in the order of preference; empty: the best of this machine.
+    /// Engines in the order of preference; empty: the best one of this machine.
     pub engines: Vec<String>,
     /// Model of the first engine that has models.
     pub model: Option<String>,
-    /// Names to expect, words that are written otherwise, words that are masked.
+    /// Terms to expect, replacements and masked words.
     pub glossary: Arc<Glossary>,
 }
 
-/// Stands where captions are pushed from outside, until cancelled: there is no sound to listen to.
-/// Reports `engine`.
+/// Replaces the node if captions are pushed from outside, until cancelled. Reports `engine`.
 pub async fn stand_by(task: Task) {
     task.status.set("engine", NONE);
     task.status.set_running();
     task.cancel.cancelled().await;
 }
 
-/// Makes captions of the sound of `input` until cancelled. A stream that no engine can hear goes on
-/// without captions. Reports `engine`, `model`, `language`, `off` (why there are none), `switched`
-/// (the last change of engine), `skipped_ms` (sound that engines were too slow for), `lag_ms` and
-/// `real_time_factor`.
+/// Transcribes the audio of `input` until cancelled. If no engine works, the stream continues
+/// without captions. Reports `engine`, `model`, `language`, `off` (why there are no captions),
+/// `switched` (the last change of engine), `skipped_ms` (audio that engines were too slow for),
+/// `lag_ms` and `real_time_factor`.
 ///
 /// # Errors
-/// What the pipeline posts.
+/// Errors of the pipeline.
 pub async fn run(
     task: Task,
     input: Feed,
@@ -63,7 +62,7 @@ pub async fn run(
         ),
     )?;
     let writer = CueWriter {
-        // A node that starts again goes on counting where the one before it ended.
+        // A restarted node continues the numbering of the previous one.
         first: output.stats().committed.load(Relaxed),
         feed: output,
         glossary: Arc::clone(&settings.glossary),
@@ -91,7 +90,7 @@ pub async fn run(
     node.stop().await.and(ended)
 }
 
-/// Hands the sound that arrives at the sink to the transcriber, which never waits.
+/// Passes the sink's audio to the transcriber, which never waits.
 fn listen(node: &Node, transcriber: Arc<Transcriber>) -> Result<(), Error> {
     let sink = node.element("out")?;
     let sink = sink
@@ -117,7 +116,7 @@ fn listen(node: &Node, transcriber: Arc<Transcriber>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Shows figures; never returns.
+/// Reports figures; never returns.
 async fn report(status: &Status, transcriber: &Transcriber) {
     let mut tick = tokio::time::interval(REPORT_EVERY);
     let stats = transcriber.stats();
@@ -130,7 +129,7 @@ async fn report(status: &Status, transcriber: &Transcriber) {
     }
 }
 
-/// Where the transcriber's events go.
+/// Handles the transcriber's events.
 struct CueWriter {
     feed: CueFeed,
     first: u64,
@@ -167,8 +166,8 @@ impl CueWriter {
     }
 }
 
-/// A cue as the glossary wants it. Where that changes the number of words, their single times are
-/// given up.
+/// Applies the glossary to a cue. If that changes the number of words, the times of single words
+/// are dropped.
 fn written(cue: Cue, glossary: &Glossary) -> Cue {
     if glossary.is_empty() {
         return cue;

@@ -1,4 +1,4 @@
-//! Captions in another language.
+//! Translates captions into another language.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use crate::media::{Cue, Language, Origin};
 use crate::speech::glossary::Glossary;
 use crate::speech::translate::{Request, Translators};
 
-/// A sentence that was said longer ago is left out: a late caption is worse than none.
+/// Sentences older than this are skipped: a late caption is worse than none.
 const LATE_MAX: Duration = Duration::from_secs(15);
 
-/// How captions are translated. A change starts the node again.
+/// Settings of translation. A change restarts the node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The language that is wanted.
+    /// The target language.
     pub to: Language,
     /// Engines in the order of preference; empty: the best for each pair.
     pub engines: Vec<String>,
-    /// Names that stay, and words that are said otherwise.
+    /// Terms that stay unchanged, and replacements.
     pub glossary: Arc<Glossary>,
 }
 
-/// Translates the sentences of `input` into `output` until cancelled. A sentence that is in the
-/// wanted language already passes through. Reports `engine`, `took_ms`, `translated`, `late` (left
-/// out because the engine was behind), and `failed` with the last `error`.
+/// Translates the sentences of `input` into `output` until cancelled. A sentence already in the
+/// target language passes through. Reports `engine`, `took_ms`, `translated`, `late` (skipped
+/// because the engine was behind), and `failed` with the last `error`.
 ///
 /// # Errors
-/// None: a sentence that no engine translates is counted, and the next is tried.
+/// None: a sentence that no engine can translate is counted, and the next is tried.
 pub async fn run(
     task: Task,
     input: CueFeed,
@@ -79,7 +79,7 @@ struct Work {
     output: CueFeed,
     translators: Arc<Translators>,
     settings: Settings,
-    /// The sentence before.
+    /// The previous sentence, as context.
     said: Option<String>,
     totals: Totals,
 }

@@ -1,7 +1,7 @@
-//! Trying encoders: whether each really encodes here, in this process or in one of its own.
+//! Tests whether each encoder works on this machine, in this process or in a separate one.
 //!
-//! Encoders are libraries of others, and drivers below them: one that aborts must not take the
-//! appliance with it.
+//! Encoders are third-party libraries on top of drivers: one that aborts must not end the
+//! appliance.
 
 use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -17,25 +17,25 @@ use serde::{Deserialize, Serialize};
 use super::recipes::{RECIPES, Recipe, Wanted};
 use crate::media::Kind;
 
-/// One encoder has this long to encode [`FRAMES`] small frames. It takes milliseconds; the rest is
-/// for a machine that is busy, where giving up would be wrong for as long as we run.
+/// Time limit for an encoder to encode [`FRAMES`] small frames. It needs milliseconds; the rest is
+/// for a busy machine, because a wrong result would stay until the next start.
 const TRIAL_MAX: Duration = Duration::from_secs(4);
 
-/// A process that tries encoders has this long: loading GStreamer comes on top.
+/// Time limit for a process that tests encoders: it also has to load GStreamer.
 const PROCESS_MAX: Duration = Duration::from_secs(8);
 
-/// Processes at a time, where each encoder gets one.
+/// Most simultaneous processes when each encoder gets its own.
 const PROCESSES: usize = 4;
 
 /// Frames that an encoder has to encode.
 const FRAMES: u32 = 5;
 
-/// What became of one encoder.
+/// Result of testing one encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// Factory name, as `gst-inspect-1.0` knows it.
     pub factory: String,
-    /// Milliseconds until five small frames were encoded, or why it does not work, in words.
+    /// Milliseconds until five small frames were encoded, or the reason of failure.
     pub outcome: Result<f64, String>,
 }
 
@@ -45,8 +45,8 @@ impl Trial {
     }
 }
 
-/// Tries these encoders, or all that we know, in this process and at the same time. It blocks, at
-/// most four and a half seconds when an encoder hangs. GStreamer must be running.
+/// Tests these encoders, or all if empty, in this process and at the same time. Blocks, at most
+/// four and a half seconds if an encoder hangs. GStreamer must be initialised.
 pub fn here(factories: &[String]) -> Vec<Trial> {
     let wanted = |r: &&Recipe| factories.is_empty() || factories.iter().any(|f| f == r.factory);
     let recipes: Vec<&'static Recipe> = RECIPES.iter().filter(wanted).collect();
@@ -57,7 +57,7 @@ pub fn here(factories: &[String]) -> Vec<Trial> {
     for (index, recipe) in recipes.into_iter().enumerate() {
         let tell = tell.clone();
         let attempt = move || {
-            // Nobody listens any more once the time is up.
+            // After the time limit the receiver is gone.
             let _ = tell.send((index, attempt(recipe)));
         };
         match std::thread::Builder::new().name("trial".into()).spawn(attempt) {
@@ -75,11 +75,11 @@ pub fn here(factories: &[String]) -> Vec<Trial> {
     trials
 }
 
-/// Tries all encoders in a process of their own. When that one dies, each gets its own, to find
-/// the one that kills it.
+/// Tests all encoders in a separate process. If it dies, each encoder gets its own process, to find
+/// the one that causes it.
 ///
 /// # Errors
-/// When no process can be started.
+/// If no process can be started.
 pub(super) fn apart(child: impl Fn() -> Command) -> io::Result<Vec<Trial>> {
     let end = Instant::now() + PROCESS_MAX;
     match listen(child(), end)? {
@@ -105,10 +105,10 @@ pub(super) fn apart(child: impl Fn() -> Command) -> io::Result<Vec<Trial>> {
     Ok(trials)
 }
 
-/// Runs a process that tries encoders and reads what it says: in words why not, when it dies or
-/// takes too long.
+/// Runs a process that tests encoders and reads its output; the inner error is the reason if it
+/// dies or takes too long.
 fn listen(mut command: Command, end: Instant) -> io::Result<Result<Vec<Trial>, String>> {
-    // Encoders write what they like to standard error; a refusal of theirs is no error of ours.
+    // Encoders write to standard error at will; their failures are no errors of ours.
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut process = command.spawn()?;
     let stdout = process.stdout.take();
@@ -132,7 +132,7 @@ fn listen(mut command: Command, end: Instant) -> io::Result<Result<Vec<Trial>, S
     Ok(serde_json::from_str(last).map_err(|_| format!("it ended with {status}")))
 }
 
-/// Makes one encoder encode; how long that took, or why it did not work.
+/// Runs one encoder; returns the time it took, or why it failed.
 fn attempt(recipe: &Recipe) -> Result<Duration, String> {
     if gst::ElementFactory::find(recipe.factory).is_none() {
         return Err(format!("not on this machine; it comes with {}", recipe.from));
@@ -154,7 +154,7 @@ fn attempt(recipe: &Recipe) -> Result<Duration, String> {
     let pipeline = gst::parse::launch(&description).map_err(|e| e.message().to_owned())?;
     let outcome = encode(&pipeline);
     let took = started.elapsed();
-    // A thread of its own runs this, so an encoder that cannot stop holds nobody up.
+    // This runs on a separate thread, so an encoder that cannot stop blocks no other test.
     let _ = pipeline.set_state(gst::State::Null);
     outcome.map(|()| took)
 }
@@ -187,7 +187,7 @@ fn encode(pipeline: &gst::Element) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    /// A process in which one encoder aborts, and with it everything that is tried beside it.
+    /// A process in which one encoder aborts and ends all tests beside it.
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh"]);

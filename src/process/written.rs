@@ -1,4 +1,4 @@
-//! The words of a sound file, as fast as the engines hear it.
+//! Transcribes an audio file as fast as the engines allow.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,34 +12,34 @@ use crate::flow::{Blame, Error, Node, containers};
 use crate::media::{Cue, Language};
 use crate::speech::stt::{Engines, Event, Options, Status, Transcriber};
 
-/// Longest sound taken.
+/// Longest audio accepted.
 const SOUND_MAX: Duration = Duration::from_secs(4 * 3600);
 
-/// Longest time that a file may take.
+/// Time limit for one file.
 const WORK_MAX: Duration = Duration::from_secs(2 * 3600);
 
-/// A file in which no sound is found for so long has none that we can read.
+/// Time limit without decoded audio; beyond it the file counts as having none.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 
-/// Bytes that the decoder gets at a time, when it does not say how many it wants.
+/// Bytes per read if the decoder does not state how many it wants.
 const CHUNK: usize = 64 << 10;
 
-/// And at most: an index may be large.
+/// Most bytes per read: an index may be large.
 const CHUNK_MAX: usize = 64 << 20;
 
-/// Samples a second that engines hear.
+/// Sample rate of the engines' input.
 const RATE: u64 = 16_000;
 
-/// What is known of a file when all of it has been heard.
+/// Result for a completely transcribed file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
-    /// How long the sound is.
+    /// Duration of the audio.
     pub duration: Duration,
-    /// The language that was detected, where it was not told.
+    /// The language, if it was detected.
     pub language: Option<Language>,
 }
 
-/// What the transcriber has said besides cues.
+/// State reported by the transcriber besides cues.
 #[derive(Default)]
 struct Progress {
     language: Option<Language>,
@@ -47,12 +47,11 @@ struct Progress {
     ended: bool,
 }
 
-/// Decodes the first sound of a file of a media container whose codec is installed, and sends its
-/// committed cues to `cues`, with times from the start of the file. Whoever takes no more cues ends
-/// it; so does dropping this.
+/// Decodes the first audio track of a media file whose codec is installed, and sends its committed
+/// cues to `cues`, with times from the start of the file. Dropping the future ends it.
 ///
 /// # Errors
-/// When it is no media, cannot be decoded, is too long, or no engine can hear it.
+/// If it is not media, cannot be decoded, is too long, or no engine works.
 pub async fn run(
     name: &str,
     file: Bytes,
@@ -79,7 +78,7 @@ pub async fn run(
     let pump = tokio::task::spawn_blocking(move || pump(&sink, &to, &stop));
     let hear = async {
         let duration = pump.await.map_err(|e| Error::build(name, e))??;
-        // What was heard until an engine went away is not the whole of it.
+        // Cues up to an engine failure are not the whole file.
         let over = progress.wait_for(|p| p.ended || p.off.is_some()).await;
         let over = over.map_err(|_| Error::build(name, "the transcriber is gone"))?;
         match &over.off {
@@ -102,7 +101,7 @@ fn no_engine(why: &str) -> Error {
     Error::refused(Blame::Us, format!("no engine hears it: {why}"), "`auralink doctor` lists them")
 }
 
-/// The first error that an element posts; the end of the file is the pump's to see.
+/// The first error that an element posts; `pump` detects the end of the file.
 async fn posted(node: &Node) -> Error {
     loop {
         if let Err(error) = node.next_event().await {
@@ -112,7 +111,7 @@ async fn posted(node: &Node) -> Error {
 }
 
 fn decoder(name: &str, file: Bytes) -> Result<Node, Error> {
-    // Pictures are not decoded: `caps` ends there.
+    // Video is not decoded: `caps` stops there.
     let node = Node::parse(
         name,
         "appsrc name=in ! decodebin name=decode caps=audio/x-raw expose-all-streams=false \
@@ -136,7 +135,7 @@ fn decoder(name: &str, file: Bytes) -> Result<Node, Error> {
     };
     let need = move |source: &gst_app::AppSrc, wanted: u32| {
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever reads here and there gets as much as it asked for: demuxers take no more.
+        // A reader with random access gets exactly what it asked for: demuxers take no more.
         let wanted = if wanted == u32::MAX { CHUNK } else { wanted as usize };
         let end = place.saturating_add(wanted.min(CHUNK_MAX)).min(file.len());
         if *place >= end {
@@ -156,7 +155,7 @@ fn decoder(name: &str, file: Bytes) -> Result<Node, Error> {
     Ok(node)
 }
 
-/// Hands what is decoded to the transcriber, at its pace; returns how long the sound is.
+/// Passes decoded audio to the transcriber, at its pace; returns the duration of the audio.
 fn pump(
     sink: &gst_app::AppSink,
     transcriber: &Transcriber,
@@ -196,11 +195,11 @@ fn no_sound() -> Error {
     Error::refused(Blame::Input, "there is no sound that can be decoded in it", hint)
 }
 
-/// An event of the transcriber, on its own thread: what waits here makes it wait, and with it the
-/// decoder.
+/// Handles an event on the transcriber's thread: blocking here blocks the transcriber, and through
+/// it the decoder.
 fn take(event: Event, tell: &watch::Sender<Progress>, cues: &mpsc::Sender<Cue>) {
     match event {
-        // Whoever has gone needs no more of them.
+        // A receiver that is gone needs no more cues.
         Event::Committed(cue) => drop(cues.blocking_send(cue)),
         Event::Language(language, _) => {
             tell.send_modify(|p| p.language = Some(language));

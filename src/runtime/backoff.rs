@@ -1,14 +1,14 @@
-//! When something that failed is tried again.
+//! Pauses between restarts of a node that failed.
 
 use std::time::Duration;
 
-/// The first pause.
+/// The shortest pause, after the first failure.
 const FIRST: Duration = Duration::from_millis(500);
 
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// A run of this length was a good one: the next failure starts with the first pause again.
+/// After a run of at least this length the next failure starts with the shortest pause again.
 const GOOD_RUN: Duration = Duration::from_secs(30);
 
 /// Doubling pauses between runs of one node, from 0.5 s to 30 s.
@@ -18,8 +18,8 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// How long to wait after a run of this length. `jitter` (0.0-1.0) spreads the tries of many
-    /// nodes that failed together: the pause is shortened by up to a quarter.
+    /// Returns the pause after a run of length `run`. `jitter` (0.0-1.0) shortens it by up to a
+    /// quarter, so that nodes which failed together do not restart together.
     pub(super) fn pause(&mut self, run: Duration, jitter: f64) -> Duration {
         if run >= GOOD_RUN {
             self.failures = 0;

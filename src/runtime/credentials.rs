@@ -1,10 +1,10 @@
-//! What the tokens and the passphrase of a stream may look like.
+//! Rules for the tokens and the SRT passphrase of a stream.
 
 use super::{Access, Error};
 use crate::media::{passphrase_problem, token_problem};
 
 impl Access {
-    /// The first of the secrets that must not be set anew, with its field and what is wrong with it.
+    /// The first secret that cannot be accepted as new: its field and the reason.
     fn problem(&self) -> Option<(&'static str, String)> {
         let token = |field, text: &Option<String>| {
             text.as_deref().and_then(token_problem).map(|problem| (field, problem))
@@ -18,8 +18,8 @@ impl Access {
             .or_else(passphrase)
     }
 
-    /// Checks the secrets that an admin sets. What is as it was `before` stays usable: it was taken
-    /// when less was asked for, and encoders have it.
+    /// Checks the secrets that an admin sets. A secret equal to the one in `before` stays valid: it
+    /// was accepted under earlier rules, and encoders already use it.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the field; the secret is not repeated.
@@ -41,8 +41,7 @@ impl Access {
         }
     }
 
-    /// What is wrong with a secret that was taken before it was checked, for the log: it goes on
-    /// working.
+    /// Why a stored secret breaks today's rules, for the log. The secret keeps working.
     pub fn outdated(&self) -> Option<String> {
         self.problem().map(|(field, message)| format!("access.{field}: {message}"))
     }

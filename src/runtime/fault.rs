@@ -1,4 +1,4 @@
-//! What has gone wrong with a node, what to do about it, and when.
+//! Faults of nodes: what failed, what to do about it, and when.
 
 use std::time::Duration;
 
@@ -7,32 +7,32 @@ use chrono::{DateTime, Utc};
 use super::LastError;
 use crate::flow;
 
-/// Whoever has run well for this long since has got over it.
+/// A node that has run without failure for this long has recovered.
 pub(super) const OVER_AFTER: Duration = Duration::from_secs(60);
 
-/// One thing that went wrong.
+/// One failure of a node or stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// In words.
+    /// The failure, as text for the admin.
     pub(super) message: String,
-    /// What to do about it.
+    /// What the admin can do about it.
     pub(super) hint: String,
     /// When it happened.
     pub(super) at: DateTime<Utc>,
 }
 
 impl Fault {
-    /// It has just happened.
+    /// A fault that happens now.
     pub(super) fn now(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into(), at: Utc::now() }
     }
 
-    /// The same as the stream tells it, with the name of the node in front.
+    /// The same fault as the stream reports it: the message begins with the name of the node.
     pub(super) fn of(&self, node: &str) -> Self {
         Self { message: format!("{node}: {}", self.message), ..self.clone() }
     }
 
-    /// Whether it is so old that it may be over.
+    /// Whether it is at least [`OVER_AFTER`] old.
     pub(super) fn is_old(&self, now: DateTime<Utc>) -> bool {
         (now - self.at).to_std().is_ok_and(|age| age >= OVER_AFTER)
     }

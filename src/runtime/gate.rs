@@ -1,4 +1,4 @@
-//! The door of all streams.
+//! Admission of publishers and viewers to streams.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::flow::{
 };
 use crate::media::{Accept, Accepts, Codec, Secret, StreamName};
 
-/// A viewer waits this long until the feeds that were started for it flow.
+/// How long a viewer waits for media on the feeds that were started for it.
 const FEEDS_MAX: Duration = Duration::from_secs(6);
 
 impl Gate for Supervisor {
@@ -62,7 +62,7 @@ impl Gate for Supervisor {
 }
 
 impl Supervisor {
-    /// The HLS segments of a stream, made from now on if nobody wanted them before.
+    /// The HLS segments of a stream. Segmenting starts with the first request.
     ///
     /// # Errors
     /// The refusal of the player.
@@ -75,7 +75,7 @@ impl Supervisor {
     }
 }
 
-/// A seat for another stream of this appliance, which needs no credential.
+/// A seat for another stream of this appliance. It needs no credential.
 pub(super) async fn relay(shared: &Shared, name: &StreamName) -> Result<Seat, Refusal> {
     let missing = || Refusal { message: format!("there is no stream `{name}`"), ..unknown() };
     let entry = shared.entry(name).ok_or_else(missing)?;
@@ -86,10 +86,10 @@ pub(super) async fn relay(shared: &Shared, name: &StreamName) -> Result<Seat, Re
     sit_down(&entry, "relay", accepts).await
 }
 
-/// Says that a caller was refused: to the owner of the stream, in the log and to those who follow the
-/// events. The name of a stream that does not exist is said nowhere: it may be a stream key.
+/// Reports a refusal to the owner of the stream, the log and the event listeners. The name of an
+/// unknown stream is never reported: it may be a stream key.
 fn report(shared: &Shared, hello: &Hello, refusal: &Refusal) {
-    // The caller did nothing wrong, and will ask again and again.
+    // Not the caller's mistake, and the caller retries often.
     if refusal.kind == RefusalKind::NotLive {
         return;
     }
@@ -112,7 +112,7 @@ fn report(shared: &Shared, hello: &Hello, refusal: &Refusal) {
             "refused"
         );
     }
-    // Nobody may be listening.
+    // An error means that there is no listener.
     let _ = shared.events.send(Event::Refused {
         stream: stream.to_owned(),
         protocol,
@@ -121,7 +121,7 @@ fn report(shared: &Shared, hello: &Hello, refusal: &Refusal) {
     });
 }
 
-/// Whether a caller may come in, from memory.
+/// Decides from memory alone whether a caller is admitted.
 fn judge(shared: &Shared, hello: &Hello) -> Result<(Entry, Admission), Refusal> {
     if shared.is_stopping() {
         return Err(Refusal::new(
@@ -166,7 +166,7 @@ fn unknown() -> Refusal {
     )
 }
 
-/// The commonest mistake of encoders with one field for all: only the token is in it.
+/// A common mistake with encoders that have one field for everything: only the token was entered.
 fn token_for_name() -> Refusal {
     Refusal::new(
         RefusalKind::UnknownStream,
@@ -192,7 +192,7 @@ async fn ask<T>(
     answer.await.map_err(|_| busy())?
 }
 
-/// Takes a seat and waits until what was started for it flows.
+/// Takes a seat and waits until its feeds flow.
 async fn sit_down(
     entry: &Entry,
     protocol: &'static str,
@@ -210,7 +210,7 @@ async fn sit_down(
     }
 }
 
-/// Waits until the format of every feed is known.
+/// Waits until the format of each feed is known.
 async fn flowing(inputs: &Inputs) {
     for feed in [&inputs.video, &inputs.audio].into_iter().flatten() {
         // The feed outlives this wait: the seat holds it.

@@ -1,4 +1,4 @@
-//! Streams that do not start by themselves: the appliance did not survive their last start.
+//! Streams that do not start automatically, because the appliance crashed during their last start.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -6,32 +6,32 @@ use std::sync::{Mutex, PoisonError};
 use super::fault::Fault;
 use crate::media::StreamName;
 
-/// Names of streams whose files are not opened until the admin says so.
+/// Names of streams whose files are opened only after the admin starts or changes them.
 #[derive(Debug, Default)]
 pub(super) struct Held(Mutex<BTreeSet<StreamName>>);
 
 impl Held {
-    /// These are held from now on.
+    /// Holds these streams from now on.
     pub(super) fn hold(&self, names: impl IntoIterator<Item = StreamName>) {
         self.lock().extend(names);
     }
 
-    /// This one may start. True when it was held.
+    /// Releases a stream. Returns true if it was held.
     pub(super) fn release(&self, name: &StreamName) -> bool {
         self.lock().remove(name)
     }
 
-    /// Whether this one is held.
+    /// Whether the stream is held.
     pub(super) fn holds(&self, name: &StreamName) -> bool {
         self.lock().contains(name)
     }
 
-    /// Those that are held.
+    /// The names of all held streams.
     pub(super) fn names(&self) -> BTreeSet<StreamName> {
         self.lock().clone()
     }
 
-    /// Why a stream does not start; `None` when it may.
+    /// Why the stream does not start. `None` if it may start.
     pub(super) fn fault(&self, name: &StreamName) -> Option<Fault> {
         self.holds(name).then(|| {
             Fault::now(

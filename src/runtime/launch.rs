@@ -1,4 +1,4 @@
-//! From a job to a running node: the one place that knows every protocol and process.
+//! Turns a job into a running node: the one place that knows every protocol and process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,36 +23,36 @@ use crate::process::{
 };
 use crate::telemetry::LogLimiter;
 
-/// What a worker launches.
+/// What a worker runs.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Job {
-    /// A source that the appliance pulls.
+    /// Pulls a source.
     Pull { source: SourceSpec, slot: Slot },
-    /// Compressed to raw.
+    /// Decodes compressed media to raw media.
     Decode,
     /// Noise suppression.
     Denoise,
-    /// Raw to compressed.
+    /// Encodes raw media.
     Encode { codec: Codec, encoder: String },
-    /// Sound to captions.
+    /// Audio to captions.
     Transcribe(transcribe::Settings),
     /// Captions to captions in another language.
     Translate(translate::Settings),
-    /// Captions to sound.
+    /// Captions to audio.
     Speak(speak::Settings),
-    /// Captions into pictures.
+    /// Embeds captions in the video.
     Embed(captions::Embed),
-    /// Stands in for a source that is gone.
+    /// Replaces a source that is gone.
     Slate,
-    /// A recording or a push.
+    /// Writes a recording, or sends a push or trunk.
     Output(OutputKind),
     /// HLS segments.
     Hls,
-    /// The pictures of HLS as H.264, for players that do not decode the originals.
+    /// Transcodes the video of HLS to H.264, for players that do not decode the original codec.
     HlsH264,
-    /// Small pictures for lists.
+    /// Small JPEG pictures for stream lists.
     Thumbnail,
-    /// Committed cues into the archive, for so many days.
+    /// Writes committed cues to the archive.
     Archive { days: u32 },
 }
 
@@ -70,7 +70,7 @@ impl Job {
         )
     }
 
-    /// Whether it fills feeds of captions.
+    /// Whether it fills caption feeds.
     pub(super) fn makes_captions(&self) -> bool {
         matches!(self, Self::Transcribe(_) | Self::Translate(_))
     }
@@ -82,7 +82,7 @@ impl Job {
         )
     }
 
-    /// Whether it opens files that the admin names, which may hang.
+    /// Whether it opens files named by the admin; such a read may hang.
     pub(super) fn reads_files(&self) -> bool {
         match self {
             Self::Pull { source, .. } => source.reads_files(),
@@ -95,7 +95,7 @@ impl Job {
         matches!(self, Self::Pull { .. })
     }
 
-    /// What it does, in words.
+    /// Description for the admin.
     pub(super) fn what(&self) -> String {
         match self {
             Self::Pull { source, .. } => format!("{} from {}", source.protocol(), source.shown()),
@@ -115,7 +115,7 @@ impl Job {
         }
     }
 
-    /// What it can take.
+    /// The media that it accepts.
     pub(super) fn accepts(&self) -> Accepts {
         match self {
             Self::Output(kind) => kind.accepts(),
@@ -140,7 +140,7 @@ impl Job {
 }
 
 impl OutputKind {
-    /// What an output of this kind can take.
+    /// The media that an output of this kind accepts.
     pub fn accepts(&self) -> Accepts {
         match self {
             Self::Record(_) => record::accepts(),
@@ -159,23 +159,23 @@ pub(super) struct Shared {
     /// The best encoder per codec, for the plan.
     pub(super) best_encoders: BTreeMap<Codec, String>,
     pub(super) events: broadcast::Sender<Event>,
-    /// Which refusals are written to the log.
+    /// Decides which refusals are logged.
     pub(super) refusal_log: LogLimiter,
-    /// Seats taken in all streams.
+    /// Viewers in all streams.
     pub(super) viewers: AtomicUsize,
     /// Streams that have failed and wait to be started again.
     pub(super) failed: AtomicUsize,
     pub(super) stopping: AtomicBool,
-    /// Streams whose files wait for the admin.
+    /// Streams whose files are opened only after the admin starts or changes them.
     pub(super) held: Held,
-    /// Read for every request of every protocol, written when a stream comes or goes.
+    /// Read on every request of every protocol; written when a stream is added or removed.
     pub(super) streams: std::sync::RwLock<BTreeMap<StreamName, Entry>>,
 }
 
-/// One stream as the others see it.
+/// One stream as seen from outside its task.
 #[derive(Clone)]
 pub(super) struct Entry {
-    /// What is wanted now; the stream follows it.
+    /// The wanted state; the stream follows its changes.
     pub(super) wanted: watch::Sender<Wanted>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) thumbnail: watch::Sender<Option<Bytes>>,
@@ -198,7 +198,7 @@ impl Shared {
         streams.get(name).cloned()
     }
 
-    /// The stream that a token opens, when a caller gives the token for the stream's name.
+    /// Finds the stream whose token a caller gave in place of a stream name.
     pub(super) fn entry_of_token(&self, shown: &StreamName) -> Option<Entry> {
         let shown = Secret::new(shown.as_str());
         let opens = |entry: &&Entry| {
@@ -212,19 +212,19 @@ impl Shared {
     }
 }
 
-/// What a run gets from its stream.
+/// What one run of a node gets from its stream.
 pub(super) struct Launch {
     pub(super) task: Task,
     pub(super) stream: StreamName,
     pub(super) shared: Arc<Shared>,
     pub(super) inputs: Inputs,
-    /// The feed that it fills.
+    /// The media feed that it fills.
     pub(super) output: Option<Feed>,
-    /// Captions that a process node takes.
+    /// Caption feeds that a process node reads.
     pub(super) words: Vec<CueFeed>,
-    /// Captions that it makes.
+    /// The caption feed that it fills.
     pub(super) captions: Option<CueFeed>,
-    /// The place of a pulled source.
+    /// Where a pulled source delivers its media.
     pub(super) intake: Option<Intake>,
     pub(super) denoise: watch::Receiver<denoise::Settings>,
     /// The stream's own feeds with their last formats.
@@ -233,7 +233,7 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    /// The one feed that a process node takes, and where it writes.
+    /// The single feed that a process node reads, and the writer of its output.
     fn process(&self) -> Result<(Feed, Writer), Error> {
         let input = self.inputs.video.clone().or_else(|| self.inputs.audio.clone());
         match (input, &self.output) {
@@ -247,7 +247,7 @@ fn gone(task: &Task) -> Error {
     Error::build(&task.name, "its feeds are gone")
 }
 
-/// Runs a job to its end.
+/// Runs a job until it ends.
 pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
     let task = context.task.clone();
     match job {
@@ -347,14 +347,14 @@ async fn pull(source: SourceSpec, context: Launch) -> Result<(), Error> {
     let Some(intake) = context.intake else {
         return Err(Error::build("source", "it has no place in the stream"));
     };
-    // Stopping the worker and disconnecting the publisher are the same thing here.
+    // Stopping the worker also disconnects the publisher.
     let (stop, place) = (context.task.cancel.clone(), intake.cancel.clone());
     let forward = tokio::spawn(async move {
         stop.cancelled().await;
         place.cancel();
     });
     let status = context.task.status.clone();
-    // A file has begun when it was opened, everything else when it is being connected.
+    // A file is running once it is opened. Every other source is running while it connects.
     if !matches!(source, SourceSpec::File { .. }) {
         status.set_running();
     }

@@ -1,6 +1,6 @@
-//! Streams: which nodes run, who may come in, and what happens when something dies.
+//! Streams: which nodes run, who is admitted, and what happens after a failure.
 //!
-//! One task per stream (`stream/`) owns everything of that stream; others reach it by the
+//! One task per stream (`stream/`) owns all state of that stream. Other code reaches it through the
 //! [`Supervisor`], a cheap handle.
 //!
 //! Invariant: no media passes through here, only the decision which feeds are joined.

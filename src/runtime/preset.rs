@@ -1,4 +1,4 @@
-//! Presets: `pipelines/*.toml`, as written.
+//! Presets: `pipelines/*.toml`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,36 +11,36 @@ use crate::process::{captions, denoise};
 /// Largest preset file, in bytes.
 const FILE_MAX: u64 = 64 << 10;
 
-/// What to hang on a source.
+/// What a stream does with its source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
-    /// A few words for lists.
+    /// Short title for lists.
     pub title: String,
     /// What it is for, in one or two sentences.
     pub description: String,
-    /// Noise suppression; without this table the sound is left alone.
+    /// Noise suppression; without this table the audio is unchanged.
     pub denoise: Option<denoise::Settings>,
-    /// Captions, translations and voices; without this table nothing listens to the words.
+    /// Captions, translations and voices; without this table nothing transcribes the audio.
     pub captions: Option<captions::Settings>,
-    /// How viewers may watch.
+    /// Protocols that viewers may use.
     #[serde(default)]
     pub play: Play,
-    /// Outputs that run whenever the stream is on air.
+    /// Outputs that run while the stream is on air.
     #[serde(default)]
     pub outputs: Vec<OutputSpec>,
 }
 
-/// How viewers may watch. Everything is on unless a preset turns it off; nothing runs before
-/// somebody watches.
+/// Protocols that viewers may use. All are on unless a preset turns them off. Nothing runs before a
+/// viewer connects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Play {
-    /// By WebRTC.
+    /// WebRTC (WHEP).
     pub whep: bool,
-    /// By HLS.
+    /// HLS.
     pub hls: bool,
-    /// By SRT.
+    /// SRT.
     pub srt: bool,
 }
 
@@ -51,7 +51,7 @@ impl Default for Play {
 }
 
 impl Play {
-    /// Whether a protocol is allowed; unknown ones are not.
+    /// Whether a protocol is allowed. Unknown protocols are not.
     pub fn allows(&self, protocol: &str) -> bool {
         match protocol {
             "whep" => self.whep,
@@ -68,16 +68,16 @@ pub enum PresetError {
     /// The file cannot be read.
     #[error("cannot read preset {path}")]
     Read {
-        /// The file.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: std::io::Error,
     },
     /// The file is not a preset; the message has line and field.
     #[error("preset {path} is wrong: {message}")]
     Parse {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Line, field and reason.
         message: String,
@@ -101,11 +101,11 @@ const BUILT_IN: [(&str, &str); 8] = [
 pub struct Presets(BTreeMap<String, (Preset, String)>);
 
 impl Presets {
-    /// The built-in presets, and those of a folder on top; a file there replaces a built-in one
+    /// The built-in presets and those in `folder`. A file in the folder replaces a built-in preset
     /// of the same name.
     ///
     /// # Errors
-    /// The first preset that cannot be read or is wrong.
+    /// The first preset that cannot be read or parsed.
     pub fn load(folder: Option<&Path>) -> Result<Self, PresetError> {
         let mut presets = Self(BTreeMap::new());
         for (name, text) in BUILT_IN {
@@ -126,7 +126,7 @@ impl Presets {
     /// Reads one preset file.
     ///
     /// # Errors
-    /// When it cannot be read or is wrong.
+    /// If the file cannot be read or parsed.
     pub fn load_file(path: &Path) -> Result<Preset, PresetError> {
         parse(path, &read(path)?)
     }

@@ -1,22 +1,22 @@
-//! Which source is on air.
+//! Decides which source is on air.
 
 use std::time::Duration;
 
-/// A publisher that sent nothing for this long makes room for a good one.
+/// A publisher that has sent nothing for this long is replaced by a healthy one.
 pub(super) const FROZEN_AFTER: Duration = Duration::from_millis(2500);
 
-/// Without another one it stays on air for this long: a connection that stands still for some seconds
-/// sends what it has held back afterwards, and the slate would tear it apart.
+/// Without a healthy replacement it stays on air for this long. A connection that stalls for some
+/// seconds sends its backlog afterwards, and the slate would cut into it.
 const SLATE_AFTER: Duration = Duration::from_secs(5);
 
-/// A source that came back must have been steady for this long before it takes over from a
-/// working backup, so that a flapping one does not make the picture jump.
+/// A source that returned must be healthy for this long before it replaces a healthy backup, so
+/// that a flapping source does not cause repeated switches.
 const HAND_BACK_AFTER: Duration = Duration::from_secs(3);
 
 /// What viewers get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum OnAir {
-    /// Nothing; viewers are sent away.
+    /// Nothing; viewers are disconnected.
     #[default]
     Nothing,
     /// The source.
@@ -27,12 +27,12 @@ pub(super) enum OnAir {
     Slate,
 }
 
-/// One publisher as the programme sees it.
+/// State of one publisher, as the decision needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Health {
     /// Time since its last media; `None` before the first.
     pub(super) age: Option<Duration>,
-    /// Whether decoding can start: a key frame has come.
+    /// Whether decoding can start: a key frame has arrived.
     pub(super) ready: bool,
 }
 
@@ -46,13 +46,13 @@ impl Health {
     }
 }
 
-/// Decides what is on air. Pure: it is told what is there and what time it is.
+/// Decides what is on air. Pure: callers pass in the publishers and the time.
 #[derive(Debug, Default)]
 pub(super) struct Program {
     on_air: OnAir,
-    /// Since when the source has been good without a break.
+    /// Since when the source has been healthy without a break.
     source_good_since: Option<Duration>,
-    /// Since when nothing good has been there.
+    /// Since when no publisher has been healthy.
     lost_since: Option<Duration>,
 }
 
@@ -62,8 +62,8 @@ impl Program {
         self.on_air
     }
 
-    /// Looks at the publishers at `now` (any monotonic time) and decides. After `linger` without
-    /// either, viewers are sent away.
+    /// Decides from the publishers at `now` (any monotonic time). After `linger` without a healthy
+    /// publisher, viewers are disconnected.
     pub(super) fn decide(
         &mut self,
         source: Option<Health>,
@@ -96,7 +96,7 @@ impl Program {
         self.on_air
     }
 
-    /// Whether what is on air may stay there although it stands still.
+    /// Whether the publisher on air may stay although its media has stalled.
     fn stays(&self, source: Option<Health>, backup: Option<Health>) -> bool {
         let on_air = match self.on_air {
             OnAir::Source => source,

@@ -1,4 +1,4 @@
-//! Who was refused by a stream lately, so that its owner sees why an encoder does not come in.
+//! The last refusals of a stream, so that its owner sees why an encoder is not admitted.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -10,35 +10,35 @@ use utoipa::ToSchema;
 
 use crate::flow::{Action, Hello, Refusal};
 
-/// Refusals that a stream remembers, of publishers and of players each: a crowd of players does not
-/// push out why the one encoder does not come in.
+/// Refusals kept per stream, for publishers and players separately: many refused players do not
+/// displace the one refused encoder.
 const KEPT_MAX: usize = 10;
 
-/// A caller that was refused, or was let in and never connected or sent nothing that could be used.
+/// A caller that was refused, or that was admitted and then did not connect or sent nothing usable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RefusalSnapshot {
-    /// When, the last time.
+    /// When it last happened.
     pub at: DateTime<Utc>,
-    /// How often, with the same reason from the same address.
+    /// Number of refusals with the same reason from the same address.
     pub count: u64,
     /// `publish` or `play`.
     pub action: &'static str,
     /// `srt`, `rtmp`, `whip` …
     pub protocol: &'static str,
-    /// Address of the caller, the last time.
+    /// Address of the caller at the last refusal.
     pub peer: String,
-    /// Why, in words. Never holds what the caller presented.
+    /// The reason, as text. Never contains what the caller presented.
     pub message: String,
-    /// What to do about it.
+    /// What the admin can do about it.
     pub hint: String,
 }
 
-/// The last refusals of one stream, the newest first.
+/// The last refusals of one stream, newest first.
 #[derive(Default)]
 pub(super) struct Refusals(Mutex<VecDeque<RefusalSnapshot>>);
 
 impl Refusals {
-    /// Remembers a refusal. Callers that try again and again fill one entry, not the list.
+    /// Adds a refusal. Repeated tries of one caller share one entry.
     pub(super) fn add(&self, hello: &Hello, refusal: &Refusal, at: DateTime<Utc>) {
         let action = match hello.action {
             Action::Publish => "publish",
@@ -71,13 +71,14 @@ impl Refusals {
         }
     }
 
-    /// The refusals now, the newest first.
+    /// The refusals, newest first.
     pub(super) fn list(&self) -> Vec<RefusalSnapshot> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
-/// The address of a peer without its port, if it has one: that is another at each try.
+/// The address of a peer without its port, because the port differs at each try. `None` if it is
+/// not an address.
 pub(super) fn host_of(peer: &str) -> Option<IpAddr> {
     let with_port = peer.parse::<SocketAddr>().map(|address| address.ip());
     with_port.or_else(|_| peer.parse()).ok()
@@ -108,7 +109,7 @@ mod tests {
         refusals.add(&hello("10.0.0.2:5000"), &wrong, at(2));
         refusals.add(&hello("10.0.0.1:5001"), &taken, at(3));
         refusals.add(&hello("10.0.0.1:5002"), &wrong, at(4));
-        // Without a port, as HLS players have none.
+        // Without a port, as for HLS players.
         refusals.add(&hello("10.0.0.4"), &wrong, at(5));
         refusals.add(&hello("10.0.0.3"), &wrong, at(6));
         refusals.add(&hello("10.0.0.4"), &wrong, at(7));

@@ -1,4 +1,4 @@
-//! How streams are doing, for the API, the page and the metrics.
+//! The state of streams, for the API, the page and the metrics.
 
 use std::collections::BTreeMap;
 
@@ -10,44 +10,42 @@ use super::{RefusalSnapshot, Wanted};
 use crate::media::{Format, Kind, Language};
 use crate::process::{captions, denoise};
 
-/// One stream now.
+/// The state of one stream at one moment.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct StreamSnapshot {
-    /// Its name.
+    /// Name of the stream.
     pub name: String,
-    /// Its preset.
+    /// Name of its preset.
     pub preset: String,
     /// What viewers see.
     pub state: StreamState,
-    /// Since when it is in that state.
+    /// When it entered that state.
     pub since: DateTime<Utc>,
-    /// Publishers that are connected, the one on air first.
+    /// Connected publishers, the one on air first.
     pub sources: Vec<SourceSnapshot>,
-    /// Viewers by protocol.
+    /// Number of viewers per protocol.
     pub viewers: BTreeMap<&'static str, u32>,
     /// Nodes of its graph, in the order media flows.
     pub nodes: Vec<NodeSnapshot>,
-    /// Feeds between them.
+    /// Feeds between the nodes.
     pub feeds: Vec<FeedSnapshot>,
-    /// Outputs: those of the preset and those added.
+    /// Outputs of the preset and of the stream.
     pub outputs: Vec<OutputSnapshot>,
-    /// Noise suppression, when the graph has it.
+    /// Noise suppression; `null` if the graph has none.
     pub denoise: Option<denoise::Settings>,
-    /// Captions, when the graph has them.
+    /// Captions; `null` if the graph has none.
     pub captions: Option<captions::Settings>,
-    /// Feeds of captions.
+    /// Caption feeds.
     pub cues: Vec<CueFeedSnapshot>,
-    /// Callers that were refused lately, the newest first: at most ten publishers and ten
-    /// players.
+    /// Callers that were refused recently, newest first: at most ten publishers and ten players.
     pub refusals: Vec<RefusalSnapshot>,
-    /// The last thing that went wrong; over with the next publisher, or when its node has run well
-    /// for a minute.
+    /// The last failure. Cleared by the next publisher, or when its node has run well for a minute.
     #[serde(flatten)]
     pub last_error: LastError,
 }
 
 impl StreamSnapshot {
-    /// Of a stream that has failed and is not running.
+    /// The snapshot of a stream that has failed and is not running.
     pub(super) fn failed(wanted: &Wanted, since: DateTime<Utc>, last_error: LastError) -> Self {
         Self {
             name: wanted.spec.name.to_string(),
@@ -68,12 +66,12 @@ impl StreamSnapshot {
     }
 }
 
-/// What went wrong last, until it is over.
+/// The last failure, until it is cleared.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct LastError {
-    /// In words.
+    /// The failure, as text.
     pub last_error: Option<String>,
-    /// What to do about it.
+    /// What the admin can do about it.
     pub last_error_hint: Option<String>,
     /// When it happened.
     pub last_error_at: Option<DateTime<Utc>>,
@@ -83,7 +81,7 @@ pub struct LastError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StreamState {
-    /// Nothing: nobody publishes.
+    /// Nothing: there is no publisher.
     Idle,
     /// The source.
     Live,
@@ -91,7 +89,7 @@ pub enum StreamState {
     Backup,
     /// The slate: the source is gone and may come back.
     Slate,
-    /// Nothing: the stream met a fault of the appliance and starts again after a pause.
+    /// Nothing: the stream met an internal fault and restarts after a pause.
     Failed,
 }
 
@@ -99,7 +97,7 @@ impl StreamState {
     /// Every state.
     pub const ALL: [Self; 5] = [Self::Idle, Self::Live, Self::Backup, Self::Slate, Self::Failed];
 
-    /// The word of the API.
+    /// The value in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -120,19 +118,19 @@ pub struct SourceSnapshot {
     pub on_air: bool,
     /// `srt`, `rtmp`, `whip` …
     pub protocol: &'static str,
-    /// Address of the other end.
+    /// Address of the remote end.
     pub peer: String,
-    /// Since when it is connected.
+    /// When it connected.
     pub since: DateTime<Utc>,
     /// Bytes received.
     pub bytes: u64,
-    /// Received lately, kbit/s.
+    /// Bit rate over the last second, kbit/s.
     pub kbps: f64,
     /// Packets lost and not recovered.
     pub lost: u64,
-    /// Round-trip time in ms, where the protocol measures one.
+    /// Round-trip time in ms; `null` if the protocol measures none.
     pub rtt_ms: Option<f64>,
-    /// Oddities, in words.
+    /// Remarks about the source, as text.
     pub notes: Vec<String>,
 }
 
@@ -141,43 +139,43 @@ pub struct SourceSnapshot {
 pub struct NodeSnapshot {
     /// Name within the stream: `source`, `denoise`, `encode.audio.opus`, `record` …
     pub name: String,
-    /// What it does, in words.
+    /// What it does, as text.
     pub what: String,
-    /// Why the plan has it, in words.
+    /// Why the plan includes it, as text.
     pub why: String,
-    /// Its standing.
+    /// State of the node.
     pub state: NodeState,
-    /// Feeds that it takes.
+    /// Feeds that it reads.
     pub inputs: Vec<String>,
     /// Feeds that it fills.
     pub outputs: Vec<String>,
-    /// How often it was restarted.
+    /// Number of restarts after a failure.
     pub restarts: u32,
-    /// What ended it the last time, until it has run well for a minute.
+    /// The failure that ended its last run, until it has run well for a minute.
     #[serde(flatten)]
     pub last_error: LastError,
-    /// Its own figures.
+    /// Figures specific to the kind of node.
     #[schema(value_type = Object)]
     pub facts: BTreeMap<&'static str, serde_json::Value>,
 }
 
-/// Standing of a node.
+/// State of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
-    /// In the plan, but nobody consumes it.
+    /// In the plan, but without a consumer.
     Standby,
-    /// Being built or connected.
+    /// It is being built or is connecting.
     Starting,
     /// Media flows.
     Running,
-    /// Failed; it is tried again after a pause.
+    /// Failed; it restarts after a pause.
     Waiting,
     /// Stopped by the admin.
     Stopped,
 }
 
-/// One feed.
+/// One media feed.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FeedSnapshot {
     /// `video`, `audio.clean.opus` …
@@ -185,48 +183,48 @@ pub struct FeedSnapshot {
     /// Video or audio.
     #[schema(value_type = String)]
     pub kind: Kind,
-    /// What flows.
+    /// Format of the media; `null` while unknown.
     #[schema(value_type = Object)]
     pub format: Option<Format>,
-    /// The same in words: `h264 1280x720 30 fps High`.
+    /// The format as text: `h264 1280x720 30 fps High`.
     pub format_text: String,
-    /// Buffers that went through.
+    /// Number of buffers that passed.
     pub buffers: u64,
-    /// Their bytes.
+    /// Bytes in those buffers.
     pub bytes: u64,
-    /// Lately, kbit/s.
+    /// Bit rate over the last second, kbit/s.
     pub kbps: f64,
-    /// Lately, buffers a second.
+    /// Buffers per second, over the last second.
     pub rate: f64,
-    /// How old the newest buffer was when it went through, in ms.
+    /// Age of the newest buffer when it passed, in ms.
     pub latency_ms: f64,
-    /// Dropped around a change of source.
+    /// Buffers dropped at a change of source.
     pub dropped_switch: u64,
-    /// Who takes it.
+    /// Nodes that read it.
     pub consumers: Vec<ConsumerSnapshot>,
 }
 
-/// One feed of captions.
+/// One caption feed.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CueFeedSnapshot {
     /// `captions.en`, `captions.es` …
     pub name: String,
-    /// Its language, `und` while it is being detected.
+    /// Language of the captions; `und` until it is detected.
     #[schema(value_type = String)]
     pub language: Language,
-    /// Committed cues.
+    /// Number of committed cues.
     pub committed: u64,
-    /// Their words.
+    /// Words in the committed cues.
     pub words: u64,
-    /// Partial cues.
+    /// Number of partial cues.
     pub partial: u64,
-    /// How long after the voice the newest committed cue came, in ms.
+    /// Delay of the newest committed cue after the speech, in ms.
     pub delay_ms: u64,
-    /// Cues that readers were too slow for.
+    /// Cues dropped because a reader was too slow.
     pub dropped_slow: u64,
-    /// Readers now.
+    /// Number of readers now.
     pub readers: usize,
-    /// The newest committed text.
+    /// Text of the newest committed cue.
     pub last: Option<String>,
 }
 
@@ -235,101 +233,101 @@ pub struct CueFeedSnapshot {
 pub struct ConsumerSnapshot {
     /// Name of the consuming node.
     pub node: String,
-    /// Buffers that it took.
+    /// Number of buffers that it took.
     pub buffers: u64,
-    /// Lost because it was behind.
+    /// Buffers dropped because it was too slow.
     pub dropped_slow: u64,
-    /// Skipped while it waited for a key frame.
+    /// Buffers skipped while it waited for a key frame.
     pub dropped_waiting: u64,
 }
 
 /// One output.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OutputSnapshot {
-    /// Its id.
+    /// Id of the output.
     pub id: String,
     /// `record`, `push` or `trunk`.
     pub kind: &'static str,
-    /// Where it goes, without keys.
+    /// Target, without keys.
     pub target: String,
-    /// What was asked of it, without its address and its token.
+    /// Settings, without the address and the token.
     #[schema(value_type = Object)]
     pub settings: serde_json::Value,
-    /// Its standing.
+    /// State of the output.
     pub state: NodeState,
     /// Whether it comes from the preset.
     pub from_preset: bool,
-    /// Whether the admin has it on.
+    /// Whether the admin has enabled it.
     pub enabled: bool,
-    /// What is wrong, in words.
+    /// The failure, as text.
     pub error: Option<String>,
-    /// What to do about it.
+    /// What the admin can do about it.
     pub error_hint: Option<String>,
     /// When it happened.
     pub error_at: Option<DateTime<Utc>>,
     /// Seconds until the next try.
     pub retry_in_s: Option<f64>,
-    /// How often it was restarted.
+    /// Number of restarts after a failure.
     pub restarts: u32,
-    /// Its own figures; of a trunk, what `docs/trunk.md` lists.
+    /// Figures specific to the kind of output; for a trunk see `docs/trunk.md`.
     #[schema(value_type = Object)]
     pub facts: BTreeMap<&'static str, serde_json::Value>,
 }
 
-/// Something that changed, for server-sent events.
+/// A change, sent as a server-sent event.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A stream was created.
     StreamCreated {
-        /// Its name.
+        /// Name of the stream.
         stream: String,
     },
     /// A stream was removed.
     StreamRemoved {
-        /// Its name.
+        /// Name of the stream.
         stream: String,
     },
     /// What viewers see has changed.
     StateChanged {
-        /// The stream.
+        /// Name of the stream.
         stream: String,
-        /// Its new state.
+        /// The new state.
         state: StreamState,
     },
     /// The graph, an output or the source has changed: read the stream again.
     StreamChanged {
-        /// The stream.
+        /// Name of the stream.
         stream: String,
     },
-    /// Somebody was refused.
+    /// A caller was refused.
     Refused {
-        /// The stream that was asked for.
+        /// Name of the requested stream.
         stream: String,
-        /// Protocol.
+        /// Protocol of the caller.
         protocol: &'static str,
-        /// Address of who asked.
+        /// Address of the caller.
         peer: String,
-        /// Why, in words.
+        /// The reason, as text.
         message: String,
     },
-    /// A stream met a fault of the appliance: its publisher and viewers were disconnected, and it
-    /// starts again after a pause.
+    /// A stream met an internal fault. Its publisher and viewers were disconnected, and it restarts
+    /// after a pause.
     StreamFailed {
-        /// The stream.
+        /// Name of the stream.
         stream: String,
-        /// Why, in words.
+        /// The fault, as text.
         error: String,
     },
-    /// A node failed; it is tried again.
+    /// A node failed; it restarts after a pause.
     NodeFailed {
-        /// The stream.
+        /// Name of the stream.
         stream: String,
-        /// The node.
+        /// Name of the node.
         node: String,
-        /// Why, in words.
+        /// The failure, as text.
         error: String,
-        /// What to do about it.
+        /// What the admin can do about it.
         hint: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What the admin asks of a stream: as written in the API, the configuration and the store.
+//! What the admin wants of a stream, as written in the API, the configuration and the store.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::egress::{record, trunk};
 use crate::media::{StreamName, TrackChoice, passphrase_length_problem};
 use crate::process::{captions, denoise};
 
-/// A stream as it is wanted.
+/// The wanted state of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StreamSpec {
@@ -21,25 +21,25 @@ pub struct StreamSpec {
     /// Where media comes from.
     #[serde(default)]
     pub source: SourceSpec,
-    /// What takes over while the source is gone, and hands back.
+    /// Replaces the source while it is gone. The source takes over again when it returns.
     #[serde(default)]
     pub backup: Option<SourceSpec>,
-    /// Which programme and tracks are taken of sources that have several.
+    /// Which program and tracks are taken from a source that has several.
     #[serde(default)]
     pub tracks: TrackChoice,
-    /// What a second publisher on this name meets.
+    /// What happens to a second publisher with this name.
     #[serde(default)]
     pub on_conflict: Conflict,
-    /// How long viewers are kept, in seconds, while nothing is published.
+    /// How long viewers stay connected without a publisher, in seconds.
     #[serde(default = "default_linger_s")]
     pub linger_s: u32,
-    /// Noise suppression instead of what the preset says.
+    /// Noise suppression; replaces the preset's settings.
     #[serde(default)]
     pub denoise: Option<denoise::Settings>,
-    /// Captions, translations and voices instead of what the preset says.
+    /// Captions, translations and voices; replaces the preset's settings.
     #[serde(default)]
     pub captions: Option<captions::Settings>,
-    /// Outputs besides those of the preset.
+    /// Outputs in addition to those of the preset.
     #[serde(default)]
     pub outputs: Vec<OutputSpec>,
     /// Who may publish and play.
@@ -56,7 +56,7 @@ fn default_linger_s() -> u32 {
 }
 
 impl StreamSpec {
-    /// A stream with everything at its default.
+    /// A stream with default values.
     pub fn new(name: StreamName) -> Self {
         Self {
             name,
@@ -78,14 +78,14 @@ impl StreamSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum SourceSpec {
-    /// Somebody publishes it by SRT, RTMP or WHIP.
+    /// A publisher connects by SRT, RTMP or WHIP.
     #[default]
     Publish,
     /// Pulled from an SRT listener.
     Srt {
-        /// `srt://host:port`, with `?streamid=…` where the other end wants one.
+        /// `srt://host:port`, with `?streamid=…` if the remote end requires one.
         url: String,
-        /// Passphrase of 10-79 characters when the other end encrypts.
+        /// Passphrase of 10-79 characters if the remote end encrypts.
         #[serde(default)]
         passphrase: Option<String>,
     },
@@ -94,24 +94,24 @@ pub enum SourceSpec {
         /// `rtsp://[user:password@]host[:port]/path`.
         url: String,
     },
-    /// A media file, played as live without end.
+    /// A media file, played in real time in an endless loop.
     File {
         /// Path on the appliance.
         path: String,
     },
     /// Test pattern with a flash and a beep each second.
     Test,
-    /// Test pattern with a synthesised voice in noise, for a first look.
+    /// Test pattern with a synthesised voice in noise, for a demonstration.
     Demo,
     /// Another stream of this appliance.
     Stream {
-        /// Its name.
+        /// Name of that stream.
         #[schema(value_type = String)]
         name: StreamName,
     },
 }
 
-/// What a second publisher on a taken name meets.
+/// What happens to a second publisher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Conflict {
@@ -128,10 +128,10 @@ pub struct OutputSpec {
     /// Unique within the stream: 1-64 of `A-Z a-z 0-9 . _ -`.
     #[schema(value_type = String, example = "youtube")]
     pub id: StreamName,
-    /// A stopped output stays in the list.
+    /// Whether it runs. A stopped output stays in the list.
     #[serde(default = "enabled")]
     pub enabled: bool,
-    /// What it does.
+    /// Kind of the output and its settings.
     #[serde(flatten)]
     pub kind: OutputKind,
 }
@@ -140,7 +140,7 @@ fn enabled() -> bool {
     true
 }
 
-/// What an output does.
+/// Kind of an output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum OutputKind {
@@ -148,33 +148,34 @@ pub enum OutputKind {
     Record(record::Settings),
     /// Sends to a server.
     Push {
-        /// `srt://…`, `rtmp://…` or `rtmps://…`; keys and passphrases in it are never shown again.
+        /// `srt://…`, `rtmp://…` or `rtmps://…`. Only `GET …/spec` returns its keys and
+        /// passphrases.
         url: String,
     },
-    /// Sends to another appliance, or to any WHIP server.
+    /// Sends to another appliance or to a WHIP server.
     Trunk(trunk::Settings),
 }
 
-/// Who may publish and play a stream. Tokens that are left out are made when the stream is created;
-/// a `PUT` without one keeps it, a `PATCH` with `null` has another made. Everything else that is left
-/// out of a `PUT`, or is `null` in a `PATCH`, is removed.
+/// Who may publish and play a stream. Missing tokens are generated when the stream is created. A
+/// `PUT` without a token keeps it; a `PATCH` with `null` generates a new one. Any other field that
+/// a `PUT` omits, or that is `null` in a `PATCH`, is removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Access {
-    /// Stream key and bearer token of publishers.
+    /// Stream key or bearer token of publishers.
     pub publish_token: Option<String>,
     /// Token of viewers.
     pub play_token: Option<String>,
-    /// Passphrase that SRT publishers and players must encrypt with, 10-79 characters.
+    /// Passphrase that SRT publishers and players must use, 10-79 characters.
     pub srt_passphrase: Option<String>,
-    /// Anybody may publish. Say so in so many words or not at all.
+    /// Publishing needs no token. Must be set explicitly.
     pub open_publish: bool,
-    /// Anybody may play.
+    /// Playing needs no token.
     pub open_play: bool,
 }
 
 impl StreamSpec {
-    /// Whether the spec makes sense by itself.
+    /// Checks the spec on its own, without its preset.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the path of the first wrong field.
@@ -217,13 +218,13 @@ impl StreamSpec {
     }
 }
 
-/// Longest linger: a day.
+/// Maximum linger: one day.
 const LINGER_MAX_S: u32 = 86_400;
 
-/// Most outputs of one stream.
+/// Maximum number of outputs of one stream.
 pub(super) const OUTPUTS_MAX: usize = 64;
 
-/// Longest URL of a source or target.
+/// Maximum length of a source or target URL, in bytes.
 const URL_MAX: usize = 2048;
 
 fn invalid(field: &str, message: impl Into<String>) -> Error {
@@ -250,7 +251,7 @@ fn validate_url(field: &str, text: &str, schemes: &[&str]) -> Result<(), Error> 
     }
     let url = url::Url::parse(text).map_err(|e| invalid(field, format!("not a URL: {e}")))?;
     if !schemes.contains(&url.scheme()) {
-        // What stands there is not repeated: of `user:password@host` it is the user.
+        // The text is not repeated: in `user:password@host` it is the user.
         let known = schemes.iter().map(|s| format!("{s}://")).collect::<Vec<_>>().join(" or ");
         return Err(invalid(field, format!("it has to begin with {known}")));
     }
@@ -260,7 +261,7 @@ fn validate_url(field: &str, text: &str, schemes: &[&str]) -> Result<(), Error> 
     }
 }
 
-/// A URL as people may see it: scheme, host and port, nothing that could be a key.
+/// A URL for display: scheme, host and port, without anything that could be a key.
 fn without_secrets(text: &str) -> String {
     let Ok(url) = url::Url::parse(text) else { return "(not a URL)".into() };
     let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
@@ -268,7 +269,7 @@ fn without_secrets(text: &str) -> String {
 }
 
 impl StreamSpec {
-    /// Whether its start opens files that the admin names, which may hang.
+    /// Whether its start opens files named by the admin; such a read may hang.
     pub fn reads_files(&self) -> bool {
         let sources = [Some(&self.source), self.backup.as_ref()];
         sources.into_iter().flatten().any(SourceSpec::reads_files)
@@ -294,7 +295,7 @@ impl SourceSpec {
         }
     }
 
-    /// Where it comes from, without secrets.
+    /// The source for display, without secrets.
     pub fn shown(&self) -> String {
         match self {
             Self::Publish => "publishers".into(),
@@ -339,7 +340,7 @@ impl OutputKind {
         }
     }
 
-    /// Where it goes, without keys.
+    /// The target for display, without keys.
     pub fn shown(&self) -> String {
         match self {
             Self::Record(_) => "recordings".into(),
@@ -348,7 +349,7 @@ impl OutputKind {
         }
     }
 
-    /// What was asked of it, without its address and its token.
+    /// The settings, without the address and the token.
     pub fn settings(&self) -> serde_json::Value {
         let mut settings = serde_json::to_value(self).unwrap_or_default();
         if let Some(fields) = settings.as_object_mut() {
@@ -357,7 +358,7 @@ impl OutputKind {
         settings
     }
 
-    /// `prefix` is the path of the output: empty or `outputs[1].`.
+    /// Checks the output. `prefix` is its path: empty or `outputs[1].`.
     pub(super) fn validate(&self, prefix: &str) -> Result<(), Error> {
         let url_field = format!("{prefix}url");
         match self {

@@ -1,4 +1,4 @@
-//! The engines that all streams share.
+//! Speech engines shared by all streams.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::speech::stt;
 use crate::speech::translate::{self, Translators};
 use crate::speech::tts::{self, Voices};
 
-/// Engines and stores of words, shared by all streams. Cheap to clone.
+/// Speech engines and the store of cues, shared by all streams. Cheap to clone.
 #[derive(Clone)]
 pub struct Speech {
     /// Speech-to-text.
@@ -16,16 +16,16 @@ pub struct Speech {
     pub translators: Arc<Translators>,
     /// Text-to-speech.
     pub voices: Arc<Voices>,
-    /// Where committed cues are kept, when they are.
+    /// Store of committed cues. `None` if they are not kept.
     pub keeper: Option<Arc<dyn Keeper>>,
 }
 
 impl Default for Speech {
-    /// What every machine has without configuration and models.
+    /// Defaults that work without configuration and models.
     fn default() -> Self {
         let stt = stt::Engines::new(&stt::Config::default(), stt::Models::default());
         let translators = Translators::new(&translate::Config::default(), None, Arc::new(|_| {}));
-        // The default configuration has neither addresses nor keys that could be wrong.
+        // The default configuration has no addresses or keys that could be invalid.
         let translators = Arc::new(translators.expect("the default configuration is valid"));
         let voices = Voices::new(&tts::Config::default(), Arc::new(|_| {}));
         let voices = Arc::new(voices.expect("the default configuration is valid"));

@@ -1,4 +1,4 @@
-//! The encoders of this machine, for outputs that build their own pipelines around them.
+//! The encoders of this machine, for outputs that build their own pipelines.
 
 use std::collections::BTreeMap;
 

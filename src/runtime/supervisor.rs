@@ -1,4 +1,4 @@
-//! All streams of the appliance.
+//! Handle to all streams of the appliance.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -22,10 +22,10 @@ use crate::process::encoders::Encoders;
 use crate::telemetry::LogLimiter;
 use crate::webrtc;
 
-/// Events that a slow listener may be behind before it misses some.
+/// Events queued for a slow listener before it misses some.
 const EVENTS_MAX: usize = 512;
 
-/// Streams have this long to finish at shutdown.
+/// Time that streams have to finish at shutdown.
 const SHUTDOWN_MAX: Duration = Duration::from_millis(4500);
 
 /// Limits, folders and settings of the runtime.
@@ -33,9 +33,9 @@ const SHUTDOWN_MAX: Duration = Duration::from_millis(4500);
 pub struct Options {
     /// Where recordings go: one folder per stream.
     pub recordings: PathBuf,
-    /// Most streams at once.
+    /// Maximum number of streams.
     pub streams_max: usize,
-    /// Most viewers of all streams at once.
+    /// Maximum number of viewers of all streams together.
     pub viewers_max: usize,
     /// The presets that streams can name.
     pub presets: Presets,
@@ -43,13 +43,13 @@ pub struct Options {
     pub hls: hls::Settings,
     /// How transcodes are encoded.
     pub encode: encode::Settings,
-    /// How trunks reach the other end.
+    /// How trunks reach the remote end.
     pub webrtc: webrtc::Config,
-    /// What may be a source.
+    /// Restrictions on file sources.
     pub sources: ingress::file::Config,
 }
 
-/// What the admin asked for and cannot have.
+/// Why a request of the admin fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No stream of this name.
@@ -58,24 +58,24 @@ pub enum Error {
     /// No output of this id.
     #[error("stream `{0}` has no output `{1}`")]
     UnknownOutput(String, String),
-    /// The name is taken.
+    /// The stream name is taken.
     #[error("there is already a stream `{0}`")]
     StreamExists(String),
     /// The output id is taken.
     #[error("stream `{0}` already has an output `{1}`")]
     OutputExists(String, String),
-    /// The spec says something impossible.
+    /// A field of the spec has an invalid value.
     #[error("`{field}`: {message}")]
     Invalid {
         /// Path of the field: `outputs[1].url`.
         field: String,
-        /// What is wrong with it.
+        /// The reason, as text.
         message: String,
     },
-    /// A limit of the appliance.
+    /// A limit of the appliance is reached.
     #[error("the limit of {0} is reached")]
     Limit(&'static str),
-    /// The stream's task has panicked; it is started again.
+    /// The stream's task has panicked and restarts.
     #[error("stream `{0}` has failed and starts again")]
     Restarting(String),
     /// The appliance is shutting down.
@@ -83,12 +83,12 @@ pub enum Error {
     ShuttingDown,
 }
 
-/// A handle on all streams. Cheap to clone.
+/// A handle to all streams. Cheap to clone.
 #[derive(Clone)]
 pub struct Supervisor(Arc<Shared>);
 
 impl Supervisor {
-    /// An appliance without streams, which encodes by what was found to work.
+    /// An appliance without streams. `encoders` are those found to work at start.
     pub fn new(options: Options, encoders: Encoders, speech: Speech) -> Self {
         let best = |codec| encoders.best(codec).map(|encoder| (codec, encoder.factory));
         let best_encoders: BTreeMap<Codec, String> =
@@ -112,7 +112,7 @@ impl Supervisor {
         &self.0
     }
 
-    /// The engines of speech that all streams share.
+    /// The speech engines that all streams share.
     pub fn speech(&self) -> &Speech {
         &self.0.speech
     }
@@ -122,12 +122,12 @@ impl Supervisor {
         &self.0.options.presets
     }
 
-    /// What was found of encoders at start.
+    /// The encoders found at start.
     pub fn encoders(&self) -> &Encoders {
         &self.0.encoders
     }
 
-    /// The best encoder per codec: what plans use.
+    /// The best encoder per codec, for plans.
     pub fn best_encoders(&self) -> &BTreeMap<Codec, String> {
         &self.0.best_encoders
     }
@@ -148,7 +148,7 @@ impl Supervisor {
         Wanted::new(spec, preset)
     }
 
-    /// Whether a stream of this name could be added now.
+    /// Checks whether a stream of this name could be added now.
     ///
     /// # Errors
     /// [`Error::StreamExists`], [`Error::Limit`], [`Error::ShuttingDown`].
@@ -166,9 +166,9 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Makes a stream be as it is wanted: starts it, or has it follow, leaving alone what is equal.
-    /// From here on its new tokens open it, and what is asked of it sees the change. While the
-    /// appliance shuts down nothing is started.
+    /// Starts the stream, or passes the change to the running one; unchanged parts continue. New
+    /// tokens are valid from here on, and later requests see the change. During shutdown this does
+    /// nothing.
     pub fn apply(&self, wanted: Wanted) {
         let name = wanted.spec.name.clone();
         let mut streams = self.0.streams.write().unwrap_or_else(PoisonError::into_inner);
@@ -186,10 +186,10 @@ impl Supervisor {
         let _ = self.0.events.send(Event::StreamCreated { stream: name.to_string() });
     }
 
-    /// Adds a stream that the caller has nothing to store of.
+    /// Adds a stream without storing it.
     ///
     /// # Errors
-    /// Those of [`Self::check`] and [`Self::check_room`].
+    /// As for [`Self::check`] and [`Self::check_room`].
     pub fn create(&self, spec: StreamSpec) -> Result<(), Error> {
         let wanted = self.check(spec)?;
         self.check_room(&wanted.spec.name)?;
@@ -197,7 +197,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Removes a stream: its publisher and viewers are disconnected, its files finished.
+    /// Removes a stream: disconnects its publisher and viewers and finishes its files.
     ///
     /// # Errors
     /// [`Error::UnknownStream`].
@@ -213,18 +213,18 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Streams of these names do not open their files until they are changed or
+    /// Holds streams: they do not open their files until they are changed or
     /// [started](Self::start_held).
     pub fn hold(&self, names: impl IntoIterator<Item = StreamName>) {
         self.0.held.hold(names);
     }
 
-    /// Streams whose files wait for the admin.
+    /// Streams that wait to be started by the admin.
     pub fn held(&self) -> BTreeSet<StreamName> {
         self.0.held.names()
     }
 
-    /// Lets a stream that waits for the admin start as it is.
+    /// Starts a held stream unchanged.
     ///
     /// # Errors
     /// [`Error::UnknownStream`].
@@ -236,7 +236,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// What is wanted of a stream, tokens included.
+    /// The wanted state of a stream, including tokens.
     ///
     /// # Errors
     /// [`Error::UnknownStream`].
@@ -244,7 +244,7 @@ impl Supervisor {
         Ok(self.entry(name)?.wanted.borrow().clone())
     }
 
-    /// The spec of a stream, tokens included.
+    /// The spec of a stream, including tokens.
     ///
     /// # Errors
     /// [`Error::UnknownStream`].
@@ -252,7 +252,7 @@ impl Supervisor {
         Ok((*self.entry(name)?.spec()).clone())
     }
 
-    /// How one stream is doing.
+    /// The state of one stream.
     ///
     /// # Errors
     /// [`Error::UnknownStream`].
@@ -260,7 +260,7 @@ impl Supervisor {
         self.snapshot_of(&self.entry(name)?).await
     }
 
-    /// How all streams are doing, by name.
+    /// The states of all streams, ordered by name.
     pub async fn snapshots(&self) -> Vec<StreamSnapshot> {
         let entries: Vec<Entry> = {
             let streams = self.0.streams.read().unwrap_or_else(PoisonError::into_inner);
@@ -270,7 +270,7 @@ impl Supervisor {
         futures::future::join_all(asked).await.into_iter().flatten().collect()
     }
 
-    /// A stream that panicked over the question answers it as the failed stream that it then is.
+    /// Takes a snapshot. If the stream panics meanwhile, a second try returns its failed state.
     async fn snapshot_of(&self, entry: &Entry) -> Result<StreamSnapshot, Error> {
         match self.ask(entry, Command::Snapshot).await {
             Err(Error::Restarting(_)) => self.ask(entry, Command::Snapshot).await,
@@ -278,7 +278,7 @@ impl Supervisor {
         }
     }
 
-    /// The feeds of captions that a stream has now, by name.
+    /// The caption feeds that a stream has now, ordered by name.
     ///
     /// # Errors
     /// [`Error::UnknownStream`].
@@ -286,7 +286,7 @@ impl Supervisor {
         self.ask(&self.entry(name)?, Command::Cues).await
     }
 
-    /// Where the feeds of captions of a stream are put up, as they come and go.
+    /// The board that lists the caption feeds of a stream as they are added and removed.
     ///
     /// # Errors
     /// [`Error::UnknownStream`].
@@ -294,7 +294,7 @@ impl Supervisor {
         self.ask(&self.entry(name)?, Command::Board).await
     }
 
-    /// How many streams have failed and wait to be started again.
+    /// Number of streams that have failed and wait for their restart.
     pub fn failed(&self) -> usize {
         self.0.failed.load(Ordering::Relaxed)
     }
@@ -307,7 +307,7 @@ impl Supervisor {
         self.ask(&self.entry(name)?, Command::Kick).await
     }
 
-    /// The graph of a stream as Graphviz text.
+    /// The graph of a stream in Graphviz format.
     ///
     /// # Errors
     /// [`Error::UnknownStream`].
@@ -315,17 +315,17 @@ impl Supervisor {
         self.ask(&self.entry(name)?, Command::Dot).await
     }
 
-    /// The newest small picture of a stream, JPEG.
+    /// The newest thumbnail of a stream, JPEG.
     pub fn thumbnail(&self, name: &StreamName) -> Option<Bytes> {
         self.0.entry(name)?.thumbnail.borrow().clone()
     }
 
-    /// Everything that changes, from now on.
+    /// All events from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.0.events.subscribe()
     }
 
-    /// Finishes recordings, tells viewers and stops everything, within five seconds.
+    /// Finishes recordings, disconnects viewers and stops all streams, within five seconds.
     pub async fn shutdown(&self) {
         self.0.stopping.store(true, Ordering::Relaxed);
         let entries: Vec<Entry> = {
@@ -346,7 +346,7 @@ impl Supervisor {
         })
     }
 
-    /// Sends a command to a stream and waits for its answer.
+    /// Sends a command to a stream and waits for the reply.
     async fn ask<T>(
         &self,
         entry: &Entry,

@@ -8,7 +8,7 @@ use crate::flow::{Action, Gate, Hello, RefusalKind, Seat, SourceReport};
 use crate::media::{Accept, Accepts, Codec, Kind, StreamName};
 use crate::process::encoders::Encoders;
 
-/// Anything that a test waits for must happen within this time, on a loaded machine too.
+/// Time limit for every wait of a test, also on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn appliance() -> (Supervisor, tempfile::TempDir) {
@@ -57,7 +57,7 @@ fn accepts(video: Codec, audio: Codec) -> Accepts {
     Accepts::media(Some(video), Some(Accept::any_of([audio])))
 }
 
-/// Polls until `check` says yes.
+/// Polls until `check` returns true.
 async fn until<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
     let poll = async {
         while !check().await {
@@ -253,7 +253,7 @@ async fn a_stream_that_panics_is_told_and_starts_again_as_it_is_wanted() {
     assert_eq!(shown[0].state, StreamState::Failed);
     assert_eq!(shown[0].last_error.last_error.as_ref(), Some(&error));
     assert!(seat.cancel.is_cancelled(), "its viewers are sent away, and may come again");
-    // What is changed meanwhile is in force when it is back.
+    // A change made meanwhile is in force after the restart.
     let changed = StreamSpec { linger_s: 7, ..test_stream("a") };
     appliance.apply(appliance.check(changed).expect("valid"));
     until_state(&appliance, "a", StreamState::Live).await;
@@ -270,7 +270,7 @@ async fn a_failed_stream_is_removed_while_it_rests() {
     let (appliance, _folder) = appliance();
     appliance.create(stream("a")).expect("created");
     for _ in 0..3 {
-        // Each pause is longer than the one before.
+        // Each pause is longer than the previous one.
         let entry = appliance.shared().entry(&name("a")).expect("there");
         entry.commands.send(Command::Panic).await.ok();
         until_state(&appliance, "a", StreamState::Failed).await;

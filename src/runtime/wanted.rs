@@ -1,5 +1,5 @@
-//! A stream as it is wanted: its spec and the preset that the spec names. What runs follows from
-//! this value alone; the edits of its parts are pure functions here.
+//! The wanted state of a stream: its spec and the preset that it names. This value alone determines
+//! what runs. Its edits are pure functions.
 
 use std::sync::Arc;
 
@@ -8,28 +8,28 @@ use super::{Error, OutputSpec, Preset, StreamSpec};
 use crate::media::StreamName;
 use crate::process::{captions, denoise};
 
-/// A spec that was checked against the appliance, with its preset. Cheap to clone.
+/// A spec that was checked against the appliance, and its preset. Cheap to clone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
-    /// What the admin asks for.
+    /// What the admin wants.
     pub spec: Arc<StreamSpec>,
-    /// The preset that it names.
+    /// The preset that the spec names.
     pub preset: Arc<Preset>,
 }
 
 impl StreamSpec {
-    /// Noise suppression as it should be, when the graph has it.
+    /// The noise suppression settings. `None` if the graph has none.
     pub(super) fn denoise_with(&self, preset: &Preset) -> Option<denoise::Settings> {
         self.denoise.clone().or_else(|| preset.denoise.clone())
     }
 
-    /// Captions as they should be, when the graph has them.
+    /// The caption settings. `None` if the graph has none.
     pub(super) fn captions_with(&self, preset: &Preset) -> Option<captions::Settings> {
         self.captions.clone().or_else(|| preset.captions.clone())
     }
 
-    /// The outputs of the preset and the stream's own; one of the stream's own replaces the
-    /// preset's of the same id.
+    /// The outputs of the preset and of the stream. An output of the stream replaces the preset's
+    /// output of the same id.
     pub(super) fn outputs_with(&self, preset: &Preset) -> Vec<OutputSpec> {
         let own = &self.outputs;
         let inherited = preset.outputs.iter().filter(|p| own.iter().all(|o| o.id != p.id));
@@ -45,7 +45,7 @@ impl Preset {
 }
 
 impl Wanted {
-    /// Checks what only the spec and its preset together can tell.
+    /// Checks the spec together with its preset.
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::Limit`].
@@ -57,17 +57,17 @@ impl Wanted {
         Ok(Self { spec: Arc::new(spec), preset: Arc::new(preset) })
     }
 
-    /// Noise suppression as it should be, when the graph has it.
+    /// The noise suppression settings. `None` if the graph has none.
     pub fn denoise(&self) -> Option<denoise::Settings> {
         self.spec.denoise_with(&self.preset)
     }
 
-    /// Captions as they should be, when the graph has them.
+    /// The caption settings. `None` if the graph has none.
     pub fn captions(&self) -> Option<captions::Settings> {
         self.spec.captions_with(&self.preset)
     }
 
-    /// What is asked of an output, also of one of the preset; address and token included.
+    /// The spec of an output of the stream or the preset, including address and token.
     ///
     /// # Errors
     /// [`Error::UnknownOutput`].
@@ -76,7 +76,7 @@ impl Wanted {
         found.ok_or_else(|| self.unknown_output(id))
     }
 
-    /// The spec with another output.
+    /// The spec with one more output.
     ///
     /// # Errors
     /// [`Error::OutputExists`], [`Error::Invalid`].
@@ -91,8 +91,8 @@ impl Wanted {
         Ok(spec)
     }
 
-    /// The spec with an output in the place of the one of the same id; one of the preset becomes
-    /// the stream's own.
+    /// The spec with one output replaced by id. A replaced output of the preset becomes the
+    /// stream's own.
     ///
     /// # Errors
     /// [`Error::UnknownOutput`], [`Error::Invalid`].
@@ -107,10 +107,10 @@ impl Wanted {
         Ok(spec)
     }
 
-    /// The spec without an output.
+    /// The spec without one output.
     ///
     /// # Errors
-    /// [`Error::UnknownOutput`], [`Error::Invalid`] for one of the preset.
+    /// [`Error::UnknownOutput`]; [`Error::Invalid`] if it belongs to the preset.
     pub fn without_output(&self, id: &StreamName) -> Result<StreamSpec, Error> {
         if self.preset.has_output(id) {
             return Err(Error::Invalid {
@@ -143,7 +143,7 @@ mod tests {
         OutputSpec { id: name(id), enabled: true, kind: OutputKind::Push { url } }
     }
 
-    /// A stream of the preset `record`, whose one output is `record`.
+    /// A stream of the preset `record`, which has one output named `record`.
     fn wanted(outputs: Vec<OutputSpec>) -> Result<Wanted, Error> {
         let presets = Presets::load(None).expect("built-in presets read");
         let preset = presets.get("record").expect("there").clone();

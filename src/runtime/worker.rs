@@ -1,4 +1,4 @@
-//! One supervised node: when it should run, whether it does, and what became of its last run.
+//! One supervised node: whether it should run, whether it runs, and how its last run ended.
 
 use std::time::{Duration, Instant};
 
@@ -9,25 +9,25 @@ use super::launch::Job;
 use crate::flow::Task;
 use crate::graph::Route;
 
-/// A node of a stream under supervision. Pure: it is told the time and starts nothing itself.
+/// A supervised node of a stream. Pure: callers pass in the time, and it starts nothing itself.
 pub(super) struct Worker {
-    /// What is launched.
+    /// What it runs.
     pub(super) job: Job,
-    /// Why the plan has it, in words.
+    /// Why the plan includes it, as text.
     pub(super) why: String,
-    /// Feeds that it takes.
+    /// Feeds that it reads.
     pub(super) route: Route,
     /// Feeds that it fills.
     pub(super) outputs: Vec<String>,
     /// Whether it should run.
     pub(super) desired: bool,
-    /// Since when nobody needs it.
+    /// Since when it has had no consumer.
     pub(super) idle_since: Option<Instant>,
-    /// How often it was started again after a failure.
+    /// Number of restarts after a failure.
     pub(super) restarts: u32,
-    /// What ended it the last time, until that is over.
+    /// The failure that ended its last run, until it is cleared.
     pub(super) fault: Option<Fault>,
-    /// Since when the current run goes well.
+    /// Since when the current run has been healthy.
     well_since: Option<Instant>,
     life: Life,
     backoff: Backoff,
@@ -40,7 +40,7 @@ enum Life {
 }
 
 impl Worker {
-    /// A worker that should run and does not yet.
+    /// A worker that should run and is not launched yet.
     pub(super) fn new(job: Job, why: impl Into<String>, route: Route) -> Self {
         Self {
             job,
@@ -67,8 +67,8 @@ impl Worker {
             }
     }
 
-    /// When there is something to do about it, if nothing happens before: to launch it, to let it
-    /// go after `idle_kept` without need, or to forget it.
+    /// The next time at which it needs attention without other events: to be launched, to be
+    /// stopped after `idle_kept` without a consumer, or to be forgotten.
     pub(super) fn due(&self, now: Instant, idle_kept: Duration) -> Option<Instant> {
         let launch = match self.life {
             Life::Idle => Some(now),
@@ -81,17 +81,17 @@ impl Worker {
         [launch, let_go, forget].into_iter().flatten().min()
     }
 
-    /// Whether nobody needs it and it has ended.
+    /// Whether it has no consumer and has ended.
     pub(super) fn is_done(&self) -> bool {
         self.idle_since.is_some() && !self.desired && !self.is_alive()
     }
 
-    /// It was launched as run number `run`.
+    /// Records that run number `run` was launched.
     pub(super) fn launched(&mut self, run: u64, task: Task, now: Instant) {
         self.life = Life::Running { run, task, since: now };
     }
 
-    /// Asks the current run to end. If it is still desired then, it starts again at once.
+    /// Asks the current run to end. A desired worker restarts at once.
     pub(super) fn cancel(&mut self) {
         match &self.life {
             Life::Running { task, .. } => task.cancel.cancel(),
@@ -99,7 +99,7 @@ impl Worker {
         }
     }
 
-    /// It does something else from now on: what went wrong before says nothing about that.
+    /// Replaces its job and restarts it. Faults of the old job are cleared.
     pub(super) fn change(&mut self, job: Job) {
         self.job = job;
         self.fault = None;
@@ -107,23 +107,23 @@ impl Worker {
         self.cancel();
     }
 
-    /// It should not run any more.
+    /// It should no longer run.
     pub(super) fn stop(&mut self) {
         self.desired = false;
         self.cancel();
     }
 
-    /// It cannot take what there is: it stops until its route changes.
+    /// Its input is unusable: it stops until its route changes.
     pub(super) fn cannot(&mut self, problem: &str) {
         self.stop();
-        // It is asked again at every plan, and has been wrong since the first one.
+        // Every plan repeats the check; the time of the fault is that of the first one.
         if self.fault.as_ref().is_none_or(|fault| fault.message != problem) {
             let hint = "publish what it takes; `auralink doctor` says which encoders work here";
             self.fault = Some(Fault::now(problem, hint));
         }
     }
 
-    /// It should run (again); pauses are forgotten.
+    /// It should run. Past failures no longer delay its start.
     pub(super) fn want(&mut self) {
         if !self.desired {
             self.desired = true;
@@ -131,7 +131,7 @@ impl Worker {
         }
     }
 
-    /// Run number `run` has ended. True when it was the current run and had failed.
+    /// Records that run number `run` has ended. Returns true if it was the current run and failed.
     pub(super) fn exited(
         &mut self,
         run: u64,
@@ -153,8 +153,8 @@ impl Worker {
                 self.life = Life::Waiting { until };
                 true
             }
-            // A node that ends by itself without an error is treated like one that was asked to,
-            // but never in a tight loop.
+            // A node that ends without an error and without being asked restarts after a pause,
+            // never in a tight loop.
             Ok(()) if !asked => {
                 self.life = Life::Waiting { until: now + self.backoff.pause(lasted, jitter) };
                 false
@@ -166,7 +166,7 @@ impl Worker {
         }
     }
 
-    /// Looks how it goes: a fault is over when the node has run well for a while.
+    /// Clears the fault when the node has run well for [`OVER_AFTER`].
     pub(super) fn look(&mut self, now: Instant) {
         if self.state() != NodeState::Running {
             self.well_since = None;
@@ -191,7 +191,7 @@ impl Worker {
         }
     }
 
-    /// Its standing, for people.
+    /// Its state in the API.
     pub(super) fn state(&self) -> NodeState {
         match &self.life {
             Life::Running { task, .. } if task.status.is_running() => NodeState::Running,
@@ -202,7 +202,7 @@ impl Worker {
         }
     }
 
-    /// Time until the next try.
+    /// Time until the next launch.
     pub(super) fn retry_in(&self, now: Instant) -> Option<Duration> {
         match self.life {
             Life::Waiting { until } => Some(until.saturating_duration_since(now)),

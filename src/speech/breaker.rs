@@ -1,4 +1,4 @@
-//! When an engine that failed is asked again: a plain type that takes `now`.
+//! When a failed engine is asked again: a plain type that takes `now`.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ const FIRST: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// A probe that was not answered after this long was given up by its caller; another may try.
+/// A probe without an answer after this long counts as abandoned; another may start.
 const PROBE_LOST: Duration = Duration::from_secs(60);
 
-/// Opens with the first failure, so that a dead server costs its time-out once; lets one probe
-/// through after each pause; closes with the first success. Pauses double from 1 s to 120 s.
+/// Opens at the first failure, so that a dead server costs its timeout once. Lets one probe through
+/// after each pause and closes at the first success. Pauses double from 1 s to 120 s.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Breaker {
     failures: u32,
@@ -21,7 +21,7 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
-    /// Whether a request may go through now; takes the place of the probe where it may be one.
+    /// Whether a request may go through now. While open, admits one request as the probe.
     pub(crate) fn admit(&mut self, now: Instant) -> bool {
         match self.closed_until {
             None => true,
@@ -42,14 +42,14 @@ impl Breaker {
         *self = Self::default();
     }
 
-    /// The probe ended and says nothing about the engine; the next request is one again.
+    /// The probe ended without a verdict on the engine; the next request is a probe again.
     pub(crate) fn undecided(&mut self) {
         self.probing_since = None;
     }
 
-    /// The engine failed; it may ask for a pause itself.
+    /// The engine failed; `asks_for` is the pause that it requested.
     pub(crate) fn failed(&mut self, now: Instant, asks_for: Option<Duration>) {
-        // Requests that were under way when it opened do not count again.
+        // Requests that were under way when the breaker opened do not count again.
         let counted = self.closed_until.is_none_or(|until| now >= until);
         if counted {
             self.failures = self.failures.saturating_add(1);
@@ -60,7 +60,7 @@ impl Breaker {
         self.probing_since = None;
     }
 
-    /// How long until it is asked again; `None` while it is well.
+    /// How long until the engine is asked again; `None` while it is healthy.
     pub(crate) fn rests(&self, now: Instant) -> Option<Duration> {
         self.closed_until.map(|until| until.saturating_duration_since(now))
     }

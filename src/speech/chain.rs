@@ -1,4 +1,5 @@
-//! Engines for one job in order of preference: who is asked, who takes over, and what is told of it.
+//! Engines for one job in order of preference: which is asked, which takes over, and how a switch
+//! is reported.
 //!
 //! Invariant: no lock is held while an engine works.
 
@@ -11,14 +12,14 @@ use serde::Serialize;
 
 use super::breaker::Breaker;
 
-/// Most routes whose engine is remembered; they only serve to notice a switch.
+/// Most routes whose last engine is remembered; needed only to notice a switch.
 const ROUTES_MAX: usize = 1000;
 
-/// What an error says about the engine that made it.
+/// What an error reveals about the engine that returned it.
 pub(crate) trait Failure: std::error::Error + Send + 'static {
-    /// Whether the engine is to blame, and not what it was asked.
+    /// Whether the engine is at fault, not the request.
     fn blames_engine(&self) -> bool;
-    /// How long the engine asks to be left alone.
+    /// How long the engine asks not to be called.
     fn retry_after(&self) -> Option<Duration>;
     /// The engine did not answer within its time.
     fn timed_out(engine: &str, after: Duration) -> Self;
@@ -29,18 +30,18 @@ pub(crate) trait Failure: std::error::Error + Send + 'static {
 pub struct Switch {
     /// `translate` or `tts`.
     pub job: &'static str,
-    /// What it is for: `en→es`, or a language.
+    /// The route: `en→es`, or a language.
     #[schema(example = "en→es")]
     pub route: String,
-    /// Who did it before.
+    /// The engine that served the route before.
     pub from: String,
-    /// Who does it now; `None` while nobody can.
+    /// The engine that serves it now; `None` while no engine can.
     pub to: Option<String>,
-    /// Why.
+    /// The error that caused the switch, in words.
     pub reason: String,
 }
 
-/// Whom a switch is told.
+/// Receives each switch.
 pub type OnSwitch = Arc<dyn Fn(&Switch) + Send + Sync>;
 
 /// How an engine does.
@@ -60,7 +61,7 @@ pub struct EngineState {
     pub retry_in_ms: Option<u64>,
 }
 
-/// One engine with what is known of it.
+/// One engine with its state of health.
 pub(crate) struct Seat<E: ?Sized> {
     name: &'static str,
     engine: Arc<E>,
@@ -89,17 +90,17 @@ impl<E: ?Sized> Chain<E> {
         Self { job, seats: Vec::new(), serving: Mutex::default(), on_switch }
     }
 
-    /// Adds an engine behind the others; it must answer within `limit`.
+    /// Appends an engine; it must answer within `limit`.
     pub(crate) fn push(&mut self, name: &'static str, engine: Arc<E>, limit: Duration) {
         self.seats.push(Seat { name, engine, limit, health: Mutex::default() });
     }
 
-    /// The engines in their order.
+    /// The engines in order of preference.
     pub(crate) fn engines(&self) -> impl Iterator<Item = (&'static str, &Arc<E>)> {
         self.seats.iter().map(|s| (s.name, &s.engine))
     }
 
-    /// How each engine does.
+    /// The state of each engine.
     pub(crate) fn states(&self) -> Vec<EngineState> {
         let now = Instant::now();
         let state = |seat: &Seat<E>| {
@@ -117,11 +118,11 @@ impl<E: ?Sized> Chain<E> {
         self.seats.iter().map(state).collect()
     }
 
-    /// Asks the engines that `can` do it, in the order of `preferred` (all that are not named are
-    /// left out; empty: the order of the chain), until one answers.
+    /// Asks the engines for which `can` holds until one answers. `preferred` gives the order and
+    /// leaves out every engine that it does not name; empty: all, in the order of the chain.
     ///
     /// # Errors
-    /// `None` where no engine can do it or all rest, else the last error.
+    /// `None` if no engine can do it or all are resting, else the last error.
     pub(crate) async fn run<'a, T, F: Failure>(
         &self,
         route: &str,
@@ -134,7 +135,7 @@ impl<E: ?Sized> Chain<E> {
             if !can(&seat.engine) || !locked(&seat.health).breaker.admit(Instant::now()) {
                 continue;
             }
-            // Also when the caller gives up, the place of the probe becomes free.
+            // Releases the probe also when the caller drops this future.
             let probe = Probe(&seat.health);
             let answer = tokio::time::timeout(seat.limit, ask(seat.engine.clone())).await;
             let answer = answer.unwrap_or_else(|_| Err(F::timed_out(seat.name, seat.limit)));
@@ -163,7 +164,7 @@ impl<E: ?Sized> Chain<E> {
         preferred.iter().filter_map(|name| self.seats.iter().find(|s| s.name == name)).collect()
     }
 
-    /// Tells of a switch where another engine served this route before.
+    /// Reports a switch if another engine served this route before.
     fn now_serves<F: Failure>(
         &self,
         route: &str,
@@ -179,7 +180,7 @@ impl<E: ?Sized> Chain<E> {
             }
             serving.insert(key, engine)
         };
-        // The first answer is no switch, unless the engine that comes first has just failed.
+        // The first answer is no switch, unless the preferred engine has just failed.
         let first = || self.order(preferred).first().map(|s| s.name).filter(|_| error.is_some());
         let from = match before {
             Some(Some(before)) => before,
@@ -222,7 +223,7 @@ impl<E: ?Sized> Seat<E> {
     }
 }
 
-/// Frees the place of the probe when a request ends in whatever way.
+/// Releases the probe however a request ends.
 struct Probe<'a>(&'a Mutex<Health>);
 
 impl Drop for Probe<'_> {
@@ -231,7 +232,7 @@ impl Drop for Probe<'_> {
     }
 }
 
-/// Health counters are valid after every statement, whoever panicked.
+/// Health counters are valid after every statement, so a poisoned lock can be used.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

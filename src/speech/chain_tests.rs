@@ -1,4 +1,4 @@
-//! Engines here are plain functions of the number of the request: the chain does not care.
+//! Engines here are plain functions of the request's number, which is all that the chain needs.
 
 use super::*;
 
@@ -26,7 +26,7 @@ impl Failure for Wrong {
 
 type Told = Arc<Mutex<Vec<String>>>;
 
-/// A chain of engines that are known by their names alone.
+/// A chain of engines that consist of a name only.
 fn chain(names: &[&'static str]) -> (Chain<&'static str>, Told) {
     let told = Told::default();
     let into = told.clone();

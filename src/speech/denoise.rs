@@ -10,19 +10,19 @@ pub const RATE: u32 = 48_000;
 /// Samples per channel that the network takes at a time: 10 ms.
 pub const FRAME: usize = DenoiseState::FRAME_SIZE;
 
-/// How long a sample stays inside at most: one frame until it is complete, and one because
-/// neighbouring frames overlap.
+/// Longest time that a sample is held: one frame until it is complete, and one because neighbouring
+/// frames overlap.
 pub const LATENCY: Duration = Duration::from_millis(20);
 
-/// The share of the cleaned sound moves by at most this much per sample, so that a switch from
-/// off to on is a crossfade of 20 ms.
+/// Largest change per sample of the share of denoised audio, so that switching from off to on is a
+/// crossfade of 20 ms.
 const SLEW: f32 = 1.0 / (2.0 * FRAME as f32);
 
-/// Samples are limited to this much for the network, 12 dB over full scale, so that absurd ones
-/// cannot make its recurrent state infinite.
+/// Samples are limited to this amplitude for the network, 12 dB over full scale, so that extreme
+/// ones cannot make its recurrent state infinite.
 const LOUDEST: f32 = 4.0;
 
-/// The network was trained on 16-bit sound.
+/// The network was trained on 16-bit audio.
 const FULL_SCALE: f32 = 32_768.0;
 
 /// Weight of a new frame in the measured noise level: a time constant of half a second.
@@ -31,31 +31,31 @@ const NOISE_SMOOTHING: f32 = 0.02;
 /// Below this speech probability a frame counts as noise.
 const SPEECH_LIKELY: f32 = 0.5;
 
-/// How much is done to the sound.
+/// How strongly noise is suppressed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Strength {
-    /// Off passes the sound through untouched, at the same latency.
+    /// Off passes the audio through unchanged, at the same latency.
     pub enabled: bool,
-    /// Share of the cleaned sound in the mix, 0.0-1.0.
+    /// Share of denoised audio in the mix, 0.0-1.0.
     pub mix: f32,
     /// Noise is lowered by at most this much, in dB.
     pub max_attenuation_db: f32,
 }
 
 impl Default for Strength {
-    /// 12 dB at most: as good to the ear of DNSMOS as no limit, and the only setting that was
-    /// measured to raise SI-SDR too, because a voice that the network misjudges is lowered, not
-    /// lost (`docs/measurements.md`).
+    /// 12 dB at most: DNSMOS rates it as high as no limit, and it is the only measured setting that
+    /// also raises SI-SDR, because a voice that the network misjudges is attenuated, not lost
+    /// (`docs/measurements.md`).
     fn default() -> Self {
         Self { enabled: true, mix: 1.0, max_attenuation_db: 12.0 }
     }
 }
 
 impl Strength {
-    /// How much of the cleaned sound goes into the output, the rest being the original.
+    /// The share of denoised audio in the output; the rest is the original.
     ///
-    /// What the network removes altogether stays at `1 - share` of its amplitude, which is how a
-    /// limit in dB becomes a share.
+    /// What the network removes completely remains at `1 - share` of its amplitude, which turns a
+    /// limit in dB into a share.
     fn share(self) -> f32 {
         let residue = 10_f32.powf(-self.max_attenuation_db.max(0.0) / 20.0);
         let share = self.mix.clamp(0.0, 1.0) * (1.0 - residue);
@@ -63,34 +63,34 @@ impl Strength {
     }
 }
 
-/// Cleans interleaved sound of one or more channels, whatever the size of the pieces it comes in.
+/// Denoises interleaved audio of one or more channels, in pieces of any size.
 ///
-/// Sample for sample, what comes out lies where it lay in the input: the original is delayed by as
-/// much as the network delays its own output, so mixing and switching never comb or click.
+/// Every sample keeps its place: the original is delayed by as much as the network delays its
+/// output, so mixing and switching cause no comb filter and no click.
 pub struct Denoiser {
     channels: Vec<Channel>,
-    /// Interleaved samples of a frame that is not complete yet.
+    /// Interleaved samples of an incomplete frame.
     pending: Vec<f32>,
-    /// A frame is inside the network, waiting for its overlap with the next.
+    /// Whether a frame is inside the network, waiting for its overlap with the next.
     primed: bool,
-    /// Share of the cleaned sound now, and where it goes.
+    /// Share of denoised audio now, and its target.
     share: f32,
     target: f32,
     speech_probability: f32,
-    /// Mean square of what came in while nobody spoke; `None` before the first such frame.
+    /// Mean square of the input without speech; `None` before the first such frame.
     noise_power: Option<f32>,
 }
 
 struct Channel {
     network: Box<DenoiseState<'static>>,
-    /// The original of the frame inside the network.
+    /// The original of the frame that is inside the network.
     previous: [f32; FRAME],
     current: [f32; FRAME],
     cleaned: [f32; FRAME],
 }
 
 impl Denoiser {
-    /// A denoiser for so many interleaved channels, at least one.
+    /// A denoiser for this number of interleaved channels, at least one.
     pub fn new(channels: usize, strength: Strength) -> Self {
         let share = strength.share();
         Self {
@@ -104,7 +104,7 @@ impl Denoiser {
         }
     }
 
-    /// Changes how much is done, by a crossfade; at once before the first sound.
+    /// Changes the strength by a crossfade; at once before the first audio.
     pub fn set_strength(&mut self, strength: Strength) {
         self.target = strength.share();
         if self.held() == 0 {
@@ -112,7 +112,7 @@ impl Denoiser {
         }
     }
 
-    /// Takes interleaved samples of any number and appends what is ready to `output`.
+    /// Takes any number of interleaved samples and appends what is ready to `output`.
     pub fn push(&mut self, mut samples: &[f32], output: &mut Vec<f32>) {
         let full = FRAME * self.channels.len();
         while !samples.is_empty() {
@@ -125,7 +125,7 @@ impl Denoiser {
         }
     }
 
-    /// Appends everything that is still inside to `output` and starts afresh.
+    /// Appends everything that is still inside to `output` and resets.
     pub fn drain(&mut self, output: &mut Vec<f32>) {
         let wanted = output.len() + self.held() * self.channels.len();
         let silence = [0.0; FRAME];
@@ -136,7 +136,7 @@ impl Denoiser {
         self.reset();
     }
 
-    /// Forgets the sound so far, as after a jump.
+    /// Forgets the audio so far, as after a discontinuity.
     pub fn reset(&mut self) {
         self.pending.clear();
         self.primed = false;
@@ -151,12 +151,12 @@ impl Denoiser {
         inside + self.pending.len() / self.channels.len()
     }
 
-    /// How likely the last 10 ms hold speech, 0.0-1.0; that of the likeliest channel.
+    /// Probability that the last 10 ms hold speech, 0.0-1.0: the highest of all channels.
     pub fn speech_probability(&self) -> f32 {
         self.speech_probability
     }
 
-    /// Level of the input while nobody speaks, in dB below full scale; `None` before any was heard.
+    /// Level of the input without speech, in dB below full scale; `None` before any was measured.
     pub fn noise_dbfs(&self) -> Option<f32> {
         self.noise_power.map(|power| 10.0 * power.max(1e-12).log10())
     }
@@ -183,7 +183,7 @@ impl Denoiser {
         self.primed = true;
     }
 
-    /// Appends the frame before the current one, which the network has just finished.
+    /// Appends the frame before the current one, which the network has just completed.
     fn mix_into(&mut self, output: &mut Vec<f32>) {
         output.reserve(FRAME * self.channels.len());
         for at in 0..FRAME {
@@ -226,7 +226,7 @@ impl Channel {
         if probability.is_finite() && self.cleaned.iter().all(|x| x.is_finite()) {
             return probability;
         }
-        // A recurrent state that is not finite would stay so for ever.
+        // A recurrent state that is not finite never recovers.
         self.network = DenoiseState::new();
         self.cleaned = self.previous.map(|x| x.clamp(-LOUDEST, LOUDEST) * FULL_SCALE);
         0.0

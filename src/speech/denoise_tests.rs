@@ -7,7 +7,8 @@ use super::*;
 const FULL: Strength = Strength { enabled: true, mix: 1.0, max_attenuation_db: 100.0 };
 const OFF: Strength = Strength { enabled: false, ..FULL };
 
-/// A hoarse vowel with a gliding pitch, formants and syllables: enough of a voice for the network.
+/// A hoarse vowel with a gliding pitch, formants and syllables: close enough to a voice for the
+/// network.
 fn voice(samples: usize) -> Vec<f32> {
     let mut phase = 0.0_f32;
     (0..samples)
@@ -42,7 +43,7 @@ fn noise(samples: usize, level: f32) -> Vec<f32> {
     (0..samples).map(|_| level * next()).collect()
 }
 
-/// The same, falling towards the treble like the noise of fans and roads.
+/// The same, falling towards high frequencies like the noise of fans and roads.
 fn rumble(samples: usize, level: f32) -> Vec<f32> {
     let mut last = 0.0;
     let smooth = |x: f32| {

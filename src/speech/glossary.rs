@@ -1,8 +1,7 @@
-//! Names, terms and words of a stream: what stays, what is written otherwise, what is masked.
+//! Names, terms and words of a stream: kept, replaced or masked.
 //!
-//! Words are found whatever their case and only as whole words, in any script: `class` does not
-//! find `ass`. Han, kana, Thai, Lao, Khmer and Burmese write no spaces, so there a word is found
-//! wherever it stands.
+//! Words match in any case and only as whole words, in any script: `class` does not match `ass`.
+//! Han, kana, Thai, Lao, Khmer and Burmese write no spaces, so their words match anywhere.
 
 use std::ops::Range;
 
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::media::Language;
 
-/// Most entries of each list.
+/// Most entries per list.
 pub const ENTRIES_MAX: usize = 500;
 
 /// Longest entry, in characters.
@@ -48,18 +47,18 @@ pub struct Replacement {
     pub language: Option<Language>,
 }
 
-/// What is wrong with a glossary.
+/// Why a glossary is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{field}`: {message}")]
 pub struct GlossaryError {
     /// Path of the field: `replacements[3].from`.
     pub field: String,
-    /// What is wrong.
+    /// What is wrong with the field.
     pub message: String,
 }
 
 impl Replacement {
-    /// Whether it holds for captions of a language.
+    /// Whether it applies to captions of a language.
     fn is_for(&self, language: &Language) -> bool {
         self.language.as_ref().is_none_or(|own| {
             own == language || (own.as_str() == own.primary() && own.same_language(language))
@@ -68,7 +67,7 @@ impl Replacement {
 }
 
 impl Glossary {
-    /// Whether nothing is in it.
+    /// Whether it has no entries.
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty() && self.replacements.is_empty() && self.masked.is_empty()
     }
@@ -111,8 +110,8 @@ impl Glossary {
         Ok(())
     }
 
-    /// What a text of this language becomes: replacements (the longest first where several begin at
-    /// a place), terms in their own spelling, masked words as asterisks.
+    /// Applies the glossary to a text of this language: replacements (the longest first if several
+    /// begin at the same place), terms in their own spelling, masked words as asterisks.
     pub fn apply(&self, text: &str, language: &Language) -> String {
         let replacements = self.replacements.iter().filter(|r| r.is_for(language));
         let mut rules: Vec<(&str, &str)> =
@@ -121,12 +120,12 @@ impl Glossary {
         let replaced = rewrite(text, &rules, |_, to| to.to_owned());
         let masks: Vec<(&str, &str)> = self.masked.iter().map(|m| (m.as_str(), "")).collect();
         let masked = rewrite(&replaced, &masks, |found, _| asterisks(found));
-        // Where a word was left out, its spaces meet.
+        // A word that was left out leaves two spaces together.
         if masked == text { masked } else { one_space(&masked) }
     }
 
-    /// What must survive a translation into `target`: places in the original, each with what
-    /// stands there afterwards. Sorted, not overlapping.
+    /// What must survive a translation into `target`: ranges of the original, each with its text in
+    /// the translation. Sorted, not overlapping.
     pub(crate) fn fixed(&self, text: &str, target: &Language) -> Vec<(Range<usize>, String)> {
         let specific = |r: &&Replacement| r.language.is_some() && r.is_for(target);
         let mut rules: Vec<(&str, &str)> = self
@@ -140,7 +139,7 @@ impl Glossary {
     }
 }
 
-/// Letters become asterisks, as many as there are; what is between words stays.
+/// Replaces each letter by an asterisk; what is between words stays.
 fn asterisks(found: &str) -> String {
     found.chars().map(|c| if is_word(c) { '*' } else { c }).collect()
 }
@@ -162,7 +161,7 @@ fn rewrite(text: &str, rules: &[(&str, &str)], with: impl Fn(&str, &str) -> Stri
     out
 }
 
-/// Where rules apply, from left to right: the longest at each place, the first of equals.
+/// Where rules match, from left to right: the longest at each place, the first of equal ones.
 fn find(text: &str, rules: &[(&str, &str)]) -> Vec<(Range<usize>, usize)> {
     if rules.is_empty() {
         return Vec::new();
@@ -193,8 +192,8 @@ fn find(text: &str, rules: &[(&str, &str)]) -> Vec<(Range<usize>, usize)> {
     found
 }
 
-/// Length in bytes of `word` at the beginning of `text`, whatever the case; `None` where it is not
-/// there as whole words.
+/// Length in bytes of `word` at the beginning of `text`, in any case; `None` if it is not there as
+/// whole words.
 fn match_length(text: &str, word: &str) -> Option<usize> {
     let mut wanted = word.trim().chars().flat_map(char::to_lowercase);
     let mut next = wanted.next()?;
@@ -203,7 +202,7 @@ fn match_length(text: &str, word: &str) -> Option<usize> {
         let (_, c) = characters.next()?;
         let mut folded = c.to_lowercase();
         while let Some(f) = folded.next() {
-            // Any space is any other.
+            // All kinds of white space match each other.
             if f != next && !(f.is_whitespace() && next.is_whitespace()) {
                 return None;
             }
@@ -225,7 +224,7 @@ fn joins(left: char, right: char) -> bool {
     is_word(left) && is_word(right) && !(is_unspaced(left) || is_unspaced(right))
 }
 
-/// Letters, digits, and marks on letters (an accent of its own, a vowel sign).
+/// Letters, digits and combining marks (an accent of its own, a vowel sign).
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || is_mark(c) || c == '_'
 }

@@ -1,6 +1,6 @@
-//! The small HTTP client of all remote engines: one server, one key, and limits on everything.
+//! The small HTTP client of all remote engines: one server, one key, limits on everything.
 //!
-//! Invariant: no error names the key, and none carries more of a server's words than
+//! Invariant: no error contains the key, and none quotes more of a server's text than
 //! [`WORDS_MAX`].
 
 use std::net::IpAddr;
@@ -12,19 +12,19 @@ use serde::de::DeserializeOwned;
 
 use crate::media::Secret;
 
-/// Longest time for a connection to be made; a server that is there answers sooner.
+/// Longest time to connect; a working server answers sooner.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 
-/// Longest piece of a server's own explanation that is kept, in characters.
+/// Longest part of a server's own explanation that is kept, in characters.
 pub const WORDS_MAX: usize = 200;
 
-/// Longest pause that a server may ask for; more is taken for a mistake.
+/// Longest pause that a server may ask for; longer ones are taken for a mistake.
 const RETRY_MAX: Duration = Duration::from_secs(600);
 
-/// Largest error body that is looked at, in bytes.
+/// Largest error body that is read, in bytes.
 const ERROR_BODY_MAX: usize = 16 * 1024;
 
-/// Why a server gave no answer that can be used.
+/// Why a server gave no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The address cannot be used.
@@ -38,23 +38,23 @@ pub enum Error {
     /// The key has characters that no header may have.
     #[error("the key cannot be sent: it has line breaks or other control characters")]
     Key,
-    /// Nobody answered.
+    /// No connection to the server.
     #[error("cannot reach {server}: {reason}")]
     Unreachable {
         /// Host and port.
         server: String,
-        /// Why not.
+        /// Why it failed.
         reason: String,
     },
-    /// The answer did not come, or not to its end, within the time allowed.
+    /// The answer did not arrive completely within the time allowed.
     #[error("{server} did not answer within {after:?}")]
     TimedOut {
         /// Host and port.
         server: String,
-        /// How long it was given.
+        /// The time allowed.
         after: Duration,
     },
-    /// The server refused.
+    /// The server answered with an error status.
     #[error("{server} answered {status}{}{words}", if words.is_empty() { "" } else { ": " })]
     Refused {
         /// Host and port.
@@ -63,7 +63,7 @@ pub enum Error {
         status: u16,
         /// The server's own explanation, shortened; may be empty.
         words: String,
-        /// How long it asks to be left alone.
+        /// How long the server asks not to be called.
         retry_after: Option<Duration>,
     },
     /// The answer is longer than it may be.
@@ -74,7 +74,7 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
-    /// The answer broke off, or is not what the protocol says.
+    /// The answer broke off or violates the protocol.
     #[error("{server} gave no valid answer: {reason}")]
     Invalid {
         /// Host and port.
@@ -85,7 +85,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// How long the server asks to be left alone, where it says so.
+    /// How long the server asks not to be called, if it does.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
@@ -116,9 +116,9 @@ pub struct Client {
 
 impl Client {
     /// A client for the server below `base` (`https://api.openai.com/v1`, with or without a final
-    /// slash). Each request must be answered completely within `timeout`. An empty key is not sent.
+    /// slash). Each answer must arrive completely within `timeout`. An empty key is not sent.
     ///
-    /// Redirects are refused, so that a key goes nowhere else. Proxies of the environment
+    /// Redirects are refused, so that the key reaches no other server. Proxies of the environment
     /// (`HTTPS_PROXY`) are used except for addresses of this machine.
     ///
     /// # Errors
@@ -178,7 +178,7 @@ impl Client {
     /// Sends a request and reads the whole body of a successful answer, at most `limit` bytes.
     ///
     /// # Errors
-    /// Every way in which a server can fail; see [`Error`].
+    /// Every way in which a server can fail: see [`Error`].
     pub async fn bytes(&self, request: RequestBuilder, limit: usize) -> Result<Vec<u8>, Error> {
         let answer = request.send().await.map_err(|e| self.failed(e))?;
         let status = answer.status();
@@ -188,10 +188,10 @@ impl Client {
         self.body(answer, limit).await
     }
 
-    /// The same for an answer in JSON.
+    /// As [`Self::bytes`], for an answer in JSON.
     ///
     /// # Errors
-    /// Also [`Error::Invalid`] for other JSON than expected.
+    /// Also [`Error::Invalid`] for JSON of another form.
     pub async fn json<T: DeserializeOwned>(
         &self,
         request: RequestBuilder,
@@ -201,7 +201,7 @@ impl Client {
         serde_json::from_slice(&body).map_err(|e| self.invalid(format!("{e}")))
     }
 
-    /// An answer that is not what the protocol says.
+    /// An error for an answer that violates the protocol.
     pub fn invalid(&self, reason: impl Into<String>) -> Error {
         Error::Invalid { server: self.server.clone(), reason: shortened(&reason.into()) }
     }
@@ -219,7 +219,7 @@ impl Client {
 
     async fn refused(&self, status: StatusCode, answer: Response) -> Error {
         let retry_after = answer.headers().get(RETRY_AFTER).and_then(retry_after);
-        // What the body says is a courtesy; without it the status must do.
+        // The body's explanation is optional; the status is enough.
         let body = self.body(answer, ERROR_BODY_MAX).await.unwrap_or_default();
         let server = self.server.clone();
         Error::Refused { server, status: status.as_u16(), words: explanation(&body), retry_after }
@@ -240,13 +240,13 @@ impl Client {
     }
 }
 
-/// Checks the address of a server as it stands in a configuration.
+/// Checks the address of a server as written in a configuration.
 ///
 /// # Errors
 /// [`Error::Address`].
 pub fn address(text: &str) -> Result<url::Url, Error> {
     let wrong = |url: String, reason: &str| Error::Address { url, reason: reason.to_owned() };
-    // What does not parse may still hold a password: it is not shown.
+    // An address that does not parse may still contain a password: it is not shown.
     let url = url::Url::parse(text).map_err(|e| wrong("…".into(), &e.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong(shown(&url), "it must begin with http:// or https://"));
@@ -279,14 +279,14 @@ fn retry_after(value: &HeaderValue) -> Option<Duration> {
     Some(pause.min(RETRY_MAX))
 }
 
-/// What an error body says: OpenAI's `error.message`, LibreTranslate's `error`, ElevenLabs's
-/// `detail.message`, FastAPI's `detail`, else its first words.
+/// The explanation in an error body: OpenAI's `error.message`, LibreTranslate's `error`,
+/// ElevenLabs's `detail.message`, FastAPI's `detail`, else the beginning of the text.
 fn explanation(body: &[u8]) -> String {
     let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let places = ["/error/message", "/error", "/detail/message", "/detail", "/message"];
     let said = places.iter().find_map(|at| json.pointer(at)?.as_str());
     let text = String::from_utf8_lossy(body);
-    // A page of a proxy is markup, not words.
+    // A proxy's error page is markup, no explanation.
     let plain = if text.trim_start().starts_with(['<', '{', '[']) { "" } else { text.as_ref() };
     shortened(said.unwrap_or(plain))
 }
@@ -297,7 +297,7 @@ fn shortened(text: &str) -> String {
     words.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect()
 }
 
-/// The cause at the bottom, which says more than "error sending request".
+/// The innermost cause, which is more specific than "error sending request".
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {

@@ -1,4 +1,4 @@
-//! The client against a real server that misbehaves in every way.
+//! The client against a real server that misbehaves in many ways.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -10,7 +10,7 @@ use super::*;
 
 const SOON: Duration = Duration::from_millis(400);
 
-/// Serves `router` on a free port and gives its address.
+/// Serves `router` on a free port and returns its address.
 pub(crate) async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let at = listener.local_addr().expect("bound");
@@ -23,7 +23,7 @@ pub(crate) fn unfinished(first: &'static str, breaks: bool) -> Body {
     let piece = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(first))]);
     if breaks {
         let end = futures::stream::once(async {
-            // What was said so far leaves the server before the end comes.
+            // Lets the server send what it has before the body ends.
             tokio::task::yield_now().await;
             Err(std::io::Error::other("cable pulled"))
         });

@@ -1,7 +1,7 @@
-//! Engines that work on speech: plain Rust.
+//! Engines that process speech: plain Rust.
 //!
 //! Invariant: no GStreamer in here. An engine that may abort (a C++ library, a GPU runtime) runs in
-//! a process of its own, so that its death is an error and not the end of the appliance.
+//! a process of its own, so that its crash is an error and does not end the appliance.
 
 mod breaker;
 pub mod chain;

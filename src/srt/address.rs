@@ -1,4 +1,4 @@
-//! Socket addresses as C wants them.
+//! Socket addresses in C layout.
 #![allow(unsafe_code)]
 
 use std::mem::{MaybeUninit, size_of};
@@ -13,7 +13,7 @@ pub(super) union CAddress {
 }
 
 impl CAddress {
-    /// An address, and the length that C wants with it.
+    /// Converts an address; returns it with its length in bytes.
     pub(super) fn new(address: SocketAddr) -> (Self, i32) {
         match address {
             SocketAddr::V4(a) => {
@@ -36,34 +36,34 @@ impl CAddress {
         }
     }
 
-    /// Room for an address that C writes, and its length.
+    /// Buffer for an address that C writes, and its length.
     pub(super) fn room() -> (Self, i32) {
         // SAFETY: all-zero bytes are a valid value of every member.
         let room: Self = unsafe { MaybeUninit::zeroed().assume_init() };
         (room, size_of::<Self>() as i32)
     }
 
-    /// For a C function that reads the address.
+    /// Pointer for a C function that reads the address.
     pub(super) fn as_ptr(&self) -> *const libc::sockaddr {
         std::ptr::from_ref(self).cast()
     }
 
-    /// For a C function that writes the address.
+    /// Pointer for a C function that writes the address.
     pub(super) fn as_mut_ptr(&mut self) -> *mut libc::sockaddr {
         std::ptr::from_mut(self).cast()
     }
 
-    /// The address in our words; `None` for other families.
+    /// The address; `None` for families other than IP.
     pub(super) fn get(&self) -> Option<SocketAddr> {
         // SAFETY: `self` is valid for reads, and large enough for both families.
         unsafe { read(self.as_ptr()) }
     }
 }
 
-/// The address behind a C pointer; `None` for null and for other families than IP.
+/// The address behind a C pointer; `None` for null and for families other than IP.
 ///
 /// # Safety
-/// `address` is null or points to an address as large as its family says.
+/// `address` is null or points to an address as large as its family requires.
 pub(super) unsafe fn read(address: *const libc::sockaddr) -> Option<SocketAddr> {
     if address.is_null() {
         return None;
@@ -71,16 +71,16 @@ pub(super) unsafe fn read(address: *const libc::sockaddr) -> Option<SocketAddr> 
     // SAFETY: not null, and every address begins with its family.
     match i32::from(unsafe { (*address).sa_family }) {
         libc::AF_INET => {
-            // SAFETY: the family says that it is a `sockaddr_in`.
+            // SAFETY: the family marks it as a `sockaddr_in`.
             let v4 = unsafe { address.cast::<libc::sockaddr_in>().read_unaligned() };
             let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
             Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
         }
         libc::AF_INET6 => {
-            // SAFETY: the family says that it is a `sockaddr_in6`.
+            // SAFETY: the family marks it as a `sockaddr_in6`.
             let v6 = unsafe { address.cast::<libc::sockaddr_in6>().read_unaligned() };
             let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-            // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d; people want to see a.b.c.d.
+            // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d; admins expect a.b.c.d.
             let port = u16::from_be(v6.sin6_port);
             Some(match ip.to_ipv4_mapped() {
                 Some(v4) => SocketAddrV4::new(v4, port).into(),

@@ -1,25 +1,25 @@
-//! One track of a programme: what its entry in the PMT says (ISO/IEC 13818-1 2.4.4.9, ETSI EN 300
-//! 468 for the descriptors of DVB, SMPTE RA for registered formats).
+//! One track of a programme: the content of its PMT entry (ISO/IEC 13818-1 2.4.4.9, ETSI EN 300 468
+//! for the descriptors of DVB, SMPTE RA for registered formats).
 
 use std::fmt;
 
 use crate::media::{Kind, Offered};
 
-/// One track.
+/// A track of a programme.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Elementary {
-    /// 16-8190.
+    /// PID of the track, 16-8190.
     pub(super) pid: u16,
-    /// Video or audio; `None` for anything else, and for what no demuxer here knows.
+    /// Video or audio; `None` for anything else, and for codecs that no demuxer here supports.
     pub(super) kind: Option<Kind>,
-    /// Name of its codec or purpose, for people.
+    /// Display name of its codec or purpose.
     pub(super) codec: String,
-    /// Three letters of ISO 639-2, in small letters.
+    /// Language as three lowercase letters of ISO 639-2.
     pub(super) language: Option<String>,
 }
 
 impl Elementary {
-    /// The same among the tracks of its programme.
+    /// Converts the track for the choice among the tracks of its programme.
     pub(super) fn offered(&self) -> Offered {
         Offered {
             label: format!("PID {}", self.pid),
@@ -42,7 +42,7 @@ impl fmt::Display for Elementary {
     }
 }
 
-/// Reads one entry.
+/// Reads one entry of a PMT.
 pub(super) fn read(pid: u16, stream_type: u8, descriptors: &[u8]) -> Elementary {
     let descriptors: Vec<(u8, &[u8])> = split(descriptors).collect();
     let (kind, codec) = by_type(stream_type)
@@ -83,7 +83,8 @@ fn by_type(stream_type: u8) -> Option<Named> {
         0x15 => (None, "metadata"),
         0x21 => (None, "JPEG 2000"),
         0x33 => (None, "H.266"),
-        // `tsdemux` knows this number of Blu-ray discs (and of ffmpeg) from their programmes alone.
+        // `tsdemux` knows this number, used by Blu-ray discs and ffmpeg, only in Blu-ray
+        // programmes.
         0x82 => (None, "DTS"),
         0x83 => (None, "TrueHD"),
         0x86 => (None, "SCTE-35 cues"),
@@ -91,7 +92,7 @@ fn by_type(stream_type: u8) -> Option<Named> {
     })
 }
 
-/// What private data is, by a descriptor with this tag.
+/// Kind and codec of private data, from a descriptor with this tag.
 fn by_descriptor(tag: u8, body: &[u8]) -> Option<Named> {
     let audio = Some(Kind::Audio);
     Some(match (tag, body.first_chunk::<4>()) {
@@ -116,7 +117,7 @@ fn by_descriptor(tag: u8, body: &[u8]) -> Option<Named> {
     })
 }
 
-/// The language of a track, by its language, teletext or subtitling descriptor.
+/// The language of a track, from its language, teletext or subtitling descriptor.
 fn language(tag: u8, body: &[u8]) -> Option<String> {
     let code = body.first_chunk::<3>().filter(|_| matches!(tag, 0x0a | 0x56 | 0x46 | 0x59))?;
     let letters = code.iter().all(u8::is_ascii_alphabetic);

@@ -1,14 +1,14 @@
-//! What libsrt says went wrong, and why a connection is refused.
+//! Errors of libsrt, and reasons for refusing a connection.
 
 use std::fmt;
 
 /// An operation on a socket that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// libsrt said no, in its words.
+    /// libsrt returned an error.
     #[error("cannot {operation}: {message}")]
     Library {
-        /// What was tried: `bind`, `connect` …
+        /// The operation that failed: `bind`, `connect` …
         operation: &'static str,
         /// libsrt's message.
         message: String,
@@ -16,40 +16,40 @@ pub enum Error {
     /// The other end refused the connection.
     #[error("refused by the other end: {0}")]
     Rejected(Reject),
-    /// A host name without an address.
+    /// A host name that resolves to no address.
     #[error("`{host}` has no address: {message}")]
     Resolve {
         /// The host name.
         host: String,
-        /// Why, as the resolver says.
+        /// The resolver's message.
         message: String,
     },
 }
 
 /// Why a connection is refused: libsrt's own reasons below 1000, the codes of the SRT access
-/// control guidelines from 1000 on, and whatever the other end made up from 2000 on.
+/// control guidelines from 1000 on, and application-defined codes from 2000 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reject(pub i32);
 
 impl Reject {
-    /// The stream id cannot be understood.
+    /// The stream id cannot be parsed.
     pub const BAD_REQUEST: Self = Self(1400);
     /// No credential or a wrong one.
     pub const UNAUTHORIZED: Self = Self(1401);
     /// The server is at its limit.
     pub const OVERLOAD: Self = Self(1402);
-    /// There is no such stream.
+    /// The stream does not exist.
     pub const NOT_FOUND: Self = Self(1404);
-    /// The stream id asks for a mode that does not exist here.
+    /// The stream id requests an unsupported mode.
     pub const BAD_MODE: Self = Self(1405);
-    /// What is asked for cannot be given in this form.
+    /// The request cannot be served in this form.
     pub const UNACCEPTABLE: Self = Self(1406);
-    /// Somebody else publishes under that name.
+    /// Another publisher has the stream.
     pub const CONFLICT: Self = Self(1409);
-    /// Something broke on this end.
+    /// An internal error on this end.
     pub const INTERNAL: Self = Self(1500);
 
-    /// Our words for a code, where we have better ones than libsrt.
+    /// Our text for a code, if it is clearer than libsrt's.
     fn words(self) -> Option<&'static str> {
         Some(match self.0 {
             2 => "the connection was refused without a reason",

@@ -1,4 +1,4 @@
-//! Addresses and transport streams that nobody means well with.
+//! Fuzz tests with malicious addresses and transport streams.
 
 use super::pcr::Pacer;
 use super::start_codes::join_start_codes;
@@ -14,7 +14,7 @@ fn fuzz_srt_address() {
     });
 }
 
-/// Clock references: whatever they say, every byte goes on.
+/// Clock references: whatever their content, every byte is passed on.
 #[test]
 fn fuzz_pcr() {
     fuzz::run("mpegts", |bytes| {
@@ -28,7 +28,7 @@ fn fuzz_pcr() {
     });
 }
 
-/// Start codes that are cut in two: no byte but zeros is ever lost or made.
+/// Split start codes: only zero bytes may be removed or added.
 #[test]
 fn fuzz_start_codes() {
     use gst::prelude::*;

@@ -1,4 +1,4 @@
-//! One port that takes many callers, each judged by its stream id before it is connected.
+//! One port for many callers. Each is admitted or refused by its stream id before it is connected.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -14,36 +14,36 @@ use super::sys::{self, Opt};
 use super::{Error, Reject, Socket, Waiter};
 use crate::media::Secret;
 
-/// Callers that libsrt has connected and nobody has accepted yet; more are refused.
+/// Most callers that libsrt has connected and we have not accepted yet; further ones are refused.
 const BACKLOG: c_int = 64;
 
-/// How a listener treats its callers.
+/// Options of a listener for its callers.
 #[derive(Clone, Copy, Debug)]
 pub struct ListenerOptions {
-    /// How long packets are held back so that lost ones can be sent again.
+    /// How long packets are held back so that lost ones can be retransmitted.
     pub latency: Duration,
-    /// After how much silence a caller counts as gone.
+    /// How long a caller may be silent before it counts as gone.
     pub peer_timeout: Duration,
-    /// Oldest SRT version of callers: major, minor, patch.
+    /// Oldest SRT version accepted from callers: major, minor, patch.
     pub peer_version_min: [u8; 3],
 }
 
-/// A caller in the middle of its handshake.
+/// A caller during its handshake.
 pub struct Knock {
-    /// Its address.
+    /// The caller's address.
     pub peer: SocketAddr,
-    /// The stream id that it gave; empty when it gave none.
+    /// The caller's stream id; empty if it sent none.
     pub stream_id: String,
     id: sys::Id,
 }
 
 impl Knock {
-    /// A number that its connection will have too; see [`Listener::accept`].
+    /// The number that its connection will have too; see [`Listener::accept`].
     pub fn number(&self) -> i32 {
         self.id
     }
 
-    /// Only lets it in when it encrypts with this passphrase, with whatever key length it likes.
+    /// Admits it only if it encrypts with this passphrase; it may choose the key length.
     ///
     /// # Errors
     /// When the passphrase is not 10-79 bytes long.
@@ -52,18 +52,18 @@ impl Knock {
     }
 }
 
-/// Decides on a caller. Runs on libsrt's receiving thread, so it must answer at once.
+/// Admits or refuses a caller. Runs on libsrt's receiving thread, so it must return at once.
 type Judge = dyn Fn(&Knock) -> Result<(), Reject> + Send + Sync;
 
-/// The judges of all listeners. libsrt is given a key into it instead of a pointer, so that a
-/// callback that comes late finds nothing instead of freed memory.
+/// The judges of all listeners. libsrt gets a key of this map instead of a pointer, so that a late
+/// callback finds no entry instead of freed memory.
 static JUDGES: Mutex<BTreeMap<usize, Arc<Judge>>> = Mutex::new(BTreeMap::new());
 
 fn judges() -> MutexGuard<'static, BTreeMap<usize, Arc<Judge>>> {
     JUDGES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A bound port. Dropping it closes the port; connections that were accepted live on.
+/// A bound port. Dropping it closes the port; accepted connections stay open.
 pub struct Listener {
     socket: Socket,
     waiter: Option<Waiter>,
@@ -82,7 +82,7 @@ impl Listener {
         let version = c_int::from_be_bytes([0, major, minor, patch]);
         set_int(socket.id(), Opt::MinVersion, version)?;
         if address.is_ipv6() {
-            // `[::]` serves IPv4 as well; libsrt insists on being told.
+            // `[::]` serves IPv4 as well; libsrt requires this option to be explicit.
             set_int(socket.id(), Opt::Ipv6Only, 0)?;
         }
         socket.never_block()?;
@@ -92,15 +92,15 @@ impl Listener {
         Ok(Self { socket, waiter: None })
     }
 
-    /// The address that it is bound to.
+    /// The bound address.
     ///
     /// # Errors
-    /// When the socket is gone.
+    /// When the socket is closed.
     pub fn local_address(&self) -> Result<SocketAddr, Error> {
         self.socket.local_address()
     }
 
-    /// Begins to take callers that `judge` lets in.
+    /// Starts to accept callers that `judge` admits.
     ///
     /// # Errors
     /// When another socket listens on the port.
@@ -120,10 +120,10 @@ impl Listener {
         Ok(())
     }
 
-    /// Waits at most `timeout` for a connection. Its number is that of the [`Knock`] before.
+    /// Waits at most `timeout` for a connection. Its number is that of its earlier [`Knock`].
     ///
     /// # Errors
-    /// When the listener itself is broken.
+    /// When the listener fails.
     pub fn accept(&self, timeout: Duration) -> Result<Option<(i32, Socket)>, Error> {
         if !self.waiter.as_ref().is_some_and(|w| w.wait(timeout)) {
             return Ok(None);
@@ -135,15 +135,15 @@ impl Listener {
             return Ok(None);
         }
         let socket = Socket::owned(id, "accept")?;
-        // It fails only for a caller that has gone again, which receiving will tell.
+        // It fails only for a caller that has left again; receiving detects that.
         let _ = socket.never_block();
         Ok(Some((id, socket)))
     }
 
-    /// Whether a caller that was let in has failed since, before it became a connection: it did
-    /// not have the passphrase.
+    /// Whether an admitted caller has failed before it became a connection: its passphrase was
+    /// wrong.
     pub fn has_failed(number: i32) -> bool {
-        // SAFETY: no pointers; an unknown number is a state of its own.
+        // SAFETY: no pointers; an unknown number has its own state.
         unsafe { sys::srt_getsockstate(number) >= sys::STATE_BROKEN }
     }
 }
@@ -155,7 +155,7 @@ impl Drop for Listener {
     }
 }
 
-/// Called by libsrt for each caller, in the middle of the handshake.
+/// Called by libsrt for each caller, during the handshake.
 extern "C" fn on_knock(
     opaque: *mut c_void,
     id: sys::Id,

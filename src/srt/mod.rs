@@ -1,12 +1,12 @@
-//! What SRT ingress and egress share: a thin safe binding over libsrt, addresses with their
-//! options, and how MPEG-TS gets out of a socket into tracks and out of feeds into a socket. Its
-//! tables are read here for files too.
+//! Shared by SRT ingress and egress: a thin safe binding over libsrt, addresses with their options,
+//! and the conversion of MPEG-TS from a socket to tracks and from feeds to a socket. Its tables are
+//! also read for files here.
 //!
-//! GStreamer's own `srtsrc` takes one caller at a time and does not tell why a caller was refused,
-//! so connections are ours; the media still goes through GStreamer's muxer and demuxer.
+//! GStreamer's `srtsrc` accepts one caller at a time and does not report why a caller was refused,
+//! so we handle connections; media still passes GStreamer's muxer and demuxer.
 //!
-//! Invariant: `unsafe` stays within `sys`, `address`, `socket` and `listener`; nothing outside of
-//! them sees a handle or a pointer of libsrt.
+//! Invariant: `unsafe` stays within `sys`, `address`, `socket` and `listener`; no other module sees
+//! a handle or a pointer of libsrt.
 
 mod address;
 mod elementary;

@@ -1,10 +1,10 @@
-//! When a piece of MPEG-TS was meant to arrive, by its own clock references.
+//! When each piece of MPEG-TS was due, by its clock references.
 //!
 //! `tsdemux` places a live stream on the clock by comparing its clock references (PCR, ISO/IEC
-//! 13818-1 2.4.3.5) with when they arrive, and every burst or delay on the way moves its estimate,
-//! and with it all timestamps, by tens of milliseconds. So arrival is smoothed here: each reference
-//! is given the time that the publisher's clock says, and that clock is kept in step with ours so
-//! slowly that nobody notices.
+//! 13818-1 2.4.3.5) with their arrival. Every burst or delay of the network moves its estimate, and
+//! with it all timestamps, by tens of milliseconds. So arrival is smoothed here: each reference
+//! gets its time by the publisher's clock, and that clock is aligned with ours in steps too small
+//! to notice.
 
 use std::time::Duration;
 
@@ -13,30 +13,30 @@ use crate::media::{Kind, Timeline};
 /// Size of a TS packet.
 const PACKET: usize = 188;
 
-/// Where the 42-bit reference wraps around: 2^33 ticks of 90 kHz, each of 300 ticks of 27 MHz.
+/// Range of the 42-bit reference: 2^33 ticks of 90 kHz, each of 300 ticks of 27 MHz.
 const WRAP: u64 = (1 << 33) * 300;
 
-/// Where unwrapped references begin: so far from zero that steps back do not reach below it.
+/// Start of unwrapped references: large enough that steps back stay positive.
 const TICKS_BASE: i128 = 1 << 52;
 
-/// A reference counts 27 MHz.
+/// Ticks of a reference per ms: it counts at 27 MHz.
 const TICKS_PER_MS: u64 = 27_000;
 
-/// References of another programme are followed when those of this one have not come for this long,
-/// in nanoseconds.
+/// References of another programme are followed after those of this one were missing for this long,
+/// in ns.
 const SILENCE_MAX: i64 = 1_000_000_000;
 
-/// A publisher's clock. All times are in nanoseconds.
+/// A publisher's clock. All times are in ns.
 #[derive(Debug, Default)]
 pub(super) struct Pacer {
-    /// PID of the references that are followed.
+    /// PID of the followed references.
     pid: Option<u16>,
-    /// The last reference in ticks of 27 MHz, and all ticks up to it since the first one.
+    /// The last reference in ticks of 27 MHz, and the same unwrapped.
     last: Option<(u64, i128)>,
     /// When the last reference was due.
     due: Option<i64>,
     timeline: Timeline,
-    /// When a followed reference last came.
+    /// When a followed reference last arrived.
     seen: i64,
 }
 
@@ -54,7 +54,8 @@ impl Pacer {
         }
     }
 
-    /// Cuts what arrived at `now` before each clock reference, and tells when each piece was due.
+    /// Splits bytes that arrived at `now` before each clock reference; returns each piece with the
+    /// time when it was due.
     pub(super) fn pace(&mut self, bytes: Vec<u8>, now: u64) -> Vec<(Vec<u8>, u64)> {
         let now = now.cast_signed();
         let mut cuts = Vec::new();
@@ -82,7 +83,7 @@ impl Pacer {
         }
     }
 
-    /// The clock reference of a packet, when it has one of the programme that is followed.
+    /// The clock reference of a packet, if it has one and belongs to the followed programme.
     fn reference(&mut self, packet: &[u8], now: i64) -> Option<u64> {
         // Sync byte, adaptation field present and long enough, PCR flag.
         let has =
@@ -101,12 +102,12 @@ impl Pacer {
         Some(base * 300 + ((b(4) & 1) << 8 | b(5)))
     }
 
-    /// When a reference that came at `now` was due.
+    /// When a reference that arrived at `now` was due.
     fn place(&mut self, ticks: u64, now: i64) -> i64 {
         let all = self.last.map_or(TICKS_BASE, |(last, all)| {
             let forward = i128::from((ticks + WRAP - last % WRAP) % WRAP);
             let wrap = i128::from(WRAP);
-            // The shorter way round is the right one.
+            // The shorter way round the wrap is the right one.
             all + if forward < wrap / 2 { forward } else { forward - wrap }
         });
         self.last = Some((ticks, all));
@@ -143,7 +144,7 @@ mod tests {
         p
     }
 
-    /// Sends one reference and returns when it was due, in ms.
+    /// Sends one reference; returns when it was due, in ms.
     fn send(pacer: &mut Pacer, ticks: u64, now_ms: u64) -> f64 {
         let pieces = pacer.pace(packet(256, Some(ticks)), now_ms * MS);
         assert_eq!(pieces.len(), 1);
@@ -165,7 +166,7 @@ mod tests {
     fn another_crystal_is_followed_without_steps() {
         let mut pacer = Pacer::default();
         let mut last = send(&mut pacer, 0, 1000);
-        // An hour with a clock that is 100 ppm fast, a reference each 100 ms.
+        // One hour with a clock that is 100 ppm fast and a reference every 100 ms.
         for n in 1..36_000_u64 {
             let now = 1000 + n * 100;
             let due = send(&mut pacer, n * 2_700_270 % WRAP, now);

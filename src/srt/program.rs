@@ -1,19 +1,19 @@
-//! Which programme and tracks of a transport stream are taken, and what is said of the others.
+//! Chooses the programme and tracks of a transport stream, with notes on the others.
 
 use super::elementary::Elementary;
 use super::psi::{Program, Tables};
 use crate::media::{Offered, TrackChoice};
 
-/// What is taken of a transport stream, as far as its tables have come.
+/// The chosen part of a transport stream, as far as its tables have arrived.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// Number of the programme.
+    /// Number of the chosen programme.
     pub program: Option<u16>,
-    /// PID of its clock references, once its table has come.
+    /// PID of its clock references, once its table has arrived.
     pub(super) clock: Option<u16>,
-    /// Its tracks; `None` while its table has not come.
+    /// Its tracks; `None` until its table has arrived.
     pub(super) tracks: Option<Vec<Elementary>>,
-    /// What is not taken, and why.
+    /// Notes on what is not taken, and why.
     pub notes: Vec<String>,
 }
 
@@ -53,13 +53,13 @@ impl Taken {
         (self.tracks, self.clock) = (Some(taken.collect()), Some(program.clock));
     }
 
-    /// What is known of the track of a demuxer's pad, `audio_0_00101` for PID 257. `None` when it
-    /// is not to be taken.
+    /// The name of the track of a demuxer's pad, `audio_0_00101` for PID 257. `None` if it is not
+    /// to be taken.
     pub(super) fn of_pad(&self, name: &str) -> Option<String> {
         self.of_id(name, '_')
     }
 
-    /// The same by the id of its stream, `…/00000101`.
+    /// The same for the id of its stream, `…/00000101`.
     pub fn of_stream(&self, id: &str) -> Option<String> {
         self.of_id(id, '/')
     }

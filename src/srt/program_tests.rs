@@ -1,4 +1,4 @@
-//! What is taken of two programmes with several tracks.
+//! Choice among two programmes with several tracks.
 
 use super::*;
 use crate::srt::psi::tests::{pat, pmt};

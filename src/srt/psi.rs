@@ -1,4 +1,4 @@
-//! What a transport stream says of itself: its programmes (PAT) and their tracks (PMT), ISO/IEC
+//! Reads the tables of a transport stream: its programmes (PAT) and their tracks (PMT), ISO/IEC
 //! 13818-1 2.4.4.
 
 use std::collections::BTreeMap;
@@ -11,34 +11,34 @@ const PACKET: usize = 188;
 /// Largest section of these tables, header and CRC included.
 const SECTION_MAX: usize = 1024;
 
-/// Most programmes and tracks of one programme that are read; more are ignored.
+/// Most programmes, and most tracks of one programme, that are read; further ones are ignored.
 const LIST_MAX: usize = 64;
 
 /// One programme of a transport stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Program {
-    /// 1-65535.
+    /// Programme number, 1-65535.
     pub(super) number: u16,
     /// PID of its clock references.
     pub(super) clock: u16,
-    /// In the order of its table.
+    /// Its tracks in the order of the PMT.
     pub(super) tracks: Vec<Elementary>,
 }
 
 /// Reads the tables of a transport stream as it passes.
 #[derive(Debug, Default)]
 pub struct Tables {
-    /// Bytes that are no whole packet yet.
+    /// Trailing bytes of an incomplete packet.
     rest: Vec<u8>,
     assemblies: BTreeMap<u16, Assembly>,
-    /// Numbers of the programmes and PIDs of their tables, by section of the PAT.
+    /// Programme numbers and PIDs of their tables, by section of the PAT.
     associations: BTreeMap<u8, Vec<(u16, u16)>>,
     pat_version: Option<u8>,
     programs: BTreeMap<u16, Program>,
 }
 
 impl Tables {
-    /// Reads on; true when something else is known than before.
+    /// Reads further bytes; true if the known tables have changed.
     pub fn push(&mut self, bytes: &[u8]) -> bool {
         self.rest.extend_from_slice(bytes);
         let (data, mut at, mut changed) = (std::mem::take(&mut self.rest), 0, false);
@@ -60,13 +60,13 @@ impl Tables {
         self.associations.values().flatten().map(|(number, _)| *number).collect()
     }
 
-    /// Whether all of them have come, as far as the PAT tells.
+    /// Whether the tables of all programmes of the PAT have arrived.
     pub fn are_complete(&self) -> bool {
         let numbers = self.numbers();
         !numbers.is_empty() && numbers.iter().all(|number| self.programs.contains_key(number))
     }
 
-    /// A programme whose table has come.
+    /// The programme of this number, if its table has arrived.
     pub(super) fn program(&self, number: u16) -> Option<&Program> {
         self.programs.get(&number)
     }
@@ -91,7 +91,7 @@ impl Tables {
         changed
     }
 
-    /// Takes a section of the PAT.
+    /// Reads a section of the PAT.
     fn associate(&mut self, section: &[u8]) -> bool {
         let Some((head, body)) = body_of(section, 0) else { return false };
         if self.pat_version != Some(head.version) {
@@ -99,7 +99,7 @@ impl Tables {
             self.pat_version = Some(head.version);
         }
         let pairs = body.chunks_exact(4).map(|c| (be16(c), be16(&c[2..]) & 0x1fff));
-        // Number 0 is that of the network information table.
+        // Number 0 is the network information table.
         let pairs: Vec<_> = pairs.filter(|(number, _)| *number != 0).take(LIST_MAX).collect();
         let before = self.associations.insert(head.number, pairs.clone());
         let numbers = self.numbers();
@@ -107,7 +107,7 @@ impl Tables {
         before.as_ref() != Some(&pairs)
     }
 
-    /// Takes the PMT of a programme, which is one section.
+    /// Reads the PMT of a programme, which is one section.
     fn map(&mut self, section: &[u8]) -> bool {
         let Some((head, body)) = body_of(section, 2) else { return false };
         let clock = body.get(..2).map_or(0, |b| be16(b) & 0x1fff);
@@ -136,16 +136,17 @@ fn be16(bytes: &[u8]) -> u16 {
     u16::from_be_bytes([bytes[0], bytes[1]])
 }
 
-/// What stands before the body of a section of these tables.
+/// Header fields of a section.
 struct Head {
-    /// Transport stream or programme.
+    /// Number of the transport stream or programme.
     id: u16,
     version: u8,
-    /// Which section of the table it is.
+    /// Index of the section in its table.
     number: u8,
 }
 
-/// The body of a section that is in force and whole, between its head and its CRC.
+/// The body of a section between its header and its CRC; `None` if it is incomplete or not yet
+/// current.
 fn body_of(section: &[u8], table: u8) -> Option<(Head, &[u8])> {
     if section.len() < 12 || section[0] != table || section[5] & 1 == 0 || crc(section) != 0 {
         return None;
@@ -154,7 +155,7 @@ fn body_of(section: &[u8], table: u8) -> Option<(Head, &[u8])> {
     Some((head, &section[8..section.len() - 4]))
 }
 
-/// CRC-32 of annex A; of a section with its own CRC at the end it is zero.
+/// CRC-32 of annex A; zero over a section with its own CRC at the end.
 fn crc(bytes: &[u8]) -> u32 {
     bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte) << 24, |crc, _| {
@@ -163,16 +164,16 @@ fn crc(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Sections of one PID, put together from packets.
+/// Reassembles the sections of one PID from packets.
 #[derive(Debug, Default)]
 struct Assembly {
     data: Vec<u8>,
-    /// The data begins with a section.
+    /// The data begins at the start of a section.
     aligned: bool,
 }
 
 impl Assembly {
-    /// Takes the payload of a packet; `begins` when a section begins in it.
+    /// Adds the payload of a packet; `begins` if a section begins in it.
     fn push(&mut self, payload: &[u8], begins: bool) -> Vec<Vec<u8>> {
         let mut sections = Vec::new();
         let mut payload = payload;
@@ -196,7 +197,7 @@ impl Assembly {
         }
         self.data.extend_from_slice(bytes);
         while let Some(length) = self.data.get(1..3).map(|b| 3 + usize::from(be16(b) & 0x0fff)) {
-            // Stuffing fills what is left of a packet.
+            // Stuffing fills the rest of a packet.
             if self.data[0] == 0xff || length > SECTION_MAX {
                 self.data.clear();
                 self.aligned = false;

@@ -1,4 +1,4 @@
-//! Tables that are whole, in pieces, broken and changed.
+//! Tables that are intact, split, broken and changed.
 
 use super::*;
 
@@ -15,7 +15,7 @@ pub(in crate::srt) fn section(table: u8, id: u16, version: u8, body: &[u8]) -> V
     bytes
 }
 
-/// Packets of a PID that carry sections one after the other.
+/// Packets of a PID with these sections one after the other.
 pub(in crate::srt) fn packets(pid: u16, sections: &[Vec<u8>]) -> Vec<u8> {
     let mut payload = vec![0];
     payload.extend(sections.concat());
@@ -36,7 +36,7 @@ pub(in crate::srt) fn pat(version: u8, programs: &[(u16, u16)]) -> Vec<u8> {
     packets(0, &[section(0, 1, version, &body.flatten().collect::<Vec<u8>>())])
 }
 
-/// The table of a programme with tracks of a type each, with their descriptors.
+/// The table of a programme; each track has a type and descriptors.
 pub(in crate::srt) fn pmt(pid: u16, number: u16, tracks: &[(u8, u16, &[u8])]) -> Vec<u8> {
     let mut body = vec![0xe1, 0, 0xf0, 0];
     for (stream_type, track, descriptors) in tracks {

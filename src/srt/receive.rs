@@ -1,4 +1,4 @@
-//! From a socket to tracks: MPEG-TS is taken apart.
+//! Demuxes MPEG-TS from a socket to tracks.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -15,27 +15,27 @@ use super::{Socket, Waiter};
 use crate::flow::{self, Blame, DRAIN_MAX, Node, NodeEvent, SourceReport, Tracks};
 use crate::media::TrackChoice;
 
-/// How often a wait on the socket looks whether it is still wanted.
+/// Interval at which a wait on the socket checks whether to stop.
 const POLL: Duration = Duration::from_millis(250);
 
-/// Most bytes that go into the pipeline at once, when the other end sends in bursts.
+/// Most bytes passed to the pipeline at once, when the other end sends in bursts.
 const BATCH_MAX: usize = 32 << 10;
 
-/// How often it is tried again to receive what was not due when the other end hung up.
+/// Interval at which remaining data is read after the other end hung up, until it is due.
 const LEFT_POLL: Duration = Duration::from_millis(10);
 
-/// What has come before the other end hung up is due within its latency and this.
+/// Data received before the other end hung up is due within its latency plus this.
 const LEFT_SLACK: Duration = Duration::from_millis(250);
 
-/// Most notes that a refusal repeats.
+/// Most notes repeated in a refusal.
 const NOTES_TOLD_MAX: usize = 4;
 
-/// How long a publisher may do nothing useful.
+/// Time limits for a publisher without useful data.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Longest time without a byte.
     pub silence: Duration,
-    /// Longest time from connecting to the first picture or sound.
+    /// Longest time from connecting to the first video or audio.
     pub first_track: Duration,
 }
 
@@ -45,19 +45,19 @@ impl Default for Limits {
     }
 }
 
-/// Why a reader has stopped.
+/// Why the reader has stopped.
 #[derive(Clone, Debug)]
 enum End {
-    /// The connection is over, in libsrt's words.
+    /// The connection has ended, with libsrt's message.
     Closed(String),
-    /// It stands, but nothing has come.
+    /// It is connected, but no data arrives.
     Silent,
 }
 
-/// What the reading thread and the node share.
+/// Shared by the reading thread and the node.
 struct Shared {
     socket: Arc<Socket>,
-    /// The node is going: read no more.
+    /// The node stops: read no more.
     stop: CancellationToken,
     end: OnceLock<End>,
     ended: CancellationToken,
@@ -70,14 +70,14 @@ impl Shared {
     }
 }
 
-/// Takes MPEG-TS out of a socket and puts its tracks where they go, until `cancel`.
+/// Demuxes MPEG-TS from a socket into tracks, until `cancel`.
 ///
-/// The socket is read on the pipeline's own source thread, so that one publisher costs this thread
-/// and libsrt's, and what we do not read in time is bounded by libsrt's receive buffer.
+/// The socket is read on the pipeline's source thread, so that one publisher costs only this thread
+/// and libsrt's. Unread data is bounded by libsrt's receive buffer.
 ///
 /// # Errors
 /// [`flow::Error::Ended`] when the other end closed, [`flow::Error::Stalled`] when it fell silent,
-/// a refusal when there is no picture and no sound in what it sends.
+/// a refusal when it sends neither video nor audio.
 pub async fn receive(
     name: &str,
     socket: Arc<Socket>,
@@ -91,8 +91,8 @@ pub async fn receive(
         end: OnceLock::new(),
         ended: CancellationToken::new(),
     });
-    // The source thread waits on the socket: it has to let go before the pipeline can stop, also
-    // when this is dropped half-way.
+    // The source thread waits on the socket. It has to return before the pipeline can stop, also if
+    // this future is dropped early.
     let _let_go = shared.stop.clone().drop_guard();
     let node = build(name, &shared, tracks, limits)?;
     let result = match node.start().await {
@@ -120,13 +120,13 @@ async fn follow(
             biased;
             () = cancel.cancelled() => return Ok(()),
             () = shared.ended.cancelled() => {
-                // Demuxer and parsers hold some of what had come before the end.
+                // Demuxer and parsers still hold data from before the end.
                 node.finish(DRAIN_MAX).await;
                 return Err(reason(shared, limits));
             }
             event = node.next_event() => match event {
                 Ok(NodeEvent::Element(_)) => {}
-                // Without a track the demuxer complains of the end of the stream as an error.
+                // Without a track the demuxer reports the end of the stream as an error.
                 _ if shared.end.get().is_some() => return Err(reason(shared, limits)),
                 Ok(NodeEvent::Eos) => return Err(flow::Error::Ended),
                 Err(e) => return Err(e),
@@ -142,7 +142,7 @@ async fn follow(
     }
 }
 
-/// Nothing that could be taken has come, and what is known of it.
+/// The error when no usable media has arrived, with the notes.
 fn bare_error(tracks: &Tracks) -> flow::Error {
     let mut message = "there is no picture and no sound in what it sends".to_owned();
     for (index, note) in tracks.report.notes().iter().take(NOTES_TOLD_MAX).enumerate() {
@@ -165,7 +165,7 @@ fn reason(shared: &Shared, limits: Limits) -> flow::Error {
     }
 }
 
-/// Copies what libsrt measured to what the API shows.
+/// Copies libsrt's statistics to the report that the API shows.
 fn report(socket: &Socket, tracks: &Tracks) {
     let Some(stats) = socket.stats() else { return };
     tracks.report.lost.store(stats.packets_lost, Ordering::Relaxed);
@@ -200,7 +200,7 @@ fn build(
     let on_need = move |source: &gst_app::AppSrc, _| match read(&reader, &waiter, limits.silence) {
         Ok(bytes) => {
             counted.add_bytes(bytes.len());
-            // Before the demuxer reads the same tables.
+            // Must run before the demuxer reads the same tables.
             guide.read(&bytes, &mut pacer);
             let now = flow::now().nseconds();
             let pieces = pacer.pace(bytes, now);
@@ -213,7 +213,7 @@ fn build(
                 let writable = buffer.make_mut();
                 writable.set_pts(due);
                 writable.set_dts(due);
-                // Refused only while the pipeline is going down.
+                // Refused only while the pipeline is stopping.
                 let _ = source.push_buffer(buffer);
             }
         }
@@ -229,7 +229,7 @@ fn build(
     Ok(node)
 }
 
-/// Reads the tables of what comes and tells the demuxer which programme is wanted.
+/// Reads the tables of the stream and sets the demuxer's programme.
 struct Guide {
     tables: Tables,
     demux: gst::glib::WeakRef<gst::Element>,
@@ -265,7 +265,7 @@ impl Guide {
     }
 }
 
-/// Waits for the next bytes; an error is the end, and `None` in it that nobody wants more.
+/// Waits for the next bytes; an error is the end, with `None` in it if the node stops.
 fn read(shared: &Shared, waiter: &Waiter, silence: Duration) -> Result<Vec<u8>, Option<End>> {
     let since = Instant::now();
     let mut bytes = Vec::new();
@@ -279,9 +279,9 @@ fn read(shared: &Shared, waiter: &Waiter, silence: Duration) -> Result<Vec<u8>, 
             match shared.socket.receive(&mut bytes) {
                 Ok(true) => {}
                 Ok(false) => break,
-                // What came before the end is used first; the next call sees the end again.
+                // Bytes before the end are used first; the next call sees the end again.
                 Err(_) if !bytes.is_empty() => break,
-                // libsrt holds back what is not due yet, also when nothing more can come.
+                // libsrt holds back what is not due yet, even after the connection has ended.
                 Err(e) => {
                     let hung_up = hung_up.get_or_insert_with(Instant::now);
                     let left_max = shared.socket.latency() + LEFT_SLACK;
@@ -302,8 +302,8 @@ fn read(shared: &Shared, waiter: &Waiter, silence: Duration) -> Result<Vec<u8>, 
     }
 }
 
-/// Connects the demuxer's pads as they come, and forgets them as they go: a programme may change
-/// its tracks while it runs.
+/// Connects the demuxer's pads when they are added, and detaches them when removed: a programme may
+/// change its tracks while it runs.
 fn follow_pads(
     demux: &gst::Element,
     pipeline: &gst::Pipeline,
@@ -318,14 +318,14 @@ fn follow_pads(
         if matches!(name, Some("video/x-h264" | "video/x-h265")) {
             join_start_codes(pad);
         }
-        // The pads of a programme that is replaced go only after the new ones have come.
+        // The demuxer removes pads of a replaced programme only after it has added the new ones.
         let replaced =
             demux.src_pads().into_iter().filter(|old| generation(old) != generation(pad));
         replaced.for_each(|old| into.detach_pad(&pipeline, &old));
         let track = taken.lock().unwrap_or_else(PoisonError::into_inner).of_pad(&pad.name());
         match track {
             Some(track) => into.attach_pad_with(&pipeline, pad, caps, &track),
-            // The notes have it already, by the programme's table.
+            // The programme's table has already produced a note.
             None => into.ignore_pad(&pipeline, pad, "", ""),
         }
     });
@@ -337,7 +337,7 @@ fn follow_pads(
     });
 }
 
-/// Which programme a pad belongs to, counted by the demuxer: `video_1_0100` is of the second.
+/// Number of the programme of a pad, counted by the demuxer: `video_1_0100` is of the second.
 fn generation(pad: &gst::Pad) -> Option<String> {
     pad.name().split('_').nth(1).map(str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! From feeds into a socket: tracks are put together as MPEG-TS.
+//! Muxes feeds as MPEG-TS into a socket.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,27 +12,27 @@ use super::socket::PAYLOAD_TS;
 use crate::flow::{self, Blame, Feed, Inputs, Join, Node, NodeEvent, Status};
 use crate::media::{Accept, Accepts, Captions, Codec, Kind};
 
-/// How long to wait for the first track.
+/// Time limit for the first track.
 const FIRST_TRACK_MAX: Duration = Duration::from_secs(10);
 
-/// How long a track may come after the other one and still be in the same programme.
+/// How much later than the first a second track may arrive and still join the programme.
 const SECOND_TRACK_MAX: Duration = Duration::from_secs(3);
 
-/// Seconds on end in which data was lost, after which the other end is too slow for the stream.
+/// After this many consecutive seconds with losses the other end is too slow for the stream.
 const LOSSY_SECONDS_MAX: u32 = 10;
 
-/// What has been taken from the feeds is muxed within this when sending ends, and confirmed by the
-/// other end within as much again.
+/// When sending ends, remaining data is muxed within this time, and confirmed by the other end
+/// within the same time again.
 const HANG_UP_MAX: Duration = Duration::from_millis(500);
 
-/// Longest latency of another end that is waited for.
+/// Longest latency of the other end that is waited for.
 const PEER_LATENCY_MAX: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether it is confirmed.
+/// Interval at which the confirmation is polled.
 const HANG_UP_POLL: Duration = Duration::from_millis(10);
 
-/// What MPEG-TS can carry to where people play it: Opus passes through for those who send it, but
-/// AAC is what is made when something has to be made.
+/// Codecs that MPEG-TS carries and common players support: Opus passes through if it is published,
+/// but AAC is preferred when audio has to be encoded.
 pub fn accepts() -> Accepts {
     let video = Accept::any_of([Codec::H264, Codec::H265]);
     let audio = Accept::any_of([Codec::Aac, Codec::Opus, Codec::Mp2, Codec::Mp3]);
@@ -40,12 +40,12 @@ pub fn accepts() -> Accepts {
     Accepts::media(Some(video), Some(audio)).with_captions(captions)
 }
 
-/// Why sending came to a good end.
+/// Why sending ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// It was told to stop.
+    /// It was cancelled.
     Cancelled,
-    /// The programme has other tracks or codecs now, and has to be put together anew.
+    /// Tracks or codecs of the programme have changed, so it must be muxed anew.
     TracksChanged,
 }
 
@@ -63,11 +63,11 @@ impl Shape {
         Self { video: codec(&inputs.video), audio: codec(&inputs.audio) }
     }
 
-    /// Waits until the tracks of a programme are known: both if there are two, or one that has
-    /// been alone for a while.
+    /// Waits until the tracks of a programme are known: both of two, or one after a time limit for
+    /// the other.
     ///
     /// # Errors
-    /// [`flow::Error::Stalled`] when there is none in time.
+    /// [`flow::Error::Stalled`] when no track arrives in time.
     pub async fn settle(inputs: &Inputs) -> Result<Self, flow::Error> {
         if inputs.video.is_none() && inputs.audio.is_none() {
             return Err(flow::Error::refused(
@@ -77,7 +77,7 @@ impl Shape {
             ));
         }
         let known = async |feed: &Option<Feed>| match feed {
-            // It cannot fail: the sender lives as long as the feed that is held here.
+            // Cannot fail: the sender lives as long as the feed that is held here.
             Some(feed) => drop(feed.format().wait_for(Option::is_some).await),
             None => std::future::pending().await,
         };
@@ -118,7 +118,7 @@ impl Shape {
     fn description(self) -> Result<String, flow::Error> {
         let mut text = format!(
             "mpegtsmux name=mux alignment=7 latency={} ! appsink name=out sync=false async=false",
-            // One late track must not tear the interleave.
+            // One late track must not break the interleaving.
             gst::ClockTime::SECOND.nseconds()
         );
         for (kind, codec) in [(Kind::Video, self.video), (Kind::Audio, self.audio)] {
@@ -130,18 +130,18 @@ impl Shape {
     }
 }
 
-/// What the muxer's thread and the node share.
+/// Shared by the muxer's thread and the node.
 struct Outlet {
     socket: Arc<Socket>,
     bytes: AtomicU64,
-    /// Payloads that found the send buffer full.
+    /// Payloads dropped because the send buffer was full.
     dropped: AtomicU64,
     lost: OnceLock<String>,
     over: CancellationToken,
 }
 
 impl Outlet {
-    /// Never blocks: what the other end cannot take in time is its loss, not the stream's.
+    /// Never blocks: data that the other end cannot take in time is lost for it only.
     fn send(&self, bytes: &[u8]) -> Result<(), gst::FlowError> {
         for payload in bytes.chunks(PAYLOAD_TS) {
             match self.socket.send(payload) {
@@ -165,8 +165,8 @@ impl Outlet {
 /// Sends the inputs into a connected socket until `cancel`, and closes it.
 ///
 /// # Errors
-/// [`flow::Error::Refused`] with blame on the destination when the other end goes or is too slow
-/// for the stream; what the pipeline says otherwise.
+/// [`flow::Error::Refused`] with blame on the destination when the other end leaves or is too slow
+/// for the stream; otherwise errors of the pipeline.
 pub async fn send(
     name: &str,
     socket: Arc<Socket>,
@@ -194,7 +194,7 @@ pub async fn send(
             let video = now.video.as_ref().filter(|_| shape.video.is_some());
             let audio = now.audio.as_ref().filter(|_| shape.audio.is_some());
             node.input_backlog(video, audio, join)?;
-            // What has been sent must not be sent again from another feed.
+            // Data already sent must not be sent again from another feed.
             Join::Live
         }
         join => {
@@ -213,8 +213,8 @@ pub async fn send(
     result
 }
 
-/// Sends the rest, and leaves the other end time to give it out: libsrt there forgets what is not
-/// due when the connection ends.
+/// Sends the rest, and leaves the other end time to output it: its libsrt discards what is not due
+/// when the connection ends.
 async fn hang_up(node: &Node, socket: &Socket) {
     node.finish(HANG_UP_MAX).await;
     let confirmed = async {
@@ -288,7 +288,7 @@ impl Sender<'_> {
                 }
                 event = self.node.next_event() => match event {
                     Ok(NodeEvent::Element(_)) => {}
-                    // A parser that got another codec fails before anybody has told us.
+                    // A parser that gets another codec fails before the change is announced.
                     _ if self.has_changed(inputs) => return Ok(Sent::TracksChanged),
                     Ok(NodeEvent::Eos) => return Err(flow::Error::Ended),
                     Err(e) => return Err(e),
@@ -317,7 +317,7 @@ impl Sender<'_> {
 
     fn has_changed(&self, inputs: &watch::Receiver<Inputs>) -> bool {
         let now = Shape::of(&inputs.borrow());
-        // A feed that is empty for now may come back as it was.
+        // An empty feed may come back unchanged.
         let differs = |was: Option<Codec>, is: Option<Codec>| is.is_some() && is != was;
         differs(self.shape.video, now.video) || differs(self.shape.audio, now.audio)
     }
@@ -331,7 +331,7 @@ impl Sender<'_> {
         )
     }
 
-    /// Shows the figures; returns what was lost so far, in packets.
+    /// Reports the figures; returns the packets lost so far.
     fn report(&self, status: &Status) -> u64 {
         let bytes = self.outlet.bytes.load(Ordering::Relaxed);
         if bytes > 0 && !status.is_running() {

@@ -1,4 +1,4 @@
-//! One SRT connection.
+//! A connection over libsrt.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -11,32 +11,32 @@ use super::sys::{self, Opt};
 use super::{Error, Reject};
 use crate::media::Secret;
 
-/// Largest payload of a live-mode packet: what fits in an Ethernet frame.
+/// Largest payload of a live-mode packet: limited by an Ethernet frame.
 pub(super) const PAYLOAD_MAX: usize = 1456;
 
-/// Payload of a live-mode packet with MPEG-TS in it: seven TS packets, which is what decoders and
-/// libsrt expect by default.
+/// Payload of a live-mode packet with MPEG-TS: seven TS packets, the default of decoders and
+/// libsrt.
 pub(super) const PAYLOAD_TS: usize = 7 * 188;
 
 /// An SRT socket that never blocks once it is connected. Dropping it closes it.
 ///
-/// All methods may be called from any thread at any time: libsrt looks the socket up by its
-/// number, takes its own locks, and answers with an error when it has been closed.
+/// All methods may be called from any thread at any time: libsrt looks the socket up by its number,
+/// takes its own locks, and returns an error if it was closed.
 #[derive(Debug)]
 pub struct Socket(sys::Id);
 
-/// What libsrt measured on a connection since it was made.
+/// libsrt's statistics of a connection since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stats {
     /// Bytes received, headers and retransmissions included.
     pub bytes_received: u64,
     /// Bytes sent, headers and retransmissions included.
     pub bytes_sent: u64,
-    /// Packets that were lost on the way in and came too late or never.
+    /// Incoming packets that were lost or came too late.
     pub packets_lost: u64,
-    /// Packets that were dropped on the way out because they were too late.
+    /// Outgoing packets dropped because they were too late.
     pub packets_dropped: u64,
-    /// Packets sent again, because the other end missed them.
+    /// Packets retransmitted because the other end missed them.
     pub packets_resent: u64,
     /// Round-trip time.
     pub rtt: Duration,
@@ -53,7 +53,7 @@ impl Socket {
         Self::owned(unsafe { sys::srt_create_socket() }, "create a socket")
     }
 
-    /// Takes ownership of what a libsrt function returned.
+    /// Takes ownership of a socket that a libsrt function returned.
     pub(super) fn owned(id: sys::Id, operation: &'static str) -> Result<Self, Error> {
         if id == sys::FAILED { Err(last_error(operation)) } else { Ok(Self(id)) }
     }
@@ -92,7 +92,7 @@ impl Socket {
         set_bytes(self.0, Opt::Passphrase, passphrase.expose().as_bytes())
     }
 
-    /// Sets how long packets are held back so that lost ones can be sent again, both ways.
+    /// Sets how long packets are held back for retransmission, in both directions.
     ///
     /// # Errors
     /// When the socket is connected already.
@@ -102,7 +102,7 @@ impl Socket {
         set_int(self.0, Opt::PeerLatency, ms)
     }
 
-    /// Sets after how much silence the other end counts as gone.
+    /// Sets how long the other end may be silent before it counts as gone.
     ///
     /// # Errors
     /// When the socket is connected already.
@@ -114,7 +114,7 @@ impl Socket {
     /// Connects to a listener. Blocks up to `timeout`: not for async threads.
     ///
     /// # Errors
-    /// [`Error::Rejected`] with the reason that the other end gave, or that there is no answer.
+    /// [`Error::Rejected`] with the reason of the other end, or a missing answer.
     pub fn connect(&self, peer: SocketAddr, timeout: Duration) -> Result<(), Error> {
         let ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
         set_int(self.0, Opt::ConnectTimeout, ms)?;
@@ -139,10 +139,10 @@ impl Socket {
         set_int(self.0, Opt::SendSync, 0)
     }
 
-    /// Takes the next packet's payload, appended to `into`; false when there is none yet.
+    /// Appends the payload of the next packet to `into`; false if there is none yet.
     ///
     /// # Errors
-    /// When the connection is over.
+    /// When the connection has ended.
     pub fn receive(&self, into: &mut Vec<u8>) -> Result<bool, Error> {
         let start = into.len();
         into.resize(start + PAYLOAD_MAX, 0);
@@ -166,11 +166,11 @@ impl Socket {
         }
     }
 
-    /// Hands one payload of at most 1316 bytes over for sending; false when the send buffer is
-    /// full, and the payload is lost.
+    /// Queues one payload of at most 1316 bytes for sending; false if the send buffer is full and
+    /// the payload is lost.
     ///
     /// # Errors
-    /// When the connection is over.
+    /// When the connection has ended.
     pub fn send(&self, payload: &[u8]) -> Result<bool, Error> {
         let length = payload.len().min(PAYLOAD_TS) as c_int;
         // SAFETY: `payload` is valid for `length` bytes; a null control block is allowed.
@@ -191,44 +191,44 @@ impl Socket {
         }
     }
 
-    /// Whether the connection stands.
+    /// Whether the connection is open.
     pub fn is_connected(&self) -> bool {
         // SAFETY: no pointers.
         unsafe { sys::srt_getsockstate(self.0) == sys::STATE_CONNECTED }
     }
 
-    /// SRT version of the other end, as in `1.5.1`.
+    /// SRT version of the other end, such as `1.5.1`.
     pub fn peer_version(&self) -> Option<String> {
         let version = get_int(self.0, Opt::PeerVersion).filter(|version| *version > 0)?;
         let [_, major, minor, patch] = version.to_be_bytes();
         Some(format!("{major}.{minor}.{patch}"))
     }
 
-    /// Whether something has come that [`Self::receive`] has not given out yet, because it is not
-    /// due: also after the other end has hung up.
+    /// Whether received data is held back because it is not due yet; also after the other end has
+    /// hung up.
     pub fn holds_received(&self) -> bool {
         get_int(self.0, Opt::ReceiveData).is_some_and(|held| held > 0)
     }
 
-    /// Whether something is still to be sent, or to be confirmed by the other end.
+    /// Whether data is not yet sent or not yet confirmed by the other end.
     pub fn holds_unsent(&self) -> bool {
         get_int(self.0, Opt::SendData).is_some_and(|held| held > 0)
     }
 
-    /// How long this end holds packets back after they have come.
+    /// How long this end holds received packets back.
     pub fn latency(&self) -> Duration {
         latency(self.0, Opt::ReceiveLatency)
     }
 
-    /// How long the other end holds them back.
+    /// How long the other end holds packets back.
     pub fn peer_latency(&self) -> Duration {
         latency(self.0, Opt::PeerLatency)
     }
 
-    /// What libsrt measured; `None` once the socket is gone.
+    /// libsrt's statistics; `None` once the socket is closed.
     pub fn stats(&self) -> Option<Stats> {
         let mut raw = sys::TraceStats::default();
-        // SAFETY: `raw` has the layout of libsrt 1.5, which a test holds.
+        // SAFETY: `raw` has the layout of libsrt 1.5, which a test checks.
         let result = unsafe { sys::srt_bstats(self.0, &raw mut raw, 0) };
         let count = |n: c_int| u64::try_from(n).unwrap_or(0);
         (result != sys::FAILED).then(|| Stats {
@@ -241,9 +241,9 @@ impl Socket {
         })
     }
 
-    /// Ends the connection; whoever waits on it wakes up. A second call does nothing.
+    /// Ends the connection and wakes threads that wait on it. A second call does nothing.
     pub fn close(&self) {
-        // SAFETY: no pointers; an unknown number is an error that does not matter here.
+        // SAFETY: no pointers; an unknown number returns an error that does not matter here.
         unsafe { sys::srt_close(self.0) };
     }
 }
@@ -254,14 +254,14 @@ impl Drop for Socket {
     }
 }
 
-/// Waits until a socket has something to receive or to accept.
+/// Waits until a socket can receive or accept.
 pub struct Waiter(c_int);
 
 impl Waiter {
     /// A waiter for one socket.
     ///
     /// # Errors
-    /// When the socket is gone or the system has no more file descriptors.
+    /// When the socket is closed or the system has no more file descriptors.
     pub fn new(socket: &Socket) -> Result<Self, Error> {
         // SAFETY: no arguments.
         let epoll = check(unsafe { sys::srt_epoll_create() }, "create an epoll")?;
@@ -273,20 +273,20 @@ impl Waiter {
         Ok(waiter)
     }
 
-    /// Waits at most `timeout`; true when the socket is ready or over.
+    /// Waits at most `timeout`; true if the socket is ready or has ended.
     pub fn wait(&self, timeout: Duration) -> bool {
         let ms = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
         let mut event = sys::EpollEvent::default();
-        // SAFETY: room for one event is given, and one is announced.
+        // SAFETY: there is room for one event, and 1 is passed as the size.
         let count = unsafe { sys::srt_epoll_uwait(self.0, &raw mut event, 1, ms) };
-        // An error means that the socket was closed under the epoll: it is over.
+        // An error means that the socket was closed during the wait: it has ended.
         count != 0
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        // SAFETY: the epoll is ours and is released once.
+        // SAFETY: we own the epoll and release it once.
         unsafe { sys::srt_epoll_release(self.0) };
     }
 }
@@ -296,7 +296,7 @@ fn latency(id: sys::Id, option: Opt) -> Duration {
     Duration::from_millis(ms.unwrap_or(0))
 }
 
-/// `None` once the socket is gone.
+/// An integer option of a socket; `None` once the socket is closed.
 fn get_int(id: sys::Id, option: Opt) -> Option<c_int> {
     let mut number: c_int = 0;
     let mut length = size_of::<c_int>() as c_int;
@@ -329,7 +329,7 @@ pub(super) fn check(result: c_int, operation: &'static str) -> Result<c_int, Err
 }
 
 pub(super) fn last_code() -> c_int {
-    // SAFETY: a null pointer says that `errno` is not wanted.
+    // SAFETY: a null pointer means that `errno` is not requested.
     unsafe { sys::srt_getlasterror(std::ptr::null_mut()) }
 }
 
@@ -339,7 +339,7 @@ fn last_error(operation: &'static str) -> Error {
     Error::Library { operation, message }
 }
 
-/// Copies a C string, whatever is in it.
+/// Copies a C string; invalid UTF-8 is replaced.
 ///
 /// # Safety
 /// `pointer` is null or points to a string that ends with a zero byte.
@@ -347,11 +347,11 @@ pub(super) unsafe fn text(pointer: *const c_char) -> String {
     if pointer.is_null() {
         return String::new();
     }
-    // SAFETY: not null, and the caller vouches for the rest.
+    // SAFETY: not null, and the caller guarantees the rest.
     unsafe { CStr::from_ptr(pointer) }.to_string_lossy().trim_end().to_owned()
 }
 
-/// Starts libsrt once. It is never stopped: GStreamer's plugin may use it as well.
+/// Starts libsrt once. It is never stopped: GStreamer's plugin may use it too.
 fn start_library() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
@@ -365,7 +365,8 @@ fn start_library() {
     });
 }
 
-/// libsrt's warnings are about single packets and handshakes; what matters comes back as errors.
+/// libsrt's warnings concern single packets and handshakes; relevant failures are returned as
+/// errors.
 extern "C" fn on_log(
     _: *mut c_void,
     _: c_int,

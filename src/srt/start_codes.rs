@@ -1,15 +1,16 @@
-//! Start codes that senders cut in two.
+//! Repairs start codes that senders split.
 
 use std::sync::{Mutex, PoisonError};
 
 use gst::prelude::*;
 
-/// Gives zero bytes at the end of a PES packet to the packet that they belong to.
+/// Moves zero bytes at the end of a PES packet to the packet that they belong to.
 ///
-/// Some senders (ffmpeg copying H.265 is one) cut access units between the first and the second
+/// Some senders (such as ffmpeg copying H.265) cut access units between the first and the second
 /// byte of a four-byte start code. The parser then takes the lone zero for the beginning of the
-/// next frame and gives that frame the time of this one. A zero before a start code carries
-/// nothing, so it is left out; if no start code follows, it was payload and goes back in front.
+/// next frame and gives that frame the time of this one. A zero before a start code carries no
+/// data, so it is dropped. If no start code follows, it was payload and is put in front of the next
+/// packet.
 pub(super) fn join_start_codes(pad: &gst::Pad) {
     let held = Mutex::new(0_usize);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {

@@ -1,7 +1,7 @@
-//! What we use of libsrt 1.5 (`srt.h`), declared by hand: a few functions and one struct.
+//! The functions and the struct of libsrt 1.5 (`srt.h`) that we use, declared by hand.
 //!
-//! Linked against the GnuTLS flavour, which GStreamer's `srt` plugin loads as well: two libsrts in
-//! one process would each have their own sockets.
+//! Linked against the GnuTLS flavour, which GStreamer's `srt` plugin loads too: two libsrts in one
+//! process would have separate sockets.
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -11,7 +11,7 @@ pub(super) type Id = c_int;
 /// `SRT_INVALID_SOCK` and `SRT_ERROR`.
 pub(super) const FAILED: c_int = -1;
 
-/// `SRT_SOCKOPT`: the options that are set or read here.
+/// `SRT_SOCKOPT`: the options set or read here.
 #[derive(Clone, Copy, Debug)]
 #[repr(i32)]
 pub(super) enum Opt {
@@ -33,7 +33,7 @@ pub(super) enum Opt {
 
 /// `SRTS_CONNECTED` of `SRT_SOCKSTATUS`.
 pub(super) const STATE_CONNECTED: c_int = 5;
-/// `SRTS_BROKEN`; everything from here on is over.
+/// `SRTS_BROKEN`; from this value on the connection has ended.
 pub(super) const STATE_BROKEN: c_int = 6;
 
 /// `SRT_EPOLL_IN`.
@@ -41,7 +41,7 @@ pub(super) const EPOLL_IN: c_int = 1;
 /// `SRT_EPOLL_ERR`.
 pub(super) const EPOLL_ERR: c_int = 8;
 
-/// `SRT_ECONNREJ`: the other end refused; the reason is in [`srt_getrejectreason`].
+/// `SRT_ECONNREJ`: the other end refused; [`srt_getrejectreason`] returns the reason.
 pub(super) const E_REJECTED: c_int = 1002;
 /// `SRT_EASYNCSND`: the send buffer is full.
 pub(super) const E_WOULD_BLOCK_SEND: c_int = 6001;
@@ -140,8 +140,8 @@ unsafe extern "C" {
     pub(super) fn srt_setrejectreason(socket: Id, reason: c_int) -> c_int;
 }
 
-/// `SRT_TRACEBSTATS` of libsrt 1.5.0 and later, with its names in our case. All of it is declared,
-/// because libsrt fills all of it.
+/// `SRT_TRACEBSTATS` of libsrt 1.5.0 and later, with its names in snake case. All fields are
+/// declared, because libsrt fills all of them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TraceStats {
@@ -160,7 +160,7 @@ pub(super) struct TraceStats {
     pub(super) byte_recv_total: u64,
     /// Lost, retransmitted, dropped on sending, dropped on receiving, not decrypted.
     pub(super) byte_totals: [u64; 5],
-    /// From here to `us_pkt_snd_period`: the same since the last clearing.
+    /// From here to `us_pkt_snd_period`: the same since the last reset.
     pub(super) local_packets: [i64; 2],
     pub(super) local_losses: [c_int; 8],
     pub(super) local_rates: [f64; 2],
@@ -180,13 +180,13 @@ pub(super) struct TraceStats {
     pub(super) byte_avail_rcv_buf: c_int,
     pub(super) mbps_max_bw: f64,
     pub(super) byte_mss: c_int,
-    /// Packets, bytes, milliseconds in the send buffer, and its delay.
+    /// Packets, bytes and milliseconds in the send buffer, and its delay.
     pub(super) snd_buf: [c_int; 4],
-    /// The same of the receive buffer.
+    /// The same for the receive buffer.
     pub(super) rcv_buf: [c_int; 4],
     pub(super) filter: [c_int; 8],
     pub(super) reorder_tolerance: c_int,
-    /// Packets sent, received, bytes sent, received; total, then since the last clearing.
+    /// Packets sent and received, bytes sent and received; total, then since the last reset.
     pub(super) unique: [u64; 8],
 }
 
@@ -196,7 +196,7 @@ mod tests {
 
     use super::TraceStats;
 
-    /// Offsets that a C compiler gives for `srt.h` 1.5.1 on a 64-bit machine.
+    /// Offsets that a C compiler produces for `srt.h` 1.5.1 on a 64-bit machine.
     #[test]
     fn statistics_are_laid_out_as_in_c() {
         assert_eq!(offset_of!(TraceStats, rcv_drop_total), 68);

@@ -1,4 +1,4 @@
-//! Where to call: `srt://host:port?streamid=…&passphrase=…&latency=…`.
+//! Address to call: `srt://host:port?streamid=…&passphrase=…&latency=…`.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -12,16 +12,16 @@ use super::{Error, Socket};
 use crate::flow::{self, Blame};
 use crate::media::Secret;
 
-/// How long a listener may take to answer.
+/// Time limit for the listener's answer.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// libsrt's own default, which suits links up to about 30 ms round-trip time.
+/// libsrt's default; it suits links with a round-trip time up to about 30 ms.
 const LATENCY_DEFAULT: Duration = Duration::from_millis(120);
 
-/// More latency than this is taken for a value in microseconds.
+/// Highest latency in ms; larger values are probably in microseconds.
 const LATENCY_MAX_MS: u64 = 30_000;
 
-/// A listener to call, with the options of its URL. Shows only host and port: the rest may hold
+/// A listener to call, with the options of its URL. Displays only host and port: the rest may hold
 /// keys.
 #[derive(Clone)]
 pub struct Target {
@@ -33,25 +33,24 @@ pub struct Target {
     latency: Duration,
 }
 
-/// What is wrong with the URL of a target. Never repeats a value, which may be a key.
+/// Errors in the URL of a target. They never repeat a value, which may be a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// Not `srt://host:port`.
+    /// The address is not `srt://host:port`.
     #[error("an SRT address looks like srt://host:port?streamid=…&passphrase=…&latency=120")]
     Form,
-    /// An option that does not exist here. Its name is not repeated: it may be what follows a `&` in a
-    /// passphrase.
+    /// An unknown option. Its name is not repeated: it may be the part of a passphrase after a `&`.
     #[error(
         "option {0} of the SRT address does not exist: use streamid, passphrase, pbkeylen, latency, \
          mode, and write a `&` within a value as %26"
     )]
     UnknownOption(usize),
-    /// An option with an impossible value.
+    /// An option with an invalid value.
     #[error("`{option}` of the SRT address must be {must_be}")]
     Value {
-        /// The option.
+        /// Name of the option.
         option: &'static str,
-        /// What its value has to be.
+        /// The allowed values.
         must_be: &'static str,
     },
 }
@@ -60,8 +59,8 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        // Stream ids begin with `#!::`; people write the `#` as it is, and URLs of this scheme have
-        // no fragment that it could begin.
+        // Stream ids begin with `#!::`; users write the `#` unescaped, and URLs of this scheme have
+        // no fragment.
         let url = url::Url::parse(&text.trim().replace('#', "%23"));
         let url = url.map_err(|_| TargetError::Form)?;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
@@ -85,7 +84,7 @@ impl FromStr for Target {
 }
 
 impl Target {
-    /// Sets an option; `position` counts from one.
+    /// Sets an option; `position` counts from 1.
     fn set(&mut self, key: &str, value: &str, position: usize) -> Result<(), TargetError> {
         let wrong = |option, must_be| Err(TargetError::Value { option, must_be });
         match key {
@@ -102,7 +101,7 @@ impl Target {
             },
             "mode" if value == "caller" => {}
             "mode" => return wrong("mode", "`caller`: the other end has to listen"),
-            // What other programs need said and is always so here.
+            // Options that other programs need; only these fixed values are supported here.
             "transtype" if value == "live" => {}
             "pkt_size" if value == "1316" => {}
             _ => return Err(TargetError::UnknownOption(position)),
@@ -125,7 +124,7 @@ impl Target {
     /// Calls the listener.
     ///
     /// # Errors
-    /// That it is not there, or why it refused; `blame` says on which side of us it is.
+    /// If it does not answer or refuses; `blame` is the side of the appliance that it is on.
     pub async fn connect(&self, blame: Blame) -> Result<Arc<Socket>, flow::Error> {
         let target = self.clone();
         let connected = tokio::task::spawn_blocking(move || target.connect_blocking()).await;

@@ -1,24 +1,25 @@
-//! File descriptors: as many as the system allows, and the last ones kept for recordings, the
-//! database and streams that run, whatever strangers at the ports do.
+//! File descriptors: raises the limit as far as useful, and reserves the last ones for recordings,
+//! the database and running streams, whatever the load from unknown clients.
 
 use std::os::fd::AsRawFd;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// More than this many are not asked for, where the system would allow more: programs that we start
-/// inherit the limit, and some walk through all of them.
+/// Highest limit requested, even if the system allows more: child processes inherit the limit, and
+/// some iterate over all descriptors.
 const LIMIT_WANTED: u64 = 65_536;
 
-/// The last of the limit that new connections may not use.
+/// Most descriptors that are closed to new connections.
 const RESERVE_MAX: u64 = 256;
 
-/// Raises the soft limit of open files towards the hard one; returns what it is then. For the start.
+/// Raises the soft limit of open files towards the hard limit; returns the new limit. Call it at
+/// start-up.
 pub fn raise_limit() -> u64 {
     let maximum = getrlimit(Resource::Nofile).maximum;
-    // `None` is no limit at all.
+    // `None` means unlimited.
     let wanted = maximum.unwrap_or(LIMIT_WANTED).min(LIMIT_WANTED);
     if limit() < wanted {
-        // Where it is refused, the limit stays, and is what is told.
+        // If this is refused, the old limit stays and is returned.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
     }
     limit()
@@ -28,14 +29,14 @@ fn limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Whether so few descriptors are left that no stranger may have one. The system gives out the
-/// lowest free number (POSIX, section 2.14), so a high one says how many are taken.
+/// Whether too few descriptors are left for a new connection. The system assigns the lowest free
+/// number (POSIX, section 2.14), so a high number shows how many are in use.
 pub fn are_scarce() -> bool {
     let lowest_free = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 0);
     lowest_free.map_or(true, |fd| is_reserved(fd.as_raw_fd(), limit()))
 }
 
-/// How many descriptors strangers may have at most.
+/// Most descriptors that clients may use.
 pub fn for_strangers() -> usize {
     usize::try_from(unreserved(limit())).unwrap_or(usize::MAX)
 }

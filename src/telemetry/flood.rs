@@ -6,34 +6,34 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The same subject is told again after this.
+/// Least time between two lines about the same subject.
 const SAME_AFTER: Duration = Duration::from_secs(10);
 
-/// Lines that may follow each other at once, of all subjects together.
+/// Most lines in a burst, of all subjects together.
 const BURST_MAX: u32 = 20;
 
-/// After a burst one more line passes in this time.
+/// Time after which one more line may pass after a burst.
 const REFILL: Duration = Duration::from_secs(1);
 
-/// Decides which of many lines about strangers are written: of one subject (a caller, say) one in
-/// ten seconds, of all together twenty at once and one a second after that. What is kept back is
-/// counted, and the next line that passes says how many.
+/// Decides which of many lines about unknown clients are written: one in ten seconds per subject
+/// (such as a caller), 20 at once of all subjects and then one per second. The next line that
+/// passes states how many were suppressed.
 #[derive(Default)]
 pub struct LogLimiter(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// When each subject was told, by its hash. What is older than [`SAME_AFTER`] is forgotten, and
-    /// only what passes is remembered, so there are never more than a burst and ten.
+    /// When a line about each subject passed, by its hash. Entries expire after [`SAME_AFTER`], and
+    /// only lines that pass are stored, so there are at most a burst plus ten.
     told: HashMap<u64, Instant>,
-    /// Lines of the burst that are used up, as of `at`.
+    /// Used lines of the burst, as of `at`.
     used: u32,
     at: Option<Instant>,
     kept_back: u64,
 }
 
 impl LogLimiter {
-    /// Whether to write a line about `subject` now, and how many were kept back before it.
+    /// Whether to write a line about `subject` now, and how many lines were suppressed before it.
     pub fn pass(&self, subject: impl Hash, now: Instant) -> Option<u64> {
         let mut hasher = DefaultHasher::new();
         subject.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! What this machine is doing: processor, memory, disk.
+//! Figures of this machine: processor, memory, disk.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -40,7 +40,7 @@ pub struct Disk {
     pub free: u64,
 }
 
-/// Room on the disk that holds `path`, or the nearest folder above it that exists.
+/// Space on the disk that holds `path`, or its nearest existing parent folder.
 pub fn disk(path: &Path) -> Option<Disk> {
     let path = std::path::absolute(path).ok()?;
     let there = path.ancestors().find(|p| p.exists())?;
@@ -52,7 +52,7 @@ pub fn disk(path: &Path) -> Option<Disk> {
     })
 }
 
-/// Processor time until now, in clock ticks.
+/// Processor time up to `at`, in clock ticks.
 #[derive(Clone, Copy)]
 struct Ticks {
     at: Instant,
@@ -63,11 +63,11 @@ struct Ticks {
 
 static LAST: Mutex<Option<Ticks>> = Mutex::new(None);
 
-/// Clock ticks a second in `/proc`: fixed at 100 in the Linux ABI for user space.
+/// Clock ticks per second in `/proc`: fixed at 100 in the Linux ABI for user space.
 const TICKS_PER_S: f64 = 100.0;
 
 impl Host {
-    /// Reads the machine's figures. Whatever cannot be read is zero. Reads a few small files of
+    /// Reads the machine's figures. A figure that cannot be read is 0. Reads a few small files of
     /// `/proc`, which takes well under a millisecond.
     pub fn read(recordings: &Path) -> Self {
         let mut host = Self {
@@ -118,11 +118,11 @@ impl Host {
 fn read_ticks() -> Option<Ticks> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     let fields = stat.lines().next()?.split_whitespace().skip(1);
-    // user nice system idle iowait irq softirq steal; guest time is part of user already.
+    // user nice system idle iowait irq softirq steal; user already includes guest time.
     let ticks: Vec<u64> = fields.take(8).filter_map(|f| f.parse().ok()).collect();
     let own = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The name in brackets may hold spaces: fields are counted behind it. utime and stime are the
-    // 14th and 15th of proc(5), so the 12th and 13th from there.
+    // The name in parentheses may contain spaces, so fields count from behind it. utime and stime
+    // are the 14th and 15th of proc(5), here the 12th and 13th.
     let behind = own.rsplit_once(')')?.1;
     let own: Vec<u64> =
         behind.split_whitespace().skip(11).take(2).filter_map(|f| f.parse().ok()).collect();

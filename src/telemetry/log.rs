@@ -1,17 +1,17 @@
-//! Where logs go and what they look like.
+//! Destination and format of logs.
 
 use std::io::IsTerminal;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-/// `[log]` of the configuration.
+/// Section `[log]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,auralink::ingress=debug`.
+    /// `error`, `warn`, `info`, `debug`, `trace` or a filter: `info,auralink::ingress=debug`.
     pub level: String,
-    /// How a line looks.
+    /// Format of a line.
     pub format: Format,
 }
 
@@ -21,29 +21,29 @@ impl Default for Config {
     }
 }
 
-/// How a line of the log looks.
+/// Format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// For people.
+    /// Readable text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 impl Config {
-    /// What is wrong with the level, in words.
+    /// Checks the level.
     ///
     /// # Errors
-    /// When it is neither a level nor a filter.
+    /// The reason, if it is neither a level nor a filter.
     pub fn check(&self) -> Result<(), String> {
         EnvFilter::try_new(&self.level).map(|_| ()).map_err(|e| e.to_string())
     }
 }
 
-/// Sends everything that is traced from now on to standard error; `$RUST_LOG` wins over the level.
-/// A second call changes nothing. sqlx's and the HTTP libraries' own chatter stays out below
-/// `warn`, unless the filter names them.
+/// Sends all tracing output to standard error from now on; `$RUST_LOG` overrides the level. A
+/// second call changes nothing. Lines of sqlx and the HTTP libraries below `warn` are dropped
+/// unless the filter names them.
 pub fn init(config: &Config) {
     let quiet = "sqlx=warn,hyper=warn,rustls=warn,h2=warn";
     let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| config.level.clone());
@@ -53,7 +53,7 @@ pub fn init(config: &Config) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    // Under systemd the journal stamps each line itself.
+    // Under systemd the journal adds timestamps.
     let _ = match (config.format, std::env::var_os("JOURNAL_STREAM").is_some()) {
         (Format::Json, _) => builder.json().flatten_event(true).try_init(),
         (Format::Text, true) => builder.without_time().try_init(),

@@ -1,4 +1,4 @@
-//! Logs, metric names, what this machine is doing and what it gives the process.
+//! Logs, metric names, figures of this machine and limits of the process.
 //!
 //! Invariant: any room may use it; it uses none but `media`, and no secret passes through it.
 

@@ -1,8 +1,8 @@
-//! Every metric name, once.
+//! All metric names, each defined once.
 //!
-//! Labels are bounded: `stream` by `[limits] streams`, `node`, `feed` and `output` by what a stream's
-//! plan has, `protocol`, `reason`, `state`, `method`, `route` and `status` by our own lists. Nothing
-//! that a client can make up ends in a label.
+//! Labels are bounded: `stream` by `[limits] streams`, `node`, `feed` and `output` by a stream's
+//! plan, `protocol`, `reason`, `state`, `method`, `route` and `status` by our own lists. A label
+//! never contains a value that a client chooses.
 
 macro_rules! names {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, [$($label:literal),*];)+) => {
@@ -15,7 +15,7 @@ macro_rules! names {
     };
 }
 
-/// A metric: its name, what it says, and its labels.
+/// A metric: its name, its help text and its labels.
 #[derive(Clone, Copy, Debug)]
 pub struct Name {
     /// As Prometheus knows it.

@@ -1,4 +1,4 @@
-//! Connections that we begin: our offer first, the peer's answer later.
+//! Connections that we start: we make the offer, the peer answers later.
 
 use std::time::Duration;
 
@@ -12,34 +12,34 @@ use super::sdp::{self, Agreed, Description, LocalTransport, Media, Payload};
 use super::{Channel, Config, Peer, channel};
 use crate::flow::Error;
 
-/// A track that is offered.
+/// An offered track.
 pub(crate) struct Track {
-    /// How the offer describes it: its payloads, best first, and its header extensions.
+    /// Its description in the offer: payloads, best first, and header extensions.
     pub(crate) media: Media,
-    /// Where its packets go once there is an answer.
+    /// Pad for its packets once there is an answer.
     pub(crate) pad: gst::Pad,
-    /// The source of its packets.
+    /// SSRC of its packets.
     pub(crate) ssrc: u32,
 }
 
 /// A call that waits for its answer.
 pub(crate) struct Call {
-    /// Sections of tracks, in the order of the offer.
+    /// The tracks, in the order of their sections in the offer.
     tracks: Vec<Track>,
-    /// `webrtcbin`'s own offer.
+    /// `webrtcbin`'s offer.
     local: Description,
-    /// Ours, for the peer.
+    /// Our offer for the peer.
     pub(crate) offer: String,
-    /// The data channel, where they are installed.
+    /// The data channel, if data channels are installed.
     pub(crate) channel: Option<Channel>,
 }
 
 impl Peer {
-    /// Starts the pipeline and offers these tracks, each named after its place, and a data channel
-    /// of this name, with the candidates that are found within `config.gather_ms`.
+    /// Starts the pipeline and offers these tracks, with their sections in this order, and a data
+    /// channel of this name, with the candidates found within `config.gather_ms`.
     ///
     /// # Errors
-    /// When `webrtcbin` refuses or is stuck.
+    /// When `webrtcbin` refuses or hangs.
     pub(crate) async fn call(
         &self,
         medias: Vec<Media>,
@@ -62,7 +62,8 @@ impl Peer {
         self.describe("set-local-description", WebRTCSDPType::Offer, &text).await?;
         let gathered = |s: &WebRTCICEGatheringState| *s == WebRTCICEGatheringState::Complete;
         let gather_max = Duration::from_millis(config.gather_ms);
-        // What was found in time is offered; the peer learns the rest from our checks.
+        // The offer contains the candidates found in time; the peer learns the rest from our
+        // checks.
         let _ = tokio::time::timeout(gather_max, self.gathering().wait_for(gathered)).await;
         let local = self.local_description()?;
         let names = tracks.iter_mut().zip(&local.media);
@@ -102,7 +103,7 @@ impl Peer {
         channel.map(Channel::new)
     }
 
-    /// Takes the peer's answer; returns what was agreed on with the tracks, and the data channel.
+    /// Applies the peer's answer; returns what was agreed on for each track, and the data channel.
     ///
     /// # Errors
     /// When the answer does not fit, or `webrtcbin` refuses it.
@@ -127,7 +128,7 @@ impl Peer {
     }
 }
 
-/// RTP caps of a payload, without format parameters: `webrtcbin` would compare them literally.
+/// RTP caps of a payload, without format parameters, which `webrtcbin` would compare literally.
 fn structure(media: &Media, payload: &Payload, ssrc: u32) -> gst::Structure {
     let mut caps = gst::Structure::builder("application/x-rtp")
         .field("media", &media.media)

@@ -1,12 +1,12 @@
-//! Certificates of peers: DTLS proves that the peer holds one, the offer says which.
+//! Certificates of peers: DTLS proves possession, the offer names the expected one.
 
 use gst::glib;
 use gst::prelude::*;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-/// Makes our own certificate, which all sessions share, before the first one needs it: an RSA key
-/// takes up to a second of a small machine. Whoever ends the process waits for it: OpenSSL does not
-/// survive that the program ends while it is being made.
+/// Creates our certificate, which all sessions share, before the first session: an RSA key takes up
+/// to a second on a small machine. Shutdown must wait for it: OpenSSL crashes if the process exits
+/// during key generation.
 pub(crate) async fn warm_up() {
     let make = || match gst::ElementFactory::make("dtlsdec").build() {
         Ok(decoder) => drop(decoder.property::<Option<String>>("pem")),
@@ -17,7 +17,7 @@ pub(crate) async fn warm_up() {
     }
 }
 
-/// The certificate that the peer has shown, as PEM.
+/// The certificate that the peer has presented, as PEM.
 pub(super) fn of_peer(bin: &gst::Element) -> Option<String> {
     let bin = bin.downcast_ref::<gst::Bin>()?;
     let decoders = bin.iterate_recurse().into_iter().flatten();
@@ -26,7 +26,7 @@ pub(super) fn of_peer(bin: &gst::Element) -> Option<String> {
 }
 
 /// The fingerprint of a certificate by a hash function of RFC 8122, as in `a=fingerprint:`; `None`
-/// for functions that are broken or unknown.
+/// for broken or unknown functions.
 pub(super) fn fingerprint(pem: &str, hash: &str) -> Option<String> {
     let body: String = pem.lines().filter(|l| !l.starts_with("-----")).collect();
     let der = glib::base64_decode(&body);

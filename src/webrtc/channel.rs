@@ -1,4 +1,4 @@
-//! Data channels, ours and those that a peer opens.
+//! Data channels, opened by us or by a peer.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use gst::prelude::*;
 use gst_webrtc::{WebRTCDataChannel, WebRTCDataChannelState, WebRTCPeerConnectionState};
 use tokio::sync::{Notify, mpsc, watch};
 
-/// Channels that may wait to be taken. Each costs elements of ours: a peer that opens more is
+/// Most channels that wait to be taken. Each costs elements: a peer that opens more is
 /// disconnected.
 const CHANNELS_MAX: usize = 4;
 
-/// Longest message taken from a peer, in bytes.
+/// Longest message accepted from a peer, in bytes.
 const MESSAGE_MAX: usize = 4 << 10;
 
-/// Messages that wait to be read; more are lost.
+/// Most messages that wait to be read; further ones are lost.
 const MESSAGES_MAX: usize = 16;
 
-/// What may wait to be sent before it is told that there is room again, in bytes.
+/// Send backlog, in bytes, below which the channel reports room again.
 const BACKLOG_LOW: u64 = 4 << 10;
 
 /// Whether data channels are installed.
@@ -24,25 +24,25 @@ pub(super) fn available() -> bool {
     ["sctpenc", "sctpdec"].iter().all(|name| gst::ElementFactory::find(name).is_some())
 }
 
-/// One data channel for text. It is closed when dropped.
+/// A data channel for text. Closed on drop.
 pub(crate) struct Channel {
     inner: WebRTCDataChannel,
     messages: mpsc::Receiver<String>,
     changed: Arc<Notify>,
 }
 
-/// What happens on a [`Channel`].
+/// Events of a [`Channel`].
 #[derive(Debug)]
 pub(crate) enum ChannelEvent {
-    /// The peer says something.
+    /// A message of the peer.
     Message(String),
-    /// It has opened, or there is room to send again.
+    /// It has opened, or has room to send again.
     Ready,
     /// It is closed.
     Closed,
 }
 
-/// Listens for the channels that a peer opens.
+/// Listens for channels that a peer opens.
 pub(super) fn listen(
     bin: &gst::Element,
     connection: &Arc<watch::Sender<WebRTCPeerConnectionState>>,
@@ -60,7 +60,7 @@ pub(super) fn listen(
 }
 
 impl Channel {
-    /// Follows a channel from now on.
+    /// Follows a channel.
     pub(super) fn new(inner: WebRTCDataChannel) -> Self {
         let (tell, messages) = mpsc::channel(MESSAGES_MAX);
         inner.connect_on_message_string(move |_, text| {
@@ -77,19 +77,19 @@ impl Channel {
         Self { inner, messages, changed }
     }
 
-    /// Sends a message, or loses it when the channel cannot take it.
+    /// Sends a message; the message is lost if the channel cannot take it.
     pub(crate) fn send(&self, text: &str) {
         if let Err(error) = self.inner.send_string_full(Some(text)) {
             tracing::debug!(%error, bytes = text.len(), "a message of a data channel is lost");
         }
     }
 
-    /// What whoever opened it called it.
+    /// The label given by the end that opened it.
     pub(crate) fn label(&self) -> String {
         self.inner.label().map(Into::into).unwrap_or_default()
     }
 
-    /// Waits for what happens next. Safe to cancel.
+    /// Waits for the next event. Safe to cancel.
     pub(crate) async fn event(&mut self) -> ChannelEvent {
         if self.is_closed() {
             return ChannelEvent::Closed;
@@ -105,12 +105,12 @@ impl Channel {
         }
     }
 
-    /// Bytes that wait to be sent.
+    /// Bytes that are queued for sending.
     pub(crate) fn backlog(&self) -> u64 {
         self.inner.buffered_amount()
     }
 
-    /// Whether messages can go out.
+    /// Whether messages can be sent.
     pub(crate) fn is_open(&self) -> bool {
         self.inner.ready_state() == WebRTCDataChannelState::Open
     }

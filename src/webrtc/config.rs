@@ -7,44 +7,44 @@ use serde::Deserialize;
 use super::places::Limits;
 use crate::media::{Codec, Secret};
 
-/// `[webrtc]`: how browsers and other WebRTC peers reach the appliance.
+/// Section `[webrtc]`: how browsers and other WebRTC peers reach the appliance.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// `stun://host:port` (or `stun:host:port`) by which the appliance learns its outer address;
-    /// also told to clients. None by default: a machine with a fixed address needs none, and
+    /// also sent to clients. None by default: a machine with a fixed address needs none, and
     /// nothing is sent to a third party unasked.
     pub stun_server: Option<String>,
-    /// Relays for peers that cannot be reached directly; also told to clients.
+    /// Relays for peers that cannot be reached directly; also sent to clients.
     pub turn_servers: Vec<TurnServer>,
     /// Lowest UDP port for media; open the whole range in the firewall.
     pub udp_port_min: u16,
     /// Highest UDP port for media. One port is used per session and local address.
     pub udp_port_max: u16,
-    /// Addresses by which the outside knows this machine when it is behind 1:1 NAT.
+    /// Public addresses of this machine behind 1:1 NAT.
     pub announced_addresses: Vec<IpAddr>,
     /// Local addresses to use; empty means all but loopback.
     pub local_addresses: Vec<IpAddr>,
-    /// Takes media over TCP as well, for networks that block UDP.
+    /// Also accepts media over TCP, for networks that block UDP.
     pub ice_tcp: bool,
-    /// Most publishers and viewers by WebRTC at once.
+    /// Most simultaneous WebRTC publishers and viewers.
     pub sessions_max: usize,
-    /// How many of `sessions_max` viewers cannot have. Left out: one in ten.
+    /// How many of `sessions_max` are reserved for publishers. None: one tenth.
     pub publishers_reserved: Option<usize>,
-    /// Most viewers of one stream by WebRTC. Left out: three of four that viewers can have.
+    /// Most WebRTC viewers of one stream. None: three quarters of the places for viewers.
     pub viewers_per_stream_max: Option<usize>,
-    /// Most viewers with one token by WebRTC, of all streams. Left out: likewise.
+    /// Most WebRTC viewers with one token, across all streams. None: the same share.
     pub viewers_per_token_max: Option<usize>,
     /// Longest wait for ICE candidates before an answer is sent, in ms. Only STUN and TURN need
-    /// more than a few.
+    /// more than a few ms.
     pub gather_ms: u64,
-    /// How long a gap in what a publisher sends is waited for, in ms: room for retransmissions.
-    /// Nothing is delayed while nothing is lost.
+    /// How long to wait for a gap in a publisher's packets, in ms: time for retransmissions. Adds
+    /// no delay without packet loss.
     pub jitter_ms: u32,
-    /// Video codecs taken from publishers (`h264 vp8 vp9 av1`), best first.
+    /// Video codecs accepted from publishers (`h264 vp8 vp9 av1`), best first.
     pub publish_codecs: Vec<Codec>,
-    /// Takes and sends voice by AIC-A on trunks where both ends have its engine and the same
-    /// weights. Browsers never see it.
+    /// Accepts and sends voice as AIC-A on trunks if both ends have its engine and the same
+    /// weights. Never offered to browsers.
     pub aic: bool,
 }
 
@@ -74,16 +74,16 @@ impl Default for Config {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TurnServer {
-    /// `turn:host:port`, `turns:host:port`, with `?transport=tcp` where wanted.
+    /// `turn:host:port`, `turns:host:port`, optionally with `?transport=tcp`.
     pub url: String,
     /// User name.
     pub username: String,
-    /// Its password.
+    /// Password of the user.
     pub credential: Secret,
 }
 
 impl Config {
-    /// Finds what cannot work, as `(field, what is wrong)`.
+    /// Finds invalid settings, as `(field, what is wrong)`.
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut problems = Vec::new();
         let mut wrong = |field: &str, what: String| problems.push((field.to_owned(), what));
@@ -117,7 +117,7 @@ impl Config {
         problems
     }
 
-    /// The places of sessions.
+    /// The limits of sessions.
     pub(super) fn limits(&self) -> Limits {
         let sessions = self.sessions_max;
         let viewers = sessions - self.publishers_reserved.unwrap_or(sessions / 10).min(sessions);
@@ -127,13 +127,13 @@ impl Config {
         Limits { sessions, viewers, viewers_per_stream, viewers_per_token }
     }
 
-    /// The STUN server as `webrtcbin` wants it.
+    /// The STUN server in `webrtcbin`'s format.
     pub(crate) fn stun_uri(&self) -> Option<String> {
         let server = self.stun_server.as_deref()?;
         server_host(server, &["stun"]).map(|(_, host)| format!("stun://{host}"))
     }
 
-    /// TURN servers as `webrtcbin` wants them.
+    /// TURN servers in `webrtcbin`'s format.
     pub(crate) fn turn_uris(&self) -> Vec<String> {
         let escape = |text: &str| {
             percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
@@ -147,8 +147,8 @@ impl Config {
         self.turn_servers.iter().filter_map(uri).collect()
     }
 
-    /// Values of the `Link` headers that tell clients of STUN and TURN servers (RFC 9725
-    /// section 4.6). They carry TURN credentials: only for those who have shown theirs.
+    /// Values of the `Link` headers that name STUN and TURN servers to clients (RFC 9725 section
+    /// 4.6). They contain TURN credentials: only for authenticated clients.
     pub(crate) fn links(&self) -> Vec<String> {
         let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
         let stun = self.stun_server.iter().filter_map(|s| {
@@ -167,7 +167,7 @@ impl Config {
     }
 }
 
-/// Scheme and what follows of a STUN or TURN address, with or without `//`.
+/// Scheme and remainder of a STUN or TURN address, with or without `//`.
 fn server_host<'a>(url: &'a str, schemes: &[&str]) -> Option<(&'a str, &'a str)> {
     let (scheme, rest) = url.split_once(':')?;
     let host = rest.trim_start_matches("//");

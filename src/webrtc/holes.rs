@@ -1,40 +1,40 @@
-//! Sound that came with holes goes out with the same holes.
+//! Preserves holes of received audio in outgoing sequence numbers.
 //!
-//! A payloader numbers what it is given, so that a viewer would take what was lost on the way here for
-//! silence. Where the numbers have the holes too, its jitter buffer makes the lost frames up from what
-//! Opus repeats of them in the next packet (in-band FEC, RFC 6716 section 2.1.7), as if it had heard the
-//! publisher itself.
+//! A payloader numbers its input consecutively, so a viewer would treat earlier packet loss as
+//! silence. If the numbers have the same holes, the viewer's jitter buffer restores lost frames
+//! from the copy that Opus carries in the next packet (in-band FEC, RFC 6716 section 2.1.7), as if
+//! it received the publisher directly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use gst::prelude::*;
 
-/// A hole that is longer was no loss alone: pauses are not sent, and sources are switched. One missing
-/// number says enough then.
+/// A longer hole is not just packet loss: pauses are not sent, and sources are switched. Then one
+/// missing number is enough.
 const LOST_MAX: u64 = 10;
 
-/// Finds the holes among packets of Opus. Pure.
+/// Detects holes between Opus packets. Pure.
 #[derive(Debug, Default)]
 struct Holes {
-    /// When the next packet begins if nothing is lost.
+    /// Time of the next packet if nothing is lost.
     next: Option<gst::ClockTime>,
 }
 
 impl Holes {
-    /// How many packets are missing before this one; `discont` says that some are.
+    /// Number of packets missing before this one; `discont` marks that some are.
     fn before(&mut self, time: gst::ClockTime, discont: bool, packet: &[u8]) -> u16 {
         let length = gst::ClockTime::from_useconds(duration(packet));
         let due = self.next.replace(time + length);
         let Some(due) = due.filter(|_| discont) else { return 0 };
         let gap = time.saturating_sub(due).nseconds();
-        // Half a frame is the jitter of timestamps.
+        // Half a frame allows for jitter of timestamps.
         let lost = (gap + length.nseconds() / 2) / length.nseconds().max(1);
         if lost > LOST_MAX { 1 } else { lost as u16 }
     }
 }
 
-/// Microseconds of sound in an Opus packet (RFC 6716 section 3.1), at least 2500.
+/// Duration of an Opus packet in microseconds (RFC 6716 section 3.1), at least 2500.
 pub(crate) fn duration(packet: &[u8]) -> u64 {
     let toc = packet.first().copied().unwrap_or(0x08);
     let config = usize::from(toc >> 3);
@@ -51,7 +51,7 @@ pub(crate) fn duration(packet: &[u8]) -> u64 {
     frame * frames
 }
 
-/// Lets the packets of an `rtpopuspay` have the holes that the sound has which it is given.
+/// Makes the packets of an `rtpopuspay` keep the holes of its input.
 pub(crate) fn keep(payloader: &gst::Element) {
     let pads = payloader.static_pad("sink").zip(payloader.static_pad("src"));
     let Some((entry, exit)) = pads else { return };

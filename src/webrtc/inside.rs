@@ -1,4 +1,4 @@
-//! The elements that `webrtcbin` makes when it connects, and what we set and hear there.
+//! Configures and observes the elements that `webrtcbin` creates when it connects.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,39 +10,39 @@ use tokio::sync::watch;
 
 use crate::flow;
 
-/// How often a sender is told when each packet came (transport-wide congestion control): what it knows
-/// of the path is as old as that, and on the way back each time takes about a hundred bytes.
+/// Interval of transport-wide congestion control feedback to a sender: its knowledge of the path is
+/// that old, and each report takes about a hundred bytes on the way back.
 const FEEDBACK: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 
-/// What has come from the peer.
+/// Statistics of received packets.
 #[derive(Default)]
 pub(super) struct Heard {
     bytes: AtomicU64,
-    /// Running time of the last packet, nanoseconds.
+    /// Running time of the last packet, in ns.
     last: AtomicU64,
 }
 
 impl Heard {
-    /// How many have come.
+    /// Bytes received so far.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Notes that so many bytes have come.
+    /// Records the arrival of this many bytes.
     pub(super) fn touch(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.last.store(flow::now().nseconds(), Ordering::Relaxed);
     }
 
-    /// How long ago the last have come.
+    /// Time since the last arrival.
     pub(super) fn age(&self) -> Duration {
         let last = self.last.load(Ordering::Relaxed);
         Duration::from_nanos(flow::now().nseconds().saturating_sub(last))
     }
 }
 
-/// Listens to the elements that `webrtcbin` makes when it connects: counts what comes in, and hears
-/// when the peer closes DTLS or breaks it, which is the end whatever ICE finds.
+/// Observes the elements that `webrtcbin` creates when it connects: counts incoming data, and
+/// detects when DTLS is closed or broken, which ends the connection whatever the state of ICE.
 pub(super) fn listen(
     bin: &gst::Element,
     heard: &Arc<Heard>,
@@ -62,12 +62,12 @@ pub(super) fn listen(
                     gst::PadProbeReturn::Ok
                 });
             }
-            // By default the first packet is held for the whole of `latency`, in case that earlier
-            // ones come. A stream's time begins with it: all that follows would seem to come from
-            // the future, and players that keep sound and picture together would wait for it.
+            // By default the first packet is held for the whole `latency`, in case earlier ones
+            // arrive. A stream's time begins with it, so all later packets would seem to come from
+            // the future, and players that synchronise audio and video would wait for it.
             Some("rtpjitterbuffer") => element.set_property("faststart-min-packets", 1u32),
-            // By itself it tells the sender what came whenever a picture is whole: of sound alone, after
-            // many seconds.
+            // By default it sends feedback whenever a video frame is complete: with audio alone
+            // only after many seconds.
             Some("rtpsession") => {
                 let session = element.property::<gst::glib::Object>("internal-session");
                 if session.has_property("twcc-feedback-interval") {
@@ -90,9 +90,9 @@ pub(super) fn listen(
     });
 }
 
-/// `webrtcbin` lets all tracks of a bundle ask for lost packets again as soon as one of them may. A
-/// jitter buffer that asks takes what is not there in time for lost, and drops it when it comes:
-/// sound in bursts would have holes that nobody made.
+/// `webrtcbin` enables retransmission requests for all tracks of a bundle as soon as one of them
+/// supports it. A jitter buffer with requests treats a packet that is not in time as lost, and
+/// drops it on arrival: audio in bursts would get artificial holes.
 fn ask_again_for_pictures_only(bin: &gst::Bin) {
     bin.connect_pad_added(|_, pad| {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
@@ -103,7 +103,7 @@ fn ask_again_for_pictures_only(bin: &gst::Bin) {
     });
 }
 
-/// The jitter buffer that a pad of `webrtcbin` gets its packets from.
+/// The jitter buffer that feeds a pad of `webrtcbin`.
 fn jitterbuffer(pad: &gst::Pad) -> Option<gst::Element> {
     let mut pad = pad.clone();
     loop {

@@ -1,6 +1,6 @@
-//! What WHIP (RFC 9725) and WHEP share: settings, session descriptions, connections, sessions.
+//! Shared by WHIP (RFC 9725) and WHEP: settings, session descriptions, connections, sessions.
 //!
-//! Invariant: `webrtcbin` only ever sees descriptions that `sdp` has written, never a peer's own text.
+//! Invariant: `webrtcbin` only sees descriptions that `sdp` has written, never a peer's own text.
 
 pub(crate) mod aic;
 mod call;
@@ -29,8 +29,8 @@ pub use session::{Entry, Registry, Session};
 
 use crate::flow::Error;
 
-/// Makes the RTP elements that come with this program known to GStreamer, once: those of AV1, which
-/// Debian 12 does not have.
+/// Registers the RTP elements of this program with GStreamer, once: those of AV1, which Debian 12
+/// does not have.
 pub(crate) fn register() {
     static REGISTERED: std::sync::Once = std::sync::Once::new();
     REGISTERED.call_once(|| {
@@ -40,16 +40,16 @@ pub(crate) fn register() {
     });
 }
 
-/// Reads an offer, without data channels where they are not installed.
+/// Parses an offer and disables its data channels if they are not installed.
 ///
 /// # Errors
-/// [`sdp::Invalid`], with what is wrong.
+/// [`sdp::Invalid`], with the reason.
 pub(crate) fn read_offer(text: &str) -> Result<sdp::Description, sdp::Invalid> {
     let offer = sdp::Description::parse(text)?;
     Ok(if channel::available() { offer } else { offer.without_data() })
 }
 
-/// One element from its `gst-launch-1.0` words.
+/// Builds one element from `gst-launch-1.0` syntax.
 pub(crate) fn element(description: &str) -> Result<gst::Element, Error> {
     let factory = description.split(' ').next().unwrap_or(description);
     gst::parse::launch_full(description, None, gst::ParseFlags::FATAL_ERRORS).map_err(|e| {

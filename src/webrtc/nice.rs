@@ -1,9 +1,9 @@
-//! ICE restarts, which `webrtcbin` does not offer: the three functions of libnice that make one.
+//! ICE restarts, which `webrtcbin` does not support, by three functions of libnice.
 //!
-//! `webrtcbin` keeps its agent for life, and leaves it to us to change what the agent does. libnice
-//! is in the process already, brought by `webrtcbin`'s own plugin, so it is opened by name and
-//! needs no headers. After a restart the agent checks anew under new credentials, by the sockets it
-//! has; media goes on by the old way until a new one is found (RFC 8445 section 9).
+//! `webrtcbin` keeps its agent for life, and leaves changes of its behaviour to us. libnice is
+//! already loaded by `webrtcbin`'s plugin, so it is opened by name and needs no headers. After a
+//! restart the agent checks anew with new credentials, on the same sockets; media stays on the old
+//! path until a new one is found (RFC 8445 section 9).
 
 #![allow(unsafe_code)]
 
@@ -16,7 +16,7 @@ use libloading::Library;
 
 use super::sdp::Fragment;
 
-/// As Debian and its kin name it; `webrtcbin` links to the same one.
+/// Name on Debian and derivatives; `webrtcbin` links to the same library.
 const LIBRARY: &str = "libnice.so.10";
 
 type RestartStream = unsafe extern "C" fn(*mut glib::gobject_ffi::GObject, c_uint) -> c_int;
@@ -29,12 +29,12 @@ type SetRemoteCredentials = unsafe extern "C" fn(
 type GenerateStreamSdp =
     unsafe extern "C" fn(*mut glib::gobject_ffi::GObject, c_uint, c_int) -> *mut c_char;
 
-/// What of libnice is called.
+/// The functions of libnice that we call.
 struct Nice {
     restart_stream: RestartStream,
     set_remote_credentials: SetRemoteCredentials,
     generate_local_stream_sdp: GenerateStreamSdp,
-    /// Keeps the functions in place.
+    /// Keeps the functions loaded.
     _library: Library,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    /// The transport below a `webrtcbin` that has taken an offer.
+    /// The transport of a `webrtcbin` that has an offer.
     pub(super) fn of(bin: &gst::Element) -> Option<Self> {
         let bin = bin.downcast_ref::<gst::Bin>()?;
         let elements = bin.iterate_recurse().into_iter().flatten();
@@ -55,18 +55,18 @@ impl Transport {
         Some(Self { agent, stream: source.property("stream") })
     }
 
-    /// Begins a new ICE generation: takes the peer's new credentials, makes our own new ones, and
-    /// returns these with our candidates.
+    /// Begins a new ICE generation: sets the peer's new credentials and creates ours; returns ours
+    /// with our candidates.
     ///
     /// # Errors
-    /// What stands in the way, in words.
+    /// The reason of failure.
     pub(super) fn restart(&self, ufrag: &str, password: &str) -> Result<Fragment, String> {
         let nice = Nice::get().map_err(Clone::clone)?;
         let text = |text: &str| CString::new(text).map_err(|e| e.to_string());
         let (ufrag, password) = (text(ufrag)?, text(password)?);
         let agent: *mut glib::gobject_ffi::GObject = self.agent.as_ptr();
-        // SAFETY: `agent` is a live NiceAgent, held by `self`, which locks itself in each call;
-        // the texts end in a zero and are copied.
+        // SAFETY: `agent` is a live NiceAgent, held by `self`, which locks itself in each call; the
+        // strings end with a zero byte and are copied.
         let done = unsafe {
             (nice.restart_stream)(agent, self.stream) != 0
                 && (nice.set_remote_credentials)(
@@ -79,7 +79,7 @@ impl Transport {
         if !done {
             return Err("the ICE agent has no such stream".into());
         }
-        // SAFETY: as above; what is returned is ours to free, or null.
+        // SAFETY: as above; the result is null or ours to free.
         let own: Option<glib::GString> = unsafe {
             let text = (nice.generate_local_stream_sdp)(agent, self.stream, 0);
             (!text.is_null()).then(|| glib::GString::from_glib_full(text))
@@ -97,8 +97,8 @@ impl Nice {
     }
 
     fn open() -> Result<Self, libloading::Error> {
-        // SAFETY: libnice is loaded already, so that nothing runs by opening it again; the three
-        // types are those of its header `agent.h`, unchanged since version 0.1.4.
+        // SAFETY: libnice is already loaded, so opening it again runs no code; the three types are
+        // those of its header `agent.h`, unchanged since version 0.1.4.
         unsafe {
             let library = Library::new(LIBRARY)?;
             Ok(Self {

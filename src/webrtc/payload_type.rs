@@ -1,8 +1,8 @@
-//! Payload types outside of 96-127, which GStreamer's payloaders and `rtpopusdepay` do not take.
+//! Payload types outside 96-127, which GStreamer's payloaders and `rtpopusdepay` refuse.
 //!
-//! RFC 3551 section 3 lets a session use any unassigned type once 96-127 do not suffice, and browsers
-//! with long lists of codecs use 35-63. Such a track has an internal type inside the pipeline; packets
-//! and caps change theirs where they meet `webrtcbin`.
+//! RFC 3551 section 3 lets a session use any unassigned type if 96-127 do not suffice, and browsers
+//! with long lists of codecs use 35-63. Such a track has an internal type inside the pipeline;
+//! packets and caps are converted at `webrtcbin`.
 
 use std::ops::RangeInclusive;
 
@@ -11,18 +11,18 @@ use gst::prelude::*;
 use super::element;
 use crate::flow::Error;
 
-/// What the elements of GStreamer 1.22 take: the dynamic types of RFC 3551 section 6.
+/// Types supported by the elements of GStreamer 1.22: the dynamic types of RFC 3551 section 6.
 pub(crate) const DYNAMIC: RangeInclusive<u8> = 96..=127;
 
-/// Types that collide with RTCP packet types where RTP and RTCP share a port, which WebRTC requires
+/// Types that collide with RTCP packet types if RTP and RTCP share a port, which WebRTC requires
 /// (RFC 5761 section 4).
 pub(crate) const TAKEN_BY_RTCP: RangeInclusive<u8> = 64..=95;
 
-/// The type inside the pipeline of a track whose own type the elements do not take.
+/// Type inside the pipeline for a track whose own type the elements refuse.
 const INTERNAL: u8 = *DYNAMIC.start();
 
-/// Lets `payloader`, which is in `pipeline`, send packets of this type. Returns the pad that they
-/// leave by.
+/// Makes `payloader`, which is in `pipeline`, send packets of this type. Returns the pad for their
+/// output.
 ///
 /// # Errors
 /// When an element is missing or does not link.
@@ -50,8 +50,8 @@ pub(crate) fn send_as(
     Ok(exit)
 }
 
-/// The pad by which packets of this type reach `depayloader`, which is in `pipeline`. Only their caps
-/// change: depayloaders do not look at the type of each packet.
+/// The pad for packets of this type to `depayloader`, which is in `pipeline`. Only the caps change:
+/// depayloaders do not check the type of each packet.
 ///
 /// # Errors
 /// When an element is missing or does not link.
@@ -69,7 +69,7 @@ pub(crate) fn receive_as(
     pad(&setter, "sink")
 }
 
-/// An element that puts this type into the caps of RTP.
+/// An element that sets this type in RTP caps.
 fn setter(pipeline: &gst::Pipeline, payload_type: u8) -> Result<gst::Element, Error> {
     let setter = element("capssetter")?;
     let caps = gst::Caps::builder("application/x-rtp").field("payload", i32::from(payload_type));
@@ -86,7 +86,7 @@ fn pad(element: &gst::Element, name: &str) -> Result<gst::Pad, Error> {
 mod tests {
     use super::*;
 
-    /// The types in the packets and in the caps that leave a payloader of Opus.
+    /// The types in packets and caps that an Opus payloader sends.
     fn sent_as(payload_type: u8) -> (u8, i32) {
         gst::init().expect("GStreamer starts");
         let pipeline = gst::parse::launch(

@@ -1,4 +1,4 @@
-//! One WebRTC connection: `webrtcbin` in a pipeline of its own.
+//! One WebRTC connection: a `webrtcbin` in its own pipeline.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,37 +16,37 @@ use super::sdp::{self, Candidate, Choice, Description, Media};
 use super::{Channel, Config, certificate, channel, nice};
 use crate::flow::{Blame, Error, Node};
 
-/// `webrtcbin` answers within milliseconds; longer means that it is stuck.
+/// `webrtcbin` replies within milliseconds; beyond this it hangs.
 const PROMISE_MAX: Duration = Duration::from_secs(5);
 
-/// A peer that has not connected after this long will not.
+/// Time limit for a peer to connect.
 const CONNECT_MAX: Duration = Duration::from_secs(15);
 
-/// A peer that has sent nothing for this long is gone (RFC 7675 section 5.1): time enough to change
-/// networks. A silent publisher is off air long before, and its place free for the next one.
+/// A peer that is silent for this long is gone (RFC 7675 section 5.1): it has time to change
+/// networks. A silent publisher is off air long before, and its place is free for the next one.
 const CONSENT: Duration = Duration::from_secs(30);
 
-/// How often a peer's silence is looked at.
+/// Interval between checks for a silent peer.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// One connection with a peer that made us an offer, or got ours.
+/// A connection with a peer that made an offer or received ours.
 pub(crate) struct Peer {
     node: Node,
     bin: gst::Element,
     connection: watch::Receiver<WebRTCPeerConnectionState>,
     gathering: watch::Receiver<WebRTCICEGatheringState>,
     heard: Arc<Heard>,
-    /// The peer's section that carries the transport of all, with its certificate.
+    /// The peer's section with the common transport and its certificate.
     tag: Option<Media>,
-    /// Names of all sections in use.
+    /// Identifiers (`mid`) of all sections in use.
     mids: Vec<String>,
-    /// Addresses by which the outside knows this machine.
+    /// Public addresses of this machine.
     announced: Vec<IpAddr>,
     channels: tokio::sync::Mutex<mpsc::Receiver<Channel>>,
 }
 
 impl Peer {
-    /// A pipeline with a `webrtcbin` that is set up but has not begun.
+    /// A pipeline with a configured `webrtcbin` that is not started.
     ///
     /// # Errors
     /// [`Error::MissingElement`] when WebRTC is not installed.
@@ -78,27 +78,27 @@ impl Peer {
         Ok(Self { node, bin, connection, gathering, heard, channels, tag, mids, announced })
     }
 
-    /// The pipeline.
+    /// The node that runs the pipeline.
     pub(crate) fn node(&self) -> &Node {
         &self.node
     }
 
-    /// The `webrtcbin`.
+    /// The `webrtcbin` element.
     pub(crate) fn bin(&self) -> &gst::Element {
         &self.bin
     }
 
-    /// The next data channel that the peer opens. Waits for ever when it opens none.
+    /// The next data channel that the peer opens. Waits without limit if it opens none.
     pub(crate) async fn channel(&self) -> Channel {
         match self.channels.lock().await.recv().await {
             Some(channel) => channel,
-            // The connection is gone, and soon whoever waits.
+            // The connection has ended; the caller is dropped soon.
             None => std::future::pending().await,
         }
     }
 
-    /// Prepares to send a track: the pad to which its packets go. Sections of `webrtcbin`'s offer
-    /// are those of the choices, in their order.
+    /// Prepares to send a track; returns the pad for its packets. Sections of `webrtcbin`'s offer
+    /// match the choices, in their order.
     pub(crate) fn send(
         &self,
         section: usize,
@@ -113,8 +113,8 @@ impl Peer {
         Ok(pad)
     }
 
-    /// Prepares to receive a track. `transport_cc` is the id of the header extension by which
-    /// congestion is told.
+    /// Prepares to receive a track. `transport_cc` is the id of the header extension for congestion
+    /// control.
     pub(crate) fn receive(&self, choice: &Choice, transport_cc: Option<u8>) {
         let mut caps = caps(choice);
         if let Some(id) = transport_cc {
@@ -128,11 +128,11 @@ impl Peer {
         prepare(&transceiver, &caps, choice);
     }
 
-    /// Starts the pipeline, takes the offer and makes our answer, with its candidates as far as
-    /// they are found within `gather_max`.
+    /// Starts the pipeline, applies the offer and creates our answer, with the candidates found
+    /// within `gather_max`.
     ///
     /// # Errors
-    /// When `webrtcbin` refuses the offer or is stuck.
+    /// When `webrtcbin` refuses the offer or hangs.
     pub(crate) async fn answer(
         &mut self,
         offer: &Description,
@@ -157,12 +157,12 @@ impl Peer {
             media.candidates.iter().for_each(|c| self.add_candidate(c));
         }
         let gathered = |s: &WebRTCICEGatheringState| *s == WebRTCICEGatheringState::Complete;
-        // What was found in time is answered; clients reach us by what they learn from our checks.
+        // The answer contains the candidates found in time; clients learn the rest from our checks.
         let _ = tokio::time::timeout(gather_max, self.gathering().wait_for(gathered)).await;
         self.local_description()
     }
 
-    /// `webrtcbin`'s own description, with the candidates found so far.
+    /// `webrtcbin`'s description, with the candidates found so far.
     pub(super) fn local_description(&self) -> Result<Description, Error> {
         let local = self.bin.property::<Option<WebRTCSessionDescription>>("local-description");
         let local = local.and_then(|d| d.sdp().as_text().ok());
@@ -170,27 +170,27 @@ impl Peer {
         Description::parse(&local).map_err(|e| self.failure(&e.to_string()))
     }
 
-    /// How far candidates have been looked for.
+    /// Follows the state of candidate gathering.
     pub(super) fn gathering(&self) -> watch::Receiver<WebRTCICEGatheringState> {
         self.gathering.clone()
     }
 
-    /// The peer's section that carries the transport of all.
+    /// Sets the peer's section with the common transport.
     pub(super) fn set_tag(&mut self, tag: Option<Media>) {
         self.tag = tag;
     }
 
-    /// Adds a candidate of the peer.
+    /// Adds a candidate from the peer.
     pub(crate) fn add_candidate(&self, candidate: &Candidate) {
         let line = format!("candidate:{candidate}");
         self.bin.emit_by_name::<()>("add-ice-candidate", &[&0u32, &line]);
     }
 
     /// Begins a new ICE generation with the peer's new credentials and first candidates. Returns
-    /// ours, for the peer; media goes on by the old way until a new one is found.
+    /// our answer for the peer; media stays on the old path until a new one is found.
     ///
     /// # Errors
-    /// When there is no transport yet, or libnice is not there.
+    /// When there is no transport yet, or libnice is missing.
     pub(crate) fn restart_ice(
         &self,
         (ufrag, password): (&str, &str),
@@ -204,7 +204,7 @@ impl Peer {
         Ok(sdp::restart_answer(tag, &self.mids, &own, &self.announced))
     }
 
-    /// Asks the peer for key frames of all that it sends.
+    /// Requests key frames for all tracks that the peer sends.
     pub(crate) fn request_keyframes(&self) {
         for pad in self.bin.src_pads() {
             let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
@@ -212,10 +212,10 @@ impl Peer {
         }
     }
 
-    /// Waits until media can flow, and makes sure that the peer is the one that made the offer.
+    /// Waits until media can flow, and verifies that the peer is the one that made the offer.
     ///
     /// # Errors
-    /// When no connection comes about within 15 s, or with somebody else.
+    /// When no connection is established within 15 s, or with another peer.
     pub(crate) async fn connected(&self) -> Result<(), Error> {
         use WebRTCPeerConnectionState::{Closed, Connected, Failed};
         let mut connection = self.connection.clone();
@@ -233,14 +233,14 @@ impl Peer {
         }
     }
 
-    /// Waits until the peer has gone: it said so, or nothing has come for as long as consent lasts.
-    /// A way that has failed is not the end: the peer may come by another one, with or without an
+    /// Waits until the peer has gone: it closed the connection, or was silent for the whole consent
+    /// time. A failed path is not the end: the peer may return by another one, with or without an
     /// ICE restart.
     pub(crate) async fn gone(&self) -> &'static str {
         self.gone_after(CONSENT).await
     }
 
-    /// The same with another patience with silence.
+    /// The same with another time limit for silence.
     pub(crate) async fn gone_after(&self, silence: Duration) -> &'static str {
         let mut connection = self.connection.clone();
         loop {
@@ -253,12 +253,12 @@ impl Peer {
         }
     }
 
-    /// Bytes that have come from the peer.
+    /// Bytes received from the peer.
     pub(crate) fn bytes_heard(&self) -> u64 {
         self.heard.bytes()
     }
 
-    /// `webrtcbin`'s statistics (W3C names); `None` when it has none.
+    /// `webrtcbin`'s statistics (W3C names); `None` if it has none.
     pub(crate) async fn stats(&self) -> Option<gst::Structure> {
         let ask = |promise| {
             self.bin.emit_by_name::<()>("get-stats", &[&None::<gst::Pad>, &promise]);
@@ -266,8 +266,8 @@ impl Peer {
         self.ask(ask).await.ok().flatten()
     }
 
-    /// Webrtcbin checks no certificate itself: without this anybody who guesses the ICE password
-    /// could take the peer's place.
+    /// `webrtcbin` does not check certificates: without this, anyone with the ICE password could
+    /// impersonate the peer.
     fn verify(&self) -> Result<(), Error> {
         let Some((hash, value)) = self.tag.as_ref().and_then(|t| t.fingerprint.as_ref()) else {
             return Ok(());
@@ -293,7 +293,7 @@ impl Peer {
         self.ask(ask).await.map(|_| ())
     }
 
-    /// Asks `webrtcbin` for something and waits for what it says.
+    /// Sends a request to `webrtcbin` and waits for its reply.
     pub(super) async fn ask(
         &self,
         ask: impl FnOnce(gst::Promise),
@@ -355,8 +355,8 @@ fn set_up_ice(bin: &gst::Element, config: &Config) {
     }
     let agent: gst::glib::Object = ice.property("agent");
     agent.set_property("ice-tcp", config.ice_tcp);
-    // UPnP would look for a router on the network unasked.
+    // UPnP would search the network for a router unasked.
     agent.set_property("upnp", false);
-    // Keep-alives that want an answer: a peer that vanished is noticed.
+    // Keep-alives with responses: detect a peer that has vanished.
     agent.set_property("keepalive-conncheck", true);
 }

@@ -1,5 +1,4 @@
-//! Places for sessions: how many there are for publishers and viewers, and how many of them one
-//! stream or one token may have.
+//! Limits of sessions: for publishers, for viewers, for one stream and for one token.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -7,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::media::{Secret, StreamName};
 
-/// Most publishers of one stream at once: one is on air, others take over or are on their way out.
+/// Most simultaneous publishers of one stream: one is on air, others take over or are leaving.
 const PUBLISHERS_PER_STREAM_MAX: usize = 4;
 
-/// Which way the media of a session goes.
+/// Direction of a session's media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// To the appliance (WHIP).
@@ -19,38 +18,38 @@ pub enum Direction {
     Play,
 }
 
-/// How many sessions there may be at once.
+/// Limits of simultaneous sessions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Of both directions.
+    /// Sessions of both directions.
     pub(super) sessions: usize,
-    /// Viewers of all streams: less than `sessions`, so that publishers have the rest.
+    /// Viewers of all streams: less than `sessions`, so that publishers get the rest.
     pub(super) viewers: usize,
     /// Viewers of one stream.
     pub(super) viewers_per_stream: usize,
-    /// Viewers with one token, of all streams.
+    /// Viewers with one token, across all streams.
     pub(super) viewers_per_token: usize,
 }
 
-/// Why there is no place. The texts name the settings.
+/// Why a session gets no place. The texts name the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
-    /// All places are taken.
+    /// The limit of all sessions is reached.
     #[error("{0} WebRTC sessions are open, the limit (`sessions_max`)")]
     Sessions(usize),
-    /// All places of viewers are taken; the rest is for publishers.
+    /// The limit of viewers is reached; the rest is for publishers.
     #[error("{0} viewers play by WebRTC, the limit (`sessions_max` less `publishers_reserved`)")]
     Viewers(usize),
-    /// The stream has its share.
+    /// The limit of viewers of this stream is reached.
     #[error("{0} viewers play this stream by WebRTC, the limit (`viewers_per_stream_max`)")]
     ViewersOfStream(usize),
-    /// The token has its share.
+    /// The limit of viewers with this token is reached.
     #[error("{0} viewers play by WebRTC with this token, the limit (`viewers_per_token_max`)")]
     ViewersOfToken(usize),
-    /// The stream has enough publishers.
+    /// The limit of publishers of this stream is reached.
     #[error("{0} publishers of this stream are connected by WebRTC, the limit")]
     PublishersOfStream(usize),
-    /// The process has few file descriptors left, and those are kept for recordings.
+    /// The process is short of file descriptors; the rest is kept for recordings.
     #[error("file descriptors run out: raise the limit of open files (`ulimit -n`)")]
     Descriptors,
     /// The appliance is shutting down.
@@ -58,18 +57,18 @@ pub enum Full {
     Stopping,
 }
 
-/// Places that are taken. Cheap to clone.
+/// Counts the places in use. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Places(Arc<Inner>);
 
 struct Inner {
     limits: Limits,
-    /// Tokens are counted by their hash with a key of this process: they are not kept.
+    /// Tokens are counted by a hash with a key of this process: they are not stored.
     hasher: RandomState,
     taken: Mutex<HashMap<Owner, usize>>,
 }
 
-/// Whom a place is counted for.
+/// What a place counts against.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Owner {
     Everybody,
@@ -78,23 +77,23 @@ enum Owner {
     Token(u64),
 }
 
-/// One session's place; dropping it gives it back.
+/// One session's place; it is released on drop.
 pub(super) struct Place {
     places: Places,
     owners: Vec<Owner>,
 }
 
-/// Whom a session is counted for, how many that may be, and what is said when it is full.
+/// What a session counts against, the limit, and the error when it is reached.
 type Bound = (Owner, usize, fn(usize) -> Full);
 
 impl Places {
-    /// All are free.
+    /// No place is taken yet.
     pub(super) fn new(limits: Limits) -> Self {
         let (hasher, taken) = (RandomState::new(), Mutex::default());
         Self(Arc::new(Inner { limits, hasher, taken }))
     }
 
-    /// A place for one more session.
+    /// Takes a place for one more session.
     ///
     /// # Errors
     /// [`Full`], with the limit that is reached.
@@ -116,7 +115,7 @@ impl Places {
         Ok(Place { places: self.clone(), owners })
     }
 
-    /// Whom a session is counted for, each with its limit and what is said when that is reached.
+    /// What a session counts against, each with its limit and error.
     fn wanted(
         &self,
         direction: Direction,

@@ -1,4 +1,4 @@
-//! Sessions that are open: their ids, how they are found again, and how all of them end.
+//! Open sessions: their ids, how requests find them, and how they all end.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,24 +25,24 @@ struct Inner {
 
 /// One open session.
 pub struct Session {
-    /// 128 random bits in hex: whoever knows it may end the session.
+    /// 128 random bits in hex: a client that knows it may end the session.
     pub id: String,
     /// `whip` or `whep`.
     pub protocol: &'static str,
     /// The stream that is published or played.
     pub stream: StreamName,
-    /// Ends the session.
+    /// Cancelled to end the session.
     pub cancel: CancellationToken,
-    /// The connection, once there is one.
+    /// The connection, once established.
     connection: OnceLock<Arc<Peer>>,
-    /// Which ICE credentials are in force. Locked while a restart changes them.
+    /// The ICE credentials in use. Locked while a restart changes them.
     generation: Mutex<Generation>,
 }
 
-/// The time between one ICE restart and the next.
+/// The period from one ICE restart to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Generation {
-    /// Names it (RFC 9725 section 4.3.1), quotes included.
+    /// Identifies it (RFC 9725 section 4.3.1), with quotes.
     pub(crate) etag: String,
     /// ICE user name fragment of the peer.
     pub(crate) ufrag: String,
@@ -56,14 +56,14 @@ impl Generation {
 }
 
 impl Session {
-    /// The connection has begun.
+    /// Sets the connection when it begins.
     pub(crate) fn set_peer(&self, peer: &Arc<Peer>, ufrag: &str) {
-        // A session has one connection for its whole life.
+        // A session has only one connection.
         let _ = self.connection.set(Arc::clone(peer));
         ufrag.clone_into(&mut self.generation().ufrag);
     }
 
-    /// The connection.
+    /// The connection, if it has begun.
     pub(crate) fn peer(&self) -> Option<&Arc<Peer>> {
         self.connection.get()
     }
@@ -74,7 +74,7 @@ impl Session {
     }
 }
 
-/// A session's place in the registry; dropping it gives the place up.
+/// A session's place in the registry; dropping it frees the place.
 pub struct Entry {
     registry: Registry,
     session: Arc<Session>,
@@ -82,7 +82,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The session.
+    /// The session of this entry.
     pub fn session(&self) -> &Arc<Session> {
         &self.session
     }
@@ -95,7 +95,7 @@ impl Drop for Entry {
 }
 
 impl Registry {
-    /// Room for as many sessions as the configuration says.
+    /// A registry with the limits of the configuration.
     pub fn new(config: &Config) -> Self {
         Self(Arc::new(Inner {
             sessions: Mutex::default(),
@@ -105,10 +105,10 @@ impl Registry {
         }))
     }
 
-    /// A place for a new session of a peer that has shown this token.
+    /// Takes a place for a new session of a peer that presented this token.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`], if there is no place.
     pub fn enter(
         &self,
         direction: Direction,
@@ -118,7 +118,7 @@ impl Registry {
         if self.0.cancel.is_cancelled() {
             return Err(Full::Stopping);
         }
-        // A session takes a dozen of them.
+        // A session needs a dozen of them.
         if descriptors::are_scarce() {
             return Err(Full::Descriptors);
         }
@@ -139,7 +139,7 @@ impl Registry {
         Ok(Entry { registry: self.clone(), session, _place: place })
     }
 
-    /// An open session by its id.
+    /// Finds an open session by its id.
     pub fn find(&self, protocol: &str, stream: &str, id: &str) -> Option<Arc<Session>> {
         let session = self.lock().get(id).cloned()?;
         (session.protocol == protocol && session.stream.as_str() == stream).then_some(session)
@@ -150,17 +150,17 @@ impl Registry {
         self.lock().len()
     }
 
-    /// Runs what a session does until it ends.
+    /// Runs the task of a session until it ends.
     pub(crate) fn spawn(&self, life: impl Future<Output = ()> + Send + 'static) {
         self.0.tasks.spawn(life);
     }
 
-    /// Is cancelled when [`Self::shut_down`] begins.
+    /// A token that [`Self::shut_down`] cancels.
     pub fn stopping(&self) -> CancellationToken {
         self.0.cancel.child_token()
     }
 
-    /// Ends all sessions and waits until they have ended, at most `max`. True when they have.
+    /// Ends all sessions and waits until they have ended, at most `max`. True on success.
     pub async fn shut_down(&self, max: Duration) -> bool {
         self.0.cancel.cancel();
         self.0.tasks.close();

@@ -1,33 +1,32 @@
-//! What `webrtcbin`'s statistics say, in the W3C's names.
+//! Reads `webrtcbin`'s statistics, which use the W3C's names.
 
 use std::time::Duration;
 
-/// How a connection is going.
+/// Statistics of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Connection {
-    /// What comes in, each source by itself.
+    /// Incoming packets of each source.
     pub(crate) inbound: Vec<Flow>,
-    /// What goes out.
+    /// Outgoing packets of each source.
     pub(crate) outbound: Vec<Flow>,
-    /// Share of packets that the peer has lost lately of what we send, by its reports; the worst of
-    /// them.
+    /// Recent packet loss of what we send as a ratio, from the peer's reports; the highest of them.
     pub(crate) remote_loss: Option<f64>,
-    /// Round-trip time, where the peer reports on what we send.
+    /// Round-trip time, if the peer sends reports.
     pub(crate) round_trip: Option<Duration>,
 }
 
-/// Packets of one source. Totals.
+/// Totals of one source's packets.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Flow {
-    /// The source.
+    /// SSRC of the source.
     pub(crate) ssrc: u32,
-    /// Packets that went through.
+    /// Packets sent or received.
     pub(crate) packets: u64,
     /// Their payload, in bytes.
     pub(crate) bytes: u64,
-    /// Packets that did not come and were not recovered.
+    /// Packets lost and not recovered.
     pub(crate) lost: u64,
-    /// How unevenly they come.
+    /// Jitter of their arrival.
     pub(crate) jitter: Duration,
 }
 
@@ -53,12 +52,12 @@ impl Connection {
         found
     }
 
-    /// Packets that did not come of any source.
+    /// Lost packets of all incoming sources.
     pub(crate) fn lost(&self) -> u64 {
         self.inbound.iter().map(|flow| flow.lost).sum()
     }
 
-    /// What goes out of a source.
+    /// Outgoing packets of a source.
     pub(crate) fn sent(&self, ssrc: u32) -> Flow {
         self.outbound.iter().find(|flow| flow.ssrc == ssrc).cloned().unwrap_or_default()
     }
@@ -66,8 +65,8 @@ impl Connection {
 
 fn flow(entry: &gst::StructureRef, way: &str) -> Flow {
     let count = |field: &str| entry.get::<u64>(format!("{field}-{way}").as_str()).unwrap_or(0);
-    // Late packets that come after all make the count step back, even below zero. What `webrtcbin` of
-    // GStreamer 1.22 itself says is always zero: it takes the number of its source for another type.
+    // Late packets make the count step back, even below zero. The loss reported by `webrtcbin` of
+    // GStreamer 1.22 is always zero: it reads its source's count as another type.
     let source = entry.get::<gst::Structure>("gst-rtpsource-stats").ok();
     let lost = source.and_then(|source| source.get::<i32>("packets-lost").ok());
     let jitter = entry.get::<f64>("jitter").unwrap_or(0.0);

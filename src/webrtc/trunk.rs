@@ -1,5 +1,5 @@
-//! What the two ends of a trunk tell each other on its data channel: captions one way, statistics the
-//! other. JSON, one message each, so that any WHIP server may ignore them.
+//! Messages between the two ends of a trunk on its data channel: captions in one direction,
+//! statistics in the other. Each is one JSON text, so that any WHIP server may ignore it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,59 +12,59 @@ use crate::media::{Cue, Language, Origin, Stage, Word};
 /// Label of the data channel.
 pub(crate) const LABEL: &str = "trunk";
 
-/// Most languages of captions on a trunk.
+/// Most caption languages of a trunk.
 const LANGUAGES_MAX: usize = 32;
 
-/// Longest text of a cue that is taken, in bytes.
+/// Longest accepted text of a cue, in bytes.
 const TEXT_MAX: usize = 1000;
 
-/// So many characters of the name of a codec, a rung or a reason are taken: they are logged and shown.
+/// Most characters of a codec name, a rung or a reason: they are logged and shown.
 const WORDS_SHOWN_MAX: usize = 200;
 
-/// Most words of a cue that are taken.
+/// Most words accepted in a cue.
 const WORDS_MAX: usize = 100;
 
-/// Cues lie at most this far from now.
+/// Largest distance of a cue from now, in ms.
 const AWAY_MAX_MS: u64 = 60_000;
 
-/// Longest message that the other end takes, in bytes.
+/// Longest message that the other end accepts, in bytes.
 const MESSAGE_MAX: usize = 4 << 10;
 
-/// One message.
+/// A message on the data channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum Message {
-    /// The languages of captions that there are, the spoken one first.
+    /// The available caption languages, the spoken one first.
     Languages {
-        /// BCP 47 tags; `und` while the spoken one is not known.
+        /// BCP 47 tags; `und` while the spoken language is unknown.
         tags: Vec<Language>,
     },
     /// A caption.
     Cue(SentCue),
-    /// What the sender does with sound and pictures, each second.
+    /// State of the sender, every second.
     Sending(Sending),
-    /// What the receiver gets, each second.
+    /// Statistics of the receiver, every second.
     Receiving(Receiving),
-    /// The receiver cannot hear AIC-A: Opus at once, please.
+    /// The receiver cannot decode AIC-A: the sender must switch to Opus at once.
     AicUnavailable {
-        /// Why, in words.
+        /// The reason, for the log.
         reason: String,
     },
-    /// It can again.
+    /// The receiver can decode AIC-A again.
     AicAvailable,
 }
 
-/// A cue on its way. Its times are told by its age, because the two ends have different clocks.
+/// A cue in transit. Its time is sent as an age, because the two ends have different clocks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SentCue {
-    /// Language of its feed: its place in the list of languages.
+    /// Language of its feed, which identifies the feed in the list of languages.
     feed: Language,
     id: u64,
     language: Language,
     stage: Stage,
-    /// How long ago it had been said when it was sent; negative for what is still to come.
+    /// Time since its end when it was sent, in ms; negative if its end lies ahead.
     age_ms: i64,
-    /// From its beginning to its end.
+    /// Duration in ms.
     length_ms: u64,
     text: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -75,7 +75,7 @@ pub(crate) struct SentCue {
     model: Option<String>,
 }
 
-/// A word of it; times count from the beginning of the cue.
+/// A word of a cue; times count from the start of the cue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct SentWord {
     text: String,
@@ -84,54 +84,54 @@ struct SentWord {
     confidence: f32,
 }
 
-/// What a sender does.
+/// State of a sender.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sending {
-    /// What voice goes as: `aic` or `opus`.
+    /// Codec of voice: `aic` or `opus`.
     pub(crate) codec: String,
-    /// The rung of the ladder, in words.
+    /// Rung of the quality ladder, as text.
     pub(crate) rung: String,
-    /// Sound on the wire, kbit/s.
+    /// Bit rate of audio on the wire, in kbit/s.
     pub(crate) audio_kbps: f64,
-    /// Round-trip time in ms, where it is known.
+    /// Round-trip time in ms, if known.
     pub(crate) rtt_ms: Option<f64>,
-    /// Whether pictures are left out for now, because the path does not carry them.
+    /// Whether video is left out for now, because the path cannot carry it.
     #[serde(default)]
     pub(crate) no_pictures: bool,
-    /// How it is likely to sound, as a mean opinion score of 1.0-4.5.
+    /// Expected audio quality as a mean opinion score, 1.0-4.5.
     #[serde(default)]
     pub(crate) quality: Option<f64>,
 }
 
-/// What a receiver gets. Totals since the connection began.
+/// Statistics of a receiver. Totals since the connection began.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Receiving {
-    /// Packets of sound that came.
+    /// Audio packets received.
     pub(crate) audio_packets: u64,
-    /// And that did not.
+    /// Audio packets lost.
     pub(crate) audio_lost: u64,
-    /// Packets of pictures that came.
+    /// Video packets received.
     pub(crate) video_packets: u64,
-    /// And that did not, in spite of retransmission.
+    /// Video packets lost in spite of retransmission.
     pub(crate) video_lost: u64,
-    /// How unevenly packets of sound come, in ms.
+    /// Jitter of audio packets, in ms.
     pub(crate) jitter_ms: f64,
-    /// Frames of AIC-A that were played.
+    /// AIC-A frames played.
     pub(crate) frames: u64,
-    /// Those among them that were made up because they did not come.
+    /// Concealed frames among them, for lost packets.
     pub(crate) concealed: u64,
 }
 
 impl Message {
-    /// Reads a message.
+    /// Parses a message.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// The reason, if it is malformed or exceeds a limit.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         let mut message: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
         match &mut message {
             Self::Sending(Sending { codec, rung, .. }) => [codec, rung].into_iter().for_each(tame),
-            // Whatever it says of it, it cannot hear AIC-A.
+            // Any reason means that it cannot decode AIC-A.
             Self::AicUnavailable { reason } => tame(reason),
             _ => {}
         }
@@ -144,7 +144,7 @@ impl Message {
         }
     }
 
-    /// As it is sent. A cue that is too long goes without its single words.
+    /// Serialises the message. A cue that is too long is sent without its single words.
     pub(crate) fn write(mut self) -> String {
         let json = |message: &Self| serde_json::to_string(message).unwrap_or_default();
         let text = json(&self);
@@ -159,7 +159,7 @@ impl Message {
 }
 
 impl SentCue {
-    /// A cue of a feed, as it is sent now.
+    /// A cue of a feed, with its age now.
     pub(crate) fn new(feed: &Language, cue: &Cue) -> Self {
         let now = now_ms();
         let since = |at: Duration| ms(at.saturating_sub(cue.start));
@@ -184,7 +184,7 @@ impl SentCue {
         }
     }
 
-    /// Language of its feed.
+    /// Language that identifies its feed.
     pub(crate) fn feed(&self) -> &Language {
         &self.feed
     }
@@ -204,7 +204,7 @@ impl SentCue {
         }
     }
 
-    /// The cue on our clock, as it has come now.
+    /// The cue on our clock, if received now.
     pub(crate) fn cue(self) -> Cue {
         let end = now_ms().saturating_sub_signed(self.age_ms);
         let start = end.saturating_sub(self.length_ms);
@@ -233,12 +233,12 @@ impl SentCue {
     }
 }
 
-/// Whether text from the other end is too long, or would disturb a log.
+/// Whether text from the other end is too long, or has characters that would disturb a log.
 fn bad(text: &str, max: usize) -> bool {
     text.len() > max || text.chars().any(char::is_control)
 }
 
-/// Makes text from the other end fit to be logged and shown.
+/// Makes text from the other end safe to log and show.
 fn tame(text: &mut String) {
     *text = text.chars().filter(|c| !c.is_control()).take(WORDS_SHOWN_MAX).collect();
 }
@@ -329,7 +329,7 @@ mod tests {
         }
     }
 
-    /// What the other end of a trunk may say: whatever is taken can be said again.
+    /// Messages of the other end: every accepted message can be written and read again.
     #[test]
     fn fuzz_trunk_message() {
         crate::fuzz::run("trunk-message", |bytes| {

@@ -10,10 +10,10 @@ use gst_check::Harness;
 use crate::alone;
 use crate::harness::run;
 
-/// What all packets of a run may add to the memory of the process.
+/// Limit on the growth of the process's memory over all packets of a run, in bytes.
 const GROWTH_MAX: u64 = 64 << 20;
 
-/// Runs a target, and sees to it that nothing of what came is kept.
+/// Runs a target and checks that its memory is released.
 fn bounded(target: &str, parse: impl FnMut(&[u8])) {
     let before = resident();
     run(target, parse);
@@ -21,14 +21,14 @@ fn bounded(target: &str, parse: impl FnMut(&[u8])) {
     assert!(grown < GROWTH_MAX, "{target}: {grown} bytes more memory");
 }
 
-/// Bytes of memory that this process holds.
+/// Resident memory of this process, in bytes.
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm.split_whitespace().nth(1).and_then(|p| p.parse::<u64>().ok());
     pages.unwrap_or_default() * 4096
 }
 
-/// Packets as they are, and behind a header that is right.
+/// Packets as they are, and behind a valid header.
 #[test]
 fn fuzz_aic_depayloader() {
     let _alone = alone();
@@ -53,12 +53,12 @@ fn fuzz_aic_depayloader() {
     });
 }
 
-/// Payloads at times that the packets themselves make up.
+/// Payloads at times that depend on the packets.
 #[test]
 fn fuzz_aic_decoder() {
     let _alone = alone();
     let mut harness = Harness::new("auralinkaicdec");
-    // With an engine its own model, so that what is valid goes through the network.
+    // With an engine use its model, so that valid packets go through the network.
     let codec = Codec::shared();
     if let Err(error) = codec.wait(Duration::from_secs(60)) {
         eprintln!("without the network: {error}");
@@ -67,7 +67,7 @@ fn fuzz_aic_decoder() {
     harness.set_src_caps_str(&format!("audio/x-aic,rate=16000,channels=1,model=(string){model}"));
     let mut at = 0_u64;
     bounded("aic-payload", |bytes| {
-        // Mostly the next frame; now and then seconds, or ages, later.
+        // Mostly the next frame; sometimes seconds or hours later.
         let later_ms = match bytes {
             [.., a, 0xf0..=0xff] => u64::from(*a) * 20,
             [.., a, b, 0xef] => u64::from(*a) << (*b % 56),
@@ -79,7 +79,7 @@ fn fuzz_aic_decoder() {
         harness.push(buffer).expect("goes on");
         while let Some(out) = harness.try_pull() {
             let map = out.map_readable().expect("readable");
-            // Two seconds of what is missing, and a packet of at most 140 ms, in stereo.
+            // At most two seconds of missing frames and a packet of 140 ms, in stereo.
             assert!(map.len() <= 8 * 48 * 2_140, "{} bytes", map.len());
             let finite = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite();
             assert!(map.chunks_exact(4).all(finite));

@@ -12,10 +12,10 @@ const CALL: &str = "audiotestsrc is-live=true wave=pink-noise volume=0.3 samples
     ! rtpaicpay ! rtpaicdepay ! auralinkaicdec deadline=100 \
     ! audio/x-raw,format=F32LE,channels=1 ! appsink name=out sync=false";
 
-/// Longest hole that may be heard.
+/// Longest permitted gap.
 const HOLE_MAX: Duration = Duration::from_millis(200);
 
-/// What came out: when, its place in time, and its loudness.
+/// Output of the decoder: arrival, timestamp and loudness.
 struct Heard {
     at: Instant,
     pts: Duration,
@@ -23,7 +23,7 @@ struct Heard {
     loudness: f32,
 }
 
-/// Waits for the encoder to say that it uses this codec.
+/// Waits for the encoder's message that it uses this codec.
 fn codec_is(bus: &gst::Bus, codec: &str, limit: Duration) -> gst::Structure {
     let until = Instant::now() + limit;
     loop {
@@ -70,7 +70,7 @@ fn a_killed_engine_leaves_a_short_gap_and_comes_back() {
     let bus = pipeline.bus().expect("has one");
     pipeline.set_state(gst::State::Playing).expect("plays");
     codec_is(&bus, "aic", Duration::from_secs(60));
-    // A second of the call before it happens.
+    // A second of the call before the kill.
     let before: Vec<Heard> = (0..50).map(|_| heard.recv().expect("flows")).collect();
 
     let child = codec.process_id().expect("it runs");

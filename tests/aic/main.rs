@@ -1,7 +1,7 @@
-//! The voice codec AIC-A as the appliance runs it: the engine killed while a call goes on, and
-//! arbitrary bytes from the network.
+//! The voice codec AIC-A as the appliance runs it: the engine killed during a call, and arbitrary
+//! bytes from the network.
 //!
-//! What needs the engine says what it skips where there is none (`make aic`, and weights).
+//! Tests that need the engine print that they are skipped without it (`make aic`, and weights).
 
 mod fuzz;
 #[path = "../fuzz/harness.rs"]
@@ -11,7 +11,7 @@ mod killed;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// One at a time: one test kills the engine that the others use.
+/// Runs one test at a time: one of them kills the engine that the others use.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     gst::init().expect("GStreamer starts");

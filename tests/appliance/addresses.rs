@@ -1,4 +1,4 @@
-//! The addresses that the API hands out work when they are pasted.
+//! The addresses from the API work when pasted.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::support::publish::Ffmpeg;
 use crate::support::rough::{SrtPipe, transport_stream};
 use crate::support::s;
 
-/// Secrets with what URLs, shells and SRT clients give a meaning to; `null` has one made.
+/// Secrets with characters that are special to URLs, shells and SRT clients; `null` generates one.
 const SECRETS: &[(&str, Option<&str>, Option<&str>)] = &[
     ("plain", Some("change-me_please.~1"), Some("ten-chars_ten.chars~")),
     ("odd", Some("a/b&c+d%e,f:g#h?i=j@k!l"), Some("pass, phrase: (with) /marks!=?@;'*")),
@@ -51,7 +51,7 @@ async fn srt_addresses_work_as_they_are_pasted() {
         publisher.kill().await;
         stream.wait("its publisher is gone", s(20), |s| s["state"] != "live").await;
 
-        // It undoes no percent-encoding, and neither does OBS.
+        // It does not decode percent-encoding, and neither does OBS.
         let mut publisher = SrtPipe::open(&publish);
         let (_, snapshot) =
             tokio::join!(publisher.send(&clip, s(6)), stream.wait_state("live", s(20)));

@@ -1,4 +1,4 @@
-//! Captions as viewers see them in a browser.
+//! Captions as displayed in a browser.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::appliance::{ADMIN, Appliance};
 use crate::support::client::Client;
 use crate::support::s;
 
-/// Somebody pushes the same captions again and again while `watch` goes on.
+/// Pushes the same captions repeatedly while `watch` runs.
 async fn while_captioned(appliance: &Appliance, watch: impl Future<Output = Value>) -> Value {
     let push = async {
         for number in 1.. {

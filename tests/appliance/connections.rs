@@ -1,4 +1,4 @@
-//! Connections that do nothing, and crowds: they cost the others nothing.
+//! Idle connections and floods of them do not affect others.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ async fn connect(appliance: &Appliance, from: &str) -> TcpStream {
     socket.connect(to).await.expect("the port is open")
 }
 
-/// Whether the other end has closed a connection, after whatever it sent.
+/// Whether the other end has closed a connection, possibly after sending data.
 fn is_closed(socket: &TcpStream) -> bool {
     let mut rest = [0; 4096];
     loop {
@@ -40,7 +40,7 @@ async fn wait_closed(sockets: &[TcpStream], what: &str, enough: impl Fn(usize) -
     .await;
 }
 
-/// What a client may stop in the middle of.
+/// Points at which a client may stop sending.
 const STOPS: [&[u8]; 4] = [
     b"",
     b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
@@ -59,11 +59,11 @@ async fn idle_connections_of_one_address_leave_room_for_others_and_are_closed() 
     let mut idle = Vec::new();
     for n in 0..400 {
         let mut socket = connect(&appliance, "127.0.0.9").await;
-        // One that is refused may be closed already.
+        // A refused connection may be closed already.
         let _ = socket.write_all(STOPS[n % STOPS.len()]).await;
         idle.push(socket);
     }
-    // Another address is served meanwhile, by whatever it asks for.
+    // Another address is served meanwhile, on any path.
     for path in ["/api/v1/streams/healthy", "/healthz"] {
         let answer = appliance.api.get(path).await.expect("an answer");
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
@@ -71,7 +71,7 @@ async fn idle_connections_of_one_address_leave_room_for_others_and_are_closed() 
     wait_closed(&idle, "those beyond the limit are refused", |closed| closed >= 300).await;
     wait_closed(&idle, "the others are closed in time", |closed| closed == 400).await;
     drop(idle);
-    // And the address has its places back.
+    // The address has its connections available again.
     let mut again = connect(&appliance, "127.0.0.9").await;
     again.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("open");
     again.readable().await.expect("an answer");
@@ -92,7 +92,7 @@ async fn a_body_that_drips_is_refused_and_an_answer_that_nobody_reads_is_dropped
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("\"code\":\"request_timeout\""), "{answer}");
 
-    // Far more is asked for than any buffer holds, and nothing of it is read.
+    // Requests far more than any buffer holds, and reads nothing.
     let before = appliance.usage().fds;
     let mut deaf = TcpStream::connect(address).await.expect("open");
     let request = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -140,7 +140,7 @@ async fn recordings_go_on_where_connections_take_all_files() {
         .await
     };
     more_than(1, "a second file is begun").await;
-    // A quarter is kept back; of the rest, twenty are free for connections.
+    // A quarter is reserved; of the rest, twenty are free for connections.
     let limit = (appliance.usage().fds + 20) * 4 / 3;
     let (_, hard) = file_limits(appliance.pid());
     let (pid, limits) = (appliance.pid().to_string(), format!("--nofile={limit}:{hard}"));

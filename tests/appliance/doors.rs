@@ -9,8 +9,8 @@ use crate::support::media::Coding;
 use crate::support::publish::Ffmpeg;
 use crate::support::s;
 
-/// Paths that are open on purpose: what a load balancer, a newcomer's browser and a tool ask
-/// before they have a token.
+/// Paths that are open on purpose: for load balancers, and for browsers and tools before they have
+/// a token.
 const OPEN: &[&str] = &["/healthz", "/readyz", "/", "/api/v1/openapi.json", "/api/v1/session"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,7 +35,7 @@ async fn every_route_of_the_api_wants_a_token() {
             if method == Method::OPTIONS || !name.chars().all(|c| c.is_ascii_lowercase()) {
                 continue;
             }
-            // Neither nobody nor a viewer of the stream may use the API.
+            // Neither an anonymous caller nor a viewer of the stream may use the API.
             for token in ["", "wrong", &stream.play_token()] {
                 let viewer = !token.is_empty() && token != "wrong";
                 let player = ["/whep", "/hls"].iter().any(|p| path.starts_with(p));
@@ -47,7 +47,7 @@ async fn every_route_of_the_api_wants_a_token() {
                 let request = api.request(method.clone(), &concrete, Some(&body));
                 let answer = request.await.expect("an answer");
                 let refused = [401, 403, 415].contains(&answer.status)
-                    // A session's address is its credential; an unknown one is unknown.
+                    // A session's address is its credential; an unknown one is not found.
                     || concrete.ends_with("/x") && answer.status == 404;
                 assert!(
                     refused,
@@ -59,7 +59,7 @@ async fn every_route_of_the_api_wants_a_token() {
         }
     }
     assert!(tried > 30, "only {tried} requests were tried");
-    // And nothing was changed.
+    // The requests changed nothing.
     stream.wait_state("live", s(20)).await;
 }
 
@@ -71,7 +71,7 @@ async fn publishers_and_players_need_the_stream_s_own_tokens() {
     let other = api.create(json!({ "name": "other" })).await;
     let (srt, rtmp) = (appliance.srt(&stream), appliance.rtmp(&stream));
     let right = stream.publish_token();
-    // The play token, another stream's token and none at all.
+    // The play token, another stream's token, and none.
     for wrong in [stream.play_token(), other.publish_token(), String::new()] {
         for url in [srt.replace(&right, &wrong), rtmp.replace(&right, &wrong)] {
             let mut publisher = Ffmpeg::send(Coding::H264BFrames, &url);

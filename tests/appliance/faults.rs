@@ -1,4 +1,4 @@
-//! What the appliance stands on fails: the store, the clock, the network, files.
+//! Faults of what the appliance depends on: store, clock, network, files.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::support::media::Coding;
 use crate::support::publish::Ffmpeg;
 use crate::support::{eventually, s};
 
-/// Longest that a request may take while the store is locked: its own patience of 5 s, twice.
+/// Longest request while the store is locked: twice the store's own limit of 5 s.
 const LOCKED_MAX: Duration = s(15);
 
-/// What is asked of a stream, in one of its fields.
+/// One field of a stream's spec.
 async fn linger_of(stream: &Stream) -> Value {
     stream.api.must_get(&format!("{}/spec", stream.path())).await["linger_s"].clone()
 }
@@ -31,7 +31,7 @@ async fn a_locked_store_delays_a_change_or_refuses_it_whole() {
     let stream = api.create(json!({ "name": "locked", "linger_s": 10 })).await;
     let path = stream.path();
 
-    // Locked for longer than anybody waits: refused in words, and nothing of it is in force.
+    // Locked longer than requests wait: the change is refused with a reason and not in force.
     let lock = StoreLock::take(&appliance.state()).await;
     let change = json!({ "linger_s": 11 });
     let answer = tokio::time::timeout(LOCKED_MAX, api.patch(&path, &change)).await;
@@ -39,7 +39,7 @@ async fn a_locked_store_delays_a_change_or_refuses_it_whole() {
     assert!(status >= 500 && body["hint"].is_string(), "{status} {body}");
     assert_eq!(linger_of(&stream).await, 10, "a refused change is in force");
 
-    // Locked for a moment: it waits and is kept.
+    // Locked briefly: the change waits and is stored.
     let change = tokio::spawn({
         let (api, path) = (api.clone(), path.clone());
         async move { api.patch(&path, &json!({ "linger_s": 12 })).await }
@@ -56,7 +56,8 @@ async fn a_locked_store_delays_a_change_or_refuses_it_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_is_set_right_while_a_stream_runs_disturbs_nobody() {
-    // A machine whose battery is empty believes it is years ago until it has asked the network.
+    // A machine with an empty clock battery starts with a date years ago, until it has network
+    // time.
     let folder = tempfile::tempdir().expect("a temporary folder");
     let years = 10 * 365 * 24 * 3600;
     let clock = Clock::ahead_by(folder.path(), -years);
@@ -84,7 +85,7 @@ async fn a_clock_that_is_set_right_while_a_stream_runs_disturbs_nobody() {
     let report = viewer.finish().await;
     let gap = report["video"]["max_gap_ms"].as_f64().unwrap_or(f64::NAN);
     assert!(gap < 1000.0, "the viewer's picture stood still for {gap} ms");
-    // What is made from now on has the right date.
+    // New entries have the right date.
     let spec = json!({ "name": "later", "source": { "type": "test" } });
     let later = appliance.api.create(spec).await.wait_state("live", s(20)).await;
     assert_eq!(year(later["since"].as_str().unwrap_or_default()), year(&now), "{later}");
@@ -104,7 +105,7 @@ async fn a_publisher_whose_connection_breaks_makes_room_for_its_return() {
         publisher.kill().await;
         proxy.set(Way::Open);
     }
-    // Bytes that come late, in a burst, are no reason to lose the publisher.
+    // Bytes that arrive late, in a burst, do not disconnect the publisher.
     let _publisher = Ffmpeg::send(Coding::H264BFrames, &url);
     let live = stream.wait_state("live", s(30)).await;
     proxy.set(Way::Held);
@@ -146,7 +147,7 @@ async fn a_full_state_disk_refuses_what_it_cannot_keep_and_recovers() {
     let api = &appliance.api;
     let before = api.create(json!({ "name": "before" })).await;
     appliance.disk().fill(0);
-    // A few pages of the write-ahead log may still be free: after some changes none is.
+    // Some pages of the write-ahead log may still be free; after several changes none is.
     let mut refused = None;
     for number in 0..200 {
         let spec = json!({ "name": format!("full-{number}"), "backup": { "type": "test" } });

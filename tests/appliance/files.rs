@@ -1,4 +1,4 @@
-//! Files that an admin names, and clients send: what blocks, what is no file, what names others.
+//! Files named by an admin or sent by clients: those that block, are no media, or name other files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::support::api::Api;
 use crate::support::appliance::Appliance;
 use crate::support::{eventually, s};
 
-/// A pipe that nobody writes to: opening it for reading blocks.
+/// A pipe without a writer: opening it for reading blocks.
 fn fifo(folder: &Path, name: &str) -> PathBuf {
     let path = folder.join(name);
     let made = Command::new("mkfifo").arg(&path).status();
@@ -22,7 +22,7 @@ async fn sources_and_certificates_that_block_stop_neither_the_api_nor_a_restart(
     let mut appliance = Appliance::start().await;
     let api = appliance.api.clone();
     let mut pipes = Vec::new();
-    // More than there are workers.
+    // More pipes than worker threads.
     for n in 0..8 {
         let pipe = fifo(&appliance.state(), &format!("pipe-{n}"));
         let source = json!({ "type": "file", "path": pipe });
@@ -48,7 +48,7 @@ async fn sources_and_certificates_that_block_stop_neither_the_api_nor_a_restart(
         assert!(took < s(8), "SIGTERM took {took:?}\n{}", appliance.log_text());
         appliance.launch().await;
     }
-    // And the admin can put it right.
+    // The admin can correct the source.
     api.must_patch(&pipes[0].path(), &json!({ "source": { "type": "test" } })).await;
     pipes[0].wait_state("live", s(30)).await;
 }
@@ -65,7 +65,7 @@ async fn a_stream_that_took_the_last_process_down_waits_for_the_admin() {
     let other = api.create(json!({ "name": "other", "source": { "type": "test" } })).await;
     first.wait_state("live", s(30)).await;
     appliance.kill();
-    // What a process leaves that hung when it opened these, in this boot of the machine.
+    // State left by a process that hung on opening these, since the last boot of the machine.
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux");
     let left = json!({ "boot": boot, "starting": ["first", "second", "gone"] });
     let marks = appliance.state().join("starting.json");
@@ -79,7 +79,7 @@ async fn a_stream_that_took_the_last_process_down_waits_for_the_admin() {
         assert!(says("last_error", "not started"), "{held}");
         assert!(says("last_error_hint", "/start"), "{held}");
     }
-    // It is not forgotten by another restart that nobody used.
+    // Another restart without use does not clear it.
     appliance.stop().await;
     appliance.launch().await;
     assert_eq!(first.snapshot().await["state"], "idle");
@@ -112,7 +112,7 @@ async fn transcribe(api: &Api, name: &str, file: &[u8]) -> crate::support::api::
     api.send(request).await.expect("an answer")
 }
 
-/// What reads whatever a playlist names: a port that says who came.
+/// A port that records connections, to detect fetches of what a playlist names.
 async fn bait() -> (u16, tokio::task::JoinHandle<()>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
@@ -134,7 +134,7 @@ async fn playlists_lead_neither_uploads_nor_sources_to_files_and_ports() {
         "<?xml version=\"1.0\"?><MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\"><Period>\
          <BaseURL>http://127.0.0.1:{port}/</BaseURL></Period></MPD>"
     );
-    // A tag in front of the playlist hides it from who looks at the first bytes only.
+    // A tag before the playlist hides it from checks of the first bytes.
     let mut tagged = b"ID3\x04\0\0\0\0\0\x0a\0\0\0\0\0\0\0\0\0\0".to_vec();
     tagged.extend_from_slice(playlist.as_bytes());
     for (name, file, expect) in [

@@ -1,4 +1,4 @@
-//! Bad input: each gives an error, costs bounded memory and disturbs nobody else.
+//! Bad input causes an error, costs bounded memory and does not affect other streams.
 
 use std::process::Command;
 
@@ -17,10 +17,10 @@ use crate::support::rough::{SrtPipe, garbage, throw_tcp, throw_udp, transport_st
 use crate::support::usage::Usage;
 use crate::support::{eventually, s};
 
-/// What bad input may leave behind, for caches and pools that it has filled.
+/// Growth that bad input may cause, in filled caches and pools, in KiB.
 const RSS_GROWTH_MAX_KIB: u64 = 48 * 1024;
 
-/// Somebody who watches a healthy stream while others misbehave.
+/// A viewer of a healthy stream while other clients misbehave.
 struct Bystander {
     stream: Stream,
     viewer: Client,
@@ -38,7 +38,7 @@ impl Bystander {
         Self { stream, viewer, before: appliance.usage() }
     }
 
-    /// Nothing of the bystander's was disturbed and the appliance is as slim as before.
+    /// The bystander was not disturbed and memory did not grow too much.
     async fn was_left_alone(self, appliance: &Appliance) {
         let snapshot = self.stream.snapshot().await;
         assert_eq!(snapshot["state"], "live", "{snapshot}");
@@ -68,18 +68,18 @@ async fn garbage_on_the_rtmp_and_srt_ports() {
     let bystander = Bystander::watch(&appliance).await;
     for seed in 0..50 {
         throw_tcp(appliance.ports.rtmp, &garbage(5000, seed)).await;
-        // A well-formed start of a handshake, then nonsense where the messages should be.
+        // A valid start of a handshake, then garbage instead of messages.
         let mut bytes = garbage(1 + 1536 * 2 + 4096, seed);
         bytes[0] = 3;
         throw_tcp(appliance.ports.rtmp, &bytes).await;
         throw_udp(appliance.ports.srt, (0..20).map(|n| garbage(1316, seed * 100 + n))).await;
     }
-    // Peers that connect and say nothing: fewer than one address may have, 64.
+    // Peers that connect and send nothing: fewer than the limit of one address, 64.
     let mut idle = Vec::new();
     for _ in 0..40 {
         idle.push(TcpStream::connect(("127.0.0.1", appliance.ports.rtmp)).await);
     }
-    // An honest publisher still comes through.
+    // A valid publisher still connects.
     let honest = appliance.api.create(json!({ "name": "honest" })).await;
     let publisher = Ffmpeg::send(Coding::H264BFrames, &appliance.rtmp(&honest));
     honest.wait_state("live", s(20)).await;
@@ -104,7 +104,7 @@ async fn truncated_and_scrambled_transport_streams() {
     drop(pipe);
     stream.wait("the garbage is gone", s(20), |s| s["state"] == "idle").await;
 
-    // Cut in the middle of a packet, scrambled in places, and broken off.
+    // Cut in the middle of a packet, corrupted in places, and broken off.
     let mut bytes = good.clone();
     for at in (10_000..bytes.len().saturating_sub(400)).step_by(20_011) {
         bytes[at..at + 300].copy_from_slice(&garbage(300, at as u64));
@@ -115,7 +115,7 @@ async fn truncated_and_scrambled_transport_streams() {
     drop(pipe);
     stream.wait("its publisher is gone", s(20), |s| s["state"] != "live").await;
 
-    // The stream is none the worse for it.
+    // The stream still works.
     let _publisher = Ffmpeg::send(Coding::H264BFrames, &appliance.srt(&stream));
     stream.wait_state("live", s(20)).await;
     appliance.api.must_delete(&stream.path()).await;
@@ -141,7 +141,7 @@ async fn timestamps_that_jump_and_run_backwards() {
     viewer.wait_until("progress", s(20), |e| e["frames"].as_u64() > Some(60)).await;
     let report = viewer.finish().await;
     assert_eq!(report["state"], "connected", "{report}");
-    // Where the time base was set anew a frame or two may come early.
+    // Where the time base restarts, a frame or two may come early.
     let back = report["video"]["max_step_back_ms"].as_f64().unwrap_or(f64::NAN);
     assert!(back < 120.0, "{back} ms back in time: {report}");
     let gap = report["video"]["max_gap_ms"].as_f64().unwrap_or(f64::NAN);
@@ -155,7 +155,7 @@ async fn a_publisher_that_stops_in_the_middle_of_a_frame() {
     let stream = appliance.api.create(json!({ "name": "frozen", "linger_s": 60 })).await;
     let publisher = Ffmpeg::send(Coding::H264BFrames, &appliance.rtmp(&stream));
     stream.wait_state("live", s(20)).await;
-    // The connection stays open and nothing comes any more.
+    // The connection stays open but no data follows.
     let stopped = Command::new("kill").args(["-STOP", &publisher.pid().to_string()]).status();
     assert!(stopped.is_ok_and(|s| s.success()));
     stream.wait_state("slate", s(30)).await;
@@ -166,7 +166,7 @@ async fn a_publisher_that_stops_in_the_middle_of_a_frame() {
     bystander.was_left_alone(&appliance).await;
 }
 
-/// Whether an answer refuses and says why: `{code, message, hint}`.
+/// Whether an answer is a refusal with a reason: `{code, message, hint}`.
 fn refuses(answer: &Answer) -> bool {
     let body: Value = answer.json();
     (400..500).contains(&answer.status) && body["message"].is_string() && body["code"].is_string()
@@ -199,8 +199,8 @@ async fn absurd_session_descriptions() {
             let request = request.header("Content-Type", "application/sdp").body(offer.clone());
             let answer = match appliance.api.send(request).await {
                 Ok(answer) => answer,
-                // Far too much is not read to its end: the answer may drown in the client's own
-                // broken pipe.
+                // An offer that is far too long is not read to its end: the answer may be lost in
+                // the client's own broken pipe.
                 Err(error) if offer.len() > 1 << 20 && error.contains("BrokenPipe") => continue,
                 Err(error) => panic!("{path}, offer {number}: {error}"),
             };
@@ -254,7 +254,7 @@ async fn slow_hls_clients() {
         line.map(|l| l.split('?').next().unwrap_or(l).to_owned()).ok_or(text.clone())
     })
     .await;
-    // Fifty players ask for a segment and read a byte now and then, or nothing at all.
+    // Fifty players request a segment and read a byte now and then, or nothing.
     let mut sockets = Vec::new();
     for _ in 0..50 {
         let address = ("127.0.0.1", appliance.ports.http);

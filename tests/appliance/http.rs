@@ -1,4 +1,4 @@
-//! What the HTTP port says to requests that are wrong, and to pages that are not its own.
+//! Answers of the HTTP port to invalid requests, and to pages of other origins.
 
 use reqwest::Method;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::support::api::Answer;
 use crate::support::appliance::Appliance;
 use crate::support::s;
 
-/// Sends a request as it is written here; the status and what follows the header.
+/// Sends a request exactly as given; returns the status and what follows the header.
 async fn raw(appliance: &Appliance, request: &[u8]) -> (u16, String) {
     let mut socket = TcpStream::connect(("127.0.0.1", appliance.ports.http)).await.expect("open");
     socket.write_all(request).await.expect("it is sent");
@@ -141,11 +141,11 @@ async fn a_player_on_another_origin_may_ask_every_media_route() {
         assert!(methods.contains(method), "{path}: {methods}");
         assert_eq!(answer.header("access-control-allow-credentials"), "", "{path}");
     }
-    // The answer itself may be read, a refusal too.
+    // Pages of other origins may read the answer, even a refusal.
     let nobody = appliance.api.with_token("");
     let refused = nobody.get("/hls/studio/index.m3u8").await.expect("an answer");
     assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, "*"));
-    // The API is for its own page.
+    // The API is only for its own page.
     for path in ["/api/v1/streams", "/api/v1/session", "/api/v1/streams/studio"] {
         let answer = preflight(&appliance.api, path, "GET").await;
         assert_eq!(answer.header("access-control-allow-origin"), "", "{path}");
@@ -176,7 +176,7 @@ async fn a_foreign_name_or_page_gets_nothing_from_an_open_appliance() {
     }
     let events = ask(Method::GET, "/api/v1/events", &[("Host", "evil.example")]).await;
     assert_eq!(events.status, 421);
-    // A WebSocket of a page of another origin.
+    // A WebSocket from a page of another origin.
     let path = "/api/v1/streams/made/captions/ws";
     let mut handshake = vec![
         ("Origin", "https://evil.example"),

@@ -1,5 +1,5 @@
-//! What broadcast encoders, cameras and browsers send beyond the usual: it comes out whole, or the
-//! stream says what is left out.
+//! Unusual input of broadcast encoders, cameras and browsers: it is passed completely, or the
+//! stream reports what is left out.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,13 +14,13 @@ use crate::support::media::once;
 use crate::support::publish::Ffmpeg;
 use crate::support::{eventually, s};
 
-/// Length of the files: no test meets the end.
+/// Length of the files: longer than any test.
 const LENGTH_S: u32 = 60;
 
-/// How much of each stream is measured.
+/// How much of each stream is measured, in seconds.
 const MEASURED_S: u32 = 6;
 
-/// Pictures at 25 Hz and sound of 48 kHz, coded by these arguments of ffmpeg into MPEG-TS.
+/// Video at 25 Hz and audio at 48 kHz, encoded with these ffmpeg arguments into MPEG-TS.
 pub(super) fn transport(name: &str, inputs: &str, coding: &str) -> PathBuf {
     once(name, |file| {
         let mut command = Command::new("ffmpeg");
@@ -40,7 +40,7 @@ pub(super) fn h264_with(name: &str, sound: &str) -> PathBuf {
     transport(name, "", &format!("{H264} -ac 2 {sound}"))
 }
 
-/// Publishes a file once in real time, untouched.
+/// Publishes a file once, in real time and without re-encoding.
 pub(super) fn publish(file: &std::path::Path, flags: &str, url: &str) -> Ffmpeg {
     let format = if url.starts_with("rtmp") { "flv" } else { "mpegts" };
     let file = file.display();
@@ -57,7 +57,7 @@ pub(super) fn format_of(snapshot: &Value, feed: &str) -> String {
     found.and_then(|f| f["format_text"].as_str()).unwrap_or_default().to_owned()
 }
 
-/// Receives some seconds of a stream by SRT and counts pictures and sound by their timestamps.
+/// Receives some seconds of a stream by SRT and counts video and audio by timestamps.
 async fn comes_out_whole(appliance: &Appliance, stream: &Stream, pictures_hz: f64) {
     stream.wait_state("live", s(30)).await;
     let file = appliance.state().join(format!("{}.ts", stream.name));
@@ -76,7 +76,7 @@ async fn comes_out_whole(appliance: &Appliance, stream: &Stream, pictures_hz: f6
     );
     assert_eq!(ended, Some(true), "{}: {report}", stream.name);
     assert!(span > 3.0, "{}: {report}", stream.name);
-    // More than that is no loss: what was on the way when the viewer came is due at once.
+    // More is no loss: what was on its way when the viewer joined arrives at once.
     assert!(frames >= due - 2.0, "{}: {frames} pictures of {due}: {report}", stream.name);
     assert!((number("/audio/seconds") - span).abs() < 1.5, "{}: {report}", stream.name);
     assert!(number("/audio/lost_ms") < 60.0, "{}: {report}", stream.name);
@@ -145,7 +145,7 @@ async fn mpeg_ts_over_rtmp_is_refused_with_what_to_do() {
     let stream = appliance.api.create(json!({ "name": "wrong" })).await;
     let file = h264_with("aac.ts", "-c:a aac");
     let (file, url) = (file.display(), appliance.rtmp(&stream));
-    // It goes on by itself for as long as it has nothing to send.
+    // ffmpeg does not end while it has nothing to send.
     let _publisher = Ffmpeg::with(&format!("-re -i {file} -c copy -f mpegts {url}"));
     eventually("the log says it", s(40), || async {
         let log = appliance.log_text();
@@ -171,7 +171,7 @@ async fn a_camera_by_rtsp_is_seen_and_heard() {
     camera.finish().await;
 }
 
-/// How many pictures a browser has encoded, by the newest that it says.
+/// Number of frames that a browser has encoded, by its newest report.
 async fn encoded(browser: &mut Client) -> f64 {
     let mut newest = 0.0;
     loop {
@@ -185,7 +185,7 @@ async fn encoded(browser: &mut Client) -> f64 {
     }
 }
 
-/// Chromium sends each picture in layers of rising size: all of the largest ones come out.
+/// Chromium sends each frame in layers of rising size: all of the largest ones are passed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vp9_in_layers_comes_out_at_its_full_rate_and_size() {
     let appliance = Appliance::start().await;
@@ -209,7 +209,7 @@ async fn vp9_in_layers_comes_out_at_its_full_rate_and_size() {
     let enough = |e: &Value| e["encoded"].as_f64() > Some(sent + 120.0);
     browser.wait_until("progress", s(60), enough).await;
     let (sent_then, came_then) = (encoded(&mut browser).await, count(&stream.snapshot().await));
-    // Chromium counts each layer of a picture.
+    // Chromium counts each layer of a frame.
     let layers = notes(&snapshot);
     let layers = layers.split("comes in ").nth(1).and_then(|n| n.split(' ').next()?.parse().ok());
     let layers: f64 = layers.unwrap_or_else(|| panic!("no number of layers: {snapshot}"));

@@ -1,4 +1,4 @@
-//! A hundred joins and leaves of each protocol leave no thread, file or memory behind.
+//! A hundred joins and leaves per protocol leak no threads, files or memory.
 
 use std::future::Future;
 use std::process::Stdio;
@@ -16,28 +16,28 @@ use crate::support::media::{Coding, media};
 use crate::support::usage::Usage;
 use crate::support::{eventually, s};
 
-/// Joins that are compared.
+/// Joins between the two readings.
 const JOINS: usize = 100;
 
-/// Joins before the first reading, so that pools, caches and the allocator's arenas have grown to
-/// what so many joins side by side need.
+/// Joins before the first reading, so that pools, caches and allocator arenas have reached the size
+/// that parallel joins need.
 const WARM_UP: usize = 60;
 
-/// The same for SRT viewers: libsrt's buffers are large and spread over the arenas of many threads,
-/// which stop growing only after some hundred.
+/// The same for SRT viewers: libsrt's large buffers are spread over the arenas of many threads,
+/// which stop growing only after some hundred joins.
 const SRT_WARM_UP: usize = 300;
 
-/// Joins at a time.
+/// Parallel joins.
 const PARALLEL: usize = 4;
 
-/// Threads and files that may come and go with pools: far below one per ten joins.
+/// Threads and files that may vary with pools: far below one per ten joins.
 const STRAY_MAX: u64 = 4;
 
-/// Memory per hundred joins. The allocator keeps pages of threads that ended; a leak of one
-/// group of pictures per join would be 20 MiB.
+/// Growth of memory per hundred joins, in KiB. The allocator keeps pages of ended threads; a leak
+/// of one GOP per join would be 20 MiB.
 const RSS_GROWTH_MAX_KIB: u64 = 16 * 1024;
 
-/// Waits until everything of earlier joins is gone: no fewer threads and files for three seconds.
+/// Waits until earlier joins are cleaned up: threads and files do not fall for three seconds.
 async fn settled(appliance: &Appliance) -> Usage {
     let mut least = appliance.usage();
     let start = Instant::now();
@@ -55,7 +55,7 @@ async fn settled(appliance: &Appliance) -> Usage {
     least
 }
 
-/// Runs the joins and compares what the appliance holds.
+/// Runs the joins and compares the appliance's resources before and after.
 async fn compare<F: Future<Output = ()>>(
     appliance: &Appliance,
     what: &str,
@@ -68,7 +68,7 @@ async fn compare<F: Future<Output = ()>>(
     join(JOINS).await;
     let took = start.elapsed();
     let mut after = settled(appliance).await;
-    // A peer whose goodbye was lost counts as gone after five seconds of silence.
+    // A peer whose goodbye was lost times out after five seconds.
     let waited = Instant::now();
     while (after.threads > before.threads + STRAY_MAX || after.fds > before.fds + STRAY_MAX)
         && waited.elapsed() < s(20)
@@ -85,7 +85,7 @@ async fn compare<F: Future<Output = ()>>(
     assert!(grown < RSS_GROWTH_MAX_KIB, "{what}: {grown} KiB are left behind");
 }
 
-/// Streams for publishers that come and go side by side.
+/// Streams for publishers that connect in parallel.
 async fn doors(appliance: &Appliance, prefix: &str) -> Vec<Stream> {
     let mut streams = Vec::new();
     for n in 0..PARALLEL {
@@ -96,10 +96,10 @@ async fn doors(appliance: &Appliance, prefix: &str) -> Vec<Stream> {
     streams
 }
 
-/// Attempts of a publisher: a handshake that is lost on a loaded machine is repeated, as encoders do.
+/// Attempts of a publisher: a handshake that fails on a loaded machine is repeated, as by encoders.
 const ATTEMPTS_MAX: usize = 3;
 
-/// One publisher: FFmpeg sends half a second of media at its own pace and hangs up.
+/// One publisher: FFmpeg sends half a second of media in real time and disconnects.
 async fn send_a_little(url: &str) {
     let format = if url.starts_with("rtmp") { "flv" } else { "mpegts" };
     for attempt in 1..=ATTEMPTS_MAX {
@@ -152,7 +152,7 @@ async fn publishers_leave_nothing_behind() {
     .await;
 }
 
-/// One SRT viewer: it leaves when the first packets have come.
+/// One SRT viewer: it leaves after the first packets.
 async fn take_a_packet(url: &str) {
     let mut child = Command::new("srt-live-transmit")
         .args(["-q", url, "file://con"])

@@ -21,7 +21,7 @@ async fn shut_down_finishes_files_and_tells_viewers_within_five_seconds() {
 
     let took = appliance.stop().await;
     assert!(took < s(5), "shut-down took {took:?}\n{}", appliance.log_text());
-    // The viewer is told; without that it would find out by a time-out half a minute later.
+    // The viewer is notified; otherwise it would notice by a timeout half a minute later.
     viewer.wait_until("progress", s(5), |e| e["ended"].as_u64() >= Some(1)).await;
 
     let file = newest_recording(&appliance.state().join("recordings/last"));
@@ -56,7 +56,7 @@ async fn captions_and_those_who_follow_them_do_not_hold_up_a_shut_down() {
     let mut viewer = Client::python("whep.py", &[&stream.whep(), "--token", &play]);
     viewer.wait_until("progress", s(60), |e| e["frames"].as_u64() > Some(0)).await;
     let took = appliance.stop().await;
-    // Well under a second on an idle machine; each of the waits that this is about takes two.
+    // Well under a second on an idle machine; each of the waits that this tests takes two.
     assert!(took < s(3), "shut-down took {took:?}\n{}", appliance.log_text());
 }
 
@@ -93,7 +93,7 @@ async fn what_was_made_by_the_api_survives_a_restart() {
     assert_eq!(snapshot["preset"], "clean-audio");
     assert_eq!(snapshot["outputs"][0]["id"], "away");
     assert_eq!(snapshot["outputs"][0]["enabled"], false);
-    // Its tokens are still the same.
+    // Its tokens are unchanged.
     let args = [&stream.whep(), "--token", &stream.play_token(), "--seconds", "2"];
     let report = Client::python("whep.py", &args).report(s(60)).await;
     assert!(report["video"]["frames"].as_u64() > Some(10), "{report}");
@@ -132,7 +132,7 @@ async fn a_reload_touches_only_what_changed() {
     })
     .await;
 
-    // A file with a mistake changes nothing and is told in the log.
+    // An invalid file changes nothing and is reported in the log.
     appliance.write_config(&(of_config("same", 30) + "nonsense = 1\n"));
     appliance.reload();
     eventually("the mistake is in the log", s(10), || async {

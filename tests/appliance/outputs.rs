@@ -1,4 +1,4 @@
-//! Restreaming: each output on its own, whatever happens to its siblings.
+//! Restreaming: each output is independent of the others.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn output<'a>(snapshot: &'a Value, id: &str) -> &'a Value {
 async fn one_dead_target_among_three_disturbs_nobody() {
     let appliance = Appliance::start().await;
     let api = &appliance.api;
-    // Two targets are streams of the same appliance, the third one is a port where nobody listens.
+    // Two targets are streams of the same appliance, the third is a closed port.
     let (left, right) =
         (api.create(json!({ "name": "left" })).await, api.create(json!({ "name": "right" })).await);
     let dead = format!("rtmp://127.0.0.1:{}/live/key-that-nobody-may-see", free_tcp());
@@ -47,7 +47,7 @@ async fn one_dead_target_among_three_disturbs_nobody() {
         let state = output(&shown, id);
         assert_eq!(state["restarts"], 0, "{state}");
     }
-    // Codecs pass through untouched: what arrives still has its B-frames.
+    // Codecs pass unchanged: the result still has B-frames.
     left.wait("B-frames", s(10), |s| s["feeds"].to_string().contains("B-frames")).await;
 }
 

@@ -1,4 +1,4 @@
-//! Every way in to every way out, all at the same time.
+//! Every input protocol to every output, all at the same time.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn number(value: &Value, field: &str) -> f64 {
     value[field].as_f64().unwrap_or_else(|| panic!("no `{field}` in {value}"))
 }
 
-/// The stream in headless Chromium and in aiortc over WHEP: pictures and sound of both.
+/// Watches the stream by WHEP in headless Chromium and in aiortc: video and audio in both.
 async fn watch_whep(stream: &Stream) {
     let token = stream.play_token();
     let mut browser = Client::browser("whep", &[&stream.whep(), "--token", &token]);
@@ -21,7 +21,7 @@ async fn watch_whep(stream: &Stream) {
     let first = browser.wait_for("playing", s(40)).await;
     aiortc.wait_for("playing", s(40)).await;
 
-    // Frames decoded and audio energy both rise: two readings, not one.
+    // Decoded frames and audio energy both rise between two readings.
     let flows = |e: &Value| e["decoded"].as_u64() > Some(30) && e["energy"].as_f64() > Some(0.0);
     let early = browser.wait_until("progress", s(30), flows).await;
     let (frames, energy) = (number(&early, "decoded"), number(&early, "energy"));
@@ -40,7 +40,7 @@ async fn watch_whep(stream: &Stream) {
     aiortc.finish().await;
 }
 
-/// The stream over HLS: ffprobe finds both tracks, hls.js plays them.
+/// Watches the stream by HLS: ffprobe finds both tracks, hls.js plays them.
 async fn watch_hls(stream: &Stream) {
     eventually("ffprobe reads the playlist", s(40), || async {
         let url = stream.hls();
@@ -95,7 +95,7 @@ async fn three_protocols_in_and_all_ways_out_at_the_same_time() {
         stream.wait_state("live", s(30)).await;
     }
 
-    // Every stream has its viewers of one kind at the same time; all are recorded all along.
+    // Every stream has viewers of one kind at the same time; all are recorded throughout.
     tokio::join!(watch_whep(by_srt), watch_whep(by_rtmp), watch_whep(by_whip));
     tokio::join!(watch_hls(by_srt), watch_hls(by_rtmp), watch_hls(by_whip));
 

@@ -15,11 +15,10 @@ use crate::support::publish::Ffmpeg;
 use crate::support::{eventually, s};
 use crate::sync::newest_recording;
 
-/// How much of a recording a power cut may take: the fragment that was being filled (1 s), and
-/// half a second for what was on its way through encoder and muxer.
+/// Longest loss by a power cut: the current fragment (1 s), and half a second in encoder and muxer.
 const LOST_MAX_S: f64 = 1.5;
 
-/// Waits until a recording has media in it: more than a header.
+/// Waits until a recording contains media, not only a header.
 async fn recording_of(appliance: &Appliance, stream: &Stream) -> PathBuf {
     let folder = appliance.state().join("recordings").join(&stream.name);
     eventually("a recording grows", s(20), || async {
@@ -42,7 +41,7 @@ async fn kill_nine_leaves_a_recording_that_plays_to_its_last_second() {
     let stream = appliance.api.create(json!({ "name": "cut", "preset": "record" })).await;
     let publisher = Ffmpeg::send(Coding::H264BFrames, &appliance.srt(&stream));
     let file = recording_of(&appliance, &stream).await;
-    // From here on at least this much must be in the file, whatever was there before.
+    // From here on at least this much must be in the file, in addition to earlier media.
     let watched = Instant::now();
     tokio::time::sleep(s(6)).await;
     appliance.kill();
@@ -57,7 +56,8 @@ async fn kill_nine_leaves_a_recording_that_plays_to_its_last_second() {
     let sound = report["audio"]["seconds"].as_f64().unwrap_or(0.0);
     assert!((sound - span).abs() < 1.2, "{sound} s of sound beside {span} s of pictures");
 
-    // The next start knows the stream and its recording, and records the publisher again.
+    // After the restart the stream and its recording are known, and the publisher is recorded
+    // again.
     appliance.launch().await;
     let listed = recordings(&appliance, &stream).await;
     assert_eq!(listed.len(), 1, "{listed:?}");
@@ -107,7 +107,7 @@ async fn recordings_are_listed_downloaded_in_ranges_and_deleted() {
     assert_eq!(gone.status, 404, "{}", gone.text);
 }
 
-/// A stream whose recording cannot be written must say so and go on for its viewers.
+/// A stream whose recording cannot be written must report it and continue for viewers.
 async fn says_so_and_goes_on(appliance: &Appliance, stream: &Stream) {
     let token = stream.play_token();
     let mut viewer = Client::python("whep.py", &[&stream.whep(), "--token", &token]);

@@ -1,5 +1,5 @@
-//! Who is refused, or sends nothing that can be used, leaves a line in the log and an entry in the
-//! stream; floods of them leave few lines.
+//! Refused or useless clients leave a line in the log and an entry in the stream; floods of them
+//! leave few lines.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::support::media::{Coding, media};
 use crate::support::publish::Ffmpeg;
 use crate::support::{eventually, s};
 
-/// Waits until the newest refusal of a stream says this, and returns it.
+/// Waits until the newest refusal of a stream contains this text, and returns it.
 async fn refusal(stream: &Stream, protocol: &str, expect: &str) -> Value {
     refusal_to("publish", stream, protocol, expect).await
 }
@@ -32,7 +32,7 @@ async fn refusal_to(action: &str, stream: &Stream, protocol: &str, expect: &str)
     found
 }
 
-/// Waits until the log has a line of level INFO or WARN about it.
+/// Waits until the log has a line of level INFO or WARN with this text.
 async fn logged(appliance: &Appliance, expect: &str) {
     eventually(&format!("`{expect}` in the log"), s(10), || async {
         let log = appliance.log_text();
@@ -74,20 +74,20 @@ async fn callers_that_are_refused_are_shown_with_the_remedy() {
     logged(&appliance, "stream=\"secret\"").await;
 }
 
-/// What a browser offers to play, and the same as an offer to publish.
+/// A browser's offer to play, and the same as an offer to publish.
 const PLAYER: &str = include_str!("../data/chromium-recvonly.sdp");
 
 fn publisher() -> String {
     PLAYER.replace("a=recvonly", "a=sendonly")
 }
 
-/// An offer of codecs that nobody else has.
+/// An offer of codecs that no other client has.
 fn unknown_codecs(offer: &str) -> String {
     let known = ["VP8", "VP9", "H264", "AV1", "H265", "opus"];
     known.iter().fold(offer.to_owned(), |offer, codec| offer.replace(codec, "X-MINE"))
 }
 
-/// Offers something at `/whip/…` or `/whep/…`, and says what the status is.
+/// Posts an offer to `/whip/…` or `/whep/…`; returns the status.
 async fn post(stream: &Stream, path: &str, token: &str, offer: &str) -> u16 {
     let request = stream.api.raw(Method::POST, path).bearer_auth(token);
     let request = request.header("content-type", "application/sdp").body(offer.to_owned());
@@ -119,7 +119,7 @@ async fn whip_publishers_that_are_refused_are_shown_with_the_remedy() {
     assert_eq!(stream.api.send(request).await.map(|answer| answer.status), Ok(415));
     refusal(&stream, "whip", "the body must be application/sdp").await;
 
-    // Nobody ever comes to the place that this one gets.
+    // No client ever connects to the session that this creates.
     assert_eq!(post(&stream, path, &token, &offer).await, 201);
     assert_eq!(post(&stream, path, &token, &offer).await, 409);
     refusal(&stream, "whip", "is already published by whip").await;
@@ -157,7 +157,7 @@ async fn viewers_by_http_that_are_refused_are_shown_with_the_remedy() {
     let answer = stream.api.send(stream.api.raw(Method::GET, &events)).await;
     assert_eq!(answer.map(|answer| answer.status), Ok(422));
     refusal_to("play", &stream, "captions", "`loud` is not a language").await;
-    // The viewer that got the place.
+    // The viewer that was admitted.
     refusal_to("play", &stream, "whep", "no connection within 15 s").await;
 }
 
@@ -184,7 +184,7 @@ async fn publishers_whose_media_cannot_be_used_are_shown_with_the_remedy() {
     assert!(told["hint"].as_str().is_some_and(|h| h.contains("-f flv")), "{told}");
     logged(&appliance, "what comes is MPEG-TS").await;
 
-    // The file lasts two minutes, and is over in seconds.
+    // The file lasts two minutes, but is sent in seconds.
     let mut hasty = Ffmpeg::with(&format!("-i {file} -c copy -f flv {rtmp}"));
     hasty.end(s(40)).await.expect("it is sent as fast as it can be read");
     let told = refusal(&stream, "rtmp", "faster than its media plays").await;
@@ -221,7 +221,7 @@ async fn a_flood_of_strangers_is_a_few_lines_in_the_log() {
             assert!(answer.contains("SRT reason"), "{answer}");
         }
     }
-    // Each stranger may be told of once in ten seconds; there are two kinds of them here.
+    // One line per ten seconds and unknown address; there are two kinds here.
     let allowed = 8 + 3 * usize::try_from(start.elapsed().as_secs() / 10).unwrap_or(usize::MAX);
     let written = appliance.log_text().lines().count() - lines;
     assert!((1..=allowed).contains(&written), "{written} lines:\n{}", appliance.log_text());

@@ -1,4 +1,4 @@
-//! Publishers that come and go, a backup, and viewers who notice nothing but the slate.
+//! Publishers that come and go, a backup, and viewers who notice only the slate.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ async fn a_publisher_is_killed_and_back_while_its_viewers_stay() {
 
     publisher.kill().await;
     stream.wait_state("slate", s(20)).await;
-    // Viewers go on receiving pictures: the slate.
+    // Viewers still receive video: the slate.
     goes_on(&mut aiortc, 15).await;
     goes_on(&mut browser, 15).await;
 

@@ -1,4 +1,4 @@
-//! What goes by its age, and what stays when a clock was set.
+//! What is deleted by age, and what stays after the clock was set.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::support::{eventually, s};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Puts seven finished recordings into a folder, written so long ago.
+/// Puts seven finished recordings into a folder, of this age.
 fn recordings(folder: &Path, ago: Duration) -> Vec<PathBuf> {
     fs::create_dir_all(folder).expect("a folder");
     let make = |n: u32| {
@@ -28,7 +28,7 @@ fn there(files: &[PathBuf]) -> usize {
     files.iter().filter(|file| file.exists()).count()
 }
 
-/// What a process left that ran a second ago, when the wall clock was behind by so much.
+/// State of a process that ran a second ago, when the wall clock was behind by this much.
 fn clock_was_behind(state: &Path, by: Duration) {
     let read = |path: &str| fs::read_to_string(path).expect("Linux");
     let uptime = read("/proc/uptime");
@@ -66,7 +66,7 @@ async fn a_clock_that_was_set_deletes_nothing_and_age_alone_takes_a_quarter_an_h
     assert_eq!(there(&files), 7, "a clock that was set deletes recordings");
     appliance.stop().await;
 
-    // Without a step they are five hours old, and go a quarter an hour.
+    // Without a clock step the files are five hours old; a quarter of them is deleted per hour.
     fs::remove_file(appliance.state().join("clock.json")).expect("removed");
     for entry in fs::read_dir(&folder).expect("there").flatten() {
         if !files.contains(&entry.path()) {

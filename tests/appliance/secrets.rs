@@ -1,4 +1,4 @@
-//! No text repeats what may be a credential, and nobody gets a credential that is none.
+//! No text repeats a possible credential, and invalid credentials are refused.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ use crate::support::client::output;
 use crate::support::media::{Coding, media};
 use crate::support::{eventually, s};
 
-/// What no log line and no answer may have in it. Each attempt below presents it with a number.
+/// Forbidden in every log line and answer. Each attempt below sends it with a number.
 const MARK: &str = "hunter-";
 
-/// What a publisher is told when it calls an address; its own words about the address are left out.
+/// What a publisher prints when it calls an address, without its own text about the address.
 async fn told_by(url: &str) -> String {
     let file = media(Coding::H264BFrames).display().to_string();
     let format = if url.starts_with("rtmp") { "flv" } else { "mpegts" };
@@ -82,8 +82,8 @@ async fn nothing_that_may_be_a_credential_is_repeated() {
     assert!(appliance.log_text().contains("DEBUG"), "the log is not at debug level");
 }
 
-/// A stream that pulls from and pushes to where nobody is, with secrets in every address; how it is
-/// doing once all of them have failed.
+/// A stream that pulls from and pushes to closed ports, with secrets in every address; returns its
+/// snapshot once all of them have failed.
 async fn appliance_with_dead_ends(appliance: &Appliance) -> Value {
     let push = |id: &str, url: &str| json!({ "id": id, "type": "push", "url": url });
     let spec = json!({

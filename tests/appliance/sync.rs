@@ -1,4 +1,4 @@
-//! Sound against picture, cadence and gaps, measured from flashes and beeps on every path.
+//! Audio/video offset, cadence and gaps, measured from flashes and beeps on every path.
 
 use std::path::Path;
 
@@ -12,14 +12,13 @@ use crate::support::media::Coding;
 use crate::support::publish::Ffmpeg;
 use crate::support::s;
 
-/// A client of WebRTC stamps its own sound and pictures, and where other programs take its processor
-/// it does so up to 90 ms apart.
+/// A WebRTC client stamps audio and video itself; on a busy processor it does so up to 90 ms apart.
 const FROM_WEBRTC: Bounds = Bounds { av_offset_ms: LIVE.av_offset_ms + 20.0, ..FILED };
 
-/// How much of each path is measured, seconds.
+/// Measured length of each path, seconds.
 const MEASURED_S: u32 = 10;
 
-/// Measures every way out of one stream that is on air: WHEP, HLS, SRT and the recording.
+/// Measures every output of one live stream: WHEP, HLS, SRT and the recording.
 async fn measure_all_ways_out(appliance: &Appliance, stream: &Stream, label: &str, filed: Bounds) {
     let token = stream.play_token();
     let seconds = MEASURED_S.to_string();
@@ -103,7 +102,7 @@ async fn the_test_source_and_denoised_sound_stay_in_sync() {
     let spec = json!({ "name": "cleaned", "preset": "clean-audio", "source": { "type": "test" } });
     let stream = appliance.api.create(spec).await;
     stream.wait_state("live", s(20)).await;
-    // A beep is no speech: with all of the signal mixed back it passes, through the same element.
+    // A beep is no speech: with all of the original mixed back it passes, through the same element.
     stream
         .api
         .must_patch(

@@ -1,5 +1,5 @@
-//! What arrives goes out: every picture and every packet of sound that is published is in the
-//! recording, whatever the group of pictures, the connection or the publisher's clock do.
+//! Everything published is in the recording, every frame and every audio packet, for any GOP,
+//! connection and publisher's clock.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,20 +16,20 @@ use crate::support::media::once;
 use crate::support::publish::Ffmpeg;
 use crate::support::{eventually, s};
 
-/// What is still on its way when a publisher leaves may be missing.
+/// What is still in transit when a publisher leaves may be missing, in seconds.
 const TAIL_S: f64 = 1.0;
 
-/// An access unit delimiter with its length, which is put before each picture on the way.
+/// An access unit delimiter with its length, which is inserted before each frame.
 const DELIMITER_BYTES: u64 = 6;
 
-/// Never another key frame after the first.
+/// No further key frame after the first.
 const ENDLESS: u32 = 99_999;
 
 const SOURCE: &str = "-f lavfi -i testsrc2=s=320x180:r=25 -f lavfi -i sine=f=440:r=48000";
 const CODING: &str = "-c:v libx264 -preset ultrafast -tune zerolatency -b:v 200k \
     -pix_fmt yuv420p -sc_threshold 0 -c:a aac -ac 2";
 
-/// 16 s of film with a key frame every `gop` pictures.
+/// 16 s of video with a key frame every `gop` frames.
 fn film(gop: u32) -> PathBuf {
     once(&format!("film-{gop}.mp4"), |file| {
         let line = format!("-v error -nostdin -y {SOURCE} -t 16 {CODING} -g {gop}");
@@ -59,16 +59,16 @@ fn packets(file: &Path) -> Vec<Packet> {
             is_video: fields.next()? == "video",
             at_s: fields.next()?.parse().ok()?,
             bytes: fields.next()?.parse().ok()?,
-            // What players are told to discard is not sent.
+            // Packets that players must discard are not sent.
             is_key: fields.next().filter(|flags| !flags.contains('D'))?.starts_with('K'),
         })
     };
     text.lines().filter_map(packet).collect()
 }
 
-/// How many packets of a kind were sent, all but the tail, and how many of them are in the
-/// recordings, in order. Packets are told apart by their sizes; parameter sets go into key frames
-/// or out of them on the way, so these are as large as they like.
+/// Number of packets of a kind that were sent, without the tail, and how many of them are in the
+/// recordings, in order. Packets are identified by size; key frames may have any size, because
+/// parameter sets are added or removed on the way.
 fn count(sent: &[Packet], recorded: &[Packet], is_video: bool) -> (usize, usize) {
     let kind = |packets: &[Packet]| -> Vec<Packet> {
         packets.iter().copied().filter(|p| p.is_video == is_video).collect()
@@ -82,7 +82,7 @@ fn count(sent: &[Packet], recorded: &[Packet], is_video: bool) -> (usize, usize)
     };
     let mut rest = recorded.iter();
     let found = sent.iter().filter(|packet| {
-        // A packet that is missing must not hide those that follow it.
+        // A missing packet must not hide those that follow it.
         let steps = rest.clone().position(|other| same(packet, other));
         steps.inspect(|steps| _ = rest.nth(*steps)).is_some()
     });
@@ -90,7 +90,7 @@ fn count(sent: &[Packet], recorded: &[Packet], is_video: bool) -> (usize, usize)
     (sent.len(), found)
 }
 
-/// Waits until nothing is on air any more, and takes all that was recorded.
+/// Waits until the stream is idle, and returns everything recorded.
 async fn recorded(appliance: &Appliance, stream: &Stream) -> Vec<Packet> {
     stream.wait_state("idle", s(40)).await;
     let folder = appliance.state().join("recordings").join(&stream.name);
@@ -111,7 +111,7 @@ async fn recorded(appliance: &Appliance, stream: &Stream) -> Vec<Packet> {
     files.iter().flat_map(|file| packets(file)).collect()
 }
 
-/// Fails unless all that was sent is in the recordings.
+/// Fails unless everything sent is in the recordings.
 fn expect_all(label: &str, sent: &[Packet], recorded: &[Packet]) {
     let (pictures, seen) = count(sent, recorded, true);
     let (sounds, heard) = count(sent, recorded, false);
@@ -120,14 +120,14 @@ fn expect_all(label: &str, sent: &[Packet], recorded: &[Packet]) {
     assert_eq!((seen, heard), (pictures, sounds), "{label}: some are missing");
 }
 
-/// Longest step between two pictures of a recording, in seconds.
+/// Longest step between two frames of a recording, in seconds.
 fn longest_step(recorded: &[Packet]) -> f64 {
     let mut times: Vec<f64> = recorded.iter().filter(|p| p.is_video).map(|p| p.at_s).collect();
     times.sort_by(f64::total_cmp);
     times.windows(2).map(|w| w[1] - w[0]).fold(0.0, f64::max)
 }
 
-/// Sends a film once, at its own pace.
+/// Sends a video once, in real time.
 fn send_once(file: &Path, url: &str) -> Ffmpeg {
     let format = if url.starts_with("rtmp") { "flv" } else { "mpegts" };
     Ffmpeg::with(&format!("-re -i {} -c copy -f {format} {url}", file.display()))
@@ -154,8 +154,8 @@ async fn the_only_key_frame_is_frame_0_of_the_recording() {
     }
 }
 
-/// Passes a connection on to `target`, but holds back what comes in the time between `from` and
-/// `from + hold` after the first byte, as a network that stands still does.
+/// Forwards a connection to `target`, but delays what arrives between `from` and `from + hold`
+/// after the first byte, as a stalled network does.
 async fn stalling_proxy(target: String, from: Duration, hold: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
@@ -189,7 +189,7 @@ async fn stalling_proxy(target: String, from: Duration, hold: Duration) -> u16 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_stands_still_makes_a_late_burst_and_no_hole() {
     let appliance = Appliance::start().await;
-    // The slate goes out during the longer one.
+    // The slate is sent during the longer one.
     for (name, gop, hold) in
         [("short", 50, Duration::from_millis(2500)), ("long", 50, s(7)), ("endless", ENDLESS, s(7))]
     {

@@ -1,5 +1,5 @@
-//! Which programme, picture and sound of several a stream takes, by every protocol that may bring
-//! several; what is not taken is named.
+//! Which programme, video and audio a stream takes if there are several, by every protocol that can
+//! carry several; those not taken are named.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,11 +13,11 @@ use crate::support::media::once;
 use crate::support::publish::Ffmpeg;
 use crate::support::s;
 
-/// How the programmes of [`two_programmes`] are made.
+/// Arguments for the programmes of [`two_programmes`].
 const PROGRAMMES: &str = "-program title=one:program_num=1:st=0:st=1:st=2 \
                           -program title=two:program_num=2:st=3:st=4";
 
-/// Programme 1: pictures of 320x180, AAC in English, MPEG audio in German. Programme 2: pictures of
+/// Programme 1: video of 320x180, AAC in English, MPEG audio in German. Programme 2: video of
 /// 640x360, AAC in French.
 fn two_programmes() -> PathBuf {
     let more = "-f lavfi -i sine=f=880:r=48000 -f lavfi -i testsrc=s=640x360:r=25 \
@@ -29,7 +29,7 @@ fn two_programmes() -> PathBuf {
     transport("two-programmes.ts", more, &coding)
 }
 
-/// What each wish takes of [`two_programmes`], and one of the notes.
+/// What each selection takes of [`two_programmes`], and one of the notes.
 fn wishes() -> [(Value, &'static str, &'static str, &'static str); 5] {
     let english = "PID 257 (0x101), AAC, language eng";
     [
@@ -41,7 +41,7 @@ fn wishes() -> [(Value, &'static str, &'static str, &'static str); 5] {
     ]
 }
 
-/// Waits until a stream with this wish and source has these tracks, and this note.
+/// Waits until a stream with this selection and source has these tracks, and this note.
 async fn takes(
     appliance: &Appliance,
     (wish, source): (&Value, &Value),
@@ -96,7 +96,7 @@ async fn a_transport_stream_that_is_pulled_or_a_file_is_chosen_from_in_the_same_
     takes(&appliance, (&wish, &source), ("320x180", "mp2", english), |_| None).await;
 }
 
-/// Length of [`film`]: it begins again within the test.
+/// Length of [`film`], in seconds: it loops within the test.
 const FILM_S: u32 = 4;
 
 /// H.264, AAC in English, Opus in German.
@@ -135,7 +135,7 @@ async fn sound_of_a_film_is_chosen_by_language_in_every_round() {
     let source = json!({ "type": "file", "path": film("two-languages.mkv") });
     let spec = json!({ "name": "film", "tracks": { "audio_language": "deu" }, "source": source });
     let stream = appliance.api.create(spec).await;
-    // A packet each 20 ms.
+    // One packet per 20 ms.
     let two_rounds = u64::from(2 * FILM_S * 50);
     let played = |s: &Value| {
         let feeds = s["feeds"].as_array().cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A trunk between two appliances: what is published to the one is watched on the other.
+//! A trunk between two appliances: streams published to one are watched on the other.
 
 use serde_json::{Value, json};
 
@@ -11,12 +11,11 @@ use crate::support::media::Coding;
 use crate::support::publish::Ffmpeg;
 use crate::support::s;
 
-/// Two appliances and a viewer share the machine: gaps say more of it than of the trunk, order and
-/// sync do not.
+/// Two appliances and a viewer share the machine: gaps depend on its load, order and sync do not.
 const RELAYED: Bounds =
     Bounds { video_gap_ms: 900.0, audio_lost_ms: 600.0, beat_ms: 400.0, ..LIVE };
 
-/// The trunk of a snapshot.
+/// The trunk in a snapshot.
 fn trunk(snapshot: &Value) -> &Value {
     let outputs = snapshot["outputs"].as_array().map(Vec::as_slice).unwrap_or_default();
     outputs.iter().find(|o| o["kind"] == "trunk").unwrap_or(&Value::Null)
@@ -54,7 +53,7 @@ async fn what_is_published_here_is_watched_there() {
     expect("SRT -> trunk -> WHEP", &report, RELAYED);
 }
 
-/// A captioned stream whose words come by the API, so that nothing but their way is tested.
+/// A captioned stream whose words come by the API, so that only their transport is tested.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn captions_cross_over() {
     let a = Appliance::start().await;
@@ -165,7 +164,7 @@ async fn what_is_wrong_with_a_trunk_is_told() {
     assert!(answer.text.contains("`url`"), "{}", answer.text);
 }
 
-/// Speech of the shared data, as one file that FFmpeg sends.
+/// Speech of the test data, as one file that FFmpeg sends.
 fn voice() -> Option<std::path::PathBuf> {
     crate::support::speech::speech(6).map(|speech| speech.file)
 }
@@ -184,7 +183,7 @@ fn codec(snapshot: &Value) -> &str {
     trunk(snapshot)["facts"]["codec"].as_str().unwrap_or_default()
 }
 
-/// Processes of the engine below an appliance.
+/// Engine processes of an appliance.
 fn engines(appliance: &Appliance) -> Vec<u32> {
     let parent = appliance.pid();
     let children = format!("/proc/{parent}/task");
@@ -235,12 +234,12 @@ async fn voice_goes_by_aic_and_a_killed_engine_is_not_heard() {
         assert!(done.is_ok_and(|s| s.success()));
     }
     near.wait("voice goes on as Opus", s(5), |s| codec(s) == "opus").await;
-    // Figures come once a second: these are of after the change.
+    // Figures come once a second: these are from after the change.
     let later = |s: &Value| count(s, "frames") > count(&before, "frames") + 150;
     let after = far.wait("sound goes on", s(20), later).await;
     let gap_ms = 20 * (count(&after, "concealed") - count(&before, "concealed"));
     eprintln!("  engine killed: {gap_ms} ms of sound were made up until Opus came");
-    // 60 ms on an idle machine; the rest is for one that is not.
+    // 60 ms on an idle machine; the margin is for busy ones.
     assert!(gap_ms < 300, "{gap_ms} ms");
     let log = a.log_text();
     assert!(log.contains("AIC-A fails: voice goes on as Opus"), "the sender was told");
@@ -264,7 +263,7 @@ async fn an_end_that_does_not_know_aic_gets_opus() {
     assert!(metrics.contains("auralink_trunk_audio_kbps{codec=\"opus\",output=\"b\""), "{metrics}");
 }
 
-/// Pictures that the other end does not take as they are go in a codec that it takes.
+/// Video that the other end does not support is encoded in a codec that it supports.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pictures_are_encoded_where_they_cannot_pass() {
     let a = Appliance::start().await;
@@ -278,7 +277,8 @@ async fn pictures_are_encoded_where_they_cannot_pass() {
     near.wait("pictures flow", s(20), |s| fact(s, "video_kbps") > 20.0).await;
 }
 
-/// What a line loses of Opus is missing for viewers too, and their players find it in the next packet.
+/// Opus packets lost on the line are missing for viewers too, and players restore them from the
+/// next packet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_line_loses_is_made_up_by_players() {
     let Some(speech) = crate::support::speech::speech(6) else { return };
@@ -300,7 +300,7 @@ async fn what_the_line_loses_is_made_up_by_players() {
     viewer.finish().await;
 }
 
-/// FFmpeg packs a quarter of a second of sound into each PES packet of a transport stream.
+/// FFmpeg packs a quarter of a second of audio into each PES packet of a transport stream.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sound_that_comes_in_bursts_arrives_whole() {
     let Some(speech) = crate::support::speech::speech(6) else { return };

@@ -1,4 +1,4 @@
-//! Sources that viewers of one sort cannot take as they are: whatever is published, browsers see it.
+//! Sources that some viewers cannot play unchanged: browsers can see everything that is published.
 
 use std::path::Path;
 
@@ -13,14 +13,14 @@ use crate::support::publish::Ffmpeg;
 use crate::support::{eventually, s};
 use crate::sync::newest_recording;
 
-/// What Debian's Chromium offers to take: of H.264 above Main only 4:4:4, at payload type 41.
+/// The offer of Debian's Chromium: of H.264 above Main only 4:4:4, at payload type 41.
 const CHROMIUM: &str = include_str!("../data/chromium-recvonly.sdp");
 
 const TESTCARD: &str = "-re -f lavfi -i testsrc2=s=320x180:r=25";
 const TONE: &str = "-re -f lavfi -i sine=f=440:r=48000";
 const AAC: &str = "-pix_fmt yuv420p -c:a aac -ac 2";
 
-/// Waits until Chromium has decoded this many pictures by WHEP, and some sound.
+/// Waits until Chromium has decoded this many frames by WHEP, and some audio.
 async fn seen_by_whep(stream: &Stream, pictures: u64) -> Value {
     let token = stream.play_token();
     let mut viewer = Client::browser("whep", &[&stream.whep(), "--token", &token]);
@@ -55,7 +55,7 @@ async fn times(file: &Path, track: &str) -> Vec<f64> {
     text.lines().filter_map(|line| line.trim_end_matches(',').parse().ok()).collect()
 }
 
-/// How many pictures of the publisher have gone through so far.
+/// Number of the publisher's frames that have passed so far.
 fn pictures_of(snapshot: &Value) -> u64 {
     let feeds = snapshot["feeds"].as_array().map(Vec::as_slice).unwrap_or_default();
     let video = feeds.iter().find(|feed| feed["name"] == "video");
@@ -79,7 +79,7 @@ async fn h264_high_goes_to_chromium_untouched_at_whatever_payload_type_it_offers
         assert!(answer.text.lines().any(|l| l == line), "`{line}` is not in\n{}", answer.text);
     }
 
-    // The packets have that type too: the browser would not know them by another one.
+    // The packets have that payload type too, else the browser would not recognise them.
     let seen = seen_by_whep(&stream, 50).await;
     assert_eq!(seen["codec_video"].as_str().map(str::to_lowercase).as_deref(), Some("h264"));
     let snapshot = stream.snapshot().await;
@@ -99,10 +99,10 @@ async fn intra_refresh_is_seen_in_browsers_and_recorded_as_it_is() {
 
     tokio::join!(seen_by_whep(&stream, 50), seen_by_hls(&stream, 50));
 
-    // In FLV recovery points have no parameter sets: a message says what they are.
+    // In FLV recovery points have no parameter sets: a message contains them.
     let noted = |s: &Value| s["sources"][0]["notes"].to_string().contains("IDR pictures");
     let snapshot = stream.wait("the source has a note", s(30), noted).await;
-    // Who comes now gets the pictures encoded anew.
+    // Viewers that join now get re-encoded video.
     tokio::join!(seen_by_whep(&stream, 50), seen_by_hls(&stream, 50));
     assert!(has_node(&stream.snapshot().await, "encode.video.h264"), "{snapshot}");
     let record = &snapshot["outputs"][0];
@@ -121,12 +121,12 @@ async fn one_picture_in_two_seconds_is_recorded_and_played_whole() {
     let stream = appliance.api.create(json!({ "name": "slides", "preset": "record" })).await;
     let slides = "-re -f lavfi -i testsrc2=s=320x180:r=1/2";
     let coding = "-c:v libx264 -preset veryfast -tune zerolatency -g 3 -sc_threshold 0";
-    // FFmpeg lets sound wait for the next picture: it comes in bursts of two seconds.
+    // FFmpeg delays audio until the next frame: it comes in bursts of two seconds.
     let target = format!("-f flv {}", appliance.rtmp(&stream));
     let _publisher = Ffmpeg::with(&format!("{slides} {TONE} {coding} {AAC} {target}"));
     stream.wait_state("live", s(30)).await;
 
-    // Segments of three pictures each: a break would make each picture one, as short as a frame.
+    // Segments of three frames each: a discontinuity would put each frame into its own segment.
     let lines = eventually("HLS has segments", s(40), || async {
         let path = format!("/hls/slides/video.m3u8?token={}", stream.play_token());
         let answer = appliance.api.get(&path).await?;
@@ -147,7 +147,7 @@ async fn one_picture_in_two_seconds_is_recorded_and_played_whole() {
     assert!(pictures.len() >= 9, "{pictures:?}");
     let steps: Vec<f64> = pictures.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(steps.iter().all(|step| (*step - 2.0).abs() < 0.05), "every picture: {steps:?}");
-    // 1,024 samples a frame: as many frames as the time between the first and the last has room for.
+    // 1,024 samples per audio frame: the number of frames that fit between the first and the last.
     let span = sound.last().unwrap_or(&0.0) - sound.first().unwrap_or(&0.0);
     let expected = (span * 48_000.0 / 1024.0).round() + 1.0;
     assert!((sound.len() as f64 - expected).abs() < 1.5, "{} of {expected} frames", sound.len());

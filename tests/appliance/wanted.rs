@@ -1,5 +1,5 @@
-//! What is wanted of streams: what was acknowledged stays, what was refused leaves nothing, and no
-//! change takes another one back.
+//! Desired state of streams: acknowledged changes stay, refused ones leave nothing, and no change
+//! undoes another.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::support::{eventually, s};
 
 const STREAMS: &str = "/api/v1/streams";
 
-/// Room for the many streams of these tests.
+/// Limit for the many streams of these tests.
 const LIMITS: &str = "[limits]\nstreams = 2000\n";
 
 async fn names(api: &Api) -> BTreeSet<String> {
@@ -31,7 +31,7 @@ async fn answer(api: &Api, method: Method, path: &str, body: Value) -> Answer {
     api.request(method, path, Some(&body)).await.unwrap_or_else(|e| panic!("{shown}: {e}"))
 }
 
-/// Sends a whole request and hangs up after a while, without waiting for the answer.
+/// Sends a whole request and disconnects after a while, without waiting for the answer.
 async fn cut(appliance: &Appliance, path: &str, body: &Value, after: Duration) {
     let (port, body) = (appliance.ports.http, body.to_string());
     let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("the port is open");
@@ -48,7 +48,7 @@ async fn cut(appliance: &Appliance, path: &str, body: &Value, after: Duration) {
 async fn callers_that_hang_up_leave_whole_changes_or_none() {
     let mut appliance = Appliance::start_with(LIMITS).await;
     for n in 0..150u64 {
-        // From nothing to longer than a change takes.
+        // From zero to longer than a change takes.
         let after = Duration::from_micros(n * 150);
         cut(&appliance, STREAMS, &json!({ "name": format!("cut-{n}") }), after).await;
         let output =
@@ -76,7 +76,7 @@ async fn callers_that_hang_up_leave_whole_changes_or_none() {
         let path = format!("{STREAMS}/{}/spec", before["name"].as_str().unwrap_or_default());
         let after = appliance.api.must_get(&path).await;
         assert_eq!(after["linger_s"], 77, "{after}");
-        // An output may have come after the reading; none may be gone.
+        // An output may have been added after the reading; none may be missing.
         let has = |spec: &Value| spec["outputs"].as_array().map_or(0, Vec::len);
         assert!(has(&after) >= has(&before), "{before}\n{after}");
     }
@@ -128,7 +128,7 @@ async fn everything_acknowledged_is_there_after_kill_nine() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// All at once; each must have answered with success.
+/// Sends all at once; each must succeed.
 async fn together(api: &Api, requests: Vec<(Method, String, Value)>) {
     let mut running = JoinSet::new();
     for (method, path, body) in requests {
@@ -284,7 +284,7 @@ async fn on_a_full_disk_nothing_changes_and_the_appliance_is_not_ready() {
     appliance.stop().await;
     let disk = appliance.state().join("small");
     let Some(_disk) = SmallDisk::mount(&disk, 3) else { return };
-    // Only the database is on it: the log must not suffer.
+    // Only the database is on it, so that the log is not affected.
     let database = appliance.state().join("auralink.db");
     std::fs::copy(&database, disk.join("auralink.db")).expect("it fits");
     std::fs::remove_file(&database).expect("it was there");
@@ -292,11 +292,11 @@ async fn on_a_full_disk_nothing_changes_and_the_appliance_is_not_ready() {
     appliance.launch().await;
     let api = &appliance.api;
     let filler = disk.join("filler");
-    // As much as fits, whatever the error at its end.
+    // Writes as much as fits, and ignores the error.
     let _ = std::fs::write(&filler, vec![0u8; 4 << 20]);
 
     let path = format!("{STREAMS}/there");
-    // What the database has allocated before may still be filled.
+    // Space that the database has already allocated may still be filled.
     let big = |n: usize| {
         let output = |i: usize| {
             let url = format!("rtmp://127.0.0.1:9/a/{n}-{}", "k".repeat(900));
@@ -343,7 +343,7 @@ async fn on_a_full_disk_nothing_changes_and_the_appliance_is_not_ready() {
     assert_eq!((&kept["linger_s"], &kept["outputs"]), (&json!(9), &before["outputs"]));
 }
 
-/// Streams that nobody publishes to cost nothing; all of them are listed quickly.
+/// Streams without a publisher cost nothing; all of them are listed quickly.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_idle_streams_sleep() {
     const STREAMS_MADE: usize = 1000;

@@ -1,4 +1,4 @@
-//! What browsers do with WebRTC beyond publishing and playing: every codec, and networks that change.
+//! WebRTC beyond publishing and playing: every codec, and networks that change.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn frames(event: &Value) -> u64 {
     event["decoded"].as_u64().unwrap_or_default()
 }
 
-/// Chromium publishes in a codec and Chromium plays it, untouched on the way.
+/// Chromium publishes in a codec and Chromium plays it, without re-encoding.
 async fn carry(appliance: &Appliance, codec: &str) {
     let stream = appliance.api.create(json!({ "name": codec })).await;
     let (publish, play) = (stream.publish_token(), stream.play_token());
@@ -70,9 +70,9 @@ async fn ice_restarts_move_a_publisher_and_a_viewer_to_new_ports() {
     tokio::join!(viewer.finish(), camera.finish());
 }
 
-/// The publisher flashes and beeps at full seconds of the wall clock, and the appliance says by its
-/// sender reports when it thinks that they were made. A time in the future would make players hold
-/// the picture for the sound.
+/// The publisher flashes and beeps at full seconds of the wall clock, and the appliance's sender
+/// reports state when they were captured. A time in the future would make players hold the video
+/// for the audio.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_publisher_sends_is_stamped_with_the_time_at_which_it_comes() {
     let appliance = Appliance::start().await;
@@ -94,7 +94,7 @@ async fn what_a_publisher_sends_is_stamped_with_the_time_at_which_it_comes() {
     camera.finish().await;
 }
 
-/// aiortc takes no answer that leaves a section without a transport.
+/// aiortc rejects an answer with a section that has no transport.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_that_asks_for_pictures_hears_a_stream_that_has_none() {
     let appliance = Appliance::start().await;

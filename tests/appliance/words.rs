@@ -1,5 +1,5 @@
-//! What is said in a live stream comes out of every way as words: on the data channel of WHEP, as
-//! WebVTT of HLS, inside the pictures, beside the recording, in the archive, and in other languages.
+//! Speech in a live stream reaches every output as words: the data channel of WHEP, WebVTT of HLS,
+//! captions inside the video, files beside the recording, the archive, and other languages.
 
 use std::path::Path;
 
@@ -12,22 +12,22 @@ use crate::support::publish::Ffmpeg;
 use crate::support::speech::{Speech, share_in_order, speech, word_error_rate, words};
 use crate::support::{eventually, s};
 
-/// Clips of speech: a good minute.
+/// Clips of speech: over a minute.
 const CLIPS: usize = 6;
 
-/// Sentences that a browser has got when their delay is taken.
+/// Sentences received by a browser before their delay is measured.
 const SENTENCES: usize = 5;
 
-/// Words come this long after the voice at most. Two cores that carry a browser beside the appliance
-/// starve it: `make bench` measures what it needs by itself.
+/// Longest delay of words after the voice, in ms. A browser beside the appliance on two cores
+/// starves it: `make bench` measures the appliance alone.
 const PARTIAL_MAX_MS: i64 = 4000;
 const COMMITTED_MAX_MS: i64 = 8000;
 
-/// What the engine without weights may get wrong. With a Whisper model the same test prints its
-/// figure.
+/// Highest word error rate of the engine without weights. With a Whisper model the same test prints
+/// its figure.
 const ERROR_MAX: f64 = 0.35;
 
-/// What was committed in a language, as the archive has it.
+/// The committed text in a language, from the archive.
 async fn transcript(stream: &Stream, language: &str) -> String {
     let path = format!("{}/transcript?language={language}&format=txt", stream.path());
     let answer = stream.api.get(&path).await.expect("an answer");
@@ -35,7 +35,7 @@ async fn transcript(stream: &Stream, language: &str) -> String {
     answer.text
 }
 
-/// The captions inside the pictures of a file, as another program decodes them.
+/// The captions inside the video of a file, as decoded by another program.
 async fn inside(file: &Path) -> String {
     let movie = format!("movie={}[out0+subcc]", file.display());
     let args = ["-v", "error", "-f", "lavfi", "-i", &movie, "-map", "s", "-f", "srt", "-"];
@@ -44,7 +44,7 @@ async fn inside(file: &Path) -> String {
     without_repeats(&text)
 }
 
-/// The text of SubRip; rows that rolled up are told again with each new one, and counted once.
+/// The text of SubRip; rolled-up rows are repeated with each new row and counted once.
 fn without_repeats(srt: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in srt.lines() {
@@ -58,8 +58,8 @@ fn without_repeats(srt: &str) -> String {
     lines.join(" ")
 }
 
-/// All captions that HLS lists in a language now. A cue that is shown across a border of segments
-/// stands in both (RFC 8216, 3.5) and counts once.
+/// All captions that HLS lists in a language now. A cue that crosses a border of segments is in
+/// both (RFC 8216, 3.5) and counts once.
 async fn beside_hls(stream: &Stream, language: &str) -> String {
     let token = stream.play_token();
     let file = |name: &str| format!("/hls/{}/{name}?token={token}", stream.name);
@@ -81,7 +81,7 @@ async fn beside_hls(stream: &Stream, language: &str) -> String {
     cues.iter().flat_map(|cue| cue.lines().filter(spoken)).collect::<Vec<_>>().join(" ")
 }
 
-/// Age in milliseconds of the English cues of a stage, median and 95th percentile.
+/// Delay in milliseconds of the English cues of a stage, median and 95th percentile.
 fn ages(cues: &[Value], stage: &str) -> (i64, i64) {
     let of = |c: &&Value| c["stage"] == stage && c["language"] == "en";
     let mut ages: Vec<i64> = cues.iter().filter(of).filter_map(|c| c["age_ms"].as_i64()).collect();
@@ -90,7 +90,7 @@ fn ages(cues: &[Value], stage: &str) -> (i64, i64) {
     (ages[(ages.len() - 1) / 2], ages[(ages.len() - 1) * 95 / 100])
 }
 
-/// The archive finds a word, and says where in the recording it is.
+/// The archive finds a word and its position in the recording.
 async fn in_the_archive(stream: &Stream, said: &str) {
     let rare = words(said).into_iter().max_by_key(String::len).expect("something was said");
     let path = format!("/api/v1/archive/search?stream={}&language=en&q={rare}", stream.name);
@@ -128,7 +128,7 @@ async fn what_is_said_comes_out_everywhere() {
     let mut browser =
         Client::browser("whep", &[&stream.whep(), "--token", &token, "--captions", "all"]);
     browser.wait_for("playing", s(40)).await;
-    // The first sentence is heard while the browser starts, which takes all there is of two cores.
+    // The first sentence is spoken while the browser starts, which takes all of two cores.
     let committed = |e: &Value| {
         let cues = e["cues"].as_array().into_iter().flatten();
         cues.filter(|c| c["stage"] == "committed" && c["language"] == "en").count() >= SENTENCES
@@ -145,7 +145,7 @@ async fn what_is_said_comes_out_everywhere() {
     browser.finish().await;
     player.end(s(30)).await;
 
-    // What was committed last comes some seconds after the voice.
+    // The last committed words come some seconds after the voice.
     let last = words(&text).len() * 6 / 10;
     let said = eventually("the archive has the end", s(20), || async {
         let said = transcript(&stream, "en").await;
@@ -162,7 +162,7 @@ async fn what_is_said_comes_out_everywhere() {
     let basic = heard["engine"] == "basic";
     assert!(!basic || error <= ERROR_MAX, "{error:.3} word errors\n{text}\n{said}");
 
-    // How long ago the newest word of a cue was said when it was sent to the browser.
+    // Delay from the newest word of a cue to its sending to the browser.
     let cues = shown["cues"].as_array().expect("cues");
     let [partial, committed] = ["partial", "committed"].map(|stage| ages(cues, stage));
     eprintln!(
@@ -184,7 +184,7 @@ async fn what_is_said_comes_out_everywhere() {
     assert!(share_in_order(&decoded, &said) > 0.9, "CEA-608: {decoded}\n{said}");
     in_the_archive(&stream, &said).await;
     let recordings = appliance.api.must_get("/api/v1/recordings?stream=words").await;
-    // The newest may be of the slate, in which nobody speaks.
+    // The newest may be of the slate, which has no speech.
     let spoken = |r: &&Value| r["captions"] == json!(["en", "es"]);
     let mut items = recordings["items"].as_array().expect("a list").iter();
     let recording = items.find(spoken).unwrap_or_else(|| panic!("no captions: {recordings}"));

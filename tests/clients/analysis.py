@@ -1,14 +1,14 @@
-"""Finds flashes and beeps in decoded media and says how well they were carried.
+"""Finds flashes and beeps in decoded media and measures how well they were carried.
 
-The test media shows a white frame and sounds a tone during the first 100 ms of each second, so
-sound against picture, cadence and gaps can be read from what arrives, whatever it went through.
+The test media has a white frame and a tone during the first 100 ms of each second, so the
+audio/video offset, cadence and gaps can be measured in the received media on any path.
 """
 
 import numpy as np
 
-FLASH_LUMA = 170.0  # mean of a whole frame; the picture between flashes stays below 130
+FLASH_LUMA = 170.0  # mean of a whole frame; frames between flashes stay below 130
 BEEP_RMS = 0.04     # of full scale; silence between beeps stays below 0.01
-WINDOW_S = 0.005    # beeps are located to this
+WINDOW_S = 0.005    # resolution of beep positions
 
 
 def percentile(values, p):
@@ -22,7 +22,7 @@ def spread(times):
 
 
 class Video:
-    """Collects frames: when each is due (seconds) and whether a flash begins with it."""
+    """Collects frames: timestamp of each (seconds) and whether a flash begins with it."""
 
     def __init__(self):
         self.times, self.arrivals, self.flashes, self.flash_arrivals = [], [], [], []
@@ -106,7 +106,7 @@ class Audio:
 
 
 def latency(made, arrivals):
-    """How long (ms) frames took from when they were made to when the client had decoded them."""
+    """Delay (ms) from the creation of frames until the client had decoded them."""
     took = [(there - then) * 1000 for then, there in zip(made, arrivals)]
     if not took:
         return None
@@ -114,7 +114,7 @@ def latency(made, arrivals):
 
 
 def av_offset(flashes, beeps):
-    """How much later (ms) each beep is than its flash; negative when it is early."""
+    """Delay (ms) of each beep against its flash; negative if it is early."""
     found = []
     for flash in flashes:
         nearest = min(beeps, key=lambda b: abs(b - flash), default=None)

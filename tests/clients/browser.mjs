@@ -1,19 +1,19 @@
 // Chromium as a publisher and as a viewer.
 //
-//   node browser.mjs whep URL --token T --seconds 10       plays a WHEP endpoint (--eager: without holding back)
+//   node browser.mjs whep URL --token T --seconds 10       plays by WHEP (--eager: without buffering)
 //   node browser.mjs whip URL --token T --seconds 10       publishes its fake camera and microphone
 //   node browser.mjs hls  URL --seconds 10                 plays a playlist with hls.js
 //   node browser.mjs page URL --token T --stream S         signs in on the page and watches a stream
-//   node browser.mjs overlay URL                           gives the page's captions partial and committed cues
+//   node browser.mjs overlay URL                           feeds cues to the page's captions
 //
-// `--codec` and, with whip, `--scalability L3T3_KEY` choose how pictures are coded. `--captions` opens
+// `--codec` and, with whip, `--scalability L3T3_KEY` select the video encoding. `--captions` opens
 // the data channel of captions with whep; with page it waits for this text over the
-// picture and in the transcript. `--shot FILE` with page keeps a picture of it. `--trunk URL` with
-// page, and `--trunk-token T`, adds a trunk by the form and waits until the page says how it goes.
+// video and in the transcript. `--shot FILE` with page saves a screenshot. `--trunk URL` with
+// page, and `--trunk-token T`, adds a trunk by the form and waits until the page shows its state.
 //
 // Lines of JSON: `playing` or `publishing`, `progress` twice a second, `report` at the end.
-// Without --seconds it goes on until its standard input is closed. The line `restart` there makes
-// it restart ICE on new ports and say `restarted`.
+// Without --seconds it runs until its standard input is closed. The line `restart` there makes
+// it restart ICE on new ports and report `restarted`.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -48,7 +48,7 @@ const { values: options, positionals } = parseArgs({
   },
 });
 
-/** Serves the test page from an origin of its own, as a player on somebody's web site has one. */
+/** Serves the test page from another origin, like a player on a foreign web site. */
 async function serve() {
   const here = (path) => fileURLToPath(new URL(path, import.meta.url));
   const files = {
@@ -65,13 +65,13 @@ async function serve() {
   return server;
 }
 
-/** Resolves after `seconds`, or when whoever started this closes its standard input. */
+/** Resolves after `seconds`, or when standard input is closed. */
 function untilTold(seconds) {
   if (seconds > 0) return new Promise((done) => setTimeout(done, seconds * 1000));
   return new Promise((done) => process.stdin.on("close", done).on("end", done).resume());
 }
 
-/** The appliance's own page, as a person uses it: signs in, opens a stream, presses Watch. */
+/** Uses the appliance's own page like a person: signs in, opens a stream, presses Watch. */
 async function usePage(page, url, patience) {
   const errors = [];
   page.on("pageerror", (error) => errors.push(String(error)));
@@ -117,13 +117,13 @@ async function addTrunk(page) {
   return { told, edited: await editTrunk(page) };
 }
 
-/** Changes it by the same form; says what the form had in it. */
+/** Changes it by the same form; returns the form's initial values. */
 async function editTrunk(page) {
   await page.click("#outputs button:has-text('Edit')");
   const had = await page.$eval("dialog form", (form) =>
     Object.fromEntries(["id", "type", "url", "token", "video", "aic", "delay_ms", "max_kbps"].map((name) => [name, form.elements[name].value])));
   if (options.shot) await page.screenshot({ path: options.shot.replace(/(\.\w+)$/, "-edit$1") });
-  // What is wrong is told, and the form keeps what was typed.
+  // Errors are shown, and the form keeps the input.
   await page.fill("dialog input[name=url]", "https://");
   await page.evaluate(() => document.querySelector("dialog input[name=url]").removeAttribute("pattern"));
   await page.press("dialog input[name=url]", "Enter");
@@ -137,7 +137,7 @@ async function editTrunk(page) {
   return had;
 }
 
-/** The page's captions by themselves: what they show of cues that grow, and whether a word ever moves. */
+/** Tests the page's captions: what they show of growing cues, and whether a word ever moves. */
 async function growCaptions(page, url) {
   await page.goto(url);
   say("report", await page.evaluate(async () => {
@@ -232,7 +232,7 @@ async function main() {
   }
 }
 
-/** Leaves when everything said has been written: a report of many captions is longer than a pipe. */
+/** Exits after all output is written: a report of many captions is longer than a pipe's buffer. */
 const leave = (code) => process.stdout.write("", () => process.exit(code));
 
 main().then(leave, (error) => {

@@ -1,4 +1,4 @@
-// Reads the captions of a transport stream with H.264 video by mux.js, which knows CEA-608 and
+// Reads the captions of a transport stream with H.264 video by mux.js, which decodes CEA-608 and
 // CEA-708, and prints one JSON object for each: {stream, text, start, end} in seconds.
 //
 //   node captions.mjs FILE.ts [SERVICE ...]     services are numbers of CEA-708 services

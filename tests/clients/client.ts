@@ -1,5 +1,5 @@
-// A program on the types that openapi-typescript makes of docs/openapi.json: it is compiled, not run.
-// Each `@ts-expect-error` is a mistake that the types have to find.
+// A program with the types that openapi-typescript generates from docs/openapi.json. It is
+// compiled, not run. Each `@ts-expect-error` is a mistake that the types must detect.
 import type { components, paths } from "./api";
 
 type Schemas = components["schemas"];
@@ -19,7 +19,7 @@ export async function liveStreams(base: string, token: string): Promise<string[]
   return list.streams.filter((stream) => stream.state === "live").map((stream) => stream.name);
 }
 
-// The settings of each job are a type of their own.
+// The settings of each job have their own type.
 export const captions: Schemas["CaptionSettings"] = { enabled: true, language: "en", translate: ["es"] };
 export const denoise: Schemas["DenoiseSettings"] = { enabled: true, mix: 0.5 };
 export const record: Schemas["OutputKind"] = { type: "record", split_s: 3600 };

@@ -2,10 +2,10 @@
 //
 //   node hls.mjs URL --seconds 15 [--sound es]
 //
-// With --sound it changes to the sound in that language after five seconds.
-// One line of JSON at the end: pictures shown, bytes of sound decoded, how far behind the live edge
-// it played, how often it stalled, parts and segments loaded, captions and when they were shown, and
-// every error of hls.js.
+// With --sound it switches to the audio in that language after five seconds.
+// One line of JSON at the end: frames displayed, bytes of audio decoded, delay behind the live
+// edge, number of stalls, parts and segments loaded, captions with their display times, and every
+// error of hls.js.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -30,14 +30,14 @@ const { values: options, positionals } = parseArgs({
   },
 });
 
-/** Runs in the page: plays and keeps the books. */
+/** Runs in the page: plays and records statistics. */
 function play({ url, sound }) {
   const video = document.getElementById("video");
   const seen = { parts: 0, segments: 0, stalls: 0, errors: [], latencies: [], cues: [], tracks: [], sounds: [], fetched: {} };
   const hls = new Hls({ lowLatencyMode: true });
   hls.on(Hls.Events.ERROR, (_, e) => seen.errors.push(`${e.details} fatal=${e.fatal}`));
   hls.on(Hls.Events.FRAG_LOADED, (_, e) => { if (e.part) seen.parts += 1; else seen.segments += 1; });
-  // How much of each sound was loaded.
+  // Amount loaded of each audio rendition.
   hls.on(Hls.Events.FRAG_BUFFERED, (_, e) => {
     if (e.frag.type !== "audio") return;
     const lang = hls.audioTracks[hls.audioTrack]?.lang ?? "original";
@@ -45,8 +45,8 @@ function play({ url, sound }) {
   });
   const change = () => { hls.audioTrack = hls.audioTracks.findIndex((track) => track.lang === sound); };
   if (sound) video.addEventListener("playing", () => setTimeout(change, 5000), { once: true });
-  // Captions: the first language is switched on; each text is noted with the wall-clock time of the
-  // picture that it is shown over.
+  // Captions: enables the first language; records each text with the wall-clock time of the frame
+  // over which it is displayed.
   hls.on(Hls.Events.SUBTITLE_TRACKS_UPDATED, (_, e) => {
     seen.tracks = e.subtitleTracks.map((track) => track.lang);
   });

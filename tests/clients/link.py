@@ -1,17 +1,16 @@
-"""A bad line between two network namespaces: bandwidth, delay, jitter, loss and queue as told.
+"""A bad line between two network namespaces, with given bandwidth, delay, jitter, loss and queue.
 
     sudo .venv/bin/python tests/clients/link.py aic     # makes the namespaces aic-a and aic-b
     ip netns exec aic-a ping 10.77.0.2
 
-Does what netem does, without the kernel module that many machines lack: each namespace has a TUN
+Works like netem, without its kernel module, which many machines lack: each namespace has a TUN
 device, and this program carries the packets between the two. Each namespace also has an ordinary
-`veth` to the outside, over which a test reaches what runs inside; nothing is routed from one to the
-other that way.
+`veth` to the outside, by which a test reaches programs inside; it does not connect the namespaces.
 
-Reads lines of JSON, each changes the line from then on (missing keys stay as they are):
-`{"kbps": 300, "delay_ms": 50, "jitter_ms": 5, "loss": 0.05, "queue_ms": 200}`; delay and the rest
-hold for each direction. `{"report": true}` answers with what was carried since the last report. The
-namespaces are gone when its input ends.
+Reads lines of JSON; each changes the line from then on (missing keys stay unchanged):
+`{"kbps": 300, "delay_ms": 50, "jitter_ms": 5, "loss": 0.05, "queue_ms": 200}`, all for each
+direction. `{"report": true}` returns the traffic since the last report. The namespaces are removed
+when its input ends.
 """
 
 import argparse
@@ -99,7 +98,7 @@ class Direction:
             try:
                 os.write(self.target, packet)
             except OSError:
-                continue  # the device is down: as good as a cut cable
+                continue  # the device is down, like a cut cable
             self.packets += 1
             self.bytes += len(packet)
 

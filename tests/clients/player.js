@@ -10,7 +10,7 @@ let headers = {};
 let began = 0;
 let stats = {};
 
-/** Starts; returns null, or what the server said when it refused. */
+/** Starts; returns null, or the server's answer if it refused. */
 window.begin = async ({ mode, url, token, codec, scalability, eager, captions }) => {
   began = performance.now();
   headers = token ? { Authorization: `Bearer ${token}` } : {};
@@ -23,7 +23,7 @@ window.begin = async ({ mode, url, token, codec, scalability, eager, captions })
     prefer(picture, RTCRtpReceiver, codec);
     if (captions) readCaptions();
     pc.ontrack = (event) => {
-      // Live before smooth, as the appliance's own page has it.
+      // Low latency before smoothness, as on the appliance's own page.
       if (eager) event.receiver.jitterBufferTarget = 0;
       video.srcObject = event.streams[0] ?? new MediaStream([event.track]);
     };
@@ -42,7 +42,7 @@ window.begin = async ({ mode, url, token, codec, scalability, eager, captions })
   return negotiate(url);
 };
 
-/** Notes what comes on the data channel of captions. */
+/** Records messages on the data channel of captions. */
 function readCaptions() {
   const channel = pc.createDataChannel("captions", { protocol: "auralink-captions" });
   channel.onmessage = ({ data }) => {
@@ -59,7 +59,7 @@ function prefer(transceiver, side, codec) {
   transceiver.setCodecPreferences(codecs);
 }
 
-/** Trickle is optional for clients: send what was gathered, which on one machine is instant. */
+/** Trickle ICE is optional for clients: waits for gathering, which is instant on one machine. */
 function gathered() {
   return new Promise((done) => {
     if (pc.iceGatheringState === "complete") return done();
@@ -84,7 +84,7 @@ async function negotiate(url) {
   return null;
 }
 
-/** Our port and the server's address of the way that media goes. */
+/** Our port and the server's address of the selected candidate pair. */
 async function way() {
   const all = await pc.getStats();
   const transport = [...all.values()].find((s) => s.type === "transport");
@@ -93,7 +93,7 @@ async function way() {
   return { local_port: local?.port, local_ufrag: local?.usernameFragment, remote_port: remote?.port };
 }
 
-/** Restarts ICE (RFC 9725 section 4.3.2) from new ports, and waits until media goes that way. */
+/** Restarts ICE (RFC 9725 section 4.3.2) from new ports, and waits until media uses them. */
 window.restart = async () => {
   const before = await way();
   pc.restartIce();
@@ -138,7 +138,7 @@ function playHls(url) {
   return null;
 }
 
-/** Notes each frame that is shown, and at what wall-clock time a flash begins. */
+/** Records each displayed frame, and the wall-clock time at which a flash begins. */
 function watchFrames() {
   const canvas = new OffscreenCanvas(16, 16);
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -188,7 +188,7 @@ async function readStats() {
   stats = found;
 }
 
-/** Whether media flows: frames shown, or frames sent by a connected publisher. */
+/** Whether media flows: frames displayed, or frames sent by a connected publisher. */
 window.started = () =>
   seen.frames > 0 || (pc?.connectionState === "connected" && (stats.encoded ?? 0) > 0);
 
@@ -203,7 +203,7 @@ window.report = () => ({
   languages: seen.languages,
   cues: seen.cues,
   position_s: video.currentTime,
-  // Whether sound is decoded, where getStats cannot tell.
+  // Whether audio is decoded, if getStats does not report it.
   audio_bytes: video.webkitAudioDecodedByteCount,
   ...stats,
 });

@@ -1,9 +1,9 @@
-"""Publishes a file untouched at its own pace, by the FFmpeg that PyAV brings along, which writes
-Enhanced RTMP (HEVC, AV1, VP9, Opus); Debian's does not.
+"""Publishes a file in real time without re-encoding, by PyAV's own FFmpeg, which writes Enhanced
+RTMP (HEVC, AV1, VP9, Opus); Debian's does not.
 
     .venv/bin/python tests/clients/remux.py clip.mkv "rtmp://127.0.0.1:1935/live/x?token=T"
 
-Lines of JSON: `report` at the end, `failed` when the server hangs up before.
+Lines of JSON: `report` at the end, `failed` if the server disconnects before.
 """
 
 import argparse

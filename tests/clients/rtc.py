@@ -1,4 +1,4 @@
-"""A WHIP or WHEP session over aiortc, and what the two clients share."""
+"""A WHIP or WHEP session over aiortc, and other code shared by the two clients."""
 
 import asyncio
 import json
@@ -16,12 +16,12 @@ NTP_EPOCH_S = 2208988800  # seconds between 1900 and 1970
 
 
 def say(event, **facts):
-    """One line of JSON per event: whoever drives the client waits for these lines."""
+    """Prints one line of JSON per event; the test waits for these lines."""
     print(json.dumps({"event": event, **facts}), flush=True)
 
 
 class Refused(Exception):
-    """The server said no."""
+    """The server refused the request."""
 
     def __init__(self, status, body):
         super().__init__(f"{status}: {body}")
@@ -49,7 +49,7 @@ class Session:
         # No ICE servers: everything happens on this machine.
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.resource = None
-        # An event, not a future with the error: nobody waits for it where the server refuses.
+        # An event, not a future with the error, which would stay unawaited if the server refuses.
         self.settled = asyncio.Event()
         self.pc.on("connectionstatechange", self._on_state)
 
@@ -91,7 +91,7 @@ class Session:
 
 
 def codec_only(pc_or_transceiver, kind, codec):
-    """Offers one codec only, with its retransmissions."""
+    """Offers only one codec, with its retransmissions."""
     from aiortc import RTCRtpReceiver
 
     wanted = [
@@ -103,7 +103,7 @@ def codec_only(pc_or_transceiver, kind, codec):
 
 
 class _Mapper(rtcrtpreceiver.TimestampMapper):
-    """aiortc lets timestamps begin at zero; remembers where zero was."""
+    """aiortc timestamps begin at zero; remembers which RTP timestamp is zero."""
 
     def __init__(self):
         super().__init__()
@@ -132,7 +132,7 @@ rtcrtpreceiver.RTCRtpReceiver._handle_rtcp_packet = _remember_report
 
 
 def sender_time(receiver, pts, clock_rate):
-    """When the sender says a frame was made (Unix seconds), by its reports (RFC 3550 6.4.1).
+    """When a frame was made (Unix seconds), by the sender's reports (RFC 3550 6.4.1).
     None before the first report."""
     report = _reports.get(receiver)
     mapper = receiver._RTCRtpReceiver__timestamp_mapper
@@ -148,7 +148,7 @@ def forget(receiver):
 
 
 async def until_told(seconds):
-    """Returns after `seconds`; without any, when standard input is closed."""
+    """Returns after `seconds`; if zero, when standard input is closed."""
     if seconds:
         await asyncio.sleep(seconds)
     else:

@@ -2,11 +2,11 @@
 
     /usr/bin/python3 tests/clients/rtsp.py [PORT] [FILE]
 
-Without FILE it sends a test pattern, live and the same to all viewers, and at a second address the
-same with sound in two languages. An MP4 file with H.264 and AAC is sent to each viewer from its
-start. Needs python3-gi and gir1.2-gst-rtsp-server-1.0 of Debian.
+Without FILE it sends a live test pattern, the same to all viewers, and at a second address the same
+with audio in two languages. An MP4 file with H.264 and AAC is sent to each viewer from its start.
+Needs python3-gi and gir1.2-gst-rtsp-server-1.0 of Debian.
 
-Lines of JSON: `serving` with the addresses; it ends when its standard input is closed, with a `report`.
+Lines of JSON: `serving` with the addresses; ends with a `report` when its standard input is closed.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PATTERN = (
     " ! rtpmp4gpay name=pay1 pt=97 )"
 )
 
-# The same with a second sound, each with the language that it is in (`a=lang`).
+# The same with two audio tracks, each with its language (`a=lang`).
 LANGUAGES = (
     "( videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=25/1"
     " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! rtph264pay name=pay0 pt=96"

@@ -1,11 +1,11 @@
-"""How much of the speech in a recording is still understood: STOI against its source.
+"""Intelligibility of the speech in a recording: STOI against its source.
 
     .venv/bin/python tests/clients/stoi.py source.ts heard.wav
 
-The recording is a piece of the source, which may be played in a loop: where it lies is found here.
-One line of JSON: `stoi` (0-1, Taal et al. 2011) of the whole and of each five seconds, `stall_ms`
-the longest time without sound where the source speaks, `moved_ms` how far the sound moved against
-the source while a jitter buffer grew or shrank.
+The recording is a piece of the source, which may be looped; its position is found here.
+One line of JSON: `stoi` (0-1, Taal et al. 2011) of the whole and of each five seconds; `stall_ms`,
+the longest silence during speech of the source; `moved_ms`, the shift of the audio against the
+source while a jitter buffer grew or shrank.
 """
 
 import argparse
@@ -25,7 +25,7 @@ STEP = RATE // 50  # 20 ms
 
 
 def read(path):
-    """The sound of a file, as long as the file: a picture that is longer is silence before a loop."""
+    """The audio of a file, padded with silence to the length of its video, as in a loop."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
     parts = []
     with av.open(path) as container:
@@ -38,7 +38,7 @@ def read(path):
 
 
 def offset(source, piece):
-    """Where in `source` the piece lies best: by envelopes first, which survive any codec."""
+    """The best position of the piece in `source`: by envelopes first, which any codec preserves."""
     def envelope(x):
         level = np.abs(x[: len(x) // 50 * 50]).reshape(-1, 50).mean(1)  # 200 per second
         return level - level.mean()
@@ -52,8 +52,8 @@ def offset(source, piece):
 
 
 def follow(source, heard, at):
-    """The part of `source` that was heard, piece by piece, beginning at `at`; and how far the sound
-    moved on the way, in ms."""
+    """The part of `source` that was received, piece by piece, beginning at `at`; and the shift of
+    the audio meanwhile, in ms."""
     def envelope(x):
         return np.convolve(np.abs(x), np.ones(5 * FINE) / (5 * FINE), "same")[::FINE]
 
@@ -71,14 +71,14 @@ def follow(source, heard, at):
         if len(piece) == PIECE and np.sqrt((piece**2).mean()) > 0.005:
             rough = likeness(envelope(around), envelope(piece))
             here = SLACK // FINE
-            # A pause looks like any other; only what is clearly better is believed.
+            # All pauses look alike; accepts only a clearly better position.
             if rough.max() > 0.5 and rough.max() > rough[here] + 0.05:
                 step = int(np.argmax(rough)) * FINE - SLACK
                 at, moved = at + step, moved + abs(step)
                 around = padded[at + start : at + start + len(piece) + 2 * SLACK]
             near = around[SLACK - 3 * FINE : SLACK + len(piece) + 3 * FINE]
             alike = np.abs(likeness(near, piece))
-            # A codec that makes up the phase has no better place than where it is.
+            # For a codec that invents the phase no position is better than the current one.
             at += int(np.argmax(alike)) - 3 * FINE if alike.max() > 0.7 else 0
             around = padded[at + start : at + start + len(piece) + 2 * SLACK]
         parts.append(around[SLACK : SLACK + len(piece)])
@@ -86,7 +86,7 @@ def follow(source, heard, at):
 
 
 def stall(source, heard):
-    """The longest run of 20 ms in which only the source sounds, in ms."""
+    """The longest run of 20 ms pieces in which only the source is audible, in ms."""
     def level(x):
         return np.sqrt((x[: len(x) // STEP * STEP].reshape(-1, STEP) ** 2).mean(1))
 

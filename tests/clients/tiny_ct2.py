@@ -1,5 +1,5 @@
-"""Makes translation models for CTranslate2 that are tiny, with random weights and real vocabularies, and
-says what CTranslate2 itself makes of a few sentences: nonsense, and the same nonsense for everybody who
+"""Makes tiny translation models for CTranslate2, with random weights and real vocabularies, and
+writes CTranslate2's own output for a few sentences. It is meaningless, but the same for every program that
 splits, marks and joins the text in the same way.
 
     tiny_ct2.py FOLDER   writes FOLDER/opus, FOLDER/m2m, FOLDER/madlad and FOLDER/expected.json
@@ -26,7 +26,7 @@ CORPUS = [
 
 
 def fill(spec, rng, vocabulary):
-    """Random weights in every place that a Transformer has; the shapes are those of its makers."""
+    """Random weights for every tensor of a Transformer, with the original shapes."""
 
     def linear(place, out, inner):
         place.weight = rng.normal(0, 0.4, (out, inner)).astype(np.float32)
@@ -49,7 +49,7 @@ def fill(spec, rng, vocabulary):
     spec.encoder.embeddings[0].weight = table
     spec.decoder.embeddings.weight = table
     spec.decoder.projection.weight = rng.normal(0, 1, (vocabulary, WIDTH)).astype(np.float32)
-    # Whoever ends soon babbles less; what is no word is never said.
+    # Favours an early end, and never produces tokens that are no words.
     spec.decoder.projection.bias = np.zeros(vocabulary, np.float32)
     spec.decoder.projection.bias[:4] = [-99, -99, 4, -99]
     for side in (spec.encoder, spec.decoder):
@@ -99,7 +99,7 @@ def make(folder, files, marks, symbols, seed):
 
 
 def say(folder, split, join, before, target):
-    """What CTranslate2 makes of the sentences, with `before` in front of the text."""
+    """CTranslate2's output for the sentences, with `before` in front of the text."""
     translator = ctranslate2.Translator(str(folder), intra_threads=1)
     out = []
     for sentence in SENTENCES:

@@ -2,9 +2,9 @@
 
     .venv/bin/python tests/clients/whep.py http://127.0.0.1:8080/whep/demo --token T --seconds 10
 
-Lines of JSON: `playing` at the first picture, `progress` twice a second, `report` at the end.
+Lines of JSON: `playing` at the first frame, `progress` twice a second, `report` at the end.
 Without --seconds it plays until its standard input is closed. `--joins 100` joins and leaves that
-often instead, waiting for a picture or a sound each time.
+often instead, waiting for a video or audio frame each time.
 """
 
 import argparse
@@ -32,7 +32,7 @@ class Player:
         self.wav = None
 
     def _write(self, frame):
-        """Keeps what is heard, as it comes."""
+        """Stores the received audio."""
         if self.wav is None:
             self.wav = wave.open(self.args.wav, "wb")
             self.wav.setparams((frame.layout.nb_channels, 2, frame.sample_rate, 0, "NONE", None))
@@ -67,11 +67,11 @@ class Player:
                 self.first[track.kind] = (time.monotonic() - self.started) * 1000
                 self.begun = self.begun or time.monotonic()
                 self.playing.set()
-            # Frames from before the first sender report cannot be placed yet: their own
-            # timestamps are kept, and the report gives the offset of each track at the end.
+            # Frames before the first sender report have no sender time yet: their own timestamps
+            # are kept, and the report gives the offset of each track at the end.
             due = self._unwrapped(track.kind, frame.pts) / rate
-            # A viewer that joins gets the pictures since the last key frame squeezed together:
-            # what follows them is what is measured.
+            # A viewer that joins gets the frames since the last key frame compressed in time:
+            # measures only what follows.
             if time.monotonic() - self.begun < self.args.skip:
                 continue
             if track.kind == "video":
@@ -82,7 +82,7 @@ class Player:
                     self._write(frame)
 
     def _unwrapped(self, kind, pts):
-        """aiortc takes a step back in time for the wrap of a 32-bit counter; it is one."""
+        """Undoes aiortc's mistake of treating a step back in time as a wrap of a 32-bit counter."""
         last = self.last.get(kind, pts)
         self.last[kind] = last + (pts - last + 2**31) % 2**32 - 2**31
         return self.last[kind]
@@ -107,8 +107,8 @@ class Player:
             video=self.video.report(),
             audio=self.audio.report(),
             av=av_offset(flashes, beeps),
-            # Against the sender's clock, which on one machine is ours: read from the flash, and
-            # for every frame.
+            # Against the sender's clock, which is ours on the same machine: by flashes, and for
+            # every frame.
             flash_latency_ms=latency(flashes, self.video.flash_arrivals),
             frame_latency_ms=latency(frames, self.video.arrivals),
             flash_sender_times=flashes,
@@ -141,7 +141,7 @@ class Player:
 
 
 async def admitted(args):
-    """A player that has been let in; while nothing is published it asks again for `--wait` seconds."""
+    """An admitted player; retries for `--wait` seconds while nothing is published."""
     until = time.monotonic() + args.wait
     while True:
         player = Player(args)

@@ -1,10 +1,10 @@
 """Publishes to a WHIP endpoint with aiortc: a flash and a beep at each full second of the wall
-clock, so that whoever watches on the same machine can read the latency.
+clock, so that a viewer on the same machine can measure the latency.
 
     .venv/bin/python tests/clients/whip.py http://127.0.0.1:8080/whip/demo --token T --seconds 10
 
 Lines of JSON: `publishing` once connected, `report` at the end. Without --seconds it publishes
-until its standard input is closed. `--joins 100` comes and goes that often instead.
+until its standard input is closed. `--joins 100` connects and disconnects that often instead.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def lit(at):
 
 
 class Clocked(MediaStreamTrack):
-    """A track whose n-th frame is due at `start + n * step`, made at that very moment."""
+    """A track whose n-th frame is due at `start + n * step` and made at that moment."""
 
     def __init__(self, start, step):
         super().__init__()

@@ -1,13 +1,13 @@
 //! A small mutational fuzzer for the parsers of this crate, on stable Rust.
 //!
-//! Each target has a folder in `tests/fuzz/corpus/` with real inputs and with every input that ever
-//! found a fault. They run first, as they are; then mutations of them until the time is used up.
-//! A mutation of a real input gets past the checks at the front of a parser, which arbitrary bytes
-//! (proptest) hardly ever do. Fuzzers that follow coverage need a nightly compiler or an engine that
-//! has to be installed; what they would add is bought here by seeds that reach every branch.
+//! Each target has a folder in `tests/fuzz/corpus/` with real inputs and every input that ever
+//! found a fault. These run first, unchanged; then mutations of them until the time ends. A mutated
+//! real input passes the checks at the front of a parser, which arbitrary bytes (proptest) rarely
+//! do. Coverage-guided fuzzers need a nightly compiler or an engine to install; seeds that reach
+//! every branch replace them here.
 //!
-//! `AURALINK_FUZZ_SECONDS` is the time of each target, one second without it. With the variable the
-//! mutations differ in each run and the seed is printed; without it they are the same in every run,
+//! `AURALINK_FUZZ_SECONDS` sets the time per target; the default is one second. With the variable
+//! the mutations differ in each run and the seed is printed; without it they are always the same,
 //! so that a test does not fail by chance.
 
 use std::cell::RefCell;
@@ -22,28 +22,28 @@ use rand::{Rng, SeedableRng};
 /// Longest mutated input, bytes, unless a seed is longer.
 const LENGTH_MAX: usize = 16 << 10;
 
-/// A parser that takes longer for one input hangs. Generous, because test machines are loaded.
+/// A parser that takes longer for one input hangs. Generous, for loaded test machines.
 const CASE_MAX: Duration = Duration::from_secs(10);
 
-/// Mutations on top of each other, at most.
+/// Most mutations of one input.
 const MUTATIONS_MAX: usize = 8;
 
-/// Tries to make an input that fails shorter.
+/// Attempts to shorten a failing input.
 const SHORTENINGS_MAX: usize = 256;
 
-/// Numbers at the edges of fields.
+/// Numbers at the limits of fields.
 const EDGES: [u32; 12] =
     [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 
 /// Runs a parser over the corpus of `target` and mutations of it.
 ///
 /// # Panics
-/// When the parser panics or hangs; the input lies in `target/fuzz/` then.
+/// If the parser panics or hangs; the input is then in `target/fuzz/`.
 pub(crate) fn run(target: &str, parse: impl FnMut(&[u8])) {
     run_with(target, &[], parse);
 }
 
-/// The same with more seeds, which lie elsewhere in the tree.
+/// The same with more seeds, from elsewhere in the tree.
 pub(crate) fn run_with(target: &str, more: &[&[u8]], parse: impl FnMut(&[u8])) {
     let seconds = std::env::var("AURALINK_FUZZ_SECONDS").ok().and_then(|s| s.parse::<f64>().ok());
     let seed = if seconds.is_some() { rand::rng().random() } else { 0 };
@@ -65,7 +65,7 @@ pub(crate) fn run_with(target: &str, more: &[&[u8]], parse: impl FnMut(&[u8])) {
     eprintln!("{target}: {kept} of the corpus, {cases} mutations of them (seed {seed})");
 }
 
-/// The inputs that are kept for a target, in the order of their names.
+/// The stored inputs of a target, in the order of their names.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = root().join("tests/fuzz/corpus").join(target);
     let mut files: Vec<PathBuf> =
@@ -78,7 +78,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs one input and keeps it where it fails.
+/// Runs one input and stores it if it fails.
 struct Check<'a, F> {
     target: &'a str,
     parse: RefCell<F>,
@@ -100,7 +100,7 @@ impl<F: FnMut(&[u8])> Check<'_, F> {
         catch_unwind(AssertUnwindSafe(|| parse(input))).is_err()
     }
 
-    /// A shorter input that fails too, by leaving out ever smaller pieces.
+    /// A shorter input that fails too, found by removing ever smaller pieces.
     fn shortened(&self, input: &[u8]) -> Vec<u8> {
         let (mut best, mut tries) = (input.to_vec(), 0);
         let mut piece = best.len() / 2;
@@ -121,7 +121,7 @@ impl<F: FnMut(&[u8])> Check<'_, F> {
         best
     }
 
-    /// Writes an input to where it can be looked at, and says what to do with it.
+    /// Writes an input to a file; returns what to do with it.
     fn keep(&self, input: &[u8]) -> String {
         let folder = root().join("target/fuzz").join(self.target);
         let sum = input
@@ -203,14 +203,14 @@ impl Mutator<'_> {
         }
     }
 
-    /// A range within so many bytes, short ones being the likeliest.
+    /// A range within `length` bytes, preferably short.
     fn range(&mut self, length: usize) -> (usize, usize) {
         let at = self.rng.random_range(0..=length);
         let longest = 1 << self.rng.random_range(0..12);
         (at, length.min(at + self.rng.random_range(0..=longest)))
     }
 
-    /// Overwrites a field with a number at the edge of its range, in either byte order.
+    /// Overwrites a field with a number at a limit of its range, in either byte order.
     fn put_number(&mut self, input: &mut [u8], at: usize) {
         let edge = EDGES[self.rng.random_range(0..EDGES.len())];
         let mut bytes = edge.to_be_bytes()[self.rng.random_range(0..4)..].to_vec();

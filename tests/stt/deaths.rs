@@ -1,4 +1,4 @@
-//! An engine's process is killed while it hears.
+//! An engine's process is killed while it transcribes.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn children() -> Vec<i32> {
     ours.collect()
 }
 
-/// This test runs in a process of its own, so that it kills no other test's engine.
+/// Runs in its own process, so that it kills no other test's engine.
 #[test]
 #[ignore = "run by `a_killed_engine_loses_no_committed_word`"]
 fn killed() {

@@ -1,4 +1,4 @@
-//! Sound that is no speech makes no words.
+//! Audio without speech produces no words.
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ use crate::support::{self, Listener, RATE, committed, english, errors, normal};
 
 const ROUTE: &str = "/v1/audio/transcriptions";
 
-/// Serves on a port of its own until the test ends.
+/// Serves on its own port until the test ends.
 fn serve(app: Router) -> SocketAddr {
     let (sender, address) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -40,7 +40,7 @@ fn config(address: SocketAddr) -> Config {
     }
 }
 
-/// The words of the recording, half a second each, as far as the window reaches.
+/// The words of the recording, half a second each, up to the end of the window.
 async fn scripted(headers: HeaderMap, mut form: Multipart) -> Result<String, StatusCode> {
     assert_eq!(headers["authorization"], "Bearer sk-test");
     let mut seconds = 0.0;
@@ -84,8 +84,8 @@ fn a_server_that_works_makes_cues() {
     }
 }
 
-/// A stream whose first engine is that server and whose second is the basic one: it must take
-/// over, and everything that is said must be written once.
+/// A stream whose first engine is that server and whose second is the basic one, which must take
+/// over; every spoken word must be written once.
 fn falls_over(app: Router, reason: &str) {
     let Some((sound, said)) = support::read_speech() else { return };
     let address = serve(app);
@@ -163,7 +163,7 @@ fn a_server_that_recovers_hears_again() {
     let mut at = listener.push(Duration::ZERO, &sound[..RATE * 4]);
     let to = |name: &'static str| move |e: &Event| matches!(e, Event::Switched { from: Some(_), to, .. } if to == name);
     listener.wait_for("the basic engine", to("basic"));
-    // Silence, so that it may change.
+    // Silence, so that the engine may change.
     at = listener.push(at, &vec![0.0; RATE]);
     listener.wait_for("the server again", to("openai"));
     assert!(at > Duration::ZERO);

@@ -1,4 +1,4 @@
-//! Sound for the tests, and a transcriber whose events are collected.
+//! Audio for the tests, and a transcriber whose events are collected.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use auralink::speech::stt::{Config, Engines, Event, Models, Options, Transcriber
 /// Samples per second.
 pub const RATE: usize = 16_000;
 
-/// The folder of the test data, or `None` where it is absent, which is said.
+/// A folder of the test data; `None`, with a message, if it is missing.
 pub fn data(part: &str) -> Option<PathBuf> {
     let root = std::env::var("AURALINK_TEST_DATA").map_or_else(
         |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
@@ -26,7 +26,7 @@ pub fn data(part: &str) -> Option<PathBuf> {
     None
 }
 
-/// A sound file as 16 kHz mono, by ffmpeg.
+/// An audio file as 16 kHz mono, by ffmpeg.
 pub fn load(file: &Path) -> Vec<f32> {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
@@ -58,7 +58,7 @@ pub fn utterances(step: usize) -> Vec<(Vec<f32>, String)> {
     chosen.map(|(path, text)| (load(&path), text.to_owned())).collect()
 }
 
-/// A transcriber and what came out of it.
+/// A transcriber and its events.
 pub struct Listener {
     pub transcriber: Transcriber,
     pub events: Receiver<(Instant, Event)>,
@@ -69,7 +69,7 @@ pub fn engines(config: &Config, models: Models) -> Arc<Engines> {
     Arc::new(Engines::new(config, models))
 }
 
-/// Read speech that the basic engine takes down well, and what is said.
+/// Read speech that the basic engine transcribes well, and its text.
 pub fn read_speech() -> Option<(Vec<f32>, String)> {
     let folder = data("speech/librispeech")?;
     let list = std::fs::read_to_string(folder.join("transcripts.tsv")).expect("transcripts");
@@ -97,7 +97,7 @@ impl Listener {
         Self { transcriber, events, seen: Vec::new() }
     }
 
-    /// Pushes sound in pieces of 20 ms from this running time on; where it ended.
+    /// Pushes audio in pieces of 20 ms from this running time on; returns its end.
     pub fn push(&self, mut at: Duration, samples: &[f32]) -> Duration {
         for piece in samples.chunks(RATE / 50) {
             self.transcriber.push(at, piece);
@@ -131,7 +131,7 @@ impl Listener {
         self.finish_timed().into_iter().map(|(_, event)| event).collect()
     }
 
-    /// The same with the moment of each.
+    /// The same, with the time of each.
     pub fn finish_timed(mut self) -> Vec<(Instant, Event)> {
         self.transcriber.end();
         self.wait_for("the end", |e| *e == Event::Ended);
@@ -158,7 +158,7 @@ pub fn normal(text: &str) -> Vec<String> {
     text.split_whitespace().map(letters).filter(|w| !w.is_empty()).collect()
 }
 
-/// Insertions, deletions and substitutions between what was said and what was written.
+/// Insertions, deletions and substitutions between the spoken and the written words.
 pub fn errors(said: &[String], written: &[String]) -> usize {
     let mut row: Vec<usize> = (0..=written.len()).collect();
     for (i, word) in said.iter().enumerate() {
@@ -173,7 +173,7 @@ pub fn errors(said: &[String], written: &[String]) -> usize {
     row[written.len()]
 }
 
-/// Music, more or less: chords of plucked strings that change twice a second, with a beat.
+/// Synthetic music: chords of plucked strings that change twice a second, with a beat.
 pub fn music(seconds: usize) -> Vec<f32> {
     const CHORDS: [[f32; 3]; 4] = [
         [220.0, 277.2, 329.6],

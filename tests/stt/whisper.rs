@@ -1,5 +1,5 @@
-//! whisper.cpp with its test models: real header and vocabulary, random weights. What they write is
-//! noise; that they load, run, leave memory and fail well is what is tested.
+//! whisper.cpp with its test models: real header and vocabulary, random weights. Their text is
+//! noise; the tests are about loading, running, leaving memory and failing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ fn it_loads_runs_and_leaves_memory_fifty_times() {
     let own = u64::from(std::process::id());
     let mut after_ten = (0, 0);
     for n in 1..=50 {
-        // Loading is what is tested; running is slow on a busy machine.
+        // Loading is tested; running is slow on a busy machine.
         if n % 10 == 0 {
             hear(session.as_mut(), &sound);
         } else {

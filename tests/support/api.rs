@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{eventually, s};
 
-/// An answer, read whole.
+/// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -16,7 +16,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON; null when it is none.
+    /// The body as JSON; null if it is not JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
     }
@@ -39,14 +39,14 @@ impl Api {
     pub(crate) fn new(base: String, token: &str) -> Self {
         let client = Client::builder()
             .timeout(s(20))
-            // A pool would keep sockets of an appliance that was killed.
+            // Pooled sockets would outlive an appliance that was killed.
             .pool_max_idle_per_host(0)
             .build()
             .expect("a client without TLS needs nothing");
         Self { base, token: token.into(), client }
     }
 
-    /// The same appliance with another token, or with none when it is empty.
+    /// The same appliance with another token; an empty one is not sent.
     pub(crate) fn with_token(&self, token: &str) -> Self {
         Self { token: token.into(), ..self.clone() }
     }
@@ -56,10 +56,10 @@ impl Api {
         format!("{}{path}", self.base)
     }
 
-    /// Any request. `body` is sent as JSON.
+    /// Sends any request. `body` is sent as JSON.
     ///
     /// # Errors
-    /// When there is no HTTP answer, in words.
+    /// If there is no HTTP answer, in words.
     pub(crate) async fn request(
         &self,
         method: Method,
@@ -76,7 +76,7 @@ impl Api {
         self.send(request).await
     }
 
-    /// Sends a request that the caller has put together with [`Self::raw`].
+    /// Sends a request that was built with [`Self::raw`].
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, String> {
         let response = request.send().await.map_err(|e| format!("{e:?}"))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -84,7 +84,7 @@ impl Api {
         Ok(Answer { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() })
     }
 
-    /// A request to a path without token and body, to be completed by the caller.
+    /// A request to a path without token and body, for the caller to complete.
     pub(crate) fn raw(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, self.url(path))
     }
@@ -114,7 +114,7 @@ impl Api {
         self.must(Method::PATCH, path, Some(body)).await
     }
 
-    /// A PATCH with its status and body, whatever they are.
+    /// Sends a PATCH; returns its status and body in any case.
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> (u16, Value) {
         let answer = self.request(Method::PATCH, path, Some(body)).await;
         let answer = answer.unwrap_or_else(|e| panic!("PATCH {path}: {e}"));
@@ -125,8 +125,8 @@ impl Api {
         self.must(Method::DELETE, path, None).await;
     }
 
-    /// Creates a stream from a spec; its tokens are `publish-<name>` and `play-<name>` unless the spec
-    /// says others.
+    /// Creates a stream from a spec; its tokens are `publish-<name>` and `play-<name>` unless the
+    /// spec has others.
     pub(crate) async fn create(&self, mut spec: Value) -> Stream {
         let name = spec["name"].as_str().expect("a spec has a name").to_owned();
         if spec["access"].is_null() {
@@ -168,22 +168,22 @@ impl Stream {
         self.api.url(&format!("/whep/{}", self.name))
     }
 
-    /// The master playlist, token included.
+    /// Address of the master playlist, token included.
     pub(crate) fn hls(&self) -> String {
         self.api.url(&format!("/hls/{}/index.m3u8?token={}", self.name, self.play_token()))
     }
 
-    /// How it is doing.
+    /// Current snapshot of the stream.
     pub(crate) async fn snapshot(&self) -> Value {
         self.api.must_get(&self.path()).await
     }
 
-    /// Waits until what viewers see is this state.
+    /// Waits until viewers see this state.
     pub(crate) async fn wait_state(&self, state: &str, max: Duration) -> Value {
         self.wait(&format!("state {state}"), max, |s| s["state"] == state).await
     }
 
-    /// Waits until its snapshot fulfils a condition.
+    /// Waits until the snapshot fulfils a condition.
     pub(crate) async fn wait(
         &self,
         what: &str,

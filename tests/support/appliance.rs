@@ -17,10 +17,10 @@ use super::line::Place;
 use super::usage::Usage;
 use super::{eventually, s};
 
-/// What the tests present as the admin token.
+/// The admin token of the tests.
 pub(crate) const ADMIN: &str = "admin-token-of-the-tests-0123456789abcdef";
 
-/// How long a start may take; on a loaded machine probing the encoders is most of it.
+/// Time limit for a start; on a loaded machine mostly probing of the encoders.
 const START_MAX: Duration = s(30);
 
 /// Ports of one appliance.
@@ -38,26 +38,26 @@ pub(crate) struct Appliance {
     pub(crate) ports: Ports,
     pub(crate) api: Api,
     conditions: Conditions,
-    /// What its state lies on, where that is not the temporary folder's disk. Unmounted before the
-    /// folder is deleted, so it comes first.
+    /// File system of its state, if not the temporary folder's disk. Unmounted before the folder is
+    /// deleted, so it comes first.
     disk: Option<SmallDisk>,
-    /// Its configuration, its log and its state folder.
+    /// Its configuration, log and state folder.
     home: TempDir,
     demo: bool,
-    /// The network namespace that it runs in, where that is not this one.
+    /// Its network namespace, if not that of the test.
     place: Option<Place>,
-    /// Measurements do not survive two appliances on two cores: one at a time, whatever
-    /// `--test-threads` says.
+    /// Two appliances on two cores disturb measurements: one at a time, regardless of
+    /// `--test-threads`.
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Appliance {
-    /// Starts one with nothing in it and waits until it is ready.
+    /// Starts an empty one and waits until it is ready.
     pub(crate) async fn start() -> Self {
         Self::start_with("").await
     }
 
-    /// The same with more lines of configuration: `api.open = true`, then sections.
+    /// The same with additional configuration: `api.open = true`, then sections.
     pub(crate) async fn start_with(extra_config: &str) -> Self {
         Self::start_as(extra_config, false).await
     }
@@ -67,8 +67,8 @@ impl Appliance {
         Self::start_as("", true).await
     }
 
-    /// One with nothing in it, under these conditions. `None`, with a word, where they cannot be
-    /// had.
+    /// Starts an empty one under these conditions. `None`, with a message, if they are not
+    /// available.
     pub(crate) async fn start_under(conditions: Conditions, extra_config: &str) -> Option<Self> {
         let mut appliance = Self::prepare(Some(turn().await), false, None);
         if let Some(mib) = conditions.state_disk_mib {
@@ -80,12 +80,12 @@ impl Appliance {
         Some(appliance)
     }
 
-    /// Another one beside this one, for tests of what goes between two.
+    /// Another one beside this one, for tests between two.
     pub(crate) async fn start_beside(&self, extra_config: &str) -> Self {
         Self::start_in(None, extra_config, false, None).await
     }
 
-    /// Two, one at each end of a line.
+    /// Two appliances, one at each end of a line.
     pub(crate) async fn start_at(ends: &[Place; 2]) -> [Self; 2] {
         let at = |end: &Place| Some(end.clone());
         let first = Self::start_in(Some(turn().await), "", false, at(&ends[0])).await;
@@ -109,7 +109,7 @@ impl Appliance {
         appliance
     }
 
-    /// Ports and folders of one that does not run yet.
+    /// Ports and folders of one that is not started yet.
     fn prepare(turn: Option<OwnedMutexGuard<()>>, demo: bool, place: Option<Place>) -> Self {
         let host = place.as_ref().map_or("127.0.0.1", |p| &p.outside);
         let ports = Ports { http: free_tcp(), rtmp: free_tcp(), srt: free_udp() };
@@ -141,7 +141,7 @@ impl Appliance {
         let program = env!("CARGO_BIN_EXE_auralink");
         let mut command = match &self.place {
             None => self.conditions.command(program),
-            // It becomes the program: the process id is the appliance's.
+            // `ip` executes the program in its own process: the process id is the appliance's.
             Some(place) => {
                 let mut inside = Command::new("ip");
                 inside.args(["netns", "exec", &place.namespace, program]);
@@ -178,7 +178,7 @@ impl Appliance {
         matches!(state, Some('Z' | 'X')).then(|| "its process is gone".to_owned())
     }
 
-    /// Rewrites the configuration with other extra lines; [`Self::reload`] makes it read them.
+    /// Rewrites the configuration with other extra lines; call [`Self::reload`] to apply them.
     pub(crate) fn write_config(&self, extra: &str) {
         let Ports { http, rtmp, srt } = self.ports;
         let state = self.state();
@@ -199,7 +199,7 @@ impl Appliance {
         self.signal("HUP");
     }
 
-    /// Sends SIGTERM, waits for the end and says how long it took. It must end well.
+    /// Sends SIGTERM and waits for a successful exit; returns how long it took.
     pub(crate) async fn stop(&mut self) -> Duration {
         let start = Instant::now();
         self.signal("TERM");
@@ -226,24 +226,24 @@ impl Appliance {
         assert!(sent, "SIG{name} could not be sent");
     }
 
-    /// Its address, seen from here.
+    /// Its address as seen from the test.
     fn host(&self) -> &str {
         self.place.as_ref().map_or("127.0.0.1", |place| &place.outside)
     }
 
-    /// Where a stream is published by RTMP.
+    /// Address for publishing a stream by RTMP.
     pub(crate) fn rtmp(&self, stream: &Stream) -> String {
         let (port, token) = (self.ports.rtmp, stream.publish_token());
         format!("rtmp://{}:{port}/live/{}?token={token}", self.host(), stream.name)
     }
 
-    /// Where a stream is published by SRT.
+    /// Address for publishing a stream by SRT.
     pub(crate) fn srt(&self, stream: &Stream) -> String {
         let (port, token) = (self.ports.srt, stream.publish_token());
         format!("srt://{}:{port}?streamid=publish:{}:{token}", self.host(), stream.name)
     }
 
-    /// Where a stream is played by SRT.
+    /// Address for playing a stream by SRT.
     pub(crate) fn srt_play(&self, stream: &Stream) -> String {
         let (port, token) = (self.ports.srt, stream.play_token());
         format!("srt://{}:{port}?streamid=read:{}:{token}", self.host(), stream.name)
@@ -254,7 +254,7 @@ impl Appliance {
         self.process.as_ref().map_or(0, std::process::Child::id)
     }
 
-    /// What it holds now.
+    /// Its current use of resources.
     pub(crate) fn usage(&self) -> Usage {
         Usage::of(self.pid()).unwrap_or_else(|| panic!("it is gone\n{}", self.log_tail()))
     }
@@ -277,7 +277,7 @@ impl Appliance {
         self.home.path().join("appliance.log")
     }
 
-    /// What it has written.
+    /// Its log so far.
     pub(crate) fn log_text(&self) -> String {
         fs::read_to_string(self.log()).unwrap_or_default()
     }
@@ -303,8 +303,7 @@ async fn turn() -> OwnedMutexGuard<()> {
     TURN.get_or_init(Arc::default).clone().lock_owned().await
 }
 
-/// A TCP port that nobody has now. Somebody could take it before the appliance does; nobody on a
-/// test machine does.
+/// A TCP port that is free now. Another process could take it first, but not on a test machine.
 pub(crate) fn free_tcp() -> u16 {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
     socket.local_addr().expect("it is bound").port()

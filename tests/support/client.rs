@@ -1,4 +1,4 @@
-//! Clients that are processes of their own: aiortc, Chromium, FFmpeg, the measuring tool.
+//! Clients as separate processes: aiortc, Chromium, FFmpeg, the measuring tool.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -9,14 +9,14 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::root;
 
-/// Debian's own Python, which has its bindings of GStreamer.
+/// Debian's own Python, which has bindings for GStreamer.
 const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
-/// A running client that says what happens in lines of JSON. It is killed when dropped.
+/// A running client that reports events as lines of JSON. It is killed when dropped.
 pub(crate) struct Client {
     name: String,
     child: Child,
-    /// Closing it tells the client to report and end.
+    /// Closing it makes the client report and end.
     stdin: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
 }
@@ -29,7 +29,7 @@ impl Client {
         Self::start(script, command)
     }
 
-    /// The RTSP camera with a test pattern, on a free port; `None` where Debian's Python has no
+    /// The RTSP camera with a test pattern, on a free port; `None` if Debian's Python has no
     /// GStreamer.
     pub(crate) fn camera() -> Option<Self> {
         let probe = "import gi; gi.require_version('GstRtspServer', '1.0')";
@@ -37,7 +37,7 @@ impl Client {
         there.is_ok_and(|probe| probe.status.success()).then(|| Self::system_python("rtsp.py", &[]))
     }
 
-    /// One of the Python clients that need what only Debian's own Python has: `rtsp.py`.
+    /// A Python client that needs Debian's own Python: `rtsp.py`.
     pub(crate) fn system_python(script: &str, args: &[&str]) -> Self {
         let mut command = Command::new(SYSTEM_PYTHON);
         command.arg(root().join("tests/clients").join(script)).args(args);
@@ -111,13 +111,13 @@ impl Client {
         stdin.write_all(format!("{line}\n").as_bytes()).await.expect("it reads");
     }
 
-    /// Tells the client to end and returns its report.
+    /// Ends the client and returns its report.
     pub(crate) async fn finish(mut self) -> Value {
         drop(self.stdin.take());
         self.wait_for("report", Duration::from_secs(20)).await
     }
 
-    /// Tells the client to end and returns the last that it says, whatever that is.
+    /// Ends the client and returns its last event, whatever it is.
     pub(crate) async fn last_event(mut self, max: Duration) -> Value {
         drop(self.stdin.take());
         let mut last = Value::Null;
@@ -130,12 +130,12 @@ impl Client {
         last
     }
 
-    /// Lets a client that ends on its own come to its report.
+    /// Waits for the report of a client that ends on its own.
     pub(crate) async fn report(mut self, max: Duration) -> Value {
         self.wait_for("report", max).await
     }
 
-    /// Kills it without a word, as a crash or a pulled cable would.
+    /// Kills it without warning, like a crash or a pulled cable.
     pub(crate) async fn kill(mut self) {
         let _ = self.child.kill().await;
     }
@@ -148,7 +148,7 @@ pub(crate) async fn measure(url: &str, seconds: u32, skip_s: u32) -> Value {
     client.report(Duration::from_secs(60)).await
 }
 
-/// Runs a command line to its end and returns its exit status and what it wrote.
+/// Runs a command line to its end; returns its exit status and output.
 pub(crate) async fn output(program: &str, args: &[&str], max: Duration) -> (ExitStatus, String) {
     let run = Command::new(program).args(args).stdin(Stdio::null()).kill_on_drop(true).output();
     let done = tokio::time::timeout(max, run)

@@ -1,24 +1,24 @@
-//! What measured media must be like.
+//! Requirements for measured media.
 
 use serde_json::Value;
 
 /// Bounds for one path through the appliance.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Sound against picture, ms either way, in the median.
+    /// Offset between audio and video, ms either way, in the median.
     pub(crate) av_offset_ms: f64,
     /// Longest step between two frames, ms.
     pub(crate) video_gap_ms: f64,
-    /// Sound missing altogether, ms.
+    /// Total missing audio, ms.
     pub(crate) audio_lost_ms: f64,
-    /// How far a step between flashes may be from a second, ms.
+    /// Largest deviation from a second between flashes, ms.
     pub(crate) beat_ms: f64,
-    /// Fewest pairs of flash and beep that must have been found.
+    /// Fewest pairs of flash and beep that must be found.
     pub(crate) pairs: u64,
 }
 
-/// Files, segments and transport streams: timestamps are carried, so little may move. A frame is
-/// 33 ms and AAC comes in blocks of 21 ms.
+/// Files, segments and transport streams: timestamps are carried, so little may change. A frame
+/// takes 33 ms, and AAC comes in blocks of 21 ms.
 pub(crate) const FILED: Bounds = Bounds {
     av_offset_ms: 60.0,
     video_gap_ms: 110.0,
@@ -27,7 +27,7 @@ pub(crate) const FILED: Bounds = Bounds {
     pairs: 5,
 };
 
-/// WebRTC: the same, and the receiver's jitter buffer under load.
+/// WebRTC: the same, plus the receiver's jitter buffer under load.
 pub(crate) const LIVE: Bounds = Bounds {
     av_offset_ms: 100.0,
     video_gap_ms: 250.0,
@@ -43,7 +43,7 @@ fn number(report: &Value, pointer: &str) -> f64 {
 /// Fails with the whole report unless the media is within bounds.
 pub(crate) fn expect(path: &str, report: &Value, bounds: Bounds) {
     let mut wrong = Vec::new();
-    // A missing figure is NaN, which is within no bound.
+    // A missing figure is NaN, which fails every bound.
     let mut check = |what: &str, value: f64, max: f64| {
         let within = value.abs() <= max;
         if !within {

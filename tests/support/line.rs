@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::s;
 
-/// Where an appliance runs.
+/// Location of an appliance.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// The network namespace.
     pub(crate) namespace: String,
-    /// Its address, seen from outside: for publishers, viewers and the API.
+    /// Its address as seen from outside: for publishers, viewers and the API.
     pub(crate) outside: String,
-    /// Its address on the line, seen from the other end.
+    /// Its address on the line, as seen from the other end.
     pub(crate) on_line: String,
 }
 
-/// The line; it and its namespaces are gone when this is dropped.
+/// The line; dropping it removes it with its namespaces.
 pub(crate) struct Line {
     client: Client,
     /// Both ends.
@@ -27,9 +27,9 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Lays one without limits. `None`, with a word, where that takes more rights than there are.
+    /// Creates a line without limits. `None`, with a message, if the process lacks the rights.
     pub(crate) async fn lay() -> Option<Self> {
-        // The devices of a line that is gone stay for a moment: each has its own name.
+        // Devices of a removed line stay for a moment, so each has its own name.
         static LAID: AtomicU32 = AtomicU32::new(0);
         let number = LAID.fetch_add(1, Ordering::Relaxed);
         let name = format!("al{}{}", std::process::id(), char::from(b'a' + (number % 26) as u8));
@@ -52,21 +52,21 @@ impl Line {
         Some(Self { client, ends: [end(0), end(1)] })
     }
 
-    /// From now on: bandwidth each way, share of packets lost, and the round trip.
+    /// Sets from now on: bandwidth each way, packet loss, and the round trip.
     pub(crate) async fn set(&mut self, kbps: u32, loss: f64, round_trip_ms: u32) {
         let delay = f64::from(round_trip_ms) / 2.0;
         let wish = json!({ "kbps": kbps, "loss": loss, "delay_ms": delay, "queue_ms": 200 });
         self.client.tell(&wish.to_string()).await;
     }
 
-    /// What was carried since the last report: `{seconds, a_to_b: {bytes, packets, lost, …}, …}`.
+    /// Traffic since the last report: `{seconds, a_to_b: {bytes, packets, lost, …}, …}`.
     pub(crate) async fn carried(&mut self) -> Value {
         self.client.tell(&json!({ "report": true }).to_string()).await;
         self.client.wait_for("carried", s(5)).await
     }
 }
 
-/// Whether programs run in a network namespace of this name here, and TUN devices can be made.
+/// Whether programs can run in a network namespace of this name, and TUN devices can be created.
 fn can_lay(probe: &str) -> bool {
     let ip = |args: &[&str]| {
         Command::new("ip").args(args).output().is_ok_and(|output| output.status.success())
@@ -79,7 +79,7 @@ fn can_lay(probe: &str) -> bool {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        // The client is killed, which gives it no time to clean up.
+        // The client is killed, so it cannot clean up.
         for end in &self.ends {
             let _ = Command::new("ip").args(["netns", "del", &end.namespace]).status();
         }

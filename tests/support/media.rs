@@ -1,4 +1,4 @@
-//! Test media, made once by FFmpeg: each second a white flash and a 1 kHz beep of 100 ms, in sync.
+//! Test media, made once by FFmpeg: a white flash and a 1 kHz beep of 100 ms each second, in sync.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,7 @@ use std::sync::Mutex;
 
 use super::root;
 
-/// How long each file is. Publishers loop it, so it only has to be long enough that most tests
-/// never meet its end.
+/// Length of each file, in seconds. Publishers loop it; most tests end before it does.
 const LENGTH_S: &str = "120";
 
 const PICTURE: &str = "testsrc2=s=640x360:r=30,lutyuv=y=val*0.5,\
@@ -16,12 +15,12 @@ const PICTURE: &str = "testsrc2=s=640x360:r=30,lutyuv=y=val*0.5,\
 const SOUND: &str = "sine=f=1000:r=48000:samples_per_frame=480,\
     volume='if(lt(mod(t,1),0.0999),4,0)':eval=frame";
 
-/// What a file is coded with.
+/// Codecs of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
     /// H.264 High with two B-frames in a row and AAC: what OBS and FFmpeg send by default.
     H264BFrames,
-    /// H.264 constrained baseline and Opus, in Matroska: passes to WebRTC untouched.
+    /// H.264 constrained baseline and Opus, in Matroska: passes to WebRTC unchanged.
     H264Baseline,
     /// H.265 and AAC.
     H265,
@@ -61,14 +60,14 @@ impl Coding {
     }
 }
 
-/// The file of this coding, made when it is not there yet.
+/// The file of this coding, made if it does not exist.
 pub(crate) fn media(coding: Coding) -> PathBuf {
     once(coding.file(), |unfinished| make(coding, unfinished))
 }
 
-/// The file of this name among the test media; `make` writes it where it is not there yet.
+/// The file of this name among the test media; `make` writes it if it does not exist.
 pub(crate) fn once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
-    // One at a time: tests on other threads may ask for the same file.
+    // One at a time: tests on other threads may need the same file.
     static MAKING: Mutex<()> = Mutex::new(());
     let _turn = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let folder = target_folder().join("test-media");
@@ -91,7 +90,7 @@ fn make(coding: Coding, file: &Path) {
     assert!(status.success(), "ffmpeg cannot make {coding:?}");
 }
 
-/// Cargo's target folder: the binary under test lies in one of its subfolders.
+/// Cargo's target folder, which contains the binary under test in a subfolder.
 pub(crate) fn target_folder() -> PathBuf {
     let binary = Path::new(env!("CARGO_BIN_EXE_auralink"));
     binary.ancestors().nth(2).map_or_else(|| root().join("target"), Path::to_path_buf)

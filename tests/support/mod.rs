@@ -1,4 +1,4 @@
-//! What the end-to-end tests and the benches share: a real appliance on free ports, its API, test
+//! Shared by the end-to-end tests and the benches: a real appliance on free ports, its API, test
 //! media, publishers, viewers and figures of processes.
 
 pub(crate) mod api;
@@ -17,10 +17,9 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Asks again and again until the answer is `Ok`; fails with the last `Err` after `max`.
+/// Calls `probe` until it returns `Ok`; panics with the last `Err` after `max`.
 ///
-/// Everything that a test waits for goes through here: no sleep is longer than needed and none is
-/// without an end.
+/// Every wait of a test uses this: it takes no longer than needed and always ends.
 pub(crate) async fn eventually<T, F>(what: &str, max: Duration, mut probe: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, String>>,
@@ -36,12 +35,12 @@ where
     }
 }
 
-/// The crate's root: clients and presets are found from here, wherever the test is started.
+/// The crate's root, for clients and presets, wherever the test is started.
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Seconds, for bounds that read well.
+/// Seconds, for readable bounds.
 pub(crate) const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }

@@ -14,7 +14,7 @@ pub(crate) struct Ffmpeg {
 }
 
 impl Ffmpeg {
-    /// Sends a file at its own pace, over and over, untouched, in the format of the protocol.
+    /// Sends a file in real time, looped and without re-encoding, in the format of the protocol.
     pub(crate) fn send(coding: Coding, url: &str) -> Self {
         let file = media(coding);
         Self::send_file(&file, url)
@@ -29,7 +29,8 @@ impl Ffmpeg {
         Self::start(command)
     }
 
-    /// Receives `seconds` of what is at `url` into a file, untouched. Await it with [`Self::end`].
+    /// Receives `seconds` of the stream at `url` into a file, without re-encoding. Await with
+    /// [`Self::end`].
     pub(crate) fn receive(url: &str, seconds: u32, into: &Path) -> Self {
         let mut command = ffmpeg();
         command.args(["-i", url, "-t", &seconds.to_string(), "-c", "copy", "-y"]).arg(into);
@@ -48,12 +49,12 @@ impl Ffmpeg {
         Self { child }
     }
 
-    /// Kills it without a word, as a crash or a pulled cable would.
+    /// Kills it without warning, like a crash or a pulled cable.
     pub(crate) async fn kill(mut self) {
         let _ = self.child.kill().await;
     }
 
-    /// Waits for its end; true when it ended well, `None` when it did not end within `max`.
+    /// Waits for its end; true if it succeeded, `None` if it did not end within `max`.
     pub(crate) async fn end(&mut self, max: Duration) -> Option<bool> {
         let status = tokio::time::timeout(max, self.child.wait()).await.ok()?;
         Some(status.is_ok_and(|s| s.success()))
@@ -67,7 +68,7 @@ impl Ffmpeg {
 
 fn ffmpeg() -> Command {
     let mut command = Command::new("ffmpeg");
-    // What it complains about belongs to the test's output only when somebody looks for it.
+    // FFmpeg's complaints appear in the test's output only on request.
     let level = std::env::var("FFMPEG_LOG").unwrap_or_else(|_| "quiet".into());
     command.args(["-nostdin", "-hide_banner", "-v", &level]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);

@@ -1,4 +1,4 @@
-//! Bad input: bytes that no encoder would send, and encoders that misbehave.
+//! Bad input: bytes that no encoder sends, and encoders that misbehave.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -13,14 +13,14 @@ use super::client::output;
 use super::media::{Coding, media};
 use super::s;
 
-/// Random bytes, the same in every run.
+/// Random bytes, reproducible.
 pub(crate) fn garbage(length: usize, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; length];
     StdRng::seed_from_u64(seed).fill_bytes(&mut bytes);
     bytes
 }
 
-/// Sends bytes to a TCP port; a peer that closes early is fine.
+/// Sends bytes to a TCP port; the peer may close early.
 pub(crate) async fn throw_tcp(port: u16, bytes: &[u8]) {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("the port is open");
     let _ = socket.write_all(bytes).await;
@@ -63,7 +63,7 @@ pub(crate) async fn transport_stream(folder: PathBuf, seconds: u32, first_s: u32
     std::fs::read(path).expect("ffmpeg has written it")
 }
 
-/// An SRT caller that sends whatever bytes it is given; it ends when dropped.
+/// An SRT caller that sends any bytes; it ends when dropped.
 pub(crate) struct SrtPipe {
     child: Child,
 }
@@ -81,7 +81,7 @@ impl SrtPipe {
         Self { child }
     }
 
-    /// Sends bytes evenly over a time; false when the other end has hung up.
+    /// Sends bytes evenly over a period; returns false if the other end has disconnected.
     pub(crate) async fn send(&mut self, bytes: &[u8], over: Duration) -> bool {
         let Some(stdin) = self.child.stdin.as_mut() else { return false };
         let chunks = bytes.chunks(1316);

@@ -1,4 +1,4 @@
-//! Real speech as a stream, and how well it was written down.
+//! Real speech as a stream, and the quality of its transcript.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use super::root;
 
 /// Read speech with its text.
 pub(crate) struct Speech {
-    /// MPEG-TS of a test picture (H.264 with B-frames) and the speech (AAC).
+    /// MPEG-TS of test video (H.264 with B-frames) and the speech (AAC).
     pub(crate) file: PathBuf,
-    /// What is said, in lower case.
+    /// The spoken text, in lower case.
     pub(crate) text: String,
     /// Its length in seconds.
     pub(crate) seconds: u32,
 }
 
-/// The first so many clips of LibriSpeech, with a pause after each; `None`, with a word, where the
-/// test data are absent.
+/// The first `clips` clips of LibriSpeech, with a pause after each; `None`, with a message, if the
+/// test data are missing.
 pub(crate) fn speech(clips: usize) -> Option<Speech> {
     let data = std::env::var_os("AURALINK_TEST_DATA").map(PathBuf::from);
     let folder = data.unwrap_or_else(|| root().join("../shared/data")).join("speech/librispeech");
@@ -84,7 +84,7 @@ pub(crate) fn word_error_rate(reference: &str, heard: &str) -> f64 {
     row[heard.len()] as f64 / reference.len().max(1) as f64
 }
 
-/// How many of the words of `part` stand in `whole` in the same order, 0-1.
+/// Share of the words of `part` that are in `whole` in the same order, 0-1.
 pub(crate) fn share_in_order(part: &str, whole: &str) -> f64 {
     let (part, whole) = (words(part), words(whole));
     let mut row = vec![0_usize; whole.len() + 1];

@@ -1,20 +1,20 @@
-//! What a process costs, from `/proc`.
+//! Resources of a process, from `/proc`.
 
 use std::fmt;
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// Clock ticks a second in `/proc/<pid>/stat`: 100 on every Linux that Debian runs on.
+/// Clock ticks per second in `/proc/<pid>/stat`: 100 on every Linux that Debian runs on.
 const TICKS_PER_S: f64 = 100.0;
 
-/// What a process holds now.
+/// Current use of resources.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Usage {
     /// Threads.
     pub(crate) threads: u64,
     /// Open files and sockets.
     pub(crate) fds: u64,
-    /// Resident memory.
+    /// Resident memory, in KiB.
     pub(crate) rss_kib: u64,
     /// Processor time so far, user and system.
     pub(crate) cpu: Duration,
@@ -23,7 +23,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Reads the figures; `None` when the process is gone.
+    /// Reads the figures; `None` if the process is gone.
     pub(crate) fn of(pid: u32) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let field = |name: &str| {
@@ -31,7 +31,7 @@ impl Usage {
             line.split_whitespace().nth(1)?.parse().ok()
         };
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name in brackets may hold spaces: count from behind it. Fields 14 and 15 of proc(5).
+        // The name in brackets may contain spaces: count after it. Fields 14 and 15 of proc(5).
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
         let mut ticks = || fields.next()?.parse::<f64>().ok();
         Some(Self {

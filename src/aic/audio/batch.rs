@@ -1,7 +1,7 @@
 //! Frames of several streams in one pass of the network.
 //!
-//! The rounding of a pass may depend on how many streams are in it: packets are the same bit for
-//! bit only for streams that go through the network in the same company.
+//! The rounding of a pass may depend on the number of streams in it: packets are bit for bit the
+//! same only for streams that go through the network together with the same others.
 
 use tch::{Kind, Tensor};
 
@@ -10,7 +10,7 @@ use super::{AudioError, Model, State};
 use crate::aic::FRAME;
 use crate::aic::packet::{Codes, STAGES_MAX};
 
-/// What the decoder of one stream remembers.
+/// Decoder state of one stream.
 #[derive(Debug)]
 pub struct Voice {
     state: State,
@@ -18,7 +18,7 @@ pub struct Voice {
 }
 
 impl Voice {
-    /// Before the first frame.
+    /// The state before the first frame.
     ///
     /// # Errors
     /// No memory on the device.
@@ -28,7 +28,7 @@ impl Voice {
 }
 
 impl State {
-    /// The states of several streams as one; the streams' own are left empty until [`Self::split`].
+    /// Joins the states of several streams; theirs are empty until [`Self::split`].
     fn join(states: &mut [&mut Self]) -> Result<Self, AudioError> {
         if let [only] = states {
             return Ok(Self(std::mem::take(&mut only.0)));
@@ -58,11 +58,11 @@ impl State {
 }
 
 impl Model {
-    /// The codes of one frame (16 kHz, mono, -1 to 1) of each stream, all stages. What is no number
-    /// counts as silence.
+    /// The codes of one frame (16 kHz, mono, -1 to 1) of each stream, all stages. Samples that are
+    /// not finite count as silence.
     ///
     /// # Errors
-    /// libtorch fails; the streams need new states then.
+    /// libtorch fails; the streams then need new states.
     pub fn encode_many(
         &self,
         frames: &[&[f32; FRAME]],
@@ -82,10 +82,10 @@ impl Model {
         Ok(codes.chunks(STAGES_MAX).map(Codes::new).collect())
     }
 
-    /// The next 20 ms of each stream; `None`: the frame is lost.
+    /// Decodes the next 20 ms of each stream; `None`: the frame is lost.
     ///
     /// # Errors
-    /// libtorch fails; the streams need new voices then.
+    /// libtorch fails; the streams then need new voices.
     pub fn decode_many(
         &self,
         frames: &[Option<&Codes>],

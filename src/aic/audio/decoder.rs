@@ -1,4 +1,4 @@
-//! Codes of 20 ms frames, or the news that one is lost -> samples of one stream.
+//! Codes of 20 ms frames, or notices of loss -> samples of one stream.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use super::{AudioError, Model, Voice};
 use crate::aic::FRAME;
 use crate::aic::packet::Codes;
 
-/// Lost frames that the network bridges by itself before the sound fades: 120 ms.
+/// Lost frames that the network bridges alone before the audio fades: 120 ms.
 const BRIDGED: u32 = 6;
 
-/// Lost frames over which it fades to comfort noise: 60 ms.
+/// Lost frames over which the audio fades to comfort noise: 60 ms.
 const FADED_OVER: f32 = 3.0;
 
-/// The background is followed down at once and up by this factor per frame (3 dB in a second).
+/// The background estimate falls at once and rises by this factor per frame (3 dB per second).
 const FLOOR_RISES: f32 = 1.007;
 
 /// Loudest comfort noise, root mean square (-46 dBFS).
@@ -25,7 +25,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Before the first frame.
+    /// A decoder before the first frame.
     ///
     /// # Errors
     /// No memory on the device.
@@ -34,24 +34,24 @@ impl Decoder {
         Ok(Self { model, voice })
     }
 
-    /// The next 20 ms; `None`: the frame is lost. The output lies 160 samples behind the input of
-    /// the encoder.
+    /// Decodes the next 20 ms; `None`: the frame is lost. The output is delayed by 160 samples
+    /// against the input of the encoder.
     ///
     /// # Errors
-    /// libtorch fails; the stream needs a new decoder then.
+    /// libtorch fails; the stream then needs a new decoder.
     pub fn frame(&mut self, codes: Option<&Codes>) -> Result<[f32; FRAME], AudioError> {
         let made = self.model.decode_many(&[codes], &mut [&mut self.voice])?;
         made.first().copied().ok_or(AudioError::Misfit("no whole frame"))
     }
 }
 
-/// Follows the background, and fades to it where too much is lost.
+/// Estimates the background, and fades to it after long losses.
 #[derive(Debug)]
 pub(super) struct Fade {
     /// Frames lost in a row.
     lost: u32,
     gain: f32,
-    /// Root mean square of the quietest sound of late.
+    /// Root mean square of the quietest recent audio.
     floor: f32,
     noise: Noise,
 }
@@ -81,7 +81,7 @@ impl Fade {
     }
 }
 
-/// Noise of unit power that falls towards high frequencies, the same in every run.
+/// Noise of unit power that falls towards high frequencies; reproducible.
 #[derive(Debug)]
 struct Noise {
     state: u32,
@@ -90,7 +90,7 @@ struct Noise {
 
 impl Noise {
     fn next(&mut self) -> f32 {
-        // Xorshift: never zero once it is not.
+        // Xorshift: never becomes zero.
         self.state ^= self.state << 13;
         self.state ^= self.state >> 17;
         self.state ^= self.state << 5;

@@ -5,15 +5,15 @@ use std::path::Path;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use tch::Device;
 
-/// The part of libtorch that knows CUDA. The program names only the other part, so that it starts
-/// on machines without an NVIDIA driver.
+/// The part of libtorch for CUDA. The program links only the other part, so that it starts on
+/// machines without an NVIDIA driver.
 const CUDA: &str = "libtorch_cuda.so";
 
-/// The device of NVIDIA's driver.
+/// Device file of NVIDIA's driver.
 const DRIVER: &str = "/dev/nvidiactl";
 
-/// The first GPU where there is one that libtorch can use, else the processor. On a machine with an
-/// NVIDIA driver the error stream says why the GPU stays idle.
+/// The first GPU that libtorch can use, else the processor. On a machine with an NVIDIA driver
+/// standard error explains why the GPU is not used.
 pub fn choose() -> Device {
     if !Path::new(DRIVER).exists() {
         return Device::Cpu;
@@ -21,7 +21,7 @@ pub fn choose() -> Device {
     // SAFETY: only libtorch's own initialisers run, before anything else of it has been called.
     #[expect(unsafe_code, reason = "a library can only be opened like this")]
     match unsafe { Library::open(Some(CUDA), RTLD_NOW | RTLD_GLOBAL) } {
-        // It stays open for good: kernels are registered in it.
+        // Never closed: kernels are registered in it.
         Ok(library) => std::mem::forget(library),
         Err(error) => {
             eprintln!("the GPU stays idle: {error}; `.ci/setup train` fetches libtorch with CUDA");

@@ -8,16 +8,16 @@ use super::{AudioError, Model, State};
 use crate::aic::FRAME;
 use crate::aic::packet::{Codes, STAGES_MAX};
 
-/// Encodes one stream; every frame gets all stages, and who sends drops those it cannot afford.
+/// Encodes one stream. Every frame gets all stages; the sender drops those that it cannot afford.
 pub struct Encoder {
     model: Arc<Model>,
     state: State,
-    /// Samples of a frame that is not complete yet.
+    /// Samples of an incomplete frame.
     pending: Vec<f32>,
 }
 
 impl Encoder {
-    /// Before the first sample.
+    /// An encoder before the first sample.
     ///
     /// # Errors
     /// No memory on the device.
@@ -26,11 +26,11 @@ impl Encoder {
         Ok(Self { model, state, pending: Vec::with_capacity(FRAME) })
     }
 
-    /// Takes samples (16 kHz, mono, -1 to 1, any number) and gives each frame that they complete to
-    /// `out`. What is no number counts as silence.
+    /// Takes any number of samples (16 kHz, mono, -1 to 1) and passes the codes of each completed
+    /// frame to `out`. Samples that are not finite count as silence.
     ///
     /// # Errors
-    /// libtorch fails; the stream needs a new encoder then.
+    /// libtorch fails; the stream then needs a new encoder.
     pub fn push(
         &mut self,
         mut samples: &[f32],

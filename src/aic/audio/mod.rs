@@ -2,11 +2,11 @@
 //!
 //! - [`Model`]: weights, shared by all streams, and one step of the network for N streams at once;
 //! - [`Encoder`]: samples of one stream in pieces of any size -> codes of 20 ms;
-//! - [`Decoder`]: codes, or the news that they are lost -> samples;
+//! - [`Decoder`]: codes, or notices of loss -> samples;
 //! - [`Model::encode_many`], [`Model::decode_many`]: one frame of each of several streams.
 //!
-//! Invariant: a stream goes through the network frame by frame, whatever the pieces it comes in, so
-//! the same sound makes the same packets, bit for bit (on one build and device).
+//! Invariant: a stream goes through the network frame by frame, whatever the sizes of its pieces,
+//! so the same audio makes the same packets, bit for bit (on one build and device).
 
 mod batch;
 mod decoder;
@@ -22,7 +22,7 @@ pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use network::{Model, State};
 
-/// Why the engine cannot start or go on.
+/// Why the engine cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum AudioError {
     /// A file of the model cannot be read.
@@ -30,28 +30,28 @@ pub enum AudioError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The model card is no card of AIC-A.
+    /// The model card does not parse.
     #[error("{path} is no model card of AIC-A")]
     Card {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// The weights are not those of the card.
+    /// The weights' hash differs from the card's.
     #[error("{path} has SHA-256 {is}, its model card says {expected}")]
     Hash {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// Actual hash.
         is: String,
-        /// What it should be.
+        /// Hash according to the card.
         expected: String,
     },
-    /// The weights do not have the tensors that the card's shape asks for.
+    /// A tensor that the card's shape requires is missing or different.
     #[error("tensor `{name}` of {path} {problem}")]
     Tensor {
         /// The file.
@@ -61,7 +61,7 @@ pub enum AudioError {
         /// What is wrong.
         problem: String,
     },
-    /// Something was given to the network that does not fit it.
+    /// An input does not fit the network; states which.
     #[error("{0}")]
     Misfit(&'static str),
     /// libtorch failed.

@@ -1,7 +1,7 @@
-//! The network: causal, its past in an explicit state, N streams in one pass.
+//! The network: causal, with explicit state, N streams per pass.
 //!
-//! Every part takes the tail of its past input as state and returns the next. A fresh state is
-//! zeros, which is also what a whole file is padded with: streaming equals the whole file.
+//! Every part takes the tail of its past input as state and returns the next. A new state is zeros,
+//! the same as the padding of a whole file, so streaming gives the same result as the whole file.
 
 use std::path::Path;
 
@@ -12,19 +12,19 @@ use super::weights::Weights;
 use crate::aic::FRAME;
 use crate::aic::packet::STAGES_MAX;
 
-/// Samples of an analysis window, and from one to the next; two windows make a frame.
+/// Samples of an analysis window, and of its hop; two hops make a frame.
 const ANALYSIS: i64 = 512;
 const HOP: i64 = 160;
-/// Frames that a depthwise convolution sees.
+/// Frames that a depthwise convolution covers.
 const KERNEL: i64 = 7;
 /// Values per bin: log magnitude or gain, and the two of a spectrum.
 const PARTS: i64 = 3;
-/// Largest logarithm of a gain that a decoder may ask for.
+/// Largest logarithm of a gain that a decoder may produce.
 const LOUDEST: f64 = 3.0;
 const NORM_EPSILON: f64 = 1e-5;
 
-/// What one direction of one or more streams remembers. Made by [`Model::encoder_state`] and
-/// [`Model::decoder_state`]; belongs to the model that made it.
+/// State of one direction of one or more streams. Made by [`Model::encoder_state`] and
+/// [`Model::decoder_state`]; valid only for the model that made it.
 #[derive(Debug)]
 pub struct State(pub(super) Vec<Tensor>);
 
@@ -78,7 +78,7 @@ impl Norm {
 struct Block {
     /// [KERNEL, channels]
     depthwise: Tensor,
-    /// The same as [channels, 1, KERNEL].
+    /// The same, as [channels, 1, KERNEL].
     convolution: Tensor,
     bias: Tensor,
     norm: Norm,
@@ -101,11 +101,12 @@ impl Block {
         })
     }
 
-    /// [batch, frames, channels] in and out; the tail is that of the last KERNEL - 1 frames.
+    /// [batch, frames, channels] in and out; the tail holds the last KERNEL - 1 frames.
     fn run(&self, x: &Tensor, tail: &mut Tensor) -> Result<Tensor, AudioError> {
         let past = Tensor::f_cat(&[&*tail, x], 1)?;
         let frames = past.size()[1];
-        // One frame is a weighted sum; to call the convolution for it would cost several times that.
+        // For one frame this is a weighted sum; calling the convolution would take several times as
+        // long.
         let y = if frames == KERNEL {
             let sum = past.f_mul(&self.depthwise)?;
             sum.f_sum_dim_intlist(&[1_i64][..], true, Kind::Float)?.f_add(&self.bias)?
@@ -121,7 +122,7 @@ impl Block {
     }
 }
 
-/// One half of the network: linear, blocks, norm, linear; and past all of them a matrix.
+/// One half of the network: linear, blocks, norm, linear; and a matrix that bypasses them.
 struct Half {
     window: Tensor,
     embed: Linear,
@@ -152,7 +153,7 @@ impl Half {
         })
     }
 
-    /// What the blocks make of the input, and what the matrix makes of it.
+    /// The output of the blocks, and of the matrix.
     fn run(&self, x: &Tensor, tails: &mut [Tensor]) -> Result<(Tensor, Tensor), AudioError> {
         let skip = x.f_linear(&self.skip, None::<&Tensor>)?;
         let mut x = self.embed.run(x)?;
@@ -171,13 +172,13 @@ impl Half {
     }
 }
 
-/// Weights on a device. Never changes, so any number of streams share it.
+/// Weights on a device. Immutable, so any number of streams share it.
 pub struct Model {
     encoder: Half,
     decoder: Half,
-    /// What stands in for the latent of a frame that never came: [latent].
+    /// Replaces the latent of a lost frame: [latent].
     lost: Tensor,
-    /// [entries, latent] of each stage.
+    /// The entries of each stage: [entries, latent].
     codebooks: Vec<Tensor>,
     /// Squared length of each entry of each stage.
     lengths: Vec<Tensor>,
@@ -228,7 +229,7 @@ impl Model {
         })
     }
 
-    /// First four bytes of the SHA-256 of the weights. Codes mean nothing to another model.
+    /// First four bytes of the SHA-256 of the weights. Codes are meaningless to another model.
     pub fn id(&self) -> [u8; 4] {
         self.id
     }
@@ -254,8 +255,8 @@ impl Model {
         self.decoder.state(batch as i64, HOP, self.device)
     }
 
-    /// Codes of so many stages (int64 [batch, frames, stages]) for samples (float32 [batch,
-    /// frames * 320]) of streams that have this state.
+    /// Codes of `stages` stages (int64 [batch, frames, stages]) of the streams with this state, for
+    /// samples (float32 [batch, frames * 320]).
     ///
     /// # Errors
     /// The shapes do not fit each other, or libtorch fails.
@@ -271,7 +272,7 @@ impl Model {
         })
     }
 
-    /// What the quantiser is given: [batch, frames, latent].
+    /// The input of the quantiser: [batch, frames, latent].
     pub(super) fn latent(&self, samples: &Tensor, state: &mut State) -> Result<Tensor, AudioError> {
         let [edge, tails @ ..] = &mut state.0[..] else {
             return Err(AudioError::Misfit("this is no state of an encoder"));
@@ -317,13 +318,13 @@ impl Model {
         Ok(latent)
     }
 
-    /// Latent that stands for a frame which never came: [latent].
+    /// Latent of a lost frame: [latent].
     pub(super) fn lost(&self) -> &Tensor {
         &self.lost
     }
 
-    /// Samples (float32 [batch, frames * 320]) of latents ([batch, frames, latent]) of streams that
-    /// have this state. Latents are sums of codebook entries, see [`Model::codes_to_latent`].
+    /// Samples (float32 [batch, frames * 320]) of latents ([batch, frames, latent]) of the streams
+    /// with this state. Latents are sums of codebook entries, see [`Model::codes_to_latent`].
     ///
     /// # Errors
     /// The shapes do not fit each other, or libtorch fails.
@@ -361,7 +362,7 @@ impl Model {
         let head = head.f_reshape([batch, -1, PARTS, HOP + 1])?;
         let skip = skip.f_reshape([batch, -1, PARTS - 1, HOP + 1])?;
         let gain = head.f_narrow(2, 0, 1)?.f_clamp_max(LOUDEST)?.f_exp()?;
-        // A spectrum with the root of its magnitude.
+        // The spectrum with the square root of its magnitude.
         let root = head.f_narrow(2, 1, PARTS - 1)?.f_add(&skip)?.f_mul(&gain)?;
         let length = root.f_square()?.f_sum_dim_intlist(&[2_i64][..], true, Kind::Float)?;
         let parts = root.f_mul(&length.f_add_scalar(1e-6)?.f_sqrt()?)?;

@@ -51,7 +51,7 @@ fn packets_are_the_same_bit_for_bit_whatever_the_pieces() {
     assert_eq!(encode(&model, &sound, || 1), whole);
 }
 
-/// The largest difference between two sounds or latents.
+/// The largest difference between two signals or latents.
 fn apart(a: &Tensor, b: &Tensor) -> f64 {
     assert_eq!(a.size(), b.size());
     (a - b).abs().max().double_value(&[])
@@ -85,8 +85,8 @@ fn streaming_equals_the_whole_file() {
     }
 }
 
-/// `export.py` writes a sound beside the weights, its codes and what the network of the recipe makes
-/// of them.
+/// `export.py` writes a test signal beside the weights, with its codes and its decoded output by
+/// the recipe's network.
 #[test]
 fn the_engine_computes_what_the_recipe_computes() {
     let model = model();
@@ -99,7 +99,7 @@ fn the_engine_computes_what_the_recipe_computes() {
     let codes = example("codes").to_kind(Kind::Int64);
     let mut state = model.encoder_state(1).expect("state");
     let found = model.encode(&example("samples"), 12, &mut state).expect("encodes");
-    // A code near the border of two entries may fall either way, and those after it follow.
+    // A code near the border of two entries may differ, and with it the following stages.
     let same = found.eq_tensor(&codes).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);
     assert!(same > 0.95, "only {same} of the codes are the same");
     let latent = model.codes_to_latent(&codes).expect("latent");
@@ -131,7 +131,7 @@ fn what_is_decoded_is_in_time_and_like_what_was_said() {
     let mut decoder = Decoder::new(model).expect("state");
     let made: Vec<f32> =
         codes.iter().flat_map(|c| decoder.frame(Some(c)).expect("decodes")).collect();
-    // Loudness per 10 ms follows that of the original best at the codec's delay.
+    // Loudness per 10 ms matches the original best at the codec's delay.
     let loudness = |x: &[f32]| -> Vec<f32> {
         x.chunks(160).map(|c| (c.iter().map(|x| x * x).sum::<f32>() + 1e-6).ln()).collect()
     };

@@ -1,4 +1,4 @@
-//! Reads weights: safetensors beside a model card that says their hash and the network's shape.
+//! Reads weights: safetensors, beside a model card with their hash and the network's shape.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 use super::AudioError;
 use crate::aic::packet::STAGES_MAX;
 
-/// Widths and depths of the network, as the card states them.
+/// Widths and depths of the network according to the card.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct Shape {
     /// Channels, blocks.
@@ -29,7 +29,7 @@ struct Card {
     shape: Shape,
 }
 
-/// The tensors of a file whose hash was checked.
+/// The tensors of a file whose hash is verified.
 pub(super) struct Weights {
     path: PathBuf,
     bytes: Vec<u8>,

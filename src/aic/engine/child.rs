@@ -16,17 +16,17 @@ use crate::speech::engine::{Tail, program};
 
 /// Requests of all streams that may wait for the pipe.
 const QUEUE: usize = 256;
-/// Answers that may wait for one stream: more than can be under way.
+/// Answers that may wait for one stream: more than it can have under way.
 const BOX: usize = 8;
-/// How often the child is looked at.
+/// How often the child is checked.
 const LOOK: Duration = Duration::from_millis(250);
-/// Looks without any answer while one is owed, before the child counts as hung: 2 s.
+/// Checks without any answer while one is outstanding, before the child counts as hung: 2 s.
 const HUNG_AFTER: u32 = 8;
-/// Loading and warming up takes at most this long.
+/// Time limit for loading and warming up.
 const START_MAX: Duration = Duration::from_secs(60);
-/// Pauses before another child is started.
+/// Shortest and longest pause before another child is started.
 const PAUSES: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(60);
-/// A child that lived this long is no failing one.
+/// A child that ran this long resets the pause.
 const HEALTHY: Duration = Duration::from_secs(60);
 
 const NO_WEIGHTS: &str = "no weights: put aic-a.safetensors and aic-a.json to \
@@ -38,7 +38,7 @@ pub(super) struct Owner {
     pub(super) link: Arc<Link>,
 }
 
-/// What the handles, the pipes and the watcher share.
+/// State shared by handles, pipes and watcher.
 #[derive(Debug)]
 pub(super) struct Link {
     state: Mutex<State>,
@@ -56,7 +56,7 @@ struct State {
     next: u32,
     /// The pipe of the running child has ended.
     ended: bool,
-    /// What a child said that will not serve.
+    /// The reason from a child that cannot serve.
     off: Option<String>,
     closing: bool,
 }
@@ -68,7 +68,7 @@ enum Phase {
     Down(CodecError),
 }
 
-/// What a handle needs: the id of its stream, and both ways.
+/// What a handle needs: the id of its stream, and the channels in both directions.
 type Ways = (u32, SyncSender<Request>, Receiver<(u32, Made)>);
 
 impl Owner {
@@ -106,7 +106,7 @@ impl Drop for Owner {
 
 impl Link {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Plain values that a panic cannot leave half changed.
+        // Plain values that a panic cannot leave inconsistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -129,7 +129,7 @@ impl Link {
         state.phase.requests().map(drop)
     }
 
-    /// A new stream of the running child.
+    /// Opens a stream of the running child.
     pub(super) fn open(&self) -> Result<Ways, CodecError> {
         let mut state = self.lock();
         let requests = state.phase.requests()?;
@@ -158,7 +158,7 @@ impl Link {
         self.changed.notify_all();
     }
 
-    /// Hands out what the child answers until it ends; whoever waits then hears of it at once.
+    /// Distributes the child's answers until it ends; callers that wait then get an error at once.
     fn follow(&self, requests: SyncSender<Request>, from: ChildStdout) {
         let mut from = BufReader::new(from);
         let mut requests = Some(requests);
@@ -167,7 +167,7 @@ impl Link {
                 Answer::Made { stream, number, made } => {
                     self.answered.fetch_add(1, Ordering::Relaxed);
                     let to = self.lock().boxes.get(&stream).cloned();
-                    // A full box belongs to a caller that gave up.
+                    // A full box belongs to a caller that has given up.
                     let _ = to.map(|to| to.try_send((number, made)));
                 }
                 Answer::Hello(model) => {
@@ -193,7 +193,7 @@ impl Link {
         self.changed.notify_all();
     }
 
-    /// Whether the engine is no longer wanted, after at most so long.
+    /// Whether the engine is no longer wanted; waits up to `limit` for that.
     fn closes_within(&self, limit: Duration) -> bool {
         let open = |state: &mut State| !state.closing;
         let waited = self.changed.wait_timeout_while(self.lock(), limit, open);
@@ -234,7 +234,7 @@ fn supervise(link: &Arc<Link>) {
     }
 }
 
-/// The life of one child; why it ended, or `None` when nobody wants an engine any more.
+/// Runs one child; returns why it ended, or `None` if the engine is no longer wanted.
 fn live(link: &Arc<Link>) -> Option<CodecError> {
     let tail = Tail::default();
     let mut child = match start(link, &tail) {
@@ -242,7 +242,7 @@ fn live(link: &Arc<Link>) -> Option<CodecError> {
         Err(error) => return Some(error),
     };
     let ended = watch(link);
-    // Its pipes break with it, which ends the threads.
+    // Its pipes close with it, which ends the threads.
     let _ = child.kill();
     let status = child.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
     let mut state = link.lock();
@@ -299,13 +299,13 @@ fn start(link: &Arc<Link>, tail: &Tail) -> Result<Child, CodecError> {
     Ok(child)
 }
 
-/// A pipe that is full because the child hangs blocks this thread and nobody else.
+/// If the child hangs, its full pipe blocks only this thread.
 fn ask(asked: &Receiver<Request>, mut to: ChildStdin) {
     let mut bytes = Vec::new();
     while let Ok(request) = asked.recv() {
         bytes.clear();
         request.write(&mut bytes);
-        // What came meanwhile goes with it, so that the child finds it together.
+        // Sends requests that arrived meanwhile together, so that the child can batch them.
         for request in asked.try_iter().take(64) {
             request.write(&mut bytes);
         }
@@ -321,7 +321,7 @@ enum End {
     Slow,
 }
 
-/// Waits until the child ended or must be ended; `None`: nobody wants it any more.
+/// Waits until the child has ended or must be ended; `None`: it is no longer wanted.
 fn watch(link: &Link) -> Option<End> {
     let (born, mut seen, mut still) = (Instant::now(), 0, 0);
     loop {

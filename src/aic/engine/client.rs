@@ -14,13 +14,13 @@ use crate::aic::weights::ModelId;
 /// Frames of one stream that may be under way; more are refused at once.
 const UNDER_WAY_MAX: u32 = 3;
 
-/// The engine of this process. Clones are the same engine.
+/// The engine of this process. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Codec(Arc<Owner>);
 
 impl Codec {
-    /// The engine that all streams of this process share; starts it if nobody else has it. Never
-    /// waits and never fails: what is wrong shows with the first frame, and in [`Codec::status`].
+    /// The engine that all streams of this process share; starts it if it does not run. Never waits
+    /// and never fails: errors are reported by the first frame and by [`Codec::status`].
     pub fn shared() -> Self {
         static SHARED: Mutex<Weak<Owner>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,20 +32,20 @@ impl Codec {
         Self(owner)
     }
 
-    /// Id of the weights, known before the engine is warm; `None` where there are none.
+    /// Id of the weights, known before the engine is warm; `None` if there are none.
     pub fn model(&self) -> Option<ModelId> {
         self.0.link.model()
     }
 
-    /// Whether it is warm, and if not, why.
+    /// Whether the engine is warm, and if not, why.
     ///
     /// # Errors
-    /// It is off, starting, or died.
+    /// The engine is off, starting, or died.
     pub fn status(&self) -> Result<(), CodecError> {
         self.0.link.requests().map(drop)
     }
 
-    /// Waits while it starts, at most so long.
+    /// Waits up to `limit` for the engine to start.
     ///
     /// # Errors
     /// As for [`Codec::status`].
@@ -53,17 +53,17 @@ impl Codec {
         self.0.link.wait(limit)
     }
 
-    /// Process id of the child, while there is one.
+    /// Process id of the child, if one runs.
     pub fn process_id(&self) -> Option<u32> {
         self.0.link.process_id()
     }
 
-    /// A stream of sound to encode.
+    /// A new stream to encode.
     pub fn encoder(&self) -> Encoder {
         Encoder(Stream { codec: self.clone(), open: None })
     }
 
-    /// A stream of codes to decode.
+    /// A new stream to decode.
     pub fn decoder(&self) -> Decoder {
         Decoder(Stream { codec: self.clone(), open: None })
     }
@@ -77,8 +77,8 @@ impl Encoder {
     /// The codes (all stages) of the next 20 ms: 16 kHz, mono, -1 to 1.
     ///
     /// # Errors
-    /// See [`CodecError`]. After [`CodecError::Late`] the stream goes on where it is; after the
-    /// others it begins anew.
+    /// See [`CodecError`]. After [`CodecError::Late`] the stream continues; after the others it
+    /// starts afresh.
     pub fn encode(
         &mut self,
         frame: &[f32; FRAME],
@@ -101,8 +101,8 @@ impl Encoder {
 pub struct Decoder(Stream);
 
 impl Decoder {
-    /// The next 20 ms; `None`: the frame is lost. The output lies [`crate::aic::DELAY`] samples
-    /// behind the input of the encoder.
+    /// Decodes the next 20 ms; `None`: the frame is lost. The output is delayed by
+    /// [`crate::aic::DELAY`] samples against the input of the encoder.
     ///
     /// # Errors
     /// See [`CodecError`].
@@ -129,7 +129,7 @@ struct Stream {
     open: Option<Open>,
 }
 
-/// A stream that the running child knows.
+/// A stream that is open in the running child.
 #[derive(Debug)]
 struct Open {
     stream: u32,
@@ -163,7 +163,8 @@ impl Stream {
         if let Some(open) = self.open.take() {
             self.codec.0.link.close(open.stream);
             let number = open.asked;
-            // Full or gone: a child that is that late is replaced, and forgets everything.
+            // If the queue is full or closed, the late child is about to be replaced and forgets
+            // everything.
             let _ =
                 open.requests.try_send(Request { stream: open.stream, number, job: Job::Forget });
         }

@@ -1,4 +1,4 @@
-//! The engine of AIC-A in a process of its own, and the handles on it.
+//! The engine of AIC-A in its own process, and the handles to it.
 //!
 //! ```text
 //!  appliance                                        auralink engine aic
@@ -7,12 +7,12 @@
 //!   (any number)   ◀┴── a box each ◀── stdout ◀─────┘
 //! ```
 //!
-//! [`Codec::shared`] starts one child for all streams of this process; it ends with its last
-//! handle. A child that dies or hangs is an error of the frames that wait, and another one is
-//! started after a pause; it counts as there only when it is warm.
+//! [`Codec::shared`] starts one child for all streams of this process; it ends with the last
+//! handle. A child that dies or hangs fails the frames that wait, and another one starts after a
+//! pause; it is used only when it is warm.
 //!
-//! Invariant: a caller never waits longer than its deadline, and nothing queues up behind a child
-//! that is late: at most three frames of a stream are under way.
+//! Invariant: a caller never waits longer than its deadline, and nothing queues up behind a late
+//! child: at most three frames of a stream are under way.
 
 mod child;
 mod client;
@@ -29,22 +29,22 @@ pub use serve::serve;
 /// Why a frame was not coded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// This machine has no engine or no weights; the text says what turns it on.
+    /// This machine has no engine or no weights; the text is the remedy.
     #[error("the voice codec AIC-A is off: {0}")]
     NotThere(String),
-    /// It loads its weights.
+    /// The engine is loading its weights.
     #[error("the engine of AIC-A is starting")]
     Starting,
     /// The child ended or hung; another one starts after a pause.
     #[error("the engine of AIC-A died: {0}")]
     Died(String),
-    /// No answer in time, or too much of this stream is under way already.
+    /// No answer within this time, or too many frames of this stream are under way.
     #[error("the engine of AIC-A did not answer within {} ms", .0.as_millis())]
     Late(Duration),
-    /// The engine could not do this frame.
+    /// The engine could not process this frame.
     #[error("the engine of AIC-A failed at a frame")]
     Failed,
-    /// A payload is not what its sender wrote, by the checksum of its hints.
+    /// A payload differs from what its sender wrote, by the checksum in its hints.
     #[error("payloads are not what was sent")]
     Altered,
 }

@@ -4,10 +4,10 @@ use std::io;
 use std::path::Path;
 
 /// Serves on standard input and output until the parent is gone. Without the cargo feature `aic` it
-/// answers that it cannot, and what turns it on.
+/// only answers how to enable it.
 ///
 /// # Errors
-/// When standard output is gone.
+/// If standard output is closed.
 #[cfg(not(feature = "aic"))]
 pub fn serve(_weights: &Path, _threads: usize) -> io::Result<()> {
     let text = "this build has no AIC engine: `make aic`, then build with `--features aic`";
@@ -31,18 +31,18 @@ mod with {
     use crate::aic::engine::wire::{Answer, Job, Made, Request};
     use crate::aic::packet::Codes;
 
-    /// Streams that one engine keeps the past of; beyond it frames fail.
+    /// Most streams with state in one engine; frames of further ones fail.
     const STREAMS_MAX: usize = 1024;
-    /// Requests that may wait; a parent that sends more is held back by its pipe.
+    /// Requests that may wait; then the pipe blocks the parent.
     const QUEUE: usize = 1024;
-    /// Frames that go through the network before the first one counts.
+    /// Frames that go through the network before the engine is ready.
     const WARM_UP: usize = 10;
 
-    /// Serves on standard input and output until the parent is gone. Libraries that print to
-    /// standard output are led to standard error.
+    /// Serves on standard input and output until the parent is gone. Output that libraries print to
+    /// standard output goes to standard error.
     ///
     /// # Errors
-    /// When standard output is gone.
+    /// If standard output is closed.
     pub fn serve(weights: &Path, threads: usize) -> io::Result<()> {
         let mut out = BufWriter::new(File::from(rustix::io::dup(rustix::stdio::stdout())?));
         rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
@@ -54,7 +54,7 @@ mod with {
                     break;
                 }
             }
-            // The parent is gone: nobody waits for what may still be in the network.
+            // The parent is gone, so frames that are still in the network are of no use.
             std::process::exit(0);
         })?;
         tch::set_num_threads(threads.clamp(1, 64) as i32);
@@ -76,7 +76,7 @@ mod with {
         format!("{error}{}", cause.unwrap_or_default())
     }
 
-    /// Stream and number of a frame, and what is to be done.
+    /// Stream and number of a frame, and its input.
     type Keyed<F> = ((u32, u32), F);
 
     struct Engine {
@@ -110,7 +110,7 @@ mod with {
             Ok(())
         }
 
-        /// The first waiting frame of each stream, all in one pass each way.
+        /// Processes the first waiting frame of each stream, all in one pass per direction.
         fn pass(&mut self, waiting: &mut VecDeque<Request>) -> Vec<Answer> {
             let (mut encode, mut decode) = (Vec::new(), Vec::new());
             let (mut seen, mut later) = (HashSet::new(), VecDeque::new());
@@ -167,8 +167,8 @@ mod with {
         }
     }
 
-    /// Takes the past of each stream out of the map, runs all frames, and puts it back. The past of
-    /// streams whose pass failed is gone: they begin anew.
+    /// Takes the state of each stream out of the map, runs all frames, and puts it back. If the
+    /// pass fails the states are lost, and these streams start afresh.
     fn run<F, S>(
         frames: &[Keyed<F>],
         all: &mut HashMap<u32, S>,
@@ -194,7 +194,7 @@ mod with {
         })
     }
 
-    /// Whatever was not made, failed.
+    /// Frames without a result have failed.
     fn answers(keys: impl Iterator<Item = (u32, u32)>, made: Vec<Made>) -> Vec<Answer> {
         let made = made.into_iter().chain(std::iter::repeat(Made::Failed));
         keys.zip(made)

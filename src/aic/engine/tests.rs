@@ -1,4 +1,4 @@
-//! The engine as the appliance runs it: a real child, if there is one to be had.
+//! The engine as the appliance runs it: a real child, if available.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::aic::FRAME;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The engine, warm; `None` says why on standard error.
+/// The warm engine; `None`, with a message on standard error, if there is none.
 fn codec() -> Option<Codec> {
     let codec = Codec::shared();
     match codec.wait(Duration::from_secs(60)) {

@@ -1,4 +1,4 @@
-//! How requests and answers lie in the pipes, little-endian and of fixed length each.
+//! Format of requests and answers in the pipes: little-endian, with fixed lengths.
 //!
 //! ```text
 //! request  op u8 | stream u32 | number u32 | 320 × f32   (encode)
@@ -15,10 +15,10 @@ use crate::aic::FRAME;
 use crate::aic::packet::{Codes, STAGES_MAX};
 use crate::aic::weights::ModelId;
 
-/// Longest explanation of an engine that is off.
+/// Longest explanation of an engine that is off, in bytes.
 const TEXT_MAX: usize = 2_000;
 
-/// What is to be done for a stream.
+/// A task for a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Job {
     Encode(Box<[f32; FRAME]>),
@@ -34,7 +34,7 @@ pub(super) struct Request {
     pub(super) job: Job,
 }
 
-/// What was made of a frame.
+/// The result for a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Made {
     Codes(Codes),
@@ -66,7 +66,7 @@ impl Request {
         }
     }
 
-    /// `None` where the pipe ends.
+    /// `None` if the pipe has ended.
     #[cfg_attr(
         not(any(feature = "aic", test)),
         expect(dead_code, reason = "only the child reads requests")
@@ -117,7 +117,7 @@ impl Answer {
         to.write_all(&bytes)
     }
 
-    /// `None` where the pipe ends.
+    /// `None` if the pipe has ended.
     pub(super) fn read(from: &mut impl Read) -> io::Result<Option<Self>> {
         let Some(kind) = first(from)? else { return Ok(None) };
         match kind {

@@ -1,10 +1,10 @@
-//! Payloads of one stream -> sound of 48 kHz, with nothing missing.
+//! Payloads of one stream -> audio at 48 kHz, without gaps.
 //!
-//! Every payload says how many frames are missing before it; they are decoded from its redundant
-//! frames, bridged by the codec that was last, or are background after a comfort frame. A change of
-//! codec is a crossfade from what the old one would have gone on with.
+//! Every payload comes with the number of frames missing before it. These are decoded from its
+//! redundant frames, concealed by the previous codec, or filled with background after a comfort
+//! frame. A change of codec is a crossfade from the old codec's concealment.
 //!
-//! Invariant: what comes out is as long as what is missing and the payload together, whatever fails.
+//! Invariant: the output is as long as the missing frames and the payload together, whatever fails.
 
 mod splice;
 mod voice;
@@ -19,21 +19,21 @@ use super::patience::Patience;
 use super::payload::Payload;
 use super::send::Used;
 
-/// Most missing frames that are filled: 2 s. After a longer gap the stream begins anew.
+/// Most missing frames that are filled: 2 s. After a longer gap the stream starts afresh.
 pub const MISSING_MAX: usize = 100;
 
-/// What was done so far.
+/// Running totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReceiveStats {
-    /// Frames of 20 ms that were made.
+    /// Frames of 20 ms that were output.
     pub frames: u64,
-    /// Frames that were bridged.
+    /// Frames that were concealed.
     pub concealed: u64,
-    /// Missing frames that a later packet brought again.
+    /// Missing frames that a later packet repeated.
     pub recovered: u64,
     /// Frames of background.
     pub comfort: u64,
-    /// Payloads that are none.
+    /// Payloads that could not be read or decoded.
     pub damaged: u64,
     /// Deadlines that the engine missed.
     pub misses: u64,
@@ -48,15 +48,15 @@ pub struct Receiver {
     last: Option<Used>,
     /// Redundant frames of the last packet.
     redundant: usize,
-    /// The sender has stopped, and the background is this loud (root mean square).
+    /// Background level (root mean square) while the sender has stopped.
     background: Option<f32>,
     tail: Tail,
     stats: ReceiveStats,
 }
 
 impl Receiver {
-    /// Makes interleaved sound of one or two channels. `foreign`: the sender has other weights, so
-    /// its AIC-A packets cannot be decoded.
+    /// A receiver with interleaved output of one or two channels. `foreign`: the sender has other
+    /// weights, so its AIC-A packets cannot be decoded.
     ///
     /// # Errors
     /// libopus has no memory.
@@ -74,12 +74,12 @@ impl Receiver {
         })
     }
 
-    /// How the engine is waited for from now on.
+    /// Sets how to wait for the engine from now on.
     pub fn set_patience(&mut self, patience: Patience) {
         self.voice.patience = patience;
     }
 
-    /// Counters.
+    /// Running totals.
     pub fn stats(&self) -> ReceiveStats {
         ReceiveStats { misses: self.voice.misses(), ..self.stats }
     }
@@ -94,41 +94,41 @@ impl Receiver {
         self.last
     }
 
-    /// The sender has said that it stops for a while.
+    /// Whether the sender has announced that it stops for a while.
     pub fn is_silent(&self) -> bool {
         self.background.is_some()
     }
 
-    /// Missing frames that the next packet may bring again, if it is like the last one.
+    /// Missing frames that the next packet may repeat, if it is like the last one.
     pub fn worth_waiting(&self) -> usize {
         self.redundant
     }
 
-    /// A payload that cannot be read came; its frames will be missing.
+    /// Reports a payload that cannot be read; its frames will be missing.
     pub fn damaged(&mut self) {
         self.stats.damaged += 1;
     }
 
-    /// A payload came that is not what was sent: AIC-A is given up for a while, and its frames are
-    /// missing.
+    /// Reports a payload that was altered on the way: AIC-A is not used for a while, and its frames
+    /// are missing.
     pub fn altered(&mut self) {
         self.stats.damaged += 1;
         self.voice.altered();
     }
 
-    /// The sender has other weights from now on, or these.
+    /// Sets whether the sender has other weights.
     pub fn set_foreign(&mut self, foreign: bool) {
         self.voice.foreign = foreign;
     }
 
-    /// The sound of `missing` frames (at most [`MISSING_MAX`]) and then of the payload, appended to
+    /// Appends the audio of `missing` frames (at most [`MISSING_MAX`]) and then of the payload to
     /// `out`, interleaved.
     pub fn payload(&mut self, payload: &Payload, missing: usize, out: &mut Vec<f32>) {
         let start = out.len();
         match payload {
             Payload::Aic(packet) => self.aic(packet, missing, out),
             Payload::Opus(opus) => {
-                // A packet may repeat what came right before it.
+                // An Opus packet may contain the frame right before it.
                 let again = usize::from(missing > 0 && self.last == Some(Used::Opus));
                 self.missing(missing - again, out);
                 if again > 0 {
@@ -155,7 +155,7 @@ impl Receiver {
         self.tail.keep(out);
     }
 
-    /// So many missing frames, now, without waiting for a payload; at most [`MISSING_MAX`].
+    /// Appends missing frames now, without waiting for a payload; at most [`MISSING_MAX`].
     pub fn conceal(&mut self, frames: usize, out: &mut Vec<f32>) {
         self.stats.frames += frames.min(MISSING_MAX) as u64;
         self.missing(frames, out);
@@ -178,7 +178,7 @@ impl Receiver {
         }
     }
 
-    /// What comes next does not continue what came before.
+    /// Resets: the next payload does not continue the last one.
     pub fn reset(&mut self) {
         self.voice.reset();
         self.opus.reset();
@@ -187,7 +187,7 @@ impl Receiver {
     }
 
     fn aic(&mut self, packet: &Packet, missing: usize, out: &mut Vec<f32>) {
-        // After a stop nothing is missing: redundant frames were left out on purpose.
+        // After a stop nothing is missing: the redundant frames were left out on purpose.
         let again = match self.background {
             Some(_) => 0,
             None => packet.redundant.len().min(missing),
@@ -231,7 +231,7 @@ impl Receiver {
         crossfade(&old, &mut out[from..], self.channels);
     }
 
-    /// 20 ms as the last codec would go on.
+    /// Appends 20 ms of concealment by the last codec.
     fn bridge(&mut self, out: &mut Vec<f32>) {
         match self.last {
             Some(Used::Aic) => self.decode(None, out),
@@ -243,12 +243,12 @@ impl Receiver {
         }
     }
 
-    /// 20 ms of the engine, or something like it.
+    /// Appends 20 ms from the engine, or a repeat of the last audio.
     fn decode(&mut self, codes: Option<Codes>, out: &mut Vec<f32>) {
         if self.voice.decode(codes, out) {
             self.tail.restored();
         } else {
-            // What never came is counted where it is missed.
+            // Lost frames are counted by the caller.
             self.stats.concealed += u64::from(codes.is_some());
             self.tail.repeat(out);
         }

@@ -1,21 +1,21 @@
-//! How sound is joined to what came before: the last 20 ms once more where nothing comes, and a
-//! crossfade where another codec goes on.
+//! How audio joins what came before: a repeat of the last 20 ms if there is nothing new, and a
+//! crossfade if another codec continues.
 
 use crate::aic::fallback::WIDE_FRAME;
 
-/// The old codec alone, until the new one has come up, in samples of 48 kHz: 8 ms.
+/// How long the old codec plays alone until the new one has started, in samples at 48 kHz: 8 ms.
 const HOLD: usize = 384;
-/// From the old codec to the new one: 10 ms.
+/// Length of the crossfade: 10 ms.
 const FADE: usize = 480;
-/// Frames that are repeated in place of what the engine owes, before silence.
+/// Frames that are repeated if the engine returns none, before silence.
 const REPEATS: f32 = 4.0;
 
-/// The last 20 ms that came out.
+/// The last 20 ms of the output.
 pub(super) struct Tail {
-    /// Interleaved.
+    /// Interleaved samples.
     samples: Vec<f32>,
     channels: usize,
-    /// How often they were repeated.
+    /// Number of repeats so far.
     repeats: u32,
 }
 
@@ -31,7 +31,7 @@ impl Tail {
         self.repeats = 0;
     }
 
-    /// Remembers the end of what came out.
+    /// Remembers the end of the output.
     pub(super) fn keep(&mut self, out: &[f32]) {
         let length = self.samples.len();
         if let Some(from) = out.len().checked_sub(length) {
@@ -39,7 +39,7 @@ impl Tail {
         }
     }
 
-    /// The engine gave what it owed: the next repeat is the first.
+    /// The engine works again: the next repeat is the first.
     pub(super) fn restored(&mut self) {
         self.repeats = 0;
     }
@@ -50,11 +50,11 @@ impl Tail {
         power.sqrt()
     }
 
-    /// The last 20 ms backwards, so that it continues without a step, and softer each time.
+    /// Appends the last 20 ms reversed, so that it continues without a step, and softer each time.
     pub(super) fn repeat(&mut self, out: &mut Vec<f32>) {
         let gain = |repeats: u32| (1.0 - repeats as f32 / REPEATS).max(0.0);
         let (from, to) = (gain(self.repeats), gain(self.repeats + 1));
-        // The tail was already lowered to `from` by the repeats before.
+        // The tail was already lowered to `from` by the previous repeats.
         let relative = if from > 0.0 { to / from } else { 0.0 };
         self.repeats = self.repeats.saturating_add(1);
         for (at, sample) in self.samples.chunks_exact(self.channels).rev().enumerate() {
@@ -64,7 +64,7 @@ impl Tail {
     }
 }
 
-/// From `old` to `new`, in `new`; both interleaved. Nothing happens where there is no old.
+/// Fades from `old` to `new`, in `new`; both interleaved. Does nothing if `old` is empty.
 pub(super) fn crossfade(old: &[f32], new: &mut [f32], channels: usize) {
     let pairs = old.chunks_exact(channels).zip(new.chunks_exact_mut(channels));
     for (at, (old, new)) in pairs.enumerate().take(HOLD + FADE) {

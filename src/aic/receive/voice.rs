@@ -1,4 +1,4 @@
-//! Frames of AIC-A -> sound of 48 kHz: by the engine while it can be had and may be used, and noise
+//! Frames of AIC-A -> audio at 48 kHz: by the engine if it is available and may be used, and noise
 //! for the background of a silence.
 
 use std::time::Instant;
@@ -19,9 +19,9 @@ pub(super) struct Voice {
     channels: usize,
     noise: Noise,
     watch: Watch,
-    /// How the engine is waited for.
+    /// How to wait for the engine.
     pub(super) patience: Patience,
-    /// The sender has other weights.
+    /// Whether the sender has other weights.
     pub(super) foreign: bool,
     waited: bool,
     trouble: Option<CodecError>,
@@ -48,7 +48,7 @@ impl Voice {
         self.watch.misses()
     }
 
-    /// Why nothing can be decoded at present.
+    /// Why frames cannot be decoded at present.
     pub(super) fn trouble(&self) -> Option<&CodecError> {
         self.trouble.as_ref()
     }
@@ -59,13 +59,13 @@ impl Voice {
         self.up = Up::default();
     }
 
-    /// What comes is not what was sent: it is given up for a while.
+    /// The payloads are altered on the way: the engine is not used for a while.
     pub(super) fn altered(&mut self) {
         self.watch.failed(&CodecError::Altered, Instant::now());
         self.trouble = Some(CodecError::Altered);
     }
 
-    /// Trouble is over when the engine could be used again, even if nobody sends AIC-A any more.
+    /// Clears the trouble once the engine can be used again, even if no AIC-A arrives any more.
     pub(super) fn look(&mut self) {
         let over = !self.foreign && self.watch.may_ask(Instant::now());
         if self.trouble.is_some() && over && self.codec.status().is_ok() {
@@ -73,8 +73,8 @@ impl Voice {
         }
     }
 
-    /// Appends the next 20 ms; `None`: the frame is lost. False, and nothing, where the engine does
-    /// not give them.
+    /// Appends the next 20 ms; `None`: the frame is lost. Returns false and appends nothing if the
+    /// engine returns no audio.
     pub(super) fn decode(&mut self, codes: Option<Codes>, out: &mut Vec<f32>) -> bool {
         let Some(sound) = self.ask(codes) else { return false };
         self.widen(&sound, out);
@@ -108,14 +108,14 @@ impl Voice {
         }
     }
 
-    /// Appends 20 ms of background that is this loud (root mean square).
+    /// Appends 20 ms of background noise at this level (root mean square).
     pub(super) fn background(&mut self, level: f32, out: &mut Vec<f32>) {
         let mut narrow = [0.0; FRAME];
         narrow.fill_with(|| self.noise.next() * level);
         self.widen(&narrow, out);
     }
 
-    /// The same at 48 kHz, in every channel.
+    /// Converts to 48 kHz, in every channel.
     fn widen(&mut self, narrow: &[f32; FRAME], out: &mut Vec<f32>) {
         let mut wide = Vec::with_capacity(WIDE_FRAME);
         self.up.push(narrow, &mut wide);
@@ -125,12 +125,12 @@ impl Voice {
     }
 }
 
-/// White noise of unit power, the same in every run.
+/// White noise of unit power; reproducible.
 struct Noise(u32);
 
 impl Noise {
     fn next(&mut self) -> f32 {
-        // Xorshift: never zero once it is not.
+        // Xorshift: never becomes zero.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;

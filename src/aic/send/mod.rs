@@ -1,12 +1,12 @@
-//! One stream of sound -> payloads: AIC-A where it can be had, embedded Opus where not.
+//! One stream of audio -> payloads: AIC-A if available, else embedded Opus.
 //!
 //! ```text
 //!  48 kHz ─┬─ mono, 16 kHz ── engine ──┬─ history ── packets of 1-4 frames, redundancy, comfort
 //!          └─ 5.5 ms later ── Opus ────┘  the same frame, when the engine does not answer
 //! ```
 //!
-//! Invariant: every frame leaves in exactly one payload (or is background that nobody needs), at
-//! most four frames after it came.
+//! Invariant: every frame is sent in exactly one payload (or is background that is not needed), at
+//! most four frames after its arrival.
 
 mod packer;
 mod settings;
@@ -35,7 +35,7 @@ pub enum Used {
 }
 
 impl Used {
-    /// As properties and messages say it.
+    /// The name in properties and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Aic => "aic",
@@ -47,7 +47,7 @@ impl Used {
 /// Why a frame was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// libopus refuses.
+    /// libopus failed.
     #[error("Opus cannot encode")]
     Opus(#[from] opus::Error),
     /// A packet cannot be written.
@@ -55,16 +55,16 @@ pub enum SendError {
     Packet(#[from] PacketError),
 }
 
-/// What was done so far.
+/// Running totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendStats {
-    /// Frames of 20 ms that came.
+    /// Frames of 20 ms that arrived.
     pub frames: u64,
-    /// Frames that went as AIC-A.
+    /// Frames that were sent as AIC-A.
     pub aic: u64,
-    /// Frames that went as Opus.
+    /// Frames that were sent as Opus.
     pub opus: u64,
-    /// Frames that went as Opus because the engine was not there, died or was late.
+    /// Frames that were sent as Opus because the engine was unavailable, died or was late.
     pub fallback: u64,
     /// Deadlines that the engine missed.
     pub misses: u64,
@@ -75,15 +75,15 @@ pub struct SendStats {
 /// One payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// The bytes.
+    /// Serialised payload.
     pub payload: Vec<u8>,
-    /// Which frame of the stream is its first that is not redundant, from 0.
+    /// Index of the payload's first frame that is not redundant, from 0.
     pub first: u64,
-    /// How many frames of 20 ms it covers, without redundant ones.
+    /// Number of frames of 20 ms, without redundant ones.
     pub frames: u64,
-    /// It is the first after a silence that was not sent: the RTP marker.
+    /// Whether it is the first after a silence that was not sent: the RTP marker.
     pub spurt: bool,
-    /// Nothing comes for a while.
+    /// Whether nothing follows for a while.
     pub comfort: bool,
     /// Its codec.
     pub used: Used,
@@ -106,7 +106,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// For interleaved 48 kHz sound of one or two channels.
+    /// A sender of interleaved audio at 48 kHz with one or two channels.
     ///
     /// # Errors
     /// libopus has no memory.
@@ -127,7 +127,7 @@ impl Sender {
         })
     }
 
-    /// Counters.
+    /// Running totals.
     pub fn stats(&self) -> SendStats {
         SendStats {
             frames: self.packer.frames(),
@@ -142,7 +142,7 @@ impl Sender {
         self.why.as_ref()
     }
 
-    /// What the sound is taken for.
+    /// Current classification of the audio.
     pub fn class(&self) -> Class {
         self.class
     }
@@ -152,10 +152,10 @@ impl Sender {
         self.content.level_dbfs()
     }
 
-    /// Takes 20 ms of interleaved samples (960 per channel) and appends what is to be sent.
+    /// Takes 20 ms of interleaved samples (960 per channel) and appends the payloads to send.
     ///
     /// # Errors
-    /// libopus refuses, or a setting is out of its range.
+    /// libopus fails, or a setting is out of range.
     pub fn frame(
         &mut self,
         samples: &[f32],
@@ -185,12 +185,12 @@ impl Sender {
             self.stats.opus += 1;
             self.packer.opus(opus, settings, out)
         } else {
-            // It was asked for, so there is one.
+            // Unreachable: Opus was requested, so there is a packet.
             Ok(())
         }
     }
 
-    /// Sends what waits for a full packet.
+    /// Sends the frames that wait for a full packet.
     ///
     /// # Errors
     /// As for [`Sender::frame`].
@@ -198,7 +198,7 @@ impl Sender {
         self.packer.finish(settings, out)
     }
 
-    /// Without what is no number, and as 16 kHz mono.
+    /// The samples, finite and limited, and the same as 16 kHz mono.
     fn narrow(&mut self, samples: &[f32]) -> (Vec<f32>, [f32; FRAME]) {
         let sane = |x: &f32| if x.is_finite() { x.clamp(-1.0, 1.0) } else { 0.0 };
         let mut sound: Vec<f32> = samples.iter().map(sane).collect();
@@ -214,7 +214,7 @@ impl Sender {
         (sound, narrow)
     }
 
-    /// The codes of a frame, if the engine gives them in time and is trusted.
+    /// The codes of a frame, if the engine returns them in time and is trusted.
     fn ask(&mut self, frame: &[f32; FRAME], settings: &Settings) -> Option<Codes> {
         let limit = settings.patience.limit(&self.codec, &mut self.waited);
         if !self.watch.may_ask(Instant::now()) {

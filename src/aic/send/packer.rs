@@ -1,5 +1,5 @@
-//! Frames of either codec -> payloads: which share a packet, what it repeats, and what silence
-//! leaves out.
+//! Frames of either codec -> payloads: decides which frames share a packet, what it repeats, and
+//! what silence leaves out.
 
 use std::collections::VecDeque;
 
@@ -11,22 +11,22 @@ use crate::aic::payload::Payload;
 /// Frames between two descriptions of the background: 160 ms.
 const COMFORT_EVERY: u64 = 8;
 
-/// Packs one stream: every frame comes here once, of one codec.
+/// Packs one stream: gets every frame once, in one of the codecs.
 pub(super) struct Packer {
     /// Codes that wait for their packet, all stages.
     pending: Vec<Codes>,
-    /// Which frame the first of them is.
+    /// Index of the first of them.
     pending_from: u64,
-    /// Opus packets of a frame each that wait for their packet, and which frame the first is.
+    /// Opus packets of one frame each that wait for their packet, and the index of the first frame.
     waiting: Vec<Vec<u8>>,
     waiting_from: u64,
-    /// Codes before those that wait.
+    /// Codes before the pending ones.
     history: VecDeque<Codes>,
-    /// Frames that came.
+    /// Frames that arrived.
     at: u64,
-    /// When the last comfort packet went, while nothing is sent.
+    /// Frame of the last comfort packet, while nothing is sent.
     silent_since: Option<u64>,
-    /// Of payload, so far.
+    /// Bytes of payload so far.
     bytes: u64,
 }
 
@@ -44,18 +44,17 @@ impl Packer {
         }
     }
 
-    /// Frames that came.
+    /// Frames that arrived.
     pub(super) fn frames(&self) -> u64 {
         self.at
     }
 
-    /// Bytes of payload that went.
+    /// Bytes of payload sent.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The next frame goes as AIC-A; `silent`: there is nothing but background in it, which need not
-    /// be sent.
+    /// Takes the next frame as AIC-A. `silent`: it contains only background and need not be sent.
     pub(super) fn aic(
         &mut self,
         codes: Codes,
@@ -63,14 +62,14 @@ impl Packer {
         settings: &Settings,
         out: &mut Vec<Sent>,
     ) -> Result<(), SendError> {
-        // What waits is older: it goes first.
+        // Waiting frames are older and go first.
         self.pack_opus(out)?;
         if self.pending.is_empty() {
             self.pending_from = self.at;
         }
         self.pending.push(codes);
         match self.silent_since {
-            // Nobody needs to hear of this frame.
+            // This frame is not sent.
             Some(since) if silent && self.at - since < COMFORT_EVERY => self.remember(),
             _ if silent => {
                 self.silent_since = Some(self.at);
@@ -85,14 +84,14 @@ impl Packer {
         Ok(())
     }
 
-    /// The next frame goes as this packet of Opus.
+    /// Takes the next frame as an Opus packet.
     pub(super) fn opus(
         &mut self,
         opus: Vec<u8>,
         settings: &Settings,
         out: &mut Vec<Sent>,
     ) -> Result<(), SendError> {
-        // What waits is older: it goes first.
+        // Waiting frames are older and go first.
         self.pack_aic(settings, false, out)?;
         self.history.clear();
         if self.waiting.first().is_some_and(|first| !alike(first, &opus)) {
@@ -109,7 +108,7 @@ impl Packer {
         Ok(())
     }
 
-    /// Sends what waits for a full packet.
+    /// Sends the frames that wait for a full packet.
     pub(super) fn finish(
         &mut self,
         settings: &Settings,
@@ -119,7 +118,7 @@ impl Packer {
         self.pack_aic(settings, false, out)
     }
 
-    /// Sends the Opus that waits, if any does.
+    /// Sends the waiting Opus packets, if any.
     fn pack_opus(&mut self, out: &mut Vec<Sent>) -> Result<(), SendError> {
         let (packets, first) = (std::mem::take(&mut self.waiting), self.waiting_from);
         let count = packets.len() as u64;
@@ -134,7 +133,7 @@ impl Packer {
         Ok(())
     }
 
-    /// Sends the codes that wait, if any do.
+    /// Sends the waiting codes, if any.
     fn pack_aic(
         &mut self,
         settings: &Settings,
@@ -205,7 +204,7 @@ mod tests {
                 runs.iter().flat_map(|(kind, n)| std::iter::repeat_n(*kind, *n)).collect();
             for kind in &kinds {
                 match kind {
-                    // Opus of two bandwidths, which cannot share a packet.
+                    // Opus of two bandwidths cannot share a packet.
                     2 => packer.opus(vec![0x08, 0, 0], &settings, &mut out),
                     3 => packer.opus(vec![0x48, 0, 0], &settings, &mut out),
                     _ => packer.aic(Codes::new(&[1, 2]), *kind == SILENCE, &settings, &mut out),

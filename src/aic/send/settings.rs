@@ -1,8 +1,8 @@
-//! What may change while a stream is sent.
+//! Settings that may change while a stream is sent.
 
 use crate::aic::patience::Patience;
 
-/// Which codec is wanted.
+/// The codec preference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wish {
     /// AIC-A for speech, Opus for everything else.
@@ -14,10 +14,10 @@ pub enum Wish {
     Opus,
 }
 
-/// What may change while a stream runs.
+/// Settings that may change while a stream runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// Which codec.
+    /// The codec preference.
     pub wish: Wish,
     /// Stages of each frame, 1 to 12.
     pub stages: usize,
@@ -25,17 +25,17 @@ pub struct Settings {
     pub frames: usize,
     /// Earlier frames repeated in each packet, 0 to 3.
     pub redundant: usize,
-    /// Stages of those, 1 to 12.
+    /// Stages of each repeated frame, 1 to 12.
     pub redundant_stages: usize,
-    /// Of Opus, bit/s.
+    /// Bit rate of Opus, bit/s.
     pub opus_bitrate: u32,
-    /// Its frames per packet, 1 to [`OPUS_FRAMES_MAX`](crate::aic::fallback::OPUS_FRAMES_MAX).
+    /// Opus frames per packet, 1 to [`OPUS_FRAMES_MAX`](crate::aic::fallback::OPUS_FRAMES_MAX).
     pub opus_frames: usize,
-    /// Loss that it prepares for, in percent.
+    /// Packet loss that Opus prepares for, in percent.
     pub opus_loss: u32,
-    /// Discontinuous transmission.
+    /// Whether to use discontinuous transmission.
     pub dtx: bool,
-    /// How the engine is waited for.
+    /// How to wait for the engine.
     pub patience: Patience,
 }
 

@@ -1,8 +1,8 @@
 //! CEA-708: services of digital captions (ANSI/CTA-708-E).
 //!
-//! A service writes into a window at the bottom of the picture: rows that roll up, or two windows
-//! of which one is loaded while the other is shown. Text is G0, G1 (Latin-1) and G2 where they have
-//! the character, and 16-bit code points (P16) for every other script.
+//! A service writes into a window at the bottom of the picture: rows that roll up, or two windows,
+//! one loaded while the other is displayed. Text is in G0, G1 (Latin-1) and G2 if they have the
+//! character, else in 16-bit code points (P16).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,10 +20,10 @@ mod screen;
 
 use screen::Screen;
 
-/// Bytes of codes in one service block.
+/// Most bytes of codes in one service block.
 const BLOCK_MAX: usize = 31;
 
-/// What a service counts.
+/// Running totals of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DtvccStats {
     /// Words that were sent.
@@ -32,7 +32,7 @@ pub struct DtvccStats {
     pub late: u64,
     /// Characters beyond 16 bits, which CEA-708 cannot carry.
     pub unspelled: u64,
-    /// Words that gave way to services that the source has.
+    /// Words that were dropped because the source has services.
     pub yielded: u64,
 }
 
@@ -47,7 +47,7 @@ struct Captions {
 }
 
 impl Captions {
-    /// Writes what is due until there is enough for a block.
+    /// Encodes what is due until a block is full.
     fn fill(&mut self, at: Duration) {
         while self.codes.iter().map(Code::byte_len).sum::<usize>() < BLOCK_MAX {
             let before = self.codes.len();
@@ -75,20 +75,20 @@ impl Captions {
         }
     }
 
-    /// A service block of at most so many bytes with its header; whole codes only.
+    /// A service block with its header, of at most `room` bytes; whole codes only.
     fn block(&mut self, room: usize) -> Option<Block> {
         let mut block = Block::new(self.number);
         let mut left = room.saturating_sub(1).min(BLOCK_MAX);
         while let Some(code) = self.codes.pop_front_if(|code| code.byte_len() <= left) {
             left -= code.byte_len();
-            // It fits, because `left` never exceeds what a block takes.
+            // Always fits, because `left` never exceeds the size of a block.
             block.push_code(&code).ok()?;
         }
         (!block.is_empty()).then_some(block)
     }
 }
 
-/// A word in codes.
+/// Encodes a word.
 fn spell(text: &str, stats: &mut DtvccStats) -> Vec<Code> {
     let mut codes = Vec::with_capacity(text.len());
     for c in text.chars() {
@@ -96,7 +96,7 @@ fn spell(text: &str, stats: &mut DtvccStats) -> Vec<Code> {
         if let Some(code) = Code::from_char(c) {
             codes.push(code);
         } else if substitute(c) == Some("") && !('\u{300}'..='\u{36f}').contains(&c) {
-            // Marks of direction and joiners: decoders have no use for them.
+            // Directional marks and joiners are dropped: decoders do not use them.
         } else if let Some(code) = wide() {
             codes.push(code);
         } else {
@@ -111,12 +111,12 @@ fn spell(text: &str, stats: &mut DtvccStats) -> Vec<Code> {
 #[derive(Default)]
 pub struct Dtvcc {
     services: Vec<Captions>,
-    /// Which service is first in the next packet.
+    /// The service that is first in the next packet.
     turn: usize,
 }
 
 impl Dtvcc {
-    /// These services, of which others than CEA-708 ones are left out.
+    /// A writer for the CEA-708 services among these.
     pub fn new(services: impl IntoIterator<Item = Service>, mode: Mode) -> Self {
         let captions = |service| {
             let Service::Digital(number) = service else { return None };
@@ -132,16 +132,16 @@ impl Dtvcc {
         Self { services: services.into_iter().filter_map(captions).collect(), turn: 0 }
     }
 
-    /// Adds a committed cue to a service; partial cues are never sent, because what was sent cannot
-    /// be taken back.
+    /// Adds a committed cue to a service. Partial cues are never sent, because text cannot be taken
+    /// back.
     pub fn push(&mut self, service: Service, cue: &Cue) {
         for captions in self.services.iter_mut().filter(|c| c.service == service) {
             captions.words.push(cue);
         }
     }
 
-    /// Service blocks for one packet, at most so many bytes. Called once a frame, in the order of
-    /// presentation; a service that found no room is first the next time.
+    /// Service blocks for one packet, at most `room` bytes. Called once per frame, in the order of
+    /// presentation; a service without room is first the next time.
     pub fn blocks(&mut self, at: Duration, room: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         let count = self.services.len();
@@ -157,7 +157,7 @@ impl Dtvcc {
         bytes
     }
 
-    /// Drops what is due because the source has services itself.
+    /// Drops what is due, because the source has services.
     pub fn give_way(&mut self, at: Duration) {
         for captions in &mut self.services {
             captions.stats.yielded += captions.words.drop_due(at);
@@ -166,7 +166,7 @@ impl Dtvcc {
         }
     }
 
-    /// What each service counted.
+    /// Running totals of each service.
     pub fn stats(&self) -> impl Iterator<Item = (Service, DtvccStats)> + '_ {
         self.services.iter().map(|c| (c.service, DtvccStats { late: c.words.late(), ..c.stats }))
     }

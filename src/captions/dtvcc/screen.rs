@@ -12,17 +12,17 @@ use super::super::mapping::Mode;
 use super::super::pages::{COLUMNS, Pages, ROWS, Step};
 use super::super::tokens::Token;
 
-/// Text disappears so long after the last word.
+/// Time after the last word until the text disappears.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// The window is defined again with the first row after this, so that who joins sees it.
+/// After this time the window is defined again with the next row, for decoders that join.
 const DEFINE_AGAIN: Duration = Duration::from_secs(3);
 
-/// Where a window stands: its lower edge in the middle of the picture, inside the safe area, on
-/// the grid of 75 by 210 cells of a 16:9 picture.
+/// Position of a window: its lower edge at the centre of the picture's width, inside the safe area,
+/// on the grid of 75 by 210 cells of a 16:9 picture.
 const ANCHOR: (u8, u8) = (70, 105);
 
-/// How a service shows its words.
+/// How a service displays its words.
 pub(super) enum Screen {
     RollUp(RollUp),
     PopOn(PopOn),
@@ -38,7 +38,7 @@ impl Screen {
         }
     }
 
-    /// Somebody else has written: the next word begins anew.
+    /// Captions of the source were sent meanwhile: the next word starts a new window.
     pub(super) fn forget(&mut self) {
         match self {
             Screen::RollUp(screen) => screen.column = None,
@@ -47,7 +47,8 @@ impl Screen {
     }
 }
 
-/// A window of so many rows, its place and its pen. Defined again as it is, it keeps its text.
+/// Defines a window with this number of rows, its place and its pen. An unchanged definition keeps
+/// its text.
 fn define(codes: &mut VecDeque<Code>, window_id: u8, rows: u8, visible: bool) {
     codes.push_back(Code::DefineWindow(DefineWindowArgs::new(
         window_id,
@@ -85,11 +86,11 @@ fn define(codes: &mut VecDeque<Code>, window_id: u8, rows: u8, visible: bool) {
 /// Rows that roll up.
 pub(super) struct RollUp {
     rows: u8,
-    /// Columns of the lowest row that are used; none while there is no window.
+    /// Columns in use in the lowest row; `None` while there is no window.
     column: Option<usize>,
-    /// When the last word was sent, or said if that is later.
+    /// When the last word was sent, or its speech ended if that is later.
     spoken: Duration,
-    /// When the window was defined last.
+    /// When the window was last defined.
     defined: Option<Duration>,
 }
 
@@ -121,12 +122,12 @@ impl RollUp {
             out.extend(part.iter().cloned());
             self.column = self.column.map(|column| column + part.len());
         }
-        // Decoders may wait for the end of a text before they show it.
+        // Decoders may wait for the end of a text before they display it.
         out.push_back(Code::ETX);
         self.spoken = self.spoken.max(word.end).max(at);
     }
 
-    /// Begins a row: the first one at the bottom of a new window.
+    /// Begins a row: in a new window, the first one at the bottom.
     fn row(&mut self, out: &mut VecDeque<Code>, at: Duration) {
         let is_new = self.column.is_none();
         if !is_new {
@@ -143,7 +144,7 @@ impl RollUp {
         self.column = Some(0);
     }
 
-    /// No word is due: after a silence the window disappears.
+    /// Called when no word is due: after a silence the window disappears.
     pub(super) fn silence(&mut self, out: &mut VecDeque<Code>, at: Duration) {
         if self.column.is_some() && at >= self.spoken + SILENCE {
             out.push_back(Code::DeleteWindows(WindowBits::ZERO));
@@ -152,10 +153,10 @@ impl RollUp {
     }
 }
 
-/// Two windows in turn: one is loaded out of sight while the other is shown.
+/// Two alternating windows: one is loaded while hidden, the other is displayed.
 pub(super) struct PopOn {
     pages: Pages<Code>,
-    /// The window that is loaded next, 0 or 1.
+    /// The window to load next, 0 or 1.
     loading: u8,
 }
 
@@ -170,7 +171,7 @@ impl PopOn {
         }
     }
 
-    /// Loads, shows or takes away what is due.
+    /// Loads, displays or erases what is due.
     pub(super) fn step(&mut self, out: &mut VecDeque<Code>, at: Duration) {
         let window = WindowBits::from_window_id(self.loading);
         let other = WindowBits::from_window_id(1 - self.loading);
@@ -185,7 +186,7 @@ impl PopOn {
                 out.push_back(Code::ETX);
             }
             Some(Step::Show) => {
-                // In one packet, so that nothing is seen of the moment in between.
+                // In one packet, so that the state in between is not visible.
                 out.push_back(Code::DeleteWindows(other));
                 out.push_back(Code::DisplayWindows(window));
                 self.loading = 1 - self.loading;

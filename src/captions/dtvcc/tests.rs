@@ -1,4 +1,4 @@
-//! What another reader of CEA-708 makes of our packets.
+//! Our packets as read by an independent CEA-708 parser.
 
 use cea708_types::{CCDataParser, DTVCCPacket};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::captions::cc_data::{packet, write};
 use crate::captions::testing::{cue, spoken};
 
-/// Packets of a time, one a frame of 25 in a second.
+/// Packets of a period, one per frame at 25 frames a second.
 fn packets(dtvcc: &mut Dtvcc, from: f64, to: f64) -> Vec<DTVCCPacket> {
     let mut parser = CCDataParser::new();
     let mut read = Vec::new();

@@ -1,9 +1,9 @@
 //! CEA-608: live captions in line 21 (ANSI/CTA-608-E, 47 CFR 15.119).
 //!
 //! Words become byte pairs as soon as they are committed: [`RollUp`](roll_up::RollUp) writes them
-//! at the end of the lowest row, [`PopOn`](pop_on::PopOn) loads a text and shows it at once. The
-//! two channels of a field share its 60 bytes a second: a channel keeps the field for a row's worth
-//! of text, then the other has its turn.
+//! at the end of the lowest row, [`PopOn`](pop_on::PopOn) loads a text and displays it at once. The
+//! two channels of a field share its 60 bytes a second: a channel keeps the field for one row of
+//! text, then the other gets it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,26 +19,26 @@ use crate::media::Cue;
 mod pop_on;
 mod roll_up;
 
-/// Text disappears so long after the last word.
+/// Time after the last word until the text disappears.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// Columns after which the other channel of the field has its turn.
+/// Columns after which the other channel of the field gets its turn.
 const TURN_COLUMNS: usize = COLUMNS;
 
-/// What a channel counts.
+/// Running totals of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Line21Stats {
     /// Words that were sent.
     pub words: u64,
     /// Words that were dropped because they waited too long.
     pub late: u64,
-    /// Characters that CEA-608 has not and for which nothing stands in.
+    /// Characters that CEA-608 does not have and that have no substitute.
     pub unspelled: u64,
-    /// Words that gave way to captions that the source has in this field.
+    /// Words that were dropped because the source has captions in this field.
     pub yielded: u64,
 }
 
-/// Where codes of a channel are written.
+/// Output of a channel's codes.
 pub(super) struct Pen {
     field: Field,
     channel: Channel,
@@ -46,7 +46,7 @@ pub(super) struct Pen {
 }
 
 impl Pen {
-    /// A control code, sent twice as all of them are, so that a decoder has it if one is lost.
+    /// Writes a control code twice, as the standard requires, so that one loss is tolerated.
     fn control(&mut self, control: Control) {
         let line = match self.field {
             Field::One => Line::ONE,
@@ -56,7 +56,7 @@ impl Pen {
         self.codes.extend([code, code]);
     }
 
-    /// A character; an extended one after its stand-in, whose place it takes.
+    /// Writes a character; an extended one overwrites its fallback.
     fn glyph(&mut self, glyph: &super::spelling::Glyph) {
         self.codes.extend(glyph.fallback);
         self.codes.push_back(glyph.code);
@@ -66,7 +66,7 @@ impl Pen {
         self.codes.push_back(Code::Space);
     }
 
-    /// The next pair.
+    /// The next pair of bytes.
     fn pair(&mut self) -> Option<[u8; 2]> {
         let mut pair = NOTHING;
         let first = self.codes.pop_front()?;
@@ -81,7 +81,7 @@ impl Pen {
     }
 }
 
-/// How a channel shows its words.
+/// How a channel displays its words.
 enum Screen {
     RollUp(roll_up::RollUp),
     PopOn(pop_on::PopOn),
@@ -94,7 +94,7 @@ struct Captions {
     pen: Pen,
     screen: Screen,
     stats: Line21Stats,
-    /// Columns since it has the field.
+    /// Columns since it got the field.
     turn: usize,
 }
 
@@ -110,7 +110,7 @@ impl Captions {
         }
     }
 
-    /// Writes the next piece. `resumed`: another channel had the field in between.
+    /// Writes the next piece. `resumed`: another channel had the field meanwhile.
     fn write(&mut self, at: Duration, resumed: bool) {
         let before = self.pen.codes.len();
         match &mut self.screen {
@@ -134,13 +134,13 @@ impl Captions {
 #[derive(Default)]
 pub struct Line21 {
     channels: Vec<Captions>,
-    /// Which channel has each field.
+    /// The channel that has each field.
     turns: [Option<usize>; 2],
     last: [[u8; 2]; 2],
 }
 
 impl Line21 {
-    /// These channels, of which others than CC1 to CC4 are left out.
+    /// A writer for the CEA-608 channels among these.
     pub fn new(services: impl IntoIterator<Item = Service>, mode: Mode) -> Self {
         let channel = |service: Service| {
             let Service::Cc(number) = service else { return None };
@@ -161,23 +161,23 @@ impl Line21 {
         Self { channels, turns: [None; 2], last: [NOTHING; 2] }
     }
 
-    /// Adds a committed cue to a channel; partial cues are never sent, because what was sent cannot
-    /// be taken back.
+    /// Adds a committed cue to a channel. Partial cues are never sent, because text cannot be taken
+    /// back.
     pub fn push(&mut self, service: Service, cue: &Cue) {
         for captions in self.channels.iter_mut().filter(|c| c.service == service) {
             captions.words.push(cue);
         }
     }
 
-    /// The pair of bytes that a field sends at this time, if it has something to say. Called 29.97
-    /// times a second, in the order of presentation.
+    /// The byte pair that a field sends at this time, if any. Called 29.97 times a second, in the
+    /// order of presentation.
     pub fn pair(&mut self, field: Field, at: Duration) -> Option<[u8; 2]> {
         let index = field.index();
         let current = self.turns[index];
         let busy = current.filter(|n| !self.channels[*n].pen.codes.is_empty());
         let chosen = busy.or_else(|| self.choose(field, current, at))?;
         let captions = &mut self.channels[chosen];
-        // A word that ends in half a pair waits for the next one if there is one.
+        // A word that ends with half a pair is joined by the next one, if there is one.
         if captions.pen.codes.len() < 2 && captions.is_due(at) {
             let resumed = current.is_some_and(|n| n != chosen);
             if current != Some(chosen) {
@@ -191,8 +191,8 @@ impl Line21 {
         pair
     }
 
-    /// The next pair of a channel. The same control code in a third pair, or the same special
-    /// character twice, would be taken for a repetition: nothing is sent in between.
+    /// The next pair of a channel. The same special character twice in a row would be taken for a
+    /// repetition, so an empty pair is sent in between.
     fn repeated(&mut self, index: usize, chosen: usize) -> Option<[u8; 2]> {
         let pen = &mut self.channels[chosen].pen;
         let Some(Code::Control(next)) = pen.codes.front() else { return pen.pair() };
@@ -211,7 +211,7 @@ impl Line21 {
         stays.or(others).or(current.filter(due))
     }
 
-    /// Drops what is due in a field that the source uses itself.
+    /// Drops what is due in a field that the source uses.
     pub fn give_way(&mut self, field: Field, at: Duration) {
         for captions in self.channels.iter_mut().filter(|c| c.service.field() == Some(field)) {
             captions.stats.yielded += captions.words.drop_due(at);
@@ -223,7 +223,7 @@ impl Line21 {
         }
     }
 
-    /// What each channel counted.
+    /// Running totals of each channel.
     pub fn stats(&self) -> impl Iterator<Item = (Service, Line21Stats)> + '_ {
         self.channels.iter().map(|c| (c.service, Line21Stats { late: c.words.late(), ..c.stats }))
     }

@@ -32,7 +32,7 @@ impl PopOn {
         }
     }
 
-    /// Loads, shows or takes away what is due.
+    /// Loads, displays or erases what is due.
     pub(super) fn step(&mut self, pen: &mut Pen, at: Duration) {
         match self.pages.step(at) {
             Some(Step::Load(rows)) => load(pen, &rows),

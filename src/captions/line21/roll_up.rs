@@ -15,11 +15,11 @@ const BASE_ROW: u8 = 14;
 /// Roll-up captions of one channel.
 pub(super) struct RollUp {
     rows: u8,
-    /// Columns of the lowest row that are used; none while nothing is on screen.
+    /// Columns in use in the lowest row; `None` while the screen is empty.
     column: Option<usize>,
-    /// When the last word was sent, or said if that is later.
+    /// When the last word was sent, or its speech ended if that is later.
     spoken: Duration,
-    /// When a word was sent last, until the next look at the clock.
+    /// Whether a word was sent since the last look at the clock.
     wrote: bool,
 }
 
@@ -36,7 +36,7 @@ impl RollUp {
         }
     }
 
-    /// Whether text has to disappear.
+    /// Whether [`Self::silence`] has to note the time of a word or erase the text.
     pub(super) fn is_due(&self, at: Duration) -> bool {
         self.column.is_some() && (self.wrote || at >= self.spoken + SILENCE)
     }
@@ -59,7 +59,7 @@ impl RollUp {
         match self.column {
             Some(column) if column + space + glyphs.len() <= COLUMNS => {
                 if resumed {
-                    // The same mode again leaves text and cursor where they are.
+                    // Repeating the same mode keeps text and cursor.
                     pen.control(self.mode());
                 }
                 if space > 0 && column > 0 {
@@ -80,7 +80,7 @@ impl RollUp {
         self.wrote = true;
     }
 
-    /// Begins a row. Mode and address come again with each, so that who joins sees the next one.
+    /// Begins a row. Mode and address are repeated with each, for decoders that join.
     fn row(&mut self, pen: &mut Pen) {
         pen.control(self.mode());
         pen.control(Control::CarriageReturn);
@@ -89,7 +89,7 @@ impl RollUp {
         self.column = Some(0);
     }
 
-    /// No word is due: after a silence the text disappears.
+    /// Called when no word is due: after a silence the text disappears.
     pub(super) fn silence(&mut self, pen: &mut Pen, at: Duration) {
         if std::mem::take(&mut self.wrote) {
             self.spoken = self.spoken.max(at);
@@ -99,7 +99,7 @@ impl RollUp {
         }
     }
 
-    /// Somebody else has written: the next word begins anew.
+    /// Captions of the source were sent meanwhile: the next word starts anew.
     pub(super) fn forget(&mut self) {
         self.column = None;
     }

@@ -1,4 +1,4 @@
-//! What another reader of CEA-608 makes of our pairs.
+//! Our pairs as read by an independent CEA-608 decoder.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use cea608_types::{Cea608, Cea608State};
 use super::*;
 use crate::captions::testing::{cue, spoken};
 
-/// Pairs of a field from one time to another, 29.97 in a second.
+/// Pairs of a field over a period, 29.97 per second.
 fn pairs(line: &mut Line21, field: Field, from: f64, to: f64) -> Vec<[u8; 2]> {
     let count = ((to - from) * 30_000.0 / 1001.0) as u32;
     let at = |n| Duration::from_secs_f64(from + f64::from(n) * 1001.0 / 30_000.0);
     (0..count).map(|n| line.pair(field, at(n)).unwrap_or(NOTHING)).collect()
 }
 
-/// What each channel reads: text, with `|` for a row, `#` for an erased screen, `=` for a shown one.
+/// Text of each channel: `|` for a row, `#` for an erased screen, `=` for a displayed one.
 fn read(pairs: &[[u8; 2]]) -> BTreeMap<u8, String> {
     let (mut state, mut said) = (Cea608State::default(), BTreeMap::<u8, String>::new());
     for pair in pairs {

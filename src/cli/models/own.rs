@@ -1,14 +1,14 @@
-//! What `auralink models import` is told of a model that has no manifest.
+//! Arguments of `auralink models import` for a model without a manifest.
 
 use anyhow::Context;
 use clap::Args;
 
 use crate::models::{Engine, Languages, Own, Task};
 
-/// What a model of one's own is.
+/// Description of a custom model.
 #[derive(Debug, Args)]
 pub(super) struct OwnArguments {
-    /// Import a model of your own, that has no manifest, under this id.
+    /// Import a custom model, which has no manifest, under this id.
     #[arg(long = "as", value_name = "ID", requires_all = ["own_task", "engine", "language"])]
     id: Option<String>,
     /// What it does: stt, vad, translate or tts.
@@ -17,13 +17,13 @@ pub(super) struct OwnArguments {
     /// What runs it: whisper, silero, ct2 or piper.
     #[arg(long, requires = "id")]
     engine: Option<Engine>,
-    /// Languages that it hears, speaks or translates from, joined by commas; * for all.
+    /// Languages that it transcribes, speaks or translates from, joined by commas; * for all.
     #[arg(long, value_name = "LANGUAGES", requires = "id")]
     language: Option<String>,
     /// Languages that it translates into.
     #[arg(long, value_name = "LANGUAGES", requires = "id")]
     into: Option<String>,
-    /// Its licence as SPDX names it.
+    /// Its SPDX licence identifier.
     #[arg(long, value_name = "SPDX", requires = "id")]
     licence: Option<String>,
     /// It may be used commercially.
@@ -32,7 +32,7 @@ pub(super) struct OwnArguments {
 }
 
 impl OwnArguments {
-    /// The model of one's own, if there is one.
+    /// The description of the custom model, if one was given.
     pub(super) fn own(self) -> anyhow::Result<Option<Own>> {
         let (Some(id), Some(task), Some(engine), Some(language)) =
             (self.id, self.task, self.engine, self.language)

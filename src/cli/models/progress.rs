@@ -1,24 +1,24 @@
-//! How far a long piece of work is: one line that is written over on a terminal, a line now and
-//! then elsewhere.
+//! Progress of long operations: on a terminal one line that is overwritten, elsewhere an occasional
+//! line.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// How often a line is written over.
+/// How often a line on a terminal is overwritten.
 const QUICK: Duration = Duration::from_millis(200);
 
-/// How often a line is added where nothing can be written over.
+/// How often a line is added elsewhere.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// The rate is that of about so long.
+/// Approximate window over which the rate is measured.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Bytes and their rate; takes the time from outside.
+/// Bytes and their rate. Callers pass in the time.
 #[derive(Clone, Debug)]
 struct Rate {
     total: Option<u64>,
     done: u64,
-    /// Where the window begins: when, and bytes by then.
+    /// Start of the window: time and bytes at that time.
     since: (Instant, u64),
 }
 
@@ -27,7 +27,7 @@ impl Rate {
         Self { total, done: 0, since: (now, 0) }
     }
 
-    /// What is there already counts as done, and not as quick.
+    /// Counts existing bytes as done, without affecting the rate.
     fn already(&mut self, bytes: u64, now: Instant) {
         self.done = bytes;
         self.since = (now, bytes);
@@ -35,20 +35,20 @@ impl Rate {
 
     fn at(&mut self, done: u64, now: Instant) {
         if done < self.done {
-            // The server made us begin again.
+            // The server made the download start again.
             self.since = (now, done);
         }
         self.done = done;
         let (begun, before) = self.since;
         let elapsed = now.saturating_duration_since(begun);
         if elapsed > WINDOW * 2 {
-            // Half of it is forgotten, so that the rate follows.
+            // Half of the window is dropped, so that the rate follows.
             let half = before + (done - before) / 2;
             self.since = (begun + elapsed / 2, half);
         }
     }
 
-    /// Bytes a second.
+    /// Bytes per second.
     fn rate(&self, now: Instant) -> Option<f64> {
         let elapsed = now.saturating_duration_since(self.since.0).as_secs_f64();
         let moved = self.done.saturating_sub(self.since.1);
@@ -74,7 +74,7 @@ impl Rate {
     }
 }
 
-/// `1:02:03`, `2:03`.
+/// Formats seconds as `1:02:03` or `2:03`.
 fn duration(seconds: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {
@@ -88,13 +88,13 @@ pub(super) struct Meter {
     what: String,
     rate: Rate,
     terminal: bool,
-    /// When a line was shown, or would have been.
+    /// When a line was last shown or skipped.
     shown: Instant,
     ended: bool,
 }
 
 impl Meter {
-    /// Begins; shows nothing yet.
+    /// Starts; shows nothing yet.
     pub(super) fn start(what: &str, total: Option<u64>) -> Self {
         Self {
             what: what.to_owned(),
@@ -105,7 +105,7 @@ impl Meter {
         }
     }
 
-    /// So much was there before.
+    /// Sets the number of bytes that existed before.
     pub(super) fn already(&mut self, bytes: u64) {
         self.rate.already(bytes, Instant::now());
         if bytes > 0 {
@@ -113,12 +113,12 @@ impl Meter {
         }
     }
 
-    /// So many bytes more.
+    /// Adds bytes.
     pub(super) fn add(&mut self, bytes: u64) {
         self.at(self.rate.done + bytes);
     }
 
-    /// So many bytes in all.
+    /// Sets the total of bytes done.
     pub(super) fn at(&mut self, done: u64) {
         let now = Instant::now();
         self.rate.at(done, now);
@@ -132,9 +132,9 @@ impl Meter {
     fn show(&mut self, now: Instant) {
         let line = format!("{}: {}", self.what, self.rate.line(now));
         if self.terminal {
-            // Carriage return, and whatever was longer is cleared.
+            // Carriage return; `ESC[K` clears the rest of a longer line.
             eprint!("\r{line}\x1b[K");
-            // Progress is not worth failing for.
+            // An error of the progress display must not fail the operation.
             let _ = std::io::stderr().flush();
         } else {
             eprintln!("{line}");
@@ -142,7 +142,7 @@ impl Meter {
         self.shown = now;
     }
 
-    /// Shows how far it came, if it has moved.
+    /// Shows the final progress, if there was any.
     pub(super) fn end(&mut self) {
         if self.rate.done > 0 && !self.ended {
             self.show(Instant::now());

@@ -1,4 +1,4 @@
-//! What `auralink models` answers: tables for people, JSON for programs.
+//! Output of `auralink models`: tables for people, JSON for programs.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::models::{Installed, Manifest, Registry, State, Task};
 
-/// Bytes for people.
+/// Formats bytes for people.
 fn size(bytes: Option<u64>) -> String {
     match bytes {
         None => "?".into(),
@@ -20,7 +20,7 @@ fn size(bytes: Option<u64>) -> String {
     }
 }
 
-/// Writes to standard output. Who reads only the beginning, as `head` does, has what he wants.
+/// Writes to standard output. Errors are ignored: a reader such as `head` may close it early.
 fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
@@ -29,7 +29,7 @@ fn print(value: &Value) {
     say(&format!("{value:#}\n"));
 }
 
-/// Every model, or those that are here.
+/// Lists every model, or only the installed ones.
 pub(super) fn list(
     registry: &Registry,
     here: bool,
@@ -77,7 +77,7 @@ fn row(manifest: &Manifest, state: &State) -> String {
     let memory = manifest.memory.as_ref().map(|m| m.cpu_mib << 20);
     let memory = memory.map_or_else(|| "?".into(), |bytes| size(Some(bytes)));
     let mark = if manifest.licence.commercial { "" } else { " (nc)" };
-    // Names of one's own licences would push the table apart.
+    // Names of custom licences would break the table layout.
     let licence = manifest.licence.spdx.trim_start_matches("LicenseRef-");
     let licence = format!("{licence}{mark}");
     let here = match state {
@@ -120,7 +120,7 @@ fn row_json(manifest: &Manifest, state: &State) -> Value {
     row
 }
 
-/// Models that are here now.
+/// Shows newly installed models.
 pub(super) fn arrived(models: &[Installed], json: bool) -> anyhow::Result<ExitCode> {
     if json {
         let state = |i: &Installed| row_json(&i.manifest, &State::Installed(i.clone()));
@@ -132,7 +132,7 @@ pub(super) fn arrived(models: &[Installed], json: bool) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// What reading every file found.
+/// Shows the results of a verification.
 pub(super) fn verdicts(
     verdicts: &[(Arc<Manifest>, Result<(), String>)],
     json: bool,
@@ -154,7 +154,7 @@ pub(super) fn verdicts(
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What was deleted.
+/// Shows the deleted models.
 pub(super) fn removed(
     removed: &[(String, Vec<PathBuf>, u64)],
     json: bool,
@@ -168,7 +168,7 @@ pub(super) fn removed(
     } else {
         let mut text = String::new();
         for (id, folders, bytes) in removed {
-            // A String takes everything.
+            // Writing to a String never fails.
             for folder in folders {
                 let _ = writeln!(text, "{id} is gone from {}", folder.display());
             }

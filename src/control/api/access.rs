@@ -1,4 +1,4 @@
-//! `/api/v1/streams/{name}/access`: tokens, and the addresses to publish to and to play from.
+//! `/api/v1/streams/{name}/access`: tokens, and the URLs for publishing and playing.
 
 use std::net::SocketAddr;
 
@@ -15,39 +15,39 @@ use crate::control::origin::Origin;
 use crate::media::{StreamName, fits_address};
 use crate::runtime::Access;
 
-/// What stands for itself in every part of a URL (RFC 3986, section 2.3) is not encoded: few SRT
-/// clients undo it.
+/// Unreserved characters (RFC 3986, section 2.3) stay as they are, because few SRT clients decode
+/// them.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Ports that publishers and players connect to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Endpoints {
-    /// API, page, WHIP, WHEP and HLS.
+    /// Port of the API, the page, WHIP, WHEP and HLS.
     pub http: u16,
     /// Whether that port speaks HTTPS.
     pub https: bool,
-    /// SRT, when it is on.
+    /// Port of SRT; `null` if it is off.
     pub srt: Option<u16>,
-    /// RTMP, when it is on.
+    /// Port of RTMP; `null` if it is off.
     pub rtmp: Option<u16>,
-    /// RTMPS, when it is on.
+    /// Port of RTMPS; `null` if it is off.
     pub rtmps: Option<u16>,
 }
 
-/// One address to publish to or play from.
+/// One URL for publishing or playing.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Address {
-    /// `srt`, `rtmp`, `rtmps`, `whip`, `whep`, `hls`; of captions `sse`, `websocket`, `push`.
+    /// `srt`, `rtmp`, `rtmps`, `whip`, `whep`, `hls`; for captions `sse`, `websocket`, `push`.
     protocol: &'static str,
-    /// What to put into the encoder or player; the token is in it where the protocol has no other
-    /// place for it.
+    /// URL for the encoder or player. It contains the token if the protocol has no other place for
+    /// it.
     url: String,
-    /// The stream key, for encoders that ask for it in a field of its own.
+    /// The stream key, for encoders with a separate field for it.
     key: Option<String>,
-    /// The token to be sent as `Authorization: Bearer`, for WHIP and WHEP.
+    /// The token for `Authorization: Bearer`, for WHIP and WHEP.
     bearer: Option<String>,
-    /// The passphrase of SRT, for encoders that ask for it in a field of its own. It is in `url` too,
-    /// unless it has a character that no address carries.
+    /// The SRT passphrase, for encoders with a separate field for it. `url` contains it too, unless
+    /// it has a character that a URL cannot carry.
     passphrase: Option<String>,
 }
 
@@ -57,12 +57,12 @@ pub(super) struct AccessView {
     access: Access,
     publish: Vec<Address>,
     play: Vec<Address>,
-    /// Where captions are followed while the stream has any: `sse` and `websocket`. Both take
-    /// `language`; what is pushed goes to `push`, with the admin token.
+    /// URLs for captions: `sse` and `websocket`, which both take `language`, and `push`, which
+    /// needs the admin token.
     captions: Vec<Address>,
 }
 
-/// The tokens of a stream and the addresses they belong into.
+/// The tokens of a stream and the URLs that use them.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/access", tag = "streams",
     params(("name" = String, Path)), responses((status = 200, body = AccessView), Failures))]
 pub(super) async fn get_access(
@@ -74,7 +74,7 @@ pub(super) async fn get_access(
     view(&state, &name, peer, &headers)
 }
 
-/// Makes new tokens; whoever is connected stays, the old tokens open nothing any more.
+/// Generates new tokens. Connected clients stay; the old tokens become invalid.
 #[utoipa::path(post, path = "/api/v1/streams/{name}/access/rotate", tag = "streams",
     params(("name" = String, Path)), responses((status = 200, body = AccessView), Failures))]
 pub(super) async fn rotate_access(
@@ -108,11 +108,12 @@ fn addresses(at: &Endpoints, origin: &Origin, name: &StreamName, access: Access)
     let plain =
         |protocol, url| Address { protocol, url, key: None, bearer: None, passphrase: None };
     let passphrase = access.srt_passphrase.clone();
-    // As it is: no client undoes percent-encoding here, and what would need it was refused.
+    // Unencoded: no client decodes percent-encoding here, and passphrases that need it were
+    // rejected.
     let shown = passphrase.as_ref().filter(|p| fits_address(p));
     let shown = shown.map_or_else(String::new, |p| format!("&passphrase={p}"));
     let srt = |action: &str, token: &Option<String>| {
-        // Clients that do not undo it send the token encoded, which the gate takes as well.
+        // Clients that do not decode it send the token encoded, which the gate accepts too.
         let token = token.as_ref().map_or_else(String::new, |t| format!(":{}", encode(t)));
         let url = format!("srt://{host}:{}?streamid={action}:{name}{token}{shown}", at.srt?);
         Some(Address { passphrase: passphrase.clone(), ..plain("srt", url) })

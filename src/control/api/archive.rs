@@ -1,4 +1,4 @@
-//! What was said: search over all streams, transcripts of one.
+//! The caption archive: search over all streams, transcripts of one.
 
 use axum::extract::State;
 use axum::http::header;
@@ -15,31 +15,31 @@ use crate::media::{Language, StreamName};
 
 mod transcript;
 
-/// Hits on one page at most.
+/// Maximum number of hits per page.
 const PAGE_MAX: u32 = 200;
 
-/// Cues of one transcript at most: about a day of speech.
+/// Maximum number of cues per transcript: about a day of speech.
 const CUES_MAX: u32 = 20_000;
 
-/// What to look for.
+/// What to search for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct SearchParams {
-    /// Words that all have to be in a cue; `"words in this order"`; `begin*`, with three letters or
-    /// more. Left out: everything that was said.
+    /// Words that a cue must all contain; `"a phrase in this order"`; `begin*` with at least three
+    /// letters. Without it, all cues are returned.
     #[serde(default)]
     q: String,
-    /// Only on this stream.
+    /// Only cues of this stream.
     stream: Option<String>,
-    /// Only in this language, whatever its region.
+    /// Only cues in this language, in any region.
     language: Option<String>,
-    /// Only from this time on: RFC 3339 or milliseconds since 1970.
+    /// Only cues from this time on: RFC 3339 or milliseconds since 1970.
     from: Option<String>,
-    /// Only before this time.
+    /// Only cues before this time.
     to: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<i64>,
-    /// Most hits, 1-200.
+    /// Maximum number of hits, 1-200.
     #[serde(default = "page_default")]
     limit: u32,
 }
@@ -48,58 +48,58 @@ fn page_default() -> u32 {
     50
 }
 
-/// One page of what was found.
+/// One page of hits.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Hits {
-    /// Newest first.
+    /// Hits, newest first.
     hits: Vec<Hit>,
-    /// The `cursor` of the next page; none on the last one.
+    /// The `cursor` of the next page; `null` on the last page.
     next: Option<i64>,
 }
 
-/// A cue that was found.
+/// A cue that matches.
 #[derive(Serialize, ToSchema)]
 struct Hit {
-    /// Unique in the archive; what was said later has a higher one.
+    /// Unique in the archive; later cues have higher ids.
     id: i64,
-    /// The stream.
+    /// Name of the stream.
     #[schema(example = "studio-1")]
     stream: String,
-    /// The language of the text.
+    /// Language of the text.
     #[schema(example = "en")]
     language: String,
-    /// When it began to be said.
+    /// When the speech began.
     start: DateTime<Utc>,
-    /// When it had been said.
+    /// When the speech ended.
     end: DateTime<Utc>,
-    /// When the first word that was looked for was said, as well as it is known.
+    /// When the first matching word was spoken, as precisely as known.
     at: DateTime<Utc>,
-    /// What was said.
+    /// The text.
     text: String,
-    /// The same as HTML: escaped, with what was looked for in `<mark>`.
+    /// The text as escaped HTML, with the matches in `<mark>`.
     #[schema(example = "ask not what your <mark>country</mark> can do for you")]
     snippet: String,
-    /// The engine that heard it.
+    /// The engine that transcribed it.
     engine: String,
     /// Its model and the first digits of the model's hash.
     model: Option<String>,
-    /// Where it can be seen, if it was recorded.
+    /// Where it is in a recording; `null` if it was not recorded.
     recording: Option<Place>,
 }
 
 /// A place in a recording.
 #[derive(Serialize, ToSchema)]
 struct Place {
-    /// The recording's id within the stream.
+    /// Id of the recording within the stream.
     id: String,
-    /// Where the file is served.
+    /// Path of the file on this server.
     #[schema(example = "/api/v1/recordings/studio-1/2026-11-23T16-03-16.250Z/file")]
     file: String,
-    /// Seconds from the beginning of the file to `at`.
+    /// Seconds from the start of the file to `at`.
     offset_s: f64,
 }
 
-/// Looks for what was said, on all streams or one. Each hit says when, and where in a recording.
+/// Searches the captions of one or all streams. Each hit has its time and its place in a recording.
 #[utoipa::path(get, path = "/api/v1/archive/search", tag = "archive", params(SearchParams),
     responses((status = 200, body = Hits), Failures))]
 pub(super) async fn search_archive(
@@ -118,7 +118,7 @@ pub(super) async fn search_archive(
         from_ms: params.from.as_deref().map(|text| time("from", text)).transpose()?,
         to_ms: params.to.as_deref().map(|text| time("to", text)).transpose()?,
         before: params.cursor,
-        // One more tells whether there is another page.
+        // One extra hit shows whether there is another page.
         limit: limit + 1,
     };
     let mut found = state.archive.search(&search).await.map_err(broken)?;
@@ -129,7 +129,7 @@ pub(super) async fn search_archive(
     Ok(axum::Json(Hits { hits, next }))
 }
 
-/// Looks for the recordings of what was found, on a thread that may wait for the disk.
+/// Adds the place in a recording to each hit, on a thread that may block on the disk.
 async fn with_places(state: &ApiState, found: Vec<Found>) -> Result<Vec<Hit>, Error> {
     let catalogue = state.catalogue().clone();
     let work = move || {
@@ -144,7 +144,7 @@ async fn with_places(state: &ApiState, found: Vec<Found>) -> Result<Vec<Hit>, Er
             let places = match catalogue.covering(&name, &times) {
                 Ok(places) => places,
                 Err(error) => {
-                    // What was said is worth telling even where the recordings are not there.
+                    // Hits are returned even if the recordings cannot be read.
                     tracing::warn!(%stream, %error, "recordings are not looked for");
                     continue;
                 }
@@ -181,8 +181,7 @@ fn hit(found: Found) -> Hit {
     }
 }
 
-/// How long after the beginning of a cue the word was said that covers a place of its text, in
-/// milliseconds.
+/// Milliseconds from the start of a cue to the word at a byte offset of its text.
 fn said_after(text: &str, words: &[KeptWord], place: usize) -> Option<i64> {
     let mut at = 0;
     for (word, start, _, _) in words {
@@ -195,7 +194,7 @@ fn said_after(text: &str, words: &[KeptWord], place: usize) -> Option<i64> {
     None
 }
 
-/// The text as HTML with the marks in it. Marks that overlap become one.
+/// The text as HTML with the marks. Overlapping marks become one.
 fn snippet(text: &str, marks: &[std::ops::Range<usize>]) -> String {
     let mut html = String::with_capacity(text.len() + 16);
     let mut at = 0;
@@ -227,40 +226,39 @@ fn escape(html: &mut String, text: &str) {
     }
 }
 
-/// Which part of a transcript, and how.
+/// Range and format of a transcript.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TranscriptParams {
-    /// Only this language, whatever its region. Needed for `vtt`, `srt` and `txt` where there are
-    /// several.
+    /// Only this language, in any region. Required for `vtt`, `srt` and `txt` if there are several.
     language: Option<String>,
     /// Only from this time on: RFC 3339 or milliseconds since 1970. The times of `vtt` and `srt`
-    /// begin here; left out, with the first cue.
+    /// count from here, or by default from the first cue.
     from: Option<String>,
     /// Only before this time.
     to: Option<String>,
-    /// The form.
+    /// Format of the transcript.
     #[serde(default)]
     #[param(inline)]
     format: Format,
 }
 
-/// Forms of a transcript.
+/// Formats of a transcript.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Format {
-    /// Everything that is known.
+    /// All data.
     #[default]
     Json,
     /// WebVTT.
     Vtt,
     /// SubRip.
     Srt,
-    /// The text alone.
+    /// The text only.
     Txt,
 }
 
-/// What was said on a stream, in its order.
+/// The transcript of a stream, in order of speech.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/transcript", tag = "archive",
     params(("name" = String, Path), TranscriptParams),
     responses(
@@ -284,7 +282,7 @@ pub(super) async fn get_transcript(
     };
     let languages = state.archive.languages(&search).await.map_err(broken)?;
     if languages.is_empty() {
-        // A stream that is gone may have left words; one that never was has none.
+        // A removed stream may have captions left. An unknown one returns an error.
         state.supervisor().spec(&name)?;
     }
     if params.format != Format::Json
@@ -326,23 +324,23 @@ pub(super) async fn get_transcript(
     Ok((headers, body).into_response())
 }
 
-/// What to delete.
+/// Which cues to delete.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ForgetParams {
-    /// Only what was said before this time: RFC 3339 or milliseconds since 1970.
+    /// Only cues before this time: RFC 3339 or milliseconds since 1970.
     before: Option<String>,
 }
 
-/// What was deleted.
+/// Result of a deletion.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Forgotten {
-    /// Number of cues.
+    /// Number of deleted cues.
     deleted: u64,
 }
 
-/// Deletes what was said on a stream from the archive, for good. Recordings and the captions
-/// beside them stay.
+/// Permanently deletes the captions of a stream from the archive. Recordings and their caption
+/// files stay.
 #[utoipa::path(delete, path = "/api/v1/streams/{name}/transcript", tag = "archive",
     params(("name" = String, Path), ForgetParams),
     responses((status = 200, body = Forgotten), Failures))]
@@ -370,7 +368,7 @@ fn date_text(ms: i64) -> String {
     date(ms).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// A time as it is asked for, in milliseconds since 1970.
+/// Reads a time parameter, in milliseconds since 1970.
 fn time(field: &str, text: &str) -> Result<i64, Error> {
     let number = text.parse().ok();
     let written = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_millis());

@@ -1,4 +1,4 @@
-//! Who publishes and plays over HTTP.
+//! Publishers and players that use HTTP.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use super::{Code, Error};
 use crate::flow::{Action, Gate, Hello, Refusal, RefusalKind};
 use crate::media::{Secret, StreamName};
 
-/// Who is calling, and the token that was shown.
+/// The caller's address and the token that it sent.
 pub(super) struct Caller {
     peer: String,
     credential: Option<Secret>,
@@ -25,8 +25,8 @@ struct TokenQuery {
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
-    /// The token comes as `Authorization: Bearer …`, or as `?token=` from players that cannot set
-    /// headers.
+    /// Reads the token from `Authorization: Bearer …`, or from `?token=` for players that cannot
+    /// set headers.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let bearer = || {
@@ -42,15 +42,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 impl Caller {
-    /// The caller's address, with its port.
+    /// The caller's address with port.
     pub(super) fn peer(&self) -> &str {
         &self.peer
     }
 
-    /// Asks the gate.
+    /// Asks the gate for admission.
     ///
     /// # Errors
-    /// The gate's refusal, which it has told the stream of.
+    /// The refusal, which the gate has already reported to the stream.
     pub(super) fn admit<'a>(
         self,
         gate: &'a dyn Gate,
@@ -65,28 +65,28 @@ impl Caller {
     }
 }
 
-/// A caller that the gate has let in. What goes wrong from then on is for the stream to know too.
+/// A caller that the gate has admitted. Later failures are also reported to the stream.
 pub(super) struct Admitted<'a> {
     gate: &'a dyn Gate,
     hello: Hello,
 }
 
 impl Admitted<'_> {
-    /// How it introduced itself.
+    /// The caller's request to the gate.
     pub(super) fn hello(&self) -> &Hello {
         &self.hello
     }
 
-    /// Passes an outcome on; a failure is told to the owner of the stream, like a refusal of the gate.
+    /// Passes an outcome on. A failure is reported to the stream like a refusal of the gate.
     ///
     /// # Errors
-    /// The same.
+    /// The given error.
     pub(super) fn tell<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
         outcome.inspect_err(|error| self.gate.report_refusal(&self.hello, &refusal(error)))
     }
 }
 
-/// An answer of HTTP as a refusal of the gate.
+/// An HTTP error as a refusal of the gate.
 fn refusal(error: &Error) -> Refusal {
     let kind = match error.code() {
         Code::LimitReached | Code::ShuttingDown | Code::StreamLate | Code::Internal => {

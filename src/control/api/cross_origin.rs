@@ -1,14 +1,14 @@
 //! CORS (Fetch standard, section 3.2): which routes a page of another origin may call.
 //!
-//! Media routes ask for a token that a page has to send itself, so any origin may call them. Cookies
-//! are never allowed along: no answer has `Access-Control-Allow-Credentials`.
+//! Media routes need a token that the page itself must send, so any origin may call them. Cookies
+//! are never allowed: no answer has `Access-Control-Allow-Credentials`.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// How long a browser may remember the answer to a preflight, in seconds: 86400.
+/// How long a browser may cache a preflight answer, in seconds.
 const PREFLIGHT_KEPT_S: HeaderValue = HeaderValue::from_static("86400");
 
 /// Request headers that players and publishers send.
@@ -20,9 +20,9 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
     "Location, ETag, Link, Accept-Patch, Retry-After, Content-Length, Content-Range, Accept-Ranges",
 );
 
-/// Middleware for the whole router, fallbacks included: answers preflights of media routes and marks
-/// all their answers, refusals too, as readable from any origin. `api_open` is `api.open`: then no
-/// token protects pictures and recordings, and only the appliance's own page may read them.
+/// Middleware for the whole router including fallbacks. Answers preflights of media routes and
+/// marks all their answers, also refusals, as readable from any origin. With `api_open` no token
+/// protects thumbnails and recordings, so only the appliance's own page may read them.
 pub(super) async fn cross_origin(
     State(api_open): State<bool>,
     request: Request,
@@ -35,7 +35,7 @@ pub(super) async fn cross_origin(
     let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let mut response = next.run(request).await;
     if preflight && !response.status().is_success() {
-        // A preflight carries no credential: every caller gets an answer.
+        // A preflight carries no credential: it is always answered.
         response = StatusCode::NO_CONTENT.into_response();
         response.headers_mut().insert(header::ALLOW, methods.clone());
     }
@@ -52,7 +52,7 @@ pub(super) async fn cross_origin(
     response
 }
 
-/// The methods of a media route; `None` for what is none.
+/// The methods of a media route. `None` for any other route.
 fn methods(path: &str, api_open: bool) -> Option<HeaderValue> {
     let below = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
     let picture = below(&["/api/v1/streams/"]) && path.ends_with("/thumbnail.jpg");

@@ -23,7 +23,7 @@ fn settings(wanted: &Wanted) -> Result<Settings, Error> {
     })
 }
 
-/// How noise is suppressed now.
+/// The noise suppression settings in force.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/denoise", tag = "streams",
     params(("name" = String, Path)), responses((status = 200, body = Settings), Failures))]
 pub(super) async fn get_denoise(
@@ -33,8 +33,8 @@ pub(super) async fn get_denoise(
     settings(&state.supervisor().wanted(&name)?).map(axum::Json)
 }
 
-/// Changes fields of noise suppression (JSON merge patch, RFC 7396), at once and without a click:
-/// `null` brings a field back to its default.
+/// Changes noise suppression (JSON merge patch, RFC 7396), immediately and without a click. `null`
+/// resets a field to its default.
 #[utoipa::path(patch, path = "/api/v1/streams/{name}/denoise", tag = "streams",
     params(("name" = String, Path), IfMatchHeader), request_body = Settings,
     responses((status = 200, body = Settings), Failures))]

@@ -1,4 +1,4 @@
-//! The one form in which the API says no: `{code, message, hint}`.
+//! The error format of the API: `{code, message, hint}`.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -11,20 +11,20 @@ use crate::runtime;
 /// Body of every response that is not a success. The codes are explained in `docs/errors.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Problem {
-    /// Stable word for programs: `unknown_stream`.
+    /// Stable identifier for programs: `unknown_stream`.
     #[schema(example = "unknown_stream")]
     pub code: &'static str,
-    /// What was wrong, for people.
+    /// What was wrong, as text.
     #[schema(example = "there is no stream `studio-1`")]
     pub message: String,
-    /// What to do about it.
+    /// What the client can do about it.
     #[schema(example = "GET /api/v1/streams lists the streams there are")]
     pub hint: String,
 }
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $word:literal, $status:ident;)+) => {
-        /// Every code the API answers with, each with its section in `docs/errors.md`.
+        /// Every error code of the API. `docs/errors.md` has a section for each.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Code { $($(#[doc = $doc])+ $name,)+ }
 
@@ -32,12 +32,12 @@ macro_rules! codes {
             /// Every code.
             pub const ALL: &[Code] = &[$(Code::$name,)+];
 
-            /// The word in the response.
+            /// The value in the response.
             pub fn as_str(self) -> &'static str {
                 match self { $(Code::$name => $word,)+ }
             }
 
-            /// The HTTP status it comes with.
+            /// The HTTP status of the response.
             pub fn status(self) -> StatusCode {
                 match self { $(Code::$name => StatusCode::$status,)+ }
             }
@@ -46,17 +46,17 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The request could not be read.
+    /// The request cannot be parsed.
     BadRequest = "bad_request", BAD_REQUEST;
-    /// A field says something impossible; the message begins with its path.
+    /// A field has an invalid value; the message begins with its path.
     Invalid = "invalid", UNPROCESSABLE_ENTITY;
-    /// No token, or a wrong one.
+    /// The token is missing or wrong.
     Unauthorized = "unauthorized", UNAUTHORIZED;
-    /// Known, but not allowed to do this.
+    /// The caller is known but lacks the permission.
     Forbidden = "forbidden", FORBIDDEN;
-    /// The request names a host that is not this appliance.
+    /// The `Host` of the request is not this appliance.
     UnknownHost = "unknown_host", MISDIRECTED_REQUEST;
-    /// Nothing has this address.
+    /// There is no resource at this path.
     NotFound = "not_found", NOT_FOUND;
     /// No stream of this name.
     UnknownStream = "unknown_stream", NOT_FOUND;
@@ -68,65 +68,65 @@ codes! {
     UnknownRecording = "unknown_recording", NOT_FOUND;
     /// The recording is being written.
     RecordingOpen = "recording_open", CONFLICT;
-    /// There is no picture to show.
+    /// There is no picture yet.
     NoPicture = "no_picture", NOT_FOUND;
-    /// A session that is over or never was.
+    /// The session has ended or never existed.
     UnknownSession = "unknown_session", NOT_FOUND;
-    /// The address exists, the method does not.
+    /// The path exists, but not with this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
     /// The name is taken.
     StreamExists = "stream_exists", CONFLICT;
     /// The output id is taken.
     OutputExists = "output_exists", CONFLICT;
-    /// The configuration file owns this stream.
+    /// The stream belongs to the configuration file.
     ConfigOwned = "config_owned", CONFLICT;
-    /// Another publisher has the stream.
+    /// Another publisher uses the stream.
     StreamTaken = "stream_taken", CONFLICT;
-    /// Nothing is being published, so there is nothing to play.
+    /// The stream is not live, so there is nothing to play.
     NotLive = "not_live", CONFLICT;
     /// The stream has no captions in that language.
     NoCaptions = "no_captions", CONFLICT;
-    /// A search of the archive that would take too long.
+    /// The archive search would take too long.
     SearchTooCostly = "search_too_costly", UNPROCESSABLE_ENTITY;
     /// No engine of this machine can do it.
     NoEngine = "no_engine", SERVICE_UNAVAILABLE;
-    /// A file without sound that can be decoded.
+    /// The file has no audio that can be decoded.
     UnsupportedSound = "unsupported_sound", UNPROCESSABLE_ENTITY;
-    /// A segment that has left the live window.
+    /// The segment has left the live window.
     SegmentGone = "segment_gone", NOT_FOUND;
-    /// A live stream from which nothing comes.
+    /// The live stream delivers no media.
     StreamLate = "stream_late", SERVICE_UNAVAILABLE;
     /// The resource has changed since it was read (`If-Match`).
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED;
-    /// The request must say which state of the resource it is meant for (`If-Match`).
+    /// The request must name the state of the resource it refers to (`If-Match`).
     PreconditionRequired = "precondition_required", PRECONDITION_REQUIRED;
-    /// No way to give what the other end can take.
+    /// No codec suits both ends.
     UnsupportedCodecs = "unsupported_codecs", NOT_ACCEPTABLE;
-    /// The body did not come in time.
+    /// The body did not arrive in time.
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT;
     /// The body is larger than allowed.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
     /// The body has the wrong media type.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE;
-    /// A byte range outside of the file.
+    /// The byte range is outside the file.
     RangeNotSatisfiable = "range_not_satisfiable", RANGE_NOT_SATISFIABLE;
     /// Too many failed tries from this address.
     TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS;
     /// A limit of the appliance is reached.
     LimitReached = "limit_reached", SERVICE_UNAVAILABLE;
-    /// The appliance is starting its streams.
+    /// The appliance is still starting its streams.
     Starting = "starting", SERVICE_UNAVAILABLE;
-    /// The stream met a fault of the appliance and starts again.
+    /// The stream met an internal fault and restarts.
     StreamRestarting = "stream_restarting", SERVICE_UNAVAILABLE;
     /// The database cannot be written.
     NotStored = "not_stored", SERVICE_UNAVAILABLE;
     /// The appliance is shutting down.
     ShuttingDown = "shutting_down", SERVICE_UNAVAILABLE;
-    /// A fault of the appliance; the log has the details.
+    /// An internal fault; the log has the details.
     Internal = "internal", INTERNAL_SERVER_ERROR;
 }
 
-/// A refusal of the API. Made where the reason is known, turned into a [`Problem`] at the edge.
+/// An API error. Created where the reason is known, converted to a [`Problem`] at the edge.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
@@ -137,18 +137,18 @@ pub struct Error {
 }
 
 impl Error {
-    /// A refusal with what was wrong and what to do about it.
+    /// An error with its cause and advice.
     pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code, message: message.into(), hint: hint.into(), retry_after_s: None }
     }
 
-    /// A fault of ours: logged here with its causes, told to the client without them.
+    /// An internal fault: logged with its causes, sent to the client without them.
     pub fn internal(doing: &'static str, error: &dyn std::error::Error) -> Self {
         let hint = "the log has the details: `journalctl -u auralink -e`";
         Self::new(Code::Internal, format!("{doing} failed"), hint).logged(error)
     }
 
-    /// Logs what is behind it, with its causes; the client is not told of that.
+    /// Logs the underlying error with its causes, which the client does not get.
     #[must_use]
     pub fn logged(self, error: &dyn std::error::Error) -> Self {
         let mut causes = error.to_string();
@@ -161,20 +161,20 @@ impl Error {
         self
     }
 
-    /// Says when to come back, in the `Retry-After` header.
+    /// Sets the `Retry-After` header.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
     }
 
-    /// The body that says it.
+    /// The response body.
     pub fn problem(&self) -> Problem {
         let (message, hint) = (self.message.clone(), self.hint.clone());
         Problem { code: self.code.as_str(), message, hint }
     }
 
-    /// Its code.
+    /// The error code.
     pub fn code(&self) -> Code {
         self.code
     }
@@ -239,13 +239,13 @@ impl From<Refusal> for Error {
     }
 }
 
-/// What any call may answer besides its success, for the OpenAPI document.
+/// The error responses of every operation, for the OpenAPI document.
 #[derive(utoipa::IntoResponses)]
 pub enum Failures {
-    /// The request was refused: the body says why and what to do.
+    /// The request was refused; the body has the reason and advice.
     #[response(status = "4XX")]
     Refused(#[to_schema] Problem),
-    /// The appliance failed or is at its limit.
+    /// The appliance failed or has reached a limit.
     #[response(status = "5XX")]
     Failed(#[to_schema] Problem),
 }

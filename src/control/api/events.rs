@@ -1,4 +1,4 @@
-//! `/api/v1/events`: what changes, as server-sent events.
+//! `/api/v1/events`: changes as server-sent events.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,9 +13,10 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use super::{ApiState, Failures};
 use crate::runtime::Event;
 
-/// Follows everything that changes, as server-sent events. The type of an event is its `event`
-/// field; a client that reads too slowly gets `lagged` with the number of events that it missed and
-/// should read the streams again.
+/// Follows all changes as server-sent events.
+///
+/// The type of an event is its `event` field. A client that reads too slowly gets `lagged` with the
+/// number of missed events and should read the streams again.
 #[utoipa::path(get, path = "/api/v1/events", tag = "system",
     responses((status = 200, body = Event, content_type = "text/event-stream"), Failures))]
 pub(super) async fn follow_events(
@@ -31,7 +32,7 @@ fn sent(event: Result<Event, BroadcastStreamRecvError>) -> Sent {
     let missed = |n: u64| Sent::default().event("lagged").data(format!("{{\"missed\":{n}}}"));
     match event {
         Ok(event) => {
-            // An event always becomes JSON; if ever not, the client reads everything again.
+            // Events always serialise. Otherwise `lagged` makes the client read everything again.
             let named = Sent::default().event(name(&event));
             named.json_data(&event).unwrap_or_else(|_| missed(1))
         }

@@ -1,5 +1,5 @@
-//! Bodies, paths and queries, with refusals in our own form. Handlers take these and never axum's
-//! extractors of the same purpose, whose refusals are plain text.
+//! Extractors for bodies, paths and queries whose errors have our own format. Handlers use these
+//! instead of axum's, whose errors are plain text.
 
 use std::error::Error as StdError;
 
@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::{Code, Error};
 use crate::control::pace::TooSlow;
 
-/// Largest JSON body, in bytes.
+/// Maximum size of a JSON body, in bytes.
 pub(super) const BODY_MAX: usize = 64 << 10;
 
 /// A JSON body.
@@ -40,7 +40,7 @@ fn refuse_json(rejection: &JsonRejection) -> Error {
             Error::new(Code::UnsupportedMediaType, text, "send `Content-Type: application/json`")
         }
         JsonRejection::JsonDataError(_) => {
-            // serde has put the path in front: `outputs[0].url: missing field`.
+            // The deserialiser has put the path in front: `outputs[0].url: missing field`.
             let message = text.split_once(": ").map_or(text.as_str(), |(_, rest)| rest);
             Error::new(Code::Invalid, message, "/api/v1/openapi.json describes the body")
         }
@@ -49,7 +49,7 @@ fn refuse_json(rejection: &JsonRejection) -> Error {
     }
 }
 
-/// A whole body as it is, of at most the route's limit.
+/// A whole raw body, up to the route's limit.
 pub(super) struct Body(pub(super) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
@@ -65,7 +65,7 @@ fn refuse_body(rejection: &BytesRejection) -> Error {
     broken_body(rejection, rejection.status(), &rejection.body_text())
 }
 
-/// Why a body could not be read to its end.
+/// Why a body could not be read completely.
 pub(super) fn broken_body(
     error: &(dyn StdError + 'static),
     status: StatusCode,
@@ -82,7 +82,7 @@ pub(super) fn broken_body(
     Error::new(Code::BadRequest, text, "send the whole body")
 }
 
-/// An error and what caused it.
+/// An error and its chain of causes.
 fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
@@ -104,7 +104,7 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     }
 }
 
-/// A WebSocket's handshake.
+/// A WebSocket handshake.
 pub(super) struct Upgrade(pub(super) WebSocketUpgrade);
 
 impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
@@ -120,7 +120,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
     }
 }
 
-/// Parameters of the path. One that cannot be is no such resource.
+/// Path parameters. An invalid one means that the resource does not exist.
 pub(super) struct Params<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Params<T> {
@@ -135,7 +135,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Params<
     }
 }
 
-/// Parameters behind the question mark.
+/// Query parameters.
 pub(super) struct Query<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {

@@ -1,4 +1,4 @@
-//! Health, metrics, and what answers where nothing else does.
+//! Health, metrics, and the answers for unknown routes.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,20 +14,21 @@ use crate::control::auth;
 use crate::flow::{self, files};
 use crate::telemetry::disk;
 
-/// A disk that takes longer to say how full it is hangs; its figures are left out then.
+/// A disk that does not report its usage within this time hangs; its figures are then left out.
 pub(super) const DISK_MAX: Duration = Duration::from_secs(2);
 
-/// The process is up and answers.
+/// The process is up and answers requests.
 #[utoipa::path(get, path = "/healthz", tag = "system", security(()),
     responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// New work is taken; not while the database cannot be written (`not_stored`). Further lines say which
-/// streams are missing although the appliance serves all others: streams of the database that could
-/// not be started, which `/api/v1/system` names, and streams that have failed and start again; and when
-/// the wall clock was set.
+/// Whether new work is accepted; not while the database cannot be written (`not_stored`).
+///
+/// Further lines report streams that are missing although all others are served: streams of the
+/// database that could not be started, which `/api/v1/system` names, and failed streams that
+/// restart. A last line reports when the wall clock was set.
 #[utoipa::path(get, path = "/readyz", tag = "system", security(()),
     responses((status = 200, body = String, content_type = "text/plain"), Failures))]
 pub(super) async fn readyz(State(state): State<ApiState>) -> Result<String, Error> {
@@ -58,8 +59,8 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Result<String, Erro
     Ok(text)
 }
 
-/// Middleware: nothing is changed while streams are still being started, so that no two of one name
-/// meet.
+/// Middleware: refuses changes while streams are still starting, so that two streams cannot get the
+/// same name.
 pub(super) async fn when_started(
     State(state): State<ApiState>,
     request: Request,
@@ -76,8 +77,8 @@ fn starting() -> Error {
     Error::new(Code::Starting, message, "try again in a second").retry_after(1)
 }
 
-/// Metrics in the text format of Prometheus. They need the admin token unless the configuration
-/// says `open_metrics = true`.
+/// Metrics in the Prometheus text format. They need the admin token unless the configuration sets
+/// `open_metrics = true`.
 #[utoipa::path(get, path = "/metrics", tag = "system",
     responses((status = 200, body = String, content_type = "text/plain"), Failures))]
 pub(super) async fn metrics(
@@ -96,7 +97,7 @@ pub(super) async fn metrics(
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }
 
-/// Answers where there is nothing.
+/// The answer for an unknown path.
 pub(super) async fn not_found() -> Error {
     Error::new(
         Code::NotFound,
@@ -105,7 +106,7 @@ pub(super) async fn not_found() -> Error {
     )
 }
 
-/// Answers where the method is another one. axum has set the `Allow` header.
+/// The answer for an unsupported method. axum has set the `Allow` header.
 pub(super) async fn method_not_allowed() -> Error {
     Error::new(
         Code::MethodNotAllowed,
@@ -114,7 +115,7 @@ pub(super) async fn method_not_allowed() -> Error {
     )
 }
 
-/// Middleware: counts every answer by the route that matched.
+/// Middleware: counts every answer by its matched route.
 pub(super) async fn observe(
     State(metrics): State<Metrics>,
     route: Option<MatchedPath>,

@@ -1,7 +1,7 @@
 //! HLS: playlists, initialisation sections, segments and parts.
 //!
-//! Players cannot send headers with every request of theirs, so a token that came as `?token=` is
-//! written behind every URI of the playlists.
+//! Players cannot add headers to each of their requests, so a token sent as `?token=` is appended
+//! to every URI in the playlists.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use crate::flow::{Action, Hello, Refusal};
 use crate::media::{Kind, Language, Secret, StreamName};
 use crate::runtime::Supervisor;
 
-/// Where the routes get a stream's segments from.
+/// Provides the segments of streams to the routes.
 pub trait HlsSource: Send + Sync + 'static {
-    /// Lets a player in, or not, and starts the stream's segments when nobody watched before.
-    /// Called for every request, so it answers from memory except for the first one.
+    /// Admits or refuses a player, and starts HLS with the first one. Called for every request:
+    /// only the first one waits, all others are answered from memory.
     fn open(&self, hello: Hello) -> BoxFuture<'_, Result<Arc<Shelf>, Refusal>>;
 }
 
@@ -37,7 +37,7 @@ impl HlsSource for Supervisor {
     }
 }
 
-/// `/hls/{stream}/index.m3u8` and what it leads to.
+/// `/hls/{stream}/index.m3u8` and the files that it refers to.
 pub fn router(source: Arc<dyn HlsSource>) -> Router {
     Router::new().route("/hls/{stream}/{file}", get(serve)).with_state(source)
 }
@@ -52,7 +52,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// The segment and part that a playlist has to reach before it is sent (RFC 8216bis, section
+    /// The segment and part that a playlist must contain before it is sent (RFC 8216bis, section
     /// 6.2.5.2).
     fn at_least(&self) -> Result<Option<(u64, Option<usize>)>, Error> {
         match (self.sequence, self.part) {
@@ -67,7 +67,7 @@ impl Wanted {
     }
 }
 
-/// A file below `/hls/{stream}/`.
+/// A file under `/hls/{stream}/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum File {
     Master,
@@ -177,11 +177,11 @@ fn playlist(text: String) -> Response {
     (headers, text).into_response()
 }
 
-/// Media never changes under its name, so that caches may keep it.
+/// Media files never change, so caches may keep them.
 fn media(track: &TrackId, parts: impl IntoIterator<Item = Bytes>) -> Response {
     let parts: Vec<_> = parts.into_iter().collect();
     let length: usize = parts.iter().map(Bytes::len).sum();
-    // The parts are shared, not copied: a slow player holds no memory of its own.
+    // The parts are shared, not copied: a slow player costs no additional memory.
     let stream = futures::stream::iter(parts.into_iter().map(Ok::<_, std::io::Error>));
     let content_type = if track.kind() == Kind::Video { "video/mp4" } else { "audio/mp4" };
     let headers = [

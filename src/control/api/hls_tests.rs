@@ -45,7 +45,7 @@ proptest::proptest! {
     }
 }
 
-/// A test pattern with beep, through B-frames, and its shelf behind a real socket.
+/// A test pattern with beeps and B-frames, served by its shelf on a real socket.
 struct Site {
     url: String,
     shelf: Arc<Shelf>,
@@ -68,14 +68,14 @@ impl HlsSource for OneStream {
     }
 }
 
-/// One key frame a second, two B-frames between others, 30 fps; beeps of AAC.
+/// H.264 at 30 fps with one key frame a second and two B-frames between other frames.
 const PICTURES: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 \
      ! timeoverlay ! x264enc key-int-max=30 bframes=2 b-adapt=false speed-preset=ultrafast \
      ! video/x-h264,profile=main ! h264parse config-interval=-1 \
      ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=video ";
 const SOUND: &str = "audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=48000,channels=2 \
      ! avenc_aac ! aacparse ! audio/mpeg,stream-format=raw ! appsink name=audio ";
-/// Sound in Spanish.
+/// Audio in Spanish.
 const DUB: &str = "audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 \
      ! avenc_aac ! aacparse ! audio/mpeg,stream-format=raw ! appsink name=dub ";
 
@@ -158,7 +158,7 @@ async fn packets(url: &str) -> HashMap<char, Vec<(f64, f64)>> {
     packets
 }
 
-/// Twenty seconds are ten segments: no gap, no overlap, sound with pictures.
+/// Twenty seconds are ten segments without gap or overlap, with audio and video.
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_reads_ten_segments_without_a_gap() {
     let site = site(Settings::default(), &format!("{PICTURES} {SOUND}")).await;
@@ -210,8 +210,8 @@ async fn players_are_let_in_and_told_what_is_wrong() {
     assert_eq!(site.shelf.viewers(), 1);
 }
 
-/// A low-latency player: every answer to a blocking reload brings exactly the part asked for, and
-/// that part is no older than its own length and some scheduling.
+/// A low-latency player: every answer to a blocking reload ends with exactly the requested part,
+/// and that part is no older than its duration plus scheduling time.
 #[tokio::test(flavor = "multi_thread")]
 async fn blocking_reloads_follow_the_live_edge() {
     let site = site(Settings::default(), &format!("{PICTURES} {SOUND}")).await;
@@ -241,14 +241,14 @@ async fn blocking_reloads_follow_the_live_edge() {
     assert!(ages[ages.len() / 2] < 1200.0, "{ages:?}");
 }
 
-/// `tfdt` of our own fragments, in ms.
+/// `tfdt` of one of our fragments, in ms.
 fn decode_time_ms(fragment: &[u8]) -> f64 {
     let at = fragment.windows(4).position(|w| w == b"tfdt").expect("a tfdt") + 8;
     let ticks = u64::from_be_bytes(fragment[at..at + 8].try_into().expect("eight bytes"));
     ticks as f64 / 90.0
 }
 
-/// The decoder's set-up changes while the stream runs, and later the node is restarted.
+/// The decoder configuration changes while the stream runs, and later the node is restarted.
 #[tokio::test(flavor = "multi_thread")]
 async fn sound_alone_plays_and_goes_on_after_a_restart() {
     let settings = Settings { segment_s: 1, part_ms: 0, ..Settings::default() };
@@ -287,8 +287,8 @@ async fn sound_alone_plays_and_goes_on_after_a_restart() {
     task.cancel.cancel();
 }
 
-/// The captions that a playlist has now, as ffmpeg reads them: it follows no live captions by
-/// itself, so it gets them as a finished playlist.
+/// The captions that a playlist has now, as read by ffmpeg. ffmpeg does not follow live captions,
+/// so it gets them as a finished playlist.
 async fn captions_now(site: &Site, playlist: &str) -> HashMap<char, Vec<(f64, f64)>> {
     let folder = tempfile::tempdir().expect("a folder");
     let text = site.get(playlist).await.text().await.expect("text");
@@ -304,7 +304,7 @@ async fn captions_now(site: &Site, playlist: &str) -> HashMap<char, Vec<(f64, f6
     packets(&local.display().to_string()).await
 }
 
-/// hls.js changes to another language while it plays.
+/// hls.js switches to another audio language during playback.
 #[tokio::test(flavor = "multi_thread")]
 async fn hls_js_changes_the_language_of_the_sound() {
     let site = site(Settings::default(), &format!("{PICTURES} {SOUND} {DUB}")).await;
@@ -318,7 +318,7 @@ async fn hls_js_changes_the_language_of_the_sound() {
     assert!(!report["errors"].to_string().contains("fatal=true"), "{report}");
 }
 
-/// What hls.js reports after playing a site for some seconds; `None`, with a word, where the
+/// The report of hls.js after playing a site for some seconds. `None`, with a message, if the
 /// packages that `make test` installs into `tests/clients` are missing.
 async fn play_in_chromium(site: &Site, options: &[&str]) -> Option<serde_json::Value> {
     let clients = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
@@ -341,7 +341,7 @@ async fn play_in_chromium(site: &Site, options: &[&str]) -> Option<serde_json::V
     Some(report)
 }
 
-/// hls.js in Chromium, low latency: plays without an error and fetches parts.
+/// hls.js in Chromium at low latency plays without an error and fetches parts.
 #[tokio::test(flavor = "multi_thread")]
 async fn hls_js_plays_with_low_latency() {
     let site = site(Settings::default(), &format!("{PICTURES} {SOUND}")).await;
@@ -355,8 +355,8 @@ async fn hls_js_plays_with_low_latency() {
     assert!(number("latency_s") < 5.0, "{report}");
 }
 
-/// Captions that say when they were spoken are shown by hls.js over the picture of that moment,
-/// although they come two seconds after the voice; a second language is offered beside the first.
+/// hls.js shows captions at the time of their speech, although they arrive two seconds after it; a
+/// second language is offered beside the first.
 #[tokio::test(flavor = "multi_thread")]
 async fn hls_js_shows_captions_at_their_moment() {
     let site = site(Settings::default(), &format!("{PICTURES} {SOUND}")).await;
@@ -388,7 +388,7 @@ async fn hls_js_shows_captions_at_their_moment() {
             english.publish(cue);
         }
     });
-    // As long as a player stays behind must have been on air.
+    // The stream must have been on air for as long as a player stays behind.
     let listed = async |file: &str| {
         let answer = site.get(file).await;
         let listed = answer.status() == 200;
@@ -418,13 +418,13 @@ async fn hls_js_shows_captions_at_their_moment() {
         .collect();
     eprintln!("shown after it was spoken, ms: {off:?}; behind live {}", report["latency_s"]);
     assert!(off.len() >= 6, "{report}");
-    // Browsers look for cues four times a second; nothing is shown before its time.
+    // Browsers check cues four times a second; none is shown before its time.
     let steady = &off[1..];
     assert!(steady.iter().all(|ms| (-60.0..450.0).contains(ms)), "{off:?}");
     assert!(!report["errors"].to_string().contains("fatal=true"), "{report}");
 }
 
-/// Names of files and query strings of players.
+/// File names and query strings of players.
 #[test]
 fn fuzz_hls_request() {
     use percent_encoding::{AsciiSet, CONTROLS};

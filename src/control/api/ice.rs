@@ -1,4 +1,4 @@
-//! What changes in a session's ICE after the answer: trickled candidates and ICE restarts, by PATCH
+//! Changes to the ICE of a session after the answer: trickled candidates and ICE restarts, by PATCH
 //! (RFC 9725 section 4.3).
 
 use axum::http::{HeaderMap, StatusCode, header};
@@ -11,16 +11,16 @@ use crate::webrtc::{Generation, Session};
 
 const KIND: &str = "application/trickle-ice-sdpfrag";
 
-/// What a PATCH asks for.
+/// The kinds of PATCH.
 #[derive(Debug, PartialEq, Eq)]
 enum Wish<'a> {
-    /// Candidates for the ICE generation that is in force.
+    /// Candidates for the current ICE generation.
     Trickle,
-    /// A new generation, with the peer's new user name fragment and password.
+    /// A new generation with the peer's new user name fragment and password.
     Restart(&'a str, &'a str),
 }
 
-/// Takes a PATCH of a session by its owner.
+/// Handles a PATCH from the owner of a session.
 pub(super) fn patch(
     session: &Session,
     headers: &HeaderMap,
@@ -29,7 +29,7 @@ pub(super) fn patch(
     let text = body_text(headers, body, KIND)?;
     let tag = headers.get(header::IF_MATCH).and_then(|v| v.to_str().ok());
     let fragment = Fragment::parse(&text).map_err(bad_sdp)?;
-    // Held to the end: of two restarts one is the first.
+    // Held to the end, so that concurrent restarts are ordered.
     let mut generation = session.generation();
     let wish = wish(tag, &generation, &fragment)?;
     let Some(peer) = session.peer() else { return Ok(StatusCode::NO_CONTENT.into_response()) };
@@ -50,7 +50,7 @@ pub(super) fn patch(
     }
 }
 
-/// What is wanted, going by `If-Match` and the credentials of the fragment.
+/// The requested change, from `If-Match` and the credentials of the fragment.
 fn wish<'a>(
     tag: Option<&str>,
     now: &Generation,
@@ -64,7 +64,7 @@ fn wish<'a>(
             Err(Error::new(Code::PreconditionRequired, message, hint))
         }
         (Some("*"), Some(ufrag)) => {
-            // The lengths that RFC 8839 section 5.4 demands.
+            // Minimum lengths of RFC 8839 section 5.4.
             let password = fragment.password.as_deref().filter(|p| p.len() >= 22);
             let password = password.filter(|_| ufrag.len() >= 4).ok_or_else(|| {
                 let message = "an ICE restart needs a new a=ice-ufrag and a=ice-pwd";

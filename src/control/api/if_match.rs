@@ -1,4 +1,5 @@
-//! Which state of a stream a change is meant for: `ETag` and `If-Match`, RFC 9110 §8.8.3 and §13.1.1.
+//! The state of a stream that a change refers to: `ETag` and `If-Match`, RFC 9110 §8.8.3 and
+//! §13.1.1.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -8,47 +9,47 @@ use sha2::{Digest, Sha256};
 use super::{Code, Error};
 use crate::runtime::StreamSpec;
 
-/// The header `ETag` of an answer.
+/// The `ETag` header of an answer.
 pub(super) type Tag = [(HeaderName, String); 1];
 
-/// Bytes of a tag's hash: two states of one stream never meet by chance.
+/// Bytes of the hash in a tag: long enough to rule out collisions between states of one stream.
 const TAG_BYTES: usize = 12;
 
-/// The tag of what is wanted of a stream. How the stream is doing does not change it.
+/// The tag of the wanted state of a stream. The running state does not affect it.
 pub(super) fn tag(spec: &StreamSpec) -> Tag {
     [(header::ETAG, text(spec))]
 }
 
 fn text(spec: &StreamSpec) -> String {
-    // A spec was read from JSON, so that it can be written as such.
+    // Specs are read from JSON, so they always serialise.
     let json = serde_json::to_vec(spec).unwrap_or_default();
     let hash = Sha256::digest(json);
     let digits: String = hash.iter().take(TAG_BYTES).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{digits}\"")
 }
 
-/// The states that a change may be made from: any, or those of the header `If-Match`.
+/// The states from which a change may be made: any, or those of the `If-Match` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IfMatch {
-    /// No such header, or `*`.
+    /// No header, or `*`.
     Any,
-    /// Tags as they were sent.
+    /// The tags as sent.
     Tags(Vec<String>),
 }
 
-/// The header that changes of a stream take.
+/// The header of requests that change a stream.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "it describes a parameter")]
 pub(super) struct IfMatchHeader {
-    /// The `ETag` of the answer that the change goes by: when what is wanted of the stream has
-    /// changed since, the change is refused with `precondition_failed`.
+    /// The `ETag` that the change is based on. If the wanted state of the stream has changed since,
+    /// the request fails with `precondition_failed`.
     #[param(rename = "If-Match")]
     if_match: Option<String>,
 }
 
 impl IfMatch {
-    /// Whether a change may be made from this state.
+    /// Checks whether a change may be made from this state.
     ///
     /// # Errors
     /// `precondition_failed`.
@@ -63,7 +64,7 @@ impl IfMatch {
         }
     }
 
-    /// A list of quoted tags, or `*`. Weak tags are taken and never match.
+    /// A list of quoted tags, or `*`. Weak tags are accepted but never match.
     fn read(header: &str) -> Option<Self> {
         if header.trim() == "*" {
             return Some(Self::Any);

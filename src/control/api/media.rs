@@ -1,4 +1,4 @@
-//! WHIP, WHEP, HLS and captions: what asks the stream's own tokens.
+//! WHIP, WHEP, HLS and captions: routes that use the tokens of the stream.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::webrtc::{self, WebRtc};
 use super::{captions, hls};
 use crate::runtime::Supervisor;
 
-/// The routes of players and publishers that come by HTTP.
+/// The routes of HTTP players and publishers.
 pub fn media_router(supervisor: &Supervisor, web_rtc: WebRtc) -> Router {
     let stop = web_rtc.registry().stopping();
     hls::router(Arc::new(supervisor.clone()))

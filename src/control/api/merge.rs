@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::{Code, Error};
 
-/// What a refusal of a field advises.
+/// The hint for an invalid field.
 pub(super) const FIELDS: &str = "/api/v1/openapi.json describes the fields";
 
-/// A value with the fields of a patch in it; `null` brings a field back to its default.
+/// Applies a patch to a value; `null` resets a field to its default.
 ///
 /// # Errors
-/// `invalid` when the patch is no object or what comes out is no such value.
+/// `invalid` if the patch is not an object or the result is not a valid value.
 pub(super) fn patched<T: Serialize + DeserializeOwned>(
     before: &T,
     patch: Value,

@@ -1,7 +1,7 @@
-//! The HTTP API, a file per resource.
+//! The HTTP API, one file per resource.
 //!
-//! [`router`] lists everything that is served, once. What lies behind the guard needs the admin
-//! token or a session of the page; WHIP, WHEP and HLS ask the stream's own tokens.
+//! [`router`] lists everything that is served. Routes behind the guard need the admin token or a
+//! session of the page. WHIP, WHEP and HLS use the tokens of the stream.
 
 mod access;
 mod archive;
@@ -57,40 +57,40 @@ use super::{Metrics, console};
 use crate::egress::record::Catalogue;
 use crate::runtime::Supervisor;
 
-/// What the handlers share.
+/// State shared by the handlers.
 #[derive(Clone)]
 pub struct ApiState(Arc<Parts>, Catalogue);
 
 /// The parts of [`ApiState`].
 pub struct Parts {
-    /// Where streams are changed.
+    /// Changes to streams.
     pub desk: Desk,
-    /// Who may do so.
+    /// Authentication for the API.
     pub auth: Auth,
-    /// Who checks the tokens that Jigasi signs.
+    /// Verifier of Jigasi's tokens. `None` if no key is configured.
     pub jitsi: Option<Verifier>,
-    /// What was said.
+    /// The caption archive.
     pub archive: Archive,
-    /// Counters.
+    /// Metrics of this process.
     pub metrics: Metrics,
-    /// What the machine can do.
+    /// Capabilities of the machine.
     pub machine: Machine,
-    /// Where publishers and players connect.
+    /// Ports for publishers and players.
     pub endpoints: Endpoints,
-    /// By which address they reach it.
+    /// The address by which clients reach them.
     pub public: PublicAddress,
-    /// Where recordings go.
+    /// Folder of the recordings.
     pub recordings: std::path::PathBuf,
     /// `/metrics` needs no token.
     pub open_metrics: bool,
-    /// Whether all streams are there: until then nothing is changed.
+    /// Whether all streams are started; until then changes are refused.
     pub started: Arc<AtomicBool>,
-    /// Ends long answers when the appliance shuts down.
+    /// Ends long-running answers at shutdown.
     pub shutdown: CancellationToken,
 }
 
 impl ApiState {
-    /// Puts the parts together.
+    /// Builds the state.
     pub fn new(parts: Parts) -> Self {
         let catalogue = Catalogue::new(&parts.recordings);
         Self(Arc::new(parts), catalogue)
@@ -161,7 +161,7 @@ impl utoipa::Modify for Tokens {
     }
 }
 
-/// Everything behind the guard.
+/// The routes behind the guard.
 fn guarded() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(streams::list_streams, streams::create_stream))
@@ -197,7 +197,7 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .merge(audio::router())
 }
 
-/// What is served without a token: signing in, health, the page, this document.
+/// Routes without a token: sign-in, health, the page, the OpenAPI document.
 fn open() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(session::get_session, session::sign_in, session::sign_out))
@@ -206,7 +206,7 @@ fn open() -> OpenApiRouter<ApiState> {
         .routes(routes!(health::metrics))
 }
 
-/// The OpenAPI 3.1 document, as it is served and checked in.
+/// The OpenAPI 3.1 document, as served and as checked in.
 pub fn document() -> utoipa::openapi::OpenApi {
     let recordings = recordings::router(Catalogue::new("")).into_openapi();
     let mut document = guarded().merge(open()).into_openapi().merge_from(recordings);
@@ -214,12 +214,12 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// The document as JSON text, with a line break at its end.
+/// The document as JSON text with a final newline.
 pub fn document_json() -> String {
     document().to_pretty_json().map_or_else(|e| format!("{{\"error\": \"{e}\"}}"), |t| t + "\n")
 }
 
-/// Everything that is served. `media` (WHIP, WHEP, HLS) asks the stream's own tokens.
+/// All routes. `media` (WHIP, WHEP, HLS) uses the tokens of the stream.
 pub fn router(state: ApiState, media: Router) -> Router {
     let json = document_json();
     let served = move || {
@@ -249,8 +249,8 @@ pub fn router(state: ApiState, media: Router) -> Router {
         .layer(middleware::from_fn_with_state(state.metrics.clone(), health::observe))
 }
 
-/// A handler that panicked answers like any other fault of the appliance; the panic itself is on
-/// standard error with its place.
+/// A panic in a handler is answered like any other internal fault. The panic message and its
+/// location go to standard error.
 fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
     let hint = "tell the makers what you did; the log has the place";
     Error::new(Code::Internal, "the request met a fault of the appliance", hint).into_response()

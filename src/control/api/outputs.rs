@@ -1,4 +1,4 @@
-//! `/api/v1/streams/{name}/outputs`: where a stream goes besides its viewers.
+//! `/api/v1/streams/{name}/outputs`: the outputs of a stream.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -19,7 +19,7 @@ pub(super) struct OutputList {
     outputs: Vec<OutputSnapshot>,
 }
 
-/// Lists the outputs of a stream: those of its preset and those added.
+/// Lists the outputs of a stream: those of its preset and its own.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/outputs", tag = "outputs",
     params(("name" = String, Path)), responses((status = 200, body = OutputList), Failures))]
 pub(super) async fn list_outputs(
@@ -46,8 +46,8 @@ pub(super) async fn add_output(
     Ok((StatusCode::CREATED, output_of(&state, &name, &id).await?))
 }
 
-/// Changes fields of an output (JSON merge patch, RFC 7396). What is left out stays, its address and
-/// token too; `null` brings a field back to its default. Only this output starts again.
+/// Changes an output (JSON merge patch, RFC 7396). Omitted fields stay, including address and
+/// token; `null` resets a field to its default. Only this output restarts.
 #[utoipa::path(patch, path = "/api/v1/streams/{name}/outputs/{id}", tag = "outputs",
     params(("name" = String, Path), ("id" = String, Path), IfMatchHeader), request_body = Object,
     responses((status = 200, body = OutputSnapshot), Failures))]
@@ -66,8 +66,8 @@ pub(super) async fn change_output(
     output_of(&state, &name, &id).await
 }
 
-/// An output with these fields instead of its own. They are put in one by one, so that the refusal
-/// names the one that is wrong.
+/// An output with patched fields. Fields are applied one by one, so that the error names the wrong
+/// one.
 fn patched(before: &OutputSpec, patch: Map<String, Value>) -> Result<OutputSpec, Error> {
     let ours = |e: serde_json::Error| Error::internal("reading the output", &e);
     let mut fields = serde_json::to_value(before).map_err(ours)?;
@@ -87,7 +87,7 @@ fn patched(before: &OutputSpec, patch: Map<String, Value>) -> Result<OutputSpec,
     serde_json::from_value(fields).map_err(ours)
 }
 
-/// Takes an output away. What it has recorded stays.
+/// Removes an output. Its recordings stay.
 #[utoipa::path(delete, path = "/api/v1/streams/{name}/outputs/{id}", tag = "outputs",
     params(("name" = String, Path), ("id" = String, Path), IfMatchHeader),
     responses((status = 204), Failures))]

@@ -1,4 +1,4 @@
-//! `/api/v1/presets`: what can be hung on a source.
+//! `/api/v1/presets`: what a stream can do with its source.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -10,11 +10,11 @@ use crate::runtime::Preset;
 /// A preset in a list.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct PresetSummary {
-    /// Its name: what `preset` of a stream says.
+    /// Name of the preset, for the field `preset` of a stream.
     name: String,
-    /// A few words.
+    /// Short title.
     title: String,
-    /// One or two sentences.
+    /// Purpose, in one or two sentences.
     description: String,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct PresetList {
     presets: Vec<PresetSummary>,
 }
 
-/// One preset in full.
+/// One preset with its text.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct PresetView {
     name: String,

@@ -1,4 +1,4 @@
-//! Recordings: list, look at, download, delete.
+//! Recordings: list, view, download, delete.
 
 use std::io::SeekFrom;
 
@@ -19,10 +19,10 @@ use super::{Code, Error, Failures};
 use crate::egress::record::{Catalogue, CatalogueError, Entry};
 use crate::media::{Language, StreamName};
 
-/// Recordings on one page at most.
+/// Maximum number of recordings per page.
 const PAGE_MAX: usize = 500;
 
-/// Routes below `/api/v1/recordings`.
+/// Routes under `/api/v1/recordings`.
 pub fn router(catalogue: Catalogue) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list))
@@ -33,16 +33,16 @@ pub fn router(catalogue: Catalogue) -> OpenApiRouter {
         .with_state(catalogue)
 }
 
-/// Which recordings to list.
+/// Parameters of a listing.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ListParams {
     /// Only those of this stream.
     stream: Option<String>,
-    /// Leave out this many of the newest.
+    /// Number of newest recordings to skip.
     #[serde(default)]
     offset: usize,
-    /// Most to return, 1-500.
+    /// Maximum number to return, 1-500.
     #[serde(default = "page_default")]
     limit: usize,
 }
@@ -54,9 +54,9 @@ fn page_default() -> usize {
 /// One page of recordings.
 #[derive(Debug, Serialize, ToSchema)]
 struct Page {
-    /// Newest first.
+    /// Recordings, newest first.
     items: Vec<Entry>,
-    /// How many there are in all.
+    /// Total number of recordings.
     total: usize,
 }
 
@@ -89,11 +89,11 @@ async fn get(
     Ok(Json(blocking(move || catalogue.get(&stream, &id)).await?))
 }
 
-/// How to delete.
+/// Parameters of a deletion.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct DeleteParams {
-    /// Delete it although it is being written.
+    /// Delete it even while it is being written.
     #[serde(default)]
     force: bool,
 }
@@ -134,7 +134,7 @@ async fn file(
     let path = blocking(move || catalogue.path(&of, &named)).await?;
     let disk = |error| CatalogueError::Disk { path: path.clone(), error };
     let mut file = tokio::fs::File::open(&path).await.map_err(disk)?;
-    // A recording grows: what is promised now is what is sent, whatever comes meanwhile.
+    // A recording may grow: exactly the promised length is sent.
     let length = file.metadata().await.map_err(disk)?.len();
     let asked = headers.get(header::RANGE).and_then(|v| v.to_str().ok());
     let range = asked.map_or(Ok(None), |text| range(text, length))?;
@@ -160,8 +160,8 @@ async fn file(
     Ok(response)
 }
 
-/// First byte and number of bytes of a `Range` header (RFC 9110, 14.2). `None` when the header is
-/// of a kind that a server may pass over: other units, several ranges, nonsense.
+/// First byte and length of a `Range` header (RFC 9110, 14.2). `None` for headers that a server may
+/// ignore: other units, several ranges, invalid syntax.
 fn range(text: &str, length: u64) -> Result<Option<(u64, u64)>, Error> {
     let parsed = || {
         let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
@@ -202,7 +202,7 @@ async fn thumbnail(
     Ok((headers, picture).into_response())
 }
 
-/// The captions of a recording, as they are now.
+/// The captions of a recording in their current state.
 #[utoipa::path(
     get, path = "/api/v1/recordings/{stream}/{id}/captions/{file}", tag = "recordings",
     params(
@@ -250,7 +250,7 @@ fn name(text: &str) -> Result<StreamName, Error> {
     })
 }
 
-/// Folders are read on threads that may wait.
+/// Reads folders on threads that may block.
 async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, CatalogueError> + Send + 'static,
 ) -> Result<T, Error> {

@@ -66,7 +66,7 @@ fn said_now() -> Cue {
     }
 }
 
-/// A stream that is recorded while the API looks at it.
+/// A stream that is recorded while the API is used.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_is_listed_served_and_deleted() {
     crate::init().expect("GStreamer starts");
@@ -119,7 +119,7 @@ async fn a_recording_is_listed_served_and_deleted() {
     let text = async {
         loop {
             let (response, body) = call(&app, "GET", &format!("{one}/captions/en.vtt"), None).await;
-            // The file is there, and whole, a moment before its first caption is.
+            // The file exists and is valid shortly before it has its first caption.
             if response.status() == StatusCode::OK && body.len() > b"WEBVTT\n\n".len() {
                 assert_eq!(response.headers()[header::CONTENT_TYPE], "text/vtt; charset=utf-8");
                 return body;

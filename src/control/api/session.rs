@@ -1,4 +1,4 @@
-//! `/api/v1/session`: the page signs in with the admin token and gets a cookie.
+//! `/api/v1/session`: the page signs in with the admin token and receives a cookie.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -11,7 +11,7 @@ use super::extract::Json;
 use super::{ApiState, Error, Failures};
 use crate::control::auth::{Auth, COOKIE, session_cookie};
 
-/// What the page sends to sign in.
+/// Body of a sign-in.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SignIn {
@@ -19,16 +19,16 @@ pub(super) struct SignIn {
     token: String,
 }
 
-/// Whether the caller is signed in.
+/// Sign-in state of the caller.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct SessionView {
-    /// The cookie is that of an open session, or none is needed.
+    /// The cookie belongs to an open session, or no session is needed.
     signed_in: bool,
-    /// The configuration opens the API to anybody.
+    /// The configuration opens the API to all clients.
     open: bool,
 }
 
-/// Whether the cookie of this request is that of an open session.
+/// Whether the cookie of this request belongs to an open session.
 #[utoipa::path(get, path = "/api/v1/session", tag = "system", security(()),
     responses((status = 200, body = SessionView), Failures))]
 pub(super) async fn get_session(
@@ -40,7 +40,7 @@ pub(super) async fn get_session(
     axum::Json(SessionView { signed_in: open || known, open })
 }
 
-/// Signs the page in; the answer sets a cookie that scripts cannot read and other sites cannot use.
+/// Signs the page in. The answer sets a cookie that scripts cannot read and other sites cannot use.
 #[utoipa::path(post, path = "/api/v1/session", tag = "system", security(()), request_body = SignIn,
     responses((status = 204, headers(("Set-Cookie" = String))), Failures))]
 pub(super) async fn sign_in(
@@ -50,7 +50,8 @@ pub(super) async fn sign_in(
     Json(body): Json<SignIn>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1]), Error> {
     let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(info)| info.0.ip());
-    // The session would be of no use under this name: better told here than at the next request.
+    // A session under this host name would not work; this error comes earlier than that of the next
+    // request.
     state.auth.check_host(&headers)?;
     let cookie = state.auth.sign_in(body.token.trim(), from)?;
     tracing::info!(%from, "the page signed in");
@@ -58,7 +59,7 @@ pub(super) async fn sign_in(
     Ok((StatusCode::NO_CONTENT, set_cookie(&state, &cookie, life)))
 }
 
-/// Ends the session of this cookie.
+/// Ends the session of the request's cookie.
 #[utoipa::path(delete, path = "/api/v1/session", tag = "system", security(()),
     responses((status = 204), Failures))]
 pub(super) async fn sign_out(

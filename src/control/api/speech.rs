@@ -1,4 +1,4 @@
-//! `/api/v1/speech`: what this machine can hear, translate and speak, and by which engine.
+//! `/api/v1/speech`: transcription, translation and voices of this machine, and their engines.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -9,20 +9,20 @@ use crate::speech::stt::{self, Wanted};
 use crate::speech::translate::Pair;
 use crate::speech::tts::Voice;
 
-/// What this machine can do with words.
+/// Speech capabilities of this machine.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Abilities {
-    /// Speech-to-text engines that can hear English, best first.
+    /// Speech-to-text engines that can transcribe English, best first.
     transcribe: Vec<Ears>,
-    /// Speech-to-text engines that cannot, and what turns them on.
+    /// Speech-to-text engines that cannot, with the remedy.
     transcribe_missing: Vec<Missing>,
-    /// Pairs of languages that can be translated, those of the preferred engine first.
+    /// Language pairs for translation, those of the preferred engine first.
     translate: Vec<Pair>,
-    /// How each translation engine does.
+    /// State of each translation engine.
     translators: Vec<EngineState>,
     /// Languages that can be spoken, the preferred engine first.
     voices: Vec<Voice>,
-    /// How each text-to-speech engine does.
+    /// State of each text-to-speech engine.
     speakers: Vec<EngineState>,
 }
 
@@ -31,21 +31,21 @@ pub(super) struct Abilities {
 struct Ears {
     /// `whisper`, `openai` or `basic`.
     engine: String,
-    /// Its model, where it has one.
+    /// Its model; `null` if it has none.
     model: Option<String>,
 }
 
-/// An engine that is off.
+/// An engine that is not available.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = MissingEngine)]
 struct Missing {
-    /// The engine.
+    /// Name of the engine.
     engine: String,
-    /// Why, and what turns it on.
+    /// The reason and the remedy.
     why: String,
 }
 
-/// What this machine can hear, translate and speak, and by which engine.
+/// The languages and engines with which this machine can transcribe, translate and speak.
 #[utoipa::path(get, path = "/api/v1/speech", tag = "captions",
     responses((status = 200, body = Abilities), Failures))]
 pub(super) async fn get_speech(State(state): State<ApiState>) -> axum::Json<Abilities> {

@@ -1,4 +1,4 @@
-//! `/api/v1/streams`: what is wanted and how it is doing.
+//! `/api/v1/streams`: wanted and actual state of streams.
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -13,7 +13,7 @@ use crate::control::desk::{Owner, Part};
 use crate::media::StreamName;
 use crate::runtime::{Access, StreamSnapshot, StreamSpec, Wanted};
 
-/// One stream now, and who decides about it.
+/// The state of one stream, and its owner.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct StreamView {
     #[serde(flatten)]
@@ -21,7 +21,7 @@ pub(super) struct StreamView {
     owner: Owner,
 }
 
-/// A new stream, with the tokens that were made for it.
+/// A new stream with its generated tokens.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct CreatedStream {
     #[serde(flatten)]
@@ -41,7 +41,7 @@ fn view(state: &ApiState, snapshot: StreamSnapshot) -> StreamView {
     StreamView { snapshot, owner }
 }
 
-/// How a stream is doing, with the tag of what is wanted of it.
+/// The state of a stream, with the tag of its wanted state.
 async fn answer(state: &ApiState, wanted: &Wanted) -> Result<(Tag, axum::Json<StreamView>), Error> {
     let snapshot = state.supervisor().snapshot(&wanted.spec.name).await?;
     Ok((tag(&wanted.spec), axum::Json(view(state, snapshot))))
@@ -56,8 +56,8 @@ pub(super) async fn list_streams(State(state): State<ApiState>) -> axum::Json<St
     axum::Json(StreamList { streams })
 }
 
-/// Creates a stream. Tokens that are left out are made; the answer has them, and later
-/// `GET …/access`.
+/// Creates a stream. Missing tokens are generated; the answer contains them, as does `GET
+/// …/access`.
 #[utoipa::path(post, path = "/api/v1/streams", tag = "streams", request_body = StreamSpec,
     responses((status = 201, body = CreatedStream,
         headers(("Location" = String), ("ETag" = String))), Failures))]
@@ -72,8 +72,9 @@ pub(super) async fn create_stream(
     Ok((StatusCode::CREATED, location, tag, axum::Json(CreatedStream { stream, access })))
 }
 
-/// One stream: its state, sources, viewers, graph with counters, and outputs. The `ETag` is that of
-/// what is wanted.
+/// One stream: its state, sources, viewers, graph with counters, and outputs.
+///
+/// The `ETag` is that of the wanted state.
 #[utoipa::path(get, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path)),
     responses((status = 200, body = StreamView, headers(("ETag" = String))), Failures))]
 pub(super) async fn get_stream(
@@ -83,7 +84,7 @@ pub(super) async fn get_stream(
     answer(&state, &state.supervisor().wanted(&name)?).await
 }
 
-/// What was asked of a stream, tokens included: the body that PUT takes.
+/// The wanted state of a stream, including tokens: the body that PUT takes.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/spec", tag = "streams",
     params(("name" = String, Path)),
     responses((status = 200, body = StreamSpec, headers(("ETag" = String))), Failures))]
@@ -95,8 +96,10 @@ pub(super) async fn get_spec(
     Ok(([(header::CACHE_CONTROL, "no-store")], tag(&spec), axum::Json(spec)))
 }
 
-/// Replaces what is asked of a stream; what is equal in both is left alone while it runs. What is
-/// left out is removed or brought back to its default; only tokens that are left out stay.
+/// Replaces the wanted state of a stream.
+///
+/// Unchanged parts keep running. Omitted fields are removed or reset to their defaults; only
+/// omitted tokens stay.
 #[utoipa::path(put, path = "/api/v1/streams/{name}", tag = "streams",
     params(("name" = String, Path), IfMatchHeader), request_body = StreamSpec,
     responses((status = 200, body = StreamView, headers(("ETag" = String))), Failures))]
@@ -118,8 +121,9 @@ pub(super) async fn replace_stream(
     answer(&state, &state.desk.change(&name, Part::Whole, if_match, edit).await?).await
 }
 
-/// Changes some fields of what is asked of a stream (JSON merge patch, RFC 7396): `null` removes a
-/// field or brings it back to its default; of a token it makes another.
+/// Changes fields of the wanted state of a stream (JSON merge patch, RFC 7396).
+///
+/// `null` removes a field or resets it to its default; for a token it generates a new one.
 #[utoipa::path(patch, path = "/api/v1/streams/{name}", tag = "streams",
     params(("name" = String, Path), IfMatchHeader), request_body = Object,
     responses((status = 200, body = StreamView, headers(("ETag" = String))), Failures))]
@@ -139,7 +143,7 @@ pub(super) async fn change_stream(
     answer(&state, &state.desk.change(&name, Part::Whole, if_match, edit).await?).await
 }
 
-/// Removes a stream: publisher and viewers are disconnected, files finished and kept.
+/// Removes a stream: disconnects publisher and viewers, finishes its files and keeps them.
 #[utoipa::path(delete, path = "/api/v1/streams/{name}", tag = "streams",
     params(("name" = String, Path), IfMatchHeader), responses((status = 204), Failures))]
 pub(super) async fn delete_stream(
@@ -151,7 +155,7 @@ pub(super) async fn delete_stream(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The stream's graph as Graphviz text.
+/// The stream's graph in Graphviz format.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/graph.dot", tag = "streams",
     params(("name" = String, Path)),
     responses((status = 200, body = String, content_type = "text/vnd.graphviz"), Failures))]
@@ -163,8 +167,10 @@ pub(super) async fn get_graph(
     Ok(([(header::CONTENT_TYPE, "text/vnd.graphviz; charset=utf-8")], dot))
 }
 
-/// Starts a stream that waits for the admin, as it is: the appliance hung or died when it opened the
-/// stream's files at the last start. Any other stream is left alone.
+/// Starts a held stream unchanged.
+///
+/// A stream is held if the appliance hung or crashed while it opened the stream's files at the last
+/// start. Other streams are not affected.
 #[utoipa::path(post, path = "/api/v1/streams/{name}/start", tag = "streams",
     params(("name" = String, Path)), responses((status = 204), Failures))]
 pub(super) async fn start_stream(
@@ -175,7 +181,7 @@ pub(super) async fn start_stream(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Disconnects the publisher that is on air. It may come back; rotate the tokens to keep it out.
+/// Disconnects the publisher on air. It may reconnect; rotate the tokens to prevent that.
 #[utoipa::path(post, path = "/api/v1/streams/{name}/kick", tag = "streams",
     params(("name" = String, Path)), responses((status = 204), Failures))]
 pub(super) async fn kick_publisher(

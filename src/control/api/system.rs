@@ -1,4 +1,4 @@
-//! `/api/v1/system`: the appliance itself.
+//! `/api/v1/system`: the state of the appliance.
 
 use std::collections::BTreeMap;
 
@@ -16,44 +16,44 @@ use crate::gpu::Gpus;
 use crate::process::encoders::Probed;
 use crate::telemetry::Host;
 
-/// The appliance.
+/// The state of the appliance.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct SystemView {
     /// Version of AuraLink.
     version: &'static str,
     /// Version of GStreamer.
     gstreamer: String,
-    /// Seconds since it started.
+    /// Seconds since the start.
     uptime_s: u64,
-    /// Where publishers and players connect.
+    /// Ports for publishers and players.
     endpoints: Endpoints,
-    /// The wall clock.
+    /// State of the wall clock.
     clock: Clock,
     /// Processor, memory, disk.
     host: Host,
     /// GPUs, or why there are none.
     gpu: Gpus,
-    /// The GPUs in words.
+    /// The GPUs as text.
     gpu_text: String,
-    /// Encoders that were tried at the start, and why each is used or not.
+    /// Encoders that were tried at start, and why each is used or not.
     encoders: Vec<Probed>,
-    /// The voice codec of trunks, and the command that turns it on where it is off.
+    /// The voice codec of trunks, and the command that enables it.
     voice_codec: VoiceCodec,
-    /// What is off on this machine, and the command that turns it on.
+    /// Features that are off on this machine, and the commands that enable them.
     off: Vec<Missing>,
     /// Streams of the database that could not be started, each with the reason. Creating or
-    /// deleting a stream of that name settles it.
+    /// deleting a stream of that name clears the entry.
     not_restored: BTreeMap<String, String>,
 }
 
-/// What was done to the wall clock, and what follows from it.
+/// Steps of the wall clock and their effect.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Clock {
-    /// How far it was set the last time, in seconds; less than zero when it was set back.
+    /// Size of the last step in seconds; negative if the clock was set back.
     step_s: Option<f64>,
-    /// When that was, by the clock as it was set.
+    /// Time of that step, by the new clock.
     step_at: Option<DateTime<Utc>>,
-    /// Whether recordings and captions are deleted by their age: not within an hour after a step.
+    /// Whether recordings and captions are deleted by age: not within an hour after a step.
     deletes_by_age: bool,
 }
 
@@ -69,7 +69,8 @@ impl Clock {
     }
 }
 
-/// Version, machine, encoders, voice codec, and what is off with the command that turns it on.
+/// Version, machine, encoders and voice codec; features that are off, with the commands that enable
+/// them.
 #[utoipa::path(get, path = "/api/v1/system", tag = "system",
     responses((status = 200, body = SystemView), Failures))]
 pub(super) async fn get_system(State(state): State<ApiState>) -> axum::Json<SystemView> {

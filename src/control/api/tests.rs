@@ -12,7 +12,7 @@ use crate::control::desk::Owner;
 use crate::control::store::Store;
 use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec};
 
-/// The key pair of a Jigasi, and its public half in a file.
+/// A Jigasi key pair, and its public key in a file.
 pub(super) static JITSI: std::sync::LazyLock<(aws_lc_rs::rsa::KeyPair, tempfile::NamedTempFile)> =
     std::sync::LazyLock::new(|| {
         let pair = signed::testing::pair();
@@ -25,7 +25,7 @@ pub(super) const ADMIN: &str = "the admin token of these tests";
 mod document;
 mod words;
 
-/// Control with its folder, which is deleted at the end.
+/// The control plane with its folder, which is deleted at the end.
 pub(super) struct Fixture {
     pub(super) router: Router,
     pub(super) desk: Desk,
@@ -234,7 +234,7 @@ async fn the_system_says_whether_voice_goes_by_aic_and_what_turns_it_on() {
     let codec = &system["voice_codec"];
     assert_eq!(codec["engine"], cfg!(feature = "aic"), "{codec}");
     let text = |field: &str| codec[field].as_str().unwrap_or_default();
-    // The weights come with the source.
+    // The weights are part of the source.
     assert!(text("weights").ends_with("aic-a.safetensors"), "{codec}");
     assert_eq!(text("model").len(), 8, "{codec}");
     if cfg!(feature = "aic") {
@@ -274,7 +274,7 @@ async fn streams_of_the_file_are_the_file_s() {
 async fn a_reload_touches_only_what_changed() {
     use crate::control::desk::Changes;
     let api = Fixture::new().await;
-    // Nobody publishes: only a restart would change since when they are what they are.
+    // There is no publisher: `since` changes only with a restart.
     let spec = |name: &str| StreamSpec::new(name.parse().expect("a name"));
     for name in ["same", "other", "gone"] {
         api.desk.declare(spec(name), Owner::Config).await.expect("starts");

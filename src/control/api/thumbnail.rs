@@ -1,4 +1,4 @@
-//! `/api/v1/streams/{name}/thumbnail.jpg`: a small picture of what is on air.
+//! `/api/v1/streams/{name}/thumbnail.jpg`: a thumbnail of the stream.
 
 use axum::extract::State;
 use axum::http::header;
@@ -8,7 +8,7 @@ use super::extract::Params;
 use super::{ApiState, Code, Error, Failures};
 use crate::media::StreamName;
 
-/// A small JPEG of what viewers see, at most some seconds old.
+/// A small JPEG of what viewers see, at most a few seconds old.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/thumbnail.jpg", tag = "streams",
     params(("name" = String, Path)),
     responses((status = 200, body = Vec<u8>, content_type = "image/jpeg"), Failures))]

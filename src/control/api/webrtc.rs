@@ -18,7 +18,7 @@ use crate::media::{Accepts, Dubs, StreamName};
 use crate::webrtc::sdp::{self, Description};
 use crate::webrtc::{Config, Direction, Entry, Full, Registry, Session};
 
-/// What the handlers share. Cheap to clone.
+/// State shared by the handlers. Cheap to clone.
 #[derive(Clone)]
 pub struct WebRtc {
     gate: Arc<dyn Gate>,
@@ -27,7 +27,7 @@ pub struct WebRtc {
 }
 
 impl WebRtc {
-    /// WHIP and WHEP at this gate. GStreamer must have been initialised.
+    /// WHIP and WHEP with this gate. GStreamer must have been initialised.
     pub fn new(gate: Arc<dyn Gate>, config: Config) -> Self {
         let registry = Registry::new(&config);
         registry.spawn(crate::webrtc::warm_up());
@@ -56,7 +56,7 @@ pub(super) fn bad_sdp(invalid: sdp::Invalid) -> Error {
     Error::new(Code::BadRequest, invalid.to_string(), hint)
 }
 
-/// Why a session could not be set up.
+/// The API error for a session that could not be set up.
 fn failed(error: flow::Error) -> Error {
     let message = error.to_string();
     match error {
@@ -105,7 +105,7 @@ fn enter(state: &WebRtc, hello: &Hello) -> Result<Entry, Error> {
     })
 }
 
-/// `?audio=es`: the sound in another language, where the stream is dubbed into it.
+/// `?audio=es`: the audio in another language, if the stream is dubbed into it.
 #[derive(serde::Deserialize)]
 struct SoundQuery {
     audio: Option<String>,
@@ -123,7 +123,7 @@ impl SoundQuery {
     }
 }
 
-/// What a viewer asks for, and what it can take.
+/// The viewer's request and the media that it accepts.
 fn read_viewer(
     dubs: Result<Query<SoundQuery>, Error>,
     headers: &HeaderMap,
@@ -166,7 +166,7 @@ async fn play(
     state.registry.spawn(async move {
         match viewer.run(&entry.session().cancel).await {
             Ok(()) => {}
-            // No connection came about.
+            // The connection was not established.
             Err(flow::Error::Refused { message, hint, .. }) => {
                 let refusal = Refusal::new(RefusalKind::Unsupported, message, hint);
                 gate.report_refusal(&hello, &refusal);
@@ -203,7 +203,7 @@ async fn publish(
     Ok(created(&session, answer, &state.config))
 }
 
-/// The beginning of a session id, for names in logs; the whole id is a secret.
+/// The first characters of a session id, for logs; the whole id is secret.
 fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
 }
@@ -266,8 +266,7 @@ async fn end_whep(
     Ok(StatusCode::OK)
 }
 
-/// A session by its id. The id is secret, 128 random bits that only its owner was told: it is the
-/// credential.
+/// A session by its id. The id is the credential: 128 random bits known only to its owner.
 fn find(state: &WebRtc, protocol: &str, stream: &str, id: &str) -> Result<Arc<Session>, Error> {
     state.registry.find(protocol, stream, id).ok_or_else(|| {
         let message = "there is no such session, or it has ended";
@@ -275,7 +274,7 @@ fn find(state: &WebRtc, protocol: &str, stream: &str, id: &str) -> Result<Arc<Se
     })
 }
 
-/// What may be posted where (RFC 9725 section 4.2).
+/// What may be posted here (RFC 9725 section 4.2).
 async fn allowed() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [("accept-post", "application/sdp")])
 }

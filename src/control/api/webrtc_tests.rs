@@ -1,4 +1,4 @@
-//! What WHIP and WHEP answer, and a viewer that really receives.
+//! The answers of WHIP and WHEP, and a viewer that really receives.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,7 +28,7 @@ struct OneStream {
     video: Feed,
     audio: Feed,
     captions: CueBoard,
-    /// What it was told of refusals behind the gate.
+    /// Refusals that were reported after admission.
     told: Mutex<Vec<String>>,
 }
 
@@ -131,7 +131,7 @@ async fn refusals_say_what_is_wrong() {
     let options = app.clone().oneshot(request("OPTIONS", live, sdp, "")).await.expect("infallible");
     assert_eq!(options.status(), StatusCode::NO_CONTENT);
     assert_eq!(options.headers()["accept-post"], sdp);
-    // The gate knows its own refusals.
+    // The gate does not report its own refusals again.
     let told = stream.told.lock().expect("no test panics with it").join("\n");
     let expect = [
         "whep: the body must be application/sdp",
@@ -149,7 +149,7 @@ async fn refusals_say_what_is_wrong() {
     lines.for_each(|(line, expect)| assert!(line.contains(expect), "{told}"));
 }
 
-/// A player made of `webrtcbin`: its offer, and how many pictures its decoder has given.
+/// A player made of `webrtcbin`: its offer, and the number of frames that it has decoded.
 struct Player {
     node: Node,
     bin: gst::Element,
@@ -225,7 +225,7 @@ fn local_ufrag(description: &str) -> String {
     line.expect("credentials").to_owned()
 }
 
-/// A picture for the stream.
+/// Test video for the stream.
 async fn test_picture(stream: &OneStream) -> Node {
     let pattern = "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 \
         ! vp8enc deadline=1 cpu-used=8 keyframe-max-dist=300 ! appsink name=video";
@@ -235,7 +235,7 @@ async fn test_picture(stream: &OneStream) -> Node {
     source
 }
 
-/// The data channel of a player, and what comes on it.
+/// The data channel of a player, and the messages on it.
 struct Captions {
     channel: gst_webrtc::WebRTCDataChannel,
     messages: tokio::sync::mpsc::UnboundedReceiver<serde_json::Value>,
@@ -317,7 +317,7 @@ async fn a_viewer_reads_captions_on_its_data_channel() {
 
     let only = "{\"type\":\"select\",\"languages\":[\"es\"]}";
     captions.channel.send_string_full(Some(only)).expect("it is open");
-    // The viewer's wish travels beside the cues: what is said meanwhile may still come.
+    // The selection is asynchronous: cues sent meanwhile may still arrive.
     let only_spanish = async {
         for round in 0.. {
             say(&english, "Good night.");
@@ -388,7 +388,7 @@ async fn a_viewer_sees_pictures_trickles_and_leaves() {
     let answer = text(response).await;
     player.take(&answer).await;
     let enough = player.frames.wait_for(|n| *n >= 10);
-    // The borrow ends here: the probe that counts would wait for it for ever.
+    // The borrow ends here; otherwise the counting probe would wait for it forever.
     let seen = tokio::time::timeout(Duration::from_secs(30), enough).await.is_ok_and(|n| n.is_ok());
     assert!(seen, "no pictures arrived");
 
@@ -407,7 +407,7 @@ async fn a_viewer_sees_pictures_trickles_and_leaves() {
     assert_eq!(trickle(Some("\"old\""), fragment).await.status(), 412);
     assert_eq!(trickle(None, fragment).await.status(), 428);
 
-    // An ICE restart whose new way never comes about: the old one carries on.
+    // An ICE restart whose new path never works: the old one continues.
     let new = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n";
     assert_eq!(trickle(Some(etag), new).await.status(), 422, "a restart is asked for with `*`");
     let restarted = trickle(Some("*"), new).await;

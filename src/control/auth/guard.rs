@@ -1,4 +1,4 @@
-//! The door of the API: nothing behind it is reached without a principal.
+//! The guard of the API: no route behind it is reached without a principal.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -13,17 +13,19 @@ use crate::control::api::{Code, Error};
 /// Name of the page's session cookie.
 pub const COOKIE: &str = "auralink_session";
 
-/// Middleware: finds out who is calling, refuses whoever may not, and leaves the [`Principal`] in
-/// the request's extensions. Reading needs [`Scope::View`], anything else [`Scope::Operate`].
+/// Middleware: identifies the caller, refuses callers without permission, and stores the
+/// [`Principal`] in the request's extensions. Reading needs [`Scope::View`], anything else
+/// [`Scope::Operate`].
 ///
-/// Who has no token to show is let in by the session's cookie, or by `api.open`. A browser does both
-/// for pages that are not ours: so the host must be ours, and for all but plain reading the origin.
+/// Without a token, the session cookie or `api.open` admits the caller. A browser uses both also
+/// for pages of other sites. So the host must be ours and, except for plain reading, the origin
+/// too.
 pub async fn guard(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let scope = if reads { Scope::View } else { Scope::Operate };
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
-    // A WebSocket is opened by GET, from pages of any origin, and CORS does not hold for it.
+    // A page of any origin can open a WebSocket by GET, and CORS does not apply to it.
     let reads = reads && !request.headers().contains_key(header::UPGRADE);
     match principal(&auth, request.headers(), from, reads) {
         Ok(principal) if principal.may(scope) => {
@@ -40,7 +42,7 @@ pub async fn guard(State(auth): State<Auth>, mut request: Request, next: Next) -
     }
 }
 
-/// Refuses whoever may not read, for the odd address that is not behind [`guard`].
+/// Refuses callers without read permission, for addresses that are not behind [`guard`].
 ///
 /// # Errors
 /// `unauthorized`, `too_many_requests`.
@@ -95,7 +97,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// The page's session cookie, if the request has one.
+/// The session cookie of the page, if the request has one.
 pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
     headers
         .get_all(header::COOKIE)
@@ -106,8 +108,8 @@ pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
         .find_map(|(name, value)| (name == COOKIE).then_some(value))
 }
 
-/// Whether a browser sent this from our own page. `SameSite=Strict` already keeps the cookie from
-/// other sites; this holds where the browser or a sibling subdomain gets around it.
+/// Whether the request comes from our own page. `SameSite=Strict` already keeps the cookie from
+/// other sites; this check covers browsers and sibling subdomains that circumvent it.
 fn same_origin(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin";

@@ -1,15 +1,16 @@
-//! By which names the appliance may be called. A page of any site can make its own name point to the
-//! appliance (DNS rebinding) and is then of the same origin for the browser, but the `Host` of its
-//! requests still has that name.
+//! Host names of the appliance. Any site can make its own name resolve to the appliance (DNS
+//! rebinding). The browser then treats it as the same origin, but the `Host` of its requests still
+//! has that name.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Names that are the appliance's own. Addresses and `localhost` always are: no site can have them.
+/// Accepted host names. Addresses and `localhost` are always accepted, because no site can own
+/// them.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts(Vec<String>);
 
 impl Hosts {
-    /// This machine's own name and these.
+    /// This machine's own name and the given names.
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
         let system = rustix::system::uname();
         let own = system.nodename().to_str().unwrap_or_default();
@@ -36,7 +37,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Lower case, without the dot of the root.
+/// Lower case, without the root dot.
 fn plain(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }

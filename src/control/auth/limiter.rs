@@ -1,22 +1,22 @@
-//! Slows down whoever guesses tokens.
+//! Slows down the guessing of tokens.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Wrong tokens that an address may show before it has to wait.
+/// Wrong tokens that an address may send before it must wait.
 const FREE_TRIES: u32 = 5;
 
-/// A first pause; each further wrong token doubles it.
+/// The first pause; each further wrong token doubles it.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
-/// Addresses that are remembered. Beyond it the one that has been quiet for longest is forgotten.
+/// Maximum number of remembered addresses. Beyond it, the one idle for longest is forgotten.
 const ADDRESSES_MAX: usize = 1024;
 
-/// An address that has been quiet for this long starts afresh.
+/// An address without tries for this long is forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(900);
 
 #[derive(Clone, Copy)]
@@ -25,14 +25,14 @@ struct Tries {
     last: Instant,
 }
 
-/// Counts wrong tokens by address, in bounded memory.
+/// Counts wrong tokens per address, in bounded memory.
 #[derive(Default)]
 pub(super) struct Limiter {
     tries: HashMap<IpAddr, Tries>,
 }
 
 impl Limiter {
-    /// How long this address still has to wait; `None` when it may try.
+    /// The remaining wait of this address. `None` if it may try.
     pub(super) fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
         let tries = self.tries.get(&address)?;
         let beyond = tries.failed.checked_sub(FREE_TRIES)?;
@@ -40,8 +40,8 @@ impl Limiter {
         pause.checked_sub(now.saturating_duration_since(tries.last)).filter(|d| !d.is_zero())
     }
 
-    /// Notes a wrong token. True when it is worth a line in the log: the first one of an address,
-    /// and the one that made it wait.
+    /// Notes a wrong token. Returns true if it should be logged: the first one of an address, and
+    /// the one that starts its wait.
     pub(super) fn failed(&mut self, address: IpAddr, now: Instant) -> bool {
         let stale = |t: &Tries| now.saturating_duration_since(t.last) >= FORGET_AFTER;
         if self.tries.get(&address).is_some_and(stale) {

@@ -1,8 +1,9 @@
-//! Who may use the API: the admin token, sessions of the page, and the seam for accounts.
+//! Authentication for the API: the admin token, sessions of the page, and the interface for
+//! accounts.
 //!
-//! Everything behind [`guard`] has a [`Principal`]; what it may do is a [`Scope`]. Accounts, roles
-//! and tenants will make more kinds of principals and answer [`Principal::may`] from their tables;
-//! no handler has to change for it.
+//! Every request behind [`guard`] has a [`Principal`]; its permissions are [`Scope`]s. Accounts,
+//! roles and tenants will add kinds of principals and implement [`Principal::may`] from their
+//! tables, without a change to any handler.
 
 mod guard;
 mod hosts;
@@ -22,28 +23,28 @@ use axum::http::{HeaderMap, header};
 
 use crate::control::api::{Code, Error};
 
-/// What somebody may do.
+/// A permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// See how things are.
+    /// Read the state.
     View,
     /// Change streams, outputs and recordings.
     Operate,
 }
 
-/// Somebody that the API knows.
+/// An authenticated caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Principal {
-    /// Showed the admin token.
+    /// Has sent the admin token.
     Admin,
     /// The page, signed in with the admin token.
     Session,
-    /// Anybody: the configuration says `api.open = true`.
+    /// Any client: the configuration sets `api.open = true`.
     Anybody,
 }
 
 impl Principal {
-    /// Whether they may do it.
+    /// Whether the principal has this permission.
     pub fn may(self, scope: Scope) -> bool {
         match (self, scope) {
             (Self::Admin | Self::Session | Self::Anybody, Scope::View | Scope::Operate) => true,
@@ -51,7 +52,7 @@ impl Principal {
     }
 }
 
-/// Checks who somebody is. Cheap to clone.
+/// Authenticates callers. Cheap to clone.
 #[derive(Clone)]
 pub struct Auth(Arc<Inner>);
 
@@ -65,26 +66,26 @@ struct Inner {
 #[derive(Default)]
 struct State {
     logins: limiter::Limiter,
-    /// Wrong bearer tokens: counted only to keep the log short.
+    /// Wrong bearer tokens, counted only to limit the log.
     bearers: limiter::Limiter,
     sessions: sessions::Sessions,
 }
 
 impl Auth {
-    /// Takes the stored SHA-256 of the admin token as 64 hexadecimal digits, whether the API is open
-    /// to anybody, and the names by which browsers may call it. `None` when the text is no such
-    /// digest.
+    /// Takes the stored SHA-256 of the admin token as 64 hexadecimal digits, whether the API is
+    /// open, and the host names that browsers may use. `None` if the text is not such a digest.
     pub fn new(admin_sha256: &str, open: bool, hosts: Hosts) -> Option<Self> {
         let admin = token::parse_digest(admin_sha256)?;
         Some(Self(Arc::new(Inner { admin, open, hosts, state: Mutex::default() })))
     }
 
-    /// SHA-256 of a token as it is stored.
+    /// SHA-256 of a token in its stored form.
     pub fn digest(token: &str) -> String {
         token::hex(&token::digest(token))
     }
 
-    /// Refuses a request to a host that is not the appliance. One without `Host` is of no browser.
+    /// Refuses a request whose host is not the appliance. Browsers always send `Host`, so a request
+    /// without it is accepted.
     ///
     /// # Errors
     /// `unknown_host`.
@@ -101,18 +102,17 @@ impl Auth {
         ))
     }
 
-    /// Whether the configuration opens the API to anybody.
+    /// Whether the configuration opens the API to all clients.
     pub fn is_open(&self) -> bool {
         self.0.open
     }
 
-    /// Opens a session of the page for whoever shows the admin token; returns its cookie.
+    /// Opens a session if the admin token is right. Returns its cookie.
     ///
     /// # Errors
-    /// `unauthorized`; `too_many_requests` after repeated wrong tokens. The right one always passes:
-    /// a guesser behind the same address must not keep the admin out, and guessing 256 bits is
-    /// hopeless. The count of wrong tokens stays, so that an admin who signs in does not give the
-    /// guesser new tries.
+    /// `unauthorized`; `too_many_requests` after repeated wrong tokens. The right token is always
+    /// accepted: a guesser behind the same address must not lock the admin out, and guessing 256
+    /// bits is hopeless. A sign-in does not reset the count, so that the guesser gets no new tries.
     pub fn sign_in(&self, shown: &str, from: IpAddr) -> Result<String, Error> {
         let now = Instant::now();
         let mut state = self.lock();
@@ -133,7 +133,7 @@ impl Auth {
         self.lock().sessions.close(cookie);
     }
 
-    /// How long a session of the page lasts.
+    /// Lifetime of a session.
     pub fn session_life() -> Duration {
         sessions::LIFE
     }
@@ -143,8 +143,8 @@ impl Auth {
         self.lock().sessions.knows(cookie, Instant::now())
     }
 
-    /// Checks an admin token that came with a request. Nobody has to wait here: a guesser behind
-    /// the same NAT must not lock out the admin's programs, and guessing 192 bits is hopeless.
+    /// Checks the admin token of a request. No caller has to wait: a guesser behind the same NAT
+    /// must not lock out the admin's programs, and guessing 192 bits is hopeless.
     pub(super) fn check_token(&self, shown: &str, from: IpAddr) -> Result<(), Error> {
         if token::matches(shown, &self.0.admin) {
             return Ok(());
@@ -156,7 +156,7 @@ impl Auth {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // The tables are valid after every single operation, so a poisoned lock is still usable.
+        // The tables are valid after each operation, so a poisoned lock is still usable.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 use super::token::{self, Digest};
 use crate::media::new_token;
 
-/// A session ends after this long, whatever it does.
+/// A session ends after this time, even if it is in use.
 pub(super) const LIFE: Duration = Duration::from_secs(12 * 3600);
 
-/// Sessions at once. Beyond it the oldest ends.
+/// Maximum number of sessions. Beyond it the oldest ends.
 const SESSIONS_MAX: usize = 256;
 
-/// Open sessions, by the hash of their cookie. They live in memory: a restart signs everybody out.
+/// Open sessions, by the hash of their cookie. Held in memory: a restart signs all users out.
 #[derive(Default)]
 pub(super) struct Sessions {
     begun: HashMap<Digest, Instant>,
 }
 
 impl Sessions {
-    /// Opens a session; the returned text is its cookie.
+    /// Opens a session. Returns its cookie.
     pub(super) fn open(&mut self, now: Instant) -> String {
         self.begun.retain(|_, begun| now.saturating_duration_since(*begun) < LIFE);
         if self.begun.len() >= SESSIONS_MAX {
@@ -33,8 +33,8 @@ impl Sessions {
         cookie
     }
 
-    /// Whether this cookie belongs to an open session. Looked up by hash, so that the time of the
-    /// look-up tells nothing of the cookie.
+    /// Whether this cookie belongs to an open session. The look-up uses the hash, so that its time
+    /// reveals nothing about the cookie.
     pub(super) fn knows(&self, cookie: &str, now: Instant) -> bool {
         let begun = self.begun.get(&token::digest(cookie));
         begun.is_some_and(|begun| now.saturating_duration_since(*begun) < LIFE)

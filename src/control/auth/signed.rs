@@ -1,5 +1,5 @@
-//! Tokens that another service signs: JSON Web Tokens with RS256 (RFC 7519, RFC 7515), as Jigasi sends
-//! them. Only a public key is kept here.
+//! Tokens signed by another service: JSON Web Tokens with RS256 (RFC 7519, RFC 7515), as Jigasi
+//! sends them. Only the public key is stored here.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,41 +11,41 @@ use serde::Deserialize;
 use tokio_rustls::rustls::pki_types::SubjectPublicKeyInfoDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-/// Longest token that is looked at, in bytes.
+/// Maximum length of a token, in bytes.
 const TOKEN_MAX: usize = 8 << 10;
 
-/// By how much the clocks of both machines may differ, in seconds.
+/// Tolerated clock difference between the two machines, in seconds.
 const SKEW_S: i64 = 60;
 
-/// Why a key cannot be used, or a token is not taken.
+/// Why a key cannot be used or a token is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file of the key cannot be used.
+    /// The key file cannot be used.
     #[error("{path}: {reason}")]
     Key {
-        /// The file.
+        /// Path of the key file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The token has not three parts of JSON.
+    /// The token does not consist of three parts of JSON.
     #[error("it is no JSON Web Token")]
     NoToken,
-    /// Another algorithm would be checked in another way, or not at all.
+    /// Only RS256 is accepted: other algorithms are verified differently or not at all.
     #[error("it is signed with `{0}` instead of RS256")]
     Algorithm(String),
-    /// The signature is not of our key.
+    /// Our key does not verify the signature.
     #[error("its signature is not that of the configured key")]
     Signature,
-    /// It has ended, or has not begun.
+    /// The token has expired or is not valid yet.
     #[error("it is not valid now: see its `exp` and `nbf`, and both clocks")]
     Time,
-    /// It is for somebody else.
+    /// The token is for another audience.
     #[error("it is not for `{0}`, see its `aud`")]
     Audience(String),
 }
 
-/// Takes the tokens of one issuer. Cheap to clone.
+/// Verifies the tokens of one issuer. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     key: Arc<ParsedPublicKey>,
@@ -77,10 +77,10 @@ enum Audience {
 
 impl Verifier {
     /// Reads a public key (PEM, `BEGIN PUBLIC KEY`, RSA of 2048 bits or more). Tokens must be for
-    /// `audience`; where that is empty any will do.
+    /// `audience`; an empty one accepts any.
     ///
     /// # Errors
-    /// When the file cannot be read or has no such key.
+    /// If the file cannot be read or contains no such key.
     pub fn read(path: &Path, audience: &str) -> Result<Self, Error> {
         let wrong = |reason: String| Error::Key { path: path.to_owned(), reason };
         let der = SubjectPublicKeyInfoDer::from_pem_file(path).map_err(|e| wrong(e.to_string()))?;
@@ -89,10 +89,10 @@ impl Verifier {
         Ok(Self { key: Arc::new(key), audience: audience.into() })
     }
 
-    /// Whether a token is good at a time, in seconds since 1970. It must have an end.
+    /// Verifies a token at a time in seconds since 1970. It must have an expiry.
     ///
     /// # Errors
-    /// What is wrong with it, never what is in it.
+    /// What is wrong with it, never its content.
     pub fn check(&self, token: &str, now_s: i64) -> Result<(), Error> {
         if token.len() > TOKEN_MAX {
             return Err(Error::NoToken);
@@ -125,7 +125,7 @@ fn part<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_json::from_slice(&bytes).map_err(|_| Error::NoToken)
 }
 
-/// A key pair, its public half in a file, and tokens signed with it.
+/// A key pair, its public key in a file, and tokens signed with it.
 #[cfg(test)]
 pub(crate) mod testing {
     use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
@@ -189,7 +189,7 @@ mod tests {
             let head = format!(r#"{{"alg":"{alg}"}}"#);
             check(&testing::token(&ours, &head, good), alg);
         }
-        // Other claims under the signature of a good token.
+        // Changed claims with the signature of a valid token.
         let whole = signed(good);
         let parts: Vec<&str> = whole.split('.').collect();
         let later = URL_SAFE_NO_PAD.encode(r#"{"aud":"jitsi","exp":9999999}"#);
@@ -207,7 +207,7 @@ mod tests {
         assert!(error.contains(&file.path().display().to_string()), "{error}");
     }
 
-    /// No token that the key has not signed is taken; claims that it has signed are read or refused.
+    /// Rejects every token that the key has not signed; parses or rejects signed claims.
     #[test]
     fn fuzz_signed_token() {
         let pair = testing::pair();

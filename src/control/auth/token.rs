@@ -1,4 +1,4 @@
-//! Tokens that are kept as SHA-256.
+//! Tokens that are stored as SHA-256.
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
@@ -25,7 +25,7 @@ pub(super) fn matches(token: &str, expected: &Digest) -> bool {
     digest(token).ct_eq(expected).into()
 }
 
-/// Reads a digest as it is stored: 64 hexadecimal digits.
+/// Parses a stored digest: 64 hexadecimal digits.
 pub(super) fn parse_digest(text: &str) -> Option<Digest> {
     let mut digest = Digest::default();
     if text.len() != digest.len() * 2 || !text.is_ascii() {

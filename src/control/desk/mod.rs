@@ -1,13 +1,12 @@
-//! Where streams are ordered: keeps the database, the running streams and the configuration file in
-//! step.
+//! Changes to streams: keeps the database, the running streams and the configuration file in step.
 //!
-//! Every stream has one [`Owner`]. A change is stored first and then applied: what cannot be stored
-//! is never in force, and what was acknowledged is there after a restart. Changes of one stream are
-//! made one at a time, each from what the one before has left; a change that has begun runs to its
-//! end, whether or not its caller still listens.
+//! Every stream has one [`Owner`]. A change is stored first and then applied: a change that cannot
+//! be stored never takes effect, and an acknowledged one survives a restart. Changes of one stream
+//! are serialised, each based on the result of the previous one. A change that has begun completes
+//! even if its caller is gone.
 //!
-//! Here is what the API asks for; `unasked` has the streams that nobody asks the API for, `tokens` what
-//! lets publishers and viewers in.
+//! This file has the operations of the API. `unasked` has the streams that do not come from the
+//! API, `tokens` the tokens of publishers and viewers.
 
 mod tokens;
 mod unasked;
@@ -28,27 +27,27 @@ use super::writable::Writable;
 use crate::media::StreamName;
 use crate::runtime::{StreamSpec, Supervisor, Wanted};
 
-/// Who decides about a stream.
+/// Where a stream is defined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Owner {
-    /// The API; the database keeps it.
+    /// In the API; stored in the database.
     Api,
-    /// The configuration file. What the API changes lasts until the next start.
+    /// In the configuration file. Changes by the API last until the next start.
     Config,
-    /// The appliance itself: the demo.
+    /// In the appliance itself: the demo.
     Demo,
 }
 
-/// What of a stream a change concerns. Streams that the API does not own allow less.
+/// The part of a stream that a change affects. Streams that the API does not own allow fewer parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Anything: streams of the API only.
+    /// Any part: only streams of the API.
     Whole,
-    /// Which outputs there are: not in streams of the configuration file.
+    /// The set of outputs: not for streams of the configuration file.
     Outputs,
-    /// Whether an output is on, noise suppression, captions: every stream. In one that the API does
-    /// not own it lasts until the next start.
+    /// Whether an output is on, noise suppression, captions: all streams. If the API does not own
+    /// the stream, the change lasts until the next start.
     Settings,
 }
 
@@ -62,7 +61,7 @@ impl Part {
     }
 }
 
-/// A handle on the desk. Cheap to clone.
+/// A handle to the desk. Cheap to clone.
 #[derive(Clone)]
 pub struct Desk(Arc<Inner>);
 
@@ -70,12 +69,12 @@ struct Inner {
     supervisor: Supervisor,
     store: Store,
     owners: RwLock<BTreeMap<StreamName, Owner>>,
-    /// Streams of the database that could not be started, and why.
+    /// Streams of the database that could not be started, with the reasons.
     lost: RwLock<BTreeMap<String, String>>,
-    /// Held across a whole change of a stream.
+    /// Held during a whole change of a stream.
     changing: StreamLocks,
-    /// Held while a stream is added: its name and the limit of streams are checked before it is
-    /// stored, and must hold until it is there.
+    /// Held while a stream is added, so that the checks of its name and of the stream limit stay
+    /// valid until it is stored and started.
     adding: Mutex<()>,
     writable: Writable,
 }
@@ -94,28 +93,28 @@ impl Desk {
         }))
     }
 
-    /// The streams themselves.
+    /// The running streams.
     pub fn supervisor(&self) -> &Supervisor {
         &self.0.supervisor
     }
 
-    /// Who decides about a stream; `None` when there is no such stream.
+    /// The owner of a stream. `None` if there is no such stream.
     pub fn owner(&self, name: &StreamName) -> Option<Owner> {
         self.0.owners.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
-    /// Streams of the database that do not run since the start, by name, each with the reason.
+    /// Streams of the database that could not be started, by name, with the reasons.
     pub fn lost(&self) -> BTreeMap<String, String> {
         self.0.lost.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Why changes cannot be stored; `None` while they can be.
+    /// Why changes cannot be stored. `None` if they can.
     pub async fn store_problem(&self) -> Option<String> {
         self.0.writable.problem().await
     }
 
     fn set_owner(&self, name: &StreamName, owner: Option<Owner>) {
-        // A stream of this name has been made or removed: that was the remedy.
+        // A stream of this name was created or removed, which clears the entry.
         self.0.lost.write().unwrap_or_else(PoisonError::into_inner).remove(name.as_str());
         let mut owners = self.0.owners.write().unwrap_or_else(PoisonError::into_inner);
         match owner {
@@ -124,8 +123,8 @@ impl Desk {
         };
     }
 
-    /// Makes one change of a stream when those before it are done, in a task of its own: a caller
-    /// that goes away before has changed nothing, one that goes away later cuts nothing off.
+    /// Makes one change of a stream after the earlier ones, in its own task: a caller that leaves
+    /// while it waits changes nothing, and one that leaves later interrupts nothing.
     async fn begin<T, F>(
         &self,
         name: &StreamName,
@@ -144,7 +143,8 @@ impl Desk {
         task.await.unwrap_or_else(|panic| Err(Error::internal("changing the stream", &panic)))
     }
 
-    /// Adds a stream: `store` makes it lasting, then it starts. The caller has its turn.
+    /// Adds a stream: stores it with `store`, then starts it. The caller holds the lock of the
+    /// stream.
     async fn add(
         &self,
         wanted: Wanted,
@@ -159,10 +159,10 @@ impl Desk {
         Ok(())
     }
 
-    /// Creates a stream for the API. Tokens that it lacks are made.
+    /// Creates a stream for the API. Missing tokens are generated.
     ///
     /// # Errors
-    /// What the supervisor or the database refuse.
+    /// Errors of the supervisor and the database.
     pub async fn create(&self, mut spec: StreamSpec) -> Result<Wanted, Error> {
         spec.access.check_new(None)?;
         make_tokens(&mut spec);
@@ -170,7 +170,7 @@ impl Desk {
         let made = wanted.clone();
         self.begin(&wanted.spec.name, move |desk| async move {
             let store = async |spec: &StreamSpec| match desk.0.store.insert_stream(spec).await {
-                // Stored, but not running: it could not be started at the last start.
+                // Stored but not running: the last start could not start it.
                 Err(store::Error::Exists(_)) => desk.stored(desk.0.store.update_stream(spec).await),
                 other => desk.stored(other),
             };
@@ -180,11 +180,12 @@ impl Desk {
         Ok(wanted)
     }
 
-    /// Changes a stream; `edit` makes the new spec from what is wanted now, and nobody else changes
-    /// it meanwhile. Tokens that the new spec lacks are made. Returns what is wanted then.
+    /// Changes a stream. `edit` returns the new spec from the current wanted state; other changes
+    /// wait meanwhile. Missing tokens are generated. Returns the new wanted state.
     ///
     /// # Errors
-    /// `config_owned`, `precondition_failed`, and what `edit`, the supervisor or the database refuse.
+    /// `config_owned`, `precondition_failed`, and errors of `edit`, the supervisor and the
+    /// database.
     pub async fn change(
         &self,
         name: &StreamName,
@@ -214,7 +215,7 @@ impl Desk {
     /// Removes a stream of the API.
     ///
     /// # Errors
-    /// `config_owned`, `precondition_failed`, `unknown_stream`, and what the database refuses.
+    /// `config_owned`, `precondition_failed`, `unknown_stream`, and errors of the database.
     pub async fn remove(&self, name: &StreamName, if_match: IfMatch) -> Result<(), Error> {
         let id = name.clone();
         self.begin(name, move |desk| async move {
@@ -237,7 +238,7 @@ impl Desk {
         .await
     }
 
-    /// What is wanted of a stream now, when this part of it may be changed.
+    /// The wanted state of a stream, if this part of it may be changed.
     fn open(&self, name: &StreamName, part: Part, if_match: &IfMatch) -> Result<Wanted, Error> {
         let wanted = self.0.supervisor.wanted(name)?;
         if !part.is_open_to(self.owner(name)) {
@@ -247,7 +248,7 @@ impl Desk {
         Ok(wanted)
     }
 
-    /// Notes whether the database takes changes.
+    /// Notes whether the database accepts changes.
     fn stored(&self, outcome: Result<(), store::Error>) -> Result<(), Error> {
         self.0.writable.note(&outcome);
         outcome.map_err(|error| match error {

@@ -1,4 +1,4 @@
-//! Tokens of publishers and viewers: the spec of a stream names them, or they are made here.
+//! Tokens of publishers and viewers: named in the spec of a stream, or generated here.
 
 use super::{Desk, Owner, Part, config_owned};
 use crate::control::api::{Error, IfMatch};
@@ -7,11 +7,11 @@ use crate::media::{StreamName, new_token};
 use crate::runtime::{StreamSpec, Wanted};
 
 impl Desk {
-    /// Makes new tokens for a stream; the old ones are worthless from now on.
+    /// Generates new tokens for a stream; the old ones become invalid.
     ///
     /// # Errors
-    /// `config_owned` when the file itself names the tokens, and what the supervisor or the
-    /// database refuse.
+    /// `config_owned` if the configuration file names the tokens; errors of the supervisor and the
+    /// database.
     pub async fn rotate_tokens(&self, name: &StreamName) -> Result<(), Error> {
         if self.owner(name) == Some(Owner::Api) {
             let without_tokens = |before: &Wanted| {
@@ -43,7 +43,7 @@ impl Desk {
         .await
     }
 
-    /// Gives a stream that names no tokens those of the database, or new ones that are kept there.
+    /// Adds missing tokens from the database, or generates them and stores them there.
     pub(super) async fn fill_tokens(&self, spec: &mut StreamSpec) -> Result<(), Error> {
         if spec.access.publish_token.is_some() && spec.access.play_token.is_some() {
             return Ok(());
@@ -71,7 +71,7 @@ impl Desk {
     }
 }
 
-/// Makes the tokens that a spec lacks.
+/// Generates the tokens that a spec lacks.
 pub(super) fn make_tokens(spec: &mut StreamSpec) {
     spec.access.publish_token.get_or_insert_with(new_token);
     spec.access.play_token.get_or_insert_with(new_token);

@@ -1,4 +1,4 @@
-//! Streams that nobody asks the API for: those of the configuration file, the demo, and at the start
+//! Streams that do not come from the API: those of the configuration file, the demo, and at start
 //! those of the database.
 
 use std::sync::PoisonError;
@@ -9,23 +9,23 @@ use crate::control::store;
 use crate::media::StreamName;
 use crate::runtime::StreamSpec;
 
-/// What a changed configuration file asks for.
+/// The effect of a changed configuration file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
-    /// Streams that are new.
+    /// New streams.
     pub create: Vec<StreamSpec>,
-    /// Streams that say something else than before.
+    /// Streams with changed settings.
     pub update: Vec<StreamSpec>,
-    /// Streams that are gone.
+    /// Removed streams.
     pub remove: Vec<StreamName>,
 }
 
 impl Desk {
-    /// Starts a stream of the configuration file or the demo. Tokens that it lacks are taken from
-    /// the database, or made and kept there.
+    /// Starts a stream of the configuration file or the demo. Missing tokens are taken from the
+    /// database, or generated and stored there.
     ///
     /// # Errors
-    /// What the supervisor or the database refuse.
+    /// Errors of the supervisor and the database.
     pub async fn declare(&self, mut spec: StreamSpec, owner: Owner) -> Result<(), Error> {
         let name = spec.name.clone();
         self.begin(&name, move |desk| async move {
@@ -36,12 +36,11 @@ impl Desk {
         .await
     }
 
-    /// Starts every stream of the database. One that cannot be started is told in the log and by
-    /// [`Self::lost`], and kept in the database, so that nothing is lost by an update that refuses
-    /// it.
+    /// Starts every stream of the database. A stream that cannot be started is logged, listed by
+    /// [`Self::lost`] and kept in the database, so that an update which rejects it loses nothing.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub async fn restore(&self) -> Result<(), store::Error> {
         for (name, spec) in self.0.store.streams().await? {
             let started = match spec {
@@ -68,7 +67,7 @@ impl Desk {
         .await
     }
 
-    /// Does what a changed configuration file asks for; returns what could not be done, in words.
+    /// Applies a changed configuration file. Returns the failures, as text.
     pub async fn apply(&self, changes: Changes) -> Vec<String> {
         let mut failed = Vec::new();
         for name in changes.remove {

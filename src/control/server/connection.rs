@@ -1,4 +1,4 @@
-//! TCP connections of the HTTP server: who is let in, and how long one may stand still.
+//! TCP connections of the HTTP server: admission and time limits.
 
 use std::future::{Ready, ready};
 use std::io::{self, IoSlice};
@@ -12,20 +12,20 @@ use tokio::net::TcpStream;
 
 use crate::flow::{Connections, Place};
 
-/// Lets connections in while there are places.
+/// Admits connections up to the limits.
 #[derive(Clone)]
 pub(super) struct Admission {
     pub(super) connections: Connections,
-    /// A client that does not take what it is sent for this long is disconnected.
+    /// A client that does not read its data for this long is disconnected.
     pub(super) stalled_max: Duration,
 }
 
 impl Admission {
     fn admit(&self, stream: TcpStream) -> io::Result<Admitted> {
         let place = self.connections.enter(stream.peer_addr()?.ip()).map_err(io::Error::other)?;
-        // Playlists and parts are small and waited for.
+        // Playlists and parts are small, and the client waits for them.
         stream.set_nodelay(true)?;
-        // Counts from the first byte that is not acknowledged, a closed window included (RFC 5482).
+        // Counts from the first unacknowledged byte, also while the window is closed (RFC 5482).
         let stalled_ms = u32::try_from(self.stalled_max.as_millis()).unwrap_or(u32::MAX);
         rustix::net::sockopt::set_tcp_user_timeout(&stream, stalled_ms)?;
         Ok(Admitted { stream, _place: place })
@@ -42,7 +42,7 @@ impl<S> Accept<TcpStream, S> for Admission {
     }
 }
 
-/// A connection with its place, which it keeps as long as it lives: as a WebSocket too.
+/// A connection with its place, which it keeps until it closes, also as a WebSocket.
 pub(super) struct Admitted {
     stream: TcpStream,
     _place: Place,

@@ -1,18 +1,18 @@
-//! Table `stream_access`: tokens made for streams of the configuration file.
+//! Table `stream_access`: tokens generated for streams of the configuration file.
 
 use super::{Error, Store};
 
-/// Tokens of one stream.
+/// The tokens of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
-    /// For publishers.
+    /// Token of publishers.
     pub publish: String,
-    /// For viewers.
+    /// Token of viewers.
     pub play: String,
 }
 
 impl Store {
-    /// The tokens that were made for a stream.
+    /// The tokens generated for a stream.
     ///
     /// # Errors
     /// [`Error::Sql`].
@@ -26,7 +26,7 @@ impl Store {
         Ok(row.map(|(publish, play)| Tokens { publish, play }))
     }
 
-    /// Keeps the tokens that were made for a stream.
+    /// Stores the tokens generated for a stream.
     ///
     /// # Errors
     /// [`Error::Sql`].

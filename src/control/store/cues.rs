@@ -1,7 +1,7 @@
-//! Table `cue`: what was said, with its index of words.
+//! Table `cue`: the caption archive, with its full-text index.
 //!
-//! The index is SQLite's FTS5. Another database takes the place of this file: its callers see only
-//! [`CueRow`], [`Found`], [`Search`] and [`Query`], nothing of how words are found.
+//! The index is SQLite's FTS5. Another database would replace this file: its callers see only
+//! [`CueRow`], [`Found`], [`Search`] and [`Query`], not how words are found.
 
 use std::time::Duration;
 
@@ -12,77 +12,76 @@ use sqlx::{FromRow, QueryBuilder, Row, Sqlite};
 use super::query::Query;
 use super::{Error, Store};
 
-/// What stands before a word that was looked for, in a text from the index. Texts that are kept
-/// have no control characters.
+/// Marks the start of a match in a text from the index. Stored texts have no control characters.
 const OPEN: char = '\u{2}';
 
-/// What stands behind it.
+/// Marks the end of a match.
 const CLOSE: char = '\u{3}';
 
-/// The longest cue that is expected, in milliseconds: how far before a range one may begin that
-/// reaches into it.
+/// Maximum expected duration of a cue, in milliseconds: a cue that overlaps a range begins at most
+/// this long before it.
 const CUE_MAX_MS: i64 = 10 * 60 * 1000;
 
-/// Rows that are deleted at once: others write in between, after some milliseconds.
+/// Rows per deletion, so that other writers wait only a few milliseconds.
 const DELETE_MAX: i64 = 200;
 
-/// Seconds of a day.
+/// Seconds per day.
 const DAY_S: u64 = 86_400;
 
-/// A cue as it is kept.
+/// A stored cue.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct CueRow {
-    /// The stream.
+    /// Name of the stream.
     pub stream: String,
-    /// Its language tag.
+    /// Language tag.
     pub language: String,
-    /// The number that its feed gave it.
+    /// The number of the cue in its feed.
     pub number: i64,
-    /// Running time of its beginning, in milliseconds.
+    /// Running time of its start, in milliseconds.
     pub running_ms: i64,
-    /// When it began, in milliseconds since 1970.
+    /// Start of the speech, in milliseconds since 1970.
     pub start_ms: i64,
-    /// When it ended, in milliseconds since 1970.
+    /// End of the speech, in milliseconds since 1970.
     pub end_ms: i64,
-    /// What was said, without control characters.
+    /// The text, without control characters.
     pub text: String,
     /// `[[word, start, end, confidence], …]`, times in milliseconds after `start_ms`.
     pub words: String,
-    /// Whether a sentence ends with it.
+    /// Whether a sentence ends with this cue.
     pub ends_sentence: bool,
-    /// The engine that heard it.
+    /// The engine that made it.
     pub engine: String,
-    /// Its model.
+    /// The engine's model, if it has one.
     pub model: Option<String>,
 }
 
-/// Which cues to look for; `None` takes all.
+/// Search criteria; `None` matches all.
 #[derive(Clone, Debug, Default)]
 pub struct Search {
-    /// Words that have to be in them.
+    /// Words that the cue must contain.
     pub query: Option<Query>,
-    /// Only of this stream.
+    /// Only cues of this stream.
     pub stream: Option<String>,
-    /// Only of this language, whatever its region.
+    /// Only cues in this language, in any region.
     pub language: Option<String>,
-    /// Only those that end after this time, in milliseconds since 1970.
+    /// Only cues that end after this time, in milliseconds since 1970.
     pub from_ms: Option<i64>,
-    /// Only those that begin before this time.
+    /// Only cues that begin before this time, in milliseconds since 1970.
     pub to_ms: Option<i64>,
-    /// Only those kept before this one.
+    /// Only cues with a lower id than this one.
     pub before: Option<i64>,
-    /// At most so many.
+    /// Maximum number of results.
     pub limit: u32,
 }
 
-/// A cue that was looked for.
+/// A cue that matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Its place in the archive; what was kept later has a higher one.
+    /// Id in the archive; cues stored later have higher ids.
     pub id: i64,
-    /// The cue.
+    /// The stored cue.
     pub cue: CueRow,
-    /// Where the words that were looked for are in its text, in bytes, in order.
+    /// Byte ranges of the matches in its text, in order.
     pub marks: Vec<std::ops::Range<usize>>,
 }
 
@@ -91,7 +90,7 @@ const COLUMNS: &str = "cue.stream, cue.language, cue.number, cue.running_ms, cue
                        cue.end_ms, cue.text, cue.words, cue.ends_sentence, cue.engine, cue.model";
 
 impl Store {
-    /// Keeps cues, all or none of them.
+    /// Stores cues, all or none.
     ///
     /// # Errors
     /// [`Error::Sql`].
@@ -123,7 +122,7 @@ impl Store {
         keep.await.map_err(failed)
     }
 
-    /// Looks for cues, newest first.
+    /// Searches cues, newest first.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Costly`], [`Error::Sql`].
@@ -135,8 +134,8 @@ impl Store {
             Some(query) => {
                 sql.push(", highlight(cue_text, 0, char(2), char(3)) AS marked ");
                 // The index is read from its end, so that a page of a common word costs no more
-                // than one of a rare word. CROSS keeps SQLite from asking the index about each cue
-                // of a stream instead, one by one.
+                // than one of a rare word. CROSS keeps SQLite from querying the index for each cue
+                // of a stream instead.
                 sql.push("FROM cue_text CROSS JOIN cue ON cue.id = cue_text.rowid ");
                 sql.push("WHERE cue_text MATCH ");
                 sql.push_bind(&query.expression);
@@ -169,7 +168,7 @@ impl Store {
         found.map_err(Error::sql("read captions"))
     }
 
-    /// The cues of a stream in the order in which they were said, at most so many.
+    /// The cues of a stream in order of speech, up to the limit.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Costly`], [`Error::Sql`].
@@ -177,7 +176,7 @@ impl Store {
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
         sql.push(COLUMNS).push(" FROM cue WHERE cue.stream = ").push_bind(&search.stream);
         if let Some(from) = search.from_ms {
-            // For the sake of the index, which knows nothing of ends.
+            // A bound for the database index, which does not cover end times.
             sql.push(" AND cue.start_ms >= ").push_bind(from.saturating_sub(CUE_MAX_MS));
         }
         narrow(&mut sql, search);
@@ -188,7 +187,7 @@ impl Store {
         self.readers.ask("read a transcript", read).await
     }
 
-    /// The languages that cues of a stream are in.
+    /// The languages of a stream's cues.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Costly`], [`Error::Sql`].
@@ -208,7 +207,7 @@ impl Store {
         self.readers.ask("read the languages of a transcript", read).await
     }
 
-    /// Says for how many days the cues of a stream are kept; 0 is for ever.
+    /// Sets for how many days the cues of a stream are kept; 0 keeps them forever.
     ///
     /// # Errors
     /// [`Error::Sql`].
@@ -219,11 +218,11 @@ impl Store {
         kept.map(|_| ()).map_err(Error::sql("keep how long captions are kept"))
     }
 
-    /// Deletes cues that are older than their stream keeps them; returns how many. `cutoff` says
-    /// when that was which is now of an age, in milliseconds since 1970; `None` where it cannot tell.
+    /// Deletes expired cues. Returns their number. `cutoff` maps an age to a time in milliseconds
+    /// since 1970, or returns `None` if the time is unknown.
     ///
     /// # Errors
-    /// [`Error::Sql`]; what was deleted before stays deleted.
+    /// [`Error::Sql`]; earlier deletions are not undone.
     pub async fn expire_cues(
         &self,
         cutoff: impl Fn(Duration) -> Option<i64>,
@@ -243,11 +242,11 @@ impl Store {
         Ok(total)
     }
 
-    /// Deletes the cues of a stream that began before a time and are there now; returns how many. A
-    /// little at a time: others write in between.
+    /// Deletes the existing cues of a stream that began before a time. Returns their number. Works
+    /// in small steps, so that others can write in between.
     ///
     /// # Errors
-    /// [`Error::Sql`]; what was deleted before stays deleted.
+    /// [`Error::Sql`]; earlier deletions are not undone.
     pub async fn delete_cues(&self, stream: &str, before_ms: i64) -> Result<u64, Error> {
         let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM cue")
             .fetch_one(&self.writer)
@@ -267,11 +266,11 @@ impl Store {
     }
 }
 
-/// What searches and transcripts have in common.
+/// Conditions common to searches and transcripts.
 fn narrow(sql: &mut QueryBuilder<Sqlite>, search: &Search) {
     if let Some(language) = &search.language {
         sql.push(" AND (cue.language = ").push_bind(language.clone());
-        // A language tag has no wildcards in it.
+        // A language tag contains no wildcards.
         sql.push(" OR cue.language LIKE ").push_bind(format!("{language}-%")).push(")");
     }
     if let Some(from) = search.from_ms {
@@ -293,7 +292,7 @@ fn found(row: &SqliteRow, parts: &[String]) -> Result<Found, sqlx::Error> {
     Ok(Found { id: row.try_get("id")?, cue, marks })
 }
 
-/// Where the marks are, counted without them.
+/// Byte ranges of the marks in the text without marks.
 fn marks(marked: &str) -> Vec<std::ops::Range<usize>> {
     let (mut found, mut at, mut begun) = (Vec::new(), 0, None);
     for c in marked.chars() {

@@ -1,4 +1,4 @@
-//! The archive on a real SQLite.
+//! The caption archive on a real SQLite.
 
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ fn cue(stream: &str, language: &str, start_ms: i64, text: &str) -> CueRow {
     }
 }
 
-/// Ages at this time.
+/// Maps ages to times, relative to this time.
 fn of(now_ms: i64) -> impl Fn(Duration) -> Option<i64> {
     move |age| Some(now_ms - i64::try_from(age.as_millis()).expect("fits"))
 }

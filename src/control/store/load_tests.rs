@@ -1,16 +1,17 @@
-//! An archive of years: searches and deletions beside writes.
+//! A large archive: searches and deletions during writes.
 
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Cues in the archive.
+/// Number of cues in the archive.
 const CUES: u32 = 100_000;
 
-/// A write that waits longer is held up by others. It takes milliseconds where nothing else runs.
+/// Maximum time of a write; a longer one is blocked by others. It takes milliseconds on an idle
+/// machine.
 const WRITE_MAX: Duration = Duration::from_secs(2);
 
-/// Puts cues into the archive: 5000 different words, and some that every cue has.
+/// Fills the archive: 5000 different words, and some that every cue has.
 async fn fill(store: &Store) {
     let sql = "WITH RECURSIVE n (x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM n WHERE x < ? - 1) \
                INSERT INTO cue (stream, language, number, running_ms, start_ms, end_ms, text, \
@@ -20,7 +21,7 @@ async fn fill(store: &Store) {
     sqlx::query(sql).bind(CUES).execute(&store.writer).await.expect("filled");
 }
 
-/// Searches one thing over and over; every answer is a page or a clear refusal.
+/// Repeats one search; every answer is a page or a clear refusal.
 async fn keep_searching(store: Store, text: &'static str) {
     loop {
         let query = Some(Query::parse(text).expect(text));

@@ -1,7 +1,7 @@
-//! What survives a restart: a file per table.
+//! Persistent data: one file per table.
 //!
-//! SQLite in WAL mode with full durability: one connection writes, in the order of asking, and what
-//! may be much to read is read on connections of its own. Migrations run when it is opened.
+//! SQLite in WAL mode with full durability. One connection writes, in order of arrival; large reads
+//! use connections of their own. Opening the store runs the migrations.
 
 mod access;
 mod cues;
@@ -25,45 +25,45 @@ pub use settings::ADMIN_TOKEN_SHA256;
 use crate::flow::files;
 use readers::Readers;
 
-/// An operation that the store could not do.
+/// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The folder or the file cannot be made or written.
+    /// The folder or the file cannot be created or written.
     #[error("cannot open the database {path}")]
     Open {
-        /// The file.
+        /// Path of the database file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: std::io::Error,
     },
-    /// The file is no database, or one of a newer version.
+    /// The file is not a database, or is one of a newer version.
     #[error("cannot bring the database {path} up to date")]
     Migrate {
-        /// The file.
+        /// Path of the database file.
         path: PathBuf,
-        /// Why.
+        /// The error of the migration.
         #[source]
         source: sqlx::migrate::MigrateError,
     },
     /// The name is taken.
     #[error("`{0}` is already stored")]
     Exists(String),
-    /// Others are being answered, and the turn of this question has not come.
+    /// Other queries are running, and the query did not get its turn in time.
     #[error("too many searches at once")]
     Busy,
-    /// A question that would take too long.
+    /// The query would take too long.
     #[error("the search takes too long")]
     Costly,
-    /// What should be changed is not there.
+    /// The item to change does not exist.
     #[error("`{0}` is not stored")]
     Missing(String),
     /// SQLite failed: the disk is full, or the file is damaged.
     #[error("cannot {doing}")]
     Sql {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// Why.
+        /// The SQL error.
         #[source]
         source: sqlx::Error,
     },
@@ -75,17 +75,17 @@ impl Error {
     }
 }
 
-/// A handle on the database. Cheap to clone.
+/// A handle to the database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// One connection: who waits for it is served in order, so that nothing starves.
+    /// One connection: callers wait in order, so that none starves.
     writer: SqlitePool,
     readers: Readers,
 }
 
 impl Store {
-    /// Opens `auralink.db` in this folder; both are made when missing, the file readable by its
-    /// owner only.
+    /// Opens `auralink.db` in this folder. Creates both if missing; only its owner can read the
+    /// file.
     ///
     /// # Errors
     /// [`Error::Open`], [`Error::Migrate`].
@@ -114,7 +114,7 @@ impl Store {
         Ok(Self { writer, readers: Readers::new(options) })
     }
 
-    /// Finishes what is being written and closes the file.
+    /// Finishes pending writes and closes the file.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
@@ -125,8 +125,8 @@ fn prepare(path: &Path) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    // Made by us rather than by SQLite, so that tokens are never readable by others, not even for
-    // the moment between making the file and changing its mode. WAL files take the same mode.
+    // Created here and not by SQLite, so that other users can never read tokens, not even between
+    // creation and chmod. WAL files get the same mode.
     let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600))
 }

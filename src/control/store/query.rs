@@ -1,34 +1,34 @@
-//! What somebody looks for, as the index of words understands it.
+//! Search queries, translated for the full-text index.
 //!
-//! Nothing of what is typed is syntax for the index except what this file puts there: words are
-//! quoted, so that no input is an error or means something else.
+//! User input never becomes index syntax, except what this file adds: words are quoted, so that no
+//! input is an error or changes its meaning.
 
-/// Most words and phrases of one search.
+/// Maximum number of words and phrases in a search.
 const TERMS_MAX: usize = 32;
 
-/// Least that stands before a `*`, in bytes of UTF-8: three Latin letters, two Greek ones, one Hangul
-/// syllable. Less begins so many words that looking for all of them takes seconds.
+/// Minimum text before a `*`, in bytes of UTF-8: three Latin letters, two Greek ones, one Hangul
+/// syllable. A shorter prefix matches so many words that the search takes seconds.
 const BEGINNING_MIN_BYTES: usize = 3;
 
-/// Longest search, in characters.
+/// Maximum length of a search, in characters.
 const LENGTH_MAX: usize = 256;
 
-/// A search that can be run: every term has to be in the cue.
+/// A parsed search: a cue must match every term.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// An expression of FTS5; empty when there are only `parts`.
+    /// An FTS5 expression; empty if there are only `parts`.
     pub(super) expression: String,
-    /// Text that is looked for letter by letter: scripts without spaces have no words to index.
+    /// Text that is matched literally: scripts without spaces have no words to index.
     pub(super) parts: Vec<String>,
 }
 
 /// Why a text cannot be searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// No letter and no digit in it.
+    /// It contains no letter and no digit.
     #[error("there is no word in it")]
     Empty,
-    /// A `*` behind too little.
+    /// The text before a `*` is too short.
     #[error("`*` needs at least {BEGINNING_MIN_BYTES} letters before it")]
     Beginning,
     /// It is too long.
@@ -37,17 +37,17 @@ pub enum QueryError {
 }
 
 impl Query {
-    /// Reads what somebody typed: words, `"a phrase"`, `begin*`.
+    /// Parses user input: words, `"a phrase"`, `begin*`.
     ///
     /// # Errors
-    /// When nothing in it can be looked for, or when it is too long.
+    /// If it contains nothing to search for, or is too long.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
         if text.chars().count() > LENGTH_MAX {
             return Err(QueryError::Long);
         }
         let mut query = Self::default();
         let mut count = 0;
-        // Every second piece stands between quotation marks; the last one even if none closes it.
+        // Every second piece is inside quotation marks, the last one even if it is not closed.
         for (n, piece) in text.split('"').enumerate() {
             let terms: Vec<&str> =
                 if n % 2 == 1 { vec![piece] } else { piece.split_whitespace().collect() };
@@ -77,7 +77,7 @@ impl Query {
         if !self.expression.is_empty() {
             self.expression.push(' ');
         }
-        // Nothing but a quotation mark ends a string of FTS5, and `split` has taken these.
+        // Only a quotation mark ends an FTS5 string, and `split` has removed those.
         self.expression.push('"');
         self.expression.extend(plain.chars().map(|c| if c.is_control() { ' ' } else { c }));
         self.expression.push('"');
@@ -88,7 +88,7 @@ impl Query {
     }
 }
 
-/// Letters of scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Chinese and
+/// Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Chinese and
 /// Japanese.
 fn is_unspaced(c: char) -> bool {
     matches!(u32::from(c),
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!((query.expression.as_str(), query.parts), ("\"news\"", vec!["東京".to_owned()]));
     }
 
-    /// Whatever is typed, nothing of it but words reaches the index.
+    /// Only the words of any input reach the index.
     #[test]
     fn fuzz_cue_query() {
         crate::fuzz::run("cue-query", |bytes| {

@@ -1,7 +1,7 @@
-//! Reading what may be much: on connections of its own, each question with a time limit.
+//! Large reads: on connections of their own, each query with a time limit.
 //!
-//! With the write-ahead log nobody who reads here makes a writer wait. There are few connections, so
-//! that searches take a bounded share of the processor.
+//! With the write-ahead log these readers never block a writer. There are few connections, so that
+//! searches take a bounded share of the processor.
 
 use std::time::{Duration, Instant};
 
@@ -11,22 +11,22 @@ use sqlx::{Sqlite, SqlitePool};
 
 use super::Error;
 
-/// Questions that are answered at once.
+/// Maximum number of concurrent queries.
 const AT_ONCE: u32 = 2;
 
-/// A question waits so long for its turn.
+/// How long a query waits for its turn.
 const TURN_MAX: Duration = Duration::from_secs(3);
 
-/// A question that takes longer is given up.
+/// A query that takes longer is aborted.
 const READ_MAX: Duration = Duration::from_secs(2);
 
-/// SQLite looks at the clock each time it has done so many instructions: about every millisecond.
+/// SQLite instructions between two checks of the clock: about a millisecond.
 const LOOK_EVERY: i32 = 10_000;
 
-/// SQLite's own word for a question that was given up.
+/// SQLite's error code for an aborted query.
 const INTERRUPTED: &str = "9";
 
-/// Connections that only read.
+/// Read-only connections.
 #[derive(Clone, Debug)]
 pub(super) struct Readers {
     pool: SqlitePool,
@@ -34,7 +34,7 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// Connections to a database that is there. They are opened when they are needed.
+    /// Connections to an existing database, opened on demand.
     pub(super) fn new(options: SqliteConnectOptions) -> Self {
         let options = options.read_only(true).create_if_missing(false);
         let pool = SqlitePoolOptions::new()
@@ -44,11 +44,11 @@ impl Readers {
         Self { pool, limit: READ_MAX }
     }
 
-    /// Asks one question on one connection; `doing` names it in errors.
+    /// Runs one query on one connection; `doing` names it in errors.
     ///
     /// # Errors
-    /// [`Error::Busy`] when its turn does not come, [`Error::Costly`] when it takes too long,
-    /// [`Error::Sql`].
+    /// [`Error::Busy`] if it does not get a connection in time, [`Error::Costly`] if it takes too
+    /// long, [`Error::Sql`].
     pub(super) async fn ask<T>(
         &self,
         doing: &'static str,
@@ -62,8 +62,8 @@ impl Readers {
         let mut handle = connection.lock_handle().await.map_err(Error::sql(doing))?;
         handle.set_progress_handler(LOOK_EVERY, move || Instant::now() < until);
         drop(handle);
-        // The index of words does not look at the clock while it puts lists together: who asked is
-        // answered all the same, and the connection is free again when it has done.
+        // The full-text index does not check the clock while it merges lists. The caller is
+        // answered in time all the same, and the connection becomes free when the query ends.
         let answer = tokio::time::timeout(self.limit * 2, question(&mut connection)).await;
         match answer {
             Err(_) => Err(Error::Costly),
@@ -85,7 +85,7 @@ mod tests {
     use super::super::Store;
     use super::*;
 
-    /// Counts for minutes.
+    /// A query that runs for minutes.
     const ENDLESS: &str = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n \
                            WHERE x < 10000000000) SELECT count(*) FROM n";
 

@@ -9,7 +9,7 @@ pub const ADMIN_TOKEN_SHA256: &str = "admin_token_sha256";
 const WRITE_TEST: &str = "write_test";
 
 impl Store {
-    /// A value, if it was set.
+    /// A value. `None` if it is not set.
     ///
     /// # Errors
     /// [`Error::Sql`].
@@ -37,12 +37,12 @@ impl Store {
             .map_err(Error::sql("change a setting"))
     }
 
-    /// Tries whether changes can be stored, by writing about as much as a large one needs.
+    /// Checks whether changes can be stored, by writing about as much as a large one needs.
     ///
     /// # Errors
     /// [`Error::Sql`].
     pub async fn try_write(&self) -> Result<(), Error> {
-        // Other bytes each time: SQLite does not write what is equal.
+        // Different bytes each time: SQLite does not write unchanged data.
         let sql = "INSERT INTO setting (key, value) VALUES (?, hex(randomblob(8192))) \
                    ON CONFLICT (key) DO UPDATE SET value = excluded.value";
         sqlx::query(sql)

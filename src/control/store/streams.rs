@@ -1,4 +1,4 @@
-//! Table `stream`: streams made through the API.
+//! Table `stream`: streams created by the API.
 
 use chrono::Utc;
 
@@ -6,7 +6,7 @@ use super::{Error, Store};
 use crate::runtime::StreamSpec;
 
 impl Store {
-    /// Every stored stream by name: its spec, or why it cannot be read any more.
+    /// Every stored stream by name, with its spec or the reason why it cannot be parsed.
     ///
     /// # Errors
     /// [`Error::Sql`].
@@ -26,7 +26,7 @@ impl Store {
     /// Stores a new stream.
     ///
     /// # Errors
-    /// [`Error::Exists`] when the name is taken, [`Error::Sql`].
+    /// [`Error::Exists`] if the name is taken, [`Error::Sql`].
     pub async fn insert_stream(&self, spec: &StreamSpec) -> Result<(), Error> {
         let now = Utc::now().to_rfc3339();
         let sql = "INSERT INTO stream (name, spec, created_at, updated_at) VALUES (?, ?, ?, ?)";
@@ -49,7 +49,7 @@ impl Store {
     /// Changes a stored stream.
     ///
     /// # Errors
-    /// [`Error::Missing`] when it is not stored, [`Error::Sql`].
+    /// [`Error::Missing`] if it is not stored, [`Error::Sql`].
     pub async fn update_stream(&self, spec: &StreamSpec) -> Result<(), Error> {
         let updated = sqlx::query("UPDATE stream SET spec = ?, updated_at = ? WHERE name = ?")
             .bind(to_json(spec)?)
@@ -64,7 +64,7 @@ impl Store {
         }
     }
 
-    /// Forgets a stream.
+    /// Deletes a stored stream.
     ///
     /// # Errors
     /// [`Error::Sql`].

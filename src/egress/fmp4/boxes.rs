@@ -2,10 +2,10 @@
 
 /// Appends boxes to a byte vector; sizes are filled in when a box ends.
 pub(super) trait BoxWriter {
-    /// A box with what `body` writes into it.
+    /// Writes a box whose content `body` writes.
     fn boxed(&mut self, kind: &[u8; 4], body: impl FnOnce(&mut Vec<u8>));
 
-    /// A box that begins with a version and 24 bits of flags.
+    /// Writes a box that begins with a version and 24 bits of flags.
     fn full_box(
         &mut self,
         kind: &[u8; 4],
@@ -67,20 +67,21 @@ impl BoxWriter for Vec<u8> {
     }
 }
 
-/// The first bytes of a box.
+/// The header of a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoxHeader {
-    /// Its four letters.
+    /// Its four-character code.
     pub kind: [u8; 4],
-    /// Bytes of header: 8, or 16 with a 64-bit size.
+    /// Size of the header: 8 bytes, or 16 with a 64-bit size.
     pub header: u64,
-    /// Bytes of the whole box, header included; `None` when it reaches to the end of the file.
+    /// Size of the whole box in bytes, including the header. `None` if it extends to the end of the
+    /// file.
     pub size: Option<u64>,
 }
 
 impl BoxHeader {
-    /// Reads a header from the first 16 bytes (8 are enough for a small box); `None` when they are
-    /// too few or make no sense.
+    /// Reads a header from the first 16 bytes (8 suffice for a small box). `None` if there are too
+    /// few or they are invalid.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let small = u64::from(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?));
         let kind: [u8; 4] = bytes.get(4..8)?.try_into().ok()?;
@@ -93,7 +94,7 @@ impl BoxHeader {
     }
 }
 
-/// Walks the boxes in a slice: kind and body of each. Ends at the first that does not fit.
+/// Iterates over the boxes in a slice: code and body of each. Stops at the first invalid one.
 pub struct Boxes<'a>(pub &'a [u8]);
 
 impl<'a> Iterator for Boxes<'a> {

@@ -1,40 +1,41 @@
-//! From frames to chunks: where a chunk and a segment end.
+//! Groups frames into chunks: decides where chunks and segments end.
 
 use std::time::Duration;
 
 use super::{Chunk, Frame, Sample, TrackInfo};
 use crate::media::Kind;
 
-/// A hole in the timestamps of sound longer than this is a break.
+/// A longer gap in audio timestamps is a break.
 const SOUND_HOLE_MAX: Duration = Duration::from_secs(1);
 
-/// A picture lasts until the next one: slides and time-lapses have few. A hole longer than this is a
-/// break; a publisher whose pictures stay away for 10 s counts as frozen before that.
+/// A longer gap in video timestamps is a break. A frame lasts until the next one, which can be long
+/// for slides and time-lapses. A publisher without video for 10 s already counts as frozen.
 const PICTURE_MAX: Duration = Duration::from_secs(15);
 
-/// Sound whose timestamps stay this close to a steady cadence is put on it: many containers round
-/// to milliseconds, and players would turn every rounding error into a tiny gap.
+/// Audio timestamps this close to a steady cadence are aligned to it: many containers round to
+/// milliseconds, and players would turn every rounding error into a tiny gap.
 const CADENCE_TOLERANCE: Duration = Duration::from_millis(40);
 
-/// The cadence follows timestamps that drift from it, by this part of the difference with each frame:
-/// a clock that differs from ours by 500 ppm moves frames by 10 us each, one by 5 % costs no frame. What
-/// containers round, half a millisecond, moves nothing.
+/// The cadence follows drifting timestamps by 1/36 of the difference with each frame. A clock that
+/// differs by 500 ppm moves frames by 10 us each, and a difference of 5 % drops no frame. Rounding
+/// by half a millisecond moves nothing.
 const CADENCE_FOLLOWS: i64 = 36;
 
-/// A segment may end this much early, so that a key frame that comes a few milliseconds before
-/// the time does not make the segment a whole group of pictures longer.
+/// How much earlier a segment may end, so that a key frame a few milliseconds early does not make
+/// the segment a whole GOP longer.
 const EARLY: Duration = Duration::from_millis(150);
 
-/// A chunk ends at this size whatever its length: it bounds memory when timestamps stand still.
+/// Maximum size of a chunk in bytes, whatever its duration: bounds memory if timestamps stand
+/// still.
 const BYTES_MAX: usize = 16 << 20;
 
-/// A frame length to go by until one is known.
+/// Assumed frame duration until one is known.
 const FRAME_DEFAULT: Duration = Duration::from_millis(33);
 
 /// Why a chunk begins where it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// The chunk before it was full.
+    /// The previous chunk was full.
     Chunk,
     /// A new segment begins.
     Segment,
@@ -42,9 +43,8 @@ pub enum Cut {
     Break,
 }
 
-/// Groups the frames of one track into chunks of at most `chunk` length, and tells where segments
-/// of at least `segment` length begin: at key frames, so that a long group of pictures makes a long
-/// segment.
+/// Groups the frames of one track into chunks of at most `chunk` duration, and marks where segments
+/// of at least `segment` duration begin: at key frames, so a long GOP makes a long segment.
 #[derive(Debug)]
 pub struct Chunker {
     info: TrackInfo,
@@ -54,12 +54,12 @@ pub struct Chunker {
     cut: Cut,
     shown_at: Duration,
     start: u64,
-    /// Frames of the chunk being made, each with its decode time.
+    /// Frames of the current chunk, each with its decode time.
     pending: Vec<(u64, Sample)>,
     pending_bytes: usize,
-    /// Length of the newest frame whose length is known.
+    /// Duration of the newest frame with a known duration, in ticks.
     frame: u64,
-    /// Frames left out because they overlapped what was there.
+    /// Number of audio frames dropped because they overlapped earlier ones.
     dropped: u64,
 }
 
@@ -87,17 +87,17 @@ impl Chunker {
         &self.info
     }
 
-    /// Frames of sound left out so far, because they overlapped what was already there.
+    /// Number of audio frames dropped so far because they overlapped earlier ones.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// How long the current segment is already, up to a frame decoded at `dts`.
+    /// Duration of the current segment up to a frame decoded at `dts`.
     pub fn segment_age(&self, dts: Duration) -> Duration {
         self.info.time(self.info.ticks(dts).saturating_sub(self.segment_start))
     }
 
-    /// Takes the next frame in decode order; returns the chunk that ends before it, if one does.
+    /// Takes the next frame in decode order. Returns the chunk that ends before it, if any.
     pub fn push(&mut self, frame: Frame) -> Option<Chunk> {
         let raw = self.info.ticks(frame.dts);
         let Some((last, _)) = self.pending.last() else {
@@ -120,7 +120,7 @@ impl Chunker {
         let cut = self.cut_before(at, hole, frame.key);
         let end = if hole { last + self.frame } else { at };
         let chunk = cut.and_then(|_| self.take(end));
-        // A picture after a hole that needs what was lost in it cannot be decoded.
+        // A delta frame after a gap depends on lost frames and cannot be decoded.
         if hole && !frame.key {
             return chunk;
         }
@@ -131,16 +131,16 @@ impl Chunker {
         chunk
     }
 
-    /// Ends the chunk being made.
+    /// Ends the current chunk.
     pub fn finish(&mut self) -> Option<Chunk> {
         let (last, _) = self.pending.last()?;
         self.take(last + self.frame)
     }
 
-    /// Where a frame stamped `raw` goes; `None` when there is no room left for it.
+    /// The decode time for a frame stamped `raw`. `None` if it overlaps earlier frames.
     fn place(&self, raw: u64, last: u64, duration: Option<Duration>) -> Option<u64> {
         if self.info.kind() == Kind::Video {
-            // Decode times only go up; equal ones happen when a source rounds them.
+            // Decode times must increase; a source that rounds them produces equal ones.
             return Some(raw.max(last + 1));
         }
         let Some(length) = self.info.frame.or(duration) else { return Some(raw.max(last + 1)) };
@@ -165,7 +165,7 @@ impl Chunker {
         if key && old {
             return Some(Cut::Segment);
         }
-        // The chunk would become longer than it may with this frame in it.
+        // With this frame the chunk would exceed its maximum duration.
         let full = at + self.frame - self.start > self.info.ticks(self.chunk);
         (full || self.pending_bytes > BYTES_MAX).then_some(Cut::Chunk)
     }
@@ -185,7 +185,7 @@ impl Chunker {
             sample.duration = u32::try_from(at - *last).unwrap_or(u32::MAX);
             self.frame = (at - *last).max(1);
         }
-        // Sound is heard when it is decoded; pictures may be shown later.
+        // Audio is presented when it is decoded; video may be presented later.
         let shown = if self.info.kind() == Kind::Audio { at } else { self.info.ticks(frame.pts) };
         let composition = i128::from(shown) - i128::from(at);
         self.pending_bytes += frame.data.len();

@@ -24,7 +24,7 @@ fn video() -> Chunker {
     Chunker::new(info(Codec::H264, 90_000, None), ms(400), ms(2000))
 }
 
-/// Pictures at 25 fps with a key frame every `gop`, from `from` ms on; two frames of reordering.
+/// Video at 25 fps with a key frame every `gop`, starting at `from` ms; two frames of reordering.
 fn pictures(chunker: &mut Chunker, from: u64, count: u64, gop: u64) -> Vec<Chunk> {
     (0..count)
         .filter_map(|n| {
@@ -120,7 +120,7 @@ fn standing_and_running_back_timestamps_stay_in_order() {
     assert!(chunks.windows(2).all(|w| w[0].start + w[0].duration == w[1].start));
 }
 
-/// Feeds AAC frames stamped by `stamp` and gives back the sample durations and drops.
+/// Pushes AAC frames stamped by `stamp`. Returns the sample durations and the number of drops.
 fn sound(count: u64, stamp: impl Fn(u64) -> Duration) -> (Vec<u32>, u64) {
     let frame = Duration::from_nanos(21_333_333);
     let mut chunker = Chunker::new(info(Codec::Aac, 48_000, Some(frame)), ms(400), ms(2000));

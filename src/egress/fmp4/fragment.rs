@@ -4,14 +4,14 @@ use super::boxes::BoxWriter;
 use super::{Chunk, Sample};
 use crate::media::Kind;
 
-/// `sample_flags` of a frame that decoding can start from: depends on no other.
+/// `sample_flags` of a key frame: depends on no other sample.
 const KEY: u32 = 0x0200_0000;
 
 /// `sample_flags` of any other frame: depends on others, is not a sync sample.
 const DELTA: u32 = 0x0101_0000;
 
-/// `moof` and `mdat` of one chunk of the track with this id. `base` ticks are taken off its times:
-/// where the file begins.
+/// `moof` and `mdat` of one chunk of the track with this id. `base`, the start of the file in
+/// ticks, is subtracted from its times.
 pub fn fragment(sequence: u32, track_id: u32, kind: Kind, base: u64, chunk: &Chunk) -> Vec<u8> {
     let payload = chunk.size();
     let mut v = Vec::with_capacity(payload + 128 + chunk.samples.len() * 16);
@@ -19,8 +19,8 @@ pub fn fragment(sequence: u32, track_id: u32, kind: Kind, base: u64, chunk: &Chu
     v.boxed(b"moof", |v| {
         v.full_box(b"mfhd", 0, 0, |v| v.u32(sequence));
         v.boxed(b"traf", |v| {
-            // Offsets count from the start of the moof; the flags given are every frame's of
-            // sound, and overridden frame by frame for pictures.
+            // Offsets count from the start of the moof. These flags apply to all audio frames; for
+            // video they are overridden per frame.
             v.full_box(b"tfhd", 0, 0x02_0020, |v| {
                 v.u32(track_id);
                 v.u32(KEY);
@@ -50,7 +50,7 @@ fn sample(v: &mut Vec<u8>, kind: Kind, sample: &Sample) {
     }
 }
 
-/// A place in a file where decoding can start.
+/// A position in a file where decoding can start.
 #[derive(Clone, Copy, Debug)]
 pub struct RandomAccess {
     /// Time in the track's ticks from the start of the file.
@@ -59,7 +59,8 @@ pub struct RandomAccess {
     pub offset: u64,
 }
 
-/// The `mfra` box that ends a complete file: players seek with it instead of reading everything.
+/// The `mfra` box at the end of a complete file: players seek with it instead of reading
+/// everything.
 pub fn random_access_index(track_id: u32, places: &[RandomAccess]) -> Vec<u8> {
     let mut v = Vec::with_capacity(places.len() * 19 + 64);
     v.boxed(b"mfra", |v| {

@@ -4,20 +4,20 @@ use super::TrackInfo;
 use super::boxes::BoxWriter;
 use crate::media::Kind;
 
-/// A header and where its length is noted.
+/// A file header and the position of its duration.
 #[derive(Clone, Debug)]
 pub struct Header {
     /// `ftyp` and `moov`.
     pub bytes: Vec<u8>,
-    /// Offset of the 64-bit duration, in milliseconds, to be filled in when the file ends. Zero
-    /// means that nobody knows yet, and players look at the fragments instead.
+    /// Offset of the 64-bit duration in milliseconds, which is filled in when the file ends. Zero
+    /// means unknown; players then read the fragments instead.
     pub duration_at: usize,
 }
 
 /// The unit matrix of `mvhd` and `tkhd`.
 const MATRIX: [u32; 9] = [0x0001_0000, 0, 0, 0, 0x0001_0000, 0, 0, 0, 0x4000_0000];
 
-/// The header of these tracks; they get the ids 1, 2 …
+/// The header for these tracks, which get the ids 1, 2 …
 pub fn header(tracks: &[&TrackInfo]) -> Header {
     let mut bytes = Vec::with_capacity(2048);
     bytes.boxed(b"ftyp", |v| {

@@ -1,11 +1,11 @@
-//! Fragmented MP4 (ISO/IEC 14496-12, CMAF 23000-19): what HLS segments and recordings are made of.
+//! Fragmented MP4 (ISO/IEC 14496-12, CMAF 23000-19), used for HLS segments and recordings.
 //!
-//! Our own writer, because the muxers at hand take the decode time of every chunk from its earliest
-//! picture: with B-frames the decode times of consecutive chunks then overlap, and players that
-//! follow the Media Source rules drop everything up to the next key frame. Here a chunk's decode
-//! time is its first frame's, always.
+//! A writer of our own, because available muxers take the decode time of a chunk from its earliest
+//! presented frame. With B-frames the decode times of consecutive chunks then overlap, and players
+//! that follow the Media Source rules drop everything up to the next key frame. Here the decode
+//! time of a chunk is always that of its first frame.
 //!
-//! Invariant: only `tap` and `sources` know pipelines; the rest is bytes and times.
+//! Invariant: only `tap` and `sources` use pipelines; the rest handles bytes and times.
 
 mod boxes;
 mod chunker;
@@ -31,11 +31,11 @@ pub use tap::{Tapped, branch, tap};
 /// One frame of a track: an access unit in MP4 form (length-prefixed NAL units, raw AAC …).
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// Running time at which it is shown or heard.
+    /// Running time of its presentation.
     pub pts: Duration,
-    /// Running time at which it is decoded.
+    /// Running time of its decoding.
     pub dts: Duration,
-    /// How long it lasts, where the codec says so.
+    /// Its duration, if the codec defines it.
     pub duration: Option<Duration>,
     /// Whether decoding can start here.
     pub key: bool,
@@ -43,10 +43,10 @@ pub struct Frame {
     pub data: Bytes,
 }
 
-/// What a player must know of a track before its first frame.
+/// Configuration of a track, needed before its first frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrackInfo {
-    /// The codec.
+    /// Codec of the track.
     pub codec: Codec,
     /// Ticks per second of the track's times.
     pub timescale: u32,
@@ -54,15 +54,15 @@ pub struct TrackInfo {
     pub entry: Vec<u8>,
     /// RFC 6381 codec string: `avc1.64001f`, `mp4a.40.2` …
     pub mime: String,
-    /// Width in pixels; 0 for sound.
+    /// Width in pixels; 0 for audio.
     pub width: u16,
-    /// Height in pixels; 0 for sound.
+    /// Height in pixels; 0 for audio.
     pub height: u16,
-    /// Frames per second; 0 for sound and where the source does not say.
+    /// Frames per second; 0 for audio or if unknown.
     pub fps: f64,
-    /// Channels; 0 for pictures.
+    /// Number of channels; 0 for video.
     pub channels: u16,
-    /// Length of one frame of sound, where the codec's set-up fixes it.
+    /// Duration of one audio frame, if the codec configuration fixes it.
     pub frame: Option<Duration>,
 }
 
@@ -72,13 +72,13 @@ impl TrackInfo {
         self.codec.kind()
     }
 
-    /// A running time in the track's ticks, rounded.
+    /// Converts a running time to ticks of the track, rounded.
     pub fn ticks(&self, time: Duration) -> u64 {
         let ticks = (time.as_nanos() * u128::from(self.timescale) + 500_000_000) / 1_000_000_000;
         u64::try_from(ticks).unwrap_or(u64::MAX)
     }
 
-    /// Ticks of the track as a time.
+    /// Converts ticks of the track to a time.
     pub fn time(&self, ticks: u64) -> Duration {
         let ns = u128::from(ticks) * 1_000_000_000 / u128::from(self.timescale.max(1));
         Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
@@ -90,11 +90,11 @@ impl TrackInfo {
 pub struct Sample {
     /// Ticks until the next frame is decoded.
     pub duration: u32,
-    /// Ticks from decoding to showing; negative only for broken sources.
+    /// Ticks from decoding to presentation; negative only for broken sources.
     pub composition: i32,
     /// Whether decoding can start here.
     pub key: bool,
-    /// The coded frame.
+    /// Data of the coded frame.
     pub data: Bytes,
 }
 
@@ -103,23 +103,23 @@ pub struct Sample {
 pub struct Chunk {
     /// Decode time of the first frame, in the track's ticks of running time.
     pub start: u64,
-    /// Running time at which the first frame is shown.
+    /// Running time at which the first frame is presented.
     pub shown_at: Duration,
-    /// Ticks from the first frame to the first one after the chunk.
+    /// Ticks from the first frame to the first frame after the chunk.
     pub duration: u64,
-    /// Why it begins where it does.
+    /// Why the chunk begins here.
     pub cut: Cut,
     /// The frames; never empty.
     pub samples: Vec<Sample>,
 }
 
 impl Chunk {
-    /// Whether decoding can start with it.
+    /// Whether decoding can start with this chunk.
     pub fn key(&self) -> bool {
         self.samples.first().is_some_and(|s| s.key)
     }
 
-    /// Bytes of its frames.
+    /// Bytes of all frames.
     pub fn size(&self) -> usize {
         self.samples.iter().map(|s| s.data.len()).sum()
     }

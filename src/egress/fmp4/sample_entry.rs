@@ -1,5 +1,4 @@
-//! Sample entries: what a decoder must know before the first frame, and the same as a codec string
-//! (RFC 6381).
+//! Sample entries: the decoder configuration of a track, also as a codec string (RFC 6381).
 
 use std::time::Duration;
 
@@ -7,10 +6,10 @@ use super::TrackInfo;
 use super::boxes::BoxWriter;
 use crate::media::Codec;
 
-/// Ticks per second of every picture track: whole frames at all usual rates.
+/// Ticks per second of video tracks: a whole number per frame at all usual frame rates.
 const VIDEO_TIMESCALE: u32 = 90_000;
 
-/// What caps say of a track.
+/// Track parameters from the caps.
 #[derive(Debug, Default)]
 pub(super) struct Described {
     /// `codec_data` of the caps: avcC, hvcC, av1C or the AudioSpecificConfig.
@@ -18,21 +17,21 @@ pub(super) struct Described {
     pub width: u16,
     pub height: u16,
     pub fps: f64,
-    /// Width to height of a pixel.
+    /// Width-to-height ratio of a pixel.
     pub pixel_aspect: (u32, u32),
     pub rate: u32,
     pub channels: u16,
-    /// VP9 and AV1 profile number.
+    /// Profile number of VP9 or AV1.
     pub profile: u8,
     pub bit_depth: u8,
     /// 4:2:0 = 1, 4:2:2 = 2, 4:4:4 = 3, monochrome = 0.
     pub chroma: u8,
-    /// The first key frame, for codecs that describe themselves only there.
+    /// The first key frame, for codecs that carry their configuration only there.
     pub first_frame: Vec<u8>,
 }
 
 impl Described {
-    /// The track; an error says what is missing or cannot be carried.
+    /// Builds the track. The error names what is missing or unsupported.
     pub(super) fn track(&self, codec: Codec) -> Result<TrackInfo, String> {
         match codec {
             Codec::H264 => {
@@ -53,7 +52,7 @@ impl Described {
             }
             Codec::Vp9 | Codec::Vp8 => {
                 let (level, depth) = (self.vp9_level(), self.bit_depth.max(8));
-                // Unspecified colours: players take them from the bitstream.
+                // Unspecified colours: players read them from the bitstream.
                 let packed = depth << 4 | if self.chroma > 1 { self.chroma << 1 } else { 2 };
                 let c = [1, 0, 0, 0, self.profile, level, packed, 2, 2, 2, 0, 0];
                 let (kind, letters) =
@@ -170,7 +169,7 @@ impl Described {
         Ok(self.audio(Codec::Opus, 48_000, b"Opus", "opus".into()))
     }
 
-    /// `av1C` (AV1 in ISOBMFF 2.3), made from the sequence header when the caps have none.
+    /// `av1C` (AV1 in ISOBMFF 2.3), built from the sequence header if the caps have none.
     fn av1_config(&self) -> Result<Vec<u8>, String> {
         if self.config.len() >= 4 {
             return Ok(self.config.clone());
@@ -190,7 +189,7 @@ impl Described {
         Ok(config)
     }
 
-    /// The lowest VP9 level whose picture size fits, times ten.
+    /// The lowest VP9 level that allows the frame size, times ten.
     fn vp9_level(&self) -> u8 {
         match u32::from(self.width) * u32::from(self.height) {
             0..=122_880 => 21,
@@ -205,7 +204,7 @@ impl Described {
 
 /// The descriptors of `esds` (ISO/IEC 14496-1, 7.2.6).
 fn elementary_stream(v: &mut Vec<u8>, config: &[u8]) {
-    // Lengths below 128 take one byte; a longer set-up than that exists in no AAC we carry.
+    // Lengths below 128 take one byte; the configurations of all supported AAC are shorter.
     let config = &config[..config.len().min(64)];
     let length = u8::try_from(config.len()).unwrap_or(0);
     v.extend_from_slice(&[3, 23 + length, 0, 0, 0]);
@@ -223,7 +222,7 @@ struct AudioSpecificConfig {
 }
 
 impl AudioSpecificConfig {
-    /// ISO/IEC 14496-3, 1.6.2.1, as far as it is needed.
+    /// Parses the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) as far as needed.
     fn read(bytes: &[u8]) -> Option<Self> {
         const RATES: [u32; 13] = [
             96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025,
@@ -278,7 +277,7 @@ fn hevc_mime(c: &[u8]) -> String {
     format!("hvc1.{space}{}.{compatibility:X}.{tier}{}{constraints}", c[1] & 31, c[12])
 }
 
-/// The sequence header OBU in a temporal unit: the whole OBU, and its payload.
+/// The sequence header OBU of a temporal unit: the whole OBU, and its payload.
 fn av1_sequence_header(unit: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut rest = unit;
     while let Some(&head) = rest.first() {
@@ -364,8 +363,8 @@ mod tests {
         }
     }
 
-    /// Decoder configuration and first frame of a publisher: a box that holds what it says, or a
-    /// reason why not.
+    /// Decoder configuration and first frame from a publisher: the result is a valid box or an
+    /// error.
     #[test]
     fn fuzz_sample_entry() {
         crate::fuzz::run("sample-entry", |bytes| {

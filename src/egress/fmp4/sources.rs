@@ -1,4 +1,4 @@
-//! Which feeds a writer of MP4 has, once they are known, and until they become others.
+//! The feeds of an MP4 writer: waits until they are known, and until they change.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use futures::{FutureExt, future::BoxFuture};
 use crate::flow::{Blame, Error, Feed, Inputs, Join, Node, Task};
 use crate::media::{Codec, Kind};
 
-/// How long the second track of a stream is waited for once the first one flows. A track that
-/// comes later makes a new beginning.
+/// How long to wait for the second track after the first one flows. A later track restarts the
+/// writer.
 const SECOND_TRACK_MAX: Duration = Duration::from_secs(2);
 
-/// A feed that flows, and its codec.
+/// A flowing feed and its codec.
 #[derive(Clone)]
 pub struct Source {
-    /// The feed.
+    /// The feed of the track.
     pub feed: Feed,
-    /// What it carries now.
+    /// Its current codec.
     pub codec: Codec,
 }
 
@@ -28,8 +28,8 @@ impl Source {
     }
 }
 
-/// Waits until the feeds flow and says what they carry, video first; never empty. `None` when the
-/// task is cancelled before.
+/// Waits until the feeds flow. Returns them with their codecs, video first; never empty. `None` if
+/// the task is cancelled before.
 pub async fn settle(task: &Task, inputs: &Inputs) -> Option<Vec<Source>> {
     let feeds: Vec<&Feed> = inputs.video.iter().chain(&inputs.audio).collect();
     let flowing = |feed: &Feed| {
@@ -56,11 +56,11 @@ pub async fn settle(task: &Task, inputs: &Inputs) -> Option<Vec<Source>> {
         Some(Source { feed: feed.clone(), codec })
     };
     let sources: Vec<_> = feeds.into_iter().filter_map(source).collect();
-    // A feed that was cleared in between is waited for again.
+    // A feed that was cleared meanwhile is waited for again.
     if sources.is_empty() { Box::pin(settle(task, inputs)).await } else { Some(sources) }
 }
 
-/// Waits until a codec changes or a track appears that was not there.
+/// Waits until a codec changes or a new track appears.
 pub async fn changed(inputs: &Inputs, sources: &[Source]) {
     let watches = inputs.video.iter().chain(&inputs.audio).map(|feed| {
         let known = sources.iter().find(|s| s.kind() == feed.kind()).map(|s| s.codec);
@@ -82,10 +82,10 @@ pub async fn changed(inputs: &Inputs, sources: &[Source]) {
     select_all(watches).await;
 }
 
-/// A node with one branch and one tap for each source, not yet linked to the feeds.
+/// A node with one branch and one tap per source, not yet linked to the feeds.
 ///
 /// # Errors
-/// [`Error::Refused`] for a codec that MP4 cannot carry; what [`Node::parse`] says.
+/// [`Error::Refused`] for a codec that MP4 cannot carry; errors of [`Node::parse`].
 pub fn node(name: &str, sources: &[Source]) -> Result<Node, Error> {
     let mut description = String::new();
     for source in sources {
@@ -101,26 +101,25 @@ pub fn node(name: &str, sources: &[Source]) -> Result<Node, Error> {
     Node::parse(name, &description)
 }
 
-/// Links the node to its feeds. Everything that is kept and lasts until `from` comes first, at its
-/// true times, so that a file or a segment is there at once and nothing of its beginning is missing;
-/// with it the sound since then. `from` is [`gst::ClockTime::ZERO`] at first, and after a change what
-/// [`newest`] said then: what has been written already does not come again, but for the group of
-/// pictures that it ends in.
+/// Links the node to its feeds. All kept GOPs, beginning with the one that contains `from`, are
+/// delivered first at their true times, so that a file or segment exists at once and its start is
+/// complete. The audio of the same time comes with them. `from` is [`gst::ClockTime::ZERO`] at
+/// first. After a change it is the value that [`newest`] returned before, so that only the GOP in
+/// which the written media ends is repeated.
 ///
 /// # Errors
-/// [`Error::Build`] when the node was not made by [`node`].
+/// [`Error::Build`] if the node was not made by [`node`].
 pub fn link(node: &Node, sources: &[Source], from: gst::ClockTime) -> Result<(), Error> {
     let feed = |kind| sources.iter().find(|s| s.kind() == kind).map(|s| &s.feed);
     node.input_backlog(feed(Kind::Video), feed(Kind::Audio), Join::KeptFrom(from))
 }
 
-/// Waits until the last of what is on its way to the feeds has come, when the stream has gone off
-/// air; at most `max`.
+/// After the stream went off air, waits for the last pending buffers of the feeds, at most `max`.
 pub async fn ended(sources: &[Source], max: Duration) {
     futures::future::join_all(sources.iter().map(|source| source.feed.ended(max))).await;
 }
 
-/// Running time until which the feeds have given: of video where there is any.
+/// Running time up to which the feeds have delivered media; of the video feed if there is one.
 pub fn newest(sources: &[Source]) -> gst::ClockTime {
     sources.first().and_then(|source| source.feed.newest()).unwrap_or_default()
 }

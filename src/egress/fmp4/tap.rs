@@ -1,4 +1,4 @@
-//! Where frames leave GStreamer.
+//! Taps: where frames leave GStreamer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,19 +11,19 @@ use super::{Frame, TrackInfo};
 use crate::flow::{Error, Node, format_of};
 use crate::media::Codec;
 
-/// What comes out of a tap.
+/// Output of a tap.
 #[derive(Debug)]
 pub enum Tapped {
-    /// The track, before its first frame and whenever a player would have to set up anew.
+    /// The track, before its first frame and whenever the decoder configuration changes.
     Track(TrackInfo),
     /// The next frame in decode order.
     Frame(Frame),
-    /// The end: what is held back can be let go.
+    /// The end of the stream: held data can be written.
     End,
 }
 
-/// The launch line of one track's branch: from a feed's canonical form to MP4's, between an
-/// `appsrc` of the given name and an `appsink` called `<name>-tap`. `None` for a codec that MP4
+/// The launch line of one track's branch: converts a feed's canonical form to MP4's, between an
+/// `appsrc` with the given name and an `appsink` called `<name>-tap`. `None` for a codec that MP4
 /// cannot carry.
 pub fn branch(name: &str, codec: Codec) -> Option<String> {
     let parser = match codec {
@@ -39,10 +39,10 @@ pub fn branch(name: &str, codec: Codec) -> Option<String> {
     Some(format!("appsrc name={name} ! {parser} ! appsink name={name}-tap "))
 }
 
-/// Calls `take` with everything that reaches the `<name>-tap` of a node, on its streaming thread.
+/// Calls `take` with everything that reaches the `<name>-tap` of a node, on the streaming thread.
 ///
 /// # Errors
-/// [`Error::Build`] when the node has no such appsink.
+/// [`Error::Build`] if the node has no such appsink.
 pub fn tap(
     node: &Node,
     name: &str,
@@ -102,7 +102,7 @@ impl<F: FnMut(Tapped)> Outlet<F> {
         let duration = buffer.duration().map(Duration::from);
         let Ok(map) = buffer.into_mapped_buffer_readable() else { return Ok(()) };
         let data = Bytes::from_owner(map);
-        // Nothing can begin before a key frame, a change of track included.
+        // Nothing can begin before a key frame, not even after a change of track.
         if key && self.caps.as_deref() != Some(caps) {
             self.caps = Some(caps.to_owned());
             let info = describe(caps, &data)?;

@@ -1,4 +1,4 @@
-//! Pictures as H.264 beside originals of a codec that not every browser decodes.
+//! H.264 video beside an original whose codec not every browser decodes.
 
 use std::time::{Duration, Instant};
 
@@ -6,14 +6,15 @@ use super::master::Rendition;
 use crate::egress::fmp4::TrackInfo;
 use crate::media::Codec;
 
-/// They are made this long after their playlist was read last; players read it with every segment.
+/// Encoding continues for this long after the last read of the playlist. Players read it with every
+/// segment.
 const WANTED: Duration = Duration::from_secs(45);
 
-/// How much more than the average a segment of a live encoder may take, in percent.
+/// Peak bit rate of a live encoder's segment, in percent of the average.
 const PEAK_PERCENT: u64 = 130;
 
-/// Limits of levels: `level_idc`, macroblocks per second, macroblocks per picture (ITU-T H.264 table
-///
+/// Limits of the levels: `level_idc`, macroblocks per second, macroblocks per picture (ITU-T H.264
+/// table A-1).
 const LEVELS: [(u8, f64, u32); 9] = [
     (21, 19_800.0, 792),
     (30, 40_500.0, 1_620),
@@ -26,32 +27,32 @@ const LEVELS: [(u8, f64, u32); 9] = [
     (52, 2_073_600.0, 36_864),
 ];
 
-/// An offer that players may take up.
+/// An H.264 rendition that players may request.
 #[derive(Clone, Debug)]
 pub(super) struct H264 {
-    /// Bits per second that the encoder is asked for.
+    /// Bit rate that the encoder is set to, in bit/s.
     pub(super) bitrate: u64,
-    /// When their playlist was read last.
+    /// When its playlist was last read.
     pub(super) asked: Option<Instant>,
 }
 
 impl H264 {
-    /// A player reads their playlist.
+    /// Notes that a player reads its playlist.
     pub(super) fn ask(&mut self) {
         self.asked = Some(Instant::now());
     }
 
-    /// Whether a player asks for them.
+    /// Whether a player uses it.
     pub(super) fn is_wanted(&self) -> bool {
         self.asked.is_some_and(|at| at.elapsed() < WANTED)
     }
 
-    /// What the master playlist says of them while they are not made yet.
+    /// Its entry in the master playlist before it is encoded.
     pub(super) fn expected(&self, original: &TrackInfo) -> Rendition {
         let level = level(original.width, original.height, original.fps);
         let info = TrackInfo {
             codec: Codec::H264,
-            // Constrained baseline (RFC 6381 section 3.3), as our encoders are asked for.
+            // Constrained baseline (RFC 6381 section 3.3), to which our encoders are set.
             mime: format!("avc1.42c0{level:02x}"),
             entry: Vec::new(),
             ..original.clone()
@@ -60,7 +61,7 @@ impl H264 {
     }
 }
 
-/// The lowest level for pictures of this size, 30 a second where their rate is not known.
+/// The lowest level for this frame size and rate; 30 fps if the rate is unknown.
 fn level(width: u16, height: u16, fps: f64) -> u8 {
     let blocks = |pixels: u16| u32::from(pixels).div_ceil(16);
     let picture = blocks(width) * blocks(height);

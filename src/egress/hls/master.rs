@@ -1,4 +1,4 @@
-//! The master playlist: which renditions there are and what they need.
+//! The master playlist: available renditions and their requirements.
 
 use std::fmt::Write;
 
@@ -6,43 +6,43 @@ use super::subtitles::Offered;
 use crate::egress::fmp4::TrackInfo;
 use crate::media::Language;
 
-/// One rendition as the master playlist shows it.
+/// One rendition in the master playlist.
 #[derive(Clone, Debug)]
 pub struct Rendition {
-    /// What a decoder must know.
+    /// Its decoder configuration.
     pub info: TrackInfo,
-    /// Highest bit rate of a segment so far, bits per second.
+    /// Maximum bit rate of a segment so far, bit/s.
     pub peak: u64,
-    /// Average bit rate so far, bits per second.
+    /// Average bit rate so far, bit/s.
     pub average: u64,
 }
 
-/// Captions inside the pictures, as players find them (rfc8216bis 4.4.6.1).
+/// Captions embedded in the video, as signalled to players (rfc8216bis 4.4.6.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClosedCaptions {
     /// `CC1`-`CC4` or `SERVICE1`-`SERVICE63`.
     pub instream_id: String,
-    /// Their language, where it is known.
+    /// Their language, if known.
     pub language: Option<Language>,
 }
 
-/// What a master playlist lists.
+/// Content of a master playlist.
 pub(super) struct Contents<'a> {
     pub(super) video: Option<Rendition>,
-    /// The same pictures as H.264, made or not.
+    /// The video as H.264, whether or not it is being encoded.
     pub(super) h264: Option<Rendition>,
     pub(super) audio: Option<Rendition>,
-    /// Sound in other languages, perhaps not there yet.
+    /// Audio in other languages, possibly not available yet.
     pub(super) dubs: Vec<(Language, Option<Rendition>)>,
-    /// The captions beside the media, the original first.
+    /// Captions as separate renditions, the original first.
     pub(super) captions: Vec<Offered>,
     pub(super) closed_captions: &'a [ClosedCaptions],
 }
 
-/// The master playlist of a stream. Sound beside pictures is an `AUDIO` group, so that both are
-/// fetched on their own; alone it is the stream itself. The spoken language is the first of the
-/// captions. The original pictures come before those that are made of them: players take the first
-/// variant that they can decode.
+/// The master playlist of a stream. Audio with video is an `AUDIO` group, so that both are fetched
+/// separately; audio alone is the stream itself. The first caption language is the spoken one. The
+/// original video precedes transcoded video, because players take the first variant that they can
+/// decode.
 pub(super) fn text(contents: &Contents<'_>, query: &str) -> String {
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
     if contents.video.is_none() && sounds(contents).next().is_none() {
@@ -61,13 +61,13 @@ pub(super) fn text(contents: &Contents<'_>, query: &str) -> String {
     out
 }
 
-/// The sound in every language that there is.
+/// All audio renditions.
 fn sounds<'a>(contents: &'a Contents<'_>) -> impl Iterator<Item = &'a Rendition> {
     contents.audio.iter().chain(contents.dubs.iter().filter_map(|(_, dub)| dub.as_ref()))
 }
 
 fn put_variant(out: &mut String, contents: &Contents<'_>, video: Option<&Rendition>, uri: &str) {
-    // The list is of a variant with everything that can be chosen in it.
+    // The list covers a variant with everything that can be selected in it.
     let mut codecs: Vec<&str> = Vec::new();
     for rendition in video.into_iter().chain(sounds(contents)) {
         if !codecs.contains(&rendition.info.mime.as_str()) {
@@ -99,19 +99,19 @@ fn put_variant(out: &mut String, contents: &Contents<'_>, video: Option<&Renditi
     if !contents.captions.is_empty() {
         out.push_str(",SUBTITLES=\"captions\"");
     }
-    // Without ours nothing is said: the source may have captions of its own.
+    // Omitted if we embed no captions, because the source may have embedded its own.
     if video.is_some() && !contents.closed_captions.is_empty() {
         out.push_str(",CLOSED-CAPTIONS=\"inside\"");
     }
     let _ = writeln!(out, "\n{uri}");
 }
 
-/// Whether sound is chosen from a group.
+/// Whether audio is selected from a group.
 fn has_group(contents: &Contents<'_>) -> bool {
     contents.audio.is_some() && (contents.video.is_some() || !contents.dubs.is_empty())
 }
 
-/// Names that are given once each, as a group wants them: `português (pt-BR)` beside `português`.
+/// Makes names unique, as a group requires: `português (pt-BR)` beside `português`.
 #[derive(Default)]
 struct Names(Vec<String>);
 

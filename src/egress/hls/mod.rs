@@ -1,4 +1,4 @@
-//! HLS: CMAF segments in memory, one rendition each for pictures and sound, with low latency.
+//! Low-latency HLS: CMAF segments in memory, one rendition each for video and audio.
 
 mod h264;
 mod master;
@@ -23,24 +23,24 @@ pub use master::{ClosedCaptions, Rendition};
 pub use shelf::{Missing, Shelf};
 pub use track_id::TrackId;
 
-/// A language whose pipeline has failed is begun again after this.
+/// Pause before the failed pipeline of an audio language restarts.
 const DUB_AGAIN: Duration = Duration::from_secs(1);
 
-/// How a stream is cut for HLS.
+/// How a stream is segmented for HLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schema(as = HlsSettings)]
 pub struct Settings {
-    /// Shortest segment in seconds, 1-30. Segments begin at key frames, so a source with rarer
-    /// ones makes longer segments.
+    /// Minimum segment duration in seconds, 1-30. Segments begin at key frames, so less frequent
+    /// key frames make longer segments.
     pub segment_s: u32,
-    /// Length of the parts that low-latency players fetch, in milliseconds, 100-2000; 0 leaves low
-    /// latency out. Players stay about three parts behind; where a stream has captions, as far as
-    /// captions need: a segment and 5 s, with translations a segment and 8 s.
+    /// Duration of the parts for low-latency players, in milliseconds, 100-2000; 0 disables low
+    /// latency. Players stay about three parts behind the live edge. With captions they stay behind
+    /// by a segment and 5 s, with translations by a segment and 8 s.
     pub part_ms: u32,
-    /// Segments in a playlist, 3-100. Captions want segments for as long as players stay behind.
+    /// Segments in a playlist, 3-100. Captions need as many segments as players stay behind.
     pub segments: u32,
-    /// Most memory for segments, in MiB, at least 4; older segments go first.
+    /// Maximum memory for segments, in MiB, at least 4; the oldest segments are dropped first.
     pub memory_mib: u32,
 }
 
@@ -65,7 +65,7 @@ impl Settings {
     }
 }
 
-/// What HLS takes untouched: what browsers decode from MP4.
+/// Codecs that HLS passes through: those that browsers decode from MP4.
 pub fn accepts() -> Accepts {
     let codecs = [Codec::H264, Codec::H265, Codec::Av1];
     let video = Accept { recovery_points: false, ..Accept::any_of(codecs) };
@@ -74,12 +74,12 @@ pub fn accepts() -> Accepts {
     Accepts::media(Some(video), Some(audio)).with_captions(captions).with_dubs(Dubs::All)
 }
 
-/// Fills the shelf from the feeds until the task is cancelled. A change of codec or decoder set-up
-/// makes a discontinuity, and numbers go on, also after a restart of the node. Sound in other
-/// languages and captions come beside it: what goes wrong with them does not touch it.
+/// Fills the shelf from the feeds until the task is cancelled. A change of codec or decoder
+/// configuration makes a discontinuity; numbering continues, also after a restart of the node.
+/// Failures of other audio languages and of captions do not affect the original tracks.
 ///
 /// # Errors
-/// What the pipeline posts.
+/// Errors of the pipeline.
 pub async fn run(
     task: Task,
     inputs: Inputs,
@@ -91,7 +91,7 @@ pub async fn run(
         let id = TrackId::Dub(language.clone());
         dub(&task, id, feed.clone(), &shelf, settings)
     });
-    // The originals decide when it is over.
+    // The original tracks determine the end.
     let dubs = async {
         futures::future::join_all(dubs).await;
         std::future::pending::<std::convert::Infallible>().await
@@ -103,18 +103,19 @@ pub async fn run(
     }
 }
 
-/// What the pictures are made into for players that do not decode the originals.
+/// The media that the H.264 rendition needs: H.264 video for players that do not decode the
+/// original.
 pub fn accepts_h264() -> Accepts {
     let captions = Captions { text: false, embedded: true };
     let video = Accept { recovery_points: false, ..Accept::any_of([Codec::H264]) };
     Accepts::media(Some(video), None).with_captions(captions)
 }
 
-/// Fills the shelf with the pictures as H.264, beside originals of another codec, until the task is
+/// Fills the shelf with H.264 video beside an original in another codec, until the task is
 /// cancelled.
 ///
 /// # Errors
-/// What the pipeline posts.
+/// Errors of the pipeline.
 pub async fn run_h264(
     task: Task,
     inputs: Inputs,
@@ -157,8 +158,8 @@ async fn originals(
     Ok(())
 }
 
-/// Sound in another language, in a pipeline of its own that is begun again when it fails. Ends with
-/// the task.
+/// Audio in another language, in a separate pipeline that restarts after a failure. Ends with the
+/// task.
 async fn dub(task: &Task, id: TrackId, feed: Feed, shelf: &Arc<Shelf>, settings: Settings) {
     let inputs = Inputs { audio: Some(feed), ..Inputs::default() };
     while let Some(sources) = fmp4::settle(task, &inputs).await {
@@ -193,8 +194,8 @@ async fn derive(
     node.stop().await.and(result)
 }
 
-/// Puts captions on the shelf; never returns. What was said lately comes first, for players that
-/// begin some seconds in the past.
+/// Puts captions on the shelf; never returns. Recent cues come first, for players that start some
+/// seconds in the past.
 async fn captions(board: &CueBoard, shelf: &Shelf) -> std::convert::Infallible {
     let (mut feeds, mut cues) = (board.subscribe(), board.read());
     show(shelf, &feeds.borrow_and_update());
@@ -211,7 +212,7 @@ async fn captions(board: &CueBoard, shelf: &Shelf) -> std::convert::Infallible {
     }
 }
 
-/// The shelf knows which cues it has: those that come twice are shown once.
+/// Sets the caption languages and adds the recent cues. The shelf ignores cues that it already has.
 fn show(shelf: &Shelf, feeds: &[CueFeed]) {
     let asked: Vec<Language> = feeds.iter().map(|feed| feed.language().clone()).collect();
     shelf.follow_captions(&asked);
@@ -251,14 +252,14 @@ fn tap(
     })
 }
 
-/// A segment that is long enough wants a key frame; sources that can make one are asked.
+/// Requests a key frame, from sources that can make one, once a segment is long enough.
 fn ask_for_key_frame(feed: &Feed, age: Duration, settings: &Settings) {
     if feed.kind() == Kind::Video && age >= settings.segment() {
         feed.request_keyframe();
     }
 }
 
-/// Shows figures in the API; never returns.
+/// Updates the figures in the API; never returns.
 async fn report(task: &Task, shelf: &Shelf) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {

@@ -1,4 +1,4 @@
-//! Media playlists (RFC 8216 and its successor draft-pantos-hls-rfc8216bis), without any I/O.
+//! Media playlists (RFC 8216 and its successor draft-pantos-hls-rfc8216bis), without I/O.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -6,24 +6,24 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// Segments that fell out of the playlist stay available this many target durations longer, for
-/// players that have just read an older one (RFC 8216, 6.2.2).
+/// Segments that left the playlist stay available for this many target durations, for players that
+/// have just read an older playlist (RFC 8216, 6.2.2).
 const GRACE_TARGETS: u32 = 3;
 
 /// Parts are listed for segments that end within this many target durations of the live edge
 /// (rfc8216bis 4.4.4.9).
 const PARTS_TARGETS: u32 = 3;
 
-/// What a playlist is told of a part.
+/// A part, as listed in a playlist.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Part {
-    /// Its length.
+    /// Its duration.
     pub(super) duration: Duration,
     /// Whether a player can start with it.
     pub(super) independent: bool,
 }
 
-/// One segment: complete, or the one being made.
+/// One segment: complete, or still open.
 #[derive(Clone, Debug)]
 struct Segment {
     sequence: u64,
@@ -33,7 +33,7 @@ struct Segment {
     /// Number of its initialisation section.
     init: u64,
     parts: Vec<Part>,
-    /// Whether there is nothing in it.
+    /// Whether it is a gap without media.
     gap: bool,
 }
 
@@ -43,7 +43,7 @@ impl Segment {
     }
 }
 
-/// Where the live edge of another rendition is, for players that switch to it.
+/// The live edge of another rendition, for players that switch to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Report {
     /// URI of its playlist.
@@ -54,27 +54,27 @@ pub(super) struct Report {
     pub(super) part: usize,
 }
 
-/// What a playlist is written with.
+/// Parameters for writing a playlist.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form<'a> {
     /// Start of the file names: `video` or `audio`.
     pub(super) name: &'a str,
     /// Appended to every URI: empty or `?token=…`.
     pub(super) query: &'a str,
-    /// The whole seconds that no segment of any rendition exceeds.
+    /// Target duration in seconds; no segment of any rendition exceeds it.
     pub(super) target: u32,
-    /// Longest part of any rendition; `None` leaves low latency out.
+    /// Longest part of any rendition. `None` disables low latency.
     pub(super) part_target: Option<Duration>,
-    /// Players stay at least so far behind the live edge; `None` leaves it to them.
+    /// Minimum distance of players from the live edge. `None` leaves it to the players.
     pub(super) hold_back: Option<Duration>,
-    /// Other renditions.
+    /// Live edges of the other renditions.
     pub(super) reports: &'a [Report],
 }
 
 impl Form<'_> {
-    /// How far behind the live edge players stay, and that they may wait for what comes.
+    /// Writes the distance of players from the live edge, and support for blocking reloads.
     fn write_control(&self, out: &mut String) {
-        // Less than three target durations are not allowed (rfc8216bis 4.4.3.8).
+        // At least three target durations are required (rfc8216bis 4.4.3.8).
         let least = f64::from(self.target) * 3.0;
         let hold_back =
             self.hold_back.map(|h| format!("HOLD-BACK={:.3}", h.as_secs_f64().max(least)));
@@ -94,26 +94,26 @@ impl Form<'_> {
     }
 }
 
-/// The segments of one rendition and their numbers. Sequence numbers only ever go up.
+/// The segments of one rendition and their numbers. Sequence numbers only increase.
 #[derive(Debug)]
 pub(super) struct MediaPlaylist {
-    /// Complete segments, oldest first, those on grace included.
+    /// Complete segments, oldest first, including those in the grace period.
     segments: VecDeque<Segment>,
     open: Option<Segment>,
     next_sequence: u64,
-    /// Discontinuities in segments that are gone.
+    /// Number of discontinuities in removed segments.
     gone_discontinuities: u64,
     ended: bool,
 }
 
-/// Where something asked for by number stands.
+/// Availability of a segment or part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It was there and is gone.
+    /// It was available and is removed.
     Gone,
-    /// It is there.
+    /// It is available.
     Here,
-    /// It will be there shortly.
+    /// It will be available shortly.
     Soon,
     /// It is too far ahead to wait for.
     Unknown,
@@ -131,7 +131,7 @@ impl MediaPlaylist {
         }
     }
 
-    /// Closes the open segment and begins the next one; returns its number.
+    /// Closes the open segment and begins the next one. Returns its number.
     pub(super) fn begin_segment(
         &mut self,
         date: DateTime<Utc>,
@@ -147,8 +147,8 @@ impl MediaPlaylist {
         sequence
     }
 
-    /// Closes the open segment and goes on after this time, in which there is nothing: with
-    /// segments that players do not fetch, none longer than `target` seconds.
+    /// Closes the open segment and fills a gap of this duration with segments that players do not
+    /// fetch, each at most `target` seconds long.
     pub(super) fn skip(&mut self, mut missing: Duration, target: u32) {
         self.close_segment();
         let target = Duration::from_secs(u64::from(target.max(1)));
@@ -165,31 +165,32 @@ impl MediaPlaylist {
         }
     }
 
-    /// Discontinuities that came and went before the first segment.
+    /// Counts discontinuities that occurred before the first segment.
     pub(super) fn missed_discontinuities(&mut self, count: u64) {
         self.gone_discontinuities += count;
     }
 
-    /// Adds a part to the open segment; returns its number in it, or `None` without an open one.
+    /// Adds a part to the open segment. Returns its number in the segment, or `None` without an
+    /// open one.
     pub(super) fn add_part(&mut self, part: Part) -> Option<usize> {
         let open = self.open.as_mut()?;
         open.parts.push(part);
         Some(open.parts.len() - 1)
     }
 
-    /// Completes the open segment.
+    /// Closes the open segment.
     pub(super) fn close_segment(&mut self) {
         self.segments.extend(self.open.take().filter(|s| !s.parts.is_empty()));
     }
 
-    /// Completes the playlist: nothing more will come.
+    /// Ends the playlist: nothing more will be added.
     pub(super) fn end(&mut self) {
         self.close_segment();
         self.ended = true;
     }
 
-    /// Forgets segments that are past the window and its grace; returns the number of the oldest
-    /// that is left.
+    /// Removes segments that are past the window and its grace period. Returns the number of the
+    /// oldest remaining one.
     pub(super) fn trim(&mut self, window: usize, target: u32) -> u64 {
         let grace = Duration::from_secs(u64::from(target * GRACE_TARGETS));
         while self.segments.len() > window {
@@ -204,7 +205,7 @@ impl MediaPlaylist {
         self.oldest()
     }
 
-    /// Forgets the oldest complete segment; returns the number of the oldest that is left.
+    /// Removes the oldest complete segment. Returns the number of the oldest remaining one.
     pub(super) fn drop_oldest(&mut self) -> u64 {
         if let Some(gone) = self.segments.pop_front() {
             self.gone_discontinuities += u64::from(gone.discontinuity);
@@ -227,8 +228,7 @@ impl MediaPlaylist {
         self.segments.iter().map(|s| s.sequence)
     }
 
-    /// A playlist of captions that goes along with this one: the same segments under the same
-    /// numbers, up to the one `last`.
+    /// A caption playlist for this one: the same segments with the same numbers, up to `last`.
     pub(super) fn captions(&self, window: usize, last: u64, form: &Form<'_>) -> String {
         let Form { name, query, target, .. } = *form;
         let complete: Vec<_> = self.segments.iter().filter(|s| s.sequence <= last).collect();
@@ -255,18 +255,18 @@ impl MediaPlaylist {
         out
     }
 
-    /// Length of the longest segment, the open one included.
+    /// Duration of the longest segment, including the open one.
     pub(super) fn longest(&self) -> Duration {
         self.segments.iter().chain(&self.open).map(Segment::duration).max().unwrap_or_default()
     }
 
-    /// Number of the open segment and of parts in it.
+    /// Number of the open segment and of the parts in it.
     pub(super) fn edge(&self) -> Option<(u64, usize)> {
         let open = self.open.as_ref()?;
         Some((open.sequence, open.parts.len()))
     }
 
-    /// Where a segment stands, or a part of it: `Here` when the playlist lists it.
+    /// Availability of a segment or part: `Here` if the playlist lists it.
     pub(super) fn standing(&self, sequence: u64, part: Option<usize>) -> Standing {
         if sequence < self.oldest() {
             return Standing::Gone;
@@ -284,8 +284,8 @@ impl MediaPlaylist {
         }
     }
 
-    /// As [`Self::standing`], but for a playlist that must list it: a number that has left the
-    /// window, or a part whose segment is already complete, is no reason to wait.
+    /// Like [`Self::standing`], for a playlist that must list it: a number that has left the
+    /// window, or a part of a complete segment, requires no wait.
     pub(super) fn standing_in_list(&self, sequence: u64, part: Option<usize>) -> Standing {
         match self.standing(sequence, part) {
             Standing::Gone => Standing::Here,
@@ -301,7 +301,7 @@ impl MediaPlaylist {
         let listed: Vec<_> = self.segments.iter().skip(skipped).collect();
         let first = listed.first().map_or_else(|| self.oldest(), |s| s.sequence);
         let mut out = String::with_capacity(4096);
-        // 8 has EXT-X-GAP.
+        // EXT-X-GAP requires version 8.
         let version = if form.part_target.is_some() { 9 } else { 8 };
         let _ = writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target}");
         let _ = writeln!(out, "#EXT-X-INDEPENDENT-SEGMENTS");
@@ -337,7 +337,7 @@ impl MediaPlaylist {
         out
     }
 
-    /// The first segment near enough to the live edge for its parts to be listed.
+    /// The first segment close enough to the live edge for its parts to be listed.
     fn first_with_parts(&self, target: u32) -> u64 {
         let reach = Duration::from_secs(u64::from(target * PARTS_TARGETS));
         let mut from_edge = self.open.as_ref().map_or(Duration::ZERO, Segment::duration);

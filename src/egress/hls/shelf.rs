@@ -1,4 +1,4 @@
-//! Where the segments of a stream lie between the pipeline that makes them and the requests that
+//! Holds the segments of a stream between the pipeline that produces them and the requests that
 //! fetch them.
 
 use std::collections::VecDeque;
@@ -18,29 +18,29 @@ use super::{Settings, TrackId};
 use crate::egress::fmp4::{Chunk, TrackInfo};
 use crate::media::{Cue, Language};
 
-/// A request for something that is about to come waits at most this long.
+/// Maximum wait of a request for something that is expected shortly.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Why something on the shelf cannot be had.
+/// Why a requested item is not available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
     /// It has left the window.
     #[error("it has left the live window")]
     Gone,
-    /// It was never there, or is too far ahead.
+    /// It never existed, or is too far ahead.
     #[error("there is no such segment")]
     Unknown,
-    /// It should have come and has not: the stream stands still.
+    /// It is overdue: the stream is stalled.
     #[error("nothing has come for 10 seconds")]
     Late,
 }
 
-/// The segments and playlists of one stream, kept in memory within bounds. It outlives the node
-/// that fills it: after a restart the numbers go on.
+/// The segments and playlists of one stream, in bounded memory. It outlives the node that fills it:
+/// numbering continues after a restart.
 pub struct Shelf {
     settings: Settings,
-    /// Taken by the node's streaming threads and by requests, for copying references and for
-    /// writing a playlist of some kilobytes; nothing else is locked while it is held.
+    /// Locked by streaming threads and requests while they copy references or write a playlist of
+    /// some kilobytes. No other lock is taken while it is held.
     state: Mutex<State>,
     /// Counts changes, so that requests can wait for one.
     version: watch::Sender<u64>,
@@ -62,12 +62,12 @@ impl Shelf {
         })
     }
 
-    /// What it was made with.
+    /// The settings of the shelf.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The node says which original tracks will come, the pictures first.
+    /// Sets the original tracks that will come, video first.
     pub(super) fn expect(&self, tracks: Vec<TrackId>) {
         let mut state = lock(&self.state);
         if state.expected.first() != tracks.first() {
@@ -76,8 +76,7 @@ impl Shelf {
         state.expected = tracks;
     }
 
-    /// The node says in which other languages there is sound; those that were there before and are
-    /// not among them are gone.
+    /// Sets the other languages with audio. Earlier languages that are not among them are removed.
     pub(super) fn expect_dubs(&self, languages: Vec<Language>) {
         let mut state = lock(&self.state);
         let stays = |id: &TrackId| match id {
@@ -88,8 +87,8 @@ impl Shelf {
         state.dubs = languages;
     }
 
-    /// The pictures are offered as H.264 too, at about this bit rate in bits per second; `None` where
-    /// the originals are H.264 or cannot be made into it.
+    /// Sets whether the video is also offered as H.264, with its approximate bit rate in bit/s.
+    /// `None` if the original is H.264 or cannot be transcoded.
     pub fn offer_h264(&self, bitrate: Option<u64>) {
         let mut state = lock(&self.state);
         let asked = state.h264.take().and_then(|h264| h264.asked);
@@ -99,28 +98,28 @@ impl Shelf {
         }
     }
 
-    /// Whether a player asks for the video as H.264, so that it has to be made.
+    /// Whether a player requests the video as H.264, so that it must be encoded.
     pub fn wants_h264(&self) -> bool {
         lock(&self.state).h264.as_ref().is_some_and(H264::is_wanted)
     }
 
-    /// The captions that the stream has now, by the language that was asked for, the original
-    /// first; `und` for a language that is detected.
+    /// Sets the caption languages of the stream as configured, the original first; `und` for a
+    /// language that is detected.
     pub(super) fn follow_captions(&self, asked: &[Language]) {
         lock(&self.state).subtitles.follow(asked);
     }
 
-    /// A cue was committed in the captions called by this language.
+    /// Adds a committed cue to the captions with this configured language.
     pub(super) fn add_cue(&self, name: &Language, cue: &Cue) {
         lock(&self.state).subtitles.add(name, cue);
     }
 
-    /// Which captions are inside the pictures.
+    /// Sets the captions that are embedded in the video.
     pub fn set_closed_captions(&self, inside: Vec<ClosedCaptions>) {
         lock(&self.state).closed_captions = inside;
     }
 
-    /// A track begins, or what its decoder needs has changed.
+    /// A track begins, or its decoder configuration has changed.
     pub(super) fn begin_track(&self, id: &TrackId, info: TrackInfo) {
         lock(&self.state).track_mut(id).set_info(info);
     }
@@ -150,7 +149,7 @@ impl Shelf {
         self.version.send_modify(|v| *v = v.wrapping_add(1));
     }
 
-    /// Nothing more will come: playlists say so, and whoever waits is answered.
+    /// Ends the stream: playlists are marked as ended, and waiting requests are answered.
     pub fn end(&self) {
         let mut state = lock(&self.state);
         state.ended = true;
@@ -159,36 +158,36 @@ impl Shelf {
         self.version.send_modify(|v| *v = v.wrapping_add(1));
     }
 
-    /// Notes that a player at this address has asked for something.
+    /// Notes a request of the player at this address.
     pub fn touch(&self, viewer: &str) {
         self.viewers.touch(viewer);
     }
 
-    /// How long ago somebody asked for something.
+    /// Time since the last request.
     pub fn idle(&self) -> Duration {
         self.viewers.idle()
     }
 
-    /// How many players there are, told apart by address.
+    /// Number of players, distinguished by address.
     pub fn viewers(&self) -> usize {
         self.viewers.count()
     }
 
-    /// Bytes held.
+    /// Bytes of memory in use.
     pub fn bytes(&self) -> usize {
         lock(&self.state).bytes()
     }
 
-    /// The master playlist, once every track has a segment. `query` goes behind every URI.
+    /// The master playlist, once every track has a segment. `query` is appended to every URI.
     ///
     /// # Errors
-    /// [`Missing::Late`] when the stream does not flow.
+    /// [`Missing::Late`] if the stream is stalled.
     pub async fn master(&self, query: &str) -> Result<String, Missing> {
         let all = |state: &State| {
             !state.expected.is_empty() && state.expected.iter().all(|id| state.ready(id))
         };
         let found = self.wait_for(WAIT_MAX, |s| all(s).then(|| Ok(s.master(query)))).await;
-        // One track without the other is better than nothing.
+        // One track alone is better than none.
         found.or_else(|e| {
             let state = lock(&self.state);
             let any = state.expected.iter().any(|id| state.ready(id));
@@ -196,12 +195,12 @@ impl Shelf {
         })
     }
 
-    /// The playlist of a track; with `at_least`, not before it lists that segment (and part of
-    /// it): rfc8216bis 6.2.5.2.
+    /// The playlist of a track. With `at_least` it waits until that segment or part is listed:
+    /// rfc8216bis 6.2.5.2.
     ///
     /// # Errors
-    /// [`Missing::Unknown`] for a track that is not there or a number too far ahead,
-    /// [`Missing::Late`] when the stream stands still.
+    /// [`Missing::Unknown`] for an unknown track or a number too far ahead, [`Missing::Late`] if
+    /// the stream is stalled.
     pub async fn playlist(
         &self,
         id: &TrackId,
@@ -246,20 +245,19 @@ impl Shelf {
         track.playlist.text(self.settings.window(), &form)
     }
 
-    /// How far behind the live edge captions want players to be, as far as there are segments.
+    /// The distance from the live edge that captions need, limited by the number of segments.
     fn hold_back(&self, state: &State) -> Option<Duration> {
         let segments = u32::try_from(self.settings.window() - 1).unwrap_or(u32::MAX);
         let window = Duration::from_secs(u64::from(self.settings.segment_s)) * segments;
         state.subtitles.hold_back(state.target).map(|wanted| wanted.min(window))
     }
 
-    /// The playlist of the captions called by this language, once a segment has its captions.
+    /// The playlist of the captions with this configured language, once a segment has its captions.
     ///
     /// # Errors
-    /// [`Missing::Unknown`] for captions that are not there, [`Missing::Late`] when the stream
-    /// stands still.
+    /// [`Missing::Unknown`] for unknown captions, [`Missing::Late`] if the stream is stalled.
     pub async fn captions(&self, name: &Language, query: &str) -> Result<String, Missing> {
-        // After the end nothing comes that would settle the last ones.
+        // After the end nothing else settles the last segments.
         lock(&self.state).settle();
         self.wait_for(WAIT_MAX, |state| {
             let Some(settled) = state.subtitles.settled(name) else {
@@ -279,11 +277,11 @@ impl Shelf {
         .await
     }
 
-    /// The captions of a segment, as WebVTT; they never change.
+    /// The captions of a segment as WebVTT; they never change.
     ///
     /// # Errors
-    /// [`Missing::Unknown`] for captions or a segment that are not there or a segment that has not
-    /// all its captions yet, [`Missing::Gone`] for a segment that has left the window.
+    /// [`Missing::Unknown`] for unknown captions, an unknown segment, or a segment whose captions
+    /// are not complete; [`Missing::Gone`] for a segment that has left the window.
     pub fn captions_segment(&self, name: &Language, sequence: u64) -> Result<String, Missing> {
         let state = lock(&self.state);
         let settled = state.subtitles.settled(name).ok_or(Missing::Unknown)?;
@@ -295,22 +293,22 @@ impl Shelf {
     /// An initialisation section.
     ///
     /// # Errors
-    /// [`Missing::Gone`] when no segment needs it any more, [`Missing::Unknown`] otherwise.
+    /// [`Missing::Gone`] if no segment needs it any more, else [`Missing::Unknown`].
     pub async fn init(&self, id: &TrackId, number: u64) -> Result<Bytes, Missing> {
         lock(&self.state).track(id).ok_or(Missing::Unknown)?.init(number)
     }
 
-    /// A whole segment, as the parts that it consists of; one that is being made is waited for.
+    /// A whole segment as its parts; waits for the open segment.
     ///
     /// # Errors
-    /// [`Missing::Gone`] when it has left the window, [`Missing::Unknown`] when it is too far
-    /// ahead, [`Missing::Late`] when the stream stands still.
+    /// [`Missing::Gone`] if it has left the window, [`Missing::Unknown`] if it is too far ahead,
+    /// [`Missing::Late`] if the stream is stalled.
     pub async fn segment(&self, id: &TrackId, sequence: u64) -> Result<VecDeque<Bytes>, Missing> {
         let limit = WAIT_MAX + Duration::from_secs(u64::from(lock(&self.state).target));
         self.fetch(limit, id, sequence, None).await
     }
 
-    /// One part of a segment; the one that comes next is waited for.
+    /// One part of a segment; waits for the next one.
     ///
     /// # Errors
     /// As [`Self::segment`].
@@ -358,7 +356,7 @@ impl Shelf {
         tokio::time::timeout(limit, found).await.unwrap_or(Err(Missing::Late))
     }
 
-    /// The originals as the master playlist shows them.
+    /// The original tracks as master playlist entries.
     pub fn renditions(&self) -> Vec<Rendition> {
         let state = lock(&self.state);
         let tracks = [TrackId::Video, TrackId::Audio];

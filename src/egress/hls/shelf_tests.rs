@@ -4,7 +4,7 @@ use crate::media::Codec;
 
 const SETTINGS: Settings = Settings { segment_s: 2, part_ms: 0, segments: 8, memory_mib: 4 };
 
-/// Ticks a second of every track here.
+/// Ticks per second of every track here.
 const TIMESCALE: u32 = 1000;
 
 fn spanish() -> TrackId {
@@ -25,7 +25,7 @@ fn info(codec: Codec) -> TrackInfo {
     }
 }
 
-/// A shelf for pictures, sound and Spanish; nothing is on it.
+/// An empty shelf for video, audio and Spanish audio.
 fn shelf() -> Arc<Shelf> {
     crate::init().expect("GStreamer starts");
     let shelf = Shelf::new(SETTINGS);
@@ -37,7 +37,7 @@ fn shelf() -> Arc<Shelf> {
     shelf
 }
 
-/// Puts a segment of two seconds that begins at this second on a track.
+/// Adds a segment of two seconds to a track, starting at this second.
 fn put(shelf: &Shelf, id: &TrackId, second: u64, cut: Cut) {
     let data = Bytes::from_static(b"x");
     let duration = u64::from(2 * TIMESCALE);
@@ -46,7 +46,7 @@ fn put(shelf: &Shelf, id: &TrackId, second: u64, cut: Cut) {
     shelf.push(id, &Chunk { start, shown_at, duration, cut, samples: vec![sample] });
 }
 
-/// The playlist of a track, read by somebody else. Its last segment is still open.
+/// The playlist of a track, read by an independent parser. Its last segment is still open.
 async fn read(shelf: &Shelf, id: &TrackId) -> m3u8_rs::MediaPlaylist {
     let text = shelf.playlist(id, "", None).await.expect("a playlist");
     match m3u8_rs::parse_playlist_res(text.as_bytes()) {
@@ -66,7 +66,7 @@ async fn what_happens_to_a_language_leaves_no_trace_in_the_originals() {
         put(&shelf, &TrackId::Video, second, Cut::Segment);
         put(&shelf, &TrackId::Audio, second, Cut::Segment);
         match second {
-            // It dies and is back after five seconds.
+            // The track stops and returns after five seconds.
             6 | 8 => {}
             10 => put(&shelf, &spanish(), 11, Cut::Break),
             late => put(&shelf, &spanish(), late + u64::from(late > 10), Cut::Segment),
@@ -85,7 +85,7 @@ async fn what_happens_to_a_language_leaves_no_trace_in_the_originals() {
     let dates: Vec<_> = dub.segments.iter().filter_map(|s| s.program_date_time).collect();
     let far = dates[7] - dates[0];
     assert_eq!(far.num_milliseconds(), 13_000, "the time of what follows is right");
-    // Whoever asks for what is not there is told so.
+    // A request for the gap returns an error.
     let gap = shelf.segment(&spanish(), dub.media_sequence + 1).await;
     assert_eq!(gap.expect_err("nothing is in it"), Missing::Gone);
 }
@@ -98,7 +98,7 @@ async fn all_tracks_have_the_discontinuities_of_the_originals() {
     }
     put(&shelf, &TrackId::Video, 20, Cut::Break);
     put(&shelf, &TrackId::Video, 22, Cut::Segment);
-    // A language that is some seconds late does not break before its time has come.
+    // A language that is some seconds late does not break before its own time is reached.
     for (second, cut) in [(2, Cut::Break), (4, Cut::Segment), (20, Cut::Break), (22, Cut::Segment)]
     {
         put(&shelf, &spanish(), second, cut);
@@ -111,7 +111,7 @@ async fn all_tracks_have_the_discontinuities_of_the_originals() {
     let dub = read(&shelf, &spanish()).await;
     assert_eq!(breaks(&dub), [false, false, true], "{dub:?}");
     assert_eq!((video.discontinuity_sequence, dub.discontinuity_sequence), (0, 0));
-    // One that comes when all that is over counts what it missed.
+    // A track that starts after all of that counts the breaks that it missed.
     put(&shelf, &TrackId::Audio, 22, Cut::Break);
     put(&shelf, &TrackId::Audio, 24, Cut::Segment);
     let audio = read(&shelf, &TrackId::Audio).await;
@@ -144,7 +144,7 @@ async fn languages_are_offered_before_they_are_there_and_no_more_when_they_are_g
     assert_eq!(gone.expect_err("it is gone"), Missing::Unknown);
 }
 
-/// Pictures of just now, so that they are over when four seconds have passed.
+/// Video with current times, so that its segments have ended after four seconds.
 #[tokio::test]
 async fn captions_go_along_with_the_pictures() {
     let shelf = shelf();

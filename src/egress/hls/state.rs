@@ -1,4 +1,4 @@
-//! What lies on a shelf.
+//! The content of a shelf.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,41 +12,41 @@ use crate::egress::fmp4::Chunk;
 use crate::flow;
 use crate::media::Language;
 
-/// Segments older than this and one target duration are no longer the live stream: after a pause
-/// players begin with what comes then.
+/// After a pause of this plus one target duration the old segments are no longer live: players then
+/// start with the new ones.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
-/// How far a derived track may be behind the originals at a break and still belong before it.
+/// How far a derived track may lag behind the originals at a break and still belong before it.
 const BREAK_TOLERANCE: Duration = Duration::from_millis(500);
 
-/// What lies on a shelf.
+/// The content of a shelf.
 pub(super) struct State {
-    /// The tracks that the node has said will come.
+    /// The original tracks that the node has announced.
     pub(super) expected: Vec<TrackId>,
-    /// The other languages that it has sound in. They are offered before they are there, since
-    /// players ask only once which languages there are.
+    /// The other languages with audio. They are offered before they are available, because players
+    /// read the list of languages only once.
     pub(super) dubs: Vec<Language>,
     pub(super) tracks: BTreeMap<TrackId, Track>,
     pub(super) subtitles: Subtitles,
     pub(super) closed_captions: Vec<ClosedCaptions>,
-    /// Counts breaks of the originals. All tracks have the same number of discontinuities in the
-    /// same order: one that is behind this number makes its discontinuity as soon as it can.
+    /// Counts breaks of the originals. All tracks have the same discontinuities in the same order:
+    /// a track that is behind this number makes its discontinuity as soon as it can.
     epoch: u64,
     /// Running time of the newest break.
     broke_at: Duration,
-    /// The whole seconds that no segment exceeds; never goes down.
+    /// Target duration in seconds; no segment exceeds it. Never decreases.
     pub(super) target: u32,
-    /// The longest part; never goes down.
+    /// Duration of the longest part. Never decreases.
     pub(super) part_target: Duration,
     pub(super) ended: bool,
-    /// When the newest chunk of an original came.
+    /// When the newest chunk of an original arrived.
     pushed: Option<Instant>,
-    /// The pictures as H.264, where they are offered beside the original.
+    /// The video as H.264, if it is offered beside the original.
     pub(super) h264: Option<H264>,
 }
 
 impl State {
-    /// Nothing.
+    /// An empty state.
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             expected: Vec::new(),
@@ -64,7 +64,7 @@ impl State {
         }
     }
 
-    /// Whether what lies here is from before a pause: nobody watched, or nothing was published.
+    /// Whether the content is from before a pause without viewers or publisher.
     fn stale(&self) -> bool {
         !self.ended && self.pushed.is_some_and(|at| at.elapsed() > self.stale_after())
     }
@@ -73,8 +73,8 @@ impl State {
         STALE_AFTER + Duration::from_secs(u64::from(self.target))
     }
 
-    /// Whether a track has something to play. One that is made of an original and has stopped while
-    /// the originals go on has not.
+    /// Whether a track can be played. A derived track that has stopped while the originals continue
+    /// cannot.
     pub(super) fn ready(&self, id: &TrackId) -> bool {
         self.track(id).is_some_and(Track::ready) && !self.stale() && !self.has_stopped(id)
     }
@@ -84,7 +84,7 @@ impl State {
         age.is_some_and(|age| age > self.stale_after())
     }
 
-    /// Whether a track will come, as far as is known.
+    /// Whether a track is expected, as far as is known.
     pub(super) fn coming(&self, id: &TrackId) -> bool {
         match id {
             TrackId::H264 => self.h264.is_some(),
@@ -98,8 +98,8 @@ impl State {
     }
 
     pub(super) fn track_mut(&mut self, id: &TrackId) -> &mut Track {
-        // Numbers begin at the time of day, so that a player which still knows an older track of
-        // that name, or an older shelf of the stream, never meets a number twice.
+        // Numbers start at the wall-clock time in seconds, so that a player which knows an older
+        // track of the same name, or an older shelf of the stream, never sees a number twice.
         let first = || flow::wall_clock(flow::now()).as_secs();
         self.tracks.entry(id.clone()).or_insert_with(|| Track::new(first()))
     }
@@ -108,18 +108,18 @@ impl State {
         self.tracks.values().map(|track| track.bytes).sum()
     }
 
-    /// The track whose segments captions follow.
+    /// The track whose segments the captions follow.
     pub(super) fn lead(&self) -> Option<&Track> {
         self.track(self.expected.first()?).filter(|track| track.ready())
     }
 
-    /// Settles what the segments say that have all their captions.
+    /// Settles the captions of segments for which no more cues are expected.
     pub(super) fn settle(&mut self) {
         let Some(complete) = self.lead().map(Track::complete) else { return };
         self.subtitles.settle(&complete, Duration::from_nanos(flow::now().nseconds()));
     }
 
-    /// Puts a chunk of an original on its track; returns the length of the part that it became.
+    /// Adds a chunk to an original track. Returns the duration of the resulting part.
     pub(super) fn push(&mut self, id: &TrackId, chunk: &Chunk, limit: usize) -> Duration {
         if self.stale() {
             self.tracks.values_mut().for_each(Track::forget);
@@ -134,8 +134,7 @@ impl State {
         self.track_mut(id).push(chunk, epoch, limit)
     }
 
-    /// The same for a track that is made of an original: its breaks are its own and leave no trace in
-    /// the originals.
+    /// Adds a chunk to a derived track. Its breaks do not affect the originals.
     pub(super) fn push_derived(
         &mut self,
         id: &TrackId,
@@ -153,12 +152,12 @@ impl State {
         track.push(chunk, epoch, limit)
     }
 
-    /// A track as the master playlist shows it, once there is something to play.
+    /// The master playlist entry of a track, once it can be played.
     pub(super) fn rendition(&self, id: &TrackId) -> Option<Rendition> {
         self.track(id).and_then(Track::rendition)
     }
 
-    /// The master playlist; `query` goes behind every URI.
+    /// The master playlist; `query` is appended to every URI.
     pub(super) fn master(&self, query: &str) -> String {
         let offered = |language: &&Language| !self.has_stopped(&TrackId::Dub((*language).clone()));
         let dub = |language: &Language| {

@@ -1,9 +1,9 @@
-//! Captions beside the segments: WebVTT, one rendition for each language.
+//! Captions as separate renditions: WebVTT, one rendition per language.
 //!
-//! Captions are known some seconds after the voice, so their playlists end some seconds before
-//! those of the media: a segment is listed when nothing more is expected for its time, and what it
-//! says is settled with that ([`Subtitles::settle`]). Players are told to stay far enough behind
-//! the live edge ([`Subtitles::hold_back`]).
+//! Captions are known some seconds after the speech, so their playlists end some seconds before
+//! those of the media. A segment is listed, and its captions settled, when no more cues are
+//! expected for its time ([`Subtitles::settle`]). Players are told to stay far enough behind the
+//! live edge ([`Subtitles::hold_back`]).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -12,56 +12,55 @@ use std::time::Duration;
 use crate::captions::{FileClock, Shaper, Shown, vtt};
 use crate::media::{Cue, Language};
 
-/// Committed captions follow the voice by less than this: their target is 2 s, and a worse moment
-/// shall not cost a caption.
+/// Maximum delay of committed captions after the speech. Their target is 2 s; the margin avoids
+/// losing captions at peaks.
 const DELAY: Duration = Duration::from_secs(4);
 
-/// Translations follow when the sentence has ended.
+/// Maximum delay of translations, which wait for the end of the sentence.
 const DELAY_TRANSLATED: Duration = Duration::from_secs(7);
 
-/// What comes later than that is shown late, unless it is later than this too: then it would only
-/// mislead.
+/// Later cues are shown late, up to this delay; beyond it they would be misleading.
 const LATE_MAX: Duration = Duration::from_secs(15);
 
-/// Texts kept for each language: some minutes of speech, more than any window has.
+/// Maximum number of texts per language: some minutes of speech, more than any window needs.
 const TEXTS_MAX: usize = 512;
 
-/// Languages kept; more are left out.
+/// Maximum number of languages; further ones are ignored.
 const LANGUAGES_MAX: usize = 32;
 
-/// Ticks of an MPEG transport stream a second.
+/// Ticks per second of an MPEG transport stream.
 const TICKS: u64 = 90_000;
 
-/// A rendition as the master playlist shows it.
+/// A rendition in the master playlist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Offered {
-    /// What its files are called by: the language that was asked for, `und` for one that is
-    /// detected. It stays, so that players may hold on to it.
+    /// The configured language, used in file names; `und` if it is detected. It never changes, so
+    /// players can keep using it.
     pub(super) name: Language,
-    /// The language of its captions, `und` until it is known.
+    /// The actual language of the captions, `und` until it is known.
     pub(super) language: Language,
 }
 
-/// All captions of a stream, as far back as the media go.
+/// All captions of a stream, as far back as the media.
 #[derive(Default)]
 pub(super) struct Subtitles {
-    /// Those that the stream has now in its order, the original first; then those it has no more.
+    /// The current languages in the order of the stream, the original first; then removed ones.
     languages: Vec<Texts>,
 }
 
 /// One rendition.
 struct Texts {
     offered: Offered,
-    /// Whether the stream has it now. Players that still follow one that is gone find it empty.
+    /// Whether the stream has it now. Players of a removed one get empty segments.
     present: bool,
     translated: bool,
     shaper: Shaper,
     shown: VecDeque<Shown>,
-    /// Start and number of the newest cue: they come in order, and what comes again is known.
+    /// Start and number of the newest cue: cues arrive in order, so a repeated one is recognised.
     newest: Option<(Duration, u64)>,
-    /// Segments that never change again, by number.
+    /// Settled segments by number; they never change.
     settled: BTreeMap<u64, String>,
-    /// Running time up to which they go.
+    /// Running time up to which segments are settled.
     settled_until: Duration,
 }
 
@@ -97,16 +96,16 @@ impl Texts {
         }
     }
 
-    /// Whether nothing more comes for what ends at this running time: a later cue is there, or the
-    /// time has passed.
+    /// Whether no more cues are expected before this running time: a later cue has arrived, or the
+    /// maximum delay has passed.
     fn is_over(&self, end: Duration, now: Duration) -> bool {
         let later = self.newest.is_some_and(|(start, _)| start >= end);
         later || end + self.delay() <= now
     }
 }
 
-/// A text that comes when the segments of its time are settled is shown in the next one instead,
-/// for as long as it would have been: late rather than never.
+/// A text that arrives after the segments of its time are settled is moved to the next one with its
+/// full duration. `None` if it is too late.
 fn late(mut text: Shown, settled_until: Duration) -> Option<Shown> {
     if text.end > settled_until {
         return Some(text);
@@ -118,8 +117,7 @@ fn late(mut text: Shown, settled_until: Duration) -> Option<Shown> {
 }
 
 impl Subtitles {
-    /// The captions that the stream has now, by the language that was asked for, the original
-    /// first.
+    /// Sets the captions that the stream has now, by configured language, the original first.
     pub(super) fn follow(&mut self, asked: &[Language]) {
         let mut before = std::mem::take(&mut self.languages);
         for (index, name) in asked.iter().take(LANGUAGES_MAX).enumerate() {
@@ -133,29 +131,30 @@ impl Subtitles {
         self.languages.truncate(LANGUAGES_MAX);
     }
 
-    /// Adds a committed cue of the captions called by this language.
+    /// Adds a committed cue to the captions with this configured language.
     pub(super) fn add(&mut self, name: &Language, cue: &Cue) {
         if let Some(texts) = self.languages.iter_mut().find(|t| t.offered.name == *name) {
             texts.add(cue);
         }
     }
 
-    /// The captions that there are now, the original first.
+    /// The current captions, the original first.
     pub(super) fn offered(&self) -> impl Iterator<Item = &Offered> {
         self.languages.iter().filter(|texts| texts.present).map(|texts| &texts.offered)
     }
 
-    /// How far behind the live edge a player must stay to see captions in time, in seconds: until
-    /// a segment of the target length is complete and has its captions, and a second for
-    /// fetching them. `None` without captions.
+    /// How far behind the live edge a player must stay to see captions in time: until a segment of
+    /// the target duration is complete and has its captions, plus a second for fetching them.
+    /// `None` without captions. `target` is in seconds.
     pub(super) fn hold_back(&self, target: u32) -> Option<Duration> {
         let present = self.languages.iter().filter(|texts| texts.present);
         let delay = present.map(Texts::delay).max()?;
         Some(delay + Duration::from_secs(u64::from(target) + 1))
     }
 
-    /// Settles what segments say that are over at the running time `now`. `complete` are the
-    /// media's complete segments with the running time within which they are shown, in order.
+    /// Settles the captions of segments for which no more cues are expected at the running time
+    /// `now`. `complete` lists the complete media segments with the running times of their
+    /// presentation, in order.
     pub(super) fn settle(&mut self, complete: &[(u64, Range<Duration>)], now: Duration) {
         let oldest = complete.first().map_or(u64::MAX, |(sequence, _)| *sequence);
         for texts in &mut self.languages {
@@ -172,22 +171,22 @@ impl Subtitles {
         }
     }
 
-    /// The segments are others from now on, under other numbers.
+    /// Forgets the settled segments, because the segments are renumbered.
     pub(super) fn forget(&mut self) {
         self.languages.iter_mut().for_each(|texts| texts.settled.clear());
     }
 
-    /// The settled segments of the captions called by this language; `None` when there are no such
-    /// captions.
+    /// The settled segments of the captions with this configured language. `None` if there are no
+    /// such captions.
     pub(super) fn settled(&self, name: &Language) -> Option<&BTreeMap<u64, String>> {
         self.languages.iter().find(|t| t.offered.name == *name).map(|t| &t.settled)
     }
 }
 
-/// The captions of a segment that is shown within `window`. Times in it are running time, as those
-/// of the media are.
+/// The WebVTT of a segment that is presented within `window`. Its times are running times, like
+/// those of the media.
 fn written(shown: &VecDeque<Shown>, window: &Range<Duration>) -> String {
-    // Whole seconds are the same in milliseconds and in ticks.
+    // A whole second is exact both in milliseconds and in ticks.
     let second = window.start.as_secs();
     let map = vtt::TimestampMap { mpegts: second * TICKS, local: Duration::from_secs(second) };
     vtt::segment(shown, window, map, FileClock::default(), &vtt::Style::default())

@@ -25,7 +25,7 @@ fn cue(at: u64, text: &str) -> Cue {
     }
 }
 
-/// Two seconds each, from the running time zero on, under numbers from 100 on.
+/// Segments of two seconds each from running time zero, numbered from 100.
 fn segments(count: u64) -> Vec<(u64, Range<Duration>)> {
     (0..count).map(|n| (100 + n, seconds(2 * n..2 * n + 2))).collect()
 }
@@ -36,7 +36,7 @@ fn said(vtt: &str) -> Vec<&str> {
     vtt.lines().filter(|line| !line.is_empty() && is_said(line)).collect()
 }
 
-/// Numbers of the settled segments of English, each with the texts in it.
+/// Numbers of the settled English segments, each with its texts.
 fn settled(subtitles: &Subtitles) -> Vec<(u64, Vec<&str>)> {
     let settled = subtitles.settled(&Language::english()).expect("English");
     settled.iter().map(|(n, text)| (*n, said(text))).collect()

@@ -1,4 +1,4 @@
-//! One track on the shelf: its playlist and the bytes behind it.
+//! One track on the shelf: its playlist and its data.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -13,32 +13,33 @@ use super::shelf::Missing;
 use crate::egress::fmp4::{Chunk, Cut, TrackInfo, fragment, header};
 use crate::flow;
 
-/// Number of the only track in each of our MP4 segments.
+/// Id of the only track in each of our MP4 segments.
 const TRACK_ID: u32 = 1;
 
-/// A segment without a key frame is cut all the same when it takes this share of the memory.
+/// A segment without a key frame is cut when it takes more than this fraction of the memory limit:
+/// 1/4.
 const OPEN_SHARE: usize = 4;
 
-/// The playlist of a track and its data.
+/// The playlist and the data of a track.
 pub(super) struct Track {
     pub(super) playlist: MediaPlaylist,
     /// Number of breaks that this track has made.
     pub(super) epoch: u64,
-    /// Bytes of all parts held.
+    /// Bytes of all stored parts.
     pub(super) bytes: usize,
     info: Option<TrackInfo>,
     /// Initialisation sections by number; the newest is the one in use.
     inits: BTreeMap<u64, Bytes>,
-    /// Number of the next one. As with segments, no number ever comes twice.
+    /// Number of the next initialisation section. Numbers are never reused, as with segments.
     next_init: u64,
-    /// The track was described anew since the last chunk.
+    /// Whether the track got a new configuration since the last chunk.
     fresh: bool,
     /// Parts of each segment, with the number of its initialisation section.
     segments: BTreeMap<u64, Stored>,
     fragments: u32,
     /// Running time at which the newest chunk ends.
     end: Duration,
-    /// When it came.
+    /// When the newest chunk arrived.
     pushed: Option<Instant>,
     peak: f64,
     total: (f64, f64),
@@ -50,7 +51,7 @@ struct Stored {
     parts: Vec<Bytes>,
     bytes: usize,
     length: Duration,
-    /// Running time at which its first frame is shown.
+    /// Running time at which its first frame is presented.
     start: Duration,
 }
 
@@ -73,7 +74,7 @@ impl Track {
         }
     }
 
-    /// What follows needs another decoder set-up, unless it is the same as before.
+    /// Sets the decoder configuration for the following chunks. An equal one changes nothing.
     pub(super) fn set_info(&mut self, info: TrackInfo) {
         if self.info.as_ref().is_some_and(|known| known.entry == info.entry) {
             self.info = Some(info);
@@ -85,14 +86,14 @@ impl Track {
         self.fresh = true;
     }
 
-    /// Whether this chunk does not continue what is there.
+    /// Whether this chunk does not continue the previous one.
     pub(super) fn breaks(&self, chunk: &Chunk) -> bool {
         let started = !self.segments.is_empty();
         started && (self.fresh || chunk.cut == Cut::Break)
     }
 
-    /// Adds a chunk; returns the length of the part that it became. `epoch` is the number of
-    /// breaks of the stream; `limit` the bytes that may be held.
+    /// Adds a chunk. Returns the duration of the resulting part. `epoch` is the number of breaks of
+    /// the stream; `limit` is the memory limit in bytes.
     pub(super) fn push(&mut self, chunk: &Chunk, epoch: u64, limit: usize) -> Duration {
         let Some(info) = self.info.clone() else { return Duration::ZERO };
         let behind = self.epoch < epoch && chunk.key();
@@ -126,8 +127,8 @@ impl Track {
         duration
     }
 
-    /// Whether the segment that begins has a discontinuity before it, so that there are as many as
-    /// breaks. Whoever missed more than one begins anew.
+    /// Whether the next segment has a discontinuity before it, so that their number equals that of
+    /// the breaks. A track that missed more than one break starts over.
     fn catch_up(&mut self, epoch: u64) -> bool {
         let missed = epoch.saturating_sub(self.epoch);
         if missed > 1 {
@@ -140,9 +141,9 @@ impl Track {
         missed > 0 && !anew
     }
 
-    /// Makes room for a chunk that does not continue what is there, without a discontinuity: time
-    /// in which there was nothing is left out by players; after too much of it, or for another
-    /// decoder set-up, it begins anew.
+    /// Prepares for a chunk that does not continue the previous one, without a discontinuity: the
+    /// gap is filled with segments that players skip. After a gap longer than `longest`, or for
+    /// another decoder configuration, the track starts over.
     pub(super) fn bridge(&mut self, chunk: &Chunk, longest: Duration, target: u32) {
         let Some(info) = &self.info else { return };
         let missing = info.time(chunk.start).saturating_sub(self.end);
@@ -153,21 +154,21 @@ impl Track {
         }
     }
 
-    /// Running time at which a chunk of this track begins.
+    /// Running time of the start of a chunk of this track.
     pub(super) fn time_of(&self, chunk: &Chunk) -> Duration {
         self.info.as_ref().map_or(Duration::ZERO, |info| info.time(chunk.start))
     }
 
-    /// How long ago the newest chunk came; `None` before the first.
+    /// Time since the newest chunk arrived. `None` before the first.
     pub(super) fn age(&self) -> Option<Duration> {
         self.pushed.map(|at| at.elapsed())
     }
 
-    /// Notes the bit rate of the segment that is complete now.
+    /// Notes the bit rate of the completed segment.
     fn close(&mut self) {
         let Some((_, done)) = self.segments.last_key_value() else { return };
         let (bits, seconds) = (done.bytes as f64 * 8.0, done.length.as_secs_f64());
-        // A sliver of a segment before a break would look like an absurd rate.
+        // A very short segment before a break would give an absurd bit rate.
         if seconds > 0.5 {
             self.peak = self.peak.max(bits / seconds);
             self.total = (self.total.0 + bits, self.total.1 + seconds);
@@ -179,7 +180,7 @@ impl Track {
         self.forget_before(oldest);
     }
 
-    /// Forgets the oldest complete segment; false when there is none.
+    /// Removes the oldest complete segment. Returns false if there is none.
     pub(super) fn drop_oldest(&mut self) -> bool {
         if self.playlist.complete() == 0 {
             return false;
@@ -189,7 +190,7 @@ impl Track {
         true
     }
 
-    /// Forgets every segment; numbers go on.
+    /// Removes all segments; numbering continues.
     pub(super) fn forget(&mut self) {
         self.playlist.close_segment();
         while self.drop_oldest() {}
@@ -207,7 +208,7 @@ impl Track {
         self.inits.retain(|number, _| *number >= needed);
     }
 
-    /// Whether there is something to play: a complete segment.
+    /// Whether there is a complete segment to play.
     pub(super) fn ready(&self) -> bool {
         self.playlist.complete() > 0
     }
@@ -218,7 +219,7 @@ impl Track {
         Some(Rendition { info, peak: self.peak as u64, average: average as u64 })
     }
 
-    /// The complete segments, each with the running time within which it is shown.
+    /// The complete segments, each with the running time of its presentation.
     pub(super) fn complete(&self) -> Vec<(u64, Range<Duration>)> {
         let window = |sequence: u64| {
             let segment = self.segments.get(&sequence)?;

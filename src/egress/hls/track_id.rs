@@ -1,19 +1,19 @@
-//! Names of tracks, as they stand in the names of files.
+//! Ids of tracks, as used in file names.
 
 use std::fmt;
 
 use crate::media::{Kind, Language};
 
-/// Which track of a stream.
+/// A track of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TrackId {
-    /// The pictures.
+    /// The original video.
     Video,
-    /// The pictures as H.264, where the original is of a codec that not every browser decodes.
+    /// The video as H.264, if the original has a codec that not every browser decodes.
     H264,
-    /// The original sound.
+    /// The original audio.
     Audio,
-    /// The sound in another language.
+    /// The audio in another language.
     Dub(Language),
 }
 
@@ -34,12 +34,13 @@ impl TrackId {
         }
     }
 
-    /// Whether it is made of an original: what happens to it leaves no trace in the originals.
+    /// Whether it is derived from an original track, so that its failures do not affect the
+    /// originals.
     pub fn is_derived(&self) -> bool {
         matches!(self, Self::Dub(_) | Self::H264)
     }
 
-    /// Reads `video`, `video-h264`, `audio`, `audio-es`.
+    /// Parses `video`, `video-h264`, `audio`, `audio-es`.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "video" => Some(Self::Video),

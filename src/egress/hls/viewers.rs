@@ -1,16 +1,16 @@
-//! Who plays: HLS has no connections, so players are known by what they ask for.
+//! Counts players: HLS has no connections, so players are known by their requests.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A player that has asked for nothing for this long has left.
+/// A player without a request for this long has left.
 const GONE_AFTER: Duration = Duration::from_secs(15);
 
-/// Addresses of players are remembered up to this many; more are served but not counted.
+/// Maximum number of remembered addresses; further players are served but not counted.
 const VIEWERS_MAX: usize = 10_000;
 
-/// The players of one stream, told apart by address.
+/// The players of one stream, distinguished by address.
 pub(super) struct Viewers(Mutex<Seen>);
 
 struct Seen {
@@ -25,7 +25,7 @@ impl Default for Viewers {
 }
 
 impl Viewers {
-    /// A player at this address has asked for something.
+    /// Notes a request of the player at this address.
     pub(super) fn touch(&self, viewer: &str) {
         let now = Instant::now();
         let mut seen = self.lock();
@@ -37,12 +37,12 @@ impl Viewers {
         }
     }
 
-    /// How long ago somebody asked for something.
+    /// Time since the last request.
     pub(super) fn idle(&self) -> Duration {
         self.lock().last.elapsed()
     }
 
-    /// How many there are.
+    /// Number of players.
     pub(super) fn count(&self) -> usize {
         let mut seen = self.lock();
         seen.viewers.retain(|_, at| at.elapsed() < GONE_AFTER);

@@ -1,4 +1,4 @@
-//! The recordings that there are. The disk is the only truth: nothing is remembered elsewhere.
+//! The catalogue of recordings. The disk is the only source of truth.
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
@@ -17,36 +17,36 @@ use super::scan::{Scan, scan};
 use super::{picture, rotate, sidecar};
 use crate::media::{Language, StreamName};
 
-/// Files whose length and state are remembered; more are read again each time.
+/// Maximum number of files whose duration and state are cached; further ones are read each time.
 const KNOWN_MAX: usize = 20_000;
 
-/// Thumbnails made at the same time.
+/// Maximum number of concurrent thumbnail decodes.
 const PICTURES_MAX: usize = 1;
 
-/// Recordings of a stream that are looked at for one time: as many may overlap.
+/// Recordings of a stream that are checked for one time: as many may overlap.
 const OVERLAP_MAX: usize = 8;
 
-/// What is said now is in the file only some seconds later.
+/// Delay after which current media is in the file of an open recording.
 const BEHIND_MAX: Duration = Duration::from_secs(10);
 
 /// One recording.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Entry {
-    /// The stream that was recorded.
+    /// The recorded stream.
     #[schema(value_type = String, example = "studio-1")]
     pub stream: StreamName,
-    /// Unique within the stream: when it started.
+    /// Unique within the stream: the time of its start.
     #[schema(example = "2026-11-23T16-03-16.250Z")]
     pub id: String,
-    /// When it started.
+    /// Time of its start.
     pub started: DateTime<Utc>,
-    /// Its length in seconds.
+    /// Duration in seconds.
     pub duration_s: f64,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Whether it is finished.
+    /// Whether it is finished, open or interrupted.
     pub state: EntryState,
-    /// Languages that it has captions in.
+    /// Languages of its captions.
     #[schema(value_type = Vec<String>)]
     pub captions: Vec<Language>,
 }
@@ -55,64 +55,64 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryState {
-    /// More is being written to it.
+    /// It is still being written.
     Writing,
-    /// It was ended properly.
+    /// It ended properly.
     Complete,
-    /// The process or the machine died while it was written; what is there plays.
+    /// The process or machine failed while it was written; the existing part plays.
     Interrupted,
 }
 
-/// What cannot be done with a recording.
+/// Why an operation on a recording fails.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
-    /// No such recording.
+    /// There is no such recording.
     #[error("there is no recording `{0}/{1}`")]
     Unknown(StreamName, String),
     /// It is being written.
     #[error("recording `{0}/{1}` is being written")]
     Writing(StreamName, String),
-    /// It has no captions of that language and form.
+    /// It has no captions in that language and format.
     #[error("recording `{0}/{1}` has no captions `{2}`")]
     NoCaptions(StreamName, String, String),
-    /// It has no picture.
+    /// It has no video frame that can be decoded.
     #[error("recording `{0}/{1}` has no picture: {2}")]
     NoPicture(StreamName, String, String),
-    /// The disk refuses.
+    /// A file operation failed.
     #[error("cannot read {}: {error}", path.display())]
     Disk {
-        /// File or folder.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         error: io::Error,
     },
 }
 
-/// All recordings below a folder. Cheap to clone. Calls read the disk, so they belong on threads
-/// that may block, except where they are `async`.
+/// All recordings in a folder. Cheap to clone. Non-`async` calls read the disk, so they must run on
+/// threads that may block.
 #[derive(Clone)]
 pub struct Catalogue(Arc<Inner>);
 
 struct Inner {
     root: PathBuf,
-    /// What is known of files that have not changed since: by path, with their size.
+    /// Cached state of files by path, with the file size for which it is valid.
     known: Mutex<HashMap<PathBuf, (u64, Scan)>>,
     pictures: Semaphore,
 }
 
 impl Catalogue {
-    /// The recordings below this folder; it need not exist yet.
+    /// The recordings in this folder, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let (known, pictures) = (Mutex::default(), Semaphore::new(PICTURES_MAX));
         Self(Arc::new(Inner { root: root.into(), known, pictures }))
     }
 
-    /// Recordings of one stream or of all, newest first: those of the page asked for, and how
-    /// many there are in all.
+    /// Recordings of one or all streams, newest first. Returns the requested page and the total
+    /// number.
     ///
     /// # Errors
-    /// [`CatalogueError::Disk`] when a folder cannot be read.
+    /// [`CatalogueError::Disk`] if a folder cannot be read.
     pub fn list(
         &self,
         stream: Option<&StreamName>,
@@ -132,7 +132,7 @@ impl Catalogue {
         found.sort_by(|a, b| b.cmp(a));
         let total = found.len();
         let page = found.into_iter().skip(offset).take(limit);
-        // Whatever was deleted since the folder was read is left out.
+        // Recordings deleted since the folder was read are omitted.
         let entries = page.filter_map(|(id, stream)| self.get(&stream, &id).ok()).collect();
         Ok((entries, total))
     }
@@ -179,11 +179,11 @@ impl Catalogue {
         })
     }
 
-    /// Which recording of a stream covers each of these times, and how far into it the time is.
-    /// The one that began last is taken where several do.
+    /// The recording of a stream that covers each of these times, with the offset in it. If several
+    /// do, the one that began last.
     ///
     /// # Errors
-    /// [`CatalogueError::Disk`] when the folder cannot be read.
+    /// [`CatalogueError::Disk`] if the folder cannot be read.
     pub fn covering(
         &self,
         stream: &StreamName,
@@ -210,11 +210,11 @@ impl Catalogue {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where a recording lies.
+    /// Path of a recording.
     ///
     /// # Errors
-    /// [`CatalogueError::Unknown`]. An id is taken only in the form that recordings are called by,
-    /// so that no id leads out of the stream's folder.
+    /// [`CatalogueError::Unknown`]. Only ids in the format of recordings are accepted, so that no
+    /// id leads out of the stream's folder.
     pub fn path(&self, stream: &StreamName, id: &str) -> Result<PathBuf, CatalogueError> {
         let unknown = || CatalogueError::Unknown(stream.clone(), id.chars().take(80).collect());
         if !is_id(id) {
@@ -232,7 +232,7 @@ impl Catalogue {
         languages
     }
 
-    /// Where the captions of a recording lie, in a language and a form: `vtt`, `srt` or `json`.
+    /// Path of the captions of a recording, in a language and a format: `vtt`, `srt` or `json`.
     ///
     /// # Errors
     /// [`CatalogueError::Unknown`], [`CatalogueError::NoCaptions`].
@@ -253,8 +253,8 @@ impl Catalogue {
         Ok(sidecar::path(&folder, id, language, form))
     }
 
-    /// Deletes a recording, its thumbnail and its captions; one that is being written only with
-    /// `force`, and its recorder then goes on into a file that nobody sees until the next split.
+    /// Deletes a recording, its thumbnail and its captions. An open recording is deleted only with
+    /// `force`; its recorder then writes to an unlinked file until the next split.
     ///
     /// # Errors
     /// [`CatalogueError::Unknown`], [`CatalogueError::Writing`], [`CatalogueError::Disk`].
@@ -268,7 +268,7 @@ impl Catalogue {
         rotate::remove(&folder, id).map_err(|error| CatalogueError::Disk { path, error })
     }
 
-    /// The first picture of a recording as JPEG, 320 pixels wide; made once and kept beside it.
+    /// The first frame of a recording as JPEG, 320 pixels wide; made once and stored beside it.
     ///
     /// # Errors
     /// [`CatalogueError::Unknown`], [`CatalogueError::NoPicture`], [`CatalogueError::Disk`].
@@ -283,12 +283,12 @@ impl Catalogue {
         if let Ok(bytes) = tokio::fs::read(&kept).await {
             return Ok(bytes.into());
         }
-        // The semaphore is never closed, so waiting for it cannot fail.
+        // The semaphore is never closed, so this cannot fail.
         let _turn = self.0.pictures.acquire().await;
         let picture = picture::first_picture(&path).await.map_err(|reason| {
             CatalogueError::NoPicture(stream.clone(), id.to_owned(), reason.to_string())
         })?;
-        // On a full disk it is made again the next time.
+        // If this fails, as on a full disk, it is made again at the next request.
         if let Err(error) = tokio::fs::write(&kept, &picture).await {
             tracing::debug!(path = %kept.display(), %error, "a thumbnail is not kept");
             let _ = tokio::fs::remove_file(&kept).await;
@@ -297,7 +297,7 @@ impl Catalogue {
     }
 }
 
-/// Whether a text has the form of our ids: a time, perhaps with a number behind it.
+/// Whether a text has the format of our ids: a time, optionally followed by a number.
 fn is_id(id: &str) -> bool {
     let number = |digits: &str| {
         (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
@@ -306,13 +306,13 @@ fn is_id(id: &str) -> bool {
     start_of(id).is_some() && id.is_ascii() && suffix(&id[24..])
 }
 
-/// A recorder holds a lock on its file for as long as it lives.
+/// Whether a recorder still holds its lock on the file.
 fn is_writing(path: &Path) -> bool {
     let lock = File::open(path).map(|file| file.try_lock_shared());
     matches!(lock, Ok(Err(TryLockError::WouldBlock)))
 }
 
-/// Ids of the recordings in a stream's folder; none when it does not exist.
+/// Ids of the recordings in a stream's folder; empty if it does not exist.
 fn names_in(folder: &Path) -> Result<Vec<String>, CatalogueError> {
     let id = |name: String| name.strip_suffix(".mp4").filter(|id| is_id(id)).map(str::to_owned);
     Ok(names_in_any(folder)?.into_iter().filter_map(id).collect())

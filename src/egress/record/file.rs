@@ -12,33 +12,32 @@ use crate::egress::fmp4::{
 };
 use crate::media::Kind;
 
-/// Data is forced to the disk this often, against a power cut. Against the death of the process
-/// every fragment is safe at once.
+/// How often data is synced to disk, against a power failure. If only the process dies, every
+/// written fragment is safe.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
 
 /// Extension of recordings.
 pub(super) const EXTENSION: &str = "mp4";
 
-/// The name of a recording that starts at this time, without extension: `2026-11-23T16-03-16.250Z`.
-/// Names sort by time and need no escaping anywhere.
+/// The file name of a recording that starts at this time, without extension:
+/// `2026-11-23T16-03-16.250Z`. Names sort by time and need no escaping.
 pub(super) fn name_of(start: DateTime<Utc>) -> String {
     start.format("%Y-%m-%dT%H-%M-%S%.3fZ").to_string()
 }
 
-/// The start that a name tells; `None` for files that are not ours.
+/// The start time in a name. `None` for other files.
 pub(super) fn start_of(name: &str) -> Option<DateTime<Utc>> {
     let time = name.get(..24)?;
     chrono::NaiveDateTime::parse_from_str(time, "%Y-%m-%dT%H-%M-%S%.3fZ").ok().map(|t| t.and_utc())
 }
 
-/// A recording being written: playable after every fragment, locked while it is open so that
-/// everybody can see that it is.
+/// An open recording: playable after every fragment, and locked to mark it as open.
 pub(super) struct Recording {
     path: PathBuf,
     file: File,
     header: Header,
     tracks: Vec<TrackInfo>,
-    /// Running time at which the file's own time is zero.
+    /// Running time at the file's time zero.
     base: Duration,
     /// Running time at which the newest frame ends.
     end: Duration,
@@ -49,7 +48,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Creates the file for these tracks. `base` is the running time that becomes zero.
+    /// Creates the file for these tracks. `base` is the running time of its time zero.
     pub(super) fn create(
         folder: &Path,
         start: DateTime<Utc>,
@@ -57,8 +56,8 @@ impl Recording {
         tracks: Vec<TrackInfo>,
     ) -> io::Result<Self> {
         let (path, mut file) = create_new(folder, start)?;
-        // Nobody else has seen the file yet, so the lock is free; file systems without locks
-        // only lose the mark that it is being written.
+        // No other process knows the file yet, so the lock is free. Without locks in the file
+        // system, only the mark is missing.
         let _ = file.try_lock();
         let header = header(&tracks.iter().collect::<Vec<_>>());
         if let Err(error) = file.write_all(&header.bytes) {
@@ -80,7 +79,7 @@ impl Recording {
         })
     }
 
-    /// Where it is.
+    /// Path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -90,17 +89,17 @@ impl Recording {
         self.written
     }
 
-    /// Running time at which it begins.
+    /// Running time of the file's time zero.
     pub(super) fn base(&self) -> Duration {
         self.base
     }
 
-    /// The tracks in it.
+    /// The recorded tracks.
     pub(super) fn tracks(&self) -> &[TrackInfo] {
         &self.tracks
     }
 
-    /// Appends one chunk as a fragment. After an error the file ends with the fragment before.
+    /// Appends one chunk as a fragment. After an error the file ends with the previous fragment.
     pub(super) fn append(&mut self, kind: Kind, chunk: &Chunk) -> io::Result<()> {
         let Some(index) = self.tracks.iter().position(|t| t.kind() == kind) else { return Ok(()) };
         let track = &self.tracks[index];
@@ -125,8 +124,8 @@ impl Recording {
         Ok(())
     }
 
-    /// Ends the file: an index for seeking and its duration in the header. Removes it when there
-    /// is nothing in it.
+    /// Ends the file: adds an index for seeking and sets the duration in the header. Removes an
+    /// empty file.
     pub(super) fn finish(mut self) -> io::Result<()> {
         if self.sequence == 0 {
             return std::fs::remove_file(&self.path);

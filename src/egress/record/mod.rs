@@ -1,6 +1,7 @@
-//! Recording to fragmented MP4: playable after every half second, whatever happens to the process.
+//! Records to fragmented MP4, which is playable after every half second even if the process dies.
 //!
-//! Files lie in `<recordings>/<stream>/` and are called by their start, `2026-11-23T16-03-16.250Z.mp4`.
+//! Files are in `<recordings>/<stream>/`, named by their start time:
+//! `2026-11-23T16-03-16.250Z.mp4`.
 
 mod catalogue;
 mod file;
@@ -27,17 +28,17 @@ pub use catalogue::{Catalogue, CatalogueError, Entry, EntryState};
 use queue::Sender;
 use writer::{State, Writer};
 
-/// Length of a fragment: what a sudden death may cost.
+/// Duration of a fragment: the maximum loss if the process dies.
 const FRAGMENT: Duration = Duration::from_millis(500);
 
-/// Key frames at least this far apart begin fragments, and so may begin files.
+/// Key frames at least this far apart begin fragments, where files may be split.
 const KEY_SPACING: Duration = Duration::from_secs(1);
 
-/// How long the end of a recording waits for its last words; what comes later is written all the
-/// same, while the appliance runs.
+/// How long the end of a recording waits for its last captions. Later ones are still written while
+/// the appliance runs.
 const WORDS_MAX: Duration = Duration::from_secs(2);
 
-/// How long the end of the last file may take.
+/// Time limit for ending the last file.
 const FINISH_MAX: Duration = Duration::from_secs(4);
 
 /// How a stream is recorded.
@@ -45,18 +46,19 @@ const FINISH_MAX: Duration = Duration::from_secs(4);
 #[serde(default, deny_unknown_fields)]
 #[schema(as = RecordSettings)]
 pub struct Settings {
-    /// A new file is begun after this many seconds; 0 never.
+    /// Seconds after which a new file begins; 0 never.
     pub split_s: u32,
-    /// A new file is begun after this many MiB; 0 never.
+    /// Size in MiB after which a new file begins; 0 never.
     pub split_mib: u32,
-    /// Files older than this many hours are deleted; 0 never. Hours that really passed count, whatever
-    /// the wall clock is set to; time that the machine was off counts for one at most. Nothing goes by
-    /// age within an hour after the clock was set, and a quarter of the files, besides as many as are
-    /// made, within any hour.
+    /// Files older than this many hours are deleted; 0 never. Elapsed time counts, whatever the
+    /// wall clock is set to; time while the machine was off counts for at most one hour. Nothing is
+    /// deleted by age within an hour after a clock step. Within any hour at most a quarter of the
+    /// files, plus as many as were made, are deleted by age.
     pub keep_hours: u32,
-    /// Oldest files are deleted while the stream's recordings take more than this many MiB; 0 never.
+    /// Oldest files are deleted while the stream's recordings exceed this many MiB; 0 sets no
+    /// limit.
     pub keep_mib: u32,
-    /// This many MiB of the disk stay free. With an age or a budget above, oldest files are deleted
+    /// Free disk space to keep, in MiB. With an age or size limit above, oldest files are deleted
     /// for it; otherwise recording stops.
     pub keep_free_mib: u32,
 }
@@ -67,7 +69,7 @@ impl Default for Settings {
     }
 }
 
-/// What is recorded untouched.
+/// Codecs that are recorded without transcoding.
 pub fn accepts() -> Accepts {
     let video = Accept::any_of([Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9, Codec::Vp8]);
     let audio = Accept::any_of([Codec::Aac, Codec::Opus]);
@@ -75,12 +77,12 @@ pub fn accepts() -> Accepts {
     Accepts::media(Some(video), Some(audio)).with_captions(captions)
 }
 
-/// Records the feeds of a stream below `root` until the task is cancelled, and ends the last file
-/// properly then.
+/// Records the feeds of a stream under `root` until the task is cancelled, then ends the last file
+/// properly.
 ///
 /// # Errors
-/// [`Error::Refused`] with [`Blame::Destination`](crate::flow::Blame) when the folder cannot be
-/// written or the disk is full; what the pipeline posts.
+/// [`Error::Refused`] with [`Blame::Destination`](crate::flow::Blame) if the folder cannot be
+/// written or the disk is full; errors of the pipeline.
 pub async fn run(
     task: Task,
     stream: StreamName,
@@ -128,7 +130,7 @@ pub async fn run(
         };
         from = fmp4::newest(&sources);
         node.finish(FINISH_MAX).await;
-        // Dropping the pipeline drops the senders, and with them the queue ends.
+        // Dropping the pipeline drops the senders, which ends the queue.
         node.stop().await?;
         drop(node);
         match tokio::time::timeout(FINISH_MAX, written).await {
@@ -144,7 +146,7 @@ pub async fn run(
     Ok(())
 }
 
-/// The writer has given up while the pipeline runs.
+/// Handles a writer that failed while the pipeline runs.
 async fn stopped(
     node: &Node,
     result: Result<Result<(), Error>, oneshot::error::RecvError>,

@@ -1,4 +1,4 @@
-//! The first picture of a recording.
+//! The first frame of a recording.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use gst::prelude::*;
 use crate::egress::thumbnail::{TO_JPEG, catch, first_of};
 use crate::flow::{Error, Node};
 
-/// Longest time to find and decode it.
+/// Time limit for finding and decoding the frame.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Decodes the first picture of a file to a JPEG, 320 pixels wide.
+/// Decodes the first frame of a file to a JPEG, 320 pixels wide.
 pub(super) async fn first_picture(path: &Path) -> Result<Bytes, Error> {
     let description = format!("filesrc name=file ! qtdemux name=demux demux.video_0 ! {TO_JPEG}");
     let node = Node::parse("thumbnail", &description)?;

@@ -1,4 +1,4 @@
-//! Which recordings have to go: by age, by budget, for free space. Pure.
+//! Decides which recordings to delete: by age, by size limit, for free space. Pure.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,50 +8,51 @@ use super::Settings;
 /// A finished recording, as the policy sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
-    /// Its name; names sort by start.
+    /// File name without extension; names sort by start time.
     pub(super) name: String,
-    /// Its size.
+    /// Size in bytes.
     pub(super) bytes: u64,
-    /// When its last byte was written, in ms since 1970.
+    /// When it was last written, in ms since 1970.
     pub(super) written_ms: i64,
 }
 
-/// What there is on the disk.
+/// Space used and available.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Space {
-    /// Bytes of the recording that is being written; they count, but it is never deleted.
+    /// Bytes of the open recording, which count but are never deleted.
     pub(super) open: u64,
-    /// Bytes that the file system has left for us.
+    /// Free bytes of the file system.
     pub(super) free: u64,
 }
 
-/// What is old, and how much of it may go.
+/// The age limit, and how many recordings it may delete.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ages {
-    /// What was written before is too old, in ms since 1970; `None` keeps everything.
+    /// Recordings written before this time are too old, in ms since 1970. `None` deletes none by
+    /// age.
     pub(super) cutoff_ms: Option<i64>,
-    /// At most so many recordings go by age now.
+    /// Maximum number of recordings to delete by age now.
     pub(super) count_max: usize,
 }
 
-/// Recordings that went by their age within the last hour. However wrong a clock is, most of what
-/// there is stays for hours, in which an admin may see what happens.
+/// Recordings deleted by age within the last hour. Even if a clock is wrong, most recordings stay
+/// for hours, in which an admin can notice.
 #[derive(Debug, Default)]
 pub(super) struct Pace(VecDeque<Instant>);
 
 impl Pace {
-    /// How many may still go by age: within an hour as many as were made in it (`fresh`), and a
-    /// quarter of all that there are.
+    /// How many may still be deleted by age: within an hour as many as were made in it (`fresh`),
+    /// plus a quarter of all.
     pub(super) fn count_max(&mut self, now: Instant, all: usize, fresh: usize) -> usize {
         while self.0.front().is_some_and(|at| now.duration_since(*at) >= PACE) {
             self.0.pop_front();
         }
-        // Those that have gone were there when the hour began.
+        // Deleted recordings existed when the hour began.
         let share = (all + self.0.len()).div_ceil(4);
         (fresh + share).saturating_sub(self.0.len())
     }
 
-    /// So many have gone by age now.
+    /// Notes that `count` recordings were deleted by age now.
     pub(super) fn gone(&mut self, now: Instant, count: usize) {
         self.0.extend(std::iter::repeat_n(now, count));
     }
@@ -60,20 +61,20 @@ impl Pace {
 /// The hour of [`Pace`].
 pub(super) const PACE: Duration = Duration::from_secs(3600);
 
-/// What to do.
+/// The decision of the policy.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// Names of recordings to delete, oldest first.
     pub(super) delete: Vec<String>,
-    /// How many of them go by their age.
+    /// How many of them are deleted by age.
     pub(super) by_age: usize,
-    /// How many are too old and stay for now.
+    /// How many are too old but stay for now.
     pub(super) over_age: usize,
-    /// Less space is left than has to stay free, and nothing more may be deleted.
+    /// Less space is free than required, and nothing more may be deleted.
     pub(super) full: bool,
 }
 
-/// Judges the finished recordings of a stream.
+/// Decides about the finished recordings of a stream.
 pub(super) fn judge(
     mut files: Vec<Kept>,
     space: Space,
@@ -84,8 +85,8 @@ pub(super) fn judge(
     let cutoff_ms = ages.cutoff_ms.filter(|_| settings.keep_hours > 0).unwrap_or(i64::MIN);
     let bytes_max = u64::from(settings.keep_mib) << 20;
     let free_min = u64::from(settings.keep_free_mib) << 20;
-    // Without an age or a budget nobody has agreed to lose recordings: then a full disk stops
-    // the recorder instead.
+    // Without an age or size limit the admin has not agreed to deletions: a full disk then stops
+    // the recorder.
     let rotates = settings.keep_hours > 0 || settings.keep_mib > 0;
     let mut total = space.open + files.iter().map(|f| f.bytes).sum::<u64>();
     let mut free = space.free;
@@ -114,7 +115,7 @@ mod tests {
 
     const HOUR_MS: i64 = 3_600_000;
 
-    /// Ten recordings of 10 MiB, one an hour, `0` the oldest.
+    /// Checks with ten recordings of 10 MiB, one per hour, `0` the oldest.
     fn check(settings: Settings, space: Space, expect: &[&str], full: bool) {
         let files = (0..10).rev().map(|n| Kept {
             name: n.to_string(),
@@ -165,7 +166,7 @@ mod tests {
         check(Some(1000), 2, 2, 5);
         check(Some(3), 9, 3, 0);
         check(None, 9, 0, 0);
-        // A budget is no question of clocks.
+        // A size limit does not depend on clocks.
         let budget = Settings { keep_mib: 30, ..settings };
         let ages = Ages { cutoff_ms: None, count_max: 0 };
         assert_eq!(judge(files(), space, ages, &budget).delete, ["0", "1", "2", "3"]);
@@ -182,7 +183,7 @@ mod tests {
         assert_eq!(pace.count_max(at(59), 5, 0), 0);
         assert_eq!(pace.count_max(at(60), 5, 0), 2);
         assert_eq!(Pace::default().count_max(at(0), 1, 0), 1, "the last one goes as well");
-        // One a minute, kept for an hour: none has to stay longer.
+        // One per minute, kept for an hour: none has to stay longer.
         let mut pace = Pace::default();
         for minute in 60..600 {
             assert!(pace.count_max(at(minute), 61, 60) >= 1, "minute {minute}");

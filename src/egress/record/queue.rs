@@ -1,4 +1,4 @@
-//! What lies between the pipeline and the disk: bounded, and never waited for by the pipeline.
+//! The queue between the pipeline and the disk: bounded, and never blocking the pipeline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,13 +7,13 @@ use std::sync::mpsc;
 use crate::egress::fmp4::{Chunk, TrackInfo};
 use crate::media::Kind;
 
-/// Items on the way: half a minute of two tracks.
+/// Maximum number of queued items: half a minute of two tracks.
 const ITEMS_MAX: usize = 128;
 
-/// Bytes on the way.
+/// Maximum number of queued bytes.
 const BYTES_MAX: usize = 64 << 20;
 
-/// What a writer is told.
+/// An item for the writer.
 #[derive(Debug)]
 pub(super) enum Item {
     /// A track begins or changes.
@@ -28,15 +28,15 @@ struct Totals {
     dropped: AtomicU64,
 }
 
-/// One track's end of the queue.
+/// The sending end of the queue for one track.
 pub(super) struct Sender {
     items: mpsc::SyncSender<Item>,
     totals: Arc<Totals>,
-    /// Something was lost: nothing decodes until the next key frame.
+    /// Whether a chunk was lost: nothing can be decoded until the next key frame.
     starved: bool,
 }
 
-/// The disk's end of the queue.
+/// The receiving end of the queue.
 pub(super) struct Receiver {
     items: mpsc::Receiver<Item>,
     totals: Arc<Totals>,
@@ -57,13 +57,13 @@ impl Clone for Sender {
 }
 
 impl Sender {
-    /// Announces a track. Lost, like everything, when the writer is gone.
+    /// Announces a track. Has no effect if the writer is gone.
     pub(super) fn track(&mut self, info: TrackInfo) {
-        // A track that does not fit in would never be told: its chunks are dropped too.
+        // If the announcement does not fit, the chunks of the track are dropped too.
         self.starved = self.items.try_send(Item::Track(info)).is_err();
     }
 
-    /// Hands a chunk over, or drops it when the disk is that far behind.
+    /// Queues a chunk, or drops it if the disk is too far behind.
     pub(super) fn chunk(&mut self, kind: Kind, chunk: Chunk) {
         let size = chunk.size();
         let queued = self.totals.bytes.load(Ordering::Relaxed);
@@ -84,7 +84,7 @@ impl Sender {
 }
 
 impl Receiver {
-    /// The next item; `None` when every sender is gone.
+    /// The next item. `None` when every sender is gone.
     pub(super) fn next(&self) -> Option<Item> {
         let item = self.items.recv().ok()?;
         if let Item::Chunk(_, chunk) = &item {
@@ -93,7 +93,7 @@ impl Receiver {
         Some(item)
     }
 
-    /// Chunks that were dropped because the disk was behind.
+    /// Number of chunks dropped because the disk was behind.
     pub(super) fn dropped(&self) -> u64 {
         self.totals.dropped.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Looks at the folder of a stream and lets the policy decide what goes.
+//! Applies the policy to the folder of a stream.
 
 use std::io;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::policy::{Ages, Kept, PACE, Pace, Space, judge};
 use super::{Settings, sidecar};
 use crate::flow::{self, Blame, Error, Status};
 
-/// Deletes what has to go. The inner error says that the disk is too full to go on.
+/// Deletes old recordings. The inner error means that the disk is too full to continue.
 pub(super) fn rotate(
     folder: &Path,
     open: Option<&Path>,
@@ -63,7 +63,7 @@ fn finished(folder: &Path, open: Option<&Path>) -> io::Result<Vec<Kept>> {
         let path = entry?.path();
         let name = path.file_stem().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
         let ours = path.extension().is_some_and(|e| e == EXTENSION) && start_of(&name).is_some();
-        // Gone in the meantime: somebody else deleted it.
+        // Deleted meanwhile by another process.
         let Ok(metadata) = path.symlink_metadata() else { continue };
         if !ours || Some(path.as_path()) == open || !metadata.is_file() {
             continue;

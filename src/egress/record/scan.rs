@@ -1,4 +1,4 @@
-//! What a recording says of itself: read from the file, within bounds.
+//! Reads duration and state of a recording from its file, within bounds.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use crate::egress::fmp4::{BoxHeader, Boxes};
 
-/// A header larger than this is not ours.
+/// A larger header is not one of ours.
 const HEADER_MAX: u64 = 1 << 20;
 
-/// Fragments looked at when the header does not tell the duration: two days of both tracks.
+/// Maximum number of fragments to read if the header has no duration: two days of both tracks.
 const FRAGMENTS_MAX: usize = 700_000;
 
-/// What is in a file.
+/// State of a recording file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Scan {
-    /// Length of its media.
+    /// Duration of its media.
     pub(super) duration: Duration,
-    /// Whether it was ended properly; otherwise its process died, or it is being written.
+    /// Whether it ended properly; otherwise its process died, or it is still being written.
     pub(super) ended: bool,
 }
 
-/// Reads the header and, where that does not tell the duration, the heads of all fragments.
+/// Reads the header and, if that has no duration, the headers of all fragments.
 pub(super) fn scan(path: &Path) -> io::Result<Scan> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -39,7 +39,7 @@ fn scan_media(file: &mut (impl Read + Seek), length: u64) -> io::Result<Scan> {
         }
         let Some(found) = BoxHeader::read(&head) else { break };
         let size = found.size.unwrap_or(length.saturating_sub(at));
-        // A fragment that was cut off does not count.
+        // A truncated fragment does not count.
         let Some(next) = at.checked_add(size).filter(|next| *next <= length && size > 0) else {
             break;
         };
@@ -73,7 +73,7 @@ fn number64(body: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_be_bytes(body.get(at..at + 8)?.try_into().ok()?))
 }
 
-/// `mehd` of a finished file, in our milliseconds.
+/// The duration in `mehd` of a finished file, in milliseconds.
 fn told_duration(moov: &[u8]) -> Option<u64> {
     let mehd = child(child(moov, b"mvex")?, b"mehd")?;
     if *mehd.first()? == 1 { number64(mehd, 4) } else { number32(mehd, 4).map(u64::from) }
@@ -89,7 +89,7 @@ fn track_timescales(moov: &[u8]) -> Vec<u32> {
     tracks.map(|(_, trak)| timescale(trak).unwrap_or(1).max(1)).collect()
 }
 
-/// When the last frame of a fragment as we write them ends.
+/// End time of a fragment in the format that we write.
 fn fragment_end(moof: &[u8], timescales: &[u32]) -> Option<Duration> {
     let traf = child(moof, b"traf")?;
     let track = usize::try_from(number32(child(traf, b"tfhd")?, 4)?).ok()?;

@@ -1,8 +1,8 @@
-//! Captions beside a recording: `<recording>.<language>.vtt`, `.srt` and `.json`.
+//! Caption files beside a recording: `<recording>.<language>.vtt`, `.srt` and `.json`.
 //!
-//! Each cue is written when it is committed, in one piece, so the files are valid after each and a
-//! sudden death costs the cue that was being said. A cue belongs to the recording in which it
-//! begins. The JSON file is a whole document at any moment, with one cue a line.
+//! Each cue is written in one piece when it is committed. So the files are always valid, and a
+//! crash loses only the cue in progress. A cue belongs to the recording in which it begins. The
+//! JSON file is always a complete document, with one cue per line.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -18,35 +18,35 @@ use crate::captions::{FileClock, Shaper, json, srt, vtt};
 use crate::flow::{self, BoardReader, CueBoard, Status};
 use crate::media::{Cue, Language};
 
-/// Recordings that cues may still be for: the one being written and those before it.
+/// Recordings that may still get cues: the open one and the previous ones.
 const RECENT_MAX: usize = 3;
 
-/// After the last recording its last words are waited for, at most this long: translations come
-/// when a sentence has ended.
+/// How long the last captions are awaited after the last recording: translations come at the end of
+/// a sentence.
 const LATE_MAX: Duration = Duration::from_secs(10);
 
-/// Recordings that may be begun before the first of them is noticed.
+/// Maximum number of begun recordings that are queued.
 const BEGUN_MAX: usize = 16;
 
-/// Endings of sidecars.
+/// Extensions of the caption files.
 pub(super) const EXTENSIONS: [&str; 3] = ["vtt", "srt", "json"];
 
-/// A recording has been begun.
+/// A recording that has begun.
 #[derive(Debug)]
 pub(super) struct Begun {
-    /// Its file without the extension.
+    /// Path of its file without the extension.
     pub(super) stem: PathBuf,
-    /// Running time that is zero in it.
+    /// Running time of its time zero.
     pub(super) base: Duration,
 }
 
-/// Where the writer tells of recordings that it begins, and where that is heard.
+/// The channel on which the writer announces new recordings.
 pub(super) fn channel() -> (mpsc::Sender<Begun>, mpsc::Receiver<Begun>) {
     mpsc::channel(BEGUN_MAX)
 }
 
-/// Writes captions beside recordings until the writer is gone and the last words have come.
-/// Reports `captions` (cues written) and `captions_error`; no error of it touches the recording.
+/// Writes captions beside recordings until the writer is gone and the last captions have arrived.
+/// Reports `captions` (cues written) and `captions_error`; its errors never affect the recording.
 pub(super) async fn write(captions: CueBoard, mut begun: mpsc::Receiver<Begun>, status: Status) {
     let mut cues = captions.read();
     let mut desk = Desk::default();
@@ -68,7 +68,7 @@ pub(super) async fn write(captions: CueBoard, mut begun: mpsc::Receiver<Begun>, 
     let _ = tokio::time::timeout(LATE_MAX, words).await;
 }
 
-/// Writes what still comes, until nothing can come any more.
+/// Writes the remaining captions until none can come any more.
 async fn last_words(
     mut desk: Desk,
     cues: &mut BoardReader,
@@ -85,12 +85,12 @@ async fn last_words(
     }
 }
 
-/// Disks may stall: what is written is written on a thread that may wait.
+/// Writes on a thread that may block, because disks may stall.
 async fn keep(mut desk: Desk, asked: &Language, cue: Cue, status: &Status) -> Desk {
     if !cue.is_committed() {
         return desk;
     }
-    // A language that is being detected is called by what was found.
+    // If the language is detected, the files are named after the detected one.
     let detected = *asked == Language::undetermined();
     let language = if detected { cue.language.clone() } else { asked.clone() };
     let written = tokio::task::spawn_blocking(move || {
@@ -108,11 +108,11 @@ async fn keep(mut desk: Desk, asked: &Language, cue: Cue, status: &Status) -> De
     desk
 }
 
-/// The recordings that cues may be for.
+/// The recordings that may still get cues.
 #[derive(Default)]
 struct Desk {
     recordings: VecDeque<Recording>,
-    /// Running time at which the last one ended; what is said later is in none of them.
+    /// Running time at which the last recording ended; later cues belong to none.
     ended_at: Option<Duration>,
     written: u64,
 }
@@ -135,12 +135,12 @@ impl Desk {
             return Ok(());
         }
         let begins_in = self.recordings.iter().rposition(|r| r.begun.base <= cue.start);
-        // The end of what was being said when the oldest began is heard at its beginning.
+        // A cue that began before the oldest recording but ends in it goes to its start.
         let recording = self.recordings.get_mut(begins_in.unwrap_or(0));
         let Some(recording) = recording.filter(|r| r.begun.base < cue.end) else { return Ok(()) };
         let clock = FileClock { origin: recording.begun.base };
         let stem = &recording.begun.stem;
-        // A recording that was deleted in the meantime gets nothing new beside it.
+        // A deleted recording gets no new caption files.
         if !with_ending(stem, super::file::EXTENSION).exists() {
             return Ok(());
         }
@@ -156,8 +156,8 @@ impl Desk {
     }
 }
 
-/// A file beside the recording. The recording's name has a dot in its time, so that what is behind
-/// that is no extension to be replaced.
+/// Path of a file beside the recording. The name of the recording contains a dot in its time, so
+/// `Path::set_extension` cannot be used.
 fn with_ending(stem: &Path, ending: &str) -> PathBuf {
     let mut name = stem.as_os_str().to_owned();
     name.push(".");
@@ -165,7 +165,7 @@ fn with_ending(stem: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The three files of one language.
+/// The three caption files of one language.
 struct Texts {
     shaper: Shaper,
     srt_writer: srt::Writer,
@@ -188,7 +188,7 @@ impl Texts {
         })
     }
 
-    /// What one file refuses does not keep it from the others.
+    /// An error of one file does not stop the others.
     fn append(&mut self, cue: &Cue, clock: FileClock) -> io::Result<()> {
         let style = vtt::Style::default();
         let (mut as_vtt, mut as_srt) = (String::new(), String::new());
@@ -204,17 +204,17 @@ impl Texts {
     }
 }
 
-/// A file that is whole after each piece that is put before its tail.
+/// A file that is complete after each append, because the tail is rewritten.
 struct Growing {
     file: File,
     tail: &'static str,
     head: u64,
-    /// Where the tail is.
+    /// Offset of the tail.
     end: u64,
 }
 
 impl Growing {
-    /// What was there before under that name belonged to a recording that is gone.
+    /// An existing file of this name belonged to a deleted recording.
     fn create(path: &Path, head: &str, tail: &'static str) -> io::Result<Self> {
         let mut new = Self { file: File::create(path)?, tail, head: head.len() as u64, end: 0 };
         new.append(head)?;
@@ -225,7 +225,7 @@ impl Growing {
         self.end == self.head
     }
 
-    /// Adds a piece as a whole, or leaves the file as it was.
+    /// Appends a whole piece, or leaves the file unchanged.
     fn append(&mut self, piece: &str) -> io::Result<()> {
         if piece.is_empty() && self.end > 0 {
             return Ok(());
@@ -241,7 +241,7 @@ impl Growing {
     }
 }
 
-/// The sidecars of a recording that are there: language and ending, sorted.
+/// The existing caption files of a recording: language and extension, sorted.
 pub(super) fn of(folder: &Path, name: &str) -> Vec<(Language, &'static str)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -256,7 +256,7 @@ pub(super) fn of(folder: &Path, name: &str) -> Vec<(Language, &'static str)> {
     found
 }
 
-/// The file of a sidecar.
+/// Path of a caption file.
 pub(super) fn path(folder: &Path, name: &str, language: &Language, ending: &str) -> PathBuf {
     folder.join(format!("{name}.{language}.{ending}"))
 }

@@ -69,7 +69,7 @@ async fn cues_lie_beside_the_recording_in_which_they_begin() {
     assert_eq!(endings, ["json", "srt", "vtt"]);
 }
 
-/// Start of each text of a file, as ffmpeg reads it.
+/// Start time of each text in a file, as read by ffmpeg.
 fn times_in(path: &Path) -> Vec<String> {
     let output = std::process::Command::new("ffprobe")
         .args(["-v", "error", "-show_entries", "packet=pts_time", "-of", "csv=p=0"])
@@ -82,7 +82,7 @@ fn times_in(path: &Path) -> Vec<String> {
     times.filter(|time| !time.is_empty()).collect()
 }
 
-/// A desk with one recording in a folder, that begins at ten seconds.
+/// A desk with one recording in a folder, which begins at ten seconds.
 fn desk(folder: &Path) -> Desk {
     let stem = folder.join("2026-11-23T16-03-16.250Z");
     std::fs::write(with_ending(&stem, "mp4"), "x").expect("written");
@@ -110,7 +110,7 @@ fn what_straddles_the_beginning_is_in_it_and_what_comes_after_the_end_is_not() {
     assert_eq!(read(folder.path(), "srt"), expect);
 }
 
-/// Whatever is on the disk at any moment is whole, also when there is no room for more.
+/// The file on disk is complete at any moment, even if the disk is full.
 #[test]
 fn a_full_disk_costs_whole_captions_only() {
     let root = tempfile::tempdir().expect("a folder");

@@ -25,7 +25,7 @@ const SOUND: &str = "audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=480
 const OPUS: &str = "audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=48000,channels=2 \
      ! opusenc ! opusparse ! appsink name=audio";
 
-/// A running pattern and the feeds that it fills.
+/// A running test pattern and its feeds.
 async fn pattern(sources: &str) -> (Node, Inputs) {
     crate::init().expect("GStreamer starts");
     let node = Node::parse("pattern", sources).expect("elements are installed");
@@ -44,7 +44,7 @@ fn stream() -> StreamName {
     "studio-1".parse().expect("a name")
 }
 
-/// Records until `enough` says so, at most 40 s.
+/// Records until `enough` returns true, at most 40 s.
 async fn record(
     sources: &str,
     settings: Settings,
@@ -79,7 +79,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// `(codec, pts of each packet)` of the streams in a file, as ffprobe reads it, without complaint.
+/// `(codec, pts of each packet)` of the streams in a file, read by ffprobe without a warning.
 fn probe(file: &Path) -> Vec<(String, Vec<f64>)> {
     let run = |arguments: &[&str]| {
         let output = Command::new("ffprobe")
@@ -122,7 +122,7 @@ async fn a_recording_is_complete_and_in_sync() {
     assert_eq!(files.len(), 1);
     let streams = probe(&files[0]);
     assert_eq!((streams[0].0.as_str(), streams[1].0.as_str()), ("h264", "aac"));
-    // The end may fall between a picture and those that are decoded after it but shown before.
+    // The recording may end between a frame and those decoded after but presented before it.
     gapless(&streams[0].1[..streams[0].1.len() - 4], 1.0 / 30.0);
     gapless(&streams[1].1, 1024.0 / 48_000.0);
     let (video, audio) = (&streams[0].1, &streams[1].1);
@@ -170,7 +170,7 @@ async fn every_codec_is_recorded_as_it_is() {
     }
 }
 
-/// Not a test by itself: what the next one kills.
+/// Not a test of its own: the process that the next test kills.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "runs until it is killed"]
 async fn child_records_until_it_is_killed() {
@@ -252,7 +252,7 @@ async fn what_the_disk_refuses_is_said_clearly() {
     assert!(files(root.path()).is_empty(), "nothing is begun on a full disk");
 }
 
-/// A disk that fills up while recording: what was written stays playable.
+/// A disk that fills up during a recording: the written part stays playable.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_ends_the_recording_and_keeps_what_is_there() {
     let root = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! The thread that writes: disks may stall for seconds, media may not.
+//! The writer thread: disks may stall for seconds, media must not.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,38 +16,38 @@ use crate::egress::fmp4::{Chunk, Cut, TrackInfo};
 use crate::flow::{self, Blame, Error, Status};
 use crate::media::Kind;
 
-/// Sound waits this long for the pictures of its time, so that a split falls between the two
-/// alike. When pictures stand still it is written without them.
+/// How long audio waits for the video of its time, so that a split cuts both at the same time. If
+/// video stalls, audio is written without it.
 const HELD_MAX: Duration = Duration::from_secs(2);
 
-/// The leading track's chunks that wait for the other track to say what it is: three seconds.
+/// Chunks of the leading track that wait for the configuration of the other track: three seconds.
 const WAITING_MAX: usize = 6;
 
-/// Chunks held back at most, whatever their length.
+/// Maximum number of held chunks, whatever their duration.
 const HELD_CHUNKS_MAX: usize = 64;
 
-/// A hole longer than this in the pictures begins a new file.
+/// A longer gap in the video begins a new file.
 const HOLE_MAX: Duration = Duration::from_secs(10);
 
-/// The wall clock may be set by so much within a file.
+/// A larger step of the wall clock begins a new file.
 const EPOCH_MAX: Duration = Duration::from_secs(1);
 
-/// Free space and age are looked at this often.
+/// How often free space and age are checked.
 const ROTATE_EVERY: Duration = Duration::from_secs(5);
 
-/// Writes what comes through the queue into files until the queue ends.
+/// Writes queued items into files until the queue ends.
 pub(super) struct Writer {
     pub(super) folder: PathBuf,
     pub(super) settings: Settings,
     pub(super) status: Status,
-    /// The kinds of track that will come, video first; the first decides where files are split.
+    /// The expected kinds of track, video first; the first one decides where files are split.
     pub(super) expected: Vec<Kind>,
-    /// Where recordings that are begun are told.
+    /// Receives an announcement of each new recording.
     pub(super) begins: mpsc::Sender<Begun>,
     pub(super) state: State,
 }
 
-/// What a writer remembers.
+/// State of the writer.
 #[derive(Default)]
 pub(super) struct State {
     tracks: Vec<TrackInfo>,
@@ -56,11 +56,11 @@ pub(super) struct State {
     held: Vec<Chunk>,
     /// Running time at which the newest chunk of the leading track ends.
     lead_end: Duration,
-    /// Running time at which the newest sound that was written ends.
+    /// Running time at which the last written audio ends.
     sound_end: Option<Duration>,
     rotated: Option<Instant>,
     pace: Pace,
-    /// Wall-clock time at which running time was zero when the open file got its name.
+    /// Wall-clock time of running time zero when the open file was named.
     epoch: Duration,
     files: u64,
     bytes_before: u64,
@@ -90,7 +90,7 @@ impl Writer {
         while let Some(item) = queue.next() {
             match item {
                 Item::Track(info) => {
-                    // Sound that waits for its pictures belongs to the tracks that were until now.
+                    // Audio that waits for its video belongs to the previous tracks.
                     self.release(Duration::MAX)?;
                     self.state.tracks.retain(|t| t.kind() != info.kind());
                     self.state.tracks.push(info);
@@ -111,7 +111,7 @@ impl Writer {
         self.expected.first().is_none_or(|lead| *lead == kind)
     }
 
-    /// A chunk of the track that decides about files.
+    /// Takes a chunk of the track that decides about splits.
     fn lead(&mut self, kind: Kind, chunk: Chunk) -> Result<(), Error> {
         let missing = self.state.tracks.len() < self.expected.len();
         if self.state.open.is_none() && missing && self.state.waiting.len() < WAITING_MAX {
@@ -135,7 +135,7 @@ impl Writer {
         self.release(end)
     }
 
-    /// Sound beside pictures: written once the pictures of its time are.
+    /// Takes audio beside video; it is written once the video of its time is.
     fn follow(&mut self, chunk: Chunk) -> Result<(), Error> {
         self.state.held.push(chunk);
         let newest = self.state.held.last().map_or(Duration::ZERO, |c| self.sound_time(c.start));
@@ -156,7 +156,7 @@ impl Writer {
         sound.map_or(Duration::ZERO, |t| t.time(ticks))
     }
 
-    /// Writes held sound that begins before `until`, unless its track is not in this file.
+    /// Writes held audio that begins before `until`, unless its track is not in this file.
     fn release(&mut self, until: Duration) -> Result<(), Error> {
         if self.outdated() {
             return Ok(());
@@ -169,7 +169,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether the open file was begun for other tracks than there are now.
+    /// Whether the tracks of the open file differ from the current ones.
     fn outdated(&self) -> bool {
         let same = |open: &Recording| {
             let now = self.state.tracks.iter().map(|t| &t.entry);
@@ -188,7 +188,7 @@ impl Writer {
         let old = split_s > 0 && age >= Duration::from_secs(u64::from(split_s));
         let large = split_mib > 0 && open.bytes() >= u64::from(split_mib) << 20;
         let hole = chunk.cut == Cut::Break && start.saturating_sub(self.state.lead_end) > HOLE_MAX;
-        // Times in a file are told by its name: after the clock was set it needs another.
+        // The name of a file gives its times: after a clock step a new file is needed.
         let set = flow::wall_clock(gst::ClockTime::ZERO).abs_diff(self.state.epoch) > EPOCH_MAX;
         old || large || hole || set || self.outdated()
     }
@@ -199,8 +199,8 @@ impl Writer {
             open.finish().map_err(|e| self.explain("end", &e))?;
         }
         self.rotate()?;
-        // Sound that is still on its way begins where the last file's ended; the new file's time
-        // begins with the earlier of the two, so that nothing lies before zero.
+        // Pending audio begins where that of the last file ended. The new file's time zero is the
+        // earlier of both starts, so that no time is negative.
         let near = |end: &Duration| start.saturating_sub(*end) < HELD_MAX;
         let sound_end = self.state.sound_end.filter(near).unwrap_or(start);
         let held = self.state.held.first().map_or(start, |c| self.sound_time(c.start));
@@ -217,7 +217,7 @@ impl Writer {
         self.status.set("file", name.unwrap_or_default());
         self.status.set("files", self.state.files);
         let stem = open.path().with_file_name(open.path().file_stem().unwrap_or_default());
-        // A reader that is that far behind costs captions, never the recording.
+        // If the reader is too far behind, captions are lost, never the recording.
         let _ = self.begins.try_send(Begun { stem, base });
         self.state.open = Some(open);
         Ok(())
@@ -249,7 +249,7 @@ impl Writer {
     }
 }
 
-/// An error of the disk in words, with what to do.
+/// Explains a disk error, with advice.
 pub(super) fn explain(folder: &std::path::Path, doing: &str, error: &io::Error) -> Error {
     use io::ErrorKind as K;
     let hint = match error.kind() {

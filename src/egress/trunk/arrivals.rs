@@ -1,79 +1,80 @@
-//! What becomes of the packets of a path: the other end says when each came, or that it did not
+//! Packet statistics of a path: the other end reports when each packet arrived, or that it did not
 //! (transport-wide congestion control, draft-holmer-rmcat-transport-wide-cc-extensions-01).
 //!
-//! Pure: takes packets, answers how many are lost and how long they wait in a queue on their way.
+//! Pure: takes packets, returns the loss and the queueing delay.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Losses are counted over so long, and over so many packets where that takes longer, up to the
-/// longest: a share of a few packets says nothing.
+/// Losses are counted over [`WINDOW`]. If that has fewer than [`PACKETS_MIN`] packets, it extends
+/// up to [`WINDOW_MAX`], because the loss share of a few packets is not meaningful.
 const WINDOW: Duration = Duration::from_secs(3);
 const WINDOW_MAX: Duration = Duration::from_secs(6);
 const PACKETS_MIN: usize = 60;
-/// No more packets are remembered, whatever their rate.
+/// Maximum number of remembered packets, whatever their rate.
 const PACKETS_MAX: usize = 4096;
 
-/// The queue is what even the fastest packet of so long waits.
+/// The queueing delay is that of the fastest packet within this time.
 const FASTEST_OF: Duration = Duration::from_millis(400);
 
-/// What comes is counted over so long.
+/// The received rate is measured over this time.
 const RATE_OF: Duration = Duration::from_secs(1);
 
-/// The path without a queue is as long as the fastest packet of one to two of these took. Clocks drift
-/// apart by less than a millisecond meanwhile, and a route that became longer is forgiven.
+/// The delay without a queue is that of the fastest packet within one to two of these windows.
+/// Clock drift in that time is below a millisecond, and a route that became longer is accepted.
 const EMPTY: Duration = Duration::from_secs(8);
 
-/// No queue is so long: the clock of the other end was set.
+/// A longer queue is impossible: the clock of the other end was set. In microseconds.
 const CLOCK_SET: i64 = 10_000_000;
 
-/// One packet that the other end has told of.
+/// One packet reported by the other end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet {
-    /// When it was sent, by the clock here.
+    /// When it was sent, by the local clock.
     pub(super) sent: Duration,
-    /// When it came, by the clock there, which may stand anywhere; none where it is lost.
+    /// When it arrived, by the remote clock, whose offset is arbitrary. `None` if it was lost.
     pub(super) came: Option<Duration>,
-    /// Its bytes, from the header of RTP on.
+    /// Size in bytes, including the RTP header.
     pub(super) size: usize,
 }
 
-/// Bytes around a packet of RTP on the wire: IPv4, UDP and the tag of SRTP.
+/// Additional bytes of an RTP packet on the wire: IPv4, UDP and the SRTP tag.
 const BELOW_RTP: usize = 20 + 8 + 10;
 
-/// What is known of the last seconds.
+/// Statistics of the last seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Arrived {
-    /// Packets that were told of.
+    /// Number of reported packets.
     pub(super) packets: usize,
-    /// Share of them that is lost, 0.0-1.0.
+    /// Share of lost packets, 0.0-1.0.
     pub(super) lost: f64,
-    /// How long packets wait on their way.
+    /// Queueing delay.
     pub(super) queue: Duration,
-    /// What came in the last second, bit/s on the wire: where there is a queue, that is what the path
-    /// carries.
+    /// Received rate in the last second, bit/s on the wire. If there is a queue, this is the
+    /// capacity of the path.
     pub(super) rate: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
     sent: Duration,
-    /// How long it took, in microseconds of both clocks; none where it is lost.
+    /// Remote arrival minus local sending time, in microseconds. `None` if it was lost.
     took: Option<i64>,
     size: usize,
 }
 
-/// Follows one path.
+/// Statistics of one path.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
     recent: VecDeque<Known>,
-    /// Least time that one took in this while and in the one before, and since when this one is.
+    /// Minimum travel time in the current and the previous window, and the start of the current
+    /// one.
     empty: [Option<i64>; 2],
     since: Duration,
 }
 
 impl Arrivals {
-    /// Takes packets that the other end tells of, in the order in which they were sent.
+    /// Takes reported packets, in the order of sending.
     pub(super) fn take(&mut self, packets: impl IntoIterator<Item = Packet>) {
         for Packet { sent, came, size } in packets {
             let took = came.map(|came| micros(came) - micros(sent));
@@ -85,7 +86,7 @@ impl Arrivals {
         self.forget();
     }
 
-    /// What is known now.
+    /// The current statistics.
     pub(super) fn read(&self) -> Arrived {
         let packets = self.recent.len();
         let lost = self.recent.iter().filter(|known| known.took.is_none()).count();
@@ -99,20 +100,20 @@ impl Arrivals {
         }
     }
 
-    /// Packets that were sent within so long before the newest.
+    /// Packets that were sent within this time before the newest.
     fn last(&self, long: Duration) -> impl Iterator<Item = &Known> {
         let newest = self.newest();
         self.recent.iter().rev().take_while(move |known| newest.saturating_sub(known.sent) <= long)
     }
 
-    /// By when they came: in a queue that grows they are sent faster than that.
+    /// The received rate, by arrival times: while a queue grows, the sending rate is higher.
     fn rate(&self) -> f64 {
         let came = |known: &Known| known.took.map(|took| micros(known.sent) + took);
         let times = || self.last(RATE_OF).filter_map(came);
         let Some((first, last)) = times().min().zip(times().max()) else { return 0.0 };
         let wire = |known: &Known| if known.took.is_some() { known.size + BELOW_RTP } else { 0 };
         let bytes: usize = self.last(RATE_OF).map(wire).sum();
-        // The oldest of them came at the beginning of that time, not within it.
+        // The oldest packet arrived at the start of the interval, so it does not count.
         let oldest = self.last(RATE_OF).filter(|known| known.took.is_some()).last().map_or(0, wire);
         let seconds = (last - first) as f64 / 1e6;
         if seconds < 0.1 { 0.0 } else { ((bytes - oldest) * 8) as f64 / seconds }
@@ -157,9 +158,9 @@ fn micros(time: Duration) -> i64 {
 mod tests {
     use super::*;
 
-    /// A packet that was sent at so many milliseconds and took so many; none: lost.
+    /// A packet sent at `sent` ms that took `took` ms; `None` is lost.
     fn packet(sent: u64, took: Option<u64>) -> Packet {
-        // The clock there is an hour ahead.
+        // The remote clock is an hour ahead.
         let there = |took| Duration::from_millis(3_600_000 + sent + took);
         Packet { sent: Duration::from_millis(sent), came: took.map(there), size: 62 }
     }
@@ -203,10 +204,10 @@ mod tests {
     #[test]
     fn what_comes_is_what_the_path_carries() {
         let mut arrivals = Arrivals::default();
-        // 100 bytes on the wire each 20 ms.
+        // 100 bytes on the wire every 20 ms.
         arrivals.take((0..100).map(|n| packet(n * 20, Some(50))));
         assert!((39_000.0..=41_000.0).contains(&arrivals.read().rate), "{:?}", arrivals.read());
-        // Half of that goes through.
+        // Half of that gets through.
         arrivals.take((100..200).map(|n| packet(n * 20, Some(50 + 20 * (n - 100)))));
         assert!((19_000.0..=21_000.0).contains(&arrivals.read().rate), "{:?}", arrivals.read());
         arrivals.take((200..300).map(|n| packet(n * 20, None)));

@@ -1,4 +1,4 @@
-//! One kind of media on its way into `webrtcbin`.
+//! The branch of one kind of media into `webrtcbin`.
 
 use gst::prelude::*;
 
@@ -7,22 +7,22 @@ use crate::flow::Error;
 use crate::webrtc::sdp::Agreed;
 use crate::webrtc::{Peer, Track};
 
-/// Largest packet, in bytes: it fits any path together with its headers.
+/// Maximum packet size in bytes: fits any path including its headers.
 const MTU: u32 = 1200;
 
-/// What stands between a feed and `webrtcbin`.
+/// The elements between a feed and `webrtcbin`.
 pub(super) struct Branch {
-    /// Everything behind the `appsrc`.
+    /// The elements after the `appsrc`.
     pub(super) bin: gst::Bin,
-    /// Its payloader.
+    /// The payloader.
     pub(super) payloader: gst::Element,
 }
 
 /// Builds `appsrc ! description ! webrtcbin` in the running pipeline of a connection. The `appsrc`
-/// is named after the kind of media, and the payloader in the description `pay`.
+/// has the name of the kind of media; the payloader in the description must be named `pay`.
 ///
 /// # Errors
-/// When an element is missing or does not link.
+/// If an element is missing or does not link.
 pub(super) fn add(
     peer: &Peer,
     agreed: &Agreed,
@@ -41,7 +41,7 @@ pub(super) fn add(
     let payloader = bin.by_name("pay").ok_or_else(|| Error::build(&what, "no payloader"))?;
     payloader.set_property("pt", u32::from(agreed.payload.pt));
     payloader.set_property("mtu", MTU);
-    // The elements do not agree on the type of this property.
+    // The type of this property differs between elements.
     payloader.set_property_from_str("ssrc", &track.ssrc.to_string());
     let source = gst_app::AppSrc::builder().name(agreed.kind.as_str());
     let source = source.is_live(true).format(gst::Format::Time).build();

@@ -1,5 +1,4 @@
-//! What is known of a trunk while it flies, for the API here, for the other end, and for what is
-//! decided next.
+//! Figures of a running trunk, for the local API, the other end, and the next decision.
 
 use std::time::{Duration, Instant};
 
@@ -15,11 +14,11 @@ use crate::media::Kind;
 use crate::webrtc::stats::{Connection, Flow};
 use crate::webrtc::trunk::{Receiving, Sending};
 
-/// Fewest packets that a share of them is told of.
+/// Minimum number of packets for a loss share.
 const SHARE_OF_MIN: u64 = 10;
 
 impl Flight<'_> {
-    /// Renews the figures, for the API here and for the other end.
+    /// Updates the figures, for the local API and the other end.
     pub(super) fn figures(
         &self,
         links: &Links,
@@ -73,7 +72,8 @@ impl Flight<'_> {
         }
         pilot.sending = all.wire() / seconds;
         if all.bytes > 0 {
-            // Pauses have nearly nothing but headers, and are over soon.
+            // During pauses packets are almost only headers; pauses are short, so the value is
+            // smoothed.
             let now = all.wire() / (all.bytes * 8) as f64;
             let before = if pilot.overhead > 1.0 { pilot.overhead } else { now };
             pilot.overhead = before + 0.2 * (now - before);
@@ -116,21 +116,21 @@ impl Flight<'_> {
 }
 
 impl Pilot {
-    /// Losses by what the other end says: on the data channel, or by its RTCP reports.
+    /// Losses reported by the other end: on the data channel, or by RTCP.
     fn follow_losses(&mut self, found: &Connection, told: &Told) {
         let Some(now) = &told.receiving else {
             self.loss = found.remote_loss.unwrap_or(0.0);
             self.missing = self.loss;
             return;
         };
-        // What was lost before the first report was lost while the connection came about.
+        // Losses before the first report occurred while the connection was established.
         if *now == self.received || self.received == Receiving::default() {
             self.received = now.clone();
             return;
         }
         let share = |part: u64, part_before: u64, rest: u64, rest_before: u64| {
             let (part, rest) = (part.saturating_sub(part_before), rest.saturating_sub(rest_before));
-            // The other end may claim anything.
+            // Saturating, because the other end may report any value.
             let all = part.saturating_add(rest);
             (all >= SHARE_OF_MIN).then(|| part as f64 / all as f64)
         };
@@ -143,7 +143,7 @@ impl Pilot {
             now.frames.saturating_sub(now.concealed),
             before.frames.saturating_sub(before.concealed),
         );
-        // Loss comes in bursts: remembered for some seconds, and believed at once.
+        // Loss comes in bursts: an increase counts at once, a decrease is smoothed.
         let smooth = |old: f64, new: f64| if new > old { new } else { old + 0.2 * (new - old) };
         if let Some(lost) = lost {
             self.loss = smooth(self.loss, lost);
@@ -155,9 +155,9 @@ impl Pilot {
         self.received = now.clone();
     }
 
-    /// Pictures that were sent since the last look.
+    /// Video packets and bytes sent since the last call.
     fn video_sent(&mut self, sent: &Flow) -> Sent {
-        // A source that was silent for long is counted from zero again.
+        // The counters of a source restart from zero after a long silence.
         let again = sent.packets < self.sent.packets;
         let before = if again { Flow::default() } else { std::mem::take(&mut self.sent) };
         let bytes = sent.bytes.saturating_sub(before.bytes);
@@ -166,7 +166,7 @@ impl Pilot {
         Sent { frames: 0, packets, bytes }
     }
 
-    /// Pictures that pass take what the publisher makes of them.
+    /// For passed-through video, follows the bit rate of the publisher.
     fn follow_feed(&mut self, source: &Source, video: &Video) {
         let passed = self.picture.as_ref().is_some_and(|p| !p.is_encoded());
         if !passed || *video != Video::Pass {
@@ -177,11 +177,11 @@ impl Pilot {
         }
     }
 
-    /// How much later a voice is heard there than it came in here: packing, coding and half of the
-    /// round trip. What the other end's jitter buffer adds after losses is not in it.
+    /// Delay of voice from its arrival here to playback at the other end: packing, coding and half
+    /// the round trip. The jitter buffer of the other end is not included.
     fn delay(&self, choice: Choice) -> Duration {
         let packing = match choice {
-            // A frame of its own and what is waited for, and the 10 ms that the codec looks ahead.
+            // Packing time of all frames, plus 10 ms look-ahead of the codec.
             Choice::Aic { frames, .. } => Duration::from_millis(20 * frames as u64 + 10),
             Choice::Opus { frames, .. } => Duration::from_micros(20_000 * frames as u64 + 6_500),
         };
@@ -190,7 +190,7 @@ impl Pilot {
 }
 
 impl Decision {
-    /// The Opus of it: what goes out where AIC-A does not.
+    /// Its Opus choice, used where AIC-A is not.
     pub(super) fn opus(self) -> Choice {
         match self.voice {
             Choice::Aic { .. } => self.other,
@@ -198,7 +198,7 @@ impl Decision {
         }
     }
 
-    /// For people; `form` is that of the sound, where there is any.
+    /// Description for the admin; `form` is that of the audio, if there is any.
     pub(super) fn words(self, form: Option<Form>) -> String {
         let sound = match (form, self.sound()) {
             (None, _) => "no sound".to_owned(),

@@ -1,59 +1,59 @@
-//! How the bandwidth of a path is shared: sound first, then as much of the pictures as fits.
+//! Shares the bandwidth of a path: audio first, then as much video as fits.
 //!
-//! Pure: takes what was measured and `now`, answers what to send.
+//! Pure: takes measurements and `now`, returns what to send.
 
 use std::time::{Duration, Instant};
 
 use crate::aic::controller::{self, Choice, Controller, Measured};
 
-/// Share of the estimate that may be used; the rest absorbs its error.
+/// Share of the estimate that is used; the rest covers its error.
 const USABLE: f64 = 0.9;
-/// Sound alone has all there is up to this, in bit/s: AIC-A of 3 kbit/s with its headers, and where
-/// that may not be used Opus of 20.
+/// Bandwidth up to which audio gets everything, in bit/s: AIC-A of 3 kbit/s with headers, or Opus
+/// of 20 kbit/s if AIC-A may not be used.
 const SOUND_FIRST: [f64; 2] = [16_000.0, 45_000.0];
-/// Share of what there is that sound may take beside pictures when there is more.
+/// Share of a larger bandwidth that audio may use beside video.
 const SOUND_SHARE: f64 = 0.1;
-/// Bandwidth that a step up needs, relative to what the step costs.
+/// Bandwidth needed for a step up, relative to the cost of the step.
 const HEADROOM: f64 = 1.25;
-/// How long it must have been there.
+/// How long that bandwidth must have been available.
 const UP_AFTER: Duration = Duration::from_secs(5);
-/// Pictures that cannot be made smaller may be too large for so long: key frames come in bursts.
+/// How long video that cannot be reduced may exceed the bandwidth: key frames come in bursts.
 const BURST: Duration = Duration::from_secs(2);
-/// An estimate does not grow beyond what is sent, so that pictures that were stopped are tried again
-/// after a while; each time that fails the next one is twice as far away.
+/// Pause before stopped video is tried again. The estimate does not grow beyond what is sent, so
+/// only a try can show more. Each failed try doubles the pause, up to the maximum.
 const RETRY: Duration = Duration::from_secs(15);
 const RETRY_MAX: Duration = Duration::from_secs(240);
 
-/// Where more than this share of packets is lost, pictures are not tried again.
+/// Video that cannot be reduced is not tried again at a higher packet loss than this share.
 const LOST_MAX: f64 = 0.05;
-/// Nor where less than this share of what they take has been seen to go through, or than the best sound
-/// takes: sound finds that out.
+/// It is also not tried while less bandwidth has been seen than this share of its bit rate, or than
+/// the best audio takes (bit/s), whichever is less: audio explores up to there.
 const SEEN_MIN: f64 = 0.25;
 const SEEN_ENOUGH: f64 = 150_000.0;
 
-/// Pictures that take more than there is, and cannot be made smaller, stop sooner where so much is lost.
+/// Above this loss, video that exceeds the bandwidth and cannot be reduced is stopped sooner.
 const HARM: f64 = 0.15;
 const HARM_MAX: Duration = Duration::from_millis(500);
 
-/// Least bit/s for pictures of each level that are encoded for the path.
+/// Minimum bit rate for each level of encoded video, bit/s.
 const LEVELS: [(Level, f64); 3] =
     [(Level::Full, 400_000.0), (Level::Half, 100_000.0), (Level::Stills, 20_000.0)];
 
-/// How much of the pictures goes out.
+/// How much of the video is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
-    /// None.
+    /// No video.
     Off,
-    /// One a second, at a third of the size.
+    /// One frame per second, at a third of the size.
     Stills,
-    /// All, at half the size.
+    /// All frames, at half the size.
     Half,
-    /// All.
+    /// All frames at full size.
     Full,
 }
 
 impl Level {
-    /// For people.
+    /// Name of the level for the admin.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Off => "no pictures",
@@ -64,70 +64,70 @@ impl Level {
     }
 }
 
-/// What pictures there are.
+/// Properties of the video.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pictures {
-    /// What they take when nothing is saved, bit/s.
+    /// Its full bit rate, bit/s.
     pub(super) wanted: f64,
-    /// Whether they are encoded for the path, so that they can take less.
+    /// Whether it is encoded for the path, so that its bit rate can be reduced.
     pub(super) encoded: bool,
 }
 
-/// What was measured.
+/// Measurements of the path.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Path {
-    /// Bandwidth for all, bit/s on the wire.
+    /// Total bandwidth, bit/s on the wire.
     pub(super) bandwidth: f64,
     /// Share of packets lost, 0.0-1.0.
     pub(super) loss: f64,
-    /// Whether AIC-A may be used: it was agreed on, and the other end can hear it.
+    /// Whether AIC-A may be used: negotiated, and the other end can decode it.
     pub(super) voice: bool,
-    /// Whether the sound is a voice now.
+    /// Whether the audio is voice now.
     pub(super) speech: bool,
-    /// Longest time that frames may wait for their packet.
+    /// Maximum time that frames may wait for their packet.
     pub(super) patience: Duration,
 }
 
 /// What to send.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Decision {
-    /// A voice.
+    /// Codec choice for voice.
     pub(super) voice: Choice,
-    /// Sound that is no voice: Opus.
+    /// Codec choice for other audio: Opus.
     pub(super) other: Choice,
-    /// Which of the two it is.
+    /// Whether the audio is voice now.
     pub(super) speech: bool,
-    /// Pictures.
+    /// Level of the video.
     pub(super) level: Level,
-    /// Their bitrate, bit/s, where they are encoded.
+    /// Bit rate of encoded video, bit/s.
     pub(super) video: f64,
 }
 
 impl Decision {
-    /// What sound goes as now.
+    /// The choice for the current audio.
     pub(super) fn sound(self) -> Choice {
         if self.speech { self.voice } else { self.other }
     }
 }
 
-/// Decides for one trunk.
+/// The decision state of one trunk.
 pub(super) struct Ladder {
     controller: Controller,
     pictures: Option<Pictures>,
     level: Level,
-    /// Since when there is enough for a better level.
+    /// Since when the bandwidth suffices for a better level.
     enough: Option<Instant>,
-    /// Since when there is too little for this one.
+    /// Since when the bandwidth is too small for the current level.
     short: Option<Instant>,
-    /// When pictures were stopped, and after how long they are tried again.
+    /// When video was stopped, and the pause before the next try.
     stopped: Option<Instant>,
     retry: Duration,
-    /// When they were tried again.
+    /// When video was last tried again.
     tried: Option<Instant>,
 }
 
 impl Ladder {
-    /// For a trunk with these pictures.
+    /// A ladder for a trunk with this video, if any.
     pub(super) fn new(pictures: Option<Pictures>) -> Self {
         let level = if pictures.is_some() { Level::Full } else { Level::Off };
         Self {
@@ -142,19 +142,19 @@ impl Ladder {
         }
     }
 
-    /// The engine of AIC-A failed, here or there.
+    /// Notes that the AIC-A engine failed, here or at the other end.
     pub(super) fn engine_failed(&mut self, now: Instant) {
         self.controller.engine_failed(now);
     }
 
-    /// What pictures take now, where that is not ours to say.
+    /// Sets the bit rate of video that is not encoded here.
     pub(super) fn set_wanted(&mut self, wanted: f64) {
         if let Some(pictures) = &mut self.pictures {
             pictures.wanted = wanted;
         }
     }
 
-    /// What to send from now on.
+    /// Decides what to send from now on.
     pub(super) fn decide(&mut self, path: &Path, now: Instant) -> Decision {
         let Path { loss, voice, speech, patience, .. } = *path;
         let bandwidth = self.sound(path.bandwidth, voice && !self.controller.rests(now));
@@ -173,10 +173,10 @@ impl Ladder {
         decision
     }
 
-    /// What sound may take of the path, by AIC-A or not.
+    /// The bandwidth that audio may use, with AIC-A or without.
     fn sound(&self, bandwidth: f64, by_aic: bool) -> f64 {
         match self.pictures {
-            // What cannot be made smaller and does not fit leaves everything to sound.
+            // Video that does not fit and cannot be reduced leaves everything to audio.
             Some(pictures) if !pictures.encoded && self.level == Level::Off => bandwidth,
             Some(_) => {
                 let first = SOUND_FIRST[usize::from(!by_aic)];
@@ -240,7 +240,7 @@ impl Ladder {
 }
 
 impl Pictures {
-    /// The best level for so many bit/s.
+    /// The best level for the bandwidth `rest`, bit/s.
     fn best(self, rest: f64) -> Level {
         if !self.encoded {
             return if rest >= self.wanted { Level::Full } else { Level::Off };

@@ -8,7 +8,7 @@ fn path(kilobits: f64) -> Path {
     Path { bandwidth: kilobits * 1000.0, loss: 0.0, voice: true, speech: true, patience }
 }
 
-/// What is sent after so many seconds, looked at twice a second.
+/// The decision after `seconds`, with two calls per second.
 fn after(ladder: &mut Ladder, kilobits: f64, start: Instant, seconds: u64) -> Decision {
     let at = |half: u64| start + Duration::from_millis(500 * half);
     let looks = 0..=seconds * 2;
@@ -55,7 +55,7 @@ fn pictures_that_cannot_be_smaller_stop_after_a_burst_and_are_tried_again() {
     assert_eq!(ladder.decide(&path(300.0), at(11)).level, Level::Full, "a burst");
     assert_eq!(ladder.decide(&path(300.0), at(14)).level, Level::Off);
     assert_eq!(after(&mut ladder, 300.0, at(15), 13).level, Level::Off);
-    // An estimate of what little is sent says nothing about more.
+    // A low estimate during little traffic does not rule out more bandwidth.
     assert_eq!(ladder.decide(&path(300.0), at(29)).level, Level::Full, "tried again");
     assert_eq!(ladder.decide(&path(300.0), at(30)).level, Level::Full, "for a moment");
     assert_eq!(after(&mut ladder, 300.0, at(31), 20).level, Level::Off);

@@ -1,8 +1,8 @@
-//! The path to the other end: how much it carries, by transport-wide congestion control.
+//! The path to the other end: its capacity, by transport-wide congestion control.
 //!
-//! The estimator judges by delay alone. It takes any loss for a full path, by the share of the few
-//! packets that one report tells of, so that a path which loses one in twenty at random goes to nearly
-//! nothing. Lost packets are therefore kept from it, and `probe.rs` judges them.
+//! The estimator judges by delay alone. It treats any loss as a full path, based on the few packets
+//! of one report, so a path that randomly loses one packet in twenty would drop to almost nothing.
+//! Lost packets are therefore hidden from it; `probe.rs` judges them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,39 +15,39 @@ use super::arrivals::{Arrivals, Arrived, Packet};
 use crate::flow::Error;
 use crate::webrtc::Peer;
 
-/// Estimates begin here, in bit/s, where nothing larger has to go out.
+/// Initial estimate in bit/s, unless more has to be sent.
 const START: u32 = 1_000_000;
 
-/// More than any stream takes.
+/// Upper bound in bit/s: more than any stream needs.
 const MAX: u32 = 100_000_000;
 
-/// Estimates end at so many times what the stream takes: what is never sent is never known.
+/// Maximum estimate relative to the stream's bit rate, because unused bandwidth cannot be measured.
 const MORE: f64 = 2.0;
 
-/// Least estimate: payload of AIC-A at its least.
+/// Minimum estimate in bit/s: the smallest AIC-A payload.
 const MIN: u32 = 1_500;
 
-/// What `rtpsession` calls the other end's reports.
+/// Name of the reports from `rtpsession`.
 const REPORT: &str = "RTPTWCCPackets";
 
-/// How much the path carries.
+/// Measures the capacity of the path.
 pub(super) struct Line {
     estimator: gst::Element,
     estimate: watch::Receiver<Option<u32>>,
     arrivals: Arc<Mutex<Arrivals>>,
-    /// Whether the other end says when each packet came.
+    /// Whether the other end reports the arrival of each packet.
     told: bool,
 }
 
 impl Line {
-    /// Puts the estimator into a connection, before it is offered: `webrtcbin` asks for it when it
-    /// takes the answer.
+    /// Adds the estimator to a connection before the offer: `webrtcbin` requests it when it applies
+    /// the answer.
     ///
     /// # Errors
-    /// When the estimator is not installed.
+    /// If the estimator is not installed.
     pub(super) fn install(peer: &Peer) -> Result<Self, Error> {
         crate::webrtc::register();
-        // Packets are paced by the estimate: as long as there is none they just go through.
+        // Packets are paced by the estimate. The maximum lets them pass unpaced until there is one.
         let estimator = gst::ElementFactory::make("rtpgccbwe")
             .property("min-bitrate", MIN)
             .property("max-bitrate", MAX)
@@ -64,8 +64,8 @@ impl Line {
         Ok(Self { estimator, estimate, arrivals, told: false })
     }
 
-    /// The other end says when each packet came: the path is measured from now on, beginning above
-    /// the `wanted` bit/s that the stream takes.
+    /// Starts the measurement, because the other end reports the arrival of each packet. The
+    /// estimate starts above `wanted`, the bit rate of the stream in bit/s.
     pub(super) fn begin(&mut self, wanted: f64) {
         let start = ((wanted * 1.5) as u32).clamp(START, MAX);
         self.estimator.set_property("estimated-bitrate", start);
@@ -74,19 +74,18 @@ impl Line {
         self.told = true;
     }
 
-    /// Bandwidth in bit/s of payload, once something is known of it: of RTP packets nothing else is
-    /// counted.
+    /// Bandwidth of RTP payload in bit/s, without headers. `None` until it is known.
     pub(super) fn bandwidth(&self) -> Option<f64> {
         self.estimate.borrow().filter(|_| self.told).map(f64::from)
     }
 
-    /// What became of the packets of the last seconds.
+    /// Statistics of the packets in the last seconds.
     pub(super) fn arrived(&self) -> Arrived {
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).read()
     }
 }
 
-/// Reads what `rtpsession` passes on of the other end's reports, and keeps losses from the estimator.
+/// Reads the other end's reports from `rtpsession`, and hides losses from the estimator.
 fn follow(estimator: &gst::Element) -> Arc<Mutex<Arrivals>> {
     let arrivals = Arc::new(Mutex::new(Arrivals::default()));
     let Some(pad) = estimator.static_pad("src") else { return arrivals };
@@ -104,7 +103,7 @@ fn follow(estimator: &gst::Element) -> Arc<Mutex<Arrivals>> {
     arrivals
 }
 
-/// Takes the lost packets out of a report; returns all of its packets.
+/// Removes the lost packets from a report. Returns all packets of the report.
 fn without_lost(report: &mut gst::Structure) -> Vec<Packet> {
     let Ok(entries) = report.get::<glib::ValueArray>("packets") else { return Vec::new() };
     let (mut packets, mut came) = (Vec::with_capacity(entries.len()), Vec::new());
@@ -119,7 +118,7 @@ fn without_lost(report: &mut gst::Structure) -> Vec<Packet> {
     packets
 }
 
-/// Becomes the array that the estimator reads, which is no `Send` by itself.
+/// Converts to the array type of the estimator, which itself is not `Send`.
 struct Entries(Vec<gst::Structure>);
 
 impl From<Entries> for glib::Value {
@@ -128,7 +127,7 @@ impl From<Entries> for glib::Value {
     }
 }
 
-/// One packet of a report; none where it does not say when it was sent.
+/// One packet of a report. `None` if its sending time is missing.
 fn packet(entry: &gst::StructureRef) -> Option<Packet> {
     let time = |name| {
         let time = entry.get::<Option<gst::ClockTime>>(name).ok().flatten();

@@ -1,4 +1,4 @@
-//! Counts packets of sound on their way out, and what they carry.
+//! Counts outgoing audio packets and their content.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use gst::prelude::*;
 use crate::aic::predict::Sent;
 use crate::webrtc::holes;
 
-/// Running totals of a track of sound. Cheap to clone; all clones share.
+/// Running totals of an audio track. Cheap to clone; clones share the totals.
 #[derive(Clone, Default)]
 pub(super) struct Meter(Arc<Totals>);
 
@@ -23,14 +23,14 @@ struct Totals {
 /// Totals at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// What was sent.
+    /// Frames, packets and bytes sent.
     pub(super) sent: Sent,
-    /// Packets of AIC-A among it.
+    /// Number of AIC-A packets among them.
     pub(super) aic: u64,
 }
 
 impl Reading {
-    /// What was sent since an earlier reading.
+    /// The difference from an earlier reading.
     pub(super) fn since(self, before: Self) -> Self {
         Self {
             sent: Sent {
@@ -44,8 +44,8 @@ impl Reading {
 }
 
 impl Meter {
-    /// Counts what leaves by this pad of a payloader; `aic` says that its packets are of AIC-A,
-    /// which may carry Opus inside.
+    /// Counts the packets that leave a payloader by this pad. `aic` means that they are AIC-A
+    /// packets, which may contain Opus.
     pub(super) fn attach(&self, pad: &gst::Pad, aic: bool) {
         let totals = Arc::clone(&self.0);
         let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
@@ -61,7 +61,7 @@ impl Meter {
         });
     }
 
-    /// The totals now.
+    /// The current totals.
     pub(super) fn read(&self) -> Reading {
         let of = |total: &AtomicU64| total.load(Ordering::Relaxed);
         let totals = &self.0;
@@ -79,7 +79,7 @@ impl Totals {
         let Ok(map) = buffer.map_readable() else { return };
         let Some(payload) = payload(&map) else { return };
         let (frames, is_aic) = match payload.first() {
-            // Frames of the packet's own (section 3 of docs/aic-rtp.md); version 1 has Opus inside.
+            // AIC-A frames (section 3 of docs/aic-rtp.md); version 1 contains Opus.
             Some(first) if aic && first >> 6 == 0 => (u64::from(first >> 4 & 3) + 1, true),
             Some(_) if aic => (opus_frames(&payload[1..]), false),
             Some(_) => (opus_frames(payload), false),
@@ -92,12 +92,12 @@ impl Totals {
     }
 }
 
-/// Frames of 20 ms in an Opus packet, at least one.
+/// Number of 20 ms frames in an Opus packet, at least one.
 fn opus_frames(packet: &[u8]) -> u64 {
     (holes::duration(packet) / 20_000).max(1)
 }
 
-/// What lies behind the header of an RTP packet (RFC 3550 section 5.1), its extension included.
+/// The payload after the RTP header and its extension (RFC 3550 section 5.1).
 fn payload(packet: &[u8]) -> Option<&[u8]> {
     let first = *packet.first()?;
     let mut at = 12 + 4 * usize::from(first & 15);

@@ -1,9 +1,8 @@
 //! Trunk: a stream sent to another appliance, or to any WHIP server (RFC 9725).
 //!
 //! One pipeline per trunk: `appsrc ! encoder ! payloader ! webrtcbin` for each kind of media, with
-//! our offer and the other end's answer. Voice goes by AIC-A where both ends have it; how much of
-//! everything goes out follows what the path carries. Whatever ends it is tried again from the
-//! start.
+//! our offer and the other end's answer. Voice uses AIC-A if both ends have it. Bit rates follow
+//! the capacity of the path. After any failure the trunk is set up again.
 
 mod arrivals;
 mod branch;
@@ -33,32 +32,32 @@ use signal::{Endpoint, Session};
 
 pub use settings::{Settings, Share, Video};
 
-/// Saying goodbye to the other end's receivers may hold up the end of a trunk for so long.
+/// Time limit for the RTCP BYE at the end of a trunk.
 const GOODBYE_MAX: Duration = Duration::from_millis(300);
 
-/// What a feed carries is averaged over this time: key frames come in bursts.
+/// Averaging time for the bit rate of a feed: key frames come in bursts.
 const RATE_WINDOW: Duration = Duration::from_secs(4);
 
-/// Encoders of pictures, for the branch of a trunk.
+/// Video encoders for trunks.
 pub trait Codecs: Send + Sync {
     /// Codecs that this machine can encode.
     fn available(&self) -> Vec<Codec>;
 
-    /// From raw pictures of this format to the codec, in `gst-launch-1.0` notation, the encoder
+    /// Converts raw video of this format to the codec, in `gst-launch-1.0` notation. The encoder is
     /// named `encoder`.
     ///
     /// # Errors
-    /// When it cannot be encoded.
+    /// If it cannot be encoded.
     fn describe(&self, codec: Codec, format: &Format, kbps: u32) -> Result<String, Error>;
 
-    /// Changes the bitrate of such an encoder while it runs.
+    /// Changes the bit rate of a running encoder.
     fn retune(&self, encoder: &gst::Element, kbps: u32);
 
-    /// The bitrate of pictures of this format when nobody says otherwise, in kbit/s.
+    /// Default bit rate of video in this format, in kbit/s.
     fn default_kbps(&self, codec: Codec, format: &Format) -> u32;
 }
 
-/// What a trunk takes of its stream.
+/// The media that a trunk accepts.
 pub fn accepts(settings: &Settings) -> Accepts {
     use H264Profile::{Baseline, ConstrainedBaseline, High, Main};
     let pass = || Accept {
@@ -72,26 +71,26 @@ pub fn accepts(settings: &Settings) -> Accepts {
         Video::Pass => Some(pass()),
         Video::Encode(_) => Some(Accept::any_of([Codec::RawVideo])),
     };
-    // Sound is always encoded for the path: Opus of the stream would not become less on a thin one.
+    // Audio is always encoded for the path: the bit rate of the stream's Opus could not be reduced.
     let sound = Accept::any_of([Codec::RawAudio]);
     let captions = Captions { text: true, embedded: false };
     Accepts::media(video, Some(sound)).with_captions(captions)
 }
 
-/// What a trunk needs besides its feeds.
+/// Dependencies of a trunk besides its feeds.
 pub struct Trunk {
-    /// What the admin asks of it.
+    /// Settings by the admin.
     pub settings: Settings,
-    /// How the appliance reaches others by WebRTC.
+    /// WebRTC configuration of the appliance.
     pub config: Config,
-    /// Encoders of pictures.
+    /// Video encoders.
     pub codecs: Arc<dyn Codecs>,
 }
 
 /// Sends the inputs to the endpoint until the task is cancelled.
 ///
 /// # Errors
-/// When the endpoint is not there, refuses or goes; the supervisor then tries again.
+/// If the endpoint is unreachable, refuses or disconnects; the supervisor then retries.
 pub async fn run(task: Task, inputs: Inputs, trunk: Trunk) -> Result<(), Error> {
     let endpoint = Endpoint::new(&trunk.settings).await?;
     task.status.set("target", endpoint.server());
@@ -116,18 +115,19 @@ pub async fn run(task: Task, inputs: Inputs, trunk: Trunk) -> Result<(), Error> 
     result.and(stopped)
 }
 
-/// One track of the stream and what is offered for it.
+/// One track of the stream and its offer.
 struct Source {
     kind: Kind,
     feed: Feed,
     format: Format,
     media: sdp::Media,
-    /// When the bytes of the feed were last looked at, and how many there were.
+    /// Time and byte count of the last rate measurement.
     last: Mutex<Option<(Instant, u64)>>,
 }
 
 impl Source {
-    /// What its feed carries, bit/s, since it began; `None` in the first seconds.
+    /// Bit rate of its feed since the last measurement, bit/s. `None` if that was less than
+    /// [`RATE_WINDOW`] ago.
     fn rate(&self) -> Option<f64> {
         let bytes = self.feed.stats().bytes.load(Ordering::Relaxed);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +145,7 @@ impl Source {
     }
 }
 
-/// What flows, and by what.
+/// The tracks of a trunk and their connections.
 struct Links {
     sources: Vec<Source>,
     tracks: Vec<(sdp::Agreed, Track)>,
@@ -153,7 +153,7 @@ struct Links {
 }
 
 impl Links {
-    /// What is agreed on for a kind of media.
+    /// The source, agreement and track of a kind of media.
     fn of(&self, kind: Kind) -> Option<(&Source, &sdp::Agreed, &Track)> {
         let source = self.sources.iter().find(|s| s.kind == kind)?;
         let (agreed, track) = self.tracks.iter().find(|(agreed, _)| agreed.kind == kind)?;
@@ -163,7 +163,7 @@ impl Links {
 
 async fn sources(inputs: &Inputs, trunk: &Trunk, by_aic: bool) -> Result<Vec<Source>, Error> {
     let mut sources = Vec::new();
-    // Sound first: it carries the transport of all, and there is hardly a stream without.
+    // Audio first: it carries the transport for all tracks, and almost every stream has it.
     for (kind, feed) in [(Kind::Audio, &inputs.audio), (Kind::Video, &inputs.video)] {
         let Some(feed) = feed.clone() else { continue };
         let format = whep::known_format(&feed).await?;

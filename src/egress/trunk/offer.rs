@@ -1,4 +1,4 @@
-//! What a trunk offers for each track.
+//! The SDP offer for each track.
 
 use super::Video;
 use crate::media::{Codec, Format, H264Profile, Kind};
@@ -8,10 +8,10 @@ use crate::webrtc::sdp::{Direction, Media, Payload};
 /// Id of the congestion control header extension.
 const TRANSPORT_CC_ID: u8 = 1;
 
-/// Id of what goes with AIC-A.
+/// Id of the header extension for AIC-A hints.
 const HINTS_ID: u8 = 3;
 
-/// The section of a track with these payloads, best first.
+/// The media section of a track with these payloads, best first.
 pub(super) fn section(kind: Kind, payloads: Vec<Payload>) -> Media {
     let hints = payloads.iter().any(|p| p.name == aic::NAME).then_some(HINTS_ID);
     Media {
@@ -26,7 +26,7 @@ pub(super) fn section(kind: Kind, payloads: Vec<Payload>) -> Media {
     }
 }
 
-/// Payloads of sound: AIC-A first where it may be used, and always Opus.
+/// Audio payloads: AIC-A first if it may be used, and always Opus.
 pub(super) fn sound(by_aic: bool) -> Vec<Payload> {
     let model = aic::model().filter(|_| by_aic);
     let aic = model.map(|model| Payload {
@@ -40,8 +40,8 @@ pub(super) fn sound(by_aic: bool) -> Vec<Payload> {
     aic.into_iter().chain(payload(&Format::new(Codec::Opus))).collect()
 }
 
-/// Payloads of pictures: the feed's own codec first where it may pass, or the one that is asked
-/// for, then whatever they can be encoded into.
+/// Video payloads: the feed's own codec first if it may pass, or the requested codec, then all
+/// codecs that can be encoded.
 pub(super) fn pictures(format: &Format, video: Video, encoders: &[Codec]) -> Vec<Payload> {
     let mut formats: Vec<Format> = match video {
         Video::Off => return Vec::new(),
@@ -63,8 +63,8 @@ pub(super) fn pictures(format: &Format, video: Video, encoders: &[Codec]) -> Vec
     formats.iter().filter_map(payload).collect()
 }
 
-/// The payload of a codec that WebRTC carries. Lost packets of pictures are sent again; sound has
-/// its own ways.
+/// The payload of a codec that WebRTC carries. Lost video packets are retransmitted; audio has
+/// other mechanisms.
 pub(super) fn payload(format: &Format) -> Option<Payload> {
     let (pt, name, parameters) = match format.codec {
         Codec::Opus => (111, "opus", "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1".into()),
@@ -88,8 +88,7 @@ pub(super) fn payload(format: &Format) -> Option<Payload> {
     })
 }
 
-/// Profile and the lowest level that has room for the size (ITU-T H.264 table A-1, at 30 frames a
-/// second).
+/// Profile, and the lowest level that allows the size (ITU-T H.264 table A-1, at 30 fps).
 fn h264(format: &Format) -> String {
     let profile = match format.video.profile {
         Some(H264Profile::Baseline) => "4200",

@@ -1,5 +1,5 @@
-//! Sound goes out evenly. Transport streams bring it in bursts of a quarter of a second, and the
-//! other end's jitter buffer, which is shorter, would take what comes late for lost.
+//! Evens out audio. Transport streams deliver it in bursts of a quarter of a second, and the
+//! shorter jitter buffer of the other end would treat late packets as lost.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,22 +8,22 @@ use gst::prelude::*;
 
 use crate::flow;
 
-/// So unevenly sound may go out: jitter buffers bear that.
+/// Tolerated unevenness: jitter buffers absorb this much.
 const UNEVEN: Duration = Duration::from_millis(60);
 
-/// Nothing is held longer: what is later is no burst but a source that stood still.
+/// Maximum holding time: audio that is later is not a burst; its source had stalled.
 const HELD_MAX: Duration = Duration::from_millis(500);
 
-/// The latest packet is remembered for one to two of these: pauses of speech come back, and FFmpeg sends
-/// their few bytes later still.
+/// The maximum lateness is remembered for one to two of these windows: speech pauses recur, and
+/// FFmpeg sends their few bytes even later.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// How long after its time sound goes out, so that the latest of the last seconds comes in order.
-/// Pure: takes how late each piece came, and `now`.
+/// How long after its time audio is sent, so that the latest packet of the window is still in
+/// order. Pure: callers pass in the lateness of each buffer and `now`.
 #[derive(Debug)]
 struct Pace {
     since: Instant,
-    /// The latest in this window and in the one before.
+    /// Maximum lateness in the current and the previous window.
     latest: [Duration; 2],
 }
 
@@ -32,7 +32,7 @@ impl Pace {
         Self { since: now, latest: [Duration::ZERO; 2] }
     }
 
-    /// Takes how late a piece of sound came; returns how long after its time everything goes out.
+    /// Takes the lateness of an audio buffer. Returns how long after its time all audio is sent.
     fn held(&mut self, late: Duration, now: Instant) -> Duration {
         if now.saturating_duration_since(self.since) >= WINDOW {
             self.latest = [Duration::ZERO, self.latest[0]];
@@ -45,7 +45,7 @@ impl Pace {
     }
 }
 
-/// Lets a `clocksync` hold what comes early among the sound that it is given.
+/// Sets the delay of a `clocksync` from the lateness of the audio that reaches it.
 pub(super) fn attach(clocksync: &gst::Element) {
     let Some(pad) = clocksync.static_pad("sink") else { return };
     let pace = Mutex::new(Pace::new(Instant::now()));
@@ -79,7 +79,7 @@ mod tests {
         };
         check(&[5, 12, 30, 8], 0);
         check(&[230, 210, 190, 20, 0], 170);
-        // A source that stood still and came back is no burst.
+        // A source that stalled and resumed is not a burst.
         check(&[40, 3_000, 2_900, 30], 0);
     }
 

@@ -1,4 +1,4 @@
-//! The branch of pictures: as they are, or encoded at a size and a bitrate that follow the path.
+//! The video branch: passed through, or encoded at a size and bit rate that follow the path.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,27 +14,27 @@ use crate::media::{Codec, Format};
 use crate::webrtc::sdp::Agreed;
 use crate::webrtc::{Peer, Track};
 
-/// Pictures on their way out.
+/// Outgoing video.
 pub(super) struct Picture {
-    /// The encoder, where there is one.
+    /// The encoder. `None` if video passes through.
     encoder: Option<gst::Element>,
     size: Option<gst::Element>,
     format: Format,
     codecs: Arc<dyn Codecs>,
-    /// Pictures that follow another sooner than this are left out, in nanoseconds.
+    /// Minimum interval between frames in nanoseconds; closer frames are dropped.
     closest: Arc<AtomicU64>,
-    /// What is applied: the level, and the bitrate in kbit/s.
+    /// The applied level and bit rate in kbit/s.
     applied: (Level, u32),
-    /// Whether pictures have flowed before.
+    /// Whether video has flowed before.
     joined: bool,
 }
 
 impl Picture {
-    /// Builds the branch for what was agreed on, with nothing flowing yet. Where the other end takes
-    /// another codec than the feed has, or the feed is raw, pictures are encoded.
+    /// Builds the negotiated branch, with nothing flowing yet. Video is encoded if the other end
+    /// accepts another codec than that of the feed, or if the feed is raw.
     ///
     /// # Errors
-    /// When an element is missing.
+    /// If an element is missing.
     pub(super) fn add(
         peer: &Peer,
         agreed: &Agreed,
@@ -72,15 +72,15 @@ impl Picture {
         Ok(Self { encoder, size, format, codecs, closest, applied, joined: false })
     }
 
-    /// Whether pictures are encoded for the path.
+    /// Whether video is encoded for the path.
     pub(super) fn is_encoded(&self) -> bool {
         self.encoder.is_some()
     }
 
-    /// Sends like this from now on, in bit/s; true when another level begins.
+    /// Applies a level and a bit rate in bit/s. Returns true if the level changes.
     ///
     /// # Errors
-    /// When the feed cannot be joined.
+    /// If the feed cannot be joined.
     pub(super) fn apply(
         &mut self,
         peer: &Peer,
@@ -107,7 +107,8 @@ impl Picture {
         }
         self.resize(level);
         if before == Level::Off {
-            // At first the other end gets a picture at once; later the path has had to be spared.
+            // The first time, the other end gets a frame at once. Later the path was short of
+            // bandwidth and must be spared.
             let join = if std::mem::replace(&mut self.joined, true) {
                 Join::Live
             } else {
@@ -133,7 +134,8 @@ impl Picture {
     }
 }
 
-/// What makes raw pictures of a codec that WebRTC carries, with the link behind it.
+/// The elements that decode a codec that WebRTC carries to raw video, including the link after
+/// them.
 fn decoder(codec: Codec) -> &'static str {
     match codec {
         Codec::H264 => "h264parse ! avdec_h264 ! ",
@@ -144,7 +146,7 @@ fn decoder(codec: Codec) -> &'static str {
     }
 }
 
-/// Drops pictures that follow another too closely.
+/// Drops frames that follow the previous one too closely.
 fn thin_out(pad: &gst::Pad, closest: &Arc<AtomicU64>) {
     let (closest, last) = (Arc::clone(closest), AtomicU64::new(0));
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {

@@ -1,4 +1,4 @@
-//! A trunk while it flows: measures the path, decides, and says what is going on.
+//! A running trunk: measures the path, decides what to send, and reports.
 
 use std::time::{Duration, Instant};
 
@@ -20,20 +20,19 @@ use crate::webrtc::stats::{Connection, Flow};
 use crate::webrtc::trunk::{Receiving, Sending};
 use crate::webrtc::{Peer, aic};
 
-/// An end from which nothing has come for so long is gone: it reports on what it gets every few
-/// seconds.
+/// The other end is gone if nothing has arrived for this long: it sends reports every few seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(12);
 
-/// How often the path is looked at.
+/// How often the path is checked.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How often figures are renewed.
+/// How often figures are updated.
 const FIGURES: Duration = Duration::from_secs(1);
 
-/// Bandwidth that is assumed of a path of which nothing is known, bit/s.
+/// Assumed bandwidth of a path without measurement, bit/s.
 const UNKNOWN: f64 = 4_000_000.0;
 
-/// What a trunk flies with.
+/// The parts of a running trunk.
 pub(super) struct Flight<'a> {
     pub(super) task: &'a Task,
     pub(super) peer: &'a Peer,
@@ -41,7 +40,7 @@ pub(super) struct Flight<'a> {
     pub(super) captions: &'a CueBoard,
 }
 
-/// What is sent, and what is known of it.
+/// What is sent, and its measurements.
 pub(super) struct Pilot {
     pub(super) ladder: Ladder,
     pub(super) line: Line,
@@ -50,20 +49,20 @@ pub(super) struct Pilot {
     pub(super) picture: Option<Picture>,
     pub(super) predictor: Predictor,
     pub(super) decision: Option<Decision>,
-    /// Share of packets lost lately.
+    /// Recent share of lost packets, 0.0-1.0.
     pub(super) loss: f64,
-    /// Share of frames of sound that were made up lately.
+    /// Recent share of concealed audio frames, 0.0-1.0.
     pub(super) missing: f64,
     pub(super) rtt: Option<Duration>,
-    /// What goes out, bit/s on the wire.
+    /// Sending rate, bit/s on the wire.
     pub(super) sending: f64,
-    /// How many times its payload that is.
+    /// Ratio of bytes on the wire to payload bytes.
     pub(super) overhead: f64,
-    /// Whether the other end can hear AIC-A.
+    /// Whether the other end can decode AIC-A.
     voice: bool,
-    /// Whether the sound is a voice, as the encoder hears it.
+    /// Whether the encoder classifies the audio as voice.
     speech: bool,
-    /// How often the other end's engine has failed.
+    /// Number of failures of the other end's engine.
     failures: u64,
     pub(super) read: Reading,
     pub(super) received: Receiving,
@@ -71,12 +70,12 @@ pub(super) struct Pilot {
     pub(super) figures_at: Instant,
 }
 
-/// What the encoder says.
+/// State reported by the encoder.
 #[derive(Clone, Debug)]
 struct Heard {
-    /// Why AIC-A does not go out, where its engine is to blame.
+    /// Why its engine cannot send AIC-A. `None` if it can.
     broken: Option<String>,
-    /// Whether the sound is a voice.
+    /// Whether the audio is voice.
     speech: bool,
 }
 
@@ -84,7 +83,7 @@ impl Flight<'_> {
     /// Sends until the other end is gone.
     ///
     /// # Errors
-    /// When no connection comes about, the pipeline fails, or the other end is gone.
+    /// If no connection is established, the pipeline fails, or the other end is gone.
     pub(super) async fn run(&self, mut links: Links, line: Line) -> Result<(), Error> {
         let channel = links.channel.take();
         let mut pilot = self.prepare(&links, line)?;
@@ -98,7 +97,7 @@ impl Flight<'_> {
         }
     }
 
-    /// Builds the branches of what was agreed on.
+    /// Builds the negotiated branches.
     fn prepare(&self, links: &Links, mut line: Line) -> Result<Pilot, Error> {
         let settings = &self.trunk.settings;
         let kbps = links.of(Kind::Video).map_or(0, |(source, agreed, _)| {
@@ -106,7 +105,7 @@ impl Flight<'_> {
             let usual = || self.trunk.codecs.default_kbps(codec, &source.format);
             settings.video_kbps.unwrap_or_else(usual)
         });
-        // The path is measured by what the other end says of each packet.
+        // The path is measured only if the other end reports the arrival of each packet.
         if links.tracks.iter().any(|(agreed, _)| agreed.transport_cc.is_some()) {
             line.begin(f64::from(kbps) * 1000.0);
         }
@@ -144,7 +143,7 @@ impl Flight<'_> {
         })
     }
 
-    /// Follows the bus: an error ends the trunk, an engine that fails is told.
+    /// Follows the bus: an error ends the trunk, an engine failure is reported.
     async fn watch_pipeline(&self, heard: &watch::Sender<Heard>) -> Result<(), Error> {
         loop {
             match self.peer.node().next_event().await? {
@@ -157,7 +156,7 @@ impl Flight<'_> {
         }
     }
 
-    /// The encoder says that another codec goes out: of its own accord, or because its engine failed.
+    /// Handles the encoder's change to another codec, by choice or because its engine failed.
     fn take_codec(&self, message: &gst::StructureRef, heard: &watch::Sender<Heard>) {
         let codec = message.get::<String>("codec").unwrap_or_default();
         let why = message.get::<String>("reason").unwrap_or_default();
@@ -198,7 +197,7 @@ impl Flight<'_> {
                     let message = format!("the other end is gone: {why}");
                     return Err(Error::refused(Blame::Destination, message, "it is called again"));
                 }
-                // What the other end says of its engine is obeyed at once.
+                // An engine failure or recovery at the other end takes effect at once.
                 Ok(()) = news.changed() => {
                     let news = news.borrow_and_update().clone();
                     self.told(pilot, &news);
@@ -223,7 +222,7 @@ impl Flight<'_> {
         }
     }
 
-    /// Takes what the other end says of its engine.
+    /// Applies the engine state reported by the other end.
     fn told(&self, pilot: &mut Pilot, told: &Told) {
         pilot.voice = told.aic_broken.is_none();
         if told.failures > pilot.failures {
@@ -238,7 +237,7 @@ impl Flight<'_> {
         pilot.ladder.engine_failed(Instant::now());
     }
 
-    /// Decides what goes out from now on.
+    /// Decides what to send from now on.
     fn look(&self, links: &Links, pilot: &mut Pilot) -> Result<(), Error> {
         let settings = &self.trunk.settings;
         let most = settings.max_kbps.map_or(f64::INFINITY, |kbps| f64::from(kbps) * 1000.0);
@@ -252,7 +251,7 @@ impl Flight<'_> {
         tracing::debug!(trunk = self.task.name, bandwidth, sent, ?arrived, ?pilot.probe, "path");
         let path = Path {
             bandwidth: bandwidth.min(most),
-            // What the other end says comes a second later.
+            // The loss reported by the other end is a second older.
             loss: pilot.loss.max(arrived.lost),
             voice: pilot.voice && form == Some(Form::Aic),
             speech: pilot.speech,

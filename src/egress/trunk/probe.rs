@@ -1,106 +1,108 @@
-//! Finds out how much a path carries: its estimate follows delay, does not grow beyond what is sent,
-//! and by no more than eight percent a second.
+//! Finds the capacity of a path. The estimate follows delay; it does not grow beyond what is sent,
+//! nor by more than eight percent a second.
 //!
-//! Losses are a full path only where they go away when less is sent; a path that loses packets whatever
-//! is sent is not made better by sending less. So when more is lost than this path loses of itself, less
-//! is sent for some seconds, and what that changes decides.
+//! Losses mean a full path only if they decrease when less is sent; on a path that loses packets at
+//! any rate, sending less does not help. So when the loss exceeds the path's own loss, less is sent
+//! for some seconds, and the effect on the loss decides.
 //!
-//! Pure: takes the estimate, what is sent, what became of it and `now`, answers what to believe.
+//! Pure: takes the estimate, the sending rate, the arrivals and `now`, returns the bandwidth to
+//! use.
 
 use std::time::{Duration, Instant};
 
 use super::arrivals::Arrived;
 
-/// An estimate that falls by more than this share, while packets wait for so long on their way, is a
-/// path that is full. Without a queue it is the jitter of a path or of a busy machine.
+/// The path is full if the estimate falls by more than this share while packets queue for longer
+/// than [`QUEUE`]. Without a queue a fall is only jitter of the path or of a busy machine.
 const FALL: f64 = 0.03;
 const QUEUE: Duration = Duration::from_millis(80);
-/// For so long after that nothing but the estimate is believed, and this share of what came through.
+/// For this long after that only the estimate counts, or this share of the received rate if that is
+/// higher.
 const FULL: Duration = Duration::from_secs(2);
 const DRAIN: f64 = 0.85;
 
-/// Losses that nobody minds: redundancy carries a voice through more.
+/// Tolerated loss: redundancy protects voice beyond it.
 const LOST: f64 = 0.12;
-/// So many standard deviations above what a path loses of itself are no chance, and a little more is no
-/// harm.
+/// A loss above the path's own loss by more than this many standard deviations plus this slack is
+/// significant.
 const DEVIATIONS: f64 = 3.0;
 const SLACK: f64 = 0.02;
-/// Over about so many seconds is averaged what a path loses of itself.
+/// Averaging time of the path's own loss, in seconds.
 const AVERAGE_S: f64 = 15.0;
-/// Share of what came through that is sent while losses are judged, for so long: until what was lost
-/// before is out of the window in which it is counted.
+/// While losses are judged, this share of the received rate is sent. Judging lasts until earlier
+/// losses have left the measuring window.
 const LESS: f64 = 0.9;
 const JUDGED: Duration = Duration::from_secs(5);
-/// So much less of what was lost, and so many standard deviations less, is no chance: it was the path
-/// that was full.
+/// A loss reduction by more than this share and this many standard deviations is significant: the
+/// path was full.
 const BETTER: f64 = 0.4;
 const SURE: f64 = 2.0;
-/// A path that carries anything loses no more of itself.
+/// Maximum own loss of a usable path.
 const OWN_MAX: f64 = 0.4;
 
-/// What goes through shows that there is room for so many times as much: an estimate that is just
-/// enough would never do for what is sent now.
+/// The bandwidth is at least this many times what gets through: an estimate of exactly the sending
+/// rate would not suffice for it, given the headroom of the ladder.
 const ROOM: f64 = 1.15;
-/// In a trial so many times what is known is believed: enough for the next rung of any ladder.
+/// Factor on the known bandwidth during a trial: enough for the next step of any ladder.
 const BOLD: f64 = 2.0;
-/// A trial lasts so long: a step up takes 5 seconds to be taken, and the rest to be felt.
+/// Duration of a trial: 5 seconds until a step up, the rest to measure its effect.
 const TRIAL: Duration = Duration::from_secs(8);
-/// It goes on when so many times as much is sent at its end.
+/// A trial continues if the sending rate has grown by this factor at its end.
 const GROWN: f64 = 1.1;
-/// Nothing may have been wrong for so long before a trial; twice as long each time one fails.
+/// Time without problems before a trial; doubles with each failed trial up to the maximum.
 const REST: Duration = Duration::from_secs(3);
 const REST_MAX: Duration = Duration::from_secs(60);
 
-/// What is measured of a path.
+/// Measurements of a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measure {
-    /// Estimate of the bandwidth for payload by delay, bit/s.
+    /// Delay-based estimate of the payload bandwidth, bit/s.
     pub(super) payload: f64,
-    /// How many times its payload goes over the wire.
+    /// Ratio of bytes on the wire to payload bytes.
     pub(super) overhead: f64,
-    /// What goes over the wire, bit/s.
+    /// Sending rate, bit/s on the wire.
     pub(super) sent: f64,
-    /// What becomes of it.
+    /// Arrivals of the sent packets.
     pub(super) arrived: Arrived,
 }
 
-/// Decides for one path.
+/// The decision state of one path.
 #[derive(Debug)]
 pub(super) struct Probe {
-    /// Since when all is well, or the trial runs.
+    /// Start of the time without problems, or of the trial.
     since: Instant,
     trial: bool,
-    /// What was sent when it began, bit/s.
+    /// Sending rate at the start of the trial, bit/s.
     tried: f64,
     rest: Duration,
-    /// When the path was last seen to be full, and what then is left of it to use, bit/s: the estimate
-    /// falls for as long as the queue is there.
+    /// When the path was last seen full, and the rate to use then, bit/s: the estimate keeps
+    /// falling while the queue exists.
     full: Option<Instant>,
     drain: f64,
-    /// The last estimate.
+    /// The previous estimate.
     payload: f64,
-    /// Share of packets that the path loses of itself.
+    /// The path's own share of lost packets.
     own: f64,
     looked: Instant,
     doubt: Option<Doubt>,
-    /// What the path was seen to carry when it was full, bit/s: the estimate grows beyond that while
-    /// nothing is sent, and does not see a path that drops what is too much without a queue.
+    /// Capacity seen when the path was full, bit/s. The estimate grows beyond it while little is
+    /// sent, and does not detect a path that drops excess packets without a queue.
     ceiling: f64,
 }
 
-/// More is lost than before: less is sent to find out why.
+/// The loss has increased: less is sent to find the cause.
 #[derive(Clone, Copy, Debug)]
 struct Doubt {
     since: Instant,
     lost: f64,
-    /// What was sent before, bit/s.
+    /// Sending rate before, bit/s.
     sent: f64,
-    /// Whether packets wait in a queue, so that the estimate knows.
+    /// Whether packets queued meanwhile, so that the estimate detects the limit itself.
     queued: bool,
 }
 
 impl Doubt {
-    /// What to believe meanwhile, bit/s.
+    /// Bandwidth to use meanwhile, bit/s.
     fn less(self) -> f64 {
         self.sent * (1.0 - self.lost) * LESS
     }
@@ -123,13 +125,13 @@ impl Probe {
         }
     }
 
-    /// Bandwidth to believe in, bit/s on the wire.
+    /// The bandwidth to use, bit/s on the wire.
     pub(super) fn believe(&mut self, now: &Measure, at: Instant) -> f64 {
         let fell = now.payload < self.payload * (1.0 - FALL);
         self.payload = now.payload;
         let estimate = now.payload * now.overhead;
         let queued = now.arrived.queue > QUEUE;
-        // What came lacks what the path loses of itself.
+        // The received rate, corrected for the path's own loss.
         let came = now.arrived.rate / (1.0 - self.own.min(OWN_MAX));
         if fell && queued {
             (self.full, self.drain, self.doubt) = (Some(at), came * DRAIN, None);
@@ -145,7 +147,8 @@ impl Probe {
         }
         let lasted = at.saturating_duration_since(self.since);
         if self.trial && lasted >= TRIAL {
-            // What was found is used, and there may be more; or there is nothing to send.
+            // If the found bandwidth is used, there may be more; otherwise there is nothing to
+            // send.
             self.trial = now.sent > self.tried * GROWN;
             (self.since, self.rest, self.tried) = (at, REST, now.sent);
         } else if !self.trial && lasted >= self.rest {
@@ -157,7 +160,7 @@ impl Probe {
         if self.trial { known * BOLD } else { known }
     }
 
-    /// What to believe while it is in doubt why packets are lost.
+    /// The bandwidth to use while the cause of losses is unknown. `None` if there is no doubt.
     fn doubt(&mut self, now: &Measure, at: Instant) -> Option<f64> {
         let Arrived { lost, packets, queue, .. } = now.arrived;
         let seconds = at.saturating_duration_since(self.looked).as_secs_f64();
@@ -165,7 +168,7 @@ impl Probe {
         if let Some(doubt) = &mut self.doubt {
             doubt.queued |= queue > QUEUE;
             if lost > doubt.lost + SLACK {
-                // What happens is only coming into the window.
+                // The increase is still entering the measuring window.
                 *doubt = Doubt { since: at, lost, ..*doubt };
             }
             if at.saturating_duration_since(doubt.since) < JUDGED {
@@ -179,7 +182,7 @@ impl Probe {
                     (self.drain, self.ceiling) = (doubt.less(), doubt.less());
                 }
             } else if lost < OWN_MAX {
-                // Nothing was gained: what was sent before is tried at once.
+                // Sending less did not help: the previous rate is tried at once.
                 self.own = lost;
                 self.begin_trial(now.sent, at);
             }
@@ -196,7 +199,8 @@ impl Probe {
         None
     }
 
-    /// By how much the share of so many packets that is lost may differ from what the path loses.
+    /// How far the measured loss of this many packets may deviate from the path's own loss by
+    /// chance.
     fn chance(&self, packets: usize) -> f64 {
         DEVIATIONS * deviation(self.own.max(0.01), packets) + SLACK
     }
@@ -217,7 +221,7 @@ impl Probe {
     }
 }
 
-/// The standard deviation of the share of so many packets that is lost, where this share is usual.
+/// Standard deviation of the loss share of this many packets with the expected loss `share`.
 fn deviation(share: f64, packets: usize) -> f64 {
     (share * (1.0 - share) / packets.max(1) as f64).sqrt()
 }

@@ -8,7 +8,7 @@ fn measure(payload: f64, sent: f64, lost: f64, queue_ms: u64) -> Measure {
     Measure { payload, overhead: 1.0, sent, arrived }
 }
 
-/// A path: what it carries, what it loses of itself, and whether it has a queue or drops at once.
+/// A path: its capacity, its own loss, and whether it queues or drops excess packets.
 #[derive(Clone, Copy)]
 struct Line {
     limit: f64,
@@ -16,7 +16,7 @@ struct Line {
     queue: bool,
 }
 
-/// How a ladder whose rungs are a third apart fares, looked at four times a second.
+/// Simulates a ladder whose steps are a third apart, checked four times a second.
 struct Walk {
     start: Instant,
     looks: u64,
@@ -35,7 +35,7 @@ impl Walk {
         Self { start, looks: 0, probe, sent, estimate: sent, lost, enough: 0 }
     }
 
-    /// Seconds in which much more was sent than the path carries.
+    /// Returns the seconds in which much more was sent than the path carries.
     fn go(&mut self, line: Line, seconds: u64) -> f64 {
         let mut over = 0;
         for _ in 0..seconds * 4 {
@@ -43,7 +43,7 @@ impl Walk {
             let too_much = self.sent > line.limit;
             over += u64::from(self.sent * (1.0 - LOST) > line.limit);
             let dropped = if line.queue { 0.0 } else { (1.0 - line.limit / self.sent).max(0.0) };
-            // Chance: now more, now less.
+            // Random variation of the loss.
             let chance = 1.0 + 0.4 * f64::sin(self.looks as f64 * 0.7);
             self.lost.push((dropped + line.loses * chance).min(1.0));
             let window = &self.lost[self.lost.len().saturating_sub(12)..];
@@ -152,10 +152,10 @@ fn losses_are_doubted_and_then_taken_for_what_they_are() {
     check(1, 100.0, 0.05, 1000.0);
     check(2, 100.0, 0.2, 72.0);
     check(3, 70.0, 0.2, 72.0);
-    // Less was sent and as much was lost.
+    // Less was sent, but as much was lost.
     check(7, 70.0, 0.18, 2000.0);
     check(8, 100.0, 0.22, 2000.0);
-    // More was lost, and less where less was sent.
+    // The loss increased, and decreased when less was sent.
     check(9, 140.0, 0.5, 63.0);
     check(14, 60.0, 0.2, 63.0);
     check(16, 60.0, 0.2, 69.0);

@@ -1,4 +1,4 @@
-//! What the admin asks of a trunk.
+//! Settings of a trunk.
 
 use std::fmt;
 
@@ -6,48 +6,49 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::media::Codec;
 
-/// Longest time that sound may wait for its packet, in ms.
+/// Maximum time that audio may wait for its packet, in ms.
 const DELAY_MAX_MS: u32 = 60;
 
-/// Range of bitrates that pictures may be asked for, in kbit/s.
+/// Permitted bit rates of encoded video, in kbit/s.
 const VIDEO_KBPS: std::ops::RangeInclusive<u32> = 50..=50_000;
 
-/// AIC-A at its least, with its headers, takes 9.
+/// Minimum of `max_kbps`: AIC-A at its lowest rate takes 9 kbit/s with headers.
 const MAX_KBPS_LEAST: u32 = 8;
 
-/// A trunk: a stream sent to another appliance, or to any WHIP server.
+/// A trunk: sends a stream to another appliance or to a WHIP server.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = TrunkSettings)]
 pub struct Settings {
-    /// The WHIP endpoint, `https://host[:port]/whip/stream` on another appliance. Nothing but its
-    /// host and port is ever shown again.
+    /// The WHIP endpoint, `https://host[:port]/whip/stream` on another appliance. Only `GET …/spec`
+    /// returns it in full; other responses have its scheme, host and port.
     #[schema(example = "https://b.example.net:8080/whip/studio")]
     pub url: String,
-    /// Bearer token of the endpoint: the publish token of the stream there. Never shown again.
+    /// Bearer token of the endpoint: the publish token of the stream there. Only `GET …/spec`
+    /// returns it.
     #[serde(default)]
     pub token: Option<String>,
-    /// What becomes of pictures.
+    /// How video is sent.
     #[serde(default)]
     #[schema(value_type = String, example = "pass")]
     pub video: Video,
-    /// Bitrate of pictures that are encoded for it, in kbit/s, 50-50000; by their size when left
-    /// out. Less is sent where the path carries less.
+    /// Maximum bit rate of encoded video, in kbit/s, 50-50000; by default it depends on the size.
+    /// The rate is reduced if the path carries less.
     #[serde(default)]
     pub video_kbps: Option<u32>,
-    /// Most that the trunk may take of the path, in kbit/s on the wire, 8 and more; as much as the
-    /// path carries when left out.
+    /// Maximum bandwidth of the trunk, in kbit/s on the wire, at least 8. By default the capacity
+    /// of the path.
     #[serde(default)]
     pub max_kbps: Option<u32>,
-    /// Whether voice goes by AIC-A where both ends have it: `true`, `false`, or the share of
-    /// sessions that do, such as `0.5`, to compare it with Opus in metrics.
+    /// Whether voice uses AIC-A if both ends have it: `true`, `false`, or a share of sessions such
+    /// as `0.5`, to compare it with Opus in metrics.
     #[serde(default)]
     #[schema(value_type = serde_json::Value, example = true)]
     pub aic: Share,
-    /// How long sound may wait for its packet, in ms, 20-60. More saves headers.
+    /// How long audio may wait for its packet, in ms, 20-60. Higher values save headers.
     #[serde(default = "default_delay_ms")]
     pub delay_ms: u32,
-    /// File with the certificates (PEM) that the endpoint's must be signed by, instead of those
-    /// that the system trusts.
+    /// Path of a PEM file with the certificates that must have signed the endpoint's, instead of
+    /// the system's trusted ones.
     #[serde(default)]
     pub ca: Option<String>,
 }
@@ -56,20 +57,20 @@ fn default_delay_ms() -> u32 {
     DELAY_MAX_MS
 }
 
-/// What becomes of pictures on a trunk.
+/// How video is sent on a trunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Video {
-    /// They go as they are where the other end takes them; else they are encoded.
+    /// Passed through if the other end accepts it, else encoded.
     #[default]
     Pass,
-    /// They are not sent.
+    /// Not sent.
     Off,
-    /// They are encoded for the trunk, at a bitrate that follows the path.
+    /// Encoded for the trunk, at a bit rate that follows the path.
     Encode(Codec),
 }
 
 impl Video {
-    /// Codecs that pictures can be encoded into for a trunk.
+    /// Codecs for encoded video on a trunk.
     pub const ENCODED: [Codec; 4] = [Codec::H264, Codec::Vp8, Codec::Vp9, Codec::Av1];
 }
 
@@ -108,19 +109,19 @@ impl<'de> Deserialize<'de> for Video {
 pub struct Share(u16);
 
 impl Default for Share {
-    /// All of them.
+    /// All sessions.
     fn default() -> Self {
         Self(1000)
     }
 }
 
 impl Share {
-    /// Whether a session belongs to it, by a number of chance in 0.0-1.0.
+    /// Whether a session belongs to the share, by a random number in 0.0-1.0.
     pub fn has(self, chance: f64) -> bool {
         chance * 1000.0 < f64::from(self.0)
     }
 
-    /// Whether any session belongs to it.
+    /// Whether the share is zero.
     pub fn is_none(self) -> bool {
         self.0 == 0
     }
@@ -155,7 +156,7 @@ impl<'de> Deserialize<'de> for Share {
 }
 
 impl Settings {
-    /// A trunk to this endpoint with everything else at its default.
+    /// A trunk to this endpoint with default settings.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -169,7 +170,7 @@ impl Settings {
         }
     }
 
-    /// The first thing that cannot work besides the URL, as `(field, what is wrong)`.
+    /// The first invalid setting other than the URL, as `(field, reason)`.
     pub fn problem(&self) -> Option<(&'static str, String)> {
         let headers = self.token.as_deref().unwrap_or_default();
         if !headers.bytes().all(|b| b.is_ascii_graphic()) || headers.len() > 1024 {
@@ -190,7 +191,7 @@ impl Settings {
 }
 
 impl fmt::Debug for Settings {
-    /// Without the address, which may have a key in it, and the token.
+    /// Omits the URL, which may contain a key, and the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("trunk::Settings")
             .field("video", &self.video)

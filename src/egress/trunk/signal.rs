@@ -1,4 +1,4 @@
-//! The talk with a WHIP server (RFC 9725): an offer, its answer, and goodbye.
+//! Signalling with a WHIP server (RFC 9725): offer, answer and deletion of the session.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::flow::{Blame, Error, files};
 use crate::media::Secret;
 use crate::webrtc::sdp;
 
-/// A server that takes longer to answer is not there.
+/// Time limit for the server's answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// Saying goodbye is not worth more.
+/// Time limit for deleting the session.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 
-/// A server may send us to another one so many times.
+/// Maximum number of redirects.
 const REDIRECTS_MAX: usize = 3;
 
-/// Largest file of certificates, in bytes: that of a system has a quarter of it.
+/// Maximum size of a certificate file, in bytes; a system's own has a quarter of it.
 const CA_MAX: u64 = 1 << 20;
 
-/// Longest message of a server that is shown, in characters.
+/// Maximum length of a server's message in our errors, in characters.
 const SHOWN_MAX: usize = 200;
 
 /// A WHIP endpoint.
@@ -37,17 +37,17 @@ pub(super) struct Endpoint {
 pub(super) struct Session {
     http: Client,
     token: Secret,
-    /// Where the session is ended; its path is a secret.
+    /// URL of the session, for its deletion; the path is secret.
     location: Option<Url>,
-    /// What the server answered.
+    /// The server's SDP answer.
     pub(super) answer: sdp::Description,
 }
 
 impl Endpoint {
-    /// An endpoint to be called.
+    /// An endpoint with these settings.
     ///
     /// # Errors
-    /// When its address or the file of certificates cannot be used.
+    /// If its URL or the certificate file cannot be used.
     pub(super) async fn new(settings: &Settings) -> Result<Self, Error> {
         let url = Url::parse(&settings.url).map_err(|e| wrong(&format!("not a URL: {e}")))?;
         let host = url.host_str().ok_or_else(|| wrong("it names no host"))?;
@@ -57,7 +57,7 @@ impl Endpoint {
             .connect_timeout(ANSWER_MAX / 2)
             .timeout(ANSWER_MAX);
         let here = host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| {
-            // A proxy could not reach ourselves.
+            // A proxy could not reach this machine's own loopback address.
             ip.is_loopback()
         });
         if here || host == "localhost" {
@@ -71,16 +71,16 @@ impl Endpoint {
         Ok(Self { http, url, token })
     }
 
-    /// Host and port, for people.
+    /// Host and port, for display.
     pub(super) fn server(&self) -> String {
         let port = self.url.port().map(|p| format!(":{p}")).unwrap_or_default();
         format!("{}{port}", self.url.host_str().unwrap_or_default())
     }
 
-    /// Sends an offer.
+    /// Sends an offer and returns the session.
     ///
     /// # Errors
-    /// When the server is not there, refuses, or answers with something else than an answer.
+    /// If the server is unreachable, refuses, or its response is not a valid SDP answer.
     pub(super) async fn offer(&self, offer: &str) -> Result<Session, Error> {
         let request = self.http.post(self.url.clone()).header(CONTENT_TYPE, "application/sdp");
         let request = request.header(ACCEPT, "application/sdp").body(offer.to_owned());
@@ -91,7 +91,7 @@ impl Endpoint {
         }
         let location = response.headers().get(LOCATION).and_then(|v| v.to_str().ok());
         let location = location.and_then(|l| response.url().join(l).ok());
-        // The token is for the server that it was given for, and not in clear where that was secret.
+        // Keeps the token from other origins, and from plain HTTP after HTTPS.
         let location = location.filter(|l| l.origin() == response.url().origin());
         let session = |answer| Session {
             http: self.http.clone(),
@@ -103,7 +103,7 @@ impl Endpoint {
         match sdp::Description::parse(&text) {
             Ok(answer) => Ok(session(answer)),
             Err(invalid) => {
-                // The server believes that there is a session now.
+                // The server has created a session, which must be deleted.
                 session(sdp::Description::default()).leave().await;
                 let message =
                     format!("{} answers with what is no answer: {invalid}", self.server());
@@ -141,7 +141,7 @@ impl Endpoint {
 }
 
 impl Session {
-    /// Tells the server that the session is over. That it does not hear it is not our trouble.
+    /// Deletes the session. A failure is only logged.
     pub(super) async fn leave(self) {
         let Some(location) = self.location else { return };
         let request = authorized(self.http.delete(location), &self.token).timeout(LEAVE_MAX);
@@ -169,7 +169,7 @@ async fn certificates(path: &str) -> Result<Vec<Certificate>, Error> {
     Ok(found)
 }
 
-/// A body as text, as far as anybody may send it.
+/// A body as text, up to the size limit.
 async fn body(mut response: Response) -> String {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -181,8 +181,8 @@ async fn body(mut response: Response) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What a server says of its refusal, for people: the message of an appliance, or the beginning of
-/// a plain text.
+/// The server's reason for a refusal: the message of an appliance, or the beginning of a plain
+/// text.
 fn said(body: &str) -> String {
     let message = serde_json::from_str::<serde_json::Value>(body)
         .ok()
@@ -198,7 +198,7 @@ fn innermost(error: &reqwest::Error) -> String {
         inner = source;
     }
     match std::ptr::eq(inner as *const _ as *const (), error as *const _ as *const ()) {
-        // The error's own words have the address in them.
+        // The text of the error itself contains the URL.
         true if error.is_timeout() => "no answer in time".into(),
         true => "the request failed".into(),
         false => inner.to_string(),

@@ -1,4 +1,4 @@
-//! The branch of sound: Opus at a rate that follows the path, or AIC-A.
+//! The audio branch: Opus at a bit rate that follows the path, or AIC-A.
 
 use gst::prelude::*;
 use gst_rtp::prelude::*;
@@ -12,23 +12,23 @@ use crate::flow::Error;
 use crate::webrtc::sdp::Agreed;
 use crate::webrtc::{Peer, Track, aic};
 
-/// Sound on its way out.
+/// Outgoing audio.
 pub(super) struct Sound {
-    /// What is agreed on and built.
+    /// The negotiated form.
     pub(super) form: Form,
     encoder: gst::Element,
-    /// What has gone out.
+    /// Counter of what was sent.
     pub(super) meter: Meter,
-    /// What a voice goes as, and sound that is none.
+    /// The applied choices for voice and for other audio.
     applied: Option<(Choice, Choice)>,
 }
 
-/// How sound goes out.
+/// The form of outgoing audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// Opus.
     Opus,
-    /// AIC-A, with Opus inside where it must be.
+    /// AIC-A, with Opus inside where necessary.
     Aic,
 }
 
@@ -46,10 +46,10 @@ impl Form {
 }
 
 impl Sound {
-    /// Builds the branch for what was agreed on.
+    /// Builds the negotiated branch.
     ///
     /// # Errors
-    /// When an element is missing.
+    /// If an element is missing.
     pub(super) fn add(peer: &Peer, agreed: &Agreed, track: &Track) -> Result<Self, Error> {
         let is_aic = agreed.payload.name.eq_ignore_ascii_case(aic::NAME);
         let form = if is_aic { Form::Aic } else { Form::Opus };
@@ -68,7 +68,7 @@ impl Sound {
         Ok(Self { form, encoder: part("encoder")?, meter, applied: None })
     }
 
-    /// Sends like this from now on; true when that is something else than before.
+    /// Applies a decision. Returns true if the choice has changed.
     pub(super) fn apply(&mut self, decision: &Decision, loss: f64) -> bool {
         let choice = (decision.voice, decision.other);
         if self.applied == Some(choice) {
@@ -90,14 +90,14 @@ impl Sound {
         self.set("packet-loss-percentage", loss);
     }
 
-    /// Which of the frames are a voice, the encoder decides itself.
+    /// The encoder itself decides which frames are voice.
     fn set_aic(&self, decision: &Decision, loss: u32) {
         let codec = match decision.voice {
             Choice::Aic { stages, frames, redundant, redundant_stages } => {
                 self.set("stages", stages as u32);
                 self.set("frames-per-packet", frames as u32);
                 self.set("redundancy", redundant as u32);
-                // Without redundancy the element does not look at it, but takes no zero.
+                // Without redundancy the element ignores this value but rejects zero.
                 self.set("redundant-stages", redundant_stages.max(1) as u32);
                 "auto"
             }
@@ -111,18 +111,18 @@ impl Sound {
         self.encoder.set_property_from_str("codec", codec);
     }
 
-    /// The elements do not agree on types.
+    /// Sets a property from text, because its type differs between elements.
     fn set(&self, name: &str, value: u32) {
         self.encoder.set_property_from_str(name, &value.to_string());
     }
 }
 
-/// For how much loss Opus prepares.
+/// The loss that Opus is prepared for, in percent.
 fn percent(loss: f64) -> u32 {
     (loss * 100.0).ceil().clamp(5.0, 30.0) as u32
 }
 
-/// Lets every fifth packet say what is in it (docs/aic-rtp.md section 7).
+/// Adds content hints to every fifth packet (docs/aic-rtp.md section 7).
 fn add_hints(payloader: &gst::Element, id: u8) {
     if let Some(hints) = gst_rtp::RTPHeaderExtension::create_from_uri(crate::aic::hints::URI) {
         hints.set_id(id.into());

@@ -1,4 +1,4 @@
-//! The sending end of the data channel: captions go out, and what the other end gets comes back.
+//! The sending end of the data channel: sends captions and receives the other end's reports.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,29 +10,29 @@ use crate::media::{Cue, Language};
 use crate::webrtc::trunk::{Message, Receiving, Sending, SentCue};
 use crate::webrtc::{Channel, ChannelEvent};
 
-/// Bytes that may lie in the channel before messages wait outside, where they can still be dropped.
+/// Bytes in the channel above which messages wait outside, where they can still be dropped.
 const IN_CHANNEL_MAX: u64 = 16 << 10;
 
-/// Cues that wait for room; the oldest is lost when there are more.
+/// Maximum number of cues that wait for room; beyond it the oldest is dropped.
 const WAITING_MAX: usize = 64;
 
-/// Where no more sound than this goes out, and no pictures, figures for the page at the other end go out
-/// so rarely, unless something changes: each message takes as much as a packet of a voice.
+/// On a thin path (no video, less audio than this), figures for the other end's page are sent only
+/// this often unless something changes, because each message takes as much as a voice packet.
 const THIN_KBPS: f64 = 64.0;
 const RARELY: Duration = Duration::from_secs(5);
 
-/// What the other end has said.
+/// State reported by the other end.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Told {
-    /// What it gets; `None` while it has said nothing, which is for ever on other servers.
+    /// Its reception figures. `None` until the first report; servers of other makes never send one.
     pub(super) receiving: Option<Receiving>,
-    /// Why it cannot hear AIC-A, when it cannot.
+    /// Why it cannot decode AIC-A. `None` if it can.
     pub(super) aic_broken: Option<String>,
-    /// How often it could not.
+    /// Number of its failures.
     pub(super) failures: u64,
 }
 
-/// Talks until the channel is closed; without one it waits for ever.
+/// Runs until the channel is closed; without one it waits forever.
 pub(super) async fn talk(
     channel: Option<Channel>,
     board: &CueBoard,
@@ -71,7 +71,7 @@ pub(super) async fn talk(
     }
 }
 
-/// Whether these figures go out, so long after the last ones.
+/// Whether these figures must be sent, `after` the last ones.
 fn is_due(now: &Sending, last: &Sending, after: Duration) -> bool {
     let thin = now.no_pictures && now.audio_kbps < THIN_KBPS;
     !thin || after >= RARELY || now.codec != last.codec || now.no_pictures != last.no_pictures
@@ -81,21 +81,21 @@ fn hear(message: Message, told: &watch::Sender<Told>) {
     match message {
         Message::Receiving(receiving) => told.send_modify(|t| t.receiving = Some(receiving)),
         Message::AicUnavailable { reason } => told.send_modify(|t| {
-            // One that is still starting has not failed: it is waited for, without a back-off.
+            // An engine that is still starting has not failed: it is awaited without a back-off.
             t.failures += u64::from(!reason.starts_with("starting"));
             t.aic_broken = Some(reason);
         }),
         Message::AicAvailable => told.send_modify(|t| t.aic_broken = None),
-        // Only a sender says these.
+        // Only a sender sends these.
         Message::Languages { .. } | Message::Cue(_) | Message::Sending(_) => {}
     }
 }
 
-/// Captions that go out.
+/// Outgoing captions.
 struct Cues {
     board: watch::Receiver<Vec<CueFeed>>,
     reader: BoardReader,
-    /// The languages that the other end knows of.
+    /// The languages that were sent to the other end.
     known: Option<Vec<Language>>,
     waiting: VecDeque<(CueFeed, Cue)>,
 }
@@ -106,11 +106,11 @@ impl Cues {
         Self { board: board.subscribe(), reader, known: None, waiting: VecDeque::new() }
     }
 
-    /// Waits for something to send. Safe to cancel.
+    /// Waits for something to send. Cancel safe.
     async fn next(&mut self) {
         tokio::select! {
             changed = self.board.changed() => if changed.is_err() {
-                // The stream is gone; so is, soon, this trunk.
+                // The stream is gone; the trunk ends soon too.
                 std::future::pending::<()>().await;
             },
             (feed, cue) = self.reader.next() => {

@@ -1,4 +1,4 @@
-//! Messages that wait for a slow reader.
+//! Messages waiting for a slow reader.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -6,18 +6,18 @@ use std::sync::atomic::Ordering;
 use super::message::Message;
 use crate::flow::CueFeed;
 
-/// Most messages that wait.
+/// Maximum number of waiting messages.
 const WAITING_MAX: usize = 32;
 
-/// Messages that wait for a slow reader, oldest first. What may still change goes first when there
-/// is no room; what is lost is counted at its feed.
+/// Messages waiting for a slow reader, oldest first. When it is full, partial cues are dropped
+/// first; drops are counted at their feed.
 #[derive(Default)]
 pub(crate) struct Backlog(VecDeque<(Option<CueFeed>, Message)>);
 
 impl Backlog {
-    /// Adds a message behind the others.
+    /// Appends a message.
     pub(crate) fn push(&mut self, feed: Option<CueFeed>, message: Message) {
-        // A newer partial cue makes the one before it worthless.
+        // A newer partial cue supersedes the previous one.
         let replaced = is_partial(&message).then(|| self.partial_of(feed.as_ref())).flatten();
         if let Some(at) = replaced {
             self.lose(at);
@@ -29,7 +29,7 @@ impl Backlog {
         self.0.push_back((feed, message));
     }
 
-    /// The oldest message, as of now.
+    /// Takes the oldest message, with current time fields.
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let (_, mut message) = self.0.pop_front()?;
         message.stamp();
@@ -68,13 +68,13 @@ mod tests {
             backlog.push(Some(feed.clone()), message(id, Stage::Committed));
             backlog.push(Some(feed.clone()), message(id + 1, Stage::Partial));
         }
-        // 29 partial cues were replaced by the next.
+        // 29 partial cues were superseded.
         let dropped = || feed.stats().dropped_slow.load(Ordering::Relaxed);
         assert_eq!(dropped(), 29);
         for id in 31..=34 {
             backlog.push(Some(feed.clone()), message(id, Stage::Committed));
         }
-        // Room for 32: the last partial cue, then the two oldest committed ones.
+        // Room for 32: the last partial cue was dropped, then the two oldest committed ones.
         assert_eq!(dropped(), 32);
         let ids: Vec<u64> = std::iter::from_fn(|| backlog.pop())
             .map(|m| match m {

@@ -1,18 +1,18 @@
-//! Captions over a data channel of WHEP.
+//! Captions over a WHEP data channel.
 
 use super::{Backlog, Reader, Selection};
 use crate::flow::CueBoard;
 use crate::webrtc::{Channel, ChannelEvent};
 
-/// Bytes that may lie in the channel before messages wait outside, where they can still be dropped.
+/// Bytes in the channel above which messages wait outside, where they can still be dropped.
 const IN_CHANNEL_MAX: u64 = 16 << 10;
 
-/// Committed cues of each language that a viewer gets when it comes, so that its screen is not
-/// empty until somebody speaks.
+/// Committed cues of each language that a new viewer gets, so that its screen is not empty until
+/// the next speech.
 const RECENT: usize = 2;
 
-/// Sends the captions of a board until the channel is closed. Each message is one of
-/// [`super::Message`]; the viewer may send `{"type":"select","languages":["es"]}`.
+/// Sends the captions of a board until the channel is closed. Each message is a [`super::Message`];
+/// the viewer may send `{"type":"select","languages":["es"]}`.
 pub(crate) async fn serve(mut channel: Channel, board: &CueBoard) {
     let mut reader = Reader::new(board, Selection::everything(), RECENT);
     let mut backlog = Backlog::default();

@@ -1,4 +1,4 @@
-//! The messages themselves.
+//! The caption messages.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use utoipa::ToSchema;
 use crate::flow::{self, CueFeed};
 use crate::media::{Cue, Language, Stage};
 
-/// One message to whoever follows captions.
+/// One message to a reader of captions.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Message {
-    /// What there is; the first message, and another whenever it changes.
+    /// Languages and time. The first message, and sent again when the languages change.
     Hello(Hello),
-    /// Somebody says something.
+    /// One cue.
     Cue(CueMessage),
 }
 
 impl Message {
-    /// The word in its `type` field.
+    /// The value of its `type` field.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Hello(_) => "hello",
@@ -27,7 +27,7 @@ impl Message {
         }
     }
 
-    /// Brings what depends on the time of sending up to now.
+    /// Updates the fields that depend on the time of sending.
     pub(crate) fn stamp(&mut self) {
         match self {
             Self::Hello(hello) => (hello.now_ms, hello.wall_ms) = now_and_wall(),
@@ -35,41 +35,40 @@ impl Message {
         }
     }
 
-    /// As text.
+    /// The message as JSON.
     pub fn to_json(&self) -> String {
-        // Strings and numbers always become JSON.
+        // Strings and numbers always serialise.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// What there is, and what time it is.
+/// Languages of the captions and the current time.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Hello {
-    /// Version of these messages: 1. Fields may be added to it.
+    /// Version of the message format: 1. New fields may be added within a version.
     pub version: u32,
-    /// Running time of the appliance when this was sent, in ms: the clock of `start_ms` and
-    /// `end_ms`.
+    /// Running time of the appliance at sending, in ms: the clock of `start_ms` and `end_ms`.
     pub now_ms: u64,
-    /// The same moment as wall-clock time, in ms since 1970 (UTC).
+    /// The same time by the wall clock, in ms since 1970 (UTC).
     pub wall_ms: u64,
     /// Languages of the captions, the original first.
     pub languages: Vec<HelloLanguage>,
 }
 
-/// One language of captions.
+/// One caption language.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HelloLanguage {
     /// BCP 47 tag; `und` while the language is being detected.
     #[schema(value_type = String, example = "es")]
     pub tag: Language,
-    /// Its own name: `español`.
+    /// Native name: `español`.
     pub name: String,
-    /// Whether it is the one that is spoken.
+    /// Whether it is the spoken language.
     pub original: bool,
 }
 
 impl Hello {
-    /// What these feeds carry, now.
+    /// The languages of these feeds and the current time.
     pub fn new(feeds: &[CueFeed]) -> Self {
         let language = |(index, feed): (usize, &CueFeed)| {
             let tag = heard(feed);
@@ -85,7 +84,7 @@ impl Hello {
     }
 }
 
-/// The language of a feed: what its newest cue says where it is being detected.
+/// The language of a feed; if it is detected, that of its newest cue.
 fn heard(feed: &CueFeed) -> Language {
     let asked = feed.language();
     if *asked != Language::undetermined() {
@@ -94,34 +93,35 @@ fn heard(feed: &CueFeed) -> Language {
     feed.newest().map_or_else(|| asked.clone(), |cue| cue.language)
 }
 
-/// Something that is said, in one language.
+/// One cue in one language.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct CueMessage {
-    /// Counts the committed cues of a language from 1; a partial cue has the number of the
-    /// committed cue that it may become, and each new one replaces the last.
+    /// Number of the committed cue, per language from 1. A partial cue has the number of the
+    /// committed cue that it may become, and replaces the previous one.
     pub id: u64,
-    /// BCP 47 tag.
+    /// BCP 47 tag of its language.
     #[schema(value_type = String, example = "es")]
     pub language: Language,
     /// Whether it may still change.
     #[schema(value_type = String, example = "committed")]
     pub stage: Stage,
-    /// When it begins to be said: running time of the appliance in ms, like timestamps of media.
+    /// Start of the speech: running time of the appliance in ms, like media timestamps.
     pub start_ms: u64,
-    /// When it has been said.
+    /// End of the speech, in ms of running time.
     pub end_ms: u64,
-    /// How long ago it had been said when this was sent, in ms; negative for what is still to
-    /// come. A player that is `d` behind the appliance shows it `d - age_ms` from now.
+    /// Time from the end of the speech to the sending of this message, in ms; negative if the end
+    /// is in the future. A player that is `d` behind the appliance shows the cue `d - age_ms` from
+    /// now.
     pub age_ms: i64,
-    /// What is said.
+    /// The text.
     pub text: String,
-    /// The same word by word, where the engine knows the words.
+    /// The words with their times. Empty if the engine does not report words.
     pub words: Vec<WordMessage>,
-    /// Whether a sentence ends with it.
+    /// Whether a sentence ends with this cue.
     pub ends_sentence: bool,
-    /// What made it: `whisper`, `basic`, `api` …
+    /// The engine that made it: `whisper`, `basic`, `api` …
     pub engine: String,
-    /// Its model, where it has one.
+    /// Its model; omitted if it has none.
     pub model: Option<String>,
 }
 
@@ -130,11 +130,11 @@ pub struct CueMessage {
 pub struct WordMessage {
     /// The word with its punctuation.
     pub text: String,
-    /// When it begins, in ms of running time.
+    /// Start, in ms of running time.
     pub start_ms: u64,
-    /// When it ends.
+    /// End, in ms of running time.
     pub end_ms: u64,
-    /// How sure the engine is, 0-1.
+    /// Confidence of the engine, 0-1.
     pub confidence: f32,
 }
 
@@ -152,7 +152,7 @@ fn ms(time: Duration) -> u64 {
 }
 
 impl From<&Cue> for CueMessage {
-    /// As it is sent now.
+    /// The message for a cue, with the current time.
     fn from(cue: &Cue) -> Self {
         let word = |word: &crate::media::Word| WordMessage {
             text: word.text.clone(),

@@ -1,5 +1,4 @@
-//! Captions as text for those who show or keep them: JSON messages that the data channel of WHEP,
-//! server-sent events and WebSockets share.
+//! Captions as JSON messages, shared by the WHEP data channel, server-sent events and WebSockets.
 
 mod backlog;
 mod channel;

@@ -1,4 +1,4 @@
-//! Following the captions of a stream, in the languages that somebody wants.
+//! Follows the captions of a stream in selected languages.
 
 use std::collections::VecDeque;
 
@@ -10,24 +10,24 @@ use super::message::{Hello, HelloLanguage, Message};
 use crate::flow::{BoardReader, CueBoard, CueFeed};
 use crate::media::{Cue, Language};
 
-/// Most languages that one reader may name.
+/// Maximum number of languages that a reader may select.
 const LANGUAGES_MAX: usize = 32;
 
-/// Which cues somebody wants.
+/// The cues that a reader wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// These languages, maybe none; `None` is all. Without a script or region it means all of them, and the
-    /// word `original` the one that is spoken.
+    /// Selected languages, possibly none; `None` selects all. A tag without script or region
+    /// selects all variants; `original` selects the spoken language.
     languages: Option<Vec<String>>,
-    /// Cues that may still change too.
+    /// Whether to include cues that may still change.
     pub partial: bool,
 }
 
-/// What a reader may ask for: `{"type":"select","languages":["es"]}`.
+/// A command of a reader: `{"type":"select","languages":["es"]}`.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Command {
-    /// Only these languages from now on: `[]` is none, and all without the field.
+    /// Selects languages from now on: `[]` selects none, a missing field all.
     Select { languages: Option<Vec<String>>, partial: Option<bool> },
 }
 
@@ -37,10 +37,10 @@ impl Selection {
         Self { languages: None, partial: true }
     }
 
-    /// Those of a comma-separated list of tags.
+    /// Parses a comma-separated list of tags.
     ///
     /// # Errors
-    /// The word that is not a language, in words.
+    /// The tag that is not a language, as text.
     pub fn of(list: Option<&str>, partial: bool) -> Result<Self, String> {
         let split = |list: &str| list.split(',').map(|tag| tag.trim().to_owned()).collect();
         let mut selection = Self { languages: None, partial };
@@ -48,10 +48,10 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Takes a command of the reader.
+    /// Applies a command of the reader.
     ///
     /// # Errors
-    /// What is wrong with it, in words; the selection stays.
+    /// What is wrong with it, as text; the selection stays unchanged.
     pub fn change(&mut self, command: &str) -> Result<(), String> {
         let command: Command = serde_json::from_str(command).map_err(|e| e.to_string())?;
         let Command::Select { languages, partial } = command;
@@ -72,7 +72,7 @@ impl Selection {
         Ok(())
     }
 
-    /// Whether a cue of a feed is wanted; the original feed is the first one.
+    /// Whether a cue of a feed is selected; the original feed is the first one.
     fn wants(&self, feed: &CueFeed, original: bool, cue: &Cue) -> bool {
         let fits = |tag: &str, language: &Language| {
             tag.eq_ignore_ascii_case(language.as_str()) || tag == language.primary()
@@ -87,22 +87,22 @@ impl Selection {
     }
 }
 
-/// Somebody who follows the captions of a stream.
+/// A reader of a stream's captions.
 pub struct Reader {
     selection: Selection,
     board: watch::Receiver<Vec<CueFeed>>,
     cues: BoardReader,
-    /// What the last `hello` said.
+    /// The languages in the last `hello`.
     told: Option<Vec<HelloLanguage>>,
-    /// The stream ends.
+    /// Cancelled when the stream ends.
     ended: CancellationToken,
-    /// Cues that have come and are not told yet, oldest first.
+    /// Received cues that are not delivered yet, oldest first.
     waiting: VecDeque<(CueFeed, Cue)>,
 }
 
 impl Reader {
-    /// Follows a board from now on, after at most `recent` of the newest committed cues of each
-    /// feed.
+    /// Follows a board from now on, starting with at most `recent` of the newest committed cues of
+    /// each feed.
     pub fn new(board: &CueBoard, selection: Selection, recent: usize) -> Self {
         let (cues, ended, board) = (board.read(), board.ended(), board.subscribe());
         let mut before: Vec<(CueFeed, Cue)> = Vec::new();
@@ -115,16 +115,15 @@ impl Reader {
         Self { selection, board, cues, told: None, ended, waiting: before.into() }
     }
 
-    /// Takes a command of the reader.
+    /// Applies a command of the reader.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// What is wrong with it, as text.
     pub fn command(&mut self, text: &str) -> Result<(), String> {
         self.selection.change(text)
     }
 
-    /// The next message, with the feed that a cue came on; `None` when the stream is gone. Safe to
-    /// cancel.
+    /// The next message, with the feed of a cue. `None` when the stream has ended. Cancel safe.
     pub async fn next(&mut self) -> Option<(Option<CueFeed>, Message)> {
         loop {
             if let Some(hello) = self.hello() {
@@ -132,9 +131,9 @@ impl Reader {
             }
             let Some((feed, cue)) = self.waiting.pop_front() else {
                 tokio::select! {
-                    // The last words are told before the end.
+                    // The last cues are delivered before the end.
                     biased;
-                    // Once more from above: the cue may be of a language that is new.
+                    // Restarts the loop, because the cue may be in a new language.
                     found = self.cues.next() => self.waiting.push_back(found),
                     () = self.ended.cancelled() => return None,
                     changed = self.board.changed() => if changed.is_err() {
@@ -150,9 +149,9 @@ impl Reader {
         }
     }
 
-    /// What there is, unless it was told already.
+    /// A `hello` if the languages have changed since the last one.
     fn hello(&mut self) -> Option<Message> {
-        // What is told is read: nothing is said on it that is missed.
+        // Follows the announced feeds first, so that none of their cues is missed.
         self.cues.follow();
         let hello = Hello::new(&self.board.borrow_and_update());
         if self.told.as_ref() == Some(&hello.languages) {

@@ -1,4 +1,4 @@
-//! What a reader is told.
+//! The messages of a reader.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::*;
 use crate::flow::{CueBoard, CueFeed};
 use crate::media::{Cue, Language, Origin, Stage, Word};
 
-/// A feed `captions.<tag>` of that language.
+/// A feed `captions.<tag>` with that language.
 pub(super) fn feed(tag: &str) -> CueFeed {
     crate::init().expect("GStreamer starts");
     CueFeed::new(format!("captions.{tag}"), tag.parse().expect("a language"))
@@ -34,7 +34,7 @@ fn in_language(tag: &str, cue: Cue) -> Cue {
     Cue { language: tag.parse().expect("a language"), ..cue }
 }
 
-/// The next message as JSON, without what depends on the time.
+/// The next message as JSON, without its time fields.
 async fn next(reader: &mut Reader) -> serde_json::Value {
     let next = tokio::time::timeout(Duration::from_secs(10), reader.next());
     let (_, message) = next.await.expect("in time").expect("the stream is there");
@@ -62,7 +62,7 @@ async fn a_reader_is_told_what_there_is_and_then_what_is_said() {
         "start_ms": 100, "end_ms": 900, "text": "hello", "ends_sentence": false, "engine": "test",
         "model": "m@1", "words": [
             { "text": "hello", "start_ms": 100, "end_ms": 900, "confidence": 0.912 }] });
-    // Confidence is told in thousandths, as far as 32 bits have them.
+    // Confidence has thousandths, within 32-bit precision.
     let mut said = next(&mut reader).await;
     let sure = said["words"][0]["confidence"].as_f64().expect("a number");
     said["words"][0]["confidence"] = ((sure * 1000.0).round() / 1000.0).into();
@@ -88,7 +88,7 @@ async fn only_what_was_asked_for_is_told() {
         english.publish(cue(1, Stage::Partial, "one?"));
         english.publish(cue(1, Stage::Committed, "one"));
         brazil.publish(in_language("pt-BR", cue(1, Stage::Committed, "um")));
-        // The order of feeds among each other is not promised.
+        // The order between feeds is not guaranteed.
         let mut said = Vec::new();
         while said.len() < expect.len() {
             said.push(next(&mut reader).await["text"].as_str().expect("text").to_owned());

@@ -1,6 +1,6 @@
 //! SECTION:element-rtpaicdepay
 //!
-//! Takes payloads out of RTP packets of `AIC-A` for `auralinkaicdec`. Packets that a jitter buffer
+//! Extracts payloads from RTP packets of `AIC-A` for `auralinkaicdec`. Packets that a jitter buffer
 //! reports as lost become gap events, which the decoder fills.
 //!
 //! ## Example
@@ -26,7 +26,7 @@ use crate::aic::RATE;
 use crate::aic::payload::PAYLOAD_MAX;
 use crate::aic::weights::{self, NO_MODEL};
 
-/// See [`super::AicDepay`].
+/// Implementation of [`super::AicDepay`].
 #[derive(Default)]
 pub struct AicDepay;
 
@@ -56,7 +56,7 @@ impl ElementImpl for AicDepay {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            // The payload type may be left out, as with other depayloaders.
+            // The payload type is optional, as with other depayloaders.
             let caps = gst::Caps::builder("application/x-rtp")
                 .field("media", "audio")
                 .field("clock-rate", RATE as i32)
@@ -93,7 +93,7 @@ impl RTPBaseDepayloadImpl for AicDepay {
             gst::debug!(gst::CAT_RUST, imp = self, "a payload of {} bytes", payload.len());
             return None;
         }
-        // A copy: the payload is small, and the packet with its headers need not live on.
+        // Copies the small payload, so that the whole packet can be freed.
         let mut buffer = gst::Buffer::from_mut_slice(payload.to_vec());
         if packet.is_marker() {
             buffer.get_mut()?.set_flags(gst::BufferFlags::MARKER);

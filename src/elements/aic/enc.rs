@@ -1,13 +1,14 @@
-//! The encoder that takes any rate and format.
+//! The encoder for any rate and format.
 //!
 //! SECTION:element-auralinkaicenc
 //!
-//! Encodes speech by AIC-A, at 1.5 to 6 kbit/s, and everything that it cannot (music, or no engine)
-//! as Opus inside the same packets. It adds one frame (20 ms) per frame in a packet. Properties may
-//! change while it plays. A change of the codec is an element message, `aic-codec`.
+//! Encodes speech by AIC-A, at 1.5 to 6 kbit/s, and everything else (music, or without an engine)
+//! as Opus inside the same packets. It adds one frame (20 ms) of latency per frame in a packet.
+//! Properties may change while it plays. It posts an element message, `aic-codec`, when the codec
+//! changes.
 //!
-//! The engine runs in a child process: `AURALINK_ENGINE` tells where the program `auralink` is, and
-//! `AURALINK_AIC_WEIGHTS` where weights are that lie in no usual place.
+//! The engine runs in a child process. `AURALINK_ENGINE` is the path of the program `auralink`, and
+//! `AURALINK_AIC_WEIGHTS` that of weights outside the usual folders.
 //!
 //! ## Example
 //!
@@ -26,7 +27,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-/// See [`super::AicEnc`].
+/// Implementation of [`super::AicEnc`].
 pub struct AicEnc {
     core: super::AicEncCore,
     sink: gst::GhostPad,
@@ -67,7 +68,7 @@ impl ObjectImpl for AicEnc {
     fn constructed(&self) {
         self.parent_constructed();
         if let Err(error) = self.assemble() {
-            // The pads stay without a target, and linking to them fails.
+            // The pads have no target, so linking to them fails.
             gst::error!(gst::CAT_RUST, imp = self, "not assembled: {error}");
         }
     }

@@ -1,9 +1,9 @@
 //! SECTION:element-rtphdrextaichints
 //!
-//! The RTP header extension `aic-hints`: class of the sound, predicted and achieved compression
-//! ratio, loudness, model and a checksum of the payload, on every fifth packet. Written from the
-//! buffer meta that `auralinkaicenc` leaves, read into the same meta (`auralink-aic-hints`, which
-//! `auralinkaicdec` makes an element message of).
+//! The RTP header extension `aic-hints`: class of the audio, predicted and achieved compression
+//! ratio, loudness, model and a checksum of the payload, on every fifth packet. It is written from
+//! the buffer meta of `auralinkaicenc` and read into the same meta (`auralink-aic-hints`), which
+//! `auralinkaicdec` posts as an element message.
 //!
 //! Since: auralink-0.1.0
 
@@ -18,10 +18,10 @@ use super::{HINTS, lock};
 use crate::aic::hints::{Hints, Kind, SIZE, URI, checksum};
 use crate::aic::weights::{self, ModelId, NO_MODEL};
 
-/// Packets from one that carries hints to the next.
+/// Distance of packets with hints.
 const EVERY: u32 = 5;
 
-/// See [`super::AicHints`].
+/// Implementation of [`super::AicHints`].
 #[derive(Default)]
 pub struct AicHints {
     packets: AtomicU32,
@@ -44,7 +44,7 @@ impl ElementImpl for AicHints {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
             gst::subclass::ElementMetadata::new(
                 "AuraLink AIC hints",
-                // GStreamer looks for exactly these words.
+                // GStreamer requires exactly these words.
                 gst_rtp::RTP_HDREXT_ELEMENT_CLASS,
                 "Content class, compression ratio, loudness and checksum of AIC-A packets",
                 "AuraLink",
@@ -103,7 +103,7 @@ impl RTPHeaderExtensionImpl for AicHints {
         input_data: &[u8],
         output: &mut gst::BufferRef,
     ) -> Result<(), gst::LoggableError> {
-        // A later version of the extension is nothing that this one could use, and no error.
+        // A later version of the extension is ignored, not an error.
         let Some(hints) = Hints::read(input_data) else { return Ok(()) };
         let right = output.map_readable().is_ok_and(|p| checksum(&p) == hints.checksum);
         let said = gst::Structure::builder(HINTS)
@@ -119,7 +119,7 @@ impl RTPHeaderExtensionImpl for AicHints {
                 to.set_value(name, value.clone());
             }
         };
-        // Where sender and receiver are one process, the sender's own meta may still be there.
+        // If sender and receiver share a process, the sender's meta may still be there.
         if let Ok(mut meta) = gst::meta::CustomMeta::from_mut_buffer(output, HINTS) {
             fill(meta.mut_structure());
         } else if let Ok(mut meta) = gst::meta::CustomMeta::add(output, HINTS) {

@@ -1,4 +1,4 @@
-//! The voice codec AIC-A: `auralinkaicenc` and `auralinkaicdec`, and how it travels in RTP:
+//! The voice codec AIC-A, `auralinkaicenc` and `auralinkaicdec`, and its transport in RTP:
 //! `rtpaicpay`, `rtpaicdepay` and the header extension `rtphdrextaichints`.
 //!
 //! ```text
@@ -7,8 +7,8 @@
 //! ```
 //!
 //! One buffer of `audio/x-aic, rate=16000, channels=1, model=<8 hexadecimal digits>` is one payload
-//! of `docs/aic-rtp.md`: frames of AIC-A or an embedded Opus packet. They are always registered:
-//! without the engine the encoder sends Opus and says why.
+//! of `docs/aic-rtp.md`: frames of AIC-A or an embedded Opus packet. The elements are always
+//! registered: without the engine the encoder sends Opus and reports why.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -42,7 +42,7 @@ glib::wrapper! {
 }
 
 glib::wrapper! {
-    /// The decoder: payloads in, F32LE of 48 kHz out.
+    /// The decoder: payloads in, F32LE at 48 kHz out.
     pub struct AicDec(ObjectSubclass<dec::AicDec>) @extends gst::Element, gst::Object;
 }
 
@@ -64,17 +64,17 @@ glib::wrapper! {
         @extends gst_rtp::RTPHeaderExtension, gst::Element, gst::Object;
 }
 
-/// Name of the element message of the encoder when the codec changes: `codec` (string, `aic` or
-/// `opus`), `reason` (string: `not-there`, `starting`, `died`, `late`, `failed`, `content` or
-/// `asked`), `detail` (string).
+/// Name of the encoder's element message for a change of codec: `codec` (string, `aic` or `opus`),
+/// `reason` (string: `not-there`, `starting`, `died`, `late`, `failed`, `content` or `asked`),
+/// `detail` (string).
 pub const CODEC: &str = "aic-codec";
 
-/// Name of the element message of the decoder when AIC-A packets cannot be decoded any more, with
-/// `reason` (string: `not-there`, `starting`, `died`, `late`, `failed`, `model`) and `detail`
-/// (string). Ask the sender for Opus then.
+/// Name of the decoder's element message when AIC-A packets can no longer be decoded, with `reason`
+/// (string: `not-there`, `starting`, `died`, `late`, `failed`, `model`) and `detail` (string). The
+/// application should then ask the sender for Opus.
 pub const UNAVAILABLE: &str = "aic-unavailable";
 
-/// Name of the element message of the decoder when they can be decoded again.
+/// Name of the decoder's element message when they can be decoded again.
 pub const AVAILABLE: &str = "aic-available";
 
 /// Name of the buffer meta that carries hints: see [`HINTS_URI`].
@@ -88,7 +88,7 @@ pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     register("auralinkaicdec", Rank::SECONDARY, AicDec::static_type())?;
     register("rtpaicpay", Rank::SECONDARY, AicPay::static_type())?;
     register("rtpaicdepay", Rank::SECONDARY, AicDepay::static_type())?;
-    // GStreamer makes header extensions of this rank by their URI.
+    // GStreamer creates header extensions of this rank by their URI.
     register("rtphdrextaichints", Rank::PRIMARY, AicHints::static_type())?;
     if !gst::meta::CustomMeta::is_registered(HINTS) {
         gst::meta::CustomMeta::register_simple(HINTS);
@@ -97,11 +97,11 @@ pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What they hold stays usable whatever a panic left undone.
+    // The contents stay usable after a panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Caps of payloads; with no model of any.
+/// Caps of payloads; without `model` of any.
 fn aic_caps(model: Option<&str>) -> gst::Caps {
     gst::Caps::builder("audio/x-aic")
         .field("rate", crate::aic::RATE as i32)
@@ -123,12 +123,12 @@ fn template(name: &str, way: gst::PadDirection, caps: &gst::Caps) -> gst::PadTem
         .expect("name, direction and caps are valid")
 }
 
-/// So many frames of 20 ms.
+/// Duration of this number of 20 ms frames.
 fn frames(count: u64) -> gst::ClockTime {
     gst::ClockTime::from_mseconds(20) * count
 }
 
-/// How long so many samples of 48 kHz last.
+/// Duration of this number of samples at 48 kHz.
 fn wide(samples: usize) -> gst::ClockTime {
     let rate = crate::aic::fallback::WIDE_RATE as u64;
     gst::ClockTime::SECOND.mul_div_round(samples as u64, rate).unwrap_or_default()

@@ -1,8 +1,8 @@
 //! SECTION:element-rtpaicpay
 //!
 //! Puts payloads of `auralinkaicenc` into RTP packets, one each: encoding name `AIC-A`, clock rate
-//! 16000, `model` and what this receiver wants as format parameters (`docs/aic-rtp.md`). The marker
-//! is set on the first packet after a silence that was not sent.
+//! 16000, `model` and the receiver's preferences as format parameters (`docs/aic-rtp.md`). The
+//! first packet after a silence that was not sent has the marker.
 //!
 //! ## Example
 //!
@@ -23,7 +23,7 @@ use super::{aic_caps, template};
 use crate::aic::RATE;
 use crate::aic::packet::{FRAMES_MAX, REDUNDANT_MAX, STAGES_MAX};
 
-/// See [`super::AicPay`].
+/// Implementation of [`super::AicPay`].
 #[derive(Default)]
 pub struct AicPay;
 
@@ -79,7 +79,7 @@ impl RTPBasePayloadImpl for AicPay {
             .ok_or_else(|| gst::loggable_error!(gst::CAT_RUST, "caps without a model: {caps}"))?;
         let pay = self.obj();
         pay.set_options("audio", true, "AIC-A", RATE);
-        // All are strings, because these become the `fmtp` line of SDP.
+        // All are strings, because they become the `fmtp` line of SDP.
         let parameters = gst::Structure::builder("application/x-rtp")
             .field("model", model)
             .field("maxstages", STAGES_MAX.to_string())

@@ -1,4 +1,4 @@
-//! The properties of the encoder. Both its elements have them; each class needs its own, because a
+//! The encoder's properties. Both of its elements have them; each class needs its own, because a
 //! ParamSpec belongs to one class.
 
 use std::time::Duration;
@@ -27,13 +27,13 @@ fn number(
         .build()
 }
 
-/// The longest wait for the engine, of encoder and decoder.
+/// The longest wait for the engine, for encoder and decoder.
 pub(super) fn deadline() -> glib::ParamSpec {
     let text = ("Deadline", "Longest wait for the engine per frame of 20 ms, in milliseconds");
     number("deadline", text, 1..=1_000, 40)
 }
 
-/// Whether to wait instead.
+/// Whether to wait without this limit.
 pub(super) fn wait() -> glib::ParamSpec {
     glib::ParamSpecBoolean::builder("wait")
         .nick("Wait")
@@ -43,7 +43,7 @@ pub(super) fn wait() -> glib::ParamSpec {
         .build()
 }
 
-/// The statistics, of encoder and decoder.
+/// The statistics, for encoder and decoder.
 pub(super) fn stats() -> glib::ParamSpec {
     glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
         .nick("Statistics")
@@ -105,7 +105,7 @@ pub(super) fn encoder() -> Vec<glib::ParamSpec> {
     ]
 }
 
-/// Sets a writable property of the encoder; whether it could be.
+/// Sets a writable property of the encoder; returns whether it exists and fits.
 pub(super) fn set(settings: &mut Settings, name: &str, value: &glib::Value) -> bool {
     let count = || value.get::<u32>().map(|n| n as usize).ok();
     let flag = || value.get::<bool>().ok();
@@ -130,8 +130,8 @@ pub(super) fn set(settings: &mut Settings, name: &str, value: &glib::Value) -> b
     true
 }
 
-/// Sets a property that says how the engine is waited for, of encoder and decoder; whether it could
-/// be.
+/// Sets a property about waiting for the engine, for encoder and decoder; returns whether it exists
+/// and fits.
 pub(super) fn set_patience(patience: &mut Patience, name: &str, value: &glib::Value) -> bool {
     match name {
         "wait" => value.get().map(|wait| patience.wait = wait).is_ok(),
@@ -143,7 +143,7 @@ pub(super) fn set_patience(patience: &mut Patience, name: &str, value: &glib::Va
     }
 }
 
-/// A property that is a setting.
+/// Reads a property that is a setting.
 pub(super) fn get(settings: &Settings, name: &str) -> Option<glib::Value> {
     Some(match name {
         "codec" => match settings.wish {
@@ -164,7 +164,7 @@ pub(super) fn get(settings: &Settings, name: &str) -> Option<glib::Value> {
     })
 }
 
-/// A property that says how the engine is waited for.
+/// Reads a property about waiting for the engine.
 pub(super) fn get_patience(patience: &Patience, name: &str) -> Option<glib::Value> {
     Some(match name {
         "wait" => patience.wait.to_value(),

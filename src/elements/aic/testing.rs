@@ -1,4 +1,4 @@
-//! What tests of the elements share: a voice, an encoder for it, and the engine where there is one.
+//! Shared by tests of the elements: a voice, an encoder for it, and the engine if available.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) fn start() {
     crate::elements::register().expect("registers");
 }
 
-/// The engine, warm and kept so; `None` says why on standard error.
+/// The warm engine, kept alive; `None`, with a message on standard error, if there is none.
 pub(super) fn engine() -> Option<Codec> {
     let codec = Codec::shared();
     match codec.wait(Duration::from_secs(60)) {
@@ -27,7 +27,7 @@ pub(super) fn engine() -> Option<Codec> {
     }
 }
 
-/// Syllables of a gliding voice, 48 kHz.
+/// Syllables of a gliding voice, at 48 kHz.
 pub(super) fn voice(seconds: f32) -> Vec<f32> {
     let mut phase = 0.0_f32;
     let sample = |i: usize| {
@@ -64,7 +64,7 @@ pub(super) fn payload(buffer: &gst::Buffer) -> Payload {
     Payload::read(&buffer.map_readable().expect("readable")).expect("a payload")
 }
 
-/// Everything that comes out of these samples.
+/// All buffers that result from these samples.
 pub(super) fn encode(harness: &mut Harness, sound: &[f32]) -> Vec<gst::Buffer> {
     for buffer in buffers(sound) {
         harness.push(buffer).expect("flows");
@@ -73,7 +73,7 @@ pub(super) fn encode(harness: &mut Harness, sound: &[f32]) -> Vec<gst::Buffer> {
     std::iter::from_fn(|| harness.try_pull()).collect()
 }
 
-/// The child of that name of a parsed harness.
+/// The child of this name in a parsed harness.
 pub(super) fn child(harness: &Harness, name: &str) -> gst::Element {
     let element = harness.element().expect("there");
     element.downcast::<gst::Bin>().expect("parsed").by_name(name).expect("named")

@@ -1,4 +1,4 @@
-//! Tests of the elements in a row.
+//! Tests of the elements in sequence.
 
 use gst::prelude::*;
 use gst_check::Harness;
@@ -6,7 +6,7 @@ use gst_check::Harness;
 use super::testing::{MONO, buffers, child, encode, encoder, engine, payload, start, voice};
 use crate::aic::payload::Payload;
 
-/// Plays a description to its end; what the appsink `out` got, as one channel.
+/// Plays a description to its end; returns what the appsink `out` got, as one channel.
 fn play(description: &str) -> (Vec<f32>, Vec<gst::Structure>) {
     start();
     let pipeline = gst::parse::launch(description).expect("parses");
@@ -34,7 +34,7 @@ fn play(description: &str) -> (Vec<f32>, Vec<gst::Structure>) {
     (sound, messages.iter().filter_map(|m| m.structure().map(|s| s.to_owned())).collect())
 }
 
-/// By how many milliseconds loudness in `heard` follows that in `said` best.
+/// The delay in milliseconds at which loudness in `heard` best matches that in `said`.
 fn lag(said: &[f32], heard: &[f32]) -> i64 {
     let loudness = |x: &[f32]| -> Vec<f32> {
         x.chunks(48).map(|c| (c.iter().map(|x| x * x).sum::<f32>() / 48.0 + 1e-6).ln()).collect()
@@ -55,7 +55,7 @@ fn lag(said: &[f32], heard: &[f32]) -> i64 {
     (-200..=200).max_by(|a, b| score(*a).total_cmp(&score(*b))).expect("some")
 }
 
-/// Speech of the test data, decoded to 48 kHz mono; `None` says why.
+/// Speech of the test data, decoded to 48 kHz mono; `None`, with a message, if it is missing.
 fn speech() -> Option<std::path::PathBuf> {
     let root = std::env::var("AURALINK_TEST_DATA").map_or_else(
         |_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
@@ -68,8 +68,8 @@ fn speech() -> Option<std::path::PathBuf> {
     path.exists().then_some(path)
 }
 
-/// Loses one packet of ten at the element `network`: here and there, but in each run the same, and
-/// never the first three nor the last two of a sentence of 8 s.
+/// Drops one packet of ten at the element `network`: the same ones in each run, and never the first
+/// three nor the last two of a sentence of 8 s.
 fn lose(pipeline: &gst::Pipeline) {
     let Some(network) = pipeline.by_name("network") else { return };
     let count = std::sync::atomic::AtomicU32::new(0);
@@ -81,7 +81,7 @@ fn lose(pipeline: &gst::Pipeline) {
     });
 }
 
-/// Through RTP over this network; the lag and the loudness relative to the source.
+/// Sends speech by RTP over this network; returns lag and loudness relative to the source.
 fn through(encoder: &str, network: &str) -> Option<(i64, f32, Vec<gst::Structure>)> {
     let path = speech()?;
     let source = format!(

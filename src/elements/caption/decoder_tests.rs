@@ -1,5 +1,5 @@
-//! What programs that we have not written read: ffmpeg (CEA-608) and mux.js (CEA-608 and CEA-708),
-//! from real encoders with reordered frames, through the containers that captions travel in.
+//! What independent programs decode: ffmpeg (CEA-608) and mux.js (CEA-608 and CEA-708), from real
+//! encoders with reordered frames, through the containers that carry captions.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,14 +28,14 @@ fn cues(texts: &[&str], language: &str) -> Vec<Cue> {
     made.collect()
 }
 
-/// Plays a description with an `auralinkcaption` named `c` to its end, with these cues in it.
+/// Plays a description with an `auralinkcaption` named `c` to its end, with these cues.
 fn play(description: &str, cues: &[Cue]) -> gst::Structure {
     gst::init().expect("GStreamer starts");
     crate::elements::register().expect("registers");
     let pipeline = gst::parse::launch(description).unwrap_or_else(|e| panic!("{description}: {e}"));
     let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
     let element = pipeline.by_name("c").and_downcast::<Caption>().expect("a caption element");
-    // The element takes cues once it runs; data flows only after the whole pipeline does.
+    // The element accepts cues once it runs; data flows only after the whole pipeline does.
     pipeline.set_state(gst::State::Ready).expect("gets ready");
     element.set_state(gst::State::Paused).expect("starts");
     cues.iter().for_each(|cue| assert!(element.push(cue) > 0));
@@ -74,7 +74,7 @@ fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Words that ffmpeg's decoder of CEA-608 reads from a field; rolled-up rows count once.
+/// Words that ffmpeg's CEA-608 decoder reads from a field; rolled-up rows count once.
 fn ffmpeg(file: &Path, field: &str) -> String {
     let source = format!("movie={}[out0+subcc]", file.display());
     let srt = run(Command::new("ffmpeg")
@@ -84,14 +84,14 @@ fn ffmpeg(file: &Path, field: &str) -> String {
     for shown in srt.split("\n\n") {
         let lines = shown.lines().skip_while(|line| !line.contains("-->")).skip(1);
         let fresh: Vec<String> = lines.map(plain).filter(|line| !line.is_empty()).collect();
-        // Of the rows that are shown, the first ones were shown before.
+        // The first of the displayed rows may have been displayed before.
         let known = (0..=fresh.len()).rev().find(|n| rows.ends_with(&fresh[..*n])).unwrap_or(0);
         rows.extend_from_slice(&fresh[known..]);
     }
     rows.join(" ")
 }
 
-/// A line without tags, position and typographic apostrophes.
+/// A line without tags and position, with plain apostrophes.
 fn plain(line: &str) -> String {
     let mut text = String::new();
     let mut depth = 0;
@@ -107,7 +107,7 @@ fn plain(line: &str) -> String {
     text.trim().to_owned()
 }
 
-/// Words that mux.js reads, by channel or service; none where it is not installed.
+/// Words that mux.js reads, by channel or service; `None` if it is not installed.
 fn muxjs(file: &Path, stream: &str) -> Option<String> {
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     if !clients.join("node_modules/mux.js").exists() {

@@ -1,11 +1,11 @@
-//! The element that does the work.
+//! The implementation of the element.
 //!
 //! SECTION:element-auralinkcaption
 //!
-//! Puts CEA-608 and CEA-708 captions into the SEI of H.264 and H.265 without decoding it. It adds no
-//! latency: what is due is put into the frame that passes. Frames come in decoding order, captions
-//! are in the order of presentation all the same. Captions that the source has are kept, replaced
-//! or moved.
+//! Puts CEA-608 and CEA-708 captions into the SEI of H.264 and H.265 without decoding the video. It
+//! adds no latency: due captions go into the frame that passes. Frames arrive in decoding order,
+//! but captions follow the order of presentation. Captions of the source are kept, replaced or
+//! moved.
 //!
 //! Text pads are requested by the name of a service: `text_cc1`, `text_s1`. Their text waits until
 //! the video is within five seconds of it.
@@ -38,15 +38,15 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("auralinkcaption", gst::DebugColorFlags::empty(), Some("Captions"))
 });
 
-/// What exists while the element runs.
+/// State while the element runs.
 struct State {
     captioner: Captioner,
     segment: gst::FormattedSegment<gst::ClockTime>,
-    /// How long a frame is shown by the caps.
+    /// Duration of a frame according to the caps.
     step: Option<Duration>,
 }
 
-/// See [`super::Caption`].
+/// Implementation of [`super::Caption`].
 pub struct Caption {
     sink: gst::Pad,
     src: gst::Pad,
@@ -58,7 +58,7 @@ pub struct Caption {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What they hold stays usable whatever a panic left undone.
+    // The contents stay usable after a panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -91,7 +91,7 @@ impl ObjectSubclass for Caption {
             .flags(gst::PadFlags::PROXY_CAPS)
             .build();
         let src = gst::Pad::builder_from_template(&template("src"))
-            // Text has no part in what is asked of the video: latency, seeking, caps.
+            // Text pads take no part in queries for the video: latency, seeking, caps.
             .iterate_internal_links_function(|_, parent| {
                 Caption::catch_panic_pad_function(
                     parent,
@@ -240,7 +240,7 @@ impl ElementImpl for Caption {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         match change {
             gst::StateChange::ReadyToPaused => self.start()?,
-            // Before pads are stopped, which waits for those who wait here.
+            // Before pads are stopped, which waits for blocked text pads.
             gst::StateChange::PausedToReady => self.gate.set_open(true),
             _ => {}
         }
@@ -323,7 +323,7 @@ impl Caption {
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
-    /// Events of text end here: those of the video go on.
+    /// Events of text end here; only those of the video are forwarded.
     fn text_event(&self, event: &gst::Event) -> bool {
         match event.view() {
             gst::EventView::FlushStart(_) => self.gate.set_open(true),
@@ -363,7 +363,7 @@ impl Caption {
     }
 }
 
-/// A frame with its captions, if it has other ones than it came with, and its running time.
+/// A frame with captions, if they have changed, and its running time.
 type Made = (Option<gst::Buffer>, Option<Duration>);
 
 impl State {
@@ -389,7 +389,7 @@ impl State {
         let map = buffer.map_readable()?;
         let Some(made) = self.captioner.frame(&map, frame) else { return Ok((None, Some(pts))) };
         drop(map);
-        // The picture itself is shared, not copied.
+        // The memory of the picture is shared, not copied.
         let flags =
             gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::META | gst::BufferCopyFlags::MEMORY;
         let mut out = buffer.copy_region(flags, made.tail..)?;

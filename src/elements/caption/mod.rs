@@ -1,8 +1,8 @@
-//! `auralinkcaption`: captions in the video, as broadcasters want them: CEA-608 and CEA-708 in the
-//! SEI of H.264 and H.265, put in without decoding and without a delay.
+//! `auralinkcaption`: captions in the video as in broadcasting: CEA-608 and CEA-708 in the SEI of
+//! H.264 and H.265, inserted without decoding and without delay.
 //!
-//! Cues come by [`Caption::push`], or as text on request pads. The work is that of
-//! [`crate::captions::Captioner`].
+//! Cues come by [`Caption::push`], or as text on request pads. [`crate::captions::Captioner`] does
+//! the work.
 
 use gst::glib;
 use gst::prelude::*;
@@ -25,8 +25,8 @@ glib::wrapper! {
 }
 
 impl Caption {
-    /// Sends a committed cue, whose times are running time of the element's pipeline, on every
-    /// service of its language; returns on how many. A cue before the element runs is on none.
+    /// Sends a committed cue, with times in running time of the element's pipeline, on every
+    /// service of its language; returns their number. Before the element runs this is zero.
     pub fn push(&self, cue: &Cue) -> usize {
         self.imp().push(cue)
     }
@@ -37,7 +37,7 @@ impl Caption {
     }
 }
 
-/// How captions move on screen, as a property.
+/// How captions appear on screen, as a property.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "AuralinkCaptionMode")]
 pub enum CaptionMode {
@@ -67,18 +67,18 @@ impl From<CaptionMode> for Mode {
     }
 }
 
-/// What becomes of captions that the source has, as a property.
+/// What happens to captions of the source, as a property.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "AuralinkCaptionExisting")]
 pub enum CaptionExisting {
-    /// They stay, and ours give way.
+    /// They stay, and ours yield.
     #[default]
     #[enum_value(name = "They stay, and ours give way", nick = "keep")]
     Keep,
-    /// They are taken out.
+    /// They are removed.
     #[enum_value(name = "They are taken out", nick = "replace")]
     Replace,
-    /// They move as `moves` says.
+    /// They move according to `moves`.
     #[enum_value(name = "They move as `moves` says", nick = "move")]
     Move,
 }

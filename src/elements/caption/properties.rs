@@ -1,4 +1,4 @@
-//! What can be set, and what can be read.
+//! The writable properties and the statistics.
 
 use gst::glib;
 use gst::prelude::*;
@@ -6,7 +6,7 @@ use gst::prelude::*;
 use super::{CaptionExisting, CaptionMode};
 use crate::captions::{Existing, MappingError, Moves, Settings, Stats};
 
-/// The properties as they were written; checked when the element starts.
+/// The properties as set; validated when the element starts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Properties {
     pub(super) services: String,
@@ -30,7 +30,7 @@ pub(super) enum PropertiesError {
 }
 
 impl Properties {
-    /// What they mean.
+    /// Parses the properties.
     pub(super) fn settings(&self) -> Result<Settings, PropertiesError> {
         let services = self.services.parse().map_err(PropertiesError::Services)?;
         let existing = match self.existing {
@@ -79,7 +79,8 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
     ]
 }
 
-/// The counters as a structure: `frames`, `rewritten` …, and `words-cc1`, `late-cc1` … per service.
+/// The statistics as a structure: `frames`, `rewritten` …, and `words-cc1`, `late-cc1` … per
+/// service.
 pub(super) fn stats(stats: &Stats) -> gst::Structure {
     let mut out = gst::Structure::builder("auralink-caption-stats")
         .field("frames", stats.frames)

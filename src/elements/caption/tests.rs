@@ -1,4 +1,4 @@
-//! Tests of the element by itself; what other decoders read is in `decoder_tests`.
+//! Tests of the element alone; `decoder_tests` checks what other decoders read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,7 +106,7 @@ fn text_comes_on_pads_and_waits_for_the_picture() {
     text.set_src_caps_str("text/x-raw,format=utf8");
     let mut buffer = gst::Buffer::from_slice("some text".as_bytes());
     buffer.get_mut().expect("sole owner").set_pts(gst::ClockTime::from_seconds(7));
-    // It belongs to a picture seven seconds from now, and comes in when there are two left.
+    // It belongs to a picture seven seconds later, and is admitted two seconds later.
     let pushed = std::thread::spawn(move || {
         let result = text.push(buffer);
         (text, result)

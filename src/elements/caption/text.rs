@@ -1,17 +1,17 @@
-//! Text that comes on pads: buffers of UTF-8 with a time become cues.
+//! Text from pads: buffers of UTF-8 with timestamps become cues.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::media::{Cue, Language, Origin, Stage};
 
-/// Text is let in at most so long before the picture that it belongs to.
+/// Text is admitted at most this long before its picture.
 const AHEAD_MAX: Duration = Duration::from_secs(5);
 
-/// How long a text without a duration is said, per character: about what people read.
+/// Duration per character of a text that has none: about reading speed.
 const PER_CHARACTER: Duration = Duration::from_millis(60);
 
-/// A cue of a text that somebody else made.
+/// A cue for text from another source.
 pub(super) fn cue(
     id: u64,
     text: &str,
@@ -37,11 +37,11 @@ pub(super) fn cue(
 struct Place {
     /// Running time of the newest picture.
     picture: Duration,
-    /// No picture will come, or nothing may wait.
+    /// Everything is admitted: no further picture will come, or nothing may block.
     open: bool,
 }
 
-/// Where text waits until the picture has come near it.
+/// Holds text until the video is near it.
 #[derive(Default)]
 pub(super) struct Gate {
     place: Mutex<Place>,
@@ -53,20 +53,20 @@ impl Gate {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A picture has come.
+    /// A picture has arrived, at this running time.
     pub(super) fn advance(&self, picture: Duration) {
         self.lock().picture = picture;
         self.moved.notify_all();
     }
 
-    /// Lets everything through, until it is closed again: at the end of the video, while flushing,
-    /// and when the element stops.
+    /// Admits everything until it is closed again: at the end of the video, while flushing, and
+    /// when the element stops.
     pub(super) fn set_open(&self, open: bool) {
         self.lock().open = open;
         self.moved.notify_all();
     }
 
-    /// Waits until text of this time may come.
+    /// Blocks until text of this time is admitted.
     pub(super) fn wait(&self, start: Duration) {
         let far = |place: &mut Place| !place.open && start > place.picture + AHEAD_MAX;
         let guard = self.lock();

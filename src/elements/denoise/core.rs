@@ -1,4 +1,4 @@
-//! The element that does the work.
+//! The implementation of the core element.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,31 +22,31 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// A step in the timestamps of more than this is a gap, not jitter: what is inside is flushed out
-/// at its own time, and the network starts afresh.
+/// A step of the timestamps of more than this is a gap, not jitter: buffered audio is flushed with
+/// its own time, and the network restarts.
 const JUMP_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 
-/// Speech messages are at least this far apart, in samples: 100 ms.
+/// Shortest distance of speech messages, in samples: 100 ms.
 const MESSAGE_DISTANCE: u64 = RATE as u64 / 10;
 
 /// Bytes of one sample of one channel.
 const SAMPLE_BYTES: usize = size_of::<f32>();
 
-/// What exists from the first caps until the element stops.
+/// State from the first caps until the element stops.
 struct State {
     denoiser: Denoiser,
     channels: usize,
-    /// Where the next input should start, if it continues what came before.
+    /// Expected start of the next input, if it continues the last.
     expected: Option<gst::ClockTime>,
-    /// The next output does not continue the one before.
+    /// Whether the next output does not continue the last.
     discont: bool,
-    /// Samples that went out since the last speech message.
+    /// Samples sent since the last speech message.
     since_message: u64,
-    /// Buffers that a flush has made, to go out before anything else.
+    /// Buffers from a flush, to be sent first.
     flushed: VecDeque<gst::Buffer>,
 }
 
-/// See [`super::DenoiseCore`].
+/// Implementation of [`super::DenoiseCore`].
 pub struct DenoiseCore {
     /// Lock order: settings before state; neither is held while anything is pushed or posted.
     settings: Mutex<Strength>,
@@ -66,11 +66,11 @@ impl Default for DenoiseCore {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Both hold plain values that a panic cannot leave half changed for long.
+    // Plain values, which stay usable after a panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long so many samples per channel last.
+/// Duration of this number of samples per channel.
 fn duration_of(samples: usize) -> gst::ClockTime {
     gst::ClockTime::SECOND.mul_div_round(samples as u64, u64::from(RATE)).unwrap_or_default()
 }
@@ -161,7 +161,7 @@ impl BaseTransformImpl for DenoiseCore {
     fn set_caps(&self, caps: &gst::Caps, _out: &gst::Caps) -> Result<(), gst::LoggableError> {
         let info = gst_audio::AudioInfo::from_caps(caps)
             .map_err(|_| gst::loggable_error!(CAT, "not caps of raw sound: {caps}"))?;
-        // What is inside still has the old number of channels.
+        // Buffered audio still has the old number of channels.
         self.flush_out();
         let strength = *lock(&self.settings);
         let channels = info.channels() as usize;
@@ -198,7 +198,7 @@ impl BaseTransformImpl for DenoiseCore {
 
     fn sink_event(&self, event: gst::Event) -> bool {
         match event.view() {
-            // A gap has its own place in time: what came before must be out first.
+            // A gap has its own time: earlier audio must be sent first.
             gst::EventView::Eos(_) | gst::EventView::Gap(_) | gst::EventView::Segment(_) => {
                 self.flush_out();
             }
@@ -228,7 +228,7 @@ impl BaseTransformImpl for DenoiseCore {
             })?,
             None => None,
         };
-        // After a jump the base class asks again until nothing is left.
+        // After a jump the base class calls again until nothing is left.
         let output = match (state.flushed.pop_front(), made) {
             (Some(flushed), Some(made)) => {
                 state.flushed.push_back(made);
@@ -248,7 +248,7 @@ impl BaseTransformImpl for DenoiseCore {
 }
 
 impl DenoiseCore {
-    /// Pushes everything that is inside downstream.
+    /// Pushes all buffered audio downstream.
     fn flush_out(&self) {
         let buffers = match &mut *lock(&self.state) {
             Some(state) => {
@@ -296,8 +296,8 @@ impl State {
         let held = self.denoiser.held();
         let samples = read_samples(input)?;
         let count = samples.len() / self.channels;
-        // The first sample to come out is the oldest one inside. Dating it from this buffer
-        // follows a source whose clock is not quite ours.
+        // The first output sample is the oldest one buffered. A timestamp derived from this buffer
+        // follows a source whose clock differs slightly from ours.
         let first = start.map(|start| start.saturating_sub(duration_of(held)));
         self.expected = start.map(|start| start + duration_of(count));
         let mut output = Vec::new();
@@ -305,7 +305,7 @@ impl State {
         Ok(self.wrap(output, first))
     }
 
-    /// Turns everything inside into a buffer, and starts afresh.
+    /// Turns all buffered audio into a buffer, and restarts.
     fn flush(&mut self) {
         let held = self.denoiser.held();
         let first = self.expected.map(|end| end.saturating_sub(duration_of(held)));
@@ -338,7 +338,7 @@ impl State {
         Some(buffer)
     }
 
-    /// The message that is due, if any.
+    /// The speech message, if one is due.
     fn speech_message(&mut self) -> Option<gst::Structure> {
         if self.since_message < MESSAGE_DISTANCE {
             return None;

@@ -1,11 +1,11 @@
-//! The bin that takes any rate and format.
+//! The bin for any rate and format.
 //!
 //! SECTION:element-auralinkdenoise
 //!
-//! Removes noise from speech by RNNoise. Sound of other rates, formats and channel counts is
-//! converted to 48 kHz, mono or stereo, and back where downstream insists. It adds 20 ms of
-//! latency, on or off; switching and turning the knobs is a crossfade. At the end of the stream
-//! everything that is inside comes out: as many samples as went in.
+//! Removes noise from speech by RNNoise. Audio of other rates, formats and channel counts is
+//! converted to 48 kHz, mono or stereo, and back if downstream requires it. It adds 20 ms of
+//! latency, enabled or not; changes of its properties are crossfaded. At the end of the stream it
+//! sends everything buffered: as many samples as came in.
 //!
 //! ## Example
 //!
@@ -22,7 +22,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-/// See [`super::Denoise`].
+/// Implementation of [`super::Denoise`].
 pub struct Denoise {
     core: super::DenoiseCore,
     sink: gst::GhostPad,
@@ -62,7 +62,7 @@ impl ObjectImpl for Denoise {
     fn constructed(&self) {
         self.parent_constructed();
         if let Err(error) = self.assemble() {
-            // The pads stay without a target, and linking to them fails.
+            // The pads have no target, so linking to them fails.
             gst::error!(gst::CAT_RUST, imp = self, "not assembled: {error}");
         }
     }

@@ -1,8 +1,7 @@
-//! `auralinkdenoise`: noise suppression for raw sound of any rate and format.
+//! `auralinkdenoise`: noise suppression for raw audio of any rate and format.
 //!
-//! Two elements: `auralinkdenoisecore` does the work on 48 kHz floats; `auralinkdenoise` is a bin
-//! around it that converts and resamples whatever comes, and costs nothing extra when nothing has
-//! to be converted.
+//! Two elements: `auralinkdenoisecore` works on 48 kHz floats; `auralinkdenoise` is a bin around it
+//! that converts and resamples any input, at no extra cost if nothing has to be converted.
 
 use gst::glib;
 use gst::prelude::*;
@@ -26,7 +25,7 @@ glib::wrapper! {
 
 /// Name of the element message and of the buffer meta that carry the speech probability.
 ///
-/// The message comes at most each 100 ms of sound, with the fields `probability` (double,
+/// The message is posted at most every 100 ms of audio, with the fields `probability` (double,
 /// 0.0-1.0), `running-time` (uint64, nanoseconds) and, once known, `noise-dbfs` (double). The meta
 /// is on every buffer, with the field `probability`.
 pub const SPEECH: &str = "auralink-speech";

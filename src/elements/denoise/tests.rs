@@ -33,12 +33,12 @@ fn samples(buffer: &gst::Buffer) -> Vec<f32> {
     map.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four"))).collect()
 }
 
-/// Time of so many samples.
+/// Time of this number of samples.
 fn at(samples: usize) -> gst::ClockTime {
     gst::ClockTime::from_nseconds((samples as u64 * 1_000_000_000 + 24_000) / 48_000)
 }
 
-/// Everything that came out so far: start, samples, discontinuity.
+/// All output so far: start, samples, discontinuity.
 fn pull_all(harness: &mut Harness) -> Vec<(gst::ClockTime, Vec<f32>, bool)> {
     std::iter::from_fn(|| harness.try_pull())
         .map(|b| {
@@ -180,7 +180,7 @@ fn the_bin_takes_and_gives_any_rate_and_format() {
              ! auralinkdenoise ! audio/x-raw,{to} ! appsink name=out sync=false"
         );
         let (frames, caps) = play(&description);
-        // A resampler rounds at both of its ends.
+        // A resampler rounds at both ends.
         assert!(frames.abs_diff(expect) <= 8, "{from} to {to}: {frames} frames, not {expect}");
         let wanted: gst::Caps = format!("audio/x-raw,{to}").parse().expect("caps");
         assert!(caps.is_subset(&wanted), "{caps}");
@@ -191,7 +191,7 @@ fn the_bin_takes_and_gives_any_rate_and_format() {
     check("format=F32LE,rate=48000,channels=1", "format=F32LE,rate=48000,channels=1", 50 * 441);
 }
 
-/// A sound file as mono floats at 48 kHz.
+/// An audio file as mono floats at 48 kHz.
 fn load(path: &std::path::Path) -> Vec<f32> {
     let description = format!(
         "filesrc location={} ! decodebin ! audioconvert ! audioresample \

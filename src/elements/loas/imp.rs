@@ -2,8 +2,8 @@
 //!
 //! SECTION:element-auralinkloasparse
 //!
-//! Cuts AAC in LATM into LOAS frames, with the time of each. Frames before the first configuration
-//! are left out: nobody can decode them.
+//! Cuts AAC in LATM into timestamped LOAS frames. Frames before the first configuration are
+//! dropped: they cannot be decoded.
 //!
 //! ## Example
 //!
@@ -27,7 +27,7 @@ use super::stream_mux::{self, Config, HEADER_BYTES, Head};
 /// Samples of a frame.
 const FRAME_SAMPLES: i32 = 1024;
 
-/// See [`super::LoasParse`].
+/// Implementation of [`super::LoasParse`].
 #[derive(Default)]
 pub struct LoasParse {
     config: Mutex<Option<Config>>,
@@ -97,7 +97,7 @@ impl BaseParseImpl for LoasParse {
         let Some(size) = stream_mux::frame_bytes(&map) else {
             return skip(stream_mux::bytes_before_sync(&map[1..]) + 1);
         };
-        // Two bytes may look like a frame by chance: behind a true one stands another.
+        // Two bytes may resemble a frame by chance: a real one is followed by another.
         let wanted =
             if parse.lost_sync() && !parse.is_draining() { size + HEADER_BYTES } else { size };
         if map.len() < wanted {
@@ -119,12 +119,12 @@ impl BaseParseImpl for LoasParse {
 }
 
 impl LoasParse {
-    /// Follows the configuration; false as long as there is none.
+    /// Follows the configuration; returns false until there is one.
     fn is_decodable(&self, head: Head) -> bool {
         let mut known = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let config = match head {
             Head::Configured(config) if *known != Some(config) => config,
-            // The decoder may understand more than is read here.
+            // The decoder may understand more than this parser.
             Head::Unknown | Head::AsBefore | Head::Configured(_) => return known.is_some(),
         };
         *known = Some(config);

@@ -1,7 +1,7 @@
 //! `auralinkloasparse`: AAC in LATM, cut into its LOAS frames.
 //!
-//! `aacparse` of GStreamer 1.22 leaves out every frame between the first two that carry a
-//! configuration: with senders that repeat it twice a second, half a second of sound.
+//! `aacparse` of GStreamer 1.22 drops every frame between the first two with a configuration: half
+//! a second of audio if the sender repeats it twice a second.
 
 use gst::glib;
 use gst::prelude::*;

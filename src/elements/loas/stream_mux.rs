@@ -1,9 +1,9 @@
-//! What stands before the sound in a LOAS frame (ISO/IEC 14496-3, 1.7.2 and 1.7.3).
+//! The header of a LOAS frame (ISO/IEC 14496-3, 1.7.2 and 1.7.3).
 
 /// Bytes of an `AudioSyncStream` header.
 pub(super) const HEADER_BYTES: usize = 3;
 
-/// The eleven bits that each frame begins with.
+/// The first eleven bits of each frame.
 const SYNC_WORD: u32 = 0x2b7;
 
 /// Sample rates by index (table 1.18), Hz.
@@ -12,27 +12,27 @@ const RATES_HZ: [u32; 13] = [
     7_350,
 ];
 
-/// What a decoder has to know before the first frame.
+/// What a decoder needs before the first frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Config {
-    /// Of the core coder, Hz: a frame is 1024 of its samples.
+    /// Sample rate of the core coder, Hz; a frame has 1024 of its samples.
     pub(super) rate_hz: u32,
-    /// 1-8.
+    /// Number of channels, 1-8.
     pub(super) channels: u32,
 }
 
-/// What the beginning of a frame says.
+/// What the beginning of a frame contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head {
-    /// It is decoded like the frame before.
+    /// The configuration of the previous frame applies.
     AsBefore,
-    /// It brings a configuration.
+    /// A configuration.
     Configured(Config),
-    /// It brings one that is not understood here.
+    /// A configuration that this parser does not understand.
     Unknown,
 }
 
-/// Length of the frame that begins here, header included; `None` where none begins.
+/// Length of the frame that begins here, header included; `None` if none begins.
 pub(super) fn frame_bytes(bytes: &[u8]) -> Option<usize> {
     let header: [u8; HEADER_BYTES] = bytes.get(..HEADER_BYTES)?.try_into().ok()?;
     let header = u32::from_be_bytes([0, header[0], header[1], header[2]]);
@@ -40,14 +40,14 @@ pub(super) fn frame_bytes(bytes: &[u8]) -> Option<usize> {
     (header >> 13 == SYNC_WORD && length > 0).then_some(HEADER_BYTES + length)
 }
 
-/// Bytes until the first place where a frame may begin; all of them where there is none.
+/// Bytes until the first possible frame; all of them if there is none.
 pub(super) fn bytes_before_sync(bytes: &[u8]) -> usize {
     let begins = |pair: &[u8]| pair[0] == 0x56 && pair[1] & 0xe0 == 0xe0;
-    // The last byte may be the first one of a frame.
+    // The last byte may be the first of a frame.
     bytes.windows(2).position(begins).unwrap_or(bytes.len().saturating_sub(1))
 }
 
-/// Reads the `AudioMuxElement` of a whole frame.
+/// Parses the `AudioMuxElement` of a whole frame.
 pub(super) fn head(frame: &[u8]) -> Head {
     let mut bits = Bits { bytes: frame.get(HEADER_BYTES..).unwrap_or_default(), at: 0 };
     match bits.take(1) {
@@ -57,7 +57,7 @@ pub(super) fn head(frame: &[u8]) -> Head {
     }
 }
 
-/// `StreamMuxConfig`, as far as the first programme's first layer.
+/// `StreamMuxConfig`, up to the first programme's first layer.
 fn config(bits: &mut Bits<'_>) -> Option<Config> {
     let version = bits.take(1)?;
     if version == 1 {
@@ -93,14 +93,14 @@ fn audio_specific_config(bits: &mut Bits<'_>) -> Option<Config> {
     (rate_hz > 0).then_some(Config { rate_hz, channels })
 }
 
-/// Bits, the highest of each byte first.
+/// Reads bits, the most significant of each byte first.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl Bits<'_> {
-    /// At most 32 of them.
+    /// Reads at most 32 bits.
     fn take(&mut self, count: usize) -> Option<u32> {
         let mut value = 0;
         for at in self.at..self.at + count {

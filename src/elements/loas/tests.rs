@@ -1,9 +1,9 @@
-//! Frames of ffmpeg, cut as senders cut them.
+//! Frames from ffmpeg, split as senders split them.
 
 use super::stream_mux::{self, Config, Head};
 use crate::fuzz;
 
-/// A frame with this after its header.
+/// A frame with this element after its header.
 fn framed(element: &[u8]) -> Vec<u8> {
     let header = 0x2b7 << 13 | element.len() as u32;
     let mut frame = header.to_be_bytes()[1..].to_vec();
@@ -11,7 +11,7 @@ fn framed(element: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The beginning of what ffmpeg writes for AAC-LC, 48 kHz, stereo; then a frame like it.
+/// The beginning of ffmpeg's output for AAC-LC, 48 kHz, stereo; then a frame without configuration.
 const CONFIGURED: [u8; 12] = [0x20, 0x00, 0x11, 0x90, 0x18, 1, 2, 3, 4, 5, 6, 7];
 const AS_BEFORE: [u8; 9] = [0xa0, 1, 2, 3, 4, 5, 6, 7, 8];
 
@@ -45,7 +45,7 @@ fn every_frame_comes_out_from_the_first_configuration_on() {
     let mut harness = harness();
     let as_before = framed(&AS_BEFORE);
     let sent = [as_before.clone(), framed(&CONFIGURED), as_before.clone(), as_before].concat();
-    // Garbage in front, and a frame that two packets share.
+    // Garbage at the start, and a frame split over two packets.
     harness.push(buffer(&[&[0x56, 1, 2], &sent[..30]].concat(), Some(1000))).expect("it flows");
     harness.push(buffer(&sent[30..], Some(1100))).expect("it flows");
     harness.push_event(gst::event::Eos::new());

@@ -1,13 +1,13 @@
-//! The element that does the work.
+//! The implementation of the element.
 //!
 //! SECTION:element-auralinktranscribe
 //!
-//! Writes down what is said in 16 kHz mono sound. Committed cues leave as text with their place in
-//! time, silence as gaps; partial cues and changes of the engine are element messages
-//! (`auralink-cue`, `auralink-engine`). It never holds sound back, unless `wait` is set: what
-//! comes faster than an engine hears it is skipped.
+//! Transcribes speech in 16 kHz mono audio. Committed cues leave as timestamped text, silence as
+//! gaps. Partial cues and changes of the engine are element messages (`auralink-cue`,
+//! `auralink-engine`). It never delays audio, unless `wait` is set: audio that arrives faster than
+//! the engine works is skipped.
 //!
-//! Engines run in child processes: `AURALINK_ENGINE` tells where the program `auralink` is.
+//! Engines run in child processes. `AURALINK_ENGINE` is the path of the program `auralink`.
 //!
 //! ## Example
 //!
@@ -35,29 +35,29 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("auralinktranscribe", gst::DebugColorFlags::empty(), Some("Captions"))
 });
 
-/// Items that downstream may be behind; more are dropped.
+/// Items that may wait for downstream; further ones are dropped.
 const BEHIND_MAX: usize = 1024;
 
-/// The task of the source pad looks this often whether it is to stop.
+/// How often the task of the source pad checks whether it should stop.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Samples per second.
 const RATE: i32 = 16_000;
 
-/// What exists while the element runs.
+/// State while the element runs.
 struct State {
     transcriber: Arc<Transcriber>,
     items: SyncSender<Item>,
-    /// Until the task of the source pad takes it.
+    /// Present until the task of the source pad takes it.
     queue: Option<Receiver<Item>>,
     segment: gst::FormattedSegment<gst::ClockTime>,
-    /// Samples are 16-bit integers instead of floats.
+    /// Whether samples are 16-bit integers instead of floats.
     integers: bool,
-    /// The end of the stream, until all is heard.
+    /// The end-of-stream event, held until everything is transcribed.
     ending: Arc<Mutex<Option<gst::Event>>>,
 }
 
-/// See [`super::Transcribe`].
+/// Implementation of [`super::Transcribe`].
 pub struct Transcribe {
     sink: gst::Pad,
     src: gst::Pad,
@@ -67,7 +67,7 @@ pub struct Transcribe {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What they hold stays usable whatever a panic left undone.
+    // The contents stay usable after a panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -172,7 +172,7 @@ impl ElementImpl for Transcribe {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         match transition {
             gst::StateChange::ReadyToPaused => self.start()?,
-            // A chain function that waits must return before its pad can be stopped.
+            // A blocked chain function must return before its pad can be stopped.
             gst::StateChange::PausedToReady => self.close(),
             _ => {}
         }
@@ -256,7 +256,7 @@ impl Transcribe {
             let at = buffer.pts().and_then(|pts| state.segment.to_running_time(pts));
             (Arc::clone(&state.transcriber), at, state.integers)
         };
-        // Sound before the segment, or without a place in time, is not shown either.
+        // Audio before the segment, or without a timestamp, is not played either.
         let Some(at) = at else { return Ok(gst::FlowSuccess::Ok) };
         let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
         let samples: Vec<f32> = if integers {

@@ -1,10 +1,10 @@
 //! `auralinktranscribe`: speech in, timed text out.
 //!
-//! The work is that of [`crate::speech::stt::Transcriber`]. The property names are those of the
-//! transcribers of gst-plugins-rs, so that the element takes their place in a pipeline.
+//! [`crate::speech::stt::Transcriber`] does the work. The property names are those of the
+//! transcribers in gst-plugins-rs, so that the element can replace them in a pipeline.
 //!
-//! It is there for pipelines of others, by the plugin. A stream of the appliance feeds its transcriber
-//! itself (`process::transcribe`): its captions go to feeds of cues, not of buffers.
+//! It is meant for other pipelines, as a plugin. A stream of the appliance feeds its transcriber
+//! directly (`process::transcribe`), because its captions go to feeds of cues, not of buffers.
 
 use gst::glib;
 use gst::prelude::*;
@@ -25,7 +25,7 @@ glib::wrapper! {
 pub const CUE: &str = "auralink-cue";
 
 /// Name of the element message for changes of the engine, with the fields `state` (`starting`,
-/// `listening`, `off` or `switched`), `engine` and `why` (strings, where they apply).
+/// `listening`, `off` or `switched`), `engine` and `why` (strings, if applicable).
 pub const ENGINE: &str = "auralink-engine";
 
 pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

@@ -1,4 +1,4 @@
-//! What the transcriber says, as buffers and messages.
+//! The transcriber's output as buffers and messages.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use super::{CUE, ENGINE};
 use crate::media::Cue;
 use crate::speech::stt::{Event, Status};
 
-/// Gaps shorter than this are not worth an event.
+/// Shorter gaps are not sent.
 const GAP_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 
-/// What goes out of the source pad, in order.
+/// Output of the source pad, in order.
 pub(super) enum Item {
-    /// An event of upstream.
+    /// An event from upstream.
     Event(gst::Event),
-    /// The segment that times are mapped by, as an event too.
+    /// The segment that maps times, also as an event.
     Segment(gst::Event, gst::FormattedSegment<gst::ClockTime>),
     /// A committed cue.
     Cue(Cue),
-    /// Nothing begins before this running time.
+    /// No later cue begins before this running time.
     Heard(Duration),
-    /// All was heard.
+    /// The end of the stream; everything is transcribed.
     Ended(gst::Event),
 }
 
@@ -54,7 +54,7 @@ impl Placer {
         (gap, buffer)
     }
 
-    /// The gap up to a running time of the sound.
+    /// The gap up to a running time of the audio.
     pub(super) fn heard(&mut self, at: Duration) -> Option<gst::Event> {
         let at = self.shown(at);
         if at < self.until + GAP_MIN { None } else { self.gap(at) }
@@ -76,7 +76,7 @@ impl Placer {
     }
 }
 
-/// The message that tells the application of an event, where it concerns it.
+/// The message for an event, if it concerns the application.
 pub(super) fn message(element: &gst::Element, event: &Event) -> Option<gst::Message> {
     let structure = match event {
         Event::Partial(cue) | Event::Committed(cue) => gst::Structure::builder(CUE)

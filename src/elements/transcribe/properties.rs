@@ -1,4 +1,4 @@
-//! What can be set.
+//! The properties.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -37,15 +37,15 @@ impl Default for Properties {
     }
 }
 
-/// The engines of this process, by the folders of their models: elements share what is loaded.
+/// The engines of this process, by the folders of their models: elements share loaded models.
 static ENGINES: LazyLock<Mutex<HashMap<Vec<PathBuf>, Weak<Engines>>>> =
     LazyLock::new(Mutex::default);
 
 impl Properties {
-    /// How the stream is heard.
+    /// The transcriber's options.
     ///
     /// # Errors
-    /// When the language is none.
+    /// If the language is invalid.
     pub(super) fn options(&self) -> Result<Options, String> {
         let language = match self.language_code.as_str() {
             "" | "auto" => None,
@@ -60,7 +60,7 @@ impl Properties {
         Ok(Options { wanted, terms: list(&self.terms), wait: self.wait })
     }
 
-    /// The engines of the folders with models.
+    /// The engines for the folders of models.
     pub(super) fn engines(&self) -> Arc<Engines> {
         let named = self.models.clone().or_else(|| std::env::var("AURALINK_MODELS").ok());
         let named = named.unwrap_or_else(|| "/var/lib/auralink/models:./models".into());

@@ -1,4 +1,4 @@
-//! Who takes media out of a feed, and what is done when they are slow.
+//! Consumers of a feed, and how slow ones are handled.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -8,19 +8,19 @@ use crate::flow::clock;
 use crate::flow::gop::{Frame, Gop};
 use crate::media::Kind;
 
-/// A consumer that has had more than this queued, for as long, is slow: it loses data until the next
-/// key frame.
+/// A consumer with more than this queued, for as long as this, is slow: it loses data until the
+/// next key frame.
 const QUEUED_MAX: gst::ClockTime = gst::ClockTime::from_seconds(3);
 
-/// A queue may be this long for a moment: a publisher whose connection stood still sends what it has
-/// at once, and consumers need some time for it.
+/// Longest queue for a moment: after its connection stood still, a publisher sends its backlog at
+/// once, and consumers need some time for it.
 const BURST_MAX: gst::ClockTime = gst::ClockTime::from_seconds(25);
 
-/// The bound in bytes, for feeds without durations and for raw pictures.
+/// The bound in bytes, for feeds without durations and for raw video.
 const QUEUED_BYTES_MAX: u64 = 24 << 20;
 
-/// A queue this short is no sign of slowness, however far apart its timestamps are: a source that
-/// comes back after a pause leaves such a gap.
+/// A queue this short does not mean slowness, however far apart its timestamps are: a source that
+/// returns after a pause leaves such a gap.
 const QUEUED_BUFFERS_MIN: u64 = 8;
 
 /// Running totals of one consumer of a feed.
@@ -38,24 +38,24 @@ pub struct LinkStats {
     pub errors: AtomicU64,
 }
 
-/// A consumer that has lost data waits this long for a key frame. Then it goes on without one:
-/// pictures with faults, until the source sends better ones, say more than none.
+/// How long a consumer that has lost data waits for a key frame. Then it goes on without one:
+/// faulty pictures, until the source sends better ones, show more than none.
 const KEY_WAIT_MAX: gst::ClockTime = gst::ClockTime::from_seconds(10);
 
-/// How a consumer of encoded pictures starts.
+/// How a consumer starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// With the next key frame, which is asked for.
+    /// With the next key frame, which is requested.
     Live,
-    /// With the current group of pictures squeezed to the live edge, for players: a picture at
-    /// once and no added latency.
+    /// With the current GOP squeezed to the live edge, for players: a picture at once and no added
+    /// latency.
     FastForward,
-    /// With the current group of pictures at its true times, for players and servers that keep them.
+    /// With the current GOP at its true times, for players and servers that keep them.
     Backlog,
-    /// The same with all earlier groups that are kept and last until this running time, for files and
-    /// segments: nothing of what has just begun is missing.
+    /// The same with all earlier kept GOPs back to this running time, for files and segments: the
+    /// beginning of a new stream is not lost.
     KeptFrom(gst::ClockTime),
-    /// With the sound since this running time, as far as it is kept: beside pictures that begin
+    /// With the audio since this running time, as far as it is kept: beside video that begins
     /// there.
     Since(gst::ClockTime),
     /// Key frames only, beginning with the last one: for thumbnails.
@@ -88,7 +88,7 @@ impl Drop for Link {
     }
 }
 
-/// A consumer as its feed sees it.
+/// A feed's record of one consumer.
 pub(super) struct Consumer {
     pub(super) id: u64,
     pub(super) label: String,
@@ -96,9 +96,9 @@ pub(super) struct Consumer {
     join: Join,
     kind: Kind,
     needs_key: bool,
-    /// Running time at which it lost data last, as long as it waits for a key frame.
+    /// Running time of its last loss, while it waits for a key frame.
     lost_at: Option<gst::ClockTime>,
-    /// What it may have queued: [`QUEUED_MAX`] and what it began with.
+    /// Longest queue allowed: [`QUEUED_MAX`] plus what it began with.
     queued_max: gst::ClockTime,
     /// Running time at which its queue was last short.
     kept_up: gst::ClockTime,
@@ -106,7 +106,7 @@ pub(super) struct Consumer {
 }
 
 impl Consumer {
-    /// A consumer that has got nothing yet.
+    /// A consumer that has received nothing yet.
     pub(super) fn new(
         id: u64,
         label: String,
@@ -130,13 +130,13 @@ impl Consumer {
         }
     }
 
-    /// Gives a new consumer what its way of joining asks for; false when there was nothing.
-    /// `reorders`: pictures are not shown in the order in which they are decoded.
+    /// Gives a new consumer the frames that its [`Join`] asks for; false if there were none.
+    /// `reorders`: frames are decoded in another order than they are shown.
     pub(super) fn replay(&mut self, gop: &Gop, caps: &gst::Caps, reorders: bool) -> bool {
         let true_times = || gop.frames().iter().map(|f| f.buffer.clone()).collect();
         let frames: Vec<gst::Buffer> = match self.join {
             Join::Live => return false,
-            // Sound of the past is no help to those who begin now.
+            // Past audio is of no use to consumers that begin now.
             Join::FastForward | Join::Backlog | Join::KeptFrom(_) if self.kind == Kind::Audio => {
                 return false;
             }
@@ -154,7 +154,7 @@ impl Consumer {
         !frames.is_empty()
     }
 
-    /// Offers a frame; true when the consumer has just begun to wait for a key frame.
+    /// Offers a frame; true if the consumer now needs a key frame to be requested.
     pub(super) fn push(&mut self, frame: &Frame) -> bool {
         let is_key = frame.is_key;
         if (self.join == Join::KeyFrames && !is_key) || (frame.is_past && !self.wants(frame)) {
@@ -179,12 +179,12 @@ impl Consumer {
         self.needs_key && (starved || is_key)
     }
 
-    /// Whether it has begun before, and waits for a key frame that does not come.
+    /// Whether it lost data and has waited in vain for a key frame.
     fn has_waited(&self, now: gst::ClockTime) -> bool {
         self.lost_at.is_some_and(|lost| lost + KEY_WAIT_MAX < now)
     }
 
-    /// Whether it begins early enough for media of the past.
+    /// Whether it begins early enough to get media of the past.
     fn wants(&self, frame: &Frame) -> bool {
         matches!(self.join, Join::Since(start) if frame.dts().is_some_and(|t| t >= start))
     }
@@ -199,12 +199,12 @@ impl Consumer {
             || self.kept_up + QUEUED_MAX < now
     }
 
-    /// False when the consumer did not take it, which leaves a hole before the next key frame: an
-    /// appsrc refuses while it goes to playing, and when it stops.
+    /// False if the consumer did not take it, which leaves a hole before the next key frame: an
+    /// appsrc refuses during its change to PLAYING, and when it stops.
     ///
-    /// Each consumer gets a buffer of its own around the shared memory: `opusparse` of GStreamer
-    /// 1.22 writes its own count of time into buffers that others hold too, and now and then a
-    /// packet of theirs went out seconds early.
+    /// Each consumer gets its own buffer around the shared memory: `opusparse` of GStreamer 1.22
+    /// writes its own time count into buffers that others hold too, and occasionally a packet of
+    /// theirs was sent seconds early.
     fn hand_over(&self, buffer: &gst::Buffer, caps: &gst::Caps) -> bool {
         let own = buffer.copy();
         let sample = gst::Sample::builder().buffer(&own).caps(caps).build();
@@ -222,8 +222,8 @@ impl Consumer {
     }
 }
 
-/// An appsrc as a feed needs it. The feed bounds the queue itself, because appsrc's own leaking
-/// would tear a group of pictures apart.
+/// Configures an appsrc for a feed. The feed bounds the queue, because appsrc's own leaking would
+/// tear a GOP apart.
 pub(super) fn configure(appsrc: &gst_app::AppSrc) {
     appsrc.set_format(gst::Format::Time);
     appsrc.set_is_live(true);

@@ -22,7 +22,7 @@ use super::clock;
 use super::gop::{Frame, Gop};
 use crate::media::{Codec, Format, Kind, Timeline};
 
-/// Key frames are asked of a source at most this often, whatever the number of viewers.
+/// Least time between two key frame requests to a source, whatever the number of viewers.
 const KEYFRAME_REQUEST_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
 /// A named, typed fan-out point: one active [`Writer`], any number of consumers. Cheap to clone.
@@ -34,38 +34,39 @@ pub struct Feed(Arc<Inner>);
 struct Inner {
     name: String,
     kind: Kind,
-    /// Lock order: this is taken by media threads for the time of one fan-out; while it is held
-    /// nothing else of ours is locked, and nothing blocks.
+    /// Lock order: media threads take this lock for one fan-out; while it is held, no other lock of
+    /// ours is taken, and nothing blocks.
     state: Mutex<State>,
     format: watch::Sender<Option<Format>>,
     stats: FeedStats,
     next_id: AtomicU64,
-    /// A writer is gone.
+    /// Notified when a writer is dropped.
     left: tokio::sync::Notify,
 }
 
 #[derive(Default)]
 struct State {
-    /// Whose buffers go through; 0 for nobody.
+    /// The writer whose buffers go through; 0 for none.
     active: u64,
-    /// What each writer has sent lately.
+    /// Recent frames of each writer.
     writers: Vec<Lane>,
     caps: Option<gst::Caps>,
     format: Option<Format>,
     consumers: Vec<Consumer>,
-    /// Decode time of the newest buffer: a new writer may not step behind it.
+    /// Decode time of the newest buffer: a new writer may not go back behind it.
     last_dts: Option<gst::ClockTime>,
     last_pts: Option<gst::ClockTime>,
-    /// The writer has just changed: pictures start with a key frame.
+    /// The writer has just changed: video starts with a key frame.
     needs_key: bool,
     keyframe_asked: Option<gst::ClockTime>,
-    /// Somebody consumes, or has consumed, what flows.
+    /// The feed has, or had, a consumer.
     is_claimed: bool,
-    /// Nothing is on air any more: its writer only finishes what it has.
+    /// The stream is off air: the writer only finishes its data.
     is_ending: bool,
 }
 
-/// A writer as its feed sees it. The feed does not keep its writer alive: the writer keeps the feed.
+/// A feed's record of one writer. The feed does not keep its writer alive: the writer keeps the
+/// feed.
 struct Lane {
     id: u64,
     writer: Weak<WriterInner>,
@@ -73,13 +74,13 @@ struct Lane {
 }
 
 impl State {
-    /// What the active writer has sent lately; of no use when there is none.
+    /// Recent frames of the active writer; `None` if no writer is active.
     fn gop(&mut self) -> Option<&mut Gop> {
         self.lane(self.active).map(|lane| &mut lane.gop)
     }
 
-    /// Whether what goes out is kept. Raw pictures are large: they are kept until the first consumer
-    /// has them, for an encoder that starts later than the decoder before it.
+    /// Whether sent frames are kept. Raw video is large: it is kept only until the first consumer
+    /// has it, for an encoder that starts later than the decoder before it.
     fn keeps_frames(&self) -> bool {
         let is_raw_video = self.format.as_ref().is_some_and(|f| f.codec == Codec::RawVideo);
         !(is_raw_video && self.is_claimed)
@@ -104,12 +105,12 @@ pub struct FeedStats {
     pub bytes: AtomicU64,
     /// Key frames among them.
     pub keyframes: AtomicU64,
-    /// Buffers that a writer has sent while it stood by and that were not needed.
+    /// Buffers that a writer sent while it stood by and that were not needed.
     pub dropped_standby: AtomicU64,
-    /// Buffers dropped around a change of writer: before a key frame, or older than what went out.
+    /// Buffers dropped at a change of writer: before a key frame, or older than what was sent.
     pub dropped_switch: AtomicU64,
-    /// How old the newest buffer was when it went through: microseconds between its timestamp and
-    /// the clock. The difference between two feeds is what the nodes between them take.
+    /// Age of the newest buffer when it went through: microseconds between its timestamp and the
+    /// clock. The difference between two feeds is the delay of the nodes between them.
     pub age_us: AtomicU64,
 }
 
@@ -151,12 +152,12 @@ impl Feed {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// What flows, once known; follows changes of the source.
+    /// The format of the feed, once known; follows changes of the source.
     pub fn format(&self) -> watch::Receiver<Option<Format>> {
         self.0.format.subscribe()
     }
 
-    /// Totals.
+    /// Running totals.
     pub fn stats(&self) -> &FeedStats {
         &self.0.stats
     }
@@ -170,7 +171,7 @@ impl Feed {
     /// `timeline`, which places the publisher's own timestamps on the clock; without one the
     /// buffers must already carry running time.
     ///
-    /// A publisher that was here before may have run ahead of the clock; this one begins behind it.
+    /// An earlier publisher may have run ahead of the clock; this one begins after its last buffer.
     pub fn writer(&self, timeline: Option<Arc<Mutex<Timeline>>>) -> Writer {
         let last = self.0.lock().last_dts;
         if let Some((timeline, last)) = timeline.as_ref().zip(last) {
@@ -180,14 +181,14 @@ impl Feed {
         Writer::new(self.clone(), timeline)
     }
 
-    /// The only writer of a feed that a process node fills.
+    /// An active writer for a feed that one process node fills.
     pub fn sole_writer(&self) -> Writer {
         let writer = self.writer(None);
         writer.activate();
         writer
     }
 
-    /// Nobody writes any more: what is cached is forgotten, consumers stay.
+    /// The feed has no writer any more: its cache is cleared, its consumers stay.
     pub fn clear(&self) {
         let mut state = self.0.lock();
         if let Some(gop) = state.gop() {
@@ -195,7 +196,7 @@ impl Feed {
         }
         state.active = 0;
         state.is_claimed = !state.consumers.is_empty();
-        // Time must not step back for consumers; where there are none it begins anew.
+        // Time must not step back for consumers; without any it begins anew.
         if state.consumers.is_empty() {
             state.last_dts = None;
         }
@@ -210,13 +211,13 @@ impl Feed {
         self.0.lock().is_ending = true;
     }
 
-    /// Whether it has.
+    /// Whether [`Self::end`] was called.
     pub fn is_ending(&self) -> bool {
         self.0.lock().is_ending
     }
 
-    /// Waits until nothing more comes from a writer that ends, at most `max`; not at all where the
-    /// feed goes on.
+    /// Waits until the writer of an ending feed is dropped, at most `max`. Returns at once if the
+    /// feed is not ending.
     pub async fn ended(&self, max: Duration) {
         let over = async {
             loop {
@@ -251,7 +252,7 @@ impl Feed {
         Link::new(Arc::downgrade(&self.0), id, stats)
     }
 
-    /// Running time at which what a consumer that joins like this gets first begins.
+    /// Running time of the first frame that a consumer with this [`Join`] gets.
     pub fn backlog_start(&self, join: Join) -> Option<gst::ClockTime> {
         let mut state = self.0.lock();
         let gop = state.gop()?;
@@ -262,12 +263,12 @@ impl Feed {
         first.and_then(Frame::dts)
     }
 
-    /// Decode time of what went out last.
+    /// Decode time of the frame sent last.
     pub fn newest(&self) -> Option<gst::ClockTime> {
         self.0.lock().last_dts
     }
 
-    /// Asks the active writer's source for a key frame, at most twice a second.
+    /// Requests a key frame from the active writer's source, at most twice a second.
     pub fn request_keyframe(&self) {
         if self.0.kind == Kind::Audio {
             return;

@@ -1,5 +1,5 @@
-//! What happens to a frame under the feed's lock: whose frames go through, and how the first ones
-//! of a writer follow those of another.
+//! What happens to a frame under the feed's lock: which writer's frames go through, and how the
+//! first frames of a writer follow those of another.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,11 +9,11 @@ use crate::flow::gop::{Frame, Gop, squeeze_behind};
 use crate::flow::{clock, format_of};
 use crate::media::{Codec, Format, H264Profile, Kind};
 
-/// Decode times that step back by more than this are a new time base: the feed goes on where it
-/// was, with a key frame.
+/// Decode times that step back by more than this are a new time base: the feed continues after its
+/// last frame, with a key frame.
 const STEP_BACK_MAX: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
-/// What is left to do once the feed's lock is released.
+/// What remains to be done after the feed's lock is released.
 #[derive(Default)]
 struct Outcome {
     format: Option<Format>,
@@ -22,7 +22,7 @@ struct Outcome {
 }
 
 impl Feed {
-    /// Gives a new writer its lane.
+    /// Adds a lane for a new writer.
     pub(super) fn enter(&self, id: u64, writer: &Arc<WriterInner>) {
         let mut state = self.0.lock();
         let active = state.active;
@@ -30,7 +30,7 @@ impl Feed {
         state.writers.push(Lane { id, writer: Arc::downgrade(writer), gop: Gop::default() });
     }
 
-    /// Makes a writer the one whose frames go through, beginning with what it has sent just now.
+    /// Makes a writer the active one, beginning with its recent frames.
     pub(super) fn activate(&self, id: u64) {
         let mut guard = self.0.lock();
         let state = &mut *guard;
@@ -51,8 +51,8 @@ impl Feed {
         }
     }
 
-    /// Takes a frame of a writer: to everybody when it is the active one, else it is kept for a
-    /// while. True when the feed's format has changed.
+    /// Takes a frame of a writer: it goes to all consumers if the writer is active, else it is kept
+    /// for a while. True if the feed's format has changed.
     pub(super) fn take(&self, id: u64, frame: Frame) -> bool {
         let mut guard = self.0.lock();
         let state = &mut *guard;
@@ -66,7 +66,7 @@ impl Feed {
         self.finish(outcome)
     }
 
-    /// Does what must not be done under the lock. True when the format has changed.
+    /// Does what must not be done under the lock. True if the format has changed.
     fn finish(&self, outcome: Outcome) -> bool {
         let changed = outcome.format.is_some();
         if outcome.format.is_some() {
@@ -96,8 +96,8 @@ impl Feed {
         self.begin(state, now)
     }
 
-    /// Lets through what a writer has sent that has just become active, if decoding can start and
-    /// time goes forward with it.
+    /// Lets through the frames of a writer that has just become active, if decoding can start and
+    /// time does not step back.
     fn begin(&self, state: &mut State, now: gst::ClockTime) -> Outcome {
         let last = state.last_dts;
         let Some(gop) = state.gop() else { return Outcome::default() };
@@ -114,7 +114,7 @@ impl Feed {
         for frame in frames {
             if std::mem::take(&mut state.needs_key) {
                 state.last_pts = None;
-                // Another source with the same caps may be of another kind all the same.
+                // Another source may differ in kind despite equal caps.
                 state.caps = None;
             }
             let next = self.deliver(state, frame);
@@ -124,7 +124,7 @@ impl Feed {
         outcome
     }
 
-    /// Lets one frame of the active writer through to everybody.
+    /// Sends one frame of the active writer to all consumers.
     fn deliver(&self, state: &mut State, mut frame: Frame) -> Outcome {
         let (buffer, dts) = (&frame.buffer, frame.dts());
         let reordered = state.last_pts.zip(buffer.pts()).is_some_and(|(last, pts)| pts < last);
@@ -156,11 +156,11 @@ impl Feed {
         Outcome { format, starved }
     }
 
-    /// Notes new caps; returns the format when it is another one than before.
+    /// Records new caps; returns the format if it has changed.
     fn follow_format(&self, state: &mut State, frame: &Frame, reordered: bool) -> Option<Format> {
         let caps = &frame.caps;
         let known_caps = state.caps.as_ref() == Some(caps);
-        // What was once found out about these caps stays true.
+        // What was once learned about these caps stays true.
         let known = state.format.as_ref().filter(|_| known_caps).map(|format| &format.video);
         let (reorders, recovers) =
             known.map_or((false, false), |v| (v.reorders, v.recovery_points));
@@ -186,8 +186,8 @@ impl Feed {
     }
 }
 
-/// Whether timestamps that step back can mean B-frames. In sound, in VP8 and in baseline H.264 they
-/// cannot: there it is jitter of a sender's clock.
+/// Whether timestamps that step back can mean B-frames. In audio, VP8 and baseline H.264 they
+/// cannot: there it is jitter of the sender's clock.
 fn may_reorder(format: &Format) -> bool {
     match format.codec {
         Codec::H264 => !matches!(

@@ -18,7 +18,7 @@ fn frame(ms: u64, is_key: bool) -> gst::Buffer {
     buffer
 }
 
-/// A source that is stopped when the test is done with it.
+/// A source that is stopped at the end of the test.
 struct Started(gst_app::AppSrc);
 
 impl Drop for Started {
@@ -140,7 +140,7 @@ fn after_another_writer_a_group_of_pictures_goes_on_with_what_it_needs() {
     source.push(frame(1040, false), &caps);
     slate.push(frame(2000, true), &caps);
     slate.activate();
-    // Late, and placed behind the slate: the key frame that it refers to has gone out before.
+    // Late, and placed behind the slate: the key frame that it refers to was sent before.
     for n in 0..10 {
         source.push(frame(2200 + n * 40, false), &caps);
     }
@@ -218,7 +218,7 @@ fn a_feed_that_nobody_holds_is_gone_with_its_writer() {
     assert!(inner.upgrade().is_none());
 }
 
-/// A playing consumer that tells of each buffer where it lies: itself, and its memory.
+/// A playing consumer that reports the addresses of each buffer and of its memory.
 fn telling(feed: &Feed) -> (gst::Pipeline, Link, std::sync::mpsc::Receiver<(usize, usize)>) {
     let pipeline = gst::parse::launch("appsrc name=in ! fakesink name=out sync=false async=false")
         .expect("parses")
@@ -278,7 +278,7 @@ fn sound_has_one_time_and_it_is_the_presentation_time() {
     pipeline.set_state(gst::State::Null).expect("stops");
 }
 
-/// An access unit of H.264 at this time whose NAL units are of these types.
+/// An H.264 access unit at this time with NAL units of these types.
 fn access_unit(ms: u64, types: &[u8]) -> gst::Buffer {
     let bytes: Vec<u8> = types.iter().flat_map(|kind| [0, 0, 1, *kind, 0x80]).collect();
     let mut buffer = gst::Buffer::from_slice(bytes);
@@ -397,7 +397,7 @@ fn a_consumer_that_waits_in_vain_goes_on_without_a_key_frame() {
     appsrc.set_state(gst::State::Paused).expect("starts");
     let taken = |consumer: &Consumer| consumer.stats.buffers.load(Ordering::Relaxed);
     let start = clock::now();
-    // An endless group of pictures, 30 a second.
+    // An endless GOP at 30 fps.
     let send = |consumer: &mut Consumer, n: u64| {
         let buffer = frame(1000 + n * 33, n == 0);
         let arrived = start + gst::ClockTime::from_mseconds(n * 33);

@@ -1,4 +1,4 @@
-//! Who puts media into a feed.
+//! The writing side of a feed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,27 +12,27 @@ use crate::flow::clock;
 use crate::flow::gop::Frame;
 use crate::media::{Kind, Timeline};
 
-/// A writer that was silent for longer than this may have been taken off air meanwhile.
+/// After a silence longer than this a writer may have been taken off air.
 const PAUSE_MIN: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
-/// Where a node puts media into a feed. Cheap to clone.
+/// Writes a node's media into a feed. Cheap to clone.
 #[derive(Clone)]
 pub struct Writer(Arc<WriterInner>);
 
 pub(super) struct WriterInner {
-    /// Tells the writers of a feed apart.
+    /// Identifies the writer within its feed.
     id: u64,
     feed: Feed,
     timeline: Option<Arc<Mutex<Timeline>>>,
     /// Asks the source for a key frame.
     requester: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
-    /// Tells the stream that it has something to decide.
+    /// Called when the stream may have to decide anew.
     listener: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
-    /// Running time of the last buffer, nanoseconds; 0 before the first.
+    /// Running time of the last buffer, in ns; 0 before the first.
     last_at: AtomicU64,
-    /// Nanoseconds from the buffer before to the last one; 0 before the second.
+    /// Time between the last two buffers, in ns; 0 before the second.
     step: AtomicU64,
-    /// Media before this running time, nanoseconds, is of the past.
+    /// Media before this running time, in ns, counts as past.
     past_until: AtomicU64,
     has_key: AtomicBool,
     bytes: AtomicU64,
@@ -82,9 +82,8 @@ impl Writer {
         &self.0.feed
     }
 
-    /// Makes this the writer whose buffers go through. What it has sent just now goes out first, with
-    /// what decoding needs; where that is nothing, pictures begin with its next key frame, which is
-    /// asked for.
+    /// Makes this the active writer. Its recent frames go out first, with what decoding needs; if
+    /// there are none, video begins with its next key frame, which is requested.
     pub fn activate(&self) {
         self.0.feed.activate(self.0.id);
     }
@@ -95,7 +94,7 @@ impl Writer {
         (last > 0).then(|| Duration::from_nanos(clock::now().nseconds().saturating_sub(last)))
     }
 
-    /// How far the last two buffers came apart; `None` before the second.
+    /// Time between the last two buffers; `None` before the second.
     pub fn step(&self) -> Option<Duration> {
         let step = self.0.step.load(Ordering::Relaxed);
         (step > 0).then(|| Duration::from_nanos(step))
@@ -106,34 +105,34 @@ impl Writer {
         self.0.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether decoding could start from this writer: a key frame, or any sound, has come.
+    /// Whether decoding could start from this writer: a key frame, or any audio, has arrived.
     pub fn has_key(&self) -> bool {
         self.0.has_key.load(Ordering::Relaxed)
     }
 
-    /// What is written with a time before this one is made of media that was there before the node
-    /// that makes it. It goes only to those who begin in the past ([`Join::Since`]): for the
-    /// others it would be late.
+    /// Marks media with a time before this one as past: it existed before the node that processes
+    /// it. It goes only to consumers that begin in the past ([`Join::Since`]): for others it would
+    /// be late.
     ///
     /// [`Join::Since`]: crate::flow::Join::Since
     pub fn past_until(&self, time: gst::ClockTime) {
         self.0.past_until.store(time.nseconds(), Ordering::Relaxed);
     }
 
-    /// How to tell of what may change who is on air: the first key frame (or sound), the first
-    /// buffer after a pause, a format. Called on a media thread; it must not block.
+    /// Sets the callback for what may change who is on air: the first key frame (or audio), the
+    /// first buffer after a pause, a new format. Called on a media thread; it must not block.
     pub fn on_change(&self, tell: impl Fn() + Send + Sync + 'static) {
         let mut listener = self.0.listener.lock().unwrap_or_else(PoisonError::into_inner);
         *listener = Some(Box::new(tell));
     }
 
-    /// How to ask this writer's source for a key frame.
+    /// Sets the callback that asks this writer's source for a key frame.
     pub fn on_keyframe_request(&self, ask: impl Fn() + Send + Sync + 'static) {
         let mut requester = self.0.requester.lock().unwrap_or_else(PoisonError::into_inner);
         *requester = Some(Box::new(ask));
     }
 
-    /// Writes one buffer: an access unit of video, a packet of audio. Never blocks.
+    /// Writes one buffer: a video access unit or an audio packet. Never blocks.
     pub fn push(&self, mut buffer: gst::Buffer, caps: &gst::Caps) {
         let now = clock::now();
         let before = self.0.last_at.swap(now.nseconds().max(1), Ordering::Relaxed);
@@ -150,8 +149,8 @@ impl Writer {
         }
         let is_first = is_key && !self.0.has_key.swap(true, Ordering::Relaxed);
         if self.0.feed.kind() == Kind::Audio {
-            // Sound is never reordered; a jitter buffer calls its arrival the decoding time, which
-            // MPEG-TS would carry and players complain of.
+            // Audio is never reordered; a jitter buffer sets the arrival time as decode time, which
+            // MPEG-TS would carry and players complain about.
             let writable = buffer.make_mut();
             writable.set_pts(writable.pts().or(writable.dts()));
             writable.set_dts(None);
@@ -186,8 +185,8 @@ impl Writer {
         buffer.set_dts(dts.map(moved));
     }
 
-    /// Makes an `appsink` write here. Its samples are placed on running time by their segment,
-    /// and key frame requests go upstream through it.
+    /// Makes an `appsink` write here. Its segment converts sample times to running time, and key
+    /// frame requests go upstream through it.
     pub fn attach(&self, appsink: &gst_app::AppSink) {
         appsink.set_sync(false);
         appsink.set_async(false);
@@ -213,7 +212,7 @@ impl Writer {
     }
 }
 
-/// A sample's buffer with its timestamps as running time; `None` when it lies before its segment.
+/// A sample's buffer with its timestamps as running time; `None` without a time segment.
 fn running_time_buffer(sample: &gst::Sample) -> Option<gst::Buffer> {
     let mut buffer = sample.buffer_owned()?;
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;

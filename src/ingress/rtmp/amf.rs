@@ -3,39 +3,39 @@
 //! Invariant: decoding costs memory in proportion to the input. References (marker 7) are not
 //! followed, because a few bytes of them can stand for gigabytes.
 
-/// Objects in objects deeper than this are refused; real encoders nest two deep.
+/// Maximum nesting of objects; real encoders use two levels.
 const DEPTH_MAX: usize = 8;
 
-/// Values in one message; real encoders send under a hundred.
+/// Maximum number of values in one message; real encoders send under a hundred.
 const VALUES_MAX: usize = 1024;
 
-/// One AMF0 value. Dates, XML and references are read over.
+/// One AMF0 value. Dates, XML and references are skipped.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     /// A number.
     Number(f64),
-    /// True or false.
+    /// A boolean.
     Bool(bool),
     /// A text; invalid UTF-8 is replaced.
     String(String),
-    /// Named values in their order: objects, typed objects and ECMA arrays.
+    /// Named values in order: objects, typed objects and ECMA arrays.
     Object(Vec<(String, Value)>),
     /// A strict array.
     Array(Vec<Value>),
-    /// Nothing, or something that has no meaning for us.
+    /// Null, or a value that has no use here.
     Null,
 }
 
-/// Why bytes are not AMF0.
+/// Why bytes are not valid AMF0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
     /// The bytes end inside a value.
     #[error("an AMF value is cut short")]
     Truncated,
-    /// A marker that AMF0 does not have.
+    /// A marker that AMF0 does not define.
     #[error("{0:#04x} is not an AMF0 marker")]
     Marker(u8),
-    /// Too deep or too many.
+    /// Nested too deeply or too many values.
     #[error("an AMF message nests deeper than {DEPTH_MAX} or has over {VALUES_MAX} values")]
     TooMuch,
 }
@@ -51,7 +51,7 @@ impl Value {
         Self::Object(fields.map(|(name, value)| (name.to_owned(), value)).into())
     }
 
-    /// The text, when it is one.
+    /// The text. `None` for other values.
     pub(super) fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -59,7 +59,7 @@ impl Value {
         }
     }
 
-    /// The number, when it is one.
+    /// The number. `None` for other values.
     pub(super) fn as_number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
@@ -67,7 +67,7 @@ impl Value {
         }
     }
 
-    /// A field of an object.
+    /// A field of an object. `None` if there is none.
     pub(super) fn get(&self, field: &str) -> Option<&Value> {
         match self {
             Self::Object(fields) => fields.iter().find(|(name, _)| name == field).map(|(_, v)| v),
@@ -79,7 +79,7 @@ impl Value {
 /// Decodes all values of a message.
 ///
 /// # Errors
-/// [`Error`], for anything that is not AMF0 from beginning to end.
+/// [`Error`] if the bytes are not completely AMF0.
 pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Value>, Error> {
     let mut reader = Reader { bytes, values: 0 };
     let mut values = Vec::new();
@@ -129,9 +129,9 @@ impl<'a> Reader<'a> {
             0x03 => self.fields(depth)?,
             // Null, undefined, unsupported.
             0x05 | 0x06 | 0x0d => Value::Null,
-            // A reference to an earlier object: its two bytes are read over.
+            // A reference to an earlier object: its two bytes are skipped.
             0x07 => self.array::<2>().map(|_| Value::Null)?,
-            // The count of an ECMA array is a hint that encoders get wrong.
+            // The count of an ECMA array is a hint that encoders often get wrong.
             0x08 => {
                 self.array::<4>()?;
                 self.fields(depth)?
@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Encodes values one after the other.
+/// Encodes values in sequence.
 pub(super) fn encode(values: &[Value]) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     for value in values {
@@ -203,7 +203,7 @@ fn write(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-/// A text with its length in two bytes; what does not fit is cut at a character.
+/// A text with its length in two bytes; a longer text is cut at a character boundary.
 fn write_text(text: &str, out: &mut Vec<u8>) {
     let mut end = text.len().min(usize::from(u16::MAX));
     while !text.is_char_boundary(end) {

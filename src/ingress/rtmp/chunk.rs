@@ -1,7 +1,7 @@
-//! Messages cut into chunks (Adobe RTMP 1.0, section 5.3).
+//! Messages split into chunks (Adobe RTMP 1.0, section 5.3).
 //!
-//! Invariant: a peer makes us hold at most what it has sent, never what it announces, and of that
-//! at most [`Limits::held_bytes`].
+//! Invariant: a peer makes us hold at most what it has sent, never what it announces, and at most
+//! [`Limits::held_bytes`] of that.
 
 use std::collections::HashMap;
 
@@ -9,111 +9,111 @@ use bytes::{Buf, Bytes, BytesMut};
 
 /// Message type: the sender's chunk size changes.
 pub(super) const SET_CHUNK_SIZE: u8 = 1;
-/// Message type: a half-sent message is given up.
+/// Message type: discards a partially sent message.
 pub(super) const ABORT: u8 = 2;
-/// Message type: bytes received so far.
+/// Message type: number of bytes received so far.
 pub(super) const ACKNOWLEDGEMENT: u8 = 3;
-/// Message type: stream begin, ping and the like.
+/// Message type: stream begin, ping and similar.
 pub(super) const USER_CONTROL: u8 = 4;
-/// Message type: how often the other end wants an acknowledgement.
+/// Message type: number of bytes after which the peer wants an acknowledgement.
 pub(super) const WINDOW_SIZE: u8 = 5;
-/// Message type: how much may be on the way.
+/// Message type: limit of unacknowledged bytes.
 pub(super) const PEER_BANDWIDTH: u8 = 6;
-/// Message type: sound.
+/// Message type: audio.
 pub(super) const AUDIO: u8 = 8;
-/// Message type: pictures.
+/// Message type: video.
 pub(super) const VIDEO: u8 = 9;
-/// Message type: a command in AMF3, which in practice is a zero and then AMF0.
+/// Message type: a command in AMF3, in practice a zero byte followed by AMF0.
 pub(super) const COMMAND_AMF3: u8 = 17;
 /// Message type: a command in AMF0.
 pub(super) const COMMAND: u8 = 20;
 /// Message type: several FLV tags in one.
 pub(super) const AGGREGATE: u8 = 22;
 
-/// Whether RTMP has messages of this type: those above, metadata and shared objects.
+/// Whether RTMP defines this message type: those above, metadata and shared objects.
 pub(super) fn is_known(kind: u8) -> bool {
     matches!(kind, SET_CHUNK_SIZE..=PEER_BANDWIDTH | AUDIO | VIDEO | 15..=COMMAND | AGGREGATE)
 }
 
-/// Chunk size before anybody changes it.
+/// Initial chunk size.
 const CHUNK_SIZE_FIRST: usize = 128;
 
-/// Chunk size of what we send: every answer of ours fits one chunk.
+/// Chunk size that we send: each of our answers fits in one chunk.
 pub(super) const CHUNK_SIZE_SENT: usize = 4096;
 
-/// A timestamp field with this value says that four more bytes hold the timestamp.
+/// A timestamp field with this value is followed by a timestamp of four bytes.
 const EXTENDED: u32 = 0x00ff_ffff;
 
-/// One message: a command, a picture, a piece of sound.
+/// One message: a command, a video frame or a piece of audio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message {
     /// Message type: one of the constants of this module.
     pub(super) kind: u8,
-    /// Message stream; 0 is the connection itself.
+    /// Message stream id; 0 is the connection itself.
     pub(super) stream: u32,
-    /// Milliseconds, wrapping at 2^32.
+    /// Timestamp in milliseconds, wrapping at 2^32.
     pub(super) timestamp: u32,
-    /// What it says.
+    /// Content of the message.
     pub(super) payload: Bytes,
 }
 
-/// What a peer may make us hold.
+/// Limits on the memory that a peer can use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Largest message.
+    /// Maximum size of a message, in bytes.
     pub(super) message_bytes: usize,
-    /// All half-received messages together.
+    /// Maximum size of all partially received messages together, in bytes.
     pub(super) held_bytes: usize,
-    /// Chunk streams in use.
+    /// Maximum number of chunk streams.
     pub(super) streams: usize,
 }
 
 impl Limits {
-    /// For a peer that has shown no credential: room for a long `connect` and no more.
+    /// For a peer without a credential: just enough for a long `connect`.
     pub(super) const STRANGER: Self =
         Self { message_bytes: 64 << 10, held_bytes: 64 << 10, streams: 16 };
 
-    /// For a publisher: a key frame of 4K video at a hundred megabits.
+    /// For a publisher: a key frame of 4K video at 100 Mbit/s.
     pub(super) const PUBLISHER: Self =
         Self { message_bytes: 8 << 20, held_bytes: 16 << 20, streams: 64 };
 }
 
-/// Why bytes are not a chunk stream that we follow.
+/// Why bytes are not a chunk stream that we can parse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
-    /// A chunk refers to a message on its chunk stream, and there was none.
+    /// A chunk continues a message on its chunk stream, but there is none.
     #[error("a chunk continues a message that was never begun")]
     NoPredecessor,
-    /// A message begins on a chunk stream whose last message is not complete.
+    /// A message begins on a chunk stream whose previous message is incomplete.
     #[error("a message begins inside another one")]
     Interrupted,
-    /// Chunks of no size.
+    /// The chunk size is zero.
     #[error("the peer sets a chunk size of 0")]
     ChunkSize,
-    /// A message over the limit.
+    /// A message exceeds the limit.
     #[error("a message of {size} bytes is over the limit of {max}")]
     MessageTooLarge {
-        /// The announced size.
+        /// The announced size, in bytes.
         size: usize,
-        /// The limit.
+        /// The limit, in bytes.
         max: usize,
     },
-    /// Too much is half received.
+    /// The partially received messages exceed the limit.
     #[error("unfinished messages are over the limit of {0} bytes or too many")]
     TooMuchHeld(usize),
 }
 
-/// Puts messages together from chunks. Sans-IO: bytes in, messages out.
+/// Reassembles messages from chunks. Sans-IO: bytes in, messages out.
 pub(super) struct Decoder {
     chunk_size: usize,
     limits: Limits,
     streams: HashMap<u32, ChunkStream>,
     held: usize,
-    /// The chunk whose payload is coming: its chunk stream and the bytes left.
+    /// The chunk that is being received: its chunk stream and the bytes left.
     current: Option<(u32, usize)>,
 }
 
-/// What a chunk stream remembers from its last message, and the one that it is receiving.
+/// State of a chunk stream: the last header, and the message being received.
 #[derive(Default)]
 struct ChunkStream {
     timestamp: u32,
@@ -125,12 +125,12 @@ struct ChunkStream {
     partial: Option<BytesMut>,
 }
 
-/// A chunk's header: how many bytes it took, and what it says.
+/// A parsed chunk header and its length in bytes.
 struct Header {
     bytes: usize,
     format: u8,
     id: u32,
-    /// Timestamp or delta, by format.
+    /// Timestamp or delta, depending on the format.
     time: u32,
     extended: bool,
     length_and_kind: Option<(usize, u8)>,
@@ -138,22 +138,22 @@ struct Header {
 }
 
 impl Decoder {
-    /// A decoder at the beginning of a connection.
+    /// A decoder for a new connection.
     pub(super) fn new(limits: Limits) -> Self {
         let streams = HashMap::new();
         Self { chunk_size: CHUNK_SIZE_FIRST, limits, streams, held: 0, current: None }
     }
 
-    /// Changes the limits, when it is known who the peer is.
+    /// Changes the limits, once the peer is identified.
     pub(super) fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
-    /// Takes what it can use from the front of `input`; `None` when it needs more. Chunk sizes
-    /// and aborts are followed here and not returned.
+    /// Consumes input and returns the next message. `None` if it needs more input. Chunk sizes and
+    /// aborts are handled here and not returned.
     ///
     /// # Errors
-    /// [`Error`]; the connection cannot be followed any further.
+    /// [`Error`]; the connection cannot be parsed any further.
     pub(super) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Message>, Error> {
         loop {
             let (id, left) = match self.current {
@@ -177,7 +177,7 @@ impl Decoder {
         }
     }
 
-    /// Reads a chunk header: the chunk stream, and the bytes of payload that follow.
+    /// Reads a chunk header. Returns the chunk stream and the number of payload bytes that follow.
     fn begin_chunk(&mut self, input: &mut BytesMut) -> Result<Option<(u32, usize)>, Error> {
         let Some(header) = self.read_header(input)? else { return Ok(None) };
         if !self.streams.contains_key(&header.id) && self.streams.len() >= self.limits.streams {
@@ -200,7 +200,7 @@ impl Decoder {
             if header.format != 3 {
                 state.delta = header.time;
             }
-            // After a full header the delta of a headerless message is that header's timestamp:
+            // After a full header the delta of a message without header is that header's timestamp:
             // section 5.3.1.2.4.
             let base = if header.format == 0 { 0 } else { state.timestamp };
             state.timestamp = base.wrapping_add(state.delta);
@@ -212,11 +212,11 @@ impl Decoder {
         Ok(Some((header.id, left)))
     }
 
-    /// Reads a header without taking it; `None` when it is not complete.
+    /// Reads a header without consuming it. `None` if it is incomplete.
     fn read_header(&self, input: &[u8]) -> Result<Option<Header>, Error> {
         let Some((format, id, basic)) = read_basic(input) else { return Ok(None) };
         let state = self.streams.get(&id);
-        // librtmp opens chunk streams with format 1; there is nothing to inherit but a stream 0.
+        // librtmp opens chunk streams with format 1; only stream 0 can then be inherited.
         if state.is_none() && format >= 2 {
             return Err(Error::NoPredecessor);
         }
@@ -239,9 +239,9 @@ impl Decoder {
             let tail = &input[header.bytes..];
             let Some(&[a, b, c, d]) = tail.get(..4) else { return Ok(None) };
             let time = u32::from_be_bytes([a, b, c, d]);
-            // Some senders repeat the extended timestamp on every chunk of a message, as the
-            // specification says, and some do not: those four bytes tell which, unless a payload
-            // happens to say the same.
+            // The specification repeats the extended timestamp on every chunk of a message, but
+            // some senders do not. These four bytes show which, unless the payload happens to have
+            // the same value.
             let repeats = state.is_some_and(|s| s.partial.is_none() || s.delta == time);
             header.extended = true;
             if announced || repeats {
@@ -263,7 +263,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Takes the message of a chunk stream when it is complete and not about the chunks.
+    /// Returns the message of a chunk stream if it is complete and not a chunk control message.
     fn complete(&mut self, id: u32) -> Result<Option<Message>, Error> {
         let Some(state) = self.streams.get_mut(&id) else { return Ok(None) };
         let Some(payload) = state.partial.take_if(|p| p.len() >= state.length) else {
@@ -274,7 +274,7 @@ impl Decoder {
         let number = payload.get(..4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
         match (kind, number) {
             (SET_CHUNK_SIZE, Some(size)) => {
-                // No message is longer than 24 bits can say.
+                // No message exceeds 24 bits of length.
                 self.chunk_size = (size & 0x7fff_ffff).min(0x00ff_ffff) as usize;
                 if self.chunk_size == 0 { Err(Error::ChunkSize) } else { Ok(None) }
             }
@@ -289,7 +289,7 @@ impl Decoder {
     }
 }
 
-/// Format, chunk stream and length of a basic header.
+/// Format, chunk stream and size of a basic header.
 fn read_basic(input: &[u8]) -> Option<(u8, u32, usize)> {
     let first = *input.first()?;
     let format = first >> 6;
@@ -300,7 +300,7 @@ fn read_basic(input: &[u8]) -> Option<(u8, u32, usize)> {
     })
 }
 
-/// Writes a message in chunks of `chunk_size`, each message with a full header.
+/// Encodes a message in chunks of `chunk_size`, always with a full header.
 pub(super) fn encode(message: &Message, chunk_stream: u8, chunk_size: usize, out: &mut Vec<u8>) {
     let length = u32::try_from(message.payload.len()).unwrap_or(u32::MAX);
     out.push(chunk_stream & 0x3f);

@@ -7,7 +7,7 @@ fn message(timestamp: u32, kind: u8, payload: Vec<u8>) -> Message {
     Message { kind, stream: 1, timestamp, payload: payload.into() }
 }
 
-/// What the decoder makes of bytes that arrive in pieces of this size.
+/// Decodes bytes that arrive in pieces of this size.
 fn decode_all(bytes: &[u8], piece: usize) -> Result<Vec<Message>, Error> {
     let mut decoder = Decoder::new(Limits::PUBLISHER);
     let (mut input, mut messages) = (BytesMut::new(), Vec::new());
@@ -23,7 +23,7 @@ fn decode_all(bytes: &[u8], piece: usize) -> Result<Vec<Message>, Error> {
 #[test]
 fn interleaved_messages_of_all_header_formats_come_out_whole() {
     let mut bytes = Vec::new();
-    // Format 0 on chunk stream 4: 200 bytes of video, of which 128 come now.
+    // Format 0 on chunk stream 4: 200 bytes of video, of which 128 arrive now.
     bytes.extend([0x04, 0, 0, 100, 0, 0, 200, VIDEO, 1, 0, 0, 0]);
     bytes.extend([7; 128]);
     // Format 0 on chunk stream 6, complete.
@@ -67,7 +67,7 @@ fn announced_sizes_cost_nothing_and_held_bytes_are_bounded() {
     let result = decoder.decode(&mut BytesMut::from(&huge[..]));
     assert!(matches!(result, Err(Error::MessageTooLarge { .. })), "{result:?}");
 
-    // Many half-sent messages on many chunk streams.
+    // Many partially sent messages on many chunk streams.
     let mut decoder = Decoder::new(Limits::STRANGER);
     let failed = (2..64).find_map(|id| {
         let mut chunk = vec![id, 0, 0, 0, 0, 0xff, 0, VIDEO, 1, 0, 0, 0];

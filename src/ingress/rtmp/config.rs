@@ -11,22 +11,22 @@ use super::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Whether RTMP is listened for at all.
+    /// Whether the server listens for RTMP.
     pub enabled: bool,
-    /// Address and port of RTMP in clear. The stream key crosses the network unencrypted.
+    /// Address and port of unencrypted RTMP. The stream key crosses the network unencrypted.
     pub listen: SocketAddr,
-    /// Address and port of RTMPS; not listened for when left out. Port 443 or 1936 by custom.
+    /// Address and port of RTMPS; off if missing. By convention port 443 or 1936.
     pub tls_listen: Option<SocketAddr>,
     /// Certificate chain of RTMPS: a PEM file.
     pub tls_cert: Option<PathBuf>,
     /// Private key of RTMPS: a PEM file.
     pub tls_key: Option<PathBuf>,
-    /// Most connections at once, publishers and strangers together.
+    /// Maximum number of connections, including those that are not admitted yet.
     pub connections_max: usize,
-    /// Most connections at once from one address.
+    /// Maximum number of connections from one address.
     pub connections_per_ip_max: usize,
-    /// A publisher that sends no media for so many seconds is disconnected, 2-300. The same
-    /// publisher that comes back sooner is let in at once.
+    /// Seconds without media after which a publisher is disconnected, 2-300. The same publisher is
+    /// readmitted at once if it returns earlier.
     pub idle_timeout_s: u32,
 }
 
@@ -46,7 +46,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether the settings fit together; the files are not looked at.
+    /// Checks that the settings fit together, without reading the files.
     ///
     /// # Errors
     /// [`Error::Config`], with the field.
@@ -61,7 +61,7 @@ impl Config {
         self.tls_files().map(|_| ())
     }
 
-    /// Certificate and key, when RTMPS is on.
+    /// Certificate and key. `None` if RTMPS is off.
     pub(super) fn tls_files(&self) -> Result<Option<(&Path, &Path)>, Error> {
         if self.tls_listen.is_none() {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! One client, from its first byte to its last.
+//! One client connection, from first to last byte.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,52 +20,52 @@ use crate::flow::{self, Action, Gate, Hello, Intake, Refusal, RefusalKind, Sourc
 use crate::ingress::unusable::unusable;
 use crate::media::{Secret, StreamName};
 
-/// The gate answers within this.
+/// Time limit for the gate's answer.
 const GATE_MAX: Duration = Duration::from_secs(15);
 
-/// What we say is small: a client that does not take it in this time is gone.
+/// Our messages are small: a client that does not read them within this time is gone.
 const WRITE_MAX: Duration = Duration::from_secs(5);
 
-/// How long a client that was told goodbye may take to hang up.
+/// How long a client may take to close after our last message.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 
-/// Bytes read at once.
+/// Bytes per read.
 const READ: usize = 32 << 10;
 
-/// What a publisher shall send.
+/// Advice for publishers.
 const PLEASE_SEND: &str = "send FLV (`-f flv` of ffmpeg), and a file at its own pace (`-re`)";
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    /// The other end went away, or speaks something else.
+    /// The client disconnected, or uses another protocol.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Not a chunk stream.
+    /// The bytes are not a chunk stream.
     #[error(transparent)]
     Chunk(#[from] chunk::Error),
-    /// Not a conversation.
+    /// The messages are not a valid RTMP session.
     #[error(transparent)]
     Session(#[from] session::Error),
-    /// It took too long.
+    /// The setup took too long.
     #[error("no request to publish within {0:?}")]
     TooSlow(Duration),
-    /// The gate did not let it in, and has said so in the log.
+    /// The gate refused it and has logged the refusal.
     #[error("turned away: {0}")]
     TurnedAway(String),
-    /// It was told what it did wrong.
+    /// It was refused with a message.
     #[error("refused: {0}")]
     Refused(String),
-    /// It stopped sending.
+    /// It stopped sending media.
     #[error("no media for {0:?}")]
     Silent(Duration),
-    /// It came back by another connection.
+    /// The same publisher returned on another connection.
     #[error("the publisher came back by another connection")]
     Displaced,
-    /// The stream wants it gone.
+    /// The stream dismissed it.
     #[error("disconnected by the stream: replaced, removed or stopped")]
     Dismissed,
-    /// The appliance stops.
+    /// The appliance is shutting down.
     #[error("the appliance is shutting down")]
     ShuttingDown,
     /// Its media cannot be used.
@@ -73,17 +73,17 @@ pub(super) enum Error {
     Media(#[from] flow::Error),
 }
 
-/// What all connections share.
+/// State shared by all connections.
 pub(super) struct Shared {
-    /// Who may come in.
+    /// Decides on admission.
     pub(super) gate: Arc<dyn Gate>,
-    /// Who is in.
+    /// Admitted publishers.
     pub(super) publishers: Publishers,
-    /// A client asks to publish within this.
+    /// Time limit for a client to ask to publish.
     pub(super) setup_max: Duration,
-    /// A publisher that sends no media for this long is gone.
+    /// A publisher without media for this long is disconnected.
     pub(super) idle: Duration,
-    /// The server stops.
+    /// Cancelled when the server stops.
     pub(super) cancel: CancellationToken,
 }
 
@@ -103,10 +103,10 @@ struct Granted {
     report: Arc<SourceReport>,
 }
 
-/// Serves one client until it or we have had enough. `Ok` when it had published and stopped.
+/// Serves one client until either side ends. `Ok` if it published and then stopped.
 ///
 /// # Errors
-/// [`Error`]: why it ended.
+/// [`Error`]: the reason of the end.
 pub(super) async fn serve<S>(stream: S, peer: SocketAddr, shared: &Shared) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -128,13 +128,13 @@ where
             Err(_) => Err(Error::TooSlow(shared.setup_max)),
         },
     };
-    // Closing with unread bytes would make TCP take back what was said last.
+    // Closing with unread bytes makes TCP send a reset, which can discard our last message.
     let _ = timeout(LINGER_MAX, connection.hang_up()).await;
     result
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Greets the client and waits for the stream key that it wants to publish under.
+    /// Performs the handshake and waits for the stream key.
     async fn await_publish(&mut self) -> Result<String, Error> {
         handshake::accept(&mut self.stream).await?;
         loop {
@@ -153,12 +153,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Asks the gate, and publishes when it grants it.
+    /// Asks the gate and publishes if admitted.
     async fn publish(&mut self, key: &str, shared: &Shared) -> Result<(), Error> {
         let hello = match key::parse(key) {
             Ok((stream, credential)) => self.hello(stream, credential),
             Err(message) => {
-                // The stream that is probably meant learns of it.
+                // Reports it to the stream that was probably meant.
                 if let Some(hello) = key::stream_of(key).map(|stream| self.hello(stream, None)) {
                     let refusal = Refusal::new(RefusalKind::Unsupported, &message, key::USAGE);
                     shared.gate.report_refusal(&hello, &refusal);
@@ -186,13 +186,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if matches!(result, Ok(()) | Err(Error::Io(_))) {
             feeder.drain().await;
         }
-        // The stream learns first that its publisher is gone, then the pipelines stop.
+        // The stream learns first that its publisher is gone; then the pipelines stop.
         drop(granted);
         if let Err(error) = feeder.stop().await {
             tracing::error!(%stream, %error, "a track of an RTMP publisher did not stop");
         }
         match result {
-            // Those who are still there deserve to know.
+            // Clients that are still connected get the reason.
             Err(error @ (Error::Dismissed | Error::ShuttingDown | Error::Media(_))) => {
                 let _ = self.refuse(Denial::Rejected, error.to_string()).await;
                 Err(error)
@@ -222,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Moves media from the client to the feeds until something ends it.
+    /// Forwards media from the client to the feeds until the publication ends.
     async fn feed(
         &mut self,
         feeder: &mut Feeder,
@@ -278,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// What the client says next, out of what has been read; `None` when there is no more.
+    /// The next event in the received data. `None` if there is no more.
     fn next_event(&mut self) -> Result<Option<Event>, Error> {
         while self.events.is_empty() {
             let Some(message) = self.decoder.decode(&mut self.input)? else { return Ok(None) };
@@ -289,7 +289,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(self.events.pop_front())
     }
 
-    /// Reads more. Safe to be cancelled: nothing is lost.
+    /// Reads more data. Cancel safe: nothing is lost.
     async fn read(&mut self) -> Result<usize, Error> {
         self.input.reserve(READ);
         let count = self.stream.read_buf(&mut self.input).await?;
@@ -301,7 +301,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(count)
     }
 
-    /// Sends what the session has to say.
+    /// Sends the pending output of the session.
     async fn flush(&mut self) -> Result<(), Error> {
         let output = self.session.take_output();
         if output.is_empty() {
@@ -325,7 +325,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Ends our half and swallows what still comes, so that the client reads our last words.
+    /// Shuts down our side and discards further input, so that the client can read our last
+    /// message.
     async fn hang_up(&mut self) -> io::Result<()> {
         self.stream.shutdown().await?;
         loop {
@@ -338,7 +339,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// What the owner of the stream is told of a publisher that was let in and ended so.
+/// The report to the owner of the stream for a publisher that was admitted and ended like this.
 fn fault(result: &Result<(), Error>, tracks: &Tracks, stayed: Duration) -> Option<Refusal> {
     let usual = |error: &flow::Error| unusable(error, tracks, stayed, PLEASE_SEND);
     match result {
@@ -352,7 +353,7 @@ fn fault(result: &Result<(), Error>, tracks: &Tracks, stayed: Duration) -> Optio
     }
 }
 
-/// A refusal in the words of RTMP.
+/// A refusal in RTMP terms.
 fn denial(refusal: &Refusal) -> (Denial, String) {
     let why = match refusal.kind {
         RefusalKind::Unauthorized => Denial::Denied,

@@ -1,4 +1,4 @@
-//! From packets to feeds: one small pipeline per track, `appsrc ! parser ! appsink`.
+//! Writes packets to feeds: one small pipeline per track, `appsrc ! parser ! appsink`.
 
 use bytes::Bytes;
 use gst::prelude::*;
@@ -8,23 +8,23 @@ use super::tag::Packet;
 use crate::flow::{Blame, DRAIN_MAX, Error, Node, NodeEvent, Tracks};
 use crate::media::{Codec, Kind};
 
-/// More than this waiting before a parser means that the machine cannot keep up.
+/// More bytes than this before a parser mean that the machine cannot keep up.
 const QUEUED_BYTES_MAX: u64 = 32 << 20;
 
-/// Tracks of one publisher may fail this often.
+/// Maximum number of failed tracks of one publisher.
 const FAILURES_MAX: u32 = 8;
 
-/// Where a publisher's time begins, in milliseconds: so far from zero that a negative composition
-/// offset or a step back does not reach below it.
+/// Origin of a publisher's time, in milliseconds: large enough that a negative composition offset
+/// or a backward step stays above zero.
 const TIME_BASE_MS: i64 = 1 << 33;
 
-/// Puts one publisher's packets into the feeds of its stream.
+/// Writes one publisher's packets to the feeds of its stream.
 pub(super) struct Feeder {
     tracks: Tracks,
     video: Option<Track>,
     audio: Option<Track>,
     time: Unwrapped,
-    /// Tracks that had to begin anew.
+    /// Number of tracks that were restarted.
     failures: u32,
 }
 
@@ -32,27 +32,27 @@ pub(super) struct Feeder {
 struct Track {
     codec: Codec,
     record: Bytes,
-    /// The record before, in case this one turns out to be unfit.
+    /// The previous record, in case the current one is unusable.
     previous: Option<Bytes>,
     node: Node,
     source: gst_app::AppSrc,
 }
 
 impl Feeder {
-    /// A feeder without tracks: they come with their packets.
+    /// A feeder without tracks: packets create them.
     pub(super) fn new(tracks: Tracks) -> Self {
         Self { tracks, video: None, audio: None, time: Unwrapped::default(), failures: 0 }
     }
 
-    /// Takes one packet with its decode time in milliseconds, which wraps at 2^32. What cannot be
-    /// used is noted and dropped: the next packet may be fine.
+    /// Takes one packet with its decode time in milliseconds, which wraps at 2^32. An unusable
+    /// packet is noted and dropped, because the next one may be usable.
     ///
     /// # Errors
-    /// A pipeline that does not start or stop, or a machine that cannot keep up.
+    /// A pipeline does not start or stop, or the machine cannot keep up.
     pub(super) async fn take(&mut self, timestamp: u32, packet: Packet) -> Result<(), Error> {
         let time_ms = self.time.follow(timestamp);
         match packet {
-            // The size of VP8 is in its key frames, and its record says less.
+            // VP8 key frames contain the size; the record has less information.
             Packet::Config { codec: Codec::Vp8, .. } => Ok(()),
             Packet::Config { codec, record } => self.configure(codec, record).await,
             Packet::Frame { codec, key, composition_ms, data } => {
@@ -86,8 +86,8 @@ impl Feeder {
         }
     }
 
-    /// Follows a configuration record: the first one, a changed one, or one of another codec. One
-    /// that is broken changes nothing: ffmpeg sends an empty one before it knows better.
+    /// Applies a configuration record: the first one, a changed one, or one of another codec. A
+    /// broken record is ignored: ffmpeg sends an empty one before it has the real one.
     async fn configure(&mut self, codec: Codec, record: Bytes) -> Result<(), Error> {
         let caps = match record::caps(codec, &record) {
             Ok(caps) => caps,
@@ -112,7 +112,7 @@ impl Feeder {
         Ok(())
     }
 
-    /// Waits until the pipeline of a track fails; for ever while there is none.
+    /// Waits until the pipeline of a track fails; forever while there is none.
     pub(super) async fn failed(&self) -> (Kind, Error) {
         let of = async |track: &Option<Track>| -> Error {
             let Some(track) = track else { return std::future::pending().await };
@@ -130,10 +130,10 @@ impl Feeder {
         }
     }
 
-    /// Starts a track that has failed anew, so that what it failed on costs nothing else.
+    /// Restarts a failed track, so that its failure affects nothing else.
     ///
     /// # Errors
-    /// The failure itself when it is one too many, or a pipeline that does not start or stop.
+    /// The failure itself if there were too many, or a pipeline that does not start or stop.
     pub(super) async fn recover(&mut self, kind: Kind, error: Error) -> Result<(), Error> {
         let Some(failed) = self.slot(kind).take() else { return Ok(()) };
         failed.node.stop().await?;
@@ -145,7 +145,7 @@ impl Feeder {
         self.configure(failed.codec, failed.previous.unwrap_or(failed.record)).await
     }
 
-    /// Lets out what the parsers still hold of a publisher that has left.
+    /// Flushes what the parsers still hold of a publisher that has left.
     pub(super) async fn drain(&self) {
         let finish = async |track: &Option<Track>| match track {
             Some(track) => track.node.finish(DRAIN_MAX).await,
@@ -208,13 +208,13 @@ impl Track {
         if !key {
             writable.set_flags(gst::BufferFlags::DELTA_UNIT);
         }
-        // A refusal here follows an error that is on the bus, or will be.
+        // If this push is refused, the cause is or will be an error on the bus.
         let _ = self.source.push_buffer(buffer);
         Ok(())
     }
 }
 
-/// Milliseconds that wrap at 2^32, as time that does not.
+/// Unwraps milliseconds that wrap at 2^32.
 #[derive(Default)]
 struct Unwrapped {
     last: Option<(u32, i64)>,
@@ -224,7 +224,7 @@ impl Unwrapped {
     fn follow(&mut self, timestamp: u32) -> i64 {
         let time = match self.last {
             None => TIME_BASE_MS,
-            // The shorter way round is the right one, also for a step back.
+            // The shorter direction is the right one, also for a backward step.
             Some((last, time)) => {
                 let step = timestamp.wrapping_sub(last).cast_signed();
                 time.saturating_add(step.into())

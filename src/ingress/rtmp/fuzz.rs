@@ -1,4 +1,4 @@
-//! Bytes of publishers that nobody means well with.
+//! Hostile bytes from publishers.
 
 use bytes::{Bytes, BytesMut};
 
@@ -15,8 +15,8 @@ fn fuzz_amf() {
     });
 }
 
-/// A connection after its greeting: chunks become messages, messages events. What it may hold is
-/// bounded, however it is cut into reads.
+/// A connection after its handshake: chunks to messages to events. Its memory is bounded, however
+/// the reads are split.
 #[test]
 fn fuzz_rtmp_connection() {
     fuzz::run("rtmp-connection", |bytes| {
@@ -43,7 +43,7 @@ fn fuzz_rtmp_connection() {
     });
 }
 
-/// The body of an audio or video message, and the record that it may be.
+/// The body of an audio or video message, and its possible configuration record.
 #[test]
 fn fuzz_flv_tag() {
     gst::init().expect("GStreamer starts");

@@ -1,7 +1,7 @@
-//! The greeting of RTMP (Adobe RTMP 1.0, section 5.2): 1536 bytes each way, echoed.
+//! The RTMP handshake (Adobe RTMP 1.0, section 5.2): 1536 bytes each way, echoed.
 //!
-//! The undocumented variant with digests is not offered: its zero version bytes tell every client
-//! that this is the plain one.
+//! The undocumented variant with digests is not offered: the zero version bytes tell clients that
+//! this is the plain one.
 
 use std::io;
 
@@ -11,13 +11,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// Length of C1, S1, C2 and S2.
 const BLOCK: usize = 1536;
 
-/// The only version of RTMP in clear.
+/// The only version of unencrypted RTMP.
 const VERSION: u8 = 3;
 
-/// Greets a client. The caller bounds the time.
+/// Performs the handshake. The caller sets a time limit.
 ///
 /// # Errors
-/// When the client goes away or speaks something else.
+/// If the client disconnects or uses another protocol.
 pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     let version = stream.read_u8().await?;
     if version != VERSION {
@@ -35,13 +35,13 @@ pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) ->
 
     let mut answer = vec![0; 1 + 2 * BLOCK];
     answer[0] = VERSION;
-    // S1: time 0, version 0, then random bytes. S2: C1 as it came.
+    // S1: time 0, version 0, then random bytes. S2: C1 unchanged.
     rand::rng().fill_bytes(&mut answer[9..=BLOCK]);
     answer[1 + BLOCK..].copy_from_slice(&c1);
     stream.write_all(&answer).await?;
     stream.flush().await?;
 
-    // C2 echoes S1. Nothing depends on it, and some encoders get it wrong.
+    // C2 echoes S1. It is not checked, because some encoders get it wrong.
     stream.read_exact(&mut c1).await?;
     Ok(())
 }

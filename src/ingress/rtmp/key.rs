@@ -2,17 +2,17 @@
 
 use crate::media::{Secret, StreamName};
 
-/// The one application that publishers connect to: `rtmp://host/live`.
+/// The only application name for publishers: `rtmp://host/live`.
 pub(super) const APP: &str = "live";
 
-/// How to address a stream, for whoever did it wrong.
+/// The correct address format, for error messages.
 pub(super) const USAGE: &str = "publish to rtmp://HOST/live with the stream key NAME?token=TOKEN";
 
-/// Takes a stream key apart. The token may be percent-encoded, and has to be where it contains `&`; the
-/// gate compares it both ways.
+/// Parses a stream key. The token may be percent-encoded, and must be if it contains `&`; the gate
+/// accepts both forms.
 ///
 /// # Errors
-/// In words, without the key: it is a secret.
+/// The reason, as text. It does not contain the key, which is secret.
 pub(super) fn parse(key: &str) -> Result<(StreamName, Option<Secret>), String> {
     let (name, query) = key.split_once('?').unwrap_or((key, ""));
     if name.is_empty() {
@@ -23,8 +23,8 @@ pub(super) fn parse(key: &str) -> Result<(StreamName, Option<Secret>), String> {
     Ok((name, token.filter(|t| !t.is_empty()).map(Secret::new)))
 }
 
-/// The stream that a key is probably about, although it is not understood: a guess for the owner of
-/// that stream, and nothing to be repeated to anybody.
+/// The stream that an invalid key probably refers to: a guess for the report to the owner of that
+/// stream, and not to be returned to a client.
 pub(super) fn stream_of(key: &str) -> Option<StreamName> {
     StreamName::leading(key)
 }

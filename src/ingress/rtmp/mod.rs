@@ -1,19 +1,19 @@
-//! RTMP and RTMPS: the server that OBS and ffmpeg publish to.
+//! RTMP and RTMPS: the server for publishers such as OBS and ffmpeg.
 //!
 //! OBS: server `rtmp://HOST/live`, stream key `NAME?token=TOKEN`. ffmpeg: `-f flv
 //! 'rtmp://HOST/live/NAME?token=TOKEN'`. H.264 with AAC or MP3, and by Enhanced RTMP also HEVC,
 //! AV1, VP8, VP9 and Opus.
 //!
-//! From the wire inwards: `handshake`, `chunk`, `amf`, `session` and `tag` are the
-//! protocol, without IO and without media; what they make of it is a `tag::Packet`, and only
-//! `feeder` turns packets into feeds. The protocol is ours because an open port needs what no
-//! library at hand gives: memory that a stranger cannot make grow, refusals in the client's own
-//! words, and any transport below it.
+//! From the wire inwards: `handshake`, `chunk`, `amf`, `session` and `tag` implement the protocol
+//! without IO and media. Their result is a `tag::Packet`; only `feeder` writes packets to feeds.
+//! The protocol is implemented here because an open port needs what no available library offers:
+//! bounded memory for unauthenticated clients, refusals in the client's protocol, and any
+//! underlying transport.
 //!
-//! Invariant: nobody plays from this port, and nobody publishes without the `Gate`.
+//! Invariant: this port serves no players, and every publisher has passed the `Gate`.
 //!
-//! A publisher that lost its link and comes back from the same address with the same key is let in
-//! within a second, whatever the stream says about conflicts: see `takeover`.
+//! A publisher that lost its connection and returns from the same address with the same key is
+//! admitted within about a second, whatever the conflict setting of the stream: see `takeover`.
 
 mod amf;
 mod chunk;
@@ -47,48 +47,48 @@ use takeover::Publishers;
 use crate::flow::{Connections, Gate, Place};
 use crate::telemetry::LogLimiter;
 
-/// A TLS handshake takes at most this long.
+/// Time limit for a TLS handshake.
 const TLS_MAX: Duration = Duration::from_secs(5);
 
-/// A client has this long from its first byte to its request to publish.
+/// Time limit for a client from its first byte to its request to publish.
 const SETUP_MAX: Duration = Duration::from_secs(10);
 
-/// Connections are told and closed within this when the server stops.
+/// Time limit for notifying and closing all connections when the server stops.
 const STOP_MAX: Duration = Duration::from_secs(4);
 
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The port cannot be had.
+    /// The port cannot be bound.
     #[error("cannot listen for RTMP on {address}: {source}; is another server running there?")]
     Bind {
-        /// The address asked for.
+        /// The configured address.
         address: SocketAddr,
-        /// What the system says.
+        /// The I/O error.
         source: std::io::Error,
     },
     /// The certificate or its key cannot be used.
     #[error("cannot use {} for RTMPS: {message}", .path.display())]
     Tls {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         message: String,
     },
     /// The configuration contradicts itself.
     #[error("`ingress.rtmp.{field}`: {message}")]
     Config {
-        /// The field.
+        /// Name of the field, such as `tls_cert`.
         field: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         message: &'static str,
     },
 }
 
-/// Listens as configured and serves until `cancel`; at once `Ok` when it is switched off.
+/// Listens as configured and serves until `cancel`. Returns `Ok` at once if RTMP is disabled.
 ///
 /// # Errors
-/// [`Error`], before anybody is served.
+/// [`Error`], before any client is served.
 pub async fn serve(
     config: Config,
     gate: Arc<dyn Gate>,
@@ -100,7 +100,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// A server that listens, and serves when it is run.
+/// A listening server; [`Self::run`] serves it.
 pub struct Server {
     config: Config,
     plain: TcpListener,
@@ -108,7 +108,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the ports. Port 0 takes a free one, which [`Self::address`] tells.
+    /// Binds the ports. Port 0 binds a free one, which [`Self::address`] returns.
     ///
     /// # Errors
     /// [`Error`].
@@ -124,17 +124,17 @@ impl Server {
         Ok(Self { config, plain, tls })
     }
 
-    /// Where RTMP is listened for.
+    /// The address of RTMP.
     pub fn address(&self) -> Option<SocketAddr> {
         self.plain.local_addr().ok()
     }
 
-    /// Where RTMPS is listened for.
+    /// The address of RTMPS. `None` if it is off.
     pub fn tls_address(&self) -> Option<SocketAddr> {
         self.tls.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
     }
 
-    /// Serves until `cancel`; then every connection is told and closed, within some seconds.
+    /// Serves until `cancel`, then notifies and closes every connection within some seconds.
     pub async fn run(self, gate: Arc<dyn Gate>, cancel: CancellationToken) {
         let door = Door {
             connections: Connections::new(
@@ -174,7 +174,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })
 }
 
-/// What stands between a listener and its connections.
+/// Accepts connections for the listeners.
 struct Door {
     connections: Connections,
     strangers: Arc<LogLimiter>,
@@ -188,7 +188,7 @@ impl Door {
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file descriptors, most likely: it passes, but not at once.
+                    // Most likely no file descriptors are left; retrying at once would not help.
                     self.complain(None, &error);
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
@@ -205,7 +205,7 @@ impl Door {
         let (shared, strangers) = (self.shared.clone(), self.strangers.clone());
         self.tasks.spawn(async move {
             let _place = place;
-            // Answers are small and waited for.
+            // Answers are small, and the client waits for them.
             let _ = stream.set_nodelay(true);
             let result = match tls {
                 None => connection::serve(stream, peer, &shared).await,
@@ -228,7 +228,7 @@ impl Door {
     }
 }
 
-/// Says once how a connection ended.
+/// Logs once how a connection ended.
 fn report(peer: SocketAddr, result: Result<(), connection::Error>, strangers: &LogLimiter) {
     use connection::Error as E;
     match result {
@@ -236,7 +236,8 @@ fn report(peer: SocketAddr, result: Result<(), connection::Error>, strangers: &L
         Err(E::Displaced | E::Dismissed | E::ShuttingDown) => {
             tracing::info!(%peer, reason = %result_text(&result), "RTMP publisher disconnected");
         }
-        // The gate has logged its refusals; the others are strangers, who may come in thousands.
+        // The gate has logged its refusals. The other clients are strangers, of which there may be
+        // thousands.
         Err(E::TurnedAway(_)) => {
             tracing::debug!(%peer, reason = %result_text(&result), "RTMP publisher turned away");
         }

@@ -1,19 +1,19 @@
-//! From decoder configuration records to caps.
+//! Converts decoder configuration records to caps.
 
 use bytes::Bytes;
 use h264_reader::avcc::AvcDecoderConfigurationRecord;
 
 use crate::media::Codec;
 
-/// Whether frames of a codec mean nothing without a record before them.
+/// Whether frames of a codec cannot be decoded without a record before them.
 pub(super) fn is_required(codec: Codec) -> bool {
     matches!(codec, Codec::H264 | Codec::H265 | Codec::Vp8 | Codec::Aac | Codec::Opus)
 }
 
-/// What a feed's parser is told of a track with this record.
+/// The caps for the feed's parser, from a track's record.
 ///
 /// # Errors
-/// In words, when the record is not one.
+/// The reason, as text, if the record is invalid.
 pub(super) fn caps(codec: Codec, record: &Bytes) -> Result<gst::Caps, String> {
     let coded = |caps: &str| -> Result<gst::Caps, String> {
         let mut caps: gst::Caps = caps.parse().map_err(|e| format!("{e}"))?;
@@ -72,16 +72,16 @@ fn opus(record: &[u8]) -> Result<gst::Caps, String> {
         .build())
 }
 
-/// The record of a codec that has none on the wire and no parser to find out: VP8 says its size
-/// in each key frame (RFC 6386, section 9.1).
+/// The record of a codec that sends none and whose parser does not need one: VP8 has its size in
+/// each key frame (RFC 6386, section 9.1).
 pub(super) fn of_key_frame(codec: Codec, frame: &Bytes) -> Option<Bytes> {
     let is_key = |f: &Bytes| f.len() >= 10 && f[0] & 1 == 0 && f[3..6] == [0x9d, 0x01, 0x2a];
     (codec == Codec::Vp8 && is_key(frame)).then(|| frame.slice(6..10))
 }
 
-/// What has to stand before a key frame so that decoding can begin there: the sequence header of
-/// AV1, which MP4 and RTMP may keep in the record only. Nothing for other codecs, whose parsers
-/// know.
+/// The header that must precede a key frame so that decoding can begin there: the sequence header
+/// of AV1, which MP4 and RTMP may keep only in the record. `None` for other codecs, whose parsers
+/// handle it.
 pub(super) fn missing_header(codec: Codec, record: &Bytes, key_frame: &[u8]) -> Option<Bytes> {
     let needed = codec == Codec::Av1 && record.len() > 4 && !has_sequence_header(key_frame);
     needed.then(|| record.slice(4..))
@@ -93,7 +93,7 @@ fn has_sequence_header(mut unit: &[u8]) -> bool {
         if (header >> 3) & 15 == 1 {
             return true;
         }
-        // Without a size field the OBU reaches to the end.
+        // Without a size field the OBU extends to the end.
         if header & 2 == 0 {
             return false;
         }
@@ -107,7 +107,7 @@ fn has_sequence_header(mut unit: &[u8]) -> bool {
     false
 }
 
-/// A little-endian base-128 number and its length.
+/// Decodes a little-endian base-128 number. Returns it and its length in bytes.
 fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0;
     for (index, byte) in bytes.iter().take(4).enumerate() {

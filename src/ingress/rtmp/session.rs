@@ -1,5 +1,5 @@
-//! What a client and we say to each other before and around media: the commands of RTMP
-//! (Adobe RTMP 1.0, section 7.2). Sans-IO: messages in, events and bytes out.
+//! The RTMP commands before and around media (Adobe RTMP 1.0, section 7.2). Sans-IO: messages in,
+//! events and bytes out.
 
 use bytes::Bytes;
 
@@ -9,51 +9,51 @@ use super::key::{APP, USAGE};
 use super::tag;
 use crate::media::Kind;
 
-/// How much a peer may send before it is told that it arrived.
+/// Bytes that a peer may send before it needs an acknowledgement.
 const WINDOW: u32 = 2_500_000;
 
-/// Message streams that one connection may create; encoders create one.
+/// Maximum number of message streams per connection; encoders create one.
 const STREAMS_MAX: u32 = 8;
 
-/// Commands and metadata longer than this are not read.
+/// Maximum size of commands that are parsed, in bytes.
 const COMMAND_MAX: usize = 64 << 10;
 
-/// What the client wants, or sent.
+/// A request or data of the client.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Event {
-    /// It asks to publish under this stream key. Answer by [`Session::accept`] or
+    /// The client asks to publish with this stream key. The answer is [`Session::accept`] or
     /// [`Session::refuse`].
     Publish {
-        /// As typed by the publisher, token included.
+        /// The key as entered by the publisher, token included.
         key: String,
     },
-    /// A piece of sound or a picture.
+    /// A piece of audio or video.
     Media {
-        /// Which of them.
+        /// Audio or video.
         kind: Kind,
         /// Decode time in milliseconds, wrapping at 2^32.
         timestamp: u32,
-        /// An FLV tag's body.
+        /// Body of an FLV tag.
         payload: Bytes,
     },
-    /// A message of a type that RTMP does not have.
+    /// A message of a type that RTMP does not define.
     Unknown {
-        /// Its type.
+        /// The message type.
         kind: u8,
     },
-    /// It has stopped publishing.
+    /// The client has stopped publishing.
     Unpublish,
-    /// It was told that it cannot have what it asked for, and is to be disconnected.
+    /// The client was refused with a message and must be disconnected.
     Refused(String),
 }
 
-/// Why a session cannot go on.
+/// Why a session cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    /// A command that cannot be read.
+    /// A command that cannot be parsed.
     #[error("a command that cannot be read: {0}")]
     Command(#[from] amf::Error),
-    /// Publishing before `connect`.
+    /// A request to publish before `connect`.
     #[error("`{0}` before `connect`")]
     Order(String),
     /// More message streams than an encoder needs.
@@ -61,10 +61,10 @@ pub(super) enum Error {
     TooManyStreams,
 }
 
-/// The kind of a refusal, as a status code that encoders know.
+/// The reason of a refusal, as a status code that encoders know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Denial {
-    /// The name cannot be published now: unknown or taken.
+    /// The stream cannot be published now: unknown or taken.
     BadName,
     /// The credential is wrong or missing.
     Denied,
@@ -72,12 +72,12 @@ pub(super) enum Denial {
     Rejected,
 }
 
-/// One client's side of the conversation.
+/// State of the session with one client.
 #[derive(Default)]
 pub(super) struct Session {
     connected: bool,
     streams: u32,
-    /// The message stream that is published, once it was asked for.
+    /// The message stream that is published, once the client asked to publish.
     publishing: Option<u32>,
     received: u64,
     acknowledged: u64,
@@ -86,27 +86,27 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Bytes to be sent to the client; empty when there are none.
+    /// Pending bytes for the client; may be empty.
     pub(super) fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
 
-    /// Notes received bytes, which are acknowledged from time to time.
+    /// Counts received bytes, which are acknowledged at intervals.
     pub(super) fn received(&mut self, count: usize) {
         self.received += count as u64;
         let window = self.window.unwrap_or(WINDOW).max(1 << 16);
         if self.received - self.acknowledged >= u64::from(window) / 2 {
             self.acknowledged = self.received;
-            // The counter wraps by definition.
+            // The counter wraps, as defined by RTMP.
             let low = (self.received & 0xffff_ffff) as u32;
             self.control(chunk::ACKNOWLEDGEMENT, &low.to_be_bytes());
         }
     }
 
-    /// Follows one message.
+    /// Handles one message.
     ///
     /// # Errors
-    /// [`Error`]; the client is then to be disconnected.
+    /// [`Error`]; the client must then be disconnected.
     pub(super) fn handle(
         &mut self,
         message: Message,
@@ -134,7 +134,7 @@ impl Session {
                 let values = amf::decode(payload.get(amf3..).unwrap_or_default())?;
                 self.command(stream, &values, events)?;
             }
-            // Metadata says nothing that the media does not say better.
+            // The media itself has all the information of the metadata.
             _ if chunk::is_known(kind) => {}
             _ if self.publishing.is_some() && tag::is_mpegts(&payload) => {
                 let message = "what comes is MPEG-TS, and RTMP carries FLV: publish with \
@@ -153,7 +153,7 @@ impl Session {
         }
     }
 
-    /// Answers a ping; everything else is for players.
+    /// Answers a ping. Other control messages are for players.
     fn user_control(&mut self, payload: &[u8]) {
         if let Some(&[0, 6, a, b, c, d]) = payload.get(..6) {
             self.control(chunk::USER_CONTROL, &[0, 7, a, b, c, d]);
@@ -215,7 +215,7 @@ impl Session {
         let size = u32::try_from(chunk::CHUNK_SIZE_SENT).unwrap_or(u32::MAX);
         self.control(chunk::SET_CHUNK_SIZE, &size.to_be_bytes());
         if app != APP {
-            // What stands there is not repeated: it may be a stream key.
+            // The application name is not repeated: it may be a stream key.
             let message = format!("there is no such application; {USAGE}");
             let info = status("error", "NetConnection.Connect.InvalidApp", &message);
             self.answer("_error", transaction, Value::Null, info);
@@ -232,13 +232,13 @@ impl Session {
         if let Value::Object(fields) = &mut info {
             let codecs = ["avc1", "hvc1", "av01", "vp09", "vp08", "mp4a", "Opus", ".mp3"];
             fields.push(("objectEncoding".to_owned(), Value::Number(0.0)));
-            // Enhanced RTMP: what may be published.
+            // Enhanced RTMP: the codecs that may be published.
             fields.push(("fourCcList".to_owned(), Value::Array(codecs.map(Value::text).into())));
         }
         self.answer("_result", transaction, server, info);
     }
 
-    /// Tells the client that it is publishing.
+    /// Notifies the client that it is publishing.
     pub(super) fn accept(&mut self) {
         let stream = self.publishing.unwrap_or(0);
         let id = stream.to_be_bytes();
@@ -246,7 +246,7 @@ impl Session {
         self.status(stream, "status", "NetStream.Publish.Start", "You are live.");
     }
 
-    /// Tells the client why it may not, or no longer, publish.
+    /// Notifies the client why it may not, or no longer, publish.
     pub(super) fn refuse(&mut self, why: Denial, message: &str, events: &mut Vec<Event>) {
         let code = match why {
             Denial::BadName => "NetStream.Publish.BadName",
@@ -257,7 +257,7 @@ impl Session {
         events.push(Event::Refused(message.to_owned()));
     }
 
-    /// Tells the client that its last words were understood.
+    /// Confirms the end of the publication.
     pub(super) fn farewell(&mut self) {
         let stream = self.publishing.unwrap_or(0);
         self.status(stream, "status", "NetStream.Unpublish.Success", "Bye.");
@@ -280,7 +280,7 @@ impl Session {
 
     fn send(&mut self, chunk_stream: u8, kind: u8, stream: u32, payload: Vec<u8>) {
         let message = Message { kind, stream, timestamp: 0, payload: payload.into() };
-        // Longer than the chunk size before `connect` is only what comes after it.
+        // Only messages after `connect` exceed the initial chunk size.
         chunk::encode(&message, chunk_stream, chunk::CHUNK_SIZE_SENT, &mut self.out);
     }
 }

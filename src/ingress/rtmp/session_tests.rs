@@ -18,7 +18,7 @@ fn publish(key: &str) -> Message {
     command(&name)
 }
 
-/// Events and answered commands of a session that gets these messages.
+/// The events and answered commands of a session that receives these messages.
 fn talk(messages: Vec<Message>) -> (Vec<Event>, Vec<Vec<Value>>) {
     let (mut session, mut events) = (Session::default(), Vec::new());
     for message in messages {

@@ -1,53 +1,53 @@
-//! What audio and video messages carry: FLV tags (Adobe FLV 10.1, annex E.4) and their extension
+//! Content of audio and video messages: FLV tags (Adobe FLV 10.1, annex E.4) and their extension
 //! Enhanced RTMP (veovera.org, version 2).
 //!
-//! Of several tracks in one message the one with number 0 is taken; a feed has one.
+//! If a message has several tracks, track 0 is taken, because a feed has only one.
 
 use bytes::{Buf, Bytes};
 
 use crate::media::{Codec, Kind};
 
-/// A message of a publisher, in our words: all that the rest of the appliance sees of RTMP.
+/// Parsed content of a message: the only view of RTMP that the rest of the appliance gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Packet {
-    /// What a decoder must know before the first frame: `avcC`, `hvcC`, `av1C`, AAC
+    /// Decoder configuration, needed before the first frame: `avcC`, `hvcC`, `av1C`, AAC
     /// AudioSpecificConfig, OpusHead.
     Config {
-        /// The codec.
+        /// Codec of the record.
         codec: Codec,
-        /// The record.
+        /// The configuration record.
         record: Bytes,
     },
     /// One access unit of video or packet of audio.
     Frame {
-        /// The codec.
+        /// Codec of the frame.
         codec: Codec,
-        /// Whether decoding can begin here; always true for sound.
+        /// Whether decoding can begin here; always true for audio.
         key: bool,
         /// Presentation minus decode time, in milliseconds.
         composition_ms: i32,
         /// The coded data.
         data: Bytes,
     },
-    /// Nothing to do: an end of sequence, colour metadata, another track.
+    /// Nothing to use: an end of sequence, colour metadata, another track.
     Nothing,
 }
 
-/// Why a message is not media that we take.
+/// Why a message is not usable media.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
     /// The message ends inside its header.
     #[error("a media message is cut short")]
     Truncated,
-    /// A codec that no feed carries.
+    /// The codec is not supported by any feed.
     #[error("{0} is not taken: send H.264, HEVC, AV1, VP8 or VP9 with AAC, Opus or MP3")]
     Codec(String),
 }
 
-/// Reads the payload of an audio or video message.
+/// Parses the payload of an audio or video message.
 ///
 /// # Errors
-/// [`Error`]; the message is then to be dropped, and the next one may be fine.
+/// [`Error`]; the message must then be dropped, but the next one may be usable.
 pub(super) fn parse(kind: Kind, payload: Bytes) -> Result<Packet, Error> {
     let mut reader = Reader(payload);
     // Encoders send empty messages to keep a track alive.
@@ -62,7 +62,7 @@ pub(super) fn parse(kind: Kind, payload: Bytes) -> Result<Packet, Error> {
 
 /// Frame type of a key frame.
 const FRAME_KEY: u8 = 1;
-/// Frame type of a message for the player, without a picture.
+/// Frame type of a command message for the player, without video data.
 const FRAME_COMMAND: u8 = 5;
 
 fn legacy_video(first: u8, mut reader: Reader) -> Result<Packet, Error> {
@@ -96,16 +96,17 @@ fn legacy_audio(first: u8, mut reader: Reader) -> Result<Packet, Error> {
     }
 }
 
-/// Packet types that video and audio share.
+/// Packet types common to video and audio.
 const SEQUENCE_START: u8 = 0;
 const CODED_FRAMES: u8 = 1;
-/// Video only: like [`CODED_FRAMES`], with a composition offset of zero that is left out.
+/// Video only: like [`CODED_FRAMES`], with an implied composition offset of zero.
 const CODED_FRAMES_X: u8 = 3;
 const MOD_EX: u8 = 7;
 
 fn enhanced(kind: Kind, packet: u8, frame: u8, mut reader: Reader) -> Result<Packet, Error> {
     let mut packet = packet;
-    // Modifiers (nanosecond offsets) stand before the rest; feeds are exact to a millisecond.
+    // Modifiers (nanosecond offsets) precede the rest. They are skipped: feeds have millisecond
+    // precision.
     while packet == MOD_EX {
         let length = match usize::from(reader.u8()?) + 1 {
             256 => usize::from(reader.u16()?) + 1,
@@ -177,11 +178,11 @@ fn fourcc(kind: Kind, code: [u8; 4]) -> Result<Codec, Error> {
         b".mp3" => Codec::Mp3,
         _ => return Err(Error::Codec(format!("`{}`", code.escape_ascii()))),
     };
-    // A FourCC of the other kind would end in the wrong feed.
+    // A FourCC of the other kind would end up in the wrong feed.
     if codec.kind() == kind { Ok(codec) } else { Err(Error::Codec(format!("{codec} as {kind}"))) }
 }
 
-/// Reads big-endian fields off the front.
+/// Reads big-endian fields from the front.
 struct Reader(Bytes);
 
 impl Reader {
@@ -213,9 +214,9 @@ impl Reader {
     }
 }
 
-/// The tags in an aggregate message: `(message type, timestamp, payload)`, with timestamps moved so
-/// that the first one is the message's own (Adobe RTMP 1.0, section 7.1.6). Ends at the first
-/// tag that is cut short, or after a thousand.
+/// The tags in an aggregate message as `(message type, timestamp, payload)`. Timestamps are shifted
+/// so that the first one equals that of the message (Adobe RTMP 1.0, section 7.1.6). Stops at the
+/// first truncated tag, or after a thousand.
 pub(super) fn split_aggregate(timestamp: u32, payload: Bytes) -> Vec<(u8, u32, Bytes)> {
     let mut reader = Reader(payload);
     let mut offset = None;
@@ -226,7 +227,7 @@ pub(super) fn split_aggregate(timestamp: u32, payload: Bytes) -> Vec<(u8, u32, B
         let time = low | u32::from(reader.u8()?) << 24;
         reader.take(3)?;
         let data = reader.take(length as usize)?;
-        // The length of the tag, once more.
+        // The length of the tag, repeated.
         reader.take(4)?;
         let offset = *offset.get_or_insert(timestamp.wrapping_sub(time));
         Ok((kind, time.wrapping_add(offset), data))
@@ -234,7 +235,7 @@ pub(super) fn split_aggregate(timestamp: u32, payload: Bytes) -> Vec<(u8, u32, B
     std::iter::from_fn(|| next().ok()).take(1000).collect()
 }
 
-/// Whether bytes from anywhere in a stream are MPEG-TS: sync bytes at the distance of its packets.
+/// Whether bytes from an arbitrary position are MPEG-TS: sync bytes at the packet distance.
 pub(super) fn is_mpegts(bytes: &[u8]) -> bool {
     const PACKET: usize = 188;
     const PACKETS_MIN: usize = 5;

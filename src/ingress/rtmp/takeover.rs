@@ -1,9 +1,9 @@
-//! A publisher that comes back before its dead session was noticed.
+//! Readmission of a publisher that returns before its dead session was noticed.
 //!
-//! A link that breaks leaves the server with a connection on which nothing comes any more, and
-//! the encoder with a name that is taken, by itself. So a publisher with the same credential from
-//! the same address displaces a session that has gone silent. One that still sends is not dead,
-//! and it is the gate that decides between the two.
+//! After a broken link the server has a silent connection, and the returning encoder finds its name
+//! taken by its own session. So a publisher with the same credential from the same address
+//! displaces a session that has fallen silent. A session that still sends is not dead; then the
+//! gate decides.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::media::{Secret, StreamName};
 
-/// A live encoder sends sound some forty times a second: silent for this long, it is gone.
+/// A live encoder sends about forty audio packets a second: a session silent for this long is dead.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// A displaced session leaves at once; this bounds the wait for it.
+/// A displaced session leaves at once; this limits the wait for it.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 
 /// The publishers of this server. Cheap to clone.
@@ -28,25 +28,25 @@ struct Entry {
     stream: StreamName,
     credential: Option<Secret>,
     ip: IpAddr,
-    /// Bytes heard so far: while it does not change, the session is silent.
+    /// Bytes received so far. The session is silent while this does not change.
     heard: AtomicU64,
     leave: CancellationToken,
     left: CancellationToken,
 }
 
-/// One publisher's standing; dropping it says that its place in the stream is free.
+/// The entry of one publisher; dropping it releases its place in the stream.
 pub(super) struct Standing {
     publishers: Publishers,
     entry: Arc<Entry>,
 }
 
 impl Standing {
-    /// Notes received bytes.
+    /// Counts received bytes.
     pub(super) fn heard(&self, count: usize) {
         self.entry.heard.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// Cancelled when the same publisher has come back by another connection.
+    /// Cancelled when the same publisher has returned on another connection.
     pub(super) fn displaced(&self) -> &CancellationToken {
         &self.entry.leave
     }
@@ -60,7 +60,7 @@ impl Drop for Standing {
 }
 
 impl Publishers {
-    /// Notes a publisher that has been let in.
+    /// Adds an admitted publisher.
     pub(super) fn enter(
         &self,
         stream: StreamName,
@@ -79,8 +79,8 @@ impl Publishers {
         Standing { publishers: self.clone(), entry }
     }
 
-    /// Ends what the same publisher has left behind. Takes up to a second when there is such a
-    /// session, to see whether it is silent; nothing otherwise.
+    /// Ends a silent session of the same publisher. If there is a session, takes a second to check
+    /// for silence and up to [`LEAVE_MAX`] for it to end; otherwise returns at once.
     pub(super) async fn displace(
         &self,
         stream: &StreamName,
@@ -121,7 +121,8 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
-    /// Whether a session of `studio` with the token `a` is displaced by one that comes like this.
+    /// Whether a session of `studio` with the token `a` is displaced by a publisher with these
+    /// properties.
     async fn displaces(token: Option<&str>, ip: IpAddr, talks: bool) -> bool {
         let publishers = Publishers::default();
         let stream: StreamName = "studio".parse().expect("a name");

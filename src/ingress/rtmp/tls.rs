@@ -1,4 +1,4 @@
-//! TLS in front of RTMP: RTMPS.
+//! TLS for RTMPS.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use tokio_rustls::rustls::{self, ServerConfig};
 
 use super::Error;
 
-/// An acceptor with the certificate chain and key in these PEM files.
+/// A TLS acceptor with the certificate chain and key of these PEM files.
 ///
 /// # Errors
-/// [`Error::Tls`], with the file that is at fault.
+/// [`Error::Tls`] with the file that is at fault.
 pub(super) fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, Error> {
     let fault = |path: &Path, message: String| Error::Tls { path: path.to_owned(), message };
     let chain: Vec<CertificateDer> = CertificateDer::pem_file_iter(cert)

@@ -1,4 +1,4 @@
-//! Stream ids of callers that nobody means well with.
+//! Hostile stream ids.
 
 use super::streamid;
 use crate::fuzz;

@@ -1,6 +1,6 @@
-//! SRT: one listener for publishers and players, and the caller that pulls.
+//! SRT: one listener for publishers and players, and a caller for pulls.
 //!
-//! Everybody calls the same UDP port and says in the stream id what they want; see [`streamid`].
+//! All callers use the same UDP port and name their request in the stream id; see [`streamid`].
 //! ```text
 //! ffmpeg -re -i in.mp4 -c copy -f mpegts 'srt://box:8890?streamid=publish:studio-1:TOKEN'
 //! ffplay 'srt://box:8890?streamid=read:studio-1:TOKEN'
@@ -24,25 +24,25 @@ use crate::flow::Gate;
 
 pub use server::Server;
 
-/// The SRT listener.
+/// Settings of the SRT listener.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Whether there is one.
+    /// Whether the listener runs.
     pub enabled: bool,
-    /// UDP address that it listens on.
+    /// UDP address of the listener.
     pub listen: SocketAddr,
-    /// How long packets are held back so that lost ones can be sent again, 20-30000 ms. The higher
-    /// one of this and the caller's counts. Take four times the round-trip time.
+    /// Time for retransmission of lost packets, 20-30000 ms. The higher value of this and the
+    /// caller's applies. Recommended: four times the round-trip time.
     pub latency_ms: u32,
-    /// Most publishers and players at once, 1-10000.
+    /// Maximum number of publishers and players, 1-10000.
     pub connections_max: usize,
-    /// Oldest SRT version that callers may have, as `1.3.0`. Encoders older than 1.3.0 cannot send
-    /// a streamid: they need [`Self::default_stream`].
+    /// Minimum SRT version of callers, such as `1.3.0`. Encoders older than 1.3.0 cannot send a
+    /// streamid: they need [`Self::default_stream`].
     pub peer_version_min: String,
-    /// Stream that a caller without any streamid publishes to; none refuses such callers.
+    /// Stream that a caller without a streamid publishes to; if missing, such callers are refused.
     pub default_stream: Option<crate::media::StreamName>,
-    /// After how long without a sign of life a caller counts as gone, 1000-60000 ms.
+    /// Time without any packet after which a caller counts as gone, 1000-60000 ms.
     pub peer_timeout_ms: u32,
     /// How long a publisher may stay connected without sending anything, 2-3600 s.
     pub idle_timeout_s: u32,
@@ -94,39 +94,39 @@ impl Config {
     }
 }
 
-/// The listener cannot start or go on.
+/// Why the listener cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A value of the configuration.
+    /// A configured value is out of range.
     #[error("srt.{field}: {message}")]
     Config {
         /// Field of [`Config`].
         field: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         message: String,
     },
-    /// The port cannot be had.
+    /// The port cannot be bound.
     #[error("SRT cannot listen on {address}; is the port taken by another program?")]
     Bind {
-        /// The address.
+        /// The configured address.
         address: SocketAddr,
-        /// What libsrt says.
+        /// The error of libsrt.
         #[source]
         source: crate::srt::Error,
     },
-    /// The listener broke while it ran.
+    /// The listener failed while running.
     #[error("the SRT listener broke")]
     Listen(#[from] crate::srt::Error),
-    /// No thread for the listener.
+    /// The thread of the listener cannot be started.
     #[error("no thread for the SRT listener")]
     Thread(#[from] std::io::Error),
 }
 
-/// Listens until `cancel`; at once `Ok` when it is not enabled. To know the port that was bound,
-/// use [`Server`].
+/// Listens until `cancel`. Returns `Ok` at once if SRT is disabled. Use [`Server`] to learn the
+/// bound port.
 ///
 /// # Errors
-/// A wrong configuration, a taken port, a broken listener.
+/// An invalid configuration, a port in use, or a failed listener.
 pub async fn serve(
     config: Config,
     gate: Arc<dyn Gate>,

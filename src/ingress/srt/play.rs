@@ -1,4 +1,4 @@
-//! One player that pulls from the listener.
+//! A player connected to the listener.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::flow::{Gate, Hello, Join, Status};
 use crate::srt::{self, Sent, Socket};
 
-/// Gives a player the stream until it goes, is too slow, the stream wants it gone, or `stop`.
+/// Sends the stream to a player until it leaves, is too slow, the seat is cancelled, or `stop`.
 pub(super) async fn run(
     gate: &dyn Gate,
     socket: Arc<Socket>,
@@ -15,12 +15,12 @@ pub(super) async fn run(
     stop: &CancellationToken,
 ) {
     let (stream, peer) = (hello.stream.clone(), hello.peer.clone());
-    // The gate has logged a refusal; the peer sees the connection close.
+    // The gate has logged the refusal; the peer sees the connection close.
     let Ok(seat) = gate.play(hello, srt::accepts()).await else { return };
     tracing::info!(%stream, %peer, "SRT player connected");
     let leave = seat.cancel.child_token();
     let (inputs, status) = (seat.inputs.clone(), Status::default());
-    // Players start with a picture at once, and stay at the live edge.
+    // Players start with a key frame at once, and stay at the live edge.
     let work = srt::send("srt-player", socket, inputs, Join::FastForward, &leave, &status);
     tokio::pin!(work);
     let result = tokio::select! {
@@ -32,7 +32,7 @@ pub(super) async fn run(
     };
     match result {
         Ok(Sent::Cancelled) => tracing::info!(%stream, %peer, "SRT player disconnected by us"),
-        // Few players follow new codecs within a connection; all of them can connect again.
+        // Few players support a change of codecs within a connection, but all can reconnect.
         Ok(Sent::TracksChanged) => tracing::info!(%stream, %peer, "SRT player sent to reconnect"),
         Err(error) => tracing::info!(%stream, %peer, %error, "SRT player gone"),
     }

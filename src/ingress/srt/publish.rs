@@ -1,4 +1,4 @@
-//! One publisher.
+//! A publisher connected to the listener.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,11 +9,11 @@ use crate::flow::{Gate, Hello, SourceReport};
 use crate::ingress::unusable::unusable;
 use crate::srt::{self, Limits, Socket};
 
-/// What a publisher shall send.
+/// Advice for publishers.
 const PLEASE_SEND: &str =
     "send MPEG-TS (`-f mpegts` of ffmpeg), and a file at its own pace (`-re`)";
 
-/// Takes a publisher's media until it goes, the stream wants it gone, or `stop`.
+/// Receives a publisher's media until it leaves, the intake is cancelled, or `stop`.
 pub(super) async fn run(
     gate: &dyn Gate,
     socket: Arc<Socket>,
@@ -23,7 +23,7 @@ pub(super) async fn run(
 ) {
     let (stream, peer) = (hello.stream.clone(), hello.peer.clone());
     let (report, since) = (Arc::new(SourceReport::new("srt", &peer)), Instant::now());
-    // The gate has logged a refusal; the peer sees the connection close.
+    // The gate has logged the refusal; the peer sees the connection close.
     let Ok(intake) = gate.publish(hello.clone(), report).await else { return };
     let version = socket.peer_version();
     tracing::info!(%stream, %peer, version, "SRT publisher connected");

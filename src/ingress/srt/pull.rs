@@ -1,15 +1,14 @@
-//! SRT caller: pulls a stream from somebody else's listener.
+//! SRT caller: pulls a stream from a remote listener.
 
 use crate::flow::{self, Blame, Intake};
 use crate::media::Secret;
 use crate::srt::{self, Limits, Target, TargetError};
 
-/// Calls the listener at `url` (`srt://host:port?streamid=…&latency=ms`) and takes its media until
-/// the intake is cancelled. `passphrase` wins over one in the URL.
+/// Calls the listener at `url` (`srt://host:port?streamid=…&latency=ms`) and receives its media
+/// until the intake is cancelled. `passphrase` overrides one in the URL.
 ///
 /// # Errors
-/// With blame on the input: that the listener is not there, refuses, closes or sends nothing
-/// usable.
+/// With blame on the input: the listener is unreachable, refuses, closes, or sends nothing usable.
 pub async fn run(intake: Intake, url: &str, passphrase: Option<Secret>) -> Result<(), flow::Error> {
     let refused = |e: TargetError| {
         flow::Error::refused(Blame::Us, e.to_string(), "correct the address of the source")

@@ -1,4 +1,4 @@
-//! The listening port: who is let in, and what becomes of them.
+//! The SRT listener: admission and sessions of callers.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,16 +15,16 @@ use crate::flow::{Action, Gate, Hello, Refusal, RefusalKind};
 use crate::srt::{Knock, Limits, Listener, ListenerOptions, Reject, Socket};
 use crate::telemetry::LogLimiter;
 
-/// How to call, for callers that did it wrong.
+/// The correct streamid format, for error messages.
 const USAGE: &str = "set the streamid to publish:NAME:TOKEN or #!::r=NAME,m=publish,s=TOKEN";
 
-/// How often the accepting thread looks around.
+/// Polling interval of the accepting thread.
 const POLL: Duration = Duration::from_millis(100);
 
-/// A caller that was let in and is not connected after this has failed.
+/// An admitted caller that is not connected after this time has failed.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// How long a connection that is made may take to be accepted by us.
+/// How long an established connection may wait to be accepted.
 const ACCEPT_GRACE: Duration = Duration::from_millis(500);
 
 /// How long sessions may take to end.
@@ -53,10 +53,10 @@ impl Server {
         Ok(Self { listener, config })
     }
 
-    /// The address that it is bound to.
+    /// The bound address.
     ///
     /// # Errors
-    /// When the socket is gone.
+    /// If the socket is closed.
     pub fn local_address(&self) -> Result<SocketAddr, Error> {
         Ok(self.listener.local_address()?)
     }
@@ -64,7 +64,7 @@ impl Server {
     /// Serves until `cancel`, then ends all sessions.
     ///
     /// # Errors
-    /// When the listener breaks.
+    /// If the listener fails.
     pub async fn run(
         mut self,
         gate: Arc<dyn Gate>,
@@ -87,7 +87,7 @@ impl Server {
 
         let (done, finished) = tokio::sync::oneshot::channel();
         let (accepting, runtime) = (door.clone(), tokio::runtime::Handle::current());
-        // A thread of its own, because libsrt can only be waited for by blocking.
+        // A dedicated thread, because waiting for libsrt blocks.
         std::thread::Builder::new().name("srt-accept".into()).spawn(move || {
             let result = accepting.accept_until_stopped(&self.listener, &runtime);
             drop(self.listener);
@@ -113,11 +113,11 @@ struct Waiting {
 
 struct Door {
     gate: Arc<dyn Gate>,
-    /// By libsrt's number; bounded by `slots`.
+    /// By socket number of libsrt; bounded by `slots`.
     waiting: Mutex<HashMap<i32, Waiting>>,
     slots: Arc<Semaphore>,
     config: Config,
-    /// Which callers that name no stream are written to the log.
+    /// Limits the log entries about callers that name no stream.
     strangers: LogLimiter,
     sessions: TaskTracker,
     stop: CancellationToken,
@@ -128,7 +128,7 @@ impl Door {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides on a caller, on libsrt's receiving thread.
+    /// Decides on admission, on libsrt's receiving thread.
     fn judge(&self, knock: &Knock) -> Result<(), Reject> {
         let hello = self.hello(knock).map_err(|error| self.refuse_unread(knock, &error))?;
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
@@ -151,8 +151,8 @@ impl Door {
         Ok(())
     }
 
-    /// Refuses a caller whose streamid is not understood. The stream that it probably meant learns of
-    /// it; who means none is a stranger, of whom the log says little.
+    /// Refuses a caller with an invalid streamid. The refusal is reported to the stream that was
+    /// probably meant. A caller that names none is a stranger, logged at a limited rate.
     fn refuse_unread(&self, knock: &Knock, error: &StreamIdError) -> Reject {
         let peer = knock.peer;
         match streamid::stream_of(&knock.stream_id) {
@@ -209,8 +209,8 @@ impl Door {
         Ok(())
     }
 
-    /// Libsrt drops callers with a wrong passphrase without telling: they vanish between the
-    /// handshake and the connection.
+    /// Reports failed callers. libsrt drops callers with a wrong passphrase without notice: they
+    /// vanish between handshake and connection.
     fn give_up_failed(&self) {
         let failed = |number: &i32, waiting: &mut Waiting| {
             let age = waiting.since.elapsed();
@@ -246,7 +246,7 @@ impl Door {
     }
 }
 
-/// How the caller is told.
+/// The libsrt reject code for a refusal.
 fn reject_of(kind: RefusalKind) -> Reject {
     match kind {
         RefusalKind::Unauthorized => Reject::UNAUTHORIZED,

@@ -1,18 +1,18 @@
-//! What a caller says in its stream id.
+//! Parses the stream id of a caller.
 //!
-//! Two notations, both seen in the field:
+//! Two notations, both in use:
 //!
 //! - The SRT access control guidelines: `#!::r=studio-1,m=publish,s=secret`. `r` is the stream, `m`
-//!   is `publish` or `request` (play; what is meant when `m` is missing). The credential goes into
-//!   `s` (the guidelines' session id "used just for verification") or, for encoders whose makers
-//!   thought of other letters, `token` or `p`. `u`, `h`, `t=stream` and unknown keys are ignored,
-//!   and so are spaces around keys and values.
+//!   is `publish` or `request` (play; the default if `m` is missing). The credential is in `s` (the
+//!   guidelines' session id "used just for verification") or, for encoders that use other keys,
+//!   `token` or `p`. `u`, `h`, `t=stream`, unknown keys, and spaces around keys and values are
+//!   ignored.
 //! - Plain: `publish:studio-1:secret`, `read:studio-1:secret` (`play` and `request` mean the same),
-//!   with or without the secret; the secret may hold further colons. A bare `studio-1` publishes,
-//!   because it is what encoders with a single field for it send.
+//!   with or without the secret, which may contain colons. A bare `studio-1` publishes, because
+//!   encoders with a single field for the name send that.
 //!
-//! ffmpeg, OBS and srt-live-transmit send what stands in an address as it is. People who know that
-//! `#` begins a fragment write `%23!::`; what begins so is percent-decoded as a whole.
+//! ffmpeg, OBS and srt-live-transmit send the streamid of a URL undecoded. Users who know that `#`
+//! begins a fragment write `%23!::`; a streamid that begins so is percent-decoded as a whole.
 
 use std::borrow::Cow;
 
@@ -21,48 +21,48 @@ use percent_encoding::percent_decode_str;
 use crate::flow::Action;
 use crate::media::{NameError, Secret, StreamName};
 
-/// What a caller wants.
+/// The request of a caller.
 #[derive(Clone, Debug)]
 pub struct StreamId {
-    /// To give or to take.
+    /// Publish or play.
     pub action: Action,
-    /// Which stream.
+    /// The requested stream.
     pub stream: StreamName,
-    /// What it shows as a proof that it may.
+    /// The credential, if any.
     pub credential: Option<Secret>,
 }
 
-/// Why a stream id is not understood. Never repeats any of it: what is in the wrong place may be a
+/// Why a stream id is invalid. Contains no part of it, because it may contain a misplaced
 /// credential.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamIdError {
-    /// There is none, or the peer is too old to send one.
+    /// It is missing, or the peer is too old to send one.
     #[error("there is no streamid: set it to publish:NAME:TOKEN or #!::r=NAME,m=publish,s=TOKEN")]
     Missing,
-    /// The standard notation without a stream.
+    /// The standard notation without `r`.
     #[error("the streamid names no stream: add r=NAME")]
     NoResource,
-    /// The same key with two values.
+    /// A key occurs twice with different values.
     #[error("the streamid has `{0}` twice")]
     Twice(&'static str),
-    /// A mode that does not exist here.
+    /// The mode is not supported.
     #[error("the streamid asks for a mode that does not exist: use publish or request")]
     Mode,
-    /// Files and the like.
+    /// The type is not a stream, such as a file.
     #[error("the streamid asks for another type than `stream`, the only one that is served")]
     Type,
     /// The nested form `#!:{…}`.
     #[error("the nested form of streamid is not supported: use #!::r=NAME,m=publish,s=TOKEN")]
     Nested,
-    /// The stream's name is impossible.
+    /// The stream name is invalid.
     #[error(transparent)]
     Name(#[from] NameError),
 }
 
-/// Reads a stream id.
+/// Parses a stream id.
 ///
 /// # Errors
-/// What is wrong with it and what to write instead.
+/// What is wrong with it, and the correct form.
 pub fn parse(text: &str) -> Result<StreamId, StreamIdError> {
     let text = &*decoded(text);
     match text.strip_prefix("#!:") {
@@ -72,8 +72,8 @@ pub fn parse(text: &str) -> Result<StreamId, StreamIdError> {
     }
 }
 
-/// The stream that a stream id is probably about, although it is not understood. It is a guess,
-/// good enough to tell the owner of that stream, and nothing to be repeated to anybody.
+/// The stream that an invalid stream id probably refers to: a guess for the report to the owner of
+/// that stream, and not to be returned to a caller.
 pub fn stream_of(text: &str) -> Option<StreamName> {
     let text = &*decoded(text);
     let name = match text.strip_prefix("#!") {
@@ -83,7 +83,7 @@ pub fn stream_of(text: &str) -> Option<StreamName> {
     StreamName::leading(name)
 }
 
-/// Undoes the percent-encoding of a stream id that begins with an encoded `#`.
+/// Percent-decodes a stream id that begins with an encoded `#`.
 fn decoded(text: &str) -> Cow<'_, str> {
     match text.starts_with("%23") {
         true => percent_decode_str(text).decode_utf8_lossy(),
@@ -91,7 +91,7 @@ fn decoded(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The keys and values of the standard notation, without the spaces around them.
+/// The keys and values of the standard notation, trimmed.
 fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split(',').map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

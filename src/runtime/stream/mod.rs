@@ -1,10 +1,9 @@
-//! One stream: a task that owns its publishers, feeds, nodes and viewers.
+//! One stream: the task that owns its publishers, feeds, nodes and viewers.
 //!
-//! Everything that happens to a stream arrives here as what is wanted of it, a [`Command`], a signal
-//! or a deadline, and is handled by one short function; nothing else changes a stream. A stream with
-//! nothing to do sleeps. The files beside this one are the parts of that one owner: who is on air
-//! (`sources`), what runs (`nodes`), where it goes (`outputs`), who watches (`seats`) and how it
-//! shows (`report`); `supervise` keeps it alive.
+//! Every input arrives here: the wanted state, a [`Command`], a signal or a deadline. One short
+//! function handles each; nothing else changes a stream. An idle stream sleeps. The other files of
+//! this folder are parts of this owner: who is on air (`sources`), what runs (`nodes`), where media
+//! goes (`outputs`), who watches (`seats`) and the snapshot (`report`). `supervise` restarts it.
 
 mod nodes;
 mod outputs;
@@ -37,62 +36,63 @@ use crate::graph::Plan;
 use crate::media::{Accepts, Format, Kind};
 use crate::process::denoise;
 
-/// How often a stream looks at its publishers, whose age and notes nobody signals; and the shortest
-/// time between two looks for any other reason.
+/// How often a stream checks its publishers, whose age and notes are not signalled. Also the
+/// minimum time between two checks for any other reason.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Commands that may wait for a stream; more are refused.
+/// Commands that may wait for a stream. A full queue refuses publishers and viewers; other callers
+/// wait.
 pub(super) const COMMANDS_MAX: usize = 256;
 
-/// What others ask of a stream. Replies to callers that have left are dropped.
+/// Requests to a stream. Replies to callers that have left are dropped.
 pub(super) enum Command {
-    /// A publisher wants in.
+    /// A publisher asks for admission.
     Publish {
         hello: Hello,
         report: Arc<SourceReport>,
         reply: oneshot::Sender<Result<Intake, Refusal>>,
     },
-    /// A viewer wants in.
+    /// A viewer asks for admission.
     Play { protocol: &'static str, accepts: Accepts, reply: oneshot::Sender<Result<Seat, Refusal>> },
-    /// Somebody wants HLS.
+    /// A player requests HLS.
     OpenHls(oneshot::Sender<Result<Arc<hls::Shelf>, Refusal>>),
     /// A node's run has ended.
     Exited { worker: String, run: u64, outcome: Result<(), Fault> },
-    /// Somebody wants to read captions.
+    /// Returns the current caption feeds.
     Cues(oneshot::Sender<Vec<CueFeed>>),
-    /// Somebody wants to follow captions, whatever feeds there will be.
+    /// Returns the board of caption feeds, to follow future feeds too.
     Board(oneshot::Sender<CueBoard>),
     /// The admin disconnects the publisher on air.
     Kick(oneshot::Sender<()>),
-    /// How is it doing?
+    /// Returns the snapshot.
     Snapshot(oneshot::Sender<StreamSnapshot>),
-    /// The graph as Graphviz.
+    /// Returns the graph in Graphviz format.
     Dot(oneshot::Sender<String>),
     /// Finish everything and end.
     Stop(oneshot::Sender<()>),
-    /// Panic, as a fault of the stream's own code would.
+    /// Panic, to test a fault in the stream's own code.
     #[cfg(test)]
     Panic,
 }
 
-/// The owner of one stream.
+/// The state of one stream, owned by its task.
 pub(super) struct Stream {
     shared: Arc<Shared>,
-    /// What is wanted, and what of it is in force.
+    /// The wanted state, and the part of it that is in force.
     wanted: watch::Receiver<Wanted>,
     spec: Arc<StreamSpec>,
     preset: Arc<Preset>,
-    /// Where its own tasks report to.
+    /// Its own tasks report here.
     commands: mpsc::Sender<Command>,
     signals: Signals,
-    /// When it last looked at itself.
+    /// Time of the last check.
     looked: Instant,
 
     publishers: Vec<sources::Publisher>,
     program: Program,
     state: StreamState,
     since: DateTime<Utc>,
-    /// The node that failed last, and how, until that is over.
+    /// The node that failed last and its fault, until it is cleared.
     last_fault: Option<(String, Fault)>,
 
     feeds: BTreeMap<String, Feed>,
@@ -100,14 +100,14 @@ pub(super) struct Stream {
     board: CueBoard,
     workers: BTreeMap<String, Worker>,
     plan: Plan,
-    /// Formats of the programme that the plan was made for; `None` before the first plan.
+    /// Formats of the programme that the plan is for. `None` before the first plan.
     planned_for: Option<(Option<Format>, Option<Format>)>,
     /// When the first track of the programme became known.
     settling_since: Option<Instant>,
     denoise: watch::Sender<denoise::Settings>,
 
     seats: BTreeMap<u64, seats::SeatState>,
-    /// Viewers that came before the tracks were known.
+    /// Viewers that wait until the tracks are known.
     waiting: Vec<seats::Waiting>,
     shelf: Option<Arc<hls::Shelf>>,
     hls_wanted: bool,
@@ -115,7 +115,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// A stream of which nothing runs yet.
+    /// A stream in which nothing runs yet.
     fn new(shared: Arc<Shared>, entry: &Entry, now: Instant) -> Self {
         let mut wanted = entry.wanted.subscribe();
         let Wanted { spec, preset } = wanted.borrow_and_update().clone();
@@ -150,7 +150,7 @@ impl Stream {
         }
     }
 
-    /// Runs until it is told to stop.
+    /// Runs until a stop command.
     async fn run(mut self, commands: &mut mpsc::Receiver<Command>) {
         self.start_sources();
         self.look(Instant::now());
@@ -168,8 +168,8 @@ impl Stream {
                     None
                 }
             };
-            // Before the command: a publisher that has left and returns finds its place free, and
-            // who has changed the stream and then asks sees the change.
+            // Before the command: a publisher that left and returns finds its place free, and a
+            // caller that changed the stream sees the change in its next request.
             self.let_leave();
             self.follow_wanted();
             match command {
@@ -184,7 +184,7 @@ impl Stream {
         }
     }
 
-    /// When it must look at itself, if nothing happens before.
+    /// Time of the next check if nothing happens before.
     fn due(&self, now: Instant) -> Option<Instant> {
         let busy = !self.publishers.is_empty() || self.state != StreamState::Idle;
         let soonest = self.looked + TICK;
@@ -228,14 +228,14 @@ impl Stream {
             Command::Dot(reply) => {
                 let _ = reply.send(self.dot());
             }
-            // Taken by the loop.
+            // Handled in the loop.
             Command::Stop(done) => drop(done),
             #[cfg(test)]
             Command::Panic => panic!("a fault of the stream's own code"),
         }
     }
 
-    /// Looks at everything that tells nothing by itself.
+    /// Checks everything that sends no signal.
     fn look(&mut self, now: Instant) {
         self.looked = now;
         self.let_leave();
@@ -257,7 +257,7 @@ impl Stream {
         }
     }
 
-    /// Makes the difference between what is wanted and what runs. What is equal is left alone.
+    /// Applies the difference between the wanted and the running state. Unchanged parts continue.
     fn follow_wanted(&mut self) {
         let Wanted { spec, preset } = self.wanted.borrow_and_update().clone();
         if Arc::ptr_eq(&spec, &self.spec) {
@@ -278,7 +278,7 @@ impl Stream {
         self.changed();
     }
 
-    /// Cancels everything and waits for what has files or peers to finish, within four seconds.
+    /// Cancels everything and waits up to four seconds for files and peers to finish.
     async fn stop(&mut self, commands: &mut mpsc::Receiver<Command>) {
         self.cancel_all();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(4);
@@ -303,14 +303,14 @@ impl Stream {
         }
     }
 
-    /// Ends the captions when nothing makes any more: recordings wait for the last words.
+    /// Ends the captions when no node makes any: recordings wait for the last words.
     fn end_captions(&self) {
         if !self.workers.values().any(|w| w.is_alive() && w.job.makes_captions()) {
             self.board.end();
         }
     }
 
-    /// Disconnects publishers and viewers and ends all nodes.
+    /// Disconnects publishers and viewers and stops all nodes.
     fn cancel_all(&mut self) {
         for publisher in &self.publishers {
             publisher.cancel.cancel();
@@ -322,8 +322,8 @@ impl Stream {
         self.workers.values_mut().for_each(Worker::stop);
     }
 
-    /// A number that no other publisher, viewer or run of this process has: what an earlier life of
-    /// the stream left behind is never taken for something of this one.
+    /// An id that is unique in this process, so that leftovers of an earlier run of the stream are
+    /// never attributed to this one.
     fn id(&self) -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         NEXT.fetch_add(1, Ordering::Relaxed)
@@ -334,7 +334,7 @@ impl Stream {
     }
 
     fn emit(&self, event: Event) {
-        // Nobody may be listening.
+        // An error means that there is no listener.
         let _ = self.shared.events.send(event);
     }
 
@@ -344,13 +344,13 @@ impl Stream {
 }
 
 impl Drop for Stream {
-    /// Also when its task panics: nothing of it may go on without an owner.
+    /// Also runs when the task panics: nothing may continue without its owner.
     fn drop(&mut self) {
         self.cancel_all();
     }
 }
 
-/// Waits for a deadline; for ever where there is none.
+/// Waits for a deadline; forever if there is none.
 async fn until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due.into()).await,

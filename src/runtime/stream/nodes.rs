@@ -18,11 +18,11 @@ use crate::runtime::{Event, StreamState};
 /// How long the plan waits for a second track that may not exist.
 const SETTLE: Duration = Duration::from_millis(1500);
 
-/// How long it waits for one that comes in already and is not known yet: pictures are known with
-/// their first key frame on air, which many encoders send every two seconds, some every four.
+/// How long the plan waits for a track that arrives but whose format is unknown. Video is known
+/// from its first key frame on air, which many encoders send every two seconds, some every four.
 const SETTLE_COMING: Duration = Duration::from_millis(4500);
 
-/// A process node that nobody needs is kept this long, in case somebody comes back.
+/// A process node without a consumer is kept this long, in case a viewer returns.
 pub(in crate::runtime) const IDLE_KEPT: Duration = Duration::from_secs(5);
 
 impl Stream {
@@ -55,7 +55,7 @@ impl Stream {
         self.changed();
     }
 
-    /// Says what of the programme browsers cannot play as it is, and what that costs.
+    /// Notes for the publisher which part of its media browsers cannot play, and the cost.
     fn note_what_browsers_miss(&self, (video, _): &(Option<Format>, Option<Format>)) {
         if video.as_ref().is_some_and(|format| format.video.recovery_points) {
             self.publishers.iter().filter(|p| self.is_on_air(p)).for_each(|publisher| {
@@ -84,17 +84,17 @@ impl Stream {
         self.planned_for.is_some()
     }
 
-    /// Noise suppression as it should be, if the graph has it.
+    /// The noise suppression settings. `None` if the graph has none.
     pub(super) fn denoise_settings(&self) -> Option<denoise::Settings> {
         self.spec.denoise_with(&self.preset)
     }
 
-    /// Captions as they should be, if the graph has them.
+    /// The caption settings. `None` if the graph has none.
     pub(super) fn caption_settings(&self) -> Option<captions::Settings> {
         self.spec.captions_with(&self.preset)
     }
 
-    /// What the plan depends on, now.
+    /// The current inputs of the plan.
     pub(super) fn ask(&self) -> Ask {
         let (video, audio) = self.planned_for.clone().unwrap_or_default();
         let mut wants = self.output_wants();
@@ -113,7 +113,8 @@ impl Stream {
         }
     }
 
-    /// Plans anew and makes the difference: nodes appear, unneeded ones idle, consumers move.
+    /// Plans again and applies the difference: nodes are added, unneeded nodes become idle,
+    /// consumers are rerouted.
     pub(super) fn replan(&mut self) {
         if !self.is_planned() {
             return;
@@ -135,8 +136,8 @@ impl Stream {
         self.launch_due(now);
     }
 
-    /// Puts up the feeds of captions that the plan has, for consumers that follow them; where it has
-    /// none, those that the publisher brings along.
+    /// Lists the planned caption feeds for consumers that follow them. Without planned ones, lists
+    /// those that the publisher sends.
     pub(super) fn show_cues(&self) {
         let planned = self.plan.nodes.iter().filter_map(|node| self.cues.get(&node.output));
         let planned: Vec<CueFeed> = planned.cloned().collect();
@@ -175,7 +176,7 @@ impl Stream {
         }
     }
 
-    /// What a node does, with the settings that it does it by.
+    /// The job of a node, including its settings.
     fn job_of(&self, op: &Op) -> Job {
         let settings = self.caption_settings().unwrap_or_default();
         match op {
@@ -202,7 +203,7 @@ impl Stream {
         }
     }
 
-    /// Feeds by name, each at its place.
+    /// The route for feeds given by name.
     fn route_of(&self, inputs: &[String]) -> Route {
         let mut route = Route::default();
         for input in inputs {
@@ -215,7 +216,7 @@ impl Stream {
         route
     }
 
-    /// The programme's codec has changed: whoever was built for the old one starts again.
+    /// Restarts the consumers of a feed whose codec changed.
     fn restart_consumers_of(&mut self, feed: &str) {
         for worker in self.workers.values_mut() {
             if worker.route.feeds().any(|name| name == feed) {
@@ -224,7 +225,7 @@ impl Stream {
         }
     }
 
-    /// Launches what is due and lets go of what nobody has needed for a while.
+    /// Launches workers that are due and stops those that have had no consumer for [`IDLE_KEPT`].
     pub(super) fn launch_due(&mut self, now: Instant) {
         let held = |job: &Job| job.reads_files() && self.shared.held.holds(&self.spec.name);
         let due: Vec<String> = self
@@ -282,7 +283,7 @@ impl Stream {
         let commands = self.commands.clone();
         let worker_name = name.to_owned();
         tokio::spawn(async move {
-            // A panic ends this run like an error does.
+            // A panic ends the run like an error.
             let outcome = match tokio::spawn(launch::run(job, context)).await {
                 Ok(outcome) => outcome.map_err(Fault::from),
                 Err(panic) => Err(Fault::now(
@@ -302,7 +303,7 @@ impl Stream {
         self.planned_for.as_ref().and_then(|formats| of(formats, kind)).cloned()
     }
 
-    /// The place of a source that is pulled; a place from an earlier run is given up.
+    /// The intake of a pulled source. An intake of an earlier run is dropped.
     fn intake_of(&mut self, job: &Job) -> Option<Intake> {
         let Job::Pull { source, slot } = job else { return None };
         self.publishers.retain(|p| p.slot != *slot);
@@ -329,7 +330,7 @@ impl Stream {
         });
     }
 
-    /// Forgets what is over. What has put a stream off air stays until it is on air again.
+    /// Clears old faults. A fault that took the stream off air is kept until it is on air again.
     pub(super) fn forget_faults(&mut self, now: Instant) {
         self.workers.values_mut().for_each(|worker| worker.look(now));
         let faulty = |name: &String| self.workers.get(name).is_some_and(|w| w.fault.is_some());
@@ -339,7 +340,7 @@ impl Stream {
         }
     }
 
-    /// What viewers get while the source is gone.
+    /// Starts the slate, which viewers get while the source is gone.
     pub(super) fn show_slate(&mut self) {
         if self.is_planned() {
             let worker = Worker::new(Job::Slate, "the source is gone", Route::default());
@@ -354,14 +355,14 @@ impl Stream {
         }
     }
 
-    /// Nothing is on air any more: viewers are sent away and everything but the pulls ends.
+    /// Takes the stream off air: disconnects viewers and stops everything except the pulls.
     pub(super) fn go_off_air(&mut self) {
         self.send_viewers_away();
         self.planned_for = None;
         self.settling_since = None;
         self.plan = graph::Plan::default();
         self.rates = super::report::Rates::default();
-        // Before anybody is stopped: consumers wait for the last of them.
+        // Before the workers stop: consumers wait for the last buffers.
         self.feeds.values().for_each(Feed::end);
         for worker in self.workers.values_mut() {
             if worker.job.is_process() {
@@ -375,7 +376,7 @@ impl Stream {
     }
 }
 
-/// The feeds that a route names, as far as they are there.
+/// The existing feeds that a route names.
 pub(super) fn inputs_of(feeds: &BTreeMap<String, Feed>, board: &CueBoard, route: &Route) -> Inputs {
     let feed = |name: &String| feeds.get(name).cloned();
     let dub = |(language, name): &(Language, String)| Some((language.clone(), feed(name)?));

@@ -1,5 +1,5 @@
-//! Where a stream goes whether or not somebody watches: recordings and pushes; and HLS, which
-//! runs while somebody asks for it.
+//! Outputs that run without viewers (recordings, pushes, trunks), and HLS, which runs while a
+//! player requests it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ use crate::runtime::launch::Job;
 use crate::runtime::worker::Worker;
 use crate::runtime::{OutputSpec, StreamState};
 
-/// HLS that nobody asked for during this time is stopped.
+/// HLS stops after this time without a request.
 const HLS_IDLE: Duration = Duration::from_secs(45);
 
-/// The worker that makes the pictures of HLS as H.264.
+/// Name of the worker that transcodes the video of HLS to H.264.
 const HLS_H264: &str = "hls.h264";
 
-/// The worker of an output.
+/// Name of the worker of an output.
 pub(super) fn worker_name(id: &StreamName) -> String {
     format!("output.{id}")
 }
@@ -31,7 +31,8 @@ impl Stream {
         self.spec.outputs_with(&self.preset)
     }
 
-    /// Makes the workers of outputs be those that the spec, the preset and the state ask for.
+    /// Adds, changes and removes the workers of outputs as the spec, the preset and the state
+    /// require.
     pub(super) fn sync_outputs(&mut self) {
         let on_air = self.state != StreamState::Idle && self.is_planned();
         let mut wanted: Vec<(String, Job)> = Vec::new();
@@ -70,7 +71,7 @@ impl Stream {
                 }
                 None => {
                     let mut worker = Worker::new(job, "the stream wants it", Route::default());
-                    // Its route comes with the plan.
+                    // The plan sets its route.
                     worker.desired = false;
                     self.workers.insert(name, worker);
                 }
@@ -79,13 +80,13 @@ impl Stream {
         self.replan();
     }
 
-    /// What the outputs can take, for the plan.
+    /// What the outputs accept, for the plan.
     pub(super) fn output_wants(&self) -> Vec<Want> {
         let live = self.workers.iter().filter(|(_, w)| w.job.is_egress() && w.idle_since.is_none());
         live.map(|(name, w)| Want { id: name.clone(), accepts: w.job.accepts() }).collect()
     }
 
-    /// Gives the outputs the feeds that the plan has for them.
+    /// Gives the outputs the feeds that the plan assigns to them.
     pub(super) fn route_outputs(&mut self) {
         for (name, worker) in &mut self.workers {
             if !worker.job.is_egress() || worker.idle_since.is_some() {
@@ -106,7 +107,7 @@ impl Stream {
         }
     }
 
-    /// HLS on demand: the segments appear on the shelf.
+    /// Starts HLS if needed and returns the shelf on which its segments appear.
     pub(super) fn open_hls(&mut self) -> Result<Arc<hls::Shelf>, Refusal> {
         if !self.preset.play.allows("hls") {
             return Err(super::seats::not_offered(&self.preset, "hls"));
@@ -130,8 +131,8 @@ impl Stream {
         Ok(shelf)
     }
 
-    /// A player of captions begins some seconds in the past, so these seconds must be there before
-    /// the first player is: with captions HLS runs all the time.
+    /// A player of captions starts some seconds in the past, so these seconds must exist before the
+    /// first player connects: with captions HLS always runs.
     fn pin_hls(&mut self, words: bool) {
         if words && self.preset.play.allows("hls") {
             let inside = self.closed_captions();
@@ -142,7 +143,7 @@ impl Stream {
         }
     }
 
-    /// Captions inside the pictures, as HLS lists them.
+    /// Captions embedded in the video, as HLS lists them.
     fn closed_captions(&self) -> Vec<hls::ClosedCaptions> {
         let settings = self.caption_settings().unwrap_or_default();
         let spoken = settings.language.language();
@@ -156,8 +157,8 @@ impl Stream {
         settings.embed.by_service().map(listed).collect()
     }
 
-    /// HLS takes pictures untouched that not every browser decodes. The same as H.264 are offered
-    /// beside them, and made while a player asks for them.
+    /// HLS passes through some codecs that not every browser decodes. H.264 is offered beside them
+    /// and encoded while a player requests it.
     fn offer_h264(&self) {
         let Some(shelf) = &self.shelf else { return };
         let video = self.planned_for.as_ref().and_then(|(video, _)| video.as_ref());
@@ -178,7 +179,7 @@ impl Stream {
         self.shelf.as_ref().is_some_and(|shelf| shelf.wants_h264())
     }
 
-    /// Begins to make the pictures of HLS as H.264, or ends it, as players want it.
+    /// Starts or stops the H.264 video of HLS as players need it.
     pub(super) fn follow_h264(&mut self) {
         let made = self.workers.get(HLS_H264).is_some_and(|w| w.idle_since.is_none());
         if self.hls_wanted && made != self.wants_h264() {
@@ -186,7 +187,7 @@ impl Stream {
         }
     }
 
-    /// Stops HLS that nobody asks for.
+    /// Stops HLS without requests.
     pub(super) fn close_idle_hls(&mut self, now: Instant) {
         if self.hls_due(now).is_some_and(|due| due <= now) {
             self.hls_wanted = false;
@@ -194,7 +195,7 @@ impl Stream {
         }
     }
 
-    /// When HLS is to be stopped if nobody asks for it before; with captions it never is.
+    /// When HLS stops without further requests. `None` with captions: then it never stops.
     pub(super) fn hls_due(&self, now: Instant) -> Option<Instant> {
         let pinned = self.caption_settings().is_some_and(|settings| settings.enabled);
         let shelf = self.shelf.as_ref().filter(|_| self.hls_wanted && !pinned)?;

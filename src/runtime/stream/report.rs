@@ -1,4 +1,4 @@
-//! How a stream shows: its snapshot and its picture.
+//! The snapshot and the thumbnail of a stream.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,10 +15,10 @@ use crate::runtime::{
     OutputSnapshot, SourceSnapshot, StreamSnapshot,
 };
 
-/// Rates are taken over this time.
+/// Window over which rates are measured.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Bit rates and buffer rates of feeds, from two looks at their totals.
+/// Bit rates and buffer rates of feeds, from the difference of two totals.
 #[derive(Default)]
 pub(super) struct Rates {
     last: Option<Instant>,
@@ -27,7 +27,7 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    /// Looks at the totals, at most once per window.
+    /// Updates the rates, at most once per window.
     pub(super) fn update(
         &mut self,
         feeds: &BTreeMap<String, Feed>,
@@ -99,7 +99,7 @@ impl Stream {
         }
     }
 
-    /// Feeds of captions, those that the publisher brings along included.
+    /// All caption feeds, including those that the publisher sends.
     pub(super) fn all_cues(&self) -> Vec<CueFeed> {
         let brought = self.board.feeds().into_iter();
         let brought = brought.filter(|feed| !self.cues.contains_key(feed.name()));
@@ -123,14 +123,14 @@ impl Stream {
         }
     }
 
-    /// The source, the process nodes in plan order, then who takes what comes out.
+    /// The source, the process nodes in plan order, then the consumers.
     fn nodes(&self) -> Vec<NodeSnapshot> {
         let mut nodes: Vec<NodeSnapshot> =
             self.publishers.iter().map(|p| self.publisher_node(p)).collect();
         let order = |name: &str| self.plan.nodes.iter().position(|n| n.name == name);
         let mut workers: Vec<_> = self.workers.iter().collect();
         workers.sort_by_key(|(name, w)| (w.job.is_egress(), order(name).unwrap_or(usize::MAX)));
-        // A pull is shown as the publisher that it is.
+        // A running pull is shown as a publisher.
         let shown = workers.into_iter().filter(|(_, w)| !w.job.is_pull() || !w.is_alive());
         nodes.extend(shown.map(|(name, worker)| worker_node(name, worker)));
         for seat in self.seats.values() {

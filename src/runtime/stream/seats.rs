@@ -1,4 +1,4 @@
-//! Who watches.
+//! The viewers of a stream.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use crate::graph::Route;
 use crate::media::{Accepts, StreamName};
 use crate::runtime::{Preset, StreamState};
 
-/// A viewer that comes while the tracks are not known yet waits this long.
+/// How long a viewer waits for the tracks to become known.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Viewers that may wait at the same time.
+/// Maximum number of waiting viewers.
 const WAITING_MAX: usize = 256;
 
-/// A viewer in its seat.
+/// A viewer with its feeds.
 pub(super) struct SeatState {
     pub(super) protocol: &'static str,
     /// Its name in the plan.
@@ -30,7 +30,7 @@ pub(super) struct SeatState {
     inputs: watch::Sender<Inputs>,
 }
 
-/// A viewer at the door until the tracks are known.
+/// A viewer that waits until the tracks are known.
 pub(super) struct Waiting {
     protocol: &'static str,
     accepts: Accepts,
@@ -38,7 +38,7 @@ pub(super) struct Waiting {
     since: Instant,
 }
 
-/// There is nothing to play.
+/// The refusal while the stream is not live.
 pub(super) fn not_live(name: &StreamName) -> Refusal {
     Refusal::new(
         RefusalKind::NotLive,
@@ -47,7 +47,7 @@ pub(super) fn not_live(name: &StreamName) -> Refusal {
     )
 }
 
-/// The preset does not offer this way of watching.
+/// The refusal if the preset does not offer the protocol.
 pub(super) fn not_offered(preset: &Preset, protocol: &str) -> Refusal {
     Refusal::new(
         RefusalKind::Unsupported,
@@ -75,12 +75,12 @@ impl Stream {
         }
     }
 
-    /// When the next viewer has waited long enough.
+    /// When the wait of the next viewer ends.
     pub(super) fn waiting_due(&self) -> Option<Instant> {
         self.waiting.iter().map(|waiting| waiting.since + WAIT_MAX).min()
     }
 
-    /// The tracks are known: whoever waited gets a seat.
+    /// Gives all waiting viewers a seat, once the tracks are known.
     pub(super) fn seat_waiting(&mut self) {
         for waiting in std::mem::take(&mut self.waiting) {
             let seat = self.give_seat(waiting.protocol, waiting.accepts);
@@ -159,7 +159,7 @@ impl Stream {
         }
     }
 
-    /// Gives every viewer the feeds that the plan has for it, without disconnecting anybody.
+    /// Gives every viewer the feeds that the plan assigns to it, without disconnecting any.
     pub(super) fn route_seats(&mut self) {
         for seat in self.seats.values_mut() {
             let Some(route) = self.plan.routes.get(&seat.want) else { continue };

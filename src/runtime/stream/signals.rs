@@ -1,24 +1,23 @@
-//! What other threads tell a stream without ever waiting for it.
+//! Signals from other threads to a stream. Sending one never blocks.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Signals to one stream. Cheap to clone; usable from threads that must not wait, such as those of
+/// Signals to one stream. Cheap to clone; usable from threads that must not block, such as those of
 /// GStreamer and libsrt.
 #[derive(Clone, Default)]
 pub(super) struct Signals(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// Ids of publishers and viewers that have left. Bounded by how many there were: each leaves
-    /// once.
+    /// Ids of publishers and viewers that have left. Bounded by their number: each leaves once.
     left: Mutex<Vec<u64>>,
     wake: Notify,
 }
 
 impl Signals {
-    /// What a publisher or viewer runs when it leaves.
+    /// The callback for a publisher or viewer that leaves.
     pub(super) fn leave(&self, id: u64) -> Box<dyn FnOnce() + Send + Sync> {
         let signals = self.clone();
         Box::new(move || {
@@ -27,17 +26,17 @@ impl Signals {
         })
     }
 
-    /// Makes the stream look at itself now.
+    /// Makes the stream check itself now.
     pub(super) fn wake(&self) {
         self.0.wake.notify_one();
     }
 
-    /// Waits for a signal; one that came before is not lost. Safe to cancel.
+    /// Waits for a signal. An earlier signal is not lost. Cancel safe.
     pub(super) async fn woken(&self) {
         self.0.wake.notified().await;
     }
 
-    /// Who has left since the last call.
+    /// Ids that have left since the last call.
     pub(super) fn take_left(&self) -> Vec<u64> {
         std::mem::take(&mut *self.0.left.lock().unwrap_or_else(PoisonError::into_inner))
     }

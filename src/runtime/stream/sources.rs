@@ -1,4 +1,4 @@
-//! Who publishes, and who of them is on air.
+//! The publishers of a stream, and which of them is on air.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,17 +18,17 @@ use crate::runtime::program::{FROZEN_AFTER, Health, OnAir};
 use crate::runtime::worker::Worker;
 use crate::runtime::{Conflict, Event, SourceSpec, StreamState};
 
-/// Pictures may stand still for this long while sound goes on (a shared screen does) before the
+/// How long video may stand still while audio continues (as with a shared screen) before the
 /// publisher counts as frozen.
 const PICTURE_FROZEN_AFTER: Duration = Duration::from_secs(10);
 
-/// A publisher without pictures goes on air this long after its first sound.
+/// A publisher without video goes on air this long after its connection.
 const SOUND_ONLY_AFTER: Duration = Duration::from_millis(1500);
 
-/// Protocols by which several programmes or tracks of a kind may come.
+/// Protocols that may carry several programs or several tracks of a kind.
 const HAVE_TRACKS: [&str; 3] = ["srt", "rtsp", "file"];
 
-/// Which of the two places a publisher has.
+/// The place of a publisher: source or backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::runtime) enum Slot {
     Source,
@@ -36,7 +36,7 @@ pub(in crate::runtime) enum Slot {
 }
 
 impl Slot {
-    /// The word of the API; also the name of the worker that pulls it.
+    /// The value in the API; also the name of the worker that pulls it.
     pub(in crate::runtime) fn as_str(self) -> &'static str {
         match self {
             Self::Source => "source",
@@ -51,18 +51,18 @@ pub(super) struct Publisher {
     pub(super) slot: Slot,
     pub(super) tracks: Tracks,
     timeline: Arc<Mutex<Timeline>>,
-    /// Captions that it brings along.
+    /// Captions that it sends.
     pub(super) captions: CueBoard,
     pub(super) cancel: CancellationToken,
     pub(super) since: DateTime<Utc>,
     pub(super) connected: Instant,
-    /// Bytes at the last look and the rate since, for the report.
+    /// Bytes at the last check and the rate since, for the report.
     pub(super) bytes_seen: u64,
     pub(super) kbps: f64,
 }
 
 impl Publisher {
-    /// Bytes received: as the protocol counts them, or of the media where it does not count.
+    /// Bytes received, as counted by the protocol, or else by the media.
     pub(super) fn bytes(&self) -> u64 {
         match self.tracks.report.bytes.load(Ordering::Relaxed) {
             0 => self.tracks.video.bytes() + self.tracks.audio.bytes(),
@@ -77,7 +77,8 @@ impl Publisher {
             (_, Some(audio)) if paused => Some(audio),
             (Some(v), Some(a)) if v < PICTURE_FROZEN_AFTER => Some(v.min(a)),
             (Some(v), Some(_)) => Some(v),
-            // Slides and time-lapses: the next picture is late only when the last one was not.
+            // Slides and time-lapses: a frame is late only after the previous frame interval has
+            // passed.
             (Some(v), None) => {
                 let longest = PICTURE_FROZEN_AFTER - FROZEN_AFTER;
                 Some(v.saturating_sub(video.step().unwrap_or(longest).min(longest)))
@@ -108,7 +109,7 @@ impl Stream {
         }
     }
 
-    /// The spec names other sources: everybody leaves and the new pulls start.
+    /// Applies changed sources: disconnects all publishers and starts the new pulls.
     pub(super) fn restart_sources(&mut self) {
         for publisher in &self.publishers {
             publisher.cancel.cancel();
@@ -121,7 +122,7 @@ impl Stream {
         self.start_sources();
     }
 
-    /// A publisher comes by itself: finds it a place or says why not.
+    /// Admits a publisher that connected, or returns the refusal.
     pub(super) fn take_publisher(
         &mut self,
         hello: &Hello,
@@ -152,7 +153,7 @@ impl Stream {
         Ok(intake)
     }
 
-    /// Somebody has the place of the source: the newcomer replaces them or is refused.
+    /// The source's place is taken: the new publisher replaces the old one or is refused.
     fn make_room(&mut self, hello: &Hello) -> Result<(), Refusal> {
         let now = Instant::now();
         let frozen = |p: &Publisher| {
@@ -218,7 +219,7 @@ impl Stream {
         }
     }
 
-    /// A publisher is gone; the programme decides what that means.
+    /// Removes a publisher that left. The programme then decides what is on air.
     pub(super) fn publisher_left(&mut self, id: u64) {
         let Some(index) = self.publishers.iter().position(|p| p.id == id) else { return };
         let gone = self.publishers.remove(index);
@@ -229,7 +230,7 @@ impl Stream {
         self.changed();
     }
 
-    /// Disconnects whoever is on air.
+    /// Disconnects the publisher on air.
     pub(super) fn kick(&mut self) {
         for publisher in self.publishers.iter().filter(|p| self.is_on_air(p)) {
             publisher.cancel.cancel();
@@ -244,13 +245,13 @@ impl Stream {
         }
     }
 
-    /// Captions that the publisher on air brings along.
+    /// Captions that the publisher on air sends.
     pub(super) fn captions_of_source(&self) -> Vec<CueFeed> {
         let on_air = self.publishers.iter().find(|p| self.is_on_air(p));
         on_air.map(|p| p.captions.feeds()).unwrap_or_default()
     }
 
-    /// Asks the programme what is on air and makes it so.
+    /// Decides what is on air and applies it.
     pub(super) fn decide(&mut self, now: Instant) {
         let health = |slot| {
             let publisher = self.publishers.iter().find(|p| p.slot == slot);
@@ -275,8 +276,8 @@ impl Stream {
         }
     }
 
-    /// The slate goes out where a publisher that stands still was. What it sends late then lies
-    /// behind the slate, and is not lost.
+    /// The slate replaces a publisher that stalled. Media that it sends late is placed after the
+    /// slate, and is not lost.
     fn expect_late_media(&self) {
         for publisher in &self.publishers {
             publisher.timeline.lock().unwrap_or_else(PoisonError::into_inner).restart();

@@ -1,4 +1,4 @@
-//! Keeps a stream alive: a panic of its task is seen, told and followed by a new start.
+//! Restarts a stream whose task panicked, and reports the panic.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -15,7 +15,7 @@ use crate::runtime::fault::Fault;
 use crate::runtime::launch::{Entry, Shared};
 use crate::runtime::{Event, StreamSnapshot, Wanted};
 
-/// Starts a stream; it runs until it is told to stop.
+/// Starts a stream; it runs until a stop command.
 pub(in crate::runtime) fn spawn(shared: Arc<Shared>, wanted: Wanted) -> Entry {
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let (wanted, thumbnail) = (watch::Sender::new(wanted), watch::Sender::new(None));
@@ -29,7 +29,7 @@ async fn supervise(shared: Arc<Shared>, entry: Entry, mut commands: mpsc::Receiv
     loop {
         let started = Instant::now();
         let stream = Stream::new(Arc::clone(&shared), &entry, started);
-        // What the stream shares is locks and counters, which recover from a panic by themselves.
+        // The stream shares only locks and counters, which recover from a panic.
         let run = AssertUnwindSafe(stream.run(&mut commands)).catch_unwind();
         let Err(panic) = run.await else { return };
         let hint = "it starts again by itself; tell the makers what you did, the log has the place";
@@ -38,7 +38,7 @@ async fn supervise(shared: Arc<Shared>, entry: Entry, mut commands: mpsc::Receiv
         let pause = backoff.pause(started.elapsed(), rand::random());
         tracing::error!(stream = name, error = fault.message, ?pause, "stream failed");
         let error = fault.message.clone();
-        // Nobody may be listening.
+        // An error means that there is no listener.
         let _ = shared.events.send(Event::StreamFailed { stream: name, error });
         shared.failed.fetch_add(1, Ordering::Relaxed);
         let stopped = rest(&entry, &fault, Instant::now() + pause, &mut commands).await;
@@ -50,8 +50,8 @@ async fn supervise(shared: Arc<Shared>, entry: Entry, mut commands: mpsc::Receiv
     }
 }
 
-/// Answers for the stream until `end`; what it cannot answer is dropped, which tells the caller.
-/// Returns early, with who waits for it, when the stream is to stop.
+/// Answers for the stream until `end`. Dropping a command that it cannot answer notifies the
+/// caller. Returns early with the sender of the reply when the stream must stop.
 async fn rest(
     entry: &Entry,
     fault: &Fault,
@@ -76,7 +76,7 @@ async fn rest(
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")

@@ -1,4 +1,4 @@
-//! A child process and the questions to it.
+//! A child process and the requests to it.
 
 use std::ffi::OsString;
 use std::io::BufReader;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::tail::Tail;
 use super::{Error, Frame, program};
 
-/// How long a child that closed its pipe is waited for, to learn its exit status.
+/// How long to wait for the exit status of a child that closed its pipe.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A running engine. Dropping it kills it.
@@ -29,9 +29,8 @@ pub struct Child {
 impl Child {
     /// Starts `auralink engine <arguments>`. `engine` names it in errors and in the log.
     ///
-    /// # Errors
-    /// When there is no program or it does not start. A model that does not load shows with the
-    /// first [`Child::ask`].
+    /// If the program does not exist or does not start. A model that does not load is reported by
+    /// the first [`Child::ask`].
     pub fn start(engine: &str, arguments: &[OsString]) -> Result<Self, Error> {
         let program = program().ok_or(Error::NoProgram)?;
         let start = |source| Error::Start { engine: engine.to_owned(), source };
@@ -58,11 +57,11 @@ impl Child {
         spawned.map(|()| child).map_err(start)
     }
 
-    /// Asks and waits for the answer, at most so long. After an error other than
-    /// [`Error::Refused`] the child is of no use any more: drop it.
+    /// Sends a request and waits for the answer, up to a limit. After an error other than
+    /// [`Error::Refused`] the child is unusable: drop it.
     ///
     /// # Errors
-    /// Died, hung, nonsense; refused when it answers `{"error": …}`.
+    /// The child died, hung or sent nonsense; [`Error::Refused`] if it answers `{"error": …}`.
     pub fn ask<A: DeserializeOwned>(
         &mut self,
         question: &impl Serialize,
@@ -88,7 +87,7 @@ impl Child {
         serde_json::from_value(value).map_err(|e| self.nonsense(&e))
     }
 
-    /// Its process id, for measuring it.
+    /// Process id, for measuring its use of resources.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
@@ -97,7 +96,7 @@ impl Child {
         Error::Nonsense { engine: self.engine.clone(), reason: reason.to_string() }
     }
 
-    /// Why the pipe is closed. The child is killed if it still lives.
+    /// Why the pipe is closed. Kills the child if it still runs.
     fn died(&mut self) -> Error {
         let mut status = None;
         let step = LAST_WORDS / 25;
@@ -115,7 +114,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Its pipes break with it, which ends the threads.
+        // Its pipes close with it, which ends the threads.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -125,7 +124,7 @@ fn named(engine: &str, job: &str, run: impl FnOnce() + Send + 'static) -> std::i
     thread::Builder::new().name(format!("{engine}-{job}")).spawn(run).map(drop)
 }
 
-/// A pipe that is full because the child hangs blocks this thread and nobody else.
+/// If the child hangs, its full pipe blocks only this thread.
 fn write(questions: &Receiver<Frame>, mut to: ChildStdin) {
     while let Ok(question) = questions.recv() {
         if question.write(&mut to).is_err() {

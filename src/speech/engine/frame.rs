@@ -1,4 +1,4 @@
-//! How messages lie in the pipes: two lengths, a JSON header, a body of sound.
+//! Messages in the pipes: two lengths, a JSON header, a body of audio.
 //!
 //! ```text
 //! u32 LE header length | u32 LE body length | header (JSON) | body (16-bit LE samples, or nothing)
@@ -6,26 +6,26 @@
 
 use std::io::{self, Read, Write};
 
-/// Longest header in bytes: a long hypothesis has some ten kilobytes.
+/// Longest header in bytes; a long hypothesis has about 10 KB.
 pub const HEADER_MAX: usize = 1 << 20;
 
 /// Longest body in bytes: two minutes of 16 kHz mono.
 pub const BODY_MAX: usize = 4 << 20;
 
-/// One message.
+/// One message in either direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
     /// JSON.
     pub header: Vec<u8>,
-    /// Sound.
+    /// Audio samples, or empty.
     pub body: Vec<u8>,
 }
 
 impl Frame {
-    /// Writes it whole.
+    /// Writes the complete message.
     ///
     /// # Errors
-    /// When it is longer than allowed, or the pipe is broken.
+    /// If it is longer than allowed, or the pipe is broken.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         if self.header.len() > HEADER_MAX || self.body.len() > BODY_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a message is too long"));
@@ -37,10 +37,10 @@ impl Frame {
         to.flush()
     }
 
-    /// Reads the next one; `None` where the pipe ends between two.
+    /// Reads the next message; `None` if the pipe ends between two messages.
     ///
     /// # Errors
-    /// When the pipe breaks within one, or the lengths are absurd.
+    /// If the pipe ends within a message, or the lengths exceed their limits.
     pub fn read(from: &mut impl Read) -> io::Result<Option<Self>> {
         let mut lengths = [0; 8];
         let mut have = 0;

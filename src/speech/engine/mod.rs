@@ -2,15 +2,15 @@
 //!
 //! ```text
 //!   appliance                              auralink engine whisper --model …
-//!   Child::ask ──request: JSON + sound──▶ stdin
+//!   Child::ask ──request: JSON + audio──▶ stdin
 //!              ◀──answer: JSON──────────── stdout
 //!   log (rate-limited) ◀────────────────── stderr
 //! ```
 //!
-//! A child that dies, hangs or talks nonsense is an error of the request; the caller drops it and
-//! starts another. A child whose parent is gone ends by itself.
+//! A child that dies, hangs or sends nonsense fails the request; the caller drops it and starts
+//! another. A child ends when its parent is gone.
 //!
-//! Invariant: knows nothing of speech; bytes and JSON pass, with a time limit on each answer.
+//! Invariant: independent of speech: it passes bytes and JSON, with a time limit on each answer.
 
 mod child;
 mod frame;
@@ -26,53 +26,53 @@ pub use program::program;
 pub use serve::serve;
 pub use tail::Tail;
 
-/// What goes wrong with a child.
+/// Why a request to a child fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no program to start.
+    /// The program was not found.
     #[error("the program `auralink` is not found; set AURALINK_ENGINE to its path")]
     NoProgram,
-    /// It does not start.
+    /// The process does not start.
     #[error("cannot start the engine {engine}")]
     Start {
-        /// Which engine.
+        /// Name of the engine.
         engine: String,
-        /// Why.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// It has ended.
+    /// The process has ended.
     #[error("the engine {engine} died ({status}){}", said(.last))]
     Died {
-        /// Which engine.
+        /// Name of the engine.
         engine: String,
         /// Its exit status or signal.
         status: String,
-        /// The last line that it wrote to its log.
+        /// The last line that it logged.
         last: String,
     },
-    /// It does not answer.
+    /// No answer within the limit.
     #[error("the engine {engine} did not answer within {:.1} s", .after.as_secs_f32())]
     Hung {
-        /// Which engine.
+        /// Name of the engine.
         engine: String,
-        /// How long it was waited for.
+        /// The limit.
         after: Duration,
     },
-    /// It answers, but not what was asked.
+    /// The answer is not of the expected form.
     #[error("the engine {engine} answered nonsense: {reason}")]
     Nonsense {
-        /// Which engine.
+        /// Name of the engine.
         engine: String,
-        /// What is wrong with it.
+        /// What is wrong with the answer.
         reason: String,
     },
-    /// It answers that it cannot.
+    /// The child answered with an error.
     #[error("the engine {engine}: {reason}")]
     Refused {
-        /// Which engine.
+        /// Name of the engine.
         engine: String,
-        /// In its words.
+        /// The child's own explanation.
         reason: String,
     },
 }

@@ -1,13 +1,13 @@
-//! Where this program is.
+//! Where this program's file is.
 
 use std::path::{Path, PathBuf};
 
 /// The program's name.
 const NAME: &str = "auralink";
 
-/// The program that runs engines: `$AURALINK_ENGINE`; else the running one, when it is ours; else
-/// one beside or above it, as a test finds it in `target/debug`; else the one on `$PATH`. `None`
-/// where there is none.
+/// The program that runs engines: `$AURALINK_ENGINE`; else the running program if it is ours; else
+/// one beside or above it, as in a test below `target/debug`; else the one on `$PATH`. `None` if
+/// there is none.
 pub fn program() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("AURALINK_ENGINE").filter(|n| !n.is_empty()) {
         return Some(PathBuf::from(named));

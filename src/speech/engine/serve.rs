@@ -12,11 +12,11 @@ use super::Frame;
 
 /// Answers requests from standard input on standard output until the parent is gone.
 ///
-/// Libraries that print to standard output are led to standard error, so that they cannot break the
-/// protocol. Ends the whole process when standard input ends, even within a request that hangs.
+/// Output that libraries print to standard output goes to standard error, so that it cannot break
+/// the protocol. The process ends when standard input ends, even if a request hangs.
 ///
 /// # Errors
-/// When standard output is gone or a request is no request.
+/// If standard output is closed or a request does not parse.
 pub fn serve<Q, A>(mut answer: impl FnMut(Q, &[u8]) -> Result<A, String>) -> io::Result<()>
 where
     Q: DeserializeOwned,

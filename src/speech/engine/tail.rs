@@ -1,19 +1,19 @@
-//! What a child says on standard error.
+//! What a child writes to standard error.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longest line that is kept.
+/// Longest line that is kept, in characters.
 const LINE_MAX: usize = 300;
 
-/// Lines of one child that reach our log within [`WINDOW`]; the rest is counted.
+/// Lines of one child that reach our log within [`WINDOW`]; further ones are only counted.
 const LINES_MAX: u32 = 20;
 
-/// See [`LINES_MAX`].
+/// The period of [`LINES_MAX`].
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Keeps the last line for error messages, and hands lines to the log at a bounded rate.
+/// Keeps the last line for error messages and passes lines to the log at a bounded rate.
 #[derive(Clone, Debug, Default)]
 pub struct Tail(Arc<Mutex<String>>);
 

@@ -34,7 +34,7 @@ fn absurd_lengths_are_refused_before_memory_is_taken() {
     assert!(long.write(&mut Vec::new()).is_err());
 }
 
-/// What an engine's process may say when it has gone mad.
+/// Arbitrary output of a faulty engine process.
 #[test]
 fn fuzz_engine_frame() {
     crate::fuzz::run("engine-frame", |mut bytes| {

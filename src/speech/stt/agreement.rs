@@ -1,9 +1,9 @@
 //! Which words of a changing hypothesis are final.
 //!
-//! LocalAgreement-2 (Liu et al. 2020; Macháček et al. 2023): what two hypotheses in a row agree on
-//! from their beginning is committed, but never what lies nearer than [`Agreement::trim`] to the
-//! edge of the sound, where engines guess. What is committed never changes and is never repeated:
-//! words are told apart by their time and, at the seam, by their text.
+//! LocalAgreement-2 (Liu et al. 2020; Macháček et al. 2023): the common beginning of two successive
+//! hypotheses is committed, except words nearer than [`Pace::trim`] to the edge of the audio, where
+//! engines guess. Committed words never change and are never repeated: words are distinguished by
+//! time and, at the seam, by text.
 //!
 //! Invariant: pure. Times in, words out.
 
@@ -14,30 +14,30 @@ use crate::media::Word;
 /// Words at the seam that are compared by text.
 const SEAM_WORDS: usize = 6;
 
-/// A hypothesis may place a committed word anew within this much of where it was.
+/// A new hypothesis may shift a committed word by up to this much.
 const SEAM: Duration = Duration::from_secs(1);
 
-/// How a window of sound is treated; each engine has its own.
+/// How a window of audio is processed; each engine has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// So much new sound before the engine is asked again.
+    /// New audio needed before the engine is asked again.
     pub step: Duration,
-    /// Words that end nearer to the edge of the sound are not committed yet.
+    /// Words that end nearer than this to the edge of the audio are not committed yet.
     pub trim: Duration,
-    /// From this length on the window is cut where words are committed.
+    /// From this length on, the window is cut after the committed words.
     pub cut_after: Duration,
-    /// A window of this length is cut in any case; its words are taken as they are.
+    /// A window of this length is cut in any case, and its words are committed without agreement.
     pub window_max: Duration,
 }
 
-/// What an update decided.
+/// The result of an update.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decision {
     /// Words that are final from now on.
     pub committed: Vec<Word>,
-    /// Words after them that may change.
+    /// Words after them, which may change.
     pub partial: Vec<Word>,
-    /// Sound before this running time is not needed any more.
+    /// Audio before this running time is no longer needed.
     pub cut: Option<Duration>,
 }
 
@@ -48,7 +48,7 @@ pub struct Agreement {
     previous: Vec<Word>,
     /// End of the newest committed word.
     until: Duration,
-    /// Its last words.
+    /// The last committed words.
     tail: Vec<Word>,
 }
 
@@ -58,19 +58,19 @@ impl Agreement {
         Self { pace, previous: Vec::new(), until: Duration::ZERO, tail: Vec::new() }
     }
 
-    /// Another engine goes on: its hypotheses agree with nothing yet, and what is committed stays.
+    /// Another engine continues: earlier hypotheses no longer count; committed words stay.
     pub fn set_pace(&mut self, pace: Pace) {
         self.pace = pace;
         self.previous.clear();
     }
 
-    /// End of the newest committed word, running time.
+    /// End of the newest committed word, in running time.
     pub fn committed_until(&self) -> Duration {
         self.until
     }
 
-    /// Takes the hypothesis for the window that begins at `from` and ends at `edge`. With `last`
-    /// the utterance is over and all of it is final.
+    /// Takes the hypothesis for the window from `from` to `edge`. With `last` the utterance has
+    /// ended and all of it is final.
     pub fn update(
         &mut self,
         words: Vec<Word>,
@@ -93,7 +93,7 @@ impl Agreement {
         let partial = words.split_off(count);
         let mut committed = words;
         for word in &mut committed {
-            // What is committed lies in order, whatever the engine says of its times.
+            // Committed words stay in order, whatever times the engine reports.
             word.start = word.start.max(self.until);
             word.end = word.end.max(word.start);
             self.until = word.end;
@@ -104,7 +104,7 @@ impl Agreement {
         let cut = if last {
             Some(edge)
         } else if forced {
-            // Whatever happens, the window does not grow.
+            // Cuts even without progress, so that the window does not grow.
             Some(self.until.max(edge.saturating_sub(self.pace.window_max / 4)).min(edge))
         } else {
             let progress = self.until > from && window >= self.pace.cut_after;
@@ -114,12 +114,12 @@ impl Agreement {
         Decision { committed, partial, cut }
     }
 
-    /// Forgets the hypothesis: the sound is interrupted.
+    /// Forgets the hypothesis, as the audio is interrupted.
     pub fn interrupt(&mut self) {
         self.previous.clear();
     }
 
-    /// The words that are not committed already.
+    /// The words that are not committed yet.
     fn unseen(&self, mut words: Vec<Word>) -> Vec<Word> {
         let middle = |w: &Word| w.start + w.end.saturating_sub(w.start) / 2;
         words.retain(|w| middle(w) >= self.until);
@@ -130,7 +130,7 @@ impl Agreement {
         let longest = self.tail.len().min(words.len());
         let repeated = (1..=longest).rev().find(|n| {
             let tail = &self.tail[self.tail.len() - n..];
-            // One short word alone may well be said twice, a second apart.
+            // A single short word may really be repeated within a second.
             let close = *n > 1 || words[0].start < self.until + SEAM / 5;
             close && tail.iter().zip(&words).all(|(a, b)| same(a, b))
         });
@@ -139,11 +139,11 @@ impl Agreement {
     }
 }
 
-/// Whether both are the same word, whatever their case and punctuation.
+/// Whether both are the same word, ignoring case and punctuation.
 fn same(a: &Word, b: &Word) -> bool {
     let letters = |w: &Word| -> String {
         let text: String = w.text.chars().filter(|c| c.is_alphanumeric()).collect();
-        // Punctuation alone is compared as it is.
+        // Pure punctuation is compared as it is.
         if text.is_empty() { w.text.clone() } else { text.to_lowercase() }
     };
     letters(a) == letters(b)

@@ -14,7 +14,7 @@ const PACE: Pace = Pace {
     window_max: Duration::from_secs(12),
 };
 
-/// Words of half a second each from `start` on, in seconds.
+/// Words of half a second each from `start` on, which is in seconds.
 fn words(start: f64, text: &str) -> Vec<Word> {
     let at = |n: usize| Duration::from_secs_f64(start + 0.5 * n as f64);
     let word = |(n, text): (usize, &str)| Word {
@@ -34,7 +34,7 @@ fn text(words: &[Word]) -> String {
     words.iter().map(|w| w.text.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// Hypotheses at edges, for a window that begins at zero: what each commits.
+/// Hypotheses at edges, for a window that begins at zero, and what each commits.
 fn check(hypotheses: &[(f64, &str, bool)], expect: &[&str]) {
     let mut agreement = Agreement::new(PACE);
     let committed: Vec<String> = hypotheses
@@ -81,7 +81,7 @@ fn committed_words_are_never_repeated_or_changed() {
 fn a_word_that_moved_at_the_seam_is_known_by_its_text() {
     let mut agreement = Agreement::new(PACE);
     agreement.update(words(0.0, "ask not what"), secs(0.0), secs(3.0), true);
-    // The window was cut at 1.5 s, but the engine hears the end of the last words again.
+    // The window was cut at 1.5 s, but the engine repeats the end of the last words.
     let again = agreement.update(words(1.45, "not what your country"), secs(1.0), secs(5.0), true);
     assert_eq!(text(&again.committed), "your country");
     let twice = agreement.update(words(4.5, "country country"), secs(4.0), secs(6.0), true);

@@ -7,17 +7,17 @@ use serde::Deserialize;
 use crate::media::Secret;
 use crate::speech::http;
 
-/// The engines that there are, in the order in which they are preferred.
+/// All engines, in order of preference.
 pub const ENGINES: &[&str] = &["whisper", "openai", "basic"];
 
-/// Which voice activity detector stands in front of the engines.
+/// The voice activity detector in front of the engines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Vad {
     /// Silero, whose weights are in the program.
     #[default]
     Silero,
-    /// Earshot: cheaper, and takes some noises for speech.
+    /// Earshot: cheaper, but takes some noises for speech.
     Earshot,
 }
 
@@ -25,29 +25,29 @@ pub enum Vad {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Engines in the order of preference; empty: the best of this machine.
+    /// Engines in order of preference; empty: the best of this machine.
     pub engines: Vec<String>,
     /// Whisper model by its label (`base.en`); `None`: the best that is installed.
     pub model: Option<String>,
     /// Threads of a Whisper model; 0: half of the processor's, at most 4.
     pub threads: usize,
-    /// Whether Whisper may use a GPU, in a build that can.
+    /// Whether Whisper may use a GPU, if the build supports one.
     pub gpu: bool,
     /// Most streams that share a Whisper model.
     pub streams_max: usize,
-    /// Most streams of the basic engine.
+    /// Most streams that use the basic engine.
     pub basic_streams_max: usize,
-    /// A Whisper model that nobody uses leaves memory after so many seconds.
+    /// Seconds after which an unused Whisper model leaves memory.
     pub idle_unload_s: u64,
-    /// Sound that waits for an engine for longer than this is skipped, in seconds.
+    /// Audio that waits longer than this for an engine is skipped, in seconds.
     pub lag_max_s: u64,
-    /// Which voice activity detector.
+    /// The voice activity detector.
     pub vad: Vad,
     /// Base address of an OpenAI-compatible server; `None`: no such engine.
     pub openai_url: Option<String>,
-    /// Its key.
+    /// The server's key.
     pub openai_key: Secret,
-    /// Its model.
+    /// The server's model.
     pub openai_model: String,
 }
 
@@ -71,7 +71,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What cannot work: field and reason.
+    /// Settings that cannot work: field and reason.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         for name in self.engines.iter().filter(|n| !ENGINES.contains(&n.as_str())) {
@@ -96,7 +96,7 @@ impl Config {
         found
     }
 
-    /// Threads of a Whisper model.
+    /// Threads per Whisper model.
     pub fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(2, usize::from);
         if self.threads == 0 { cores().div_ceil(2).clamp(1, 4) } else { self.threads }
@@ -112,7 +112,7 @@ impl Config {
         Duration::from_secs(self.lag_max_s)
     }
 
-    /// Whether Whisper runs on a GPU: this build can and the configuration lets it.
+    /// Whether Whisper runs on a GPU: the build supports it and the configuration allows it.
     pub fn on_gpu(&self) -> bool {
         cfg!(feature = "cuda") && self.gpu
     }

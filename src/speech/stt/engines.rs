@@ -13,7 +13,7 @@ use super::whisper::{self, Run, Whisper};
 use crate::media::Language;
 use crate::speech::vad::{self, Detector};
 
-/// The model files that engines may use, already verified.
+/// The model files for engines, already verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Models {
     /// Whisper models, `ggml-<label>.bin`.
@@ -21,7 +21,7 @@ pub struct Models {
 }
 
 impl Models {
-    /// What lies in these folders and below them, by file name, without verifying it.
+    /// The models in these folders and below, found by file name and not verified.
     pub fn scan(folders: &[PathBuf]) -> Self {
         let mut found = Self::default();
         let mut open: Vec<(PathBuf, u32)> = folders.iter().map(|f| (f.clone(), 0)).collect();
@@ -44,32 +44,31 @@ impl Models {
     }
 }
 
-/// Which engines a stream wants.
+/// The engines that a stream wants.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wanted {
-    /// The language that is spoken; `None`: it is detected.
+    /// The spoken language; `None`: it is detected.
     pub language: Option<Language>,
-    /// Engines in the order of preference; empty: what `[stt]` says.
+    /// Engines in order of preference; empty: as in `[stt]`.
     pub engines: Vec<String>,
-    /// Whisper model by its label; `None`: what `[stt]` says, else the best.
+    /// Whisper model by its label; `None`: as in `[stt]`, else the best.
     pub model: Option<String>,
 }
 
-/// The engines that can hear a stream, best first, and why others cannot.
+/// The engines for a stream, best first, and why others are missing.
 #[derive(Default)]
 pub struct Choice {
-    /// Best first.
+    /// The usable engines, best first.
     pub engines: Vec<Arc<dyn Engine>>,
-    /// Engine and reason, with what to do.
+    /// Engine and reason, with a remedy.
     pub missing: Vec<(String, String)>,
 }
 
-/// See the module. Models are loaded when the first stream uses them and leave memory when none
-/// does.
+/// All engines. Models load when the first stream uses them and leave memory when none does.
 pub struct Engines {
     config: Config,
     models: Mutex<Models>,
-    /// Counts changes of `models`.
+    /// Number of changes of `models`.
     generation: AtomicU64,
     whisper: Mutex<HashMap<PathBuf, Arc<Whisper>>>,
     sphinx: Option<Arc<Sphinx>>,
@@ -77,7 +76,7 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// Looks at what is installed. Starts and loads nothing.
+    /// Finds the installed engines. Starts and loads nothing.
     pub fn new(config: &Config, models: Models) -> Self {
         let openai = config.openai_url.as_deref().map(|url| {
             let engine = OpenAi::new(url, &config.openai_key, &config.openai_model);
@@ -93,8 +92,8 @@ impl Engines {
         }
     }
 
-    /// Other model files from now on. Streams that run choose anew at their next pause. Returns whether
-    /// anything is different.
+    /// Replaces the model files. Running streams choose again at their next pause. Returns whether
+    /// anything has changed.
     pub fn set_models(&self, models: Models) -> bool {
         let mut now = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         let differ = *now != models;
@@ -105,12 +104,12 @@ impl Engines {
         differ
     }
 
-    /// The model files that there are.
+    /// The current model files.
     pub fn models(&self) -> Models {
         self.models.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Another number whenever the model files have changed.
+    /// A number that changes with the model files.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
     }

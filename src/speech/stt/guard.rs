@@ -1,8 +1,8 @@
-//! Words that nobody said.
+//! Removes words that were not spoken.
 //!
 //! Engines that were trained on subtitles invent text over silence, music and applause: loops of
-//! the same words, thanks for watching, the name of a subtitler. What is certain enough to be wrong
-//! is dropped here, before it can be committed.
+//! the same words, thanks for watching, the name of a subtitler. What is almost certainly wrong is
+//! dropped here, before it is committed.
 //!
 //! Invariant: pure.
 
@@ -11,17 +11,16 @@ use crate::media::{Language, Word};
 /// Below this mean confidence a hypothesis is dropped.
 pub(super) const SURENESS_MIN: f32 = 0.4;
 
-/// Below this share of speech in an utterance nothing is decoded.
+/// Below this share of speech an utterance is not decoded.
 pub(super) const SPEECH_RATIO_MIN: f32 = 0.35;
 
-/// Below this level, in dB under full scale, a phrase from the list of phantoms is believed to be
-/// one.
+/// Below this level, in dB under full scale, a listed phantom phrase is taken for a phantom.
 const QUIET_DBFS: f32 = -45.0;
 
-/// Longest group of words whose repetition is looked for.
+/// Longest repeated group of words that is detected.
 const GROUP_MAX: usize = 8;
 
-/// What an utterance sounds like, for judging its words.
+/// Properties of an utterance for judging its words.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evidence {
     /// Level in dB under full scale.
@@ -30,7 +29,7 @@ pub struct Evidence {
     pub speech: f32,
 }
 
-/// Removes what was not said from a hypothesis.
+/// Removes from a hypothesis what was not spoken.
 pub fn believe(mut words: Vec<Word>, language: &Language, evidence: Evidence) -> Vec<Word> {
     words.retain(|w| w.text.chars().any(char::is_alphanumeric) && !is_remark(&w.text));
     cut_loops(&mut words);
@@ -45,14 +44,14 @@ pub fn believe(mut words: Vec<Word>, language: &Language, evidence: Evidence) ->
     words
 }
 
-/// Level of sound in dB under full scale; -120 for silence.
+/// Level in dB under full scale; -120 for silence.
 pub fn dbfs(samples: &[f32]) -> f32 {
     let sum: f64 = samples.iter().map(|s| f64::from(*s).powi(2)).sum();
     let power = sum / samples.len().max(1) as f64;
     (10.0 * power.max(1e-12).log10()) as f32
 }
 
-/// `[Music]`, `(applause)`, `♪`: remarks on the sound, not words.
+/// `[Music]`, `(applause)`, `♪`: annotations, not words.
 fn is_remark(text: &str) -> bool {
     let text = text.trim();
     (text.starts_with('[') && text.ends_with(']'))
@@ -65,8 +64,8 @@ fn letters(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Where a group of words comes again and again, one is kept: four times for one word, three times
-/// for more. People do say things twice.
+/// Keeps one of a repeated group of words: from four occurrences of one word, three of several
+/// words. Fewer occur in real speech.
 fn cut_loops(words: &mut Vec<Word>) {
     let texts: Vec<String> = words.iter().map(|w| letters(&w.text)).collect();
     for start in 0..texts.len() {
@@ -82,8 +81,8 @@ fn cut_loops(words: &mut Vec<Word>) {
     }
 }
 
-/// What Whisper says over silence and music, by language, letters only. Collected from its users'
-/// reports; each is a whole utterance, so that the same words within a sentence stay.
+/// Whisper's phantoms over silence and music, by language, letters only. Collected from user
+/// reports. Each is a whole utterance, so that the same words within a sentence stay.
 const PHANTOMS: &[(&str, &[&str])] = &[
     (
         "en",

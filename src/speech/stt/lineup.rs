@@ -1,9 +1,9 @@
-//! Which engine of the order of preference hears a stream.
+//! Which engine of the order of preference transcribes a stream.
 //!
-//! The first that works does. One that fails is tried again after a pause that doubles; the next
-//! one takes over meanwhile. One that is slow to start is not waited for alone: after a while the
-//! next is started beside it. An engine that comes back takes the stream over at a pause of the
-//! speaker, never within a word.
+//! The first that works does. A failed engine is tried again after a pause that doubles; meanwhile
+//! the next one takes over. If an engine starts slowly, the next is started beside it after a
+//! while. A better engine that is available again takes over at a pause of the speaker, never
+//! within a word.
 //!
 //! Invariant: pure. `now` comes from outside.
 
@@ -12,18 +12,18 @@ use std::time::Duration;
 /// The first pause before a failed engine is tried again.
 const FIRST: Duration = Duration::from_secs(2);
 
-/// The longest.
+/// The longest pause.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// An engine that worked so long before it failed starts with the first pause again.
+/// An engine that worked this long before it failed starts with the first pause again.
 const GOOD_RUN: Duration = Duration::from_secs(60);
 
-/// After so long the next engine is started beside one that still starts.
+/// After this time the next engine is started beside one that is still starting.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
-    /// Not running; may be started from then on.
+    /// Not running; may be started from `at` on.
     Idle {
         at: Duration,
     },
@@ -35,14 +35,14 @@ enum State {
     },
 }
 
-/// What to do next.
+/// The next action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Start this engine; tell [`Lineup::started`] or [`Lineup::failed`].
+    /// Start this engine, then call [`Lineup::started`] or [`Lineup::failed`].
     Start(usize),
-    /// Drop this one: a better one is there.
+    /// Drop this engine: a better one is ready.
     Drop(usize),
-    /// Nothing.
+    /// Do nothing.
     Wait,
 }
 
@@ -54,17 +54,17 @@ pub(super) struct Lineup {
 }
 
 impl Lineup {
-    /// So many engines, none started.
+    /// This number of engines, none started.
     pub(super) fn new(engines: usize) -> Self {
         Self { slots: vec![(State::Idle { at: Duration::ZERO }, 0); engines], current: None }
     }
 
-    /// The engine that hears the stream.
+    /// The engine that transcribes the stream.
     pub(super) fn current(&self) -> Option<usize> {
         self.current
     }
 
-    /// What to do. `pause`: nobody speaks, so that the engine may change.
+    /// The next action. `pause`: there is no speech, so the engine may change.
     pub(super) fn next(&mut self, now: Duration, pause: bool) -> Step {
         let ready = |(state, _): &(State, u32)| matches!(state, State::Ready { .. });
         let best = self.slots.iter().position(ready);
@@ -98,7 +98,7 @@ impl Lineup {
         }
     }
 
-    /// An engine has failed to start, or while it heard the stream. When it may be tried again.
+    /// An engine has failed, at its start or in use. Returns when it may be tried again.
     pub(super) fn failed(&mut self, engine: usize, now: Duration) -> Duration {
         let Some((state, failures)) = self.slots.get_mut(engine) else { return now };
         if let State::Ready { since } = state
@@ -115,7 +115,7 @@ impl Lineup {
         now + pause
     }
 
-    /// Whether one is starting, so that it is too early to say that there is none.
+    /// Whether an engine is starting, so that it is too early to report that there is none.
     pub(super) fn is_starting(&self) -> bool {
         self.slots.iter().any(|(s, _)| matches!(s, State::Starting { .. }))
     }

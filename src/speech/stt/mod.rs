@@ -1,19 +1,19 @@
-//! Speech-to-text: from sound to cues.
+//! Speech-to-text: from audio to cues.
 //!
 //! ```text
-//! sound ─▶ ring ─▶ voice activity, gate ─▶ window ─▶ engine ─▶ guard ─▶ agreement ─▶ phrases ─▶ cues
+//! audio ─▶ ring ─▶ voice activity, gate ─▶ window ─▶ engine ─▶ guard ─▶ agreement ─▶ phrases ─▶ cues
 //!          bounded                          ≤ 12 s    (child)   phantoms  what is final
 //! ```
 //!
 //! A stream has a [`Transcriber`]: a thread that owns all of this. Engines are shared
 //! ([`Engines`]); those that may abort run in child processes ([`crate::speech::engine`]). When the
-//! engine of a stream fails or lags, the next in the order of preference hears the sound since the
-//! last committed word again, so that no word is lost or repeated.
+//! engine of a stream fails or lags, the next in order of preference gets the audio since the last
+//! committed word again, so that no word is lost or repeated.
 //!
-//! Other providers (Deepgram, Speechmatics …) come in by implementing [`Engine`]; their GStreamer
-//! elements need GStreamer 1.24 and more.
+//! To add another provider (Deepgram, Speechmatics …), implement [`Engine`]; their GStreamer
+//! elements need GStreamer 1.24 or later.
 //!
-//! Invariant: what was committed never changes and is never repeated; sound never waits.
+//! Invariant: committed words never change and are never repeated; audio never waits.
 
 mod agreement;
 mod config;

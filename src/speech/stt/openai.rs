@@ -14,10 +14,10 @@ use crate::media::{Language, Origin, Secret};
 use crate::speech::http::{self, Auth, Client};
 use crate::speech::vad::RATE;
 
-/// Longest answer; a window of 15 s has some ten kilobytes.
+/// Largest answer, in bytes; for a window of 15 s about 10 KB.
 const ANSWER_MAX: usize = 1 << 20;
 
-/// Longest time for an answer: after it, the sound has gone on too far.
+/// Time limit for an answer; a later one would be useless.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
 /// The engine: a server and a model.
@@ -28,10 +28,10 @@ pub struct OpenAi {
 }
 
 impl OpenAi {
-    /// A server by its base address (`https://api.openai.com/v1`). Nothing is sent yet.
+    /// A server by its base address (`https://api.openai.com/v1`). Sends no request yet.
     ///
     /// # Errors
-    /// When address or key cannot be used.
+    /// If the address or key cannot be used.
     pub fn new(url: &str, key: &Secret, model: &str) -> Result<Self, http::Error> {
         let client = Client::new(url, key, Auth::Bearer, ANSWER_LIMIT)?;
         let origin = Origin { engine: "openai".into(), model: Some(model.to_owned()) };
@@ -73,8 +73,7 @@ impl Engine for OpenAi {
     }
 }
 
-/// Requests of one stream. It runs on the stream's own thread, so a small runtime of its own drives
-/// them.
+/// Requests of one stream, driven by a small runtime on the stream's own thread.
 struct Ear {
     client: Client,
     model: String,
@@ -97,7 +96,7 @@ struct AnswerWord {
     word: String,
     start: f64,
     end: f64,
-    /// Some servers say it.
+    /// Some servers report it, 0-1.
     #[serde(alias = "p")]
     probability: Option<f32>,
 }
@@ -145,7 +144,7 @@ fn hypothesis(answer: Answer, detected: bool) -> Hypothesis {
     let silent = |s: &Segment| {
         s.no_speech_prob.is_some_and(|p| p > 0.6) && s.avg_logprob.is_some_and(|l| l < -1.0)
     };
-    // The words of some servers have no punctuation; the text has.
+    // Some servers send words without punctuation; the text has it.
     let mut spoken = answer.text.split_whitespace().peekable();
     let words = answer.words.iter().filter_map(|w| {
         let bare = w.word.trim();
@@ -221,7 +220,7 @@ fn wav(samples: &[f32]) -> Vec<u8> {
     file.extend([1, 0, 1, 0]);
     file.extend(rate.to_le_bytes());
     file.extend((2 * rate).to_le_bytes());
-    // Bytes and bits of a sample.
+    // Bytes and bits per sample.
     file.extend([2, 0, 16, 0]);
     file.extend(b"data");
     file.extend(length.to_le_bytes());

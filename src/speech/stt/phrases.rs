@@ -1,21 +1,21 @@
-//! From words to cues: phrases that a reader takes in at a glance.
+//! From words to cues: short phrases that can be read at a glance.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::media::{Cue, Language, Origin, Stage, Word};
 
-/// A phrase of so many characters is a cue: one line of captions (CEA-608 has 32, television
-/// guidelines 37-42).
+/// A phrase with this many characters becomes a cue: one line of captions (CEA-608 has 32,
+/// television guidelines 37-42).
 const LINE: usize = 42;
 
-/// No phrase is longer, two lines, except of one word that is.
+/// Longest phrase, two lines; only a single word can be longer.
 const LONGEST: usize = 84;
 
-/// Words that are further apart are not of one phrase.
+/// A gap of this length separates phrases.
 const GAP: Duration = Duration::from_millis(700);
 
-/// A pause of this length ends a sentence where the engine does not punctuate.
+/// A pause of this length ends a sentence if the engine does not punctuate.
 const SENTENCE_GAP: Duration = Duration::from_millis(300);
 
 /// Collects committed words. Pure.
@@ -23,19 +23,19 @@ const SENTENCE_GAP: Duration = Duration::from_millis(300);
 pub struct Phrases {
     language: Language,
     origin: Arc<Origin>,
-    /// Whether the engine puts full stops.
+    /// Whether the engine writes full stops.
     punctuates: bool,
     words: Vec<Word>,
     next: u64,
 }
 
 impl Phrases {
-    /// The next cue has the number `next`.
+    /// The next cue gets the number `next`.
     pub fn new(language: Language, origin: Arc<Origin>, punctuates: bool, next: u64) -> Self {
         Self { language, origin, punctuates, words: Vec::new(), next }
     }
 
-    /// Another engine or language from the next cue on; what is collected becomes one now.
+    /// Changes language and engine from the next cue on; returns the pending words as a cue.
     pub fn change(
         &mut self,
         language: Language,
@@ -52,7 +52,7 @@ impl Phrases {
         &self.language
     }
 
-    /// Takes committed words; cues that are complete with them.
+    /// Takes committed words; returns the cues that they complete.
     pub fn add(&mut self, words: impl IntoIterator<Item = Word>) -> Vec<Cue> {
         let mut cues = Vec::new();
         for word in words {
@@ -73,19 +73,18 @@ impl Phrases {
         cues
     }
 
-    /// The utterance is over after `pause`: what is collected is a cue.
+    /// The utterance has ended, followed by `pause`; returns the pending words as a cue.
     pub fn end(&mut self, pause: Duration) -> Option<Cue> {
         self.flush(!self.punctuates && pause >= SENTENCE_GAP)
     }
 
-    /// What is collected and not a cue yet, followed by words that may change; `None` where there
-    /// are none.
+    /// The pending words followed by words that may change; `None` if there are none.
     pub fn partial(&self, words: &[Word]) -> Option<Cue> {
         let words: Vec<Word> = self.words.iter().chain(words).cloned().collect();
         self.cue(words, Stage::Partial, false)
     }
 
-    /// The newest committed words that are no cue yet.
+    /// Committed words that are not in a cue yet.
     pub fn pending(&self) -> &[Word] {
         &self.words
     }
@@ -120,7 +119,7 @@ impl Phrases {
     }
 }
 
-/// Whether a word ends with a full stop of some script.
+/// Whether a word ends with a full stop of any script.
 fn ends_sentence(word: &str) -> bool {
     let bare = word.trim_end_matches(['"', '\'', '”', '’', '»', ')', ']']);
     bare.ends_with(['.', '!', '?', '…', '。', '！', '？', '؟', '।', '։'])
@@ -146,7 +145,7 @@ mod tests {
         Phrases::new(Language::english(), Arc::new(origin), punctuates, 1)
     }
 
-    /// Words of 0.3 s, 0.4 s apart; `_` is a pause of a second.
+    /// Words of 0.3 s, 0.4 s apart; `_` is a pause of one second.
     fn words(text: &str) -> Vec<Word> {
         let mut at = Duration::ZERO;
         let mut words = Vec::new();

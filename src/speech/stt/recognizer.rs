@@ -1,4 +1,4 @@
-//! What every speech-to-text engine does.
+//! The interface of every speech-to-text engine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use super::agreement::Pace;
 use crate::media::{Language, Origin};
 use crate::speech::engine;
 
-/// What an engine is asked to write down.
+/// The audio to transcribe.
 #[derive(Clone, Debug)]
 pub struct Window<'a> {
-    /// All sound since the last cut, 16 kHz mono.
+    /// All audio since the last cut, 16 kHz mono.
     pub samples: &'a [f32],
-    /// How many of the samples, at the end, are new since the last call of this utterance. All of
-    /// them after a cut and at the start.
+    /// How many of the samples, at the end, are new since the last call of this utterance: all
+    /// after a cut and at the start.
     pub fresh: usize,
-    /// The utterance is over: nothing comes after this.
+    /// Whether the utterance has ended.
     pub last: bool,
-    /// Its language, where it is known.
+    /// Language of the utterance, if known.
     pub language: Option<&'a Language>,
-    /// What was said before, and names to expect: text that helps the engine.
+    /// Preceding text and expected names, which help the engine.
     pub prompt: &'a str,
-    /// An answer after this is late.
+    /// Time limit; a later answer is useless.
     pub deadline: Duration,
 }
 
@@ -30,29 +30,29 @@ pub struct Window<'a> {
 pub struct Heard {
     /// The word with its punctuation.
     pub text: String,
-    /// Where it begins.
+    /// Begin of the word.
     pub start: Duration,
-    /// Where it ends.
+    /// End of the word.
     pub end: Duration,
-    /// How sure the engine is, 0-1.
+    /// Confidence, 0-1.
     pub confidence: f32,
 }
 
-/// What an engine makes of a window.
+/// The transcript of a window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hypothesis {
-    /// In order.
+    /// The words, in order.
     pub words: Vec<Heard>,
-    /// The language that it heard and how sure it is, 0-1, where it was not told one.
+    /// The detected language and its probability, 0-1, if none was given.
     pub language: Option<(Language, f32)>,
 }
 
-/// An engine's ear on one stream. Calls block until the answer or the deadline.
+/// One stream's use of an engine. Calls block until the answer or the deadline.
 pub trait Session: Send {
-    /// Writes a window down.
+    /// Transcribes a window.
     ///
     /// # Errors
-    /// [`Error::Late`] loses this answer only; after others the session is of no use any more.
+    /// [`Error::Late`] loses only this answer; after other errors the session is unusable.
     fn hear(&mut self, window: &Window) -> Result<Hypothesis, Error>;
 }
 
@@ -64,56 +64,56 @@ pub trait Engine: Send + Sync {
     /// Engine and model, as cues name them.
     fn origin(&self) -> Arc<Origin>;
 
-    /// How its windows are treated.
+    /// How its windows are processed.
     fn pace(&self) -> Pace;
 
-    /// Whether it puts full stops and capitals.
+    /// Whether it writes full stops and capitals.
     fn punctuates(&self) -> bool;
 
-    /// The language that it writes when it was not told one and does not detect it.
+    /// The language that it writes if it is given none and detects none.
     fn only_language(&self) -> Option<Language>;
 
-    /// A new ear. Blocks until the engine has loaded its model.
+    /// Starts a session. Blocks until the engine has loaded its model.
     ///
     /// # Errors
-    /// When it does not start, or has no room for one more stream.
+    /// If the engine does not start, or has no capacity for another stream.
     fn open(&self) -> Result<Box<dyn Session>, Error>;
 }
 
-/// What goes wrong with an engine.
+/// Why an engine failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Its process.
+    /// The engine's process failed.
     #[error(transparent)]
     Process(#[from] engine::Error),
-    /// The answer would come, or came, too late to be of use.
+    /// The answer came, or would come, too late to be useful.
     #[error("{engine} is late: {reason}")]
     Late {
-        /// Which engine.
+        /// Name of the engine.
         engine: &'static str,
         /// What it waited for.
         reason: String,
     },
-    /// It has as many streams as it can serve.
+    /// It serves as many streams as it can.
     #[error("{engine} has no room for one more stream: {reason}")]
     Busy {
-        /// Which engine.
+        /// Name of the engine.
         engine: &'static str,
-        /// The limit.
+        /// The limit that is reached.
         reason: String,
     },
-    /// A server elsewhere.
+    /// A remote server failed.
     #[error("{server} does not transcribe: {reason}")]
     Remote {
-        /// Its host.
+        /// The server's host.
         server: String,
-        /// What it answered.
+        /// The server's answer.
         reason: String,
     },
-    /// It failed a moment ago and rests.
+    /// It failed recently and rests.
     #[error("{engine} is down: {reason}")]
     Down {
-        /// Which engine.
+        /// Name of the engine.
         engine: &'static str,
         /// Why it failed.
         reason: String,

@@ -1,4 +1,4 @@
-//! What passes between the appliance and the engines in child processes.
+//! Messages between the appliance and the engines in child processes.
 
 use std::time::Duration;
 
@@ -6,32 +6,32 @@ use serde::{Deserialize, Serialize};
 
 use super::recognizer::{Heard, Hypothesis};
 
-/// A question; the sound lies in the frame's body.
+/// A request; the audio is in the frame's body.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
 pub(super) enum Question {
-    /// Load the model and say so.
+    /// Load the model, then answer.
     Load,
-    /// Write down.
+    /// Transcribe the audio.
     Hear {
-        /// Where the utterance begins anew: forget what was heard.
+        /// Whether a new utterance begins: forget earlier audio.
         begin: bool,
-        /// It is over with this sound.
+        /// Whether the utterance ends with this audio.
         last: bool,
-        /// Its language, as Whisper names languages; `None`: detect it.
+        /// The language by Whisper's name; `None`: detect it.
         language: Option<String>,
-        /// Text that helps.
+        /// Text that helps the engine.
         prompt: String,
     },
 }
 
-/// The answer to both.
+/// The answer to both requests.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Answer {
     /// Words: text, start and end in ms, confidence.
     pub(super) words: Vec<(String, u32, u32, f32)>,
-    /// What language it is, and how sure.
+    /// The detected language and its probability, 0-1.
     pub(super) language: Option<(String, f32)>,
 }
 

@@ -1,4 +1,4 @@
-//! What a translation engine is.
+//! The interface of a translation engine.
 
 use std::ops::Range;
 
@@ -24,22 +24,23 @@ pub struct Pair {
     pub via: Vec<Language>,
 }
 
-/// One text to translate, as engines get it: one line, not empty, of bounded length.
+/// One text as an engine receives it: one line, not empty, of bounded length.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// The text.
     pub text: String,
-    /// Its language.
+    /// Language of the text.
     pub from: Language,
-    /// The language that is wanted.
+    /// Language of the translation.
     pub to: Language,
-    /// What was said before, where it is known.
+    /// The preceding text, if known.
     pub context: Option<String>,
-    /// Places in the text, in bytes, with what stands there afterwards: sorted, not overlapping.
+    /// Ranges of the text, in bytes, each with its text in the translation: sorted, not
+    /// overlapping.
     pub fixed: Vec<(Range<usize>, String)>,
 }
 
-/// What an engine makes of it.
+/// The answer of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     /// The translation.
@@ -50,17 +51,17 @@ pub struct Output {
 
 /// An engine that translates.
 pub trait Translator: Send + Sync {
-    /// Whether it has a pair, as far as it knows without asking anybody.
+    /// Whether it has a pair, as far as it knows without a request to a server.
     fn can(&self, from: &Language, to: &Language) -> bool;
 
-    /// The pairs that it knows of.
+    /// The pairs known to the engine.
     fn pairs(&self) -> Vec<Pair>;
 
-    /// Learns which pairs there are, where somebody must be asked.
+    /// Learns the available pairs, for engines that must ask a server.
     fn refresh(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async { Ok(()) })
     }
 
-    /// Translates. Dropping the future gives up.
+    /// Translates. Dropping the future cancels it.
     fn translate<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Output, Error>>;
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in translation.
+//! Errors of translation.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ pub enum Error {
     NoRoute {
         /// Language of the text.
         from: Language,
-        /// Language that was asked for.
+        /// Language of the translation.
         to: Language,
     },
-    /// The text is longer than a caption can be.
+    /// The text is longer than [`super::TEXT_MAX`].
     #[error("{length} characters are too long for a caption: at most {max}")]
     TooLong {
         /// Its length in characters.
@@ -27,12 +27,12 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
-    /// Every engine that has this pair failed lately and is not asked again yet.
+    /// Every engine with this pair failed recently and is resting.
     #[error("every engine for {from} to {to} rests after a failure")]
     Resting {
         /// Language of the text.
         from: Language,
-        /// Language that was asked for.
+        /// Language of the translation.
         to: Language,
     },
     /// A remote engine failed.
@@ -43,7 +43,7 @@ pub enum Error {
     Config {
         /// Path of the setting below `translate`.
         field: &'static str,
-        /// What is wrong.
+        /// What is wrong with it.
         message: String,
     },
     /// A program of an engine could not be started.
@@ -51,30 +51,30 @@ pub enum Error {
     Start {
         /// The program.
         program: String,
-        /// Why not.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// A mode file of Apertium cannot be read or makes no sense.
+    /// A mode file of Apertium cannot be read or is invalid.
     #[error("Apertium's mode `{mode}` cannot be used: {reason}")]
     Mode {
-        /// Its name.
+        /// Name of the mode.
         mode: String,
-        /// Why not.
+        /// What is wrong with it.
         reason: String,
     },
     /// A process of an engine ended while it worked.
     #[error("`{what}` ended while it translated")]
     Died {
-        /// Which one.
+        /// The mode or model.
         what: String,
     },
-    /// More texts wait than can be translated in time.
+    /// Too many texts wait to be translated in time.
     #[error("`{what}` has {waiting} texts waiting already")]
     Busy {
-        /// Which one.
+        /// The mode or model.
         what: String,
-        /// How many.
+        /// Number of waiting texts.
         waiting: usize,
     },
     /// No answer in time.
@@ -82,7 +82,7 @@ pub enum Error {
     TimedOut {
         /// The engine.
         engine: String,
-        /// How long it had.
+        /// The time limit.
         after: Duration,
     },
     /// The answer is no translation.
@@ -90,15 +90,15 @@ pub enum Error {
     Unsuitable {
         /// The engine.
         engine: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the answer.
         reason: String,
     },
     /// A model could not be loaded or failed.
     #[error("model `{model}`: {reason}")]
     Model {
-        /// Which one.
+        /// The model's id.
         model: String,
-        /// Why.
+        /// Why it failed.
         reason: String,
     },
 }
@@ -106,13 +106,13 @@ pub enum Error {
 impl Failure for Error {
     fn blames_engine(&self) -> bool {
         match self {
-            // Refused for what was asked: another text or pair may do.
+            // The request was refused, not the engine: another text or pair may work.
             Self::Remote(http::Error::Refused { status, .. }) => {
                 !matches!(status, 400 | 404 | 413 | 422)
             }
             Self::Unsuitable { .. } | Self::Busy { .. } | Self::NoRoute { .. } => false,
             Self::TooLong { .. } => false,
-            // Other pairs have other models; this one rests by itself.
+            // Other pairs use other models; only this model rests.
             Self::Model { .. } => false,
             _ => true,
         }

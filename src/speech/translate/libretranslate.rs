@@ -14,7 +14,7 @@ use super::{Error, routes, suspicious};
 use crate::media::{Language, Secret};
 use crate::speech::http::{Auth, Client};
 
-/// Largest answer, in bytes. The list of languages has some 50 rows with 50 targets each.
+/// Largest answer, in bytes. The list of languages has about 50 rows of 50 targets each.
 const ANSWER_MAX: usize = 256 * 1024;
 
 /// `[translate.libretranslate]`.
@@ -23,19 +23,19 @@ const ANSWER_MAX: usize = 256 * 1024;
 pub struct Config {
     /// Address of the server: `http://10.0.0.7:5000`.
     pub url: String,
-    /// Its key, where it wants one.
+    /// The server's key, if it needs one.
     #[serde(default)]
     pub key: Secret,
 }
 
-/// A language and those that it is translated to.
+/// A language and its targets.
 type Targets = (Language, Vec<Language>);
 
 /// A client of one server.
 pub struct LibreTranslate {
     client: Client,
     key: Secret,
-    /// Source and targets, in the server's own codes; `None` until the server has said.
+    /// Source and targets, in the server's own codes; `None` until the server has answered.
     languages: Mutex<Option<Vec<Targets>>>,
 }
 
@@ -53,7 +53,7 @@ struct Answer {
 }
 
 impl LibreTranslate {
-    /// A client; nothing is asked yet.
+    /// A client; sends no request yet.
     ///
     /// # Errors
     /// An address that cannot be used.
@@ -62,7 +62,7 @@ impl LibreTranslate {
         Ok(Self { client, key: config.key.clone(), languages: Mutex::default() })
     }
 
-    /// The codes that the server has for a pair; the plain ones while it has not said.
+    /// The server's codes for a pair; the plain codes until it has answered.
     fn codes(&self, from: &Language, to: &Language) -> Option<(String, String)> {
         let languages = self.languages.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(languages) = languages.as_ref() else {
@@ -118,7 +118,7 @@ impl Translator for LibreTranslate {
             let rows: Vec<Row> =
                 self.client.json(self.client.get("/languages"), ANSWER_MAX).await?;
             let codes: Vec<String> = rows.iter().map(|r| r.code.clone()).collect();
-            // Servers before 1.3 have no `targets`: there every language goes into every other.
+            // Servers before 1.3 send no `targets`: they translate every language into every other.
             let read = |row: &Row| {
                 let targets = if row.targets.is_empty() { &codes } else { &row.targets };
                 let targets = targets.iter().filter_map(|t| t.parse().ok()).collect();

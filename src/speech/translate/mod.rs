@@ -1,7 +1,7 @@
 //! Translation of committed cues.
 //!
-//! Engines in order of preference; the first that has a pair and works translates. `basic` is there
-//! on every machine with the Debian packages of Apertium; the others need a server or a model.
+//! Engines in order of preference; the first that has the pair and works is used. `basic` works on
+//! every machine with Apertium's Debian packages; the others need a server or a model.
 
 mod apertium;
 pub mod ct2;
@@ -36,9 +36,9 @@ pub const TEXT_MAX: usize = 2000;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Engines in order of preference; those that are not set up or lack a pair are passed over.
+    /// Engines in order of preference; those that are not set up or lack the pair are skipped.
     pub engines: Vec<String>,
-    /// How long one engine has for one sentence before the next is asked, in milliseconds,
+    /// Time limit of one engine for one sentence before the next is asked, in milliseconds,
     /// 100-60000.
     pub timeout_ms: u32,
     /// `[translate.basic]`.
@@ -51,7 +51,7 @@ pub struct Config {
     pub openai: Option<OpenAiConfig>,
 }
 
-/// Every engine there is, in the default order.
+/// Every engine, in the default order.
 pub const ENGINES: [&str; 4] = ["openai", "libretranslate", "ct2", "basic"];
 
 impl Default for Config {
@@ -68,7 +68,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What parses but cannot work: the setting below `translate`, and what is wrong.
+    /// Settings that parse but cannot work: the path below `translate`, and what is wrong.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         if let Some(other) = self.engines.iter().find(|e| !ENGINES.contains(&e.as_str())) {
@@ -108,28 +108,28 @@ impl Config {
 pub struct Request {
     /// One phrase or sentence, at most [`TEXT_MAX`] characters.
     pub text: String,
-    /// Its language.
+    /// Language of the text.
     pub from: Language,
-    /// The language that is wanted.
+    /// Language of the translation.
     pub to: Language,
-    /// Engines to be asked instead of those of the configuration, in this order; empty: those.
+    /// Overrides the engines of the configuration and their order, unless empty.
     pub engines: Vec<String>,
-    /// The sentence before it, for engines that make use of it.
+    /// The preceding sentence, for engines that use it.
     pub context: Option<String>,
     /// Names and terms of the stream.
     pub glossary: Arc<Glossary>,
 }
 
-/// A text in another language.
+/// A translated text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Translation {
     /// One line.
     pub text: String,
-    /// Who translated; `none` where both languages are the same.
+    /// The engine that translated; `none` if both languages are the same.
     pub engine: &'static str,
-    /// With which model.
+    /// The model, if the engine names one.
     pub model: Option<String>,
-    /// How long it took, failed engines included.
+    /// Time it took, failed engines included.
     pub took: Duration,
 }
 
@@ -141,11 +141,11 @@ pub struct Translators {
 }
 
 impl Translators {
-    /// Sets up the engines of a configuration; asks no server and starts no process. Without `models`
-    /// there is no `ct2`. `on_switch` is told when another engine takes over.
+    /// Sets up the engines of a configuration; asks no server and starts no process. Without
+    /// `models` there is no `ct2`. `on_switch` is called when another engine takes over.
     ///
     /// # Errors
-    /// Settings that cannot work; [`Config::problems`] has them all.
+    /// Settings that cannot work; [`Config::problems`] lists them all.
     pub fn new(
         config: &Config,
         models: Option<&Registry>,
@@ -190,19 +190,17 @@ impl Translators {
         Ok(Self { chain, basic, ct2 })
     }
 
-    /// What this machine can translate, as far as it is known: see [`Self::refresh`]. Pairs of the
-    /// preferred engine come first.
+    /// The pairs known so far, those of the preferred engine first; see [`Self::refresh`].
     pub fn pairs(&self) -> Vec<Pair> {
         self.chain.engines().flat_map(|(_, engine)| engine.pairs()).collect()
     }
 
-    /// Whether some engine has a pair.
+    /// Whether any engine has a pair.
     pub fn can(&self, from: &Language, to: &Language) -> bool {
         from == to || self.chain.engines().any(|(_, engine)| engine.can(from, to))
     }
 
-    /// Asks servers for the languages they have. Failures are counted where they belong: the pairs
-    /// of that server stay as they were.
+    /// Asks servers for their languages. After a failure the known pairs of that server stay.
     pub async fn refresh(&self) {
         for (name, engine) in self.chain.engines() {
             if let Err(error) = engine.refresh().await {
@@ -211,26 +209,26 @@ impl Translators {
         }
     }
 
-    /// How each engine does.
+    /// The state of each engine.
     pub fn states(&self) -> Vec<EngineState> {
         self.chain.states()
     }
 
-    /// Apertium, where its packages are installed.
+    /// Apertium, if its packages are installed.
     pub fn basic(&self) -> Option<&Arc<Apertium>> {
         self.basic.as_ref()
     }
 
-    /// CTranslate2, in a build that has it.
+    /// CTranslate2, if the build includes it.
     pub fn ct2(&self) -> Option<&Arc<Ct2>> {
         self.ct2.as_ref()
     }
 
-    /// Translates one text by the first engine that can and works. Terms of the glossary stay, its
-    /// replacements and masks for the target are applied.
+    /// Translates one text with the first engine that can and works. Keeps the glossary's terms and
+    /// applies its replacements and masks for the target.
     ///
     /// # Errors
-    /// [`Error::NoRoute`], [`Error::TooLong`], [`Error::Resting`], or what the last engine said.
+    /// [`Error::NoRoute`], [`Error::TooLong`], [`Error::Resting`], or the last engine's error.
     pub async fn translate(&self, request: &Request) -> Result<Translation, Error> {
         let started = Instant::now();
         let length = request.text.chars().count();
@@ -266,13 +264,13 @@ impl Translators {
     }
 }
 
-/// What a translation of `original` cannot be; engines that write freely are held to it.
+/// Why a text cannot be a translation of `original`, if so; applied to generative engines.
 fn suspicious(original: &str, translated: &str) -> Option<String> {
     let (before, after) = (original.chars().count(), translated.chars().count());
     if translated.trim().is_empty() {
         return Some("it is empty".to_owned());
     }
-    // Short phrases may well grow; German takes 1.4 times the room of English.
+    // Short phrases may grow a lot; German takes 1.4 times the space of English.
     if after > 4 * before + 40 {
         return Some(format!("{after} characters for {before} are no translation"));
     }

@@ -14,10 +14,10 @@ use crate::speech::http::{Auth, Client};
 /// Largest answer, in bytes.
 const ANSWER_MAX: usize = 64 * 1024;
 
-/// Longest piece of context, in characters.
+/// Longest context that is sent, in characters.
 const CONTEXT_MAX: usize = 500;
 
-/// Beginnings of answers in which a model speaks for itself instead of translating.
+/// Beginnings of answers in which a model comments instead of translating.
 const REFUSALS: [&str; 10] = [
     "i'm sorry",
     "i’m sorry",
@@ -35,19 +35,19 @@ const REFUSALS: [&str; 10] = [
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Address up to the version: `https://api.openai.com/v1`.
+    /// Address including the version: `https://api.openai.com/v1`.
     pub url: String,
-    /// Its key, where it wants one.
+    /// The server's key, if it needs one.
     #[serde(default)]
     pub key: Secret,
-    /// The model: `gpt-4o-mini`, or what the server has loaded.
+    /// The model: `gpt-4o-mini`, or one that the server has loaded.
     pub model: String,
-    /// Languages that the model knows well enough, as sources and targets.
+    /// Languages that the model knows well, as sources and targets.
     #[serde(default = "languages")]
     pub languages: Vec<Language>,
 }
 
-/// What general models of today translate.
+/// Languages of current general models.
 fn languages() -> Vec<Language> {
     let tags = "ar bg ca cs da de el en es et fi fr he hi hr hu id it ja ko lt lv nb nl pl pt pt-BR \
                 ro ru sk sl sv tr uk vi zh";
@@ -80,7 +80,7 @@ struct Message {
 }
 
 impl OpenAi {
-    /// A client; nothing is asked yet.
+    /// A client; sends no request yet.
     ///
     /// # Errors
     /// An address that cannot be used, or no model.
@@ -119,7 +119,7 @@ impl OpenAi {
         json!({
             "model": self.config.model,
             "temperature": 0,
-            // Tokens: a character is one at the very worst, and 4 times the text is refused anyway.
+            // In tokens: at worst one per character; longer answers are refused anyway.
             "max_tokens": 4 * job.text.chars().count() + 40,
             "messages": [
                 {"role": "system", "content": rules},
@@ -162,7 +162,7 @@ impl Translator for OpenAi {
     }
 }
 
-/// The translation in an answer.
+/// The translation in an answer, if it is plausible.
 fn checked(job: &Job, choice: &Choice) -> Result<String, Error> {
     let unsuitable = |reason: String| Err(Error::Unsuitable { engine: "openai", reason });
     if choice.message.refusal.as_ref().is_some_and(|r| !r.is_empty()) {
@@ -182,14 +182,14 @@ fn checked(job: &Job, choice: &Choice) -> Result<String, Error> {
         let said = said.to_lowercase();
         REFUSALS.iter().any(|refusal| said.starts_with(refusal))
     };
-    // Somebody on air may be sorry too.
+    // The original may itself be an apology.
     if speaks(text) && !(speaks(&job.text) || job.to.primary() == "en" && job.text.len() > 20) {
         return unsuitable("it speaks for itself instead of translating".into());
     }
     Ok(text.to_owned())
 }
 
-/// An answer without the quotes that models put around it, unless the text has them too.
+/// An answer without the quotes that models add around it, unless the text has them too.
 fn unquoted<'a>(answer: &'a str, original: &str) -> &'a str {
     let marks = [('"', '"'), ('«', '»'), ('“', '”'), ('„', '“')];
     let strip = |(open, close)| answer.strip_prefix(open)?.strip_suffix(close).map(str::trim);

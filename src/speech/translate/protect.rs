@@ -1,23 +1,23 @@
-//! Words that an engine must not touch, carried through it as names that nobody has.
+//! Words that an engine must keep, replaced by invented names meanwhile.
 
 use std::ops::Range;
 
-/// Most words that are protected in one text; letters for their stand-ins run out behind them.
+/// Most protected words per text: two letters of ten give a hundred stand-ins.
 const SLOTS_MAX: usize = 100;
 
-/// A text in which words are replaced by stand-ins: unknown names, which rule-based and statistical
-/// engines copy.
+/// A text with words replaced by stand-ins: unknown names, which rule-based and statistical engines
+/// copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Protected {
-    /// What the engine shall translate.
+    /// The text for the engine.
     pub(super) text: String,
-    /// Stand-ins and what they stand for.
+    /// Stand-ins and the words in their place.
     slots: Vec<(String, String)>,
 }
 
 impl Protected {
-    /// Replaces `fixed` places of `text` (sorted, not overlapping), each with what stands there
-    /// afterwards.
+    /// Replaces the ranges `fixed` of `text` (sorted, not overlapping); each comes with its final
+    /// text.
     pub(super) fn new(text: &str, fixed: &[(Range<usize>, String)]) -> Self {
         let (mut out, mut slots, mut from) = (String::with_capacity(text.len()), Vec::new(), 0);
         for (at, stays) in fixed.iter().take(SLOTS_MAX) {
@@ -31,11 +31,11 @@ impl Protected {
         Self { text: out, slots }
     }
 
-    /// The translation with the words themselves; `None` where the engine has lost one.
+    /// The translation with the words restored; `None` if the engine has lost one.
     pub(super) fn restore(&self, translated: &str) -> Option<String> {
         let mut out = translated.to_owned();
         for (stand_in, stays) in &self.slots {
-            // Engines change the case of names. Stand-ins are ASCII, so places stay the same.
+            // Engines change the case of names. Stand-ins are ASCII, so offsets stay the same.
             let at = out.to_ascii_lowercase().find(&stand_in.to_ascii_lowercase())?;
             out.replace_range(at..at + stand_in.len(), stays);
         }
@@ -43,7 +43,7 @@ impl Protected {
     }
 }
 
-/// `Zqabx`: two letters count, the others occur in no dictionary.
+/// `Zqabx`: two letters count; the others occur in no dictionary.
 fn stand_in(n: usize) -> String {
     let letter = |n: usize| char::from(b"abdefghklm"[n % 10]);
     format!("Zq{}{}xv", letter(n / 10), letter(n))

@@ -1,16 +1,16 @@
-//! Ways from one language to another over pairs that there are.
+//! Routes from one language to another over available pairs.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::media::Language;
 
-/// Longest way, in translations. Each costs quality; with three there is little left to lose.
+/// Longest route, in translations. Each reduces the quality; more than three are useless.
 pub(super) const HOPS_MAX: usize = 3;
 
-/// The shortest ways from one language to all that can be reached, each as the places in `edges`
-/// to be taken one after the other. Of equally short ways the one whose edges come first.
+/// The shortest routes from one language to all reachable ones, each as indices into `edges`. Of
+/// equally short routes, the one whose edges come first.
 ///
-/// Where a text may be in a regional form (`pt-BR`), edges of the language itself (`pt`) serve.
+/// A text in a regional form (`pt-BR`) can also use edges of the plain language (`pt`).
 pub(super) fn ways(
     edges: &[(Language, Language)],
     from: &Language,
@@ -34,13 +34,13 @@ pub(super) fn ways(
     found
 }
 
-/// Whether an edge out of `edge` takes a text in `text`.
+/// Whether an edge from `edge` accepts a text in `text`.
 fn takes(edge: &Language, text: &Language) -> bool {
     edge == text || (edge.as_str() == edge.primary() && edge.same_language(text))
 }
 
-/// The target among `all` that serves best for `wanted`: itself, else the language without its
-/// region, else any form of it.
+/// The best target for `wanted` in `all`: itself, else the language without region, else any form
+/// of it.
 pub(super) fn nearest<'a>(
     all: impl Iterator<Item = &'a Language> + Clone,
     wanted: &Language,

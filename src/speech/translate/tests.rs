@@ -40,8 +40,8 @@ fn translators(config: &str) -> (Translators, Told) {
     (Translators::new(&config, None, on_switch).expect("sets up"), told)
 }
 
-/// LibreTranslate as its documentation has it: a key is wanted, and it "translates" by reversing
-/// words, so that stand-ins change places.
+/// LibreTranslate as documented: it needs a key, and "translates" by reversing the words, so that
+/// stand-ins change places.
 fn libretranslate() -> Router {
     let languages = || async {
         Json(json!([
@@ -106,7 +106,7 @@ async fn openai_translates_with_bearer_key() {
     ));
     let done = translators.translate(&request("kofi annan spoke", "en", "ja")).await;
     let done = done.expect("translates");
-    // The glossary's spelling holds whatever the model writes.
+    // The glossary's spelling applies whatever the model writes.
     assert_eq!(done.text, "Kofi Annan SPOKE");
     assert_eq!((done.engine, done.model.as_deref()), ("openai", Some("m")));
     assert!(told.lock().expect("no panic").is_empty());

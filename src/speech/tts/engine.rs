@@ -1,4 +1,4 @@
-//! What a text-to-speech engine is, and the sound it makes.
+//! The interface of a text-to-speech engine, and the audio it returns.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ pub struct Utterance {
     pub text: String,
     /// Its language.
     pub language: Language,
-    /// A voice of the engine; its own choice for the language when left out.
+    /// A voice of the engine; `None`: its own choice for the language.
     pub voice: Option<String>,
-    /// How fast, 0.5-2; 1 is the voice's own pace.
+    /// Speed, 0.5-2; 1 is the voice's own pace.
     pub rate: f32,
-    /// How high, 0-2; 1 is the voice's own pitch. Only `espeak` can change it.
+    /// Pitch, 0-2; 1 is the voice's own. Only `espeak` can change it.
     pub pitch: f32,
 }
 
-/// Sound of one voice.
+/// Audio of one voice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pcm {
     /// Samples a second.
@@ -33,7 +33,7 @@ pub struct Pcm {
 }
 
 impl Pcm {
-    /// How long it plays.
+    /// Duration of the audio.
     pub fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.samples.len() as f64 / f64::from(self.rate_hz.max(1)))
     }
@@ -53,12 +53,12 @@ pub struct Voice {
 
 /// An engine that speaks.
 pub trait Synthesiser: Send + Sync {
-    /// Whether it speaks a language, as far as it knows without asking anybody.
+    /// Whether it speaks a language, as far as it knows without a request to a server.
     fn can(&self, language: &Language) -> bool;
 
-    /// The voices that it knows of.
+    /// The voices known to the engine.
     fn voices(&self) -> Vec<Voice>;
 
-    /// Speaks. Dropping the future gives up.
+    /// Speaks. Dropping the future cancels it.
     fn speak<'a>(&'a self, utterance: &'a Utterance) -> BoxFuture<'a, Result<Pcm, Error>>;
 }

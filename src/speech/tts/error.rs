@@ -1,4 +1,4 @@
-//! What can go wrong in text-to-speech.
+//! Errors of text-to-speech.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub enum Error {
         /// The voice that was asked for, shortened.
         voice: String,
     },
-    /// The text is longer than a phrase.
+    /// The text is longer than [`super::TEXT_MAX`].
     #[error("{length} characters are too long for one phrase: at most {max}")]
     TooLong {
         /// Its length in characters.
@@ -28,7 +28,7 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
-    /// Every engine that speaks it failed lately and is not asked again yet.
+    /// Every engine that speaks it failed recently and is resting.
     #[error("every engine for {0} rests after a failure")]
     Resting(Language),
     /// A remote engine failed.
@@ -47,7 +47,7 @@ pub enum Error {
     Start {
         /// The program.
         program: String,
-        /// Why not.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
@@ -58,7 +58,7 @@ pub enum Error {
         program: String,
         /// Its exit status.
         how: String,
-        /// Its last words, shortened.
+        /// The end of its error output, shortened.
         words: String,
     },
     /// No answer in time.
@@ -66,15 +66,15 @@ pub enum Error {
     TimedOut {
         /// The engine.
         engine: String,
-        /// How long it had.
+        /// The time limit.
         after: Duration,
     },
-    /// What came is no sound, none at all, or too much of it.
+    /// The answer is no audio, empty, or too long.
     #[error("{engine} gave no speech: {reason}")]
     Unsuitable {
         /// The engine.
         engine: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the answer.
         reason: String,
     },
 }
@@ -82,7 +82,7 @@ pub enum Error {
 impl Failure for Error {
     fn blames_engine(&self) -> bool {
         match self {
-            // Refused for what was asked: another text or voice may do.
+            // The request was refused, not the engine: another text or voice may work.
             Self::Remote(http::Error::Refused { status, .. }) => {
                 !matches!(status, 400 | 404 | 413 | 422)
             }

@@ -1,4 +1,4 @@
-//! `espeak`: espeak-ng as a process per phrase: small, there on every machine, robotic.
+//! `espeak`: one espeak-ng process per phrase: small, available on every machine, robotic.
 
 use std::process::{Command, Stdio};
 
@@ -12,14 +12,14 @@ use crate::media::Language;
 /// espeak-ng speaks at 22050 Hz with 16 bits.
 const OUTPUT_MAX: usize = OUTPUT_MAX_S * 22_050 * 2 + 44;
 
-/// Words a minute at rate 1 (its default).
+/// Words per minute at rate 1 (espeak-ng's default).
 const WORDS_PER_MINUTE: f32 = 175.0;
 
 /// `[tts.espeak]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The program: a name on the path, or a path.
+    /// The program: a name on `$PATH`, or a path.
     pub program: String,
 }
 
@@ -29,14 +29,14 @@ impl Default for Config {
     }
 }
 
-/// The program with the voices that it has.
+/// The program with its voices.
 pub struct Espeak {
     program: String,
     voices: Vec<Language>,
 }
 
 impl Espeak {
-    /// Asks the program for its voices; none where it is not installed.
+    /// Asks the program for its voices; none if it is not installed.
     pub fn new(config: &Config) -> Self {
         let asked =
             Command::new(&config.program).arg("--voices").stdin(Stdio::null()).output().ok();
@@ -50,14 +50,14 @@ impl Espeak {
         self.voices.is_empty()
     }
 
-    /// What `-v` shall be: the voice that is asked for, or the one nearest to the language.
+    /// The argument of `-v`: the requested voice, or the nearest to the language.
     fn voice(&self, utterance: &Utterance) -> Result<String, Error> {
         let Some(wanted) = &utterance.voice else {
             let nearest = nearest(&self.voices, &utterance.language);
             let nearest = nearest.ok_or_else(|| Error::NoVoice(utterance.language.clone()))?;
             return Ok(nearest.as_str().to_lowercase());
         };
-        // `en-us+f3`: a voice of the list and a variant; a path into the file system is neither.
+        // `en-us+f3`: a listed voice and a variant. A file system path matches neither.
         let (base, variant) = wanted.split_once('+').map_or((wanted.as_str(), ""), |v| v);
         let known = self.voices.iter().any(|v| v.as_str().eq_ignore_ascii_case(base));
         if known && variant.bytes().all(|b| b.is_ascii_alphanumeric()) {
@@ -77,7 +77,7 @@ fn voices(listed: &str) -> Vec<Language> {
     voices
 }
 
-/// The voice of a language: itself, else the plain one, else any region of it (`en-us` for `en`,
+/// The voice of a language: itself, else the plain one, else any regional one (`en-us` for `en`,
 /// because espeak-ng has no plain English).
 fn nearest<'a>(voices: &'a [Language], wanted: &Language) -> Option<&'a Language> {
     // espeak-ng calls Norwegian `nb` and Mandarin `cmn`.
@@ -118,14 +118,14 @@ impl Synthesiser for Espeak {
             let voice = self.voice(utterance)?;
             let speed = (WORDS_PER_MINUTE * utterance.rate).round();
             let pitch = (50.0 * utterance.pitch).round().min(99.0);
-            // No `-m`: markup is read as text. `-z`: no pause behind the phrase, that is ours.
+            // No `-m`: markup is read as text. `-z`: no pause after the phrase; we add our own.
             let options = ["-v", &voice, "-s", &speed.to_string(), "-p", &pitch.to_string()];
             let rest = ["-b", "1", "-z", "--stdin", "--stdout"];
             let arguments: Vec<String> =
                 options.iter().chain(&rest).map(ToString::to_string).collect();
             let run =
                 || process::run("espeak", &self.program, &arguments, &utterance.text, OUTPUT_MAX);
-            // A process that was killed says nothing about the next one.
+            // Retries once: a killed process does not mean that the next one fails.
             let sound = match run().await {
                 Err(Error::Died { .. }) => run().await?,
                 other => other?,

@@ -1,23 +1,23 @@
-//! Dubbed speech in the time of the original: a plain type that takes `now` and says when and how
-//! fast each phrase plays.
+//! Fits dubbed speech into the time of the original: a plain type that takes `now` and returns when
+//! and how fast each phrase plays.
 //!
-//! A translation takes longer to say than its original, and its making takes time too. A phrase
-//! that does not fit into its slot is spoken faster, up to a limit: first the engine is asked to,
-//! the rest is done by [`super::stretch`]. What still overruns goes into the pause behind it; later
-//! phrases catch up. A phrase that would come too late is dropped, and said so with its text.
+//! A translation often takes longer to speak than its original, and producing it takes time too. A
+//! phrase that does not fit into its slot is spoken faster, up to a limit: first by the engine's
+//! rate, then by [`super::stretch`]. What still overruns extends into the following pause; later
+//! phrases catch up. A phrase that would be too late is dropped and reported with its text.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// How far fitting may go.
+/// Limits of the fitting.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Fastest speech, against the voice's own pace.
+    /// Fastest speech, as a factor on the voice's own pace.
     pub speed_max: f32,
-    /// How late a phrase may begin, against its place.
+    /// How much later than its target a phrase may begin.
     pub late_max: Duration,
-    /// How long after the original a phrase is to be heard: what translation and synthesis need.
+    /// Delay of a phrase behind the original: the time for translation and synthesis.
     pub delay: Duration,
 }
 
@@ -27,41 +27,41 @@ impl Default for Limits {
     }
 }
 
-/// When the original was said, in running time.
+/// When the original was spoken, in running time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// Its first sound.
+    /// Begin of the original.
     pub start: Duration,
-    /// Its last.
+    /// End of the original.
     pub end: Duration,
 }
 
-/// What becomes of a phrase.
+/// The decision about a phrase.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Placement {
-    /// It plays.
+    /// It is played.
     Play {
         /// Running time at which it begins.
         at: Duration,
-        /// How much faster than it was made it plays: for [`super::stretch`]; 1 where it fits.
+        /// Speed-up for [`super::stretch`]; 1 if the phrase fits.
         speed: f32,
-        /// How long it plays then.
+        /// Duration at that speed.
         length: Duration,
     },
     /// It would be too late.
     Drop(Dropped),
 }
 
-/// A phrase that is not heard.
+/// A phrase that is not played.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Dropped {
-    /// What it said.
+    /// Its text.
     pub text: String,
-    /// How late it would have begun.
+    /// Delay with which it would have begun.
     pub late: Duration,
 }
 
-/// What was done so far.
+/// Running totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Counts {
     /// Phrases that were placed.
@@ -76,43 +76,43 @@ pub struct Counts {
 #[derive(Clone, Debug)]
 pub struct Fitter {
     limits: Limits,
-    /// When what was placed so far has been said.
+    /// When the phrases placed so far end, in running time.
     free_at: Duration,
-    /// Seconds that a character takes at the voice's own pace, learnt.
+    /// Seconds per character at the voice's own pace, learnt.
     pace: f64,
     counts: Counts,
 }
 
-/// Seconds a character before anything is learnt: 15 a second, as most languages are spoken.
+/// Seconds per character before any are learnt: 15 characters a second, typical of most languages.
 const PACE: f64 = 1.0 / 15.0;
 
-/// Weight of the newest phrase in what is learnt.
+/// Weight of the newest phrase in the learnt pace.
 const LEARNING: f64 = 0.2;
 
 impl Fitter {
-    /// Nothing placed yet.
+    /// A fitter without phrases.
     pub fn new(limits: Limits) -> Self {
         Self { limits, free_at: Duration::ZERO, pace: PACE, counts: Counts::default() }
     }
 
-    /// What was done so far.
+    /// Running totals.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// When what was placed so far has been said.
+    /// When the phrases placed so far end, in running time.
     pub fn free_at(&self) -> Duration {
         self.free_at
     }
 
-    /// The rate to ask an engine for, 1 to the limit, so that a text will fit.
+    /// The rate to ask an engine for so that a text fits: 1 to the limit.
     pub fn rate_for(&self, now: Duration, slot: Slot, text: &str) -> f32 {
         let natural = Duration::from_secs_f64(self.pace * text.chars().count() as f64);
         self.needed(self.begin(now, slot), slot, natural).clamp(1.0, self.limits.speed_max)
     }
 
-    /// Places a phrase that an engine made in `length` when asked for `rate` (a factor on the
-    /// voice's own pace, which [`Self::rate_for`] gave).
+    /// Places a phrase that an engine spoke in `length` at `rate` (a factor on the voice's own
+    /// pace, from [`Self::rate_for`]).
     pub fn place(
         &mut self,
         now: Duration,
@@ -129,7 +129,7 @@ impl Fitter {
             self.counts.dropped += 1;
             return Placement::Drop(Dropped { text: text.to_owned(), late });
         }
-        // The limit holds for the engine's haste and ours together.
+        // The limit applies to the engine's rate and our stretching together.
         let left = (self.limits.speed_max / rate).max(1.0);
         let speed = self.needed(at, slot, length).clamp(1.0, left);
         let length = length.div_f64(speed.into());
@@ -141,30 +141,30 @@ impl Fitter {
         Placement::Play { at, speed, length }
     }
 
-    /// Where a phrase should begin.
+    /// When a phrase should begin.
     fn target(&self, slot: Slot) -> Duration {
         slot.start + self.limits.delay
     }
 
-    /// Where it can: not in the past, and not over the one before.
+    /// When it can begin: not in the past, and not before the previous phrase has ended.
     fn begin(&self, now: Duration, slot: Slot) -> Duration {
         self.target(slot).max(now).max(self.free_at)
     }
 
-    /// The speed at which a phrase ends with its slot; infinite behind it.
+    /// The speed at which a phrase ends with its slot; infinite if the slot has ended.
     fn needed(&self, at: Duration, slot: Slot, length: Duration) -> f32 {
         let end = slot.end.max(slot.start) + self.limits.delay;
         let room = end.saturating_sub(at);
         if length.is_zero() {
             return 1.0;
         }
-        // Division by nothing is the infinity that it should be.
+        // Division by zero gives the intended infinity.
         (length.as_secs_f64() / room.as_secs_f64()) as f32
     }
 
     fn learn(&mut self, natural: Duration, text: &str) {
         let characters = text.chars().count();
-        // A word alone says little of the pace.
+        // A single word is too short to measure the pace.
         if characters >= 10 {
             let pace = (natural.as_secs_f64() / characters as f64).clamp(PACE / 5.0, PACE * 5.0);
             self.pace += LEARNING * (pace - self.pace);

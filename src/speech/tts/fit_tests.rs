@@ -12,7 +12,7 @@ fn slot(start: f64, end: f64) -> Slot {
     Slot { start: s(start), end: s(end) }
 }
 
-/// Phrases as (now, slot, length), and what becomes of each: `at x speed`, in seconds.
+/// Phrases as (now, slot, length), and the expected placements: `at x speed`, in seconds.
 fn check(phrases: &[(f64, (f64, f64), f64)], expect: &[&str]) -> Counts {
     let mut fitter = Fitter::new(Limits::default());
     let place = |(now, (start, end), length): &(f64, (f64, f64), f64)| match fitter.place(
@@ -52,7 +52,7 @@ fn what_is_longer_is_hurried_and_the_rest_goes_into_the_pause() {
 
 #[test]
 fn a_backlog_is_carried_bounded_and_dropped_with_its_text() {
-    // A speaker without pauses whose translation takes half as long again.
+    // A speaker without pauses whose translation takes 1.5 times as long.
     let phrases: Vec<_> =
         (0..12).map(|n| f64::from(n) * 4.0).map(|t| (t, (t, t + 4.0), 6.0)).collect();
     let mut fitter = Fitter::new(Limits::default());
@@ -85,11 +85,11 @@ fn the_engine_is_asked_to_hurry_first_and_the_limit_holds_for_both() {
     let text = "x".repeat(66); // 4.4 s at 15 characters a second
     let rate = fitter.rate_for(s(1.0), slot(0.0, 4.0), &text);
     assert!((rate - 1.1).abs() < 0.01, "{rate}");
-    // It hurried less than it was asked to: the rest is stretched, 1.25 in all.
+    // The engine spoke slower than requested: stretching does the rest, 1.25 in all.
     let placed = fitter.place(s(1.0), slot(0.0, 4.0), s(4.8), rate, &text);
     let Placement::Play { speed, .. } = placed else { panic!("{placed:?}") };
     assert!((speed * rate - 1.25).abs() < 0.001, "{speed} {rate}");
-    // It has learnt that this voice is slow.
+    // The fitter has learnt that this voice is slow.
     assert!(fitter.rate_for(s(6.0), slot(6.0, 10.0), &text) > rate);
 }
 

@@ -1,7 +1,7 @@
 //! Text-to-speech, for dubbing.
 //!
-//! Engines in order of preference; the first that speaks the language and works is heard. `espeak`
-//! is there on every machine; the others need a voice model, a server or an account.
+//! Engines in order of preference; the first that speaks the language and works is used. `espeak`
+//! works on every machine; the others need a voice model, a server or an account.
 //!
 //! Invariant: text reaches an engine by a pipe or in JSON, never by a shell, as an option or as
 //! markup.
@@ -31,23 +31,23 @@ pub use stretch::stretch;
 use super::chain::{Chain, EngineState, OnSwitch};
 use crate::media::Language;
 
-/// Longest text that is spoken at once, in characters: a minute of speech.
+/// Longest text that is spoken at once, in characters: about a minute of speech.
 pub const TEXT_MAX: usize = 1000;
 
-/// Longest sound of one text, in seconds; more is an engine that has lost its mind.
+/// Longest audio of one text, in seconds; more means a faulty engine.
 const OUTPUT_MAX_S: usize = 180;
 
-/// Every engine there is, in the default order.
+/// Every engine, in the default order.
 pub const ENGINES: [&str; 4] = ["elevenlabs", "openai", "piper", "espeak"];
 
 /// `[tts]`: how text becomes speech.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Engines in order of preference; those that are not set up or do not speak a language are
-    /// passed over.
+    /// Engines in order of preference; those that are not set up or do not speak the language are
+    /// skipped.
     pub engines: Vec<String>,
-    /// How long one engine has for one phrase before the next is asked, in milliseconds,
+    /// Time limit of one engine for one phrase before the next is asked, in milliseconds,
     /// 100-60000.
     pub timeout_ms: u32,
     /// `[tts.espeak]`.
@@ -74,7 +74,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What parses but cannot work: the setting below `tts`, and what is wrong.
+    /// Settings that parse but cannot work: the path below `tts`, and what is wrong.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         if let Some(other) = self.engines.iter().find(|e| !ENGINES.contains(&e.as_str())) {
@@ -99,7 +99,7 @@ impl Config {
         Duration::from_millis(self.timeout_ms.into())
     }
 
-    /// An engine by its name; `None` where it is not set up.
+    /// An engine by name; `None` if it is not set up.
     fn engine(&self, name: &str) -> Result<Option<Named>, Error> {
         let limit = self.timeout();
         Ok(match name {
@@ -128,21 +128,21 @@ impl Config {
     }
 }
 
-/// An engine under its name.
+/// An engine with its name.
 type Named = (&'static str, Arc<dyn Synthesiser>);
 
 fn unknown(engine: &str) -> String {
     format!("`{engine}` is not one of {}", ENGINES.join(", "))
 }
 
-/// A phrase that was spoken.
+/// A spoken phrase.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Speech {
-    /// How it sounds.
+    /// The audio.
     pub pcm: Pcm,
-    /// Who spoke.
+    /// The engine that spoke.
     pub engine: &'static str,
-    /// How long it took to make, failed engines included.
+    /// Time it took, failed engines included.
     pub took: Duration,
 }
 
@@ -153,10 +153,10 @@ pub struct Voices {
 
 impl Voices {
     /// Sets up the engines of a configuration; asks `espeak-ng` for its voices, but no server.
-    /// `on_switch` is told when another engine takes over.
+    /// `on_switch` is called when another engine takes over.
     ///
     /// # Errors
-    /// Settings that cannot work; [`Config::problems`] has them all.
+    /// Settings that cannot work; [`Config::problems`] lists them all.
     pub fn new(config: &Config, on_switch: OnSwitch) -> Result<Self, Error> {
         let mut chain: Chain<dyn Synthesiser> = Chain::new("tts", on_switch);
         for name in &config.engines {
@@ -167,26 +167,27 @@ impl Voices {
         Ok(Self { chain })
     }
 
-    /// What this machine can speak, the preferred engine first.
+    /// The voices of this machine, the preferred engine first.
     pub fn list(&self) -> Vec<Voice> {
         self.chain.engines().flat_map(|(_, engine)| engine.voices()).collect()
     }
 
-    /// Whether some engine speaks a language.
+    /// Whether any engine speaks a language.
     pub fn can(&self, language: &Language) -> bool {
         self.chain.engines().any(|(_, engine)| engine.can(language))
     }
 
-    /// How each engine does.
+    /// The state of each engine.
     pub fn states(&self) -> Vec<EngineState> {
         self.chain.states()
     }
 
-    /// Speaks a phrase by the first engine that can and works; `engines` instead of those of the
-    /// configuration, unless empty. A voice that only another engine has is that engine's.
+    /// Speaks a phrase with the first engine that can and works. `engines` overrides the order of
+    /// the configuration unless empty. If an engine lacks the requested voice, the next one is
+    /// asked.
     ///
     /// # Errors
-    /// [`Error::NoVoice`], [`Error::TooLong`], [`Error::Resting`], or what the last engine said.
+    /// [`Error::NoVoice`], [`Error::TooLong`], [`Error::Resting`], or the last engine's error.
     pub async fn speak(&self, utterance: &Utterance, engines: &[String]) -> Result<Speech, Error> {
         let started = Instant::now();
         let length = utterance.text.chars().count();
@@ -220,7 +221,7 @@ fn bounded(value: f32, least: f32) -> f32 {
     if value.is_finite() { value.clamp(least, 2.0) } else { 1.0 }
 }
 
-/// A text with words in it must be heard.
+/// Refuses silence for a text with words in it.
 fn checked(utterance: &Utterance, pcm: Pcm) -> Result<Pcm, Error> {
     let silent = pcm.samples.iter().all(|s| s.abs() < 1e-4);
     let engine = "the engine";
@@ -233,13 +234,13 @@ fn checked(utterance: &Utterance, pcm: Pcm) -> Result<Pcm, Error> {
     Ok(pcm)
 }
 
-/// One line without what some engine takes for an instruction: `<break>` (ElevenLabs),
-/// `[[phonemes]]` (espeak-ng), control characters (both).
+/// One line without what an engine would interpret: `<break>` (ElevenLabs), `[[phonemes]]`
+/// (espeak-ng), control characters (both).
 fn plain(text: &str) -> String {
     let harmless = |c: char| if c.is_control() || matches!(c, '<' | '>') { ' ' } else { c };
     let text: String = text.chars().map(harmless).collect();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    // Twice, because three brackets are two pairs.
+    // Twice, because three brackets contain two overlapping pairs.
     text.replace("[[", "[ [").replace("[[", "[ [")
 }
 

@@ -1,4 +1,4 @@
-//! `piper`: neural voices on this machine, by Piper's program or by its HTTP server.
+//! `piper`: neural voices on this machine, by Piper's program or its HTTP server.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,20 +12,20 @@ use super::remote::Remote;
 use super::{Error, OUTPUT_MAX_S, process, wav};
 use crate::media::Language;
 
-/// Largest `.onnx.json` of a voice, in bytes; they have some 10 KB.
+/// Largest `.onnx.json` of a voice, in bytes; typical are 10 KB.
 const VOICE_CONFIG_MAX: u64 = 1024 * 1024;
 
 /// `[tts.piper]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Address of a Piper HTTP server (piper1-gpl), which keeps its model loaded; without it the
-    /// program is started for each phrase and loads the model each time.
+    /// Address of a Piper HTTP server (piper1-gpl), which keeps its model loaded. Without it the
+    /// program starts for each phrase and loads the model each time.
     pub url: Option<String>,
-    /// The program, where there is no `url`.
+    /// The program, used without `url`.
     pub program: Option<String>,
-    /// Voices by language: for the program paths of `.onnx` files (with their `.onnx.json` beside
-    /// them), for a server the names of its voices.
+    /// Voices by language: for the program, paths of `.onnx` files (with their `.onnx.json` beside
+    /// them); for a server, the names of its voices.
     pub voices: BTreeMap<Language, String>,
 }
 
@@ -35,7 +35,7 @@ struct Program {
     voices: BTreeMap<Language, (PathBuf, u32)>,
 }
 
-/// What a configuration makes of Piper.
+/// Piper as configured.
 pub(super) fn new(config: &Config, timeout: Duration) -> Result<Box<dyn Synthesiser>, Error> {
     let wrong = |field, message: String| Err(Error::Config { field, message });
     if config.voices.is_empty() {
@@ -56,7 +56,7 @@ pub(super) fn new(config: &Config, timeout: Duration) -> Result<Box<dyn Synthesi
     Ok(Box::new(Program { program, voices }))
 }
 
-/// The rate that a voice speaks at, from the file beside its model.
+/// The sample rate of a voice, from the file beside its model.
 fn sample_rate(model: &Path) -> Result<u32, String> {
     if !model.is_file() {
         return Err("there is no such file".into());
@@ -107,7 +107,7 @@ impl Synthesiser for Program {
                 format!("{scale:.3}"),
                 "--output-raw".to_owned(),
             ];
-            // It speaks line by line.
+            // The program speaks line by line.
             let line = format!("{}\n", utterance.text);
             let limit = OUTPUT_MAX_S * *rate_hz as usize * 2;
             let run = || process::run("piper", &self.program, &arguments, &line, limit);

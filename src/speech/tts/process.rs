@@ -1,4 +1,4 @@
-//! A program that speaks: text on its standard input, sound on its standard output.
+//! A program that speaks: text on standard input, audio on standard output.
 
 use std::process::Stdio;
 
@@ -7,15 +7,15 @@ use tokio::process::Command;
 
 use super::Error;
 
-/// Longest piece of a program's complaints that is kept, in bytes.
+/// Longest part of a program's error output that is kept, in bytes.
 const WORDS_MAX: u64 = 400;
 
-/// Runs a program once; killed when the future is dropped. What it writes is cut at `limit` bytes
-/// and refused.
+/// Runs a program once; it is killed when the future is dropped. Output longer than `limit` bytes
+/// is refused.
 ///
 /// # Errors
-/// [`Error::Start`], [`Error::Died`] for any exit but a good one, [`Error::Unsuitable`] for too
-/// much sound.
+/// [`Error::Start`], [`Error::Died`] for any exit status but 0, [`Error::Unsuitable`] for too much
+/// audio.
 pub(super) async fn run(
     engine: &'static str,
     program: &str,
@@ -38,7 +38,7 @@ pub(super) async fn run(
         return Err(start(std::io::Error::other("it has no pipes")));
     };
     let write = async move {
-        // A program that ends early says why with its status.
+        // A program that ends early explains itself by its status.
         let _ = input.write_all(text.as_bytes()).await;
         drop(input);
     };
@@ -51,7 +51,7 @@ pub(super) async fn run(
         let mut words = Vec::new();
         let mut complaints = complaints;
         let _ = (&mut complaints).take(WORDS_MAX).read_to_end(&mut words).await;
-        // The rest is read so that its writer does not wait for us.
+        // Reads the rest so that the program does not block on writing.
         let _ = tokio::io::copy(&mut complaints, &mut tokio::io::sink()).await;
         words
     };
@@ -64,7 +64,7 @@ pub(super) async fn run(
         }
         Ok(sound)
     };
-    // Too much sound ends it at once; else its complaints end when it does.
+    // Too much audio ends this at once; else the error output ends when the program does.
     let (sound, words) = tokio::try_join!(work, async { Ok(listen.await) })?;
     let status = child.wait().await.map_err(start)?;
     if status.success() {

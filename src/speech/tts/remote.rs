@@ -15,26 +15,26 @@ use crate::speech::http::{self, Auth, Client};
 /// Largest answer, in bytes: 16 bits at 48 kHz.
 const ANSWER_MAX: usize = OUTPUT_MAX_S * 48_000 * 2 + 1024;
 
-/// Rate that ElevenLabs is asked for; higher ones cost more there.
+/// Sample rate requested from ElevenLabs; higher ones cost more there.
 const ELEVENLABS_HZ: u32 = 22_050;
 
 /// `[tts.openai]`: any server with OpenAI's `/audio/speech`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenAiConfig {
-    /// Address up to the version: `https://api.openai.com/v1`.
+    /// Address including the version: `https://api.openai.com/v1`.
     pub url: String,
-    /// Its key, where it wants one.
+    /// The server's key, if it needs one.
     #[serde(default)]
     pub key: Secret,
-    /// The model: `gpt-4o-mini-tts`, or what the server has loaded.
+    /// The model: `gpt-4o-mini-tts`, or one that the server has loaded.
     pub model: String,
-    /// The voice for languages that have none in `voices`.
+    /// The voice for languages that are not in `voices`.
     pub voice: String,
     /// Voices by language.
     #[serde(default)]
     pub voices: BTreeMap<Language, String>,
-    /// Languages that the model speaks well enough.
+    /// Languages that the model speaks well.
     #[serde(default = "languages")]
     pub languages: Vec<Language>,
 }
@@ -48,10 +48,10 @@ pub struct ElevenLabsConfig {
     pub url: String,
     /// The key of the account.
     pub key: Secret,
-    /// The model.
+    /// The model's id.
     #[serde(default = "elevenlabs_model")]
     pub model: String,
-    /// Id of the voice for languages that have none in `voices`.
+    /// Id of the voice for languages that are not in `voices`.
     pub voice: String,
     /// Ids of voices by language.
     #[serde(default)]
@@ -69,14 +69,14 @@ fn elevenlabs_model() -> String {
     "eleven_flash_v2_5".into()
 }
 
-/// What multilingual voices of today speak.
+/// Languages of current multilingual voices.
 fn languages() -> Vec<Language> {
     let tags =
         "ar bg cs da de el en es fi fr hi hr hu id it ja ko nb nl pl pt ro ru sk sv tr uk vi zh";
     tags.split_whitespace().filter_map(|tag| tag.parse().ok()).collect()
 }
 
-/// Which protocol a server speaks, with what it needs.
+/// The server's protocol, with its settings.
 enum Protocol {
     OpenAi { model: String },
     ElevenLabs { model: String },
@@ -122,7 +122,7 @@ impl Remote {
         }
     }
 
-    /// Piper's server speaks the languages of `voices` with one loaded model or several.
+    /// Piper's server speaks the languages of `voices`, with one or several loaded models.
     pub(super) fn piper(
         url: &str,
         voices: &BTreeMap<Language, String>,
@@ -181,7 +181,7 @@ impl Remote {
                 let body = json!({
                     "text": text, "model_id": model,
                     "language_code": utterance.language.primary(),
-                    // The service takes no others.
+                    // The service accepts no other speeds.
                     "voice_settings": {"speed": rate.clamp(0.7, 1.2)},
                 });
                 let request = self.client.post(&path).json(&body);
@@ -191,7 +191,7 @@ impl Remote {
             Protocol::Piper => {
                 let body = json!({"text": text, "voice": voice, "length_scale": 1.0 / rate});
                 match self.wav("/synthesize", &body).await {
-                    // Until 1.3 it was at the root.
+                    // Before 1.3 the path was the root.
                     Err(Error::Remote(http::Error::Refused { status: 404 | 405, .. })) => {
                         self.wav("/", &body).await
                     }
@@ -207,7 +207,7 @@ impl Remote {
     }
 }
 
-/// Whether a voice's id can stand in a path.
+/// Whether a voice's id is safe in a path.
 fn is_id(voice: &str) -> bool {
     !voice.is_empty() && voice.len() <= 64 && voice.bytes().all(|b| b.is_ascii_alphanumeric())
 }

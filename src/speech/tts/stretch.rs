@@ -5,12 +5,12 @@ use super::Pcm;
 /// Length of a window, in seconds: two periods of the lowest voice.
 const WINDOW_S: f64 = 0.03;
 
-/// How far the best place for a window is looked for, in seconds to each side: half a period of the
+/// How far the best place for a window is searched, in seconds to each side: half a period of the
 /// lowest voice.
 const SEARCH_S: f64 = 0.01;
 
-/// Speech that is `speed` times as fast, 0.5-2, at the same pitch. Windows are laid over each other
-/// where they continue each other best, so that no period of the voice is cut.
+/// Speech `speed` times as fast, 0.5-2, at the same pitch. Windows overlap where they continue each
+/// other best, so that no period of the voice is cut.
 pub fn stretch(pcm: &Pcm, speed: f32) -> Pcm {
     let speed = f64::from(speed.clamp(0.5, 2.0));
     let half = ((f64::from(pcm.rate_hz) * WINDOW_S / 2.0) as usize).max(1);
@@ -24,14 +24,14 @@ pub fn stretch(pcm: &Pcm, speed: f32) -> Pcm {
         .map(|n| (0.5 - 0.5 * (std::f64::consts::PI * n as f64 / half as f64).cos()) as f32)
         .collect();
     let mut out = Vec::with_capacity(length + half);
-    // What would follow the last window in the original: the next one shall resemble it.
+    // What follows the last window in the original; the next window should resemble it.
     let mut natural = 0;
     while out.len() < length {
         let ideal = (out.len() as f64 * speed) as usize;
         let at = if out.is_empty() { 0 } else { best(input, natural, ideal, half, search) };
         for (n, rise) in rises.iter().enumerate() {
             let sample = |at: usize| input.get(at + n).copied().unwrap_or(0.0);
-            // The falling half of the window before, and the rising half of this one.
+            // The falling half of the previous window and the rising half of this one.
             out.push(sample(natural) * (1.0 - rise) + sample(at) * rise);
         }
         natural = at + half;
@@ -40,14 +40,14 @@ pub fn stretch(pcm: &Pcm, speed: f32) -> Pcm {
     Pcm { rate_hz: pcm.rate_hz, samples: out }
 }
 
-/// The place around `ideal` from which `half` samples resemble those from `natural` most.
+/// The place around `ideal` from which `half` samples best resemble those from `natural`.
 fn best(input: &[f32], natural: usize, ideal: usize, half: usize, search: usize) -> usize {
     let last = input.len().saturating_sub(half);
     let (from, to) = (ideal.saturating_sub(search).min(last), (ideal + search).min(last));
     let Some(wanted) = input.get(natural..natural + half) else { return from };
     let likeness = |at: usize| {
         let (mut product, mut energy) = (0.0_f32, 1e-9_f32);
-        // Every second sample is enough to tell periods apart.
+        // Every second sample is enough to distinguish periods.
         for (a, b) in wanted.iter().zip(&input[at..at + half]).step_by(2) {
             product += a * b;
             energy += b * b;
@@ -61,7 +61,7 @@ fn best(input: &[f32], natural: usize, ideal: usize, half: usize, search: usize)
 mod tests {
     use super::*;
 
-    /// Upward crossings of zero a second.
+    /// Upward zero crossings per second.
     fn frequency(pcm: &Pcm) -> f64 {
         let edge = pcm.samples.len() / 10;
         let middle = &pcm.samples[edge..pcm.samples.len() - edge];

@@ -1,4 +1,4 @@
-//! All engines together: the real espeak-ng, programs that die, and remote ones as real servers
+//! All engines together: the real espeak-ng, programs that die, and remote engines as real servers
 //! that speak their protocols.
 
 use std::os::unix::fs::PermissionsExt;
@@ -79,8 +79,8 @@ async fn espeak_speaks_many_languages_at_any_rate_and_pitch() {
 #[tokio::test]
 async fn nothing_in_a_text_is_an_instruction() {
     let Some(voices) = espeak() else { return };
-    // As options, markup, phonemes or a shell would have it, each of these would be short, long or
-    // an error; as text each is a few words.
+    // Interpreted as options, markup, phonemes or shell, each of these would be short, long or an
+    // error; as text each is a few words.
     for text in [
         "--version of the programme",
         "-f /etc/passwd is a file",
@@ -145,7 +145,7 @@ async fn a_killed_espeak_is_replaced_and_a_broken_one_is_told() {
         return;
     }
     let folder = tempfile::tempdir().expect("temporary folder");
-    // The first one after `--voices` is killed in the middle of its work.
+    // The first process after `--voices` is killed while it works.
     let once = "case $1 in --voices) exec espeak-ng --voices;; esac\n\
                 if [ ! -e \"$0.once\" ]; then touch \"$0.once\"; echo RIFF; kill -9 $$; fi\n\
                 exec espeak-ng \"$@\"";
@@ -180,7 +180,7 @@ async fn piper_speaks_as_a_program() {
     std::fs::write(&model, "").expect("writes");
     std::fs::write(format!("{model}.json"), r#"{"audio": {"sample_rate": 16000}}"#)
         .expect("writes");
-    // Piper's command line: raw samples for each line; here half as many bytes as the scale says.
+    // Piper's command line: raw samples for each line; here half as many bytes as the rate implies.
     let program = script(
         folder.path(),
         "piper",
@@ -196,7 +196,7 @@ async fn piper_speaks_as_a_program() {
     assert_eq!((speech.engine, speech.pcm.duration()), ("piper", Duration::from_secs(1)));
 }
 
-/// A second of something loud.
+/// One second of loud audio.
 fn sound() -> Vec<u8> {
     let samples: Vec<i16> = (0..24_000).map(|n| if n % 100 < 50 { 8000 } else { -8000 }).collect();
     wav::tests::write(1, &samples, u32::MAX)

@@ -1,21 +1,21 @@
-//! Sound as engines hand it over: WAV, whose header may lie about its length, and raw samples.
+//! Audio from engines: WAV, whose header may state a wrong length, and raw samples.
 
 use super::Pcm;
 
 /// Sample rates that an engine may use.
 const RATES: std::ops::RangeInclusive<u32> = 8_000..=96_000;
 
-/// Raw 16-bit little-endian mono samples; half a sample at the end is left out.
+/// Raw 16-bit little-endian mono samples; an odd byte at the end is dropped.
 pub(super) fn raw(bytes: &[u8], rate_hz: u32) -> Pcm {
     let sample = |pair: &[u8; 2]| f32::from(i16::from_le_bytes(*pair)) / 32_768.0;
     Pcm { rate_hz, samples: bytes.as_chunks::<2>().0.iter().map(sample).collect() }
 }
 
 /// A WAV file of 16-bit or float samples, mixed down to mono. Programs that write to a pipe do not
-/// know the length when they write the header: data goes on to the end, whatever it says.
+/// know the length when they write the header, so a stated length beyond the end is ignored.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the file.
 pub(super) fn read(bytes: &[u8]) -> Result<Pcm, String> {
     if bytes.get(..4) != Some(b"RIFF") || bytes.get(8..12) != Some(b"WAVE") {
         return Err("it is no WAV file".into());
@@ -51,7 +51,7 @@ impl Format {
         let (Some(mut tag), Some(channels), Some(bits)) = (short(0), short(2), short(14)) else {
             return Err("its format is cut off".into());
         };
-        // WAVE_FORMAT_EXTENSIBLE has the tag that counts in its GUID.
+        // WAVE_FORMAT_EXTENSIBLE has the real tag in its GUID.
         if tag == 0xFFFE {
             tag = short(24).unwrap_or(0);
         }
@@ -88,7 +88,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A WAV file with a data length that the caller chooses.
+    /// A WAV file with a data length chosen by the caller.
     pub(in super::super) fn write(channels: u16, samples: &[i16], length: u32) -> Vec<u8> {
         let rate = 24_000_u32;
         let mut out = b"RIFF\xff\xff\xff\xffWAVEfmt ".to_vec();

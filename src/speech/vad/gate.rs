@@ -1,4 +1,4 @@
-//! From probabilities to open and closed.
+//! Turns probabilities of speech into an open or closed gate.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use std::time::Duration;
 pub struct GateConfig {
     /// At or above this probability a frame counts as speech while the gate is closed.
     pub on: f32,
-    /// Below this probability a frame counts as silence while it is open.
+    /// Below this probability a frame counts as silence while the gate is open.
     pub off: f32,
-    /// So much speech within the last [`GateConfig::onset_window`] opens it.
+    /// This much speech within the last [`GateConfig::onset_window`] opens the gate.
     pub onset: Duration,
-    /// Where the onset is looked for.
+    /// Period that is searched for the onset.
     pub onset_window: Duration,
-    /// So much silence closes it.
+    /// This much silence closes the gate.
     pub hangover: Duration,
 }
 
 impl Default for GateConfig {
-    /// Measured with Silero on noises and utterances, see "Captions" in `docs/measurements.md`.
+    /// Measured with Silero on noises and utterances: see "Captions" in `docs/measurements.md`.
     fn default() -> Self {
         Self {
             on: 0.5,
@@ -30,7 +30,7 @@ impl Default for GateConfig {
     }
 }
 
-/// What a frame did to the gate.
+/// A change of the gate by a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Edge {
     /// Speech has begun, `since` before the end of this frame.
@@ -38,24 +38,24 @@ pub enum Edge {
         /// Time since the first frame of the onset.
         since: Duration,
     },
-    /// It has ended, the hang-over ago.
+    /// Speech has ended, one hang-over ago.
     Closed(Spoken),
 }
 
-/// What was heard while a gate was open.
+/// What passed while a gate was open.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spoken {
-    /// Frames that counted as speech, in time.
+    /// Total time of the frames that counted as speech.
     pub speech: Duration,
-    /// From the onset to now.
+    /// Time from the onset to now.
     pub lasted: Duration,
-    /// The mean probability of the frames that counted as speech, 0-1.
+    /// Mean probability of the frames that counted as speech, 0-1.
     pub sureness: f32,
 }
 
-/// The mean probability that an utterance needs, by how much speech is in it: the less there is, the
-/// surer the detector must be. Of 150 noises none passes with Silero; the least sure of 69 utterances
-/// has 0.86.
+/// The mean probability required of an utterance, by its amount of speech: shorter ones must be
+/// more certain. Of 150 noises none passes with Silero; the least certain of 69 utterances has
+/// 0.86.
 const SURE: [(Duration, f32); 3] = [
     (Duration::from_millis(1000), 0.75),
     (Duration::from_millis(500), 0.85),
@@ -63,24 +63,24 @@ const SURE: [(Duration, f32); 3] = [
 ];
 
 impl Spoken {
-    /// Whether it is so likely to be speech that it is worth an engine's time.
+    /// Whether it is likely enough to be speech to ask an engine.
     pub fn is_speech(&self) -> bool {
         SURE.iter().any(|(speech, sure)| self.speech >= *speech && self.sureness >= *sure)
     }
 
-    /// Share of speech, 0-1; without the hang-over that every utterance ends with.
+    /// Share of speech, 0-1, not counting the hang-over at the end of every utterance.
     pub fn ratio(&self, hangover: Duration) -> f32 {
         let voiced = self.lasted.saturating_sub(hangover).max(self.speech);
         if voiced.is_zero() { 0.0 } else { self.speech.as_secs_f32() / voiced.as_secs_f32() }
     }
 }
 
-/// Opens on speech, closes after a pause. Pure: time is what the frames last.
+/// Opens on speech, closes after a pause. Pure: time is the duration of the frames.
 #[derive(Clone, Debug)]
 pub struct Gate {
     config: GateConfig,
     open: bool,
-    /// Frames of the onset window, newest last: how long, how likely.
+    /// Frames of the onset window, newest last: duration and probability.
     recent: std::collections::VecDeque<(Duration, f32)>,
     silence: Duration,
     spoken: Spoken,
@@ -100,12 +100,12 @@ impl Gate {
         }
     }
 
-    /// Whether somebody speaks, or did within the hang-over.
+    /// Whether there is speech, or was within the hang-over.
     pub fn is_open(&self) -> bool {
         self.open
     }
 
-    /// What was heard since it opened.
+    /// What has passed since the gate opened.
     pub fn spoken(&self) -> Spoken {
         self.spoken
     }
@@ -119,7 +119,7 @@ impl Gate {
         }
     }
 
-    /// Closes at once, where the sound is interrupted; what it was open for, if it was.
+    /// Closes at once, if the audio is interrupted. Returns what had passed if it was open.
     pub fn close(&mut self) -> Option<Spoken> {
         let spoken = self.open.then_some(self.spoken);
         *self = Self::new(self.config);
@@ -171,7 +171,7 @@ mod tests {
 
     const FRAME: Duration = Duration::from_millis(16);
 
-    /// Edges over frames of these probabilities: at which frame, opened or closed.
+    /// Edges over frames of these probabilities: index of the frame, and whether the gate opened.
     fn edges(gate: &mut Gate, probabilities: impl IntoIterator<Item = f32>) -> Vec<(usize, bool)> {
         let mut found = Vec::new();
         for (n, p) in probabilities.into_iter().enumerate() {

@@ -1,9 +1,9 @@
-//! Voice activity: how likely it is that somebody speaks, every 32 ms or oftener.
+//! Voice activity: the probability of speech, every 32 ms or more often.
 //!
-//! Two detectors behind one trait, both with their weights in the program. [`Silero`] tells speech from
-//! noise well and runs in whisper.cpp. [`Earshot`] is pure Rust and costs less, but takes a crying baby, a
-//! dog or a chainsaw for speech now and then; it is the last resort. [`Gate`] makes open and closed of
-//! the probabilities.
+//! Two detectors behind one trait, both with their weights in the program. [`Silero`] separates
+//! speech from noise well and runs in whisper.cpp. [`Earshot`] is pure Rust and cheaper, but
+//! sometimes takes a crying baby, a dog or a chainsaw for speech; it is the last resort. [`Gate`]
+//! turns the probabilities into open and closed.
 
 mod gate;
 mod silero;
@@ -11,31 +11,31 @@ mod silero;
 pub use gate::{Edge, Gate, GateConfig, Spoken};
 pub use silero::Silero;
 
-/// Samples per second of everything that engines hear.
+/// Sample rate of all audio for engines.
 pub const RATE: usize = 16_000;
 
-/// Judges sound, 16 kHz mono, frame by frame.
+/// Judges audio, 16 kHz mono, frame by frame.
 pub trait Detector: Send {
     /// Samples of a frame: at most 512, which is 32 ms.
     fn frame(&self) -> usize;
 
-    /// How likely the frame holds speech, 0-1. It must have [`Detector::frame`] samples.
+    /// Probability of speech in the frame, 0-1. It must have [`Detector::frame`] samples.
     fn probability(&mut self, frame: &[f32]) -> f32;
 
-    /// Forgets what was heard: what comes next does not continue it.
+    /// Forgets past audio: the next frame does not continue it.
     fn reset(&mut self);
 
-    /// Thresholds that fit its probabilities.
+    /// Thresholds that suit its probabilities.
     fn thresholds(&self) -> GateConfig;
 }
 
-/// Why a detector is not there.
+/// Why a detector is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Memory for the network's weights cannot be had.
+    /// There is no memory for the network's weights.
     #[error("cannot lay out the Silero model in memory")]
     Memory(#[source] std::io::Error),
-    /// whisper.cpp does not take it.
+    /// whisper.cpp rejects the model.
     #[error("cannot load the Silero model: {0}")]
     Model(String),
 }
@@ -71,7 +71,7 @@ impl Detector for Earshot {
     }
 }
 
-/// The detector for a stream: Silero; where it cannot be loaded, which is logged, Earshot.
+/// The detector for a stream: Silero, or Earshot if Silero does not load, which is logged.
 pub fn detector() -> Box<dyn Detector> {
     match Silero::new() {
         Ok(silero) => Box::new(silero),

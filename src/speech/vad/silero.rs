@@ -1,4 +1,4 @@
-//! Silero's network in whisper.cpp.
+//! Silero's network, run by whisper.cpp.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -10,19 +10,19 @@ use whisper_rs::{WhisperVadContext, WhisperVadContextParams};
 
 use super::{Detector, Earshot, Error, GateConfig};
 
-/// What the network takes at a time: 32 ms.
+/// Samples per frame: 32 ms.
 const FRAME: usize = 512;
 
-/// Frames that are judged at a time, and frames before them that the network hears again each time,
-/// because whisper.cpp clears its memory with each call.
+/// Frames that are judged at a time, and earlier frames that are fed again each time because
+/// whisper.cpp clears the network's state with each call.
 const TOGETHER: usize = 3;
 const CONTEXT: usize = 8;
 
-/// Where Earshot, which costs next to nothing, has been below this for [`CONTEXT`] frames, the
-/// network is not asked.
+/// If Earshot, which is far cheaper, has been below this for [`CONTEXT`] frames, the network is not
+/// asked.
 const UNLIKELY: f32 = 0.15;
 
-/// The network for 16 kHz, where it comes from in `models/silero-v6.2.0/README.md`.
+/// The network for 16 kHz; `models/silero-v6.2.0/README.md` has its origin.
 static WEIGHTS: &[u8] = include_bytes!("../../../models/silero-v6.2.0/ggml-silero-v6.2.0.bin");
 
 /// Silero VAD: frames of 32 ms, judged three at a time.
@@ -31,23 +31,23 @@ pub struct Silero {
     heard: VecDeque<f32>,
     scratch: Vec<f32>,
     first: Earshot,
-    /// Frames since Earshot thought of speech.
+    /// Frames since Earshot last suspected speech.
     quiet: usize,
     /// Frames that are not judged yet.
     waiting: usize,
-    /// What the frames before them were judged.
+    /// Probability of the last judged frames.
     judged: f32,
 }
 
 impl Silero {
-    /// Loads the network that is in the program.
+    /// Loads the network from the program.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// If there is no memory for it, or whisper.cpp rejects it.
     pub fn new() -> Result<Self, Error> {
         whisper_rs::install_logging_hooks();
-        // whisper.cpp reads files only, and ends the process on a damaged one: this one has no name on
-        // any disk, so nobody can touch it.
+        // whisper.cpp reads only files and aborts on a damaged one. An anonymous file in memory
+        // cannot be changed by another process.
         let file = memory_file(WEIGHTS).map_err(Error::Memory)?;
         let name = format!("/proc/self/fd/{}", file.as_raw_fd());
         let mut parameters = WhisperVadContextParams::new();

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-/// A folder of the test data, or `None`, which is said.
+/// A folder of the test data; `None`, with a message, if it is missing.
 fn data(part: &str) -> Option<PathBuf> {
     let root = std::env::var("AURALINK_TEST_DATA").map_or_else(
         |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
@@ -41,7 +41,7 @@ fn sounds(folder: &Path, step: usize) -> Vec<(String, Vec<f32>)> {
     files.iter().step_by(step).map(load).collect()
 }
 
-/// Utterances that a gate lets through: speech of each.
+/// The speech of each utterance that a gate passes.
 fn passed(detector: &mut dyn Detector, config: GateConfig, sound: &[f32]) -> Vec<Spoken> {
     detector.reset();
     let mut gate = Gate::new(config);
@@ -57,7 +57,7 @@ fn passed(detector: &mut dyn Detector, config: GateConfig, sound: &[f32]) -> Vec
     found
 }
 
-/// Share of the sound that passes the gate of a detector, over speech and over noise.
+/// Share of the audio that passes a detector's gate, for speech and for noise.
 fn shares(detector: &mut dyn Detector, config: GateConfig) -> Option<(f64, f64)> {
     let (speech, noise) = (data("speech/librispeech")?, data("noise/esc10")?);
     let mut share = |sounds: &[(String, Vec<f32>)]| {

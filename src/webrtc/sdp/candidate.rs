@@ -3,31 +3,31 @@
 use std::fmt;
 use std::net::IpAddr;
 
-/// One candidate with an address that needs no look-up.
+/// A candidate with an IP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// 1-32 ice-chars.
+    /// Foundation, 1-32 ice-chars.
     pub foundation: String,
     /// Whether it is for TCP (RFC 6544).
     pub tcp: bool,
-    /// Larger is better.
+    /// Priority; larger is better.
     pub priority: u32,
-    /// Where it is.
+    /// IP address of the candidate.
     pub address: IpAddr,
     /// Its port; 9 for an active TCP candidate.
     pub port: u16,
     /// `host`, `srflx`, `prflx` or `relay`.
     pub kind: CandidateKind,
-    /// The address behind a reflexive or relayed one.
+    /// Base address of a reflexive or relayed candidate.
     pub related: Option<(IpAddr, u16)>,
-    /// `active`, `passive` or `so` for TCP.
+    /// `active`, `passive` or `so`; TCP only.
     pub tcp_type: Option<TcpType>,
 }
 
 /// How a candidate was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CandidateKind {
-    /// An address of the machine.
+    /// A local address of the machine.
     Host,
     /// Seen by a STUN server.
     ServerReflexive,
@@ -37,14 +37,14 @@ pub enum CandidateKind {
     Relay,
 }
 
-/// Who opens a TCP candidate's connection.
+/// Which end opens a TCP candidate's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TcpType {
-    /// Opens connections.
+    /// It opens connections.
     Active,
-    /// Takes connections.
+    /// It accepts connections.
     Passive,
-    /// Both at once.
+    /// Both ends open simultaneously.
     SimultaneousOpen,
 }
 
@@ -71,11 +71,11 @@ fn name_of<T: Copy + PartialEq>(names: &[(T, &'static str)], value: T) -> &'stat
 }
 
 impl Candidate {
-    /// Reads the value of an `a=candidate:` line.
+    /// Parses the value of an `a=candidate:` line.
     ///
     /// `None` for a candidate that is malformed, of the second component (RTCP is multiplexed), or
-    /// by host name: names, `.local` ones included, are not looked up for strangers, and the peer's
-    /// own checks reveal its address anyway.
+    /// has a host name: names, including `.local` ones, are not resolved for unknown peers, and the
+    /// peer's checks reveal its address anyway.
     pub fn parse(value: &str) -> Option<Self> {
         let mut words = value.split_ascii_whitespace();
         let foundation = words.next().filter(|f| f.len() <= 32 && is_ice_text(f))?;
@@ -111,14 +111,14 @@ impl Candidate {
         Some(Self { foundation, tcp, priority, address, port, kind, related, tcp_type })
     }
 
-    /// The same candidate at the address that the outside knows this machine by (1:1 NAT).
+    /// The same candidate at a public address of this machine (1:1 NAT).
     pub fn announced(&self, address: IpAddr, index: usize) -> Self {
         Self {
             foundation: format!(
                 "{}a{index}",
                 self.foundation.get(..24).unwrap_or(&self.foundation)
             ),
-            // Just below the candidate itself: inside the network the direct way wins.
+            // Just below the candidate itself: inside the network the direct path is preferred.
             priority: self.priority.saturating_sub(1 + u32::try_from(index).unwrap_or(0)),
             address,
             ..self.clone()
@@ -127,7 +127,7 @@ impl Candidate {
 }
 
 impl fmt::Display for Candidate {
-    /// The value of an `a=candidate:` line.
+    /// Formats the value of an `a=candidate:` line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let transport = if self.tcp { "TCP" } else { "UDP" };
         let kind = name_of(&CandidateKind::NAMES, self.kind);
@@ -143,7 +143,7 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// Whether a text is made of ice-chars (RFC 8839: letters, digits, `+` and `/`). Some peers also
+/// Whether a text consists of ice-chars (RFC 8839: letters, digits, `+` and `/`). Some peers also
 /// use `-` and `_`.
 pub(super) fn is_ice_text(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/-_".contains(&b))

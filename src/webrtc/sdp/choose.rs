@@ -1,11 +1,11 @@
-//! Which section and payload of an offer a track uses.
+//! Chooses the section and payload of an offer for each track.
 
 use super::{Description, Direction, Invalid, Media, Payload};
 use crate::media::{Accept, Accepts, Codec, Format, Kind};
 use crate::webrtc::payload_type::DYNAMIC;
 
-/// Video codecs of WebRTC, in the order in which we would rather encode them: H.264 goes on to
-/// HLS, RTMP and recordings untouched, and the others cost more to encode in software.
+/// Video codecs of WebRTC, in the order of preference for encoding: H.264 passes through to HLS,
+/// RTMP and recordings, and the others cost more to encode in software.
 pub const VIDEO_CODECS: [Codec; 4] = [Codec::H264, Codec::Vp8, Codec::Vp9, Codec::Av1];
 
 /// The section and payload that carry one track.
@@ -15,7 +15,7 @@ pub struct Choice {
     pub index: usize,
     /// Video or audio.
     pub kind: Kind,
-    /// The codec.
+    /// Codec of the track.
     pub codec: Codec,
     /// The payload as offered.
     pub payload: Payload,
@@ -24,7 +24,7 @@ pub struct Choice {
 }
 
 impl Description {
-    /// What a player that makes this offer can take.
+    /// What the player that made this offer accepts.
     pub fn accepts(&self) -> Accepts {
         Accepts::media(self.accept(Kind::Video), self.accept(Kind::Audio))
     }
@@ -51,26 +51,26 @@ impl Description {
         Some(Accept { codecs: preferred, reorders, recovery_points, h264_profiles })
     }
 
-    /// The payload for sending a track of this format to whoever made the offer; `None` when the
-    /// offer has none.
+    /// The payload for sending a track of this format to the peer that made the offer; `None` if
+    /// the offer has none.
     pub fn choose_for(&self, format: &Format) -> Option<Choice> {
         let (index, media) = self.section(format.kind(), Direction::receives)?;
         let fitting = media.payloads.iter().filter(|p| p.carries(format));
-        // The payload of exactly the stream's own profile before one that merely includes it; among
-        // those, one whose type needs no change on the way.
+        // Prefers a payload with exactly the stream's profile to one that only includes it; then
+        // one whose type needs no conversion.
         let payload = fitting.min_by_key(|p| {
             let own = p.h264_profiles().first();
             let exact = format.codec != Codec::H264 || own.copied() == format.video.profile;
             (!exact, !DYNAMIC.contains(&p.pt))
         })?;
         let mut chosen = choice(index, media, format.codec, payload);
-        // What we send is the same for all viewers: nothing would act on such feedback.
+        // All viewers get the same media, so such feedback would have no effect.
         chosen.payload.transport_cc = false;
         Some(chosen)
     }
 
-    /// The payload by which whoever made the offer sends us a track: of the codecs that we take,
-    /// the first one that is offered.
+    /// The payload with which the peer that made the offer sends us a track: for the first of
+    /// `codecs` that is offered.
     pub fn choose_from(&self, kind: Kind, codecs: &[Codec]) -> Option<Choice> {
         let (index, media) = self.section(kind, Direction::sends)?;
         codecs.iter().find_map(|codec| {
@@ -79,15 +79,15 @@ impl Description {
         })
     }
 
-    /// The first payload of sound sent to us that fulfils a condition, as one that becomes Opus or
-    /// raw sound here.
+    /// The first payload of audio sent to us that meets a condition; it becomes Opus or raw audio
+    /// here.
     pub fn choose_sound(&self, wanted: impl Fn(&Payload) -> bool) -> Option<Choice> {
         let (index, media) = self.section(Kind::Audio, Direction::sends)?;
         let payload = media.payloads.iter().find(|p| wanted(p))?;
         Some(choice(index, media, Codec::RawAudio, payload))
     }
 
-    /// Checks that the chosen sections have what a connection needs, on one transport.
+    /// Checks that the chosen sections have what a connection needs, and share one transport.
     ///
     /// # Errors
     /// [`Invalid`], with what is missing.
@@ -121,11 +121,11 @@ impl Description {
         Ok(())
     }
 
-    /// The section of data channels, where it shares the transport of what was chosen; one on a
+    /// The section of data channels, if it shares the transport of the chosen sections; one with a
     /// transport of its own is refused.
     pub fn data_section(&self, choices: &[Choice]) -> Option<(usize, &Media)> {
         let first = choices.first().and_then(|c| self.media.get(c.index))?;
-        // What a bundled section leaves out is what the others say (RFC 9143 section 7.1.3).
+        // A bundled section inherits what it leaves out (RFC 9143 section 7.1.3).
         fn same<T: PartialEq>(own: &Option<T>, shared: &Option<T>) -> bool {
             own.is_none() || own == shared
         }
@@ -139,9 +139,9 @@ impl Description {
         self.media.iter().enumerate().find(|(_, m)| fits(m))
     }
 
-    /// Whether a section that nothing is sent in stays, inactive, on the transport of what was
-    /// chosen. A refused one has no transport, and there are players (aiortc) that take no answer in
-    /// which one has none.
+    /// Whether a section without media stays, inactive, on the transport of the chosen sections. A
+    /// refused section has no transport, and some players (aiortc) reject an answer with such a
+    /// section.
     pub fn is_idle(&self, index: usize, choices: &[Choice]) -> bool {
         let first = choices.first().and_then(|c| self.media.get(c.index));
         let (Some(first), Some(media)) = (first, self.media.get(index)) else { return false };
@@ -155,20 +155,20 @@ impl Description {
             && media.fingerprint == first.fingerprint
     }
 
-    /// Audio and video sections that share the transport of what was chosen, used or not.
+    /// Audio and video sections that share the transport of the chosen ones, used or not.
     pub fn transported(&self, choices: &[Choice]) -> impl Iterator<Item = &Media> {
         let chosen = |index| choices.iter().any(|c| c.index == index);
         let stays = move |index: &usize| chosen(*index) || self.is_idle(*index, choices);
         (0..self.media.len()).filter(stays).filter_map(|index| self.media.get(index))
     }
 
-    /// The same offer as if it had no data channels.
+    /// The same offer with data channels disabled.
     pub fn without_data(mut self) -> Self {
         self.media.iter_mut().filter(|m| m.is_data()).for_each(|m| m.enabled = false);
         self
     }
 
-    /// The first section of a kind that goes the right way.
+    /// The first section of a kind with a suitable direction.
     fn section(&self, kind: Kind, way: fn(Direction) -> bool) -> Option<(usize, &Media)> {
         let fits = |m: &Media| m.enabled && m.kind() == Some(kind) && way(m.direction);
         self.media.iter().enumerate().find(|(_, m)| fits(m))

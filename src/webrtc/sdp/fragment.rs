@@ -3,24 +3,22 @@
 use super::candidate::is_ice_text;
 use super::{Candidate, Invalid, TEXT_MAX};
 
-/// Most candidates of one fragment.
+/// Most candidates in one fragment.
 const CANDIDATES_MAX: usize = 64;
 
-/// What a peer sends after its offer.
+/// Update that a peer sends after its offer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fragment {
-    /// User name fragment of the ICE generation that it belongs to; another one than before asks
-    /// for an ICE restart.
+    /// User name fragment of its ICE generation; a new one requests an ICE restart.
     pub ufrag: Option<String>,
     /// Password of that generation.
     pub password: Option<String>,
-    /// Candidates. All media share one transport, so that it does not matter which section each
-    /// stands in.
+    /// Candidates. All media share one transport, so their sections do not matter.
     pub candidates: Vec<Candidate>,
 }
 
 impl Fragment {
-    /// Reads a fragment.
+    /// Parses a fragment.
     ///
     /// # Errors
     /// [`Invalid`] when it is too large or malformed.

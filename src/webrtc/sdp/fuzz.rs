@@ -1,4 +1,4 @@
-//! Descriptions of peers that nobody means well with, as far as our answer to them.
+//! Fuzz tests with malicious descriptions, up to our answer.
 
 use super::{
     Answer, Candidate, Choice, Description, Direction, Fragment, LocalTransport, answer,
@@ -7,8 +7,8 @@ use super::{
 use crate::fuzz;
 use crate::media::{Codec, Format, Kind};
 
-/// An offer that is taken leads to a text that we can read ourselves, and to an answer with one
-/// section for each of its own.
+/// An accepted offer leads to a text that we can parse, and to an answer with one section for each
+/// section of the offer.
 #[test]
 fn fuzz_sdp_offer() {
     let chromium = include_bytes!("../../../tests/data/chromium-recvonly.sdp");
@@ -45,7 +45,7 @@ fn fuzz_sdp_fragment() {
     });
 }
 
-/// A candidate that is taken is written so that it is read the same again.
+/// An accepted candidate is written so that it parses to the same value.
 #[test]
 fn fuzz_ice_candidate() {
     fuzz::run("ice-candidate", |bytes| {

@@ -2,22 +2,22 @@
 
 use crate::media::{Codec, Format, H264Profile, Kind};
 
-/// Which way media may flow, from the point of view of whoever wrote the description.
+/// Direction of media, from the point of view of the description's author.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
     /// Both ways.
     #[default]
     SendRecv,
-    /// Its writer sends.
+    /// The author sends.
     SendOnly,
-    /// Its writer receives.
+    /// The author receives.
     RecvOnly,
     /// Neither.
     Inactive,
 }
 
 impl Direction {
-    /// The attribute of this name.
+    /// The direction for an attribute name.
     pub fn from_attribute(name: &str) -> Option<Self> {
         Some(match name {
             "sendrecv" => Self::SendRecv,
@@ -28,7 +28,7 @@ impl Direction {
         })
     }
 
-    /// The name of the attribute.
+    /// The attribute name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SendRecv => "sendrecv",
@@ -38,18 +38,18 @@ impl Direction {
         }
     }
 
-    /// Whether the writer of the description receives.
+    /// Whether the author of the description receives.
     pub fn receives(self) -> bool {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
 
-    /// Whether the writer of the description sends.
+    /// Whether the author of the description sends.
     pub fn sends(self) -> bool {
         matches!(self, Self::SendRecv | Self::SendOnly)
     }
 }
 
-/// One media section (`m=` line and what follows).
+/// One media section (an `m=` line and its attributes).
 #[derive(Clone, Debug, Default)]
 pub struct Media {
     /// `audio`, `video`, `application` …: needed to refuse it in an answer.
@@ -58,11 +58,11 @@ pub struct Media {
     pub protocol: String,
     /// First format of the `m=` line, likewise.
     pub format: String,
-    /// Whether it has a port, so that it is not refused already.
+    /// Whether its port is not 0; port 0 marks it as refused.
     pub enabled: bool,
-    /// Its name in the bundle (RFC 5888); unique, 1-32 characters.
+    /// Its identifier in the bundle (RFC 5888); unique, 1-32 characters.
     pub mid: String,
-    /// Which way media may flow.
+    /// Direction of its media.
     pub direction: Direction,
     /// ICE user name fragment and password.
     pub ice: Option<(String, String)>,
@@ -72,11 +72,11 @@ pub struct Media {
     pub setup: Option<String>,
     /// RTP and RTCP share a port; WHIP requires it.
     pub rtcp_mux: bool,
-    /// What it can code, best first.
+    /// Supported codings, best first.
     pub payloads: Vec<Payload>,
-    /// Where it can be reached.
+    /// ICE candidates of its transport.
     pub candidates: Vec<super::Candidate>,
-    /// SSRCs that its writer announces, with their canonical name.
+    /// Announced SSRCs, with their canonical names.
     pub ssrcs: Vec<(u32, String)>,
     /// Pairs of an SSRC and that of its retransmissions.
     pub retransmissions: Vec<(u32, u32)>,
@@ -86,7 +86,7 @@ pub struct Media {
     pub hints: Option<u8>,
     /// SCTP port of a section of data channels (RFC 8841).
     pub sctp_port: Option<u16>,
-    /// Largest message that its writer takes on a data channel, in bytes (RFC 8841 section 6).
+    /// Largest message accepted on a data channel, in bytes (RFC 8841 section 6).
     pub max_message_size: Option<u64>,
 }
 
@@ -107,31 +107,31 @@ impl Media {
     }
 }
 
-/// One payload type (RFC 3551) with what is said about it.
+/// One payload type (RFC 3551) with its attributes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Payload {
-    /// 0-127.
+    /// Payload type, 0-127.
     pub pt: u8,
-    /// Encoding name as written: `VP8`, `rtx` …
+    /// Encoding name as in the description: `VP8`, `rtx` …
     pub name: String,
     /// RTP clock rate in Hz.
     pub clock_rate: u32,
     /// Channels, for audio.
     pub channels: Option<u8>,
-    /// Format parameters as written.
+    /// Format parameters as in the description.
     pub parameters: String,
-    /// Lost packets may be asked for again (`nack`).
+    /// Whether lost packets may be requested again (`nack`).
     pub nack: bool,
-    /// Key frames may be asked for (`nack pli`).
+    /// Whether key frames may be requested (`nack pli`).
     pub pli: bool,
-    /// Key frames may be asked for in the older way (`ccm fir`).
+    /// Whether key frames may be requested in the older way (`ccm fir`).
     pub fir: bool,
-    /// Feedback for congestion control (`transport-cc`).
+    /// Whether congestion control feedback is supported (`transport-cc`).
     pub transport_cc: bool,
 }
 
 impl Payload {
-    /// One format parameter, by its name in lower case.
+    /// The value of a format parameter, by its name; case is ignored.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.split(';').find_map(|pair| {
             let (key, value) = pair.split_once('=')?;
@@ -139,12 +139,12 @@ impl Payload {
         })
     }
 
-    /// The codec, if it is one that WebRTC carries here in a form that we can send and take.
+    /// The codec, if we can send and receive it by WebRTC in this form.
     pub fn codec(&self) -> Option<Codec> {
         let name = self.name.to_ascii_uppercase();
         match (name.as_str(), self.clock_rate) {
             ("VP8", 90_000) => Some(Codec::Vp8),
-            // Profile 0 is 8 bit 4:2:0; the others are not what a feed carries.
+            // Profile 0 is 8 bit 4:2:0; feeds do not carry the others.
             ("VP9", 90_000) => self.parameter_is_zero("profile-id").then_some(Codec::Vp9),
             ("AV1", 90_000) => self.parameter_is_zero("profile").then_some(Codec::Av1),
             // Mode 0 cannot split a picture over packets.
@@ -160,20 +160,20 @@ impl Payload {
         self.parameter(name).is_none_or(|v| v == "0")
     }
 
-    /// The payload type whose lost packets this one repeats (RFC 4588).
+    /// The payload type whose packets this one retransmits (RFC 4588).
     pub fn repeats(&self) -> Option<u8> {
         let rtx = self.name.eq_ignore_ascii_case("rtx");
         rtx.then(|| self.parameter("apt")?.parse().ok()).flatten()
     }
 
-    /// H.264 profiles that a decoder of this payload decodes, its own one first
-    /// (ITU-T H.264 annex A.2, RFC 6184 section 8.1).
+    /// H.264 profiles that a decoder of this payload supports, its own first (ITU-T H.264 annex
+    /// A.2, RFC 6184 section 8.1).
     pub fn h264_profiles(&self) -> &'static [H264Profile] {
         use H264Profile::{Baseline, ConstrainedBaseline, High, Main};
         let id = self.parameter("profile-level-id").unwrap_or("42001f");
         let byte = |at: usize| id.get(at..at + 2).and_then(|h| u8::from_str_radix(h, 16).ok());
         let (Some(profile), Some(constraints)) = (byte(0), byte(2)) else { return &[] };
-        // Bit 6: the stream obeys the constraints of Main as well, so baseline is "constrained".
+        // Bit 6: the stream also meets the constraints of Main, so baseline is "constrained".
         let constrained = constraints & 0x40 != 0;
         match profile {
             0x42 if constrained => &[ConstrainedBaseline],
@@ -186,7 +186,7 @@ impl Payload {
         }
     }
 
-    /// Whether a track of this format can go out as this payload.
+    /// Whether a track of this format can be sent as this payload.
     pub fn carries(&self, format: &Format) -> bool {
         if self.codec() != Some(format.codec) || format.video.reorders {
             return false;

@@ -1,8 +1,8 @@
 //! Session descriptions (RFC 8866, RFC 8829) as far as WHIP and WHEP need them.
 //!
-//! What comes from a peer is read into a [`Description`], with every value checked and everything
-//! bounded; `webrtcbin`, which aborts on some descriptions, only ever sees text that [`write`]
-//! made from one. Pure: text in, text out.
+//! A peer's text is parsed into a [`Description`], with every value checked and everything bounded.
+//! `webrtcbin`, which aborts on some descriptions, only sees text that [`write`] made from one.
+//! Pure: text in, text out.
 
 mod candidate;
 mod choose;
@@ -25,10 +25,10 @@ pub use parse::Description;
 pub use write::{Answer, LocalTransport, answer, reduced_offer, restart_answer};
 pub(crate) use write::{aic_hints, transport_cc};
 
-/// Largest description taken, in bytes. Chromium's own are about 8 KiB.
+/// Largest accepted description, in bytes. Chromium's are about 8 KiB.
 pub const TEXT_MAX: usize = 64 << 10;
 
-/// A description that cannot be used, in words for whoever wrote it.
+/// A description that cannot be used, with a text for its author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the SDP cannot be used: {0}")]
 pub struct Invalid(pub String);
@@ -39,7 +39,7 @@ impl Invalid {
     }
 }
 
-/// The header extension by which a receiver tells the sender how packets arrive; without it
+/// The header extension by which a receiver reports packet arrival to the sender; without it
 /// browsers hardly raise their bitrate.
 pub(crate) const TRANSPORT_CC: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";

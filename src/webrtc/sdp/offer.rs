@@ -1,11 +1,11 @@
-//! Our own offers, and what comes back: for those who call others, as trunks do.
+//! Our own offers and their answers: for outgoing calls such as trunks.
 
 use super::write::{put, put_data, put_own_candidates, put_ssrcs, put_transport};
 use super::{Description, Direction, Invalid, LocalTransport, Media, Payload, TRANSPORT_CC};
 use crate::aic::hints;
 use crate::media::Kind;
 
-/// What the other end takes of one section that we offered.
+/// What the other end accepts of one offered section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreed {
     /// Index of the section, in the offer and in the answer.
@@ -22,8 +22,8 @@ pub struct Agreed {
     pub hints: Option<u8>,
 }
 
-/// The offer for the peer: sections of tracks as we describe them, with the transport, the sources
-/// and the retransmissions that `webrtcbin` gave them, and its section of data channels.
+/// The offer for the peer: the described sections with the transport, sources and retransmissions
+/// from `webrtcbin`'s offer, and its section of data channels.
 pub fn offer(sections: &[Media], local: &LocalTransport) -> String {
     let own = &local.description.media;
     let mut text = String::new();
@@ -40,7 +40,7 @@ pub fn offer(sections: &[Media], local: &LocalTransport) -> String {
                 put_transport(&mut text, media, "actpass");
             }
         }
-        // One transport carries all sections: its candidates stand in the first one.
+        // One transport carries all sections: its candidates belong in the first one.
         if index == 0 {
             put_own_candidates(&mut text, local);
         }
@@ -48,7 +48,7 @@ pub fn offer(sections: &[Media], local: &LocalTransport) -> String {
     text
 }
 
-/// The section that describes what `webrtcbin` calls by the same name.
+/// The description of a section of `webrtcbin`, by its `mid`.
 fn section<'a>(sections: &'a [Media], own: &Media) -> Option<&'a Media> {
     sections.iter().find(|m| m.mid == own.mid)
 }
@@ -77,10 +77,10 @@ fn put_track(text: &mut String, media: &Media, own: &Media) {
 }
 
 impl Description {
-    /// What the writer of this answer takes of an offer with these sections, in their order.
+    /// What the author of this answer accepts of an offer with these sections, in their order.
     ///
     /// # Errors
-    /// [`Invalid`] when it is no answer to that offer, or lacks what a connection needs.
+    /// [`Invalid`] if it does not answer that offer, or lacks what a connection needs.
     pub fn agreed(&self, offered: &[Media]) -> Result<Vec<Agreed>, Invalid> {
         if self.media.len() < offered.len() {
             return Err(Invalid::new("it answers fewer sections than were offered"));
@@ -113,7 +113,7 @@ fn agree(index: usize, ours: &Media, theirs: &Media) -> Option<Agreed> {
     if !theirs.enabled || theirs.kind() != Some(kind) || !theirs.direction.receives() {
         return None;
     }
-    // The first payload of the answer that is one of ours: the one that it likes best.
+    // The first payload of the answer that we offered: the peer's preference.
     let alike = |ours: &Payload, p: &Payload| {
         let same = ours.pt == p.pt && ours.clock_rate == p.clock_rate;
         same && ours.name.eq_ignore_ascii_case(&p.name)
@@ -133,7 +133,7 @@ fn agree(index: usize, ours: &Media, theirs: &Media) -> Option<Agreed> {
     Some(Agreed { index, kind, payload, rtx, transport_cc, hints })
 }
 
-/// The answer with only what was agreed on, for `webrtcbin`. Format parameters are left out, as in
+/// The answer reduced to what was agreed on, for `webrtcbin`. Format parameters are left out, as in
 /// [`super::reduced_offer`].
 pub fn reduced_answer(offer: &Description, answer: &Description, agreed: &[Agreed]) -> String {
     let mut text = String::from("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n");

@@ -1,29 +1,29 @@
-//! Reading a description.
+//! Parses a description.
 
 use super::candidate::is_ice_text;
 use super::{Candidate, Direction, Invalid, Media, Payload, TEXT_MAX, TRANSPORT_CC};
 use crate::aic::hints;
 use crate::webrtc::payload_type::TAKEN_BY_RTCP;
 
-/// Most media sections taken.
+/// Most media sections accepted.
 const MEDIA_MAX: usize = 16;
-/// Most payload types, candidates or SSRCs of one section; more are ignored.
+/// Most payload types, candidates or SSRCs of one section; further ones are ignored.
 const LIST_MAX: usize = 64;
 
-/// A session description: an offer, or `webrtcbin`'s answer.
+/// A session description: an offer or an answer.
 #[derive(Clone, Debug, Default)]
 pub struct Description {
     /// Its media sections in their order.
     pub media: Vec<Media>,
-    /// Names of the sections that share one transport (RFC 9143).
+    /// Identifiers of the sections that share one transport (RFC 9143).
     pub bundle: Vec<String>,
 }
 
 impl Description {
-    /// Reads a description. What is unknown is left out; what is known must be well-formed.
+    /// Parses a description. Unknown lines are ignored; known ones must be well-formed.
     ///
     /// # Errors
-    /// [`Invalid`], with what is wrong or missing.
+    /// [`Invalid`], with the reason.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.len() > TEXT_MAX {
             return Err(Invalid::new(format!("it is larger than {} KiB", TEXT_MAX >> 10)));
@@ -35,7 +35,7 @@ impl Description {
         let mut description = Self::default();
         let lines = (1..).zip(text.lines().map(str::trim_end));
         for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
-            // What stands there may be a secret in the wrong place.
+            // The line is not quoted: it may be a misplaced secret.
             let Some((field, value)) = line.split_once('=') else {
                 return Err(Invalid::new(format!("line {number} has no `=`")));
             };
@@ -58,7 +58,7 @@ impl Description {
         description.finish(&session)
     }
 
-    /// Fills in what the sections share and checks what belongs together.
+    /// Copies session attributes into the sections and checks the `mid`s.
     fn finish(mut self, session: &Media) -> Result<Self, Invalid> {
         if self.media.is_empty() {
             return Err(Invalid::new("it has no media section"));
@@ -90,7 +90,7 @@ fn excerpt(text: &str) -> String {
     text.chars().take(60).collect::<String>().escape_debug().to_string()
 }
 
-/// A text that may be written back into a description.
+/// A text that is safe to write back into a description.
 fn token(text: &str, length_max: usize) -> Option<String> {
     let printable = text.bytes().all(|b| b.is_ascii_graphic());
     (printable && (1..=length_max).contains(&text.len())).then(|| text.to_owned())
@@ -121,7 +121,7 @@ fn media_line(value: &str) -> Result<Media, Invalid> {
     }
     for word in std::iter::once(format.as_str()).chain(words).take(LIST_MAX) {
         let pt: u8 = word.parse().ok().filter(|pt| *pt < 128).ok_or_else(malformed)?;
-        // What cannot be told from RTCP may not be used (RFC 5761 section 4).
+        // A type that collides with RTCP must not be used (RFC 5761 section 4).
         let usable = !TAKEN_BY_RTCP.contains(&pt);
         if usable && !media.payloads.iter().any(|p| p.pt == pt) {
             media.payloads.push(Payload { pt, ..Payload::default() });
@@ -130,7 +130,7 @@ fn media_line(value: &str) -> Result<Media, Invalid> {
     Ok(media)
 }
 
-/// Takes one attribute of a section, or of the session.
+/// Parses one attribute of a section or of the session.
 fn attribute(media: &mut Media, name: &str, value: &str) -> Result<(), Invalid> {
     let value = value.trim();
     if let Some(direction) = Direction::from_attribute(name) {

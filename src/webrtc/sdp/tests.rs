@@ -1,11 +1,11 @@
-//! What browsers offer, and what nobody should.
+//! Descriptions of browsers, and malformed ones.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::media::{Codec, Format, H264Profile, Kind};
 
-/// Chromium 156 as a viewer, shortened to what matters here.
+/// Chromium 156 as a viewer, reduced to the relevant lines.
 const CHROMIUM: &str = include_str!("../../../tests/data/chromium-recvonly.sdp");
 
 fn chromium() -> Description {
@@ -126,7 +126,7 @@ fn what_is_not_used_and_has_a_transport_of_its_own_is_refused() {
     check(&CHROMIUM.replacen("a=recvonly", "a=sendonly", 1), false);
 }
 
-/// What browsers write for data channels, bundled with the rest.
+/// Data channel sections of browsers, bundled with the rest.
 fn with_data(offer: &str) -> String {
     let data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n\
         a=ice-ufrag:ke+x\r\na=ice-pwd:cvtYg/OE1JwWxZQ20+fPDSvO\r\na=setup:actpass\r\n\
@@ -231,8 +231,8 @@ proptest! {
         let _ = Candidate::parse(&text);
     }
 
-    /// A browser's offer with lines lost, doubled, swapped and broken: whatever is accepted leads
-    /// to text that is itself well-formed.
+    /// A browser's offer with lines removed, duplicated, swapped and damaged: every accepted offer
+    /// leads to well-formed text.
     #[test]
     fn a_mangled_offer_is_refused_or_written_back_whole(
         edits in prop::collection::vec((0usize..160, 0u8..4, "[ -~]{0,20}"), 0..12)

@@ -1,5 +1,5 @@
-//! Writing descriptions: what `webrtcbin` gets to see of an offer, and what the peer gets to see
-//! of `webrtcbin`'s answer.
+//! Writes descriptions: the part of an offer that `webrtcbin` sees, and the part of `webrtcbin`'s
+//! answer that the peer sees.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -14,8 +14,8 @@ const MESSAGE_MAX: u64 = 64 << 10;
 
 /// An offer with only the chosen sections, each with only its chosen payload, for `webrtcbin`.
 ///
-/// Format parameters are left out: `webrtcbin` would compare them literally with its caps, and
-/// the choice has been made already.
+/// Format parameters are left out: `webrtcbin` would compare them literally with its caps, and the
+/// choice is already made.
 pub fn reduced_offer(offer: &Description, choices: &[Choice]) -> String {
     let mut text = String::from("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n");
     let chosen = || choices.iter().filter_map(|c| Some((c, offer.media.get(c.index)?)));
@@ -37,7 +37,7 @@ pub fn reduced_offer(offer: &Description, choices: &[Choice]) -> String {
             put_ssrcs(&mut text, media, None);
         }
     }
-    // Data channels come last, so that sections of media are counted like the choices.
+    // Data channels come last, so that media sections have the same order as the choices.
     if let (Some(data), Some((_, first))) = (data, chosen().next()) {
         put_data(&mut text, data);
         put_transport(&mut text, first, "actpass");
@@ -45,7 +45,7 @@ pub fn reduced_offer(offer: &Description, choices: &[Choice]) -> String {
     text
 }
 
-/// ICE, DTLS and who begins, as a section says it.
+/// The ICE, DTLS and setup attributes of a section.
 pub(super) fn put_transport(text: &mut String, media: &Media, setup: &str) {
     let setup = media.setup.as_deref().unwrap_or(setup);
     put(text, format_args!("a=setup:{setup}"));
@@ -61,36 +61,36 @@ pub(super) fn put_transport(text: &mut String, media: &Media, setup: &str) {
 pub(super) fn put_data(text: &mut String, media: &Media) {
     put(text, format_args!("m=application 9 UDP/DTLS/SCTP webrtc-datachannel"));
     put(text, format_args!("c=IN IP4 0.0.0.0\r\na=mid:{}", media.mid));
-    // Left out it means 64 KiB; 0 means any size (RFC 8841 section 6.1).
+    // The default is 64 KiB; 0 means any size (RFC 8841 section 6.1).
     let size = media.max_message_size.filter(|size| *size > 0).unwrap_or(MESSAGE_MAX);
     let (port, size) = (media.sctp_port.unwrap_or(5000), size.min(MESSAGE_MAX));
     put(text, format_args!("a=sctp-port:{port}\r\na=max-message-size:{size}"));
 }
 
-/// What our answer says about our end of the transport.
+/// Our end of the transport in an answer.
 pub struct LocalTransport {
-    /// `webrtcbin`'s own answer, with its candidates.
+    /// `webrtcbin`'s answer, with its candidates.
     pub description: Description,
-    /// Addresses by which the outside knows this machine.
+    /// Public addresses of this machine.
     pub announced: Vec<IpAddr>,
-    /// Random, so that no two sessions look alike.
+    /// Random session id, different for each session.
     pub session_id: u64,
 }
 
-/// An answer and the choices it is made of.
+/// An answer and the choices that it contains.
 pub struct Answer<'a> {
-    /// What was offered.
+    /// The peer's offer.
     pub offer: &'a Description,
-    /// What is used of it.
+    /// The chosen sections and payloads of the offer.
     pub choices: &'a [Choice],
-    /// Channels of the sound that we send, to say whether it is stereo.
+    /// Channels of the audio that we send, to state whether it is stereo.
     pub audio_channels: u32,
-    /// Which way media flows, from our point of view.
+    /// Direction of media, from our point of view.
     pub direction: Direction,
 }
 
-/// The answer for the peer: every section of its offer in order, those that are not used inactive
-/// where they can share the transport, and else refused.
+/// The answer for the peer: all sections of its offer in order. Unused ones are inactive if they
+/// can share the transport, else refused.
 pub fn answer(answer: &Answer<'_>, local: &LocalTransport) -> String {
     let mut text = String::new();
     put(&mut text, format_args!("v=0\r\no=- {} 1 IN IP4 0.0.0.0", local.session_id));
@@ -131,7 +131,7 @@ fn put_data_section(text: &mut String, offered: &Media, local: &LocalTransport, 
     }
 }
 
-/// Nothing flows, by the transport that all share.
+/// A section without media on the shared transport.
 fn put_idle_section(text: &mut String, offered: &Media, local: &LocalTransport, tagged: bool) {
     let (own, payload) = (local.description.media.first(), offered.payloads.first());
     let (Some(own), Some(payload)) = (own, payload) else { return put_refused(text, offered) };
@@ -172,7 +172,7 @@ fn put_section(
         put(text, format_args!("a=msid:auralink {}", choice.kind));
         put_ssrcs(text, own, Some(choice.kind));
     }
-    // One transport carries all sections: its candidates stand in the first one.
+    // One transport carries all sections: its candidates belong in the first one.
     if tagged {
         put_own_candidates(text, local);
     }
@@ -187,8 +187,8 @@ fn put_candidates(text: &mut String, own: &[&Candidate], announced: &[IpAddr]) {
     for candidate in own {
         put(text, format_args!("a=candidate:{candidate}"));
     }
-    // A machine behind 1:1 NAT is reached under its outer addresses at the same ports. Each port
-    // is announced once, whatever the number of its own addresses.
+    // A machine behind 1:1 NAT is reached at its public addresses on the same ports. Each port is
+    // announced once, whatever the number of local addresses.
     let mut ports = Vec::new();
     for candidate in own.iter().filter(|c| c.kind == CandidateKind::Host) {
         if ports.contains(&(candidate.tcp, candidate.port)) {
@@ -204,7 +204,7 @@ fn put_candidates(text: &mut String, own: &[&Candidate], announced: &[IpAddr]) {
 
 /// Our end of the transport after an ICE restart, for the peer (RFC 9725 section 4.3.2).
 ///
-/// `tag` is the section that carries the transport of all: media, protocol and mid, as offered.
+/// `tag` is the section with the common transport: media, protocol and mid, as offered.
 pub fn restart_answer(
     tag: &Media,
     mids: &[String],
@@ -230,7 +230,7 @@ fn put_refused(text: &mut String, media: &Media) {
     put(text, format_args!("a=inactive"));
 }
 
-/// Format parameters of our answer: what was offered, and for sound whether it is stereo.
+/// Format parameters of our answer: the offered ones, and for audio whether it is stereo.
 fn parameters(choice: &Choice, audio_channels: u32) -> String {
     let offered = &choice.payload.parameters;
     if choice.codec != Codec::Opus || audio_channels != 2 {
@@ -249,7 +249,7 @@ fn put_payload(text: &mut String, choice: &Choice, parameters: &str) {
     put_codec(text, &choice.payload, choice.rtx, parameters);
 }
 
-/// What is said of one payload type and of its retransmissions.
+/// Attributes of one payload type and of its retransmissions.
 pub(super) fn put_codec(text: &mut String, p: &Payload, rtx: Option<u8>, parameters: &str) {
     let pt = p.pt;
     let channels = p.channels.map(|c| format!("/{c}")).unwrap_or_default();
@@ -284,13 +284,13 @@ pub(super) fn put_ssrcs(text: &mut String, media: &Media, ours: Option<Kind>) {
     }
 }
 
-/// Congestion control feedback is for those who send to us: what we send is not adapted to a
-/// viewer, because it is the same for all of them.
+/// Only publishers get congestion control feedback: what we send is the same for all viewers and
+/// not adapted to one.
 pub(crate) fn transport_cc(choice: &Choice, media: &Media) -> Option<u8> {
     media.transport_cc.filter(|_| choice.payload.transport_cc)
 }
 
-/// Hints are for those who take AIC-A, which is decoded at the door.
+/// Hints are only for received AIC-A, which is decoded at ingress.
 pub(crate) fn aic_hints(choice: &Choice, media: &Media) -> Option<u8> {
     media.hints.filter(|_| choice.codec == Codec::RawAudio)
 }

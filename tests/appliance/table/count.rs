@@ -1,4 +1,4 @@
-//! Pictures and sound of a file, counted by their times.
+//! Video and audio of a file, counted by timestamps.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 use crate::support::client::output;
 use crate::support::s;
 
-/// Steps in sound shorter than this are rounding, s.
+/// Gaps in audio shorter than this are rounding, s.
 const STEP_S: f64 = 0.005;
 
-/// What there is of a stream.
+/// The media received of a stream.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counted {
     pub(super) video: Option<Pictures>,
@@ -23,7 +23,7 @@ pub(super) struct Counted {
 pub(super) struct Pictures {
     pub(super) codec: String,
     pub(super) count: u64,
-    /// Pictures that should be between the first and the last one and are not.
+    /// Frames that are missing between the first and the last.
     pub(super) missing: u64,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Pictures {
 pub(super) struct Sound {
     pub(super) codec: String,
     pub(super) seconds: f64,
-    /// Between the first and the last sample, s.
+    /// Missing audio between the first and the last sample, s.
     pub(super) missing_s: f64,
 }
 
@@ -40,7 +40,7 @@ impl Counted {
         Self { failure: Some(why.into()), ..Self::default() }
     }
 
-    /// Nothing but what is missing in between.
+    /// Only gaps, without media.
     pub(super) fn holes(pictures: u64, sound_s: f64) -> Self {
         let codec = String::new;
         Self {
@@ -50,13 +50,13 @@ impl Counted {
         }
     }
 
-    /// So many pictures.
+    /// This many frames.
     pub(super) fn pictures(count: u64) -> Self {
         let pictures = Pictures { codec: String::new(), count, missing: 0 };
         Self { video: Some(pictures), ..Self::default() }
     }
 
-    /// One after the other: what is missing between the two is not known.
+    /// Concatenates two parts; what is missing between them is not counted.
     pub(super) fn and(mut self, other: Self) -> Self {
         match (&mut self.video, other.video) {
             (Some(all), Some(more)) => {
@@ -77,13 +77,13 @@ impl Counted {
     }
 }
 
-/// Counts what is in a file of any container. Nothing is decoded.
+/// Counts the media of a file of any container, without decoding.
 pub(super) async fn file(path: &Path, fps: f64) -> Counted {
     let entries = "stream=index,codec_type,codec_name:packet=stream_index,pts_time,duration_time";
     let text = path.display().to_string();
     let args = ["-v", "error", "-of", "json", "-show_entries", entries, &text];
     let (_, said) = output("ffprobe", &args, s(60)).await;
-    // What it complains about stands before or behind the object.
+    // Its complaints precede or follow the JSON object.
     let json = said.find('{').zip(said.rfind('}')).map(|(from, to)| &said[from..=to]);
     let probed: Value = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     let mut counted = Counted::default();
@@ -103,7 +103,7 @@ pub(super) async fn file(path: &Path, fps: f64) -> Counted {
     counted
 }
 
-/// When each packet of a stream is due, and for how long, in order.
+/// Time and duration of each packet of a stream, in order.
 fn packets(all: &Value, index: &Value) -> Vec<(f64, f64)> {
     let number = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
     let mut found: Vec<(f64, f64)> = all
@@ -114,7 +114,7 @@ fn packets(all: &Value, index: &Value) -> Vec<(f64, f64)> {
         .filter_map(|p| Some((number(&p["pts_time"])?, number(&p["duration_time"]).unwrap_or(0.0))))
         .collect();
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // A length that ffprobe does not know (Opus in fragments) lasts until the next packet.
+    // A duration that ffprobe does not know (Opus in fragments) lasts until the next packet.
     let mut last = 0.0;
     for index in 0..found.len() {
         if found[index].1 <= 0.0 {
@@ -130,8 +130,8 @@ fn pictures(codec: String, packets: &[(f64, f64)], fps: f64) -> Pictures {
     Pictures { codec, count: times.len() as u64, missing: missing_pictures(&times, fps) }
 }
 
-/// By the whole time and by single steps, whichever is less: a rate that is off by a little makes no
-/// holes, and neither does one uneven step.
+/// Counts by the total time and by single steps, and takes the lower: a slightly wrong frame rate
+/// is no gap, and neither is one uneven step.
 pub(super) fn missing_pictures(times: &[f64], fps: f64) -> u64 {
     let [first, .., last] = times else { return 0 };
     let due = ((last - first) * fps).round() as u64 + 1;
@@ -140,7 +140,7 @@ pub(super) fn missing_pictures(times: &[f64], fps: f64) -> u64 {
     due.saturating_sub(times.len() as u64).min(in_steps as u64)
 }
 
-/// MP4 hides holes: a packet lasts until the next one. No packet lasts much longer than the others.
+/// MP4 hides gaps by stretching a packet until the next one; so durations are capped.
 fn sound(codec: String, packets: &[(f64, f64)]) -> Sound {
     let mut lengths: Vec<f64> = packets.iter().map(|(_, length)| *length).collect();
     lengths.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! What is sent, and how.
+//! The inputs of the table and how they are sent.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,35 +13,35 @@ use crate::support::media::once;
 use crate::support::publish::Ffmpeg;
 use crate::support::s;
 
-/// Length of a clip, s: viewers need some seconds until they are there.
+/// Length of a clip, s: viewers need some seconds to join.
 const CLIP_S: &str = "9";
 
-/// Pictures a second of clips, and of what aiortc and Chromium publish.
+/// Frame rate of clips, and of aiortc and Chromium, Hz.
 const CLIP_FPS: f64 = 25.0;
 const LIVE_FPS: f64 = 30.0;
 
-/// What the two tracks of a clip differ in length, and what ffmpeg, as an SRT player, makes of the
-/// first pictures of a Matroska file, which has no decode times.
+/// Tolerance for tracks of different length in a clip, and for what ffmpeg, as an SRT player, makes
+/// of the first frames of a Matroska file, which has no decoding times.
 const FILE_SEAM_PICTURES: u64 = 6;
 const FILE_SEAM_S: f64 = 0.25;
 
-/// What ffmpeg on a loaded machine does not send or take in time is not lost: 0.8 s, in
+/// SRT latency for ffmpeg on a loaded machine, so that delays cause no loss: 0.8 s, in
 /// microseconds.
 pub(super) const SRT_LATENCY: &str = "latency=800000";
 
-/// Buffers of a track after which an endless source has given enough.
+/// Buffers of a track that are enough from an endless source.
 const ENOUGH: u64 = 240;
 
-/// The same of a camera, whose clip must not have ended by then: the next one is another connection.
+/// The same for a camera, whose clip must not end before: the next clip is another connection.
 const RTSP_ENOUGH: u64 = 180;
 
-/// An endless source has given enough within this.
+/// Time limit for an endless source to deliver enough.
 const ENOUGH_MAX: std::time::Duration = s(40);
 
-/// Longest that a publisher may take; much longer than its clip, for loaded machines.
+/// Time limit for a publisher; much longer than its clip, for loaded machines.
 const SEND_MAX: std::time::Duration = s(90);
 
-/// How it gets in.
+/// How an input is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// ffmpeg publishes the clip by SRT, as MPEG-TS.
@@ -54,7 +54,7 @@ pub(super) enum Way {
     EnhancedRtmp,
     /// aiortc publishes in this codec.
     Aiortc,
-    /// Chromium does.
+    /// Chromium publishes in this codec.
     Chromium,
     /// The clip is pulled from an RTSP server.
     Rtsp,
@@ -71,7 +71,7 @@ pub(super) struct Input {
     pub(super) audio: Option<&'static str>,
     /// Container of the clip.
     container: &'static str,
-    /// What the stream's notes have to say where it may leave a track out.
+    /// Word in the stream's notes that permits a missing track.
     pub(super) told: Option<&'static str>,
 }
 
@@ -129,25 +129,25 @@ pub(super) const INPUTS: &[Input] = &[
 ];
 
 impl Input {
-    /// Pictures a second.
+    /// Frame rate, Hz.
     pub(super) fn fps(&self) -> f64 {
         if self.container.is_empty() { LIVE_FPS } else { CLIP_FPS }
     }
 
-    /// Sound alone that goes on until nobody wants more.
+    /// Audio alone, which repeats until it is stopped.
     pub(super) fn is_endless_sound(&self) -> bool {
         self.way == Way::File && self.video.is_none()
     }
 
-    /// Whether all of its clip is sent.
+    /// Whether the complete clip is sent.
     pub(super) fn is_whole_clip(&self) -> bool {
         self.way != Way::Rtsp
     }
 
-    /// What may be missing in between because it is missing where it goes in. Where a file begins
-    /// again the longer of its tracks decides. A client that encodes while others decode on the same
-    /// cores starves, and so does the encoder behind it: viewers have to get pictures and sound of it,
-    /// and its recording has to have every picture that came.
+    /// Gaps that are permitted because the input already has them. Where a file loops, its longer
+    /// track decides. A client that encodes while others decode on the same cores starves, and so
+    /// does the encoder behind it: viewers must get some of its video and audio, and the recording
+    /// must have every frame that arrived.
     pub(super) fn seams(&self) -> Counted {
         match self.way {
             Way::Aiortc | Way::Chromium => Counted::holes(u64::MAX, f64::INFINITY),
@@ -156,7 +156,7 @@ impl Input {
         }
     }
 
-    /// The clip, made when it is not there yet; `None` where the client makes what it publishes.
+    /// The clip, made if it does not exist; `None` if the client generates its media.
     pub(super) fn clip(&self) -> Option<PathBuf> {
         if self.container.is_empty() {
             return None;
@@ -188,14 +188,14 @@ impl Input {
         assert!(status.is_ok_and(|s| s.success()), "ffmpeg cannot make {}", file.display());
     }
 
-    /// Sends all of it, or enough of what has no end.
+    /// Sends the complete clip, or enough of an endless one.
     pub(super) async fn send(&self, appliance: &Appliance, stream: &Stream, clip: Option<&Path>) {
         let clip = clip.map(|clip| clip.display().to_string()).unwrap_or_default();
         let token = stream.publish_token();
         match self.way {
             Way::Srt | Way::SrtLatm => {
                 let latm = if self.way == Way::SrtLatm { " -mpegts_flags latm" } else { "" };
-                // Without `linger` ffmpeg hangs up on what libsrt has not sent yet.
+                // Without `linger` ffmpeg disconnects before libsrt has sent everything.
                 let url = format!("{}&linger=3&{SRT_LATENCY}", appliance.srt(stream));
                 ffmpeg(&clip, &format!("mpegts{latm}"), &url).await;
             }
@@ -228,7 +228,7 @@ impl Input {
         }
     }
 
-    /// Lets the stream pull a source until it has given enough.
+    /// Lets the stream pull a source until it has delivered enough.
     async fn pull(&self, stream: &Stream, source: Value) {
         stream.api.must_patch(&stream.path(), &json!({ "source": source })).await;
         self.wait_for_enough(stream).await;
@@ -236,7 +236,7 @@ impl Input {
         stream.api.must_patch(&stream.path(), &publish).await;
     }
 
-    /// A track that never comes is seen in the table.
+    /// A track that never arrives shows in the table.
     async fn wait_for_enough(&self, stream: &Stream) {
         let feed = if self.video.is_some() { "video" } else { "audio" };
         let enough = if self.way == Way::Rtsp { RTSP_ENOUGH } else { ENOUGH };

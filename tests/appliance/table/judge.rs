@@ -1,46 +1,46 @@
-//! What a cell of the table is like, and whether it may be.
+//! Cells of the table, and whether they pass.
 
 use std::collections::BTreeSet;
 
 use super::count::Counted;
 use super::input::Input;
 
-/// Sound that may be missing in a whole recording: what an encoder puts before the first sample and
-/// the last block that is not full, s.
+/// Audio that may be missing in a whole recording: encoder priming and the last incomplete block,
+/// s.
 const SOUND_SLACK_S: f64 = 0.1;
 
-/// Sound that may be missing in the middle: nothing but the rounding of blocks, s.
+/// Audio that may be missing in the middle: rounding of blocks, s.
 const SOUND_HOLE_S: f64 = 0.045;
 
-/// The same for a browser's jitter buffer, which makes up for packets that are late, s.
+/// The same for a browser's jitter buffer, which conceals late packets, s.
 const WHEP_HOLE_S: f64 = 0.25;
 
-/// Least of pictures and sound that a viewer has to get for what it got to say something, s.
+/// Shortest video and audio of a viewer for a valid result, s.
 const WATCHED_MIN_S: f64 = 1.0;
 
-/// A cell.
+/// One cell of the table.
 pub(super) struct Cell {
     text: String,
-    /// What is not there.
+    /// What is missing.
     missing: Vec<String>,
-    /// What the stream says of that.
+    /// The stream's note about it.
     said: Option<String>,
 }
 
 impl Cell {
-    /// What is lost, when the stream says nothing of it.
+    /// What is missing without a note of the stream.
     pub(super) fn loss(&self) -> Option<String> {
         let silent = !self.missing.is_empty() && self.said.is_none();
         silent.then(|| self.missing.join(", "))
     }
 
-    /// What is lost, and what the stream says of it.
+    /// What is missing, with the stream's note.
     pub(super) fn word(&self) -> Option<String> {
         let said = self.said.as_ref()?;
         (!self.missing.is_empty()).then(|| format!("{}; it says: {said}", self.missing.join(", ")))
     }
 
-    /// The cell in so many columns: red for a silent loss, yellow for one that is told.
+    /// The cell in this many columns: red for a loss without a note, yellow for one with a note.
     pub(super) fn printed(&self, columns: usize) -> String {
         let text = format!("{:<width$}", self.text, width = columns - 2);
         match (self.missing.is_empty(), &self.said) {
@@ -51,7 +51,7 @@ impl Cell {
     }
 }
 
-/// Compares what came out with what went in. `seams`: what was missing in between already there.
+/// Compares output with input. `seams`: gaps that the input already has.
 pub(super) fn cell(
     input: &Input,
     output: &str,
@@ -60,8 +60,8 @@ pub(super) fn cell(
     seams: &Counted,
     notes: &BTreeSet<String>,
 ) -> Cell {
-    // A recording is there from the first picture to the last one; viewers come when they come.
-    // Sound that has no end is there as long as anybody wanted it.
+    // A recording covers the input from its first to its last frame; viewers join later. Endless
+    // audio is stopped at any time.
     let whole = output == "recording" && !input.is_endless_sound();
     let seam_pictures = seams.video.as_ref().map_or(0, |video| video.missing);
     let seam_s = seams.audio.as_ref().map_or(0.0, |audio| audio.missing_s);

@@ -1,8 +1,8 @@
-//! What comes out where of everything that the README says goes in: one table of every codec,
-//! container and protocol against every output. Pictures and sound are counted by their times, in
-//! and out. What is missing without a word is a red cell, and a red cell fails the test.
+//! A table of every codec, container and protocol that the README lists as input against every
+//! output. Video and audio are counted by timestamps, in and out. A loss without a note is a red
+//! cell, which fails the test.
 //!
-//! `AURALINK_TABLE=whip` leaves out the inputs without that word in their name.
+//! `AURALINK_TABLE=whip` selects the inputs with that word in their name.
 
 mod count;
 mod input;
@@ -22,10 +22,10 @@ use input::{INPUTS, Input};
 use judge::Cell;
 use output::{OUTPUTS, Receivers};
 
-/// Inputs at the same time: as many as two cores carry with all their viewers.
+/// Parallel inputs: as many as two cores can handle with all their viewers.
 const PARALLEL: usize = 3;
 
-/// How often the stream is asked what it has to say.
+/// How often the stream's notes are read.
 const ASKED_EVERY: Duration = Duration::from_millis(300);
 
 /// One line of the table.
@@ -64,7 +64,7 @@ async fn row(appliance: &Appliance, input: &'static Input) -> Row {
         loop {
             tokio::select! {
                 () = &mut send => break,
-                // On a loaded machine one answer may be missed; there are many.
+                // On a loaded machine an answer may be missed; others follow.
                 () = tokio::time::sleep(ASKED_EVERY) => {
                     let Ok(answer) = stream.api.get(&stream.path()).await else { continue };
                     let snapshot = answer.json();
@@ -88,14 +88,14 @@ async fn row(appliance: &Appliance, input: &'static Input) -> Row {
     Row { input, cells: OUTPUTS.iter().zip(&got).map(cell).collect() }
 }
 
-/// Pictures that have come until now.
+/// Number of frames so far.
 fn pictures(snapshot: &Value) -> u64 {
     let mut feeds = snapshot["feeds"].as_array().into_iter().flatten();
     let video = feeds.find(|feed| feed["name"] == "video");
     video.and_then(|feed| feed["buffers"].as_u64()).unwrap_or(0)
 }
 
-/// Whatever a stream says of what it leaves out.
+/// All notes of a stream about what it leaves out.
 fn said(snapshot: &Value) -> Vec<String> {
     let texts = |list: &Value, field: &str| -> Vec<String> {
         let items = list.as_array().into_iter().flatten();
@@ -123,7 +123,7 @@ impl Row {
     }
 }
 
-/// The table, and below it the words for what is not there.
+/// Prints the table, and below it the notes on losses.
 fn print(rows: &[Row]) {
     let mut sorted: Vec<&Row> = rows.iter().collect();
     sorted.sort_by_key(|row| INPUTS.iter().position(|input| input.name == row.input.name));

@@ -1,4 +1,4 @@
-//! Who receives, and what each of them got.
+//! The receivers of a stream, and what they received.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::support::{eventually, s};
 /// The columns, in the order of [`Receivers::finish`].
 pub(super) const OUTPUTS: [&str; 5] = ["recording", "hls", "srt", "whep", "rtmp push"];
 
-/// How often a receiver that is not let in yet comes again, and a playlist is read.
+/// How often a refused receiver tries again, and a playlist is read.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// An RTMP server that takes one publisher: ffmpeg.
@@ -33,13 +33,13 @@ pub(super) struct Push {
 }
 
 impl Push {
-    /// Listens; what comes goes into a file in this folder.
+    /// Listens; writes what arrives to a file in this folder.
     pub(super) async fn listen(folder: &Path) -> Self {
         let (port, file) = (free_tcp(), folder.join("pushed.mkv"));
         let url = format!("rtmp://127.0.0.1:{port}/live/copy");
         let command = format!("-listen 1 -f flv -i {url} -c copy -y {}", file.display());
         let server = Ffmpeg::with(&command);
-        // A connection to try it would be the one that it takes.
+        // A test connection would use up the one that it accepts.
         let entry = format!(":{port:04X} 00000000:0000 0A");
         eventually("ffmpeg listens", s(20), || async {
             let table = std::fs::read_to_string("/proc/net/tcp").map_err(|e| e.to_string())?;
@@ -50,7 +50,7 @@ impl Push {
     }
 }
 
-/// Everybody who receives one stream.
+/// All receivers of one stream.
 pub(super) struct Receivers {
     over: Arc<AtomicBool>,
     push: Push,
@@ -61,7 +61,7 @@ pub(super) struct Receivers {
 }
 
 impl Receivers {
-    /// All of them come before there is anything, and again until they are let in.
+    /// Starts all of them before there is any media; they retry until they are admitted.
     pub(super) fn attend(
         appliance: &Appliance,
         stream: &Stream,
@@ -79,7 +79,7 @@ impl Receivers {
         Self { over, push, srt, srt_file, hls, whep }
     }
 
-    /// The stream is over: what did each of them get?
+    /// After the stream has ended: returns what each of them received.
     pub(super) async fn finish(
         mut self,
         appliance: &Appliance,
@@ -89,7 +89,7 @@ impl Receivers {
         self.over.store(true, Ordering::Relaxed);
         self.srt.await.expect("the player does not panic");
         let hls = self.hls.await.expect("the player does not panic");
-        // It ends when the appliance has hung up.
+        // It ends when the appliance has disconnected.
         let _ = self.push.server.end(s(20)).await;
         let mut segments = Counted::default();
         for file in hls {
@@ -124,7 +124,7 @@ async fn recordings(appliance: &Appliance, stream: &Stream, fps: f64) -> Counted
     all
 }
 
-/// Plays by SRT; the appliance hangs up when there is nothing more.
+/// Plays by SRT until the appliance disconnects.
 async fn play_srt(play: String, file: PathBuf, over: Arc<AtomicBool>) {
     loop {
         let mut player = Ffmpeg::with(&play);
@@ -142,7 +142,7 @@ async fn play_srt(play: String, file: PathBuf, over: Arc<AtomicBool>) {
     }
 }
 
-/// What a report of `whep.py` says.
+/// The media in a report of `whep.py`.
 fn watched(report: &Value, fps: f64) -> Counted {
     if report["event"] != "report" {
         return Counted::failed(report.to_string());
@@ -168,7 +168,7 @@ fn watched(report: &Value, fps: f64) -> Counted {
     }
 }
 
-/// One rendition as it is read: a file per initialisation section.
+/// One rendition and its files: one per initialisation section.
 struct Rendition {
     uri: String,
     init: String,
@@ -176,7 +176,7 @@ struct Rendition {
     files: Vec<PathBuf>,
 }
 
-/// Reads all segments that are complete, as a player would from the beginning.
+/// Reads all complete segments, as a player would from the beginning.
 async fn read_hls(stream: Stream, folder: PathBuf, over: Arc<AtomicBool>) -> Vec<PathBuf> {
     let get = |uri: String| {
         let api = stream.api.clone();
@@ -236,7 +236,7 @@ fn append(rendition: &Rendition, bytes: Option<Vec<u8>>) {
     written.expect("the temporary folder is writable");
 }
 
-/// URIs of a master playlist, of variants and of renditions beside them.
+/// URIs of variants and renditions in a master playlist.
 fn uris(master: &str) -> Vec<String> {
     let line = |line: &str| match line.starts_with('#') {
         true => quoted(line),

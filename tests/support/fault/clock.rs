@@ -1,4 +1,4 @@
-//! A wall clock of its own for one process, by libfaketime. The monotonic clock stays what it is.
+//! A separate wall clock for one process, by libfaketime. The monotonic clock is unchanged.
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use super::Variable;
 
-/// How long the process may go on with the offset that it read last, s.
+/// How long the process may use the offset that it read last, s.
 const REREAD_S: &str = "1";
 
-/// A wall clock that runs at some distance from the machine's.
+/// A wall clock at some offset from the machine's.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     library: PathBuf,
-    /// The process reads the distance from here again and again.
+    /// File with the offset, which the process reads repeatedly.
     offset: PathBuf,
 }
 
@@ -25,9 +25,9 @@ impl Clock {
         clock
     }
 
-    /// From now on, within [`REREAD_S`], it is this far ahead.
+    /// Sets how far it is ahead, effective within [`REREAD_S`].
     pub(crate) fn jump_to(&self, seconds: i64) {
-        // Renamed into its place: the process never reads half a number.
+        // Renamed into place, so that the process never reads an incomplete number.
         let unfinished = self.offset.with_extension("new");
         fs::write(&unfinished, format!("{seconds:+}\n")).expect("the folder is writable");
         fs::rename(&unfinished, &self.offset).expect("the folder is writable");
@@ -39,7 +39,7 @@ impl Clock {
             ("FAKETIME_TIMESTAMP_FILE", self.offset.clone().into_os_string()),
             ("FAKETIME_CACHE_DURATION", OsString::from(REREAD_S)),
             ("FAKETIME_DONT_FAKE_MONOTONIC", OsString::from("1")),
-            // Files keep the times that they were written at, as when a machine's clock is set.
+            // Files keep their timestamps, as when a machine's clock is set.
             ("NO_FAKE_STAT", OsString::from("1")),
         ]
     }

@@ -11,7 +11,7 @@ pub(crate) struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// `None`, with a word, where mounting is not allowed.
+    /// Mounts the disk; `None`, with a message, if mounting is not allowed.
     pub(crate) fn mount(at: &Path, mib: u32) -> Option<Self> {
         fs::create_dir_all(at).ok()?;
         let mut command = Command::new("mount");
@@ -24,7 +24,7 @@ impl SmallDisk {
         Some(Self { at: at.to_owned() })
     }
 
-    /// Takes all of what is free but `spare_kib`.
+    /// Fills the free space except `spare_kib`.
     pub(crate) fn fill(&self, spare_kib: usize) {
         let mut file = File::create(self.filler()).expect("the disk is writable");
         let block = [0_u8; 4096];
@@ -33,7 +33,7 @@ impl SmallDisk {
         file.set_len(length.saturating_sub((spare_kib as u64) << 10)).expect("a shorter file");
     }
 
-    /// Gives back what [`Self::fill`] took.
+    /// Frees the space that [`Self::fill`] took.
     pub(crate) fn empty(&self) {
         fs::remove_file(self.filler()).expect("the disk was filled");
     }

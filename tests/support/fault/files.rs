@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A FIFO without another end: a reader's `open` blocks, as on a mount whose server is gone.
-/// Dropping it lets all readers go.
+/// Dropping it releases all readers.
 pub(crate) struct HungFile {
     path: PathBuf,
 }
@@ -18,7 +18,7 @@ impl HungFile {
         Self { path: path.to_owned() }
     }
 
-    /// Where it is.
+    /// Path of the FIFO.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -26,7 +26,7 @@ impl HungFile {
 
 impl Drop for HungFile {
     fn drop(&mut self) {
-        // Both ends at once never block, and whoever waits for a writer reads the end of the file.
+        // Opening both ends never blocks, and readers that wait for a writer get an end of file.
         let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
         let _ = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&self.path);
         let _ = fs::remove_file(&self.path);

@@ -1,4 +1,4 @@
-//! Faults that tests inject, a file per thing that fails. A bad line is [`super::line`].
+//! Faults that tests inject, one file per kind. For a bad line see [`super::line`].
 //!
 //! | fault | type |
 //! |---|---|
@@ -20,19 +20,19 @@ use std::process::Command;
 
 use clock::Clock;
 
-/// What an appliance is started under, for [`super::appliance::Appliance::start_under`].
+/// Conditions of an appliance, for [`super::appliance::Appliance::start_under`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Conditions {
-    /// Its wall clock, where that is not the machine's.
+    /// Its wall clock, if not the machine's.
     pub(crate) clock: Option<Clock>,
     /// Size of the file system that holds its state, MiB.
     pub(crate) state_disk_mib: Option<u32>,
-    /// Most files it may have open, as soft limit.
+    /// Its soft limit of open files.
     pub(crate) open_files_max: Option<u64>,
 }
 
 impl Conditions {
-    /// The command that runs `program` under them. The process that it starts becomes the program.
+    /// The command that runs `program` under these conditions. Its process becomes the program.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = match self.open_files_max {
             None => Command::new(program),
@@ -47,5 +47,5 @@ impl Conditions {
     }
 }
 
-/// A variable of the environment and its value.
+/// An environment variable and its value.
 type Variable = (&'static str, OsString);

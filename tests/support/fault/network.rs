@@ -1,4 +1,4 @@
-//! A TCP connection that misbehaves, as a process between two peers on this machine.
+//! A misbehaving TCP connection: a proxy between two peers on this machine.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How bytes go through a [`Proxy`], both ways.
+/// How bytes pass a [`Proxy`], both ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// As they come.
+    /// Immediately.
     Open,
-    /// Not at all, and nothing is read: the sender's buffers fill up.
+    /// Not at all, and nothing is read, so the sender's buffers fill up.
     Stalled,
-    /// Not now: all of it is read, and goes in one burst when the way opens, as after the gap of a
+    /// Later: everything is read, and sent in one burst when the way changes, as after a gap of a
     /// mobile network.
     Held,
-    /// At so many bytes a second.
+    /// At this many bytes per second.
     Slow(u32),
-    /// Connections are reset, and new ones too.
+    /// Connections are reset, including new ones.
     Cut,
 }
 
-/// A TCP proxy in front of a port of this machine; it is gone when dropped.
+/// A TCP proxy in front of a port of this machine; it ends when dropped.
 pub(crate) struct Proxy {
     port: u16,
     target: u16,
@@ -33,7 +33,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// In front of this port, open.
+    /// Starts in front of this port, open.
     pub(crate) async fn before(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
@@ -42,14 +42,14 @@ impl Proxy {
         Self { port, target, way, serving }
     }
 
-    /// An address of the target, by way of the proxy.
+    /// An address of the target, routed through the proxy.
     pub(crate) fn instead_of(&self, url: &str) -> String {
         let direct = format!(":{}", self.target);
         assert!(url.contains(&direct), "{url} is not at port {}", self.target);
         url.replacen(&direct, &format!(":{}", self.port), 1)
     }
 
-    /// From now on bytes go this way.
+    /// Sets how bytes pass from now on.
     pub(crate) fn set(&self, way: Way) {
         self.way.send_replace(way);
     }
@@ -75,7 +75,7 @@ async fn serve(listener: TcpListener, target: u16, way: watch::Receiver<Way>) {
     }
 }
 
-/// One direction of a connection, to its end.
+/// Carries one direction of a connection until it ends.
 async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::Receiver<Way>) {
     let (mut held, mut chunk) = (Vec::new(), vec![0; 16 << 10]);
     loop {

@@ -1,15 +1,15 @@
-//! A database that another process writes to and does not let go of.
+//! A database that another process keeps locked.
 
 use std::path::Path;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-/// The lock of the writer, held. Readers go on, as SQLite's write-ahead log lets them.
+/// The writer's lock, held. Readers continue, as SQLite's write-ahead log permits.
 pub(crate) struct StoreLock(SqliteConnection);
 
 impl StoreLock {
-    /// Takes the lock of the appliance with this state folder.
+    /// Takes the lock on the database of the appliance with this state folder.
     pub(crate) async fn take(state: &Path) -> Self {
         let options = SqliteConnectOptions::new().filename(state.join("auralink.db"));
         let mut connection = options.connect().await.expect("the appliance has made it");
@@ -18,7 +18,7 @@ impl StoreLock {
         Self(connection)
     }
 
-    /// Lets it go, with nothing changed.
+    /// Releases the lock, with nothing changed.
     pub(crate) async fn release(mut self) {
         let ended = sqlx::raw_sql("ROLLBACK").execute(&mut self.0).await;
         ended.expect("the lock was held");

@@ -1,4 +1,4 @@
-//! Transcripts in their forms.
+//! Transcripts and their formats.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,39 +10,39 @@ use super::{CueRow, Error, KeptWord, date_text};
 use crate::captions::{FileClock, Shaper, Shown, srt, vtt};
 use crate::media::{Cue, Language, Origin, Stage, StreamName, Word};
 
-/// A silence after which a text goes on in a new paragraph, in milliseconds.
+/// Silence after which a new paragraph begins, in milliseconds.
 const PARAGRAPH_MS: i64 = 5000;
 
-/// What was said on a stream.
+/// The transcript of a stream.
 #[derive(Serialize, ToSchema)]
 pub(in crate::control::api) struct Transcript {
-    /// The stream.
+    /// Name of the stream.
     stream: String,
-    /// In the order in which they were said.
+    /// Cues in order of speech.
     cues: Vec<CueView>,
 }
 
-/// One phrase.
+/// One cue.
 #[derive(Serialize, ToSchema)]
 struct CueView {
-    /// Number of the cue in its feed since the stream was started; a translation has that of its
+    /// Number of the cue in its feed since the stream started. A translation has the number of its
     /// original.
     number: i64,
-    /// The language of the text.
+    /// Language of the text.
     language: String,
-    /// When it began to be said.
+    /// When the speech began.
     #[schema(format = DateTime)]
     start: String,
-    /// When it had been said.
+    /// When the speech ended.
     #[schema(format = DateTime)]
     end: String,
-    /// What was said.
+    /// The text.
     text: String,
-    /// Whether a sentence ends with it.
+    /// Whether a sentence ends with this cue.
     ends_sentence: bool,
-    /// The same word by word; empty where only the whole is known, as in translations.
+    /// The words with their times. Empty if the engine does not report words, as for translations.
     words: Vec<WordView>,
-    /// The engine that heard it.
+    /// The engine that made it.
     engine: String,
     /// Its model and the first digits of the model's hash.
     model: Option<String>,
@@ -51,13 +51,13 @@ struct CueView {
 /// One word.
 #[derive(Serialize, ToSchema)]
 struct WordView {
-    /// The word.
+    /// Text of the word.
     text: String,
-    /// Seconds from the beginning of the cue to that of the word.
+    /// Seconds from the start of the cue to the start of the word.
     start_s: f64,
-    /// Seconds from the beginning of the cue to the end of the word.
+    /// Seconds from the start of the cue to the end of the word.
     end_s: f64,
-    /// How sure the engine is, 0-1.
+    /// Confidence of the engine, 0-1.
     confidence: f32,
 }
 
@@ -92,8 +92,8 @@ fn view(cue: &CueRow) -> CueView {
     }
 }
 
-/// What is shown at once, on a clock that counts from 1970. Numbered anew: a restart of the stream
-/// begins with 1 again, and names in a file have to be unique.
+/// Cues grouped as they are shown, with times since 1970. Renumbered: a restarted stream begins
+/// with 1 again, and numbers in a file must be unique.
 fn shown(cues: &[CueRow]) -> Vec<Shown> {
     let mut shaper = Shaper::default();
     (1..).zip(cues).flat_map(|(number, cue)| shaper.shape(&as_cue(number, cue))).collect()
@@ -135,7 +135,7 @@ pub(super) fn srt(cues: &[CueRow], begin_ms: i64) -> String {
     shown(cues).iter().map(|one| writer.cue(one)).collect()
 }
 
-/// The text alone: a line for each sentence, an empty one after a silence.
+/// The text only: one line per sentence, an empty line after a silence.
 pub(super) fn txt(cues: &[CueRow]) -> String {
     let mut text = String::new();
     let mut before: Option<&CueRow> = None;

@@ -1,4 +1,4 @@
-//! What a client sends.
+//! The request form.
 
 use axum::extract::Multipart;
 use axum::extract::multipart::{Field, MultipartError};
@@ -11,33 +11,33 @@ use crate::control::api::extract::broken_body;
 use crate::media::Language;
 use crate::speech::stt::{ENGINES, Wanted};
 
-/// Longest text of a field besides the file, in bytes.
+/// Maximum size of a text field, in bytes.
 const FIELD_MAX: usize = 4 << 10;
 
-/// Most fields.
+/// Maximum number of fields.
 const FIELDS_MAX: usize = 32;
 
-/// The form, for the API's document.
+/// The form, for the OpenAPI document.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "it is read field by field; this describes it")]
 pub(super) struct Upload {
-    /// Sound or video, up to 128 MiB and four hours.
+    /// Audio or video, up to 128 MiB and four hours.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// An engine of the appliance (`whisper`, `basic`, `openai`), or `whisper/<model>`; any other
-    /// name means the best there is.
+    /// name selects the best engine.
     model: Option<String>,
-    /// The language that is spoken, as a tag; left out: it is detected, where the engine can.
+    /// Tag of the spoken language. If omitted, it is detected if the engine can.
     language: Option<String>,
     /// Names and words to expect.
     prompt: Option<String>,
     /// `json`, `text`, `srt`, `vtt` or `verbose_json`.
     response_format: Option<String>,
-    /// The text comes while it is heard, as server-sent events.
+    /// Sends the text during transcription, as server-sent events.
     stream: Option<bool>,
 }
 
-/// The form, read.
+/// The parsed form.
 #[derive(Debug, Default)]
 pub(super) struct Form {
     pub(super) file: Bytes,
@@ -69,7 +69,7 @@ async fn text(field: Field<'_>, name: &str) -> Result<String, Error> {
 }
 
 impl Form {
-    /// Reads the form. Fields that mean nothing here (`temperature`, …) are left out.
+    /// Reads the form. Fields without meaning here (`temperature`, …) are ignored.
     pub(super) async fn read(mut multipart: Multipart) -> Result<Self, Error> {
         let mut form = Self::default();
         let mut has_file = false;

@@ -1,4 +1,4 @@
-//! A file while it is heard.
+//! Transcription of one file.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,27 +19,27 @@ use crate::speech::glossary::Glossary;
 use crate::speech::stt::Options;
 use crate::speech::translate::{self, Translators};
 
-/// Cues that may wait for whoever takes them.
+/// Cues that may wait for the reader.
 const CUES_WAIT: usize = 16;
 
-/// A sentence that is longer is translated in parts, in characters.
+/// A longer sentence is translated in parts, in characters.
 const SENTENCE_MAX: usize = 240;
 
-/// A file that is being heard. It ends when this is dropped.
+/// A running transcription. Dropping it ends the transcription.
 pub(super) struct Work {
     cues: mpsc::Receiver<Cue>,
     life: Life,
-    /// The language that is spoken, where the client said it.
+    /// The spoken language, if the client named it.
     told: Option<Language>,
-    /// Who translates, when that is wanted.
+    /// The translators, if a translation is wanted.
     translators: Option<Arc<Translators>>,
     heard: Vec<Cue>,
-    /// The beginning of a sentence that is not complete, when it is translated.
+    /// Cues of an incomplete sentence, for translation.
     begun: Vec<Cue>,
     _place: OwnedSemaphorePermit,
 }
 
-/// The task that hears; ended with its owner.
+/// The transcription task; aborted when dropped.
 struct Life(Option<JoinHandle<Result<Summary, flow::Error>>>);
 
 impl Drop for Life {
@@ -51,7 +51,7 @@ impl Drop for Life {
 }
 
 impl Work {
-    /// Begins.
+    /// Starts the transcription.
     pub(super) fn start(
         state: &ApiState,
         form: Form,
@@ -86,7 +86,7 @@ impl Work {
         })
     }
 
-    /// The next cue, in the wanted language; `None` at the end.
+    /// The next cue in the wanted language. `None` at the end.
     async fn next(&mut self) -> Result<Option<Cue>, Error> {
         let cue = match self.translators.clone() {
             None => self.cues.recv().await,
@@ -99,7 +99,7 @@ impl Work {
         Ok(cue)
     }
 
-    /// Cues up to the end of a sentence, as one.
+    /// All cues up to the end of a sentence, as one.
     async fn sentence(&mut self) -> Option<Cue> {
         let length = |cues: &[Cue]| cues.iter().map(|cue| cue.text.chars().count()).sum::<usize>();
         while let Some(cue) = self.cues.recv().await {
@@ -115,7 +115,7 @@ impl Work {
         Some(Cue { end: last.end, ends_sentence: true, text, words: Arc::default(), ..first })
     }
 
-    /// What there is to say when all cues have been taken.
+    /// The summary, once all cues have been taken.
     async fn summary(&mut self) -> Result<Summary, Error> {
         let gone = || Error::new(Code::ShuttingDown, "it was ended", "try again");
         let task = self.life.0.take().ok_or_else(gone)?;
@@ -123,7 +123,7 @@ impl Work {
         outcome.map_err(failed)
     }
 
-    /// Waits until all of it has been heard.
+    /// Waits for the end of the transcription.
     pub(super) async fn finish(mut self) -> Result<Heard, Error> {
         while self.next().await?.is_some() {}
         let Summary { duration, language } = self.summary().await?;
@@ -133,14 +133,14 @@ impl Work {
         Ok(Heard { cues: self.heard, duration, language })
     }
 
-    /// The text as it comes.
+    /// The text as server-sent events.
     pub(super) fn events(self) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
         let step = |work: Option<Self>| async move {
             let mut work = work?;
             let first = work.heard.is_empty();
             let (json, goes_on) = match work.next().await {
                 Ok(Some(cue)) => {
-                    // Deltas put one behind the other are the text.
+                    // The concatenated deltas are the text.
                     let text = appended(first, &cue);
                     (serde_json::json!({ "type": "transcript.text.delta", "delta": text }), true)
                 }
@@ -185,7 +185,7 @@ async fn in_english(translators: &Translators, cue: Cue, before: &[Cue]) -> Resu
     Ok(Cue { language: english, text: translated.text, words: Arc::default(), ..cue })
 }
 
-/// Why a file was not heard.
+/// The API error for a failed transcription.
 fn failed(error: flow::Error) -> Error {
     let message = error.to_string();
     match error {

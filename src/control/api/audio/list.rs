@@ -1,4 +1,4 @@
-//! `/v1/models`: what may be named as `model`.
+//! `/v1/models`: the names accepted as `model`.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::control::api::{ApiState, Failures};
 use crate::speech::stt::{Wanted, whisper};
 
-/// A list of models, as OpenAI writes it.
+/// A list of models in OpenAI's format.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct ModelList {
     #[schema(example = "list")]
@@ -14,22 +14,24 @@ pub(super) struct ModelList {
     data: Vec<Model>,
 }
 
-/// A model.
+/// One model.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Model {
-    /// What to send as `model`: an engine, or an engine and its model.
+    /// Value for `model`: an engine, or an engine and its model.
     #[schema(example = "whisper/base.en")]
     id: String,
     #[schema(example = "model")]
     object: &'static str,
-    /// Seconds since 1970; nobody knows it, so it is 0.
+    /// Always 0: the creation time is unknown.
     created: u64,
     /// The engine that runs it.
     owned_by: String,
 }
 
-/// What may be named as `model`: every engine that can hear here, and every Whisper model that is
-/// installed. Any other name, such as `whisper-1`, is the best of this machine.
+/// Lists the names accepted as `model`: every speech-to-text engine of this machine and every
+/// installed Whisper model.
+///
+/// Any other name, such as `whisper-1`, selects the best engine of this machine.
 #[utoipa::path(get, path = "/v1/models", tag = "speech",
     responses((status = 200, body = ModelList), Failures))]
 pub(super) async fn list_models(State(state): State<ApiState>) -> axum::Json<ModelList> {

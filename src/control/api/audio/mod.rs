@@ -1,5 +1,5 @@
-//! `/v1/audio/transcriptions`, `/v1/audio/translations` and `/v1/models`: speech in files, in the words
-//! of OpenAI's API, so that what was written for it works with the appliance.
+//! `/v1/audio/transcriptions`, `/v1/audio/translations` and `/v1/models`: transcription of files,
+//! compatible with OpenAI's API and its clients.
 
 mod form;
 mod hear;
@@ -22,18 +22,18 @@ use form::{Form, Upload};
 use hear::Work;
 use output::{Format, Task, Verbose};
 
-/// Largest file taken, in bytes. It is held in memory while it is heard.
+/// Maximum file size, in bytes. The file is held in memory during transcription.
 const FILE_MAX: usize = 128 << 20;
 
-/// Files that are heard at once; more are told to come again.
+/// Maximum number of concurrent transcriptions; further clients must retry.
 const AT_ONCE: usize = 2;
 
 static PLACES: LazyLock<std::sync::Arc<Semaphore>> =
     LazyLock::new(|| std::sync::Arc::new(Semaphore::new(AT_ONCE)));
 
-/// The routes, for behind the guard.
+/// The routes, to be placed behind the guard.
 pub(super) fn router() -> OpenApiRouter<ApiState> {
-    // The form around the file is small.
+    // Allowance for the form fields around the file.
     let limit = || DefaultBodyLimit::max(FILE_MAX + (64 << 10));
     OpenApiRouter::new()
         .routes(routes!(transcribe).layer(limit()))
@@ -41,9 +41,10 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(list::list_models))
 }
 
-/// Writes down what is said in a sound or video file of any format that is installed. The bearer
-/// token is the admin's. With `stream` the text comes as server-sent events
-/// (`transcript.text.delta`, `transcript.text.done`) while it is heard.
+/// Transcribes an audio or video file of any supported format.
+///
+/// The bearer token is the admin's. With `stream` the text arrives during transcription as
+/// server-sent events (`transcript.text.delta`, `transcript.text.done`).
 #[utoipa::path(post, path = "/v1/audio/transcriptions", tag = "speech",
     request_body(content = Upload, content_type = "multipart/form-data"),
     responses((status = 200, body = Verbose), Failures))]
@@ -54,7 +55,7 @@ pub(super) async fn transcribe(
     serve(&state, form, Task::Transcribe).await
 }
 
-/// The same in English, whatever language is spoken.
+/// Transcribes a file and translates the text to English.
 #[utoipa::path(post, path = "/v1/audio/translations", tag = "speech",
     request_body(content = Upload, content_type = "multipart/form-data"),
     responses((status = 200, body = Verbose), Failures))]
@@ -95,7 +96,7 @@ fn plain(kind: &str) -> [(axum::http::HeaderName, String); 1] {
     [(axum::http::header::CONTENT_TYPE, format!("{kind}; charset=utf-8"))]
 }
 
-/// A refusal that clients of OpenAI's API understand too: our own form, and theirs in `error`.
+/// An error that clients of OpenAI's API understand too: our own format, and theirs in `error`.
 pub(super) struct Refused(Error);
 
 impl From<Error> for Refused {

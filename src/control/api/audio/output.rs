@@ -1,4 +1,4 @@
-//! What a client gets.
+//! The response formats.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use crate::captions::{FileClock, Shaper, srt, vtt};
 use crate::media::{Cue, Language};
 use crate::speech::stt::spaced;
 
-/// What is done with the sound.
+/// What is done with the audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
-    /// It is written down.
+    /// Transcription.
     Transcribe,
-    /// It is written down in English.
+    /// Transcription and translation to English.
     Translate,
 }
 
-/// How the text is wanted.
+/// Format of the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Format {
     #[default]
@@ -29,7 +29,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// By its name.
+    /// Parses the name of a format.
     pub(super) fn parse(word: &str) -> Option<Self> {
         Some(match word {
             "" | "json" => Self::Json,
@@ -42,35 +42,35 @@ impl Format {
     }
 }
 
-/// `verbose_json`.
+/// The `verbose_json` response.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Verbose {
     /// `transcribe` or `translate`.
     task: &'static str,
-    /// Tag of the language of the text.
+    /// Language tag of the text.
     language: String,
-    /// Seconds of sound.
+    /// Duration of the audio in seconds.
     duration: f64,
-    /// All of it.
+    /// The complete text.
     text: String,
-    /// Phrase by phrase.
+    /// The text as segments.
     segments: Vec<Segment>,
-    /// Word by word, where the engine knows the words.
+    /// The words with their times, if the engine reports them.
     words: Vec<Word>,
 }
 
-/// A phrase.
+/// One segment.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Segment {
-    /// Counts from 0.
+    /// Index from 0.
     id: usize,
-    /// Always 0: there are no windows of 30 seconds here.
+    /// Always 0: this engine has no windows of 30 seconds.
     seek: u32,
-    /// Seconds from the start of the file.
+    /// Start, in seconds from the start of the file.
     start: f64,
-    /// Likewise.
+    /// End, in seconds from the start of the file.
     end: f64,
-    /// What is said.
+    /// The text.
     text: String,
     /// Always empty.
     tokens: Vec<u32>,
@@ -80,34 +80,34 @@ struct Segment {
     avg_logprob: f32,
     /// Always 1.
     compression_ratio: f32,
-    /// Always 0: what is no speech is not written down.
+    /// Always 0: non-speech is not transcribed.
     no_speech_prob: f32,
 }
 
-/// A word.
+/// One word.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Word {
     /// The word with its punctuation.
     word: String,
-    /// Seconds from the start of the file.
+    /// Start, in seconds from the start of the file.
     start: f64,
-    /// Likewise.
+    /// End, in seconds from the start of the file.
     end: f64,
 }
 
-/// What was heard of a whole file.
+/// The transcript of a whole file.
 pub(super) struct Heard {
     pub(super) cues: Vec<Cue>,
     pub(super) duration: Duration,
     pub(super) language: Language,
 }
 
-/// The text of cues in one line.
+/// The text of cues on one line.
 pub(super) fn text_of(cues: &[Cue]) -> String {
     cues.iter().enumerate().map(|(at, cue)| appended(at == 0, cue)).collect()
 }
 
-/// The text of a cue behind that of those before it.
+/// The text of a cue to be appended to that of the previous ones.
 pub(super) fn appended(first: bool, cue: &Cue) -> String {
     let space = if first || !spaced(&cue.language) { "" } else { " " };
     format!("{space}{}", cue.text)
@@ -118,18 +118,18 @@ fn seconds(time: Duration) -> f64 {
 }
 
 impl Heard {
-    /// All of it in one line.
+    /// The complete text on one line.
     pub(super) fn text(&self) -> String {
         text_of(&self.cues)
     }
 
-    /// As SubRip.
+    /// The cues in SubRip format.
     pub(super) fn srt(&self) -> String {
         let (mut shaper, mut writer) = (Shaper::default(), srt::Writer::new(FileClock::default()));
         self.cues.iter().flat_map(|cue| shaper.shape(cue)).map(|shown| writer.cue(&shown)).collect()
     }
 
-    /// As WebVTT.
+    /// The cues in WebVTT format.
     pub(super) fn vtt(&self) -> String {
         let mut shaper = Shaper::default();
         let shown = self.cues.iter().flat_map(|cue| shaper.shape(cue));
@@ -138,7 +138,7 @@ impl Heard {
         std::iter::once(vtt::HEADER.to_owned()).chain(cues).collect()
     }
 
-    /// With times.
+    /// The cues with times.
     pub(super) fn verbose(&self, task: Task) -> Verbose {
         let segment = |(id, cue): (usize, &Cue)| Segment {
             id,

@@ -1,4 +1,4 @@
-//! Files through the router, heard by what this machine has.
+//! File transcription through the router, with the engines of this machine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,7 +38,8 @@ fn form(path: &str, file: Option<&[u8]>, fields: &[(&str, &str)]) -> Request<Bod
         .expect("a request")
 }
 
-/// Some seconds of English and the engine that hears them; `None` (said) where either is missing.
+/// Some seconds of English and an engine that transcribes them. `None`, with a message, if either
+/// is missing.
 pub(in super::super) async fn speech(api: &Fixture) -> Option<(PathBuf, String)> {
     let root = std::env::var_os("AURALINK_TEST_DATA").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data")),
@@ -58,7 +59,7 @@ pub(in super::super) async fn speech(api: &Fixture) -> Option<(PathBuf, String)>
     Some((file, engine.name().to_owned()))
 }
 
-/// How many of the 15 longer words of the speech are in a text.
+/// Number of the 15 longer words of the speech that a text contains.
 fn words_found(text: &str) -> usize {
     const SAID: &str = "neither author public have other concern than some observation necessary \
         upon those parts work which";
@@ -113,7 +114,7 @@ async fn a_file_is_written_down_in_every_form() {
     let ends = words.iter().map(|w| number(&w["end"])).collect::<Vec<_>>();
     assert!(ends.is_sorted() && ends.last().is_some_and(|e| *e < 11.0), "{ends:?}");
 
-    // The index of an MP4 file is at its end.
+    // The index of this MP4 file is at its end.
     let folder = tempfile::tempdir().expect("a folder");
     let mp4 = folder.path().join("speech.mp4");
     let pipeline = format!(
@@ -138,7 +139,7 @@ async fn the_text_comes_while_it_is_heard_and_adds_up() {
     let api = Fixture::new().await;
     let Some((path, _)) = speech(&api).await else { return };
     let sound = std::fs::read(path).expect("readable");
-    // English in English is the same; a translation of what is English already is it.
+    // Translating English to English returns the transcription.
     let fields = [("language", "en"), ("stream", "true")];
     let request = form("/v1/audio/translations", Some(&sound), &fields);
     let (status, head, body) = api.send(request).await;
@@ -187,7 +188,7 @@ fn cues_become_each_kind_of_text() {
     }
 }
 
-/// Forms, and what fills them up.
+/// Random forms and field contents.
 #[test]
 fn fuzz_audio_form() {
     use axum::extract::{FromRequest, Multipart};

@@ -1,4 +1,4 @@
-//! Captions as they come: server-sent events and WebSockets.
+//! Live captions: server-sent events and WebSockets.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,28 +23,28 @@ use crate::flow::{Action, CueBoard};
 use crate::media::StreamName;
 use crate::runtime::Supervisor;
 
-/// Viewers that may follow captions at once, of all streams.
+/// Maximum number of viewers that follow captions, over all streams.
 const VIEWERS_MAX: usize = 2000;
 
-/// Cues from before that a reader may ask for.
+/// Maximum number of earlier cues that a reader may request.
 const RECENT_MAX: usize = 64;
 
-/// Largest message taken from a WebSocket, in bytes.
+/// Maximum size of a WebSocket message from a reader, in bytes.
 const COMMAND_MAX: usize = 4 << 10;
 
-/// Whoever is still there is asked this often.
+/// Interval of WebSocket pings, to detect readers that are gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
 
 /// Which cues to follow.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in super::super) struct FollowParams {
-    /// Only these languages, separated by commas; `original` is the one that is spoken.
+    /// Only these languages, separated by commas; `original` is the spoken one.
     language: Option<String>,
-    /// Cues that may still change too.
+    /// Also send cues that may still change.
     #[serde(default)]
     partial: bool,
-    /// Begin with so many of the newest committed cues of each language, 0-64.
+    /// Begin with this many of the newest committed cues of each language, 0-64.
     #[serde(default)]
     recent: usize,
 }
@@ -60,9 +60,10 @@ impl FollowParams {
     }
 }
 
-/// Follows the captions of a stream as server-sent events. The first event is `hello` with the
-/// languages and the time; another comes when languages change; each `cue` is something that is
-/// said.
+/// Follows the captions of a stream as server-sent events.
+///
+/// The first event is `hello` with the languages and the time; another follows when the languages
+/// change. Each `cue` event is one cue.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/captions/events", tag = "captions",
     params(("name" = String, Path), FollowParams),
     responses((status = 200, body = Message, content_type = "text/event-stream"), Failures))]
@@ -75,8 +76,9 @@ pub(in super::super) async fn follow_cues(
     Ok(events(params.reader(&board)?, state.shutdown.clone(), None))
 }
 
-/// Follows the captions of a stream over a WebSocket, in the same messages as the events. The reader
-/// may send `{"type":"select","languages":["es"],"partial":true}` at any time.
+/// Follows the captions of a stream over a WebSocket, with the same messages as the events.
+///
+/// The reader may send `{"type":"select","languages":["es"],"partial":true}` at any time.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/captions/ws", tag = "captions",
     params(("name" = String, Path), FollowParams),
     responses((status = 101, description = "A WebSocket of `Message`"), Failures))]
@@ -90,7 +92,7 @@ pub(in super::super) async fn socket_of_cues(
     Ok(socket(upgrade, params.reader(&board)?, state.shutdown.clone(), None))
 }
 
-/// What viewers need.
+/// State of the viewer routes.
 #[derive(Clone)]
 struct Viewers {
     supervisor: Supervisor,
@@ -98,8 +100,8 @@ struct Viewers {
     stop: CancellationToken,
 }
 
-/// `/captions/{stream}/events` and `/captions/{stream}/ws`, for those who have the play token.
-/// `stop` ends them.
+/// `/captions/{stream}/events` and `/captions/{stream}/ws`, for viewers with the play token. `stop`
+/// ends them.
 pub(in super::super) fn viewers(supervisor: &Supervisor, stop: CancellationToken) -> Router {
     let places = Arc::new(Semaphore::new(VIEWERS_MAX));
     Router::new()
@@ -117,7 +119,7 @@ impl Viewers {
         caller.admit(&self.supervisor, Action::Play, "captions", &stream)
     }
 
-    /// What the viewer wants to read, and its place among the viewers.
+    /// The reader for the viewer's selection, and its place among the viewers.
     async fn open(
         &self,
         stream: &StreamName,
@@ -189,8 +191,8 @@ fn socket(
     )
 }
 
-/// Sends what there is until either end is gone. A slow reader is waited for; what it misses
-/// meanwhile is counted by the feed.
+/// Sends messages until either end closes. Sending waits for a slow reader; the feed counts the
+/// cues that it misses meanwhile.
 async fn talk(
     mut socket: WebSocket,
     mut reader: Reader,

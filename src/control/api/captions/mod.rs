@@ -24,14 +24,14 @@ use crate::media::StreamName;
 use crate::process::captions::Settings;
 use crate::runtime::{CueFeedSnapshot, StreamSpec, Wanted};
 
-/// Captions of a stream: what is wanted, and how it is going.
+/// Captions of a stream: settings and state.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct CaptionsView {
-    /// What is wanted; `enabled` is false where neither stream nor preset want any.
+    /// The settings; `enabled` is false if neither stream nor preset has captions.
     settings: Settings,
-    /// Languages that there are now, the original first.
+    /// Current languages, the original first.
     languages: Vec<HelloLanguage>,
-    /// Their feeds, with counters.
+    /// Caption feeds with counters.
     feeds: Vec<CueFeedSnapshot>,
 }
 
@@ -57,8 +57,9 @@ pub(super) async fn get_captions(
     view(&state, &name).await
 }
 
-/// Changes fields of the settings (JSON merge patch, RFC 7396) while the stream runs: `null` brings
-/// a field back to its default. Only what the change concerns starts again; viewers stay.
+/// Changes the settings (JSON merge patch, RFC 7396) while the stream runs.
+///
+/// `null` resets a field to its default. Only the affected nodes restart; viewers stay connected.
 #[utoipa::path(patch, path = "/api/v1/streams/{name}/captions", tag = "captions",
     params(("name" = String, Path), IfMatchHeader), request_body = Settings,
     responses((status = 200, body = CaptionsView), Failures))]

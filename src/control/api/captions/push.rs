@@ -1,4 +1,4 @@
-//! Cues that somebody else makes.
+//! Cues from external sources.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -13,36 +13,36 @@ use crate::egress::words::CueMessage;
 use crate::flow::{self, CueFeed};
 use crate::media::{Cue, Language, Origin, Stage, StreamName};
 
-/// Longest text, in characters: about a minute of speech.
+/// Maximum length of the text, in characters: about a minute of speech.
 const TEXT_MAX: usize = 1000;
 
-/// A cue may begin at most this long before and after now.
+/// Maximum distance of the start of a cue from now, before or after, in ms.
 const AWAY_MAX_MS: u64 = 10 * 60_000;
 
-/// Longest cue, in ms.
+/// Maximum duration of a cue, in ms.
 const DURATION_MAX_MS: u64 = 60_000;
 
-/// What is shown without a duration: one second and the time to read it (17 characters a second, as
-/// in broadcasters' guides).
+/// Default duration: one second plus reading time (17 characters a second, as in broadcasters'
+/// guidelines).
 const SHOWN_MIN_MS: u64 = 1000;
 const CHARACTER_MS: u64 = 1000 / 17;
 
 static ORIGIN: LazyLock<Arc<Origin>> =
     LazyLock::new(|| Arc::new(Origin { engine: "api".into(), model: None }));
 
-/// A cue to be shown.
+/// A cue to be added.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct NewCue {
-    /// Language of the text, one of the stream's captions.
+    /// Language of the text; must be one of the stream's caption languages.
     #[schema(value_type = String, example = "en")]
     language: Language,
-    /// What is said: 1-1000 characters; line breaks become spaces.
+    /// The text, 1-1000 characters; line breaks become spaces.
     #[schema(example = "Good evening.")]
     text: String,
-    /// When it begins, as running time in ms like `start_ms` of other cues; left out: now.
+    /// Start, as running time in ms like `start_ms` of other cues. Default: now.
     start_ms: Option<u64>,
-    /// How long it lasts, in ms, 1-60000; left out: as long as it takes to read.
+    /// Duration in ms, 1-60000. Default: the reading time.
     duration_ms: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ fn invalid(field: &str, what: &str) -> Error {
 }
 
 impl NewCue {
-    /// The cue, as of `now_ms` of running time.
+    /// The cue at running time `now_ms`.
     fn cue(&self, now_ms: u64) -> Result<Cue, Error> {
         let text = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
         let length = text.chars().count();
@@ -73,7 +73,7 @@ impl NewCue {
             return Err(invalid("duration_ms", &format!("it is not 1-{DURATION_MAX_MS}")));
         }
         Ok(Cue {
-            // Its feed counts.
+            // The feed assigns the number.
             id: 0,
             language: self.language.clone(),
             stage: Stage::Committed,
@@ -87,8 +87,9 @@ impl NewCue {
     }
 }
 
-/// Pushes a cue of your own (a stenographer's, another system's): it goes to all viewers, outputs
-/// and files as if an engine had heard it, with `api` as its engine.
+/// Adds an external cue, such as a stenographer's or another system's.
+///
+/// It goes to all viewers, outputs and files like a transcribed cue, with `api` as its engine.
 #[utoipa::path(post, path = "/api/v1/streams/{name}/captions/cues", tag = "captions",
     params(("name" = String, Path)), request_body = NewCue,
     responses((status = 201, body = CueMessage), Failures))]
@@ -106,7 +107,8 @@ pub(in super::super) async fn push_cue(
     Ok((StatusCode::CREATED, axum::Json((&Cue { id, ..cue }).into())))
 }
 
-/// The feed of a language; the original whose language is being detected takes any other.
+/// The feed of a language. An original feed whose language is being detected takes any other
+/// language.
 fn feed_of<'a>(feeds: &'a [CueFeed], language: &Language) -> Option<&'a CueFeed> {
     let detected = |feed: &&CueFeed| *feed.language() == Language::undetermined();
     let exact = feeds.iter().find(|feed| feed.language() == language);

@@ -1,4 +1,4 @@
-//! Captions through the router, on a stream that runs.
+//! Captions through the router, on a running stream.
 
 use std::time::Duration;
 
@@ -177,7 +177,7 @@ async fn a_viewer_follows_over_a_websocket_with_the_play_token_only() {
     assert_eq!(next(&mut socket).await["type"], "error");
     let english = json!({ "type": "select", "languages": ["en"] });
     socket.send(Frame::text(english.to_string())).await.expect("open");
-    // Refused after the wish, so that the wish has been heard when the refusal comes.
+    // The error follows the selection, so the selection is in force when it arrives.
     socket.send(Frame::text("nonsense")).await.expect("open");
     assert_eq!(next(&mut socket).await["type"], "error");
     say(&api, "es", "Otra vez.").await;

@@ -1,27 +1,27 @@
-//! What Jigasi sends: sound with its speaker in front of it.
+//! Messages from Jigasi: audio with its speaker in front.
 
 use crate::media::Language;
 
-/// Bytes of the header: `speaker|language`, filled up with zeros.
+/// Bytes of the header: `speaker|language`, padded with zeros.
 const HEADER: usize = 60;
 
 /// One message of a meeting.
 #[derive(Debug, PartialEq)]
 pub(super) enum Message<'a> {
-    /// A speaker's sound.
+    /// Audio of one speaker.
     Sound(Sound<'a>),
     /// All speakers have left.
     End,
 }
 
-/// Some sound of one speaker.
+/// A piece of audio of one speaker.
 #[derive(Debug, PartialEq)]
 pub(super) struct Sound<'a> {
     /// The speaker's id, 1-59 bytes.
     pub(super) speaker: &'a str,
-    /// What they speak, where it is known.
+    /// The spoken language, if known.
     pub(super) language: Option<Language>,
-    /// Little-endian samples of 16 bits, 16 kHz, mono.
+    /// Little-endian 16-bit samples, 16 kHz, mono.
     pcm: &'a [u8],
 }
 
@@ -29,7 +29,7 @@ impl<'a> Message<'a> {
     /// Reads a message.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// What is wrong with the message, as text.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
         if bytes.len() == 1 {
             return Ok(Self::End);
@@ -39,20 +39,20 @@ impl<'a> Message<'a> {
         };
         let end = header.iter().position(|b| *b == 0).unwrap_or(HEADER);
         let header = std::str::from_utf8(&header[..end]).map_err(|_| "the header is not UTF-8")?;
-        // The speaker may have any name; a language has no `|` in it.
+        // The speaker's name may contain `|`, the language cannot.
         let (speaker, language) =
             header.rsplit_once('|').ok_or("the header is not `speaker|language`")?;
         if speaker.is_empty() {
             return Err("the header names no speaker".into());
         }
-        // Engines are told the language without its region, as Skynet does.
+        // Engines get the language without its region, as in Skynet.
         let language = language.split(['-', '_']).next().and_then(|tag| tag.parse().ok());
         Ok(Self::Sound(Sound { speaker, language, pcm }))
     }
 }
 
 impl Sound<'_> {
-    /// Its samples, -1 to 1.
+    /// The samples, -1 to 1.
     pub(super) fn samples(&self) -> Vec<f32> {
         let (samples, _) = self.pcm.as_chunks::<2>();
         samples.iter().map(|b| f32::from(i16::from_le_bytes(*b)) / 32_768.0).collect()

@@ -1,7 +1,7 @@
-//! `/streaming-whisper/ws/{meeting}`: what is said in Jitsi meetings, in the words of Skynet, so
-//! that Jigasi takes the appliance for one.
+//! `/streaming-whisper/ws/{meeting}`: transcription of Jitsi meetings with Skynet's protocol, so
+//! that Jigasi can use the appliance in its place.
 //!
-//! Jigasi sends binary messages, `speaker|language` in 60 bytes and then 16 kHz PCM, and gets
+//! Jigasi sends binary messages, `speaker|language` in 60 bytes followed by 16 kHz PCM. It receives
 //! `{"id", "participant_id", "ts", "text", "audio", "type", "variance"}` for each speaker.
 
 mod frame;
@@ -32,22 +32,22 @@ use crate::speech::stt::Engines;
 use frame::{Message, Sound};
 use speaker::{Said, Speaker};
 
-/// Most meetings at once.
+/// Maximum number of meetings.
 const MEETINGS_MAX: usize = 16;
 
-/// Most speakers of a meeting; the sound of more is not heard.
+/// Maximum number of speakers of a meeting; audio of further speakers is ignored.
 const SPEAKERS_MAX: usize = 50;
 
-/// Largest message, in bytes: 16 s of sound.
+/// Maximum size of a message, in bytes: 16 s of audio.
 const MESSAGE_MAX: usize = 512 << 10;
 
-/// Texts that may wait for a meeting.
+/// Texts that may wait to be sent to a meeting.
 const SAID_WAIT: usize = 256;
 
-/// A meeting that says nothing for so long is over; Jigasi's own limit is the same.
+/// A meeting without messages ends after this time; Jigasi's own limit is the same.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
-/// Pauses of speakers are noticed this often.
+/// How often pauses of speakers are checked.
 const TICK: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
@@ -56,7 +56,7 @@ struct Meetings {
     places: Arc<Semaphore>,
 }
 
-/// The route, for the root of the server: it checks its token itself, which comes in the query.
+/// The route, for the root of the server. It checks its own token, which is in the query.
 pub(super) fn router(api: &ApiState) -> Router {
     let places = Arc::new(Semaphore::new(MEETINGS_MAX));
     Router::new()
@@ -77,7 +77,7 @@ async fn meet(
     mut headers: HeaderMap,
     Upgrade(upgrade): Upgrade,
 ) -> Result<Response, Error> {
-    // An open appliance asks for none, and takes Jigasi's own, which it could not check.
+    // An open appliance needs no token, and accepts Jigasi's own, which it could not check.
     let open = state.api.auth.is_open() && !headers.contains_key(header::ORIGIN);
     let signed = query.auth_token.as_ref().is_some_and(|token| is_signed(&state.api, token));
     let open = open || signed;
@@ -86,7 +86,7 @@ async fn meet(
         let wrong = |_| Error::new(Code::BadRequest, "auth_token is no token", "send the token");
         headers.insert(header::AUTHORIZATION, bearer.map_err(wrong)?);
     }
-    // A page of another origin may not use the session of ours: a token is asked for.
+    // A page of another origin may not use our session cookie: a token is required.
     headers.remove(header::COOKIE);
     let from = peer.map(|axum::Extension(ConnectInfo(at))| at.ip());
     if !open {
@@ -98,7 +98,7 @@ async fn meet(
     })?;
     let engines = Arc::clone(&state.api.supervisor().speech().stt);
     let stop = state.api.shutdown.clone();
-    // What it is called is for the log only.
+    // The name is used only for the log.
     let name: String = meeting.chars().filter(|c| !c.is_control()).take(64).collect();
     Ok(upgrade.max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX).on_upgrade(
         async move |socket| {
@@ -113,8 +113,8 @@ async fn meet(
     ))
 }
 
-/// Whether it is a token that Jigasi has signed. One that is not is tried as the admin's, where failures
-/// are counted.
+/// Whether Jigasi has signed the token. Any other token is tried as the admin's, where failures are
+/// counted.
 fn is_signed(api: &ApiState, token: &Secret) -> bool {
     let Some(verifier) = &api.jitsi else { return false };
     let outcome = verifier.check(token.expose(), chrono::Utc::now().timestamp());
@@ -139,7 +139,7 @@ impl Meeting {
         Self { engines, speakers: HashMap::new(), tell, said, _place: place }
     }
 
-    /// Listens and answers until the meeting is over; why it is.
+    /// Transcribes until the meeting ends. Returns the reason.
     async fn run(&mut self, mut socket: WebSocket) -> String {
         let mut tick = tokio::time::interval(TICK);
         let mut heard = Instant::now();
@@ -176,7 +176,7 @@ impl Meeting {
 
     fn hear(&mut self, sound: &Sound<'_>) {
         let known = self.speakers.get(sound.speaker);
-        // Who goes on in another language is listened to anew.
+        // A speaker who changes the language gets a new transcriber.
         if known.is_none_or(|speaker| !speaker.speaks(&sound.language)) {
             if known.is_none() && self.speakers.len() >= SPEAKERS_MAX {
                 return;

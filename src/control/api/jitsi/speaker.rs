@@ -11,47 +11,47 @@ use crate::flow;
 use crate::media::{Cue, Language};
 use crate::speech::stt::{Engines, Event, Options, Transcriber, Wanted};
 
-/// Samples a second.
+/// Samples per second.
 const RATE: u32 = 16_000;
 
-/// Sound that comes later than this after the sound before it is apart from it.
+/// Audio that arrives later than this after the previous audio is not contiguous with it.
 const GAP: Duration = Duration::from_millis(500);
 
-/// A speaker from whom nothing has come for so long has finished what they said.
+/// A speaker without audio for this long has finished the sentence.
 const PAUSE: Duration = Duration::from_millis(1500);
 
-/// What is said, in the form of Skynet.
+/// A transcribed text, in Skynet's format.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Said {
-    /// A UUID; the final text has that of the interim texts before it.
+    /// A UUID; the final text has the id of its interim texts.
     id: String,
     participant_id: String,
-    /// When it began, ms since 1970 (UTC).
+    /// Start of the speech, ms since 1970 (UTC).
     ts: u64,
     text: String,
-    /// Always empty: sound is not sent back.
+    /// Always empty: audio is not returned.
     audio: String,
     /// `interim` or `final`.
     r#type: &'static str,
-    /// How sure the engine is, 0-1.
+    /// Confidence of the engine, 0-1.
     variance: f32,
 }
 
-/// A speaker, heard by a transcriber of its own.
+/// A speaker with a transcriber of its own.
 pub(super) struct Speaker {
     transcriber: Transcriber,
     language: Option<Language>,
-    /// Running time at which the sound ends that has come.
+    /// Running time at which the received audio ends.
     until: Duration,
-    /// Whether silence has followed it already.
+    /// Whether silence was appended to it already.
     paused: bool,
 }
 
 impl Speaker {
-    /// Begins to listen to a speaker.
+    /// Starts to transcribe a speaker.
     ///
     /// # Errors
-    /// When the system has no thread left.
+    /// If the system cannot start a thread.
     pub(super) fn new(
         engines: &Arc<Engines>,
         sound: &Sound<'_>,
@@ -66,24 +66,24 @@ impl Speaker {
         Ok(Self { transcriber, language: sound.language.clone(), until, paused: true })
     }
 
-    /// Whether this is the language that it is heard in.
+    /// Whether the speaker is transcribed in this language.
     pub(super) fn speaks(&self, language: &Option<Language>) -> bool {
         self.language == *language
     }
 
-    /// Takes sound that has just come.
+    /// Takes newly received audio.
     pub(super) fn hear(&mut self, sound: &Sound<'_>) {
         let samples = sound.samples();
         let length = length(samples.len());
         let now = Duration::from_nanos(flow::now().nseconds());
-        // Messages come in bunches: what follows closely is the same sound going on.
+        // Messages arrive in bursts: audio that follows closely is contiguous.
         let came = now.saturating_sub(length);
         let at = if came > self.until + GAP { came } else { self.until };
         self.transcriber.push(at, &samples);
         (self.until, self.paused) = (at + length, false);
     }
 
-    /// Says that nothing has come, so that what was said last does not wait for what is said next.
+    /// Appends silence after a pause, so that the last text does not wait for further audio.
     pub(super) fn tick(&mut self) {
         let now = Duration::from_nanos(flow::now().nseconds());
         if self.paused || now < self.until + PAUSE {
@@ -101,13 +101,14 @@ fn length(samples: usize) -> Duration {
 
 struct Writer {
     speaker: String,
-    /// Number of the cue that is being said, and its id.
+    /// Number and id of the current cue.
     current: (u64, String),
     said: mpsc::Sender<Said>,
 }
 
 impl Writer {
-    /// On the transcriber's thread, which must not wait: a meeting that does not read loses text.
+    /// Runs on the transcriber's thread, which must not block: a meeting that does not read loses
+    /// text.
     fn take(&mut self, event: Event) {
         let (Event::Partial(cue) | Event::Committed(cue)) = event else { return };
         let said = self.write(&cue);

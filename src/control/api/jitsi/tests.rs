@@ -1,4 +1,4 @@
-//! A meeting as Jigasi holds it, over a real WebSocket.
+//! A meeting as Jigasi runs it, over a real WebSocket.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn a_meeting_needs_the_token() {
     let (mut socket, _) = tokio_tungstenite::connect_async(format!("{url}?auth_token={token}"))
         .await
         .expect("let in");
-    // What is no message is passed over, and the byte by which Jigasi ends a meeting ends it.
+    // Invalid messages are ignored, and the single byte with which Jigasi ends a meeting ends it.
     socket.send(Frame::binary(vec![7_u8; 20])).await.expect("open");
     socket.send(Frame::binary(vec![0_u8])).await.expect("open");
     let end = tokio::time::timeout(Duration::from_secs(10), socket.next()).await;
@@ -80,7 +80,7 @@ async fn two_speakers_of_a_meeting_are_written_down_apart() {
         .expect("let in");
     let (mut send, mut receive) = socket.split();
     let talk = async {
-        // One second at a time, as Jigasi sends it; the second speaker says nothing but silence.
+        // One second at a time, as Jigasi sends it; the second speaker sends only silence.
         let silence = vec![0_u8; 32_000];
         let mut clock = tokio::time::interval(Duration::from_secs(1));
         for second in pcm.chunks(32_000) {

@@ -1,4 +1,4 @@
-//! What was said, asked for as the page and scripts do.
+//! The caption archive, used as the page and scripts use it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ fn name(text: &str) -> StreamName {
     text.parse().expect("a name")
 }
 
-/// A cue that begins so many milliseconds after the clock, a word each 200 ms.
+/// A cue with its start in ms after the clock, one word every 200 ms.
 fn cue(id: u64, language: &str, start_ms: u64, text: &str) -> Cue {
     let at = |ms: u64| Duration::from_millis(start_ms + ms);
     let word = |(n, text): (u64, &str)| Word {
@@ -37,7 +37,7 @@ fn cue(id: u64, language: &str, start_ms: u64, text: &str) -> Cue {
 }
 
 impl Fixture {
-    /// Keeps cues and waits until they are found.
+    /// Archives cues and waits until they are stored.
     async fn say(&self, stream: &str, cues: &[Cue]) {
         let before = self.archive.totals().kept;
         for cue in cues {
@@ -193,7 +193,7 @@ async fn a_transcript_comes_in_every_form() {
     let (_, txt) = api.text(&format!("{path}?language=en&format=txt")).await;
     let expect = format!("{} {}\n{}\n\n{}\n", SPEECH[0].1, SPEECH[1].1, SPEECH[2].1, SPEECH[3].1);
     assert_eq!(txt, expect);
-    // A time in the middle is where the file begins.
+    // A start time within the transcript becomes the start of the file.
     let start = all["cues"][1]["start"].as_str().expect("a time");
     let (_, vtt) = api.text(&format!("{path}?language=en&format=vtt&from={start}")).await;
     assert!(!vtt.contains("fellow") && vtt.contains("00:00:00.000 --> 00:00:01.750\nask"), "{vtt}");
@@ -218,7 +218,7 @@ async fn what_is_deleted_is_gone_and_other_streams_stay() {
     assert_eq!(api.found("/api/v1/archive/search").await, ["another country"]);
 }
 
-/// The page plays the recording at the word: a real recording, and a cue that is said into it.
+/// A real recording with a cue in it: the hit has the place in the recording.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hit_says_where_in_the_recording_it_is() {
     let api = Fixture::new().await;

@@ -1,13 +1,14 @@
 //! SECTION:element-auralinkaicdec
 //!
-//! Makes sound of AIC-A packets and of the Opus in them: 48 kHz floats, mono or stereo as downstream
-//! likes (stereo, if it likes both, so that music keeps it). What is missing is taken from redundant
-//! frames, bridged, or background noise after a comfort frame; the sound has no holes and no jumps.
-//! The sound is in time with what was encoded; it comes 12 ms later, which the latency tells.
+//! Decodes AIC-A packets and the Opus in them to 48 kHz floats, mono or stereo as downstream
+//! accepts (stereo, if both, so that music keeps it). Missing frames are taken from redundant
+//! frames, concealed, or filled with background noise after a comfort frame, so the audio has no
+//! gaps and no jumps. It keeps the timestamps of the encoded audio and adds 12 ms, which are
+//! reported as latency.
 //!
 //! When AIC-A cannot be decoded (no engine, no weights, other weights than the sender's), it posts
-//! `aic-unavailable` and bridges; ask the sender for Opus then. `aic-available` says that it can
-//! again.
+//! `aic-unavailable` and conceals; the application should then ask the sender for Opus. It posts
+//! `aic-available` when it can decode again.
 //!
 //! ## Example
 //!
@@ -35,7 +36,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("auralinkaicdec", gst::DebugColorFlags::empty(), Some("AIC-A decoder"))
 });
 
-/// See [`super::AicDec`].
+/// Implementation of [`super::AicDec`].
 pub struct AicDec {
     sink: gst::Pad,
     src: gst::Pad,
@@ -189,9 +190,9 @@ impl AicDec {
         let codec = lock(&self.codec).get_or_insert_with(Codec::shared).clone();
         let theirs = caps.structure(0).and_then(|s| s.get::<&str>("model").ok());
         let theirs = theirs.and_then(weights::parse);
-        // Who has no model sends no AIC-A; who names none is taken at its word.
+        // A sender without a model sends no AIC-A; one that names none is assumed to have ours.
         let foreign = codec.model().is_some() && theirs.is_some_and(|t| Some(t) != codec.model());
-        // Also from the sender's side a change of nothing may come again.
+        // Caps may be repeated without a change.
         if lock(&self.state).as_ref().is_some_and(|s| s.is_foreign() == foreign) {
             return true;
         }

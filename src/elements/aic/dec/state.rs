@@ -1,4 +1,4 @@
-//! Payloads of one stream -> dated sound, and what the application is told of it.
+//! Payloads of one stream -> timestamped audio, and messages to the application.
 
 use crate::aic::engine::Codec;
 use crate::aic::fallback::{BEHIND, WIDE_RATE};
@@ -9,10 +9,10 @@ use crate::aic::send::Used;
 use crate::aic::weights::{self, ModelId, NO_MODEL};
 use crate::elements::aic::{AVAILABLE, UNAVAILABLE, frames, wide};
 
-/// How fast the time line follows timestamps that differ by less than half a frame.
+/// Divisor for following timestamps that differ by less than half a frame.
 const FOLLOW: u64 = 16;
 
-/// What exists from the first caps until the element stops.
+/// State from the first caps until the element stops.
 pub(super) struct State {
     receiver: Receiver,
     channels: usize,
@@ -20,11 +20,11 @@ pub(super) struct State {
     /// Start of the next frame, in the sender's time.
     next: Option<gst::ClockTime>,
     discont: bool,
-    /// What the application was told.
+    /// Reason in the last message to the application, if it was `aic-unavailable`.
     told: Option<&'static str>,
 }
 
-/// What came of a payload.
+/// The result of a payload.
 #[derive(Default)]
 pub(super) struct Made {
     pub(super) buffer: Option<gst::Buffer>,
@@ -37,7 +37,7 @@ impl State {
         Ok(Self { receiver, channels, foreign, next: None, discont: true, told: None })
     }
 
-    /// How the engine is waited for from now on.
+    /// Sets how to wait for the engine from now on.
     pub(super) fn set_patience(&mut self, patience: Patience) {
         self.receiver.set_patience(patience);
     }
@@ -47,14 +47,14 @@ impl State {
         self.foreign
     }
 
-    /// What comes next does not continue what came before.
+    /// Resets: the next payload does not continue the last one.
     pub(super) fn begin_anew(&mut self) {
         self.receiver.reset();
         self.next = None;
         self.discont = true;
     }
 
-    /// Takes what the sender says of a payload; whether that is what arrived.
+    /// Takes the hints of a payload; returns whether the payload arrived unaltered.
     pub(super) fn check(&mut self, hints: &gst::StructureRef, ours: Option<ModelId>) -> bool {
         let theirs = hints.get::<&str>("model").ok().and_then(weights::parse);
         if let (Some(theirs), Some(ours)) = (theirs.filter(|t| *t != NO_MODEL), ours) {
@@ -64,17 +64,17 @@ impl State {
         hints.get("checksum-right") != Ok(false)
     }
 
-    /// A payload that is not what was sent: its frames are missing when the next one comes.
+    /// Handles an altered payload: its frames will be missing before the next one.
     pub(super) fn refuse(&mut self) -> Made {
         self.receiver.altered();
         Made { buffer: None, news: self.news() }
     }
 
-    /// Makes sound of a payload, and of what is missing before it.
+    /// Decodes a payload, and fills what is missing before it.
     pub(super) fn take(&mut self, buffer: &gst::Buffer) -> Made {
         let payload = buffer.map_readable().ok().and_then(|map| Payload::read(&map).ok());
         let Some(payload) = payload else {
-            // Its frames are missing when the next one comes.
+            // Its frames will be missing before the next payload.
             self.receiver.damaged();
             return Made::default();
         };
@@ -83,7 +83,7 @@ impl State {
         let mut missing = 0;
         match self.next {
             Some(next) if start + half < next => {
-                // Too late, or once more.
+                // Late, or a duplicate.
                 self.receiver.damaged();
                 return Made::default();
             }
@@ -99,7 +99,7 @@ impl State {
         }
         let first = start.saturating_sub(frames(missing as u64));
         let first = match self.next {
-            // Jitter of the timestamps is followed slowly.
+            // Follows jitter of the timestamps slowly.
             Some(next) if first > next => next + (first - next) / FOLLOW,
             Some(next) => next - (next - first) / FOLLOW,
             None => first,
@@ -109,14 +109,14 @@ impl State {
         self.wrap(first, sound)
     }
 
-    /// The jitter buffer says that what lies before `end` will not come.
+    /// The jitter buffer reports that nothing before `end` will arrive.
     pub(super) fn gap(&mut self, end: gst::ClockTime) -> Option<Made> {
         let next = self.next?;
         let missing = (end + frames(1) / 2).saturating_sub(next).nseconds() / frames(1).nseconds();
         if missing as usize > MISSING_MAX {
             return None;
         }
-        // The next packet may bring the last of them again.
+        // The next packet may repeat the last of the missing frames.
         let held = if self.receiver.is_silent() { 0 } else { self.receiver.worth_waiting() };
         let now = (missing as usize).saturating_sub(held);
         let mut sound = Vec::new();
@@ -124,12 +124,12 @@ impl State {
         Some(self.wrap(next, sound))
     }
 
-    /// Dates sound whose first frame the sender had at `first`.
+    /// Timestamps audio whose first frame started at `first` in the sender's time.
     fn wrap(&mut self, first: gst::ClockTime, mut sound: Vec<f32>) -> Made {
         let mut made = Made { buffer: None, news: self.news() };
         let length = wide(sound.len() / self.channels);
         self.next = Some(first + length);
-        // What comes out lies behind what went in; the very first of it was never there.
+        // The output is delayed against the input; drops what would lie before zero.
         let start = match first.checked_sub(wide(BEHIND)) {
             Some(start) => start,
             None => {
@@ -155,7 +155,7 @@ impl State {
         made
     }
 
-    /// What the application does not know yet.
+    /// The message about a change that the application has not been told.
     fn news(&mut self) -> Option<gst::Structure> {
         let trouble = self.receiver.trouble();
         let code = trouble.map(|why| if self.foreign { "model" } else { why.code() });
@@ -173,7 +173,7 @@ impl State {
     }
 }
 
-/// Counters since the start.
+/// Running totals since the start.
 pub(super) fn stats(state: Option<&State>) -> gst::Structure {
     let got = state.map(|s| s.receiver.stats()).unwrap_or_default();
     gst::Structure::builder("auralink-aic-stats")

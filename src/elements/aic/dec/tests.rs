@@ -1,4 +1,4 @@
-//! Tests of the decoder alone, fed by the encoder or by hand.
+//! Tests of the decoder alone, with input from the encoder or made by hand.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn a_decoder_without_the_senders_weights_says_so_and_goes_on() {
     let mut harness = Harness::new("auralinkaicdec");
     let bus = gst::Bus::new();
     harness.element().expect("there").set_bus(Some(&bus));
-    // No engine of this machine has these.
+    // No engine of this machine has this model.
     harness.set_src_caps_str("audio/x-aic,rate=16000,channels=1,model=(string)01020304");
     let packet = crate::aic::packet::Packet {
         frames: vec![crate::aic::packet::Codes::new(&[1, 2, 3])],

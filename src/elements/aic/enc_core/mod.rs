@@ -1,4 +1,4 @@
-//! The encoder itself: pads, properties and events around what [`state`] makes of the sound.
+//! The encoder itself: pads, properties and events around [`state`].
 
 mod state;
 
@@ -19,7 +19,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("auralinkaicenc", gst::DebugColorFlags::empty(), Some("AIC-A encoder"))
 });
 
-/// See [`super::AicEncCore`].
+/// Implementation of [`super::AicEncCore`].
 pub struct AicEncCore {
     sink: gst::Pad,
     src: gst::Pad,
@@ -28,7 +28,7 @@ pub struct AicEncCore {
     settings: Mutex<Settings>,
     state: Mutex<Option<State>>,
     codec: Mutex<Option<Codec>>,
-    /// Model of the caps downstream has.
+    /// Model in the caps that were sent downstream.
     model: Mutex<Option<ModelId>>,
 }
 
@@ -139,7 +139,7 @@ impl ElementImpl for AicEncCore {
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::NullToReady {
-            // It warms up while the rest of the pipeline gets ready.
+            // The engine warms up while the rest of the pipeline gets ready.
             *lock(&self.codec) = Some(Codec::shared());
         }
         let success = self.parent_change_state(transition)?;
@@ -210,7 +210,7 @@ impl AicEncCore {
         Ok(())
     }
 
-    /// Tells downstream the model, if it does not know it.
+    /// Sends the model downstream in caps, if it has changed.
     fn push_caps(&self) -> bool {
         let codec = lock(&self.codec).clone();
         let model = codec.and_then(|c| c.model()).unwrap_or(NO_MODEL);
@@ -252,7 +252,7 @@ impl AicEncCore {
         Ok(gst::FlowSuccess::Ok)
     }
 
-    /// Sends everything that is inside, silence behind it.
+    /// Sends everything that is buffered, followed by silence.
     fn drain(&self) {
         let settings = *lock(&self.settings);
         let made = match &mut *lock(&self.state) {

@@ -1,5 +1,5 @@
-//! Sound of one stream -> dated payloads: cuts it into frames for the sender, and says of each payload
-//! when it was and what is in it.
+//! Audio of one stream -> timestamped payloads: cuts the audio into frames for the sender, and
+//! attaches timestamps and hints to each payload.
 
 use std::collections::VecDeque;
 
@@ -11,18 +11,18 @@ use crate::aic::ratio::Ratio;
 use crate::aic::send::{Sender, Sent, Settings, Used, Wish};
 use crate::elements::aic::{CODEC, HINTS, frames, wide};
 
-/// A step in the timestamps of more than this is a gap, not jitter.
+/// A step of the timestamps of more than this is a gap, not jitter.
 const JUMP_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 
-/// What exists from the first caps until the element stops.
+/// State from the first caps until the element stops.
 pub(super) struct State {
     sender: Sender,
     channels: usize,
-    /// Interleaved samples of a frame that is not complete.
+    /// Interleaved samples of an incomplete frame.
     pending: Vec<f32>,
-    /// Where the next input should start, if it continues what came before.
+    /// Expected start of the next input, if it continues the last.
     expected: Option<gst::ClockTime>,
-    /// Number and time of frames that have not left.
+    /// Index and time of frames that have not been sent.
     times: VecDeque<(u64, gst::ClockTime)>,
     at: u64,
     discont: bool,
@@ -30,7 +30,7 @@ pub(super) struct State {
     ratio: Ratio,
 }
 
-/// What came of some sound.
+/// The result of some audio.
 #[derive(Default)]
 pub(super) struct Made {
     pub(super) buffers: Vec<gst::Buffer>,
@@ -52,12 +52,12 @@ impl State {
         })
     }
 
-    /// The codec of what left last.
+    /// The codec of the last payload.
     pub(super) fn used(&self) -> Option<Used> {
         self.used
     }
 
-    /// Forgets sound that has not left.
+    /// Drops audio that has not been sent.
     pub(super) fn flush(&mut self) {
         self.pending.clear();
         self.times.clear();
@@ -65,7 +65,7 @@ impl State {
         self.discont = true;
     }
 
-    /// Whether this sound does not continue what came before.
+    /// Whether this audio does not continue the last.
     pub(super) fn jumps(&self, buffer: &gst::Buffer) -> bool {
         match (buffer.pts(), self.expected) {
             (Some(start), Some(expected)) => {
@@ -79,14 +79,14 @@ impl State {
         wide(samples / self.channels)
     }
 
-    /// Takes sound; what is complete is sent.
+    /// Takes audio; sends complete frames.
     pub(super) fn take(
         &mut self,
         buffer: &gst::Buffer,
         settings: &Settings,
     ) -> Result<Made, String> {
         let start = buffer.pts().or(self.expected).unwrap_or_default();
-        // Dating frames from each buffer follows a source whose clock is not quite ours.
+        // Timestamps from each buffer follow a source whose clock differs slightly from ours.
         let mut first = start.saturating_sub(self.duration(self.pending.len()));
         let map = buffer.map_readable().map_err(|e| e.to_string())?;
         let sample = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
@@ -120,13 +120,13 @@ impl State {
         self.sender.frame(frame, settings, sent).map_err(|e| format!("{e}"))
     }
 
-    /// Sends everything that is inside, silence behind it.
+    /// Sends everything that is buffered, followed by silence.
     pub(super) fn drain(&mut self, settings: &Settings) -> Result<Made, String> {
         let Some(end) = self.expected.take() else { return Ok(Made::default()) };
         let size = WIDE_FRAME * self.channels;
         let held = self.duration(self.pending.len());
         let mut first = end.saturating_sub(held);
-        // The receiver is behind: that much silence brings the end out.
+        // The receiver's output is delayed: this much silence pushes the end out.
         let mut rest = std::mem::take(&mut self.pending);
         let whole = (rest.len() + BEHIND * self.channels).div_ceil(size) * size;
         rest.resize(whole, 0.0);
@@ -142,7 +142,7 @@ impl State {
         Ok(made)
     }
 
-    /// Dates what was sent, and says what the application and the header extension need of it.
+    /// Timestamps what was sent, and adds message and hints.
     fn wrap(&mut self, sent: Vec<Sent>, settings: &Settings, made: &mut Made) {
         for sent in sent {
             while self.times.front().is_some_and(|(at, _)| *at < sent.first) {
@@ -169,7 +169,7 @@ impl State {
         }
     }
 
-    /// Leaves on a payload what the header extension is to say of it.
+    /// Attaches the values for the header extension to a payload.
     fn hint(&self, buffer: &mut gst::BufferRef, comfort: bool, checksum: u16) {
         let Ok(mut meta) = gst::meta::CustomMeta::add(buffer, HINTS) else { return };
         let class = match self.sender.class() {
@@ -182,11 +182,11 @@ impl State {
         said.set("loudness-dbfs", f64::from(self.sender.level_dbfs()));
         said.set("predicted-ratio", self.ratio.predicted());
         said.set("achieved-ratio", self.ratio.achieved());
-        // The base class shows the extension this meta, but not the payload.
+        // The base class gives the extension this meta, but not the payload.
         said.set("checksum", u32::from(checksum));
     }
 
-    /// The message that another codec goes out.
+    /// The message for a change of codec.
     fn change(&self, to: Used, settings: &Settings) -> gst::Structure {
         let why = self.sender.why();
         let reason = match (why, settings.wish) {
@@ -202,7 +202,7 @@ impl State {
     }
 }
 
-/// Counters since the start.
+/// Running totals since the start.
 pub(super) fn stats(state: Option<&State>) -> gst::Structure {
     let sent = state.map(|s| s.sender.stats()).unwrap_or_default();
     let ratio = state.map(|s| &s.ratio);

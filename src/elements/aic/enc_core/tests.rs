@@ -14,7 +14,7 @@ use crate::elements::aic::{CODEC, frames};
 fn opus_is_sent_where_it_is_asked_for_and_every_frame_once() {
     let mut harness = encoder(&[("codec", "opus")]);
     let sent = encode(&mut harness, &voice(1.01));
-    // 51 frames, and one that brings the end out.
+    // 51 frames, and one that pushes the end out.
     assert_eq!(sent.len(), 52);
     for (at, buffer) in sent.iter().enumerate() {
         assert_eq!(buffer.pts(), Some(frames(at as u64)));
@@ -27,7 +27,7 @@ fn opus_is_sent_where_it_is_asked_for_and_every_frame_once() {
 
 #[test]
 fn without_an_engine_opus_is_sent_and_the_bus_hears_why() {
-    // Held to the end: an engine that nobody holds ends, and the next one is starting.
+    // Held to the end: an engine without handles ends, and the next one would be starting.
     let codec = Codec::shared();
     if codec.wait(Duration::from_secs(60)).is_ok() {
         eprintln!("skipped: this machine has an engine");

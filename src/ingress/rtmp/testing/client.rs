@@ -1,5 +1,4 @@
-//! A publisher of our own making, over the protocol code of another library, for what ffmpeg
-//! cannot or would not send.
+//! A publisher for what ffmpeg cannot or will not send, built on another library's protocol code.
 
 use std::net::SocketAddr;
 
@@ -10,7 +9,7 @@ use rtmp_rs::protocol::handshake::{Handshake, HandshakeRole};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A connection that has shaken hands.
+/// A connection after the handshake.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     encoder: ChunkEncoder,
@@ -32,7 +31,7 @@ impl Client {
         Self { stream, encoder, decoder, input: BytesMut::new() }
     }
 
-    /// A client that has been told that it is live.
+    /// A client that has been accepted as a publisher.
     pub(crate) async fn publish(address: SocketAddr, key: &str) -> Self {
         let mut client = Self::connect(address).await;
         client.ask_to_publish("live", key).await;
@@ -78,7 +77,7 @@ impl Client {
         };
         let mut out = BytesMut::new();
         self.encoder.encode(&chunk, &mut out);
-        // The server may have hung up already; what it said is read afterwards.
+        // The server may have closed already; its answer is read afterwards.
         let _ = self.stream.write_all(&out).await;
     }
 
@@ -90,7 +89,8 @@ impl Client {
         self.send(4, 8, 1, timestamp, payload).await;
     }
 
-    /// The next command of this name, as text; what the server said last when it hangs up.
+    /// The next command with this name, as text, or the last message of the server before it
+    /// closes.
     pub(crate) async fn await_command(&mut self, name: &str) -> String {
         let wait = async {
             loop {

@@ -1,4 +1,4 @@
-//! What tests of RTMP in and out share: a gate, a server, a look at feeds, and peers.
+//! Shared by the tests of RTMP in and out: a gate, a server, a feed probe, and peers.
 
 pub(crate) mod client;
 pub(crate) mod peers;
@@ -27,13 +27,13 @@ pub(crate) struct TestGate {
     pub(crate) video: Feed,
     pub(crate) audio: Feed,
     taken: Arc<AtomicBool>,
-    /// Publishers let in so far.
+    /// Number of publishers admitted so far.
     pub(crate) admitted: AtomicUsize,
-    /// Publishers refused so far.
+    /// Number of publishers refused so far.
     pub(crate) refused: AtomicUsize,
-    /// What the gate was told of refusals and faults.
+    /// Refusals and faults reported to the gate.
     pub(crate) reported: Mutex<Vec<String>>,
-    /// The last publisher's report, and how to dismiss it.
+    /// The last publisher's report, and the token that dismisses it.
     pub(crate) last: Mutex<Option<(Arc<SourceReport>, CancellationToken)>>,
 }
 
@@ -144,7 +144,7 @@ impl TestServer {
         Self { gate, address, tls_address, cancel, done }
     }
 
-    /// The address to publish a stream to; the token is encoded, as its characters need.
+    /// The URL for publishing a stream; the token is encoded, as its characters require.
     pub(crate) fn url(&self, name: &str, token: &str) -> String {
         let token = token.replace('/', "%2F").replace('+', "%2B");
         format!("rtmp://{}/live/{name}?token={token}", self.address)
@@ -157,7 +157,7 @@ impl Drop for TestServer {
     }
 }
 
-/// Waits until something is so, at most `max`.
+/// Waits until a condition holds, at most `max`.
 pub(crate) async fn until(what: &str, max: Duration, mut so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !so() {
@@ -166,7 +166,7 @@ pub(crate) async fn until(what: &str, max: Duration, mut so: impl FnMut() -> boo
     }
 }
 
-/// One buffer as a consumer of a feed saw it.
+/// One buffer as seen by a consumer of a feed.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) pts: Duration,
@@ -174,7 +174,7 @@ pub(crate) struct Seen {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Records what flows through a feed.
+/// Records the buffers of a feed.
 pub(crate) struct Probe {
     seen: Arc<Mutex<Vec<Seen>>>,
     _node: Node,

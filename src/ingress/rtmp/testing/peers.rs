@@ -1,4 +1,4 @@
-//! Other people's programs.
+//! Third-party programs as peers.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -52,7 +52,7 @@ pub(crate) fn publisher(url: &str) -> Child {
     ])
 }
 
-/// What a program says until it ends, and whether it ended well.
+/// The output of a program until it ends, and whether it succeeded.
 pub(crate) async fn outcome(mut child: Child) -> (bool, String) {
     let mut said = String::new();
     let mut errors = child.stderr.take().expect("piped");

@@ -1,5 +1,5 @@
-//! Codecs and layouts that Debian's ffmpeg cannot publish, made by GStreamer's encoders and put
-//! into tags here.
+//! Codecs and layouts that Debian's ffmpeg cannot publish: encoded by GStreamer and put into tags
+//! here.
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,15 @@ use crate::media::{Codec, Format};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// What an encoder made: its configuration record, and frames with time and key flag.
+/// Output of an encoder: its configuration record, and frames with time and key flag.
 pub(super) struct Coded {
     record: Vec<u8>,
     frames: Vec<(u32, bool, Vec<u8>)>,
 }
 
 impl Coded {
-    /// Moves the frames to where a live encoder that began at `start` would be by now, and not
-    /// before `least_ms`, where the frames before them end.
+    /// Shifts the frames to the current time of a live encoder that began at `start`, but not
+    /// before `least_ms`, where the previous frames end.
     fn shift(&mut self, start: Instant, least_ms: u32) {
         let by = u32::try_from(start.elapsed().as_millis()).expect("a short test").max(least_ms);
         self.frames.iter_mut().for_each(|f| f.0 += by);
@@ -79,7 +79,7 @@ pub(super) async fn coded(encoder: &str, count: u32) -> Coded {
     coded
 }
 
-/// Sends H.264 as every encoder has for twenty years.
+/// Sends H.264 in legacy FLV tags.
 pub(super) async fn send_legacy(client: &mut Client, coded: &Coded) {
     client.video(coded.frames[0].0, [&[0x17, 0, 0, 0, 0], &coded.record[..]].concat()).await;
     for (ms, key, frame) in &coded.frames {
@@ -88,7 +88,7 @@ pub(super) async fn send_legacy(client: &mut Client, coded: &Coded) {
     }
 }
 
-/// Sends enhanced tags of this FourCC. `prefix` stands between FourCC and frame.
+/// Sends enhanced tags with this FourCC. `prefix` is inserted between FourCC and frame.
 async fn send_enhanced(client: &mut Client, fourcc: &[u8; 4], prefix: &[u8], coded: &Coded) {
     let sound = [b"Opus", b".mp3", b"mp4a"].contains(&fourcc);
     if !coded.record.is_empty() {
@@ -106,7 +106,7 @@ async fn send_enhanced(client: &mut Client, fourcc: &[u8; 4], prefix: &[u8], cod
     }
 }
 
-/// The format that a feed shows after this publication, and how many buffers came.
+/// Waits for `count` buffers on a feed and returns its format.
 async fn arrives(feed: &Feed, probe: &Probe, codec: Codec, count: usize) -> Format {
     until(&format!("{count} buffers of {codec}"), SOON, || {
         let is = feed.format().borrow().as_ref().is_some_and(|f| f.codec == codec);
@@ -131,7 +131,7 @@ async fn pictures_of_every_codec_arrive() {
         let probe = Probe::on(&server.gate.video).await;
         let mut client = Client::publish(server.address, &format!("studio-1?token={TOKEN}")).await;
         send_enhanced(&mut client, fourcc, prefix, &coded).await;
-        // A parser may keep the last frame until it sees the next one.
+        // A parser may hold the last frame until the next one arrives.
         let format = arrives(&server.gate.video, &probe, codec, coded.frames.len() - 2).await;
         assert_eq!((format.video.width, format.video.height), (320, 180), "{format}");
         let seen = probe.seen();

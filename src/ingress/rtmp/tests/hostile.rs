@@ -1,4 +1,4 @@
-//! Those who come with something else than a stream.
+//! Clients that do not send a valid stream.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn key() -> String {
     format!("studio-1?token={TOKEN}")
 }
 
-/// Reads until the server hangs up.
+/// Reads until the server closes.
 async fn hung_up(stream: &mut TcpStream) {
     let mut sink = Vec::new();
     let read = tokio::time::timeout(SOON, stream.read_to_end(&mut sink)).await;
@@ -43,11 +43,11 @@ async fn garbage_of_every_kind_disturbs_nobody() {
         let Ok(mut stream) = TcpStream::connect(server.address).await else { continue };
         let mut garbage = bytes.new_tree(&mut runner).expect("bytes").current();
         if round % 2 == 0 {
-            // Past the handshake, so that the chunks are garbage too.
+            // With a valid handshake, so that the chunks are garbage too.
             garbage.splice(0..0, [3].into_iter().chain(std::iter::repeat_n(0, 2 * 1536)));
         }
         let _ = stream.write_all(&garbage).await;
-        // A part of them stays and says no more.
+        // Some of them stay connected and send nothing more.
         if round % 10 == 0 {
             crowd.push(stream);
         }
@@ -87,7 +87,7 @@ async fn slow_handshakes_end_in_time() {
     let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
     let result = connection::serve(ours, peer, &shared).await;
     assert!(matches!(result, Err(connection::Error::TooSlow(_))), "{result:?}");
-    // It may take two seconds more to hang up.
+    // It may take two more seconds to close.
     assert!(start.elapsed() < Duration::from_secs(4));
     drip.await.expect("its writes fail in the end");
 }
@@ -158,7 +158,7 @@ async fn media_in_the_wrong_order_and_of_the_wrong_kind_is_noted() {
     .await;
     assert!(server.gate.is_taken(), "none of it ends the session");
 
-    // Nor do sequence headers that are none: empty ones, and one that its parser refuses.
+    // Neither do invalid sequence headers: empty ones, and one that its parser refuses.
     client.video(0, vec![0x17, 0, 0, 0, 0]).await;
     client.audio(0, vec![0xaf, 0]).await;
     client.video(0, vec![0x17, 0, 0, 0, 0, 9, 9]).await;
@@ -182,7 +182,7 @@ async fn media_in_the_wrong_order_and_of_the_wrong_kind_is_noted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn absurd_sizes_and_torn_chunks_end_the_session_only() {
     let server = TestServer::start(Config::default()).await;
-    // A message of sixteen megabytes is announced.
+    // A message with an announced size of 16 MiB.
     let mut client = Client::publish(server.address, &key()).await;
     let huge = [0x06, 0, 0, 0, 0xff, 0xff, 0xff, 9, 1, 0, 0, 0];
     client.stream.write_all(&huge).await.expect("writes");
@@ -196,7 +196,7 @@ async fn absurd_sizes_and_torn_chunks_end_the_session_only() {
     drop(client);
     until("its place is free", SOON, || !server.gate.is_taken()).await;
 
-    // A key as long as a book.
+    // An extremely long stream key.
     let mut client = Client::connect(server.address).await;
     client.ask_to_publish("live", &"x".repeat(60_000)).await;
     let answer = client.await_command("onStatus").await;

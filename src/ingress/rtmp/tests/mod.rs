@@ -1,4 +1,4 @@
-//! The server against real peers, good and bad.
+//! The server with real peers, well-behaved and hostile ones.
 
 mod enhanced;
 mod hostile;

@@ -1,4 +1,4 @@
-//! ffmpeg publishes.
+//! ffmpeg as publisher.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn ffmpeg_publishes_h264_with_b_frames_and_aac() {
     assert!(frames.windows(2).any(|p| p[1].pts < p[0].pts), "B-frames");
     let mut shown: Vec<_> = frames.iter().map(|f| f.pts).collect();
     shown.sort();
-    // The last two may still be missing their neighbours.
+    // The neighbours of the last two may still be missing.
     for pair in shown[..shown.len() - 3].windows(2) {
         let step = pair[1] - pair[0];
         assert!((30..=37).contains(&step.as_millis()), "{step:?} between pictures");
@@ -112,7 +112,7 @@ async fn rtmps_carries_the_same() {
     let _child = peers::publisher(&secure);
     until("pictures", SOON, || video.count() > 30).await;
 
-    // TLS on the port in clear, and the other way round, are refused without harm.
+    // TLS on the plain port, and plain RTMP on the TLS port, are refused without harm.
     let (good, _) = peers::outcome(peers::publisher(&url.replace("rtmp://", "rtmps://"))).await;
     assert!(!good);
     let clear = secure.replace("rtmps://", "rtmp://");

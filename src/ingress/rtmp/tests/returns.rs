@@ -1,4 +1,4 @@
-//! Publishers that die and come back, on a stream that refuses a second one.
+//! Publishers that die and return, on a stream that refuses a second one.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ async fn a_publisher_whose_link_broke_displaces_its_silent_session() {
     let server = TestServer::start(Config { idle_timeout_s: 60, ..Config::default() }).await;
     let video = Probe::on(&server.gate.video).await;
     let url = server.url("studio-1", TOKEN);
-    // A stopped process is what a broken link looks like: the connection stays, nothing comes.
+    // A stopped process acts like a broken link: the connection stays, nothing arrives.
     let first = peers::publisher(&url);
     until("pictures", SOON, || video.count() > 30).await;
     peers::signal(&first, "STOP");
@@ -38,7 +38,7 @@ async fn a_publisher_whose_link_broke_displaces_its_silent_session() {
     let _back = Client::publish(server.address, &key).await;
     let took = start.elapsed();
     assert!(took < Duration::from_secs(3), "let in after {took:?}");
-    // The first one wakes up to find itself replaced, and is not let in again beside the second.
+    // The first one continues, finds itself replaced, and is not readmitted beside the second.
     peers::signal(&first, "CONT");
     let (good, _) = peers::outcome(first).await;
     assert!(!good, "it was disconnected");
@@ -60,13 +60,13 @@ async fn a_silent_publisher_loses_its_place() {
     assert!((1500..4000).contains(&took.as_millis()), "gone after {took:?}");
 }
 
-/// Threads and file descriptors of this process.
+/// Number of threads and file descriptors of this process.
 fn held() -> (usize, usize) {
     let count = |folder: &str| std::fs::read_dir(folder).map(Iterator::count).unwrap_or(0);
     (count("/proc/self/task"), count("/proc/self/fd"))
 }
 
-/// Runs by itself, in a process of its own: other tests would change the count.
+/// Runs in a separate process, because other tests would change the count.
 #[test]
 fn a_hundred_publishers_leave_nothing_behind() {
     let name = "ingress::rtmp::tests::returns::counts_a_hundred_publishers";
@@ -107,7 +107,7 @@ async fn counts_a_hundred_publishers() {
     for _ in 0..100 {
         round().await;
     }
-    // Blocking threads of tokio come and go; pipelines and sockets do not come back.
+    // Tokio's blocking threads come and go, but leaked pipelines and sockets would remain.
     until("threads and descriptors are back", SOON, || {
         let now = held();
         now.0 <= start.0 + 4 && now.1 <= start.1 + 2

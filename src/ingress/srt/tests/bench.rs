@@ -1,4 +1,4 @@
-//! What the tests share: a gate with feeds to look into, media, and peers.
+//! Shared by the tests: a gate with observable feeds, media files, and peers.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ pub(super) struct Stream {
     pub(super) cancel: Mutex<CancellationToken>,
 }
 
-/// A gate over a fixed set of streams that remembers whom it refused.
+/// A gate over a fixed set of streams that records its refusals.
 #[derive(Default)]
 pub(super) struct TestGate {
     streams: HashMap<String, Arc<Stream>>,
@@ -154,7 +154,7 @@ impl Gate for TestGate {
     }
 }
 
-/// A server on a free port of this machine; stops when dropped.
+/// A server on a free local port; stops when dropped.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
     pub(super) gate: Arc<TestGate>,
@@ -190,7 +190,7 @@ pub(super) fn serve_with(gate: TestGate, config: Config) -> Running {
     Running { address, gate, cancel, task }
 }
 
-/// Polls until `done`, at most `seconds`.
+/// Polls until `done` returns true, at most `seconds`.
 pub(super) async fn until(what: &str, seconds: u64, mut done: impl FnMut() -> bool) {
     let started = Instant::now();
     while !done() {
@@ -199,7 +199,7 @@ pub(super) async fn until(what: &str, seconds: u64, mut done: impl FnMut() -> bo
     }
 }
 
-/// A process that dies with the test.
+/// A child process that is killed when dropped.
 pub(super) struct Peer(pub(super) Child);
 
 impl Drop for Peer {
@@ -223,21 +223,21 @@ pub(super) fn ffmpeg(args: &[&str]) -> Command {
     command
 }
 
-/// Publishes a file at its own pace.
+/// Publishes a file in real time.
 pub(super) fn publish(file: &Path, url: &str) -> Peer {
     let file = file.to_str().expect("a plain path");
     let mut command = ffmpeg(&["-re", "-i", file, "-c", "copy", "-f", "mpegts", url]);
     Peer(command.spawn().expect("ffmpeg is installed"))
 }
 
-/// The same without an end.
+/// The same in an endless loop.
 pub(super) fn publish_forever(file: &Path, url: &str) -> Peer {
     let file = file.to_str().expect("a plain path");
     let looped = ["-re", "-stream_loop", "-1", "-i", file, "-c", "copy", "-f", "mpegts", url];
     Peer(ffmpeg(&looped).spawn().expect("ffmpeg is installed"))
 }
 
-/// Seconds of the media files.
+/// Duration of the media files, in seconds.
 pub(super) const MEDIA_S: u32 = 6;
 
 /// H.264 with B-frames and AAC, six seconds at 30 fps, as MPEG-TS.
@@ -248,7 +248,7 @@ pub(super) fn h264_aac() -> &'static Path {
     })
 }
 
-/// H.265 and Opus. The version of its tables differs, as it has to where programmes change.
+/// H.265 and Opus. The version of its tables differs, as required when the program changes.
 pub(super) fn h265_opus() -> &'static Path {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     FILE.get_or_init(|| {
@@ -281,7 +281,7 @@ fn encode(name: &str, video: &str, audio: &str) -> PathBuf {
     file
 }
 
-/// Timestamps that a consumer of a feed saw, in milliseconds: (PTS, DTS or PTS, when).
+/// Timestamps seen by a consumer of a feed, in milliseconds: (PTS, DTS or PTS, arrival).
 pub(super) struct Probe {
     _node: Node,
     pub(super) seen: Arc<Mutex<Vec<(u64, u64, u64)>>>,
@@ -310,7 +310,7 @@ impl Probe {
     }
 }
 
-/// When the pictures of a file are shown, in decode order and milliseconds after the first.
+/// Presentation times of the frames of a file, in decode order, in milliseconds after the first.
 pub(super) fn picture_times(file: &Path) -> Vec<i64> {
     let output = Command::new("ffprobe")
         .args(["-loglevel", "error", "-select_streams", "v", "-of", "csv=p=0"])

@@ -1,4 +1,4 @@
-//! A hundred publishers and players leave nothing behind.
+//! Resources are released after a hundred publishers and players.
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -16,11 +16,11 @@ fn holdings() -> (usize, usize, usize) {
     (count("/proc/self/task"), count("/proc/self/fd"), rss)
 }
 
-/// Memory that 50 connections may leave to the allocator, in KiB. One receive buffer of libsrt alone
-/// is 12 MiB: a single connection that leaked would show.
+/// Memory that the allocator may keep after 50 connections, in KiB. One receive buffer of libsrt
+/// alone is 12 MiB, so a single leaked connection would show.
 const GROWTH_MAX_KIB: usize = 20_000;
 
-/// Other tests in the same process would be counted as well: this one runs in its own.
+/// Runs in a separate process, because other tests would be counted too.
 #[test]
 fn a_hundred_connections_leave_nothing_behind() {
     let this = std::env::current_exe().expect("it has a path");
@@ -58,7 +58,7 @@ async fn alone() {
         one_publisher_with_a_player().await;
     }
     let mut before = holdings();
-    // libsrt and GStreamer free things some seconds later: wait for the quiet before measuring.
+    // libsrt and GStreamer free some resources seconds later: wait until the figures are stable.
     until("quiet before", 30, || {
         let now = holdings();
         let quiet = now.0 >= before.0;

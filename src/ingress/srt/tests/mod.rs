@@ -1,4 +1,4 @@
-//! The listener and the puller against real peers: ffmpeg, srt-live-transmit and rude ones.
+//! The listener and the puller with real peers: ffmpeg, srt-live-transmit and hostile ones.
 
 mod bench;
 mod leak;

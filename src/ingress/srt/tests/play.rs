@@ -1,4 +1,4 @@
-//! Players that pull from the listener.
+//! Players connected to the listener.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use super::bench::{Peer, Running, TestGate, h264_aac, h265_opus, publish_forever
 use crate::flow::Blame;
 use crate::srt::Target;
 
-/// Waits until there is something to play.
+/// Waits until the stream has media.
 async fn flowing(server: &Running) {
     let stream = server.gate.stream("one");
     until("a stream to play", 15, || {
@@ -18,7 +18,7 @@ async fn flowing(server: &Running) {
     .await;
 }
 
-/// What ffprobe finds in three seconds of playing.
+/// The output of ffprobe after three seconds of playing.
 async fn probe(url: String) -> String {
     let mut command = tokio::process::Command::new("ffprobe");
     command

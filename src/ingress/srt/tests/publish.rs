@@ -1,4 +1,4 @@
-//! Publishers that behave, and some that do not.
+//! Publishers, well-behaved and others.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ fn format(feed: &Feed) -> String {
     feed.format().borrow().as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
-/// Publishes a whole file and looks at every timestamp of both tracks.
+/// Publishes a whole file and checks every timestamp of both tracks.
 async fn check_media(server: &Running, stream: &str, file: &std::path::Path, expect: [&str; 2]) {
     let stream_of = server.gate.stream(stream);
     let (video, audio) = (Probe::on(&stream_of.video).await, Probe::on(&stream_of.audio).await);
@@ -33,7 +33,7 @@ async fn check_media(server: &Running, stream: &str, file: &std::path::Path, exp
 
     let (video, audio) = (video.seen.lock().expect("lock"), audio.seen.lock().expect("lock"));
     let frames = MEDIA_S as usize * 30;
-    // The last frames may still have been on the way when the connection closed.
+    // The last frames may have been in transit when the connection closed.
     assert!((frames - 12..=frames).contains(&video.len()), "{} of {frames} frames", video.len());
     for track in [&video, &audio] {
         for pair in track.windows(2) {
@@ -120,7 +120,7 @@ async fn passphrases_of_both_key_lengths() {
     assert_eq!(server.gate.refusals(), []);
 }
 
-/// Calls the server with our own caller and sends it bytes as fast as a live sender may.
+/// Sends bytes with our own caller, as fast as a live sender may.
 async fn send_bytes(server: &Running, bytes: &[u8]) -> std::sync::Arc<crate::srt::Socket> {
     let target: Target = server.url("streamid=publish:one").parse().expect("valid");
     let socket = target.connect(Blame::Us).await.expect("it lets us in");
@@ -154,7 +154,7 @@ async fn garbage_truncation_and_a_stop_in_mid_frame_disturb_nobody() {
     assert_eq!(stream.video.stats().buffers.load(Ordering::Relaxed), 0);
     drop(socket);
 
-    // A file that begins and ends in the middle of a TS packet, with a hole in it.
+    // A file that begins and ends within a TS packet and has a hole.
     let media = std::fs::read(h264_aac()).expect("it is there");
     let torn: Vec<u8> = [&media[100..90_000], &media[130_011..250_077]].concat();
     let socket = send_bytes(&server, &torn).await;
@@ -162,7 +162,7 @@ async fn garbage_truncation_and_a_stop_in_mid_frame_disturb_nobody() {
         stream.video.stats().buffers.load(Ordering::Relaxed) > 10
     })
     .await;
-    // Nothing more comes: the silence ends it.
+    // Nothing more is sent: the idle time-out ends it.
     until("the silent publisher to be let go", 10, gone).await;
     drop(socket);
 
@@ -172,14 +172,14 @@ async fn garbage_truncation_and_a_stop_in_mid_frame_disturb_nobody() {
     drop(good);
 }
 
-/// A programme that changes its tracks and whose clock jumps, as at a splice between two encoders.
+/// A program that changes its tracks and whose clock jumps, as at a splice between two encoders.
 #[tokio::test(flavor = "multi_thread")]
 async fn other_codecs_and_another_clock_within_a_connection() {
     let server = serve(TestGate::default().with("one", None, None));
     let stream = server.gate.stream("one");
     let (video, audio) = (Probe::on(&stream.video).await, Probe::on(&stream.audio).await);
     let read = |file: &std::path::Path| std::fs::read(file).expect("it is there");
-    // The middle of the same file is a clock that jumps back, the other file is other codecs.
+    // The middle of the same file has a clock that jumps back; the other file has other codecs.
     let first = read(h264_mp2());
     let half = first.len() / 2 / 188 * 188;
     let parts = [&first[..], &first[..half], &read(h265_opus())[..]];
@@ -204,8 +204,8 @@ async fn other_codecs_and_another_clock_within_a_connection() {
     assert!(stream.taken.load(Ordering::SeqCst), "the publisher stayed connected");
     for track in [&video, &audio] {
         let track = track.seen.lock().expect("lock");
-        // A splice begins at the present: a track that ran ahead of it steps back. On a busy machine
-        // it takes a second step until picture and sound agree.
+        // After a splice, time restarts at the present, so a track that was ahead steps back. On a
+        // busy machine a second step may follow until audio and video are aligned.
         let back: Vec<u64> =
             track.windows(2).filter_map(|pair| pair[0].1.checked_sub(pair[1].1 + 1)).collect();
         assert!(back.len() <= 4 && back.iter().all(|ms| *ms < 500), "steps back: {back:?} ms");
@@ -248,7 +248,7 @@ async fn pulls_from_a_listener_and_says_what_is_wrong_with_it() {
     };
     let intake = || gate.publish(hello(), SourceReport::new("srt", "puller").into());
 
-    // A free port on which nobody listens.
+    // A free port without a listener.
     let port = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr());
     let port = port.expect("a port").port();
     let url = format!("srt://127.0.0.1:{port}");
@@ -264,7 +264,7 @@ async fn pulls_from_a_listener_and_says_what_is_wrong_with_it() {
         let pulled = pull::run(taken, &url, passphrase.map(Secret::new));
         pulled.await.expect_err("a wrong passphrase").to_string()
     };
-    // The listener needs a moment to be there; ffmpeg takes one caller and goes on after a refusal.
+    // The listener needs time to start; ffmpeg takes one caller, and continues after a refusal.
     let mut said = String::new();
     for _ in 0..10 {
         said = wrong(Some("wrong passphrase")).await;

@@ -1,4 +1,4 @@
-//! Callers that are not let in, and how they are told.
+//! Refused callers, and the reasons that they get.
 
 use std::net::UdpSocket;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use crate::flow::{Blame, RefusalKind};
 use crate::ingress::srt::Config;
 use crate::srt::Target;
 
-/// What a caller with this query is told.
+/// The reason that a caller with this query gets.
 async fn told(server: &super::bench::Running, query: &str) -> String {
     let target: Target = server.url(query).parse().expect("valid");
     match target.connect(Blame::Us).await {
@@ -54,7 +54,7 @@ async fn wrong_and_missing_passphrases_reach_the_gate() {
     check("streamid=publish:one&passphrase=ab0123456789", 1, "one", "wrong SRT passphrase").await;
     check("streamid=publish:one", 2, "one", "wrong SRT passphrase, or none").await;
     check("streamid=publish:two&passphrase=ab0123456789", 3, "two", "it encrypts").await;
-    // ffmpeg does not get in either.
+    // ffmpeg is refused too.
     let url = server.url("streamid=publish:one&passphrase=ab0123456789");
     let file = h264_aac().to_str().expect("a plain path");
     let mut peer = ffmpeg(&["-re", "-i", file, "-c", "copy", "-f", "mpegts", &url]);
@@ -94,7 +94,7 @@ async fn garbage_datagrams_change_nothing() {
             *byte = (state >> 24) as u8;
         }
         if size >= 64 && size % 3 == 0 {
-            // Looks like a handshake: control packet of type 0 to socket 0.
+            // Resembles a handshake: control packet of type 0 to socket 0.
             bytes[..2].copy_from_slice(&[0x80, 0]);
             bytes[12..16].fill(0);
         }

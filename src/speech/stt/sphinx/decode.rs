@@ -6,24 +6,24 @@ use super::sys::{Decoder, Segment};
 use crate::speech::engine;
 use crate::speech::stt::wire::{Answer, Question, unpack};
 
-/// Milliseconds of a frame.
+/// Duration of a frame, in ms.
 const FRAME_MS: u32 = 10;
 
-/// Samples are given to the decoder in pieces of 0.1 s: its normalisation adapts with each.
+/// The decoder gets pieces of 0.1 s, in samples: its normalisation adapts with each.
 const PIECE: usize = 1600;
 
-/// Settings that were measured, see "Captions" in `docs/measurements.md`.
+/// Chosen by measurement: see "Captions" in `docs/measurements.md`.
 const SETTINGS: &[(&str, &str)] = &[
-    // Our own gate stands in front. Its silence remover would shift the word times.
+    // Our gate already removes silence; removing it here would shift the word times.
     ("-remove_silence", "no"),
     ("-logfn", "/dev/null"),
 ];
 
-/// Serves requests until the parent is gone. `model` is a folder as Debian's `pocketsphinx-en-us`
-/// has it.
+/// Serves requests until the parent is gone. `model` is a folder laid out like Debian's
+/// `pocketsphinx-en-us`.
 ///
 /// # Errors
-/// When the pipes break.
+/// If the pipes break.
 pub fn serve(model: &Path) -> std::io::Result<()> {
     let mut decoder = None;
     let mut open = false;
@@ -61,9 +61,9 @@ fn settings(model: &Path) -> Vec<String> {
 }
 
 /// Words without silences and noises (`<sil>`, `[NOISE]`, `++UH++`) and without the number of their
-/// pronunciation, spelt as people do.
+/// pronunciation, in usual spelling.
 fn words(segments: &[Segment]) -> Vec<(String, u32, u32, f32)> {
-    // Frames count on from utterance to utterance; each begins with `<s>`.
+    // Frame numbers continue from utterance to utterance; each utterance begins with `<s>`.
     let zero = segments.first().map_or(0, |s| s.first);
     let word = |s: &Segment| {
         let text = s.word.split('(').next().unwrap_or_default();

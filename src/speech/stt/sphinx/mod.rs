@@ -1,8 +1,8 @@
 //! `basic`: PocketSphinx with Debian's English model.
 //!
-//! What a machine without downloaded weights has: English, no capitals, no full stops, about one
-//! word in four wrong on read speech. Its decoder keeps its state between pieces of sound, so each
-//! stream has its own, in a process of its own.
+//! The engine of a machine without downloaded weights: English, no capitals, no full stops, about
+//! one wrong word in four on read speech. Its decoder keeps state between pieces of audio, so each
+//! stream has a decoder in its own process.
 
 mod decode;
 mod sys;
@@ -24,13 +24,13 @@ use crate::speech::engine::Child;
 /// Where Debian's `pocketsphinx-en-us` puts the model.
 const MODEL: &str = "/usr/share/pocketsphinx/model/en-us";
 
-/// Loading takes less than a second on an idle machine.
+/// Time limit for loading, which takes under a second on an idle machine.
 const LOAD_LIMIT: Duration = Duration::from_secs(20);
 
-/// A piece of sound is decoded in a fraction of its length; longer than this it hangs.
+/// Audio is decoded in a fraction of its length; a decoder that takes longer than this hangs.
 const HUNG: Duration = Duration::from_secs(15);
 
-/// The engine of machines without weights.
+/// The engine for machines without weights.
 pub struct Sphinx {
     model: PathBuf,
     origin: Arc<Origin>,
@@ -39,7 +39,7 @@ pub struct Sphinx {
 }
 
 impl Sphinx {
-    /// The engine, if library and model are installed.
+    /// The engine, if its library and model are installed.
     pub fn find(streams_max: usize) -> Option<Self> {
         let there = Path::new(MODEL).join("en-us.lm.bin").is_file() && sys::is_there();
         there.then(|| Self {

@@ -1,7 +1,7 @@
-//! The few functions of PocketSphinx that are used, opened at run time.
+//! The few functions of PocketSphinx in use, loaded at run time.
 //!
-//! Debian's libpocketsphinx3 and libsphinxbase3 (0.8+5prealpha). Their errors end the process, which
-//! is why this runs only in a child.
+//! For Debian's libpocketsphinx3 and libsphinxbase3 (0.8+5prealpha). Their errors abort the
+//! process, so this runs only in a child.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -36,21 +36,21 @@ struct Functions {
     exp: unsafe extern "C" fn(Object, c_int) -> f64,
 }
 
-/// A word as the decoder has it: text with its variant (`the(2)`), first and last frame, posterior.
+/// A decoded word: text with its variant (`the(2)`), first and last frame, posterior.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Segment {
     pub(super) word: String,
     pub(super) first: u32,
     pub(super) last: u32,
-    /// Probability given the lattice, 0-1; 1 before the utterance has ended.
+    /// Probability given the lattice, 0-1; 1 until the utterance has ended.
     pub(super) posterior: f32,
 }
 
-/// A decoder with its model. One thread at a time uses it.
+/// A decoder with its model, used by one thread at a time.
 pub(super) struct Decoder {
     functions: Functions,
     decoder: NonNull<c_void>,
-    // Last, so that it is closed after the decoder is freed.
+    // The last field, so that it is closed after the decoder is freed.
     _libraries: [Library; 2],
 }
 
@@ -61,7 +61,7 @@ fn symbol<T: Copy>(library: &Library, name: &str) -> Result<T, String> {
 }
 
 impl Decoder {
-    /// A decoder with settings as PocketSphinx's command line has them: `-hmm`, folder, …
+    /// A decoder with settings as on PocketSphinx's command line: `-hmm`, folder, …
     pub(super) fn new(settings: &[String]) -> Result<Self, String> {
         let open = |name: &str| {
             // SAFETY: opening runs the libraries' initialisers, and they have none.
@@ -120,7 +120,7 @@ impl Decoder {
         if ok == 0 { Ok(()) } else { Err("PocketSphinx does not begin an utterance".into()) }
     }
 
-    /// Takes sound, 16 kHz mono.
+    /// Takes audio, 16 kHz mono.
     pub(super) fn process(&mut self, samples: &[i16]) -> Result<(), String> {
         // SAFETY: the decoder is alive; pointer and length are of one slice, which it only reads.
         let frames = unsafe {
@@ -129,7 +129,7 @@ impl Decoder {
         if frames < 0 { Err("PocketSphinx does not take the sound".into()) } else { Ok(()) }
     }
 
-    /// Ends an utterance: the second pass and the best path through the lattice are run.
+    /// Ends an utterance: runs the second pass and finds the best path through the lattice.
     pub(super) fn end(&mut self) -> Result<(), String> {
         // SAFETY: the decoder is alive.
         let ok = unsafe { (self.functions.end)(self.decoder.as_ptr()) };

@@ -1,4 +1,4 @@
-//! The engines of one stream: which one hears it, which ones are being started.
+//! The engines of one stream: the current one and those that are starting.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -11,10 +11,10 @@ use super::super::recognizer::{Engine, Error, Session};
 
 type Started = (usize, Result<Box<dyn Session>, Error>);
 
-/// A change that the stream must know of.
+/// A change that the stream must handle.
 #[derive(Debug, PartialEq)]
 pub(super) enum Change {
-    /// Another engine hears from now on.
+    /// Another engine transcribes from now on.
     Current { from: Option<String>, to: usize, why: String },
     /// An engine failed to start.
     Failed { engine: usize, why: String },
@@ -25,11 +25,11 @@ pub(super) struct Ears {
     missing: Vec<(String, String)>,
     lineup: Lineup,
     sessions: Vec<Option<Box<dyn Session>>>,
-    /// Why each engine failed last.
+    /// Last failure of each engine.
     reasons: Vec<Option<String>>,
     starts: (Sender<Started>, Receiver<Started>),
     begun: Instant,
-    /// The engine that heard last, and why it does no more.
+    /// The previous engine, and why it was replaced.
     before: Option<(usize, String)>,
     current: Option<usize>,
 }
@@ -50,7 +50,7 @@ impl Ears {
         }
     }
 
-    /// Other engines, where they are others: who hears now goes on when nothing has changed for it.
+    /// Replaces the engines if they differ; the current one continues if it is unchanged.
     pub(super) fn choose(&mut self, choice: Choice) {
         let same = choice.engines.len() == self.engines.len()
             && choice.engines.iter().zip(&self.engines).all(|(a, b)| Arc::ptr_eq(a, b));
@@ -65,7 +65,7 @@ impl Ears {
         self.engines.is_empty()
     }
 
-    /// Whether another engine stands behind the current one.
+    /// Whether there is an engine other than the current one.
     pub(super) fn has_next(&self) -> bool {
         self.engines.len() > 1
     }
@@ -74,14 +74,14 @@ impl Ears {
         self.engines[number].as_ref()
     }
 
-    /// The engine that hears, with its ear.
+    /// The current engine and its session.
     pub(super) fn current(&mut self) -> Option<(&dyn Engine, &mut (dyn Session + 'static))> {
         let current = self.current?;
         let session = self.sessions[current].as_deref_mut()?;
         Some((self.engines[current].as_ref(), session))
     }
 
-    /// Starts and changes engines. `pause`: nobody speaks.
+    /// Starts and changes engines. `pause`: there is no speech.
     pub(super) fn poll(&mut self, pause: bool) -> Vec<Change> {
         let mut changes = Vec::new();
         while let Ok((engine, started)) = self.starts.1.try_recv() {
@@ -131,12 +131,12 @@ impl Ears {
         self.before = Some((current, why.to_owned()));
     }
 
-    /// Whether one is being started.
+    /// Whether an engine is starting.
     pub(super) fn is_starting(&self) -> bool {
         self.lineup.is_starting()
     }
 
-    /// Why no engine hears: each with its reason.
+    /// Why no engine transcribes: each engine with its reason.
     pub(super) fn why_not(&self) -> String {
         let failed = self.engines.iter().zip(&self.reasons).filter_map(|(engine, reason)| {
             Some(format!("{}: {}", engine.name(), reason.as_ref()?))
@@ -150,7 +150,7 @@ impl Ears {
         let started = self.starts.0.clone();
         let failed = self.starts.0.clone();
         let spawned = thread::Builder::new().name("stt-start".into()).spawn(move || {
-            // Where the stream is gone the session is dropped here, and its process with it.
+            // If the stream has ended, this drops the session and its process.
             let _ = started.send((number, engine.open()));
         });
         if let Err(error) = spawned {

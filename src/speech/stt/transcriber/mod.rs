@@ -1,4 +1,4 @@
-//! Captions of one stream: sound in, cues out.
+//! Captions of one stream: audio in, cues out.
 
 mod ears;
 mod ring;
@@ -17,63 +17,63 @@ use crate::media::{Cue, Language};
 use ring::Ring;
 use worker::Worker;
 
-/// How a stream is heard.
+/// How a stream is transcribed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// Language, engines and model.
     pub wanted: Wanted,
-    /// Names and terms that are likely to be said.
+    /// Names and terms that are likely to be spoken.
     pub terms: Vec<String>,
-    /// Sound that comes faster than it is heard waits, instead of being skipped: for files.
+    /// Audio that arrives faster than it is transcribed waits instead of being skipped: for files.
     pub wait: bool,
 }
 
 /// Whether a stream has captions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// An engine is being started.
+    /// An engine is starting.
     Starting,
-    /// This engine hears the stream.
+    /// This engine transcribes the stream.
     Listening {
-        /// Its name.
+        /// Name of the engine.
         engine: String,
-        /// Its model.
+        /// Its model, if it names one.
         model: Option<String>,
     },
-    /// No engine can hear it.
+    /// No engine can transcribe it.
     Off {
-        /// Why, and what to do.
+        /// The reason, with a remedy.
         why: String,
     },
 }
 
-/// What comes out.
+/// The transcriber's output.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// What is heard now; it replaces the last partial cue.
+    /// The current hypothesis; it replaces the last partial cue.
     Partial(Cue),
-    /// It never changes again.
+    /// A final cue.
     Committed(Cue),
     /// No committed cue will begin before this running time.
     Heard(Duration),
     /// The language was detected, or it has changed.
     Language(Language, f32),
-    /// Another engine hears the stream.
+    /// Another engine transcribes the stream.
     Switched {
-        /// The one before; `None`: the first.
+        /// The previous engine; `None`: this is the first.
         from: Option<String>,
-        /// The one from now on.
+        /// The new engine.
         to: String,
-        /// Why.
+        /// Why it changed.
         why: String,
     },
-    /// Whether it has captions.
+    /// Whether the stream has captions.
     State(Status),
-    /// Everything before [`Transcriber::end`] has been heard. Nothing comes after it.
+    /// Everything before [`Transcriber::end`] has been transcribed. This is the last event.
     Ended,
 }
 
-/// See the module. Dropping it ends the captions; no event comes after that.
+/// Dropping it ends the captions; no event follows.
 #[derive(Debug)]
 pub struct Transcriber {
     ring: Arc<Ring>,
@@ -81,10 +81,10 @@ pub struct Transcriber {
 }
 
 impl Transcriber {
-    /// Starts to listen. `events` is called on the transcriber's own thread and must not block.
+    /// Starts to transcribe. `events` is called on the transcriber's own thread and must not block.
     ///
     /// # Errors
-    /// When the system has no thread left.
+    /// If no thread can be started.
     pub fn new(
         engines: Arc<Engines>,
         options: Options,
@@ -98,20 +98,19 @@ impl Transcriber {
         Ok(Self { ring, stats })
     }
 
-    /// Takes sound, 16 kHz mono, whose first sample is at this running time. Never waits, unless
-    /// [`Options::wait`] is set.
+    /// Takes audio, 16 kHz mono, whose first sample is at the running time `at`. Never waits,
+    /// unless [`Options::wait`] is set.
     pub fn push(&self, at: Duration, samples: &[f32]) {
         let skipped = self.ring.push(at, samples);
         self.stats.skip(skipped);
     }
 
-    /// No more sound comes: [`Event::Ended`] follows when all of it has been heard.
+    /// No more audio follows: [`Event::Ended`] is sent when all of it has been transcribed.
     pub fn end(&self) {
         self.ring.end();
     }
 
-    /// Ends the captions now: no event comes any more, and a [`Transcriber::push`] that waits
-    /// returns.
+    /// Ends the captions now: no event follows, and a waiting [`Transcriber::push`] returns.
     pub fn close(&self) {
         self.ring.close();
     }

@@ -1,4 +1,4 @@
-//! Sound that waits for the transcriber's thread: bounded, the oldest goes first.
+//! Audio that waits for the transcriber's thread: bounded, the oldest is dropped first.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use crate::speech::vad::RATE;
 
-/// The thread wakes this often for its other work.
+/// How often the thread wakes for its other work.
 const TICK: Duration = Duration::from_millis(100);
 
-/// With `wait`, so much is taken at a time, so that decoding keeps its rhythm.
+/// With `wait`, the most samples taken at a time, so that decoding stays regular.
 const PORTION: usize = RATE / 5;
 
-/// Some sound and its place in time.
+/// Audio and its running time.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Piece {
     pub(super) at: Duration,
     pub(super) samples: Vec<f32>,
 }
 
-/// What a look into the ring brings.
+/// The result of a look into the ring.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Taken {
     pub(super) pieces: Vec<Piece>,
-    /// Nothing comes any more, and nothing is left.
+    /// Whether the audio has ended and none is left.
     pub(super) ended: bool,
-    /// Nobody wants captions any more.
+    /// Whether the captions were closed.
     pub(super) closed: bool,
 }
 
@@ -61,7 +61,7 @@ impl Ring {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds sound; how many samples had to go for it.
+    /// Adds audio; returns how many older samples were dropped.
     pub(super) fn push(&self, at: Duration, samples: &[f32]) -> usize {
         let mut inside = self.lock();
         while self.wait && inside.samples >= self.samples_max && !inside.closed {
@@ -93,7 +93,7 @@ impl Ring {
         self.emptied.notify_all();
     }
 
-    /// How much waits.
+    /// Duration of the waiting audio.
     pub(super) fn waiting(&self) -> Duration {
         Duration::from_secs_f64(self.lock().samples as f64 / RATE as f64)
     }
@@ -106,7 +106,7 @@ impl Ring {
         self.lock().ended
     }
 
-    /// What has come, after at most a tick. Without `hungry` nothing is taken, only waited.
+    /// What has come, after at most one tick. Without `hungry` it only waits and takes nothing.
     pub(super) fn take(&self, hungry: bool) -> Taken {
         let mut inside = self.lock();
         let idle = |i: &mut Inside| !i.closed && (!hungry || (i.pieces.is_empty() && !i.ended));

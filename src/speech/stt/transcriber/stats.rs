@@ -1,4 +1,4 @@
-//! What one stream's captions cost and lose.
+//! Costs and losses of one stream's captions.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,25 +8,25 @@ use crate::speech::vad::RATE;
 /// Running totals; they only grow, except for `delay_ms` and `lag_ms`.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Sound that was heard, in ms.
+    /// Audio that was transcribed, in ms.
     pub heard_ms: AtomicU64,
-    /// Sound that was skipped because the engine lagged or was not there, in ms.
+    /// Audio that was skipped because the engine lagged or was missing, in ms.
     pub skipped_ms: AtomicU64,
-    /// Time in engines, in ms: with `heard_ms` the real-time factor.
+    /// Time spent in engines, in ms: with `heard_ms` the real-time factor.
     pub busy_ms: AtomicU64,
     /// Windows that were decoded.
     pub decoded: AtomicU64,
-    /// Windows whose answer came too late.
+    /// Windows whose answer was too late.
     pub late: AtomicU64,
-    /// Utterances that were no speech: gate, guard.
+    /// Utterances that gate or guard refused as no speech.
     pub refused: AtomicU64,
-    /// Times that an engine failed.
+    /// Failures of engines.
     pub failures: AtomicU64,
-    /// Times that another engine took over.
+    /// Changes to another engine.
     pub switches: AtomicU64,
     /// Words that were committed.
     pub words: AtomicU64,
-    /// How far the sound that waits reaches back now, in ms.
+    /// Duration of the waiting audio now, in ms.
     pub lag_ms: AtomicU64,
 }
 
@@ -48,7 +48,7 @@ impl Stats {
         self.busy_ms.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Time in engines per time of sound, since the start.
+    /// Time in engines divided by duration of the audio, since the start.
     pub fn real_time_factor(&self) -> f64 {
         let heard = self.heard_ms.load(Ordering::Relaxed).max(1);
         self.busy_ms.load(Ordering::Relaxed) as f64 / heard as f64

@@ -1,38 +1,38 @@
-//! The sound that is not final yet, cut into utterances by the gate.
+//! The audio that is not final yet, divided into utterances by the gate.
 
 use std::time::Duration;
 
 use super::ring::Piece;
 use crate::speech::vad::{Detector, Edge, Gate, RATE, Spoken};
 
-/// Sound before the onset that belongs to the utterance: soft consonants.
+/// Audio before the onset that belongs to the utterance: soft consonants.
 const BEFORE: Duration = Duration::from_millis(250);
 
-/// While nobody speaks so much is kept, to look back for an onset.
+/// Audio that is kept without speech, to look back for an onset.
 const KEPT: Duration = Duration::from_millis(600);
 
-/// Sound whose place differs by more than this from where the last ended is not its continuation.
+/// Audio whose time differs by more than this from the end of the last is a discontinuity.
 const JUMP: Duration = Duration::from_millis(80);
 
-/// What a piece of sound did.
+/// A change caused by a piece of audio.
 #[derive(Debug, PartialEq)]
 pub(super) enum Heard {
-    /// Somebody began to speak.
+    /// Speech has begun.
     Opened,
-    /// The utterance is over.
+    /// The utterance has ended.
     Closed(Spoken),
-    /// The sound jumps in time; an utterance that was open is over.
+    /// The audio jumps in time; this ends an open utterance.
     Jumped(Option<Spoken>),
 }
 
-/// See the module.
+/// The window of audio, with detector and gate.
 pub(super) struct Sound {
     detector: Box<dyn Detector>,
     gate: Gate,
-    /// Samples from `from` on.
+    /// Samples from the running time `from` on.
     samples: Vec<f32>,
     from: Duration,
-    /// Samples at the end that the detector has not judged: less than a frame.
+    /// Samples at the end that the detector has not judged: less than one frame.
     unjudged: usize,
 }
 
@@ -50,12 +50,12 @@ impl Sound {
         Self { detector, gate, samples: Vec::new(), from: Duration::ZERO, unjudged: 0 }
     }
 
-    /// Whether somebody speaks.
+    /// Whether there is speech.
     pub(super) fn is_open(&self) -> bool {
         self.gate.is_open()
     }
 
-    /// What was spoken of the open utterance.
+    /// The speech so far of the open utterance.
     pub(super) fn spoken(&self) -> Spoken {
         self.gate.spoken()
     }
@@ -65,17 +65,17 @@ impl Sound {
         &self.samples
     }
 
-    /// Running time of the first of them.
+    /// Running time of the first sample.
     pub(super) fn from(&self) -> Duration {
         self.from
     }
 
-    /// Running time behind the last.
+    /// Running time of the end.
     pub(super) fn edge(&self) -> Duration {
         self.from + length(self.samples.len())
     }
 
-    /// Takes sound up to the next event; what is left of the piece comes back with it.
+    /// Takes audio up to the next event; returns the rest of the piece with the event.
     pub(super) fn hear(&mut self, mut piece: Piece) -> Option<(Heard, Option<Piece>)> {
         let expected = self.edge();
         if self.samples.is_empty() {
@@ -89,7 +89,7 @@ impl Sound {
             }
             return Some((Heard::Jumped(spoken), Some(piece)));
         } else if !self.is_open() {
-            // Rounded time-stamps must not add up.
+            // Prevents rounding errors of timestamps from accumulating.
             self.from = piece.at.saturating_sub(length(self.samples.len()));
         }
         let frame = self.detector.frame();
@@ -127,12 +127,12 @@ impl Sound {
         None
     }
 
-    /// Closes an utterance that is open, at the end of the stream.
+    /// Closes an open utterance at the end of the stream.
     pub(super) fn close(&mut self) -> Option<Spoken> {
         self.gate.close()
     }
 
-    /// Forgets what lies before this running time.
+    /// Drops the audio before this running time.
     pub(super) fn cut(&mut self, at: Duration) {
         let gone = count(at.saturating_sub(self.from)).min(self.samples.len());
         self.samples.drain(..gone);
@@ -140,7 +140,7 @@ impl Sound {
         self.unjudged = self.unjudged.min(self.samples.len());
     }
 
-    /// Keeps only so much.
+    /// Keeps at most this much audio, the newest.
     pub(super) fn keep(&mut self, longest: Duration) {
         let surplus = self.samples.len().saturating_sub(count(longest));
         self.samples.drain(..surplus);

@@ -16,36 +16,36 @@ use crate::speech::stt::phrases::Phrases;
 use crate::speech::stt::recognizer::{Error, Hypothesis, Window};
 use crate::speech::vad::{RATE, Spoken};
 
-/// The first hypothesis of an utterance needs so much speech.
+/// Speech needed for the first hypothesis of an utterance.
 const SPEECH_FIRST: Duration = Duration::from_millis(500);
 
-/// After a silence of this length what was said before does not help the engine any more.
+/// After a silence of this length the preceding text no longer helps the engine.
 const PROMPT_FORGOTTEN: Duration = Duration::from_secs(2);
 
-/// Longest part of the prompt that repeats what was said, in characters.
+/// Longest preceding text in the prompt, in characters.
 const PROMPT_MAX: usize = 200;
 
-/// The language is detected in the first so much speech, and again after so much sound.
+/// The language is detected in this much speech at first, then again after this much audio.
 const LANGUAGE_SETTLED: Duration = Duration::from_secs(6);
 const LANGUAGE_AGAIN: Duration = Duration::from_secs(30);
 
-/// A detection below this counts only while there is none.
+/// A detection below this probability counts only while no language is known.
 const LANGUAGE_SURE: f32 = 0.6;
 
-/// An engine that is this far behind, for so long, is given up when there is another.
+/// An engine that lags this far behind for this long is given up if there is another.
 const LAG: Duration = Duration::from_millis(2500);
 const LAG_ALLOWED: Duration = Duration::from_secs(4);
 
-/// So many late answers in a row and another engine is tried.
+/// After this many late answers in a row another engine is tried.
 const LATE_MAX: u32 = 3;
 
-/// Without any engine the list is made anew this often: a model may have been installed.
+/// How often the list of engines is renewed while there is none: a model may have been installed.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// How long the silence is that is kept behind an utterance, for the next onset.
+/// Silence that is kept after an utterance, for the next onset.
 const BEHIND: Duration = Duration::from_millis(200);
 
-/// See the module.
+/// State of the thread.
 pub(super) struct Worker {
     engines: Arc<Engines>,
     options: Options,
@@ -57,28 +57,28 @@ pub(super) struct Worker {
     agreement: Agreement,
     phrases: Phrases,
     status: Option<Status>,
-    /// The rest of a piece that was taken.
+    /// Audio that was taken from the ring and not processed yet.
     waiting: VecDeque<Piece>,
-    /// The utterance is over and not yet written down.
+    /// The utterance has ended and is not transcribed yet.
     closing: Option<Spoken>,
-    /// Samples of the window that the engine has heard; `None`: it must hear all of it again.
+    /// Samples of the window that the engine has got; `None`: it needs all of them again.
     given: Option<usize>,
     /// Edge of the window at the last hypothesis.
     decoded_at: Duration,
     language: Option<Language>,
-    /// How sure, and how much speech was listened to for it.
+    /// Probability of the language, and the amount of speech it is based on.
     detection: (f32, Duration),
-    /// Running time at which the language was last looked at.
+    /// Running time of the last detection.
     looked_at: Duration,
     prompt: String,
     late: u32,
     lagging: Option<Instant>,
     looked: Instant,
-    /// Which models there were when engines were chosen.
+    /// Generation of the model files when the engines were chosen.
     generation: u64,
 }
 
-/// A pace for the time before the first engine.
+/// The pace before the first engine.
 const PACE: Pace = Pace {
     step: Duration::from_secs(1),
     trim: Duration::from_millis(600),
@@ -151,8 +151,8 @@ impl Worker {
         }
     }
 
-    /// Whether more sound can be taken: an utterance that waits for an engine holds back what
-    /// follows, and the ring behind it is bounded.
+    /// Whether to take more audio: an utterance that waits for an engine delays what follows, and
+    /// the ring is bounded.
     fn hungry(&mut self) -> bool {
         let window = self.sound.edge().saturating_sub(self.sound.from());
         let full = window >= PACE.window_max && self.ears.current().is_none();
@@ -163,7 +163,7 @@ impl Worker {
         if !off {
             self.closing = self.closing.or_else(|| self.sound.close());
             let begun = Instant::now();
-            // The engine may have died just now: the next one gets its chance.
+            // The engine may just have died: gives the next one a chance.
             while self.closing.is_some() && begun.elapsed() < Duration::from_secs(20) {
                 self.decode();
                 if self.closing.is_some() {
@@ -180,7 +180,7 @@ impl Worker {
         self.emit(Event::Ended);
     }
 
-    /// Listens to what was taken; stops where an utterance waits for an engine.
+    /// Processes the audio taken; stops if an utterance waits for an engine.
     fn hear(&mut self) {
         if self.closing.is_some() {
             self.decode();
@@ -227,7 +227,7 @@ impl Worker {
         }
     }
 
-    /// Asks the engine for the window, if there is one.
+    /// Sends the window to the engine, if there is one.
     fn decode(&mut self) {
         let last = self.closing.is_some();
         let spoken = self.closing.unwrap_or_else(|| self.sound.spoken());
@@ -278,7 +278,7 @@ impl Worker {
         self.give_up(&error.to_string());
     }
 
-    /// The current engine is of no use: the next one hears the window again.
+    /// The current engine is unusable: the next one gets the window again.
     fn give_up(&mut self, why: &str) {
         tracing::warn!(why, "a speech-to-text engine is given up for now");
         Stats::count(&self.stats.failures);
@@ -326,7 +326,7 @@ impl Worker {
         }
     }
 
-    /// The utterance is over: what is collected becomes a cue, the window begins anew.
+    /// The utterance has ended: pending words become a cue and the window is cleared.
     fn conclude(&mut self) {
         self.closing = None;
         self.given = None;
@@ -363,7 +363,7 @@ impl Worker {
         }
     }
 
-    /// The language to tell the engine; `None` where it is to detect it.
+    /// The language to give to the engine; `None`: it detects it.
     fn asked_language(&self, edge: Duration) -> Option<Language> {
         if self.options.wanted.language.is_some() {
             return self.options.wanted.language.clone();
@@ -394,7 +394,7 @@ impl Worker {
         self.emit(Event::Language(language, sure));
     }
 
-    /// Language and engine of the cues from now on.
+    /// Sets language and engine of the following cues.
     fn retitle(&mut self) {
         let Some((engine, _)) = self.ears.current() else { return };
         let (origin, punctuates) = (engine.origin(), engine.punctuates());
@@ -410,7 +410,7 @@ impl Worker {
         let pause = !self.sound.is_open() && self.closing.is_none();
         let again = self.ears.is_empty() && self.looked.elapsed() > LOOK_AGAIN;
         let generation = self.engines.generation();
-        // A model has come or gone: at a pause nothing that was said is lost over it.
+        // A model was added or removed: changes at a pause, so that no word is lost.
         if again || (pause && generation != self.generation) {
             (self.looked, self.generation) = (Instant::now(), generation);
             self.ears.choose(self.engines.choose(&self.options.wanted));
@@ -449,7 +449,7 @@ impl Worker {
         }
     }
 
-    /// An engine that is slower than the sound is given up where there is another.
+    /// Gives up an engine that is slower than the audio, if there is another.
     fn watch_lag(&mut self) {
         let waiting: usize = self.waiting.iter().map(|p| p.samples.len()).sum();
         let lag = self.ring.waiting() + length(waiting);
@@ -466,13 +466,13 @@ impl Worker {
     }
 }
 
-/// Share of speech of an utterance; one that is over ends with the silence that ended it.
+/// Share of speech in an utterance; one that has ended includes the silence that ended it.
 fn ratio(spoken: Spoken, last: bool) -> f32 {
     let hangover = if last { Duration::from_millis(300) } else { Duration::ZERO };
     spoken.ratio(hangover)
 }
 
-/// Whether it is worth an engine's time.
+/// Whether the utterance is worth transcribing.
 fn believable(spoken: Spoken, last: bool) -> bool {
     spoken.is_speech() && ratio(spoken, last) >= guard::SPEECH_RATIO_MIN
 }

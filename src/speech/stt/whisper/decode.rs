@@ -15,27 +15,28 @@ use crate::speech::stt::phrases::spaced;
 use crate::speech::stt::wire::{Answer, Question, unpack};
 use crate::speech::vad::RATE;
 
-/// Whisper hears nothing in less than a second: shorter windows are filled up with silence.
+/// Shortest window, in samples. Whisper recognises nothing in under a second, so shorter windows
+/// are padded with silence.
 const SHORTEST: usize = RATE * 11 / 10;
 
-/// Positions of the encoder per second of sound.
+/// Encoder positions per second of audio.
 const POSITIONS: usize = 50;
 
-/// Positions beyond the window, and the fewest altogether: with less the models ramble.
+/// Positions beyond the window, and the minimum in all: with fewer the models ramble.
 const POSITIONS_SPARE: usize = 128;
 const POSITIONS_MIN: usize = 512;
 
-/// Above this probability of silence, with a log probability below [`LOGPROB`], there was no
-/// speech. Both are the values of the Whisper paper (Radford et al. 2022).
+/// Above this probability of silence and below the log probability [`LOGPROB`] there is no speech.
+/// Both values are from the Whisper paper (Radford et al. 2022).
 const NO_SPEECH: f32 = 0.6;
 const LOGPROB: f32 = -1.0;
 
 /// How the model is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Threads on the processor.
+    /// Processor threads.
     pub threads: usize,
-    /// Whether a GPU may do it.
+    /// Whether a GPU may be used.
     pub gpu: bool,
 }
 
@@ -48,7 +49,7 @@ struct Loaded {
 /// Serves requests until the parent is gone.
 ///
 /// # Errors
-/// When the pipes break.
+/// If the pipes break.
 pub fn serve(model: &Path, run: Run) -> std::io::Result<()> {
     whisper_rs::install_logging_hooks();
     let mut loaded = None;
@@ -96,8 +97,8 @@ fn load(path: &Path, run: Run) -> Result<Loaded, String> {
     Ok(Loaded { context, state, aligned })
 }
 
-/// Which layers of a model align words to sound, by its file name; only where the model has the
-/// layers that the name promises, because whisper.cpp aborts otherwise.
+/// The layers of a model that align words to audio, by file name; only if the model really has
+/// these layers, because whisper.cpp aborts otherwise.
 fn preset(name: &str, layers: i32) -> Option<DtwModelPreset> {
     use DtwModelPreset as P;
     let has = |part: &str| name.contains(part);
@@ -157,7 +158,7 @@ impl Loaded {
         full.set_temperature_inc(0.0);
         full.set_no_speech_thold(NO_SPEECH);
         full.set_logprob_thold(LOGPROB);
-        // Nobody says more than a dozen tokens a second: a loop ends here.
+        // Speech has at most about 12 tokens a second: this ends a loop.
         full.set_max_tokens(16 + (12.0 * seconds) as i32);
         full.set_print_special(false);
         full.set_print_progress(false);
@@ -174,15 +175,15 @@ impl Loaded {
         Ok(answer)
     }
 
-    /// What language it is, and how sure.
+    /// The language and its probability.
     fn detect(
         &mut self,
         samples: &[f32],
         positions: i32,
         run: Run,
     ) -> Result<(String, f32), WhisperError> {
-        // whisper.cpp detects with as many positions as the last window had, which are all 1500 in
-        // the beginning: three times the work. A window of one token sets them.
+        // whisper.cpp detects with as many positions as the last window had, at first all 1500,
+        // which takes three times as long. A window of one token sets them.
         let mut full = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
         full.set_n_threads(i32::try_from(run.threads).unwrap_or(1));
         full.set_language(Some("en"));
@@ -198,7 +199,7 @@ impl Loaded {
         Ok((tag, probabilities.get(id.max(0) as usize).copied().unwrap_or_default()))
     }
 
-    /// The tokens of what was said, without timestamps and silence.
+    /// The text tokens, without timestamps and silence.
     fn tokens(&self, length_ms: i64) -> Result<Vec<Token>, WhisperError> {
         let end = self.context.token_eot();
         let mut all = Vec::new();
@@ -209,7 +210,7 @@ impl Loaded {
                 if data.id >= end {
                     continue;
                 }
-                // Hundredths of a second; -1 where the alignment has none.
+                // In hundredths of a second; -1 if not aligned.
                 let (start, stop) = match data.t_dtw {
                     at if self.aligned && at >= 0 => (at - 10, at + 10),
                     _ => (data.t0, data.t1),

@@ -1,5 +1,5 @@
-//! The beginning of a ggml file, read before whisper.cpp does: of a file that is cut off there it
-//! makes a model that writes rubbish, and says nothing.
+//! Checks the beginning of a ggml file before whisper.cpp reads it: from a file that is cut off
+//! there, whisper.cpp silently builds a model that writes garbage.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -11,10 +11,10 @@ const MAGIC: u32 = 0x6767_6d6c;
 /// The size of Whisper's vocabularies: English only, 99 languages, 100 languages.
 const VOCABULARY: std::ops::RangeInclusive<u32> = 51_864..=51_870;
 
-/// Numbers of the header behind the magic.
+/// Numbers in the header after the magic.
 const NUMBERS: usize = 11;
 
-/// Longest word of a vocabulary in bytes.
+/// Longest word of a vocabulary, in bytes.
 const WORD_MAX: u32 = 1024;
 
 /// Checks magic, dimensions, filters and vocabulary.
@@ -67,7 +67,7 @@ fn number(from: &mut impl Read) -> std::io::Result<u32> {
     Ok(u32::from_le_bytes(bytes))
 }
 
-/// Without leaving the buffer where it can.
+/// Skips bytes, within the buffer if possible.
 fn skip(from: &mut impl Read, bytes: u64) -> std::io::Result<()> {
     let skipped = std::io::copy(&mut from.take(bytes), &mut std::io::sink())?;
     if skipped < bytes { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! Whisper by whisper.cpp, any ggml model, in a process of its own.
+//! Whisper by whisper.cpp: any ggml model, in its own process.
 
 mod decode;
 mod header;
@@ -28,10 +28,10 @@ pub struct Whisper {
 }
 
 impl Whisper {
-    /// A model that `run` says how to run. `label` names it in cues: `base.en-q5_1@4baf70dd`.
+    /// A model to be run as in `run`. `label` names it in cues: `base.en-q5_1@4baf70dd`.
     ///
     /// # Errors
-    /// When no thread can be made.
+    /// If no thread can be started.
     pub fn new(
         path: &Path,
         label: String,
@@ -103,7 +103,7 @@ impl Session for Ear {
     }
 }
 
-/// The language as Whisper calls it.
+/// Whisper's code for the language.
 fn spoken(language: &Language) -> &str {
     match language.primary() {
         "nb" => "no",
@@ -112,14 +112,14 @@ fn spoken(language: &Language) -> &str {
     }
 }
 
-/// What a model is called in cues and settings: `base.en-q5_1` of `ggml-base.en-q5_1.bin`.
+/// A model's name in cues and settings: `base.en-q5_1` for `ggml-base.en-q5_1.bin`.
 pub fn label(path: &Path) -> String {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     name.rsplit_once("ggml-").map_or(name.as_ref(), |(_, label)| label).to_owned()
 }
 
-/// Of several models the one for this language and machine: a model that speaks only English where
-/// English is wanted, then the first of a list that a processor, or a GPU, is fast enough for.
+/// The best model for this language and machine: an English-only model for English, then the first
+/// of a list that a processor, or a GPU, can run in real time.
 pub fn best(models: &[PathBuf], language: Option<&Language>, gpu: bool) -> Option<PathBuf> {
     const PROCESSOR: &[&str] = &["base", "small", "tiny", "medium", "large-v3-turbo", "large"];
     const GPU: &[&str] =

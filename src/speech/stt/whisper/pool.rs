@@ -1,9 +1,9 @@
 //! One loaded model for all streams.
 //!
-//! A thread owns the child process. Streams put windows into a queue that has room for one window
-//! each, so that it is served round robin; a window whose deadline has passed while it waited is
-//! skipped and counted. A child that dies or hangs is an error of that window; the next ones find
-//! the model down until its pause is over, and fall over to other engines meanwhile.
+//! A thread owns the child process. Streams put windows into a queue with room for one window each,
+//! so that it is served round robin. A window whose deadline passes in the queue is skipped and
+//! counted. A child that dies or hangs fails that window; the next ones find the model down until
+//! its pause ends, and streams use other engines meanwhile.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -17,27 +17,27 @@ use super::super::recognizer::{Error, Hypothesis};
 use super::super::wire::{Answer, Question};
 use crate::speech::engine::{self, Child};
 
-/// Loading gigabytes from a slow disk takes its time.
+/// Time limit for loading; gigabytes from a slow disk take long.
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
 
-/// A window that is being decoded may be late, but not for ever.
+/// A child that takes this long for one window hangs.
 const HUNG: Duration = Duration::from_secs(30);
 
 /// The pauses after failures: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// Share of the time in which the model is busy above which no further stream is let in.
+/// Busy share of the model above which no further stream is admitted.
 const FULL: f64 = 0.85;
 
-/// Over which the share is measured.
+/// Period over which the share is measured.
 const LOAD_WINDOW: Duration = Duration::from_secs(10);
 
-/// What a pool may do.
+/// Limits of a pool.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Limits {
     /// Most streams.
     pub(super) streams: usize,
-    /// After so long without a question the model leaves memory.
+    /// The model leaves memory after this long without a request.
     pub(super) idle: Duration,
 }
 
@@ -48,11 +48,11 @@ pub struct PoolStats {
     pub decoded: AtomicU64,
     /// Windows that were skipped because their deadline passed in the queue.
     pub late: AtomicU64,
-    /// Times that the model was loaded.
+    /// Number of loads of the model.
     pub loads: AtomicU64,
-    /// Times that its process died or hung.
+    /// How often the process died or hung.
     pub deaths: AtomicU64,
-    /// Streams that use it.
+    /// Streams that use the model.
     pub streams: AtomicUsize,
     /// Process id of the child; 0 while the model is not loaded.
     pub process: AtomicU64,
@@ -69,7 +69,7 @@ struct Job {
 struct Queue {
     jobs: VecDeque<Job>,
     closed: bool,
-    /// When the current measuring window began, its busy share so far, and that of the last.
+    /// Start of the current measuring period, its busy share so far, and the last period's share.
     busy: (Option<Instant>, f64, f64),
 }
 
@@ -85,7 +85,7 @@ impl Shared {
     }
 }
 
-/// See the module.
+/// One loaded model, shared by streams.
 pub(super) struct Pool {
     shared: Arc<Shared>,
     limits: Limits,
@@ -115,7 +115,7 @@ impl Pool {
         &self.shared.stats
     }
 
-    /// Takes one of the places, and loads the model where it is not.
+    /// Takes a place, and loads the model if needed.
     pub(super) fn enter(self: &Arc<Self>) -> Result<Place, Error> {
         let load = {
             let queue = self.shared.lock();
@@ -123,7 +123,7 @@ impl Pool {
             current.max(last)
         };
         let streams = self.shared.stats.streams.fetch_add(1, Ordering::SeqCst);
-        // From here on the place is given back when it is dropped.
+        // From here on, dropping `place` gives it back.
         let place = Place(Arc::clone(self));
         let busy = |reason| Error::Busy { engine: "whisper", reason };
         if streams >= self.limits.streams {
@@ -160,7 +160,7 @@ impl Place {
         let deadline = Instant::now() + limit;
         {
             let mut queue = shared.lock();
-            // A place asks one question at a time, so this holds by itself.
+            // Always true, as a place sends one request at a time.
             if queue.jobs.len() > self.0.limits.streams {
                 return Err(late("the queue is full"));
             }
@@ -201,12 +201,12 @@ impl Owner {
             } else {
                 self.answer(&job.question, job.sound)
             };
-            // The stream may have gone.
+            // The stream may have ended.
             let _ = job.reply.send(answer);
         }
     }
 
-    /// The next job; unloads the model when none comes for long. `None` when the pool is gone.
+    /// The next job; unloads the model after an idle time. `None` if the pool was dropped.
     fn next(&mut self) -> Option<Job> {
         let shared = Arc::clone(&self.shared);
         let mut queue = shared.lock();

@@ -1,19 +1,19 @@
-//! From Whisper's tokens to words.
+//! Joins Whisper's tokens to words.
 
-/// A token as whisper.cpp gives it.
+/// A token from whisper.cpp.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Token {
-    /// Its bytes: not always whole characters.
+    /// Bytes of the token: not always whole characters.
     pub(super) bytes: Vec<u8>,
-    /// Begin and end in ms.
+    /// Begin and end, in ms.
     pub(super) start: i64,
     pub(super) end: i64,
-    /// Probability.
+    /// Probability, 0-1.
     pub(super) p: f32,
 }
 
-/// Joins tokens to words: text, start and end in ms, mean probability. `spaced`: the language puts
-/// spaces between words, and a token that begins with one begins a word.
+/// Joins tokens to words: text, start and end in ms, mean probability. `spaced`: the language
+/// writes spaces between words, and a token with a leading space begins a word.
 pub(super) fn assemble(tokens: &[Token], spaced: bool) -> Vec<(String, u32, u32, f32)> {
     let mut groups: Vec<Vec<&Token>> = Vec::new();
     let mut pending = Vec::new();
@@ -21,7 +21,7 @@ pub(super) fn assemble(tokens: &[Token], spaced: bool) -> Vec<(String, u32, u32,
         let begins = if spaced {
             token.bytes.first().is_some_and(u8::is_ascii_whitespace)
         } else {
-            // Where the bytes so far are whole characters, and this one is no punctuation.
+            // Splits where the bytes so far are whole characters and this token is not punctuation.
             std::str::from_utf8(&pending).is_ok() && !is_punctuation(&token.bytes)
         };
         if begins || groups.is_empty() {

@@ -1,5 +1,5 @@
 //! `basic`: rule-based translation by Apertium, from Debian packages: no model, no network,
-//! milliseconds a sentence, modest quality.
+//! milliseconds per sentence, modest quality.
 
 mod mode;
 mod pipeline;
@@ -26,7 +26,7 @@ use worker::Worker;
 pub struct Config {
     /// Folder of Apertium's mode files.
     pub modes: PathBuf,
-    /// How long a pair's processes (80-260 MB) are kept without work, in seconds, 1-86400.
+    /// How long a pair's idle processes (80-260 MB) are kept, in seconds, 1-86400.
     pub idle_s: u32,
 }
 
@@ -36,7 +36,7 @@ impl Default for Config {
     }
 }
 
-/// The pairs that are installed, and the processes of those in use.
+/// The installed pairs, and the processes of those in use.
 pub struct Apertium {
     config: Config,
     modes: Vec<Mode>,
@@ -45,7 +45,7 @@ pub struct Apertium {
 }
 
 impl Apertium {
-    /// Looks which pairs are installed; starts nothing.
+    /// Finds the installed pairs; starts nothing.
     pub fn new(config: &Config) -> Self {
         let modes = mode::discover(&config.modes);
         let edges = modes.iter().map(|m| (m.from.clone(), m.to.clone())).collect();
@@ -57,7 +57,7 @@ impl Apertium {
         self.modes.is_empty()
     }
 
-    /// Process groups that run now, by mode; their processes can be killed without harm.
+    /// Running process groups, by mode; they can be killed without harm.
     pub fn processes(&self) -> Vec<(String, i32)> {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut running: Vec<_> = workers.iter().map(|(m, w)| (m.clone(), w.group())).collect();

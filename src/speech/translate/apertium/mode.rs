@@ -1,11 +1,11 @@
-//! Apertium's mode files: which pairs there are, and the programs behind each.
+//! Apertium's mode files: the available pairs and the programs of each.
 
 use std::path::Path;
 
 use super::super::Error;
 use crate::media::Language;
 
-/// One direction that is installed.
+/// One installed direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mode {
     /// Name of the mode: `eng-spa`.
@@ -14,14 +14,14 @@ pub(super) struct Mode {
     pub(super) to: Language,
 }
 
-/// One program of a pipeline with its arguments.
+/// One program of a pipeline, with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stage {
     pub(super) program: String,
     pub(super) arguments: Vec<String>,
 }
 
-/// Apertium names languages by ISO 639-3 in its newer pairs; BCP 47 wants the shortest code.
+/// Newer Apertium pairs name languages by ISO 639-3; BCP 47 requires the shortest code.
 const SHORTEST: [(&str, &str); 36] = [
     ("afr", "af"),
     ("ara", "ar"),
@@ -61,10 +61,10 @@ const SHORTEST: [(&str, &str); 36] = [
     ("urd", "ur"),
 ];
 
-/// What `hbs` covers: one dictionary for Bosnian, Croatian and Serbian.
+/// The languages of `hbs`: one dictionary for Bosnian, Croatian and Serbian.
 const SERBO_CROATIAN: [(&str, &str); 3] = [("HR", "hr"), ("BS", "bs"), ("SR", "sr")];
 
-/// The directions that a file name like `spa-eng_US` stands for; none for experimental ones.
+/// The directions in a file name such as `spa-eng_US`; none for experimental ones.
 pub(super) fn directions(name: &str) -> Vec<Mode> {
     let Some((from, to)) = name.split_once('-').filter(|(_, to)| !to.contains('-')) else {
         return Vec::new();
@@ -80,7 +80,7 @@ pub(super) fn directions(name: &str) -> Vec<Mode> {
     sources.iter().flat_map(|from| targets.iter().map(|to| mode(from, to))).collect()
 }
 
-/// Languages of one side: `eng`, `pt_BR`, `hbs_HR`. A source in plain `hbs` reads all three.
+/// Languages of one side: `eng`, `pt_BR`, `hbs_HR`. A plain `hbs` as source stands for all three.
 fn languages(code: &str, source: bool) -> Option<Vec<Language>> {
     let (base, variant) = code.split_once('_').map_or((code, None), |(b, v)| (b, Some(v)));
     let short = SHORTEST.iter().find(|(long, _)| *long == base).map_or(base, |(_, short)| short);
@@ -104,7 +104,7 @@ fn languages(code: &str, source: bool) -> Option<Vec<Language>> {
     tags.iter().map(|tag| tag.parse().ok()).collect()
 }
 
-/// The directions in a folder of mode files, sorted by name; none where it cannot be read.
+/// The directions in a folder of mode files, sorted by name; none if it cannot be read.
 pub(super) fn discover(folder: &Path) -> Vec<Mode> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let name = |entry: std::fs::DirEntry| {
@@ -127,7 +127,7 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<Vec<Stage>, Error> {
 }
 
 /// A mode file is a line of shell: programs with arguments in single quotes, joined by `|`. `$1` is
-/// the option of the generator, `$2` one of the tagger that nobody needs.
+/// the generator's option; `$2` is an option of the tagger and is left out.
 pub(super) fn parse(text: &str) -> Result<Vec<Stage>, &'static str> {
     let mut stages = Vec::new();
     let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);

@@ -1,4 +1,4 @@
-//! The processes of one direction: text in, translation out, each ended by NUL.
+//! The processes of one direction: text in, translation out, each terminated by NUL.
 
 use std::process::Stdio;
 
@@ -9,13 +9,13 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use super::super::Error;
 use super::mode::Stage;
 
-/// Longest translation, in bytes; more is a pipeline that has lost its mind.
+/// Longest translation, in bytes; more means a faulty pipeline.
 const ANSWER_MAX: u64 = 64 * 1024;
 
-/// What Apertium's own `apertium-destxt` puts behind each text, so that its last sentence ends.
+/// Appended to each text, as by `apertium-destxt`, so that its last sentence ends.
 const END: &str = ".[]";
 
-/// Running programs, each reading what the one before writes. Dropping it kills them all.
+/// Running programs, each reading the output of the one before. Dropping it kills them all.
 #[derive(Debug)]
 pub(super) struct Pipeline {
     name: String,
@@ -42,9 +42,9 @@ impl Pipeline {
             };
             let mut command = Command::new(&stage.program);
             command.args(&stage.arguments).stdin(input).stdout(Stdio::piped());
-            // Its complaints are about dictionaries, one for many a sentence.
+            // The programs complain about dictionaries with many sentences.
             command.stderr(Stdio::null()).kill_on_drop(true);
-            // Apertium reads text in the encoding of the locale, and a service has none.
+            // Apertium reads text in the encoding of the locale, and a service has no locale.
             command.env("LC_ALL", "C.UTF-8");
             command.process_group(group.map_or(0, |g: Pid| g.as_raw_nonzero().get()));
             let mut child = command.spawn().map_err(failed)?;
@@ -63,16 +63,16 @@ impl Pipeline {
         }
     }
 
-    /// The group of its processes, for `kill`.
+    /// The process group, for `kill`.
     pub(super) fn group(&self) -> i32 {
         self.group.as_raw_nonzero().get()
     }
 
-    /// Translates one text. Not to be used again after an error, or when it was given up halfway:
-    /// answers would come one behind.
+    /// Translates one text. After an error or a cancelled call the pipeline must not be used again:
+    /// each answer would belong to the text before.
     ///
     /// # Errors
-    /// [`Error::Died`] where a program has ended, [`Error::Unsuitable`] for an endless answer.
+    /// [`Error::Died`] if a program has ended, [`Error::Unsuitable`] for an endless answer.
     pub(super) async fn exchange(&mut self, text: &str) -> Result<String, Error> {
         let died = || Error::Died { what: self.name.clone() };
         let sent = format!("{}{END}\0", escaped(text));
@@ -90,19 +90,19 @@ impl Pipeline {
                 died()
             });
         }
-        // When a program dies, those behind it end their text as if it were whole.
+        // When a program dies, those after it end their text as if it were complete.
         unescaped(&String::from_utf8_lossy(&answer)).ok_or_else(died)
     }
 }
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        // They may be gone already.
+        // The processes may have ended already.
         let _ = kill_process_group(self.group, Signal::KILL);
     }
 }
 
-/// What has a meaning in Apertium's stream format, escaped; one line without control characters.
+/// Escapes what has a meaning in Apertium's stream format; one line without control characters.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
@@ -118,8 +118,7 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// The text of an answer: without escapes, without what stood behind the text. `None` where that is
-/// missing.
+/// The text of an answer, without escapes and without [`END`]. `None` if that is missing.
 fn unescaped(answer: &str) -> Option<String> {
     let answer = answer.trim_end().strip_suffix("[]")?;
     let answer = answer.strip_suffix('.').unwrap_or(answer);

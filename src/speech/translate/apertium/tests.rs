@@ -1,4 +1,4 @@
-//! The real Apertium of Debian; skipped by name where it is not installed.
+//! The real Apertium of Debian; tests print that they are skipped if it is not installed.
 
 use super::*;
 
@@ -65,7 +65,7 @@ async fn a_killed_pipeline_is_replaced_with_the_next_sentence() {
     let [(mode, group)] = &first[..] else { panic!("{first:?}") };
     assert_eq!(mode, "eng-spa");
     let group = rustix::process::Pid::from_raw(*group).expect("a group");
-    // All of it, and after that only its first program, as the out-of-memory killer would.
+    // Kills first the group, then only its first program, as the out-of-memory killer would.
     rustix::process::kill_process_group(group, rustix::process::Signal::KILL).expect("kills");
     assert_eq!(translate(&engine, "en", "es", "Hello.").await, "Hola.");
     let second = engine.processes();
@@ -129,7 +129,7 @@ async fn a_program_that_is_missing_is_an_error_in_words() {
     assert!(error.starts_with("cannot start `no-such-program`"), "{error}");
 }
 
-/// Mode files: pipelines that a shell would run, read without one.
+/// Mode files: shell pipelines, parsed without a shell.
 #[test]
 fn fuzz_apertium_mode() {
     crate::fuzz::run("apertium-mode", |bytes| {

@@ -1,5 +1,5 @@
 //! One direction at work: a bounded queue in front of a pipeline that starts on demand and ends
-//! when it is idle.
+//! when idle.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::super::Error;
 use super::mode;
 use super::pipeline::Pipeline;
 
-/// Most texts that wait for one direction. Each takes milliseconds; more is a flood.
+/// Most texts that wait for one direction. Each takes milliseconds; more are a flood.
 const QUEUE: usize = 32;
 
-/// Longest time for one text, loading of the dictionaries included.
+/// Time limit for one text, loading of the dictionaries included.
 const TEXT_MAX: Duration = Duration::from_secs(10);
 
 struct Work {
@@ -23,7 +23,7 @@ struct Work {
     answer: oneshot::Sender<Result<String, Error>>,
 }
 
-/// A handle to a direction; the last one that is dropped ends its processes.
+/// A handle to a direction; dropping the last one ends the processes.
 #[derive(Clone)]
 pub(super) struct Worker {
     name: String,
@@ -44,7 +44,7 @@ impl Worker {
     /// Translates one text.
     ///
     /// # Errors
-    /// [`Error::Busy`] where too many wait, and whatever the pipeline says.
+    /// [`Error::Busy`] if too many texts wait, else the pipeline's error.
     pub(super) async fn translate(&self, text: String) -> Result<String, Error> {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(Work { text, answer }).map_err(|e| match e {
@@ -84,7 +84,7 @@ impl Task {
                 work.recv().await
             };
             let Some(Work { text, answer }) = next else { return };
-            // Whoever asked has given up: late work is not done.
+            // The caller has given up: its text is not translated.
             if answer.is_closed() {
                 continue;
             }
@@ -92,7 +92,7 @@ impl Task {
         }
     }
 
-    /// A pipeline that has died since the last text, or dies over this one, is replaced once.
+    /// Replaces a pipeline once if it has died since the last text or dies during this one.
     async fn translate(&mut self, text: &str) -> Result<String, Error> {
         match self.once(text).await {
             Err(Error::Died { .. }) => {
@@ -115,7 +115,8 @@ impl Task {
                 self.running = Some(pipeline);
                 Ok(text)
             }
-            // It is dropped, and with it its processes: what it would still say answers nothing.
+            // A failed pipeline is dropped with its processes: a late answer would belong to no
+            // text.
             Ok(Err(error)) => {
                 self.group.store(0, Ordering::Relaxed);
                 Err(error)

@@ -11,15 +11,15 @@ use super::wire::{Answer, Question};
 use crate::media::Language;
 use crate::speech::engine;
 
-/// Hypotheses that are followed at a time: the models' makers use four to six, at twice the time for
-/// half a point.
+/// Hypotheses in parallel. The models' authors use four to six, which takes twice the time for half
+/// a point.
 const BEAM: usize = 2;
 
-/// Most pieces of a text; the models were trained on no longer ones. What is beyond is cut off.
+/// Most pieces of a text, as in training. The rest is cut off.
 const PIECES_MAX: usize = 510;
 
-/// Most pieces of a translation for each of the text, and for none: where a model begins to ramble
-/// it ends soon.
+/// Most pieces of a translation: `GROWTH` per piece of the text, plus `SPARE`. Limits a rambling
+/// model.
 const GROWTH: usize = 3;
 const SPARE: usize = 16;
 
@@ -28,16 +28,16 @@ struct Loaded {
     family: Family,
     split: SentencePieceProcessor,
     join: SentencePieceProcessor,
-    /// The vocabulary's words for languages; other words are never asked for.
+    /// The vocabulary's words for languages; others are never requested.
     languages: HashSet<String>,
-    /// Whether CTranslate2 itself ends texts.
+    /// Whether CTranslate2 itself appends the end token.
     ends: bool,
 }
 
 /// Serves requests until the parent is gone.
 ///
 /// # Errors
-/// When the pipes break.
+/// If the pipes break.
 pub fn serve(folder: &Path, threads: usize) -> std::io::Result<()> {
     let mut loaded = None;
     engine::serve(|question, _| {
@@ -68,7 +68,7 @@ fn load(folder: &Path, threads: usize) -> Result<Loaded, String> {
     Ok(Loaded { translator, family, split, join, languages: languages(folder), ends: ends(folder) })
 }
 
-/// Words like `>>por<<` and `<2pt>` of the vocabulary.
+/// Words of the vocabulary such as `>>por<<` and `<2pt>`.
 fn languages(folder: &Path) -> HashSet<String> {
     let names = ["shared_vocabulary.json", "source_vocabulary.json"];
     let text = names.iter().find_map(|name| std::fs::read_to_string(folder.join(name)).ok());
@@ -91,7 +91,7 @@ impl Loaded {
         let knows = |token: &str| self.languages.contains(token);
         let before = self.family.before_text(&from, &to, knows);
         let (mut source, text) = match before {
-            // MADLAD learned it as a part of the text, with the piece that begins one before it.
+            // MADLAD was trained with it as part of the text, after the piece that begins a word.
             Some(before) if self.family == Family::Madlad => {
                 (Vec::new(), format!("{before} {text}"))
             }

@@ -1,11 +1,11 @@
-//! `ct2`: neural translation on this machine by CTranslate2: OPUS-MT, M2M-100 and MADLAD-400, whichever
-//! models are installed. Each model runs in a process of its own, shared by all streams.
+//! `ct2`: neural translation on this machine by CTranslate2, with the installed models of OPUS-MT,
+//! M2M-100 and MADLAD-400. Each model runs in its own process, shared by all streams.
 //!
 //! A build without the cargo feature `ct2` has no such engine.
 
 #[cfg(feature = "ct2")]
 mod decode;
-// The child's side of builds that have none.
+// The child's side is unused in builds without the feature.
 #[cfg_attr(not(feature = "ct2"), allow(dead_code))]
 mod tokens;
 mod wire;
@@ -28,11 +28,11 @@ pub use decode::serve;
 use wire::Question;
 use worker::Worker;
 
-/// Models with more languages are not asked for ways by another language, and their pairs are listed
-/// with English only: M2M-100 alone has 9900.
+/// Models with more languages are not used for indirect routes, and only their pairs with English
+/// are listed: M2M-100 alone has 9900.
 const LISTED_MAX: usize = 8;
 
-/// What is listed of a model that knows every language.
+/// Languages that are listed for a model that knows all.
 const COMMON: &[&str] = &[
     "ar", "ca", "cs", "da", "de", "el", "es", "et", "fi", "fr", "hi", "hu", "id", "it", "ja", "ko",
     "nl", "no", "pl", "pt", "ro", "ru", "sv", "th", "tr", "uk", "vi", "zh",
@@ -42,9 +42,9 @@ const COMMON: &[&str] = &[
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Threads of each model; 0: half of the processor's, at most 4.
+    /// Threads per model; 0: half of the processor's, at most 4.
     pub threads: usize,
-    /// How long a model stays in memory without work, in seconds, 1-86400.
+    /// How long an idle model stays in memory, in seconds, 1-86400.
     pub idle_s: u32,
 }
 
@@ -61,7 +61,7 @@ impl Config {
     }
 }
 
-/// The models that are installed, and the processes of those in use.
+/// The installed models, and the processes of those in use.
 pub struct Ct2 {
     config: Config,
     models: Registry,
@@ -69,15 +69,15 @@ pub struct Ct2 {
 }
 
 impl Ct2 {
-    /// Whether this build has it.
+    /// Whether this build includes it.
     pub const BUILT: bool = cfg!(feature = "ct2");
 
-    /// Models of these folders, looked for whenever a text comes; starts nothing.
+    /// Models of these folders, searched again for every text; starts nothing.
     pub fn new(config: &Config, models: Registry) -> Self {
         Self { config: config.clone(), models, workers: Mutex::default() }
     }
 
-    /// Processes of the models that are loaded, by model; they can be killed without harm.
+    /// Processes of the loaded models, by model; they can be killed without harm.
     pub fn processes(&self) -> Vec<(String, u32)> {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut running: Vec<_> = workers.iter().map(|(m, w)| (m.clone(), w.process())).collect();
@@ -86,8 +86,8 @@ impl Ct2 {
         running
     }
 
-    /// The models to be asked one after the other, each with what it translates from and into: one
-    /// that does it all, else pairs by way of other languages.
+    /// The models to ask one after the other, each with its source and target: a single model if
+    /// one has the pair, else several by way of other languages.
     fn way(&self, from: &Language, to: &Language) -> Vec<(Installed, Language, Language)> {
         if let Some(model) = self.models.translators(from, to).into_iter().next() {
             return vec![(model, from.clone(), to.clone())];
@@ -158,7 +158,7 @@ impl Translator for Ct2 {
         !self.way(from, to).is_empty()
     }
 
-    /// Of models with many languages only the pairs with English.
+    /// For models with many languages only the pairs with English.
     fn pairs(&self) -> Vec<Pair> {
         let mut pairs: Vec<Pair> = Vec::new();
         let mut add = |from: &Language, to: &Language, via: Vec<Language>| {

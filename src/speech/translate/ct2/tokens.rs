@@ -1,4 +1,4 @@
-//! How each family of models is told what to translate into what.
+//! How each family of models is given the source and target language.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use crate::media::Language;
 /// End of a sentence, in all three families.
 pub(super) const END: &str = "</s>";
 
-/// A family of models; their files tell them apart.
+/// A family of models, recognised by its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
-    /// OPUS-MT (Marian): one pair, two vocabularies of pieces. Models of several targets have the
-    /// target in front, `>>por<<`.
+    /// OPUS-MT (Marian): one pair, two vocabularies of pieces. Models of several targets take the
+    /// target in front of the text, `>>por<<`.
     Opus,
     /// M2M-100: the source in front of the text, `__en__`, the target in front of the translation.
     M2m,
@@ -20,8 +20,8 @@ pub(super) enum Family {
 }
 
 impl Family {
-    /// The family of the model in a folder, with the files that split its text into pieces and join
-    /// them again.
+    /// The family of the model in a folder, with the files that split text into pieces and join
+    /// them.
     pub(super) fn of(folder: &Path) -> Option<(Self, [&'static str; 2])> {
         const FILES: [(Family, [&str; 2]); 3] = [
             (Family::Opus, ["source.spm", "target.spm"]),
@@ -31,7 +31,7 @@ impl Family {
         FILES.into_iter().find(|(_, files)| files.iter().all(|f| folder.join(f).is_file()))
     }
 
-    /// What stands in front of the text, of those that the model knows.
+    /// The token in front of the text, if the model knows one for the language.
     pub(super) fn before_text(
         self,
         from: &Language,
@@ -45,13 +45,13 @@ impl Family {
         }
     }
 
-    /// What the translation begins with, and is not part of it.
+    /// The token that the translation begins with; it is not part of the translation.
     pub(super) fn before_translation(self, to: &Language) -> Option<String> {
         (self == Self::M2m).then(|| format!("__{}__", m2m(to)))
     }
 }
 
-/// M2M-100 has its own names for two languages.
+/// M2M-100 has its own codes for two languages.
 fn m2m(language: &Language) -> &str {
     match language.primary() {
         "nb" | "nn" => "no",
@@ -60,12 +60,12 @@ fn m2m(language: &Language) -> &str {
     }
 }
 
-/// The tag itself as MADLAD writes it (`pt_BR`), then without region.
+/// The tag as MADLAD writes it (`pt_BR`), then without region.
 fn tags(to: &Language) -> impl Iterator<Item = String> {
     [to.as_str().replace('-', "_"), to.primary().to_owned()].into_iter()
 }
 
-/// How OPUS-MT may name a target, the most exact first.
+/// Possible names of a target in OPUS-MT, the most specific first.
 fn targets(to: &Language) -> Vec<String> {
     let traditional = ["Hant", "TW", "HK"].iter().any(|part| to.as_str().contains(part));
     let (long, script) = match to.primary() {

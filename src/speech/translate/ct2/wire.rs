@@ -1,28 +1,28 @@
-//! What passes between the appliance and the process of a model.
+//! Messages between the appliance and the process of a model.
 
 use serde::{Deserialize, Serialize};
 
-/// A question.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
 pub(super) enum Question {
-    /// Load the model and say so.
+    /// Load the model, then answer.
     Load,
     /// Translate.
     Translate {
         /// One line.
         text: String,
-        /// Its language, BCP 47.
+        /// Language of the text, BCP 47.
         from: String,
-        /// The language that is wanted, BCP 47.
+        /// Language of the translation, BCP 47.
         to: String,
     },
 }
 
-/// The answer to both.
+/// The answer to both requests.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Answer {
-    /// The translation.
+    /// The translation; empty for [`Question::Load`].
     pub(super) text: String,
 }

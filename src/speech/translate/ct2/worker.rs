@@ -1,5 +1,5 @@
-//! One model at work: a bounded queue in front of a process that loads it on demand and ends when it
-//! is idle.
+//! One model at work: a bounded queue in front of a process that loads it on demand and ends when
+//! idle.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::speech::engine::{self, Child};
 /// Most texts that wait for one model.
 const QUEUE: usize = 32;
 
-/// Loading gigabytes from a slow disk takes its time.
+/// Longest time to load; gigabytes from a slow disk take long.
 const LOAD_MAX: Duration = Duration::from_secs(120);
 
-/// Longest time for one text.
+/// Time limit for one text.
 const TEXT_MAX: Duration = Duration::from_secs(30);
 
-/// A model that could not be loaded, or has died twice over a text, is left alone for so long.
+/// How long a model rests if it could not be loaded or has died twice on a text.
 const REST: Duration = Duration::from_secs(20);
 
 struct Work {
@@ -32,7 +32,7 @@ struct Work {
     answer: oneshot::Sender<Result<String, Error>>,
 }
 
-/// A handle to a model; the last one that is dropped ends its process.
+/// A handle to a model; dropping the last one ends its process.
 #[derive(Clone)]
 pub(super) struct Worker {
     model: Arc<str>,
@@ -44,7 +44,7 @@ impl Worker {
     /// A model whose process starts with its first text and ends after `idle` without one.
     ///
     /// # Errors
-    /// When no thread can be made.
+    /// If no thread can be started.
     pub(super) fn spawn(model: Installed, threads: usize, idle: Duration) -> Result<Self, Error> {
         let (queue, work) = mpsc::sync_channel(QUEUE);
         let process = Arc::new(AtomicU32::new(0));
@@ -73,7 +73,7 @@ impl Worker {
     /// Translates one text.
     ///
     /// # Errors
-    /// [`Error::Busy`] where too many wait, [`Error::Model`] where the model cannot be used.
+    /// [`Error::Busy`] if too many texts wait, [`Error::Model`] if the model cannot be used.
     pub(super) async fn translate(&self, question: Question) -> Result<String, Error> {
         let (answer, answered) = oneshot::channel();
         let died = || Error::Died { what: self.model.to_string() };
@@ -97,7 +97,7 @@ struct Owner {
     label: Arc<str>,
     process: Arc<AtomicU32>,
     child: Option<Child>,
-    /// Until when the model is left alone, and why.
+    /// Until when the model rests, and why.
     rests: Option<(Instant, String)>,
 }
 
@@ -116,7 +116,7 @@ impl Owner {
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.stop(),
             };
-            // Whoever asked has given up: late work is not done.
+            // The caller has given up: its text is not translated.
             if answer.is_closed() {
                 continue;
             }
@@ -124,7 +124,7 @@ impl Owner {
         }
     }
 
-    /// A process that has died since the last text, or dies over this one, is replaced once.
+    /// Replaces a process once if it has died since the last text or dies during this one.
     fn translate(&mut self, question: &Question) -> Result<String, Error> {
         if let Some((until, reason)) = &self.rests
             && Instant::now() < *until
@@ -148,7 +148,8 @@ impl Owner {
 
     fn once(&mut self, question: &Question) -> Result<String, engine::Error> {
         let outcome = self.ask(question);
-        // A process that refused is well, but a model that does not load needs no process.
+        // A process that refused a text is healthy; it is stopped too, as its model may not have
+        // loaded.
         if outcome.is_err() {
             self.stop();
         }
