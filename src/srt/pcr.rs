@@ -38,13 +38,14 @@ pub(super) struct Pacer {
     timeline: Timeline,
     /// When a followed reference last arrived.
     seen: i64,
+    /// See [`Self::references_ms`].
+    references_ms: Vec<i64>,
 }
 
 impl Pacer {
-    /// The last clock reference, in milliseconds.
-    pub(super) fn media_ms(&self) -> Option<i64> {
-        let (ticks, _) = self.last?;
-        i64::try_from(ticks / TICKS_PER_MS).ok()
+    /// The clock references of the last call of [`Self::pace`], in milliseconds.
+    pub(super) fn references_ms(&self) -> &[i64] {
+        &self.references_ms
     }
 
     /// Follows the references of this PID from `now` on.
@@ -59,6 +60,7 @@ impl Pacer {
     pub(super) fn pace(&mut self, bytes: Vec<u8>, now: u64) -> Vec<(Vec<u8>, u64)> {
         let now = now.cast_signed();
         let mut cuts = Vec::new();
+        self.references_ms.clear();
         for (index, packet) in bytes.chunks_exact(PACKET).enumerate() {
             if let Some(ticks) = self.reference(packet, now) {
                 cuts.push((index * PACKET, self.place(ticks, now)));
@@ -111,6 +113,7 @@ impl Pacer {
             all + if forward < wrap / 2 { forward } else { forward - wrap }
         });
         self.last = Some((ticks, all));
+        self.references_ms.push(i64::try_from(ticks / TICKS_PER_MS).unwrap_or(i64::MAX));
         // 27 MHz: a tick is 1000/27 ns.
         let source = u64::try_from(all * 1000 / 27).unwrap_or(0);
         let now = Duration::from_nanos(u64::try_from(now).unwrap_or(0));
@@ -197,6 +200,7 @@ mod tests {
         let pieces = pacer.pace(all, 5000 * MS);
         let shape: Vec<_> = pieces.iter().map(|(b, at)| (b.len() / PACKET, at / MS)).collect();
         assert_eq!(shape, [(1, 5000), (2, 5000), (1, 5020), (1, 5040)]);
+        assert_eq!(pacer.references_ms(), [0, 20, 40]);
     }
 
     proptest::proptest! {

@@ -204,8 +204,9 @@ fn build(
             guide.read(&bytes, &mut pacer);
             let now = flow::now().nseconds();
             let pieces = pacer.pace(bytes, now);
-            if let Some(media_ms) = pacer.media_ms() {
-                counted.follow_pace(media_ms, Duration::from_nanos(now));
+            // Each of them: a burst of more than a second would pass for a jump of the clock.
+            for media_ms in pacer.references_ms() {
+                counted.follow_pace(*media_ms, Duration::from_nanos(now));
             }
             for (piece, due) in pieces {
                 let mut buffer = gst::Buffer::from_mut_slice(piece);
