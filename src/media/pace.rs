@@ -9,6 +9,10 @@ const AHEAD_MAX: Duration = Duration::from_secs(10);
 /// The same limit at the end, which detects shorter files.
 const AHEAD_AT_END_MAX: Duration = Duration::from_secs(3);
 
+/// What stayed for less than this sent a piece of a file when it was ahead by more than this: much of
+/// a file that is sent at once is lost on the way, and the rest is short.
+const SHORT_STAY: Duration = Duration::from_secs(1);
+
 /// A longer step, in ms, is a jump of the clock, not media.
 const STEP_MAX_MS: i64 = 1000;
 
@@ -50,9 +54,10 @@ impl Pace {
 
     /// At the end of the media: a text if it arrived too fast.
     pub fn at_end(&self) -> Option<String> {
-        let since = self.since?;
-        let ahead = self.media.saturating_sub(self.now - since);
-        (self.told || ahead > AHEAD_AT_END_MAX).then(|| self.words())
+        let took = self.now - self.since?;
+        let ahead = self.media.saturating_sub(took);
+        let ahead_max = if took < SHORT_STAY { SHORT_STAY } else { AHEAD_AT_END_MAX };
+        (self.told || ahead > ahead_max).then(|| self.words())
     }
 
     fn words(&self) -> String {
@@ -98,6 +103,12 @@ mod tests {
         let mut pace = Pace::default();
         assert_eq!(send(&mut pace, 0, 5, 20.0, 0.0), None);
         assert!(pace.at_end().expect("too fast").contains("5 s of it came in 0.2 s"));
+        let mut rest = Pace::default();
+        assert_eq!(send(&mut rest, 0, 2, 20.0, 0.0), None);
+        assert!(rest.at_end().is_some(), "what was left of one that was sent at once");
+        let mut brief = Pace::default();
+        assert_eq!(send(&mut brief, 0, 2, 1.0, 0.0), None);
+        assert_eq!(brief.at_end(), None, "a short visit");
     }
 
     #[test]
