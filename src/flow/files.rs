@@ -102,8 +102,11 @@ pub async fn within<T: Send + 'static>(
 ) -> Result<T, Error> {
     {
         let hung = lock();
-        if hung.contains(path) || hung.len() >= HUNG_MAX {
-            return Err(hangs(path));
+        if hung.contains(path) {
+            return Err(hangs(path, "an earlier attempt to read it still waits"));
+        }
+        if hung.len() >= HUNG_MAX {
+            return Err(hangs(path, "too many other files hang"));
         }
     }
     let (tell, done) = oneshot::channel();
@@ -127,7 +130,7 @@ pub async fn within<T: Send + 'static>(
                 let _ = done.await;
                 lock().remove(&*freed);
             });
-            Err(hangs(&path))
+            Err(hangs(&path, &format!("reading it takes over {max:?}")))
         }
     }
 }
@@ -136,10 +139,10 @@ fn lock() -> std::sync::MutexGuard<'static, BTreeSet<PathBuf>> {
     HUNG.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn hangs(path: &Path) -> Error {
+fn hangs(path: &Path, why: &str) -> Error {
     Error::refused(
         Blame::Input,
-        format!("`{}` does not answer: reading it takes over {OPEN_MAX:?}", path.display()),
+        format!("`{}` does not answer: {why}", path.display()),
         "look at the mount that it lies on; it is tried again when the system answers",
     )
 }

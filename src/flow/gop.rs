@@ -23,7 +23,7 @@ const SOUND_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(10);
 
 /// How long raw audio is kept: an encoder that a recording requests begins with the first picture
 /// of the recording.
-pub(super) const RAW_SOUND_KEPT: gst::ClockTime = PICTURES_KEPT;
+pub const RAW_AUDIO_KEPT: gst::ClockTime = PICTURES_KEPT;
 
 /// How long raw video is kept at most.
 const RAW_PICTURES_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(1);
@@ -63,7 +63,7 @@ impl Frame {
     fn bounds(&self) -> (gst::ClockTime, usize) {
         match self.caps.structure(0).map(|s| s.name().as_str()) {
             Some("video/x-raw") => (RAW_PICTURES_KEPT, RAW_BYTES_MAX),
-            Some("audio/x-raw") => (RAW_SOUND_KEPT, BYTES_MAX),
+            Some("audio/x-raw") => (RAW_AUDIO_KEPT, BYTES_MAX),
             Some(name) if name.starts_with("audio/") => (SOUND_KEPT, BYTES_MAX),
             _ => (PICTURES_KEPT, BYTES_MAX),
         }
@@ -283,6 +283,7 @@ mod tests {
             gop.push(frame(n * 40, 1, n % 20 == 0));
         }
         assert_eq!(times(&gop.to_send(ms(4000), false))[0], 2400, "the group that 3000 ms is in");
+        assert_eq!(times(&gop.to_send(ms(4000), true))[0], 800, "a first publisher, seen late");
         let first_kept = |from| gop.kept_from(from).next().and_then(Frame::dts);
         assert_eq!(first_kept(ms(0)), Some(ms(800)), "960 ms is 3 s before the newest");
         assert_eq!(first_kept(ms(2410)), Some(ms(2400)), "the group that 2410 ms is in");

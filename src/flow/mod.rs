@@ -34,6 +34,7 @@ pub use cues::{BoardReader, CueBoard, CueFeed, CueReader, CueStats};
 pub use error::{Blame, Error};
 pub use feed::{Feed, FeedStats, Join, Link, LinkStats, Writer};
 pub use gate::{Action, Admission, Gate, Hello, Refusal, RefusalKind, Seat};
+pub use gop::RAW_AUDIO_KEPT;
 pub use intake::{DRAIN_MAX, Intake, SourceReport};
 pub use node::{Node, NodeEvent};
 pub use steps::{Step, Steps};

@@ -28,15 +28,11 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use crate::flow::{Error, Feed, Join, Node, Status, Writer};
+use crate::flow::{Error, Feed, Join, Node, RAW_AUDIO_KEPT, Status, Writer};
 use crate::media::Kind;
 
 /// An appsrc named `in` that a feed joins while its pipeline already plays.
 const SOURCE: &str = "appsrc name=in is-live=true format=time";
-
-/// How much past audio a node processes, so that a recording that began before the node has its
-/// audio from the first frame on.
-const PAST: gst::ClockTime = gst::ClockTime::from_seconds(3);
 
 /// Links the appsrc `in` of a node between two feeds. Raw video begins with all kept frames, audio
 /// with the last seconds, which only consumers that begin in the past get.
@@ -46,7 +42,7 @@ fn input_with_past(node: &Node, input: &Feed, output: &Writer) -> Result<(), Err
         (Kind::Audio, None) => Join::Live,
         (Kind::Audio, Some(newest)) => {
             output.past_until(newest);
-            Join::Since(newest.saturating_sub(PAST))
+            Join::Since(newest.saturating_sub(RAW_AUDIO_KEPT))
         }
     };
     node.input("in", input, join)

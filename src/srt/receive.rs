@@ -27,6 +27,9 @@ const LEFT_POLL: Duration = Duration::from_millis(10);
 /// Data received before the other end hung up is due within its latency plus this.
 const LEFT_SLACK: Duration = Duration::from_millis(250);
 
+/// Longest wait for such data: the other end has a say in the latency, and keeps its place meanwhile.
+const LEFT_MAX: Duration = Duration::from_secs(5);
+
 /// Most notes repeated in a refusal.
 const NOTES_TOLD_MAX: usize = 4;
 
@@ -285,7 +288,7 @@ fn read(shared: &Shared, waiter: &Waiter, silence: Duration) -> Result<Vec<u8>, 
                 // libsrt holds back what is not due yet, even after the connection has ended.
                 Err(e) => {
                     let hung_up = hung_up.get_or_insert_with(Instant::now);
-                    let left_max = shared.socket.latency() + LEFT_SLACK;
+                    let left_max = (shared.socket.latency() + LEFT_SLACK).min(LEFT_MAX);
                     if !shared.socket.holds_received() || hung_up.elapsed() > left_max {
                         return Err(Some(End::Closed(e.to_string())));
                     }

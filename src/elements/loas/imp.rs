@@ -95,7 +95,8 @@ impl BaseParseImpl for LoasParse {
         };
         let skip = |bytes: usize| Ok((gst::FlowSuccess::Ok, u32::try_from(bytes).unwrap_or(0)));
         let Some(size) = stream_mux::frame_bytes(&map) else {
-            return skip(stream_mux::bytes_before_sync(&map[1..]) + 1);
+            let rest = map.get(1..).unwrap_or_default();
+            return skip(stream_mux::bytes_before_sync(rest) + 1);
         };
         // Two bytes may resemble a frame by chance: a real one is followed by another.
         let wanted =

@@ -1,6 +1,8 @@
 //! The fan-out point between nodes.
 
 mod consumer;
+#[cfg(test)]
+mod past_tests;
 mod switch;
 #[cfg(test)]
 mod tests;
