@@ -1,216 +1,19 @@
 //! Turns a job into a running node: the one place that knows every protocol and process.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use bytes::Bytes;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::watch;
 
-use super::held::Held;
-use super::refusals::Refusals;
-use super::stream::{Command, Slot};
+use super::job::Job;
+use super::shared::Shared;
 use super::studio::Studio;
-use super::supervisor::Options;
-use super::{Event, OutputKind, SourceSpec, Speech, StreamSpec, Wanted};
+use super::{OutputKind, SourceSpec, admission};
 use crate::egress::{self, hls, record, thumbnail};
 use crate::flow::{CueFeed, Error, Feed, Inputs, Intake, Task, Writer};
 use crate::ingress;
-use crate::media::{Accept, Accepts, Codec, Format, Kind, Secret, StreamName};
-use crate::process::encoders::{Encoder, Encoders};
-use crate::process::{
-    captions, decode, denoise, embed, encode, slate, speak, transcribe, translate,
-};
-use crate::telemetry::LogLimiter;
-
-/// What a worker runs.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Job {
-    /// Pulls a source.
-    Pull { source: SourceSpec, slot: Slot },
-    /// Decodes compressed media to raw media.
-    Decode,
-    /// Noise suppression.
-    Denoise,
-    /// Encodes raw media.
-    Encode { codec: Codec, encoder: String },
-    /// Audio to captions.
-    Transcribe(transcribe::Settings),
-    /// Captions to captions in another language.
-    Translate(translate::Settings),
-    /// Captions to audio.
-    Speak(speak::Settings),
-    /// Embeds captions in the video.
-    Embed(captions::Embed),
-    /// Replaces a source that is gone.
-    Slate,
-    /// Writes a recording, or sends a push or trunk.
-    Output(OutputKind),
-    /// HLS segments.
-    Hls,
-    /// Transcodes the video of HLS to H.264, for players that do not decode the original codec.
-    HlsH264,
-    /// Small JPEG pictures for stream lists.
-    Thumbnail,
-    /// Writes committed cues to the archive.
-    Archive { days: u32 },
-}
-
-impl Job {
-    pub(super) fn is_process(&self) -> bool {
-        matches!(
-            self,
-            Self::Decode
-                | Self::Denoise
-                | Self::Encode { .. }
-                | Self::Transcribe(_)
-                | Self::Translate(_)
-                | Self::Speak(_)
-                | Self::Embed(_)
-        )
-    }
-
-    /// Whether it fills caption feeds.
-    pub(super) fn makes_captions(&self) -> bool {
-        matches!(self, Self::Transcribe(_) | Self::Translate(_))
-    }
-
-    pub(super) fn is_egress(&self) -> bool {
-        matches!(
-            self,
-            Self::Output(_) | Self::Hls | Self::HlsH264 | Self::Thumbnail | Self::Archive { .. }
-        )
-    }
-
-    /// Whether it opens files named by the admin; such a read may hang.
-    pub(super) fn reads_files(&self) -> bool {
-        match self {
-            Self::Pull { source, .. } => source.reads_files(),
-            Self::Output(output) => output.reads_files(),
-            _ => false,
-        }
-    }
-
-    pub(super) fn is_pull(&self) -> bool {
-        matches!(self, Self::Pull { .. })
-    }
-
-    /// Description for the admin.
-    pub(super) fn what(&self) -> String {
-        match self {
-            Self::Pull { source, .. } => format!("{} from {}", source.protocol(), source.shown()),
-            Self::Decode => "decode".into(),
-            Self::Denoise => "noise suppression".into(),
-            Self::Encode { codec, encoder } => format!("encode {codec} by {encoder}"),
-            Self::Transcribe(settings) => format!("captions in {}", settings.language),
-            Self::Translate(settings) => format!("translation to {}", settings.to.name()),
-            Self::Speak(settings) => format!("a voice in {}", settings.language.name()),
-            Self::Embed(_) => "captions into pictures".into(),
-            Self::Slate => "slate".into(),
-            Self::Output(kind) => format!("{} {}", kind.word(), kind.shown()),
-            Self::Hls => "HLS segments".into(),
-            Self::HlsH264 => "HLS segments as H.264".into(),
-            Self::Thumbnail => "thumbnail".into(),
-            Self::Archive { .. } => "archive of captions".into(),
-        }
-    }
-
-    /// The media that it accepts.
-    pub(super) fn accepts(&self) -> Accepts {
-        match self {
-            Self::Output(kind) => kind.accepts(),
-            Self::Hls => hls::accepts(),
-            Self::HlsH264 => hls::accepts_h264(),
-            Self::Archive { .. } => egress::archive::accepts(),
-            Self::Thumbnail => {
-                let pictures = Codec::ALL.into_iter().filter(|c| c.kind() == Kind::Video);
-                Accepts::media(Some(Accept::any_of(pictures.collect::<Vec<_>>())), None)
-            }
-            Self::Pull { .. }
-            | Self::Decode
-            | Self::Denoise
-            | Self::Encode { .. }
-            | Self::Transcribe(_)
-            | Self::Translate(_)
-            | Self::Speak(_)
-            | Self::Embed(_)
-            | Self::Slate => Accepts::default(),
-        }
-    }
-}
-
-impl OutputKind {
-    /// The media that an output of this kind accepts.
-    pub fn accepts(&self) -> Accepts {
-        match self {
-            Self::Record(_) => record::accepts(),
-            Self::Push { url } if url.starts_with("srt:") => egress::srt::accepts(),
-            Self::Push { .. } => egress::rtmp::accepts(),
-            Self::Trunk(settings) => egress::trunk::accepts(settings),
-        }
-    }
-}
-
-/// What all streams share.
-pub(super) struct Shared {
-    pub(super) options: Options,
-    pub(super) encoders: Encoders,
-    pub(super) speech: Speech,
-    /// The best encoder per codec, for the plan.
-    pub(super) best_encoders: BTreeMap<Codec, String>,
-    pub(super) events: broadcast::Sender<Event>,
-    /// Decides which refusals are logged.
-    pub(super) refusal_log: LogLimiter,
-    /// Viewers in all streams.
-    pub(super) viewers: AtomicUsize,
-    /// Streams that have failed and wait to be started again.
-    pub(super) failed: AtomicUsize,
-    pub(super) stopping: AtomicBool,
-    /// Streams whose files are opened only after the admin starts or changes them.
-    pub(super) held: Held,
-    /// Read on every request of every protocol; written when a stream is added or removed.
-    pub(super) streams: std::sync::RwLock<BTreeMap<StreamName, Entry>>,
-}
-
-/// One stream as seen from outside its task.
-#[derive(Clone)]
-pub(super) struct Entry {
-    /// The wanted state; the stream follows its changes.
-    pub(super) wanted: watch::Sender<Wanted>,
-    pub(super) commands: mpsc::Sender<Command>,
-    pub(super) thumbnail: watch::Sender<Option<Bytes>>,
-    pub(super) refusals: Arc<Refusals>,
-}
-
-impl Entry {
-    pub(super) fn spec(&self) -> Arc<StreamSpec> {
-        Arc::clone(&self.wanted.borrow().spec)
-    }
-}
-
-impl Shared {
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn entry(&self, name: &StreamName) -> Option<Entry> {
-        let streams = self.streams.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        streams.get(name).cloned()
-    }
-
-    /// Finds the stream whose token a caller gave in place of a stream name.
-    pub(super) fn entry_of_token(&self, shown: &StreamName) -> Option<Entry> {
-        let shown = Secret::new(shown.as_str());
-        let opens = |entry: &&Entry| {
-            let spec = entry.spec();
-            let access = &spec.access;
-            let tokens = [&access.publish_token, &access.play_token];
-            tokens.into_iter().flatten().any(|token| shown.matches(token))
-        };
-        let streams = self.streams.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        streams.values().find(opens).cloned()
-    }
-}
+use crate::media::{Format, Secret, StreamName};
+use crate::process::encoders::Encoder;
+use crate::process::{decode, denoise, embed, encode, slate, speak, transcribe, translate};
 
 /// What one run of a node gets from its stream.
 pub(super) struct Launch {
@@ -370,7 +173,7 @@ async fn pull(source: SourceSpec, context: Launch) -> Result<(), Error> {
         }
         SourceSpec::Test => ingress::test::run(intake).await,
         SourceSpec::Demo => ingress::demo::run(intake).await,
-        SourceSpec::Stream { name } => match super::gate::relay(&context.shared, &name).await {
+        SourceSpec::Stream { name } => match admission::relay(&context.shared, &name).await {
             Ok(seat) => ingress::relay::run(intake, seat).await,
             Err(refusal) => {
                 Err(Error::refused(crate::flow::Blame::Input, refusal.message, refusal.hint))

@@ -5,15 +5,21 @@
 //!
 //! Invariant: no media passes through here, only the decision which feeds are joined.
 
+mod admission;
 mod backoff;
+mod command;
 mod credentials;
+mod error;
 mod fault;
 mod gate;
 mod held;
+mod job;
 mod launch;
+mod options;
 mod preset;
 mod program;
 mod refusals;
+mod shared;
 mod snapshot;
 mod spec;
 mod speech;
@@ -23,6 +29,8 @@ mod supervisor;
 mod wanted;
 mod worker;
 
+pub use error::Error;
+pub use options::Options;
 pub use preset::{Play, Preset, PresetError, Presets};
 pub use refusals::RefusalSnapshot;
 pub use snapshot::{
@@ -31,7 +39,7 @@ pub use snapshot::{
 };
 pub use spec::{Access, Conflict, OutputKind, OutputSpec, SourceSpec, StreamSpec};
 pub use speech::Speech;
-pub use supervisor::{Error, Options, Supervisor};
+pub use supervisor::Supervisor;
 pub use wanted::Wanted;
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Handle to all streams of the appliance.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -9,79 +8,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{broadcast, oneshot};
 
+use super::command::Command;
 use super::held::Held;
-use super::launch::{Entry, Shared};
-use super::stream::{self, Command};
-use super::{Event, Presets, Speech, StreamSnapshot, StreamSpec, Wanted};
-use crate::egress::hls;
+use super::shared::{Entry, Shared};
+use super::{Error, Event, Options, Presets, Speech, StreamSnapshot, StreamSpec, Wanted, stream};
 use crate::flow::{CueBoard, CueFeed};
-use crate::ingress;
 use crate::media::{Codec, StreamName};
-use crate::process::encode;
 use crate::process::encoders::Encoders;
 use crate::telemetry::LogLimiter;
-use crate::webrtc;
 
 /// Events queued for a slow listener before it misses some.
 const EVENTS_MAX: usize = 512;
 
 /// Time that streams have to finish at shutdown.
 const SHUTDOWN_MAX: Duration = Duration::from_millis(4500);
-
-/// Limits, folders and settings of the runtime.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where recordings go: one folder per stream.
-    pub recordings: PathBuf,
-    /// Maximum number of streams.
-    pub streams_max: usize,
-    /// Maximum number of viewers of all streams together.
-    pub viewers_max: usize,
-    /// The presets that streams can name.
-    pub presets: Presets,
-    /// How HLS is segmented.
-    pub hls: hls::Settings,
-    /// How transcodes are encoded.
-    pub encode: encode::Settings,
-    /// How trunks reach the remote end.
-    pub webrtc: webrtc::Config,
-    /// Restrictions on file sources.
-    pub sources: ingress::file::Config,
-}
-
-/// Why a request of the admin fails.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No stream of this name.
-    #[error("there is no stream `{0}`")]
-    UnknownStream(String),
-    /// No output of this id.
-    #[error("stream `{0}` has no output `{1}`")]
-    UnknownOutput(String, String),
-    /// The stream name is taken.
-    #[error("there is already a stream `{0}`")]
-    StreamExists(String),
-    /// The output id is taken.
-    #[error("stream `{0}` already has an output `{1}`")]
-    OutputExists(String, String),
-    /// A field of the spec has an invalid value.
-    #[error("`{field}`: {message}")]
-    Invalid {
-        /// Path of the field: `outputs[1].url`.
-        field: String,
-        /// The reason, as text.
-        message: String,
-    },
-    /// A limit of the appliance is reached.
-    #[error("the limit of {0} is reached")]
-    Limit(&'static str),
-    /// The stream's task has panicked and restarts.
-    #[error("stream `{0}` has failed and starts again")]
-    Restarting(String),
-    /// The appliance is shutting down.
-    #[error("the appliance is shutting down")]
-    ShuttingDown,
-}
 
 /// A handle to all streams. Cheap to clone.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::stream::Command;
+use super::command::Command;
 use super::*;
 use crate::flow::{Action, Gate, Hello, RefusalKind, Seat, SourceReport};
 use crate::media::{Accept, Accepts, Codec, Kind, StreamName};

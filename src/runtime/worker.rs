@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 use super::NodeState;
 use super::backoff::Backoff;
 use super::fault::{Fault, OVER_AFTER};
-use super::launch::Job;
+use super::job::Job;
 use crate::flow::Task;
 use crate::graph::Route;
+
+/// A process node without a consumer is kept this long, in case a viewer returns.
+pub(super) const IDLE_KEPT: Duration = Duration::from_secs(5);
 
 /// A supervised node of a stream. Pure: callers pass in the time, and it starts nothing itself.
 pub(super) struct Worker {

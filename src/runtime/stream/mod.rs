@@ -7,13 +7,15 @@
 
 mod nodes;
 mod outputs;
+mod publisher;
+mod rates;
 mod report;
 mod seats;
 mod signals;
 mod sources;
 mod supervise;
+mod viewer;
 
-pub(super) use sources::Slot;
 pub(super) use supervise::spawn;
 
 use std::collections::BTreeMap;
@@ -22,58 +24,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
+use self::publisher::Publisher;
+use self::rates::Rates;
 use self::signals::Signals;
+use self::viewer::{SeatState, Waiting};
+use super::command::Command;
 use super::fault::Fault;
-use super::launch::{Entry, Shared};
 use super::program::Program;
-use super::worker::Worker;
-use super::{Event, Preset, StreamSnapshot, StreamSpec, StreamState, Wanted};
+use super::shared::{Entry, Shared};
+use super::worker::{IDLE_KEPT, Worker};
+use super::{Event, Preset, StreamSpec, StreamState, Wanted};
 use crate::egress::hls;
-use crate::flow::{CueBoard, CueFeed, Feed, Hello, Intake, Refusal, Seat, SourceReport};
+use crate::flow::{CueBoard, CueFeed, Feed};
 use crate::graph::Plan;
-use crate::media::{Accepts, Format, Kind};
+use crate::media::{Format, Kind};
 use crate::process::denoise;
 
 /// How often a stream checks its publishers, whose age and notes are not signalled. Also the
 /// minimum time between two checks for any other reason.
 const TICK: Duration = Duration::from_millis(100);
-
-/// Commands that may wait for a stream. A full queue refuses publishers and viewers; other callers
-/// wait.
-pub(super) const COMMANDS_MAX: usize = 256;
-
-/// Requests to a stream. Replies to callers that have left are dropped.
-pub(super) enum Command {
-    /// A publisher asks for admission.
-    Publish {
-        hello: Hello,
-        report: Arc<SourceReport>,
-        reply: oneshot::Sender<Result<Intake, Refusal>>,
-    },
-    /// A viewer asks for admission.
-    Play { protocol: &'static str, accepts: Accepts, reply: oneshot::Sender<Result<Seat, Refusal>> },
-    /// A player requests HLS.
-    OpenHls(oneshot::Sender<Result<Arc<hls::Shelf>, Refusal>>),
-    /// A node's run has ended.
-    Exited { worker: String, run: u64, outcome: Result<(), Fault> },
-    /// Returns the current caption feeds.
-    Cues(oneshot::Sender<Vec<CueFeed>>),
-    /// Returns the board of caption feeds, to follow future feeds too.
-    Board(oneshot::Sender<CueBoard>),
-    /// The admin disconnects the publisher on air.
-    Kick(oneshot::Sender<()>),
-    /// Returns the snapshot.
-    Snapshot(oneshot::Sender<StreamSnapshot>),
-    /// Returns the graph in Graphviz format.
-    Dot(oneshot::Sender<String>),
-    /// Finish everything and end.
-    Stop(oneshot::Sender<()>),
-    /// Panic, to test a fault in the stream's own code.
-    #[cfg(test)]
-    Panic,
-}
 
 /// The state of one stream, owned by its task.
 pub(super) struct Stream {
@@ -88,7 +59,7 @@ pub(super) struct Stream {
     /// Time of the last check.
     looked: Instant,
 
-    publishers: Vec<sources::Publisher>,
+    publishers: Vec<Publisher>,
     program: Program,
     state: StreamState,
     since: DateTime<Utc>,
@@ -106,12 +77,12 @@ pub(super) struct Stream {
     settling_since: Option<Instant>,
     denoise: watch::Sender<denoise::Settings>,
 
-    seats: BTreeMap<u64, seats::SeatState>,
+    seats: BTreeMap<u64, SeatState>,
     /// Viewers that wait until the tracks are known.
-    waiting: Vec<seats::Waiting>,
+    waiting: Vec<Waiting>,
     shelf: Option<Arc<hls::Shelf>>,
     hls_wanted: bool,
-    rates: report::Rates,
+    rates: Rates,
 }
 
 impl Stream {
@@ -146,7 +117,7 @@ impl Stream {
             waiting: Vec::new(),
             shelf: None,
             hls_wanted: false,
-            rates: report::Rates::default(),
+            rates: Rates::default(),
         }
     }
 
@@ -192,7 +163,7 @@ impl Stream {
             return Some(soonest);
         }
         let workers = self.workers.values();
-        let workers = workers.filter_map(|worker| worker.due(now, nodes::IDLE_KEPT)).min();
+        let workers = workers.filter_map(|worker| worker.due(now, IDLE_KEPT)).min();
         let due = [workers, self.waiting_due(), self.hls_due(now)].into_iter().flatten().min();
         due.map(|due| due.max(soonest))
     }

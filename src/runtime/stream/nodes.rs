@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::{Command, Stream};
+use super::Stream;
 use crate::flow::{CueBoard, CueFeed, Feed, Inputs, Intake, SourceReport, Task};
 use crate::graph::{self, Ask, Fills, Op, PlanNode, Route, Want};
 use crate::media::{Format, Kind, Language};
 use crate::process::{captions, denoise};
+use crate::runtime::command::Command;
 use crate::runtime::fault::Fault;
-use crate::runtime::launch::{self, Job, Launch};
-use crate::runtime::worker::Worker;
+use crate::runtime::job::Job;
+use crate::runtime::launch::{self, Launch};
+use crate::runtime::worker::{IDLE_KEPT, Worker};
 use crate::runtime::{Event, StreamState};
 
 /// How long the plan waits for a second track that may not exist.
@@ -21,9 +23,6 @@ const SETTLE: Duration = Duration::from_millis(1500);
 /// How long the plan waits for a track that arrives but whose format is unknown. Video is known
 /// from its first key frame on air, which many encoders send every two seconds, some every four.
 const SETTLE_COMING: Duration = Duration::from_millis(4500);
-
-/// A process node without a consumer is kept this long, in case a viewer returns.
-pub(in crate::runtime) const IDLE_KEPT: Duration = Duration::from_secs(5);
 
 impl Stream {
     /// Plans when the programme's tracks become known, and again when they change.
@@ -70,7 +69,7 @@ impl Stream {
 
     /// Whether the publisher on air sends this kind of track.
     fn comes_in(&self, kind: Kind) -> bool {
-        let sends = |p: &super::sources::Publisher| p.tracks.writer(kind).age().is_some();
+        let sends = |p: &super::publisher::Publisher| p.tracks.writer(kind).age().is_some();
         self.publishers.iter().any(|p| self.is_on_air(p) && sends(p))
     }
 
@@ -361,7 +360,7 @@ impl Stream {
         self.planned_for = None;
         self.settling_since = None;
         self.plan = graph::Plan::default();
-        self.rates = super::report::Rates::default();
+        self.rates = super::rates::Rates::default();
         // Before the workers stop: consumers wait for the last buffers.
         self.feeds.values().for_each(Feed::end);
         for worker in self.workers.values_mut() {

@@ -10,7 +10,7 @@ use crate::flow::{Refusal, RefusalKind};
 use crate::graph::{Route, Want};
 use crate::media::{Codec, Format, Language, StreamName};
 use crate::process::{decode, encode};
-use crate::runtime::launch::Job;
+use crate::runtime::job::Job;
 use crate::runtime::worker::Worker;
 use crate::runtime::{OutputSpec, StreamState};
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Stream;
 use super::nodes::inputs_of;
+use super::viewer::{SeatState, Waiting};
 use crate::flow::{Inputs, Refusal, RefusalKind, Seat};
 use crate::graph::Route;
 use crate::media::{Accepts, StreamName};
@@ -18,25 +19,6 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Maximum number of waiting viewers.
 const WAITING_MAX: usize = 256;
-
-/// A viewer with its feeds.
-pub(super) struct SeatState {
-    pub(super) protocol: &'static str,
-    /// Its name in the plan.
-    pub(super) want: String,
-    pub(super) accepts: Accepts,
-    pub(super) cancel: CancellationToken,
-    route: Route,
-    inputs: watch::Sender<Inputs>,
-}
-
-/// A viewer that waits until the tracks are known.
-pub(super) struct Waiting {
-    protocol: &'static str,
-    accepts: Accepts,
-    reply: oneshot::Sender<Result<Seat, Refusal>>,
-    since: Instant,
-}
 
 /// The refusal while the stream is not live.
 pub(super) fn not_live(name: &StreamName) -> Refusal {

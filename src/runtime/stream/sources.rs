@@ -1,97 +1,25 @@
 //! The publishers of a stream, and which of them is on air.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
 use super::Stream;
+use super::publisher::Publisher;
 use crate::flow::{
     self, CueBoard, CueFeed, Hello, Intake, Refusal, RefusalKind, SourceReport, Tracks,
 };
 use crate::graph::Route;
 use crate::media::{Kind, Timeline, TrackChoice};
-use crate::runtime::launch::Job;
-use crate::runtime::program::{FROZEN_AFTER, Health, OnAir};
+use crate::runtime::job::{Job, Slot};
+use crate::runtime::program::{FROZEN_AFTER, OnAir};
 use crate::runtime::worker::Worker;
 use crate::runtime::{Conflict, Event, SourceSpec, StreamState};
 
-/// How long video may stand still while audio continues (as with a shared screen) before the
-/// publisher counts as frozen.
-const PICTURE_FROZEN_AFTER: Duration = Duration::from_secs(10);
-
-/// A publisher without video goes on air this long after its connection.
-const SOUND_ONLY_AFTER: Duration = Duration::from_millis(1500);
-
 /// Protocols that may carry several programs or several tracks of a kind.
 const HAVE_TRACKS: [&str; 3] = ["srt", "rtsp", "file"];
-
-/// The place of a publisher: source or backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::runtime) enum Slot {
-    Source,
-    Backup,
-}
-
-impl Slot {
-    /// The value in the API; also the name of the worker that pulls it.
-    pub(in crate::runtime) fn as_str(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Backup => "backup",
-        }
-    }
-}
-
-/// A connected publisher.
-pub(super) struct Publisher {
-    pub(super) id: u64,
-    pub(super) slot: Slot,
-    pub(super) tracks: Tracks,
-    timeline: Arc<Mutex<Timeline>>,
-    /// Captions that it sends.
-    pub(super) captions: CueBoard,
-    pub(super) cancel: CancellationToken,
-    pub(super) since: DateTime<Utc>,
-    pub(super) connected: Instant,
-    /// Bytes at the last check and the rate since, for the report.
-    pub(super) bytes_seen: u64,
-    pub(super) kbps: f64,
-}
-
-impl Publisher {
-    /// Bytes received, as counted by the protocol, or else by the media.
-    pub(super) fn bytes(&self) -> u64 {
-        match self.tracks.report.bytes.load(Ordering::Relaxed) {
-            0 => self.tracks.video.bytes() + self.tracks.audio.bytes(),
-            bytes => bytes,
-        }
-    }
-
-    fn health(&self, now: Instant) -> Health {
-        let (video, audio) = (&self.tracks.video, &self.tracks.audio);
-        let paused = self.tracks.report.has_no_pictures();
-        let age = match (video.age(), audio.age()) {
-            (_, Some(audio)) if paused => Some(audio),
-            (Some(v), Some(a)) if v < PICTURE_FROZEN_AFTER => Some(v.min(a)),
-            (Some(v), Some(_)) => Some(v),
-            // Slides and time-lapses: a frame is late only after the previous frame interval has
-            // passed.
-            (Some(v), None) => {
-                let longest = PICTURE_FROZEN_AFTER - FROZEN_AFTER;
-                Some(v.saturating_sub(video.step().unwrap_or(longest).min(longest)))
-            }
-            (None, audio) => audio,
-        };
-        let age = age.filter(|_| !self.tracks.report.has_ended());
-        let sound_only = video.age().is_none()
-            && audio.has_key()
-            && now.duration_since(self.connected) > SOUND_ONLY_AFTER;
-        Health { age, ready: video.has_key() || sound_only }
-    }
-}
 
 impl Stream {
     /// Launches the pulls that the spec asks for.

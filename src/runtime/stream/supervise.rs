@@ -9,10 +9,11 @@ use std::time::Instant;
 use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{COMMANDS_MAX, Command, Stream, until};
+use super::{Stream, until};
 use crate::runtime::backoff::Backoff;
+use crate::runtime::command::{COMMANDS_MAX, Command};
 use crate::runtime::fault::Fault;
-use crate::runtime::launch::{Entry, Shared};
+use crate::runtime::shared::{Entry, Shared};
 use crate::runtime::{Event, StreamSnapshot, Wanted};
 
 /// Starts a stream; it runs until a stop command.

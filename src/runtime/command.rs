@@ -1,0 +1,46 @@
+//! Requests to the task of a stream.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::StreamSnapshot;
+use super::fault::Fault;
+use crate::egress::hls;
+use crate::flow::{CueBoard, CueFeed, Hello, Intake, Refusal, Seat, SourceReport};
+use crate::media::Accepts;
+
+/// Commands that may wait for a stream. A full queue refuses publishers and viewers; other callers
+/// wait.
+pub(super) const COMMANDS_MAX: usize = 256;
+
+/// Requests to a stream. Replies to callers that have left are dropped.
+pub(super) enum Command {
+    /// A publisher asks for admission.
+    Publish {
+        hello: Hello,
+        report: Arc<SourceReport>,
+        reply: oneshot::Sender<Result<Intake, Refusal>>,
+    },
+    /// A viewer asks for admission.
+    Play { protocol: &'static str, accepts: Accepts, reply: oneshot::Sender<Result<Seat, Refusal>> },
+    /// A player requests HLS.
+    OpenHls(oneshot::Sender<Result<Arc<hls::Shelf>, Refusal>>),
+    /// A node's run has ended.
+    Exited { worker: String, run: u64, outcome: Result<(), Fault> },
+    /// Returns the current caption feeds.
+    Cues(oneshot::Sender<Vec<CueFeed>>),
+    /// Returns the board of caption feeds, to follow future feeds too.
+    Board(oneshot::Sender<CueBoard>),
+    /// The admin disconnects the publisher on air.
+    Kick(oneshot::Sender<()>),
+    /// Returns the snapshot.
+    Snapshot(oneshot::Sender<StreamSnapshot>),
+    /// Returns the graph in Graphviz format.
+    Dot(oneshot::Sender<String>),
+    /// Finish everything and end.
+    Stop(oneshot::Sender<()>),
+    /// Panic, to test a fault in the stream's own code.
+    #[cfg(test)]
+    Panic,
+}

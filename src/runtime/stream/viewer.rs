@@ -1,0 +1,29 @@
+//! Viewers as their stream sees them.
+
+use std::time::Instant;
+
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::flow::{Inputs, Refusal, Seat};
+use crate::graph::Route;
+use crate::media::Accepts;
+
+/// A viewer with its feeds.
+pub(super) struct SeatState {
+    pub(super) protocol: &'static str,
+    /// Its name in the plan.
+    pub(super) want: String,
+    pub(super) accepts: Accepts,
+    pub(super) cancel: CancellationToken,
+    pub(super) route: Route,
+    pub(super) inputs: watch::Sender<Inputs>,
+}
+
+/// A viewer that waits until the tracks are known.
+pub(super) struct Waiting {
+    pub(super) protocol: &'static str,
+    pub(super) accepts: Accepts,
+    pub(super) reply: oneshot::Sender<Result<Seat, Refusal>>,
+    pub(super) since: Instant,
+}
