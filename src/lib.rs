@@ -36,6 +36,10 @@ pub mod srt;
 pub mod telemetry;
 pub mod webrtc;
 
+#[cfg(test)]
+#[path = "../tests/support/needs.rs"]
+mod needs;
+
 /// Starts GStreamer with our elements, and the clock that all pipelines share. Comes before anything
 /// else; more calls are free.
 ///

@@ -4,6 +4,10 @@
 
 #![cfg(feature = "ct2")]
 
+#[path = "support/needs.rs"]
+#[allow(dead_code, reason = "the tests beside it use the rest")]
+mod needs;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -30,8 +34,7 @@ impl Shelf {
         let there =
             Command::new(&python).args(["-c", "import ctranslate2, sentencepiece"]).output();
         if !there.is_ok_and(|o| o.status.success()) {
-            let python = python.display();
-            eprintln!("skipped: {python} has no ctranslate2 and sentencepiece; `make setup`");
+            needs::skip("ctranslate2 and sentencepiece in .venv, from `make setup`");
             return None;
         }
         let folder = tempfile::tempdir().expect("temporary folder");

@@ -4,7 +4,9 @@
 #[path = "../src/models/testing.rs"]
 mod testing;
 
-use std::path::Path;
+#[path = "support/needs.rs"]
+mod needs;
+
 use std::process::Output;
 use std::time::Duration;
 
@@ -243,13 +245,8 @@ async fn models_come_from_a_stick_without_any_network() {
 #[tokio::test]
 async fn a_model_of_ones_own_is_imported_with_what_is_said_of_it() {
     let shelf = Shelf::new();
-    let data = std::env::var_os("AURALINK_TEST_DATA").map(std::path::PathBuf::from);
-    let data = data.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
-    let place = data.join("models/whisper-for-tests/for-tests-ggml-tiny.en.bin");
-    if !place.exists() {
-        eprintln!("skipped: {} is not there", place.display());
-        return;
-    }
+    let file = "models/whisper-for-tests/for-tests-ggml-tiny.en.bin";
+    let Some(place) = needs::test_data(file) else { return };
     let program = Program(&shelf);
     let place = place.display().to_string();
     let (_, err) = program.bad(&["models", "import", &place]).await;

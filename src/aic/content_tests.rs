@@ -2,19 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::*;
-
-/// A folder or file of the test data; `None`, with a message, if it is missing.
-fn data(part: &str) -> Option<PathBuf> {
-    let root = std::env::var("AURALINK_TEST_DATA").map_or_else(
-        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
-    let path = root.join(part);
-    if !path.exists() {
-        eprintln!("skipped: there is no {}", path.display());
-    }
-    path.exists().then_some(path)
-}
+use crate::needs::test_data as data;
 
 fn load(file: &Path) -> Vec<f32> {
     let output = Command::new("ffmpeg")

@@ -157,13 +157,7 @@ fn what_does_not_fit_is_said_before_anything_is_copied() {
 
 #[test]
 fn the_published_silero_model_is_recognised() {
-    let data = std::env::var_os("AURALINK_TEST_DATA").map(PathBuf::from);
-    let data = data.unwrap_or_else(|| "../shared/data".into());
-    let place = data.join("models/silero-vad");
-    if !place.exists() {
-        eprintln!("skipped: {} is not there", place.display());
-        return;
-    }
+    let Some(place) = crate::needs::test_data("models/silero-vad") else { return };
     let shelf = Shelf::new();
     let registry = registry(&shelf);
     let found = recognise(&registry, &place, |_| ()).expect("recognised");

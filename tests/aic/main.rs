@@ -8,6 +8,9 @@ mod fuzz;
 #[allow(dead_code, reason = "the tests in src/ use the rest")]
 mod harness;
 mod killed;
+#[path = "../support/needs.rs"]
+#[allow(dead_code, reason = "the tests beside it use the rest")]
+mod needs;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -174,7 +174,7 @@ fn has_aic() -> bool {
     let weights = crate::support::root().join("models/aic-audio/aic-a.safetensors");
     let there = cfg!(feature = "aic") && weights.is_file();
     if !there {
-        eprintln!("  skipped: no AIC-A (feature `aic` and weights in models/aic-audio)");
+        crate::support::needs::skip("AIC-A: feature `aic` and weights in models/aic-audio");
     }
     there
 }

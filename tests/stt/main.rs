@@ -5,6 +5,8 @@
 
 mod basic;
 mod deaths;
+#[path = "../support/needs.rs"]
+mod needs;
 mod noise;
 mod remote;
 mod support;

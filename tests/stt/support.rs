@@ -12,19 +12,7 @@ use auralink::speech::stt::{Config, Engines, Event, Models, Options, Transcriber
 /// Samples per second.
 pub const RATE: usize = 16_000;
 
-/// A folder of the test data; `None`, with a message, if it is missing.
-pub fn data(part: &str) -> Option<PathBuf> {
-    let root = std::env::var("AURALINK_TEST_DATA").map_or_else(
-        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
-    let path = root.join(part);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: there is no {}", path.display());
-    None
-}
+pub(crate) use crate::needs::test_data as data;
 
 /// An audio file as 16 kHz mono, by ffmpeg.
 pub fn load(file: &Path) -> Vec<f32> {

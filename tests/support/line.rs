@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::needs::skip;
 use super::s;
 
 /// Location of an appliance.
@@ -34,13 +35,13 @@ impl Line {
         let number = LAID.fetch_add(1, Ordering::Relaxed);
         let name = format!("al{}{}", std::process::id(), char::from(b'a' + (number % 26) as u8));
         if !can_lay(&format!("{name}-probe")) {
-            eprintln!("skipped: no network namespaces or TUN devices here, which take root");
+            skip("root, network namespaces and TUN devices");
             return None;
         }
         let mut client = Client::python("link.py", &[&name]);
         let ready = tokio::time::timeout(s(20), client.next_event()).await.ok().flatten();
         let Some(ready) = ready.filter(|event| event["event"] == "ready") else {
-            eprintln!("skipped: no line can be laid here, by what `link.py` says");
+            skip("a line between namespaces, which `link.py` cannot lay here");
             return None;
         };
         let text = |key: &str, index: usize| ready[key][index].as_str().unwrap_or("").to_owned();

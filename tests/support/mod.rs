@@ -8,6 +8,7 @@ pub(crate) mod expect;
 pub(crate) mod fault;
 pub(crate) mod line;
 pub(crate) mod media;
+pub(crate) mod needs;
 pub(crate) mod publish;
 pub(crate) mod rough;
 pub(crate) mod speech;

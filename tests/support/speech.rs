@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::media::once;
-use super::root;
+use super::needs::test_data;
 
 /// Read speech with its text.
 pub(crate) struct Speech {
@@ -20,15 +20,8 @@ pub(crate) struct Speech {
 /// The first `clips` clips of LibriSpeech, with a pause after each; `None`, with a message, if the
 /// test data are missing.
 pub(crate) fn speech(clips: usize) -> Option<Speech> {
-    let data = std::env::var_os("AURALINK_TEST_DATA").map(PathBuf::from);
-    let folder = data.unwrap_or_else(|| root().join("../shared/data")).join("speech/librispeech");
-    let Ok(transcripts) = fs::read_to_string(folder.join("transcripts.tsv")) else {
-        eprintln!(
-            "skipped: {} is absent, captions of real speech are not tested",
-            folder.display()
-        );
-        return None;
-    };
+    let folder = test_data("speech/librispeech")?;
+    let transcripts = fs::read_to_string(folder.join("transcripts.tsv")).expect("transcripts");
     let lines: Vec<(&str, &str)> =
         transcripts.lines().filter_map(|line| line.split_once('\t')).take(clips).collect();
     let file = once(&format!("speech-{clips}.ts"), |unfinished| make(&folder, &lines, unfinished));

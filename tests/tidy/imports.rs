@@ -252,9 +252,8 @@ pub(crate) fn circles(imports: &Imports) -> Vec<Vec<String>> {
     let mut found: Vec<Vec<String>> = Vec::new();
     for file in imports.keys().filter(|file| reached[file].contains(file)) {
         if !found.iter().any(|circle| circle.contains(file)) {
-            let both = |other: &&String| {
-                reached[file].contains(other) && reached[other].contains(file)
-            };
+            let both =
+                |other: &&String| reached[file].contains(other) && reached[other].contains(file);
             found.push(imports.keys().filter(both).cloned().collect());
         }
     }

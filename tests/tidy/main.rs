@@ -1,5 +1,10 @@
-//! House rules that the compiler does not check: which room may use which, the length of files,
-//! forbidden text, and that every preset and unit file is valid.
+//! House rules that the compiler does not check: which room may use which, that no files import each
+//! other, the length of files, forbidden text, and that every preset and unit file is valid.
+
+mod imports;
+#[path = "../support/needs.rs"]
+#[allow(dead_code, reason = "the tests beside it use the rest")]
+mod needs;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -102,83 +107,44 @@ fn files(folder: &str, endings: &[&str]) -> Vec<(String, String)> {
     found.iter().map(|p| (relative(p), fs::read_to_string(p).expect("UTF-8 text"))).collect()
 }
 
-/// Code without the items under `#[cfg(test)]`, which are not restricted. Code after such an item
-/// is kept: a declaration at the top of a file hides nothing.
-fn without_tests(text: &str) -> String {
-    let mut code = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let indent = &line[..line.len() - line.trim_start().len()];
-        if line.trim() != "#[cfg(test)]" {
-            code.extend([line, "\n"]);
-            continue;
-        }
-        // Other attributes may stand between it and its item. The item ends on its first line or
-        // with a bracket in the column of its beginning.
-        let first = lines.by_ref().find(|l| !l.trim_start().starts_with("#["));
-        if first.is_some_and(|l| !l.ends_with([';', '}'])) {
-            let closes =
-                |l: &str| l.strip_prefix(indent).is_some_and(|l| l.starts_with(['}', ']', ')']));
-            lines.by_ref().find(|l| closes(l));
-        }
-    }
-    code
-}
-
-#[test]
-fn only_what_is_for_tests_is_left_unread() {
-    let check = |text: &str, expect: &str| assert_eq!(without_tests(text), expect, "{text}");
-    check("a\n#[cfg(test)]\nmod tests;\nb\n", "a\nb\n");
-    check("a\n#[cfg(test)]\n#[path = \"x.rs\"]\nmod tests;\nb\n", "a\nb\n");
-    check("a\n#[cfg(test)]\nmod tests {\n    fn x() {\n    }\n}\nb\n", "a\nb\n");
-    check("a {\n    #[cfg(test)]\n    fn x() {\n        y\n    }\n    b\n}\n", "a {\n    b\n}\n");
-    check("#[cfg(test)]\nuse a::{\n    b,\n};\nc\n", "c\n");
-}
-
-/// The rooms named after `crate::` in a piece of code, groups (`crate::{a, b::c}`) included.
-fn rooms_used(code: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        let line_start = code[..at].rfind('\n').map_or(0, |n| n + 1);
-        if code[line_start..at].trim_start().starts_with("//") {
-            continue;
-        }
-        let rest = &code[at + "crate::".len()..];
-        let names: Vec<&str> = match rest.strip_prefix('{') {
-            Some(group) => group.split('}').next().unwrap_or("").split(',').collect(),
-            None => vec![rest],
-        };
-        for name in names {
-            let name = name.trim_start();
-            let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
-            found.push(name[..end].to_owned());
-        }
-    }
-    found
-}
-
 #[test]
 fn rooms_use_only_what_lies_before_them() {
     let allowed: BTreeMap<_, _> = ROOMS.iter().copied().collect();
+    let room = |file: &str| file.split(['/', '.']).next().unwrap_or_default().to_owned();
     let mut wrong = Vec::new();
-    for (path, text) in files("src", &[".rs"]) {
-        let room = path["src/".len()..].split(['/', '.']).next().unwrap_or_default().to_owned();
-        if room == "main" || room == "lib" || path.ends_with("tests.rs") {
-            continue;
-        }
-        let Some(may_use) = allowed.get(room.as_str()) else {
-            wrong.push(format!("{path}: room `{room}` is not in the list of tests/tidy.rs"));
+    for (file, uses) in imports::of(&root().join("src")) {
+        let Some(may_use) = allowed.get(&*room(&file)) else {
+            if !["lib.rs", "main.rs"].contains(&&*file) {
+                wrong.push(format!("{file}: its room is not in the list of tests/tidy/main.rs"));
+            }
             continue;
         };
-        for used in rooms_used(&without_tests(&text)) {
-            let is_room = allowed.contains_key(used.as_str());
-            if is_room && used != room && used != "telemetry" && !may_use.contains(&used.as_str()) {
-                wrong.push(format!("{path}: `{room}` may not use `{used}`"));
+        for used in uses.keys().map(|used| room(used)) {
+            let free = used == room(&file) || used == "telemetry" || used == "lib";
+            if !free && !may_use.contains(&&*used) {
+                wrong.push(format!("{file} may not use `{used}`"));
             }
         }
     }
     wrong.dedup();
     assert!(wrong.is_empty(), "media flows one way:\n{}", wrong.join("\n"));
+}
+
+/// Two files that need each other are one file in two pieces: what both need lies below them.
+#[test]
+fn no_files_import_each_other() {
+    let imports = imports::of(&root().join("src"));
+    let circles = imports::circles(&imports);
+    let mut arrows = Vec::new();
+    for (number, circle) in circles.iter().enumerate() {
+        for file in circle {
+            for (used, names) in imports[file].iter().filter(|(used, _)| circle.contains(used)) {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                arrows.push(format!("{}. {file} -> {used} ({})", number + 1, names.join(", ")));
+            }
+        }
+    }
+    assert!(circles.is_empty(), "circles of imports:\n{}", arrows.join("\n"));
 }
 
 #[test]
@@ -295,7 +261,7 @@ fn systemd_accepts_the_units() {
         let verified =
             Command::new("systemd-analyze").arg("verify").arg(root().join(&path)).output();
         let Ok(verified) = verified else {
-            eprintln!("skipped: systemd-analyze is not installed, {path} is not verified");
+            needs::skip(format!("systemd-analyze, to verify {path}"));
             continue;
         };
         let said = String::from_utf8_lossy(&verified.stderr);

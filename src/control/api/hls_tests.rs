@@ -323,7 +323,7 @@ async fn hls_js_changes_the_language_of_the_sound() {
 async fn play_in_chromium(site: &Site, options: &[&str]) -> Option<serde_json::Value> {
     let clients = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     if !clients.join("node_modules/hls.js").exists() {
-        eprintln!("skipped: `npm ci` in {} first", clients.display());
+        crate::needs::skip("hls.js, from `make setup`");
         return None;
     }
     let output = Command::new("node")

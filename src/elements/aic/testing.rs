@@ -21,7 +21,7 @@ pub(super) fn engine() -> Option<Codec> {
     match codec.wait(Duration::from_secs(60)) {
         Ok(()) => Some(codec),
         Err(error) => {
-            eprintln!("skipped: {error}");
+            crate::needs::skip(format!("the engine of AIC-A: {error}"));
             None
         }
     }

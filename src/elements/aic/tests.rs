@@ -57,15 +57,7 @@ fn lag(said: &[f32], heard: &[f32]) -> i64 {
 
 /// Speech of the test data, decoded to 48 kHz mono; `None`, with a message, if it is missing.
 fn speech() -> Option<std::path::PathBuf> {
-    let root = std::env::var("AURALINK_TEST_DATA").map_or_else(
-        |_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        std::path::PathBuf::from,
-    );
-    let path = root.join("speech/p501-48k/i01_f1.flac");
-    if !path.exists() {
-        eprintln!("skipped: there is no {}", path.display());
-    }
-    path.exists().then_some(path)
+    crate::needs::test_data("speech/p501-48k/i01_f1.flac")
 }
 
 /// Drops one packet of ten at the element `network`: the same ones in each run, and never the first

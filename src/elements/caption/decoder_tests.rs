@@ -111,7 +111,7 @@ fn plain(line: &str) -> String {
 fn muxjs(file: &Path, stream: &str) -> Option<String> {
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     if !clients.join("node_modules/mux.js").exists() {
-        eprintln!("skipped: mux.js is not installed, run .ci/setup test");
+        crate::needs::skip("mux.js, from `make setup`");
         return None;
     }
     let said =

@@ -221,14 +221,8 @@ fn si_sdr(reference: &[f32], heard: &[f32]) -> f64 {
 
 #[test]
 fn speech_in_noise_becomes_clearer() {
-    let data = std::env::var("AURALINK_TEST_DATA").map_or_else(
-        |_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        std::path::PathBuf::from,
-    );
-    if !data.join("speech").exists() {
-        eprintln!("skipped: SI-SDR of speech in noise needs {}", data.display());
-        return;
-    }
+    let Some(speech) = crate::needs::test_data("speech") else { return };
+    let data = speech.parent().expect("a part of the data");
     gst::init().expect("GStreamer starts");
     let speech = load(&data.join("speech/p501-48k/i01_f1.flac"));
     let noise = load(&data.join("noise/esc10/helicopter-1-172649-A.ogg"));

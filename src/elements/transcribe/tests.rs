@@ -1,11 +1,12 @@
 //! The element in a harness and in a pipeline.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use gst::prelude::*;
 
 use super::{CUE, ENGINE};
 use crate::media::Cue;
+use crate::needs::{skip, test_data};
 
 fn init() {
     gst::init().expect("GStreamer starts");
@@ -13,17 +14,11 @@ fn init() {
 }
 
 fn speech() -> Option<PathBuf> {
-    let root = std::env::var("AURALINK_TEST_DATA").map_or_else(
-        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
-    let file = root.join("speech/librispeech/27-123349-0020.flac");
-    let program = crate::speech::engine::program();
-    if !file.exists() || program.is_none() {
-        eprintln!("skipped: there is no {} or no program auralink", file.display());
+    if crate::speech::engine::program().is_none() {
+        skip("the program auralink beside the tests");
         return None;
     }
-    Some(file)
+    test_data("speech/librispeech/27-123349-0020.flac")
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn voices(config: &str) -> (Voices, Told) {
 fn espeak() -> Option<Voices> {
     let (voices, _) = voices("engines = [\"espeak\"]");
     if voices.list().is_empty() {
-        eprintln!("skipped: espeak-ng is not installed");
+        crate::needs::skip("espeak-ng");
         return None;
     }
     Some(voices)

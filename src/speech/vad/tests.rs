@@ -7,19 +7,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::*;
-
-/// A folder of the test data; `None`, with a message, if it is missing.
-fn data(part: &str) -> Option<PathBuf> {
-    let root = std::env::var("AURALINK_TEST_DATA").map_or_else(
-        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
-    let path = root.join(part);
-    if !path.exists() {
-        eprintln!("skipped: there is no {}", path.display());
-    }
-    path.exists().then_some(path)
-}
+use crate::needs::test_data as data;
 
 /// Every `step`th file of a folder, as 16 kHz mono.
 fn sounds(folder: &Path, step: usize) -> Vec<(String, Vec<f32>)> {

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::needs::skip;
+
 /// A small disk; it is unmounted when dropped.
 pub(crate) struct SmallDisk {
     at: PathBuf,
@@ -18,7 +20,7 @@ impl SmallDisk {
         command.args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"]).arg(at);
         let mounted = command.stderr(Stdio::null()).status().is_ok_and(|s| s.success());
         if !mounted {
-            eprintln!("skipped: a small file system can be mounted only by root");
+            skip("root, to mount a small file system");
             return None;
         }
         Some(Self { at: at.to_owned() })

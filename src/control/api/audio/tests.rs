@@ -12,6 +12,7 @@ use super::super::tests::{ADMIN, Fixture};
 use super::output::{Format, Heard, Task};
 use crate::flow::Node;
 use crate::media::{Cue, Language, Origin, Stage};
+use crate::needs::{skip, test_data};
 
 const TRANSCRIBE: &str = "/v1/audio/transcriptions";
 const BOUNDARY: &str = "a-boundary-of-these-tests";
@@ -41,19 +42,11 @@ fn form(path: &str, file: Option<&[u8]>, fields: &[(&str, &str)]) -> Request<Bod
 /// Some seconds of English and an engine that transcribes them. `None`, with a message, if either
 /// is missing.
 pub(in super::super) async fn speech(api: &Fixture) -> Option<(PathBuf, String)> {
-    let root = std::env::var_os("AURALINK_TEST_DATA").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data")),
-        PathBuf::from,
-    );
-    let file = root.join("speech/librispeech/19-198-0002.flac");
-    if !file.exists() {
-        eprintln!("skipped: {} is not there", file.display());
-        return None;
-    }
+    let file = test_data("speech/librispeech/19-198-0002.flac")?;
     let wanted = crate::speech::stt::Wanted::default();
     let choice = api.desk.supervisor().speech().stt.choose(&wanted);
     let Some(engine) = choice.engines.first() else {
-        eprintln!("skipped: no engine: {:?}", choice.missing);
+        skip(format!("a speech-to-text engine: {:?}", choice.missing));
         return None;
     };
     Some((file, engine.name().to_owned()))

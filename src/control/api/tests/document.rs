@@ -112,7 +112,7 @@ fn a_generated_client_compiles() {
     let clients = Path::new(ROOT).join("tests/clients");
     let program = |name: &str| clients.join("node_modules/.bin").join(name);
     if !program("openapi-typescript").exists() || !program("tsc").exists() {
-        eprintln!("skipped: openapi-typescript is not installed (`.ci/setup test`)");
+        crate::needs::skip("openapi-typescript, from `make setup`");
         return;
     }
     let folder = tempfile::tempdir().expect("temporary folder");

@@ -11,7 +11,7 @@ fn engine(idle_s: u32) -> Option<Apertium> {
     if engine.can(&lang("en"), &lang("fr")) {
         return Some(engine);
     }
-    eprintln!("skipped: apertium-eng-spa or apertium-fr-es is not installed");
+    crate::needs::skip("apertium-eng-spa and apertium-fr-es");
     None
 }
 
