@@ -8,8 +8,12 @@ CARGO ?= cargo
 # What this machine can build; asked in the recipes, after the set-up.
 FEATURES = features=$$(.ci/features);
 
+# Unit tests that play media in real time, or search for faults for a second each.
+MEDIA_TESTS = $(addprefix --skip=,aic:: control::api:: control::store::load egress:: elements:: \
+  ingress:: process:: srt:: webrtc:: fuzz_)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup aic run release test lint lint-ct2 fmt check bench bench-aic fuzz train-smoke clean-state
+.PHONY: help setup aic run release test test-fast lint lint-ct2 fmt check bench bench-aic fuzz train-smoke clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,10 +37,13 @@ test: ## All tests: units, rooms, and the appliance with real publishers and vie
 	@.ci/setup test
 	$(FEATURES) .ci/list-skips $(CARGO) test --locked --no-fail-fast $$features $(ARGS)
 
+test-fast: ## The unit tests that play no media, and the house rules: for the inner loop
+	$(FEATURES) $(CARGO) test --locked $$features --lib --test tidy -- $(MEDIA_TESTS) $(ARGS)
+
 lint: ## Formatting and clippy, warnings denied
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	@[ -z "$$(.ci/features)" ] || $(CARGO) clippy --locked --all-targets --features aic -- -D warnings
+	$(FEATURES) $(CARGO) clippy --locked --all-targets $$features -- -D warnings
+	@[ -z "$$(.ci/features)" ] || $(CARGO) clippy --locked --lib --bins -- -D warnings
 
 lint-ct2: ## The same for the feature ct2, which compiles CTranslate2's C++ for some minutes first
 	$(CARGO) clippy --locked --all-targets --features ct2 -- -D warnings

@@ -157,6 +157,39 @@ fn the_arrow_itself_has_no_circle() {
     }
 }
 
+/// The last column of the glossary: words that another word has replaced.
+fn replaced_words() -> Vec<String> {
+    let glossary = fs::read_to_string(root().join("docs/glossary.md")).expect("the glossary");
+    let last = |row: &str| row.trim_end_matches('|').rsplit('|').next().map(str::to_owned);
+    let rows = glossary.lines().filter(|line| line.starts_with("| ")).filter_map(last);
+    rows.flat_map(|cell| {
+        let words = cell.split('`').skip(1).step_by(2);
+        words.map(str::to_owned).collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+#[test]
+fn one_thing_has_one_word() {
+    let replaced = replaced_words();
+    assert!(replaced.len() > 5, "docs/glossary.md has lost its last column");
+    let mut found = Vec::new();
+    for folder in ["src", "tests", "benches", "docs", "web"] {
+        for (path, text) in files(folder, &[".rs", ".md", ".js", ".html"]) {
+            if path == "docs/glossary.md" {
+                continue;
+            }
+            for (number, line) in text.lines().enumerate() {
+                let names = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+                for name in names.filter(|name| replaced.iter().any(|word| word == name)) {
+                    found.push(format!("{path}:{}: `{name}`", number + 1));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "docs/glossary.md has another word:\n{}", found.join("\n"));
+}
+
 #[test]
 fn files_stay_readable() {
     let mut long = Vec::new();
