@@ -128,14 +128,6 @@ impl Config {
         }
         all
     }
-
-    /// Finds all settings that parse but cannot work. Checks files on disk that the settings name.
-    ///
-    /// # Errors
-    /// All problems, each with its field and hint.
-    pub fn check(&self) -> Result<(), Problems> {
-        check::check(self)
-    }
 }
 
 /// The configuration file to read: the given one, else `$AURALINK_CONFIG`, else the installed one

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::manifest::Task;
+use super::task::Task;
 
 /// A model that cannot be found, fetched, read or trusted.
 #[derive(Debug, thiserror::Error)]

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::digest::{self, CHUNK, Sha256Hex};
-use super::manifest::{self, Engine, File, Languages, Licence, Manifest, OWN, Task};
+use super::manifest::{self, File, Languages, Licence, Manifest, OWN};
 use super::part::{Hold, Part, make_room, sync_folder};
 use super::registry::{Installed, Registry, State};
 use super::stamp::{Stamp, look};
+use super::task::{Engine, Task};
 use super::{Error, part};
 
 /// Greatest depth of folders that are searched.

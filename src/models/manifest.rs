@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::digest::Sha256Hex;
+use super::task::{Engine, Task};
 use crate::media::Language;
 
 /// Largest manifest, in bytes.
@@ -15,68 +16,6 @@ const MANIFEST_MAX: u64 = 64 << 10;
 
 /// Longest id, in characters.
 const ID_MAX: usize = 64;
-
-/// The task of a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// Speech to text.
-    Stt,
-    /// Voice activity detection.
-    Vad,
-    /// Translation.
-    Translate,
-    /// Text to speech.
-    Tts,
-}
-
-/// The engine that runs a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// whisper.cpp, with ggml files.
-    Whisper,
-    /// Silero voice activity detection by whisper.cpp, with ggml files.
-    Silero,
-    /// CTranslate2.
-    Ct2,
-    /// Piper, with ONNX files.
-    Piper,
-}
-
-/// Words of these enums as written in a manifest.
-macro_rules! as_written {
-    ($type:ty { $($variant:ident => $word:literal),+ $(,)? }) => {
-        impl $type {
-            /// All values.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// As written in a manifest.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl std::str::FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                let known = [$($word),+].join(", ");
-                let found = Self::ALL.iter().find(|one| one.as_str() == text);
-                found.copied().ok_or_else(|| format!("`{text}` is none of {known}"))
-            }
-        }
-    };
-}
-
-as_written!(Task { Stt => "stt", Vad => "vad", Translate => "translate", Tts => "tts" });
-as_written!(Engine { Whisper => "whisper", Silero => "silero", Ct2 => "ct2", Piper => "piper" });
 
 /// Languages of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]

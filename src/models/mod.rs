@@ -17,6 +17,7 @@ mod part;
 mod pull;
 mod registry;
 mod stamp;
+mod task;
 #[cfg(test)]
 mod testing;
 
@@ -24,6 +25,7 @@ pub use config::Config;
 pub use digest::Sha256Hex;
 pub use error::Error;
 pub use import::{Own, Recognised, import, import_own, recognise};
-pub use manifest::{Engine, File, Languages, Licence, Manifest, Memory, Speed, Task};
+pub use manifest::{File, Languages, Licence, Manifest, Memory, Speed};
 pub use pull::{Progress, PullOptions, pull};
 pub use registry::{Installed, Registry, State};
+pub use task::{Engine, Task};

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::built_in::{BUILT_IN, INCLUDED};
 use super::digest::Sha256Hex;
-use super::manifest::{self, Engine, Manifest, OWN, Task};
+use super::manifest::{self, Manifest, OWN};
 use super::part::{LOCK, part_path};
 use super::stamp::{Cache, Stamp, look};
+use super::task::{Engine, Task};
 use super::{Config, Error, config};
 use crate::media::Language;
 

@@ -2,11 +2,12 @@
 //! and the configuration use this form.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::speak::Voice;
+pub use super::transcribe::Spoken;
 use super::{speak, transcribe, translate};
 use crate::captions::{Moves, Service};
 use crate::graph::Words;
@@ -15,48 +16,6 @@ use crate::speech::glossary::Glossary;
 
 /// Most languages of one stream.
 pub const LANGUAGES_MAX: usize = 16;
-
-/// The spoken language: a tag, or `auto` to detect it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Spoken {
-    /// Detected from the first seconds and checked again at pauses.
-    #[default]
-    Auto,
-    /// Set by the admin.
-    Known(Language),
-}
-
-impl Spoken {
-    /// The language, if it is set.
-    pub fn language(&self) -> Option<&Language> {
-        match self {
-            Self::Auto => None,
-            Self::Known(language) => Some(language),
-        }
-    }
-}
-
-impl fmt::Display for Spoken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.language().map_or("auto", Language::as_str))
-    }
-}
-
-impl Serialize for Spoken {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Spoken {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(d)?;
-        if text == "auto" {
-            return Ok(Self::Auto);
-        }
-        text.parse().map(Self::Known).map_err(serde::de::Error::custom)
-    }
-}
 
 /// What is made of the words of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -115,27 +74,6 @@ impl Default for Settings {
             keep_days: 30,
             keep_deleted: true,
         }
-    }
-}
-
-/// A voice that speaks a language.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default, deny_unknown_fields)]
-#[schema(as = VoiceSettings)]
-pub struct Voice {
-    /// The engine: `espeak`, `piper` …; left out: the best.
-    pub engine: Option<String>,
-    /// The engine's own name of the voice.
-    pub voice: Option<String>,
-    /// Speed, 0.5-2.0; 1.0 is the voice's own.
-    pub rate: f32,
-    /// Pitch, 0.5-2.0; 1.0 is the voice's own.
-    pub pitch: f32,
-}
-
-impl Default for Voice {
-    fn default() -> Self {
-        Self { engine: None, voice: None, rate: 1.0, pitch: 1.0 }
     }
 }
 

@@ -4,15 +4,36 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gst::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::SOURCE;
-use super::captions::Voice;
 use super::mix::{Mixer, RATE};
 use super::resample::resample;
 use crate::flow::{self, CueFeed, Error, Feed, Join, Node, Status, Task, Writer};
 use crate::media::{Cue, Language};
 use crate::speech::tts::fit::{Dropped, Fitter, Limits, Placement, Slot};
 use crate::speech::tts::{Pcm, Utterance, Voices, stretch};
+
+/// A voice that speaks a language.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = VoiceSettings)]
+pub struct Voice {
+    /// The engine: `espeak`, `piper` …; left out: the best.
+    pub engine: Option<String>,
+    /// The engine's own name of the voice.
+    pub voice: Option<String>,
+    /// Speed, 0.5-2.0; 1.0 is the voice's own.
+    pub rate: f32,
+    /// Pitch, 0.5-2.0; 1.0 is the voice's own.
+    pub pitch: f32,
+}
+
+impl Default for Voice {
+    fn default() -> Self {
+        Self { engine: None, voice: None, rate: 1.0, pitch: 1.0 }
+    }
+}
 
 /// Settings of speech. A change restarts the node.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,15 +1,16 @@
 //! Transcribes the speech in a feed of raw audio to captions.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use gst::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::SOURCE;
-use super::captions::Spoken;
 use crate::flow::{CueFeed, Error, Feed, Join, Node, Status, Task};
-use crate::media::{Cue, Word};
+use crate::media::{Cue, Language, Word};
 use crate::speech::glossary::Glossary;
 use crate::speech::stt::{Engines, Event, Options, Status as State, Transcriber, Wanted};
 
@@ -18,6 +19,48 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// The engine that does not listen: captions are pushed from outside.
 pub(super) const NONE: &str = "none";
+
+/// The spoken language: a tag, or `auto` to detect it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Spoken {
+    /// Detected from the first seconds and checked again at pauses.
+    #[default]
+    Auto,
+    /// Set by the admin.
+    Known(Language),
+}
+
+impl Spoken {
+    /// The language, if it is set.
+    pub fn language(&self) -> Option<&Language> {
+        match self {
+            Self::Auto => None,
+            Self::Known(language) => Some(language),
+        }
+    }
+}
+
+impl fmt::Display for Spoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.language().map_or("auto", Language::as_str))
+    }
+}
+
+impl Serialize for Spoken {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Spoken {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.parse().map(Self::Known).map_err(serde::de::Error::custom)
+    }
+}
 
 /// Settings of transcription. A change restarts the node.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -189,7 +232,7 @@ fn written(cue: Cue, glossary: &Glossary) -> Cue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{Language, Origin, Stage};
+    use crate::media::{Origin, Stage};
 
     #[test]
     fn the_glossary_changes_words_and_text_alike() {

@@ -7,6 +7,7 @@ mod call;
 mod certificate;
 mod channel;
 mod config;
+mod element;
 pub(crate) mod holes;
 mod inside;
 mod nice;
@@ -22,12 +23,11 @@ pub(crate) use call::Track;
 pub(crate) use certificate::warm_up;
 pub(crate) use channel::{Channel, ChannelEvent};
 pub use config::{Config, TurnServer};
+pub(crate) use element::element;
 pub(crate) use peer::Peer;
 pub use places::{Direction, Full};
 pub(crate) use session::Generation;
 pub use session::{Entry, Registry, Session};
-
-use crate::flow::Error;
 
 /// Registers the RTP elements of this program with GStreamer, once: those of AV1, which Debian 12
 /// does not have.
@@ -47,16 +47,4 @@ pub(crate) fn register() {
 pub(crate) fn read_offer(text: &str) -> Result<sdp::Description, sdp::Invalid> {
     let offer = sdp::Description::parse(text)?;
     Ok(if channel::available() { offer } else { offer.without_data() })
-}
-
-/// Builds one element from `gst-launch-1.0` syntax.
-pub(crate) fn element(description: &str) -> Result<gst::Element, Error> {
-    let factory = description.split(' ').next().unwrap_or(description);
-    gst::parse::launch_full(description, None, gst::ParseFlags::FATAL_ERRORS).map_err(|e| {
-        if e.matches(gst::ParseError::NoSuchElement) {
-            Error::MissingElement { factory: factory.to_owned() }
-        } else {
-            Error::build(factory, e)
-        }
-    })
 }

@@ -5,7 +5,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::decoder::Fade;
+use super::fade::Fade;
 use super::{AudioError, Model, State};
 use crate::aic::FRAME;
 use crate::aic::packet::{Codes, STAGES_MAX};

@@ -6,18 +6,6 @@ use super::{AudioError, Model, Voice};
 use crate::aic::FRAME;
 use crate::aic::packet::Codes;
 
-/// Lost frames that the network bridges alone before the audio fades: 120 ms.
-const BRIDGED: u32 = 6;
-
-/// Lost frames over which the audio fades to comfort noise: 60 ms.
-const FADED_OVER: f32 = 3.0;
-
-/// The background estimate falls at once and rises by this factor per frame (3 dB per second).
-const FLOOR_RISES: f32 = 1.007;
-
-/// Loudest comfort noise, root mean square (-46 dBFS).
-const NOISE_MAX: f32 = 0.005;
-
 /// Decodes one stream.
 pub struct Decoder {
     model: Arc<Model>,
@@ -42,61 +30,5 @@ impl Decoder {
     pub fn frame(&mut self, codes: Option<&Codes>) -> Result<[f32; FRAME], AudioError> {
         let made = self.model.decode_many(&[codes], &mut [&mut self.voice])?;
         made.first().copied().ok_or(AudioError::Misfit("no whole frame"))
-    }
-}
-
-/// Estimates the background, and fades to it after long losses.
-#[derive(Debug)]
-pub(super) struct Fade {
-    /// Frames lost in a row.
-    lost: u32,
-    gain: f32,
-    /// Root mean square of the quietest recent audio.
-    floor: f32,
-    noise: Noise,
-}
-
-impl Default for Fade {
-    fn default() -> Self {
-        Self { lost: 0, gain: 1.0, floor: NOISE_MAX, noise: Noise { state: 1, last: 0.0 } }
-    }
-}
-
-impl Fade {
-    pub(super) fn settle(&mut self, came: bool, frame: &mut [f32; FRAME]) {
-        self.lost = if came { 0 } else { self.lost.saturating_add(1) };
-        if came {
-            let power = frame.iter().map(|x| x * x).sum::<f32>() / FRAME as f32;
-            self.floor = power.sqrt().min(self.floor * FLOOR_RISES).clamp(1e-6, NOISE_MAX);
-        }
-        let beyond = self.lost.saturating_sub(BRIDGED) as f32;
-        let target = (1.0 - beyond / FADED_OVER).max(0.0);
-        let step = (target - self.gain) / FRAME as f32;
-        for sample in frame {
-            self.gain += step;
-            let noise = self.noise.next() * self.floor;
-            *sample = *sample * self.gain + noise * (1.0 - self.gain).max(0.0);
-        }
-        self.gain = target;
-    }
-}
-
-/// Noise of unit power that falls towards high frequencies; reproducible.
-#[derive(Debug)]
-struct Noise {
-    state: u32,
-    last: f32,
-}
-
-impl Noise {
-    fn next(&mut self) -> f32 {
-        // Xorshift: never becomes zero.
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 17;
-        self.state ^= self.state << 5;
-        let white = self.state as f32 / u32::MAX as f32 * 2.0 - 1.0;
-        self.last = 0.7 * self.last + white;
-        // Uniform noise has a power of 1/3, and the filter multiplies it by 1 / (1 - 0.7^2).
-        self.last * (3.0_f32 * (1.0 - 0.49)).sqrt()
     }
 }

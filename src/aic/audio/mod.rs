@@ -12,6 +12,7 @@ mod batch;
 mod decoder;
 pub mod device;
 mod encoder;
+mod fade;
 mod network;
 mod weights;
 

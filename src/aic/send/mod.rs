@@ -9,6 +9,7 @@
 //! most four frames after its arrival.
 
 mod packer;
+mod sent;
 mod settings;
 
 use std::time::Instant;
@@ -19,41 +20,12 @@ use super::FRAME;
 use super::content::{Class, Content};
 use super::engine::{Codec, CodecError, Encoder};
 use super::fallback::{OpusEncoder, WIDE_FRAME};
-use super::packet::{Codes, PacketError};
+use super::packet::Codes;
 use super::resample::Down;
 use super::watch::Watch;
 
+pub use sent::{SendError, Sent, Used};
 pub use settings::{Settings, Wish};
-
-/// The codec of a payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Used {
-    /// AIC-A.
-    Aic,
-    /// Embedded Opus.
-    Opus,
-}
-
-impl Used {
-    /// The name in properties and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Aic => "aic",
-            Self::Opus => "opus",
-        }
-    }
-}
-
-/// Why a frame was not sent.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// libopus failed.
-    #[error("Opus cannot encode")]
-    Opus(#[from] opus::Error),
-    /// A packet cannot be written.
-    #[error("a packet cannot be written")]
-    Packet(#[from] PacketError),
-}
 
 /// Running totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,23 +42,6 @@ pub struct SendStats {
     pub misses: u64,
     /// Bytes of payload.
     pub bytes: u64,
-}
-
-/// One payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// Serialised payload.
-    pub payload: Vec<u8>,
-    /// Index of the payload's first frame that is not redundant, from 0.
-    pub first: u64,
-    /// Number of frames of 20 ms, without redundant ones.
-    pub frames: u64,
-    /// Whether it is the first after a silence that was not sent: the RTP marker.
-    pub spurt: bool,
-    /// Whether nothing follows for a while.
-    pub comfort: bool,
-    /// Its codec.
-    pub used: Used,
 }
 
 /// Sends one stream.

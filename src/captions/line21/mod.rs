@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use cea608_types::tables::{Channel, Code, Control, ControlCode, Field as Line};
+use cea608_types::tables::{Channel, Code};
 
 use super::cc_data::{Field, NOTHING};
 use super::mapping::{Mode, Service};
@@ -16,70 +16,15 @@ use super::pages::{AHEAD, COLUMNS};
 use super::words::Words;
 use crate::media::Cue;
 
+mod pen;
 mod pop_on;
 mod roll_up;
 
-/// Time after the last word until the text disappears.
-const SILENCE: Duration = Duration::from_secs(4);
+pub use pen::Line21Stats;
+use pen::Pen;
 
 /// Columns after which the other channel of the field gets its turn.
 const TURN_COLUMNS: usize = COLUMNS;
-
-/// Running totals of a channel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Line21Stats {
-    /// Words that were sent.
-    pub words: u64,
-    /// Words that were dropped because they waited too long.
-    pub late: u64,
-    /// Characters that CEA-608 does not have and that have no substitute.
-    pub unspelled: u64,
-    /// Words that were dropped because the source has captions in this field.
-    pub yielded: u64,
-}
-
-/// Output of a channel's codes.
-pub(super) struct Pen {
-    field: Field,
-    channel: Channel,
-    codes: VecDeque<Code>,
-}
-
-impl Pen {
-    /// Writes a control code twice, as the standard requires, so that one loss is tolerated.
-    fn control(&mut self, control: Control) {
-        let line = match self.field {
-            Field::One => Line::ONE,
-            Field::Two => Line::TWO,
-        };
-        let code = Code::Control(ControlCode::new(line, self.channel, control));
-        self.codes.extend([code, code]);
-    }
-
-    /// Writes a character; an extended one overwrites its fallback.
-    fn glyph(&mut self, glyph: &super::spelling::Glyph) {
-        self.codes.extend(glyph.fallback);
-        self.codes.push_back(glyph.code);
-    }
-
-    fn space(&mut self) {
-        self.codes.push_back(Code::Space);
-    }
-
-    /// The next pair of bytes.
-    fn pair(&mut self) -> Option<[u8; 2]> {
-        let mut pair = NOTHING;
-        let first = self.codes.pop_front()?;
-        if first.write_into(&mut pair) == 1
-            && let Some(second) = self.codes.pop_front_if(|code| code.byte_len() == 1)
-        {
-            let mut other = NOTHING;
-            second.write_into(&mut other);
-            pair[1] = other[0];
-        }
-        Some(pair)
-    }
-}
 
 /// How a channel displays its words.
 enum Screen {

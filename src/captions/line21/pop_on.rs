@@ -7,7 +7,7 @@ use cea608_types::tables::{Code, Control, PreambleAddressCode, PreambleType};
 use super::super::pages::{COLUMNS, Pages, ROWS, Step};
 use super::super::spelling::{Glyph, glyphs};
 use super::super::tokens::Token;
-use super::{Line21Stats, Pen};
+use super::pen::{Line21Stats, Pen};
 
 /// The upper of the two rows, counted from 0.
 const FIRST_ROW: u8 = 13;

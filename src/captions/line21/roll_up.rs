@@ -7,7 +7,10 @@ use cea608_types::tables::{Control, PreambleAddressCode, PreambleType};
 use super::super::pages::COLUMNS;
 use super::super::spelling::glyphs;
 use super::super::tokens::Token;
-use super::{Line21Stats, Pen, SILENCE};
+use super::pen::{Line21Stats, Pen};
+
+/// Time after the last word until the text disappears.
+const SILENCE: Duration = Duration::from_secs(4);
 
 /// The lowest row, counted from 0.
 const BASE_ROW: u8 = 14;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Chunk, Frame, Sample, TrackInfo};
+use super::{Chunk, Cut, Frame, Sample, TrackInfo};
 use crate::media::Kind;
 
 /// A longer gap in audio timestamps is a break.
@@ -31,17 +31,6 @@ const BYTES_MAX: usize = 16 << 20;
 
 /// Assumed frame duration until one is known.
 const FRAME_DEFAULT: Duration = Duration::from_millis(33);
-
-/// Why a chunk begins where it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// The previous chunk was full.
-    Chunk,
-    /// A new segment begins.
-    Segment,
-    /// A new segment begins after a hole in the timestamps, or at the very start.
-    Break,
-}
 
 /// Groups the frames of one track into chunks of at most `chunk` duration, and marks where segments
 /// of at least `segment` duration begin: at key frames, so a long GOP makes a long segment.

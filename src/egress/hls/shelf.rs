@@ -14,26 +14,12 @@ use super::playlist::{Form, Report, Standing};
 use super::state::State;
 use super::track::Track;
 use super::viewers::Viewers;
-use super::{Settings, TrackId};
+use super::{Missing, Settings, TrackId};
 use crate::egress::fmp4::{Chunk, TrackInfo};
 use crate::media::{Cue, Language};
 
 /// Maximum wait of a request for something that is expected shortly.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// Why a requested item is not available.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Missing {
-    /// It has left the window.
-    #[error("it has left the live window")]
-    Gone,
-    /// It never existed, or is too far ahead.
-    #[error("there is no such segment")]
-    Unknown,
-    /// It is overdue: the stream is stalled.
-    #[error("nothing has come for 10 seconds")]
-    Late,
-}
 
 /// The segments and playlists of one stream, in bounded memory. It outlives the node that fills it:
 /// numbering continues after a restart.

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::master::Rendition;
+use super::missing::Missing;
 use super::playlist::{MediaPlaylist, Part};
-use super::shelf::Missing;
 use crate::egress::fmp4::{Chunk, Cut, TrackInfo, fragment, header};
 use crate::flow;
 

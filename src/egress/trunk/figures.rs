@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::Video;
 use super::ladder::{Decision, Level};
+use super::links::{Links, Source};
 use super::pilot::{Flight, Pilot};
 use super::sound::Form;
 use super::talk::Told;
-use super::{Links, Source, Video};
 use crate::aic::controller::Choice;
 use crate::aic::predict::Sent;
 use crate::aic::quality;

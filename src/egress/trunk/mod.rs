@@ -6,9 +6,11 @@
 
 mod arrivals;
 mod branch;
+mod dependencies;
 mod figures;
 mod ladder;
 mod line;
+mod links;
 mod meter;
 mod offer;
 mod pace;
@@ -20,42 +22,21 @@ mod signal;
 mod sound;
 mod talk;
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Duration;
 
 use super::whep;
-use crate::flow::{Blame, Error, Feed, Inputs, Task};
-use crate::media::{Accept, Accepts, Captions, Codec, Format, H264Profile, Kind};
+use crate::flow::{Blame, Error, Inputs, Task};
+use crate::media::{Accept, Accepts, Captions, Codec, H264Profile, Kind};
 use crate::webrtc::{Channel, Config, Peer, Track, sdp, trunk::LABEL};
+use links::{Links, Source};
 use signal::{Endpoint, Session};
 
+pub use dependencies::{Codecs, Trunk};
 pub use settings::{Settings, Share, Video};
 
 /// Time limit for the RTCP BYE at the end of a trunk.
 const GOODBYE_MAX: Duration = Duration::from_millis(300);
-
-/// Averaging time for the bit rate of a feed: key frames come in bursts.
-const RATE_WINDOW: Duration = Duration::from_secs(4);
-
-/// Video encoders for trunks.
-pub trait Codecs: Send + Sync {
-    /// Codecs that this machine can encode.
-    fn available(&self) -> Vec<Codec>;
-
-    /// Converts raw video of this format to the codec, in `gst-launch-1.0` notation. The encoder is
-    /// named `encoder`.
-    ///
-    /// # Errors
-    /// If it cannot be encoded.
-    fn describe(&self, codec: Codec, format: &Format, kbps: u32) -> Result<String, Error>;
-
-    /// Changes the bit rate of a running encoder.
-    fn retune(&self, encoder: &gst::Element, kbps: u32);
-
-    /// Default bit rate of video in this format, in kbit/s.
-    fn default_kbps(&self, codec: Codec, format: &Format) -> u32;
-}
 
 /// The media that a trunk accepts.
 pub fn accepts(settings: &Settings) -> Accepts {
@@ -75,16 +56,6 @@ pub fn accepts(settings: &Settings) -> Accepts {
     let sound = Accept::any_of([Codec::RawAudio]);
     let captions = Captions { text: true, embedded: false };
     Accepts::media(video, Some(sound)).with_captions(captions)
-}
-
-/// Dependencies of a trunk besides its feeds.
-pub struct Trunk {
-    /// Settings by the admin.
-    pub settings: Settings,
-    /// WebRTC configuration of the appliance.
-    pub config: Config,
-    /// Video encoders.
-    pub codecs: Arc<dyn Codecs>,
 }
 
 /// Sends the inputs to the endpoint until the task is cancelled.
@@ -113,52 +84,6 @@ pub async fn run(task: Task, inputs: Inputs, trunk: Trunk) -> Result<(), Error> 
     };
     let stopped = peer.node().stop().await;
     result.and(stopped)
-}
-
-/// One track of the stream and its offer.
-struct Source {
-    kind: Kind,
-    feed: Feed,
-    format: Format,
-    media: sdp::Media,
-    /// Time and byte count of the last rate measurement.
-    last: Mutex<Option<(Instant, u64)>>,
-}
-
-impl Source {
-    /// Bit rate of its feed since the last measurement, bit/s. `None` if that was less than
-    /// [`RATE_WINDOW`] ago.
-    fn rate(&self) -> Option<f64> {
-        let bytes = self.feed.stats().bytes.load(Ordering::Relaxed);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let Some((at, before)) = *last else {
-            *last = Some((now, bytes));
-            return None;
-        };
-        let seconds = now.saturating_duration_since(at).as_secs_f64();
-        if seconds < RATE_WINDOW.as_secs_f64() {
-            return None;
-        }
-        *last = Some((now, bytes));
-        Some(bytes.saturating_sub(before) as f64 * 8.0 / seconds)
-    }
-}
-
-/// The tracks of a trunk and their connections.
-struct Links {
-    sources: Vec<Source>,
-    tracks: Vec<(sdp::Agreed, Track)>,
-    channel: Option<Channel>,
-}
-
-impl Links {
-    /// The source, agreement and track of a kind of media.
-    fn of(&self, kind: Kind) -> Option<(&Source, &sdp::Agreed, &Track)> {
-        let source = self.sources.iter().find(|s| s.kind == kind)?;
-        let (agreed, track) = self.tracks.iter().find(|(agreed, _)| agreed.kind == kind)?;
-        Some((source, agreed, track))
-    }
 }
 
 async fn sources(inputs: &Inputs, trunk: &Trunk, by_aic: bool) -> Result<Vec<Source>, Error> {

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gst::prelude::*;
 
-use super::branch;
 use super::ladder::Level;
-use super::{Codecs, Source};
+use super::links::Source;
+use super::{Codecs, branch};
 use crate::egress::whep;
 use crate::flow::{Error, Join};
 use crate::media::{Codec, Format};

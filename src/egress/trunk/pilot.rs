@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::Trunk;
 use super::ladder::{Decision, Ladder, Path, Pictures};
 use super::line::Line;
+use super::links::Links;
 use super::meter::Reading;
 use super::picture::Picture;
 use super::probe::{Measure, Probe};
 use super::sound::{Form, Sound};
 use super::talk::{Told, talk};
-use super::{Links, Trunk};
 use crate::aic::predict::Predictor;
 use crate::flow::{Blame, CueBoard, Error, NodeEvent, Task};
 use crate::media::Kind;

@@ -1,9 +1,8 @@
 //! Consumers of a feed, and how slow ones are handled.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
-use super::Inner;
 use crate::flow::clock;
 use crate::flow::gop::{Frame, Gop};
 use crate::media::Kind;
@@ -60,32 +59,6 @@ pub enum Join {
     Since(gst::ClockTime),
     /// Key frames only, beginning with the last one: for thumbnails.
     KeyFrames,
-}
-
-/// One consumer's membership; dropping it leaves the feed.
-pub struct Link {
-    feed: Weak<Inner>,
-    id: u64,
-    stats: Arc<LinkStats>,
-}
-
-impl Link {
-    pub(super) fn new(feed: Weak<Inner>, id: u64, stats: Arc<LinkStats>) -> Self {
-        Self { feed, id, stats }
-    }
-
-    /// Totals of this consumer.
-    pub fn stats(&self) -> &Arc<LinkStats> {
-        &self.stats
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        if let Some(feed) = self.feed.upgrade() {
-            feed.lock().consumers.retain(|c| c.id != self.id);
-        }
-    }
 }
 
 /// A feed's record of one consumer.

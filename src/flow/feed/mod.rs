@@ -1,6 +1,8 @@
 //! The fan-out point between nodes.
 
 mod consumer;
+mod inner;
+mod link;
 #[cfg(test)]
 mod past_tests;
 mod switch;
@@ -9,120 +11,25 @@ mod tests;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gst::prelude::*;
 use tokio::sync::watch;
 
 use consumer::Consumer;
-pub use consumer::{Join, Link, LinkStats};
+pub use consumer::{Join, LinkStats};
+use inner::Inner;
+pub use inner::{Feed, FeedStats};
+pub use link::Link;
 pub use writer::Writer;
-use writer::WriterInner;
 
 use super::clock;
-use super::gop::{Frame, Gop};
-use crate::media::{Codec, Format, Kind, Timeline};
+use super::gop::Frame;
+use crate::media::{Format, Kind, Timeline};
 
 /// Least time between two key frame requests to a source, whatever the number of viewers.
 const KEYFRAME_REQUEST_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(500);
-
-/// A named, typed fan-out point: one active [`Writer`], any number of consumers. Cheap to clone.
-///
-/// A consumer that cannot keep up loses its own data, counted, and never holds back the feed.
-#[derive(Clone)]
-pub struct Feed(Arc<Inner>);
-
-struct Inner {
-    name: String,
-    kind: Kind,
-    /// Lock order: media threads take this lock for one fan-out; while it is held, no other lock of
-    /// ours is taken, and nothing blocks.
-    state: Mutex<State>,
-    format: watch::Sender<Option<Format>>,
-    stats: FeedStats,
-    next_id: AtomicU64,
-    /// Notified when a writer is dropped.
-    left: tokio::sync::Notify,
-}
-
-#[derive(Default)]
-struct State {
-    /// The writer whose buffers go through; 0 for none.
-    active: u64,
-    /// Recent frames of each writer.
-    writers: Vec<Lane>,
-    caps: Option<gst::Caps>,
-    format: Option<Format>,
-    consumers: Vec<Consumer>,
-    /// Decode time of the newest buffer: a new writer may not go back behind it.
-    last_dts: Option<gst::ClockTime>,
-    last_pts: Option<gst::ClockTime>,
-    /// The writer has just changed: video starts with a key frame.
-    needs_key: bool,
-    keyframe_asked: Option<gst::ClockTime>,
-    /// The feed has, or had, a consumer.
-    is_claimed: bool,
-    /// The stream is off air: the writer only finishes its data.
-    is_ending: bool,
-}
-
-/// A feed's record of one writer. The feed does not keep its writer alive: the writer keeps the
-/// feed.
-struct Lane {
-    id: u64,
-    writer: Weak<WriterInner>,
-    gop: Gop,
-}
-
-impl State {
-    /// Recent frames of the active writer; `None` if no writer is active.
-    fn gop(&mut self) -> Option<&mut Gop> {
-        self.lane(self.active).map(|lane| &mut lane.gop)
-    }
-
-    /// Whether sent frames are kept. Raw video is large: it is kept only until the first consumer
-    /// has it, for an encoder that starts later than the decoder before it.
-    fn keeps_frames(&self) -> bool {
-        let is_raw_video = self.format.as_ref().is_some_and(|f| f.codec == Codec::RawVideo);
-        !(is_raw_video && self.is_claimed)
-    }
-
-    fn awaits_the_last(&mut self) -> bool {
-        let active = self.active;
-        self.is_ending && self.lane(active).is_some_and(|lane| lane.writer.strong_count() > 0)
-    }
-
-    fn lane(&mut self, id: u64) -> Option<&mut Lane> {
-        self.writers.iter_mut().find(|lane| lane.id == id)
-    }
-}
-
-/// Running totals of a feed.
-#[derive(Debug, Default)]
-pub struct FeedStats {
-    /// Buffers (frames, packets) let through.
-    pub buffers: AtomicU64,
-    /// Their bytes.
-    pub bytes: AtomicU64,
-    /// Key frames among them.
-    pub keyframes: AtomicU64,
-    /// Buffers that a writer sent while it stood by and that were not needed.
-    pub dropped_standby: AtomicU64,
-    /// Buffers dropped at a change of writer: before a key frame, or older than what was sent.
-    pub dropped_switch: AtomicU64,
-    /// Age of the newest buffer when it went through: microseconds between its timestamp and the
-    /// clock. The difference between two feeds is the delay of the nodes between them.
-    pub age_us: AtomicU64,
-}
-
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic while the lock was held leaves a state that is still usable: losing a frame is
-        // better than losing the stream.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Feed {
     /// A feed without writer and consumers. `name` is unique within its stream: `video`,

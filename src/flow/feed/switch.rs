@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Feed, Lane, State, WriterInner};
+use super::inner::{Feed, Lane, State, WriterInner};
 use crate::flow::gop::{Frame, Gop, squeeze_behind};
 use crate::flow::{clock, format_of};
 use crate::media::{Codec, Format, H264Profile, Kind};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::Feed;
+use super::inner::{Feed, WriterInner};
 use crate::flow::caps::{can_start_decoding, is_recovery_point};
 use crate::flow::clock;
 use crate::flow::gop::Frame;
@@ -18,45 +18,6 @@ const PAUSE_MIN: gst::ClockTime = gst::ClockTime::from_seconds(1);
 /// Writes a node's media into a feed. Cheap to clone.
 #[derive(Clone)]
 pub struct Writer(Arc<WriterInner>);
-
-pub(super) struct WriterInner {
-    /// Identifies the writer within its feed.
-    id: u64,
-    feed: Feed,
-    timeline: Option<Arc<Mutex<Timeline>>>,
-    /// Asks the source for a key frame.
-    requester: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
-    /// Called when the stream may have to decide anew.
-    listener: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
-    /// Running time of the last buffer, in ns; 0 before the first.
-    last_at: AtomicU64,
-    /// Time between the last two buffers, in ns; 0 before the second.
-    step: AtomicU64,
-    /// Media before this running time, in ns, counts as past.
-    past_until: AtomicU64,
-    has_key: AtomicBool,
-    bytes: AtomicU64,
-}
-
-impl WriterInner {
-    pub(super) fn ask_for_keyframe(&self) {
-        if let Some(ask) = &*self.requester.lock().unwrap_or_else(PoisonError::into_inner) {
-            ask();
-        }
-    }
-
-    fn tell_change(&self) {
-        if let Some(tell) = &*self.listener.lock().unwrap_or_else(PoisonError::into_inner) {
-            tell();
-        }
-    }
-}
-
-impl Drop for WriterInner {
-    fn drop(&mut self) {
-        self.feed.0.left.notify_waiters();
-    }
-}
 
 impl Writer {
     pub(super) fn new(feed: Feed, timeline: Option<Arc<Mutex<Timeline>>>) -> Self {

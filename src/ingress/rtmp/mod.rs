@@ -19,6 +19,7 @@ mod amf;
 mod chunk;
 mod config;
 mod connection;
+mod error;
 mod feeder;
 #[cfg(test)]
 mod fuzz;
@@ -31,7 +32,6 @@ mod takeover;
 mod tls;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,7 @@ use tokio_util::task::TaskTracker;
 
 pub use config::Config;
 use connection::Shared;
+pub use error::Error;
 use takeover::Publishers;
 
 use crate::flow::{Connections, Gate, Place};
@@ -55,35 +56,6 @@ const SETUP_MAX: Duration = Duration::from_secs(10);
 
 /// Time limit for notifying and closing all connections when the server stops.
 const STOP_MAX: Duration = Duration::from_secs(4);
-
-/// Why the server cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The port cannot be bound.
-    #[error("cannot listen for RTMP on {address}: {source}; is another server running there?")]
-    Bind {
-        /// The configured address.
-        address: SocketAddr,
-        /// The I/O error.
-        source: std::io::Error,
-    },
-    /// The certificate or its key cannot be used.
-    #[error("cannot use {} for RTMPS: {message}", .path.display())]
-    Tls {
-        /// Path of the file.
-        path: PathBuf,
-        /// The reason.
-        message: String,
-    },
-    /// The configuration contradicts itself.
-    #[error("`ingress.rtmp.{field}`: {message}")]
-    Config {
-        /// Name of the field, such as `tls_cert`.
-        field: &'static str,
-        /// The reason.
-        message: &'static str,
-    },
-}
 
 /// Listens as configured and serves until `cancel`. Returns `Ok` at once if RTMP is disabled.
 ///

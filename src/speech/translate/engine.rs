@@ -1,4 +1,4 @@
-//! The interface of a translation engine.
+//! The interface of a translation engine, and a check of what it returns.
 
 use std::ops::Range;
 
@@ -64,4 +64,17 @@ pub trait Translator: Send + Sync {
 
     /// Translates. Dropping the future cancels it.
     fn translate<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Output, Error>>;
+}
+
+/// Why a text cannot be a translation of `original`, if so; applied to generative engines.
+pub(super) fn suspicious(original: &str, translated: &str) -> Option<String> {
+    let (before, after) = (original.chars().count(), translated.chars().count());
+    if translated.trim().is_empty() {
+        return Some("it is empty".to_owned());
+    }
+    // Short phrases may grow a lot; German takes 1.4 times the space of English.
+    if after > 4 * before + 40 {
+        return Some(format!("{after} characters for {before} are no translation"));
+    }
+    None
 }

@@ -8,9 +8,9 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::engine::{Job, Output, Pair, Translator};
+use super::engine::{Job, Output, Pair, Translator, suspicious};
 use super::protect::Protected;
-use super::{Error, routes, suspicious};
+use super::{Error, routes};
 use crate::media::{Language, Secret};
 use crate::speech::http::{Auth, Client};
 

@@ -264,18 +264,5 @@ impl Translators {
     }
 }
 
-/// Why a text cannot be a translation of `original`, if so; applied to generative engines.
-fn suspicious(original: &str, translated: &str) -> Option<String> {
-    let (before, after) = (original.chars().count(), translated.chars().count());
-    if translated.trim().is_empty() {
-        return Some("it is empty".to_owned());
-    }
-    // Short phrases may grow a lot; German takes 1.4 times the space of English.
-    if after > 4 * before + 40 {
-        return Some(format!("{after} characters for {before} are no translation"));
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::engine::{Job, Output, Pair, Translator};
-use super::{Error, routes, suspicious};
+use super::engine::{Job, Output, Pair, Translator, suspicious};
+use super::{Error, routes};
 use crate::media::{Language, Secret};
 use crate::speech::http::{Auth, Client};
 

@@ -8,6 +8,9 @@ use serde::Serialize;
 use super::Error;
 use crate::media::Language;
 
+/// Longest audio of one text, in seconds; more means a faulty engine.
+pub(super) const OUTPUT_MAX_S: usize = 180;
+
 /// One phrase to be spoken.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Utterance {

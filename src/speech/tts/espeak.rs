@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use futures::future::BoxFuture;
 use serde::Deserialize;
 
-use super::engine::{Pcm, Synthesiser, Utterance, Voice};
-use super::{Error, OUTPUT_MAX_S, process, wav};
+use super::engine::{OUTPUT_MAX_S, Pcm, Synthesiser, Utterance, Voice};
+use super::{Error, process, wav};
 use crate::media::Language;
 
 /// espeak-ng speaks at 22050 Hz with 16 bits.

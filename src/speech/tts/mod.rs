@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use engine::OUTPUT_MAX_S;
 pub use engine::{Pcm, Synthesiser, Utterance, Voice};
 pub use error::Error;
 pub use espeak::{Config as EspeakConfig, Espeak};
@@ -33,9 +34,6 @@ use crate::media::Language;
 
 /// Longest text that is spoken at once, in characters: about a minute of speech.
 pub const TEXT_MAX: usize = 1000;
-
-/// Longest audio of one text, in seconds; more means a faulty engine.
-const OUTPUT_MAX_S: usize = 180;
 
 /// Every engine, in the default order.
 pub const ENGINES: [&str; 4] = ["elevenlabs", "openai", "piper", "espeak"];

@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde::Deserialize;
 
-use super::engine::{Pcm, Synthesiser, Utterance, Voice};
+use super::engine::{OUTPUT_MAX_S, Pcm, Synthesiser, Utterance, Voice};
 use super::remote::Remote;
-use super::{Error, OUTPUT_MAX_S, process, wav};
+use super::{Error, process, wav};
 use crate::media::Language;
 
 /// Largest `.onnx.json` of a voice, in bytes; typical are 10 KB.

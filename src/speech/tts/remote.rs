@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::engine::{Pcm, Synthesiser, Utterance, Voice};
-use super::{Error, OUTPUT_MAX_S, wav};
+use super::engine::{OUTPUT_MAX_S, Pcm, Synthesiser, Utterance, Voice};
+use super::{Error, wav};
 use crate::media::{Language, Secret};
 use crate::speech::http::{self, Auth, Client};
 

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use rustix::fs::{MemfdFlags, memfd_create};
 use whisper_rs::{WhisperVadContext, WhisperVadContextParams};
 
-use super::{Detector, Earshot, Error, GateConfig};
+use super::{Detector, Earshot, GateConfig};
 
 /// Samples per frame: 32 ms.
 const FRAME: usize = 512;
@@ -24,6 +24,17 @@ const UNLIKELY: f32 = 0.15;
 
 /// The network for 16 kHz; `models/silero-v6.2.0/README.md` has its origin.
 static WEIGHTS: &[u8] = include_bytes!("../../../models/silero-v6.2.0/ggml-silero-v6.2.0.bin");
+
+/// Why a detector is not available.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no memory for the network's weights.
+    #[error("cannot lay out the Silero model in memory")]
+    Memory(#[source] std::io::Error),
+    /// whisper.cpp rejects the model.
+    #[error("cannot load the Silero model: {0}")]
+    Model(String),
+}
 
 /// Silero VAD: frames of 32 ms, judged three at a time.
 pub struct Silero {

@@ -1,6 +1,7 @@
 //! Captions of one stream: audio in, cues out.
 
 mod ears;
+mod event;
 mod ring;
 mod stats;
 mod window;
@@ -10,68 +11,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+pub use event::{Event, Options, Status};
 pub use stats::Stats;
 
-use super::engines::{Engines, Wanted};
-use crate::media::{Cue, Language};
+use super::engines::Engines;
 use ring::Ring;
 use worker::Worker;
-
-/// How a stream is transcribed.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Options {
-    /// Language, engines and model.
-    pub wanted: Wanted,
-    /// Names and terms that are likely to be spoken.
-    pub terms: Vec<String>,
-    /// Audio that arrives faster than it is transcribed waits instead of being skipped: for files.
-    pub wait: bool,
-}
-
-/// Whether a stream has captions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// An engine is starting.
-    Starting,
-    /// This engine transcribes the stream.
-    Listening {
-        /// Name of the engine.
-        engine: String,
-        /// Its model, if it names one.
-        model: Option<String>,
-    },
-    /// No engine can transcribe it.
-    Off {
-        /// The reason, with a remedy.
-        why: String,
-    },
-}
-
-/// The transcriber's output.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// The current hypothesis; it replaces the last partial cue.
-    Partial(Cue),
-    /// A final cue.
-    Committed(Cue),
-    /// No committed cue will begin before this running time.
-    Heard(Duration),
-    /// The language was detected, or it has changed.
-    Language(Language, f32),
-    /// Another engine transcribes the stream.
-    Switched {
-        /// The previous engine; `None`: this is the first.
-        from: Option<String>,
-        /// The new engine.
-        to: String,
-        /// Why it changed.
-        why: String,
-    },
-    /// Whether the stream has captions.
-    State(Status),
-    /// Everything before [`Transcriber::end`] has been transcribed. This is the last event.
-    Ended,
-}
 
 /// Dropping it ends the captions; no event follows.
 #[derive(Debug)]

@@ -18,9 +18,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde::Deserialize;
 
-use super::engine::{Job, Output, Pair, Translator};
+use super::engine::{Job, Output, Pair, Translator, suspicious};
 use super::protect::Protected;
-use super::{Error, routes, suspicious};
+use super::{Error, routes};
 use crate::media::Language;
 use crate::models::{Engine, Installed, Languages, Registry, Task};
 #[cfg(feature = "ct2")]

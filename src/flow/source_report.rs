@@ -1,0 +1,96 @@
+//! Figures and notes of a publisher.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Status;
+use crate::media::Pace;
+
+/// Figures of a publisher, filled in by its protocol while it runs.
+#[derive(Debug, Default)]
+pub struct SourceReport {
+    /// `srt`, `rtmp`, `whip`, `rtsp`, `file`, `test` …
+    pub protocol: &'static str,
+    /// Address of the other end, or the URL without its secrets.
+    pub peer: String,
+    /// Bytes received.
+    pub bytes: AtomicU64,
+    /// Packets lost and not recovered.
+    pub lost: AtomicU64,
+    /// Round-trip time in microseconds; 0 when the protocol has none.
+    pub rtt_us: AtomicU64,
+    /// Figures specific to the protocol, for the API.
+    pub status: Status,
+    /// The publisher leaves out video for now and has announced it.
+    no_pictures: AtomicBool,
+    /// The connection has ended; later writes are leftovers in a demuxer.
+    ended: AtomicBool,
+    /// Checks whether the publisher sends at the pace at which its media plays.
+    pace: Mutex<Pace>,
+    /// Notes for the admin: what is odd about this publisher, such as an ignored track.
+    notes: Mutex<Vec<String>>,
+}
+
+/// Most notes of a publisher; without a limit they could fill memory.
+const NOTES_MAX: usize = 16;
+
+impl SourceReport {
+    /// A report for a publisher of this protocol at this address.
+    pub fn new(protocol: &'static str, peer: impl Into<String>) -> Self {
+        Self { protocol, peer: peer.into(), ..Self::default() }
+    }
+
+    /// Adds received bytes.
+    pub fn add_bytes(&self, count: usize) {
+        self.bytes.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Marks the connection as ended: media that still arrives is no sign of life.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Records whether the publisher leaves out video: its absence then does not mean a freeze.
+    pub fn set_no_pictures(&self, left_out: bool) {
+        self.no_pictures.store(left_out, Ordering::Relaxed);
+    }
+
+    /// Whether the publisher leaves out video for now.
+    pub fn has_no_pictures(&self) -> bool {
+        self.no_pictures.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Follows the media time of arriving data, in milliseconds; a publisher that sends faster than
+    /// its media plays gets a note. `now` is the time of any monotonic clock.
+    pub fn follow_pace(&self, media_ms: i64, now: Duration) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(words) = pace.follow(media_ms, now) {
+            self.note(words);
+        }
+    }
+
+    /// A text if it has sent faster than its media plays; to be called when it has left.
+    pub fn too_fast(&self) -> Option<String> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).at_end()
+    }
+
+    /// Adds a note about the publisher; repeats are ignored.
+    pub fn note(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() < NOTES_MAX && !notes.contains(&text) {
+            notes.push(text);
+        }
+    }
+
+    /// All notes.
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
