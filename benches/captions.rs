@@ -7,6 +7,8 @@
 
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::print_stdout)]
 
+#[path = "../tests/support/needs.rs"]
+mod needs;
 #[path = "../tests/stt/support.rs"]
 mod support;
 

@@ -21,35 +21,7 @@ impl Config {
         if let Err(message) = self.log.check() {
             add("log.level", message, "use error, warn, info, debug or trace");
         }
-        match (&self.api.tls_cert, &self.api.tls_key) {
-            (None, None) => {}
-            (Some(cert), Some(key)) => {
-                for (field, path) in [("api.tls_cert", cert), ("api.tls_key", key)] {
-                    if let Err(e) = std::fs::File::open(path) {
-                        let hint =
-                            "give the file to the user that runs auralink, or correct the path";
-                        add(field, format!("cannot read {}: {e}", path.display()), hint);
-                    }
-                }
-            }
-            _ => add(
-                "api.tls_cert",
-                "one of tls_cert and tls_key is missing".into(),
-                "set both for HTTPS, or none for HTTP",
-            ),
-        }
-        if let Err((field, message)) = self.api.public() {
-            let hint =
-                "correct it, or leave it out: addresses then follow what each client asks for";
-            add(&format!("api.{field}"), message, hint);
-        }
-        for (field, message) in self.api.problems() {
-            add(&format!("api.{field}"), message, "`auralink config` has the defaults");
-        }
-        if let Err(error) = self.api.jitsi() {
-            let hint = "openssl rsa -in KEY -pubout makes a public key of a private one";
-            add("api.jitsi_key", error.to_string(), hint);
-        }
+        api(self, &mut add);
         for (field, value) in
             [("limits.streams", self.limits.streams), ("limits.viewers", self.limits.viewers)]
         {
@@ -58,47 +30,79 @@ impl Config {
             }
         }
         rooms(self, &mut add);
-        for (i, (name, address, udp)) in self.listeners().into_iter().enumerate() {
-            let same = |other: &&(&str, SocketAddr, bool)| other.1 == address && other.2 == udp;
-            let others = self.listeners();
-            if let Some((other, ..)) = others[..i].iter().find(same).filter(|_| address.port() != 0)
-            {
-                let message = format!("{other} and {name} both want {address}");
-                add("listen", message, "give each its own port");
-            }
-        }
-        let presets = Presets::load(self.presets.as_deref());
-        if let Err(error) = &presets {
-            add(
-                "presets",
-                with_source(error),
-                "`auralink check <file>` says what is wrong with it",
-            );
-        }
-        let mut names = BTreeSet::new();
-        for (i, stream) in self.streams.iter().enumerate() {
-            let at = format!("streams[{i}]");
-            if !names.insert(&stream.name) {
-                let message = format!("`{}` is declared twice", stream.name);
-                add(&format!("{at}.name"), message, "give each stream its own name");
-            }
-            let valid = stream.validate().and_then(|()| stream.access.check_new(None));
-            if let Err(runtime::Error::Invalid { field, message }) = valid {
-                add(
-                    &format!("{at}.{field}"),
-                    message,
-                    "the commented `auralink config` has examples",
-                );
-            }
-            if let Ok(presets) = &presets
-                && presets.get(&stream.preset).is_none()
-            {
-                let known = presets.names().collect::<Vec<_>>().join(", ");
-                let message = format!("there is no preset `{}`", stream.preset);
-                add(&format!("{at}.preset"), message, &format!("use one of: {known}"));
-            }
-        }
+        listeners(self, &mut add);
+        streams(self, &mut add);
         Problems::unless_none(problems)
+    }
+}
+
+/// Adds what is wrong with the addresses, keys and certificates of the API.
+fn api(config: &Config, add: &mut impl FnMut(&str, String, &str)) {
+    match (&config.api.tls_cert, &config.api.tls_key) {
+        (None, None) => {}
+        (Some(cert), Some(key)) => {
+            for (field, path) in [("api.tls_cert", cert), ("api.tls_key", key)] {
+                if let Err(e) = std::fs::File::open(path) {
+                    let hint = "give the file to the user that runs auralink, or correct the path";
+                    add(field, format!("cannot read {}: {e}", path.display()), hint);
+                }
+            }
+        }
+        _ => add(
+            "api.tls_cert",
+            "one of tls_cert and tls_key is missing".into(),
+            "set both for HTTPS, or none for HTTP",
+        ),
+    }
+    if let Err((field, message)) = config.api.public() {
+        let hint = "correct it, or leave it out: addresses then follow what each client asks for";
+        add(&format!("api.{field}"), message, hint);
+    }
+    for (field, message) in config.api.problems() {
+        add(&format!("api.{field}"), message, "`auralink config` has the defaults");
+    }
+    if let Err(error) = config.api.jitsi() {
+        let hint = "openssl rsa -in KEY -pubout makes a public key of a private one";
+        add("api.jitsi_key", error.to_string(), hint);
+    }
+}
+
+/// Adds the addresses that two listeners want.
+fn listeners(config: &Config, add: &mut impl FnMut(&str, String, &str)) {
+    for (i, (name, address, udp)) in config.listeners().into_iter().enumerate() {
+        let same = |other: &&(&str, SocketAddr, bool)| other.1 == address && other.2 == udp;
+        let others = config.listeners();
+        if let Some((other, ..)) = others[..i].iter().find(same).filter(|_| address.port() != 0) {
+            let message = format!("{other} and {name} both want {address}");
+            add("listen", message, "give each its own port");
+        }
+    }
+}
+
+/// Adds what is wrong with the presets and the declared streams.
+fn streams(config: &Config, add: &mut impl FnMut(&str, String, &str)) {
+    let presets = Presets::load(config.presets.as_deref());
+    if let Err(error) = &presets {
+        add("presets", with_source(error), "`auralink check <file>` says what is wrong with it");
+    }
+    let mut names = BTreeSet::new();
+    for (i, stream) in config.streams.iter().enumerate() {
+        let at = format!("streams[{i}]");
+        if !names.insert(&stream.name) {
+            let message = format!("`{}` is declared twice", stream.name);
+            add(&format!("{at}.name"), message, "give each stream its own name");
+        }
+        let valid = stream.validate().and_then(|()| stream.access.check_new(None));
+        if let Err(runtime::Error::Invalid { field, message }) = valid {
+            add(&format!("{at}.{field}"), message, "the commented `auralink config` has examples");
+        }
+        if let Ok(presets) = &presets
+            && presets.get(&stream.preset).is_none()
+        {
+            let known = presets.names().collect::<Vec<_>>().join(", ");
+            let message = format!("there is no preset `{}`", stream.preset);
+            add(&format!("{at}.preset"), message, &format!("use one of: {known}"));
+        }
     }
 }
 

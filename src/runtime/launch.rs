@@ -51,7 +51,7 @@ fn gone(task: &Task) -> Error {
 }
 
 /// Runs a job until it ends.
-pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
+pub(super) async fn run(job: Job, context: Launch) -> Result<(), Error> {
     let task = context.task.clone();
     match job {
         Job::Pull { source, .. } => pull(source, context).await,
@@ -68,34 +68,11 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
             let encoder = Encoder { codec, factory: encoder };
             encode::run(task, input, output, encoder, context.shared.options.encode.clone()).await
         }
-        Job::Transcribe(settings) => {
-            let Some(output) = context.captions.take() else { return Err(gone(&task)) };
-            let Some(input) = context.inputs.audio else {
-                transcribe::stand_by(task).await;
-                return Ok(());
-            };
-            let engines = Arc::clone(&context.shared.speech.stt);
-            transcribe::run(task, input, output, engines, settings).await
-        }
-        Job::Translate(settings) => {
-            let input = context.words.first().cloned();
-            let (Some(input), Some(output)) = (input, context.captions.take()) else {
-                return Err(gone(&task));
-            };
-            let translators = Arc::clone(&context.shared.speech.translators);
-            translate::run(task, input, output, translators, settings).await
-        }
-        Job::Archive { days } => match context.shared.speech.keeper.clone() {
-            Some(keeper) => {
-                let captions = context.inputs.captions;
-                egress::archive::run(task, context.stream, captions, keeper, days).await
-            }
-            None => Err(Error::build("archive", "this appliance keeps no words")),
-        },
+        Job::Transcribe(settings) => transcribe(settings, context).await,
+        Job::Translate(settings) => translate(settings, context).await,
         Job::Embed(settings) => {
-            let words = std::mem::take(&mut context.words);
             let (input, output) = context.process()?;
-            embed::run(task, input, words, output, settings).await
+            embed::run(task, input, context.words, output, settings).await
         }
         Job::Speak(settings) => {
             let Some(words) = context.words.first().cloned() else { return Err(gone(&task)) };
@@ -103,31 +80,8 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
             let (input, output) = context.process()?;
             speak::run(task, input, words, output, voices, settings).await
         }
-        Job::Slate => {
-            let [video, audio] = context.programme.map(|(feed, format)| {
-                let writer = feed.writer(None);
-                format.map(|format| {
-                    writer.activate();
-                    (writer, format)
-                })
-            });
-            let name = context.stream.to_string();
-            slate::run(task, video, audio, &name, &context.shared.encoders).await
-        }
-        Job::Output(OutputKind::Record(settings)) => {
-            let root = context.shared.options.recordings.clone();
-            record::run(task, context.stream, context.inputs, settings, root).await
-        }
-        Job::Output(OutputKind::Push { url }) if url.starts_with("srt:") => {
-            egress::srt::run(task, context.inputs, &url).await
-        }
-        Job::Output(OutputKind::Push { url }) => egress::rtmp::run(task, context.inputs, url).await,
-        Job::Output(OutputKind::Trunk(settings)) => {
-            let config = context.shared.options.webrtc.clone();
-            let codecs = Arc::new(Studio(context.shared.best_encoders.clone()));
-            let trunk = egress::trunk::Trunk { settings, config, codecs };
-            egress::trunk::run(task, context.inputs, trunk).await
-        }
+        Job::Slate => slate(context).await,
+        Job::Output(kind) => output(kind, context).await,
         Job::Hls | Job::HlsH264 => {
             let shelf = context.shelf.ok_or_else(|| Error::build("HLS", "it has no shelf"))?;
             let settings = *shelf.settings();
@@ -138,10 +92,69 @@ pub(super) async fn run(job: Job, mut context: Launch) -> Result<(), Error> {
         }
         Job::Thumbnail => {
             let entry = context.shared.entry(&context.stream);
-            let (Some(video), Some(entry)) = (context.inputs.video.take(), entry) else {
+            let (Some(video), Some(entry)) = (context.inputs.video, entry) else {
                 return Err(Error::build("thumbnail", "the stream is gone"));
             };
             thumbnail::run(task, video, entry.thumbnail).await
+        }
+        Job::Archive { days } => match context.shared.speech.keeper.clone() {
+            Some(keeper) => {
+                let captions = context.inputs.captions;
+                egress::archive::run(task, context.stream, captions, keeper, days).await
+            }
+            None => Err(Error::build("archive", "this appliance keeps no words")),
+        },
+    }
+}
+
+async fn transcribe(settings: transcribe::Settings, context: Launch) -> Result<(), Error> {
+    let task = context.task;
+    let Some(output) = context.captions else { return Err(gone(&task)) };
+    let Some(input) = context.inputs.audio else {
+        transcribe::stand_by(task).await;
+        return Ok(());
+    };
+    let engines = Arc::clone(&context.shared.speech.stt);
+    transcribe::run(task, input, output, engines, settings).await
+}
+
+async fn translate(settings: translate::Settings, context: Launch) -> Result<(), Error> {
+    let task = context.task;
+    let input = context.words.first().cloned();
+    let (Some(input), Some(output)) = (input, context.captions) else { return Err(gone(&task)) };
+    let translators = Arc::clone(&context.shared.speech.translators);
+    translate::run(task, input, output, translators, settings).await
+}
+
+async fn slate(context: Launch) -> Result<(), Error> {
+    let [video, audio] = context.programme.map(|(feed, format)| {
+        let writer = feed.writer(None);
+        format.map(|format| {
+            writer.activate();
+            (writer, format)
+        })
+    });
+    let name = context.stream.to_string();
+    slate::run(context.task, video, audio, &name, &context.shared.encoders).await
+}
+
+/// Records, pushes, or sends a trunk.
+async fn output(kind: OutputKind, context: Launch) -> Result<(), Error> {
+    let Launch { task, inputs, shared, .. } = context;
+    match kind {
+        OutputKind::Record(settings) => {
+            let root = shared.options.recordings.clone();
+            record::run(task, context.stream, inputs, settings, root).await
+        }
+        OutputKind::Push { url } if url.starts_with("srt:") => {
+            egress::srt::run(task, inputs, &url).await
+        }
+        OutputKind::Push { url } => egress::rtmp::run(task, inputs, url).await,
+        OutputKind::Trunk(settings) => {
+            let config = shared.options.webrtc.clone();
+            let codecs = Arc::new(Studio(shared.best_encoders.clone()));
+            let trunk = egress::trunk::Trunk { settings, config, codecs };
+            egress::trunk::run(task, inputs, trunk).await
         }
     }
 }

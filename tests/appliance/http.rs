@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::api::Answer;
-use crate::support::appliance::Appliance;
+use crate::support::appliance::{ADMIN, Appliance};
 use crate::support::s;
 
 /// Sends a request exactly as given; returns the status and what follows the header.
@@ -22,82 +22,83 @@ async fn raw(appliance: &Appliance, request: &[u8]) -> (u16, String) {
     (status, body.to_owned())
 }
 
+const JSON: &str = "Content-Type: application/json\r\n";
+const FORM: &str = "Content-Type: multipart/form-data; boundary=b\r\n";
+const SDP: &str = "Content-Type: application/sdp\r\n";
+
+/// Requests that are refused: expected status, token, request line, header, body. `PLAY` stands for
+/// the play token of the stream `studio`, `=ADMIN` for the admin token.
+const REFUSED: [(u16, &str, &str, &str, &str); 42] = [
+    (404, ADMIN, "GET /nowhere", "", ""),
+    (404, ADMIN, "GET /api/v1/nowhere", "", ""),
+    (404, ADMIN, "GET /hls/studio/no/such", "", ""),
+    (404, ADMIN, "GET /api/v1/streams/%ff", "", ""),
+    (404, ADMIN, "GET /api/v1/streams/a%2Fb", "", ""),
+    (404, ADMIN, "GET /hls/%ff/index.m3u8?token=PLAY", "", ""),
+    (404, ADMIN, "GET /captions/%ff/events", "", ""),
+    (404, ADMIN, "POST /whip/%ff", SDP, "v=0"),
+    (404, ADMIN, "GET /api/v1/recordings/%ff/1", "", ""),
+    (405, ADMIN, "DELETE /", "", ""),
+    (405, ADMIN, "POST /hls/studio/index.m3u8", "", ""),
+    (405, ADMIN, "GET /whep/studio", "", ""),
+    (405, ADMIN, "PUT /api/v1/streams", JSON, "{}"),
+    (405, ADMIN, "TRACE /healthz", "", ""),
+    (400, ADMIN, "GET /hls/studio/video.m3u8?token=PLAY&_HLS_part=0", "", ""),
+    (400, ADMIN, "GET /hls/studio/video.m3u8?token=PLAY&_HLS_msn=x", "", ""),
+    (400, ADMIN, "GET /hls/studio/video.m3u8?token=PLAY&_HLS_msn=-1", "", ""),
+    (400, ADMIN, "GET /api/v1/recordings?limit=many", "", ""),
+    (400, ADMIN, "GET /api/v1/recordings?limit=1&limit=2", "", ""),
+    (400, ADMIN, "DELETE /api/v1/recordings/studio/1?force=maybe", "", ""),
+    (400, ADMIN, "GET /api/v1/archive/search?limit=-1&q=a", "", ""),
+    (400, ADMIN, "GET /api/v1/streams/studio/captions/events?partial=perhaps", "", ""),
+    (400, "PLAY", "GET /captions/studio/events?recent=all", "", ""),
+    (400, "PLAY", "GET /captions/studio/ws", "", ""),
+    (400, ADMIN, "GET /api/v1/streams/studio/captions/ws", "", ""),
+    (400, ADMIN, "GET /streaming-whisper/ws/room?auth_token=ADMIN", "", ""),
+    (400, ADMIN, "POST /api/v1/streams", JSON, "{\"name\": "),
+    (400, ADMIN, "POST /api/v1/streams", JSON, "{\"name\": \"\u{0}\"}"),
+    (422, ADMIN, "POST /api/v1/streams", JSON, "[]"),
+    (422, ADMIN, "POST /api/v1/streams", JSON, "{\"name\": 7}"),
+    (422, ADMIN, "PATCH /api/v1/streams/studio/captions", JSON, "{\"enabled\": 7}"),
+    (415, ADMIN, "POST /api/v1/streams", "", "{\"name\": \"x\"}"),
+    (415, ADMIN, "POST /api/v1/session", "Content-Type: text/plain\r\n", "token"),
+    (415, "PLAY", "POST /whep/studio", "", "v=0"),
+    (415, ADMIN, "POST /v1/audio/transcriptions", JSON, "{}"),
+    (415, ADMIN, "POST /v1/audio/translations", "", ""),
+    (
+        422,
+        ADMIN,
+        "POST /v1/audio/transcriptions",
+        FORM,
+        "--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n--b--\r\n",
+    ),
+    (
+        400,
+        ADMIN,
+        "POST /v1/audio/transcriptions",
+        FORM,
+        "--b\r\nContent-Disposition: form-data; na",
+    ),
+    (401, "wrong", "GET /api/v1/streams", "", ""),
+    (401, "wrong", "GET /hls/studio/index.m3u8", "", ""),
+    (401, "wrong", "GET /metrics", "", ""),
+    (401, "wrong", "GET /captions/studio/events", "", ""),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_refusal_says_code_message_and_hint() {
     let appliance = Appliance::start().await;
     let spec = json!({ "name": "studio", "source": { "type": "test" } });
     let stream = appliance.api.create(spec).await;
     stream.wait_state("live", s(30)).await;
-    let admin = crate::support::appliance::ADMIN;
     let play = stream.play_token();
-    let with = |line: &str, header: &str, body: &str| {
+    for (expect, token, line, header, body) in REFUSED {
         let length = body.len();
-        format!(
+        let request = format!(
             "{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {length}\r\n\
-             Authorization: Bearer {admin}\r\n{header}\r\n{body}"
-        )
-    };
-    let json_kind = "Content-Type: application/json\r\n";
-    let sdp_kind = "Content-Type: application/sdp\r\n";
-    let probes = [
-        (404, with("GET /nowhere", "", "")),
-        (404, with("GET /api/v1/nowhere", "", "")),
-        (404, with("GET /hls/studio/no/such", "", "")),
-        (404, with("GET /api/v1/streams/%ff", "", "")),
-        (404, with("GET /api/v1/streams/a%2Fb", "", "")),
-        (404, with(&format!("GET /hls/%ff/index.m3u8?token={play}"), "", "")),
-        (404, with("GET /captions/%ff/events", "", "")),
-        (404, with("POST /whip/%ff", sdp_kind, "v=0")),
-        (404, with("GET /api/v1/recordings/%ff/1", "", "")),
-        (405, with("DELETE /", "", "")),
-        (405, with("POST /hls/studio/index.m3u8", "", "")),
-        (405, with("GET /whep/studio", "", "")),
-        (405, with("PUT /api/v1/streams", json_kind, "{}")),
-        (405, with("TRACE /healthz", "", "")),
-        (400, with(&format!("GET /hls/studio/video.m3u8?token={play}&_HLS_part=0"), "", "")),
-        (400, with(&format!("GET /hls/studio/video.m3u8?token={play}&_HLS_msn=x"), "", "")),
-        (400, with(&format!("GET /hls/studio/video.m3u8?token={play}&_HLS_msn=-1"), "", "")),
-        (400, with("GET /api/v1/recordings?limit=many", "", "")),
-        (400, with("GET /api/v1/recordings?limit=1&limit=2", "", "")),
-        (400, with("DELETE /api/v1/recordings/studio/1?force=maybe", "", "")),
-        (400, with("GET /api/v1/archive/search?limit=-1&q=a", "", "")),
-        (400, with("GET /api/v1/streams/studio/captions/events?partial=perhaps", "", "")),
-        (400, with("GET /captions/studio/events?recent=all", "", "").replace(admin, &play)),
-        (400, with("GET /captions/studio/ws", "", "").replace(admin, &play)),
-        (400, with("GET /api/v1/streams/studio/captions/ws", "", "")),
-        (400, with(&format!("GET /streaming-whisper/ws/room?auth_token={admin}"), "", "")),
-        (400, with("POST /api/v1/streams", json_kind, "{\"name\": ")),
-        (400, with("POST /api/v1/streams", json_kind, "{\"name\": \"\u{0}\"}")),
-        (422, with("POST /api/v1/streams", json_kind, "[]")),
-        (422, with("POST /api/v1/streams", json_kind, "{\"name\": 7}")),
-        (422, with("PATCH /api/v1/streams/studio/captions", json_kind, "{\"enabled\": 7}")),
-        (415, with("POST /api/v1/streams", "", "{\"name\": \"x\"}")),
-        (415, with("POST /api/v1/session", "Content-Type: text/plain\r\n", "token")),
-        (415, with("POST /whep/studio", "", "v=0").replace(admin, &play)),
-        (415, with("POST /v1/audio/transcriptions", json_kind, "{}")),
-        (415, with("POST /v1/audio/translations", "", "")),
-        (
-            422,
-            with(
-                "POST /v1/audio/transcriptions",
-                "Content-Type: multipart/form-data; boundary=b\r\n",
-                "--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n--b--\r\n",
-            ),
-        ),
-        (
-            400,
-            with(
-                "POST /v1/audio/transcriptions",
-                "Content-Type: multipart/form-data; boundary=b\r\n",
-                "--b\r\nContent-Disposition: form-data; na",
-            ),
-        ),
-        (401, with("GET /api/v1/streams", "", "").replace(admin, "wrong")),
-        (401, with("GET /hls/studio/index.m3u8", "", "").replace(admin, "wrong")),
-        (401, with("GET /metrics", "", "").replace(admin, "wrong")),
-        (401, with("GET /captions/studio/events", "", "").replace(admin, "wrong")),
-    ];
-    for (expect, request) in probes {
+             Authorization: Bearer {token}\r\n{header}\r\n{body}"
+        );
+        let request = request.replace("PLAY", &play).replace("=ADMIN", &format!("={ADMIN}"));
         let (status, body) = raw(&appliance, request.as_bytes()).await;
         let line = request.lines().next().unwrap_or_default();
         let said: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();

@@ -183,6 +183,11 @@ async fn what_is_said_comes_out_everywhere() {
     assert!(words(&decoded).len() * 2 > words(&said).len(), "CEA-608: {decoded}\n{said}");
     assert!(share_in_order(&decoded, &said) > 0.9, "CEA-608: {decoded}\n{said}");
     in_the_archive(&stream, &said).await;
+    beside_the_recording(&appliance, &said).await;
+}
+
+/// The captions beside the recording hold what was said, and its translation.
+async fn beside_the_recording(appliance: &Appliance, said: &str) {
     let recordings = appliance.api.must_get("/api/v1/recordings?stream=words").await;
     // The newest may be of the slate, which has no speech.
     let spoken = |r: &&Value| r["captions"] == json!(["en", "es"]);
@@ -191,7 +196,7 @@ async fn what_is_said_comes_out_everywhere() {
     let path =
         format!("/api/v1/recordings/words/{}/captions", recording["id"].as_str().expect("id"));
     let filed = appliance.api.get(&format!("{path}/en.srt")).await.expect("an answer").text;
-    assert!(share_in_order(&without_repeats(&filed), &said) > 0.9, "SubRip: {filed}\n{said}");
+    assert!(share_in_order(&without_repeats(&filed), said) > 0.9, "SubRip: {filed}\n{said}");
     let spanish = appliance.api.get(&format!("{path}/es.vtt")).await.expect("an answer").text;
     assert!(spanish.starts_with("WEBVTT") && words(&spanish).len() > 20, "{spanish}");
 }
