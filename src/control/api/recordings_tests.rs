@@ -139,20 +139,24 @@ async fn a_recording_is_listed_served_and_deleted() {
     let (response, body) = call(&app, "GET", &format!("{one}/captions/en.json"), None).await;
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
     assert_eq!(json(&body)["cues"][0]["engine"], "test");
-    for missing in ["fr.vtt", "en.txt", "en", "..%2fen.vtt"] {
-        let (response, _) = call(&app, "GET", &format!("{one}/captions/{missing}"), None).await;
-        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{missing}");
-    }
-    let (response, body) = call(&app, "GET", &format!("{one}/file"), None).await;
-    assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(Some(body.len() as u64), entry["bytes"].as_u64());
-    let (response, body) =
-        call(&app, "GET", &format!("{one}/file"), Some("bytes=99999999999-")).await;
-    assert_eq!(response.status(), StatusCode::RANGE_NOT_SATISFIABLE, "{body:?}");
-
+    is_served_whole(&app, &one, entry["bytes"].as_u64()).await;
     has_a_thumbnail_and_can_be_deleted(&app, &one).await;
     let left = std::fs::read_dir(root.path().join("studio-1")).expect("readable").count();
     assert_eq!(left, 0, "the thumbnail and the captions are gone too");
+}
+
+/// The file has this length; captions and ranges that do not exist are refused.
+async fn is_served_whole(app: &Router, one: &str, bytes: Option<u64>) {
+    for missing in ["fr.vtt", "en.txt", "en", "..%2fen.vtt"] {
+        let (response, _) = call(app, "GET", &format!("{one}/captions/{missing}"), None).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{missing}");
+    }
+    let (response, body) = call(app, "GET", &format!("{one}/file"), None).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(Some(body.len() as u64), bytes);
+    let (response, body) =
+        call(app, "GET", &format!("{one}/file"), Some("bytes=99999999999-")).await;
+    assert_eq!(response.status(), StatusCode::RANGE_NOT_SATISFIABLE, "{body:?}");
 }
 
 /// Fetches the thumbnail twice, the second time from the cache, and deletes the recording.
