@@ -23,6 +23,7 @@ mod merge;
 mod outputs;
 mod presets;
 pub mod recordings;
+mod sdp_body;
 mod session;
 mod speech;
 mod streams;
