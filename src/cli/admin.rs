@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::RunArguments;
+use super::arguments::RunArguments;
 use crate::config::Config;
 use crate::control::auth::{Auth, Hosts};
 use crate::control::store::{ADMIN_TOKEN_SHA256, Store};

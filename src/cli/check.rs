@@ -7,7 +7,8 @@ use crate::config::{self, Config};
 use crate::graph;
 use crate::runtime::Presets;
 
-use super::{environment, plan};
+use super::arguments::environment;
+use super::plan;
 
 /// Checks a file, a built-in preset, or the configuration that `run` would use.
 pub(super) fn check(target: Option<&str>) -> anyhow::Result<ExitCode> {

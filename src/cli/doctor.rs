@@ -14,7 +14,8 @@ use crate::runtime::Presets;
 use crate::speech::translate::Ct2;
 use crate::telemetry;
 
-use super::environment;
+use super::arguments::environment;
+use super::encoders::probe_encoders;
 
 /// Free space below which recordings would soon fail, in bytes.
 const DISK_LOW: u64 = 5 << 30;
@@ -71,7 +72,7 @@ pub(super) fn doctor(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
         }
     };
     match crate::init() {
-        Ok(()) => media(&mut report, &Machine::probe(super::probe_encoders())),
+        Ok(()) => media(&mut report, &Machine::probe(probe_encoders())),
         Err(e) => {
             let fix = "sudo apt-get install libgstreamer1.0-0 gstreamer1.0-plugins-base";
             report.line(Mark::Bad, "gstreamer", &e.to_string(), Some(fix));

@@ -5,9 +5,11 @@
 
 mod admin;
 mod aic;
+mod arguments;
 mod check;
 mod clock;
 mod doctor;
+mod encoders;
 mod engine;
 mod models;
 mod plan;
@@ -18,15 +20,13 @@ mod speech;
 mod start;
 mod starts;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, Flag, Problems};
-use crate::process::encoders::Encoders;
-use crate::process::trial;
+use self::arguments::RunArguments;
+use crate::config;
 
 /// AuraLink: an on-premises live-media appliance.
 #[derive(Debug, Parser)]
@@ -100,71 +100,6 @@ enum Command {
     },
 }
 
-/// Flags of `run`; each overrides the environment and the file.
-#[derive(Clone, Debug, Default, Args)]
-struct RunArguments {
-    /// Configuration file.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Folder of the database.
-    #[arg(long, value_name = "FOLDER")]
-    state: Option<PathBuf>,
-    /// Address and port of API, page, WHIP, WHEP and HLS.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<String>,
-    /// Show the demo stream.
-    #[arg(long, overrides_with = "no_demo")]
-    demo: bool,
-    /// Do not run the demo stream.
-    #[arg(long, overrides_with = "demo")]
-    no_demo: bool,
-}
-
-impl RunArguments {
-    fn flags(&self) -> Vec<Flag> {
-        let mut flags = Vec::new();
-        let mut add = |field, value: Option<String>| {
-            flags.extend(value.map(|value| Flag { field, value }));
-        };
-        add("state_dir", self.state.as_ref().map(|p| p.display().to_string()));
-        add("api.listen", self.listen.clone());
-        add("demo", (self.demo || self.no_demo).then(|| self.demo.to_string()));
-        flags
-    }
-
-    /// The checked configuration with environment and flags applied.
-    fn load(&self) -> Result<Config, Problems> {
-        let file = config::find(self.config.as_deref());
-        let config = config::load(file.as_deref(), environment(), &self.flags())?;
-        config.check()?;
-        Ok(config)
-    }
-}
-
-/// Environment variables that are valid UTF-8.
-fn environment() -> Vec<(String, String)> {
-    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    std::env::vars_os().filter_map(text).collect()
-}
-
-/// Tries the encoders in a child process of the same program. Blocks for one or two seconds.
-fn probe_encoders() -> Encoders {
-    let preferred = BTreeMap::new();
-    match std::env::current_exe() {
-        Ok(program) => Encoders::probe_apart(&preferred, || {
-            let mut child = std::process::Command::new(&program);
-            child.arg("try-encoders");
-            child
-        }),
-        Err(error) => {
-            tracing::warn!(%error, "encoders are tried in this process");
-            Encoders::probe(&preferred)
-        }
-    }
-}
-
 /// Runs the program. Errors go to standard error with their causes.
 pub fn main() -> ExitCode {
     match execute(Arguments::parse().command) {
@@ -194,11 +129,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             print!("{}", crate::control::api::document_json());
             Ok(ExitCode::SUCCESS)
         }
-        Command::TryEncoders { factories } => {
-            crate::init()?;
-            println!("{}", serde_json::to_string(&trial::here(&factories))?);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::TryEncoders { factories } => encoders::try_encoders(&factories),
         Command::Config => {
             print!("{}", config::MANUAL);
             Ok(ExitCode::SUCCESS)

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 
 use self::own::OwnArguments;
 use self::progress::Meter;
-use super::RunArguments;
+use super::arguments::RunArguments;
 use crate::models::{self, Installed, Manifest, Progress, PullOptions, Registry, State, Task};
 
 /// Arguments of `models`.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
+use super::encoders::probe_encoders;
 use crate::egress;
 use crate::graph::{self, Ask, Want};
 use crate::media::{Accept, Accepts, Codec, Format, H264Profile, Kind};
@@ -45,7 +46,7 @@ pub(super) fn find(preset: &str) -> anyhow::Result<Preset> {
 /// The encoders that work on this machine, as the running appliance would choose.
 pub(super) fn encoders() -> anyhow::Result<BTreeMap<Codec, String>> {
     crate::init().context("GStreamer does not start")?;
-    let probed = super::probe_encoders();
+    let probed = probe_encoders();
     let best = |codec| probed.best(codec).map(|encoder| (codec, encoder.factory));
     Ok(Codec::ALL.into_iter().filter_map(best).collect())
 }

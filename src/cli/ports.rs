@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::control::api::Endpoints;
+use crate::control::origin::Endpoints;
 use crate::control::server::Server;
 use crate::flow::Gate;
 use crate::ingress::{rtmp, srt};

@@ -2,7 +2,7 @@
 
 use sd_notify::NotifyState;
 
-use super::RunArguments;
+use super::arguments::RunArguments;
 use super::start::Appliance;
 use crate::config::{Config, diff};
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::RunArguments;
+use super::arguments::RunArguments;
 use super::reload::reload;
 use super::start::{Appliance, start};
 use crate::config::Config;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admin::authenticate;
 use super::clock::Clock;
+use super::encoders::probe_encoders;
 use super::ports::{self, Ports};
 use super::speech;
 use super::starts::Starts;
@@ -48,7 +49,7 @@ pub(super) struct Appliance {
 /// Starts the appliance. Returns when all ports are open and all streams exist. The API answers
 /// before the first stream starts, so that it is usable whatever a stream does.
 pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
-    let machine = tokio::task::spawn_blocking(|| Machine::probe(super::probe_encoders())).await?;
+    let machine = tokio::task::spawn_blocking(|| Machine::probe(probe_encoders())).await?;
     tell_machine(&machine);
     // Load is measured since the previous reading, so a first reading is needed.
     Host::read(&config.recordings());

@@ -2,7 +2,7 @@
 //!
 //! A request arrives in `server`, passes the guard of `auth` and reaches a handler in `api`.
 //! Handlers change streams through the `desk`, which keeps the `store` and the running streams in
-//! step.
+//! step. What a client is refused is an error of `problem`, wherever the reason is found.
 //!
 //! Invariant: no media passes through here, and no request is answered or applied before the guard
 //! has admitted it.
@@ -18,6 +18,8 @@ pub mod machine;
 mod metrics;
 pub mod origin;
 mod pace;
+pub mod precondition;
+pub mod problem;
 pub mod server;
 pub mod store;
 mod writable;

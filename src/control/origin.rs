@@ -1,15 +1,29 @@
-//! The address by which external clients reach the appliance. The API and the page use it in the
-//! URLs that they return.
+//! The address by which external clients reach the appliance, and the ports. The API and the page
+//! use them in the URLs that they return.
 //!
-//! In this order: `public_url` of the configuration; `X-Forwarded-Proto` and `X-Forwarded-Host` of
-//! a request from a trusted proxy; the `Host` of the request with the listening port. These headers
-//! are ignored from any other sender.
+//! The address is, in this order: `public_url` of the configuration; `X-Forwarded-Proto` and
+//! `X-Forwarded-Host` of a request from a trusted proxy; the `Host` of the request with the
+//! listening port. These headers are ignored from any other sender.
 
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
+use serde::Serialize;
 
-use super::api::Endpoints;
+/// Ports that publishers and players connect to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Endpoints {
+    /// Port of the API, the page, WHIP, WHEP and HLS.
+    pub http: u16,
+    /// Whether that port speaks HTTPS.
+    pub https: bool,
+    /// Port of SRT; `null` if it is off.
+    pub srt: Option<u16>,
+    /// Port of RTMP; `null` if it is off.
+    pub rtmp: Option<u16>,
+    /// Port of RTMPS; `null` if it is off.
+    pub rtmps: Option<u16>,
+}
 
 /// Scheme, host and port of the HTTP side.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,28 +11,13 @@ use serde::Serialize;
 
 use super::extract::Params;
 use super::{ApiState, Error, Failures};
-use crate::control::origin::Origin;
+use crate::control::origin::{Endpoints, Origin};
 use crate::media::{StreamName, fits_address};
 use crate::runtime::Access;
 
 /// Unreserved characters (RFC 3986, section 2.3) stay as they are, because few SRT clients decode
 /// them.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Ports that publishers and players connect to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Endpoints {
-    /// Port of the API, the page, WHIP, WHEP and HLS.
-    pub http: u16,
-    /// Whether that port speaks HTTPS.
-    pub https: bool,
-    /// Port of SRT; `null` if it is off.
-    pub srt: Option<u16>,
-    /// Port of RTMP; `null` if it is off.
-    pub rtmp: Option<u16>,
-    /// Port of RTMPS; `null` if it is off.
-    pub rtmps: Option<u16>,
-}
 
 /// One URL for publishing or playing.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,7 +13,10 @@ use crate::control::archive::KeptWord;
 use crate::control::store::{self, CueRow, Found, QueryError, Search};
 use crate::media::{Language, StreamName};
 
+mod time;
 mod transcript;
+
+use time::{date, time};
 
 /// Maximum number of hits per page.
 const PAGE_MAX: u32 = 200;
@@ -357,26 +360,6 @@ pub(super) async fn delete_transcript(
         tracing::info!(stream = %name, deleted, "what was said is forgotten");
     }
     Ok(axum::Json(Forgotten { deleted }))
-}
-
-fn date(ms: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_millis(ms).unwrap_or_default()
-}
-
-/// RFC 3339 with milliseconds.
-fn date_text(ms: i64) -> String {
-    date(ms).to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
-/// Reads a time parameter, in milliseconds since 1970.
-fn time(field: &str, text: &str) -> Result<i64, Error> {
-    let number = text.parse().ok();
-    let written = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_millis());
-    number.or_else(written).ok_or_else(|| {
-        let shown: String = text.chars().take(40).collect();
-        let hint = "use RFC 3339 such as 2026-11-24T12:00:00Z, or milliseconds since 1970";
-        Error::new(Code::Invalid, format!("{field}: `{}` is no time", shown.escape_debug()), hint)
-    })
 }
 
 fn stream(text: &str) -> Result<StreamName, Error> {

@@ -41,13 +41,13 @@ pub(super) async fn get_denoise(
 pub(super) async fn change_denoise(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
-    if_match: IfMatch,
+    IfMatch(precondition): IfMatch,
     Json(patch): Json<Value>,
 ) -> Result<axum::Json<Settings>, Error> {
     let edit = |before: &Wanted| {
         let denoise = Some(patched(&settings(before)?, patch)?);
         Ok(StreamSpec { denoise, ..(*before.spec).clone() })
     };
-    let wanted = state.desk.change(&name, Part::Settings, if_match, edit).await?;
+    let wanted = state.desk.change(&name, Part::Settings, precondition, edit).await?;
     settings(&wanted).map(axum::Json)
 }

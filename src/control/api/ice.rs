@@ -4,7 +4,7 @@
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::webrtc::{bad_sdp, body_text};
+use super::sdp_body::{bad_sdp, body_text};
 use super::{Code, Error};
 use crate::webrtc::sdp::Fragment;
 use crate::webrtc::{Generation, Session};

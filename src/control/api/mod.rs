@@ -10,7 +10,6 @@ mod caller;
 mod captions;
 mod cross_origin;
 mod denoise;
-mod error;
 mod events;
 mod extract;
 mod health;
@@ -23,101 +22,31 @@ mod merge;
 mod outputs;
 mod presets;
 pub mod recordings;
+mod respond;
+mod sdp_body;
 mod session;
 mod speech;
+mod state;
 mod streams;
 mod system;
 mod thumbnail;
 pub mod webrtc;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
-use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
 use axum::{Router, middleware};
-use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use access::Endpoints;
-pub use error::{Code, Error, Failures, Problem};
-pub use if_match::IfMatch;
 pub use media::media_router;
+pub use respond::Failures;
+pub use state::{ApiState, Parts};
 
-use super::archive::Archive;
-use super::auth::signed::Verifier;
-use super::auth::{self, Auth};
-use super::desk::Desk;
-use super::machine::Machine;
-use super::origin::PublicAddress;
-use super::{Metrics, console};
+use super::problem::{Code, Error};
+use super::{auth, console};
 use crate::egress::record::Catalogue;
-use crate::runtime::Supervisor;
-
-/// State shared by the handlers.
-#[derive(Clone)]
-pub struct ApiState(Arc<Parts>, Catalogue);
-
-/// The parts of [`ApiState`].
-pub struct Parts {
-    /// Changes to streams.
-    pub desk: Desk,
-    /// Authentication for the API.
-    pub auth: Auth,
-    /// Verifier of Jigasi's tokens. `None` if no key is configured.
-    pub jitsi: Option<Verifier>,
-    /// The caption archive.
-    pub archive: Archive,
-    /// Metrics of this process.
-    pub metrics: Metrics,
-    /// Capabilities of the machine.
-    pub machine: Machine,
-    /// Ports for publishers and players.
-    pub endpoints: Endpoints,
-    /// The address by which clients reach them.
-    pub public: PublicAddress,
-    /// Folder of the recordings.
-    pub recordings: std::path::PathBuf,
-    /// `/metrics` needs no token.
-    pub open_metrics: bool,
-    /// Whether all streams are started; until then changes are refused.
-    pub started: Arc<AtomicBool>,
-    /// Ends long-running answers at shutdown.
-    pub shutdown: CancellationToken,
-}
-
-impl ApiState {
-    /// Builds the state.
-    pub fn new(parts: Parts) -> Self {
-        let catalogue = Catalogue::new(&parts.recordings);
-        Self(Arc::new(parts), catalogue)
-    }
-
-    fn supervisor(&self) -> &Supervisor {
-        self.0.desk.supervisor()
-    }
-
-    fn catalogue(&self) -> &Catalogue {
-        &self.1
-    }
-}
-
-impl std::ops::Deref for ApiState {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.0
-    }
-}
-
-impl FromRef<ApiState> for Auth {
-    fn from_ref(state: &ApiState) -> Self {
-        state.auth.clone()
-    }
-}
 
 #[derive(OpenApi)]
 #[openapi(

@@ -10,6 +10,7 @@ use super::if_match::{IfMatch, IfMatchHeader};
 use super::merge::{FIELDS, merge};
 use super::{ApiState, Code, Error, Failures};
 use crate::control::desk::Part;
+use crate::control::precondition::Precondition;
 use crate::media::StreamName;
 use crate::runtime::{OutputSnapshot, OutputSpec, Wanted};
 
@@ -37,12 +38,12 @@ pub(super) async fn list_outputs(
 pub(super) async fn add_output(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
-    if_match: IfMatch,
+    IfMatch(precondition): IfMatch,
     Json(output): Json<OutputSpec>,
 ) -> Result<(StatusCode, axum::Json<OutputSnapshot>), Error> {
     let id = output.id.clone();
     let edit = |before: &Wanted| Ok(before.with_output(output)?);
-    state.desk.change(&name, Part::Outputs, if_match, edit).await?;
+    state.desk.change(&name, Part::Outputs, precondition, edit).await?;
     Ok((StatusCode::CREATED, output_of(&state, &name, &id).await?))
 }
 
@@ -54,7 +55,7 @@ pub(super) async fn add_output(
 pub(super) async fn change_output(
     State(state): State<ApiState>,
     Params((name, id)): Params<(StreamName, StreamName)>,
-    if_match: IfMatch,
+    IfMatch(precondition): IfMatch,
     Json(patch): Json<Map<String, Value>>,
 ) -> Result<axum::Json<OutputSnapshot>, Error> {
     let changed = id.clone();
@@ -62,7 +63,7 @@ pub(super) async fn change_output(
         let output = patched(&before.output(&changed)?, patch)?;
         Ok(before.with_changed_output(output)?)
     };
-    state.desk.change(&name, Part::Outputs, if_match, edit).await?;
+    state.desk.change(&name, Part::Outputs, precondition, edit).await?;
     output_of(&state, &name, &id).await
 }
 
@@ -94,10 +95,10 @@ fn patched(before: &OutputSpec, patch: Map<String, Value>) -> Result<OutputSpec,
 pub(super) async fn delete_output(
     State(state): State<ApiState>,
     Params((name, id)): Params<(StreamName, StreamName)>,
-    if_match: IfMatch,
+    IfMatch(precondition): IfMatch,
 ) -> Result<StatusCode, Error> {
     let edit = move |before: &Wanted| Ok(before.without_output(&id)?);
-    state.desk.change(&name, Part::Outputs, if_match, edit).await?;
+    state.desk.change(&name, Part::Outputs, precondition, edit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -134,7 +135,7 @@ async fn enable(
         let output = OutputSpec { enabled, ..before.output(&switched)? };
         Ok(before.with_changed_output(output)?)
     };
-    state.desk.change(name, Part::Settings, IfMatch::Any, edit).await?;
+    state.desk.change(name, Part::Settings, Precondition::Any, edit).await?;
     output_of(state, name, id).await
 }
 

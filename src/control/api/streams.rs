@@ -106,7 +106,7 @@ pub(super) async fn get_spec(
 pub(super) async fn replace_stream(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
-    if_match: IfMatch,
+    IfMatch(precondition): IfMatch,
     Json(mut spec): Json<StreamSpec>,
 ) -> Result<impl IntoResponse, Error> {
     if spec.name != name {
@@ -118,7 +118,7 @@ pub(super) async fn replace_stream(
         access.play_token = access.play_token.take().or_else(|| kept.play_token.clone());
         Ok(spec)
     };
-    answer(&state, &state.desk.change(&name, Part::Whole, if_match, edit).await?).await
+    answer(&state, &state.desk.change(&name, Part::Whole, precondition, edit).await?).await
 }
 
 /// Changes fields of the wanted state of a stream (JSON merge patch, RFC 7396).
@@ -130,7 +130,7 @@ pub(super) async fn replace_stream(
 pub(super) async fn change_stream(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
-    if_match: IfMatch,
+    IfMatch(precondition): IfMatch,
     Json(patch): Json<serde_json::Value>,
 ) -> Result<impl IntoResponse, Error> {
     let edit = |before: &Wanted| {
@@ -140,7 +140,7 @@ pub(super) async fn change_stream(
         }
         Ok(spec)
     };
-    answer(&state, &state.desk.change(&name, Part::Whole, if_match, edit).await?).await
+    answer(&state, &state.desk.change(&name, Part::Whole, precondition, edit).await?).await
 }
 
 /// Removes a stream: disconnects publisher and viewers, finishes its files and keeps them.
@@ -149,9 +149,9 @@ pub(super) async fn change_stream(
 pub(super) async fn delete_stream(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
-    if_match: IfMatch,
+    IfMatch(precondition): IfMatch,
 ) -> Result<StatusCode, Error> {
-    state.desk.remove(&name, if_match).await?;
+    state.desk.remove(&name, precondition).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

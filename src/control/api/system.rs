@@ -6,11 +6,11 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::access::Endpoints;
 use super::health::DISK_MAX;
 use super::{ApiState, Failures};
 use crate::control::elements::Missing;
 use crate::control::machine::VoiceCodec;
+use crate::control::origin::Endpoints;
 use crate::flow::{self, files};
 use crate::gpu::Gpus;
 use crate::process::encoders::Probed;

@@ -4,13 +4,19 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::*;
-use crate::control::auth::signed;
-use crate::control::desk::Owner;
+use crate::control::Metrics;
+use crate::control::archive::Archive;
+use crate::control::auth::Auth;
+use crate::control::auth::signed::{self, Verifier};
+use crate::control::desk::{Desk, Owner};
+use crate::control::machine::Machine;
+use crate::control::origin::Endpoints;
 use crate::control::store::Store;
-use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec};
+use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec, Supervisor};
 
 /// A Jigasi key pair, and its public key in a file.
 pub(super) static JITSI: std::sync::LazyLock<(aws_lc_rs::rsa::KeyPair, tempfile::NamedTempFile)> =

@@ -10,6 +10,7 @@ use axum::routing::{patch, post};
 
 use super::caller::Caller;
 use super::extract::{Body, Params, Query};
+use super::sdp_body::{bad_sdp, body_text};
 use super::{Code, Error, ice};
 use crate::egress::whep::{self, Viewer};
 use crate::flow::{self, Action, Gate, Hello, Refusal, RefusalKind, SourceReport};
@@ -51,11 +52,6 @@ pub fn router(state: WebRtc) -> Router {
         .with_state(state)
 }
 
-pub(super) fn bad_sdp(invalid: sdp::Invalid) -> Error {
-    let hint = "send an SDP offer with ICE, DTLS fingerprint and one BUNDLE group";
-    Error::new(Code::BadRequest, invalid.to_string(), hint)
-}
-
 /// The API error for a session that could not be set up.
 fn failed(error: flow::Error) -> Error {
     let message = error.to_string();
@@ -72,22 +68,6 @@ fn stream_name(text: &str) -> Result<StreamName, Error> {
     let hint = "the address is /whip/<stream> or /whep/<stream>";
     text.parse()
         .map_err(|e: crate::media::NameError| Error::new(Code::UnknownStream, e.to_string(), hint))
-}
-
-pub(super) fn body_text(headers: &HeaderMap, body: &[u8], wanted: &str) -> Result<String, Error> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let essence = given.split(';').next().unwrap_or("").trim();
-    if !essence.eq_ignore_ascii_case(wanted) {
-        return Err(Error::new(
-            Code::UnsupportedMediaType,
-            format!("the body must be {wanted}"),
-            format!("set `Content-Type: {wanted}`"),
-        ));
-    }
-    String::from_utf8(body.to_vec()).map_err(|_| {
-        let message = "the body is not UTF-8";
-        Error::new(Code::BadRequest, message, "send SDP text")
-    })
 }
 
 fn enter(state: &WebRtc, hello: &Hello) -> Result<Entry, Error> {

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use super::{Auth, Principal, Scope};
-use crate::control::api::{Code, Error};
+use crate::control::problem::{Code, Error};
 
 /// Name of the page's session cookie.
 pub const COOKIE: &str = "auralink_session";
@@ -20,26 +20,30 @@ pub const COOKIE: &str = "auralink_session";
 /// Without a token, the session cookie or `api.open` admits the caller. A browser uses both also
 /// for pages of other sites. So the host must be ours and, except for plain reading, the origin
 /// too.
-pub async fn guard(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {
+///
+/// # Errors
+/// `unauthorized`, `forbidden`, `unknown_host`.
+pub async fn guard(
+    State(auth): State<Auth>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Error> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let scope = if reads { Scope::View } else { Scope::Operate };
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
     // A page of any origin can open a WebSocket by GET, and CORS does not apply to it.
     let reads = reads && !request.headers().contains_key(header::UPGRADE);
-    match principal(&auth, request.headers(), from, reads) {
-        Ok(principal) if principal.may(scope) => {
-            request.extensions_mut().insert(principal);
-            next.run(request).await
-        }
-        Ok(_) => Error::new(
+    let principal = principal(&auth, request.headers(), from, reads)?;
+    if !principal.may(scope) {
+        return Err(Error::new(
             Code::Forbidden,
             "this principal may not do that",
             "use a token with the scope that it needs",
-        )
-        .into_response(),
-        Err(error) => error.into_response(),
+        ));
     }
+    request.extensions_mut().insert(principal);
+    Ok(next.run(request).await)
 }
 
 /// Refuses callers without read permission, for addresses that are not behind [`guard`].

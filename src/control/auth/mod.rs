@@ -21,7 +21,7 @@ pub use hosts::Hosts;
 
 use axum::http::{HeaderMap, header};
 
-use crate::control::api::{Code, Error};
+use crate::control::problem::{Code, Error};
 
 /// A permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,60 +6,28 @@
 //! even if its caller is gone.
 //!
 //! This file has the operations of the API. `unasked` has the streams that do not come from the
-//! API, `tokens` the tokens of publishers and viewers.
+//! API, `tokens` new tokens and those kept in the database, `owner` what may be changed of a stream.
 
+mod owner;
 mod tokens;
 mod unasked;
 
+pub use owner::{Owner, Part};
 pub use unasked::Changes;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serde::Serialize;
 use tokio::sync::Mutex;
 
-use self::tokens::make_tokens;
-use super::api::{Code, Error, IfMatch};
+use self::owner::config_owned;
 use super::locks::StreamLocks;
+use super::precondition::Precondition;
+use super::problem::{Code, Error};
 use super::store::{self, Store};
 use super::writable::Writable;
-use crate::media::StreamName;
+use crate::media::{StreamName, new_token};
 use crate::runtime::{StreamSpec, Supervisor, Wanted};
-
-/// Where a stream is defined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Owner {
-    /// In the API; stored in the database.
-    Api,
-    /// In the configuration file. Changes by the API last until the next start.
-    Config,
-    /// In the appliance itself: the demo.
-    Demo,
-}
-
-/// The part of a stream that a change affects. Streams that the API does not own allow fewer parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Any part: only streams of the API.
-    Whole,
-    /// The set of outputs: not for streams of the configuration file.
-    Outputs,
-    /// Whether an output is on, noise suppression, captions: all streams. If the API does not own
-    /// the stream, the change lasts until the next start.
-    Settings,
-}
-
-impl Part {
-    fn is_open_to(self, owner: Option<Owner>) -> bool {
-        match self {
-            Self::Whole => !matches!(owner, Some(Owner::Config | Owner::Demo)),
-            Self::Outputs => owner != Some(Owner::Config),
-            Self::Settings => true,
-        }
-    }
-}
 
 /// A handle to the desk. Cheap to clone.
 #[derive(Clone)]
@@ -190,12 +158,12 @@ impl Desk {
         &self,
         name: &StreamName,
         part: Part,
-        if_match: IfMatch,
+        precondition: Precondition,
         edit: impl FnOnce(&Wanted) -> Result<StreamSpec, Error> + Send + 'static,
     ) -> Result<Wanted, Error> {
         let id = name.clone();
         self.begin(name, move |desk| async move {
-            let before = desk.open(&id, part, &if_match)?;
+            let before = desk.open(&id, part, &precondition)?;
             let mut spec = edit(&before)?;
             spec.access.check_new(Some(&before.spec.access))?;
             make_tokens(&mut spec);
@@ -216,12 +184,12 @@ impl Desk {
     ///
     /// # Errors
     /// `config_owned`, `precondition_failed`, `unknown_stream`, and errors of the database.
-    pub async fn remove(&self, name: &StreamName, if_match: IfMatch) -> Result<(), Error> {
+    pub async fn remove(&self, name: &StreamName, precondition: Precondition) -> Result<(), Error> {
         let id = name.clone();
         self.begin(name, move |desk| async move {
             let before = match desk.lost().contains_key(id.as_str()) {
                 true => None,
-                false => Some(desk.open(&id, Part::Whole, &if_match)?),
+                false => Some(desk.open(&id, Part::Whole, &precondition)?),
             };
             desk.stored(desk.0.store.delete_stream(id.as_str()).await)?;
             desk.set_owner(&id, None);
@@ -239,12 +207,17 @@ impl Desk {
     }
 
     /// The wanted state of a stream, if this part of it may be changed.
-    fn open(&self, name: &StreamName, part: Part, if_match: &IfMatch) -> Result<Wanted, Error> {
+    fn open(
+        &self,
+        name: &StreamName,
+        part: Part,
+        precondition: &Precondition,
+    ) -> Result<Wanted, Error> {
         let wanted = self.0.supervisor.wanted(name)?;
         if !part.is_open_to(self.owner(name)) {
             return Err(config_owned(name));
         }
-        if_match.check(&wanted.spec)?;
+        precondition.check(&wanted.spec)?;
         Ok(wanted)
     }
 
@@ -262,11 +235,8 @@ impl Desk {
     }
 }
 
-fn config_owned(name: &StreamName) -> Error {
-    Error::new(
-        Code::ConfigOwned,
-        format!("stream `{name}` is not the API's to change for good"),
-        "it is declared in the configuration file (or is the demo): edit [[streams]] there and \
-         reload with `systemctl reload auralink`",
-    )
+/// Generates the tokens that a spec lacks.
+fn make_tokens(spec: &mut StreamSpec) {
+    spec.access.publish_token.get_or_insert_with(new_token);
+    spec.access.play_token.get_or_insert_with(new_token);
 }

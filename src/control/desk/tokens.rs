@@ -1,7 +1,9 @@
-//! Tokens of publishers and viewers: named in the spec of a stream, or generated here.
+//! Tokens of publishers and viewers that are generated anew or kept in the database.
 
-use super::{Desk, Owner, Part, config_owned};
-use crate::control::api::{Error, IfMatch};
+use super::owner::config_owned;
+use super::{Desk, Owner, Part};
+use crate::control::precondition::Precondition;
+use crate::control::problem::Error;
 use crate::control::store::Tokens;
 use crate::media::{StreamName, new_token};
 use crate::runtime::{StreamSpec, Wanted};
@@ -19,7 +21,7 @@ impl Desk {
                 (spec.access.publish_token, spec.access.play_token) = (None, None);
                 Ok(spec)
             };
-            let changed = self.change(name, Part::Whole, IfMatch::Any, without_tokens).await;
+            let changed = self.change(name, Part::Whole, Precondition::Any, without_tokens).await;
             return changed.map(|_| ());
         }
         let id = name.clone();
@@ -69,10 +71,4 @@ impl Desk {
     async fn keep_tokens(&self, name: &StreamName, tokens: &Tokens) -> Result<(), Error> {
         self.stored(self.0.store.set_tokens(name.as_str(), tokens).await)
     }
-}
-
-/// Generates the tokens that a spec lacks.
-pub(super) fn make_tokens(spec: &mut StreamSpec) {
-    spec.access.publish_token.get_or_insert_with(new_token);
-    spec.access.play_token.get_or_insert_with(new_token);
 }

@@ -4,7 +4,7 @@
 use std::sync::PoisonError;
 
 use super::{Desk, Owner};
-use crate::control::api::Error;
+use crate::control::problem::Error;
 use crate::control::store;
 use crate::media::StreamName;
 use crate::runtime::StreamSpec;

@@ -5,13 +5,14 @@
 
 mod access;
 mod cues;
+mod error;
 mod query;
 mod readers;
 mod settings;
 mod streams;
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::SqlitePool;
@@ -19,61 +20,12 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 
 pub use access::Tokens;
 pub use cues::{CueRow, Found, Search};
+pub use error::Error;
 pub use query::{Query, QueryError};
 pub use settings::ADMIN_TOKEN_SHA256;
 
 use crate::flow::files;
 use readers::Readers;
-
-/// Why an operation of the store failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The folder or the file cannot be created or written.
-    #[error("cannot open the database {path}")]
-    Open {
-        /// Path of the database file.
-        path: PathBuf,
-        /// The I/O error.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file is not a database, or is one of a newer version.
-    #[error("cannot bring the database {path} up to date")]
-    Migrate {
-        /// Path of the database file.
-        path: PathBuf,
-        /// The error of the migration.
-        #[source]
-        source: sqlx::migrate::MigrateError,
-    },
-    /// The name is taken.
-    #[error("`{0}` is already stored")]
-    Exists(String),
-    /// Other queries are running, and the query did not get its turn in time.
-    #[error("too many searches at once")]
-    Busy,
-    /// The query would take too long.
-    #[error("the search takes too long")]
-    Costly,
-    /// The item to change does not exist.
-    #[error("`{0}` is not stored")]
-    Missing(String),
-    /// SQLite failed: the disk is full, or the file is damaged.
-    #[error("cannot {doing}")]
-    Sql {
-        /// The operation that failed.
-        doing: &'static str,
-        /// The SQL error.
-        #[source]
-        source: sqlx::Error,
-    },
-}
-
-impl Error {
-    fn sql(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
-        move |source| Self::Sql { doing, source }
-    }
-}
 
 /// A handle to the database. Cheap to clone.
 #[derive(Clone, Debug)]

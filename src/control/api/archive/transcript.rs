@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{CueRow, Error, KeptWord, date_text};
+use super::time::date_text;
+use super::{CueRow, Error, KeptWord};
 use crate::captions::{FileClock, Shaper, Shown, srt, vtt};
 use crate::media::{Cue, Language, Origin, Stage, StreamName, Word};
 

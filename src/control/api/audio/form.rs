@@ -6,10 +6,13 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 
 use super::output::Format;
-use super::{Code, Error, FILE_MAX};
+use super::{Code, Error};
 use crate::control::api::extract::broken_body;
 use crate::media::Language;
 use crate::speech::stt::{ENGINES, Wanted};
+
+/// Maximum file size, in bytes. The file is held in memory during transcription.
+pub(super) const FILE_MAX: usize = 128 << 20;
 
 /// Maximum size of a text field, in bytes.
 const FIELD_MAX: usize = 4 << 10;

@@ -18,12 +18,9 @@ use utoipa_axum::routes;
 
 use super::extract::Form as Sent;
 use super::{ApiState, Code, Error, Failures};
-use form::{Form, Upload};
+use form::{FILE_MAX, Form, Upload};
 use hear::Work;
 use output::{Format, Task, Verbose};
-
-/// Maximum file size, in bytes. The file is held in memory during transcription.
-const FILE_MAX: usize = 128 << 20;
 
 /// Maximum number of concurrent transcriptions; further clients must retry.
 const AT_ONCE: usize = 2;

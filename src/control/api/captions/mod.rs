@@ -66,13 +66,13 @@ pub(super) async fn get_captions(
 pub(super) async fn change_captions(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
-    if_match: IfMatch,
+    IfMatch(precondition): IfMatch,
     Json(patch): Json<serde_json::Value>,
 ) -> Result<axum::Json<CaptionsView>, Error> {
     let edit = |before: &Wanted| {
         let captions = Some(patched(&settings(before), patch)?);
         Ok(StreamSpec { captions, ..(*before.spec).clone() })
     };
-    state.desk.change(&name, Part::Settings, if_match, edit).await?;
+    state.desk.change(&name, Part::Settings, precondition, edit).await?;
     view(&state, &name).await
 }

@@ -1,8 +1,6 @@
-//! The error format of the API: `{code, message, hint}`.
+//! Errors of the control plane, in the format of the API: `{code, message, hint}`.
 
-use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use serde::Serialize;
 
 use crate::flow::{Refusal, RefusalKind};
@@ -178,21 +176,10 @@ impl Error {
     pub fn code(&self) -> Code {
         self.code
     }
-}
 
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        let status = self.code.status();
-        let mut response = (status, Json(self.problem())).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        if let Some(seconds) = self.retry_after_s {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+    /// Value of the `Retry-After` header, in seconds.
+    pub(super) fn retry_after_s(&self) -> Option<u32> {
+        self.retry_after_s
     }
 }
 
@@ -239,24 +226,13 @@ impl From<Refusal> for Error {
     }
 }
 
-/// The error responses of every operation, for the OpenAPI document.
-#[derive(utoipa::IntoResponses)]
-pub enum Failures {
-    /// The request was refused; the body has the reason and advice.
-    #[response(status = "4XX")]
-    Refused(#[to_schema] Problem),
-    /// The appliance failed or has reached a limit.
-    #[response(status = "5XX")]
-    Failed(#[to_schema] Problem),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_code_is_documented_and_unique() {
-        let page = include_str!("../../../docs/errors.md");
+        let page = include_str!("../../docs/errors.md");
         for code in Code::ALL {
             let heading = format!("### `{}` ({})", code.as_str(), code.status().as_u16());
             assert!(page.contains(&heading), "docs/errors.md lacks the heading `{heading}`");
