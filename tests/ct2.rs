@@ -20,12 +20,12 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// The tiny models, each with a manifest in its own folder, and their expected output.
-struct Shelf {
+struct ModelFolder {
     folder: TempDir,
     expected: Value,
 }
 
-impl Shelf {
+impl ModelFolder {
     /// `None`, with a message, if Python or its packages are missing.
     fn make() -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -45,11 +45,11 @@ impl Shelf {
             .expect("Python starts");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let text = std::fs::read_to_string(folder.path().join("expected.json")).expect("reads");
-        let shelf = Self { folder, expected: serde_json::from_str(&text).expect("JSON") };
+        let model_folder = Self { folder, expected: serde_json::from_str(&text).expect("JSON") };
         for model in ["opus", "m2m", "madlad"] {
-            shelf.describe(model);
+            model_folder.describe(model);
         }
-        Some(shelf)
+        Some(model_folder)
     }
 
     fn model(&self, name: &str) -> PathBuf {
@@ -135,10 +135,10 @@ fn process(translators: &Translators) -> u32 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_family_says_what_ctranslate2_itself_says() {
-    let Some(shelf) = Shelf::make() else { return };
+    let Some(model_folder) = ModelFolder::make() else { return };
     for model in ["opus", "m2m", "madlad"] {
-        let translators = shelf.translators(model, CT2);
-        for (sentence, expect) in shelf.sentences().iter().zip(shelf.strings(model)) {
+        let translators = model_folder.translators(model, CT2);
+        for (sentence, expect) in model_folder.sentences().iter().zip(model_folder.strings(model)) {
             let done = translators.translate(&request(sentence)).await.expect("translates");
             assert_eq!(done.text, squeezed(&expect), "{model}");
             assert!(done.model.expect("its name").starts_with(&format!("{model}@")));
@@ -148,23 +148,24 @@ async fn each_family_says_what_ctranslate2_itself_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pairs_are_listed_and_other_pairs_refused() {
-    let Some(shelf) = Shelf::make() else { return };
-    let opus = shelf.translators("opus", CT2);
+    let Some(model_folder) = ModelFolder::make() else { return };
+    let opus = model_folder.translators("opus", CT2);
     let pairs: Vec<String> =
         opus.pairs().iter().map(|p| format!("{}>{} {}", p.from, p.to, p.engine)).collect();
     assert_eq!(pairs, ["en>es ct2"]);
     let french = Request { to: "fr".parse().expect("a language"), ..request("Hello") };
     let none = opus.translate(&french).await.expect_err("no such pair");
     assert!(matches!(none, Error::NoRoute { .. }), "{none}");
-    let many = shelf.translators("m2m", CT2).pairs().len();
+    let many = model_folder.translators("m2m", CT2).pairs().len();
     assert!((40..100).contains(&many), "{many} pairs: those with English only");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_share_one_process_and_a_killed_one_is_replaced() {
-    let Some(shelf) = Shelf::make() else { return };
-    let translators = Arc::new(shelf.translators("opus", CT2));
-    let (sentence, expect) = (&shelf.sentences()[0], squeezed(&shelf.strings("opus")[0]));
+    let Some(model_folder) = ModelFolder::make() else { return };
+    let translators = Arc::new(model_folder.translators("opus", CT2));
+    let (sentence, expect) =
+        (&model_folder.sentences()[0], squeezed(&model_folder.strings("opus")[0]));
     let asked: Vec<_> = (0..8)
         .map(|_| {
             let (translators, request) = (translators.clone(), request(sentence));
@@ -189,9 +190,9 @@ async fn streams_share_one_process_and_a_killed_one_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_stays_flat_and_an_idle_model_leaves_it() {
-    let Some(shelf) = Shelf::make() else { return };
-    let translators = shelf.translators("opus", &format!("{CT2}\nct2.idle_s = 1"));
-    let sentence = &shelf.sentences()[1];
+    let Some(model_folder) = ModelFolder::make() else { return };
+    let translators = model_folder.translators("opus", &format!("{CT2}\nct2.idle_s = 1"));
+    let sentence = &model_folder.sentences()[1];
     let mut memory = Vec::new();
     for n in 1..=300 {
         translators.translate(&request(sentence)).await.expect("translates");
@@ -214,17 +215,17 @@ async fn memory_stays_flat_and_an_idle_model_leaves_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_models_are_named_and_the_next_engine_translates() {
-    let Some(shelf) = Shelf::make() else { return };
-    let weights = shelf.model("opus").join("model.bin");
+    let Some(model_folder) = ModelFolder::make() else { return };
+    let weights = model_folder.model("opus").join("model.bin");
     let whole = std::fs::read(&weights).expect("reads");
     let fails = async |expect: &str, again: &str| {
-        let translators = shelf.translators("opus", CT2);
+        let translators = model_folder.translators("opus", CT2);
         for expect in [expect, again] {
             let error = translators.translate(&request("Hello.")).await.expect_err("it is damaged");
             assert!(error.to_string().contains(expect), "{error}\n  instead of {expect}");
         }
         assert!(translators.ct2().expect("built in").processes().is_empty());
-        let chain = shelf.translators("opus", "timeout_ms = 60000");
+        let chain = model_folder.translators("opus", "timeout_ms = 60000");
         if chain.basic().is_some_and(|b| !b.is_empty()) {
             let done = chain.translate(&request("Hello.")).await.expect("basic translates");
             assert_eq!((done.text.as_str(), done.engine), ("Hola.", "basic"));
@@ -238,10 +239,10 @@ async fn damaged_models_are_named_and_the_next_engine_translates() {
     fails("sha256", "no engine of this machine").await;
     // Garbage that its manifest describes correctly: the library refuses it.
     std::fs::write(&weights, vec![7; 5000]).expect("writes");
-    shelf.describe("opus");
+    model_folder.describe("opus");
     fails("cannot load the model", "cannot load the model").await;
     // Half of a model.
     std::fs::write(&weights, &whole[..whole.len() / 2]).expect("writes");
-    shelf.describe("opus");
+    model_folder.describe("opus");
     fails("cannot load the model", "cannot load the model").await;
 }

@@ -13,10 +13,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::process::Command;
 
-use testing::{Manner, STT, Server, Shelf, file, put, sha256, weights};
+use testing::{Manner, ModelFolder, STT, Server, file, put, sha256, weights};
 
-/// The program over a shelf, with no other models.
-struct Program<'a>(&'a Shelf);
+/// The program over a model folder, with no other models.
+struct Program<'a>(&'a ModelFolder);
 
 impl Program<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
@@ -75,8 +75,8 @@ fn has(text: &str, words: &[&str]) {
 
 #[tokio::test]
 async fn the_list_shows_every_model_with_its_licence() {
-    let shelf = Shelf::new();
-    let program = Program(&shelf);
+    let model_folder = ModelFolder::new();
+    let program = Program(&model_folder);
     let (out, _) = program.ok(&["models", "list"]).await;
     has(&out, &["whisper-large-v3-turbo-q5_0", "madlad400-3b", "silero-v6.2.0", "any"]);
     let nc = out.lines().find(|l| l.contains("piper-en_US-lessac")).expect("listed");
@@ -98,13 +98,13 @@ async fn the_list_shows_every_model_with_its_licence() {
 
 #[tokio::test]
 async fn a_pull_that_breaks_off_goes_on_and_everything_is_seen_of_it() {
-    let (shelf, bytes) = (Shelf::new(), weights(3_000_000, 1));
+    let (model_folder, bytes) = (ModelFolder::new(), weights(3_000_000, 1));
     let server = Server::start(&bytes, &[Manner::Cut(1_200_000)]).await;
     let url = format!("{}/w.bin", server.url);
-    shelf.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
-    let program = Program(&shelf);
+    model_folder.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
+    let program = Program(&model_folder);
     let (out, err) = program.ok(&["models", "pull", "m"]).await;
-    has(&out, &["m is in", &shelf.models().join("m").display().to_string()]);
+    has(&out, &["m is in", &model_folder.models().join("m").display().to_string()]);
     has(&err, &["of 2.9 MiB", "again in 1 s", &sha256(&bytes)]);
     assert!(!err.contains('\r'), "no terminal, no line that is written over");
     assert_eq!(server.asked()[1].as_deref(), Some("bytes=1200000-"));
@@ -116,16 +116,16 @@ async fn a_pull_that_breaks_off_goes_on_and_everything_is_seen_of_it() {
     let (out, _) = program.ok(&["models", "remove", "m"]).await;
     has(&out, &["m is gone from", "2 MiB freed"]);
     assert_eq!(program.row("m").await["state"], "missing");
-    assert!(!shelf.models().join("m").exists());
+    assert!(!model_folder.models().join("m").exists());
 }
 
 #[tokio::test]
 async fn what_is_given_up_half_way_is_gone_on_with_by_the_next_run() {
-    let (shelf, bytes) = (Shelf::new(), weights(3_000_000, 1));
+    let (model_folder, bytes) = (ModelFolder::new(), weights(3_000_000, 1));
     let server = Server::start(&bytes, &[Manner::Silent(1_500_000)]).await;
     let url = format!("{}/w.bin", server.url);
-    shelf.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
-    let program = Program(&shelf);
+    model_folder.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
+    let program = Program(&model_folder);
     let (_, err) = program.bad(&["models", "pull", "m", "--attempts", "1", "--stall-s", "1"]).await;
     has(&err, &["silent", "kept"]);
     let row = program.row("m").await;
@@ -139,13 +139,13 @@ async fn what_is_given_up_half_way_is_gone_on_with_by_the_next_run() {
 
 #[tokio::test]
 async fn a_killed_pull_loses_a_mebibyte_at_most() {
-    let (shelf, bytes) = (Shelf::new(), weights(3_000_000, 1));
+    let (model_folder, bytes) = (ModelFolder::new(), weights(3_000_000, 1));
     let server = Server::start(&bytes, &[Manner::Silent(2_500_000)]).await;
     let url = format!("{}/w.bin", server.url);
-    shelf.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
-    let program = Program(&shelf);
+    model_folder.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
+    let program = Program(&model_folder);
     let mut pull = program.command(&["models", "pull", "m"]).spawn().expect("starts");
-    let part = shelf.models().join("m/w.bin.part");
+    let part = model_folder.models().join("m/w.bin.part");
     let least = 2_500_000 - (1 << 20);
     let waited = tokio::time::timeout(Duration::from_secs(30), async {
         while std::fs::metadata(&part).map_or(0, |m| m.len()) < least {
@@ -164,12 +164,12 @@ async fn a_killed_pull_loses_a_mebibyte_at_most() {
 
 #[tokio::test]
 async fn refusals_fail_the_program_and_say_what_to_do() {
-    let (shelf, bytes) = (Shelf::new(), weights(10_000, 1));
+    let (model_folder, bytes) = (ModelFolder::new(), weights(10_000, 1));
     let server = Server::start(&bytes, &[Manner::Wrong, Manner::Status(404)]).await;
     let url = format!("{}/w.bin", server.url);
-    shelf.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
-    shelf.describe("pinless", STT, &[file("w.bin", None, Some(&url))]);
-    let program = Program(&shelf);
+    model_folder.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
+    model_folder.describe("pinless", STT, &[file("w.bin", None, Some(&url))]);
+    let program = Program(&model_folder);
     let (_, err) = program.bad(&["models", "pull", "m"]).await;
     has(&err, &["`m` is not fetched", "expected sha256", &sha256(&bytes), "got"]);
     let (_, err) = program.bad(&["models", "pull", "m"]).await;
@@ -181,20 +181,20 @@ async fn refusals_fail_the_program_and_say_what_to_do() {
     program.ok(&["models", "pull", "pinless", "--trust-first-download"]).await;
     let (_, err) = program.bad(&["models", "remove", "m"]).await;
     has(&err, &["not installed"]);
-    put(&shelf.stick().join("in-the-way"), b"");
+    put(&model_folder.stick().join("in-the-way"), b"");
     let (_, err) = program.bad(&["models", "pull", "m", "--to", "in-the-way"]).await;
     has(&err, &["in-the-way"]);
 }
 
 #[tokio::test]
 async fn a_damaged_model_is_seen_and_mended() {
-    let (shelf, bytes) = (Shelf::new(), weights(10_000, 1));
+    let (model_folder, bytes) = (ModelFolder::new(), weights(10_000, 1));
     let server = Server::start(&bytes, &[]).await;
     let url = format!("{}/w.bin", server.url);
-    shelf.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
-    let program = Program(&shelf);
+    model_folder.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
+    let program = Program(&model_folder);
     program.ok(&["models", "pull", "m"]).await;
-    put(&shelf.models().join("m/w.bin"), &weights(10_000, 2));
+    put(&model_folder.models().join("m/w.bin"), &weights(10_000, 2));
     let (out, _) = program.bad(&["models", "verify"]).await;
     has(&out, &["BAD   m", "expected sha256"]);
     assert_eq!(program.row("m").await["state"], "damaged");
@@ -213,13 +213,13 @@ async fn told_doctor(program: &Program<'_>) -> (String, String) {
 
 #[tokio::test]
 async fn doctor_names_the_command_that_brings_whisper() {
-    let shelf = Shelf::new();
-    let program = Program(&shelf);
+    let model_folder = ModelFolder::new();
+    let program = Program(&model_folder);
     let (out, _) = told_doctor(&program).await;
     has(&out, &["no speech-to-text model", "auralink models pull whisper-base.en-q5_1"]);
     let bytes = weights(1000, 1);
-    shelf.describe("m", STT, &[file("w.bin", Some(&bytes), None)]);
-    put(&shelf.models().join("m/w.bin"), &bytes);
+    model_folder.describe("m", STT, &[file("w.bin", Some(&bytes), None)]);
+    put(&model_folder.models().join("m/w.bin"), &bytes);
     let (out, _) = told_doctor(&program).await;
     has(&out, &[&format!("stt       m@{} (MIT)", &sha256(&bytes)[..8])]);
     assert!(!out.contains("no speech-to-text model"), "{out}");
@@ -227,13 +227,13 @@ async fn doctor_names_the_command_that_brings_whisper() {
 
 #[tokio::test]
 async fn models_come_from_a_stick_without_any_network() {
-    let (shelf, bytes) = (Shelf::new(), weights(10_000, 1));
-    shelf.describe("m", STT, &[file("ggml-m.bin", Some(&bytes), None)]);
-    put(&shelf.stick().join("some/folder/ggml-m.bin"), &bytes);
-    let program = Program(&shelf);
+    let (model_folder, bytes) = (ModelFolder::new(), weights(10_000, 1));
+    model_folder.describe("m", STT, &[file("ggml-m.bin", Some(&bytes), None)]);
+    put(&model_folder.stick().join("some/folder/ggml-m.bin"), &bytes);
+    let program = Program(&model_folder);
     let (out, _) = program.ok(&["models", "import", "some"]).await;
     has(&out, &["m is in"]);
-    put(&shelf.stick().join("some/folder/ggml-m.bin"), &weights(10_000, 2));
+    put(&model_folder.stick().join("some/folder/ggml-m.bin"), &weights(10_000, 2));
     let (_, err) = program.bad(&["models", "import", "some"]).await;
     has(&err, &["not what it claims", &sha256(&bytes)]);
     let (_, err) = program.bad(&["models", "import", "nowhere"]).await;
@@ -244,10 +244,10 @@ async fn models_come_from_a_stick_without_any_network() {
 
 #[tokio::test]
 async fn a_model_of_ones_own_is_imported_with_what_is_said_of_it() {
-    let shelf = Shelf::new();
+    let model_folder = ModelFolder::new();
     let file = "models/whisper-for-tests/for-tests-ggml-tiny.en.bin";
     let Some(place) = needs::test_data(file) else { return };
-    let program = Program(&shelf);
+    let program = Program(&model_folder);
     let place = place.display().to_string();
     let (_, err) = program.bad(&["models", "import", &place]).await;
     has(&err, &["no known model", "--as"]);
@@ -265,14 +265,14 @@ async fn a_model_of_ones_own_is_imported_with_what_is_said_of_it() {
     let (_, err) = program.bad(&[&["models", "import", &place][..], &own].concat()).await;
     has(&err, &["take another id"]);
     program.ok(&["models", "remove", "mine"]).await;
-    assert_eq!(std::fs::read_dir(shelf.models()).expect("reads").count(), 0);
+    assert_eq!(std::fs::read_dir(model_folder.models()).expect("reads").count(), 0);
 }
 
 #[tokio::test]
 async fn a_wrong_manifest_is_told_with_its_line() {
-    let shelf = Shelf::new();
-    put(&shelf.manifests().join("bad.toml"), b"id = \"bad\"\ntitel = 3\n");
-    let program = Program(&shelf);
+    let model_folder = ModelFolder::new();
+    put(&model_folder.manifests().join("bad.toml"), b"id = \"bad\"\ntitel = 3\n");
+    let program = Program(&model_folder);
     let (_, err) = program.bad(&["models", "list"]).await;
     has(&err, &["models.manifests", "bad.toml", "line 2"]);
 }

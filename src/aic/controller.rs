@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::engine_health::BackOff;
 use super::packet::size;
-use super::watch::BackOff;
 
 /// Bytes of IPv4, UDP, RTP and the SRTP tag around each packet.
 pub const WIRE_OVERHEAD: usize = 20 + 8 + 12 + 10;

@@ -12,12 +12,13 @@ pub mod container;
 pub mod content;
 pub mod controller;
 pub mod engine;
+pub mod engine_health;
+pub mod engine_timeout;
 pub mod fallback;
 #[cfg(test)]
 mod fuzz;
 pub mod hints;
 pub mod packet;
-pub mod patience;
 pub mod payload;
 pub mod predict;
 pub mod quality;
@@ -25,7 +26,6 @@ pub mod ratio;
 pub mod receive;
 pub mod resample;
 pub mod send;
-pub mod watch;
 pub mod weights;
 
 /// Samples per second of the codec; there is one channel.

@@ -17,7 +17,7 @@ const FRAMES_MIN: u64 = 10;
 
 /// What was sent since the last observation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentFrames {
     /// Frames of 20 ms that were sent for the first time.
     pub frames: u64,
     /// Packets that carried them.
@@ -26,7 +26,7 @@ pub struct Sent {
     pub bytes: u64,
 }
 
-impl Sent {
+impl SentFrames {
     /// Bits on the wire.
     pub fn wire(self) -> f64 {
         ((self.bytes + self.packets * WIRE_OVERHEAD as u64) * 8) as f64
@@ -63,7 +63,7 @@ impl Predictor {
     }
 
     /// Observes what was sent with the choice that was predicted last.
-    pub fn observe(&mut self, choice: Choice, sent: Sent) {
+    pub fn observe(&mut self, choice: Choice, sent: SentFrames) {
         if sent.frames < FRAMES_MIN {
             return;
         }
@@ -109,7 +109,7 @@ mod tests {
         let predicted = predictor.predict(SIX);
         assert!((predicted - 0.25).abs() < 0.005, "{predicted}");
         // Three frames in each packet of 25 bytes.
-        predictor.observe(SIX, Sent { frames: 48, packets: 16, bytes: 16 * 25 });
+        predictor.observe(SIX, SentFrames { frames: 48, packets: 16, bytes: 16 * 25 });
         let actual = predictor.actual().expect("seen");
         assert!((actual - predicted).abs() < 1e-9, "{actual}");
         assert_eq!(predictor.error(), Some(0.0));
@@ -119,7 +119,7 @@ mod tests {
     fn it_learns_what_sums_leave_out() {
         let mut predictor = Predictor::new();
         // Speech in short bursts: half of the packets carry only one frame.
-        let sent = Sent { frames: 40, packets: 20, bytes: 20 * 18 };
+        let sent = SentFrames { frames: 40, packets: 20, bytes: 20 * 18 };
         let first = {
             predictor.predict(SIX);
             predictor.observe(SIX, sent);
@@ -139,8 +139,8 @@ mod tests {
     fn silence_says_nothing() {
         let mut predictor = Predictor::new();
         predictor.predict(SIX);
-        predictor.observe(SIX, Sent { frames: 2, packets: 2, bytes: 20 });
+        predictor.observe(SIX, SentFrames { frames: 2, packets: 2, bytes: 20 });
         assert_eq!(predictor.actual(), None);
-        assert_eq!(Sent::default().wire(), 0.0);
+        assert_eq!(SentFrames::default().wire(), 0.0);
     }
 }

@@ -25,11 +25,11 @@ struct Line<'a> {
     /// Name of the model and the first digits of its hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
-    words: Vec<Spoken<'a>>,
+    words: Vec<SpokenCue<'a>>,
 }
 
 #[derive(Serialize)]
-struct Spoken<'a> {
+struct SpokenCue<'a> {
     text: &'a str,
     start: f64,
     end: f64,
@@ -49,7 +49,7 @@ pub fn element(cue: &Cue, clock: FileClock, first: bool) -> String {
         return String::new();
     }
     let seconds = |at: Duration| clock.at(at).as_millis() as f64 / 1000.0;
-    let words = cue.words.iter().map(|word| Spoken {
+    let words = cue.words.iter().map(|word| SpokenCue {
         text: &word.text,
         start: seconds(word.start),
         end: seconds(word.end),

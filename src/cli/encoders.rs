@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use crate::process::encoder_probe;
 use crate::process::encoders::Encoders;
-use crate::process::trial;
 
 /// Tries the encoders in a child process of the same program. Blocks for one or two seconds.
 pub(super) fn probe_encoders() -> Encoders {
@@ -25,6 +25,6 @@ pub(super) fn probe_encoders() -> Encoders {
 /// `auralink try-encoders`: the child process. Prints the results as JSON.
 pub(super) fn try_encoders(factories: &[String]) -> anyhow::Result<ExitCode> {
     crate::init()?;
-    println!("{}", serde_json::to_string(&trial::here(factories))?);
+    println!("{}", serde_json::to_string(&encoder_probe::here(factories))?);
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use super::encoders::probe_encoders;
 use crate::egress;
-use crate::graph::{self, Ask, Want};
+use crate::graph::{self, PlanConsumer, PlanInput};
 use crate::media::{Accept, Accepts, Codec, Format, H264Profile, Kind};
 use crate::process::captions;
 use crate::runtime::{Preset, Presets};
@@ -72,9 +72,13 @@ pub(super) fn formats(source: &str, b_frames: bool) -> anyhow::Result<Vec<Format
 }
 
 /// All consumers that a preset could have: its outputs and one viewer of each protocol.
-pub(super) fn ask(preset: &Preset, formats: &[Format], encoders: BTreeMap<Codec, String>) -> Ask {
+pub(super) fn ask(
+    preset: &Preset,
+    formats: &[Format],
+    encoders: BTreeMap<Codec, String>,
+) -> PlanInput {
     let of = |kind: Kind| formats.iter().find(|f| f.kind() == kind).cloned();
-    let want = |id: String, accepts| Want { id, accepts };
+    let want = |id: String, accepts| PlanConsumer { id, accepts };
     let viewers = [
         ("whep", preset.play.whep, browser()),
         ("hls", preset.play.hls, egress::hls::accepts()),
@@ -82,7 +86,7 @@ pub(super) fn ask(preset: &Preset, formats: &[Format], encoders: BTreeMap<Codec,
     ];
     let viewers = viewers.into_iter().filter(|(_, on, _)| *on);
     let outputs = preset.outputs.iter().filter(|output| output.enabled);
-    Ask {
+    PlanInput {
         video: of(Kind::Video),
         audio: of(Kind::Audio),
         denoise: preset.denoise.is_some(),

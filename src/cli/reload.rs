@@ -45,7 +45,7 @@ async fn apply(running: &mut Config, wanted: Config, appliance: &Appliance) {
         removed = streams.remove.len(),
         "reload: streams"
     );
-    let failed = appliance.desk.apply(streams).await;
+    let failed = appliance.stream_service.apply(streams).await;
     for failure in &failed {
         tracing::error!("reload: {failure}");
     }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::control::archive::Archive;
-use crate::egress::archive::Keeper;
+use crate::egress::archive::CueSink;
 use crate::models::{Engine, Registry, Task};
 use crate::runtime::Speech;
 use crate::speech::chain::Switch;
@@ -33,8 +33,8 @@ pub(super) fn engines(
     let translators = Translators::new(&config.translate, Some(models), Arc::new(told))?;
     let voices = Voices::new(&config.tts, Arc::new(told))?;
     let (stt, translators, voices) = (Arc::new(stt), Arc::new(translators), Arc::new(voices));
-    let keeper = Some(Arc::new(archive.clone()) as Arc<dyn Keeper>);
-    Ok(Speech { stt, translators, voices, keeper })
+    let cue_sink = Some(Arc::new(archive.clone()) as Arc<dyn CueSink>);
+    Ok(Speech { stt, translators, voices, cue_sink })
 }
 
 /// Checks for models now, every half minute and on request, so that newly pulled or imported ones

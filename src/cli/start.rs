@@ -20,9 +20,9 @@ use crate::control::Metrics;
 use crate::control::api::webrtc::WebRtc;
 use crate::control::api::{self, ApiState, Parts};
 use crate::control::archive::Archive;
-use crate::control::desk::{Desk, Owner};
 use crate::control::machine::Machine;
 use crate::control::store::Store;
+use crate::control::stream_service::{Owner, StreamService};
 use crate::flow::Gate;
 use crate::gpu::Gpus;
 use crate::models;
@@ -33,7 +33,7 @@ use crate::telemetry::Host;
 pub(super) struct Appliance {
     pub(super) supervisor: Supervisor,
     pub(super) web_rtc: WebRtc,
-    pub(super) desk: Desk,
+    pub(super) stream_service: StreamService,
     pub(super) store: Store,
     pub(super) tls: Option<crate::control::server::Tls>,
     /// Ends servers and long-running answers.
@@ -78,13 +78,13 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let counting = metrics.clone();
     let (counted, until) = (supervisor.clone(), stop.clone());
     servers.spawn(never_fails(async move { counting.follow(&counted, until).await }));
-    let desk = Desk::new(supervisor.clone(), store.clone());
+    let stream_service = StreamService::new(supervisor.clone(), store.clone());
     let started = Arc::<AtomicBool>::default();
     let web_rtc = WebRtc::new(gate.clone(), config.webrtc.clone());
     let tls = ports.api.tls().cloned();
     let page = ports::page(config, &endpoints);
     let state = ApiState::new(Parts {
-        desk: desk.clone(),
+        stream_service: stream_service.clone(),
         auth,
         jitsi: config.api.jitsi()?,
         archive,
@@ -103,10 +103,10 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let router = api::router(state, api::media_router(&supervisor, web_rtc.clone()));
     let (Ports { api, publishers }, until) = (ports, stop.clone());
     servers.spawn(async move { api.run(router, until).await.context("the HTTP server ended") });
-    open_streams(config, &desk, &store, &stop).await?;
+    open_streams(config, &stream_service, &store, &stop).await?;
     started.store(true, Ordering::Release);
     publishers.serve(&gate, &stop, &mut servers);
-    Ok(Appliance { supervisor, web_rtc, desk, store, tls, stop, servers, look, page })
+    Ok(Appliance { supervisor, web_rtc, stream_service, store, tls, stop, servers, look, page })
 }
 
 /// Wraps work that ends only when it is cancelled.
@@ -151,28 +151,28 @@ fn tell_machine(machine: &Machine) {
 
 async fn open_streams(
     config: &Config,
-    desk: &Desk,
+    stream_service: &StreamService,
     store: &Store,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let stored = store.streams().await?;
     let stored = stored.iter().filter_map(|(_, spec)| spec.as_ref().ok());
     let streams = config.streams.iter().chain(stored);
-    let starts = Starts::begin(&config.state_dir(), streams, desk.supervisor()).await;
+    let starts = Starts::begin(&config.state_dir(), streams, stream_service.supervisor()).await;
     for spec in &config.streams {
         let name = &spec.name;
-        let declared = desk.declare(spec.clone(), Owner::Config).await;
+        let declared = stream_service.declare(spec.clone(), Owner::Config).await;
         declared.with_context(|| format!("stream `{name}` of the configuration cannot start"))?;
     }
-    desk.restore().await?;
+    stream_service.restore().await?;
     if config.demo {
-        let declared = desk.declare(demo()?, Owner::Demo).await;
+        let declared = stream_service.declare(demo()?, Owner::Demo).await;
         if let Err(error) = declared {
             // A stream of that name may already exist. A missing demo must not prevent the start.
             tracing::warn!(%error, "no demo stream");
         }
     }
-    tokio::spawn(starts.follow(desk.supervisor().clone(), stop.clone()));
+    tokio::spawn(starts.follow(stream_service.supervisor().clone(), stop.clone()));
     Ok(())
 }
 

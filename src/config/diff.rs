@@ -1,7 +1,7 @@
 //! The changes that a reload must apply. Pure.
 
 use super::Config;
-use crate::control::desk::Changes;
+use crate::control::stream_service::Changes;
 use crate::media::StreamName;
 
 /// The difference between the running and the wanted configuration.

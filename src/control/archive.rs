@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::store::{self, CueRow, Found, Search, Store};
-use crate::egress::archive::Keeper;
+use crate::egress::archive::CueSink;
 use crate::flow;
 use crate::media::{Cue, StreamName};
 
@@ -135,7 +135,7 @@ impl Archive {
     }
 }
 
-impl Keeper for Archive {
+impl CueSink for Archive {
     fn keep(&self, stream: &StreamName, cue: &Cue, days: u32) {
         let row = row(stream, cue);
         if !cue.is_committed() || row.text.is_empty() {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::flow::{CueBoard, Error, Task};
+use crate::flow::{CaptionFeeds, Error, Task};
 use crate::media::{Accepts, Captions, Cue, StreamName};
 
 /// Stores cues. Implementations must not block the caller.
-pub trait Keeper: Send + Sync + 'static {
+pub trait CueSink: Send + Sync + 'static {
     /// Stores a committed cue of a stream for `days` days; 0 keeps it forever.
     fn keep(&self, stream: &StreamName, cue: &Cue, days: u32);
 }
@@ -16,7 +16,7 @@ pub fn accepts() -> Accepts {
     Accepts::default().with_captions(Captions { text: true, embedded: false })
 }
 
-/// Passes every committed cue of a stream to the keeper until the task is cancelled. Reports
+/// Passes every committed cue of a stream to the cue sink until the task is cancelled. Reports
 /// `kept`.
 ///
 /// # Errors
@@ -24,8 +24,8 @@ pub fn accepts() -> Accepts {
 pub async fn run(
     task: Task,
     stream: StreamName,
-    captions: CueBoard,
-    keeper: Arc<dyn Keeper>,
+    captions: CaptionFeeds,
+    cue_sink: Arc<dyn CueSink>,
     days: u32,
 ) -> Result<(), Error> {
     let mut cues = captions.read();
@@ -36,7 +36,7 @@ pub async fn run(
             () = task.cancel.cancelled() => return Ok(()),
             (_, cue) = cues.next() => {
                 if cue.is_committed() {
-                    keeper.keep(&stream, &cue, days);
+                    cue_sink.keep(&stream, &cue, days);
                     kept += 1;
                     task.status.set("kept", kept);
                 }

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use crate::flow::{self, Blame, Inputs, Join, Task};
 use crate::media::Accepts;
-use crate::srt::{self, Sent, Shape, Target, TargetError};
+use crate::srt::{self, SendOutcome, Shape, Target, TargetError};
 
 /// The media that an SRT push accepts.
 pub fn accepts() -> Accepts {
@@ -45,7 +45,7 @@ pub async fn run(task: Task, inputs: Inputs, url: &str) -> Result<(), flow::Erro
         let sent =
             srt::send(name, socket, inputs.clone(), Join::Backlog, &task.cancel, &task.status)
                 .await?;
-        if sent == Sent::Cancelled {
+        if sent == SendOutcome::Cancelled {
             return Ok(());
         }
     }

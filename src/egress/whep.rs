@@ -12,12 +12,12 @@ use gst::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::words;
-use crate::flow::{Blame, CueBoard, Error, Feed, Inputs, Join, Seat};
+use crate::flow::{Blame, CaptionFeeds, Error, Feed, Inputs, Join, Subscription};
 use crate::media::{Accept, Accepts, Codec, Format, Kind};
-use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport, Media};
-use crate::webrtc::{Config, Peer, holes, payload_type};
+use crate::webrtc::sdp::{self, Choice, Description, Direction, LocalTransport, Media, SdpAnswer};
+use crate::webrtc::{Config, Peer, opus_sequence_gaps, payload_type};
 
-/// Time limit for a feed of the seat to start flowing.
+/// Time limit for a feed of the subscription to start flowing.
 const FORMAT_MAX: Duration = Duration::from_secs(5);
 
 /// Time limit for the RTCP BYE at the end of a session.
@@ -25,7 +25,7 @@ const GOODBYE_MAX: Duration = Duration::from_millis(300);
 
 /// A viewer that has received its answer.
 pub(crate) struct Viewer {
-    seat: Seat,
+    subscription: Subscription,
     peer: Arc<Peer>,
     kinds: Vec<Kind>,
 }
@@ -36,12 +36,12 @@ impl Viewer {
     /// # Errors
     /// If the feeds do not match the offer or the pipeline cannot be built.
     pub(crate) async fn new(
-        seat: Seat,
+        subscription: Subscription,
         name: String,
         offer: &Description,
         config: &Config,
     ) -> Result<(Self, String), Error> {
-        let inputs = seat.inputs.borrow().clone();
+        let inputs = subscription.inputs.borrow().clone();
         let mut choices = Vec::new();
         let mut audio_channels = 0;
         for feed in feeds(&inputs) {
@@ -65,10 +65,10 @@ impl Viewer {
             session_id: rand::random::<u64>() >> 2,
         };
         let direction = Direction::SendOnly;
-        let answer = Answer { offer, choices: &choices, audio_channels, direction };
+        let answer = SdpAnswer { offer, choices: &choices, audio_channels, direction };
         let text = sdp::answer(&answer, &local);
         let kinds = choices.iter().map(|c| c.kind).collect();
-        Ok((Self { seat, peer: Arc::new(peer), kinds }, text))
+        Ok((Self { subscription, peer: Arc::new(peer), kinds }, text))
     }
 
     /// The WebRTC connection.
@@ -76,13 +76,13 @@ impl Viewer {
         &self.peer
     }
 
-    /// Plays until the viewer leaves, the seat is cancelled, or `cancel`.
+    /// Plays until the viewer leaves, the subscription is cancelled, or `cancel`.
     ///
     /// # Errors
     /// If no connection is established, or the pipeline fails.
     pub(crate) async fn run(mut self, cancel: &CancellationToken) -> Result<(), Error> {
         let peer = Arc::clone(&self.peer);
-        let gone = self.seat.cancel.clone();
+        let gone = self.subscription.cancel.clone();
         let result = tokio::select! {
             () = cancel.cancelled() => Ok(()),
             () = gone.cancelled() => Ok(()),
@@ -100,7 +100,7 @@ impl Viewer {
 
     async fn play(&mut self) -> Result<(), Error> {
         self.peer.connected().await?;
-        let mut inputs = self.seat.inputs.borrow_and_update().clone();
+        let mut inputs = self.subscription.inputs.borrow_and_update().clone();
         self.join(&Inputs::default(), &inputs)?;
         let peer = Arc::clone(&self.peer);
         let left = peer.gone();
@@ -113,11 +113,11 @@ impl Viewer {
                     tracing::debug!(viewer = peer.node().name(), why, "viewer left");
                     return Ok(());
                 }
-                changed = self.seat.inputs.changed() => {
+                changed = self.subscription.inputs.changed() => {
                     if changed.is_err() {
                         return Ok(());
                     }
-                    let next = self.seat.inputs.borrow_and_update().clone();
+                    let next = self.subscription.inputs.borrow_and_update().clone();
                     self.join(&inputs, &next)?;
                     inputs = next;
                 }
@@ -140,11 +140,11 @@ impl Viewer {
 }
 
 /// Sends captions on each caption channel that the viewer opens, one after the other.
-async fn captions(peer: &Peer, board: CueBoard) -> Infallible {
+async fn captions(peer: &Peer, caption_feeds: CaptionFeeds) -> Infallible {
     loop {
         let channel = peer.channel().await;
         if channel.label() == words::LABEL {
-            words::serve(channel, &board).await;
+            words::serve(channel, &caption_feeds).await;
         }
     }
 }
@@ -214,7 +214,7 @@ fn add_track(peer: &Peer, section: usize, choice: &Choice) -> Result<(), Error> 
     // The type of this property differs between elements.
     payloader.set_property_from_str("ssrc", &ssrc.to_string());
     if choice.codec == Codec::Opus {
-        holes::keep(&payloader);
+        opus_sequence_gaps::keep(&payloader);
     }
     // A source that becomes live or changes its format while playing would never start.
     let source = gst_app::AppSrc::builder().name(choice.kind.as_str());

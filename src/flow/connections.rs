@@ -25,7 +25,7 @@ struct Counts {
 }
 
 /// One connection's place; it is released on drop.
-pub struct Place {
+pub struct ConnectionPermit {
     connections: Connections,
     ip: IpAddr,
 }
@@ -54,7 +54,7 @@ impl Connections {
     ///
     /// # Errors
     /// [`Crowded`], if there is none.
-    pub fn enter(&self, ip: IpAddr) -> Result<Place, Crowded> {
+    pub fn enter(&self, ip: IpAddr) -> Result<ConnectionPermit, Crowded> {
         if descriptors::are_scarce() {
             return Err(Crowded::Descriptors);
         }
@@ -69,7 +69,7 @@ impl Connections {
         }
         counts.all += 1;
         *counts.by_ip.entry(ip).or_default() += 1;
-        Ok(Place { connections: self.clone(), ip })
+        Ok(ConnectionPermit { connections: self.clone(), ip })
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -77,7 +77,7 @@ impl Connections {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut counts = self.connections.lock();
         counts.all -= 1;

@@ -163,19 +163,19 @@ impl CueReader {
 
 /// The caption feeds of one stream; they come and go while consumers run. Cheap to clone.
 #[derive(Clone)]
-pub struct CueBoard {
+pub struct CaptionFeeds {
     feeds: Arc<watch::Sender<Vec<CueFeed>>>,
     ended: CancellationToken,
 }
 
-impl Default for CueBoard {
+impl Default for CaptionFeeds {
     fn default() -> Self {
         let feeds = Arc::new(watch::Sender::new(Vec::new()));
         Self { feeds, ended: CancellationToken::new() }
     }
 }
 
-impl CueBoard {
+impl CaptionFeeds {
     /// Replaces the feeds; the original language comes first.
     pub fn set(&self, feeds: Vec<CueFeed>) {
         let names = |feeds: &[CueFeed]| feeds.iter().map(|f| Arc::as_ptr(&f.0)).collect::<Vec<_>>();
@@ -207,21 +207,21 @@ impl CueBoard {
     }
 
     /// A reader of all cues published on any of the feeds from now on.
-    pub fn read(&self) -> BoardReader {
-        let board = self.feeds.subscribe();
-        let readers = board.borrow().iter().map(CueFeed::subscribe).collect();
-        BoardReader { board, readers }
+    pub fn read(&self) -> CaptionFeedsReader {
+        let caption_feeds = self.feeds.subscribe();
+        let readers = caption_feeds.borrow().iter().map(CueFeed::subscribe).collect();
+        CaptionFeedsReader { caption_feeds, readers }
     }
 }
 
-/// One reader of all feeds of a [`CueBoard`].
-pub struct BoardReader {
-    board: watch::Receiver<Vec<CueFeed>>,
+/// One reader of all feeds of a [`CaptionFeeds`].
+pub struct CaptionFeedsReader {
+    caption_feeds: watch::Receiver<Vec<CueFeed>>,
     readers: Vec<CueReader>,
 }
 
-impl BoardReader {
-    /// The next cue and its feed. Waits without limit on a quiet board. Safe to cancel.
+impl CaptionFeedsReader {
+    /// The next cue and its feed. Waits without limit on a quiet caption feeds. Safe to cancel.
     pub async fn next(&mut self) -> (CueFeed, Cue) {
         loop {
             let cues = self.readers.iter_mut().map(|reader| {
@@ -241,7 +241,7 @@ impl BoardReader {
                 // Cues of a removed feed are still read.
                 biased;
                 found = any => return found,
-                changed = self.board.changed() => {
+                changed = self.caption_feeds.changed() => {
                     if changed.is_err() {
                         // The stream has ended; this reader is dropped soon.
                         std::future::pending::<()>().await;
@@ -255,7 +255,7 @@ impl BoardReader {
     /// Drops the readers of removed feeds and joins new feeds, as [`Self::next`] does while it
     /// waits. For callers that announce a feed before they wait.
     pub fn follow(&mut self) {
-        let feeds = self.board.borrow_and_update().clone();
+        let feeds = self.caption_feeds.borrow_and_update().clone();
         let same = |a: &Arc<Inner>, b: &CueFeed| Arc::ptr_eq(a, &b.0);
         self.readers.retain(|reader| feeds.iter().any(|feed| same(&reader.feed, feed)));
         for feed in &feeds {
@@ -328,9 +328,9 @@ mod tests {
         crate::init().expect("GStreamer starts");
         let feed = |tag: &str| CueFeed::new(tag, tag.parse().expect("a language"));
         let (english, spanish) = (feed("en"), feed("es"));
-        let board = CueBoard::default();
-        let mut reader = board.read();
-        board.set(vec![english.clone()]);
+        let caption_feeds = CaptionFeeds::default();
+        let mut reader = caption_feeds.read();
+        caption_feeds.set(vec![english.clone()]);
         let first = tokio::join!(reader.next(), async {
             // The reader joins when it is polled; it does not get earlier cues.
             while english.readers() == 0 {
@@ -339,7 +339,7 @@ mod tests {
             english.publish(cue(1));
         });
         assert_eq!((first.0.0.name(), first.0.1.id), ("en", 1));
-        board.set(vec![spanish.clone()]);
+        caption_feeds.set(vec![spanish.clone()]);
         let second = tokio::join!(reader.next(), async {
             while spanish.readers() == 0 {
                 tokio::task::yield_now().await;

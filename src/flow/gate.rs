@@ -20,7 +20,7 @@ pub enum Action {
 
 /// A client that asks for admission.
 #[derive(Clone, Debug)]
-pub struct Hello {
+pub struct AccessRequest {
     /// What it wants to do.
     pub action: Action,
     /// `srt`, `rtmp`, `whip`, `whep`, `hls` …
@@ -84,37 +84,41 @@ pub trait Gate: Send + Sync + 'static {
     ///
     /// # Errors
     /// The refusal; the protocol sends it to the peer as far as it can express it.
-    fn admit(&self, hello: &Hello) -> Result<Admission, Refusal>;
+    fn admit(&self, access_request: &AccessRequest) -> Result<Admission, Refusal>;
 
     /// Takes the publisher's place in the stream; [`Self::admit`] is included.
     fn publish(
         &self,
-        hello: Hello,
+        access_request: AccessRequest,
         report: Arc<SourceReport>,
     ) -> BoxFuture<'static, Result<Intake, Refusal>>;
 
-    /// Takes a viewer's seat; [`Self::admit`] is included. Waits up to some seconds until the
+    /// Takes a viewer's subscription; [`Self::admit`] is included. Waits up to some seconds until the
     /// feeds that the viewer can take are flowing.
-    fn play(&self, hello: Hello, accepts: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>>;
+    fn play(
+        &self,
+        access_request: AccessRequest,
+        accepts: Accepts,
+    ) -> BoxFuture<'static, Result<Subscription, Refusal>>;
 
     /// Reports a refusal that only the protocol can detect, such as a wrong SRT passphrase or input
     /// that is not media, so that it is logged, counted and shown like those of the gate.
-    fn report_refusal(&self, hello: &Hello, refusal: &Refusal);
+    fn report_refusal(&self, access_request: &AccessRequest, refusal: &Refusal);
 }
 
-/// A viewer's seat: the feeds that fit what it can take. Dropping it frees the seat.
-pub struct Seat {
+/// A viewer's subscription: the feeds that fit what it can take. Dropping it frees the subscription.
+pub struct Subscription {
     /// The stream that is played.
     pub stream: StreamName,
     /// The feeds now; they may change to others of the same codecs while the viewer watches.
     pub inputs: watch::Receiver<Inputs>,
     /// Cancelled when the stream wants the viewer gone.
     pub cancel: CancellationToken,
-    /// Runs when the seat is dropped.
+    /// Runs when the subscription is dropped.
     pub on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
-impl Drop for Seat {
+impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(tell) = self.on_drop.take() {
             tell();

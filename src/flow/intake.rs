@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CueBoard, Tracks};
+use super::{CaptionFeeds, Tracks};
 use crate::media::StreamName;
 
 /// Longest time to drain the pipelines of a publisher that has left.
@@ -18,7 +18,7 @@ pub struct Intake {
     pub tracks: Tracks,
     /// Captions that the publisher brings along. The stream uses them while the publisher is on air
     /// and the stream makes no captions itself.
-    pub captions: CueBoard,
+    pub captions: CaptionFeeds,
     /// Cancelled when the stream wants this publisher gone: replaced, removed or stopped.
     pub cancel: CancellationToken,
     /// Runs when the intake is dropped.

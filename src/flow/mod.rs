@@ -30,11 +30,11 @@ pub use clock::{
     follow_wall_clock, is_settled, known_steps, now, restore_steps, start_clock, wall_clock,
     written_at,
 };
-pub use connections::{Connections, Crowded, Place};
-pub use cues::{BoardReader, CueBoard, CueFeed, CueReader, CueStats};
+pub use connections::{ConnectionPermit, Connections, Crowded};
+pub use cues::{CaptionFeeds, CaptionFeedsReader, CueFeed, CueReader, CueStats};
 pub use error::{Blame, Error};
 pub use feed::{Feed, FeedStats, Join, Link, LinkStats, Writer};
-pub use gate::{Action, Admission, Gate, Hello, Refusal, RefusalKind, Seat};
+pub use gate::{AccessRequest, Action, Admission, Gate, Refusal, RefusalKind, Subscription};
 pub use gop::RAW_AUDIO_KEPT;
 pub use intake::{DRAIN_MAX, Intake};
 pub use node::{Node, NodeEvent};

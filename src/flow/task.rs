@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CueBoard, Feed};
+use super::{CaptionFeeds, Feed};
 use crate::media::Language;
 
 /// The feeds that a node consumes.
@@ -16,7 +16,7 @@ pub struct Inputs {
     /// Audio, if the stream has any.
     pub audio: Option<Feed>,
     /// Captions; their feeds may come and go.
-    pub captions: CueBoard,
+    pub captions: CaptionFeeds,
     /// Audio in other languages.
     pub dubs: Vec<(Language, Feed)>,
 }

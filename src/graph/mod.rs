@@ -1,6 +1,6 @@
 //! The plan: the nodes between a source and its consumers.
 //!
-//! An [`Ask`] describes the source and the consumers. A [`Plan`] inserts decoders and encoders only
+//! An [`PlanInput`] describes the source and the consumers. A [`Plan`] inserts decoders and encoders only
 //! if a consumer cannot take what the source has. [`plan()`] is one pure function.
 //!
 //! Invariant: never touches GStreamer, the clock or the network.
@@ -10,5 +10,5 @@ mod plan;
 mod resolve;
 
 pub use picture::{dot, text};
-pub use plan::{Ask, Fills, Op, Plan, PlanNode, Route, Want, Words};
+pub use plan::{NodeOutput, Op, Plan, PlanConsumer, PlanInput, PlanNode, Route, Words};
 pub use resolve::plan;

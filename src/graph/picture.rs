@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Ask, Op, Plan};
+use super::{Op, Plan, PlanInput};
 
 fn label(op: &Op) -> String {
     match op {
@@ -17,7 +17,7 @@ fn label(op: &Op) -> String {
 }
 
 /// Renders a plan as text, one line per node and consumer.
-pub fn text(ask: &Ask, plan: &Plan) -> String {
+pub fn text(ask: &PlanInput, plan: &Plan) -> String {
     let mut out = String::new();
     for (name, format) in [("video", &ask.video), ("audio", &ask.audio)] {
         if let Some(format) = format {
@@ -46,7 +46,7 @@ pub fn text(ask: &Ask, plan: &Plan) -> String {
 }
 
 /// Renders a plan as a Graphviz digraph: boxes are nodes, edges are feeds.
-pub fn dot(ask: &Ask, plan: &Plan) -> String {
+pub fn dot(ask: &PlanInput, plan: &Plan) -> String {
     let mut out = String::from("digraph auralink {\n  rankdir=LR;\n  node [shape=box];\n");
     let mut edge = |from: &str, to: &str, feed: &str| {
         let _ = writeln!(out, "  {from:?} -> {to:?} [label={feed:?}];");

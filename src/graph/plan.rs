@@ -8,7 +8,7 @@ use crate::media::{Accepts, Codec, Format, Kind, Language};
 
 /// The complete input of a plan.
 #[derive(Clone, Debug, Default)]
-pub struct Ask {
+pub struct PlanInput {
     /// Format of the stream's video, if it has any.
     pub video: Option<Format>,
     /// Format of the stream's audio, if it has any.
@@ -18,7 +18,7 @@ pub struct Ask {
     /// What is made of the stream's speech; `None` if nothing is.
     pub words: Option<Words>,
     /// The consumers.
-    pub wants: Vec<Want>,
+    pub wants: Vec<PlanConsumer>,
     /// The encoder for each codec that this machine can encode.
     pub encoders: BTreeMap<Codec, String>,
 }
@@ -68,7 +68,7 @@ pub(super) fn captions_feed(language: &Language) -> String {
 
 /// A consumer in the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Want {
+pub struct PlanConsumer {
     /// Its name: `record`, `push.youtube`, `whep.3` …
     pub id: String,
     /// What it accepts.
@@ -108,7 +108,7 @@ pub enum Op {
 
 /// The kind of feed that a node fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fills {
+pub enum NodeOutput {
     /// A feed of video or audio.
     Media(Kind),
     /// A feed of cues.
@@ -186,11 +186,13 @@ pub struct Plan {
 impl Op {
     /// The kind of feed that a node with this operation fills, if its first input is of kind
     /// `input`.
-    pub fn fills(&self, input: Kind) -> Fills {
+    pub fn fills(&self, input: Kind) -> NodeOutput {
         match self {
-            Self::Transcribe | Self::Translate { .. } => Fills::Captions,
-            Self::Speak { .. } => Fills::Media(Kind::Audio),
-            Self::Decode | Self::Denoise | Self::Encode { .. } | Self::Embed => Fills::Media(input),
+            Self::Transcribe | Self::Translate { .. } => NodeOutput::Captions,
+            Self::Speak { .. } => NodeOutput::Media(Kind::Audio),
+            Self::Decode | Self::Denoise | Self::Encode { .. } | Self::Embed => {
+                NodeOutput::Media(input)
+            }
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Resolves formats and consumers to the nodes between them.
 
-use super::plan::{Ask, Op, Plan, PlanNode, Route, Want, Words, captions_feed};
+use super::plan::{Op, Plan, PlanConsumer, PlanInput, PlanNode, Route, Words, captions_feed};
 use crate::media::{Accept, Codec, Dubs, Format, Kind, Language};
 
 /// Plans the nodes between the source and all consumers.
 ///
 /// Consumers that accept the same feed share it, so a stream is encoded once per codec, whatever
 /// the number of consumers.
-pub fn plan(ask: &Ask) -> Plan {
+pub fn plan(ask: &PlanInput) -> Plan {
     let mut plan = Plan::default();
     plan.add_words(ask);
     for want in &ask.wants {
@@ -20,7 +20,7 @@ pub fn plan(ask: &Ask) -> Plan {
 impl Plan {
     /// Captions are made even without readers: they are archived, and a new reader finds them
     /// running.
-    fn add_words(&mut self, ask: &Ask) {
+    fn add_words(&mut self, ask: &PlanInput) {
         let Some(words) = ask.words.as_ref().filter(|words| has_words(ask, words)) else { return };
         let why = "the stream wants captions";
         let heard = ask.audio.as_ref().filter(|_| !words.pushed);
@@ -36,7 +36,7 @@ impl Plan {
     }
 
     /// The feeds of one consumer, with the nodes that fill them.
-    fn route(&mut self, ask: &Ask, want: &Want) -> Route {
+    fn route(&mut self, ask: &PlanInput, want: &PlanConsumer) -> Route {
         let mut route = Route::default();
         if let (Some(source), Some(accept)) = (&ask.video, &want.accepts.video) {
             match self.media(ask, Kind::Video, source, accept, &want.id) {
@@ -63,11 +63,11 @@ impl Plan {
     /// Adds the languages that a consumer wants the audio in.
     fn add_dubs(
         &mut self,
-        ask: &Ask,
+        ask: &PlanInput,
         words: &Words,
         source: &Format,
         accept: &Accept,
-        want: &Want,
+        want: &PlanConsumer,
         route: &mut Route,
     ) {
         for language in &words.dub {
@@ -92,7 +92,7 @@ impl Plan {
     /// The feed of one kind for one consumer, with its codec; adds the nodes that fill it.
     fn media(
         &mut self,
-        ask: &Ask,
+        ask: &PlanInput,
         kind: Kind,
         source: &Format,
         accept: &Accept,
@@ -104,7 +104,7 @@ impl Plan {
             None => "its sound passes noise suppression".to_owned(),
             Some(objection) => objection,
         };
-        let how = Making::of(ask, kind, accept)
+        let how = Conversion::of(ask, kind, accept)
             .ok_or_else(|| format!("{kind}: {objection}, and {}", no_encoder(accept)))?;
         let why = format!("{who}: {objection}");
         let raw = self.raw(kind, source, clean, &why);
@@ -113,10 +113,10 @@ impl Plan {
     }
 
     /// Encodes a raw feed into `stem.codec`, or leaves it raw.
-    fn make(&mut self, how: Making, raw: String, stem: &str, why: &str) -> (String, Codec) {
+    fn make(&mut self, how: Conversion, raw: String, stem: &str, why: &str) -> (String, Codec) {
         match how {
-            Making::Raw(codec) => (raw, codec),
-            Making::Encoded { codec, encoder } => {
+            Conversion::Raw(codec) => (raw, codec),
+            Conversion::Encoded { codec, encoder } => {
                 let output = format!("{stem}.{codec}");
                 let op = Op::Encode { codec, encoder };
                 self.node(format!("encode.{output}"), op, [raw], output.clone(), why);
@@ -128,14 +128,14 @@ impl Plan {
     /// Audio in another language for one consumer; adds the nodes that fill it.
     fn dub(
         &mut self,
-        ask: &Ask,
+        ask: &PlanInput,
         words: &Words,
         language: &Language,
         source: &Format,
         accept: &Accept,
         who: &str,
     ) -> Result<String, String> {
-        let how = Making::of(ask, Kind::Audio, accept)
+        let how = Conversion::of(ask, Kind::Audio, accept)
             .ok_or_else(|| format!("sound in {language}: {}", no_encoder(accept)))?;
         let why = format!("{who}: it wants the sound in {language}");
         let under = self.raw(Kind::Audio, source, ask.denoise, &why);
@@ -147,7 +147,13 @@ impl Plan {
     }
 
     /// Embeds captions in video that can carry them, for a consumer that passes them on.
-    fn embed(&mut self, ask: &Ask, want: &Want, feed: String, codec: Codec) -> String {
+    fn embed(
+        &mut self,
+        ask: &PlanInput,
+        want: &PlanConsumer,
+        feed: String,
+        codec: Codec,
+    ) -> String {
         let Some(words) = ask.words.as_ref().filter(|w| !w.embed.is_empty()) else { return feed };
         let carries = matches!(codec, Codec::H264 | Codec::H265);
         if !want.accepts.captions.embedded || !carries || !has_words(ask, words) {
@@ -198,18 +204,18 @@ impl Plan {
 }
 
 /// Whether the stream has captions: it has audio, or they are pushed.
-fn has_words(ask: &Ask, words: &Words) -> bool {
+fn has_words(ask: &PlanInput, words: &Words) -> bool {
     ask.audio.is_some() || words.pushed
 }
 
 /// How media that a consumer does not accept as it is gets converted.
-enum Making {
+enum Conversion {
     Raw(Codec),
     Encoded { codec: Codec, encoder: String },
 }
 
-impl Making {
-    fn of(ask: &Ask, kind: Kind, accept: &Accept) -> Option<Self> {
+impl Conversion {
+    fn of(ask: &PlanInput, kind: Kind, accept: &Accept) -> Option<Self> {
         let raw = match kind {
             Kind::Video => Codec::RawVideo,
             Kind::Audio => Codec::RawAudio,

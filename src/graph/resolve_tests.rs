@@ -1,7 +1,7 @@
 //! Plans for sources and consumers of all kinds.
 
 use super::*;
-use crate::graph::plan::{Ask, Plan, Want, Words};
+use crate::graph::plan::{Plan, PlanConsumer, PlanInput, Words};
 use crate::media::{Accepts, Captions, H264Profile};
 
 fn browser() -> Accepts {
@@ -26,14 +26,14 @@ fn format(codec: Codec, reorders: bool) -> Format {
 }
 
 fn check(video: Format, audio: Codec, denoise: bool, encoders: &[Codec], expect: &str) {
-    let ask = Ask {
+    let ask = PlanInput {
         video: Some(video),
         audio: Some(Format::new(audio)),
         denoise,
         words: None,
         wants: vec![
-            Want { id: "whep".into(), accepts: browser() },
-            Want { id: "record".into(), accepts: file() },
+            PlanConsumer { id: "whep".into(), accepts: browser() },
+            PlanConsumer { id: "record".into(), accepts: file() },
         ],
         encoders: encoders.iter().map(|c| (*c, format!("{c}enc"))).collect(),
     };
@@ -111,11 +111,11 @@ fn cleaned_sound_is_decoded_once_and_encoded_per_codec() {
 
 #[test]
 fn what_cannot_be_made_is_said_and_the_rest_goes_on() {
-    let ask = Ask {
+    let ask = PlanInput {
         video: Some(format(Codec::H264, true)),
         audio: Some(Format::new(Codec::Opus)),
-        wants: vec![Want { id: "whep".into(), accepts: browser() }],
-        ..Ask::default()
+        wants: vec![PlanConsumer { id: "whep".into(), accepts: browser() }],
+        ..PlanInput::default()
     };
     let route = plan(&ask).routes.remove("whep").expect("planned");
     assert_eq!(route.video, None);
@@ -139,8 +139,8 @@ fn lines(plan: &Plan) -> String {
     nodes.chain(plan.routes.iter().map(route)).collect::<Vec<_>>().join("\n")
 }
 
-fn spoken(words: Words, wants: Vec<Want>) -> String {
-    let ask = Ask {
+fn spoken(words: Words, wants: Vec<PlanConsumer>) -> String {
+    let ask = PlanInput {
         video: Some(format(Codec::H264, false)),
         audio: Some(Format::new(Codec::Aac)),
         denoise: true,
@@ -170,8 +170,8 @@ fn captions_that_are_pushed_take_no_sound_and_need_none() {
         ..Words::default()
     };
     let text = Captions { text: true, embedded: false };
-    let wants = || vec![Want { id: "a".into(), accepts: file().with_captions(text) }];
-    let ask = |audio| Ask {
+    let wants = || vec![PlanConsumer { id: "a".into(), accepts: file().with_captions(text) }];
+    let ask = |audio| PlanInput {
         video: Some(format(Codec::H264, false)),
         audio,
         denoise: false,
@@ -199,7 +199,7 @@ fn each_language_is_translated_once_and_spoken_only_for_who_wants_it() {
     let inside = Captions { text: false, embedded: true };
     let hls = file().with_captions(text).with_dubs(Dubs::All);
     let wants = [("a", hls), ("b", browser()), ("c", file().with_captions(inside))];
-    let want = |(id, accepts): (&str, Accepts)| Want { id: id.into(), accepts };
+    let want = |(id, accepts): (&str, Accepts)| PlanConsumer { id: id.into(), accepts };
     assert_eq!(
         spoken(words, wants.map(want).into()),
         "audio>decode.audio>audio.raw\naudio.raw>denoise>audio.clean\n\
@@ -219,8 +219,10 @@ fn each_language_is_translated_once_and_spoken_only_for_who_wants_it() {
 fn a_viewer_that_asks_for_a_language_hears_it_instead_of_the_original() {
     let words =
         Words { translate: vec![language("es")], dub: vec![language("es")], ..Words::default() };
-    let wants = ["es", "fr"]
-        .map(|tag| Want { id: tag.into(), accepts: browser().with_dubs(Dubs::One(language(tag))) });
+    let wants = ["es", "fr"].map(|tag| PlanConsumer {
+        id: tag.into(),
+        accepts: browser().with_dubs(Dubs::One(language(tag))),
+    });
     let planned = spoken(words, wants.into());
     assert!(planned.contains("audio.clean>transcribe>captions.auto"), "{planned}");
     assert!(planned.contains("es=video+audio.es.opus\n"), "{planned}");

@@ -1,13 +1,13 @@
 //! Another stream of this appliance as a source.
 
-use crate::flow::{Error, Intake, Join, Node, Seat};
+use crate::flow::{Error, Intake, Join, Node, Subscription};
 
 /// Forwards the programme of another stream until either ends.
 ///
 /// # Errors
 /// If the other stream ends, or has neither video nor audio.
-pub async fn run(intake: Intake, mut seat: Seat) -> Result<(), Error> {
-    let inputs = seat.inputs.borrow_and_update().clone();
+pub async fn run(intake: Intake, mut subscription: Subscription) -> Result<(), Error> {
+    let inputs = subscription.inputs.borrow_and_update().clone();
     let tracks = [("video", inputs.video), ("audio", inputs.audio)];
     let description: String = tracks
         .iter()
@@ -23,9 +23,9 @@ pub async fn run(intake: Intake, mut seat: Seat) -> Result<(), Error> {
     node.start().await?;
     let outcome = tokio::select! {
         outcome = node.run(&intake.cancel) => outcome,
-        () = seat.cancel.cancelled() => Err(Error::Ended),
+        () = subscription.cancel.cancelled() => Err(Error::Ended),
         // Other feeds need another graph: the next run of this source uses them.
-        _ = seat.inputs.changed() => Err(Error::Ended),
+        _ = subscription.inputs.changed() => Err(Error::Ended),
     };
     node.stop().await?;
     outcome

@@ -7,25 +7,25 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::flow::{CueBoard, CueFeed, SourceReport};
+use crate::flow::{CaptionFeeds, CueFeed, SourceReport};
 use crate::media::{Kind, Language};
-use crate::webrtc::stats::{Connection, Flow};
+use crate::webrtc::stats::{Connection, RtpStats};
 use crate::webrtc::trunk::{LABEL, Message, Receiving, SentCue};
 use crate::webrtc::{Channel, ChannelEvent, Peer};
 
 /// State of a publisher's connection that is reported to the other end of a trunk.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Heard {
+pub(super) struct ReceiverStatus {
     /// Reception figures.
     pub(super) receiving: Receiving,
     /// Why AIC-A cannot be decoded. `None` if it can.
     pub(super) aic_broken: Option<String>,
 }
 
-impl Heard {
+impl ReceiverStatus {
     /// Sums up the sources of each kind; `kind` maps an SSRC to its kind.
     pub(super) fn read(&mut self, found: &Connection, kind: impl Fn(u32) -> Option<Kind>) {
-        let add = |(packets, lost, jitter): (u64, u64, Duration), flow: &Flow| {
+        let add = |(packets, lost, jitter): (u64, u64, Duration), flow: &RtpStats| {
             (packets + flow.packets, lost + flow.lost, jitter.max(flow.jitter))
         };
         let sum = |wanted: Kind| {
@@ -43,31 +43,31 @@ impl Heard {
 /// Serves each trunk channel that the publisher opens, one after the other.
 pub(super) async fn serve(
     peer: &Peer,
-    board: &CueBoard,
+    caption_feeds: &CaptionFeeds,
     report: &SourceReport,
-    heard: watch::Receiver<Heard>,
+    heard: watch::Receiver<ReceiverStatus>,
 ) -> Infallible {
     loop {
         let channel = peer.channel().await;
         if channel.label() == LABEL {
             report.status.set("trunk", true);
-            let mut end = End { board, report, feeds: Vec::new() };
+            let mut end = End { caption_feeds, report, feeds: Vec::new() };
             end.serve(channel, heard.clone()).await;
-            board.set(Vec::new());
+            caption_feeds.set(Vec::new());
             report.set_no_pictures(false);
         }
     }
 }
 
 struct End<'a> {
-    board: &'a CueBoard,
+    caption_feeds: &'a CaptionFeeds,
     report: &'a SourceReport,
     /// Captions from the other end, by language.
     feeds: Vec<CueFeed>,
 }
 
 impl End<'_> {
-    async fn serve(&mut self, mut channel: Channel, mut heard: watch::Receiver<Heard>) {
+    async fn serve(&mut self, mut channel: Channel, mut heard: watch::Receiver<ReceiverStatus>) {
         let mut told = None;
         loop {
             tokio::select! {
@@ -129,7 +129,7 @@ impl End<'_> {
             }
         }
         self.feeds = feeds;
-        self.board.set(self.feeds.clone());
+        self.caption_feeds.set(self.feeds.clone());
     }
 
     fn publish(&self, cue: SentCue) {
@@ -140,7 +140,7 @@ impl End<'_> {
 }
 
 /// Sends the changes to the other end.
-fn tell(channel: &Channel, before: Option<&Heard>, now: &Heard) {
+fn tell(channel: &Channel, before: Option<&ReceiverStatus>, now: &ReceiverStatus) {
     if before.map(|b| &b.aic_broken) != Some(&now.aic_broken) {
         let message = match &now.aic_broken {
             Some(reason) => Message::AicUnavailable { reason: reason.clone() },
@@ -159,12 +159,12 @@ mod tests {
 
     #[test]
     fn packets_are_summed_by_what_they_carry() {
-        let flow = |ssrc, packets, lost| Flow {
+        let flow = |ssrc, packets, lost| RtpStats {
             ssrc,
             packets,
             lost,
             jitter: Duration::from_micros(1260),
-            ..Flow::default()
+            ..RtpStats::default()
         };
         let inbound = vec![flow(1, 100, 3), flow(2, 900, 7), flow(3, 50, 0), flow(9, 1, 1)];
         let found = Connection { inbound, ..Connection::default() };
@@ -173,7 +173,7 @@ mod tests {
             2 | 3 => Some(Kind::Video),
             _ => None,
         };
-        let mut heard = Heard::default();
+        let mut heard = ReceiverStatus::default();
         heard.read(&found, kind);
         let Receiving { audio_packets, audio_lost, video_packets, video_lost, jitter_ms, .. } =
             heard.receiving;
@@ -185,21 +185,21 @@ mod tests {
     #[test]
     fn languages_come_and_go_and_feeds_that_stay_are_the_same() {
         crate::init().expect("GStreamer starts");
-        let (board, report) = (CueBoard::default(), SourceReport::new("whip", "there"));
-        let mut end = End { board: &board, report: &report, feeds: Vec::new() };
+        let (caption_feeds, report) = (CaptionFeeds::default(), SourceReport::new("whip", "there"));
+        let mut end = End { caption_feeds: &caption_feeds, report: &report, feeds: Vec::new() };
         let tags = |list: &[&str]| -> Vec<Language> {
             list.iter().map(|t| t.parse().expect("a tag")).collect()
         };
         end.put_up(&tags(&["en", "es", "en"]));
-        let before = board.feeds();
+        let before = caption_feeds.feeds();
         assert_eq!(
             before.iter().map(CueFeed::name).collect::<Vec<_>>(),
             ["captions.en", "captions.es"]
         );
         before[0].append(crate::media::Cue { text: "kept".into(), ..sample() });
         end.put_up(&tags(&["en"]));
-        assert_eq!(board.feeds().len(), 1);
-        assert_eq!(board.feeds()[0].recent()[0].text, "kept");
+        assert_eq!(caption_feeds.feeds().len(), 1);
+        assert_eq!(caption_feeds.feeds()[0].recent()[0].text, "kept");
     }
 
     fn sample() -> crate::media::Cue {

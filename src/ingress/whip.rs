@@ -11,12 +11,12 @@ use gst::prelude::*;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::trunk::{self, Heard};
+use super::trunk::{self, ReceiverStatus};
 use super::unusable::unusable;
 use super::vp9;
-use crate::flow::{Blame, Error, Gate, Hello, Intake, NodeEvent, Tracks};
+use crate::flow::{AccessRequest, Blame, Error, Gate, Intake, NodeEvent, Tracks};
 use crate::media::{Codec, Kind};
-use crate::webrtc::sdp::{self, Answer, Choice, Description, Direction, LocalTransport};
+use crate::webrtc::sdp::{self, Choice, Description, Direction, LocalTransport, SdpAnswer};
 use crate::webrtc::{Config, Peer, aic, element, payload_type, stats};
 
 /// How often statistics are read, and a missing key frame is requested again.
@@ -36,7 +36,7 @@ pub(crate) struct Publisher {
     /// Kind of each SSRC, from the offer.
     sources: Vec<(u32, Kind)>,
     /// State that is reported to the other end of a trunk.
-    heard: watch::Sender<Heard>,
+    heard: watch::Sender<ReceiverStatus>,
 }
 
 /// Chooses the codecs of an offer, one of each kind.
@@ -92,11 +92,11 @@ impl Publisher {
             session_id: rand::random::<u64>() >> 2,
         };
         let direction = Direction::RecvOnly;
-        let answer = Answer { offer, choices, audio_channels: 2, direction };
+        let answer = SdpAnswer { offer, choices, audio_channels: 2, direction };
         let text = sdp::answer(&answer, &local);
         let sources = choices.iter().filter_map(|c| Some((c.kind, offer.media.get(c.index)?)));
         let sources = sources.flat_map(|(kind, m)| m.ssrcs.iter().map(move |(s, _)| (*s, kind)));
-        let (sources, heard) = (sources.collect(), watch::Sender::new(Heard::default()));
+        let (sources, heard) = (sources.collect(), watch::Sender::new(ReceiverStatus::default()));
         Ok((Self { intake, peer: Arc::new(peer), sources, heard }, text))
     }
 
@@ -107,7 +107,12 @@ impl Publisher {
 
     /// Receives media until the publisher leaves, the intake is cancelled, or `cancel`. Reports a
     /// publisher whose media could not be used to the gate.
-    pub(crate) async fn run(self, gate: &dyn Gate, hello: &Hello, cancel: &CancellationToken) {
+    pub(crate) async fn run(
+        self,
+        gate: &dyn Gate,
+        access_request: &AccessRequest,
+        cancel: &CancellationToken,
+    ) {
         let since = Instant::now();
         let result = tokio::select! {
             () = cancel.cancelled() => Err(Error::Ended),
@@ -117,13 +122,13 @@ impl Publisher {
         };
         let stopped = self.peer.node().stop().await;
         let tracks = &self.intake.tracks;
-        let (stream, peer) = (&hello.stream, &hello.peer);
+        let (stream, peer) = (&access_request.stream, &access_request.peer);
         match result.and(stopped) {
             Ok(()) => tracing::info!(%stream, peer, "WHIP publisher disconnected by us"),
             Err(error) => {
                 tracing::info!(%stream, peer, %error, "WHIP publisher gone");
                 if let Some(refusal) = unusable(&error, tracks, since.elapsed(), PLEASE_SEND) {
-                    gate.report_refusal(hello, &refusal);
+                    gate.report_refusal(access_request, &refusal);
                 }
             }
         }
@@ -177,9 +182,9 @@ impl Publisher {
                 self.look().await;
             }
         };
-        let (board, report) = (&self.intake.captions, &self.intake.tracks.report);
+        let (caption_feeds, report) = (&self.intake.captions, &self.intake.tracks.report);
         tokio::select! {
-            never = trunk::serve(&self.peer, board, report, self.heard.subscribe()) => match never {},
+            never = trunk::serve(&self.peer, caption_feeds, report, self.heard.subscribe()) => match never {},
             why = self.peer.gone() => {
                 tracing::debug!(publisher = self.peer.node().name(), why, "publisher left");
                 Err(Error::Ended)

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::digest::{self, Sha256Hex};
-use super::stamp::{Seen, look};
+use super::stamp::{FileStamp, look};
 
 /// Space that is left free on the disk of models, for the appliance itself.
 const MARGIN: u64 = 64 << 20;
@@ -67,7 +67,7 @@ impl Part {
         self,
         size: Option<u64>,
         sha256: Option<&Sha256Hex>,
-    ) -> Result<Seen, Error> {
+    ) -> Result<FileStamp, Error> {
         let Self { target, path, file, hash, written } = self;
         let got = Sha256Hex::of(hash);
         let wrong = match (size, sha256) {
@@ -92,7 +92,7 @@ impl Part {
             sync_folder(folder)?;
         }
         let (size, changed_ns) = look(&target).map_err(Error::io("read", &target))?;
-        Ok(Seen { size, changed_ns, sha256: got })
+        Ok(FileStamp { size, changed_ns, sha256: got })
     }
 }
 

@@ -13,7 +13,7 @@ use super::digest::{CHUNK, Sha256Hex};
 use super::manifest::{File, Manifest};
 use super::part::{Hold, Part, make_room};
 use super::registry::{Installed, Registry, State};
-use super::stamp::{Seen, Stamp, look};
+use super::stamp::{FileStamp, Stamp, look};
 use super::{Error, part};
 
 /// The address that a mirror replaces.
@@ -188,7 +188,10 @@ enum Ended {
 }
 
 impl Fetch<'_> {
-    async fn run(mut self, told: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<Seen, Error> {
+    async fn run(
+        mut self,
+        told: &mut (dyn FnMut(Progress<'_>) + Send),
+    ) -> Result<FileStamp, Error> {
         // Without a hash it would go unnoticed that the file has changed since.
         let (target, resume) = (self.target.clone(), self.file.sha256.is_some());
         let mut part = blocking(move || Part::open(&target, resume)).await?;
@@ -211,7 +214,7 @@ impl Fetch<'_> {
         &mut self,
         mut part: Part,
         told: &mut (dyn FnMut(Progress<'_>) + Send),
-    ) -> Result<Seen, Error> {
+    ) -> Result<FileStamp, Error> {
         let (name, size) = (self.file.name.as_str(), self.file.size);
         told(Progress::File { name, size, kept: part.written() });
         let (mut failed, mut pause) = (0, self.options.pause);

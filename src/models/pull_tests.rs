@@ -3,28 +3,28 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::testing::{Manner, STT, Server, Shelf, file, put, sha256, weights};
+use super::super::testing::{Manner, ModelFolder, STT, Server, file, put, sha256, weights};
 use super::*;
 
-/// A shelf with one model of one file on a server, and the reported progress.
+/// A model folder with one model of one file on a server, and the reported progress.
 struct Scene {
-    shelf: Shelf,
+    model_folder: ModelFolder,
     server: Server,
     bytes: Vec<u8>,
 }
 
 impl Scene {
     async fn new(manners: &[Manner]) -> Self {
-        let (shelf, bytes) = (Shelf::new(), weights(300_000, 1));
+        let (model_folder, bytes) = (ModelFolder::new(), weights(300_000, 1));
         let server = Server::start(&bytes, manners).await;
         let url = format!("{}/w.bin", server.url);
-        shelf.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
-        Self { shelf, server, bytes }
+        model_folder.describe("m", STT, &[file("w.bin", Some(&bytes), Some(&url))]);
+        Self { model_folder, server, bytes }
     }
 
     fn registry(&self) -> Registry {
-        let manifests = self.shelf.manifests();
-        Registry::over(vec![self.shelf.models()], Some(&manifests)).expect("manifests read")
+        let manifests = self.model_folder.manifests();
+        Registry::over(vec![self.model_folder.models()], Some(&manifests)).expect("manifests read")
     }
 
     async fn pull(&self) -> (Result<Installed, Error>, Vec<String>) {
@@ -43,7 +43,7 @@ impl Scene {
     }
 
     fn target(&self) -> PathBuf {
-        self.shelf.models().join("m/w.bin")
+        self.model_folder.models().join("m/w.bin")
     }
 
     fn part(&self) -> PathBuf {
@@ -152,7 +152,7 @@ async fn a_file_of_another_size_is_refused_before_it_comes() {
     let scene = Scene::new(&[]).await;
     let other = weights(100, 2);
     let url = format!("{}/w.bin", scene.server.url);
-    scene.shelf.describe("m", STT, &[file("w.bin", Some(&other), Some(&url))]);
+    scene.model_folder.describe("m", STT, &[file("w.bin", Some(&other), Some(&url))]);
     let (outcome, heard) = scene.pull().await;
     let error = outcome.expect_err("another size");
     assert!(matches!(error, Error::WrongSize { expected: 100, got: 300_000, .. }), "{error}");
@@ -195,7 +195,7 @@ async fn a_silent_server_is_given_up_and_what_came_is_kept() {
 async fn without_a_hash_the_first_download_has_to_be_trusted_and_is_kept_to() {
     let scene = Scene::new(&[Manner::Cut(1000)]).await;
     let url = format!("{}/w.bin", scene.server.url);
-    scene.shelf.describe("m", STT, &[file("w.bin", None, Some(&url))]);
+    scene.model_folder.describe("m", STT, &[file("w.bin", None, Some(&url))]);
     let (outcome, _) = scene.pull().await;
     let error = outcome.expect_err("nobody knows the hash").to_string();
     assert!(error.contains("--trust-first-download"), "{error}");
@@ -223,7 +223,7 @@ async fn a_damaged_file_is_fetched_again() {
 async fn a_mirror_takes_the_place_of_the_hub() {
     let scene = Scene::new(&[]).await;
     let url = "https://huggingface.co/somebody/something/resolve/main/w.bin";
-    scene.shelf.describe("m", STT, &[file("w.bin", Some(&scene.bytes), Some(url))]);
+    scene.model_folder.describe("m", STT, &[file("w.bin", Some(&scene.bytes), Some(url))]);
     let mut registry = scene.registry();
     registry.mirror = Some(Arc::from(format!("{}/", scene.server.url)));
     let manifest = registry.find("m").expect("described");
@@ -235,16 +235,16 @@ async fn a_mirror_takes_the_place_of_the_hub() {
 async fn folders_that_cannot_be_written_and_disks_that_are_too_small_are_named() {
     let scene = Scene::new(&[]).await;
     // A file in place of the folder: even root cannot write there.
-    put(&scene.shelf.models().join("m"), b"in the way");
+    put(&scene.model_folder.models().join("m"), b"in the way");
     let (outcome, _) = scene.pull().await;
     let error = outcome.expect_err("in the way").to_string();
     assert!(error.contains("/models/m"), "{error}");
-    std::fs::remove_file(scene.shelf.models().join("m")).expect("removes");
+    std::fs::remove_file(scene.model_folder.models().join("m")).expect("removes");
 
     let url = format!("{}/w.bin", scene.server.url);
     let huge = format!("[[files]]\nname = \"w.bin\"\nsize = {}\nurl = \"{url}\"\n", 1_u64 << 62);
     let huge = format!("{huge}sha256 = \"{}\"\n", sha256(b"none"));
-    scene.shelf.describe("m", STT, &[huge]);
+    scene.model_folder.describe("m", STT, &[huge]);
     let (outcome, _) = scene.pull().await;
     assert!(matches!(outcome, Err(Error::DiskFull { .. })));
     assert_eq!(scene.server.asked().len(), 0, "it is known before anything is asked for");

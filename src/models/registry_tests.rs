@@ -1,21 +1,22 @@
 //! Tests of what is found in models folders.
 
-use super::super::testing::{STT, Shelf, file, put, weights};
+use super::super::testing::{ModelFolder, STT, file, put, weights};
 use super::*;
 
 fn language(tag: &str) -> Language {
     tag.parse().expect("valid")
 }
 
-fn registry(shelf: &Shelf) -> Registry {
-    Registry::over(vec![shelf.models()], Some(&shelf.manifests())).expect("manifests read")
+fn registry(model_folder: &ModelFolder) -> Registry {
+    Registry::over(vec![model_folder.models()], Some(&model_folder.manifests()))
+        .expect("manifests read")
 }
 
-/// Puts a model of one file in its own folder on the shelf.
-fn stock(shelf: &Shelf, id: &str, kind: &str, seed: u32) {
+/// Puts a model of one file in its own folder on the model folder.
+fn stock(model_folder: &ModelFolder, id: &str, kind: &str, seed: u32) {
     let bytes = weights(1000, seed);
-    shelf.describe(id, kind, &[file("w.bin", Some(&bytes), None)]);
-    put(&shelf.models().join(id).join("w.bin"), &bytes);
+    model_folder.describe(id, kind, &[file("w.bin", Some(&bytes), None)]);
+    put(&model_folder.models().join(id).join("w.bin"), &bytes);
 }
 
 fn ids(found: &[Installed]) -> Vec<&str> {
@@ -24,8 +25,8 @@ fn ids(found: &[Installed]) -> Vec<&str> {
 
 #[test]
 fn nothing_is_installed_in_an_empty_folder() {
-    let shelf = Shelf::new();
-    let registry = registry(&shelf);
+    let model_folder = ModelFolder::new();
+    let registry = registry(&model_folder);
     assert!(registry.installed(Task::Stt, None, None).is_empty());
     let error = registry.get("whisper-base.en", Task::Stt).expect_err("not here").to_string();
     assert!(error.contains("auralink models pull whisper-base.en"), "{error}");
@@ -36,15 +37,15 @@ fn nothing_is_installed_in_an_empty_folder() {
 
 #[test]
 fn the_best_comes_first_and_other_languages_not_at_all() {
-    let shelf = Shelf::new();
+    let model_folder = ModelFolder::new();
     let stt = |languages: &str, rank: u8| {
         format!("task = \"stt\"\nengine = \"whisper\"\nlanguages = {languages}\nrank = {rank}")
     };
-    stock(&shelf, "any-good", &stt("[\"*\"]", 50), 1);
-    stock(&shelf, "en-good", &stt("[\"en\"]", 50), 2);
-    stock(&shelf, "en-best", &stt("[\"en\"]", 60), 3);
-    stock(&shelf, "de-best", &stt("[\"de\"]", 99), 4);
-    let registry = registry(&shelf);
+    stock(&model_folder, "any-good", &stt("[\"*\"]", 50), 1);
+    stock(&model_folder, "en-good", &stt("[\"en\"]", 50), 2);
+    stock(&model_folder, "en-best", &stt("[\"en\"]", 60), 3);
+    stock(&model_folder, "de-best", &stt("[\"de\"]", 99), 4);
+    let registry = registry(&model_folder);
     let check = |tag: &str, expect: &[&str]| {
         let found = registry.installed(Task::Stt, Some(Engine::Whisper), Some(&language(tag)));
         assert_eq!(ids(&found), expect, "{tag}");
@@ -58,13 +59,13 @@ fn the_best_comes_first_and_other_languages_not_at_all() {
 
 #[test]
 fn a_voice_is_chosen_by_its_region_first() {
-    let shelf = Shelf::new();
+    let model_folder = ModelFolder::new();
     let tts = |languages: &str, rank: u8| {
         format!("task = \"tts\"\nengine = \"piper\"\nlanguages = {languages}\nrank = {rank}")
     };
-    stock(&shelf, "american", &tts("[\"en-US\"]", 60), 1);
-    stock(&shelf, "british", &tts("[\"en-GB\"]", 50), 2);
-    let registry = registry(&shelf);
+    stock(&model_folder, "american", &tts("[\"en-US\"]", 60), 1);
+    stock(&model_folder, "british", &tts("[\"en-GB\"]", 50), 2);
+    let registry = registry(&model_folder);
     let check = |tag: &str, expect: &[&str]| {
         let found = registry.installed(Task::Tts, None, Some(&language(tag)));
         assert_eq!(ids(&found), expect, "{tag}");
@@ -75,16 +76,16 @@ fn a_voice_is_chosen_by_its_region_first() {
 
 #[test]
 fn translations_are_found_by_both_ends() {
-    let shelf = Shelf::new();
+    let model_folder = ModelFolder::new();
     let pair = |from: &str, into: &str, rank: u8| {
         format!(
             "task = \"translate\"\nengine = \"ct2\"\nlanguages = [\"{from}\"]\ninto = [\"{into}\"]\n\
              rank = {rank}"
         )
     };
-    stock(&shelf, "en-es", &pair("en", "es", 60), 1);
-    stock(&shelf, "all", &pair("*", "*", 50), 2);
-    let registry = registry(&shelf);
+    stock(&model_folder, "en-es", &pair("en", "es", 60), 1);
+    stock(&model_folder, "all", &pair("*", "*", 50), 2);
+    let registry = registry(&model_folder);
     let check = |from: &str, into: &str, expect: &[&str]| {
         let found = registry.translators(&language(from), &language(into));
         assert_eq!(ids(&found), expect, "{from} {into}");
@@ -96,11 +97,11 @@ fn translations_are_found_by_both_ends() {
 
 #[test]
 fn damaged_and_half_models_are_told_apart_and_not_used() {
-    let shelf = Shelf::new();
-    stock(&shelf, "m", STT, 1);
-    let (registry, bytes) = (registry(&shelf), weights(1000, 1));
+    let model_folder = ModelFolder::new();
+    stock(&model_folder, "m", STT, 1);
+    let (registry, bytes) = (registry(&model_folder), weights(1000, 1));
     let manifest = registry.find("m").expect("described");
-    let path = shelf.models().join("m/w.bin");
+    let path = model_folder.models().join("m/w.bin");
     let state = || registry.state(&manifest);
 
     let State::Installed(whole) = state() else { panic!("{:?}", state()) };
@@ -120,7 +121,7 @@ fn damaged_and_half_models_are_told_apart_and_not_used() {
     assert!(matches!(error, Error::WrongHash { .. }), "{error}");
     assert!(matches!(state(), State::Damaged { .. }), "what was found is remembered");
     assert!(registry.installed(Task::Stt, None, None).is_empty());
-    let anew = super::Registry::over(vec![shelf.models()], Some(&shelf.manifests()));
+    let anew = super::Registry::over(vec![model_folder.models()], Some(&model_folder.manifests()));
     let state_anew = anew.expect("reads").state(&manifest);
     assert!(matches!(state_anew, State::Damaged { .. }), "also by the next process");
 
@@ -132,12 +133,12 @@ fn damaged_and_half_models_are_told_apart_and_not_used() {
 
 #[test]
 fn a_stamp_spares_the_second_reading() {
-    let shelf = Shelf::new();
-    stock(&shelf, "m", STT, 1);
-    let first = registry(&shelf).get("m", Task::Stt).expect("there");
+    let model_folder = ModelFolder::new();
+    stock(&model_folder, "m", STT, 1);
+    let first = registry(&model_folder).get("m", Task::Stt).expect("there");
     first.ready().expect("right");
     let mut read = 0;
-    let second = registry(&shelf).get("m", Task::Stt).expect("there");
+    let second = registry(&model_folder).get("m", Task::Stt).expect("there");
     second.check(false, &mut |bytes| read += bytes).expect("right");
     assert_eq!(read, 0, "believed");
     second.verify(|bytes| read += bytes).expect("right");
@@ -146,23 +147,23 @@ fn a_stamp_spares_the_second_reading() {
 
 #[test]
 fn files_of_other_programs_are_found_where_they_lie() {
-    let shelf = Shelf::new();
+    let model_folder = ModelFolder::new();
     let bytes = weights(1000, 1);
-    shelf.describe("m", STT, &[file("ggml-m.bin", Some(&bytes), None)]);
-    put(&shelf.models().join("ggml-m.bin"), &bytes);
-    let registry = registry(&shelf);
+    model_folder.describe("m", STT, &[file("ggml-m.bin", Some(&bytes), None)]);
+    put(&model_folder.models().join("ggml-m.bin"), &bytes);
+    let registry = registry(&model_folder);
     let found = registry.get("m", Task::Stt).expect("found without a folder");
-    assert_eq!(found.folder, shelf.models());
+    assert_eq!(found.folder, model_folder.models());
     found.ready().expect("right");
     let (folders, freed) = registry.remove("m").expect("removes");
-    assert_eq!(folders, [shelf.models()]);
-    assert!(freed >= 1000 && shelf.models().exists());
-    assert_eq!(std::fs::read_dir(shelf.models()).expect("reads").count(), 0);
+    assert_eq!(folders, [model_folder.models()]);
+    assert!(freed >= 1000 && model_folder.models().exists());
+    assert_eq!(std::fs::read_dir(model_folder.models()).expect("reads").count(), 0);
 }
 
 #[test]
 fn the_first_folder_wins_and_the_first_writable_one_takes() {
-    let (first, second) = (Shelf::new(), Shelf::new());
+    let (first, second) = (ModelFolder::new(), ModelFolder::new());
     stock(&first, "m", STT, 1);
     put(&second.models().join("m/w.bin"), &weights(1000, 1));
     let folders = vec![second.models(), first.models()];
@@ -184,13 +185,14 @@ fn the_first_folder_wins_and_the_first_writable_one_takes() {
 
 #[test]
 fn a_wrong_manifest_stops_the_admins_folder_and_nothing_else() {
-    let shelf = Shelf::new();
-    stock(&shelf, "m", STT, 1);
-    put(&shelf.models().join("bad/manifest.toml"), b"id = 3");
-    let registry = registry(&shelf);
+    let model_folder = ModelFolder::new();
+    stock(&model_folder, "m", STT, 1);
+    put(&model_folder.models().join("bad/manifest.toml"), b"id = 3");
+    let registry = registry(&model_folder);
     assert_eq!(registry.problems().len(), 1);
     assert_eq!(registry.installed(Task::Stt, None, None).len(), 1);
-    put(&shelf.manifests().join("bad.toml"), b"id = 3");
-    let error = Registry::over(vec![shelf.models()], Some(&shelf.manifests())).expect_err("wrong");
+    put(&model_folder.manifests().join("bad.toml"), b"id = 3");
+    let error = Registry::over(vec![model_folder.models()], Some(&model_folder.manifests()))
+        .expect_err("wrong");
     assert!(error.to_string().contains("bad.toml"), "{error}");
 }

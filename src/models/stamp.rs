@@ -15,7 +15,7 @@ use super::digest::{self, Sha256Hex};
 
 /// A file at the time of hashing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Seen {
+pub(super) struct FileStamp {
     /// Size in bytes.
     pub(super) size: u64,
     /// Modification time, in nanoseconds since 1970.
@@ -38,7 +38,7 @@ pub(super) fn look(path: &Path) -> std::io::Result<(u64, i64)> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     /// Hashed files, by name.
-    pub(super) seen: BTreeMap<String, Seen>,
+    pub(super) seen: BTreeMap<String, FileStamp>,
     /// Hashes of first downloads, for files without a published hash.
     #[serde(default)]
     pub(super) pinned: BTreeMap<String, Sha256Hex>,
@@ -66,31 +66,31 @@ impl Stamp {
     }
 
     /// The entry of a file, if the file has not changed since.
-    pub(super) fn fresh(&self, name: &str, (size, changed_ns): (u64, i64)) -> Option<&Seen> {
+    pub(super) fn fresh(&self, name: &str, (size, changed_ns): (u64, i64)) -> Option<&FileStamp> {
         self.seen.get(name).filter(|s| s.size == size && s.changed_ns == changed_ns)
     }
 }
 
 /// Hashes remembered by this process, for folders that are not writable.
 #[derive(Debug, Default)]
-pub(super) struct Cache(Mutex<HashMap<PathBuf, Seen>>);
+pub(super) struct Cache(Mutex<HashMap<PathBuf, FileStamp>>);
 
 impl Cache {
     /// The hash of a file that has not changed since, from memory or from its stamp.
     pub(super) fn get(&self, path: &Path, name: &str, stamp: &Stamp) -> Option<Sha256Hex> {
         let now = look(path).ok()?;
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |s: &&Seen| (s.size, s.changed_ns) == now;
+        let same = |s: &&FileStamp| (s.size, s.changed_ns) == now;
         let found = cached.get(path).filter(same).or_else(|| stamp.fresh(name, now));
         found.map(|s| s.sha256.clone())
     }
 
     /// Hashes a file and remembers the result.
-    pub(super) fn hash(&self, path: &Path, told: impl FnMut(u64)) -> Result<Seen, Error> {
+    pub(super) fn hash(&self, path: &Path, told: impl FnMut(u64)) -> Result<FileStamp, Error> {
         // Read before the contents: a file that changes meanwhile is hashed again next time.
         let (size, changed_ns) = look(path).map_err(Error::io("read", path))?;
         let sha256 = digest::of_file(path, told)?;
-        let seen = Seen { size, changed_ns, sha256 };
+        let seen = FileStamp { size, changed_ns, sha256 };
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         cached.insert(path.to_owned(), seen.clone());
         Ok(seen)

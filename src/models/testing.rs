@@ -40,9 +40,9 @@ pub(crate) fn file(name: &str, bytes: Option<&[u8]>, url: Option<&str>) -> Strin
 }
 
 /// A temporary folder with a models folder and a folder of manifests.
-pub(crate) struct Shelf(TempDir);
+pub(crate) struct ModelFolder(TempDir);
 
-impl Shelf {
+impl ModelFolder {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         for name in ["models", "manifests", "stick"] {
@@ -77,7 +77,7 @@ impl Shelf {
     }
 }
 
-/// `kind` of [`Shelf::describe`] for English speech-to-text.
+/// `kind` of [`ModelFolder::describe`] for English speech-to-text.
 pub(crate) const STT: &str = "task = \"stt\"\nengine = \"whisper\"\nlanguages = [\"en\"]";
 
 /// Writes a file and creates its folders.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use super::speak::Voice;
-pub use super::transcribe::Spoken;
+pub use super::transcribe::SpokenLanguage;
 use super::{speak, transcribe, translate};
 use crate::captions::{Moves, Service};
 use crate::graph::Words;
@@ -26,7 +26,7 @@ pub struct Settings {
     pub enabled: bool,
     /// The language that is spoken, or `auto`.
     #[schema(value_type = String, example = "en")]
-    pub language: Spoken,
+    pub language: SpokenLanguage,
     /// Speech-to-text engines in the order of preference; the next takes over when one fails or
     /// lags. Empty: the best that this machine has. `["none"]`: nobody listens, captions are only
     /// pushed, for streams without sound too.
@@ -61,7 +61,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             enabled: true,
-            language: Spoken::default(),
+            language: SpokenLanguage::default(),
             engines: Vec::new(),
             model: None,
             translate: Vec::new(),

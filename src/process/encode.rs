@@ -7,8 +7,8 @@ use gst::prelude::*;
 use tokio::sync::watch;
 
 use super::SOURCE;
+use super::encoder_settings::{self, Wanted};
 use super::encoders::Encoder;
-use super::recipes::{self, Wanted};
 use crate::flow::{Blame, Error, Feed, Node, Task, Writer};
 use crate::media::{Codec, Format, Kind, VideoDetail};
 
@@ -165,7 +165,7 @@ pub(super) fn describe(
     format: &Format,
     settings: &Settings,
 ) -> Result<String, Error> {
-    let recipe = recipes::recipe(&encoder.factory)
+    let recipe = encoder_settings::recipe(&encoder.factory)
         .ok_or_else(|| Error::MissingElement { factory: encoder.factory.clone() })?;
     let fps = if format.video.fps > 0.0 { format.video.fps } else { 30.0 };
     let key_frames = fps * settings.keyframe_interval.as_secs_f32();
@@ -189,7 +189,7 @@ pub fn branch(encoder: &Encoder, format: &Format, kbps: u32) -> Result<String, E
 
 /// Changes the bitrate of a running video encoder.
 pub fn retune(encoder: &gst::Element, kbps: u32) {
-    recipes::retune(encoder, kbps);
+    encoder_settings::retune(encoder, kbps);
 }
 
 fn kbps(codec: Codec, format: &Format, settings: &Settings) -> u32 {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::recipes::{RECIPES, Recipe};
-use super::trial::{self, Trial};
+use super::encoder_probe::{self, Trial};
+use super::encoder_settings::{RECIPES, Recipe};
 use crate::media::Codec;
 
 /// A working encoder, chosen for a codec.
@@ -50,21 +50,21 @@ impl Encoders {
     /// Blocks, about four and a half seconds if an encoder hangs; call it before the server starts,
     /// or through `spawn_blocking`.
     pub fn probe(preferred: &BTreeMap<Codec, Vec<String>>) -> Self {
-        Self::from_trials(&trial::here(&[]), preferred)
+        Self::from_trials(&encoder_probe::here(&[]), preferred)
     }
 
     /// The same in a separate process, so that an encoder that aborts does not end this one.
     ///
-    /// `child` builds the command that prints [`trial::here`] as one line of JSON, for the
+    /// `child` builds the command that prints [`encoder_probe::here`] as one line of JSON, for the
     /// factories in its arguments, or for all. If that process cannot be started, this process
     /// tests them.
     pub fn probe_apart(
         preferred: &BTreeMap<Codec, Vec<String>>,
         child: impl Fn() -> std::process::Command,
     ) -> Self {
-        let trials = trial::apart(child).unwrap_or_else(|error| {
+        let trials = encoder_probe::apart(child).unwrap_or_else(|error| {
             tracing::warn!(%error, "encoders are tried in this process");
-            trial::here(&[])
+            encoder_probe::here(&[])
         });
         Self::from_trials(&trials, preferred)
     }

@@ -10,9 +10,11 @@ pub mod decode;
 pub mod denoise;
 pub mod embed;
 pub mod encode;
+pub mod encoder_probe;
+mod encoder_settings;
 pub mod encoders;
+pub mod file_transcription;
 mod mix;
-mod recipes;
 mod resample;
 mod sentences;
 pub mod slate;
@@ -21,8 +23,6 @@ pub mod speak;
 mod testing;
 pub mod transcribe;
 pub mod translate;
-pub mod trial;
-pub mod written;
 
 use std::time::Duration;
 

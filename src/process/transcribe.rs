@@ -22,7 +22,7 @@ pub(super) const NONE: &str = "none";
 
 /// The spoken language: a tag, or `auto` to detect it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Spoken {
+pub enum SpokenLanguage {
     /// Detected from the first seconds and checked again at pauses.
     #[default]
     Auto,
@@ -30,7 +30,7 @@ pub enum Spoken {
     Known(Language),
 }
 
-impl Spoken {
+impl SpokenLanguage {
     /// The language, if it is set.
     pub fn language(&self) -> Option<&Language> {
         match self {
@@ -40,19 +40,19 @@ impl Spoken {
     }
 }
 
-impl fmt::Display for Spoken {
+impl fmt::Display for SpokenLanguage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.language().map_or("auto", Language::as_str))
     }
 }
 
-impl Serialize for Spoken {
+impl Serialize for SpokenLanguage {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Spoken {
+impl<'de> Deserialize<'de> for SpokenLanguage {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
         if text == "auto" {
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Spoken {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// The spoken language.
-    pub language: Spoken,
+    pub language: SpokenLanguage,
     /// Engines in the order of preference; empty: the best one of this machine.
     pub engines: Vec<String>,
     /// Model of the first engine that has models.
@@ -203,7 +203,7 @@ impl CueWriter {
             }
             Event::State(State::Starting)
             | Event::Switched { from: None, .. }
-            | Event::Heard(_)
+            | Event::HeardUntil(_)
             | Event::Ended => {}
         }
     }

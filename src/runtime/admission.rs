@@ -8,39 +8,41 @@ use tokio::sync::oneshot;
 use super::Event;
 use super::command::Command;
 use super::refusals::host_of;
-use super::shared::{Entry, Shared};
-use crate::flow::{Action, Admission, Hello, Inputs, Refusal, RefusalKind, Seat};
+use super::shared::{Shared, StreamEntry};
+use crate::flow::{AccessRequest, Action, Admission, Inputs, Refusal, RefusalKind, Subscription};
 use crate::media::{Accept, Accepts, Codec, Secret, StreamName};
 
 /// How long a viewer waits for media on the feeds that were started for it.
 const FEEDS_MAX: Duration = Duration::from_secs(6);
 
-/// A seat for another stream of this appliance. It needs no credential.
-pub(super) async fn relay(shared: &Shared, name: &StreamName) -> Result<Seat, Refusal> {
+/// A subscription for another stream of this appliance. It needs no credential.
+pub(super) async fn relay(shared: &Shared, name: &StreamName) -> Result<Subscription, Refusal> {
     let missing = || Refusal { message: format!("there is no stream `{name}`"), ..unknown() };
     let entry = shared.entry(name).ok_or_else(missing)?;
     let all =
         |raw: Codec| Codec::ALL.into_iter().filter(|c| c.kind() == raw.kind()).collect::<Vec<_>>();
     let any = |raw: Codec| Some(Accept::any_of(all(raw)));
     let accepts = Accepts::media(any(Codec::RawVideo), any(Codec::RawAudio));
-    sit_down(&entry, "relay", accepts).await
+    subscribe(&entry, "relay", accepts).await
 }
 
 /// Reports a refusal to the owner of the stream, the log and the event listeners. The name of an
 /// unknown stream is never reported: it may be a stream key.
-pub(super) fn report(shared: &Shared, hello: &Hello, refusal: &Refusal) {
+pub(super) fn report(shared: &Shared, access_request: &AccessRequest, refusal: &Refusal) {
     // Not the caller's mistake, and the caller retries often.
     if refusal.kind == RefusalKind::NotLive {
         return;
     }
-    let entry = shared.entry(&hello.stream).or_else(|| shared.entry_of_token(&hello.stream));
-    let spec = entry.as_ref().map(Entry::spec);
+    let entry = shared
+        .entry(&access_request.stream)
+        .or_else(|| shared.entry_of_token(&access_request.stream));
+    let spec = entry.as_ref().map(StreamEntry::spec);
     let stream = spec.as_ref().map_or("(none of this name)", |spec| spec.name.as_str());
     if let Some(entry) = &entry {
-        entry.refusals.add(hello, refusal, Utc::now());
+        entry.refusals.add(access_request, refusal, Utc::now());
     }
-    let Hello { protocol, peer, .. } = hello;
-    let subject = (&hello.stream, protocol, host_of(peer));
+    let AccessRequest { protocol, peer, .. } = access_request;
+    let subject = (&access_request.stream, protocol, host_of(peer));
     if let Some(kept_back) = shared.refusal_log.pass(subject, Instant::now()) {
         tracing::info!(
             stream,
@@ -62,7 +64,10 @@ pub(super) fn report(shared: &Shared, hello: &Hello, refusal: &Refusal) {
 }
 
 /// Decides from memory alone whether a caller is admitted.
-pub(super) fn judge(shared: &Shared, hello: &Hello) -> Result<(Entry, Admission), Refusal> {
+pub(super) fn judge(
+    shared: &Shared,
+    access_request: &AccessRequest,
+) -> Result<(StreamEntry, Admission), Refusal> {
     if shared.is_stopping() {
         return Err(Refusal::new(
             RefusalKind::Busy,
@@ -70,18 +75,19 @@ pub(super) fn judge(shared: &Shared, hello: &Hello) -> Result<(Entry, Admission)
             "try again in a minute",
         ));
     }
-    let entry =
-        shared.entry(&hello.stream).ok_or_else(|| match shared.entry_of_token(&hello.stream) {
+    let entry = shared.entry(&access_request.stream).ok_or_else(|| {
+        match shared.entry_of_token(&access_request.stream) {
             Some(_) => token_for_name(),
             None => unknown(),
-        })?;
+        }
+    })?;
     let spec = entry.spec();
     let access = &spec.access;
-    let (open, token, act) = match hello.action {
+    let (open, token, act) = match access_request.action {
         Action::Publish => (access.open_publish, &access.publish_token, "publish"),
         Action::Play => (access.open_play, &access.play_token, "play"),
     };
-    let shown = hello.credential.as_ref().filter(|c| !c.is_empty());
+    let shown = access_request.credential.as_ref().filter(|c| !c.is_empty());
     let fits = match (token, shown) {
         (Some(token), Some(shown)) => !token.is_empty() && shown.matches_pasted(token),
         _ => false,
@@ -90,7 +96,7 @@ pub(super) fn judge(shared: &Shared, hello: &Hello) -> Result<(Entry, Admission)
         let what = if shown.is_none() { "no token" } else { "a wrong token" };
         return Err(Refusal::new(
             RefusalKind::Unauthorized,
-            format!("{what} to {act} stream `{}`", hello.stream),
+            format!("{what} to {act} stream `{}`", access_request.stream),
             format!("give the stream's {act} token"),
         ));
     }
@@ -117,7 +123,7 @@ fn token_for_name() -> Refusal {
 
 /// Sends a command to a stream and waits for its answer.
 pub(super) async fn ask<T>(
-    entry: &Entry,
+    entry: &StreamEntry,
     command: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Command,
 ) -> Result<T, Refusal> {
     let (reply, answer) = oneshot::channel();
@@ -132,16 +138,16 @@ pub(super) async fn ask<T>(
     answer.await.map_err(|_| busy())?
 }
 
-/// Takes a seat and waits until its feeds flow.
-pub(super) async fn sit_down(
-    entry: &Entry,
+/// Takes a subscription and waits until its feeds flow.
+pub(super) async fn subscribe(
+    entry: &StreamEntry,
     protocol: &'static str,
     accepts: Accepts,
-) -> Result<Seat, Refusal> {
-    let mut seat = ask(entry, |reply| Command::Play { protocol, accepts, reply }).await?;
-    let inputs = seat.inputs.borrow_and_update().clone();
+) -> Result<Subscription, Refusal> {
+    let mut subscription = ask(entry, |reply| Command::Play { protocol, accepts, reply }).await?;
+    let inputs = subscription.inputs.borrow_and_update().clone();
     match tokio::time::timeout(FEEDS_MAX, flowing(&inputs)).await {
-        Ok(()) => Ok(seat),
+        Ok(()) => Ok(subscription),
         Err(_) => Err(Refusal::new(
             RefusalKind::Busy,
             format!("the media of `{}` was not ready within {FEEDS_MAX:?}", entry.spec().name),
@@ -153,7 +159,7 @@ pub(super) async fn sit_down(
 /// Waits until the format of each feed is known.
 async fn flowing(inputs: &Inputs) {
     for feed in [&inputs.video, &inputs.audio].into_iter().flatten() {
-        // The feed outlives this wait: the seat holds it.
+        // The feed outlives this wait: the subscription holds it.
         let _ = feed.format().wait_for(Option::is_some).await;
     }
 }

@@ -7,7 +7,9 @@ use tokio::sync::oneshot;
 use super::StreamSnapshot;
 use super::fault::Fault;
 use crate::egress::hls;
-use crate::flow::{CueBoard, CueFeed, Hello, Intake, Refusal, Seat, SourceReport};
+use crate::flow::{
+    AccessRequest, CaptionFeeds, CueFeed, Intake, Refusal, SourceReport, Subscription,
+};
 use crate::media::Accepts;
 
 /// Commands that may wait for a stream. A full queue refuses publishers and viewers; other callers
@@ -18,20 +20,24 @@ pub(super) const COMMANDS_MAX: usize = 256;
 pub(super) enum Command {
     /// A publisher asks for admission.
     Publish {
-        hello: Hello,
+        access_request: AccessRequest,
         report: Arc<SourceReport>,
         reply: oneshot::Sender<Result<Intake, Refusal>>,
     },
     /// A viewer asks for admission.
-    Play { protocol: &'static str, accepts: Accepts, reply: oneshot::Sender<Result<Seat, Refusal>> },
+    Play {
+        protocol: &'static str,
+        accepts: Accepts,
+        reply: oneshot::Sender<Result<Subscription, Refusal>>,
+    },
     /// A player requests HLS.
-    OpenHls(oneshot::Sender<Result<Arc<hls::Shelf>, Refusal>>),
+    OpenHls(oneshot::Sender<Result<Arc<hls::SegmentStore>, Refusal>>),
     /// A node's run has ended.
     Exited { worker: String, run: u64, outcome: Result<(), Fault> },
     /// Returns the current caption feeds.
     Cues(oneshot::Sender<Vec<CueFeed>>),
-    /// Returns the board of caption feeds, to follow future feeds too.
-    Board(oneshot::Sender<CueBoard>),
+    /// Returns the caption feeds, to follow future feeds too.
+    CaptionFeeds(oneshot::Sender<CaptionFeeds>),
     /// The admin disconnects the publisher on air.
     Kick(oneshot::Sender<()>),
     /// Returns the snapshot.

@@ -6,49 +6,57 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::Supervisor;
-use super::admission::{ask, judge, report, sit_down};
+use super::admission::{ask, judge, report, subscribe};
 use super::command::Command;
 use crate::egress::hls;
-use crate::flow::{Admission, Gate, Hello, Intake, Refusal, Seat, SourceReport};
+use crate::flow::{AccessRequest, Admission, Gate, Intake, Refusal, SourceReport, Subscription};
 use crate::media::Accepts;
 
 impl Gate for Supervisor {
-    fn admit(&self, hello: &Hello) -> Result<Admission, Refusal> {
-        let verdict = judge(self.shared(), hello).map(|(_, admission)| admission);
-        verdict.inspect_err(|refusal| report(self.shared(), hello, refusal))
+    fn admit(&self, access_request: &AccessRequest) -> Result<Admission, Refusal> {
+        let verdict = judge(self.shared(), access_request).map(|(_, admission)| admission);
+        verdict.inspect_err(|refusal| report(self.shared(), access_request, refusal))
     }
 
     fn publish(
         &self,
-        hello: Hello,
+        access_request: AccessRequest,
         source: Arc<SourceReport>,
     ) -> BoxFuture<'static, Result<Intake, Refusal>> {
         let shared = self.shared().clone();
         async move {
-            let command = |reply| Command::Publish { hello: hello.clone(), report: source, reply };
-            let granted = match judge(&shared, &hello) {
+            let command = |reply| Command::Publish {
+                access_request: access_request.clone(),
+                report: source,
+                reply,
+            };
+            let granted = match judge(&shared, &access_request) {
                 Ok((entry, _)) => ask(&entry, command).await,
                 Err(refusal) => Err(refusal),
             };
-            granted.inspect_err(|refusal| report(&shared, &hello, refusal))
+            granted.inspect_err(|refusal| report(&shared, &access_request, refusal))
         }
         .boxed()
     }
 
-    fn play(&self, hello: Hello, accepts: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>> {
+    fn play(
+        &self,
+        access_request: AccessRequest,
+        accepts: Accepts,
+    ) -> BoxFuture<'static, Result<Subscription, Refusal>> {
         let shared = self.shared().clone();
         async move {
-            let granted = match judge(&shared, &hello) {
-                Ok((entry, _)) => sit_down(&entry, hello.protocol, accepts).await,
+            let granted = match judge(&shared, &access_request) {
+                Ok((entry, _)) => subscribe(&entry, access_request.protocol, accepts).await,
                 Err(refusal) => Err(refusal),
             };
-            granted.inspect_err(|refusal| report(&shared, &hello, refusal))
+            granted.inspect_err(|refusal| report(&shared, &access_request, refusal))
         }
         .boxed()
     }
 
-    fn report_refusal(&self, hello: &Hello, refusal: &Refusal) {
-        report(self.shared(), hello, refusal);
+    fn report_refusal(&self, access_request: &AccessRequest, refusal: &Refusal) {
+        report(self.shared(), access_request, refusal);
     }
 }
 
@@ -57,11 +65,14 @@ impl Supervisor {
     ///
     /// # Errors
     /// The refusal of the player.
-    pub async fn open_hls(&self, hello: Hello) -> Result<Arc<hls::Shelf>, Refusal> {
-        let granted = match judge(self.shared(), &hello) {
+    pub async fn open_hls(
+        &self,
+        access_request: AccessRequest,
+    ) -> Result<Arc<hls::SegmentStore>, Refusal> {
+        let granted = match judge(self.shared(), &access_request) {
             Ok((entry, _)) => ask(&entry, Command::OpenHls).await,
             Err(refusal) => Err(refusal),
         };
-        granted.inspect_err(|refusal| report(self.shared(), &hello, refusal))
+        granted.inspect_err(|refusal| report(self.shared(), &access_request, refusal))
     }
 }

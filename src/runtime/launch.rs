@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::job::Job;
 use super::shared::Shared;
-use super::studio::Studio;
+use super::trunk_encoders::TrunkEncoders;
 use super::{OutputKind, SourceSpec, admission};
 use crate::egress::{self, hls, record, thumbnail};
 use crate::flow::{CueFeed, Error, Feed, Inputs, Intake, Task, Writer};
@@ -32,7 +32,7 @@ pub(super) struct Launch {
     pub(super) denoise: watch::Receiver<denoise::Settings>,
     /// The stream's own feeds with their last formats.
     pub(super) programme: [(Feed, Option<Format>); 2],
-    pub(super) shelf: Option<Arc<hls::Shelf>>,
+    pub(super) segment_store: Option<Arc<hls::SegmentStore>>,
 }
 
 impl Launch {
@@ -83,11 +83,13 @@ pub(super) async fn run(job: Job, context: Launch) -> Result<(), Error> {
         Job::Slate => slate(context).await,
         Job::Output(kind) => output(kind, context).await,
         Job::Hls | Job::HlsH264 => {
-            let shelf = context.shelf.ok_or_else(|| Error::build("HLS", "it has no shelf"))?;
-            let settings = *shelf.settings();
+            let segment_store = context
+                .segment_store
+                .ok_or_else(|| Error::build("HLS", "it has no segment store"))?;
+            let settings = *segment_store.settings();
             match job {
-                Job::HlsH264 => hls::run_h264(task, context.inputs, shelf, settings).await,
-                _ => hls::run(task, context.inputs, shelf, settings).await,
+                Job::HlsH264 => hls::run_h264(task, context.inputs, segment_store, settings).await,
+                _ => hls::run(task, context.inputs, segment_store, settings).await,
             }
         }
         Job::Thumbnail => {
@@ -97,10 +99,10 @@ pub(super) async fn run(job: Job, context: Launch) -> Result<(), Error> {
             };
             thumbnail::run(task, video, entry.thumbnail).await
         }
-        Job::Archive { days } => match context.shared.speech.keeper.clone() {
-            Some(keeper) => {
+        Job::Archive { days } => match context.shared.speech.cue_sink.clone() {
+            Some(cue_sink) => {
                 let captions = context.inputs.captions;
-                egress::archive::run(task, context.stream, captions, keeper, days).await
+                egress::archive::run(task, context.stream, captions, cue_sink, days).await
             }
             None => Err(Error::build("archive", "this appliance keeps no words")),
         },
@@ -152,7 +154,7 @@ async fn output(kind: OutputKind, context: Launch) -> Result<(), Error> {
         OutputKind::Push { url } => egress::rtmp::run(task, inputs, url).await,
         OutputKind::Trunk(settings) => {
             let config = shared.options.webrtc.clone();
-            let codecs = Arc::new(Studio(shared.best_encoders.clone()));
+            let codecs = Arc::new(TrunkEncoders(shared.best_encoders.clone()));
             let trunk = egress::trunk::Trunk { settings, config, codecs };
             egress::trunk::run(task, inputs, trunk).await
         }
@@ -187,7 +189,7 @@ async fn pull(source: SourceSpec, context: Launch) -> Result<(), Error> {
         SourceSpec::Test => ingress::test::run(intake).await,
         SourceSpec::Demo => ingress::demo::run(intake).await,
         SourceSpec::Stream { name } => match admission::relay(&context.shared, &name).await {
-            Ok(seat) => ingress::relay::run(intake, seat).await,
+            Ok(subscription) => ingress::relay::run(intake, subscription).await,
             Err(refusal) => {
                 Err(Error::refused(crate::flow::Blame::Input, refusal.message, refusal.hint))
             }

@@ -17,15 +17,15 @@ mod job;
 mod launch;
 mod options;
 mod preset;
-mod program;
 mod refusals;
 mod shared;
 mod snapshot;
 mod spec;
 mod speech;
 mod stream;
-mod studio;
 mod supervisor;
+mod switcher;
+mod trunk_encoders;
 mod wanted;
 mod worker;
 

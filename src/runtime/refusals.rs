@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::flow::{Action, Hello, Refusal};
+use crate::flow::{AccessRequest, Action, Refusal};
 
 /// Refusals kept per stream, for publishers and players separately: many refused players do not
 /// displace the one refused encoder.
@@ -39,8 +39,8 @@ pub(super) struct Refusals(Mutex<VecDeque<RefusalSnapshot>>);
 
 impl Refusals {
     /// Adds a refusal. Repeated tries of one caller share one entry.
-    pub(super) fn add(&self, hello: &Hello, refusal: &Refusal, at: DateTime<Utc>) {
-        let action = match hello.action {
+    pub(super) fn add(&self, access_request: &AccessRequest, refusal: &Refusal, at: DateTime<Utc>) {
+        let action = match access_request.action {
             Action::Publish => "publish",
             Action::Play => "play",
         };
@@ -48,14 +48,15 @@ impl Refusals {
             at,
             count: 1,
             action,
-            protocol: hello.protocol,
-            peer: hello.peer.clone(),
+            protocol: access_request.protocol,
+            peer: access_request.peer.clone(),
             message: refusal.message.clone(),
             hint: refusal.hint.clone(),
         };
         let same = |old: &RefusalSnapshot| {
-            (old.action, old.protocol, &old.message) == (action, hello.protocol, &refusal.message)
-                && host_of(&old.peer) == host_of(&hello.peer)
+            (old.action, old.protocol, &old.message)
+                == (action, access_request.protocol, &refusal.message)
+                && host_of(&old.peer) == host_of(&access_request.peer)
         };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = kept.iter().position(same).and_then(|index| kept.remove(index)) {
@@ -89,8 +90,8 @@ mod tests {
     use super::*;
     use crate::flow::RefusalKind;
 
-    fn hello(peer: &str) -> Hello {
-        Hello {
+    fn access_request(peer: &str) -> AccessRequest {
+        AccessRequest {
             action: Action::Publish,
             protocol: "srt",
             stream: "a".parse().expect("a name"),
@@ -105,14 +106,14 @@ mod tests {
         let at = |s| DateTime::from_timestamp(s, 0).expect("a time");
         let wrong = Refusal::new(RefusalKind::Unauthorized, "a wrong token", "give the right one");
         let taken = Refusal::new(RefusalKind::Taken, "taken", "wait");
-        refusals.add(&hello("10.0.0.1:5000"), &wrong, at(1));
-        refusals.add(&hello("10.0.0.2:5000"), &wrong, at(2));
-        refusals.add(&hello("10.0.0.1:5001"), &taken, at(3));
-        refusals.add(&hello("10.0.0.1:5002"), &wrong, at(4));
+        refusals.add(&access_request("10.0.0.1:5000"), &wrong, at(1));
+        refusals.add(&access_request("10.0.0.2:5000"), &wrong, at(2));
+        refusals.add(&access_request("10.0.0.1:5001"), &taken, at(3));
+        refusals.add(&access_request("10.0.0.1:5002"), &wrong, at(4));
         // Without a port, as for HLS players.
-        refusals.add(&hello("10.0.0.4"), &wrong, at(5));
-        refusals.add(&hello("10.0.0.3"), &wrong, at(6));
-        refusals.add(&hello("10.0.0.4"), &wrong, at(7));
+        refusals.add(&access_request("10.0.0.4"), &wrong, at(5));
+        refusals.add(&access_request("10.0.0.3"), &wrong, at(6));
+        refusals.add(&access_request("10.0.0.4"), &wrong, at(7));
         let shown: Vec<(String, u64, i64)> = refusals
             .list()
             .into_iter()
@@ -133,9 +134,9 @@ mod tests {
         let refusals = Refusals::default();
         let wrong = Refusal::new(RefusalKind::Unauthorized, "a wrong token", "");
         for n in 0..200 {
-            refusals.add(&hello(&format!("10.0.0.{n}:1")), &wrong, Utc::now());
+            refusals.add(&access_request(&format!("10.0.0.{n}:1")), &wrong, Utc::now());
         }
-        let player = Hello { action: Action::Play, ..hello("10.0.1.1:1") };
+        let player = AccessRequest { action: Action::Play, ..access_request("10.0.1.1:1") };
         refusals.add(&player, &wrong, Utc::now());
         let list = refusals.list();
         assert_eq!((list.len(), &*list[1].peer), (KEPT_MAX + 1, "10.0.0.199:1"));

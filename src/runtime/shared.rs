@@ -33,12 +33,12 @@ pub(super) struct Shared {
     /// Streams whose files are opened only after the admin starts or changes them.
     pub(super) held: Held,
     /// Read on every request of every protocol; written when a stream is added or removed.
-    pub(super) streams: std::sync::RwLock<BTreeMap<StreamName, Entry>>,
+    pub(super) streams: std::sync::RwLock<BTreeMap<StreamName, StreamEntry>>,
 }
 
 /// One stream as seen from outside its task.
 #[derive(Clone)]
-pub(super) struct Entry {
+pub(super) struct StreamEntry {
     /// The wanted state; the stream follows its changes.
     pub(super) wanted: watch::Sender<Wanted>,
     pub(super) commands: mpsc::Sender<Command>,
@@ -46,7 +46,7 @@ pub(super) struct Entry {
     pub(super) refusals: Arc<Refusals>,
 }
 
-impl Entry {
+impl StreamEntry {
     pub(super) fn spec(&self) -> Arc<StreamSpec> {
         Arc::clone(&self.wanted.borrow().spec)
     }
@@ -57,15 +57,15 @@ impl Shared {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    pub(super) fn entry(&self, name: &StreamName) -> Option<Entry> {
+    pub(super) fn entry(&self, name: &StreamName) -> Option<StreamEntry> {
         let streams = self.streams.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         streams.get(name).cloned()
     }
 
     /// Finds the stream whose token a caller gave in place of a stream name.
-    pub(super) fn entry_of_token(&self, shown: &StreamName) -> Option<Entry> {
+    pub(super) fn entry_of_token(&self, shown: &StreamName) -> Option<StreamEntry> {
         let shown = Secret::new(shown.as_str());
-        let opens = |entry: &&Entry| {
+        let opens = |entry: &&StreamEntry| {
             let spec = entry.spec();
             let access = &spec.access;
             let tokens = [&access.publish_token, &access.play_token];

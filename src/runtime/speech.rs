@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::egress::archive::Keeper;
+use crate::egress::archive::CueSink;
 use crate::speech::stt;
 use crate::speech::translate::{self, Translators};
 use crate::speech::tts::{self, Voices};
@@ -17,7 +17,7 @@ pub struct Speech {
     /// Text-to-speech.
     pub voices: Arc<Voices>,
     /// Store of committed cues. `None` if they are not kept.
-    pub keeper: Option<Arc<dyn Keeper>>,
+    pub cue_sink: Option<Arc<dyn CueSink>>,
 }
 
 impl Default for Speech {
@@ -29,6 +29,6 @@ impl Default for Speech {
         let translators = Arc::new(translators.expect("the default configuration is valid"));
         let voices = Voices::new(&tts::Config::default(), Arc::new(|_| {}));
         let voices = Arc::new(voices.expect("the default configuration is valid"));
-        Self { stt: Arc::new(stt), translators, voices, keeper: None }
+        Self { stt: Arc::new(stt), translators, voices, cue_sink: None }
     }
 }

@@ -10,9 +10,9 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::command::Command;
 use super::held::Held;
-use super::shared::{Entry, Shared};
+use super::shared::{Shared, StreamEntry};
 use super::{Error, Event, Options, Presets, Speech, StreamSnapshot, StreamSpec, Wanted, stream};
-use crate::flow::{CueBoard, CueFeed};
+use crate::flow::{CaptionFeeds, CueFeed};
 use crate::media::{Codec, StreamName};
 use crate::process::encoders::Encoders;
 use crate::telemetry::LogLimiter;
@@ -202,7 +202,7 @@ impl Supervisor {
 
     /// The states of all streams, ordered by name.
     pub async fn snapshots(&self) -> Vec<StreamSnapshot> {
-        let entries: Vec<Entry> = {
+        let entries: Vec<StreamEntry> = {
             let streams = self.0.streams.read().unwrap_or_else(PoisonError::into_inner);
             streams.values().cloned().collect()
         };
@@ -211,7 +211,7 @@ impl Supervisor {
     }
 
     /// Takes a snapshot. If the stream panics meanwhile, a second try returns its failed state.
-    async fn snapshot_of(&self, entry: &Entry) -> Result<StreamSnapshot, Error> {
+    async fn snapshot_of(&self, entry: &StreamEntry) -> Result<StreamSnapshot, Error> {
         match self.ask(entry, Command::Snapshot).await {
             Err(Error::Restarting(_)) => self.ask(entry, Command::Snapshot).await,
             answer => answer,
@@ -226,12 +226,12 @@ impl Supervisor {
         self.ask(&self.entry(name)?, Command::Cues).await
     }
 
-    /// The board that lists the caption feeds of a stream as they are added and removed.
+    /// The caption feeds that lists the caption feeds of a stream as they are added and removed.
     ///
     /// # Errors
     /// [`Error::UnknownStream`].
-    pub async fn caption_board(&self, name: &StreamName) -> Result<CueBoard, Error> {
-        self.ask(&self.entry(name)?, Command::Board).await
+    pub async fn caption_feeds(&self, name: &StreamName) -> Result<CaptionFeeds, Error> {
+        self.ask(&self.entry(name)?, Command::CaptionFeeds).await
     }
 
     /// Number of streams that have failed and wait for their restart.
@@ -268,7 +268,7 @@ impl Supervisor {
     /// Finishes recordings, disconnects viewers and stops all streams, within five seconds.
     pub async fn shutdown(&self) {
         self.0.stopping.store(true, Ordering::Relaxed);
-        let entries: Vec<Entry> = {
+        let entries: Vec<StreamEntry> = {
             let mut streams = self.0.streams.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *streams).into_values().collect()
         };
@@ -279,7 +279,7 @@ impl Supervisor {
         }
     }
 
-    fn entry(&self, name: &StreamName) -> Result<Entry, Error> {
+    fn entry(&self, name: &StreamName) -> Result<StreamEntry, Error> {
         self.0.entry(name).ok_or_else(|| match self.0.is_stopping() {
             true => Error::ShuttingDown,
             false => Error::UnknownStream(name.to_string()),
@@ -289,7 +289,7 @@ impl Supervisor {
     /// Sends a command to a stream and waits for the reply.
     async fn ask<T>(
         &self,
-        entry: &Entry,
+        entry: &StreamEntry,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::*;
-use crate::flow::{Action, Gate, Hello, RefusalKind, Seat, SourceReport};
+use crate::flow::{AccessRequest, Action, Gate, RefusalKind, SourceReport, Subscription};
 use crate::media::{Accept, Accepts, Codec, Kind, StreamName};
 use crate::process::encoders::Encoders;
 
@@ -42,8 +42,8 @@ fn test_stream(text: &str) -> StreamSpec {
     StreamSpec { source: SourceSpec::Test, ..stream(text) }
 }
 
-fn player(stream: &str, token: Option<String>) -> Hello {
-    Hello {
+fn player(stream: &str, token: Option<String>) -> AccessRequest {
+    AccessRequest {
         action: Action::Play,
         protocol: "whep",
         stream: name(stream),
@@ -75,13 +75,13 @@ async fn until_state(appliance: &Supervisor, stream: &str, state: StreamState) {
     .await;
 }
 
-async fn play(appliance: &Supervisor, stream: &str, accepts: Accepts) -> Seat {
+async fn play(appliance: &Supervisor, stream: &str, accepts: Accepts) -> Subscription {
     let token = appliance.spec(&name(stream)).expect("exists").access.play_token;
-    appliance.play(player(stream, token), accepts).await.expect("a seat")
+    appliance.play(player(stream, token), accepts).await.expect("a subscription")
 }
 
-fn frames(seat: &Seat, kind: Kind) -> u64 {
-    let inputs = seat.inputs.borrow();
+fn frames(subscription: &Subscription, kind: Kind) -> u64 {
+    let inputs = subscription.inputs.borrow();
     let feed = match kind {
         Kind::Video => inputs.video.as_ref(),
         Kind::Audio => inputs.audio.as_ref(),
@@ -98,7 +98,9 @@ async fn viewers_share_what_is_made_for_them_and_it_ends_with_the_last() {
     let as_it_is = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
     let one = play(&appliance, "a", accepts(Codec::Vp8, Codec::Opus)).await;
     let two = play(&appliance, "a", accepts(Codec::Vp8, Codec::Opus)).await;
-    let feed = |seat: &Seat| seat.inputs.borrow().video.as_ref().map(|f| f.name().to_owned());
+    let feed = |subscription: &Subscription| {
+        subscription.inputs.borrow().video.as_ref().map(|f| f.name().to_owned())
+    };
     assert_eq!(feed(&as_it_is).as_deref(), Some("video"));
     assert_eq!(feed(&one).as_deref(), Some("video.vp8"));
     assert_eq!(feed(&two), feed(&one));
@@ -128,7 +130,8 @@ async fn viewers_share_what_is_made_for_them_and_it_ends_with_the_last() {
 async fn nobody_comes_in_without_the_token() {
     let (appliance, _folder) = appliance();
     appliance.create(stream("a")).expect("created");
-    let kind = |hello: Hello| appliance.admit(&hello).expect_err("refused").kind;
+    let kind =
+        |access_request: AccessRequest| appliance.admit(&access_request).expect_err("refused").kind;
     assert_eq!(kind(player("a", None)), RefusalKind::Unauthorized);
     assert_eq!(kind(player("a", Some(String::new()))), RefusalKind::Unauthorized);
     let access = appliance.spec(&name("a")).expect("exists").access;
@@ -145,31 +148,32 @@ async fn viewers_stay_through_the_slate_and_see_the_source_again() {
     spec.access.open_publish = true;
     appliance.create(spec).expect("created");
     let publish = async || {
-        let hello = Hello { action: Action::Publish, ..player("a", None) };
+        let access_request = AccessRequest { action: Action::Publish, ..player("a", None) };
         let report = SourceReport::new("test", "here").into();
-        let intake = appliance.publish(hello, report).await.expect("a place");
+        let intake = appliance.publish(access_request, report).await.expect("a place");
         let cancel = intake.cancel.clone();
         (tokio::spawn(crate::ingress::test::run(intake)), cancel)
     };
     let (first, stop) = publish().await;
     until_state(&appliance, "a", StreamState::Live).await;
-    let seat = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
+    let subscription = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
 
     stop.cancel();
     first.await.expect("no panic").expect("ends when cancelled");
     until_state(&appliance, "a", StreamState::Slate).await;
-    let before = (frames(&seat, Kind::Video), frames(&seat, Kind::Audio));
+    let before = (frames(&subscription, Kind::Video), frames(&subscription, Kind::Audio));
     until("slate frames and silence", || async {
-        frames(&seat, Kind::Video) > before.0 + 3 && frames(&seat, Kind::Audio) > before.1 + 10
+        frames(&subscription, Kind::Video) > before.0 + 3
+            && frames(&subscription, Kind::Audio) > before.1 + 10
     })
     .await;
 
     let (_second, _stop) = publish().await;
     until_state(&appliance, "a", StreamState::Live).await;
-    let before = frames(&seat, Kind::Video);
-    until("the source again", || async { frames(&seat, Kind::Video) > before + 30 }).await;
-    assert!(!seat.cancel.is_cancelled(), "the viewer was never sent away");
-    let twice = Hello { action: Action::Publish, ..player("a", None) };
+    let before = frames(&subscription, Kind::Video);
+    until("the source again", || async { frames(&subscription, Kind::Video) > before + 30 }).await;
+    assert!(!subscription.cancel.is_cancelled(), "the viewer was never sent away");
+    let twice = AccessRequest { action: Action::Publish, ..player("a", None) };
     let refused = appliance.publish(twice, SourceReport::new("test", "there").into()).await;
     assert_eq!(refused.err().expect("taken").kind, RefusalKind::Taken);
     appliance.shutdown().await;
@@ -185,9 +189,9 @@ async fn the_backup_takes_over_and_hands_back() {
     appliance.create(spec).expect("created");
     until_state(&appliance, "a", StreamState::Backup).await;
 
-    let hello = Hello { action: Action::Publish, ..player("a", None) };
+    let access_request = AccessRequest { action: Action::Publish, ..player("a", None) };
     let report = SourceReport::new("test", "here").into();
-    let intake = appliance.publish(hello, report).await.expect("a place");
+    let intake = appliance.publish(access_request, report).await.expect("a place");
     let stop = intake.cancel.clone();
     tokio::spawn(crate::ingress::test::run(intake));
     until_state(&appliance, "a", StreamState::Live).await;
@@ -201,14 +205,14 @@ async fn sound_is_cleaned_for_everybody_once_the_admin_says_so() {
     let (appliance, _folder) = appliance();
     appliance.create(test_stream("a")).expect("created");
     until_state(&appliance, "a", StreamState::Live).await;
-    let mut seat = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
-    seat.inputs.borrow_and_update();
+    let mut subscription = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
+    subscription.inputs.borrow_and_update();
     let cleaned = StreamSpec { denoise: Some(Default::default()), ..test_stream("a") };
     appliance.apply(appliance.check(cleaned).expect("valid"));
-    seat.inputs.changed().await.expect("the stream lives");
-    let audio = seat.inputs.borrow_and_update().audio.clone().expect("there is sound");
+    subscription.inputs.changed().await.expect("the stream lives");
+    let audio = subscription.inputs.borrow_and_update().audio.clone().expect("there is sound");
     assert_eq!(audio.name(), "audio.clean.opus");
-    until("cleaned sound", || async { frames(&seat, Kind::Audio) > 20 }).await;
+    until("cleaned sound", || async { frames(&subscription, Kind::Audio) > 20 }).await;
     appliance.shutdown().await;
 }
 
@@ -237,7 +241,7 @@ async fn a_stream_that_panics_is_told_and_starts_again_as_it_is_wanted() {
     appliance.create(test_stream("a")).expect("created");
     appliance.create(test_stream("b")).expect("created");
     until_state(&appliance, "a", StreamState::Live).await;
-    let seat = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
+    let subscription = play(&appliance, "a", accepts(Codec::H264, Codec::Opus)).await;
     appliance.shared().entry(&name("a")).expect("there").commands.send(Command::Panic).await.ok();
     let told = async {
         loop {
@@ -252,7 +256,7 @@ async fn a_stream_that_panics_is_told_and_starts_again_as_it_is_wanted() {
     assert_eq!(shown.len(), 2, "a failed stream is in the list");
     assert_eq!(shown[0].state, StreamState::Failed);
     assert_eq!(shown[0].last_error.last_error.as_ref(), Some(&error));
-    assert!(seat.cancel.is_cancelled(), "its viewers are sent away, and may come again");
+    assert!(subscription.cancel.is_cancelled(), "its viewers are sent away, and may come again");
     // A change made meanwhile is in force after the restart.
     let changed = StreamSpec { linger_s: 7, ..test_stream("a") };
     appliance.apply(appliance.check(changed).expect("valid"));

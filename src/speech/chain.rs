@@ -62,7 +62,7 @@ pub struct EngineState {
 }
 
 /// One engine with its state of health.
-pub(crate) struct Seat<E: ?Sized> {
+pub(crate) struct EngineSlot<E: ?Sized> {
     name: &'static str,
     engine: Arc<E>,
     limit: Duration,
@@ -80,34 +80,34 @@ struct Health {
 /// Engines in order of preference.
 pub(crate) struct Chain<E: ?Sized> {
     job: &'static str,
-    seats: Vec<Seat<E>>,
+    slots: Vec<EngineSlot<E>>,
     serving: Mutex<HashMap<String, Option<&'static str>>>,
     on_switch: OnSwitch,
 }
 
 impl<E: ?Sized> Chain<E> {
     pub(crate) fn new(job: &'static str, on_switch: OnSwitch) -> Self {
-        Self { job, seats: Vec::new(), serving: Mutex::default(), on_switch }
+        Self { job, slots: Vec::new(), serving: Mutex::default(), on_switch }
     }
 
     /// Appends an engine; it must answer within `limit`.
     pub(crate) fn push(&mut self, name: &'static str, engine: Arc<E>, limit: Duration) {
-        self.seats.push(Seat { name, engine, limit, health: Mutex::default() });
+        self.slots.push(EngineSlot { name, engine, limit, health: Mutex::default() });
     }
 
     /// The engines in order of preference.
     pub(crate) fn engines(&self) -> impl Iterator<Item = (&'static str, &Arc<E>)> {
-        self.seats.iter().map(|s| (s.name, &s.engine))
+        self.slots.iter().map(|s| (s.name, &s.engine))
     }
 
     /// The state of each engine.
     pub(crate) fn states(&self) -> Vec<EngineState> {
         let now = Instant::now();
-        let state = |seat: &Seat<E>| {
-            let health = locked(&seat.health);
+        let state = |slot: &EngineSlot<E>| {
+            let health = locked(&slot.health);
             let rests = health.breaker.rests(now);
             EngineState {
-                engine: seat.name.to_owned(),
+                engine: slot.name.to_owned(),
                 up: rests.is_none(),
                 answered: health.answered,
                 failed: health.failed,
@@ -115,7 +115,7 @@ impl<E: ?Sized> Chain<E> {
                 retry_in_ms: rests.map(|r| u64::try_from(r.as_millis()).unwrap_or(u64::MAX)),
             }
         };
-        self.seats.iter().map(state).collect()
+        self.slots.iter().map(state).collect()
     }
 
     /// Asks the engines for which `can` holds until one answers. `preferred` gives the order and
@@ -131,24 +131,24 @@ impl<E: ?Sized> Chain<E> {
         ask: impl Fn(Arc<E>) -> BoxFuture<'a, Result<T, F>>,
     ) -> Result<(T, &'static str), Option<F>> {
         let mut last = None;
-        for seat in self.order(preferred) {
-            if !can(&seat.engine) || !locked(&seat.health).breaker.admit(Instant::now()) {
+        for slot in self.order(preferred) {
+            if !can(&slot.engine) || !locked(&slot.health).breaker.admit(Instant::now()) {
                 continue;
             }
             // Releases the probe also when the caller drops this future.
-            let probe = Probe(&seat.health);
-            let answer = tokio::time::timeout(seat.limit, ask(seat.engine.clone())).await;
-            let answer = answer.unwrap_or_else(|_| Err(F::timed_out(seat.name, seat.limit)));
+            let probe = Probe(&slot.health);
+            let answer = tokio::time::timeout(slot.limit, ask(slot.engine.clone())).await;
+            let answer = answer.unwrap_or_else(|_| Err(F::timed_out(slot.name, slot.limit)));
             drop(probe);
             match answer {
                 Ok(answer) => {
-                    seat.succeeded();
-                    self.now_serves(route, preferred, Some(seat.name), last.as_ref());
-                    return Ok((answer, seat.name));
+                    slot.succeeded();
+                    self.now_serves(route, preferred, Some(slot.name), last.as_ref());
+                    return Ok((answer, slot.name));
                 }
                 Err(error) => {
-                    seat.failed(&error);
-                    tracing::debug!(job = self.job, route, engine = seat.name, %error, "failed");
+                    slot.failed(&error);
+                    tracing::debug!(job = self.job, route, engine = slot.name, %error, "failed");
                     last = Some(error);
                 }
             }
@@ -157,11 +157,11 @@ impl<E: ?Sized> Chain<E> {
         Err(last)
     }
 
-    fn order<'a>(&'a self, preferred: &'a [String]) -> Vec<&'a Seat<E>> {
+    fn order<'a>(&'a self, preferred: &'a [String]) -> Vec<&'a EngineSlot<E>> {
         if preferred.is_empty() {
-            return self.seats.iter().collect();
+            return self.slots.iter().collect();
         }
-        preferred.iter().filter_map(|name| self.seats.iter().find(|s| s.name == name)).collect()
+        preferred.iter().filter_map(|name| self.slots.iter().find(|s| s.name == name)).collect()
     }
 
     /// Reports a switch if another engine served this route before.
@@ -205,7 +205,7 @@ impl<E: ?Sized> Chain<E> {
     }
 }
 
-impl<E: ?Sized> Seat<E> {
+impl<E: ?Sized> EngineSlot<E> {
     fn succeeded(&self) {
         let mut health = locked(&self.health);
         health.breaker.succeeded();

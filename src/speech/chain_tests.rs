@@ -24,11 +24,11 @@ impl Failure for Wrong {
     }
 }
 
-type Told = Arc<Mutex<Vec<String>>>;
+type EngineSwitches = Arc<Mutex<Vec<String>>>;
 
 /// A chain of engines that consist of a name only.
-fn chain(names: &[&'static str]) -> (Chain<&'static str>, Told) {
-    let told = Told::default();
+fn chain(names: &[&'static str]) -> (Chain<&'static str>, EngineSwitches) {
+    let told = EngineSwitches::default();
     let into = told.clone();
     let on_switch: OnSwitch = Arc::new(move |s: &Switch| {
         let to = s.to.as_deref().unwrap_or("nobody");
@@ -75,7 +75,7 @@ async fn nobody_left_is_told_and_so_is_the_return() {
     assert_eq!(ask(&chain, &[], |_| Ok(())).await, Ok("a"));
     assert_eq!(ask(&chain, &[], |_| Err(Wrong::Engine("a"))).await, Err(Some(Wrong::Engine("a"))));
     assert_eq!(ask(&chain, &[], |_| panic!("it rests")).await, Err(None));
-    locked(&chain.seats[0].health).breaker = Breaker::default();
+    locked(&chain.slots[0].health).breaker = Breaker::default();
     assert_eq!(ask(&chain, &[], |_| Ok(())).await, Ok("a"));
     let told = locked(&told).clone();
     assert_eq!(told.len(), 2, "{told:?}");

@@ -29,7 +29,7 @@ pub struct ListenerOptions {
 }
 
 /// A caller during its handshake.
-pub struct Knock {
+pub struct ConnectRequest {
     /// The caller's address.
     pub peer: SocketAddr,
     /// The caller's stream id; empty if it sent none.
@@ -37,7 +37,7 @@ pub struct Knock {
     id: sys::Id,
 }
 
-impl Knock {
+impl ConnectRequest {
     /// The number that its connection will have too; see [`Listener::accept`].
     pub fn number(&self) -> i32 {
         self.id
@@ -53,13 +53,13 @@ impl Knock {
 }
 
 /// Admits or refuses a caller. Runs on libsrt's receiving thread, so it must return at once.
-type Judge = dyn Fn(&Knock) -> Result<(), Reject> + Send + Sync;
+type AcceptFilter = dyn Fn(&ConnectRequest) -> Result<(), Reject> + Send + Sync;
 
 /// The judges of all listeners. libsrt gets a key of this map instead of a pointer, so that a late
 /// callback finds no entry instead of freed memory.
-static JUDGES: Mutex<BTreeMap<usize, Arc<Judge>>> = Mutex::new(BTreeMap::new());
+static JUDGES: Mutex<BTreeMap<usize, Arc<AcceptFilter>>> = Mutex::new(BTreeMap::new());
 
-fn judges() -> MutexGuard<'static, BTreeMap<usize, Arc<Judge>>> {
+fn judges() -> MutexGuard<'static, BTreeMap<usize, Arc<AcceptFilter>>> {
     JUDGES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -106,13 +106,13 @@ impl Listener {
     /// When another socket listens on the port.
     pub fn listen(
         &mut self,
-        judge: impl Fn(&Knock) -> Result<(), Reject> + Send + Sync + 'static,
+        judge: impl Fn(&ConnectRequest) -> Result<(), Reject> + Send + Sync + 'static,
     ) -> Result<(), Error> {
         let id = self.socket.id();
         let key = id as usize;
         judges().insert(key, Arc::new(judge));
         // SAFETY: the callback takes its opaque argument as a number, never as a pointer.
-        let hooked = unsafe { sys::srt_listen_callback(id, on_knock, key as *mut c_void) };
+        let hooked = unsafe { sys::srt_listen_callback(id, on_connect, key as *mut c_void) };
         check(hooked, "watch callers")?;
         // SAFETY: no pointers.
         check(unsafe { sys::srt_listen(id, BACKLOG) }, "listen")?;
@@ -120,7 +120,7 @@ impl Listener {
         Ok(())
     }
 
-    /// Waits at most `timeout` for a connection. Its number is that of its earlier [`Knock`].
+    /// Waits at most `timeout` for a connection. Its number is that of its earlier [`ConnectRequest`].
     ///
     /// # Errors
     /// When the listener fails.
@@ -156,7 +156,7 @@ impl Drop for Listener {
 }
 
 /// Called by libsrt for each caller, during the handshake.
-extern "C" fn on_knock(
+extern "C" fn on_connect(
     opaque: *mut c_void,
     id: sys::Id,
     _handshake_version: c_int,
@@ -168,9 +168,9 @@ extern "C" fn on_knock(
     let (peer, stream_id) = unsafe { (address::read(peer), text(stream_id)) };
     let verdict = match (judge, peer) {
         (Some(judge), Some(peer)) => {
-            let knock = Knock { peer, stream_id, id };
+            let connect_request = ConnectRequest { peer, stream_id, id };
             // A panic must not unwind into C.
-            std::panic::catch_unwind(AssertUnwindSafe(|| judge(&knock)))
+            std::panic::catch_unwind(AssertUnwindSafe(|| judge(&connect_request)))
                 .unwrap_or(Err(Reject::INTERNAL))
         }
         _ => Err(Reject::INTERNAL),

@@ -25,10 +25,10 @@ mod sys;
 mod target;
 
 pub use error::{Error, Reject};
-pub use listener::{Knock, Listener, ListenerOptions};
+pub use listener::{ConnectRequest, Listener, ListenerOptions};
 pub use program::Taken;
 pub use psi::Tables;
 pub use receive::{Limits, receive};
-pub use send::{Sent, Shape, accepts, send};
+pub use send::{SendOutcome, Shape, accepts, send};
 pub use socket::{Socket, Stats, Waiter};
 pub use target::{Target, TargetError};

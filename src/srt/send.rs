@@ -42,7 +42,7 @@ pub fn accepts() -> Accepts {
 
 /// Why sending ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
+pub enum SendOutcome {
     /// It was cancelled.
     Cancelled,
     /// Tracks or codecs of the programme have changed, so it must be muxed anew.
@@ -174,11 +174,11 @@ pub async fn send(
     join: Join,
     cancel: &CancellationToken,
     status: &Status,
-) -> Result<Sent, flow::Error> {
+) -> Result<SendOutcome, flow::Error> {
     let now = inputs.borrow_and_update().clone();
     let shape = tokio::select! {
         shape = Shape::settle(&now) => shape?,
-        () = cancel.cancelled() => return Ok(Sent::Cancelled),
+        () = cancel.cancelled() => return Ok(SendOutcome::Cancelled),
     };
     let node = Node::parse(name, &shape.description()?)?;
     let outlet = Arc::new(Outlet {
@@ -269,33 +269,33 @@ impl Sender<'_> {
         inputs: &mut watch::Receiver<Inputs>,
         cancel: &CancellationToken,
         status: &Status,
-    ) -> Result<Sent, flow::Error> {
+    ) -> Result<SendOutcome, flow::Error> {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         let (mut lossy_seconds, mut lost_before) = (0, 0);
         let mut feeds_may_change = true;
         loop {
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Ok(Sent::Cancelled),
+                () = cancel.cancelled() => return Ok(SendOutcome::Cancelled),
                 () = self.outlet.over.cancelled() => return Err(self.gone()),
                 changed = inputs.changed(), if feeds_may_change => {
                     feeds_may_change = changed.is_ok();
                     let now = inputs.borrow_and_update().clone();
                     if Shape::of(&now) != self.shape {
-                        return Ok(Sent::TracksChanged);
+                        return Ok(SendOutcome::TracksChanged);
                     }
                     connect(self.node, &now, self.shape, self.join)?;
                 }
                 event = self.node.next_event() => match event {
                     Ok(NodeEvent::Element(_)) => {}
                     // A parser that gets another codec fails before the change is announced.
-                    _ if self.has_changed(inputs) => return Ok(Sent::TracksChanged),
+                    _ if self.has_changed(inputs) => return Ok(SendOutcome::TracksChanged),
                     Ok(NodeEvent::Eos) => return Err(flow::Error::Ended),
                     Err(e) => return Err(e),
                 },
                 _ = tick.tick() => {
                     if self.has_changed(inputs) {
-                        return Ok(Sent::TracksChanged);
+                        return Ok(SendOutcome::TracksChanged);
                     }
                     if !self.outlet.socket.is_connected() {
                         return Err(self.gone());

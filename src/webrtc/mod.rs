@@ -8,9 +8,8 @@ mod certificate;
 mod channel;
 mod config;
 mod element;
-pub(crate) mod holes;
-mod inside;
 mod nice;
+pub(crate) mod opus_sequence_gaps;
 pub(crate) mod payload_type;
 mod peer;
 mod places;
@@ -18,6 +17,7 @@ pub mod sdp;
 mod session;
 pub(crate) mod stats;
 pub(crate) mod trunk;
+mod webrtc_internals;
 
 pub(crate) use call::Track;
 pub(crate) use certificate::warm_up;
@@ -27,7 +27,7 @@ pub(crate) use element::element;
 pub(crate) use peer::Peer;
 pub use places::{Direction, Full};
 pub(crate) use session::Generation;
-pub use session::{Entry, Registry, Session};
+pub use session::{Registry, Session, SessionEntry};
 
 /// Registers the RTP elements of this program with GStreamer, once: those of AV1, which Debian 12
 /// does not have.

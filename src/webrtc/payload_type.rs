@@ -1,7 +1,7 @@
 //! Payload types outside 96-127, which GStreamer's payloaders and `rtpopusdepay` refuse.
 //!
 //! RFC 3551 section 3 lets a session use any unassigned type if 96-127 do not suffice, and browsers
-//! with long lists of codecs use 35-63. Such a track has an internal type inside the pipeline;
+//! with long lists of codecs use 35-63. Such a track has an internal type webrtc_internals the pipeline;
 //! packets and caps are converted at `webrtcbin`.
 
 use std::ops::RangeInclusive;

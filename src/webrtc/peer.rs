@@ -11,8 +11,8 @@ use gst_webrtc::{
 };
 use tokio::sync::{mpsc, watch};
 
-use super::inside::{self, Heard};
 use super::sdp::{self, Candidate, Choice, Description, Media};
+use super::webrtc_internals::{self, IceEvents};
 use super::{Channel, Config, certificate, channel, nice};
 use crate::flow::{Blame, Error, Node};
 
@@ -35,7 +35,7 @@ pub(crate) struct Peer {
     bin: gst::Element,
     connection: watch::Receiver<WebRTCPeerConnectionState>,
     gathering: watch::Receiver<WebRTCICEGatheringState>,
-    heard: Arc<Heard>,
+    heard: Arc<IceEvents>,
     /// The peer's section with the common transport and its certificate.
     tag: Option<Media>,
     /// Identifiers (`mid`) of all sections in use.
@@ -69,8 +69,8 @@ impl Peer {
         bin.connect_notify(Some("ice-gathering-state"), move |bin, _| {
             found.send_replace(bin.property("ice-gathering-state"));
         });
-        let heard = Arc::new(Heard::default());
-        inside::listen(&bin, &heard, &tell);
+        let heard = Arc::new(IceEvents::default());
+        webrtc_internals::listen(&bin, &heard, &tell);
         let channels = tokio::sync::Mutex::new(channel::listen(&bin, &tell));
         node.pipeline().add(&bin).map_err(|e| Error::build(node.name(), e))?;
         let announced = config.announced_addresses.clone();

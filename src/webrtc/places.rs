@@ -78,7 +78,7 @@ enum Owner {
 }
 
 /// One session's place; it is released on drop.
-pub(super) struct Place {
+pub(super) struct SessionPermit {
     places: Places,
     owners: Vec<Owner>,
 }
@@ -102,7 +102,7 @@ impl Places {
         direction: Direction,
         stream: &StreamName,
         token: Option<&Secret>,
-    ) -> Result<Place, Full> {
+    ) -> Result<SessionPermit, Full> {
         let wanted = self.wanted(direction, stream, token);
         let mut taken = self.lock();
         for (owner, max, full) in &wanted {
@@ -112,7 +112,7 @@ impl Places {
         }
         let owners: Vec<Owner> = wanted.into_iter().map(|(owner, ..)| owner).collect();
         owners.iter().for_each(|owner| *taken.entry(owner.clone()).or_default() += 1);
-        Ok(Place { places: self.clone(), owners })
+        Ok(SessionPermit { places: self.clone(), owners })
     }
 
     /// What a session counts against, each with its limit and error.
@@ -146,7 +146,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for SessionPermit {
     fn drop(&mut self) {
         let mut taken = self.places.lock();
         for owner in &self.owners {
@@ -168,7 +168,7 @@ mod tests {
         Limits { sessions: 8, viewers: 6, viewers_per_stream: 4, viewers_per_token: 3 };
 
     /// Takes a place for `who`: `>` publishes, `<` plays, then the stream, then the token.
-    fn take(places: &Places, who: &str) -> Result<Place, Full> {
+    fn take(places: &Places, who: &str) -> Result<SessionPermit, Full> {
         let (direction, rest) = who.split_at(1);
         let (stream, token) = rest.split_once(' ').unwrap_or((rest, ""));
         let token = (!token.is_empty()).then(|| Secret::new(token));

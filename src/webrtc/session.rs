@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::places::{Direction, Full, Place, Places};
+use super::places::{Direction, Full, Places, SessionPermit};
 use super::{Config, Peer};
 use crate::media::{Secret, StreamName};
 use crate::telemetry::descriptors;
@@ -75,20 +75,20 @@ impl Session {
 }
 
 /// A session's place in the registry; dropping it frees the place.
-pub struct Entry {
+pub struct SessionEntry {
     registry: Registry,
     session: Arc<Session>,
-    _place: Place,
+    _place: SessionPermit,
 }
 
-impl Entry {
+impl SessionEntry {
     /// The session of this entry.
     pub fn session(&self) -> &Arc<Session> {
         &self.session
     }
 }
 
-impl Drop for Entry {
+impl Drop for SessionEntry {
     fn drop(&mut self) {
         self.registry.lock().remove(&self.session.id);
     }
@@ -114,7 +114,7 @@ impl Registry {
         direction: Direction,
         stream: &StreamName,
         token: Option<&Secret>,
-    ) -> Result<Entry, Full> {
+    ) -> Result<SessionEntry, Full> {
         if self.0.cancel.is_cancelled() {
             return Err(Full::Stopping);
         }
@@ -136,7 +136,7 @@ impl Registry {
             generation: Mutex::new(Generation::new("")),
         });
         self.lock().insert(session.id.clone(), Arc::clone(&session));
-        Ok(Entry { registry: self.clone(), session, _place: place })
+        Ok(SessionEntry { registry: self.clone(), session, _place: place })
     }
 
     /// Finds an open session by its id.

@@ -6,9 +6,9 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Connection {
     /// Incoming packets of each source.
-    pub(crate) inbound: Vec<Flow>,
+    pub(crate) inbound: Vec<RtpStats>,
     /// Outgoing packets of each source.
-    pub(crate) outbound: Vec<Flow>,
+    pub(crate) outbound: Vec<RtpStats>,
     /// Recent packet loss of what we send as a ratio, from the peer's reports; the highest of them.
     pub(crate) remote_loss: Option<f64>,
     /// Round-trip time, if the peer sends reports.
@@ -17,7 +17,7 @@ pub(crate) struct Connection {
 
 /// Totals of one source's packets.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Flow {
+pub(crate) struct RtpStats {
     /// SSRC of the source.
     pub(crate) ssrc: u32,
     /// Packets sent or received.
@@ -58,19 +58,19 @@ impl Connection {
     }
 
     /// Outgoing packets of a source.
-    pub(crate) fn sent(&self, ssrc: u32) -> Flow {
+    pub(crate) fn sent(&self, ssrc: u32) -> RtpStats {
         self.outbound.iter().find(|flow| flow.ssrc == ssrc).cloned().unwrap_or_default()
     }
 }
 
-fn flow(entry: &gst::StructureRef, way: &str) -> Flow {
+fn flow(entry: &gst::StructureRef, way: &str) -> RtpStats {
     let count = |field: &str| entry.get::<u64>(format!("{field}-{way}").as_str()).unwrap_or(0);
     // Late packets make the count step back, even below zero. The loss reported by `webrtcbin` of
     // GStreamer 1.22 is always zero: it reads its source's count as another type.
     let source = entry.get::<gst::Structure>("gst-rtpsource-stats").ok();
     let lost = source.and_then(|source| source.get::<i32>("packets-lost").ok());
     let jitter = entry.get::<f64>("jitter").unwrap_or(0.0);
-    Flow {
+    RtpStats {
         ssrc: entry.get("ssrc").unwrap_or(0),
         packets: count("packets"),
         bytes: count("bytes"),

@@ -16,7 +16,7 @@ const CALL: &str = "audiotestsrc is-live=true wave=pink-noise volume=0.3 samples
 const HOLE_MAX: Duration = Duration::from_millis(200);
 
 /// Output of the decoder: arrival, timestamp and loudness.
-struct Heard {
+struct Received {
     at: Instant,
     pts: Duration,
     length: Duration,
@@ -58,7 +58,7 @@ fn a_killed_engine_leaves_a_short_gap_and_comes_back() {
         let map = buffer.map_readable().expect("readable");
         let samples = map.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let power: f32 = samples.map(|x| x * x).sum();
-        let _ = sender.send(Heard {
+        let _ = sender.send(Received {
             at: Instant::now(),
             pts: buffer.pts().expect("dated").into(),
             length: buffer.duration().expect("timed").into(),
@@ -71,7 +71,7 @@ fn a_killed_engine_leaves_a_short_gap_and_comes_back() {
     pipeline.set_state(gst::State::Playing).expect("plays");
     codec_is(&bus, "aic", Duration::from_secs(60));
     // A second of the call before the kill.
-    let before: Vec<Heard> = (0..50).map(|_| heard.recv().expect("flows")).collect();
+    let before: Vec<Received> = (0..50).map(|_| heard.recv().expect("flows")).collect();
 
     let child = codec.process_id().expect("it runs");
     let killed = Instant::now();
@@ -92,7 +92,7 @@ fn a_killed_engine_leaves_a_short_gap_and_comes_back() {
     );
     pipeline.set_state(gst::State::Null).expect("stops");
 
-    let heard: Vec<Heard> = before.into_iter().chain(heard.try_iter()).collect();
+    let heard: Vec<Received> = before.into_iter().chain(heard.try_iter()).collect();
     let (mut silent, mut longest, mut wait) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     for pair in heard.windows(2) {
         let end = pair[0].pts + pair[0].length;

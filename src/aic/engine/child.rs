@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::CodecError;
-use super::wire::{Answer, Made, Request};
+use super::wire::{Answer, EngineOutput, Request};
 use crate::aic::weights::{self, ModelId};
 use crate::speech::engine::{Tail, program};
 
@@ -52,7 +52,7 @@ struct State {
     phase: Phase,
     model: Option<ModelId>,
     process: Option<u32>,
-    boxes: HashMap<u32, SyncSender<(u32, Made)>>,
+    boxes: HashMap<u32, SyncSender<(u32, EngineOutput)>>,
     next: u32,
     /// The pipe of the running child has ended.
     ended: bool,
@@ -69,7 +69,7 @@ enum Phase {
 }
 
 /// What a handle needs: the id of its stream, and the channels in both directions.
-type Ways = (u32, SyncSender<Request>, Receiver<(u32, Made)>);
+type Ways = (u32, SyncSender<Request>, Receiver<(u32, EngineOutput)>);
 
 impl Owner {
     pub(super) fn start() -> Self {
@@ -164,7 +164,7 @@ impl Link {
         let mut requests = Some(requests);
         while let Ok(Some(answer)) = Answer::read(&mut from) {
             match answer {
-                Answer::Made { stream, number, made } => {
+                Answer::EngineOutput { stream, number, made } => {
                     self.answered.fetch_add(1, Ordering::Relaxed);
                     let to = self.lock().boxes.get(&stream).cloned();
                     // A full box belongs to a caller that has given up.

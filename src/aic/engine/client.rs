@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::CodecError;
 use super::child::Owner;
-use super::wire::{Job, Made, Request};
+use super::wire::{EngineOutput, Job, Request};
 use crate::aic::FRAME;
 use crate::aic::packet::Codes;
 use crate::aic::weights::ModelId;
@@ -85,8 +85,8 @@ impl Encoder {
         deadline: Duration,
     ) -> Result<Codes, CodecError> {
         match self.0.ask(Job::Encode(Box::new(*frame)), deadline)? {
-            Made::Codes(codes) => Ok(codes),
-            Made::Sound(_) | Made::Failed => Err(CodecError::Failed),
+            EngineOutput::Codes(codes) => Ok(codes),
+            EngineOutput::Sound(_) | EngineOutput::Failed => Err(CodecError::Failed),
         }
     }
 
@@ -112,8 +112,8 @@ impl Decoder {
         deadline: Duration,
     ) -> Result<[f32; FRAME], CodecError> {
         match self.0.ask(codes.map_or(Job::Lost, Job::Decode), deadline)? {
-            Made::Sound(sound) => Ok(*sound),
-            Made::Codes(_) | Made::Failed => Err(CodecError::Failed),
+            EngineOutput::Sound(sound) => Ok(*sound),
+            EngineOutput::Codes(_) | EngineOutput::Failed => Err(CodecError::Failed),
         }
     }
 
@@ -136,11 +136,11 @@ struct Open {
     asked: u32,
     answered: u32,
     requests: SyncSender<Request>,
-    answers: Receiver<(u32, Made)>,
+    answers: Receiver<(u32, EngineOutput)>,
 }
 
 impl Stream {
-    fn ask(&mut self, job: Job, deadline: Duration) -> Result<Made, CodecError> {
+    fn ask(&mut self, job: Job, deadline: Duration) -> Result<EngineOutput, CodecError> {
         let link = &self.codec.0.link;
         let open = match &mut self.open {
             Some(open) => open,
@@ -151,7 +151,7 @@ impl Stream {
         };
         let made = open.ask(job, deadline, || link.asked());
         match made {
-            Ok(Made::Failed) | Err(CodecError::Died(_)) => {
+            Ok(EngineOutput::Failed) | Err(CodecError::Died(_)) => {
                 self.close();
                 made.map_err(|_| self.codec.status().err().unwrap_or(CodecError::Failed))
             }
@@ -178,7 +178,12 @@ impl Drop for Stream {
 }
 
 impl Open {
-    fn ask(&mut self, job: Job, deadline: Duration, sent: impl Fn()) -> Result<Made, CodecError> {
+    fn ask(
+        &mut self,
+        job: Job,
+        deadline: Duration,
+        sent: impl Fn(),
+    ) -> Result<EngineOutput, CodecError> {
         let until = Instant::now() + deadline;
         let died = || CodecError::Died("it closed its pipe".into());
         while let Ok((number, _)) = self.answers.try_recv() {

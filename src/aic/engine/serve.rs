@@ -28,7 +28,7 @@ mod with {
     use super::*;
     use crate::aic::FRAME;
     use crate::aic::audio::{AudioError, Model, State, Voice, device};
-    use crate::aic::engine::wire::{Answer, Job, Made, Request};
+    use crate::aic::engine::wire::{Answer, EngineOutput, Job, Request};
     use crate::aic::packet::Codes;
 
     /// Most streams with state in one engine; frames of further ones fail.
@@ -145,7 +145,7 @@ mod with {
                 |frames, states| {
                     let frames: Vec<&[f32; FRAME]> = frames.iter().map(|f| f.as_ref()).collect();
                     let codes = model.encode_many(&frames, states)?;
-                    Ok(codes.into_iter().map(Made::Codes).collect())
+                    Ok(codes.into_iter().map(EngineOutput::Codes).collect())
                 },
             );
             answers(frames.iter().map(|(key, _)| *key), made)
@@ -160,7 +160,7 @@ mod with {
                 |frames, voices| {
                     let frames: Vec<Option<&Codes>> = frames.iter().map(|f| f.as_ref()).collect();
                     let sounds = model.decode_many(&frames, voices)?;
-                    Ok(sounds.into_iter().map(|s| Made::Sound(Box::new(s))).collect())
+                    Ok(sounds.into_iter().map(|s| EngineOutput::Sound(Box::new(s))).collect())
                 },
             );
             answers(frames.iter().map(|(key, _)| *key), made)
@@ -173,8 +173,8 @@ mod with {
         frames: &[Keyed<F>],
         all: &mut HashMap<u32, S>,
         fresh: impl Fn() -> Result<S, AudioError>,
-        pass: impl FnOnce(&[&F], &mut [&mut S]) -> Result<Vec<Made>, AudioError>,
-    ) -> Vec<Made> {
+        pass: impl FnOnce(&[&F], &mut [&mut S]) -> Result<Vec<EngineOutput>, AudioError>,
+    ) -> Vec<EngineOutput> {
         if frames.is_empty() || all.len() + frames.len() > STREAMS_MAX {
             return Vec::new();
         }
@@ -195,10 +195,10 @@ mod with {
     }
 
     /// Frames without a result have failed.
-    fn answers(keys: impl Iterator<Item = (u32, u32)>, made: Vec<Made>) -> Vec<Answer> {
-        let made = made.into_iter().chain(std::iter::repeat(Made::Failed));
+    fn answers(keys: impl Iterator<Item = (u32, u32)>, made: Vec<EngineOutput>) -> Vec<Answer> {
+        let made = made.into_iter().chain(std::iter::repeat(EngineOutput::Failed));
         keys.zip(made)
-            .map(|((stream, number), made)| Answer::Made { stream, number, made })
+            .map(|((stream, number), made)| Answer::EngineOutput { stream, number, made })
             .collect()
     }
 }

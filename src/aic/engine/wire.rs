@@ -36,7 +36,7 @@ pub(super) struct Request {
 
 /// The result for a frame.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Made {
+pub(super) enum EngineOutput {
     Codes(Codes),
     Sound(Box<[f32; FRAME]>),
     Failed,
@@ -46,7 +46,7 @@ pub(super) enum Made {
 pub(super) enum Answer {
     Hello(ModelId),
     Off(String),
-    Made { stream: u32, number: u32, made: Made },
+    EngineOutput { stream: u32, number: u32, made: EngineOutput },
 }
 
 impl Request {
@@ -99,18 +99,20 @@ impl Answer {
                 bytes.extend((cut as u16).to_le_bytes());
                 bytes.extend(&text.as_bytes()[..cut]);
             }
-            Self::Made { stream, number, made } => {
+            Self::EngineOutput { stream, number, made } => {
                 bytes.push(match made {
-                    Made::Codes(_) => 1,
-                    Made::Sound(_) => 2,
-                    Made::Failed => 3,
+                    EngineOutput::Codes(_) => 1,
+                    EngineOutput::Sound(_) => 2,
+                    EngineOutput::Failed => 3,
                 });
                 bytes.extend(stream.to_le_bytes());
                 bytes.extend(number.to_le_bytes());
                 match made {
-                    Made::Codes(codes) => put_codes(codes, &mut bytes),
-                    Made::Sound(sound) => bytes.extend(sound.iter().flat_map(|x| x.to_le_bytes())),
-                    Made::Failed => {}
+                    EngineOutput::Codes(codes) => put_codes(codes, &mut bytes),
+                    EngineOutput::Sound(sound) => {
+                        bytes.extend(sound.iter().flat_map(|x| x.to_le_bytes()))
+                    }
+                    EngineOutput::Failed => {}
                 }
             }
         }
@@ -133,12 +135,12 @@ impl Answer {
         }
         let (stream, number) = (word(from)?, word(from)?);
         let made = match kind {
-            1 => Made::Codes(codes(from)?),
-            2 => Made::Sound(sound(from)?),
-            3 => Made::Failed,
+            1 => EngineOutput::Codes(codes(from)?),
+            2 => EngineOutput::Sound(sound(from)?),
+            3 => EngineOutput::Failed,
             _ => return Err(nonsense()),
         };
-        Ok(Some(Self::Made { stream, number, made }))
+        Ok(Some(Self::EngineOutput { stream, number, made }))
     }
 }
 
@@ -219,13 +221,13 @@ mod tests {
             assert_eq!(Request::read(&mut from).expect("whole"), Some(request));
         }
         assert_eq!(Request::read(&mut from).expect("ends"), None);
-        let made = |made| Answer::Made { stream: 1, number: u32::MAX, made };
+        let made = |made| Answer::EngineOutput { stream: 1, number: u32::MAX, made };
         let answers = [
             Answer::Hello([1, 2, 3, 4]),
             Answer::Off("é".into()),
-            made(Made::Codes(Codes::new(&[1; STAGES_MAX]))),
-            made(Made::Sound(Box::new([-1.0; FRAME]))),
-            made(Made::Failed),
+            made(EngineOutput::Codes(Codes::new(&[1; STAGES_MAX]))),
+            made(EngineOutput::Sound(Box::new([-1.0; FRAME]))),
+            made(EngineOutput::Failed),
         ];
         let mut pipe = Vec::new();
         for answer in &answers {

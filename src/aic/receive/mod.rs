@@ -13,9 +13,9 @@ use splice::{Tail, crossfade};
 use voice::Voice;
 
 use super::engine::{Codec, CodecError};
+use super::engine_timeout::EngineTimeout;
 use super::fallback::{OpusDecoder, WIDE_FRAME};
 use super::packet::{Codes, Packet};
-use super::patience::Patience;
 use super::payload::Payload;
 use super::send::Used;
 
@@ -75,8 +75,8 @@ impl Receiver {
     }
 
     /// Sets how to wait for the engine from now on.
-    pub fn set_patience(&mut self, patience: Patience) {
-        self.voice.patience = patience;
+    pub fn set_engine_timeout(&mut self, engine_timeout: EngineTimeout) {
+        self.voice.engine_timeout = engine_timeout;
     }
 
     /// Running totals.

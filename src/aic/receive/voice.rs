@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use crate::aic::FRAME;
 use crate::aic::engine::{Codec, CodecError, Decoder};
+use crate::aic::engine_health::EngineHealth;
+use crate::aic::engine_timeout::EngineTimeout;
 use crate::aic::fallback::WIDE_FRAME;
 use crate::aic::packet::Codes;
-use crate::aic::patience::Patience;
 use crate::aic::resample::Up;
-use crate::aic::watch::Watch;
 
 /// The AIC-A of one stream.
 pub(super) struct Voice {
@@ -18,9 +18,9 @@ pub(super) struct Voice {
     up: Up,
     channels: usize,
     noise: Noise,
-    watch: Watch,
+    watch: EngineHealth,
     /// How to wait for the engine.
-    pub(super) patience: Patience,
+    pub(super) engine_timeout: EngineTimeout,
     /// Whether the sender has other weights.
     pub(super) foreign: bool,
     waited: bool,
@@ -35,8 +35,8 @@ impl Voice {
             up: Up::default(),
             channels,
             noise: Noise(1),
-            watch: Watch::default(),
-            patience: Patience::default(),
+            watch: EngineHealth::default(),
+            engine_timeout: EngineTimeout::default(),
             foreign,
             waited: false,
             trouble: None,
@@ -87,7 +87,7 @@ impl Voice {
             self.trouble = Some(CodecError::NotThere(why));
             return None;
         }
-        let limit = self.patience.limit(&self.codec, &mut self.waited);
+        let limit = self.engine_timeout.limit(&self.codec, &mut self.waited);
         if !self.watch.may_ask(Instant::now()) {
             return None;
         }

@@ -19,13 +19,13 @@ use packer::Packer;
 use super::FRAME;
 use super::content::{Class, Content};
 use super::engine::{Codec, CodecError, Encoder};
+use super::engine_health::EngineHealth;
 use super::fallback::{OpusEncoder, WIDE_FRAME};
 use super::packet::Codes;
 use super::resample::Down;
-use super::watch::Watch;
 
-pub use sent::{SendError, Sent, Used};
-pub use settings::{Settings, Wish};
+pub use sent::{OutgoingPacket, SendError, Used};
+pub use settings::{CodecPolicy, Settings};
 
 /// Running totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct Sender {
     channels: usize,
     content: Content,
     class: Class,
-    watch: Watch,
+    watch: EngineHealth,
     packer: Packer,
     waited: bool,
     why: Option<CodecError>,
@@ -74,7 +74,7 @@ impl Sender {
             channels,
             content: Content::default(),
             class: Class::default(),
-            watch: Watch::default(),
+            watch: EngineHealth::default(),
             packer: Packer::new(),
             waited: false,
             why: None,
@@ -115,14 +115,14 @@ impl Sender {
         &mut self,
         samples: &[f32],
         settings: &Settings,
-        out: &mut Vec<Sent>,
+        out: &mut Vec<OutgoingPacket>,
     ) -> Result<(), SendError> {
         let (sane, narrow) = self.narrow(samples);
         self.class = self.content.frame(&narrow);
         let wanted = match settings.wish {
-            Wish::Auto => self.class == Class::Speech,
-            Wish::Aic => true,
-            Wish::Opus => false,
+            CodecPolicy::Auto => self.class == Class::Speech,
+            CodecPolicy::Aic => true,
+            CodecPolicy::Opus => false,
         };
         let codes = if wanted { self.ask(&narrow, settings) } else { None };
         if !wanted {
@@ -149,7 +149,11 @@ impl Sender {
     ///
     /// # Errors
     /// As for [`Sender::frame`].
-    pub fn finish(&mut self, settings: &Settings, out: &mut Vec<Sent>) -> Result<(), SendError> {
+    pub fn finish(
+        &mut self,
+        settings: &Settings,
+        out: &mut Vec<OutgoingPacket>,
+    ) -> Result<(), SendError> {
         self.packer.finish(settings, out)
     }
 
@@ -171,14 +175,14 @@ impl Sender {
 
     /// The codes of a frame, if the engine returns them in time and is trusted.
     fn ask(&mut self, frame: &[f32; FRAME], settings: &Settings) -> Option<Codes> {
-        let limit = settings.patience.limit(&self.codec, &mut self.waited);
+        let limit = settings.engine_timeout.limit(&self.codec, &mut self.waited);
         if !self.watch.may_ask(Instant::now()) {
             return None;
         }
         match self.encoder.encode(frame, limit) {
             Ok(codes) => {
                 self.why = None;
-                self.watch.came(settings.patience.wait).then_some(codes)
+                self.watch.came(settings.engine_timeout.wait).then_some(codes)
             }
             Err(error) => {
                 self.watch.failed(&error, Instant::now());

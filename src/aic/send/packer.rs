@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{SendError, Sent, Settings, Used};
+use super::{OutgoingPacket, SendError, Settings, Used};
 use crate::aic::fallback::{OPUS_FRAMES_MAX, alike, joined};
 use crate::aic::packet::{Codes, FRAMES_MAX, Packet, REDUNDANT_MAX, STAGES_MAX};
 use crate::aic::payload::Payload;
@@ -60,7 +60,7 @@ impl Packer {
         codes: Codes,
         silent: bool,
         settings: &Settings,
-        out: &mut Vec<Sent>,
+        out: &mut Vec<OutgoingPacket>,
     ) -> Result<(), SendError> {
         // Waiting frames are older and go first.
         self.pack_opus(out)?;
@@ -89,7 +89,7 @@ impl Packer {
         &mut self,
         opus: Vec<u8>,
         settings: &Settings,
-        out: &mut Vec<Sent>,
+        out: &mut Vec<OutgoingPacket>,
     ) -> Result<(), SendError> {
         // Waiting frames are older and go first.
         self.pack_aic(settings, false, out)?;
@@ -112,14 +112,14 @@ impl Packer {
     pub(super) fn finish(
         &mut self,
         settings: &Settings,
-        out: &mut Vec<Sent>,
+        out: &mut Vec<OutgoingPacket>,
     ) -> Result<(), SendError> {
         self.pack_opus(out)?;
         self.pack_aic(settings, false, out)
     }
 
     /// Sends the waiting Opus packets, if any.
-    fn pack_opus(&mut self, out: &mut Vec<Sent>) -> Result<(), SendError> {
+    fn pack_opus(&mut self, out: &mut Vec<OutgoingPacket>) -> Result<(), SendError> {
         let (packets, first) = (std::mem::take(&mut self.waiting), self.waiting_from);
         let count = packets.len() as u64;
         let opus = match <[Vec<u8>; 1]>::try_from(packets) {
@@ -138,7 +138,7 @@ impl Packer {
         &mut self,
         settings: &Settings,
         comfort: bool,
-        out: &mut Vec<Sent>,
+        out: &mut Vec<OutgoingPacket>,
     ) -> Result<(), SendError> {
         let count = self.pending.len() as u64;
         if count == 0 {
@@ -171,14 +171,14 @@ impl Packer {
 
     fn put(
         &mut self,
-        out: &mut Vec<Sent>,
+        out: &mut Vec<OutgoingPacket>,
         payload: Vec<u8>,
         (first, frames): (u64, u64),
         (spurt, comfort): (bool, bool),
         used: Used,
     ) {
         self.bytes += payload.len() as u64;
-        out.push(Sent { payload, first, frames, spurt, comfort, used });
+        out.push(OutgoingPacket { payload, first, frames, spurt, comfort, used });
     }
 }
 

@@ -23,7 +23,7 @@ impl Used {
 
 /// One payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
+pub struct OutgoingPacket {
     /// Serialised payload.
     pub payload: Vec<u8>,
     /// Index of the payload's first frame that is not redundant, from 0.

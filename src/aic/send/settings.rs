@@ -1,10 +1,10 @@
 //! Settings that may change while a stream is sent.
 
-use crate::aic::patience::Patience;
+use crate::aic::engine_timeout::EngineTimeout;
 
 /// The codec preference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wish {
+pub enum CodecPolicy {
     /// AIC-A for speech, Opus for everything else.
     #[default]
     Auto,
@@ -18,7 +18,7 @@ pub enum Wish {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
     /// The codec preference.
-    pub wish: Wish,
+    pub wish: CodecPolicy,
     /// Stages of each frame, 1 to 12.
     pub stages: usize,
     /// Frames per packet, 1 to 4.
@@ -36,13 +36,13 @@ pub struct Settings {
     /// Whether to use discontinuous transmission.
     pub dtx: bool,
     /// How to wait for the engine.
-    pub patience: Patience,
+    pub engine_timeout: EngineTimeout,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            wish: Wish::Auto,
+            wish: CodecPolicy::Auto,
             stages: 6,
             frames: 1,
             redundant: 0,
@@ -51,7 +51,7 @@ impl Default for Settings {
             opus_frames: 1,
             opus_loss: 0,
             dtx: false,
-            patience: Patience::default(),
+            engine_timeout: EngineTimeout::default(),
         }
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn rotate_access(
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Error> {
-    state.desk.rotate_tokens(&name).await?;
+    state.stream_service.rotate_tokens(&name).await?;
     view(&state, &name, peer, &headers)
 }
 

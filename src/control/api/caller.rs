@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 
 use super::{Code, Error};
-use crate::flow::{Action, Gate, Hello, Refusal, RefusalKind};
+use crate::flow::{AccessRequest, Action, Gate, Refusal, RefusalKind};
 use crate::media::{Secret, StreamName};
 
 /// The caller's address and the token that it sent.
@@ -59,22 +59,23 @@ impl Caller {
         stream: &StreamName,
     ) -> Result<Admitted<'a>, Error> {
         let Self { peer, credential } = self;
-        let hello = Hello { action, protocol, stream: stream.clone(), credential, peer };
-        gate.admit(&hello)?;
-        Ok(Admitted { gate, hello })
+        let access_request =
+            AccessRequest { action, protocol, stream: stream.clone(), credential, peer };
+        gate.admit(&access_request)?;
+        Ok(Admitted { gate, access_request })
     }
 }
 
 /// A caller that the gate has admitted. Later failures are also reported to the stream.
 pub(super) struct Admitted<'a> {
     gate: &'a dyn Gate,
-    hello: Hello,
+    access_request: AccessRequest,
 }
 
 impl Admitted<'_> {
     /// The caller's request to the gate.
-    pub(super) fn hello(&self) -> &Hello {
-        &self.hello
+    pub(super) fn access_request(&self) -> &AccessRequest {
+        &self.access_request
     }
 
     /// Passes an outcome on. A failure is reported to the stream like a refusal of the gate.
@@ -82,7 +83,7 @@ impl Admitted<'_> {
     /// # Errors
     /// The given error.
     pub(super) fn tell<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
-        outcome.inspect_err(|error| self.gate.report_refusal(&self.hello, &refusal(error)))
+        outcome.inspect_err(|error| self.gate.report_refusal(&self.access_request, &refusal(error)))
     }
 }
 

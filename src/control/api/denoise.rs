@@ -7,7 +7,7 @@ use super::extract::{Json, Params};
 use super::if_match::{IfMatch, IfMatchHeader};
 use super::merge::patched;
 use super::{ApiState, Code, Error, Failures};
-use crate::control::desk::Part;
+use crate::control::stream_service::Part;
 use crate::media::StreamName;
 use crate::process::denoise::Settings;
 use crate::runtime::{StreamSpec, Wanted};
@@ -48,6 +48,6 @@ pub(super) async fn change_denoise(
         let denoise = Some(patched(&settings(before)?, patch)?);
         Ok(StreamSpec { denoise, ..(*before.spec).clone() })
     };
-    let wanted = state.desk.change(&name, Part::Settings, precondition, edit).await?;
+    let wanted = state.stream_service.change(&name, Part::Settings, precondition, edit).await?;
     settings(&wanted).map(axum::Json)
 }

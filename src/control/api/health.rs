@@ -39,14 +39,14 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Result<String, Erro
     if !state.started.load(Ordering::Acquire) {
         return Err(starting());
     }
-    if let Some(problem) = state.desk.store_problem().await {
+    if let Some(problem) = state.stream_service.store_problem().await {
         let message = format!("the database cannot be written: {problem}");
         let hint = "free space on the disk of `state_dir`, and see that it is not read-only";
         return Err(Error::new(Code::NotStored, message, hint));
     }
     let failed = state.supervisor().failed();
     let lines = [
-        ("stored streams that could not be started", state.desk.lost().len()),
+        ("stored streams that could not be started", state.stream_service.lost().len()),
         ("streams that have failed and start again", failed),
     ];
     let mut text = "ready\n".to_owned();

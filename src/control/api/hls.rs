@@ -19,8 +19,8 @@ use serde::Deserialize;
 
 use super::extract::{Params, Query};
 use super::{Code, Error};
-use crate::egress::hls::{Missing, Shelf, TrackId};
-use crate::flow::{Action, Hello, Refusal};
+use crate::egress::hls::{SegmentError, SegmentStore, TrackId};
+use crate::flow::{AccessRequest, Action, Refusal};
 use crate::media::{Kind, Language, Secret, StreamName};
 use crate::runtime::Supervisor;
 
@@ -28,12 +28,18 @@ use crate::runtime::Supervisor;
 pub trait HlsSource: Send + Sync + 'static {
     /// Admits or refuses a player, and starts HLS with the first one. Called for every request:
     /// only the first one waits, all others are answered from memory.
-    fn open(&self, hello: Hello) -> BoxFuture<'_, Result<Arc<Shelf>, Refusal>>;
+    fn open(
+        &self,
+        access_request: AccessRequest,
+    ) -> BoxFuture<'_, Result<Arc<SegmentStore>, Refusal>>;
 }
 
 impl HlsSource for Supervisor {
-    fn open(&self, hello: Hello) -> BoxFuture<'_, Result<Arc<Shelf>, Refusal>> {
-        Box::pin(self.open_hls(hello))
+    fn open(
+        &self,
+        access_request: AccessRequest,
+    ) -> BoxFuture<'_, Result<Arc<SegmentStore>, Refusal>> {
+        Box::pin(self.open_hls(access_request))
     }
 }
 
@@ -127,21 +133,26 @@ async fn serve(
     })?;
     let peer = peer.map_or_else(String::new, |Extension(ConnectInfo(at))| at.ip().to_string());
     let credential = params.token.clone().or_else(|| bearer(&headers)).map(Secret::new);
-    let hello =
-        Hello { action: Action::Play, protocol: "hls", stream, credential, peer: peer.clone() };
-    let shelf = source.open(hello).await?;
-    shelf.touch(&peer);
+    let access_request = AccessRequest {
+        action: Action::Play,
+        protocol: "hls",
+        stream,
+        credential,
+        peer: peer.clone(),
+    };
+    let segment_store = source.open(access_request).await?;
+    segment_store.touch(&peer);
 
     let query = params.token.as_ref().map_or_else(String::new, |token| {
         format!("?token={}", utf8_percent_encode(token, NON_ALPHANUMERIC))
     });
     Ok(match file {
-        File::Master => playlist(shelf.master(&query).await?),
+        File::Master => playlist(segment_store.master(&query).await?),
         File::Playlist(track) => {
             let at_least = params.at_least()?;
-            let text = shelf.playlist(&track, &query, at_least).await;
+            let text = segment_store.playlist(&track, &query, at_least).await;
             playlist(text.map_err(|missing| match missing {
-                Missing::Unknown if at_least.is_some() => Error::new(
+                SegmentError::Unknown if at_least.is_some() => Error::new(
                     Code::BadRequest,
                     "_HLS_msn is beyond the segment after the newest",
                     "read the playlist without _HLS_msn first",
@@ -149,16 +160,18 @@ async fn serve(
                 other => other.into(),
             })?)
         }
-        File::Init(track, number) => media(&track, [shelf.init(&track, number).await?]),
-        File::Segment(track, number) => media(&track, shelf.segment(&track, number).await?),
-        File::Part(track, number, part) => media(&track, [shelf.part(&track, number, part).await?]),
-        File::Captions(language) => playlist(shelf.captions(&language, &query).await?),
+        File::Init(track, number) => media(&track, [segment_store.init(&track, number).await?]),
+        File::Segment(track, number) => media(&track, segment_store.segment(&track, number).await?),
+        File::Part(track, number, part) => {
+            media(&track, [segment_store.part(&track, number, part).await?])
+        }
+        File::Captions(language) => playlist(segment_store.captions(&language, &query).await?),
         File::CaptionsSegment(language, number) => {
             let headers = [
                 (header::CONTENT_TYPE, "text/vtt; charset=utf-8"),
                 (header::CACHE_CONTROL, "private, max-age=3600, immutable"),
             ];
-            (headers, shelf.captions_segment(&language, number)?).into_response()
+            (headers, segment_store.captions_segment(&language, number)?).into_response()
         }
     })
 }
@@ -192,15 +205,15 @@ fn media(track: &TrackId, parts: impl IntoIterator<Item = Bytes>) -> Response {
     (headers, Body::from_stream(stream)).into_response()
 }
 
-impl From<Missing> for Error {
-    fn from(missing: Missing) -> Self {
+impl From<SegmentError> for Error {
+    fn from(missing: SegmentError) -> Self {
         let (code, hint) = match missing {
-            Missing::Gone => (Code::SegmentGone, "read the playlist again and go on from it"),
-            Missing::Unknown => (Code::NotFound, "take names from the playlist only"),
-            Missing::Late => (Code::StreamLate, "try again in a few seconds"),
+            SegmentError::Gone => (Code::SegmentGone, "read the playlist again and go on from it"),
+            SegmentError::Unknown => (Code::NotFound, "take names from the playlist only"),
+            SegmentError::Late => (Code::StreamLate, "try again in a few seconds"),
         };
         let error = Self::new(code, missing.to_string(), hint);
-        if missing == Missing::Late { error.retry_after(2) } else { error }
+        if missing == SegmentError::Late { error.retry_after(2) } else { error }
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use super::super::cross_origin::cross_origin;
 use crate::egress::hls::{self, Settings};
-use crate::flow::{self, CueBoard, CueFeed, Feed, Inputs, Node, RefusalKind, Task};
+use crate::flow::{self, CaptionFeeds, CueFeed, Feed, Inputs, Node, RefusalKind, Task};
 use crate::media::{Cue, Origin, Stage};
 
 #[test]
@@ -45,21 +45,24 @@ proptest::proptest! {
     }
 }
 
-/// A test pattern with beeps and B-frames, served by its shelf on a real socket.
+/// A test pattern with beeps and B-frames, served by its segment store on a real socket.
 struct Site {
     url: String,
-    shelf: Arc<Shelf>,
+    segment_store: Arc<SegmentStore>,
     task: Task,
-    captions: CueBoard,
+    captions: CaptionFeeds,
     _pattern: Node,
 }
 
-struct OneStream(Arc<Shelf>);
+struct OneStream(Arc<SegmentStore>);
 
 impl HlsSource for OneStream {
-    fn open(&self, hello: Hello) -> BoxFuture<'_, Result<Arc<Shelf>, Refusal>> {
+    fn open(
+        &self,
+        access_request: AccessRequest,
+    ) -> BoxFuture<'_, Result<Arc<SegmentStore>, Refusal>> {
         let refusal = |kind, message: &str| Err(Refusal::new(kind, message, "ask somebody else"));
-        let answer = match (hello.stream.as_str(), hello.credential) {
+        let answer = match (access_request.stream.as_str(), access_request.credential) {
             ("studio-1", Some(c)) if c.matches("let me in") => Ok(self.0.clone()),
             ("studio-1", _) => refusal(RefusalKind::Unauthorized, "wrong token"),
             _ => refusal(RefusalKind::UnknownStream, "no such stream"),
@@ -95,20 +98,20 @@ async fn site(settings: Settings, sources: &str) -> Site {
         inputs.dubs.push(("es".parse().expect("a language"), feed));
     }
     pattern.start().await.expect("the pattern starts");
-    let (shelf, task) = (Shelf::new(settings), Task::new("hls"));
+    let (segment_store, task) = (SegmentStore::new(settings), Task::new("hls"));
     let captions = inputs.captions.clone();
-    tokio::spawn(hls::run(task.clone(), inputs, shelf.clone(), settings));
+    tokio::spawn(hls::run(task.clone(), inputs, segment_store.clone(), settings));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/hls/studio-1", listener.local_addr().expect("bound"));
     let layer = axum::middleware::from_fn_with_state(false, cross_origin);
-    let app = router(Arc::new(OneStream(shelf.clone()))).layer(layer);
+    let app = router(Arc::new(OneStream(segment_store.clone()))).layer(layer);
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let cancel = task.cancel.clone();
     let server = axum::serve(listener, app);
     tokio::spawn(async move {
         tokio::select! { _ = server => {}, () = cancel.cancelled() => {} }
     });
-    Site { url, shelf, task, captions, _pattern: pattern }
+    Site { url, segment_store, task, captions, _pattern: pattern }
 }
 
 impl Drop for Site {
@@ -207,7 +210,7 @@ async fn players_are_let_in_and_told_what_is_wrong() {
     let unknown = site.url.replace("studio-1", "nobody");
     let unknown = reqwest::get(format!("{unknown}/index.m3u8")).await.expect("answer");
     assert_eq!(unknown.status(), 404);
-    assert_eq!(site.shelf.viewers(), 1);
+    assert_eq!(site.segment_store.viewers(), 1);
 }
 
 /// A low-latency player: every answer to a blocking reload ends with exactly the requested part,
@@ -265,10 +268,11 @@ async fn sound_alone_plays_and_goes_on_after_a_restart() {
     site.task.cancel.cancel();
     let inputs = Inputs { audio: Some(feed), video: None, ..Inputs::default() };
     let task = Task::new("hls-again");
-    tokio::spawn(hls::run(task.clone(), inputs, site.shelf.clone(), settings));
+    tokio::spawn(hls::run(task.clone(), inputs, site.segment_store.clone(), settings));
     let after = async {
         loop {
-            let text = site.shelf.playlist(&TrackId::Audio, "", None).await.expect("a playlist");
+            let text =
+                site.segment_store.playlist(&TrackId::Audio, "", None).await.expect("a playlist");
             if text.contains("#EXT-X-DISCONTINUITY\n") {
                 return text;
             }

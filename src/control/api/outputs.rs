@@ -9,8 +9,8 @@ use super::extract::{Json, Params};
 use super::if_match::{IfMatch, IfMatchHeader};
 use super::merge::{FIELDS, merge};
 use super::{ApiState, Code, Error, Failures};
-use crate::control::desk::Part;
 use crate::control::precondition::Precondition;
+use crate::control::stream_service::Part;
 use crate::media::StreamName;
 use crate::runtime::{OutputSnapshot, OutputSpec, Wanted};
 
@@ -43,7 +43,7 @@ pub(super) async fn add_output(
 ) -> Result<(StatusCode, axum::Json<OutputSnapshot>), Error> {
     let id = output.id.clone();
     let edit = |before: &Wanted| Ok(before.with_output(output)?);
-    state.desk.change(&name, Part::Outputs, precondition, edit).await?;
+    state.stream_service.change(&name, Part::Outputs, precondition, edit).await?;
     Ok((StatusCode::CREATED, output_of(&state, &name, &id).await?))
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn change_output(
         let output = patched(&before.output(&changed)?, patch)?;
         Ok(before.with_changed_output(output)?)
     };
-    state.desk.change(&name, Part::Outputs, precondition, edit).await?;
+    state.stream_service.change(&name, Part::Outputs, precondition, edit).await?;
     output_of(&state, &name, &id).await
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn delete_output(
     IfMatch(precondition): IfMatch,
 ) -> Result<StatusCode, Error> {
     let edit = move |before: &Wanted| Ok(before.without_output(&id)?);
-    state.desk.change(&name, Part::Outputs, precondition, edit).await?;
+    state.stream_service.change(&name, Part::Outputs, precondition, edit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -135,7 +135,7 @@ async fn enable(
         let output = OutputSpec { enabled, ..before.output(&switched)? };
         Ok(before.with_changed_output(output)?)
     };
-    state.desk.change(name, Part::Settings, Precondition::Any, edit).await?;
+    state.stream_service.change(name, Part::Settings, Precondition::Any, edit).await?;
     output_of(state, name, id).await
 }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use tower::ServiceExt;
 
 use crate::egress::record::{self, Settings};
-use crate::flow::{self, CueBoard, CueFeed, Feed, Inputs, Node, Task};
+use crate::flow::{self, CaptionFeeds, CueFeed, Feed, Inputs, Node, Task};
 use crate::media::{Cue, Kind, Language, Origin, Stage};
 
 #[test]
@@ -78,9 +78,10 @@ async fn a_recording_is_listed_served_and_deleted() {
     pattern.output("video", &feed.sole_writer()).expect("an appsink");
     pattern.start().await.expect("starts");
     let root = tempfile::tempdir().expect("a folder");
-    let (captions, board) = (CueFeed::new("captions.en", Language::english()), CueBoard::default());
-    board.set(vec![captions.clone()]);
-    let inputs = Inputs { video: Some(feed), captions: board, ..Inputs::default() };
+    let (captions, caption_feeds) =
+        (CueFeed::new("captions.en", Language::english()), CaptionFeeds::default());
+    caption_feeds.set(vec![captions.clone()]);
+    let inputs = Inputs { video: Some(feed), captions: caption_feeds, ..Inputs::default() };
     let task = Task::new("record");
     let stream: StreamName = "studio-1".parse().expect("a name");
     let settings = Settings { keep_free_mib: 0, ..Settings::default() };

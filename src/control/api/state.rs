@@ -10,9 +10,9 @@ use crate::control::Metrics;
 use crate::control::archive::Archive;
 use crate::control::auth::Auth;
 use crate::control::auth::signed::Verifier;
-use crate::control::desk::Desk;
 use crate::control::machine::Machine;
 use crate::control::origin::{Endpoints, PublicAddress};
+use crate::control::stream_service::StreamService;
 use crate::egress::record::Catalogue;
 use crate::runtime::Supervisor;
 
@@ -23,7 +23,7 @@ pub struct ApiState(Arc<Parts>, Catalogue);
 /// The parts of [`ApiState`].
 pub struct Parts {
     /// Changes to streams.
-    pub desk: Desk,
+    pub stream_service: StreamService,
     /// Authentication for the API.
     pub auth: Auth,
     /// Verifier of Jigasi's tokens. `None` if no key is configured.
@@ -57,7 +57,7 @@ impl ApiState {
 
     /// The running streams.
     pub(super) fn supervisor(&self) -> &Supervisor {
-        self.0.desk.supervisor()
+        self.0.stream_service.supervisor()
     }
 
     /// The recordings.

@@ -9,7 +9,7 @@ use super::extract::{Json, Params};
 use super::if_match::{IfMatch, IfMatchHeader, Tag, tag};
 use super::merge::patched;
 use super::{ApiState, Code, Error, Failures};
-use crate::control::desk::{Owner, Part};
+use crate::control::stream_service::{Owner, Part};
 use crate::media::StreamName;
 use crate::runtime::{Access, StreamSnapshot, StreamSpec, Wanted};
 
@@ -37,7 +37,7 @@ pub(super) struct StreamList {
 
 fn view(state: &ApiState, snapshot: StreamSnapshot) -> StreamView {
     let name: Option<StreamName> = snapshot.name.parse().ok();
-    let owner = name.and_then(|name| state.desk.owner(&name)).unwrap_or(Owner::Api);
+    let owner = name.and_then(|name| state.stream_service.owner(&name)).unwrap_or(Owner::Api);
     StreamView { snapshot, owner }
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn create_stream(
     State(state): State<ApiState>,
     Json(spec): Json<StreamSpec>,
 ) -> Result<impl IntoResponse, Error> {
-    let wanted = state.desk.create(spec).await?;
+    let wanted = state.stream_service.create(spec).await?;
     let location = [(header::LOCATION, format!("/api/v1/streams/{}", wanted.spec.name))];
     let (tag, axum::Json(stream)) = answer(&state, &wanted).await?;
     let access = wanted.spec.access.clone();
@@ -118,7 +118,8 @@ pub(super) async fn replace_stream(
         access.play_token = access.play_token.take().or_else(|| kept.play_token.clone());
         Ok(spec)
     };
-    answer(&state, &state.desk.change(&name, Part::Whole, precondition, edit).await?).await
+    answer(&state, &state.stream_service.change(&name, Part::Whole, precondition, edit).await?)
+        .await
 }
 
 /// Changes fields of the wanted state of a stream (JSON merge patch, RFC 7396).
@@ -140,7 +141,8 @@ pub(super) async fn change_stream(
         }
         Ok(spec)
     };
-    answer(&state, &state.desk.change(&name, Part::Whole, precondition, edit).await?).await
+    answer(&state, &state.stream_service.change(&name, Part::Whole, precondition, edit).await?)
+        .await
 }
 
 /// Removes a stream: disconnects publisher and viewers, finishes its files and keeps them.
@@ -151,7 +153,7 @@ pub(super) async fn delete_stream(
     Params(name): Params<StreamName>,
     IfMatch(precondition): IfMatch,
 ) -> Result<StatusCode, Error> {
-    state.desk.remove(&name, precondition).await?;
+    state.stream_service.remove(&name, precondition).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

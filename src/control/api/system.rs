@@ -88,6 +88,6 @@ pub(super) async fn get_system(State(state): State<ApiState>) -> axum::Json<Syst
         encoders: machine.probed().to_vec(),
         voice_codec: machine.voice_codec.clone(),
         off: machine.missing.clone(),
-        not_restored: state.desk.lost(),
+        not_restored: state.stream_service.lost(),
     })
 }

@@ -12,10 +12,10 @@ use crate::control::Metrics;
 use crate::control::archive::Archive;
 use crate::control::auth::Auth;
 use crate::control::auth::signed::{self, Verifier};
-use crate::control::desk::{Desk, Owner};
 use crate::control::machine::Machine;
 use crate::control::origin::Endpoints;
 use crate::control::store::Store;
+use crate::control::stream_service::{Owner, StreamService};
 use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec, Supervisor};
 
 /// A Jigasi key pair, and its public key in a file.
@@ -34,7 +34,7 @@ mod words;
 /// The control plane with its folder, which is deleted at the end.
 pub(super) struct Fixture {
     pub(super) router: Router,
-    pub(super) desk: Desk,
+    pub(super) stream_service: StreamService,
     archive: Archive,
     folder: tempfile::TempDir,
 }
@@ -61,9 +61,9 @@ impl Fixture {
         let supervisor = Supervisor::new(options, machine.encoders.clone(), Speech::default());
         let (archive, writer) = Archive::new(store.clone());
         tokio::spawn(writer.run(CancellationToken::new()));
-        let desk = Desk::new(supervisor.clone(), store);
+        let stream_service = StreamService::new(supervisor.clone(), store);
         let state = ApiState::new(Parts {
-            desk: desk.clone(),
+            stream_service: stream_service.clone(),
             auth: Auth::new(&Auth::digest(ADMIN), false, auth::Hosts::new(["box".to_owned()]))
                 .expect("a digest"),
             jitsi: Some(Verifier::read(JITSI.1.path(), "jitsi").expect("a key")),
@@ -80,7 +80,7 @@ impl Fixture {
         let web_rtc =
             webrtc::WebRtc::new(std::sync::Arc::new(supervisor.clone()), Default::default());
         let router = router(state, media_router(&supervisor, web_rtc));
-        Self { router, desk, archive, folder }
+        Self { router, stream_service, archive, folder }
     }
 
     pub(super) async fn send(
@@ -191,10 +191,10 @@ async fn outputs_come_and_go_and_survive_a_restart() {
     assert_eq!(changed["enabled"], false, "what is left out stays, and nothing wrong was taken");
     assert!(!changed.to_string().contains("other-key"), "{changed}");
     let (_, before) = api.get("/api/v1/streams/studio/access").await;
-    api.desk.supervisor().shutdown().await;
+    api.stream_service.supervisor().shutdown().await;
 
     let api = Fixture::on(api.folder).await;
-    api.desk.restore().await.expect("reads");
+    api.stream_service.restore().await.expect("reads");
     let (_, list) = api.get(at).await;
     assert_eq!(list["outputs"][0]["id"], "far", "{list}");
     assert_eq!(list["outputs"][0]["enabled"], false);
@@ -217,7 +217,7 @@ async fn a_stored_stream_that_cannot_start_is_told_and_can_be_deleted() {
     let spec = StreamSpec { preset: "no-longer-there".into(), ..StreamSpec::new(name) };
     store.insert_stream(&spec).await.expect("stored");
     assert_eq!(api.get("/readyz").await.1, "ready\n");
-    api.desk.restore().await.expect("reads");
+    api.stream_service.restore().await.expect("reads");
     let (status, said) = api.get("/readyz").await;
     assert_eq!(
         (status, said),
@@ -229,8 +229,8 @@ async fn a_stored_stream_that_cannot_start_is_told_and_can_be_deleted() {
     let (status, _) = api.ask(Method::DELETE, "/api/v1/streams/orphan", Value::Null).await;
     assert_eq!(status, 204);
     assert_eq!(api.get("/readyz").await.1, "ready\n");
-    api.desk.restore().await.expect("reads");
-    assert!(api.desk.lost().is_empty(), "it is gone from the database");
+    api.stream_service.restore().await.expect("reads");
+    assert!(api.stream_service.lost().is_empty(), "it is gone from the database");
 }
 
 #[tokio::test]
@@ -259,31 +259,31 @@ async fn streams_of_the_file_are_the_file_s() {
     let api = Fixture::new().await;
     let name: crate::media::StreamName = "filed".parse().expect("a name");
     let spec = StreamSpec { source: SourceSpec::Test, ..StreamSpec::new(name.clone()) };
-    api.desk.declare(spec.clone(), Owner::Config).await.expect("starts");
+    api.stream_service.declare(spec.clone(), Owner::Config).await.expect("starts");
     let (_, before) = api.get("/api/v1/streams/filed/access").await;
     let path = "/api/v1/streams/filed";
     api.refused(Method::DELETE, path, Value::Null, Code::ConfigOwned).await;
     api.refused(Method::PATCH, path, json!({"linger_s": 1}), Code::ConfigOwned).await;
     let push = json!({"id": "far", "type": "push", "url": "srt://127.0.0.1:9"});
     api.refused(Method::POST, &format!("{path}/outputs"), push, Code::ConfigOwned).await;
-    api.desk.supervisor().shutdown().await;
+    api.stream_service.supervisor().shutdown().await;
 
     let again = Fixture::on(api.folder).await;
-    again.desk.restore().await.expect("reads");
-    assert_eq!(again.desk.owner(&name), None, "the database does not keep it");
-    again.desk.declare(spec, Owner::Config).await.expect("starts");
+    again.stream_service.restore().await.expect("reads");
+    assert_eq!(again.stream_service.owner(&name), None, "the database does not keep it");
+    again.stream_service.declare(spec, Owner::Config).await.expect("starts");
     let (_, after) = again.get("/api/v1/streams/filed/access").await;
     assert_eq!(before["access"], after["access"], "but its tokens");
 }
 
 #[tokio::test]
 async fn a_reload_touches_only_what_changed() {
-    use crate::control::desk::Changes;
+    use crate::control::stream_service::Changes;
     let api = Fixture::new().await;
     // There is no publisher: `since` changes only with a restart.
     let spec = |name: &str| StreamSpec::new(name.parse().expect("a name"));
     for name in ["same", "other", "gone"] {
-        api.desk.declare(spec(name), Owner::Config).await.expect("starts");
+        api.stream_service.declare(spec(name), Owner::Config).await.expect("starts");
     }
     let since = |list: &Value, name: &str| {
         let all = list["streams"].as_array().cloned().unwrap_or_default();
@@ -296,7 +296,7 @@ async fn a_reload_touches_only_what_changed() {
         update: vec![StreamSpec { linger_s: 3, ..spec("other") }],
         remove: vec!["gone".parse().expect("a name")],
     };
-    assert_eq!(api.desk.apply(changes).await, Vec::<String>::new());
+    assert_eq!(api.stream_service.apply(changes).await, Vec::<String>::new());
     let (_, after) = api.get("/api/v1/streams").await;
     assert_eq!(since(&before, "same"), since(&after, "same"));
     assert!(since(&after, "new").is_some() && since(&after, "gone").is_none(), "{after}");

@@ -13,11 +13,11 @@ use super::extract::{Body, Params, Query};
 use super::sdp_body::{bad_sdp, body_text};
 use super::{Code, Error, ice};
 use crate::egress::whep::{self, Viewer};
-use crate::flow::{self, Action, Gate, Hello, Refusal, RefusalKind, SourceReport};
+use crate::flow::{self, AccessRequest, Action, Gate, Refusal, RefusalKind, SourceReport};
 use crate::ingress::whip::{self, Publisher};
 use crate::media::{Accepts, Dubs, StreamName};
 use crate::webrtc::sdp::{self, Description};
-use crate::webrtc::{Config, Direction, Entry, Full, Registry, Session};
+use crate::webrtc::{Config, Direction, Full, Registry, Session, SessionEntry};
 
 /// State shared by the handlers. Cheap to clone.
 #[derive(Clone)]
@@ -70,12 +70,13 @@ fn stream_name(text: &str) -> Result<StreamName, Error> {
         .map_err(|e: crate::media::NameError| Error::new(Code::UnknownStream, e.to_string(), hint))
 }
 
-fn enter(state: &WebRtc, hello: &Hello) -> Result<Entry, Error> {
-    let direction = match hello.action {
+fn enter(state: &WebRtc, access_request: &AccessRequest) -> Result<SessionEntry, Error> {
+    let direction = match access_request.action {
         Action::Publish => Direction::Publish,
         Action::Play => Direction::Play,
     };
-    let entered = state.registry.enter(direction, &hello.stream, hello.credential.as_ref());
+    let entered =
+        state.registry.enter(direction, &access_request.stream, access_request.credential.as_ref());
     entered.map_err(|full| {
         let (code, hint) = match full {
             Full::Stopping => (Code::ShuttingDown, "try again in a minute, or elsewhere"),
@@ -135,21 +136,21 @@ async fn play(
     let stream = stream_name(&stream)?;
     let caller = caller.admit(&*state.gate, Action::Play, "whep", &stream)?;
     let (offer, accepts) = caller.tell(read_viewer(dubs, &headers, body))?;
-    let entry = caller.tell(enter(&state, caller.hello()))?;
-    let seat = state.gate.play(caller.hello().clone(), accepts).await?;
+    let entry = caller.tell(enter(&state, caller.access_request()))?;
+    let subscription = state.gate.play(caller.access_request().clone(), accepts).await?;
     let session = Arc::clone(entry.session());
     let name = format!("whep.{stream}.{}", short(&session.id));
-    let made = Viewer::new(seat, name, &offer, &state.config).await.map_err(failed);
+    let made = Viewer::new(subscription, name, &offer, &state.config).await.map_err(failed);
     let (viewer, answer) = caller.tell(made)?;
     session.set_peer(viewer.peer(), &ufrag(&offer));
-    let (gate, hello) = (Arc::clone(&state.gate), caller.hello().clone());
+    let (gate, access_request) = (Arc::clone(&state.gate), caller.access_request().clone());
     state.registry.spawn(async move {
         match viewer.run(&entry.session().cancel).await {
             Ok(()) => {}
             // The connection was not established.
             Err(flow::Error::Refused { message, hint, .. }) => {
                 let refusal = Refusal::new(RefusalKind::Unsupported, message, hint);
-                gate.report_refusal(&hello, &refusal);
+                gate.report_refusal(&access_request, &refusal);
             }
             Err(error) => tracing::warn!(%stream, %error, "a WHEP viewer is lost"),
         }
@@ -169,16 +170,16 @@ async fn publish(
     let caller = caller.admit(&*state.gate, Action::Publish, "whip", &stream)?;
     let offer = caller.tell(read_offer(&headers, body))?;
     let choices = caller.tell(whip::choose(&offer, &state.config).map_err(failed))?;
-    let entry = caller.tell(enter(&state, caller.hello()))?;
-    let intake = state.gate.publish(caller.hello().clone(), report).await?;
+    let entry = caller.tell(enter(&state, caller.access_request()))?;
+    let intake = state.gate.publish(caller.access_request().clone(), report).await?;
     let session = Arc::clone(entry.session());
     let name = format!("whip.{stream}.{}", short(&session.id));
     let made = Publisher::new(intake, name, &offer, &choices, &state.config).await;
     let (publisher, answer) = caller.tell(made.map_err(failed))?;
     session.set_peer(publisher.peer(), &ufrag(&offer));
-    let (gate, hello) = (Arc::clone(&state.gate), caller.hello().clone());
+    let (gate, access_request) = (Arc::clone(&state.gate), caller.access_request().clone());
     state.registry.spawn(async move {
-        publisher.run(&*gate, &hello, &entry.session().cancel).await;
+        publisher.run(&*gate, &access_request, &entry.session().cancel).await;
     });
     Ok(created(&session, answer, &state.config))
 }

@@ -16,8 +16,8 @@ use tower::ServiceExt;
 use super::super::cross_origin::cross_origin;
 use super::*;
 use crate::flow::{
-    Admission, CueBoard, CueFeed, Feed, Inputs, Intake, Node, Refusal, RefusalKind, Seat,
-    SourceReport, Tracks,
+    Admission, CaptionFeeds, CueFeed, Feed, Inputs, Intake, Node, Refusal, RefusalKind,
+    SourceReport, Subscription, Tracks,
 };
 use crate::media::{Accepts, Kind, Timeline};
 
@@ -27,7 +27,7 @@ const OFFER: &str = include_str!("../../../tests/data/chromium-recvonly.sdp");
 struct OneStream {
     video: Feed,
     audio: Feed,
-    captions: CueBoard,
+    captions: CaptionFeeds,
     /// Refusals that were reported after admission.
     told: Mutex<Vec<String>>,
 }
@@ -36,24 +36,24 @@ impl OneStream {
     fn new() -> Arc<Self> {
         crate::init().expect("GStreamer starts");
         let video = Feed::new("video", Kind::Video);
-        let (captions, told) = (CueBoard::default(), Mutex::default());
+        let (captions, told) = (CaptionFeeds::default(), Mutex::default());
         Arc::new(Self { video, audio: Feed::new("audio", Kind::Audio), captions, told })
     }
 }
 
 impl Gate for OneStream {
-    fn admit(&self, hello: &Hello) -> Result<Admission, Refusal> {
-        if hello.stream.as_str() != "live" {
+    fn admit(&self, access_request: &AccessRequest) -> Result<Admission, Refusal> {
+        if access_request.stream.as_str() != "live" {
             return Err(Refusal::new(RefusalKind::UnknownStream, "there is no such stream", ""));
         }
-        let allowed = hello.credential.as_ref().is_some_and(|c| c.matches("open-sesame"));
+        let allowed = access_request.credential.as_ref().is_some_and(|c| c.matches("open-sesame"));
         let refused = || Refusal::new(RefusalKind::Unauthorized, "no", "show the token");
         allowed.then(Admission::default).ok_or_else(refused)
     }
 
     fn publish(
         &self,
-        hello: Hello,
+        access_request: AccessRequest,
         report: Arc<SourceReport>,
     ) -> BoxFuture<'static, Result<Intake, Refusal>> {
         let timeline = Arc::new(Mutex::new(Timeline::default()));
@@ -62,7 +62,7 @@ impl Gate for OneStream {
         video.activate();
         audio.activate();
         let intake = Intake {
-            stream: hello.stream,
+            stream: access_request.stream,
             tracks: Tracks { video, audio, report, choice: Default::default() },
             captions: Default::default(),
             cancel: CancellationToken::new(),
@@ -71,17 +71,22 @@ impl Gate for OneStream {
         Box::pin(async move { Ok(intake) })
     }
 
-    fn play(&self, hello: Hello, _: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>> {
+    fn play(
+        &self,
+        access_request: AccessRequest,
+        _: Accepts,
+    ) -> BoxFuture<'static, Result<Subscription, Refusal>> {
         let (video, captions) = (Some(self.video.clone()), self.captions.clone());
         let (keep, inputs) = watch::channel(Inputs { video, captions, ..Inputs::default() });
         let on_drop: Box<dyn FnOnce() + Send + Sync> = Box::new(move || drop(keep));
         let cancel = CancellationToken::new();
-        let seat = Seat { stream: hello.stream, inputs, cancel, on_drop: Some(on_drop) };
-        Box::pin(async move { Ok(seat) })
+        let subscription =
+            Subscription { stream: access_request.stream, inputs, cancel, on_drop: Some(on_drop) };
+        Box::pin(async move { Ok(subscription) })
     }
 
-    fn report_refusal(&self, hello: &Hello, refusal: &Refusal) {
-        let told = format!("{}: {}", hello.protocol, refusal.message);
+    fn report_refusal(&self, access_request: &AccessRequest, refusal: &Refusal) {
+        let told = format!("{}: {}", access_request.protocol, refusal.message);
         self.told.lock().expect("no test panics with it").push(told);
     }
 }

@@ -10,7 +10,7 @@ use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::flow::{Connections, Place};
+use crate::flow::{ConnectionPermit, Connections};
 
 /// Admits connections up to the limits.
 #[derive(Clone)]
@@ -45,7 +45,7 @@ impl<S> Accept<TcpStream, S> for Admission {
 /// A connection with its place, which it keeps until it closes, also as a WebSocket.
 pub(super) struct Admitted {
     stream: TcpStream,
-    _place: Place,
+    _place: ConnectionPermit,
 }
 
 impl AsyncRead for Admitted {

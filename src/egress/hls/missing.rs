@@ -2,7 +2,7 @@
 
 /// Why a requested item is not available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Missing {
+pub enum SegmentError {
     /// It has left the window.
     #[error("it has left the live window")]
     Gone,

@@ -4,8 +4,8 @@ mod h264;
 mod master;
 mod missing;
 mod playlist;
+mod segment_store;
 mod settings;
-mod shelf;
 mod state;
 mod subtitles;
 mod track;
@@ -16,13 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::egress::fmp4::{self, Chunker, Source, Tapped};
-use crate::flow::{CueBoard, CueFeed, Error, Feed, Inputs, Node, Task};
+use crate::flow::{CaptionFeeds, CueFeed, Error, Feed, Inputs, Node, Task};
 use crate::media::{Accept, Accepts, Captions, Codec, Dubs, Kind, Language};
 
 pub use master::{ClosedCaptions, Rendition};
-pub use missing::Missing;
+pub use missing::SegmentError;
+pub use segment_store::SegmentStore;
 pub use settings::Settings;
-pub use shelf::Shelf;
 pub use track_id::TrackId;
 
 /// Pause before the failed pipeline of an audio language restarts.
@@ -37,7 +37,7 @@ pub fn accepts() -> Accepts {
     Accepts::media(Some(video), Some(audio)).with_captions(captions).with_dubs(Dubs::All)
 }
 
-/// Fills the shelf from the feeds until the task is cancelled. A change of codec or decoder
+/// Fills the segment store from the feeds until the task is cancelled. A change of codec or decoder
 /// configuration makes a discontinuity; numbering continues, also after a restart of the node.
 /// Failures of other audio languages and of captions do not affect the original tracks.
 ///
@@ -46,13 +46,13 @@ pub fn accepts() -> Accepts {
 pub async fn run(
     task: Task,
     inputs: Inputs,
-    shelf: Arc<Shelf>,
+    segment_store: Arc<SegmentStore>,
     settings: Settings,
 ) -> Result<(), Error> {
-    shelf.expect_dubs(inputs.dubs.iter().map(|(language, _)| language.clone()).collect());
+    segment_store.expect_dubs(inputs.dubs.iter().map(|(language, _)| language.clone()).collect());
     let dubs = inputs.dubs.iter().map(|(language, feed)| {
         let id = TrackId::Dub(language.clone());
-        dub(&task, id, feed.clone(), &shelf, settings)
+        dub(&task, id, feed.clone(), &segment_store, settings)
     });
     // The original tracks determine the end.
     let dubs = async {
@@ -60,9 +60,9 @@ pub async fn run(
         std::future::pending::<std::convert::Infallible>().await
     };
     tokio::select! {
-        result = originals(&task, &inputs, &shelf, settings) => result,
+        result = originals(&task, &inputs, &segment_store, settings) => result,
         never = dubs => match never {},
-        never = captions(&inputs.captions, &shelf) => match never {},
+        never = captions(&inputs.captions, &segment_store) => match never {},
     }
 }
 
@@ -74,7 +74,7 @@ pub fn accepts_h264() -> Accepts {
     Accepts::media(Some(video), None).with_captions(captions)
 }
 
-/// Fills the shelf with H.264 video beside an original in another codec, until the task is
+/// Fills the segment store with H.264 video beside an original in another codec, until the task is
 /// cancelled.
 ///
 /// # Errors
@@ -82,11 +82,11 @@ pub fn accepts_h264() -> Accepts {
 pub async fn run_h264(
     task: Task,
     inputs: Inputs,
-    shelf: Arc<Shelf>,
+    segment_store: Arc<SegmentStore>,
     settings: Settings,
 ) -> Result<(), Error> {
     while let Some(sources) = fmp4::settle(&task, &inputs).await {
-        derive(&task, &TrackId::H264, &inputs, &sources, (&shelf, settings)).await?;
+        derive(&task, &TrackId::H264, &inputs, &sources, (&segment_store, settings)).await?;
     }
     Ok(())
 }
@@ -94,23 +94,24 @@ pub async fn run_h264(
 async fn originals(
     task: &Task,
     inputs: &Inputs,
-    shelf: &Arc<Shelf>,
+    segment_store: &Arc<SegmentStore>,
     settings: Settings,
 ) -> Result<(), Error> {
     let mut from = gst::ClockTime::ZERO;
     while let Some(sources) = fmp4::settle(task, inputs).await {
-        shelf.expect(sources.iter().map(|source| TrackId::original(source.kind())).collect());
+        segment_store
+            .expect(sources.iter().map(|source| TrackId::original(source.kind())).collect());
         let node = fmp4::node(&task.name, &sources)?;
         for source in &sources {
             let id = TrackId::original(source.kind());
-            tap(&node, task, source, (shelf, id), settings)?;
+            tap(&node, task, source, (segment_store, id), settings)?;
         }
         fmp4::link(&node, &sources, from)?;
         node.start().await?;
         let result = tokio::select! {
             result = node.run(&task.cancel) => Some(result),
             () = fmp4::changed(inputs, &sources) => None,
-            () = report(task, shelf) => None,
+            () = report(task, segment_store) => None,
         };
         from = fmp4::newest(&sources);
         node.stop().await?;
@@ -123,10 +124,16 @@ async fn originals(
 
 /// Audio in another language, in a separate pipeline that restarts after a failure. Ends with the
 /// task.
-async fn dub(task: &Task, id: TrackId, feed: Feed, shelf: &Arc<Shelf>, settings: Settings) {
+async fn dub(
+    task: &Task,
+    id: TrackId,
+    feed: Feed,
+    segment_store: &Arc<SegmentStore>,
+    settings: Settings,
+) {
     let inputs = Inputs { audio: Some(feed), ..Inputs::default() };
     while let Some(sources) = fmp4::settle(task, &inputs).await {
-        let outcome = derive(task, &id, &inputs, &sources, (shelf, settings)).await;
+        let outcome = derive(task, &id, &inputs, &sources, (segment_store, settings)).await;
         let Err(error) = outcome else { continue };
         tracing::warn!(track = %id, %error, "a language of HLS is begun again");
         tokio::select! {
@@ -142,11 +149,11 @@ async fn derive(
     id: &TrackId,
     inputs: &Inputs,
     sources: &[Source],
-    (shelf, settings): (&Arc<Shelf>, Settings),
+    (segment_store, settings): (&Arc<SegmentStore>, Settings),
 ) -> Result<(), Error> {
     let node = fmp4::node(&format!("{}.{id}", task.name), sources)?;
     for source in sources {
-        tap(&node, task, source, (shelf, id.clone()), settings)?;
+        tap(&node, task, source, (segment_store, id.clone()), settings)?;
     }
     fmp4::link(&node, sources, gst::ClockTime::ZERO)?;
     node.start().await?;
@@ -157,30 +164,33 @@ async fn derive(
     node.stop().await.and(result)
 }
 
-/// Puts captions on the shelf; never returns. Recent cues come first, for players that start some
+/// Puts captions on the segment store; never returns. Recent cues come first, for players that start some
 /// seconds in the past.
-async fn captions(board: &CueBoard, shelf: &Shelf) -> std::convert::Infallible {
-    let (mut feeds, mut cues) = (board.subscribe(), board.read());
-    show(shelf, &feeds.borrow_and_update());
+async fn captions(
+    caption_feeds: &CaptionFeeds,
+    segment_store: &SegmentStore,
+) -> std::convert::Infallible {
+    let (mut feeds, mut cues) = (caption_feeds.subscribe(), caption_feeds.read());
+    show(segment_store, &feeds.borrow_and_update());
     loop {
         tokio::select! {
             changed = feeds.changed() => match changed {
-                Ok(()) => show(shelf, &feeds.borrow_and_update()),
+                Ok(()) => show(segment_store, &feeds.borrow_and_update()),
                 Err(_) => std::future::pending().await,
             },
             (feed, cue) = cues.next() => if cue.is_committed() {
-                shelf.add_cue(feed.language(), &cue);
+                segment_store.add_cue(feed.language(), &cue);
             },
         }
     }
 }
 
-/// Sets the caption languages and adds the recent cues. The shelf ignores cues that it already has.
-fn show(shelf: &Shelf, feeds: &[CueFeed]) {
+/// Sets the caption languages and adds the recent cues. The segment store ignores cues that it already has.
+fn show(segment_store: &SegmentStore, feeds: &[CueFeed]) {
     let asked: Vec<Language> = feeds.iter().map(|feed| feed.language().clone()).collect();
-    shelf.follow_captions(&asked);
+    segment_store.follow_captions(&asked);
     for feed in feeds {
-        feed.recent().iter().for_each(|cue| shelf.add_cue(feed.language(), cue));
+        feed.recent().iter().for_each(|cue| segment_store.add_cue(feed.language(), cue));
     }
 }
 
@@ -188,25 +198,26 @@ fn tap(
     node: &Node,
     task: &Task,
     source: &Source,
-    (shelf, id): (&Arc<Shelf>, TrackId),
+    (segment_store, id): (&Arc<SegmentStore>, TrackId),
     settings: Settings,
 ) -> Result<(), Error> {
     let part = settings.part().unwrap_or(settings.segment());
     let mut chunker: Option<Chunker> = None;
-    let (shelf, feed, status) = (shelf.clone(), source.feed.clone(), task.status.clone());
+    let (segment_store, feed, status) =
+        (segment_store.clone(), source.feed.clone(), task.status.clone());
     fmp4::tap(node, source.kind().as_str(), move |tapped| match tapped {
         Tapped::Track(info) => {
             if let Some(chunk) = chunker.as_mut().and_then(Chunker::finish) {
-                shelf.push(&id, &chunk);
+                segment_store.push(&id, &chunk);
             }
-            shelf.begin_track(&id, info.clone());
+            segment_store.begin_track(&id, info.clone());
             chunker = Some(Chunker::new(info, part, settings.segment()));
         }
         Tapped::Frame(frame) => {
             let Some(chunker) = &mut chunker else { return };
             let dts = frame.dts;
             if let Some(chunk) = chunker.push(frame) {
-                shelf.push(&id, &chunk);
+                segment_store.push(&id, &chunk);
                 status.set_running();
             }
             ask_for_key_frame(&feed, chunker.segment_age(dts), &settings);
@@ -223,13 +234,13 @@ fn ask_for_key_frame(feed: &Feed, age: Duration, settings: &Settings) {
 }
 
 /// Updates the figures in the API; never returns.
-async fn report(task: &Task, shelf: &Shelf) {
+async fn report(task: &Task, segment_store: &SegmentStore) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tick.tick().await;
-        task.status.set("viewers", shelf.viewers());
-        task.status.set("bytes_held", shelf.bytes());
-        let codecs: Vec<_> = shelf.renditions().into_iter().map(|r| r.info.mime).collect();
+        task.status.set("viewers", segment_store.viewers());
+        task.status.set("bytes_held", segment_store.bytes());
+        let codecs: Vec<_> = segment_store.renditions().into_iter().map(|r| r.info.mime).collect();
         task.status.set("codecs", codecs.join(","));
     }
 }

@@ -1,4 +1,4 @@
-//! The content of a shelf.
+//! The content of a segment store.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const STALE_AFTER: Duration = Duration::from_secs(10);
 /// How far a derived track may lag behind the originals at a break and still belong before it.
 const BREAK_TOLERANCE: Duration = Duration::from_millis(500);
 
-/// The content of a shelf.
+/// The content of a segment store.
 pub(super) struct State {
     /// The original tracks that the node has announced.
     pub(super) expected: Vec<TrackId>,
@@ -99,7 +99,7 @@ impl State {
 
     pub(super) fn track_mut(&mut self, id: &TrackId) -> &mut Track {
         // Numbers start at the wall-clock time in seconds, so that a player which knows an older
-        // track of the same name, or an older shelf of the stream, never sees a number twice.
+        // track of the same name, or an older segment store of the stream, never sees a number twice.
         let first = || flow::wall_clock(flow::now()).as_secs();
         self.tracks.entry(id.clone()).or_insert_with(|| Track::new(first()))
     }

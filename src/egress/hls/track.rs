@@ -1,4 +1,4 @@
-//! One track on the shelf: its playlist and its data.
+//! One track on the segment store: its playlist and its data.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::master::Rendition;
-use super::missing::Missing;
+use super::missing::SegmentError;
 use super::playlist::{MediaPlaylist, Part};
 use crate::egress::fmp4::{Chunk, Cut, TrackInfo, fragment, header};
 use crate::flow;
@@ -228,9 +228,9 @@ impl Track {
         self.playlist.complete_numbers().filter_map(window).collect()
     }
 
-    pub(super) fn init(&self, number: u64) -> Result<Bytes, Missing> {
+    pub(super) fn init(&self, number: u64) -> Result<Bytes, SegmentError> {
         let gone = self.inits.first_key_value().is_some_and(|(first, _)| number < *first);
-        let missing = if gone { Missing::Gone } else { Missing::Unknown };
+        let missing = if gone { SegmentError::Gone } else { SegmentError::Unknown };
         self.inits.get(&number).cloned().ok_or(missing)
     }
 
@@ -238,11 +238,13 @@ impl Track {
         &self,
         sequence: u64,
         part: Option<usize>,
-    ) -> Result<VecDeque<Bytes>, Missing> {
-        let parts = &self.segments.get(&sequence).ok_or(Missing::Gone)?.parts;
+    ) -> Result<VecDeque<Bytes>, SegmentError> {
+        let parts = &self.segments.get(&sequence).ok_or(SegmentError::Gone)?.parts;
         match part {
             None => Ok(parts.iter().cloned().collect()),
-            Some(part) => Ok(VecDeque::from([parts.get(part).cloned().ok_or(Missing::Unknown)?])),
+            Some(part) => {
+                Ok(VecDeque::from([parts.get(part).cloned().ok_or(SegmentError::Unknown)?]))
+            }
         }
     }
 }

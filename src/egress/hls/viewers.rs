@@ -11,16 +11,16 @@ const GONE_AFTER: Duration = Duration::from_secs(15);
 const VIEWERS_MAX: usize = 10_000;
 
 /// The players of one stream, distinguished by address.
-pub(super) struct Viewers(Mutex<Seen>);
+pub(super) struct Viewers(Mutex<LastRequest>);
 
-struct Seen {
+struct LastRequest {
     last: Instant,
     viewers: HashMap<String, Instant>,
 }
 
 impl Default for Viewers {
     fn default() -> Self {
-        Self(Mutex::new(Seen { last: Instant::now(), viewers: HashMap::new() }))
+        Self(Mutex::new(LastRequest { last: Instant::now(), viewers: HashMap::new() }))
     }
 }
 
@@ -49,7 +49,7 @@ impl Viewers {
         seen.viewers.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
+    fn lock(&self) -> MutexGuard<'_, LastRequest> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

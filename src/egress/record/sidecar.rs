@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::captions::{FileClock, Shaper, json, srt, vtt};
-use crate::flow::{self, BoardReader, CueBoard, Status};
+use crate::flow::{self, CaptionFeeds, CaptionFeedsReader, Status};
 use crate::media::{Cue, Language};
 
 /// Recordings that may still get cues: the open one and the previous ones.
@@ -47,31 +47,35 @@ pub(super) fn channel() -> (mpsc::Sender<Begun>, mpsc::Receiver<Begun>) {
 
 /// Writes captions beside recordings until the writer is gone and the last captions have arrived.
 /// Reports `captions` (cues written) and `captions_error`; its errors never affect the recording.
-pub(super) async fn write(captions: CueBoard, mut begun: mpsc::Receiver<Begun>, status: Status) {
+pub(super) async fn write(
+    captions: CaptionFeeds,
+    mut begun: mpsc::Receiver<Begun>,
+    status: Status,
+) {
     let mut cues = captions.read();
-    let mut desk = Desk::default();
+    let mut sidecar_writer = SidecarWriter::default();
     loop {
         tokio::select! {
             biased;
             new = begun.recv() => match new {
-                Some(new) => desk.begin(new),
+                Some(new) => sidecar_writer.begin(new),
                 None => break,
             },
-            (feed, cue) = cues.next() => desk = keep(desk, feed.language(), cue, &status).await,
+            (feed, cue) = cues.next() => sidecar_writer = keep(sidecar_writer, feed.language(), cue, &status).await,
         }
     }
     if captions.feeds().is_empty() {
         return;
     }
-    desk.ended_at = Some(Duration::from_nanos(flow::now().nseconds()));
-    let words = last_words(desk, &mut cues, captions.ended(), &status);
+    sidecar_writer.ended_at = Some(Duration::from_nanos(flow::now().nseconds()));
+    let words = last_words(sidecar_writer, &mut cues, captions.ended(), &status);
     let _ = tokio::time::timeout(LATE_MAX, words).await;
 }
 
 /// Writes the remaining captions until none can come any more.
 async fn last_words(
-    mut desk: Desk,
-    cues: &mut BoardReader,
+    mut sidecar_writer: SidecarWriter,
+    cues: &mut CaptionFeedsReader,
     ended: CancellationToken,
     status: &Status,
 ) {
@@ -81,36 +85,41 @@ async fn last_words(
             found = cues.next() => found,
             () = ended.cancelled() => return,
         };
-        desk = keep(desk, feed.language(), cue, status).await;
+        sidecar_writer = keep(sidecar_writer, feed.language(), cue, status).await;
     }
 }
 
 /// Writes on a thread that may block, because disks may stall.
-async fn keep(mut desk: Desk, asked: &Language, cue: Cue, status: &Status) -> Desk {
+async fn keep(
+    mut sidecar_writer: SidecarWriter,
+    asked: &Language,
+    cue: Cue,
+    status: &Status,
+) -> SidecarWriter {
     if !cue.is_committed() {
-        return desk;
+        return sidecar_writer;
     }
     // If the language is detected, the files are named after the detected one.
     let detected = *asked == Language::undetermined();
     let language = if detected { cue.language.clone() } else { asked.clone() };
     let written = tokio::task::spawn_blocking(move || {
-        let outcome = desk.keep(&language, &cue);
-        (desk, outcome)
+        let outcome = sidecar_writer.keep(&language, &cue);
+        (sidecar_writer, outcome)
     });
-    let Ok((desk, outcome)) = written.await else { return Desk::default() };
+    let Ok((sidecar_writer, outcome)) = written.await else { return SidecarWriter::default() };
     match outcome {
-        Ok(()) => status.set("captions", desk.written),
+        Ok(()) => status.set("captions", sidecar_writer.written),
         Err(error) => {
             tracing::debug!(%error, "captions beside a recording");
             status.set("captions_error", error.to_string());
         }
     }
-    desk
+    sidecar_writer
 }
 
 /// The recordings that may still get cues.
 #[derive(Default)]
-struct Desk {
+struct SidecarWriter {
     recordings: VecDeque<Recording>,
     /// Running time at which the last recording ended; later cues belong to none.
     ended_at: Option<Duration>,
@@ -122,7 +131,7 @@ struct Recording {
     texts: BTreeMap<Language, Texts>,
 }
 
-impl Desk {
+impl SidecarWriter {
     fn begin(&mut self, begun: Begun) {
         if self.recordings.len() == RECENT_MAX {
             self.recordings.pop_front();

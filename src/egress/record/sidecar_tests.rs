@@ -24,11 +24,11 @@ async fn cues_lie_beside_the_recording_in_which_they_begin() {
     let folder = tempfile::tempdir().expect("a folder");
     let stem = |name: &str| folder.path().join(name);
     let names = ["2026-11-23T16-03-16.250Z", "2026-11-23T16-04-16.250Z"];
-    let (board, (tell, heard)) = (CueBoard::default(), channel());
+    let (caption_feeds, (tell, heard)) = (CaptionFeeds::default(), channel());
     let feed = CueFeed::new("captions.en", Language::english());
-    board.set(vec![feed.clone()]);
+    caption_feeds.set(vec![feed.clone()]);
     let status = Status::default();
-    let writing = tokio::spawn(write(board, heard, status.clone()));
+    let writing = tokio::spawn(write(caption_feeds, heard, status.clone()));
     while feed.readers() == 0 {
         tokio::task::yield_now().await;
     }
@@ -82,13 +82,13 @@ fn times_in(path: &Path) -> Vec<String> {
     times.filter(|time| !time.is_empty()).collect()
 }
 
-/// A desk with one recording in a folder, which begins at ten seconds.
-fn desk(folder: &Path) -> Desk {
+/// A sidecar writer with one recording in a folder, which begins at ten seconds.
+fn sidecar_writer(folder: &Path) -> SidecarWriter {
     let stem = folder.join("2026-11-23T16-03-16.250Z");
     std::fs::write(with_ending(&stem, "mp4"), "x").expect("written");
-    let mut desk = Desk::default();
-    desk.begin(Begun { stem, base: Duration::from_secs(10) });
-    desk
+    let mut sidecar_writer = SidecarWriter::default();
+    sidecar_writer.begin(Begun { stem, base: Duration::from_secs(10) });
+    sidecar_writer
 }
 
 fn read(folder: &Path, ending: &str) -> String {
@@ -99,12 +99,12 @@ fn read(folder: &Path, ending: &str) -> String {
 #[test]
 fn what_straddles_the_beginning_is_in_it_and_what_comes_after_the_end_is_not() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut desk, english) = (desk(folder.path()), Language::english());
-    desk.keep(&english, &cue(1, 8_000, "before")).expect("kept");
-    desk.keep(&english, &cue(2, 9_500, "half in it")).expect("kept");
-    desk.ended_at = Some(Duration::from_secs(20));
-    desk.keep(&english, &cue(3, 19_500, "comes late")).expect("kept");
-    desk.keep(&english, &cue(4, 20_000, "after")).expect("kept");
+    let (mut sidecar_writer, english) = (sidecar_writer(folder.path()), Language::english());
+    sidecar_writer.keep(&english, &cue(1, 8_000, "before")).expect("kept");
+    sidecar_writer.keep(&english, &cue(2, 9_500, "half in it")).expect("kept");
+    sidecar_writer.ended_at = Some(Duration::from_secs(20));
+    sidecar_writer.keep(&english, &cue(3, 19_500, "comes late")).expect("kept");
+    sidecar_writer.keep(&english, &cue(4, 20_000, "after")).expect("kept");
     let expect = "1\n00:00:00,000 --> 00:00:00,500\nhalf in it\n\n\
                   2\n00:00:09,500 --> 00:00:10,500\ncomes late\n\n";
     assert_eq!(read(folder.path(), "srt"), expect);
@@ -123,18 +123,18 @@ fn a_full_disk_costs_whole_captions_only() {
         crate::needs::skip("root, to mount a small file system");
         return;
     }
-    let (mut desk, english) = (desk(root.path()), Language::english());
+    let (mut sidecar_writer, english) = (sidecar_writer(root.path()), Language::english());
     let text = "words ".repeat(40);
     let mut refused = 0;
     let mut all_whole = true;
     for id in 1..300 {
-        let kept = desk.keep(&english, &cue(id, 10_000 + id * 1000, &text));
+        let kept = sidecar_writer.keep(&english, &cue(id, 10_000 + id * 1000, &text));
         refused += u64::from(kept.is_err());
         let json = serde_json::from_str::<serde_json::Value>(&read(root.path(), "json")).is_ok();
         let ends = |ending| read(root.path(), ending).ends_with("\n\n");
         all_whole &= json && ends("vtt") && ends("srt");
     }
-    drop(desk);
+    drop(sidecar_writer);
     let unmounted = std::process::Command::new("umount").arg(root.path()).status().expect("runs");
     eprintln!("{refused} of 299 captions did not fit");
     assert!(refused > 10 && refused < 299 && all_whole, "{refused} refused, whole: {all_whole}");

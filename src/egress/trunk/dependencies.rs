@@ -14,12 +14,12 @@ pub struct Trunk {
     /// WebRTC configuration of the appliance.
     pub config: Config,
     /// Video encoders.
-    pub codecs: Arc<dyn Codecs>,
+    pub codecs: Arc<dyn EncoderFactory>,
 }
 
 /// Video encoders for trunks.
-pub trait Codecs: Send + Sync {
-    /// Codecs that this machine can encode.
+pub trait EncoderFactory: Send + Sync {
+    /// EncoderFactory that this machine can encode.
     fn available(&self) -> Vec<Codec>;
 
     /// Converts raw video of this format to the codec, in `gst-launch-1.0` notation. The encoder is

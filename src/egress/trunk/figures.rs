@@ -3,45 +3,45 @@
 use std::time::{Duration, Instant};
 
 use super::Video;
+use super::exchange::RemoteStatus;
 use super::ladder::{Decision, Level};
 use super::links::{Links, Source};
-use super::pilot::{Flight, Pilot};
+use super::sender::{SenderState, TrunkSender};
 use super::sound::Form;
-use super::talk::Told;
 use crate::aic::controller::Choice;
-use crate::aic::predict::Sent;
+use crate::aic::predict::SentFrames;
 use crate::aic::quality;
 use crate::media::Kind;
-use crate::webrtc::stats::{Connection, Flow};
+use crate::webrtc::stats::{Connection, RtpStats};
 use crate::webrtc::trunk::{Receiving, Sending};
 
 /// Minimum number of packets for a loss share.
 const SHARE_OF_MIN: u64 = 10;
 
-impl Flight<'_> {
+impl TrunkSender<'_> {
     /// Updates the figures, for the local API and the other end.
     pub(super) fn figures(
         &self,
         links: &Links,
-        pilot: &mut Pilot,
+        sender: &mut SenderState,
         found: &Connection,
-        told: &Told,
+        told: &RemoteStatus,
     ) -> Sending {
         let now = Instant::now();
-        let seconds = now.saturating_duration_since(pilot.figures_at).as_secs_f64().max(0.1);
-        pilot.figures_at = now;
-        pilot.rtt = found.round_trip.or(pilot.rtt);
-        pilot.follow_losses(found, told);
+        let seconds = now.saturating_duration_since(sender.figures_at).as_secs_f64().max(0.1);
+        sender.figures_at = now;
+        sender.rtt = found.round_trip.or(sender.rtt);
+        sender.follow_losses(found, told);
         let set = |name, value: f64| self.task.status.set(name, (value * 100.0).round() / 100.0);
         let mut sending = Sending::default();
-        let (mut audio_kbps, mut all) = (0.0, Sent::default());
-        if let (Some(sound), Some(decision)) = (&pilot.sound, pilot.decision) {
-            let read = sound.meter.read();
-            let last = read.since(pilot.read);
-            pilot.read = read;
+        let (mut audio_kbps, mut all) = (0.0, SentFrames::default());
+        if let (Some(sound), Some(decision)) = (&sender.sound, sender.decision) {
+            let read = sound.packet_counter.read();
+            let last = read.since(sender.read);
+            sender.read = read;
             let choice = if last.aic > 0 { decision.voice } else { decision.opus() };
             if sound.form == Form::Aic && last.aic == last.sent.packets {
-                pilot.predictor.observe(choice, last.sent);
+                sender.predictor.observe(choice, last.sent);
             }
             audio_kbps = last.sent.wire() / 1000.0 / seconds;
             all = last.sent;
@@ -57,55 +57,55 @@ impl Flight<'_> {
             let codec = if last.aic * 2 > last.sent.packets { "aic" } else { "opus" };
             sending.codec = codec.into();
             self.task.status.set("codec", codec);
-            sending.quality = Some(quality::estimate(choice, pilot.missing, pilot.delay(choice)));
+            sending.quality = Some(quality::estimate(choice, sender.missing, sender.delay(choice)));
             sending.rung = decision.words(Some(sound.form));
             self.task.status.set("rung", sending.rung.clone());
         }
-        sending.no_pictures = pilot.decision.is_some_and(|d| d.level == Level::Off);
+        sending.no_pictures = sender.decision.is_some_and(|d| d.level == Level::Off);
         sending.audio_kbps = (audio_kbps * 10.0).round() / 10.0;
-        sending.rtt_ms = pilot.rtt.map(|rtt| (rtt.as_secs_f64() * 10_000.0).round() / 10.0);
+        sending.rtt_ms = sender.rtt.map(|rtt| (rtt.as_secs_f64() * 10_000.0).round() / 10.0);
         if let Some((source, _, track)) = links.of(Kind::Video) {
             let sent = found.sent(track.ssrc);
-            let video = pilot.video_sent(&sent);
+            let video = sender.video_sent(&sent);
             set("video_kbps", video.wire() / 1000.0 / seconds);
-            pilot.follow_feed(source, &self.trunk.settings.video);
+            sender.follow_feed(source, &self.trunk.settings.video);
             (all.packets, all.bytes) = (all.packets + video.packets, all.bytes + video.bytes);
         }
-        pilot.sending = all.wire() / seconds;
+        sender.sending = all.wire() / seconds;
         if all.bytes > 0 {
             // During pauses packets are almost only headers; pauses are short, so the value is
             // smoothed.
             let now = all.wire() / (all.bytes * 8) as f64;
-            let before = if pilot.overhead > 1.0 { pilot.overhead } else { now };
-            pilot.overhead = before + 0.2 * (now - before);
+            let before = if sender.overhead > 1.0 { sender.overhead } else { now };
+            sender.overhead = before + 0.2 * (now - before);
         }
-        self.show(pilot, found, &sending);
+        self.show(sender, found, &sending);
         sending
     }
 
-    fn show(&self, pilot: &Pilot, found: &Connection, sending: &Sending) {
+    fn show(&self, sender: &SenderState, found: &Connection, sending: &Sending) {
         let set = |name, value: f64| self.task.status.set(name, (value * 1000.0).round() / 1000.0);
-        set("loss", pilot.loss);
-        set("missing", pilot.missing);
-        if let Some(bandwidth) = pilot.line.bandwidth() {
-            set("bandwidth_kbps", bandwidth * pilot.overhead / 1000.0);
-            set("queue_ms", pilot.line.arrived().queue.as_secs_f64() * 1000.0);
+        set("loss", sender.loss);
+        set("missing", sender.missing);
+        if let Some(bandwidth) = sender.path_monitor.bandwidth() {
+            set("bandwidth_kbps", bandwidth * sender.overhead / 1000.0);
+            set("queue_ms", sender.path_monitor.arrived().queue.as_secs_f64() * 1000.0);
         }
-        if let Some(rtt) = pilot.rtt {
+        if let Some(rtt) = sender.rtt {
             set("rtt_ms", rtt.as_secs_f64() * 1000.0);
         }
         if let Some(quality) = sending.quality {
             set("quality", quality);
         }
-        if let Some(decision) = pilot.decision {
-            let age = pilot.sound.as_ref().map(|_| pilot.delay(decision.sound()));
+        if let Some(decision) = sender.decision {
+            let age = sender.sound.as_ref().map(|_| sender.delay(decision.sound()));
             set("latency_ms", age.unwrap_or_default().as_secs_f64() * 1000.0);
             self.task.status.set("pictures", decision.level.word());
         }
         for (name, value) in [
-            ("predicted_ratio", pilot.predictor.predicted()),
-            ("actual_ratio", pilot.predictor.actual()),
-            ("prediction_error", pilot.predictor.error()),
+            ("predicted_ratio", sender.predictor.predicted()),
+            ("actual_ratio", sender.predictor.actual()),
+            ("prediction_error", sender.predictor.error()),
         ] {
             if let Some(value) = value.filter(|_| sending.codec == "aic") {
                 set(name, value);
@@ -116,9 +116,9 @@ impl Flight<'_> {
     }
 }
 
-impl Pilot {
+impl SenderState {
     /// Losses reported by the other end: on the data channel, or by RTCP.
-    fn follow_losses(&mut self, found: &Connection, told: &Told) {
+    fn follow_losses(&mut self, found: &Connection, told: &RemoteStatus) {
         let Some(now) = &told.receiving else {
             self.loss = found.remote_loss.unwrap_or(0.0);
             self.missing = self.loss;
@@ -157,14 +157,14 @@ impl Pilot {
     }
 
     /// Video packets and bytes sent since the last call.
-    fn video_sent(&mut self, sent: &Flow) -> Sent {
+    fn video_sent(&mut self, sent: &RtpStats) -> SentFrames {
         // The counters of a source restart from zero after a long silence.
         let again = sent.packets < self.sent.packets;
-        let before = if again { Flow::default() } else { std::mem::take(&mut self.sent) };
+        let before = if again { RtpStats::default() } else { std::mem::take(&mut self.sent) };
         let bytes = sent.bytes.saturating_sub(before.bytes);
         let packets = sent.packets.saturating_sub(before.packets);
         self.sent = sent.clone();
-        Sent { frames: 0, packets, bytes }
+        SentFrames { frames: 0, packets, bytes }
     }
 
     /// For passed-through video, follows the bit rate of the publisher.

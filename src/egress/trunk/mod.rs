@@ -7,20 +7,20 @@
 mod arrivals;
 mod branch;
 mod dependencies;
+mod estimator;
+mod exchange;
 mod figures;
 mod ladder;
-mod line;
 mod links;
-mod meter;
 mod offer;
 mod pace;
+mod packet_counter;
+mod path_monitor;
 mod picture;
-mod pilot;
-mod probe;
+mod sender;
 mod settings;
 mod signal;
 mod sound;
-mod talk;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -32,7 +32,7 @@ use crate::webrtc::{Channel, Config, Peer, Track, sdp, trunk::LABEL};
 use links::{Links, Source};
 use signal::{Endpoint, Session};
 
-pub use dependencies::{Codecs, Trunk};
+pub use dependencies::{EncoderFactory, Trunk};
 pub use settings::{Settings, Share, Video};
 
 /// Time limit for the RTCP BYE at the end of a trunk.
@@ -68,14 +68,14 @@ pub async fn run(task: Task, inputs: Inputs, trunk: Trunk) -> Result<(), Error> 
     let by_aic = trunk.settings.aic.has(rand::random());
     let sources = sources(&inputs, &trunk, by_aic).await?;
     let mut peer = Peer::new(&task.name, &trunk.config)?;
-    let line = line::Line::install(&peer)?;
+    let path_monitor = path_monitor::PathMonitor::install(&peer)?;
     let medias = sources.iter().map(|s| s.media.clone()).collect();
     let result = tokio::select! {
         () = task.cancel.cancelled() => Ok(()),
         result = connect(&mut peer, &endpoint, medias, &trunk.config) => match result {
             Ok((session, tracks, channel)) => {
                 let links = Links { sources, tracks, channel };
-                let result = send(&task, &peer, &trunk, &inputs, links, line).await;
+                let result = send(&task, &peer, &trunk, &inputs, links, path_monitor).await;
                 session.leave().await;
                 result
             }
@@ -133,12 +133,12 @@ async fn send(
     trunk: &Trunk,
     inputs: &Inputs,
     links: Links,
-    line: line::Line,
+    path_monitor: path_monitor::PathMonitor,
 ) -> Result<(), Error> {
-    let flight = pilot::Flight { task, peer, trunk, captions: &inputs.captions };
+    let flight = sender::TrunkSender { task, peer, trunk, captions: &inputs.captions };
     let result = tokio::select! {
         () = task.cancel.cancelled() => Ok(()),
-        result = flight.run(links, line) => result,
+        result = flight.run(links, path_monitor) => result,
     };
     if task.cancel.is_cancelled() {
         peer.node().finish(GOODBYE_MAX).await;

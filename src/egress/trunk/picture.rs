@@ -7,7 +7,7 @@ use gst::prelude::*;
 
 use super::ladder::Level;
 use super::links::Source;
-use super::{Codecs, branch};
+use super::{EncoderFactory, branch};
 use crate::egress::whep;
 use crate::flow::{Error, Join};
 use crate::media::{Codec, Format};
@@ -20,7 +20,7 @@ pub(super) struct Picture {
     encoder: Option<gst::Element>,
     size: Option<gst::Element>,
     format: Format,
-    codecs: Arc<dyn Codecs>,
+    codecs: Arc<dyn EncoderFactory>,
     /// Minimum interval between frames in nanoseconds; closer frames are dropped.
     closest: Arc<AtomicU64>,
     /// The applied level and bit rate in kbit/s.
@@ -40,7 +40,7 @@ impl Picture {
         agreed: &Agreed,
         track: &Track,
         source: &Source,
-        codecs: &Arc<dyn Codecs>,
+        codecs: &Arc<dyn EncoderFactory>,
         kbps: u32,
     ) -> Result<Self, Error> {
         let codec = agreed.payload.codec().unwrap_or(Codec::H264);

@@ -5,8 +5,8 @@ use gst_rtp::prelude::*;
 
 use super::branch::{self, Branch};
 use super::ladder::Decision;
-use super::meter::Meter;
 use super::pace;
+use super::packet_counter::PacketCounter;
 use crate::aic::controller::Choice;
 use crate::flow::Error;
 use crate::webrtc::sdp::Agreed;
@@ -18,7 +18,7 @@ pub(super) struct Sound {
     pub(super) form: Form,
     encoder: gst::Element,
     /// Counter of what was sent.
-    pub(super) meter: Meter,
+    pub(super) packet_counter: PacketCounter,
     /// The applied choices for voice and for other audio.
     applied: Option<(Choice, Choice)>,
 }
@@ -61,11 +61,11 @@ impl Sound {
         if let Some(id) = agreed.hints.filter(|_| is_aic) {
             add_hints(&payloader, id);
         }
-        let meter = Meter::default();
+        let packet_counter = PacketCounter::default();
         if let Some(pad) = payloader.static_pad("src") {
-            meter.attach(&pad, is_aic);
+            packet_counter.attach(&pad, is_aic);
         }
-        Ok(Self { form, encoder: part("encoder")?, meter, applied: None })
+        Ok(Self { form, encoder: part("encoder")?, packet_counter, applied: None })
     }
 
     /// Applies a decision. Returns true if the choice has changed.

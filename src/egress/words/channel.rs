@@ -1,7 +1,7 @@
 //! Captions over a WHEP data channel.
 
 use super::{Backlog, Reader, Selection};
-use crate::flow::CueBoard;
+use crate::flow::CaptionFeeds;
 use crate::webrtc::{Channel, ChannelEvent};
 
 /// Bytes in the channel above which messages wait outside, where they can still be dropped.
@@ -11,10 +11,10 @@ const IN_CHANNEL_MAX: u64 = 16 << 10;
 /// the next speech.
 const RECENT: usize = 2;
 
-/// Sends the captions of a board until the channel is closed. Each message is a [`super::Message`];
+/// Sends the captions of the caption feeds until the channel is closed. Each message is a [`super::Message`];
 /// the viewer may send `{"type":"select","languages":["es"]}`.
-pub(crate) async fn serve(mut channel: Channel, board: &CueBoard) {
-    let mut reader = Reader::new(board, Selection::everything(), RECENT);
+pub(crate) async fn serve(mut channel: Channel, caption_feeds: &CaptionFeeds) {
+    let mut reader = Reader::new(caption_feeds, Selection::everything(), RECENT);
     let mut backlog = Backlog::default();
     loop {
         while channel.is_open() && channel.backlog() < IN_CHANNEL_MAX {

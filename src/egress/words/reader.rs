@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::message::{Hello, HelloLanguage, Message};
-use crate::flow::{BoardReader, CueBoard, CueFeed};
+use crate::flow::{CaptionFeeds, CaptionFeedsReader, CueFeed};
 use crate::media::{Cue, Language};
 
 /// Maximum number of languages that a reader may select.
@@ -90,8 +90,8 @@ impl Selection {
 /// A reader of a stream's captions.
 pub struct Reader {
     selection: Selection,
-    board: watch::Receiver<Vec<CueFeed>>,
-    cues: BoardReader,
+    caption_feeds: watch::Receiver<Vec<CueFeed>>,
+    cues: CaptionFeedsReader,
     /// The languages in the last `hello`.
     told: Option<Vec<HelloLanguage>>,
     /// Cancelled when the stream ends.
@@ -101,18 +101,19 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Follows a board from now on, starting with at most `recent` of the newest committed cues of
+    /// Follows the caption feeds from now on, starting with at most `recent` of the newest committed cues of
     /// each feed.
-    pub fn new(board: &CueBoard, selection: Selection, recent: usize) -> Self {
-        let (cues, ended, board) = (board.read(), board.ended(), board.subscribe());
+    pub fn new(caption_feeds: &CaptionFeeds, selection: Selection, recent: usize) -> Self {
+        let (cues, ended, caption_feeds) =
+            (caption_feeds.read(), caption_feeds.ended(), caption_feeds.subscribe());
         let mut before: Vec<(CueFeed, Cue)> = Vec::new();
-        for feed in board.borrow().iter() {
+        for feed in caption_feeds.borrow().iter() {
             let all = feed.recent();
             let from = all.len().saturating_sub(recent);
             before.extend(all.into_iter().skip(from).map(|cue| (feed.clone(), cue)));
         }
         before.sort_by_key(|(_, cue)| cue.end);
-        Self { selection, board, cues, told: None, ended, waiting: before.into() }
+        Self { selection, caption_feeds, cues, told: None, ended, waiting: before.into() }
     }
 
     /// Applies a command of the reader.
@@ -136,13 +137,14 @@ impl Reader {
                     // Restarts the loop, because the cue may be in a new language.
                     found = self.cues.next() => self.waiting.push_back(found),
                     () = self.ended.cancelled() => return None,
-                    changed = self.board.changed() => if changed.is_err() {
+                    changed = self.caption_feeds.changed() => if changed.is_err() {
                         return None;
                     },
                 }
                 continue;
             };
-            let original = self.board.borrow().first().is_some_and(|f| f.name() == feed.name());
+            let original =
+                self.caption_feeds.borrow().first().is_some_and(|f| f.name() == feed.name());
             if self.selection.wants(&feed, original, &cue) {
                 return Some((Some(feed), Message::Cue((&cue).into())));
             }
@@ -153,7 +155,7 @@ impl Reader {
     fn hello(&mut self) -> Option<Message> {
         // Follows the announced feeds first, so that none of their cues is missed.
         self.cues.follow();
-        let hello = Hello::new(&self.board.borrow_and_update());
+        let hello = Hello::new(&self.caption_feeds.borrow_and_update());
         if self.told.as_ref() == Some(&hello.languages) {
             return None;
         }

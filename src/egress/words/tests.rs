@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::flow::{CueBoard, CueFeed};
+use crate::flow::{CaptionFeeds, CueFeed};
 use crate::media::{Cue, Language, Origin, Stage, Word};
 
 /// A feed `captions.<tag>` with that language.
@@ -46,12 +46,12 @@ async fn next(reader: &mut Reader) -> serde_json::Value {
 
 #[tokio::test]
 async fn a_reader_is_told_what_there_is_and_then_what_is_said() {
-    let (english, board) = (feed("en"), CueBoard::default());
-    board.set(vec![english.clone()]);
+    let (english, caption_feeds) = (feed("en"), CaptionFeeds::default());
+    caption_feeds.set(vec![english.clone()]);
     for id in 1..=3 {
         english.publish(cue(id, Stage::Committed, "before"));
     }
-    let mut reader = Reader::new(&board, Selection::everything(), 2);
+    let mut reader = Reader::new(&caption_feeds, Selection::everything(), 2);
     let hello = serde_json::json!({ "type": "hello", "version": 1,
         "languages": [{ "tag": "en", "name": "English", "original": true }] });
     assert_eq!(next(&mut reader).await, hello);
@@ -68,22 +68,22 @@ async fn a_reader_is_told_what_there_is_and_then_what_is_said() {
     said["words"][0]["confidence"] = ((sure * 1000.0).round() / 1000.0).into();
     assert_eq!(said, expect);
     let spanish = feed("es");
-    board.set(vec![english, spanish.clone()]);
+    caption_feeds.set(vec![english, spanish.clone()]);
     let hello = next(&mut reader).await;
     assert_eq!((&hello["type"], &hello["languages"][1]["tag"]), (&"hello".into(), &"es".into()));
     spanish.publish(in_language("es", cue(1, Stage::Committed, "hola")));
     assert_eq!(next(&mut reader).await["text"], "hola", "nothing is missed of what was told");
-    drop(board);
+    drop(caption_feeds);
     assert!(reader.next().await.is_none(), "the stream is gone");
 }
 
 #[tokio::test]
 async fn only_what_was_asked_for_is_told() {
-    let (english, brazil, board) = (feed("en"), feed("pt-BR"), CueBoard::default());
-    board.set(vec![english.clone(), brazil.clone()]);
+    let (english, brazil, caption_feeds) = (feed("en"), feed("pt-BR"), CaptionFeeds::default());
+    caption_feeds.set(vec![english.clone(), brazil.clone()]);
     let check = async |list: Option<&str>, partial: bool, expect: &[&str]| {
         let selection = Selection::of(list, partial).expect("languages");
-        let mut reader = Reader::new(&board, selection, 0);
+        let mut reader = Reader::new(&caption_feeds, selection, 0);
         assert_eq!(next(&mut reader).await["type"], "hello");
         english.publish(cue(1, Stage::Partial, "one?"));
         english.publish(cue(1, Stage::Committed, "one"));
@@ -111,9 +111,9 @@ async fn only_what_was_asked_for_is_told() {
 async fn a_reader_may_choose_again_and_a_detected_language_is_told() {
     crate::init().expect("GStreamer starts");
     let auto = CueFeed::new("captions.auto", Language::undetermined());
-    let board = CueBoard::default();
-    board.set(vec![auto.clone()]);
-    let mut reader = Reader::new(&board, Selection::everything(), 0);
+    let caption_feeds = CaptionFeeds::default();
+    caption_feeds.set(vec![auto.clone()]);
+    let mut reader = Reader::new(&caption_feeds, Selection::everything(), 0);
     assert_eq!(next(&mut reader).await["languages"][0]["tag"], "und");
     auto.publish(in_language("fr", cue(1, Stage::Committed, "bonjour")));
     assert_eq!(next(&mut reader).await["languages"][0]["name"], "français");

@@ -6,10 +6,10 @@ use std::time::Duration;
 use gst::glib;
 use gst::prelude::*;
 
+use crate::aic::engine_timeout::EngineTimeout;
 use crate::aic::fallback::OPUS_FRAMES_MAX;
 use crate::aic::packet::{FRAMES_MAX, REDUNDANT_MAX, STAGES_MAX};
-use crate::aic::patience::Patience;
-use crate::aic::send::{Settings, Wish};
+use crate::aic::send::{CodecPolicy, Settings};
 
 fn number(
     name: &str,
@@ -112,9 +112,9 @@ pub(super) fn set(settings: &mut Settings, name: &str, value: &glib::Value) -> b
     let put = |to: &mut usize, from: Option<usize>| from.map(|n| *to = n).is_some();
     match name {
         "codec" => match value.get::<Option<String>>().ok().flatten().as_deref() {
-            Some("aic") => settings.wish = Wish::Aic,
-            Some("opus") => settings.wish = Wish::Opus,
-            Some("auto") | None => settings.wish = Wish::Auto,
+            Some("aic") => settings.wish = CodecPolicy::Aic,
+            Some("opus") => settings.wish = CodecPolicy::Opus,
+            Some("auto") | None => settings.wish = CodecPolicy::Auto,
             Some(_) => return false,
         },
         "stages" => return put(&mut settings.stages, count()),
@@ -125,19 +125,23 @@ pub(super) fn set(settings: &mut Settings, name: &str, value: &glib::Value) -> b
         "opus-frames" => return put(&mut settings.opus_frames, count()),
         "opus-loss" => return value.get().map(|n| settings.opus_loss = n).is_ok(),
         "dtx" => return flag().map(|f| settings.dtx = f).is_some(),
-        name => return set_patience(&mut settings.patience, name, value),
+        name => return set_engine_timeout(&mut settings.engine_timeout, name, value),
     }
     true
 }
 
 /// Sets a property about waiting for the engine, for encoder and decoder; returns whether it exists
 /// and fits.
-pub(super) fn set_patience(patience: &mut Patience, name: &str, value: &glib::Value) -> bool {
+pub(super) fn set_engine_timeout(
+    engine_timeout: &mut EngineTimeout,
+    name: &str,
+    value: &glib::Value,
+) -> bool {
     match name {
-        "wait" => value.get().map(|wait| patience.wait = wait).is_ok(),
+        "wait" => value.get().map(|wait| engine_timeout.wait = wait).is_ok(),
         "deadline" => {
             let time = value.get::<u32>().map(|ms| Duration::from_millis(ms.into()));
-            time.map(|time| patience.deadline = time).is_ok()
+            time.map(|time| engine_timeout.deadline = time).is_ok()
         }
         _ => false,
     }
@@ -147,9 +151,9 @@ pub(super) fn set_patience(patience: &mut Patience, name: &str, value: &glib::Va
 pub(super) fn get(settings: &Settings, name: &str) -> Option<glib::Value> {
     Some(match name {
         "codec" => match settings.wish {
-            Wish::Auto => "auto",
-            Wish::Aic => "aic",
-            Wish::Opus => "opus",
+            CodecPolicy::Auto => "auto",
+            CodecPolicy::Aic => "aic",
+            CodecPolicy::Opus => "opus",
         }
         .to_value(),
         "stages" => (settings.stages as u32).to_value(),
@@ -160,15 +164,18 @@ pub(super) fn get(settings: &Settings, name: &str) -> Option<glib::Value> {
         "opus-frames" => (settings.opus_frames as u32).to_value(),
         "opus-loss" => settings.opus_loss.to_value(),
         "dtx" => settings.dtx.to_value(),
-        name => return get_patience(&settings.patience, name),
+        name => return get_engine_timeout(&settings.engine_timeout, name),
     })
 }
 
 /// Reads a property about waiting for the engine.
-pub(super) fn get_patience(patience: &Patience, name: &str) -> Option<glib::Value> {
+pub(super) fn get_engine_timeout(
+    engine_timeout: &EngineTimeout,
+    name: &str,
+) -> Option<glib::Value> {
     Some(match name {
-        "wait" => patience.wait.to_value(),
-        "deadline" => (patience.deadline.as_millis() as u32).to_value(),
+        "wait" => engine_timeout.wait.to_value(),
+        "deadline" => (engine_timeout.deadline.as_millis() as u32).to_value(),
         _ => return None,
     })
 }

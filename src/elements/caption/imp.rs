@@ -364,7 +364,7 @@ impl Caption {
 }
 
 /// A frame with captions, if they have changed, and its running time.
-type Made = (Option<gst::Buffer>, Option<Duration>);
+type CaptionedFrame = (Option<gst::Buffer>, Option<Duration>);
 
 impl State {
     fn set_caps(&mut self, caps: &gst::CapsRef) {
@@ -379,7 +379,7 @@ impl State {
             .map(|rate| Duration::from_secs_f64(f64::from(rate.denom()) / f64::from(rate.numer())));
     }
 
-    fn frame(&mut self, buffer: &gst::Buffer) -> Result<Made, glib::BoolError> {
+    fn frame(&mut self, buffer: &gst::Buffer) -> Result<CaptionedFrame, glib::BoolError> {
         let running = |at: Option<gst::ClockTime>| {
             at.and_then(|at| self.segment.to_running_time(at)).map(Duration::from)
         };

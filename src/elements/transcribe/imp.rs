@@ -202,7 +202,7 @@ impl Transcribe {
             }
             let item = match event {
                 Event::Committed(cue) => Item::Cue(cue),
-                Event::Heard(at) => Item::Heard(at),
+                Event::HeardUntil(at) => Item::HeardUntil(at),
                 Event::Ended => match lock(&end).take() {
                     Some(event) => Item::Ended(event),
                     None => return,
@@ -335,7 +335,7 @@ fn run(src: &gst::Pad, queue: Receiver<Item>, mut placer: Placer) -> Result<(), 
             }
             Ok(item) => {
                 let event = match item {
-                    Item::Heard(at) => placer.heard(at),
+                    Item::HeardUntil(at) => placer.heard(at),
                     Item::Segment(event, segment) => {
                         placer.set_segment(segment);
                         Some(event)

@@ -18,7 +18,7 @@ pub(super) enum Item {
     /// A committed cue.
     Cue(Cue),
     /// No later cue begins before this running time.
-    Heard(Duration),
+    HeardUntil(Duration),
     /// The end of the stream; everything is transcribed.
     Ended(gst::Event),
 }
@@ -95,7 +95,7 @@ pub(super) fn message(element: &gst::Element, event: &Event) -> Option<gst::Mess
         Event::Switched { to, why, .. } => {
             engine_message("switched", Some(to.clone()), Some(why.clone()))
         }
-        Event::Language(..) | Event::Heard(_) | Event::Ended => return None,
+        Event::Language(..) | Event::HeardUntil(_) | Event::Ended => return None,
     };
     Some(gst::message::Element::builder(structure).src(element).build())
 }

@@ -16,7 +16,9 @@ use super::feeder::Feeder;
 use super::session::{self, Denial, Event, Session};
 use super::takeover::{Publishers, Standing};
 use super::{handshake, key, tag};
-use crate::flow::{self, Action, Gate, Hello, Intake, Refusal, RefusalKind, SourceReport, Tracks};
+use crate::flow::{
+    self, AccessRequest, Action, Gate, Intake, Refusal, RefusalKind, SourceReport, Tracks,
+};
 use crate::ingress::unusable::unusable;
 use crate::media::{Secret, StreamName};
 
@@ -155,19 +157,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Asks the gate and publishes if admitted.
     async fn publish(&mut self, key: &str, shared: &Shared) -> Result<(), Error> {
-        let hello = match key::parse(key) {
-            Ok((stream, credential)) => self.hello(stream, credential),
+        let access_request = match key::parse(key) {
+            Ok((stream, credential)) => self.access_request(stream, credential),
             Err(message) => {
                 // Reports it to the stream that was probably meant.
-                if let Some(hello) = key::stream_of(key).map(|stream| self.hello(stream, None)) {
+                if let Some(access_request) =
+                    key::stream_of(key).map(|stream| self.access_request(stream, None))
+                {
                     let refusal = Refusal::new(RefusalKind::Unsupported, &message, key::USAGE);
-                    shared.gate.report_refusal(&hello, &refusal);
+                    shared.gate.report_refusal(&access_request, &refusal);
                 }
                 return Err(self.refuse(Denial::BadName, message).await);
             }
         };
         let since = Instant::now();
-        let granted = match self.ask(&hello, shared).await {
+        let granted = match self.ask(&access_request, shared).await {
             Ok(granted) => granted,
             Err((why, message)) => {
                 let _ = self.refuse(why, message.clone()).await;
@@ -181,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut feeder = Feeder::new(granted.intake.tracks.clone());
         let result = self.feed(&mut feeder, &granted, shared).await;
         if let Some(refusal) = fault(&result, &granted.intake.tracks, since.elapsed()) {
-            shared.gate.report_refusal(&hello, &refusal);
+            shared.gate.report_refusal(&access_request, &refusal);
         }
         if matches!(result, Ok(()) | Err(Error::Io(_))) {
             feeder.drain().await;
@@ -201,18 +205,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn hello(&self, stream: StreamName, credential: Option<Secret>) -> Hello {
+    fn access_request(&self, stream: StreamName, credential: Option<Secret>) -> AccessRequest {
         let (action, peer) = (Action::Publish, self.peer.to_string());
-        Hello { action, protocol: "rtmp", stream, credential, peer }
+        AccessRequest { action, protocol: "rtmp", stream, credential, peer }
     }
 
-    async fn ask(&mut self, hello: &Hello, shared: &Shared) -> Result<Granted, (Denial, String)> {
-        let Hello { stream, credential, .. } = hello.clone();
+    async fn ask(
+        &mut self,
+        access_request: &AccessRequest,
+        shared: &Shared,
+    ) -> Result<Granted, (Denial, String)> {
+        let AccessRequest { stream, credential, .. } = access_request.clone();
         let ip = self.peer.ip();
         shared.publishers.displace(&stream, credential.as_ref(), ip).await;
         let report = Arc::new(SourceReport::new("rtmp", self.peer.to_string()));
         let busy = |_| (Denial::Rejected, "the appliance is busy; try again".to_owned());
-        let answer = timeout(GATE_MAX, shared.gate.publish(hello.clone(), report.clone())).await;
+        let answer =
+            timeout(GATE_MAX, shared.gate.publish(access_request.clone(), report.clone())).await;
         match answer.map_err(busy)? {
             Ok(intake) => {
                 let standing = shared.publishers.enter(stream, credential, ip);

@@ -45,7 +45,7 @@ use connection::Shared;
 pub use error::Error;
 use takeover::Publishers;
 
-use crate::flow::{Connections, Gate, Place};
+use crate::flow::{ConnectionPermit, Connections, Gate};
 use crate::telemetry::LogLimiter;
 
 /// Time limit for a TLS handshake.
@@ -108,7 +108,7 @@ impl Server {
 
     /// Serves until `cancel`, then notifies and closes every connection within some seconds.
     pub async fn run(self, gate: Arc<dyn Gate>, cancel: CancellationToken) {
-        let door = Door {
+        let state = ListenerState {
             connections: Connections::new(
                 self.config.connections_max,
                 self.config.connections_per_ip_max,
@@ -126,18 +126,18 @@ impl Server {
         tracing::info!(rtmp = ?self.address(), rtmps = ?self.tls_address(), "RTMP is listening");
         let tls = async {
             match &self.tls {
-                Some((listener, acceptor)) => door.accept_from(listener, Some(acceptor)).await,
+                Some((listener, acceptor)) => state.accept_from(listener, Some(acceptor)).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             () = cancel.cancelled() => {}
-            () = door.accept_from(&self.plain, None) => {}
+            () = state.accept_from(&self.plain, None) => {}
             () = tls => {}
         }
-        door.tasks.close();
-        if tokio::time::timeout(STOP_MAX, door.tasks.wait()).await.is_err() {
-            tracing::warn!(left = door.tasks.len(), "RTMP connections are left behind");
+        state.tasks.close();
+        if tokio::time::timeout(STOP_MAX, state.tasks.wait()).await.is_err() {
+            tracing::warn!(left = state.tasks.len(), "RTMP connections are left behind");
         }
     }
 }
@@ -147,14 +147,14 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 /// Accepts connections for the listeners.
-struct Door {
+struct ListenerState {
     connections: Connections,
     strangers: Arc<LogLimiter>,
     tasks: TaskTracker,
     shared: Arc<Shared>,
 }
 
-impl Door {
+impl ListenerState {
     async fn accept_from(&self, listener: &TcpListener, tls: Option<&TlsAcceptor>) {
         loop {
             let (stream, peer) = match listener.accept().await {
@@ -173,7 +173,13 @@ impl Door {
         }
     }
 
-    fn spawn(&self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, place: Place) {
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Option<TlsAcceptor>,
+        place: ConnectionPermit,
+    ) {
         let (shared, strangers) = (self.shared.clone(), self.strangers.clone());
         self.tasks.spawn(async move {
             let _place = place;

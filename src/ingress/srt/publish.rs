@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::{Gate, Hello, SourceReport};
+use crate::flow::{AccessRequest, Gate, SourceReport};
 use crate::ingress::unusable::unusable;
 use crate::srt::{self, Limits, Socket};
 
@@ -17,14 +17,14 @@ const PLEASE_SEND: &str =
 pub(super) async fn run(
     gate: &dyn Gate,
     socket: Arc<Socket>,
-    hello: Hello,
+    access_request: AccessRequest,
     limits: Limits,
     stop: &CancellationToken,
 ) {
-    let (stream, peer) = (hello.stream.clone(), hello.peer.clone());
+    let (stream, peer) = (access_request.stream.clone(), access_request.peer.clone());
     let (report, since) = (Arc::new(SourceReport::new("srt", &peer)), Instant::now());
     // The gate has logged the refusal; the peer sees the connection close.
-    let Ok(intake) = gate.publish(hello.clone(), report).await else { return };
+    let Ok(intake) = gate.publish(access_request.clone(), report).await else { return };
     let version = socket.peer_version();
     tracing::info!(%stream, %peer, version, "SRT publisher connected");
     let leave = intake.cancel.child_token();
@@ -42,7 +42,7 @@ pub(super) async fn run(
         Err(error) => {
             tracing::info!(%stream, %peer, %error, "SRT publisher gone");
             if let Some(refusal) = unusable(&error, &intake.tracks, since.elapsed(), PLEASE_SEND) {
-                gate.report_refusal(&hello, &refusal);
+                gate.report_refusal(&access_request, &refusal);
             }
         }
     }

@@ -11,8 +11,8 @@ use tokio_util::task::TaskTracker;
 
 use super::streamid::{self, StreamId, StreamIdError};
 use super::{Config, Error, play, publish};
-use crate::flow::{Action, Gate, Hello, Refusal, RefusalKind};
-use crate::srt::{Knock, Limits, Listener, ListenerOptions, Reject, Socket};
+use crate::flow::{AccessRequest, Action, Gate, Refusal, RefusalKind};
+use crate::srt::{ConnectRequest, Limits, Listener, ListenerOptions, Reject, Socket};
 use crate::telemetry::LogLimiter;
 
 /// The correct streamid format, for error messages.
@@ -72,7 +72,7 @@ impl Server {
     ) -> Result<(), Error> {
         let stop = cancel.child_token();
         let _stop_on_drop = stop.clone().drop_guard();
-        let door = Arc::new(Door {
+        let state = Arc::new(ListenerState {
             gate,
             waiting: Mutex::default(),
             slots: Arc::new(Semaphore::new(self.config.connections_max)),
@@ -81,12 +81,12 @@ impl Server {
             sessions: TaskTracker::new(),
             stop,
         });
-        let judge = door.clone();
-        self.listener.listen(move |knock| judge.judge(knock))?;
+        let judge = state.clone();
+        self.listener.listen(move |connect_request| judge.judge(connect_request))?;
         tracing::info!(address = %self.local_address()?, "SRT listening");
 
         let (done, finished) = tokio::sync::oneshot::channel();
-        let (accepting, runtime) = (door.clone(), tokio::runtime::Handle::current());
+        let (accepting, runtime) = (state.clone(), tokio::runtime::Handle::current());
         // A dedicated thread, because waiting for libsrt blocks.
         std::thread::Builder::new().name("srt-accept".into()).spawn(move || {
             let result = accepting.accept_until_stopped(&self.listener, &runtime);
@@ -94,10 +94,10 @@ impl Server {
             let _ = done.send(result);
         })?;
         let result = finished.await.unwrap_or(Ok(()));
-        door.stop.cancel();
-        door.sessions.close();
-        if tokio::time::timeout(DRAIN_MAX, door.sessions.wait()).await.is_err() {
-            tracing::warn!(left = door.sessions.len(), "SRT sessions did not end in time");
+        state.stop.cancel();
+        state.sessions.close();
+        if tokio::time::timeout(DRAIN_MAX, state.sessions.wait()).await.is_err() {
+            tracing::warn!(left = state.sessions.len(), "SRT sessions did not end in time");
         }
         Ok(result?)
     }
@@ -105,13 +105,13 @@ impl Server {
 
 /// A caller between its handshake and its connection.
 struct Waiting {
-    hello: Hello,
+    access_request: AccessRequest,
     since: Instant,
     encrypted: bool,
     slot: OwnedSemaphorePermit,
 }
 
-struct Door {
+struct ListenerState {
     gate: Arc<dyn Gate>,
     /// By socket number of libsrt; bounded by `slots`.
     waiting: Mutex<HashMap<i32, Waiting>>,
@@ -123,45 +123,53 @@ struct Door {
     stop: CancellationToken,
 }
 
-impl Door {
+impl ListenerState {
     fn waiting(&self) -> MutexGuard<'_, HashMap<i32, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Decides on admission, on libsrt's receiving thread.
-    fn judge(&self, knock: &Knock) -> Result<(), Reject> {
-        let hello = self.hello(knock).map_err(|error| self.refuse_unread(knock, &error))?;
+    fn judge(&self, connect_request: &ConnectRequest) -> Result<(), Reject> {
+        let access_request = self
+            .access_request(connect_request)
+            .map_err(|error| self.refuse_unread(connect_request, &error))?;
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             let limit = self.config.connections_max;
             let message = format!("all {limit} SRT connections are in use");
             let refusal = Refusal::new(RefusalKind::Busy, message, "raise srt.connections_max");
-            self.gate.report_refusal(&hello, &refusal);
+            self.gate.report_refusal(&access_request, &refusal);
             return Err(Reject::OVERLOAD);
         };
-        let admission = self.gate.admit(&hello).map_err(|refusal| reject_of(refusal.kind))?;
+        let admission =
+            self.gate.admit(&access_request).map_err(|refusal| reject_of(refusal.kind))?;
         if let Some(passphrase) = &admission.passphrase {
-            knock.require(passphrase).map_err(|error| {
-                tracing::error!(stream = %hello.stream, %error, "unusable SRT passphrase");
+            connect_request.require(passphrase).map_err(|error| {
+                tracing::error!(stream = %access_request.stream, %error, "unusable SRT passphrase");
                 Reject::INTERNAL
             })?;
         }
         let encrypted = admission.passphrase.is_some();
-        let waiting = Waiting { hello, since: Instant::now(), encrypted, slot };
-        self.waiting().insert(knock.number(), waiting);
+        let waiting = Waiting { access_request, since: Instant::now(), encrypted, slot };
+        self.waiting().insert(connect_request.number(), waiting);
         Ok(())
     }
 
     /// Refuses a caller with an invalid streamid. The refusal is reported to the stream that was
     /// probably meant. A caller that names none is a stranger, logged at a limited rate.
-    fn refuse_unread(&self, knock: &Knock, error: &StreamIdError) -> Reject {
-        let peer = knock.peer;
-        match streamid::stream_of(&knock.stream_id) {
+    fn refuse_unread(&self, connect_request: &ConnectRequest, error: &StreamIdError) -> Reject {
+        let peer = connect_request.peer;
+        match streamid::stream_of(&connect_request.stream_id) {
             Some(stream) => {
                 let (action, protocol) = (Action::Publish, "srt");
-                let hello =
-                    Hello { action, protocol, stream, credential: None, peer: peer.to_string() };
+                let access_request = AccessRequest {
+                    action,
+                    protocol,
+                    stream,
+                    credential: None,
+                    peer: peer.to_string(),
+                };
                 let refusal = Refusal::new(RefusalKind::Unsupported, error.to_string(), USAGE);
-                self.gate.report_refusal(&hello, &refusal);
+                self.gate.report_refusal(&access_request, &refusal);
             }
             None => {
                 if let Some(kept_back) = self.strangers.pass(peer.ip(), Instant::now()) {
@@ -175,19 +183,22 @@ impl Door {
         }
     }
 
-    fn hello(&self, knock: &Knock) -> Result<Hello, StreamIdError> {
-        let id = match (streamid::parse(&knock.stream_id), &self.config.default_stream) {
+    fn access_request(
+        &self,
+        connect_request: &ConnectRequest,
+    ) -> Result<AccessRequest, StreamIdError> {
+        let id = match (streamid::parse(&connect_request.stream_id), &self.config.default_stream) {
             (Err(StreamIdError::Missing), Some(stream)) => {
                 StreamId { action: Action::Publish, stream: stream.clone(), credential: None }
             }
             (id, _) => id?,
         };
-        Ok(Hello {
+        Ok(AccessRequest {
             action: id.action,
             protocol: "srt",
             stream: id.stream,
             credential: id.credential,
-            peer: knock.peer.to_string(),
+            peer: connect_request.peer.to_string(),
         })
     }
 
@@ -225,22 +236,22 @@ impl Door {
                 ("it encrypts, but the stream has no passphrase", "remove it, or set one here")
             };
             let refusal = Refusal::new(RefusalKind::Unauthorized, message, hint);
-            self.gate.report_refusal(&waiting.hello, &refusal);
+            self.gate.report_refusal(&waiting.access_request, &refusal);
         }
     }
 
     async fn session(self: Arc<Self>, socket: Socket, waiting: Waiting) {
-        let Waiting { hello, slot, .. } = waiting;
-        let (action, socket) = (hello.action, Arc::new(socket));
+        let Waiting { access_request, slot, .. } = waiting;
+        let (action, socket) = (access_request.action, Arc::new(socket));
         let limits = Limits {
             silence: Duration::from_secs(self.config.idle_timeout_s.into()),
             ..Limits::default()
         };
         match action {
             Action::Publish => {
-                publish::run(&*self.gate, socket, hello, limits, &self.stop).await;
+                publish::run(&*self.gate, socket, access_request, limits, &self.stop).await;
             }
-            Action::Play => play::run(&*self.gate, socket, hello, &self.stop).await,
+            Action::Play => play::run(&*self.gate, socket, access_request, &self.stop).await,
         }
         drop(slot);
     }

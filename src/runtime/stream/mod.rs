@@ -3,18 +3,18 @@
 //! Every input arrives here: the wanted state, a [`Command`], a signal or a deadline. One short
 //! function handles each; nothing else changes a stream. An idle stream sleeps. The other files of
 //! this folder are parts of this owner: who is on air (`sources`), what runs (`nodes`), where media
-//! goes (`outputs`), who watches (`seats`) and the snapshot (`report`). `supervise` restarts it.
+//! goes (`outputs`), who watches (`viewers`) and the snapshot (`report`). `supervise` restarts it.
 
 mod nodes;
 mod outputs;
 mod publisher;
 mod rates;
 mod report;
-mod seats;
 mod signals;
 mod sources;
 mod supervise;
 mod viewer;
+mod viewers;
 
 pub(super) use supervise::spawn;
 
@@ -29,15 +29,15 @@ use tokio::sync::{mpsc, watch};
 use self::publisher::Publisher;
 use self::rates::Rates;
 use self::signals::Signals;
-use self::viewer::{SeatState, Waiting};
+use self::viewer::{PendingViewer, ViewerState};
 use super::command::Command;
 use super::fault::Fault;
-use super::program::Program;
-use super::shared::{Entry, Shared};
+use super::shared::{Shared, StreamEntry};
+use super::switcher::Switcher;
 use super::worker::{IDLE_KEPT, Worker};
 use super::{Event, Preset, StreamSpec, StreamState, Wanted};
 use crate::egress::hls;
-use crate::flow::{CueBoard, CueFeed, Feed};
+use crate::flow::{CaptionFeeds, CueFeed, Feed};
 use crate::graph::Plan;
 use crate::media::{Format, Kind};
 use crate::process::denoise;
@@ -60,7 +60,7 @@ pub(super) struct Stream {
     looked: Instant,
 
     publishers: Vec<Publisher>,
-    program: Program,
+    switcher: Switcher,
     state: StreamState,
     since: DateTime<Utc>,
     /// The node that failed last and its fault, until it is cleared.
@@ -68,7 +68,7 @@ pub(super) struct Stream {
 
     feeds: BTreeMap<String, Feed>,
     cues: BTreeMap<String, CueFeed>,
-    board: CueBoard,
+    caption_feeds: CaptionFeeds,
     workers: BTreeMap<String, Worker>,
     plan: Plan,
     /// Formats of the programme that the plan is for. `None` before the first plan.
@@ -77,17 +77,17 @@ pub(super) struct Stream {
     settling_since: Option<Instant>,
     denoise: watch::Sender<denoise::Settings>,
 
-    seats: BTreeMap<u64, SeatState>,
+    viewers: BTreeMap<u64, ViewerState>,
     /// Viewers that wait until the tracks are known.
-    waiting: Vec<Waiting>,
-    shelf: Option<Arc<hls::Shelf>>,
+    pending: Vec<PendingViewer>,
+    segment_store: Option<Arc<hls::SegmentStore>>,
     hls_wanted: bool,
     rates: Rates,
 }
 
 impl Stream {
     /// A stream in which nothing runs yet.
-    fn new(shared: Arc<Shared>, entry: &Entry, now: Instant) -> Self {
+    fn new(shared: Arc<Shared>, entry: &StreamEntry, now: Instant) -> Self {
         let mut wanted = entry.wanted.subscribe();
         let Wanted { spec, preset } = wanted.borrow_and_update().clone();
         let settings = spec.denoise_with(&preset).unwrap_or_default();
@@ -101,21 +101,21 @@ impl Stream {
             signals: Signals::default(),
             looked: now,
             publishers: Vec::new(),
-            program: Program::default(),
+            switcher: Switcher::default(),
             state: StreamState::Idle,
             since: Utc::now(),
             last_fault: None,
             feeds: feeds.into_iter().collect(),
             cues: BTreeMap::new(),
-            board: CueBoard::default(),
+            caption_feeds: CaptionFeeds::default(),
             workers: BTreeMap::new(),
             plan: Plan::default(),
             planned_for: None,
             settling_since: None,
             denoise: watch::Sender::new(settings),
-            seats: BTreeMap::new(),
-            waiting: Vec::new(),
-            shelf: None,
+            viewers: BTreeMap::new(),
+            pending: Vec::new(),
+            segment_store: None,
             hls_wanted: false,
             rates: Rates::default(),
         }
@@ -164,17 +164,17 @@ impl Stream {
         }
         let workers = self.workers.values();
         let workers = workers.filter_map(|worker| worker.due(now, IDLE_KEPT)).min();
-        let due = [workers, self.waiting_due(), self.hls_due(now)].into_iter().flatten().min();
+        let due = [workers, self.pending_due(), self.hls_due(now)].into_iter().flatten().min();
         due.map(|due| due.max(soonest))
     }
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Publish { hello, report, reply } => {
-                let _ = reply.send(self.take_publisher(&hello, report));
+            Command::Publish { access_request, report, reply } => {
+                let _ = reply.send(self.admit_publisher(&access_request, report));
             }
             Command::Play { protocol, accepts, reply } => {
-                self.take_viewer(protocol, accepts, reply);
+                self.admit_viewer(protocol, accepts, reply);
             }
             Command::OpenHls(reply) => {
                 let _ = reply.send(self.open_hls());
@@ -186,8 +186,8 @@ impl Stream {
             Command::Cues(reply) => {
                 let _ = reply.send(self.all_cues());
             }
-            Command::Board(reply) => {
-                let _ = reply.send(self.board.clone());
+            Command::CaptionFeeds(reply) => {
+                let _ = reply.send(self.caption_feeds.clone());
             }
             Command::Kick(reply) => {
                 self.kick();
@@ -215,7 +215,7 @@ impl Stream {
         self.show_cues();
         self.close_idle_hls(now);
         self.follow_h264();
-        self.expire_waiting(now);
+        self.expire_pending(now);
         self.launch_due(now);
         self.forget_faults(now);
         self.rates.update(&self.feeds, &mut self.publishers, now);
@@ -224,7 +224,7 @@ impl Stream {
     fn let_leave(&mut self) {
         for id in self.signals.take_left() {
             self.publisher_left(id);
-            self.seat_left(id);
+            self.viewer_left(id);
         }
     }
 
@@ -277,7 +277,7 @@ impl Stream {
     /// Ends the captions when no node makes any: recordings wait for the last words.
     fn end_captions(&self) {
         if !self.workers.values().any(|w| w.is_alive() && w.job.makes_captions()) {
-            self.board.end();
+            self.caption_feeds.end();
         }
     }
 
@@ -287,8 +287,8 @@ impl Stream {
             publisher.cancel.cancel();
         }
         self.send_viewers_away();
-        if let Some(shelf) = &self.shelf {
-            shelf.end();
+        if let Some(segment_store) = &self.segment_store {
+            segment_store.end();
         }
         self.workers.values_mut().for_each(Worker::stop);
     }

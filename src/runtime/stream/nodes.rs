@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 
 use super::Stream;
-use crate::flow::{CueBoard, CueFeed, Feed, Inputs, Intake, SourceReport, Task};
-use crate::graph::{self, Ask, Fills, Op, PlanNode, Route, Want};
+use crate::flow::{CaptionFeeds, CueFeed, Feed, Inputs, Intake, SourceReport, Task};
+use crate::graph::{self, NodeOutput, Op, PlanConsumer, PlanInput, PlanNode, Route};
 use crate::media::{Format, Kind, Language};
 use crate::process::{captions, denoise};
 use crate::runtime::command::Command;
@@ -50,7 +50,7 @@ impl Stream {
         self.note_what_browsers_miss(&formats);
         self.planned_for = Some(formats);
         self.sync_outputs();
-        self.seat_waiting();
+        self.admit_pending();
         self.changed();
     }
 
@@ -94,15 +94,14 @@ impl Stream {
     }
 
     /// The current inputs of the plan.
-    pub(super) fn ask(&self) -> Ask {
+    pub(super) fn ask(&self) -> PlanInput {
         let (video, audio) = self.planned_for.clone().unwrap_or_default();
         let mut wants = self.output_wants();
-        wants.extend(
-            self.seats
-                .values()
-                .map(|seat| Want { id: seat.want.clone(), accepts: seat.accepts.clone() }),
-        );
-        Ask {
+        wants.extend(self.viewers.values().map(|subscription| PlanConsumer {
+            id: subscription.want.clone(),
+            accepts: subscription.accepts.clone(),
+        }));
+        PlanInput {
             video,
             audio,
             denoise: self.denoise_settings().is_some(),
@@ -140,7 +139,7 @@ impl Stream {
     pub(super) fn show_cues(&self) {
         let planned = self.plan.nodes.iter().filter_map(|node| self.cues.get(&node.output));
         let planned: Vec<CueFeed> = planned.cloned().collect();
-        self.board.set(match planned.is_empty() {
+        self.caption_feeds.set(match planned.is_empty() {
             true => self.captions_of_source(),
             false => planned,
         });
@@ -151,10 +150,10 @@ impl Stream {
         let kind = if route.video.is_some() { Kind::Video } else { Kind::Audio };
         let output = node.output.clone();
         match node.op.fills(kind) {
-            Fills::Media(kind) => {
+            NodeOutput::Media(kind) => {
                 self.feeds.entry(output).or_insert_with(|| Feed::new(&node.output, kind));
             }
-            Fills::Captions => {
+            NodeOutput::Captions => {
                 let language = self.language_of(&node.op);
                 self.cues.entry(output).or_insert_with(|| CueFeed::new(&node.output, language));
             }
@@ -259,7 +258,7 @@ impl Stream {
         let Some(worker) = self.workers.get(name) else { return };
         let (job, route) = (worker.job.clone(), worker.route.clone());
         let output = worker.outputs.first().and_then(|feed| self.feeds.get(feed)).cloned();
-        let inputs = inputs_of(&self.feeds, &self.board, &route);
+        let inputs = inputs_of(&self.feeds, &self.caption_feeds, &route);
         let words = route.captions.iter().filter_map(|name| self.cues.get(name).cloned());
         let words = words.collect();
         let captions = worker.outputs.first().and_then(|feed| self.cues.get(feed)).cloned();
@@ -277,7 +276,7 @@ impl Stream {
             intake,
             denoise: self.denoise.subscribe(),
             programme: Kind::ALL.map(|kind| (self.feed(kind), self.last_format(kind))),
-            shelf: self.shelf.clone(),
+            segment_store: self.segment_store.clone(),
         };
         let commands = self.commands.clone();
         let worker_name = name.to_owned();
@@ -307,7 +306,7 @@ impl Stream {
         let Job::Pull { source, slot } = job else { return None };
         self.publishers.retain(|p| p.slot != *slot);
         let report = SourceReport::new(source.protocol(), source.shown());
-        Some(self.seat_publisher(*slot, report.into()))
+        Some(self.attach_publisher(*slot, report.into()))
     }
 
     pub(super) fn worker_exited(&mut self, name: &str, run: u64, outcome: &Result<(), Fault>) {
@@ -376,13 +375,17 @@ impl Stream {
 }
 
 /// The existing feeds that a route names.
-pub(super) fn inputs_of(feeds: &BTreeMap<String, Feed>, board: &CueBoard, route: &Route) -> Inputs {
+pub(super) fn inputs_of(
+    feeds: &BTreeMap<String, Feed>,
+    caption_feeds: &CaptionFeeds,
+    route: &Route,
+) -> Inputs {
     let feed = |name: &String| feeds.get(name).cloned();
     let dub = |(language, name): &(Language, String)| Some((language.clone(), feed(name)?));
     Inputs {
         video: route.video.as_ref().and_then(feed),
         audio: route.audio.as_ref().and_then(feed),
-        captions: board.clone(),
+        captions: caption_feeds.clone(),
         dubs: route.dubs.iter().filter_map(dub).collect(),
     }
 }

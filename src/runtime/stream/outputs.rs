@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Stream;
 use crate::egress::hls;
 use crate::flow::{Refusal, RefusalKind};
-use crate::graph::{Route, Want};
+use crate::graph::{PlanConsumer, Route};
 use crate::media::{Codec, Format, Language, StreamName};
 use crate::process::{decode, encode};
 use crate::runtime::job::Job;
@@ -42,7 +42,7 @@ impl Stream {
             wanted.push(("thumbnail".into(), Job::Thumbnail));
             let words = self.caption_settings().filter(|settings| settings.enabled);
             self.pin_hls(words.is_some());
-            if let Some(settings) = words.filter(|_| self.shared.speech.keeper.is_some()) {
+            if let Some(settings) = words.filter(|_| self.shared.speech.cue_sink.is_some()) {
                 wanted.push(("archive".into(), Job::Archive { days: settings.keep_days }));
             }
             if self.hls_wanted {
@@ -81,9 +81,9 @@ impl Stream {
     }
 
     /// What the outputs accept, for the plan.
-    pub(super) fn output_wants(&self) -> Vec<Want> {
+    pub(super) fn output_wants(&self) -> Vec<PlanConsumer> {
         let live = self.workers.iter().filter(|(_, w)| w.job.is_egress() && w.idle_since.is_none());
-        live.map(|(name, w)| Want { id: name.clone(), accepts: w.job.accepts() }).collect()
+        live.map(|(name, w)| PlanConsumer { id: name.clone(), accepts: w.job.accepts() }).collect()
     }
 
     /// Gives the outputs the feeds that the plan assigns to them.
@@ -107,13 +107,13 @@ impl Stream {
         }
     }
 
-    /// Starts HLS if needed and returns the shelf on which its segments appear.
-    pub(super) fn open_hls(&mut self) -> Result<Arc<hls::Shelf>, Refusal> {
+    /// Starts HLS if needed and returns the segment store on which its segments appear.
+    pub(super) fn open_hls(&mut self) -> Result<Arc<hls::SegmentStore>, Refusal> {
         if !self.preset.play.allows("hls") {
-            return Err(super::seats::not_offered(&self.preset, "hls"));
+            return Err(super::viewers::not_offered(&self.preset, "hls"));
         }
         if self.state == StreamState::Idle {
-            return Err(super::seats::not_live(&self.spec.name));
+            return Err(super::viewers::not_live(&self.spec.name));
         }
         if self.shared.is_stopping() {
             return Err(Refusal::new(
@@ -123,12 +123,13 @@ impl Stream {
             ));
         }
         let settings = &self.shared.options.hls;
-        let shelf = self.shelf.get_or_insert_with(|| hls::Shelf::new(*settings)).clone();
+        let segment_store =
+            self.segment_store.get_or_insert_with(|| hls::SegmentStore::new(*settings)).clone();
         if !self.hls_wanted {
             self.hls_wanted = true;
             self.sync_outputs();
         }
-        Ok(shelf)
+        Ok(segment_store)
     }
 
     /// A player of captions starts some seconds in the past, so these seconds must exist before the
@@ -137,8 +138,9 @@ impl Stream {
         if words && self.preset.play.allows("hls") {
             let inside = self.closed_captions();
             let settings = &self.shared.options.hls;
-            let shelf = self.shelf.get_or_insert_with(|| hls::Shelf::new(*settings));
-            shelf.set_closed_captions(inside);
+            let segment_store =
+                self.segment_store.get_or_insert_with(|| hls::SegmentStore::new(*settings));
+            segment_store.set_closed_captions(inside);
             self.hls_wanted = true;
         }
     }
@@ -160,7 +162,7 @@ impl Stream {
     /// HLS passes through some codecs that not every browser decodes. H.264 is offered beside them
     /// and encoded while a player requests it.
     fn offer_h264(&self) {
-        let Some(shelf) = &self.shelf else { return };
+        let Some(segment_store) = &self.segment_store else { return };
         let video = self.planned_for.as_ref().and_then(|(video, _)| video.as_ref());
         let untouched = hls::accepts().video;
         let other = video.filter(|video| {
@@ -172,11 +174,11 @@ impl Stream {
             let set = self.shared.options.encode.video_kbps;
             set.unwrap_or_else(|| encode::default_video_kbps(Codec::H264, &video.video))
         };
-        shelf.offer_h264(other.map(|video| u64::from(kbps(video)) * 1000));
+        segment_store.offer_h264(other.map(|video| u64::from(kbps(video)) * 1000));
     }
 
     fn wants_h264(&self) -> bool {
-        self.shelf.as_ref().is_some_and(|shelf| shelf.wants_h264())
+        self.segment_store.as_ref().is_some_and(|segment_store| segment_store.wants_h264())
     }
 
     /// Starts or stops the H.264 video of HLS as players need it.
@@ -198,7 +200,7 @@ impl Stream {
     /// When HLS stops without further requests. `None` with captions: then it never stops.
     pub(super) fn hls_due(&self, now: Instant) -> Option<Instant> {
         let pinned = self.caption_settings().is_some_and(|settings| settings.enabled);
-        let shelf = self.shelf.as_ref().filter(|_| self.hls_wanted && !pinned)?;
-        Some(now + HLS_IDLE.saturating_sub(shelf.idle()))
+        let segment_store = self.segment_store.as_ref().filter(|_| self.hls_wanted && !pinned)?;
+        Some(now + HLS_IDLE.saturating_sub(segment_store.idle()))
     }
 }

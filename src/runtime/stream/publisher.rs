@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::{CueBoard, Tracks};
+use crate::flow::{CaptionFeeds, Tracks};
 use crate::media::Timeline;
 use crate::runtime::job::Slot;
-use crate::runtime::program::{FROZEN_AFTER, Health};
+use crate::runtime::switcher::{FROZEN_AFTER, Health};
 
 /// How long video may stand still while audio continues (as with a shared screen) before the
 /// publisher counts as frozen.
@@ -26,7 +26,7 @@ pub(super) struct Publisher {
     pub(super) tracks: Tracks,
     pub(super) timeline: Arc<Mutex<Timeline>>,
     /// Captions that it sends.
-    pub(super) captions: CueBoard,
+    pub(super) captions: CaptionFeeds,
     pub(super) cancel: CancellationToken,
     pub(super) since: DateTime<Utc>,
     pub(super) connected: Instant,

@@ -18,11 +18,11 @@ use crate::runtime::{
 impl Stream {
     pub(super) fn snapshot(&self) -> StreamSnapshot {
         let mut viewers = BTreeMap::new();
-        for seat in self.seats.values() {
-            *viewers.entry(seat.protocol).or_insert(0) += 1;
+        for subscription in self.viewers.values() {
+            *viewers.entry(subscription.protocol).or_insert(0) += 1;
         }
-        if let Some(shelf) = self.shelf.as_ref().filter(|_| self.hls_wanted) {
-            viewers.insert("hls", u32::try_from(shelf.viewers()).unwrap_or(u32::MAX));
+        if let Some(segment_store) = self.segment_store.as_ref().filter(|_| self.hls_wanted) {
+            viewers.insert("hls", u32::try_from(segment_store.viewers()).unwrap_or(u32::MAX));
         }
         let mut sources: Vec<_> = self.publishers.iter().map(|p| self.source(p)).collect();
         sources.sort_by_key(|s| !s.on_air);
@@ -49,7 +49,7 @@ impl Stream {
 
     /// All caption feeds, including those that the publisher sends.
     pub(super) fn all_cues(&self) -> Vec<CueFeed> {
-        let brought = self.board.feeds().into_iter();
+        let brought = self.caption_feeds.feeds().into_iter();
         let brought = brought.filter(|feed| !self.cues.contains_key(feed.name()));
         self.cues.values().cloned().chain(brought).collect()
     }
@@ -81,11 +81,11 @@ impl Stream {
         // A running pull is shown as a publisher.
         let shown = workers.into_iter().filter(|(_, w)| !w.job.is_pull() || !w.is_alive());
         nodes.extend(shown.map(|(name, worker)| worker_node(name, worker)));
-        for seat in self.seats.values() {
-            let route = self.plan.routes.get(&seat.want).cloned().unwrap_or_default();
+        for subscription in self.viewers.values() {
+            let route = self.plan.routes.get(&subscription.want).cloned().unwrap_or_default();
             nodes.push(NodeSnapshot {
-                name: seat.want.clone(),
-                what: format!("{} viewer", seat.protocol),
+                name: subscription.want.clone(),
+                what: format!("{} viewer", subscription.protocol),
                 why: "somebody watches".into(),
                 state: NodeState::Running,
                 inputs: route.feeds().cloned().collect(),

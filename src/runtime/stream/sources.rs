@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 use super::Stream;
 use super::publisher::Publisher;
 use crate::flow::{
-    self, CueBoard, CueFeed, Hello, Intake, Refusal, RefusalKind, SourceReport, Tracks,
+    self, AccessRequest, CaptionFeeds, CueFeed, Intake, Refusal, RefusalKind, SourceReport, Tracks,
 };
 use crate::graph::Route;
 use crate::media::{Kind, Timeline, TrackChoice};
 use crate::runtime::job::{Job, Slot};
-use crate::runtime::program::{FROZEN_AFTER, OnAir};
+use crate::runtime::switcher::{FROZEN_AFTER, OnAir};
 use crate::runtime::worker::Worker;
 use crate::runtime::{Conflict, Event, SourceSpec, StreamState};
 
@@ -51,9 +51,9 @@ impl Stream {
     }
 
     /// Admits a publisher that connected, or returns the refusal.
-    pub(super) fn take_publisher(
+    pub(super) fn admit_publisher(
         &mut self,
-        hello: &Hello,
+        access_request: &AccessRequest,
         report: Arc<SourceReport>,
     ) -> Result<Intake, Refusal> {
         let takes = |spec: Option<&SourceSpec>| spec == Some(&SourceSpec::Publish);
@@ -65,7 +65,7 @@ impl Stream {
         } else if backup_open && free(Slot::Backup) {
             Slot::Backup
         } else if source_open {
-            self.make_room(hello)?;
+            self.make_room(access_request)?;
             Slot::Source
         } else {
             return Err(Refusal::new(
@@ -74,15 +74,15 @@ impl Stream {
                 "publish to another stream, or set this stream's source to `publish`",
             ));
         };
-        tracing::info!(stream = %self.spec.name, protocol = hello.protocol, peer = %hello.peer,
+        tracing::info!(stream = %self.spec.name, protocol = access_request.protocol, peer = %access_request.peer,
             slot = slot.as_str(), "publisher connected");
-        let intake = self.seat_publisher(slot, report);
+        let intake = self.attach_publisher(slot, report);
         self.changed();
         Ok(intake)
     }
 
     /// The source's place is taken: the new publisher replaces the old one or is refused.
-    fn make_room(&mut self, hello: &Hello) -> Result<(), Refusal> {
+    fn make_room(&mut self, access_request: &AccessRequest) -> Result<(), Refusal> {
         let now = Instant::now();
         let frozen = |p: &Publisher| {
             let idle = p.health(now).age.unwrap_or_else(|| now.duration_since(p.connected));
@@ -104,13 +104,13 @@ impl Stream {
         }
         let replaced = self.publishers.remove(index);
         tracing::info!(stream = %self.spec.name, was = %replaced.tracks.report.peer,
-            now = %hello.peer, "publisher replaced");
+            now = %access_request.peer, "publisher replaced");
         replaced.cancel.cancel();
         Ok(())
     }
 
     /// Gives a publisher its place.
-    pub(super) fn seat_publisher(&mut self, slot: Slot, report: Arc<SourceReport>) -> Intake {
+    pub(super) fn attach_publisher(&mut self, slot: Slot, report: Arc<SourceReport>) -> Intake {
         let id = self.id();
         if self.spec.tracks != TrackChoice::default() && !HAVE_TRACKS.contains(&report.protocol) {
             let protocol = report.protocol;
@@ -125,7 +125,7 @@ impl Stream {
         };
         let (video, audio) = (writer(Kind::Video), writer(Kind::Audio));
         let tracks = Tracks { video, audio, report, choice: self.spec.tracks.clone() };
-        let (cancel, captions) = (CancellationToken::new(), CueBoard::default());
+        let (cancel, captions) = (CancellationToken::new(), CaptionFeeds::default());
         self.publishers.push(Publisher {
             id,
             slot,
@@ -166,7 +166,7 @@ impl Stream {
     }
 
     pub(super) fn is_on_air(&self, publisher: &Publisher) -> bool {
-        match self.program.on_air() {
+        match self.switcher.on_air() {
             OnAir::Source => publisher.slot == Slot::Source,
             OnAir::Backup => publisher.slot == Slot::Backup,
             OnAir::Nothing | OnAir::Slate => false,
@@ -188,7 +188,7 @@ impl Stream {
         let linger = Duration::from_secs(self.spec.linger_s.into());
         let (source, backup) = (health(Slot::Source), health(Slot::Backup));
         let clock = flow::now().into();
-        let on_air = self.program.decide(source, backup, linger, clock);
+        let on_air = self.switcher.decide(source, backup, linger, clock);
         for publisher in self.publishers.iter().filter(|p| self.is_on_air(p)) {
             publisher.tracks.video.activate();
             publisher.tracks.audio.activate();

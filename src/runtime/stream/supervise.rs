@@ -13,19 +13,19 @@ use super::{Stream, until};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::command::{COMMANDS_MAX, Command};
 use crate::runtime::fault::Fault;
-use crate::runtime::shared::{Entry, Shared};
+use crate::runtime::shared::{Shared, StreamEntry};
 use crate::runtime::{Event, StreamSnapshot, Wanted};
 
 /// Starts a stream; it runs until a stop command.
-pub(in crate::runtime) fn spawn(shared: Arc<Shared>, wanted: Wanted) -> Entry {
+pub(in crate::runtime) fn spawn(shared: Arc<Shared>, wanted: Wanted) -> StreamEntry {
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let (wanted, thumbnail) = (watch::Sender::new(wanted), watch::Sender::new(None));
-    let entry = Entry { wanted, commands, thumbnail, refusals: Arc::default() };
+    let entry = StreamEntry { wanted, commands, thumbnail, refusals: Arc::default() };
     tokio::spawn(supervise(shared, entry.clone(), inbox));
     entry
 }
 
-async fn supervise(shared: Arc<Shared>, entry: Entry, mut commands: mpsc::Receiver<Command>) {
+async fn supervise(shared: Arc<Shared>, entry: StreamEntry, mut commands: mpsc::Receiver<Command>) {
     let mut backoff = Backoff::default();
     loop {
         let started = Instant::now();
@@ -54,7 +54,7 @@ async fn supervise(shared: Arc<Shared>, entry: Entry, mut commands: mpsc::Receiv
 /// Answers for the stream until `end`. Dropping a command that it cannot answer notifies the
 /// caller. Returns early with the sender of the reply when the stream must stop.
 async fn rest(
-    entry: &Entry,
+    entry: &StreamEntry,
     fault: &Fault,
     end: Instant,
     commands: &mut mpsc::Receiver<Command>,

@@ -5,12 +5,12 @@ use std::time::Instant;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::{Inputs, Refusal, Seat};
+use crate::flow::{Inputs, Refusal, Subscription};
 use crate::graph::Route;
 use crate::media::Accepts;
 
 /// A viewer with its feeds.
-pub(super) struct SeatState {
+pub(super) struct ViewerState {
     pub(super) protocol: &'static str,
     /// Its name in the plan.
     pub(super) want: String,
@@ -21,9 +21,9 @@ pub(super) struct SeatState {
 }
 
 /// A viewer that waits until the tracks are known.
-pub(super) struct Waiting {
+pub(super) struct PendingViewer {
     pub(super) protocol: &'static str,
     pub(super) accepts: Accepts,
-    pub(super) reply: oneshot::Sender<Result<Seat, Refusal>>,
+    pub(super) reply: oneshot::Sender<Result<Subscription, Refusal>>,
     pub(super) since: Instant,
 }

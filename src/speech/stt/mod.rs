@@ -33,5 +33,5 @@ pub use config::{Config, ENGINES, Vad};
 pub use engines::{Choice, Engines, Models, Wanted};
 pub use guard::{Evidence, believe, dbfs};
 pub use phrases::{Phrases, join, spaced};
-pub use recognizer::{Engine, Error, Heard, Hypothesis, Session, Window};
+pub use recognizer::{Engine, Error, Hypothesis, Recognition, Session, Window};
 pub use transcriber::{Event, Options, Stats, Status, Transcriber};

@@ -8,7 +8,7 @@ use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 
 use super::agreement::Pace;
-use super::recognizer::{Engine, Error, Heard, Hypothesis, Session, Window};
+use super::recognizer::{Engine, Error, Hypothesis, Recognition, Session, Window};
 use super::wire::pack;
 use crate::media::{Language, Origin, Secret};
 use crate::speech::http::{self, Auth, Client};
@@ -161,7 +161,7 @@ fn hypothesis(answer: Answer, detected: bool) -> Hypothesis {
             return None;
         }
         let mean = segment.and_then(|s| s.avg_logprob).map_or(1.0, f32::exp);
-        Some(Heard {
+        Some(Recognition {
             text: text.to_owned(),
             start: time(w.start),
             end: time(w.end.max(w.start)),

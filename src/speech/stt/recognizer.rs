@@ -27,7 +27,7 @@ pub struct Window<'a> {
 
 /// One word of a hypothesis; times count from the start of the window.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Heard {
+pub struct Recognition {
     /// The word with its punctuation.
     pub text: String,
     /// Begin of the word.
@@ -42,7 +42,7 @@ pub struct Heard {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hypothesis {
     /// The words, in order.
-    pub words: Vec<Heard>,
+    pub words: Vec<Recognition>,
     /// The detected language and its probability, 0-1, if none was given.
     pub language: Option<(Language, f32)>,
 }

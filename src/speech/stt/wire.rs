@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::recognizer::{Heard, Hypothesis};
+use super::recognizer::{Hypothesis, Recognition};
 
 /// A request; the audio is in the frame's body.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub(super) struct Answer {
 
 impl From<Answer> for Hypothesis {
     fn from(answer: Answer) -> Self {
-        let words = answer.words.into_iter().map(|(text, start, end, confidence)| Heard {
+        let words = answer.words.into_iter().map(|(text, start, end, confidence)| Recognition {
             text,
             start: Duration::from_millis(start.into()),
             end: Duration::from_millis(end.max(start).into()),

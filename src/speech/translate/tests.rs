@@ -26,10 +26,10 @@ fn request(text: &str, from: &str, to: &str) -> Request {
     }
 }
 
-type Told = Arc<Mutex<Vec<String>>>;
+type EngineSwitches = Arc<Mutex<Vec<String>>>;
 
-fn translators(config: &str) -> (Translators, Told) {
-    let told = Told::default();
+fn translators(config: &str) -> (Translators, EngineSwitches) {
+    let told = EngineSwitches::default();
     let into = told.clone();
     let on_switch: OnSwitch = Arc::new(move |s| {
         let to = s.to.as_deref().unwrap_or("nobody");

@@ -20,10 +20,10 @@ fn utterance(text: &str, language: &str) -> Utterance {
     Utterance { text: text.into(), language, voice: None, rate: 1.0, pitch: 1.0 }
 }
 
-type Told = Arc<Mutex<Vec<String>>>;
+type EngineSwitches = Arc<Mutex<Vec<String>>>;
 
-fn voices(config: &str) -> (Voices, Told) {
-    let told = Told::default();
+fn voices(config: &str) -> (Voices, EngineSwitches) {
+    let told = EngineSwitches::default();
     let into = told.clone();
     let on_switch: OnSwitch = Arc::new(move |s| {
         let to = s.to.as_deref().unwrap_or("nobody");

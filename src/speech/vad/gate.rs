@@ -39,12 +39,12 @@ pub enum Edge {
         since: Duration,
     },
     /// Speech has ended, one hang-over ago.
-    Closed(Spoken),
+    Closed(SpeechSegment),
 }
 
 /// What passed while a gate was open.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Spoken {
+pub struct SpeechSegment {
     /// Total time of the frames that counted as speech.
     pub speech: Duration,
     /// Time from the onset to now.
@@ -62,7 +62,7 @@ const SURE: [(Duration, f32); 3] = [
     (Duration::from_millis(180), 0.9),
 ];
 
-impl Spoken {
+impl SpeechSegment {
     /// Whether it is likely enough to be speech to ask an engine.
     pub fn is_speech(&self) -> bool {
         SURE.iter().any(|(speech, sure)| self.speech >= *speech && self.sureness >= *sure)
@@ -83,7 +83,7 @@ pub struct Gate {
     /// Frames of the onset window, newest last: duration and probability.
     recent: std::collections::VecDeque<(Duration, f32)>,
     silence: Duration,
-    spoken: Spoken,
+    spoken: SpeechSegment,
     sum: f32,
 }
 
@@ -95,7 +95,7 @@ impl Gate {
             open: false,
             recent: std::collections::VecDeque::new(),
             silence: Duration::ZERO,
-            spoken: Spoken::default(),
+            spoken: SpeechSegment::default(),
             sum: 0.0,
         }
     }
@@ -106,7 +106,7 @@ impl Gate {
     }
 
     /// What has passed since the gate opened.
-    pub fn spoken(&self) -> Spoken {
+    pub fn spoken(&self) -> SpeechSegment {
         self.spoken
     }
 
@@ -120,7 +120,7 @@ impl Gate {
     }
 
     /// Closes at once, if the audio is interrupted. Returns what had passed if it was open.
-    pub fn close(&mut self) -> Option<Spoken> {
+    pub fn close(&mut self) -> Option<SpeechSegment> {
         let spoken = self.open.then_some(self.spoken);
         *self = Self::new(self.config);
         spoken
@@ -143,7 +143,8 @@ impl Gate {
         self.open = true;
         self.silence = Duration::ZERO;
         self.sum = self.recent.iter().filter(likely).map(|(d, p)| d.as_secs_f32() * p).sum();
-        self.spoken = Spoken { speech, lasted: since, sureness: self.sum / speech.as_secs_f32() };
+        self.spoken =
+            SpeechSegment { speech, lasted: since, sureness: self.sum / speech.as_secs_f32() };
         self.recent.clear();
         Some(Edge::Opened { since })
     }
@@ -216,7 +217,7 @@ mod tests {
     fn short_utterances_must_be_surer_than_long_ones() {
         let spoken = |ms, sureness| {
             let speech = Duration::from_millis(ms);
-            Spoken { speech, lasted: speech, sureness }
+            SpeechSegment { speech, lasted: speech, sureness }
         };
         assert!(spoken(3000, 0.8).is_speech() && !spoken(700, 0.8).is_speech());
         assert!(spoken(300, 0.95).is_speech() && !spoken(300, 0.86).is_speech());

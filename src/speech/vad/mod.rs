@@ -12,7 +12,7 @@ mod silero;
 
 pub use self::earshot::Earshot;
 pub use detector::Detector;
-pub use gate::{Edge, Gate, GateConfig, Spoken};
+pub use gate::{Edge, Gate, GateConfig, SpeechSegment};
 pub use silero::{Error, Silero};
 
 /// Sample rate of all audio for engines.

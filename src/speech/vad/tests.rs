@@ -30,7 +30,7 @@ fn sounds(folder: &Path, step: usize) -> Vec<(String, Vec<f32>)> {
 }
 
 /// The speech of each utterance that a gate passes.
-fn passed(detector: &mut dyn Detector, config: GateConfig, sound: &[f32]) -> Vec<Spoken> {
+fn passed(detector: &mut dyn Detector, config: GateConfig, sound: &[f32]) -> Vec<SpeechSegment> {
     detector.reset();
     let mut gate = Gate::new(config);
     let frame = detector.frame();

@@ -1,7 +1,7 @@
 //! Fuzz tests with malicious descriptions, up to our answer.
 
 use super::{
-    Answer, Candidate, Choice, Description, Direction, Fragment, LocalTransport, answer,
+    Candidate, Choice, Description, Direction, Fragment, LocalTransport, SdpAnswer, answer,
     reduced_offer, restart_answer,
 };
 use crate::fuzz;
@@ -27,7 +27,7 @@ fn fuzz_sdp_offer() {
         let description = Description::parse(&reduced).expect("our own text is read");
         let local = LocalTransport { description, announced: Vec::new(), session_id: 1 };
         let direction = Direction::SendOnly;
-        let parts = Answer { offer: &offer, choices: &choices, audio_channels: 2, direction };
+        let parts = SdpAnswer { offer: &offer, choices: &choices, audio_channels: 2, direction };
         let text = answer(&parts, &local);
         let sections = text.lines().filter(|line| line.starts_with("m=")).count();
         assert_eq!(sections, offer.media.len(), "{text}");

@@ -22,7 +22,7 @@ pub use fragment::Fragment;
 pub use media::{Direction, Media, Payload};
 pub use offer::{Agreed, offer, reduced_answer};
 pub use parse::Description;
-pub use write::{Answer, LocalTransport, answer, reduced_offer, restart_answer};
+pub use write::{LocalTransport, SdpAnswer, answer, reduced_offer, restart_answer};
 pub(crate) use write::{aic_hints, transport_cc};
 
 /// Largest accepted description, in bytes. Chromium's are about 8 KiB.

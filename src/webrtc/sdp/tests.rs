@@ -85,7 +85,7 @@ fn the_answer_has_every_section_of_the_offer_in_order() {
         session_id: 1,
     };
     let direction = Direction::SendOnly;
-    let parts = Answer { offer: &offer, choices: &choices, audio_channels: 2, direction };
+    let parts = SdpAnswer { offer: &offer, choices: &choices, audio_channels: 2, direction };
     let text = answer(&parts, &local);
     let lines: Vec<&str> = text.lines().collect();
     let sections: Vec<&&str> = lines.iter().filter(|l| l.starts_with("m=")).collect();
@@ -144,7 +144,7 @@ fn data_channels_go_along_when_they_share_the_transport() {
         let seen = Description::parse(&reduced).expect("our own text");
         let local = LocalTransport { description: seen, announced: vec![], session_id: 1 };
         let direction = Direction::SendOnly;
-        let parts = Answer { offer: &offer, choices: &choices, audio_channels: 1, direction };
+        let parts = SdpAnswer { offer: &offer, choices: &choices, audio_channels: 1, direction };
         let text = answer(&parts, &local);
         let port = if taken { "9" } else { "0" };
         let line = format!("m=application {port} UDP/DTLS/SCTP webrtc-datachannel");
@@ -261,7 +261,7 @@ proptest! {
         prop_assert!(read.is_ok(), "{:?} in\n{}", read, reduced);
         let local = LocalTransport { description: read.expect("checked"), announced: vec![], session_id: 1 };
         let direction = Direction::SendOnly;
-        let parts = Answer { offer: &offer, choices: &choices, audio_channels: 1, direction };
+        let parts = SdpAnswer { offer: &offer, choices: &choices, audio_channels: 1, direction };
         let text = answer(&parts, &local);
         let sections = text.lines().filter(|l| l.starts_with("m=")).count();
         prop_assert_eq!(sections, offer.media.len());

@@ -78,7 +78,7 @@ pub struct LocalTransport {
 }
 
 /// An answer and the choices that it contains.
-pub struct Answer<'a> {
+pub struct SdpAnswer<'a> {
     /// The peer's offer.
     pub offer: &'a Description,
     /// The chosen sections and payloads of the offer.
@@ -91,7 +91,7 @@ pub struct Answer<'a> {
 
 /// The answer for the peer: all sections of its offer in order. Unused ones are inactive if they
 /// can share the transport, else refused.
-pub fn answer(answer: &Answer<'_>, local: &LocalTransport) -> String {
+pub fn answer(answer: &SdpAnswer<'_>, local: &LocalTransport) -> String {
     let mut text = String::new();
     put(&mut text, format_args!("v=0\r\no=- {} 1 IN IP4 0.0.0.0", local.session_id));
     put(&mut text, format_args!("s=-\r\nt=0 0\r\na=ice-options:trickle"));
@@ -147,7 +147,7 @@ fn put_idle_section(text: &mut String, offered: &Media, local: &LocalTransport, 
 
 fn put_section(
     text: &mut String,
-    answer: &Answer<'_>,
+    answer: &SdpAnswer<'_>,
     choice: &Choice,
     offered: &Media,
     local: &LocalTransport,

@@ -10,11 +10,11 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
 use super::form::Form;
-use super::output::{Heard, Task, appended, text_of};
+use super::output::{Task, Transcription, appended, text_of};
 use super::{ApiState, Code, Error};
 use crate::flow::{self, Blame};
 use crate::media::{Cue, Language};
-use crate::process::written::{self, Summary};
+use crate::process::file_transcription::{self, Summary};
 use crate::speech::glossary::Glossary;
 use crate::speech::stt::Options;
 use crate::speech::translate::{self, Translators};
@@ -74,7 +74,8 @@ impl Work {
         };
         let (to, cues) = mpsc::channel(CUES_WAIT);
         let file = form.file;
-        let hear = async move { written::run("audio", file, engines, options, to).await };
+        let hear =
+            async move { file_transcription::run("audio", file, engines, options, to).await };
         Ok(Self {
             cues,
             life: Life(Some(tokio::spawn(hear))),
@@ -124,13 +125,13 @@ impl Work {
     }
 
     /// Waits for the end of the transcription.
-    pub(super) async fn finish(mut self) -> Result<Heard, Error> {
+    pub(super) async fn finish(mut self) -> Result<Transcription, Error> {
         while self.next().await?.is_some() {}
         let Summary { duration, language } = self.summary().await?;
         let written = self.heard.first().map(|cue| cue.language.clone());
         let language = written.or(language).or(self.told.take());
         let language = language.unwrap_or_else(Language::undetermined);
-        Ok(Heard { cues: self.heard, duration, language })
+        Ok(Transcription { cues: self.heard, duration, language })
     }
 
     /// The text as server-sent events.

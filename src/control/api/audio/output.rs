@@ -96,7 +96,7 @@ struct Word {
 }
 
 /// The transcript of a whole file.
-pub(super) struct Heard {
+pub(super) struct Transcription {
     pub(super) cues: Vec<Cue>,
     pub(super) duration: Duration,
     pub(super) language: Language,
@@ -117,7 +117,7 @@ fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
 
-impl Heard {
+impl Transcription {
     /// The complete text on one line.
     pub(super) fn text(&self) -> String {
         text_of(&self.cues)

@@ -9,7 +9,7 @@ use axum::http::{Request, header};
 use serde_json::Value;
 
 use super::super::tests::{ADMIN, Fixture};
-use super::output::{Format, Heard, Task};
+use super::output::{Format, Task, Transcription};
 use crate::flow::Node;
 use crate::media::{Cue, Language, Origin, Stage};
 use crate::needs::{skip, test_data};
@@ -44,7 +44,7 @@ fn form(path: &str, file: Option<&[u8]>, fields: &[(&str, &str)]) -> Request<Bod
 pub(in super::super) async fn speech(api: &Fixture) -> Option<(PathBuf, String)> {
     let file = test_data("speech/librispeech/19-198-0002.flac")?;
     let wanted = crate::speech::stt::Wanted::default();
-    let choice = api.desk.supervisor().speech().stt.choose(&wanted);
+    let choice = api.stream_service.supervisor().speech().stt.choose(&wanted);
     let Some(engine) = choice.engines.first() else {
         skip(format!("a speech-to-text engine: {:?}", choice.missing));
         return None;
@@ -166,7 +166,7 @@ fn cues_become_each_kind_of_text() {
     };
     let cues = vec![cue(1, 1, "Good evening."), cue(2, 5, "Good night.")];
     let duration = Duration::from_secs(8);
-    let heard = Heard { cues, duration, language: Language::english() };
+    let heard = Transcription { cues, duration, language: Language::english() };
     assert_eq!(heard.text(), "Good evening. Good night.");
     assert!(heard.srt().starts_with("1\n00:00:01,000 --> 00:00:03,000\nGood evening."));
     assert!(heard.srt().contains("2\n00:00:05,000 --> "));

@@ -19,7 +19,7 @@ use super::super::caller::{Admitted, Caller};
 use super::super::extract::{Params, Query, Upgrade};
 use super::super::{ApiState, Code, Error, Failures};
 use crate::egress::words::{Message, Reader, Selection};
-use crate::flow::{Action, CueBoard};
+use crate::flow::{Action, CaptionFeeds};
 use crate::media::StreamName;
 use crate::runtime::Supervisor;
 
@@ -50,13 +50,13 @@ pub(in super::super) struct FollowParams {
 }
 
 impl FollowParams {
-    fn reader(&self, board: &CueBoard) -> Result<Reader, Error> {
+    fn reader(&self, caption_feeds: &CaptionFeeds) -> Result<Reader, Error> {
         let selection = Selection::of(self.language.as_deref(), self.partial);
         let selection = selection.map_err(|e| {
             let hint = "name languages as in en,es,pt-BR, or `original`";
             Error::new(Code::Invalid, format!("`language`: {e}"), hint)
         })?;
-        Ok(Reader::new(board, selection, self.recent.min(RECENT_MAX)))
+        Ok(Reader::new(caption_feeds, selection, self.recent.min(RECENT_MAX)))
     }
 }
 
@@ -72,8 +72,8 @@ pub(in super::super) async fn follow_cues(
     Params(name): Params<StreamName>,
     Query(params): Query<FollowParams>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
-    let board = state.supervisor().caption_board(&name).await?;
-    Ok(events(params.reader(&board)?, state.shutdown.clone(), None))
+    let caption_feeds = state.supervisor().caption_feeds(&name).await?;
+    Ok(events(params.reader(&caption_feeds)?, state.shutdown.clone(), None))
 }
 
 /// Follows the captions of a stream over a WebSocket, with the same messages as the events.
@@ -88,8 +88,8 @@ pub(in super::super) async fn socket_of_cues(
     Query(params): Query<FollowParams>,
     Upgrade(upgrade): Upgrade,
 ) -> Result<Response, Error> {
-    let board = state.supervisor().caption_board(&name).await?;
-    Ok(socket(upgrade, params.reader(&board)?, state.shutdown.clone(), None))
+    let caption_feeds = state.supervisor().caption_feeds(&name).await?;
+    Ok(socket(upgrade, params.reader(&caption_feeds)?, state.shutdown.clone(), None))
 }
 
 /// State of the viewer routes.
@@ -131,8 +131,8 @@ impl Viewers {
             let hint = "try again later, or take captions from WHEP or HLS";
             Error::new(Code::LimitReached, message, hint).retry_after(10)
         })?;
-        let board = self.supervisor.caption_board(stream).await?;
-        Ok((params.reader(&board)?, place))
+        let caption_feeds = self.supervisor.caption_feeds(stream).await?;
+        Ok((params.reader(&caption_feeds)?, place))
     }
 }
 
@@ -143,7 +143,7 @@ async fn viewer_events(
     caller: Caller,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
     let viewer = state.admit(&stream, caller)?;
-    let (reader, place) = viewer.tell(state.open(&viewer.hello().stream, params).await)?;
+    let (reader, place) = viewer.tell(state.open(&viewer.access_request().stream, params).await)?;
     Ok(events(reader, state.stop.clone(), Some(place)))
 }
 
@@ -156,7 +156,7 @@ async fn viewer_socket(
 ) -> Result<Response, Error> {
     let viewer = state.admit(&stream, caller)?;
     let Upgrade(upgrade) = viewer.tell(upgrade)?;
-    let (reader, place) = viewer.tell(state.open(&viewer.hello().stream, params).await)?;
+    let (reader, place) = viewer.tell(state.open(&viewer.access_request().stream, params).await)?;
     Ok(socket(upgrade, reader, state.stop.clone(), Some(place)))
 }
 

@@ -18,7 +18,7 @@ use super::extract::{Json, Params};
 use super::if_match::{IfMatch, IfMatchHeader};
 use super::merge::patched;
 use super::{ApiState, Error, Failures};
-use crate::control::desk::Part;
+use crate::control::stream_service::Part;
 use crate::egress::words::{Hello, HelloLanguage};
 use crate::media::StreamName;
 use crate::process::captions::Settings;
@@ -40,9 +40,9 @@ fn settings(wanted: &Wanted) -> Settings {
 }
 
 async fn view(state: &ApiState, name: &StreamName) -> Result<axum::Json<CaptionsView>, Error> {
-    let board = state.supervisor().caption_board(name).await?;
+    let caption_feeds = state.supervisor().caption_feeds(name).await?;
     let feeds = state.supervisor().snapshot(name).await?.cues;
-    let languages = Hello::new(&board.feeds()).languages;
+    let languages = Hello::new(&caption_feeds.feeds()).languages;
     let settings = settings(&state.supervisor().wanted(name)?);
     Ok(axum::Json(CaptionsView { settings, languages, feeds }))
 }
@@ -73,6 +73,6 @@ pub(super) async fn change_captions(
         let captions = Some(patched(&settings(before), patch)?);
         Ok(StreamSpec { captions, ..(*before.spec).clone() })
     };
-    state.desk.change(&name, Part::Settings, precondition, edit).await?;
+    state.stream_service.change(&name, Part::Settings, precondition, edit).await?;
     view(&state, &name).await
 }

@@ -99,7 +99,7 @@ pub(in super::super) async fn push_cue(
     Json(new): Json<NewCue>,
 ) -> Result<(StatusCode, axum::Json<CueMessage>), Error> {
     let cue = new.cue(flow::now().mseconds())?;
-    let feeds = state.supervisor().caption_board(&name).await?.feeds();
+    let feeds = state.supervisor().caption_feeds(&name).await?.feeds();
     let Some(feed) = feed_of(&feeds, &cue.language) else {
         return Err(no_captions(&name, &cue.language, &feeds));
     };
@@ -139,7 +139,7 @@ mod tests {
             );
             assert!(found.starts_with(expect), "{body}: {found}");
         };
-        check(r#"{"language": "en", "text": "Hello"}"#, "Hello 1000000+1290");
+        check(r#"{"language": "en", "text": "AccessRequest"}"#, "AccessRequest 1000000+1290");
         check(
             r#"{"language": "en", "text": " a\n b ", "start_ms": 990000, "duration_ms": 5}"#,
             "a b 990000+5",

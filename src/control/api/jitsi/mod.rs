@@ -30,7 +30,7 @@ use crate::control::auth;
 use crate::media::Secret;
 use crate::speech::stt::Engines;
 use frame::{Message, Sound};
-use speaker::{Said, Speaker};
+use speaker::{Speaker, SpeakerUtterance};
 
 /// Maximum number of meetings.
 const MEETINGS_MAX: usize = 16;
@@ -128,8 +128,8 @@ fn is_signed(api: &ApiState, token: &Secret) -> bool {
 struct Meeting {
     engines: Arc<Engines>,
     speakers: HashMap<String, Speaker>,
-    tell: mpsc::Sender<Said>,
-    said: mpsc::Receiver<Said>,
+    tell: mpsc::Sender<SpeakerUtterance>,
+    said: mpsc::Receiver<SpeakerUtterance>,
     _place: OwnedSemaphorePermit,
 }
 

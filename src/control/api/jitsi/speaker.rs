@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(1500);
 
 /// A transcribed text, in Skynet's format.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Said {
+pub(super) struct SpeakerUtterance {
     /// A UUID; the final text has the id of its interim texts.
     id: String,
     participant_id: String,
@@ -55,7 +55,7 @@ impl Speaker {
     pub(super) fn new(
         engines: &Arc<Engines>,
         sound: &Sound<'_>,
-        said: mpsc::Sender<Said>,
+        said: mpsc::Sender<SpeakerUtterance>,
     ) -> std::io::Result<Self> {
         let wanted = Wanted { language: sound.language.clone(), ..Wanted::default() };
         let options = Options { wanted, ..Options::default() };
@@ -103,7 +103,7 @@ struct Writer {
     speaker: String,
     /// Number and id of the current cue.
     current: (u64, String),
-    said: mpsc::Sender<Said>,
+    said: mpsc::Sender<SpeakerUtterance>,
 }
 
 impl Writer {
@@ -117,12 +117,12 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, cue: &Cue) -> Said {
+    fn write(&mut self, cue: &Cue) -> SpeakerUtterance {
         if self.current.0 != cue.id {
             self.current = (cue.id, uuid());
         }
         let start = gst::ClockTime::from_nseconds(cue.start.as_nanos() as u64);
-        Said {
+        SpeakerUtterance {
             id: self.current.1.clone(),
             participant_id: self.speaker.clone(),
             ts: u64::try_from(flow::wall_clock(start).as_millis()).unwrap_or(u64::MAX),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::egress::archive::Keeper;
+use crate::egress::archive::CueSink;
 use crate::egress::record::{self, Settings};
 use crate::flow::{self, Feed, Inputs, Node, Task};
 use crate::media::{Cue, Kind, Language, Origin, Stage, StreamName, Word};

@@ -24,12 +24,12 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use state::{Made, State};
+use state::{ElementOutput, State};
 
 use super::{HINTS, aic_caps, frames, lock, properties, raw_caps, template, wide};
 use crate::aic::engine::Codec;
+use crate::aic::engine_timeout::EngineTimeout;
 use crate::aic::fallback::BEHIND;
-use crate::aic::patience::Patience;
 use crate::aic::weights;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -40,8 +40,8 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 pub struct AicDec {
     sink: gst::Pad,
     src: gst::Pad,
-    /// Lock order: patience before state; none is held while anything is pushed or posted.
-    patience: Mutex<Patience>,
+    /// Lock order: engine timeout before state; none is held while anything is pushed or posted.
+    engine_timeout: Mutex<EngineTimeout>,
     state: Mutex<Option<State>>,
     codec: Mutex<Option<Codec>>,
 }
@@ -71,8 +71,8 @@ impl ObjectSubclass for AicDec {
                 AicDec::catch_panic_pad_function(parent, || false, |imp| imp.query(pad, query))
             })
             .build();
-        let (patience, state, codec) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { sink, src, patience, state, codec }
+        let (engine_timeout, state, codec) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { sink, src, engine_timeout, state, codec }
     }
 }
 
@@ -84,16 +84,17 @@ impl ObjectImpl for AicDec {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        if !properties::set_patience(&mut lock(&self.patience), pspec.name(), value) {
+        if !properties::set_engine_timeout(&mut lock(&self.engine_timeout), pspec.name(), value) {
             gst::warning!(CAT, imp = self, "{} cannot be {value:?}", pspec.name());
         }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let patience = *lock(&self.patience);
+        let engine_timeout = *lock(&self.engine_timeout);
         match pspec.name() {
             "stats" => state::stats(lock(&self.state).as_ref()).to_value(),
-            name => properties::get_patience(&patience, name).expect("every property is known"),
+            name => properties::get_engine_timeout(&engine_timeout, name)
+                .expect("every property is known"),
         }
     }
 
@@ -219,7 +220,7 @@ impl AicDec {
     }
 
     fn chain(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let patience = *lock(&self.patience);
+        let engine_timeout = *lock(&self.engine_timeout);
         let hints = gst::meta::CustomMeta::from_buffer(buffer, HINTS)
             .ok()
             .map(|meta| meta.structure().to_owned())
@@ -231,7 +232,7 @@ impl AicDec {
         let made = {
             let mut guard = lock(&self.state);
             let state = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
-            state.set_patience(patience);
+            state.set_engine_timeout(engine_timeout);
             match hints.is_none_or(|hints| state.check(&hints, ours)) {
                 true => state.take(buffer),
                 false => state.refuse(),
@@ -247,7 +248,7 @@ impl AicDec {
         }
     }
 
-    fn push(&self, made: Made) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn push(&self, made: ElementOutput) -> Result<gst::FlowSuccess, gst::FlowError> {
         if let Some(news) = made.news {
             gst::info!(CAT, imp = self, "{news}");
             self.post(news);

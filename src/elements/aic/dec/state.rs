@@ -1,8 +1,8 @@
 //! Payloads of one stream -> timestamped audio, and messages to the application.
 
 use crate::aic::engine::Codec;
+use crate::aic::engine_timeout::EngineTimeout;
 use crate::aic::fallback::{BEHIND, WIDE_RATE};
-use crate::aic::patience::Patience;
 use crate::aic::payload::Payload;
 use crate::aic::receive::{MISSING_MAX, Receiver};
 use crate::aic::send::Used;
@@ -26,7 +26,7 @@ pub(super) struct State {
 
 /// The result of a payload.
 #[derive(Default)]
-pub(super) struct Made {
+pub(super) struct ElementOutput {
     pub(super) buffer: Option<gst::Buffer>,
     pub(super) news: Option<gst::Structure>,
 }
@@ -38,8 +38,8 @@ impl State {
     }
 
     /// Sets how to wait for the engine from now on.
-    pub(super) fn set_patience(&mut self, patience: Patience) {
-        self.receiver.set_patience(patience);
+    pub(super) fn set_engine_timeout(&mut self, engine_timeout: EngineTimeout) {
+        self.receiver.set_engine_timeout(engine_timeout);
     }
 
     /// Whether the sender has other weights.
@@ -65,18 +65,18 @@ impl State {
     }
 
     /// Handles an altered payload: its frames will be missing before the next one.
-    pub(super) fn refuse(&mut self) -> Made {
+    pub(super) fn refuse(&mut self) -> ElementOutput {
         self.receiver.altered();
-        Made { buffer: None, news: self.news() }
+        ElementOutput { buffer: None, news: self.news() }
     }
 
     /// Decodes a payload, and fills what is missing before it.
-    pub(super) fn take(&mut self, buffer: &gst::Buffer) -> Made {
+    pub(super) fn take(&mut self, buffer: &gst::Buffer) -> ElementOutput {
         let payload = buffer.map_readable().ok().and_then(|map| Payload::read(&map).ok());
         let Some(payload) = payload else {
             // Its frames will be missing before the next payload.
             self.receiver.damaged();
-            return Made::default();
+            return ElementOutput::default();
         };
         let half = frames(1) / 2;
         let start = buffer.pts().or(self.next).unwrap_or_default();
@@ -85,7 +85,7 @@ impl State {
             Some(next) if start + half < next => {
                 // Late, or a duplicate.
                 self.receiver.damaged();
-                return Made::default();
+                return ElementOutput::default();
             }
             Some(next) => {
                 let gap = (start + half).saturating_sub(next).nseconds() / frames(1).nseconds();
@@ -110,7 +110,7 @@ impl State {
     }
 
     /// The jitter buffer reports that nothing before `end` will arrive.
-    pub(super) fn gap(&mut self, end: gst::ClockTime) -> Option<Made> {
+    pub(super) fn gap(&mut self, end: gst::ClockTime) -> Option<ElementOutput> {
         let next = self.next?;
         let missing = (end + frames(1) / 2).saturating_sub(next).nseconds() / frames(1).nseconds();
         if missing as usize > MISSING_MAX {
@@ -125,8 +125,8 @@ impl State {
     }
 
     /// Timestamps audio whose first frame started at `first` in the sender's time.
-    fn wrap(&mut self, first: gst::ClockTime, mut sound: Vec<f32>) -> Made {
-        let mut made = Made { buffer: None, news: self.news() };
+    fn wrap(&mut self, first: gst::ClockTime, mut sound: Vec<f32>) -> ElementOutput {
+        let mut made = ElementOutput { buffer: None, news: self.news() };
         let length = wide(sound.len() / self.channels);
         self.next = Some(first + length);
         // The output is delayed against the input; drops what would lie before zero.

@@ -8,7 +8,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use state::{Made, State};
+use state::{ElementOutput, State};
 
 use super::{aic_caps, frames, lock, properties, raw_caps, template};
 use crate::aic::engine::Codec;
@@ -238,7 +238,7 @@ impl AicEncCore {
         self.push(made)
     }
 
-    fn push(&self, made: Made) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn push(&self, made: ElementOutput) -> Result<gst::FlowSuccess, gst::FlowError> {
         if let Some(change) = made.change {
             gst::info!(CAT, imp = self, "{change}");
             self.post(gst::message::Element::builder(change).src(&*self.obj()).build());

@@ -8,7 +8,7 @@ use crate::aic::engine::Codec;
 use crate::aic::fallback::{BEHIND, WIDE_FRAME};
 use crate::aic::hints;
 use crate::aic::ratio::Ratio;
-use crate::aic::send::{Sender, Sent, Settings, Used, Wish};
+use crate::aic::send::{CodecPolicy, OutgoingPacket, Sender, Settings, Used};
 use crate::elements::aic::{CODEC, HINTS, frames, wide};
 
 /// A step of the timestamps of more than this is a gap, not jitter.
@@ -32,7 +32,7 @@ pub(super) struct State {
 
 /// The result of some audio.
 #[derive(Default)]
-pub(super) struct Made {
+pub(super) struct ElementOutput {
     pub(super) buffers: Vec<gst::Buffer>,
     pub(super) change: Option<gst::Structure>,
 }
@@ -84,7 +84,7 @@ impl State {
         &mut self,
         buffer: &gst::Buffer,
         settings: &Settings,
-    ) -> Result<Made, String> {
+    ) -> Result<ElementOutput, String> {
         let start = buffer.pts().or(self.expected).unwrap_or_default();
         // Timestamps from each buffer follow a source whose clock differs slightly from ours.
         let mut first = start.saturating_sub(self.duration(self.pending.len()));
@@ -95,7 +95,7 @@ impl State {
         self.expected = Some(start + self.duration(self.pending.len() - before));
         let size = WIDE_FRAME * self.channels;
         let pending = std::mem::take(&mut self.pending);
-        let (mut made, mut sent) = (Made::default(), Vec::new());
+        let (mut made, mut sent) = (ElementOutput::default(), Vec::new());
         for frame in pending.chunks(size) {
             if frame.len() < size {
                 self.pending.extend_from_slice(frame);
@@ -113,7 +113,7 @@ impl State {
         frame: &[f32],
         at: gst::ClockTime,
         settings: &Settings,
-        sent: &mut Vec<Sent>,
+        sent: &mut Vec<OutgoingPacket>,
     ) -> Result<(), String> {
         self.times.push_back((self.at, at));
         self.at += 1;
@@ -121,8 +121,8 @@ impl State {
     }
 
     /// Sends everything that is buffered, followed by silence.
-    pub(super) fn drain(&mut self, settings: &Settings) -> Result<Made, String> {
-        let Some(end) = self.expected.take() else { return Ok(Made::default()) };
+    pub(super) fn drain(&mut self, settings: &Settings) -> Result<ElementOutput, String> {
+        let Some(end) = self.expected.take() else { return Ok(ElementOutput::default()) };
         let size = WIDE_FRAME * self.channels;
         let held = self.duration(self.pending.len());
         let mut first = end.saturating_sub(held);
@@ -136,14 +136,14 @@ impl State {
             first += frames(1);
         }
         self.sender.finish(settings, &mut sent).map_err(|e| format!("{e}"))?;
-        let mut made = Made::default();
+        let mut made = ElementOutput::default();
         self.wrap(sent, settings, &mut made);
         self.discont = true;
         Ok(made)
     }
 
     /// Timestamps what was sent, and adds message and hints.
-    fn wrap(&mut self, sent: Vec<Sent>, settings: &Settings, made: &mut Made) {
+    fn wrap(&mut self, sent: Vec<OutgoingPacket>, settings: &Settings, made: &mut ElementOutput) {
         for sent in sent {
             while self.times.front().is_some_and(|(at, _)| *at < sent.first) {
                 self.times.pop_front();
@@ -191,7 +191,7 @@ impl State {
         let why = self.sender.why();
         let reason = match (why, settings.wish) {
             (Some(why), _) => why.code(),
-            (None, Wish::Auto) => "content",
+            (None, CodecPolicy::Auto) => "content",
             (None, _) => "asked",
         };
         gst::Structure::builder(CODEC)

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Config, Server};
 use crate::flow::{
-    Admission, Feed, Gate, Hello, Intake, Join, Node, Refusal, RefusalKind, Seat, SourceReport,
-    Tracks,
+    AccessRequest, Admission, Feed, Gate, Intake, Join, Node, Refusal, RefusalKind, SourceReport,
+    Subscription, Tracks,
 };
 use crate::media::{Accepts, Kind, Timeline};
 
@@ -62,15 +62,15 @@ impl TestGate {
 }
 
 impl Gate for TestGate {
-    fn admit(&self, hello: &Hello) -> Result<Admission, Refusal> {
+    fn admit(&self, access_request: &AccessRequest) -> Result<Admission, Refusal> {
         let refuse = |kind, message: &str| {
             self.refused.fetch_add(1, Ordering::SeqCst);
             Err(Refusal::new(kind, message, "ask the admin"))
         };
-        if hello.stream.as_str() != "studio-1" {
+        if access_request.stream.as_str() != "studio-1" {
             return refuse(RefusalKind::UnknownStream, "there is no such stream");
         }
-        if !hello.credential.as_ref().is_some_and(|c| c.matches_pasted(TOKEN)) {
+        if !access_request.credential.as_ref().is_some_and(|c| c.matches_pasted(TOKEN)) {
             return refuse(RefusalKind::Unauthorized, "the token is wrong");
         }
         Ok(Admission::default())
@@ -78,10 +78,10 @@ impl Gate for TestGate {
 
     fn publish(
         &self,
-        hello: Hello,
+        access_request: AccessRequest,
         report: Arc<SourceReport>,
     ) -> BoxFuture<'static, Result<Intake, Refusal>> {
-        let result = self.admit(&hello).and_then(|_| {
+        let result = self.admit(&access_request).and_then(|_| {
             if self.taken.swap(true, Ordering::SeqCst) {
                 self.refused.fetch_add(1, Ordering::SeqCst);
                 return Err(Refusal::new(RefusalKind::Taken, "somebody else publishes", ""));
@@ -100,7 +100,7 @@ impl Gate for TestGate {
             *self.last.lock().expect("no panic") = Some((report, cancel.clone()));
             let taken = self.taken.clone();
             let on_drop = move || taken.store(false, Ordering::SeqCst);
-            let stream = hello.stream;
+            let stream = access_request.stream;
             Ok(Intake {
                 stream,
                 tracks,
@@ -112,12 +112,16 @@ impl Gate for TestGate {
         Box::pin(std::future::ready(result))
     }
 
-    fn play(&self, _: Hello, _: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>> {
+    fn play(
+        &self,
+        _: AccessRequest,
+        _: Accepts,
+    ) -> BoxFuture<'static, Result<Subscription, Refusal>> {
         Box::pin(std::future::ready(Err(Refusal::new(RefusalKind::NotLive, "no", ""))))
     }
 
-    fn report_refusal(&self, hello: &Hello, refusal: &Refusal) {
-        let told = format!("{}: {}", hello.stream, refusal.message);
+    fn report_refusal(&self, access_request: &AccessRequest, refusal: &Refusal) {
+        let told = format!("{}: {}", access_request.stream, refusal.message);
         self.reported.lock().expect("no panic").push(told);
     }
 }
@@ -168,7 +172,7 @@ pub(crate) async fn until(what: &str, max: Duration, mut so: impl FnMut() -> boo
 
 /// One buffer as seen by a consumer of a feed.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Observed {
     pub(crate) pts: Duration,
     pub(crate) dts: Option<Duration>,
     pub(crate) bytes: Vec<u8>,
@@ -176,7 +180,7 @@ pub(crate) struct Seen {
 
 /// Records the buffers of a feed.
 pub(crate) struct Probe {
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<Observed>>>,
     _node: Node,
 }
 
@@ -192,7 +196,7 @@ impl Probe {
             let buffer = sample.buffer().ok_or(gst::FlowError::Error)?;
             let bytes = buffer.map_readable().map_err(|_| gst::FlowError::Error)?.to_vec();
             let pts = buffer.pts().ok_or(gst::FlowError::Error)?.into();
-            let seen = Seen { pts, dts: buffer.dts().map(Into::into), bytes };
+            let seen = Observed { pts, dts: buffer.dts().map(Into::into), bytes };
             log.lock().expect("no panic").push(seen);
             Ok(gst::FlowSuccess::Ok)
         };
@@ -203,7 +207,7 @@ impl Probe {
         Self { seen, _node: node }
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Observed> {
         self.seen.lock().expect("no panic").clone()
     }
 

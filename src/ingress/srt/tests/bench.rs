@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{Config, Error, Server};
 use crate::flow::{
-    self, Action, Admission, Feed, Gate, Hello, Inputs, Intake, Join, Node, Refusal, RefusalKind,
-    Seat, SourceReport, Tracks,
+    self, AccessRequest, Action, Admission, Feed, Gate, Inputs, Intake, Join, Node, Refusal,
+    RefusalKind, SourceReport, Subscription, Tracks,
 };
 use crate::media::{Accepts, Kind, Secret};
 
@@ -70,15 +70,15 @@ impl TestGate {
         self.refused.lock().expect("lock").clone()
     }
 
-    fn judge(&self, hello: &Hello) -> Result<Arc<Stream>, Refusal> {
+    fn judge(&self, access_request: &AccessRequest) -> Result<Arc<Stream>, Refusal> {
         let refusal = |kind| Refusal::new(kind, format!("{kind:?}"), "nothing to do");
-        let stream = self.streams.get(hello.stream.as_str());
+        let stream = self.streams.get(access_request.stream.as_str());
         let stream = stream.ok_or_else(|| refusal(RefusalKind::UnknownStream))?;
-        let shown = hello.credential.as_ref().map_or("", Secret::expose);
+        let shown = access_request.credential.as_ref().map_or("", Secret::expose);
         if stream.token.is_some_and(|token| token != shown) {
             return Err(refusal(RefusalKind::Unauthorized));
         }
-        if hello.action == Action::Publish && stream.taken.load(Ordering::SeqCst) {
+        if access_request.action == Action::Publish && stream.taken.load(Ordering::SeqCst) {
             return Err(refusal(RefusalKind::Taken));
         }
         Ok(stream.clone())
@@ -86,17 +86,18 @@ impl TestGate {
 }
 
 impl Gate for TestGate {
-    fn admit(&self, hello: &Hello) -> Result<Admission, Refusal> {
-        let stream = self.judge(hello).inspect_err(|r| self.report_refusal(hello, r))?;
+    fn admit(&self, access_request: &AccessRequest) -> Result<Admission, Refusal> {
+        let stream =
+            self.judge(access_request).inspect_err(|r| self.report_refusal(access_request, r))?;
         Ok(Admission { passphrase: stream.passphrase.map(Secret::new) })
     }
 
     fn publish(
         &self,
-        hello: Hello,
+        access_request: AccessRequest,
         report: Arc<SourceReport>,
     ) -> BoxFuture<'static, Result<Intake, Refusal>> {
-        let result = self.judge(&hello).map(|stream| {
+        let result = self.judge(&access_request).map(|stream| {
             let timeline = Some(Arc::default());
             let writer = |feed: &Feed| {
                 let writer = feed.writer(timeline.clone());
@@ -115,7 +116,7 @@ impl Gate for TestGate {
                 stream.taken.store(false, Ordering::SeqCst);
             };
             Intake {
-                stream: hello.stream,
+                stream: access_request.stream,
                 tracks: Tracks { video, audio, report, choice: Default::default() },
                 captions: Default::default(),
                 cancel,
@@ -125,8 +126,12 @@ impl Gate for TestGate {
         async { result }.boxed()
     }
 
-    fn play(&self, hello: Hello, _: Accepts) -> BoxFuture<'static, Result<Seat, Refusal>> {
-        let result = self.judge(&hello).map(|stream| {
+    fn play(
+        &self,
+        access_request: AccessRequest,
+        _: Accepts,
+    ) -> BoxFuture<'static, Result<Subscription, Refusal>> {
+        let result = self.judge(&access_request).map(|stream| {
             let feeds = Inputs {
                 video: Some(stream.video.clone()),
                 audio: Some(stream.audio.clone()),
@@ -138,8 +143,8 @@ impl Gate for TestGate {
                 stream.played.fetch_sub(1, Ordering::SeqCst);
                 drop(sender);
             };
-            Seat {
-                stream: hello.stream,
+            Subscription {
+                stream: access_request.stream,
                 inputs,
                 cancel: CancellationToken::new(),
                 on_drop: Some(Box::new(on_drop)),
@@ -148,8 +153,8 @@ impl Gate for TestGate {
         async { result }.boxed()
     }
 
-    fn report_refusal(&self, hello: &Hello, refusal: &Refusal) {
-        let entry = (hello.stream.to_string(), refusal.kind, refusal.message.clone());
+    fn report_refusal(&self, access_request: &AccessRequest, refusal: &Refusal) {
+        let entry = (access_request.stream.to_string(), refusal.kind, refusal.message.clone());
         self.refused.lock().expect("lock").push(entry);
     }
 }

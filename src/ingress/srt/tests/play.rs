@@ -55,7 +55,7 @@ async fn check_play(file: &std::path::Path, codecs: [&str; 2]) {
     assert!(steady.count() > video.len() - 30, "a steady 30 fps after the start: {video:?}");
     let apart = (video[video.len() - 1] - audio[audio.len() - 1]).abs();
     assert!(apart < 0.5, "picture and sound are {apart} s apart");
-    until("the player's seat to be free", 10, || {
+    until("the player's subscription to be free", 10, || {
         server.gate.stream("one").played.load(Ordering::SeqCst) == 0
     })
     .await;

@@ -8,7 +8,7 @@ use super::bench::{
     MEDIA_S, Peer, Probe, Running, TestGate, ffmpeg, h264_aac, h264_mp2, h265_opus, picture_times,
     publish, publish_forever, serve, serve_with, until,
 };
-use crate::flow::{Blame, Feed, Gate, Hello, SourceReport};
+use crate::flow::{AccessRequest, Blame, Feed, Gate, SourceReport};
 use crate::ingress::srt::{Config, pull};
 use crate::media::Secret;
 use crate::srt::Target;
@@ -239,14 +239,14 @@ async fn pulls_from_a_listener_and_says_what_is_wrong_with_it() {
     let gate = std::sync::Arc::new(TestGate::default().with("pulled", None, None));
     crate::init().expect("GStreamer starts");
     let stream = gate.stream("pulled");
-    let hello = || Hello {
+    let access_request = || AccessRequest {
         action: crate::flow::Action::Publish,
         protocol: "srt",
         stream: "pulled".parse().expect("a name"),
         credential: None,
         peer: "puller".into(),
     };
-    let intake = || gate.publish(hello(), SourceReport::new("srt", "puller").into());
+    let intake = || gate.publish(access_request(), SourceReport::new("srt", "puller").into());
 
     // A free port without a listener.
     let port = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr());

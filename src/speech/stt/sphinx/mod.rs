@@ -82,7 +82,7 @@ impl Engine for Sphinx {
 
     fn open(&self) -> Result<Box<dyn Session>, Error> {
         let before = self.streams.fetch_add(1, Ordering::SeqCst);
-        let place = Place(Arc::clone(&self.streams));
+        let place = DecoderPermit(Arc::clone(&self.streams));
         if before >= self.streams_max {
             let reason = format!("[stt] basic_streams_max is {}", self.streams_max);
             return Err(Error::Busy { engine: "basic", reason });
@@ -95,9 +95,9 @@ impl Engine for Sphinx {
     }
 }
 
-struct Place(Arc<AtomicUsize>);
+struct DecoderPermit(Arc<AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for DecoderPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -105,7 +105,7 @@ impl Drop for Place {
 
 struct Ear {
     child: Child,
-    _place: Place,
+    _place: DecoderPermit,
 }
 
 impl Session for Ear {

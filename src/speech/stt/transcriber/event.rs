@@ -43,7 +43,7 @@ pub enum Event {
     /// A final cue.
     Committed(Cue),
     /// No committed cue will begin before this running time.
-    Heard(Duration),
+    HeardUntil(Duration),
     /// The language was detected, or it has changed.
     Language(Language, f32),
     /// Another engine transcribes the stream.

@@ -1,6 +1,6 @@
 //! Captions of one stream: audio in, cues out.
 
-mod ears;
+mod engine_session;
 mod event;
 mod ring;
 mod stats;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ring::Piece;
-use crate::speech::vad::{Detector, Edge, Gate, RATE, Spoken};
+use crate::speech::vad::{Detector, Edge, Gate, RATE, SpeechSegment};
 
 /// Audio before the onset that belongs to the utterance: soft consonants.
 const BEFORE: Duration = Duration::from_millis(250);
@@ -16,13 +16,13 @@ const JUMP: Duration = Duration::from_millis(80);
 
 /// A change caused by a piece of audio.
 #[derive(Debug, PartialEq)]
-pub(super) enum Heard {
+pub(super) enum WindowEvent {
     /// Speech has begun.
     Opened,
     /// The utterance has ended.
-    Closed(Spoken),
+    Closed(SpeechSegment),
     /// The audio jumps in time; this ends an open utterance.
-    Jumped(Option<Spoken>),
+    Jumped(Option<SpeechSegment>),
 }
 
 /// The window of audio, with detector and gate.
@@ -56,7 +56,7 @@ impl Sound {
     }
 
     /// The speech so far of the open utterance.
-    pub(super) fn spoken(&self) -> Spoken {
+    pub(super) fn spoken(&self) -> SpeechSegment {
         self.gate.spoken()
     }
 
@@ -76,7 +76,7 @@ impl Sound {
     }
 
     /// Takes audio up to the next event; returns the rest of the piece with the event.
-    pub(super) fn hear(&mut self, mut piece: Piece) -> Option<(Heard, Option<Piece>)> {
+    pub(super) fn hear(&mut self, mut piece: Piece) -> Option<(WindowEvent, Option<Piece>)> {
         let expected = self.edge();
         if self.samples.is_empty() {
             self.from = piece.at;
@@ -87,7 +87,7 @@ impl Sound {
             if spoken.is_none() {
                 self.samples.clear();
             }
-            return Some((Heard::Jumped(spoken), Some(piece)));
+            return Some((WindowEvent::Jumped(spoken), Some(piece)));
         } else if !self.is_open() {
             // Prevents rounding errors of timestamps from accumulating.
             self.from = piece.at.saturating_sub(length(self.samples.len()));
@@ -109,9 +109,9 @@ impl Sound {
             let heard = match edge {
                 Some(Edge::Opened { since }) => {
                     self.keep(since + BEFORE);
-                    Heard::Opened
+                    WindowEvent::Opened
                 }
-                Some(Edge::Closed(spoken)) => Heard::Closed(spoken),
+                Some(Edge::Closed(spoken)) => WindowEvent::Closed(spoken),
                 None => {
                     if !self.is_open() {
                         self.keep(KEPT);
@@ -128,7 +128,7 @@ impl Sound {
     }
 
     /// Closes an open utterance at the end of the stream.
-    pub(super) fn close(&mut self) -> Option<Spoken> {
+    pub(super) fn close(&mut self) -> Option<SpeechSegment> {
         self.gate.close()
     }
 

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ears::{Change, Ears};
+use super::engine_session::{Change, EngineSession};
 use super::ring::{Piece, Ring};
-use super::window::{Heard, Sound, length};
+use super::window::{Sound, WindowEvent, length};
 use super::{Event, Options, Stats, Status};
 use crate::media::{Language, Origin, Word};
 use crate::speech::stt::agreement::{Agreement, Pace};
@@ -14,7 +14,7 @@ use crate::speech::stt::engines::Engines;
 use crate::speech::stt::guard::{self, Evidence};
 use crate::speech::stt::phrases::Phrases;
 use crate::speech::stt::recognizer::{Error, Hypothesis, Window};
-use crate::speech::vad::{RATE, Spoken};
+use crate::speech::vad::{RATE, SpeechSegment};
 
 /// Speech needed for the first hypothesis of an utterance.
 const SPEECH_FIRST: Duration = Duration::from_millis(500);
@@ -52,7 +52,7 @@ pub(super) struct Worker {
     ring: Arc<Ring>,
     stats: Arc<Stats>,
     events: Box<dyn FnMut(Event) + Send>,
-    ears: Ears,
+    ears: EngineSession,
     sound: Sound,
     agreement: Agreement,
     phrases: Phrases,
@@ -60,7 +60,7 @@ pub(super) struct Worker {
     /// Audio that was taken from the ring and not processed yet.
     waiting: VecDeque<Piece>,
     /// The utterance has ended and is not transcribed yet.
-    closing: Option<Spoken>,
+    closing: Option<SpeechSegment>,
     /// Samples of the window that the engine has got; `None`: it needs all of them again.
     given: Option<usize>,
     /// Edge of the window at the last hypothesis.
@@ -95,7 +95,7 @@ impl Worker {
         events: Box<dyn FnMut(Event) + Send>,
     ) -> Self {
         let generation = engines.generation();
-        let ears = Ears::new(engines.choose(&options.wanted));
+        let ears = EngineSession::new(engines.choose(&options.wanted));
         let sound = Sound::new(engines.detector());
         let language = options.wanted.language.clone();
         let nobody = Arc::new(Origin { engine: String::new(), model: None });
@@ -197,7 +197,7 @@ impl Worker {
                 self.waiting.push_front(rest);
             }
             match heard {
-                Heard::Opened => {
+                WindowEvent::Opened => {
                     self.given = None;
                     self.decoded_at = self.sound.from();
                     let silence =
@@ -206,11 +206,11 @@ impl Worker {
                         self.prompt.clear();
                     }
                 }
-                Heard::Closed(spoken) | Heard::Jumped(Some(spoken)) => {
+                WindowEvent::Closed(spoken) | WindowEvent::Jumped(Some(spoken)) => {
                     self.closing = Some(spoken);
                     self.decode();
                 }
-                Heard::Jumped(None) => self.agreement.interrupt(),
+                WindowEvent::Jumped(None) => self.agreement.interrupt(),
             }
         }
         let new = self.sound.edge().saturating_sub(self.decoded_at);
@@ -223,7 +223,7 @@ impl Worker {
             self.decode();
         }
         if !self.sound.is_open() && self.closing.is_none() && self.phrases.pending().is_empty() {
-            self.emit(Event::Heard(self.sound.edge()));
+            self.emit(Event::HeardUntil(self.sound.edge()));
         }
     }
 
@@ -290,7 +290,7 @@ impl Worker {
         self.poll_engines();
     }
 
-    fn take_words(&mut self, hypothesis: Hypothesis, spoken: Spoken, last: bool) {
+    fn take_words(&mut self, hypothesis: Hypothesis, spoken: SpeechSegment, last: bool) {
         let (from, edge) = (self.sound.from(), self.sound.edge());
         if let Some((language, sure)) = hypothesis.language {
             self.detected(language, sure, spoken, edge);
@@ -298,7 +298,7 @@ impl Worker {
         let evidence =
             Evidence { dbfs: guard::dbfs(self.sound.samples()), speech: ratio(spoken, last) };
         let window = edge.saturating_sub(from);
-        let word = |w: crate::speech::stt::Heard| Word {
+        let word = |w: crate::speech::stt::Recognition| Word {
             start: from + w.start.min(window),
             end: from + w.end.min(window),
             text: w.text,
@@ -339,7 +339,7 @@ impl Worker {
         self.agreement.interrupt();
         self.sound.cut(edge.saturating_sub(BEHIND));
         self.decoded_at = edge;
-        self.emit(Event::Heard(edge));
+        self.emit(Event::HeardUntil(edge));
     }
 
     fn remember(&mut self, text: &str) {
@@ -373,7 +373,7 @@ impl Worker {
         if settled && !stale { self.language.clone() } else { None }
     }
 
-    fn detected(&mut self, language: Language, sure: f32, spoken: Spoken, edge: Duration) {
+    fn detected(&mut self, language: Language, sure: f32, spoken: SpeechSegment, edge: Duration) {
         if self.options.wanted.language.is_some() {
             return;
         }
@@ -467,12 +467,12 @@ impl Worker {
 }
 
 /// Share of speech in an utterance; one that has ended includes the silence that ended it.
-fn ratio(spoken: Spoken, last: bool) -> f32 {
+fn ratio(spoken: SpeechSegment, last: bool) -> f32 {
     let hangover = if last { Duration::from_millis(300) } else { Duration::ZERO };
     spoken.ratio(hangover)
 }
 
 /// Whether the utterance is worth transcribing.
-fn believable(spoken: Spoken, last: bool) -> bool {
+fn believable(spoken: SpeechSegment, last: bool) -> bool {
     spoken.is_speech() && ratio(spoken, last) >= guard::SPEECH_RATIO_MIN
 }

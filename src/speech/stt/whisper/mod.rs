@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use decode::{Run, serve};
 pub use pool::PoolStats;
-use pool::{Limits, Place, Pool};
+use pool::{Limits, Pool, PoolPermit};
 
 use super::agreement::Pace;
 use super::recognizer::{Engine, Error, Hypothesis, Session, Window};
@@ -89,7 +89,7 @@ impl Engine for Whisper {
     }
 }
 
-struct Ear(Place);
+struct Ear(PoolPermit);
 
 impl Session for Ear {
     fn hear(&mut self, window: &Window) -> Result<Hypothesis, Error> {

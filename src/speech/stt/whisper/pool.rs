@@ -116,7 +116,7 @@ impl Pool {
     }
 
     /// Takes a place, and loads the model if needed.
-    pub(super) fn enter(self: &Arc<Self>) -> Result<Place, Error> {
+    pub(super) fn enter(self: &Arc<Self>) -> Result<PoolPermit, Error> {
         let load = {
             let queue = self.shared.lock();
             let (_, current, last) = queue.busy;
@@ -124,7 +124,7 @@ impl Pool {
         };
         let streams = self.shared.stats.streams.fetch_add(1, Ordering::SeqCst);
         // From here on, dropping `place` gives it back.
-        let place = Place(Arc::clone(self));
+        let place = PoolPermit(Arc::clone(self));
         let busy = |reason| Error::Busy { engine: "whisper", reason };
         if streams >= self.limits.streams {
             return Err(busy(format!("[stt] streams_max is {}", self.limits.streams)));
@@ -146,9 +146,9 @@ impl Drop for Pool {
 }
 
 /// A stream's place at a model.
-pub(super) struct Place(Arc<Pool>);
+pub(super) struct PoolPermit(Arc<Pool>);
 
-impl Place {
+impl PoolPermit {
     pub(super) fn ask(
         &self,
         question: Question,
@@ -172,7 +172,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for PoolPermit {
     fn drop(&mut self) {
         self.0.shared.stats.streams.fetch_sub(1, Ordering::SeqCst);
     }

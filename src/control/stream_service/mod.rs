@@ -29,9 +29,9 @@ use super::writable::Writable;
 use crate::media::{StreamName, new_token};
 use crate::runtime::{StreamSpec, Supervisor, Wanted};
 
-/// A handle to the desk. Cheap to clone.
+/// A handle to the stream service. Cheap to clone.
 #[derive(Clone)]
-pub struct Desk(Arc<Inner>);
+pub struct StreamService(Arc<Inner>);
 
 struct Inner {
     supervisor: Supervisor,
@@ -47,8 +47,8 @@ struct Inner {
     writable: Writable,
 }
 
-impl Desk {
-    /// A desk without streams.
+impl StreamService {
+    /// A stream service without streams.
     pub fn new(supervisor: Supervisor, store: Store) -> Self {
         Self(Arc::new(Inner {
             supervisor,
@@ -136,13 +136,16 @@ impl Desk {
         make_tokens(&mut spec);
         let wanted = self.0.supervisor.check(spec)?;
         let made = wanted.clone();
-        self.begin(&wanted.spec.name, move |desk| async move {
-            let store = async |spec: &StreamSpec| match desk.0.store.insert_stream(spec).await {
-                // Stored but not running: the last start could not start it.
-                Err(store::Error::Exists(_)) => desk.stored(desk.0.store.update_stream(spec).await),
-                other => desk.stored(other),
-            };
-            desk.add(made, Owner::Api, store).await
+        self.begin(&wanted.spec.name, move |stream_service| async move {
+            let store =
+                async |spec: &StreamSpec| match stream_service.0.store.insert_stream(spec).await {
+                    // Stored but not running: the last start could not start it.
+                    Err(store::Error::Exists(_)) => {
+                        stream_service.stored(stream_service.0.store.update_stream(spec).await)
+                    }
+                    other => stream_service.stored(other),
+                };
+            stream_service.add(made, Owner::Api, store).await
         })
         .await?;
         Ok(wanted)
@@ -162,19 +165,19 @@ impl Desk {
         edit: impl FnOnce(&Wanted) -> Result<StreamSpec, Error> + Send + 'static,
     ) -> Result<Wanted, Error> {
         let id = name.clone();
-        self.begin(name, move |desk| async move {
-            let before = desk.open(&id, part, &precondition)?;
+        self.begin(name, move |stream_service| async move {
+            let before = stream_service.open(&id, part, &precondition)?;
             let mut spec = edit(&before)?;
             spec.access.check_new(Some(&before.spec.access))?;
             make_tokens(&mut spec);
             if spec == *before.spec {
                 return Ok(before);
             }
-            let wanted = desk.0.supervisor.check(spec)?;
-            if desk.owner(&id) == Some(Owner::Api) {
-                desk.stored(desk.0.store.update_stream(&wanted.spec).await)?;
+            let wanted = stream_service.0.supervisor.check(spec)?;
+            if stream_service.owner(&id) == Some(Owner::Api) {
+                stream_service.stored(stream_service.0.store.update_stream(&wanted.spec).await)?;
             }
-            desk.0.supervisor.apply(wanted.clone());
+            stream_service.0.supervisor.apply(wanted.clone());
             Ok(wanted)
         })
         .await
@@ -186,19 +189,19 @@ impl Desk {
     /// `config_owned`, `precondition_failed`, `unknown_stream`, and errors of the database.
     pub async fn remove(&self, name: &StreamName, precondition: Precondition) -> Result<(), Error> {
         let id = name.clone();
-        self.begin(name, move |desk| async move {
-            let before = match desk.lost().contains_key(id.as_str()) {
+        self.begin(name, move |stream_service| async move {
+            let before = match stream_service.lost().contains_key(id.as_str()) {
                 true => None,
-                false => Some(desk.open(&id, Part::Whole, &precondition)?),
+                false => Some(stream_service.open(&id, Part::Whole, &precondition)?),
             };
-            desk.stored(desk.0.store.delete_stream(id.as_str()).await)?;
-            desk.set_owner(&id, None);
+            stream_service.stored(stream_service.0.store.delete_stream(id.as_str()).await)?;
+            stream_service.set_owner(&id, None);
             if before.is_some() {
-                desk.0.supervisor.remove(&id).await?;
+                stream_service.0.supervisor.remove(&id).await?;
             }
             let captions = before.and_then(|wanted| wanted.captions());
             if captions.is_some_and(|captions| !captions.keep_deleted) {
-                let forgotten = desk.0.store.delete_cues(id.as_str(), i64::MAX).await;
+                let forgotten = stream_service.0.store.delete_cues(id.as_str(), i64::MAX).await;
                 forgotten.map_err(|e| Error::internal("forgetting what was said", &e))?;
             }
             Ok(())

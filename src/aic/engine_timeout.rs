@@ -10,20 +10,20 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// The waiting policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct EngineTimeout {
     /// Longest wait per frame.
     pub deadline: Duration,
     /// Waits up to 60 s instead, as for files.
     pub wait: bool,
 }
 
-impl Default for Patience {
+impl Default for EngineTimeout {
     fn default() -> Self {
         Self { deadline: Duration::from_millis(40), wait: false }
     }
 }
 
-impl Patience {
+impl EngineTimeout {
     /// Longest wait for the next frame. With `wait` the engine may first start completely, once;
     /// `waited` remembers it.
     pub(super) fn limit(self, codec: &Codec, waited: &mut bool) -> Duration {

@@ -25,30 +25,30 @@ fn info(codec: Codec) -> TrackInfo {
     }
 }
 
-/// An empty shelf for video, audio and Spanish audio.
-fn shelf() -> Arc<Shelf> {
+/// An empty segment store for video, audio and Spanish audio.
+fn segment_store() -> Arc<SegmentStore> {
     crate::init().expect("GStreamer starts");
-    let shelf = Shelf::new(SETTINGS);
-    shelf.expect(vec![TrackId::Video, TrackId::Audio]);
-    shelf.expect_dubs(vec!["es".parse().expect("a language")]);
-    shelf.begin_track(&TrackId::Video, info(Codec::H264));
-    shelf.begin_track(&TrackId::Audio, info(Codec::Aac));
-    shelf.begin_track(&spanish(), info(Codec::Aac));
-    shelf
+    let segment_store = SegmentStore::new(SETTINGS);
+    segment_store.expect(vec![TrackId::Video, TrackId::Audio]);
+    segment_store.expect_dubs(vec!["es".parse().expect("a language")]);
+    segment_store.begin_track(&TrackId::Video, info(Codec::H264));
+    segment_store.begin_track(&TrackId::Audio, info(Codec::Aac));
+    segment_store.begin_track(&spanish(), info(Codec::Aac));
+    segment_store
 }
 
 /// Adds a segment of two seconds to a track, starting at this second.
-fn put(shelf: &Shelf, id: &TrackId, second: u64, cut: Cut) {
+fn put(segment_store: &SegmentStore, id: &TrackId, second: u64, cut: Cut) {
     let data = Bytes::from_static(b"x");
     let duration = u64::from(2 * TIMESCALE);
     let sample = Sample { duration: 2 * TIMESCALE, composition: 0, key: true, data };
     let (start, shown_at) = (second * u64::from(TIMESCALE), Duration::from_secs(second));
-    shelf.push(id, &Chunk { start, shown_at, duration, cut, samples: vec![sample] });
+    segment_store.push(id, &Chunk { start, shown_at, duration, cut, samples: vec![sample] });
 }
 
 /// The playlist of a track, read by an independent parser. Its last segment is still open.
-async fn read(shelf: &Shelf, id: &TrackId) -> m3u8_rs::MediaPlaylist {
-    let text = shelf.playlist(id, "", None).await.expect("a playlist");
+async fn read(segment_store: &SegmentStore, id: &TrackId) -> m3u8_rs::MediaPlaylist {
+    let text = segment_store.playlist(id, "", None).await.expect("a playlist");
     match m3u8_rs::parse_playlist_res(text.as_bytes()) {
         Ok(m3u8_rs::Playlist::MediaPlaylist(playlist)) => playlist,
         other => panic!("not a media playlist: {other:?}\n{text}"),
@@ -61,23 +61,23 @@ fn is_gap(segment: &m3u8_rs::MediaSegment) -> bool {
 
 #[tokio::test]
 async fn what_happens_to_a_language_leaves_no_trace_in_the_originals() {
-    let shelf = shelf();
+    let segment_store = segment_store();
     for second in (0..20).step_by(2) {
-        put(&shelf, &TrackId::Video, second, Cut::Segment);
-        put(&shelf, &TrackId::Audio, second, Cut::Segment);
+        put(&segment_store, &TrackId::Video, second, Cut::Segment);
+        put(&segment_store, &TrackId::Audio, second, Cut::Segment);
         match second {
             // The track stops and returns after five seconds.
             6 | 8 => {}
-            10 => put(&shelf, &spanish(), 11, Cut::Break),
-            late => put(&shelf, &spanish(), late + u64::from(late > 10), Cut::Segment),
+            10 => put(&segment_store, &spanish(), 11, Cut::Break),
+            late => put(&segment_store, &spanish(), late + u64::from(late > 10), Cut::Segment),
         }
     }
     for id in [TrackId::Video, TrackId::Audio] {
-        let original = read(&shelf, &id).await;
+        let original = read(&segment_store, &id).await;
         assert!(original.segments.iter().all(|s| !s.discontinuity), "{original:?}");
         assert_eq!((original.segments.len(), original.discontinuity_sequence), (8, 0));
     }
-    let dub = read(&shelf, &spanish()).await;
+    let dub = read(&segment_store, &spanish()).await;
     assert!(dub.segments.iter().all(|s| !s.discontinuity), "{dub:?}");
     let shape: Vec<_> = dub.segments.iter().map(|s| (is_gap(s), s.duration)).collect();
     let (gap, sound) = ((true, 2.0), (false, 2.0));
@@ -86,75 +86,79 @@ async fn what_happens_to_a_language_leaves_no_trace_in_the_originals() {
     let far = dates[7] - dates[0];
     assert_eq!(far.num_milliseconds(), 13_000, "the time of what follows is right");
     // A request for the gap returns an error.
-    let gap = shelf.segment(&spanish(), dub.media_sequence + 1).await;
-    assert_eq!(gap.expect_err("nothing is in it"), Missing::Gone);
+    let gap = segment_store.segment(&spanish(), dub.media_sequence + 1).await;
+    assert_eq!(gap.expect_err("nothing is in it"), SegmentError::Gone);
 }
 
 #[tokio::test]
 async fn all_tracks_have_the_discontinuities_of_the_originals() {
-    let shelf = shelf();
+    let segment_store = segment_store();
     for second in [0, 2, 4] {
-        put(&shelf, &TrackId::Video, second, Cut::Segment);
+        put(&segment_store, &TrackId::Video, second, Cut::Segment);
     }
-    put(&shelf, &TrackId::Video, 20, Cut::Break);
-    put(&shelf, &TrackId::Video, 22, Cut::Segment);
+    put(&segment_store, &TrackId::Video, 20, Cut::Break);
+    put(&segment_store, &TrackId::Video, 22, Cut::Segment);
     // A language that is some seconds late does not break before its own time is reached.
     for (second, cut) in [(2, Cut::Break), (4, Cut::Segment), (20, Cut::Break), (22, Cut::Segment)]
     {
-        put(&shelf, &spanish(), second, cut);
+        put(&segment_store, &spanish(), second, cut);
     }
     let breaks = |playlist: &m3u8_rs::MediaPlaylist| -> Vec<bool> {
         playlist.segments.iter().map(|s| s.discontinuity).collect()
     };
-    let video = read(&shelf, &TrackId::Video).await;
+    let video = read(&segment_store, &TrackId::Video).await;
     assert_eq!(breaks(&video), [false, false, false, true]);
-    let dub = read(&shelf, &spanish()).await;
+    let dub = read(&segment_store, &spanish()).await;
     assert_eq!(breaks(&dub), [false, false, true], "{dub:?}");
     assert_eq!((video.discontinuity_sequence, dub.discontinuity_sequence), (0, 0));
     // A track that starts after all of that counts the breaks that it missed.
-    put(&shelf, &TrackId::Audio, 22, Cut::Break);
-    put(&shelf, &TrackId::Audio, 24, Cut::Segment);
-    let audio = read(&shelf, &TrackId::Audio).await;
+    put(&segment_store, &TrackId::Audio, 22, Cut::Break);
+    put(&segment_store, &TrackId::Audio, 24, Cut::Segment);
+    let audio = read(&segment_store, &TrackId::Audio).await;
     assert_eq!((audio.discontinuity_sequence, breaks(&audio)), (1, vec![false]));
 }
 
 #[tokio::test]
 async fn languages_are_offered_before_they_are_there_and_no_more_when_they_are_gone() {
-    let shelf = shelf();
+    let segment_store = segment_store();
     for second in [0, 2] {
-        put(&shelf, &TrackId::Video, second, Cut::Segment);
-        put(&shelf, &TrackId::Audio, second, Cut::Segment);
+        put(&segment_store, &TrackId::Video, second, Cut::Segment);
+        put(&segment_store, &TrackId::Audio, second, Cut::Segment);
     }
-    let master = shelf.master("").await.expect("it waits for the originals only");
+    let master = segment_store.master("").await.expect("it waits for the originals only");
     assert!(
         master.contains("LANGUAGE=\"es\",DEFAULT=NO,AUTOSELECT=YES,URI=\"audio-es"),
         "{master}"
     );
     let spanish = spanish();
-    let asked = shelf.playlist(&spanish, "", None);
+    let asked = segment_store.playlist(&spanish, "", None);
     let (playlist, ()) = tokio::join!(asked, async {
-        put(&shelf, &spanish, 0, Cut::Break);
-        put(&shelf, &spanish, 2, Cut::Segment);
+        put(&segment_store, &spanish, 0, Cut::Break);
+        put(&segment_store, &spanish, 2, Cut::Segment);
     });
     assert!(playlist.expect("it was waited for").contains("audio-es."));
 
-    shelf.expect_dubs(Vec::new());
-    assert!(!shelf.master("").await.expect("still there").contains("audio-es"));
-    let gone = shelf.playlist(&spanish, "", None).await;
-    assert_eq!(gone.expect_err("it is gone"), Missing::Unknown);
+    segment_store.expect_dubs(Vec::new());
+    assert!(!segment_store.master("").await.expect("still there").contains("audio-es"));
+    let gone = segment_store.playlist(&spanish, "", None).await;
+    assert_eq!(gone.expect_err("it is gone"), SegmentError::Unknown);
 }
 
 /// Video with current times, so that its segments have ended after four seconds.
 #[tokio::test]
 async fn captions_go_along_with_the_pictures() {
-    let shelf = shelf();
+    let segment_store = segment_store();
     let now = crate::flow::now().seconds() + 1;
     let english = Language::english();
-    shelf.follow_captions(std::slice::from_ref(&english));
+    segment_store.follow_captions(std::slice::from_ref(&english));
     for n in 0..3 {
-        put(&shelf, &TrackId::Video, now + 2 * n, Cut::Segment);
+        put(&segment_store, &TrackId::Video, now + 2 * n, Cut::Segment);
     }
-    assert_eq!(shelf.captions_segment(&english, 0), Err(Missing::Unknown), "nothing is settled");
+    assert_eq!(
+        segment_store.captions_segment(&english, 0),
+        Err(SegmentError::Unknown),
+        "nothing is settled"
+    );
     let cue = |at: u64| Cue {
         id: at,
         language: english.clone(),
@@ -166,19 +170,19 @@ async fn captions_go_along_with_the_pictures() {
         ends_sentence: true,
         origin: Arc::new(crate::media::Origin { engine: "test".into(), model: None }),
     };
-    shelf.add_cue(&english, &cue(now + 1));
-    shelf.add_cue(&english, &cue(now + 3));
-    put(&shelf, &TrackId::Video, now + 20, Cut::Break);
-    put(&shelf, &TrackId::Video, now + 22, Cut::Segment);
-    shelf.add_cue(&english, &cue(now + 22));
-    put(&shelf, &TrackId::Video, now + 24, Cut::Segment);
-    let text = shelf.captions(&english, "?token=t").await.expect("captions");
+    segment_store.add_cue(&english, &cue(now + 1));
+    segment_store.add_cue(&english, &cue(now + 3));
+    put(&segment_store, &TrackId::Video, now + 20, Cut::Break);
+    put(&segment_store, &TrackId::Video, now + 22, Cut::Segment);
+    segment_store.add_cue(&english, &cue(now + 22));
+    put(&segment_store, &TrackId::Video, now + 24, Cut::Segment);
+    let text = segment_store.captions(&english, "?token=t").await.expect("captions");
     let Ok(m3u8_rs::Playlist::MediaPlaylist(captions)) =
         m3u8_rs::parse_playlist_res(text.as_bytes())
     else {
         panic!("not a media playlist: {text}");
     };
-    let video = read(&shelf, &TrackId::Video).await;
+    let video = read(&segment_store, &TrackId::Video).await;
     let same = |s: &m3u8_rs::MediaSegment| (s.duration, s.discontinuity, s.program_date_time);
     let (left, right) = (captions.segments.iter().map(same), video.segments.iter().map(same));
     let listed = captions.segments.len();
@@ -187,7 +191,7 @@ async fn captions_go_along_with_the_pictures() {
     assert_eq!(captions.media_sequence, video.media_sequence);
     let first = captions.media_sequence;
     assert_eq!(captions.segments[0].uri, format!("captions-en.{first}.vtt?token=t"));
-    let said = |sequence| shelf.captions_segment(&english, sequence).expect("a segment");
+    let said = |sequence| segment_store.captions_segment(&english, sequence).expect("a segment");
     assert!(said(first).contains(&format!("said at {}", now + 1)));
     assert!(said(first + 1).contains(&format!("said at {}", now + 3)));
     assert!(!said(first + 2).contains("said"));
@@ -195,32 +199,35 @@ async fn captions_go_along_with_the_pictures() {
 
 #[tokio::test]
 async fn pictures_as_h264_are_listed_at_once_and_wanted_when_somebody_plays_them() {
-    let shelf = shelf();
-    shelf.begin_track(&TrackId::Video, info(Codec::H265));
+    let segment_store = segment_store();
+    segment_store.begin_track(&TrackId::Video, info(Codec::H265));
     for second in [0, 2, 4] {
-        put(&shelf, &TrackId::Video, second, Cut::Segment);
-        put(&shelf, &TrackId::Audio, second, Cut::Segment);
+        put(&segment_store, &TrackId::Video, second, Cut::Segment);
+        put(&segment_store, &TrackId::Audio, second, Cut::Segment);
     }
     let listed = |master: &str| master.contains("video-h264.m3u8");
-    assert!(!listed(&shelf.master("").await.expect("a playlist")), "nobody makes them");
-    let missing = shelf.playlist(&TrackId::H264, "", None).await;
-    assert_eq!(missing, Err(Missing::Unknown));
+    assert!(!listed(&segment_store.master("").await.expect("a playlist")), "nobody makes them");
+    let missing = segment_store.playlist(&TrackId::H264, "", None).await;
+    assert_eq!(missing, Err(SegmentError::Unknown));
 
-    shelf.offer_h264(Some(800_000));
-    let master = shelf.master("").await.expect("a playlist");
+    segment_store.offer_h264(Some(800_000));
+    let master = segment_store.master("").await.expect("a playlist");
     assert!(listed(&master) && master.contains("BANDWIDTH=1040"), "{master}");
-    assert!(!shelf.wants_h264(), "listed is not played");
-    let (playlist, ()) = tokio::join!(shelf.playlist(&TrackId::H264, "", None), async {
-        assert!(shelf.wants_h264());
-        shelf.begin_track(&TrackId::H264, info(Codec::H264));
-        put(&shelf, &TrackId::H264, 2, Cut::Break);
-        put(&shelf, &TrackId::H264, 4, Cut::Segment);
+    assert!(!segment_store.wants_h264(), "listed is not played");
+    let (playlist, ()) = tokio::join!(segment_store.playlist(&TrackId::H264, "", None), async {
+        assert!(segment_store.wants_h264());
+        segment_store.begin_track(&TrackId::H264, info(Codec::H264));
+        put(&segment_store, &TrackId::H264, 2, Cut::Break);
+        put(&segment_store, &TrackId::H264, 4, Cut::Segment);
     });
     let playlist = playlist.expect("made meanwhile");
     assert!(playlist.contains("video-h264."), "{playlist}");
-    let original = read(&shelf, &TrackId::Video).await;
+    let original = read(&segment_store, &TrackId::Video).await;
     assert!(original.segments.iter().all(|s| !s.discontinuity), "no trace of it: {original:?}");
 
-    shelf.offer_h264(None);
-    assert!(!listed(&shelf.master("").await.expect("a playlist")), "the originals are H.264 now");
+    segment_store.offer_h264(None);
+    assert!(
+        !listed(&segment_store.master("").await.expect("a playlist")),
+        "the originals are H.264 now"
+    );
 }

@@ -20,7 +20,7 @@ pub(super) enum Change {
     Failed { engine: usize, why: String },
 }
 
-pub(super) struct Ears {
+pub(super) struct EngineSession {
     engines: Vec<Arc<dyn Engine>>,
     missing: Vec<(String, String)>,
     lineup: Lineup,
@@ -34,7 +34,7 @@ pub(super) struct Ears {
     current: Option<usize>,
 }
 
-impl Ears {
+impl EngineSession {
     pub(super) fn new(choice: Choice) -> Self {
         let count = choice.engines.len();
         Self {

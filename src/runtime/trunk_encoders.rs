@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::egress::trunk::Codecs;
+use crate::egress::trunk::EncoderFactory;
 use crate::flow::Error;
 use crate::media::{Codec, Format};
 use crate::process::encode;
 use crate::process::encoders::Encoder;
 
 /// The best encoder of each codec.
-pub(super) struct Studio(pub(super) BTreeMap<Codec, String>);
+pub(super) struct TrunkEncoders(pub(super) BTreeMap<Codec, String>);
 
-impl Codecs for Studio {
+impl EncoderFactory for TrunkEncoders {
     fn available(&self) -> Vec<Codec> {
         self.0.keys().copied().collect()
     }

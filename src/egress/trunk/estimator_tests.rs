@@ -10,7 +10,7 @@ fn measure(payload: f64, sent: f64, lost: f64, queue_ms: u64) -> Measure {
 
 /// A path: its capacity, its own loss, and whether it queues or drops excess packets.
 #[derive(Clone, Copy)]
-struct Line {
+struct SimulatedPath {
     limit: f64,
     loses: f64,
     queue: bool,
@@ -20,7 +20,7 @@ struct Line {
 struct Walk {
     start: Instant,
     looks: u64,
-    probe: Probe,
+    estimator: LossAwareEstimator,
     sent: f64,
     estimate: f64,
     /// Losses are counted over the last seconds.
@@ -31,31 +31,31 @@ struct Walk {
 impl Walk {
     fn new(sent: f64) -> Self {
         let start = Instant::now();
-        let (probe, lost) = (Probe::new(start), Vec::new());
-        Self { start, looks: 0, probe, sent, estimate: sent, lost, enough: 0 }
+        let (estimator, lost) = (LossAwareEstimator::new(start), Vec::new());
+        Self { start, looks: 0, estimator, sent, estimate: sent, lost, enough: 0 }
     }
 
     /// Returns the seconds in which much more was sent than the path carries.
-    fn go(&mut self, line: Line, seconds: u64) -> f64 {
+    fn go(&mut self, path: SimulatedPath, seconds: u64) -> f64 {
         let mut over = 0;
         for _ in 0..seconds * 4 {
             self.looks += 1;
-            let too_much = self.sent > line.limit;
-            over += u64::from(self.sent * (1.0 - LOST) > line.limit);
-            let dropped = if line.queue { 0.0 } else { (1.0 - line.limit / self.sent).max(0.0) };
+            let too_much = self.sent > path.limit;
+            over += u64::from(self.sent * (1.0 - LOST) > path.limit);
+            let dropped = if path.queue { 0.0 } else { (1.0 - path.limit / self.sent).max(0.0) };
             // Random variation of the loss.
             let chance = 1.0 + 0.4 * f64::sin(self.looks as f64 * 0.7);
-            self.lost.push((dropped + line.loses * chance).min(1.0));
+            self.lost.push((dropped + path.loses * chance).min(1.0));
             let window = &self.lost[self.lost.len().saturating_sub(12)..];
             let lost = window.iter().sum::<f64>() / window.len() as f64;
-            let queue = if line.queue && too_much { 150 } else { 0 };
+            let queue = if path.queue && too_much { 150 } else { 0 };
             self.estimate = match queue {
                 0 => f64::min(self.estimate * 1.02, self.sent * 1.5).max(self.estimate),
-                _ => line.limit * 0.85,
+                _ => path.limit * 0.85,
             };
             let at = self.start + Duration::from_millis(self.looks * 250);
             let found = measure(self.estimate.min(4e6), self.sent, lost, queue);
-            let believed = self.probe.believe(&found, at) * 0.9;
+            let believed = self.estimator.estimate(&found, at) * 0.9;
             while self.sent > believed && self.sent > 9_000.0 {
                 self.sent /= 1.33;
             }
@@ -75,11 +75,11 @@ impl Walk {
 fn a_wide_path_is_found_and_a_narrow_one_is_left_alone() {
     for queue in [true, false] {
         let mut walk = Walk::new(9_000.0);
-        let over = walk.go(Line { limit: 2e6, loses: 0.0, queue }, 180);
+        let over = walk.go(SimulatedPath { limit: 2e6, loses: 0.0, queue }, 180);
         assert!(walk.sent > 1e6, "{} after {over} s", walk.sent);
         assert!(over < 10.0, "{over} s of 180");
         let mut walk = Walk::new(9_000.0);
-        let over = walk.go(Line { limit: 16e3, loses: 0.0, queue }, 600);
+        let over = walk.go(SimulatedPath { limit: 16e3, loses: 0.0, queue }, 600);
         assert!((9e3..=16e3).contains(&walk.sent), "{}", walk.sent);
         assert!(over < 40.0, "{over} s of 600, queue {queue}");
     }
@@ -89,8 +89,8 @@ fn a_wide_path_is_found_and_a_narrow_one_is_left_alone() {
 fn a_path_that_loses_packets_at_random_carries_what_it_can() {
     for loses in [0.02, 0.05, 0.1, 0.2] {
         let mut walk = Walk::new(100e3);
-        walk.go(Line { limit: 300e3, loses: 0.0, queue: true }, 60);
-        walk.go(Line { limit: 300e3, loses, queue: true }, 30);
+        walk.go(SimulatedPath { limit: 300e3, loses: 0.0, queue: true }, 60);
+        walk.go(SimulatedPath { limit: 300e3, loses, queue: true }, 30);
         assert!(walk.sent > 100e3, "{loses}: {}", walk.sent);
     }
 }
@@ -99,10 +99,10 @@ fn a_path_that_loses_packets_at_random_carries_what_it_can() {
 fn a_path_that_gets_narrow_is_followed() {
     for queue in [true, false] {
         let mut walk = Walk::new(100e3);
-        walk.go(Line { limit: 1e6, loses: 0.0, queue }, 60);
+        walk.go(SimulatedPath { limit: 1e6, loses: 0.0, queue }, 60);
         assert!(walk.sent > 300e3, "{}", walk.sent);
-        walk.go(Line { limit: 60e3, loses: 0.02, queue }, 25);
-        let over = walk.go(Line { limit: 60e3, loses: 0.02, queue }, 60);
+        walk.go(SimulatedPath { limit: 60e3, loses: 0.02, queue }, 25);
+        let over = walk.go(SimulatedPath { limit: 60e3, loses: 0.02, queue }, 60);
         assert!((15e3..=90e3).contains(&walk.sent), "queue {queue}: {}", walk.sent);
         assert!(over < 20.0, "queue {queue}: {over} s of 60");
     }
@@ -111,10 +111,10 @@ fn a_path_that_gets_narrow_is_followed() {
 #[test]
 fn a_trial_that_fails_ends_at_once_and_the_next_comes_later() {
     let start = Instant::now();
-    let mut probe = Probe::new(start);
+    let mut estimator = LossAwareEstimator::new(start);
     let mut check = |seconds: u64, payload, queue_ms, expect: f64| {
         let at = start + Duration::from_secs(seconds);
-        let found = probe.believe(&measure(payload, 10.0, 0.0, queue_ms), at);
+        let found = estimator.estimate(&measure(payload, 10.0, 0.0, queue_ms), at);
         assert_eq!(found, expect, "{seconds} s");
     };
     check(2, 20.0, 0, 20.0);
@@ -128,25 +128,25 @@ fn a_trial_that_fails_ends_at_once_and_the_next_comes_later() {
 #[test]
 fn a_queue_shows_what_the_path_carries() {
     let start = Instant::now();
-    let mut probe = Probe::new(start);
-    let mut believe = |milliseconds: u64, payload, queue_ms, rate| {
+    let mut estimator = LossAwareEstimator::new(start);
+    let mut estimate = |milliseconds: u64, payload, queue_ms, rate| {
         let mut found = measure(payload, 100.0, 0.0, queue_ms);
         found.arrived.rate = rate;
-        probe.believe(&found, start + Duration::from_millis(milliseconds))
+        estimator.estimate(&found, start + Duration::from_millis(milliseconds))
     };
-    assert_eq!(believe(0, 200.0, 0, 100.0), 200.0);
-    assert_eq!(believe(250, 60.0, 100, 80.0), 68.0);
-    assert_eq!(believe(500, 40.0, 40, 68.0), 68.0);
-    assert_eq!(believe(750, 30.0, 90, 60.0), 51.0);
+    assert_eq!(estimate(0, 200.0, 0, 100.0), 200.0);
+    assert_eq!(estimate(250, 60.0, 100, 80.0), 68.0);
+    assert_eq!(estimate(500, 40.0, 40, 68.0), 68.0);
+    assert_eq!(estimate(750, 30.0, 90, 60.0), 51.0);
 }
 
 #[test]
 fn losses_are_doubted_and_then_taken_for_what_they_are() {
     let start = Instant::now();
-    let mut probe = Probe::new(start);
+    let mut estimator = LossAwareEstimator::new(start);
     let mut check = |seconds: u64, sent, lost, expect: f64| {
         let at = start + Duration::from_secs(seconds);
-        let found = probe.believe(&measure(1000.0, sent, lost, 0), at);
+        let found = estimator.estimate(&measure(1000.0, sent, lost, 0), at);
         assert!((found - expect).abs() < 1e-6, "{seconds} s: {found}");
     };
     check(1, 100.0, 0.05, 1000.0);
@@ -164,10 +164,10 @@ fn losses_are_doubted_and_then_taken_for_what_they_are() {
 #[test]
 fn what_goes_through_is_there_however_low_the_estimate() {
     let start = Instant::now();
-    let mut probe = Probe::new(start);
-    assert_eq!(probe.believe(&measure(10.0, 100.0, 0.0, 0), start), 100.0 * ROOM);
-    assert_eq!(probe.believe(&measure(9.0, 100.0, 0.0, 0), start), 100.0 * ROOM, "jitter");
-    assert_eq!(probe.believe(&measure(8.0, 100.0, 0.0, 90), start), 8.0, "a queue");
-    assert_eq!(probe.believe(&measure(8.0, 100.0, 0.0, 0), start), 8.0, "just now");
-    assert_eq!(probe.believe(&measure(8.0, 100.0, 0.0, 0), start + FULL), 100.0 * ROOM);
+    let mut estimator = LossAwareEstimator::new(start);
+    assert_eq!(estimator.estimate(&measure(10.0, 100.0, 0.0, 0), start), 100.0 * ROOM);
+    assert_eq!(estimator.estimate(&measure(9.0, 100.0, 0.0, 0), start), 100.0 * ROOM, "jitter");
+    assert_eq!(estimator.estimate(&measure(8.0, 100.0, 0.0, 90), start), 8.0, "a queue");
+    assert_eq!(estimator.estimate(&measure(8.0, 100.0, 0.0, 0), start), 8.0, "just now");
+    assert_eq!(estimator.estimate(&measure(8.0, 100.0, 0.0, 0), start + FULL), 100.0 * ROOM);
 }

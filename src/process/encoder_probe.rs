@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::recipes::{RECIPES, Recipe, Wanted};
+use super::encoder_settings::{RECIPES, Recipe, Wanted};
 use crate::media::Kind;
 
 /// Time limit for an encoder to encode [`FRAMES`] small frames. It needs milliseconds; the rest is

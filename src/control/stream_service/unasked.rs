@@ -3,7 +3,7 @@
 
 use std::sync::PoisonError;
 
-use super::{Desk, Owner};
+use super::{Owner, StreamService};
 use crate::control::problem::Error;
 use crate::control::store;
 use crate::media::StreamName;
@@ -20,7 +20,7 @@ pub struct Changes {
     pub remove: Vec<StreamName>,
 }
 
-impl Desk {
+impl StreamService {
     /// Starts a stream of the configuration file or the demo. Missing tokens are taken from the
     /// database, or generated and stored there.
     ///
@@ -28,10 +28,10 @@ impl Desk {
     /// Errors of the supervisor and the database.
     pub async fn declare(&self, mut spec: StreamSpec, owner: Owner) -> Result<(), Error> {
         let name = spec.name.clone();
-        self.begin(&name, move |desk| async move {
-            desk.fill_tokens(&mut spec).await?;
-            let wanted = desk.0.supervisor.check(spec)?;
-            desk.add(wanted, owner, async |_| Ok(())).await
+        self.begin(&name, move |stream_service| async move {
+            stream_service.fill_tokens(&mut spec).await?;
+            let wanted = stream_service.0.supervisor.check(spec)?;
+            stream_service.add(wanted, owner, async |_| Ok(())).await
         })
         .await
     }
@@ -60,9 +60,9 @@ impl Desk {
         if let Some(problem) = spec.access.outdated() {
             tracing::warn!(stream = %name, problem, "a weak secret: PATCH the stream");
         }
-        self.begin(&name, move |desk| async move {
-            let wanted = desk.0.supervisor.check(spec)?;
-            desk.add(wanted, Owner::Api, async |_| Ok(())).await
+        self.begin(&name, move |stream_service| async move {
+            let wanted = stream_service.0.supervisor.check(spec)?;
+            stream_service.add(wanted, Owner::Api, async |_| Ok(())).await
         })
         .await
     }
@@ -92,9 +92,9 @@ impl Desk {
 
     async fn withdraw(&self, name: &StreamName) -> Result<(), Error> {
         let id = name.clone();
-        self.begin(name, move |desk| async move {
-            desk.0.supervisor.remove(&id).await?;
-            desk.set_owner(&id, None);
+        self.begin(name, move |stream_service| async move {
+            stream_service.0.supervisor.remove(&id).await?;
+            stream_service.set_owner(&id, None);
             Ok(())
         })
         .await
@@ -102,10 +102,10 @@ impl Desk {
 
     async fn declare_anew(&self, mut spec: StreamSpec) -> Result<(), Error> {
         let name = spec.name.clone();
-        self.begin(&name, move |desk| async move {
-            desk.0.supervisor.wanted(&spec.name)?;
-            desk.fill_tokens(&mut spec).await?;
-            desk.0.supervisor.apply(desk.0.supervisor.check(spec)?);
+        self.begin(&name, move |stream_service| async move {
+            stream_service.0.supervisor.wanted(&spec.name)?;
+            stream_service.fill_tokens(&mut spec).await?;
+            stream_service.0.supervisor.apply(stream_service.0.supervisor.check(spec)?);
             Ok(())
         })
         .await

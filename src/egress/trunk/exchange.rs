@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::flow::{BoardReader, CueBoard, CueFeed};
+use crate::flow::{CaptionFeeds, CaptionFeedsReader, CueFeed};
 use crate::media::{Cue, Language};
 use crate::webrtc::trunk::{Message, Receiving, Sending, SentCue};
 use crate::webrtc::{Channel, ChannelEvent};
@@ -23,7 +23,7 @@ const RARELY: Duration = Duration::from_secs(5);
 
 /// State reported by the other end.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Told {
+pub(super) struct RemoteStatus {
     /// Its reception figures. `None` until the first report; servers of other makes never send one.
     pub(super) receiving: Option<Receiving>,
     /// Why it cannot decode AIC-A. `None` if it can.
@@ -33,14 +33,14 @@ pub(super) struct Told {
 }
 
 /// Runs until the channel is closed; without one it waits forever.
-pub(super) async fn talk(
+pub(super) async fn exchange(
     channel: Option<Channel>,
-    board: &CueBoard,
+    caption_feeds: &CaptionFeeds,
     mut sending: watch::Receiver<Sending>,
-    told: &watch::Sender<Told>,
+    told: &watch::Sender<RemoteStatus>,
 ) {
     let Some(mut channel) = channel else { return std::future::pending().await };
-    let mut cues = Cues::new(board);
+    let mut cues = Cues::new(caption_feeds);
     let mut said: Option<(Sending, Instant)> = None;
     loop {
         if channel.is_open() {
@@ -77,7 +77,7 @@ fn is_due(now: &Sending, last: &Sending, after: Duration) -> bool {
     !thin || after >= RARELY || now.codec != last.codec || now.no_pictures != last.no_pictures
 }
 
-fn hear(message: Message, told: &watch::Sender<Told>) {
+fn hear(message: Message, told: &watch::Sender<RemoteStatus>) {
     match message {
         Message::Receiving(receiving) => told.send_modify(|t| t.receiving = Some(receiving)),
         Message::AicUnavailable { reason } => told.send_modify(|t| {
@@ -93,23 +93,28 @@ fn hear(message: Message, told: &watch::Sender<Told>) {
 
 /// Outgoing captions.
 struct Cues {
-    board: watch::Receiver<Vec<CueFeed>>,
-    reader: BoardReader,
+    caption_feeds: watch::Receiver<Vec<CueFeed>>,
+    reader: CaptionFeedsReader,
     /// The languages that were sent to the other end.
     known: Option<Vec<Language>>,
     waiting: VecDeque<(CueFeed, Cue)>,
 }
 
 impl Cues {
-    fn new(board: &CueBoard) -> Self {
-        let reader = board.read();
-        Self { board: board.subscribe(), reader, known: None, waiting: VecDeque::new() }
+    fn new(caption_feeds: &CaptionFeeds) -> Self {
+        let reader = caption_feeds.read();
+        Self {
+            caption_feeds: caption_feeds.subscribe(),
+            reader,
+            known: None,
+            waiting: VecDeque::new(),
+        }
     }
 
     /// Waits for something to send. Cancel safe.
     async fn next(&mut self) {
         tokio::select! {
-            changed = self.board.changed() => if changed.is_err() {
+            changed = self.caption_feeds.changed() => if changed.is_err() {
                 // The stream is gone; the trunk ends soon too.
                 std::future::pending::<()>().await;
             },
@@ -124,7 +129,7 @@ impl Cues {
 
     fn send(&mut self, channel: &Channel) {
         let tags: Vec<Language> =
-            self.board.borrow_and_update().iter().map(|f| f.language().clone()).collect();
+            self.caption_feeds.borrow_and_update().iter().map(|f| f.language().clone()).collect();
         let nothing_yet = self.known.is_none() && tags.is_empty();
         if !nothing_yet && self.known.as_ref() != Some(&tags) {
             self.reader.follow();

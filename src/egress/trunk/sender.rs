@@ -6,18 +6,18 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Trunk;
+use super::estimator::{LossAwareEstimator, Measure};
+use super::exchange::{RemoteStatus, exchange};
 use super::ladder::{Decision, Ladder, Path, Pictures};
-use super::line::Line;
 use super::links::Links;
-use super::meter::Reading;
+use super::packet_counter::PacketTotals;
+use super::path_monitor::PathMonitor;
 use super::picture::Picture;
-use super::probe::{Measure, Probe};
 use super::sound::{Form, Sound};
-use super::talk::{Told, talk};
 use crate::aic::predict::Predictor;
-use crate::flow::{Blame, CueBoard, Error, NodeEvent, Task};
+use crate::flow::{Blame, CaptionFeeds, Error, NodeEvent, Task};
 use crate::media::Kind;
-use crate::webrtc::stats::{Connection, Flow};
+use crate::webrtc::stats::{Connection, RtpStats};
 use crate::webrtc::trunk::{Receiving, Sending};
 use crate::webrtc::{Peer, aic};
 
@@ -34,18 +34,18 @@ const FIGURES: Duration = Duration::from_secs(1);
 const UNKNOWN: f64 = 4_000_000.0;
 
 /// The parts of a running trunk.
-pub(super) struct Flight<'a> {
+pub(super) struct TrunkSender<'a> {
     pub(super) task: &'a Task,
     pub(super) peer: &'a Peer,
     pub(super) trunk: &'a Trunk,
-    pub(super) captions: &'a CueBoard,
+    pub(super) captions: &'a CaptionFeeds,
 }
 
 /// What is sent, and its measurements.
-pub(super) struct Pilot {
+pub(super) struct SenderState {
     pub(super) ladder: Ladder,
-    pub(super) line: Line,
-    probe: Probe,
+    pub(super) path_monitor: PathMonitor,
+    estimator: LossAwareEstimator,
     pub(super) sound: Option<Sound>,
     pub(super) picture: Option<Picture>,
     pub(super) predictor: Predictor,
@@ -65,41 +65,45 @@ pub(super) struct Pilot {
     speech: bool,
     /// Number of failures of the other end's engine.
     failures: u64,
-    pub(super) read: Reading,
+    pub(super) read: PacketTotals,
     pub(super) received: Receiving,
-    pub(super) sent: Flow,
+    pub(super) sent: RtpStats,
     pub(super) figures_at: Instant,
 }
 
 /// State reported by the encoder.
 #[derive(Clone, Debug)]
-struct Heard {
+struct EncoderStatus {
     /// Why its engine cannot send AIC-A. `None` if it can.
     broken: Option<String>,
     /// Whether the audio is voice.
     speech: bool,
 }
 
-impl Flight<'_> {
+impl TrunkSender<'_> {
     /// Sends until the other end is gone.
     ///
     /// # Errors
     /// If no connection is established, the pipeline fails, or the other end is gone.
-    pub(super) async fn run(&self, mut links: Links, line: Line) -> Result<(), Error> {
+    pub(super) async fn run(
+        &self,
+        mut links: Links,
+        path_monitor: PathMonitor,
+    ) -> Result<(), Error> {
         let channel = links.channel.take();
-        let mut pilot = self.prepare(&links, line)?;
+        let mut sender = self.prepare(&links, path_monitor)?;
         let sending = watch::Sender::new(Sending::default());
-        let told = watch::Sender::new(Told::default());
-        let heard = watch::Sender::new(Heard { broken: None, speech: true });
+        let told = watch::Sender::new(RemoteStatus::default());
+        let heard = watch::Sender::new(EncoderStatus { broken: None, speech: true });
         tokio::select! {
             result = self.watch_pipeline(&heard) => result,
-            () = talk(channel, self.captions, sending.subscribe(), &told) => Ok(()),
-            result = self.fly(&links, &mut pilot, &sending, &told, heard.subscribe()) => result,
+            () = exchange(channel, self.captions, sending.subscribe(), &told) => Ok(()),
+            result = self.send_media(&links, &mut sender, &sending, &told, heard.subscribe()) => result,
         }
     }
 
     /// Builds the negotiated branches.
-    fn prepare(&self, links: &Links, mut line: Line) -> Result<Pilot, Error> {
+    fn prepare(&self, links: &Links, mut path_monitor: PathMonitor) -> Result<SenderState, Error> {
         let settings = &self.trunk.settings;
         let kbps = links.of(Kind::Video).map_or(0, |(source, agreed, _)| {
             let codec = agreed.payload.codec().unwrap_or(crate::media::Codec::H264);
@@ -108,7 +112,7 @@ impl Flight<'_> {
         });
         // The path is measured only if the other end reports the arrival of each packet.
         if links.tracks.iter().any(|(agreed, _)| agreed.transport_cc.is_some()) {
-            line.begin(f64::from(kbps) * 1000.0);
+            path_monitor.begin(f64::from(kbps) * 1000.0);
         }
         let (mut sound, mut picture) = (None, None);
         if let Some((_, agreed, track)) = links.of(Kind::Audio) {
@@ -121,10 +125,10 @@ impl Flight<'_> {
         let pictures = picture
             .as_ref()
             .map(|p| Pictures { wanted: f64::from(kbps) * 1000.0, encoded: p.is_encoded() });
-        Ok(Pilot {
+        Ok(SenderState {
             ladder: Ladder::new(pictures),
-            line,
-            probe: Probe::new(Instant::now()),
+            path_monitor,
+            estimator: LossAwareEstimator::new(Instant::now()),
             sound,
             picture,
             predictor: Predictor::new(),
@@ -137,20 +141,20 @@ impl Flight<'_> {
             voice: true,
             speech: true,
             failures: 0,
-            read: Reading::default(),
+            read: PacketTotals::default(),
             received: Receiving::default(),
-            sent: Flow::default(),
+            sent: RtpStats::default(),
             figures_at: Instant::now(),
         })
     }
 
     /// Follows the bus: an error ends the trunk, an engine failure is reported.
-    async fn watch_pipeline(&self, heard: &watch::Sender<Heard>) -> Result<(), Error> {
+    async fn watch_pipeline(&self, heard: &watch::Sender<EncoderStatus>) -> Result<(), Error> {
         loop {
             match self.peer.node().next_event().await? {
                 NodeEvent::Eos => return Err(Error::Ended),
                 NodeEvent::Element(message) if message.name() == aic::CODEC => {
-                    self.take_codec(&message, heard);
+                    self.on_codec_changed(&message, heard);
                 }
                 NodeEvent::Element(_) => {}
             }
@@ -158,7 +162,7 @@ impl Flight<'_> {
     }
 
     /// Handles the encoder's change to another codec, by choice or because its engine failed.
-    fn take_codec(&self, message: &gst::StructureRef, heard: &watch::Sender<Heard>) {
+    fn on_codec_changed(&self, message: &gst::StructureRef, heard: &watch::Sender<EncoderStatus>) {
         let codec = message.get::<String>("codec").unwrap_or_default();
         let why = message.get::<String>("reason").unwrap_or_default();
         let reason = aic::reason(message);
@@ -172,23 +176,23 @@ impl Flight<'_> {
         });
     }
 
-    async fn fly(
+    async fn send_media(
         &self,
         links: &Links,
-        pilot: &mut Pilot,
+        sender: &mut SenderState,
         sending: &watch::Sender<Sending>,
-        told: &watch::Sender<Told>,
-        mut heard: watch::Receiver<Heard>,
+        told: &watch::Sender<RemoteStatus>,
+        mut heard: watch::Receiver<EncoderStatus>,
     ) -> Result<(), Error> {
         self.peer.connected().await?;
         if let Some((source, ..)) = links.of(Kind::Audio) {
             self.peer.node().input(source.kind.as_str(), &source.feed, crate::flow::Join::Live)?;
         }
-        self.look(links, pilot)?;
+        self.look(links, sender)?;
         self.task.status.set_running();
         let gone = self.peer.gone_after(SILENCE_MAX);
         tokio::pin!(gone);
-        let mut news = told.subscribe();
+        let mut changed_status = told.subscribe();
         let (mut looks, mut figures) = (interval(LOOK), interval(FIGURES));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         figures.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -199,81 +203,81 @@ impl Flight<'_> {
                     return Err(Error::refused(Blame::Destination, message, "it is called again"));
                 }
                 // An engine failure or recovery at the other end takes effect at once.
-                Ok(()) = news.changed() => {
-                    let news = news.borrow_and_update().clone();
-                    self.told(pilot, &news);
-                    self.look(links, pilot)?;
+                Ok(()) = changed_status.changed() => {
+                    let changed_status = changed_status.borrow_and_update().clone();
+                    self.told(sender, &changed_status);
+                    self.look(links, sender)?;
                 }
                 Ok(()) = heard.changed() => {
                     let now = heard.borrow_and_update().clone();
-                    pilot.speech = now.speech;
+                    sender.speech = now.speech;
                     if let Some(reason) = now.broken {
-                        self.fell_back(pilot, "here", &reason);
+                        self.fell_back(sender, "here", &reason);
                     }
-                    self.look(links, pilot)?;
+                    self.look(links, sender)?;
                 }
-                _ = looks.tick() => self.look(links, pilot)?,
+                _ = looks.tick() => self.look(links, sender)?,
                 _ = figures.tick() => {
                     let found = self.peer.stats().await;
                     let found = found.map(|s| Connection::read(&s)).unwrap_or_default();
                     let said = told.borrow().clone();
-                    sending.send_replace(self.figures(links, pilot, &found, &said));
+                    sending.send_replace(self.figures(links, sender, &found, &said));
                 }
             }
         }
     }
 
     /// Applies the engine state reported by the other end.
-    fn told(&self, pilot: &mut Pilot, told: &Told) {
-        pilot.voice = told.aic_broken.is_none();
-        if told.failures > pilot.failures {
-            pilot.failures = told.failures;
-            self.fell_back(pilot, "there", told.aic_broken.as_deref().unwrap_or("it failed"));
+    fn told(&self, sender: &mut SenderState, told: &RemoteStatus) {
+        sender.voice = told.aic_broken.is_none();
+        if told.failures > sender.failures {
+            sender.failures = told.failures;
+            self.fell_back(sender, "there", told.aic_broken.as_deref().unwrap_or("it failed"));
         }
     }
 
-    fn fell_back(&self, pilot: &mut Pilot, end: &str, reason: &str) {
+    fn fell_back(&self, sender: &mut SenderState, end: &str, reason: &str) {
         tracing::warn!(trunk = self.task.name, end, reason, "AIC-A fails: voice goes on as Opus");
         self.task.status.set("aic_failed", format!("{end}: {reason}"));
-        pilot.ladder.engine_failed(Instant::now());
+        sender.ladder.engine_failed(Instant::now());
     }
 
     /// Decides what to send from now on.
-    fn look(&self, links: &Links, pilot: &mut Pilot) -> Result<(), Error> {
+    fn look(&self, links: &Links, sender: &mut SenderState) -> Result<(), Error> {
         let settings = &self.trunk.settings;
         let most = settings.max_kbps.map_or(f64::INFINITY, |kbps| f64::from(kbps) * 1000.0);
-        let form = pilot.sound.as_ref().map(|s| s.form);
+        let form = sender.sound.as_ref().map(|s| s.form);
         let now = Instant::now();
-        let Pilot { overhead, sending: sent, .. } = *pilot;
-        let arrived = pilot.line.arrived();
+        let SenderState { overhead, sending: sent, .. } = *sender;
+        let arrived = sender.path_monitor.arrived();
         let measure = |payload| Measure { payload, overhead, sent, arrived };
-        let believe = |payload| pilot.probe.believe(&measure(payload), now);
-        let bandwidth = pilot.line.bandwidth().map_or(UNKNOWN, believe);
-        tracing::debug!(trunk = self.task.name, bandwidth, sent, ?arrived, ?pilot.probe, "path");
+        let estimate = |payload| sender.estimator.estimate(&measure(payload), now);
+        let bandwidth = sender.path_monitor.bandwidth().map_or(UNKNOWN, estimate);
+        tracing::debug!(trunk = self.task.name, bandwidth, sent, ?arrived, ?sender.estimator, "path");
         let path = Path {
             bandwidth: bandwidth.min(most),
             // The loss reported by the other end is a second older.
-            loss: pilot.loss.max(arrived.lost),
-            voice: pilot.voice && form == Some(Form::Aic),
-            speech: pilot.speech,
+            loss: sender.loss.max(arrived.lost),
+            voice: sender.voice && form == Some(Form::Aic),
+            speech: sender.speech,
             patience: Duration::from_millis(settings.delay_ms.into()),
         };
-        let decision = pilot.ladder.decide(&path, now);
+        let decision = sender.ladder.decide(&path, now);
         let mut changed = false;
-        if let Some(sound) = &mut pilot.sound {
-            changed |= sound.apply(&decision, pilot.loss);
+        if let Some(sound) = &mut sender.sound {
+            changed |= sound.apply(&decision, sender.loss);
         }
-        if let (Some(picture), Some((source, ..))) = (&mut pilot.picture, links.of(Kind::Video)) {
+        if let (Some(picture), Some((source, ..))) = (&mut sender.picture, links.of(Kind::Video)) {
             changed |= picture.apply(self.peer, source, decision.level, decision.video)?;
         }
         if changed {
             let kbps = (path.bandwidth / 1000.0).round();
-            let loss = (pilot.loss * 100.0).round();
+            let loss = (sender.loss * 100.0).round();
             let rung = decision.words(form);
             tracing::info!(trunk = self.task.name, rung, kbps, loss_percent = loss, "ladder");
         }
-        pilot.predictor.predict(decision.voice);
-        pilot.decision = Some(decision);
+        sender.predictor.predict(decision.voice);
+        sender.decision = Some(decision);
         Ok(())
     }
 }

@@ -48,7 +48,7 @@ impl BackOff {
 
 /// Watches the engine for one stream.
 #[derive(Clone, Debug, Default)]
-pub struct Watch {
+pub struct EngineHealth {
     back_off: BackOff,
     misses: VecDeque<Instant>,
     /// Frames in time since the last late one.
@@ -56,7 +56,7 @@ pub struct Watch {
     total: u64,
 }
 
-impl Watch {
+impl EngineHealth {
     /// Whether to send the next frame to the engine.
     pub fn may_ask(&self, now: Instant) -> bool {
         !self.back_off.is_on(now)
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn five_frames_in_time_are_trusted() {
-        let mut watch = Watch::default();
+        let mut watch = EngineHealth::default();
         let used: Vec<bool> = (0..7).map(|_| watch.came(false)).collect();
         assert_eq!(used, [false, false, false, false, false, true, true]);
         watch.failed(&CodecError::Late(Duration::ZERO), Instant::now());
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_death_is_one_failure_however_many_frames_see_it() {
-        let (mut watch, now) = (Watch::default(), Instant::now());
+        let (mut watch, now) = (EngineHealth::default(), Instant::now());
         let died = CodecError::Died(String::new());
         for wait in [10, 30, 120, 120] {
             watch.came(false);
@@ -142,7 +142,7 @@ mod tests {
     fn three_misses_in_two_seconds_are_a_failure_and_three_in_ten_are_none() {
         let (late, now) = (CodecError::Late(Duration::ZERO), Instant::now());
         let after = |gap| {
-            let (mut watch, mut at) = (Watch::default(), now);
+            let (mut watch, mut at) = (EngineHealth::default(), now);
             for _ in 0..3 {
                 at += Duration::from_millis(gap);
                 watch.came(false);
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn an_engine_that_was_never_there_may_be_asked_every_frame() {
-        let (mut watch, now) = (Watch::default(), Instant::now());
+        let (mut watch, now) = (EngineHealth::default(), Instant::now());
         for _ in 0..100 {
             watch.failed(&CodecError::NotThere(String::new()), now);
             watch.failed(&CodecError::Starting, now);

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gst::prelude::*;
 
-use crate::aic::predict::Sent;
-use crate::webrtc::holes;
+use crate::aic::predict::SentFrames;
+use crate::webrtc::opus_sequence_gaps;
 
 /// Running totals of an audio track. Cheap to clone; clones share the totals.
 #[derive(Clone, Default)]
-pub(super) struct Meter(Arc<Totals>);
+pub(super) struct PacketCounter(Arc<Totals>);
 
 #[derive(Default)]
 struct Totals {
@@ -22,18 +22,18 @@ struct Totals {
 
 /// Totals at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(super) struct PacketTotals {
     /// Frames, packets and bytes sent.
-    pub(super) sent: Sent,
+    pub(super) sent: SentFrames,
     /// Number of AIC-A packets among them.
     pub(super) aic: u64,
 }
 
-impl Reading {
+impl PacketTotals {
     /// The difference from an earlier reading.
     pub(super) fn since(self, before: Self) -> Self {
         Self {
-            sent: Sent {
+            sent: SentFrames {
                 frames: self.sent.frames.saturating_sub(before.sent.frames),
                 packets: self.sent.packets.saturating_sub(before.sent.packets),
                 bytes: self.sent.bytes.saturating_sub(before.sent.bytes),
@@ -43,7 +43,7 @@ impl Reading {
     }
 }
 
-impl Meter {
+impl PacketCounter {
     /// Counts the packets that leave a payloader by this pad. `aic` means that they are AIC-A
     /// packets, which may contain Opus.
     pub(super) fn attach(&self, pad: &gst::Pad, aic: bool) {
@@ -62,15 +62,15 @@ impl Meter {
     }
 
     /// The current totals.
-    pub(super) fn read(&self) -> Reading {
+    pub(super) fn read(&self) -> PacketTotals {
         let of = |total: &AtomicU64| total.load(Ordering::Relaxed);
         let totals = &self.0;
-        let sent = Sent {
+        let sent = SentFrames {
             frames: of(&totals.frames),
             packets: of(&totals.packets),
             bytes: of(&totals.bytes),
         };
-        Reading { sent, aic: of(&totals.aic) }
+        PacketTotals { sent, aic: of(&totals.aic) }
     }
 }
 
@@ -94,7 +94,7 @@ impl Totals {
 
 /// Number of 20 ms frames in an Opus packet, at least one.
 fn opus_frames(packet: &[u8]) -> u64 {
-    (holes::duration(packet) / 20_000).max(1)
+    (opus_sequence_gaps::duration(packet) / 20_000).max(1)
 }
 
 /// The payload after the RTP header and its extension (RFC 3550 section 5.1).
@@ -130,10 +130,10 @@ mod tests {
         totals.count(&packet(0x40, true, &[0; 50]), true);
         totals.count(&packet(0x08, false, &[0; 50]), false);
         totals.count(&gst::Buffer::from_slice([0x9f, 0, 0]), true);
-        let meter = Meter(Arc::new(totals));
-        let read = meter.read();
-        assert_eq!(read.sent, Sent { frames: 5, packets: 3, bytes: 25 + 51 + 51 });
+        let packet_counter = PacketCounter(Arc::new(totals));
+        let read = packet_counter.read();
+        assert_eq!(read.sent, SentFrames { frames: 5, packets: 3, bytes: 25 + 51 + 51 });
         assert_eq!(read.aic, 1);
-        assert_eq!(read.since(read), Reading::default());
+        assert_eq!(read.since(read), PacketTotals::default());
     }
 }

@@ -48,7 +48,7 @@ impl Health {
 
 /// Decides what is on air. Pure: callers pass in the publishers and the time.
 #[derive(Debug, Default)]
-pub(super) struct Program {
+pub(super) struct Switcher {
     on_air: OnAir,
     /// Since when the source has been healthy without a break.
     source_good_since: Option<Duration>,
@@ -56,7 +56,7 @@ pub(super) struct Program {
     lost_since: Option<Duration>,
 }
 
-impl Program {
+impl Switcher {
     /// What is on air.
     pub(super) fn on_air(&self) -> OnAir {
         self.on_air
@@ -117,10 +117,10 @@ mod tests {
     const NEW: Option<Health> = Some(Health { age: None, ready: false });
 
     fn check(steps: &[(u64, Option<Health>, Option<Health>, OnAir)]) {
-        let mut program = Program::default();
+        let mut switcher = Switcher::default();
         for (at_s, source, backup, expect) in steps {
             let now = Duration::from_secs(*at_s);
-            let on_air = program.decide(*source, *backup, Duration::from_secs(30), now);
+            let on_air = switcher.decide(*source, *backup, Duration::from_secs(30), now);
             assert_eq!(on_air, *expect, "at {at_s} s");
         }
     }

@@ -1,14 +1,14 @@
 //! Tokens of publishers and viewers that are generated anew or kept in the database.
 
 use super::owner::config_owned;
-use super::{Desk, Owner, Part};
+use super::{Owner, Part, StreamService};
 use crate::control::precondition::Precondition;
 use crate::control::problem::Error;
 use crate::control::store::Tokens;
 use crate::media::{StreamName, new_token};
 use crate::runtime::{StreamSpec, Wanted};
 
-impl Desk {
+impl StreamService {
     /// Generates new tokens for a stream; the old ones become invalid.
     ///
     /// # Errors
@@ -25,10 +25,10 @@ impl Desk {
             return changed.map(|_| ());
         }
         let id = name.clone();
-        self.begin(name, move |desk| async move {
-            let mut spec = desk.0.supervisor.spec(&id)?;
+        self.begin(name, move |stream_service| async move {
+            let mut spec = stream_service.0.supervisor.spec(&id)?;
             let access = &mut spec.access;
-            let by_us = desk.tokens(&id).await?.is_some_and(|kept| {
+            let by_us = stream_service.tokens(&id).await?.is_some_and(|kept| {
                 access.publish_token.as_ref() == Some(&kept.publish)
                     && access.play_token.as_ref() == Some(&kept.play)
             });
@@ -36,10 +36,10 @@ impl Desk {
                 return Err(config_owned(&id));
             }
             let made = Tokens { publish: new_token(), play: new_token() };
-            desk.keep_tokens(&id, &made).await?;
+            stream_service.keep_tokens(&id, &made).await?;
             access.publish_token = Some(made.publish);
             access.play_token = Some(made.play);
-            desk.0.supervisor.apply(desk.0.supervisor.check(spec)?);
+            stream_service.0.supervisor.apply(stream_service.0.supervisor.check(spec)?);
             Ok(())
         })
         .await

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Stream;
 use super::nodes::inputs_of;
-use super::viewer::{SeatState, Waiting};
-use crate::flow::{Inputs, Refusal, RefusalKind, Seat};
+use super::viewer::{PendingViewer, ViewerState};
+use crate::flow::{Inputs, Refusal, RefusalKind, Subscription};
 use crate::graph::Route;
 use crate::media::{Accepts, StreamName};
 use crate::runtime::{Preset, StreamState};
@@ -17,8 +17,8 @@ use crate::runtime::{Preset, StreamState};
 /// How long a viewer waits for the tracks to become known.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Maximum number of waiting viewers.
-const WAITING_MAX: usize = 256;
+/// Maximum number of pending viewers.
+const PENDING_MAX: usize = 256;
 
 /// The refusal while the stream is not live.
 pub(super) fn not_live(name: &StreamName) -> Refusal {
@@ -39,11 +39,11 @@ pub(super) fn not_offered(preset: &Preset, protocol: &str) -> Refusal {
 }
 
 impl Stream {
-    pub(super) fn take_viewer(
+    pub(super) fn admit_viewer(
         &mut self,
         protocol: &'static str,
         accepts: Accepts,
-        reply: oneshot::Sender<Result<Seat, Refusal>>,
+        reply: oneshot::Sender<Result<Subscription, Refusal>>,
     ) {
         let relayed = protocol == "relay";
         if !relayed && !self.preset.play.allows(protocol) {
@@ -51,38 +51,42 @@ impl Stream {
         } else if self.state == StreamState::Idle {
             let _ = reply.send(Err(not_live(&self.spec.name)));
         } else if self.is_planned() {
-            let _ = reply.send(self.give_seat(protocol, accepts));
-        } else if self.waiting.len() < WAITING_MAX {
-            self.waiting.push(Waiting { protocol, accepts, reply, since: Instant::now() });
+            let _ = reply.send(self.grant_subscription(protocol, accepts));
+        } else if self.pending.len() < PENDING_MAX {
+            self.pending.push(PendingViewer { protocol, accepts, reply, since: Instant::now() });
         }
     }
 
     /// When the wait of the next viewer ends.
-    pub(super) fn waiting_due(&self) -> Option<Instant> {
-        self.waiting.iter().map(|waiting| waiting.since + WAIT_MAX).min()
+    pub(super) fn pending_due(&self) -> Option<Instant> {
+        self.pending.iter().map(|pending| pending.since + WAIT_MAX).min()
     }
 
-    /// Gives all waiting viewers a seat, once the tracks are known.
-    pub(super) fn seat_waiting(&mut self) {
-        for waiting in std::mem::take(&mut self.waiting) {
-            let seat = self.give_seat(waiting.protocol, waiting.accepts);
-            let _ = waiting.reply.send(seat);
+    /// Gives all pending viewers a subscription, once the tracks are known.
+    pub(super) fn admit_pending(&mut self) {
+        for pending in std::mem::take(&mut self.pending) {
+            let subscription = self.grant_subscription(pending.protocol, pending.accepts);
+            let _ = pending.reply.send(subscription);
         }
     }
 
-    pub(super) fn expire_waiting(&mut self, now: Instant) {
+    pub(super) fn expire_pending(&mut self, now: Instant) {
         let name = &self.spec.name;
-        let (late, waiting) = std::mem::take(&mut self.waiting)
+        let (late, pending) = std::mem::take(&mut self.pending)
             .into_iter()
             .partition(|w| now.duration_since(w.since) >= WAIT_MAX);
-        self.waiting = waiting;
-        let late: Vec<Waiting> = late;
+        self.pending = pending;
+        let late: Vec<PendingViewer> = late;
         for viewer in late {
             let _ = viewer.reply.send(Err(not_live(name)));
         }
     }
 
-    fn give_seat(&mut self, protocol: &'static str, accepts: Accepts) -> Result<Seat, Refusal> {
+    fn grant_subscription(
+        &mut self,
+        protocol: &'static str,
+        accepts: Accepts,
+    ) -> Result<Subscription, Refusal> {
         let taken = self.shared.viewers.fetch_add(1, Ordering::Relaxed);
         if taken >= self.shared.options.viewers_max {
             self.shared.viewers.fetch_sub(1, Ordering::Relaxed);
@@ -97,7 +101,7 @@ impl Stream {
         let cancel = CancellationToken::new();
         let inputs = watch::Sender::new(Inputs::default());
         let receiver = inputs.subscribe();
-        let seat = SeatState {
+        let subscription = ViewerState {
             protocol,
             want: want.clone(),
             accepts,
@@ -105,11 +109,11 @@ impl Stream {
             route: Route::default(),
             inputs,
         };
-        self.seats.insert(id, seat);
+        self.viewers.insert(id, subscription);
         self.replan();
         let route = self.plan.routes.get(&want).cloned().unwrap_or_default();
         if route.is_empty() {
-            self.seat_left(id);
+            self.viewer_left(id);
             let problem = route.problems.first().cloned();
             return Err(Refusal::new(
                 RefusalKind::Unsupported,
@@ -118,7 +122,7 @@ impl Stream {
             ));
         }
         self.changed();
-        Ok(Seat {
+        Ok(Subscription {
             stream: self.spec.name.clone(),
             inputs: receiver,
             cancel,
@@ -126,8 +130,8 @@ impl Stream {
         })
     }
 
-    pub(super) fn seat_left(&mut self, id: u64) {
-        if self.seats.remove(&id).is_some() {
+    pub(super) fn viewer_left(&mut self, id: u64) {
+        if self.viewers.remove(&id).is_some() {
             self.shared.viewers.fetch_sub(1, Ordering::Relaxed);
             self.replan();
             self.changed();
@@ -135,21 +139,21 @@ impl Stream {
     }
 
     pub(super) fn send_viewers_away(&mut self) {
-        for seat in std::mem::take(&mut self.seats).into_values() {
-            seat.cancel.cancel();
+        for subscription in std::mem::take(&mut self.viewers).into_values() {
+            subscription.cancel.cancel();
             self.shared.viewers.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Gives every viewer the feeds that the plan assigns to it, without disconnecting any.
     pub(super) fn route_seats(&mut self) {
-        for seat in self.seats.values_mut() {
-            let Some(route) = self.plan.routes.get(&seat.want) else { continue };
-            if route.same_media(&seat.route) {
+        for subscription in self.viewers.values_mut() {
+            let Some(route) = self.plan.routes.get(&subscription.want) else { continue };
+            if route.same_media(&subscription.route) {
                 continue;
             }
-            seat.route = route.clone();
-            seat.inputs.send_replace(inputs_of(&self.feeds, &self.board, route));
+            subscription.route = route.clone();
+            subscription.inputs.send_replace(inputs_of(&self.feeds, &self.caption_feeds, route));
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The estimator judges by delay alone. It treats any loss as a full path, based on the few packets
 //! of one report, so a path that randomly loses one packet in twenty would drop to almost nothing.
-//! Lost packets are therefore hidden from it; `probe.rs` judges them.
+//! Lost packets are therefore hidden from it; `estimator.rs` judges them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,7 +31,7 @@ const MIN: u32 = 1_500;
 const REPORT: &str = "RTPTWCCPackets";
 
 /// Measures the capacity of the path.
-pub(super) struct Line {
+pub(super) struct PathMonitor {
     estimator: gst::Element,
     estimate: watch::Receiver<Option<u32>>,
     arrivals: Arc<Mutex<Arrivals>>,
@@ -39,7 +39,7 @@ pub(super) struct Line {
     told: bool,
 }
 
-impl Line {
+impl PathMonitor {
     /// Adds the estimator to a connection before the offer: `webrtcbin` requests it when it applies
     /// the answer.
     ///

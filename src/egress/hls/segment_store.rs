@@ -14,7 +14,7 @@ use super::playlist::{Form, Report, Standing};
 use super::state::State;
 use super::track::Track;
 use super::viewers::Viewers;
-use super::{Missing, Settings, TrackId};
+use super::{SegmentError, Settings, TrackId};
 use crate::egress::fmp4::{Chunk, TrackInfo};
 use crate::media::{Cue, Language};
 
@@ -23,7 +23,7 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The segments and playlists of one stream, in bounded memory. It outlives the node that fills it:
 /// numbering continues after a restart.
-pub struct Shelf {
+pub struct SegmentStore {
     settings: Settings,
     /// Locked by streaming threads and requests while they copy references or write a playlist of
     /// some kilobytes. No other lock is taken while it is held.
@@ -37,8 +37,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shelf {
-    /// An empty shelf.
+impl SegmentStore {
+    /// An empty segment store.
     pub fn new(settings: Settings) -> Arc<Self> {
         Arc::new(Self {
             settings,
@@ -48,7 +48,7 @@ impl Shelf {
         })
     }
 
-    /// The settings of the shelf.
+    /// The settings of the segment store.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -110,7 +110,7 @@ impl Shelf {
         lock(&self.state).track_mut(id).set_info(info);
     }
 
-    /// Puts the next chunk of a track on the shelf.
+    /// Puts the next chunk of a track on the segment store.
     pub(super) fn push(&self, id: &TrackId, chunk: &Chunk) {
         let mut state = lock(&self.state);
         let (limit, window) = ((self.settings.memory_mib as usize) << 20, self.settings.window());
@@ -167,8 +167,8 @@ impl Shelf {
     /// The master playlist, once every track has a segment. `query` is appended to every URI.
     ///
     /// # Errors
-    /// [`Missing::Late`] if the stream is stalled.
-    pub async fn master(&self, query: &str) -> Result<String, Missing> {
+    /// [`SegmentError::Late`] if the stream is stalled.
+    pub async fn master(&self, query: &str) -> Result<String, SegmentError> {
         let all = |state: &State| {
             !state.expected.is_empty() && state.expected.iter().all(|id| state.ready(id))
         };
@@ -185,25 +185,25 @@ impl Shelf {
     /// rfc8216bis 6.2.5.2.
     ///
     /// # Errors
-    /// [`Missing::Unknown`] for an unknown track or a number too far ahead, [`Missing::Late`] if
+    /// [`SegmentError::Unknown`] for an unknown track or a number too far ahead, [`SegmentError::Late`] if
     /// the stream is stalled.
     pub async fn playlist(
         &self,
         id: &TrackId,
         query: &str,
         at_least: Option<(u64, Option<usize>)>,
-    ) -> Result<String, Missing> {
+    ) -> Result<String, SegmentError> {
         if *id == TrackId::H264 {
             lock(&self.state).h264.iter_mut().for_each(H264::ask);
         }
         self.wait_for(WAIT_MAX, |state| {
             let Some(track) = state.track(id).filter(|_| state.ready(id)) else {
-                return if state.coming(id) { None } else { Some(Err(Missing::Unknown)) };
+                return if state.coming(id) { None } else { Some(Err(SegmentError::Unknown)) };
             };
             let standing =
                 at_least.map(|(sequence, part)| track.playlist.standing_in_list(sequence, part));
             match standing {
-                Some(Standing::Unknown) if !state.ended => Some(Err(Missing::Unknown)),
+                Some(Standing::Unknown) if !state.ended => Some(Err(SegmentError::Unknown)),
                 Some(Standing::Soon) => None,
                 _ => Some(Ok(self.write(state, id, track, query))),
             }
@@ -241,13 +241,13 @@ impl Shelf {
     /// The playlist of the captions with this configured language, once a segment has its captions.
     ///
     /// # Errors
-    /// [`Missing::Unknown`] for unknown captions, [`Missing::Late`] if the stream is stalled.
-    pub async fn captions(&self, name: &Language, query: &str) -> Result<String, Missing> {
+    /// [`SegmentError::Unknown`] for unknown captions, [`SegmentError::Late`] if the stream is stalled.
+    pub async fn captions(&self, name: &Language, query: &str) -> Result<String, SegmentError> {
         // After the end nothing else settles the last segments.
         lock(&self.state).settle();
         self.wait_for(WAIT_MAX, |state| {
             let Some(settled) = state.subtitles.settled(name) else {
-                return Some(Err(Missing::Unknown));
+                return Some(Err(SegmentError::Unknown));
             };
             let (last, lead) = settled.last_key_value().zip(state.lead())?;
             let form = Form {
@@ -266,30 +266,34 @@ impl Shelf {
     /// The captions of a segment as WebVTT; they never change.
     ///
     /// # Errors
-    /// [`Missing::Unknown`] for unknown captions, an unknown segment, or a segment whose captions
-    /// are not complete; [`Missing::Gone`] for a segment that has left the window.
-    pub fn captions_segment(&self, name: &Language, sequence: u64) -> Result<String, Missing> {
+    /// [`SegmentError::Unknown`] for unknown captions, an unknown segment, or a segment whose captions
+    /// are not complete; [`SegmentError::Gone`] for a segment that has left the window.
+    pub fn captions_segment(&self, name: &Language, sequence: u64) -> Result<String, SegmentError> {
         let state = lock(&self.state);
-        let settled = state.subtitles.settled(name).ok_or(Missing::Unknown)?;
+        let settled = state.subtitles.settled(name).ok_or(SegmentError::Unknown)?;
         let gone = settled.first_key_value().is_some_and(|(first, _)| sequence < *first);
-        let missing = if gone { Missing::Gone } else { Missing::Unknown };
+        let missing = if gone { SegmentError::Gone } else { SegmentError::Unknown };
         settled.get(&sequence).cloned().ok_or(missing)
     }
 
     /// An initialisation section.
     ///
     /// # Errors
-    /// [`Missing::Gone`] if no segment needs it any more, else [`Missing::Unknown`].
-    pub async fn init(&self, id: &TrackId, number: u64) -> Result<Bytes, Missing> {
-        lock(&self.state).track(id).ok_or(Missing::Unknown)?.init(number)
+    /// [`SegmentError::Gone`] if no segment needs it any more, else [`SegmentError::Unknown`].
+    pub async fn init(&self, id: &TrackId, number: u64) -> Result<Bytes, SegmentError> {
+        lock(&self.state).track(id).ok_or(SegmentError::Unknown)?.init(number)
     }
 
     /// A whole segment as its parts; waits for the open segment.
     ///
     /// # Errors
-    /// [`Missing::Gone`] if it has left the window, [`Missing::Unknown`] if it is too far ahead,
-    /// [`Missing::Late`] if the stream is stalled.
-    pub async fn segment(&self, id: &TrackId, sequence: u64) -> Result<VecDeque<Bytes>, Missing> {
+    /// [`SegmentError::Gone`] if it has left the window, [`SegmentError::Unknown`] if it is too far ahead,
+    /// [`SegmentError::Late`] if the stream is stalled.
+    pub async fn segment(
+        &self,
+        id: &TrackId,
+        sequence: u64,
+    ) -> Result<VecDeque<Bytes>, SegmentError> {
         let limit = WAIT_MAX + Duration::from_secs(u64::from(lock(&self.state).target));
         self.fetch(limit, id, sequence, None).await
     }
@@ -298,9 +302,14 @@ impl Shelf {
     ///
     /// # Errors
     /// As [`Self::segment`].
-    pub async fn part(&self, id: &TrackId, sequence: u64, part: usize) -> Result<Bytes, Missing> {
+    pub async fn part(
+        &self,
+        id: &TrackId,
+        sequence: u64,
+        part: usize,
+    ) -> Result<Bytes, SegmentError> {
         let found = self.fetch(WAIT_MAX, id, sequence, Some(part)).await?;
-        found.into_iter().next().ok_or(Missing::Unknown)
+        found.into_iter().next().ok_or(SegmentError::Unknown)
     }
 
     async fn fetch(
@@ -309,13 +318,13 @@ impl Shelf {
         id: &TrackId,
         sequence: u64,
         part: Option<usize>,
-    ) -> Result<VecDeque<Bytes>, Missing> {
+    ) -> Result<VecDeque<Bytes>, SegmentError> {
         self.wait_for(limit, |state| {
-            let Some(track) = state.track(id) else { return Some(Err(Missing::Unknown)) };
+            let Some(track) = state.track(id) else { return Some(Err(SegmentError::Unknown)) };
             match track.playlist.standing(sequence, part) {
                 Standing::Here => Some(track.data(sequence, part)),
-                Standing::Gone => Some(Err(Missing::Gone)),
-                Standing::Unknown => Some(Err(Missing::Unknown)),
+                Standing::Gone => Some(Err(SegmentError::Gone)),
+                Standing::Unknown => Some(Err(SegmentError::Unknown)),
                 Standing::Soon => None,
             }
         })
@@ -325,8 +334,8 @@ impl Shelf {
     async fn wait_for<T>(
         &self,
         limit: Duration,
-        mut find: impl FnMut(&State) -> Option<Result<T, Missing>>,
-    ) -> Result<T, Missing> {
+        mut find: impl FnMut(&State) -> Option<Result<T, SegmentError>>,
+    ) -> Result<T, SegmentError> {
         let mut version = self.version.subscribe();
         let found = async {
             loop {
@@ -335,11 +344,11 @@ impl Shelf {
                     return found;
                 }
                 if version.changed().await.is_err() {
-                    return Err(Missing::Late);
+                    return Err(SegmentError::Late);
                 }
             }
         };
-        tokio::time::timeout(limit, found).await.unwrap_or(Err(Missing::Late))
+        tokio::time::timeout(limit, found).await.unwrap_or(Err(SegmentError::Late))
     }
 
     /// The original tracks as master playlist entries.
@@ -351,5 +360,5 @@ impl Shelf {
 }
 
 #[cfg(test)]
-#[path = "shelf_tests.rs"]
+#[path = "segment_store_tests.rs"]
 mod tests;

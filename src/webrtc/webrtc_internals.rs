@@ -16,13 +16,13 @@ const FEEDBACK: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 
 /// Statistics of received packets.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct IceEvents {
     bytes: AtomicU64,
     /// Running time of the last packet, in ns.
     last: AtomicU64,
 }
 
-impl Heard {
+impl IceEvents {
     /// Bytes received so far.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -45,7 +45,7 @@ impl Heard {
 /// detects when DTLS is closed or broken, which ends the connection whatever the state of ICE.
 pub(super) fn listen(
     bin: &gst::Element,
-    heard: &Arc<Heard>,
+    heard: &Arc<IceEvents>,
     tell: &Arc<watch::Sender<WebRTCPeerConnectionState>>,
 ) {
     let Some(bin) = bin.downcast_ref::<gst::Bin>() else { return };

@@ -68,7 +68,7 @@ pub(super) struct Measure {
 
 /// The decision state of one path.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(super) struct LossAwareEstimator {
     /// Start of the time without problems, or of the trial.
     since: Instant,
     trial: bool,
@@ -84,7 +84,7 @@ pub(super) struct Probe {
     /// The path's own share of lost packets.
     own: f64,
     looked: Instant,
-    doubt: Option<Doubt>,
+    loss_trial: Option<LossTrial>,
     /// Capacity seen when the path was full, bit/s. The estimate grows beyond it while little is
     /// sent, and does not detect a path that drops excess packets without a queue.
     ceiling: f64,
@@ -92,7 +92,7 @@ pub(super) struct Probe {
 
 /// The loss has increased: less is sent to find the cause.
 #[derive(Clone, Copy, Debug)]
-struct Doubt {
+struct LossTrial {
     since: Instant,
     lost: f64,
     /// Sending rate before, bit/s.
@@ -101,14 +101,14 @@ struct Doubt {
     queued: bool,
 }
 
-impl Doubt {
+impl LossTrial {
     /// Bandwidth to use meanwhile, bit/s.
     fn less(self) -> f64 {
         self.sent * (1.0 - self.lost) * LESS
     }
 }
 
-impl Probe {
+impl LossAwareEstimator {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             since: now,
@@ -120,13 +120,13 @@ impl Probe {
             payload: 0.0,
             own: 0.0,
             looked: now,
-            doubt: None,
+            loss_trial: None,
             ceiling: f64::INFINITY,
         }
     }
 
     /// The bandwidth to use, bit/s on the wire.
-    pub(super) fn believe(&mut self, now: &Measure, at: Instant) -> f64 {
+    pub(super) fn estimate(&mut self, now: &Measure, at: Instant) -> f64 {
         let fell = now.payload < self.payload * (1.0 - FALL);
         self.payload = now.payload;
         let estimate = now.payload * now.overhead;
@@ -134,12 +134,12 @@ impl Probe {
         // The received rate, corrected for the path's own loss.
         let came = now.arrived.rate / (1.0 - self.own.min(OWN_MAX));
         if fell && queued {
-            (self.full, self.drain, self.doubt) = (Some(at), came * DRAIN, None);
+            (self.full, self.drain, self.loss_trial) = (Some(at), came * DRAIN, None);
             self.ceiling = came.max(estimate);
             self.fail(at);
             return estimate.max(self.drain);
         }
-        if let Some(less) = self.doubt(now, at) {
+        if let Some(less) = self.loss_trial(now, at) {
             return less.min(estimate);
         }
         if self.is_full(at) {
@@ -160,26 +160,27 @@ impl Probe {
         if self.trial { known * BOLD } else { known }
     }
 
-    /// The bandwidth to use while the cause of losses is unknown. `None` if there is no doubt.
-    fn doubt(&mut self, now: &Measure, at: Instant) -> Option<f64> {
+    /// The bandwidth to use while the cause of losses is unknown. `None` if there is no loss trial.
+    fn loss_trial(&mut self, now: &Measure, at: Instant) -> Option<f64> {
         let Arrived { lost, packets, queue, .. } = now.arrived;
         let seconds = at.saturating_duration_since(self.looked).as_secs_f64();
         self.looked = at;
-        if let Some(doubt) = &mut self.doubt {
-            doubt.queued |= queue > QUEUE;
-            if lost > doubt.lost + SLACK {
+        if let Some(loss_trial) = &mut self.loss_trial {
+            loss_trial.queued |= queue > QUEUE;
+            if lost > loss_trial.lost + SLACK {
                 // The increase is still entering the measuring window.
-                *doubt = Doubt { since: at, lost, ..*doubt };
+                *loss_trial = LossTrial { since: at, lost, ..*loss_trial };
             }
-            if at.saturating_duration_since(doubt.since) < JUDGED {
-                return Some(doubt.less());
+            if at.saturating_duration_since(loss_trial.since) < JUDGED {
+                return Some(loss_trial.less());
             }
-            let doubt = self.doubt.take()?;
-            if doubt.lost - lost > (doubt.lost * BETTER).max(SURE * deviation(doubt.lost, packets))
+            let loss_trial = self.loss_trial.take()?;
+            if loss_trial.lost - lost
+                > (loss_trial.lost * BETTER).max(SURE * deviation(loss_trial.lost, packets))
             {
                 (self.full, self.since) = (Some(at), at);
-                if !doubt.queued {
-                    (self.drain, self.ceiling) = (doubt.less(), doubt.less());
+                if !loss_trial.queued {
+                    (self.drain, self.ceiling) = (loss_trial.less(), loss_trial.less());
                 }
             } else if lost < OWN_MAX {
                 // Sending less did not help: the previous rate is tried at once.
@@ -190,10 +191,10 @@ impl Probe {
         }
         if lost > self.own + self.chance(packets).max(LOST - self.own) {
             let queued = queue > QUEUE || self.is_full(at);
-            let doubt = Doubt { since: at, lost, sent: now.sent, queued };
-            self.doubt = Some(doubt);
+            let loss_trial = LossTrial { since: at, lost, sent: now.sent, queued };
+            self.loss_trial = Some(loss_trial);
             self.fail(at);
-            return Some(doubt.less());
+            return Some(loss_trial.less());
         }
         self.own += (lost - self.own) * (seconds / AVERAGE_S).min(1.0);
         None
@@ -227,5 +228,5 @@ fn deviation(share: f64, packets: usize) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "probe_tests.rs"]
+#[path = "estimator_tests.rs"]
 mod tests;
