@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use super::encoders::probe_encoders;
 use crate::egress;
 use crate::graph::{self, PlanConsumer, PlanInput};
-use crate::media::{Accept, Accepts, Codec, Format, H264Profile, Kind};
+use crate::media::{Accept, Accepts, Codec, Format, H264Profile, Kind, Protocol};
 use crate::process::captions;
 use crate::runtime::{Preset, Presets};
 use crate::webrtc::sdp::VIDEO_CODECS;
@@ -79,12 +79,16 @@ pub(super) fn ask(
 ) -> PlanInput {
     let of = |kind: Kind| formats.iter().find(|f| f.kind() == kind).cloned();
     let want = |id: String, accepts| PlanConsumer { id, accepts };
-    let viewers = [
-        ("whep", preset.play.whep, browser()),
-        ("hls", preset.play.hls, egress::hls::accepts()),
-        ("srt", preset.play.srt, egress::srt::accepts()),
-    ];
-    let viewers = viewers.into_iter().filter(|(_, on, _)| *on);
+    let viewers = Protocol::ALL.iter().filter(|protocol| preset.play.allows(**protocol));
+    let viewers = viewers.filter_map(|protocol| {
+        let accepts = match protocol {
+            Protocol::Whep => browser(),
+            Protocol::Hls => egress::hls::accepts(),
+            Protocol::Srt => egress::srt::accepts(),
+            _ => return None,
+        };
+        Some(want(protocol.to_string(), accepts))
+    });
     let outputs = preset.outputs.iter().filter(|output| output.enabled);
     PlanInput {
         video: of(Kind::Video),
@@ -92,7 +96,6 @@ pub(super) fn ask(
         denoise: preset.denoise.is_some(),
         words: preset.captions.as_ref().and_then(captions::Settings::words),
         wants: viewers
-            .map(|(id, _, accepts)| want(id.to_owned(), accepts))
             .chain(outputs.map(|o| want(format!("output.{}", o.id), o.kind.accepts())))
             .collect(),
         encoders,

@@ -97,7 +97,7 @@ impl Metrics {
     fn count(&self, event: &Event) {
         match event {
             Event::Refused { protocol, .. } => {
-                self.0.refusals.with_label_values(&[*protocol]).inc();
+                self.0.refusals.with_label_values(&[protocol.as_str()]).inc();
             }
             Event::NodeFailed { stream, .. } | Event::StreamFailed { stream, .. } => {
                 self.0.node_errors.with_label_values(&[stream.as_str()]).inc();
@@ -169,13 +169,13 @@ impl Scrape {
         }
         self.set(names::SOURCES, &[name], s.sources.len() as f64)?;
         if let Some(source) = s.sources.iter().find(|source| source.on_air) {
-            let labels = [name, source.protocol];
+            let labels = [name, source.protocol.as_str()];
             self.set(names::SOURCE_BYTES, &labels, source.bytes as f64)?;
             self.set(names::SOURCE_KBPS, &labels, source.kbps)?;
             self.set(names::SOURCE_LOST, &labels, source.lost as f64)?;
         }
         for (protocol, count) in &s.viewers {
-            self.set(names::VIEWERS, &[name, protocol], f64::from(*count))?;
+            self.set(names::VIEWERS, &[name, protocol.as_str()], f64::from(*count))?;
         }
         let nodes: BTreeSet<&str> = s.nodes.iter().map(|n| n.name.as_str()).collect();
         for feed in &s.feeds {
@@ -261,7 +261,11 @@ impl Scrape {
 /// protocol share one label. The same holds for other nodes outside the plan.
 fn bounded<'a>(node: &'a str, stream: &StreamSnapshot, nodes: &BTreeSet<&str>) -> &'a str {
     let head = node.split('.').next().unwrap_or(node);
-    if stream.viewers.contains_key(head) || !nodes.contains(node) { head } else { node }
+    if stream.viewers.keys().any(|protocol| protocol.as_str() == head) || !nodes.contains(node) {
+        head
+    } else {
+        node
+    }
 }
 
 /// A gauge vector that is exported as a counter if its name ends in `_total`.

@@ -37,7 +37,7 @@ fn stream(viewers: u32) -> StreamSnapshot {
         state: StreamState::Live,
         since: chrono::Utc::now(),
         sources: vec![],
-        viewers: BTreeMap::from([("whep", viewers)]),
+        viewers: BTreeMap::from([(crate::media::Protocol::Whep, viewers)]),
         nodes: vec![source],
         feeds: vec![feed],
         outputs: vec![],

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Inputs, Intake, SourceReport};
-use crate::media::{Accepts, Secret, StreamName};
+use crate::media::{Accepts, Protocol, Secret, StreamName};
 
 /// What a client wants to do with a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub enum Action {
 pub struct AccessRequest {
     /// What it wants to do.
     pub action: Action,
-    /// `srt`, `rtmp`, `whip`, `whep`, `hls` …
-    pub protocol: &'static str,
+    /// How it is connected.
+    pub protocol: Protocol,
     /// The stream that it names.
     pub stream: StreamName,
     /// The token or key as the client sent it: perhaps percent-encoded, see

@@ -5,13 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Status;
-use crate::media::Pace;
+use crate::media::{Pace, Protocol};
 
 /// Figures of a publisher, filled in by its protocol while it runs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SourceReport {
-    /// `srt`, `rtmp`, `whip`, `rtsp`, `file`, `test` …
-    pub protocol: &'static str,
+    /// How it is connected.
+    pub protocol: Protocol,
     /// Address of the other end, or the URL without its secrets.
     pub peer: String,
     /// Bytes received.
@@ -37,8 +37,19 @@ const NOTES_MAX: usize = 16;
 
 impl SourceReport {
     /// A report for a publisher of this protocol at this address.
-    pub fn new(protocol: &'static str, peer: impl Into<String>) -> Self {
-        Self { protocol, peer: peer.into(), ..Self::default() }
+    pub fn new(protocol: Protocol, peer: impl Into<String>) -> Self {
+        Self {
+            protocol,
+            peer: peer.into(),
+            bytes: AtomicU64::default(),
+            lost: AtomicU64::default(),
+            rtt_us: AtomicU64::default(),
+            status: Status::default(),
+            no_pictures: AtomicBool::default(),
+            ended: AtomicBool::default(),
+            pace: Mutex::default(),
+            notes: Mutex::default(),
+        }
     }
 
     /// Adds received bytes.

@@ -254,7 +254,7 @@ mod tests {
         let tracks = Tracks {
             video: video.sole_writer(),
             audio: audio.sole_writer(),
-            report: Arc::new(SourceReport::new("test", "here")),
+            report: Arc::new(SourceReport::new(crate::media::Protocol::Test, "here")),
             choice: TrackChoice::default(),
         };
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");

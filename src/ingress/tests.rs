@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{demo, file, test};
 use crate::flow::{Error, Feed, Intake, Join, Node, SourceReport, Tracks};
-use crate::media::{Codec, Kind, Timeline};
+use crate::media::{Codec, Kind, Protocol, Timeline};
 
 struct Bench {
     video: Feed,
@@ -25,7 +25,7 @@ fn bench() -> (Bench, Intake) {
     let tracks = Tracks {
         video: video.writer(Some(timeline.clone())),
         audio: audio.writer(Some(timeline)),
-        report: Arc::new(SourceReport::new("test", "here")),
+        report: Arc::new(SourceReport::new(Protocol::Test, "here")),
         choice: Default::default(),
     };
     tracks.video.activate();

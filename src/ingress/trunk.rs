@@ -185,7 +185,8 @@ mod tests {
     #[test]
     fn languages_come_and_go_and_feeds_that_stay_are_the_same() {
         crate::init().expect("GStreamer starts");
-        let (caption_feeds, report) = (CaptionFeeds::default(), SourceReport::new("whip", "there"));
+        let (caption_feeds, report) =
+            (CaptionFeeds::default(), SourceReport::new(crate::media::Protocol::Whip, "there"));
         let mut end = End { caption_feeds: &caption_feeds, report: &report, feeds: Vec::new() };
         let tags = |list: &[&str]| -> Vec<Language> {
             list.iter().map(|t| t.parse().expect("a tag")).collect()

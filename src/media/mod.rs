@@ -9,6 +9,7 @@ mod language;
 mod name;
 mod offered;
 mod pace;
+mod protocol;
 mod secret;
 mod time;
 mod track_choice;
@@ -20,6 +21,7 @@ pub use language::{Language, LanguageError};
 pub use name::{NameError, StreamName};
 pub use offered::{Offered, Picked};
 pub use pace::Pace;
+pub use protocol::Protocol;
 pub use secret::{
     Secret, fits_address, new_token, passphrase_length_problem, passphrase_problem, token_problem,
 };

@@ -10,7 +10,7 @@ use super::command::Command;
 use super::refusals::host_of;
 use super::shared::{Shared, StreamEntry};
 use crate::flow::{AccessRequest, Action, Admission, Inputs, Refusal, RefusalKind, Subscription};
-use crate::media::{Accept, Accepts, Codec, Secret, StreamName};
+use crate::media::{Accept, Accepts, Codec, Protocol, Secret, StreamName};
 
 /// How long a viewer waits for media on the feeds that were started for it.
 const FEEDS_MAX: Duration = Duration::from_secs(6);
@@ -23,7 +23,7 @@ pub(super) async fn relay(shared: &Shared, name: &StreamName) -> Result<Subscrip
         |raw: Codec| Codec::ALL.into_iter().filter(|c| c.kind() == raw.kind()).collect::<Vec<_>>();
     let any = |raw: Codec| Some(Accept::any_of(all(raw)));
     let accepts = Accepts::media(any(Codec::RawVideo), any(Codec::RawAudio));
-    subscribe(&entry, "relay", accepts).await
+    subscribe(&entry, Protocol::Relay, accepts).await
 }
 
 /// Reports a refusal to the owner of the stream, the log and the event listeners. The name of an
@@ -46,7 +46,7 @@ pub(super) fn report(shared: &Shared, access_request: &AccessRequest, refusal: &
     if let Some(kept_back) = shared.refusal_log.pass(subject, Instant::now()) {
         tracing::info!(
             stream,
-            protocol,
+            %protocol,
             peer,
             reason = refusal.message,
             hint = refusal.hint,
@@ -57,7 +57,7 @@ pub(super) fn report(shared: &Shared, access_request: &AccessRequest, refusal: &
     // An error means that there is no listener.
     let _ = shared.events.send(Event::Refused {
         stream: stream.to_owned(),
-        protocol,
+        protocol: *protocol,
         peer: peer.clone(),
         message: refusal.message.clone(),
     });
@@ -141,7 +141,7 @@ pub(super) async fn ask<T>(
 /// Takes a subscription and waits until its feeds flow.
 pub(super) async fn subscribe(
     entry: &StreamEntry,
-    protocol: &'static str,
+    protocol: Protocol,
     accepts: Accepts,
 ) -> Result<Subscription, Refusal> {
     let mut subscription = ask(entry, |reply| Command::Play { protocol, accepts, reply }).await?;

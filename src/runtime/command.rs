@@ -10,7 +10,7 @@ use crate::egress::hls;
 use crate::flow::{
     AccessRequest, CaptionFeeds, CueFeed, Intake, Refusal, SourceReport, Subscription,
 };
-use crate::media::Accepts;
+use crate::media::{Accepts, Protocol};
 
 /// Commands that may wait for a stream. A full queue refuses publishers and viewers; other callers
 /// wait.
@@ -26,7 +26,7 @@ pub(super) enum Command {
     },
     /// A viewer asks for admission.
     Play {
-        protocol: &'static str,
+        protocol: Protocol,
         accepts: Accepts,
         reply: oneshot::Sender<Result<Subscription, Refusal>>,
     },

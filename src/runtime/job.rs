@@ -80,7 +80,10 @@ impl Job {
     /// Description for the admin.
     pub(super) fn what(&self) -> String {
         match self {
-            Self::Pull { source, .. } => format!("{} from {}", source.protocol(), source.shown()),
+            Self::Pull { source, .. } => match source.protocol() {
+                Some(protocol) => format!("{protocol} from {}", source.shown()),
+                None => "published".into(),
+            },
             Self::Decode => "decode".into(),
             Self::Denoise => "noise suppression".into(),
             Self::Encode { codec, encoder } => format!("encode {codec} by {encoder}"),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::OutputSpec;
+use crate::media::Protocol;
 use crate::process::{captions, denoise};
 
 /// Largest preset file, in bytes.
@@ -51,13 +52,21 @@ impl Default for Play {
 }
 
 impl Play {
-    /// Whether a protocol is allowed. Unknown protocols are not.
-    pub fn allows(&self, protocol: &str) -> bool {
+    /// Whether viewers may play by a protocol. By those that only carry media in, nobody may.
+    pub fn allows(&self, protocol: Protocol) -> bool {
         match protocol {
-            "whep" => self.whep,
-            "hls" => self.hls,
-            "srt" => self.srt,
-            _ => false,
+            Protocol::Whep => self.whep,
+            Protocol::Hls => self.hls,
+            Protocol::Srt => self.srt,
+            Protocol::Rtmp
+            | Protocol::Whip
+            | Protocol::Captions
+            | Protocol::Rtsp
+            | Protocol::File
+            | Protocol::Test
+            | Protocol::Demo
+            | Protocol::Stream
+            | Protocol::Relay => false,
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::flow::{AccessRequest, Action, Refusal};
+use crate::media::Protocol;
 
 /// Refusals kept per stream, for publishers and players separately: many refused players do not
 /// displace the one refused encoder.
@@ -24,7 +25,8 @@ pub struct RefusalSnapshot {
     /// `publish` or `play`.
     pub action: &'static str,
     /// `srt`, `rtmp`, `whip` …
-    pub protocol: &'static str,
+    #[schema(value_type = String)]
+    pub protocol: Protocol,
     /// Address of the caller at the last refusal.
     pub peer: String,
     /// The reason, as text. Never contains what the caller presented.
@@ -93,7 +95,7 @@ mod tests {
     fn access_request(peer: &str) -> AccessRequest {
         AccessRequest {
             action: Action::Publish,
-            protocol: "srt",
+            protocol: Protocol::Srt,
             stream: "a".parse().expect("a name"),
             credential: None,
             peer: peer.into(),

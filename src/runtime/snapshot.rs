@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{RefusalSnapshot, Wanted};
-use crate::media::{Format, Kind, Language};
+use crate::media::{Format, Kind, Language, Protocol};
 use crate::process::{captions, denoise};
 
 /// The state of one stream at one moment.
@@ -24,7 +24,8 @@ pub struct StreamSnapshot {
     /// Connected publishers, the one on air first.
     pub sources: Vec<SourceSnapshot>,
     /// Number of viewers per protocol.
-    pub viewers: BTreeMap<&'static str, u32>,
+    #[schema(value_type = BTreeMap<String, u32>)]
+    pub viewers: BTreeMap<Protocol, u32>,
     /// Nodes of its graph, in the order media flows.
     pub nodes: Vec<NodeSnapshot>,
     /// Feeds between the nodes.
@@ -117,7 +118,8 @@ pub struct SourceSnapshot {
     /// Whether it is on air.
     pub on_air: bool,
     /// `srt`, `rtmp`, `whip` …
-    pub protocol: &'static str,
+    #[schema(value_type = String)]
+    pub protocol: Protocol,
     /// Address of the remote end.
     pub peer: String,
     /// When it connected.
@@ -305,7 +307,8 @@ pub enum Event {
         /// Name of the requested stream.
         stream: String,
         /// Protocol of the caller.
-        protocol: &'static str,
+        #[schema(value_type = String)]
+        protocol: Protocol,
         /// Address of the caller.
         peer: String,
         /// The reason, as text.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::egress::{record, trunk};
-use crate::media::{StreamName, TrackChoice, passphrase_length_problem};
+use crate::media::{Protocol, StreamName, TrackChoice, passphrase_length_problem};
 use crate::process::{captions, denoise};
 
 /// The wanted state of a stream.
@@ -282,16 +282,16 @@ impl SourceSpec {
         matches!(self, Self::File { .. })
     }
 
-    /// `srt`, `rtsp`, `file` …
-    pub fn protocol(&self) -> &'static str {
+    /// How it is connected. `None` if it is published: the publisher chooses.
+    pub fn protocol(&self) -> Option<Protocol> {
         match self {
-            Self::Publish => "publish",
-            Self::Srt { .. } => "srt",
-            Self::Rtsp { .. } => "rtsp",
-            Self::File { .. } => "file",
-            Self::Test => "test",
-            Self::Demo => "demo",
-            Self::Stream { .. } => "stream",
+            Self::Publish => None,
+            Self::Srt { .. } => Some(Protocol::Srt),
+            Self::Rtsp { .. } => Some(Protocol::Rtsp),
+            Self::File { .. } => Some(Protocol::File),
+            Self::Test => Some(Protocol::Test),
+            Self::Demo => Some(Protocol::Demo),
+            Self::Stream { .. } => Some(Protocol::Stream),
         }
     }
 

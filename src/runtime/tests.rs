@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::command::Command;
 use super::*;
 use crate::flow::{AccessRequest, Action, Gate, RefusalKind, SourceReport, Subscription};
-use crate::media::{Accept, Accepts, Codec, Kind, StreamName};
+use crate::media::{Accept, Accepts, Codec, Kind, Protocol, StreamName};
 use crate::process::encoders::Encoders;
 
 /// Time limit for every wait of a test, also on a loaded machine.
@@ -45,7 +45,7 @@ fn test_stream(text: &str) -> StreamSpec {
 fn player(stream: &str, token: Option<String>) -> AccessRequest {
     AccessRequest {
         action: Action::Play,
-        protocol: "whep",
+        protocol: Protocol::Whep,
         stream: name(stream),
         credential: token.map(crate::media::Secret::new),
         peer: "test".into(),
@@ -121,7 +121,7 @@ async fn viewers_share_what_is_made_for_them_and_it_ends_with_the_last() {
         snapshot.nodes.iter().all(|n| !n.name.starts_with("encode"))
     })
     .await;
-    assert_eq!(appliance.snapshot(&name("a")).await.expect("exists").viewers["whep"], 1);
+    assert_eq!(appliance.snapshot(&name("a")).await.expect("exists").viewers[&Protocol::Whep], 1);
     appliance.shutdown().await;
     assert!(as_it_is.cancel.is_cancelled());
 }
@@ -149,7 +149,7 @@ async fn viewers_stay_through_the_slate_and_see_the_source_again() {
     appliance.create(spec).expect("created");
     let publish = async || {
         let access_request = AccessRequest { action: Action::Publish, ..player("a", None) };
-        let report = SourceReport::new("test", "here").into();
+        let report = SourceReport::new(Protocol::Test, "here").into();
         let intake = appliance.publish(access_request, report).await.expect("a place");
         let cancel = intake.cancel.clone();
         (tokio::spawn(crate::ingress::test::run(intake)), cancel)
@@ -174,7 +174,7 @@ async fn viewers_stay_through_the_slate_and_see_the_source_again() {
     until("the source again", || async { frames(&subscription, Kind::Video) > before + 30 }).await;
     assert!(!subscription.cancel.is_cancelled(), "the viewer was never sent away");
     let twice = AccessRequest { action: Action::Publish, ..player("a", None) };
-    let refused = appliance.publish(twice, SourceReport::new("test", "there").into()).await;
+    let refused = appliance.publish(twice, SourceReport::new(Protocol::Test, "there").into()).await;
     assert_eq!(refused.err().expect("taken").kind, RefusalKind::Taken);
     appliance.shutdown().await;
 }
@@ -190,7 +190,7 @@ async fn the_backup_takes_over_and_hands_back() {
     until_state(&appliance, "a", StreamState::Backup).await;
 
     let access_request = AccessRequest { action: Action::Publish, ..player("a", None) };
-    let report = SourceReport::new("test", "here").into();
+    let report = SourceReport::new(Protocol::Test, "here").into();
     let intake = appliance.publish(access_request, report).await.expect("a place");
     let stop = intake.cancel.clone();
     tokio::spawn(crate::ingress::test::run(intake));

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::places::{Direction, Full, Places, SessionPermit};
 use super::{Config, Peer};
-use crate::media::{Secret, StreamName};
+use crate::media::{Protocol, Secret, StreamName};
 use crate::telemetry::descriptors;
 
 /// All WHIP and WHEP sessions. Cheap to clone.
@@ -28,7 +28,7 @@ pub struct Session {
     /// 128 random bits in hex: a client that knows it may end the session.
     pub id: String,
     /// `whip` or `whep`.
-    pub protocol: &'static str,
+    pub protocol: Protocol,
     /// The stream that is published or played.
     pub stream: StreamName,
     /// Cancelled to end the session.
@@ -124,8 +124,8 @@ impl Registry {
         }
         let place = self.0.places.take(direction, stream, token)?;
         let protocol = match direction {
-            Direction::Publish => "whip",
-            Direction::Play => "whep",
+            Direction::Publish => Protocol::Whip,
+            Direction::Play => Protocol::Whep,
         };
         let session = Arc::new(Session {
             id: format!("{:032x}", rand::random::<u128>()),
@@ -140,7 +140,7 @@ impl Registry {
     }
 
     /// Finds an open session by its id.
-    pub fn find(&self, protocol: &str, stream: &str, id: &str) -> Option<Arc<Session>> {
+    pub fn find(&self, protocol: Protocol, stream: &str, id: &str) -> Option<Arc<Session>> {
         let session = self.lock().get(id).cloned()?;
         (session.protocol == protocol && session.stream.as_str() == stream).then_some(session)
     }
@@ -184,9 +184,9 @@ mod tests {
         let entry = enter().expect("there is room");
         assert_eq!(enter().err(), Some(Full::ViewersOfStream(1)), "only one place");
         let id = entry.session().id.clone();
-        assert!(registry.find("whep", "a", &id).is_some());
-        assert!(registry.find("whip", "a", &id).is_none(), "another protocol");
-        assert!(registry.find("whep", "b", &id).is_none(), "another stream");
+        assert!(registry.find(Protocol::Whep, "a", &id).is_some());
+        assert!(registry.find(Protocol::Whip, "a", &id).is_none(), "another protocol");
+        assert!(registry.find(Protocol::Whep, "b", &id).is_none(), "another stream");
         drop(entry);
         assert_eq!(registry.count(), 0);
         assert!(enter().is_ok());

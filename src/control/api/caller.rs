@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 
 use super::{Code, Error};
 use crate::flow::{AccessRequest, Action, Gate, Refusal, RefusalKind};
-use crate::media::{Secret, StreamName};
+use crate::media::{Protocol, Secret, StreamName};
 
 /// The caller's address and the token that it sent.
 pub(super) struct Caller {
@@ -55,7 +55,7 @@ impl Caller {
         self,
         gate: &'a dyn Gate,
         action: Action,
-        protocol: &'static str,
+        protocol: Protocol,
         stream: &StreamName,
     ) -> Result<Admitted<'a>, Error> {
         let Self { peer, credential } = self;

@@ -21,7 +21,7 @@ use super::extract::{Params, Query};
 use super::{Code, Error};
 use crate::egress::hls::{SegmentError, SegmentStore, TrackId};
 use crate::flow::{AccessRequest, Action, Refusal};
-use crate::media::{Kind, Language, Secret, StreamName};
+use crate::media::{Kind, Language, Protocol, Secret, StreamName};
 use crate::runtime::Supervisor;
 
 /// Provides the segments of streams to the routes.
@@ -135,7 +135,7 @@ async fn serve(
     let credential = params.token.clone().or_else(|| bearer(&headers)).map(Secret::new);
     let access_request = AccessRequest {
         action: Action::Play,
-        protocol: "hls",
+        protocol: Protocol::Hls,
         stream,
         credential,
         peer: peer.clone(),

@@ -15,7 +15,7 @@ use super::{Code, Error, ice};
 use crate::egress::whep::{self, Viewer};
 use crate::flow::{self, AccessRequest, Action, Gate, Refusal, RefusalKind, SourceReport};
 use crate::ingress::whip::{self, Publisher};
-use crate::media::{Accepts, Dubs, StreamName};
+use crate::media::{Accepts, Dubs, Protocol, StreamName};
 use crate::webrtc::sdp::{self, Description};
 use crate::webrtc::{Config, Direction, Full, Registry, Session, SessionEntry};
 
@@ -134,7 +134,7 @@ async fn play(
     body: Result<Body, Error>,
 ) -> Result<Response, Error> {
     let stream = stream_name(&stream)?;
-    let caller = caller.admit(&*state.gate, Action::Play, "whep", &stream)?;
+    let caller = caller.admit(&*state.gate, Action::Play, Protocol::Whep, &stream)?;
     let (offer, accepts) = caller.tell(read_viewer(dubs, &headers, body))?;
     let entry = caller.tell(enter(&state, caller.access_request()))?;
     let subscription = state.gate.play(caller.access_request().clone(), accepts).await?;
@@ -166,8 +166,8 @@ async fn publish(
     body: Result<Body, Error>,
 ) -> Result<Response, Error> {
     let stream = stream_name(&stream)?;
-    let report = Arc::new(SourceReport::new("whip", caller.peer()));
-    let caller = caller.admit(&*state.gate, Action::Publish, "whip", &stream)?;
+    let report = Arc::new(SourceReport::new(Protocol::Whip, caller.peer()));
+    let caller = caller.admit(&*state.gate, Action::Publish, Protocol::Whip, &stream)?;
     let offer = caller.tell(read_offer(&headers, body))?;
     let choices = caller.tell(whip::choose(&offer, &state.config).map_err(failed))?;
     let entry = caller.tell(enter(&state, caller.access_request()))?;
@@ -217,7 +217,7 @@ async fn patch_whip(
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Error> {
-    let session = find(&state, "whip", &stream, &id)?;
+    let session = find(&state, Protocol::Whip, &stream, &id)?;
     ice::patch(&session, &headers, &body)
 }
 
@@ -227,7 +227,7 @@ async fn patch_whep(
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Error> {
-    let session = find(&state, "whep", &stream, &id)?;
+    let session = find(&state, Protocol::Whep, &stream, &id)?;
     ice::patch(&session, &headers, &body)
 }
 
@@ -235,7 +235,7 @@ async fn end_whip(
     State(state): State<WebRtc>,
     Params((stream, id)): Params<(String, String)>,
 ) -> Result<StatusCode, Error> {
-    find(&state, "whip", &stream, &id)?.cancel.cancel();
+    find(&state, Protocol::Whip, &stream, &id)?.cancel.cancel();
     Ok(StatusCode::OK)
 }
 
@@ -243,12 +243,12 @@ async fn end_whep(
     State(state): State<WebRtc>,
     Params((stream, id)): Params<(String, String)>,
 ) -> Result<StatusCode, Error> {
-    find(&state, "whep", &stream, &id)?.cancel.cancel();
+    find(&state, Protocol::Whep, &stream, &id)?.cancel.cancel();
     Ok(StatusCode::OK)
 }
 
 /// A session by its id. The id is the credential: 128 random bits known only to its owner.
-fn find(state: &WebRtc, protocol: &str, stream: &str, id: &str) -> Result<Arc<Session>, Error> {
+fn find(state: &WebRtc, protocol: Protocol, stream: &str, id: &str) -> Result<Arc<Session>, Error> {
     state.registry.find(protocol, stream, id).ok_or_else(|| {
         let message = "there is no such session, or it has ended";
         Error::new(Code::UnknownSession, message, "POST a new offer")

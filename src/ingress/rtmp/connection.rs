@@ -20,7 +20,7 @@ use crate::flow::{
     self, AccessRequest, Action, Gate, Intake, Refusal, RefusalKind, SourceReport, Tracks,
 };
 use crate::ingress::unusable::unusable;
-use crate::media::{Secret, StreamName};
+use crate::media::{Protocol, Secret, StreamName};
 
 /// Time limit for the gate's answer.
 const GATE_MAX: Duration = Duration::from_secs(15);
@@ -207,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn access_request(&self, stream: StreamName, credential: Option<Secret>) -> AccessRequest {
         let (action, peer) = (Action::Publish, self.peer.to_string());
-        AccessRequest { action, protocol: "rtmp", stream, credential, peer }
+        AccessRequest { action, protocol: Protocol::Rtmp, stream, credential, peer }
     }
 
     async fn ask(
@@ -218,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let AccessRequest { stream, credential, .. } = access_request.clone();
         let ip = self.peer.ip();
         shared.publishers.displace(&stream, credential.as_ref(), ip).await;
-        let report = Arc::new(SourceReport::new("rtmp", self.peer.to_string()));
+        let report = Arc::new(SourceReport::new(Protocol::Rtmp, self.peer.to_string()));
         let busy = |_| (Denial::Rejected, "the appliance is busy; try again".to_owned());
         let answer =
             timeout(GATE_MAX, shared.gate.publish(access_request.clone(), report.clone())).await;

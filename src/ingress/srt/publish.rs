@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::flow::{AccessRequest, Gate, SourceReport};
 use crate::ingress::unusable::unusable;
+use crate::media::Protocol;
 use crate::srt::{self, Limits, Socket};
 
 /// Advice for publishers.
@@ -22,7 +23,7 @@ pub(super) async fn run(
     stop: &CancellationToken,
 ) {
     let (stream, peer) = (access_request.stream.clone(), access_request.peer.clone());
-    let (report, since) = (Arc::new(SourceReport::new("srt", &peer)), Instant::now());
+    let (report, since) = (Arc::new(SourceReport::new(Protocol::Srt, &peer)), Instant::now());
     // The gate has logged the refusal; the peer sees the connection close.
     let Ok(intake) = gate.publish(access_request.clone(), report).await else { return };
     let version = socket.peer_version();

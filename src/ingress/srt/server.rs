@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::streamid::{self, StreamId, StreamIdError};
 use super::{Config, Error, play, publish};
 use crate::flow::{AccessRequest, Action, Gate, Refusal, RefusalKind};
+use crate::media::Protocol;
 use crate::srt::{ConnectRequest, Limits, Listener, ListenerOptions, Reject, Socket};
 use crate::telemetry::LogLimiter;
 
@@ -160,7 +161,7 @@ impl ListenerState {
         let peer = connect_request.peer;
         match streamid::stream_of(&connect_request.stream_id) {
             Some(stream) => {
-                let (action, protocol) = (Action::Publish, "srt");
+                let (action, protocol) = (Action::Publish, Protocol::Srt);
                 let access_request = AccessRequest {
                     action,
                     protocol,
@@ -195,7 +196,7 @@ impl ListenerState {
         };
         Ok(AccessRequest {
             action: id.action,
-            protocol: "srt",
+            protocol: Protocol::Srt,
             stream: id.stream,
             credential: id.credential,
             peer: connect_request.peer.to_string(),

@@ -305,7 +305,7 @@ impl Stream {
     fn intake_of(&mut self, job: &Job) -> Option<Intake> {
         let Job::Pull { source, slot } = job else { return None };
         self.publishers.retain(|p| p.slot != *slot);
-        let report = SourceReport::new(source.protocol(), source.shown());
+        let report = SourceReport::new(source.protocol()?, source.shown());
         Some(self.attach_publisher(*slot, report.into()))
     }
 

@@ -8,7 +8,7 @@ use super::Stream;
 use crate::egress::hls;
 use crate::flow::{Refusal, RefusalKind};
 use crate::graph::{PlanConsumer, Route};
-use crate::media::{Codec, Format, Language, StreamName};
+use crate::media::{Codec, Format, Language, Protocol, StreamName};
 use crate::process::{decode, encode};
 use crate::runtime::job::Job;
 use crate::runtime::worker::Worker;
@@ -109,8 +109,8 @@ impl Stream {
 
     /// Starts HLS if needed and returns the segment store on which its segments appear.
     pub(super) fn open_hls(&mut self) -> Result<Arc<hls::SegmentStore>, Refusal> {
-        if !self.preset.play.allows("hls") {
-            return Err(super::viewers::not_offered(&self.preset, "hls"));
+        if !self.preset.play.allows(Protocol::Hls) {
+            return Err(super::viewers::not_offered(&self.preset, Protocol::Hls));
         }
         if self.state == StreamState::Idle {
             return Err(super::viewers::not_live(&self.spec.name));
@@ -135,7 +135,7 @@ impl Stream {
     /// A player of captions starts some seconds in the past, so these seconds must exist before the
     /// first player connects: with captions HLS always runs.
     fn pin_hls(&mut self, words: bool) {
-        if words && self.preset.play.allows("hls") {
+        if words && self.preset.play.allows(Protocol::Hls) {
             let inside = self.closed_captions();
             let settings = &self.shared.options.hls;
             let segment_store =

@@ -9,6 +9,7 @@ use super::outputs::worker_name;
 use super::publisher::Publisher;
 use crate::flow::{CueFeed, Feed};
 use crate::graph;
+use crate::media::Protocol;
 use crate::runtime::worker::Worker;
 use crate::runtime::{
     ConsumerSnapshot, CueFeedSnapshot, FeedSnapshot, LastError, NodeSnapshot, NodeState,
@@ -22,7 +23,8 @@ impl Stream {
             *viewers.entry(subscription.protocol).or_insert(0) += 1;
         }
         if let Some(segment_store) = self.segment_store.as_ref().filter(|_| self.hls_wanted) {
-            viewers.insert("hls", u32::try_from(segment_store.viewers()).unwrap_or(u32::MAX));
+            viewers
+                .insert(Protocol::Hls, u32::try_from(segment_store.viewers()).unwrap_or(u32::MAX));
         }
         let mut sources: Vec<_> = self.publishers.iter().map(|p| self.source(p)).collect();
         sources.sort_by_key(|s| !s.on_air);

@@ -18,9 +18,6 @@ use crate::runtime::switcher::{FROZEN_AFTER, OnAir};
 use crate::runtime::worker::Worker;
 use crate::runtime::{Conflict, Event, SourceSpec, StreamState};
 
-/// Protocols that may carry several programs or several tracks of a kind.
-const HAVE_TRACKS: [&str; 3] = ["srt", "rtsp", "file"];
-
 impl Stream {
     /// Launches the pulls that the spec asks for.
     pub(super) fn start_sources(&mut self) {
@@ -74,7 +71,7 @@ impl Stream {
                 "publish to another stream, or set this stream's source to `publish`",
             ));
         };
-        tracing::info!(stream = %self.spec.name, protocol = access_request.protocol, peer = %access_request.peer,
+        tracing::info!(stream = %self.spec.name, protocol = %access_request.protocol, peer = %access_request.peer,
             slot = slot.as_str(), "publisher connected");
         let intake = self.attach_publisher(slot, report);
         self.changed();
@@ -112,7 +109,7 @@ impl Stream {
     /// Gives a publisher its place.
     pub(super) fn attach_publisher(&mut self, slot: Slot, report: Arc<SourceReport>) -> Intake {
         let id = self.id();
-        if self.spec.tracks != TrackChoice::default() && !HAVE_TRACKS.contains(&report.protocol) {
+        if self.spec.tracks != TrackChoice::default() && !report.protocol.has_tracks() {
             let protocol = report.protocol;
             report.note(format!("`tracks` is not used: `{protocol}` has one track of each kind"));
         }
@@ -151,7 +148,7 @@ impl Stream {
     pub(super) fn publisher_left(&mut self, id: u64) {
         let Some(index) = self.publishers.iter().position(|p| p.id == id) else { return };
         let gone = self.publishers.remove(index);
-        tracing::info!(stream = %self.spec.name, protocol = gone.tracks.report.protocol,
+        tracing::info!(stream = %self.spec.name, protocol = %gone.tracks.report.protocol,
             peer = %gone.tracks.report.peer, slot = gone.slot.as_str(),
             bytes = gone.bytes(), "publisher left");
         self.decide(Instant::now());

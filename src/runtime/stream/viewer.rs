@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::flow::{Inputs, Refusal, Subscription};
 use crate::graph::Route;
-use crate::media::Accepts;
+use crate::media::{Accepts, Protocol};
 
 /// A viewer with its feeds.
 pub(super) struct ViewerState {
-    pub(super) protocol: &'static str,
+    pub(super) protocol: Protocol,
     /// Its name in the plan.
     pub(super) want: String,
     pub(super) accepts: Accepts,
@@ -22,7 +22,7 @@ pub(super) struct ViewerState {
 
 /// A viewer that waits until the tracks are known.
 pub(super) struct PendingViewer {
-    pub(super) protocol: &'static str,
+    pub(super) protocol: Protocol,
     pub(super) accepts: Accepts,
     pub(super) reply: oneshot::Sender<Result<Subscription, Refusal>>,
     pub(super) since: Instant,

@@ -11,7 +11,7 @@ use super::nodes::inputs_of;
 use super::viewer::{PendingViewer, ViewerState};
 use crate::flow::{Inputs, Refusal, RefusalKind, Subscription};
 use crate::graph::Route;
-use crate::media::{Accepts, StreamName};
+use crate::media::{Accepts, Protocol, StreamName};
 use crate::runtime::{Preset, StreamState};
 
 /// How long a viewer waits for the tracks to become known.
@@ -30,7 +30,7 @@ pub(super) fn not_live(name: &StreamName) -> Refusal {
 }
 
 /// The refusal if the preset does not offer the protocol.
-pub(super) fn not_offered(preset: &Preset, protocol: &str) -> Refusal {
+pub(super) fn not_offered(preset: &Preset, protocol: Protocol) -> Refusal {
     Refusal::new(
         RefusalKind::Unsupported,
         format!("preset \"{}\" does not offer {protocol}", preset.title),
@@ -41,11 +41,11 @@ pub(super) fn not_offered(preset: &Preset, protocol: &str) -> Refusal {
 impl Stream {
     pub(super) fn admit_viewer(
         &mut self,
-        protocol: &'static str,
+        protocol: Protocol,
         accepts: Accepts,
         reply: oneshot::Sender<Result<Subscription, Refusal>>,
     ) {
-        let relayed = protocol == "relay";
+        let relayed = protocol == Protocol::Relay;
         if !relayed && !self.preset.play.allows(protocol) {
             let _ = reply.send(Err(not_offered(&self.preset, protocol)));
         } else if self.state == StreamState::Idle {
@@ -84,7 +84,7 @@ impl Stream {
 
     fn grant_subscription(
         &mut self,
-        protocol: &'static str,
+        protocol: Protocol,
         accepts: Accepts,
     ) -> Result<Subscription, Refusal> {
         let taken = self.shared.viewers.fetch_add(1, Ordering::Relaxed);

@@ -20,7 +20,7 @@ use super::super::extract::{Params, Query, Upgrade};
 use super::super::{ApiState, Code, Error, Failures};
 use crate::egress::words::{Message, Reader, Selection};
 use crate::flow::{Action, CaptionFeeds};
-use crate::media::StreamName;
+use crate::media::{Protocol, StreamName};
 use crate::runtime::Supervisor;
 
 /// Maximum number of viewers that follow captions, over all streams.
@@ -116,7 +116,7 @@ impl Viewers {
             let hint = "the address is /captions/<stream>/events or /captions/<stream>/ws";
             Error::new(Code::UnknownStream, e.to_string(), hint)
         })?;
-        caller.admit(&self.supervisor, Action::Play, "captions", &stream)
+        caller.admit(&self.supervisor, Action::Play, Protocol::Captions, &stream)
     }
 
     /// The reader for the viewer's selection, and its place among the viewers.

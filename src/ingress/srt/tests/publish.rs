@@ -10,7 +10,7 @@ use super::bench::{
 };
 use crate::flow::{AccessRequest, Blame, Feed, Gate, SourceReport};
 use crate::ingress::srt::{Config, pull};
-use crate::media::Secret;
+use crate::media::{Protocol, Secret};
 use crate::srt::Target;
 
 fn format(feed: &Feed) -> String {
@@ -241,12 +241,13 @@ async fn pulls_from_a_listener_and_says_what_is_wrong_with_it() {
     let stream = gate.stream("pulled");
     let access_request = || AccessRequest {
         action: crate::flow::Action::Publish,
-        protocol: "srt",
+        protocol: Protocol::Srt,
         stream: "pulled".parse().expect("a name"),
         credential: None,
         peer: "puller".into(),
     };
-    let intake = || gate.publish(access_request(), SourceReport::new("srt", "puller").into());
+    let intake =
+        || gate.publish(access_request(), SourceReport::new(Protocol::Srt, "puller").into());
 
     // A free port without a listener.
     let port = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr());
