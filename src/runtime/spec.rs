@@ -12,7 +12,7 @@ use crate::process::{captions, denoise};
 #[serde(deny_unknown_fields)]
 pub struct StreamSpec {
     /// 1-64 of `A-Z a-z 0-9 . _ -`.
-    #[schema(value_type = String, example = "trunk_encoders-1")]
+    #[schema(value_type = String, example = "studio-1")]
     pub name: StreamName,
     /// Name of a preset in `pipelines/`.
     #[serde(default = "default_preset")]

@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("webrtc", &["media", "flow", "aic"]),
     ("graph", &["media"]),
     ("process", &["media", "flow", "elements", "graph", "speech", "captions"]),
-    ("ingress", &["media", "flow", "webrtc", "srt"]),
+    ("ingress", &["media", "flow", "webrtc", "srt", "aic"]),
     ("egress", &["media", "flow", "webrtc", "srt", "captions", "aic"]),
     (
         "runtime",

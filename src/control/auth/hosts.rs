@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn addresses_localhost_and_names_of_its_own_are_the_appliance() {
-        let hosts = Hosts::new(["Studio.Example.org".to_owned()]);
+        let hosts = Hosts::new(["Media.Example.org".to_owned()]);
         let check = |host: &str, expect| assert_eq!(hosts.contain(host), expect, "{host}");
         check("192.0.2.7", true);
         check("192.0.2.7:8080", true);
@@ -56,10 +56,10 @@ mod tests {
         check("[::1]", true);
         check("localhost:8080", true);
         check("demo.localhost", true);
-        check("studio.example.org", true);
+        check("media.example.org", true);
         check("STUDIO.example.org.:443", true);
         check("evil.example.org", false);
-        check("studio.example.org.evil.test", false);
+        check("media.example.org.evil.test", false);
         check("192.0.2.7.evil.test", false);
         check("localhost.evil.test:8080", false);
         check("2001:db8::1", false);
