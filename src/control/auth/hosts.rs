@@ -57,7 +57,7 @@ mod tests {
         check("localhost:8080", true);
         check("demo.localhost", true);
         check("media.example.org", true);
-        check("STUDIO.example.org.:443", true);
+        check("MEDIA.example.org.:443", true);
         check("evil.example.org", false);
         check("media.example.org.evil.test", false);
         check("192.0.2.7.evil.test", false);
