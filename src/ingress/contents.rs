@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::flow::files::Opened;
 use crate::flow::{Blame, Error, Node, Tracks, containers, kind_of};
 use crate::media::Offered;
-use crate::srt::{Tables, Taken};
+use crate::mpegts::{Tables, Taken};
 
 /// How long to wait for the first media of each track, which carries its language.
 const LOOK_MAX: Duration = Duration::from_secs(3);

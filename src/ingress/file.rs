@@ -12,7 +12,7 @@ use super::contents::{self, Chosen};
 use super::pads;
 use crate::flow::files::{self, Opened};
 use crate::flow::{self, Blame, Error, Intake, Node, Tracks, containers};
-use crate::srt::Tables;
+use crate::mpegts::Tables;
 
 /// Bytes that suffice to identify a file, even after a large ID3 tag.
 const HEAD_MAX: u64 = 1 << 20;

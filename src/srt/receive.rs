@@ -1,25 +1,17 @@
-//! Demuxes MPEG-TS from a socket to tracks.
+//! Reads MPEG-TS from a socket.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use gst::prelude::*;
 use tokio_util::sync::CancellationToken;
 
-use super::pcr::Pacer;
-use super::program::Taken;
-use super::psi::Tables;
-use super::start_codes::join_start_codes;
 use super::{Socket, Waiter};
-use crate::flow::{self, Blame, DRAIN_MAX, Node, NodeEvent, SourceReport, Tracks};
-use crate::media::TrackChoice;
+use crate::flow::{self, SourceReport, Tracks};
+use crate::mpegts::{self, BATCH_MAX, Connection, Limits, ReadEnd};
 
 /// Interval at which a wait on the socket checks whether to stop.
 const POLL: Duration = Duration::from_millis(250);
-
-/// Most bytes passed to the pipeline at once, when the other end sends in bursts.
-const BATCH_MAX: usize = 32 << 10;
 
 /// Interval at which remaining data is read after the other end hung up, until it is due.
 const LEFT_POLL: Duration = Duration::from_millis(10);
@@ -30,57 +22,16 @@ const LEFT_SLACK: Duration = Duration::from_millis(250);
 /// Longest wait for such data: the other end has a say in the latency, and keeps its place meanwhile.
 const LEFT_MAX: Duration = Duration::from_secs(5);
 
-/// Most notes repeated in a refusal.
-const NOTES_TOLD_MAX: usize = 4;
-
-/// Time limits for a publisher without useful data.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Longest time without a byte.
-    pub silence: Duration,
-    /// Longest time from connecting to the first video or audio.
-    pub first_track: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { silence: Duration::from_secs(10), first_track: Duration::from_secs(10) }
-    }
-}
-
-/// Why the reader has stopped.
-#[derive(Clone, Debug)]
-enum End {
-    /// The connection has ended, with libsrt's message.
-    Closed(String),
-    /// It is connected, but no data arrives.
-    Silent,
-}
-
-/// Shared by the reading thread and the node.
-struct Shared {
+/// A socket and the wait for it. Unread data is bounded by libsrt's receive buffer.
+struct SrtConnection {
     socket: Arc<Socket>,
-    /// The node stops: read no more.
-    stop: CancellationToken,
-    end: OnceLock<End>,
-    ended: CancellationToken,
-}
-
-impl Shared {
-    fn finish(&self, end: End) {
-        let _ = self.end.set(end);
-        self.ended.cancel();
-    }
+    waiter: Waiter,
 }
 
 /// Demuxes MPEG-TS from a socket into tracks, until `cancel`.
 ///
-/// The socket is read on the pipeline's source thread, so that one publisher costs only this thread
-/// and libsrt's. Unread data is bounded by libsrt's receive buffer.
-///
 /// # Errors
-/// [`flow::Error::Ended`] when the other end closed, [`flow::Error::Stalled`] when it fell silent,
-/// a refusal when it sends neither video nor audio.
+/// As for [`mpegts::demux`].
 pub async fn receive(
     name: &str,
     socket: Arc<Socket>,
@@ -88,260 +39,56 @@ pub async fn receive(
     limits: Limits,
     cancel: &CancellationToken,
 ) -> Result<(), flow::Error> {
-    let shared = Arc::new(Shared {
-        socket: socket.clone(),
-        stop: CancellationToken::new(),
-        end: OnceLock::new(),
-        ended: CancellationToken::new(),
-    });
-    // The source thread waits on the socket. It has to return before the pipeline can stop, also if
-    // this future is dropped early.
-    let _let_go = shared.stop.clone().drop_guard();
-    let node = build(name, &shared, tracks, limits)?;
-    let result = match node.start().await {
-        Ok(()) => follow(&node, &shared, tracks, limits, cancel).await,
-        Err(e) => Err(e),
-    };
-    tracks.report.end();
-    shared.stop.cancel();
-    socket.close();
-    node.stop().await?;
-    result
+    let waiter = Waiter::new(&socket).map_err(|e| flow::Error::build(name, e))?;
+    let connection = Arc::new(SrtConnection { socket, waiter });
+    mpegts::demux(name, connection, tracks, limits, cancel).await
 }
 
-async fn follow(
-    node: &Node,
-    shared: &Shared,
-    tracks: &Tracks,
-    limits: Limits,
-    cancel: &CancellationToken,
-) -> Result<(), flow::Error> {
-    let started = Instant::now();
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Ok(()),
-            () = shared.ended.cancelled() => {
-                // Demuxer and parsers still hold data from before the end.
-                node.finish(DRAIN_MAX).await;
-                return Err(reason(shared, limits));
+impl Connection for SrtConnection {
+    fn read(&self, silence: Duration, stop: &CancellationToken) -> Result<Vec<u8>, ReadEnd> {
+        let since = Instant::now();
+        let mut bytes = Vec::new();
+        let mut hung_up: Option<Instant> = None;
+        loop {
+            if stop.is_cancelled() {
+                return Err(ReadEnd::Stopped);
             }
-            event = node.next_event() => match event {
-                Ok(NodeEvent::Element(_)) => {}
-                // Without a track the demuxer reports the end of the stream as an error.
-                _ if shared.end.get().is_some() => return Err(reason(shared, limits)),
-                Ok(NodeEvent::Eos) => return Err(flow::Error::Ended),
-                Err(e) => return Err(e),
-            },
-            _ = tick.tick() => {
-                report(&shared.socket, tracks);
-                let bare = tracks.video.age().is_none() && tracks.audio.age().is_none();
-                if bare && started.elapsed() > limits.first_track {
-                    return Err(bare_error(tracks));
-                }
-            }
-        }
-    }
-}
-
-/// The error when no usable media has arrived, with the notes.
-fn bare_error(tracks: &Tracks) -> flow::Error {
-    let mut message = "there is no picture and no sound in what it sends".to_owned();
-    for (index, note) in tracks.report.notes().iter().take(NOTES_TOLD_MAX).enumerate() {
-        message.push_str(if index == 0 { ": " } else { "; " });
-        message.push_str(note);
-    }
-    let hint = "send MPEG-TS with H.264, H.265 or MPEG-2 video and AAC, Opus, MP2, MP3, AC-3 or \
-                E-AC-3 audio, and a file at its own pace (`-re` of ffmpeg)";
-    flow::Error::refused(Blame::Input, message, hint)
-}
-
-fn reason(shared: &Shared, limits: Limits) -> flow::Error {
-    match shared.end.get() {
-        Some(End::Silent) => flow::Error::Stalled(limits.silence),
-        Some(End::Closed(message)) => {
-            tracing::debug!(%message, "SRT connection over");
-            flow::Error::Ended
-        }
-        None => flow::Error::Ended,
-    }
-}
-
-/// Copies libsrt's statistics to the report that the API shows.
-fn report(socket: &Socket, tracks: &Tracks) {
-    let Some(stats) = socket.stats() else { return };
-    tracks.report.lost.store(stats.packets_lost, Ordering::Relaxed);
-    let rtt = u64::try_from(stats.rtt.as_micros()).unwrap_or(0);
-    tracks.report.rtt_us.store(rtt, Ordering::Relaxed);
-}
-
-fn build(
-    name: &str,
-    shared: &Arc<Shared>,
-    tracks: &Tracks,
-    limits: Limits,
-) -> Result<Node, flow::Error> {
-    let node = Node::empty(name);
-    let pipeline = node.pipeline();
-    let caps = gst::Caps::builder("video/mpegts").field("systemstream", true).build();
-    let source =
-        gst_app::AppSrc::builder().caps(&caps).format(gst::Format::Time).is_live(true).build();
-    let demux = gst::ElementFactory::make("tsdemux")
-        .build()
-        .map_err(|_| flow::Error::MissingElement { factory: "tsdemux".into() })?;
-    pipeline
-        .add_many([source.upcast_ref(), &demux])
-        .and_then(|()| source.link(&demux))
-        .map_err(|e| flow::Error::build(name, e))?;
-
-    let waiter = Waiter::new(&shared.socket).map_err(|e| flow::Error::build(name, e))?;
-    let (reader, counted) = (shared.clone(), tracks.report.clone());
-    let taken = Arc::new(Mutex::new(Taken::default()));
-    let mut pacer = Pacer::default();
-    let mut guide = Guide::new(&demux, tracks, &taken);
-    let on_need = move |source: &gst_app::AppSrc, _| match read(&reader, &waiter, limits.silence) {
-        Ok(bytes) => {
-            counted.add_bytes(bytes.len());
-            // Must run before the demuxer reads the same tables.
-            guide.read(&bytes, &mut pacer);
-            let now = flow::now().nseconds();
-            let pieces = pacer.pace(bytes, now);
-            // Each of them: a burst of more than a second would pass for a jump of the clock.
-            for media_ms in pacer.references_ms() {
-                counted.follow_pace(*media_ms, Duration::from_nanos(now));
-            }
-            for (piece, due) in pieces {
-                let mut buffer = gst::Buffer::from_mut_slice(piece);
-                let due = Some(gst::ClockTime::from_nseconds(due.min(u64::MAX - 1)));
-                let writable = buffer.make_mut();
-                writable.set_pts(due);
-                writable.set_dts(due);
-                // Refused only while the pipeline is stopping.
-                let _ = source.push_buffer(buffer);
-            }
-        }
-        Err(end) => {
-            if let Some(end) = end {
-                reader.finish(end);
-            }
-            let _ = source.end_of_stream();
-        }
-    };
-    source.set_callbacks(gst_app::AppSrcCallbacks::builder().need_data(on_need).build());
-    follow_pads(&demux, pipeline, tracks, taken);
-    Ok(node)
-}
-
-/// Reads the tables of the stream and sets the demuxer's programme.
-struct Guide {
-    tables: Tables,
-    demux: gst::glib::WeakRef<gst::Element>,
-    choice: TrackChoice,
-    report: Arc<SourceReport>,
-    taken: Arc<Mutex<Taken>>,
-}
-
-impl Guide {
-    fn new(demux: &gst::Element, tracks: &Tracks, taken: &Arc<Mutex<Taken>>) -> Self {
-        Self {
-            tables: Tables::default(),
-            demux: demux.downgrade(),
-            choice: tracks.choice.clone(),
-            report: tracks.report.clone(),
-            taken: taken.clone(),
-        }
-    }
-
-    fn read(&mut self, bytes: &[u8], pacer: &mut Pacer) {
-        if !self.tables.push(bytes) {
-            return;
-        }
-        let now = Taken::choose(&self.tables, &self.choice);
-        if let (Some(demux), Some(program)) = (self.demux.upgrade(), now.program) {
-            demux.set_property("program-number", i32::from(program));
-        }
-        if let Some(clock) = now.clock {
-            pacer.follow(clock, flow::now().nseconds());
-        }
-        now.notes.iter().for_each(|note| self.report.note(note));
-        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = now;
-    }
-}
-
-/// Waits for the next bytes; an error is the end, with `None` in it if the node stops.
-fn read(shared: &Shared, waiter: &Waiter, silence: Duration) -> Result<Vec<u8>, Option<End>> {
-    let since = Instant::now();
-    let mut bytes = Vec::new();
-    let mut hung_up: Option<Instant> = None;
-    loop {
-        if shared.stop.is_cancelled() {
-            return Err(None);
-        }
-        let ready = waiter.wait(POLL);
-        while ready && bytes.len() < BATCH_MAX {
-            match shared.socket.receive(&mut bytes) {
-                Ok(true) => {}
-                Ok(false) => break,
-                // Bytes before the end are used first; the next call sees the end again.
-                Err(_) if !bytes.is_empty() => break,
-                // libsrt holds back what is not due yet, even after the connection has ended.
-                Err(e) => {
-                    let hung_up = hung_up.get_or_insert_with(Instant::now);
-                    let left_max = (shared.socket.latency() + LEFT_SLACK).min(LEFT_MAX);
-                    if !shared.socket.holds_received() || hung_up.elapsed() > left_max {
-                        return Err(Some(End::Closed(e.to_string())));
+            let ready = self.waiter.wait(POLL);
+            while ready && bytes.len() < BATCH_MAX {
+                match self.socket.receive(&mut bytes) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    // Bytes before the end are used first; the next call sees the end again.
+                    Err(_) if !bytes.is_empty() => break,
+                    // libsrt holds back what is not due yet, even after the connection has ended.
+                    Err(e) => {
+                        let hung_up = hung_up.get_or_insert_with(Instant::now);
+                        let left_max = (self.socket.latency() + LEFT_SLACK).min(LEFT_MAX);
+                        if !self.socket.holds_received() || hung_up.elapsed() > left_max {
+                            return Err(ReadEnd::Closed(e.to_string()));
+                        }
+                        std::thread::sleep(LEFT_POLL);
+                        break;
                     }
-                    std::thread::sleep(LEFT_POLL);
-                    break;
                 }
             }
-        }
-        if !bytes.is_empty() {
-            return Ok(bytes);
-        }
-        if since.elapsed() > silence {
-            return Err(Some(End::Silent));
+            if !bytes.is_empty() {
+                return Ok(bytes);
+            }
+            if since.elapsed() > silence {
+                return Err(ReadEnd::Silent);
+            }
         }
     }
-}
 
-/// Connects the demuxer's pads when they are added, and detaches them when removed: a programme may
-/// change its tracks while it runs.
-fn follow_pads(
-    demux: &gst::Element,
-    pipeline: &gst::Pipeline,
-    tracks: &Tracks,
-    taken: Arc<Mutex<Taken>>,
-) {
-    let (weak, into) = (pipeline.downgrade(), tracks.clone());
-    demux.connect_pad_added(move |demux, pad| {
-        let Some(pipeline) = weak.upgrade() else { return };
-        let caps = pad.current_caps();
-        let name = caps.as_ref().and_then(|c| Some(c.structure(0)?.name().as_str()));
-        if matches!(name, Some("video/x-h264" | "video/x-h265")) {
-            join_start_codes(pad);
-        }
-        // The demuxer removes pads of a replaced programme only after it has added the new ones.
-        let replaced =
-            demux.src_pads().into_iter().filter(|old| generation(old) != generation(pad));
-        replaced.for_each(|old| into.detach_pad(&pipeline, &old));
-        let track = taken.lock().unwrap_or_else(PoisonError::into_inner).of_pad(&pad.name());
-        match track {
-            Some(track) => into.attach_pad_with(&pipeline, pad, caps, &track),
-            // The programme's table has already produced a note.
-            None => into.ignore_pad(&pipeline, pad, "", ""),
-        }
-    });
-    let (weak, into) = (pipeline.downgrade(), tracks.clone());
-    demux.connect_pad_removed(move |_, pad| {
-        if let Some(pipeline) = weak.upgrade() {
-            into.detach_pad(&pipeline, pad);
-        }
-    });
-}
+    fn report(&self, report: &SourceReport) {
+        let Some(stats) = self.socket.stats() else { return };
+        report.lost.store(stats.packets_lost, Ordering::Relaxed);
+        let rtt = u64::try_from(stats.rtt.as_micros()).unwrap_or(0);
+        report.rtt_us.store(rtt, Ordering::Relaxed);
+    }
 
-/// Number of the programme of a pad, counted by the demuxer: `video_1_0100` is of the second.
-fn generation(pad: &gst::Pad) -> Option<String> {
-    pad.name().split('_').nth(1).map(str::to_owned)
+    fn close(&self) {
+        self.socket.close();
+    }
 }

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::flow::{AccessRequest, Gate, SourceReport};
 use crate::ingress::unusable::unusable;
 use crate::media::Protocol;
-use crate::srt::{self, Limits, Socket};
+use crate::mpegts::Limits;
+use crate::srt::{self, Socket};
 
 /// Advice for publishers.
 const PLEASE_SEND: &str =

@@ -2,7 +2,8 @@
 
 use crate::flow::{self, Blame, Intake};
 use crate::media::Secret;
-use crate::srt::{self, Limits, Target, TargetError};
+use crate::mpegts::Limits;
+use crate::srt::{self, Target, TargetError};
 
 /// Calls the listener at `url` (`srt://host:port?streamid=…&latency=ms`) and receives its media
 /// until the intake is cancelled. `passphrase` overrides one in the URL.

@@ -13,7 +13,8 @@ use super::streamid::{self, StreamId, StreamIdError};
 use super::{Config, Error, play, publish};
 use crate::flow::{AccessRequest, Action, Gate, Refusal, RefusalKind};
 use crate::media::Protocol;
-use crate::srt::{ConnectRequest, Limits, Listener, ListenerOptions, Reject, Socket};
+use crate::mpegts::Limits;
+use crate::srt::{ConnectRequest, Listener, ListenerOptions, Reject, Socket};
 use crate::telemetry::LogLimiter;
 
 /// The correct streamid format, for error messages.
