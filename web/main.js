@@ -1,6 +1,7 @@
 // The page: signing in, the list of streams, and which view is shown.
 
 import { ago, call, follow, get, make, onClick, openDialog, post, toast } from "./api.js";
+import { inputsFor, kindsOf } from "./schema.js";
 import { showStream } from "./stream.js";
 
 const main = document.getElementById("main");
@@ -117,23 +118,22 @@ async function showOff() {
 }
 
 async function createStream() {
-  const { presets } = await get("/presets");
-  const labels = { rtsp: "rtsp://user:password@camera/path", srt: "srt://host:port?streamid=…", file: "path on the appliance" };
+  const [{ presets }, kinds] = await Promise.all([get("/presets"), kindsOf("SourceSpec")]);
+  let settings = null;
   openDialog("create", (fields, dialog) => {
     fields.preset.append(...presets.map((p) => make("option", { value: p.name, textContent: p.title })));
     const about = () => { dialog.querySelector("#preset-about").textContent = presets.find((p) => p.name === fields.preset.value)?.description ?? ""; };
     fields.preset.value = "passthrough";
     fields.preset.onchange = about;
     about();
+    fields.source.append(...kinds.map((k) => make("option", { value: k.type, textContent: k.description.replace(/\.$/, "") })));
     fields.source.onchange = () => {
-      const label = labels[fields.source.value];
-      dialog.querySelector("#source-at").hidden = !label;
-      fields.at.placeholder = label ?? "";
-      fields.at.required = Boolean(label);
+      settings = inputsFor(kinds.find((kind) => kind.type === fields.source.value));
+      dialog.querySelector("#source-fields").replaceChildren(...settings.labels);
     };
+    fields.source.onchange();
   }, async (fields) => {
-    const type = fields.source.value, at = fields.at.value;
-    const source = { type, ...(type === "file" ? { path: at } : type === "rtsp" || type === "srt" ? { url: at } : {}) };
+    const source = { type: fields.source.value, ...settings.read() };
     await post("/streams", { name: fields.name.value, preset: fields.preset.value, source });
     location.hash = "#/" + encodeURIComponent(fields.name.value);
   });

@@ -180,6 +180,6 @@ async fn open_streams(
 fn demo() -> anyhow::Result<StreamSpec> {
     let mut spec = StreamSpec::new("demo".parse()?);
     spec.preset = "clean-audio".into();
-    spec.source = SourceSpec::Demo;
+    spec.source = SourceSpec::Demo(Default::default());
     Ok(spec)
 }

@@ -11,6 +11,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page/style.css", "text/css; charset=utf-8", include_str!("../../web/style.css")),
     ("/page/main.js", "text/javascript; charset=utf-8", include_str!("../../web/main.js")),
     ("/page/api.js", "text/javascript; charset=utf-8", include_str!("../../web/api.js")),
+    ("/page/schema.js", "text/javascript; charset=utf-8", include_str!("../../web/schema.js")),
     ("/page/stream.js", "text/javascript; charset=utf-8", include_str!("../../web/stream.js")),
     ("/page/graph.js", "text/javascript; charset=utf-8", include_str!("../../web/graph.js")),
     ("/page/captions.js", "text/javascript; charset=utf-8", include_str!("../../web/captions.js")),

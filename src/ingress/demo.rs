@@ -1,10 +1,13 @@
 //! The demo source: the test pattern, and a synthesised voice in machine-room noise, so that the
 //! effect of noise suppression can be heard.
 
+use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
+use super::source::{PulledSource, SourceContext};
 use super::test;
-use crate::flow::{Error, Intake};
+use crate::flow::Error;
+use crate::media::Protocol;
 
 /// The text that the voice repeats.
 const WORDS: &str = "Welcome to Aura Link. You hear a voice in a noisy room. \
@@ -16,22 +19,32 @@ const PAUSE: usize = 48_000;
 /// Maximum length of the voice: a minute at 48 kHz.
 const SAMPLES_MAX: usize = 60 * 48_000;
 
-/// Runs the demo until the intake is cancelled. Without `espeak-ng` the pattern beeps instead, and
-/// the report notes it.
-///
-/// # Errors
-/// If an element is missing or fails.
-pub async fn run(intake: Intake) -> Result<(), Error> {
-    match speak().await {
-        Some(voice) => {
-            let sound = move |samples: &mut [u8], at: gst::ClockTime| {
-                mix(&voice, samples, at);
-            };
-            test::run_with(intake, Box::new(sound)).await
-        }
-        None => {
-            intake.tracks.report.note("no voice: `apt-get install espeak-ng` brings it");
-            test::run(intake).await
+/// A test pattern and a voice in noise. Without `espeak-ng` the pattern beeps instead, and the report
+/// notes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DemoSource {}
+
+impl PulledSource for DemoSource {
+    const PROTOCOL: Protocol = Protocol::Demo;
+
+    fn shown(&self) -> String {
+        "test pattern and a voice in noise".into()
+    }
+
+    async fn run(self, context: SourceContext) -> Result<(), Error> {
+        let intake = context.intake;
+        match speak().await {
+            Some(voice) => {
+                let sound = move |samples: &mut [u8], at: gst::ClockTime| {
+                    mix(&voice, samples, at);
+                };
+                test::run_with(intake, Box::new(sound)).await
+            }
+            None => {
+                intake.tracks.report.note("no voice: `apt-get install espeak-ng` brings it");
+                test::run_with(intake, Box::new(test::beep)).await
+            }
         }
     }
 }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gst::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::contents::{self, Chosen};
 use super::pads;
+use super::source::{InvalidSetting, PulledSource, SourceContext};
 use crate::flow::files::{self, Opened};
-use crate::flow::{self, Blame, Error, Intake, Node, Tracks, containers};
+use crate::flow::{self, Blame, Error, Node, Tracks, containers};
+use crate::media::Protocol;
 use crate::mpegts::Tables;
 
 /// Bytes that suffice to identify a file, even after a large ID3 tag.
@@ -51,44 +54,64 @@ impl Config {
     }
 }
 
-/// Plays a file of any container that GStreamer reads, in real time and in a loop, until the intake
-/// is cancelled. Nothing is decoded. `opened` is called once the file is accepted.
+/// A file of any container that GStreamer reads, played in real time and in a loop. Nothing is
+/// decoded.
 ///
 /// Every round is a new pipeline, shifted by the length of the previous rounds: timestamps continue
 /// where the last round ended, even if the container cannot seek.
-///
-/// # Errors
-/// If the file is in a folder that is not allowed, is not media, cannot be read, or has no known
-/// video or audio.
-pub async fn run(
-    intake: Intake,
-    path: &Path,
-    config: &Config,
-    opened: impl FnOnce(),
-) -> Result<(), Error> {
-    let mut opened = Some(opened);
-    let mut start = flow::now();
-    let mut chosen = (None, Arc::new(Chosen::First));
-    loop {
-        let Found { file, identity, tables } = open(path, config, chosen.0).await?;
-        if chosen.0 != Some(identity) {
-            let choose = Chosen::new(&file, tables.as_ref(), &intake.tracks);
-            let choice = tokio::select! {
-                choice = choose => choice?,
-                () = intake.cancel.cancelled() => return Ok(()),
-            };
-            chosen = (Some(identity), Arc::new(choice));
-            // The time spent on reading the tracks is not part of the programme.
-            start = start.max(flow::now());
-        }
-        let round = Round { start, end: Arc::new(AtomicU64::new(0)), chosen: chosen.1.clone() };
-        let node = round.build(&file, &intake.tracks)?;
-        if let Some(opened) = opened.take() {
-            opened();
-        }
-        match pads::run_watched(&node, &intake).await {
-            Err(Error::Ended) => start = round.end(path)?,
-            outcome => return outcome,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSource {
+    /// Path on the appliance.
+    #[schema(example = "/srv/media/film.mp4")]
+    path: String,
+}
+
+impl FileSource {
+    /// The file at this path of the appliance.
+    pub fn new(path: String) -> Self {
+        Self { path }
+    }
+}
+
+impl PulledSource for FileSource {
+    const PROTOCOL: Protocol = Protocol::File;
+    const READS_FILES: bool = true;
+
+    fn shown(&self) -> String {
+        self.path.clone()
+    }
+
+    fn check(&self) -> Result<(), InvalidSetting> {
+        let problem = self.path.is_empty().then(|| "it is empty".to_owned());
+        InvalidSetting::check("path", problem)
+    }
+
+    /// Fails if the file is in a folder that is not allowed, is not media, cannot be read, or has no
+    /// known video or audio.
+    async fn run(self, context: SourceContext) -> Result<(), Error> {
+        let (intake, path, config) = (&context.intake, Path::new(&self.path), &context.files);
+        let mut start = flow::now();
+        let mut chosen = (None, Arc::new(Chosen::First));
+        loop {
+            let Found { file, identity, tables } = open(path, config, chosen.0).await?;
+            if chosen.0 != Some(identity) {
+                let choose = Chosen::new(&file, tables.as_ref(), &intake.tracks);
+                let choice = tokio::select! {
+                    choice = choose => choice?,
+                    () = intake.cancel.cancelled() => return Ok(()),
+                };
+                chosen = (Some(identity), Arc::new(choice));
+                // The time spent on reading the tracks is not part of the programme.
+                start = start.max(flow::now());
+            }
+            let round = Round { start, end: Arc::new(AtomicU64::new(0)), chosen: chosen.1.clone() };
+            let node = round.build(&file, &intake.tracks)?;
+            context.status.set_running();
+            match pads::run_watched(&node, intake).await {
+                Err(Error::Ended) => start = round.end(path)?,
+                outcome => return outcome,
+            }
         }
     }
 }

@@ -11,14 +11,19 @@ pub mod demo;
 pub mod file;
 mod pads;
 pub mod relay;
+pub mod rist;
 pub mod rtmp;
 pub mod rtsp;
+pub mod source;
+mod sources;
 pub mod srt;
 pub mod test;
 mod trunk;
 mod unusable;
 mod vp9;
 pub mod whip;
+
+pub use sources::SourceSpec;
 
 #[cfg(test)]
 mod tests;

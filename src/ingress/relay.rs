@@ -1,12 +1,46 @@
 //! Another stream of this appliance as a source.
 
-use crate::flow::{Error, Intake, Join, Node, Subscription};
+use serde::{Deserialize, Serialize};
+
+use super::source::{PulledSource, SourceContext};
+use crate::flow::{Blame, Error, Intake, Join, Node, Refusal, Subscription};
+use crate::media::{Protocol, StreamName};
+
+/// Another stream of this appliance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StreamSource {
+    /// Name of that stream.
+    #[schema(value_type = String)]
+    name: StreamName,
+}
+
+impl StreamSource {
+    /// The stream of this name.
+    pub fn new(name: StreamName) -> Self {
+        Self { name }
+    }
+}
+
+impl PulledSource for StreamSource {
+    const PROTOCOL: Protocol = Protocol::Stream;
+
+    fn shown(&self) -> String {
+        self.name.to_string()
+    }
+
+    async fn run(self, context: SourceContext) -> Result<(), Error> {
+        let subscription = context.streams.subscribe(self.name).await;
+        let refused = |r: Refusal| Error::refused(Blame::Input, r.message, r.hint);
+        forward(context.intake, subscription.map_err(refused)?).await
+    }
+}
 
 /// Forwards the programme of another stream until either ends.
 ///
 /// # Errors
 /// If the other stream ends, or has neither video nor audio.
-pub async fn run(intake: Intake, mut subscription: Subscription) -> Result<(), Error> {
+async fn forward(intake: Intake, mut subscription: Subscription) -> Result<(), Error> {
     let inputs = subscription.inputs.borrow_and_update().clone();
     let tracks = [("video", inputs.video), ("audio", inputs.audio)];
     let description: String = tracks

@@ -4,45 +4,63 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::pads;
-use crate::flow::{Error, Intake, Node, Tracks};
-use crate::media::Offered;
+use super::source::{InvalidSetting, PulledSource, SourceContext};
+use crate::flow::{Error, Node, Tracks};
+use crate::media::{Offered, Protocol, url_problem, url_without_secrets};
 
-/// Pulls from `rtsp://[user:password@]host[:port]/path` until the intake is cancelled.
-///
-/// RTP over UDP is tried first, then TCP. User and password are kept out of logs and the report. Of
-/// several media of one kind one is taken, by the language that the server announces (`a=lang`, RFC
-/// 8866 section 6.12).
-///
-/// # Errors
-/// If the address is wrong, the server refuses, or the media stops.
-pub async fn run(intake: Intake, url: &str) -> Result<(), Error> {
-    let node = Node::parse("rtsp source", "rtspsrc name=in latency=200 drop-on-latency=true")?;
-    let source = node.element("in")?;
-    source.set_property("location", url);
-    source.set_property_from_str("protocols", "tcp+udp");
-    let left_out = Arc::new(Mutex::new(BTreeSet::new()));
-    let (decided, tracks) = (Arc::clone(&left_out), intake.tracks.clone());
-    source.connect("on-sdp", false, move |values| {
-        let description = values.get(1)?.get::<gst_sdp::SDPMessage>().ok()?;
-        let found = leave_out(&description, &tracks);
-        *decided.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        None
-    });
-    let tracks = intake.tracks.clone();
-    let pipeline = node.pipeline().downgrade();
-    source.connect_pad_added(move |_, pad| {
-        let Some(pipeline) = pipeline.upgrade() else { return };
-        let left_out = left_out.lock().unwrap_or_else(PoisonError::into_inner);
-        // All media are requested, because some servers send nothing for one medium if another was
-        // left out.
-        match number_of(&pad.name()).is_some_and(|number| left_out.contains(&number)) {
-            true => tracks.ignore_pad(&pipeline, pad, "", ""),
-            false => pads::attach_rtp(&pipeline, pad, &tracks),
-        }
-    });
-    pads::run_watched(&node, &intake).await
+/// A camera or server, whose media is received. RTP over UDP is tried first, then TCP. Of several
+/// media of one kind one is taken, by the language that the server announces (`a=lang`, RFC 8866
+/// section 6.12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RtspSource {
+    /// `rtsp://[user:password@]host[:port]/path`. User and password are kept out of logs and reports.
+    #[schema(example = "rtsp://user:password@camera/path")]
+    url: String,
+}
+
+impl PulledSource for RtspSource {
+    const PROTOCOL: Protocol = Protocol::Rtsp;
+
+    fn shown(&self) -> String {
+        url_without_secrets(&self.url)
+    }
+
+    fn check(&self) -> Result<(), InvalidSetting> {
+        InvalidSetting::check("url", url_problem(&self.url, &["rtsp", "rtsps"]))
+    }
+
+    async fn run(self, context: SourceContext) -> Result<(), Error> {
+        let intake = context.intake;
+        let node = Node::parse("rtsp source", "rtspsrc name=in latency=200 drop-on-latency=true")?;
+        let source = node.element("in")?;
+        source.set_property("location", self.url);
+        source.set_property_from_str("protocols", "tcp+udp");
+        let left_out = Arc::new(Mutex::new(BTreeSet::new()));
+        let (decided, tracks) = (Arc::clone(&left_out), intake.tracks.clone());
+        source.connect("on-sdp", false, move |values| {
+            let description = values.get(1)?.get::<gst_sdp::SDPMessage>().ok()?;
+            let found = leave_out(&description, &tracks);
+            *decided.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            None
+        });
+        let tracks = intake.tracks.clone();
+        let pipeline = node.pipeline().downgrade();
+        source.connect_pad_added(move |_, pad| {
+            let Some(pipeline) = pipeline.upgrade() else { return };
+            let left_out = left_out.lock().unwrap_or_else(PoisonError::into_inner);
+            // All media are requested, because some servers send nothing for one medium if another was
+            // left out.
+            match number_of(&pad.name()).is_some_and(|number| left_out.contains(&number)) {
+                true => tracks.ignore_pad(&pipeline, pad, "", ""),
+                false => pads::attach_rtp(&pipeline, pad, &tracks),
+            }
+        });
+        pads::run_watched(&node, &intake).await
+    }
 }
 
 /// The index of the medium that a pad carries: 1, the second one, for `recv_rtp_src_1_<ssrc>_97`.

@@ -4,8 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gst::prelude::*;
+use serde::{Deserialize, Serialize};
 
+use super::source::{PulledSource, SourceContext};
 use crate::flow::{Error, Intake, Node};
+use crate::media::Protocol;
 
 /// 640x360 at 30 fps as H.264 constrained baseline, stereo 48 kHz as Opus: every viewer accepts
 /// these without transcoding.
@@ -31,12 +34,22 @@ const MARK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 /// Fills S16LE stereo samples at 48 kHz; the first one plays at the given running time.
 pub(super) type Sound = Box<dyn Fn(&mut [u8], gst::ClockTime) + Send + Sync>;
 
-/// Runs the pattern with beeps until the intake is cancelled.
-///
-/// # Errors
-/// If an element is missing or fails.
-pub async fn run(intake: Intake) -> Result<(), Error> {
-    run_with(intake, Box::new(beep)).await
+/// A test pattern with beeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestSource {}
+
+impl PulledSource for TestSource {
+    const PROTOCOL: Protocol = Protocol::Test;
+
+    fn shown(&self) -> String {
+        "test pattern".into()
+    }
+
+    async fn run(self, context: SourceContext) -> Result<(), Error> {
+        let intake = context.intake;
+        run_with(intake, Box::new(beep)).await
+    }
 }
 
 /// Runs the pattern with the given audio.
@@ -94,7 +107,7 @@ fn sound_by_time(node: &Node, sound: Sound) -> Result<(), Error> {
 }
 
 /// A 1 kHz tone at -12 dBFS within the mark of each second.
-fn beep(samples: &mut [u8], at: gst::ClockTime) {
+pub(super) fn beep(samples: &mut [u8], at: gst::ClockTime) {
     const RATE: u64 = 48_000;
     for (index, frame) in samples.chunks_exact_mut(4).enumerate() {
         let ns = at.nseconds() + index as u64 * 1_000_000_000 / RATE;

@@ -6,9 +6,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{demo, file, test};
+use super::file;
+use super::source::tests::run_alone;
 use crate::flow::{Error, Feed, Intake, Join, Node, SourceReport, Tracks};
 use crate::media::{Codec, Kind, Protocol, Timeline};
 
@@ -99,7 +101,8 @@ async fn a_file_loops_without_a_gap_and_in_real_time() {
     let started = std::time::Instant::now();
     let (task_path, cancel) = (path.clone(), bench.cancel.clone());
     let task = tokio::spawn(async move {
-        file::run(intake, &task_path, &file::Config::default(), || ()).await
+        let source = json!({ "type": "file", "path": task_path });
+        run_alone(&source, intake, file::Config::default()).1.await
     });
     until_buffers(&bench, 130, 100).await;
     assert!(started.elapsed() > Duration::from_secs(4), "130 frames at 25 fps take 5 s");
@@ -120,28 +123,32 @@ async fn a_file_loops_without_a_gap_and_in_real_time() {
 async fn a_file_that_is_not_there_or_not_media_says_so() {
     let (_bench, intake) = bench();
     let any = file::Config::default();
-    let missing = file::run(intake, Path::new("/nowhere/x.mp4"), &any, || ()).await;
+    let source = json!({ "type": "file", "path": "/nowhere/x.mp4" });
+    let missing = run_alone(&source, intake, any.clone()).1.await;
     assert!(matches!(missing, Err(Error::Refused { .. })), "{missing:?}");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("clip.mp4");
     std::fs::write(&path, b"this is not a film").expect("written");
     let (_bench, intake) = self::bench();
-    let garbage = file::run(intake, &path, &any, || panic!("it is no media")).await;
+    let source = json!({ "type": "file", "path": path });
+    let (status, garbage) = run_alone(&source, intake, any);
+    let garbage = garbage.await;
+    assert!(!status.is_running(), "it is no media");
     let garbage = garbage.expect_err("text is no film").to_string();
     assert!(garbage.contains("no media file"), "{garbage}");
     let (_bench, intake) = self::bench();
     let elsewhere = file::Config { file_folders: vec!["/srv/media".into()] };
-    let refused = file::run(intake, &path, &elsewhere, || panic!("it lies elsewhere")).await;
+    let refused = run_alone(&source, intake, elsewhere).1.await;
     let refused = refused.expect_err("not in the folder").to_string();
     assert!(refused.contains("in no folder that sources may be in"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pattern_and_demo_flow_in_browser_codecs() {
-    for demo in [false, true] {
+    for kind in ["test", "demo"] {
         let (bench, intake) = bench();
         let task = tokio::spawn(async move {
-            if demo { demo::run(intake).await } else { test::run(intake).await }
+            run_alone(&json!({ "type": kind }), intake, file::Config::default()).1.await
         });
         until_buffers(&bench, 20, 20).await;
         assert_eq!((codec(&bench.video), codec(&bench.audio)), (Codec::H264, Codec::Opus));

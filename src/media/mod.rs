@@ -13,6 +13,7 @@ mod protocol;
 mod secret;
 mod time;
 mod track_choice;
+mod url;
 
 pub use accept::{Accept, Accepts, Captions, Dubs};
 pub use codec::{AudioDetail, Codec, Format, H264Profile, Kind, VideoDetail};
@@ -27,3 +28,4 @@ pub use secret::{
 };
 pub use time::Timeline;
 pub use track_choice::TrackChoice;
+pub use url::{url_problem, url_without_secrets};

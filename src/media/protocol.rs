@@ -36,6 +36,8 @@ protocols! {
     Hls = "hls",
     /// Captions by server-sent events or WebSocket.
     Captions = "captions",
+    /// RIST (VSF TR-06-1, TR-06-2).
+    Rist = "rist",
     /// A pull by RTSP (RFC 7826).
     Rtsp = "rtsp",
     /// A file on this machine.
@@ -53,7 +55,7 @@ protocols! {
 impl Protocol {
     /// Whether its media may have several programmes, or several tracks of a kind.
     pub fn has_tracks(self) -> bool {
-        matches!(self, Self::Srt | Self::Rtsp | Self::File)
+        matches!(self, Self::Srt | Self::Rist | Self::Rtsp | Self::File)
     }
 }
 

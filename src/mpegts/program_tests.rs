@@ -1,7 +1,7 @@
 //! Choice among two programmes with several tracks.
 
 use super::*;
-use crate::srt::psi::tests::{pat, pmt};
+use crate::mpegts::psi::tests::{pat, pmt};
 
 /// Programme 1: H.264, teletext, AAC in English and German, SMPTE 302M; programme 2: H.265, MP2.
 fn tables() -> Tables {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A section with its length and CRC.
-pub(in crate::srt) fn section(table: u8, id: u16, version: u8, body: &[u8]) -> Vec<u8> {
+pub(in crate::mpegts) fn section(table: u8, id: u16, version: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(5 + body.len() + 4).expect("short");
     let mut bytes = vec![table];
     bytes.extend((0xb000 | length).to_be_bytes());
@@ -16,7 +16,7 @@ pub(in crate::srt) fn section(table: u8, id: u16, version: u8, body: &[u8]) -> V
 }
 
 /// Packets of a PID with these sections one after the other.
-pub(in crate::srt) fn packets(pid: u16, sections: &[Vec<u8>]) -> Vec<u8> {
+pub(in crate::mpegts) fn packets(pid: u16, sections: &[Vec<u8>]) -> Vec<u8> {
     let mut payload = vec![0];
     payload.extend(sections.concat());
     let mut bytes = Vec::new();
@@ -31,13 +31,13 @@ pub(in crate::srt) fn packets(pid: u16, sections: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-pub(in crate::srt) fn pat(version: u8, programs: &[(u16, u16)]) -> Vec<u8> {
+pub(in crate::mpegts) fn pat(version: u8, programs: &[(u16, u16)]) -> Vec<u8> {
     let body = programs.iter().flat_map(|(n, pid)| [n.to_be_bytes(), (0xe000 | pid).to_be_bytes()]);
     packets(0, &[section(0, 1, version, &body.flatten().collect::<Vec<u8>>())])
 }
 
 /// The table of a programme; each track has a type and descriptors.
-pub(in crate::srt) fn pmt(pid: u16, number: u16, tracks: &[(u8, u16, &[u8])]) -> Vec<u8> {
+pub(in crate::mpegts) fn pmt(pid: u16, number: u16, tracks: &[(u8, u16, &[u8])]) -> Vec<u8> {
     let mut body = vec![0xe1, 0, 0xf0, 0];
     for (stream_type, track, descriptors) in tracks {
         body.push(*stream_type);

@@ -1,8 +1,11 @@
 //! Who may publish to a stream or play it, and what a caller who may not is told.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::Event;
@@ -10,13 +13,23 @@ use super::command::Command;
 use super::refusals::host_of;
 use super::shared::{Shared, StreamEntry};
 use crate::flow::{AccessRequest, Action, Admission, Inputs, Refusal, RefusalKind, Subscription};
+use crate::ingress::source::OtherStreams;
 use crate::media::{Accept, Accepts, Codec, Protocol, Secret, StreamName};
 
 /// How long a viewer waits for media on the feeds that were started for it.
 const FEEDS_MAX: Duration = Duration::from_secs(6);
 
-/// A subscription for another stream of this appliance. It needs no credential.
-pub(super) async fn relay(shared: &Shared, name: &StreamName) -> Result<Subscription, Refusal> {
+/// The other streams, for sources.
+pub(super) struct Relays(pub(super) Arc<Shared>);
+
+impl OtherStreams for Relays {
+    fn subscribe(&self, stream: StreamName) -> BoxFuture<'static, Result<Subscription, Refusal>> {
+        let shared = Arc::clone(&self.0);
+        async move { relay(&shared, &stream).await }.boxed()
+    }
+}
+
+async fn relay(shared: &Shared, name: &StreamName) -> Result<Subscription, Refusal> {
     let missing = || Refusal { message: format!("there is no stream `{name}`"), ..unknown() };
     let entry = shared.entry(name).ok_or_else(missing)?;
     let all =

@@ -7,11 +7,12 @@ use tokio::sync::watch;
 use super::job::Job;
 use super::shared::Shared;
 use super::trunk_encoders::TrunkEncoders;
-use super::{OutputKind, SourceSpec, admission};
+use super::{OutputKind, admission};
 use crate::egress::{self, hls, record, thumbnail};
 use crate::flow::{CueFeed, Error, Feed, Inputs, Intake, Task, Writer};
-use crate::ingress;
-use crate::media::{Format, Secret, StreamName};
+use crate::ingress::SourceSpec;
+use crate::ingress::source::SourceContext;
+use crate::media::{Format, StreamName};
 use crate::process::encoders::Encoder;
 use crate::process::{decode, denoise, embed, encode, slate, speak, transcribe, translate};
 
@@ -171,30 +172,10 @@ async fn pull(source: SourceSpec, context: Launch) -> Result<(), Error> {
         stop.cancelled().await;
         place.cancel();
     });
+    let streams = Arc::new(admission::Relays(Arc::clone(&context.shared)));
+    let files = context.shared.options.sources.clone();
     let status = context.task.status.clone();
-    // A file is running once it is opened. Every other source is running while it connects.
-    if !matches!(source, SourceSpec::File { .. }) {
-        status.set_running();
-    }
-    let outcome = match source {
-        SourceSpec::Publish => Err(Error::build("source", "it is published, not pulled")),
-        SourceSpec::Srt { url, passphrase } => {
-            ingress::srt::pull::run(intake, &url, passphrase.map(Secret::new)).await
-        }
-        SourceSpec::Rtsp { url } => ingress::rtsp::run(intake, &url).await,
-        SourceSpec::File { path } => {
-            let config = &context.shared.options.sources;
-            ingress::file::run(intake, path.as_ref(), config, || status.set_running()).await
-        }
-        SourceSpec::Test => ingress::test::run(intake).await,
-        SourceSpec::Demo => ingress::demo::run(intake).await,
-        SourceSpec::Stream { name } => match admission::relay(&context.shared, &name).await {
-            Ok(subscription) => ingress::relay::run(intake, subscription).await,
-            Err(refusal) => {
-                Err(Error::refused(crate::flow::Blame::Input, refusal.message, refusal.hint))
-            }
-        },
-    };
+    let outcome = source.run(SourceContext { intake, status, files, streams }).await;
     forward.abort();
     outcome
 }

@@ -58,15 +58,7 @@ impl Play {
             Protocol::Whep => self.whep,
             Protocol::Hls => self.hls,
             Protocol::Srt => self.srt,
-            Protocol::Rtmp
-            | Protocol::Whip
-            | Protocol::Captions
-            | Protocol::Rtsp
-            | Protocol::File
-            | Protocol::Test
-            | Protocol::Demo
-            | Protocol::Stream
-            | Protocol::Relay => false,
+            _ => false,
         }
     }
 }

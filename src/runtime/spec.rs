@@ -4,7 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::egress::{record, trunk};
-use crate::media::{Protocol, StreamName, TrackChoice, passphrase_length_problem};
+use crate::ingress::SourceSpec;
+use crate::ingress::relay::StreamSource;
+use crate::media::{
+    StreamName, TrackChoice, passphrase_length_problem, url_problem, url_without_secrets,
+};
 use crate::process::{captions, denoise};
 
 /// The wanted state of a stream.
@@ -72,43 +76,6 @@ impl StreamSpec {
             access: Access::default(),
         }
     }
-}
-
-/// Where a stream's media comes from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
-pub enum SourceSpec {
-    /// A publisher connects by SRT, RTMP or WHIP.
-    #[default]
-    Publish,
-    /// Pulled from an SRT listener.
-    Srt {
-        /// `srt://host:port`, with `?streamid=…` if the remote end requires one.
-        url: String,
-        /// Passphrase of 10-79 characters if the remote end encrypts.
-        #[serde(default)]
-        passphrase: Option<String>,
-    },
-    /// Pulled from an RTSP server, such as a camera.
-    Rtsp {
-        /// `rtsp://[user:password@]host[:port]/path`.
-        url: String,
-    },
-    /// A media file, played in real time in an endless loop.
-    File {
-        /// Path on the appliance.
-        path: String,
-    },
-    /// Test pattern with a flash and a beep each second.
-    Test,
-    /// Test pattern with a synthesised voice in noise, for a demonstration.
-    Demo,
-    /// Another stream of this appliance.
-    Stream {
-        /// Name of that stream.
-        #[schema(value_type = String)]
-        name: StreamName,
-    },
 }
 
 /// What happens to a second publisher.
@@ -180,11 +147,11 @@ impl StreamSpec {
     /// # Errors
     /// [`Error::Invalid`] with the path of the first wrong field.
     pub fn validate(&self) -> Result<(), Error> {
-        self.source.validate("source")?;
+        validate_source("source", &self.source)?;
         if let Some(backup) = &self.backup {
-            backup.validate("backup")?;
+            validate_source("backup", backup)?;
         }
-        let itself = SourceSpec::Stream { name: self.name.clone() };
+        let itself = SourceSpec::Stream(StreamSource::new(self.name.clone()));
         if self.source == itself || self.backup.as_ref() == Some(&itself) {
             return Err(invalid("source", "a stream cannot be its own source"));
         }
@@ -224,9 +191,6 @@ const LINGER_MAX_S: u32 = 86_400;
 /// Maximum number of outputs of one stream.
 pub(super) const OUTPUTS_MAX: usize = 64;
 
-/// Maximum length of a source or target URL, in bytes.
-const URL_MAX: usize = 2048;
-
 fn invalid(field: &str, message: impl Into<String>) -> Error {
     Error::Invalid { field: field.to_owned(), message: message.into() }
 }
@@ -246,26 +210,11 @@ fn validate_denoise(settings: &denoise::Settings) -> Result<(), Error> {
 }
 
 fn validate_url(field: &str, text: &str, schemes: &[&str]) -> Result<(), Error> {
-    if text.len() > URL_MAX {
-        return Err(invalid(field, format!("at most {URL_MAX} characters")));
-    }
-    let url = url::Url::parse(text).map_err(|e| invalid(field, format!("not a URL: {e}")))?;
-    if !schemes.contains(&url.scheme()) {
-        // The text is not repeated: in `user:password@host` it is the user.
-        let known = schemes.iter().map(|s| format!("{s}://")).collect::<Vec<_>>().join(" or ");
-        return Err(invalid(field, format!("it has to begin with {known}")));
-    }
-    match url.host_str() {
-        Some(host) if !host.is_empty() => Ok(()),
-        _ => Err(invalid(field, "it names no host")),
-    }
+    url_problem(text, schemes).map_or(Ok(()), |problem| Err(invalid(field, problem)))
 }
 
-/// A URL for display: scheme, host and port, without anything that could be a key.
-fn without_secrets(text: &str) -> String {
-    let Ok(url) = url::Url::parse(text) else { return "(not a URL)".into() };
-    let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
-    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+fn validate_source(field: &str, source: &SourceSpec) -> Result<(), Error> {
+    source.check().map_err(|e| invalid(&format!("{field}.{}", e.field), e.message))
 }
 
 impl StreamSpec {
@@ -274,55 +223,6 @@ impl StreamSpec {
         let sources = [Some(&self.source), self.backup.as_ref()];
         sources.into_iter().flatten().any(SourceSpec::reads_files)
             || self.outputs.iter().any(|output| output.enabled && output.kind.reads_files())
-    }
-}
-
-impl SourceSpec {
-    pub(super) fn reads_files(&self) -> bool {
-        matches!(self, Self::File { .. })
-    }
-
-    /// How it is connected. `None` if it is published: the publisher chooses.
-    pub fn protocol(&self) -> Option<Protocol> {
-        match self {
-            Self::Publish => None,
-            Self::Srt { .. } => Some(Protocol::Srt),
-            Self::Rtsp { .. } => Some(Protocol::Rtsp),
-            Self::File { .. } => Some(Protocol::File),
-            Self::Test => Some(Protocol::Test),
-            Self::Demo => Some(Protocol::Demo),
-            Self::Stream { .. } => Some(Protocol::Stream),
-        }
-    }
-
-    /// The source for display, without secrets.
-    pub fn shown(&self) -> String {
-        match self {
-            Self::Publish => "publishers".into(),
-            Self::Srt { url, .. } | Self::Rtsp { url } => without_secrets(url),
-            Self::File { path } => path.clone(),
-            Self::Test => "test pattern".into(),
-            Self::Demo => "test pattern and a voice in noise".into(),
-            Self::Stream { name } => name.to_string(),
-        }
-    }
-
-    fn validate(&self, field: &str) -> Result<(), Error> {
-        match self {
-            Self::Publish | Self::Test | Self::Demo | Self::Stream { .. } => Ok(()),
-            Self::File { path } if path.is_empty() => {
-                Err(invalid(&format!("{field}.path"), "it is empty"))
-            }
-            Self::File { .. } => Ok(()),
-            Self::Rtsp { url } => validate_url(&format!("{field}.url"), url, &["rtsp", "rtsps"]),
-            Self::Srt { url, passphrase } => {
-                validate_url(&format!("{field}.url"), url, &["srt"])?;
-                match passphrase {
-                    Some(p) => validate_passphrase(&format!("{field}.passphrase"), p),
-                    None => Ok(()),
-                }
-            }
-        }
     }
 }
 
@@ -344,8 +244,8 @@ impl OutputKind {
     pub fn shown(&self) -> String {
         match self {
             Self::Record(_) => "recordings".into(),
-            Self::Push { url } => without_secrets(url),
-            Self::Trunk(settings) => without_secrets(&settings.url),
+            Self::Push { url } => url_without_secrets(url),
+            Self::Trunk(settings) => url_without_secrets(&settings.url),
         }
     }
 

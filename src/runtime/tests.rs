@@ -39,7 +39,7 @@ fn stream(text: &str) -> StreamSpec {
 }
 
 fn test_stream(text: &str) -> StreamSpec {
-    StreamSpec { source: SourceSpec::Test, ..stream(text) }
+    StreamSpec { source: SourceSpec::Test(Default::default()), ..stream(text) }
 }
 
 fn player(stream: &str, token: Option<String>) -> AccessRequest {
@@ -184,7 +184,7 @@ async fn the_backup_takes_over_and_hands_back() {
     let (appliance, _folder) = appliance();
     let mut spec = stream("a");
     spec.access.open_publish = true;
-    spec.backup = Some(SourceSpec::Stream { name: name("b") });
+    spec.backup = Some(SourceSpec::Stream(crate::ingress::relay::StreamSource::new(name("b"))));
     appliance.create(test_stream("b")).expect("created");
     appliance.create(spec).expect("created");
     until_state(&appliance, "a", StreamState::Backup).await;
@@ -221,7 +221,7 @@ async fn an_error_says_when_and_what_to_do_and_is_over_with_the_next_source() {
     let (appliance, folder) = appliance();
     let path = folder.path().join("no-such-file.mp4").display().to_string();
     let mut spec = test_stream("a");
-    spec.source = SourceSpec::File { path };
+    spec.source = SourceSpec::File(crate::ingress::file::FileSource::new(path));
     appliance.create(spec).expect("created");
     let error = async || appliance.snapshot(&name("a")).await.expect("exists").last_error;
     until("an error", || async { error().await.last_error.is_some() }).await;

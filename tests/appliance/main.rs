@@ -23,6 +23,7 @@ mod paths;
 mod recordings;
 mod refusals;
 mod resilience;
+mod rist;
 mod retention;
 mod secrets;
 mod sync;

@@ -9,8 +9,9 @@ use super::bench::{
     publish, publish_forever, serve, serve_with, until,
 };
 use crate::flow::{AccessRequest, Blame, Feed, Gate, SourceReport};
-use crate::ingress::srt::{Config, pull};
-use crate::media::{Protocol, Secret};
+use crate::ingress::source::tests::run_alone;
+use crate::ingress::srt::Config;
+use crate::media::Protocol;
 use crate::srt::Target;
 
 fn format(feed: &Feed) -> String {
@@ -253,8 +254,11 @@ async fn pulls_from_a_listener_and_says_what_is_wrong_with_it() {
     let port = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr());
     let port = port.expect("a port").port();
     let url = format!("srt://127.0.0.1:{port}");
-    let error =
-        pull::run(intake().await.expect("free"), &url, None).await.expect_err("nobody there");
+    let pull = |intake, passphrase: Option<&str>| {
+        let source = serde_json::json!({ "type": "srt", "url": url, "passphrase": passphrase });
+        run_alone(&source, intake, Default::default()).1
+    };
+    let error = pull(intake().await.expect("free"), None).await.expect_err("nobody there");
     assert_eq!(error.blame(), Blame::Input);
     assert!(error.to_string().contains(&url), "{error}");
 
@@ -262,8 +266,7 @@ async fn pulls_from_a_listener_and_says_what_is_wrong_with_it() {
     let _peer = publish(h264_aac(), &listen);
     let wrong = async |passphrase: Option<&str>| {
         let taken = intake().await.expect("free");
-        let pulled = pull::run(taken, &url, passphrase.map(Secret::new));
-        pulled.await.expect_err("a wrong passphrase").to_string()
+        pull(taken, passphrase).await.expect_err("a wrong passphrase").to_string()
     };
     // The listener needs time to start; ffmpeg takes one caller, and continues after a refusal.
     let mut said = String::new();
@@ -277,10 +280,7 @@ async fn pulls_from_a_listener_and_says_what_is_wrong_with_it() {
     let _peer = publish(h264_aac(), &listen);
     let taken = intake().await.expect("free");
     let cancel = taken.cancel.clone();
-    let pulling = tokio::spawn(async move {
-        let url = url;
-        pull::run(taken, &url, Some(Secret::new("0123456789ab"))).await
-    });
+    let pulling = tokio::spawn(pull(taken, Some("0123456789ab")));
     until("pulled pictures and sound", 15, || {
         let count = |feed: &Feed| feed.stats().buffers.load(Ordering::Relaxed);
         count(&stream.video) > 30 && count(&stream.audio) > 40
