@@ -12,7 +12,7 @@ fn registry(model_folder: &ModelFolder) -> Registry {
         .expect("manifests read")
 }
 
-/// Puts a model of one file in its own folder on the model folder.
+/// Puts a model of one file in its own folder below the model folder.
 fn stock(model_folder: &ModelFolder, id: &str, kind: &str, seed: u32) {
     let bytes = weights(1000, seed);
     model_folder.describe(id, kind, &[file("w.bin", Some(&bytes), None)]);

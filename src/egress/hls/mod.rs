@@ -164,7 +164,7 @@ async fn derive(
     node.stop().await.and(result)
 }
 
-/// Puts captions on the segment store; never returns. Recent cues come first, for players that start some
+/// Puts captions into the segment store; never returns. Recent cues come first, for players that start some
 /// seconds in the past.
 async fn captions(
     caption_feeds: &CaptionFeeds,

@@ -110,7 +110,7 @@ impl SegmentStore {
         lock(&self.state).track_mut(id).set_info(info);
     }
 
-    /// Puts the next chunk of a track on the segment store.
+    /// Puts the next chunk of a track into the segment store.
     pub(super) fn push(&self, id: &TrackId, chunk: &Chunk) {
         let mut state = lock(&self.state);
         let (limit, window) = ((self.settings.memory_mib as usize) << 20, self.settings.window());

@@ -1,4 +1,4 @@
-//! One track on the segment store: its playlist and its data.
+//! One track of the segment store: its playlist and its data.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;

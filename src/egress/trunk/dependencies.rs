@@ -19,7 +19,7 @@ pub struct Trunk {
 
 /// Video encoders for trunks.
 pub trait EncoderFactory: Send + Sync {
-    /// EncoderFactory that this machine can encode.
+    /// Codecs that this machine can encode.
     fn available(&self) -> Vec<Codec>;
 
     /// Converts raw video of this format to the codec, in `gst-launch-1.0` notation. The encoder is

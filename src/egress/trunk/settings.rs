@@ -70,7 +70,7 @@ pub enum Video {
 }
 
 impl Video {
-    /// EncoderFactory for encoded video on a trunk.
+    /// Codecs for encoded video on a trunk.
     pub const ENCODED: [Codec; 4] = [Codec::H264, Codec::Vp8, Codec::Vp9, Codec::Av1];
 }
 
