@@ -6,6 +6,9 @@
 pub mod archive;
 pub mod fmp4;
 pub mod hls;
+pub mod output;
+mod outputs;
+pub mod push;
 pub mod record;
 pub mod rtmp;
 pub mod srt;
@@ -13,3 +16,5 @@ pub mod thumbnail;
 pub mod trunk;
 pub mod whep;
 pub mod words;
+
+pub use outputs::OutputKind;

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::contents::{self, Chosen};
 use super::pads;
-use super::source::{InvalidSetting, PulledSource, SourceContext};
+use super::source::{PulledSource, SourceContext};
 use crate::flow::files::{self, Opened};
 use crate::flow::{self, Blame, Error, Node, Tracks, containers};
-use crate::media::Protocol;
+use crate::media::{InvalidSetting, Protocol};
 use crate::mpegts::Tables;
 
 /// Bytes that suffice to identify a file, even after a large ID3 tag.

@@ -7,9 +7,9 @@ use gst::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::pads;
-use super::source::{InvalidSetting, PulledSource, SourceContext};
+use super::source::{PulledSource, SourceContext};
 use crate::flow::{Error, Node, Tracks};
-use crate::media::{Offered, Protocol, url_problem, url_without_secrets};
+use crate::media::{InvalidSetting, Offered, Protocol, url_problem, url_without_secrets};
 
 /// A camera or server, whose media is received. RTP over UDP is tried first, then TCP. Of several
 /// media of one kind one is taken, by the language that the server announces (`a=lang`, RFC 8866

@@ -7,23 +7,7 @@ use futures::future::BoxFuture;
 
 use super::file;
 use crate::flow::{Error, Intake, Refusal, Status, Subscription};
-use crate::media::{Protocol, StreamName};
-
-/// A setting of a source that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidSetting {
-    /// The field, as the API names it.
-    pub field: &'static str,
-    /// What is wrong with it, as text that repeats no secret.
-    pub message: String,
-}
-
-impl InvalidSetting {
-    /// `Err` with this field if something is wrong with it.
-    pub(super) fn check(field: &'static str, problem: Option<String>) -> Result<(), Self> {
-        problem.map_or(Ok(()), |message| Err(Self { field, message }))
-    }
-}
+use crate::media::{InvalidSetting, Protocol, StreamName};
 
 /// A source that the appliance opens itself. Its fields are its settings in the API.
 pub trait PulledSource: Clone + Send + 'static {

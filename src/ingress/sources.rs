@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::source::{InvalidSetting, PulledSource, SourceContext};
+use super::source::{PulledSource, SourceContext};
 use super::{demo, file, relay, rist, rtsp, srt, test};
 use crate::flow::Error;
-use crate::media::Protocol;
+use crate::media::{InvalidSetting, Protocol};
 
 macro_rules! sources {
     ($($(#[doc = $doc:literal])+ $name:ident($kind:ty),)+) => {

@@ -11,6 +11,7 @@ mod offered;
 mod pace;
 mod protocol;
 mod secret;
+mod setting;
 mod time;
 mod track_choice;
 mod url;
@@ -26,6 +27,7 @@ pub use protocol::Protocol;
 pub use secret::{
     Secret, fits_address, new_token, passphrase_length_problem, passphrase_problem, token_problem,
 };
+pub use setting::InvalidSetting;
 pub use time::Timeline;
 pub use track_choice::TrackChoice;
 pub use url::{url_problem, url_without_secrets};

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use tokio::sync::watch;
 
+use super::node::{MediaContext, MediaNode};
 use super::SOURCE;
 use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer, raw};
 use crate::media::{Codec, Format, Kind};
@@ -177,6 +178,20 @@ fn hide_backlog(node: &Node) -> Result<(), Error> {
         gst::PadProbeReturn::Remove
     });
     Ok(())
+}
+
+/// Decoding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decode;
+
+impl MediaNode for Decode {
+    fn describe(&self) -> String {
+        "decode".into()
+    }
+
+    async fn run(self, context: MediaContext) -> Result<(), Error> {
+        run(context.task, context.input, context.output).await
+    }
 }
 
 #[cfg(test)]

@@ -1,46 +1,13 @@
 //! Noise suppression between two feeds of raw audio.
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::SOURCE;
+use super::node::{MediaContext, MediaNode};
+pub use super::settings::DenoiseSettings as Settings;
 use crate::elements;
 use crate::elements::denoise::SPEECH;
 use crate::flow::{Error, Feed, Node, NodeEvent, Task, Writer};
-use crate::speech::denoise::Strength;
-
-/// How noise is suppressed. Everything may change while the stream runs, without a click.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default, deny_unknown_fields)]
-#[schema(as = DenoiseSettings)]
-pub struct Settings {
-    /// Off passes the sound through untouched, at the same latency.
-    pub enabled: bool,
-    /// Share of the cleaned sound in the mix, 0.0-1.0.
-    pub mix: f32,
-    /// Noise is lowered by at most this much, in dB, 0-100.
-    pub max_attenuation_db: f32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        let Strength { enabled, mix, max_attenuation_db } = Strength::default();
-        Self { enabled, mix, max_attenuation_db }
-    }
-}
-
-impl Settings {
-    /// The same with each value clamped to its range.
-    pub fn strength(&self) -> Strength {
-        let within =
-            |value: f32, most: f32| if value.is_nan() { most } else { value.clamp(0.0, most) };
-        Strength {
-            enabled: self.enabled,
-            mix: within(self.mix, 1.0),
-            max_attenuation_db: within(self.max_attenuation_db, 100.0),
-        }
-    }
-}
 
 /// Cleans raw audio from `input` into `output` until cancelled, and applies every change of
 /// `settings` while it runs. Reports `speech_probability` (0-1) and `noise_dbfs`.
@@ -109,5 +76,20 @@ fn report(task: &Task, message: &gst::Structure) {
     }
     if let Some(level) = rounded("noise-dbfs", 10.0) {
         task.status.set("noise_dbfs", level);
+    }
+}
+
+/// Noise suppression. Its settings change while it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Denoise;
+
+impl MediaNode for Denoise {
+    fn describe(&self) -> String {
+        "noise suppression".into()
+    }
+
+    async fn run(self, context: MediaContext) -> Result<(), Error> {
+        let MediaContext { task, input, output, services, .. } = context;
+        run(task, input, output, services.denoise).await
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::select_all;
 use gst::prelude::*;
 
+use super::node::{MediaContext, MediaNode};
 use super::SOURCE;
 use super::captions::Embed;
 use crate::captions::Service;
@@ -106,5 +107,16 @@ async fn report(element: &Caption, status: &Status) -> std::convert::Infallible 
             let total: u64 = values.filter_map(|(_, value)| value.get::<u64>().ok()).sum();
             status.set(count, total);
         }
+    }
+}
+
+impl MediaNode for Embed {
+    fn describe(&self) -> String {
+        "captions into video".into()
+    }
+
+    async fn run(self, context: MediaContext) -> Result<(), Error> {
+        let MediaContext { task, input, output, captions, .. } = context;
+        run(task, input, captions, output, self).await
     }
 }

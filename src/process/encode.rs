@@ -9,6 +9,8 @@ use tokio::sync::watch;
 use super::SOURCE;
 use super::encoder_settings::{self, Wanted};
 use super::encoders::Encoder;
+use super::node::{MediaContext, MediaNode};
+pub use super::settings::EncodeSettings as Settings;
 use crate::flow::{Blame, Error, Feed, Node, Task, Writer};
 use crate::media::{Codec, Format, Kind, VideoDetail};
 
@@ -20,24 +22,6 @@ const THREADS_MAX: usize = 4;
 
 /// Bits per pixel of H.264 or VP8 at 30 fps: 2.5 Mbit/s for 720p, 5.6 for 1080p.
 const BITS_PER_PIXEL: f64 = 0.09;
-
-/// Settings of an encoder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Video bitrate in kbit/s; `None` takes [`default_video_kbps`].
-    pub video_kbps: Option<u32>,
-    /// Audio bitrate in kbit/s; `None` takes [`default_audio_kbps`].
-    pub audio_kbps: Option<u32>,
-    /// Distance between key frames. They fall on multiples of it on the shared clock, so that all
-    /// renditions of a stream can be cut at the same places. Viewers may request more.
-    pub keyframe_interval: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { video_kbps: None, audio_kbps: None, keyframe_interval: Duration::from_secs(2) }
-    }
-}
 
 /// Default video bitrate in kbit/s for a picture size: 0.09 bits per pixel at 30 fps, frames above
 /// 30 fps at half that rate, 35% less for VP9, H.265 and AV1; between 150 and 12,000.
@@ -267,6 +251,17 @@ fn ask_for_keyframes(node: &Node, interval: Duration) -> Result<(), Error> {
         gst::PadProbeReturn::Ok
     });
     Ok(())
+}
+
+impl MediaNode for Encoder {
+    fn describe(&self) -> String {
+        format!("encode {} by {}", self.codec, self.factory)
+    }
+
+    async fn run(self, context: MediaContext) -> Result<(), Error> {
+        let MediaContext { task, input, output, services, .. } = context;
+        run(task, input, output, self, services.encode).await
+    }
 }
 
 #[cfg(test)]

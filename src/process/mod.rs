@@ -15,14 +15,19 @@ mod encoder_settings;
 pub mod encoders;
 pub mod file_transcription;
 mod mix;
+pub mod node;
+mod nodes;
 mod resample;
 mod sentences;
+mod settings;
 pub mod slate;
 pub mod speak;
 #[cfg(test)]
 mod testing;
 pub mod transcribe;
 pub mod translate;
+
+pub use nodes::{NodeFeeds, ProcessNode};
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gst::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::node::{MediaContext, MediaNode};
 use super::SOURCE;
 use super::mix::{Mixer, RATE};
 use super::resample::resample;
@@ -186,4 +187,18 @@ impl Speaker {
 
 fn now() -> Duration {
     Duration::from_nanos(flow::now().nseconds())
+}
+
+impl MediaNode for Settings {
+    fn describe(&self) -> String {
+        format!("a voice in {}", self.language.name())
+    }
+
+    async fn run(self, context: MediaContext) -> Result<(), Error> {
+        let MediaContext { task, input, output, captions, services } = context;
+        let Some(captions) = captions.into_iter().next() else {
+            return Err(Error::build(&task.name, "there are no captions in its language"));
+        };
+        run(task, input, captions, output, services.voices, self).await
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use gst::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::node::{CaptionsContext, CaptionsNode};
 use super::SOURCE;
 use crate::flow::{CueFeed, Error, Feed, Join, Node, Status, Task};
 use crate::media::{Cue, Language, Word};
@@ -227,6 +228,23 @@ fn written(cue: Cue, glossary: &Glossary) -> Cue {
         Arc::default()
     };
     Cue { text, words, ..cue }
+}
+
+impl CaptionsNode for Settings {
+    fn describe(&self) -> String {
+        format!("captions in {}", self.language)
+    }
+
+    async fn run(self, context: CaptionsContext) -> Result<(), Error> {
+        let CaptionsContext { task, audio, output, services, .. } = context;
+        match audio {
+            Some(audio) => run(task, audio, output, services.stt, self).await,
+            None => {
+                stand_by(task).await;
+                Ok(())
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::node::{CaptionsContext, CaptionsNode};
 use super::sentences::Sentences;
 use crate::flow::{self, CueFeed, Error, Task};
 use crate::media::{Cue, Language, Origin};
@@ -129,5 +130,19 @@ impl Work {
             }
         }
         self.said = Some(sentence.text);
+    }
+}
+
+impl CaptionsNode for Settings {
+    fn describe(&self) -> String {
+        format!("translation to {}", self.to.name())
+    }
+
+    async fn run(self, context: CaptionsContext) -> Result<(), Error> {
+        let CaptionsContext { task, captions, output, services, .. } = context;
+        let Some(captions) = captions.into_iter().next() else {
+            return Err(Error::build(&task.name, "there are no captions in the spoken language"));
+        };
+        run(task, captions, output, services.translators, self).await
     }
 }

@@ -1,32 +1,20 @@
-//! The kinds of node, and what each accepts.
+//! What workers run.
 
 use super::{OutputKind, SourceSpec};
-use crate::egress::{self, hls, record};
+use crate::egress::{self, hls};
 use crate::media::{Accept, Accepts, Codec, Kind};
-use crate::process::{captions, speak, transcribe, translate};
+use crate::process::ProcessNode;
 
 /// What a worker runs.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Job {
     /// Pulls a source.
     Pull { source: SourceSpec, slot: Slot },
-    /// Decodes compressed media to raw media.
-    Decode,
-    /// Noise suppression.
-    Denoise,
-    /// Encodes raw media.
-    Encode { codec: Codec, encoder: String },
-    /// Audio to captions.
-    Transcribe(transcribe::Settings),
-    /// Captions to captions in another language.
-    Translate(translate::Settings),
-    /// Captions to audio.
-    Speak(speak::Settings),
-    /// Embeds captions in the video.
-    Embed(captions::Embed),
+    /// A process node between feeds.
+    Process(ProcessNode),
     /// Replaces a source that is gone.
     Slate,
-    /// Writes a recording, or sends a push or trunk.
+    /// A recording, push or trunk.
     Output(OutputKind),
     /// HLS segments.
     Hls,
@@ -40,28 +28,26 @@ pub(super) enum Job {
 
 impl Job {
     pub(super) fn is_process(&self) -> bool {
-        matches!(
-            self,
-            Self::Decode
-                | Self::Denoise
-                | Self::Encode { .. }
-                | Self::Transcribe(_)
-                | Self::Translate(_)
-                | Self::Speak(_)
-                | Self::Embed(_)
-        )
+        matches!(self, Self::Process(_))
+    }
+
+    pub(super) fn is_pull(&self) -> bool {
+        matches!(self, Self::Pull { .. })
     }
 
     /// Whether it fills caption feeds.
     pub(super) fn makes_captions(&self) -> bool {
-        matches!(self, Self::Transcribe(_) | Self::Translate(_))
+        matches!(self, Self::Process(node) if node.makes_captions())
     }
 
+    /// Whether it takes media out of the stream.
     pub(super) fn is_egress(&self) -> bool {
-        matches!(
-            self,
-            Self::Output(_) | Self::Hls | Self::HlsH264 | Self::Thumbnail | Self::Archive { .. }
-        )
+        match self {
+            Self::Output(_) | Self::Hls | Self::HlsH264 | Self::Thumbnail | Self::Archive { .. } => {
+                true
+            }
+            Self::Pull { .. } | Self::Process(_) | Self::Slate => false,
+        }
     }
 
     /// Whether it opens files named by the admin; such a read may hang.
@@ -73,10 +59,6 @@ impl Job {
         }
     }
 
-    pub(super) fn is_pull(&self) -> bool {
-        matches!(self, Self::Pull { .. })
-    }
-
     /// Description for the admin.
     pub(super) fn what(&self) -> String {
         match self {
@@ -84,13 +66,7 @@ impl Job {
                 Some(protocol) => format!("{protocol} from {}", source.shown()),
                 None => "published".into(),
             },
-            Self::Decode => "decode".into(),
-            Self::Denoise => "noise suppression".into(),
-            Self::Encode { codec, encoder } => format!("encode {codec} by {encoder}"),
-            Self::Transcribe(settings) => format!("captions in {}", settings.language),
-            Self::Translate(settings) => format!("translation to {}", settings.to.name()),
-            Self::Speak(settings) => format!("a voice in {}", settings.language.name()),
-            Self::Embed(_) => "captions into pictures".into(),
+            Self::Process(node) => node.describe(),
             Self::Slate => "slate".into(),
             Self::Output(kind) => format!("{} {}", kind.word(), kind.shown()),
             Self::Hls => "HLS segments".into(),
@@ -108,30 +84,10 @@ impl Job {
             Self::HlsH264 => hls::accepts_h264(),
             Self::Archive { .. } => egress::archive::accepts(),
             Self::Thumbnail => {
-                let pictures = Codec::ALL.into_iter().filter(|c| c.kind() == Kind::Video);
-                Accepts::media(Some(Accept::any_of(pictures.collect::<Vec<_>>())), None)
+                let video = Codec::ALL.into_iter().filter(|c| c.kind() == Kind::Video);
+                Accepts::media(Some(Accept::any_of(video.collect::<Vec<_>>())), None)
             }
-            Self::Pull { .. }
-            | Self::Decode
-            | Self::Denoise
-            | Self::Encode { .. }
-            | Self::Transcribe(_)
-            | Self::Translate(_)
-            | Self::Speak(_)
-            | Self::Embed(_)
-            | Self::Slate => Accepts::default(),
-        }
-    }
-}
-
-impl OutputKind {
-    /// The media that an output of this kind accepts.
-    pub fn accepts(&self) -> Accepts {
-        match self {
-            Self::Record(_) => record::accepts(),
-            Self::Push { url } if url.starts_with("srt:") => egress::srt::accepts(),
-            Self::Push { .. } => egress::rtmp::accepts(),
-            Self::Trunk(settings) => egress::trunk::accepts(settings),
+            Self::Pull { .. } | Self::Process(_) | Self::Slate => Accepts::default(),
         }
     }
 }

@@ -1,20 +1,23 @@
-//! Turns a job into a running node: the one place that knows every protocol and process.
+//! Makes a job run with what its stream has now.
 
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 
+use super::admission;
 use super::job::Job;
 use super::shared::Shared;
 use super::trunk_encoders::TrunkEncoders;
-use super::{OutputKind, admission};
-use crate::egress::{self, hls, record, thumbnail};
-use crate::flow::{CueFeed, Error, Feed, Inputs, Intake, Task, Writer};
+use crate::egress::output::OutputContext;
+use crate::egress::{archive, hls, thumbnail};
+use crate::flow::{CueFeed, Error, Feed, Inputs, Intake, Task};
 use crate::ingress::SourceSpec;
 use crate::ingress::source::SourceContext;
 use crate::media::{Format, StreamName};
-use crate::process::encoders::Encoder;
-use crate::process::{decode, denoise, embed, encode, slate, speak, transcribe, translate};
+use crate::process::node::Services;
+use crate::process::{NodeFeeds, denoise, slate};
 
 /// What one run of a node gets from its stream.
 pub(super) struct Launch {
@@ -22,12 +25,12 @@ pub(super) struct Launch {
     pub(super) stream: StreamName,
     pub(super) shared: Arc<Shared>,
     pub(super) inputs: Inputs,
-    /// The media feed that it fills.
-    pub(super) output: Option<Feed>,
+    /// The feed of video or audio that it fills.
+    pub(super) media_output: Option<Feed>,
     /// Caption feeds that a process node reads.
-    pub(super) words: Vec<CueFeed>,
+    pub(super) captions: Vec<CueFeed>,
     /// The caption feed that it fills.
-    pub(super) captions: Option<CueFeed>,
+    pub(super) captions_output: Option<CueFeed>,
     /// Where a pulled source delivers its media.
     pub(super) intake: Option<Intake>,
     pub(super) denoise: watch::Receiver<denoise::Settings>,
@@ -36,146 +39,94 @@ pub(super) struct Launch {
     pub(super) segment_store: Option<Arc<hls::SegmentStore>>,
 }
 
-impl Launch {
-    /// The single feed that a process node reads, and the writer of its output.
-    fn process(&self) -> Result<(Feed, Writer), Error> {
-        let input = self.inputs.video.clone().or_else(|| self.inputs.audio.clone());
-        match (input, &self.output) {
-            (Some(input), Some(output)) => Ok((input, output.sole_writer())),
-            _ => Err(gone(&self.task)),
+/// The run of a job. `None` as long as something that it needs is not there.
+pub(super) fn start(job: Job, launch: Launch) -> Option<BoxFuture<'static, Result<(), Error>>> {
+    let Launch { task, stream, shared, inputs, .. } = launch;
+    Some(match job {
+        Job::Pull { source, .. } => pull(source, launch.intake?, task, shared).boxed(),
+        Job::Process(node) => {
+            let speech = &shared.speech;
+            let services = Services {
+                stt: Arc::clone(&speech.stt),
+                translators: Arc::clone(&speech.translators),
+                voices: Arc::clone(&speech.voices),
+                encode: shared.options.encode.clone(),
+                denoise: launch.denoise,
+            };
+            let Launch { captions, media_output, captions_output, .. } = launch;
+            node.start(NodeFeeds {
+                task,
+                inputs,
+                captions,
+                media_output,
+                captions_output,
+                services,
+            })?
         }
-    }
-}
-
-fn gone(task: &Task) -> Error {
-    Error::build(&task.name, "its feeds are gone")
-}
-
-/// Runs a job until it ends.
-pub(super) async fn run(job: Job, context: Launch) -> Result<(), Error> {
-    let task = context.task.clone();
-    match job {
-        Job::Pull { source, .. } => pull(source, context).await,
-        Job::Decode => {
-            let (input, output) = context.process()?;
-            decode::run(task, input, output).await
+        Job::Slate => play_slate(task, stream, launch.programme, shared).boxed(),
+        Job::Output(output) => {
+            let context = OutputContext {
+                task,
+                stream,
+                inputs,
+                recordings: shared.options.recordings.clone(),
+                webrtc: shared.options.webrtc.clone(),
+                encoders: Arc::new(TrunkEncoders(shared.best_encoders.clone())),
+            };
+            output.run(context).boxed()
         }
-        Job::Denoise => {
-            let (input, output) = context.process()?;
-            denoise::run(task, input, output, context.denoise).await
+        Job::Hls => {
+            let store = launch.segment_store?;
+            let settings = *store.settings();
+            hls::run(task, inputs, store, settings).boxed()
         }
-        Job::Encode { codec, encoder } => {
-            let (input, output) = context.process()?;
-            let encoder = Encoder { codec, factory: encoder };
-            encode::run(task, input, output, encoder, context.shared.options.encode.clone()).await
-        }
-        Job::Transcribe(settings) => transcribe(settings, context).await,
-        Job::Translate(settings) => translate(settings, context).await,
-        Job::Embed(settings) => {
-            let (input, output) = context.process()?;
-            embed::run(task, input, context.words, output, settings).await
-        }
-        Job::Speak(settings) => {
-            let Some(words) = context.words.first().cloned() else { return Err(gone(&task)) };
-            let voices = Arc::clone(&context.shared.speech.voices);
-            let (input, output) = context.process()?;
-            speak::run(task, input, words, output, voices, settings).await
-        }
-        Job::Slate => slate(context).await,
-        Job::Output(kind) => output(kind, context).await,
-        Job::Hls | Job::HlsH264 => {
-            let segment_store = context
-                .segment_store
-                .ok_or_else(|| Error::build("HLS", "it has no segment store"))?;
-            let settings = *segment_store.settings();
-            match job {
-                Job::HlsH264 => hls::run_h264(task, context.inputs, segment_store, settings).await,
-                _ => hls::run(task, context.inputs, segment_store, settings).await,
-            }
+        Job::HlsH264 => {
+            let store = launch.segment_store?;
+            let settings = *store.settings();
+            hls::run_h264(task, inputs, store, settings).boxed()
         }
         Job::Thumbnail => {
-            let entry = context.shared.entry(&context.stream);
-            let (Some(video), Some(entry)) = (context.inputs.video, entry) else {
-                return Err(Error::build("thumbnail", "the stream is gone"));
-            };
-            thumbnail::run(task, video, entry.thumbnail).await
+            let entry = shared.entry(&stream)?;
+            thumbnail::run(task, inputs.video?, entry.thumbnail).boxed()
         }
-        Job::Archive { days } => match context.shared.speech.cue_sink.clone() {
-            Some(cue_sink) => {
-                let captions = context.inputs.captions;
-                egress::archive::run(task, context.stream, captions, cue_sink, days).await
-            }
-            None => Err(Error::build("archive", "this appliance keeps no words")),
-        },
-    }
+        Job::Archive { days } => {
+            let sink = shared.speech.cue_sink.clone()?;
+            archive::run(task, stream, inputs.captions, sink, days).boxed()
+        }
+    })
 }
 
-async fn transcribe(settings: transcribe::Settings, context: Launch) -> Result<(), Error> {
-    let task = context.task;
-    let Some(output) = context.captions else { return Err(gone(&task)) };
-    let Some(input) = context.inputs.audio else {
-        transcribe::stand_by(task).await;
-        return Ok(());
-    };
-    let engines = Arc::clone(&context.shared.speech.stt);
-    transcribe::run(task, input, output, engines, settings).await
-}
-
-async fn translate(settings: translate::Settings, context: Launch) -> Result<(), Error> {
-    let task = context.task;
-    let input = context.words.first().cloned();
-    let (Some(input), Some(output)) = (input, context.captions) else { return Err(gone(&task)) };
-    let translators = Arc::clone(&context.shared.speech.translators);
-    translate::run(task, input, output, translators, settings).await
-}
-
-async fn slate(context: Launch) -> Result<(), Error> {
-    let [video, audio] = context.programme.map(|(feed, format)| {
+async fn play_slate(
+    task: Task,
+    stream: StreamName,
+    programme: [(Feed, Option<Format>); 2],
+    shared: Arc<Shared>,
+) -> Result<(), Error> {
+    let [video, audio] = programme.map(|(feed, format)| {
         let writer = feed.writer(None);
         format.map(|format| {
             writer.activate();
             (writer, format)
         })
     });
-    let name = context.stream.to_string();
-    slate::run(context.task, video, audio, &name, &context.shared.encoders).await
+    slate::run(task, video, audio, stream.as_str(), &shared.encoders).await
 }
 
-/// Records, pushes, or sends a trunk.
-async fn output(kind: OutputKind, context: Launch) -> Result<(), Error> {
-    let Launch { task, inputs, shared, .. } = context;
-    match kind {
-        OutputKind::Record(settings) => {
-            let root = shared.options.recordings.clone();
-            record::run(task, context.stream, inputs, settings, root).await
-        }
-        OutputKind::Push { url } if url.starts_with("srt:") => {
-            egress::srt::run(task, inputs, &url).await
-        }
-        OutputKind::Push { url } => egress::rtmp::run(task, inputs, url).await,
-        OutputKind::Trunk(settings) => {
-            let config = shared.options.webrtc.clone();
-            let codecs = Arc::new(TrunkEncoders(shared.best_encoders.clone()));
-            let trunk = egress::trunk::Trunk { settings, config, codecs };
-            egress::trunk::run(task, inputs, trunk).await
-        }
-    }
-}
-
-async fn pull(source: SourceSpec, context: Launch) -> Result<(), Error> {
-    let Some(intake) = context.intake else {
-        return Err(Error::build("source", "it has no place in the stream"));
-    };
+async fn pull(
+    source: SourceSpec,
+    intake: Intake,
+    task: Task,
+    shared: Arc<Shared>,
+) -> Result<(), Error> {
     // Stopping the worker also disconnects the publisher.
-    let (stop, place) = (context.task.cancel.clone(), intake.cancel.clone());
+    let (stop, place) = (task.cancel.clone(), intake.cancel.clone());
     let forward = tokio::spawn(async move {
         stop.cancelled().await;
         place.cancel();
     });
-    let streams = Arc::new(admission::Relays(Arc::clone(&context.shared)));
-    let files = context.shared.options.sources.clone();
-    let status = context.task.status.clone();
-    let outcome = source.run(SourceContext { intake, status, files, streams }).await;
+    let streams = Arc::new(admission::Relays(Arc::clone(&shared)));
+    let files = shared.options.sources.clone();
+    let outcome = source.run(SourceContext { intake, status: task.status, files, streams }).await;
     forward.abort();
     outcome
 }

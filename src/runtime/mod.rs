@@ -37,7 +37,8 @@ pub use snapshot::{
     ConsumerSnapshot, CueFeedSnapshot, Event, FeedSnapshot, LastError, NodeSnapshot, NodeState,
     OutputSnapshot, SourceSnapshot, StreamSnapshot, StreamState,
 };
-pub use spec::{Access, Conflict, OutputKind, OutputSpec, StreamSpec};
+pub use spec::{Access, Conflict, OutputSpec, StreamSpec};
+pub use crate::egress::OutputKind;
 pub use crate::ingress::SourceSpec;
 pub use speech::Speech;
 pub use supervisor::Supervisor;

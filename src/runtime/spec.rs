@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::egress::{record, trunk};
+use crate::egress::OutputKind;
 use crate::ingress::SourceSpec;
 use crate::ingress::relay::StreamSource;
 use crate::media::{
-    StreamName, TrackChoice, passphrase_length_problem, url_problem, url_without_secrets,
+    StreamName, TrackChoice, passphrase_length_problem,
 };
 use crate::process::{captions, denoise};
 
@@ -107,22 +107,6 @@ fn enabled() -> bool {
     true
 }
 
-/// Kind of an output.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub enum OutputKind {
-    /// Writes files.
-    Record(record::Settings),
-    /// Sends to a server.
-    Push {
-        /// `srt://…`, `rtmp://…` or `rtmps://…`. Only `GET …/spec` returns its keys and
-        /// passphrases.
-        url: String,
-    },
-    /// Sends to another appliance or to a WHIP server.
-    Trunk(trunk::Settings),
-}
-
 /// Who may publish and play a stream. Missing tokens are generated when the stream is created. A
 /// `PUT` without a token keeps it; a `PATCH` with `null` generates a new one. Any other field that
 /// a `PUT` omits, or that is `null` in a `PATCH`, is removed.
@@ -172,7 +156,7 @@ impl StreamSpec {
             return Err(invalid("outputs", format!("at most {OUTPUTS_MAX}")));
         }
         for (index, output) in self.outputs.iter().enumerate() {
-            output.kind.validate(&format!("outputs[{index}]."))?;
+            output.kind.check().map_err(|e| invalid(&format!("outputs[{index}].{}", e.field), e.message))?;
             if self.outputs[..index].iter().any(|other| other.id == output.id) {
                 let message = format!("`{}` is there twice", output.id);
                 return Err(invalid(&format!("outputs[{index}].id"), message));
@@ -209,10 +193,6 @@ fn validate_denoise(settings: &denoise::Settings) -> Result<(), Error> {
     Ok(())
 }
 
-fn validate_url(field: &str, text: &str, schemes: &[&str]) -> Result<(), Error> {
-    url_problem(text, schemes).map_or(Ok(()), |problem| Err(invalid(field, problem)))
-}
-
 fn validate_source(field: &str, source: &SourceSpec) -> Result<(), Error> {
     source.check().map_err(|e| invalid(&format!("{field}.{}", e.field), e.message))
 }
@@ -223,55 +203,6 @@ impl StreamSpec {
         let sources = [Some(&self.source), self.backup.as_ref()];
         sources.into_iter().flatten().any(SourceSpec::reads_files)
             || self.outputs.iter().any(|output| output.enabled && output.kind.reads_files())
-    }
-}
-
-impl OutputKind {
-    pub(super) fn reads_files(&self) -> bool {
-        matches!(self, Self::Trunk(settings) if settings.ca.is_some())
-    }
-
-    /// `record`, `push` or `trunk`.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Record(_) => "record",
-            Self::Push { .. } => "push",
-            Self::Trunk(_) => "trunk",
-        }
-    }
-
-    /// The target for display, without keys.
-    pub fn shown(&self) -> String {
-        match self {
-            Self::Record(_) => "recordings".into(),
-            Self::Push { url } => url_without_secrets(url),
-            Self::Trunk(settings) => url_without_secrets(&settings.url),
-        }
-    }
-
-    /// The settings, without the address and the token.
-    pub fn settings(&self) -> serde_json::Value {
-        let mut settings = serde_json::to_value(self).unwrap_or_default();
-        if let Some(fields) = settings.as_object_mut() {
-            fields.retain(|name, _| !["type", "url", "token"].contains(&name.as_str()));
-        }
-        settings
-    }
-
-    /// Checks the output. `prefix` is its path: empty or `outputs[1].`.
-    pub(super) fn validate(&self, prefix: &str) -> Result<(), Error> {
-        let url_field = format!("{prefix}url");
-        match self {
-            Self::Record(_) => Ok(()),
-            Self::Push { url } => validate_url(&url_field, url, &["srt", "rtmp", "rtmps"]),
-            Self::Trunk(settings) => {
-                validate_url(&url_field, &settings.url, &["https", "http"])?;
-                match settings.problem() {
-                    Some((field, what)) => Err(invalid(&format!("{prefix}{field}"), what)),
-                    None => Ok(()),
-                }
-            }
-        }
     }
 }
 

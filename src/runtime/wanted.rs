@@ -140,7 +140,7 @@ mod tests {
 
     fn push(id: &str) -> OutputSpec {
         let url = "rtmp://h/a/k".into();
-        OutputSpec { id: name(id), enabled: true, kind: OutputKind::Push { url } }
+        OutputSpec { id: name(id), enabled: true, kind: OutputKind::Push(crate::egress::push::PushOutput::new(url)) }
     }
 
     /// A stream of the preset `record`, which has one output named `record`.

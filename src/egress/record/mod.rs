@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::egress::fmp4::{self, Chunker, Source, Tapped};
+use crate::egress::output::{OutputContext, StreamOutput};
 use crate::flow::{Error, Inputs, Node, Task};
 use crate::media::{Accept, Accepts, Captions, Codec, Kind, StreamName};
 
@@ -41,6 +42,21 @@ const WORDS_MAX: Duration = Duration::from_secs(2);
 
 /// Time limit for ending the last file.
 const FINISH_MAX: Duration = Duration::from_secs(4);
+
+impl StreamOutput for Settings {
+    fn shown(&self) -> String {
+        "recordings".into()
+    }
+
+    fn accepts(&self) -> Accepts {
+        accepts()
+    }
+
+    async fn run(self, context: OutputContext) -> Result<(), Error> {
+        let OutputContext { task, stream, inputs, recordings, .. } = context;
+        run(task, stream, inputs, self, recordings).await
+    }
+}
 
 /// Codecs that are recorded without transcoding.
 pub fn accepts() -> Accepts {

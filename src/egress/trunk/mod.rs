@@ -25,9 +25,10 @@ mod sound;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::output::{OutputContext, StreamOutput};
 use super::whep;
 use crate::flow::{Blame, Error, Inputs, Task};
-use crate::media::{Accept, Accepts, Captions, Codec, H264Profile, Kind};
+use crate::media::{Accept, Accepts, Captions, Codec, H264Profile, InvalidSetting, Kind, url_problem, url_without_secrets};
 use crate::webrtc::{Channel, Config, Peer, Track, sdp, trunk::LABEL};
 use links::{Links, Source};
 use signal::{Endpoint, Session};
@@ -37,6 +38,33 @@ pub use settings::{Settings, Share, Video};
 
 /// Time limit for the RTCP BYE at the end of a trunk.
 const GOODBYE_MAX: Duration = Duration::from_millis(300);
+
+impl StreamOutput for Settings {
+    fn shown(&self) -> String {
+        url_without_secrets(&self.url)
+    }
+
+    fn accepts(&self) -> Accepts {
+        accepts(self)
+    }
+
+    fn check(&self) -> Result<(), InvalidSetting> {
+        InvalidSetting::check("url", url_problem(&self.url, &["https", "http"]))?;
+        match self.problem() {
+            Some((field, message)) => Err(InvalidSetting { field, message }),
+            None => Ok(()),
+        }
+    }
+
+    fn reads_files(&self) -> bool {
+        self.ca.is_some()
+    }
+
+    async fn run(self, context: OutputContext) -> Result<(), Error> {
+        let OutputContext { task, inputs, webrtc, encoders, .. } = context;
+        run(task, inputs, Trunk { settings: self, config: webrtc, codecs: encoders }).await
+    }
+}
 
 /// The media that a trunk accepts.
 pub fn accepts(settings: &Settings) -> Accepts {

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use self::library::{Profile, Receiver};
-use super::source::{InvalidSetting, PulledSource, SourceContext};
+use super::source::{PulledSource, SourceContext};
 use crate::flow::{Blame, Error, SourceReport};
-use crate::media::{Protocol, passphrase_length_problem, url_problem, url_without_secrets};
+use crate::media::{InvalidSetting, Protocol, passphrase_length_problem, url_problem, url_without_secrets};
 use crate::mpegts::{self, BATCH_MAX, Connection, Limits, ReadEnd};
 
 /// Longest wait for a packet before a check whether to stop.

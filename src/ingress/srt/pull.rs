@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::flow::{self, Blame};
-use crate::ingress::source::{InvalidSetting, PulledSource, SourceContext};
+use crate::ingress::source::{PulledSource, SourceContext};
 use crate::media::{
-    Protocol, Secret, passphrase_length_problem, url_problem, url_without_secrets,
+    InvalidSetting, Protocol, Secret, passphrase_length_problem, url_problem, url_without_secrets,
 };
 use crate::mpegts::Limits;
 use crate::srt::{self, Target, TargetError};

@@ -9,7 +9,10 @@ use super::Stream;
 use crate::flow::{CaptionFeeds, CueFeed, Feed, Inputs, Intake, SourceReport, Task};
 use crate::graph::{self, NodeOutput, Op, PlanConsumer, PlanInput, PlanNode, Route};
 use crate::media::{Format, Kind, Language};
-use crate::process::{captions, denoise};
+use crate::process::decode::Decode;
+use crate::process::denoise::{self, Denoise};
+use crate::process::encoders::Encoder;
+use crate::process::{ProcessNode, captions};
 use crate::runtime::command::Command;
 use crate::runtime::fault::Fault;
 use crate::runtime::job::Job;
@@ -177,17 +180,17 @@ impl Stream {
     /// The job of a node, including its settings.
     fn job_of(&self, op: &Op) -> Job {
         let settings = self.caption_settings().unwrap_or_default();
-        match op {
-            Op::Decode => Job::Decode,
-            Op::Denoise => Job::Denoise,
+        Job::Process(match op {
+            Op::Decode => ProcessNode::Decode(Decode),
+            Op::Denoise => ProcessNode::Denoise(Denoise),
             Op::Encode { codec, encoder } => {
-                Job::Encode { codec: *codec, encoder: encoder.clone() }
+                ProcessNode::Encode(Encoder { codec: *codec, factory: encoder.clone() })
             }
-            Op::Transcribe => Job::Transcribe(settings.hearing()),
-            Op::Translate { to } => Job::Translate(settings.translation(to)),
-            Op::Speak { language } => Job::Speak(settings.speech(language)),
-            Op::Embed => Job::Embed(settings.embed),
-        }
+            Op::Transcribe => ProcessNode::Transcribe(settings.hearing()),
+            Op::Translate { to } => ProcessNode::Translate(settings.translation(to)),
+            Op::Speak { language } => ProcessNode::Speak(settings.speech(language)),
+            Op::Embed => ProcessNode::Embed(settings.embed),
+        })
     }
 
     /// The language of the captions that a node makes.
@@ -259,9 +262,9 @@ impl Stream {
         let (job, route) = (worker.job.clone(), worker.route.clone());
         let output = worker.outputs.first().and_then(|feed| self.feeds.get(feed)).cloned();
         let inputs = inputs_of(&self.feeds, &self.caption_feeds, &route);
-        let words = route.captions.iter().filter_map(|name| self.cues.get(name).cloned());
-        let words = words.collect();
-        let captions = worker.outputs.first().and_then(|feed| self.cues.get(feed)).cloned();
+        let captions = route.captions.iter().filter_map(|name| self.cues.get(name).cloned());
+        let captions = captions.collect();
+        let captions_output = worker.outputs.first().and_then(|feed| self.cues.get(feed)).cloned();
         let intake = self.intake_of(&job);
         let run = self.id();
         let task = Task::new(name);
@@ -270,19 +273,20 @@ impl Stream {
             stream: self.spec.name.clone(),
             shared: self.shared.clone(),
             inputs,
-            output,
-            words,
+            media_output: output,
             captions,
+            captions_output,
             intake,
             denoise: self.denoise.subscribe(),
             programme: Kind::ALL.map(|kind| (self.feed(kind), self.last_format(kind))),
             segment_store: self.segment_store.clone(),
         };
+        let Some(running) = launch::start(job, context) else { return };
         let commands = self.commands.clone();
         let worker_name = name.to_owned();
         tokio::spawn(async move {
             // A panic ends the run like an error.
-            let outcome = match tokio::spawn(launch::run(job, context)).await {
+            let outcome = match tokio::spawn(running).await {
                 Ok(outcome) => outcome.map_err(Fault::from),
                 Err(panic) => Err(Fault::now(
                     format!("the node panicked: {panic}"),

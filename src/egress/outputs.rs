@@ -1,0 +1,77 @@
+//! The registry of outputs: one line for each kind.
+
+use serde::{Deserialize, Serialize};
+
+use super::output::{OutputContext, StreamOutput};
+use super::{push, record, trunk};
+use crate::flow::Error;
+use crate::media::{Accepts, InvalidSetting};
+
+macro_rules! outputs {
+    ($($(#[doc = $doc:literal])+ $name:ident($kind:ty) = $word:literal,)+) => {
+        /// Kind of an output.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(tag = "type")]
+        pub enum OutputKind {
+            $($(#[doc = $doc])+ #[serde(rename = $word)] $name($kind),)+
+        }
+
+        impl OutputKind {
+            /// `record`, `push` or `trunk`.
+            pub fn word(&self) -> &'static str {
+                match self { $(Self::$name(_) => $word,)+ }
+            }
+
+            /// Where it goes, for display: without secrets.
+            pub fn shown(&self) -> String {
+                match self { $(Self::$name(output) => output.shown(),)+ }
+            }
+
+            /// The media that it accepts.
+            pub fn accepts(&self) -> Accepts {
+                match self { $(Self::$name(output) => StreamOutput::accepts(output),)+ }
+            }
+
+            /// Checks the settings without any effect.
+            ///
+            /// # Errors
+            /// The first setting that cannot be used.
+            pub fn check(&self) -> Result<(), InvalidSetting> {
+                match self { $(Self::$name(output) => output.check(),)+ }
+            }
+
+            /// Whether opening it reads files that the admin names; such a read may hang.
+            pub fn reads_files(&self) -> bool {
+                match self { $(Self::$name(output) => output.reads_files(),)+ }
+            }
+
+            /// Delivers the inputs until the task is cancelled.
+            ///
+            /// # Errors
+            /// Why it cannot go on; it is then started again.
+            pub async fn run(self, context: OutputContext) -> Result<(), Error> {
+                match self { $(Self::$name(output) => output.run(context).await,)+ }
+            }
+        }
+    };
+}
+
+outputs! {
+    /// Writes files.
+    Record(record::Settings) = "record",
+    /// Sends to a server.
+    Push(push::PushOutput) = "push",
+    /// Sends to another appliance or to a WHIP server.
+    Trunk(trunk::Settings) = "trunk",
+}
+
+impl OutputKind {
+    /// The settings, without the address and the token.
+    pub fn settings(&self) -> serde_json::Value {
+        let mut settings = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = settings.as_object_mut() {
+            fields.retain(|name, _| !["type", "url", "token"].contains(&name.as_str()));
+        }
+        settings
+    }
+}
