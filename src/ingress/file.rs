@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +10,7 @@ use gst::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::contents::{self, Chosen};
+pub use super::file_folders::Config;
 use super::pads;
 use super::source::{PulledSource, SourceContext};
 use crate::flow::files::{self, Opened};
@@ -19,40 +20,6 @@ use crate::mpegts::Tables;
 
 /// Bytes that suffice to identify a file, even after a large ID3 tag.
 const HEAD_MAX: u64 = 1 << 20;
-
-/// `[sources]`: restrictions on file sources.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Folders in which files may lie, after resolving links; subfolders are included.
-    pub file_folders: Vec<PathBuf>,
-}
-
-impl Default for Config {
-    /// No restriction: users who may create streams may play any media file that the appliance can
-    /// read.
-    fn default() -> Self {
-        Self { file_folders: vec!["/".into()] }
-    }
-}
-
-impl Config {
-    /// Settings that cannot work, as `(field, reason)`.
-    pub fn problems(&self) -> Vec<(String, String)> {
-        let wrong = |(n, folder): (usize, &PathBuf)| {
-            let field = format!("file_folders[{n}]");
-            (!folder.is_absolute()).then(|| (field, "a folder is named from `/` on".to_owned()))
-        };
-        self.file_folders.iter().enumerate().filter_map(wrong).collect()
-    }
-
-    /// Whether a file may be a source; `path` contains no links. Blocks, because the folders may be
-    /// links.
-    fn allows(&self, path: &Path) -> bool {
-        let lies_in = |folder: &PathBuf| folder.canonicalize().is_ok_and(|f| path.starts_with(f));
-        self.file_folders.iter().any(lies_in)
-    }
-}
 
 /// A file of any container that GStreamer reads, played in real time and in a loop. Nothing is
 /// decoded.

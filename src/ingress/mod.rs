@@ -9,6 +9,7 @@
 mod contents;
 pub mod demo;
 pub mod file;
+mod file_folders;
 mod pads;
 pub mod relay;
 pub mod rist;

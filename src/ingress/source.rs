@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::file;
+use super::file_folders;
 use crate::flow::{Error, Intake, Refusal, Status, Subscription};
 use crate::media::{InvalidSetting, Protocol, StreamName};
 
@@ -43,7 +43,7 @@ pub struct SourceContext {
     /// runs from the beginning.
     pub status: Status,
     /// Restrictions on files.
-    pub files: file::Config,
+    pub files: file_folders::Config,
     /// The other streams of this appliance.
     pub streams: Arc<dyn OtherStreams>,
 }
@@ -55,7 +55,7 @@ pub trait OtherStreams: Send + Sync {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use futures::FutureExt;
 
     use super::*;
@@ -76,7 +76,7 @@ pub(super) mod tests {
     pub(crate) fn run_alone(
         source: &serde_json::Value,
         intake: Intake,
-        files: file::Config,
+        files: file_folders::Config,
     ) -> (Status, impl Future<Output = Result<(), Error>> + Send + use<>) {
         let source: SourceSpec = serde_json::from_value(source.clone()).expect("a source");
         let status = Status::default();

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use tokio::sync::watch;
 
-use super::node::{MediaContext, MediaNode};
 use super::SOURCE;
+use super::node::{MediaContext, MediaNode};
 use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer, raw};
 use crate::media::{Codec, Format, Kind};
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures::future::select_all;
 use gst::prelude::*;
 
-use super::node::{MediaContext, MediaNode};
 use super::SOURCE;
 use super::captions::Embed;
+use super::node::{MediaContext, MediaNode};
 use crate::captions::Service;
 use crate::elements;
 use crate::elements::caption::Caption;

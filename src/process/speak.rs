@@ -6,9 +6,9 @@ use std::time::Duration;
 use gst::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::node::{MediaContext, MediaNode};
 use super::SOURCE;
 use super::mix::{Mixer, RATE};
+use super::node::{MediaContext, MediaNode};
 use super::resample::resample;
 use crate::flow::{self, CueFeed, Error, Feed, Join, Node, Status, Task, Writer};
 use crate::media::{Cue, Language};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use gst::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::node::{CaptionsContext, CaptionsNode};
 use super::SOURCE;
+use super::node::{CaptionsContext, CaptionsNode};
 use crate::flow::{CueFeed, Error, Feed, Join, Node, Status, Task};
 use crate::media::{Cue, Language, Word};
 use crate::speech::glossary::Glossary;

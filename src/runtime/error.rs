@@ -1,5 +1,7 @@
 //! Why a request of the admin fails.
 
+use crate::media::InvalidSetting;
+
 /// Why a request of the admin fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -32,4 +34,10 @@ pub enum Error {
     /// The appliance is shutting down.
     #[error("the appliance is shutting down")]
     ShuttingDown,
+}
+
+impl From<InvalidSetting> for Error {
+    fn from(invalid: InvalidSetting) -> Self {
+        Self::Invalid { field: invalid.field.into(), message: invalid.message }
+    }
 }

@@ -43,9 +43,11 @@ impl Job {
     /// Whether it takes media out of the stream.
     pub(super) fn is_egress(&self) -> bool {
         match self {
-            Self::Output(_) | Self::Hls | Self::HlsH264 | Self::Thumbnail | Self::Archive { .. } => {
-                true
-            }
+            Self::Output(_)
+            | Self::Hls
+            | Self::HlsH264
+            | Self::Thumbnail
+            | Self::Archive { .. } => true,
             Self::Pull { .. } | Self::Process(_) | Self::Slate => false,
         }
     }

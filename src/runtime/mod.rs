@@ -29,6 +29,8 @@ mod trunk_encoders;
 mod wanted;
 mod worker;
 
+pub use crate::egress::OutputKind;
+pub use crate::ingress::SourceSpec;
 pub use error::Error;
 pub use options::Options;
 pub use preset::{Play, Preset, PresetError, Presets};
@@ -38,8 +40,6 @@ pub use snapshot::{
     OutputSnapshot, SourceSnapshot, StreamSnapshot, StreamState,
 };
 pub use spec::{Access, Conflict, OutputSpec, StreamSpec};
-pub use crate::egress::OutputKind;
-pub use crate::ingress::SourceSpec;
 pub use speech::Speech;
 pub use supervisor::Supervisor;
 pub use wanted::Wanted;

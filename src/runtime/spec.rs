@@ -6,9 +6,7 @@ use super::Error;
 use crate::egress::OutputKind;
 use crate::ingress::SourceSpec;
 use crate::ingress::relay::StreamSource;
-use crate::media::{
-    StreamName, TrackChoice, passphrase_length_problem,
-};
+use crate::media::{StreamName, TrackChoice, passphrase_length_problem};
 use crate::process::{captions, denoise};
 
 /// The wanted state of a stream.
@@ -156,7 +154,10 @@ impl StreamSpec {
             return Err(invalid("outputs", format!("at most {OUTPUTS_MAX}")));
         }
         for (index, output) in self.outputs.iter().enumerate() {
-            output.kind.check().map_err(|e| invalid(&format!("outputs[{index}].{}", e.field), e.message))?;
+            output
+                .kind
+                .check()
+                .map_err(|e| invalid(&format!("outputs[{index}].{}", e.field), e.message))?;
             if self.outputs[..index].iter().any(|other| other.id == output.id) {
                 let message = format!("`{}` is there twice", output.id);
                 return Err(invalid(&format!("outputs[{index}].id"), message));
@@ -209,6 +210,8 @@ impl StreamSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::egress::push::PushOutput;
+    use crate::egress::trunk;
 
     fn check(json: &str, expect: &str) {
         let spec: StreamSpec = serde_json::from_str(json).expect("reads");
@@ -242,7 +245,7 @@ mod tests {
 
     #[test]
     fn keys_in_urls_are_not_shown() {
-        let push = OutputKind::Push { url: "rtmp://u:p@host:1936/live/KEY?x=KEY".into() };
+        let push = OutputKind::Push(PushOutput::new("rtmp://u:p@host:1936/live/KEY?x=KEY"));
         assert_eq!(push.shown(), "rtmp://host:1936");
         assert_eq!(push.settings(), serde_json::json!({}));
         let mut settings = trunk::Settings::new("https://u:p@host/whip/KEY");

@@ -152,7 +152,17 @@ async fn viewers_stay_through_the_slate_and_see_the_source_again() {
         let report = SourceReport::new(Protocol::Test, "here").into();
         let intake = appliance.publish(access_request, report).await.expect("a place");
         let cancel = intake.cancel.clone();
-        (tokio::spawn(crate::ingress::test::run(intake)), cancel)
+        (
+            tokio::spawn(
+                crate::ingress::source::tests::run_alone(
+                    &serde_json::json!({ "type": "test" }),
+                    intake,
+                    Default::default(),
+                )
+                .1,
+            ),
+            cancel,
+        )
     };
     let (first, stop) = publish().await;
     until_state(&appliance, "a", StreamState::Live).await;
@@ -193,7 +203,14 @@ async fn the_backup_takes_over_and_hands_back() {
     let report = SourceReport::new(Protocol::Test, "here").into();
     let intake = appliance.publish(access_request, report).await.expect("a place");
     let stop = intake.cancel.clone();
-    tokio::spawn(crate::ingress::test::run(intake));
+    tokio::spawn(
+        crate::ingress::source::tests::run_alone(
+            &serde_json::json!({ "type": "test" }),
+            intake,
+            Default::default(),
+        )
+        .1,
+    );
     until_state(&appliance, "a", StreamState::Live).await;
     stop.cancel();
     until_state(&appliance, "a", StreamState::Backup).await;

@@ -81,7 +81,7 @@ impl Wanted {
     /// # Errors
     /// [`Error::OutputExists`], [`Error::Invalid`].
     pub fn with_output(&self, output: OutputSpec) -> Result<StreamSpec, Error> {
-        output.kind.validate("")?;
+        output.kind.check()?;
         if self.output(&output.id).is_ok() {
             let name = self.spec.name.to_string();
             return Err(Error::OutputExists(name, output.id.to_string()));
@@ -97,7 +97,7 @@ impl Wanted {
     /// # Errors
     /// [`Error::UnknownOutput`], [`Error::Invalid`].
     pub fn with_changed_output(&self, output: OutputSpec) -> Result<StreamSpec, Error> {
-        output.kind.validate("")?;
+        output.kind.check()?;
         self.output(&output.id)?;
         let mut spec = (*self.spec).clone();
         match spec.outputs.iter_mut().find(|own| own.id == output.id) {
@@ -139,8 +139,12 @@ mod tests {
     }
 
     fn push(id: &str) -> OutputSpec {
-        let url = "rtmp://h/a/k".into();
-        OutputSpec { id: name(id), enabled: true, kind: OutputKind::Push(crate::egress::push::PushOutput::new(url)) }
+        let url = "rtmp://h/a/k";
+        OutputSpec {
+            id: name(id),
+            enabled: true,
+            kind: OutputKind::Push(crate::egress::push::PushOutput::new(url)),
+        }
     }
 
     /// A stream of the preset `record`, which has one output named `record`.

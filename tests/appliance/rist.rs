@@ -60,9 +60,11 @@ async fn a_sender_comes_goes_and_comes_again() {
         return;
     }
     let appliance = Appliance::start().await;
-    for (profile, number, options) in
-        [("main", 1, ""), ("simple", 0, ""), ("main", 1, "&secret=a-passphrase-of-ours&aes-type=256")]
-    {
+    for (profile, number, options) in [
+        ("main", 1, ""),
+        ("simple", 0, ""),
+        ("main", 1, "&secret=a-passphrase-of-ours&aes-type=256"),
+    ] {
         let port = even_port();
         let mut from =
             json!({ "type": "rist", "url": format!("rist://@0.0.0.0:{port}"), "profile": profile });
@@ -114,7 +116,7 @@ async fn what_is_wrong_is_said() {
             let spec = json!({ "name": "no", "source": source });
             let answer = api.request(Method::POST, "/api/v1/streams", Some(&spec));
             let answer = answer.await.expect("an answer");
-            assert_eq!(answer.status.as_u16(), 422, "{}", answer.text);
+            assert_eq!(answer.status, 422, "{}", answer.text);
             answer.text
         }
     };

@@ -258,7 +258,10 @@ async fn the_system_says_whether_voice_goes_by_aic_and_what_turns_it_on() {
 async fn streams_of_the_file_are_the_file_s() {
     let api = Fixture::new().await;
     let name: crate::media::StreamName = "filed".parse().expect("a name");
-    let spec = StreamSpec { source: SourceSpec::Test(Default::default()), ..StreamSpec::new(name.clone()) };
+    let spec = StreamSpec {
+        source: SourceSpec::Test(Default::default()),
+        ..StreamSpec::new(name.clone())
+    };
     api.stream_service.declare(spec.clone(), Owner::Config).await.expect("starts");
     let (_, before) = api.get("/api/v1/streams/filed/access").await;
     let path = "/api/v1/streams/filed";

@@ -28,7 +28,10 @@ use std::time::Duration;
 use super::output::{OutputContext, StreamOutput};
 use super::whep;
 use crate::flow::{Blame, Error, Inputs, Task};
-use crate::media::{Accept, Accepts, Captions, Codec, H264Profile, InvalidSetting, Kind, url_problem, url_without_secrets};
+use crate::media::{
+    Accept, Accepts, Captions, Codec, H264Profile, InvalidSetting, Kind, url_problem,
+    url_without_secrets,
+};
 use crate::webrtc::{Channel, Config, Peer, Track, sdp, trunk::LABEL};
 use links::{Links, Source};
 use signal::{Endpoint, Session};

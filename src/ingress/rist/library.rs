@@ -112,15 +112,15 @@ impl Receiver {
             free_block: symbol(&library, "rist_receiver_data_block_free2")?,
         };
         silence(&library)?;
-        let address = CString::new(address).map_err(|_| "the address has a zero byte".to_owned())?;
+        let address =
+            CString::new(address).map_err(|_| "the address has a zero byte".to_owned())?;
         let mut context = ptr::null_mut();
         // SAFETY: `context` is valid for the call; no logging settings means the global ones.
         if unsafe { create(&raw mut context, profile as c_int, ptr::null_mut()) } != 0 {
             return Err("librist cannot make a receiver".to_owned());
         }
         // From here on it is destroyed when dropped.
-        let receiver =
-            Self { functions, context, stats: Box::default(), _library: library };
+        let receiver = Self { functions, context, stats: Box::default(), _library: library };
         let (mut config, mut peer) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: the address is a C string; librist allocates the configuration.
         if unsafe { parse(address.as_ptr(), &raw mut config) } != 0 {
@@ -133,7 +133,9 @@ impl Receiver {
             added
         };
         if added != 0 {
-            return Err("librist cannot open the address: it is taken, or not of this machine".into());
+            return Err(
+                "librist cannot open the address: it is taken, or not of this machine".into()
+            );
         }
         let stats = ptr::from_ref::<RistStats>(&receiver.stats).cast_mut().cast();
         // SAFETY: the box outlives the context, which stops its threads when it is destroyed.

@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use self::library::{Profile, Receiver};
 use super::source::{PulledSource, SourceContext};
 use crate::flow::{Blame, Error, SourceReport};
-use crate::media::{InvalidSetting, Protocol, passphrase_length_problem, url_problem, url_without_secrets};
+use crate::media::{
+    InvalidSetting, Protocol, passphrase_length_problem, url_problem, url_without_secrets,
+};
 use crate::mpegts::{self, BATCH_MAX, Connection, Limits, ReadEnd};
 
 /// Longest wait for a packet before a check whether to stop.
@@ -56,7 +58,8 @@ impl RistSource {
         let separator = if self.url.contains('?') { '&' } else { '?' };
         match &self.passphrase {
             Some(secret) => {
-                let secret: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+                let secret: String =
+                    url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
                 format!("{}{separator}secret={secret}&aes-type=256", self.url)
             }
             None => self.url.clone(),
