@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use crate::ingress::rist;
+
 /// When the absence of an element matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
@@ -143,10 +145,15 @@ const ELEMENTS: &[(&str, &str, &str, Need)] = &[
     ("wavparse", GOOD, "WAV files", FEATURE),
 ];
 
-/// A GStreamer element that is not installed.
+/// Libraries that are opened when they are needed: the Debian package of each, the feature that is off
+/// without it, and whether it is there.
+const LIBRARIES: &[(&str, &str, &str, fn() -> bool)] =
+    &[("librist", "librist4", "RIST sources", rist::is_installed)];
+
+/// A GStreamer element or a library that is not installed.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Missing {
-    /// Name of the element: `x264enc`.
+    /// Name of the element or the library: `x264enc`.
     pub element: &'static str,
     /// The feature that is off without it.
     pub feature: &'static str,
@@ -158,14 +165,23 @@ pub struct Missing {
     pub fix: String,
 }
 
-/// Number of elements in the table.
+/// Number of elements and libraries in the tables.
 pub fn count() -> usize {
-    ELEMENTS.len()
+    ELEMENTS.len() + LIBRARIES.len()
 }
 
-/// The elements that are not installed. GStreamer must be initialised.
+/// The elements and libraries that are not installed. GStreamer must be initialised.
 pub(super) fn missing() -> Vec<Missing> {
-    absent(|name| gst::ElementFactory::find(name).is_some())
+    let mut missing = absent(|name| gst::ElementFactory::find(name).is_some());
+    let absent = LIBRARIES.iter().filter(|(.., is_installed)| !is_installed());
+    missing.extend(absent.map(|&(element, package, feature, _)| Missing {
+        element,
+        feature,
+        required: false,
+        package,
+        fix: format!("sudo apt-get install {package}"),
+    }));
+    missing
 }
 
 fn absent(is_there: impl Fn(&str) -> bool) -> Vec<Missing> {

@@ -17,6 +17,12 @@ const LIBRIST: &str = "librist.so.4";
 /// `RIST_LOG_DISABLE`.
 const LOG_DISABLE: c_int = -1;
 
+/// Whether the library opens on this machine.
+pub(super) fn is_there() -> bool {
+    // SAFETY: opening runs the library's initialisers, and librist has none with effects.
+    unsafe { Library::new(LIBRIST).is_ok() }
+}
+
 /// How often librist reports its statistics, in milliseconds.
 const STATS_INTERVAL_MS: c_int = 1000;
 

@@ -20,6 +20,11 @@ use crate::mpegts::{self, BATCH_MAX, Connection, Limits, ReadEnd};
 /// Longest wait for a packet before a check whether to stop.
 const POLL: Duration = Duration::from_millis(200);
 
+/// Whether librist is installed.
+pub fn is_installed() -> bool {
+    library::is_there()
+}
+
 /// A sender calls this appliance, or is called by it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
