@@ -23,6 +23,7 @@ mod outputs;
 mod presets;
 pub mod recordings;
 mod respond;
+mod route_table;
 mod sdp_body;
 mod session;
 mod speech;
@@ -45,8 +46,8 @@ pub use respond::Failures;
 pub use state::{ApiState, Parts};
 
 use super::problem::{Code, Error};
-use super::{auth, console};
-use crate::egress::record::Catalogue;
+use super::console;
+use route_table::RouteTable;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -90,40 +91,50 @@ impl utoipa::Modify for Tokens {
     }
 }
 
-/// The routes behind the guard.
-fn guarded() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(streams::list_streams, streams::create_stream))
-        .routes(routes!(
-            streams::get_stream,
-            streams::replace_stream,
-            streams::change_stream,
-            streams::delete_stream
-        ))
-        .routes(routes!(streams::get_spec))
-        .routes(routes!(streams::get_graph))
-        .routes(routes!(streams::start_stream))
-        .routes(routes!(streams::kick_publisher))
-        .routes(routes!(thumbnail::get_thumbnail))
-        .routes(routes!(archive::search_archive))
-        .routes(routes!(archive::get_transcript, archive::delete_transcript))
-        .routes(routes!(access::get_access))
-        .routes(routes!(access::rotate_access))
-        .routes(routes!(denoise::get_denoise, denoise::change_denoise))
-        .routes(routes!(captions::get_captions, captions::change_captions))
-        .routes(routes!(captions::push_cue))
-        .routes(routes!(captions::follow_cues))
-        .routes(routes!(captions::socket_of_cues))
-        .routes(routes!(outputs::list_outputs, outputs::add_output))
-        .routes(routes!(outputs::change_output, outputs::delete_output))
-        .routes(routes!(outputs::start_output))
-        .routes(routes!(outputs::stop_output))
-        .routes(routes!(presets::list_presets))
-        .routes(routes!(presets::get_preset))
-        .routes(routes!(system::get_system))
-        .routes(routes!(speech::get_speech))
-        .routes(routes!(events::follow_events))
-        .merge(audio::router())
+/// The routes behind the guard, each with the permission that it needs. Without a state they are only
+/// documented.
+fn guarded(state: Option<&ApiState>) -> OpenApiRouter<ApiState> {
+    let table = RouteTable::new(OpenApiRouter::with_openapi(Document::openapi()), state);
+    let table = of_streams(table)
+        .view(routes!(archive::search_archive))
+        .view(routes!(presets::list_presets))
+        .view(routes!(presets::get_preset))
+        .view(routes!(system::get_system))
+        .view(routes!(speech::get_speech))
+        .view(routes!(events::follow_events));
+    recordings::add(audio::add(table)).finish()
+}
+
+fn of_streams(table: RouteTable<'_, ApiState>) -> RouteTable<'_, ApiState> {
+    table
+        .view(routes!(streams::list_streams))
+        .operate(routes!(streams::create_stream))
+        .view(routes!(streams::get_stream))
+        .operate(routes!(streams::replace_stream))
+        .operate(routes!(streams::change_stream))
+        .operate(routes!(streams::delete_stream))
+        .operate(routes!(streams::get_spec))
+        .view(routes!(streams::get_graph))
+        .operate(routes!(streams::start_stream))
+        .operate(routes!(streams::kick_publisher))
+        .view(routes!(thumbnail::get_thumbnail))
+        .view(routes!(archive::get_transcript))
+        .operate(routes!(archive::delete_transcript))
+        .operate(routes!(access::get_access))
+        .operate(routes!(access::rotate_access))
+        .view(routes!(denoise::get_denoise))
+        .operate(routes!(denoise::change_denoise))
+        .view(routes!(captions::get_captions))
+        .operate(routes!(captions::change_captions))
+        .operate(routes!(captions::push_cue))
+        .view(routes!(captions::follow_cues))
+        .view(routes!(captions::socket_of_cues))
+        .view(routes!(outputs::list_outputs))
+        .operate(routes!(outputs::add_output))
+        .operate(routes!(outputs::change_output))
+        .operate(routes!(outputs::delete_output))
+        .operate(routes!(outputs::start_output))
+        .operate(routes!(outputs::stop_output))
 }
 
 /// Routes without a token: sign-in, health, the page, the OpenAPI document.
@@ -137,8 +148,7 @@ fn open() -> OpenApiRouter<ApiState> {
 
 /// The OpenAPI 3.1 document, as served and as checked in.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let recordings = recordings::router(Catalogue::new("")).into_openapi();
-    let mut document = guarded().merge(open()).into_openapi().merge_from(recordings);
+    let mut document = guarded(None).merge(open()).into_openapi();
     document.info.version = env!("CARGO_PKG_VERSION").into();
     document
 }
@@ -155,13 +165,8 @@ pub fn router(state: ApiState, media: Router) -> Router {
         let json = json.clone();
         async { ([(axum::http::header::CONTENT_TYPE, "application/json")], json) }
     };
-    let (inside, _) = guarded().with_state::<()>(state.clone()).split_for_parts();
-    let (recordings, _) = recordings::router(state.catalogue().clone()).split_for_parts();
-    let inside = inside
-        .merge(recordings)
-        .route_layer(middleware::from_fn_with_state(state.clone(), health::when_started))
-        .route_layer(middleware::from_fn_with_state(state.auth.clone(), auth::guard))
-        .layer(DefaultBodyLimit::max(extract::BODY_MAX));
+    let (inside, _) = guarded(Some(&state)).with_state::<()>(state.clone()).split_for_parts();
+    let inside = inside.layer(DefaultBodyLimit::max(extract::BODY_MAX));
     let (outside, _) = open().with_state::<()>(state.clone()).split_for_parts();
     let outside = outside.layer(DefaultBodyLimit::max(extract::BODY_MAX));
     Router::new()

@@ -4,17 +4,17 @@ use std::io::SeekFrom;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::extract::{Params, Query};
+use super::route_table::RouteTable;
 use super::{Code, Error, Failures};
 use crate::egress::record::{Catalogue, CatalogueError, Entry};
 use crate::media::{Language, StreamName};
@@ -22,15 +22,19 @@ use crate::media::{Language, StreamName};
 /// Maximum number of recordings per page.
 const PAGE_MAX: usize = 500;
 
-/// Routes under `/api/v1/recordings`.
-pub fn router(catalogue: Catalogue) -> OpenApiRouter {
-    OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(get, remove))
-        .routes(routes!(file))
-        .routes(routes!(thumbnail))
-        .routes(routes!(captions))
-        .with_state(catalogue)
+/// Adds the routes under `/api/v1/recordings`.
+pub(super) fn add<S>(table: RouteTable<'_, S>) -> RouteTable<'_, S>
+where
+    S: Clone + Send + Sync + 'static,
+    Catalogue: FromRef<S>,
+{
+    table
+        .view(routes!(list_recordings))
+        .view(routes!(get_recording))
+        .operate(routes!(delete_recording))
+        .view(routes!(download_recording))
+        .view(routes!(get_recording_thumbnail))
+        .view(routes!(download_recording_captions))
 }
 
 /// Parameters of a listing.
@@ -65,7 +69,7 @@ struct Page {
     get, path = "/api/v1/recordings", tag = "recordings", params(ListParams),
     responses((status = 200, body = Page), Failures)
 )]
-async fn list(
+async fn list_recordings(
     State(catalogue): State<Catalogue>,
     Query(params): Query<ListParams>,
 ) -> Result<Json<Page>, Error> {
@@ -81,7 +85,7 @@ async fn list(
     params(("stream" = String, Path), ("id" = String, Path)),
     responses((status = 200, body = Entry), Failures)
 )]
-async fn get(
+async fn get_recording(
     State(catalogue): State<Catalogue>,
     Params((stream, id)): Params<(String, String)>,
 ) -> Result<Json<Entry>, Error> {
@@ -104,7 +108,7 @@ struct DeleteParams {
     params(("stream" = String, Path), ("id" = String, Path), DeleteParams),
     responses((status = 204, description = "It is gone."), Failures)
 )]
-async fn remove(
+async fn delete_recording(
     State(catalogue): State<Catalogue>,
     Params((stream, id)): Params<(String, String)>,
     Query(params): Query<DeleteParams>,
@@ -124,7 +128,7 @@ async fn remove(
         Failures
     )
 )]
-async fn file(
+async fn download_recording(
     State(catalogue): State<Catalogue>,
     Params((stream, id)): Params<(String, String)>,
     headers: HeaderMap,
@@ -192,7 +196,7 @@ fn range(text: &str, length: u64) -> Result<Option<(u64, u64)>, Error> {
     params(("stream" = String, Path), ("id" = String, Path)),
     responses((status = 200, description = "A JPEG, 320 pixels wide.", content_type = "image/jpeg"), Failures)
 )]
-async fn thumbnail(
+async fn get_recording_thumbnail(
     State(catalogue): State<Catalogue>,
     Params((stream, id)): Params<(String, String)>,
 ) -> Result<Response, Error> {
@@ -211,7 +215,7 @@ async fn thumbnail(
     ),
     responses((status = 200, description = "The file.", content_type = "text/vtt"), Failures)
 )]
-async fn captions(
+async fn download_recording_captions(
     State(catalogue): State<Catalogue>,
     Params((stream, id, file)): Params<(String, String, String)>,
 ) -> Result<Response, Error> {

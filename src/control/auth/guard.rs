@@ -14,8 +14,7 @@ use crate::control::problem::{Code, Error};
 pub const COOKIE: &str = "auralink_session";
 
 /// Middleware: identifies the caller, refuses callers without permission, and stores the
-/// [`Principal`] in the request's extensions. Reading needs [`Scope::View`], anything else
-/// [`Scope::Operate`].
+/// [`Principal`] in the request's extensions. The route says which [`Scope`] it needs.
 ///
 /// Without a token, the session cookie or `api.open` admits the caller. A browser uses both also
 /// for pages of other sites. So the host must be ours and, except for plain reading, the origin
@@ -24,12 +23,11 @@ pub const COOKIE: &str = "auralink_session";
 /// # Errors
 /// `unauthorized`, `forbidden`, `unknown_host`.
 pub async fn guard(
-    State(auth): State<Auth>,
+    State((auth, scope)): State<(Auth, Scope)>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Error> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let scope = if reads { Scope::View } else { Scope::Operate };
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
     // A page of any origin can open a WebSocket by GET, and CORS does not apply to it.

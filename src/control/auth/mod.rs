@@ -28,7 +28,7 @@ use crate::control::problem::{Code, Error};
 pub enum Scope {
     /// Read the state.
     View,
-    /// Change streams, outputs and recordings.
+    /// Change streams, outputs and recordings; read their tokens.
     Operate,
 }
 
@@ -41,6 +41,16 @@ pub enum Principal {
     Session,
     /// Any client: the configuration sets `api.open = true`.
     Anybody,
+}
+
+impl Scope {
+    /// The word in the OpenAPI document.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Operate => "operate",
+        }
+    }
 }
 
 impl Principal {

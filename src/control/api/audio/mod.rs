@@ -13,10 +13,11 @@ use std::sync::LazyLock;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::router::UtoipaMethodRouterExt;
 use utoipa_axum::routes;
 
 use super::extract::Form as Sent;
+use super::route_table::RouteTable;
 use super::{ApiState, Code, Error, Failures};
 use form::{FILE_MAX, Form, Upload};
 use hear::Work;
@@ -28,14 +29,14 @@ const AT_ONCE: usize = 2;
 static PLACES: LazyLock<std::sync::Arc<Semaphore>> =
     LazyLock::new(|| std::sync::Arc::new(Semaphore::new(AT_ONCE)));
 
-/// The routes, to be placed behind the guard.
-pub(super) fn router() -> OpenApiRouter<ApiState> {
+/// Adds the routes.
+pub(super) fn add(table: RouteTable<'_, ApiState>) -> RouteTable<'_, ApiState> {
     // Allowance for the form fields around the file.
     let limit = || DefaultBodyLimit::max(FILE_MAX + (64 << 10));
-    OpenApiRouter::new()
-        .routes(routes!(transcribe).layer(limit()))
-        .routes(routes!(translate).layer(limit()))
-        .routes(routes!(list::list_models))
+    table
+        .operate(routes!(transcribe_audio).layer(limit()))
+        .operate(routes!(translate_audio).layer(limit()))
+        .view(routes!(list::list_models))
 }
 
 /// Transcribes an audio or video file of any supported format.
@@ -45,7 +46,7 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 #[utoipa::path(post, path = "/v1/audio/transcriptions", tag = "speech",
     request_body(content = Upload, content_type = "multipart/form-data"),
     responses((status = 200, body = Verbose), Failures))]
-pub(super) async fn transcribe(
+pub(super) async fn transcribe_audio(
     State(state): State<ApiState>,
     form: Result<Sent, Error>,
 ) -> Result<Response, Refused> {
@@ -56,7 +57,7 @@ pub(super) async fn transcribe(
 #[utoipa::path(post, path = "/v1/audio/translations", tag = "speech",
     request_body(content = Upload, content_type = "multipart/form-data"),
     responses((status = 200, body = Verbose), Failures))]
-pub(super) async fn translate(
+pub(super) async fn translate_audio(
     State(state): State<ApiState>,
     form: Result<Sent, Error>,
 ) -> Result<Response, Refused> {

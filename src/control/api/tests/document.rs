@@ -40,6 +40,28 @@ fn every_reference_leads_somewhere() {
     assert!(dangling.is_empty(), "{dangling:?}");
 }
 
+/// The doors: what needs no permission is named here, everything else says which one it needs.
+#[test]
+fn every_operation_says_which_permission_it_needs() {
+    let document = document();
+    let paths = document["paths"].as_object().expect("paths");
+    let operations = paths.iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().into_iter().flatten();
+        methods.filter(|(_, of)| of["operationId"].is_string()).map(move |of| (path, of))
+    });
+    let mut open = BTreeSet::new();
+    for (path, (method, of)) in operations {
+        match of[super::super::route_table::REQUIRED_SCOPE].as_str() {
+            Some("view" | "operate") => {}
+            Some(other) => panic!("{method} {path} needs `{other}`, which is no permission"),
+            None => {
+                open.insert(path.as_str());
+            }
+        }
+    }
+    assert_eq!(open, BTreeSet::from(["/api/v1/session", "/healthz", "/metrics", "/readyz"]));
+}
+
 #[test]
 fn every_operation_has_a_name_of_its_own() {
     let document = document();
