@@ -79,3 +79,9 @@ impl FromRef<ApiState> for Auth {
         state.auth.clone()
     }
 }
+
+impl FromRef<ApiState> for Catalogue {
+    fn from_ref(state: &ApiState) -> Self {
+        state.catalogue().clone()
+    }
+}
