@@ -59,7 +59,7 @@ pub(super) fn report(shared: &Shared, access_request: &AccessRequest, refusal: &
     if let Some(kept_back) = shared.refusal_log.pass(subject, Instant::now()) {
         tracing::info!(
             stream,
-            %protocol,
+            protocol = protocol.as_str(),
             peer,
             reason = refusal.message,
             hint = refusal.hint,

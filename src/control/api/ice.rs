@@ -43,7 +43,7 @@ pub(super) fn patch(
                 .restart_ice((ufrag, password), &fragment.candidates)
                 .map_err(|e| Error::internal("restarting ICE", &e))?;
             *generation = Generation::new(ufrag);
-            tracing::info!(stream = %session.stream, protocol = %session.protocol, "ICE restarts");
+            tracing::info!(stream = %session.stream, protocol = session.protocol.as_str(), "ICE restarts");
             let headers = [(header::CONTENT_TYPE, KIND), (header::ETAG, generation.etag.as_str())];
             Ok((StatusCode::OK, headers, answer).into_response())
         }

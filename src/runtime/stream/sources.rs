@@ -71,7 +71,7 @@ impl Stream {
                 "publish to another stream, or set this stream's source to `publish`",
             ));
         };
-        tracing::info!(stream = %self.spec.name, protocol = %access_request.protocol, peer = %access_request.peer,
+        tracing::info!(stream = %self.spec.name, protocol = access_request.protocol.as_str(), peer = %access_request.peer,
             slot = slot.as_str(), "publisher connected");
         let intake = self.attach_publisher(slot, report);
         self.changed();
@@ -148,7 +148,7 @@ impl Stream {
     pub(super) fn publisher_left(&mut self, id: u64) {
         let Some(index) = self.publishers.iter().position(|p| p.id == id) else { return };
         let gone = self.publishers.remove(index);
-        tracing::info!(stream = %self.spec.name, protocol = %gone.tracks.report.protocol,
+        tracing::info!(stream = %self.spec.name, protocol = gone.tracks.report.protocol.as_str(),
             peer = %gone.tracks.report.peer, slot = gone.slot.as_str(),
             bytes = gone.bytes(), "publisher left");
         self.decide(Instant::now());

@@ -139,7 +139,7 @@ mod tests {
             );
             assert!(found.starts_with(expect), "{body}: {found}");
         };
-        check(r#"{"language": "en", "text": "AccessRequest"}"#, "AccessRequest 1000000+1290");
+        check(r#"{"language": "en", "text": "Hello"}"#, "Hello 1000000+1290");
         check(
             r#"{"language": "en", "text": " a\n b ", "start_ms": 990000, "duration_ms": 5}"#,
             "a b 990000+5",
