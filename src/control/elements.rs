@@ -28,7 +28,7 @@ const NICE: &str = "gstreamer1.0-nice";
 const X: &str = "gstreamer1.0-x";
 
 /// Elements outside GStreamer's core: the Debian package of each, the feature that is off without
-/// it, and when its absence matters. Encoders that are only tried (`process::recipes`) report their
+/// it, and when its absence matters. Encoders that are only tried (`process::encoder_settings`) report their
 /// own absence.
 const ELEMENTS: &[(&str, &str, &str, Need)] = &[
     ("appsrc", BASE, "everything", ALWAYS),

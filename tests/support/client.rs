@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::needs::skip;
 use super::root;
 
 /// Debian's own Python, which has bindings for GStreamer.
@@ -29,12 +30,16 @@ impl Client {
         Self::start(script, command)
     }
 
-    /// The RTSP camera with a test pattern, on a free port; `None` if Debian's Python has no
-    /// GStreamer.
+    /// The RTSP camera with a test pattern, on a free port; `None`, noted, if Debian's
+    /// Python has no GStreamer.
     pub(crate) fn camera() -> Option<Self> {
         let probe = "import gi; gi.require_version('GstRtspServer', '1.0')";
         let there = std::process::Command::new(SYSTEM_PYTHON).args(["-c", probe]).output();
-        there.is_ok_and(|probe| probe.status.success()).then(|| Self::system_python("rtsp.py", &[]))
+        if there.is_ok_and(|probe| probe.status.success()) {
+            return Some(Self::system_python("rtsp.py", &[]));
+        }
+        skip("python3-gi and gir1.2-gst-rtsp-server-1.0, from `make setup`");
+        None
     }
 
     /// A Python client that needs Debian's own Python: `rtsp.py`.

@@ -110,5 +110,5 @@ async fn several_players_and_one_that_never_reads() {
         assert!(packets.clone().all(|p| p[0] == 0x47), "whole TS packets only");
     }
     drop((players, sleeper));
-    until("all seats to be free", 10, || stream.played.load(Ordering::SeqCst) == 0).await;
+    until("all subscriptions to be free", 10, || stream.played.load(Ordering::SeqCst) == 0).await;
 }
