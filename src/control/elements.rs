@@ -145,10 +145,22 @@ const ELEMENTS: &[(&str, &str, &str, Need)] = &[
     ("wavparse", GOOD, "WAV files", FEATURE),
 ];
 
-/// Libraries that are opened when they are needed: the Debian package of each, the feature that is off
-/// without it, and whether it is there.
-const LIBRARIES: &[(&str, &str, &str, fn() -> bool)] =
-    &[("librist", "librist4", "RIST sources", rist::is_installed)];
+/// A library that is opened when it is needed.
+struct Library {
+    name: &'static str,
+    /// The Debian package that contains it.
+    package: &'static str,
+    /// The feature that is off without it.
+    feature: &'static str,
+    is_installed: fn() -> bool,
+}
+
+const LIBRARIES: &[Library] = &[Library {
+    name: "librist",
+    package: "librist4",
+    feature: "RIST sources",
+    is_installed: rist::is_installed,
+}];
 
 /// A GStreamer element or a library that is not installed.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -173,13 +185,13 @@ pub fn count() -> usize {
 /// The elements and libraries that are not installed. GStreamer must be initialised.
 pub(super) fn missing() -> Vec<Missing> {
     let mut missing = absent(|name| gst::ElementFactory::find(name).is_some());
-    let absent = LIBRARIES.iter().filter(|(.., is_installed)| !is_installed());
-    missing.extend(absent.map(|&(element, package, feature, _)| Missing {
-        element,
-        feature,
+    let absent = LIBRARIES.iter().filter(|library| !(library.is_installed)());
+    missing.extend(absent.map(|library| Missing {
+        element: library.name,
+        feature: library.feature,
         required: false,
-        package,
-        fix: format!("sudo apt-get install {package}"),
+        package: library.package,
+        fix: format!("sudo apt-get install {}", library.package),
     }));
     missing
 }

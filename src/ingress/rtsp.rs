@@ -35,7 +35,8 @@ impl PulledSource for RtspSource {
 
     async fn run(self, context: SourceContext) -> Result<(), Error> {
         let intake = context.intake;
-        let node = Node::parse("rtsp source", "rtspsrc name=in latency=200 drop-on-latency=true")?;
+        // What comes late, in a burst, is passed late: `drop-on-latency` would throw it away.
+        let node = Node::parse("rtsp source", "rtspsrc name=in latency=200")?;
         let source = node.element("in")?;
         source.set_property("location", self.url);
         source.set_property_from_str("protocols", "tcp+udp");

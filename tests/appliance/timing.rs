@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
 use crate::support::api::Stream;
 use crate::support::appliance::Appliance;
+use crate::support::client::Client;
 use crate::support::media::once;
 use crate::support::publish::Ffmpeg;
 use crate::support::{eventually, s};
@@ -120,9 +121,10 @@ fn expect_all(label: &str, sent: &[Packet], recorded: &[Packet]) {
     assert_eq!((seen, heard), (pictures, sounds), "{label}: some are missing");
 }
 
-/// Longest step between two frames of a recording, in seconds.
-fn longest_step(recorded: &[Packet]) -> f64 {
-    let mut times: Vec<f64> = recorded.iter().filter(|p| p.is_video).map(|p| p.at_s).collect();
+/// Longest step between two packets of a kind in a recording, in seconds.
+fn longest_step(recorded: &[Packet], is_video: bool) -> f64 {
+    let kind = recorded.iter().filter(|packet| packet.is_video == is_video);
+    let mut times: Vec<f64> = kind.map(|packet| packet.at_s).collect();
     times.sort_by(f64::total_cmp);
     times.windows(2).map(|w| w[1] - w[0]).fold(0.0, f64::max)
 }
@@ -205,9 +207,36 @@ async fn a_connection_that_stands_still_makes_a_late_burst_and_no_hole() {
         let label = format!("stall of {} ms, {name}", hold.as_millis());
         expect_all(&label, &packets(&film(gop)), &recorded);
         if name == "short" {
-            let step = longest_step(&recorded);
+            let step = longest_step(&recorded, true);
             assert!(step < 0.1, "{label}: a step of {step} s between two pictures");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_camera_that_stands_still_makes_a_late_burst_and_no_hole() {
+    let Some(mut camera) = Client::camera() else { return };
+    let url = camera.wait_for("serving", s(20)).await["url"].clone();
+    let appliance = Appliance::start().await;
+    let source = json!({ "type": "rtsp", "url": url });
+    let spec = json!({ "name": "camera", "preset": "record", "linger_s": 0, "source": source });
+    let stream = appliance.api.create(spec).await;
+    let sounds = |snapshot: &Value| {
+        let mut feeds = snapshot["feeds"].as_array().into_iter().flatten();
+        feeds.find(|feed| feed["name"] == "audio").and_then(|feed| feed["buffers"].as_u64())
+    };
+    for seconds in [3, 8] {
+        // AAC has 47 packets in a second.
+        let came = |snapshot: &Value| sounds(snapshot) > Some(47 * seconds);
+        stream.wait("enough sound", s(40), came).await;
+        camera.stand_still(Duration::from_millis(800)).await;
+    }
+    let publish = json!({ "source": { "type": "publish" } });
+    stream.api.must_patch(&stream.path(), &publish).await;
+    let recorded = recorded(&appliance, &stream).await;
+    for is_video in [true, false] {
+        let step = longest_step(&recorded, is_video);
+        assert!(step < 0.1, "video: {is_video}: a step of {step} s");
     }
 }
 

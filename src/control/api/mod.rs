@@ -45,8 +45,8 @@ pub use media::media_router;
 pub use respond::Failures;
 pub use state::{ApiState, Parts};
 
-use super::problem::{Code, Error};
 use super::console;
+use super::problem::{Code, Error};
 use route_table::RouteTable;
 
 #[derive(OpenApi)]

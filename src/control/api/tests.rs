@@ -10,8 +10,8 @@ use tower::ServiceExt;
 use super::*;
 use crate::control::Metrics;
 use crate::control::archive::Archive;
-use crate::control::auth::Auth;
 use crate::control::auth::signed::{self, Verifier};
+use crate::control::auth::{Auth, Hosts};
 use crate::control::machine::Machine;
 use crate::control::origin::Endpoints;
 use crate::control::store::Store;
@@ -64,7 +64,7 @@ impl Fixture {
         let stream_service = StreamService::new(supervisor.clone(), store);
         let state = ApiState::new(Parts {
             stream_service: stream_service.clone(),
-            auth: Auth::new(&Auth::digest(ADMIN), false, auth::Hosts::new(["box".to_owned()]))
+            auth: Auth::new(&Auth::digest(ADMIN), false, Hosts::new(["box".to_owned()]))
                 .expect("a digest"),
             jitsi: Some(Verifier::read(JITSI.1.path(), "jitsi").expect("a key")),
             archive: archive.clone(),
