@@ -49,6 +49,7 @@ pub(super) fn listen(
     tell: &Arc<watch::Sender<WebRTCPeerConnectionState>>,
 ) {
     let Some(bin) = bin.downcast_ref::<gst::Bin>() else { return };
+    keep_sender_times(bin);
     ask_again_for_pictures_only(bin);
     let (heard, tell) = (Arc::clone(heard), Arc::clone(tell));
     bin.connect_deep_element_added(move |_, _, element| {
@@ -62,10 +63,7 @@ pub(super) fn listen(
                     gst::PadProbeReturn::Ok
                 });
             }
-            // By default the first packet is held for the whole `latency`, in case earlier ones
-            // arrive. A stream's time begins with it, so all later packets would seem to come from
-            // the future, and players that synchronise audio and video would wait for it.
-            Some("rtpjitterbuffer") => element.set_property("faststart-min-packets", 1u32),
+            Some("rtpjitterbuffer") => pass_bursts(element),
             // By default it sends feedback whenever a video frame is complete: with audio alone
             // only after many seconds.
             Some("rtpsession") => {
@@ -88,6 +86,25 @@ pub(super) fn listen(
             _ => {}
         }
     });
+}
+
+/// Makes a jitter buffer pass what a stalled sender or path delivers late, whole and with its time.
+fn pass_bursts(jitterbuffer: &gst::Element) {
+    // By default the first packet is held for the whole `latency`, in case earlier ones arrive. A
+    // stream's time begins with it, so all later packets would seem to come from the future, and
+    // players that synchronise audio and video would wait for it.
+    jitterbuffer.set_property("faststart-min-packets", 1u32);
+    // By default a packet that does not come when it is expected counts as lost after `latency`,
+    // and is dropped when it comes. Now only a later packet makes a gap.
+    jitterbuffer.set_property("rtx-next-seqnum", false);
+}
+
+/// By default packets that come late, in a burst, get times near that of their arrival. A feed's
+/// timeline keeps their places, and follows a clock that drifts.
+fn keep_sender_times(webrtcbin: &gst::Bin) {
+    for child in webrtcbin.children().iter().filter(|child| child.has_property("buffer-mode")) {
+        child.set_property_from_str("buffer-mode", "none");
+    }
 }
 
 /// `webrtcbin` enables retransmission requests for all tracks of a bundle as soon as one of them

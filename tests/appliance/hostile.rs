@@ -1,7 +1,5 @@
 //! Bad input causes an error, costs bounded memory and does not affect other streams.
 
-use std::process::Command;
-
 use futures::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,7 +13,7 @@ use crate::support::media::Coding;
 use crate::support::publish::Ffmpeg;
 use crate::support::rough::{SrtPipe, garbage, throw_tcp, throw_udp, transport_stream};
 use crate::support::usage::Usage;
-use crate::support::{eventually, s};
+use crate::support::{eventually, s, stop};
 
 /// Growth that bad input may cause, in filled caches and pools, in KiB.
 const RSS_GROWTH_MAX_KIB: u64 = 48 * 1024;
@@ -156,8 +154,7 @@ async fn a_publisher_that_stops_in_the_middle_of_a_frame() {
     let publisher = Ffmpeg::send(Coding::H264BFrames, &appliance.rtmp(&stream));
     stream.wait_state("live", s(20)).await;
     // The connection stays open but no data follows.
-    let stopped = Command::new("kill").args(["-STOP", &publisher.pid().to_string()]).status();
-    assert!(stopped.is_ok_and(|s| s.success()));
+    stop(publisher.pid());
     stream.wait_state("slate", s(30)).await;
     let _second = Ffmpeg::send(Coding::H264BFrames, &appliance.rtmp(&stream));
     stream.wait_state("live", s(30)).await;

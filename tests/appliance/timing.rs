@@ -13,9 +13,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::support::api::Stream;
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;
-use crate::support::media::once;
+use crate::support::media::{Coding, once};
 use crate::support::publish::Ffmpeg;
-use crate::support::{eventually, s};
+use crate::support::{eventually, s, stand_still};
 
 /// What is still in transit when a publisher leaves may be missing, in seconds.
 const TAIL_S: f64 = 1.0;
@@ -213,31 +213,53 @@ async fn a_connection_that_stands_still_makes_a_late_burst_and_no_hole() {
     }
 }
 
+/// Lets a publisher stand still twice, longer than a jitter buffer waits, and fails unless the
+/// recording of `stream`, which `leave` ends, has neither a hole nor media in the wrong place.
+async fn stands_still(appliance: &Appliance, stream: &Stream, pid: u32, leave: impl AsyncFnOnce()) {
+    for pictures in [60, 180] {
+        let came = |snapshot: &Value| {
+            let mut feeds = snapshot["feeds"].as_array().into_iter().flatten();
+            let video = feeds.find(|feed| feed["name"] == "video");
+            video.and_then(|feed| feed["buffers"].as_u64()) > Some(pictures)
+        };
+        stream.wait("enough pictures", s(40), came).await;
+        stand_still(pid, Duration::from_millis(700)).await;
+    }
+    leave().await;
+    let recorded = recorded(appliance, stream).await;
+    assert!(recorded.len() > 400, "{} packets are recorded", recorded.len());
+    for (kind, is_video) in [("video", true), ("audio", false)] {
+        let step = longest_step(&recorded, is_video);
+        assert!(step < 0.1, "{}: a step of {step} s in {kind}", stream.name);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_camera_that_stands_still_makes_a_late_burst_and_no_hole() {
     let Some(mut camera) = Client::camera() else { return };
     let url = camera.wait_for("serving", s(20)).await["url"].clone();
     let appliance = Appliance::start().await;
-    let source = json!({ "type": "rtsp", "url": url });
-    let spec = json!({ "name": "camera", "preset": "record", "linger_s": 0, "source": source });
-    let stream = appliance.api.create(spec).await;
-    let sounds = |snapshot: &Value| {
-        let mut feeds = snapshot["feeds"].as_array().into_iter().flatten();
-        feeds.find(|feed| feed["name"] == "audio").and_then(|feed| feed["buffers"].as_u64())
-    };
-    for seconds in [3, 8] {
-        // AAC has 47 packets in a second.
-        let came = |snapshot: &Value| sounds(snapshot) > Some(47 * seconds);
-        stream.wait("enough sound", s(40), came).await;
-        camera.stand_still(Duration::from_millis(800)).await;
-    }
+    let stream = stream(&appliance, "camera", 0).await;
+    let source = json!({ "source": { "type": "rtsp", "url": url } });
+    stream.api.must_patch(&stream.path(), &source).await;
     let publish = json!({ "source": { "type": "publish" } });
-    stream.api.must_patch(&stream.path(), &publish).await;
-    let recorded = recorded(&appliance, &stream).await;
-    for is_video in [true, false] {
-        let step = longest_step(&recorded, is_video);
-        assert!(step < 0.1, "video: {is_video}: a step of {step} s");
-    }
+    let leave = async || {
+        stream.api.must_patch(&stream.path(), &publish).await;
+    };
+    stands_still(&appliance, &stream, camera.pid(), leave).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_appliance_that_stands_still_makes_a_late_burst_and_no_hole_at_the_next() {
+    let mut near = Appliance::start().await;
+    let far = near.start_beside("").await;
+    let stream = stream(&far, "far", 0).await;
+    let (url, token) = (stream.whip(), stream.publish_token());
+    let trunk = json!({ "id": "far", "type": "trunk", "url": url, "token": token });
+    let source = near.api.create(json!({ "name": "near", "outputs": [trunk] })).await;
+    let _publisher = Ffmpeg::send(Coding::H264Baseline, &near.srt(&source));
+    let pid = near.pid();
+    stands_still(&far, &stream, pid, async || near.kill()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

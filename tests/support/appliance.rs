@@ -15,7 +15,7 @@ use super::fault::Conditions;
 use super::fault::disk::SmallDisk;
 use super::line::Place;
 use super::usage::Usage;
-use super::{eventually, s};
+use super::{eventually, s, signal};
 
 /// The admin token of the tests.
 pub(crate) const ADMIN: &str = "admin-token-of-the-tests-0123456789abcdef";
@@ -196,13 +196,13 @@ impl Appliance {
 
     /// Sends SIGHUP.
     pub(crate) fn reload(&self) {
-        self.signal("HUP");
+        signal(self.pid(), "-HUP");
     }
 
     /// Sends SIGTERM and waits for a successful exit; returns how long it took.
     pub(crate) async fn stop(&mut self) -> Duration {
         let start = Instant::now();
-        self.signal("TERM");
+        signal(self.pid(), "-TERM");
         let mut process = self.process.take().expect("it runs");
         let waited = tokio::task::spawn_blocking(move || process.wait());
         let status = tokio::time::timeout(s(20), waited).await;
@@ -217,13 +217,6 @@ impl Appliance {
             let _ = process.kill();
             let _ = process.wait();
         }
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args([format!("-{name}"), pid]).status();
-        let sent = sent.is_ok_and(|s| s.success());
-        assert!(sent, "SIG{name} could not be sent");
     }
 
     /// Its address as seen from the test.

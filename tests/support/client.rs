@@ -140,14 +140,9 @@ impl Client {
         self.wait_for("report", max).await
     }
 
-    /// Lets it stand still for a time, as a machine that is busy with something else.
-    pub(crate) async fn stand_still(&self, time: Duration) {
-        let pid = self.child.id().expect("it runs").to_string();
-        for (signal, then) in [("-STOP", time), ("-CONT", Duration::ZERO)] {
-            let status = std::process::Command::new("kill").args([signal, &pid]).status();
-            assert!(status.is_ok_and(|status| status.success()), "{} is not there", self.name);
-            tokio::time::sleep(then).await;
-        }
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// Kills it without warning, like a crash or a pulled cable.

@@ -36,6 +36,23 @@ where
     }
 }
 
+/// Stops a process, so that its connections stay open but no data follows.
+pub(crate) fn stop(pid: u32) {
+    signal(pid, "-STOP");
+}
+
+/// Lets a process stand still for a time, as on a machine that is busy with something else.
+pub(crate) async fn stand_still(pid: u32, time: Duration) {
+    stop(pid);
+    tokio::time::sleep(time).await;
+    signal(pid, "-CONT");
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = std::process::Command::new("kill").args([name, &pid.to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()), "process {pid} is not there");
+}
+
 /// The crate's root, for clients and presets, wherever the test is started.
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
