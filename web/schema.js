@@ -10,14 +10,15 @@ function resolve(schema) {
   return { ...schemas[schema.$ref.split("/").pop()], ...schema };
 }
 
-// The fields of an object: name, description, options of an enum, an example, whether they must be there.
+// The fields of an object, required ones first: name, JSON type, description, options of an enum, an example.
 function fieldsOf(schema) {
   const { properties = {}, required = [] } = resolve(schema);
-  return Object.entries(properties).map(([name, of]) => {
-    const field = resolve(of);
+  const fields = Object.entries(properties).map(([name, of]) => {
+    const { type, description, example, ...field } = resolve(of);
     const options = field.enum ?? field.oneOf?.flatMap((one) => one.enum ?? []);
-    return { name, options, description: field.description, example: field.example, required: required.includes(name) };
+    return { name, type: [type].flat()[0], options, description, example, required: required.includes(name) };
   });
+  return fields.sort((one, other) => other.required - one.required);
 }
 
 // The kinds of a type that `type` distinguishes: each with its description and its fields.
@@ -33,17 +34,32 @@ export async function kindsOf(name) {
 
 const plain = (text) => (text ?? "").replaceAll("`", "").replace(/\s+/g, " ");
 
-// Inputs for the fields of a kind; `read()` returns what was typed, without what was left empty.
-export function inputsFor(kind) {
-  const inputs = kind.fields.map(({ name, options, description, example, required }) => {
-    const about = { name: `field-${name}`, title: plain(description), required };
-    const input = options?.length
-      ? make("select", about, ...options.map((value) => make("option", { value, textContent: value })))
-      : make("input", { ...about, type: /passphrase|token|secret/.test(name) ? "password" : "text", placeholder: example ?? "", autocomplete: "off", spellcheck: false });
+// `listen_port` is labelled "Listen port".
+const labelOf = (name) => name === "url" ? "URL" : name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+
+function inputFor({ name, type, options, description, example, required }) {
+  const about = { name: `field-${name}`, title: plain(description), required };
+  if (options?.length) {
+    const input = make("select", about, ...options.map((value) => make("option", { value, textContent: value })));
     // The first option of a select is no default: the API has its own.
-    if (options?.length && !required) input.prepend(make("option", { value: "", textContent: "default", selected: true }));
-    return [name, input];
-  });
-  const labels = inputs.map(([name, input]) => make("label", {}, name.replaceAll("_", " ") + " ", input, make("small", { className: "quiet", textContent: input.title })));
-  return { labels, read: () => Object.fromEntries(inputs.filter(([, input]) => input.value).map(([name, input]) => [name, input.value])) };
+    if (!required) input.prepend(make("option", { value: "", textContent: "default", selected: true }));
+    return input;
+  }
+  if (type === "boolean") return make("input", { ...about, type: "checkbox", required: false });
+  const shown = { integer: "number", number: "number" }[type] ?? (/passphrase|token|secret/.test(name) ? "password" : "text");
+  return make("input", { ...about, type: shown, placeholder: example ?? "", autocomplete: "off", spellcheck: false });
+}
+
+// What was entered, as the API takes it; `undefined` if nothing was.
+function valueOf(input) {
+  if (input.type === "checkbox") return input.checked;
+  if (input.value === "") return undefined;
+  return input.type === "number" ? input.valueAsNumber : input.value;
+}
+
+// Inputs for the fields of a kind; `read()` returns what was entered, without what was left empty.
+export function inputsFor(kind) {
+  const inputs = kind.fields.map((field) => [field.name, inputFor(field)]);
+  const labels = inputs.map(([name, input]) => make("label", {}, labelOf(name) + " ", input, make("small", { className: "quiet", textContent: input.title })));
+  return { labels, read: () => Object.fromEntries(inputs.map(([name, input]) => [name, valueOf(input)])) };
 }
