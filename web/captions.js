@@ -1,4 +1,4 @@
-// Captions: over the picture, from the data channel of the player; and what is made of them.
+// Captions: over the video, from the data channel of the player; and what is made of them.
 
 import { make, onClick, patch, toast } from "./api.js";
 
@@ -195,7 +195,7 @@ export function captionsPanel(box, name) {
         hears.engine && `heard by ${hears.engine}${hears.model ? ` (${hears.model})` : ""}`,
         newest && `${(newest.delay_ms / 1000).toFixed(1)} s behind the voice`,
         hears.real_time_factor && `load ${hears.real_time_factor}`, hears.switched];
-      $("captions-state").textContent = words.filter(Boolean).join(" · ") || "waiting for sound";
+      $("captions-state").textContent = words.filter(Boolean).join(" · ") || "waiting for audio";
       const row = (c) => make("tr", {}, make("td", {}, make("b", { textContent: c.language })), make("td", { className: "quiet",
         textContent: `${c.committed} captions, ${c.words} words` + (c.dropped_slow ? `, ${c.dropped_slow} lost to slow readers` : "") + `, ${c.readers} readers` }));
       $("captions-feeds").replaceChildren(...stream.cues.map(row));
@@ -209,8 +209,8 @@ export function captionsPanel(box, name) {
   };
 }
 
-// Sound in other languages, where the stream is dubbed.
-export function soundMenu(menu, stream) {
+// Audio in other languages, where the stream is dubbed.
+export function audioMenu(menu, stream) {
   const dubs = stream.captions?.enabled ? stream.captions.dub : [];
   const key = dubs.join();
   menu.parentElement.hidden = !dubs.length;

@@ -62,9 +62,9 @@ function showList() {
   const tiles = new Map(), list = main.querySelector("#streams");
   onClick(main.querySelector("#new-stream"), createStream);
   showOff().catch(toast);
-  const pictures = setInterval(() => tiles.forEach((tile) => tile.reload()), 5000);
+  const previews = setInterval(() => tiles.forEach((tile) => tile.reload()), 5000);
   return {
-    leave() { clearInterval(pictures); },
+    leave() { clearInterval(previews); },
     async refresh() {
       const { streams } = await get("/streams");
       main.querySelector("#no-streams").hidden = streams.length > 0;
@@ -81,13 +81,13 @@ function showList() {
 }
 
 function makeTile(name) {
-  const image = make("img", { alt: "", hidden: true }), none = make("span", { textContent: "no picture" });
+  const image = make("img", { alt: "", hidden: true }), none = make("span", { textContent: "no video" });
   const state = make("span", {}), facts = make("span", { className: "quiet" });
   image.onload = () => { image.hidden = false; none.hidden = true; };
   image.onerror = () => { image.hidden = true; none.hidden = false; };
   let live = false;
   const reload = () => { if (live) image.src = `/api/v1/streams/${encodeURIComponent(name)}/thumbnail.jpg?${Date.now()}`; };
-  const link = make("a", { href: "#/" + encodeURIComponent(name) }, make("div", { className: "picture" }, image, none),
+  const link = make("a", { href: "#/" + encodeURIComponent(name) }, make("div", { className: "preview" }, image, none),
     make("div", { className: "text" }, make("b", { textContent: name }), state, facts));
   return {
     element: make("li", {}, link), reload,

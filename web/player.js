@@ -89,16 +89,16 @@ export class Player {
     const analyser = this.context.createAnalyser();
     analyser.fftSize = 2048;
     this.context.createMediaStreamSource(new MediaStream(stream.getAudioTracks())).connect(analyser);
-    const samples = new Float32Array(analyser.fftSize), picture = this.meter.getContext("2d");
+    const samples = new Float32Array(analyser.fftSize), canvas = this.meter.getContext("2d");
     let shown = -60;
     const draw = () => {
       analyser.getFloatTimeDomainData(samples);
       const peak = samples.reduce((max, s) => Math.max(max, Math.abs(s)), 0);
       shown = Math.max(20 * Math.log10(peak + 1e-6), shown - 1, -60);
       const { width, height } = this.meter;
-      picture.clearRect(0, 0, width, height);
-      picture.fillStyle = shown > -3 ? "#dc2626" : shown > -12 ? "#d97706" : "#16a34a";
-      picture.fillRect(0, 0, width * (1 + shown / 60), height);
+      canvas.clearRect(0, 0, width, height);
+      canvas.fillStyle = shown > -3 ? "#dc2626" : shown > -12 ? "#d97706" : "#16a34a";
+      canvas.fillRect(0, 0, width * (1 + shown / 60), height);
       this.meter.title = `${shown.toFixed(0)} dBFS`;
       this.frame = requestAnimationFrame(draw);
     };

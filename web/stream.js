@@ -1,7 +1,7 @@
 // One stream: player, captions, graph, outputs, recordings, tokens.
 
 import { ago, bytes, get, kbps, make, onClick, patch, post, remove, sentences, toast } from "./api.js";
-import { Overlay, captionsPanel, soundMenu } from "./captions.js";
+import { Overlay, captionsPanel, audioMenu } from "./captions.js";
 import { drawGraph } from "./graph.js";
 import { Outputs, askForOutput } from "./outputs.js";
 import { Player } from "./player.js";
@@ -27,11 +27,11 @@ export function showStream(main, name) {
   });
   async function watch() {
     access ??= await get(path + "/access");
-    const sound = $("sound-language").value;
-    await player.start(`/whep/${encodeURIComponent(name)}${sound ? `?audio=${sound}` : ""}`, access.access.play_token);
+    const audio = $("audio-language").value;
+    await player.start(`/whep/${encodeURIComponent(name)}${audio ? `?audio=${audio}` : ""}`, access.access.play_token);
     $("watch").textContent = "Stop";
   }
-  $("sound-language").onchange = () => {
+  $("audio-language").onchange = () => {
     if (!player.playing) return;
     player.stop();
     watch().catch(toast);
@@ -135,7 +135,7 @@ export function showStream(main, name) {
     showSources(stream);
     showRefusals(stream.refusals);
     showDenoise(stream.denoise);
-    soundMenu($("sound-language"), stream);
+    audioMenu($("audio-language"), stream);
     panel.refresh(stream);
     outputs.show(stream.outputs);
     $("graph").replaceChildren(drawGraph(stream));

@@ -24,29 +24,29 @@ const pair = (a, b) => a && b ? `${a}, ${b}` : "";
 
 // Names of figures, what they mean, and how they are read from the facts.
 const BOTH = [
-  ["Rung of the ladder", "codec, its bitrate, sound in one packet, and how much of the pictures goes out", (f) => f.rung],
-  ["Codec of sound", "what most packets of sound are now; AIC-A is for voice, music goes as Opus", (f) => ({ aic: "AIC-A", opus: "Opus" })[f.codec]],
-  ["Sound on the wire", "payload and 50 bytes of headers a packet, in the last second", (f) => rate(f.audio_kbps)],
+  ["Rung of the ladder", "codec, its bitrate, audio in one packet, and how much of the video is sent", (f) => f.rung],
+  ["Audio codec", "the codec of most audio packets now; AIC-A is for voice, music goes as Opus", (f) => ({ aic: "AIC-A", opus: "Opus" })[f.codec]],
+  ["Audio on the wire", "payload and 50 bytes of headers a packet, in the last second", (f) => rate(f.audio_kbps)],
 ];
 const QUALITY = ["Quality (estimate)", "mean opinion score by the E-model, ITU-T G.107: 1.0 is bad, 4.5 the best. No measurement",
   (f) => is(f.quality) ? `${f.quality.toFixed(1)} of 4.5` : ""];
 const ROUND_TRIP = ["Round trip", "to the other end and back", (f) => ms(f.rtt_ms)];
 const SENT = [...BOTH,
-  ["The same in Opus", "the same sound as Opus of 20 kbit/s in packets of 20 ms", (f) => rate(f.audio_in_opus_kbps)],
+  ["The same in Opus", "the same audio as Opus of 20 kbit/s in packets of 20 ms", (f) => rate(f.audio_in_opus_kbps)],
   QUALITY,
   ["Of Opus: predicted, actual", "share of Opus's bandwidth, before and after it was sent; only while AIC-A goes out",
     (f) => f.codec === "aic" ? pair(percent(f.predicted_ratio), percent(f.actual_ratio)) : ""],
   ["AIC-A failed", "where its engine failed and why; it is tried again after 10, 30, then 120 seconds", (f) => f.aic_failed],
-  ["Pictures", "how much of them goes out, and what that takes", (f) => is(f.video_kbps) ? pair(f.pictures, rate(f.video_kbps)) : f.pictures],
+  ["Video", "how much of it is sent, and what that takes", (f) => is(f.video_kbps) ? pair(f.pictures, rate(f.video_kbps)) : f.pictures],
   ["Bandwidth estimate", "what the path carries, by congestion control", (f) => rate(f.bandwidth_kbps)],
-  ["Sound lost, made up", "packets that did not arrive; sound that the other end had to make up, late packets included",
+  ["Audio lost, concealed", "packets that did not arrive; audio that the other end had to conceal, late packets included",
     (f) => pair(percent(f.loss), percent(f.missing))],
   ROUND_TRIP,
   ["Delay (estimate)", "packing, coding and half the round trip; what a jitter buffer adds after losses is not in it", (f) => ms(f.latency_ms)],
   ["Calls after the first", "how often the other end was called again since the trunk was added or started", (f) => String(f.restarts ?? "")],
 ];
 const RECEIVED = [...BOTH, QUALITY,
-  ["Sound made up", "share of the AIC-A frames since it began that were lost or late", (f) => f.frames ? percent(f.concealed / f.frames) : ""],
+  ["Audio concealed", "share of the AIC-A frames since it began that were lost or late", (f) => f.frames ? percent(f.concealed / f.frames) : ""],
   ROUND_TRIP,
 ];
 
@@ -70,7 +70,7 @@ export function receivedTrunk(facts) {
   const figures = new Figures(RECEIVED);
   figures.show(facts);
   return make("div", { className: "trunk" },
-    make("p", { className: "quiet", textContent: "It is a trunk of another appliance. All but the sound made up is what that one says." }),
+    make("p", { className: "quiet", textContent: "It is a trunk of another appliance. All but the concealed audio is what that one says." }),
     figures.element);
 }
 
@@ -81,11 +81,11 @@ export class SentTrunk {
     if (!seen.has(key)) seen.set(key, []);
     this.samples = seen.get(key);
     this.summary = make("p", { className: "summary" });
-    this.sound = new Plot("Sound", [["opus", "the same in Opus"], ["wire", "on the wire"]]);
+    this.audio = new Plot("Audio", [["opus", "the same in Opus"], ["wire", "on the wire"]]);
     this.path = new Plot("Path", [["path", "bandwidth estimate"], ["used", "taken by the trunk"]]);
     this.figures = new Figures(SENT);
     this.element = make("div", { className: "trunk" }, this.summary,
-      make("div", { className: "plots" }, this.sound.element, this.path.element), this.figures.element);
+      make("div", { className: "plots" }, this.audio.element, this.path.element), this.figures.element);
   }
 
   show(output) {
@@ -94,7 +94,7 @@ export class SentTrunk {
     // One that has not run yet has nothing to show but its error.
     this.element.hidden = output.state !== "running" && !this.samples.some((s) => is(s.wire) || is(s.used));
     this.summary.textContent = summary(this.samples, now);
-    this.sound.draw(this.samples, now);
+    this.audio.draw(this.samples, now);
     this.path.draw(this.samples, now);
     this.figures.show({ ...facts, restarts: output.restarts });
   }
@@ -118,11 +118,11 @@ export class SentTrunk {
 // What is saved never stands without how it sounds: both are of the same looks.
 function summary(samples, now) {
   const heard = samples.filter((s) => s.opus > 0 && is(s.quality));
-  if (!heard.length) return "No sound has gone out lately.";
+  if (!heard.length) return "No audio has been sent lately.";
   const sum = (name) => heard.reduce((total, s) => total + s[name], 0);
   const saved = Math.round((1 - sum("wire") / sum("opus")) * 100), quality = sum("quality") / heard.length;
-  const much = heard.every((s) => s.passed) ? "sound passed as the Opus of the stream"
-    : `sound took ${Math.abs(saved)} % ${saved < 0 ? "more" : "less"} than Opus of 20 kbit/s would have`;
+  const much = heard.every((s) => s.passed) ? "audio passed as the Opus of the stream"
+    : `audio took ${Math.abs(saved)} % ${saved < 0 ? "more" : "less"} than Opus of 20 kbit/s would have`;
   const seconds = Math.max(1, Math.round((now - heard[0].at) / 1000));
   return `In the last ${seconds < 115 ? `${seconds} s` : "2 min"} ${much}, ` +
     `at an estimated quality of ${quality.toFixed(1)} of 4.5: ${opinion(quality)}.`;
