@@ -46,7 +46,7 @@ export class Overlay {
     this.list();
   }
 
-  // Takes the data channel of a connection; `null` when it is over.
+  // Takes the data channel of a connection; `null` when it has closed.
   attach(channel) {
     this.channel = channel;
     this.clear();

@@ -1,11 +1,11 @@
-// How a trunk goes: what it saves and how that sounds, the last two minutes, and its figures.
+// State of a trunk: its savings and quality, the last two minutes, and its figures.
 
 import { kbps, make } from "./api.js";
 import { element } from "./graph.js";
 
 const WINDOW_MS = 120_000, PLOT = { width: 240, height: 48 };
 
-// Looks further apart than this are not joined by a line: nobody knows what was between.
+// Looks further apart than this are not joined by a line: what was between is unknown.
 const GAP_MS = 10_000;
 
 // What was seen of each trunk. Kept with the page, so that it is still there when an admin comes back.
@@ -115,7 +115,7 @@ export class SentTrunk {
   }
 }
 
-// What is saved never stands without how it sounds: both are of the same looks.
+// Savings are never shown without quality: both come from the same samples.
 function summary(samples, now) {
   const heard = samples.filter((s) => s.opus > 0 && is(s.quality));
   if (!heard.length) return "No audio has been sent lately.";

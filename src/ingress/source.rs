@@ -72,7 +72,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Runs a source as the API would describe it, by itself; returns its status too.
+    /// Runs a source as the API would describe it, without a stream; returns its status too.
     pub(crate) fn run_alone(
         source: &serde_json::Value,
         intake: Intake,

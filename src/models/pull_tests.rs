@@ -222,7 +222,7 @@ async fn a_damaged_file_is_fetched_again() {
 #[tokio::test]
 async fn a_mirror_takes_the_place_of_the_hub() {
     let scene = Scene::new(&[]).await;
-    let url = "https://huggingface.co/somebody/something/resolve/main/w.bin";
+    let url = "https://huggingface.co/owner/weights/resolve/main/w.bin";
     scene.model_folder.describe("m", STT, &[file("w.bin", Some(&scene.bytes), Some(url))]);
     let mut registry = scene.registry();
     registry.mirror = Some(Arc::from(format!("{}/", scene.server.url)));

@@ -28,7 +28,7 @@ pub struct Settings {
     #[schema(value_type = String, example = "en")]
     pub language: SpokenLanguage,
     /// Speech-to-text engines in the order of preference; the next takes over when one fails or
-    /// lags. Empty: the best that this machine has. `["none"]`: nobody listens, captions are only
+    /// lags. Empty: the best that this machine has. `["none"]`: no engine listens, captions are only
     /// pushed, for streams without sound too.
     pub engines: Vec<String>,
     /// Model of the first engine that has models; left out: the best one installed.
@@ -51,7 +51,7 @@ pub struct Settings {
     pub glossary: Glossary,
     /// Captions inside the pictures of outputs and of HLS.
     pub embed: Embed,
-    /// How long cues are kept for search, in days; 0 for ever.
+    /// How long cues are kept for search, in days; 0: without limit.
     pub keep_days: u32,
     /// Whether they are kept that long when the stream is deleted; otherwise they go with it.
     pub keep_deleted: bool,

@@ -52,7 +52,7 @@ impl Default for Play {
 }
 
 impl Play {
-    /// Whether viewers may play by a protocol. By those that only carry media in, nobody may.
+    /// Whether viewers may play by a protocol. Never by those that only carry media in.
     pub fn allows(&self, protocol: Protocol) -> bool {
         match protocol {
             Protocol::Whep => self.whep,

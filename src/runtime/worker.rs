@@ -253,7 +253,7 @@ mod tests {
             worker.look(after(seconds));
             worker.fault.is_some()
         };
-        assert!(is_there_after(&mut worker, 100), "it waits: nothing is over");
+        assert!(is_there_after(&mut worker, 100), "it waits: nothing has ended");
         let task = Task::new("x");
         worker.launched(2, task.clone(), after(100));
         assert!(is_there_after(&mut worker, 170), "no media flows yet");

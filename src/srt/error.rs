@@ -64,7 +64,7 @@ impl Reject {
             1404 => "it has no such stream",
             1405 => "the mode of the streamid is not supported",
             1406 => "what the streamid asks for cannot be given",
-            1409 => "somebody else publishes under that name",
+            1409 => "another publisher has that name",
             1415 => "the media type is not supported",
             1423 => "the stream is locked",
             1500 => "internal error of the other end",

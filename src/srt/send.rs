@@ -326,7 +326,7 @@ impl Sender<'_> {
         let why = self.outlet.lost.get().map_or("the other end is gone", String::as_str);
         flow::Error::refused(
             Blame::Destination,
-            format!("the SRT connection is over: {why}"),
+            format!("the SRT connection has ended: {why}"),
             "see at the other end why it closed",
         )
     }

@@ -1,6 +1,6 @@
 //! Which file uses which, read from the source with `syn`.
 //!
-//! A re-export (`pub use child::Name`) is no use: whoever imports the name depends on the file that
+//! A re-export (`pub use child::Name`) is no use: a file that imports the name depends on the file that
 //! defines it. Code under `#[cfg(test)]` is left out.
 
 use std::collections::{BTreeMap, BTreeSet};

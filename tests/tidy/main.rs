@@ -182,9 +182,11 @@ fn one_thing_has_one_word() {
                 continue;
             }
             for (number, line) in text.lines().enumerate() {
-                let names = line.split(|c: char| !c.is_alphanumeric() && c != '_');
-                for name in names.filter(|name| replaced.iter().any(|word| word == name)) {
-                    found.push(format!("{path}:{}: `{name}`", number + 1));
+                let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+                let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+                let spaced = format!(" {} ", words.join(" "));
+                for word in replaced.iter().filter(|w| spaced.contains(&format!(" {w} "))) {
+                    found.push(format!("{path}:{}: `{word}`", number + 1));
                 }
             }
         }

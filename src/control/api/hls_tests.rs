@@ -61,7 +61,7 @@ impl HlsSource for OneStream {
         &self,
         access_request: AccessRequest,
     ) -> BoxFuture<'_, Result<Arc<SegmentStore>, Refusal>> {
-        let refusal = |kind, message: &str| Err(Refusal::new(kind, message, "ask somebody else"));
+        let refusal = |kind, message: &str| Err(Refusal::new(kind, message, "ask another"));
         let answer = match (access_request.stream.as_str(), access_request.credential) {
             ("studio-1", Some(c)) if c.matches("let me in") => Ok(self.0.clone()),
             ("studio-1", _) => refusal(RefusalKind::Unauthorized, "wrong token"),

@@ -133,7 +133,7 @@ impl Auth {
             return Err(too_many(pause));
         }
         if state.logins.failed(from, now) {
-            tracing::warn!(%from, "somebody tries to sign in with a wrong token");
+            tracing::warn!(%from, "sign-in with a wrong token refused");
         }
         Err(wrong_token())
     }

@@ -7,7 +7,7 @@
 const TERMS_MAX: usize = 32;
 
 /// Minimum text before a `*`, in bytes of UTF-8: three Latin letters, two Greek ones, one Hangul
-/// syllable. A shorter prefix matches so many words that the search takes seconds.
+/// syllable. A shorter prefix matches too many words: the search takes seconds.
 const BEGINNING_MIN_BYTES: usize = 3;
 
 /// Maximum length of a search, in characters.

@@ -88,7 +88,7 @@ impl Stream {
             nodes.push(NodeSnapshot {
                 name: subscription.want.clone(),
                 what: format!("{} viewer", subscription.protocol),
-                why: "somebody watches".into(),
+                why: "a viewer watches".into(),
                 state: NodeState::Running,
                 inputs: route.feeds().cloned().collect(),
                 outputs: Vec::new(),

@@ -106,7 +106,7 @@ async fn meet(
             tokio::select! {
                 () = stop.cancelled() => {}
                 why = meeting.run(socket) => {
-                    tracing::debug!(meeting = name, why, "a meeting is over");
+                    tracing::debug!(meeting = name, why, "a meeting has ended");
                 }
             }
         },

@@ -84,7 +84,7 @@ impl Gate for TestGate {
         let result = self.admit(&access_request).and_then(|_| {
             if self.taken.swap(true, Ordering::SeqCst) {
                 self.refused.fetch_add(1, Ordering::SeqCst);
-                return Err(Refusal::new(RefusalKind::Taken, "somebody else publishes", ""));
+                return Err(Refusal::new(RefusalKind::Taken, "another publishes", ""));
             }
             self.admitted.fetch_add(1, Ordering::SeqCst);
             let timeline = Some(Arc::new(Mutex::new(Timeline::default())));

@@ -69,7 +69,7 @@ async fn a_second_publisher_is_refused_while_the_first_one_lives() {
     let _first = peers::publisher(&server.url("studio-1", TOKEN));
     until("pictures", SOON, || video.count() > 5).await;
     let (good, said) = peers::outcome(peers::publisher(&server.url("studio-1", TOKEN))).await;
-    assert!(!good && said.contains("somebody else publishes"), "{said}");
+    assert!(!good && said.contains("another publishes"), "{said}");
     let count = video.count();
     until("more pictures of the first one", SOON, || video.count() > count + 30).await;
 }

@@ -232,7 +232,7 @@ async fn the_stream_and_the_server_can_end_a_publisher() {
     server.cancel.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(5), &mut server.task).await;
     ended.expect("it drains in time").expect("no panic").expect("no error");
-    assert!(!stream.taken.load(Ordering::SeqCst), "the session is over when the server is");
+    assert!(!stream.taken.load(Ordering::SeqCst), "the session has ended when the server has");
 }
 
 #[tokio::test(flavor = "multi_thread")]
