@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::Utc;
 
 use super::*;
-use crate::control::store::Query;
-use crate::media::{Language, Origin, Stage, Word};
+use crate::control::store::{Query, Store};
+use crate::media::{Language, Origin, Stage};
 
 fn cue(id: u64, text: &str) -> Cue {
     let start = Duration::from_millis(id * 1000);
@@ -35,13 +35,18 @@ fn name() -> StreamName {
 
 /// An archive whose writer runs until the token is cancelled.
 async fn running() -> (Archive, CancellationToken, tokio::task::JoinHandle<()>, tempfile::TempDir) {
-    crate::init().expect("GStreamer starts");
     let folder = tempfile::tempdir().expect("temporary folder");
     let store = Store::open(folder.path()).await.expect("opens");
-    let (archive, writer) = Archive::new(store);
+    let (archive, cancel, task) = running_on(&store);
+    (archive, cancel, task, folder)
+}
+
+fn running_on(store: &Store) -> (Archive, CancellationToken, tokio::task::JoinHandle<()>) {
+    crate::init().expect("GStreamer starts");
+    let (archive, writer) = Archive::new(store.cues.clone());
     let cancel = CancellationToken::new();
     let task = tokio::spawn(writer.run(cancel.clone()));
-    (archive, cancel, task, folder)
+    (archive, cancel, task)
 }
 
 async fn search(archive: &Archive, text: &str) -> Vec<Found> {
@@ -72,8 +77,9 @@ async fn a_cue_is_found_within_a_second_with_its_words_and_times() {
     assert_eq!((row.text.as_str(), row.running_ms, row.number), ("ask not what", 3000, 3));
     let expect = millis(flow::wall_clock(gst::ClockTime::from_mseconds(3000)));
     assert_eq!((row.start_ms, row.end_ms), (expect, expect + 1000));
-    let words: Vec<KeptWord> = serde_json::from_str(&row.words).expect("JSON");
-    assert_eq!(words[1], ("not".into(), 200, 350, 0.5));
+    let CueWord { text, start_offset_ms, end_offset_ms, confidence } = &row.words[1];
+    let times = (*start_offset_ms, *end_offset_ms);
+    assert_eq!((text.as_str(), times, *confidence), ("not", (200, 350), 0.5));
     assert_eq!(archive.totals(), Totals { kept: 1, lost: 0 });
     cancel.cancel();
     task.await.expect("ends");
@@ -97,7 +103,8 @@ async fn nobody_waits_for_a_database_that_hangs() {
     crate::init().expect("GStreamer starts");
     let folder = tempfile::tempdir().expect("temporary folder");
     // No writer runs.
-    let (archive, _writer) = Archive::new(Store::open(folder.path()).await.expect("opens"));
+    let store = Store::open(folder.path()).await.expect("opens");
+    let (archive, _writer) = Archive::new(store.cues);
     let begun = std::time::Instant::now();
     for id in 0..5000 {
         archive.keep(&name(), &cue(id, "word"), 0);
@@ -108,8 +115,10 @@ async fn nobody_waits_for_a_database_that_hangs() {
 
 #[tokio::test]
 async fn a_database_that_fails_loses_cues_and_counts_them() {
-    let (archive, cancel, task, _folder) = running().await;
-    archive.store.close().await;
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let store = Store::open(folder.path()).await.expect("opens");
+    let (archive, cancel, task) = running_on(&store);
+    store.close().await;
     archive.keep(&name(), &cue(1, "word"), 0);
     cancel.cancel();
     tokio::time::timeout(Duration::from_secs(3), task).await.expect("ends soon").expect("ends");
@@ -126,6 +135,31 @@ async fn the_days_of_a_stream_are_kept_and_changed() {
     let store = Store::open(folder.path()).await.expect("opens");
     let later = Utc::now().timestamp_millis() + 2 * 86_400_000;
     let later = |age: Duration| Some(later - age.as_millis() as i64);
-    assert_eq!(store.expire_cues(later).await.expect("expires"), 2, "the newest setting holds");
+    assert_eq!(expire(&*store.cues, later).await.expect("expires"), 2, "the newest setting holds");
     assert_eq!(archive.forget(&name(), None).await.expect("deletes"), 0);
+}
+
+#[tokio::test]
+async fn only_cues_that_are_old_enough_expire() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let cues = Store::open(folder.path()).await.expect("opens").cues;
+    crate::init().expect("GStreamer starts");
+    let now = Utc::now().timestamp_millis();
+    let of = |stream: &str, age_days: i64| CueRow {
+        start_ms: now - age_days * 86_400_000,
+        ..row(&stream.parse().expect("a name"), &cue(1, "word"))
+    };
+    let rows = [of("a", 8), of("a", 9), of("a", 6), of("b", 8)];
+    cues.insert(&rows).await.expect("keeps");
+    let cutoff = |age: Duration| Some(now - i64::try_from(age.as_millis()).expect("fits"));
+    let check = async |a: u32, b: u32, expect: u64| {
+        cues.set_retention("a", a).await.expect("keeps");
+        cues.set_retention("b", b).await.expect("keeps");
+        assert_eq!(expire(&*cues, |_| None).await.expect("expires"), 0, "the time is unknown");
+        assert_eq!(expire(&*cues, cutoff).await.expect("expires"), expect);
+    };
+    check(0, 0, 0).await;
+    check(7, 0, 2).await;
+    check(7, 7, 1).await;
+    check(7, 7, 0).await;
 }

@@ -1,9 +1,9 @@
 //! Whether the database accepts changes.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::store::{self, Store};
+use super::store::{self, Database};
 
 /// The result of the last write is valid for this long; then it is tried again.
 const BELIEVED: Duration = Duration::from_secs(5);
@@ -11,7 +11,7 @@ const BELIEVED: Duration = Duration::from_secs(5);
 /// Learns from each change whether the database accepts it, and tries a write if there was none
 /// recently.
 pub(super) struct Writable {
-    store: Store,
+    database: Arc<dyn Database>,
     last: Mutex<Evidence>,
     /// Held during a try, so that concurrent callers cause one write.
     trying: tokio::sync::Mutex<()>,
@@ -35,8 +35,8 @@ impl Evidence {
 }
 
 impl Writable {
-    pub(super) fn new(store: Store) -> Self {
-        Self { store, last: Mutex::default(), trying: tokio::sync::Mutex::default() }
+    pub(super) fn new(database: Arc<dyn Database>) -> Self {
+        Self { database, last: Mutex::default(), trying: tokio::sync::Mutex::default() }
     }
 
     /// Notes the result of a write.
@@ -57,7 +57,7 @@ impl Writable {
         if let Some(known) = known {
             return known;
         }
-        let tried = self.store.try_write().await;
+        let tried = self.database.try_write().await;
         self.note(&tried);
         tried.err().map(|error| match error {
             store::Error::Sql { source, .. } => source.to_string(),

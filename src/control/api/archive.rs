@@ -9,8 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Params, Query};
 use super::{ApiState, Code, Error, Failures};
-use crate::control::archive::KeptWord;
-use crate::control::store::{self, CueRow, Found, QueryError, Search};
+use crate::control::store::{self, CueRow, CueWord, Found, QueryError, Search};
 use crate::media::{Language, StreamName};
 
 mod time;
@@ -167,8 +166,7 @@ async fn with_places(state: &ApiState, found: Vec<Found>) -> Result<Vec<Hit>, Er
 
 fn hit(found: Found) -> Hit {
     let Found { id, cue, marks } = found;
-    let words: Vec<KeptWord> = serde_json::from_str(&cue.words).unwrap_or_default();
-    let after = marks.first().and_then(|mark| said_after(&cue.text, &words, mark.start));
+    let after = marks.first().and_then(|mark| said_after(&cue.text, &cue.words, mark.start));
     Hit {
         id,
         start: date(cue.start_ms),
@@ -185,13 +183,13 @@ fn hit(found: Found) -> Hit {
 }
 
 /// Milliseconds from the start of a cue to the word at a byte offset of its text.
-fn said_after(text: &str, words: &[KeptWord], place: usize) -> Option<i64> {
+fn said_after(text: &str, words: &[CueWord], place: usize) -> Option<i64> {
     let mut at = 0;
-    for (word, start, _, _) in words {
-        let begun = at + text.get(at..)?.find(word.as_str())?;
-        at = begun + word.len();
+    for word in words {
+        let begun = at + text.get(at..)?.find(word.text.as_str())?;
+        at = begun + word.text.len();
         if at > place {
-            return Some(*start);
+            return Some(word.start_offset_ms);
         }
     }
     None

@@ -17,10 +17,15 @@ fn snippets_are_escaped_and_marked() {
 
 #[test]
 fn the_word_under_a_mark_gives_the_time() {
-    let words: Vec<KeptWord> = ["so", "my", "so,", "fellow"]
+    let words: Vec<CueWord> = ["so", "my", "so,", "fellow"]
         .iter()
         .zip(0..)
-        .map(|(word, n)| ((*word).to_owned(), n * 100, n * 100 + 90, 1.0))
+        .map(|(word, n)| CueWord {
+            text: (*word).to_owned(),
+            start_offset_ms: n * 100,
+            end_offset_ms: n * 100 + 90,
+            confidence: 1.0,
+        })
         .collect();
     let text = "so my so, fellow";
     let check = |place: usize, expect: Option<i64>| {

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use super::{Owner, StreamService};
 use crate::control::problem::Error;
-use crate::control::store;
+use crate::control::store::{self, StoredStream};
 use crate::media::StreamName;
 use crate::runtime::StreamSpec;
 
@@ -42,7 +42,7 @@ impl StreamService {
     /// # Errors
     /// If the database cannot be read.
     pub async fn restore(&self) -> Result<(), store::Error> {
-        for (name, spec) in self.0.store.streams().await? {
+        for StoredStream { name, spec } in self.0.store.streams.list().await? {
             let started = match spec {
                 Ok(spec) => self.start_stored(spec).await.map_err(|e| e.to_string()),
                 Err(error) => Err(error),

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::*;
+use super::TestDatabase;
+use super::cues::cue;
+use crate::control::store::{Error, Query, Search, Store};
 
 /// Number of cues in the archive.
 const CUES: u32 = 100_000;
@@ -11,14 +13,20 @@ const CUES: u32 = 100_000;
 /// machine.
 const WRITE_MAX: Duration = Duration::from_secs(2);
 
+/// Cues per transaction of [`fill`].
+const BATCH: u32 = 10_000;
+
 /// Fills the archive: 5000 different words, and some that every cue has.
 async fn fill(store: &Store) {
-    let sql = "WITH RECURSIVE n (x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM n WHERE x < ? - 1) \
-               INSERT INTO cue (stream, language, number, running_ms, start_ms, end_ms, text, \
-               words, ends_sentence, engine) SELECT 'a', 'en', x, x, x, x + 1, \
-               'the word' || (x % 5000) || ' of the day was said by speaker' || (x % 7), '[]', 1, \
-               'test' FROM n";
-    sqlx::query(sql).bind(CUES).execute(&store.writer).await.expect("filled");
+    for begin in (0..CUES).step_by(BATCH as usize) {
+        let row = |n: u32| {
+            let (word, speaker) = (n % 5000, n % 7);
+            let text = format!("the word{word} of the day was said by speaker{speaker}");
+            cue("a", "en", i64::from(n), &text)
+        };
+        let rows: Vec<_> = (begin..begin + BATCH).map(row).collect();
+        store.cues.insert(&rows).await.expect("filled");
+    }
 }
 
 /// Repeats one search; every answer is a page or a clear refusal.
@@ -26,7 +34,7 @@ async fn keep_searching(store: Store, text: &'static str) {
     loop {
         let query = Some(Query::parse(text).expect(text));
         let search = Search { query, limit: 50, ..Search::default() };
-        match store.search_cues(&search).await {
+        match store.cues.search(&search).await {
             Ok(found) => assert!(found.len() <= 50),
             Err(Error::Busy | Error::Costly) => {}
             Err(error) => panic!("{text}: {error}"),
@@ -34,21 +42,19 @@ async fn keep_searching(store: Store, text: &'static str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn searches_and_deletions_hold_up_no_writer() {
-    let folder = tempfile::tempdir().expect("temporary folder");
-    let store = Store::open(folder.path()).await.expect("opens");
+pub(crate) async fn searches_and_deletions_hold_up_no_writer(database: &impl TestDatabase) {
+    let store = database.open().await;
     fill(&store).await;
     let texts = ["wor*", "the word", "spea* wor* said", "\"of the day\"", "東京", "nosuchword"];
     let searches = texts.map(|text| tokio::spawn(keep_searching(store.clone(), text)));
     let deleting = store.clone();
     let half = i64::from(CUES / 2);
     let begun = Instant::now();
-    let deletion = tokio::spawn(async move { deleting.delete_cues("a", half).await });
+    let deletion = tokio::spawn(async move { deleting.cues.delete("a", half).await });
     let mut took = Vec::new();
     while !deletion.is_finished() {
         let asked = Instant::now();
-        store.set_setting("key", "value").await.expect("written");
+        store.settings.set("key", "value").await.expect("written");
         took.push(asked.elapsed());
     }
     let deleted = deletion.await.expect("no panic").expect("deleted");

@@ -9,7 +9,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Sqlite, SqlitePool};
 
-use super::Error;
+use crate::control::store::Error;
 
 /// Maximum number of concurrent queries.
 const AT_ONCE: u32 = 2;
@@ -82,8 +82,9 @@ impl Readers {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Store;
+    use super::super::SqliteBackend;
     use super::*;
+    use crate::control::store::SettingTable;
 
     /// A query that runs for minutes.
     const ENDLESS: &str = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n \
@@ -99,7 +100,7 @@ mod tests {
     #[tokio::test]
     async fn what_takes_too_long_is_given_up_and_the_next_is_answered() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path()).await.expect("opens");
+        let store = SqliteBackend::open(folder.path()).await.expect("opens");
         let readers = Readers { limit: Duration::from_millis(200), ..store.readers.clone() };
         for _ in 0..3 {
             assert!(matches!(endless(&readers).await, Err(Error::Costly)));
@@ -113,7 +114,7 @@ mod tests {
     #[tokio::test]
     async fn readers_hold_up_no_writer_and_cannot_write() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path()).await.expect("opens");
+        let store = SqliteBackend::open(folder.path()).await.expect("opens");
         let readers = Readers { limit: Duration::from_secs(60), ..store.readers.clone() };
         let (first, second) = (readers.clone(), readers.clone());
         let busy = [
@@ -121,15 +122,15 @@ mod tests {
             tokio::spawn(async move { endless(&second).await }),
         ];
         for n in 0..20 {
-            store.set_setting("key", &n.to_string()).await.expect("written");
+            store.set("key", &n.to_string()).await.expect("written");
         }
-        assert_eq!(store.setting("key").await.expect("read").as_deref(), Some("19"));
+        assert_eq!(store.get("key").await.expect("read").as_deref(), Some("19"));
         assert!(busy.iter().all(|task| !task.is_finished()), "they still read");
         busy.into_iter().for_each(|task| task.abort());
         let write = async |c: &mut PoolConnection<Sqlite>| {
             sqlx::query("DELETE FROM setting").execute(&mut **c).await
         };
-        let fresh = Store::open(folder.path()).await.expect("opens");
+        let fresh = SqliteBackend::open(folder.path()).await.expect("opens");
         let refused = fresh.readers.ask("write", write).await;
         assert!(matches!(refused, Err(Error::Sql { .. })), "{refused:?}");
     }
