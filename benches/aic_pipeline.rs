@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use auralink::aic::FRAME;
+use auralink::aic::FRAME_SAMPLES;
 use auralink::aic::engine::Codec;
 use gst::prelude::*;
 
@@ -54,7 +54,7 @@ fn round_trips(codec: &Codec, streams: usize) -> anyhow::Result<()> {
                     let due = start + Duration::from_millis(20) * at as u32;
                     std::thread::sleep(due.saturating_duration_since(Instant::now()));
                     let tone = |n: usize| {
-                        0.1 * ((at * FRAME + n) as f32 * 0.03 * (stream + 1) as f32).sin()
+                        0.1 * ((at * FRAME_SAMPLES + n) as f32 * 0.03 * (stream + 1) as f32).sin()
                     };
                     let frame = std::array::from_fn(tone);
                     let began = Instant::now();

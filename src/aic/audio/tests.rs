@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::*;
 use crate::aic::packet::Codes;
-use crate::aic::{DELAY, FRAME};
+use crate::aic::{DELAY_SAMPLES, FRAME_SAMPLES};
 
 fn own_weights() -> PathBuf {
     crate::aic::weights::find().expect("weights of the source tree")
@@ -27,7 +27,7 @@ fn sound(frames: usize) -> Vec<f32> {
             (1..12).map(|h| (std::f32::consts::TAU * phase * h as f32).sin() / h as f32).sum();
         voice * 0.15 * (4.0 * t).sin().abs()
     };
-    (0..frames * FRAME).map(sample).collect()
+    (0..frames * FRAME_SAMPLES).map(sample).collect()
 }
 
 fn encode(model: &Arc<Model>, sound: &[f32], mut piece: impl FnMut() -> usize) -> Vec<Codes> {
@@ -72,7 +72,7 @@ fn streaming_equals_the_whole_file() {
         let (mut latents, mut pieces, mut at) = (Vec::new(), Vec::new(), 0);
         while at < frames {
             let count = random.random_range(1..12).min(frames - at);
-            let now = sound.narrow(1, at * FRAME as i64, count * FRAME as i64);
+            let now = sound.narrow(1, at * FRAME_SAMPLES as i64, count * FRAME_SAMPLES as i64);
             let piece = tch::no_grad(|| model.latent(&now, &mut before).expect("latent"));
             pieces.push(model.decode(&piece, &mut after).expect("decodes"));
             latents.push(piece);
@@ -127,7 +127,7 @@ fn streams_in_one_pass_do_not_touch_each_other() {
 #[test]
 fn what_is_decoded_is_in_time_and_like_what_was_said() {
     let (model, sound) = (model(), sound(100));
-    let codes = encode(&model, &sound, || FRAME);
+    let codes = encode(&model, &sound, || FRAME_SAMPLES);
     let mut decoder = Decoder::new(model).expect("state");
     let made: Vec<f32> =
         codes.iter().flat_map(|c| decoder.frame(Some(c)).expect("decodes")).collect();
@@ -141,15 +141,15 @@ fn what_is_decoded_is_in_time_and_like_what_was_said() {
         pairs.map(|(a, b)| (a - b).abs()).sum::<f32>() / (made.len() - lag - 10) as f32
     };
     let best = (0..6).min_by(|a, b| off(*a).total_cmp(&off(*b))).expect("some");
-    assert_eq!(best, DELAY / 160, "{:?}", (0..6).map(off).collect::<Vec<_>>());
+    assert_eq!(best, DELAY_SAMPLES / 160, "{:?}", (0..6).map(off).collect::<Vec<_>>());
 }
 
 #[test]
 fn long_losses_fade_to_comfort_noise_and_speech_comes_back() {
     let (model, sound) = (model(), sound(60));
-    let codes = encode(&model, &sound, || FRAME);
+    let codes = encode(&model, &sound, || FRAME_SAMPLES);
     let mut decoder = Decoder::new(model).expect("state");
-    let power = |frame: &[f32]| frame.iter().map(|x| x * x).sum::<f32>() / FRAME as f32;
+    let power = |frame: &[f32]| frame.iter().map(|x| x * x).sum::<f32>() / FRAME_SAMPLES as f32;
     let before: f32 =
         codes[..40].iter().map(|c| power(&decoder.frame(Some(c)).expect("decodes"))).sum();
     let lost: Vec<f32> = (0..20).map(|_| power(&decoder.frame(None).expect("bridges"))).collect();
@@ -171,7 +171,7 @@ fn any_codes_and_any_samples_give_finite_sound() {
         let frame = decoder.frame(codes.as_ref()).expect("decodes");
         assert!(frame.iter().all(|x| x.is_finite()));
     }
-    let odd = [f32::NAN, f32::INFINITY, -1e30, 0.0].repeat(4 * FRAME);
+    let odd = [f32::NAN, f32::INFINITY, -1e30, 0.0].repeat(4 * FRAME_SAMPLES);
     assert_eq!(encode(&model, &odd, || 77).len(), 16);
 }
 

@@ -11,17 +11,17 @@
 
 use std::io::{self, Read, Write};
 
-use crate::aic::FRAME;
+use crate::aic::FRAME_SAMPLES;
 use crate::aic::packet::{Codes, STAGES_MAX};
 use crate::aic::weights::ModelId;
 
 /// Longest explanation of an engine that is off, in bytes.
-const TEXT_MAX: usize = 2_000;
+const TEXT_BYTES_MAX: usize = 2_000;
 
 /// A task for a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Job {
-    Encode(Box<[f32; FRAME]>),
+    Encode(Box<[f32; FRAME_SAMPLES]>),
     Decode(Codes),
     Lost,
     Forget,
@@ -38,7 +38,7 @@ pub(super) struct Request {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum EngineOutput {
     Codes(Codes),
-    Sound(Box<[f32; FRAME]>),
+    Sound(Box<[f32; FRAME_SAMPLES]>),
     Failed,
 }
 
@@ -94,7 +94,7 @@ impl Answer {
                 bytes.extend(model);
             }
             Self::Off(text) => {
-                let cut = text.floor_char_boundary(TEXT_MAX);
+                let cut = text.floor_char_boundary(TEXT_BYTES_MAX);
                 bytes.push(4);
                 bytes.extend((cut as u16).to_le_bytes());
                 bytes.extend(&text.as_bytes()[..cut]);
@@ -127,7 +127,7 @@ impl Answer {
             4 => {
                 let mut length = [0; 2];
                 from.read_exact(&mut length)?;
-                let mut text = vec![0; usize::from(u16::from_le_bytes(length)).min(TEXT_MAX)];
+                let mut text = vec![0; usize::from(u16::from_le_bytes(length)).min(TEXT_BYTES_MAX)];
                 from.read_exact(&mut text)?;
                 return Ok(Some(Self::Off(String::from_utf8_lossy(&text).into_owned())));
             }
@@ -166,10 +166,10 @@ fn word(from: &mut impl Read) -> io::Result<u32> {
     Ok(u32::from_le_bytes(bytes))
 }
 
-fn sound(from: &mut impl Read) -> io::Result<Box<[f32; FRAME]>> {
-    let mut bytes = [0; 4 * FRAME];
+fn sound(from: &mut impl Read) -> io::Result<Box<[f32; FRAME_SAMPLES]>> {
+    let mut bytes = [0; 4 * FRAME_SAMPLES];
     from.read_exact(&mut bytes)?;
-    let mut sound = Box::new([0.0; FRAME]);
+    let mut sound = Box::new([0.0; FRAME_SAMPLES]);
     for (to, from) in sound.iter_mut().zip(bytes.chunks_exact(4)) {
         *to = f32::from_le_bytes([from[0], from[1], from[2], from[3]]);
     }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let jobs = [
-            Job::Encode(Box::new([0.25; FRAME])),
+            Job::Encode(Box::new([0.25; FRAME_SAMPLES])),
             Job::Decode(Codes::new(&[7, 1023])),
             Job::Lost,
             Job::Forget,
@@ -226,7 +226,7 @@ mod tests {
             Answer::Hello([1, 2, 3, 4]),
             Answer::Off("é".into()),
             made(EngineOutput::Codes(Codes::new(&[1; STAGES_MAX]))),
-            made(EngineOutput::Sound(Box::new([-1.0; FRAME]))),
+            made(EngineOutput::Sound(Box::new([-1.0; FRAME_SAMPLES]))),
             made(EngineOutput::Failed),
         ];
         let mut pipe = Vec::new();

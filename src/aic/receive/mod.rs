@@ -14,13 +14,13 @@ use voice::Voice;
 
 use super::engine::{Codec, CodecError};
 use super::engine_timeout::EngineTimeout;
-use super::fallback::{OpusDecoder, WIDE_FRAME};
+use super::fallback::{OpusDecoder, WIDE_FRAME_SAMPLES};
 use super::packet::{Codes, Packet};
 use super::payload::Payload;
 use super::send::Used;
 
 /// Most missing frames that are filled: 2 s. After a longer gap the stream starts afresh.
-pub const MISSING_MAX: usize = 100;
+pub const MISSING_FRAMES_MAX: usize = 100;
 
 /// Running totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,8 +121,8 @@ impl Receiver {
         self.voice.foreign = foreign;
     }
 
-    /// Appends the audio of `missing` frames (at most [`MISSING_MAX`]) and then of the payload to
-    /// `out`, interleaved.
+    /// Appends the audio of `missing` frames (at most [`MISSING_FRAMES_MAX`]) and then of the
+    /// payload to `out`, interleaved.
     pub fn payload(&mut self, payload: &Payload, missing: usize, out: &mut Vec<f32>) {
         let start = out.len();
         match payload {
@@ -151,19 +151,19 @@ impl Receiver {
                 self.voice.look();
             }
         }
-        self.stats.frames += ((out.len() - start) / (WIDE_FRAME * self.channels)) as u64;
+        self.stats.frames += ((out.len() - start) / (WIDE_FRAME_SAMPLES * self.channels)) as u64;
         self.tail.keep(out);
     }
 
-    /// Appends missing frames now, without waiting for a payload; at most [`MISSING_MAX`].
+    /// Appends missing frames now, without waiting for a payload; at most [`MISSING_FRAMES_MAX`].
     pub fn conceal(&mut self, frames: usize, out: &mut Vec<f32>) {
-        self.stats.frames += frames.min(MISSING_MAX) as u64;
+        self.stats.frames += frames.min(MISSING_FRAMES_MAX) as u64;
         self.missing(frames, out);
         self.voice.look();
     }
 
     fn missing(&mut self, frames: usize, out: &mut Vec<f32>) {
-        for _ in 0..frames.min(MISSING_MAX) {
+        for _ in 0..frames.min(MISSING_FRAMES_MAX) {
             match self.background {
                 Some(level) => {
                     self.stats.comfort += 1;
@@ -239,7 +239,7 @@ impl Receiver {
                 Ok(sound) => out.extend(sound),
                 Err(_) => self.tail.repeat(out),
             },
-            None => out.resize(out.len() + WIDE_FRAME * self.channels, 0.0),
+            None => out.resize(out.len() + WIDE_FRAME_SAMPLES * self.channels, 0.0),
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use super::Error;
 
 /// Longest part of a program's error output that is kept, in bytes.
-const WORDS_MAX: u64 = 400;
+const ERROR_OUTPUT_BYTES_MAX: u64 = 400;
 
 /// Runs a program once; it is killed when the future is dropped. Output longer than `limit` bytes
 /// is refused.
@@ -50,7 +50,7 @@ pub(super) async fn run(
     let listen = async {
         let mut words = Vec::new();
         let mut complaints = complaints;
-        let _ = (&mut complaints).take(WORDS_MAX).read_to_end(&mut words).await;
+        let _ = (&mut complaints).take(ERROR_OUTPUT_BYTES_MAX).read_to_end(&mut words).await;
         // Reads the rest so that the program does not block on writing.
         let _ = tokio::io::copy(&mut complaints, &mut tokio::io::sink()).await;
         words

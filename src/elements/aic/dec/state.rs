@@ -2,15 +2,15 @@
 
 use crate::aic::engine::Codec;
 use crate::aic::engine_timeout::EngineTimeout;
-use crate::aic::fallback::{BEHIND, WIDE_RATE};
+use crate::aic::fallback::{CODEC_DELAY_SAMPLES, WIDE_RATE_HZ};
 use crate::aic::payload::Payload;
-use crate::aic::receive::{MISSING_MAX, Receiver};
+use crate::aic::receive::{MISSING_FRAMES_MAX, Receiver};
 use crate::aic::send::Used;
 use crate::aic::weights::{self, ModelId, NO_MODEL};
 use crate::elements::aic::{AVAILABLE, UNAVAILABLE, frames, wide};
 
 /// Divisor for following timestamps that differ by less than half a frame.
-const FOLLOW: u64 = 16;
+const FOLLOW_DIVISOR: u64 = 16;
 
 /// State from the first caps until the element stops.
 pub(super) struct State {
@@ -90,7 +90,7 @@ impl State {
             Some(next) => {
                 let gap = (start + half).saturating_sub(next).nseconds() / frames(1).nseconds();
                 missing = gap as usize;
-                if missing > MISSING_MAX {
+                if missing > MISSING_FRAMES_MAX {
                     self.begin_anew();
                     missing = 0;
                 }
@@ -100,8 +100,8 @@ impl State {
         let first = start.saturating_sub(frames(missing as u64));
         let first = match self.next {
             // Follows jitter of the timestamps slowly.
-            Some(next) if first > next => next + (first - next) / FOLLOW,
-            Some(next) => next - (next - first) / FOLLOW,
+            Some(next) if first > next => next + (first - next) / FOLLOW_DIVISOR,
+            Some(next) => next - (next - first) / FOLLOW_DIVISOR,
             None => first,
         };
         let mut sound = Vec::new();
@@ -113,7 +113,7 @@ impl State {
     pub(super) fn gap(&mut self, end: gst::ClockTime) -> Option<ElementOutput> {
         let next = self.next?;
         let missing = (end + frames(1) / 2).saturating_sub(next).nseconds() / frames(1).nseconds();
-        if missing as usize > MISSING_MAX {
+        if missing as usize > MISSING_FRAMES_MAX {
             return None;
         }
         // The next packet may repeat the last of the missing frames.
@@ -130,11 +130,11 @@ impl State {
         let length = wide(sound.len() / self.channels);
         self.next = Some(first + length);
         // The output is delayed against the input; drops what would lie before zero.
-        let start = match first.checked_sub(wide(BEHIND)) {
+        let start = match first.checked_sub(wide(CODEC_DELAY_SAMPLES)) {
             Some(start) => start,
             None => {
-                let early = wide(BEHIND) - first;
-                let samples = early.nseconds() * WIDE_RATE as u64 / 1_000_000_000;
+                let early = wide(CODEC_DELAY_SAMPLES) - first;
+                let samples = early.nseconds() * WIDE_RATE_HZ as u64 / 1_000_000_000;
                 sound.drain(..sound.len().min(samples as usize * self.channels));
                 gst::ClockTime::ZERO
             }

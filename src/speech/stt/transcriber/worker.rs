@@ -14,36 +14,36 @@ use crate::speech::stt::engines::Engines;
 use crate::speech::stt::guard::{self, Evidence};
 use crate::speech::stt::phrases::Phrases;
 use crate::speech::stt::recognizer::{Error, Hypothesis, Window};
-use crate::speech::vad::{RATE, SpeechSegment};
+use crate::speech::vad::{SPEECH_RATE_HZ, SpeechSegment};
 
 /// Speech needed for the first hypothesis of an utterance.
-const SPEECH_FIRST: Duration = Duration::from_millis(500);
+const FIRST_SPEECH_MIN: Duration = Duration::from_millis(500);
 
 /// After a silence of this length the preceding text no longer helps the engine.
 const PROMPT_FORGOTTEN: Duration = Duration::from_secs(2);
 
 /// Longest preceding text in the prompt, in characters.
-const PROMPT_MAX: usize = 200;
+const PROMPT_CHARS_MAX: usize = 200;
 
 /// The language is detected in this much speech at first, then again after this much audio.
 const LANGUAGE_SETTLED: Duration = Duration::from_secs(6);
-const LANGUAGE_AGAIN: Duration = Duration::from_secs(30);
+const LANGUAGE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A detection below this probability counts only while no language is known.
-const LANGUAGE_SURE: f32 = 0.6;
+const LANGUAGE_PROBABILITY_MIN: f32 = 0.6;
 
 /// An engine that lags this far behind for this long is given up if there is another.
-const LAG: Duration = Duration::from_millis(2500);
+const LAG_MAX: Duration = Duration::from_millis(2500);
 const LAG_ALLOWED: Duration = Duration::from_secs(4);
 
 /// After this many late answers in a row another engine is tried.
-const LATE_MAX: u32 = 3;
+const LATE_ANSWERS_MAX: u32 = 3;
 
 /// How often the list of engines is renewed while there is none: a model may have been installed.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const ENGINES_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Silence that is kept after an utterance, for the next onset.
-const BEHIND: Duration = Duration::from_millis(200);
+const SILENCE_KEPT: Duration = Duration::from_millis(200);
 
 /// State of the thread.
 pub(super) struct Worker {
@@ -191,7 +191,7 @@ impl Worker {
             let before = self.sound.edge();
             let heard = self.sound.hear(piece);
             let new = self.sound.edge().saturating_sub(before);
-            self.stats.hear((new.as_secs_f64() * RATE as f64) as usize);
+            self.stats.hear((new.as_secs_f64() * SPEECH_RATE_HZ as f64) as usize);
             let Some((heard, rest)) = heard else { continue };
             if let Some(rest) = rest {
                 self.waiting.push_front(rest);
@@ -218,7 +218,7 @@ impl Worker {
         if self.closing.is_none()
             && self.sound.is_open()
             && pace.is_some_and(|p| new >= p.step)
-            && self.sound.spoken().speech >= SPEECH_FIRST
+            && self.sound.spoken().speech >= FIRST_SPEECH_MIN
         {
             self.decode();
         }
@@ -271,7 +271,7 @@ impl Worker {
         if matches!(error, Error::Late { .. }) {
             Stats::count(&self.stats.late);
             self.late += 1;
-            if self.late < LATE_MAX || !self.ears.has_next() {
+            if self.late < LATE_ANSWERS_MAX || !self.ears.has_next() {
                 return;
             }
         }
@@ -337,7 +337,7 @@ impl Worker {
             self.emit(Event::Committed(cue));
         }
         self.agreement.interrupt();
-        self.sound.cut(edge.saturating_sub(BEHIND));
+        self.sound.cut(edge.saturating_sub(SILENCE_KEPT));
         self.decoded_at = edge;
         self.emit(Event::HeardUntil(edge));
     }
@@ -348,8 +348,8 @@ impl Worker {
         }
         self.prompt.push_str(text);
         let letters = self.prompt.chars().count();
-        if letters > PROMPT_MAX {
-            let kept: String = self.prompt.chars().skip(letters - PROMPT_MAX).collect();
+        if letters > PROMPT_CHARS_MAX {
+            let kept: String = self.prompt.chars().skip(letters - PROMPT_CHARS_MAX).collect();
             self.prompt = kept.split_once(' ').map_or(kept.clone(), |(_, rest)| rest.to_owned());
         }
     }
@@ -368,8 +368,9 @@ impl Worker {
         if self.options.wanted.language.is_some() {
             return self.options.wanted.language.clone();
         }
-        let settled = self.detection.1 >= LANGUAGE_SETTLED && self.detection.0 >= LANGUAGE_SURE;
-        let stale = self.closing.is_some() && edge >= self.looked_at + LANGUAGE_AGAIN;
+        let settled =
+            self.detection.1 >= LANGUAGE_SETTLED && self.detection.0 >= LANGUAGE_PROBABILITY_MIN;
+        let stale = self.closing.is_some() && edge >= self.looked_at + LANGUAGE_CHECK_INTERVAL;
         if settled && !stale { self.language.clone() } else { None }
     }
 
@@ -384,7 +385,9 @@ impl Worker {
             self.detection.0 = self.detection.0.max(sure);
             return;
         }
-        if self.language.is_some() && (sure < LANGUAGE_SURE || sure < self.detection.0 * 0.9) {
+        if self.language.is_some()
+            && (sure < LANGUAGE_PROBABILITY_MIN || sure < self.detection.0 * 0.9)
+        {
             return;
         }
         self.detection.0 = sure;
@@ -408,7 +411,7 @@ impl Worker {
 
     fn poll_engines(&mut self) {
         let pause = !self.sound.is_open() && self.closing.is_none();
-        let again = self.ears.is_empty() && self.looked.elapsed() > LOOK_AGAIN;
+        let again = self.ears.is_empty() && self.looked.elapsed() > ENGINES_CHECK_INTERVAL;
         let generation = self.engines.generation();
         // A model was added or removed: changes at a pause, so that no word is lost.
         if again || (pause && generation != self.generation) {
@@ -455,7 +458,7 @@ impl Worker {
         let lag = self.ring.waiting() + length(waiting);
         let ms = lag.as_millis() as u64;
         self.stats.lag_ms.store(ms, std::sync::atomic::Ordering::Relaxed);
-        if self.options.wait || lag < LAG {
+        if self.options.wait || lag < LAG_MAX {
             self.lagging = None;
             return;
         }

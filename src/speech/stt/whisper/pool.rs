@@ -18,16 +18,16 @@ use super::super::wire::{Answer, Question};
 use crate::speech::engine::{self, Child};
 
 /// Time limit for loading; gigabytes from a slow disk take long.
-const LOAD_LIMIT: Duration = Duration::from_secs(120);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A child that takes this long for one window hangs.
-const HUNG: Duration = Duration::from_secs(30);
+const HUNG_AFTER: Duration = Duration::from_secs(30);
 
 /// The pauses after failures: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Busy share of the model above which no further stream is admitted.
-const FULL: f64 = 0.85;
+const BUSY_RATIO_MAX: f64 = 0.85;
 
 /// Period over which the share is measured.
 const LOAD_WINDOW: Duration = Duration::from_secs(10);
@@ -129,11 +129,11 @@ impl Pool {
         if streams >= self.limits.streams {
             return Err(busy(format!("[stt] streams_max is {}", self.limits.streams)));
         }
-        if streams > 0 && load > FULL {
+        if streams > 0 && load > BUSY_RATIO_MAX {
             let reason = format!("the model is busy {:.0} % of the time", load * 100.0);
             return Err(busy(reason));
         }
-        place.ask(Question::Load, Vec::new(), LOAD_LIMIT)?;
+        place.ask(Question::Load, Vec::new(), LOAD_TIMEOUT)?;
         Ok(place)
     }
 }
@@ -167,7 +167,7 @@ impl PoolPermit {
             queue.jobs.push_back(Job { question, sound, deadline, reply });
         }
         shared.wake.notify_one();
-        let answer = answer.recv_timeout(limit + HUNG + Duration::from_secs(5));
+        let answer = answer.recv_timeout(limit + HUNG_AFTER + Duration::from_secs(5));
         answer.unwrap_or_else(|_| Err(late("no answer"))).map(Hypothesis::from)
     }
 }
@@ -261,13 +261,13 @@ impl Owner {
             Some(child) => child,
             None => {
                 let mut child = Child::start("whisper", &self.arguments)?;
-                child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_LIMIT)?;
+                child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
                 self.shared.stats.loads.fetch_add(1, Ordering::Relaxed);
                 self.shared.stats.process.store(child.id().into(), Ordering::Relaxed);
                 child
             }
         };
-        let answer = child.ask(question, sound, HUNG)?;
+        let answer = child.ask(question, sound, HUNG_AFTER)?;
         self.child = Some(child);
         Ok(answer)
     }

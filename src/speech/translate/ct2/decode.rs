@@ -13,15 +13,15 @@ use crate::speech::engine;
 
 /// Hypotheses in parallel. The models' authors use four to six, which takes twice the time for half
 /// a point.
-const BEAM: usize = 2;
+const BEAM_HYPOTHESES: usize = 2;
 
 /// Most pieces of a text, as in training. The rest is cut off.
 const PIECES_MAX: usize = 510;
 
-/// Most pieces of a translation: `GROWTH` per piece of the text, plus `SPARE`. Limits a rambling
-/// model.
-const GROWTH: usize = 3;
-const SPARE: usize = 16;
+/// Most pieces of a translation: `GROWTH_FACTOR` per piece of the text, plus `SPARE_PIECES`. Limits
+/// a rambling model.
+const GROWTH_FACTOR: usize = 3;
+const SPARE_PIECES: usize = 16;
 
 struct Loaded {
     translator: Translator,
@@ -104,8 +104,8 @@ impl Loaded {
             source.push(END.to_owned());
         }
         let options = TranslationOptions {
-            beam_size: BEAM,
-            max_decoding_length: GROWTH * count.min(PIECES_MAX) + SPARE,
+            beam_size: BEAM_HYPOTHESES,
+            max_decoding_length: GROWTH_FACTOR * count.min(PIECES_MAX) + SPARE_PIECES,
             ..TranslationOptions::default()
         };
         let prefix: Vec<String> = self.family.before_translation(&to).into_iter().collect();
