@@ -1,7 +1,7 @@
 //! Payload types outside 96-127, which GStreamer's payloaders and `rtpopusdepay` refuse.
 //!
 //! RFC 3551 section 3 lets a session use any unassigned type if 96-127 do not suffice, and browsers
-//! with long lists of codecs use 35-63. Such a track has an internal type webrtc_internals the pipeline;
+//! with long lists of codecs use 35-63. Such a track has an internal type inside the pipeline;
 //! packets and caps are converted at `webrtcbin`.
 
 use std::ops::RangeInclusive;
@@ -19,7 +19,7 @@ pub(crate) const DYNAMIC: RangeInclusive<u8> = 96..=127;
 pub(crate) const TAKEN_BY_RTCP: RangeInclusive<u8> = 64..=95;
 
 /// Type inside the pipeline for a track whose own type the elements refuse.
-const INTERNAL: u8 = *DYNAMIC.start();
+const INTERNAL_PAYLOAD_TYPE: u8 = *DYNAMIC.start();
 
 /// Makes `payloader`, which is in `pipeline`, send packets of this type. Returns the pad for their
 /// output.
@@ -32,7 +32,8 @@ pub(crate) fn send_as(
     payload_type: u8,
 ) -> Result<gst::Pad, Error> {
     let direct = DYNAMIC.contains(&payload_type);
-    payloader.set_property("pt", u32::from(if direct { payload_type } else { INTERNAL }));
+    payloader
+        .set_property("pt", u32::from(if direct { payload_type } else { INTERNAL_PAYLOAD_TYPE }));
     if direct {
         return pad(payloader, "src");
     }
@@ -63,7 +64,7 @@ pub(crate) fn receive_as(
     if payload_type.is_none_or(|payload_type| DYNAMIC.contains(&payload_type)) {
         return pad(depayloader, "sink");
     }
-    let setter = setter(pipeline, INTERNAL)?;
+    let setter = setter(pipeline, INTERNAL_PAYLOAD_TYPE)?;
     setter.link(depayloader).map_err(|e| Error::build("a payload type", e))?;
     setter.sync_state_with_parent().map_err(|e| Error::build("a payload type", e))?;
     pad(&setter, "sink")

@@ -12,7 +12,7 @@ use crate::flow;
 
 /// Interval of transport-wide congestion control feedback to a sender: its knowledge of the path is
 /// that old, and each report takes about a hundred bytes on the way back.
-const FEEDBACK: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+const FEEDBACK_INTERVAL: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 
 /// Statistics of received packets.
 #[derive(Default)]
@@ -69,7 +69,7 @@ pub(super) fn listen(
             Some("rtpsession") => {
                 let session = element.property::<gst::glib::Object>("internal-session");
                 if session.has_property("twcc-feedback-interval") {
-                    session.set_property("twcc-feedback-interval", FEEDBACK.nseconds());
+                    session.set_property("twcc-feedback-interval", FEEDBACK_INTERVAL.nseconds());
                 }
             }
             Some("dtlssrtpenc") => {

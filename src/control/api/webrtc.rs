@@ -48,7 +48,7 @@ pub fn router(state: WebRtc) -> Router {
         .route("/whep/{stream}", post(play).options(allowed))
         .route("/whip/{stream}/{session}", patch(patch_whip).delete(end_whip).options(allowed))
         .route("/whep/{stream}/{session}", patch(patch_whep).delete(end_whep).options(allowed))
-        .layer(DefaultBodyLimit::max(sdp::TEXT_MAX))
+        .layer(DefaultBodyLimit::max(sdp::TEXT_BYTES_MAX))
         .with_state(state)
 }
 

@@ -32,7 +32,7 @@ pub(super) fn sound(by_aic: bool) -> Vec<Payload> {
     let aic = model.map(|model| Payload {
         pt: 102,
         name: aic::NAME.into(),
-        clock_rate: aic::CLOCK_RATE,
+        clock_rate: aic::CLOCK_RATE_HZ,
         parameters: format!("model={model}"),
         transport_cc: true,
         ..Payload::default()
