@@ -20,7 +20,7 @@ use crate::webrtc::sdp::{self, Choice, Description, Direction, LocalTransport, S
 use crate::webrtc::{Config, Peer, aic, element, payload_type, stats};
 
 /// How often statistics are read, and a missing key frame is requested again.
-const TICK: Duration = Duration::from_secs(1);
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Advice for publishers.
 const PLEASE_SEND: &str =
@@ -175,7 +175,7 @@ impl Publisher {
     async fn receive(&self) -> Result<(), Error> {
         self.peer.connected().await?;
         let watch = async {
-            let mut tick = tokio::time::interval(TICK);
+            let mut tick = tokio::time::interval(STATS_INTERVAL);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tick.tick().await;
