@@ -17,10 +17,10 @@ use crate::media::{Cue, StreamName};
 
 /// Cues that may wait for the disk; further cues are dropped and counted. Enough for minutes of
 /// speech on ten streams.
-const WAITING_MAX: usize = 4096;
+const WAITING_CUES_MAX: usize = 4096;
 
 /// Maximum number of cues per transaction.
-const BATCH_MAX: usize = 256;
+const BATCH_CUES_MAX: usize = 256;
 
 /// How long a batch waits for more cues: one disk write instead of one per cue.
 const BATCH_WAIT: Duration = Duration::from_millis(250);
@@ -79,7 +79,7 @@ pub struct Writer {
 impl Archive {
     /// An archive in this store. Nothing is written until [`Writer::run`] runs.
     pub fn new(store: Store) -> (Self, Writer) {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        let (sender, receiver) = mpsc::channel(WAITING_CUES_MAX);
         let counts = Arc::<Counts>::default();
         let (days, theirs) = (HashMap::new(), counts.clone());
         let writer = Writer { store: store.clone(), receiver, counts: theirs, days };
@@ -222,7 +222,7 @@ impl Writer {
     async fn collect(&mut self, first: Kept) -> Vec<Kept> {
         let until = Instant::now() + BATCH_WAIT;
         let mut batch = vec![first];
-        while batch.len() < BATCH_MAX {
+        while batch.len() < BATCH_CUES_MAX {
             match timeout_at(until, self.receiver.recv()).await {
                 Ok(Some(kept)) => batch.push(kept),
                 Ok(None) | Err(_) => break,

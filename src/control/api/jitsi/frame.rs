@@ -3,7 +3,7 @@
 use crate::media::Language;
 
 /// Bytes of the header: `speaker|language`, padded with zeros.
-const HEADER: usize = 60;
+const HEADER_BYTES: usize = 60;
 
 /// One message of a meeting.
 #[derive(Debug, PartialEq)]
@@ -34,10 +34,13 @@ impl<'a> Message<'a> {
         if bytes.len() == 1 {
             return Ok(Self::End);
         }
-        let Some((header, pcm)) = bytes.split_at_checked(HEADER) else {
-            return Err(format!("{} bytes are less than the header of {HEADER}", bytes.len()));
+        let Some((header, pcm)) = bytes.split_at_checked(HEADER_BYTES) else {
+            return Err(format!(
+                "{} bytes are less than the header of {HEADER_BYTES}",
+                bytes.len()
+            ));
         };
-        let end = header.iter().position(|b| *b == 0).unwrap_or(HEADER);
+        let end = header.iter().position(|b| *b == 0).unwrap_or(HEADER_BYTES);
         let header = std::str::from_utf8(&header[..end]).map_err(|_| "the header is not UTF-8")?;
         // The speaker's name may contain `|`, the language cannot.
         let (speaker, language) =
@@ -67,7 +70,7 @@ mod tests {
 
     fn message(header: &[u8], pcm: &[u8]) -> Vec<u8> {
         let mut bytes = header.to_vec();
-        bytes.resize(HEADER, 0);
+        bytes.resize(HEADER_BYTES, 0);
         bytes.extend(pcm);
         bytes
     }
