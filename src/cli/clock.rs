@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 use crate::flow::{self, files};
 
 /// How often the wall clock is checked.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Checks between two writes of the file if the clock was not set.
-const LOOKS_KEPT: u32 = 60;
+const CHECKS_PER_WRITE: u32 = 60;
 
 /// Maximum size of the file, in bytes.
-const BYTES_MAX: u64 = 64 << 10;
+const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// The clock and the file where its steps are kept.
 pub(super) struct Clock(PathBuf);
@@ -27,7 +27,7 @@ impl Clock {
     pub(super) async fn restore(state: &Path) -> Self {
         let clock = Self(state.join("clock.json"));
         let path = clock.0.display();
-        match files::read(&clock.0, BYTES_MAX).await {
+        match files::read(&clock.0, FILE_BYTES_MAX).await {
             Ok(text) => match serde_json::from_slice(&text) {
                 Ok(known) => flow::restore_steps(known),
                 Err(error) => tracing::warn!(%path, %error, "not read: begun anew"),
@@ -42,7 +42,7 @@ impl Clock {
 
     /// Follows the clock until it is cancelled.
     pub(super) async fn follow(self, until: CancellationToken) {
-        let mut tick = interval(LOOK_EVERY);
+        let mut tick = interval(CHECK_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = 1;
         loop {
@@ -50,7 +50,7 @@ impl Clock {
                 () = until.cancelled() => break,
                 _ = tick.tick() => {}
             }
-            if self.look() || looks % LOOKS_KEPT == 0 {
+            if self.look() || looks % CHECKS_PER_WRITE == 0 {
                 self.keep().await;
             }
             looks += 1;
