@@ -21,16 +21,16 @@ use crate::media::Kind;
 const HELD_MAX: Duration = Duration::from_secs(2);
 
 /// Chunks of the leading track that wait for the configuration of the other track: three seconds.
-const WAITING_MAX: usize = 6;
+const WAITING_CHUNKS_MAX: usize = 6;
 
 /// Maximum number of held chunks, whatever their duration.
 const HELD_CHUNKS_MAX: usize = 64;
 
 /// A longer gap in the video begins a new file.
-const HOLE_MAX: Duration = Duration::from_secs(10);
+const VIDEO_GAP_MAX: Duration = Duration::from_secs(10);
 
 /// A larger step of the wall clock begins a new file.
-const EPOCH_MAX: Duration = Duration::from_secs(1);
+const CLOCK_STEP_MAX: Duration = Duration::from_secs(1);
 
 /// How often free space and age are checked.
 const ROTATE_EVERY: Duration = Duration::from_secs(5);
@@ -114,7 +114,7 @@ impl Writer {
     /// Takes a chunk of the track that decides about splits.
     fn lead(&mut self, kind: Kind, chunk: Chunk) -> Result<(), Error> {
         let missing = self.state.tracks.len() < self.expected.len();
-        if self.state.open.is_none() && missing && self.state.waiting.len() < WAITING_MAX {
+        if self.state.open.is_none() && missing && self.state.waiting.len() < WAITING_CHUNKS_MAX {
             self.state.waiting.push(chunk);
             return Ok(());
         }
@@ -187,9 +187,11 @@ impl Writer {
         let Settings { split_s, split_mib, .. } = self.settings;
         let old = split_s > 0 && age >= Duration::from_secs(u64::from(split_s));
         let large = split_mib > 0 && open.bytes() >= u64::from(split_mib) << 20;
-        let hole = chunk.cut == Cut::Break && start.saturating_sub(self.state.lead_end) > HOLE_MAX;
+        let hole =
+            chunk.cut == Cut::Break && start.saturating_sub(self.state.lead_end) > VIDEO_GAP_MAX;
         // The name of a file gives its times: after a clock step a new file is needed.
-        let set = flow::wall_clock(gst::ClockTime::ZERO).abs_diff(self.state.epoch) > EPOCH_MAX;
+        let set =
+            flow::wall_clock(gst::ClockTime::ZERO).abs_diff(self.state.epoch) > CLOCK_STEP_MAX;
         old || large || hole || set || self.outdated()
     }
 

@@ -16,7 +16,7 @@ use crate::webrtc::stats::{Connection, RtpStats};
 use crate::webrtc::trunk::{Receiving, Sending};
 
 /// Minimum number of packets for a loss share.
-const SHARE_OF_MIN: u64 = 10;
+const LOSS_PACKETS_MIN: u64 = 10;
 
 impl TrunkSender<'_> {
     /// Updates the figures, for the local API and the other end.
@@ -133,7 +133,7 @@ impl SenderState {
             let (part, rest) = (part.saturating_sub(part_before), rest.saturating_sub(rest_before));
             // Saturating, because the other end may report any value.
             let all = part.saturating_add(rest);
-            (all >= SHARE_OF_MIN).then(|| part as f64 / all as f64)
+            (all >= LOSS_PACKETS_MIN).then(|| part as f64 / all as f64)
         };
         let before = &self.received;
         let lost =

@@ -25,13 +25,13 @@ use crate::webrtc::{Peer, aic};
 const SILENCE_MAX: Duration = Duration::from_secs(12);
 
 /// How often the path is checked.
-const LOOK: Duration = Duration::from_millis(250);
+const PATH_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How often figures are updated.
-const FIGURES: Duration = Duration::from_secs(1);
+const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Assumed bandwidth of a path without measurement, bit/s.
-const UNKNOWN: f64 = 4_000_000.0;
+const UNMEASURED_PATH_BPS: f64 = 4_000_000.0;
 
 /// The parts of a running trunk.
 pub(super) struct TrunkSender<'a> {
@@ -193,7 +193,7 @@ impl TrunkSender<'_> {
         let gone = self.peer.gone_after(SILENCE_MAX);
         tokio::pin!(gone);
         let mut changed_status = told.subscribe();
-        let (mut looks, mut figures) = (interval(LOOK), interval(FIGURES));
+        let (mut looks, mut figures) = (interval(PATH_CHECK_INTERVAL), interval(FIGURES_INTERVAL));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         figures.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -252,7 +252,7 @@ impl TrunkSender<'_> {
         let arrived = sender.path_monitor.arrived();
         let measure = |payload| Measure { payload, overhead, sent, arrived };
         let estimate = |payload| sender.estimator.estimate(&measure(payload), now);
-        let bandwidth = sender.path_monitor.bandwidth().map_or(UNKNOWN, estimate);
+        let bandwidth = sender.path_monitor.bandwidth().map_or(UNMEASURED_PATH_BPS, estimate);
         tracing::debug!(trunk = self.task.name, bandwidth, sent, ?arrived, ?sender.estimator, "path");
         let path = Path {
             bandwidth: bandwidth.min(most),
