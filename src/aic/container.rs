@@ -12,8 +12,11 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use super::packet::{PACKET_BYTES_MAX, Packet, PacketError};
 
+/// First bytes of a file.
 const MAGIC: &[u8; 4] = b"AICA";
+/// The only version that is read and written.
 const FORMAT_VERSION: u8 = 1;
+/// Bytes before the first record.
 const HEADER_BYTES: usize = 24;
 
 /// Why a file cannot be read or written.

@@ -25,7 +25,8 @@ pub enum Class {
 const QUIET_LEVEL_DBFS: f32 = -55.0;
 /// Weight of each loud frame: an average over about 0.6 s.
 const VOICE_SMOOTHING_FACTOR: f32 = 1.0 / 30.0;
-/// Average voice probability above which the content becomes speech.
+/// Average voice probability above which the content becomes speech. The gap to
+/// [`SPEECH_END_PROBABILITY`] keeps the class from flapping.
 const SPEECH_PROBABILITY_MIN: f32 = 0.6;
 /// Average voice probability below which the content is no longer speech.
 const SPEECH_END_PROBABILITY: f32 = 0.25;

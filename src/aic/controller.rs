@@ -12,9 +12,11 @@ use super::packet::size;
 /// Bytes of IPv4, UDP, RTP and the SRTP tag around each packet.
 pub const WIRE_OVERHEAD_BYTES: usize = 20 + 8 + 12 + 10;
 
-/// Share of the estimate that may be used; the rest absorbs its error.
+/// Share of the estimate that may be used; the rest absorbs its error. More makes queues, less
+/// wastes bandwidth.
 const USABLE_BANDWIDTH_RATIO: f64 = 0.9;
-/// Bandwidth that a step up needs, relative to what the step costs.
+/// Bandwidth that a step up needs, relative to what the step costs. Less makes the rung swing, more
+/// leaves bandwidth unused.
 const STEP_UP_HEADROOM_FACTOR: f64 = 1.25;
 /// How long this bandwidth must have been available.
 const UP_AFTER: Duration = Duration::from_secs(5);
@@ -109,12 +111,12 @@ enum Rung {
 /// Opus without AIC-A, by rising bandwidth. At 6 kbit/s it is hardly intelligible.
 const OPUS: [u32; 6] = [8_000, 12_000, 20_000, 32_000, 64_000, 128_000];
 
-/// Above this rate Opus carries no redundancy (RFC 6716 section 2.1.7: only its speech layer does),
-/// which is worse than a lower rate at more than `FEC_NEEDED_LOSS_RATIO` packet loss.
+/// Above this rate Opus carries no redundancy (RFC 6716 section 2.1.7: only its speech layer does).
 const OPUS_FEC_BPS_MAX: u32 = 32_000;
+/// At more packet loss, a higher rate without redundancy is worse than a lower rate with it.
 const FEC_NEEDED_LOSS_RATIO: f64 = 0.05;
 
-/// From this rate on, payload costs more than headers.
+/// From this rate on, packets have one frame: the payload costs more than the headers.
 const OPUS_SINGLE_FRAME_BPS_MIN: u32 = 32_000;
 
 /// Decides for one stream.

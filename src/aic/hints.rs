@@ -12,6 +12,7 @@ pub const URI: &str = "urn:x-auralink:rtp-hdrext:aic-hints:1";
 /// Bytes of the extension.
 pub const HINTS_BYTES: usize = 10;
 
+/// Version of the extension (`docs/aic-rtp.md`).
 const HINTS_VERSION: u8 = 0;
 
 /// The sender's classification of its audio.

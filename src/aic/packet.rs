@@ -19,6 +19,7 @@ pub const REDUNDANT_FRAMES_MAX: usize = 3;
 /// Longest packet in bytes.
 pub const PACKET_BYTES_MAX: usize = size(FRAMES_MAX, STAGES_MAX, REDUNDANT_FRAMES_MAX, STAGES_MAX);
 
+/// Version of the format, in the first bits of a packet.
 const PACKET_VERSION: u8 = 0;
 const HEADER_BYTES: usize = 2;
 const CODE_BITS: usize = 10;

@@ -9,12 +9,14 @@
 
 use super::packet::{Packet, PacketError};
 
-/// Longest embedded Opus packet in bytes: one frame of RFC 6716 and its first byte.
+/// Longest embedded Opus packet in bytes: the first byte and one frame, which has at most 1275 (RFC
+/// 6716 section 3.2.1).
 pub const OPUS_BYTES_MAX: usize = 1276;
 
 /// Longest payload in bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 1 + OPUS_BYTES_MAX;
 
+/// First byte of a payload with an Opus packet.
 const OPUS_TYPE_CODE: u8 = 0x40;
 
 /// One payload.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::controller::Choice;
 
-/// Rating of a perfect connection.
+/// Rating R with the default of every parameter (ITU-T G.107).
 const BEST_RATING_FACTOR: f64 = 93.2;
 
 /// Impairment of a voice by a codec alone (Ie of G.107), and its robustness against loss (Bpl of

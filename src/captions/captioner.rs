@@ -228,6 +228,7 @@ impl Maker {
 
     /// The due CEA-608 pairs, alternating between the fields: 59.94 per second.
     fn pairs(&mut self, slot: Slot) -> Vec<(Field, [u8; 2])> {
+        /// Two fields per frame of 30000/1001 Hz, with one pair each (CEA-608).
         const PAIR_INTERVAL: Duration = Duration::from_nanos(1_001_000_000 / 60);
         self.owed += slot.span;
         let mut pairs = Vec::new();

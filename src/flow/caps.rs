@@ -147,8 +147,9 @@ fn sei_number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((full * 255 + usize::from(last), &bytes[full + 1..]))
 }
 
-/// Types of NAL units (ITU-T H.264 table 7-1).
+/// Type of supplemental enhancement information (ITU-T H.264 table 7-1).
 const SEI_NAL_TYPE: u8 = 6;
+/// Type of a sequence parameter set (ITU-T H.264 table 7-1).
 const SPS_NAL_TYPE: u8 = 7;
 
 /// Type of the slices of an IDR picture (ITU-T H.264 table 7-1).

@@ -12,15 +12,17 @@ use super::weights::Weights;
 use crate::aic::FRAME_SAMPLES;
 use crate::aic::packet::STAGES_MAX;
 
-/// Samples of an analysis window, and of its hop; two hops make a frame.
+/// Samples of an analysis window: 32 ms.
 const ANALYSIS_SAMPLES: i64 = 512;
+/// Samples from one window to the next: 10 ms. Two make a frame.
 const HOP_SAMPLES: i64 = 160;
 /// Frames that a depthwise convolution covers.
 const KERNEL_FRAMES: i64 = 7;
 /// Values per bin: log magnitude or gain, and the two of a spectrum.
 const BIN_VALUES: i64 = 3;
-/// Largest logarithm of a gain that a decoder may produce.
+/// Largest natural logarithm of a gain that a decoder may produce, as in training.
 const LOG_GAIN_LEVEL_MAX: f64 = 3.0;
+/// Added to the variance that a normalisation divides by: PyTorch's default, as in training.
 const NORM_EPSILON: f64 = 1e-5;
 
 /// State of one direction of one or more streams. Made by [`Model::encoder_state`] and

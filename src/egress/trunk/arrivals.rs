@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Losses are counted over [`LOSS_WINDOW`]. If that has fewer than [`PACKETS_MIN`] packets, it
-/// extends up to [`LOSS_WINDOW_MAX`], because the loss share of a few packets is not meaningful.
+/// Losses are counted over this time. A longer window is steadier and notices a change later.
 const LOSS_WINDOW: Duration = Duration::from_secs(3);
+/// The window extends up to this while it has fewer than [`PACKETS_MIN`] packets.
 const LOSS_WINDOW_MAX: Duration = Duration::from_secs(6);
+/// The loss share of fewer packets is not meaningful.
 const PACKETS_MIN: usize = 60;
 /// Maximum number of remembered packets, whatever their rate.
 const PACKETS_MAX: usize = 4096;

@@ -13,30 +13,34 @@ use std::time::{Duration, Instant};
 use super::arrivals::Arrived;
 
 /// The path is full if the estimate falls by more than this share while packets queue for longer
-/// than [`CONGESTED_QUEUE`]. Without a queue a fall is only jitter of the path or of a busy
-/// machine.
+/// than [`CONGESTED_QUEUE`].
 const CONGESTED_FALL_RATIO: f64 = 0.03;
+/// Without such a queue, a fall is only jitter of the path or of a busy machine.
 const CONGESTED_QUEUE: Duration = Duration::from_millis(80);
-/// For this long after that only the estimate counts, or this share of the received rate if that is
-/// higher.
+/// For this long after congestion only the estimate counts, or [`DRAIN_RATIO`] of the received rate
+/// if that is higher.
 const CONGESTED_HOLD: Duration = Duration::from_secs(2);
+/// Share of the received rate that lets a queue drain.
 const DRAIN_RATIO: f64 = 0.85;
 
 /// Tolerated loss: redundancy protects voice beyond it.
 const LOSS_TOLERATED_RATIO: f64 = 0.12;
-/// A loss above the path's own loss by more than this many standard deviations plus this slack is
-/// significant.
+/// A loss above the path's own loss by more than this many standard deviations plus
+/// [`LOSS_SLACK_RATIO`] is significant.
 const SIGNIFICANT_DEVIATIONS: f64 = 3.0;
+/// Losses come in bursts, so that the deviation of independent losses is too small.
 const LOSS_SLACK_RATIO: f64 = 0.02;
 /// Averaging time of the path's own loss, in seconds.
 const AVERAGE_S: f64 = 15.0;
-/// While losses are judged, this share of the received rate is sent. Judging lasts until earlier
-/// losses have left the measuring window.
+/// While losses are judged, this share of the received rate is sent: enough less to end the losses
+/// of a full path.
 const JUDGING_RATE_RATIO: f64 = 0.9;
+/// Judging lasts until earlier losses have left the measuring window.
 const JUDGING_TIME: Duration = Duration::from_secs(5);
-/// A loss reduction by more than this share and this many standard deviations is significant: the
-/// path was full.
+/// The path was full if the loss falls by more than this share and by more than
+/// [`IMPROVED_DEVIATIONS`].
 const IMPROVED_LOSS_RATIO: f64 = 0.4;
+/// Standard deviations by which a smaller loss is significant.
 const IMPROVED_DEVIATIONS: f64 = 2.0;
 /// Maximum own loss of a usable path.
 const INHERENT_LOSS_RATIO_MAX: f64 = 0.4;
@@ -50,8 +54,9 @@ const TRIAL_FACTOR: f64 = 2.0;
 const TRIAL_TIME: Duration = Duration::from_secs(8);
 /// A trial continues if the sending rate has grown by this factor at its end.
 const TRIAL_GROWTH_FACTOR: f64 = 1.1;
-/// Time without problems before a trial; doubles with each failed trial up to the maximum.
+/// Time without problems before a trial. Each failed trial doubles it.
 const TRIAL_PAUSE: Duration = Duration::from_secs(3);
+/// Longest pause between trials.
 const TRIAL_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Measurements of a path.

@@ -16,9 +16,10 @@ const CHANNEL_BYTES_MAX: u64 = 16 << 10;
 /// Maximum number of cues that wait for room; beyond it the oldest is dropped.
 const WAITING_CUES_MAX: usize = 64;
 
-/// On a thin path (no video, less audio than this), figures for the other end's page are sent only
-/// this often unless something changes, because each message takes as much as a voice packet.
+/// A path without video and with less audio than this is thin.
 const THIN_KBPS: f64 = 64.0;
+/// How often figures for the other end's page are sent on a thin path unless something changes:
+/// each message takes as much as a voice packet.
 const RARE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// State reported by the other end.

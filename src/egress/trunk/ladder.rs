@@ -20,19 +20,22 @@ const UP_AFTER: Duration = Duration::from_secs(5);
 /// How long video that cannot be reduced may exceed the bandwidth: key frames come in bursts.
 const BURST_TIME: Duration = Duration::from_secs(2);
 /// Pause before stopped video is tried again. The estimate does not grow beyond what is sent, so
-/// only a try can show more. Each failed try doubles the pause, up to the maximum.
+/// only a try can show more. Each failed try doubles the pause.
 const RETRY_PAUSE: Duration = Duration::from_secs(15);
+/// Longest pause between tries.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(240);
 
 /// Video that cannot be reduced is not tried again at a higher packet loss than this share.
 const RETRY_LOSS_RATIO_MAX: f64 = 0.05;
 /// It is also not tried while less bandwidth has been seen than this share of its bit rate, or than
-/// the best audio takes (bit/s), whichever is less: audio explores up to there.
+/// [`RETRY_BANDWIDTH_BPS_MIN`], whichever is less.
 const RETRY_BANDWIDTH_RATIO_MIN: f64 = 0.25;
+/// What the best audio takes: audio explores up to there.
 const RETRY_BANDWIDTH_BPS_MIN: f64 = 150_000.0;
 
 /// Above this loss, video that exceeds the bandwidth and cannot be reduced is stopped sooner.
 const HARMFUL_LOSS_RATIO: f64 = 0.15;
+/// How long such video may exceed the bandwidth.
 const HARMFUL_LOSS_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// Minimum bit rate for each level of encoded video, bit/s.

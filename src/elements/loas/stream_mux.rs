@@ -76,6 +76,7 @@ fn config(bits: &mut Bits<'_>) -> Option<Config> {
 }
 
 fn audio_specific_config(bits: &mut Bits<'_>) -> Option<Config> {
+    // ISO/IEC 14496-3, 1.6.2.1: values that a longer field follows.
     const ESCAPED_TYPE: u32 = 31;
     const ESCAPED_RATE_INDEX: u32 = 15;
     if bits.take(5)? == ESCAPED_TYPE {

@@ -7,27 +7,28 @@ use std::collections::HashMap;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Message type: the sender's chunk size changes.
+/// The sender's chunk size changes. This and the types below are those of the RTMP specification
+/// 1.0 (sections 5.4 and 7.1).
 pub(super) const SET_CHUNK_SIZE_MESSAGE_TYPE: u8 = 1;
-/// Message type: discards a partially sent message.
+/// Discards a partially sent message.
 pub(super) const ABORT_MESSAGE_TYPE: u8 = 2;
-/// Message type: number of bytes received so far.
+/// Number of bytes received so far.
 pub(super) const ACKNOWLEDGEMENT_MESSAGE_TYPE: u8 = 3;
-/// Message type: stream begin, ping and similar.
+/// Stream begin, ping and similar.
 pub(super) const USER_CONTROL_MESSAGE_TYPE: u8 = 4;
-/// Message type: number of bytes after which the peer wants an acknowledgement.
+/// Number of bytes after which the peer wants an acknowledgement.
 pub(super) const WINDOW_SIZE_MESSAGE_TYPE: u8 = 5;
-/// Message type: limit of unacknowledged bytes.
+/// Limit of unacknowledged bytes.
 pub(super) const PEER_BANDWIDTH_MESSAGE_TYPE: u8 = 6;
-/// Message type: audio.
+/// Audio.
 pub(super) const AUDIO_MESSAGE_TYPE: u8 = 8;
-/// Message type: video.
+/// Video.
 pub(super) const VIDEO_MESSAGE_TYPE: u8 = 9;
-/// Message type: a command in AMF3, in practice a zero byte followed by AMF0.
+/// A command in AMF3, in practice a zero byte followed by AMF0.
 pub(super) const COMMAND_AMF3_MESSAGE_TYPE: u8 = 17;
-/// Message type: a command in AMF0.
+/// A command in AMF0.
 pub(super) const COMMAND_MESSAGE_TYPE: u8 = 20;
-/// Message type: several FLV tags in one.
+/// Several FLV tags in one.
 pub(super) const AGGREGATE_MESSAGE_TYPE: u8 = 22;
 
 /// Whether RTMP defines this message type: those above, metadata and shared objects.

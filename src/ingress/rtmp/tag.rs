@@ -101,11 +101,13 @@ fn legacy_audio(first: u8, mut reader: Reader) -> Result<Packet, Error> {
     }
 }
 
-/// Packet types common to video and audio.
+/// The packet has the decoder configuration (Enhanced RTMP, as the types below).
 const SEQUENCE_START_PACKET_TYPE: u8 = 0;
+/// The packet has media.
 const CODED_FRAMES_PACKET_TYPE: u8 = 1;
 /// Video only: like [`CODED_FRAMES_PACKET_TYPE`], with an implied composition offset of zero.
 const CODED_FRAMES_X_PACKET_TYPE: u8 = 3;
+/// A modifier precedes the packet.
 const MOD_EX_PACKET_TYPE: u8 = 7;
 
 fn enhanced(kind: Kind, packet: u8, frame: u8, mut reader: Reader) -> Result<Packet, Error> {
@@ -154,7 +156,9 @@ fn enhanced(kind: Kind, packet: u8, frame: u8, mut reader: Reader) -> Result<Pac
     Ok(Packet::Nothing)
 }
 
+/// The message has a packet of one track (Enhanced RTMP, `AvMultitrackType`).
 const ONE_TRACK_LAYOUT_TYPE: u8 = 0;
+/// The message has packets of several tracks, each with its codec.
 const MANY_CODECS_LAYOUT_TYPE: u8 = 2;
 
 fn body(codec: Codec, packet: u8, frame: u8, mut reader: Reader) -> Result<Packet, Error> {

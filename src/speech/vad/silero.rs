@@ -13,9 +13,10 @@ use super::{Detector, Earshot, GateConfig};
 /// Samples per frame: 32 ms.
 const FRAME_SAMPLES: usize = 512;
 
-/// Frames that are judged at a time, and earlier frames that are fed again each time because
-/// whisper.cpp clears the network's state with each call.
+/// Frames that are judged at a time. More cost less and answer later.
 const BATCH_FRAMES: usize = 3;
+/// Earlier frames that are fed again each time, because whisper.cpp clears the network's state with
+/// each call.
 const CONTEXT_FRAMES: usize = 8;
 
 /// If Earshot, which is far cheaper, has been below this for [`CONTEXT_FRAMES`] frames, the network

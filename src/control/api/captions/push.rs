@@ -22,9 +22,9 @@ const AWAY_MAX_MS: u64 = 10 * 60_000;
 /// Maximum duration of a cue, in ms.
 const DURATION_MAX_MS: u64 = 60_000;
 
-/// Default duration: one second plus reading time (17 characters a second, as in broadcasters'
-/// guidelines).
+/// Shortest default duration, before reading time.
 const SHOWN_MIN_MS: u64 = 1000;
+/// Reading time of a character: 17 a second, as in broadcasters' guidelines.
 const CHARACTER_MS: u64 = 1000 / 17;
 
 static ORIGIN: LazyLock<Arc<Origin>> =

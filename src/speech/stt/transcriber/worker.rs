@@ -25,15 +25,17 @@ const PROMPT_FORGOTTEN: Duration = Duration::from_secs(2);
 /// Longest preceding text in the prompt, in characters.
 const PROMPT_CHARS_MAX: usize = 200;
 
-/// The language is detected in this much speech at first, then again after this much audio.
+/// Speech in which the language is detected at first. Less is unreliable, more delays the captions.
 const LANGUAGE_SETTLED: Duration = Duration::from_secs(6);
+/// Audio after which the language is detected again.
 const LANGUAGE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A detection below this probability counts only while no language is known.
 const LANGUAGE_PROBABILITY_MIN: f32 = 0.6;
 
-/// An engine that lags this far behind for this long is given up if there is another.
+/// An engine that lags this far behind for [`LAG_ALLOWED`] is given up if there is another.
 const LAG_MAX: Duration = Duration::from_millis(2500);
+/// Time for an engine to catch up, for example after a pause of the machine.
 const LAG_ALLOWED: Duration = Duration::from_secs(4);
 
 /// After this many late answers in a row another engine is tried.

@@ -22,13 +22,15 @@ const WINDOW_SAMPLES_MIN: usize = SPEECH_RATE_HZ * 11 / 10;
 /// Encoder positions per second of audio.
 const POSITIONS_PER_S: usize = 50;
 
-/// Positions beyond the window, and the minimum in all: with fewer the models ramble.
+/// Positions beyond the window: with fewer the models ramble.
 const SPARE_POSITIONS: usize = 128;
+/// Fewest positions in all, for the same reason.
 const POSITIONS_MIN: usize = 512;
 
 /// Above this probability of silence and below the log probability [`LOG_PROBABILITY_MIN`] there is
 /// no speech. Both values are from the Whisper paper (Radford et al. 2022).
 const NO_SPEECH_PROBABILITY: f32 = 0.6;
+/// Mean log probability of the words; see [`NO_SPEECH_PROBABILITY`].
 const LOG_PROBABILITY_MIN: f32 = -1.0;
 
 /// How the model is run.

@@ -18,9 +18,10 @@ const BEAM_HYPOTHESES: usize = 2;
 /// Most pieces of a text, as in training. The rest is cut off.
 const PIECES_MAX: usize = 510;
 
-/// Most pieces of a translation: `GROWTH_FACTOR` per piece of the text, plus `SPARE_PIECES`. Limits
-/// a rambling model.
+/// Most pieces of a translation per piece of the text, besides [`SPARE_PIECES`]: limits a rambling
+/// model.
 const GROWTH_FACTOR: usize = 3;
+/// Pieces that a translation of any text may have: short texts grow by more.
 const SPARE_PIECES: usize = 16;
 
 struct Loaded {
