@@ -138,10 +138,10 @@ impl OpusDecoder {
     /// # Errors
     /// The packet is invalid.
     pub fn packet(&mut self, packet: &[u8]) -> Result<Vec<f32>, opus::Error> {
-        let mut sound = vec![0.0; OPUS_PACKET_SAMPLES_MAX * self.channels];
-        let count = self.opus.decode_float(packet, &mut sound, false)?;
-        sound.truncate(count * self.channels);
-        Ok(sound)
+        let mut audio = vec![0.0; OPUS_PACKET_SAMPLES_MAX * self.channels];
+        let count = self.opus.decode_float(packet, &mut audio, false)?;
+        audio.truncate(count * self.channels);
+        Ok(audio)
     }
 
     /// The 20 ms before a packet, which were lost, from the redundancy in that packet.
@@ -149,9 +149,9 @@ impl OpusDecoder {
     /// # Errors
     /// The packet is invalid.
     pub fn before(&mut self, packet: &[u8]) -> Result<Vec<f32>, opus::Error> {
-        let mut sound = vec![0.0; WIDE_FRAME_SAMPLES * self.channels];
-        self.opus.decode_float(packet, &mut sound, true)?;
-        Ok(sound)
+        let mut audio = vec![0.0; WIDE_FRAME_SAMPLES * self.channels];
+        self.opus.decode_float(packet, &mut audio, true)?;
+        Ok(audio)
     }
 
     /// 20 ms of concealment for a lost packet.
@@ -159,9 +159,9 @@ impl OpusDecoder {
     /// # Errors
     /// libopus fails.
     pub fn lost(&mut self) -> Result<Vec<f32>, opus::Error> {
-        let mut sound = vec![0.0; WIDE_FRAME_SAMPLES * self.channels];
-        self.opus.decode_float(&[], &mut sound, false)?;
-        Ok(sound)
+        let mut audio = vec![0.0; WIDE_FRAME_SAMPLES * self.channels];
+        self.opus.decode_float(&[], &mut audio, false)?;
+        Ok(audio)
     }
 
     /// Forgets past packets.

@@ -116,10 +116,10 @@ mod tests {
     }
 
     /// Down and up again, in pieces.
-    fn round(sound: &[f32], piece: usize) -> Vec<f32> {
+    fn round(audio: &[f32], piece: usize) -> Vec<f32> {
         let (mut down, mut up) = (Down::default(), Up::default());
         let mut out = Vec::new();
-        for piece in sound.chunks(piece) {
+        for piece in audio.chunks(piece) {
             let mut less = Vec::new();
             down.push(piece, &mut less);
             up.push(&less, &mut out);
@@ -129,13 +129,13 @@ mod tests {
 
     #[test]
     fn speech_band_comes_back_in_time_and_the_rest_is_gone() {
-        let sound = tone(1_000.0, 9_600);
-        let back = round(&sound, 960);
-        assert_eq!(back.len(), sound.len());
-        assert_eq!(back, round(&sound, 3), "whatever the pieces");
+        let audio = tone(1_000.0, 9_600);
+        let back = round(&audio, 960);
+        assert_eq!(back.len(), audio.len());
+        assert_eq!(back, round(&audio, 3), "whatever the pieces");
         let off = back[400..]
             .iter()
-            .zip(&sound[400 - 2 * FILTER_DELAY_SAMPLES..])
+            .zip(&audio[400 - 2 * FILTER_DELAY_SAMPLES..])
             .map(|(a, b)| (a - b).abs());
         assert!(off.fold(0.0, f32::max) < 0.002);
         let loudest = |hertz| {

@@ -293,13 +293,13 @@ mod tests {
             3200,
             "the current group in any case"
         );
-        let mut sound = Gop::default();
+        let mut audio = Gop::default();
         for n in 0..800 {
-            sound.push(frame(n * 20, 1, true));
+            audio.push(frame(n * 20, 1, true));
         }
-        assert_eq!(sound.since(ms(15_000)).count(), 50);
-        assert!(sound.since(ms(0)).count() <= 502, "10 s are kept");
-        assert_eq!(times(&sound.to_send(ms(16_000), false))[0], 15_000);
+        assert_eq!(audio.since(ms(15_000)).count(), 50);
+        assert!(audio.since(ms(0)).count() <= 502, "10 s are kept");
+        assert_eq!(times(&audio.to_send(ms(16_000), false))[0], 15_000);
     }
 
     #[test]

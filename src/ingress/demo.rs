@@ -36,10 +36,10 @@ impl PulledSource for DemoSource {
         let intake = context.intake;
         match speak().await {
             Some(voice) => {
-                let sound = move |samples: &mut [u8], at: gst::ClockTime| {
+                let audio = move |samples: &mut [u8], at: gst::ClockTime| {
                     mix(&voice, samples, at);
                 };
-                test::run_with(intake, Box::new(sound)).await
+                test::run_with(intake, Box::new(audio)).await
             }
             None => {
                 intake.tracks.report.note("no voice: `apt-get install espeak-ng` brings it");

@@ -32,7 +32,7 @@ const PATTERN: &str = "
 const MARK_LENGTH: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 
 /// Fills S16LE stereo samples at 48 kHz; the first one plays at the given running time.
-pub(super) type Sound = Box<dyn Fn(&mut [u8], gst::ClockTime) + Send + Sync>;
+pub(super) type AudioSource = Box<dyn Fn(&mut [u8], gst::ClockTime) + Send + Sync>;
 
 /// A test pattern with beeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -53,10 +53,10 @@ impl PulledSource for TestSource {
 }
 
 /// Runs the pattern with the given audio.
-pub(super) async fn run_with(intake: Intake, sound: Sound) -> Result<(), Error> {
+pub(super) async fn run_with(intake: Intake, audio: AudioSource) -> Result<(), Error> {
     let node = Node::parse("test pattern", PATTERN)?;
     flash_seconds(&node)?;
-    sound_by_time(&node, sound)?;
+    audio_by_time(&node, audio)?;
     node.output("video", &intake.tracks.video)?;
     node.output("audio", &intake.tracks.audio)?;
     node.start().await?;
@@ -90,8 +90,8 @@ fn flash_seconds(node: &Node) -> Result<(), Error> {
     Ok(())
 }
 
-/// Fills every buffer of the silent source with `sound`.
-fn sound_by_time(node: &Node, sound: Sound) -> Result<(), Error> {
+/// Fills every buffer of the silent source with `audio`.
+fn audio_by_time(node: &Node, audio: AudioSource) -> Result<(), Error> {
     let source = node.element("sound")?;
     let pad = source.static_pad("src").ok_or_else(|| Error::build("the sound", "no pad"))?;
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
@@ -99,7 +99,7 @@ fn sound_by_time(node: &Node, sound: Sound) -> Result<(), Error> {
             && let Some(at) = buffer.pts()
             && let Ok(mut samples) = buffer.make_mut().map_writable()
         {
-            sound(&mut samples, at);
+            audio(&mut samples, at);
         }
         gst::PadProbeReturn::Ok
     });

@@ -47,7 +47,7 @@ pub(crate) fn choose(offer: &Description, config: &Config) -> Result<Vec<Choice>
     let video: Vec<Codec> =
         config.publish_codecs.iter().copied().filter(|c| can_receive(*c)).collect();
     let video = offer.choose_from(Kind::Video, &video);
-    let voice = config.aic.then(|| offer.choose_sound(aic::is_ours)).flatten();
+    let voice = config.aic.then(|| offer.choose_audio(aic::is_ours)).flatten();
     let audio = voice.or_else(|| offer.choose_from(Kind::Audio, &[Codec::Opus]));
     let mut choices: Vec<Choice> = video.into_iter().chain(audio).collect();
     choices.sort_by_key(|c| c.index);

@@ -168,7 +168,7 @@ fn pump(
         let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_mseconds(250)) else {
             idle += patience;
             if idle > SILENCE_MAX {
-                return Err(no_sound());
+                return Err(no_audio());
             }
             continue;
         };
@@ -184,13 +184,13 @@ fn pump(
         }
     }
     if total == 0 {
-        return Err(no_sound());
+        return Err(no_audio());
     }
     transcriber.end();
     Ok(at(total))
 }
 
-fn no_sound() -> Error {
+fn no_audio() -> Error {
     let hint = "send a file with sound in a container and codec that `auralink doctor` lists";
     Error::refused(Blame::Input, "there is no sound that can be decoded in it", hint)
 }

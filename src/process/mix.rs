@@ -57,24 +57,24 @@ impl Mixer {
     }
 
     /// Mixes all clips that are due into a buffer that begins at `at`.
-    pub(super) fn mix(&mut self, at: Duration, sound: &mut [f32], channels: usize) {
+    pub(super) fn mix(&mut self, at: Duration, audio: &mut [f32], channels: usize) {
         let channels = channels.max(1);
-        let end = at + length(sound.len() / channels);
+        let end = at + length(audio.len() / channels);
         self.clips.retain(|clip| clip.end() + DUCK_HOLD > at);
         let near = |clip: &Clip| clip.at < end + Duration::from_secs_f32(DUCK_FADE_S);
         let target = if self.clips.iter().any(near) { self.low } else { 1.0 };
-        self.fade(target, sound, channels);
+        self.fade(target, audio, channels);
         for clip in &self.clips {
-            add_clip(clip, at, sound, channels);
+            add_clip(clip, at, audio, channels);
         }
     }
 
-    fn fade(&mut self, target: f32, sound: &mut [f32], channels: usize) {
+    fn fade(&mut self, target: f32, audio: &mut [f32], channels: usize) {
         if self.gain == target && target == 1.0 {
             return;
         }
         let step = (1.0 - self.low).max(0.001) / (DUCK_FADE_S * MIX_RATE_HZ as f32);
-        for frame in sound.chunks_mut(channels) {
+        for frame in audio.chunks_mut(channels) {
             self.gain = match self.gain < target {
                 true => (self.gain + step).min(target),
                 false => (self.gain - step).max(target),
@@ -85,13 +85,13 @@ impl Mixer {
 }
 
 /// Adds the part of a clip that falls into a buffer, clamped to full scale.
-fn add_clip(clip: &Clip, at: Duration, sound: &mut [f32], channels: usize) {
+fn add_clip(clip: &Clip, at: Duration, audio: &mut [f32], channels: usize) {
     let frames =
         |time: Duration| (time.as_nanos() * u128::from(MIX_RATE_HZ) / 1_000_000_000) as usize;
     let skip = frames(clip.at.saturating_sub(at));
     let from = frames(at.saturating_sub(clip.at));
     let Some(samples) = clip.samples.get(from..) else { return };
-    for (frame, voice) in sound.chunks_mut(channels).skip(skip).zip(samples) {
+    for (frame, voice) in audio.chunks_mut(channels).skip(skip).zip(samples) {
         frame.iter_mut().for_each(|sample| *sample = (*sample + voice).clamp(-1.0, 1.0));
     }
 }
@@ -107,10 +107,10 @@ mod tests {
     fn pass(mixer: &mut Mixer, buffers: std::ops::Range<u64>) -> Vec<(f32, f32)> {
         let mut levels = Vec::new();
         for n in buffers {
-            let mut sound = [0.5; 2 * BUFFER];
-            mixer.mix(Duration::from_millis(n * 10), &mut sound, 2);
-            let least = sound.iter().copied().fold(f32::MAX, f32::min);
-            levels.push((sound.iter().copied().fold(f32::MIN, f32::max), least));
+            let mut audio = [0.5; 2 * BUFFER];
+            mixer.mix(Duration::from_millis(n * 10), &mut audio, 2);
+            let least = audio.iter().copied().fold(f32::MAX, f32::min);
+            levels.push((audio.iter().copied().fold(f32::MIN, f32::max), least));
         }
         levels
     }

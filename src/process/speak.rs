@@ -114,9 +114,9 @@ fn mix_in_passing(node: &Node, mixer: Arc<Mutex<Mixer>>) -> Result<(), Error> {
 
 fn mix_bytes(mixer: &mut Mixer, at: Duration, bytes: &mut [u8]) {
     let samples = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
-    let mut sound: Vec<f32> = samples.collect();
-    mixer.mix(at, &mut sound, OUTPUT_CHANNELS);
-    for (to, sample) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&sound) {
+    let mut audio: Vec<f32> = samples.collect();
+    mixer.mix(at, &mut audio, OUTPUT_CHANNELS);
+    for (to, sample) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&audio) {
         *to = sample.to_le_bytes();
     }
 }

@@ -96,8 +96,8 @@ pub(crate) struct Sending {
     /// Round-trip time in ms, if known.
     pub(crate) rtt_ms: Option<f64>,
     /// Whether video is left out for now, because the path cannot carry it.
-    #[serde(default)]
-    pub(crate) no_pictures: bool,
+    #[serde(default, rename = "no_pictures")]
+    pub(crate) no_video: bool,
     /// Expected audio quality as a mean opinion score, 1.0-4.5.
     #[serde(default)]
     pub(crate) quality: Option<f64>,

@@ -50,7 +50,7 @@ pub(super) fn listen(
 ) {
     let Some(bin) = bin.downcast_ref::<gst::Bin>() else { return };
     keep_sender_times(bin);
-    ask_again_for_pictures_only(bin);
+    ask_again_for_video_only(bin);
     let (heard, tell) = (Arc::clone(heard), Arc::clone(tell));
     bin.connect_deep_element_added(move |_, _, element| {
         let factory = element.factory().map(|f| f.name());
@@ -110,7 +110,7 @@ fn keep_sender_times(webrtcbin: &gst::Bin) {
 /// `webrtcbin` enables retransmission requests for all tracks of a bundle as soon as one of them
 /// supports it. A jitter buffer with requests treats a packet that is not in time as lost, and
 /// drops it on arrival: audio in bursts would get artificial holes.
-fn ask_again_for_pictures_only(bin: &gst::Bin) {
+fn ask_again_for_video_only(bin: &gst::Bin) {
     bin.connect_pad_added(|_, pad| {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         let media = caps.structure(0).and_then(|s| s.get::<&str>("media").ok());

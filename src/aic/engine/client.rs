@@ -86,7 +86,7 @@ impl Encoder {
     ) -> Result<Codes, CodecError> {
         match self.0.ask(Job::Encode(Box::new(*frame)), deadline)? {
             EngineOutput::Codes(codes) => Ok(codes),
-            EngineOutput::Sound(_) | EngineOutput::Failed => Err(CodecError::Failed),
+            EngineOutput::Audio(_) | EngineOutput::Failed => Err(CodecError::Failed),
         }
     }
 
@@ -112,7 +112,7 @@ impl Decoder {
         deadline: Duration,
     ) -> Result<[f32; FRAME_SAMPLES], CodecError> {
         match self.0.ask(codes.map_or(Job::Lost, Job::Decode), deadline)? {
-            EngineOutput::Sound(sound) => Ok(*sound),
+            EngineOutput::Audio(audio) => Ok(*audio),
             EngineOutput::Codes(_) | EngineOutput::Failed => Err(CodecError::Failed),
         }
     }

@@ -161,7 +161,7 @@ mod with {
                 |frames, voices| {
                     let frames: Vec<Option<&Codes>> = frames.iter().map(|f| f.as_ref()).collect();
                     let sounds = model.decode_many(&frames, voices)?;
-                    Ok(sounds.into_iter().map(|s| EngineOutput::Sound(Box::new(s))).collect())
+                    Ok(sounds.into_iter().map(|s| EngineOutput::Audio(Box::new(s))).collect())
                 },
             );
             answers(frames.iter().map(|(key, _)| *key), made)

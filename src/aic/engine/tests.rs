@@ -46,8 +46,8 @@ fn many_streams_at_once_are_each_answered() {
                     });
                     let codes = encoder.encode(&frame, PATIENCE).expect("answered");
                     let codes = (at % 5 != 4).then_some(codes);
-                    let sound = decoder.decode(codes, PATIENCE).expect("answered");
-                    assert!(sound.iter().all(|x| x.is_finite()));
+                    let audio = decoder.decode(codes, PATIENCE).expect("answered");
+                    assert!(audio.iter().all(|x| x.is_finite()));
                 }
             })
         })

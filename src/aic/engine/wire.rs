@@ -38,7 +38,7 @@ pub(super) struct Request {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum EngineOutput {
     Codes(Codes),
-    Sound(Box<[f32; FRAME_SAMPLES]>),
+    Audio(Box<[f32; FRAME_SAMPLES]>),
     Failed,
 }
 
@@ -60,7 +60,7 @@ impl Request {
         to.extend(self.stream.to_le_bytes());
         to.extend(self.number.to_le_bytes());
         match &self.job {
-            Job::Encode(sound) => to.extend(sound.iter().flat_map(|x| x.to_le_bytes())),
+            Job::Encode(audio) => to.extend(audio.iter().flat_map(|x| x.to_le_bytes())),
             Job::Decode(codes) => put_codes(codes, to),
             Job::Lost | Job::Forget => {}
         }
@@ -75,7 +75,7 @@ impl Request {
         let Some(op) = first(from)? else { return Ok(None) };
         let (stream, number) = (word(from)?, word(from)?);
         let job = match op {
-            1 => Job::Encode(sound(from)?),
+            1 => Job::Encode(audio(from)?),
             2 => Job::Decode(codes(from)?),
             3 => Job::Lost,
             4 => Job::Forget,
@@ -102,15 +102,15 @@ impl Answer {
             Self::EngineOutput { stream, number, made } => {
                 bytes.push(match made {
                     EngineOutput::Codes(_) => 1,
-                    EngineOutput::Sound(_) => 2,
+                    EngineOutput::Audio(_) => 2,
                     EngineOutput::Failed => 3,
                 });
                 bytes.extend(stream.to_le_bytes());
                 bytes.extend(number.to_le_bytes());
                 match made {
                     EngineOutput::Codes(codes) => put_codes(codes, &mut bytes),
-                    EngineOutput::Sound(sound) => {
-                        bytes.extend(sound.iter().flat_map(|x| x.to_le_bytes()))
+                    EngineOutput::Audio(audio) => {
+                        bytes.extend(audio.iter().flat_map(|x| x.to_le_bytes()))
                     }
                     EngineOutput::Failed => {}
                 }
@@ -136,7 +136,7 @@ impl Answer {
         let (stream, number) = (word(from)?, word(from)?);
         let made = match kind {
             1 => EngineOutput::Codes(codes(from)?),
-            2 => EngineOutput::Sound(sound(from)?),
+            2 => EngineOutput::Audio(audio(from)?),
             3 => EngineOutput::Failed,
             _ => return Err(nonsense()),
         };
@@ -166,14 +166,14 @@ fn word(from: &mut impl Read) -> io::Result<u32> {
     Ok(u32::from_le_bytes(bytes))
 }
 
-fn sound(from: &mut impl Read) -> io::Result<Box<[f32; FRAME_SAMPLES]>> {
+fn audio(from: &mut impl Read) -> io::Result<Box<[f32; FRAME_SAMPLES]>> {
     let mut bytes = [0; 4 * FRAME_SAMPLES];
     from.read_exact(&mut bytes)?;
-    let mut sound = Box::new([0.0; FRAME_SAMPLES]);
-    for (to, from) in sound.iter_mut().zip(bytes.chunks_exact(4)) {
+    let mut audio = Box::new([0.0; FRAME_SAMPLES]);
+    for (to, from) in audio.iter_mut().zip(bytes.chunks_exact(4)) {
         *to = f32::from_le_bytes([from[0], from[1], from[2], from[3]]);
     }
-    Ok(sound)
+    Ok(audio)
 }
 
 fn put_codes(codes: &Codes, to: &mut Vec<u8>) {
@@ -226,7 +226,7 @@ mod tests {
             Answer::Hello([1, 2, 3, 4]),
             Answer::Off("é".into()),
             made(EngineOutput::Codes(Codes::new(&[1; STAGES_MAX]))),
-            made(EngineOutput::Sound(Box::new([-1.0; FRAME_SAMPLES]))),
+            made(EngineOutput::Audio(Box::new([-1.0; FRAME_SAMPLES]))),
             made(EngineOutput::Failed),
         ];
         let mut pipe = Vec::new();

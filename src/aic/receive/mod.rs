@@ -133,14 +133,14 @@ impl Receiver {
                 self.missing(missing - again, out);
                 if again > 0 {
                     match self.opus.before(opus) {
-                        Ok(sound) => out.extend(sound),
+                        Ok(audio) => out.extend(audio),
                         Err(_) => self.bridge(out),
                     }
                     self.stats.recovered += 1;
                     self.tail.keep(out);
                 }
                 self.turn(Used::Opus, out, |receiver, out| match receiver.opus.packet(opus) {
-                    Ok(sound) => out.extend(sound),
+                    Ok(audio) => out.extend(audio),
                     Err(_) => {
                         receiver.stats.damaged += 1;
                         receiver.bridge(out);
@@ -236,7 +236,7 @@ impl Receiver {
         match self.last {
             Some(Used::Aic) => self.decode(None, out),
             Some(Used::Opus) => match self.opus.lost() {
-                Ok(sound) => out.extend(sound),
+                Ok(audio) => out.extend(audio),
                 Err(_) => self.tail.repeat(out),
             },
             None => out.resize(out.len() + WIDE_FRAME_SAMPLES * self.channels, 0.0),

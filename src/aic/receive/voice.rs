@@ -76,8 +76,8 @@ impl Voice {
     /// Appends the next 20 ms; `None`: the frame is lost. Returns false and appends nothing if the
     /// engine returns no audio.
     pub(super) fn decode(&mut self, codes: Option<Codes>, out: &mut Vec<f32>) -> bool {
-        let Some(sound) = self.ask(codes) else { return false };
-        self.widen(&sound, out);
+        let Some(audio) = self.ask(codes) else { return false };
+        self.widen(&audio, out);
         true
     }
 
@@ -92,10 +92,10 @@ impl Voice {
             return None;
         }
         match self.decoder.decode(codes, limit) {
-            Ok(sound) => {
+            Ok(audio) => {
                 self.watch.came(true);
                 self.trouble = None;
-                Some(sound)
+                Some(audio)
             }
             Err(error) => {
                 self.watch.failed(&error, Instant::now());

@@ -160,9 +160,9 @@ impl Sender {
     /// The samples, finite and limited, and the same as 16 kHz mono.
     fn narrow(&mut self, samples: &[f32]) -> (Vec<f32>, [f32; FRAME_SAMPLES]) {
         let sane = |x: &f32| if x.is_finite() { x.clamp(-1.0, 1.0) } else { 0.0 };
-        let mut sound: Vec<f32> = samples.iter().map(sane).collect();
-        sound.resize(WIDE_FRAME_SAMPLES * self.channels, 0.0);
-        let mono: Vec<f32> = sound
+        let mut audio: Vec<f32> = samples.iter().map(sane).collect();
+        audio.resize(WIDE_FRAME_SAMPLES * self.channels, 0.0);
+        let mono: Vec<f32> = audio
             .chunks_exact(self.channels)
             .map(|s| s.iter().sum::<f32>() / self.channels as f32)
             .collect();
@@ -170,7 +170,7 @@ impl Sender {
         self.down.push(&mono, &mut less);
         let mut narrow = [0.0; FRAME_SAMPLES];
         narrow.copy_from_slice(&less[..FRAME_SAMPLES]);
-        (sound, narrow)
+        (audio, narrow)
     }
 
     /// The codes of a frame, if the engine returns them in time and is trusted.

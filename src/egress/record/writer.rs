@@ -57,7 +57,7 @@ pub(super) struct State {
     /// Running time at which the newest chunk of the leading track ends.
     lead_end: Duration,
     /// Running time at which the last written audio ends.
-    sound_end: Option<Duration>,
+    audio_end: Option<Duration>,
     rotated: Option<Instant>,
     pace: Pace,
     /// Wall-clock time of running time zero when the open file was named.
@@ -138,8 +138,8 @@ impl Writer {
     /// Takes audio beside video; it is written once the video of its time is.
     fn follow(&mut self, chunk: Chunk) -> Result<(), Error> {
         self.state.held.push(chunk);
-        let newest = self.state.held.last().map_or(Duration::ZERO, |c| self.sound_time(c.start));
-        let oldest = self.state.held.first().map_or(newest, |c| self.sound_time(c.start));
+        let newest = self.state.held.last().map_or(Duration::ZERO, |c| self.audio_time(c.start));
+        let oldest = self.state.held.first().map_or(newest, |c| self.audio_time(c.start));
         let long = newest.saturating_sub(oldest) > HELD_MAX;
         if self.state.open.is_some() && (long || newest < self.state.lead_end) {
             let until = if long { newest } else { self.state.lead_end };
@@ -151,9 +151,9 @@ impl Writer {
         Ok(())
     }
 
-    fn sound_time(&self, ticks: u64) -> Duration {
-        let sound = self.state.tracks.iter().find(|t| t.kind() == Kind::Audio);
-        sound.map_or(Duration::ZERO, |t| t.time(ticks))
+    fn audio_time(&self, ticks: u64) -> Duration {
+        let audio = self.state.tracks.iter().find(|t| t.kind() == Kind::Audio);
+        audio.map_or(Duration::ZERO, |t| t.time(ticks))
     }
 
     /// Writes held audio that begins before `until`, unless its track is not in this file.
@@ -161,10 +161,10 @@ impl Writer {
         if self.outdated() {
             return Ok(());
         }
-        while self.state.held.first().is_some_and(|c| self.sound_time(c.start) < until) {
+        while self.state.held.first().is_some_and(|c| self.audio_time(c.start) < until) {
             let chunk = self.state.held.remove(0);
             self.write(Kind::Audio, &chunk)?;
-            self.state.sound_end = Some(self.sound_time(chunk.start + chunk.duration));
+            self.state.audio_end = Some(self.audio_time(chunk.start + chunk.duration));
         }
         Ok(())
     }
@@ -204,9 +204,9 @@ impl Writer {
         // Pending audio begins where that of the last file ended. The new file's time zero is the
         // earlier of both starts, so that no time is negative.
         let near = |end: &Duration| start.saturating_sub(*end) < HELD_MAX;
-        let sound_end = self.state.sound_end.filter(near).unwrap_or(start);
-        let held = self.state.held.first().map_or(start, |c| self.sound_time(c.start));
-        let base = start.min(sound_end).min(held);
+        let audio_end = self.state.audio_end.filter(near).unwrap_or(start);
+        let held = self.state.held.first().map_or(start, |c| self.audio_time(c.start));
+        let base = start.min(audio_end).min(held);
         self.state.epoch = flow::wall_clock(gst::ClockTime::ZERO);
         let shown_at = u64::try_from(chunk.shown_at.as_nanos()).unwrap_or(0);
         let wall = flow::wall_clock(gst::ClockTime::from_nseconds(shown_at));

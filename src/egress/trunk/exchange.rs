@@ -74,11 +74,8 @@ pub(super) async fn exchange(
 
 /// Whether these figures must be sent, `after` the last ones.
 fn is_due(now: &Sending, last: &Sending, after: Duration) -> bool {
-    let thin = now.no_pictures && now.audio_kbps < THIN_KBPS;
-    !thin
-        || after >= RARE_INTERVAL
-        || now.codec != last.codec
-        || now.no_pictures != last.no_pictures
+    let thin = now.no_video && now.audio_kbps < THIN_KBPS;
+    !thin || after >= RARE_INTERVAL || now.codec != last.codec || now.no_video != last.no_video
 }
 
 fn hear(message: Message, told: &watch::Sender<RemoteStatus>) {
@@ -153,10 +150,10 @@ mod tests {
 
     #[test]
     fn figures_are_rare_on_a_thin_path() {
-        let sending = |codec: &str, audio_kbps, no_pictures| Sending {
+        let sending = |codec: &str, audio_kbps, no_video| Sending {
             codec: codec.into(),
             audio_kbps,
-            no_pictures,
+            no_video,
             ..Sending::default()
         };
         let voice = sending("aic", 10.0, true);

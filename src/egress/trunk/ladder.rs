@@ -69,7 +69,7 @@ impl Level {
 
 /// Properties of the video.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Pictures {
+pub(super) struct VideoNeeds {
     /// Its full bit rate, bit/s.
     pub(super) wanted: f64,
     /// Whether it is encoded for the path, so that its bit rate can be reduced.
@@ -108,7 +108,7 @@ pub(super) struct Decision {
 
 impl Decision {
     /// The choice for the current audio.
-    pub(super) fn sound(self) -> Choice {
+    pub(super) fn audio(self) -> Choice {
         if self.speech { self.voice } else { self.other }
     }
 }
@@ -116,7 +116,7 @@ impl Decision {
 /// The decision state of one trunk.
 pub(super) struct Ladder {
     controller: Controller,
-    pictures: Option<Pictures>,
+    video: Option<VideoNeeds>,
     level: Level,
     /// Since when the bandwidth suffices for a better level.
     enough: Option<Instant>,
@@ -131,11 +131,11 @@ pub(super) struct Ladder {
 
 impl Ladder {
     /// A ladder for a trunk with this video, if any.
-    pub(super) fn new(pictures: Option<Pictures>) -> Self {
-        let level = if pictures.is_some() { Level::Full } else { Level::Off };
+    pub(super) fn new(video: Option<VideoNeeds>) -> Self {
+        let level = if video.is_some() { Level::Full } else { Level::Off };
         Self {
             controller: Controller::new(),
-            pictures,
+            video,
             level,
             enough: None,
             short: None,
@@ -152,35 +152,35 @@ impl Ladder {
 
     /// Sets the bit rate of video that is not encoded here.
     pub(super) fn set_wanted(&mut self, wanted: f64) {
-        if let Some(pictures) = &mut self.pictures {
-            pictures.wanted = wanted;
+        if let Some(video) = &mut self.video {
+            video.wanted = wanted;
         }
     }
 
     /// Decides what to send from now on.
     pub(super) fn decide(&mut self, path: &Path, now: Instant) -> Decision {
         let Path { loss, voice, speech, patience, .. } = *path;
-        let bandwidth = self.sound(path.bandwidth, voice && !self.controller.rests(now));
+        let bandwidth = self.audio(path.bandwidth, voice && !self.controller.rests(now));
         let measured = Measured { bandwidth, loss, voice, patience };
         let voice = self.controller.decide(&measured, now);
-        let other = controller::other(self.sound(path.bandwidth, false), patience);
+        let other = controller::other(self.audio(path.bandwidth, false), patience);
         let mut decision = Decision { voice, other, speech, level: Level::Off, video: 0.0 };
-        if let Some(pictures) = self.pictures {
-            let rest = (path.bandwidth * USABLE_BANDWIDTH_RATIO - decision.sound().wire()).max(0.0);
-            let enough = (pictures.wanted * RETRY_BANDWIDTH_RATIO_MIN).min(RETRY_BANDWIDTH_BPS_MIN);
+        if let Some(video) = self.video {
+            let rest = (path.bandwidth * USABLE_BANDWIDTH_RATIO - decision.audio().wire()).max(0.0);
+            let enough = (video.wanted * RETRY_BANDWIDTH_RATIO_MIN).min(RETRY_BANDWIDTH_BPS_MIN);
             let seen = path.bandwidth * USABLE_BANDWIDTH_RATIO >= enough;
-            let may_try = pictures.encoded || (seen && loss < RETRY_LOSS_RATIO_MAX);
-            self.step(pictures, rest, (loss, may_try), now);
-            (decision.level, decision.video) = (self.level, rest.min(pictures.wanted));
+            let may_try = video.encoded || (seen && loss < RETRY_LOSS_RATIO_MAX);
+            self.step(video, rest, (loss, may_try), now);
+            (decision.level, decision.video) = (self.level, rest.min(video.wanted));
         }
         decision
     }
 
     /// The bandwidth that audio may use, with AIC-A or without.
-    fn sound(&self, bandwidth: f64, by_aic: bool) -> f64 {
-        match self.pictures {
+    fn audio(&self, bandwidth: f64, by_aic: bool) -> f64 {
+        match self.video {
             // Video that does not fit and cannot be reduced leaves everything to audio.
-            Some(pictures) if !pictures.encoded && self.level == Level::Off => bandwidth,
+            Some(video) if !video.encoded && self.level == Level::Off => bandwidth,
             Some(_) => {
                 let first = AUDIO_FIRST_BPS[usize::from(!by_aic)];
                 (bandwidth * AUDIO_BANDWIDTH_RATIO).max(bandwidth.min(first))
@@ -189,14 +189,14 @@ impl Ladder {
         }
     }
 
-    fn step(&mut self, pictures: Pictures, rest: f64, (loss, may_try): (f64, bool), now: Instant) {
-        let fits = pictures.best(rest);
+    fn step(&mut self, video: VideoNeeds, rest: f64, (loss, may_try): (f64, bool), now: Instant) {
+        let fits = video.best(rest);
         if fits < self.level {
             self.enough = None;
             let since = *self.short.get_or_insert(now);
             let failed = self.tried.is_some() && loss > RETRY_LOSS_RATIO_MAX;
             let patience = match loss {
-                _ if pictures.encoded || failed => Duration::ZERO,
+                _ if video.encoded || failed => Duration::ZERO,
                 loss if loss > HARMFUL_LOSS_RATIO => HARMFUL_LOSS_TIME_MAX,
                 _ => BURST_TIME,
             };
@@ -210,17 +210,17 @@ impl Ladder {
             (self.tried, self.retry) = (None, RETRY_PAUSE);
         }
         if self.level == Level::Off && may_try && self.is_time_to_try(now) {
-            self.rise(if pictures.encoded { Level::Stills } else { Level::Full });
+            self.rise(if video.encoded { Level::Stills } else { Level::Full });
             self.tried = Some(now);
             return;
         }
-        if pictures.best(rest / STEP_UP_HEADROOM_FACTOR) <= self.level {
+        if video.best(rest / STEP_UP_HEADROOM_FACTOR) <= self.level {
             self.enough = None;
             return;
         }
         let since = *self.enough.get_or_insert(now);
         if now.saturating_duration_since(since) >= UP_AFTER {
-            self.rise(pictures.best(rest / STEP_UP_HEADROOM_FACTOR));
+            self.rise(video.best(rest / STEP_UP_HEADROOM_FACTOR));
         }
     }
 
@@ -242,7 +242,7 @@ impl Ladder {
     }
 }
 
-impl Pictures {
+impl VideoNeeds {
     /// The best level for the bandwidth `rest`, bit/s.
     fn best(self, rest: f64) -> Level {
         if !self.encoded {

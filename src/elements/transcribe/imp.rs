@@ -149,14 +149,14 @@ impl ElementImpl for Transcribe {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let sound = gst::Caps::builder("audio/x-raw")
+            let audio = gst::Caps::builder("audio/x-raw")
                 .field("format", gst::List::new(["F32LE", "S16LE"]))
                 .field("rate", RATE_HZ)
                 .field("channels", 1)
                 .field("layout", "interleaved")
                 .build();
             let text = gst::Caps::builder("text/x-raw").field("format", "utf8").build();
-            [("sink", gst::PadDirection::Sink, &sound), ("src", gst::PadDirection::Src, &text)]
+            [("sink", gst::PadDirection::Sink, &audio), ("src", gst::PadDirection::Src, &text)]
                 .map(|(name, way, caps)| {
                     gst::PadTemplate::new(name, way, gst::PadPresence::Always, caps)
                         .expect("name, direction and caps are valid")

@@ -47,7 +47,7 @@ impl Publisher {
     /// Whether its media flows, and whether it can go on air.
     pub(super) fn health(&self, now: Instant) -> Health {
         let (video, audio) = (&self.tracks.video, &self.tracks.audio);
-        let paused = self.tracks.report.has_no_pictures();
+        let paused = self.tracks.report.has_no_video();
         let age = match (video.age(), audio.age()) {
             (_, Some(audio)) if paused => Some(audio),
             (Some(v), Some(a)) if v < VIDEO_FROZEN_AFTER => Some(v.min(a)),
@@ -61,9 +61,9 @@ impl Publisher {
             (None, audio) => audio,
         };
         let age = age.filter(|_| !self.tracks.report.has_ended());
-        let sound_only = video.age().is_none()
+        let audio_only = video.age().is_none()
             && audio.has_key()
             && now.duration_since(self.connected) > AUDIO_ONLY_AFTER;
-        Health { age, ready: video.has_key() || sound_only }
+        Health { age, ready: video.has_key() || audio_only }
     }
 }

@@ -208,10 +208,10 @@ fn tag(name: &str) -> Option<Language> {
 
 /// 16-bit mono at 16 kHz as a RIFF file.
 fn wav(samples: &[f32]) -> Vec<u8> {
-    let sound = pack(samples);
-    let length = sound.len() as u32;
+    let audio = pack(samples);
+    let length = audio.len() as u32;
     let rate = SPEECH_RATE_HZ as u32;
-    let mut file = Vec::with_capacity(44 + sound.len());
+    let mut file = Vec::with_capacity(44 + audio.len());
     file.extend(b"RIFF");
     file.extend((36 + length).to_le_bytes());
     file.extend(b"WAVEfmt ");
@@ -224,7 +224,7 @@ fn wav(samples: &[f32]) -> Vec<u8> {
     file.extend([2, 0, 16, 0]);
     file.extend(b"data");
     file.extend(length.to_le_bytes());
-    file.extend(sound);
+    file.extend(audio);
     file
 }
 

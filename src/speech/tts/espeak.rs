@@ -127,11 +127,11 @@ impl Synthesiser for Espeak {
                 process::run("espeak", &self.program, &arguments, &utterance.text, OUTPUT_BYTES_MAX)
             };
             // Retries once: a killed process does not mean that the next one fails.
-            let sound = match run().await {
+            let audio = match run().await {
                 Err(Error::Died { .. }) => run().await?,
                 other => other?,
             };
-            wav::read(&sound).map_err(|reason| Error::Unsuitable { engine: "espeak", reason })
+            wav::read(&audio).map_err(|reason| Error::Unsuitable { engine: "espeak", reason })
         })
     }
 }

@@ -111,11 +111,11 @@ impl Synthesiser for Program {
             let line = format!("{}\n", utterance.text);
             let limit = OUTPUT_MAX_S * *rate_hz as usize * 2;
             let run = || process::run("piper", &self.program, &arguments, &line, limit);
-            let sound = match run().await {
+            let audio = match run().await {
                 Err(Error::Died { .. }) => run().await?,
                 other => other?,
             };
-            Ok(wav::raw(&sound, *rate_hz))
+            Ok(wav::raw(&audio, *rate_hz))
         })
     }
 }

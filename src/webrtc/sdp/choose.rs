@@ -81,7 +81,7 @@ impl Description {
 
     /// The first payload of audio sent to us that meets a condition; it becomes Opus or raw audio
     /// here.
-    pub fn choose_sound(&self, wanted: impl Fn(&Payload) -> bool) -> Option<Choice> {
+    pub fn choose_audio(&self, wanted: impl Fn(&Payload) -> bool) -> Option<Choice> {
         let (index, media) = self.section(Kind::Audio, Direction::sends)?;
         let payload = media.payloads.iter().find(|p| wanted(p))?;
         Some(choice(index, media, Codec::RawAudio, payload))

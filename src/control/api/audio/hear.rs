@@ -193,10 +193,10 @@ fn failed(error: flow::Error) -> Error {
         flow::Error::Refused { hint, blame: Blame::Us, .. } => {
             Error::new(Code::NoEngine, message, hint).retry_after(10)
         }
-        flow::Error::Refused { hint, .. } => Error::new(Code::UnsupportedSound, message, hint),
+        flow::Error::Refused { hint, .. } => Error::new(Code::UnsupportedAudio, message, hint),
         flow::Error::Element { .. } => {
             let hint = "send a sound file that plays elsewhere; WAV always works";
-            Error::new(Code::UnsupportedSound, message, hint)
+            Error::new(Code::UnsupportedAudio, message, hint)
         }
         error => Error::internal("hearing a file", &error),
     }

@@ -9,14 +9,14 @@ const HEADER_BYTES: usize = 60;
 #[derive(Debug, PartialEq)]
 pub(super) enum Message<'a> {
     /// Audio of one speaker.
-    Sound(Sound<'a>),
+    Audio(SpeakerAudio<'a>),
     /// All speakers have left.
     End,
 }
 
 /// A piece of audio of one speaker.
 #[derive(Debug, PartialEq)]
-pub(super) struct Sound<'a> {
+pub(super) struct SpeakerAudio<'a> {
     /// The speaker's id, 1-59 bytes.
     pub(super) speaker: &'a str,
     /// The spoken language, if known.
@@ -50,11 +50,11 @@ impl<'a> Message<'a> {
         }
         // Engines get the language without its region, as in Skynet.
         let language = language.split(['-', '_']).next().and_then(|tag| tag.parse().ok());
-        Ok(Self::Sound(Sound { speaker, language, pcm }))
+        Ok(Self::Audio(SpeakerAudio { speaker, language, pcm }))
     }
 }
 
-impl Sound<'_> {
+impl SpeakerAudio<'_> {
     /// The samples, -1 to 1.
     pub(super) fn samples(&self) -> Vec<f32> {
         let (samples, _) = self.pcm.as_chunks::<2>();
@@ -82,10 +82,10 @@ mod tests {
             let found = Message::parse(&bytes);
             match expect {
                 Ok((speaker, language)) => {
-                    let Ok(Message::Sound(sound)) = found else { panic!("{found:?}") };
-                    let tag = sound.language.as_ref().map(Language::as_str);
-                    assert_eq!((sound.speaker, tag), (speaker, language));
-                    assert_eq!(sound.samples(), [0.5, -0.5], "an odd byte is left out");
+                    let Ok(Message::Audio(audio)) = found else { panic!("{found:?}") };
+                    let tag = audio.language.as_ref().map(Language::as_str);
+                    assert_eq!((audio.speaker, tag), (speaker, language));
+                    assert_eq!(audio.samples(), [0.5, -0.5], "an odd byte is left out");
                 }
                 Err(part) => assert!(found.is_err_and(|e| e.contains(part))),
             }
@@ -104,8 +104,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(Message::Sound(sound)) = Message::parse(&bytes) {
-                prop_assert!(sound.samples().iter().all(|s| (-1.0..=1.0).contains(s)));
+            if let Ok(Message::Audio(audio)) = Message::parse(&bytes) {
+                prop_assert!(audio.samples().iter().all(|s| (-1.0..=1.0).contains(s)));
             }
         }
     }
@@ -113,8 +113,8 @@ mod tests {
     #[test]
     fn fuzz_jitsi_message() {
         crate::fuzz::run("jitsi-message", |bytes| {
-            if let Ok(Message::Sound(sound)) = Message::parse(bytes) {
-                assert!(sound.samples().iter().all(|sample| sample.abs() <= 1.0));
+            if let Ok(Message::Audio(audio)) = Message::parse(bytes) {
+                assert!(audio.samples().iter().all(|sample| sample.abs() <= 1.0));
             }
         });
     }

@@ -29,7 +29,7 @@ use super::{ApiState, Code, Error};
 use crate::control::auth;
 use crate::media::Secret;
 use crate::speech::stt::Engines;
-use frame::{Message, Sound};
+use frame::{Message, SpeakerAudio};
 use speaker::{Speaker, SpeakerUtterance};
 
 /// Maximum number of meetings.
@@ -161,7 +161,7 @@ impl Meeting {
                     Some(Ok(Packet::Binary(bytes))) => {
                         heard = Instant::now();
                         match Message::parse(&bytes) {
-                            Ok(Message::Sound(sound)) => self.hear(&sound),
+                            Ok(Message::Audio(audio)) => self.hear(&audio),
                             Ok(Message::End) => return "all have left".into(),
                             Err(error) => tracing::debug!(error, "a message is not understood"),
                         }
@@ -174,20 +174,20 @@ impl Meeting {
         }
     }
 
-    fn hear(&mut self, sound: &Sound<'_>) {
-        let known = self.speakers.get(sound.speaker);
+    fn hear(&mut self, audio: &SpeakerAudio<'_>) {
+        let known = self.speakers.get(audio.speaker);
         // A speaker who changes the language gets a new transcriber.
-        if known.is_none_or(|speaker| !speaker.speaks(&sound.language)) {
+        if known.is_none_or(|speaker| !speaker.speaks(&audio.language)) {
             if known.is_none() && self.speakers.len() >= SPEAKERS_MAX {
                 return;
             }
-            match Speaker::new(&self.engines, sound, self.tell.clone()) {
-                Ok(speaker) => drop(self.speakers.insert(sound.speaker.to_owned(), speaker)),
+            match Speaker::new(&self.engines, audio, self.tell.clone()) {
+                Ok(speaker) => drop(self.speakers.insert(audio.speaker.to_owned(), speaker)),
                 Err(error) => return tracing::warn!(%error, "a speaker is not heard"),
             }
         }
-        if let Some(speaker) = self.speakers.get_mut(sound.speaker) {
-            speaker.hear(sound);
+        if let Some(speaker) = self.speakers.get_mut(audio.speaker) {
+            speaker.hear(audio);
         }
     }
 }

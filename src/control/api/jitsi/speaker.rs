@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::frame::Sound;
+use super::frame::SpeakerAudio;
 use crate::flow;
 use crate::media::{Cue, Language};
 use crate::speech::stt::{Engines, Event, Options, Transcriber, Wanted};
@@ -54,7 +54,7 @@ impl Speaker {
     /// If the system cannot start a thread.
     pub(super) fn new(
         engines: &Arc<Engines>,
-        sound: &Sound<'_>,
+        sound: &SpeakerAudio<'_>,
         said: mpsc::Sender<SpeakerUtterance>,
     ) -> std::io::Result<Self> {
         let wanted = Wanted { language: sound.language.clone(), ..Wanted::default() };
@@ -72,7 +72,7 @@ impl Speaker {
     }
 
     /// Takes newly received audio.
-    pub(super) fn hear(&mut self, sound: &Sound<'_>) {
+    pub(super) fn hear(&mut self, sound: &SpeakerAudio<'_>) {
         let samples = sound.samples();
         let length = length(samples.len());
         let now = Duration::from_nanos(flow::now().nseconds());

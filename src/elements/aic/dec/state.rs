@@ -104,9 +104,9 @@ impl State {
             Some(next) => next - (next - first) / FOLLOW_DIVISOR,
             None => first,
         };
-        let mut sound = Vec::new();
-        self.receiver.payload(&payload, missing, &mut sound);
-        self.wrap(first, sound)
+        let mut audio = Vec::new();
+        self.receiver.payload(&payload, missing, &mut audio);
+        self.wrap(first, audio)
     }
 
     /// The jitter buffer reports that nothing before `end` will arrive.
@@ -119,15 +119,15 @@ impl State {
         // The next packet may repeat the last of the missing frames.
         let held = if self.receiver.is_silent() { 0 } else { self.receiver.worth_waiting() };
         let now = (missing as usize).saturating_sub(held);
-        let mut sound = Vec::new();
-        self.receiver.conceal(now, &mut sound);
-        Some(self.wrap(next, sound))
+        let mut audio = Vec::new();
+        self.receiver.conceal(now, &mut audio);
+        Some(self.wrap(next, audio))
     }
 
     /// Timestamps audio whose first frame started at `first` in the sender's time.
-    fn wrap(&mut self, first: gst::ClockTime, mut sound: Vec<f32>) -> ElementOutput {
+    fn wrap(&mut self, first: gst::ClockTime, mut audio: Vec<f32>) -> ElementOutput {
         let mut made = ElementOutput { buffer: None, news: self.news() };
-        let length = wide(sound.len() / self.channels);
+        let length = wide(audio.len() / self.channels);
         self.next = Some(first + length);
         // The output is delayed against the input; drops what would lie before zero.
         let start = match first.checked_sub(wide(CODEC_DELAY_SAMPLES)) {
@@ -135,15 +135,15 @@ impl State {
             None => {
                 let early = wide(CODEC_DELAY_SAMPLES) - first;
                 let samples = early.nseconds() * WIDE_RATE_HZ as u64 / 1_000_000_000;
-                sound.drain(..sound.len().min(samples as usize * self.channels));
+                audio.drain(..audio.len().min(samples as usize * self.channels));
                 gst::ClockTime::ZERO
             }
         };
-        if sound.is_empty() {
+        if audio.is_empty() {
             return made;
         }
-        let count = sound.len() / self.channels;
-        let bytes: Vec<u8> = sound.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let count = audio.len() / self.channels;
+        let bytes: Vec<u8> = audio.iter().flat_map(|x| x.to_le_bytes()).collect();
         let mut buffer = gst::Buffer::from_mut_slice(bytes);
         let writable = buffer.get_mut().expect("a new buffer has one owner");
         writable.set_pts(start);

@@ -26,7 +26,7 @@ pub(super) enum WindowEvent {
 }
 
 /// The window of audio, with detector and gate.
-pub(super) struct Sound {
+pub(super) struct AudioWindow {
     detector: Box<dyn Detector>,
     gate: Gate,
     /// Samples from the running time `from` on.
@@ -44,7 +44,7 @@ fn count(length: Duration) -> usize {
     (length.as_secs_f64() * SPEECH_RATE_HZ as f64).round() as usize
 }
 
-impl Sound {
+impl AudioWindow {
     pub(super) fn new(detector: Box<dyn Detector>) -> Self {
         let gate = Gate::new(detector.thresholds());
         Self { detector, gate, samples: Vec::new(), from: Duration::ZERO, unjudged: 0 }

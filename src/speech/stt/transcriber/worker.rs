@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::engine_session::{Change, EngineSession};
 use super::ring::{Piece, Ring};
-use super::window::{Sound, WindowEvent, length};
+use super::window::{AudioWindow, WindowEvent, length};
 use super::{Event, Options, Stats, Status};
 use crate::media::{Language, Origin, Word};
 use crate::speech::stt::agreement::{Agreement, Pace};
@@ -55,7 +55,7 @@ pub(super) struct Worker {
     stats: Arc<Stats>,
     events: Box<dyn FnMut(Event) + Send>,
     ears: EngineSession,
-    sound: Sound,
+    audio: AudioWindow,
     agreement: Agreement,
     phrases: Phrases,
     status: Option<Status>,
@@ -98,7 +98,7 @@ impl Worker {
     ) -> Self {
         let generation = engines.generation();
         let ears = EngineSession::new(engines.choose(&options.wanted));
-        let sound = Sound::new(engines.detector());
+        let audio = AudioWindow::new(engines.detector());
         let language = options.wanted.language.clone();
         let nobody = Arc::new(Origin { engine: String::new(), model: None });
         let spoken = language.clone().unwrap_or_else(Language::english);
@@ -108,7 +108,7 @@ impl Worker {
             stats,
             events,
             ears,
-            sound,
+            audio,
             agreement: Agreement::new(PACE),
             phrases: Phrases::new(spoken, nobody, true, 1),
             status: None,
@@ -156,14 +156,14 @@ impl Worker {
     /// Whether to take more audio: an utterance that waits for an engine delays what follows, and
     /// the ring is bounded.
     fn hungry(&mut self) -> bool {
-        let window = self.sound.edge().saturating_sub(self.sound.from());
+        let window = self.audio.edge().saturating_sub(self.audio.from());
         let full = window >= PACE.window_max && self.ears.current().is_none();
-        self.closing.is_none() && self.waiting.is_empty() && !(full && self.sound.is_open())
+        self.closing.is_none() && self.waiting.is_empty() && !(full && self.audio.is_open())
     }
 
     fn finish(&mut self, off: bool) {
         if !off {
-            self.closing = self.closing.or_else(|| self.sound.close());
+            self.closing = self.closing.or_else(|| self.audio.close());
             let begun = Instant::now();
             // The engine may just have died: gives the next one a chance.
             while self.closing.is_some() && begun.elapsed() < Duration::from_secs(20) {
@@ -190,9 +190,9 @@ impl Worker {
         while self.closing.is_none()
             && let Some(piece) = self.waiting.pop_front()
         {
-            let before = self.sound.edge();
-            let heard = self.sound.hear(piece);
-            let new = self.sound.edge().saturating_sub(before);
+            let before = self.audio.edge();
+            let heard = self.audio.hear(piece);
+            let new = self.audio.edge().saturating_sub(before);
             self.stats.hear((new.as_secs_f64() * SPEECH_RATE_HZ as f64) as usize);
             let Some((heard, rest)) = heard else { continue };
             if let Some(rest) = rest {
@@ -201,9 +201,9 @@ impl Worker {
             match heard {
                 WindowEvent::Opened => {
                     self.given = None;
-                    self.decoded_at = self.sound.from();
+                    self.decoded_at = self.audio.from();
                     let silence =
-                        self.sound.from().saturating_sub(self.agreement.committed_until());
+                        self.audio.from().saturating_sub(self.agreement.committed_until());
                     if silence > PROMPT_FORGOTTEN {
                         self.prompt.clear();
                     }
@@ -215,24 +215,24 @@ impl Worker {
                 WindowEvent::Jumped(None) => self.agreement.interrupt(),
             }
         }
-        let new = self.sound.edge().saturating_sub(self.decoded_at);
+        let new = self.audio.edge().saturating_sub(self.decoded_at);
         let pace = self.ears.current().map(|(engine, _)| engine.pace());
         if self.closing.is_none()
-            && self.sound.is_open()
+            && self.audio.is_open()
             && pace.is_some_and(|p| new >= p.step)
-            && self.sound.spoken().speech >= FIRST_SPEECH_MIN
+            && self.audio.spoken().speech >= FIRST_SPEECH_MIN
         {
             self.decode();
         }
-        if !self.sound.is_open() && self.closing.is_none() && self.phrases.pending().is_empty() {
-            self.emit(Event::HeardUntil(self.sound.edge()));
+        if !self.audio.is_open() && self.closing.is_none() && self.phrases.pending().is_empty() {
+            self.emit(Event::HeardUntil(self.audio.edge()));
         }
     }
 
     /// Sends the window to the engine, if there is one.
     fn decode(&mut self) {
         let last = self.closing.is_some();
-        let spoken = self.closing.unwrap_or_else(|| self.sound.spoken());
+        let spoken = self.closing.unwrap_or_else(|| self.audio.spoken());
         if !believable(spoken, last) {
             if last {
                 Stats::count(&self.stats.refused);
@@ -240,11 +240,11 @@ impl Worker {
             }
             return;
         }
-        let edge = self.sound.edge();
+        let edge = self.audio.edge();
         let language = self.asked_language(edge);
         let prompt = self.full_prompt();
         let Some((_, session)) = self.ears.current() else { return };
-        let samples = self.sound.samples();
+        let samples = self.audio.samples();
         let window = Window {
             samples,
             fresh: self.given.map_or(samples.len(), |given| samples.len().saturating_sub(given)),
@@ -261,7 +261,7 @@ impl Worker {
             Ok(hypothesis) => {
                 Stats::count(&self.stats.decoded);
                 self.late = 0;
-                self.given = Some(self.sound.samples().len());
+                self.given = Some(self.audio.samples().len());
                 self.take_words(hypothesis, spoken, last);
             }
             Err(error) => self.failed(&error),
@@ -293,12 +293,12 @@ impl Worker {
     }
 
     fn take_words(&mut self, hypothesis: Hypothesis, spoken: SpeechSegment, last: bool) {
-        let (from, edge) = (self.sound.from(), self.sound.edge());
+        let (from, edge) = (self.audio.from(), self.audio.edge());
         if let Some((language, sure)) = hypothesis.language {
             self.detected(language, sure, spoken, edge);
         }
         let evidence =
-            Evidence { dbfs: guard::dbfs(self.sound.samples()), speech: ratio(spoken, last) };
+            Evidence { dbfs: guard::dbfs(self.audio.samples()), speech: ratio(spoken, last) };
         let window = edge.saturating_sub(from);
         let word = |w: crate::speech::stt::Recognition| Word {
             start: from + w.start.min(window),
@@ -323,7 +323,7 @@ impl Worker {
             self.emit(Event::Partial(partial));
         }
         if let Some(cut) = decision.cut {
-            self.sound.cut(cut);
+            self.audio.cut(cut);
             self.given = None;
         }
     }
@@ -332,14 +332,14 @@ impl Worker {
     fn conclude(&mut self) {
         self.closing = None;
         self.given = None;
-        let edge = self.sound.edge();
+        let edge = self.audio.edge();
         let pause = edge.saturating_sub(self.agreement.committed_until());
         if let Some(cue) = self.phrases.end(pause) {
             self.remember(&cue.text);
             self.emit(Event::Committed(cue));
         }
         self.agreement.interrupt();
-        self.sound.cut(edge.saturating_sub(SILENCE_KEPT));
+        self.audio.cut(edge.saturating_sub(SILENCE_KEPT));
         self.decoded_at = edge;
         self.emit(Event::HeardUntil(edge));
     }
@@ -412,7 +412,7 @@ impl Worker {
     }
 
     fn poll_engines(&mut self) {
-        let pause = !self.sound.is_open() && self.closing.is_none();
+        let pause = !self.audio.is_open() && self.closing.is_none();
         let again = self.ears.is_empty() && self.looked.elapsed() > ENGINES_CHECK_INTERVAL;
         let generation = self.engines.generation();
         // A model was added or removed: changes at a pause, so that no word is lost.

@@ -60,7 +60,7 @@ pub struct PoolStats {
 
 struct Job {
     question: Question,
-    sound: Vec<u8>,
+    audio: Vec<u8>,
     deadline: Instant,
     reply: SyncSender<Result<Answer, Error>>,
 }
@@ -152,7 +152,7 @@ impl PoolPermit {
     pub(super) fn ask(
         &self,
         question: Question,
-        sound: Vec<u8>,
+        audio: Vec<u8>,
         limit: Duration,
     ) -> Result<Hypothesis, Error> {
         let shared = &self.0.shared;
@@ -164,7 +164,7 @@ impl PoolPermit {
             if queue.jobs.len() > self.0.limits.streams {
                 return Err(late("the queue is full"));
             }
-            queue.jobs.push_back(Job { question, sound, deadline, reply });
+            queue.jobs.push_back(Job { question, audio, deadline, reply });
         }
         shared.wake.notify_one();
         let answer = answer.recv_timeout(limit + HUNG_AFTER + Duration::from_secs(5));
@@ -199,7 +199,7 @@ impl Owner {
                 self.shared.stats.late.fetch_add(1, Ordering::Relaxed);
                 Err(late("it waited behind other streams"))
             } else {
-                self.answer(&job.question, job.sound)
+                self.answer(&job.question, job.audio)
             };
             // The stream may have ended.
             let _ = job.reply.send(answer);
@@ -227,14 +227,14 @@ impl Owner {
         }
     }
 
-    fn answer(&mut self, question: &Question, sound: Vec<u8>) -> Result<Answer, Error> {
+    fn answer(&mut self, question: &Question, audio: Vec<u8>) -> Result<Answer, Error> {
         if let Some((until, reason)) = &self.down
             && Instant::now() < *until
         {
             return Err(Error::Down { engine: "whisper", reason: reason.clone() });
         }
         let begun = Instant::now();
-        let answer = self.try_answer(question, sound);
+        let answer = self.try_answer(question, audio);
         match &answer {
             Ok(_) => {
                 self.failures = 0;
@@ -256,7 +256,7 @@ impl Owner {
         answer.map_err(Error::from)
     }
 
-    fn try_answer(&mut self, question: &Question, sound: Vec<u8>) -> Result<Answer, engine::Error> {
+    fn try_answer(&mut self, question: &Question, audio: Vec<u8>) -> Result<Answer, engine::Error> {
         let mut child = match self.child.take() {
             Some(child) => child,
             None => {
@@ -267,7 +267,7 @@ impl Owner {
                 child
             }
         };
-        let answer = child.ask(question, sound, HUNG_AFTER)?;
+        let answer = child.ask(question, audio, HUNG_AFTER)?;
         self.child = Some(child);
         Ok(answer)
     }
