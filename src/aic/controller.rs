@@ -109,7 +109,7 @@ enum Rung {
 }
 
 /// Opus without AIC-A, by rising bandwidth. At 6 kbit/s it is hardly intelligible.
-const OPUS: [u32; 6] = [8_000, 12_000, 20_000, 32_000, 64_000, 128_000];
+const OPUS_RATES_BPS: [u32; 6] = [8_000, 12_000, 20_000, 32_000, 64_000, 128_000];
 
 /// Above this rate Opus carries no redundancy (RFC 6716 section 2.1.7: only its speech layer does).
 const OPUS_FEC_BPS_MAX: u32 = 32_000;
@@ -212,7 +212,7 @@ fn best_opus(bandwidth: f64, patience: Duration, may: impl Fn(Choice) -> bool) -
     let usable = bandwidth * USABLE_BANDWIDTH_RATIO;
     let with = |bitrate: &u32| opus(*bitrate, patience, usable);
     let fits = |choice: &Choice| choice.wire() <= usable && may(*choice);
-    OPUS.iter().rev().map(with).find(fits).unwrap_or(with(&OPUS[0]))
+    OPUS_RATES_BPS.iter().rev().map(with).find(fits).unwrap_or(with(&OPUS_RATES_BPS[0]))
 }
 
 /// A rung with as few frames per packet as the bandwidth allows, and redundancy according to loss.

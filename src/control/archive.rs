@@ -26,7 +26,7 @@ const BATCH_CUES_MAX: usize = 256;
 const BATCH_WAIT: Duration = Duration::from_millis(250);
 
 /// Pauses before a failed batch is written again. After the last one it is lost.
-const PAUSES: [Duration; 3] =
+const RETRY_PAUSES: [Duration; 3] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(4)];
 
 /// How often expired cues are deleted.
@@ -232,7 +232,7 @@ impl Writer {
     }
 
     async fn write(&mut self, batch: Vec<Kept>, cancel: &CancellationToken) {
-        let mut pauses = PAUSES.iter();
+        let mut pauses = RETRY_PAUSES.iter();
         let (days, rows): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|kept| ((kept.row.stream.clone(), kept.days), kept.row)).unzip();
         loop {

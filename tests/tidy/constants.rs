@@ -4,7 +4,7 @@
 //! Read from the source with `syn`. Test files and code under `#[cfg(test)]` are left out.
 
 use syn::visit::{self, Visit};
-use syn::{Ident, Item, Type};
+use syn::{GenericArgument, Ident, Item, PathArguments, Type};
 
 use crate::imports::{attributes, is_for_tests};
 
@@ -19,7 +19,8 @@ const COUNTED: &str = "ADDRESSES ANSWERS ARENAS BUFFERS CALLS CANDIDATES CHANNEL
     FILES FRAGMENTS FRAMES HITS HOPS HYPOTHESES ITEMS LANGUAGES LEVELS LINES MEETINGS MESSAGES \
     MISTAKES NOTES NUMBERS OUTPUTS PACKETS PAIRS PIECES POSITIONS PROCESSES PUBLISHERS RECORDINGS \
     REDIRECTS REFUSALS REQUESTS ROUTES ROWS SAMPLES SECTIONS SESSIONS SLOTS SPEAKERS STAGES STEPS \
-    STREAMS TAPS TEXTS THREADS THUMBNAILS TIMESTAMPS TRIES TRIPLETS UNITS VALUES VIEWERS WORDS";
+    STREAMS TAPS TEXTS THREADS THUMBNAILS TIMESTAMPS TRIES TRIPLETS TYPES UNITS VALUES \
+    VIEWERS WORDS";
 
 /// What a constant's type says about its name.
 enum Kind {
@@ -50,14 +51,30 @@ impl Constants {
 }
 
 fn kind(ty: &Type) -> Option<Kind> {
-    let Type::Path(path) = ty else { return None };
-    let name = path.path.segments.last()?.ident.to_string();
-    match name.as_str() {
+    let path = match ty {
+        // Byte strings have no unit.
+        Type::Array(array) => return kind(&array.elem).filter(|_| !is_byte(&array.elem)),
+        Type::Path(path) => &path.path,
+        _ => return None,
+    };
+    let last = path.segments.last()?;
+    match last.ident.to_string().as_str() {
         "u8" | "u16" | "u32" | "u64" | "u128" | "usize" | "i8" | "i16" | "i32" | "i64" | "i128"
         | "isize" | "f32" | "f64" => Some(Kind::Number),
         "Duration" | "ClockTime" => Some(Kind::Time),
+        "Range" | "RangeInclusive" => match &last.arguments {
+            PathArguments::AngleBracketed(of) => of.args.iter().find_map(|of| match of {
+                GenericArgument::Type(of) => kind(of),
+                _ => None,
+            }),
+            _ => None,
+        },
         _ => None,
     }
+}
+
+fn is_byte(ty: &Type) -> bool {
+    matches!(ty, Type::Path(path) if path.path.is_ident("u8"))
 }
 
 /// `RETRY_DELAY_MS`, `QUEUE_BYTES_MAX`, `QUEUE_MAX_BYTES`, `VIEWERS_MAX`, `BYTES_PER_S_MIN`.
@@ -120,4 +137,12 @@ fn a_unit_is_the_last_word() {
     for bad in ["MAX", "FRAMES", "RETRY_DELAY", "QUEUE_MAX", "MS_DELAY", "PER_FRAME", "LOSS_MAX"] {
         assert!(!ends_in_its_unit(bad), "{bad}");
     }
+}
+
+#[test]
+fn constants_are_found_wherever_they_are() {
+    let text = "const RATE: u32 = 1; const MAGIC: [u8; 2] = [0; 2]; const RATES: [u32; 1] = [1];
+        fn run() { const WAIT: Duration = WAIT_MAX; } impl Codec { const SPAN: Range<f32> = S; }
+        #[cfg(test)] mod tests { const N: u8 = 1; }";
+    assert_eq!(vague(text), ["RATE", "RATES", "WAIT", "SPAN"]);
 }

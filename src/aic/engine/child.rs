@@ -25,7 +25,7 @@ const HUNG_CHECKS: u32 = 8;
 /// Time limit for loading and warming up.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Shortest and longest pause before another child is started.
-const PAUSES: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(60);
+const RESTART_PAUSES: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(60);
 /// A child that ran this long resets the pause.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
@@ -216,20 +216,20 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()>
 }
 
 fn supervise(link: &Arc<Link>) {
-    let mut pause = PAUSES.start;
+    let mut pause = RESTART_PAUSES.start;
     loop {
         let born = Instant::now();
         let Some(error) = live(link) else { return };
         pause = match error {
-            CodecError::NotThere(_) => PAUSES.end,
-            _ if born.elapsed() > HEALTHY_AFTER => PAUSES.start,
+            CodecError::NotThere(_) => RESTART_PAUSES.end,
+            _ if born.elapsed() > HEALTHY_AFTER => RESTART_PAUSES.start,
             _ => pause,
         };
         link.down(error);
         if link.closes_within(pause) {
             return;
         }
-        pause = (pause * 2).min(PAUSES.end);
+        pause = (pause * 2).min(RESTART_PAUSES.end);
         link.lock().phase = Phase::Starting;
     }
 }

@@ -3,7 +3,7 @@
 use super::candidate::is_ice_text;
 use super::{Candidate, Direction, Invalid, Media, Payload, TEXT_BYTES_MAX, TRANSPORT_CC};
 use crate::aic::hints;
-use crate::webrtc::payload_type::TAKEN_BY_RTCP;
+use crate::webrtc::payload_type::RTCP_PAYLOAD_TYPES;
 
 /// Most media sections accepted.
 const MEDIA_SECTIONS_MAX: usize = 16;
@@ -124,7 +124,7 @@ fn media_line(value: &str) -> Result<Media, Invalid> {
     for word in std::iter::once(format.as_str()).chain(words).take(LIST_ITEMS_MAX) {
         let pt: u8 = word.parse().ok().filter(|pt| *pt < 128).ok_or_else(malformed)?;
         // A type that collides with RTCP must not be used (RFC 5761 section 4).
-        let usable = !TAKEN_BY_RTCP.contains(&pt);
+        let usable = !RTCP_PAYLOAD_TYPES.contains(&pt);
         if usable && !media.payloads.iter().any(|p| p.pt == pt) {
             media.payloads.push(Payload { pt, ..Payload::default() });
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 const GGML_MAGIC_NUMBER: u32 = 0x6767_6d6c;
 
 /// The size of Whisper's vocabularies: English only, 99 languages, 100 languages.
-const VOCABULARY: std::ops::RangeInclusive<u32> = 51_864..=51_870;
+const VOCABULARY_WORDS: std::ops::RangeInclusive<u32> = 51_864..=51_870;
 
 /// Numbers in the header after the magic.
 const HEADER_NUMBERS: usize = 11;
@@ -35,7 +35,7 @@ fn read(from: &mut impl Read) -> std::io::Result<()> {
     for value in &mut header {
         *value = number(from)?;
     }
-    if !VOCABULARY.contains(&header[0]) {
+    if !VOCABULARY_WORDS.contains(&header[0]) {
         return Err(wrong("it is no Whisper model"));
     }
     // Contexts, states, heads, layers of encoder and decoder, mel bands: all small and none zero.
@@ -48,7 +48,7 @@ fn read(from: &mut impl Read) -> std::io::Result<()> {
     }
     skip(from, u64::from(bands) * u64::from(bins) * 4)?;
     let words = number(from)?;
-    if words > *VOCABULARY.end() {
+    if words > *VOCABULARY_WORDS.end() {
         return Err(wrong("its vocabulary is absurd"));
     }
     for _ in 0..words {

@@ -24,7 +24,7 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 const HUNG_AFTER: Duration = Duration::from_secs(30);
 
 /// The pauses after failures: the first, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const RESTART_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Busy share of the model above which no further stream is admitted.
 const BUSY_RATIO_MAX: f64 = 0.85;
@@ -248,7 +248,10 @@ impl Owner {
                 self.child = None;
                 self.shared.stats.process.store(0, Ordering::Relaxed);
                 self.shared.stats.deaths.fetch_add(1, Ordering::Relaxed);
-                let pause = PAUSES.0.saturating_mul(1 << self.failures.min(6)).min(PAUSES.1);
+                let pause = RESTART_PAUSES
+                    .0
+                    .saturating_mul(1 << self.failures.min(6))
+                    .min(RESTART_PAUSES.1);
                 self.failures = self.failures.saturating_add(1);
                 self.down = Some((Instant::now() + pause, error.to_string()));
             }
