@@ -45,9 +45,9 @@ fn melody(seconds: usize) -> Vec<f32> {
 /// Share of the frames that are classified as speech.
 fn share(what: &str, sounds: &[Vec<f32>]) -> f64 {
     let (mut speech, mut all) = (0, 0);
-    for sound in sounds {
+    for audio in sounds {
         let mut content = Content::default();
-        for frame in sound.chunks_exact(FRAME) {
+        for frame in audio.chunks_exact(FRAME_SAMPLES) {
             let class = content.frame(frame.try_into().expect("whole"));
             speech += usize::from(class == Class::Speech);
             all += 1;

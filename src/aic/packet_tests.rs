@@ -10,7 +10,7 @@ fn group(frames: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Vec<C
 }
 
 fn packet() -> impl Strategy<Value = Packet> {
-    (group(1..=FRAMES_MAX), group(0..=REDUNDANT_MAX), any::<bool>())
+    (group(1..=FRAMES_MAX), group(0..=REDUNDANT_FRAMES_MAX), any::<bool>())
         .prop_map(|(frames, redundant, comfort)| Packet { frames, redundant, comfort })
 }
 
@@ -18,13 +18,13 @@ proptest! {
     #[test]
     fn what_was_written_is_read(packet in packet()) {
         let bytes = packet.write().expect("valid");
-        prop_assert!(bytes.len() <= SIZE_MAX);
+        prop_assert!(bytes.len() <= PACKET_BYTES_MAX);
         prop_assert_eq!(Packet::read(&bytes), Ok(packet));
     }
 
     #[test]
     fn any_bytes_are_read_or_refused_and_what_is_read_is_written_the_same(
-        bytes in vec(any::<u8>(), 0..2 * SIZE_MAX)
+        bytes in vec(any::<u8>(), 0..2 * PACKET_BYTES_MAX)
     ) {
         if let Ok(packet) = Packet::read(&bytes) {
             prop_assert_eq!(packet.write().expect("was read"), bytes);
@@ -32,7 +32,11 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_packet_is_read_or_refused(packet in packet(), at in 0..8 * SIZE_MAX, cut in 0..SIZE_MAX) {
+    fn a_damaged_packet_is_read_or_refused(
+        packet in packet(),
+        at in 0..8 * PACKET_BYTES_MAX,
+        cut in 0..PACKET_BYTES_MAX,
+    ) {
         let mut bytes = packet.write().expect("valid");
         let length = bytes.len();
         bytes[at / 8 % length] ^= 1 << (at % 8);

@@ -169,7 +169,7 @@ proptest! {
         let held: usize = schedule.slots.iter().flat_map(|(_, piece)| piece).map(Vec::len).sum();
         let missing = made as usize - sent.len() - held;
         prop_assert!((missing > 0) == (schedule.stats().lost > 0), "{} missing", missing);
-        prop_assert!(schedule.slots.len() <= DEPTH_MAX + 1);
+        prop_assert!(schedule.slots.len() <= REORDERED_FRAMES_MAX + 1);
     }
 
     #[test]
@@ -181,7 +181,7 @@ proptest! {
             let ms = Duration::from_millis;
             let frame = Frame { pts: ms(pts), dts: dts.map(ms), duration: None };
             schedule.take(frame, |_| vec![1]);
-            prop_assert!(schedule.slots.len() <= DEPTH_MAX + 1);
+            prop_assert!(schedule.slots.len() <= REORDERED_FRAMES_MAX + 1);
         }
     }
 }

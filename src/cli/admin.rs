@@ -10,7 +10,7 @@ use crate::control::auth::{Auth, Hosts};
 use crate::control::store::{ADMIN_TOKEN_SHA256, SettingTable, Store};
 
 /// Minimum length of the token in `$AURALINK_ADMIN_TOKEN`, in characters.
-const ADMIN_TOKEN_MIN: usize = 32;
+const ADMIN_TOKEN_BYTES_MIN: usize = 32;
 
 /// Sets up authentication with the admin token from the environment, else the stored hash, else a
 /// new token, which is printed only this once.
@@ -32,9 +32,9 @@ pub(super) async fn authenticate(
     };
     if let Ok(token) = std::env::var("AURALINK_ADMIN_TOKEN") {
         anyhow::ensure!(
-            token.len() >= ADMIN_TOKEN_MIN,
-            "$AURALINK_ADMIN_TOKEN is too short: use at least {ADMIN_TOKEN_MIN} random characters, \
-             such as those of `openssl rand -hex 32`"
+            token.len() >= ADMIN_TOKEN_BYTES_MIN,
+            "$AURALINK_ADMIN_TOKEN is too short: use at least {ADMIN_TOKEN_BYTES_MIN} random \
+             characters, such as those of `openssl rand -hex 32`"
         );
         return made(&Auth::digest(&token));
     }

@@ -17,16 +17,16 @@ use crate::media::{Cue, StreamName, Word};
 
 /// Cues that may wait for the disk; further cues are dropped and counted. Enough for minutes of
 /// speech on ten streams.
-const WAITING_MAX: usize = 4096;
+const WAITING_CUES_MAX: usize = 4096;
 
 /// Maximum number of cues per transaction.
-const BATCH_MAX: usize = 256;
+const BATCH_CUES_MAX: usize = 256;
 
 /// How long a batch waits for more cues: one disk write instead of one per cue.
 const BATCH_WAIT: Duration = Duration::from_millis(250);
 
 /// Pauses before a failed batch is written again. After the last one it is lost.
-const PAUSES: [Duration; 3] =
+const RETRY_PAUSES: [Duration; 3] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(4)];
 
 /// How often expired cues are deleted.
@@ -73,7 +73,7 @@ pub struct Writer {
 impl Archive {
     /// An archive in this table. Nothing is written until [`Writer::run`] runs.
     pub fn new(cues: Arc<dyn CueTable>) -> (Self, Writer) {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        let (sender, receiver) = mpsc::channel(WAITING_CUES_MAX);
         let counts = Arc::<Counts>::default();
         let (days, theirs) = (HashMap::new(), counts.clone());
         let writer = Writer { cues: cues.clone(), receiver, counts: theirs, days };
@@ -216,7 +216,7 @@ impl Writer {
     async fn collect(&mut self, first: Kept) -> Vec<Kept> {
         let until = Instant::now() + BATCH_WAIT;
         let mut batch = vec![first];
-        while batch.len() < BATCH_MAX {
+        while batch.len() < BATCH_CUES_MAX {
             match timeout_at(until, self.receiver.recv()).await {
                 Ok(Some(kept)) => batch.push(kept),
                 Ok(None) | Err(_) => break,
@@ -226,7 +226,7 @@ impl Writer {
     }
 
     async fn write(&mut self, batch: Vec<Kept>, cancel: &CancellationToken) {
-        let mut pauses = PAUSES.iter();
+        let mut pauses = RETRY_PAUSES.iter();
         let (days, rows): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|kept| ((kept.row.stream.clone(), kept.days), kept.row)).unzip();
         loop {

@@ -110,7 +110,7 @@ async fn nobody_waits_for_a_database_that_hangs() {
         archive.keep(&name(), &cue(id, "word"), 0);
     }
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    assert_eq!(archive.totals().lost, 5000 - WAITING_MAX as u64);
+    assert_eq!(archive.totals().lost, 5000 - WAITING_CUES_MAX as u64);
 }
 
 #[tokio::test]

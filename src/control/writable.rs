@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::store::{self, Database};
 
 /// The result of the last write is valid for this long; then it is tried again.
-const BELIEVED: Duration = Duration::from_secs(5);
+const RESULT_LIFE: Duration = Duration::from_secs(5);
 
 /// Learns from each change whether the database accepts it, and tries a write if there was none
 /// recently.
@@ -30,7 +30,7 @@ impl Evidence {
     #[allow(clippy::option_option, reason = "known to be well is not the same as unknown")]
     fn known(&self, now: Instant) -> Option<Option<String>> {
         let (at, problem) = self.0.as_ref()?;
-        (now.saturating_duration_since(*at) < BELIEVED).then(|| problem.clone())
+        (now.saturating_duration_since(*at) < RESULT_LIFE).then(|| problem.clone())
     }
 }
 
@@ -82,8 +82,8 @@ mod tests {
         evidence.note(Some("full".into()), t0);
         let later = t0 + Duration::from_secs(4);
         assert_eq!(evidence.known(later), Some(Some("full".into())));
-        assert_eq!(evidence.known(t0 + BELIEVED), None);
+        assert_eq!(evidence.known(t0 + RESULT_LIFE), None);
         evidence.note(None, later);
-        assert_eq!(evidence.known(t0 + BELIEVED), Some(None));
+        assert_eq!(evidence.known(t0 + RESULT_LIFE), Some(None));
     }
 }

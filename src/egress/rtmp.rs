@@ -18,7 +18,7 @@ use crate::media::{Accept, Accepts, Captions, Codec};
 const STALL_MAX: Duration = Duration::from_secs(10);
 
 /// How often figures are updated and the target is checked.
-const TICK: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Time limit for sending pending data and the end of the stream.
 const FINISH_MAX: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ fn build(task: &Task, inputs: &Inputs, target: &Target, verify: bool) -> Result<
 async fn follow(task: &Task, node: &Node, target: &Target) -> Result<(), Error> {
     let sink = node.element("sink")?;
     let mut progress = Progress::new(Instant::now());
-    let mut ticks = interval(TICK);
+    let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -14,13 +14,13 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::flow::{Blame, Error, Feed, Join, Node, NodeEvent, Task};
 
 /// Minimum interval between two thumbnails.
-const EVERY: Duration = Duration::from_secs(2);
+const THUMBNAIL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Time limit for decoding one frame.
-const DECODE_MAX: Duration = Duration::from_secs(5);
+const DECODE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a paused feed is checked.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Number of consecutive key frames without a thumbnail after which the node fails.
 const FAILURES_MAX: u32 = 5;
@@ -45,7 +45,7 @@ pub async fn run(
             let begun = Instant::now();
             let keyframes = video.stats().keyframes.load(std::sync::atomic::Ordering::Relaxed);
             if video.format().borrow().is_none() || seen == Some(keyframes) {
-                sleep(LOOK_EVERY).await;
+                sleep(CHECK_INTERVAL).await;
                 continue;
             }
             seen = Some(keyframes);
@@ -64,7 +64,7 @@ pub async fn run(
                     failures += 1;
                 }
             }
-            tokio::time::sleep_until(begun + EVERY).await;
+            tokio::time::sleep_until(begun + THUMBNAIL_INTERVAL).await;
         }
     };
     tokio::select! {
@@ -80,10 +80,10 @@ async fn picture_of(task: &Task, video: &Feed) -> Result<Bytes, Error> {
     node.start().await?;
     // The last key frame is available at once, unless its GOP exceeded the limits of the feed.
     let joined = Instant::now();
-    while node.input_totals().0 == 0 && joined.elapsed() < DECODE_MAX {
-        sleep(LOOK_EVERY / 10).await;
+    while node.input_totals().0 == 0 && joined.elapsed() < DECODE_TIMEOUT {
+        sleep(CHECK_INTERVAL / 10).await;
     }
-    node.finish(DECODE_MAX).await;
+    node.finish(DECODE_TIMEOUT).await;
     node.stop().await?;
     let found = picture.lock().unwrap_or_else(PoisonError::into_inner).take();
     found.ok_or_else(|| {

@@ -113,9 +113,9 @@ fn recovers(access_unit: &[u8]) -> bool {
     let mut marked = false;
     for nal in annex_b_nals(access_unit) {
         match nal.first().map(|header| header & 31) {
-            Some(kind) if is_slice(kind) => return marked && kind != IDR,
-            Some(SPS) => marked = true,
-            Some(SEI) => {
+            Some(kind) if is_slice(kind) => return marked && kind != IDR_NAL_TYPE,
+            Some(SPS_NAL_TYPE) => marked = true,
+            Some(SEI_NAL_TYPE) => {
                 marked |=
                     h264_reader::rbsp::decode_nal(nal).is_ok_and(|rbsp| says_recovery_point(&rbsp))
             }
@@ -126,12 +126,12 @@ fn recovers(access_unit: &[u8]) -> bool {
 }
 
 /// Type of the message that marks a recovery point (ITU-T H.264 D.1.8).
-const RECOVERY_POINT_MESSAGE: usize = 6;
+const RECOVERY_POINT_PAYLOAD_TYPE: usize = 6;
 
 /// Whether one of the messages of an SEI NAL unit marks a recovery point (ITU-T H.264 7.3.2.3.1).
 fn says_recovery_point(mut messages: &[u8]) -> bool {
     while let Some((kind, rest)) = sei_number(messages) {
-        if kind == RECOVERY_POINT_MESSAGE {
+        if kind == RECOVERY_POINT_PAYLOAD_TYPE {
             return true;
         }
         let Some((size, rest)) = sei_number(rest) else { return false };
@@ -147,12 +147,13 @@ fn sei_number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((full * 255 + usize::from(last), &bytes[full + 1..]))
 }
 
-/// Types of NAL units (ITU-T H.264 table 7-1).
-const SEI: u8 = 6;
-const SPS: u8 = 7;
+/// Type of supplemental enhancement information (ITU-T H.264 table 7-1).
+const SEI_NAL_TYPE: u8 = 6;
+/// Type of a sequence parameter set (ITU-T H.264 table 7-1).
+const SPS_NAL_TYPE: u8 = 7;
 
 /// Type of the slices of an IDR picture (ITU-T H.264 table 7-1).
-const IDR: u8 = 5;
+const IDR_NAL_TYPE: u8 = 5;
 
 /// Types of the NAL units of an Annex B access unit of H.264, up to its first slice.
 fn types_up_to_slice(access_unit: &[u8]) -> impl Iterator<Item = u8> {
@@ -167,13 +168,13 @@ fn types_up_to_slice(access_unit: &[u8]) -> impl Iterator<Item = u8> {
 }
 
 fn is_slice(kind: u8) -> bool {
-    (1..=IDR).contains(&kind)
+    (1..=IDR_NAL_TYPE).contains(&kind)
 }
 
 /// Whether an Annex B access unit of H.264 has an SPS (type 7) before its first slice (1-5), or
 /// this slice belongs to an IDR picture (5).
 fn has_sps_or_idr(access_unit: &[u8]) -> bool {
-    types_up_to_slice(access_unit).any(|kind| matches!(kind, IDR | SPS))
+    types_up_to_slice(access_unit).any(|kind| matches!(kind, IDR_NAL_TYPE | SPS_NAL_TYPE))
 }
 
 /// The NAL units of an Annex B byte stream, without their start codes.

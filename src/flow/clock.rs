@@ -14,7 +14,7 @@ use super::steps::{Reading, Step, Steps};
 const FOLLOW_MIN: Duration = Duration::from_millis(50);
 
 /// Both clocks are read again until the readings are less than this apart.
-const READING_MAX: gst::ClockTime = gst::ClockTime::from_mseconds(5);
+const READINGS_APART_MAX: gst::ClockTime = gst::ClockTime::from_mseconds(5);
 
 struct Shared {
     clock: gst::Clock,
@@ -58,7 +58,7 @@ pub fn follow_wall_clock() -> Option<Step> {
     for _ in 0..8 {
         let before = now();
         let wall = wall();
-        if now().saturating_sub(before) > READING_MAX {
+        if now().saturating_sub(before) > READINGS_APART_MAX {
             continue;
         }
         let epoch = wall.saturating_sub(Duration::from_nanos(before.nseconds()));

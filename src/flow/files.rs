@@ -22,7 +22,7 @@ use super::{Blame, Error};
 pub const OPEN_MAX: Duration = Duration::from_secs(5);
 
 /// Most calls that may hang at the same time; beyond it no file is opened.
-const HUNG_MAX: usize = 16;
+const HUNG_CALLS_MAX: usize = 16;
 
 /// Paths whose call has not returned within its time limit.
 static HUNG: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -105,7 +105,7 @@ pub async fn within<T: Send + 'static>(
         if hung.contains(path) {
             return Err(hangs(path, "an earlier attempt to read it still waits"));
         }
-        if hung.len() >= HUNG_MAX {
+        if hung.len() >= HUNG_CALLS_MAX {
             return Err(hangs(path, "too many other files hang"));
         }
     }

@@ -23,7 +23,7 @@ pub struct SourceReport {
     /// Figures specific to the protocol, for the API.
     pub status: Status,
     /// The publisher leaves out video for now and has announced it.
-    no_pictures: AtomicBool,
+    no_video: AtomicBool,
     /// The connection has ended; later writes are leftovers in a demuxer.
     ended: AtomicBool,
     /// Checks whether the publisher sends at the pace at which its media plays.
@@ -45,7 +45,7 @@ impl SourceReport {
             lost: AtomicU64::default(),
             rtt_us: AtomicU64::default(),
             status: Status::default(),
-            no_pictures: AtomicBool::default(),
+            no_video: AtomicBool::default(),
             ended: AtomicBool::default(),
             pace: Mutex::default(),
             notes: Mutex::default(),
@@ -63,13 +63,13 @@ impl SourceReport {
     }
 
     /// Records whether the publisher leaves out video: its absence then does not mean a freeze.
-    pub fn set_no_pictures(&self, left_out: bool) {
-        self.no_pictures.store(left_out, Ordering::Relaxed);
+    pub fn set_no_video(&self, left_out: bool) {
+        self.no_video.store(left_out, Ordering::Relaxed);
     }
 
     /// Whether the publisher leaves out video for now.
-    pub fn has_no_pictures(&self) -> bool {
-        self.no_pictures.load(Ordering::Relaxed)
+    pub fn has_no_video(&self) -> bool {
+        self.no_video.load(Ordering::Relaxed)
     }
 
     /// Whether the connection has ended.

@@ -9,7 +9,7 @@ use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, RANGE};
 use reqwest::{Client, Response, StatusCode};
 use tokio::task::spawn_blocking;
 
-use super::digest::{CHUNK, Sha256Hex};
+use super::digest::{READ_BYTES, Sha256Hex};
 use super::manifest::{File, Manifest};
 use super::part::{Hold, Part, make_room};
 use super::registry::{Installed, Registry, State};
@@ -300,8 +300,8 @@ async fn take(
     let mut early = None;
     let mut ended = false;
     while !ended {
-        let mut block = Vec::with_capacity(CHUNK);
-        while block.len() < CHUNK {
+        let mut block = Vec::with_capacity(READ_BYTES);
+        while block.len() < READ_BYTES {
             match stream.next().await {
                 Some(Ok(bytes)) => block.extend_from_slice(&bytes),
                 Some(Err(error)) => {

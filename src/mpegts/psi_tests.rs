@@ -26,7 +26,7 @@ pub(in crate::mpegts) fn packets(pid: u16, sections: &[Vec<u8>]) -> Vec<u8> {
         bytes.extend((begins | pid).to_be_bytes());
         bytes.push(0x10 | index as u8 & 15);
         bytes.extend(piece);
-        bytes.resize(bytes.len().next_multiple_of(PACKET), 0xff);
+        bytes.resize(bytes.len().next_multiple_of(PACKET_BYTES), 0xff);
     }
     bytes
 }
@@ -105,6 +105,6 @@ proptest::proptest! {
         for bytes in batches {
             tables.push(&bytes);
         }
-        proptest::prop_assert!(tables.rest.len() < PACKET);
+        proptest::prop_assert!(tables.rest.len() < PACKET_BYTES);
     }
 }

@@ -13,7 +13,7 @@ use crate::media::Protocol;
 
 /// Refusals kept per stream, for publishers and players separately: many refused players do not
 /// displace the one refused encoder.
-const KEPT_MAX: usize = 10;
+const KEPT_REFUSALS_MAX: usize = 10;
 
 /// A caller that was refused, or that was admitted and then did not connect or sent nothing usable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -67,7 +67,7 @@ impl Refusals {
         kept.push_front(entry);
         let of_action = |kept: &VecDeque<RefusalSnapshot>| {
             let same = kept.iter().enumerate().filter(|(_, old)| old.action == action);
-            same.map(|(index, _)| index).nth(KEPT_MAX)
+            same.map(|(index, _)| index).nth(KEPT_REFUSALS_MAX)
         };
         if let Some(oldest) = of_action(&kept) {
             kept.remove(oldest);
@@ -141,6 +141,6 @@ mod tests {
         let player = AccessRequest { action: Action::Play, ..access_request("10.0.1.1:1") };
         refusals.add(&player, &wrong, Utc::now());
         let list = refusals.list();
-        assert_eq!((list.len(), &*list[1].peer), (KEPT_MAX + 1, "10.0.0.199:1"));
+        assert_eq!((list.len(), &*list[1].peer), (KEPT_REFUSALS_MAX + 1, "10.0.0.199:1"));
     }
 }

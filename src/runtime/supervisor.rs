@@ -21,7 +21,7 @@ use crate::telemetry::LogLimiter;
 const EVENTS_MAX: usize = 512;
 
 /// Time that streams have to finish at shutdown.
-const SHUTDOWN_MAX: Duration = Duration::from_millis(4500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(4500);
 
 /// A handle to all streams. Cheap to clone.
 #[derive(Clone)]
@@ -274,7 +274,7 @@ impl Supervisor {
         };
         let stop = entries.iter().map(|entry| self.ask(entry, Command::Stop));
         let stopped = futures::future::join_all(stop);
-        if tokio::time::timeout(SHUTDOWN_MAX, stopped).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, stopped).await.is_err() {
             tracing::warn!("some streams did not finish in time");
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::NodeState;
 use super::backoff::Backoff;
-use super::fault::{Fault, OVER_AFTER};
+use super::fault::{Fault, RECOVERED_AFTER};
 use super::job::Job;
 use crate::flow::Task;
 use crate::graph::Route;
@@ -169,14 +169,14 @@ impl Worker {
         }
     }
 
-    /// Clears the fault when the node has run well for [`OVER_AFTER`].
+    /// Clears the fault when the node has run well for [`RECOVERED_AFTER`].
     pub(super) fn look(&mut self, now: Instant) {
         if self.state() != NodeState::Running {
             self.well_since = None;
             return;
         }
         let since = *self.well_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= OVER_AFTER {
+        if now.saturating_duration_since(since) >= RECOVERED_AFTER {
             self.fault = None;
         }
     }

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 /// The first pause after a failure.
-const FIRST: Duration = Duration::from_secs(1);
+const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// The longest pause.
-const LONGEST: Duration = Duration::from_secs(120);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(120);
 
 /// A probe without an answer after this long counts as abandoned; another may start.
-const PROBE_LOST: Duration = Duration::from_secs(60);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Opens at the first failure, so that a dead server costs its timeout once. Lets one probe through
 /// after each pause and closes at the first success. Pauses double from 1 s to 120 s.
@@ -27,7 +27,7 @@ impl Breaker {
             None => true,
             Some(until) if now < until => false,
             Some(_) => {
-                let lost = |since: Instant| now.saturating_duration_since(since) >= PROBE_LOST;
+                let lost = |since: Instant| now.saturating_duration_since(since) >= PROBE_TIMEOUT;
                 let free = self.probing_since.is_none_or(lost);
                 if free {
                     self.probing_since = Some(now);
@@ -54,7 +54,9 @@ impl Breaker {
         if counted {
             self.failures = self.failures.saturating_add(1);
         }
-        let doubled = FIRST.saturating_mul(1 << (self.failures.max(1) - 1).min(7)).min(LONGEST);
+        let doubled = RETRY_PAUSE_MIN
+            .saturating_mul(1 << (self.failures.max(1) - 1).min(7))
+            .min(RETRY_PAUSE_MAX);
         let until = now + doubled.max(asks_for.unwrap_or_default());
         self.closed_until = Some(self.closed_until.map_or(until, |before| before.max(until)));
         self.probing_since = None;
@@ -97,7 +99,7 @@ mod tests {
             now += breaker.rests(now).expect("open");
             breaker.failed(now, None);
         }
-        assert_eq!(breaker.rests(now), Some(LONGEST));
+        assert_eq!(breaker.rests(now), Some(RETRY_PAUSE_MAX));
     }
 
     #[test]

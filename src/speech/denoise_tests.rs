@@ -13,9 +13,9 @@ fn voice(samples: usize) -> Vec<f32> {
     let mut phase = 0.0_f32;
     (0..samples)
         .map(|n| {
-            let t = n as f32 / RATE as f32;
+            let t = n as f32 / RATE_HZ as f32;
             let pitch = 130.0 + 25.0 * (2.0 * t).sin();
-            phase += pitch / RATE as f32;
+            phase += pitch / RATE_HZ as f32;
             let syllable = (3.0 * std::f32::consts::PI * t).sin().abs();
             let vowel: f32 = (1..25)
                 .map(|h| {
@@ -77,7 +77,7 @@ fn best_lag(a: &[f32], b: &[f32], reach: isize) -> isize {
 
 #[test]
 fn cleaned_and_original_lie_on_the_same_samples() {
-    let input = voice(RATE as usize);
+    let input = voice(RATE_HZ as usize);
     assert_eq!(best_lag(&input, &clean(&input, 1, OFF), 700), 0);
     assert_eq!(best_lag(&input, &clean(&input, 1, FULL), 700), 0);
 }
@@ -99,16 +99,16 @@ fn what_is_held_never_exceeds_the_stated_latency() {
         denoiser.push(&vec![0.1; size], &mut output);
         taken += size;
         assert_eq!(taken - output.len(), denoiser.held());
-        assert!(denoiser.held() < LATENCY.as_millis() as usize * RATE as usize / 1000);
+        assert!(denoiser.held() < DENOISE_LATENCY.as_millis() as usize * RATE_HZ as usize / 1000);
     }
 }
 
 #[test]
 fn noise_is_lowered_by_the_limit_and_no_more() {
-    let input = rumble(3 * RATE as usize, 0.2);
+    let input = rumble(3 * RATE_HZ as usize, 0.2);
     let level = |strength| {
         let output = clean(&input, 1, strength);
-        let tail = RATE as usize;
+        let tail = RATE_HZ as usize;
         10.0 * (power(&output[tail..]) / power(&input[tail..])).log10()
     };
     assert!(level(FULL) < -30.0, "unlimited: {} dB", level(FULL));
@@ -123,14 +123,14 @@ fn speech_and_noise_are_told_apart() {
     let check = |input: &[f32]| {
         let mut denoiser = Denoiser::new(1, FULL);
         let mut sum = 0.0;
-        for frame in input.chunks(FRAME) {
+        for frame in input.chunks(FRAME_SAMPLES) {
             denoiser.push(frame, &mut Vec::new());
             sum += denoiser.speech_probability();
         }
-        (sum * FRAME as f32 / input.len() as f32, denoiser.noise_dbfs())
+        (sum * FRAME_SAMPLES as f32 / input.len() as f32, denoiser.noise_dbfs())
     };
-    let (in_voice, _) = check(&voice(2 * RATE as usize));
-    let (in_noise, level) = check(&noise(2 * RATE as usize, 0.01));
+    let (in_voice, _) = check(&voice(2 * RATE_HZ as usize));
+    let (in_noise, level) = check(&noise(2 * RATE_HZ as usize, 0.01));
     assert!(in_voice > 0.6, "speech probability of a voice: {in_voice}");
     assert!(in_noise < 0.3, "speech probability of noise: {in_noise}");
     // Uniform noise of amplitude a has the power a²/3.
@@ -140,8 +140,8 @@ fn speech_and_noise_are_told_apart() {
 
 #[test]
 fn switching_does_not_click() {
-    let input: Vec<f32> = (0..RATE)
-        .map(|n| 0.25 * (std::f32::consts::TAU * 220.0 * n as f32 / RATE as f32).sin())
+    let input: Vec<f32> = (0..RATE_HZ)
+        .map(|n| 0.25 * (std::f32::consts::TAU * 220.0 * n as f32 / RATE_HZ as f32).sin())
         .collect();
     let step =
         |samples: &[f32]| samples.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0_f32, f32::max);
@@ -163,7 +163,7 @@ fn silence_stays_silence() {
 
 #[test]
 fn channels_do_not_mix() {
-    let voice = voice(RATE as usize);
+    let voice = voice(RATE_HZ as usize);
     let stereo: Vec<f32> = voice.iter().flat_map(|x| [*x, 0.0]).collect();
     let output = clean(&stereo, 2, FULL);
     assert!(output.chunks(2).all(|pair| pair[1] == 0.0));
@@ -176,9 +176,9 @@ fn hears_again_after_absurd_samples() {
     let mut denoiser = Denoiser::new(1, FULL);
     denoiser.push(&[f32::NAN, f32::INFINITY, f32::MAX, -f32::MAX].repeat(1_000), &mut Vec::new());
     let mut output = Vec::new();
-    let input = voice(2 * RATE as usize);
+    let input = voice(2 * RATE_HZ as usize);
     denoiser.push(&input, &mut output);
-    let ratio = power(&output[RATE as usize..]) / power(&input[RATE as usize..]);
+    let ratio = power(&output[RATE_HZ as usize..]) / power(&input[RATE_HZ as usize..]);
     assert!(ratio > 0.3, "a voice comes through again: {ratio}");
 }
 

@@ -131,7 +131,7 @@ fn addresses_are_checked_and_never_shown_with_what_is_secret_in_them() {
 fn retry_after_is_seconds_or_a_date() {
     let read = |text: &str| retry_after(&HeaderValue::from_str(text).expect("a header"));
     assert_eq!(read("30"), Some(Duration::from_secs(30)));
-    assert_eq!(read("999999999"), Some(RETRY_MAX));
+    assert_eq!(read("999999999"), Some(RETRY_AFTER_MAX));
     assert_eq!(read("Fri, 31 Dec 1999 23:59:59 GMT"), None, "it has passed");
     assert_eq!(read("soon"), None);
     let ahead = chrono::Utc::now() + chrono::TimeDelta::seconds(90);

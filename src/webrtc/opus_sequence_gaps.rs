@@ -12,7 +12,7 @@ use gst::prelude::*;
 
 /// A longer hole is not just packet loss: pauses are not sent, and sources are switched. Then one
 /// missing number is enough.
-const LOST_MAX: u64 = 10;
+const LOST_PACKETS_MAX: u64 = 10;
 
 /// Detects holes between Opus packets. Pure.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Holes {
         let gap = time.saturating_sub(due).nseconds();
         // Half a frame allows for jitter of timestamps.
         let lost = (gap + length.nseconds() / 2) / length.nseconds().max(1);
-        if lost > LOST_MAX { 1 } else { lost as u16 }
+        if lost > LOST_PACKETS_MAX { 1 } else { lost as u16 }
     }
 }
 

@@ -1,6 +1,8 @@
-//! House rules that the compiler does not check: which room may use which, that no files import each
-//! other, the length of files, forbidden text, and that every preset and unit file is valid.
+//! House rules that the compiler does not check: which room may use which, that no files import
+//! each other, the length of files, names of constants, forbidden text, and that every preset and
+//! unit file is valid.
 
+mod constants;
 mod imports;
 #[path = "../support/needs.rs"]
 #[allow(dead_code, reason = "the tests beside it use the rest")]
@@ -79,6 +81,16 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/telemetry/exit.rs", "the process ends without the destructors of C libraries"),
     ("src/telemetry/malloc.rs", "the allocator of the C library is set up"),
     ("src/webrtc/nice.rs", "functions of libnice that its bindings lack"),
+];
+
+/// Where constants still have to get names that say their unit.
+const CONSTANTS_NOT_YET: &[&str] = &[
+    "src/control/store/",
+    "src/egress/fmp4/",
+    "src/egress/hls/",
+    "src/graph/",
+    "src/media/",
+    "src/runtime/backoff.rs",
 ];
 
 fn root() -> PathBuf {
@@ -192,6 +204,21 @@ fn one_thing_has_one_word() {
         }
     }
     assert!(found.is_empty(), "docs/glossary.md has another word:\n{}", found.join("\n"));
+}
+
+#[test]
+fn constants_say_their_unit() {
+    let mut vague = Vec::new();
+    for (path, text) in files("src", &[".rs"]) {
+        let later = CONSTANTS_NOT_YET.iter().any(|folder| path.starts_with(folder));
+        if later || constants::is_test_file(&path) {
+            continue;
+        }
+        vague.extend(constants::vague(&text).iter().map(|name| format!("{path}: `{name}`")));
+    }
+    let rule = "a number has at least two words and ends in its unit (the list is in \
+                tests/tidy/constants.rs), a time has at least two words";
+    assert!(vague.is_empty(), "{rule}:\n{}", vague.join("\n"));
 }
 
 #[test]

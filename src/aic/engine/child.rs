@@ -15,19 +15,19 @@ use crate::aic::weights::{self, ModelId};
 use crate::speech::engine::{Tail, program};
 
 /// Requests of all streams that may wait for the pipe.
-const QUEUE: usize = 256;
+const WAITING_REQUESTS_MAX: usize = 256;
 /// Answers that may wait for one stream: more than it can have under way.
-const BOX: usize = 8;
+const WAITING_ANSWERS_MAX: usize = 8;
 /// How often the child is checked.
-const LOOK: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// Checks without any answer while one is outstanding, before the child counts as hung: 2 s.
-const HUNG_AFTER: u32 = 8;
+const HUNG_CHECKS: u32 = 8;
 /// Time limit for loading and warming up.
-const START_MAX: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Shortest and longest pause before another child is started.
-const PAUSES: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(60);
+const RESTART_PAUSES: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(60);
 /// A child that ran this long resets the pause.
-const HEALTHY: Duration = Duration::from_secs(60);
+const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 const NO_WEIGHTS: &str = "no weights: put aic-a.safetensors and aic-a.json to \
     /var/lib/auralink/models/aic-audio, or train them (models/aic-audio/README.md)";
@@ -133,7 +133,7 @@ impl Link {
     pub(super) fn open(&self) -> Result<Ways, CodecError> {
         let mut state = self.lock();
         let requests = state.phase.requests()?;
-        let (answered, answers) = mpsc::sync_channel(BOX);
+        let (answered, answers) = mpsc::sync_channel(WAITING_ANSWERS_MAX);
         state.next = state.next.wrapping_add(1);
         let stream = state.next;
         state.boxes.insert(stream, answered);
@@ -216,20 +216,20 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()>
 }
 
 fn supervise(link: &Arc<Link>) {
-    let mut pause = PAUSES.start;
+    let mut pause = RESTART_PAUSES.start;
     loop {
         let born = Instant::now();
         let Some(error) = live(link) else { return };
         pause = match error {
-            CodecError::NotThere(_) => PAUSES.end,
-            _ if born.elapsed() > HEALTHY => PAUSES.start,
+            CodecError::NotThere(_) => RESTART_PAUSES.end,
+            _ if born.elapsed() > HEALTHY_AFTER => RESTART_PAUSES.start,
             _ => pause,
         };
         link.down(error);
         if link.closes_within(pause) {
             return;
         }
-        pause = (pause * 2).min(PAUSES.end);
+        pause = (pause * 2).min(RESTART_PAUSES.end);
         link.lock().phase = Phase::Starting;
     }
 }
@@ -252,8 +252,8 @@ fn live(link: &Arc<Link>) -> Option<CodecError> {
     let why = match (ended?, off) {
         (_, Some(text)) => return Some(CodecError::NotThere(text)),
         (End::Pipe, None) => status,
-        (End::Hung, None) => format!("no answer in {} s", (LOOK * HUNG_AFTER).as_secs()),
-        (End::Slow, None) => format!("not ready after {} s", START_MAX.as_secs()),
+        (End::Hung, None) => format!("no answer in {} s", (CHECK_INTERVAL * HUNG_CHECKS).as_secs()),
+        (End::Slow, None) => format!("not ready after {} s", START_TIMEOUT.as_secs()),
     };
     let last = tail.last();
     Some(CodecError::Died(if last.is_empty() { why } else { format!("{why}: {last}") }))
@@ -273,7 +273,7 @@ fn start(link: &Arc<Link>, tail: &Tail) -> Result<Child, CodecError> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| off(&format!("the engine does not start: {e}")))?;
-    let (requests, asked) = mpsc::sync_channel(QUEUE);
+    let (requests, asked) = mpsc::sync_channel(WAITING_REQUESTS_MAX);
     {
         let mut state = link.lock();
         state.phase = Phase::Starting;
@@ -326,7 +326,7 @@ fn watch(link: &Link) -> Option<End> {
     let (born, mut seen, mut still) = (Instant::now(), 0, 0);
     loop {
         let quiet = |state: &mut State| !state.closing && !state.ended;
-        let waited = link.changed.wait_timeout_while(link.lock(), LOOK, quiet);
+        let waited = link.changed.wait_timeout_while(link.lock(), CHECK_INTERVAL, quiet);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if state.closing {
             return None;
@@ -336,14 +336,14 @@ fn watch(link: &Link) -> Option<End> {
         }
         let starting = matches!(state.phase, Phase::Starting);
         drop(state);
-        if starting && born.elapsed() > START_MAX {
+        if starting && born.elapsed() > START_TIMEOUT {
             return Some(End::Slow);
         }
         let (asked, answered) =
             (link.asked.load(Ordering::Relaxed), link.answered.load(Ordering::Relaxed));
         still = if asked > answered && answered == seen { still + 1 } else { 0 };
         seen = answered;
-        if still >= HUNG_AFTER {
+        if still >= HUNG_CHECKS {
             return Some(End::Hung);
         }
     }

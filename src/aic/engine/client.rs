@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use super::CodecError;
 use super::child::Owner;
 use super::wire::{EngineOutput, Job, Request};
-use crate::aic::FRAME;
+use crate::aic::FRAME_SAMPLES;
 use crate::aic::packet::Codes;
 use crate::aic::weights::ModelId;
 
 /// Frames of one stream that may be under way; more are refused at once.
-const UNDER_WAY_MAX: u32 = 3;
+const PENDING_FRAMES_MAX: u32 = 3;
 
 /// The engine of this process. Clones share it.
 #[derive(Clone, Debug)]
@@ -81,12 +81,12 @@ impl Encoder {
     /// starts afresh.
     pub fn encode(
         &mut self,
-        frame: &[f32; FRAME],
+        frame: &[f32; FRAME_SAMPLES],
         deadline: Duration,
     ) -> Result<Codes, CodecError> {
         match self.0.ask(Job::Encode(Box::new(*frame)), deadline)? {
             EngineOutput::Codes(codes) => Ok(codes),
-            EngineOutput::Sound(_) | EngineOutput::Failed => Err(CodecError::Failed),
+            EngineOutput::Audio(_) | EngineOutput::Failed => Err(CodecError::Failed),
         }
     }
 
@@ -102,7 +102,7 @@ pub struct Decoder(Stream);
 
 impl Decoder {
     /// Decodes the next 20 ms; `None`: the frame is lost. The output is delayed by
-    /// [`crate::aic::DELAY`] samples against the input of the encoder.
+    /// [`crate::aic::DELAY_SAMPLES`] samples against the input of the encoder.
     ///
     /// # Errors
     /// See [`CodecError`].
@@ -110,9 +110,9 @@ impl Decoder {
         &mut self,
         codes: Option<Codes>,
         deadline: Duration,
-    ) -> Result<[f32; FRAME], CodecError> {
+    ) -> Result<[f32; FRAME_SAMPLES], CodecError> {
         match self.0.ask(codes.map_or(Job::Lost, Job::Decode), deadline)? {
-            EngineOutput::Sound(sound) => Ok(*sound),
+            EngineOutput::Audio(audio) => Ok(*audio),
             EngineOutput::Codes(_) | EngineOutput::Failed => Err(CodecError::Failed),
         }
     }
@@ -189,7 +189,7 @@ impl Open {
         while let Ok((number, _)) = self.answers.try_recv() {
             self.answered = number;
         }
-        if self.asked - self.answered >= UNDER_WAY_MAX {
+        if self.asked - self.answered >= PENDING_FRAMES_MAX {
             return Err(CodecError::Late(deadline));
         }
         self.asked += 1;

@@ -18,7 +18,7 @@ mod transcript;
 use time::{date, time};
 
 /// Maximum number of hits per page.
-const PAGE_MAX: u32 = 200;
+const PAGE_HITS_MAX: u32 = 200;
 
 /// Maximum number of cues per transcript: about a day of speech.
 const CUES_MAX: u32 = 20_000;
@@ -108,7 +108,7 @@ pub(super) async fn search_archive(
     State(state): State<ApiState>,
     Query(params): Query<SearchParams>,
 ) -> Result<axum::Json<Hits>, Error> {
-    let limit = params.limit.clamp(1, PAGE_MAX);
+    let limit = params.limit.clamp(1, PAGE_HITS_MAX);
     let query = match params.q.trim() {
         "" => None,
         typed => Some(store::Query::parse(typed).map_err(refuse_query)?),

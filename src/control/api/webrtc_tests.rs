@@ -231,7 +231,7 @@ fn local_ufrag(description: &str) -> String {
 }
 
 /// Test video for the stream.
-async fn test_picture(stream: &OneStream) -> Node {
+async fn test_video(stream: &OneStream) -> Node {
     let pattern = "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 \
         ! vp8enc deadline=1 cpu-used=8 keyframe-max-dist=300 ! appsink name=video";
     let source = Node::parse("source", pattern).expect("installed");
@@ -280,7 +280,7 @@ impl Captions {
 async fn a_viewer_reads_captions_on_its_data_channel() {
     use crate::media::{Cue, Origin, Stage};
     let stream = OneStream::new();
-    let source = test_picture(&stream).await;
+    let source = test_video(&stream).await;
     let feed = |tag: &str| CueFeed::new(format!("captions.{tag}"), tag.parse().expect("a tag"));
     let (english, spanish) = (feed("en"), feed("es"));
     stream.captions.set(vec![english.clone()]);
@@ -354,7 +354,7 @@ async fn a_viewer_reads_captions_on_its_data_channel() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_that_opens_channels_without_end_is_sent_away() {
     let stream = OneStream::new();
-    let source = test_picture(&stream).await;
+    let source = test_video(&stream).await;
     let webrtc = WebRtc::new(stream.clone(), Config::default());
     let registry = webrtc.registry().clone();
     let app = router(webrtc);
@@ -378,7 +378,7 @@ async fn a_viewer_that_opens_channels_without_end_is_sent_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_sees_pictures_trickles_and_leaves() {
     let stream = OneStream::new();
-    let source = test_picture(&stream).await;
+    let source = test_video(&stream).await;
     let webrtc = WebRtc::new(stream.clone(), Config::default());
     let registry = webrtc.registry().clone();
     let app = router(webrtc);

@@ -145,7 +145,7 @@ impl Auth {
 
     /// Lifetime of a session.
     pub fn session_life() -> Duration {
-        sessions::LIFE
+        sessions::SESSION_LIFE
     }
 
     /// Whether this cookie belongs to an open session.

@@ -37,7 +37,7 @@ async fn cues_lie_beside_the_recording_in_which_they_begin() {
         let base = Duration::from_secs(10 + 60 * n as u64);
         tell.send(Begun { stem: stem(name), base }).await.expect("heard");
     }
-    while tell.capacity() < BEGUN_MAX {
+    while tell.capacity() < BEGUN_RECORDINGS_MAX {
         tokio::task::yield_now().await;
     }
     feed.publish(cue(1, 12_000, "in the first"));

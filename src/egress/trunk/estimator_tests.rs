@@ -41,7 +41,7 @@ impl Walk {
         for _ in 0..seconds * 4 {
             self.looks += 1;
             let too_much = self.sent > path.limit;
-            over += u64::from(self.sent * (1.0 - LOST) > path.limit);
+            over += u64::from(self.sent * (1.0 - LOSS_TOLERATED_RATIO) > path.limit);
             let dropped = if path.queue { 0.0 } else { (1.0 - path.limit / self.sent).max(0.0) };
             // Random variation of the loss.
             let chance = 1.0 + 0.4 * f64::sin(self.looks as f64 * 0.7);
@@ -165,9 +165,19 @@ fn losses_are_doubted_and_then_taken_for_what_they_are() {
 fn what_goes_through_is_there_however_low_the_estimate() {
     let start = Instant::now();
     let mut estimator = LossAwareEstimator::new(start);
-    assert_eq!(estimator.estimate(&measure(10.0, 100.0, 0.0, 0), start), 100.0 * ROOM);
-    assert_eq!(estimator.estimate(&measure(9.0, 100.0, 0.0, 0), start), 100.0 * ROOM, "jitter");
+    assert_eq!(
+        estimator.estimate(&measure(10.0, 100.0, 0.0, 0), start),
+        100.0 * GOODPUT_ROOM_FACTOR
+    );
+    assert_eq!(
+        estimator.estimate(&measure(9.0, 100.0, 0.0, 0), start),
+        100.0 * GOODPUT_ROOM_FACTOR,
+        "jitter"
+    );
     assert_eq!(estimator.estimate(&measure(8.0, 100.0, 0.0, 90), start), 8.0, "a queue");
     assert_eq!(estimator.estimate(&measure(8.0, 100.0, 0.0, 0), start), 8.0, "just now");
-    assert_eq!(estimator.estimate(&measure(8.0, 100.0, 0.0, 0), start + FULL), 100.0 * ROOM);
+    assert_eq!(
+        estimator.estimate(&measure(8.0, 100.0, 0.0, 0), start + CONGESTED_HOLD),
+        100.0 * GOODPUT_ROOM_FACTOR
+    );
 }

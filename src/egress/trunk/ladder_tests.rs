@@ -1,7 +1,7 @@
 use super::*;
 
-const ENCODED: Pictures = Pictures { wanted: 1_500_000.0, encoded: true };
-const PASSED: Pictures = Pictures { wanted: 800_000.0, encoded: false };
+const ENCODED: VideoNeeds = VideoNeeds { wanted: 1_500_000.0, encoded: true };
+const PASSED: VideoNeeds = VideoNeeds { wanted: 800_000.0, encoded: false };
 
 fn path(kilobits: f64) -> Path {
     let patience = Duration::from_millis(60);
@@ -19,10 +19,10 @@ fn after(ladder: &mut Ladder, kilobits: f64, start: Instant, seconds: u64) -> De
 fn sound_comes_first_and_pictures_get_the_rest() {
     let check = |kilobits: f64, codec: &str, level: Level| {
         let found = after(&mut Ladder::new(Some(ENCODED)), kilobits, Instant::now(), 60);
-        let sound = format!("{:?}", found.sound());
-        assert!(sound.starts_with(codec), "{kilobits} kbit/s: {sound}");
+        let audio = format!("{:?}", found.audio());
+        assert!(audio.starts_with(codec), "{kilobits} kbit/s: {audio}");
         assert_eq!(found.level, level, "{kilobits} kbit/s");
-        let sum = found.sound().wire() + if level == Level::Off { 0.0 } else { found.video };
+        let sum = found.audio().wire() + if level == Level::Off { 0.0 } else { found.video };
         let fits = sum <= kilobits * 1000.0 || level == Level::Off;
         assert!(fits, "{kilobits} kbit/s: {sum}");
     };
@@ -43,8 +43,8 @@ fn sound_has_what_pictures_leave_and_what_its_codec_needs() {
     );
     let music = Path { speech: false, ..path(300.0) };
     let decision = Ladder::new(Some(ENCODED)).decide(&music, start);
-    assert_eq!(decision.sound(), Choice::Opus { bitrate: 20_000, frames: 1 });
-    assert!(decision.sound().wire() + decision.video <= 300_000.0, "{decision:?}");
+    assert_eq!(decision.audio(), Choice::Opus { bitrate: 20_000, frames: 1 });
+    assert!(decision.audio().wire() + decision.video <= 300_000.0, "{decision:?}");
 }
 
 #[test]
@@ -78,5 +78,5 @@ fn down_at_once_and_up_late() {
 fn without_pictures_voice_has_it_all() {
     let found = after(&mut Ladder::new(None), 60.0, Instant::now(), 30);
     assert_eq!((found.level, found.video), (Level::Off, 0.0));
-    assert_eq!(found.sound(), Choice::Opus { bitrate: 20_000, frames: 1 });
+    assert_eq!(found.audio(), Choice::Opus { bitrate: 20_000, frames: 1 });
 }

@@ -9,14 +9,14 @@ use gst::prelude::*;
 use crate::flow;
 
 /// Tolerated unevenness: jitter buffers absorb this much.
-const UNEVEN: Duration = Duration::from_millis(60);
+const UNEVENNESS_TOLERATED: Duration = Duration::from_millis(60);
 
 /// Maximum holding time: audio that is later is not a burst; its source had stalled.
 const HELD_MAX: Duration = Duration::from_millis(500);
 
 /// The maximum lateness is remembered for one to two of these windows: speech pauses recur, and
 /// FFmpeg sends their few bytes even later.
-const WINDOW: Duration = Duration::from_secs(60);
+const LATENESS_WINDOW: Duration = Duration::from_secs(60);
 
 /// How long after its time audio is sent, so that the latest packet of the window is still in
 /// order. Pure: callers pass in the lateness of each buffer and `now`.
@@ -34,14 +34,14 @@ impl Pace {
 
     /// Takes the lateness of an audio buffer. Returns how long after its time all audio is sent.
     fn held(&mut self, late: Duration, now: Instant) -> Duration {
-        if now.saturating_duration_since(self.since) >= WINDOW {
+        if now.saturating_duration_since(self.since) >= LATENESS_WINDOW {
             self.latest = [Duration::ZERO, self.latest[0]];
             self.since = now;
         }
-        if late <= HELD_MAX + UNEVEN {
+        if late <= HELD_MAX + UNEVENNESS_TOLERATED {
             self.latest[0] = self.latest[0].max(late);
         }
-        self.latest[0].max(self.latest[1]).saturating_sub(UNEVEN)
+        self.latest[0].max(self.latest[1]).saturating_sub(UNEVENNESS_TOLERATED)
     }
 }
 

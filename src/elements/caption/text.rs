@@ -9,7 +9,7 @@ use crate::media::{Cue, Language, Origin, Stage};
 const AHEAD_MAX: Duration = Duration::from_secs(5);
 
 /// Duration per character of a text that has none: about reading speed.
-const PER_CHARACTER: Duration = Duration::from_millis(60);
+const SHOWN_PER_CHARACTER: Duration = Duration::from_millis(60);
 
 /// A cue for text from another source.
 pub(super) fn cue(
@@ -19,7 +19,7 @@ pub(super) fn cue(
     start: Duration,
     span: Option<Duration>,
 ) -> Cue {
-    let reading = || PER_CHARACTER * text.chars().count().min(200) as u32;
+    let reading = || SHOWN_PER_CHARACTER * text.chars().count().min(200) as u32;
     Cue {
         id,
         language: language.clone(),

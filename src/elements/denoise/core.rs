@@ -12,7 +12,7 @@ use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSucces
 use gst_base::subclass::prelude::*;
 
 use super::SPEECH;
-use crate::speech::denoise::{Denoiser, LATENCY, RATE, Strength};
+use crate::speech::denoise::{DENOISE_LATENCY, Denoiser, RATE_HZ, Strength};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -27,7 +27,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 const JUMP_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 
 /// Shortest distance of speech messages, in samples: 100 ms.
-const MESSAGE_DISTANCE: u64 = RATE as u64 / 10;
+const MESSAGE_INTERVAL_SAMPLES: u64 = RATE_HZ as u64 / 10;
 
 /// Bytes of one sample of one channel.
 const SAMPLE_BYTES: usize = size_of::<f32>();
@@ -72,7 +72,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Duration of this number of samples per channel.
 fn duration_of(samples: usize) -> gst::ClockTime {
-    gst::ClockTime::SECOND.mul_div_round(samples as u64, u64::from(RATE)).unwrap_or_default()
+    gst::ClockTime::SECOND.mul_div_round(samples as u64, u64::from(RATE_HZ)).unwrap_or_default()
 }
 
 #[glib::object_subclass]
@@ -134,7 +134,7 @@ impl ElementImpl for DenoiseCore {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let caps = gst_audio::AudioCapsBuilder::new_interleaved()
                 .format(gst_audio::AudioFormat::F32le)
-                .rate(RATE as i32)
+                .rate(RATE_HZ as i32)
                 .channels_range(1..=2)
                 .build();
             [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
@@ -170,7 +170,7 @@ impl BaseTransformImpl for DenoiseCore {
             channels,
             expected: None,
             discont: true,
-            since_message: MESSAGE_DISTANCE,
+            since_message: MESSAGE_INTERVAL_SAMPLES,
             flushed: VecDeque::new(),
         });
         Ok(())
@@ -188,7 +188,7 @@ impl BaseTransformImpl for DenoiseCore {
             if !self.obj().sink_pad().peer_query(&mut upstream) {
                 return false;
             }
-            let own = gst::ClockTime::try_from(LATENCY).expect("20 ms fit");
+            let own = gst::ClockTime::try_from(DENOISE_LATENCY).expect("20 ms fit");
             let (live, min, max) = upstream.result();
             latency.set(live, min + own, max.map(|max| max + own));
             return true;
@@ -340,7 +340,7 @@ impl State {
 
     /// The speech message, if one is due.
     fn speech_message(&mut self) -> Option<gst::Structure> {
-        if self.since_message < MESSAGE_DISTANCE {
+        if self.since_message < MESSAGE_INTERVAL_SAMPLES {
             return None;
         }
         self.since_message = 0;

@@ -36,13 +36,13 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 /// Items that may wait for downstream; further ones are dropped.
-const BEHIND_MAX: usize = 1024;
+const WAITING_ITEMS_MAX: usize = 1024;
 
 /// How often the task of the source pad checks whether it should stop.
-const TICK: Duration = Duration::from_millis(50);
+const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Samples per second.
-const RATE: i32 = 16_000;
+const RATE_HZ: i32 = 16_000;
 
 /// State while the element runs.
 struct State {
@@ -149,14 +149,14 @@ impl ElementImpl for Transcribe {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let sound = gst::Caps::builder("audio/x-raw")
+            let audio = gst::Caps::builder("audio/x-raw")
                 .field("format", gst::List::new(["F32LE", "S16LE"]))
-                .field("rate", RATE)
+                .field("rate", RATE_HZ)
                 .field("channels", 1)
                 .field("layout", "interleaved")
                 .build();
             let text = gst::Caps::builder("text/x-raw").field("format", "utf8").build();
-            [("sink", gst::PadDirection::Sink, &sound), ("src", gst::PadDirection::Src, &text)]
+            [("sink", gst::PadDirection::Sink, &audio), ("src", gst::PadDirection::Src, &text)]
                 .map(|(name, way, caps)| {
                     gst::PadTemplate::new(name, way, gst::PadPresence::Always, caps)
                         .expect("name, direction and caps are valid")
@@ -191,7 +191,7 @@ impl Transcribe {
             gst::element_imp_error!(self, gst::ResourceError::Settings, ["{reason}"]);
             gst::StateChangeError
         })?;
-        let (items, queue) = mpsc::sync_channel(BEHIND_MAX);
+        let (items, queue) = mpsc::sync_channel(WAITING_ITEMS_MAX);
         let ending: Arc<Mutex<Option<gst::Event>>> = Arc::default();
         let (to, end, element) = (items.clone(), Arc::clone(&ending), self.obj().downgrade());
         let told = move |event: Event| {
@@ -325,7 +325,7 @@ fn run(src: &gst::Pad, queue: Receiver<Item>, mut placer: Placer) -> Result<(), 
     let pad = src.downgrade();
     let task = move || {
         let Some(pad) = pad.upgrade() else { return };
-        let flow = match queue.recv_timeout(TICK) {
+        let flow = match queue.recv_timeout(STOP_CHECK_INTERVAL) {
             Ok(Item::Cue(cue)) => {
                 let (gap, buffer) = placer.cue(&cue);
                 if let Some(gap) = gap {

@@ -29,7 +29,7 @@ use super::gop::Frame;
 use crate::media::{Format, Kind, Timeline};
 
 /// Least time between two key frame requests to a source, whatever the number of viewers.
-const KEYFRAME_REQUEST_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(500);
+const KEYFRAME_REQUEST_INTERVAL: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
 impl Feed {
     /// A feed without writer and consumers. `name` is unique within its stream: `video`,
@@ -184,7 +184,7 @@ impl Feed {
         }
         let now = clock::now();
         let mut state = self.0.lock();
-        if state.keyframe_asked.is_some_and(|t| now.saturating_sub(t) < KEYFRAME_REQUEST_MIN) {
+        if state.keyframe_asked.is_some_and(|t| now.saturating_sub(t) < KEYFRAME_REQUEST_INTERVAL) {
             return;
         }
         let active = state.active;

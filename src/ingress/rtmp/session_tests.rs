@@ -5,7 +5,7 @@ use crate::ingress::rtmp::chunk::{Decoder, Limits};
 
 fn command(values: &[Value]) -> Message {
     let payload = amf::encode(values).into();
-    Message { kind: chunk::COMMAND, stream: 1, timestamp: 0, payload }
+    Message { kind: chunk::COMMAND_MESSAGE_TYPE, stream: 1, timestamp: 0, payload }
 }
 
 fn connect(app: &str) -> Message {
@@ -28,7 +28,7 @@ fn talk(messages: Vec<Message>) -> (Vec<Event>, Vec<Vec<Value>>) {
     let mut decoder = Decoder::new(Limits::STRANGER);
     let mut answers = Vec::new();
     while let Some(message) = decoder.decode(&mut output).expect("valid chunks") {
-        if message.kind == chunk::COMMAND {
+        if message.kind == chunk::COMMAND_MESSAGE_TYPE {
             answers.push(amf::decode(&message.payload).expect("valid AMF"));
         }
     }
@@ -41,10 +41,10 @@ fn an_encoder_comes_to_publish() {
         |kind, timestamp| Message { kind, stream: 1, timestamp, payload: Bytes::from_static(b"x") };
     let (events, answers) = talk(vec![
         connect("/live/"),
-        media(chunk::VIDEO, 1),
+        media(chunk::VIDEO_MESSAGE_TYPE, 1),
         command(&[Value::text("createStream"), Value::Number(4.0), Value::Null]),
         publish("studio-1?token=x"),
-        media(chunk::AUDIO, 7),
+        media(chunk::AUDIO_MESSAGE_TYPE, 7),
         command(&[Value::text("deleteStream"), Value::Number(6.0)]),
     ]);
     let payload = Bytes::from_static(b"x");
@@ -84,7 +84,7 @@ fn order_and_numbers_are_minded() {
     many.extend(vec![create; 9]);
     assert!(refused(many).contains("over 8"));
     let garbage = Message {
-        kind: chunk::COMMAND,
+        kind: chunk::COMMAND_MESSAGE_TYPE,
         stream: 0,
         timestamp: 0,
         payload: Bytes::from_static(b"\x42"),
@@ -96,11 +96,11 @@ fn order_and_numbers_are_minded() {
 fn pings_are_answered_and_bytes_acknowledged() {
     let (mut session, mut events) = (Session::default(), Vec::new());
     let payload = Bytes::from_static(&[0, 6, 1, 2, 3, 4]);
-    let ping = Message { kind: chunk::USER_CONTROL, stream: 0, timestamp: 0, payload };
+    let ping = Message { kind: chunk::USER_CONTROL_MESSAGE_TYPE, stream: 0, timestamp: 0, payload };
     session.handle(ping, &mut events).expect("understood");
     assert!(session.take_output().ends_with(&[0, 7, 1, 2, 3, 4]));
-    session.received(WINDOW as usize - 1);
-    assert!(session.take_output().ends_with(&(WINDOW - 1).to_be_bytes()));
+    session.received(WINDOW_BYTES as usize - 1);
+    assert!(session.take_output().ends_with(&(WINDOW_BYTES - 1).to_be_bytes()));
     session.received(100);
     assert!(session.take_output().is_empty());
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::media::{Secret, StreamName};
 
 /// A live encoder sends about forty audio packets a second: a session silent for this long is dead.
-const SILENCE: Duration = Duration::from_secs(1);
+const SILENCE_MAX: Duration = Duration::from_secs(1);
 
 /// A displaced session leaves at once; this limits the wait for it.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
@@ -100,7 +100,7 @@ impl Publishers {
         let heard = old.heard.load(Ordering::Relaxed);
         tokio::select! {
             () = old.left.cancelled() => return,
-            () = tokio::time::sleep(SILENCE) => {}
+            () = tokio::time::sleep(SILENCE_MAX) => {}
         }
         if old.heard.load(Ordering::Relaxed) == heard {
             tracing::info!(%stream, peer = %ip, "the publisher is back: its silent session ends");

@@ -21,7 +21,7 @@ use crate::telemetry::LogLimiter;
 const USAGE: &str = "set the streamid to publish:NAME:TOKEN or #!::r=NAME,m=publish,s=TOKEN";
 
 /// Polling interval of the accepting thread.
-const POLL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An admitted caller that is not connected after this time has failed.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -210,7 +210,7 @@ impl ListenerState {
         runtime: &tokio::runtime::Handle,
     ) -> Result<(), crate::srt::Error> {
         while !self.stop.is_cancelled() {
-            if let Some((number, socket)) = listener.accept(POLL)? {
+            if let Some((number, socket)) = listener.accept(POLL_INTERVAL)? {
                 let waiting = self.waiting().remove(&number);
                 // Without an entry it was given up already; dropping the socket closes it.
                 if let Some(waiting) = waiting {

@@ -44,7 +44,7 @@ use crate::process::denoise;
 
 /// How often a stream checks its publishers, whose age and notes are not signalled. Also the
 /// minimum time between two checks for any other reason.
-const TICK: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The state of one stream, owned by its task.
 pub(super) struct Stream {
@@ -158,7 +158,7 @@ impl Stream {
     /// Time of the next check if nothing happens before.
     fn due(&self, now: Instant) -> Option<Instant> {
         let busy = !self.publishers.is_empty() || self.state != StreamState::Idle;
-        let soonest = self.looked + TICK;
+        let soonest = self.looked + CHECK_INTERVAL;
         if busy {
             return Some(soonest);
         }

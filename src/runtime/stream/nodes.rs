@@ -21,11 +21,11 @@ use crate::runtime::worker::{IDLE_KEPT, Worker};
 use crate::runtime::{Event, StreamState};
 
 /// How long the plan waits for a second track that may not exist.
-const SETTLE: Duration = Duration::from_millis(1500);
+const SECOND_TRACK_WAIT: Duration = Duration::from_millis(1500);
 
 /// How long the plan waits for a track that arrives but whose format is unknown. Video is known
 /// from its first key frame on air, which many encoders send every two seconds, some every four.
-const SETTLE_COMING: Duration = Duration::from_millis(4500);
+const TRACK_FORMAT_WAIT: Duration = Duration::from_millis(4500);
 
 impl Stream {
     /// Plans when the programme's tracks become known, and again when they change.
@@ -38,7 +38,7 @@ impl Stream {
             let since = *self.settling_since.get_or_insert(now);
             let missing = Kind::ALL.into_iter().find(|kind| of(&formats, *kind).is_none());
             let coming = missing.is_some_and(|kind| self.comes_in(kind));
-            let patience = if coming { SETTLE_COMING } else { SETTLE };
+            let patience = if coming { TRACK_FORMAT_WAIT } else { SECOND_TRACK_WAIT };
             if missing.is_some() && now.duration_since(since) < patience {
                 return;
             }

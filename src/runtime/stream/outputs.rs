@@ -15,7 +15,7 @@ use crate::runtime::worker::Worker;
 use crate::runtime::{OutputSpec, StreamState};
 
 /// HLS stops after this time without a request.
-const HLS_IDLE: Duration = Duration::from_secs(45);
+const HLS_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Name of the worker that transcodes the video of HLS to H.264.
 const HLS_H264: &str = "hls.h264";
@@ -201,6 +201,6 @@ impl Stream {
     pub(super) fn hls_due(&self, now: Instant) -> Option<Instant> {
         let pinned = self.caption_settings().is_some_and(|settings| settings.enabled);
         let segment_store = self.segment_store.as_ref().filter(|_| self.hls_wanted && !pinned)?;
-        Some(now + HLS_IDLE.saturating_sub(segment_store.idle()))
+        Some(now + HLS_IDLE_TIMEOUT.saturating_sub(segment_store.idle()))
     }
 }

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest line that is kept, in characters.
-const LINE_MAX: usize = 300;
+const LINE_CHARS_MAX: usize = 300;
 
-/// Lines of one child that reach our log within [`WINDOW`]; further ones are only counted.
+/// Lines of one child that reach our log within [`LINES_WINDOW`]; further ones are only counted.
 const LINES_MAX: u32 = 20;
 
 /// The period of [`LINES_MAX`].
-const WINDOW: Duration = Duration::from_secs(10);
+const LINES_WINDOW: Duration = Duration::from_secs(10);
 
 /// Keeps the last line for error messages and passes lines to the log at a bounded rate.
 #[derive(Clone, Debug, Default)]
@@ -35,11 +35,11 @@ impl Tail {
                 Ok(_) => {}
             }
             let text: String =
-                String::from_utf8_lossy(&line).trim().chars().take(LINE_MAX).collect();
+                String::from_utf8_lossy(&line).trim().chars().take(LINE_CHARS_MAX).collect();
             if text.is_empty() {
                 continue;
             }
-            if since.elapsed() > WINDOW {
+            if since.elapsed() > LINES_WINDOW {
                 if held > 0 {
                     tracing::info!(engine, lines = held, "lines of an engine's log were left out");
                 }

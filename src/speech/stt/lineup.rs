@@ -10,16 +10,16 @@
 use std::time::Duration;
 
 /// The first pause before a failed engine is tried again.
-const FIRST: Duration = Duration::from_secs(2);
+const RETRY_PAUSE_MIN: Duration = Duration::from_secs(2);
 
 /// The longest pause.
-const LONGEST: Duration = Duration::from_secs(120);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(120);
 
 /// An engine that worked this long before it failed starts with the first pause again.
 const GOOD_RUN: Duration = Duration::from_secs(60);
 
 /// After this time the next engine is started beside one that is still starting.
-const PATIENCE: Duration = Duration::from_secs(3);
+const START_PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
@@ -84,7 +84,7 @@ impl Lineup {
                     slot.0 = State::Starting { since: now };
                     return Step::Start(n);
                 }
-                State::Starting { since } if now < since + PATIENCE => return Step::Wait,
+                State::Starting { since } if now < since + START_PATIENCE => return Step::Wait,
                 _ => {}
             }
         }
@@ -106,7 +106,7 @@ impl Lineup {
         {
             *failures = 0;
         }
-        let pause = FIRST.saturating_mul(1 << (*failures).min(6)).min(LONGEST);
+        let pause = RETRY_PAUSE_MIN.saturating_mul(1 << (*failures).min(6)).min(RETRY_PAUSE_MAX);
         *failures = failures.saturating_add(1);
         *state = State::Idle { at: now + pause };
         if self.current == Some(engine) {

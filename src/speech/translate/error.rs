@@ -19,7 +19,7 @@ pub enum Error {
         /// Language of the translation.
         to: Language,
     },
-    /// The text is longer than [`super::TEXT_MAX`].
+    /// The text is longer than [`super::TEXT_CHARS_MAX`].
     #[error("{length} characters are too long for a caption: at most {max}")]
     TooLong {
         /// Its length in characters.

@@ -15,7 +15,7 @@ use crate::media::{Language, Secret};
 use crate::speech::http::{Auth, Client};
 
 /// Largest answer, in bytes. The list of languages has about 50 rows of 50 targets each.
-const ANSWER_MAX: usize = 256 * 1024;
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// `[translate.libretranslate]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -84,7 +84,7 @@ impl LibreTranslate {
             body["api_key"] = self.key.expose().into();
         }
         let request = self.client.post("/translate").json(&body);
-        let answer: Answer = self.client.json(request, ANSWER_MAX).await?;
+        let answer: Answer = self.client.json(request, ANSWER_BYTES_MAX).await?;
         let text = answer.translated.split_whitespace().collect::<Vec<_>>().join(" ");
         match suspicious(body["q"].as_str().unwrap_or_default(), &text) {
             Some(reason) => Err(Error::Unsuitable { engine: "libretranslate", reason }),
@@ -116,7 +116,7 @@ impl Translator for LibreTranslate {
     fn refresh(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let rows: Vec<Row> =
-                self.client.json(self.client.get("/languages"), ANSWER_MAX).await?;
+                self.client.json(self.client.get("/languages"), ANSWER_BYTES_MAX).await?;
             let codes: Vec<String> = rows.iter().map(|r| r.code.clone()).collect();
             // Servers before 1.3 send no `targets`: they translate every language into every other.
             let read = |row: &Row| {

@@ -30,7 +30,7 @@ use crate::media::Language;
 use crate::models::Registry;
 
 /// Longest text that is translated, in characters: some minutes of speech.
-pub const TEXT_MAX: usize = 2000;
+pub const TEXT_CHARS_MAX: usize = 2000;
 
 /// `[translate]`: how text becomes text in other languages.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -106,7 +106,7 @@ impl Config {
 /// A text to translate.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// One phrase or sentence, at most [`TEXT_MAX`] characters.
+    /// One phrase or sentence, at most [`TEXT_CHARS_MAX`] characters.
     pub text: String,
     /// Language of the text.
     pub from: Language,
@@ -232,8 +232,8 @@ impl Translators {
     pub async fn translate(&self, request: &Request) -> Result<Translation, Error> {
         let started = Instant::now();
         let length = request.text.chars().count();
-        if length > TEXT_MAX {
-            return Err(Error::TooLong { length, max: TEXT_MAX });
+        if length > TEXT_CHARS_MAX {
+            return Err(Error::TooLong { length, max: TEXT_CHARS_MAX });
         }
         let text = request.text.split_whitespace().collect::<Vec<_>>().join(" ");
         let (from, to) = (request.from.clone(), request.to.clone());

@@ -20,7 +20,7 @@ pub enum Error {
         /// The voice that was asked for, shortened.
         voice: String,
     },
-    /// The text is longer than [`super::TEXT_MAX`].
+    /// The text is longer than [`super::TEXT_CHARS_MAX`].
     #[error("{length} characters are too long for one phrase: at most {max}")]
     TooLong {
         /// Its length in characters.

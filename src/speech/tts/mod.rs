@@ -33,7 +33,7 @@ use super::chain::{Chain, EngineState, OnSwitch};
 use crate::media::Language;
 
 /// Longest text that is spoken at once, in characters: about a minute of speech.
-pub const TEXT_MAX: usize = 1000;
+pub const TEXT_CHARS_MAX: usize = 1000;
 
 /// Every engine, in the default order.
 pub const ENGINES: [&str; 4] = ["elevenlabs", "openai", "piper", "espeak"];
@@ -189,8 +189,8 @@ impl Voices {
     pub async fn speak(&self, utterance: &Utterance, engines: &[String]) -> Result<Speech, Error> {
         let started = Instant::now();
         let length = utterance.text.chars().count();
-        if length > TEXT_MAX {
-            return Err(Error::TooLong { length, max: TEXT_MAX });
+        if length > TEXT_CHARS_MAX {
+            return Err(Error::TooLong { length, max: TEXT_CHARS_MAX });
         }
         let language = utterance.language.clone();
         if !self.can(&language) {

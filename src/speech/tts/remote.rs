@@ -13,7 +13,7 @@ use crate::media::{Language, Secret};
 use crate::speech::http::{self, Auth, Client};
 
 /// Largest answer, in bytes: 16 bits at 48 kHz.
-const ANSWER_MAX: usize = OUTPUT_MAX_S * 48_000 * 2 + 1024;
+const ANSWER_BYTES_MAX: usize = OUTPUT_MAX_S * 48_000 * 2 + 1024;
 
 /// Sample rate requested from ElevenLabs; higher ones cost more there.
 const ELEVENLABS_HZ: u32 = 22_050;
@@ -185,7 +185,7 @@ impl Remote {
                     "voice_settings": {"speed": rate.clamp(0.7, 1.2)},
                 });
                 let request = self.client.post(&path).json(&body);
-                let bytes = self.client.bytes(request, ANSWER_MAX).await?;
+                let bytes = self.client.bytes(request, ANSWER_BYTES_MAX).await?;
                 Ok(wav::raw(&bytes, ELEVENLABS_HZ))
             }
             Protocol::Piper => {
@@ -202,7 +202,7 @@ impl Remote {
     }
 
     async fn wav(&self, path: &str, body: &serde_json::Value) -> Result<Pcm, Error> {
-        let bytes = self.client.bytes(self.client.post(path).json(body), ANSWER_MAX).await?;
+        let bytes = self.client.bytes(self.client.post(path).json(body), ANSWER_BYTES_MAX).await?;
         wav::read(&bytes).map_err(|reason| Error::Unsuitable { engine: self.name(), reason })
     }
 }

@@ -29,7 +29,7 @@ use state::{ElementOutput, State};
 use super::{HINTS, aic_caps, frames, lock, properties, raw_caps, template, wide};
 use crate::aic::engine::Codec;
 use crate::aic::engine_timeout::EngineTimeout;
-use crate::aic::fallback::BEHIND;
+use crate::aic::fallback::CODEC_DELAY_SAMPLES;
 use crate::aic::weights;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -179,7 +179,7 @@ impl AicDec {
             if !self.sink.peer_query(&mut upstream) {
                 return false;
             }
-            let own = wide(BEHIND);
+            let own = wide(CODEC_DELAY_SAMPLES);
             let (live, min, max) = upstream.result();
             latency.set(live, min + own, max.map(|max| max + own));
             return true;

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::speech::vad::RATE;
+use crate::speech::vad::SPEECH_RATE_HZ;
 
 /// How often the thread wakes for its other work.
-const TICK: Duration = Duration::from_millis(100);
+const WAKE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// With `wait`, the most samples taken at a time, so that decoding stays regular.
-const PORTION: usize = RATE / 5;
+const PORTION_SAMPLES_MAX: usize = SPEECH_RATE_HZ / 5;
 
 /// Audio and its running time.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +52,7 @@ impl Ring {
             inside: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
-            samples_max: (longest.as_secs_f64() * RATE as f64) as usize,
+            samples_max: (longest.as_secs_f64() * SPEECH_RATE_HZ as f64) as usize,
             wait,
         }
     }
@@ -95,7 +95,7 @@ impl Ring {
 
     /// Duration of the waiting audio.
     pub(super) fn waiting(&self) -> Duration {
-        Duration::from_secs_f64(self.lock().samples as f64 / RATE as f64)
+        Duration::from_secs_f64(self.lock().samples as f64 / SPEECH_RATE_HZ as f64)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -111,12 +111,12 @@ impl Ring {
         let mut inside = self.lock();
         let idle = |i: &mut Inside| !i.closed && (!hungry || (i.pieces.is_empty() && !i.ended));
         if idle(&mut inside) {
-            let waited = self.filled.wait_timeout(inside, TICK);
+            let waited = self.filled.wait_timeout(inside, WAKE_INTERVAL);
             inside = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let mut taken = Taken { closed: inside.closed, ..Taken::default() };
         let mut samples = 0;
-        while hungry && !(self.wait && samples >= PORTION) {
+        while hungry && !(self.wait && samples >= PORTION_SAMPLES_MAX) {
             let Some(piece) = inside.pieces.pop_front() else { break };
             samples += piece.samples.len();
             taken.pieces.push(piece);
@@ -139,9 +139,9 @@ mod tests {
     #[test]
     fn the_oldest_goes_when_it_is_full() {
         let ring = Ring::new(at(2), false);
-        assert_eq!(ring.push(at(0), &[0.0; RATE]), 0);
-        assert_eq!(ring.push(at(1), &[0.0; RATE]), 0);
-        assert_eq!(ring.push(at(2), &[0.0; RATE]), RATE);
+        assert_eq!(ring.push(at(0), &[0.0; SPEECH_RATE_HZ]), 0);
+        assert_eq!(ring.push(at(1), &[0.0; SPEECH_RATE_HZ]), 0);
+        assert_eq!(ring.push(at(2), &[0.0; SPEECH_RATE_HZ]), SPEECH_RATE_HZ);
         assert_eq!(ring.waiting(), at(2));
         let taken = ring.take(true);
         assert_eq!(taken.pieces.iter().map(|p| p.at).collect::<Vec<_>>(), [at(1), at(2)]);
@@ -156,7 +156,7 @@ mod tests {
         let from = std::sync::Arc::clone(&ring);
         let pusher = std::thread::spawn(move || {
             for second in 0..5 {
-                assert_eq!(from.push(at(second), &[0.0; RATE]), 0);
+                assert_eq!(from.push(at(second), &[0.0; SPEECH_RATE_HZ]), 0);
             }
             from.end();
         });

@@ -18,16 +18,17 @@ use super::super::wire::{Answer, Question};
 use crate::speech::engine::{self, Child};
 
 /// Time limit for loading; gigabytes from a slow disk take long.
-const LOAD_LIMIT: Duration = Duration::from_secs(120);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A child that takes this long for one window hangs.
-const HUNG: Duration = Duration::from_secs(30);
+const HUNG_AFTER: Duration = Duration::from_secs(30);
 
 /// The pauses after failures: the first, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const RESTART_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// Busy share of the model above which no further stream is admitted.
-const FULL: f64 = 0.85;
+/// Busy share of the model above which no further stream is admitted. The rest absorbs long windows
+/// that come together.
+const BUSY_RATIO_MAX: f64 = 0.85;
 
 /// Period over which the share is measured.
 const LOAD_WINDOW: Duration = Duration::from_secs(10);
@@ -60,7 +61,7 @@ pub struct PoolStats {
 
 struct Job {
     question: Question,
-    sound: Vec<u8>,
+    audio: Vec<u8>,
     deadline: Instant,
     reply: SyncSender<Result<Answer, Error>>,
 }
@@ -129,11 +130,11 @@ impl Pool {
         if streams >= self.limits.streams {
             return Err(busy(format!("[stt] streams_max is {}", self.limits.streams)));
         }
-        if streams > 0 && load > FULL {
+        if streams > 0 && load > BUSY_RATIO_MAX {
             let reason = format!("the model is busy {:.0} % of the time", load * 100.0);
             return Err(busy(reason));
         }
-        place.ask(Question::Load, Vec::new(), LOAD_LIMIT)?;
+        place.ask(Question::Load, Vec::new(), LOAD_TIMEOUT)?;
         Ok(place)
     }
 }
@@ -152,7 +153,7 @@ impl PoolPermit {
     pub(super) fn ask(
         &self,
         question: Question,
-        sound: Vec<u8>,
+        audio: Vec<u8>,
         limit: Duration,
     ) -> Result<Hypothesis, Error> {
         let shared = &self.0.shared;
@@ -164,10 +165,10 @@ impl PoolPermit {
             if queue.jobs.len() > self.0.limits.streams {
                 return Err(late("the queue is full"));
             }
-            queue.jobs.push_back(Job { question, sound, deadline, reply });
+            queue.jobs.push_back(Job { question, audio, deadline, reply });
         }
         shared.wake.notify_one();
-        let answer = answer.recv_timeout(limit + HUNG + Duration::from_secs(5));
+        let answer = answer.recv_timeout(limit + HUNG_AFTER + Duration::from_secs(5));
         answer.unwrap_or_else(|_| Err(late("no answer"))).map(Hypothesis::from)
     }
 }
@@ -199,7 +200,7 @@ impl Owner {
                 self.shared.stats.late.fetch_add(1, Ordering::Relaxed);
                 Err(late("it waited behind other streams"))
             } else {
-                self.answer(&job.question, job.sound)
+                self.answer(&job.question, job.audio)
             };
             // The stream may have ended.
             let _ = job.reply.send(answer);
@@ -227,14 +228,14 @@ impl Owner {
         }
     }
 
-    fn answer(&mut self, question: &Question, sound: Vec<u8>) -> Result<Answer, Error> {
+    fn answer(&mut self, question: &Question, audio: Vec<u8>) -> Result<Answer, Error> {
         if let Some((until, reason)) = &self.down
             && Instant::now() < *until
         {
             return Err(Error::Down { engine: "whisper", reason: reason.clone() });
         }
         let begun = Instant::now();
-        let answer = self.try_answer(question, sound);
+        let answer = self.try_answer(question, audio);
         match &answer {
             Ok(_) => {
                 self.failures = 0;
@@ -248,7 +249,10 @@ impl Owner {
                 self.child = None;
                 self.shared.stats.process.store(0, Ordering::Relaxed);
                 self.shared.stats.deaths.fetch_add(1, Ordering::Relaxed);
-                let pause = PAUSES.0.saturating_mul(1 << self.failures.min(6)).min(PAUSES.1);
+                let pause = RESTART_PAUSES
+                    .0
+                    .saturating_mul(1 << self.failures.min(6))
+                    .min(RESTART_PAUSES.1);
                 self.failures = self.failures.saturating_add(1);
                 self.down = Some((Instant::now() + pause, error.to_string()));
             }
@@ -256,18 +260,18 @@ impl Owner {
         answer.map_err(Error::from)
     }
 
-    fn try_answer(&mut self, question: &Question, sound: Vec<u8>) -> Result<Answer, engine::Error> {
+    fn try_answer(&mut self, question: &Question, audio: Vec<u8>) -> Result<Answer, engine::Error> {
         let mut child = match self.child.take() {
             Some(child) => child,
             None => {
                 let mut child = Child::start("whisper", &self.arguments)?;
-                child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_LIMIT)?;
+                child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
                 self.shared.stats.loads.fetch_add(1, Ordering::Relaxed);
                 self.shared.stats.process.store(child.id().into(), Ordering::Relaxed);
                 child
             }
         };
-        let answer = child.ask(question, sound, HUNG)?;
+        let answer = child.ask(question, audio, HUNG_AFTER)?;
         self.child = Some(child);
         Ok(answer)
     }

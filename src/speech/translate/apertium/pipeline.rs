@@ -10,7 +10,7 @@ use super::super::Error;
 use super::mode::Stage;
 
 /// Longest translation, in bytes; more means a faulty pipeline.
-const ANSWER_MAX: u64 = 64 * 1024;
+const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// Appended to each text, as by `apertium-destxt`, so that its last sentence ends.
 const END: &str = ".[]";
@@ -79,10 +79,10 @@ impl Pipeline {
         self.into.write_all(sent.as_bytes()).await.map_err(|_| died())?;
         self.into.flush().await.map_err(|_| died())?;
         let mut answer = Vec::new();
-        let mut limited = (&mut self.out).take(ANSWER_MAX);
+        let mut limited = (&mut self.out).take(ANSWER_BYTES_MAX);
         limited.read_until(0, &mut answer).await.map_err(|_| died())?;
         if answer.pop() != Some(0) {
-            let endless = answer.len() as u64 + 1 >= ANSWER_MAX;
+            let endless = answer.len() as u64 + 1 >= ANSWER_BYTES_MAX;
             let reason = "its answer does not end".to_owned();
             return Err(if endless {
                 Error::Unsuitable { engine: "basic", reason }

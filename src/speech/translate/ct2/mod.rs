@@ -30,7 +30,7 @@ use worker::Worker;
 
 /// Models with more languages are not used for indirect routes, and only their pairs with English
 /// are listed: M2M-100 alone has 9900.
-const LISTED_MAX: usize = 8;
+const LISTED_LANGUAGES_MAX: usize = 8;
 
 /// Languages that are listed for a model that knows all.
 const COMMON: &[&str] = &[
@@ -109,7 +109,7 @@ impl Ct2 {
             else {
                 continue;
             };
-            if from.len() > LISTED_MAX || into.len() > LISTED_MAX {
+            if from.len() > LISTED_LANGUAGES_MAX || into.len() > LISTED_LANGUAGES_MAX {
                 continue;
             }
             for (from, to) in from.iter().flat_map(|f| into.iter().map(move |t| (f, t))) {
@@ -172,7 +172,7 @@ impl Translator for Ct2 {
             let manifest = &model.manifest;
             let many = |l: &Languages| match l {
                 Languages::Any => Some(COMMON.iter().filter_map(|tag| tag.parse().ok()).collect()),
-                Languages::Only(list) if list.len() > LISTED_MAX => Some(list.clone()),
+                Languages::Only(list) if list.len() > LISTED_LANGUAGES_MAX => Some(list.clone()),
                 Languages::Only(_) => None,
             };
             let into = manifest.into.as_ref();

@@ -13,7 +13,7 @@ use crate::webrtc::sdp::Agreed;
 use crate::webrtc::{Peer, Track, aic};
 
 /// Outgoing audio.
-pub(super) struct Sound {
+pub(super) struct AudioBranch {
     /// The negotiated form.
     pub(super) form: Form,
     encoder: gst::Element,
@@ -45,7 +45,7 @@ impl Form {
     }
 }
 
-impl Sound {
+impl AudioBranch {
     /// Builds the negotiated branch.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::webrtc::sdp::Agreed;
 use crate::webrtc::{Peer, Track};
 
 /// Outgoing video.
-pub(super) struct Picture {
+pub(super) struct VideoBranch {
     /// The encoder. `None` if video passes through.
     encoder: Option<gst::Element>,
     size: Option<gst::Element>,
@@ -29,7 +29,7 @@ pub(super) struct Picture {
     joined: bool,
 }
 
-impl Picture {
+impl VideoBranch {
     /// Builds the negotiated branch, with nothing flowing yet. Video is encoded if the other end
     /// accepts another codec than that of the feed, or if the feed is raw.
     ///
