@@ -3,19 +3,19 @@
 //! Terms are text without syntax: no input is an error of the index or changes its meaning.
 
 /// Maximum number of words and phrases in a search.
-const TERMS_MAX: usize = 32;
+const SEARCH_WORDS_MAX: usize = 32;
 
 /// Minimum text before a `*`, in bytes of UTF-8: three Latin letters, two Greek ones, one Hangul
 /// syllable. A shorter prefix matches too many words: the search takes seconds.
 const BEGINNING_MIN_BYTES: usize = 3;
 
 /// Maximum length of a search, in characters.
-const LENGTH_MAX: usize = 256;
+const SEARCH_CHARS_MAX: usize = 256;
 
 /// A parsed search: a cue must match every term.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// At least one and at most [`TERMS_MAX`].
+    /// At least one and at most [`SEARCH_WORDS_MAX`].
     pub(super) terms: Vec<Term>,
 }
 
@@ -43,7 +43,7 @@ pub enum QueryError {
     #[error("`*` needs at least {BEGINNING_MIN_BYTES} letters before it")]
     Beginning,
     /// It is too long.
-    #[error("it is longer than {LENGTH_MAX} characters or {TERMS_MAX} words")]
+    #[error("it is longer than {SEARCH_CHARS_MAX} characters or {SEARCH_WORDS_MAX} words")]
     Long,
 }
 
@@ -53,7 +53,7 @@ impl Query {
     /// # Errors
     /// If it contains nothing to search for, or is too long.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        if text.chars().count() > LENGTH_MAX {
+        if text.chars().count() > SEARCH_CHARS_MAX {
             return Err(QueryError::Long);
         }
         let mut terms = Vec::new();
@@ -67,7 +67,7 @@ impl Query {
         }
         match terms.len() {
             0 => Err(QueryError::Empty),
-            1..=TERMS_MAX => Ok(Self { terms }),
+            1..=SEARCH_WORDS_MAX => Ok(Self { terms }),
             _ => Err(QueryError::Long),
         }
     }

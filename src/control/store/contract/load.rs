@@ -7,24 +7,24 @@ use super::cues::cue;
 use crate::control::store::{Error, Query, Search, Store};
 
 /// Number of cues in the archive.
-const CUES: u32 = 100_000;
+const STORED_CUES: u32 = 100_000;
 
 /// Maximum time of a write; a longer one is blocked by others. It takes milliseconds on an idle
 /// machine.
 const WRITE_MAX: Duration = Duration::from_secs(2);
 
 /// Cues per transaction of [`fill`].
-const BATCH: u32 = 10_000;
+const BATCH_CUES: u32 = 10_000;
 
 /// Fills the archive: 5000 different words, and some that every cue has.
 async fn fill(store: &Store) {
-    for begin in (0..CUES).step_by(BATCH as usize) {
+    for begin in (0..STORED_CUES).step_by(BATCH_CUES as usize) {
         let row = |n: u32| {
             let (word, speaker) = (n % 5000, n % 7);
             let text = format!("the word{word} of the day was said by speaker{speaker}");
             cue("a", "en", i64::from(n), &text)
         };
-        let rows: Vec<_> = (begin..begin + BATCH).map(row).collect();
+        let rows: Vec<_> = (begin..begin + BATCH_CUES).map(row).collect();
         store.cues.insert(&rows).await.expect("filled");
     }
 }
@@ -48,7 +48,7 @@ pub(crate) async fn searches_and_deletions_hold_up_no_writer(database: &impl Tes
     let texts = ["wor*", "the word", "spea* wor* said", "\"of the day\"", "東京", "nosuchword"];
     let searches = texts.map(|text| tokio::spawn(keep_searching(store.clone(), text)));
     let deleting = store.clone();
-    let half = i64::from(CUES / 2);
+    let half = i64::from(STORED_CUES / 2);
     let begun = Instant::now();
     let deletion = tokio::spawn(async move { deleting.cues.delete("a", half).await });
     let mut took = Vec::new();
@@ -58,7 +58,7 @@ pub(crate) async fn searches_and_deletions_hold_up_no_writer(database: &impl Tes
         took.push(asked.elapsed());
     }
     let deleted = deletion.await.expect("no panic").expect("deleted");
-    assert_eq!(deleted, u64::from(CUES / 2));
+    assert_eq!(deleted, u64::from(STORED_CUES / 2));
     took.sort();
     let longest = *took.last().expect("there were writes");
     eprintln!(

@@ -9,7 +9,7 @@ use super::cues::{cue, search, texts};
 use crate::control::store::{CueRow, Query, Search};
 
 /// Searches of [`nothing_that_is_typed_is_an_error`].
-const TYPED: usize = 64;
+const TYPED_TEXTS: usize = 64;
 
 /// Pieces of these searches that mean something to some index.
 const SYNTAX: [&str; 12] =
@@ -100,7 +100,7 @@ pub(crate) async fn nothing_that_is_typed_is_an_error(database: &impl TestDataba
     ];
     let typed = proptest::collection::vec(piece, 0..8);
     let mut runner = TestRunner::default();
-    for _ in 0..TYPED {
+    for _ in 0..TYPED_TEXTS {
         let pieces = typed.new_tree(&mut runner).expect("a value").current();
         for joint in [" ", ""] {
             let text = pieces.join(joint);

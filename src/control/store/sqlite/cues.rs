@@ -13,7 +13,7 @@ use crate::control::store::{CueRow, CueTable, Error, Found, Search, StoreFuture}
 const CUE_MAX_MS: i64 = 10 * 60 * 1000;
 
 /// Rows per deletion, so that other writers wait only a few milliseconds.
-const DELETE_MAX: i64 = 200;
+const DELETE_ROWS_MAX: i64 = 200;
 
 /// Columns of [`CueRow`].
 const COLUMNS: &str = "cue.stream, cue.language, cue.number, cue.running_ms, cue.start_ms, \
@@ -98,7 +98,7 @@ impl CueTable for SqliteBackend {
             let mut total = 0;
             loop {
                 let step = sqlx::query(sql).bind(stream).bind(before_ms);
-                let step = step.bind(newest).bind(DELETE_MAX).execute(&self.writer).await;
+                let step = step.bind(newest).bind(DELETE_ROWS_MAX).execute(&self.writer).await;
                 let deleted = step.map_err(Error::sql("delete captions"))?.rows_affected();
                 total += deleted;
                 if deleted == 0 {

@@ -12,7 +12,7 @@ use sqlx::{Sqlite, SqlitePool};
 use crate::control::store::Error;
 
 /// Maximum number of concurrent queries.
-const AT_ONCE: u32 = 2;
+const CONCURRENT_READS_COUNT: u32 = 2;
 
 /// How long a query waits for its turn.
 const TURN_MAX: Duration = Duration::from_secs(3);
@@ -21,7 +21,7 @@ const TURN_MAX: Duration = Duration::from_secs(3);
 const READ_MAX: Duration = Duration::from_secs(2);
 
 /// SQLite instructions between two checks of the clock: about a millisecond.
-const LOOK_EVERY: i32 = 10_000;
+const CHECK_INTERVAL_STEPS: i32 = 10_000;
 
 /// SQLite's error code for an aborted query.
 const INTERRUPTED: &str = "9";
@@ -38,7 +38,7 @@ impl Readers {
     pub(super) fn new(options: SqliteConnectOptions) -> Self {
         let options = options.read_only(true).create_if_missing(false);
         let pool = SqlitePoolOptions::new()
-            .max_connections(AT_ONCE)
+            .max_connections(CONCURRENT_READS_COUNT)
             .acquire_timeout(TURN_MAX)
             .connect_lazy_with(options);
         Self { pool, limit: READ_MAX }
@@ -60,7 +60,7 @@ impl Readers {
         })?;
         let until = Instant::now() + self.limit;
         let mut handle = connection.lock_handle().await.map_err(Error::sql(doing))?;
-        handle.set_progress_handler(LOOK_EVERY, move || Instant::now() < until);
+        handle.set_progress_handler(CHECK_INTERVAL_STEPS, move || Instant::now() < until);
         drop(handle);
         // The full-text index does not check the clock while it merges lists. The caller is
         // answered in time all the same, and the connection becomes free when the query ends.
