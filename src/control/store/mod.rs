@@ -8,7 +8,7 @@
 //! | [`CueTable`] | `cues`, `query` | the caption archive |
 //! | [`Database`] | `database` | what concerns all tables |
 //!
-//! A backend is a folder beside them: [`sqlite`]. No other code knows which one is in use. `format`
+//! A backend is a folder beside them: `sqlite`. No other code knows which one is in use. `format`
 //! has the JSON that columns contain, with its versions, for all backends. `contract` has the tests
 //! that every backend passes.
 //!
