@@ -8,22 +8,7 @@ use crate::media::{AudioDetail, Codec, Format, H264Profile, VideoDetail};
 /// whether it reorders frames.
 pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<Format> {
     let s = caps.structure(0)?;
-    let codec = match s.name().as_str() {
-        "video/x-h264" => Codec::H264,
-        "video/x-h265" => Codec::H265,
-        "video/x-vp8" => Codec::Vp8,
-        "video/x-vp9" => Codec::Vp9,
-        "video/x-av1" => Codec::Av1,
-        "video/x-raw" => Codec::RawVideo,
-        "audio/x-opus" => Codec::Opus,
-        "audio/x-raw" => Codec::RawAudio,
-        "audio/mpeg" => match (s.get::<i32>("mpegversion").ok()?, s.get::<i32>("layer").ok()) {
-            (1, Some(3)) => Codec::Mp3,
-            (1, _) => Codec::Mp2,
-            _ => Codec::Aac,
-        },
-        _ => return None,
-    };
+    let codec = codec_of(s)?;
     let positive = |field: &str| s.get::<i32>(field).ok().and_then(|v| u32::try_from(v).ok());
     let mut format = Format::new(codec);
     if codec.kind() == crate::media::Kind::Audio {
@@ -58,6 +43,33 @@ pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<
         _ => {}
     }
     Some(format)
+}
+
+/// The codec of media that feeds carry.
+pub(super) fn codec_of(s: &gst::StructureRef) -> Option<Codec> {
+    Some(match (s.name().as_str(), mpeg_version(s)) {
+        ("video/x-h264", _) => Codec::H264,
+        ("video/x-h265", _) => Codec::H265,
+        ("video/x-vp8", _) => Codec::Vp8,
+        ("video/x-vp9", _) => Codec::Vp9,
+        ("video/x-av1", _) => Codec::Av1,
+        ("video/x-raw", _) => Codec::RawVideo,
+        ("audio/x-opus", _) => Codec::Opus,
+        ("audio/x-raw", _) => Codec::RawAudio,
+        ("audio/mpeg", 1) if s.get::<i32>("layer") == Ok(3) => Codec::Mp3,
+        ("audio/mpeg", 1) => Codec::Mp2,
+        ("audio/mpeg", 2 | 4) => Codec::Aac,
+        _ => return None,
+    })
+}
+
+/// `mpegversion`, or 0 if absent. A parser that has seen no media yet offers several; all of them
+/// take the same branch, so the first is used.
+pub(super) fn mpeg_version(s: &gst::StructureRef) -> i32 {
+    let fixed = s.get::<i32>("mpegversion").ok();
+    let range = || s.get::<gst::IntRange<i32>>("mpegversion").ok().map(|range| range.min());
+    let list = || s.get::<gst::List>("mpegversion").ok()?.first()?.get::<i32>().ok();
+    fixed.or_else(range).or_else(list).unwrap_or(0)
 }
 
 fn h264_profile(name: &str) -> H264Profile {
