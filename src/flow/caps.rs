@@ -1,6 +1,6 @@
 //! Converts GStreamer caps to [`Format`].
 
-use crate::media::{AudioDetail, Codec, Format, H264Profile, VideoDetail};
+use crate::media::{AudioDetail, Codec, Format, H264Profile, Memory, VideoDetail};
 
 /// The format of a feed with these caps; `None` for caps that no feed carries.
 ///
@@ -25,6 +25,7 @@ pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<
         fps: fps.map_or(0.0, |f| f.numer() as f32 / f.denom() as f32),
         ..VideoDetail::default()
     };
+    format.memory = memory_of(caps);
     match codec {
         Codec::H264 => {
             let profile = h264_profile(s.get::<&str>("profile").unwrap_or_default());
@@ -43,6 +44,16 @@ pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<
         _ => {}
     }
     Some(format)
+}
+
+/// The caps feature of frames in CUDA memory (`GST_CAPS_FEATURE_MEMORY_CUDA_MEMORY`).
+const CUDA_MEMORY: &str = "memory:CUDAMemory";
+
+fn memory_of(caps: &gst::CapsRef) -> Memory {
+    match caps.features(0).is_some_and(|features| features.contains(CUDA_MEMORY)) {
+        true => Memory::Cuda,
+        false => Memory::System,
+    }
 }
 
 /// The codec of media that feeds carry.
@@ -220,6 +231,24 @@ mod tests {
         check("video/x-vp8,width=640,height=360,framerate=30/1", "vp8 640x360 30 fps");
         check("video/x-h264,profile=high,width=2,height=2", "h264 2x2 High B-frames");
         check("video/x-h264,profile=constrained-baseline", "h264 ConstrainedBaseline");
+    }
+
+    #[test]
+    fn the_feature_of_raw_caps_tells_the_memory() {
+        gst::init().expect("GStreamer starts");
+        let check = |caps: &str, expect: Memory, shown: &str| {
+            let caps: gst::Caps = caps.parse().expect("valid caps");
+            let format = format_of(&caps, None).expect("known");
+            assert_eq!((format.memory, format.to_string().as_str()), (expect, shown), "{caps}");
+        };
+        let size = "format=NV12,width=64,height=36";
+        check(&format!("video/x-raw,{size}"), Memory::System, "rawvideo 64x36");
+        let system = format!("video/x-raw(memory:SystemMemory),{size}");
+        check(&system, Memory::System, "rawvideo 64x36");
+        let cuda = format!("video/x-raw(memory:CUDAMemory),{size}");
+        check(&cuda, Memory::Cuda, "rawvideo 64x36 in CUDA memory");
+        let other = "video/x-raw(memory:CUDAMemory,meta:GstVideoOverlayComposition)";
+        check(other, Memory::Cuda, "rawvideo in CUDA memory");
     }
 
     #[test]
