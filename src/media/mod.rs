@@ -3,6 +3,7 @@
 //! Invariant: depends on no other room and never touches GStreamer.
 
 mod accept;
+mod backoff;
 mod codec;
 mod cue;
 mod language;
@@ -18,6 +19,7 @@ mod track_choice;
 mod url;
 
 pub use accept::{Accept, Accepts, Captions, Dubs};
+pub use backoff::Backoff;
 pub use codec::{AudioDetail, Codec, Format, H264Profile, Kind, VideoDetail};
 pub use cue::{Cue, Origin, Stage, Word};
 pub use language::{Language, LanguageError};

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::CodecError;
 use super::wire::{Answer, EngineOutput, Request};
 use crate::aic::weights::{self, ModelId};
+use crate::media::Backoff;
 use crate::speech::engine::{Tail, program};
 
 /// Requests of all streams that may wait for the pipe.
@@ -24,10 +25,9 @@ const LOOK: Duration = Duration::from_millis(250);
 const HUNG_AFTER: u32 = 8;
 /// Time limit for loading and warming up.
 const START_MAX: Duration = Duration::from_secs(60);
-/// Shortest and longest pause before another child is started.
-const PAUSES: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(60);
-/// A child that ran this long resets the pause.
-const HEALTHY: Duration = Duration::from_secs(60);
+/// Pauses before another child is started: 1-60 s; a child that ran for 60 s resets them.
+const RESTARTS: Backoff =
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60), Duration::from_secs(60));
 
 const NO_WEIGHTS: &str = "no weights: put aic-a.safetensors and aic-a.json to \
     /var/lib/auralink/models/aic-audio, or train them (models/aic-audio/README.md)";
@@ -216,20 +216,18 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()>
 }
 
 fn supervise(link: &Arc<Link>) {
-    let mut pause = PAUSES.start;
+    let mut pauses = RESTARTS;
     loop {
         let born = Instant::now();
         let Some(error) = live(link) else { return };
-        pause = match error {
-            CodecError::NotThere(_) => PAUSES.end,
-            _ if born.elapsed() > HEALTHY => PAUSES.start,
-            _ => pause,
+        let pause = match error {
+            CodecError::NotThere(_) => pauses.longest(),
+            _ => pauses.pause(born.elapsed()),
         };
         link.down(error);
         if link.closes_within(pause) {
             return;
         }
-        pause = (pause * 2).min(PAUSES.end);
         link.lock().phase = Phase::Starting;
     }
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::super::recognizer::{Error, Hypothesis};
 use super::super::wire::{Answer, Question};
+use crate::media::Backoff;
 use crate::speech::engine::{self, Child};
 
 /// Time limit for loading; gigabytes from a slow disk take long.
@@ -23,8 +24,9 @@ const LOAD_LIMIT: Duration = Duration::from_secs(120);
 /// A child that takes this long for one window hangs.
 const HUNG: Duration = Duration::from_secs(30);
 
-/// The pauses after failures: the first, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Pauses after failures: 1-60 s; only a success resets them.
+const PAUSES: Backoff =
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60), Duration::MAX);
 
 /// Busy share of the model above which no further stream is admitted.
 const FULL: f64 = 0.85;
@@ -104,7 +106,7 @@ impl Pool {
             arguments,
             idle: limits.idle,
             child: None,
-            failures: 0,
+            pauses: PAUSES,
             down: None,
         };
         thread::Builder::new().name("whisper".into()).spawn(move || owner.run())?;
@@ -188,7 +190,7 @@ struct Owner {
     arguments: Vec<OsString>,
     idle: Duration,
     child: Option<Child>,
-    failures: u32,
+    pauses: Backoff,
     down: Option<(Instant, String)>,
 }
 
@@ -237,7 +239,7 @@ impl Owner {
         let answer = self.try_answer(question, sound);
         match &answer {
             Ok(_) => {
-                self.failures = 0;
+                self.pauses.reset();
                 self.down = None;
                 if matches!(question, Question::Hear { .. }) {
                     self.shared.stats.decoded.fetch_add(1, Ordering::Relaxed);
@@ -248,8 +250,7 @@ impl Owner {
                 self.child = None;
                 self.shared.stats.process.store(0, Ordering::Relaxed);
                 self.shared.stats.deaths.fetch_add(1, Ordering::Relaxed);
-                let pause = PAUSES.0.saturating_mul(1 << self.failures.min(6)).min(PAUSES.1);
-                self.failures = self.failures.saturating_add(1);
+                let pause = self.pauses.pause(Duration::ZERO);
                 self.down = Some((Instant::now() + pause, error.to_string()));
             }
         }
