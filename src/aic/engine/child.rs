@@ -5,14 +5,14 @@ use std::io::{BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::CodecError;
 use super::wire::{Answer, EngineOutput, Request};
 use crate::aic::weights::{self, ModelId};
-use crate::media::Backoff;
+use crate::media::{Backoff, IgnorePoison};
 use crate::speech::engine::{Tail, program};
 
 /// Requests of all streams that may wait for the pipe.
@@ -107,7 +107,7 @@ impl Drop for Owner {
 impl Link {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Plain values that a panic cannot leave inconsistent.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 
     pub(super) fn model(&self) -> Option<ModelId> {
@@ -125,7 +125,7 @@ impl Link {
     pub(super) fn wait(&self, limit: Duration) -> Result<(), CodecError> {
         let starting = |state: &mut State| matches!(state.phase, Phase::Starting);
         let waited = self.changed.wait_timeout_while(self.lock(), limit, starting);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = waited.ignore_poison();
         state.phase.requests().map(drop)
     }
 
@@ -197,7 +197,7 @@ impl Link {
     fn closes_within(&self, limit: Duration) -> bool {
         let open = |state: &mut State| !state.closing;
         let waited = self.changed.wait_timeout_while(self.lock(), limit, open);
-        waited.unwrap_or_else(PoisonError::into_inner).0.closing
+        waited.ignore_poison().0.closing
     }
 }
 
@@ -325,7 +325,7 @@ fn watch(link: &Link) -> Option<End> {
     loop {
         let quiet = |state: &mut State| !state.closing && !state.ended;
         let waited = link.changed.wait_timeout_while(link.lock(), LOOK, quiet);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = waited.ignore_poison();
         if state.closing {
             return None;
         }

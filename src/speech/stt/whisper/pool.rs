@@ -9,13 +9,13 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::recognizer::{Error, Hypothesis};
 use super::super::wire::{Answer, Question};
-use crate::media::Backoff;
+use crate::media::{Backoff, IgnorePoison};
 use crate::speech::engine::{self, Child};
 
 /// Time limit for loading; gigabytes from a slow disk take long.
@@ -83,7 +83,7 @@ struct Shared {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().ignore_poison()
     }
 }
 
@@ -219,8 +219,7 @@ impl Owner {
             if let Some(job) = queue.jobs.pop_front() {
                 return Some(job);
             }
-            let (woken, waited) =
-                shared.wake.wait_timeout(queue, self.idle).unwrap_or_else(PoisonError::into_inner);
+            let (woken, waited) = shared.wake.wait_timeout(queue, self.idle).ignore_poison();
             queue = woken;
             if waited.timed_out() && queue.jobs.is_empty() && self.child.take().is_some() {
                 shared.stats.process.store(0, Ordering::Relaxed);
