@@ -1,9 +1,10 @@
 //! Whether the database accepts changes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::store::{self, Database};
+use crate::media::IgnorePoison;
 
 /// The result of the last write is valid for this long; then it is tried again.
 const RESULT_LIFE: Duration = Duration::from_secs(5);
@@ -66,7 +67,7 @@ impl Writable {
     }
 
     fn evidence(&self) -> std::sync::MutexGuard<'_, Evidence> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().ignore_poison()
     }
 }
 

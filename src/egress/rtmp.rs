@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use url::Url;
 
-use crate::flow::{Blame, Error, Inputs, Join, Node, NodeEvent, Task};
+use crate::flow::{Blame, Error, Framing, Inputs, Join, Node, NodeEvent, Task};
 use crate::media::{Accept, Accepts, Captions, Codec};
 
 /// A target that accepts no data for this long, although some is pending, is gone.
@@ -64,13 +64,11 @@ fn build(task: &Task, inputs: &Inputs, target: &Target, verify: bool) -> Result<
         "flvmux name=mux streamable=true latency=1000000000 \
          ! rtmp2sink name=sink sync=false async=false chunk-size=4096",
     );
-    if inputs.video.is_some() {
-        description += " appsrc name=video ! h264parse \
-                         ! video/x-h264,stream-format=avc,alignment=au ! mux.video";
-    }
-    if inputs.audio.is_some() {
-        description += " appsrc name=audio ! aacparse \
-                         ! audio/mpeg,mpegversion=4,stream-format=raw ! mux.audio";
+    for (input, codec) in [(&inputs.video, Codec::H264), (&inputs.audio, Codec::Aac)] {
+        if let (Some(_), Some(parser)) = (input, Framing::Flv.parser(codec)) {
+            let kind = codec.kind();
+            description += &format!(" appsrc name={kind} ! {parser} ! mux.{kind}");
+        }
     }
     let node = Node::parse(&task.name, &description)?;
     let sink = node.element("sink")?;

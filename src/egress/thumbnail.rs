@@ -3,7 +3,7 @@
 //! A new pipeline decodes one key frame for each thumbnail and ends: at the end of stream the
 //! decoder outputs its frame at once, and nothing runs between thumbnails.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::flow::{Blame, Error, Feed, Join, Node, NodeEvent, Task};
+use crate::media::IgnorePoison;
 
 /// Minimum interval between two thumbnails.
 const THUMBNAIL_INTERVAL: Duration = Duration::from_secs(2);
@@ -85,7 +86,7 @@ async fn picture_of(task: &Task, video: &Feed) -> Result<Bytes, Error> {
     }
     node.finish(DECODE_TIMEOUT).await;
     node.stop().await?;
-    let found = picture.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let found = picture.lock().ignore_poison().take();
     found.ok_or_else(|| {
         let hint = "watch the stream: other viewers will see the same";
         Error::refused(Blame::Input, "the key frame could not be decoded", hint)
@@ -109,7 +110,7 @@ pub(super) fn catch(node: &Node) -> Result<Arc<Mutex<Option<Bytes>>>, Error> {
     let on_sample = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         let bytes = sample.buffer().and_then(|b| b.map_readable().ok().map(|map| map.to_vec()));
-        let mut slot = fill.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = fill.lock().ignore_poison();
         if slot.is_none() {
             *slot = bytes.map(Bytes::from);
         }
@@ -139,7 +140,7 @@ pub(super) async fn first_of(
         }
     };
     let event = timeout(max, ended).await;
-    let found = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let found = slot.lock().ignore_poison().take();
     match (found, event) {
         (Some(picture), _) => Ok(picture),
         (None, Err(_)) => Err(Error::Stalled(max)),

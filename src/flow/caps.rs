@@ -1,6 +1,6 @@
 //! Converts GStreamer caps to [`Format`].
 
-use crate::media::{AudioDetail, Codec, Format, H264Profile, VideoDetail};
+use crate::media::{AudioDetail, Codec, Format, H264Profile, Memory, VideoDetail};
 
 /// The format of a feed with these caps; `None` for caps that no feed carries.
 ///
@@ -8,22 +8,7 @@ use crate::media::{AudioDetail, Codec, Format, H264Profile, VideoDetail};
 /// whether it reorders frames.
 pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<Format> {
     let s = caps.structure(0)?;
-    let codec = match s.name().as_str() {
-        "video/x-h264" => Codec::H264,
-        "video/x-h265" => Codec::H265,
-        "video/x-vp8" => Codec::Vp8,
-        "video/x-vp9" => Codec::Vp9,
-        "video/x-av1" => Codec::Av1,
-        "video/x-raw" => Codec::RawVideo,
-        "audio/x-opus" => Codec::Opus,
-        "audio/x-raw" => Codec::RawAudio,
-        "audio/mpeg" => match (s.get::<i32>("mpegversion").ok()?, s.get::<i32>("layer").ok()) {
-            (1, Some(3)) => Codec::Mp3,
-            (1, _) => Codec::Mp2,
-            _ => Codec::Aac,
-        },
-        _ => return None,
-    };
+    let codec = codec_of(s)?;
     let positive = |field: &str| s.get::<i32>(field).ok().and_then(|v| u32::try_from(v).ok());
     let mut format = Format::new(codec);
     if codec.kind() == crate::media::Kind::Audio {
@@ -40,6 +25,7 @@ pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<
         fps: fps.map_or(0.0, |f| f.numer() as f32 / f.denom() as f32),
         ..VideoDetail::default()
     };
+    format.memory = memory_of(caps);
     match codec {
         Codec::H264 => {
             let profile = h264_profile(s.get::<&str>("profile").unwrap_or_default());
@@ -58,6 +44,43 @@ pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<
         _ => {}
     }
     Some(format)
+}
+
+/// The caps feature of frames in CUDA memory (`GST_CAPS_FEATURE_MEMORY_CUDA_MEMORY`).
+const CUDA_MEMORY: &str = "memory:CUDAMemory";
+
+fn memory_of(caps: &gst::CapsRef) -> Memory {
+    match caps.features(0).is_some_and(|features| features.contains(CUDA_MEMORY)) {
+        true => Memory::Cuda,
+        false => Memory::System,
+    }
+}
+
+/// The codec of media that feeds carry.
+pub(super) fn codec_of(s: &gst::StructureRef) -> Option<Codec> {
+    Some(match (s.name().as_str(), mpeg_version(s)) {
+        ("video/x-h264", _) => Codec::H264,
+        ("video/x-h265", _) => Codec::H265,
+        ("video/x-vp8", _) => Codec::Vp8,
+        ("video/x-vp9", _) => Codec::Vp9,
+        ("video/x-av1", _) => Codec::Av1,
+        ("video/x-raw", _) => Codec::RawVideo,
+        ("audio/x-opus", _) => Codec::Opus,
+        ("audio/x-raw", _) => Codec::RawAudio,
+        ("audio/mpeg", 1) if s.get::<i32>("layer") == Ok(3) => Codec::Mp3,
+        ("audio/mpeg", 1) => Codec::Mp2,
+        ("audio/mpeg", 2 | 4) => Codec::Aac,
+        _ => return None,
+    })
+}
+
+/// `mpegversion`, or 0 if absent. A parser that has seen no media yet offers several; all of them
+/// take the same branch, so the first is used.
+pub(super) fn mpeg_version(s: &gst::StructureRef) -> i32 {
+    let fixed = s.get::<i32>("mpegversion").ok();
+    let range = || s.get::<gst::IntRange<i32>>("mpegversion").ok().map(|range| range.min());
+    let list = || s.get::<gst::List>("mpegversion").ok()?.first()?.get::<i32>().ok();
+    fixed.or_else(range).or_else(list).unwrap_or(0)
 }
 
 fn h264_profile(name: &str) -> H264Profile {
@@ -209,6 +232,24 @@ mod tests {
         check("video/x-vp8,width=640,height=360,framerate=30/1", "vp8 640x360 30 fps");
         check("video/x-h264,profile=high,width=2,height=2", "h264 2x2 High B-frames");
         check("video/x-h264,profile=constrained-baseline", "h264 ConstrainedBaseline");
+    }
+
+    #[test]
+    fn the_feature_of_raw_caps_tells_the_memory() {
+        gst::init().expect("GStreamer starts");
+        let check = |caps: &str, expect: Memory, shown: &str| {
+            let caps: gst::Caps = caps.parse().expect("valid caps");
+            let format = format_of(&caps, None).expect("known");
+            assert_eq!((format.memory, format.to_string().as_str()), (expect, shown), "{caps}");
+        };
+        let size = "format=NV12,width=64,height=36";
+        check(&format!("video/x-raw,{size}"), Memory::System, "rawvideo 64x36");
+        let system = format!("video/x-raw(memory:SystemMemory),{size}");
+        check(&system, Memory::System, "rawvideo 64x36");
+        let cuda = format!("video/x-raw(memory:CUDAMemory),{size}");
+        check(&cuda, Memory::Cuda, "rawvideo 64x36 in CUDA memory");
+        let other = "video/x-raw(memory:CUDAMemory,meta:GstVideoOverlayComposition)";
+        check(other, Memory::Cuda, "rawvideo in CUDA memory");
     }
 
     #[test]

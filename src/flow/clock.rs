@@ -2,13 +2,14 @@
 //! the wall clock, which may be set at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gst::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::steps::{Reading, Step, Steps};
+use crate::media::IgnorePoison;
 
 /// Smaller differences between the wall clock and ours are not followed: reading them takes time.
 const FOLLOW_MIN: Duration = Duration::from_millis(50);
@@ -96,7 +97,7 @@ pub fn written_at(age: Duration) -> Option<i64> {
 }
 
 fn steps() -> std::sync::MutexGuard<'static, Steps> {
-    STEPS.lock().unwrap_or_else(PoisonError::into_inner)
+    STEPS.lock().ignore_poison()
 }
 
 fn reading() -> Reading {

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock;
-use crate::media::{Cue, Language};
+use crate::media::{Cue, IgnorePoison, Language};
 
 /// Most cues that a slow reader may be behind; it loses older ones, counted.
 const BACKLOG_CUES_MAX: usize = 256;
@@ -97,7 +97,7 @@ impl CueFeed {
             let said = gst::ClockTime::from_nseconds(cue.end.as_nanos() as u64);
             let delay = clock::now().saturating_sub(said);
             stats.delay_ms.store(delay.mseconds(), Ordering::Relaxed);
-            let mut recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut recent = self.0.recent.lock().ignore_poison();
             if recent.len() == RECENT_CUES_MAX {
                 recent.pop_front();
             }
@@ -119,12 +119,12 @@ impl CueFeed {
 
     /// The newest committed cue.
     pub fn newest(&self) -> Option<Cue> {
-        self.0.recent.lock().unwrap_or_else(PoisonError::into_inner).back().cloned()
+        self.0.recent.lock().ignore_poison().back().cloned()
     }
 
     /// The newest committed cues, oldest first, at most 64.
     pub fn recent(&self) -> Vec<Cue> {
-        self.0.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.0.recent.lock().ignore_poison().iter().cloned().collect()
     }
 
     /// A reader of all cues published from now on.

@@ -11,12 +11,13 @@ use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::{Blame, Error};
+use crate::media::IgnorePoison;
 
 /// Time limit for opening a file; beyond it the file system counts as hung.
 pub const OPEN_MAX: Duration = Duration::from_secs(5);
@@ -136,7 +137,7 @@ pub async fn within<T: Send + 'static>(
 }
 
 fn lock() -> std::sync::MutexGuard<'static, BTreeSet<PathBuf>> {
-    HUNG.lock().unwrap_or_else(PoisonError::into_inner)
+    HUNG.lock().ignore_poison()
 }
 
 fn hangs(path: &Path, why: &str) -> Error {

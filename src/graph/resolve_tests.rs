@@ -6,10 +6,10 @@ use crate::media::{Accepts, Captions, H264Profile};
 
 fn browser() -> Accepts {
     let video = Accept {
-        codecs: vec![Codec::H264, Codec::Vp8, Codec::Vp9, Codec::Av1],
         reorders: false,
         recovery_points: false,
         h264_profiles: vec![H264Profile::ConstrainedBaseline, H264Profile::High],
+        ..Accept::any_of([Codec::H264, Codec::Vp8, Codec::Vp9, Codec::Av1])
     };
     Accepts::media(Some(video), Some(Accept::any_of([Codec::Opus])))
 }
@@ -36,6 +36,7 @@ fn check(video: Format, audio: Codec, denoise: bool, encoders: &[Codec], expect:
             PlanConsumer { id: "record".into(), accepts: file() },
         ],
         encoders: encoders.iter().map(|c| (*c, format!("{c}enc"))).collect(),
+        cuda: false,
     };
     let plan = plan(&ask);
     let mut lines: Vec<String> = plan
@@ -147,6 +148,7 @@ fn spoken(words: Words, wants: Vec<PlanConsumer>) -> String {
         words: Some(words),
         wants,
         encoders: ALL.iter().map(|c| (*c, format!("{c}enc"))).collect(),
+        cuda: false,
     };
     lines(&plan(&ask))
 }
@@ -178,6 +180,7 @@ fn captions_that_are_pushed_take_no_sound_and_need_none() {
         words: Some(words.clone()),
         wants: wants(),
         encoders: Default::default(),
+        cuda: false,
     };
     let captions = ">transcribe>captions.en\ncaptions.en>translate.es>captions.es\n";
     let silent = lines(&plan(&ask(None)));
@@ -227,4 +230,63 @@ fn a_viewer_that_asks_for_a_language_hears_it_instead_of_the_original() {
     assert!(planned.contains("audio.clean>transcribe>captions.auto"), "{planned}");
     assert!(planned.contains("es=video+audio.es.opus\n"), "{planned}");
     assert!(planned.ends_with("fr=video+audio.clean.opus"), "{planned}");
+}
+
+/// A source of video that lies in `from`, and one consumer that accepts raw video in `accepted` or
+/// is encoded for.
+fn in_memory(codec: Codec, from: Memory, accepted: Option<Memory>, cuda: bool) -> String {
+    let mut source = Format::new(codec);
+    source.memory = from;
+    let accept = match accepted {
+        Some(memory) => Accept { memories: vec![memory], ..Accept::any_of([Codec::RawVideo]) },
+        None => Accept::any_of([Codec::Vp8]),
+    };
+    let ask = PlanInput {
+        video: Some(source),
+        wants: vec![PlanConsumer { id: "a".into(), accepts: Accepts::media(Some(accept), None) }],
+        encoders: [(Codec::Vp8, "vp8enc".to_owned())].into(),
+        cuda,
+        ..PlanInput::default()
+    };
+    let plan = plan(&ask);
+    let problems = plan.routes["a"].problems.join("; ");
+    format!("{}{problems}", lines(&plan))
+}
+
+#[test]
+fn frames_are_copied_to_the_memory_that_a_consumer_accepts() {
+    use Memory::{Cuda, System};
+    assert_eq!(
+        in_memory(Codec::H264, System, Some(Cuda), true),
+        "video>decode.video>video.raw\n\
+         video.raw>transfer.video.raw.cuda>video.raw.cuda\na=video.raw.cuda"
+    );
+    assert_eq!(
+        in_memory(Codec::RawVideo, Cuda, Some(System), true),
+        "video>transfer.video.system>video.system\na=video.system"
+    );
+    assert_eq!(
+        in_memory(Codec::RawVideo, Cuda, None, true),
+        "video>transfer.video.system>video.system\n\
+         video.system>encode.video.vp8>video.vp8\na=video.vp8"
+    );
+    assert_eq!(in_memory(Codec::RawVideo, Cuda, Some(Cuda), false), "a=video");
+    assert_eq!(in_memory(Codec::RawVideo, System, Some(System), false), "a=video");
+}
+
+#[test]
+fn without_cuda_no_frames_are_copied_and_the_reason_is_given() {
+    use Memory::{Cuda, System};
+    let refused = |from, accepted| in_memory(Codec::RawVideo, from, accepted, false);
+    assert_eq!(
+        refused(System, Some(Cuda)),
+        "a=video: rawvideo in system memory is not accepted, and this machine has no CUDA to copy \
+         frames from system memory to CUDA memory"
+    );
+    assert_eq!(
+        refused(Cuda, Some(System)),
+        "a=video: rawvideo in CUDA memory is not accepted, and this machine has no CUDA to copy \
+         frames from CUDA memory to system memory"
+    );
+    assert!(refused(Cuda, None).ends_with("from CUDA memory to system memory"));
 }

@@ -15,6 +15,7 @@ use super::part::{Hold, Part, make_room};
 use super::registry::{Installed, Registry, State};
 use super::stamp::{FileStamp, Stamp, look};
 use super::{Error, part};
+use crate::media::Backoff;
 
 /// The address that a mirror replaces.
 const HUB: &str = "https://huggingface.co";
@@ -217,23 +218,25 @@ impl Fetch<'_> {
     ) -> Result<FileStamp, Error> {
         let (name, size) = (self.file.name.as_str(), self.file.size);
         told(Progress::File { name, size, kept: part.written() });
-        let (mut failed, mut pause) = (0, self.options.pause);
+        let mut pauses = Backoff::new(self.options.pause, PAUSE_MAX, Duration::MAX);
+        let mut failed = 0;
         while self.file.size != Some(part.written()) || part.written() == 0 {
             let before = part.written();
             let ended;
             (part, ended) = self.attempt(part, told).await?;
             let Ended::Early(reason) = ended else { break };
             if part.written() > before {
-                (failed, pause) = (0, self.options.pause);
+                failed = 0;
+                pauses.reset();
             }
             failed += 1;
             if failed >= self.options.attempts {
                 let url = self.url.clone();
                 return Err(Error::Broken { url, attempts: failed, reason });
             }
+            let pause = pauses.pause(Duration::ZERO);
             told(Progress::Again { reason: &reason, pause });
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
             if self.file.sha256.is_none() && self.etag.is_none() {
                 part = blocking(move || part.restart()).await?;
             }

@@ -1,6 +1,6 @@
 //! Demuxes a transport stream from a connection to tracks.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -11,7 +11,7 @@ use super::program::Taken;
 use super::psi::Tables;
 use super::start_codes::join_start_codes;
 use crate::flow::{self, Blame, DRAIN_MAX, Node, NodeEvent, SourceReport, Tracks};
-use crate::media::TrackChoice;
+use crate::media::{IgnorePoison, TrackChoice};
 
 /// Most bytes that a reader returns at once, when the other end sends in bursts.
 pub const BATCH_BYTES_MAX: usize = 32 << 10;
@@ -264,7 +264,7 @@ impl Guide {
             pacer.follow(clock, flow::now().nseconds());
         }
         now.notes.iter().for_each(|note| self.report.note(note));
-        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        *self.taken.lock().ignore_poison() = now;
     }
 }
 
@@ -288,7 +288,7 @@ fn follow_pads(
         let replaced =
             demux.src_pads().into_iter().filter(|old| generation(old) != generation(pad));
         replaced.for_each(|old| into.detach_pad(&pipeline, &old));
-        let track = taken.lock().unwrap_or_else(PoisonError::into_inner).of_pad(&pad.name());
+        let track = taken.lock().ignore_poison().of_pad(&pad.name());
         match track {
             Some(track) => into.attach_pad_with(&pipeline, pad, caps, &track),
             // The programme's table has already produced a note.

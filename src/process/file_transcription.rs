@@ -1,6 +1,6 @@
 //! Transcribes an audio file as fast as the engines allow.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::flow::{Blame, Error, Node, containers};
-use crate::media::{Cue, Language};
+use crate::media::{Cue, IgnorePoison, Language};
 use crate::speech::stt::{Engines, Event, Options, Status, Transcriber};
 
 /// Longest audio accepted.
@@ -130,11 +130,11 @@ fn decoder(name: &str, file: Bytes) -> Result<Node, Error> {
     let sought = Arc::clone(&place);
     let seek = move |_: &gst_app::AppSrc, offset: u64| {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        *sought.lock().unwrap_or_else(PoisonError::into_inner) = offset;
+        *sought.lock().ignore_poison() = offset;
         true
     };
     let need = move |source: &gst_app::AppSrc, wanted: u32| {
-        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = place.lock().ignore_poison();
         // A reader with random access gets exactly what it asked for: demuxers take no more.
         let wanted = if wanted == u32::MAX { READ_BYTES } else { wanted as usize };
         let end = place.saturating_add(wanted.min(READ_BYTES_MAX)).min(file.len());

@@ -25,6 +25,7 @@ pub mod speak;
 #[cfg(test)]
 mod testing;
 pub mod transcribe;
+pub mod transfer;
 pub mod translate;
 
 pub use nodes::{NodeFeeds, ProcessNode};

@@ -1,6 +1,6 @@
 //! Speaks captions over the original audio.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -11,7 +11,7 @@ use super::mix::{MIX_RATE_HZ, Mixer};
 use super::node::{MediaContext, MediaNode};
 use super::resample::resample;
 use crate::flow::{self, CueFeed, Error, Feed, Join, Node, Status, Task, Writer};
-use crate::media::{Cue, Language};
+use crate::media::{Cue, IgnorePoison, Language};
 use crate::speech::tts::fit::{Dropped, Fitter, Limits, Placement, Slot};
 use crate::speech::tts::{Pcm, Utterance, Voices, stretch};
 
@@ -89,10 +89,6 @@ pub async fn run(
 /// Channels of the output.
 const OUTPUT_CHANNELS: usize = 2;
 
-fn lock(mixer: &Mutex<Mixer>) -> MutexGuard<'_, Mixer> {
-    mixer.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The streaming thread mixes due clips into each buffer as it passes: no queue and no delay.
 fn mix_in_passing(node: &Node, mixer: Arc<Mutex<Mixer>>) -> Result<(), Error> {
     let element = node.element("mix")?;
@@ -105,7 +101,11 @@ fn mix_in_passing(node: &Node, mixer: Arc<Mutex<Mixer>>) -> Result<(), Error> {
             segment.to_running_time(buffer.pts())
         });
         if let (Some(at), Ok(mut map)) = (at, buffer.make_mut().map_writable()) {
-            mix_bytes(&mut lock(&mixer), Duration::from_nanos(at.nseconds()), map.as_mut_slice());
+            mix_bytes(
+                &mut mixer.lock().ignore_poison(),
+                Duration::from_nanos(at.nseconds()),
+                map.as_mut_slice(),
+            );
         }
         gst::PadProbeReturn::Ok
     });
@@ -182,7 +182,7 @@ impl Speaker {
             false => pcm,
         };
         let samples = resample(&fitted.samples, fitted.rate_hz, MIX_RATE_HZ);
-        lock(&self.mixer).add(at, samples);
+        self.mixer.lock().ignore_poison().add(at, samples);
     }
 }
 

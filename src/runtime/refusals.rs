@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::flow::{AccessRequest, Action, Refusal};
-use crate::media::Protocol;
+use crate::media::{IgnorePoison, Protocol};
 
 /// Refusals kept per stream, for publishers and players separately: many refused players do not
 /// displace the one refused encoder.
@@ -60,7 +60,7 @@ impl Refusals {
                 == (action, access_request.protocol, &refusal.message)
                 && host_of(&old.peer) == host_of(&access_request.peer)
         };
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock().ignore_poison();
         if let Some(old) = kept.iter().position(same).and_then(|index| kept.remove(index)) {
             entry.count = old.count.saturating_add(1);
         }
@@ -76,7 +76,7 @@ impl Refusals {
 
     /// The refusals, newest first.
     pub(super) fn list(&self) -> Vec<RefusalSnapshot> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.0.lock().ignore_poison().iter().cloned().collect()
     }
 }
 

@@ -32,7 +32,7 @@ fn chain(names: &[&'static str]) -> (Chain<&'static str>, EngineSwitches) {
     let into = told.clone();
     let on_switch: OnSwitch = Arc::new(move |s: &Switch| {
         let to = s.to.as_deref().unwrap_or("nobody");
-        locked(&into).push(format!("{} {}→{to}: {}", s.route, s.from, s.reason));
+        into.lock().ignore_poison().push(format!("{} {}→{to}: {}", s.route, s.from, s.reason));
     });
     let mut chain = Chain::new("translate", on_switch);
     for name in names {
@@ -62,7 +62,7 @@ async fn a_broken_engine_is_asked_once_and_the_switch_is_told_once() {
         let untouched = |name| if name == "a" { panic!("it rests") } else { Ok(()) };
         assert_eq!(ask(&chain, &[], untouched).await, Ok("b"));
     }
-    assert_eq!(*locked(&told), ["en→es a→b: a is broken"]);
+    assert_eq!(*told.lock().ignore_poison(), ["en→es a→b: a is broken"]);
     let states = chain.states();
     assert!(!states[0].up && states[0].failed == 1 && states[0].retry_in_ms.is_some());
     assert_eq!(states[0].last_error.as_deref(), Some("a is broken"));
@@ -75,9 +75,9 @@ async fn nobody_left_is_told_and_so_is_the_return() {
     assert_eq!(ask(&chain, &[], |_| Ok(())).await, Ok("a"));
     assert_eq!(ask(&chain, &[], |_| Err(Wrong::Engine("a"))).await, Err(Some(Wrong::Engine("a"))));
     assert_eq!(ask(&chain, &[], |_| panic!("it rests")).await, Err(None));
-    locked(&chain.slots[0].health).breaker = Breaker::default();
+    chain.slots[0].health.lock().ignore_poison().breaker = Breaker::default();
     assert_eq!(ask(&chain, &[], |_| Ok(())).await, Ok("a"));
-    let told = locked(&told).clone();
+    let told = told.lock().ignore_poison().clone();
     assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!(told[0], "en→es a→nobody: a is broken");
     assert!(told[1].starts_with("en→es →a"), "{told:?}");
@@ -110,5 +110,5 @@ async fn a_late_engine_is_left_behind() {
     };
     let done = chain.run("x", &[], |_| true, slow).await.expect("b does it");
     assert_eq!(done.1, "b");
-    assert_eq!(*locked(&told), ["x a→b: a is late"]);
+    assert_eq!(*told.lock().ignore_poison(), ["x a→b: a is late"]);
 }

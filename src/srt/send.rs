@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Socket;
 use super::socket::TS_PAYLOAD_BYTES;
-use crate::flow::{self, Blame, Feed, Inputs, Join, Node, NodeEvent, Status};
+use crate::flow::{self, Blame, Feed, Framing, Inputs, Join, Node, NodeEvent, Status};
 use crate::media::{Accept, Accepts, Captions, Codec, Kind};
 
 /// Time limit for the first track.
@@ -99,19 +99,12 @@ impl Shape {
     }
 
     fn branch(codec: Codec) -> Result<&'static str, flow::Error> {
-        Ok(match codec {
-            Codec::H264 => "h264parse config-interval=-1 ! video/x-h264,alignment=au",
-            Codec::H265 => "h265parse config-interval=-1 ! video/x-h265,alignment=au",
-            Codec::Aac => "aacparse ! audio/mpeg,mpegversion=4,stream-format=adts",
-            Codec::Opus => "opusparse",
-            Codec::Mp2 | Codec::Mp3 => "mpegaudioparse",
-            other => {
-                return Err(flow::Error::refused(
-                    Blame::Us,
-                    format!("MPEG-TS cannot carry {other}"),
-                    "put an encoder before the output",
-                ));
-            }
+        Framing::MpegTs.parser(codec).ok_or_else(|| {
+            flow::Error::refused(
+                Blame::Us,
+                format!("MPEG-TS cannot carry {codec}"),
+                "put an encoder before the output",
+            )
         })
     }
 

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::media::IgnorePoison;
 
 /// Least time between two lines about the same subject.
 const SUBJECT_INTERVAL: Duration = Duration::from_secs(10);
@@ -38,7 +40,7 @@ impl LogLimiter {
     pub fn pass(&self, subject: impl Hash, now: Instant) -> Option<u64> {
         let mut hasher = DefaultHasher::new();
         subject.hash(&mut hasher);
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock().ignore_poison();
         state.refill(now);
         state.told.retain(|_, at| now.saturating_duration_since(*at) < SUBJECT_INTERVAL);
         if state.used >= BURST_LINES_MAX || state.told.contains_key(&hasher.finish()) {

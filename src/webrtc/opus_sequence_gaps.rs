@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use gst::prelude::*;
 
+use crate::media::IgnorePoison;
+
 /// A longer hole is not just packet loss: pauses are not sent, and sources are switched. Then one
 /// missing number is enough.
 const LOST_PACKETS_MAX: u64 = 10;
@@ -61,7 +63,7 @@ pub(crate) fn keep(payloader: &gst::Element) {
         let Some(buffer) = info.buffer() else { return gst::PadProbeReturn::Ok };
         if let (Some(time), Ok(packet)) = (buffer.pts(), buffer.map_readable()) {
             let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
-            let mut holes = holes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut holes = holes.lock().ignore_poison();
             found.fetch_add(holes.before(time, discont, &packet), Ordering::Relaxed);
         }
         gst::PadProbeReturn::Ok

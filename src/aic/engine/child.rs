@@ -5,13 +5,14 @@ use std::io::{BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::CodecError;
 use super::wire::{Answer, EngineOutput, Request};
 use crate::aic::weights::{self, ModelId};
+use crate::media::{Backoff, IgnorePoison};
 use crate::speech::engine::{Tail, program};
 
 /// Requests of all streams that may wait for the pipe.
@@ -24,10 +25,9 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 const HUNG_CHECKS: u32 = 8;
 /// Time limit for loading and warming up.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// Shortest and longest pause before another child is started.
-const RESTART_PAUSES: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(60);
-/// A child that ran this long resets the pause.
-const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+/// Pauses before another child is started: 1-60 s; a child that ran for 60 s resets them.
+const RESTART_PAUSES: Backoff =
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60), Duration::from_secs(60));
 
 const NO_WEIGHTS: &str = "no weights: put aic-a.safetensors and aic-a.json to \
     /var/lib/auralink/models/aic-audio, or train them (models/aic-audio/README.md)";
@@ -107,7 +107,7 @@ impl Drop for Owner {
 impl Link {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Plain values that a panic cannot leave inconsistent.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 
     pub(super) fn model(&self) -> Option<ModelId> {
@@ -125,7 +125,7 @@ impl Link {
     pub(super) fn wait(&self, limit: Duration) -> Result<(), CodecError> {
         let starting = |state: &mut State| matches!(state.phase, Phase::Starting);
         let waited = self.changed.wait_timeout_while(self.lock(), limit, starting);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = waited.ignore_poison();
         state.phase.requests().map(drop)
     }
 
@@ -197,7 +197,7 @@ impl Link {
     fn closes_within(&self, limit: Duration) -> bool {
         let open = |state: &mut State| !state.closing;
         let waited = self.changed.wait_timeout_while(self.lock(), limit, open);
-        waited.unwrap_or_else(PoisonError::into_inner).0.closing
+        waited.ignore_poison().0.closing
     }
 }
 
@@ -216,20 +216,18 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()>
 }
 
 fn supervise(link: &Arc<Link>) {
-    let mut pause = RESTART_PAUSES.start;
+    let mut pauses = RESTART_PAUSES;
     loop {
         let born = Instant::now();
         let Some(error) = live(link) else { return };
-        pause = match error {
-            CodecError::NotThere(_) => RESTART_PAUSES.end,
-            _ if born.elapsed() > HEALTHY_AFTER => RESTART_PAUSES.start,
-            _ => pause,
+        let pause = match error {
+            CodecError::NotThere(_) => pauses.longest(),
+            _ => pauses.pause(born.elapsed()),
         };
         link.down(error);
         if link.closes_within(pause) {
             return;
         }
-        pause = (pause * 2).min(RESTART_PAUSES.end);
         link.lock().phase = Phase::Starting;
     }
 }
@@ -327,7 +325,7 @@ fn watch(link: &Link) -> Option<End> {
     loop {
         let quiet = |state: &mut State| !state.closing && !state.ended;
         let waited = link.changed.wait_timeout_while(link.lock(), CHECK_INTERVAL, quiet);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = waited.ignore_poison();
         if state.closing {
             return None;
         }

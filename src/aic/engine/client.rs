@@ -1,7 +1,7 @@
 //! The handles: one per stream and direction.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::CodecError;
@@ -10,6 +10,7 @@ use super::wire::{EngineOutput, Job, Request};
 use crate::aic::FRAME_SAMPLES;
 use crate::aic::packet::Codes;
 use crate::aic::weights::ModelId;
+use crate::media::IgnorePoison;
 
 /// Frames of one stream that may be under way; more are refused at once.
 const PENDING_FRAMES_MAX: u32 = 3;
@@ -23,7 +24,7 @@ impl Codec {
     /// and never fails: errors are reported by the first frame and by [`Codec::status`].
     pub fn shared() -> Self {
         static SHARED: Mutex<Weak<Owner>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = SHARED.lock().ignore_poison();
         let owner = shared.upgrade().unwrap_or_else(|| {
             let owner = Arc::new(Owner::start());
             *shared = Arc::downgrade(&owner);

@@ -16,7 +16,7 @@ pub use owner::{Owner, Part};
 pub use unasked::Changes;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use tokio::sync::Mutex;
 
@@ -26,7 +26,7 @@ use super::precondition::Precondition;
 use super::problem::{Code, Error};
 use super::store::{self, Store};
 use super::writable::Writable;
-use crate::media::{StreamName, new_token};
+use crate::media::{IgnorePoison, StreamName, new_token};
 use crate::runtime::{StreamSpec, Supervisor, Wanted};
 
 /// A handle to the stream service. Cheap to clone.
@@ -68,12 +68,12 @@ impl StreamService {
 
     /// The owner of a stream. `None` if there is no such stream.
     pub fn owner(&self, name: &StreamName) -> Option<Owner> {
-        self.0.owners.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+        self.0.owners.read().ignore_poison().get(name).copied()
     }
 
     /// Streams of the database that could not be started, by name, with the reasons.
     pub fn lost(&self) -> BTreeMap<String, String> {
-        self.0.lost.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lost.read().ignore_poison().clone()
     }
 
     /// Why changes cannot be stored. `None` if they can.
@@ -83,8 +83,8 @@ impl StreamService {
 
     fn set_owner(&self, name: &StreamName, owner: Option<Owner>) {
         // A stream of this name was created or removed, which clears the entry.
-        self.0.lost.write().unwrap_or_else(PoisonError::into_inner).remove(name.as_str());
-        let mut owners = self.0.owners.write().unwrap_or_else(PoisonError::into_inner);
+        self.0.lost.write().ignore_poison().remove(name.as_str());
+        let mut owners = self.0.owners.write().ignore_poison();
         match owner {
             Some(owner) => owners.insert(name.clone(), owner),
             None => owners.remove(name),

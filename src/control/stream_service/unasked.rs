@@ -1,12 +1,10 @@
 //! Streams that do not come from the API: those of the configuration file, the demo, and at start
 //! those of the database.
 
-use std::sync::PoisonError;
-
 use super::{Owner, StreamService};
 use crate::control::problem::Error;
 use crate::control::store::{self, StoredStream};
-use crate::media::StreamName;
+use crate::media::{IgnorePoison, StreamName};
 use crate::runtime::StreamSpec;
 
 /// The effect of a changed configuration file.
@@ -49,7 +47,7 @@ impl StreamService {
             };
             if let Err(error) = started {
                 tracing::error!(stream = %name, %error, "stored stream not started");
-                self.0.lost.write().unwrap_or_else(PoisonError::into_inner).insert(name, error);
+                self.0.lost.write().ignore_poison().insert(name, error);
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use gst::prelude::*;
 
 use super::sample_entry::Described;
 use super::{Frame, TrackInfo};
-use crate::flow::{Error, Node, format_of};
+use crate::flow::{Error, Framing, Node, format_of};
 use crate::media::Codec;
 
 /// Output of a tap.
@@ -26,16 +26,7 @@ pub enum Tapped {
 /// `appsrc` with the given name and an `appsink` called `<name>-tap`. `None` for a codec that MP4
 /// cannot carry.
 pub fn branch(name: &str, codec: Codec) -> Option<String> {
-    let parser = match codec {
-        Codec::H264 => "h264parse ! video/x-h264,stream-format=avc,alignment=au",
-        Codec::H265 => "h265parse ! video/x-h265,stream-format=hvc1,alignment=au",
-        Codec::Av1 => "av1parse ! video/x-av1,stream-format=obu-stream,alignment=tu",
-        Codec::Vp9 => "vp9parse ! video/x-vp9,alignment=super-frame",
-        Codec::Vp8 => "identity silent=true",
-        Codec::Aac => "aacparse ! audio/mpeg,mpegversion=4,stream-format=raw",
-        Codec::Opus => "opusparse",
-        _ => return None,
-    };
+    let parser = Framing::Mp4.parser(codec)?;
     Some(format!("appsrc name={name} ! {parser} ! appsink name={name}-tap "))
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::file::{EXTENSION, start_of};
 use super::scan::{Scan, scan};
 use super::{picture, rotate, sidecar};
-use crate::media::{Language, StreamName};
+use crate::media::{IgnorePoison, Language, StreamName};
 
 /// Maximum number of files whose duration and state are cached; further ones are read each time.
 const KNOWN_FILES_MAX: usize = 20_000;
@@ -211,7 +211,7 @@ impl Catalogue {
     }
 
     fn lock_known(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, (u64, Scan)>> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.known.lock().ignore_poison()
     }
 
     /// Path of a recording.

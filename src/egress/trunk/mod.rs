@@ -72,11 +72,12 @@ impl StreamOutput for Settings {
 /// The media that a trunk accepts.
 pub fn accepts(settings: &Settings) -> Accepts {
     use H264Profile::{Baseline, ConstrainedBaseline, High, Main};
+    let sendable = || sdp::VIDEO_CODECS.into_iter().filter(|c| whep::can_send(*c));
     let pass = || Accept {
-        codecs: sdp::VIDEO_CODECS.into_iter().filter(|c| whep::can_send(*c)).collect(),
         reorders: false,
         recovery_points: false,
         h264_profiles: vec![ConstrainedBaseline, Baseline, Main, High],
+        ..Accept::any_of(sendable().collect::<Vec<_>>())
     };
     let video = match settings.video {
         Video::Off => None,

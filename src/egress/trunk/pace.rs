@@ -1,12 +1,13 @@
 //! Evens out audio. Transport streams deliver it in bursts of a quarter of a second, and the
 //! shorter jitter buffer of the other end would treat late packets as lost.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
 use crate::flow;
+use crate::media::IgnorePoison;
 
 /// Tolerated unevenness: jitter buffers absorb this much.
 const UNEVENNESS_TOLERATED: Duration = Duration::from_millis(60);
@@ -54,7 +55,7 @@ pub(super) fn attach(clocksync: &gst::Element) {
         let due = info.buffer().and_then(|buffer| buffer.pts());
         if let (Some(due), Some(clocksync)) = (due, element.upgrade()) {
             let late = Duration::from_nanos(flow::now().saturating_sub(due).nseconds());
-            let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pace = pace.lock().ignore_poison();
             let held = pace.held(late, Instant::now());
             clocksync.set_property("ts-offset", i64::try_from(held.as_nanos()).unwrap_or(0));
         }

@@ -4,7 +4,7 @@
 //! of one report, so a path that randomly loses one packet in twenty would drop to almost nothing.
 //! Lost packets are therefore hidden from it; `estimator.rs` judges them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gst::glib;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::arrivals::{Arrivals, Arrived, Packet};
 use crate::flow::Error;
+use crate::media::IgnorePoison;
 use crate::webrtc::Peer;
 
 /// Initial estimate in bit/s, unless more has to be sent.
@@ -81,7 +82,7 @@ impl PathMonitor {
 
     /// Statistics of the packets in the last seconds.
     pub(super) fn arrived(&self) -> Arrived {
-        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).read()
+        self.arrivals.lock().ignore_poison().read()
     }
 }
 
@@ -95,7 +96,7 @@ fn follow(estimator: &gst::Element) -> Arc<Mutex<Arrivals>> {
             && let Some(report) = event.structure().filter(|s| s.name() == REPORT)
         {
             let mut report = report.to_owned();
-            told.lock().unwrap_or_else(PoisonError::into_inner).take(without_lost(&mut report));
+            told.lock().ignore_poison().take(without_lost(&mut report));
             *event = gst::event::CustomUpstream::new(report);
         }
         gst::PadProbeReturn::Ok

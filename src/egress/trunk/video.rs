@@ -9,6 +9,7 @@ use super::ladder::Level;
 use super::links::Source;
 use super::{EncoderFactory, branch};
 use crate::egress::whep;
+use crate::flow::decoding::{DECODER, Decoding, tune};
 use crate::flow::{Error, Join};
 use crate::media::{Codec, Format};
 use crate::webrtc::sdp::Agreed;
@@ -54,16 +55,22 @@ impl VideoBranch {
         let description = match codec == format.codec {
             true => payloader,
             false => {
-                let decoder = decoder(format.codec);
+                let decoder = match format.codec.is_raw() {
+                    true => "identity silent=true".to_owned(),
+                    false => Decoding::of(format.codec)?.description,
+                };
                 let encoder = codecs.describe(codec, &format, kbps)?;
                 format!(
-                    "{decoder}queue name=thin max-size-buffers=3 leaky=downstream \
+                    "{decoder} ! queue name=thin max-size-buffers=3 leaky=downstream \
                      ! videoscale ! capsfilter name=size ! videoconvert ! {encoder} ! {payloader}"
                 )
             }
         };
         let bin = branch::add(peer, agreed, track, &description)?.bin;
         let closest = Arc::new(AtomicU64::new(0));
+        if let Some(decoder) = bin.by_name(DECODER) {
+            tune(&decoder);
+        }
         if let Some(pad) = bin.by_name("thin").and_then(|thin| thin.static_pad("sink")) {
             thin_out(&pad, &closest);
         }
@@ -131,18 +138,6 @@ impl VideoBranch {
         let (width, height) = (even(self.format.video.width), even(self.format.video.height));
         let caps = gst::Caps::builder("video/x-raw").field("width", width).field("height", height);
         size.set_property("caps", caps.build());
-    }
-}
-
-/// The elements that decode a codec that WebRTC carries to raw video, including the link after
-/// them.
-fn decoder(codec: Codec) -> &'static str {
-    match codec {
-        Codec::H264 => "h264parse ! avdec_h264 ! ",
-        Codec::Vp8 => "vp8dec ! ",
-        Codec::Vp9 => "vp9dec ! ",
-        Codec::Av1 => "av1parse ! av1dec ! ",
-        _ => "",
     }
 }
 

@@ -14,9 +14,10 @@ use gst::glib;
 use gst::subclass::prelude::*;
 use gst_rtp::subclass::prelude::*;
 
-use super::{HINTS, lock};
+use super::HINTS;
 use crate::aic::hints::{HINTS_BYTES, Hints, Kind, URI, checksum};
 use crate::aic::weights::{self, ModelId, NO_MODEL};
+use crate::media::IgnorePoison;
 
 /// Distance of packets with hints.
 const HINTS_INTERVAL_PACKETS: u32 = 5;
@@ -67,7 +68,7 @@ impl RTPHeaderExtensionImpl for AicHints {
 
     fn set_non_rtp_sink_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
         let model = caps.structure(0).and_then(|s| s.get::<&str>("model").ok());
-        *lock(&self.model) = model.and_then(weights::parse);
+        *self.model.lock().ignore_poison() = model.and_then(weights::parse);
         Ok(())
     }
 
@@ -89,7 +90,7 @@ impl RTPHeaderExtensionImpl for AicHints {
             predicted: number("predicted-ratio"),
             achieved: number("achieved-ratio"),
             loudness: number("loudness-dbfs"),
-            model: (*lock(&self.model)).unwrap_or(NO_MODEL),
+            model: self.model.lock().ignore_poison().unwrap_or(NO_MODEL),
             checksum: said.get::<u32>("checksum").map_or(0, |c| c as u16),
         };
         let Some(room) = output_data.get_mut(..HINTS_BYTES) else { return Ok(0) };

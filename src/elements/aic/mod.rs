@@ -10,8 +10,6 @@
 //! of `docs/aic-rtp.md`: frames of AIC-A or an embedded Opus packet. The elements are always
 //! registered: without the engine the encoder sends Opus and reports why.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use gst::glib;
 use gst::prelude::*;
 
@@ -94,11 +92,6 @@ pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         gst::meta::CustomMeta::register_simple(HINTS);
     }
     Ok(())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The contents stay usable after a panic.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Caps of payloads; without `model` of any.

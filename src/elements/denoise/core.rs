@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
@@ -12,6 +12,7 @@ use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSucces
 use gst_base::subclass::prelude::*;
 
 use super::SPEECH;
+use crate::media::IgnorePoison;
 use crate::speech::denoise::{DENOISE_LATENCY, Denoiser, RATE_HZ, Strength};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -65,11 +66,6 @@ impl Default for DenoiseCore {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Plain values, which stay usable after a panic.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Duration of this number of samples per channel.
 fn duration_of(samples: usize) -> gst::ClockTime {
     gst::ClockTime::SECOND.mul_div_round(samples as u64, u64::from(RATE_HZ)).unwrap_or_default()
@@ -89,7 +85,7 @@ impl ObjectImpl for DenoiseCore {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = lock(&self.settings);
+        let mut settings = self.settings.lock().ignore_poison();
         match pspec.name() {
             "enabled" => settings.enabled = value.get().expect("type checked upstream"),
             "mix" => settings.mix = value.get().expect("type checked upstream"),
@@ -102,7 +98,7 @@ impl ObjectImpl for DenoiseCore {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = *lock(&self.settings);
+        let settings = *self.settings.lock().ignore_poison();
         match pspec.name() {
             "enabled" => settings.enabled.to_value(),
             "mix" => settings.mix.to_value(),
@@ -154,7 +150,7 @@ impl BaseTransformImpl for DenoiseCore {
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        *lock(&self.state) = None;
+        *self.state.lock().ignore_poison() = None;
         Ok(())
     }
 
@@ -163,9 +159,9 @@ impl BaseTransformImpl for DenoiseCore {
             .map_err(|_| gst::loggable_error!(CAT, "not caps of raw sound: {caps}"))?;
         // Buffered audio still has the old number of channels.
         self.flush_out();
-        let strength = *lock(&self.settings);
+        let strength = *self.settings.lock().ignore_poison();
         let channels = info.channels() as usize;
-        *lock(&self.state) = Some(State {
+        *self.state.lock().ignore_poison() = Some(State {
             denoiser: Denoiser::new(channels, strength),
             channels,
             expected: None,
@@ -203,7 +199,7 @@ impl BaseTransformImpl for DenoiseCore {
                 self.flush_out();
             }
             gst::EventView::FlushStop(_) => {
-                if let Some(state) = &mut *lock(&self.state) {
+                if let Some(state) = &mut *self.state.lock().ignore_poison() {
                     state.denoiser.reset();
                     state.flushed.clear();
                     state.expected = None;
@@ -217,8 +213,8 @@ impl BaseTransformImpl for DenoiseCore {
 
     fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
         let input = self.take_queued_buffer();
-        let strength = *lock(&self.settings);
-        let mut guard = lock(&self.state);
+        let strength = *self.settings.lock().ignore_poison();
+        let mut guard = self.state.lock().ignore_poison();
         let state = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
         state.denoiser.set_strength(strength);
         let made = match input {
@@ -250,7 +246,7 @@ impl BaseTransformImpl for DenoiseCore {
 impl DenoiseCore {
     /// Pushes all buffered audio downstream.
     fn flush_out(&self) {
-        let buffers = match &mut *lock(&self.state) {
+        let buffers = match &mut *self.state.lock().ignore_poison() {
             Some(state) => {
                 state.flush();
                 std::mem::take(&mut state.flushed)

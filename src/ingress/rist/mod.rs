@@ -3,7 +3,7 @@
 mod library;
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ use self::library::{Profile, Receiver};
 use super::source::{PulledSource, SourceContext};
 use crate::flow::{Blame, Error, SourceReport};
 use crate::media::{
-    InvalidSetting, Protocol, passphrase_length_problem, url_problem, url_without_secrets,
+    IgnorePoison, InvalidSetting, Protocol, passphrase_length_problem, url_problem,
+    url_without_secrets,
 };
 use crate::mpegts::{self, BATCH_BYTES_MAX, Connection, Limits, ReadEnd};
 
@@ -142,7 +143,7 @@ impl RistConnection {
     /// Waits for the first packet, which the next read returns.
     fn wait(&self, patience: Option<Duration>, stop: &CancellationToken) -> Result<(), ReadEnd> {
         let bytes = self.receive(patience, stop)?;
-        *self.first.lock().unwrap_or_else(PoisonError::into_inner) = bytes;
+        *self.first.lock().ignore_poison() = bytes;
         Ok(())
     }
 
@@ -172,7 +173,7 @@ impl RistConnection {
 
 impl Connection for RistConnection {
     fn read(&self, silence: Duration, stop: &CancellationToken) -> Result<Vec<u8>, ReadEnd> {
-        let first = std::mem::take(&mut *self.first.lock().unwrap_or_else(PoisonError::into_inner));
+        let first = std::mem::take(&mut *self.first.lock().ignore_poison());
         if first.is_empty() { self.receive(Some(silence), stop) } else { Ok(first) }
     }
 

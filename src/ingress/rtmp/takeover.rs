@@ -7,12 +7,12 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::media::{Secret, StreamName};
+use crate::media::{IgnorePoison, Secret, StreamName};
 
 /// A live encoder sends about forty audio packets a second: a session silent for this long is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(1);
@@ -110,7 +110,7 @@ impl Publishers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Entry>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::streamid::{self, StreamId, StreamIdError};
 use super::{Config, Error, play, publish};
 use crate::flow::{AccessRequest, Action, Gate, Refusal, RefusalKind};
-use crate::media::Protocol;
+use crate::media::{IgnorePoison, Protocol};
 use crate::mpegts::Limits;
 use crate::srt::{ConnectRequest, Listener, ListenerOptions, Reject, Socket};
 use crate::telemetry::LogLimiter;
@@ -127,7 +127,7 @@ struct ListenerState {
 
 impl ListenerState {
     fn waiting(&self) -> MutexGuard<'_, HashMap<i32, Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().ignore_poison()
     }
 
     /// Decides on admission, on libsrt's receiving thread.

@@ -12,6 +12,7 @@ use crate::media::{Format, Kind, Language};
 use crate::process::decode::Decode;
 use crate::process::denoise::{self, Denoise};
 use crate::process::encoders::Encoder;
+use crate::process::transfer::{self, Transfer};
 use crate::process::{ProcessNode, captions};
 use crate::runtime::command::Command;
 use crate::runtime::fault::Fault;
@@ -45,8 +46,8 @@ impl Stream {
         }
         for kind in Kind::ALL {
             let before = self.planned_for.as_ref().and_then(|f| of(f, kind));
-            let codec = |f: Option<&Format>| f.map(|f| f.codec);
-            if before.is_some() && codec(before) != codec(of(&formats, kind)) {
+            let form = |f: Option<&Format>| f.map(|f| (f.codec, f.memory));
+            if before.is_some() && form(before) != form(of(&formats, kind)) {
                 self.restart_consumers_of(kind.as_str());
             }
         }
@@ -111,6 +112,7 @@ impl Stream {
             words: self.caption_settings().as_ref().and_then(captions::Settings::words),
             wants,
             encoders: self.shared.best_encoders.clone(),
+            cuda: transfer::is_installed(),
         }
     }
 
@@ -186,6 +188,7 @@ impl Stream {
             Op::Encode { codec, encoder } => {
                 ProcessNode::Encode(Encoder { codec: *codec, factory: encoder.clone() })
             }
+            Op::Transfer { to } => ProcessNode::Transfer(Transfer { to: *to }),
             Op::Transcribe => ProcessNode::Transcribe(settings.hearing()),
             Op::Translate { to } => ProcessNode::Translate(settings.translation(to)),
             Op::Speak { language } => ProcessNode::Speak(settings.speech(language)),
@@ -217,7 +220,7 @@ impl Stream {
         route
     }
 
-    /// Restarts the consumers of a feed whose codec changed.
+    /// Restarts the consumers of a feed whose codec or memory changed.
     fn restart_consumers_of(&mut self, feed: &str) {
         for worker in self.workers.values_mut() {
             if worker.route.feeds().any(|name| name == feed) {

@@ -1,8 +1,10 @@
 //! What a child writes to standard error.
 
 use std::io::{BufRead, BufReader, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::media::IgnorePoison;
 
 /// Longest line that is kept, in characters.
 const LINE_CHARS_MAX: usize = 300;
@@ -20,7 +22,7 @@ pub struct Tail(Arc<Mutex<String>>);
 impl Tail {
     /// The last line that is not empty.
     pub fn last(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().ignore_poison().clone()
     }
 
     /// Reads until the pipe ends.
@@ -51,7 +53,7 @@ impl Tail {
             } else {
                 held += 1;
             }
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+            *self.0.lock().ignore_poison() = text;
         }
     }
 }

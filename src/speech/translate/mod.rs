@@ -24,6 +24,7 @@ pub use error::Error;
 pub use libretranslate::{Config as LibreTranslateConfig, LibreTranslate};
 pub use openai::{Config as OpenAiConfig, OpenAi};
 
+use super::EngineError;
 use super::chain::{Chain, EngineState, OnSwitch};
 use super::glossary::Glossary;
 use crate::media::Language;
@@ -91,7 +92,9 @@ impl Config {
             problems.push(("libretranslate.url", error.to_string()));
         }
         match self.openai.as_ref().map(|c| OpenAi::new(c, self.timeout())) {
-            Some(Err(Error::Config { field, message })) => problems.push((field, message)),
+            Some(Err(Error::Engine(EngineError::Config { field, message }))) => {
+                problems.push((field, message))
+            }
             Some(Err(error)) => problems.push(("openai.url", error.to_string())),
             _ => {}
         }
@@ -183,7 +186,7 @@ impl Translators {
                 }
                 other => {
                     let message = format!("`{other}` is not one of {}", ENGINES.join(", "));
-                    return Err(Error::Config { field: "engines", message });
+                    return Err(EngineError::Config { field: "engines", message }.into());
                 }
             }
         }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::engine::{Job, Output, Pair, Translator, suspicious};
 use super::{Error, routes};
 use crate::media::{Language, Secret};
+use crate::speech::EngineError;
 use crate::speech::http::{Auth, Client};
 
 /// Largest answer, in bytes.
@@ -87,7 +88,7 @@ impl OpenAi {
     pub fn new(config: &Config, timeout: Duration) -> Result<Self, Error> {
         if config.model.trim().is_empty() {
             let message = "name the model that the server shall use".to_owned();
-            return Err(Error::Config { field: "openai.model", message });
+            return Err(EngineError::Config { field: "openai.model", message }.into());
         }
         let client = Client::new(&config.url, &config.key, Auth::Bearer, timeout)?;
         Ok(Self { client, config: config.clone() })

@@ -29,6 +29,7 @@ pub use piper::Config as PiperConfig;
 pub use remote::{ElevenLabsConfig, OpenAiConfig};
 pub use stretch::stretch;
 
+use super::EngineError;
 use super::chain::{Chain, EngineState, OnSwitch};
 use crate::media::Language;
 
@@ -85,7 +86,9 @@ impl Config {
             [("piper", "piper.url"), ("openai", "openai.url"), ("elevenlabs", "elevenlabs.url")]
         {
             match self.engine(name) {
-                Err(Error::Config { field, message }) => problems.push((field, message)),
+                Err(Error::Engine(EngineError::Config { field, message })) => {
+                    problems.push((field, message))
+                }
                 Err(error) => problems.push((field, error.to_string())),
                 Ok(_) => {}
             }
@@ -120,7 +123,9 @@ impl Config {
                 None => None,
             },
             other => {
-                return Err(Error::Config { field: "engines", message: unknown(other) });
+                return Err(
+                    EngineError::Config { field: "engines", message: unknown(other) }.into()
+                );
             }
         })
     }

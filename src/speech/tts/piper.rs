@@ -11,6 +11,7 @@ use super::engine::{OUTPUT_MAX_S, Pcm, Synthesiser, Utterance, Voice};
 use super::remote::Remote;
 use super::{Error, process, wav};
 use crate::media::Language;
+use crate::speech::EngineError;
 
 /// Largest `.onnx.json` of a voice, in bytes; typical are 10 KB.
 const VOICE_CONFIG_BYTES_MAX: u64 = 1024 * 1024;
@@ -37,7 +38,7 @@ struct Program {
 
 /// Piper as configured.
 pub(super) fn new(config: &Config, timeout: Duration) -> Result<Box<dyn Synthesiser>, Error> {
-    let wrong = |field, message: String| Err(Error::Config { field, message });
+    let wrong = |field, message: String| Err(EngineError::Config { field, message }.into());
     if config.voices.is_empty() {
         return wrong("piper.voices", "name a voice for each language".into());
     }

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::Error;
+use crate::speech::EngineError;
 
 /// Longest part of a program's error output that is kept, in bytes.
 const ERROR_OUTPUT_BYTES_MAX: u64 = 400;
@@ -14,7 +15,7 @@ const ERROR_OUTPUT_BYTES_MAX: u64 = 400;
 /// is refused.
 ///
 /// # Errors
-/// [`Error::Start`], [`Error::Died`] for any exit status but 0, [`Error::Unsuitable`] for too much
+/// [`EngineError::Start`], [`Error::Died`] for any exit status but 0, [`Error::Unsuitable`] for too much
 /// audio.
 pub(super) async fn run(
     engine: &'static str,
@@ -23,7 +24,7 @@ pub(super) async fn run(
     text: &str,
     limit: usize,
 ) -> Result<Vec<u8>, Error> {
-    let start = |source| Error::Start { program: program.to_owned(), source };
+    let start = |source| Error::from(EngineError::Start { program: program.to_owned(), source });
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::engine::{OUTPUT_MAX_S, Pcm, Synthesiser, Utterance, Voice};
 use super::{Error, wav};
 use crate::media::{Language, Secret};
+use crate::speech::EngineError;
 use crate::speech::http::{self, Auth, Client};
 
 /// Largest answer, in bytes: 16 bits at 48 kHz.
@@ -117,7 +118,7 @@ impl Remote {
             None => Ok(remote),
             Some(id) => {
                 let message = format!("`{}` is no id of a voice", id.escape_debug());
-                Err(Error::Config { field: "elevenlabs.voice", message })
+                Err(EngineError::Config { field: "elevenlabs.voice", message }.into())
             }
         }
     }
@@ -192,9 +193,10 @@ impl Remote {
                 let body = json!({"text": text, "voice": voice, "length_scale": 1.0 / rate});
                 match self.wav("/synthesize", &body).await {
                     // Before 1.3 the path was the root.
-                    Err(Error::Remote(http::Error::Refused { status: 404 | 405, .. })) => {
-                        self.wav("/", &body).await
-                    }
+                    Err(Error::Engine(EngineError::Remote(http::Error::Refused {
+                        status: 404 | 405,
+                        ..
+                    }))) => self.wav("/", &body).await,
                     other => other,
                 }
             }

@@ -48,7 +48,8 @@ impl Description {
             }
         }
         let (reorders, recovery_points) = (false, false);
-        Some(Accept { codecs: preferred, reorders, recovery_points, h264_profiles })
+        let coded = Accept::any_of(preferred);
+        Some(Accept { reorders, recovery_points, h264_profiles, ..coded })
     }
 
     /// The payload for sending a track of this format to the peer that made the offer; `None` if

@@ -1,9 +1,10 @@
 //! Audio that waits for the transcriber's thread: bounded, the oldest is dropped first.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::media::IgnorePoison;
 use crate::speech::vad::SPEECH_RATE_HZ;
 
 /// How often the thread wakes for its other work.
@@ -58,14 +59,14 @@ impl Ring {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock().ignore_poison()
     }
 
     /// Adds audio; returns how many older samples were dropped.
     pub(super) fn push(&self, at: Duration, samples: &[f32]) -> usize {
         let mut inside = self.lock();
         while self.wait && inside.samples >= self.samples_max && !inside.closed {
-            inside = self.emptied.wait(inside).unwrap_or_else(PoisonError::into_inner);
+            inside = self.emptied.wait(inside).ignore_poison();
         }
         if inside.closed || samples.is_empty() {
             return 0;
@@ -112,7 +113,7 @@ impl Ring {
         let idle = |i: &mut Inside| !i.closed && (!hungry || (i.pieces.is_empty() && !i.ended));
         if idle(&mut inside) {
             let waited = self.filled.wait_timeout(inside, WAKE_INTERVAL);
-            inside = waited.unwrap_or_else(PoisonError::into_inner).0;
+            inside = waited.ignore_poison().0;
         }
         let mut taken = Taken { closed: inside.closed, ..Taken::default() };
         let mut samples = 0;

@@ -9,12 +9,13 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::recognizer::{Error, Hypothesis};
 use super::super::wire::{Answer, Question};
+use crate::media::{Backoff, IgnorePoison};
 use crate::speech::engine::{self, Child};
 
 /// Time limit for loading; gigabytes from a slow disk take long.
@@ -23,8 +24,9 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 /// A child that takes this long for one window hangs.
 const HUNG_AFTER: Duration = Duration::from_secs(30);
 
-/// The pauses after failures: the first, and the longest.
-const RESTART_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Pauses after failures: 1-60 s; only a success resets them.
+const RESTART_PAUSES: Backoff =
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60), Duration::MAX);
 
 /// Busy share of the model above which no further stream is admitted. The rest absorbs long windows
 /// that come together.
@@ -82,7 +84,7 @@ struct Shared {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().ignore_poison()
     }
 }
 
@@ -105,7 +107,7 @@ impl Pool {
             arguments,
             idle: limits.idle,
             child: None,
-            failures: 0,
+            pauses: RESTART_PAUSES,
             down: None,
         };
         thread::Builder::new().name("whisper".into()).spawn(move || owner.run())?;
@@ -189,7 +191,7 @@ struct Owner {
     arguments: Vec<OsString>,
     idle: Duration,
     child: Option<Child>,
-    failures: u32,
+    pauses: Backoff,
     down: Option<(Instant, String)>,
 }
 
@@ -218,8 +220,7 @@ impl Owner {
             if let Some(job) = queue.jobs.pop_front() {
                 return Some(job);
             }
-            let (woken, waited) =
-                shared.wake.wait_timeout(queue, self.idle).unwrap_or_else(PoisonError::into_inner);
+            let (woken, waited) = shared.wake.wait_timeout(queue, self.idle).ignore_poison();
             queue = woken;
             if waited.timed_out() && queue.jobs.is_empty() && self.child.take().is_some() {
                 shared.stats.process.store(0, Ordering::Relaxed);
@@ -238,7 +239,7 @@ impl Owner {
         let answer = self.try_answer(question, audio);
         match &answer {
             Ok(_) => {
-                self.failures = 0;
+                self.pauses.reset();
                 self.down = None;
                 if matches!(question, Question::Hear { .. }) {
                     self.shared.stats.decoded.fetch_add(1, Ordering::Relaxed);
@@ -249,11 +250,7 @@ impl Owner {
                 self.child = None;
                 self.shared.stats.process.store(0, Ordering::Relaxed);
                 self.shared.stats.deaths.fetch_add(1, Ordering::Relaxed);
-                let pause = RESTART_PAUSES
-                    .0
-                    .saturating_mul(1 << self.failures.min(6))
-                    .min(RESTART_PAUSES.1);
-                self.failures = self.failures.saturating_add(1);
+                let pause = self.pauses.pause(Duration::ZERO);
                 self.down = Some((Instant::now() + pause, error.to_string()));
             }
         }

@@ -8,6 +8,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::super::Error;
 use super::mode::Stage;
+use crate::speech::EngineError;
 
 /// Longest translation, in bytes; more means a faulty pipeline.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
@@ -29,13 +30,14 @@ impl Pipeline {
     /// Starts the programs in a process group of their own.
     ///
     /// # Errors
-    /// [`Error::Start`] for the first program that cannot be started.
+    /// [`EngineError::Start`] for the first program that cannot be started.
     pub(super) fn start(name: &str, stages: &[Stage]) -> Result<Self, Error> {
         let mut running: Vec<Child> = Vec::new();
         let (mut into, mut group) = (None, None);
         let mut before: Option<ChildStdout> = None;
         for stage in stages {
-            let failed = |source| Error::Start { program: stage.program.clone(), source };
+            let failed =
+                |source| Error::from(EngineError::Start { program: stage.program.clone(), source });
             let input = match before.take() {
                 Some(output) => TryInto::<Stdio>::try_into(output).map_err(failed)?,
                 None => Stdio::piped(),

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::Error;
 use super::mode;
 use super::pipeline::Pipeline;
+use crate::speech::EngineError;
 
 /// Most texts that wait for one direction. Each takes milliseconds; more are a flood.
 const WAITING_TEXTS_MAX: usize = 32;
@@ -123,7 +124,7 @@ impl Task {
             }
             Err(_) => {
                 self.group.store(0, Ordering::Relaxed);
-                Err(Error::TimedOut { engine: self.name.clone(), after: TEXT_TIMEOUT })
+                Err(EngineError::TimedOut { engine: self.name.clone(), after: TEXT_TIMEOUT }.into())
             }
         }
     }

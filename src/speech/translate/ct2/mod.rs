@@ -12,7 +12,7 @@ mod wire;
 mod worker;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -21,7 +21,7 @@ use serde::Deserialize;
 use super::engine::{Job, Output, Pair, Translator, suspicious};
 use super::protect::Protected;
 use super::{Error, routes};
-use crate::media::Language;
+use crate::media::{IgnorePoison, Language};
 use crate::models::{Engine, Installed, Languages, Registry, Task};
 #[cfg(feature = "ct2")]
 pub use decode::serve;
@@ -79,7 +79,7 @@ impl Ct2 {
 
     /// Processes of the loaded models, by model; they can be killed without harm.
     pub fn processes(&self) -> Vec<(String, u32)> {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let workers = self.workers.lock().ignore_poison();
         let mut running: Vec<_> = workers.iter().map(|(m, w)| (m.clone(), w.process())).collect();
         running.retain(|(_, process)| *process > 0);
         running.sort();
@@ -123,7 +123,7 @@ impl Ct2 {
     }
 
     fn worker(&self, model: &Installed) -> Result<Worker, Error> {
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workers = self.workers.lock().ignore_poison();
         let label = model.label();
         if let Some(worker) = workers.get(&label) {
             return Ok(worker.clone());

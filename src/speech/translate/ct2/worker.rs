@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::super::Error;
 use super::wire::{Answer, Question};
 use crate::models::Installed;
+use crate::speech::EngineError;
 use crate::speech::engine::{self, Child};
 
 /// Most texts that wait for one model.
@@ -63,10 +64,9 @@ impl Worker {
             child: None,
             rests: None,
         };
-        thread::Builder::new()
-            .name("ct2".into())
-            .spawn(move || owner.run(&work, idle))
-            .map_err(|source| Error::Start { program: "auralink engine ct2".into(), source })?;
+        thread::Builder::new().name("ct2".into()).spawn(move || owner.run(&work, idle)).map_err(
+            |source| EngineError::Start { program: "auralink engine ct2".into(), source },
+        )?;
         Ok(Self { model: label, queue, process })
     }
 
