@@ -21,9 +21,10 @@ pub enum Class {
     Other,
 }
 
-/// Frames quieter than this do not affect the class, in dBFS.
+/// Quieter frames are silence, in dBFS: they are not active and do not affect the class.
 const QUIET_LEVEL_DBFS: f32 = -55.0;
-/// Weight of each loud frame: an average over about 0.6 s.
+/// Weight of each loud frame: an average over about 0.6 s. A slower average switches the codec
+/// late, a faster one within words.
 const VOICE_SMOOTHING_FACTOR: f32 = 1.0 / 30.0;
 /// Average voice probability above which the content becomes speech. The gap to
 /// [`SPEECH_END_PROBABILITY`] keeps the class from flapping.
@@ -36,13 +37,16 @@ const DIP_WINDOW_FRAMES: usize = 100;
 const DIP_POWER_RATIO: f32 = 0.25;
 /// Lowest share of dips in speech (0.42 on average; music has 0.0 to 0.1).
 const SPEECH_DIPS_RATIO_MIN: f32 = 0.15;
-/// A frame of at least this probability contains a voice.
+/// A frame of at least this probability contains a voice: the detector finds it likelier than not.
 const VOICE_PROBABILITY_MIN: f32 = 0.5;
-/// Level above the background that counts as activity, in dB.
+/// Level above the background that counts as activity, in dB. Less sends noise, more cuts soft
+/// voices.
 const ACTIVITY_ABOVE_FLOOR_DB: f32 = 15.0;
-/// Rise of the background estimate per frame: 3 dB per second.
+/// Rise of the background estimate per frame: 3 dB per second. A faster rise takes long vowels for
+/// background, a slower one sends new noise for longer.
 const FLOOR_RISE_DB: f32 = 0.06;
-/// Frames after the last active one that still count as active: 300 ms.
+/// Frames after the last active one that still count as active: 300 ms, so that the ends of words
+/// are sent.
 const HANGOVER_FRAMES: u32 = 15;
 
 /// Classifies one stream.

@@ -9,7 +9,7 @@ use super::controller::{Choice, WIRE_OVERHEAD_BYTES};
 /// The Opus setting of the comparison.
 const OPUS: Choice = Choice::Opus { bitrate: 20_000, frames: 1 };
 
-/// Weight of the newest second in the running mean.
+/// Weight of the newest second in the running mean: about the last five seconds count.
 const SMOOTHING_FACTOR: f64 = 0.2;
 
 /// Fewest frames of a comparison; fewer are not significant.

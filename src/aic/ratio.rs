@@ -11,11 +11,11 @@ use std::collections::VecDeque;
 use super::controller::{Choice, WIRE_OVERHEAD_BYTES};
 use super::send::Settings;
 
-/// 16 kHz, mono, 16 bits.
+/// Bit rate of the input: 16 kHz, mono, 16 bits.
 const RAW_BPS: f64 = 256_000.0;
 /// Packets that the achieved ratio covers: about two seconds.
 const WINDOW_PACKETS: usize = 100;
-/// Weight of each packet in the correction.
+/// Weight of each packet in the correction: about the last 50 packets count.
 const CORRECTION_SMOOTHING_FACTOR: f64 = 0.02;
 
 /// Follows one stream.

@@ -28,7 +28,7 @@ const FULL_SCALE_LEVEL: f32 = 32_768.0;
 /// Weight of a new frame in the measured noise level: a time constant of half a second.
 const NOISE_SMOOTHING_FACTOR: f32 = 0.02;
 
-/// Below this speech probability a frame counts as noise.
+/// Below this speech probability a frame counts as noise, for the measured noise level only.
 const SPEECH_PROBABILITY_MIN: f32 = 0.5;
 
 /// How strongly noise is suppressed.

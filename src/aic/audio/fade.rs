@@ -6,13 +6,14 @@ use crate::aic::FRAME_SAMPLES;
 /// speaker, longer bridges invent sounds; shorter ones cut words.
 const BRIDGED_FRAMES: u32 = 6;
 
-/// Lost frames over which the audio fades to comfort noise: 60 ms.
+/// Lost frames over which the audio fades to comfort noise: 60 ms. A shorter fade is heard as a
+/// cut.
 const FADE_FRAMES: f32 = 3.0;
 
 /// The background estimate falls at once and rises by this factor per frame (3 dB per second).
 const FLOOR_RISE_FACTOR: f32 = 1.007;
 
-/// Loudest comfort noise, root mean square (-46 dBFS).
+/// Loudest comfort noise, root mean square (-46 dBFS): a loud room is not played on during a loss.
 const COMFORT_NOISE_LEVEL_MAX: f32 = 0.005;
 
 /// Estimates the background, and fades to it after long losses.

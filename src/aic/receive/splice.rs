@@ -7,7 +7,8 @@ use crate::aic::fallback::WIDE_FRAME_SAMPLES;
 const HOLD_SAMPLES: usize = 384;
 /// Length of the crossfade: 10 ms.
 const CROSSFADE_SAMPLES: usize = 480;
-/// Frames that are repeated if the engine returns none, before silence.
+/// Frames over which repeats fade to silence if the engine returns none: 80 ms. More repeats are
+/// heard as a buzz.
 const REPEATED_FRAMES: f32 = 4.0;
 
 /// The last 20 ms of the output.

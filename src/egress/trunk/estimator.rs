@@ -23,14 +23,16 @@ const CONGESTED_HOLD: Duration = Duration::from_secs(2);
 /// Share of the received rate that lets a queue drain.
 const DRAIN_RATIO: f64 = 0.85;
 
-/// Tolerated loss: redundancy protects voice beyond it.
+/// Tolerated loss: redundancy protects voice beyond it. Less reacts to paths that lose packets at
+/// any rate, more leaves a full path full.
 const LOSS_TOLERATED_RATIO: f64 = 0.12;
 /// A loss above the path's own loss by more than this many standard deviations plus
 /// [`LOSS_SLACK_RATIO`] is significant.
 const SIGNIFICANT_DEVIATIONS: f64 = 3.0;
 /// Losses come in bursts, so that the deviation of independent losses is too small.
 const LOSS_SLACK_RATIO: f64 = 0.02;
-/// Averaging time of the path's own loss, in seconds.
+/// Averaging time of the path's own loss, in seconds: longer than a loss trial, so that losses of
+/// a full path hardly change it.
 const AVERAGE_S: f64 = 15.0;
 /// While losses are judged, this share of the received rate is sent: enough less to end the losses
 /// of a full path.
@@ -42,7 +44,7 @@ const JUDGING_TIME: Duration = Duration::from_secs(5);
 const IMPROVED_LOSS_RATIO: f64 = 0.4;
 /// Standard deviations by which a smaller loss is significant.
 const IMPROVED_DEVIATIONS: f64 = 2.0;
-/// Maximum own loss of a usable path.
+/// Maximum own loss of a usable path; more is never taken for a property of the path.
 const INHERENT_LOSS_RATIO_MAX: f64 = 0.4;
 
 /// The bandwidth is at least this many times what gets through: an estimate of exactly the sending

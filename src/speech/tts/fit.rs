@@ -86,7 +86,7 @@ pub struct Fitter {
 /// Seconds per character before any are learnt: 15 characters a second, typical of most languages.
 const PACE_S_PER_CHAR: f64 = 1.0 / 15.0;
 
-/// Weight of the newest phrase in the learnt pace.
+/// Weight of the newest phrase in the learnt pace: about the last five phrases count.
 const PACE_SMOOTHING_FACTOR: f64 = 0.2;
 
 impl Fitter {

@@ -30,7 +30,8 @@ const LANGUAGE_SETTLED: Duration = Duration::from_secs(6);
 /// Audio after which the language is detected again.
 const LANGUAGE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A detection below this probability counts only while no language is known.
+/// A detection below this probability counts only while no language is known: a wrong switch costs
+/// more words than a late one.
 const LANGUAGE_PROBABILITY_MIN: f32 = 0.6;
 
 /// An engine that lags this far behind for [`LAG_ALLOWED`] is given up if there is another.

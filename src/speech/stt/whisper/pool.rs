@@ -26,7 +26,8 @@ const HUNG_AFTER: Duration = Duration::from_secs(30);
 /// The pauses after failures: the first, and the longest.
 const RESTART_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// Busy share of the model above which no further stream is admitted.
+/// Busy share of the model above which no further stream is admitted. The rest absorbs long windows
+/// that come together.
 const BUSY_RATIO_MAX: f64 = 0.85;
 
 /// Period over which the share is measured.
