@@ -24,7 +24,7 @@ use support::{Listener, RATE, committed, english, errors, normal};
 const PACED: Duration = Duration::from_secs(60);
 
 /// Silence between utterances, in samples.
-const SENTENCE_PAUSE: usize = RATE * 6 / 10;
+const PAUSE_SAMPLES: usize = RATE * 6 / 10;
 
 fn main() {
     if support::data("speech/librispeech").is_none() {
@@ -92,7 +92,7 @@ fn accuracy(
     for (audio, text) in utterances {
         said.extend(normal(text));
         at = listener.push(at, audio);
-        at = listener.push(at, &vec![0.0; SENTENCE_PAUSE]);
+        at = listener.push(at, &vec![0.0; PAUSE_SAMPLES]);
     }
     let cues = committed(&listener.finish());
     let text: Vec<&str> = cues.iter().map(|c| c.text.as_str()).collect();
@@ -127,7 +127,7 @@ fn paced(
         let stream: &mut Vec<f32> = &mut sounds[n % streams];
         if stream.len() < longest {
             stream.extend(audio);
-            stream.extend([0.0; SENTENCE_PAUSE]);
+            stream.extend([0.0; PAUSE_SAMPLES]);
         }
     }
     let running: Vec<_> = sounds
