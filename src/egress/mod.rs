@@ -4,13 +4,13 @@
 //! is dropped here and counted.
 
 pub mod archive;
-pub mod fmp4;
 pub mod hls;
 pub mod output;
 mod outputs;
 pub mod push;
 pub mod record;
 pub mod rtmp;
+pub mod segments;
 pub mod srt;
 pub mod thumbnail;
 pub mod trunk;

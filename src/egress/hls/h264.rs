@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::master::Rendition;
-use crate::egress::fmp4::TrackInfo;
+use crate::egress::segments::fmp4::TrackInfo;
 use crate::media::Codec;
 
 /// Encoding continues for this long after the last read of the playlist. Players read it with every

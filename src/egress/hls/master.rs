@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::subtitles::Offered;
-use crate::egress::fmp4::TrackInfo;
+use crate::egress::segments::fmp4::TrackInfo;
 use crate::media::Language;
 
 /// One rendition in the master playlist.

@@ -15,7 +15,7 @@ mod viewers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::egress::fmp4::{self, Chunker, Source, Tapped};
+use crate::egress::segments::fmp4::{self, Chunker, Source, Tapped};
 use crate::flow::{CaptionFeeds, CueFeed, Error, Feed, Inputs, Node, Task};
 use crate::media::{Accept, Accepts, Captions, Codec, Dubs, Kind, Language};
 

@@ -15,7 +15,7 @@ use super::state::State;
 use super::track::Track;
 use super::viewers::Viewers;
 use super::{SegmentError, Settings, TrackId};
-use crate::egress::fmp4::{Chunk, TrackInfo};
+use crate::egress::segments::fmp4::{Chunk, TrackInfo};
 use crate::media::{Cue, Language};
 
 /// Maximum wait of a request for something that is expected shortly.

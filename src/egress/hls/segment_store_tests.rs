@@ -1,5 +1,5 @@
 use super::*;
-use crate::egress::fmp4::{Cut, Sample};
+use crate::egress::segments::fmp4::{Cut, Sample};
 use crate::media::Codec;
 
 const SETTINGS: Settings = Settings { segment_s: 2, part_ms: 0, segments: 8, memory_mib: 4 };

@@ -8,7 +8,7 @@ use super::master::{self, ClosedCaptions, Rendition};
 use super::subtitles::Subtitles;
 use super::track::Track;
 use super::{Settings, TrackId};
-use crate::egress::fmp4::Chunk;
+use crate::egress::segments::fmp4::Chunk;
 use crate::flow;
 use crate::media::Language;
 

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use super::master::Rendition;
 use super::missing::SegmentError;
 use super::playlist::{MediaPlaylist, Part};
-use crate::egress::fmp4::{Chunk, Cut, TrackInfo, fragment, header};
+use crate::egress::segments::fmp4::{Chunk, Cut, TrackInfo, fragment, header};
 use crate::flow;
 
 /// Id of the only track in each of our MP4 segments.
