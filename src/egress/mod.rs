@@ -1,4 +1,5 @@
-//! Media outputs: one file or folder per protocol, with the same names as in `ingress`.
+//! Media outputs: one file or folder per protocol, with the same names as in `ingress`. `segments`
+//! holds what protocols over HTTP have in common.
 //!
 //! Invariant: outputs only read feeds and never block them: data that a slow receiver does not take
 //! is dropped here and counted.

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::StreamSnapshot;
 use super::fault::Fault;
-use crate::egress::hls;
+use crate::egress::segments;
 use crate::flow::{
     AccessRequest, CaptionFeeds, CueFeed, Intake, Refusal, SourceReport, Subscription,
 };
@@ -31,7 +31,7 @@ pub(super) enum Command {
         reply: oneshot::Sender<Result<Subscription, Refusal>>,
     },
     /// A player requests HLS.
-    OpenHls(oneshot::Sender<Result<Arc<hls::SegmentStore>, Refusal>>),
+    OpenHls(oneshot::Sender<Result<Arc<segments::SegmentStore>, Refusal>>),
     /// A node's run has ended.
     Exited { worker: String, run: u64, outcome: Result<(), Fault> },
     /// Returns the current caption feeds.

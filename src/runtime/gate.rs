@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use super::Supervisor;
 use super::admission::{ask, judge, report, subscribe};
 use super::command::Command;
-use crate::egress::hls;
+use crate::egress::segments;
 use crate::flow::{AccessRequest, Admission, Gate, Intake, Refusal, SourceReport, Subscription};
 use crate::media::Accepts;
 
@@ -68,7 +68,7 @@ impl Supervisor {
     pub async fn open_hls(
         &self,
         access_request: AccessRequest,
-    ) -> Result<Arc<hls::SegmentStore>, Refusal> {
+    ) -> Result<Arc<segments::SegmentStore>, Refusal> {
         let granted = match judge(self.shared(), &access_request) {
             Ok((entry, _)) => ask(&entry, Command::OpenHls).await,
             Err(refusal) => Err(refusal),

@@ -1,7 +1,7 @@
 //! What workers run.
 
 use super::{OutputKind, SourceSpec};
-use crate::egress::{self, hls};
+use crate::egress::{self, segments};
 use crate::media::{Accept, Accepts, Codec, Kind};
 use crate::process::ProcessNode;
 
@@ -82,8 +82,8 @@ impl Job {
     pub(super) fn accepts(&self) -> Accepts {
         match self {
             Self::Output(kind) => kind.accepts(),
-            Self::Hls => hls::accepts(),
-            Self::HlsH264 => hls::accepts_h264(),
+            Self::Hls => segments::accepts(),
+            Self::HlsH264 => segments::accepts_h264(),
             Self::Archive { .. } => egress::archive::accepts(),
             Self::Thumbnail => {
                 let video = Codec::ALL.into_iter().filter(|c| c.kind() == Kind::Video);

@@ -11,7 +11,7 @@ use super::job::Job;
 use super::shared::Shared;
 use super::trunk_encoders::TrunkEncoders;
 use crate::egress::output::OutputContext;
-use crate::egress::{archive, hls, thumbnail};
+use crate::egress::{archive, segments, thumbnail};
 use crate::flow::{CueFeed, Error, Feed, Inputs, Intake, Task};
 use crate::ingress::SourceSpec;
 use crate::ingress::source::SourceContext;
@@ -36,7 +36,7 @@ pub(super) struct Launch {
     pub(super) denoise: watch::Receiver<denoise::Settings>,
     /// The stream's own feeds with their last formats.
     pub(super) programme: [(Feed, Option<Format>); 2],
-    pub(super) segment_store: Option<Arc<hls::SegmentStore>>,
+    pub(super) segment_store: Option<Arc<segments::SegmentStore>>,
 }
 
 /// The run of a job. `None` as long as something that it needs is not there.
@@ -78,12 +78,12 @@ pub(super) fn start(job: Job, launch: Launch) -> Option<BoxFuture<'static, Resul
         Job::Hls => {
             let store = launch.segment_store?;
             let settings = *store.settings();
-            hls::run(task, inputs, store, settings).boxed()
+            segments::run(task, inputs, store, settings).boxed()
         }
         Job::HlsH264 => {
             let store = launch.segment_store?;
             let settings = *store.settings();
-            hls::run_h264(task, inputs, store, settings).boxed()
+            segments::run_h264(task, inputs, store, settings).boxed()
         }
         Job::Thumbnail => {
             let entry = shared.entry(&stream)?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Presets;
-use crate::egress::hls;
+use crate::egress::segments;
 use crate::process::encode;
 use crate::{ingress, webrtc};
 
@@ -19,7 +19,7 @@ pub struct Options {
     /// The presets that streams can name.
     pub presets: Presets,
     /// How HLS is segmented.
-    pub hls: hls::Settings,
+    pub hls: segments::Settings,
     /// How transcodes are encoded.
     pub encode: encode::Settings,
     /// How trunks reach the remote end.

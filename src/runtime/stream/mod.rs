@@ -36,7 +36,7 @@ use super::shared::{Shared, StreamEntry};
 use super::switcher::Switcher;
 use super::worker::{IDLE_KEPT, Worker};
 use super::{Event, Preset, StreamSpec, StreamState, Wanted};
-use crate::egress::hls;
+use crate::egress::segments;
 use crate::flow::{CaptionFeeds, CueFeed, Feed};
 use crate::graph::Plan;
 use crate::media::{Format, Kind};
@@ -80,7 +80,7 @@ pub(super) struct Stream {
     viewers: BTreeMap<u64, ViewerState>,
     /// Viewers that wait until the tracks are known.
     pending: Vec<PendingViewer>,
-    segment_store: Option<Arc<hls::SegmentStore>>,
+    segment_store: Option<Arc<segments::SegmentStore>>,
     hls_wanted: bool,
     rates: Rates,
 }

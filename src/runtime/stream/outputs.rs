@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Stream;
-use crate::egress::hls;
+use crate::egress::segments::{self, ClosedCaptions};
 use crate::flow::{Refusal, RefusalKind};
 use crate::graph::{PlanConsumer, Route};
 use crate::media::{Codec, Format, Language, Protocol, StreamName};
@@ -108,7 +108,7 @@ impl Stream {
     }
 
     /// Starts HLS if needed and returns the segment store on which its segments appear.
-    pub(super) fn open_hls(&mut self) -> Result<Arc<hls::SegmentStore>, Refusal> {
+    pub(super) fn open_hls(&mut self) -> Result<Arc<segments::SegmentStore>, Refusal> {
         if !self.preset.play.allows(Protocol::Hls) {
             return Err(super::viewers::not_offered(&self.preset, Protocol::Hls));
         }
@@ -123,8 +123,10 @@ impl Stream {
             ));
         }
         let settings = &self.shared.options.hls;
-        let segment_store =
-            self.segment_store.get_or_insert_with(|| hls::SegmentStore::new(*settings)).clone();
+        let segment_store = self
+            .segment_store
+            .get_or_insert_with(|| segments::SegmentStore::new(*settings))
+            .clone();
         if !self.hls_wanted {
             self.hls_wanted = true;
             self.sync_outputs();
@@ -139,24 +141,22 @@ impl Stream {
             let inside = self.closed_captions();
             let settings = &self.shared.options.hls;
             let segment_store =
-                self.segment_store.get_or_insert_with(|| hls::SegmentStore::new(*settings));
+                self.segment_store.get_or_insert_with(|| segments::SegmentStore::new(*settings));
             segment_store.set_closed_captions(inside);
             self.hls_wanted = true;
         }
     }
 
-    /// Captions embedded in the video, as HLS lists them.
-    fn closed_captions(&self) -> Vec<hls::ClosedCaptions> {
+    /// The captions that are embedded in the video.
+    fn closed_captions(&self) -> Vec<ClosedCaptions> {
         let settings = self.caption_settings().unwrap_or_default();
         let spoken = settings.language.language();
-        let listed = |(service, language): (&str, Option<Language>)| hls::ClosedCaptions {
-            instream_id: match service.strip_prefix('s') {
-                Some(number) => format!("SERVICE{number}"),
-                None => service.to_uppercase(),
-            },
-            language: language.or_else(|| spoken.cloned()),
+        let carried = |(service, language): (&str, Option<Language>)| {
+            // Settings with another service are refused.
+            let service = service.parse().ok()?;
+            Some(ClosedCaptions { service, language: language.or_else(|| spoken.cloned()) })
         };
-        settings.embed.by_service().map(listed).collect()
+        settings.embed.by_service().filter_map(carried).collect()
     }
 
     /// HLS passes through some codecs that not every browser decodes. H.264 is offered beside them
@@ -164,7 +164,7 @@ impl Stream {
     fn offer_h264(&self) {
         let Some(segment_store) = &self.segment_store else { return };
         let video = self.planned_for.as_ref().and_then(|(video, _)| video.as_ref());
-        let untouched = hls::accepts().video;
+        let untouched = segments::accepts().video;
         let other = video.filter(|video| {
             let passes = untouched.as_ref().is_some_and(|a| a.objection(video).is_none());
             passes && video.codec != Codec::H264 && decode::can_decode(video.codec)

@@ -1,4 +1,5 @@
-//! Counts players: HLS has no connections, so players are known by their requests.
+//! Counts players: segments are fetched without a lasting connection, so players are known by
+//! their requests.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
