@@ -19,3 +19,8 @@ pub mod whep;
 pub mod words;
 
 pub use outputs::OutputKind;
+
+use crate::media::Protocol;
+
+/// Protocols whose players fetch the segments of the segment store.
+pub const SEGMENT_PROTOCOLS: &[Protocol] = &[Protocol::Hls];

@@ -40,7 +40,7 @@ impl HlsSource for Supervisor {
         &self,
         access_request: AccessRequest,
     ) -> BoxFuture<'_, Result<Arc<SegmentStore>, Refusal>> {
-        Box::pin(self.open_hls(access_request))
+        Box::pin(self.open_segments(access_request))
     }
 }
 
@@ -142,7 +142,7 @@ async fn serve(
         peer: peer.clone(),
     };
     let segment_store = source.open(access_request).await?;
-    segment_store.touch(&peer);
+    segment_store.touch(Protocol::Hls, &peer);
 
     let query = params.token.as_ref().map_or_else(String::new, |token| {
         format!("?token={}", utf8_percent_encode(token, NON_ALPHANUMERIC))

@@ -12,7 +12,7 @@ use super::state::State;
 use super::track::Track;
 use super::viewers::Viewers;
 use super::{ClosedCaptions, Rendition, Settings, TrackId};
-use crate::media::{Cue, Language};
+use crate::media::{Cue, Language, Protocol};
 
 /// The segments of one stream, in bounded memory. It outlives the node that fills it: numbering
 /// continues after a restart.
@@ -138,8 +138,8 @@ impl SegmentStore {
     }
 
     /// Notes a request of the player at this address.
-    pub fn touch(&self, viewer: &str) {
-        self.viewers.touch(viewer);
+    pub fn touch(&self, protocol: Protocol, address: &str) {
+        self.viewers.touch(protocol, address);
     }
 
     /// Time since the last request.
@@ -147,9 +147,14 @@ impl SegmentStore {
         self.viewers.idle()
     }
 
-    /// Number of players, distinguished by address.
+    /// Number of players, distinguished by protocol and address.
     pub fn viewers(&self) -> usize {
-        self.viewers.count()
+        self.viewers.count(None)
+    }
+
+    /// Number of players by this protocol, distinguished by address.
+    pub fn viewers_by(&self, protocol: Protocol) -> usize {
+        self.viewers.count(Some(protocol))
     }
 
     /// Bytes of memory in use.
