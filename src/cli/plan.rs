@@ -84,7 +84,7 @@ pub(super) fn ask(
     let viewers = viewers.filter_map(|protocol| {
         let accepts = match protocol {
             Protocol::Whep => browser(),
-            Protocol::Hls => egress::hls::accepts(),
+            Protocol::Hls => egress::segments::accepts(),
             Protocol::Srt => egress::srt::accepts(),
             _ => return None,
         };

@@ -122,7 +122,7 @@ fn options(config: &Config) -> anyhow::Result<Options> {
         streams_max: config.limits.streams,
         viewers_max: config.limits.viewers,
         presets: Presets::load(config.presets.as_deref())?,
-        hls: config.hls,
+        segments: config.hls,
         encode: Default::default(),
         webrtc: config.webrtc.clone(),
         sources: config.sources.clone(),

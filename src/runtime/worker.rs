@@ -277,7 +277,7 @@ mod tests {
         worker.launched(1, Task::new("x"), t0);
         worker.exited(1, &broken(), t0, 0.0);
         assert!(!worker.is_due(t0));
-        worker.change(Job::Hls);
+        worker.change(Job::Segments);
         assert!(worker.is_due(t0) && worker.fault.is_none());
     }
 

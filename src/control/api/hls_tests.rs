@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::super::cross_origin::cross_origin;
-use crate::egress::hls::{self, Settings};
+use crate::egress::segments::{self, Settings};
 use crate::flow::{self, CaptionFeeds, CueFeed, Feed, Inputs, Node, RefusalKind, Task};
 use crate::media::{Cue, Origin, Stage};
 
@@ -100,7 +100,7 @@ async fn site(settings: Settings, sources: &str) -> Site {
     pattern.start().await.expect("the pattern starts");
     let (segment_store, task) = (SegmentStore::new(settings), Task::new("hls"));
     let captions = inputs.captions.clone();
-    tokio::spawn(hls::run(task.clone(), inputs, segment_store.clone(), settings));
+    tokio::spawn(segments::run(task.clone(), inputs, segment_store.clone(), settings));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/hls/studio-1", listener.local_addr().expect("bound"));
     let layer = axum::middleware::from_fn_with_state(false, cross_origin);
@@ -268,11 +268,12 @@ async fn sound_alone_plays_and_goes_on_after_a_restart() {
     site.task.cancel.cancel();
     let inputs = Inputs { audio: Some(feed), video: None, ..Inputs::default() };
     let task = Task::new("hls-again");
-    tokio::spawn(hls::run(task.clone(), inputs, site.segment_store.clone(), settings));
+    tokio::spawn(segments::run(task.clone(), inputs, site.segment_store.clone(), settings));
     let after = async {
         loop {
-            let text =
-                site.segment_store.playlist(&TrackId::Audio, "", None).await.expect("a playlist");
+            let text = hls::playlist(&site.segment_store, &TrackId::Audio, "", None)
+                .await
+                .expect("a playlist");
             if text.contains("#EXT-X-DISCONTINUITY\n") {
                 return text;
             }

@@ -53,7 +53,7 @@ impl Fixture {
             streams_max: 10,
             viewers_max: 10,
             presets: Presets::load(None).expect("built-in presets"),
-            hls: Default::default(),
+            segments: Default::default(),
             encode: Default::default(),
             webrtc: Default::default(),
             sources: Default::default(),

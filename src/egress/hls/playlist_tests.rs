@@ -1,8 +1,18 @@
-use super::*;
+use chrono::{DateTime, Utc};
 
-fn form(name: &str, low_latency: bool) -> Form<'_> {
+use super::*;
+use crate::egress::segments::index::{SegmentIndex, Standing};
+use crate::egress::segments::{LiveEdge, Part, TrackId};
+
+fn view(playlist: &SegmentIndex, window: usize, low_latency: bool) -> TrackView {
     let part_target = low_latency.then(|| Duration::from_millis(400));
-    Form { name, query: "?token=t", target: 2, part_target, hold_back: None, reports: &[] }
+    let (list, others) = (playlist.list(window), Vec::new());
+    TrackView { list, target_s: 2, part_target, hold_back: None, others }
+}
+
+/// The playlist of the track with this name.
+fn written(view: &TrackView, name: &str) -> String {
+    text(view, name, "?token=t")
 }
 
 fn date(second: i64) -> DateTime<Utc> {
@@ -11,7 +21,7 @@ fn date(second: i64) -> DateTime<Utc> {
 
 const PART: Part = Part { duration: Duration::from_millis(400), independent: false };
 
-fn segment(playlist: &mut MediaPlaylist, init: u64, discontinuity: bool) -> u64 {
+fn segment(playlist: &mut SegmentIndex, init: u64, discontinuity: bool) -> u64 {
     let sequence = playlist.begin_segment(date(0), init, discontinuity);
     for part in 0..5 {
         playlist.add_part(Part { independent: part == 0, ..PART });
@@ -28,13 +38,13 @@ fn read(text: &str) -> m3u8_rs::MediaPlaylist {
 
 #[test]
 fn an_independent_reader_agrees() {
-    let mut playlist = MediaPlaylist::new(100);
+    let mut playlist = SegmentIndex::new(100);
     for _ in 0..3 {
         segment(&mut playlist, 0, false);
     }
     segment(&mut playlist, 1, true);
     playlist.end();
-    let read = read(&playlist.text(8, &form("video", false)));
+    let read = read(&written(&view(&playlist, 8, false), "video"));
     assert_eq!((read.media_sequence, read.target_duration, read.end_list), (100, 2, true));
     assert_eq!(read.segments.len(), 4);
     assert!(read.segments.iter().all(|s| (s.duration - 2.0).abs() < 0.001));
@@ -49,13 +59,13 @@ fn an_independent_reader_agrees() {
 
 #[test]
 fn the_window_moves_and_counts_what_is_gone() {
-    let mut playlist = MediaPlaylist::new(0);
+    let mut playlist = SegmentIndex::new(0);
     for n in 0..20 {
         segment(&mut playlist, n / 5, n > 0 && n % 5 == 0);
         playlist.close_segment();
         playlist.trim(4, 2);
     }
-    let read = read(&playlist.text(4, &form("audio", false)));
+    let read = read(&written(&view(&playlist, 4, false), "audio"));
     assert_eq!(read.media_sequence, 16);
     assert_eq!(read.segments.len(), 4);
     assert_eq!(read.discontinuity_sequence, 3, "at 5, 10 and 15");
@@ -69,14 +79,14 @@ fn the_window_moves_and_counts_what_is_gone() {
 
 #[test]
 fn low_latency_lists_parts_hints_and_reports() {
-    let mut playlist = MediaPlaylist::new(7);
+    let mut playlist = SegmentIndex::new(7);
     for _ in 0..6 {
         segment(&mut playlist, 0, false);
     }
     playlist.begin_segment(date(12), 0, false);
     playlist.add_part(Part { independent: true, ..PART });
-    let reports = [Report { uri: "audio.m3u8".into(), sequence: 13, part: 0 }];
-    let text = playlist.text(8, &Form { reports: &reports, ..form("video", true) });
+    let others = vec![LiveEdge { id: TrackId::Audio, sequence: 13, part: 0 }];
+    let text = written(&TrackView { others, ..view(&playlist, 8, true) }, "video");
     for expected in [
         "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.200\n",
         "#EXT-X-PART-INF:PART-TARGET=0.400\n",
@@ -96,13 +106,13 @@ fn low_latency_lists_parts_hints_and_reports() {
 
 #[test]
 fn players_of_captions_stay_behind() {
-    let mut playlist = MediaPlaylist::new(0);
+    let mut playlist = SegmentIndex::new(0);
     for _ in 0..3 {
         segment(&mut playlist, 0, false);
     }
     let check = |low_latency, hold_back: Option<u64>, expect: &str| {
         let hold_back = hold_back.map(Duration::from_secs);
-        let text = playlist.text(8, &Form { hold_back, ..form("video", low_latency) });
+        let text = written(&TrackView { hold_back, ..view(&playlist, 8, low_latency) }, "video");
         let control = text.lines().find_map(|l| l.strip_prefix("#EXT-X-SERVER-CONTROL:"));
         assert_eq!(control.unwrap_or_default(), expect);
     };

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::egress::fmp4::{self, Chunker, Source, Tapped};
 use crate::egress::output::{OutputContext, StreamOutput};
+use crate::egress::segments::fmp4::{self, Chunker, Source, Tapped};
 use crate::flow::{Error, Inputs, Node, Task};
 use crate::media::{Accept, Accepts, Captions, Codec, Kind, StreamName};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use crate::egress::fmp4::{Chunk, TrackInfo};
+use crate::egress::segments::fmp4::{Chunk, TrackInfo};
 use crate::media::Kind;
 
 /// Maximum number of queued items: half a minute of two tracks.
@@ -102,7 +102,7 @@ impl Receiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::egress::fmp4::{Cut, Sample};
+    use crate::egress::segments::fmp4::{Cut, Sample};
     use bytes::Bytes;
     use std::time::Duration;
 

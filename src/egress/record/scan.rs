@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::egress::fmp4::{BoxHeader, Boxes};
+use crate::egress::segments::fmp4::{BoxHeader, Boxes};
 
 /// A larger header is not one of ours.
 const HEADER_BYTES_MAX: u64 = 1 << 20;

@@ -12,7 +12,7 @@ use super::policy::Pace;
 use super::queue::{Item, Receiver};
 use super::sidecar::Begun;
 use super::{Settings, rotate};
-use crate::egress::fmp4::{Chunk, Cut, TrackInfo};
+use crate::egress::segments::fmp4::{Chunk, Cut, TrackInfo};
 use crate::flow::{self, Blame, Error, Status};
 use crate::media::Kind;
 

@@ -1,6 +1,12 @@
-use super::*;
-use crate::egress::fmp4::{Cut, Sample};
-use crate::media::Codec;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::egress::hls;
+use crate::egress::segments::fmp4::{Chunk, Cut, Sample, TrackInfo};
+use crate::egress::segments::{SegmentError, SegmentStore, Settings, TrackId};
+use crate::media::{Codec, Cue, Language};
 
 const SETTINGS: Settings = Settings { segment_s: 2, part_ms: 0, segments: 8, memory_mib: 4 };
 
@@ -48,7 +54,7 @@ fn put(segment_store: &SegmentStore, id: &TrackId, second: u64, cut: Cut) {
 
 /// The playlist of a track, read by an independent parser. Its last segment is still open.
 async fn read(segment_store: &SegmentStore, id: &TrackId) -> m3u8_rs::MediaPlaylist {
-    let text = segment_store.playlist(id, "", None).await.expect("a playlist");
+    let text = hls::playlist(segment_store, id, "", None).await.expect("a playlist");
     match m3u8_rs::parse_playlist_res(text.as_bytes()) {
         Ok(m3u8_rs::Playlist::MediaPlaylist(playlist)) => playlist,
         other => panic!("not a media playlist: {other:?}\n{text}"),
@@ -125,13 +131,13 @@ async fn languages_are_offered_before_they_are_there_and_no_more_when_they_are_g
         put(&segment_store, &TrackId::Video, second, Cut::Segment);
         put(&segment_store, &TrackId::Audio, second, Cut::Segment);
     }
-    let master = segment_store.master("").await.expect("it waits for the originals only");
+    let master = hls::master(&segment_store, "").await.expect("it waits for the originals only");
     assert!(
         master.contains("LANGUAGE=\"es\",DEFAULT=NO,AUTOSELECT=YES,URI=\"audio-es"),
         "{master}"
     );
     let spanish = spanish();
-    let asked = segment_store.playlist(&spanish, "", None);
+    let asked = hls::playlist(&segment_store, &spanish, "", None);
     let (playlist, ()) = tokio::join!(asked, async {
         put(&segment_store, &spanish, 0, Cut::Break);
         put(&segment_store, &spanish, 2, Cut::Segment);
@@ -139,8 +145,8 @@ async fn languages_are_offered_before_they_are_there_and_no_more_when_they_are_g
     assert!(playlist.expect("it was waited for").contains("audio-es."));
 
     segment_store.expect_dubs(Vec::new());
-    assert!(!segment_store.master("").await.expect("still there").contains("audio-es"));
-    let gone = segment_store.playlist(&spanish, "", None).await;
+    assert!(!hls::master(&segment_store, "").await.expect("still there").contains("audio-es"));
+    let gone = hls::playlist(&segment_store, &spanish, "", None).await;
     assert_eq!(gone.expect_err("it is gone"), SegmentError::Unknown);
 }
 
@@ -155,7 +161,7 @@ async fn captions_go_along_with_the_pictures() {
         put(&segment_store, &TrackId::Video, now + 2 * n, Cut::Segment);
     }
     assert_eq!(
-        segment_store.captions_segment(&english, 0),
+        hls::captions_segment(&segment_store, &english, 0),
         Err(SegmentError::Unknown),
         "nothing is settled"
     );
@@ -176,7 +182,7 @@ async fn captions_go_along_with_the_pictures() {
     put(&segment_store, &TrackId::Video, now + 22, Cut::Segment);
     segment_store.add_cue(&english, &cue(now + 22));
     put(&segment_store, &TrackId::Video, now + 24, Cut::Segment);
-    let text = segment_store.captions(&english, "?token=t").await.expect("captions");
+    let text = hls::captions(&segment_store, &english, "?token=t").await.expect("captions");
     let Ok(m3u8_rs::Playlist::MediaPlaylist(captions)) =
         m3u8_rs::parse_playlist_res(text.as_bytes())
     else {
@@ -191,7 +197,8 @@ async fn captions_go_along_with_the_pictures() {
     assert_eq!(captions.media_sequence, video.media_sequence);
     let first = captions.media_sequence;
     assert_eq!(captions.segments[0].uri, format!("captions-en.{first}.vtt?token=t"));
-    let said = |sequence| segment_store.captions_segment(&english, sequence).expect("a segment");
+    let said =
+        |sequence| hls::captions_segment(&segment_store, &english, sequence).expect("a segment");
     assert!(said(first).contains(&format!("said at {}", now + 1)));
     assert!(said(first + 1).contains(&format!("said at {}", now + 3)));
     assert!(!said(first + 2).contains("said"));
@@ -206,20 +213,24 @@ async fn pictures_as_h264_are_listed_at_once_and_wanted_when_somebody_plays_them
         put(&segment_store, &TrackId::Audio, second, Cut::Segment);
     }
     let listed = |master: &str| master.contains("video-h264.m3u8");
-    assert!(!listed(&segment_store.master("").await.expect("a playlist")), "nobody makes them");
-    let missing = segment_store.playlist(&TrackId::H264, "", None).await;
+    assert!(
+        !listed(&hls::master(&segment_store, "").await.expect("a playlist")),
+        "nobody makes them"
+    );
+    let missing = hls::playlist(&segment_store, &TrackId::H264, "", None).await;
     assert_eq!(missing, Err(SegmentError::Unknown));
 
     segment_store.offer_h264(Some(800_000));
-    let master = segment_store.master("").await.expect("a playlist");
+    let master = hls::master(&segment_store, "").await.expect("a playlist");
     assert!(listed(&master) && master.contains("BANDWIDTH=1040"), "{master}");
     assert!(!segment_store.wants_h264(), "listed is not played");
-    let (playlist, ()) = tokio::join!(segment_store.playlist(&TrackId::H264, "", None), async {
-        assert!(segment_store.wants_h264());
-        segment_store.begin_track(&TrackId::H264, info(Codec::H264));
-        put(&segment_store, &TrackId::H264, 2, Cut::Break);
-        put(&segment_store, &TrackId::H264, 4, Cut::Segment);
-    });
+    let (playlist, ()) =
+        tokio::join!(hls::playlist(&segment_store, &TrackId::H264, "", None), async {
+            assert!(segment_store.wants_h264());
+            segment_store.begin_track(&TrackId::H264, info(Codec::H264));
+            put(&segment_store, &TrackId::H264, 2, Cut::Break);
+            put(&segment_store, &TrackId::H264, 4, Cut::Segment);
+        });
     let playlist = playlist.expect("made meanwhile");
     assert!(playlist.contains("video-h264."), "{playlist}");
     let original = read(&segment_store, &TrackId::Video).await;
@@ -227,7 +238,7 @@ async fn pictures_as_h264_are_listed_at_once_and_wanted_when_somebody_plays_them
 
     segment_store.offer_h264(None);
     assert!(
-        !listed(&segment_store.master("").await.expect("a playlist")),
+        !listed(&hls::master(&segment_store, "").await.expect("a playlist")),
         "the originals are H.264 now"
     );
 }

@@ -1,4 +1,4 @@
-//! One track of the segment store: its playlist and its data.
+//! One track of the segment store: its segments and their data.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::master::Rendition;
-use super::missing::SegmentError;
-use super::playlist::{MediaPlaylist, Part};
-use crate::egress::fmp4::{Chunk, Cut, TrackInfo, fragment, header};
+use super::fmp4::{Chunk, Cut, TrackInfo, fragment, header};
+use super::index::SegmentIndex;
+use super::{Part, Rendition, SegmentError};
 use crate::flow;
 
 /// Id of the only track in each of our MP4 segments.
@@ -20,9 +19,9 @@ const TRACK_ID: u32 = 1;
 /// 1/4.
 const OPEN_SHARE: usize = 4;
 
-/// The playlist and the data of a track.
+/// The segments and the data of a track.
 pub(super) struct Track {
-    pub(super) playlist: MediaPlaylist,
+    pub(super) index: SegmentIndex,
     /// Number of breaks that this track has made.
     pub(super) epoch: u64,
     /// Bytes of all stored parts.
@@ -58,7 +57,7 @@ struct Stored {
 impl Track {
     pub(super) fn new(first_sequence: u64) -> Self {
         Self {
-            playlist: MediaPlaylist::new(first_sequence),
+            index: SegmentIndex::new(first_sequence),
             epoch: 0,
             bytes: 0,
             info: None,
@@ -97,7 +96,7 @@ impl Track {
     pub(super) fn push(&mut self, chunk: &Chunk, epoch: u64, limit: usize) -> Duration {
         let Some(info) = self.info.clone() else { return Duration::ZERO };
         let behind = self.epoch < epoch && chunk.key();
-        let open = self.segments.last_key_value().filter(|_| self.playlist.edge().is_some());
+        let open = self.segments.last_key_value().filter(|_| self.index.edge().is_some());
         let oversized = open.is_some_and(|(_, s)| s.bytes > limit / OPEN_SHARE);
         if behind || self.fresh || oversized || open.is_none() || chunk.cut != Cut::Chunk {
             self.close();
@@ -105,7 +104,7 @@ impl Track {
             let shown_at = gst::ClockTime::from_nseconds(chunk.shown_at.as_nanos() as u64);
             let date = DateTime::<Utc>::from(std::time::UNIX_EPOCH + flow::wall_clock(shown_at));
             let init = self.inits.last_key_value().map_or(0, |(number, _)| *number);
-            let sequence = self.playlist.begin_segment(date, init, discontinuity);
+            let sequence = self.index.begin_segment(date, init, discontinuity);
             self.segments
                 .insert(sequence, Stored { init, start: chunk.shown_at, ..Stored::default() });
             self.epoch = epoch;
@@ -116,7 +115,7 @@ impl Track {
         let duration = info.time(chunk.duration);
         self.end = info.time(chunk.start + chunk.duration);
         self.pushed = Some(Instant::now());
-        self.playlist.add_part(Part { duration, independent: chunk.key() });
+        self.index.add_part(Part { duration, independent: chunk.key() });
         self.bytes += bytes.len();
         if let Some(mut open) = self.segments.last_entry() {
             let open = open.get_mut();
@@ -136,7 +135,7 @@ impl Track {
         }
         let anew = self.segments.is_empty();
         if anew {
-            self.playlist.missed_discontinuities(missed);
+            self.index.missed_discontinuities(missed);
         }
         missed > 0 && !anew
     }
@@ -150,7 +149,7 @@ impl Track {
         if self.fresh || missing > longest {
             self.forget();
         } else if chunk.cut == Cut::Break {
-            self.playlist.skip(missing, target);
+            self.index.skip(missing, target);
         }
     }
 
@@ -176,23 +175,23 @@ impl Track {
     }
 
     pub(super) fn trim(&mut self, window: usize, target: u32) {
-        let oldest = self.playlist.trim(window, target);
+        let oldest = self.index.trim(window, target);
         self.forget_before(oldest);
     }
 
     /// Removes the oldest complete segment. Returns false if there is none.
     pub(super) fn drop_oldest(&mut self) -> bool {
-        if self.playlist.complete() == 0 {
+        if self.index.complete() == 0 {
             return false;
         }
-        let oldest = self.playlist.drop_oldest();
+        let oldest = self.index.drop_oldest();
         self.forget_before(oldest);
         true
     }
 
     /// Removes all segments; numbering continues.
     pub(super) fn forget(&mut self) {
-        self.playlist.close_segment();
+        self.index.close_segment();
         while self.drop_oldest() {}
     }
 
@@ -210,7 +209,7 @@ impl Track {
 
     /// Whether there is a complete segment to play.
     pub(super) fn ready(&self) -> bool {
-        self.playlist.complete() > 0
+        self.index.complete() > 0
     }
 
     pub(super) fn rendition(&self) -> Option<Rendition> {
@@ -225,7 +224,7 @@ impl Track {
             let segment = self.segments.get(&sequence)?;
             Some((sequence, segment.start..segment.start + segment.length))
         };
-        self.playlist.complete_numbers().filter_map(window).collect()
+        self.index.complete_numbers().filter_map(window).collect()
     }
 
     pub(super) fn init(&self, number: u64) -> Result<Bytes, SegmentError> {

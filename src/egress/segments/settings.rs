@@ -1,10 +1,10 @@
-//! Settings of HLS, and what follows from them.
+//! Settings of segments, and what follows from them.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How a stream is segmented for HLS.
+/// How a stream is segmented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schema(as = HlsSettings)]
@@ -16,7 +16,7 @@ pub struct Settings {
     /// latency. Players stay about three parts behind the live edge. With captions they stay behind
     /// by a segment and 5 s, with translations by a segment and 8 s.
     pub part_ms: u32,
-    /// Segments in a playlist, 3-100. Captions need as many segments as players stay behind.
+    /// Segments that a manifest lists, 3-100. Captions need as many segments as players stay behind.
     pub segments: u32,
     /// Maximum memory for segments, in MiB, at least 4; the oldest segments are dropped first.
     pub memory_mib: u32,

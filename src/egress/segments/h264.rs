@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::master::Rendition;
-use crate::egress::fmp4::TrackInfo;
+use super::Rendition;
+use super::fmp4::TrackInfo;
 use crate::media::Codec;
 
-/// Encoding continues for this long after the last read of the playlist. Players read it with every
+/// Encoding continues for this long after the last look at its segments. Players look with every
 /// segment.
 const WANTED: Duration = Duration::from_secs(45);
 
@@ -32,12 +32,12 @@ const LEVELS: [(u8, f64, u32); 9] = [
 pub(super) struct H264 {
     /// Bit rate that the encoder is set to, in bit/s.
     pub(super) bitrate: u64,
-    /// When its playlist was last read.
+    /// When a player last looked at its segments.
     pub(super) asked: Option<Instant>,
 }
 
 impl H264 {
-    /// Notes that a player reads its playlist.
+    /// Notes that a player looks at its segments.
     pub(super) fn ask(&mut self) {
         self.asked = Some(Instant::now());
     }
@@ -47,7 +47,7 @@ impl H264 {
         self.asked.is_some_and(|at| at.elapsed() < WANTED)
     }
 
-    /// Its entry in the master playlist before it is encoded.
+    /// The rendition before it is encoded.
     pub(super) fn expected(&self, original: &TrackInfo) -> Rendition {
         let level = level(original.width, original.height, original.fps);
         let info = TrackInfo {

@@ -32,7 +32,7 @@ pub struct Sample {
     pub data: Bytes,
 }
 
-/// Consecutive frames of one track: a part of an HLS segment, a fragment of a recording.
+/// Consecutive frames of one track: a part of a segment, a fragment of a recording.
 #[derive(Clone, Debug)]
 pub struct Chunk {
     /// Decode time of the first frame, in the track's ticks of running time.

@@ -1,4 +1,4 @@
-//! Fragmented MP4 (ISO/IEC 14496-12, CMAF 23000-19), used for HLS segments and recordings.
+//! Fragmented MP4 (ISO/IEC 14496-12, CMAF 23000-19), used for segments and recordings.
 //!
 //! A writer of our own, because available muxers take the decode time of a chunk from its earliest
 //! presented frame. With B-frames the decode times of consecutive chunks then overlap, and players

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::fmp4::Chunk;
 use super::h264::H264;
-use super::master::{self, ClosedCaptions, Rendition};
 use super::subtitles::Subtitles;
 use super::track::Track;
-use super::{Settings, TrackId};
-use crate::egress::fmp4::Chunk;
+use super::{ClosedCaptions, LiveEdge, Presentation, Rendition, Settings, TrackId};
 use crate::flow;
 use crate::media::Language;
 
@@ -152,13 +151,21 @@ impl State {
         track.push(chunk, epoch, limit)
     }
 
-    /// The master playlist entry of a track, once it can be played.
+    /// A track as players select it, once it can be played.
     pub(super) fn rendition(&self, id: &TrackId) -> Option<Rendition> {
         self.track(id).and_then(Track::rendition)
     }
 
-    /// The master playlist; `query` is appended to every URI.
-    pub(super) fn master(&self, query: &str) -> String {
+    /// The live edges of the tracks that can be played.
+    pub(super) fn edges(&self) -> impl Iterator<Item = LiveEdge> {
+        self.tracks.iter().filter(|(id, _)| self.ready(id)).filter_map(|(id, track)| {
+            let (sequence, parts) = track.index.edge()?;
+            Some(LiveEdge { id: id.clone(), sequence, part: parts.checked_sub(1)? })
+        })
+    }
+
+    /// Everything that players can select now.
+    pub(super) fn presentation(&self) -> Presentation {
         let offered = |language: &&Language| !self.has_stopped(&TrackId::Dub((*language).clone()));
         let dub = |language: &Language| {
             (language.clone(), self.rendition(&TrackId::Dub(language.clone())))
@@ -166,14 +173,13 @@ impl State {
         let video = self.rendition(&TrackId::Video);
         let h264 = self.h264.as_ref().zip(video.as_ref());
         let made = self.rendition(&TrackId::H264);
-        let contents = master::Contents {
+        Presentation {
             h264: h264.map(|(h264, video)| made.unwrap_or_else(|| h264.expected(&video.info))),
             video,
             audio: self.rendition(&TrackId::Audio),
             dubs: self.dubs.iter().filter(offered).map(dub).collect(),
             captions: self.subtitles.offered().cloned().collect(),
-            closed_captions: &self.closed_captions,
-        };
-        master::text(&contents, query)
+            closed_captions: self.closed_captions.clone(),
+        }
     }
 }
