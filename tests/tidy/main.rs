@@ -83,16 +83,6 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/webrtc/nice.rs", "functions of libnice that its bindings lack"),
 ];
 
-/// Where constants still have to get names that say their unit.
-const CONSTANTS_NOT_YET: &[&str] = &[
-    "src/control/store/",
-    "src/egress/fmp4/",
-    "src/egress/hls/",
-    "src/graph/",
-    "src/media/",
-    "src/runtime/backoff.rs",
-];
-
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -210,8 +200,7 @@ fn one_thing_has_one_word() {
 fn constants_say_their_unit() {
     let mut vague = Vec::new();
     for (path, text) in files("src", &[".rs"]) {
-        let later = CONSTANTS_NOT_YET.iter().any(|folder| path.starts_with(folder));
-        if later || constants::is_test_file(&path) {
+        if constants::is_test_file(&path) {
             continue;
         }
         vague.extend(constants::vague(&text).iter().map(|name| format!("{path}: `{name}`")));

@@ -9,7 +9,7 @@ use crate::egress::segments::{Segment, SegmentList, TrackView};
 
 /// Parts are listed for segments that end within this many target durations of the live edge
 /// (rfc8216bis 4.4.4.9).
-const PARTS_TARGETS: u32 = 3;
+const PARTS_TARGETS_COUNT: u32 = 3;
 
 /// The playlist of a track. `name` begins its file names: `video` or `audio`. `query` is appended
 /// to every URI: empty or `?token=…`.
@@ -92,7 +92,7 @@ fn put_control(out: &mut String, view: &TrackView) {
 /// Number of the first segment close enough to the live edge for its parts to be listed. `None`
 /// without segments.
 fn first_with_parts(list: &SegmentList, target_s: u32) -> Option<u64> {
-    let reach = Duration::from_secs(u64::from(target_s * PARTS_TARGETS));
+    let reach = Duration::from_secs(u64::from(target_s * PARTS_TARGETS_COUNT));
     let mut from_edge = list.open.as_ref().map_or(Duration::ZERO, Segment::duration);
     let mut first = list.open.as_ref().map(|open| open.sequence);
     for segment in list.complete.iter().rev() {

@@ -6,13 +6,13 @@ use crate::captions::{FileClock, vtt};
 use crate::egress::segments::CaptionSegment;
 
 /// Ticks per second of an MPEG transport stream.
-const TICKS: u64 = 90_000;
+const TICKS_PER_S: u64 = 90_000;
 
 /// The WebVTT of a segment.
 pub(super) fn text(segment: &CaptionSegment) -> String {
     // A whole second is exact both in milliseconds and in ticks.
     let second = segment.window.start.as_secs();
-    let map = vtt::TimestampMap { mpegts: second * TICKS, local: Duration::from_secs(second) };
+    let map = vtt::TimestampMap { mpegts: second * TICKS_PER_S, local: Duration::from_secs(second) };
     vtt::segment(&segment.texts, &segment.window, map, FileClock::default(), &vtt::Style::default())
 }
 

@@ -8,7 +8,7 @@ use crate::media::Codec;
 
 /// Encoding continues for this long after the last look at its segments. Players look with every
 /// segment.
-const WANTED: Duration = Duration::from_secs(45);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Peak bit rate of a live encoder's segment, in percent of the average.
 const PEAK_PERCENT: u64 = 130;
@@ -44,7 +44,7 @@ impl H264 {
 
     /// Whether a player uses it.
     pub(super) fn is_wanted(&self) -> bool {
-        self.asked.is_some_and(|at| at.elapsed() < WANTED)
+        self.asked.is_some_and(|at| at.elapsed() < IDLE_TIMEOUT)
     }
 
     /// The rendition before it is encoded.

@@ -9,7 +9,7 @@ use super::{Part, Segment, SegmentList};
 
 /// Segments that left the window stay available for this many target durations, for players that
 /// have just read an older manifest (RFC 8216, 6.2.2).
-const GRACE_TARGETS: u32 = 3;
+const GRACE_TARGETS_COUNT: u32 = 3;
 
 /// The segments of one rendition and their numbers. Sequence numbers only increase.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl SegmentIndex {
     /// Removes segments that are past the window and its grace period. Returns the number of the
     /// oldest remaining one.
     pub(in crate::egress) fn trim(&mut self, window: usize, target: u32) -> u64 {
-        let grace = Duration::from_secs(u64::from(target * GRACE_TARGETS));
+        let grace = Duration::from_secs(u64::from(target * GRACE_TARGETS_COUNT));
         while self.segments.len() > window {
             let kept: Duration =
                 self.segments.iter().rev().skip(window).map(Segment::duration).sum();

@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::h264::H264;
 use super::index::Standing;
-use super::segment_store::{SegmentStore, lock};
+use super::segment_store::SegmentStore;
 use super::state::State;
 use super::track::Track;
 use super::{CaptionSegment, Presentation, SegmentError, TrackId, TrackView};
-use crate::media::Language;
+use crate::media::{IgnorePoison, Language};
 
 /// Maximum wait of a request for something that is expected shortly.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ impl SegmentStore {
         let found = self.wait_for(WAIT_MAX, |s| all(s).then(|| Ok(s.presentation()))).await;
         // One track alone is better than none.
         found.or_else(|e| {
-            let state = lock(&self.state);
+            let state = self.state.lock().ignore_poison();
             let any = state.expected.iter().any(|id| state.ready(id));
             if any { Ok(state.presentation()) } else { Err(e) }
         })
@@ -46,7 +46,7 @@ impl SegmentStore {
         at_least: Option<(u64, Option<usize>)>,
     ) -> Result<TrackView, SegmentError> {
         if *id == TrackId::H264 {
-            lock(&self.state).h264.iter_mut().for_each(H264::ask);
+            self.state.lock().ignore_poison().h264.iter_mut().for_each(H264::ask);
         }
         self.wait_for(WAIT_MAX, |state| {
             let Some(track) = state.track(id).filter(|_| state.ready(id)) else {
@@ -86,7 +86,7 @@ impl SegmentStore {
     /// stalled.
     pub async fn captions(&self, name: &Language) -> Result<TrackView, SegmentError> {
         // After the end nothing else settles the last segments.
-        lock(&self.state).settle();
+        self.state.lock().ignore_poison().settle();
         self.wait_for(WAIT_MAX, |state| {
             let Some(settled) = state.subtitles.settled(name) else {
                 return Some(Err(SegmentError::Unknown));
@@ -113,7 +113,7 @@ impl SegmentStore {
         name: &Language,
         sequence: u64,
     ) -> Result<CaptionSegment, SegmentError> {
-        let state = lock(&self.state);
+        let state = self.state.lock().ignore_poison();
         let settled = state.subtitles.settled(name).ok_or(SegmentError::Unknown)?;
         let gone = settled.first_key_value().is_some_and(|(first, _)| sequence < *first);
         let missing = if gone { SegmentError::Gone } else { SegmentError::Unknown };
@@ -125,7 +125,7 @@ impl SegmentStore {
     /// # Errors
     /// [`SegmentError::Gone`] if no segment needs it any more, else [`SegmentError::Unknown`].
     pub async fn init(&self, id: &TrackId, number: u64) -> Result<Bytes, SegmentError> {
-        lock(&self.state).track(id).ok_or(SegmentError::Unknown)?.init(number)
+        self.state.lock().ignore_poison().track(id).ok_or(SegmentError::Unknown)?.init(number)
     }
 
     /// A whole segment as its parts; waits for the open segment.
@@ -138,7 +138,7 @@ impl SegmentStore {
         id: &TrackId,
         sequence: u64,
     ) -> Result<VecDeque<Bytes>, SegmentError> {
-        let limit = WAIT_MAX + Duration::from_secs(u64::from(lock(&self.state).target));
+        let limit = WAIT_MAX + Duration::from_secs(u64::from(self.state.lock().ignore_poison().target));
         self.fetch(limit, id, sequence, None).await
     }
 
@@ -184,7 +184,7 @@ impl SegmentStore {
         let found = async {
             loop {
                 version.borrow_and_update();
-                if let Some(found) = find(&lock(&self.state)) {
+                if let Some(found) = find(&self.state.lock().ignore_poison()) {
                     return found;
                 }
                 if version.changed().await.is_err() {

@@ -1,7 +1,7 @@
 //! Holds the segments of a stream between the pipeline that produces them and the requests that
 //! fetch them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,7 +12,7 @@ use super::state::State;
 use super::track::Track;
 use super::viewers::Viewers;
 use super::{ClosedCaptions, Rendition, Settings, TrackId};
-use crate::media::{Cue, Language, Protocol};
+use crate::media::{Cue, IgnorePoison, Language, Protocol};
 
 /// The segments of one stream, in bounded memory. It outlives the node that fills it: numbering
 /// continues after a restart.
@@ -24,10 +24,6 @@ pub struct SegmentStore {
     /// Counts changes, so that requests can wait for one.
     pub(super) version: watch::Sender<u64>,
     viewers: Viewers,
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SegmentStore {
@@ -48,7 +44,7 @@ impl SegmentStore {
 
     /// Sets the original tracks that will come, video first.
     pub(in crate::egress) fn expect(&self, tracks: Vec<TrackId>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock().ignore_poison();
         if state.expected.first() != tracks.first() {
             state.subtitles.forget();
         }
@@ -57,7 +53,7 @@ impl SegmentStore {
 
     /// Sets the other languages with audio. Earlier languages that are not among them are removed.
     pub(in crate::egress) fn expect_dubs(&self, languages: Vec<Language>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock().ignore_poison();
         let stays = |id: &TrackId| match id {
             TrackId::Dub(language) => languages.contains(language),
             TrackId::Video | TrackId::H264 | TrackId::Audio => true,
@@ -69,7 +65,7 @@ impl SegmentStore {
     /// Sets whether the video is also offered as H.264, with its approximate bit rate in bit/s.
     /// `None` if the original is H.264 or cannot be transcoded.
     pub fn offer_h264(&self, bitrate: Option<u64>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock().ignore_poison();
         let asked = state.h264.take().and_then(|h264| h264.asked);
         state.h264 = bitrate.map(|bitrate| H264 { bitrate, asked });
         if bitrate.is_none() {
@@ -79,33 +75,33 @@ impl SegmentStore {
 
     /// Whether a player requests the video as H.264, so that it must be encoded.
     pub fn wants_h264(&self) -> bool {
-        lock(&self.state).h264.as_ref().is_some_and(H264::is_wanted)
+        self.state.lock().ignore_poison().h264.as_ref().is_some_and(H264::is_wanted)
     }
 
     /// Sets the caption languages of the stream as configured, the original first; `und` for a
     /// language that is detected.
     pub(in crate::egress) fn follow_captions(&self, asked: &[Language]) {
-        lock(&self.state).subtitles.follow(asked);
+        self.state.lock().ignore_poison().subtitles.follow(asked);
     }
 
     /// Adds a committed cue to the captions with this configured language.
     pub(in crate::egress) fn add_cue(&self, name: &Language, cue: &Cue) {
-        lock(&self.state).subtitles.add(name, cue);
+        self.state.lock().ignore_poison().subtitles.add(name, cue);
     }
 
     /// Sets the captions that are embedded in the video.
     pub fn set_closed_captions(&self, inside: Vec<ClosedCaptions>) {
-        lock(&self.state).closed_captions = inside;
+        self.state.lock().ignore_poison().closed_captions = inside;
     }
 
     /// A track begins, or its decoder configuration has changed.
     pub(in crate::egress) fn begin_track(&self, id: &TrackId, info: TrackInfo) {
-        lock(&self.state).track_mut(id).set_info(info);
+        self.state.lock().ignore_poison().track_mut(id).set_info(info);
     }
 
     /// Puts the next chunk of a track into the segment store.
     pub(in crate::egress) fn push(&self, id: &TrackId, chunk: &Chunk) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock().ignore_poison();
         let (limit, window) = ((self.settings.memory_mib as usize) << 20, self.settings.window());
         let part = if id.is_derived() {
             state.push_derived(id, chunk, (limit, window))
@@ -130,7 +126,7 @@ impl SegmentStore {
 
     /// Ends the stream: its tracks are marked as ended, and waiting requests are answered.
     pub fn end(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock().ignore_poison();
         state.ended = true;
         state.tracks.values_mut().for_each(|track| track.index.end());
         drop(state);
@@ -159,12 +155,12 @@ impl SegmentStore {
 
     /// Bytes of memory in use.
     pub fn bytes(&self) -> usize {
-        lock(&self.state).bytes()
+        self.state.lock().ignore_poison().bytes()
     }
 
     /// The original tracks.
     pub fn renditions(&self) -> Vec<Rendition> {
-        let state = lock(&self.state);
+        let state = self.state.lock().ignore_poison();
         let tracks = [TrackId::Video, TrackId::Audio];
         tracks.iter().filter_map(|id| state.rendition(id)).collect()
     }

@@ -15,7 +15,7 @@ use crate::media::{Cue, Language};
 
 /// Maximum delay of committed captions after the speech. Their target is 2 s; the margin avoids
 /// losing captions at peaks.
-const DELAY: Duration = Duration::from_secs(4);
+const CAPTION_DELAY_MAX: Duration = Duration::from_secs(4);
 
 /// Maximum delay of translations, which wait for the end of the sentence.
 const DELAY_TRANSLATED: Duration = Duration::from_secs(7);
@@ -76,7 +76,7 @@ impl Texts {
     }
 
     fn delay(&self) -> Duration {
-        if self.translated { DELAY_TRANSLATED } else { DELAY }
+        if self.translated { DELAY_TRANSLATED } else { CAPTION_DELAY_MAX }
     }
 
     fn add(&mut self, cue: &Cue) {

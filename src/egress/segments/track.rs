@@ -17,7 +17,7 @@ const TRACK_ID: u32 = 1;
 
 /// A segment without a key frame is cut when it takes more than this fraction of the memory limit:
 /// 1/4.
-const OPEN_SHARE: usize = 4;
+const OPEN_SEGMENT_DIVISOR: usize = 4;
 
 /// The segments and the data of a track.
 pub(super) struct Track {
@@ -97,7 +97,7 @@ impl Track {
         let Some(info) = self.info.clone() else { return Duration::ZERO };
         let behind = self.epoch < epoch && chunk.key();
         let open = self.segments.last_key_value().filter(|_| self.index.edge().is_some());
-        let oversized = open.is_some_and(|(_, s)| s.bytes > limit / OPEN_SHARE);
+        let oversized = open.is_some_and(|(_, s)| s.bytes > limit / OPEN_SEGMENT_DIVISOR);
         if behind || self.fresh || oversized || open.is_none() || chunk.cut != Cut::Chunk {
             self.close();
             let discontinuity = self.catch_up(epoch);

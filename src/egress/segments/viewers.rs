@@ -2,10 +2,10 @@
 //! their requests.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::media::Protocol;
+use crate::media::{IgnorePoison, Protocol};
 
 /// A player without a request for this long has left.
 const GONE_AFTER: Duration = Duration::from_secs(15);
@@ -52,7 +52,7 @@ impl Viewers {
     }
 
     fn lock(&self) -> MutexGuard<'_, LastRequest> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 }
 

@@ -19,15 +19,15 @@ const CADENCE_TOLERANCE: Duration = Duration::from_millis(40);
 /// The cadence follows drifting timestamps by 1/36 of the difference with each frame. A clock that
 /// differs by 500 ppm moves frames by 10 us each, and a difference of 5 % drops no frame. Rounding
 /// by half a millisecond moves nothing.
-const CADENCE_FOLLOWS: i64 = 36;
+const CADENCE_FOLLOW_DIVISOR: i64 = 36;
 
 /// How much earlier a segment may end, so that a key frame a few milliseconds early does not make
 /// the segment a whole GOP longer.
-const EARLY: Duration = Duration::from_millis(150);
+const EARLY_END_MAX: Duration = Duration::from_millis(150);
 
 /// Maximum size of a chunk in bytes, whatever its duration: bounds memory if timestamps stand
 /// still.
-const BYTES_MAX: usize = 16 << 20;
+const CHUNK_BYTES_MAX: usize = 16 << 20;
 
 /// Assumed frame duration until one is known.
 const FRAME_DEFAULT: Duration = Duration::from_millis(33);
@@ -141,7 +141,7 @@ impl Chunker {
             Some(raw)
         } else {
             let apart = raw.cast_signed() - expected.cast_signed();
-            Some(expected.saturating_add_signed(apart / CADENCE_FOLLOWS))
+            Some(expected.saturating_add_signed(apart / CADENCE_FOLLOW_DIVISOR))
         }
     }
 
@@ -149,14 +149,14 @@ impl Chunker {
         if hole {
             return Some(Cut::Break);
         }
-        let early = self.info.ticks(EARLY.min(self.segment / 4));
+        let early = self.info.ticks(EARLY_END_MAX.min(self.segment / 4));
         let old = at.saturating_sub(self.segment_start) + early >= self.info.ticks(self.segment);
         if key && old {
             return Some(Cut::Segment);
         }
         // With this frame the chunk would exceed its maximum duration.
         let full = at + self.frame - self.start > self.info.ticks(self.chunk);
-        (full || self.pending_bytes > BYTES_MAX).then_some(Cut::Chunk)
+        (full || self.pending_bytes > CHUNK_BYTES_MAX).then_some(Cut::Chunk)
     }
 
     fn begin(&mut self, at: u64, cut: Cut, frame: Frame) {

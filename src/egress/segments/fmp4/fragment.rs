@@ -5,10 +5,10 @@ use super::{Chunk, Sample};
 use crate::media::Kind;
 
 /// `sample_flags` of a key frame: depends on no other sample.
-const KEY: u32 = 0x0200_0000;
+const KEY_SAMPLE_MASK: u32 = 0x0200_0000;
 
 /// `sample_flags` of any other frame: depends on others, is not a sync sample.
-const DELTA: u32 = 0x0101_0000;
+const DELTA_SAMPLE_MASK: u32 = 0x0101_0000;
 
 /// `moof` and `mdat` of one chunk of the track with this id. `base`, the start of the file in
 /// ticks, is subtracted from its times.
@@ -23,7 +23,7 @@ pub fn fragment(sequence: u32, track_id: u32, kind: Kind, base: u64, chunk: &Chu
             // video they are overridden per frame.
             v.full_box(b"tfhd", 0, 0x02_0020, |v| {
                 v.u32(track_id);
-                v.u32(KEY);
+                v.u32(KEY_SAMPLE_MASK);
             });
             v.full_box(b"tfdt", 1, 0, |v| v.u64(chunk.start.saturating_sub(base)));
             let per_frame = if kind == Kind::Video { 0x0f00 } else { 0x0300 };
@@ -45,7 +45,7 @@ fn sample(v: &mut Vec<u8>, kind: Kind, sample: &Sample) {
     v.u32(sample.duration);
     v.u32(u32::try_from(sample.data.len()).unwrap_or(u32::MAX));
     if kind == Kind::Video {
-        v.u32(if sample.key { KEY } else { DELTA });
+        v.u32(if sample.key { KEY_SAMPLE_MASK } else { DELTA_SAMPLE_MASK });
         v.u32(sample.composition.cast_unsigned());
     }
 }

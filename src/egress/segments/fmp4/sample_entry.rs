@@ -7,7 +7,7 @@ use super::boxes::BoxWriter;
 use crate::media::Codec;
 
 /// Ticks per second of video tracks: a whole number per frame at all usual frame rates.
-const VIDEO_TIMESCALE: u32 = 90_000;
+const VIDEO_TICKS_PER_S: u32 = 90_000;
 
 /// Track parameters from the caps.
 #[derive(Debug, Default)]
@@ -106,7 +106,7 @@ impl Described {
         });
         TrackInfo {
             codec,
-            timescale: VIDEO_TIMESCALE,
+            timescale: VIDEO_TICKS_PER_S,
             entry,
             mime,
             width: self.width,

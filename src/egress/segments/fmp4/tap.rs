@@ -1,6 +1,6 @@
 //! Taps: where frames leave GStreamer.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use gst::prelude::*;
 use super::sample_entry::Described;
 use super::{Frame, TrackInfo};
 use crate::flow::{Error, Framing, Node, format_of};
-use crate::media::Codec;
+use crate::media::{Codec, IgnorePoison};
 
 /// Output of a tap.
 #[derive(Debug)]
@@ -50,11 +50,11 @@ pub fn tap(
     let state = Arc::new(Mutex::new(Outlet { take, caps: None, entry: Vec::new() }));
     let at_end = state.clone();
     let on_eos = move |_: &gst_app::AppSink| {
-        (lock(&at_end).take)(Tapped::End);
+        (at_end.lock().ignore_poison().take)(Tapped::End);
     };
     let on_sample = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        lock(&state).sample(&sample).map_err(|reason| {
+        state.lock().ignore_poison().sample(&sample).map_err(|reason| {
             gst::element_error!(sink, gst::StreamError::Format, ["{}", reason]);
             gst::FlowError::NotSupported
         })?;
@@ -63,10 +63,6 @@ pub fn tap(
     let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(on_sample).eos(on_eos);
     sink.set_callbacks(callbacks.build());
     Ok(())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Outlet<F> {
