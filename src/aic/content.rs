@@ -137,5 +137,4 @@ fn level(frame: &[f32]) -> f32 {
 }
 
 #[cfg(test)]
-#[path = "content_tests.rs"]
 mod tests;

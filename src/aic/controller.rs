@@ -247,5 +247,4 @@ fn packed(with: impl Fn(usize) -> Choice, longest: usize, usable: f64) -> Choice
 }
 
 #[cfg(test)]
-#[path = "controller_tests.rs"]
 mod tests;

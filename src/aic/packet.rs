@@ -268,5 +268,4 @@ impl BitReader<'_> {
 }
 
 #[cfg(test)]
-#[path = "packet_tests.rs"]
 mod tests;

@@ -287,5 +287,4 @@ impl Maker {
 }
 
 #[cfg(test)]
-#[path = "captioner_tests.rs"]
 mod tests;

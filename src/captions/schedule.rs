@@ -243,5 +243,4 @@ fn slot(before: Duration, at: Duration) -> Slot {
 }
 
 #[cfg(test)]
-#[path = "schedule_tests.rs"]
 mod tests;

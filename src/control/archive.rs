@@ -294,5 +294,4 @@ async fn expire(
 }
 
 #[cfg(test)]
-#[path = "archive_tests.rs"]
 mod tests;

@@ -246,5 +246,4 @@ fn secrets(url: &Url, key: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[path = "rtmp_tests.rs"]
 mod tests;

@@ -281,5 +281,4 @@ fn no_cuda(from: Memory, to: Memory) -> String {
 }
 
 #[cfg(test)]
-#[path = "resolve_tests.rs"]
 mod tests;

@@ -215,5 +215,4 @@ fn nanoseconds(time: Duration) -> i128 {
 }
 
 #[cfg(test)]
-#[path = "time_tests.rs"]
 mod tests;

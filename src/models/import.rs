@@ -353,5 +353,4 @@ fn own_files(place: &Path) -> Result<Vec<(String, u64, PathBuf)>, Error> {
 }
 
 #[cfg(test)]
-#[path = "import_tests.rs"]
 mod tests;

@@ -374,5 +374,4 @@ async fn blocking<T: Send + 'static>(
 }
 
 #[cfg(test)]
-#[path = "pull_tests.rs"]
 mod tests;

@@ -211,5 +211,4 @@ impl Assembly {
 }
 
 #[cfg(test)]
-#[path = "psi_tests.rs"]
 pub(super) mod tests;

@@ -154,5 +154,4 @@ impl MediaNode for Decode {
 }
 
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

@@ -265,5 +265,4 @@ impl MediaNode for Encoder {
 }
 
 #[cfg(test)]
-#[path = "encode_tests.rs"]
 mod tests;

@@ -236,5 +236,4 @@ impl Drop for Probe<'_> {
 }
 
 #[cfg(test)]
-#[path = "chain_tests.rs"]
 mod tests;

@@ -237,5 +237,4 @@ impl Channel {
 }
 
 #[cfg(test)]
-#[path = "denoise_tests.rs"]
 mod tests;

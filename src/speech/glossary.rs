@@ -247,5 +247,4 @@ fn is_unspaced(c: char) -> bool {
 }
 
 #[cfg(test)]
-#[path = "glossary_tests.rs"]
 mod tests;

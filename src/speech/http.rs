@@ -307,5 +307,4 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-#[path = "http_tests.rs"]
 pub(crate) mod tests;

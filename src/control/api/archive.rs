@@ -389,5 +389,4 @@ fn broken(error: store::Error) -> Error {
 }
 
 #[cfg(test)]
-#[path = "archive_tests.rs"]
 mod tests;

@@ -221,5 +221,4 @@ impl From<SegmentError> for Error {
 }
 
 #[cfg(test)]
-#[path = "hls_tests.rs"]
 mod tests;

@@ -286,5 +286,4 @@ impl From<CatalogueError> for Error {
 }
 
 #[cfg(test)]
-#[path = "recordings_tests.rs"]
 mod tests;

@@ -261,5 +261,4 @@ async fn allowed() -> impl IntoResponse {
 }
 
 #[cfg(test)]
-#[path = "webrtc_tests.rs"]
 mod tests;

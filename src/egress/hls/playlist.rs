@@ -155,5 +155,4 @@ fn put_end(out: &mut String, view: &TrackView, (name, query): (&str, &str)) {
 }
 
 #[cfg(test)]
-#[path = "playlist_tests.rs"]
 mod tests;

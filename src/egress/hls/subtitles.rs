@@ -17,5 +17,4 @@ pub(super) fn text(segment: &CaptionSegment) -> String {
 }
 
 #[cfg(test)]
-#[path = "subtitles_tests.rs"]
 mod tests;

@@ -271,5 +271,4 @@ pub(super) fn path(folder: &Path, name: &str, language: &Language, ending: &str)
 }
 
 #[cfg(test)]
-#[path = "sidecar_tests.rs"]
 mod tests;

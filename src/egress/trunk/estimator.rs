@@ -237,5 +237,4 @@ fn deviation(share: f64, packets: usize) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "estimator_tests.rs"]
 mod tests;

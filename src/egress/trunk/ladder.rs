@@ -256,5 +256,4 @@ impl VideoNeeds {
 }
 
 #[cfg(test)]
-#[path = "ladder_tests.rs"]
 mod tests;

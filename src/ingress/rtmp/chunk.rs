@@ -328,5 +328,4 @@ pub(super) fn encode(message: &Message, chunk_stream: u8, chunk_size: usize, out
 }
 
 #[cfg(test)]
-#[path = "chunk_tests.rs"]
 mod tests;

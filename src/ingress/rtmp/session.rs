@@ -300,5 +300,4 @@ fn status(level: &str, code: &str, message: &str) -> Value {
 }
 
 #[cfg(test)]
-#[path = "session_tests.rs"]
 mod tests;

@@ -257,5 +257,4 @@ pub(super) fn is_mpegts(bytes: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "tag_tests.rs"]
 mod tests;

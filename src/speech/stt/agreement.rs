@@ -150,5 +150,4 @@ fn same(a: &Word, b: &Word) -> bool {
 }
 
 #[cfg(test)]
-#[path = "agreement_tests.rs"]
 mod tests;

@@ -212,5 +212,4 @@ fn one_line(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "openai_tests.rs"]
 mod tests;

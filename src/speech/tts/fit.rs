@@ -174,5 +174,4 @@ impl Fitter {
 }
 
 #[cfg(test)]
-#[path = "fit_tests.rs"]
 mod tests;

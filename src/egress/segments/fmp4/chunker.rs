@@ -204,5 +204,4 @@ impl Chunker {
 }
 
 #[cfg(test)]
-#[path = "chunker_tests.rs"]
 mod tests;

@@ -116,7 +116,7 @@ fn standing_and_running_back_timestamps_stay_in_order() {
         let data = Bytes::from(vec![0; 1 << 17]);
         chunks.extend(chunker.push(Frame { pts: at, dts: at, duration: None, key: n == 0, data }));
     }
-    assert!(chunks.iter().all(|c| c.size() < BYTES_MAX + (1 << 18)), "memory is bounded");
+    assert!(chunks.iter().all(|c| c.size() < CHUNK_BYTES_MAX + (1 << 18)), "memory is bounded");
     assert!(chunks.windows(2).all(|w| w[0].start + w[0].duration == w[1].start));
 }
 

@@ -21,7 +21,7 @@ use crate::flow::{
 };
 use crate::media::{Accepts, Kind, Timeline};
 
-const OFFER: &str = include_str!("../../../tests/data/chromium-recvonly.sdp");
+const OFFER: &str = include_str!("../../../../tests/data/chromium-recvonly.sdp");
 
 /// One live stream, `live`, whose token is `open-sesame`.
 struct OneStream {
