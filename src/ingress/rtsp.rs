@@ -39,7 +39,7 @@ impl PulledSource for RtspSource {
         let intake = context.intake;
         // What comes late, in a burst, keeps its time: the default mode of the jitter buffer moves it
         // to its arrival, and the timeline of its feed follows a clock that drifts.
-        let node = Node::parse("rtsp source", "rtspsrc name=in latency=200 buffer-mode=none")?;
+        let node = Node::parse("rtsp source", "rtspsrc name=in latency=200 buffer-mode=synced")?;
         let source = node.element("in")?;
         source.set_property("location", self.url);
         source.set_property_from_str("protocols", "tcp+udp");

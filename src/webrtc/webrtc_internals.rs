@@ -103,7 +103,7 @@ fn pass_bursts(jitterbuffer: &gst::Element) {
 /// timeline keeps their places, and follows a clock that drifts.
 fn keep_sender_times(webrtcbin: &gst::Bin) {
     for child in webrtcbin.children().iter().filter(|child| child.has_property("buffer-mode")) {
-        child.set_property_from_str("buffer-mode", "none");
+        child.set_property_from_str("buffer-mode", "synced");
     }
 }
 
