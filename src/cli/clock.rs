@@ -44,7 +44,9 @@ fn read(json: &[u8]) -> Result<Steps, String> {
     let stored: Stored = serde_json::from_slice(json).map_err(|e| e.to_string())?;
     match stored.version {
         FORMAT_VERSION => Ok(stored.steps),
-        other => Err(format!("its format has version {other}, this program reads {FORMAT_VERSION}")),
+        other => {
+            Err(format!("its format has version {other}, this program reads {FORMAT_VERSION}"))
+        }
     }
 }
 

@@ -36,7 +36,9 @@ pub fn token_problem(token: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     let shown: usize = token.chars().map(|c| if plain(c) { 1 } else { 3 }).sum();
     if token.len() < TOKEN_CHARS_MIN {
-        Some(format!("a token has at least {TOKEN_CHARS_MIN} characters; leave it out to have one made"))
+        Some(format!(
+            "a token has at least {TOKEN_CHARS_MIN} characters; leave it out to have one made"
+        ))
     } else if !token.chars().all(|c| c.is_ascii_graphic()) {
         Some("a token has no spaces, no control characters and nothing but ASCII".into())
     } else if shown > TOKEN_CHARS_MAX {

@@ -33,8 +33,9 @@ pub(super) fn merge(target: &mut Value, patch: Value) {
         *target = patch;
         return;
     };
-    let is_other_type =
-        |old: &Value| patch.get("type").is_some_and(|new| old.get("type").is_some_and(|t| t != new));
+    let is_other_type = |old: &Value| {
+        patch.get("type").is_some_and(|new| old.get("type").is_some_and(|t| t != new))
+    };
     if !target.is_object() || is_other_type(target) {
         *target = Value::Object(serde_json::Map::new());
     }

@@ -12,7 +12,8 @@ const TICKS_PER_S: u64 = 90_000;
 pub(super) fn text(segment: &CaptionSegment) -> String {
     // A whole second is exact both in milliseconds and in ticks.
     let second = segment.window.start.as_secs();
-    let map = vtt::TimestampMap { mpegts: second * TICKS_PER_S, local: Duration::from_secs(second) };
+    let map =
+        vtt::TimestampMap { mpegts: second * TICKS_PER_S, local: Duration::from_secs(second) };
     vtt::segment(&segment.texts, &segment.window, map, FileClock::default(), &vtt::Style::default())
 }
 

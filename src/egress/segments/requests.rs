@@ -138,7 +138,8 @@ impl SegmentStore {
         id: &TrackId,
         sequence: u64,
     ) -> Result<VecDeque<Bytes>, SegmentError> {
-        let limit = WAIT_MAX + Duration::from_secs(u64::from(self.state.lock().ignore_poison().target));
+        let limit =
+            WAIT_MAX + Duration::from_secs(u64::from(self.state.lock().ignore_poison().target));
         self.fetch(limit, id, sequence, None).await
     }
 

@@ -157,7 +157,8 @@ async fn srt_live_transmit_receives_opus_and_its_death_is_noticed() {
     let error = ended.expect("it is noticed").expect("no panic").expect_err("nobody is there");
     assert_eq!(error.blame(), Blame::Destination, "{error}");
     // Which of the two depends on the progress of the peer when it was killed.
-    let told = ["has ended", "cannot connect"].iter().any(|words| error.to_string().contains(words));
+    let told =
+        ["has ended", "cannot connect"].iter().any(|words| error.to_string().contains(words));
     assert!(told, "{error}");
 }
 

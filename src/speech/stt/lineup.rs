@@ -54,7 +54,10 @@ pub(super) struct Lineup {
 impl Lineup {
     /// This number of engines, none started.
     pub(super) fn new(engines: usize) -> Self {
-        Self { slots: vec![(State::Idle { at: Duration::ZERO }, RETRY_PAUSES); engines], current: None }
+        Self {
+            slots: vec![(State::Idle { at: Duration::ZERO }, RETRY_PAUSES); engines],
+            current: None,
+        }
     }
 
     /// The engine that transcribes the stream.

@@ -138,5 +138,5 @@ fn captions_come_and_go_and_a_detected_language_keeps_its_files() {
     subtitles.follow(&[und]);
     assert_eq!(offered(&subtitles), ["und en"]);
     assert_eq!(subtitles.hold_back(2), Some(Duration::from_secs(7)));
-    assert!(subtitles.settled(&spanish).is_some(), "whoever follows it still finds it");
+    assert!(subtitles.settled(&spanish).is_some(), "players that follow it still find it");
 }

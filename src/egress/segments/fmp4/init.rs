@@ -15,7 +15,7 @@ pub struct Header {
 }
 
 /// The unit matrix of `mvhd` and `tkhd`.
-const MATRIX: [u32; 9] = [0x0001_0000, 0, 0, 0, 0x0001_0000, 0, 0, 0, 0x4000_0000];
+const UNITY_MATRIX_VALUES: [u32; 9] = [0x0001_0000, 0, 0, 0, 0x0001_0000, 0, 0, 0, 0x4000_0000];
 
 /// The header for these tracks, which get the ids 1, 2 …
 pub fn header(tracks: &[&TrackInfo]) -> Header {
@@ -56,7 +56,7 @@ fn movie_header(v: &mut Vec<u8>, tracks: usize) {
         v.u32(0x0001_0000); // rate
         v.u16(0x0100); // volume
         v.zeros(10);
-        MATRIX.iter().for_each(|m| v.u32(*m));
+        UNITY_MATRIX_VALUES.iter().for_each(|m| v.u32(*m));
         v.zeros(24);
         v.u32(u32::try_from(tracks).unwrap_or(u32::MAX - 1) + 1); // next track id
     });
@@ -74,7 +74,7 @@ fn trak(v: &mut Vec<u8>, id: u32, track: &TrackInfo) {
         v.u16(u16::from(!video)); // alternate group
         v.u16(if video { 0 } else { 0x0100 }); // volume
         v.u16(0);
-        MATRIX.iter().for_each(|m| v.u32(*m));
+        UNITY_MATRIX_VALUES.iter().for_each(|m| v.u32(*m));
         v.u32(u32::from(track.width) << 16);
         v.u32(u32::from(track.height) << 16);
     });

@@ -224,7 +224,7 @@ struct AudioSpecificConfig {
 impl AudioSpecificConfig {
     /// Parses the AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) as far as needed.
     fn read(bytes: &[u8]) -> Option<Self> {
-        const RATES: [u32; 13] = [
+        const SAMPLE_RATES_HZ: [u32; 13] = [
             96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025,
             8_000, 7_350,
         ];
@@ -235,7 +235,7 @@ impl AudioSpecificConfig {
         };
         let rate = |bits: &mut Bits| match bits.take(4)? {
             15 => bits.take(24),
-            n => RATES.get(usize::try_from(n).ok()?).copied(),
+            n => SAMPLE_RATES_HZ.get(usize::try_from(n).ok()?).copied(),
         };
         let signalled = object_type(&mut bits)?;
         let core_rate = rate(&mut bits)?;
