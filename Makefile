@@ -9,7 +9,7 @@ CARGO ?= cargo
 FEATURES = features=$$(.ci/features);
 
 # Unit tests that play media in real time, or search for faults for a second each.
-MEDIA_TESTS = $(addprefix --skip=,aic:: control::api:: control::store::load egress:: elements:: \
+MEDIA_TESTS = $(addprefix --skip=,aic:: control::api:: control::store::sqlite::tests::load egress:: elements:: \
   ingress:: process:: srt:: webrtc:: fuzz_)
 
 .DEFAULT_GOAL := help

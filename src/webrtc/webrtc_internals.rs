@@ -108,8 +108,7 @@ fn keep_sender_times(webrtcbin: &gst::Bin) {
 }
 
 /// `webrtcbin` enables retransmission requests for all tracks of a bundle as soon as one of them
-/// supports it. A jitter buffer with requests treats a packet that is not in time as lost, and
-/// drops it on arrival: audio in bursts would get artificial holes.
+/// supports it. Senders of audio answer none, so each gap would be asked for in vain.
 fn ask_again_for_video_only(bin: &gst::Bin) {
     bin.connect_pad_added(|_, pad| {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
