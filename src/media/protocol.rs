@@ -57,6 +57,11 @@ impl Protocol {
     pub fn has_tracks(self) -> bool {
         matches!(self, Self::Srt | Self::Rist | Self::Rtsp | Self::File)
     }
+
+    /// Whether its media comes as it is captured, by RTP, so that nothing of it can be early.
+    pub fn sends_live(self) -> bool {
+        matches!(self, Self::Whip | Self::Rtsp)
+    }
 }
 
 impl fmt::Display for Protocol {

@@ -30,6 +30,14 @@ const APART_MAX_NS: i128 = 10 * NS_PER_S;
 /// behind what another source has sent until now.
 const RESTART_MARGIN_NS: i128 = 200 * NS_PER_MS;
 
+/// A time base of a source that sends as it captures may still move back this long after it began:
+/// its first packets may have waited for a connection, and the rest then comes early.
+const SETTLE_NS: i128 = 2 * NS_PER_S;
+
+/// A sample this much ahead of the clock, from such a source, moves its time base back. Less than a
+/// frame interval is jitter.
+const EARLY_MAX_NS: i128 = 20 * NS_PER_MS;
+
 /// Least distance of a new time base from the end of the old one.
 const STEP_MIN_NS: i128 = NS_PER_MS;
 
@@ -45,6 +53,8 @@ pub struct Timeline {
     base: Option<Base>,
     tracks: [Track; 2],
     drift: Drift,
+    /// Whether the source sends as it captures, and nothing stored.
+    is_live: bool,
     /// How far ahead of the clock the next time base begins.
     margin_ns: i128,
     /// The next time base begins no earlier than this running time.
@@ -55,6 +65,8 @@ pub struct Timeline {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Base {
     offset_ns: i128,
+    /// Until this running time it may move back.
+    settles_until_ns: i128,
     /// Sequence number of the time base.
     number: u64,
 }
@@ -94,6 +106,12 @@ impl Track {
 }
 
 impl Timeline {
+    /// The timeline of a source that sends as it captures: what comes early shows that the first
+    /// samples were late.
+    pub fn live() -> Self {
+        Self { is_live: true, ..Self::default() }
+    }
+
     /// The running time of a sample of the track of this kind: `source` is the publisher's decode
     /// time, `now` the running time of its arrival.
     ///
@@ -105,7 +123,7 @@ impl Timeline {
         let base = track
             .continues(source, now, self.drift.added_ns)
             .unwrap_or_else(|| self.change_base(track, source, now));
-        let at = source + base.offset_ns + self.drift.added_ns;
+        let at = self.place(track, base, source, now);
         self.tracks[index(kind)] = Track {
             base: Some(base),
             last: Some(Last { source, arrived: now, at }),
@@ -113,6 +131,19 @@ impl Timeline {
         };
         self.drift.measure(now - at, now);
         Duration::from_nanos(u64::try_from(at.max(0)).unwrap_or(u64::MAX))
+    }
+
+    /// The running time of a sample on its time base, which moves back if it has just begun and the
+    /// sample is early.
+    fn place(&mut self, track: Track, base: Base, source: i128, now: i128) -> i128 {
+        let at = source + base.offset_ns + self.drift.added_ns;
+        if now >= base.settles_until_ns {
+            return at;
+        }
+        let early = if at - now > EARLY_MAX_NS { at - now } else { 0 };
+        self.drift.added_ns -= early;
+        let before = track.last.filter(|last| last.source < source);
+        before.map_or(at - early, |last| (at - early).max(last.at + STEP_MIN_NS))
     }
 
     /// Begins a new time base with the next sample. Call it when another source replaces this one
@@ -146,7 +177,10 @@ impl Timeline {
         // A track too far ahead goes back to the clock.
         let at = if after > now + AHEAD_MAX_NS { from } else { from.max(after) };
         let number = self.base.map_or(0, |base| base.number) + 1;
-        let base = Base { offset_ns: at - source - self.drift.added_ns, number };
+        let settles = self.is_live && at == now;
+        let settles_until_ns = if settles { now + SETTLE_NS } else { now };
+        let offset_ns = at - source - self.drift.added_ns;
+        let base = Base { offset_ns, settles_until_ns, number };
         self.base = Some(base);
         base
     }

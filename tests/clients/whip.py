@@ -89,7 +89,7 @@ class Sound(Clocked):
 
 async def publish(args):
     session = Session(args.url, args.token)
-    start = math.ceil(time.time())
+    start = math.ceil(time.time()) - args.behind
     width, height = (int(n) for n in args.size.split("x"))
     picture = session.pc.addTransceiver(Picture(start, width, height), direction="sendonly")
     if args.codec:
@@ -124,6 +124,9 @@ def main():
     parser.add_argument("--token")
     parser.add_argument("--codec", help="offer only this video codec: vp8, h264")
     parser.add_argument("--size", default="320x240")
+    parser.add_argument(
+        "--behind", type=int, default=0, help="what was due in so many seconds is sent at once"
+    )
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--joins", type=int, default=0)
     parser.add_argument("--stay", type=float, default=0.2, help="of each join, seconds")

@@ -40,6 +40,29 @@ fn a_stall_makes_a_late_burst_and_no_hole() {
 }
 
 #[test]
+fn a_live_source_whose_first_samples_were_late_is_not_early_for_ever() {
+    let mut timeline = Timeline::live();
+    let mut last = [Duration::ZERO; 2];
+    // What was due in the first 400 ms comes at once, with the first sample.
+    for n in 0..200_u64 {
+        let source = ms(n * 20);
+        let now = ms(5_000) + source.max(ms(400));
+        for (kind, last) in [Video, Audio].into_iter().zip(&mut last) {
+            let at = timeline.map(kind, ms(30) + source, now);
+            let ahead = ahead_ms(at, now);
+            assert!(ahead <= 45.0, "sample {n} is {ahead} ms early");
+            assert!(n < 21 || ahead > -1.0, "sample {n} is {ahead} ms late");
+            assert!(at > *last, "sample {n} is not after the one before it");
+            *last = at;
+        }
+    }
+    // Later, what is late is late, and what is early is a clock that drifts.
+    assert_eq!(timeline.map(Video, ms(4_030), ms(9_600)), ms(9_000));
+    let ahead = ahead_ms(timeline.map(Video, ms(4_130), ms(9_000)), ms(9_000));
+    assert!((99.0..101.0).contains(&ahead), "{ahead} ms");
+}
+
+#[test]
 fn a_publisher_begins_after_one_that_ran_ahead() {
     let mut timeline = Timeline::default();
     timeline.begin_after(ms(3_000));

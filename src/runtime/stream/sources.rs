@@ -113,7 +113,9 @@ impl Stream {
             let protocol = report.protocol;
             report.note(format!("`tracks` is not used: `{protocol}` has one track of each kind"));
         }
-        let timeline = Arc::new(Mutex::new(Timeline::default()));
+        let is_live = report.protocol.sends_live();
+        let timeline = if is_live { Timeline::live() } else { Timeline::default() };
+        let timeline = Arc::new(Mutex::new(timeline));
         let writer = |kind| {
             let writer = self.feed(kind).writer(Some(timeline.clone()));
             let signals = self.signals.clone();
