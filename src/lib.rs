@@ -29,6 +29,7 @@ pub mod graph;
 pub mod ingress;
 pub mod media;
 pub mod models;
+pub mod onnx;
 pub mod mpegts;
 pub mod process;
 pub mod runtime;
