@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use auralink::aic::FRAME;
+use auralink::aic::FRAME_SAMPLES;
 use auralink::aic::audio::{Decoder, Encoder, Model};
 use auralink::aic::packet::Codes;
 use auralink::aic::weights;
@@ -34,11 +34,11 @@ fn main() -> anyhow::Result<()> {
 
 /// Encoder and decoder as an element runs them.
 fn one_stream(model: &Arc<Model>) -> anyhow::Result<()> {
-    let sound: Vec<f32> =
-        Vec::try_from(Tensor::randn([(FRAMES * FRAME) as i64], (Kind::Float, Device::Cpu)) * 0.1)?;
+    let length = (FRAMES * FRAME_SAMPLES) as i64;
+    let sound: Vec<f32> = Vec::try_from(Tensor::randn([length], (Kind::Float, Device::Cpu)) * 0.1)?;
     let (mut encoder, mut decoder) = (Encoder::new(model.clone())?, Decoder::new(model.clone())?);
     let (mut encoding, mut decoding) = (Vec::new(), Vec::new());
-    for frame in sound.chunks(FRAME) {
+    for frame in sound.chunks(FRAME_SAMPLES) {
         let mut made: Option<Codes> = None;
         let start = Instant::now();
         encoder.push(frame, |codes| made = Some(codes))?;
@@ -57,7 +57,7 @@ fn many_streams(model: &Model, streams: usize, threads: i32) -> anyhow::Result<(
     let (mut before, mut after) = (model.encoder_state(streams)?, model.decoder_state(streams)?);
     let mut both = Vec::new();
     for _ in 0..FRAMES / 5 {
-        let shape = [streams as i64, FRAME as i64];
+        let shape = [streams as i64, FRAME_SAMPLES as i64];
         let samples = Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.1;
         let start = Instant::now();
         let codes = model.encode(&samples, 12, &mut before)?;

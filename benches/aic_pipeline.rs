@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use auralink::aic::FRAME;
+use auralink::aic::FRAME_SAMPLES;
 use auralink::aic::engine::Codec;
 use gst::prelude::*;
 
@@ -54,14 +54,14 @@ fn round_trips(codec: &Codec, streams: usize) -> anyhow::Result<()> {
                     let due = start + Duration::from_millis(20) * at as u32;
                     std::thread::sleep(due.saturating_duration_since(Instant::now()));
                     let tone = |n: usize| {
-                        0.1 * ((at * FRAME + n) as f32 * 0.03 * (stream + 1) as f32).sin()
+                        0.1 * ((at * FRAME_SAMPLES + n) as f32 * 0.03 * (stream + 1) as f32).sin()
                     };
                     let frame = std::array::from_fn(tone);
                     let began = Instant::now();
                     let codes = encoder.encode(&frame, PATIENCE);
                     let encoded = began.elapsed();
-                    let sound = codes.and_then(|c| decoder.decode(Some(c), PATIENCE));
-                    let _ = told.send(sound.map(|_| (encoded, began.elapsed() - encoded)));
+                    let audio = codes.and_then(|c| decoder.decode(Some(c), PATIENCE));
+                    let _ = told.send(audio.map(|_| (encoded, began.elapsed() - encoded)));
                 }
             });
         }
@@ -109,12 +109,12 @@ fn latency(what: &str, chain: &str) -> anyhow::Result<()> {
     let input = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().context("an appsrc")?;
     let output = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().context("a sink")?;
     pipeline.set_state(gst::State::Playing)?;
-    let sound = speech()?;
+    let audio = speech()?;
     let begin = Instant::now();
     let feeder = {
-        let sound = sound.clone();
+        let audio = audio.clone();
         std::thread::spawn(move || {
-            for (at, frame) in sound.chunks(960).enumerate() {
+            for (at, frame) in audio.chunks(960).enumerate() {
                 // A frame is available when its last sample is.
                 let due = begin + Duration::from_millis(20) * (at as u32 + 1);
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -151,7 +151,7 @@ fn latency(what: &str, chain: &str) -> anyhow::Result<()> {
     pipeline.set_state(gst::State::Null)?;
     late.sort();
     anyhow::ensure!(!late.is_empty(), "nothing came out of {chain}");
-    let (median, moved) = (at(&late, 0.5), lag(&sound, &heard));
+    let (median, moved) = (at(&late, 0.5), lag(&audio, &heard));
     println!(
         "| {what} | {reported} ms | {median:.1} ms (95 %: {:.1}) | {moved:.1} ms | {:.1} ms |",
         at(&late, 0.95),

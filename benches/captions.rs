@@ -24,7 +24,7 @@ use support::{Listener, RATE, committed, english, errors, normal};
 const PACED: Duration = Duration::from_secs(60);
 
 /// Silence between utterances, in samples.
-const PAUSE: usize = RATE * 6 / 10;
+const PAUSE_SAMPLES: usize = RATE * 6 / 10;
 
 fn main() {
     if support::data("speech/librispeech").is_none() {
@@ -89,10 +89,10 @@ fn accuracy(
     let listener = Listener::new(engines, wanted.clone(), true);
     let stats = listener.transcriber.stats();
     let (mut said, mut at) = (Vec::new(), Duration::ZERO);
-    for (sound, text) in utterances {
+    for (audio, text) in utterances {
         said.extend(normal(text));
-        at = listener.push(at, sound);
-        at = listener.push(at, &vec![0.0; PAUSE]);
+        at = listener.push(at, audio);
+        at = listener.push(at, &vec![0.0; PAUSE_SAMPLES]);
     }
     let cues = committed(&listener.finish());
     let text: Vec<&str> = cues.iter().map(|c| c.text.as_str()).collect();
@@ -123,18 +123,18 @@ fn paced(
 ) {
     let mut sounds = vec![Vec::new(); streams];
     let longest = (PACED.as_secs_f64() * RATE as f64) as usize;
-    for (n, (sound, _)) in utterances.iter().enumerate() {
+    for (n, (audio, _)) in utterances.iter().enumerate() {
         let stream: &mut Vec<f32> = &mut sounds[n % streams];
         if stream.len() < longest {
-            stream.extend(sound);
-            stream.extend([0.0; PAUSE]);
+            stream.extend(audio);
+            stream.extend([0.0; PAUSE_SAMPLES]);
         }
     }
     let running: Vec<_> = sounds
         .into_iter()
-        .map(|sound| {
+        .map(|audio| {
             let listener = Listener::new(engines, wanted.clone(), false);
-            thread::spawn(move || listen(listener, &sound))
+            thread::spawn(move || listen(listener, &audio))
         })
         .collect();
     let mut all = Delays::default();
@@ -166,13 +166,13 @@ struct Delays {
     skipped: f64,
 }
 
-fn listen(mut listener: Listener, sound: &[f32]) -> Delays {
+fn listen(mut listener: Listener, audio: &[f32]) -> Delays {
     let listening =
         |e: &Event| matches!(e, Event::State(s) if format!("{s:?}").starts_with("Listening"));
     listener.wait_for("the engine", listening);
     let begun = Instant::now();
     let mut at = Duration::ZERO;
-    for piece in sound.chunks(RATE / 50) {
+    for piece in audio.chunks(RATE / 50) {
         at += Duration::from_secs_f64(piece.len() as f64 / RATE as f64);
         // A piece is available when its last sample has been spoken.
         thread::sleep(at.saturating_sub(begun.elapsed()));

@@ -214,9 +214,9 @@ fn dnsmos(data: &Path, folder: &Path, sounds: &[Vec<f32>]) -> Result<Option<Vec<
     let mut command = Command::new(python);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/denoise.py"));
     command.arg(data.join("metrics/dnsmos_sig_bak_ovr.onnx"));
-    for (n, sound) in sounds.iter().enumerate() {
+    for (n, audio) in sounds.iter().enumerate() {
         let path = folder.join(format!("{n}.f32"));
-        let bytes: Vec<u8> = sound.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let bytes: Vec<u8> = audio.iter().flat_map(|x| x.to_le_bytes()).collect();
         std::fs::write(&path, bytes)?;
         command.arg(path);
     }

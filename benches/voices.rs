@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use auralink::config;
-use auralink::speech::tts::{TEXT_MAX, Utterance, Voices};
+use auralink::speech::tts::{TEXT_CHARS_MAX, Utterance, Voices};
 
 /// Phrases of each language.
 const PHRASES: usize = 100;
@@ -51,7 +51,7 @@ async fn main() -> Result<()> {
 fn phrases(folder: &Path, language: &str) -> Vec<String> {
     let text = std::fs::read_to_string(folder.join(format!("{language}.txt")));
     let text = text.unwrap_or_default();
-    let fits = |line: &&str| !line.is_empty() && line.chars().count() <= TEXT_MAX;
+    let fits = |line: &&str| !line.is_empty() && line.chars().count() <= TEXT_CHARS_MAX;
     text.lines().filter(fits).take(PHRASES).map(str::to_owned).collect()
 }
 

@@ -10,11 +10,14 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use super::packet::{Packet, PacketError, SIZE_MAX};
+use super::packet::{PACKET_BYTES_MAX, Packet, PacketError};
 
+/// First bytes of a file.
 const MAGIC: &[u8; 4] = b"AICA";
-const VERSION: u8 = 1;
-const HEADER: usize = 24;
+/// The only version that is read and written.
+const FORMAT_VERSION: u8 = 1;
+/// Bytes before the first record.
+const HEADER_BYTES: usize = 24;
 
 /// Why a file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +26,7 @@ pub enum ContainerError {
     #[error("reading or writing failed")]
     Io(#[from] io::Error),
     /// Not an `.aic` file, or a version that this program does not know.
-    #[error("this is no .aic file of version {VERSION}")]
+    #[error("this is no .aic file of version {FORMAT_VERSION}")]
     Foreign,
     /// A record is longer than any packet, or the file ends inside it; with the record's index.
     #[error("packet {0} of the file is cut off or longer than a packet can be")]
@@ -48,10 +51,10 @@ pub struct Header {
 }
 
 impl Header {
-    fn bytes(self) -> [u8; HEADER] {
-        let mut bytes = [0; HEADER];
+    fn bytes(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
         bytes[..4].copy_from_slice(MAGIC);
-        bytes[4] = VERSION;
+        bytes[4] = FORMAT_VERSION;
         bytes[8..12].copy_from_slice(&self.model);
         bytes[16..].copy_from_slice(&self.samples.to_be_bytes());
         bytes
@@ -107,7 +110,7 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// Reading fails, or it is not an `.aic` file of this version.
     pub fn new(mut from: R) -> Result<Self, ContainerError> {
-        let mut bytes = [0; HEADER];
+        let mut bytes = [0; HEADER_BYTES];
         from.read_exact(&mut bytes).map_err(|e| match e.kind() {
             ErrorKind::UnexpectedEof => ContainerError::Foreign,
             _ => ContainerError::Io(e),
@@ -140,7 +143,7 @@ impl<R: Read> Reader<R> {
         };
         self.from.read_exact(&mut length[1..]).map_err(cut)?;
         let length = usize::from(u16::from_be_bytes(length));
-        let mut bytes = [0; SIZE_MAX];
+        let mut bytes = [0; PACKET_BYTES_MAX];
         let bytes = bytes.get_mut(..length).ok_or(ContainerError::Record(at))?;
         self.from.read_exact(bytes).map_err(cut)?;
         self.at += 1;

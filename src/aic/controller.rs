@@ -10,12 +10,14 @@ use super::engine_health::BackOff;
 use super::packet::size;
 
 /// Bytes of IPv4, UDP, RTP and the SRTP tag around each packet.
-pub const WIRE_OVERHEAD: usize = 20 + 8 + 12 + 10;
+pub const WIRE_OVERHEAD_BYTES: usize = 20 + 8 + 12 + 10;
 
-/// Share of the estimate that may be used; the rest absorbs its error.
-const USABLE: f64 = 0.9;
-/// Bandwidth that a step up needs, relative to what the step costs.
-const HEADROOM: f64 = 1.25;
+/// Share of the estimate that may be used; the rest absorbs its error. More makes queues, less
+/// wastes bandwidth.
+const USABLE_BANDWIDTH_RATIO: f64 = 0.9;
+/// Bandwidth that a step up needs, relative to what the step costs. Less makes the rung swing, more
+/// leaves bandwidth unused.
+const STEP_UP_HEADROOM_FACTOR: f64 = 1.25;
 /// How long this bandwidth must have been available.
 const UP_AFTER: Duration = Duration::from_secs(5);
 /// How long the bandwidth for shorter packets must have been available; longer than for a step up.
@@ -65,7 +67,8 @@ impl Choice {
 
     /// Whether a voice in this codec tolerates this packet loss.
     fn bears(self, loss: f64) -> bool {
-        loss <= LOSSY || !matches!(self, Self::Opus { bitrate, .. } if bitrate > OPUS_FEC_MAX)
+        loss <= FEC_NEEDED_LOSS_RATIO
+            || !matches!(self, Self::Opus { bitrate, .. } if bitrate > OPUS_FEC_BPS_MAX)
     }
 
     fn with_frames(mut self, number: usize) -> Self {
@@ -82,7 +85,7 @@ impl Choice {
             }
             Self::Opus { bitrate, frames } => (frames * bitrate as usize / 8 / 50, frames),
         };
-        ((bytes + WIRE_OVERHEAD) * 8 * 50) as f64 / frames as f64
+        ((bytes + WIRE_OVERHEAD_BYTES) * 8 * 50) as f64 / frames as f64
     }
 }
 
@@ -106,15 +109,15 @@ enum Rung {
 }
 
 /// Opus without AIC-A, by rising bandwidth. At 6 kbit/s it is hardly intelligible.
-const OPUS: [u32; 6] = [8_000, 12_000, 20_000, 32_000, 64_000, 128_000];
+const OPUS_RATES_BPS: [u32; 6] = [8_000, 12_000, 20_000, 32_000, 64_000, 128_000];
 
-/// Above this rate Opus carries no redundancy (RFC 6716 section 2.1.7: only its speech layer does),
-/// which is worse than a lower rate at more than `LOSSY` packet loss.
-const OPUS_FEC_MAX: u32 = 32_000;
-const LOSSY: f64 = 0.05;
+/// Above this rate Opus carries no redundancy (RFC 6716 section 2.1.7: only its speech layer does).
+const OPUS_FEC_BPS_MAX: u32 = 32_000;
+/// At more packet loss, a higher rate without redundancy is worse than a lower rate with it.
+const FEC_NEEDED_LOSS_RATIO: f64 = 0.05;
 
-/// From this rate on, payload costs more than headers.
-const OPUS_ALONE: u32 = 32_000;
+/// From this rate on, packets have one frame: the payload costs more than the headers.
+const OPUS_SINGLE_FRAME_BPS_MIN: u32 = 32_000;
 
 /// Decides for one stream.
 #[derive(Debug, Default)]
@@ -148,7 +151,11 @@ impl Controller {
 
     /// Decides what to send from now on.
     pub fn decide(&mut self, measured: &Measured, now: Instant) -> Choice {
-        let usable = if measured.bandwidth.is_finite() { measured.bandwidth * USABLE } else { 0.0 };
+        let usable = if measured.bandwidth.is_finite() {
+            measured.bandwidth * USABLE_BANDWIDTH_RATIO
+        } else {
+            0.0
+        };
         let rung = self.step(measured, usable, now);
         if !measured.voice || self.back_off.is_on(now) {
             return voice_in_opus(measured);
@@ -172,7 +179,7 @@ impl Controller {
             let choice = choice(RUNGS[rung], measured, usable);
             choice.wire() <= usable && choice.bears(measured.loss)
         };
-        let spare = usable / HEADROOM;
+        let spare = usable / STEP_UP_HEADROOM_FACTOR;
         let best = || (1..RUNGS.len()).rev().find(|rung| fits(*rung, spare)).unwrap_or(0);
         let before = *self.rung.get_or_insert_with(best);
         let mut rung = before;
@@ -202,10 +209,10 @@ fn voice_in_opus(measured: &Measured) -> Choice {
 }
 
 fn best_opus(bandwidth: f64, patience: Duration, may: impl Fn(Choice) -> bool) -> Choice {
-    let usable = bandwidth * USABLE;
+    let usable = bandwidth * USABLE_BANDWIDTH_RATIO;
     let with = |bitrate: &u32| opus(*bitrate, patience, usable);
     let fits = |choice: &Choice| choice.wire() <= usable && may(*choice);
-    OPUS.iter().rev().map(with).find(fits).unwrap_or(with(&OPUS[0]))
+    OPUS_RATES_BPS.iter().rev().map(with).find(fits).unwrap_or(with(&OPUS_RATES_BPS[0]))
 }
 
 /// A rung with as few frames per packet as the bandwidth allows, and redundancy according to loss.
@@ -225,7 +232,7 @@ fn choice(rung: Rung, measured: &Measured, usable: f64) -> Choice {
 }
 
 fn opus(bitrate: u32, patience: Duration, usable: f64) -> Choice {
-    let longest = if bitrate < OPUS_ALONE { longest(patience) } else { 1 };
+    let longest = if bitrate < OPUS_SINGLE_FRAME_BPS_MIN { longest(patience) } else { 1 };
     packed(|frames| Choice::Opus { bitrate, frames }, longest, usable)
 }
 
@@ -240,5 +247,4 @@ fn packed(with: impl Fn(usize) -> Choice, longest: usize, usable: f64) -> Choice
 }
 
 #[cfg(test)]
-#[path = "controller_tests.rs"]
 mod tests;

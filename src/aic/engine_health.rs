@@ -15,10 +15,10 @@ const BACK_OFF: [Duration; 3] =
 /// A failure this long ago is forgotten.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(300);
 /// Frames in time before the engine counts as good.
-const PROBATION: u32 = 5;
+const PROBATION_FRAMES: u32 = 5;
 /// This many misses within [`MISS_WINDOW`] are a failure.
-const MISSES_MAX: usize = 3;
-/// Period of [`MISSES_MAX`].
+const MISSED_FRAMES_MAX: usize = 3;
+/// Period of [`MISSED_FRAMES_MAX`].
 const MISS_WINDOW: Duration = Duration::from_secs(2);
 
 /// How long a failed engine rests: longer each time.
@@ -66,7 +66,7 @@ impl EngineHealth {
     /// itself, because the stream waits for it.
     pub fn came(&mut self, trusted: bool) -> bool {
         self.good = self.good.saturating_add(1);
-        trusted || self.good > PROBATION
+        trusted || self.good > PROBATION_FRAMES
     }
 
     /// A frame failed.
@@ -88,7 +88,7 @@ impl EngineHealth {
                 while self.misses.front().is_some_and(old) {
                     self.misses.pop_front();
                 }
-                if self.misses.len() >= MISSES_MAX {
+                if self.misses.len() >= MISSED_FRAMES_MAX {
                     self.misses.clear();
                     self.back_off.failed(now);
                 }

@@ -1,33 +1,34 @@
 //! Opus inside AIC-A packets: 48 kHz, 20 ms, one or two channels.
 //!
 //! The encoder gets its input 5.5 ms late, so that the output of either codec has the same delay
-//! ([`BEHIND`]) and a change of codec causes no jump in time.
+//! ([`CODEC_DELAY_SAMPLES`]) and a change of codec causes no jump in time.
 
 use std::collections::VecDeque;
 
 use opus::{Application, Bitrate, Channels};
 
-use super::payload::OPUS_MAX;
-use super::{DELAY, RATE, resample};
+use super::payload::OPUS_BYTES_MAX;
+use super::{DELAY_SAMPLES, RATE_HZ, resample};
 
 /// Samples per second of all audio except inside AIC-A.
-pub const WIDE_RATE: usize = 48_000;
+pub const WIDE_RATE_HZ: usize = 48_000;
 
 /// Samples of a frame at that rate, per channel: 20 ms.
-pub const WIDE_FRAME: usize = 960;
+pub const WIDE_FRAME_SAMPLES: usize = 960;
 
 /// Delay of a receiver's output behind the sender's input, with either codec, in samples at 48 kHz:
 /// 12 ms.
-pub const BEHIND: usize = 2 * resample::DELAY + DELAY * WIDE_RATE / RATE as usize;
+pub const CODEC_DELAY_SAMPLES: usize =
+    2 * resample::FILTER_DELAY_SAMPLES + DELAY_SAMPLES * WIDE_RATE_HZ / RATE_HZ as usize;
 
 /// Most frames that one packet carries.
 pub const OPUS_FRAMES_MAX: usize = 3;
 
 /// Longest Opus packet in samples per channel: 120 ms.
-const LONGEST: usize = 5_760;
+const OPUS_PACKET_SAMPLES_MAX: usize = 5_760;
 
 /// Look-ahead of libopus at 48 kHz, in samples, if it reports none.
-const LOOK_AHEAD: usize = 312;
+const OPUS_LOOK_AHEAD_SAMPLES: usize = 312;
 
 fn channels(count: usize) -> Channels {
     if count == 1 { Channels::Mono } else { Channels::Stereo }
@@ -53,12 +54,14 @@ impl OpusEncoder {
     pub fn new(channels_: usize) -> Result<Self, opus::Error> {
         let channels_ = channels_.clamp(1, 2);
         let mut opus =
-            opus::Encoder::new(WIDE_RATE as u32, channels(channels_), Application::Audio)?;
-        let ahead = opus.get_lookahead().map_or(LOOK_AHEAD, |n| usize::try_from(n).unwrap_or(0));
+            opus::Encoder::new(WIDE_RATE_HZ as u32, channels(channels_), Application::Audio)?;
+        let ahead = opus
+            .get_lookahead()
+            .map_or(OPUS_LOOK_AHEAD_SAMPLES, |n| usize::try_from(n).unwrap_or(0));
         opus.set_complexity(5)?;
         opus.set_vbr_constraint(true)?;
         opus.set_inband_fec(true)?;
-        let before = vec![0.0; BEHIND.saturating_sub(ahead) * channels_].into();
+        let before = vec![0.0; CODEC_DELAY_SAMPLES.saturating_sub(ahead) * channels_].into();
         Ok(Self { opus, channels: channels_, before, runs: false, bitrate: 0, loss: 0 })
     }
 
@@ -74,7 +77,7 @@ impl OpusEncoder {
         (bitrate, loss): (u32, u32),
     ) -> Result<Option<Vec<u8>>, opus::Error> {
         self.before.extend(frame);
-        let now: Vec<f32> = self.before.drain(..WIDE_FRAME * self.channels).collect();
+        let now: Vec<f32> = self.before.drain(..WIDE_FRAME_SAMPLES * self.channels).collect();
         if !wanted {
             self.runs = false;
             return Ok(None);
@@ -92,7 +95,7 @@ impl OpusEncoder {
             self.opus.set_packet_loss_perc(loss.min(100) as i32)?;
             self.loss = loss;
         }
-        self.opus.encode_vec_float(&now, OPUS_MAX).map(Some)
+        self.opus.encode_vec_float(&now, OPUS_BYTES_MAX).map(Some)
     }
 }
 
@@ -102,7 +105,7 @@ impl OpusEncoder {
 /// They are not alike, or too long together.
 pub fn joined(packets: &[Vec<u8>]) -> Result<Vec<u8>, opus::Error> {
     let parts: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
-    let mut whole = vec![0; OPUS_MAX];
+    let mut whole = vec![0; OPUS_BYTES_MAX];
     let length = opus::Repacketizer::new()?.combine(&parts, &mut whole)?;
     whole.truncate(length);
     Ok(whole)
@@ -126,7 +129,7 @@ impl OpusDecoder {
     /// libopus has no memory.
     pub fn new(channels_: usize) -> Result<Self, opus::Error> {
         let channels_ = channels_.clamp(1, 2);
-        let opus = opus::Decoder::new(WIDE_RATE as u32, channels(channels_))?;
+        let opus = opus::Decoder::new(WIDE_RATE_HZ as u32, channels(channels_))?;
         Ok(Self { opus, channels: channels_ })
     }
 
@@ -135,10 +138,10 @@ impl OpusDecoder {
     /// # Errors
     /// The packet is invalid.
     pub fn packet(&mut self, packet: &[u8]) -> Result<Vec<f32>, opus::Error> {
-        let mut sound = vec![0.0; LONGEST * self.channels];
-        let count = self.opus.decode_float(packet, &mut sound, false)?;
-        sound.truncate(count * self.channels);
-        Ok(sound)
+        let mut audio = vec![0.0; OPUS_PACKET_SAMPLES_MAX * self.channels];
+        let count = self.opus.decode_float(packet, &mut audio, false)?;
+        audio.truncate(count * self.channels);
+        Ok(audio)
     }
 
     /// The 20 ms before a packet, which were lost, from the redundancy in that packet.
@@ -146,9 +149,9 @@ impl OpusDecoder {
     /// # Errors
     /// The packet is invalid.
     pub fn before(&mut self, packet: &[u8]) -> Result<Vec<f32>, opus::Error> {
-        let mut sound = vec![0.0; WIDE_FRAME * self.channels];
-        self.opus.decode_float(packet, &mut sound, true)?;
-        Ok(sound)
+        let mut audio = vec![0.0; WIDE_FRAME_SAMPLES * self.channels];
+        self.opus.decode_float(packet, &mut audio, true)?;
+        Ok(audio)
     }
 
     /// 20 ms of concealment for a lost packet.
@@ -156,9 +159,9 @@ impl OpusDecoder {
     /// # Errors
     /// libopus fails.
     pub fn lost(&mut self) -> Result<Vec<f32>, opus::Error> {
-        let mut sound = vec![0.0; WIDE_FRAME * self.channels];
-        self.opus.decode_float(&[], &mut sound, false)?;
-        Ok(sound)
+        let mut audio = vec![0.0; WIDE_FRAME_SAMPLES * self.channels];
+        self.opus.decode_float(&[], &mut audio, false)?;
+        Ok(audio)
     }
 
     /// Forgets past packets.

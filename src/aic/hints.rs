@@ -10,9 +10,10 @@ use super::weights::ModelId;
 pub const URI: &str = "urn:x-auralink:rtp-hdrext:aic-hints:1";
 
 /// Bytes of the extension.
-pub const SIZE: usize = 10;
+pub const HINTS_BYTES: usize = 10;
 
-const VERSION: u8 = 0;
+/// Version of the extension (`docs/aic-rtp.md`).
+const HINTS_VERSION: u8 = 0;
 
 /// The sender's classification of its audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +66,10 @@ pub struct Hints {
 
 impl Hints {
     /// Serialises the hints.
-    pub fn write(&self) -> [u8; SIZE] {
+    pub fn write(&self) -> [u8; HINTS_BYTES] {
         let kind = KINDS.iter().position(|(kind, _)| *kind == self.kind).unwrap_or(0);
-        let mut bytes = [0; SIZE];
-        bytes[0] = VERSION << 4 | kind as u8;
+        let mut bytes = [0; HINTS_BYTES];
+        bytes[0] = HINTS_VERSION << 4 | kind as u8;
         bytes[1] = ratio_byte(self.predicted);
         bytes[2] = ratio_byte(self.achieved);
         bytes[3] = (-self.loudness).clamp(0.0, 127.0).round() as u8;
@@ -79,8 +80,8 @@ impl Hints {
 
     /// Parses the hints; `None` for another length or version.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; SIZE] = bytes.try_into().ok()?;
-        if bytes[0] >> 4 != VERSION {
+        let bytes: &[u8; HINTS_BYTES] = bytes.try_into().ok()?;
+        if bytes[0] >> 4 != HINTS_VERSION {
             return None;
         }
         let kind = KINDS.get(usize::from(bytes[0] & 15)).map_or(Kind::Unknown, |(kind, _)| *kind);

@@ -29,14 +29,14 @@ pub mod send;
 pub mod weights;
 
 /// Samples per second of the codec; there is one channel.
-pub const RATE: u32 = 16_000;
+pub const RATE_HZ: u32 = 16_000;
 
 /// Samples of a frame: 20 ms.
-pub const FRAME: usize = 320;
+pub const FRAME_SAMPLES: usize = 320;
 
 /// Delay of the decoder's output behind the encoder's input, in samples: 10 ms. With the frame
 /// itself the algorithmic latency is 30 ms.
-pub const DELAY: usize = 160;
+pub const DELAY_SAMPLES: usize = 160;
 
 /// Why AIC-A is not available on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,8 @@
 //! without gaps. The redundant frames come first, then the packet's own frames, each group stage by
 //! stage, so that cutting the end drops the last stages of all frames.
 //!
-//! Invariant: pure, and no input causes a panic or takes more memory than [`SIZE_MAX`] explains.
+//! Invariant: pure, and no input causes a panic or takes more memory than [`PACKET_BYTES_MAX`]
+//! explains.
 
 /// Most stages that the quantiser has: 6 kbit/s.
 pub const STAGES_MAX: usize = 12;
@@ -13,13 +14,14 @@ pub const STAGES_MAX: usize = 12;
 pub const FRAMES_MAX: usize = 4;
 
 /// Most frames of earlier packets repeated in a packet.
-pub const REDUNDANT_MAX: usize = 3;
+pub const REDUNDANT_FRAMES_MAX: usize = 3;
 
 /// Longest packet in bytes.
-pub const SIZE_MAX: usize = size(FRAMES_MAX, STAGES_MAX, REDUNDANT_MAX, STAGES_MAX);
+pub const PACKET_BYTES_MAX: usize = size(FRAMES_MAX, STAGES_MAX, REDUNDANT_FRAMES_MAX, STAGES_MAX);
 
-const VERSION: u8 = 0;
-const HEADER: usize = 2;
+/// Version of the format, in the first bits of a packet.
+const PACKET_VERSION: u8 = 0;
+const HEADER_BYTES: usize = 2;
 const CODE_BITS: usize = 10;
 const CODE_MASK: u16 = (1 << CODE_BITS) - 1;
 
@@ -99,8 +101,8 @@ impl Codes {
 pub struct Packet {
     /// 1 to [`FRAMES_MAX`] frames, oldest first, all of the same number of stages.
     pub frames: Vec<Codes>,
-    /// 0 to [`REDUNDANT_MAX`] frames that came right before `frames`, oldest first, all of the same
-    /// number of stages (usually fewer than `frames` have).
+    /// 0 to [`REDUNDANT_FRAMES_MAX`] frames that came right before `frames`, oldest first, all of
+    /// the same number of stages (usually fewer than `frames` have).
     pub redundant: Vec<Codes>,
     /// The last frame describes the background; nothing follows until speech starts again or the
     /// background changes (discontinuous transmission).
@@ -114,7 +116,7 @@ pub const fn size(
     redundant: usize,
     redundant_stages: usize,
 ) -> usize {
-    HEADER + (CODE_BITS * (frames * stages + redundant * redundant_stages)).div_ceil(8)
+    HEADER_BYTES + (CODE_BITS * (frames * stages + redundant * redundant_stages)).div_ceil(8)
 }
 
 impl Packet {
@@ -127,12 +129,12 @@ impl Packet {
         let redundant_stages = even(&self.redundant)?;
         within("frames", self.frames.len(), 1, FRAMES_MAX)?;
         within("stages", stages, 1, STAGES_MAX)?;
-        within("redundant frames", self.redundant.len(), 0, REDUNDANT_MAX)?;
+        within("redundant frames", self.redundant.len(), 0, REDUNDANT_FRAMES_MAX)?;
         if !self.redundant.is_empty() {
             within("redundant stages", redundant_stages, 1, STAGES_MAX)?;
         }
         let mut bits = BitWriter::default();
-        bits.put(u16::from(VERSION), 2);
+        bits.put(u16::from(PACKET_VERSION), 2);
         bits.put(self.frames.len() as u16 - 1, 2);
         bits.put(self.redundant.len() as u16, 2);
         bits.put(u16::from(self.comfort), 1);
@@ -156,9 +158,9 @@ impl Packet {
     /// Too short, too long, an unknown version, or reserved bits are set.
     pub fn read(bytes: &[u8]) -> Result<Self, PacketError> {
         let &[first, second, ..] = bytes else {
-            return Err(PacketError::Short { have: bytes.len(), want: HEADER });
+            return Err(PacketError::Short { have: bytes.len(), want: HEADER_BYTES });
         };
-        if first >> 6 != VERSION {
+        if first >> 6 != PACKET_VERSION {
             return Err(PacketError::Version(first >> 6));
         }
         let frames = usize::from(first >> 4 & 3) + 1;
@@ -176,7 +178,7 @@ impl Packet {
         if bytes.len() > want {
             return Err(PacketError::Long(bytes.len() - want));
         }
-        let mut bits = BitReader { bytes, at: 8 * HEADER };
+        let mut bits = BitReader { bytes, at: 8 * HEADER_BYTES };
         let redundant = bits.group(redundant, redundant_stages);
         let frames = bits.group(frames, stages);
         if bits.rest_is_set() {
@@ -266,5 +268,4 @@ impl BitReader<'_> {
 }
 
 #[cfg(test)]
-#[path = "packet_tests.rs"]
 mod tests;

@@ -4,24 +4,27 @@
 //! the rest is one Opus packet (RFC 6716). So a sender can fall back for any packet without a
 //! change of the payload type, the clock rate or the SSRC.
 //!
-//! Invariant: pure, and no input causes a panic or takes more memory than [`OPUS_MAX`] explains.
+//! Invariant: pure, and no input causes a panic or takes more memory than [`OPUS_BYTES_MAX`]
+//! explains.
 
 use super::packet::{Packet, PacketError};
 
-/// Longest embedded Opus packet in bytes: one frame of RFC 6716 and its first byte.
-pub const OPUS_MAX: usize = 1276;
+/// Longest embedded Opus packet in bytes: the first byte and one frame, which has at most 1275 (RFC
+/// 6716 section 3.2.1).
+pub const OPUS_BYTES_MAX: usize = 1276;
 
 /// Longest payload in bytes.
-pub const PAYLOAD_MAX: usize = 1 + OPUS_MAX;
+pub const PAYLOAD_BYTES_MAX: usize = 1 + OPUS_BYTES_MAX;
 
-const OPUS: u8 = 0x40;
+/// First byte of a payload with an Opus packet.
+const OPUS_TYPE_CODE: u8 = 0x40;
 
 /// One payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
     /// Frames of AIC-A.
     Aic(Packet),
-    /// One Opus packet, 1 to [`OPUS_MAX`] bytes, which only libopus validates.
+    /// One Opus packet, 1 to [`OPUS_BYTES_MAX`] bytes, which only libopus validates.
     Opus(Vec<u8>),
 }
 
@@ -32,12 +35,12 @@ impl Payload {
     /// The bytes are invalid, as for [`Packet::read`].
     pub fn read(bytes: &[u8]) -> Result<Self, PacketError> {
         match bytes {
-            [OPUS] => Err(PacketError::Short { have: 1, want: 2 }),
-            [OPUS, opus @ ..] if opus.len() > OPUS_MAX => {
-                Err(PacketError::Long(opus.len() - OPUS_MAX))
+            [OPUS_TYPE_CODE] => Err(PacketError::Short { have: 1, want: 2 }),
+            [OPUS_TYPE_CODE, opus @ ..] if opus.len() > OPUS_BYTES_MAX => {
+                Err(PacketError::Long(opus.len() - OPUS_BYTES_MAX))
             }
-            [OPUS, opus @ ..] => Ok(Self::Opus(opus.to_vec())),
-            [first, ..] if first >> 6 == OPUS >> 6 => Err(PacketError::Reserved),
+            [OPUS_TYPE_CODE, opus @ ..] => Ok(Self::Opus(opus.to_vec())),
+            [first, ..] if first >> 6 == OPUS_TYPE_CODE >> 6 => Err(PacketError::Reserved),
             _ => Packet::read(bytes).map(Self::Aic),
         }
     }
@@ -50,10 +53,10 @@ impl Payload {
         match self {
             Self::Aic(packet) => packet.write(),
             Self::Opus(opus) if opus.is_empty() => Err(PacketError::Short { have: 1, want: 2 }),
-            Self::Opus(opus) if opus.len() > OPUS_MAX => {
-                Err(PacketError::Long(opus.len() - OPUS_MAX))
+            Self::Opus(opus) if opus.len() > OPUS_BYTES_MAX => {
+                Err(PacketError::Long(opus.len() - OPUS_BYTES_MAX))
             }
-            Self::Opus(opus) => Ok([&[OPUS], &opus[..]].concat()),
+            Self::Opus(opus) => Ok([&[OPUS_TYPE_CODE], &opus[..]].concat()),
         }
     }
 }
@@ -82,7 +85,7 @@ mod tests {
         check(&[0x40], PacketError::Short { have: 1, want: 2 });
         check(&[0x41, 0], PacketError::Reserved);
         check(&[0x80, 0x10, 0, 0], PacketError::Version(2));
-        let long = [&[0x40][..], &[0; OPUS_MAX + 2]].concat();
+        let long = [&[0x40][..], &[0; OPUS_BYTES_MAX + 2]].concat();
         check(&long, PacketError::Long(2));
         assert!(Payload::Opus(Vec::new()).write().is_err());
     }

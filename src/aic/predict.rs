@@ -4,13 +4,13 @@
 //! the same frames: Opus at 20 kbit/s in packets of 20 ms. Frames that discontinuous transmission
 //! leaves out count for neither. ([`super::ratio`] is the ratio that packets state.)
 
-use super::controller::{Choice, WIRE_OVERHEAD};
+use super::controller::{Choice, WIRE_OVERHEAD_BYTES};
 
 /// The Opus setting of the comparison.
 const OPUS: Choice = Choice::Opus { bitrate: 20_000, frames: 1 };
 
-/// Weight of the newest second in the running mean.
-const WEIGHT: f64 = 0.2;
+/// Weight of the newest second in the running mean: about the last five seconds count.
+const SMOOTHING_FACTOR: f64 = 0.2;
 
 /// Fewest frames of a comparison; fewer are not significant.
 const FRAMES_MIN: u64 = 10;
@@ -29,7 +29,7 @@ pub struct SentFrames {
 impl SentFrames {
     /// Bits on the wire.
     pub fn wire(self) -> f64 {
-        ((self.bytes + self.packets * WIRE_OVERHEAD as u64) * 8) as f64
+        ((self.bytes + self.packets * WIRE_OVERHEAD_BYTES as u64) * 8) as f64
     }
 
     /// Bits on the wire of the same frames in Opus.
@@ -94,7 +94,7 @@ impl Predictor {
 }
 
 fn mix(before: Option<f64>, now: f64) -> f64 {
-    before.map_or(now, |before| before + WEIGHT * (now - before))
+    before.map_or(now, |before| before + SMOOTHING_FACTOR * (now - before))
 }
 
 #[cfg(test)]

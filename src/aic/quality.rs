@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::controller::Choice;
 
-/// Rating of a perfect connection.
-const BEST: f64 = 93.2;
+/// Rating R with the default of every parameter (ITU-T G.107).
+const BEST_RATING_FACTOR: f64 = 93.2;
 
 /// Impairment of a voice by a codec alone (Ie of G.107), and its robustness against loss (Bpl of
 /// G.113; 10 for simple, 20 for good concealment).
@@ -36,7 +36,7 @@ pub fn estimate(choice: Choice, missing: f64, delay: Duration) -> f64 {
     let lost = codec + (95.0 - codec) * percent / (percent + bears);
     let ms = delay.as_secs_f64() * 1000.0;
     let late = 0.024 * ms + if ms > 177.3 { 0.11 * (ms - 177.3) } else { 0.0 };
-    let r = (BEST - lost - late).clamp(0.0, 100.0);
+    let r = (BEST_RATING_FACTOR - lost - late).clamp(0.0, 100.0);
     let score = 1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6;
     score.clamp(1.0, 4.5)
 }

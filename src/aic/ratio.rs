@@ -8,15 +8,15 @@
 
 use std::collections::VecDeque;
 
-use super::controller::{Choice, WIRE_OVERHEAD};
+use super::controller::{Choice, WIRE_OVERHEAD_BYTES};
 use super::send::Settings;
 
-/// 16 kHz, mono, 16 bits.
-const RAW: f64 = 256_000.0;
+/// Bit rate of the input: 16 kHz, mono, 16 bits.
+const RAW_BPS: f64 = 256_000.0;
 /// Packets that the achieved ratio covers: about two seconds.
-const WINDOW: usize = 100;
-/// Weight of each packet in the correction.
-const SHARE: f64 = 0.02;
+const WINDOW_PACKETS: usize = 100;
+/// Weight of each packet in the correction: about the last 50 packets count.
+const CORRECTION_SMOOTHING_FACTOR: f64 = 0.02;
 
 /// Follows one stream.
 #[derive(Clone, Debug)]
@@ -30,14 +30,14 @@ pub struct Ratio {
 
 impl Default for Ratio {
     fn default() -> Self {
-        Self { sent: VecDeque::with_capacity(WINDOW), correction: 1.0, predicted: 0.0 }
+        Self { sent: VecDeque::with_capacity(WINDOW_PACKETS), correction: 1.0, predicted: 0.0 }
     }
 }
 
 impl Ratio {
     /// A payload of `bytes` bytes was sent when frame `at` of the stream was processed.
     pub fn sent(&mut self, bytes: usize, at: u64, settings: &Settings) {
-        let bytes = bytes + WIRE_OVERHEAD;
+        let bytes = bytes + WIRE_OVERHEAD_BYTES;
         let choice = Choice::Aic {
             stages: settings.stages,
             frames: settings.frames,
@@ -49,13 +49,13 @@ impl Ratio {
             // Background and packets of Opus differ from the settings.
             let frames = at.saturating_sub(*before).max(1) as f64;
             let was = (bytes * 8 * 50) as f64 / frames;
-            self.correction += SHARE * (was / expected - self.correction);
+            self.correction += CORRECTION_SMOOTHING_FACTOR * (was / expected - self.correction);
         }
-        if self.sent.len() == WINDOW {
+        if self.sent.len() == WINDOW_PACKETS {
             self.sent.pop_front();
         }
         self.sent.push_back((bytes, at));
-        self.predicted = RAW / (expected * self.correction.max(1e-3));
+        self.predicted = RAW_BPS / (expected * self.correction.max(1e-3));
     }
 
     /// Expected ratio of the next seconds.
@@ -68,7 +68,7 @@ impl Ratio {
         let (Some(first), Some(last)) = (self.sent.front(), self.sent.back()) else { return 0.0 };
         let bits: usize = self.sent.iter().skip(1).map(|(bytes, _)| bytes * 8).sum();
         let seconds = (last.1 - first.1) as f64 * 0.02;
-        if bits == 0 { 0.0 } else { RAW * seconds / bits as f64 }
+        if bits == 0 { 0.0 } else { RAW_BPS * seconds / bits as f64 }
     }
 }
 

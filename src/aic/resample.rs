@@ -5,29 +5,33 @@
 
 use std::sync::LazyLock;
 
-const TAPS: usize = 97;
-const FACTOR: usize = 3;
+/// Length of the filter: more taps are steeper and delay longer.
+const FILTER_TAPS: usize = 97;
+/// 48 kHz / 16 kHz.
+const RESAMPLING_FACTOR: usize = 3;
 /// Frequency of half amplitude, relative to 48 kHz.
-const CUTOFF: f64 = 7_900.0 / 48_000.0;
-const BETA: f64 = 7.86;
+const CUTOFF_RATIO: f64 = 7_900.0 / 48_000.0;
+/// Parameter β of the window for 80 dB: 0.1102 (80 - 8.7), by Kaiser's formula.
+const KAISER_SHAPE_FACTOR: f64 = 7.86;
 
 /// Delay of each direction, in samples at 48 kHz.
-pub const DELAY: usize = (TAPS - 1) / 2;
+pub const FILTER_DELAY_SAMPLES: usize = (FILTER_TAPS - 1) / 2;
 
 /// The filter, with a gain of 1.
-static FILTER: LazyLock<[f32; TAPS]> = LazyLock::new(|| {
-    let middle = DELAY as f64;
+static FILTER: LazyLock<[f32; FILTER_TAPS]> = LazyLock::new(|| {
+    let middle = FILTER_DELAY_SAMPLES as f64;
     let tap = |i: usize| {
         let t = i as f64 - middle;
         let sinc = if t == 0.0 {
-            2.0 * CUTOFF
+            2.0 * CUTOFF_RATIO
         } else {
-            (std::f64::consts::TAU * CUTOFF * t).sin() / (std::f64::consts::PI * t)
+            (std::f64::consts::TAU * CUTOFF_RATIO * t).sin() / (std::f64::consts::PI * t)
         };
-        let window = bessel(BETA * (1.0 - (t / middle).powi(2)).max(0.0).sqrt()) / bessel(BETA);
+        let window = bessel(KAISER_SHAPE_FACTOR * (1.0 - (t / middle).powi(2)).max(0.0).sqrt())
+            / bessel(KAISER_SHAPE_FACTOR);
         sinc * window
     };
-    let taps: [f64; TAPS] = std::array::from_fn(tap);
+    let taps: [f64; FILTER_TAPS] = std::array::from_fn(tap);
     let sum: f64 = taps.iter().sum();
     taps.map(|t| (t / sum) as f32)
 });
@@ -50,7 +54,7 @@ pub struct Down {
 
 impl Default for Down {
     fn default() -> Self {
-        Self { past: vec![0.0; TAPS - 1] }
+        Self { past: vec![0.0; FILTER_TAPS - 1] }
     }
 }
 
@@ -59,9 +63,13 @@ impl Down {
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         self.past.extend_from_slice(samples);
         let filter: &[f32] = &*FILTER;
-        let windows = self.past.windows(TAPS).step_by(FACTOR).take(samples.len() / FACTOR);
+        let windows = self
+            .past
+            .windows(FILTER_TAPS)
+            .step_by(RESAMPLING_FACTOR)
+            .take(samples.len() / RESAMPLING_FACTOR);
         out.extend(windows.map(|w| w.iter().zip(filter).map(|(x, h)| x * h).sum::<f32>()));
-        let used = self.past.len() - (TAPS - 1);
+        let used = self.past.len() - (FILTER_TAPS - 1);
         self.past.drain(..used);
     }
 }
@@ -73,11 +81,11 @@ pub struct Up {
 }
 
 /// Samples at 16 kHz that one phase of the filter covers.
-const REACH: usize = TAPS.div_ceil(FACTOR);
+const PHASE_SAMPLES: usize = FILTER_TAPS.div_ceil(RESAMPLING_FACTOR);
 
 impl Default for Up {
     fn default() -> Self {
-        Self { past: vec![0.0; REACH - 1] }
+        Self { past: vec![0.0; PHASE_SAMPLES - 1] }
     }
 }
 
@@ -86,15 +94,15 @@ impl Up {
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         self.past.extend_from_slice(samples);
         let filter: &[f32] = &*FILTER;
-        for window in self.past.windows(REACH) {
-            for phase in 0..FACTOR {
+        for window in self.past.windows(PHASE_SAMPLES) {
+            for phase in 0..RESAMPLING_FACTOR {
                 let newest_first = window.iter().rev();
-                let taps = filter[phase..].iter().step_by(FACTOR);
+                let taps = filter[phase..].iter().step_by(RESAMPLING_FACTOR);
                 let sum: f32 = newest_first.zip(taps).map(|(x, h)| x * h).sum();
-                out.push(sum * FACTOR as f32);
+                out.push(sum * RESAMPLING_FACTOR as f32);
             }
         }
-        let used = self.past.len() - (REACH - 1);
+        let used = self.past.len() - (PHASE_SAMPLES - 1);
         self.past.drain(..used);
     }
 }
@@ -108,10 +116,10 @@ mod tests {
     }
 
     /// Down and up again, in pieces.
-    fn round(sound: &[f32], piece: usize) -> Vec<f32> {
+    fn round(audio: &[f32], piece: usize) -> Vec<f32> {
         let (mut down, mut up) = (Down::default(), Up::default());
         let mut out = Vec::new();
-        for piece in sound.chunks(piece) {
+        for piece in audio.chunks(piece) {
             let mut less = Vec::new();
             down.push(piece, &mut less);
             up.push(&less, &mut out);
@@ -121,11 +129,14 @@ mod tests {
 
     #[test]
     fn speech_band_comes_back_in_time_and_the_rest_is_gone() {
-        let sound = tone(1_000.0, 9_600);
-        let back = round(&sound, 960);
-        assert_eq!(back.len(), sound.len());
-        assert_eq!(back, round(&sound, 3), "whatever the pieces");
-        let off = back[400..].iter().zip(&sound[400 - 2 * DELAY..]).map(|(a, b)| (a - b).abs());
+        let audio = tone(1_000.0, 9_600);
+        let back = round(&audio, 960);
+        assert_eq!(back.len(), audio.len());
+        assert_eq!(back, round(&audio, 3), "whatever the pieces");
+        let off = back[400..]
+            .iter()
+            .zip(&audio[400 - 2 * FILTER_DELAY_SAMPLES..])
+            .map(|(a, b)| (a - b).abs());
         assert!(off.fold(0.0, f32::max) < 0.002);
         let loudest = |hertz| {
             round(&tone(hertz, 9_600), 960)[400..].iter().fold(0.0_f32, |m, x| m.max(x.abs()))

@@ -16,7 +16,7 @@ use crate::media::Cue;
 const PAIRS_MAX: usize = 12;
 
 /// Most bytes of service blocks in a packet.
-const BLOCKS_MAX: usize = 127;
+const PACKET_BLOCK_BYTES_MAX: usize = 127;
 
 /// Settings of a captioner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ struct Content {
 impl Piece for Content {
     fn absorb(&mut self, earlier: Self) -> bool {
         if self.pairs.len() + earlier.pairs.len() > PAIRS_MAX
-            || self.blocks.len() + earlier.blocks.len() > BLOCKS_MAX / 2
+            || self.blocks.len() + earlier.blocks.len() > PACKET_BLOCK_BYTES_MAX / 2
         {
             return false;
         }
@@ -215,7 +215,7 @@ impl Maker {
         }
         // A packet has one header byte, and each triplet carries two bytes.
         let room = (count.saturating_sub(pairs.len()) * 2).saturating_sub(1);
-        let blocks = self.dtvcc.blocks(slot.at, room.min(BLOCKS_MAX));
+        let blocks = self.dtvcc.blocks(slot.at, room.min(PACKET_BLOCK_BYTES_MAX));
         // If services of the source are put into our packets, every frame has a packet. Some
         // decoders (mux.js) process a packet only when the next one begins, so an empty one
         // follows.
@@ -228,18 +228,19 @@ impl Maker {
 
     /// The due CEA-608 pairs, alternating between the fields: 59.94 per second.
     fn pairs(&mut self, slot: Slot) -> Vec<(Field, [u8; 2])> {
-        const PAIR: Duration = Duration::from_nanos(1_001_000_000 / 60);
+        /// Two fields per frame of 30000/1001 Hz, with one pair each (CEA-608).
+        const PAIR_INTERVAL: Duration = Duration::from_nanos(1_001_000_000 / 60);
         self.owed += slot.span;
         let mut pairs = Vec::new();
         // Timestamps are rounded; tolerates a tenth of a pair.
-        while self.owed + PAIR / 10 >= PAIR && pairs.len() < PAIRS_MAX {
-            self.owed = self.owed.saturating_sub(PAIR);
+        while self.owed + PAIR_INTERVAL / 10 >= PAIR_INTERVAL && pairs.len() < PAIRS_MAX {
+            self.owed = self.owed.saturating_sub(PAIR_INTERVAL);
             let pair = self.line21.pair(self.field, slot.at).unwrap_or(NOTHING);
             pairs.push((self.field, pair));
             self.field = if self.field == Field::One { Field::Two } else { Field::One };
         }
         // A backlog of more than one pair is dropped.
-        self.owed = self.owed.min(PAIR);
+        self.owed = self.owed.min(PAIR_INTERVAL);
         pairs
     }
 
@@ -286,5 +287,4 @@ impl Maker {
 }
 
 #[cfg(test)]
-#[path = "captioner_tests.rs"]
 mod tests;

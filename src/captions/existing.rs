@@ -7,7 +7,7 @@ use super::cc_data::{Field, Kind, NOTHING, Triplet, with_parity};
 use super::mapping::{MappingError, Service, Services};
 
 /// How long after its last caption data the source counts as using a field or services.
-const PRESENT: Duration = Duration::from_secs(10);
+const PRESENCE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What happens to captions of the source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -233,7 +233,7 @@ impl Source {
 }
 
 fn is_recent(used: Option<Duration>, at: Duration) -> bool {
-    used.is_some_and(|used| at.max(used) - at.min(used) < PRESENT)
+    used.is_some_and(|used| at.max(used) - at.min(used) < PRESENCE_TIMEOUT)
 }
 
 #[cfg(test)]

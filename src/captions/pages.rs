@@ -8,13 +8,13 @@ use super::tokens::Token;
 
 /// A text is loaded this long before it is displayed, if known by then: two full rows of CEA-608
 /// take a second.
-pub(super) const AHEAD: Duration = Duration::from_millis(1500);
+pub(super) const LOAD_AHEAD: Duration = Duration::from_millis(1500);
 
 /// Columns of a row.
-pub(super) const COLUMNS: usize = 32;
+pub(super) const ROW_COLUMNS: usize = 32;
 
 /// Rows of a page.
-pub(super) const ROWS: usize = 2;
+pub(super) const PAGE_ROWS: usize = 2;
 
 /// Shortest time that a late or short text is displayed.
 const SHOWN_MIN: Duration = Duration::from_millis(1500);
@@ -88,11 +88,11 @@ impl<G: Clone> Pages<G> {
         let Some(page) = self.pages.back_mut() else { return self.pages.push_back(fresh()) };
         let count = page.rows.len();
         match page.rows.last_mut() {
-            Some(row) if row.len() + space + glyphs.len() <= COLUMNS => {
+            Some(row) if row.len() + space + glyphs.len() <= ROW_COLUMNS => {
                 row.extend(std::iter::repeat_n(blank.clone(), space));
                 row.extend_from_slice(glyphs);
             }
-            _ if count < ROWS => page.rows.push(glyphs.to_vec()),
+            _ if count < PAGE_ROWS => page.rows.push(glyphs.to_vec()),
             _ => return self.pages.push_back(fresh()),
         }
         page.end = word.end;

@@ -50,13 +50,13 @@ pub struct ScheduleStats {
 }
 
 /// Most frames that may come late: the limit of H.264 and H.265.
-const DEPTH_MAX: usize = 16;
+const REORDERED_FRAMES_MAX: usize = 16;
 
 /// Frames without reordering after which a stream counts as not reordered.
-const FORGET_AFTER: u32 = 300;
+const IN_ORDER_FRAMES: u32 = 300;
 
 /// A step of more than this is a jump.
-const JUMP: Duration = Duration::from_secs(1);
+const JUMP_MIN: Duration = Duration::from_secs(1);
 
 /// Longest span of a slot.
 const SPAN_MAX: Duration = Duration::from_millis(250);
@@ -65,7 +65,7 @@ const SPAN_MAX: Duration = Duration::from_millis(250);
 const STEP_DEFAULT: Duration = Duration::from_nanos(33_366_667);
 
 /// Number of timestamps from which the distance of frames is learnt.
-const SEEN: usize = 16;
+const LEARNING_TIMESTAMPS: usize = 16;
 
 /// Assigns pieces to frames.
 #[derive(Debug)]
@@ -108,8 +108,8 @@ impl<T: Piece> Schedule<T> {
     pub fn take(&mut self, frame: Frame, make: impl FnMut(Slot) -> T) -> Option<T> {
         self.learn(&frame);
         let Some(last) = self.last else { return self.start(frame, make) };
-        let window = JUMP.max(self.step * (self.depth as u32 + 2));
-        if frame.pts + window < last || frame.pts > last + JUMP {
+        let window = JUMP_MIN.max(self.step * (self.depth as u32 + 2));
+        if frame.pts + window < last || frame.pts > last + JUMP_MIN {
             self.stats.jumps += 1;
             self.abandon();
             return self.start(frame, make);
@@ -207,20 +207,20 @@ impl<T: Piece> Schedule<T> {
 
     /// Learns the distance of frames, and how many come late.
     fn learn(&mut self, frame: &Frame) {
-        let late = self.last.is_some_and(|last| frame.pts < last && frame.pts + JUMP > last);
+        let late = self.last.is_some_and(|last| frame.pts < last && frame.pts + JUMP_MIN > last);
         if late {
             self.late += 1;
             self.since_late = 0;
-            self.depth = self.depth.max(self.late).min(DEPTH_MAX);
+            self.depth = self.depth.max(self.late).min(REORDERED_FRAMES_MAX);
         } else {
             self.late = 0;
             self.since_late = self.since_late.saturating_add(1);
-            if self.since_late > FORGET_AFTER {
+            if self.since_late > IN_ORDER_FRAMES {
                 self.depth = 0;
             }
         }
         self.dts_is_wrong |= frame.dts.is_some_and(|dts| dts > frame.pts + self.step);
-        if self.seen.len() == SEEN {
+        if self.seen.len() == LEARNING_TIMESTAMPS {
             self.seen.pop_front();
         }
         self.seen.push_back(frame.pts);
@@ -229,8 +229,9 @@ impl<T: Piece> Schedule<T> {
         let mut steps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
         steps.retain(|step| *step > Duration::from_millis(1));
         steps.sort_unstable();
-        let learned = steps.get(steps.len() / 2).filter(|_| steps.len() >= SEEN / 2).copied();
-        let sane = |step: &Duration| (Duration::from_millis(4)..JUMP).contains(step);
+        let learned =
+            steps.get(steps.len() / 2).filter(|_| steps.len() >= LEARNING_TIMESTAMPS / 2).copied();
+        let sane = |step: &Duration| (Duration::from_millis(4)..JUMP_MIN).contains(step);
         if let Some(step) = learned.or(frame.duration).filter(sane) {
             self.step = step;
         }
@@ -242,5 +243,4 @@ fn slot(before: Duration, at: Duration) -> Slot {
 }
 
 #[cfg(test)]
-#[path = "schedule_tests.rs"]
 mod tests;

@@ -7,13 +7,13 @@ use super::cc_data::{self, Triplet};
 use super::nal::{Role, Unit, VideoCodec, escape, next_start, unescaped};
 
 /// Payload type of user data that is registered by ITU-T T.35.
-const REGISTERED: usize = 4;
+const REGISTERED_PAYLOAD_TYPE: usize = 4;
 
 /// United States, ATSC, `GA94`, captions.
 const CAPTIONS: [u8; 8] = [0xb5, 0x00, 0x31, b'G', b'A', b'9', b'4', 0x03];
 
 /// Most NAL units that are examined before the picture; real streams have far fewer.
-const UNITS_MAX: usize = 256;
+const NAL_UNITS_MAX: usize = 256;
 
 /// The part of an access unit before the picture.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Rewritten {
 pub fn inspect(unit: &[u8], codec: VideoCodec) -> Option<Head> {
     let mut head = Head { captions: Vec::new(), codec, picture: 0, cuts: Vec::new() };
     let mut start = next_start(unit, 0)?;
-    for _ in 0..UNITS_MAX {
+    for _ in 0..NAL_UNITS_MAX {
         let role = codec.role(*unit.get(start.end)?);
         if role == Role::Picture {
             head.picture = start.start;
@@ -67,7 +67,7 @@ impl Head {
         let payload = unescaped(body);
         let messages = messages(&payload);
         let is_captions = |(kind, data): &(usize, Range<usize>)| {
-            *kind == REGISTERED && payload[data.clone()].starts_with(&CAPTIONS)
+            *kind == REGISTERED_PAYLOAD_TYPE && payload[data.clone()].starts_with(&CAPTIONS)
         };
         if !messages.iter().any(is_captions) {
             return;
@@ -112,7 +112,7 @@ fn write(codec: VideoCodec, captions: &[Triplet], out: &mut Vec<u8>) {
     let mut data = CAPTIONS.to_vec();
     data.extend(cc_data::write(captions));
     let mut payload = Vec::with_capacity(data.len() + 4);
-    write_message(&mut payload, REGISTERED, &data);
+    write_message(&mut payload, REGISTERED_PAYLOAD_TYPE, &data);
     // The stop bit of the unit.
     payload.push(0x80);
     out.extend([0, 0, 0, 1]);
@@ -216,7 +216,7 @@ mod tests {
         write_message(&mut payload, 5, &[7; 300]);
         let mut data = CAPTIONS.to_vec();
         data.extend(cc_data::write(&triplets()));
-        write_message(&mut payload, REGISTERED, &data);
+        write_message(&mut payload, REGISTERED_PAYLOAD_TYPE, &data);
         write_message(&mut payload, 1, &[0, 0, 0]);
         payload.push(0x80);
         let mut unit = vec![0, 0, 0, 1, 6];
@@ -261,7 +261,8 @@ mod tests {
             garbage in proptest::collection::vec(any::<u8>(), 0..120),
         ) {
             let mut payload = Vec::new();
-            write_message(&mut payload, REGISTERED, &[&CAPTIONS[..], &garbage].concat());
+            let message = [&CAPTIONS[..], &garbage].concat();
+            write_message(&mut payload, REGISTERED_PAYLOAD_TYPE, &message);
             payload.push(0x80);
             let mut unit = vec![0, 0, 1, 6];
             escape(&payload, &mut unit);

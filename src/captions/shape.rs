@@ -10,7 +10,7 @@ use crate::media::{Cue, Language};
 const COLUMNS_MAX: usize = 42;
 
 /// Columns of a line with full-width characters: 20 of them.
-const COLUMNS_WIDE_MAX: usize = 40;
+const WIDE_COLUMNS_MAX: usize = 40;
 
 /// Most lines that are displayed at once.
 const LINES_MAX: usize = 2;
@@ -129,7 +129,7 @@ fn is_right_to_left(language: &Language) -> bool {
 /// Most columns of a line with these tokens.
 fn columns_max(line: &[Token]) -> usize {
     let wide = line.iter().any(|t| t.text.chars().any(is_wide));
-    if wide { COLUMNS_WIDE_MAX } else { COLUMNS_MAX }
+    if wide { WIDE_COLUMNS_MAX } else { COLUMNS_MAX }
 }
 
 fn width(line: &[Token]) -> usize {
@@ -144,7 +144,7 @@ fn cut(token: Token) -> Vec<Token> {
     let mut parts: Vec<Token> = Vec::new();
     for c in token.text.chars() {
         match parts.last_mut() {
-            Some(part) if columns(&part.text) + 2 <= COLUMNS_WIDE_MAX => part.text.push(c),
+            Some(part) if columns(&part.text) + 2 <= WIDE_COLUMNS_MAX => part.text.push(c),
             _ => parts.push(Token {
                 text: c.into(),
                 spaced: token.spaced && parts.is_empty(),

@@ -8,7 +8,7 @@ use crate::media::Cue;
 
 /// Most waiting words; beyond it the oldest are dropped. This is minutes of speech, reached only by
 /// text known long in advance.
-const WAITING_MAX: usize = 512;
+const WAITING_WORDS_MAX: usize = 512;
 
 /// A word that has waited this long since it was due is dropped: late captions mislead.
 const WAIT_MAX: Duration = Duration::from_secs(4);
@@ -38,7 +38,7 @@ impl Words {
         }
         self.phrases += 1;
         for token in tokens(cue) {
-            if self.waiting.len() == WAITING_MAX {
+            if self.waiting.len() == WAITING_WORDS_MAX {
                 self.waiting.pop_front();
                 self.late += 1;
             }
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn the_queue_is_bounded() {
         let mut words = Words::default();
-        words.push(&cue(1, 5.0, 6.0, &"word ".repeat(WAITING_MAX + 7)));
-        assert_eq!((words.waiting.len(), words.late()), (WAITING_MAX, 7));
+        words.push(&cue(1, 5.0, 6.0, &"word ".repeat(WAITING_WORDS_MAX + 7)));
+        assert_eq!((words.waiting.len(), words.late()), (WAITING_WORDS_MAX, 7));
     }
 }

@@ -7,14 +7,17 @@ use anyhow::Context;
 use super::arguments::RunArguments;
 use crate::config::Config;
 use crate::control::auth::{Auth, Hosts};
-use crate::control::store::{ADMIN_TOKEN_SHA256, Store};
+use crate::control::store::{ADMIN_TOKEN_SHA256, SettingTable, Store};
 
 /// Minimum length of the token in `$AURALINK_ADMIN_TOKEN`, in characters.
-const ADMIN_TOKEN_MIN: usize = 32;
+const ADMIN_TOKEN_BYTES_MIN: usize = 32;
 
 /// Sets up authentication with the admin token from the environment, else the stored hash, else a
 /// new token, which is printed only this once.
-pub(super) async fn authenticate(config: &Config, store: &Store) -> anyhow::Result<Auth> {
+pub(super) async fn authenticate(
+    config: &Config,
+    settings: &dyn SettingTable,
+) -> anyhow::Result<Auth> {
     let open = config.api.open;
     if open {
         tracing::warn!("api.open is true: anybody who reaches the port may change everything");
@@ -29,18 +32,18 @@ pub(super) async fn authenticate(config: &Config, store: &Store) -> anyhow::Resu
     };
     if let Ok(token) = std::env::var("AURALINK_ADMIN_TOKEN") {
         anyhow::ensure!(
-            token.len() >= ADMIN_TOKEN_MIN,
-            "$AURALINK_ADMIN_TOKEN is too short: use at least {ADMIN_TOKEN_MIN} random characters, \
-             such as those of `openssl rand -hex 32`"
+            token.len() >= ADMIN_TOKEN_BYTES_MIN,
+            "$AURALINK_ADMIN_TOKEN is too short: use at least {ADMIN_TOKEN_BYTES_MIN} random \
+             characters, such as those of `openssl rand -hex 32`"
         );
         return made(&Auth::digest(&token));
     }
-    if let Some(digest) = store.setting(ADMIN_TOKEN_SHA256).await? {
+    if let Some(digest) = settings.get(ADMIN_TOKEN_SHA256).await? {
         return made(&digest).context("`auralink token --new` makes another");
     }
     let token = crate::media::new_token();
     let digest = Auth::digest(&token);
-    store.set_setting(ADMIN_TOKEN_SHA256, &digest).await?;
+    settings.set(ADMIN_TOKEN_SHA256, &digest).await?;
     // Standard output, not the log: logs are collected, kept and read by many people.
     println!("\n  The admin token, shown this once:\n\n      {token}\n");
     made(&digest)
@@ -53,7 +56,7 @@ pub(super) fn new_token(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let token = crate::media::new_token();
     runtime.block_on(async {
         let store = Store::open(&config.state_dir()).await?;
-        store.set_setting(ADMIN_TOKEN_SHA256, &Auth::digest(&token)).await?;
+        store.settings.set(ADMIN_TOKEN_SHA256, &Auth::digest(&token)).await?;
         store.close().await;
         anyhow::Ok(())
     })?;

@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Subcommand;
 
 use crate::aic::container::Reader;
-use crate::aic::controller::WIRE_OVERHEAD;
+use crate::aic::controller::WIRE_OVERHEAD_BYTES;
 use crate::aic::packet;
 
 #[derive(Debug, Subcommand)]
@@ -111,7 +111,7 @@ fn info(input: &Path) -> anyhow::Result<()> {
     println!("packets   {packets}, {bytes} bytes");
     if frames > 0 {
         let seconds = frames as f64 * 0.02;
-        let wire = bytes + packets * WIRE_OVERHEAD;
+        let wire = bytes + packets * WIRE_OVERHEAD_BYTES;
         println!("frames    {frames} of 20 ms ({seconds:.2} s), {redundant} redundant");
         println!("stages    {least} to {most}");
         println!("payload   {:.2} kbit/s", bytes as f64 * 0.008 / seconds);
@@ -133,7 +133,7 @@ mod engine {
     use crate::aic::audio::{Decoder, Encoder, Model};
     use crate::aic::container::{Header, Writer};
     use crate::aic::packet::{Codes, Packet};
-    use crate::aic::{DELAY, FRAME, RATE};
+    use crate::aic::{DELAY_SAMPLES, FRAME_SAMPLES, RATE_HZ};
 
     fn load(weights: &Path) -> anyhow::Result<Arc<Model>> {
         // A single stream cannot use a second core; more threads only wait for each other.
@@ -154,7 +154,8 @@ mod engine {
             .with_context(|| format!("{} is no 16 kHz mono WAV of 16 bits", input.display()))?;
         let header = Header { model: model.id(), samples: sound.len() as u64 };
         // The decoder lags by its delay: one more frame flushes the end.
-        let whole = (sound.len() + DELAY).div_ceil(FRAME).next_multiple_of(frames) * FRAME;
+        let whole = (sound.len() + DELAY_SAMPLES).div_ceil(FRAME_SAMPLES).next_multiple_of(frames)
+            * FRAME_SAMPLES;
         sound.resize(whole, 0.0);
         let start = Instant::now();
         let mut all: Vec<Codes> = Vec::new();
@@ -186,8 +187,8 @@ mod engine {
                 sound.extend(decoder.frame(Some(&codes))?);
             }
         }
-        told(start, sound.len() / FRAME);
-        sound.drain(..DELAY.min(sound.len()));
+        told(start, sound.len() / FRAME_SAMPLES);
+        sound.drain(..DELAY_SAMPLES.min(sound.len()));
         if header.samples > 0 {
             sound.truncate(usize::try_from(header.samples).unwrap_or(usize::MAX));
         }
@@ -218,7 +219,7 @@ mod engine {
             // Recorders that cannot seek write sizes that are too large.
             let chunk = &body[..size.min(body.len())];
             if id == b"fmt " {
-                let rate = RATE.to_le_bytes();
+                let rate = RATE_HZ.to_le_bytes();
                 ours = chunk.get(2..4)? == [1, 0]
                     && chunk.get(4..8)? == rate
                     && chunk.get(14..16)? == [16, 0];
@@ -236,8 +237,8 @@ mod engine {
         let mut bytes = b"RIFF".to_vec();
         bytes.extend((36 + size).to_le_bytes());
         bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-        bytes.extend(RATE.to_le_bytes());
-        bytes.extend((2 * RATE).to_le_bytes());
+        bytes.extend(RATE_HZ.to_le_bytes());
+        bytes.extend((2 * RATE_HZ).to_le_bytes());
         bytes.extend(b"\x02\0\x10\0data");
         bytes.extend(size.to_le_bytes());
         bytes

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::config::{self, Config};
 use crate::graph;
+use crate::process::transfer;
 use crate::runtime::Presets;
 
 use super::arguments::environment;
@@ -33,7 +34,7 @@ fn check_preset(target: &str) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for (source, b_frames) in [("h264+aac", true), ("vp8+opus", false)] {
         let formats = plan::formats(source, b_frames)?;
-        let ask = plan::ask(&preset, &formats, encoders.clone());
+        let ask = plan::ask(&preset, &formats, encoders.clone(), transfer::is_installed());
         let plan = graph::plan(&ask);
         println!("from {source}:\n{}\n", graph::text(&ask, &plan).trim_end());
         if plan.routes.values().any(|route| !route.problems.is_empty()) {

@@ -18,7 +18,7 @@ use super::arguments::environment;
 use super::encoders::probe_encoders;
 
 /// Free space below which recordings would soon fail, in bytes.
-const DISK_LOW: u64 = 5 << 30;
+const DISK_FREE_BYTES_MIN: u64 = 5 << 30;
 
 /// Severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -168,7 +168,7 @@ fn folders(report: &mut Report, config: &config::Config) {
             continue;
         }
         match telemetry::disk(&folder) {
-            Some(disk) if disk.free < DISK_LOW => {
+            Some(disk) if disk.free < DISK_FREE_BYTES_MIN => {
                 let text = format!("{shown}: only {} MiB free", disk.free >> 20);
                 let fix = "set [recordings] folder to a larger disk, or keep_hours of the outputs";
                 report.line(Mark::Warn, name, &text, Some(fix));

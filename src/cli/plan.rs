@@ -10,7 +10,7 @@ use super::encoders::probe_encoders;
 use crate::egress;
 use crate::graph::{self, PlanConsumer, PlanInput};
 use crate::media::{Accept, Accepts, Codec, Format, H264Profile, Kind, Protocol};
-use crate::process::captions;
+use crate::process::{captions, transfer};
 use crate::runtime::{Preset, Presets};
 use crate::webrtc::sdp::VIDEO_CODECS;
 
@@ -22,7 +22,7 @@ pub(super) fn print(
     dot: bool,
 ) -> anyhow::Result<ExitCode> {
     let preset = find(preset)?;
-    let ask = ask(&preset, &formats(source, b_frames)?, encoders()?);
+    let ask = ask(&preset, &formats(source, b_frames)?, encoders()?, transfer::is_installed());
     let plan = graph::plan(&ask);
     let text = if dot { graph::dot(&ask, &plan) } else { graph::text(&ask, &plan) };
     println!("{}", text.trim_end());
@@ -76,6 +76,7 @@ pub(super) fn ask(
     preset: &Preset,
     formats: &[Format],
     encoders: BTreeMap<Codec, String>,
+    cuda: bool,
 ) -> PlanInput {
     let of = |kind: Kind| formats.iter().find(|f| f.kind() == kind).cloned();
     let want = |id: String, accepts| PlanConsumer { id, accepts };
@@ -83,7 +84,7 @@ pub(super) fn ask(
     let viewers = viewers.filter_map(|protocol| {
         let accepts = match protocol {
             Protocol::Whep => browser(),
-            Protocol::Hls => egress::hls::accepts(),
+            Protocol::Hls => egress::segments::accepts(),
             Protocol::Srt => egress::srt::accepts(),
             _ => return None,
         };
@@ -99,13 +100,13 @@ pub(super) fn ask(
             .chain(outputs.map(|o| want(format!("output.{}", o.id), o.kind.accepts())))
             .collect(),
         encoders,
+        cuda,
     }
 }
 
 /// What Chromium accepts by WHEP; for a real viewer its offer decides.
 fn browser() -> Accepts {
     let video = Accept {
-        codecs: VIDEO_CODECS.to_vec(),
         reorders: false,
         recovery_points: false,
         h264_profiles: vec![
@@ -114,6 +115,7 @@ fn browser() -> Accepts {
             H264Profile::Main,
             H264Profile::High,
         ],
+        ..Accept::any_of(VIDEO_CODECS)
     };
     Accepts::media(Some(video), Some(Accept::any_of([Codec::Opus])))
 }
@@ -142,7 +144,7 @@ mod tests {
             for source in ["h264+aac", "vp8+opus", "h265+mp2", "av1+opus", "rawvideo+rawaudio"] {
                 let formats = formats(source, true).expect("codecs");
                 let preset = presets.get(name).expect("named");
-                let plan = graph::plan(&ask(preset, &formats, encoders.clone()));
+                let plan = graph::plan(&ask(preset, &formats, encoders.clone(), false));
                 for (id, route) in &plan.routes {
                     assert!(route.problems.is_empty(), "{name} {source} {id}: {route:?}");
                 }

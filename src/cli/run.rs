@@ -14,16 +14,16 @@ use crate::config::Config;
 use crate::telemetry;
 
 /// Time limit for an orderly shutdown.
-const SHUTDOWN_MAX: Duration = Duration::from_millis(4800);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(4800);
 
 /// A process that still runs this long after a stop signal is killed.
-const END_MAX: Duration = Duration::from_secs(8);
+const KILL_AFTER: Duration = Duration::from_secs(8);
 
 /// With a lower limit of open files the configured limits cannot be reached.
-const FILES_MIN: u64 = 8192;
+const OPEN_FILES_MIN: u64 = 8192;
 
 /// Time limit for closing WebRTC sessions at shutdown.
-const SESSIONS_MAX: Duration = Duration::from_secs(2);
+const SESSIONS_END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let files = telemetry::descriptors::raise_limit();
     let config = arguments.load()?;
     telemetry::init(&config.log);
-    if files < FILES_MIN {
+    if files < OPEN_FILES_MIN {
         tracing::warn!(files, "few files may be open: raise the hard limit (`ulimit -Hn`)");
     }
     crate::init().context("GStreamer does not start")?;
@@ -54,7 +54,7 @@ fn end_by_force() -> anyhow::Result<()> {
     let wait = move || {
         runtime.block_on(async {
             quit.wait().await;
-            tokio::time::sleep(END_MAX).await;
+            tokio::time::sleep(KILL_AFTER).await;
         });
         eprintln!("auralink hangs and is ended by force");
         let _ =
@@ -87,9 +87,9 @@ async fn serve(arguments: &RunArguments, mut config: Config) -> anyhow::Result<(
         }
     };
     notify(&[NotifyState::Stopping]);
-    let stopped = tokio::time::timeout(SHUTDOWN_MAX, stop(appliance)).await;
+    let stopped = tokio::time::timeout(SHUTDOWN_TIMEOUT, stop(appliance)).await;
     if stopped.is_err() {
-        tracing::error!("not everything stopped within {SHUTDOWN_MAX:?}");
+        tracing::error!("not everything stopped within {SHUTDOWN_TIMEOUT:?}");
     }
     outcome
 }
@@ -127,7 +127,7 @@ async fn stop(mut appliance: Appliance) {
     tracing::info!("stopping");
     // Recordings are finished and viewers notified while the servers still answer; then the servers
     // stop.
-    let sessions = appliance.web_rtc.registry().shut_down(SESSIONS_MAX);
+    let sessions = appliance.web_rtc.registry().shut_down(SESSIONS_END_TIMEOUT);
     tokio::join!(appliance.supervisor.shutdown(), sessions);
     appliance.stop.cancel();
     while appliance.servers.join_next().await.is_some() {}

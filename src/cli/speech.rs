@@ -18,7 +18,7 @@ use crate::speech::translate::Translators;
 use crate::speech::tts::Voices;
 
 /// How often the models folder is checked.
-const MODELS_EVERY: Duration = Duration::from_secs(30);
+const MODELS_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Creates the speech engines.
 pub(super) fn engines(
@@ -47,7 +47,7 @@ pub(super) async fn follow_models(
     look: Arc<Notify>,
     until: CancellationToken,
 ) {
-    let mut tick = tokio::time::interval(MODELS_EVERY);
+    let mut tick = tokio::time::interval(MODELS_CHECK_INTERVAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {

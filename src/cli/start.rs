@@ -55,13 +55,13 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     Host::read(&config.recordings());
     let state = config.state_dir();
     let store = Store::open(&state).await?;
-    let auth = authenticate(config, &store).await?;
+    let auth = authenticate(config, &*store.settings).await?;
     let options = options(config)?;
     let stop = CancellationToken::new();
     let mut servers = JoinSet::new();
     let (clock, until) = (Clock::restore(&state).await, stop.clone());
     servers.spawn(never_fails(async move { clock.follow(until).await }));
-    let (archive, writer) = Archive::new(store.clone());
+    let (archive, writer) = Archive::new(store.cues.clone());
     let models = models::Registry::open(&config.models)?;
     let speech = speech::engines(config, &archive, &models)?;
     let ears = speech.stt.clone();
@@ -122,7 +122,7 @@ fn options(config: &Config) -> anyhow::Result<Options> {
         streams_max: config.limits.streams,
         viewers_max: config.limits.viewers,
         presets: Presets::load(config.presets.as_deref())?,
-        hls: config.hls,
+        segments: config.hls,
         encode: Default::default(),
         webrtc: config.webrtc.clone(),
         sources: config.sources.clone(),
@@ -155,8 +155,8 @@ async fn open_streams(
     store: &Store,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let stored = store.streams().await?;
-    let stored = stored.iter().filter_map(|(_, spec)| spec.as_ref().ok());
+    let stored = store.streams.list().await?;
+    let stored = stored.iter().filter_map(|stream| stream.spec.as_ref().ok());
     let streams = config.streams.iter().chain(stored);
     let starts = Starts::begin(&config.state_dir(), streams, stream_service.supervisor()).await;
     for spec in &config.streams {

@@ -17,13 +17,13 @@ use crate::media::StreamName;
 use crate::runtime::{NodeState, StreamSnapshot, StreamSpec, Supervisor};
 
 /// How often starts are checked while some are under way or held.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A process that still answers this long after a start has not hung in it.
 const START_MAX: Duration = Duration::from_secs(15);
 
 /// Maximum size of the file, in bytes: names of 10,000 streams.
-const BYTES_MAX: u64 = 1 << 20;
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Content of the file.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ impl Starts {
     ) -> Self {
         let path = state.join("starting.json");
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let text = files::read(&path, BYTES_MAX).await.unwrap_or_default();
+        let text = files::read(&path, FILE_BYTES_MAX).await.unwrap_or_default();
         let left = serde_json::from_slice::<Marks>(&text).unwrap_or_default();
         let reads = streams.filter(|spec| spec.reads_files()).map(|spec| spec.name.clone());
         let (starting, held) = judge(reads.collect(), left, &boot);
@@ -66,7 +66,7 @@ impl Starts {
 
     /// Follows the streams until all starts are complete, including held ones.
     pub(super) async fn follow(mut self, supervisor: Supervisor, until: CancellationToken) {
-        let mut tick = tokio::time::interval(LOOK_EVERY);
+        let mut tick = tokio::time::interval(CHECK_INTERVAL);
         let began = tokio::time::Instant::now();
         while !self.marks.starting.is_empty() {
             tokio::select! {

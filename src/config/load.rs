@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::{Config, Problem, Problems};
 
 /// Maximum size of a configuration file, in bytes.
-const FILE_MAX: u64 = 1 << 20;
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Maximum number of mistakes that are reported for one file.
 const MISTAKES_MAX: usize = 20;
@@ -66,7 +66,7 @@ fn read(path: &Path) -> Result<String, Problems> {
         Problems(vec![Problem::new(path.display().to_string(), format!("cannot read: {e}"), hint)])
     };
     let size = std::fs::metadata(path).map_err(failed)?.len();
-    if size > FILE_MAX {
+    if size > FILE_BYTES_MAX {
         return Err(failed(std::io::Error::other(format!("{size} bytes are too many"))));
     }
     std::fs::read_to_string(path).map_err(failed)

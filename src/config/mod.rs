@@ -21,7 +21,7 @@ pub use load::{Flag, load, parse};
 pub use problem::{Problem, Problems};
 
 use crate::control::server;
-use crate::egress::hls;
+use crate::egress::segments;
 use crate::ingress::{file, rtmp, srt};
 use crate::runtime::StreamSpec;
 use crate::speech::{stt, translate, tts};
@@ -56,7 +56,7 @@ pub struct Config {
     /// `[sources]`: restrictions on file sources.
     pub sources: file::Config,
     /// `[hls]`: HLS segmentation.
-    pub hls: hls::Settings,
+    pub hls: segments::Settings,
     /// `[recordings]`: location of the recordings.
     pub recordings: Recordings,
     /// `[stt]`: speech-to-text.

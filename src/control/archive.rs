@@ -10,30 +10,27 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::store::{self, CueRow, Found, Search, Store};
+use super::store::{self, CueRow, CueTable, CueWord, Found, Search};
 use crate::egress::archive::CueSink;
 use crate::flow;
-use crate::media::{Cue, StreamName};
+use crate::media::{Cue, StreamName, Word};
 
 /// Cues that may wait for the disk; further cues are dropped and counted. Enough for minutes of
 /// speech on ten streams.
-const WAITING_MAX: usize = 4096;
+const WAITING_CUES_MAX: usize = 4096;
 
 /// Maximum number of cues per transaction.
-const BATCH_MAX: usize = 256;
+const BATCH_CUES_MAX: usize = 256;
 
 /// How long a batch waits for more cues: one disk write instead of one per cue.
 const BATCH_WAIT: Duration = Duration::from_millis(250);
 
 /// Pauses before a failed batch is written again. After the last one it is lost.
-const PAUSES: [Duration; 3] =
+const RETRY_PAUSES: [Duration; 3] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(4)];
 
 /// How often expired cues are deleted.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
-
-/// A stored word: text, start and end in milliseconds after the start of the cue, confidence.
-pub(super) type KeptWord = (String, i64, i64, f32);
 
 /// A cue on its way to the store.
 struct Kept {
@@ -57,19 +54,16 @@ struct Counts {
 }
 
 /// A handle to the archive. Cheap to clone.
-///
-/// How cues are stored and found is internal to the [`Store`]; another database would replace that
-/// part.
 #[derive(Clone)]
 pub struct Archive {
-    store: Store,
+    cues: Arc<dyn CueTable>,
     sender: mpsc::Sender<Kept>,
     counts: Arc<Counts>,
 }
 
 /// The receiving side of an [`Archive`]: writes the cues.
 pub struct Writer {
-    store: Store,
+    cues: Arc<dyn CueTable>,
     receiver: mpsc::Receiver<Kept>,
     counts: Arc<Counts>,
     /// Retention in days per stream, as last written to the store.
@@ -77,13 +71,13 @@ pub struct Writer {
 }
 
 impl Archive {
-    /// An archive in this store. Nothing is written until [`Writer::run`] runs.
-    pub fn new(store: Store) -> (Self, Writer) {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    /// An archive in this table. Nothing is written until [`Writer::run`] runs.
+    pub fn new(cues: Arc<dyn CueTable>) -> (Self, Writer) {
+        let (sender, receiver) = mpsc::channel(WAITING_CUES_MAX);
         let counts = Arc::<Counts>::default();
         let (days, theirs) = (HashMap::new(), counts.clone());
-        let writer = Writer { store: store.clone(), receiver, counts: theirs, days };
-        (Self { store, sender, counts }, writer)
+        let writer = Writer { cues: cues.clone(), receiver, counts: theirs, days };
+        (Self { cues, sender, counts }, writer)
     }
 
     /// Totals since the start.
@@ -97,7 +91,7 @@ impl Archive {
     /// # Errors
     /// If the database fails.
     pub async fn search(&self, search: &Search) -> Result<Vec<Found>, store::Error> {
-        self.store.search_cues(search).await
+        self.cues.search(search).await
     }
 
     /// The cues of a stream in the order of speech.
@@ -105,7 +99,7 @@ impl Archive {
     /// # Errors
     /// If the database fails.
     pub async fn transcript(&self, search: &Search) -> Result<Vec<CueRow>, store::Error> {
-        self.store.transcript(search).await
+        self.cues.transcript(search).await
     }
 
     /// The languages of a stream's cues.
@@ -113,7 +107,7 @@ impl Archive {
     /// # Errors
     /// If the database fails.
     pub async fn languages(&self, search: &Search) -> Result<Vec<String>, store::Error> {
-        self.store.cue_languages(search).await
+        self.cues.languages(search).await
     }
 
     /// Deletes all cues of a stream, or those that began before a time in milliseconds since 1970.
@@ -126,10 +120,10 @@ impl Archive {
         stream: &StreamName,
         before_ms: Option<i64>,
     ) -> Result<u64, store::Error> {
-        let (store, stream) = (self.store.clone(), stream.clone());
+        let (cues, stream) = (self.cues.clone(), stream.clone());
         // The deletion completes even if the caller stops waiting.
         let delete =
-            async move { store.delete_cues(stream.as_str(), before_ms.unwrap_or(i64::MAX)).await };
+            async move { cues.delete(stream.as_str(), before_ms.unwrap_or(i64::MAX)).await };
         let deleted = tokio::spawn(delete).await;
         deleted.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
@@ -157,11 +151,12 @@ fn row(stream: &StreamName, cue: &Cue) -> CueRow {
         millis(flow::wall_clock(gst::ClockTime::from_nseconds(nanos)))
     };
     let after = |at: Duration| millis(at.saturating_sub(cue.start));
-    let words: Vec<KeptWord> = cue
-        .words
-        .iter()
-        .map(|w| (plain(&w.text), after(w.start), after(w.end), finite(w.confidence)))
-        .collect();
+    let word = |word: &Word| CueWord {
+        text: plain(&word.text),
+        start_offset_ms: after(word.start),
+        end_offset_ms: after(word.end),
+        confidence: finite(word.confidence),
+    };
     CueRow {
         stream: stream.to_string(),
         language: cue.language.to_string(),
@@ -170,8 +165,7 @@ fn row(stream: &StreamName, cue: &Cue) -> CueRow {
         start_ms: wall(cue.start),
         end_ms: wall(cue.end.max(cue.start)),
         text: plain(&cue.text),
-        // Text and finite numbers always serialise.
-        words: serde_json::to_string(&words).unwrap_or_else(|_| "[]".into()),
+        words: cue.words.iter().map(word).collect(),
         ends_sentence: cue.ends_sentence,
         engine: cue.origin.engine.clone(),
         model: cue.origin.model.clone(),
@@ -182,7 +176,7 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// JSON has no not-a-number.
+/// The table takes no not-a-number.
 fn finite(confidence: f32) -> f32 {
     if confidence.is_finite() { (confidence * 1000.0).round() / 1000.0 } else { 0.0 }
 }
@@ -222,7 +216,7 @@ impl Writer {
     async fn collect(&mut self, first: Kept) -> Vec<Kept> {
         let until = Instant::now() + BATCH_WAIT;
         let mut batch = vec![first];
-        while batch.len() < BATCH_MAX {
+        while batch.len() < BATCH_CUES_MAX {
             match timeout_at(until, self.receiver.recv()).await {
                 Ok(Some(kept)) => batch.push(kept),
                 Ok(None) | Err(_) => break,
@@ -232,7 +226,7 @@ impl Writer {
     }
 
     async fn write(&mut self, batch: Vec<Kept>, cancel: &CancellationToken) {
-        let mut pauses = PAUSES.iter();
+        let mut pauses = RETRY_PAUSES.iter();
         let (days, rows): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|kept| ((kept.row.stream.clone(), kept.days), kept.row)).unzip();
         loop {
@@ -265,15 +259,15 @@ impl Writer {
     ) -> Result<(), store::Error> {
         for (stream, days) in days {
             if self.days.get(stream) != Some(days) {
-                self.store.retain_cues(stream, *days).await?;
+                self.cues.set_retention(stream, *days).await?;
                 self.days.insert(stream.clone(), *days);
             }
         }
-        self.store.insert_cues(rows).await
+        self.cues.insert(rows).await
     }
 
     async fn expire(&self) {
-        match self.store.expire_cues(flow::written_at).await {
+        match expire(&*self.cues, flow::written_at).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "captions that were kept long enough are deleted"),
             Err(error) => {
@@ -284,6 +278,20 @@ impl Writer {
     }
 }
 
+/// Deletes expired cues. Returns their number. `cutoff` maps an age to a time in milliseconds since
+/// 1970, or returns `None` if the time is unknown.
+async fn expire(
+    cues: &dyn CueTable,
+    cutoff: impl Fn(Duration) -> Option<i64>,
+) -> Result<u64, store::Error> {
+    let mut total = 0;
+    for (stream, days) in cues.retention().await? {
+        if let Some(before_ms) = cutoff(Duration::from_hours(24 * u64::from(days))) {
+            total += cues.delete(&stream, before_ms).await?;
+        }
+    }
+    Ok(total)
+}
+
 #[cfg(test)]
-#[path = "archive_tests.rs"]
 mod tests;

@@ -215,5 +215,4 @@ fn absent(is_there: impl Fn(&str) -> bool) -> Vec<Missing> {
 }
 
 #[cfg(test)]
-#[path = "elements_tests.rs"]
 mod tests;

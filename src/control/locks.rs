@@ -1,9 +1,9 @@
 //! Locks by name. A lock exists while it is held or awaited.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::media::StreamName;
+use crate::media::{IgnorePoison, StreamName};
 
 type Locks = BTreeMap<StreamName, Arc<tokio::sync::Mutex<()>>>;
 
@@ -28,7 +28,7 @@ impl StreamLocks {
     }
 
     fn all(&self) -> MutexGuard<'_, Locks> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 }
 

@@ -296,5 +296,4 @@ impl Collector for Typed {
 }
 
 #[cfg(test)]
-#[path = "metrics_tests.rs"]
 mod tests;

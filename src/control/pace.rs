@@ -10,7 +10,7 @@ use futures::{Stream, StreamExt};
 use tokio::time::Instant;
 
 /// Minimum mean rate of a body, in bytes per second.
-const RATE_MIN: u64 = 16 << 10;
+const BODY_BYTES_PER_S_MIN: u64 = 16 << 10;
 
 /// The body stalled or arrived too slowly.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ const RATE_MIN: u64 = 16 << 10;
 pub(super) struct TooSlow;
 
 /// Middleware: reading a body fails with [`TooSlow`] if nothing arrives for `grace`, or if the mean
-/// rate after that time is below [`RATE_MIN`].
+/// rate after that time is below [`BODY_BYTES_PER_S_MIN`].
 pub(super) async fn bound(State(grace): State<Duration>, request: Request, next: Next) -> Response {
     let request = request.map(|body| if body.is_end_stream() { body } else { paced(body, grace) });
     next.run(request).await
@@ -62,7 +62,7 @@ impl Pace {
 
     /// The time by which the next chunk must arrive.
     fn deadline(&self, now: Instant) -> Instant {
-        let earned = Duration::from_secs(self.received / RATE_MIN);
+        let earned = Duration::from_secs(self.received / BODY_BYTES_PER_S_MIN);
         (self.since + self.grace + earned).min(now + self.grace)
     }
 }
@@ -79,9 +79,9 @@ mod tests {
         assert_eq!(pace.deadline(start), after(20));
         pace.received = 100;
         assert_eq!(pace.deadline(after(15)), after(20), "a drop earns nothing");
-        pace.received = RATE_MIN * 10;
+        pace.received = BODY_BYTES_PER_S_MIN * 10;
         assert_eq!(pace.deadline(after(15)), after(30));
-        pace.received = RATE_MIN * 1000;
+        pace.received = BODY_BYTES_PER_S_MIN * 1000;
         assert_eq!(pace.deadline(after(15)), after(35), "what came fast is no credit for a pause");
     }
 

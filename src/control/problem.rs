@@ -89,7 +89,7 @@ codes! {
     /// No engine of this machine can do it.
     NoEngine = "no_engine", SERVICE_UNAVAILABLE;
     /// The file has no audio that can be decoded.
-    UnsupportedSound = "unsupported_sound", UNPROCESSABLE_ENTITY;
+    UnsupportedAudio = "unsupported_sound", UNPROCESSABLE_ENTITY;
     /// The segment has left the live window.
     SegmentGone = "segment_gone", NOT_FOUND;
     /// The live stream delivers no media.

@@ -120,16 +120,16 @@ impl Config {
 
 /// Time limit for the first request of a connection, and for a pause in a body, regardless of
 /// `idle_timeout_s`.
-const REQUEST_MAX: Duration = Duration::from_secs(20);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Maximum size of a request header, in bytes.
-const HEADER_MAX: usize = 64 << 10;
+const HEADER_BYTES_MAX: usize = 64 << 10;
 
 /// Maximum number of concurrent requests of one HTTP/2 connection.
 const STREAMS_MAX: u32 = 64;
 
 /// Time that pending answers have at shutdown.
-const DRAIN_MAX: Duration = Duration::from_secs(2);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -233,10 +233,10 @@ impl Server {
         let drain = handle.clone();
         tokio::spawn(async move {
             stop.cancelled().await;
-            drain.graceful_shutdown(Some(DRAIN_MAX));
+            drain.graceful_shutdown(Some(DRAIN_TIMEOUT));
         });
         let service = router
-            .layer(middleware::from_fn_with_state(REQUEST_MAX.min(self.idle_max), pace::bound))
+            .layer(middleware::from_fn_with_state(REQUEST_TIMEOUT.min(self.idle_max), pace::bound))
             .layer(middleware::from_fn(secure_headers))
             .layer(middleware::from_fn(name_host))
             .into_make_service_with_connect_info::<SocketAddr>();
@@ -245,7 +245,7 @@ impl Server {
         match self.tls {
             Some(tls) => {
                 let acceptor = RustlsAcceptor::new(tls.config)
-                    .handshake_timeout(REQUEST_MAX.min(self.idle_max))
+                    .handshake_timeout(REQUEST_TIMEOUT.min(self.idle_max))
                     .acceptor(admission);
                 let server = bounded(server.acceptor(acceptor), self.idle_max);
                 server.handle(handle).serve(service).await
@@ -265,14 +265,14 @@ fn bounded<A>(
 ) -> axum_server::Server<SocketAddr, A> {
     let builder = server.http_builder();
     // Measured from the end of one request to the end of the next one's header.
-    builder.http1().header_read_timeout(idle_max).max_buf_size(HEADER_MAX);
+    builder.http1().header_read_timeout(idle_max).max_buf_size(HEADER_BYTES_MAX);
     builder
         .http2()
         .keep_alive_interval(idle_max)
         .keep_alive_timeout(idle_max)
         .max_concurrent_streams(STREAMS_MAX);
     let strangers = LogLimiter::default();
-    server.first_request_timeout(REQUEST_MAX.min(idle_max)).accept_error_handler(
+    server.first_request_timeout(REQUEST_TIMEOUT.min(idle_max)).accept_error_handler(
         move |peer, error| {
             if let Some(kept_back) = strangers.pass(peer.map(|peer| peer.ip()), Instant::now()) {
                 tracing::warn!(?peer, %error, kept_back, "an HTTP connection is not accepted");

@@ -1,17 +1,18 @@
 //! Whether the database accepts changes.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::store::{self, Store};
+use super::store::{self, Database};
+use crate::media::IgnorePoison;
 
 /// The result of the last write is valid for this long; then it is tried again.
-const BELIEVED: Duration = Duration::from_secs(5);
+const RESULT_LIFE: Duration = Duration::from_secs(5);
 
 /// Learns from each change whether the database accepts it, and tries a write if there was none
 /// recently.
 pub(super) struct Writable {
-    store: Store,
+    database: Arc<dyn Database>,
     last: Mutex<Evidence>,
     /// Held during a try, so that concurrent callers cause one write.
     trying: tokio::sync::Mutex<()>,
@@ -30,13 +31,13 @@ impl Evidence {
     #[allow(clippy::option_option, reason = "known to be well is not the same as unknown")]
     fn known(&self, now: Instant) -> Option<Option<String>> {
         let (at, problem) = self.0.as_ref()?;
-        (now.saturating_duration_since(*at) < BELIEVED).then(|| problem.clone())
+        (now.saturating_duration_since(*at) < RESULT_LIFE).then(|| problem.clone())
     }
 }
 
 impl Writable {
-    pub(super) fn new(store: Store) -> Self {
-        Self { store, last: Mutex::default(), trying: tokio::sync::Mutex::default() }
+    pub(super) fn new(database: Arc<dyn Database>) -> Self {
+        Self { database, last: Mutex::default(), trying: tokio::sync::Mutex::default() }
     }
 
     /// Notes the result of a write.
@@ -57,7 +58,7 @@ impl Writable {
         if let Some(known) = known {
             return known;
         }
-        let tried = self.store.try_write().await;
+        let tried = self.database.try_write().await;
         self.note(&tried);
         tried.err().map(|error| match error {
             store::Error::Sql { source, .. } => source.to_string(),
@@ -66,7 +67,7 @@ impl Writable {
     }
 
     fn evidence(&self) -> std::sync::MutexGuard<'_, Evidence> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().ignore_poison()
     }
 }
 
@@ -82,8 +83,8 @@ mod tests {
         evidence.note(Some("full".into()), t0);
         let later = t0 + Duration::from_secs(4);
         assert_eq!(evidence.known(later), Some(Some("full".into())));
-        assert_eq!(evidence.known(t0 + BELIEVED), None);
+        assert_eq!(evidence.known(t0 + RESULT_LIFE), None);
         evidence.note(None, later);
-        assert_eq!(evidence.known(t0 + BELIEVED), Some(None));
+        assert_eq!(evidence.known(t0 + RESULT_LIFE), Some(None));
     }
 }

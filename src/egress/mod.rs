@@ -1,16 +1,17 @@
-//! Media outputs: one file or folder per protocol, with the same names as in `ingress`.
+//! Media outputs: one file or folder per protocol, with the same names as in `ingress`. `segments`
+//! holds what protocols over HTTP have in common.
 //!
 //! Invariant: outputs only read feeds and never block them: data that a slow receiver does not take
 //! is dropped here and counted.
 
 pub mod archive;
-pub mod fmp4;
 pub mod hls;
 pub mod output;
 mod outputs;
 pub mod push;
 pub mod record;
 pub mod rtmp;
+pub mod segments;
 pub mod srt;
 pub mod thumbnail;
 pub mod trunk;
@@ -18,3 +19,8 @@ pub mod whep;
 pub mod words;
 
 pub use outputs::OutputKind;
+
+use crate::media::Protocol;
+
+/// Protocols whose players fetch the segments of the segment store.
+pub const SEGMENT_PROTOCOLS: &[Protocol] = &[Protocol::Hls];

@@ -11,13 +11,17 @@ macro_rules! outputs {
     ($($(#[doc = $doc:literal])+ $name:ident($kind:ty) = $word:literal,)+) => {
         /// Kind of an output.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-        #[serde(tag = "type")]
+        #[serde(tag = "type", rename_all = "lowercase")]
         pub enum OutputKind {
-            $($(#[doc = $doc])+ #[serde(rename = $word)] $name($kind),)+
+            $($(#[doc = $doc])+ $name($kind),)+
         }
 
+        /// The word of each kind.
+        #[cfg(test)]
+        const WORDS: &[&str] = &[$($word),+];
+
         impl OutputKind {
-            /// `record`, `push` or `trunk`.
+            /// `record`, `push` or `trunk`: the `type` of the API.
             pub fn word(&self) -> &'static str {
                 match self { $(Self::$name(_) => $word,)+ }
             }
@@ -73,5 +77,20 @@ impl OutputKind {
             fields.retain(|name, _| !["type", "url", "token"].contains(&name.as_str()));
         }
         settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_the_types_of_the_api() {
+        for word in WORDS {
+            let read = serde_json::from_value::<OutputKind>(serde_json::json!({ "type": word }));
+            // Settings may be missing.
+            let unknown = read.is_err_and(|error| error.to_string().contains("variant"));
+            assert!(!unknown, "`{word}` is no type");
+        }
     }
 }

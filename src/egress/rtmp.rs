@@ -11,14 +11,14 @@ use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use url::Url;
 
-use crate::flow::{Blame, Error, Inputs, Join, Node, NodeEvent, Task};
+use crate::flow::{Blame, Error, Framing, Inputs, Join, Node, NodeEvent, Task};
 use crate::media::{Accept, Accepts, Captions, Codec};
 
 /// A target that accepts no data for this long, although some is pending, is gone.
 const STALL_MAX: Duration = Duration::from_secs(10);
 
 /// How often figures are updated and the target is checked.
-const TICK: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Time limit for sending pending data and the end of the stream.
 const FINISH_MAX: Duration = Duration::from_secs(1);
@@ -64,13 +64,11 @@ fn build(task: &Task, inputs: &Inputs, target: &Target, verify: bool) -> Result<
         "flvmux name=mux streamable=true latency=1000000000 \
          ! rtmp2sink name=sink sync=false async=false chunk-size=4096",
     );
-    if inputs.video.is_some() {
-        description += " appsrc name=video ! h264parse \
-                         ! video/x-h264,stream-format=avc,alignment=au ! mux.video";
-    }
-    if inputs.audio.is_some() {
-        description += " appsrc name=audio ! aacparse \
-                         ! audio/mpeg,mpegversion=4,stream-format=raw ! mux.audio";
+    for (input, codec) in [(&inputs.video, Codec::H264), (&inputs.audio, Codec::Aac)] {
+        if let (Some(_), Some(parser)) = (input, Framing::Flv.parser(codec)) {
+            let kind = codec.kind();
+            description += &format!(" appsrc name={kind} ! {parser} ! mux.{kind}");
+        }
     }
     let node = Node::parse(&task.name, &description)?;
     let sink = node.element("sink")?;
@@ -86,7 +84,7 @@ fn build(task: &Task, inputs: &Inputs, target: &Target, verify: bool) -> Result<
 async fn follow(task: &Task, node: &Node, target: &Target) -> Result<(), Error> {
     let sink = node.element("sink")?;
     let mut progress = Progress::new(Instant::now());
-    let mut ticks = interval(TICK);
+    let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -248,5 +246,4 @@ fn secrets(url: &Url, key: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[path = "rtmp_tests.rs"]
 mod tests;

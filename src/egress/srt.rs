@@ -52,5 +52,4 @@ pub async fn run(task: Task, inputs: Inputs, url: &str) -> Result<(), flow::Erro
 }
 
 #[cfg(test)]
-#[path = "srt_tests.rs"]
 mod tests;

@@ -3,7 +3,7 @@
 //! A new pipeline decodes one key frame for each thumbnail and ends: at the end of stream the
 //! decoder outputs its frame at once, and nothing runs between thumbnails.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,15 +12,16 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::flow::{Blame, Error, Feed, Join, Node, NodeEvent, Task};
+use crate::media::IgnorePoison;
 
 /// Minimum interval between two thumbnails.
-const EVERY: Duration = Duration::from_secs(2);
+const THUMBNAIL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Time limit for decoding one frame.
-const DECODE_MAX: Duration = Duration::from_secs(5);
+const DECODE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a paused feed is checked.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Number of consecutive key frames without a thumbnail after which the node fails.
 const FAILURES_MAX: u32 = 5;
@@ -45,7 +46,7 @@ pub async fn run(
             let begun = Instant::now();
             let keyframes = video.stats().keyframes.load(std::sync::atomic::Ordering::Relaxed);
             if video.format().borrow().is_none() || seen == Some(keyframes) {
-                sleep(LOOK_EVERY).await;
+                sleep(CHECK_INTERVAL).await;
                 continue;
             }
             seen = Some(keyframes);
@@ -64,7 +65,7 @@ pub async fn run(
                     failures += 1;
                 }
             }
-            tokio::time::sleep_until(begun + EVERY).await;
+            tokio::time::sleep_until(begun + THUMBNAIL_INTERVAL).await;
         }
     };
     tokio::select! {
@@ -80,12 +81,12 @@ async fn picture_of(task: &Task, video: &Feed) -> Result<Bytes, Error> {
     node.start().await?;
     // The last key frame is available at once, unless its GOP exceeded the limits of the feed.
     let joined = Instant::now();
-    while node.input_totals().0 == 0 && joined.elapsed() < DECODE_MAX {
-        sleep(LOOK_EVERY / 10).await;
+    while node.input_totals().0 == 0 && joined.elapsed() < DECODE_TIMEOUT {
+        sleep(CHECK_INTERVAL / 10).await;
     }
-    node.finish(DECODE_MAX).await;
+    node.finish(DECODE_TIMEOUT).await;
     node.stop().await?;
-    let found = picture.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let found = picture.lock().ignore_poison().take();
     found.ok_or_else(|| {
         let hint = "watch the stream: other viewers will see the same";
         Error::refused(Blame::Input, "the key frame could not be decoded", hint)
@@ -109,7 +110,7 @@ pub(super) fn catch(node: &Node) -> Result<Arc<Mutex<Option<Bytes>>>, Error> {
     let on_sample = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         let bytes = sample.buffer().and_then(|b| b.map_readable().ok().map(|map| map.to_vec()));
-        let mut slot = fill.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = fill.lock().ignore_poison();
         if slot.is_none() {
             *slot = bytes.map(Bytes::from);
         }
@@ -139,7 +140,7 @@ pub(super) async fn first_of(
         }
     };
     let event = timeout(max, ended).await;
-    let found = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let found = slot.lock().ignore_poison().take();
     match (found, event) {
         (Some(picture), _) => Ok(picture),
         (None, Err(_)) => Err(Error::Stalled(max)),

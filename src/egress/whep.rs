@@ -18,7 +18,7 @@ use crate::webrtc::sdp::{self, Choice, Description, Direction, LocalTransport, M
 use crate::webrtc::{Config, Peer, opus_sequence_gaps, payload_type};
 
 /// Time limit for a feed of the subscription to start flowing.
-const FORMAT_MAX: Duration = Duration::from_secs(5);
+const FORMAT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time limit for the RTCP BYE at the end of a session.
 const GOODBYE_MAX: Duration = Duration::from_millis(300);
@@ -160,12 +160,12 @@ fn feeds(inputs: &Inputs) -> impl Iterator<Item = &Feed> {
     Kind::ALL.into_iter().filter_map(|kind| input(inputs, kind))
 }
 
-/// The format of a feed, which must be known within [`FORMAT_MAX`].
+/// The format of a feed, which must be known within [`FORMAT_TIMEOUT`].
 pub(super) async fn known_format(feed: &Feed) -> Result<Format, Error> {
     let mut format = feed.format();
-    let known = tokio::time::timeout(FORMAT_MAX, format.wait_for(Option::is_some)).await;
+    let known = tokio::time::timeout(FORMAT_TIMEOUT, format.wait_for(Option::is_some)).await;
     let known = known.ok().and_then(|f| f.ok()?.clone());
-    known.ok_or(Error::Stalled(FORMAT_MAX))
+    known.ok_or(Error::Stalled(FORMAT_TIMEOUT))
 }
 
 /// The media that a player with this offer can receive: codecs that it lists and that can be

@@ -1,6 +1,6 @@
 //! Converts GStreamer caps to [`Format`].
 
-use crate::media::{AudioDetail, Codec, Format, H264Profile, VideoDetail};
+use crate::media::{AudioDetail, Codec, Format, H264Profile, Memory, VideoDetail};
 
 /// The format of a feed with these caps; `None` for caps that no feed carries.
 ///
@@ -8,22 +8,7 @@ use crate::media::{AudioDetail, Codec, Format, H264Profile, VideoDetail};
 /// whether it reorders frames.
 pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<Format> {
     let s = caps.structure(0)?;
-    let codec = match s.name().as_str() {
-        "video/x-h264" => Codec::H264,
-        "video/x-h265" => Codec::H265,
-        "video/x-vp8" => Codec::Vp8,
-        "video/x-vp9" => Codec::Vp9,
-        "video/x-av1" => Codec::Av1,
-        "video/x-raw" => Codec::RawVideo,
-        "audio/x-opus" => Codec::Opus,
-        "audio/x-raw" => Codec::RawAudio,
-        "audio/mpeg" => match (s.get::<i32>("mpegversion").ok()?, s.get::<i32>("layer").ok()) {
-            (1, Some(3)) => Codec::Mp3,
-            (1, _) => Codec::Mp2,
-            _ => Codec::Aac,
-        },
-        _ => return None,
-    };
+    let codec = codec_of(s)?;
     let positive = |field: &str| s.get::<i32>(field).ok().and_then(|v| u32::try_from(v).ok());
     let mut format = Format::new(codec);
     if codec.kind() == crate::media::Kind::Audio {
@@ -40,6 +25,7 @@ pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<
         fps: fps.map_or(0.0, |f| f.numer() as f32 / f.denom() as f32),
         ..VideoDetail::default()
     };
+    format.memory = memory_of(caps);
     match codec {
         Codec::H264 => {
             let profile = h264_profile(s.get::<&str>("profile").unwrap_or_default());
@@ -58,6 +44,43 @@ pub fn format_of(caps: &gst::CapsRef, frame: Option<&gst::BufferRef>) -> Option<
         _ => {}
     }
     Some(format)
+}
+
+/// The caps feature of frames in CUDA memory (`GST_CAPS_FEATURE_MEMORY_CUDA_MEMORY`).
+const CUDA_MEMORY: &str = "memory:CUDAMemory";
+
+fn memory_of(caps: &gst::CapsRef) -> Memory {
+    match caps.features(0).is_some_and(|features| features.contains(CUDA_MEMORY)) {
+        true => Memory::Cuda,
+        false => Memory::System,
+    }
+}
+
+/// The codec of media that feeds carry.
+pub(super) fn codec_of(s: &gst::StructureRef) -> Option<Codec> {
+    Some(match (s.name().as_str(), mpeg_version(s)) {
+        ("video/x-h264", _) => Codec::H264,
+        ("video/x-h265", _) => Codec::H265,
+        ("video/x-vp8", _) => Codec::Vp8,
+        ("video/x-vp9", _) => Codec::Vp9,
+        ("video/x-av1", _) => Codec::Av1,
+        ("video/x-raw", _) => Codec::RawVideo,
+        ("audio/x-opus", _) => Codec::Opus,
+        ("audio/x-raw", _) => Codec::RawAudio,
+        ("audio/mpeg", 1) if s.get::<i32>("layer") == Ok(3) => Codec::Mp3,
+        ("audio/mpeg", 1) => Codec::Mp2,
+        ("audio/mpeg", 2 | 4) => Codec::Aac,
+        _ => return None,
+    })
+}
+
+/// `mpegversion`, or 0 if absent. A parser that has seen no media yet offers several; all of them
+/// take the same branch, so the first is used.
+pub(super) fn mpeg_version(s: &gst::StructureRef) -> i32 {
+    let fixed = s.get::<i32>("mpegversion").ok();
+    let range = || s.get::<gst::IntRange<i32>>("mpegversion").ok().map(|range| range.min());
+    let list = || s.get::<gst::List>("mpegversion").ok()?.first()?.get::<i32>().ok();
+    fixed.or_else(range).or_else(list).unwrap_or(0)
 }
 
 fn h264_profile(name: &str) -> H264Profile {
@@ -113,9 +136,9 @@ fn recovers(access_unit: &[u8]) -> bool {
     let mut marked = false;
     for nal in annex_b_nals(access_unit) {
         match nal.first().map(|header| header & 31) {
-            Some(kind) if is_slice(kind) => return marked && kind != IDR,
-            Some(SPS) => marked = true,
-            Some(SEI) => {
+            Some(kind) if is_slice(kind) => return marked && kind != IDR_NAL_TYPE,
+            Some(SPS_NAL_TYPE) => marked = true,
+            Some(SEI_NAL_TYPE) => {
                 marked |=
                     h264_reader::rbsp::decode_nal(nal).is_ok_and(|rbsp| says_recovery_point(&rbsp))
             }
@@ -126,12 +149,12 @@ fn recovers(access_unit: &[u8]) -> bool {
 }
 
 /// Type of the message that marks a recovery point (ITU-T H.264 D.1.8).
-const RECOVERY_POINT_MESSAGE: usize = 6;
+const RECOVERY_POINT_PAYLOAD_TYPE: usize = 6;
 
 /// Whether one of the messages of an SEI NAL unit marks a recovery point (ITU-T H.264 7.3.2.3.1).
 fn says_recovery_point(mut messages: &[u8]) -> bool {
     while let Some((kind, rest)) = sei_number(messages) {
-        if kind == RECOVERY_POINT_MESSAGE {
+        if kind == RECOVERY_POINT_PAYLOAD_TYPE {
             return true;
         }
         let Some((size, rest)) = sei_number(rest) else { return false };
@@ -147,12 +170,13 @@ fn sei_number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((full * 255 + usize::from(last), &bytes[full + 1..]))
 }
 
-/// Types of NAL units (ITU-T H.264 table 7-1).
-const SEI: u8 = 6;
-const SPS: u8 = 7;
+/// Type of supplemental enhancement information (ITU-T H.264 table 7-1).
+const SEI_NAL_TYPE: u8 = 6;
+/// Type of a sequence parameter set (ITU-T H.264 table 7-1).
+const SPS_NAL_TYPE: u8 = 7;
 
 /// Type of the slices of an IDR picture (ITU-T H.264 table 7-1).
-const IDR: u8 = 5;
+const IDR_NAL_TYPE: u8 = 5;
 
 /// Types of the NAL units of an Annex B access unit of H.264, up to its first slice.
 fn types_up_to_slice(access_unit: &[u8]) -> impl Iterator<Item = u8> {
@@ -167,13 +191,13 @@ fn types_up_to_slice(access_unit: &[u8]) -> impl Iterator<Item = u8> {
 }
 
 fn is_slice(kind: u8) -> bool {
-    (1..=IDR).contains(&kind)
+    (1..=IDR_NAL_TYPE).contains(&kind)
 }
 
 /// Whether an Annex B access unit of H.264 has an SPS (type 7) before its first slice (1-5), or
 /// this slice belongs to an IDR picture (5).
 fn has_sps_or_idr(access_unit: &[u8]) -> bool {
-    types_up_to_slice(access_unit).any(|kind| matches!(kind, IDR | SPS))
+    types_up_to_slice(access_unit).any(|kind| matches!(kind, IDR_NAL_TYPE | SPS_NAL_TYPE))
 }
 
 /// The NAL units of an Annex B byte stream, without their start codes.
@@ -208,6 +232,24 @@ mod tests {
         check("video/x-vp8,width=640,height=360,framerate=30/1", "vp8 640x360 30 fps");
         check("video/x-h264,profile=high,width=2,height=2", "h264 2x2 High B-frames");
         check("video/x-h264,profile=constrained-baseline", "h264 ConstrainedBaseline");
+    }
+
+    #[test]
+    fn the_feature_of_raw_caps_tells_the_memory() {
+        gst::init().expect("GStreamer starts");
+        let check = |caps: &str, expect: Memory, shown: &str| {
+            let caps: gst::Caps = caps.parse().expect("valid caps");
+            let format = format_of(&caps, None).expect("known");
+            assert_eq!((format.memory, format.to_string().as_str()), (expect, shown), "{caps}");
+        };
+        let size = "format=NV12,width=64,height=36";
+        check(&format!("video/x-raw,{size}"), Memory::System, "rawvideo 64x36");
+        let system = format!("video/x-raw(memory:SystemMemory),{size}");
+        check(&system, Memory::System, "rawvideo 64x36");
+        let cuda = format!("video/x-raw(memory:CUDAMemory),{size}");
+        check(&cuda, Memory::Cuda, "rawvideo 64x36 in CUDA memory");
+        let other = "video/x-raw(memory:CUDAMemory,meta:GstVideoOverlayComposition)";
+        check(other, Memory::Cuda, "rawvideo in CUDA memory");
     }
 
     #[test]

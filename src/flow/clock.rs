@@ -2,19 +2,20 @@
 //! the wall clock, which may be set at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gst::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::steps::{Reading, Step, Steps};
+use crate::media::IgnorePoison;
 
 /// Smaller differences between the wall clock and ours are not followed: reading them takes time.
 const FOLLOW_MIN: Duration = Duration::from_millis(50);
 
 /// Both clocks are read again until the readings are less than this apart.
-const READING_MAX: gst::ClockTime = gst::ClockTime::from_mseconds(5);
+const READINGS_APART_MAX: gst::ClockTime = gst::ClockTime::from_mseconds(5);
 
 struct Shared {
     clock: gst::Clock,
@@ -58,7 +59,7 @@ pub fn follow_wall_clock() -> Option<Step> {
     for _ in 0..8 {
         let before = now();
         let wall = wall();
-        if now().saturating_sub(before) > READING_MAX {
+        if now().saturating_sub(before) > READINGS_APART_MAX {
             continue;
         }
         let epoch = wall.saturating_sub(Duration::from_nanos(before.nseconds()));
@@ -96,7 +97,7 @@ pub fn written_at(age: Duration) -> Option<i64> {
 }
 
 fn steps() -> std::sync::MutexGuard<'static, Steps> {
-    STEPS.lock().unwrap_or_else(PoisonError::into_inner)
+    STEPS.lock().ignore_poison()
 }
 
 fn reading() -> Reading {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::media::IgnorePoison;
 use crate::telemetry::descriptors;
 
 /// Bits of an IPv6 address that name a network: one customer owns all addresses of a network (RFC
@@ -73,7 +74,7 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().ignore_poison()
     }
 }
 

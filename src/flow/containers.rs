@@ -69,10 +69,10 @@ const DEMUXERS: &[&str] = &[
 ];
 
 /// `GstAutoplugSelectResult`: this factory is not used.
-const SKIP: i32 = 2;
+const SKIP_CODE: i32 = 2;
 
 /// `GstAutoplugSelectResult`: this factory is tried.
-const TRY: i32 = 0;
+const TRY_CODE: i32 = 0;
 
 /// The media type of a file, detected from its first bytes; more bytes give a surer result.
 ///
@@ -122,7 +122,7 @@ pub fn guard(bin: &gst::Element) {
         }
         let result = gst::glib::Type::from_name("GstAutoplugSelectResult")?;
         let class = gst::glib::EnumClass::with_type(result)?;
-        class.to_value(if plugged { TRY } else { SKIP })
+        class.to_value(if plugged { TRY_CODE } else { SKIP_CODE })
     });
 }
 

@@ -2,26 +2,26 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock;
-use crate::media::{Cue, Language};
+use crate::media::{Cue, IgnorePoison, Language};
 
 /// Most cues that a slow reader may be behind; it loses older ones, counted.
-const BEHIND_MAX: usize = 256;
+const BACKLOG_CUES_MAX: usize = 256;
 
 /// First number of cues pushed from outside. Engines count from 1 and translations keep the numbers
 /// of their originals, so neither reaches these on any feed.
-const PUSHED: u64 = 1 << 40;
+const FIRST_PUSHED_NUMBER: u64 = 1 << 40;
 
 /// The next number of a pushed cue, across all feeds.
-static NEXT: AtomicU64 = AtomicU64::new(PUSHED);
+static NEXT: AtomicU64 = AtomicU64::new(FIRST_PUSHED_NUMBER);
 
 /// Committed cues kept for new readers.
-const RECENT_MAX: usize = 64;
+const RECENT_CUES_MAX: usize = 64;
 
 /// A named fan-out point for text, the counterpart of [`super::Feed`]: `captions.en`,
 /// `captions.es`. Cheap to clone.
@@ -61,7 +61,7 @@ impl CueFeed {
         Self(Arc::new(Inner {
             name: name.into(),
             language,
-            sender: broadcast::Sender::new(BEHIND_MAX),
+            sender: broadcast::Sender::new(BACKLOG_CUES_MAX),
             recent: Mutex::default(),
             stats: CueStats::default(),
         }))
@@ -97,8 +97,8 @@ impl CueFeed {
             let said = gst::ClockTime::from_nseconds(cue.end.as_nanos() as u64);
             let delay = clock::now().saturating_sub(said);
             stats.delay_ms.store(delay.mseconds(), Ordering::Relaxed);
-            let mut recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            if recent.len() == RECENT_MAX {
+            let mut recent = self.0.recent.lock().ignore_poison();
+            if recent.len() == RECENT_CUES_MAX {
                 recent.pop_front();
             }
             recent.push_back(cue.clone());
@@ -119,12 +119,12 @@ impl CueFeed {
 
     /// The newest committed cue.
     pub fn newest(&self) -> Option<Cue> {
-        self.0.recent.lock().unwrap_or_else(PoisonError::into_inner).back().cloned()
+        self.0.recent.lock().ignore_poison().back().cloned()
     }
 
     /// The newest committed cues, oldest first, at most 64.
     pub fn recent(&self) -> Vec<Cue> {
-        self.0.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.0.recent.lock().ignore_poison().iter().cloned().collect()
     }
 
     /// A reader of all cues published from now on.
@@ -292,15 +292,15 @@ mod tests {
         crate::init().expect("GStreamer starts");
         let feed = CueFeed::new("captions.en", Language::english());
         let (mut slow, mut quick) = (feed.subscribe(), feed.subscribe());
-        let total = BEHIND_MAX as u64 + 10;
+        let total = BACKLOG_CUES_MAX as u64 + 10;
         for id in 1..=total {
             feed.publish(cue(id));
             assert_eq!(quick.next().await.id, id);
         }
         assert_eq!(slow.next().await.id, 11);
         assert_eq!(feed.stats().dropped_slow.load(Ordering::Relaxed), 10);
-        assert_eq!(feed.recent().len(), RECENT_MAX);
-        assert_eq!(feed.recent().first().map(|c| c.id), Some(total + 1 - RECENT_MAX as u64));
+        assert_eq!(feed.recent().len(), RECENT_CUES_MAX);
+        assert_eq!(feed.recent().first().map(|c| c.id), Some(total + 1 - RECENT_CUES_MAX as u64));
     }
 
     #[test]
@@ -320,7 +320,10 @@ mod tests {
             ids.dedup();
             assert_eq!((ids.len(), count), (3, 3), "{ids:?}");
         }
-        assert!(pushed.iter().all(|id| (PUSHED..1 << 53).contains(id)), "JavaScript counts so far");
+        assert!(
+            pushed.iter().all(|id| (FIRST_PUSHED_NUMBER..1 << 53).contains(id)),
+            "JavaScript counts so far"
+        );
     }
 
     #[tokio::test]

@@ -11,18 +11,19 @@ use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::{Blame, Error};
+use crate::media::IgnorePoison;
 
 /// Time limit for opening a file; beyond it the file system counts as hung.
 pub const OPEN_MAX: Duration = Duration::from_secs(5);
 
 /// Most calls that may hang at the same time; beyond it no file is opened.
-const HUNG_MAX: usize = 16;
+const HUNG_CALLS_MAX: usize = 16;
 
 /// Paths whose call has not returned within its time limit.
 static HUNG: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -105,7 +106,7 @@ pub async fn within<T: Send + 'static>(
         if hung.contains(path) {
             return Err(hangs(path, "an earlier attempt to read it still waits"));
         }
-        if hung.len() >= HUNG_MAX {
+        if hung.len() >= HUNG_CALLS_MAX {
             return Err(hangs(path, "too many other files hang"));
         }
     }
@@ -136,7 +137,7 @@ pub async fn within<T: Send + 'static>(
 }
 
 fn lock() -> std::sync::MutexGuard<'static, BTreeSet<PathBuf>> {
-    HUNG.lock().unwrap_or_else(PoisonError::into_inner)
+    HUNG.lock().ignore_poison()
 }
 
 fn hangs(path: &Path, why: &str) -> Error {

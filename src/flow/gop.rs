@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 
 /// Most frames kept: 20 s at 30 fps. A longer GOP is not worth replaying.
-const FRAMES_MAX: usize = 600;
+const GOP_FRAMES_MAX: usize = 600;
 
 /// Most bytes kept. One frame may be larger.
-const BYTES_MAX: usize = 6 << 20;
+const GOP_BYTES_MAX: usize = 6 << 20;
 
 /// Most bytes of raw video, which is kept only until the first consumer has it: half a second of
 /// 1080p.
@@ -15,25 +15,25 @@ const RAW_BYTES_MAX: usize = 48 << 20;
 
 /// How long video of earlier GOPs is kept: a recording waits 2 s for the second track of a stream
 /// and still begins with the first picture.
-const PICTURES_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(3);
+const VIDEO_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(3);
 
 /// How long audio is kept: a recording that begins with the last key frame needs the audio since
 /// then.
-const SOUND_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(10);
+const AUDIO_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(10);
 
 /// How long raw audio is kept: an encoder that a recording requests begins with the first picture
 /// of the recording.
-pub const RAW_AUDIO_KEPT: gst::ClockTime = PICTURES_KEPT;
+pub const RAW_AUDIO_KEPT: gst::ClockTime = VIDEO_KEPT;
 
 /// How long raw video is kept at most.
-const RAW_PICTURES_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(1);
+const RAW_VIDEO_KEPT: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
 /// A frame that arrived at most this long before its writer follows another is sent; older frames
 /// only if decoding needs them.
-const RECENT: gst::ClockTime = gst::ClockTime::from_seconds(1);
+const RECENT_AGE_MAX: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
 /// Distance between squeezed frames in a replay.
-const SQUEEZED: gst::ClockTime = gst::ClockTime::from_mseconds(1);
+const SQUEEZED_DISTANCE: gst::ClockTime = gst::ClockTime::from_mseconds(1);
 
 /// One access unit of video or packet of audio with its place on the clock.
 #[derive(Clone)]
@@ -62,10 +62,10 @@ impl Frame {
     /// How long frames like this are kept, and how many bytes of them.
     fn bounds(&self) -> (gst::ClockTime, usize) {
         match self.caps.structure(0).map(|s| s.name().as_str()) {
-            Some("video/x-raw") => (RAW_PICTURES_KEPT, RAW_BYTES_MAX),
-            Some("audio/x-raw") => (RAW_AUDIO_KEPT, BYTES_MAX),
-            Some(name) if name.starts_with("audio/") => (SOUND_KEPT, BYTES_MAX),
-            _ => (PICTURES_KEPT, BYTES_MAX),
+            Some("video/x-raw") => (RAW_VIDEO_KEPT, RAW_BYTES_MAX),
+            Some("audio/x-raw") => (RAW_AUDIO_KEPT, GOP_BYTES_MAX),
+            Some(name) if name.starts_with("audio/") => (AUDIO_KEPT, GOP_BYTES_MAX),
+            _ => (VIDEO_KEPT, GOP_BYTES_MAX),
         }
     }
 }
@@ -113,7 +113,7 @@ impl Gop {
     }
 
     fn is_full(&self) -> bool {
-        self.frames > FRAMES_MAX || self.bytes > self.bytes_max
+        self.frames > GOP_FRAMES_MAX || self.bytes > self.bytes_max
     }
 
     fn drop_oldest(&mut self) -> u64 {
@@ -155,7 +155,7 @@ impl Gop {
     /// needed to decode them. With no active writer before (`is_first`), recent means the last
     /// seconds: a slow machine may take a while to notice a publisher.
     pub(super) fn to_send(&self, now: gst::ClockTime, is_first: bool) -> Vec<Frame> {
-        let recent = if is_first { PICTURES_KEPT } else { RECENT };
+        let recent = if is_first { VIDEO_KEPT } else { RECENT_AGE_MAX };
         let is_new = |f: &Frame| !f.sent && f.arrived + recent >= now;
         let first = self.groups.iter().position(|group| group.iter().any(is_new));
         // Newer frames still refer to old ones.
@@ -172,12 +172,12 @@ impl Gop {
         let count = frames.len() as u64;
         let copy = |(index, frame): (usize, &Frame)| {
             let mut frame = frame.buffer.copy();
-            let before_last = SQUEEZED * (count - 1 - index as u64);
+            let before_last = SQUEEZED_DISTANCE * (count - 1 - index as u64);
             let at = last.saturating_sub(before_last);
             if let Some(frame) = frame.get_mut() {
                 frame.set_pts(at);
                 frame.set_dts(at);
-                frame.set_duration(SQUEEZED);
+                frame.set_duration(SQUEEZED_DISTANCE);
             }
             frame
         };
@@ -266,13 +266,13 @@ mod tests {
     #[test]
     fn an_endless_group_is_dropped_not_kept() {
         let mut gop = Gop::default();
-        gop.push(frame(0, BYTES_MAX - 10, true));
+        gop.push(frame(0, GOP_BYTES_MAX - 10, true));
         assert_eq!(gop.push(frame(1, 20, false)), 2, "both are given up");
         gop.push(frame(2, 20, false));
         assert!(gop.frames().is_empty());
         gop.push(frame(3, 20, true));
         assert_eq!(gop.frames().len(), 1);
-        gop.push(frame(4, BYTES_MAX + 1, true));
+        gop.push(frame(4, GOP_BYTES_MAX + 1, true));
         assert_eq!(times(gop.frames()), [4], "a large first frame is kept alone");
     }
 
@@ -293,13 +293,13 @@ mod tests {
             3200,
             "the current group in any case"
         );
-        let mut sound = Gop::default();
+        let mut audio = Gop::default();
         for n in 0..800 {
-            sound.push(frame(n * 20, 1, true));
+            audio.push(frame(n * 20, 1, true));
         }
-        assert_eq!(sound.since(ms(15_000)).count(), 50);
-        assert!(sound.since(ms(0)).count() <= 502, "10 s are kept");
-        assert_eq!(times(&sound.to_send(ms(16_000), false))[0], 15_000);
+        assert_eq!(audio.since(ms(15_000)).count(), 50);
+        assert!(audio.since(ms(0)).count() <= 502, "10 s are kept");
+        assert_eq!(times(&audio.to_send(ms(16_000), false))[0], 15_000);
     }
 
     #[test]

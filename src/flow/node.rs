@@ -1,7 +1,7 @@
 //! One pipeline with its own bus and lifetime.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -9,7 +9,7 @@ use gst::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::{Blame, Error, Feed, Join, Link, Writer, clock};
-use crate::media::Kind;
+use crate::media::{IgnorePoison, Kind};
 
 /// A state change that takes longer counts as frozen, and so does the node.
 pub(super) const STATE_CHANGE_MAX: Duration = Duration::from_secs(15);
@@ -113,7 +113,7 @@ impl Node {
         let source = element
             .downcast_ref::<gst_app::AppSrc>()
             .ok_or_else(|| Error::build(&self.name, format!("`{appsrc}` is not an appsrc")))?;
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut links = self.links.lock().ignore_poison();
         links.retain(|(name, _)| name != appsrc);
         links.push((appsrc.to_owned(), feed.join(&self.name, source, join)));
         Ok(())
@@ -152,7 +152,7 @@ impl Node {
 
     /// Disconnects the `appsrc` of this name from its feed: nothing flows until [`Self::input`].
     pub fn release(&self, appsrc: &str) {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut links = self.links.lock().ignore_poison();
         links.retain(|(name, _)| name != appsrc);
     }
 
@@ -172,7 +172,7 @@ impl Node {
     /// Totals of all inputs so far: `(buffers, bytes, dropped)`.
     pub fn input_totals(&self) -> (u64, u64, u64) {
         use std::sync::atomic::Ordering::Relaxed;
-        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let links = self.links.lock().ignore_poison();
         links.iter().fold((0, 0, 0), |(n, bytes, dropped), (_, link)| {
             let s = link.stats();
             (
@@ -228,7 +228,7 @@ impl Node {
     /// Ends the inputs and waits until all pending data has been written, at most `max`. True on
     /// success.
     pub async fn finish(&self, max: Duration) -> bool {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.links.lock().ignore_poison().clear();
         for element in self.pipeline.iterate_recurse().into_iter().flatten() {
             if let Some(source) = element.downcast_ref::<gst_app::AppSrc>() {
                 let _ = source.end_of_stream();
@@ -251,7 +251,7 @@ impl Node {
     /// # Errors
     /// [`Error::Frozen`] when it takes over 15 s; its threads are then left behind.
     pub async fn stop(&self) -> Result<(), Error> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.links.lock().ignore_poison().clear();
         self.change_state(gst::State::Null, "stopped").await
     }
 
@@ -346,7 +346,7 @@ fn blame_of(source: Option<&gst::Object>) -> Blame {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.links.lock().ignore_poison().clear();
         self.dropped.store(true, Ordering::SeqCst);
         if self.pipeline.current_state() == gst::State::Null {
             return;

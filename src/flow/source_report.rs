@@ -1,11 +1,11 @@
 //! Figures and notes of a publisher.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Status;
-use crate::media::{Pace, Protocol};
+use crate::media::{IgnorePoison, Pace, Protocol};
 
 /// Figures of a publisher, filled in by its protocol while it runs.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct SourceReport {
     /// Figures specific to the protocol, for the API.
     pub status: Status,
     /// The publisher leaves out video for now and has announced it.
-    no_pictures: AtomicBool,
+    no_video: AtomicBool,
     /// The connection has ended; later writes are leftovers in a demuxer.
     ended: AtomicBool,
     /// Checks whether the publisher sends at the pace at which its media plays.
@@ -45,7 +45,7 @@ impl SourceReport {
             lost: AtomicU64::default(),
             rtt_us: AtomicU64::default(),
             status: Status::default(),
-            no_pictures: AtomicBool::default(),
+            no_video: AtomicBool::default(),
             ended: AtomicBool::default(),
             pace: Mutex::default(),
             notes: Mutex::default(),
@@ -63,13 +63,13 @@ impl SourceReport {
     }
 
     /// Records whether the publisher leaves out video: its absence then does not mean a freeze.
-    pub fn set_no_pictures(&self, left_out: bool) {
-        self.no_pictures.store(left_out, Ordering::Relaxed);
+    pub fn set_no_video(&self, left_out: bool) {
+        self.no_video.store(left_out, Ordering::Relaxed);
     }
 
     /// Whether the publisher leaves out video for now.
-    pub fn has_no_pictures(&self) -> bool {
-        self.no_pictures.load(Ordering::Relaxed)
+    pub fn has_no_video(&self) -> bool {
+        self.no_video.load(Ordering::Relaxed)
     }
 
     /// Whether the connection has ended.
@@ -80,7 +80,7 @@ impl SourceReport {
     /// Follows the media time of arriving data, in milliseconds; a publisher that sends faster than
     /// its media plays gets a note. `now` is the time of any monotonic clock.
     pub fn follow_pace(&self, media_ms: i64, now: Duration) {
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pace = self.pace.lock().ignore_poison();
         if let Some(words) = pace.follow(media_ms, now) {
             self.note(words);
         }
@@ -88,13 +88,13 @@ impl SourceReport {
 
     /// A text if it has sent faster than its media plays; to be called when it has left.
     pub fn too_fast(&self) -> Option<String> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner).at_end()
+        self.pace.lock().ignore_poison().at_end()
     }
 
     /// Adds a note about the publisher; repeats are ignored.
     pub fn note(&self, text: impl Into<String>) {
         let text = text.into();
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = self.notes.lock().ignore_poison();
         if notes.len() < NOTES_MAX && !notes.contains(&text) {
             notes.push(text);
         }
@@ -102,6 +102,6 @@ impl SourceReport {
 
     /// All notes.
     pub fn notes(&self) -> Vec<String> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.notes.lock().ignore_poison().clone()
     }
 }

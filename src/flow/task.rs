@@ -1,12 +1,12 @@
 //! What a supervisor gives to a running node.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{CaptionFeeds, Feed};
-use crate::media::Language;
+use crate::media::{IgnorePoison, Language};
 
 /// The feeds that a node consumes.
 #[derive(Clone, Default)]
@@ -80,6 +80,6 @@ impl Status {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, StatusInner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use gst::prelude::*;
 
 use super::branch::Branch;
-use super::{Error, SourceReport, Writer, raw};
+use super::caps::{codec_of, mpeg_version};
+use super::decoding::{DECODER, Decoding, tune};
+use super::{Error, Framing, SourceReport, Writer};
 use crate::media::{Kind, TrackChoice};
 
 /// Where the tracks of one publisher go. Cheap to clone, so that callbacks can own it.
@@ -21,10 +23,8 @@ pub struct Tracks {
     pub choice: TrackChoice,
 }
 
-/// The elements between a source pad and a feed, so that every feed carries one canonical form:
-/// H.264/H.265 as Annex B access units with parameter sets before each key frame, AV1 as temporal
-/// units, raw AAC, Opus packets. Broadcast and telephony codecs that no later node takes are
-/// decoded here.
+/// The elements between a source pad and a feed, so that every feed carries the form of
+/// [`Framing::Feed`]. Broadcast and telephony codecs that no later node takes are decoded here.
 ///
 /// The outer `None` is for caps that are neither video nor audio we know, the inner one for a codec
 /// that no installed element decodes.
@@ -44,61 +44,15 @@ fn branch(caps: &gst::CapsRef) -> Option<(Kind, Option<String>)> {
         ("audio/x-smpte-302m", _) => (Kind::Audio, "identity", &["avdec_s302m"]),
         ("audio/x-alaw", _) => (Kind::Audio, "identity", &["alawdec", "avdec_pcm_alaw"]),
         ("audio/x-mulaw", _) => (Kind::Audio, "identity", &["mulawdec", "avdec_pcm_mulaw"]),
-        _ => return passed(caps).map(|(kind, elements)| (kind, Some(elements))),
-    };
-    let decoder = raw::installed(decoders);
-    let exit = raw::exit(kind);
-    Some((kind, decoder.map(|decoder| format!("{parser} ! {decoder} name={DECODER} ! {exit}"))))
-}
-
-/// `mpegversion`, or 0 if absent. A parser that has seen no media yet offers several; all of them
-/// take the same branch, so the first is used.
-fn mpeg_version(s: &gst::StructureRef) -> i32 {
-    let fixed = s.get::<i32>("mpegversion").ok();
-    let range = || s.get::<gst::IntRange<i32>>("mpegversion").ok().map(|range| range.min());
-    let list = || s.get::<gst::List>("mpegversion").ok()?.first()?.get::<i32>().ok();
-    fixed.or_else(range).or_else(list).unwrap_or(0)
-}
-
-/// Name of the decoder in a branch that has one.
-const DECODER: &str = "decoder";
-
-/// The same for media that is not decoded here.
-fn passed(caps: &gst::CapsRef) -> Option<(Kind, String)> {
-    let s = caps.structure(0)?;
-    let version = mpeg_version(s);
-    let (kind, elements) = match (s.name().as_str(), version) {
-        ("video/x-h264", _) => (
-            Kind::Video,
-            "h264parse config-interval=-1 \
-             ! capsfilter caps=video/x-h264,stream-format=byte-stream,alignment=au",
-        ),
-        ("video/x-h265", _) => (
-            Kind::Video,
-            "h265parse config-interval=-1 \
-             ! capsfilter caps=video/x-h265,stream-format=byte-stream,alignment=au",
-        ),
-        ("video/x-vp8", _) => (Kind::Video, "identity silent=true"),
-        ("video/x-vp9", _) => {
-            (Kind::Video, "vp9parse ! capsfilter caps=video/x-vp9,alignment=super-frame")
-        }
-        ("video/x-av1", _) => (
-            Kind::Video,
-            "av1parse \
-             ! capsfilter caps=video/x-av1,stream-format=obu-stream,alignment=tu",
-        ),
-        ("audio/mpeg", 2 | 4) => {
-            (Kind::Audio, "aacparse ! capsfilter caps=audio/mpeg,mpegversion=4,stream-format=raw")
-        }
-        ("audio/mpeg", 1) => (Kind::Audio, "mpegaudioparse"),
-        ("audio/x-opus", _) => (Kind::Audio, "opusparse"),
-        // No `decodebin` for raw media: while it looks for its decoder it takes the whole pipeline
+        // Raw media has no `decodebin`: while it looks for its decoder it takes the whole pipeline
         // back to PAUSED, and a track added at that moment would stay there.
-        ("video/x-raw", _) => (Kind::Video, raw::exit(Kind::Video)),
-        ("audio/x-raw", _) => (Kind::Audio, raw::exit(Kind::Audio)),
-        _ => return None,
+        _ => {
+            let codec = codec_of(s)?;
+            return Some((codec.kind(), Some(Framing::Feed.parser(codec)?.to_owned())));
+        }
     };
-    Some((kind, elements.to_owned()))
+    let decoding = Decoding::with(kind, parser, decoders);
+    Some((kind, decoding.map(|decoding| decoding.description)))
 }
 
 /// The kind of track that media with these caps becomes; `None` if it cannot be taken.
@@ -183,7 +137,7 @@ impl Tracks {
         };
         let branch = Branch::parse(&branch_name(pad), elements, keep)?;
         if let Some(decoder) = branch.by_name(DECODER) {
-            raw::tune(&decoder);
+            tune(&decoder);
         }
         let sink = gst_app::AppSink::builder().name(kind.as_str()).build();
         self.writer(kind).attach(&sink);

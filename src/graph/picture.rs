@@ -3,12 +3,15 @@
 use std::fmt::Write;
 
 use super::{Op, Plan, PlanInput};
+use crate::media::Memory;
 
 fn label(op: &Op) -> String {
     match op {
         Op::Decode => "decode".into(),
         Op::Denoise => "denoise (auralinkdenoise)".into(),
         Op::Encode { codec, encoder } => format!("encode {codec} ({encoder})"),
+        Op::Transfer { to: Memory::Cuda } => "upload (cudaupload)".into(),
+        Op::Transfer { to: Memory::System } => "download (cudadownload)".into(),
         Op::Transcribe => "transcribe".into(),
         Op::Translate { to } => format!("translate to {}", to.name()),
         Op::Speak { language } => format!("speak {}", language.name()),

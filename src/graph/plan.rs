@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::media::{Accepts, Codec, Format, Kind, Language};
+use crate::media::{Accepts, Codec, Format, Kind, Language, Memory};
 
 /// The complete input of a plan.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub struct PlanInput {
     pub wants: Vec<PlanConsumer>,
     /// The encoder for each codec that this machine can encode.
     pub encoders: BTreeMap<Codec, String>,
+    /// Whether this machine can copy frames to and from CUDA memory.
+    pub cuda: bool,
 }
 
 /// What is made of a stream's speech.
@@ -89,6 +91,11 @@ pub enum Op {
         codec: Codec,
         /// GStreamer element of the encoder.
         encoder: String,
+    },
+    /// Copies frames of raw video to another memory.
+    Transfer {
+        /// Where they lie then.
+        to: Memory,
     },
     /// Transcribes audio to captions; without audio it stands in for pushed captions.
     Transcribe,
@@ -190,9 +197,11 @@ impl Op {
         match self {
             Self::Transcribe | Self::Translate { .. } => NodeOutput::Captions,
             Self::Speak { .. } => NodeOutput::Media(Kind::Audio),
-            Self::Decode | Self::Denoise | Self::Encode { .. } | Self::Embed => {
-                NodeOutput::Media(input)
-            }
+            Self::Decode
+            | Self::Denoise
+            | Self::Encode { .. }
+            | Self::Transfer { .. }
+            | Self::Embed => NodeOutput::Media(input),
         }
     }
 }

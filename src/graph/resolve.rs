@@ -1,7 +1,7 @@
 //! Resolves formats and consumers to the nodes between them.
 
 use super::plan::{Op, Plan, PlanConsumer, PlanInput, PlanNode, Route, Words, captions_feed};
-use crate::media::{Accept, Codec, Dubs, Format, Kind, Language};
+use crate::media::{Accept, Codec, Dubs, Format, Kind, Language, Memory};
 
 /// Plans the nodes between the source and all consumers.
 ///
@@ -104,25 +104,37 @@ impl Plan {
             None => "its sound passes noise suppression".to_owned(),
             Some(objection) => objection,
         };
-        let how = Conversion::of(ask, kind, accept)
-            .ok_or_else(|| format!("{kind}: {objection}, and {}", no_encoder(accept)))?;
+        let how = Conversion::of(ask, kind, raw_memory(source), accept)
+            .map_err(|missing| format!("{kind}: {objection}, and {missing}"))?;
         let why = format!("{who}: {objection}");
         let raw = self.raw(kind, source, clean, &why);
         let stem = if clean { "audio.clean" } else { kind.as_str() };
         Ok(self.make(how, raw, stem, &why))
     }
 
-    /// Encodes a raw feed into `stem.codec`, or leaves it raw.
+    /// Copies a raw feed to another memory if necessary, and encodes it into `stem.codec` or leaves
+    /// it raw.
     fn make(&mut self, how: Conversion, raw: String, stem: &str, why: &str) -> (String, Codec) {
-        match how {
-            Conversion::Raw(codec) => (raw, codec),
-            Conversion::Encoded { codec, encoder } => {
+        let raw = match how.transfer {
+            Some(to) => self.transfer(raw, to, why),
+            None => raw,
+        };
+        match how.target {
+            Target::Raw(codec) => (raw, codec),
+            Target::Encoded { codec, encoder } => {
                 let output = format!("{stem}.{codec}");
                 let op = Op::Encode { codec, encoder };
                 self.node(format!("encode.{output}"), op, [raw], output.clone(), why);
                 (output, codec)
             }
         }
+    }
+
+    /// Copies raw video to another memory.
+    fn transfer(&mut self, raw: String, to: Memory, why: &str) -> String {
+        let output = format!("{raw}.{}", to.as_str());
+        self.node(format!("transfer.{output}"), Op::Transfer { to }, [raw], output.clone(), why);
+        output
     }
 
     /// Audio in another language for one consumer; adds the nodes that fill it.
@@ -135,8 +147,8 @@ impl Plan {
         accept: &Accept,
         who: &str,
     ) -> Result<String, String> {
-        let how = Conversion::of(ask, Kind::Audio, accept)
-            .ok_or_else(|| format!("sound in {language}: {}", no_encoder(accept)))?;
+        let how = Conversion::of(ask, Kind::Audio, Memory::System, accept)
+            .map_err(|missing| format!("sound in {language}: {missing}"))?;
         let why = format!("{who}: it wants the sound in {language}");
         let under = self.raw(Kind::Audio, source, ask.denoise, &why);
         let voice = format!("audio.{language}");
@@ -208,26 +220,54 @@ fn has_words(ask: &PlanInput, words: &Words) -> bool {
     ask.audio.is_some() || words.pushed
 }
 
-/// How media that a consumer does not accept as it is gets converted.
-enum Conversion {
+/// Where the frames of a source lie once they are raw: decoders write to system memory.
+fn raw_memory(source: &Format) -> Memory {
+    if source.codec.is_raw() { source.memory } else { Memory::System }
+}
+
+/// How media that a consumer does not accept as it is gets converted, once it is raw.
+struct Conversion {
+    /// The memory that the raw frames are copied to; `None` if they stay where they are.
+    transfer: Option<Memory>,
+    target: Target,
+}
+
+enum Target {
     Raw(Codec),
     Encoded { codec: Codec, encoder: String },
 }
 
 impl Conversion {
-    fn of(ask: &PlanInput, kind: Kind, accept: &Accept) -> Option<Self> {
+    /// The conversion of raw frames that lie in `memory`.
+    ///
+    /// # Errors
+    /// What this machine lacks for it, in words.
+    fn of(ask: &PlanInput, kind: Kind, memory: Memory, accept: &Accept) -> Result<Self, String> {
         let raw = match kind {
             Kind::Video => Codec::RawVideo,
             Kind::Audio => Codec::RawAudio,
         };
-        if accept.codecs.contains(&raw) {
-            return Some(Self::Raw(raw));
+        let (target, memories) = if accept.codecs.contains(&raw) {
+            (Target::Raw(raw), accept.memories.as_slice())
+        } else {
+            // Encoders read system memory.
+            (Target::encoded(ask, accept)?, [Memory::System].as_slice())
+        };
+        let transfer = memories.first().filter(|_| !memories.contains(&memory)).copied();
+        match transfer {
+            Some(to) if !ask.cuda => Err(no_cuda(memory, to)),
+            transfer => Ok(Self { transfer, target }),
         }
+    }
+}
+
+impl Target {
+    fn encoded(ask: &PlanInput, accept: &Accept) -> Result<Self, String> {
         let encoded = |c: &Codec| {
             let encoder = ask.encoders.get(c)?.clone();
             Some(Self::Encoded { codec: *c, encoder })
         };
-        accept.codecs.iter().find_map(encoded)
+        accept.codecs.iter().find_map(encoded).ok_or_else(|| no_encoder(accept))
     }
 }
 
@@ -236,6 +276,9 @@ fn no_encoder(accept: &Accept) -> String {
     format!("no encoder works for {wanted}")
 }
 
+fn no_cuda(from: Memory, to: Memory) -> String {
+    format!("this machine has no CUDA to copy frames from {from} to {to}")
+}
+
 #[cfg(test)]
-#[path = "resolve_tests.rs"]
 mod tests;

@@ -15,10 +15,10 @@ use crate::media::Offered;
 use crate::mpegts::{Tables, Taken};
 
 /// How long to wait for the first media of each track, which carries its language.
-const LOOK_MAX: Duration = Duration::from_secs(3);
+const MEDIA_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Bytes to read for the tables of a transport stream, which repeat several times a second.
-const TABLES_MAX: u64 = 8 << 20;
+const TABLES_BYTES_MAX: u64 = 8 << 20;
 
 /// Which tracks of a file are taken.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ impl Chosen {
 pub(super) fn read_tables(head: &[u8], file: &mut impl Read) -> std::io::Result<Tables> {
     let mut tables = Tables::default();
     tables.push(head);
-    let (mut rest, mut piece) = (file.take(TABLES_MAX), vec![0; 256 << 10]);
+    let (mut rest, mut piece) = (file.take(TABLES_BYTES_MAX), vec![0; 256 << 10]);
     while !tables.are_complete() {
         match rest.read(&mut piece)? {
             0 => break,
@@ -179,7 +179,7 @@ async fn look(file: &Opened, tracks: &Tracks) -> Result<Vec<Found>, Error> {
         () = known => {}
         // The end of the file, or an error.
         _ = node.run(&never) => {}
-        () = tokio::time::sleep(LOOK_MAX) => {}
+        () = tokio::time::sleep(MEDIA_WAIT_MAX) => {}
     }
     node.stop().await?;
     Ok(all.borrow().clone())

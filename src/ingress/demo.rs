@@ -14,13 +14,13 @@ const WORDS: &str = "Welcome to Aura Link. You hear a voice in a noisy room. \
     Switch the noise suppression off and on again, on this page, while you listen.";
 
 /// Silence between two repetitions, in samples at 48 kHz.
-const PAUSE: usize = 48_000;
+const PAUSE_SAMPLES: usize = 48_000;
 
 /// Maximum length of the voice: a minute at 48 kHz.
 const SAMPLES_MAX: usize = 60 * 48_000;
 
-/// A test pattern and a voice in noise. Without `espeak-ng` the pattern beeps instead, and the report
-/// notes it.
+/// A test pattern and a voice in noise. Without `espeak-ng` the pattern beeps instead, and the
+/// report notes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DemoSource {}
@@ -36,10 +36,10 @@ impl PulledSource for DemoSource {
         let intake = context.intake;
         match speak().await {
             Some(voice) => {
-                let sound = move |samples: &mut [u8], at: gst::ClockTime| {
+                let audio = move |samples: &mut [u8], at: gst::ClockTime| {
                     mix(&voice, samples, at);
                 };
-                test::run_with(intake, Box::new(sound)).await
+                test::run_with(intake, Box::new(audio)).await
             }
             None => {
                 intake.tracks.report.note("no voice: `apt-get install espeak-ng` brings it");
@@ -89,7 +89,7 @@ fn mix(voice: &[i16], samples: &mut [u8], at: gst::ClockTime) {
     let first = at.nseconds() / 1000 * 48 / 1000;
     for (index, frame) in samples.chunks_exact_mut(4).enumerate() {
         let n = first + index as u64;
-        let in_round = n as usize % (voice.len() + PAUSE);
+        let in_round = n as usize % (voice.len() + PAUSE_SAMPLES);
         let voice = voice.get(in_round).copied().unwrap_or(0) / 2;
         test::write_frame(frame, voice.saturating_add(noise(n)));
     }

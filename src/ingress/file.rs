@@ -19,7 +19,7 @@ use crate::media::{InvalidSetting, Protocol};
 use crate::mpegts::Tables;
 
 /// Bytes that suffice to identify a file, even after a large ID3 tag.
-const HEAD_MAX: u64 = 1 << 20;
+const HEAD_BYTES_MAX: u64 = 1 << 20;
 
 /// A file of any container that GStreamer reads, played in real time and in a loop. Nothing is
 /// decoded.
@@ -54,8 +54,8 @@ impl PulledSource for FileSource {
         InvalidSetting::check("path", problem)
     }
 
-    /// Fails if the file is in a folder that is not allowed, is not media, cannot be read, or has no
-    /// known video or audio.
+    /// Fails if the file is in a folder that is not allowed, is not media, cannot be read, or has
+    /// no known video or audio.
     async fn run(self, context: SourceContext) -> Result<(), Error> {
         let (intake, path, config) = (&context.intake, Path::new(&self.path), &context.files);
         let mut start = flow::now();
@@ -117,7 +117,7 @@ fn read_head(opened: Opened, known: Option<Identity>) -> std::io::Result<Result<
     let is = file.metadata()?;
     let identity = (is.dev(), is.ino(), is.len(), is.mtime(), is.mtime_nsec());
     let mut head = Vec::new();
-    file.take(HEAD_MAX).read_to_end(&mut head)?;
+    file.take(HEAD_BYTES_MAX).read_to_end(&mut head)?;
     let is_new_transport = match containers::check(&head) {
         Ok(kind) => kind == "video/mpegts" && known != Some(identity),
         Err(refused) => return Ok(Err(refused)),

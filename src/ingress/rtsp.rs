@@ -1,7 +1,7 @@
 //! RTSP: pulls from cameras and servers.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::pads;
 use super::source::{PulledSource, SourceContext};
 use crate::flow::{Error, Node, Tracks};
-use crate::media::{InvalidSetting, Offered, Protocol, url_problem, url_without_secrets};
+use crate::media::{
+    IgnorePoison, InvalidSetting, Offered, Protocol, url_problem, url_without_secrets,
+};
 
 /// A camera or server, whose media is received. RTP over UDP is tried first, then TCP. Of several
 /// media of one kind one is taken, by the language that the server announces (`a=lang`, RFC 8866
@@ -37,7 +39,7 @@ impl PulledSource for RtspSource {
         let intake = context.intake;
         // What comes late, in a burst, keeps its time: the default mode of the jitter buffer moves it
         // to its arrival, and the timeline of its feed follows a clock that drifts.
-        let node = Node::parse("rtsp source", "rtspsrc name=in latency=200 buffer-mode=none")?;
+        let node = Node::parse("rtsp source", "rtspsrc name=in latency=200 buffer-mode=synced")?;
         let source = node.element("in")?;
         source.set_property("location", self.url);
         source.set_property_from_str("protocols", "tcp+udp");
@@ -46,14 +48,14 @@ impl PulledSource for RtspSource {
         source.connect("on-sdp", false, move |values| {
             let description = values.get(1)?.get::<gst_sdp::SDPMessage>().ok()?;
             let found = leave_out(&description, &tracks);
-            *decided.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            *decided.lock().ignore_poison() = found;
             None
         });
         let tracks = intake.tracks.clone();
         let pipeline = node.pipeline().downgrade();
         source.connect_pad_added(move |_, pad| {
             let Some(pipeline) = pipeline.upgrade() else { return };
-            let left_out = left_out.lock().unwrap_or_else(PoisonError::into_inner);
+            let left_out = left_out.lock().ignore_poison();
             // All media are requested, because some servers send nothing for one medium if another was
             // left out.
             match number_of(&pad.name()).is_some_and(|number| left_out.contains(&number)) {

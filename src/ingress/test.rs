@@ -29,10 +29,10 @@ const PATTERN: &str = "
       ! appsink name=audio";
 
 /// Duration of flash and beep.
-const MARK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+const MARK_LENGTH: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 
 /// Fills S16LE stereo samples at 48 kHz; the first one plays at the given running time.
-pub(super) type Sound = Box<dyn Fn(&mut [u8], gst::ClockTime) + Send + Sync>;
+pub(super) type AudioSource = Box<dyn Fn(&mut [u8], gst::ClockTime) + Send + Sync>;
 
 /// A test pattern with beeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -53,10 +53,10 @@ impl PulledSource for TestSource {
 }
 
 /// Runs the pattern with the given audio.
-pub(super) async fn run_with(intake: Intake, sound: Sound) -> Result<(), Error> {
+pub(super) async fn run_with(intake: Intake, audio: AudioSource) -> Result<(), Error> {
     let node = Node::parse("test pattern", PATTERN)?;
     flash_seconds(&node)?;
-    sound_by_time(&node, sound)?;
+    audio_by_time(&node, audio)?;
     node.output("video", &intake.tracks.video)?;
     node.output("audio", &intake.tracks.audio)?;
     node.start().await?;
@@ -67,7 +67,7 @@ pub(super) async fn run_with(intake: Intake, sound: Sound) -> Result<(), Error> 
 
 /// Whether a buffer at this running time is within the mark at the start of a second.
 fn is_marked(at: gst::ClockTime) -> bool {
-    at.nseconds() % gst::ClockTime::SECOND.nseconds() < MARK.nseconds()
+    at.nseconds() % gst::ClockTime::SECOND.nseconds() < MARK_LENGTH.nseconds()
 }
 
 /// Flashes according to buffer timestamps: the source runs on the shared clock, so a timestamp is
@@ -90,8 +90,8 @@ fn flash_seconds(node: &Node) -> Result<(), Error> {
     Ok(())
 }
 
-/// Fills every buffer of the silent source with `sound`.
-fn sound_by_time(node: &Node, sound: Sound) -> Result<(), Error> {
+/// Fills every buffer of the silent source with `audio`.
+fn audio_by_time(node: &Node, audio: AudioSource) -> Result<(), Error> {
     let source = node.element("sound")?;
     let pad = source.static_pad("src").ok_or_else(|| Error::build("the sound", "no pad"))?;
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
@@ -99,7 +99,7 @@ fn sound_by_time(node: &Node, sound: Sound) -> Result<(), Error> {
             && let Some(at) = buffer.pts()
             && let Ok(mut samples) = buffer.make_mut().map_writable()
         {
-            sound(&mut samples, at);
+            audio(&mut samples, at);
         }
         gst::PadProbeReturn::Ok
     });
@@ -108,9 +108,9 @@ fn sound_by_time(node: &Node, sound: Sound) -> Result<(), Error> {
 
 /// A 1 kHz tone at -12 dBFS within the mark of each second.
 pub(super) fn beep(samples: &mut [u8], at: gst::ClockTime) {
-    const RATE: u64 = 48_000;
+    const RATE_HZ: u64 = 48_000;
     for (index, frame) in samples.chunks_exact_mut(4).enumerate() {
-        let ns = at.nseconds() + index as u64 * 1_000_000_000 / RATE;
+        let ns = at.nseconds() + index as u64 * 1_000_000_000 / RATE_HZ;
         if is_marked(gst::ClockTime::from_nseconds(ns)) {
             let phase = (ns % gst::ClockTime::SECOND.nseconds()) as f64 / 1e9 * 1000.0;
             let value = (phase * std::f64::consts::TAU).sin() * 0.25 * f64::from(i16::MAX);

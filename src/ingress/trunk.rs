@@ -54,7 +54,7 @@ pub(super) async fn serve(
             let mut end = End { caption_feeds, report, feeds: Vec::new() };
             end.serve(channel, heard.clone()).await;
             caption_feeds.set(Vec::new());
-            report.set_no_pictures(false);
+            report.set_no_video(false);
         }
     }
 }
@@ -96,7 +96,7 @@ impl End<'_> {
             Message::Languages { tags } => self.put_up(&tags),
             Message::Cue(cue) => self.publish(cue),
             Message::Sending(sending) => {
-                self.report.set_no_pictures(sending.no_pictures);
+                self.report.set_no_video(sending.no_video);
                 let status = &self.report.status;
                 status.set("codec", sending.codec);
                 status.set("rung", sending.rung);

@@ -20,7 +20,7 @@ use crate::webrtc::sdp::{self, Choice, Description, Direction, LocalTransport, S
 use crate::webrtc::{Config, Peer, aic, element, payload_type, stats};
 
 /// How often statistics are read, and a missing key frame is requested again.
-const TICK: Duration = Duration::from_secs(1);
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Advice for publishers.
 const PLEASE_SEND: &str =
@@ -47,7 +47,7 @@ pub(crate) fn choose(offer: &Description, config: &Config) -> Result<Vec<Choice>
     let video: Vec<Codec> =
         config.publish_codecs.iter().copied().filter(|c| can_receive(*c)).collect();
     let video = offer.choose_from(Kind::Video, &video);
-    let voice = config.aic.then(|| offer.choose_sound(aic::is_ours)).flatten();
+    let voice = config.aic.then(|| offer.choose_audio(aic::is_ours)).flatten();
     let audio = voice.or_else(|| offer.choose_from(Kind::Audio, &[Codec::Opus]));
     let mut choices: Vec<Choice> = video.into_iter().chain(audio).collect();
     choices.sort_by_key(|c| c.index);
@@ -175,7 +175,7 @@ impl Publisher {
     async fn receive(&self) -> Result<(), Error> {
         self.peer.connected().await?;
         let watch = async {
-            let mut tick = tokio::time::interval(TICK);
+            let mut tick = tokio::time::interval(STATS_INTERVAL);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tick.tick().await;

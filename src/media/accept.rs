@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, Format, H264Profile, Kind, Language};
+use super::{Codec, Format, H264Profile, Kind, Language, Memory};
 
 /// What a consumer accepts of one kind of media, best first. Other formats are decoded and encoded
 /// for it.
@@ -19,19 +19,34 @@ pub struct Accept {
     /// H.264 profiles that may pass through; empty means all.
     #[serde(default)]
     pub h264_profiles: Vec<H264Profile>,
+    /// Where raw frames may lie, best first. Frames that lie elsewhere are copied to the first.
+    #[serde(default = "system_memory")]
+    pub memories: Vec<Memory>,
+}
+
+fn system_memory() -> Vec<Memory> {
+    vec![Memory::System]
 }
 
 impl Accept {
-    /// Accepts these codecs in any form.
+    /// Accepts these codecs in any form, raw frames in system memory.
     pub fn any_of(codecs: impl Into<Vec<Codec>>) -> Self {
-        let codecs = codecs.into();
-        Self { codecs, reorders: true, recovery_points: true, h264_profiles: Vec::new() }
+        Self {
+            codecs: codecs.into(),
+            reorders: true,
+            recovery_points: true,
+            h264_profiles: Vec::new(),
+            memories: system_memory(),
+        }
     }
 
     /// Why a format cannot pass through; `None` if it can.
     pub fn objection(&self, format: &Format) -> Option<String> {
         if !self.codecs.contains(&format.codec) {
             return Some(format!("{} is not accepted", format.codec));
+        }
+        if format.codec.is_raw() && !self.memories.contains(&format.memory) {
+            return Some(format!("{} in {} is not accepted", format.codec, format.memory));
         }
         if format.video.reorders && !self.reorders {
             return Some(format!("{} with B-frames is not accepted", format.codec));

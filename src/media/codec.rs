@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Memory;
+
 /// Whether a track is video or audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -187,12 +189,16 @@ pub struct Format {
     /// Details of an audio codec, default for video.
     #[serde(default)]
     pub audio: AudioDetail,
+    /// Where frames of raw video lie.
+    #[serde(default, skip_serializing_if = "Memory::is_system")]
+    pub memory: Memory,
 }
 
 impl Format {
-    /// A format with unknown details.
+    /// A format with unknown details, in system memory.
     pub fn new(codec: Codec) -> Self {
-        Self { codec, video: VideoDetail::default(), audio: AudioDetail::default() }
+        let (video, audio) = (VideoDetail::default(), AudioDetail::default());
+        Self { codec, video, audio, memory: Memory::System }
     }
 
     /// Video or audio.
@@ -202,7 +208,8 @@ impl Format {
 }
 
 impl fmt::Display for Format {
-    /// Display form: `h264 1280x720 30 fps High B-frames`, `aac 48000 Hz 2 ch`.
+    /// Display form: `h264 1280x720 30 fps High B-frames`, `aac 48000 Hz 2 ch`. The memory is
+    /// shown unless it is system memory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.codec)?;
         if self.video.width > 0 {
@@ -222,6 +229,9 @@ impl fmt::Display for Format {
         }
         if self.audio.rate > 0 {
             write!(f, " {} Hz {} ch", self.audio.rate, self.audio.channels)?;
+        }
+        if !self.memory.is_system() {
+            write!(f, " in {}", self.memory)?;
         }
         Ok(())
     }

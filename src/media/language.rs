@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub struct Language(String);
 
 /// Longest tag (RFC 5646 section 4.4.1 recommends room for 35 characters).
-const LENGTH_MAX: usize = 35;
+const TAG_CHARS_MAX: usize = 35;
 
 /// Why a text is not a language.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl FromStr for Language {
 
     fn from_str(text: &str) -> Result<Self, LanguageError> {
         let wrong = || LanguageError(text.to_owned());
-        if text.len() > LENGTH_MAX {
+        if text.len() > TAG_CHARS_MAX {
             return Err(wrong());
         }
         let mut parts = text.split('-');

@@ -3,9 +3,12 @@
 //! Invariant: depends on no other room and never touches GStreamer.
 
 mod accept;
+mod backoff;
 mod codec;
 mod cue;
 mod language;
+mod lock;
+mod memory;
 mod name;
 mod offered;
 mod pace;
@@ -17,9 +20,12 @@ mod track_choice;
 mod url;
 
 pub use accept::{Accept, Accepts, Captions, Dubs};
+pub use backoff::Backoff;
 pub use codec::{AudioDetail, Codec, Format, H264Profile, Kind, VideoDetail};
 pub use cue::{Cue, Origin, Stage, Word};
 pub use language::{Language, LanguageError};
+pub use lock::IgnorePoison;
+pub use memory::Memory;
 pub use name::{NameError, StreamName};
 pub use offered::{Offered, Picked};
 pub use pace::Pace;

@@ -11,7 +11,7 @@ use std::str::FromStr;
 pub struct StreamName(String);
 
 /// Longest stream name, in characters.
-const LENGTH_MAX: usize = 64;
+const NAME_CHARS_MAX: usize = 64;
 
 /// A text that is not a stream name. Never repeats the text: users paste stream keys where a name
 /// is expected.
@@ -44,7 +44,7 @@ impl FromStr for StreamName {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let head = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-        if head && text.bytes().all(is_legal) && text.len() <= LENGTH_MAX {
+        if head && text.bytes().all(is_legal) && text.len() <= NAME_CHARS_MAX {
             Ok(Self(text.to_owned()))
         } else {
             Err(NameError)

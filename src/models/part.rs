@@ -11,7 +11,7 @@ use super::digest::{self, Sha256Hex};
 use super::stamp::{FileStamp, look};
 
 /// Space that is left free on the disk of models, for the appliance itself.
-const MARGIN: u64 = 64 << 20;
+const FREE_BYTES_MIN: u64 = 64 << 20;
 
 /// A file in progress.
 pub(super) struct Part {
@@ -106,7 +106,7 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), Error> {
 pub(super) fn make_room(folder: &Path, bytes: u64) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let Some(disk) = crate::telemetry::disk(folder) else { return Ok(()) };
-    let needed = bytes.saturating_add(MARGIN);
+    let needed = bytes.saturating_add(FREE_BYTES_MIN);
     if disk.free < needed {
         return Err(Error::DiskFull {
             folder: folder.to_owned(),

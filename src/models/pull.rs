@@ -9,13 +9,14 @@ use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, RANGE};
 use reqwest::{Client, Response, StatusCode};
 use tokio::task::spawn_blocking;
 
-use super::digest::{CHUNK, Sha256Hex};
+use super::digest::{READ_BYTES, Sha256Hex};
 use super::manifest::{File, Manifest};
 use super::package::Packages;
 use super::part::{Hold, Part, make_room};
 use super::registry::{Installed, Registry, State};
 use super::stamp::{FileStamp, Stamp, look};
 use super::{Error, part};
+use crate::media::Backoff;
 
 /// The address that a mirror replaces.
 const HUB: &str = "https://huggingface.co";
@@ -230,23 +231,25 @@ impl Fetch<'_> {
     ) -> Result<FileStamp, Error> {
         let (name, size) = (self.file.name.as_str(), self.file.size);
         told(Progress::File { name, size, kept: part.written() });
-        let (mut failed, mut pause) = (0, self.options.pause);
+        let mut pauses = Backoff::new(self.options.pause, PAUSE_MAX, Duration::MAX);
+        let mut failed = 0;
         while self.file.size != Some(part.written()) || part.written() == 0 {
             let before = part.written();
             let ended;
             (part, ended) = self.attempt(part, told).await?;
             let Ended::Early(reason) = ended else { break };
             if part.written() > before {
-                (failed, pause) = (0, self.options.pause);
+                failed = 0;
+                pauses.reset();
             }
             failed += 1;
             if failed >= self.options.attempts {
                 let url = self.url.clone();
                 return Err(Error::Broken { url, attempts: failed, reason });
             }
+            let pause = pauses.pause(Duration::ZERO);
             told(Progress::Again { reason: &reason, pause });
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
             if self.file.sha256.is_none() && self.etag.is_none() {
                 part = blocking(move || part.restart()).await?;
             }
@@ -313,8 +316,8 @@ async fn take(
     let mut early = None;
     let mut ended = false;
     while !ended {
-        let mut block = Vec::with_capacity(CHUNK);
-        while block.len() < CHUNK {
+        let mut block = Vec::with_capacity(READ_BYTES);
+        while block.len() < READ_BYTES {
             match stream.next().await {
                 Some(Ok(bytes)) => block.extend_from_slice(&bytes),
                 Some(Err(error)) => {
@@ -384,5 +387,4 @@ async fn blocking<T: Send + 'static>(
 }
 
 #[cfg(test)]
-#[path = "pull_tests.rs"]
 mod tests;

@@ -382,5 +382,4 @@ impl Installed {
 }
 
 #[cfg(test)]
-#[path = "registry_tests.rs"]
 mod tests;

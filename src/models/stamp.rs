@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::digest::{self, Sha256Hex};
+use crate::media::IgnorePoison;
 
 /// A file at the time of hashing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +80,7 @@ impl Cache {
     /// The hash of a file that has not changed since, from memory or from its stamp.
     pub(super) fn get(&self, path: &Path, name: &str, stamp: &Stamp) -> Option<Sha256Hex> {
         let now = look(path).ok()?;
-        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = self.0.lock().ignore_poison();
         let same = |s: &&FileStamp| (s.size, s.changed_ns) == now;
         let found = cached.get(path).filter(same).or_else(|| stamp.fresh(name, now));
         found.map(|s| s.sha256.clone())
@@ -91,7 +92,7 @@ impl Cache {
         let (size, changed_ns) = look(path).map_err(Error::io("read", path))?;
         let sha256 = digest::of_file(path, told)?;
         let seen = FileStamp { size, changed_ns, sha256 };
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.0.lock().ignore_poison();
         cached.insert(path.to_owned(), seen.clone());
         Ok(seen)
     }

@@ -1,6 +1,6 @@
 //! Demuxes a transport stream from a connection to tracks.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -11,13 +11,13 @@ use super::program::Taken;
 use super::psi::Tables;
 use super::start_codes::join_start_codes;
 use crate::flow::{self, Blame, DRAIN_MAX, Node, NodeEvent, SourceReport, Tracks};
-use crate::media::TrackChoice;
+use crate::media::{IgnorePoison, TrackChoice};
 
 /// Most bytes that a reader returns at once, when the other end sends in bursts.
-pub const BATCH_MAX: usize = 32 << 10;
+pub const BATCH_BYTES_MAX: usize = 32 << 10;
 
 /// Most notes repeated in a refusal.
-const NOTES_TOLD_MAX: usize = 4;
+const REPEATED_NOTES_MAX: usize = 4;
 
 /// Time limits for a publisher without useful data.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +47,8 @@ pub enum ReadEnd {
 
 /// A connection that carries a transport stream.
 pub trait Connection: Send + Sync + 'static {
-    /// Waits for the next bytes: at least one, about [`BATCH_MAX`] at most. Blocks; checks `stop` at
-    /// least four times a second.
+    /// Waits for the next bytes: at least one, about [`BATCH_BYTES_MAX`] at most. Blocks; checks
+    /// `stop` at least four times a second.
     ///
     /// # Errors
     /// Why there are no more.
@@ -80,8 +80,8 @@ impl Shared {
 
 /// Demuxes MPEG-TS from a connection into tracks, until `cancel`.
 ///
-/// The connection is read on the pipeline's source thread, so that a publisher costs only this thread
-/// and those of its library.
+/// The connection is read on the pipeline's source thread, so that a publisher costs only this
+/// thread and those of its library.
 ///
 /// # Errors
 /// [`flow::Error::Ended`] when the other end closed, [`flow::Error::Stalled`] when it fell silent,
@@ -99,8 +99,8 @@ pub async fn demux(
         end: OnceLock::new(),
         ended: CancellationToken::new(),
     });
-    // The source thread waits on the connection. It has to return before the pipeline can stop, also
-    // if this future is dropped early.
+    // The source thread waits on the connection. It has to return before the pipeline can stop,
+    // also if this future is dropped early.
     let _let_go = shared.stop.clone().drop_guard();
     let node = build(name, &shared, tracks, limits)?;
     let result = match node.start().await {
@@ -153,7 +153,7 @@ async fn follow(
 /// The error when no usable media has arrived, with the notes.
 fn bare_error(tracks: &Tracks) -> flow::Error {
     let mut message = "there is no picture and no sound in what it sends".to_owned();
-    for (index, note) in tracks.report.notes().iter().take(NOTES_TOLD_MAX).enumerate() {
+    for (index, note) in tracks.report.notes().iter().take(REPEATED_NOTES_MAX).enumerate() {
         message.push_str(if index == 0 { ": " } else { "; " });
         message.push_str(note);
     }
@@ -264,7 +264,7 @@ impl Guide {
             pacer.follow(clock, flow::now().nseconds());
         }
         now.notes.iter().for_each(|note| self.report.note(note));
-        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        *self.taken.lock().ignore_poison() = now;
     }
 }
 
@@ -288,7 +288,7 @@ fn follow_pads(
         let replaced =
             demux.src_pads().into_iter().filter(|old| generation(old) != generation(pad));
         replaced.for_each(|old| into.detach_pad(&pipeline, &old));
-        let track = taken.lock().unwrap_or_else(PoisonError::into_inner).of_pad(&pad.name());
+        let track = taken.lock().ignore_poison().of_pad(&pad.name());
         match track {
             Some(track) => into.attach_pad_with(&pipeline, pad, caps, &track),
             // The programme's table has already produced a note.

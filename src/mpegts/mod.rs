@@ -12,6 +12,6 @@ mod program;
 mod psi;
 mod start_codes;
 
-pub use demux::{BATCH_MAX, Connection, Limits, ReadEnd, demux};
+pub use demux::{BATCH_BYTES_MAX, Connection, Limits, ReadEnd, demux};
 pub use program::Taken;
 pub use psi::Tables;

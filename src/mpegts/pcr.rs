@@ -11,20 +11,20 @@ use std::time::Duration;
 use crate::media::{Kind, Timeline};
 
 /// Size of a TS packet.
-const PACKET: usize = 188;
+const PACKET_BYTES: usize = 188;
 
 /// Range of the 42-bit reference: 2^33 ticks of 90 kHz, each of 300 ticks of 27 MHz.
-const WRAP: u64 = (1 << 33) * 300;
+const WRAP_TICKS: u64 = (1 << 33) * 300;
 
 /// Start of unwrapped references: large enough that steps back stay positive.
-const TICKS_BASE: i128 = 1 << 52;
+const BASE_TICKS: i128 = 1 << 52;
 
 /// Ticks of a reference per ms: it counts at 27 MHz.
 const TICKS_PER_MS: u64 = 27_000;
 
 /// References of another programme are followed after those of this one were missing for this long,
 /// in ns.
-const SILENCE_MAX: i64 = 1_000_000_000;
+const SILENCE_NS_MAX: i64 = 1_000_000_000;
 
 /// A publisher's clock. All times are in ns.
 #[derive(Debug, Default)]
@@ -61,9 +61,9 @@ impl Pacer {
         let now = now.cast_signed();
         let mut cuts = Vec::new();
         self.references_ms.clear();
-        for (index, packet) in bytes.chunks_exact(PACKET).enumerate() {
+        for (index, packet) in bytes.chunks_exact(PACKET_BYTES).enumerate() {
             if let Some(ticks) = self.reference(packet, now) {
-                cuts.push((index * PACKET, self.place(ticks, now)));
+                cuts.push((index * PACKET_BYTES, self.place(ticks, now)));
             }
         }
         let due = |time: i64| u64::try_from(time).unwrap_or(0);
@@ -94,7 +94,7 @@ impl Pacer {
             return None;
         }
         let pid = u16::from_be_bytes([packet[1] & 0x1f, packet[2]]);
-        if self.pid != Some(pid) && self.pid.is_some() && now - self.seen < SILENCE_MAX {
+        if self.pid != Some(pid) && self.pid.is_some() && now - self.seen < SILENCE_NS_MAX {
             return None;
         }
         self.pid = Some(pid);
@@ -106,9 +106,9 @@ impl Pacer {
 
     /// When a reference that arrived at `now` was due.
     fn place(&mut self, ticks: u64, now: i64) -> i64 {
-        let all = self.last.map_or(TICKS_BASE, |(last, all)| {
-            let forward = i128::from((ticks + WRAP - last % WRAP) % WRAP);
-            let wrap = i128::from(WRAP);
+        let all = self.last.map_or(BASE_TICKS, |(last, all)| {
+            let forward = i128::from((ticks + WRAP_TICKS - last % WRAP_TICKS) % WRAP_TICKS);
+            let wrap = i128::from(WRAP_TICKS);
             // The shorter way round the wrap is the right one.
             all + if forward < wrap / 2 { forward } else { forward - wrap }
         });
@@ -131,7 +131,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn packet(pid: u16, ticks: Option<u64>) -> Vec<u8> {
-        let mut p = vec![0xff; PACKET];
+        let mut p = vec![0xff; PACKET_BYTES];
         p[0] = 0x47;
         p[1..3].copy_from_slice(&pid.to_be_bytes());
         p[3] = 0x10;
@@ -157,10 +157,11 @@ mod tests {
     #[test]
     fn jitter_is_taken_out_and_wrapping_is_nothing() {
         let mut pacer = Pacer::default();
-        let start = WRAP - 27_000 * 50;
+        let start = WRAP_TICKS - 27_000 * 50;
         assert_eq!(send(&mut pacer, start, 1000), 1000.0);
         for (n, jitter) in (1..50).zip([0, 35, 80, 3, 0, 61, 9].into_iter().cycle()) {
-            let due = send(&mut pacer, (start + n * 20 * 27_000) % WRAP, 1000 + n * 20 + jitter);
+            let due =
+                send(&mut pacer, (start + n * 20 * 27_000) % WRAP_TICKS, 1000 + n * 20 + jitter);
             assert!((due - (1000 + n * 20) as f64).abs() < 1e-3, "{n}: {due}");
         }
     }
@@ -172,7 +173,7 @@ mod tests {
         // One hour with a clock that is 100 ppm fast and a reference every 100 ms.
         for n in 1..36_000_u64 {
             let now = 1000 + n * 100;
-            let due = send(&mut pacer, n * 2_700_270 % WRAP, now);
+            let due = send(&mut pacer, n * 2_700_270 % WRAP_TICKS, now);
             assert!(due - last > 98.9 && due - last < 101.1, "{last} {due}");
             assert!((due - now as f64).abs() < 3.0, "{due} at {now}");
             last = due;
@@ -198,7 +199,8 @@ mod tests {
         let pcr = |ms: u64| packet(256, Some(ms * 27_000));
         let all = [packet(1, None), pcr(0), packet(1, None), pcr(20), pcr(40)].concat();
         let pieces = pacer.pace(all, 5000 * MS);
-        let shape: Vec<_> = pieces.iter().map(|(b, at)| (b.len() / PACKET, at / MS)).collect();
+        let shape: Vec<_> =
+            pieces.iter().map(|(b, at)| (b.len() / PACKET_BYTES, at / MS)).collect();
         assert_eq!(shape, [(1, 5000), (2, 5000), (1, 5020), (1, 5040)]);
         assert_eq!(pacer.references_ms(), [0, 20, 40]);
     }
@@ -210,7 +212,7 @@ mod tests {
         ) {
             let mut pacer = Pacer::default();
             for (mut bytes, now) in batches {
-                for start in (0..bytes.len()).step_by(PACKET) {
+                for start in (0..bytes.len()).step_by(PACKET_BYTES) {
                     bytes[start] = 0x47;
                 }
                 let pieces = pacer.pace(bytes.clone(), now >> 2);

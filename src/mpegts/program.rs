@@ -76,5 +76,4 @@ impl Taken {
 }
 
 #[cfg(test)]
-#[path = "program_tests.rs"]
 mod tests;

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use super::elementary::{self, Elementary};
 
 /// Size of a TS packet.
-const PACKET: usize = 188;
+const PACKET_BYTES: usize = 188;
 
 /// Largest section of these tables, header and CRC included.
-const SECTION_MAX: usize = 1024;
+const SECTION_BYTES_MAX: usize = 1024;
 
 /// Most programmes, and most tracks of one programme, that are read; further ones are ignored.
-const LIST_MAX: usize = 64;
+const LIST_ITEMS_MAX: usize = 64;
 
 /// One programme of a transport stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +42,10 @@ impl Tables {
     pub fn push(&mut self, bytes: &[u8]) -> bool {
         self.rest.extend_from_slice(bytes);
         let (data, mut at, mut changed) = (std::mem::take(&mut self.rest), 0, false);
-        while data.len() - at >= PACKET {
+        while data.len() - at >= PACKET_BYTES {
             if data[at] == 0x47 {
-                changed |= self.packet(&data[at..at + PACKET]);
-                at += PACKET;
+                changed |= self.packet(&data[at..at + PACKET_BYTES]);
+                at += PACKET_BYTES;
             } else {
                 let next = data[at..].iter().position(|b| *b == 0x47);
                 at = next.map_or(data.len(), |n| at + n);
@@ -100,7 +100,7 @@ impl Tables {
         }
         let pairs = body.chunks_exact(4).map(|c| (be16(c), be16(&c[2..]) & 0x1fff));
         // Number 0 is the network information table.
-        let pairs: Vec<_> = pairs.filter(|(number, _)| *number != 0).take(LIST_MAX).collect();
+        let pairs: Vec<_> = pairs.filter(|(number, _)| *number != 0).take(LIST_ITEMS_MAX).collect();
         let before = self.associations.insert(head.number, pairs.clone());
         let numbers = self.numbers();
         self.programs.retain(|number, _| numbers.contains(number));
@@ -117,7 +117,7 @@ impl Tables {
         while let Some((fixed, behind)) = rest.split_at_checked(5) {
             let length = usize::from(be16(&fixed[3..]) & 0x0fff);
             let Some((descriptors, next)) = behind.split_at_checked(length) else { break };
-            if tracks.len() < LIST_MAX {
+            if tracks.len() < LIST_ITEMS_MAX {
                 let pid = be16(&fixed[1..]) & 0x1fff;
                 tracks.push(elementary::read(pid, fixed[0], descriptors));
             }
@@ -198,7 +198,7 @@ impl Assembly {
         self.data.extend_from_slice(bytes);
         while let Some(length) = self.data.get(1..3).map(|b| 3 + usize::from(be16(b) & 0x0fff)) {
             // Stuffing fills the rest of a packet.
-            if self.data[0] == 0xff || length > SECTION_MAX {
+            if self.data[0] == 0xff || length > SECTION_BYTES_MAX {
                 self.data.clear();
                 self.aligned = false;
             } else if self.data.len() < length {
@@ -211,5 +211,4 @@ impl Assembly {
 }
 
 #[cfg(test)]
-#[path = "psi_tests.rs"]
 pub(super) mod tests;

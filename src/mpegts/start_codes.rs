@@ -1,8 +1,10 @@
 //! Repairs start codes that senders split.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use gst::prelude::*;
+
+use crate::media::IgnorePoison;
 
 /// Moves zero bytes at the end of a PES packet to the packet that they belong to.
 ///
@@ -15,7 +17,7 @@ pub(super) fn join_start_codes(pad: &gst::Pad) {
     let held = Mutex::new(0_usize);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let Some(buffer) = info.buffer_mut() else { return gst::PadProbeReturn::Ok };
-        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = held.lock().ignore_poison();
         let Ok(map) = buffer.map_readable() else { return gst::PadProbeReturn::Ok };
         let missing = if starts_with_code(&map) { 0 } else { *held };
         let zeros = map.iter().rev().take(4).take_while(|b| **b == 0).count();

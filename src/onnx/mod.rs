@@ -13,6 +13,8 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 
+use crate::media::IgnorePoison;
+
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -50,7 +52,7 @@ impl Runtime {
     /// # Errors
     /// [`Error::Library`]: it is not there, or is older than 1.22.
     pub fn open(library: &Path) -> Result<Self, Error> {
-        let mut opened = OPENED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut opened = OPENED.lock().ignore_poison();
         if let Some(runtime) = &*opened {
             return Ok(runtime.clone());
         }

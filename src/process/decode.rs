@@ -9,51 +9,17 @@ use tokio::sync::watch;
 
 use super::SOURCE;
 use super::node::{MediaContext, MediaNode};
-use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer, raw};
+use crate::flow::decoding::{DECODER, Decoding, tune};
+use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer};
 use crate::media::{Codec, Format, Kind};
 
 /// Longest time in which a decoder catches up with its first GOP without output; then it outputs
 /// frames even if they are late.
 const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 
-/// Decoders of a codec, best first.
-fn decoders(codec: Codec) -> &'static [&'static str] {
-    match codec {
-        Codec::H264 => &["avdec_h264", "openh264dec"],
-        Codec::H265 => &["avdec_h265", "libde265dec"],
-        Codec::Vp8 => &["vp8dec", "avdec_vp8"],
-        Codec::Vp9 => &["vp9dec", "avdec_vp9"],
-        Codec::Av1 => &["dav1ddec", "av1dec", "avdec_av1"],
-        Codec::Aac => &["avdec_aac", "faad"],
-        Codec::Opus => &["opusdec", "avdec_opus"],
-        Codec::Mp2 => &["avdec_mp2float", "mpg123audiodec"],
-        Codec::Mp3 => &["mpg123audiodec", "avdec_mp3"],
-        Codec::RawVideo | Codec::RawAudio => &["identity"],
-    }
-}
-
-/// The parser that adapts a feed's packets to the decoder.
-fn parser(codec: Codec) -> &'static str {
-    match codec {
-        Codec::H264 => "h264parse ! ",
-        Codec::H265 => "h265parse ! ",
-        Codec::Vp9 => "vp9parse ! ",
-        Codec::Av1 => "av1parse ! ",
-        Codec::Aac => "aacparse ! ",
-        Codec::Mp2 | Codec::Mp3 => "mpegaudioparse ! ",
-        Codec::Vp8 | Codec::Opus | Codec::RawVideo | Codec::RawAudio => "",
-    }
-}
-
 /// Whether this machine can decode a codec.
 pub fn can_decode(codec: Codec) -> bool {
-    decoder(codec).is_ok()
-}
-
-fn decoder(codec: Codec) -> Result<&'static str, Error> {
-    let candidates = decoders(codec);
-    raw::installed(candidates)
-        .ok_or_else(|| Error::MissingElement { factory: candidates[0].to_owned() })
+    Decoding::of(codec).is_ok()
 }
 
 /// Decodes any codec of `input` into `output` until cancelled: video to I420, audio to F32LE at 48
@@ -114,7 +80,7 @@ pub async fn run(task: Task, input: Feed, output: Writer) -> Result<(), Error> {
 fn shown(node: &Node) -> Result<Arc<AtomicU64>, Error> {
     let count = Arc::new(AtomicU64::new(0));
     let counter = count.clone();
-    let pad = node.element("decoder")?.static_pad("src");
+    let pad = node.element(DECODER)?.static_pad("src");
     let pad = pad.ok_or_else(|| Error::build("decoder", "it has no pad"))?;
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
         counter.fetch_add(1, Ordering::Relaxed);
@@ -143,16 +109,9 @@ async fn wait_for_another(formats: &mut watch::Receiver<Option<Format>>, now: Co
 }
 
 fn build(task: &Task, codec: Codec) -> Result<Node, Error> {
-    let factory = decoder(codec)?;
-    let node = Node::parse(
-        &task.name,
-        &format!(
-            "{SOURCE} ! {}{factory} name=decoder ! {} ! appsink name=out",
-            parser(codec),
-            raw::exit(codec.kind())
-        ),
-    )?;
-    raw::tune(&node.element("decoder")?);
+    let Decoding { factory, description } = Decoding::of(codec)?;
+    let node = Node::parse(&task.name, &format!("{SOURCE} ! {description} ! appsink name=out"))?;
+    tune(&node.element(DECODER)?);
     task.status.set("decoder", factory);
     Ok(node)
 }
@@ -161,7 +120,7 @@ fn build(task: &Task, codec: Codec) -> Result<Node, Error> {
 /// decode the next ones, but viewers should not see them in fast motion.
 fn hide_backlog(node: &Node) -> Result<(), Error> {
     let source = node.element("in")?;
-    let decoder = node.element("decoder")?;
+    let decoder = node.element(DECODER)?;
     let pad = decoder.static_pad("src").ok_or_else(|| Error::build("decoder", "no pad"))?;
     let source =
         source.downcast::<gst_app::AppSrc>().map_err(|_| Error::build("in", "no appsrc"))?;
@@ -195,5 +154,4 @@ impl MediaNode for Decode {
 }
 
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

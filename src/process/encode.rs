@@ -123,7 +123,7 @@ fn build(
         return Err(Error::build(&task.name, format!("{} cannot take {format}", encoder.factory)));
     }
     let entry = match format.kind() {
-        Kind::Video => picture_entry(&format.video)?,
+        Kind::Video => video_entry(&format.video)?,
         Kind::Audio => "audioconvert ! audioresample".to_owned(),
     };
     let description = describe(encoder, format, settings)?;
@@ -190,7 +190,7 @@ fn kbps(codec: Codec, format: &Format, settings: &Settings) -> u32 {
 
 /// The elements before a video encoder: a nominal frame rate for rate control if the source has
 /// none or too high a one, and even sizes, because 4:2:0 encoders refuse odd ones.
-fn picture_entry(video: &VideoDetail) -> Result<String, Error> {
+fn video_entry(video: &VideoDetail) -> Result<String, Error> {
     if video.width < 2 || video.height < 2 {
         return Err(Error::refused(
             Blame::Input,
@@ -265,5 +265,4 @@ impl MediaNode for Encoder {
 }
 
 #[cfg(test)]
-#[path = "encode_tests.rs"]
 mod tests;

@@ -17,18 +17,18 @@ use serde::{Deserialize, Serialize};
 use super::encoder_settings::{RECIPES, Recipe, Wanted};
 use crate::media::Kind;
 
-/// Time limit for an encoder to encode [`FRAMES`] small frames. It needs milliseconds; the rest is
-/// for a busy machine, because a wrong result would stay until the next start.
-const TRIAL_MAX: Duration = Duration::from_secs(4);
+/// Time limit for an encoder to encode [`PROBE_FRAMES`] small frames. It needs milliseconds; the
+/// rest is for a busy machine, because a wrong result would stay until the next start.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Time limit for a process that tests encoders: it also has to load GStreamer.
-const PROCESS_MAX: Duration = Duration::from_secs(8);
+const PROCESS_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Most simultaneous processes when each encoder gets its own.
-const PROCESSES: usize = 4;
+const PROBE_PROCESSES_MAX: usize = 4;
 
 /// Frames that an encoder has to encode.
-const FRAMES: u32 = 5;
+const PROBE_FRAMES: u32 = 5;
 
 /// Result of testing one encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ impl Trial {
 pub fn here(factories: &[String]) -> Vec<Trial> {
     let wanted = |r: &&Recipe| factories.is_empty() || factories.iter().any(|f| f == r.factory);
     let recipes: Vec<&'static Recipe> = RECIPES.iter().filter(wanted).collect();
-    let hung = format!("it hung for {TRIAL_MAX:?}");
+    let hung = format!("it hung for {PROBE_TIMEOUT:?}");
     let mut trials: Vec<Trial> = recipes.iter().map(|r| Trial::failed(r, &*hung)).collect();
     let (tell, told) = mpsc::channel();
     let mut waiting = 0;
@@ -65,7 +65,7 @@ pub fn here(factories: &[String]) -> Vec<Trial> {
             Err(error) => tracing::error!(%error, "no thread to try an encoder"),
         }
     }
-    let end = Instant::now() + TRIAL_MAX + Duration::from_millis(500);
+    let end = Instant::now() + PROBE_TIMEOUT + Duration::from_millis(500);
     for _ in 0..waiting {
         let left = end.saturating_duration_since(Instant::now());
         let Ok((index, outcome)) = told.recv_timeout(left) else { break };
@@ -81,14 +81,14 @@ pub fn here(factories: &[String]) -> Vec<Trial> {
 /// # Errors
 /// If no process can be started.
 pub(super) fn apart(child: impl Fn() -> Command) -> io::Result<Vec<Trial>> {
-    let end = Instant::now() + PROCESS_MAX;
+    let end = Instant::now() + PROCESS_TIMEOUT;
     match listen(child(), end)? {
         Ok(trials) => return Ok(trials),
         Err(why) => tracing::warn!(why, "trying the encoders failed; each is tried by itself"),
     }
     let mut trials = Vec::new();
-    for recipes in RECIPES.chunks(PROCESSES) {
-        let end = Instant::now() + PROCESS_MAX;
+    for recipes in RECIPES.chunks(PROBE_PROCESSES_MAX) {
+        let end = Instant::now() + PROCESS_TIMEOUT;
         let started: Vec<_> = recipes
             .iter()
             .map(|recipe| {
@@ -122,7 +122,7 @@ fn listen(mut command: Command, end: Instant) -> io::Result<Result<Vec<Trial>, S
     let Ok(text) = told.recv_timeout(left) else {
         process.kill()?;
         process.wait()?;
-        return Ok(Err(format!("it hung for {PROCESS_MAX:?}")));
+        return Ok(Err(format!("it hung for {PROCESS_TIMEOUT:?}")));
     };
     let status = process.wait()?;
     if let Some(signal) = status.signal() {
@@ -171,15 +171,17 @@ fn encode(pipeline: &gst::Element) -> Result<(), String> {
     let bus = pipeline.bus().ok_or("it has no bus")?;
     let refused = pipeline.set_state(gst::State::Playing).is_err();
     let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
-    let limit = gst::ClockTime::try_from(TRIAL_MAX).map_err(|e| e.to_string())?;
+    let limit = gst::ClockTime::try_from(PROBE_TIMEOUT).map_err(|e| e.to_string())?;
     let wait = if refused { gst::ClockTime::ZERO } else { limit };
     let message = bus.timed_pop_filtered(wait, &kinds);
     match message.as_ref().map(|m| m.view()) {
         Some(gst::MessageView::Error(error)) => Err(error.error().message().to_owned()),
-        Some(_) if frames.load(Ordering::Relaxed) >= FRAMES => Ok(()),
-        Some(_) => Err(format!("it gave {} frames for {FRAMES}", frames.load(Ordering::Relaxed))),
+        Some(_) if frames.load(Ordering::Relaxed) >= PROBE_FRAMES => Ok(()),
+        Some(_) => {
+            Err(format!("it gave {} frames for {PROBE_FRAMES}", frames.load(Ordering::Relaxed)))
+        }
         None if refused => Err("it did not start".to_owned()),
-        None => Err(format!("it did not finish within {TRIAL_MAX:?}")),
+        None => Err(format!("it did not finish within {PROBE_TIMEOUT:?}")),
     }
 }
 

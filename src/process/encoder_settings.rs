@@ -2,6 +2,7 @@
 
 use gst::prelude::*;
 
+use crate::flow::Framing;
 use crate::media::Codec;
 
 /// Parameters of an encoder.
@@ -85,22 +86,14 @@ impl Recipe {
     }
 }
 
-/// The elements that convert the encoder's output to the canonical form of feeds.
-fn canonical(codec: Codec) -> &'static str {
+/// The elements that convert the encoder's output to the form of feeds.
+fn canonical(codec: Codec) -> String {
+    let parser = Framing::Feed.parser(codec).unwrap_or("identity");
     match codec {
-        Codec::H264 => {
-            " ! video/x-h264,profile=constrained-baseline ! h264parse config-interval=-1 \
-             ! video/x-h264,stream-format=byte-stream,alignment=au"
-        }
-        Codec::H265 => {
-            " ! h265parse config-interval=-1 \
-             ! video/x-h265,stream-format=byte-stream,alignment=au"
-        }
-        Codec::Vp9 => " ! vp9parse ! video/x-vp9,alignment=super-frame",
-        Codec::Av1 => " ! av1parse ! video/x-av1,stream-format=obu-stream,alignment=tu",
-        Codec::Aac => " ! aacparse ! audio/mpeg,mpegversion=4,stream-format=raw",
-        Codec::Mp2 | Codec::Mp3 => " ! mpegaudioparse",
-        Codec::Vp8 | Codec::Opus | Codec::RawVideo | Codec::RawAudio => "",
+        Codec::H264 => format!(" ! video/x-h264,profile=constrained-baseline ! {parser}"),
+        // Their encoders' output has this form.
+        Codec::Vp8 | Codec::Opus | Codec::RawVideo | Codec::RawAudio => String::new(),
+        _ => format!(" ! {parser}"),
     }
 }
 

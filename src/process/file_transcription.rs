@@ -1,6 +1,6 @@
 //! Transcribes an audio file as fast as the engines allow.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,26 +9,26 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::flow::{Blame, Error, Node, containers};
-use crate::media::{Cue, Language};
+use crate::media::{Cue, IgnorePoison, Language};
 use crate::speech::stt::{Engines, Event, Options, Status, Transcriber};
 
 /// Longest audio accepted.
-const SOUND_MAX: Duration = Duration::from_secs(4 * 3600);
+const AUDIO_MAX: Duration = Duration::from_secs(4 * 3600);
 
 /// Time limit for one file.
-const WORK_MAX: Duration = Duration::from_secs(2 * 3600);
+const WORK_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 
 /// Time limit without decoded audio; beyond it the file counts as having none.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// Bytes per read if the decoder does not state how many it wants.
-const CHUNK: usize = 64 << 10;
+const READ_BYTES: usize = 64 << 10;
 
 /// Most bytes per read: an index may be large.
-const CHUNK_MAX: usize = 64 << 20;
+const READ_BYTES_MAX: usize = 64 << 20;
 
 /// Sample rate of the engines' input.
-const RATE: u64 = 16_000;
+const ENGINE_RATE_HZ: u64 = 16_000;
 
 /// Result for a completely transcribed file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -87,8 +87,8 @@ pub async fn run(
         }
     };
     let outcome = tokio::select! {
-        heard = tokio::time::timeout(WORK_MAX, hear) => {
-            heard.unwrap_or(Err(Error::Stalled(WORK_MAX)))
+        heard = tokio::time::timeout(WORK_TIMEOUT, hear) => {
+            heard.unwrap_or(Err(Error::Stalled(WORK_TIMEOUT)))
         }
         error = posted(&node) => Err(error),
     };
@@ -130,14 +130,14 @@ fn decoder(name: &str, file: Bytes) -> Result<Node, Error> {
     let sought = Arc::clone(&place);
     let seek = move |_: &gst_app::AppSrc, offset: u64| {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        *sought.lock().unwrap_or_else(PoisonError::into_inner) = offset;
+        *sought.lock().ignore_poison() = offset;
         true
     };
     let need = move |source: &gst_app::AppSrc, wanted: u32| {
-        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = place.lock().ignore_poison();
         // A reader with random access gets exactly what it asked for: demuxers take no more.
-        let wanted = if wanted == u32::MAX { CHUNK } else { wanted as usize };
-        let end = place.saturating_add(wanted.min(CHUNK_MAX)).min(file.len());
+        let wanted = if wanted == u32::MAX { READ_BYTES } else { wanted as usize };
+        let end = place.saturating_add(wanted.min(READ_BYTES_MAX)).min(file.len());
         if *place >= end {
             let _ = source.end_of_stream();
             return;
@@ -161,14 +161,14 @@ fn pump(
     transcriber: &Transcriber,
     cancel: &CancellationToken,
 ) -> Result<Duration, Error> {
-    let at = |samples: u64| Duration::from_nanos(samples * 1_000_000_000 / RATE);
+    let at = |samples: u64| Duration::from_nanos(samples * 1_000_000_000 / ENGINE_RATE_HZ);
     let (mut total, mut idle) = (0_u64, Duration::ZERO);
     let patience = Duration::from_millis(250);
     while !cancel.is_cancelled() && !sink.is_eos() {
         let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_mseconds(250)) else {
             idle += patience;
             if idle > SILENCE_MAX {
-                return Err(no_sound());
+                return Err(no_audio());
             }
             continue;
         };
@@ -178,19 +178,19 @@ fn pump(
         let samples: Vec<f32> = bytes.iter().map(|b| f32::from_le_bytes(*b)).collect();
         transcriber.push(at(total), &samples);
         total += samples.len() as u64;
-        if at(total) > SOUND_MAX {
-            let message = format!("it is longer than {} hours", SOUND_MAX.as_secs() / 3600);
+        if at(total) > AUDIO_MAX {
+            let message = format!("it is longer than {} hours", AUDIO_MAX.as_secs() / 3600);
             return Err(Error::refused(Blame::Input, message, "send it in parts"));
         }
     }
     if total == 0 {
-        return Err(no_sound());
+        return Err(no_audio());
     }
     transcriber.end();
     Ok(at(total))
 }
 
-fn no_sound() -> Error {
+fn no_audio() -> Error {
     let hint = "send a file with sound in a container and codec that `auralink doctor` lists";
     Error::refused(Blame::Input, "there is no sound that can be decoded in it", hint)
 }

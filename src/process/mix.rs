@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Sample rate of the mix.
-pub(super) const RATE: u32 = 48_000;
+pub(super) const MIX_RATE_HZ: u32 = 48_000;
 
 /// Time for the original to fade down or up, in seconds: as slow as a fader moved by hand.
-const FADE: f32 = 0.15;
+const DUCK_FADE_S: f32 = 0.15;
 
 /// The original stays low through pauses of the voice that are shorter than this.
-const HOLD: Duration = Duration::from_millis(600);
+const DUCK_HOLD: Duration = Duration::from_millis(600);
 
 /// Most clips that wait to be mixed; beyond it the oldest is dropped. The fitter never has more
 /// than a few sentences in progress.
@@ -30,7 +30,7 @@ impl Clip {
 }
 
 fn length(samples: usize) -> Duration {
-    Duration::from_nanos(samples as u64 * 1_000_000_000 / u64::from(RATE))
+    Duration::from_nanos(samples as u64 * 1_000_000_000 / u64::from(MIX_RATE_HZ))
 }
 
 /// Mixes clips into interleaved audio at 48 kHz as it passes. Pure: time comes with the audio.
@@ -57,24 +57,24 @@ impl Mixer {
     }
 
     /// Mixes all clips that are due into a buffer that begins at `at`.
-    pub(super) fn mix(&mut self, at: Duration, sound: &mut [f32], channels: usize) {
+    pub(super) fn mix(&mut self, at: Duration, audio: &mut [f32], channels: usize) {
         let channels = channels.max(1);
-        let end = at + length(sound.len() / channels);
-        self.clips.retain(|clip| clip.end() + HOLD > at);
-        let near = |clip: &Clip| clip.at < end + Duration::from_secs_f32(FADE);
+        let end = at + length(audio.len() / channels);
+        self.clips.retain(|clip| clip.end() + DUCK_HOLD > at);
+        let near = |clip: &Clip| clip.at < end + Duration::from_secs_f32(DUCK_FADE_S);
         let target = if self.clips.iter().any(near) { self.low } else { 1.0 };
-        self.fade(target, sound, channels);
+        self.fade(target, audio, channels);
         for clip in &self.clips {
-            add_clip(clip, at, sound, channels);
+            add_clip(clip, at, audio, channels);
         }
     }
 
-    fn fade(&mut self, target: f32, sound: &mut [f32], channels: usize) {
+    fn fade(&mut self, target: f32, audio: &mut [f32], channels: usize) {
         if self.gain == target && target == 1.0 {
             return;
         }
-        let step = (1.0 - self.low).max(0.001) / (FADE * RATE as f32);
-        for frame in sound.chunks_mut(channels) {
+        let step = (1.0 - self.low).max(0.001) / (DUCK_FADE_S * MIX_RATE_HZ as f32);
+        for frame in audio.chunks_mut(channels) {
             self.gain = match self.gain < target {
                 true => (self.gain + step).min(target),
                 false => (self.gain - step).max(target),
@@ -85,12 +85,13 @@ impl Mixer {
 }
 
 /// Adds the part of a clip that falls into a buffer, clamped to full scale.
-fn add_clip(clip: &Clip, at: Duration, sound: &mut [f32], channels: usize) {
-    let frames = |time: Duration| (time.as_nanos() * u128::from(RATE) / 1_000_000_000) as usize;
+fn add_clip(clip: &Clip, at: Duration, audio: &mut [f32], channels: usize) {
+    let frames =
+        |time: Duration| (time.as_nanos() * u128::from(MIX_RATE_HZ) / 1_000_000_000) as usize;
     let skip = frames(clip.at.saturating_sub(at));
     let from = frames(at.saturating_sub(clip.at));
     let Some(samples) = clip.samples.get(from..) else { return };
-    for (frame, voice) in sound.chunks_mut(channels).skip(skip).zip(samples) {
+    for (frame, voice) in audio.chunks_mut(channels).skip(skip).zip(samples) {
         frame.iter_mut().for_each(|sample| *sample = (*sample + voice).clamp(-1.0, 1.0));
     }
 }
@@ -106,10 +107,10 @@ mod tests {
     fn pass(mixer: &mut Mixer, buffers: std::ops::Range<u64>) -> Vec<(f32, f32)> {
         let mut levels = Vec::new();
         for n in buffers {
-            let mut sound = [0.5; 2 * BUFFER];
-            mixer.mix(Duration::from_millis(n * 10), &mut sound, 2);
-            let least = sound.iter().copied().fold(f32::MAX, f32::min);
-            levels.push((sound.iter().copied().fold(f32::MIN, f32::max), least));
+            let mut audio = [0.5; 2 * BUFFER];
+            mixer.mix(Duration::from_millis(n * 10), &mut audio, 2);
+            let least = audio.iter().copied().fold(f32::MAX, f32::min);
+            levels.push((audio.iter().copied().fold(f32::MIN, f32::max), least));
         }
         levels
     }
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn a_voice_is_heard_at_its_time_over_the_lowered_original() {
         let mut mixer = Mixer::new(20.0);
-        mixer.add(Duration::from_millis(505), vec![0.25; RATE as usize / 10]);
+        mixer.add(Duration::from_millis(505), vec![0.25; MIX_RATE_HZ as usize / 10]);
         let levels = pass(&mut mixer, 0..200);
         assert_eq!(levels[30], (0.5, 0.5));
         // -20 dB is a tenth; the voice lasts from 505 to 605 ms.

@@ -25,6 +25,7 @@ pub mod speak;
 #[cfg(test)]
 mod testing;
 pub mod transcribe;
+pub mod transfer;
 pub mod translate;
 
 pub use nodes::{NodeFeeds, ProcessNode};
@@ -54,13 +55,13 @@ fn input_with_past(node: &Node, input: &Feed, output: &Writer) -> Result<(), Err
 }
 
 /// Time limit for a node to output its remaining data when its stream goes off air.
-const FINISH_MAX: Duration = Duration::from_millis(500);
+const FINISH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Ends a cancelled node: what its stream carried until it went off air is still processed.
 async fn finish(node: &Node, input: &Feed) {
     if input.is_ending() {
-        input.ended(FINISH_MAX).await;
-        node.finish(FINISH_MAX).await;
+        input.ended(FINISH_TIMEOUT).await;
+        node.finish(FINISH_TIMEOUT).await;
     }
 }
 

@@ -4,7 +4,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::node::{CaptionsContext, CaptionsNode, MediaContext, MediaNode, Services};
-use super::{captions, decode, denoise, encoders, speak, transcribe, translate};
+use super::{captions, decode, denoise, encoders, speak, transcribe, transfer, translate};
 use crate::flow::{CueFeed, Error, Feed, Inputs, Task};
 
 /// The feeds of a node, as its stream has them now.
@@ -85,6 +85,8 @@ nodes! {
         Denoise(denoise::Denoise),
         /// Encodes raw media.
         Encode(encoders::Encoder),
+        /// Copies frames of raw video to another memory.
+        Transfer(transfer::Transfer),
         /// Embeds captions in video.
         Embed(captions::Embed),
         /// Speaks captions over the original audio.

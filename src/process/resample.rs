@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 /// Zero crossings of the sinc on each side: 16 keep the audible part of a voice.
-const CROSSINGS: f64 = 16.0;
+const SINC_CROSSINGS: f64 = 16.0;
 
 /// Resamples mono audio from `from` to `to` samples per second, by windowed-sinc interpolation (J.
 /// O. Smith, "Digital Audio Resampling"). For clips: every output sample costs some tens of
@@ -15,7 +15,7 @@ pub(super) fn resample(samples: &[f32], from: u32, to: u32) -> Vec<f32> {
     let step = f64::from(from) / f64::from(to);
     // Towards a lower rate the filter also removes frequencies above its range.
     let cutoff = (1.0 / step).min(1.0);
-    let reach = CROSSINGS / cutoff;
+    let reach = SINC_CROSSINGS / cutoff;
     let count = (samples.len() as f64 / step) as usize;
     (0..count).map(|n| interpolate(samples, n as f64 * step, cutoff, reach)).collect()
 }

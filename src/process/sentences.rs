@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::media::Cue;
 
 /// An unfinished sentence ends after this much silence of its source.
-pub(super) const PAUSE: Duration = Duration::from_millis(1200);
+pub(super) const SENTENCE_PAUSE: Duration = Duration::from_millis(1200);
 
 /// A sentence is cut at this length, in characters.
-const LENGTH_MAX: usize = 240;
+const SENTENCE_CHARS_MAX: usize = 240;
 
 /// A sentence is cut at this duration.
-const TIME_MAX: Duration = Duration::from_secs(12);
+const SENTENCE_TIME_MAX: Duration = Duration::from_secs(12);
 
 /// Collects committed cues of one feed until they form a sentence. Pure: time is an argument.
 #[derive(Default)]
@@ -27,7 +27,7 @@ impl Sentences {
     /// another language ends the pending sentence.
     pub(super) fn push(&mut self, cue: Cue, now: Duration) -> Vec<Cue> {
         let mut done = Vec::new();
-        let follows = |p: &Cue| p.language == cue.language && cue.start <= p.end + PAUSE;
+        let follows = |p: &Cue| p.language == cue.language && cue.start <= p.end + SENTENCE_PAUSE;
         if self.pending.as_ref().is_some_and(|p| !follows(p)) {
             done.extend(self.pending.take());
         }
@@ -36,8 +36,9 @@ impl Sentences {
             None => cue,
             Some(begun) => join(begun, &cue),
         };
-        let long = whole.text.chars().count() >= LENGTH_MAX;
-        if whole.ends_sentence || long || whole.end.saturating_sub(whole.start) >= TIME_MAX {
+        let long = whole.text.chars().count() >= SENTENCE_CHARS_MAX;
+        if whole.ends_sentence || long || whole.end.saturating_sub(whole.start) >= SENTENCE_TIME_MAX
+        {
             done.push(whole);
         } else {
             self.pending = Some(whole);
@@ -47,7 +48,7 @@ impl Sentences {
 
     /// How long to wait for the next piece; `None` when nothing is pending.
     pub(super) fn patience(&self, now: Duration) -> Option<Duration> {
-        self.pending.as_ref().map(|_| (self.since + PAUSE).saturating_sub(now))
+        self.pending.as_ref().map(|_| (self.since + SENTENCE_PAUSE).saturating_sub(now))
     }
 
     /// Ends the pending sentence; for when no further piece has come in time.

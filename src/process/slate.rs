@@ -14,7 +14,7 @@ use crate::media::{Format, Kind};
 const FPS_MAX: f32 = 10.0;
 
 /// Picture size if that of the stream is unknown.
-const SIZE_DEFAULT: (u32, u32) = (1280, 720);
+const DEFAULT_SIZE_PX: (u32, u32) = (1280, 720);
 
 /// Plays a slate until cancelled: a dark picture with the stream's name and a text that it will be
 /// back, and silence. Codecs, picture size and sample rate are those of the stream, so that viewers
@@ -89,7 +89,7 @@ fn fps(format: &Format) -> f32 {
 fn picture(format: &Format) -> String {
     let known = format.video.width >= 16 && format.video.height >= 16;
     let size = (format.video.width & !1, format.video.height & !1);
-    let (width, height) = if known { size } else { SIZE_DEFAULT };
+    let (width, height) = if known { size } else { DEFAULT_SIZE_PX };
     let rate = fps(format).round() as u32;
     let font = "shaded-background=false draw-shadow=false draw-outline=false";
     format!(

@@ -1,17 +1,17 @@
 //! Speaks captions over the original audio.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gst::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::SOURCE;
-use super::mix::{Mixer, RATE};
+use super::mix::{MIX_RATE_HZ, Mixer};
 use super::node::{MediaContext, MediaNode};
 use super::resample::resample;
 use crate::flow::{self, CueFeed, Error, Feed, Join, Node, Status, Task, Writer};
-use crate::media::{Cue, Language};
+use crate::media::{Cue, IgnorePoison, Language};
 use crate::speech::tts::fit::{Dropped, Fitter, Limits, Placement, Slot};
 use crate::speech::tts::{Pcm, Utterance, Voices, stretch};
 
@@ -65,7 +65,8 @@ pub async fn run(
         &task.name,
         &format!(
             "{SOURCE} ! audioconvert ! audioresample \
-             ! audio/x-raw,format=F32LE,rate={RATE},channels={CHANNELS},layout=interleaved \
+             ! audio/x-raw,format=F32LE,rate={MIX_RATE_HZ},channels={OUTPUT_CHANNELS},\
+             layout=interleaved \
              ! identity name=mix silent=true ! appsink name=out"
         ),
     )?;
@@ -86,11 +87,7 @@ pub async fn run(
 }
 
 /// Channels of the output.
-const CHANNELS: usize = 2;
-
-fn lock(mixer: &Mutex<Mixer>) -> MutexGuard<'_, Mixer> {
-    mixer.lock().unwrap_or_else(PoisonError::into_inner)
-}
+const OUTPUT_CHANNELS: usize = 2;
 
 /// The streaming thread mixes due clips into each buffer as it passes: no queue and no delay.
 fn mix_in_passing(node: &Node, mixer: Arc<Mutex<Mixer>>) -> Result<(), Error> {
@@ -104,7 +101,11 @@ fn mix_in_passing(node: &Node, mixer: Arc<Mutex<Mixer>>) -> Result<(), Error> {
             segment.to_running_time(buffer.pts())
         });
         if let (Some(at), Ok(mut map)) = (at, buffer.make_mut().map_writable()) {
-            mix_bytes(&mut lock(&mixer), Duration::from_nanos(at.nseconds()), map.as_mut_slice());
+            mix_bytes(
+                &mut mixer.lock().ignore_poison(),
+                Duration::from_nanos(at.nseconds()),
+                map.as_mut_slice(),
+            );
         }
         gst::PadProbeReturn::Ok
     });
@@ -113,9 +114,9 @@ fn mix_in_passing(node: &Node, mixer: Arc<Mutex<Mixer>>) -> Result<(), Error> {
 
 fn mix_bytes(mixer: &mut Mixer, at: Duration, bytes: &mut [u8]) {
     let samples = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
-    let mut sound: Vec<f32> = samples.collect();
-    mixer.mix(at, &mut sound, CHANNELS);
-    for (to, sample) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&sound) {
+    let mut audio: Vec<f32> = samples.collect();
+    mixer.mix(at, &mut audio, OUTPUT_CHANNELS);
+    for (to, sample) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&audio) {
         *to = sample.to_le_bytes();
     }
 }
@@ -180,8 +181,8 @@ impl Speaker {
             true => stretch(&pcm, speed),
             false => pcm,
         };
-        let samples = resample(&fitted.samples, fitted.rate_hz, RATE);
-        lock(&self.mixer).add(at, samples);
+        let samples = resample(&fitted.samples, fitted.rate_hz, MIX_RATE_HZ);
+        self.mixer.lock().ignore_poison().add(at, samples);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::ingress::source::OtherStreams;
 use crate::media::{Accept, Accepts, Codec, Protocol, Secret, StreamName};
 
 /// How long a viewer waits for media on the feeds that were started for it.
-const FEEDS_MAX: Duration = Duration::from_secs(6);
+const FEEDS_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// The other streams, for sources.
 pub(super) struct Relays(pub(super) Arc<Shared>);
@@ -159,11 +159,11 @@ pub(super) async fn subscribe(
 ) -> Result<Subscription, Refusal> {
     let mut subscription = ask(entry, |reply| Command::Play { protocol, accepts, reply }).await?;
     let inputs = subscription.inputs.borrow_and_update().clone();
-    match tokio::time::timeout(FEEDS_MAX, flowing(&inputs)).await {
+    match tokio::time::timeout(FEEDS_TIMEOUT, flowing(&inputs)).await {
         Ok(()) => Ok(subscription),
         Err(_) => Err(Refusal::new(
             RefusalKind::Busy,
-            format!("the media of `{}` was not ready within {FEEDS_MAX:?}", entry.spec().name),
+            format!("the media of `{}` was not ready within {FEEDS_TIMEOUT:?}", entry.spec().name),
             "look at the stream's nodes for one that fails, and try again",
         )),
     }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::StreamSnapshot;
 use super::fault::Fault;
-use crate::egress::hls;
+use crate::egress::segments::SegmentStore;
 use crate::flow::{
     AccessRequest, CaptionFeeds, CueFeed, Intake, Refusal, SourceReport, Subscription,
 };
@@ -30,8 +30,8 @@ pub(super) enum Command {
         accepts: Accepts,
         reply: oneshot::Sender<Result<Subscription, Refusal>>,
     },
-    /// A player requests HLS.
-    OpenHls(oneshot::Sender<Result<Arc<hls::SegmentStore>, Refusal>>),
+    /// A player requests segments.
+    OpenSegments { protocol: Protocol, reply: oneshot::Sender<Result<Arc<SegmentStore>, Refusal>> },
     /// A node's run has ended.
     Exited { worker: String, run: u64, outcome: Result<(), Fault> },
     /// Returns the current caption feeds.

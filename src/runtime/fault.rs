@@ -8,7 +8,7 @@ use super::LastError;
 use crate::flow;
 
 /// A node that has run without failure for this long has recovered.
-pub(super) const OVER_AFTER: Duration = Duration::from_secs(60);
+pub(super) const RECOVERED_AFTER: Duration = Duration::from_secs(60);
 
 /// One failure of a node or stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +32,9 @@ impl Fault {
         Self { message: format!("{node}: {}", self.message), ..self.clone() }
     }
 
-    /// Whether it is at least [`OVER_AFTER`] old.
+    /// Whether it is at least [`RECOVERED_AFTER`] old.
     pub(super) fn is_old(&self, now: DateTime<Utc>) -> bool {
-        (now - self.at).to_std().is_ok_and(|age| age >= OVER_AFTER)
+        (now - self.at).to_std().is_ok_and(|age| age >= RECOVERED_AFTER)
     }
 }
 

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use super::Supervisor;
 use super::admission::{ask, judge, report, subscribe};
 use super::command::Command;
-use crate::egress::hls;
+use crate::egress::segments::SegmentStore;
 use crate::flow::{AccessRequest, Admission, Gate, Intake, Refusal, SourceReport, Subscription};
 use crate::media::Accepts;
 
@@ -61,16 +61,17 @@ impl Gate for Supervisor {
 }
 
 impl Supervisor {
-    /// The HLS segments of a stream. Segmenting starts with the first request.
+    /// The segments of a stream. Segmenting starts with the first request.
     ///
     /// # Errors
     /// The refusal of the player.
-    pub async fn open_hls(
+    pub async fn open_segments(
         &self,
         access_request: AccessRequest,
-    ) -> Result<Arc<hls::SegmentStore>, Refusal> {
+    ) -> Result<Arc<SegmentStore>, Refusal> {
+        let protocol = access_request.protocol;
         let granted = match judge(self.shared(), &access_request) {
-            Ok((entry, _)) => ask(&entry, Command::OpenHls).await,
+            Ok((entry, _)) => ask(&entry, |reply| Command::OpenSegments { protocol, reply }).await,
             Err(refusal) => Err(refusal),
         };
         granted.inspect_err(|refusal| report(self.shared(), &access_request, refusal))

@@ -1,10 +1,10 @@
 //! Streams that do not start automatically, because the appliance crashed during their last start.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::fault::Fault;
-use crate::media::StreamName;
+use crate::media::{IgnorePoison, StreamName};
 
 /// Names of streams whose files are opened only after the admin starts or changes them.
 #[derive(Debug, Default)]
@@ -46,6 +46,6 @@ impl Held {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<StreamName>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 }

@@ -1,7 +1,7 @@
 //! What workers run.
 
 use super::{OutputKind, SourceSpec};
-use crate::egress::{self, hls};
+use crate::egress::{self, segments};
 use crate::media::{Accept, Accepts, Codec, Kind};
 use crate::process::ProcessNode;
 
@@ -16,10 +16,11 @@ pub(super) enum Job {
     Slate,
     /// A recording, push or trunk.
     Output(OutputKind),
-    /// HLS segments.
-    Hls,
-    /// Transcodes the video of HLS to H.264, for players that do not decode the original codec.
-    HlsH264,
+    /// Fills the segment store.
+    Segments,
+    /// Adds the video as H.264 to the segment store, for players that do not decode the original
+    /// codec.
+    SegmentsH264,
     /// Small JPEG pictures for stream lists.
     Thumbnail,
     /// Writes committed cues to the archive.
@@ -44,8 +45,8 @@ impl Job {
     pub(super) fn is_egress(&self) -> bool {
         match self {
             Self::Output(_)
-            | Self::Hls
-            | Self::HlsH264
+            | Self::Segments
+            | Self::SegmentsH264
             | Self::Thumbnail
             | Self::Archive { .. } => true,
             Self::Pull { .. } | Self::Process(_) | Self::Slate => false,
@@ -71,8 +72,8 @@ impl Job {
             Self::Process(node) => node.describe(),
             Self::Slate => "slate".into(),
             Self::Output(kind) => format!("{} {}", kind.word(), kind.shown()),
-            Self::Hls => "HLS segments".into(),
-            Self::HlsH264 => "HLS segments as H.264".into(),
+            Self::Segments => "HLS segments".into(),
+            Self::SegmentsH264 => "HLS segments as H.264".into(),
             Self::Thumbnail => "thumbnail".into(),
             Self::Archive { .. } => "archive of captions".into(),
         }
@@ -82,8 +83,8 @@ impl Job {
     pub(super) fn accepts(&self) -> Accepts {
         match self {
             Self::Output(kind) => kind.accepts(),
-            Self::Hls => hls::accepts(),
-            Self::HlsH264 => hls::accepts_h264(),
+            Self::Segments => segments::accepts(),
+            Self::SegmentsH264 => segments::accepts_h264(),
             Self::Archive { .. } => egress::archive::accepts(),
             Self::Thumbnail => {
                 let video = Codec::ALL.into_iter().filter(|c| c.kind() == Kind::Video);

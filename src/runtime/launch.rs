@@ -11,7 +11,8 @@ use super::job::Job;
 use super::shared::Shared;
 use super::trunk_encoders::TrunkEncoders;
 use crate::egress::output::OutputContext;
-use crate::egress::{archive, hls, thumbnail};
+use crate::egress::segments::{self, SegmentStore};
+use crate::egress::{archive, thumbnail};
 use crate::flow::{CueFeed, Error, Feed, Inputs, Intake, Task};
 use crate::ingress::SourceSpec;
 use crate::ingress::source::SourceContext;
@@ -36,7 +37,7 @@ pub(super) struct Launch {
     pub(super) denoise: watch::Receiver<denoise::Settings>,
     /// The stream's own feeds with their last formats.
     pub(super) programme: [(Feed, Option<Format>); 2],
-    pub(super) segment_store: Option<Arc<hls::SegmentStore>>,
+    pub(super) segment_store: Option<Arc<SegmentStore>>,
 }
 
 /// The run of a job. `None` as long as something that it needs is not there.
@@ -75,15 +76,15 @@ pub(super) fn start(job: Job, launch: Launch) -> Option<BoxFuture<'static, Resul
             };
             output.run(context).boxed()
         }
-        Job::Hls => {
+        Job::Segments => {
             let store = launch.segment_store?;
             let settings = *store.settings();
-            hls::run(task, inputs, store, settings).boxed()
+            segments::run(task, inputs, store, settings).boxed()
         }
-        Job::HlsH264 => {
+        Job::SegmentsH264 => {
             let store = launch.segment_store?;
             let settings = *store.settings();
-            hls::run_h264(task, inputs, store, settings).boxed()
+            segments::run_h264(task, inputs, store, settings).boxed()
         }
         Job::Thumbnail => {
             let entry = shared.entry(&stream)?;

@@ -6,7 +6,6 @@
 //! Invariant: no media passes through here, only the decision which feeds are joined.
 
 mod admission;
-mod backoff;
 mod command;
 mod credentials;
 mod error;

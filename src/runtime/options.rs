@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Presets;
-use crate::egress::hls;
+use crate::egress::segments;
 use crate::process::encode;
 use crate::{ingress, webrtc};
 
@@ -18,8 +18,8 @@ pub struct Options {
     pub viewers_max: usize,
     /// The presets that streams can name.
     pub presets: Presets,
-    /// How HLS is segmented.
-    pub hls: hls::Settings,
+    /// How streams are segmented.
+    pub segments: segments::Settings,
     /// How transcodes are encoded.
     pub encode: encode::Settings,
     /// How trunks reach the remote end.

@@ -10,7 +10,7 @@ use crate::media::Protocol;
 use crate::process::{captions, denoise};
 
 /// Largest preset file, in bytes.
-const FILE_MAX: u64 = 64 << 10;
+const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// What a stream does with its source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -157,8 +157,8 @@ impl Presets {
 fn read(path: &Path) -> Result<String, PresetError> {
     let failed = |source| PresetError::Read { path: path.to_owned(), source };
     let size = std::fs::metadata(path).map_err(failed)?.len();
-    if size > FILE_MAX {
-        let message = format!("it has {size} bytes; a preset has at most {FILE_MAX}");
+    if size > FILE_BYTES_MAX {
+        let message = format!("it has {size} bytes; a preset has at most {FILE_BYTES_MAX}");
         return Err(PresetError::Parse { path: path.to_owned(), message });
     }
     std::fs::read_to_string(path).map_err(failed)

@@ -2,18 +2,18 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::flow::{AccessRequest, Action, Refusal};
-use crate::media::Protocol;
+use crate::media::{IgnorePoison, Protocol};
 
 /// Refusals kept per stream, for publishers and players separately: many refused players do not
 /// displace the one refused encoder.
-const KEPT_MAX: usize = 10;
+const KEPT_REFUSALS_MAX: usize = 10;
 
 /// A caller that was refused, or that was admitted and then did not connect or sent nothing usable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -60,14 +60,14 @@ impl Refusals {
                 == (action, access_request.protocol, &refusal.message)
                 && host_of(&old.peer) == host_of(&access_request.peer)
         };
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock().ignore_poison();
         if let Some(old) = kept.iter().position(same).and_then(|index| kept.remove(index)) {
             entry.count = old.count.saturating_add(1);
         }
         kept.push_front(entry);
         let of_action = |kept: &VecDeque<RefusalSnapshot>| {
             let same = kept.iter().enumerate().filter(|(_, old)| old.action == action);
-            same.map(|(index, _)| index).nth(KEPT_MAX)
+            same.map(|(index, _)| index).nth(KEPT_REFUSALS_MAX)
         };
         if let Some(oldest) = of_action(&kept) {
             kept.remove(oldest);
@@ -76,7 +76,7 @@ impl Refusals {
 
     /// The refusals, newest first.
     pub(super) fn list(&self) -> Vec<RefusalSnapshot> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.0.lock().ignore_poison().iter().cloned().collect()
     }
 }
 
@@ -141,6 +141,6 @@ mod tests {
         let player = AccessRequest { action: Action::Play, ..access_request("10.0.1.1:1") };
         refusals.add(&player, &wrong, Utc::now());
         let list = refusals.list();
-        assert_eq!((list.len(), &*list[1].peer), (KEPT_MAX + 1, "10.0.0.199:1"));
+        assert_eq!((list.len(), &*list[1].peer), (KEPT_REFUSALS_MAX + 1, "10.0.0.199:1"));
     }
 }

@@ -11,7 +11,7 @@ use super::command::Command;
 use super::held::Held;
 use super::refusals::Refusals;
 use super::{Event, Options, Speech, StreamSpec, Wanted};
-use crate::media::{Codec, Secret, StreamName};
+use crate::media::{Codec, IgnorePoison, Secret, StreamName};
 use crate::process::encoders::Encoders;
 use crate::telemetry::LogLimiter;
 
@@ -58,7 +58,7 @@ impl Shared {
     }
 
     pub(super) fn entry(&self, name: &StreamName) -> Option<StreamEntry> {
-        let streams = self.streams.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let streams = self.streams.read().ignore_poison();
         streams.get(name).cloned()
     }
 
@@ -71,7 +71,7 @@ impl Shared {
             let tokens = [&access.publish_token, &access.play_token];
             tokens.into_iter().flatten().any(|token| shown.matches(token))
         };
-        let streams = self.streams.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let streams = self.streams.read().ignore_poison();
         streams.values().find(opens).cloned()
     }
 }

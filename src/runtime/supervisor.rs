@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::held::Held;
 use super::shared::{Shared, StreamEntry};
 use super::{Error, Event, Options, Presets, Speech, StreamSnapshot, StreamSpec, Wanted, stream};
 use crate::flow::{CaptionFeeds, CueFeed};
-use crate::media::{Codec, StreamName};
+use crate::media::{Codec, IgnorePoison, StreamName};
 use crate::process::encoders::Encoders;
 use crate::telemetry::LogLimiter;
 
@@ -21,7 +21,7 @@ use crate::telemetry::LogLimiter;
 const EVENTS_MAX: usize = 512;
 
 /// Time that streams have to finish at shutdown.
-const SHUTDOWN_MAX: Duration = Duration::from_millis(4500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(4500);
 
 /// A handle to all streams. Cheap to clone.
 #[derive(Clone)]
@@ -96,7 +96,7 @@ impl Supervisor {
         if self.0.is_stopping() {
             return Err(Error::ShuttingDown);
         }
-        let streams = self.0.streams.read().unwrap_or_else(PoisonError::into_inner);
+        let streams = self.0.streams.read().ignore_poison();
         if streams.contains_key(name) {
             return Err(Error::StreamExists(name.to_string()));
         }
@@ -111,7 +111,7 @@ impl Supervisor {
     /// nothing.
     pub fn apply(&self, wanted: Wanted) {
         let name = wanted.spec.name.clone();
-        let mut streams = self.0.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = self.0.streams.write().ignore_poison();
         if self.0.is_stopping() {
             return;
         }
@@ -143,7 +143,7 @@ impl Supervisor {
     /// [`Error::UnknownStream`].
     pub async fn remove(&self, name: &StreamName) -> Result<(), Error> {
         let taken = {
-            let mut streams = self.0.streams.write().unwrap_or_else(PoisonError::into_inner);
+            let mut streams = self.0.streams.write().ignore_poison();
             streams.remove(name)
         };
         let entry = taken.ok_or_else(|| Error::UnknownStream(name.to_string()))?;
@@ -203,7 +203,7 @@ impl Supervisor {
     /// The states of all streams, ordered by name.
     pub async fn snapshots(&self) -> Vec<StreamSnapshot> {
         let entries: Vec<StreamEntry> = {
-            let streams = self.0.streams.read().unwrap_or_else(PoisonError::into_inner);
+            let streams = self.0.streams.read().ignore_poison();
             streams.values().cloned().collect()
         };
         let asked = entries.iter().map(|entry| self.snapshot_of(entry));
@@ -269,12 +269,12 @@ impl Supervisor {
     pub async fn shutdown(&self) {
         self.0.stopping.store(true, Ordering::Relaxed);
         let entries: Vec<StreamEntry> = {
-            let mut streams = self.0.streams.write().unwrap_or_else(PoisonError::into_inner);
+            let mut streams = self.0.streams.write().ignore_poison();
             std::mem::take(&mut *streams).into_values().collect()
         };
         let stop = entries.iter().map(|entry| self.ask(entry, Command::Stop));
         let stopped = futures::future::join_all(stop);
-        if tokio::time::timeout(SHUTDOWN_MAX, stopped).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, stopped).await.is_err() {
             tracing::warn!("some streams did not finish in time");
         }
     }

@@ -19,7 +19,7 @@ fn appliance() -> (Supervisor, tempfile::TempDir) {
         streams_max: 10,
         viewers_max: 3,
         presets: Presets::load(None).expect("built-in presets read"),
-        hls: Default::default(),
+        segments: Default::default(),
         encode: Default::default(),
         webrtc: Default::default(),
         sources: Default::default(),

@@ -3,14 +3,18 @@
 use std::time::{Duration, Instant};
 
 use super::NodeState;
-use super::backoff::Backoff;
-use super::fault::{Fault, OVER_AFTER};
+use super::fault::{Fault, RECOVERED_AFTER};
 use super::job::Job;
 use crate::flow::Task;
 use crate::graph::Route;
+use crate::media::Backoff;
 
 /// A process node without a consumer is kept this long, in case a viewer returns.
 pub(super) const IDLE_KEPT: Duration = Duration::from_secs(5);
+
+/// Pauses between restarts: 0.5-30 s; a run of 30 s resets them.
+pub(super) const RESTARTS: Backoff =
+    Backoff::new(Duration::from_millis(500), Duration::from_secs(30), Duration::from_secs(30));
 
 /// A supervised node of a stream. Pure: callers pass in the time, and it starts nothing itself.
 pub(super) struct Worker {
@@ -56,7 +60,7 @@ impl Worker {
             fault: None,
             well_since: None,
             life: Life::Idle,
-            backoff: Backoff::default(),
+            backoff: RESTARTS,
         }
     }
 
@@ -106,7 +110,7 @@ impl Worker {
     pub(super) fn change(&mut self, job: Job) {
         self.job = job;
         self.fault = None;
-        self.backoff = Backoff::default();
+        self.backoff.reset();
         self.cancel();
     }
 
@@ -130,7 +134,7 @@ impl Worker {
     pub(super) fn want(&mut self) {
         if !self.desired {
             self.desired = true;
-            self.backoff = Backoff::default();
+            self.backoff.reset();
         }
     }
 
@@ -152,14 +156,15 @@ impl Worker {
             Err(fault) if !asked => {
                 self.fault = Some(fault.clone());
                 self.restarts += 1;
-                let until = now + self.backoff.pause(lasted, jitter);
+                let until = now + self.backoff.pause_with_jitter(lasted, jitter);
                 self.life = Life::Waiting { until };
                 true
             }
             // A node that ends without an error and without being asked restarts after a pause,
             // never in a tight loop.
             Ok(()) if !asked => {
-                self.life = Life::Waiting { until: now + self.backoff.pause(lasted, jitter) };
+                self.life =
+                    Life::Waiting { until: now + self.backoff.pause_with_jitter(lasted, jitter) };
                 false
             }
             _ => {
@@ -169,14 +174,14 @@ impl Worker {
         }
     }
 
-    /// Clears the fault when the node has run well for [`OVER_AFTER`].
+    /// Clears the fault when the node has run well for [`RECOVERED_AFTER`].
     pub(super) fn look(&mut self, now: Instant) {
         if self.state() != NodeState::Running {
             self.well_since = None;
             return;
         }
         let since = *self.well_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= OVER_AFTER {
+        if now.saturating_duration_since(since) >= RECOVERED_AFTER {
             self.fault = None;
         }
     }
@@ -272,7 +277,7 @@ mod tests {
         worker.launched(1, Task::new("x"), t0);
         worker.exited(1, &broken(), t0, 0.0);
         assert!(!worker.is_due(t0));
-        worker.change(Job::Hls);
+        worker.change(Job::Segments);
         assert!(worker.is_due(t0) && worker.fault.is_none());
     }
 

@@ -2,22 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-/// The first pause after a failure.
-const FIRST: Duration = Duration::from_secs(1);
+use crate::media::Backoff;
 
-/// The longest pause.
-const LONGEST: Duration = Duration::from_secs(120);
+/// Pauses after failures: 1-120 s; only a success resets them.
+const RETRY_PAUSES: Backoff =
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(120), Duration::MAX);
 
 /// A probe without an answer after this long counts as abandoned; another may start.
-const PROBE_LOST: Duration = Duration::from_secs(60);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Opens at the first failure, so that a dead server costs its timeout once. Lets one probe through
 /// after each pause and closes at the first success. Pauses double from 1 s to 120 s.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Breaker {
-    failures: u32,
+    pauses: Backoff,
     closed_until: Option<Instant>,
     probing_since: Option<Instant>,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { pauses: RETRY_PAUSES, closed_until: None, probing_since: None }
+    }
 }
 
 impl Breaker {
@@ -27,7 +33,7 @@ impl Breaker {
             None => true,
             Some(until) if now < until => false,
             Some(_) => {
-                let lost = |since: Instant| now.saturating_duration_since(since) >= PROBE_LOST;
+                let lost = |since: Instant| now.saturating_duration_since(since) >= PROBE_TIMEOUT;
                 let free = self.probing_since.is_none_or(lost);
                 if free {
                     self.probing_since = Some(now);
@@ -51,11 +57,8 @@ impl Breaker {
     pub(crate) fn failed(&mut self, now: Instant, asks_for: Option<Duration>) {
         // Requests that were under way when the breaker opened do not count again.
         let counted = self.closed_until.is_none_or(|until| now >= until);
-        if counted {
-            self.failures = self.failures.saturating_add(1);
-        }
-        let doubled = FIRST.saturating_mul(1 << (self.failures.max(1) - 1).min(7)).min(LONGEST);
-        let until = now + doubled.max(asks_for.unwrap_or_default());
+        let pause = if counted { self.pauses.pause(Duration::ZERO) } else { self.pauses.last() };
+        let until = now + pause.max(asks_for.unwrap_or_default());
         self.closed_until = Some(self.closed_until.map_or(until, |before| before.max(until)));
         self.probing_since = None;
     }
@@ -97,7 +100,7 @@ mod tests {
             now += breaker.rests(now).expect("open");
             breaker.failed(now, None);
         }
-        assert_eq!(breaker.rests(now), Some(LONGEST));
+        assert_eq!(breaker.rests(now), Some(120 * S));
     }
 
     #[test]

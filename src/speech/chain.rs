@@ -4,13 +4,14 @@
 //! Invariant: no lock is held while an engine works.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use serde::Serialize;
 
 use super::breaker::Breaker;
+use crate::media::IgnorePoison;
 
 /// Most routes whose last engine is remembered; needed only to notice a switch.
 const ROUTES_MAX: usize = 1000;
@@ -104,7 +105,7 @@ impl<E: ?Sized> Chain<E> {
     pub(crate) fn states(&self) -> Vec<EngineState> {
         let now = Instant::now();
         let state = |slot: &EngineSlot<E>| {
-            let health = locked(&slot.health);
+            let health = slot.health.lock().ignore_poison();
             let rests = health.breaker.rests(now);
             EngineState {
                 engine: slot.name.to_owned(),
@@ -132,7 +133,9 @@ impl<E: ?Sized> Chain<E> {
     ) -> Result<(T, &'static str), Option<F>> {
         let mut last = None;
         for slot in self.order(preferred) {
-            if !can(&slot.engine) || !locked(&slot.health).breaker.admit(Instant::now()) {
+            if !can(&slot.engine)
+                || !slot.health.lock().ignore_poison().breaker.admit(Instant::now())
+            {
                 continue;
             }
             // Releases the probe also when the caller drops this future.
@@ -174,7 +177,7 @@ impl<E: ?Sized> Chain<E> {
     ) {
         let key = format!("{route} {}", preferred.join(","));
         let before = {
-            let mut serving = locked(&self.serving);
+            let mut serving = self.serving.lock().ignore_poison();
             if serving.len() >= ROUTES_MAX && !serving.contains_key(&key) {
                 serving.clear();
             }
@@ -207,14 +210,14 @@ impl<E: ?Sized> Chain<E> {
 
 impl<E: ?Sized> EngineSlot<E> {
     fn succeeded(&self) {
-        let mut health = locked(&self.health);
+        let mut health = self.health.lock().ignore_poison();
         health.breaker.succeeded();
         health.answered += 1;
         health.last_error = None;
     }
 
     fn failed(&self, error: &impl Failure) {
-        let mut health = locked(&self.health);
+        let mut health = self.health.lock().ignore_poison();
         health.failed += 1;
         health.last_error = Some(error.to_string());
         if error.blames_engine() {
@@ -228,15 +231,9 @@ struct Probe<'a>(&'a Mutex<Health>);
 
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
-        locked(self.0).breaker.undecided();
+        self.0.lock().ignore_poison().breaker.undecided();
     }
 }
 
-/// Health counters are valid after every statement, so a poisoned lock can be used.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
-#[path = "chain_tests.rs"]
 mod tests;

@@ -5,31 +5,31 @@ use std::time::Duration;
 use nnnoiseless::DenoiseState;
 
 /// Samples per second and channel. The network knows no other rate.
-pub const RATE: u32 = 48_000;
+pub const RATE_HZ: u32 = 48_000;
 
 /// Samples per channel that the network takes at a time: 10 ms.
-pub const FRAME: usize = DenoiseState::FRAME_SIZE;
+pub const FRAME_SAMPLES: usize = DenoiseState::FRAME_SIZE;
 
 /// Longest time that a sample is held: one frame until it is complete, and one because neighbouring
 /// frames overlap.
-pub const LATENCY: Duration = Duration::from_millis(20);
+pub const DENOISE_LATENCY: Duration = Duration::from_millis(20);
 
 /// Largest change per sample of the share of denoised audio, so that switching from off to on is a
 /// crossfade of 20 ms.
-const SLEW: f32 = 1.0 / (2.0 * FRAME as f32);
+const SLEW_RATIO_PER_SAMPLE: f32 = 1.0 / (2.0 * FRAME_SAMPLES as f32);
 
 /// Samples are limited to this amplitude for the network, 12 dB over full scale, so that extreme
 /// ones cannot make its recurrent state infinite.
-const LOUDEST: f32 = 4.0;
+const INPUT_LEVEL_MAX: f32 = 4.0;
 
 /// The network was trained on 16-bit audio.
-const FULL_SCALE: f32 = 32_768.0;
+const FULL_SCALE_LEVEL: f32 = 32_768.0;
 
 /// Weight of a new frame in the measured noise level: a time constant of half a second.
-const NOISE_SMOOTHING: f32 = 0.02;
+const NOISE_SMOOTHING_FACTOR: f32 = 0.02;
 
-/// Below this speech probability a frame counts as noise.
-const SPEECH_LIKELY: f32 = 0.5;
+/// Below this speech probability a frame counts as noise, for the measured noise level only.
+const SPEECH_PROBABILITY_MIN: f32 = 0.5;
 
 /// How strongly noise is suppressed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,9 +84,9 @@ pub struct Denoiser {
 struct Channel {
     network: Box<DenoiseState<'static>>,
     /// The original of the frame that is inside the network.
-    previous: [f32; FRAME],
-    current: [f32; FRAME],
-    cleaned: [f32; FRAME],
+    previous: [f32; FRAME_SAMPLES],
+    current: [f32; FRAME_SAMPLES],
+    cleaned: [f32; FRAME_SAMPLES],
 }
 
 impl Denoiser {
@@ -95,7 +95,7 @@ impl Denoiser {
         let share = strength.share();
         Self {
             channels: (0..channels.max(1)).map(|_| Channel::new()).collect(),
-            pending: Vec::with_capacity(FRAME * channels.max(1)),
+            pending: Vec::with_capacity(FRAME_SAMPLES * channels.max(1)),
             primed: false,
             share,
             target: share,
@@ -114,7 +114,7 @@ impl Denoiser {
 
     /// Takes any number of interleaved samples and appends what is ready to `output`.
     pub fn push(&mut self, mut samples: &[f32], output: &mut Vec<f32>) {
-        let full = FRAME * self.channels.len();
+        let full = FRAME_SAMPLES * self.channels.len();
         while !samples.is_empty() {
             let taken = samples.len().min(full - self.pending.len());
             self.pending.extend_from_slice(&samples[..taken]);
@@ -128,7 +128,7 @@ impl Denoiser {
     /// Appends everything that is still inside to `output` and resets.
     pub fn drain(&mut self, output: &mut Vec<f32>) {
         let wanted = output.len() + self.held() * self.channels.len();
-        let silence = [0.0; FRAME];
+        let silence = [0.0; FRAME_SAMPLES];
         while output.len() < wanted {
             self.push(&silence, output);
         }
@@ -147,7 +147,7 @@ impl Denoiser {
 
     /// Samples per channel that came in and have not come out yet.
     pub fn held(&self) -> usize {
-        let inside = if self.primed { FRAME } else { 0 };
+        let inside = if self.primed { FRAME_SAMPLES } else { 0 };
         inside + self.pending.len() / self.channels.len()
     }
 
@@ -185,26 +185,27 @@ impl Denoiser {
 
     /// Appends the frame before the current one, which the network has just completed.
     fn mix_into(&mut self, output: &mut Vec<f32>) {
-        output.reserve(FRAME * self.channels.len());
-        for at in 0..FRAME {
-            self.share += (self.target - self.share).clamp(-SLEW, SLEW);
+        output.reserve(FRAME_SAMPLES * self.channels.len());
+        for at in 0..FRAME_SAMPLES {
+            self.share +=
+                (self.target - self.share).clamp(-SLEW_RATIO_PER_SAMPLE, SLEW_RATIO_PER_SAMPLE);
             for channel in &self.channels {
                 let original = channel.previous[at];
-                let cleaned = channel.cleaned[at] / FULL_SCALE;
+                let cleaned = channel.cleaned[at] / FULL_SCALE_LEVEL;
                 output.push(original + self.share * (cleaned - original));
             }
         }
     }
 
     fn measure_noise(&mut self) {
-        if self.speech_probability >= SPEECH_LIKELY {
+        if self.speech_probability >= SPEECH_PROBABILITY_MIN {
             return;
         }
         let samples = self.channels.iter().flat_map(|channel| &channel.current);
-        let sum: f32 = samples.map(|x| x.clamp(-LOUDEST, LOUDEST).powi(2)).sum();
-        let power = sum / (FRAME * self.channels.len()) as f32;
+        let sum: f32 = samples.map(|x| x.clamp(-INPUT_LEVEL_MAX, INPUT_LEVEL_MAX).powi(2)).sum();
+        let power = sum / (FRAME_SAMPLES * self.channels.len()) as f32;
         let before = self.noise_power.unwrap_or(power);
-        self.noise_power = Some(before + NOISE_SMOOTHING * (power - before));
+        self.noise_power = Some(before + NOISE_SMOOTHING_FACTOR * (power - before));
     }
 }
 
@@ -212,27 +213,28 @@ impl Channel {
     fn new() -> Self {
         Self {
             network: DenoiseState::new(),
-            previous: [0.0; FRAME],
-            current: [0.0; FRAME],
-            cleaned: [0.0; FRAME],
+            previous: [0.0; FRAME_SAMPLES],
+            current: [0.0; FRAME_SAMPLES],
+            cleaned: [0.0; FRAME_SAMPLES],
         }
     }
 
     /// Runs the network on the current frame; `cleaned` becomes the previous one without noise.
     /// Returns the probability of speech.
     fn clean(&mut self) -> f32 {
-        let input = self.current.map(|x| x.clamp(-LOUDEST, LOUDEST) * FULL_SCALE);
+        let input =
+            self.current.map(|x| x.clamp(-INPUT_LEVEL_MAX, INPUT_LEVEL_MAX) * FULL_SCALE_LEVEL);
         let probability = self.network.process_frame(&mut self.cleaned, &input);
         if probability.is_finite() && self.cleaned.iter().all(|x| x.is_finite()) {
             return probability;
         }
         // A recurrent state that is not finite never recovers.
         self.network = DenoiseState::new();
-        self.cleaned = self.previous.map(|x| x.clamp(-LOUDEST, LOUDEST) * FULL_SCALE);
+        self.cleaned =
+            self.previous.map(|x| x.clamp(-INPUT_LEVEL_MAX, INPUT_LEVEL_MAX) * FULL_SCALE_LEVEL);
         0.0
     }
 }
 
 #[cfg(test)]
-#[path = "denoise_tests.rs"]
 mod tests;

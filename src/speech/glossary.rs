@@ -13,7 +13,7 @@ use crate::media::Language;
 pub const ENTRIES_MAX: usize = 500;
 
 /// Longest entry, in characters.
-pub const ENTRY_MAX: usize = 100;
+pub const ENTRY_CHARS_MAX: usize = 100;
 
 /// A glossary, as an admin writes it for a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -100,7 +100,7 @@ impl Glossary {
             }
         }
         for (field, text) in entries {
-            if text.trim().is_empty() || text.chars().count() > ENTRY_MAX {
+            if text.trim().is_empty() || text.chars().count() > ENTRY_CHARS_MAX {
                 return wrong(field, "1-100 characters");
             }
             if text.chars().any(char::is_control) {
@@ -247,5 +247,4 @@ fn is_unspaced(c: char) -> bool {
 }
 
 #[cfg(test)]
-#[path = "glossary_tests.rs"]
 mod tests;

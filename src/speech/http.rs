@@ -1,7 +1,7 @@
 //! The small HTTP client of all remote engines: one server, one key, limits on everything.
 //!
 //! Invariant: no error contains the key, and none quotes more of a server's text than
-//! [`WORDS_MAX`].
+//! [`EXPLANATION_CHARS_MAX`].
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -13,16 +13,16 @@ use serde::de::DeserializeOwned;
 use crate::media::Secret;
 
 /// Longest time to connect; a working server answers sooner.
-const CONNECT_MAX: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest part of a server's own explanation that is kept, in characters.
-pub const WORDS_MAX: usize = 200;
+pub const EXPLANATION_CHARS_MAX: usize = 200;
 
 /// Longest pause that a server may ask for; longer ones are taken for a mistake.
-const RETRY_MAX: Duration = Duration::from_secs(600);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 
 /// Largest error body that is read, in bytes.
-const ERROR_BODY_MAX: usize = 16 * 1024;
+const ERROR_BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Why a server gave no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -143,7 +143,7 @@ impl Client {
             .user_agent(concat!("auralink/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(timeout.min(CONNECT_MAX))
+            .connect_timeout(timeout.min(CONNECT_TIMEOUT))
             .timeout(timeout);
         if host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
             http = http.no_proxy();
@@ -220,7 +220,7 @@ impl Client {
     async fn refused(&self, status: StatusCode, answer: Response) -> Error {
         let retry_after = answer.headers().get(RETRY_AFTER).and_then(retry_after);
         // The body's explanation is optional; the status is enough.
-        let body = self.body(answer, ERROR_BODY_MAX).await.unwrap_or_default();
+        let body = self.body(answer, ERROR_BODY_BYTES_MAX).await.unwrap_or_default();
         let server = self.server.clone();
         Error::Refused { server, status: status.as_u16(), words: explanation(&body), retry_after }
     }
@@ -266,7 +266,7 @@ fn shown(url: &url::Url) -> String {
     shortened(&format!("{}://{host}{port}{}", url.scheme(), url.path()))
 }
 
-/// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3), at most [`RETRY_MAX`].
+/// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3), at most [`RETRY_AFTER_MAX`].
 fn retry_after(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     let pause = match text.parse::<u64>() {
@@ -276,7 +276,7 @@ fn retry_after(value: &HeaderValue) -> Option<Duration> {
             SystemTime::from(date).duration_since(SystemTime::now()).ok()?
         }
     };
-    Some(pause.min(RETRY_MAX))
+    Some(pause.min(RETRY_AFTER_MAX))
 }
 
 /// The explanation in an error body: OpenAI's `error.message`, LibreTranslate's `error`,
@@ -291,10 +291,10 @@ fn explanation(body: &[u8]) -> String {
     shortened(said.unwrap_or(plain))
 }
 
-/// One line of at most [`WORDS_MAX`] characters, without control characters.
+/// One line of at most [`EXPLANATION_CHARS_MAX`] characters, without control characters.
 fn shortened(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect()
+    words.chars().filter(|c| !c.is_control()).take(EXPLANATION_CHARS_MAX).collect()
 }
 
 /// The innermost cause, which is more specific than "error sending request".
@@ -307,5 +307,4 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-#[path = "http_tests.rs"]
 pub(crate) mod tests;

@@ -7,9 +7,12 @@ mod breaker;
 pub mod chain;
 pub mod denoise;
 pub mod engine;
+mod error;
 pub mod glossary;
 pub mod http;
 pub mod stt;
 pub mod translate;
 pub mod tts;
 pub mod vad;
+
+pub use error::EngineError;

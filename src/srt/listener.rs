@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::ffi::{c_char, c_int, c_void};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::address::{self, CAddress};
 use super::socket::{check, last_code, set_bytes, set_int, text};
 use super::sys::{self, Opt};
 use super::{Error, Reject, Socket, Waiter};
-use crate::media::Secret;
+use crate::media::{IgnorePoison, Secret};
 
 /// Most callers that libsrt has connected and we have not accepted yet; further ones are refused.
 const BACKLOG: c_int = 64;
@@ -60,7 +60,7 @@ type AcceptFilter = dyn Fn(&ConnectRequest) -> Result<(), Reject> + Send + Sync;
 static JUDGES: Mutex<BTreeMap<usize, Arc<AcceptFilter>>> = Mutex::new(BTreeMap::new());
 
 fn judges() -> MutexGuard<'static, BTreeMap<usize, Arc<AcceptFilter>>> {
-    JUDGES.lock().unwrap_or_else(PoisonError::into_inner)
+    JUDGES.lock().ignore_poison()
 }
 
 /// A bound port. Dropping it closes the port; accepted connections stay open.

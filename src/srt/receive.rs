@@ -8,19 +8,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Socket, Waiter};
 use crate::flow::{self, SourceReport, Tracks};
-use crate::mpegts::{self, BATCH_MAX, Connection, Limits, ReadEnd};
+use crate::mpegts::{self, BATCH_BYTES_MAX, Connection, Limits, ReadEnd};
 
 /// Interval at which a wait on the socket checks whether to stop.
-const POLL: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Interval at which remaining data is read after the other end hung up, until it is due.
-const LEFT_POLL: Duration = Duration::from_millis(10);
+const REMAINDER_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Data received before the other end hung up is due within its latency plus this.
-const LEFT_SLACK: Duration = Duration::from_millis(250);
+const REMAINDER_SLACK: Duration = Duration::from_millis(250);
 
-/// Longest wait for such data: the other end has a say in the latency, and keeps its place meanwhile.
-const LEFT_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for such data: the other end has a say in the latency, and keeps its place
+/// meanwhile.
+const REMAINDER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A socket and the wait for it. Unread data is bounded by libsrt's receive buffer.
 struct SrtConnection {
@@ -53,8 +54,8 @@ impl Connection for SrtConnection {
             if stop.is_cancelled() {
                 return Err(ReadEnd::Stopped);
             }
-            let ready = self.waiter.wait(POLL);
-            while ready && bytes.len() < BATCH_MAX {
+            let ready = self.waiter.wait(POLL_INTERVAL);
+            while ready && bytes.len() < BATCH_BYTES_MAX {
                 match self.socket.receive(&mut bytes) {
                     Ok(true) => {}
                     Ok(false) => break,
@@ -63,11 +64,12 @@ impl Connection for SrtConnection {
                     // libsrt holds back what is not due yet, even after the connection has ended.
                     Err(e) => {
                         let hung_up = hung_up.get_or_insert_with(Instant::now);
-                        let left_max = (self.socket.latency() + LEFT_SLACK).min(LEFT_MAX);
+                        let left_max =
+                            (self.socket.latency() + REMAINDER_SLACK).min(REMAINDER_WAIT_MAX);
                         if !self.socket.holds_received() || hung_up.elapsed() > left_max {
                             return Err(ReadEnd::Closed(e.to_string()));
                         }
-                        std::thread::sleep(LEFT_POLL);
+                        std::thread::sleep(REMAINDER_POLL_INTERVAL);
                         break;
                     }
                 }

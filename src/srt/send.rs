@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Socket;
-use super::socket::PAYLOAD_TS;
-use crate::flow::{self, Blame, Feed, Inputs, Join, Node, NodeEvent, Status};
+use super::socket::TS_PAYLOAD_BYTES;
+use crate::flow::{self, Blame, Feed, Framing, Inputs, Join, Node, NodeEvent, Status};
 use crate::media::{Accept, Accepts, Captions, Codec, Kind};
 
 /// Time limit for the first track.
@@ -19,7 +19,7 @@ const FIRST_TRACK_MAX: Duration = Duration::from_secs(10);
 const SECOND_TRACK_MAX: Duration = Duration::from_secs(3);
 
 /// After this many consecutive seconds with losses the other end is too slow for the stream.
-const LOSSY_SECONDS_MAX: u32 = 10;
+const LOSSY_STREAK_S_MAX: u32 = 10;
 
 /// When sending ends, remaining data is muxed within this time, and confirmed by the other end
 /// within the same time again.
@@ -29,7 +29,7 @@ const HANG_UP_MAX: Duration = Duration::from_millis(500);
 const PEER_LATENCY_MAX: Duration = Duration::from_secs(1);
 
 /// Interval at which the confirmation is polled.
-const HANG_UP_POLL: Duration = Duration::from_millis(10);
+const HANG_UP_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Codecs that MPEG-TS carries and common players support: Opus passes through if it is published,
 /// but AAC is preferred when audio has to be encoded.
@@ -99,19 +99,12 @@ impl Shape {
     }
 
     fn branch(codec: Codec) -> Result<&'static str, flow::Error> {
-        Ok(match codec {
-            Codec::H264 => "h264parse config-interval=-1 ! video/x-h264,alignment=au",
-            Codec::H265 => "h265parse config-interval=-1 ! video/x-h265,alignment=au",
-            Codec::Aac => "aacparse ! audio/mpeg,mpegversion=4,stream-format=adts",
-            Codec::Opus => "opusparse",
-            Codec::Mp2 | Codec::Mp3 => "mpegaudioparse",
-            other => {
-                return Err(flow::Error::refused(
-                    Blame::Us,
-                    format!("MPEG-TS cannot carry {other}"),
-                    "put an encoder before the output",
-                ));
-            }
+        Framing::MpegTs.parser(codec).ok_or_else(|| {
+            flow::Error::refused(
+                Blame::Us,
+                format!("MPEG-TS cannot carry {codec}"),
+                "put an encoder before the output",
+            )
         })
     }
 
@@ -143,7 +136,7 @@ struct Outlet {
 impl Outlet {
     /// Never blocks: data that the other end cannot take in time is lost for it only.
     fn send(&self, bytes: &[u8]) -> Result<(), gst::FlowError> {
-        for payload in bytes.chunks(PAYLOAD_TS) {
+        for payload in bytes.chunks(TS_PAYLOAD_BYTES) {
             match self.socket.send(payload) {
                 Ok(true) => {
                     self.bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
@@ -219,7 +212,7 @@ async fn hang_up(node: &Node, socket: &Socket) {
     node.finish(HANG_UP_MAX).await;
     let confirmed = async {
         while socket.is_connected() && socket.holds_unsent() {
-            tokio::time::sleep(HANG_UP_POLL).await;
+            tokio::time::sleep(HANG_UP_POLL_INTERVAL).await;
         }
     };
     let _ = tokio::time::timeout(HANG_UP_MAX, confirmed).await;
@@ -303,7 +296,7 @@ impl Sender<'_> {
                     let lost = self.report(status);
                     lossy_seconds = if lost > lost_before { lossy_seconds + 1 } else { 0 };
                     lost_before = lost;
-                    if lossy_seconds >= LOSSY_SECONDS_MAX {
+                    if lossy_seconds >= LOSSY_STREAK_S_MAX {
                         return Err(flow::Error::refused(
                             Blame::Destination,
                             format!("too slow: it lost data for {lossy_seconds} s on end"),

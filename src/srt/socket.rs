@@ -12,11 +12,11 @@ use super::{Error, Reject};
 use crate::media::Secret;
 
 /// Largest payload of a live-mode packet: limited by an Ethernet frame.
-pub(super) const PAYLOAD_MAX: usize = 1456;
+pub(super) const PAYLOAD_BYTES_MAX: usize = 1456;
 
 /// Payload of a live-mode packet with MPEG-TS: seven TS packets, the default of decoders and
 /// libsrt.
-pub(super) const PAYLOAD_TS: usize = 7 * 188;
+pub(super) const TS_PAYLOAD_BYTES: usize = 7 * 188;
 
 /// An SRT socket that never blocks once it is connected. Dropping it closes it.
 ///
@@ -145,14 +145,14 @@ impl Socket {
     /// When the connection has ended.
     pub fn receive(&self, into: &mut Vec<u8>) -> Result<bool, Error> {
         let start = into.len();
-        into.resize(start + PAYLOAD_MAX, 0);
+        into.resize(start + PAYLOAD_BYTES_MAX, 0);
         let room = &mut into[start..];
-        // SAFETY: `room` is valid for `PAYLOAD_MAX` bytes; a null control block is allowed.
+        // SAFETY: `room` is valid for `PAYLOAD_BYTES_MAX` bytes; a null control block is allowed.
         let count = unsafe {
             sys::srt_recvmsg2(
                 self.0,
                 room.as_mut_ptr().cast::<c_char>(),
-                PAYLOAD_MAX as c_int,
+                PAYLOAD_BYTES_MAX as c_int,
                 std::ptr::null_mut(),
             )
         };
@@ -172,7 +172,7 @@ impl Socket {
     /// # Errors
     /// When the connection has ended.
     pub fn send(&self, payload: &[u8]) -> Result<bool, Error> {
-        let length = payload.len().min(PAYLOAD_TS) as c_int;
+        let length = payload.len().min(TS_PAYLOAD_BYTES) as c_int;
         // SAFETY: `payload` is valid for `length` bytes; a null control block is allowed.
         let count = unsafe {
             sys::srt_sendmsg2(

@@ -13,7 +13,7 @@ use crate::flow::{self, Blame};
 use crate::media::Secret;
 
 /// Time limit for the listener's answer.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// libsrt's default; it suits links with a round-trip time up to about 30 ms.
 const LATENCY_DEFAULT: Duration = Duration::from_millis(120);
@@ -164,7 +164,7 @@ impl Target {
         if !self.passphrase.is_empty() {
             socket.encrypt(&self.passphrase, self.key_length)?;
         }
-        socket.connect(address, CONNECT_MAX)?;
+        socket.connect(address, CONNECT_TIMEOUT)?;
         Ok(socket)
     }
 }

@@ -7,17 +7,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Highest limit requested, even if the system allows more: child processes inherit the limit, and
 /// some iterate over all descriptors.
-const LIMIT_WANTED: u64 = 65_536;
+const WANTED_DESCRIPTORS: u64 = 65_536;
 
 /// Most descriptors that are closed to new connections.
-const RESERVE_MAX: u64 = 256;
+const RESERVED_DESCRIPTORS_MAX: u64 = 256;
 
 /// Raises the soft limit of open files towards the hard limit; returns the new limit. Call it at
 /// start-up.
 pub fn raise_limit() -> u64 {
     let maximum = getrlimit(Resource::Nofile).maximum;
     // `None` means unlimited.
-    let wanted = maximum.unwrap_or(LIMIT_WANTED).min(LIMIT_WANTED);
+    let wanted = maximum.unwrap_or(WANTED_DESCRIPTORS).min(WANTED_DESCRIPTORS);
     if limit() < wanted {
         // If this is refused, the old limit stays and is returned.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
@@ -42,7 +42,7 @@ pub fn for_strangers() -> usize {
 }
 
 fn unreserved(limit: u64) -> u64 {
-    limit - RESERVE_MAX.min(limit / 4)
+    limit - RESERVED_DESCRIPTORS_MAX.min(limit / 4)
 }
 
 fn is_reserved(fd: i32, limit: u64) -> bool {
@@ -70,9 +70,9 @@ mod tests {
     #[test]
     fn the_limit_is_raised_as_far_as_the_system_lets() {
         let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-        assert!(raise_limit() >= hard.min(LIMIT_WANTED));
+        assert!(raise_limit() >= hard.min(WANTED_DESCRIPTORS));
         let soft = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        assert!(soft >= hard.min(LIMIT_WANTED), "{soft} of {hard}");
+        assert!(soft >= hard.min(WANTED_DESCRIPTORS), "{soft} of {hard}");
         assert!(!are_scarce());
     }
 }

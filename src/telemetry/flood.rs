@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::media::IgnorePoison;
+
 /// Least time between two lines about the same subject.
-const SAME_AFTER: Duration = Duration::from_secs(10);
+const SUBJECT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Most lines in a burst, of all subjects together.
-const BURST_MAX: u32 = 20;
+const BURST_LINES_MAX: u32 = 20;
 
 /// Time after which one more line may pass after a burst.
-const REFILL: Duration = Duration::from_secs(1);
+const REFILL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Decides which of many lines about unknown clients are written: one in ten seconds per subject
 /// (such as a caller), 20 at once of all subjects and then one per second. The next line that
@@ -23,8 +25,9 @@ pub struct LogLimiter(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// When a line about each subject passed, by its hash. Entries expire after [`SAME_AFTER`], and
-    /// only lines that pass are stored, so there are at most a burst plus ten.
+    /// When a line about each subject passed, by its hash. Entries expire after
+    /// [`SUBJECT_INTERVAL`], and only lines that pass are stored, so there are at most a burst plus
+    /// ten.
     told: HashMap<u64, Instant>,
     /// Used lines of the burst, as of `at`.
     used: u32,
@@ -37,10 +40,10 @@ impl LogLimiter {
     pub fn pass(&self, subject: impl Hash, now: Instant) -> Option<u64> {
         let mut hasher = DefaultHasher::new();
         subject.hash(&mut hasher);
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock().ignore_poison();
         state.refill(now);
-        state.told.retain(|_, at| now.saturating_duration_since(*at) < SAME_AFTER);
-        if state.used >= BURST_MAX || state.told.contains_key(&hasher.finish()) {
+        state.told.retain(|_, at| now.saturating_duration_since(*at) < SUBJECT_INTERVAL);
+        if state.used >= BURST_LINES_MAX || state.told.contains_key(&hasher.finish()) {
             state.kept_back += 1;
             return None;
         }
@@ -53,7 +56,7 @@ impl LogLimiter {
 impl State {
     fn refill(&mut self, now: Instant) {
         let since = *self.at.get_or_insert(now);
-        let passed = now.saturating_duration_since(since).as_secs() / REFILL.as_secs();
+        let passed = now.saturating_duration_since(since).as_secs() / REFILL_INTERVAL.as_secs();
         if passed > 0 {
             self.used = self.used.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX));
             self.at = Some(now);

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::media::IgnorePoison;
+
 /// Figures of the machine and of this process.
 #[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Host {
@@ -98,7 +100,7 @@ impl Host {
 
     fn read_cpu(&mut self) {
         let Some(now) = read_ticks() else { return };
-        let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = LAST.lock().ignore_poison();
         if let Some(before) = *last {
             let all = now.all.saturating_sub(before.all) as f64;
             let idle = now.idle.saturating_sub(before.idle) as f64;

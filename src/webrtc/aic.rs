@@ -8,7 +8,7 @@ use crate::aic::{self, weights};
 pub(crate) const NAME: &str = "AIC-A";
 
 /// RTP clock rate in Hz.
-pub(crate) const CLOCK_RATE: u32 = 16_000;
+pub(crate) const CLOCK_RATE_HZ: u32 = 16_000;
 
 /// Message of encoder and decoder elements: AIC-A is no longer usable, with the reason.
 pub(crate) const UNAVAILABLE: &str = "aic-unavailable";
@@ -40,7 +40,7 @@ pub(crate) fn model() -> Option<String> {
 
 /// Whether a payload is AIC-A with our model.
 pub(crate) fn is_ours(payload: &Payload) -> bool {
-    let aic = payload.name.eq_ignore_ascii_case(NAME) && payload.clock_rate == CLOCK_RATE;
+    let aic = payload.name.eq_ignore_ascii_case(NAME) && payload.clock_rate == CLOCK_RATE_HZ;
     let named = payload.parameter("model").map(str::to_ascii_lowercase);
     aic && named.is_some() && named == model()
 }

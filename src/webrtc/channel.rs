@@ -11,13 +11,13 @@ use tokio::sync::{Notify, mpsc, watch};
 const CHANNELS_MAX: usize = 4;
 
 /// Longest message accepted from a peer, in bytes.
-const MESSAGE_MAX: usize = 4 << 10;
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
 /// Most messages that wait to be read; further ones are lost.
 const MESSAGES_MAX: usize = 16;
 
 /// Send backlog, in bytes, below which the channel reports room again.
-const BACKLOG_LOW: u64 = 4 << 10;
+const LOW_BACKLOG_BYTES: u64 = 4 << 10;
 
 /// Whether data channels are installed.
 pub(super) fn available() -> bool {
@@ -64,12 +64,12 @@ impl Channel {
     pub(super) fn new(inner: WebRTCDataChannel) -> Self {
         let (tell, messages) = mpsc::channel(MESSAGES_MAX);
         inner.connect_on_message_string(move |_, text| {
-            if let Some(text) = text.filter(|t| t.len() <= MESSAGE_MAX) {
+            if let Some(text) = text.filter(|t| t.len() <= MESSAGE_BYTES_MAX) {
                 let _ = tell.try_send(text.to_owned());
             }
         });
         let changed = Arc::new(Notify::new());
-        inner.set_buffered_amount_low_threshold(BACKLOG_LOW);
+        inner.set_buffered_amount_low_threshold(LOW_BACKLOG_BYTES);
         let notify = Arc::clone(&changed);
         inner.connect_on_buffered_amount_low(move |_| notify.notify_one());
         let notify = Arc::clone(&changed);

@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use gst::prelude::*;
 
+use crate::media::IgnorePoison;
+
 /// A longer hole is not just packet loss: pauses are not sent, and sources are switched. Then one
 /// missing number is enough.
-const LOST_MAX: u64 = 10;
+const LOST_PACKETS_MAX: u64 = 10;
 
 /// Detects holes between Opus packets. Pure.
 #[derive(Debug, Default)]
@@ -30,7 +32,7 @@ impl Holes {
         let gap = time.saturating_sub(due).nseconds();
         // Half a frame allows for jitter of timestamps.
         let lost = (gap + length.nseconds() / 2) / length.nseconds().max(1);
-        if lost > LOST_MAX { 1 } else { lost as u16 }
+        if lost > LOST_PACKETS_MAX { 1 } else { lost as u16 }
     }
 }
 
@@ -61,7 +63,7 @@ pub(crate) fn keep(payloader: &gst::Element) {
         let Some(buffer) = info.buffer() else { return gst::PadProbeReturn::Ok };
         if let (Some(time), Ok(packet)) = (buffer.pts(), buffer.map_readable()) {
             let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
-            let mut holes = holes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut holes = holes.lock().ignore_poison();
             found.fetch_add(holes.before(time, discont, &packet), Ordering::Relaxed);
         }
         gst::PadProbeReturn::Ok

@@ -1,7 +1,7 @@
 //! Payload types outside 96-127, which GStreamer's payloaders and `rtpopusdepay` refuse.
 //!
 //! RFC 3551 section 3 lets a session use any unassigned type if 96-127 do not suffice, and browsers
-//! with long lists of codecs use 35-63. Such a track has an internal type webrtc_internals the pipeline;
+//! with long lists of codecs use 35-63. Such a track has an internal type inside the pipeline;
 //! packets and caps are converted at `webrtcbin`.
 
 use std::ops::RangeInclusive;
@@ -12,14 +12,14 @@ use super::element;
 use crate::flow::Error;
 
 /// Types supported by the elements of GStreamer 1.22: the dynamic types of RFC 3551 section 6.
-pub(crate) const DYNAMIC: RangeInclusive<u8> = 96..=127;
+pub(crate) const DYNAMIC_PAYLOAD_TYPES: RangeInclusive<u8> = 96..=127;
 
 /// Types that collide with RTCP packet types if RTP and RTCP share a port, which WebRTC requires
 /// (RFC 5761 section 4).
-pub(crate) const TAKEN_BY_RTCP: RangeInclusive<u8> = 64..=95;
+pub(crate) const RTCP_PAYLOAD_TYPES: RangeInclusive<u8> = 64..=95;
 
 /// Type inside the pipeline for a track whose own type the elements refuse.
-const INTERNAL: u8 = *DYNAMIC.start();
+const INTERNAL_PAYLOAD_TYPE: u8 = *DYNAMIC_PAYLOAD_TYPES.start();
 
 /// Makes `payloader`, which is in `pipeline`, send packets of this type. Returns the pad for their
 /// output.
@@ -31,8 +31,9 @@ pub(crate) fn send_as(
     payloader: &gst::Element,
     payload_type: u8,
 ) -> Result<gst::Pad, Error> {
-    let direct = DYNAMIC.contains(&payload_type);
-    payloader.set_property("pt", u32::from(if direct { payload_type } else { INTERNAL }));
+    let direct = DYNAMIC_PAYLOAD_TYPES.contains(&payload_type);
+    payloader
+        .set_property("pt", u32::from(if direct { payload_type } else { INTERNAL_PAYLOAD_TYPE }));
     if direct {
         return pad(payloader, "src");
     }
@@ -60,10 +61,10 @@ pub(crate) fn receive_as(
     depayloader: &gst::Element,
     payload_type: Option<u8>,
 ) -> Result<gst::Pad, Error> {
-    if payload_type.is_none_or(|payload_type| DYNAMIC.contains(&payload_type)) {
+    if payload_type.is_none_or(|payload_type| DYNAMIC_PAYLOAD_TYPES.contains(&payload_type)) {
         return pad(depayloader, "sink");
     }
-    let setter = setter(pipeline, INTERNAL)?;
+    let setter = setter(pipeline, INTERNAL_PAYLOAD_TYPE)?;
     setter.link(depayloader).map_err(|e| Error::build("a payload type", e))?;
     setter.sync_state_with_parent().map_err(|e| Error::build("a payload type", e))?;
     pad(&setter, "sink")

@@ -17,17 +17,17 @@ use super::{Channel, Config, certificate, channel, nice};
 use crate::flow::{Blame, Error, Node};
 
 /// `webrtcbin` replies within milliseconds; beyond this it hangs.
-const PROMISE_MAX: Duration = Duration::from_secs(5);
+const PROMISE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time limit for a peer to connect.
-const CONNECT_MAX: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A peer that is silent for this long is gone (RFC 7675 section 5.1): it has time to change
 /// networks. A silent publisher is off air long before, and its place is free for the next one.
-const CONSENT: Duration = Duration::from_secs(30);
+const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Interval between checks for a silent peer.
-const LOOK: Duration = Duration::from_secs(1);
+const CONSENT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A connection with a peer that made an offer or received ours.
 pub(crate) struct Peer {
@@ -220,14 +220,14 @@ impl Peer {
         use WebRTCPeerConnectionState::{Closed, Connected, Failed};
         let mut connection = self.connection.clone();
         let settled = connection.wait_for(|s| matches!(s, Connected | Failed | Closed));
-        let state = tokio::time::timeout(CONNECT_MAX, settled).await;
+        let state = tokio::time::timeout(CONNECT_TIMEOUT, settled).await;
         let state = state.map(|s| s.map_or(Closed, |s| *s));
         self.heard.touch(0);
         match state {
             Ok(Connected) => self.verify(),
             Ok(_) => Err(self.unreachable("the connection failed")),
             Err(_) => {
-                let message = format!("no connection within {} s", CONNECT_MAX.as_secs());
+                let message = format!("no connection within {} s", CONNECT_TIMEOUT.as_secs());
                 Err(self.unreachable(&message))
             }
         }
@@ -237,7 +237,7 @@ impl Peer {
     /// time. A failed path is not the end: the peer may return by another one, with or without an
     /// ICE restart.
     pub(crate) async fn gone(&self) -> &'static str {
-        self.gone_after(CONSENT).await
+        self.gone_after(CONSENT_TIMEOUT).await
     }
 
     /// The same with another time limit for silence.
@@ -245,7 +245,7 @@ impl Peer {
         let mut connection = self.connection.clone();
         loop {
             let over = connection.wait_for(|s| *s == WebRTCPeerConnectionState::Closed);
-            match tokio::time::timeout(LOOK, over).await {
+            match tokio::time::timeout(CONSENT_CHECK_INTERVAL, over).await {
                 Ok(_) => return "it closed the connection",
                 Err(_) if self.heard.age() > silence => return "nothing comes from it any more",
                 Err(_) => {}
@@ -300,11 +300,12 @@ impl Peer {
     ) -> Result<Option<gst::Structure>, Error> {
         let (promise, reply) = gst::Promise::new_future();
         ask(promise);
-        let reply = tokio::time::timeout(PROMISE_MAX, reply).await.map_err(|_| Error::Frozen {
-            node: self.node.name().to_owned(),
-            waiting_for: "a reply of webrtcbin",
-            after: PROMISE_MAX,
-        })?;
+        let reply =
+            tokio::time::timeout(PROMISE_TIMEOUT, reply).await.map_err(|_| Error::Frozen {
+                node: self.node.name().to_owned(),
+                waiting_for: "a reply of webrtcbin",
+                after: PROMISE_TIMEOUT,
+            })?;
         let reply = reply.map_err(|e| self.failure(&format!("{e:?}")))?.map(|r| r.to_owned());
         match reply.as_ref().and_then(|r| r.get::<gst::glib::Error>("error").ok()) {
             Some(error) => Err(self.failure(error.message())),

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::media::{Secret, StreamName};
+use crate::media::{IgnorePoison, Secret, StreamName};
 
 /// Most simultaneous publishers of one stream: one is on air, others take over or are leaving.
 const PUBLISHERS_PER_STREAM_MAX: usize = 4;
@@ -142,7 +142,7 @@ impl Places {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Owner, usize>> {
-        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.taken.lock().ignore_poison()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Open sessions: their ids, how requests find them, and how they all end.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::places::{Direction, Full, Places, SessionPermit};
 use super::{Config, Peer};
-use crate::media::{Protocol, Secret, StreamName};
+use crate::media::{IgnorePoison, Protocol, Secret, StreamName};
 use crate::telemetry::descriptors;
 
 /// All WHIP and WHEP sessions. Cheap to clone.
@@ -70,7 +70,7 @@ impl Session {
 
     /// The ICE generation, locked.
     pub(crate) fn generation(&self) -> MutexGuard<'_, Generation> {
-        self.generation.lock().unwrap_or_else(PoisonError::into_inner)
+        self.generation.lock().ignore_poison()
     }
 }
 
@@ -168,7 +168,7 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
-        self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.sessions.lock().ignore_poison()
     }
 }
 

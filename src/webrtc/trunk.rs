@@ -16,10 +16,10 @@ pub(crate) const LABEL: &str = "trunk";
 const LANGUAGES_MAX: usize = 32;
 
 /// Longest accepted text of a cue, in bytes.
-const TEXT_MAX: usize = 1000;
+const TEXT_BYTES_MAX: usize = 1000;
 
 /// Most characters of a codec name, a rung or a reason: they are logged and shown.
-const WORDS_SHOWN_MAX: usize = 200;
+const SHOWN_CHARS_MAX: usize = 200;
 
 /// Most words accepted in a cue.
 const WORDS_MAX: usize = 100;
@@ -28,7 +28,7 @@ const WORDS_MAX: usize = 100;
 const AWAY_MAX_MS: u64 = 60_000;
 
 /// Longest message that the other end accepts, in bytes.
-const MESSAGE_MAX: usize = 4 << 10;
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
 /// A message on the data channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,8 +96,8 @@ pub(crate) struct Sending {
     /// Round-trip time in ms, if known.
     pub(crate) rtt_ms: Option<f64>,
     /// Whether video is left out for now, because the path cannot carry it.
-    #[serde(default)]
-    pub(crate) no_pictures: bool,
+    #[serde(default, rename = "no_pictures")]
+    pub(crate) no_video: bool,
     /// Expected audio quality as a mean opinion score, 1.0-4.5.
     #[serde(default)]
     pub(crate) quality: Option<f64>,
@@ -149,7 +149,7 @@ impl Message {
         let json = |message: &Self| serde_json::to_string(message).unwrap_or_default();
         let text = json(&self);
         match &mut self {
-            Self::Cue(cue) if text.len() > MESSAGE_MAX => {
+            Self::Cue(cue) if text.len() > MESSAGE_BYTES_MAX => {
                 cue.words.clear();
                 json(&self)
             }
@@ -191,7 +191,7 @@ impl SentCue {
 
     fn problem(&self) -> Option<&'static str> {
         let model = self.model.as_deref().unwrap_or_default();
-        if bad(&self.text, TEXT_MAX) || self.text.trim().is_empty() {
+        if bad(&self.text, TEXT_BYTES_MAX) || self.text.trim().is_empty() {
             Some("a cue is empty, too long or has control characters")
         } else if self.words.len() > WORDS_MAX || self.words.iter().any(|w| bad(&w.text, 100)) {
             Some("a cue has too many words, or strange ones")
@@ -240,7 +240,7 @@ fn bad(text: &str, max: usize) -> bool {
 
 /// Makes text from the other end safe to log and show.
 fn tame(text: &mut String) {
-    *text = text.chars().filter(|c| !c.is_control()).take(WORDS_SHOWN_MAX).collect();
+    *text = text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect();
 }
 
 fn now_ms() -> u64 {
@@ -295,7 +295,7 @@ mod tests {
     fn a_long_cue_goes_without_its_words() {
         crate::init().expect("GStreamer starts");
         let message = Message::Cue(SentCue::new(&Language::english(), &cue(90))).write();
-        assert!(message.len() <= MESSAGE_MAX && !message.contains("words"), "{message}");
+        assert!(message.len() <= MESSAGE_BYTES_MAX && !message.contains("words"), "{message}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::flow;
 
 /// Interval of transport-wide congestion control feedback to a sender: its knowledge of the path is
 /// that old, and each report takes about a hundred bytes on the way back.
-const FEEDBACK: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+const FEEDBACK_INTERVAL: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 
 /// Statistics of received packets.
 #[derive(Default)]
@@ -50,7 +50,7 @@ pub(super) fn listen(
 ) {
     let Some(bin) = bin.downcast_ref::<gst::Bin>() else { return };
     keep_sender_times(bin);
-    ask_again_for_pictures_only(bin);
+    ask_again_for_video_only(bin);
     let (heard, tell) = (Arc::clone(heard), Arc::clone(tell));
     bin.connect_deep_element_added(move |_, _, element| {
         let factory = element.factory().map(|f| f.name());
@@ -69,7 +69,7 @@ pub(super) fn listen(
             Some("rtpsession") => {
                 let session = element.property::<gst::glib::Object>("internal-session");
                 if session.has_property("twcc-feedback-interval") {
-                    session.set_property("twcc-feedback-interval", FEEDBACK.nseconds());
+                    session.set_property("twcc-feedback-interval", FEEDBACK_INTERVAL.nseconds());
                 }
             }
             Some("dtlssrtpenc") => {
@@ -103,14 +103,14 @@ fn pass_bursts(jitterbuffer: &gst::Element) {
 /// timeline keeps their places, and follows a clock that drifts.
 fn keep_sender_times(webrtcbin: &gst::Bin) {
     for child in webrtcbin.children().iter().filter(|child| child.has_property("buffer-mode")) {
-        child.set_property_from_str("buffer-mode", "none");
+        child.set_property_from_str("buffer-mode", "synced");
     }
 }
 
 /// `webrtcbin` enables retransmission requests for all tracks of a bundle as soon as one of them
 /// supports it. A jitter buffer with requests treats a packet that is not in time as lost, and
 /// drops it on arrival: audio in bursts would get artificial holes.
-fn ask_again_for_pictures_only(bin: &gst::Bin) {
+fn ask_again_for_video_only(bin: &gst::Bin) {
     bin.connect_pad_added(|_, pad| {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         let media = caps.structure(0).and_then(|s| s.get::<&str>("media").ok());

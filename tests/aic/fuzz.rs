@@ -47,7 +47,7 @@ fn fuzz_aic_depayloader() {
         for bytes in [honest, payload.to_vec()] {
             let _ = harness.push(gst::Buffer::from_mut_slice(bytes));
             while let Some(out) = harness.try_pull() {
-                assert!(out.size() <= auralink::aic::payload::PAYLOAD_MAX);
+                assert!(out.size() <= auralink::aic::payload::PAYLOAD_BYTES_MAX);
             }
         }
     });

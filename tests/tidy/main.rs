@@ -1,6 +1,8 @@
-//! House rules that the compiler does not check: which room may use which, that no files import each
-//! other, the length of files, forbidden text, and that every preset and unit file is valid.
+//! House rules that the compiler does not check: which room may use which, that no files import
+//! each other, the length of files, names of constants, forbidden text, and that every preset and
+//! unit file is valid.
 
+mod constants;
 mod imports;
 #[path = "../support/needs.rs"]
 #[allow(dead_code, reason = "the tests beside it use the rest")]
@@ -19,7 +21,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("gpu", &["media"]),
     ("models", &["media"]),
     ("captions", &["media"]),
-    ("speech", &["media", "models", "gpu"]),
+    ("onnx", &["media"]),
+    ("speech", &["media", "models", "gpu", "onnx"]),
     // `speech::engine` runs the engine as a child.
     ("aic", &["media", "models", "gpu", "speech"]),
     ("elements", &["media", "speech", "captions", "aic"]),
@@ -192,6 +195,20 @@ fn one_thing_has_one_word() {
         }
     }
     assert!(found.is_empty(), "docs/glossary.md has another word:\n{}", found.join("\n"));
+}
+
+#[test]
+fn constants_say_their_unit() {
+    let mut vague = Vec::new();
+    for (path, text) in files("src", &[".rs"]) {
+        if constants::is_test_file(&path) {
+            continue;
+        }
+        vague.extend(constants::vague(&text).iter().map(|name| format!("{path}: `{name}`")));
+    }
+    let rule = "a number has at least two words and ends in its unit (the list is in \
+                tests/tidy/constants.rs), a time has at least two words";
+    assert!(vague.is_empty(), "{rule}:\n{}", vague.join("\n"));
 }
 
 #[test]

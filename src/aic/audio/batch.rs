@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::fade::Fade;
 use super::{AudioError, Model, State};
-use crate::aic::FRAME;
+use crate::aic::FRAME_SAMPLES;
 use crate::aic::packet::{Codes, STAGES_MAX};
 
 /// Decoder state of one stream.
@@ -65,13 +65,13 @@ impl Model {
     /// libtorch fails; the streams then need new states.
     pub fn encode_many(
         &self,
-        frames: &[&[f32; FRAME]],
+        frames: &[&[f32; FRAME_SAMPLES]],
         states: &mut [&mut State],
     ) -> Result<Vec<Codes>, AudioError> {
         let sane = |x: &f32| if x.is_finite() { x.clamp(-1.0, 1.0) } else { 0.0 };
         let samples: Vec<f32> = frames.iter().flat_map(|f| f.iter().map(sane)).collect();
         let samples = Tensor::f_from_slice(&samples)?
-            .f_reshape([frames.len() as i64, FRAME as i64])?
+            .f_reshape([frames.len() as i64, FRAME_SAMPLES as i64])?
             .f_to_device(self.device())?;
         let mut joined = State::join(states)?;
         let codes = self.encode(&samples, STAGES_MAX, &mut joined)?;
@@ -90,7 +90,7 @@ impl Model {
         &self,
         frames: &[Option<&Codes>],
         voices: &mut [&mut Voice],
-    ) -> Result<Vec<[f32; FRAME]>, AudioError> {
+    ) -> Result<Vec<[f32; FRAME_SAMPLES]>, AudioError> {
         let latent = |codes: &Option<&Codes>| match codes {
             Some(codes) => tch::no_grad(|| self.lookup(codes.as_slice())),
             None => Ok(self.lost().shallow_clone()),
@@ -103,8 +103,9 @@ impl Model {
         joined.split(&mut states)?;
         let samples: Vec<f32> = Vec::try_from(&samples.f_reshape([-1])?)?;
         let mut made = Vec::with_capacity(frames.len());
-        for ((samples, codes), voice) in samples.chunks_exact(FRAME).zip(frames).zip(voices) {
-            let mut frame = [0.0; FRAME];
+        for ((samples, codes), voice) in samples.chunks_exact(FRAME_SAMPLES).zip(frames).zip(voices)
+        {
+            let mut frame = [0.0; FRAME_SAMPLES];
             frame.copy_from_slice(samples);
             voice.fade.settle(codes.is_some(), &mut frame);
             made.push(frame);

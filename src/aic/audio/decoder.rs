@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{AudioError, Model, Voice};
-use crate::aic::FRAME;
+use crate::aic::FRAME_SAMPLES;
 use crate::aic::packet::Codes;
 
 /// Decodes one stream.
@@ -27,7 +27,7 @@ impl Decoder {
     ///
     /// # Errors
     /// libtorch fails; the stream then needs a new decoder.
-    pub fn frame(&mut self, codes: Option<&Codes>) -> Result<[f32; FRAME], AudioError> {
+    pub fn frame(&mut self, codes: Option<&Codes>) -> Result<[f32; FRAME_SAMPLES], AudioError> {
         let made = self.model.decode_many(&[codes], &mut [&mut self.voice])?;
         made.first().copied().ok_or(AudioError::Misfit("no whole frame"))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 use super::{AudioError, Model, State};
-use crate::aic::FRAME;
+use crate::aic::FRAME_SAMPLES;
 use crate::aic::packet::{Codes, STAGES_MAX};
 
 /// Encodes one stream. Every frame gets all stages; the sender drops those that it cannot afford.
@@ -23,7 +23,7 @@ impl Encoder {
     /// No memory on the device.
     pub fn new(model: Arc<Model>) -> Result<Self, AudioError> {
         let state = model.encoder_state(1)?;
-        Ok(Self { model, state, pending: Vec::with_capacity(FRAME) })
+        Ok(Self { model, state, pending: Vec::with_capacity(FRAME_SAMPLES) })
     }
 
     /// Takes any number of samples (16 kHz, mono, -1 to 1) and passes the codes of each completed
@@ -37,11 +37,12 @@ impl Encoder {
         mut out: impl FnMut(Codes),
     ) -> Result<(), AudioError> {
         while !samples.is_empty() {
-            let (now, later) = samples.split_at(samples.len().min(FRAME - self.pending.len()));
+            let (now, later) =
+                samples.split_at(samples.len().min(FRAME_SAMPLES - self.pending.len()));
             let sane = |x: &f32| if x.is_finite() { x.clamp(-1.0, 1.0) } else { 0.0 };
             self.pending.extend(now.iter().map(sane));
             samples = later;
-            if self.pending.len() == FRAME {
+            if self.pending.len() == FRAME_SAMPLES {
                 out(self.frame()?);
                 self.pending.clear();
             }

@@ -1,18 +1,20 @@
 //! Long losses: the audio fades to comfort noise as loud as the background before them.
 
-use crate::aic::FRAME;
+use crate::aic::FRAME_SAMPLES;
 
-/// Lost frames that the network bridges alone before the audio fades: 120 ms.
-const BRIDGED: u32 = 6;
+/// Lost frames that the network bridges alone before the audio fades: 120 ms. Without news of the
+/// speaker, longer bridges invent sounds; shorter ones cut words.
+const BRIDGED_FRAMES: u32 = 6;
 
-/// Lost frames over which the audio fades to comfort noise: 60 ms.
-const FADED_OVER: f32 = 3.0;
+/// Lost frames over which the audio fades to comfort noise: 60 ms. A shorter fade is heard as a
+/// cut.
+const FADE_FRAMES: f32 = 3.0;
 
 /// The background estimate falls at once and rises by this factor per frame (3 dB per second).
-const FLOOR_RISES: f32 = 1.007;
+const FLOOR_RISE_FACTOR: f32 = 1.007;
 
-/// Loudest comfort noise, root mean square (-46 dBFS).
-const NOISE_MAX: f32 = 0.005;
+/// Loudest comfort noise, root mean square (-46 dBFS): a loud room is not played on during a loss.
+const COMFORT_NOISE_LEVEL_MAX: f32 = 0.005;
 
 /// Estimates the background, and fades to it after long losses.
 #[derive(Debug)]
@@ -27,20 +29,28 @@ pub(super) struct Fade {
 
 impl Default for Fade {
     fn default() -> Self {
-        Self { lost: 0, gain: 1.0, floor: NOISE_MAX, noise: Noise { state: 1, last: 0.0 } }
+        Self {
+            lost: 0,
+            gain: 1.0,
+            floor: COMFORT_NOISE_LEVEL_MAX,
+            noise: Noise { state: 1, last: 0.0 },
+        }
     }
 }
 
 impl Fade {
-    pub(super) fn settle(&mut self, came: bool, frame: &mut [f32; FRAME]) {
+    pub(super) fn settle(&mut self, came: bool, frame: &mut [f32; FRAME_SAMPLES]) {
         self.lost = if came { 0 } else { self.lost.saturating_add(1) };
         if came {
-            let power = frame.iter().map(|x| x * x).sum::<f32>() / FRAME as f32;
-            self.floor = power.sqrt().min(self.floor * FLOOR_RISES).clamp(1e-6, NOISE_MAX);
+            let power = frame.iter().map(|x| x * x).sum::<f32>() / FRAME_SAMPLES as f32;
+            self.floor = power
+                .sqrt()
+                .min(self.floor * FLOOR_RISE_FACTOR)
+                .clamp(1e-6, COMFORT_NOISE_LEVEL_MAX);
         }
-        let beyond = self.lost.saturating_sub(BRIDGED) as f32;
-        let target = (1.0 - beyond / FADED_OVER).max(0.0);
-        let step = (target - self.gain) / FRAME as f32;
+        let beyond = self.lost.saturating_sub(BRIDGED_FRAMES) as f32;
+        let target = (1.0 - beyond / FADE_FRAMES).max(0.0);
+        let step = (target - self.gain) / FRAME_SAMPLES as f32;
         for sample in frame {
             self.gain += step;
             let noise = self.noise.next() * self.floor;

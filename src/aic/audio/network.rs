@@ -9,18 +9,20 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::AudioError;
 use super::weights::Weights;
-use crate::aic::FRAME;
+use crate::aic::FRAME_SAMPLES;
 use crate::aic::packet::STAGES_MAX;
 
-/// Samples of an analysis window, and of its hop; two hops make a frame.
-const ANALYSIS: i64 = 512;
-const HOP: i64 = 160;
+/// Samples of an analysis window: 32 ms.
+const ANALYSIS_SAMPLES: i64 = 512;
+/// Samples from one window to the next: 10 ms. Two make a frame.
+const HOP_SAMPLES: i64 = 160;
 /// Frames that a depthwise convolution covers.
-const KERNEL: i64 = 7;
+const KERNEL_FRAMES: i64 = 7;
 /// Values per bin: log magnitude or gain, and the two of a spectrum.
-const PARTS: i64 = 3;
-/// Largest logarithm of a gain that a decoder may produce.
-const LOUDEST: f64 = 3.0;
+const BIN_VALUES: i64 = 3;
+/// Largest natural logarithm of a gain that a decoder may produce, as in training.
+const LOG_GAIN_LEVEL_MAX: f64 = 3.0;
+/// Added to the variance that a normalisation divides by: PyTorch's default, as in training.
 const NORM_EPSILON: f64 = 1e-5;
 
 /// State of one direction of one or more streams. Made by [`Model::encoder_state`] and
@@ -89,7 +91,7 @@ struct Block {
 
 impl Block {
     fn read(weights: &Weights, name: &str, channels: i64) -> Result<Self, AudioError> {
-        let depthwise = weights.take(&format!("{name}.depthwise"), &[KERNEL, channels])?;
+        let depthwise = weights.take(&format!("{name}.depthwise"), &[KERNEL_FRAMES, channels])?;
         Ok(Self {
             convolution: depthwise.f_tr()?.f_unsqueeze(1)?.f_contiguous()?,
             depthwise,
@@ -107,7 +109,7 @@ impl Block {
         let frames = past.size()[1];
         // For one frame this is a weighted sum; calling the convolution would take several times as
         // long.
-        let y = if frames == KERNEL {
+        let y = if frames == KERNEL_FRAMES {
             let sum = past.f_mul(&self.depthwise)?;
             sum.f_sum_dim_intlist(&[1_i64][..], true, Kind::Float)?.f_add(&self.bias)?
         } else {
@@ -116,7 +118,8 @@ impl Block {
                 .f_conv1d(&self.convolution, Some(&self.bias), one, none, one, self.norm.channels)?
                 .f_transpose(1, 2)?
         };
-        *tail = past.f_narrow(1, frames - (KERNEL - 1), KERNEL - 1)?.f_contiguous()?;
+        *tail =
+            past.f_narrow(1, frames - (KERNEL_FRAMES - 1), KERNEL_FRAMES - 1)?.f_contiguous()?;
         let y = self.down.run(&self.up.run(&self.norm.run(&y)?)?.f_gelu("tanh")?)?;
         Ok(y.f_mul(&self.scale)?.f_add(x)?)
     }
@@ -165,7 +168,7 @@ impl Half {
 
     /// State of one edge (past samples or overlap) and a tail per block.
     fn state(&self, batch: i64, edge: i64, device: Device) -> Result<State, AudioError> {
-        let (edge, tail) = ([edge], [KERNEL - 1, self.channels]);
+        let (edge, tail) = ([edge], [KERNEL_FRAMES - 1, self.channels]);
         let mut shapes: Vec<&[i64]> = vec![&edge];
         shapes.extend(self.blocks.iter().map(|_| &tail[..]));
         State::zeros(batch, &shapes, device)
@@ -201,7 +204,8 @@ impl Model {
         let weights = Weights::read(path, device)?;
         let shape = weights.shape;
         let latent = i64::from(shape.latent);
-        let (analysis, spectra) = (2 * PARTS * (ANALYSIS / 2 + 1), 2 * (HOP + 1));
+        let (analysis, spectra) =
+            (2 * BIN_VALUES * (ANALYSIS_SAMPLES / 2 + 1), 2 * (HOP_SAMPLES + 1));
         let books = weights
             .take("quantiser.codebooks", &[STAGES_MAX as i64, i64::from(shape.entries), latent])?;
         let codebooks: Vec<Tensor> =
@@ -213,13 +217,13 @@ impl Model {
                 &weights,
                 ("encoder", "out"),
                 shape.encoder,
-                (ANALYSIS, analysis, latent, latent),
+                (ANALYSIS_SAMPLES, analysis, latent, latent),
             )?,
             decoder: Half::read(
                 &weights,
                 ("decoder", "head"),
                 shape.decoder,
-                (FRAME as i64, latent, PARTS * spectra, (PARTS - 1) * spectra),
+                (FRAME_SAMPLES as i64, latent, BIN_VALUES * spectra, (BIN_VALUES - 1) * spectra),
             )?,
             lost: weights.take("decoder.lost", &[latent])?,
             lengths: codebooks.iter().map(length).collect::<Result<_, _>>()?,
@@ -244,7 +248,7 @@ impl Model {
     /// # Errors
     /// No memory on the device.
     pub fn encoder_state(&self, batch: usize) -> Result<State, AudioError> {
-        self.encoder.state(batch as i64, ANALYSIS - HOP, self.device)
+        self.encoder.state(batch as i64, ANALYSIS_SAMPLES - HOP_SAMPLES, self.device)
     }
 
     /// State of `batch` decoders before their first frame.
@@ -252,7 +256,7 @@ impl Model {
     /// # Errors
     /// No memory on the device.
     pub fn decoder_state(&self, batch: usize) -> Result<State, AudioError> {
-        self.decoder.state(batch as i64, HOP, self.device)
+        self.decoder.state(batch as i64, HOP_SAMPLES, self.device)
     }
 
     /// Codes of `stages` stages (int64 [batch, frames, stages]) of the streams with this state, for
@@ -277,13 +281,14 @@ impl Model {
         let [edge, tails @ ..] = &mut state.0[..] else {
             return Err(AudioError::Misfit("this is no state of an encoder"));
         };
-        if samples.size().get(1).is_none_or(|n| n % FRAME as i64 != 0 || *n == 0) {
+        if samples.size().get(1).is_none_or(|n| n % FRAME_SAMPLES as i64 != 0 || *n == 0) {
             return Err(AudioError::Misfit("samples must come in whole frames"));
         }
         let past = Tensor::f_cat(&[&*edge, samples], 1)?;
-        let keep = ANALYSIS - HOP;
+        let keep = ANALYSIS_SAMPLES - HOP_SAMPLES;
         *edge = past.f_narrow(1, past.size()[1] - keep, keep)?.f_contiguous()?;
-        let windows = past.f_unfold(1, ANALYSIS, HOP)?.f_mul(&self.encoder.window)?;
+        let windows =
+            past.f_unfold(1, ANALYSIS_SAMPLES, HOP_SAMPLES)?.f_mul(&self.encoder.window)?;
         let spectrum = windows.f_fft_rfft(None, -1, "backward")?;
         let (real, imaginary) = (spectrum.f_real()?, spectrum.f_imag()?);
         let power = real.f_square()?.f_add(&imaginary.f_square()?)?.f_add_scalar(1e-7)?;
@@ -359,16 +364,18 @@ impl Model {
         };
         let (head, skip) = self.decoder.run(latent, tails)?;
         let batch = head.size()[0];
-        let head = head.f_reshape([batch, -1, PARTS, HOP + 1])?;
-        let skip = skip.f_reshape([batch, -1, PARTS - 1, HOP + 1])?;
-        let gain = head.f_narrow(2, 0, 1)?.f_clamp_max(LOUDEST)?.f_exp()?;
+        let head = head.f_reshape([batch, -1, BIN_VALUES, HOP_SAMPLES + 1])?;
+        let skip = skip.f_reshape([batch, -1, BIN_VALUES - 1, HOP_SAMPLES + 1])?;
+        let gain = head.f_narrow(2, 0, 1)?.f_clamp_max(LOG_GAIN_LEVEL_MAX)?.f_exp()?;
         // The spectrum with the square root of its magnitude.
-        let root = head.f_narrow(2, 1, PARTS - 1)?.f_add(&skip)?.f_mul(&gain)?;
+        let root = head.f_narrow(2, 1, BIN_VALUES - 1)?.f_add(&skip)?.f_mul(&gain)?;
         let length = root.f_square()?.f_sum_dim_intlist(&[2_i64][..], true, Kind::Float)?;
         let parts = root.f_mul(&length.f_add_scalar(1e-6)?.f_sqrt()?)?;
         let spectrum = Tensor::f_complex(&parts.f_select(2, 0)?, &parts.f_select(2, 1)?)?;
-        let pieces = spectrum.f_fft_irfft(2 * HOP, -1, "backward")?.f_mul(&self.decoder.window)?;
-        let (first, second) = (pieces.f_narrow(2, 0, HOP)?, pieces.f_narrow(2, HOP, HOP)?);
+        let pieces =
+            spectrum.f_fft_irfft(2 * HOP_SAMPLES, -1, "backward")?.f_mul(&self.decoder.window)?;
+        let (first, second) =
+            (pieces.f_narrow(2, 0, HOP_SAMPLES)?, pieces.f_narrow(2, HOP_SAMPLES, HOP_SAMPLES)?);
         let before = Tensor::f_cat(&[overlap.f_unsqueeze(1)?, second], 1)?;
         let count = first.size()[1];
         *overlap = before.f_select(1, count)?.f_contiguous()?;

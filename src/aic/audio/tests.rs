@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::*;
 use crate::aic::packet::Codes;
-use crate::aic::{DELAY, FRAME};
+use crate::aic::{DELAY_SAMPLES, FRAME_SAMPLES};
 
 fn own_weights() -> PathBuf {
     crate::aic::weights::find().expect("weights of the source tree")
@@ -18,7 +18,7 @@ fn model() -> Arc<Model> {
 }
 
 /// A voice-like sound: harmonics of a gliding pitch in syllables.
-fn sound(frames: usize) -> Vec<f32> {
+fn audio(frames: usize) -> Vec<f32> {
     let mut phase = 0.0_f32;
     let sample = |i: usize| {
         let t = i as f32 / 16_000.0;
@@ -27,12 +27,12 @@ fn sound(frames: usize) -> Vec<f32> {
             (1..12).map(|h| (std::f32::consts::TAU * phase * h as f32).sin() / h as f32).sum();
         voice * 0.15 * (4.0 * t).sin().abs()
     };
-    (0..frames * FRAME).map(sample).collect()
+    (0..frames * FRAME_SAMPLES).map(sample).collect()
 }
 
-fn encode(model: &Arc<Model>, sound: &[f32], mut piece: impl FnMut() -> usize) -> Vec<Codes> {
+fn encode(model: &Arc<Model>, audio: &[f32], mut piece: impl FnMut() -> usize) -> Vec<Codes> {
     let mut encoder = Encoder::new(model.clone()).expect("state");
-    let (mut codes, mut rest) = (Vec::new(), sound);
+    let (mut codes, mut rest) = (Vec::new(), audio);
     while !rest.is_empty() {
         let (now, later) = rest.split_at(piece().min(rest.len()));
         encoder.push(now, |c| codes.push(c)).expect("encodes");
@@ -43,12 +43,12 @@ fn encode(model: &Arc<Model>, sound: &[f32], mut piece: impl FnMut() -> usize) -
 
 #[test]
 fn packets_are_the_same_bit_for_bit_whatever_the_pieces() {
-    let (model, sound) = (model(), sound(60));
-    let whole = encode(&model, &sound, || usize::MAX);
+    let (model, audio) = (model(), audio(60));
+    let whole = encode(&model, &audio, || usize::MAX);
     assert_eq!(whole.len(), 60);
     let mut random = StdRng::seed_from_u64(7);
-    assert_eq!(encode(&model, &sound, || random.random_range(1..1000)), whole);
-    assert_eq!(encode(&model, &sound, || 1), whole);
+    assert_eq!(encode(&model, &audio, || random.random_range(1..1000)), whole);
+    assert_eq!(encode(&model, &audio, || 1), whole);
 }
 
 /// The largest difference between two signals or latents.
@@ -60,9 +60,9 @@ fn apart(a: &Tensor, b: &Tensor) -> f64 {
 #[test]
 fn streaming_equals_the_whole_file() {
     let (model, frames) = (model(), 80_i64);
-    let sound = Tensor::from_slice(&sound(80)).unsqueeze(0);
+    let audio = Tensor::from_slice(&audio(80)).unsqueeze(0);
     let mut state = model.encoder_state(1).expect("state");
-    let latent = tch::no_grad(|| model.latent(&sound, &mut state).expect("latent"));
+    let latent = tch::no_grad(|| model.latent(&audio, &mut state).expect("latent"));
     let mut state = model.decoder_state(1).expect("state");
     let made = model.decode(&latent, &mut state).expect("decodes");
     for seed in 0..3 {
@@ -72,7 +72,7 @@ fn streaming_equals_the_whole_file() {
         let (mut latents, mut pieces, mut at) = (Vec::new(), Vec::new(), 0);
         while at < frames {
             let count = random.random_range(1..12).min(frames - at);
-            let now = sound.narrow(1, at * FRAME as i64, count * FRAME as i64);
+            let now = audio.narrow(1, at * FRAME_SAMPLES as i64, count * FRAME_SAMPLES as i64);
             let piece = tch::no_grad(|| model.latent(&now, &mut before).expect("latent"));
             pieces.push(model.decode(&piece, &mut after).expect("decodes"));
             latents.push(piece);
@@ -113,11 +113,11 @@ fn the_engine_computes_what_the_recipe_computes() {
 #[test]
 fn streams_in_one_pass_do_not_touch_each_other() {
     let model = model();
-    let one = Tensor::from_slice(&sound(20)).unsqueeze(0);
+    let one = Tensor::from_slice(&audio(20)).unsqueeze(0);
     let both = Tensor::cat(&[&one, &(&one * 0.3)], 0);
-    let run = |sound: &Tensor, batch| {
+    let run = |audio: &Tensor, batch| {
         let mut state = model.encoder_state(batch).expect("state");
-        let latent = tch::no_grad(|| model.latent(sound, &mut state).expect("latent"));
+        let latent = tch::no_grad(|| model.latent(audio, &mut state).expect("latent"));
         model.decode(&latent, &mut model.decoder_state(batch).expect("state")).expect("decodes")
     };
     let off = apart(&run(&both, 2).narrow(0, 0, 1), &run(&one, 1));
@@ -126,8 +126,8 @@ fn streams_in_one_pass_do_not_touch_each_other() {
 
 #[test]
 fn what_is_decoded_is_in_time_and_like_what_was_said() {
-    let (model, sound) = (model(), sound(100));
-    let codes = encode(&model, &sound, || FRAME);
+    let (model, audio) = (model(), audio(100));
+    let codes = encode(&model, &audio, || FRAME_SAMPLES);
     let mut decoder = Decoder::new(model).expect("state");
     let made: Vec<f32> =
         codes.iter().flat_map(|c| decoder.frame(Some(c)).expect("decodes")).collect();
@@ -135,21 +135,21 @@ fn what_is_decoded_is_in_time_and_like_what_was_said() {
     let loudness = |x: &[f32]| -> Vec<f32> {
         x.chunks(160).map(|c| (c.iter().map(|x| x * x).sum::<f32>() + 1e-6).ln()).collect()
     };
-    let (made, sound) = (loudness(&made), loudness(&sound));
+    let (made, audio) = (loudness(&made), loudness(&audio));
     let off = |lag: usize| {
-        let pairs = made[lag..].iter().zip(&sound).skip(10);
+        let pairs = made[lag..].iter().zip(&audio).skip(10);
         pairs.map(|(a, b)| (a - b).abs()).sum::<f32>() / (made.len() - lag - 10) as f32
     };
     let best = (0..6).min_by(|a, b| off(*a).total_cmp(&off(*b))).expect("some");
-    assert_eq!(best, DELAY / 160, "{:?}", (0..6).map(off).collect::<Vec<_>>());
+    assert_eq!(best, DELAY_SAMPLES / 160, "{:?}", (0..6).map(off).collect::<Vec<_>>());
 }
 
 #[test]
 fn long_losses_fade_to_comfort_noise_and_speech_comes_back() {
-    let (model, sound) = (model(), sound(60));
-    let codes = encode(&model, &sound, || FRAME);
+    let (model, audio) = (model(), audio(60));
+    let codes = encode(&model, &audio, || FRAME_SAMPLES);
     let mut decoder = Decoder::new(model).expect("state");
-    let power = |frame: &[f32]| frame.iter().map(|x| x * x).sum::<f32>() / FRAME as f32;
+    let power = |frame: &[f32]| frame.iter().map(|x| x * x).sum::<f32>() / FRAME_SAMPLES as f32;
     let before: f32 =
         codes[..40].iter().map(|c| power(&decoder.frame(Some(c)).expect("decodes"))).sum();
     let lost: Vec<f32> = (0..20).map(|_| power(&decoder.frame(None).expect("bridges"))).collect();
@@ -171,7 +171,7 @@ fn any_codes_and_any_samples_give_finite_sound() {
         let frame = decoder.frame(codes.as_ref()).expect("decodes");
         assert!(frame.iter().all(|x| x.is_finite()));
     }
-    let odd = [f32::NAN, f32::INFINITY, -1e30, 0.0].repeat(4 * FRAME);
+    let odd = [f32::NAN, f32::INFINITY, -1e30, 0.0].repeat(4 * FRAME_SAMPLES);
     assert_eq!(encode(&model, &odd, || 77).len(), 16);
 }
 

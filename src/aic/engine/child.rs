@@ -5,29 +5,29 @@ use std::io::{BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::CodecError;
 use super::wire::{Answer, EngineOutput, Request};
 use crate::aic::weights::{self, ModelId};
+use crate::media::{Backoff, IgnorePoison};
 use crate::speech::engine::{Tail, program};
 
 /// Requests of all streams that may wait for the pipe.
-const QUEUE: usize = 256;
+const WAITING_REQUESTS_MAX: usize = 256;
 /// Answers that may wait for one stream: more than it can have under way.
-const BOX: usize = 8;
+const WAITING_ANSWERS_MAX: usize = 8;
 /// How often the child is checked.
-const LOOK: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// Checks without any answer while one is outstanding, before the child counts as hung: 2 s.
-const HUNG_AFTER: u32 = 8;
+const HUNG_CHECKS: u32 = 8;
 /// Time limit for loading and warming up.
-const START_MAX: Duration = Duration::from_secs(60);
-/// Shortest and longest pause before another child is started.
-const PAUSES: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(60);
-/// A child that ran this long resets the pause.
-const HEALTHY: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pauses before another child is started: 1-60 s; a child that ran for 60 s resets them.
+const RESTART_PAUSES: Backoff =
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60), Duration::from_secs(60));
 
 const NO_WEIGHTS: &str = "no weights: put aic-a.safetensors and aic-a.json to \
     /var/lib/auralink/models/aic-audio, or train them (models/aic-audio/README.md)";
@@ -107,7 +107,7 @@ impl Drop for Owner {
 impl Link {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Plain values that a panic cannot leave inconsistent.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 
     pub(super) fn model(&self) -> Option<ModelId> {
@@ -125,7 +125,7 @@ impl Link {
     pub(super) fn wait(&self, limit: Duration) -> Result<(), CodecError> {
         let starting = |state: &mut State| matches!(state.phase, Phase::Starting);
         let waited = self.changed.wait_timeout_while(self.lock(), limit, starting);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = waited.ignore_poison();
         state.phase.requests().map(drop)
     }
 
@@ -133,7 +133,7 @@ impl Link {
     pub(super) fn open(&self) -> Result<Ways, CodecError> {
         let mut state = self.lock();
         let requests = state.phase.requests()?;
-        let (answered, answers) = mpsc::sync_channel(BOX);
+        let (answered, answers) = mpsc::sync_channel(WAITING_ANSWERS_MAX);
         state.next = state.next.wrapping_add(1);
         let stream = state.next;
         state.boxes.insert(stream, answered);
@@ -197,7 +197,7 @@ impl Link {
     fn closes_within(&self, limit: Duration) -> bool {
         let open = |state: &mut State| !state.closing;
         let waited = self.changed.wait_timeout_while(self.lock(), limit, open);
-        waited.unwrap_or_else(PoisonError::into_inner).0.closing
+        waited.ignore_poison().0.closing
     }
 }
 
@@ -216,20 +216,18 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()>
 }
 
 fn supervise(link: &Arc<Link>) {
-    let mut pause = PAUSES.start;
+    let mut pauses = RESTART_PAUSES;
     loop {
         let born = Instant::now();
         let Some(error) = live(link) else { return };
-        pause = match error {
-            CodecError::NotThere(_) => PAUSES.end,
-            _ if born.elapsed() > HEALTHY => PAUSES.start,
-            _ => pause,
+        let pause = match error {
+            CodecError::NotThere(_) => pauses.longest(),
+            _ => pauses.pause(born.elapsed()),
         };
         link.down(error);
         if link.closes_within(pause) {
             return;
         }
-        pause = (pause * 2).min(PAUSES.end);
         link.lock().phase = Phase::Starting;
     }
 }
@@ -252,8 +250,8 @@ fn live(link: &Arc<Link>) -> Option<CodecError> {
     let why = match (ended?, off) {
         (_, Some(text)) => return Some(CodecError::NotThere(text)),
         (End::Pipe, None) => status,
-        (End::Hung, None) => format!("no answer in {} s", (LOOK * HUNG_AFTER).as_secs()),
-        (End::Slow, None) => format!("not ready after {} s", START_MAX.as_secs()),
+        (End::Hung, None) => format!("no answer in {} s", (CHECK_INTERVAL * HUNG_CHECKS).as_secs()),
+        (End::Slow, None) => format!("not ready after {} s", START_TIMEOUT.as_secs()),
     };
     let last = tail.last();
     Some(CodecError::Died(if last.is_empty() { why } else { format!("{why}: {last}") }))
@@ -273,7 +271,7 @@ fn start(link: &Arc<Link>, tail: &Tail) -> Result<Child, CodecError> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| off(&format!("the engine does not start: {e}")))?;
-    let (requests, asked) = mpsc::sync_channel(QUEUE);
+    let (requests, asked) = mpsc::sync_channel(WAITING_REQUESTS_MAX);
     {
         let mut state = link.lock();
         state.phase = Phase::Starting;
@@ -326,8 +324,8 @@ fn watch(link: &Link) -> Option<End> {
     let (born, mut seen, mut still) = (Instant::now(), 0, 0);
     loop {
         let quiet = |state: &mut State| !state.closing && !state.ended;
-        let waited = link.changed.wait_timeout_while(link.lock(), LOOK, quiet);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let waited = link.changed.wait_timeout_while(link.lock(), CHECK_INTERVAL, quiet);
+        let (state, _) = waited.ignore_poison();
         if state.closing {
             return None;
         }
@@ -336,14 +334,14 @@ fn watch(link: &Link) -> Option<End> {
         }
         let starting = matches!(state.phase, Phase::Starting);
         drop(state);
-        if starting && born.elapsed() > START_MAX {
+        if starting && born.elapsed() > START_TIMEOUT {
             return Some(End::Slow);
         }
         let (asked, answered) =
             (link.asked.load(Ordering::Relaxed), link.answered.load(Ordering::Relaxed));
         still = if asked > answered && answered == seen { still + 1 } else { 0 };
         seen = answered;
-        if still >= HUNG_AFTER {
+        if still >= HUNG_CHECKS {
             return Some(End::Hung);
         }
     }

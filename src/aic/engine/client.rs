@@ -1,18 +1,19 @@
 //! The handles: one per stream and direction.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::CodecError;
 use super::child::Owner;
 use super::wire::{EngineOutput, Job, Request};
-use crate::aic::FRAME;
+use crate::aic::FRAME_SAMPLES;
 use crate::aic::packet::Codes;
 use crate::aic::weights::ModelId;
+use crate::media::IgnorePoison;
 
 /// Frames of one stream that may be under way; more are refused at once.
-const UNDER_WAY_MAX: u32 = 3;
+const PENDING_FRAMES_MAX: u32 = 3;
 
 /// The engine of this process. Clones share it.
 #[derive(Clone, Debug)]
@@ -23,7 +24,7 @@ impl Codec {
     /// and never fails: errors are reported by the first frame and by [`Codec::status`].
     pub fn shared() -> Self {
         static SHARED: Mutex<Weak<Owner>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = SHARED.lock().ignore_poison();
         let owner = shared.upgrade().unwrap_or_else(|| {
             let owner = Arc::new(Owner::start());
             *shared = Arc::downgrade(&owner);
@@ -81,12 +82,12 @@ impl Encoder {
     /// starts afresh.
     pub fn encode(
         &mut self,
-        frame: &[f32; FRAME],
+        frame: &[f32; FRAME_SAMPLES],
         deadline: Duration,
     ) -> Result<Codes, CodecError> {
         match self.0.ask(Job::Encode(Box::new(*frame)), deadline)? {
             EngineOutput::Codes(codes) => Ok(codes),
-            EngineOutput::Sound(_) | EngineOutput::Failed => Err(CodecError::Failed),
+            EngineOutput::Audio(_) | EngineOutput::Failed => Err(CodecError::Failed),
         }
     }
 
@@ -102,7 +103,7 @@ pub struct Decoder(Stream);
 
 impl Decoder {
     /// Decodes the next 20 ms; `None`: the frame is lost. The output is delayed by
-    /// [`crate::aic::DELAY`] samples against the input of the encoder.
+    /// [`crate::aic::DELAY_SAMPLES`] samples against the input of the encoder.
     ///
     /// # Errors
     /// See [`CodecError`].
@@ -110,9 +111,9 @@ impl Decoder {
         &mut self,
         codes: Option<Codes>,
         deadline: Duration,
-    ) -> Result<[f32; FRAME], CodecError> {
+    ) -> Result<[f32; FRAME_SAMPLES], CodecError> {
         match self.0.ask(codes.map_or(Job::Lost, Job::Decode), deadline)? {
-            EngineOutput::Sound(sound) => Ok(*sound),
+            EngineOutput::Audio(audio) => Ok(*audio),
             EngineOutput::Codes(_) | EngineOutput::Failed => Err(CodecError::Failed),
         }
     }
@@ -189,7 +190,7 @@ impl Open {
         while let Ok((number, _)) = self.answers.try_recv() {
             self.answered = number;
         }
-        if self.asked - self.answered >= UNDER_WAY_MAX {
+        if self.asked - self.answered >= PENDING_FRAMES_MAX {
             return Err(CodecError::Late(deadline));
         }
         self.asked += 1;

@@ -26,7 +26,7 @@ mod with {
     use std::thread;
 
     use super::*;
-    use crate::aic::FRAME;
+    use crate::aic::FRAME_SAMPLES;
     use crate::aic::audio::{AudioError, Model, State, Voice, device};
     use crate::aic::engine::wire::{Answer, EngineOutput, Job, Request};
     use crate::aic::packet::Codes;
@@ -34,9 +34,9 @@ mod with {
     /// Most streams with state in one engine; frames of further ones fail.
     const STREAMS_MAX: usize = 1024;
     /// Requests that may wait; then the pipe blocks the parent.
-    const QUEUE: usize = 1024;
+    const WAITING_REQUESTS_MAX: usize = 1024;
     /// Frames that go through the network before the engine is ready.
-    const WARM_UP: usize = 10;
+    const WARM_UP_FRAMES: usize = 10;
 
     /// Serves on standard input and output until the parent is gone. Output that libraries print to
     /// standard output goes to standard error.
@@ -46,7 +46,7 @@ mod with {
     pub fn serve(weights: &Path, threads: usize) -> io::Result<()> {
         let mut out = BufWriter::new(File::from(rustix::io::dup(rustix::stdio::stdout())?));
         rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
-        let (sender, requests) = mpsc::sync_channel(QUEUE);
+        let (sender, requests) = mpsc::sync_channel(WAITING_REQUESTS_MAX);
         thread::Builder::new().name("requests".into()).spawn(move || {
             let mut from = BufReader::with_capacity(1 << 16, io::stdin());
             while let Ok(Some(request)) = Request::read(&mut from) {
@@ -88,8 +88,8 @@ mod with {
     impl Engine {
         fn warm(model: Model) -> Result<Self, AudioError> {
             let (mut state, mut voice) = (model.encoder_state(1)?, Voice::new(&model)?);
-            for _ in 0..WARM_UP {
-                let codes = model.encode_many(&[&[0.01; FRAME]], &mut [&mut state])?;
+            for _ in 0..WARM_UP_FRAMES {
+                let codes = model.encode_many(&[&[0.01; FRAME_SAMPLES]], &mut [&mut state])?;
                 model.decode_many(&[codes.first()], &mut [&mut voice])?;
             }
             Ok(Self { model, encoders: HashMap::new(), decoders: HashMap::new() })
@@ -100,7 +100,7 @@ mod with {
             while let Ok(request) = requests.recv() {
                 waiting.push_back(request);
                 while !waiting.is_empty() {
-                    waiting.extend(requests.try_iter().take(QUEUE));
+                    waiting.extend(requests.try_iter().take(WAITING_REQUESTS_MAX));
                     for answer in self.pass(&mut waiting) {
                         answer.write(out)?;
                     }
@@ -136,14 +136,15 @@ mod with {
             answers
         }
 
-        fn encode(&mut self, frames: &[Keyed<Box<[f32; FRAME]>>]) -> Vec<Answer> {
+        fn encode(&mut self, frames: &[Keyed<Box<[f32; FRAME_SAMPLES]>>]) -> Vec<Answer> {
             let (model, all) = (&self.model, &mut self.encoders);
             let made = run(
                 frames,
                 all,
                 || model.encoder_state(1),
                 |frames, states| {
-                    let frames: Vec<&[f32; FRAME]> = frames.iter().map(|f| f.as_ref()).collect();
+                    let frames: Vec<&[f32; FRAME_SAMPLES]> =
+                        frames.iter().map(|f| f.as_ref()).collect();
                     let codes = model.encode_many(&frames, states)?;
                     Ok(codes.into_iter().map(EngineOutput::Codes).collect())
                 },
@@ -160,7 +161,7 @@ mod with {
                 |frames, voices| {
                     let frames: Vec<Option<&Codes>> = frames.iter().map(|f| f.as_ref()).collect();
                     let sounds = model.decode_many(&frames, voices)?;
-                    Ok(sounds.into_iter().map(|s| EngineOutput::Sound(Box::new(s))).collect())
+                    Ok(sounds.into_iter().map(|s| EngineOutput::Audio(Box::new(s))).collect())
                 },
             );
             answers(frames.iter().map(|(key, _)| *key), made)

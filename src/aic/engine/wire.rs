@@ -11,17 +11,17 @@
 
 use std::io::{self, Read, Write};
 
-use crate::aic::FRAME;
+use crate::aic::FRAME_SAMPLES;
 use crate::aic::packet::{Codes, STAGES_MAX};
 use crate::aic::weights::ModelId;
 
 /// Longest explanation of an engine that is off, in bytes.
-const TEXT_MAX: usize = 2_000;
+const TEXT_BYTES_MAX: usize = 2_000;
 
 /// A task for a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Job {
-    Encode(Box<[f32; FRAME]>),
+    Encode(Box<[f32; FRAME_SAMPLES]>),
     Decode(Codes),
     Lost,
     Forget,
@@ -38,7 +38,7 @@ pub(super) struct Request {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum EngineOutput {
     Codes(Codes),
-    Sound(Box<[f32; FRAME]>),
+    Audio(Box<[f32; FRAME_SAMPLES]>),
     Failed,
 }
 
@@ -60,7 +60,7 @@ impl Request {
         to.extend(self.stream.to_le_bytes());
         to.extend(self.number.to_le_bytes());
         match &self.job {
-            Job::Encode(sound) => to.extend(sound.iter().flat_map(|x| x.to_le_bytes())),
+            Job::Encode(audio) => to.extend(audio.iter().flat_map(|x| x.to_le_bytes())),
             Job::Decode(codes) => put_codes(codes, to),
             Job::Lost | Job::Forget => {}
         }
@@ -75,7 +75,7 @@ impl Request {
         let Some(op) = first(from)? else { return Ok(None) };
         let (stream, number) = (word(from)?, word(from)?);
         let job = match op {
-            1 => Job::Encode(sound(from)?),
+            1 => Job::Encode(audio(from)?),
             2 => Job::Decode(codes(from)?),
             3 => Job::Lost,
             4 => Job::Forget,
@@ -94,7 +94,7 @@ impl Answer {
                 bytes.extend(model);
             }
             Self::Off(text) => {
-                let cut = text.floor_char_boundary(TEXT_MAX);
+                let cut = text.floor_char_boundary(TEXT_BYTES_MAX);
                 bytes.push(4);
                 bytes.extend((cut as u16).to_le_bytes());
                 bytes.extend(&text.as_bytes()[..cut]);
@@ -102,15 +102,15 @@ impl Answer {
             Self::EngineOutput { stream, number, made } => {
                 bytes.push(match made {
                     EngineOutput::Codes(_) => 1,
-                    EngineOutput::Sound(_) => 2,
+                    EngineOutput::Audio(_) => 2,
                     EngineOutput::Failed => 3,
                 });
                 bytes.extend(stream.to_le_bytes());
                 bytes.extend(number.to_le_bytes());
                 match made {
                     EngineOutput::Codes(codes) => put_codes(codes, &mut bytes),
-                    EngineOutput::Sound(sound) => {
-                        bytes.extend(sound.iter().flat_map(|x| x.to_le_bytes()))
+                    EngineOutput::Audio(audio) => {
+                        bytes.extend(audio.iter().flat_map(|x| x.to_le_bytes()))
                     }
                     EngineOutput::Failed => {}
                 }
@@ -127,7 +127,7 @@ impl Answer {
             4 => {
                 let mut length = [0; 2];
                 from.read_exact(&mut length)?;
-                let mut text = vec![0; usize::from(u16::from_le_bytes(length)).min(TEXT_MAX)];
+                let mut text = vec![0; usize::from(u16::from_le_bytes(length)).min(TEXT_BYTES_MAX)];
                 from.read_exact(&mut text)?;
                 return Ok(Some(Self::Off(String::from_utf8_lossy(&text).into_owned())));
             }
@@ -136,7 +136,7 @@ impl Answer {
         let (stream, number) = (word(from)?, word(from)?);
         let made = match kind {
             1 => EngineOutput::Codes(codes(from)?),
-            2 => EngineOutput::Sound(sound(from)?),
+            2 => EngineOutput::Audio(audio(from)?),
             3 => EngineOutput::Failed,
             _ => return Err(nonsense()),
         };
@@ -166,14 +166,14 @@ fn word(from: &mut impl Read) -> io::Result<u32> {
     Ok(u32::from_le_bytes(bytes))
 }
 
-fn sound(from: &mut impl Read) -> io::Result<Box<[f32; FRAME]>> {
-    let mut bytes = [0; 4 * FRAME];
+fn audio(from: &mut impl Read) -> io::Result<Box<[f32; FRAME_SAMPLES]>> {
+    let mut bytes = [0; 4 * FRAME_SAMPLES];
     from.read_exact(&mut bytes)?;
-    let mut sound = Box::new([0.0; FRAME]);
-    for (to, from) in sound.iter_mut().zip(bytes.chunks_exact(4)) {
+    let mut audio = Box::new([0.0; FRAME_SAMPLES]);
+    for (to, from) in audio.iter_mut().zip(bytes.chunks_exact(4)) {
         *to = f32::from_le_bytes([from[0], from[1], from[2], from[3]]);
     }
-    Ok(sound)
+    Ok(audio)
 }
 
 fn put_codes(codes: &Codes, to: &mut Vec<u8>) {
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let jobs = [
-            Job::Encode(Box::new([0.25; FRAME])),
+            Job::Encode(Box::new([0.25; FRAME_SAMPLES])),
             Job::Decode(Codes::new(&[7, 1023])),
             Job::Lost,
             Job::Forget,
@@ -226,7 +226,7 @@ mod tests {
             Answer::Hello([1, 2, 3, 4]),
             Answer::Off("é".into()),
             made(EngineOutput::Codes(Codes::new(&[1; STAGES_MAX]))),
-            made(EngineOutput::Sound(Box::new([-1.0; FRAME]))),
+            made(EngineOutput::Audio(Box::new([-1.0; FRAME_SAMPLES]))),
             made(EngineOutput::Failed),
         ];
         let mut pipe = Vec::new();

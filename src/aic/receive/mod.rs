@@ -14,13 +14,13 @@ use voice::Voice;
 
 use super::engine::{Codec, CodecError};
 use super::engine_timeout::EngineTimeout;
-use super::fallback::{OpusDecoder, WIDE_FRAME};
+use super::fallback::{OpusDecoder, WIDE_FRAME_SAMPLES};
 use super::packet::{Codes, Packet};
 use super::payload::Payload;
 use super::send::Used;
 
 /// Most missing frames that are filled: 2 s. After a longer gap the stream starts afresh.
-pub const MISSING_MAX: usize = 100;
+pub const MISSING_FRAMES_MAX: usize = 100;
 
 /// Running totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,8 +121,8 @@ impl Receiver {
         self.voice.foreign = foreign;
     }
 
-    /// Appends the audio of `missing` frames (at most [`MISSING_MAX`]) and then of the payload to
-    /// `out`, interleaved.
+    /// Appends the audio of `missing` frames (at most [`MISSING_FRAMES_MAX`]) and then of the
+    /// payload to `out`, interleaved.
     pub fn payload(&mut self, payload: &Payload, missing: usize, out: &mut Vec<f32>) {
         let start = out.len();
         match payload {
@@ -133,14 +133,14 @@ impl Receiver {
                 self.missing(missing - again, out);
                 if again > 0 {
                     match self.opus.before(opus) {
-                        Ok(sound) => out.extend(sound),
+                        Ok(audio) => out.extend(audio),
                         Err(_) => self.bridge(out),
                     }
                     self.stats.recovered += 1;
                     self.tail.keep(out);
                 }
                 self.turn(Used::Opus, out, |receiver, out| match receiver.opus.packet(opus) {
-                    Ok(sound) => out.extend(sound),
+                    Ok(audio) => out.extend(audio),
                     Err(_) => {
                         receiver.stats.damaged += 1;
                         receiver.bridge(out);
@@ -151,19 +151,19 @@ impl Receiver {
                 self.voice.look();
             }
         }
-        self.stats.frames += ((out.len() - start) / (WIDE_FRAME * self.channels)) as u64;
+        self.stats.frames += ((out.len() - start) / (WIDE_FRAME_SAMPLES * self.channels)) as u64;
         self.tail.keep(out);
     }
 
-    /// Appends missing frames now, without waiting for a payload; at most [`MISSING_MAX`].
+    /// Appends missing frames now, without waiting for a payload; at most [`MISSING_FRAMES_MAX`].
     pub fn conceal(&mut self, frames: usize, out: &mut Vec<f32>) {
-        self.stats.frames += frames.min(MISSING_MAX) as u64;
+        self.stats.frames += frames.min(MISSING_FRAMES_MAX) as u64;
         self.missing(frames, out);
         self.voice.look();
     }
 
     fn missing(&mut self, frames: usize, out: &mut Vec<f32>) {
-        for _ in 0..frames.min(MISSING_MAX) {
+        for _ in 0..frames.min(MISSING_FRAMES_MAX) {
             match self.background {
                 Some(level) => {
                     self.stats.comfort += 1;
@@ -236,10 +236,10 @@ impl Receiver {
         match self.last {
             Some(Used::Aic) => self.decode(None, out),
             Some(Used::Opus) => match self.opus.lost() {
-                Ok(sound) => out.extend(sound),
+                Ok(audio) => out.extend(audio),
                 Err(_) => self.tail.repeat(out),
             },
-            None => out.resize(out.len() + WIDE_FRAME * self.channels, 0.0),
+            None => out.resize(out.len() + WIDE_FRAME_SAMPLES * self.channels, 0.0),
         }
     }
 

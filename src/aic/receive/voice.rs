@@ -3,11 +3,11 @@
 
 use std::time::Instant;
 
-use crate::aic::FRAME;
+use crate::aic::FRAME_SAMPLES;
 use crate::aic::engine::{Codec, CodecError, Decoder};
 use crate::aic::engine_health::EngineHealth;
 use crate::aic::engine_timeout::EngineTimeout;
-use crate::aic::fallback::WIDE_FRAME;
+use crate::aic::fallback::WIDE_FRAME_SAMPLES;
 use crate::aic::packet::Codes;
 use crate::aic::resample::Up;
 
@@ -76,12 +76,12 @@ impl Voice {
     /// Appends the next 20 ms; `None`: the frame is lost. Returns false and appends nothing if the
     /// engine returns no audio.
     pub(super) fn decode(&mut self, codes: Option<Codes>, out: &mut Vec<f32>) -> bool {
-        let Some(sound) = self.ask(codes) else { return false };
-        self.widen(&sound, out);
+        let Some(audio) = self.ask(codes) else { return false };
+        self.widen(&audio, out);
         true
     }
 
-    fn ask(&mut self, codes: Option<Codes>) -> Option<[f32; FRAME]> {
+    fn ask(&mut self, codes: Option<Codes>) -> Option<[f32; FRAME_SAMPLES]> {
         if self.foreign {
             let why = "the sender has other weights".to_owned();
             self.trouble = Some(CodecError::NotThere(why));
@@ -92,10 +92,10 @@ impl Voice {
             return None;
         }
         match self.decoder.decode(codes, limit) {
-            Ok(sound) => {
+            Ok(audio) => {
                 self.watch.came(true);
                 self.trouble = None;
-                Some(sound)
+                Some(audio)
             }
             Err(error) => {
                 self.watch.failed(&error, Instant::now());
@@ -110,14 +110,14 @@ impl Voice {
 
     /// Appends 20 ms of background noise at this level (root mean square).
     pub(super) fn background(&mut self, level: f32, out: &mut Vec<f32>) {
-        let mut narrow = [0.0; FRAME];
+        let mut narrow = [0.0; FRAME_SAMPLES];
         narrow.fill_with(|| self.noise.next() * level);
         self.widen(&narrow, out);
     }
 
     /// Converts to 48 kHz, in every channel.
-    fn widen(&mut self, narrow: &[f32; FRAME], out: &mut Vec<f32>) {
-        let mut wide = Vec::with_capacity(WIDE_FRAME);
+    fn widen(&mut self, narrow: &[f32; FRAME_SAMPLES], out: &mut Vec<f32>) {
+        let mut wide = Vec::with_capacity(WIDE_FRAME_SAMPLES);
         self.up.push(narrow, &mut wide);
         for sample in wide {
             out.extend(std::iter::repeat_n(sample, self.channels));

@@ -16,11 +16,11 @@ use std::time::Instant;
 
 use packer::Packer;
 
-use super::FRAME;
+use super::FRAME_SAMPLES;
 use super::content::{Class, Content};
 use super::engine::{Codec, CodecError, Encoder};
 use super::engine_health::EngineHealth;
-use super::fallback::{OpusEncoder, WIDE_FRAME};
+use super::fallback::{OpusEncoder, WIDE_FRAME_SAMPLES};
 use super::packet::Codes;
 use super::resample::Down;
 
@@ -158,23 +158,23 @@ impl Sender {
     }
 
     /// The samples, finite and limited, and the same as 16 kHz mono.
-    fn narrow(&mut self, samples: &[f32]) -> (Vec<f32>, [f32; FRAME]) {
+    fn narrow(&mut self, samples: &[f32]) -> (Vec<f32>, [f32; FRAME_SAMPLES]) {
         let sane = |x: &f32| if x.is_finite() { x.clamp(-1.0, 1.0) } else { 0.0 };
-        let mut sound: Vec<f32> = samples.iter().map(sane).collect();
-        sound.resize(WIDE_FRAME * self.channels, 0.0);
-        let mono: Vec<f32> = sound
+        let mut audio: Vec<f32> = samples.iter().map(sane).collect();
+        audio.resize(WIDE_FRAME_SAMPLES * self.channels, 0.0);
+        let mono: Vec<f32> = audio
             .chunks_exact(self.channels)
             .map(|s| s.iter().sum::<f32>() / self.channels as f32)
             .collect();
-        let mut less = Vec::with_capacity(FRAME);
+        let mut less = Vec::with_capacity(FRAME_SAMPLES);
         self.down.push(&mono, &mut less);
-        let mut narrow = [0.0; FRAME];
-        narrow.copy_from_slice(&less[..FRAME]);
-        (sound, narrow)
+        let mut narrow = [0.0; FRAME_SAMPLES];
+        narrow.copy_from_slice(&less[..FRAME_SAMPLES]);
+        (audio, narrow)
     }
 
     /// The codes of a frame, if the engine returns them in time and is trusted.
-    fn ask(&mut self, frame: &[f32; FRAME], settings: &Settings) -> Option<Codes> {
+    fn ask(&mut self, frame: &[f32; FRAME_SAMPLES], settings: &Settings) -> Option<Codes> {
         let limit = settings.engine_timeout.limit(&self.codec, &mut self.waited);
         if !self.watch.may_ask(Instant::now()) {
             return None;

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 
 use super::{OutgoingPacket, SendError, Settings, Used};
 use crate::aic::fallback::{OPUS_FRAMES_MAX, alike, joined};
-use crate::aic::packet::{Codes, FRAMES_MAX, Packet, REDUNDANT_MAX, STAGES_MAX};
+use crate::aic::packet::{Codes, FRAMES_MAX, Packet, REDUNDANT_FRAMES_MAX, STAGES_MAX};
 use crate::aic::payload::Payload;
 
 /// Frames between two descriptions of the background: 160 ms.
-const COMFORT_EVERY: u64 = 8;
+const COMFORT_NOISE_INTERVAL_FRAMES: u64 = 8;
 
 /// Packs one stream: gets every frame once, in one of the codecs.
 pub(super) struct Packer {
@@ -37,7 +37,7 @@ impl Packer {
             pending_from: 0,
             waiting: Vec::with_capacity(OPUS_FRAMES_MAX),
             waiting_from: 0,
-            history: VecDeque::with_capacity(REDUNDANT_MAX),
+            history: VecDeque::with_capacity(REDUNDANT_FRAMES_MAX),
             at: 0,
             silent_since: None,
             bytes: 0,
@@ -70,7 +70,9 @@ impl Packer {
         self.pending.push(codes);
         match self.silent_since {
             // This frame is not sent.
-            Some(since) if silent && self.at - since < COMFORT_EVERY => self.remember(),
+            Some(since) if silent && self.at - since < COMFORT_NOISE_INTERVAL_FRAMES => {
+                self.remember()
+            }
             _ if silent => {
                 self.silent_since = Some(self.at);
                 self.pack_aic(settings, true, out)?;
@@ -165,7 +167,7 @@ impl Packer {
 
     fn remember(&mut self) {
         self.history.extend(self.pending.drain(..));
-        let over = self.history.len().saturating_sub(REDUNDANT_MAX);
+        let over = self.history.len().saturating_sub(REDUNDANT_FRAMES_MAX);
         self.history.drain(..over);
     }
 
@@ -196,7 +198,7 @@ mod tests {
             runs in proptest::collection::vec((0..4_u8, FRAMES_MAX..20), 1..12),
             frames in 1..=FRAMES_MAX,
             opus_frames in 1..=OPUS_FRAMES_MAX,
-            redundant in 0..=REDUNDANT_MAX,
+            redundant in 0..=REDUNDANT_FRAMES_MAX,
         ) {
             let settings = Settings { frames, opus_frames, redundant, ..Settings::default() };
             let (mut packer, mut out) = (Packer::new(), Vec::new());

@@ -11,7 +11,7 @@ use cea708_types::Service as Block;
 use cea708_types::tables::Code;
 
 use super::mapping::{Mode, Service};
-use super::pages::AHEAD;
+use super::pages::LOAD_AHEAD;
 use super::spelling::substitute;
 use super::words::Words;
 use crate::media::Cue;
@@ -21,7 +21,7 @@ mod screen;
 use screen::Screen;
 
 /// Most bytes of codes in one service block.
-const BLOCK_MAX: usize = 31;
+const BLOCK_BYTES_MAX: usize = 31;
 
 /// Running totals of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +49,7 @@ struct Captions {
 impl Captions {
     /// Encodes what is due until a block is full.
     fn fill(&mut self, at: Duration) {
-        while self.codes.iter().map(Code::byte_len).sum::<usize>() < BLOCK_MAX {
+        while self.codes.iter().map(Code::byte_len).sum::<usize>() < BLOCK_BYTES_MAX {
             let before = self.codes.len();
             match &mut self.screen {
                 Screen::RollUp(screen) => match self.words.next(at) {
@@ -61,7 +61,7 @@ impl Captions {
                 },
                 Screen::PopOn(screen) => {
                     if screen.is_free() {
-                        for word in self.words.next_phrase(at + AHEAD) {
+                        for word in self.words.next_phrase(at + LOAD_AHEAD) {
                             let codes = spell(&word.text, &mut self.stats);
                             screen.take(&codes, &word);
                         }
@@ -78,7 +78,7 @@ impl Captions {
     /// A service block with its header, of at most `room` bytes; whole codes only.
     fn block(&mut self, room: usize) -> Option<Block> {
         let mut block = Block::new(self.number);
-        let mut left = room.saturating_sub(1).min(BLOCK_MAX);
+        let mut left = room.saturating_sub(1).min(BLOCK_BYTES_MAX);
         while let Some(code) = self.codes.pop_front_if(|code| code.byte_len() <= left) {
             left -= code.byte_len();
             // Always fits, because `left` never exceeds the size of a block.

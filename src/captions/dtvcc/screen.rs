@@ -9,11 +9,11 @@ use cea708_types::tables::{
 };
 
 use super::super::mapping::Mode;
-use super::super::pages::{COLUMNS, Pages, ROWS, Step};
+use super::super::pages::{PAGE_ROWS, Pages, ROW_COLUMNS, Step};
 use super::super::tokens::Token;
 
 /// Time after the last word until the text disappears.
-const SILENCE: Duration = Duration::from_secs(4);
+const CLEAR_AFTER: Duration = Duration::from_secs(4);
 
 /// After this time the window is defined again with the next row, for decoders that join.
 const DEFINE_AGAIN: Duration = Duration::from_secs(3);
@@ -58,7 +58,7 @@ fn define(codes: &mut VecDeque<Code>, window_id: u8, rows: u8, visible: bool) {
         ANCHOR.0,
         ANCHOR.1,
         rows - 1,
-        COLUMNS as u8 - 1,
+        ROW_COLUMNS as u8 - 1,
         true,
         true,
         visible,
@@ -107,7 +107,7 @@ impl RollUp {
         }
         let space = usize::from(word.spaced);
         match self.column {
-            Some(column) if column + space + codes.len() <= COLUMNS => {
+            Some(column) if column + space + codes.len() <= ROW_COLUMNS => {
                 if space > 0 && column > 0 {
                     out.push_back(Code::Space);
                 }
@@ -115,8 +115,8 @@ impl RollUp {
             }
             _ => self.row(out, at),
         }
-        for part in codes.chunks(COLUMNS) {
-            if self.column.is_none_or(|column| column + part.len() > COLUMNS) {
+        for part in codes.chunks(ROW_COLUMNS) {
+            if self.column.is_none_or(|column| column + part.len() > ROW_COLUMNS) {
                 self.row(out, at);
             }
             out.extend(part.iter().cloned());
@@ -146,7 +146,7 @@ impl RollUp {
 
     /// Called when no word is due: after a silence the window disappears.
     pub(super) fn silence(&mut self, out: &mut VecDeque<Code>, at: Duration) {
-        if self.column.is_some() && at >= self.spoken + SILENCE {
+        if self.column.is_some() && at >= self.spoken + CLEAR_AFTER {
             out.push_back(Code::DeleteWindows(WindowBits::ZERO));
             self.column = None;
         }
@@ -166,7 +166,7 @@ impl PopOn {
     }
 
     pub(super) fn take(&mut self, codes: &[Code], word: &Token) {
-        for part in codes.chunks(COLUMNS) {
+        for part in codes.chunks(ROW_COLUMNS) {
             self.pages.place(part, &Code::Space, word);
         }
     }
@@ -177,8 +177,8 @@ impl PopOn {
         let other = WindowBits::from_window_id(1 - self.loading);
         match self.pages.step(at) {
             Some(Step::Load(rows)) => {
-                define(out, self.loading, ROWS as u8, false);
-                let skipped = ROWS.saturating_sub(rows.len()) as u8;
+                define(out, self.loading, PAGE_ROWS as u8, false);
+                let skipped = PAGE_ROWS.saturating_sub(rows.len()) as u8;
                 for (row, n) in rows.into_iter().zip(skipped..) {
                     out.push_back(Code::SetPenLocation(SetPenLocationArgs { row: n, column: 0 }));
                     out.extend(row);

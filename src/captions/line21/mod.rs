@@ -12,7 +12,7 @@ use cea608_types::tables::{Channel, Code};
 
 use super::cc_data::{Field, NOTHING};
 use super::mapping::{Mode, Service};
-use super::pages::{AHEAD, COLUMNS};
+use super::pages::{LOAD_AHEAD, ROW_COLUMNS};
 use super::words::Words;
 use crate::media::Cue;
 
@@ -24,7 +24,7 @@ pub use pen::Line21Stats;
 use pen::Pen;
 
 /// Columns after which the other channel of the field gets its turn.
-const TURN_COLUMNS: usize = COLUMNS;
+const TURN_COLUMNS: usize = ROW_COLUMNS;
 
 /// How a channel displays its words.
 enum Screen {
@@ -49,7 +49,7 @@ impl Captions {
         match &self.screen {
             Screen::RollUp(screen) => self.words.is_due(at) || screen.is_due(at),
             Screen::PopOn(screen) => {
-                let next = self.words.is_due(at + AHEAD) && screen.pages.is_free();
+                let next = self.words.is_due(at + LOAD_AHEAD) && screen.pages.is_free();
                 next || screen.pages.is_due(at)
             }
         }
@@ -65,7 +65,7 @@ impl Captions {
             },
             Screen::PopOn(screen) => {
                 if screen.pages.is_free() {
-                    let phrase = self.words.next_phrase(at + AHEAD);
+                    let phrase = self.words.next_phrase(at + LOAD_AHEAD);
                     screen.take(&self.pen, phrase, &mut self.stats);
                 }
                 screen.step(&mut self.pen, at);

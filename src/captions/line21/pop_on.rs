@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use cea608_types::tables::{Code, Control, PreambleAddressCode, PreambleType};
 
-use super::super::pages::{COLUMNS, Pages, ROWS, Step};
+use super::super::pages::{PAGE_ROWS, Pages, ROW_COLUMNS, Step};
 use super::super::spelling::{Glyph, glyphs};
 use super::super::tokens::Token;
 use super::pen::{Line21Stats, Pen};
 
 /// The upper of the two rows, counted from 0.
-const FIRST_ROW: u8 = 13;
+const FIRST_ROW_INDEX: u8 = 13;
 
 /// Pop-on captions of one channel.
 #[derive(Default)]
@@ -26,7 +26,7 @@ impl PopOn {
             let (glyphs, unspelled) = glyphs(&word.text, pen.channel);
             stats.unspelled += unspelled;
             stats.words += u64::from(!glyphs.is_empty());
-            for part in glyphs.chunks(COLUMNS) {
+            for part in glyphs.chunks(ROW_COLUMNS) {
                 self.pages.place(part, &blank, &word);
             }
         }
@@ -46,7 +46,7 @@ impl PopOn {
 fn load(pen: &mut Pen, rows: &[Vec<Glyph>]) {
     pen.control(Control::ResumeCaptionLoading);
     pen.control(Control::EraseNonDisplayedMemory);
-    let first = FIRST_ROW + (ROWS - rows.len().min(ROWS)) as u8;
+    let first = FIRST_ROW_INDEX + (PAGE_ROWS - rows.len().min(PAGE_ROWS)) as u8;
     for (row, n) in rows.iter().zip(0..) {
         let address = PreambleAddressCode::new(first + n, false, PreambleType::Indent0);
         pen.control(Control::PreambleAddress(address));

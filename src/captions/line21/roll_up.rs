@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use cea608_types::tables::{Control, PreambleAddressCode, PreambleType};
 
-use super::super::pages::COLUMNS;
+use super::super::pages::ROW_COLUMNS;
 use super::super::spelling::glyphs;
 use super::super::tokens::Token;
 use super::pen::{Line21Stats, Pen};
 
 /// Time after the last word until the text disappears.
-const SILENCE: Duration = Duration::from_secs(4);
+const CLEAR_AFTER: Duration = Duration::from_secs(4);
 
 /// The lowest row, counted from 0.
-const BASE_ROW: u8 = 14;
+const BASE_ROW_INDEX: u8 = 14;
 
 /// Roll-up captions of one channel.
 pub(super) struct RollUp {
@@ -41,7 +41,7 @@ impl RollUp {
 
     /// Whether [`Self::silence`] has to note the time of a word or erase the text.
     pub(super) fn is_due(&self, at: Duration) -> bool {
-        self.column.is_some() && (self.wrote || at >= self.spoken + SILENCE)
+        self.column.is_some() && (self.wrote || at >= self.spoken + CLEAR_AFTER)
     }
 
     /// Writes a word.
@@ -60,7 +60,7 @@ impl RollUp {
         stats.words += 1;
         let space = usize::from(word.spaced);
         match self.column {
-            Some(column) if column + space + glyphs.len() <= COLUMNS => {
+            Some(column) if column + space + glyphs.len() <= ROW_COLUMNS => {
                 if resumed {
                     // Repeating the same mode keeps text and cursor.
                     pen.control(self.mode());
@@ -72,8 +72,8 @@ impl RollUp {
             }
             _ => self.row(pen),
         }
-        for part in glyphs.chunks(COLUMNS) {
-            if self.column.is_none_or(|column| column + part.len() > COLUMNS) {
+        for part in glyphs.chunks(ROW_COLUMNS) {
+            if self.column.is_none_or(|column| column + part.len() > ROW_COLUMNS) {
                 self.row(pen);
             }
             part.iter().for_each(|glyph| pen.glyph(glyph));
@@ -87,7 +87,7 @@ impl RollUp {
     fn row(&mut self, pen: &mut Pen) {
         pen.control(self.mode());
         pen.control(Control::CarriageReturn);
-        let address = PreambleAddressCode::new(BASE_ROW, false, PreambleType::Indent0);
+        let address = PreambleAddressCode::new(BASE_ROW_INDEX, false, PreambleType::Indent0);
         pen.control(Control::PreambleAddress(address));
         self.column = Some(0);
     }
@@ -96,7 +96,7 @@ impl RollUp {
     pub(super) fn silence(&mut self, pen: &mut Pen, at: Duration) {
         if std::mem::take(&mut self.wrote) {
             self.spoken = self.spoken.max(at);
-        } else if self.column.is_some() && at >= self.spoken + SILENCE {
+        } else if self.column.is_some() && at >= self.spoken + CLEAR_AFTER {
             pen.control(Control::EraseDisplayedMemory);
             self.column = None;
         }

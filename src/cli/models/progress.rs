@@ -5,13 +5,13 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// How often a line on a terminal is overwritten.
-const QUICK: Duration = Duration::from_millis(200);
+const TERMINAL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How often a line is added elsewhere.
-const SLOW: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Approximate window over which the rate is measured.
-const WINDOW: Duration = Duration::from_secs(10);
+const RATE_WINDOW: Duration = Duration::from_secs(10);
 
 /// Bytes and their rate. Callers pass in the time.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ impl Rate {
         self.done = done;
         let (begun, before) = self.since;
         let elapsed = now.saturating_duration_since(begun);
-        if elapsed > WINDOW * 2 {
+        if elapsed > RATE_WINDOW * 2 {
             // Half of the window is dropped, so that the rate follows.
             let half = before + (done - before) / 2;
             self.since = (begun + elapsed / 2, half);
@@ -122,7 +122,7 @@ impl Meter {
     pub(super) fn at(&mut self, done: u64) {
         let now = Instant::now();
         self.rate.at(done, now);
-        let period = if self.terminal { QUICK } else { SLOW };
+        let period = if self.terminal { TERMINAL_INTERVAL } else { LOG_INTERVAL };
         self.ended = false;
         if now.saturating_duration_since(self.shown) >= period {
             self.show(now);

@@ -9,8 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Params, Query};
 use super::{ApiState, Code, Error, Failures};
-use crate::control::archive::KeptWord;
-use crate::control::store::{self, CueRow, Found, QueryError, Search};
+use crate::control::store::{self, CueRow, CueWord, Found, QueryError, Search};
 use crate::media::{Language, StreamName};
 
 mod time;
@@ -19,7 +18,7 @@ mod transcript;
 use time::{date, time};
 
 /// Maximum number of hits per page.
-const PAGE_MAX: u32 = 200;
+const PAGE_HITS_MAX: u32 = 200;
 
 /// Maximum number of cues per transcript: about a day of speech.
 const CUES_MAX: u32 = 20_000;
@@ -109,7 +108,7 @@ pub(super) async fn search_archive(
     State(state): State<ApiState>,
     Query(params): Query<SearchParams>,
 ) -> Result<axum::Json<Hits>, Error> {
-    let limit = params.limit.clamp(1, PAGE_MAX);
+    let limit = params.limit.clamp(1, PAGE_HITS_MAX);
     let query = match params.q.trim() {
         "" => None,
         typed => Some(store::Query::parse(typed).map_err(refuse_query)?),
@@ -167,8 +166,7 @@ async fn with_places(state: &ApiState, found: Vec<Found>) -> Result<Vec<Hit>, Er
 
 fn hit(found: Found) -> Hit {
     let Found { id, cue, marks } = found;
-    let words: Vec<KeptWord> = serde_json::from_str(&cue.words).unwrap_or_default();
-    let after = marks.first().and_then(|mark| said_after(&cue.text, &words, mark.start));
+    let after = marks.first().and_then(|mark| said_after(&cue.text, &cue.words, mark.start));
     Hit {
         id,
         start: date(cue.start_ms),
@@ -185,13 +183,13 @@ fn hit(found: Found) -> Hit {
 }
 
 /// Milliseconds from the start of a cue to the word at a byte offset of its text.
-fn said_after(text: &str, words: &[KeptWord], place: usize) -> Option<i64> {
+fn said_after(text: &str, words: &[CueWord], place: usize) -> Option<i64> {
     let mut at = 0;
-    for (word, start, _, _) in words {
-        let begun = at + text.get(at..)?.find(word.as_str())?;
-        at = begun + word.len();
+    for word in words {
+        let begun = at + text.get(at..)?.find(word.text.as_str())?;
+        at = begun + word.text.len();
         if at > place {
-            return Some(*start);
+            return Some(word.start_offset_ms);
         }
     }
     None
@@ -391,5 +389,4 @@ fn broken(error: store::Error) -> Error {
 }
 
 #[cfg(test)]
-#[path = "archive_tests.rs"]
 mod tests;

@@ -17,7 +17,7 @@ use super::{Code, Error};
 use crate::control::pace::TooSlow;
 
 /// Maximum size of a JSON body, in bytes.
-pub(super) const BODY_MAX: usize = 64 << 10;
+pub(super) const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// A JSON body.
 pub(super) struct Json<T>(pub(super) T);

@@ -15,7 +15,7 @@ use crate::flow::{self, files};
 use crate::telemetry::disk;
 
 /// A disk that does not report its usage within this time hangs; its figures are then left out.
-pub(super) const DISK_MAX: Duration = Duration::from_secs(2);
+pub(super) const DISK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The process is up and answers requests.
 #[utoipa::path(get, path = "/healthz", tag = "system", security(()),
@@ -90,7 +90,7 @@ pub(super) async fn metrics(
         auth::check_reader(&state.auth, &headers, peer.map(|axum::Extension(info)| info.0.ip()))?;
     }
     let streams = state.supervisor().snapshots().await;
-    let disk = files::within(&state.recordings, DISK_MAX, disk).await;
+    let disk = files::within(&state.recordings, DISK_TIMEOUT, disk).await;
     let free = disk.ok().flatten().map(|d| d.free);
     let text = state.metrics.render(&streams, free, state.archive.totals());
     let text = text.map_err(|e| Error::internal("writing the metrics", &e))?;

@@ -19,14 +19,15 @@ use serde::Deserialize;
 
 use super::extract::{Params, Query};
 use super::{Code, Error};
-use crate::egress::hls::{SegmentError, SegmentStore, TrackId};
+use crate::egress::hls;
+use crate::egress::segments::{SegmentError, SegmentStore, TrackId};
 use crate::flow::{AccessRequest, Action, Refusal};
 use crate::media::{Kind, Language, Protocol, Secret, StreamName};
 use crate::runtime::Supervisor;
 
 /// Provides the segments of streams to the routes.
 pub trait HlsSource: Send + Sync + 'static {
-    /// Admits or refuses a player, and starts HLS with the first one. Called for every request:
+    /// Admits or refuses a player, and starts segments with the first one. Called for every request:
     /// only the first one waits, all others are answered from memory.
     fn open(
         &self,
@@ -39,7 +40,7 @@ impl HlsSource for Supervisor {
         &self,
         access_request: AccessRequest,
     ) -> BoxFuture<'_, Result<Arc<SegmentStore>, Refusal>> {
-        Box::pin(self.open_hls(access_request))
+        Box::pin(self.open_segments(access_request))
     }
 }
 
@@ -141,16 +142,16 @@ async fn serve(
         peer: peer.clone(),
     };
     let segment_store = source.open(access_request).await?;
-    segment_store.touch(&peer);
+    segment_store.touch(Protocol::Hls, &peer);
 
     let query = params.token.as_ref().map_or_else(String::new, |token| {
         format!("?token={}", utf8_percent_encode(token, NON_ALPHANUMERIC))
     });
     Ok(match file {
-        File::Master => playlist(segment_store.master(&query).await?),
+        File::Master => playlist(hls::master(&segment_store, &query).await?),
         File::Playlist(track) => {
             let at_least = params.at_least()?;
-            let text = segment_store.playlist(&track, &query, at_least).await;
+            let text = hls::playlist(&segment_store, &track, &query, at_least).await;
             playlist(text.map_err(|missing| match missing {
                 SegmentError::Unknown if at_least.is_some() => Error::new(
                     Code::BadRequest,
@@ -165,13 +166,15 @@ async fn serve(
         File::Part(track, number, part) => {
             media(&track, [segment_store.part(&track, number, part).await?])
         }
-        File::Captions(language) => playlist(segment_store.captions(&language, &query).await?),
+        File::Captions(language) => {
+            playlist(hls::captions(&segment_store, &language, &query).await?)
+        }
         File::CaptionsSegment(language, number) => {
             let headers = [
                 (header::CONTENT_TYPE, "text/vtt; charset=utf-8"),
                 (header::CACHE_CONTROL, "private, max-age=3600, immutable"),
             ];
-            (headers, segment_store.captions_segment(&language, number)?).into_response()
+            (headers, hls::captions_segment(&segment_store, &language, number)?).into_response()
         }
     })
 }
@@ -218,5 +221,4 @@ impl From<SegmentError> for Error {
 }
 
 #[cfg(test)]
-#[path = "hls_tests.rs"]
 mod tests;

@@ -26,13 +26,17 @@ pub(super) fn patched<T: Serialize + DeserializeOwned>(
     serde_json::from_value(value).map_err(|e| Error::new(Code::Invalid, e.to_string(), FIELDS))
 }
 
-/// Merges a patch into a document: objects are merged, `null` removes, everything else replaces.
+/// Merges a patch into a document: objects are merged, `null` removes, everything else replaces. A
+/// patch to another `type` replaces the object: fields of the old type mean nothing in the new one.
 pub(super) fn merge(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
         *target = patch;
         return;
     };
-    if !target.is_object() {
+    let is_other_type = |old: &Value| {
+        patch.get("type").is_some_and(|new| old.get("type").is_some_and(|t| t != new))
+    };
+    if !target.is_object() || is_other_type(target) {
         *target = Value::Object(serde_json::Map::new());
     }
     let Value::Object(fields) = target else { return };
@@ -69,6 +73,21 @@ mod tests {
         check(json!({"a": [1]}), json!({"a": [2]}), json!({"a": [2]}));
         check(json!({"a": "foo"}), json!("bar"), json!("bar"));
         check(json!({}), json!({"a": {"bb": {"c": null}}}), json!({"a": {"bb": {}}}));
+    }
+
+    #[test]
+    fn another_type_begins_anew() {
+        let file = json!({"source": {"type": "file", "path": "/a"}, "name": "x"});
+        let check = |patch, expect| {
+            let mut target = file.clone();
+            merge(&mut target, patch);
+            assert_eq!(target["source"], expect);
+            assert_eq!(target["name"], "x");
+        };
+        check(json!({"source": {"type": "test"}}), json!({"type": "test"}));
+        let same = json!({"type": "file", "path": "/b"});
+        check(json!({"source": same.clone()}), same.clone());
+        check(json!({"source": {"path": "/b"}}), same);
     }
 
     #[test]

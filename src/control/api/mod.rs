@@ -91,8 +91,8 @@ impl utoipa::Modify for Tokens {
     }
 }
 
-/// The routes behind the guard, each with the permission that it needs. Without a state they are only
-/// documented.
+/// The routes behind the guard, each with the permission that it needs. Without a state they are
+/// only documented.
 fn guarded(state: Option<&ApiState>) -> OpenApiRouter<ApiState> {
     let table = RouteTable::new(OpenApiRouter::with_openapi(Document::openapi()), state);
     let table = of_streams(table)
@@ -166,9 +166,9 @@ pub fn router(state: ApiState, media: Router) -> Router {
         async { ([(axum::http::header::CONTENT_TYPE, "application/json")], json) }
     };
     let (inside, _) = guarded(Some(&state)).with_state::<()>(state.clone()).split_for_parts();
-    let inside = inside.layer(DefaultBodyLimit::max(extract::BODY_MAX));
+    let inside = inside.layer(DefaultBodyLimit::max(extract::BODY_BYTES_MAX));
     let (outside, _) = open().with_state::<()>(state.clone()).split_for_parts();
-    let outside = outside.layer(DefaultBodyLimit::max(extract::BODY_MAX));
+    let outside = outside.layer(DefaultBodyLimit::max(extract::BODY_BYTES_MAX));
     Router::new()
         .merge(inside)
         .merge(outside)

@@ -20,7 +20,7 @@ use crate::egress::record::{Catalogue, CatalogueError, Entry};
 use crate::media::{Language, StreamName};
 
 /// Maximum number of recordings per page.
-const PAGE_MAX: usize = 500;
+const PAGE_RECORDINGS_MAX: usize = 500;
 
 /// Adds the routes under `/api/v1/recordings`.
 pub(super) fn add<S>(table: RouteTable<'_, S>) -> RouteTable<'_, S>
@@ -74,7 +74,7 @@ async fn list_recordings(
     Query(params): Query<ListParams>,
 ) -> Result<Json<Page>, Error> {
     let stream = params.stream.as_deref().map(name).transpose()?;
-    let limit = params.limit.clamp(1, PAGE_MAX);
+    let limit = params.limit.clamp(1, PAGE_RECORDINGS_MAX);
     let found = blocking(move || catalogue.list(stream.as_ref(), params.offset, limit)).await?;
     Ok(Json(Page { items: found.0, total: found.1 }))
 }
@@ -286,5 +286,4 @@ impl From<CatalogueError> for Error {
 }
 
 #[cfg(test)]
-#[path = "recordings_tests.rs"]
 mod tests;

@@ -124,7 +124,8 @@ pub(super) async fn replace_stream(
 
 /// Changes fields of the wanted state of a stream (JSON merge patch, RFC 7396).
 ///
-/// `null` removes a field or resets it to its default; for a token it generates a new one.
+/// `null` removes a field or resets it to its default; for a token it generates a new one. A source of
+/// another `type` replaces the old one with all its fields.
 #[utoipa::path(patch, path = "/api/v1/streams/{name}", tag = "streams",
     params(("name" = String, Path), IfMatchHeader), request_body = Object,
     responses((status = 200, body = StreamView, headers(("ETag" = String))), Failures))]

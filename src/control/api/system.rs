@@ -6,7 +6,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::health::DISK_MAX;
+use super::health::DISK_TIMEOUT;
 use super::{ApiState, Failures};
 use crate::control::elements::Missing;
 use crate::control::machine::VoiceCodec;
@@ -75,7 +75,7 @@ impl Clock {
     responses((status = 200, body = SystemView), Failures))]
 pub(super) async fn get_system(State(state): State<ApiState>) -> axum::Json<SystemView> {
     let machine = &state.machine;
-    let host = files::within(&state.recordings, DISK_MAX, Host::read).await.unwrap_or_default();
+    let host = files::within(&state.recordings, DISK_TIMEOUT, Host::read).await.unwrap_or_default();
     axum::Json(SystemView {
         version: env!("CARGO_PKG_VERSION"),
         gstreamer: machine.gstreamer.clone(),

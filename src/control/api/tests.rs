@@ -53,13 +53,13 @@ impl Fixture {
             streams_max: 10,
             viewers_max: 10,
             presets: Presets::load(None).expect("built-in presets"),
-            hls: Default::default(),
+            segments: Default::default(),
             encode: Default::default(),
             webrtc: Default::default(),
             sources: Default::default(),
         };
         let supervisor = Supervisor::new(options, machine.encoders.clone(), Speech::default());
-        let (archive, writer) = Archive::new(store.clone());
+        let (archive, writer) = Archive::new(store.cues.clone());
         tokio::spawn(writer.run(CancellationToken::new()));
         let stream_service = StreamService::new(supervisor.clone(), store);
         let state = ApiState::new(Parts {
@@ -215,7 +215,7 @@ async fn a_stored_stream_that_cannot_start_is_told_and_can_be_deleted() {
     let store = Store::open(api.folder.path()).await.expect("opens");
     let name: crate::media::StreamName = "orphan".parse().expect("a name");
     let spec = StreamSpec { preset: "no-longer-there".into(), ..StreamSpec::new(name) };
-    store.insert_stream(&spec).await.expect("stored");
+    store.streams.insert(&spec).await.expect("stored");
     assert_eq!(api.get("/readyz").await.1, "ready\n");
     api.stream_service.restore().await.expect("reads");
     let (status, said) = api.get("/readyz").await;

@@ -48,7 +48,7 @@ pub fn router(state: WebRtc) -> Router {
         .route("/whep/{stream}", post(play).options(allowed))
         .route("/whip/{stream}/{session}", patch(patch_whip).delete(end_whip).options(allowed))
         .route("/whep/{stream}/{session}", patch(patch_whep).delete(end_whep).options(allowed))
-        .layer(DefaultBodyLimit::max(sdp::TEXT_MAX))
+        .layer(DefaultBodyLimit::max(sdp::TEXT_BYTES_MAX))
         .with_state(state)
 }
 
@@ -88,11 +88,11 @@ fn enter(state: &WebRtc, access_request: &AccessRequest) -> Result<SessionEntry,
 
 /// `?audio=es`: the audio in another language, if the stream is dubbed into it.
 #[derive(serde::Deserialize)]
-struct SoundQuery {
+struct AudioQuery {
     audio: Option<String>,
 }
 
-impl SoundQuery {
+impl AudioQuery {
     fn wanted(&self) -> Result<Dubs, Error> {
         match self.audio.as_deref() {
             None | Some("" | "original") => Ok(Dubs::None),
@@ -106,7 +106,7 @@ impl SoundQuery {
 
 /// The viewer's request and the media that it accepts.
 fn read_viewer(
-    dubs: Result<Query<SoundQuery>, Error>,
+    dubs: Result<Query<AudioQuery>, Error>,
     headers: &HeaderMap,
     body: Result<Body, Error>,
 ) -> Result<(Description, Accepts), Error> {
@@ -128,7 +128,7 @@ fn read_offer(headers: &HeaderMap, body: Result<Body, Error>) -> Result<Descript
 async fn play(
     State(state): State<WebRtc>,
     Params(stream): Params<String>,
-    dubs: Result<Query<SoundQuery>, Error>,
+    dubs: Result<Query<AudioQuery>, Error>,
     caller: Caller,
     headers: HeaderMap,
     body: Result<Body, Error>,
@@ -261,5 +261,4 @@ async fn allowed() -> impl IntoResponse {
 }
 
 #[cfg(test)]
-#[path = "webrtc_tests.rs"]
 mod tests;

@@ -13,7 +13,7 @@ pub mod signed;
 mod token;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 pub use guard::{COOKIE, check_reader, guard, session_cookie};
@@ -22,6 +22,7 @@ pub use hosts::Hosts;
 use axum::http::{HeaderMap, header};
 
 use crate::control::problem::{Code, Error};
+use crate::media::IgnorePoison;
 
 /// A permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,7 +146,7 @@ impl Auth {
 
     /// Lifetime of a session.
     pub fn session_life() -> Duration {
-        sessions::LIFE
+        sessions::SESSION_LIFE
     }
 
     /// Whether this cookie belongs to an open session.
@@ -167,7 +168,7 @@ impl Auth {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // The tables are valid after each operation, so a poisoned lock is still usable.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().ignore_poison()
     }
 }
 

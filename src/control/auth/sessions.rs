@@ -7,7 +7,7 @@ use super::token::{self, Digest};
 use crate::media::new_token;
 
 /// A session ends after this time, even if it is in use.
-pub(super) const LIFE: Duration = Duration::from_secs(12 * 3600);
+pub(super) const SESSION_LIFE: Duration = Duration::from_secs(12 * 3600);
 
 /// Maximum number of sessions. Beyond it the oldest ends.
 const SESSIONS_MAX: usize = 256;
@@ -21,7 +21,7 @@ pub(super) struct Sessions {
 impl Sessions {
     /// Opens a session. Returns its cookie.
     pub(super) fn open(&mut self, now: Instant) -> String {
-        self.begun.retain(|_, begun| now.saturating_duration_since(*begun) < LIFE);
+        self.begun.retain(|_, begun| now.saturating_duration_since(*begun) < SESSION_LIFE);
         if self.begun.len() >= SESSIONS_MAX {
             let oldest = self.begun.iter().min_by_key(|(_, begun)| **begun).map(|(id, _)| *id);
             if let Some(oldest) = oldest {
@@ -37,7 +37,7 @@ impl Sessions {
     /// reveals nothing about the cookie.
     pub(super) fn knows(&self, cookie: &str, now: Instant) -> bool {
         let begun = self.begun.get(&token::digest(cookie));
-        begun.is_some_and(|begun| now.saturating_duration_since(*begun) < LIFE)
+        begun.is_some_and(|begun| now.saturating_duration_since(*begun) < SESSION_LIFE)
     }
 
     /// Ends a session.
@@ -57,7 +57,7 @@ mod tests {
         let first = sessions.open(start);
         assert!(sessions.knows(&first, start));
         assert!(!sessions.knows("guess", start));
-        assert!(!sessions.knows(&first, start + LIFE));
+        assert!(!sessions.knows(&first, start + SESSION_LIFE));
         for n in 0..SESSIONS_MAX {
             sessions.open(start + Duration::from_secs(n as u64 + 1));
         }

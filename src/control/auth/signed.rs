@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::SubjectPublicKeyInfoDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 /// Maximum length of a token, in bytes.
-const TOKEN_MAX: usize = 8 << 10;
+const TOKEN_BYTES_MAX: usize = 8 << 10;
 
 /// Tolerated clock difference between the two machines, in seconds.
 const SKEW_S: i64 = 60;
@@ -94,7 +94,7 @@ impl Verifier {
     /// # Errors
     /// What is wrong with it, never its content.
     pub fn check(&self, token: &str, now_s: i64) -> Result<(), Error> {
-        if token.len() > TOKEN_MAX {
+        if token.len() > TOKEN_BYTES_MAX {
             return Err(Error::NoToken);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(Error::NoToken)?;
@@ -194,7 +194,9 @@ mod tests {
         let parts: Vec<&str> = whole.split('.').collect();
         let later = URL_SAFE_NO_PAD.encode(r#"{"aud":"jitsi","exp":9999999}"#);
         check(&format!("{}.{later}.{}", parts[0], parts[2]), "signature");
-        for broken in ["", ".", "..", "a.b.c", &parts[..2].join("."), &"x".repeat(TOKEN_MAX + 1)] {
+        for broken in
+            ["", ".", "..", "a.b.c", &parts[..2].join("."), &"x".repeat(TOKEN_BYTES_MAX + 1)]
+        {
             check(broken, "no JSON Web Token");
         }
     }

@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+use futures::future::BoxFuture;
+
+/// What an operation of a table returns.
+pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, Error>>;
+
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,7 +40,7 @@ pub enum Error {
     /// The item to change does not exist.
     #[error("`{0}` is not stored")]
     Missing(String),
-    /// SQLite failed: the disk is full, or the file is damaged.
+    /// The database failed: the disk is full, or a file is damaged.
     #[error("cannot {doing}")]
     Sql {
         /// The operation that failed.
@@ -47,8 +52,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// Makes the error of an operation from that of SQLite.
+    /// Makes the error of an operation from that of the database.
     pub(super) fn sql(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Sql { doing, source }
+    }
+
+    /// The error of an operation whose value has no stored form.
+    pub(super) fn encode(
+        doing: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Sql { doing, source: sqlx::Error::Encode(source.into()) }
     }
 }

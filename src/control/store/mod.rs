@@ -1,109 +1,90 @@
-//! Persistent data: one file per table.
+//! Persistent data: one trait per table, and a backend that implements them.
 //!
-//! SQLite in WAL mode with full durability. One connection writes, in order of arrival; large reads
-//! use connections of their own. Opening the store runs the migrations.
+//! | trait | file | data |
+//! |---|---|---|
+//! | [`StreamTable`] | `streams` | streams created by the API |
+//! | [`SettingTable`] | `settings` | single values |
+//! | [`AccessTable`] | `access` | tokens generated for streams of the configuration file |
+//! | [`CueTable`] | `cues`, `query` | the caption archive |
+//! | [`Database`] | `database` | what concerns all tables |
+//!
+//! A backend is a folder beside them: `sqlite`. No other code knows which one is in use. `format`
+//! has the JSON that columns contain, with its versions, for all backends. `contract` has the tests
+//! that every backend passes.
+//!
+//! What every backend guarantees:
+//!
+//! - A write that returns `Ok` survives a power cut. A write that returns an error changes nothing.
+//! - A read sees every write that returned before it began.
+//! - A large read or deletion does not delay the writes of others for long.
 
 mod access;
 mod cues;
+mod database;
 mod error;
+mod format;
 mod query;
-mod readers;
 mod settings;
+mod sqlite;
 mod streams;
 
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
-use sqlx::SqlitePool;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-
-pub use access::Tokens;
-pub use cues::{CueRow, Found, Search};
-pub use error::Error;
+pub use access::{AccessTable, Tokens};
+pub use cues::{CueRow, CueTable, CueWord, Found, Search};
+pub use database::Database;
+pub use error::{Error, StoreFuture};
 pub use query::{Query, QueryError};
-pub use settings::ADMIN_TOKEN_SHA256;
+pub use settings::{ADMIN_TOKEN_SHA256, SettingTable};
+pub use streams::{StoredStream, StreamTable};
 
-use crate::flow::files;
-use readers::Readers;
+use sqlite::SqliteBackend;
 
-/// A handle to the database. Cheap to clone.
-#[derive(Clone, Debug)]
+/// The tables of one database. Cheap to clone.
+#[derive(Clone)]
 pub struct Store {
-    /// One connection: callers wait in order, so that none starves.
-    writer: SqlitePool,
-    readers: Readers,
+    /// Streams created by the API.
+    pub streams: Arc<dyn StreamTable>,
+    /// Single values.
+    pub settings: Arc<dyn SettingTable>,
+    /// Tokens generated for streams of the configuration file.
+    pub access: Arc<dyn AccessTable>,
+    /// The caption archive.
+    pub cues: Arc<dyn CueTable>,
+    /// What concerns all tables.
+    pub database: Arc<dyn Database>,
 }
 
 impl Store {
-    /// Opens `auralink.db` in this folder. Creates both if missing; only its owner can read the
-    /// file.
+    /// Opens the database in this folder, creates what is missing and brings its tables up to date.
     ///
     /// # Errors
     /// [`Error::Open`], [`Error::Migrate`].
     pub async fn open(folder: &Path) -> Result<Self, Error> {
-        let path = folder.join("auralink.db");
-        let prepared = files::within(&path, files::OPEN_MAX, prepare).await;
-        let prepared = prepared.map_err(std::io::Error::other).and_then(|done| done);
-        prepared.map_err(|source| Error::Open { path: path.clone(), source })?;
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5));
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options.clone())
-            .await
-            .map_err(|e| Error::Open { path: path.clone(), source: std::io::Error::other(e) })?;
-        sqlx::migrate!()
-            .run(&writer)
-            .await
-            .map_err(|source| Error::Migrate { path: path.clone(), source })?;
-        Ok(Self { writer, readers: Readers::new(options) })
+        SqliteBackend::open(folder).await.map(Self::on)
     }
 
-    /// Finishes pending writes and closes the file.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
-}
-
-fn prepare(path: &Path) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    // Created here and not by SQLite, so that other users can never read tokens, not even between
-    // creation and chmod. WAL files get the same mode.
-    let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o600))
-}
-
-#[cfg(test)]
-mod load_tests;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn the_file_is_for_its_owner_only_and_opens_again() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        for _ in 0..2 {
-            let store = Store::open(&folder.path().join("a/b")).await.expect("opens");
-            store.close().await;
+    /// The tables of this backend.
+    fn on<B>(backend: B) -> Self
+    where
+        B: StreamTable + SettingTable + AccessTable + CueTable + Database + 'static,
+    {
+        let backend = Arc::new(backend);
+        Self {
+            streams: backend.clone(),
+            settings: backend.clone(),
+            access: backend.clone(),
+            cues: backend.clone(),
+            database: backend,
         }
-        let mode = std::fs::metadata(folder.path().join("a/b/auralink.db")).expect("there");
-        assert_eq!(mode.permissions().mode() & 0o777, 0o600);
     }
 
-    #[tokio::test]
-    async fn a_folder_that_cannot_be_made_is_named() {
-        let error = Store::open(Path::new("/proc/nowhere")).await.expect_err("read-only");
-        assert!(error.to_string().contains("/proc/nowhere/auralink.db"), "{error}");
+    /// Finishes pending writes and closes the database.
+    pub async fn close(&self) {
+        self.database.close().await;
     }
 }
+
+#[cfg(test)]
+mod contract;

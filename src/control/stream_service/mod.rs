@@ -16,7 +16,7 @@ pub use owner::{Owner, Part};
 pub use unasked::Changes;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use tokio::sync::Mutex;
 
@@ -26,7 +26,7 @@ use super::precondition::Precondition;
 use super::problem::{Code, Error};
 use super::store::{self, Store};
 use super::writable::Writable;
-use crate::media::{StreamName, new_token};
+use crate::media::{IgnorePoison, StreamName, new_token};
 use crate::runtime::{StreamSpec, Supervisor, Wanted};
 
 /// A handle to the stream service. Cheap to clone.
@@ -52,7 +52,7 @@ impl StreamService {
     pub fn new(supervisor: Supervisor, store: Store) -> Self {
         Self(Arc::new(Inner {
             supervisor,
-            writable: Writable::new(store.clone()),
+            writable: Writable::new(store.database.clone()),
             store,
             owners: RwLock::default(),
             lost: RwLock::default(),
@@ -68,12 +68,12 @@ impl StreamService {
 
     /// The owner of a stream. `None` if there is no such stream.
     pub fn owner(&self, name: &StreamName) -> Option<Owner> {
-        self.0.owners.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+        self.0.owners.read().ignore_poison().get(name).copied()
     }
 
     /// Streams of the database that could not be started, by name, with the reasons.
     pub fn lost(&self) -> BTreeMap<String, String> {
-        self.0.lost.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lost.read().ignore_poison().clone()
     }
 
     /// Why changes cannot be stored. `None` if they can.
@@ -83,8 +83,8 @@ impl StreamService {
 
     fn set_owner(&self, name: &StreamName, owner: Option<Owner>) {
         // A stream of this name was created or removed, which clears the entry.
-        self.0.lost.write().unwrap_or_else(PoisonError::into_inner).remove(name.as_str());
-        let mut owners = self.0.owners.write().unwrap_or_else(PoisonError::into_inner);
+        self.0.lost.write().ignore_poison().remove(name.as_str());
+        let mut owners = self.0.owners.write().ignore_poison();
         match owner {
             Some(owner) => owners.insert(name.clone(), owner),
             None => owners.remove(name),
@@ -137,14 +137,12 @@ impl StreamService {
         let wanted = self.0.supervisor.check(spec)?;
         let made = wanted.clone();
         self.begin(&wanted.spec.name, move |stream_service| async move {
-            let store =
-                async |spec: &StreamSpec| match stream_service.0.store.insert_stream(spec).await {
-                    // Stored but not running: the last start could not start it.
-                    Err(store::Error::Exists(_)) => {
-                        stream_service.stored(stream_service.0.store.update_stream(spec).await)
-                    }
-                    other => stream_service.stored(other),
-                };
+            let streams = stream_service.0.store.streams.clone();
+            let store = async |spec: &StreamSpec| match streams.insert(spec).await {
+                // Stored but not running: the last start could not start it.
+                Err(store::Error::Exists(_)) => stream_service.stored(streams.update(spec).await),
+                other => stream_service.stored(other),
+            };
             stream_service.add(made, Owner::Api, store).await
         })
         .await?;
@@ -175,7 +173,8 @@ impl StreamService {
             }
             let wanted = stream_service.0.supervisor.check(spec)?;
             if stream_service.owner(&id) == Some(Owner::Api) {
-                stream_service.stored(stream_service.0.store.update_stream(&wanted.spec).await)?;
+                let updated = stream_service.0.store.streams.update(&wanted.spec).await;
+                stream_service.stored(updated)?;
             }
             stream_service.0.supervisor.apply(wanted.clone());
             Ok(wanted)
@@ -194,14 +193,14 @@ impl StreamService {
                 true => None,
                 false => Some(stream_service.open(&id, Part::Whole, &precondition)?),
             };
-            stream_service.stored(stream_service.0.store.delete_stream(id.as_str()).await)?;
+            stream_service.stored(stream_service.0.store.streams.delete(id.as_str()).await)?;
             stream_service.set_owner(&id, None);
             if before.is_some() {
                 stream_service.0.supervisor.remove(&id).await?;
             }
             let captions = before.and_then(|wanted| wanted.captions());
             if captions.is_some_and(|captions| !captions.keep_deleted) {
-                let forgotten = stream_service.0.store.delete_cues(id.as_str(), i64::MAX).await;
+                let forgotten = stream_service.0.store.cues.delete(id.as_str(), i64::MAX).await;
                 forgotten.map_err(|e| Error::internal("forgetting what was said", &e))?;
             }
             Ok(())

@@ -64,11 +64,11 @@ impl StreamService {
     }
 
     async fn tokens(&self, name: &StreamName) -> Result<Option<Tokens>, Error> {
-        let read = self.0.store.tokens(name.as_str()).await;
+        let read = self.0.store.access.tokens(name.as_str()).await;
         read.map_err(|e| Error::internal("reading the stream's tokens", &e))
     }
 
     async fn keep_tokens(&self, name: &StreamName, tokens: &Tokens) -> Result<(), Error> {
-        self.stored(self.0.store.set_tokens(name.as_str(), tokens).await)
+        self.stored(self.0.store.access.set_tokens(name.as_str(), tokens).await)
     }
 }

@@ -1,12 +1,10 @@
 //! Streams that do not come from the API: those of the configuration file, the demo, and at start
 //! those of the database.
 
-use std::sync::PoisonError;
-
 use super::{Owner, StreamService};
 use crate::control::problem::Error;
-use crate::control::store;
-use crate::media::StreamName;
+use crate::control::store::{self, StoredStream};
+use crate::media::{IgnorePoison, StreamName};
 use crate::runtime::StreamSpec;
 
 /// The effect of a changed configuration file.
@@ -42,14 +40,14 @@ impl StreamService {
     /// # Errors
     /// If the database cannot be read.
     pub async fn restore(&self) -> Result<(), store::Error> {
-        for (name, spec) in self.0.store.streams().await? {
+        for StoredStream { name, spec } in self.0.store.streams.list().await? {
             let started = match spec {
                 Ok(spec) => self.start_stored(spec).await.map_err(|e| e.to_string()),
                 Err(error) => Err(error),
             };
             if let Err(error) = started {
                 tracing::error!(stream = %name, %error, "stored stream not started");
-                self.0.lost.write().unwrap_or_else(PoisonError::into_inner).insert(name, error);
+                self.0.lost.write().ignore_poison().insert(name, error);
             }
         }
         Ok(())

@@ -2,81 +2,54 @@
 
 use std::fmt::Write;
 
-use super::subtitles::Offered;
-use crate::egress::fmp4::TrackInfo;
+use crate::captions::Service;
+use crate::egress::segments::fmp4::TrackInfo;
+use crate::egress::segments::{CaptionRendition, ClosedCaptions, Presentation, Rendition};
 use crate::media::Language;
-
-/// One rendition in the master playlist.
-#[derive(Clone, Debug)]
-pub struct Rendition {
-    /// Its decoder configuration.
-    pub info: TrackInfo,
-    /// Maximum bit rate of a segment so far, bit/s.
-    pub peak: u64,
-    /// Average bit rate so far, bit/s.
-    pub average: u64,
-}
-
-/// Captions embedded in the video, as signalled to players (rfc8216bis 4.4.6.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClosedCaptions {
-    /// `CC1`-`CC4` or `SERVICE1`-`SERVICE63`.
-    pub instream_id: String,
-    /// Their language, if known.
-    pub language: Option<Language>,
-}
-
-/// Content of a master playlist.
-pub(super) struct Contents<'a> {
-    pub(super) video: Option<Rendition>,
-    /// The video as H.264, whether or not it is being encoded.
-    pub(super) h264: Option<Rendition>,
-    pub(super) audio: Option<Rendition>,
-    /// Audio in other languages, possibly not available yet.
-    pub(super) dubs: Vec<(Language, Option<Rendition>)>,
-    /// Captions as separate renditions, the original first.
-    pub(super) captions: Vec<Offered>,
-    pub(super) closed_captions: &'a [ClosedCaptions],
-}
 
 /// The master playlist of a stream. Audio with video is an `AUDIO` group, so that both are fetched
 /// separately; audio alone is the stream itself. The first caption language is the spoken one. The
 /// original video precedes transcoded video, because players take the first variant that they can
 /// decode.
-pub(super) fn text(contents: &Contents<'_>, query: &str) -> String {
+pub(super) fn text(presentation: &Presentation, query: &str) -> String {
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-    if contents.video.is_none() && sounds(contents).next().is_none() {
+    if presentation.video.is_none() && sounds(presentation).next().is_none() {
         return out;
     }
-    put_sound(&mut out, contents, query);
-    put_captions(&mut out, contents, query);
-    if contents.video.is_none() {
-        put_variant(&mut out, contents, None, &format!("audio.m3u8{query}"));
+    put_sound(&mut out, presentation, query);
+    put_captions(&mut out, presentation, query);
+    if presentation.video.is_none() {
+        put_variant(&mut out, presentation, None, &format!("audio.m3u8{query}"));
     }
-    for (name, video) in [("video", &contents.video), ("video-h264", &contents.h264)] {
+    for (name, video) in [("video", &presentation.video), ("video-h264", &presentation.h264)] {
         if video.is_some() {
-            put_variant(&mut out, contents, video.as_ref(), &format!("{name}.m3u8{query}"));
+            put_variant(&mut out, presentation, video.as_ref(), &format!("{name}.m3u8{query}"));
         }
     }
     out
 }
 
 /// All audio renditions.
-fn sounds<'a>(contents: &'a Contents<'_>) -> impl Iterator<Item = &'a Rendition> {
-    contents.audio.iter().chain(contents.dubs.iter().filter_map(|(_, dub)| dub.as_ref()))
+fn sounds(presentation: &Presentation) -> impl Iterator<Item = &Rendition> {
+    presentation.audio.iter().chain(presentation.dubs.iter().filter_map(|(_, dub)| dub.as_ref()))
 }
 
-fn put_variant(out: &mut String, contents: &Contents<'_>, video: Option<&Rendition>, uri: &str) {
+fn put_variant(
+    out: &mut String,
+    presentation: &Presentation,
+    video: Option<&Rendition>,
+    uri: &str,
+) {
     // The list covers a variant with everything that can be selected in it.
     let mut codecs: Vec<&str> = Vec::new();
-    for rendition in video.into_iter().chain(sounds(contents)) {
+    for rendition in video.into_iter().chain(sounds(presentation)) {
         if !codecs.contains(&rendition.info.mime.as_str()) {
             codecs.push(&rendition.info.mime);
         }
     }
     let loudest = |rate: fn(&Rendition) -> u64| {
         let pictures = video.map_or(0, rate);
-        (pictures + sounds(contents).map(rate).max().unwrap_or(0)).max(1)
+        (pictures + sounds(presentation).map(rate).max().unwrap_or(0)).max(1)
     };
     let _ = write!(
         out,
@@ -93,22 +66,22 @@ fn put_variant(out: &mut String, contents: &Contents<'_>, video: Option<&Renditi
             let _ = write!(out, ",FRAME-RATE={fps:.3}");
         }
     }
-    if has_group(contents) {
+    if has_group(presentation) {
         out.push_str(",AUDIO=\"audio\"");
     }
-    if !contents.captions.is_empty() {
+    if !presentation.captions.is_empty() {
         out.push_str(",SUBTITLES=\"captions\"");
     }
     // Omitted if we embed no captions, because the source may have embedded its own.
-    if video.is_some() && !contents.closed_captions.is_empty() {
+    if video.is_some() && !presentation.closed_captions.is_empty() {
         out.push_str(",CLOSED-CAPTIONS=\"inside\"");
     }
     let _ = writeln!(out, "\n{uri}");
 }
 
 /// Whether audio is selected from a group.
-fn has_group(contents: &Contents<'_>) -> bool {
-    contents.audio.is_some() && (contents.video.is_some() || !contents.dubs.is_empty())
+fn has_group(presentation: &Presentation) -> bool {
+    presentation.audio.is_some() && (presentation.video.is_some() || !presentation.dubs.is_empty())
 }
 
 /// Makes names unique, as a group requires: `português (pt-BR)` beside `português`.
@@ -128,10 +101,12 @@ impl Names {
     }
 }
 
-fn put_sound(out: &mut String, contents: &Contents<'_>, query: &str) {
-    let Some(audio) = contents.audio.as_ref().filter(|_| has_group(contents)) else { return };
+fn put_sound(out: &mut String, presentation: &Presentation, query: &str) {
+    let Some(audio) = presentation.audio.as_ref().filter(|_| has_group(presentation)) else {
+        return;
+    };
     let mut names = Names::default();
-    let spoken = contents.captions.first().map(|original| &original.language);
+    let spoken = presentation.captions.first().map(|original| &original.language);
     let (name, language) = match spoken.filter(|l| **l != Language::undetermined()) {
         Some(language) => (names.of(language), format!(",LANGUAGE=\"{language}\"")),
         None => ("audio".into(), String::new()),
@@ -142,7 +117,7 @@ fn put_sound(out: &mut String, contents: &Contents<'_>, query: &str) {
          AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"audio.m3u8{query}\"",
         audio.info.channels.max(1)
     );
-    for (language, dub) in &contents.dubs {
+    for (language, dub) in &presentation.dubs {
         let channels =
             dub.as_ref().map(|dub| format!(",CHANNELS=\"{}\"", dub.info.channels.max(1)));
         let _ = writeln!(
@@ -155,9 +130,9 @@ fn put_sound(out: &mut String, contents: &Contents<'_>, query: &str) {
     }
 }
 
-fn put_captions(out: &mut String, contents: &Contents<'_>, query: &str) {
+fn put_captions(out: &mut String, presentation: &Presentation, query: &str) {
     let mut names = Names::default();
-    for Offered { name, language } in &contents.captions {
+    for CaptionRendition { name, language } in &presentation.captions {
         let _ = writeln!(
             out,
             "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"captions\",NAME=\"{}\",\
@@ -167,7 +142,8 @@ fn put_captions(out: &mut String, contents: &Contents<'_>, query: &str) {
             names.of(language)
         );
     }
-    for ClosedCaptions { instream_id, language } in contents.closed_captions {
+    for ClosedCaptions { service, language } in &presentation.closed_captions {
+        let instream_id = instream_id(*service);
         let tag = language.as_ref().map(|l| format!(",LANGUAGE=\"{l}\"")).unwrap_or_default();
         let name = language.as_ref().map_or(instream_id.as_str(), Language::name);
         let _ = writeln!(
@@ -176,6 +152,14 @@ fn put_captions(out: &mut String, contents: &Contents<'_>, query: &str) {
              NAME=\"{name} ({instream_id})\"{tag},DEFAULT=NO,AUTOSELECT=YES,\
              INSTREAM-ID=\"{instream_id}\""
         );
+    }
+}
+
+/// How players are told where embedded captions are (rfc8216bis 4.4.6.1).
+fn instream_id(service: Service) -> String {
+    match service {
+        Service::Cc(channel) => format!("CC{channel}"),
+        Service::Digital(number) => format!("SERVICE{number}"),
     }
 }
 
@@ -200,9 +184,9 @@ mod tests {
         Rendition { info, peak: 1000, average: 800 }
     }
 
-    fn contents(video: Option<Rendition>, audio: Option<Rendition>) -> Contents<'static> {
-        let (dubs, captions) = (Vec::new(), Vec::new());
-        Contents { video, h264: None, audio, dubs, captions, closed_captions: &[] }
+    fn presentation(video: Option<Rendition>, audio: Option<Rendition>) -> Presentation {
+        let (dubs, captions, closed_captions) = (Vec::new(), Vec::new(), Vec::new());
+        Presentation { video, h264: None, audio, dubs, captions, closed_captions }
     }
 
     fn read(text: &str) -> m3u8_rs::MasterPlaylist {
@@ -216,7 +200,7 @@ mod tests {
     fn pictures_with_sound_are_a_variant_with_a_group() {
         let (video, audio) =
             (rendition(Codec::H264, "avc1.64001f"), rendition(Codec::Aac, "mp4a.40.2"));
-        let read = read(&text(&contents(Some(video), Some(audio)), "?token=a"));
+        let read = read(&text(&presentation(Some(video), Some(audio)), "?token=a"));
         let variant = &read.variants[0];
         assert_eq!(variant.uri, "video.m3u8?token=a");
         assert_eq!(variant.codecs.as_deref(), Some("avc1.64001f,mp4a.40.2"));
@@ -229,10 +213,10 @@ mod tests {
     #[test]
     fn sound_or_pictures_alone_are_the_stream() {
         let audio = rendition(Codec::Aac, "mp4a.40.2");
-        let alone = read(&text(&contents(None, Some(audio)), ""));
+        let alone = read(&text(&presentation(None, Some(audio)), ""));
         assert_eq!((alone.variants[0].uri.as_str(), alone.alternatives.len()), ("audio.m3u8", 0));
         let video = rendition(Codec::H264, "avc1.64001f");
-        let alone = read(&text(&contents(Some(video), None), ""));
+        let alone = read(&text(&presentation(Some(video), None), ""));
         assert_eq!((alone.variants[0].uri.as_str(), alone.alternatives.len()), ("video.m3u8", 0));
     }
 
@@ -241,8 +225,10 @@ mod tests {
         let (video, audio) =
             (rendition(Codec::H265, "hvc1.1.6.L93.90"), rendition(Codec::Aac, "mp4a.40.2"));
         let h264 = Some(rendition(Codec::H264, "avc1.42c01f"));
-        let read =
-            read(&text(&Contents { h264, ..contents(Some(video), Some(audio)) }, "?token=a"));
+        let read = read(&text(
+            &Presentation { h264, ..presentation(Some(video), Some(audio)) },
+            "?token=a",
+        ));
         let listed =
             |v: &m3u8_rs::VariantStream| (v.uri.clone(), v.codecs.clone(), v.audio.clone());
         let variants: Vec<_> = read.variants.iter().map(listed).collect();
@@ -261,14 +247,12 @@ mod tests {
     #[test]
     fn languages_are_listed_for_ears_and_eyes() {
         let language = |tag: &str| tag.parse::<Language>().expect("a language");
-        let offered =
-            |name: &str, tag: &str| Offered { name: language(name), language: language(tag) };
-        let inside = |id: &str, tag: &str| ClosedCaptions {
-            instream_id: id.into(),
-            language: Some(language(tag)),
+        let offered = |name: &str, tag: &str| CaptionRendition {
+            name: language(name),
+            language: language(tag),
         };
-        let closed_captions = [inside("CC1", "en"), inside("SERVICE2", "es")];
-        let contents = Contents {
+        let inside = |service, tag: &str| ClosedCaptions { service, language: Some(language(tag)) };
+        let presentation = Presentation {
             video: Some(rendition(Codec::H264, "avc1.64001f")),
             h264: None,
             audio: Some(rendition(Codec::Aac, "mp4a.40.2")),
@@ -278,9 +262,9 @@ mod tests {
                 (language("pt-BR"), None),
             ],
             captions: vec![offered("und", "en"), offered("es", "es")],
-            closed_captions: &closed_captions,
+            closed_captions: vec![inside(Service::Cc(1), "en"), inside(Service::Digital(2), "es")],
         };
-        let read = read(&text(&contents, "?token=a"));
+        let read = read(&text(&presentation, "?token=a"));
         let variant = &read.variants[0];
         assert_eq!(variant.subtitles.as_deref(), Some("captions"));
         assert_eq!(variant.bandwidth, 2000, "one sound at a time");

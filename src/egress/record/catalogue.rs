@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,19 +15,19 @@ use tokio::sync::Semaphore;
 use super::file::{EXTENSION, start_of};
 use super::scan::{Scan, scan};
 use super::{picture, rotate, sidecar};
-use crate::media::{Language, StreamName};
+use crate::media::{IgnorePoison, Language, StreamName};
 
 /// Maximum number of files whose duration and state are cached; further ones are read each time.
-const KNOWN_MAX: usize = 20_000;
+const KNOWN_FILES_MAX: usize = 20_000;
 
 /// Maximum number of concurrent thumbnail decodes.
-const PICTURES_MAX: usize = 1;
+const CONCURRENT_THUMBNAILS_MAX: usize = 1;
 
 /// Recordings of a stream that are checked for one time: as many may overlap.
-const OVERLAP_MAX: usize = 8;
+const OVERLAPPING_RECORDINGS_MAX: usize = 8;
 
 /// Delay after which current media is in the file of an open recording.
-const BEHIND_MAX: Duration = Duration::from_secs(10);
+const FILE_DELAY_MAX: Duration = Duration::from_secs(10);
 
 /// One recording.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -104,7 +104,7 @@ struct Inner {
 impl Catalogue {
     /// The recordings in this folder, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        let (known, pictures) = (Mutex::default(), Semaphore::new(PICTURES_MAX));
+        let (known, pictures) = (Mutex::default(), Semaphore::new(CONCURRENT_THUMBNAILS_MAX));
         Self(Arc::new(Inner { root: root.into(), known, pictures }))
     }
 
@@ -156,7 +156,7 @@ impl Catalogue {
             None => {
                 let fresh = scan(&path).map_err(disk)?;
                 let mut known = self.lock_known();
-                if known.len() >= KNOWN_MAX {
+                if known.len() >= KNOWN_FILES_MAX {
                     known.clear();
                 }
                 known.insert(path.clone(), (bytes, fresh.clone()));
@@ -195,19 +195,23 @@ impl Catalogue {
             let offset = (at - start_of(id)?).to_std().ok()?;
             let entry = self.get(stream, id).ok()?;
             let behind =
-                if entry.state == EntryState::Writing { BEHIND_MAX } else { Duration::ZERO };
+                if entry.state == EntryState::Writing { FILE_DELAY_MAX } else { Duration::ZERO };
             let length = Duration::try_from_secs_f64(entry.duration_s).ok()? + behind;
             (offset <= length).then(|| (id.clone(), offset))
         };
         let find = |at: &DateTime<Utc>| {
             let begun = ids.partition_point(|id| start_of(id).is_some_and(|start| start <= *at));
-            ids[..begun].iter().rev().take(OVERLAP_MAX).find_map(|id| covers(id, *at))
+            ids[..begun]
+                .iter()
+                .rev()
+                .take(OVERLAPPING_RECORDINGS_MAX)
+                .find_map(|id| covers(id, *at))
         };
         Ok(times.iter().map(find).collect())
     }
 
     fn lock_known(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, (u64, Scan)>> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.known.lock().ignore_poison()
     }
 
     /// Path of a recording.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use crate::egress::fmp4::{
+use crate::egress::segments::fmp4::{
     Chunk, Header, RandomAccess, TrackInfo, fragment, header, random_access_index,
 };
 use crate::media::Kind;

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::egress::fmp4::{self, Chunker, Source, Tapped};
 use crate::egress::output::{OutputContext, StreamOutput};
+use crate::egress::segments::fmp4::{self, Chunker, Source, Tapped};
 use crate::flow::{Error, Inputs, Node, Task};
 use crate::media::{Accept, Accepts, Captions, Codec, Kind, StreamName};
 
@@ -31,14 +31,14 @@ use queue::Sender;
 use writer::{State, Writer};
 
 /// Duration of a fragment: the maximum loss if the process dies.
-const FRAGMENT: Duration = Duration::from_millis(500);
+const FRAGMENT_DURATION: Duration = Duration::from_millis(500);
 
 /// Key frames at least this far apart begin fragments, where files may be split.
-const KEY_SPACING: Duration = Duration::from_secs(1);
+const FRAGMENT_DISTANCE_MIN: Duration = Duration::from_secs(1);
 
 /// How long the end of a recording waits for its last captions. Later ones are still written while
 /// the appliance runs.
-const WORDS_MAX: Duration = Duration::from_secs(2);
+const CAPTIONS_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Time limit for ending the last file.
 const FINISH_MAX: Duration = Duration::from_secs(4);
@@ -131,7 +131,7 @@ pub async fn run(
         }
     }
     drop(begins);
-    let _ = tokio::time::timeout(WORDS_MAX, captions).await;
+    let _ = tokio::time::timeout(CAPTIONS_WAIT_MAX, captions).await;
     Ok(())
 }
 
@@ -156,7 +156,7 @@ fn tap(node: &Node, kind: Kind, mut sender: Sender) -> Result<(), Error> {
                 let rest = chunker.as_mut().and_then(Chunker::finish);
                 rest.into_iter().for_each(|chunk| sender.chunk(kind, chunk));
                 sender.track(info.clone());
-                chunker = Some(Chunker::new(info, FRAGMENT, KEY_SPACING));
+                chunker = Some(Chunker::new(info, FRAGMENT_DURATION, FRAGMENT_DISTANCE_MIN));
                 None
             }
             Tapped::Frame(frame) => chunker.as_mut().and_then(|c| c.push(frame)),

@@ -10,7 +10,7 @@ use crate::egress::thumbnail::{TO_JPEG, catch, first_of};
 use crate::flow::{Error, Node};
 
 /// Time limit for finding and decoding the frame.
-const TIME_MAX: Duration = Duration::from_secs(10);
+const DECODE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Decodes the first frame of a file to a JPEG, 320 pixels wide.
 pub(super) async fn first_picture(path: &Path) -> Result<Bytes, Error> {
@@ -19,7 +19,7 @@ pub(super) async fn first_picture(path: &Path) -> Result<Bytes, Error> {
     node.element("file")?.set_property("location", path.to_string_lossy().as_ref());
     let slot = catch(&node)?;
     node.start().await?;
-    let found = first_of(&node, &slot, TIME_MAX).await;
+    let found = first_of(&node, &slot, DECODE_TIMEOUT).await;
     node.stop().await?;
     found
 }

@@ -44,7 +44,7 @@ impl Pace {
     /// How many may still be deleted by age: within an hour as many as were made in it (`fresh`),
     /// plus a quarter of all.
     pub(super) fn count_max(&mut self, now: Instant, all: usize, fresh: usize) -> usize {
-        while self.0.front().is_some_and(|at| now.duration_since(*at) >= PACE) {
+        while self.0.front().is_some_and(|at| now.duration_since(*at) >= PACE_PERIOD) {
             self.0.pop_front();
         }
         // Deleted recordings existed when the hour began.
@@ -59,7 +59,7 @@ impl Pace {
 }
 
 /// The hour of [`Pace`].
-pub(super) const PACE: Duration = Duration::from_secs(3600);
+pub(super) const PACE_PERIOD: Duration = Duration::from_secs(3600);
 
 /// The decision of the policy.
 #[derive(Debug, PartialEq, Eq)]

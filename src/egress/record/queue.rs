@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use crate::egress::fmp4::{Chunk, TrackInfo};
+use crate::egress::segments::fmp4::{Chunk, TrackInfo};
 use crate::media::Kind;
 
 /// Maximum number of queued items: half a minute of two tracks.
-const ITEMS_MAX: usize = 128;
+const QUEUE_ITEMS_MAX: usize = 128;
 
 /// Maximum number of queued bytes.
-const BYTES_MAX: usize = 64 << 20;
+const QUEUE_BYTES_MAX: usize = 64 << 20;
 
 /// An item for the writer.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(super) struct Receiver {
 
 /// A queue; clone the sender for each track.
 pub(super) fn queue() -> (Sender, Receiver) {
-    let (sender, receiver) = mpsc::sync_channel(ITEMS_MAX);
+    let (sender, receiver) = mpsc::sync_channel(QUEUE_ITEMS_MAX);
     let totals = Arc::new(Totals::default());
     let sender = Sender { items: sender, totals: totals.clone(), starved: false };
     (sender, Receiver { items: receiver, totals })
@@ -68,7 +68,7 @@ impl Sender {
         let size = chunk.size();
         let queued = self.totals.bytes.load(Ordering::Relaxed);
         let undecodable = self.starved && !chunk.key();
-        let sent = !undecodable && queued + size <= BYTES_MAX && {
+        let sent = !undecodable && queued + size <= QUEUE_BYTES_MAX && {
             self.totals.bytes.fetch_add(size, Ordering::Relaxed);
             let sent = self.items.try_send(Item::Chunk(kind, chunk)).is_ok();
             if !sent {
@@ -102,7 +102,7 @@ impl Receiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::egress::fmp4::{Cut, Sample};
+    use crate::egress::segments::fmp4::{Cut, Sample};
     use bytes::Bytes;
     use std::time::Duration;
 
@@ -122,7 +122,7 @@ mod tests {
     fn a_disk_that_stands_still_costs_bounded_memory_and_whole_groups_of_pictures() {
         let (mut sender, receiver) = queue();
         for _ in 0..10 {
-            sender.chunk(Kind::Video, chunk(true, BYTES_MAX / 4));
+            sender.chunk(Kind::Video, chunk(true, QUEUE_BYTES_MAX / 4));
         }
         assert_eq!(receiver.dropped(), 6, "four fill the queue");
         assert!(receiver.next().is_some());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::file::{EXTENSION, start_of};
-use super::policy::{Ages, Kept, PACE, Pace, Space, judge};
+use super::policy::{Ages, Kept, PACE_PERIOD, Pace, Space, judge};
 use super::{Settings, sidecar};
 use crate::flow::{self, Blame, Error, Status};
 
@@ -20,7 +20,7 @@ pub(super) fn rotate(
 ) -> io::Result<Result<(), Error>> {
     let files = finished(folder, open)?;
     let now = Instant::now();
-    let hour_ago = flow::written_at(PACE).unwrap_or(i64::MAX);
+    let hour_ago = flow::written_at(PACE_PERIOD).unwrap_or(i64::MAX);
     let fresh = files.iter().filter(|file| file.written_ms >= hour_ago).count();
     let keep = Duration::from_secs(u64::from(settings.keep_hours) * 3600);
     let count_max = pace.count_max(now, files.len(), fresh);

@@ -5,10 +5,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::egress::fmp4::{BoxHeader, Boxes};
+use crate::egress::segments::fmp4::{BoxHeader, Boxes};
 
 /// A larger header is not one of ours.
-const HEADER_MAX: u64 = 1 << 20;
+const HEADER_BYTES_MAX: u64 = 1 << 20;
 
 /// Maximum number of fragments to read if the header has no duration: two days of both tracks.
 const FRAGMENTS_MAX: usize = 700_000;
@@ -43,7 +43,7 @@ fn scan_media(file: &mut (impl Read + Seek), length: u64) -> io::Result<Scan> {
         let Some(next) = at.checked_add(size).filter(|next| *next <= length && size > 0) else {
             break;
         };
-        if matches!(&found.kind, b"moov" | b"moof") && size <= HEADER_MAX {
+        if matches!(&found.kind, b"moov" | b"moof") && size <= HEADER_BYTES_MAX {
             let mut body = vec![0; usize::try_from(size - found.header).unwrap_or(0)];
             file.seek(SeekFrom::Start(at + found.header))?;
             file.read_exact(&mut body)?;

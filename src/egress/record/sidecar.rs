@@ -19,14 +19,14 @@ use crate::flow::{self, CaptionFeeds, CaptionFeedsReader, Status};
 use crate::media::{Cue, Language};
 
 /// Recordings that may still get cues: the open one and the previous ones.
-const RECENT_MAX: usize = 3;
+const RECENT_RECORDINGS_MAX: usize = 3;
 
 /// How long the last captions are awaited after the last recording: translations come at the end of
 /// a sentence.
-const LATE_MAX: Duration = Duration::from_secs(10);
+const LAST_CUES_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Maximum number of begun recordings that are queued.
-const BEGUN_MAX: usize = 16;
+const BEGUN_RECORDINGS_MAX: usize = 16;
 
 /// Extensions of the caption files.
 pub(super) const EXTENSIONS: [&str; 3] = ["vtt", "srt", "json"];
@@ -42,7 +42,7 @@ pub(super) struct Begun {
 
 /// The channel on which the writer announces new recordings.
 pub(super) fn channel() -> (mpsc::Sender<Begun>, mpsc::Receiver<Begun>) {
-    mpsc::channel(BEGUN_MAX)
+    mpsc::channel(BEGUN_RECORDINGS_MAX)
 }
 
 /// Writes captions beside recordings until the writer is gone and the last captions have arrived.
@@ -69,7 +69,7 @@ pub(super) async fn write(
     }
     sidecar_writer.ended_at = Some(Duration::from_nanos(flow::now().nseconds()));
     let words = last_words(sidecar_writer, &mut cues, captions.ended(), &status);
-    let _ = tokio::time::timeout(LATE_MAX, words).await;
+    let _ = tokio::time::timeout(LAST_CUES_WAIT_MAX, words).await;
 }
 
 /// Writes the remaining captions until none can come any more.
@@ -133,7 +133,7 @@ struct Recording {
 
 impl SidecarWriter {
     fn begin(&mut self, begun: Begun) {
-        if self.recordings.len() == RECENT_MAX {
+        if self.recordings.len() == RECENT_RECORDINGS_MAX {
             self.recordings.pop_front();
         }
         self.recordings.push_back(Recording { begun, texts: BTreeMap::new() });
@@ -271,5 +271,4 @@ pub(super) fn path(folder: &Path, name: &str, language: &Language, ending: &str)
 }
 
 #[cfg(test)]
-#[path = "sidecar_tests.rs"]
 mod tests;

@@ -12,7 +12,7 @@ use super::policy::Pace;
 use super::queue::{Item, Receiver};
 use super::sidecar::Begun;
 use super::{Settings, rotate};
-use crate::egress::fmp4::{Chunk, Cut, TrackInfo};
+use crate::egress::segments::fmp4::{Chunk, Cut, TrackInfo};
 use crate::flow::{self, Blame, Error, Status};
 use crate::media::Kind;
 
@@ -21,16 +21,16 @@ use crate::media::Kind;
 const HELD_MAX: Duration = Duration::from_secs(2);
 
 /// Chunks of the leading track that wait for the configuration of the other track: three seconds.
-const WAITING_MAX: usize = 6;
+const WAITING_CHUNKS_MAX: usize = 6;
 
 /// Maximum number of held chunks, whatever their duration.
 const HELD_CHUNKS_MAX: usize = 64;
 
 /// A longer gap in the video begins a new file.
-const HOLE_MAX: Duration = Duration::from_secs(10);
+const VIDEO_GAP_MAX: Duration = Duration::from_secs(10);
 
 /// A larger step of the wall clock begins a new file.
-const EPOCH_MAX: Duration = Duration::from_secs(1);
+const CLOCK_STEP_MAX: Duration = Duration::from_secs(1);
 
 /// How often free space and age are checked.
 const ROTATE_EVERY: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ pub(super) struct State {
     /// Running time at which the newest chunk of the leading track ends.
     lead_end: Duration,
     /// Running time at which the last written audio ends.
-    sound_end: Option<Duration>,
+    audio_end: Option<Duration>,
     rotated: Option<Instant>,
     pace: Pace,
     /// Wall-clock time of running time zero when the open file was named.
@@ -114,7 +114,7 @@ impl Writer {
     /// Takes a chunk of the track that decides about splits.
     fn lead(&mut self, kind: Kind, chunk: Chunk) -> Result<(), Error> {
         let missing = self.state.tracks.len() < self.expected.len();
-        if self.state.open.is_none() && missing && self.state.waiting.len() < WAITING_MAX {
+        if self.state.open.is_none() && missing && self.state.waiting.len() < WAITING_CHUNKS_MAX {
             self.state.waiting.push(chunk);
             return Ok(());
         }
@@ -138,8 +138,8 @@ impl Writer {
     /// Takes audio beside video; it is written once the video of its time is.
     fn follow(&mut self, chunk: Chunk) -> Result<(), Error> {
         self.state.held.push(chunk);
-        let newest = self.state.held.last().map_or(Duration::ZERO, |c| self.sound_time(c.start));
-        let oldest = self.state.held.first().map_or(newest, |c| self.sound_time(c.start));
+        let newest = self.state.held.last().map_or(Duration::ZERO, |c| self.audio_time(c.start));
+        let oldest = self.state.held.first().map_or(newest, |c| self.audio_time(c.start));
         let long = newest.saturating_sub(oldest) > HELD_MAX;
         if self.state.open.is_some() && (long || newest < self.state.lead_end) {
             let until = if long { newest } else { self.state.lead_end };
@@ -151,9 +151,9 @@ impl Writer {
         Ok(())
     }
 
-    fn sound_time(&self, ticks: u64) -> Duration {
-        let sound = self.state.tracks.iter().find(|t| t.kind() == Kind::Audio);
-        sound.map_or(Duration::ZERO, |t| t.time(ticks))
+    fn audio_time(&self, ticks: u64) -> Duration {
+        let audio = self.state.tracks.iter().find(|t| t.kind() == Kind::Audio);
+        audio.map_or(Duration::ZERO, |t| t.time(ticks))
     }
 
     /// Writes held audio that begins before `until`, unless its track is not in this file.
@@ -161,10 +161,10 @@ impl Writer {
         if self.outdated() {
             return Ok(());
         }
-        while self.state.held.first().is_some_and(|c| self.sound_time(c.start) < until) {
+        while self.state.held.first().is_some_and(|c| self.audio_time(c.start) < until) {
             let chunk = self.state.held.remove(0);
             self.write(Kind::Audio, &chunk)?;
-            self.state.sound_end = Some(self.sound_time(chunk.start + chunk.duration));
+            self.state.audio_end = Some(self.audio_time(chunk.start + chunk.duration));
         }
         Ok(())
     }
@@ -187,9 +187,11 @@ impl Writer {
         let Settings { split_s, split_mib, .. } = self.settings;
         let old = split_s > 0 && age >= Duration::from_secs(u64::from(split_s));
         let large = split_mib > 0 && open.bytes() >= u64::from(split_mib) << 20;
-        let hole = chunk.cut == Cut::Break && start.saturating_sub(self.state.lead_end) > HOLE_MAX;
+        let hole =
+            chunk.cut == Cut::Break && start.saturating_sub(self.state.lead_end) > VIDEO_GAP_MAX;
         // The name of a file gives its times: after a clock step a new file is needed.
-        let set = flow::wall_clock(gst::ClockTime::ZERO).abs_diff(self.state.epoch) > EPOCH_MAX;
+        let set =
+            flow::wall_clock(gst::ClockTime::ZERO).abs_diff(self.state.epoch) > CLOCK_STEP_MAX;
         old || large || hole || set || self.outdated()
     }
 
@@ -202,9 +204,9 @@ impl Writer {
         // Pending audio begins where that of the last file ended. The new file's time zero is the
         // earlier of both starts, so that no time is negative.
         let near = |end: &Duration| start.saturating_sub(*end) < HELD_MAX;
-        let sound_end = self.state.sound_end.filter(near).unwrap_or(start);
-        let held = self.state.held.first().map_or(start, |c| self.sound_time(c.start));
-        let base = start.min(sound_end).min(held);
+        let audio_end = self.state.audio_end.filter(near).unwrap_or(start);
+        let held = self.state.held.first().map_or(start, |c| self.audio_time(c.start));
+        let base = start.min(audio_end).min(held);
         self.state.epoch = flow::wall_clock(gst::ClockTime::ZERO);
         let shown_at = u64::try_from(chunk.shown_at.as_nanos()).unwrap_or(0);
         let wall = flow::wall_clock(gst::ClockTime::from_nseconds(shown_at));

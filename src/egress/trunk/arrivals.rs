@@ -6,26 +6,27 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Losses are counted over [`WINDOW`]. If that has fewer than [`PACKETS_MIN`] packets, it extends
-/// up to [`WINDOW_MAX`], because the loss share of a few packets is not meaningful.
-const WINDOW: Duration = Duration::from_secs(3);
-const WINDOW_MAX: Duration = Duration::from_secs(6);
+/// Losses are counted over this time. A longer window is steadier and notices a change later.
+const LOSS_WINDOW: Duration = Duration::from_secs(3);
+/// The window extends up to this while it has fewer than [`PACKETS_MIN`] packets.
+const LOSS_WINDOW_MAX: Duration = Duration::from_secs(6);
+/// The loss share of fewer packets is not meaningful.
 const PACKETS_MIN: usize = 60;
 /// Maximum number of remembered packets, whatever their rate.
 const PACKETS_MAX: usize = 4096;
 
 /// The queueing delay is that of the fastest packet within this time.
-const FASTEST_OF: Duration = Duration::from_millis(400);
+const QUEUE_WINDOW: Duration = Duration::from_millis(400);
 
 /// The received rate is measured over this time.
-const RATE_OF: Duration = Duration::from_secs(1);
+const RATE_WINDOW: Duration = Duration::from_secs(1);
 
 /// The delay without a queue is that of the fastest packet within one to two of these windows.
 /// Clock drift in that time is below a millisecond, and a route that became longer is accepted.
-const EMPTY: Duration = Duration::from_secs(8);
+const DELAY_WINDOW: Duration = Duration::from_secs(8);
 
 /// A longer queue is impossible: the clock of the other end was set. In microseconds.
-const CLOCK_SET: i64 = 10_000_000;
+const CLOCK_JUMP_US: i64 = 10_000_000;
 
 /// One packet reported by the other end.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +40,7 @@ pub(super) struct Packet {
 }
 
 /// Additional bytes of an RTP packet on the wire: IPv4, UDP and the SRTP tag.
-const BELOW_RTP: usize = 20 + 8 + 10;
+const BELOW_RTP_BYTES: usize = 20 + 8 + 10;
 
 /// Statistics of the last seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -90,7 +91,7 @@ impl Arrivals {
     pub(super) fn read(&self) -> Arrived {
         let packets = self.recent.len();
         let lost = self.recent.iter().filter(|known| known.took.is_none()).count();
-        let fastest = self.last(FASTEST_OF).filter_map(|known| known.took).min();
+        let fastest = self.last(QUEUE_WINDOW).filter_map(|known| known.took).min();
         let queue = fastest.zip(self.empty()).map_or(0, |(fastest, empty)| fastest - empty);
         Arrived {
             packets,
@@ -109,21 +110,23 @@ impl Arrivals {
     /// The received rate, by arrival times: while a queue grows, the sending rate is higher.
     fn rate(&self) -> f64 {
         let came = |known: &Known| known.took.map(|took| micros(known.sent) + took);
-        let times = || self.last(RATE_OF).filter_map(came);
+        let times = || self.last(RATE_WINDOW).filter_map(came);
         let Some((first, last)) = times().min().zip(times().max()) else { return 0.0 };
-        let wire = |known: &Known| if known.took.is_some() { known.size + BELOW_RTP } else { 0 };
-        let bytes: usize = self.last(RATE_OF).map(wire).sum();
+        let wire =
+            |known: &Known| if known.took.is_some() { known.size + BELOW_RTP_BYTES } else { 0 };
+        let bytes: usize = self.last(RATE_WINDOW).map(wire).sum();
         // The oldest packet arrived at the start of the interval, so it does not count.
-        let oldest = self.last(RATE_OF).filter(|known| known.took.is_some()).last().map_or(0, wire);
+        let oldest =
+            self.last(RATE_WINDOW).filter(|known| known.took.is_some()).last().map_or(0, wire);
         let seconds = (last - first) as f64 / 1e6;
         if seconds < 0.1 { 0.0 } else { ((bytes - oldest) * 8) as f64 / seconds }
     }
 
     fn follow_path(&mut self, sent: Duration, took: i64) {
-        if self.empty().is_some_and(|empty| (took - empty).abs() > CLOCK_SET) {
+        if self.empty().is_some_and(|empty| (took - empty).abs() > CLOCK_JUMP_US) {
             self.empty = [None, None];
         }
-        if sent.saturating_sub(self.since) >= EMPTY {
+        if sent.saturating_sub(self.since) >= DELAY_WINDOW {
             (self.since, self.empty) = (sent, [None, self.empty[0]]);
         }
         self.empty[0] = Some(self.empty[0].map_or(took, |least| least.min(took)));
@@ -141,8 +144,8 @@ impl Arrivals {
         let newest = self.newest();
         while let Some(oldest) = self.recent.front() {
             let age = newest.saturating_sub(oldest.sent);
-            let few = self.recent.len() <= PACKETS_MIN && age <= WINDOW_MAX;
-            if self.recent.len() <= PACKETS_MAX && (age <= WINDOW || few) {
+            let few = self.recent.len() <= PACKETS_MIN && age <= LOSS_WINDOW_MAX;
+            if self.recent.len() <= PACKETS_MAX && (age <= LOSS_WINDOW || few) {
                 return;
             }
             self.recent.pop_front();

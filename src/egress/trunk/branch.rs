@@ -8,7 +8,7 @@ use crate::webrtc::sdp::Agreed;
 use crate::webrtc::{Peer, Track};
 
 /// Maximum packet size in bytes: fits any path including its headers.
-const MTU: u32 = 1200;
+const PACKET_BYTES_MAX: u32 = 1200;
 
 /// The elements between a feed and `webrtcbin`.
 pub(super) struct Branch {
@@ -40,7 +40,7 @@ pub(super) fn add(
     })?;
     let payloader = bin.by_name("pay").ok_or_else(|| Error::build(&what, "no payloader"))?;
     payloader.set_property("pt", u32::from(agreed.payload.pt));
-    payloader.set_property("mtu", MTU);
+    payloader.set_property("mtu", PACKET_BYTES_MAX);
     // The type of this property differs between elements.
     payloader.set_property_from_str("ssrc", &track.ssrc.to_string());
     let source = gst_app::AppSrc::builder().name(agreed.kind.as_str());

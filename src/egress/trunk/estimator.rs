@@ -13,45 +13,53 @@ use std::time::{Duration, Instant};
 use super::arrivals::Arrived;
 
 /// The path is full if the estimate falls by more than this share while packets queue for longer
-/// than [`QUEUE`]. Without a queue a fall is only jitter of the path or of a busy machine.
-const FALL: f64 = 0.03;
-const QUEUE: Duration = Duration::from_millis(80);
-/// For this long after that only the estimate counts, or this share of the received rate if that is
-/// higher.
-const FULL: Duration = Duration::from_secs(2);
-const DRAIN: f64 = 0.85;
+/// than [`CONGESTED_QUEUE`].
+const CONGESTED_FALL_RATIO: f64 = 0.03;
+/// Without such a queue, a fall is only jitter of the path or of a busy machine.
+const CONGESTED_QUEUE: Duration = Duration::from_millis(80);
+/// For this long after congestion only the estimate counts, or [`DRAIN_RATIO`] of the received rate
+/// if that is higher.
+const CONGESTED_HOLD: Duration = Duration::from_secs(2);
+/// Share of the received rate that lets a queue drain.
+const DRAIN_RATIO: f64 = 0.85;
 
-/// Tolerated loss: redundancy protects voice beyond it.
-const LOST: f64 = 0.12;
-/// A loss above the path's own loss by more than this many standard deviations plus this slack is
-/// significant.
-const DEVIATIONS: f64 = 3.0;
-const SLACK: f64 = 0.02;
-/// Averaging time of the path's own loss, in seconds.
+/// Tolerated loss: redundancy protects voice beyond it. Less reacts to paths that lose packets at
+/// any rate, more leaves a full path full.
+const LOSS_TOLERATED_RATIO: f64 = 0.12;
+/// A loss above the path's own loss by more than this many standard deviations plus
+/// [`LOSS_SLACK_RATIO`] is significant.
+const SIGNIFICANT_DEVIATIONS: f64 = 3.0;
+/// Losses come in bursts, so that the deviation of independent losses is too small.
+const LOSS_SLACK_RATIO: f64 = 0.02;
+/// Averaging time of the path's own loss, in seconds: longer than a loss trial, so that losses of
+/// a full path hardly change it.
 const AVERAGE_S: f64 = 15.0;
-/// While losses are judged, this share of the received rate is sent. Judging lasts until earlier
-/// losses have left the measuring window.
-const LESS: f64 = 0.9;
-const JUDGED: Duration = Duration::from_secs(5);
-/// A loss reduction by more than this share and this many standard deviations is significant: the
-/// path was full.
-const BETTER: f64 = 0.4;
-const SURE: f64 = 2.0;
-/// Maximum own loss of a usable path.
-const OWN_MAX: f64 = 0.4;
+/// While losses are judged, this share of the received rate is sent: enough less to end the losses
+/// of a full path.
+const JUDGING_RATE_RATIO: f64 = 0.9;
+/// Judging lasts until earlier losses have left the measuring window.
+const JUDGING_TIME: Duration = Duration::from_secs(5);
+/// The path was full if the loss falls by more than this share and by more than
+/// [`IMPROVED_DEVIATIONS`].
+const IMPROVED_LOSS_RATIO: f64 = 0.4;
+/// Standard deviations by which a smaller loss is significant.
+const IMPROVED_DEVIATIONS: f64 = 2.0;
+/// Maximum own loss of a usable path; more is never taken for a property of the path.
+const INHERENT_LOSS_RATIO_MAX: f64 = 0.4;
 
 /// The bandwidth is at least this many times what gets through: an estimate of exactly the sending
 /// rate would not suffice for it, given the headroom of the ladder.
-const ROOM: f64 = 1.15;
+const GOODPUT_ROOM_FACTOR: f64 = 1.15;
 /// Factor on the known bandwidth during a trial: enough for the next step of any ladder.
-const BOLD: f64 = 2.0;
+const TRIAL_FACTOR: f64 = 2.0;
 /// Duration of a trial: 5 seconds until a step up, the rest to measure its effect.
-const TRIAL: Duration = Duration::from_secs(8);
+const TRIAL_TIME: Duration = Duration::from_secs(8);
 /// A trial continues if the sending rate has grown by this factor at its end.
-const GROWN: f64 = 1.1;
-/// Time without problems before a trial; doubles with each failed trial up to the maximum.
-const REST: Duration = Duration::from_secs(3);
-const REST_MAX: Duration = Duration::from_secs(60);
+const TRIAL_GROWTH_FACTOR: f64 = 1.1;
+/// Time without problems before a trial. Each failed trial doubles it.
+const TRIAL_PAUSE: Duration = Duration::from_secs(3);
+/// Longest pause between trials.
+const TRIAL_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Measurements of a path.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +112,7 @@ struct LossTrial {
 impl LossTrial {
     /// Bandwidth to use meanwhile, bit/s.
     fn less(self) -> f64 {
-        self.sent * (1.0 - self.lost) * LESS
+        self.sent * (1.0 - self.lost) * JUDGING_RATE_RATIO
     }
 }
 
@@ -114,7 +122,7 @@ impl LossAwareEstimator {
             since: now,
             trial: false,
             tried: 0.0,
-            rest: REST,
+            rest: TRIAL_PAUSE,
             full: None,
             drain: 0.0,
             payload: 0.0,
@@ -127,14 +135,14 @@ impl LossAwareEstimator {
 
     /// The bandwidth to use, bit/s on the wire.
     pub(super) fn estimate(&mut self, now: &Measure, at: Instant) -> f64 {
-        let fell = now.payload < self.payload * (1.0 - FALL);
+        let fell = now.payload < self.payload * (1.0 - CONGESTED_FALL_RATIO);
         self.payload = now.payload;
         let estimate = now.payload * now.overhead;
-        let queued = now.arrived.queue > QUEUE;
+        let queued = now.arrived.queue > CONGESTED_QUEUE;
         // The received rate, corrected for the path's own loss.
-        let came = now.arrived.rate / (1.0 - self.own.min(OWN_MAX));
+        let came = now.arrived.rate / (1.0 - self.own.min(INHERENT_LOSS_RATIO_MAX));
         if fell && queued {
-            (self.full, self.drain, self.loss_trial) = (Some(at), came * DRAIN, None);
+            (self.full, self.drain, self.loss_trial) = (Some(at), came * DRAIN_RATIO, None);
             self.ceiling = came.max(estimate);
             self.fail(at);
             return estimate.max(self.drain);
@@ -146,18 +154,18 @@ impl LossAwareEstimator {
             return estimate.max(self.drain).min(self.ceiling);
         }
         let lasted = at.saturating_duration_since(self.since);
-        if self.trial && lasted >= TRIAL {
+        if self.trial && lasted >= TRIAL_TIME {
             // If the found bandwidth is used, there may be more; otherwise there is nothing to
             // send.
-            self.trial = now.sent > self.tried * GROWN;
-            (self.since, self.rest, self.tried) = (at, REST, now.sent);
+            self.trial = now.sent > self.tried * TRIAL_GROWTH_FACTOR;
+            (self.since, self.rest, self.tried) = (at, TRIAL_PAUSE, now.sent);
         } else if !self.trial && lasted >= self.rest {
             self.begin_trial(now.sent, at);
         }
-        let through = if queued { 0.0 } else { now.sent.max(came) * ROOM };
+        let through = if queued { 0.0 } else { now.sent.max(came) * GOODPUT_ROOM_FACTOR };
         self.ceiling = self.ceiling.max(through);
         let known = estimate.min(self.ceiling).max(through);
-        if self.trial { known * BOLD } else { known }
+        if self.trial { known * TRIAL_FACTOR } else { known }
     }
 
     /// The bandwidth to use while the cause of losses is unknown. `None` if there is no loss trial.
@@ -166,31 +174,32 @@ impl LossAwareEstimator {
         let seconds = at.saturating_duration_since(self.looked).as_secs_f64();
         self.looked = at;
         if let Some(loss_trial) = &mut self.loss_trial {
-            loss_trial.queued |= queue > QUEUE;
-            if lost > loss_trial.lost + SLACK {
+            loss_trial.queued |= queue > CONGESTED_QUEUE;
+            if lost > loss_trial.lost + LOSS_SLACK_RATIO {
                 // The increase is still entering the measuring window.
                 *loss_trial = LossTrial { since: at, lost, ..*loss_trial };
             }
-            if at.saturating_duration_since(loss_trial.since) < JUDGED {
+            if at.saturating_duration_since(loss_trial.since) < JUDGING_TIME {
                 return Some(loss_trial.less());
             }
             let loss_trial = self.loss_trial.take()?;
             if loss_trial.lost - lost
-                > (loss_trial.lost * BETTER).max(SURE * deviation(loss_trial.lost, packets))
+                > (loss_trial.lost * IMPROVED_LOSS_RATIO)
+                    .max(IMPROVED_DEVIATIONS * deviation(loss_trial.lost, packets))
             {
                 (self.full, self.since) = (Some(at), at);
                 if !loss_trial.queued {
                     (self.drain, self.ceiling) = (loss_trial.less(), loss_trial.less());
                 }
-            } else if lost < OWN_MAX {
+            } else if lost < INHERENT_LOSS_RATIO_MAX {
                 // Sending less did not help: the previous rate is tried at once.
                 self.own = lost;
                 self.begin_trial(now.sent, at);
             }
             return None;
         }
-        if lost > self.own + self.chance(packets).max(LOST - self.own) {
-            let queued = queue > QUEUE || self.is_full(at);
+        if lost > self.own + self.chance(packets).max(LOSS_TOLERATED_RATIO - self.own) {
+            let queued = queue > CONGESTED_QUEUE || self.is_full(at);
             let loss_trial = LossTrial { since: at, lost, sent: now.sent, queued };
             self.loss_trial = Some(loss_trial);
             self.fail(at);
@@ -203,11 +212,11 @@ impl LossAwareEstimator {
     /// How far the measured loss of this many packets may deviate from the path's own loss by
     /// chance.
     fn chance(&self, packets: usize) -> f64 {
-        DEVIATIONS * deviation(self.own.max(0.01), packets) + SLACK
+        SIGNIFICANT_DEVIATIONS * deviation(self.own.max(0.01), packets) + LOSS_SLACK_RATIO
     }
 
     fn is_full(&self, at: Instant) -> bool {
-        self.full.is_some_and(|then| at.saturating_duration_since(then) < FULL)
+        self.full.is_some_and(|then| at.saturating_duration_since(then) < CONGESTED_HOLD)
     }
 
     fn begin_trial(&mut self, sent: f64, at: Instant) {
@@ -216,7 +225,7 @@ impl LossAwareEstimator {
 
     fn fail(&mut self, at: Instant) {
         if std::mem::take(&mut self.trial) {
-            self.rest = (self.rest * 2).min(REST_MAX);
+            self.rest = (self.rest * 2).min(TRIAL_PAUSE_MAX);
         }
         self.since = at;
     }
@@ -228,5 +237,4 @@ fn deviation(share: f64, packets: usize) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "estimator_tests.rs"]
 mod tests;

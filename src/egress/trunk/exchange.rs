@@ -11,15 +11,16 @@ use crate::webrtc::trunk::{Message, Receiving, Sending, SentCue};
 use crate::webrtc::{Channel, ChannelEvent};
 
 /// Bytes in the channel above which messages wait outside, where they can still be dropped.
-const IN_CHANNEL_MAX: u64 = 16 << 10;
+const CHANNEL_BYTES_MAX: u64 = 16 << 10;
 
 /// Maximum number of cues that wait for room; beyond it the oldest is dropped.
-const WAITING_MAX: usize = 64;
+const WAITING_CUES_MAX: usize = 64;
 
-/// On a thin path (no video, less audio than this), figures for the other end's page are sent only
-/// this often unless something changes, because each message takes as much as a voice packet.
+/// A path without video and with less audio than this is thin.
 const THIN_KBPS: f64 = 64.0;
-const RARELY: Duration = Duration::from_secs(5);
+/// How often figures for the other end's page are sent on a thin path unless something changes:
+/// each message takes as much as a voice packet.
+const RARE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// State reported by the other end.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,7 +54,7 @@ pub(super) async fn exchange(
                     return;
                 }
                 let now = sending.borrow_and_update().clone();
-                let may = channel.is_open() && channel.backlog() < IN_CHANNEL_MAX;
+                let may = channel.is_open() && channel.backlog() < CHANNEL_BYTES_MAX;
                 if may && said.as_ref().is_none_or(|(last, at)| is_due(&now, last, at.elapsed())) {
                     channel.send(&Message::Sending(now.clone()).write());
                     said = Some((now, Instant::now()));
@@ -73,8 +74,8 @@ pub(super) async fn exchange(
 
 /// Whether these figures must be sent, `after` the last ones.
 fn is_due(now: &Sending, last: &Sending, after: Duration) -> bool {
-    let thin = now.no_pictures && now.audio_kbps < THIN_KBPS;
-    !thin || after >= RARELY || now.codec != last.codec || now.no_pictures != last.no_pictures
+    let thin = now.no_video && now.audio_kbps < THIN_KBPS;
+    !thin || after >= RARE_INTERVAL || now.codec != last.codec || now.no_video != last.no_video
 }
 
 fn hear(message: Message, told: &watch::Sender<RemoteStatus>) {
@@ -119,7 +120,7 @@ impl Cues {
                 std::future::pending::<()>().await;
             },
             (feed, cue) = self.reader.next() => {
-                if self.waiting.len() >= WAITING_MAX {
+                if self.waiting.len() >= WAITING_CUES_MAX {
                     self.waiting.pop_front();
                 }
                 self.waiting.push_back((feed, cue));
@@ -136,7 +137,7 @@ impl Cues {
             channel.send(&Message::Languages { tags: tags.clone() }.write());
             self.known = Some(tags);
         }
-        while channel.backlog() < IN_CHANNEL_MAX {
+        while channel.backlog() < CHANNEL_BYTES_MAX {
             let Some((feed, cue)) = self.waiting.pop_front() else { break };
             channel.send(&Message::Cue(SentCue::new(feed.language(), &cue)).write());
         }
@@ -149,16 +150,16 @@ mod tests {
 
     #[test]
     fn figures_are_rare_on_a_thin_path() {
-        let sending = |codec: &str, audio_kbps, no_pictures| Sending {
+        let sending = |codec: &str, audio_kbps, no_video| Sending {
             codec: codec.into(),
             audio_kbps,
-            no_pictures,
+            no_video,
             ..Sending::default()
         };
         let voice = sending("aic", 10.0, true);
         let second = Duration::from_secs(1);
         assert!(!is_due(&voice, &voice, second));
-        assert!(is_due(&voice, &voice, RARELY));
+        assert!(is_due(&voice, &voice, RARE_INTERVAL));
         assert!(is_due(&sending("opus", 20.0, true), &voice, second), "another codec");
         assert!(is_due(&sending("aic", 10.0, false), &voice, second), "pictures");
         let wide = sending("opus", 150.0, true);

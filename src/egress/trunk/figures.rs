@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::Video;
+use super::audio::Form;
 use super::exchange::RemoteStatus;
 use super::ladder::{Decision, Level};
 use super::links::{Links, Source};
 use super::sender::{SenderState, TrunkSender};
-use super::sound::Form;
 use crate::aic::controller::Choice;
 use crate::aic::predict::SentFrames;
 use crate::aic::quality;
@@ -16,7 +16,7 @@ use crate::webrtc::stats::{Connection, RtpStats};
 use crate::webrtc::trunk::{Receiving, Sending};
 
 /// Minimum number of packets for a loss share.
-const SHARE_OF_MIN: u64 = 10;
+const LOSS_PACKETS_MIN: u64 = 10;
 
 impl TrunkSender<'_> {
     /// Updates the figures, for the local API and the other end.
@@ -35,12 +35,12 @@ impl TrunkSender<'_> {
         let set = |name, value: f64| self.task.status.set(name, (value * 100.0).round() / 100.0);
         let mut sending = Sending::default();
         let (mut audio_kbps, mut all) = (0.0, SentFrames::default());
-        if let (Some(sound), Some(decision)) = (&sender.sound, sender.decision) {
-            let read = sound.packet_counter.read();
+        if let (Some(audio), Some(decision)) = (&sender.audio, sender.decision) {
+            let read = audio.packet_counter.read();
             let last = read.since(sender.read);
             sender.read = read;
             let choice = if last.aic > 0 { decision.voice } else { decision.opus() };
-            if sound.form == Form::Aic && last.aic == last.sent.packets {
+            if audio.form == Form::Aic && last.aic == last.sent.packets {
                 sender.predictor.observe(choice, last.sent);
             }
             audio_kbps = last.sent.wire() / 1000.0 / seconds;
@@ -58,10 +58,10 @@ impl TrunkSender<'_> {
             sending.codec = codec.into();
             self.task.status.set("codec", codec);
             sending.quality = Some(quality::estimate(choice, sender.missing, sender.delay(choice)));
-            sending.rung = decision.words(Some(sound.form));
+            sending.rung = decision.words(Some(audio.form));
             self.task.status.set("rung", sending.rung.clone());
         }
-        sending.no_pictures = sender.decision.is_some_and(|d| d.level == Level::Off);
+        sending.no_video = sender.decision.is_some_and(|d| d.level == Level::Off);
         sending.audio_kbps = (audio_kbps * 10.0).round() / 10.0;
         sending.rtt_ms = sender.rtt.map(|rtt| (rtt.as_secs_f64() * 10_000.0).round() / 10.0);
         if let Some((source, _, track)) = links.of(Kind::Video) {
@@ -98,7 +98,7 @@ impl TrunkSender<'_> {
             set("quality", quality);
         }
         if let Some(decision) = sender.decision {
-            let age = sender.sound.as_ref().map(|_| sender.delay(decision.sound()));
+            let age = sender.audio.as_ref().map(|_| sender.delay(decision.audio()));
             set("latency_ms", age.unwrap_or_default().as_secs_f64() * 1000.0);
             self.task.status.set("pictures", decision.level.word());
         }
@@ -133,7 +133,7 @@ impl SenderState {
             let (part, rest) = (part.saturating_sub(part_before), rest.saturating_sub(rest_before));
             // Saturating, because the other end may report any value.
             let all = part.saturating_add(rest);
-            (all >= SHARE_OF_MIN).then(|| part as f64 / all as f64)
+            (all >= LOSS_PACKETS_MIN).then(|| part as f64 / all as f64)
         };
         let before = &self.received;
         let lost =
@@ -169,7 +169,7 @@ impl SenderState {
 
     /// For passed-through video, follows the bit rate of the publisher.
     fn follow_feed(&mut self, source: &Source, video: &Video) {
-        let passed = self.picture.as_ref().is_some_and(|p| !p.is_encoded());
+        let passed = self.video.as_ref().is_some_and(|p| !p.is_encoded());
         if !passed || *video != Video::Pass {
             return;
         }
@@ -201,7 +201,7 @@ impl Decision {
 
     /// Description for the admin; `form` is that of the audio, if there is any.
     pub(super) fn words(self, form: Option<Form>) -> String {
-        let sound = match (form, self.sound()) {
+        let audio = match (form, self.audio()) {
             (None, _) => "no sound".to_owned(),
             (_, Choice::Aic { stages, frames, redundant, .. }) => {
                 let repeats = match redundant {
@@ -216,8 +216,8 @@ impl Decision {
             }
         };
         match self.level {
-            Level::Off => sound,
-            level => format!("{sound}, {}", level.word()),
+            Level::Off => audio,
+            level => format!("{audio}, {}", level.word()),
         }
     }
 }

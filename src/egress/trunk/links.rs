@@ -1,11 +1,11 @@
 //! The tracks of a trunk and their connections.
 
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::flow::Feed;
-use crate::media::{Format, Kind};
+use crate::media::{Format, IgnorePoison, Kind};
 use crate::webrtc::{Channel, Track, sdp};
 
 /// Averaging time for the bit rate of a feed: key frames come in bursts.
@@ -26,7 +26,7 @@ impl Source {
     /// [`RATE_WINDOW`] ago.
     pub(super) fn rate(&self) -> Option<f64> {
         let bytes = self.feed.stats().bytes.load(Ordering::Relaxed);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock().ignore_poison();
         let now = Instant::now();
         let Some((at, before)) = *last else {
             *last = Some((now, bytes));

@@ -5,6 +5,7 @@
 //! the capacity of the path. After any failure the trunk is set up again.
 
 mod arrivals;
+mod audio;
 mod branch;
 mod dependencies;
 mod estimator;
@@ -16,11 +17,10 @@ mod offer;
 mod pace;
 mod packet_counter;
 mod path_monitor;
-mod picture;
 mod sender;
 mod settings;
 mod signal;
-mod sound;
+mod video;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -72,11 +72,12 @@ impl StreamOutput for Settings {
 /// The media that a trunk accepts.
 pub fn accepts(settings: &Settings) -> Accepts {
     use H264Profile::{Baseline, ConstrainedBaseline, High, Main};
+    let sendable = || sdp::VIDEO_CODECS.into_iter().filter(|c| whep::can_send(*c));
     let pass = || Accept {
-        codecs: sdp::VIDEO_CODECS.into_iter().filter(|c| whep::can_send(*c)).collect(),
         reorders: false,
         recovery_points: false,
         h264_profiles: vec![ConstrainedBaseline, Baseline, Main, High],
+        ..Accept::any_of(sendable().collect::<Vec<_>>())
     };
     let video = match settings.video {
         Video::Off => None,
@@ -84,9 +85,9 @@ pub fn accepts(settings: &Settings) -> Accepts {
         Video::Encode(_) => Some(Accept::any_of([Codec::RawVideo])),
     };
     // Audio is always encoded for the path: the bit rate of the stream's Opus could not be reduced.
-    let sound = Accept::any_of([Codec::RawAudio]);
+    let audio = Accept::any_of([Codec::RawAudio]);
     let captions = Captions { text: true, embedded: false };
-    Accepts::media(video, Some(sound)).with_captions(captions)
+    Accepts::media(video, Some(audio)).with_captions(captions)
 }
 
 /// Sends the inputs to the endpoint until the task is cancelled.
@@ -124,9 +125,9 @@ async fn sources(inputs: &Inputs, trunk: &Trunk, by_aic: bool) -> Result<Vec<Sou
         let Some(feed) = feed.clone() else { continue };
         let format = whep::known_format(&feed).await?;
         let payloads = match kind {
-            Kind::Audio => offer::sound(by_aic),
+            Kind::Audio => offer::audio_payloads(by_aic),
             Kind::Video => {
-                offer::pictures(&format, trunk.settings.video, &trunk.codecs.available())
+                offer::video_payloads(&format, trunk.settings.video, &trunk.codecs.available())
             }
         };
         if !payloads.is_empty() {

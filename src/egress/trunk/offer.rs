@@ -27,12 +27,12 @@ pub(super) fn section(kind: Kind, payloads: Vec<Payload>) -> Media {
 }
 
 /// Audio payloads: AIC-A first if it may be used, and always Opus.
-pub(super) fn sound(by_aic: bool) -> Vec<Payload> {
+pub(super) fn audio_payloads(by_aic: bool) -> Vec<Payload> {
     let model = aic::model().filter(|_| by_aic);
     let aic = model.map(|model| Payload {
         pt: 102,
         name: aic::NAME.into(),
-        clock_rate: aic::CLOCK_RATE,
+        clock_rate: aic::CLOCK_RATE_HZ,
         parameters: format!("model={model}"),
         transport_cc: true,
         ..Payload::default()
@@ -42,7 +42,7 @@ pub(super) fn sound(by_aic: bool) -> Vec<Payload> {
 
 /// Video payloads: the feed's own codec first if it may pass, or the requested codec, then all
 /// codecs that can be encoded.
-pub(super) fn pictures(format: &Format, video: Video, encoders: &[Codec]) -> Vec<Payload> {
+pub(super) fn video_payloads(format: &Format, video: Video, encoders: &[Codec]) -> Vec<Payload> {
     let mut formats: Vec<Format> = match video {
         Video::Off => return Vec::new(),
         Video::Pass => vec![format.clone()],
@@ -114,7 +114,7 @@ mod tests {
             payloads.iter().map(|p| p.name.clone()).collect::<Vec<_>>().join(" ")
         };
         let check = |codec, video, encoders: &[Codec], expect: &str| {
-            assert_eq!(names(pictures(&Format::new(codec), video, encoders)), expect);
+            assert_eq!(names(video_payloads(&Format::new(codec), video, encoders)), expect);
         };
         let all = [Codec::H264, Codec::Vp8, Codec::Av1];
         check(Codec::Vp8, Video::Pass, &all, "VP8 H264 AV1");
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn opus_is_always_offered() {
-        assert_eq!(sound(false).iter().map(|p| p.pt).collect::<Vec<_>>(), [111]);
-        assert_eq!(sound(true).last().map(|p| p.pt), Some(111));
+        assert_eq!(audio_payloads(false).iter().map(|p| p.pt).collect::<Vec<_>>(), [111]);
+        assert_eq!(audio_payloads(true).last().map(|p| p.pt), Some(111));
     }
 }

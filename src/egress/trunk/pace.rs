@@ -1,22 +1,23 @@
 //! Evens out audio. Transport streams deliver it in bursts of a quarter of a second, and the
 //! shorter jitter buffer of the other end would treat late packets as lost.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
 use crate::flow;
+use crate::media::IgnorePoison;
 
 /// Tolerated unevenness: jitter buffers absorb this much.
-const UNEVEN: Duration = Duration::from_millis(60);
+const UNEVENNESS_TOLERATED: Duration = Duration::from_millis(60);
 
 /// Maximum holding time: audio that is later is not a burst; its source had stalled.
 const HELD_MAX: Duration = Duration::from_millis(500);
 
 /// The maximum lateness is remembered for one to two of these windows: speech pauses recur, and
 /// FFmpeg sends their few bytes even later.
-const WINDOW: Duration = Duration::from_secs(60);
+const LATENESS_WINDOW: Duration = Duration::from_secs(60);
 
 /// How long after its time audio is sent, so that the latest packet of the window is still in
 /// order. Pure: callers pass in the lateness of each buffer and `now`.
@@ -34,14 +35,14 @@ impl Pace {
 
     /// Takes the lateness of an audio buffer. Returns how long after its time all audio is sent.
     fn held(&mut self, late: Duration, now: Instant) -> Duration {
-        if now.saturating_duration_since(self.since) >= WINDOW {
+        if now.saturating_duration_since(self.since) >= LATENESS_WINDOW {
             self.latest = [Duration::ZERO, self.latest[0]];
             self.since = now;
         }
-        if late <= HELD_MAX + UNEVEN {
+        if late <= HELD_MAX + UNEVENNESS_TOLERATED {
             self.latest[0] = self.latest[0].max(late);
         }
-        self.latest[0].max(self.latest[1]).saturating_sub(UNEVEN)
+        self.latest[0].max(self.latest[1]).saturating_sub(UNEVENNESS_TOLERATED)
     }
 }
 
@@ -54,7 +55,7 @@ pub(super) fn attach(clocksync: &gst::Element) {
         let due = info.buffer().and_then(|buffer| buffer.pts());
         if let (Some(due), Some(clocksync)) = (due, element.upgrade()) {
             let late = Duration::from_nanos(flow::now().saturating_sub(due).nseconds());
-            let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pace = pace.lock().ignore_poison();
             let held = pace.held(late, Instant::now());
             clocksync.set_property("ts-offset", i64::try_from(held.as_nanos()).unwrap_or(0));
         }

@@ -4,7 +4,7 @@
 //! of one report, so a path that randomly loses one packet in twenty would drop to almost nothing.
 //! Lost packets are therefore hidden from it; `estimator.rs` judges them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gst::glib;
@@ -13,19 +13,20 @@ use tokio::sync::watch;
 
 use super::arrivals::{Arrivals, Arrived, Packet};
 use crate::flow::Error;
+use crate::media::IgnorePoison;
 use crate::webrtc::Peer;
 
 /// Initial estimate in bit/s, unless more has to be sent.
-const START: u32 = 1_000_000;
+const START_BPS: u32 = 1_000_000;
 
 /// Upper bound in bit/s: more than any stream needs.
-const MAX: u32 = 100_000_000;
+const ESTIMATE_BPS_MAX: u32 = 100_000_000;
 
 /// Maximum estimate relative to the stream's bit rate, because unused bandwidth cannot be measured.
-const MORE: f64 = 2.0;
+const ESTIMATE_FACTOR_MAX: f64 = 2.0;
 
 /// Minimum estimate in bit/s: the smallest AIC-A payload.
-const MIN: u32 = 1_500;
+const ESTIMATE_BPS_MIN: u32 = 1_500;
 
 /// Name of the reports from `rtpsession`.
 const REPORT: &str = "RTPTWCCPackets";
@@ -49,9 +50,9 @@ impl PathMonitor {
         crate::webrtc::register();
         // Packets are paced by the estimate. The maximum lets them pass unpaced until there is one.
         let estimator = gst::ElementFactory::make("rtpgccbwe")
-            .property("min-bitrate", MIN)
-            .property("max-bitrate", MAX)
-            .property("estimated-bitrate", MAX)
+            .property("min-bitrate", ESTIMATE_BPS_MIN)
+            .property("max-bitrate", ESTIMATE_BPS_MAX)
+            .property("estimated-bitrate", ESTIMATE_BPS_MAX)
             .build()
             .map_err(|_| Error::MissingElement { factory: "rtpgccbwe".into() })?;
         let (tell, estimate) = watch::channel(None);
@@ -67,10 +68,10 @@ impl PathMonitor {
     /// Starts the measurement, because the other end reports the arrival of each packet. The
     /// estimate starts above `wanted`, the bit rate of the stream in bit/s.
     pub(super) fn begin(&mut self, wanted: f64) {
-        let start = ((wanted * 1.5) as u32).clamp(START, MAX);
+        let start = ((wanted * 1.5) as u32).clamp(START_BPS, ESTIMATE_BPS_MAX);
         self.estimator.set_property("estimated-bitrate", start);
-        let most = (wanted * MORE) as u32;
-        self.estimator.set_property("max-bitrate", most.clamp(START, MAX));
+        let most = (wanted * ESTIMATE_FACTOR_MAX) as u32;
+        self.estimator.set_property("max-bitrate", most.clamp(START_BPS, ESTIMATE_BPS_MAX));
         self.told = true;
     }
 
@@ -81,7 +82,7 @@ impl PathMonitor {
 
     /// Statistics of the packets in the last seconds.
     pub(super) fn arrived(&self) -> Arrived {
-        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).read()
+        self.arrivals.lock().ignore_poison().read()
     }
 }
 
@@ -95,7 +96,7 @@ fn follow(estimator: &gst::Element) -> Arc<Mutex<Arrivals>> {
             && let Some(report) = event.structure().filter(|s| s.name() == REPORT)
         {
             let mut report = report.to_owned();
-            told.lock().unwrap_or_else(PoisonError::into_inner).take(without_lost(&mut report));
+            told.lock().ignore_poison().take(without_lost(&mut report));
             *event = gst::event::CustomUpstream::new(report);
         }
         gst::PadProbeReturn::Ok

@@ -6,14 +6,14 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Trunk;
+use super::audio::{AudioBranch, Form};
 use super::estimator::{LossAwareEstimator, Measure};
 use super::exchange::{RemoteStatus, exchange};
-use super::ladder::{Decision, Ladder, Path, Pictures};
+use super::ladder::{Decision, Ladder, Path, VideoNeeds};
 use super::links::Links;
 use super::packet_counter::PacketTotals;
 use super::path_monitor::PathMonitor;
-use super::picture::Picture;
-use super::sound::{Form, Sound};
+use super::video::VideoBranch;
 use crate::aic::predict::Predictor;
 use crate::flow::{Blame, CaptionFeeds, Error, NodeEvent, Task};
 use crate::media::Kind;
@@ -25,13 +25,13 @@ use crate::webrtc::{Peer, aic};
 const SILENCE_MAX: Duration = Duration::from_secs(12);
 
 /// How often the path is checked.
-const LOOK: Duration = Duration::from_millis(250);
+const PATH_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How often figures are updated.
-const FIGURES: Duration = Duration::from_secs(1);
+const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Assumed bandwidth of a path without measurement, bit/s.
-const UNKNOWN: f64 = 4_000_000.0;
+const UNMEASURED_PATH_BPS: f64 = 4_000_000.0;
 
 /// The parts of a running trunk.
 pub(super) struct TrunkSender<'a> {
@@ -46,8 +46,8 @@ pub(super) struct SenderState {
     pub(super) ladder: Ladder,
     pub(super) path_monitor: PathMonitor,
     estimator: LossAwareEstimator,
-    pub(super) sound: Option<Sound>,
-    pub(super) picture: Option<Picture>,
+    pub(super) audio: Option<AudioBranch>,
+    pub(super) video: Option<VideoBranch>,
     pub(super) predictor: Predictor,
     pub(super) decision: Option<Decision>,
     /// Recent share of lost packets, 0.0-1.0.
@@ -114,23 +114,23 @@ impl TrunkSender<'_> {
         if links.tracks.iter().any(|(agreed, _)| agreed.transport_cc.is_some()) {
             path_monitor.begin(f64::from(kbps) * 1000.0);
         }
-        let (mut sound, mut picture) = (None, None);
+        let (mut audio, mut video) = (None, None);
         if let Some((_, agreed, track)) = links.of(Kind::Audio) {
-            sound = Some(Sound::add(self.peer, agreed, track)?);
+            audio = Some(AudioBranch::add(self.peer, agreed, track)?);
         }
         if let Some((source, agreed, track)) = links.of(Kind::Video) {
             let codecs = &self.trunk.codecs;
-            picture = Some(Picture::add(self.peer, agreed, track, source, codecs, kbps)?);
+            video = Some(VideoBranch::add(self.peer, agreed, track, source, codecs, kbps)?);
         }
-        let pictures = picture
+        let video_needs = video
             .as_ref()
-            .map(|p| Pictures { wanted: f64::from(kbps) * 1000.0, encoded: p.is_encoded() });
+            .map(|p| VideoNeeds { wanted: f64::from(kbps) * 1000.0, encoded: p.is_encoded() });
         Ok(SenderState {
-            ladder: Ladder::new(pictures),
+            ladder: Ladder::new(video_needs),
             path_monitor,
             estimator: LossAwareEstimator::new(Instant::now()),
-            sound,
-            picture,
+            audio,
+            video,
             predictor: Predictor::new(),
             decision: None,
             loss: 0.0,
@@ -193,7 +193,7 @@ impl TrunkSender<'_> {
         let gone = self.peer.gone_after(SILENCE_MAX);
         tokio::pin!(gone);
         let mut changed_status = told.subscribe();
-        let (mut looks, mut figures) = (interval(LOOK), interval(FIGURES));
+        let (mut looks, mut figures) = (interval(PATH_CHECK_INTERVAL), interval(FIGURES_INTERVAL));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         figures.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -246,13 +246,13 @@ impl TrunkSender<'_> {
     fn look(&self, links: &Links, sender: &mut SenderState) -> Result<(), Error> {
         let settings = &self.trunk.settings;
         let most = settings.max_kbps.map_or(f64::INFINITY, |kbps| f64::from(kbps) * 1000.0);
-        let form = sender.sound.as_ref().map(|s| s.form);
+        let form = sender.audio.as_ref().map(|s| s.form);
         let now = Instant::now();
         let SenderState { overhead, sending: sent, .. } = *sender;
         let arrived = sender.path_monitor.arrived();
         let measure = |payload| Measure { payload, overhead, sent, arrived };
         let estimate = |payload| sender.estimator.estimate(&measure(payload), now);
-        let bandwidth = sender.path_monitor.bandwidth().map_or(UNKNOWN, estimate);
+        let bandwidth = sender.path_monitor.bandwidth().map_or(UNMEASURED_PATH_BPS, estimate);
         tracing::debug!(trunk = self.task.name, bandwidth, sent, ?arrived, ?sender.estimator, "path");
         let path = Path {
             bandwidth: bandwidth.min(most),
@@ -264,11 +264,11 @@ impl TrunkSender<'_> {
         };
         let decision = sender.ladder.decide(&path, now);
         let mut changed = false;
-        if let Some(sound) = &mut sender.sound {
-            changed |= sound.apply(&decision, sender.loss);
+        if let Some(audio) = &mut sender.audio {
+            changed |= audio.apply(&decision, sender.loss);
         }
-        if let (Some(picture), Some((source, ..))) = (&mut sender.picture, links.of(Kind::Video)) {
-            changed |= picture.apply(self.peer, source, decision.level, decision.video)?;
+        if let (Some(video), Some((source, ..))) = (&mut sender.video, links.of(Kind::Video)) {
+            changed |= video.apply(self.peer, source, decision.level, decision.video)?;
         }
         if changed {
             let kbps = (path.bandwidth / 1000.0).round();

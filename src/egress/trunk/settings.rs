@@ -13,7 +13,7 @@ const DELAY_MAX_MS: u32 = 60;
 const VIDEO_KBPS: std::ops::RangeInclusive<u32> = 50..=50_000;
 
 /// Minimum of `max_kbps`: AIC-A at its lowest rate takes 9 kbit/s with headers.
-const MAX_KBPS_LEAST: u32 = 8;
+const MAX_KBPS_MIN: u32 = 8;
 
 /// A trunk: sends a stream to another appliance or to a WHIP server.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -180,8 +180,8 @@ impl Settings {
             let (min, max) = VIDEO_KBPS.into_inner();
             return Some(("video_kbps", format!("{min}-{max} kbit/s")));
         }
-        if self.max_kbps.is_some_and(|kbps| kbps < MAX_KBPS_LEAST) {
-            return Some(("max_kbps", format!("at least {MAX_KBPS_LEAST} kbit/s")));
+        if self.max_kbps.is_some_and(|kbps| kbps < MAX_KBPS_MIN) {
+            return Some(("max_kbps", format!("at least {MAX_KBPS_MIN} kbit/s")));
         }
         if !(20..=DELAY_MAX_MS).contains(&self.delay_ms) {
             return Some(("delay_ms", format!("20-{DELAY_MAX_MS} ms")));

@@ -12,19 +12,19 @@ use crate::media::Secret;
 use crate::webrtc::sdp;
 
 /// Time limit for the server's answer.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time limit for deleting the session.
-const LEAVE_MAX: Duration = Duration::from_secs(2);
+const DELETE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Maximum number of redirects.
 const REDIRECTS_MAX: usize = 3;
 
 /// Maximum size of a certificate file, in bytes; a system's own has a quarter of it.
-const CA_MAX: u64 = 1 << 20;
+const CA_BYTES_MAX: u64 = 1 << 20;
 
 /// Maximum length of a server's message in our errors, in characters.
-const SHOWN_MAX: usize = 200;
+const SHOWN_CHARS_MAX: usize = 200;
 
 /// A WHIP endpoint.
 pub(super) struct Endpoint {
@@ -54,8 +54,8 @@ impl Endpoint {
         let mut http = Client::builder()
             .user_agent(concat!("auralink/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
-            .connect_timeout(ANSWER_MAX / 2)
-            .timeout(ANSWER_MAX);
+            .connect_timeout(ANSWER_TIMEOUT / 2)
+            .timeout(ANSWER_TIMEOUT);
         let here = host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| {
             // A proxy could not reach this machine's own loopback address.
             ip.is_loopback()
@@ -144,7 +144,7 @@ impl Session {
     /// Deletes the session. A failure is only logged.
     pub(super) async fn leave(self) {
         let Some(location) = self.location else { return };
-        let request = authorized(self.http.delete(location), &self.token).timeout(LEAVE_MAX);
+        let request = authorized(self.http.delete(location), &self.token).timeout(DELETE_TIMEOUT);
         if let Err(error) = request.send().await {
             let error = error.without_url();
             tracing::debug!(%error, "a WHIP server was not told that a trunk has ended");
@@ -161,7 +161,8 @@ async fn certificates(path: &str) -> Result<Vec<Certificate>, Error> {
         let hint = "give a PEM file that the appliance may read";
         Error::refused(Blame::Us, format!("`ca`: {path}: {why}"), hint)
     };
-    let pem = files::read(path.as_ref(), CA_MAX).await.map_err(|e| unusable(e.to_string()))?;
+    let pem =
+        files::read(path.as_ref(), CA_BYTES_MAX).await.map_err(|e| unusable(e.to_string()))?;
     let found = Certificate::from_pem_bundle(&pem).map_err(|e| unusable(innermost(&e)))?;
     if found.is_empty() {
         return Err(unusable("there is no certificate in it".into()));
@@ -174,7 +175,7 @@ async fn body(mut response: Response) -> String {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         bytes.extend_from_slice(&chunk);
-        if bytes.len() > sdp::TEXT_MAX {
+        if bytes.len() > sdp::TEXT_BYTES_MAX {
             break;
         }
     }
@@ -189,7 +190,7 @@ fn said(body: &str) -> String {
         .and_then(|json| json["message"].as_str().or(json["error"].as_str()).map(str::to_owned));
     let plain = || body.lines().next().filter(|l| !l.starts_with(['<', '{'])).map(str::to_owned);
     let text = message.or_else(plain).unwrap_or_default();
-    text.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
+    text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect()
 }
 
 fn innermost(error: &reqwest::Error) -> String {
@@ -222,6 +223,6 @@ mod tests {
         check("Unauthorized\nsecond line", "Unauthorized");
         check("<html>", "");
         check("", "");
-        assert_eq!(said(&"x".repeat(1000)).len(), SHOWN_MAX);
+        assert_eq!(said(&"x".repeat(1000)).len(), SHOWN_CHARS_MAX);
     }
 }

@@ -7,7 +7,7 @@ use super::message::Message;
 use crate::flow::CueFeed;
 
 /// Maximum number of waiting messages.
-const WAITING_MAX: usize = 32;
+const WAITING_MESSAGES_MAX: usize = 32;
 
 /// Messages waiting for a slow reader, oldest first. When it is full, partial cues are dropped
 /// first; drops are counted at their feed.
@@ -22,7 +22,7 @@ impl Backlog {
         if let Some(at) = replaced {
             self.lose(at);
         }
-        while self.0.len() >= WAITING_MAX {
+        while self.0.len() >= WAITING_MESSAGES_MAX {
             let partial = self.0.iter().position(|(_, message)| is_partial(message));
             self.lose(partial.unwrap_or(0));
         }

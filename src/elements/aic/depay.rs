@@ -22,8 +22,8 @@ use gst_rtp::prelude::*;
 use gst_rtp::subclass::prelude::*;
 
 use super::{aic_caps, template};
-use crate::aic::RATE;
-use crate::aic::payload::PAYLOAD_MAX;
+use crate::aic::RATE_HZ;
+use crate::aic::payload::PAYLOAD_BYTES_MAX;
 use crate::aic::weights::{self, NO_MODEL};
 
 /// Implementation of [`super::AicDepay`].
@@ -59,7 +59,7 @@ impl ElementImpl for AicDepay {
             // The payload type is optional, as with other depayloaders.
             let caps = gst::Caps::builder("application/x-rtp")
                 .field("media", "audio")
-                .field("clock-rate", RATE as i32)
+                .field("clock-rate", RATE_HZ as i32)
                 .field("encoding-name", "AIC-A")
                 .build();
             vec![
@@ -89,7 +89,7 @@ impl RTPBaseDepayloadImpl for AicDepay {
         packet: &gst_rtp::RTPBuffer<gst_rtp::rtp_buffer::Readable>,
     ) -> Option<gst::Buffer> {
         let payload = packet.payload().ok()?;
-        if payload.is_empty() || payload.len() > PAYLOAD_MAX {
+        if payload.is_empty() || payload.len() > PAYLOAD_BYTES_MAX {
             gst::debug!(gst::CAT_RUST, imp = self, "a payload of {} bytes", payload.len());
             return None;
         }

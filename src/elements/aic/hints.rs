@@ -14,12 +14,13 @@ use gst::glib;
 use gst::subclass::prelude::*;
 use gst_rtp::subclass::prelude::*;
 
-use super::{HINTS, lock};
-use crate::aic::hints::{Hints, Kind, SIZE, URI, checksum};
+use super::HINTS;
+use crate::aic::hints::{HINTS_BYTES, Hints, Kind, URI, checksum};
 use crate::aic::weights::{self, ModelId, NO_MODEL};
+use crate::media::IgnorePoison;
 
 /// Distance of packets with hints.
-const EVERY: u32 = 5;
+const HINTS_INTERVAL_PACKETS: u32 = 5;
 
 /// Implementation of [`super::AicHints`].
 #[derive(Default)]
@@ -62,12 +63,12 @@ impl RTPHeaderExtensionImpl for AicHints {
     }
 
     fn max_size(&self, _input: &gst::BufferRef) -> usize {
-        SIZE
+        HINTS_BYTES
     }
 
     fn set_non_rtp_sink_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
         let model = caps.structure(0).and_then(|s| s.get::<&str>("model").ok());
-        *lock(&self.model) = model.and_then(weights::parse);
+        *self.model.lock().ignore_poison() = model.and_then(weights::parse);
         Ok(())
     }
 
@@ -78,7 +79,7 @@ impl RTPHeaderExtensionImpl for AicHints {
         _output: &gst::BufferRef,
         output_data: &mut [u8],
     ) -> Result<usize, gst::LoggableError> {
-        if !self.packets.fetch_add(1, Ordering::Relaxed).is_multiple_of(EVERY) {
+        if !self.packets.fetch_add(1, Ordering::Relaxed).is_multiple_of(HINTS_INTERVAL_PACKETS) {
             return Ok(0);
         }
         let Ok(meta) = gst::meta::CustomMeta::from_buffer(input, HINTS) else { return Ok(0) };
@@ -89,12 +90,12 @@ impl RTPHeaderExtensionImpl for AicHints {
             predicted: number("predicted-ratio"),
             achieved: number("achieved-ratio"),
             loudness: number("loudness-dbfs"),
-            model: (*lock(&self.model)).unwrap_or(NO_MODEL),
+            model: self.model.lock().ignore_poison().unwrap_or(NO_MODEL),
             checksum: said.get::<u32>("checksum").map_or(0, |c| c as u16),
         };
-        let Some(room) = output_data.get_mut(..SIZE) else { return Ok(0) };
+        let Some(room) = output_data.get_mut(..HINTS_BYTES) else { return Ok(0) };
         room.copy_from_slice(&hints.write());
-        Ok(SIZE)
+        Ok(HINTS_BYTES)
     }
 
     fn read(

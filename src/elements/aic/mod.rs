@@ -10,8 +10,6 @@
 //! of `docs/aic-rtp.md`: frames of AIC-A or an embedded Opus packet. The elements are always
 //! registered: without the engine the encoder sends Opus and reports why.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use gst::glib;
 use gst::prelude::*;
 
@@ -96,15 +94,10 @@ pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     Ok(())
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The contents stay usable after a panic.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Caps of payloads; without `model` of any.
 fn aic_caps(model: Option<&str>) -> gst::Caps {
     gst::Caps::builder("audio/x-aic")
-        .field("rate", crate::aic::RATE as i32)
+        .field("rate", crate::aic::RATE_HZ as i32)
         .field("channels", 1)
         .field_if_some("model", model)
         .build()
@@ -113,7 +106,7 @@ fn aic_caps(model: Option<&str>) -> gst::Caps {
 fn raw_caps() -> gst::Caps {
     gst_audio::AudioCapsBuilder::new_interleaved()
         .format(gst_audio::AudioFormat::F32le)
-        .rate(crate::aic::fallback::WIDE_RATE as i32)
+        .rate(crate::aic::fallback::WIDE_RATE_HZ as i32)
         .channels_range(1..=2)
         .build()
 }
@@ -130,6 +123,6 @@ fn frames(count: u64) -> gst::ClockTime {
 
 /// Duration of this number of samples at 48 kHz.
 fn wide(samples: usize) -> gst::ClockTime {
-    let rate = crate::aic::fallback::WIDE_RATE as u64;
+    let rate = crate::aic::fallback::WIDE_RATE_HZ as u64;
     gst::ClockTime::SECOND.mul_div_round(samples as u64, rate).unwrap_or_default()
 }

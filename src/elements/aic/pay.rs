@@ -20,8 +20,8 @@ use gst_rtp::prelude::*;
 use gst_rtp::subclass::prelude::*;
 
 use super::{aic_caps, template};
-use crate::aic::RATE;
-use crate::aic::packet::{FRAMES_MAX, REDUNDANT_MAX, STAGES_MAX};
+use crate::aic::RATE_HZ;
+use crate::aic::packet::{FRAMES_MAX, REDUNDANT_FRAMES_MAX, STAGES_MAX};
 
 /// Implementation of [`super::AicPay`].
 #[derive(Default)]
@@ -67,7 +67,7 @@ pub(super) fn rtp_caps() -> gst::Caps {
     gst::Caps::builder("application/x-rtp")
         .field("media", "audio")
         .field("payload", gst::IntRange::new(96, 127))
-        .field("clock-rate", RATE as i32)
+        .field("clock-rate", RATE_HZ as i32)
         .field("encoding-name", "AIC-A")
         .build()
 }
@@ -78,13 +78,13 @@ impl RTPBasePayloadImpl for AicPay {
         let model = model
             .ok_or_else(|| gst::loggable_error!(gst::CAT_RUST, "caps without a model: {caps}"))?;
         let pay = self.obj();
-        pay.set_options("audio", true, "AIC-A", RATE);
+        pay.set_options("audio", true, "AIC-A", RATE_HZ);
         // All are strings, because they become the `fmtp` line of SDP.
         let parameters = gst::Structure::builder("application/x-rtp")
             .field("model", model)
             .field("maxstages", STAGES_MAX.to_string())
             .field("maxframes", FRAMES_MAX.to_string())
-            .field("maxredundant", REDUNDANT_MAX.to_string())
+            .field("maxredundant", REDUNDANT_FRAMES_MAX.to_string())
             .build();
         pay.set_outcaps(Some(&parameters))
             .map_err(|e| gst::loggable_error!(gst::CAT_RUST, "downstream refuses: {e}"))

@@ -8,7 +8,7 @@ use gst::prelude::*;
 
 use crate::aic::engine_timeout::EngineTimeout;
 use crate::aic::fallback::OPUS_FRAMES_MAX;
-use crate::aic::packet::{FRAMES_MAX, REDUNDANT_MAX, STAGES_MAX};
+use crate::aic::packet::{FRAMES_MAX, REDUNDANT_FRAMES_MAX, STAGES_MAX};
 use crate::aic::send::{CodecPolicy, Settings};
 
 fn number(
@@ -53,7 +53,8 @@ pub(super) fn stats() -> glib::ParamSpec {
 }
 
 pub(super) fn encoder() -> Vec<glib::ParamSpec> {
-    let (stages, frames, redundant) = (STAGES_MAX as u32, FRAMES_MAX as u32, REDUNDANT_MAX as u32);
+    let (stages, frames, redundant) =
+        (STAGES_MAX as u32, FRAMES_MAX as u32, REDUNDANT_FRAMES_MAX as u32);
     let text = |name, nick, blurb| glib::ParamSpecString::builder(name).nick(nick).blurb(blurb);
     vec![
         text("codec", "Codec", "aic, opus, or auto: AIC-A for speech and Opus for everything else")

@@ -41,8 +41,8 @@ pub(super) fn voice(seconds: f32) -> Vec<f32> {
 }
 
 /// 20 ms buffers of one channel.
-pub(super) fn buffers(sound: &[f32]) -> impl Iterator<Item = gst::Buffer> {
-    sound.chunks(960).enumerate().map(|(at, part)| {
+pub(super) fn buffers(audio: &[f32]) -> impl Iterator<Item = gst::Buffer> {
+    audio.chunks(960).enumerate().map(|(at, part)| {
         let bytes: Vec<u8> = part.iter().flat_map(|x| x.to_le_bytes()).collect();
         let mut buffer = gst::Buffer::from_mut_slice(bytes);
         buffer.get_mut().expect("sole owner").set_pts(super::frames(at as u64));
@@ -65,8 +65,8 @@ pub(super) fn payload(buffer: &gst::Buffer) -> Payload {
 }
 
 /// All buffers that result from these samples.
-pub(super) fn encode(harness: &mut Harness, sound: &[f32]) -> Vec<gst::Buffer> {
-    for buffer in buffers(sound) {
+pub(super) fn encode(harness: &mut Harness, audio: &[f32]) -> Vec<gst::Buffer> {
+    for buffer in buffers(audio) {
         harness.push(buffer).expect("flows");
     }
     harness.push_event(gst::event::Eos::new());

@@ -14,14 +14,14 @@ fn play(description: &str) -> (Vec<f32>, Vec<gst::Structure>) {
     let sink = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().expect("an appsink");
     lose(&pipeline);
     pipeline.set_state(gst::State::Playing).expect("plays");
-    let mut sound: Vec<f32> = Vec::new();
+    let mut audio: Vec<f32> = Vec::new();
     while let Ok(sample) = sink.pull_sample() {
         let buffer = sample.buffer().expect("a buffer");
         let at = buffer.pts().expect("dated").nseconds() * 48 / 1_000_000;
         let map = buffer.map_readable().expect("readable");
-        let at = (at as usize).max(sound.len().saturating_sub(48));
-        sound.resize(at, 0.0);
-        sound.extend(map.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four"))));
+        let at = (at as usize).max(audio.len().saturating_sub(48));
+        audio.resize(at, 0.0);
+        audio.extend(map.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four"))));
     }
     let bus = pipeline.bus().expect("has one");
     let messages: Vec<gst::Message> = std::iter::from_fn(|| bus.pop()).collect();
@@ -31,7 +31,7 @@ fn play(description: &str) -> (Vec<f32>, Vec<gst::Structure>) {
             panic!("{error:?}");
         }
     }
-    (sound, messages.iter().filter_map(|m| m.structure().map(|s| s.to_owned())).collect())
+    (audio, messages.iter().filter_map(|m| m.structure().map(|s| s.to_owned())).collect())
 }
 
 /// The delay in milliseconds at which loudness in `heard` best matches that in `said`.
@@ -119,10 +119,10 @@ fn silence_is_described_and_not_sent() {
     let Some(_engine) = engine() else { return };
     let mut harness = encoder(&[("codec", "aic"), ("wait", "true"), ("dtx", "true")]);
     let hiss = |n: usize| 1e-3 * ((n * 7_919 % 997) as f32 / 498.5 - 1.0);
-    let mut sound = voice(1.0);
-    sound.extend((0..96_000).map(hiss));
-    sound.extend(voice(0.5));
-    let sent = encode(&mut harness, &sound);
+    let mut audio = voice(1.0);
+    audio.extend((0..96_000).map(hiss));
+    audio.extend(voice(0.5));
+    let sent = encode(&mut harness, &audio);
     let comfort = |b: &&gst::Buffer| matches!(payload(b), Payload::Aic(p) if p.comfort);
     let described: Vec<u64> =
         sent.iter().filter(comfort).map(|b| b.pts().expect("dated").mseconds()).collect();
@@ -173,7 +173,7 @@ fn a_change_of_codec_is_no_jump() {
         }
         harness.push(buffer).expect("flows");
     }
-    let (mut sound, mut end) = (Vec::new(), gst::ClockTime::ZERO);
+    let (mut audio, mut end) = (Vec::new(), gst::ClockTime::ZERO);
     while let Some(buffer) = harness.try_pull() {
         let pts = buffer.pts().expect("dated");
         assert!(end.max(pts) - end.min(pts) < gst::ClockTime::from_useconds(100), "{pts}");
@@ -181,13 +181,13 @@ fn a_change_of_codec_is_no_jump() {
         let channels = 2;
         let map = buffer.map_readable().expect("readable");
         let sample = |b: &[u8]| f32::from_le_bytes(b[..4].try_into().expect("four"));
-        sound.extend(map.chunks_exact(4 * channels).map(sample));
+        audio.extend(map.chunks_exact(4 * channels).map(sample));
     }
     let stats: gst::Structure = enc.property("stats");
     assert!(stats.get::<u64>("opus").is_ok_and(|n| n >= 70), "{stats}");
     // The steepest step near a change is not much steeper than elsewhere (a jump would be ten
     // times as steep).
-    let steps: Vec<f32> = sound.windows(2).map(|w| (w[1] - w[0]).abs()).collect();
+    let steps: Vec<f32> = audio.windows(2).map(|w| (w[1] - w[0]).abs()).collect();
     let near = |at: usize| [60, 100, 140, 170].iter().any(|c| (at / 960).abs_diff(*c) <= 2);
     let steepest = |wanted: bool| {
         let of = steps.iter().enumerate().filter(|(at, _)| near(*at) == wanted);

@@ -21,7 +21,7 @@
 //! Since: auralink-0.1.0
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use gst::glib;
@@ -32,7 +32,7 @@ use super::properties::{self, Properties};
 use super::text::{self, Gate};
 use crate::captions::schedule::Frame;
 use crate::captions::{Captioner, Service, VideoCodec};
-use crate::media::{Cue, Language};
+use crate::media::{Cue, IgnorePoison, Language};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("auralinkcaption", gst::DebugColorFlags::empty(), Some("Captions"))
@@ -55,11 +55,6 @@ pub struct Caption {
     state: Mutex<Option<State>>,
     gate: Gate,
     texts: AtomicU64,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The contents stay usable after a panic.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[glib::object_subclass]
@@ -119,7 +114,7 @@ impl ObjectImpl for Caption {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut properties = lock(&self.properties);
+        let mut properties = self.properties.lock().ignore_poison();
         let text = || value.get::<Option<String>>().expect("type checked upstream");
         match pspec.name() {
             "services" => properties.services = text().unwrap_or_default(),
@@ -131,14 +126,15 @@ impl ObjectImpl for Caption {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let properties = lock(&self.properties).clone();
+        let properties = self.properties.lock().ignore_poison().clone();
         match pspec.name() {
             "services" => properties.services.to_value(),
             "moves" => properties.moves.to_value(),
             "mode" => properties.mode.to_value(),
             "existing" => properties.existing.to_value(),
             "stats" => {
-                let counted = lock(&self.state).as_ref().map(|state| state.captioner.stats());
+                let counted =
+                    self.state.lock().ignore_poison().as_ref().map(|state| state.captioner.stats());
                 properties::stats(&counted.unwrap_or_default()).to_value()
             }
             name => unreachable!("no property `{name}`"),
@@ -246,7 +242,7 @@ impl ElementImpl for Caption {
         }
         let success = self.parent_change_state(change)?;
         if change == gst::StateChange::PausedToReady {
-            *lock(&self.state) = None;
+            *self.state.lock().ignore_poison() = None;
         }
         Ok(success)
     }
@@ -254,13 +250,13 @@ impl ElementImpl for Caption {
 
 impl Caption {
     fn start(&self) -> Result<(), gst::StateChangeError> {
-        let settings = lock(&self.properties).settings().map_err(|error| {
+        let settings = self.properties.lock().ignore_poison().settings().map_err(|error| {
             gst::element_imp_error!(self, gst::LibraryError::Settings, ("{error}"));
             gst::StateChangeError
         })?;
         let captioner = Captioner::new(settings, VideoCodec::H264);
         let segment = gst::FormattedSegment::new();
-        *lock(&self.state) = Some(State { captioner, segment, step: None });
+        *self.state.lock().ignore_poison() = Some(State { captioner, segment, step: None });
         self.gate.advance(Duration::ZERO);
         self.gate.set_open(false);
         Ok(())
@@ -268,12 +264,12 @@ impl Caption {
 
     /// See [`super::Caption::push`].
     pub(super) fn push(&self, cue: &Cue) -> usize {
-        lock(&self.state).as_mut().map_or(0, |state| state.captioner.push(cue))
+        self.state.lock().ignore_poison().as_mut().map_or(0, |state| state.captioner.push(cue))
     }
 
     /// See [`super::Caption::push_to`].
     pub(super) fn push_to(&self, service: Service, cue: &Cue) {
-        if let Some(state) = &mut *lock(&self.state) {
+        if let Some(state) = &mut *self.state.lock().ignore_poison() {
             state.captioner.push_to(service, cue);
         }
     }
@@ -283,7 +279,7 @@ impl Caption {
         _pad: &gst::Pad,
         buffer: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let made = match &mut *lock(&self.state) {
+        let made = match &mut *self.state.lock().ignore_poison() {
             Some(state) => state.frame(&buffer),
             None => return Err(gst::FlowError::Flushing),
         };
@@ -303,7 +299,7 @@ impl Caption {
     fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Caps(caps) => {
-                if let Some(state) = &mut *lock(&self.state) {
+                if let Some(state) = &mut *self.state.lock().ignore_poison() {
                     state.set_caps(caps.caps());
                 }
             }
@@ -312,7 +308,7 @@ impl Caption {
                     gst::error!(CAT, imp = self, "the segment is not one of time");
                     return false;
                 };
-                if let Some(state) = &mut *lock(&self.state) {
+                if let Some(state) = &mut *self.state.lock().ignore_poison() {
                     state.segment = segment.clone();
                 }
             }
@@ -349,7 +345,10 @@ impl Caption {
         };
         let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
         let words = String::from_utf8_lossy(&map);
-        let language = lock(&self.properties)
+        let language = self
+            .properties
+            .lock()
+            .ignore_poison()
             .settings()
             .ok()
             .and_then(|s| s.services.iter().find(|(s, _)| *s == service).map(|(_, l)| l.clone()))

@@ -1,15 +1,15 @@
 //! Text from pads: buffers of UTF-8 with timestamps become cues.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::media::{Cue, Language, Origin, Stage};
+use crate::media::{Cue, IgnorePoison, Language, Origin, Stage};
 
 /// Text is admitted at most this long before its picture.
 const AHEAD_MAX: Duration = Duration::from_secs(5);
 
 /// Duration per character of a text that has none: about reading speed.
-const PER_CHARACTER: Duration = Duration::from_millis(60);
+const SHOWN_PER_CHARACTER: Duration = Duration::from_millis(60);
 
 /// A cue for text from another source.
 pub(super) fn cue(
@@ -19,7 +19,7 @@ pub(super) fn cue(
     start: Duration,
     span: Option<Duration>,
 ) -> Cue {
-    let reading = || PER_CHARACTER * text.chars().count().min(200) as u32;
+    let reading = || SHOWN_PER_CHARACTER * text.chars().count().min(200) as u32;
     Cue {
         id,
         language: language.clone(),
@@ -50,7 +50,7 @@ pub(super) struct Gate {
 
 impl Gate {
     fn lock(&self) -> MutexGuard<'_, Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+        self.place.lock().ignore_poison()
     }
 
     /// A picture has arrived, at this running time.
@@ -70,6 +70,6 @@ impl Gate {
     pub(super) fn wait(&self, start: Duration) {
         let far = |place: &mut Place| !place.open && start > place.picture + AHEAD_MAX;
         let guard = self.lock();
-        drop(self.moved.wait_while(guard, far).unwrap_or_else(PoisonError::into_inner));
+        drop(self.moved.wait_while(guard, far).ignore_poison());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
@@ -12,7 +12,8 @@ use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSucces
 use gst_base::subclass::prelude::*;
 
 use super::SPEECH;
-use crate::speech::denoise::{Denoiser, LATENCY, RATE, Strength};
+use crate::media::IgnorePoison;
+use crate::speech::denoise::{DENOISE_LATENCY, Denoiser, RATE_HZ, Strength};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -27,7 +28,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 const JUMP_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 
 /// Shortest distance of speech messages, in samples: 100 ms.
-const MESSAGE_DISTANCE: u64 = RATE as u64 / 10;
+const MESSAGE_INTERVAL_SAMPLES: u64 = RATE_HZ as u64 / 10;
 
 /// Bytes of one sample of one channel.
 const SAMPLE_BYTES: usize = size_of::<f32>();
@@ -65,14 +66,9 @@ impl Default for DenoiseCore {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Plain values, which stay usable after a panic.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Duration of this number of samples per channel.
 fn duration_of(samples: usize) -> gst::ClockTime {
-    gst::ClockTime::SECOND.mul_div_round(samples as u64, u64::from(RATE)).unwrap_or_default()
+    gst::ClockTime::SECOND.mul_div_round(samples as u64, u64::from(RATE_HZ)).unwrap_or_default()
 }
 
 #[glib::object_subclass]
@@ -89,7 +85,7 @@ impl ObjectImpl for DenoiseCore {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = lock(&self.settings);
+        let mut settings = self.settings.lock().ignore_poison();
         match pspec.name() {
             "enabled" => settings.enabled = value.get().expect("type checked upstream"),
             "mix" => settings.mix = value.get().expect("type checked upstream"),
@@ -102,7 +98,7 @@ impl ObjectImpl for DenoiseCore {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = *lock(&self.settings);
+        let settings = *self.settings.lock().ignore_poison();
         match pspec.name() {
             "enabled" => settings.enabled.to_value(),
             "mix" => settings.mix.to_value(),
@@ -134,7 +130,7 @@ impl ElementImpl for DenoiseCore {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let caps = gst_audio::AudioCapsBuilder::new_interleaved()
                 .format(gst_audio::AudioFormat::F32le)
-                .rate(RATE as i32)
+                .rate(RATE_HZ as i32)
                 .channels_range(1..=2)
                 .build();
             [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
@@ -154,7 +150,7 @@ impl BaseTransformImpl for DenoiseCore {
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        *lock(&self.state) = None;
+        *self.state.lock().ignore_poison() = None;
         Ok(())
     }
 
@@ -163,14 +159,14 @@ impl BaseTransformImpl for DenoiseCore {
             .map_err(|_| gst::loggable_error!(CAT, "not caps of raw sound: {caps}"))?;
         // Buffered audio still has the old number of channels.
         self.flush_out();
-        let strength = *lock(&self.settings);
+        let strength = *self.settings.lock().ignore_poison();
         let channels = info.channels() as usize;
-        *lock(&self.state) = Some(State {
+        *self.state.lock().ignore_poison() = Some(State {
             denoiser: Denoiser::new(channels, strength),
             channels,
             expected: None,
             discont: true,
-            since_message: MESSAGE_DISTANCE,
+            since_message: MESSAGE_INTERVAL_SAMPLES,
             flushed: VecDeque::new(),
         });
         Ok(())
@@ -188,7 +184,7 @@ impl BaseTransformImpl for DenoiseCore {
             if !self.obj().sink_pad().peer_query(&mut upstream) {
                 return false;
             }
-            let own = gst::ClockTime::try_from(LATENCY).expect("20 ms fit");
+            let own = gst::ClockTime::try_from(DENOISE_LATENCY).expect("20 ms fit");
             let (live, min, max) = upstream.result();
             latency.set(live, min + own, max.map(|max| max + own));
             return true;
@@ -203,7 +199,7 @@ impl BaseTransformImpl for DenoiseCore {
                 self.flush_out();
             }
             gst::EventView::FlushStop(_) => {
-                if let Some(state) = &mut *lock(&self.state) {
+                if let Some(state) = &mut *self.state.lock().ignore_poison() {
                     state.denoiser.reset();
                     state.flushed.clear();
                     state.expected = None;
@@ -217,8 +213,8 @@ impl BaseTransformImpl for DenoiseCore {
 
     fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
         let input = self.take_queued_buffer();
-        let strength = *lock(&self.settings);
-        let mut guard = lock(&self.state);
+        let strength = *self.settings.lock().ignore_poison();
+        let mut guard = self.state.lock().ignore_poison();
         let state = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
         state.denoiser.set_strength(strength);
         let made = match input {
@@ -250,7 +246,7 @@ impl BaseTransformImpl for DenoiseCore {
 impl DenoiseCore {
     /// Pushes all buffered audio downstream.
     fn flush_out(&self) {
-        let buffers = match &mut *lock(&self.state) {
+        let buffers = match &mut *self.state.lock().ignore_poison() {
             Some(state) => {
                 state.flush();
                 std::mem::take(&mut state.flushed)
@@ -340,7 +336,7 @@ impl State {
 
     /// The speech message, if one is due.
     fn speech_message(&mut self) -> Option<gst::Structure> {
-        if self.since_message < MESSAGE_DISTANCE {
+        if self.since_message < MESSAGE_INTERVAL_SAMPLES {
             return None;
         }
         self.since_message = 0;

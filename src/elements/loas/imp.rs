@@ -14,7 +14,7 @@
 //!
 //! Since: auralink-0.1.0
 
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
@@ -23,6 +23,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::stream_mux::{self, Config, HEADER_BYTES, Head};
+use crate::media::IgnorePoison;
 
 /// Samples of a frame.
 const FRAME_SAMPLES: i32 = 1024;
@@ -79,7 +80,7 @@ impl ElementImpl for LoasParse {
 
 impl BaseParseImpl for LoasParse {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.config.lock().ignore_poison() = None;
         self.obj().set_min_frame_size(HEADER_BYTES as u32);
         self.parent_start()
     }
@@ -122,7 +123,7 @@ impl BaseParseImpl for LoasParse {
 impl LoasParse {
     /// Follows the configuration; returns false until there is one.
     fn is_decodable(&self, head: Head) -> bool {
-        let mut known = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.config.lock().ignore_poison();
         let config = match head {
             Head::Configured(config) if *known != Some(config) => config,
             // The decoder may understand more than this parser.

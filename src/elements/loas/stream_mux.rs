@@ -4,7 +4,7 @@
 pub(super) const HEADER_BYTES: usize = 3;
 
 /// The first eleven bits of each frame.
-const SYNC_WORD: u32 = 0x2b7;
+const SYNC_WORD_CODE: u32 = 0x2b7;
 
 /// Sample rates by index (table 1.18), Hz.
 const RATES_HZ: [u32; 13] = [
@@ -37,7 +37,7 @@ pub(super) fn frame_bytes(bytes: &[u8]) -> Option<usize> {
     let header: [u8; HEADER_BYTES] = bytes.get(..HEADER_BYTES)?.try_into().ok()?;
     let header = u32::from_be_bytes([0, header[0], header[1], header[2]]);
     let length = (header & 0x1fff) as usize;
-    (header >> 13 == SYNC_WORD && length > 0).then_some(HEADER_BYTES + length)
+    (header >> 13 == SYNC_WORD_CODE && length > 0).then_some(HEADER_BYTES + length)
 }
 
 /// Bytes until the first possible frame; all of them if there is none.
@@ -76,13 +76,14 @@ fn config(bits: &mut Bits<'_>) -> Option<Config> {
 }
 
 fn audio_specific_config(bits: &mut Bits<'_>) -> Option<Config> {
+    // ISO/IEC 14496-3, 1.6.2.1: values that a longer field follows.
     const ESCAPED_TYPE: u32 = 31;
-    const ESCAPED_RATE: u32 = 15;
+    const ESCAPED_RATE_INDEX: u32 = 15;
     if bits.take(5)? == ESCAPED_TYPE {
         bits.take(6)?;
     }
     let rate_hz = match bits.take(4)? {
-        ESCAPED_RATE => bits.take(24)?,
+        ESCAPED_RATE_INDEX => bits.take(24)?,
         index => *RATES_HZ.get(index as usize)?,
     };
     let channels = match bits.take(4)? {

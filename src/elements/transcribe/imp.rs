@@ -20,7 +20,7 @@
 //! Since: auralink-0.1.0
 
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use gst::glib;
@@ -29,6 +29,7 @@ use gst::subclass::prelude::*;
 
 use super::output::{self, Item, Placer};
 use super::properties::{self, Properties};
+use crate::media::IgnorePoison;
 use crate::speech::stt::{Event, Transcriber};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -36,13 +37,13 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 /// Items that may wait for downstream; further ones are dropped.
-const BEHIND_MAX: usize = 1024;
+const WAITING_ITEMS_MAX: usize = 1024;
 
 /// How often the task of the source pad checks whether it should stop.
-const TICK: Duration = Duration::from_millis(50);
+const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Samples per second.
-const RATE: i32 = 16_000;
+const RATE_HZ: i32 = 16_000;
 
 /// State while the element runs.
 struct State {
@@ -64,11 +65,6 @@ pub struct Transcribe {
     /// Lock order: properties before state; none is held while anything is pushed.
     properties: Mutex<Properties>,
     state: Mutex<Option<State>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The contents stay usable after a panic.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[glib::object_subclass]
@@ -115,11 +111,11 @@ impl ObjectImpl for Transcribe {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        lock(&self.properties).set(pspec.name(), value);
+        self.properties.lock().ignore_poison().set(pspec.name(), value);
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        lock(&self.properties).get(pspec.name())
+        self.properties.lock().ignore_poison().get(pspec.name())
     }
 
     fn constructed(&self) {
@@ -149,14 +145,14 @@ impl ElementImpl for Transcribe {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let sound = gst::Caps::builder("audio/x-raw")
+            let audio = gst::Caps::builder("audio/x-raw")
                 .field("format", gst::List::new(["F32LE", "S16LE"]))
-                .field("rate", RATE)
+                .field("rate", RATE_HZ)
                 .field("channels", 1)
                 .field("layout", "interleaved")
                 .build();
             let text = gst::Caps::builder("text/x-raw").field("format", "utf8").build();
-            [("sink", gst::PadDirection::Sink, &sound), ("src", gst::PadDirection::Src, &text)]
+            [("sink", gst::PadDirection::Sink, &audio), ("src", gst::PadDirection::Src, &text)]
                 .map(|(name, way, caps)| {
                     gst::PadTemplate::new(name, way, gst::PadPresence::Always, caps)
                         .expect("name, direction and caps are valid")
@@ -178,7 +174,7 @@ impl ElementImpl for Transcribe {
         }
         let success = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {
-            *lock(&self.state) = None;
+            *self.state.lock().ignore_poison() = None;
         }
         Ok(success)
     }
@@ -186,12 +182,12 @@ impl ElementImpl for Transcribe {
 
 impl Transcribe {
     fn start(&self) -> Result<(), gst::StateChangeError> {
-        let properties = lock(&self.properties).clone();
+        let properties = self.properties.lock().ignore_poison().clone();
         let options = properties.options().map_err(|reason| {
             gst::element_imp_error!(self, gst::ResourceError::Settings, ["{reason}"]);
             gst::StateChangeError
         })?;
-        let (items, queue) = mpsc::sync_channel(BEHIND_MAX);
+        let (items, queue) = mpsc::sync_channel(WAITING_ITEMS_MAX);
         let ending: Arc<Mutex<Option<gst::Event>>> = Arc::default();
         let (to, end, element) = (items.clone(), Arc::clone(&ending), self.obj().downgrade());
         let told = move |event: Event| {
@@ -203,7 +199,7 @@ impl Transcribe {
             let item = match event {
                 Event::Committed(cue) => Item::Cue(cue),
                 Event::HeardUntil(at) => Item::HeardUntil(at),
-                Event::Ended => match lock(&end).take() {
+                Event::Ended => match end.lock().ignore_poison().take() {
                     Some(event) => Item::Ended(event),
                     None => return,
                 },
@@ -218,7 +214,7 @@ impl Transcribe {
                 gst::element_imp_error!(self, gst::ResourceError::NoSpaceLeft, ["{error}"]);
                 gst::StateChangeError
             })?;
-        *lock(&self.state) = Some(State {
+        *self.state.lock().ignore_poison() = Some(State {
             transcriber: Arc::new(transcriber),
             items,
             queue: Some(queue),
@@ -233,14 +229,14 @@ impl Transcribe {
         if !active {
             return pad.stop_task().map_err(|e| gst::loggable_error!(CAT, "{e}"));
         }
-        let placer = Placer::new(lock(&self.properties).lateness);
-        let queue = lock(&self.state).as_mut().and_then(|state| state.queue.take());
+        let placer = Placer::new(self.properties.lock().ignore_poison().lateness);
+        let queue = self.state.lock().ignore_poison().as_mut().and_then(|state| state.queue.take());
         let Some(queue) = queue else { return Ok(()) };
         run(pad, queue, placer).map_err(|e| gst::loggable_error!(CAT, "{e}"))
     }
 
     fn close(&self) {
-        if let Some(state) = &*lock(&self.state) {
+        if let Some(state) = &*self.state.lock().ignore_poison() {
             state.transcriber.close();
         }
     }
@@ -251,7 +247,7 @@ impl Transcribe {
         buffer: &gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let (transcriber, at, integers) = {
-            let state = lock(&self.state);
+            let state = self.state.lock().ignore_poison();
             let state = state.as_ref().ok_or(gst::FlowError::Flushing)?;
             let at = buffer.pts().and_then(|pts| state.segment.to_running_time(pts));
             (Arc::clone(&state.transcriber), at, state.integers)
@@ -271,7 +267,7 @@ impl Transcribe {
 
     fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         use gst::EventView;
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock().ignore_poison();
         let Some(state) = state.as_mut() else { return false };
         let send = |item| state.items.try_send(item).is_ok();
         match event.view() {
@@ -292,7 +288,7 @@ impl Transcribe {
                 send(Item::Segment(event, time))
             }
             EventView::Eos(_) => {
-                *lock(&state.ending) = Some(event);
+                *state.ending.lock().ignore_poison() = Some(event);
                 state.transcriber.end();
                 true
             }
@@ -312,7 +308,7 @@ impl Transcribe {
         }
         let (live, least, most) = upstream.result();
         let own = {
-            let properties = lock(&self.properties);
+            let properties = self.properties.lock().ignore_poison();
             properties.latency + properties.lateness
         };
         latency.set(live, least + own, most.map(|m| m + own));
@@ -325,7 +321,7 @@ fn run(src: &gst::Pad, queue: Receiver<Item>, mut placer: Placer) -> Result<(), 
     let pad = src.downgrade();
     let task = move || {
         let Some(pad) = pad.upgrade() else { return };
-        let flow = match queue.recv_timeout(TICK) {
+        let flow = match queue.recv_timeout(STOP_CHECK_INTERVAL) {
             Ok(Item::Cue(cue)) => {
                 let (gap, buffer) = placer.cue(&cue);
                 if let Some(gap) = gap {

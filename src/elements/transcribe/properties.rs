@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 use gst::glib;
 use gst::prelude::*;
 
+use crate::media::IgnorePoison;
 use crate::speech::stt::{Config, Engines, Models, Options, Wanted};
 
 /// Values of the properties.
@@ -65,7 +66,7 @@ impl Properties {
         let named = self.models.clone().or_else(|| std::env::var("AURALINK_MODELS").ok());
         let named = named.unwrap_or_else(|| "/var/lib/auralink/models:./models".into());
         let folders: Vec<PathBuf> = std::env::split_paths(&named).collect();
-        let mut all = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = ENGINES.lock().ignore_poison();
         all.retain(|_, engines| engines.strong_count() > 0);
         if let Some(engines) = all.get(&folders).and_then(Weak::upgrade) {
             return engines;

@@ -9,7 +9,7 @@ use crate::media::Kind;
 
 /// A consumer with more than this queued, for as long as this, is slow: it loses data until the
 /// next key frame.
-const QUEUED_MAX: gst::ClockTime = gst::ClockTime::from_seconds(3);
+const QUEUED_TIME_MAX: gst::ClockTime = gst::ClockTime::from_seconds(3);
 
 /// Longest queue for a moment: after its connection stood still, a publisher sends its backlog at
 /// once, and consumers need some time for it.
@@ -71,7 +71,7 @@ pub(super) struct Consumer {
     needs_key: bool,
     /// Running time of its last loss, while it waits for a key frame.
     lost_at: Option<gst::ClockTime>,
-    /// Longest queue allowed: [`QUEUED_MAX`] plus what it began with.
+    /// Longest queue allowed: [`QUEUED_TIME_MAX`] plus what it began with.
     queued_max: gst::ClockTime,
     /// Running time at which its queue was last short.
     kept_up: gst::ClockTime,
@@ -97,7 +97,7 @@ impl Consumer {
             kind,
             needs_key,
             lost_at: None,
-            queued_max: QUEUED_MAX,
+            queued_max: QUEUED_TIME_MAX,
             kept_up,
             stats,
         }
@@ -169,7 +169,7 @@ impl Consumer {
         }
         self.appsrc.current_level_bytes() > QUEUED_BYTES_MAX
             || (self.kept_up < now && queued > BURST_MAX)
-            || self.kept_up + QUEUED_MAX < now
+            || self.kept_up + QUEUED_TIME_MAX < now
     }
 
     /// False if the consumer did not take it, which leaves a hole before the next key frame: an

@@ -2,13 +2,13 @@
 //! and the feed finds its writers and consumers.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use tokio::sync::watch;
 
 use super::consumer::Consumer;
 use crate::flow::gop::Gop;
-use crate::media::{Codec, Format, Kind, Timeline};
+use crate::media::{Codec, Format, IgnorePoison, Kind, Timeline};
 
 /// A named, typed fan-out point: one active [`Writer`](super::Writer), any number of consumers.
 /// Cheap to clone.
@@ -35,7 +35,7 @@ impl Inner {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held leaves a state that is still usable: losing a frame is
         // better than losing the stream.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 }
 
@@ -114,13 +114,13 @@ pub(super) struct WriterInner {
 
 impl WriterInner {
     pub(super) fn ask_for_keyframe(&self) {
-        if let Some(ask) = &*self.requester.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(ask) = &*self.requester.lock().ignore_poison() {
             ask();
         }
     }
 
     pub(super) fn tell_change(&self) {
-        if let Some(tell) = &*self.listener.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(tell) = &*self.listener.lock().ignore_poison() {
             tell();
         }
     }

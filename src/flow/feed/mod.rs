@@ -11,7 +11,7 @@ mod tests;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -26,10 +26,10 @@ pub use writer::Writer;
 
 use super::clock;
 use super::gop::Frame;
-use crate::media::{Format, Kind, Timeline};
+use crate::media::{Format, IgnorePoison, Kind, Timeline};
 
 /// Least time between two key frame requests to a source, whatever the number of viewers.
-const KEYFRAME_REQUEST_MIN: gst::ClockTime = gst::ClockTime::from_mseconds(500);
+const KEYFRAME_REQUEST_INTERVAL: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
 impl Feed {
     /// A feed without writer and consumers. `name` is unique within its stream: `video`,
@@ -84,7 +84,7 @@ impl Feed {
     pub fn writer(&self, timeline: Option<Arc<Mutex<Timeline>>>) -> Writer {
         let last = self.0.lock().last_dts;
         if let Some((timeline, last)) = timeline.as_ref().zip(last) {
-            let mut timeline = timeline.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut timeline = timeline.lock().ignore_poison();
             timeline.begin_after(last.into());
         }
         Writer::new(self.clone(), timeline)
@@ -184,7 +184,7 @@ impl Feed {
         }
         let now = clock::now();
         let mut state = self.0.lock();
-        if state.keyframe_asked.is_some_and(|t| now.saturating_sub(t) < KEYFRAME_REQUEST_MIN) {
+        if state.keyframe_asked.is_some_and(|t| now.saturating_sub(t) < KEYFRAME_REQUEST_INTERVAL) {
             return;
         }
         let active = state.active;

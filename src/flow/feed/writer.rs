@@ -1,7 +1,7 @@
 //! The writing side of a feed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -10,7 +10,7 @@ use super::inner::{Feed, WriterInner};
 use crate::flow::caps::{can_start_decoding, is_recovery_point};
 use crate::flow::clock;
 use crate::flow::gop::Frame;
-use crate::media::{Kind, Timeline};
+use crate::media::{IgnorePoison, Kind, Timeline};
 
 /// After a silence longer than this a writer may have been taken off air.
 const PAUSE_MIN: gst::ClockTime = gst::ClockTime::from_seconds(1);
@@ -83,13 +83,13 @@ impl Writer {
     /// Sets the callback for what may change who is on air: the first key frame (or audio), the
     /// first buffer after a pause, a new format. Called on a media thread; it must not block.
     pub fn on_change(&self, tell: impl Fn() + Send + Sync + 'static) {
-        let mut listener = self.0.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listener = self.0.listener.lock().ignore_poison();
         *listener = Some(Box::new(tell));
     }
 
     /// Sets the callback that asks this writer's source for a key frame.
     pub fn on_keyframe_request(&self, ask: impl Fn() + Send + Sync + 'static) {
-        let mut requester = self.0.requester.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requester = self.0.requester.lock().ignore_poison();
         *requester = Some(Box::new(ask));
     }
 
@@ -132,7 +132,7 @@ impl Writer {
         let offset = match &self.0.timeline {
             None => 0,
             Some(timeline) => {
-                let mut timeline = timeline.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut timeline = timeline.lock().ignore_poison();
                 let at = timeline.map(self.0.feed.kind(), source.into(), now.into());
                 at.as_nanos() as i128 - i128::from(source.nseconds())
             }

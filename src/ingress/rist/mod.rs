@@ -3,7 +3,7 @@
 mod library;
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -13,12 +13,13 @@ use self::library::{Profile, Receiver};
 use super::source::{PulledSource, SourceContext};
 use crate::flow::{Blame, Error, SourceReport};
 use crate::media::{
-    InvalidSetting, Protocol, passphrase_length_problem, url_problem, url_without_secrets,
+    IgnorePoison, InvalidSetting, Protocol, passphrase_length_problem, url_problem,
+    url_without_secrets,
 };
-use crate::mpegts::{self, BATCH_MAX, Connection, Limits, ReadEnd};
+use crate::mpegts::{self, BATCH_BYTES_MAX, Connection, Limits, ReadEnd};
 
 /// Longest wait for a packet before a check whether to stop.
-const POLL: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Whether librist is installed.
 pub fn is_installed() -> bool {
@@ -29,8 +30,8 @@ pub fn is_installed() -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RistSource {
-    /// `rist://@0.0.0.0:5000` waits for a sender on this port; `rist://host:5000` calls one. Options
-    /// of librist may follow, such as `?buffer=1000` (milliseconds).
+    /// `rist://@0.0.0.0:5000` waits for a sender on this port; `rist://host:5000` calls one.
+    /// Options of librist may follow, such as `?buffer=1000` (milliseconds).
     #[schema(example = "rist://@0.0.0.0:5000")]
     url: String,
     /// Passphrase of 10-79 characters if the sender encrypts (main profile, AES-256).
@@ -127,8 +128,8 @@ impl PulledSource for RistSource {
     }
 }
 
-/// A receiver and what it has received before the demuxer reads. Unread data is bounded by librist's
-/// queue of 1024 packets.
+/// A receiver and what it has received before the demuxer reads. Unread data is bounded by
+/// librist's queue of 1024 packets.
 struct RistConnection {
     receiver: Receiver,
     first: Mutex<Vec<u8>>,
@@ -142,7 +143,7 @@ impl RistConnection {
     /// Waits for the first packet, which the next read returns.
     fn wait(&self, patience: Option<Duration>, stop: &CancellationToken) -> Result<(), ReadEnd> {
         let bytes = self.receive(patience, stop)?;
-        *self.first.lock().unwrap_or_else(PoisonError::into_inner) = bytes;
+        *self.first.lock().ignore_poison() = bytes;
         Ok(())
     }
 
@@ -158,9 +159,9 @@ impl RistConnection {
             if stop.is_cancelled() {
                 return Err(ReadEnd::Stopped);
             }
-            let wait = if bytes.is_empty() { POLL } else { Duration::ZERO };
+            let wait = if bytes.is_empty() { POLL_INTERVAL } else { Duration::ZERO };
             let more = self.receiver.read(&mut bytes, wait).map_err(ReadEnd::Closed)?;
-            if !bytes.is_empty() && (!more || bytes.len() >= BATCH_MAX) {
+            if !bytes.is_empty() && (!more || bytes.len() >= BATCH_BYTES_MAX) {
                 return Ok(bytes);
             }
             if patience.is_some_and(|patience| since.elapsed() > patience) {
@@ -172,7 +173,7 @@ impl RistConnection {
 
 impl Connection for RistConnection {
     fn read(&self, silence: Duration, stop: &CancellationToken) -> Result<Vec<u8>, ReadEnd> {
-        let first = std::mem::take(&mut *self.first.lock().unwrap_or_else(PoisonError::into_inner));
+        let first = std::mem::take(&mut *self.first.lock().ignore_poison());
         if first.is_empty() { self.receive(Some(silence), stop) } else { Ok(first) }
     }
 
@@ -183,6 +184,6 @@ impl Connection for RistConnection {
     }
 
     /// librist has no way to hang up a receiver before it is destroyed; a read returns within
-    /// [`POLL`].
+    /// [`POLL_INTERVAL`].
     fn close(&self) {}
 }

@@ -4,7 +4,7 @@
 //! followed, because a few bytes of them can stand for gigabytes.
 
 /// Maximum nesting of objects; real encoders use two levels.
-const DEPTH_MAX: usize = 8;
+const NESTING_LEVELS_MAX: usize = 8;
 
 /// Maximum number of values in one message; real encoders send under a hundred.
 const VALUES_MAX: usize = 1024;
@@ -36,7 +36,9 @@ pub(super) enum Error {
     #[error("{0:#04x} is not an AMF0 marker")]
     Marker(u8),
     /// Nested too deeply or too many values.
-    #[error("an AMF message nests deeper than {DEPTH_MAX} or has over {VALUES_MAX} values")]
+    #[error(
+        "an AMF message nests deeper than {NESTING_LEVELS_MAX} or has over {VALUES_MAX} values"
+    )]
     TooMuch,
 }
 
@@ -118,7 +120,7 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self, depth: usize) -> Result<Value, Error> {
         self.values += 1;
-        if depth > DEPTH_MAX || self.values > VALUES_MAX {
+        if depth > NESTING_LEVELS_MAX || self.values > VALUES_MAX {
             return Err(Error::TooMuch);
         }
         let [marker] = self.array()?;

@@ -7,42 +7,50 @@ use std::collections::HashMap;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Message type: the sender's chunk size changes.
-pub(super) const SET_CHUNK_SIZE: u8 = 1;
-/// Message type: discards a partially sent message.
-pub(super) const ABORT: u8 = 2;
-/// Message type: number of bytes received so far.
-pub(super) const ACKNOWLEDGEMENT: u8 = 3;
-/// Message type: stream begin, ping and similar.
-pub(super) const USER_CONTROL: u8 = 4;
-/// Message type: number of bytes after which the peer wants an acknowledgement.
-pub(super) const WINDOW_SIZE: u8 = 5;
-/// Message type: limit of unacknowledged bytes.
-pub(super) const PEER_BANDWIDTH: u8 = 6;
-/// Message type: audio.
-pub(super) const AUDIO: u8 = 8;
-/// Message type: video.
-pub(super) const VIDEO: u8 = 9;
-/// Message type: a command in AMF3, in practice a zero byte followed by AMF0.
-pub(super) const COMMAND_AMF3: u8 = 17;
-/// Message type: a command in AMF0.
-pub(super) const COMMAND: u8 = 20;
-/// Message type: several FLV tags in one.
-pub(super) const AGGREGATE: u8 = 22;
+/// The sender's chunk size changes. This and the types below are those of the RTMP specification
+/// 1.0 (sections 5.4 and 7.1).
+pub(super) const SET_CHUNK_SIZE_MESSAGE_TYPE: u8 = 1;
+/// Discards a partially sent message.
+pub(super) const ABORT_MESSAGE_TYPE: u8 = 2;
+/// Number of bytes received so far.
+pub(super) const ACKNOWLEDGEMENT_MESSAGE_TYPE: u8 = 3;
+/// Stream begin, ping and similar.
+pub(super) const USER_CONTROL_MESSAGE_TYPE: u8 = 4;
+/// Number of bytes after which the peer wants an acknowledgement.
+pub(super) const WINDOW_SIZE_MESSAGE_TYPE: u8 = 5;
+/// Limit of unacknowledged bytes.
+pub(super) const PEER_BANDWIDTH_MESSAGE_TYPE: u8 = 6;
+/// Audio.
+pub(super) const AUDIO_MESSAGE_TYPE: u8 = 8;
+/// Video.
+pub(super) const VIDEO_MESSAGE_TYPE: u8 = 9;
+/// A command in AMF3, in practice a zero byte followed by AMF0.
+pub(super) const COMMAND_AMF3_MESSAGE_TYPE: u8 = 17;
+/// A command in AMF0.
+pub(super) const COMMAND_MESSAGE_TYPE: u8 = 20;
+/// Several FLV tags in one.
+pub(super) const AGGREGATE_MESSAGE_TYPE: u8 = 22;
 
 /// Whether RTMP defines this message type: those above, metadata and shared objects.
 pub(super) fn is_known(kind: u8) -> bool {
-    matches!(kind, SET_CHUNK_SIZE..=PEER_BANDWIDTH | AUDIO | VIDEO | 15..=COMMAND | AGGREGATE)
+    matches!(
+        kind,
+        SET_CHUNK_SIZE_MESSAGE_TYPE..=PEER_BANDWIDTH_MESSAGE_TYPE
+            | AUDIO_MESSAGE_TYPE
+            | VIDEO_MESSAGE_TYPE
+            | 15..=COMMAND_MESSAGE_TYPE
+            | AGGREGATE_MESSAGE_TYPE
+    )
 }
 
 /// Initial chunk size.
-const CHUNK_SIZE_FIRST: usize = 128;
+const FIRST_CHUNK_BYTES: usize = 128;
 
 /// Chunk size that we send: each of our answers fits in one chunk.
-pub(super) const CHUNK_SIZE_SENT: usize = 4096;
+pub(super) const SENT_CHUNK_BYTES: usize = 4096;
 
 /// A timestamp field with this value is followed by a timestamp of four bytes.
-const EXTENDED: u32 = 0x00ff_ffff;
+const EXTENDED_TIMESTAMP_CODE: u32 = 0x00ff_ffff;
 
 /// One message: a command, a video frame or a piece of audio.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +149,7 @@ impl Decoder {
     /// A decoder for a new connection.
     pub(super) fn new(limits: Limits) -> Self {
         let streams = HashMap::new();
-        Self { chunk_size: CHUNK_SIZE_FIRST, limits, streams, held: 0, current: None }
+        Self { chunk_size: FIRST_CHUNK_BYTES, limits, streams, held: 0, current: None }
     }
 
     /// Changes the limits, once the peer is identified.
@@ -233,7 +241,7 @@ impl Decoder {
             stream: (format == 0)
                 .then(|| u32::from_le_bytes([field[7], field[8], field[9], field[10]])),
         };
-        let announced = format < 3 && header.time == EXTENDED;
+        let announced = format < 3 && header.time == EXTENDED_TIMESTAMP_CODE;
         let inherited = format == 3 && state.is_some_and(|s| s.extended);
         if announced || inherited {
             let tail = &input[header.bytes..];
@@ -273,17 +281,17 @@ impl Decoder {
         let (kind, stream, timestamp) = (state.kind, state.stream, state.timestamp);
         let number = payload.get(..4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
         match (kind, number) {
-            (SET_CHUNK_SIZE, Some(size)) => {
+            (SET_CHUNK_SIZE_MESSAGE_TYPE, Some(size)) => {
                 // No message exceeds 24 bits of length.
                 self.chunk_size = (size & 0x7fff_ffff).min(0x00ff_ffff) as usize;
                 if self.chunk_size == 0 { Err(Error::ChunkSize) } else { Ok(None) }
             }
-            (ABORT, Some(aborted)) => {
+            (ABORT_MESSAGE_TYPE, Some(aborted)) => {
                 let given_up = self.streams.get_mut(&aborted).and_then(|s| s.partial.take());
                 self.held -= given_up.map_or(0, |p| p.len());
                 Ok(None)
             }
-            (SET_CHUNK_SIZE | ABORT, None) => Ok(None),
+            (SET_CHUNK_SIZE_MESSAGE_TYPE | ABORT_MESSAGE_TYPE, None) => Ok(None),
             _ => Ok(Some(Message { kind, stream, timestamp, payload: payload.freeze() })),
         }
     }
@@ -304,7 +312,7 @@ fn read_basic(input: &[u8]) -> Option<(u8, u32, usize)> {
 pub(super) fn encode(message: &Message, chunk_stream: u8, chunk_size: usize, out: &mut Vec<u8>) {
     let length = u32::try_from(message.payload.len()).unwrap_or(u32::MAX);
     out.push(chunk_stream & 0x3f);
-    out.extend(&message.timestamp.min(EXTENDED).to_be_bytes()[1..]);
+    out.extend(&message.timestamp.min(EXTENDED_TIMESTAMP_CODE).to_be_bytes()[1..]);
     out.extend(&length.to_be_bytes()[1..]);
     out.push(message.kind);
     out.extend(message.stream.to_le_bytes());
@@ -312,7 +320,7 @@ pub(super) fn encode(message: &Message, chunk_stream: u8, chunk_size: usize, out
         if index > 0 {
             out.push(0xc0 | (chunk_stream & 0x3f));
         }
-        if message.timestamp >= EXTENDED {
+        if message.timestamp >= EXTENDED_TIMESTAMP_CODE {
             out.extend(message.timestamp.to_be_bytes());
         }
         out.extend(piece);
@@ -320,5 +328,4 @@ pub(super) fn encode(message: &Message, chunk_stream: u8, chunk_size: usize, out
 }
 
 #[cfg(test)]
-#[path = "chunk_tests.rs"]
 mod tests;

@@ -23,16 +23,16 @@ use crate::ingress::unusable::unusable;
 use crate::media::{Protocol, Secret, StreamName};
 
 /// Time limit for the gate's answer.
-const GATE_MAX: Duration = Duration::from_secs(15);
+const GATE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Our messages are small: a client that does not read them within this time is gone.
-const WRITE_MAX: Duration = Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a client may take to close after our last message.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes per read.
-const READ: usize = 32 << 10;
+const READ_BYTES: usize = 32 << 10;
 
 /// Advice for publishers.
 const PLEASE_SEND: &str = "send FLV (`-f flv` of ffmpeg), and a file at its own pace (`-re`)";
@@ -221,7 +221,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let report = Arc::new(SourceReport::new(Protocol::Rtmp, self.peer.to_string()));
         let busy = |_| (Denial::Rejected, "the appliance is busy; try again".to_owned());
         let answer =
-            timeout(GATE_MAX, shared.gate.publish(access_request.clone(), report.clone())).await;
+            timeout(GATE_TIMEOUT, shared.gate.publish(access_request.clone(), report.clone()))
+                .await;
         match answer.map_err(busy)? {
             Ok(intake) => {
                 let standing = shared.publishers.enter(stream, credential, ip);
@@ -300,7 +301,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads more data. Cancel safe: nothing is lost.
     async fn read(&mut self) -> Result<usize, Error> {
-        self.input.reserve(READ);
+        self.input.reserve(READ_BYTES);
         let count = self.stream.read_buf(&mut self.input).await?;
         if count == 0 {
             let message = "the connection was closed without a goodbye";
@@ -320,7 +321,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.stream.write_all(&output).await?;
             self.stream.flush().await
         };
-        match timeout(WRITE_MAX, send).await {
+        match timeout(WRITE_TIMEOUT, send).await {
             Ok(sent) => Ok(sent?),
             Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
         }
@@ -340,7 +341,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.stream.shutdown().await?;
         loop {
             self.input.clear();
-            self.input.reserve(READ);
+            self.input.reserve(READ_BYTES);
             if self.stream.read_buf(&mut self.input).await? == 0 {
                 return Ok(());
             }

@@ -9,10 +9,10 @@ use rand::RngCore;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Length of C1, S1, C2 and S2.
-const BLOCK: usize = 1536;
+const BLOCK_BYTES: usize = 1536;
 
 /// The only version of unencrypted RTMP.
-const VERSION: u8 = 3;
+const RTMP_VERSION: u8 = 3;
 
 /// Performs the handshake. The caller sets a time limit.
 ///
@@ -20,7 +20,7 @@ const VERSION: u8 = 3;
 /// If the client disconnects or uses another protocol.
 pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     let version = stream.read_u8().await?;
-    if version != VERSION {
+    if version != RTMP_VERSION {
         let guess = match version {
             0x16 => " (this looks like TLS: use the RTMPS port, or rtmp:// instead of rtmps://)",
             b'G' | b'P' | b'H' | b'O' => " (this looks like HTTP: this port speaks RTMP only)",
@@ -30,14 +30,14 @@ pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) ->
         let message = format!("not RTMP: the first byte is {version:#04x}, not 3{guess}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
-    let mut c1 = vec![0; BLOCK];
+    let mut c1 = vec![0; BLOCK_BYTES];
     stream.read_exact(&mut c1).await?;
 
-    let mut answer = vec![0; 1 + 2 * BLOCK];
-    answer[0] = VERSION;
+    let mut answer = vec![0; 1 + 2 * BLOCK_BYTES];
+    answer[0] = RTMP_VERSION;
     // S1: time 0, version 0, then random bytes. S2: C1 unchanged.
-    rand::rng().fill_bytes(&mut answer[9..=BLOCK]);
-    answer[1 + BLOCK..].copy_from_slice(&c1);
+    rand::rng().fill_bytes(&mut answer[9..=BLOCK_BYTES]);
+    answer[1 + BLOCK_BYTES..].copy_from_slice(&c1);
     stream.write_all(&answer).await?;
     stream.flush().await?;
 
@@ -60,9 +60,9 @@ mod tests {
         let mut client = Handshake::new(HandshakeRole::Client);
         let hello = client.generate_initial().expect("a client begins");
         theirs.write_all(&hello).await.expect("writes");
-        let mut answer = vec![0; 1 + 2 * BLOCK];
+        let mut answer = vec![0; 1 + 2 * BLOCK_BYTES];
         theirs.read_exact(&mut answer).await.expect("an answer");
-        assert_eq!(&answer[1 + BLOCK..], &hello[1..], "S2 echoes C1");
+        assert_eq!(&answer[1 + BLOCK_BYTES..], &hello[1..], "S2 echoes C1");
         let reply = client.process(&mut Bytes::from(answer)).expect("valid").expect("C2");
         theirs.write_all(&reply).await.expect("writes");
         server.await.expect("no panic").expect("greeted");

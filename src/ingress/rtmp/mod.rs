@@ -49,13 +49,13 @@ use crate::flow::{ConnectionPermit, Connections, Gate};
 use crate::telemetry::LogLimiter;
 
 /// Time limit for a TLS handshake.
-const TLS_MAX: Duration = Duration::from_secs(5);
+const TLS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time limit for a client from its first byte to its request to publish.
-const SETUP_MAX: Duration = Duration::from_secs(10);
+const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time limit for notifying and closing all connections when the server stops.
-const STOP_MAX: Duration = Duration::from_secs(4);
+const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Listens as configured and serves until `cancel`. Returns `Ok` at once if RTMP is disabled.
 ///
@@ -118,7 +118,7 @@ impl Server {
             shared: Arc::new(Shared {
                 gate,
                 publishers: Publishers::default(),
-                setup_max: SETUP_MAX,
+                setup_max: SETUP_TIMEOUT,
                 idle: Duration::from_secs(self.config.idle_timeout_s.into()),
                 cancel: cancel.clone(),
             }),
@@ -136,7 +136,7 @@ impl Server {
             () = tls => {}
         }
         state.tasks.close();
-        if tokio::time::timeout(STOP_MAX, state.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_TIMEOUT, state.tasks.wait()).await.is_err() {
             tracing::warn!(left = state.tasks.len(), "RTMP connections are left behind");
         }
     }
@@ -188,10 +188,10 @@ impl ListenerState {
             let result = match tls {
                 None => connection::serve(stream, peer, &shared).await,
                 Some(acceptor) => {
-                    match tokio::time::timeout(TLS_MAX, acceptor.accept(stream)).await {
+                    match tokio::time::timeout(TLS_TIMEOUT, acceptor.accept(stream)).await {
                         Ok(Ok(stream)) => connection::serve(stream, peer, &shared).await,
                         Ok(Err(error)) => Err(error.into()),
-                        Err(_) => Err(connection::Error::TooSlow(TLS_MAX)),
+                        Err(_) => Err(connection::Error::TooSlow(TLS_TIMEOUT)),
                     }
                 }
             };

@@ -10,13 +10,13 @@ use super::tag;
 use crate::media::Kind;
 
 /// Bytes that a peer may send before it needs an acknowledgement.
-const WINDOW: u32 = 2_500_000;
+const WINDOW_BYTES: u32 = 2_500_000;
 
 /// Maximum number of message streams per connection; encoders create one.
 const STREAMS_MAX: u32 = 8;
 
 /// Maximum size of commands that are parsed, in bytes.
-const COMMAND_MAX: usize = 64 << 10;
+const COMMAND_BYTES_MAX: usize = 64 << 10;
 
 /// A request or data of the client.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,12 +94,12 @@ impl Session {
     /// Counts received bytes, which are acknowledged at intervals.
     pub(super) fn received(&mut self, count: usize) {
         self.received += count as u64;
-        let window = self.window.unwrap_or(WINDOW).max(1 << 16);
+        let window = self.window.unwrap_or(WINDOW_BYTES).max(1 << 16);
         if self.received - self.acknowledged >= u64::from(window) / 2 {
             self.acknowledged = self.received;
             // The counter wraps, as defined by RTMP.
             let low = (self.received & 0xffff_ffff) as u32;
-            self.control(chunk::ACKNOWLEDGEMENT, &low.to_be_bytes());
+            self.control(chunk::ACKNOWLEDGEMENT_MESSAGE_TYPE, &low.to_be_bytes());
         }
     }
 
@@ -114,23 +114,29 @@ impl Session {
     ) -> Result<(), Error> {
         let Message { kind, stream, timestamp, payload } = message;
         match kind {
-            chunk::AUDIO => self.media(Kind::Audio, timestamp, payload, events),
-            chunk::VIDEO => self.media(Kind::Video, timestamp, payload, events),
-            chunk::AGGREGATE if self.publishing.is_some() => {
+            chunk::AUDIO_MESSAGE_TYPE => self.media(Kind::Audio, timestamp, payload, events),
+            chunk::VIDEO_MESSAGE_TYPE => self.media(Kind::Video, timestamp, payload, events),
+            chunk::AGGREGATE_MESSAGE_TYPE if self.publishing.is_some() => {
                 for (kind, timestamp, payload) in tag::split_aggregate(timestamp, payload) {
                     match kind {
-                        chunk::AUDIO => self.media(Kind::Audio, timestamp, payload, events),
-                        chunk::VIDEO => self.media(Kind::Video, timestamp, payload, events),
+                        chunk::AUDIO_MESSAGE_TYPE => {
+                            self.media(Kind::Audio, timestamp, payload, events)
+                        }
+                        chunk::VIDEO_MESSAGE_TYPE => {
+                            self.media(Kind::Video, timestamp, payload, events)
+                        }
                         _ => {}
                     }
                 }
             }
-            chunk::WINDOW_SIZE => {
+            chunk::WINDOW_SIZE_MESSAGE_TYPE => {
                 self.window = payload.first_chunk().map(|b| u32::from_be_bytes(*b));
             }
-            chunk::USER_CONTROL => self.user_control(&payload),
-            chunk::COMMAND | chunk::COMMAND_AMF3 if payload.len() <= COMMAND_MAX => {
-                let amf3 = usize::from(kind == chunk::COMMAND_AMF3);
+            chunk::USER_CONTROL_MESSAGE_TYPE => self.user_control(&payload),
+            chunk::COMMAND_MESSAGE_TYPE | chunk::COMMAND_AMF3_MESSAGE_TYPE
+                if payload.len() <= COMMAND_BYTES_MAX =>
+            {
+                let amf3 = usize::from(kind == chunk::COMMAND_AMF3_MESSAGE_TYPE);
                 let values = amf::decode(payload.get(amf3..).unwrap_or_default())?;
                 self.command(stream, &values, events)?;
             }
@@ -156,7 +162,7 @@ impl Session {
     /// Answers a ping. Other control messages are for players.
     fn user_control(&mut self, payload: &[u8]) {
         if let Some(&[0, 6, a, b, c, d]) = payload.get(..6) {
-            self.control(chunk::USER_CONTROL, &[0, 7, a, b, c, d]);
+            self.control(chunk::USER_CONTROL_MESSAGE_TYPE, &[0, 7, a, b, c, d]);
         }
     }
 
@@ -208,12 +214,12 @@ impl Session {
     fn connect(&mut self, transaction: f64, object: Option<&Value>, events: &mut Vec<Event>) {
         let app = object.and_then(|o| o.get("app")).and_then(Value::as_str).unwrap_or_default();
         let app = app.split('?').next().unwrap_or_default().trim_matches('/');
-        self.control(chunk::WINDOW_SIZE, &WINDOW.to_be_bytes());
-        let [a, b, c, d] = WINDOW.to_be_bytes();
+        self.control(chunk::WINDOW_SIZE_MESSAGE_TYPE, &WINDOW_BYTES.to_be_bytes());
+        let [a, b, c, d] = WINDOW_BYTES.to_be_bytes();
         // 2: the limit is dynamic.
-        self.control(chunk::PEER_BANDWIDTH, &[a, b, c, d, 2]);
-        let size = u32::try_from(chunk::CHUNK_SIZE_SENT).unwrap_or(u32::MAX);
-        self.control(chunk::SET_CHUNK_SIZE, &size.to_be_bytes());
+        self.control(chunk::PEER_BANDWIDTH_MESSAGE_TYPE, &[a, b, c, d, 2]);
+        let size = u32::try_from(chunk::SENT_CHUNK_BYTES).unwrap_or(u32::MAX);
+        self.control(chunk::SET_CHUNK_SIZE_MESSAGE_TYPE, &size.to_be_bytes());
         if app != APP {
             // The application name is not repeated: it may be a stream key.
             let message = format!("there is no such application; {USAGE}");
@@ -242,7 +248,7 @@ impl Session {
     pub(super) fn accept(&mut self) {
         let stream = self.publishing.unwrap_or(0);
         let id = stream.to_be_bytes();
-        self.control(chunk::USER_CONTROL, &[0, 0, id[0], id[1], id[2], id[3]]);
+        self.control(chunk::USER_CONTROL_MESSAGE_TYPE, &[0, 0, id[0], id[1], id[2], id[3]]);
         self.status(stream, "status", "NetStream.Publish.Start", "You are live.");
     }
 
@@ -266,12 +272,12 @@ impl Session {
     fn status(&mut self, stream: u32, level: &str, code: &str, message: &str) {
         let info = status(level, code, message);
         let values = [Value::text("onStatus"), Value::Number(0.0), Value::Null, info];
-        self.send(5, chunk::COMMAND, stream, amf::encode(&values));
+        self.send(5, chunk::COMMAND_MESSAGE_TYPE, stream, amf::encode(&values));
     }
 
     fn answer(&mut self, name: &str, transaction: f64, object: Value, info: Value) {
         let values = [Value::text(name), Value::Number(transaction), object, info];
-        self.send(3, chunk::COMMAND, 0, amf::encode(&values));
+        self.send(3, chunk::COMMAND_MESSAGE_TYPE, 0, amf::encode(&values));
     }
 
     fn control(&mut self, kind: u8, payload: &[u8]) {
@@ -281,7 +287,7 @@ impl Session {
     fn send(&mut self, chunk_stream: u8, kind: u8, stream: u32, payload: Vec<u8>) {
         let message = Message { kind, stream, timestamp: 0, payload: payload.into() };
         // Only messages after `connect` exceed the initial chunk size.
-        chunk::encode(&message, chunk_stream, chunk::CHUNK_SIZE_SENT, &mut self.out);
+        chunk::encode(&message, chunk_stream, chunk::SENT_CHUNK_BYTES, &mut self.out);
     }
 }
 
@@ -294,5 +300,4 @@ fn status(level: &str, code: &str, message: &str) -> Value {
 }
 
 #[cfg(test)]
-#[path = "session_tests.rs"]
 mod tests;

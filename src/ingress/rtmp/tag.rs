@@ -55,15 +55,15 @@ pub(super) fn parse(kind: Kind, payload: Bytes) -> Result<Packet, Error> {
     match kind {
         Kind::Video if first & 0x80 != 0 => enhanced(kind, first & 0x0f, (first >> 4) & 7, reader),
         Kind::Video => legacy_video(first, reader),
-        Kind::Audio if first >> 4 == 9 => enhanced(kind, first & 0x0f, FRAME_KEY, reader),
+        Kind::Audio if first >> 4 == 9 => enhanced(kind, first & 0x0f, KEY_FRAME_TYPE, reader),
         Kind::Audio => legacy_audio(first, reader),
     }
 }
 
 /// Frame type of a key frame.
-const FRAME_KEY: u8 = 1;
+const KEY_FRAME_TYPE: u8 = 1;
 /// Frame type of a command message for the player, without video data.
-const FRAME_COMMAND: u8 = 5;
+const COMMAND_FRAME_TYPE: u8 = 5;
 
 fn legacy_video(first: u8, mut reader: Reader) -> Result<Packet, Error> {
     let codec = match first & 0x0f {
@@ -72,7 +72,7 @@ fn legacy_video(first: u8, mut reader: Reader) -> Result<Packet, Error> {
         12 => Codec::H265,
         id => return Err(Error::Codec(format!("video codec {id} of FLV"))),
     };
-    if first >> 4 == FRAME_COMMAND {
+    if first >> 4 == COMMAND_FRAME_TYPE {
         return Ok(Packet::Nothing);
     }
     let packet = reader.u8()?;
@@ -80,7 +80,12 @@ fn legacy_video(first: u8, mut reader: Reader) -> Result<Packet, Error> {
     Ok(match packet {
         0 => Packet::Config { codec, record: reader.0 },
         1 if reader.0.is_empty() => Packet::Nothing,
-        1 => Packet::Frame { codec, key: first >> 4 == FRAME_KEY, composition_ms, data: reader.0 },
+        1 => Packet::Frame {
+            codec,
+            key: first >> 4 == KEY_FRAME_TYPE,
+            composition_ms,
+            data: reader.0,
+        },
         _ => Packet::Nothing,
     })
 }
@@ -96,18 +101,20 @@ fn legacy_audio(first: u8, mut reader: Reader) -> Result<Packet, Error> {
     }
 }
 
-/// Packet types common to video and audio.
-const SEQUENCE_START: u8 = 0;
-const CODED_FRAMES: u8 = 1;
-/// Video only: like [`CODED_FRAMES`], with an implied composition offset of zero.
-const CODED_FRAMES_X: u8 = 3;
-const MOD_EX: u8 = 7;
+/// The packet has the decoder configuration (Enhanced RTMP, as the types below).
+const SEQUENCE_START_PACKET_TYPE: u8 = 0;
+/// The packet has media.
+const CODED_FRAMES_PACKET_TYPE: u8 = 1;
+/// Video only: like [`CODED_FRAMES_PACKET_TYPE`], with an implied composition offset of zero.
+const CODED_FRAMES_X_PACKET_TYPE: u8 = 3;
+/// A modifier precedes the packet.
+const MOD_EX_PACKET_TYPE: u8 = 7;
 
 fn enhanced(kind: Kind, packet: u8, frame: u8, mut reader: Reader) -> Result<Packet, Error> {
     let mut packet = packet;
     // Modifiers (nanosecond offsets) precede the rest. They are skipped: feeds have millisecond
     // precision.
-    while packet == MOD_EX {
+    while packet == MOD_EX_PACKET_TYPE {
         let length = match usize::from(reader.u8()?) + 1 {
             256 => usize::from(reader.u16()?) + 1,
             short => short,
@@ -115,7 +122,7 @@ fn enhanced(kind: Kind, packet: u8, frame: u8, mut reader: Reader) -> Result<Pac
         reader.take(length)?;
         packet = reader.u8()? & 0x0f;
     }
-    if kind == Kind::Video && frame == FRAME_COMMAND {
+    if kind == Kind::Video && frame == COMMAND_FRAME_TYPE {
         return Ok(Packet::Nothing);
     }
     let multitrack = if kind == Kind::Video { 6 } else { 5 };
@@ -125,7 +132,7 @@ fn enhanced(kind: Kind, packet: u8, frame: u8, mut reader: Reader) -> Result<Pac
     }
     let first = reader.u8()?;
     let (layout, packet) = (first >> 4, first & 0x0f);
-    let shared = if layout == MANY_CODECS { None } else { Some(reader.fourcc()?) };
+    let shared = if layout == MANY_CODECS_LAYOUT_TYPE { None } else { Some(reader.fourcc()?) };
     while !reader.0.is_empty() {
         let code = match shared {
             Some(code) => code,
@@ -133,7 +140,7 @@ fn enhanced(kind: Kind, packet: u8, frame: u8, mut reader: Reader) -> Result<Pac
         };
         let track = reader.u8()?;
         let data = match layout {
-            ONE_TRACK => reader.0.split_off(0),
+            ONE_TRACK_LAYOUT_TYPE => reader.0.split_off(0),
             _ => {
                 let length = reader.u24()?;
                 reader.take(length as usize)?
@@ -142,28 +149,31 @@ fn enhanced(kind: Kind, packet: u8, frame: u8, mut reader: Reader) -> Result<Pac
         if track == 0 {
             return body(fourcc(kind, code)?, packet, frame, Reader(data));
         }
-        if layout == ONE_TRACK {
+        if layout == ONE_TRACK_LAYOUT_TYPE {
             break;
         }
     }
     Ok(Packet::Nothing)
 }
 
-const ONE_TRACK: u8 = 0;
-const MANY_CODECS: u8 = 2;
+/// The message has a packet of one track (Enhanced RTMP, `AvMultitrackType`).
+const ONE_TRACK_LAYOUT_TYPE: u8 = 0;
+/// The message has packets of several tracks, each with its codec.
+const MANY_CODECS_LAYOUT_TYPE: u8 = 2;
 
 fn body(codec: Codec, packet: u8, frame: u8, mut reader: Reader) -> Result<Packet, Error> {
     match packet {
-        SEQUENCE_START => return Ok(Packet::Config { codec, record: reader.0 }),
-        CODED_FRAMES | CODED_FRAMES_X => {}
+        SEQUENCE_START_PACKET_TYPE => return Ok(Packet::Config { codec, record: reader.0 }),
+        CODED_FRAMES_PACKET_TYPE | CODED_FRAMES_X_PACKET_TYPE => {}
         _ => return Ok(Packet::Nothing),
     }
-    let has_offset = packet == CODED_FRAMES && matches!(codec, Codec::H264 | Codec::H265);
+    let has_offset =
+        packet == CODED_FRAMES_PACKET_TYPE && matches!(codec, Codec::H264 | Codec::H265);
     let composition_ms = if has_offset { reader.i24()? } else { 0 };
     if reader.0.is_empty() {
         return Ok(Packet::Nothing);
     }
-    Ok(Packet::Frame { codec, key: frame == FRAME_KEY, composition_ms, data: reader.0 })
+    Ok(Packet::Frame { codec, key: frame == KEY_FRAME_TYPE, composition_ms, data: reader.0 })
 }
 
 fn fourcc(kind: Kind, code: [u8; 4]) -> Result<Codec, Error> {
@@ -237,15 +247,14 @@ pub(super) fn split_aggregate(timestamp: u32, payload: Bytes) -> Vec<(u8, u32, B
 
 /// Whether bytes from an arbitrary position are MPEG-TS: sync bytes at the packet distance.
 pub(super) fn is_mpegts(bytes: &[u8]) -> bool {
-    const PACKET: usize = 188;
+    const PACKET_BYTES: usize = 188;
     const PACKETS_MIN: usize = 5;
     let synced = |first: usize| {
-        let mut sync = bytes.iter().skip(first).step_by(PACKET).take(PACKETS_MIN);
+        let mut sync = bytes.iter().skip(first).step_by(PACKET_BYTES).take(PACKETS_MIN);
         sync.clone().count() == PACKETS_MIN && sync.all(|byte| *byte == 0x47)
     };
-    (0..PACKET).any(synced)
+    (0..PACKET_BYTES).any(synced)
 }
 
 #[cfg(test)]
-#[path = "tag_tests.rs"]
 mod tests;

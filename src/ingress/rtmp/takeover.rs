@@ -7,15 +7,15 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::media::{Secret, StreamName};
+use crate::media::{IgnorePoison, Secret, StreamName};
 
 /// A live encoder sends about forty audio packets a second: a session silent for this long is dead.
-const SILENCE: Duration = Duration::from_secs(1);
+const SILENCE_MAX: Duration = Duration::from_secs(1);
 
 /// A displaced session leaves at once; this limits the wait for it.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
@@ -100,7 +100,7 @@ impl Publishers {
         let heard = old.heard.load(Ordering::Relaxed);
         tokio::select! {
             () = old.left.cancelled() => return,
-            () = tokio::time::sleep(SILENCE) => {}
+            () = tokio::time::sleep(SILENCE_MAX) => {}
         }
         if old.heard.load(Ordering::Relaxed) == heard {
             tracing::info!(%stream, peer = %ip, "the publisher is back: its silent session ends");
@@ -110,7 +110,7 @@ impl Publishers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Entry>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::streamid::{self, StreamId, StreamIdError};
 use super::{Config, Error, play, publish};
 use crate::flow::{AccessRequest, Action, Gate, Refusal, RefusalKind};
-use crate::media::Protocol;
+use crate::media::{IgnorePoison, Protocol};
 use crate::mpegts::Limits;
 use crate::srt::{ConnectRequest, Listener, ListenerOptions, Reject, Socket};
 use crate::telemetry::LogLimiter;
@@ -21,7 +21,7 @@ use crate::telemetry::LogLimiter;
 const USAGE: &str = "set the streamid to publish:NAME:TOKEN or #!::r=NAME,m=publish,s=TOKEN";
 
 /// Polling interval of the accepting thread.
-const POLL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An admitted caller that is not connected after this time has failed.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -127,7 +127,7 @@ struct ListenerState {
 
 impl ListenerState {
     fn waiting(&self) -> MutexGuard<'_, HashMap<i32, Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().ignore_poison()
     }
 
     /// Decides on admission, on libsrt's receiving thread.
@@ -210,7 +210,7 @@ impl ListenerState {
         runtime: &tokio::runtime::Handle,
     ) -> Result<(), crate::srt::Error> {
         while !self.stop.is_cancelled() {
-            if let Some((number, socket)) = listener.accept(POLL)? {
+            if let Some((number, socket)) = listener.accept(POLL_INTERVAL)? {
                 let waiting = self.waiting().remove(&number);
                 // Without an entry it was given up already; dropping the socket closes it.
                 if let Some(waiting) = waiting {

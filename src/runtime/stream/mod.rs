@@ -3,13 +3,15 @@
 //! Every input arrives here: the wanted state, a [`Command`], a signal or a deadline. One short
 //! function handles each; nothing else changes a stream. An idle stream sleeps. The other files of
 //! this folder are parts of this owner: who is on air (`sources`), what runs (`nodes`), where media
-//! goes (`outputs`), who watches (`viewers`) and the snapshot (`report`). `supervise` restarts it.
+//! goes (`outputs`, `segments`), who watches (`viewers`) and the snapshot (`report`). `supervise`
+//! restarts it.
 
 mod nodes;
 mod outputs;
 mod publisher;
 mod rates;
 mod report;
+mod segments;
 mod signals;
 mod sources;
 mod supervise;
@@ -36,7 +38,7 @@ use super::shared::{Shared, StreamEntry};
 use super::switcher::Switcher;
 use super::worker::{IDLE_KEPT, Worker};
 use super::{Event, Preset, StreamSpec, StreamState, Wanted};
-use crate::egress::hls;
+use crate::egress::segments::SegmentStore;
 use crate::flow::{CaptionFeeds, CueFeed, Feed};
 use crate::graph::Plan;
 use crate::media::{Format, Kind};
@@ -44,7 +46,7 @@ use crate::process::denoise;
 
 /// How often a stream checks its publishers, whose age and notes are not signalled. Also the
 /// minimum time between two checks for any other reason.
-const TICK: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The state of one stream, owned by its task.
 pub(super) struct Stream {
@@ -80,8 +82,8 @@ pub(super) struct Stream {
     viewers: BTreeMap<u64, ViewerState>,
     /// Viewers that wait until the tracks are known.
     pending: Vec<PendingViewer>,
-    segment_store: Option<Arc<hls::SegmentStore>>,
-    hls_wanted: bool,
+    segment_store: Option<Arc<SegmentStore>>,
+    segments_wanted: bool,
     rates: Rates,
 }
 
@@ -116,7 +118,7 @@ impl Stream {
             viewers: BTreeMap::new(),
             pending: Vec::new(),
             segment_store: None,
-            hls_wanted: false,
+            segments_wanted: false,
             rates: Rates::default(),
         }
     }
@@ -158,13 +160,13 @@ impl Stream {
     /// Time of the next check if nothing happens before.
     fn due(&self, now: Instant) -> Option<Instant> {
         let busy = !self.publishers.is_empty() || self.state != StreamState::Idle;
-        let soonest = self.looked + TICK;
+        let soonest = self.looked + CHECK_INTERVAL;
         if busy {
             return Some(soonest);
         }
         let workers = self.workers.values();
         let workers = workers.filter_map(|worker| worker.due(now, IDLE_KEPT)).min();
-        let due = [workers, self.pending_due(), self.hls_due(now)].into_iter().flatten().min();
+        let due = [workers, self.pending_due(), self.segments_due(now)].into_iter().flatten().min();
         due.map(|due| due.max(soonest))
     }
 
@@ -176,8 +178,8 @@ impl Stream {
             Command::Play { protocol, accepts, reply } => {
                 self.admit_viewer(protocol, accepts, reply);
             }
-            Command::OpenHls(reply) => {
-                let _ = reply.send(self.open_hls());
+            Command::OpenSegments { protocol, reply } => {
+                let _ = reply.send(self.open_segments(protocol));
             }
             Command::Exited { worker, run, outcome } => {
                 self.worker_exited(&worker, run, &outcome);
@@ -213,7 +215,7 @@ impl Stream {
         self.decide(now);
         self.follow_tracks(now);
         self.show_cues();
-        self.close_idle_hls(now);
+        self.close_idle_segments(now);
         self.follow_h264();
         self.expire_pending(now);
         self.launch_due(now);

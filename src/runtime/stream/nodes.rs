@@ -12,6 +12,7 @@ use crate::media::{Format, Kind, Language};
 use crate::process::decode::Decode;
 use crate::process::denoise::{self, Denoise};
 use crate::process::encoders::Encoder;
+use crate::process::transfer::{self, Transfer};
 use crate::process::{ProcessNode, captions};
 use crate::runtime::command::Command;
 use crate::runtime::fault::Fault;
@@ -21,11 +22,11 @@ use crate::runtime::worker::{IDLE_KEPT, Worker};
 use crate::runtime::{Event, StreamState};
 
 /// How long the plan waits for a second track that may not exist.
-const SETTLE: Duration = Duration::from_millis(1500);
+const SECOND_TRACK_WAIT: Duration = Duration::from_millis(1500);
 
 /// How long the plan waits for a track that arrives but whose format is unknown. Video is known
 /// from its first key frame on air, which many encoders send every two seconds, some every four.
-const SETTLE_COMING: Duration = Duration::from_millis(4500);
+const TRACK_FORMAT_WAIT: Duration = Duration::from_millis(4500);
 
 impl Stream {
     /// Plans when the programme's tracks become known, and again when they change.
@@ -38,15 +39,15 @@ impl Stream {
             let since = *self.settling_since.get_or_insert(now);
             let missing = Kind::ALL.into_iter().find(|kind| of(&formats, *kind).is_none());
             let coming = missing.is_some_and(|kind| self.comes_in(kind));
-            let patience = if coming { SETTLE_COMING } else { SETTLE };
+            let patience = if coming { TRACK_FORMAT_WAIT } else { SECOND_TRACK_WAIT };
             if missing.is_some() && now.duration_since(since) < patience {
                 return;
             }
         }
         for kind in Kind::ALL {
             let before = self.planned_for.as_ref().and_then(|f| of(f, kind));
-            let codec = |f: Option<&Format>| f.map(|f| f.codec);
-            if before.is_some() && codec(before) != codec(of(&formats, kind)) {
+            let form = |f: Option<&Format>| f.map(|f| (f.codec, f.memory));
+            if before.is_some() && form(before) != form(of(&formats, kind)) {
                 self.restart_consumers_of(kind.as_str());
             }
         }
@@ -111,6 +112,7 @@ impl Stream {
             words: self.caption_settings().as_ref().and_then(captions::Settings::words),
             wants,
             encoders: self.shared.best_encoders.clone(),
+            cuda: transfer::is_installed(),
         }
     }
 
@@ -186,6 +188,7 @@ impl Stream {
             Op::Encode { codec, encoder } => {
                 ProcessNode::Encode(Encoder { codec: *codec, factory: encoder.clone() })
             }
+            Op::Transfer { to } => ProcessNode::Transfer(Transfer { to: *to }),
             Op::Transcribe => ProcessNode::Transcribe(settings.hearing()),
             Op::Translate { to } => ProcessNode::Translate(settings.translation(to)),
             Op::Speak { language } => ProcessNode::Speak(settings.speech(language)),
@@ -217,7 +220,7 @@ impl Stream {
         route
     }
 
-    /// Restarts the consumers of a feed whose codec changed.
+    /// Restarts the consumers of a feed whose codec or memory changed.
     fn restart_consumers_of(&mut self, feed: &str) {
         for worker in self.workers.values_mut() {
             if worker.route.feeds().any(|name| name == feed) {

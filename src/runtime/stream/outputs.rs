@@ -1,24 +1,15 @@
-//! Outputs that run without viewers (recordings, pushes, trunks), and HLS, which runs while a
-//! player requests it.
+//! What takes media out of a stream: outputs that run without viewers (recordings, pushes, trunks),
+//! thumbnails, the archive and segments.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Stream;
-use crate::egress::hls;
-use crate::flow::{Refusal, RefusalKind};
+use super::segments::{SEGMENTS, SEGMENTS_H264};
 use crate::graph::{PlanConsumer, Route};
-use crate::media::{Codec, Format, Language, Protocol, StreamName};
-use crate::process::{decode, encode};
+use crate::media::StreamName;
 use crate::runtime::job::Job;
 use crate::runtime::worker::Worker;
 use crate::runtime::{OutputSpec, StreamState};
-
-/// HLS stops after this time without a request.
-const HLS_IDLE: Duration = Duration::from_secs(45);
-
-/// Name of the worker that transcodes the video of HLS to H.264.
-const HLS_H264: &str = "hls.h264";
 
 /// Name of the worker of an output.
 pub(super) fn worker_name(id: &StreamName) -> String {
@@ -41,16 +32,18 @@ impl Stream {
             wanted.extend(enabled.map(|o| (worker_name(&o.id), Job::Output(o.kind))));
             wanted.push(("thumbnail".into(), Job::Thumbnail));
             let words = self.caption_settings().filter(|settings| settings.enabled);
-            self.pin_hls(words.is_some());
+            if words.is_some() {
+                self.pin_segments();
+            }
             if let Some(settings) = words.filter(|_| self.shared.speech.cue_sink.is_some()) {
                 wanted.push(("archive".into(), Job::Archive { days: settings.keep_days }));
             }
-            if self.hls_wanted {
-                wanted.push(("hls".into(), Job::Hls));
+            if self.segments_wanted {
+                wanted.push((SEGMENTS.into(), Job::Segments));
                 self.offer_h264();
             }
-            if self.hls_wanted && self.wants_h264() {
-                wanted.push((HLS_H264.into(), Job::HlsH264));
+            if self.segments_wanted && self.wants_h264() {
+                wanted.push((SEGMENTS_H264.into(), Job::SegmentsH264));
             }
         }
         let is_wanted = |name: &String| wanted.iter().any(|(n, _)| n == name);
@@ -105,102 +98,5 @@ impl Stream {
                 worker.want();
             }
         }
-    }
-
-    /// Starts HLS if needed and returns the segment store on which its segments appear.
-    pub(super) fn open_hls(&mut self) -> Result<Arc<hls::SegmentStore>, Refusal> {
-        if !self.preset.play.allows(Protocol::Hls) {
-            return Err(super::viewers::not_offered(&self.preset, Protocol::Hls));
-        }
-        if self.state == StreamState::Idle {
-            return Err(super::viewers::not_live(&self.spec.name));
-        }
-        if self.shared.is_stopping() {
-            return Err(Refusal::new(
-                RefusalKind::Busy,
-                "the appliance is shutting down",
-                "try again in a minute",
-            ));
-        }
-        let settings = &self.shared.options.hls;
-        let segment_store =
-            self.segment_store.get_or_insert_with(|| hls::SegmentStore::new(*settings)).clone();
-        if !self.hls_wanted {
-            self.hls_wanted = true;
-            self.sync_outputs();
-        }
-        Ok(segment_store)
-    }
-
-    /// A player of captions starts some seconds in the past, so these seconds must exist before the
-    /// first player connects: with captions HLS always runs.
-    fn pin_hls(&mut self, words: bool) {
-        if words && self.preset.play.allows(Protocol::Hls) {
-            let inside = self.closed_captions();
-            let settings = &self.shared.options.hls;
-            let segment_store =
-                self.segment_store.get_or_insert_with(|| hls::SegmentStore::new(*settings));
-            segment_store.set_closed_captions(inside);
-            self.hls_wanted = true;
-        }
-    }
-
-    /// Captions embedded in the video, as HLS lists them.
-    fn closed_captions(&self) -> Vec<hls::ClosedCaptions> {
-        let settings = self.caption_settings().unwrap_or_default();
-        let spoken = settings.language.language();
-        let listed = |(service, language): (&str, Option<Language>)| hls::ClosedCaptions {
-            instream_id: match service.strip_prefix('s') {
-                Some(number) => format!("SERVICE{number}"),
-                None => service.to_uppercase(),
-            },
-            language: language.or_else(|| spoken.cloned()),
-        };
-        settings.embed.by_service().map(listed).collect()
-    }
-
-    /// HLS passes through some codecs that not every browser decodes. H.264 is offered beside them
-    /// and encoded while a player requests it.
-    fn offer_h264(&self) {
-        let Some(segment_store) = &self.segment_store else { return };
-        let video = self.planned_for.as_ref().and_then(|(video, _)| video.as_ref());
-        let untouched = hls::accepts().video;
-        let other = video.filter(|video| {
-            let passes = untouched.as_ref().is_some_and(|a| a.objection(video).is_none());
-            passes && video.codec != Codec::H264 && decode::can_decode(video.codec)
-        });
-        let other = other.filter(|_| self.shared.best_encoders.contains_key(&Codec::H264));
-        let kbps = |video: &Format| {
-            let set = self.shared.options.encode.video_kbps;
-            set.unwrap_or_else(|| encode::default_video_kbps(Codec::H264, &video.video))
-        };
-        segment_store.offer_h264(other.map(|video| u64::from(kbps(video)) * 1000));
-    }
-
-    fn wants_h264(&self) -> bool {
-        self.segment_store.as_ref().is_some_and(|segment_store| segment_store.wants_h264())
-    }
-
-    /// Starts or stops the H.264 video of HLS as players need it.
-    pub(super) fn follow_h264(&mut self) {
-        let made = self.workers.get(HLS_H264).is_some_and(|w| w.idle_since.is_none());
-        if self.hls_wanted && made != self.wants_h264() {
-            self.sync_outputs();
-        }
-    }
-
-    /// Stops HLS without requests.
-    pub(super) fn close_idle_hls(&mut self, now: Instant) {
-        if self.hls_due(now).is_some_and(|due| due <= now) {
-            self.hls_wanted = false;
-            self.sync_outputs();
-        }
-    }
-
-    /// When HLS stops without further requests. `None` with captions: then it never stops.
-    pub(super) fn hls_due(&self, now: Instant) -> Option<Instant> {
-        let pinned = self.caption_settings().is_some_and(|settings| settings.enabled);
-        let segment_store = self.segment_store.as_ref().filter(|_| self.hls_wanted && !pinned)?;
-        Some(now + HLS_IDLE.saturating_sub(segment_store.idle()))
     }
 }

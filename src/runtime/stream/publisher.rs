@@ -14,10 +14,10 @@ use crate::runtime::switcher::{FROZEN_AFTER, Health};
 
 /// How long video may stand still while audio continues (as with a shared screen) before the
 /// publisher counts as frozen.
-const PICTURE_FROZEN_AFTER: Duration = Duration::from_secs(10);
+const VIDEO_FROZEN_AFTER: Duration = Duration::from_secs(10);
 
 /// A publisher without video goes on air this long after its connection.
-const SOUND_ONLY_AFTER: Duration = Duration::from_millis(1500);
+const AUDIO_ONLY_AFTER: Duration = Duration::from_millis(1500);
 
 /// A connected publisher.
 pub(super) struct Publisher {
@@ -47,23 +47,23 @@ impl Publisher {
     /// Whether its media flows, and whether it can go on air.
     pub(super) fn health(&self, now: Instant) -> Health {
         let (video, audio) = (&self.tracks.video, &self.tracks.audio);
-        let paused = self.tracks.report.has_no_pictures();
+        let paused = self.tracks.report.has_no_video();
         let age = match (video.age(), audio.age()) {
             (_, Some(audio)) if paused => Some(audio),
-            (Some(v), Some(a)) if v < PICTURE_FROZEN_AFTER => Some(v.min(a)),
+            (Some(v), Some(a)) if v < VIDEO_FROZEN_AFTER => Some(v.min(a)),
             (Some(v), Some(_)) => Some(v),
             // Slides and time-lapses: a frame is late only after the previous frame interval has
             // passed.
             (Some(v), None) => {
-                let longest = PICTURE_FROZEN_AFTER - FROZEN_AFTER;
+                let longest = VIDEO_FROZEN_AFTER - FROZEN_AFTER;
                 Some(v.saturating_sub(video.step().unwrap_or(longest).min(longest)))
             }
             (None, audio) => audio,
         };
         let age = age.filter(|_| !self.tracks.report.has_ended());
-        let sound_only = video.age().is_none()
+        let audio_only = video.age().is_none()
             && audio.has_key()
-            && now.duration_since(self.connected) > SOUND_ONLY_AFTER;
-        Health { age, ready: video.has_key() || sound_only }
+            && now.duration_since(self.connected) > AUDIO_ONLY_AFTER;
+        Health { age, ready: video.has_key() || audio_only }
     }
 }

@@ -8,7 +8,7 @@ use super::publisher::Publisher;
 use crate::flow::Feed;
 
 /// Window over which rates are measured.
-const WINDOW: Duration = Duration::from_secs(1);
+const RATE_WINDOW: Duration = Duration::from_secs(1);
 
 /// Bit rates and buffer rates of feeds, from the difference of two totals.
 #[derive(Default)]
@@ -27,7 +27,7 @@ impl Rates {
         now: Instant,
     ) {
         let elapsed = self.last.map(|t| now.duration_since(t));
-        if elapsed.is_some_and(|e| e < WINDOW) {
+        if elapsed.is_some_and(|e| e < RATE_WINDOW) {
             return;
         }
         self.last = Some(now);

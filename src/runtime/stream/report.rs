@@ -7,9 +7,9 @@ use std::time::Instant;
 use super::Stream;
 use super::outputs::worker_name;
 use super::publisher::Publisher;
+use crate::egress::SEGMENT_PROTOCOLS;
 use crate::flow::{CueFeed, Feed};
 use crate::graph;
-use crate::media::Protocol;
 use crate::runtime::worker::Worker;
 use crate::runtime::{
     ConsumerSnapshot, CueFeedSnapshot, FeedSnapshot, LastError, NodeSnapshot, NodeState,
@@ -22,9 +22,9 @@ impl Stream {
         for subscription in self.viewers.values() {
             *viewers.entry(subscription.protocol).or_insert(0) += 1;
         }
-        if let Some(segment_store) = self.segment_store.as_ref().filter(|_| self.hls_wanted) {
-            viewers
-                .insert(Protocol::Hls, u32::try_from(segment_store.viewers()).unwrap_or(u32::MAX));
+        if let Some(segment_store) = self.segment_store.as_ref().filter(|_| self.segments_wanted) {
+            let count = |by| u32::try_from(segment_store.viewers_by(by)).unwrap_or(u32::MAX);
+            viewers.extend(SEGMENT_PROTOCOLS.iter().map(|protocol| (*protocol, count(*protocol))));
         }
         let mut sources: Vec<_> = self.publishers.iter().map(|p| self.source(p)).collect();
         sources.sort_by_key(|s| !s.on_air);

@@ -1,8 +1,10 @@
 //! Signals from other threads to a stream. Sending one never blocks.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
+
+use crate::media::IgnorePoison;
 
 /// Signals to one stream. Cheap to clone; usable from threads that must not block, such as those of
 /// GStreamer and libsrt.
@@ -21,7 +23,7 @@ impl Signals {
     pub(super) fn leave(&self, id: u64) -> Box<dyn FnOnce() + Send + Sync> {
         let signals = self.clone();
         Box::new(move || {
-            signals.0.left.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+            signals.0.left.lock().ignore_poison().push(id);
             signals.wake();
         })
     }
@@ -38,7 +40,7 @@ impl Signals {
 
     /// Ids that have left since the last call.
     pub(super) fn take_left(&self) -> Vec<u64> {
-        std::mem::take(&mut *self.0.left.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.left.lock().ignore_poison())
     }
 }
 

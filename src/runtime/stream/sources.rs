@@ -1,6 +1,6 @@
 //! The publishers of a stream, and which of them is on air.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -12,7 +12,7 @@ use crate::flow::{
     self, AccessRequest, CaptionFeeds, CueFeed, Intake, Refusal, RefusalKind, SourceReport, Tracks,
 };
 use crate::graph::Route;
-use crate::media::{Kind, Timeline, TrackChoice};
+use crate::media::{IgnorePoison, Kind, Timeline, TrackChoice};
 use crate::runtime::job::{Job, Slot};
 use crate::runtime::switcher::{FROZEN_AFTER, OnAir};
 use crate::runtime::worker::Worker;
@@ -205,7 +205,7 @@ impl Stream {
     /// slate, and is not lost.
     fn expect_late_media(&self) {
         for publisher in &self.publishers {
-            publisher.timeline.lock().unwrap_or_else(PoisonError::into_inner).restart();
+            publisher.timeline.lock().ignore_poison().restart();
         }
     }
 

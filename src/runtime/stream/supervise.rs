@@ -10,10 +10,10 @@ use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Stream, until};
-use crate::runtime::backoff::Backoff;
 use crate::runtime::command::{COMMANDS_MAX, Command};
 use crate::runtime::fault::Fault;
 use crate::runtime::shared::{Shared, StreamEntry};
+use crate::runtime::worker::RESTARTS;
 use crate::runtime::{Event, StreamSnapshot, Wanted};
 
 /// Starts a stream; it runs until a stop command.
@@ -26,7 +26,7 @@ pub(in crate::runtime) fn spawn(shared: Arc<Shared>, wanted: Wanted) -> StreamEn
 }
 
 async fn supervise(shared: Arc<Shared>, entry: StreamEntry, mut commands: mpsc::Receiver<Command>) {
-    let mut backoff = Backoff::default();
+    let mut backoff = RESTARTS;
     loop {
         let started = Instant::now();
         let stream = Stream::new(Arc::clone(&shared), &entry, started);
@@ -36,7 +36,7 @@ async fn supervise(shared: Arc<Shared>, entry: StreamEntry, mut commands: mpsc::
         let hint = "it starts again by itself; tell the makers what you did, the log has the place";
         let fault = Fault::now(format!("the stream panicked: {}", message(&*panic)), hint);
         let name = entry.spec().name.to_string();
-        let pause = backoff.pause(started.elapsed(), rand::random());
+        let pause = backoff.pause_with_jitter(started.elapsed(), rand::random());
         tracing::error!(stream = name, error = fault.message, ?pause, "stream failed");
         let error = fault.message.clone();
         // An error means that there is no listener.

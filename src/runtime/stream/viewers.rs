@@ -18,7 +18,7 @@ use crate::runtime::{Preset, StreamState};
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Maximum number of pending viewers.
-const PENDING_MAX: usize = 256;
+const PENDING_VIEWERS_MAX: usize = 256;
 
 /// The refusal while the stream is not live.
 pub(super) fn not_live(name: &StreamName) -> Refusal {
@@ -52,7 +52,7 @@ impl Stream {
             let _ = reply.send(Err(not_live(&self.spec.name)));
         } else if self.is_planned() {
             let _ = reply.send(self.grant_subscription(protocol, accepts));
-        } else if self.pending.len() < PENDING_MAX {
+        } else if self.pending.len() < PENDING_VIEWERS_MAX {
             self.pending.push(PendingViewer { protocol, accepts, reply, since: Instant::now() });
         }
     }

@@ -14,7 +14,7 @@ use super::tail::Tail;
 use super::{Error, Frame, program};
 
 /// How long to wait for the exit status of a child that closed its pipe.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const EXIT_STATUS_WAIT: Duration = Duration::from_millis(500);
 
 /// A running engine. Dropping it kills it.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Child {
     /// Why the pipe is closed. Kills the child if it still runs.
     fn died(&mut self) -> Error {
         let mut status = None;
-        let step = LAST_WORDS / 25;
+        let step = EXIT_STATUS_WAIT / 25;
         for _ in 0..25 {
             status = self.process.try_wait().ok().flatten();
             if status.is_some() {

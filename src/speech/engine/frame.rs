@@ -7,10 +7,10 @@
 use std::io::{self, Read, Write};
 
 /// Longest header in bytes; a long hypothesis has about 10 KB.
-pub const HEADER_MAX: usize = 1 << 20;
+pub const HEADER_BYTES_MAX: usize = 1 << 20;
 
 /// Longest body in bytes: two minutes of 16 kHz mono.
-pub const BODY_MAX: usize = 4 << 20;
+pub const BODY_BYTES_MAX: usize = 4 << 20;
 
 /// One message in either direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Frame {
     /// # Errors
     /// If it is longer than allowed, or the pipe is broken.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
-        if self.header.len() > HEADER_MAX || self.body.len() > BODY_MAX {
+        if self.header.len() > HEADER_BYTES_MAX || self.body.len() > BODY_BYTES_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a message is too long"));
         }
         to.write_all(&(self.header.len() as u32).to_le_bytes())?;
@@ -58,7 +58,7 @@ impl Frame {
             u32::from_le_bytes(bytes) as usize
         };
         let (header, body) = (length(0), length(4));
-        if header > HEADER_MAX || body > BODY_MAX {
+        if header > HEADER_BYTES_MAX || body > BODY_BYTES_MAX {
             let reason = format!("a message of {header} + {body} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }

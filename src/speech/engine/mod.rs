@@ -21,7 +21,7 @@ mod tail;
 use std::time::Duration;
 
 pub use child::Child;
-pub use frame::{BODY_MAX, Frame, HEADER_MAX};
+pub use frame::{BODY_BYTES_MAX, Frame, HEADER_BYTES_MAX};
 pub use program::program;
 pub use serve::serve;
 pub use tail::Tail;

@@ -1,17 +1,19 @@
 //! What a child writes to standard error.
 
 use std::io::{BufRead, BufReader, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Longest line that is kept, in characters.
-const LINE_MAX: usize = 300;
+use crate::media::IgnorePoison;
 
-/// Lines of one child that reach our log within [`WINDOW`]; further ones are only counted.
+/// Longest line that is kept, in characters.
+const LINE_CHARS_MAX: usize = 300;
+
+/// Lines of one child that reach our log within [`LINES_WINDOW`]; further ones are only counted.
 const LINES_MAX: u32 = 20;
 
 /// The period of [`LINES_MAX`].
-const WINDOW: Duration = Duration::from_secs(10);
+const LINES_WINDOW: Duration = Duration::from_secs(10);
 
 /// Keeps the last line for error messages and passes lines to the log at a bounded rate.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +22,7 @@ pub struct Tail(Arc<Mutex<String>>);
 impl Tail {
     /// The last line that is not empty.
     pub fn last(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().ignore_poison().clone()
     }
 
     /// Reads until the pipe ends.
@@ -35,11 +37,11 @@ impl Tail {
                 Ok(_) => {}
             }
             let text: String =
-                String::from_utf8_lossy(&line).trim().chars().take(LINE_MAX).collect();
+                String::from_utf8_lossy(&line).trim().chars().take(LINE_CHARS_MAX).collect();
             if text.is_empty() {
                 continue;
             }
-            if since.elapsed() > WINDOW {
+            if since.elapsed() > LINES_WINDOW {
                 if held > 0 {
                     tracing::info!(engine, lines = held, "lines of an engine's log were left out");
                 }
@@ -51,7 +53,7 @@ impl Tail {
             } else {
                 held += 1;
             }
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+            *self.0.lock().ignore_poison() = text;
         }
     }
 }

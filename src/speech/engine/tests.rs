@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{BODY_MAX, Frame};
+use super::{BODY_BYTES_MAX, Frame};
 
 proptest! {
     #[test]
@@ -28,9 +28,9 @@ proptest! {
 fn absurd_lengths_are_refused_before_memory_is_taken() {
     let mut pipe = Vec::new();
     pipe.extend(2_u32.to_le_bytes());
-    pipe.extend((BODY_MAX as u32 + 1).to_le_bytes());
+    pipe.extend((BODY_BYTES_MAX as u32 + 1).to_le_bytes());
     assert!(Frame::read(&mut pipe.as_slice()).is_err());
-    let long = Frame { header: Vec::new(), body: vec![0; BODY_MAX + 1] };
+    let long = Frame { header: Vec::new(), body: vec![0; BODY_BYTES_MAX + 1] };
     assert!(long.write(&mut Vec::new()).is_err());
 }
 

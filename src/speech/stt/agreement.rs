@@ -15,7 +15,7 @@ use crate::media::Word;
 const SEAM_WORDS: usize = 6;
 
 /// A new hypothesis may shift a committed word by up to this much.
-const SEAM: Duration = Duration::from_secs(1);
+const SEAM_TOLERANCE: Duration = Duration::from_secs(1);
 
 /// How a window of audio is processed; each engine has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl Agreement {
     fn unseen(&self, mut words: Vec<Word>) -> Vec<Word> {
         let middle = |w: &Word| w.start + w.end.saturating_sub(w.start) / 2;
         words.retain(|w| middle(w) >= self.until);
-        let near = words.first().is_some_and(|w| w.start < self.until + SEAM);
+        let near = words.first().is_some_and(|w| w.start < self.until + SEAM_TOLERANCE);
         if !near {
             return words;
         }
@@ -131,7 +131,7 @@ impl Agreement {
         let repeated = (1..=longest).rev().find(|n| {
             let tail = &self.tail[self.tail.len() - n..];
             // A single short word may really be repeated within a second.
-            let close = *n > 1 || words[0].start < self.until + SEAM / 5;
+            let close = *n > 1 || words[0].start < self.until + SEAM_TOLERANCE / 5;
             close && tail.iter().zip(&words).all(|(a, b)| same(a, b))
         });
         words.drain(..repeated.unwrap_or(0));
@@ -150,5 +150,4 @@ fn same(a: &Word, b: &Word) -> bool {
 }
 
 #[cfg(test)]
-#[path = "agreement_tests.rs"]
 mod tests;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::config::{Config, ENGINES, Vad};
 use super::moonshine::{self, Moonshine};
@@ -12,7 +12,7 @@ use super::pool::Limits;
 use super::recognizer::Engine;
 use super::sphinx::Sphinx;
 use super::whisper::{self, Run, Whisper};
-use crate::media::Language;
+use crate::media::{IgnorePoison, Language};
 use crate::speech::vad::{self, Detector};
 
 /// The model files for engines, already verified.
@@ -103,7 +103,7 @@ impl Engines {
     /// Replaces the model files. Running streams choose again at their next pause. Returns whether
     /// anything has changed.
     pub fn set_models(&self, models: Models) -> bool {
-        let mut now = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.models.lock().ignore_poison();
         let differ = *now != models;
         if differ {
             *now = models;
@@ -114,7 +114,7 @@ impl Engines {
 
     /// The current model files.
     pub fn models(&self) -> Models {
-        self.models.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.models.lock().ignore_poison().clone()
     }
 
     /// A number that changes with the model files.
@@ -165,13 +165,13 @@ impl Engines {
 
     /// The Whisper models that streams have used, by label.
     pub fn loaded(&self) -> Vec<(String, Arc<Whisper>)> {
-        let whisper = self.whisper.lock().unwrap_or_else(PoisonError::into_inner);
+        let whisper = self.whisper.lock().ignore_poison();
         whisper.iter().map(|(path, engine)| (whisper::label(path), Arc::clone(engine))).collect()
     }
 
     fn whisper(&self, wanted: &Wanted) -> Result<Arc<Whisper>, String> {
         let language = wanted.language.as_ref();
-        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner).whisper.clone();
+        let models = self.models.lock().ignore_poison().whisper.clone();
         let path = match wanted.model.as_ref().or(self.config.model.as_ref()) {
             Some(label) => {
                 let named = models.iter().find(|p| whisper::label(p) == *label).cloned();
@@ -191,7 +191,7 @@ impl Engines {
         if label.contains(".en") && language.is_some_and(|l| l.primary() != "en") {
             return Err(format!("the model {label} knows English only"));
         }
-        let mut loaded = self.whisper.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.whisper.lock().ignore_poison();
         if let Some(engine) = loaded.get(&path) {
             return Ok(Arc::clone(engine));
         }
@@ -212,7 +212,7 @@ impl Engines {
         let model = models.moonshine.ok_or_else(|| missing("moonshine-tiny-en"))?;
         let runtime = models.onnxruntime.ok_or_else(|| missing("onnxruntime-1.32.0"))?;
         let run = moonshine::Run { model, runtime, threads: 1 };
-        let mut loaded = self.moonshine.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.moonshine.lock().ignore_poison();
         if let Some((known, engine)) = &*loaded
             && *known == run
         {

@@ -8,17 +8,19 @@
 
 use crate::media::{Language, Word};
 
-/// Below this mean confidence a hypothesis is dropped.
-pub(super) const SURENESS_MIN: f32 = 0.4;
+/// Below this mean confidence a hypothesis is dropped. More drops accents and bad lines, less lets
+/// inventions pass.
+pub(super) const CONFIDENCE_RATIO_MIN: f32 = 0.4;
 
-/// Below this share of speech an utterance is not decoded.
+/// Below this share of speech an utterance is not decoded: it is mostly noise, in which engines
+/// invent words.
 pub(super) const SPEECH_RATIO_MIN: f32 = 0.35;
 
 /// Below this level, in dB under full scale, a listed phantom phrase is taken for a phantom.
 const QUIET_DBFS: f32 = -45.0;
 
 /// Longest repeated group of words that is detected.
-const GROUP_MAX: usize = 8;
+const GROUP_WORDS_MAX: usize = 8;
 
 /// Properties of an utterance for judging its words.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +36,7 @@ pub fn believe(mut words: Vec<Word>, language: &Language, evidence: Evidence) ->
     words.retain(|w| w.text.chars().any(char::is_alphanumeric) && !is_remark(&w.text));
     cut_loops(&mut words);
     let mean = words.iter().map(|w| w.confidence).sum::<f32>() / words.len().max(1) as f32;
-    if mean < SURENESS_MIN || evidence.speech < SPEECH_RATIO_MIN {
+    if mean < CONFIDENCE_RATIO_MIN || evidence.speech < SPEECH_RATIO_MIN {
         return Vec::new();
     }
     let doubtful = evidence.dbfs < QUIET_DBFS || evidence.speech < 0.6 || mean < 0.6;
@@ -69,7 +71,7 @@ fn letters(text: &str) -> String {
 fn cut_loops(words: &mut Vec<Word>) {
     let texts: Vec<String> = words.iter().map(|w| letters(&w.text)).collect();
     for start in 0..texts.len() {
-        for group in 1..=GROUP_MAX.min(texts.len() - start) {
+        for group in 1..=GROUP_WORDS_MAX.min(texts.len() - start) {
             let pattern = &texts[start..start + group];
             let times = texts[start..].chunks(group).take_while(|c| *c == pattern).count();
             let allowed = if group == 1 { 4 } else { 3 };

@@ -9,17 +9,15 @@
 
 use std::time::Duration;
 
-/// The first pause before a failed engine is tried again.
-const FIRST: Duration = Duration::from_secs(2);
+use crate::media::Backoff;
 
-/// The longest pause.
-const LONGEST: Duration = Duration::from_secs(120);
-
-/// An engine that worked this long before it failed starts with the first pause again.
-const GOOD_RUN: Duration = Duration::from_secs(60);
+/// Pauses before a failed engine is tried again: 2-120 s. An engine that worked for 60 s before it
+/// failed starts with the first pause again.
+const RETRY_PAUSES: Backoff =
+    Backoff::new(Duration::from_secs(2), Duration::from_secs(120), Duration::from_secs(60));
 
 /// After this time the next engine is started beside one that is still starting.
-const PATIENCE: Duration = Duration::from_secs(3);
+const START_PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
@@ -49,14 +47,17 @@ pub(super) enum Step {
 /// The engines of one stream by number, best first.
 #[derive(Clone, Debug)]
 pub(super) struct Lineup {
-    slots: Vec<(State, u32)>,
+    slots: Vec<(State, Backoff)>,
     current: Option<usize>,
 }
 
 impl Lineup {
     /// This number of engines, none started.
     pub(super) fn new(engines: usize) -> Self {
-        Self { slots: vec![(State::Idle { at: Duration::ZERO }, 0); engines], current: None }
+        Self {
+            slots: vec![(State::Idle { at: Duration::ZERO }, RETRY_PAUSES); engines],
+            current: None,
+        }
     }
 
     /// The engine that transcribes the stream.
@@ -66,7 +67,7 @@ impl Lineup {
 
     /// The next action. `pause`: there is no speech, so the engine may change.
     pub(super) fn next(&mut self, now: Duration, pause: bool) -> Step {
-        let ready = |(state, _): &(State, u32)| matches!(state, State::Ready { .. });
+        let ready = |(state, _): &(State, Backoff)| matches!(state, State::Ready { .. });
         let best = self.slots.iter().position(ready);
         match (best, self.current) {
             (Some(best), None) => self.current = Some(best),
@@ -84,7 +85,7 @@ impl Lineup {
                     slot.0 = State::Starting { since: now };
                     return Step::Start(n);
                 }
-                State::Starting { since } if now < since + PATIENCE => return Step::Wait,
+                State::Starting { since } if now < since + START_PATIENCE => return Step::Wait,
                 _ => {}
             }
         }
@@ -100,14 +101,12 @@ impl Lineup {
 
     /// An engine has failed, at its start or in use. Returns when it may be tried again.
     pub(super) fn failed(&mut self, engine: usize, now: Duration) -> Duration {
-        let Some((state, failures)) = self.slots.get_mut(engine) else { return now };
-        if let State::Ready { since } = state
-            && now >= *since + GOOD_RUN
-        {
-            *failures = 0;
-        }
-        let pause = FIRST.saturating_mul(1 << (*failures).min(6)).min(LONGEST);
-        *failures = failures.saturating_add(1);
+        let Some((state, pauses)) = self.slots.get_mut(engine) else { return now };
+        let ran = match state {
+            State::Ready { since } => now.saturating_sub(*since),
+            State::Idle { .. } | State::Starting { .. } => Duration::ZERO,
+        };
+        let pause = pauses.pause(ran);
         *state = State::Idle { at: now + pause };
         if self.current == Some(engine) {
             self.current = None;

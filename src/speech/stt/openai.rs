@@ -12,13 +12,13 @@ use super::recognizer::{Engine, Error, Hypothesis, Recognition, Session, Window}
 use super::wire::pack;
 use crate::media::{Language, Origin, Secret};
 use crate::speech::http::{self, Auth, Client};
-use crate::speech::vad::RATE;
+use crate::speech::vad::SPEECH_RATE_HZ;
 
 /// Largest answer, in bytes; for a window of 15 s about 10 KB.
-const ANSWER_MAX: usize = 1 << 20;
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Time limit for an answer; a later one would be useless.
-const ANSWER_LIMIT: Duration = Duration::from_secs(8);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The engine: a server and a model.
 pub struct OpenAi {
@@ -33,7 +33,7 @@ impl OpenAi {
     /// # Errors
     /// If the address or key cannot be used.
     pub fn new(url: &str, key: &Secret, model: &str) -> Result<Self, http::Error> {
-        let client = Client::new(url, key, Auth::Bearer, ANSWER_LIMIT)?;
+        let client = Client::new(url, key, Auth::Bearer, ANSWER_TIMEOUT)?;
         let origin = Origin { engine: "openai".into(), model: Some(model.to_owned()) };
         Ok(Self { client, model: model.to_owned(), origin: Arc::new(origin) })
     }
@@ -132,7 +132,7 @@ impl Session for Ear {
             form = form.text("prompt", window.prompt.to_owned());
         }
         let request = self.client.post("/audio/transcriptions").multipart(form);
-        let answer = self.client.json::<Answer>(request, ANSWER_MAX);
+        let answer = self.client.json::<Answer>(request, ANSWER_BYTES_MAX);
         let answer = self.runtime.block_on(answer).map_err(remote)?;
         Ok(hypothesis(answer, window.language.is_none()))
     }
@@ -208,10 +208,10 @@ fn tag(name: &str) -> Option<Language> {
 
 /// 16-bit mono at 16 kHz as a RIFF file.
 fn wav(samples: &[f32]) -> Vec<u8> {
-    let sound = pack(samples);
-    let length = sound.len() as u32;
-    let rate = RATE as u32;
-    let mut file = Vec::with_capacity(44 + sound.len());
+    let audio = pack(samples);
+    let length = audio.len() as u32;
+    let rate = SPEECH_RATE_HZ as u32;
+    let mut file = Vec::with_capacity(44 + audio.len());
     file.extend(b"RIFF");
     file.extend((36 + length).to_le_bytes());
     file.extend(b"WAVEfmt ");
@@ -224,7 +224,7 @@ fn wav(samples: &[f32]) -> Vec<u8> {
     file.extend([2, 0, 16, 0]);
     file.extend(b"data");
     file.extend(length.to_le_bytes());
-    file.extend(sound);
+    file.extend(audio);
     file
 }
 

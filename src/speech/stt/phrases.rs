@@ -7,13 +7,13 @@ use crate::media::{Cue, Language, Origin, Stage, Word};
 
 /// A phrase with this many characters becomes a cue: one line of captions (CEA-608 has 32,
 /// television guidelines 37-42).
-const LINE: usize = 42;
+const LINE_CHARS: usize = 42;
 
 /// Longest phrase, two lines; only a single word can be longer.
-const LONGEST: usize = 84;
+const PHRASE_CHARS_MAX: usize = 84;
 
 /// A gap of this length separates phrases.
-const GAP: Duration = Duration::from_millis(700);
+const PHRASE_GAP: Duration = Duration::from_millis(700);
 
 /// A pause of this length ends a sentence if the engine does not punctuate.
 const SENTENCE_GAP: Duration = Duration::from_millis(300);
@@ -58,15 +58,17 @@ impl Phrases {
         for word in words {
             let gap = self.words.last().map(|w| word.start.saturating_sub(w.end));
             let length = self.length() + 1 + word.text.chars().count();
-            if gap.is_some_and(|g| g >= GAP) || (length > LONGEST && !self.words.is_empty()) {
-                let ends = gap.is_some_and(|g| g >= GAP) && !self.punctuates;
+            if gap.is_some_and(|g| g >= PHRASE_GAP)
+                || (length > PHRASE_CHARS_MAX && !self.words.is_empty())
+            {
+                let ends = gap.is_some_and(|g| g >= PHRASE_GAP) && !self.punctuates;
                 cues.extend(self.flush(ends));
             }
             let stops = ends_sentence(&word.text);
             let breathes = word.text.ends_with([',', ';', ':', '،', '、', '，', '；', '：']);
             self.words.push(word);
             let length = self.length();
-            if stops || length >= LINE || (breathes && length >= LINE / 2) {
+            if stops || length >= LINE_CHARS || (breathes && length >= LINE_CHARS / 2) {
                 cues.extend(self.flush(false));
             }
         }

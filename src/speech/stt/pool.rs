@@ -9,25 +9,28 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::recognizer::{Error, Hypothesis};
 use super::wire::{Answer, Question};
+use crate::media::{Backoff, IgnorePoison};
 use crate::speech::engine::{self, Child};
 
 /// Time limit for loading; gigabytes from a slow disk take long.
-const LOAD_LIMIT: Duration = Duration::from_secs(120);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A child that takes this long for one window hangs.
-const HUNG: Duration = Duration::from_secs(30);
+const HUNG_AFTER: Duration = Duration::from_secs(30);
 
-/// The pauses after failures: the first, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Pauses after failures: 1-60 s; only a success resets them.
+const RESTART_PAUSES: Backoff =
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60), Duration::MAX);
 
-/// Busy share of the model above which no further stream is admitted.
-const FULL: f64 = 0.85;
+/// Busy share of the model above which no further stream is admitted. The rest absorbs long windows
+/// that come together.
+const BUSY_RATIO_MAX: f64 = 0.85;
 
 /// Period over which the share is measured.
 const LOAD_WINDOW: Duration = Duration::from_secs(10);
@@ -60,7 +63,7 @@ pub struct PoolStats {
 
 struct Job {
     question: Question,
-    sound: Vec<u8>,
+    audio: Vec<u8>,
     deadline: Instant,
     reply: SyncSender<Result<Answer, Error>>,
 }
@@ -81,7 +84,7 @@ struct Shared {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().ignore_poison()
     }
 }
 
@@ -111,7 +114,7 @@ impl Pool {
             arguments,
             idle: limits.idle,
             child: None,
-            failures: 0,
+            pauses: RESTART_PAUSES,
             down: None,
         };
         thread::Builder::new().name(engine.into()).spawn(move || owner.run())?;
@@ -136,11 +139,11 @@ impl Pool {
         if streams >= self.limits.streams {
             return Err(busy(format!("[stt] streams_max is {}", self.limits.streams)));
         }
-        if streams > 0 && load > FULL {
+        if streams > 0 && load > BUSY_RATIO_MAX {
             let reason = format!("the model is busy {:.0} % of the time", load * 100.0);
             return Err(busy(reason));
         }
-        place.ask(Question::Load, Vec::new(), LOAD_LIMIT)?;
+        place.ask(Question::Load, Vec::new(), LOAD_TIMEOUT)?;
         Ok(place)
     }
 }
@@ -159,7 +162,7 @@ impl PoolPermit {
     pub(super) fn ask(
         &self,
         question: Question,
-        sound: Vec<u8>,
+        audio: Vec<u8>,
         limit: Duration,
     ) -> Result<Hypothesis, Error> {
         let shared = &self.0.shared;
@@ -171,10 +174,10 @@ impl PoolPermit {
             if queue.jobs.len() > self.0.limits.streams {
                 return Err(late(self.0.engine, "the queue is full"));
             }
-            queue.jobs.push_back(Job { question, sound, deadline, reply });
+            queue.jobs.push_back(Job { question, audio, deadline, reply });
         }
         shared.wake.notify_one();
-        let answer = answer.recv_timeout(limit + HUNG + Duration::from_secs(5));
+        let answer = answer.recv_timeout(limit + HUNG_AFTER + Duration::from_secs(5));
         answer.unwrap_or_else(|_| Err(late(self.0.engine, "no answer"))).map(Hypothesis::from)
     }
 }
@@ -196,7 +199,7 @@ struct Owner {
     arguments: Vec<OsString>,
     idle: Duration,
     child: Option<Child>,
-    failures: u32,
+    pauses: Backoff,
     down: Option<(Instant, String)>,
 }
 
@@ -207,7 +210,7 @@ impl Owner {
                 self.shared.stats.late.fetch_add(1, Ordering::Relaxed);
                 Err(late(self.engine, "it waited behind other streams"))
             } else {
-                self.answer(&job.question, job.sound)
+                self.answer(&job.question, job.audio)
             };
             // The stream may have ended.
             let _ = job.reply.send(answer);
@@ -225,8 +228,7 @@ impl Owner {
             if let Some(job) = queue.jobs.pop_front() {
                 return Some(job);
             }
-            let (woken, waited) =
-                shared.wake.wait_timeout(queue, self.idle).unwrap_or_else(PoisonError::into_inner);
+            let (woken, waited) = shared.wake.wait_timeout(queue, self.idle).ignore_poison();
             queue = woken;
             if waited.timed_out() && queue.jobs.is_empty() && self.child.take().is_some() {
                 shared.stats.process.store(0, Ordering::Relaxed);
@@ -235,17 +237,17 @@ impl Owner {
         }
     }
 
-    fn answer(&mut self, question: &Question, sound: Vec<u8>) -> Result<Answer, Error> {
+    fn answer(&mut self, question: &Question, audio: Vec<u8>) -> Result<Answer, Error> {
         if let Some((until, reason)) = &self.down
             && Instant::now() < *until
         {
             return Err(Error::Down { engine: self.engine, reason: reason.clone() });
         }
         let begun = Instant::now();
-        let answer = self.try_answer(question, sound);
+        let answer = self.try_answer(question, audio);
         match &answer {
             Ok(_) => {
-                self.failures = 0;
+                self.pauses.reset();
                 self.down = None;
                 if matches!(question, Question::Hear { .. }) {
                     self.shared.stats.decoded.fetch_add(1, Ordering::Relaxed);
@@ -256,26 +258,25 @@ impl Owner {
                 self.child = None;
                 self.shared.stats.process.store(0, Ordering::Relaxed);
                 self.shared.stats.deaths.fetch_add(1, Ordering::Relaxed);
-                let pause = PAUSES.0.saturating_mul(1 << self.failures.min(6)).min(PAUSES.1);
-                self.failures = self.failures.saturating_add(1);
+                let pause = self.pauses.pause(Duration::ZERO);
                 self.down = Some((Instant::now() + pause, error.to_string()));
             }
         }
         answer.map_err(Error::from)
     }
 
-    fn try_answer(&mut self, question: &Question, sound: Vec<u8>) -> Result<Answer, engine::Error> {
+    fn try_answer(&mut self, question: &Question, audio: Vec<u8>) -> Result<Answer, engine::Error> {
         let mut child = match self.child.take() {
             Some(child) => child,
             None => {
                 let mut child = Child::start(self.engine, &self.arguments)?;
-                child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_LIMIT)?;
+                child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
                 self.shared.stats.loads.fetch_add(1, Ordering::Relaxed);
                 self.shared.stats.process.store(child.id().into(), Ordering::Relaxed);
                 child
             }
         };
-        let answer = child.ask(question, sound, HUNG)?;
+        let answer = child.ask(question, audio, HUNG_AFTER)?;
         self.child = Some(child);
         Ok(answer)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::media::Language;
 use crate::speech::chain::Failure;
-use crate::speech::http;
+use crate::speech::{EngineError, http};
 
 /// Why a text has no translation.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum Error {
         /// Language of the translation.
         to: Language,
     },
-    /// The text is longer than [`super::TEXT_MAX`].
+    /// The text is longer than [`super::TEXT_CHARS_MAX`].
     #[error("{length} characters are too long for a caption: at most {max}")]
     TooLong {
         /// Its length in characters.
@@ -35,26 +35,9 @@ pub enum Error {
         /// Language of the translation.
         to: Language,
     },
-    /// A remote engine failed.
+    /// The engine failed or cannot be used.
     #[error(transparent)]
-    Remote(#[from] http::Error),
-    /// A setting of an engine cannot be used.
-    #[error("`{field}`: {message}")]
-    Config {
-        /// Path of the setting below `translate`.
-        field: &'static str,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A program of an engine could not be started.
-    #[error("cannot start `{program}`: {source}")]
-    Start {
-        /// The program.
-        program: String,
-        /// The system's error.
-        #[source]
-        source: std::io::Error,
-    },
+    Engine(#[from] EngineError),
     /// A mode file of Apertium cannot be read or is invalid.
     #[error("Apertium's mode `{mode}` cannot be used: {reason}")]
     Mode {
@@ -77,14 +60,6 @@ pub enum Error {
         /// Number of waiting texts.
         waiting: usize,
     },
-    /// No answer in time.
-    #[error("{engine} did not answer within {after:?}")]
-    TimedOut {
-        /// The engine.
-        engine: String,
-        /// The time limit.
-        after: Duration,
-    },
     /// The answer is no translation.
     #[error("{engine} gave no translation: {reason}")]
     Unsuitable {
@@ -103,13 +78,16 @@ pub enum Error {
     },
 }
 
+impl From<http::Error> for Error {
+    fn from(error: http::Error) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
 impl Failure for Error {
     fn blames_engine(&self) -> bool {
         match self {
-            // The request was refused, not the engine: another text or pair may work.
-            Self::Remote(http::Error::Refused { status, .. }) => {
-                !matches!(status, 400 | 404 | 413 | 422)
-            }
+            Self::Engine(error) => error.blames_engine(),
             Self::Unsuitable { .. } | Self::Busy { .. } | Self::NoRoute { .. } => false,
             Self::TooLong { .. } => false,
             // Other pairs use other models; only this model rests.
@@ -120,12 +98,12 @@ impl Failure for Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Remote(error) => error.retry_after(),
+            Self::Engine(error) => error.retry_after(),
             _ => None,
         }
     }
 
     fn timed_out(engine: &str, after: Duration) -> Self {
-        Self::TimedOut { engine: engine.to_owned(), after }
+        EngineError::TimedOut { engine: engine.to_owned(), after }.into()
     }
 }

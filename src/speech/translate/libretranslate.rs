@@ -1,7 +1,7 @@
 //! `libretranslate`: any server with LibreTranslate's HTTP interface
 //! (<https://docs.libretranslate.com/guides/api_usage/>).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -11,11 +11,11 @@ use serde_json::json;
 use super::engine::{Job, Output, Pair, Translator, suspicious};
 use super::protect::Protected;
 use super::{Error, routes};
-use crate::media::{Language, Secret};
+use crate::media::{IgnorePoison, Language, Secret};
 use crate::speech::http::{Auth, Client};
 
 /// Largest answer, in bytes. The list of languages has about 50 rows of 50 targets each.
-const ANSWER_MAX: usize = 256 * 1024;
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// `[translate.libretranslate]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -64,7 +64,7 @@ impl LibreTranslate {
 
     /// The server's codes for a pair; the plain codes until it has answered.
     fn codes(&self, from: &Language, to: &Language) -> Option<(String, String)> {
-        let languages = self.languages.lock().unwrap_or_else(PoisonError::into_inner);
+        let languages = self.languages.lock().ignore_poison();
         let Some(languages) = languages.as_ref() else {
             return Some((from.primary().to_owned(), to.primary().to_owned()));
         };
@@ -75,7 +75,7 @@ impl LibreTranslate {
     }
 
     fn is_known(&self) -> bool {
-        self.languages.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.languages.lock().ignore_poison().is_some()
     }
 
     async fn ask(&self, text: &str, from: &str, to: &str) -> Result<String, Error> {
@@ -84,7 +84,7 @@ impl LibreTranslate {
             body["api_key"] = self.key.expose().into();
         }
         let request = self.client.post("/translate").json(&body);
-        let answer: Answer = self.client.json(request, ANSWER_MAX).await?;
+        let answer: Answer = self.client.json(request, ANSWER_BYTES_MAX).await?;
         let text = answer.translated.split_whitespace().collect::<Vec<_>>().join(" ");
         match suspicious(body["q"].as_str().unwrap_or_default(), &text) {
             Some(reason) => Err(Error::Unsuitable { engine: "libretranslate", reason }),
@@ -99,7 +99,7 @@ impl Translator for LibreTranslate {
     }
 
     fn pairs(&self) -> Vec<Pair> {
-        let languages = self.languages.lock().unwrap_or_else(PoisonError::into_inner);
+        let languages = self.languages.lock().ignore_poison();
         let pair = |from: &Language, to: &Language| Pair {
             from: from.clone(),
             to: to.clone(),
@@ -116,7 +116,7 @@ impl Translator for LibreTranslate {
     fn refresh(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let rows: Vec<Row> =
-                self.client.json(self.client.get("/languages"), ANSWER_MAX).await?;
+                self.client.json(self.client.get("/languages"), ANSWER_BYTES_MAX).await?;
             let codes: Vec<String> = rows.iter().map(|r| r.code.clone()).collect();
             // Servers before 1.3 send no `targets`: they translate every language into every other.
             let read = |row: &Row| {
@@ -125,7 +125,7 @@ impl Translator for LibreTranslate {
                 Some((row.code.parse().ok()?, targets))
             };
             let languages = rows.iter().filter_map(read).collect();
-            *self.languages.lock().unwrap_or_else(PoisonError::into_inner) = Some(languages);
+            *self.languages.lock().ignore_poison() = Some(languages);
             Ok(())
         })
     }

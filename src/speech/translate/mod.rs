@@ -24,13 +24,14 @@ pub use error::Error;
 pub use libretranslate::{Config as LibreTranslateConfig, LibreTranslate};
 pub use openai::{Config as OpenAiConfig, OpenAi};
 
+use super::EngineError;
 use super::chain::{Chain, EngineState, OnSwitch};
 use super::glossary::Glossary;
 use crate::media::Language;
 use crate::models::Registry;
 
 /// Longest text that is translated, in characters: some minutes of speech.
-pub const TEXT_MAX: usize = 2000;
+pub const TEXT_CHARS_MAX: usize = 2000;
 
 /// `[translate]`: how text becomes text in other languages.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -91,7 +92,9 @@ impl Config {
             problems.push(("libretranslate.url", error.to_string()));
         }
         match self.openai.as_ref().map(|c| OpenAi::new(c, self.timeout())) {
-            Some(Err(Error::Config { field, message })) => problems.push((field, message)),
+            Some(Err(Error::Engine(EngineError::Config { field, message }))) => {
+                problems.push((field, message))
+            }
             Some(Err(error)) => problems.push(("openai.url", error.to_string())),
             _ => {}
         }
@@ -106,7 +109,7 @@ impl Config {
 /// A text to translate.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// One phrase or sentence, at most [`TEXT_MAX`] characters.
+    /// One phrase or sentence, at most [`TEXT_CHARS_MAX`] characters.
     pub text: String,
     /// Language of the text.
     pub from: Language,
@@ -183,7 +186,7 @@ impl Translators {
                 }
                 other => {
                     let message = format!("`{other}` is not one of {}", ENGINES.join(", "));
-                    return Err(Error::Config { field: "engines", message });
+                    return Err(EngineError::Config { field: "engines", message }.into());
                 }
             }
         }
@@ -232,8 +235,8 @@ impl Translators {
     pub async fn translate(&self, request: &Request) -> Result<Translation, Error> {
         let started = Instant::now();
         let length = request.text.chars().count();
-        if length > TEXT_MAX {
-            return Err(Error::TooLong { length, max: TEXT_MAX });
+        if length > TEXT_CHARS_MAX {
+            return Err(Error::TooLong { length, max: TEXT_CHARS_MAX });
         }
         let text = request.text.split_whitespace().collect::<Vec<_>>().join(" ");
         let (from, to) = (request.from.clone(), request.to.clone());

@@ -9,13 +9,14 @@ use serde_json::json;
 use super::engine::{Job, Output, Pair, Translator, suspicious};
 use super::{Error, routes};
 use crate::media::{Language, Secret};
+use crate::speech::EngineError;
 use crate::speech::http::{Auth, Client};
 
 /// Largest answer, in bytes.
-const ANSWER_MAX: usize = 64 * 1024;
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Longest context that is sent, in characters.
-const CONTEXT_MAX: usize = 500;
+const CONTEXT_CHARS_MAX: usize = 500;
 
 /// Beginnings of answers in which a model comments instead of translating.
 const REFUSALS: [&str; 10] = [
@@ -87,7 +88,7 @@ impl OpenAi {
     pub fn new(config: &Config, timeout: Duration) -> Result<Self, Error> {
         if config.model.trim().is_empty() {
             let message = "name the model that the server shall use".to_owned();
-            return Err(Error::Config { field: "openai.model", message });
+            return Err(EngineError::Config { field: "openai.model", message }.into());
         }
         let client = Client::new(&config.url, &config.key, Auth::Bearer, timeout)?;
         Ok(Self { client, config: config.clone() })
@@ -110,7 +111,7 @@ impl OpenAi {
             rules.push('.');
         }
         if let Some(context) = &job.context {
-            let skip = context.chars().count().saturating_sub(CONTEXT_MAX);
+            let skip = context.chars().count().saturating_sub(CONTEXT_CHARS_MAX);
             let end: String = context.chars().skip(skip).collect();
             rules.push_str(" Said just before, not to be translated: «");
             rules.push_str(&one_line(&end));
@@ -153,7 +154,7 @@ impl Translator for OpenAi {
     fn translate<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Output, Error>> {
         Box::pin(async move {
             let request = self.client.post("/chat/completions").json(&self.body(job));
-            let answer: Answer = self.client.json(request, ANSWER_MAX).await?;
+            let answer: Answer = self.client.json(request, ANSWER_BYTES_MAX).await?;
             let choice = answer.choices.into_iter().next();
             let choice = choice.ok_or_else(|| self.client.invalid("no choices in it"))?;
             let text = checked(job, &choice)?;
@@ -211,5 +212,4 @@ fn one_line(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "openai_tests.rs"]
 mod tests;

@@ -14,7 +14,7 @@ pub(super) const OUTPUT_MAX_S: usize = 180;
 /// One phrase to be spoken.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Utterance {
-    /// The text, at most [`super::TEXT_MAX`] characters. Markup has no meaning in it.
+    /// The text, at most [`super::TEXT_CHARS_MAX`] characters. Markup has no meaning in it.
     pub text: String,
     /// Its language.
     pub language: Language,

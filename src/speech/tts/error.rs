@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::media::Language;
 use crate::speech::chain::Failure;
-use crate::speech::http;
+use crate::speech::{EngineError, http};
 
 /// Why a text is not spoken.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum Error {
         /// The voice that was asked for, shortened.
         voice: String,
     },
-    /// The text is longer than [`super::TEXT_MAX`].
+    /// The text is longer than [`super::TEXT_CHARS_MAX`].
     #[error("{length} characters are too long for one phrase: at most {max}")]
     TooLong {
         /// Its length in characters.
@@ -31,26 +31,9 @@ pub enum Error {
     /// Every engine that speaks it failed recently and is resting.
     #[error("every engine for {0} rests after a failure")]
     Resting(Language),
-    /// A remote engine failed.
+    /// The engine failed or cannot be used.
     #[error(transparent)]
-    Remote(#[from] http::Error),
-    /// A setting of an engine cannot be used.
-    #[error("`{field}`: {message}")]
-    Config {
-        /// Path of the setting below `tts`.
-        field: &'static str,
-        /// What is wrong.
-        message: String,
-    },
-    /// A program of an engine could not be started.
-    #[error("cannot start `{program}`: {source}")]
-    Start {
-        /// The program.
-        program: String,
-        /// The system's error.
-        #[source]
-        source: std::io::Error,
-    },
+    Engine(#[from] EngineError),
     /// A process of an engine ended while it spoke.
     #[error("`{program}` ended with {how}{}{words}", if words.is_empty() { "" } else { ": " })]
     Died {
@@ -60,14 +43,6 @@ pub enum Error {
         how: String,
         /// The end of its error output, shortened.
         words: String,
-    },
-    /// No answer in time.
-    #[error("{engine} did not answer within {after:?}")]
-    TimedOut {
-        /// The engine.
-        engine: String,
-        /// The time limit.
-        after: Duration,
     },
     /// The answer is no audio, empty, or too long.
     #[error("{engine} gave no speech: {reason}")]
@@ -79,13 +54,16 @@ pub enum Error {
     },
 }
 
+impl From<http::Error> for Error {
+    fn from(error: http::Error) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
 impl Failure for Error {
     fn blames_engine(&self) -> bool {
         match self {
-            // The request was refused, not the engine: another text or voice may work.
-            Self::Remote(http::Error::Refused { status, .. }) => {
-                !matches!(status, 400 | 404 | 413 | 422)
-            }
+            Self::Engine(error) => error.blames_engine(),
             Self::NoVoice(_) | Self::UnknownVoice { .. } | Self::TooLong { .. } => false,
             _ => true,
         }
@@ -93,12 +71,12 @@ impl Failure for Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Remote(error) => error.retry_after(),
+            Self::Engine(error) => error.retry_after(),
             _ => None,
         }
     }
 
     fn timed_out(engine: &str, after: Duration) -> Self {
-        Self::TimedOut { engine: engine.to_owned(), after }
+        EngineError::TimedOut { engine: engine.to_owned(), after }.into()
     }
 }

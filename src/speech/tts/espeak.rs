@@ -10,7 +10,7 @@ use super::{Error, process, wav};
 use crate::media::Language;
 
 /// espeak-ng speaks at 22050 Hz with 16 bits.
-const OUTPUT_MAX: usize = OUTPUT_MAX_S * 22_050 * 2 + 44;
+const OUTPUT_BYTES_MAX: usize = OUTPUT_MAX_S * 22_050 * 2 + 44;
 
 /// Words per minute at rate 1 (espeak-ng's default).
 const WORDS_PER_MINUTE: f32 = 175.0;
@@ -123,14 +123,15 @@ impl Synthesiser for Espeak {
             let rest = ["-b", "1", "-z", "--stdin", "--stdout"];
             let arguments: Vec<String> =
                 options.iter().chain(&rest).map(ToString::to_string).collect();
-            let run =
-                || process::run("espeak", &self.program, &arguments, &utterance.text, OUTPUT_MAX);
+            let run = || {
+                process::run("espeak", &self.program, &arguments, &utterance.text, OUTPUT_BYTES_MAX)
+            };
             // Retries once: a killed process does not mean that the next one fails.
-            let sound = match run().await {
+            let audio = match run().await {
                 Err(Error::Died { .. }) => run().await?,
                 other => other?,
             };
-            wav::read(&sound).map_err(|reason| Error::Unsuitable { engine: "espeak", reason })
+            wav::read(&audio).map_err(|reason| Error::Unsuitable { engine: "espeak", reason })
         })
     }
 }

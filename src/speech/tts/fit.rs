@@ -84,15 +84,15 @@ pub struct Fitter {
 }
 
 /// Seconds per character before any are learnt: 15 characters a second, typical of most languages.
-const PACE: f64 = 1.0 / 15.0;
+const PACE_S_PER_CHAR: f64 = 1.0 / 15.0;
 
-/// Weight of the newest phrase in the learnt pace.
-const LEARNING: f64 = 0.2;
+/// Weight of the newest phrase in the learnt pace: about the last five phrases count.
+const PACE_SMOOTHING_FACTOR: f64 = 0.2;
 
 impl Fitter {
     /// A fitter without phrases.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, free_at: Duration::ZERO, pace: PACE, counts: Counts::default() }
+        Self { limits, free_at: Duration::ZERO, pace: PACE_S_PER_CHAR, counts: Counts::default() }
     }
 
     /// Running totals.
@@ -166,12 +166,12 @@ impl Fitter {
         let characters = text.chars().count();
         // A single word is too short to measure the pace.
         if characters >= 10 {
-            let pace = (natural.as_secs_f64() / characters as f64).clamp(PACE / 5.0, PACE * 5.0);
-            self.pace += LEARNING * (pace - self.pace);
+            let pace = (natural.as_secs_f64() / characters as f64)
+                .clamp(PACE_S_PER_CHAR / 5.0, PACE_S_PER_CHAR * 5.0);
+            self.pace += PACE_SMOOTHING_FACTOR * (pace - self.pace);
         }
     }
 }
 
 #[cfg(test)]
-#[path = "fit_tests.rs"]
 mod tests;

@@ -29,11 +29,12 @@ pub use piper::Config as PiperConfig;
 pub use remote::{ElevenLabsConfig, OpenAiConfig};
 pub use stretch::stretch;
 
+use super::EngineError;
 use super::chain::{Chain, EngineState, OnSwitch};
 use crate::media::Language;
 
 /// Longest text that is spoken at once, in characters: about a minute of speech.
-pub const TEXT_MAX: usize = 1000;
+pub const TEXT_CHARS_MAX: usize = 1000;
 
 /// Every engine, in the default order.
 pub const ENGINES: [&str; 4] = ["elevenlabs", "openai", "piper", "espeak"];
@@ -85,7 +86,9 @@ impl Config {
             [("piper", "piper.url"), ("openai", "openai.url"), ("elevenlabs", "elevenlabs.url")]
         {
             match self.engine(name) {
-                Err(Error::Config { field, message }) => problems.push((field, message)),
+                Err(Error::Engine(EngineError::Config { field, message })) => {
+                    problems.push((field, message))
+                }
                 Err(error) => problems.push((field, error.to_string())),
                 Ok(_) => {}
             }
@@ -120,7 +123,9 @@ impl Config {
                 None => None,
             },
             other => {
-                return Err(Error::Config { field: "engines", message: unknown(other) });
+                return Err(
+                    EngineError::Config { field: "engines", message: unknown(other) }.into()
+                );
             }
         })
     }
@@ -189,8 +194,8 @@ impl Voices {
     pub async fn speak(&self, utterance: &Utterance, engines: &[String]) -> Result<Speech, Error> {
         let started = Instant::now();
         let length = utterance.text.chars().count();
-        if length > TEXT_MAX {
-            return Err(Error::TooLong { length, max: TEXT_MAX });
+        if length > TEXT_CHARS_MAX {
+            return Err(Error::TooLong { length, max: TEXT_CHARS_MAX });
         }
         let language = utterance.language.clone();
         if !self.can(&language) {

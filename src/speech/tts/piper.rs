@@ -11,9 +11,10 @@ use super::engine::{OUTPUT_MAX_S, Pcm, Synthesiser, Utterance, Voice};
 use super::remote::Remote;
 use super::{Error, process, wav};
 use crate::media::Language;
+use crate::speech::EngineError;
 
 /// Largest `.onnx.json` of a voice, in bytes; typical are 10 KB.
-const VOICE_CONFIG_MAX: u64 = 1024 * 1024;
+const VOICE_CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// `[tts.piper]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -37,7 +38,7 @@ struct Program {
 
 /// Piper as configured.
 pub(super) fn new(config: &Config, timeout: Duration) -> Result<Box<dyn Synthesiser>, Error> {
-    let wrong = |field, message: String| Err(Error::Config { field, message });
+    let wrong = |field, message: String| Err(EngineError::Config { field, message }.into());
     if config.voices.is_empty() {
         return wrong("piper.voices", "name a voice for each language".into());
     }
@@ -63,7 +64,7 @@ fn sample_rate(model: &Path) -> Result<u32, String> {
     }
     let beside = PathBuf::from(format!("{}.json", model.display()));
     let size = std::fs::metadata(&beside).map_err(|e| format!("{}: {e}", beside.display()))?.len();
-    if size > VOICE_CONFIG_MAX {
+    if size > VOICE_CONFIG_BYTES_MAX {
         return Err("the .json beside it is too large".into());
     }
     let text = std::fs::read_to_string(&beside).map_err(|e| e.to_string())?;
@@ -111,11 +112,11 @@ impl Synthesiser for Program {
             let line = format!("{}\n", utterance.text);
             let limit = OUTPUT_MAX_S * *rate_hz as usize * 2;
             let run = || process::run("piper", &self.program, &arguments, &line, limit);
-            let sound = match run().await {
+            let audio = match run().await {
                 Err(Error::Died { .. }) => run().await?,
                 other => other?,
             };
-            Ok(wav::raw(&sound, *rate_hz))
+            Ok(wav::raw(&audio, *rate_hz))
         })
     }
 }

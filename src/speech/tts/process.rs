@@ -6,15 +6,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::Error;
+use crate::speech::EngineError;
 
 /// Longest part of a program's error output that is kept, in bytes.
-const WORDS_MAX: u64 = 400;
+const ERROR_OUTPUT_BYTES_MAX: u64 = 400;
 
 /// Runs a program once; it is killed when the future is dropped. Output longer than `limit` bytes
 /// is refused.
 ///
 /// # Errors
-/// [`Error::Start`], [`Error::Died`] for any exit status but 0, [`Error::Unsuitable`] for too much
+/// [`EngineError::Start`], [`Error::Died`] for any exit status but 0, [`Error::Unsuitable`] for too much
 /// audio.
 pub(super) async fn run(
     engine: &'static str,
@@ -23,7 +24,7 @@ pub(super) async fn run(
     text: &str,
     limit: usize,
 ) -> Result<Vec<u8>, Error> {
-    let start = |source| Error::Start { program: program.to_owned(), source };
+    let start = |source| Error::from(EngineError::Start { program: program.to_owned(), source });
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -43,32 +44,32 @@ pub(super) async fn run(
         drop(input);
     };
     let read = async {
-        let mut sound = Vec::new();
-        let cut = output.take(limit as u64 + 1).read_to_end(&mut sound).await;
-        cut.map(|_| sound)
+        let mut audio = Vec::new();
+        let cut = output.take(limit as u64 + 1).read_to_end(&mut audio).await;
+        cut.map(|_| audio)
     };
     let listen = async {
         let mut words = Vec::new();
         let mut complaints = complaints;
-        let _ = (&mut complaints).take(WORDS_MAX).read_to_end(&mut words).await;
+        let _ = (&mut complaints).take(ERROR_OUTPUT_BYTES_MAX).read_to_end(&mut words).await;
         // Reads the rest so that the program does not block on writing.
         let _ = tokio::io::copy(&mut complaints, &mut tokio::io::sink()).await;
         words
     };
     let work = async {
-        let ((), sound) = tokio::join!(write, read);
-        let sound = sound.map_err(start)?;
-        if sound.len() > limit {
+        let ((), audio) = tokio::join!(write, read);
+        let audio = audio.map_err(start)?;
+        if audio.len() > limit {
             let reason = format!("more than {limit} bytes of sound");
             return Err(Error::Unsuitable { engine, reason });
         }
-        Ok(sound)
+        Ok(audio)
     };
     // Too much audio ends this at once; else the error output ends when the program does.
-    let (sound, words) = tokio::try_join!(work, async { Ok(listen.await) })?;
+    let (audio, words) = tokio::try_join!(work, async { Ok(listen.await) })?;
     let status = child.wait().await.map_err(start)?;
     if status.success() {
-        return Ok(sound);
+        return Ok(audio);
     }
     let words = String::from_utf8_lossy(&words);
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -10,10 +10,11 @@ use serde_json::json;
 use super::engine::{OUTPUT_MAX_S, Pcm, Synthesiser, Utterance, Voice};
 use super::{Error, wav};
 use crate::media::{Language, Secret};
+use crate::speech::EngineError;
 use crate::speech::http::{self, Auth, Client};
 
 /// Largest answer, in bytes: 16 bits at 48 kHz.
-const ANSWER_MAX: usize = OUTPUT_MAX_S * 48_000 * 2 + 1024;
+const ANSWER_BYTES_MAX: usize = OUTPUT_MAX_S * 48_000 * 2 + 1024;
 
 /// Sample rate requested from ElevenLabs; higher ones cost more there.
 const ELEVENLABS_HZ: u32 = 22_050;
@@ -117,7 +118,7 @@ impl Remote {
             None => Ok(remote),
             Some(id) => {
                 let message = format!("`{}` is no id of a voice", id.escape_debug());
-                Err(Error::Config { field: "elevenlabs.voice", message })
+                Err(EngineError::Config { field: "elevenlabs.voice", message }.into())
             }
         }
     }
@@ -185,16 +186,17 @@ impl Remote {
                     "voice_settings": {"speed": rate.clamp(0.7, 1.2)},
                 });
                 let request = self.client.post(&path).json(&body);
-                let bytes = self.client.bytes(request, ANSWER_MAX).await?;
+                let bytes = self.client.bytes(request, ANSWER_BYTES_MAX).await?;
                 Ok(wav::raw(&bytes, ELEVENLABS_HZ))
             }
             Protocol::Piper => {
                 let body = json!({"text": text, "voice": voice, "length_scale": 1.0 / rate});
                 match self.wav("/synthesize", &body).await {
                     // Before 1.3 the path was the root.
-                    Err(Error::Remote(http::Error::Refused { status: 404 | 405, .. })) => {
-                        self.wav("/", &body).await
-                    }
+                    Err(Error::Engine(EngineError::Remote(http::Error::Refused {
+                        status: 404 | 405,
+                        ..
+                    }))) => self.wav("/", &body).await,
                     other => other,
                 }
             }
@@ -202,7 +204,7 @@ impl Remote {
     }
 
     async fn wav(&self, path: &str, body: &serde_json::Value) -> Result<Pcm, Error> {
-        let bytes = self.client.bytes(self.client.post(path).json(body), ANSWER_MAX).await?;
+        let bytes = self.client.bytes(self.client.post(path).json(body), ANSWER_BYTES_MAX).await?;
         wav::read(&bytes).map_err(|reason| Error::Unsuitable { engine: self.name(), reason })
     }
 }

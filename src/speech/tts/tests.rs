@@ -197,7 +197,7 @@ async fn piper_speaks_as_a_program() {
 }
 
 /// One second of loud audio.
-fn sound() -> Vec<u8> {
+fn audio() -> Vec<u8> {
     let samples: Vec<i16> = (0..24_000).map(|n| if n % 100 < 50 { 8000 } else { -8000 }).collect();
     wav::tests::write(1, &samples, u32::MAX)
 }
@@ -209,7 +209,7 @@ async fn remote_engines_speak_their_protocols() {
         let expect = json!({"model": "m", "voice": "nova", "input": "Hola break .", "speed": 1.25,
                             "response_format": "wav"});
         assert_eq!(body, expect);
-        sound()
+        audio()
     };
     let elevenlabs = |Path(voice): Path<String>,
                       Query(query): Query<Value>,
@@ -224,11 +224,11 @@ async fn remote_engines_speak_their_protocols() {
             (&body["language_code"], &body["voice_settings"]["speed"]),
             (&json!("es"), &json!(1.2))
         );
-        sound()[56..].to_vec()
+        audio()[56..].to_vec()
     };
     let piper = |Json(body): Json<Value>| async move {
         assert_eq!(body, json!({"text": "Hola break .", "voice": "es_ES-x", "length_scale": 0.8}));
-        sound()
+        audio()
     };
     let base = serve(
         Router::new()

@@ -3,7 +3,7 @@
 use super::Pcm;
 
 /// Sample rates that an engine may use.
-const RATES: std::ops::RangeInclusive<u32> = 8_000..=96_000;
+const RATES_HZ: std::ops::RangeInclusive<u32> = 8_000..=96_000;
 
 /// Raw 16-bit little-endian mono samples; an odd byte at the end is dropped.
 pub(super) fn raw(bytes: &[u8], rate_hz: u32) -> Pcm {
@@ -61,7 +61,7 @@ impl Format {
             (3, 32) => true,
             _ => return Err(format!("samples of {bits} bits in format {tag} are not understood")),
         };
-        if !(1..=8).contains(&channels) || !RATES.contains(&rate_hz) {
+        if !(1..=8).contains(&channels) || !RATES_HZ.contains(&rate_hz) {
             return Err(format!("{channels} channels at {rate_hz} Hz are no speech"));
         }
         Ok(Self { float, channels: channels.into(), rate_hz })
@@ -131,7 +131,7 @@ pub(super) mod tests {
     fn fuzz_wav() {
         crate::fuzz::run("wav", |bytes| {
             if let Ok(pcm) = read(bytes) {
-                assert!(RATES.contains(&pcm.rate_hz) && pcm.samples.len() <= bytes.len());
+                assert!(RATES_HZ.contains(&pcm.rate_hz) && pcm.samples.len() <= bytes.len());
             }
         });
     }

@@ -56,7 +56,7 @@ pub struct SpeechSegment {
 /// The mean probability required of an utterance, by its amount of speech: shorter ones must be
 /// more certain. Of 150 noises none passes with Silero; the least certain of 69 utterances has
 /// 0.86.
-const SURE: [(Duration, f32); 3] = [
+const SURENESS_BY_SPEECH: [(Duration, f32); 3] = [
     (Duration::from_millis(1000), 0.75),
     (Duration::from_millis(500), 0.85),
     (Duration::from_millis(180), 0.9),
@@ -65,7 +65,9 @@ const SURE: [(Duration, f32); 3] = [
 impl SpeechSegment {
     /// Whether it is likely enough to be speech to ask an engine.
     pub fn is_speech(&self) -> bool {
-        SURE.iter().any(|(speech, sure)| self.speech >= *speech && self.sureness >= *sure)
+        SURENESS_BY_SPEECH
+            .iter()
+            .any(|(speech, sure)| self.speech >= *speech && self.sureness >= *sure)
     }
 
     /// Share of speech, 0-1, not counting the hang-over at the end of every utterance.

@@ -16,7 +16,7 @@ pub use gate::{Edge, Gate, GateConfig, SpeechSegment};
 pub use silero::{Error, Silero};
 
 /// Sample rate of all audio for engines.
-pub const RATE: usize = 16_000;
+pub const SPEECH_RATE_HZ: usize = 16_000;
 
 /// The detector for a stream: Silero, or Earshot if Silero does not load, which is logged.
 pub fn detector() -> Box<dyn Detector> {

@@ -11,16 +11,17 @@ use whisper_rs::{WhisperVadContext, WhisperVadContextParams};
 use super::{Detector, Earshot, GateConfig};
 
 /// Samples per frame: 32 ms.
-const FRAME: usize = 512;
+const FRAME_SAMPLES: usize = 512;
 
-/// Frames that are judged at a time, and earlier frames that are fed again each time because
-/// whisper.cpp clears the network's state with each call.
-const TOGETHER: usize = 3;
-const CONTEXT: usize = 8;
+/// Frames that are judged at a time. More cost less and answer later.
+const BATCH_FRAMES: usize = 3;
+/// Earlier frames that are fed again each time, because whisper.cpp clears the network's state with
+/// each call.
+const CONTEXT_FRAMES: usize = 8;
 
-/// If Earshot, which is far cheaper, has been below this for [`CONTEXT`] frames, the network is not
-/// asked.
-const UNLIKELY: f32 = 0.15;
+/// If Earshot, which is far cheaper, has been below this for [`CONTEXT_FRAMES`] frames, the network
+/// is not asked.
+const EARSHOT_PROBABILITY_MIN: f32 = 0.15;
 
 /// The network for 16 kHz; `models/silero-v6.2.0/README.md` has its origin.
 static WEIGHTS: &[u8] = include_bytes!("../../../models/silero-v6.2.0/ggml-silero-v6.2.0.bin");
@@ -70,7 +71,7 @@ impl Silero {
             heard: VecDeque::new(),
             scratch: Vec::new(),
             first: Earshot::default(),
-            quiet: CONTEXT,
+            quiet: CONTEXT_FRAMES,
             waiting: 0,
             judged: 0.0,
         })
@@ -85,25 +86,26 @@ fn memory_file(bytes: &[u8]) -> std::io::Result<File> {
 
 impl Detector for Silero {
     fn frame(&self) -> usize {
-        FRAME
+        FRAME_SAMPLES
     }
 
     fn probability(&mut self, frame: &[f32]) -> f32 {
-        if frame.len() != FRAME {
+        if frame.len() != FRAME_SAMPLES {
             return 0.0;
         }
-        let keep = self.heard.len().min((CONTEXT + TOGETHER - 1) * FRAME);
+        let keep = self.heard.len().min((CONTEXT_FRAMES + BATCH_FRAMES - 1) * FRAME_SAMPLES);
         self.heard.drain(..self.heard.len() - keep);
         self.heard.extend(frame);
         let half = self.first.frame();
-        let likely = frame.chunks_exact(half).any(|h| self.first.probability(h) >= UNLIKELY);
+        let likely =
+            frame.chunks_exact(half).any(|h| self.first.probability(h) >= EARSHOT_PROBABILITY_MIN);
         self.quiet = if likely { 0 } else { self.quiet.saturating_add(1) };
-        if self.quiet > CONTEXT {
+        if self.quiet > CONTEXT_FRAMES {
             (self.waiting, self.judged) = (0, 0.0);
             return 0.0;
         }
         self.waiting += 1;
-        if self.waiting < TOGETHER {
+        if self.waiting < BATCH_FRAMES {
             return self.judged;
         }
         self.waiting = 0;
@@ -111,8 +113,8 @@ impl Detector for Silero {
         self.scratch.extend(&self.heard);
         self.judged = match self.network.detect_speech(&self.scratch) {
             Ok(()) => {
-                let newest = self.network.probabilities().iter().rev().take(TOGETHER);
-                newest.sum::<f32>() / TOGETHER as f32
+                let newest = self.network.probabilities().iter().rev().take(BATCH_FRAMES);
+                newest.sum::<f32>() / BATCH_FRAMES as f32
             }
             Err(_) => 0.0,
         };
@@ -122,7 +124,7 @@ impl Detector for Silero {
     fn reset(&mut self) {
         self.heard.clear();
         self.first.reset();
-        (self.quiet, self.waiting, self.judged) = (CONTEXT, 0, 0.0);
+        (self.quiet, self.waiting, self.judged) = (CONTEXT_FRAMES, 0, 0.0);
     }
 
     fn thresholds(&self) -> GateConfig {

@@ -30,13 +30,13 @@ fn sounds(folder: &Path, step: usize) -> Vec<(String, Vec<f32>)> {
 }
 
 /// The speech of each utterance that a gate passes.
-fn passed(detector: &mut dyn Detector, config: GateConfig, sound: &[f32]) -> Vec<SpeechSegment> {
+fn passed(detector: &mut dyn Detector, config: GateConfig, audio: &[f32]) -> Vec<SpeechSegment> {
     detector.reset();
     let mut gate = Gate::new(config);
     let frame = detector.frame();
-    let length = Duration::from_secs_f64(frame as f64 / RATE as f64);
+    let length = Duration::from_secs_f64(frame as f64 / SPEECH_RATE_HZ as f64);
     let mut found = Vec::new();
-    for piece in sound.chunks_exact(frame) {
+    for piece in audio.chunks_exact(frame) {
         if let Some(Edge::Closed(spoken)) = gate.step(detector.probability(piece), length) {
             found.push(spoken);
         }
@@ -49,7 +49,7 @@ fn passed(detector: &mut dyn Detector, config: GateConfig, sound: &[f32]) -> Vec
 fn shares(detector: &mut dyn Detector, config: GateConfig) -> Option<(f64, f64)> {
     let (speech, noise) = (data("speech/librispeech")?, data("noise/esc10")?);
     let mut share = |sounds: &[(String, Vec<f32>)]| {
-        let total: f64 = sounds.iter().map(|(_, s)| s.len() as f64 / RATE as f64).sum();
+        let total: f64 = sounds.iter().map(|(_, s)| s.len() as f64 / SPEECH_RATE_HZ as f64).sum();
         let mut heard = |s: &Vec<f32>| passed(detector, config, s);
         let open: Duration = sounds.iter().flat_map(|(_, s)| heard(s)).map(|s| s.lasted).sum();
         open.as_secs_f64() / total

@@ -2,7 +2,7 @@
 
 use super::{Description, Direction, Invalid, Media, Payload};
 use crate::media::{Accept, Accepts, Codec, Format, Kind};
-use crate::webrtc::payload_type::DYNAMIC;
+use crate::webrtc::payload_type::DYNAMIC_PAYLOAD_TYPES;
 
 /// Video codecs of WebRTC, in the order of preference for encoding: H.264 passes through to HLS,
 /// RTMP and recordings, and the others cost more to encode in software.
@@ -48,7 +48,8 @@ impl Description {
             }
         }
         let (reorders, recovery_points) = (false, false);
-        Some(Accept { codecs: preferred, reorders, recovery_points, h264_profiles })
+        let coded = Accept::any_of(preferred);
+        Some(Accept { reorders, recovery_points, h264_profiles, ..coded })
     }
 
     /// The payload for sending a track of this format to the peer that made the offer; `None` if
@@ -61,7 +62,7 @@ impl Description {
         let payload = fitting.min_by_key(|p| {
             let own = p.h264_profiles().first();
             let exact = format.codec != Codec::H264 || own.copied() == format.video.profile;
-            (!exact, !DYNAMIC.contains(&p.pt))
+            (!exact, !DYNAMIC_PAYLOAD_TYPES.contains(&p.pt))
         })?;
         let mut chosen = choice(index, media, format.codec, payload);
         // All viewers get the same media, so such feedback would have no effect.
@@ -81,7 +82,7 @@ impl Description {
 
     /// The first payload of audio sent to us that meets a condition; it becomes Opus or raw audio
     /// here.
-    pub fn choose_sound(&self, wanted: impl Fn(&Payload) -> bool) -> Option<Choice> {
+    pub fn choose_audio(&self, wanted: impl Fn(&Payload) -> bool) -> Option<Choice> {
         let (index, media) = self.section(Kind::Audio, Direction::sends)?;
         let payload = media.payloads.iter().find(|p| wanted(p))?;
         Some(choice(index, media, Codec::RawAudio, payload))

@@ -1,7 +1,7 @@
 //! Trickled candidates (`application/trickle-ice-sdpfrag`, RFC 8840).
 
 use super::candidate::is_ice_text;
-use super::{Candidate, Invalid, TEXT_MAX};
+use super::{Candidate, Invalid, TEXT_BYTES_MAX};
 
 /// Most candidates in one fragment.
 const CANDIDATES_MAX: usize = 64;
@@ -23,8 +23,8 @@ impl Fragment {
     /// # Errors
     /// [`Invalid`] when it is too large or malformed.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        if text.len() > TEXT_MAX {
-            return Err(Invalid::new(format!("it is larger than {} KiB", TEXT_MAX >> 10)));
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(Invalid::new(format!("it is larger than {} KiB", TEXT_BYTES_MAX >> 10)));
         }
         let mut fragment = Self::default();
         for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {

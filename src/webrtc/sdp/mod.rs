@@ -26,7 +26,7 @@ pub use write::{LocalTransport, SdpAnswer, answer, reduced_offer, restart_answer
 pub(crate) use write::{aic_hints, transport_cc};
 
 /// Largest accepted description, in bytes. Chromium's are about 8 KiB.
-pub const TEXT_MAX: usize = 64 << 10;
+pub const TEXT_BYTES_MAX: usize = 64 << 10;
 
 /// A description that cannot be used, with a text for its author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,14 +1,14 @@
 //! Parses a description.
 
 use super::candidate::is_ice_text;
-use super::{Candidate, Direction, Invalid, Media, Payload, TEXT_MAX, TRANSPORT_CC};
+use super::{Candidate, Direction, Invalid, Media, Payload, TEXT_BYTES_MAX, TRANSPORT_CC};
 use crate::aic::hints;
-use crate::webrtc::payload_type::TAKEN_BY_RTCP;
+use crate::webrtc::payload_type::RTCP_PAYLOAD_TYPES;
 
 /// Most media sections accepted.
-const MEDIA_MAX: usize = 16;
+const MEDIA_SECTIONS_MAX: usize = 16;
 /// Most payload types, candidates or SSRCs of one section; further ones are ignored.
-const LIST_MAX: usize = 64;
+const LIST_ITEMS_MAX: usize = 64;
 
 /// A session description: an offer or an answer.
 #[derive(Clone, Debug, Default)]
@@ -25,8 +25,8 @@ impl Description {
     /// # Errors
     /// [`Invalid`], with the reason.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        if text.len() > TEXT_MAX {
-            return Err(Invalid::new(format!("it is larger than {} KiB", TEXT_MAX >> 10)));
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(Invalid::new(format!("it is larger than {} KiB", TEXT_BYTES_MAX >> 10)));
         }
         if !text.starts_with("v=0") {
             return Err(Invalid::new("it does not begin with v=0"));
@@ -40,8 +40,10 @@ impl Description {
                 return Err(Invalid::new(format!("line {number} has no `=`")));
             };
             match field {
-                "m" if description.media.len() >= MEDIA_MAX => {
-                    return Err(Invalid::new(format!("more than {MEDIA_MAX} media sections")));
+                "m" if description.media.len() >= MEDIA_SECTIONS_MAX => {
+                    return Err(Invalid::new(format!(
+                        "more than {MEDIA_SECTIONS_MAX} media sections"
+                    )));
                 }
                 "m" => description.media.push(media_line(value)?),
                 "a" => {
@@ -105,7 +107,7 @@ fn bundle(value: &str) -> Vec<String> {
     if words.next() != Some("BUNDLE") {
         return Vec::new();
     }
-    words.take(MEDIA_MAX).filter_map(|mid| token(mid, 32)).collect()
+    words.take(MEDIA_SECTIONS_MAX).filter_map(|mid| token(mid, 32)).collect()
 }
 
 fn media_line(value: &str) -> Result<Media, Invalid> {
@@ -119,10 +121,10 @@ fn media_line(value: &str) -> Result<Media, Invalid> {
     if media.kind().is_none() {
         return Ok(media);
     }
-    for word in std::iter::once(format.as_str()).chain(words).take(LIST_MAX) {
+    for word in std::iter::once(format.as_str()).chain(words).take(LIST_ITEMS_MAX) {
         let pt: u8 = word.parse().ok().filter(|pt| *pt < 128).ok_or_else(malformed)?;
         // A type that collides with RTCP must not be used (RFC 5761 section 4).
-        let usable = !TAKEN_BY_RTCP.contains(&pt);
+        let usable = !RTCP_PAYLOAD_TYPES.contains(&pt);
         if usable && !media.payloads.iter().any(|p| p.pt == pt) {
             media.payloads.push(Payload { pt, ..Payload::default() });
         }
@@ -154,7 +156,7 @@ fn attribute(media: &mut Media, name: &str, value: &str) -> Result<(), Invalid> 
             media.setup = Some(required("a=setup", known.then(|| value.to_owned()))?);
         }
         "fingerprint" => media.fingerprint = Some(fingerprint(value)?),
-        "candidate" if media.candidates.len() < LIST_MAX => {
+        "candidate" if media.candidates.len() < LIST_ITEMS_MAX => {
             media.candidates.extend(Candidate::parse(value));
         }
         "extmap" => {
@@ -219,14 +221,14 @@ fn ssrc(media: &mut Media, value: &str) {
     let Some(cname) = attribute.trim().strip_prefix("cname:").and_then(|c| token(c, 64)) else {
         return;
     };
-    if media.ssrcs.len() < LIST_MAX && !media.ssrcs.iter().any(|(s, _)| *s == ssrc) {
+    if media.ssrcs.len() < LIST_ITEMS_MAX && !media.ssrcs.iter().any(|(s, _)| *s == ssrc) {
         media.ssrcs.push((ssrc, cname));
     }
 }
 
 fn ssrc_group(media: &mut Media, value: &str) {
     let mut words = value.split_ascii_whitespace();
-    if words.next() != Some("FID") || media.retransmissions.len() >= LIST_MAX {
+    if words.next() != Some("FID") || media.retransmissions.len() >= LIST_ITEMS_MAX {
         return;
     }
     let mut next = || words.next()?.parse().ok();

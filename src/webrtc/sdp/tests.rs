@@ -209,7 +209,7 @@ fn what_is_wrong_is_said() {
     check(&without("a=rtpmap:96 "), "no audio or video");
     check(&CHROMIUM.replace("a=setup:actpass", "a=setup:maybe"), "a=setup");
     check(&format!("v=0\r\n{}", "m=audio 9 x 0\r\n".repeat(17)), "more than 16");
-    check(&format!("v=0{}", " ".repeat(TEXT_MAX)), "larger");
+    check(&format!("v=0{}", " ".repeat(TEXT_BYTES_MAX)), "larger");
 }
 
 #[test]

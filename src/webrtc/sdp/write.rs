@@ -10,7 +10,7 @@ use crate::aic::hints;
 use crate::media::{Codec, Kind};
 
 /// Largest message on a data channel, in bytes.
-const MESSAGE_MAX: u64 = 64 << 10;
+const MESSAGE_BYTES_MAX: u64 = 64 << 10;
 
 /// An offer with only the chosen sections, each with only its chosen payload, for `webrtcbin`.
 ///
@@ -62,8 +62,8 @@ pub(super) fn put_data(text: &mut String, media: &Media) {
     put(text, format_args!("m=application 9 UDP/DTLS/SCTP webrtc-datachannel"));
     put(text, format_args!("c=IN IP4 0.0.0.0\r\na=mid:{}", media.mid));
     // The default is 64 KiB; 0 means any size (RFC 8841 section 6.1).
-    let size = media.max_message_size.filter(|size| *size > 0).unwrap_or(MESSAGE_MAX);
-    let (port, size) = (media.sctp_port.unwrap_or(5000), size.min(MESSAGE_MAX));
+    let size = media.max_message_size.filter(|size| *size > 0).unwrap_or(MESSAGE_BYTES_MAX);
+    let (port, size) = (media.sctp_port.unwrap_or(5000), size.min(MESSAGE_BYTES_MAX));
     put(text, format_args!("a=sctp-port:{port}\r\na=max-message-size:{size}"));
 }
 

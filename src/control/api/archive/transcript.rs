@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::time::date_text;
-use super::{CueRow, Error, KeptWord};
+use super::{CueRow, CueWord, Error};
 use crate::captions::{FileClock, Shaper, Shown, srt, vtt};
 use crate::media::{Cue, Language, Origin, Stage, StreamName, Word};
 
@@ -68,17 +68,13 @@ pub(super) fn json(stream: &StreamName, cues: &[CueRow]) -> Result<String, Error
     serde_json::to_string(&transcript).map_err(|e| Error::internal("writing the transcript", &e))
 }
 
-fn kept_words(cue: &CueRow) -> Vec<KeptWord> {
-    serde_json::from_str(&cue.words).unwrap_or_default()
-}
-
 fn view(cue: &CueRow) -> CueView {
     let seconds = |ms: i64| ms as f64 / 1000.0;
-    let word = |(text, start, end, confidence): KeptWord| WordView {
-        text,
-        start_s: seconds(start),
-        end_s: seconds(end),
-        confidence,
+    let word = |word: &CueWord| WordView {
+        text: word.text.clone(),
+        start_s: seconds(word.start_offset_ms),
+        end_s: seconds(word.end_offset_ms),
+        confidence: word.confidence,
     };
     CueView {
         number: cue.number,
@@ -87,7 +83,7 @@ fn view(cue: &CueRow) -> CueView {
         end: date_text(cue.end_ms),
         text: cue.text.clone(),
         ends_sentence: cue.ends_sentence,
-        words: kept_words(cue).into_iter().map(word).collect(),
+        words: cue.words.iter().map(word).collect(),
         engine: cue.engine.clone(),
         model: cue.model.clone(),
     }
@@ -102,11 +98,11 @@ fn shown(cues: &[CueRow]) -> Vec<Shown> {
 
 fn as_cue(id: u64, cue: &CueRow) -> Cue {
     let at = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    let word = |(text, start, end, confidence): KeptWord| Word {
-        text,
-        start: at(cue.start_ms.saturating_add(start)),
-        end: at(cue.start_ms.saturating_add(end)),
-        confidence,
+    let word = |word: &CueWord| Word {
+        text: word.text.clone(),
+        start: at(cue.start_ms.saturating_add(word.start_offset_ms)),
+        end: at(cue.start_ms.saturating_add(word.end_offset_ms)),
+        confidence: word.confidence,
     };
     Cue {
         id,
@@ -115,7 +111,7 @@ fn as_cue(id: u64, cue: &CueRow) -> Cue {
         start: at(cue.start_ms),
         end: at(cue.end_ms),
         text: cue.text.clone(),
-        words: kept_words(cue).into_iter().map(word).collect(),
+        words: cue.words.iter().map(word).collect(),
         ends_sentence: cue.ends_sentence,
         origin: Arc::new(Origin { engine: cue.engine.clone(), model: cue.model.clone() }),
     }

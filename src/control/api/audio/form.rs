@@ -12,10 +12,10 @@ use crate::media::Language;
 use crate::speech::stt::{ENGINES, Wanted};
 
 /// Maximum file size, in bytes. The file is held in memory during transcription.
-pub(super) const FILE_MAX: usize = 128 << 20;
+pub(super) const FILE_BYTES_MAX: usize = 128 << 20;
 
 /// Maximum size of a text field, in bytes.
-const FIELD_MAX: usize = 4 << 10;
+const FIELD_BYTES_MAX: usize = 4 << 10;
 
 /// Maximum number of fields.
 const FIELDS_MAX: usize = 32;
@@ -52,7 +52,7 @@ pub(super) struct Form {
 
 fn unreadable(error: &MultipartError) -> Error {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let message = format!("the file is larger than {} MiB", FILE_MAX >> 20);
+        let message = format!("the file is larger than {} MiB", FILE_BYTES_MAX >> 20);
         return Error::new(Code::BodyTooLarge, message, "send sound alone, or parts of it");
     }
     broken_body(error, error.status(), &error.body_text())
@@ -65,8 +65,8 @@ fn invalid(field: &str, what: impl std::fmt::Display) -> Error {
 
 async fn text(field: Field<'_>, name: &str) -> Result<String, Error> {
     let text = field.text().await.map_err(|e| unreadable(&e))?;
-    if text.len() > FIELD_MAX {
-        return Err(invalid(name, format!("longer than {FIELD_MAX} bytes")));
+    if text.len() > FIELD_BYTES_MAX {
+        return Err(invalid(name, format!("longer than {FIELD_BYTES_MAX} bytes")));
     }
     Ok(text.trim().to_owned())
 }

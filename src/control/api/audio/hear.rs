@@ -20,10 +20,10 @@ use crate::speech::stt::Options;
 use crate::speech::translate::{self, Translators};
 
 /// Cues that may wait for the reader.
-const CUES_WAIT: usize = 16;
+const WAITING_CUES_MAX: usize = 16;
 
 /// A longer sentence is translated in parts, in characters.
-const SENTENCE_MAX: usize = 240;
+const SENTENCE_CHARS_MAX: usize = 240;
 
 /// A running transcription. Dropping it ends the transcription.
 pub(super) struct Work {
@@ -72,7 +72,7 @@ impl Work {
             terms: form.prompt.into_iter().collect(),
             ..Options::default()
         };
-        let (to, cues) = mpsc::channel(CUES_WAIT);
+        let (to, cues) = mpsc::channel(WAITING_CUES_MAX);
         let file = form.file;
         let hear =
             async move { file_transcription::run("audio", file, engines, options, to).await };
@@ -106,7 +106,7 @@ impl Work {
         while let Some(cue) = self.cues.recv().await {
             let ends = cue.ends_sentence;
             self.begun.push(cue);
-            if ends || length(&self.begun) > SENTENCE_MAX {
+            if ends || length(&self.begun) > SENTENCE_CHARS_MAX {
                 break;
             }
         }
@@ -193,10 +193,10 @@ fn failed(error: flow::Error) -> Error {
         flow::Error::Refused { hint, blame: Blame::Us, .. } => {
             Error::new(Code::NoEngine, message, hint).retry_after(10)
         }
-        flow::Error::Refused { hint, .. } => Error::new(Code::UnsupportedSound, message, hint),
+        flow::Error::Refused { hint, .. } => Error::new(Code::UnsupportedAudio, message, hint),
         flow::Error::Element { .. } => {
             let hint = "send a sound file that plays elsewhere; WAV always works";
-            Error::new(Code::UnsupportedSound, message, hint)
+            Error::new(Code::UnsupportedAudio, message, hint)
         }
         error => Error::internal("hearing a file", &error),
     }

@@ -19,20 +19,20 @@ use utoipa_axum::routes;
 use super::extract::Form as Sent;
 use super::route_table::RouteTable;
 use super::{ApiState, Code, Error, Failures};
-use form::{FILE_MAX, Form, Upload};
+use form::{FILE_BYTES_MAX, Form, Upload};
 use hear::Work;
 use output::{Format, Task, Verbose};
 
 /// Maximum number of concurrent transcriptions; further clients must retry.
-const AT_ONCE: usize = 2;
+const CONCURRENT_FILES_MAX: usize = 2;
 
 static PLACES: LazyLock<std::sync::Arc<Semaphore>> =
-    LazyLock::new(|| std::sync::Arc::new(Semaphore::new(AT_ONCE)));
+    LazyLock::new(|| std::sync::Arc::new(Semaphore::new(CONCURRENT_FILES_MAX)));
 
 /// Adds the routes.
 pub(super) fn add(table: RouteTable<'_, ApiState>) -> RouteTable<'_, ApiState> {
     // Allowance for the form fields around the file.
-    let limit = || DefaultBodyLimit::max(FILE_MAX + (64 << 10));
+    let limit = || DefaultBodyLimit::max(FILE_BYTES_MAX + (64 << 10));
     table
         .operate(routes!(transcribe_audio).layer(limit()))
         .operate(routes!(translate_audio).layer(limit()))
@@ -71,7 +71,7 @@ async fn serve(
 ) -> Result<Response, Refused> {
     let Sent(form) = form?;
     let place = std::sync::Arc::clone(&PLACES).try_acquire_owned().map_err(|_| {
-        let message = format!("{AT_ONCE} files are being heard, the limit");
+        let message = format!("{CONCURRENT_FILES_MAX} files are being heard, the limit");
         Error::new(Code::LimitReached, message, "try again in a moment").retry_after(5)
     })?;
     let form = Form::read(form).await?;

@@ -88,14 +88,14 @@ async fn what_cannot_be_heard_is_refused_in_both_forms() {
 async fn a_file_is_written_down_in_every_form() {
     let api = Fixture::new().await;
     let Some((path, engine)) = speech(&api).await else { return };
-    let sound = std::fs::read(&path).expect("readable");
+    let audio = std::fs::read(&path).expect("readable");
     let fields = |format| [("language", "en"), ("model", "whisper-1"), ("response_format", format)];
     let ask = async |file: &[u8], format| {
         let (status, _, body) = api.send(form(TRANSCRIBE, Some(file), &fields(format))).await;
         assert_eq!(status.as_u16(), 200, "{body}");
         body
     };
-    let verbose = ask(&sound, "verbose_json").await;
+    let verbose = ask(&audio, "verbose_json").await;
     let text = verbose["text"].as_str().expect("text");
     eprintln!("{engine} hears: {text}");
     assert!(words_found(text) >= 8, "{verbose}");
@@ -131,10 +131,10 @@ async fn a_file_is_written_down_in_every_form() {
 async fn the_text_comes_while_it_is_heard_and_adds_up() {
     let api = Fixture::new().await;
     let Some((path, _)) = speech(&api).await else { return };
-    let sound = std::fs::read(path).expect("readable");
+    let audio = std::fs::read(path).expect("readable");
     // Translating English to English returns the transcription.
     let fields = [("language", "en"), ("stream", "true")];
-    let request = form("/v1/audio/translations", Some(&sound), &fields);
+    let request = form("/v1/audio/translations", Some(&audio), &fields);
     let (status, head, body) = api.send(request).await;
     assert_eq!(status.as_u16(), 200, "{body}");
     assert_eq!(head["content-type"], "text/event-stream");

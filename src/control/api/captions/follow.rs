@@ -27,10 +27,10 @@ use crate::runtime::Supervisor;
 const VIEWERS_MAX: usize = 2000;
 
 /// Maximum number of earlier cues that a reader may request.
-const RECENT_MAX: usize = 64;
+const RECENT_CUES_MAX: usize = 64;
 
 /// Maximum size of a WebSocket message from a reader, in bytes.
-const COMMAND_MAX: usize = 4 << 10;
+const COMMAND_BYTES_MAX: usize = 4 << 10;
 
 /// Interval of WebSocket pings, to detect readers that are gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -56,7 +56,7 @@ impl FollowParams {
             let hint = "name languages as in en,es,pt-BR, or `original`";
             Error::new(Code::Invalid, format!("`language`: {e}"), hint)
         })?;
-        Ok(Reader::new(caption_feeds, selection, self.recent.min(RECENT_MAX)))
+        Ok(Reader::new(caption_feeds, selection, self.recent.min(RECENT_CUES_MAX)))
     }
 }
 
@@ -181,7 +181,7 @@ fn socket(
     stop: CancellationToken,
     place: Option<OwnedSemaphorePermit>,
 ) -> Response {
-    upgrade.max_message_size(COMMAND_MAX).max_frame_size(COMMAND_MAX).on_upgrade(
+    upgrade.max_message_size(COMMAND_BYTES_MAX).max_frame_size(COMMAND_BYTES_MAX).on_upgrade(
         async move |socket| {
             let _place = place;
             if let Err(error) = talk(socket, reader, &stop).await {

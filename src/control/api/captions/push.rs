@@ -14,7 +14,7 @@ use crate::flow::{self, CueFeed};
 use crate::media::{Cue, Language, Origin, Stage, StreamName};
 
 /// Maximum length of the text, in characters: about a minute of speech.
-const TEXT_MAX: usize = 1000;
+const TEXT_CHARS_MAX: usize = 1000;
 
 /// Maximum distance of the start of a cue from now, before or after, in ms.
 const AWAY_MAX_MS: u64 = 10 * 60_000;
@@ -22,9 +22,9 @@ const AWAY_MAX_MS: u64 = 10 * 60_000;
 /// Maximum duration of a cue, in ms.
 const DURATION_MAX_MS: u64 = 60_000;
 
-/// Default duration: one second plus reading time (17 characters a second, as in broadcasters'
-/// guidelines).
+/// Shortest default duration, before reading time.
 const SHOWN_MIN_MS: u64 = 1000;
+/// Reading time of a character: 17 a second, as in broadcasters' guidelines.
 const CHARACTER_MS: u64 = 1000 / 17;
 
 static ORIGIN: LazyLock<Arc<Origin>> =
@@ -56,8 +56,11 @@ impl NewCue {
     fn cue(&self, now_ms: u64) -> Result<Cue, Error> {
         let text = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
         let length = text.chars().count();
-        if !(1..=TEXT_MAX).contains(&length) {
-            return Err(invalid("text", &format!("{length} characters are not 1-{TEXT_MAX}")));
+        if !(1..=TEXT_CHARS_MAX).contains(&length) {
+            return Err(invalid(
+                "text",
+                &format!("{length} characters are not 1-{TEXT_CHARS_MAX}"),
+            ));
         }
         if text.chars().any(char::is_control) {
             return Err(invalid("text", "it has control characters"));

@@ -3,20 +3,20 @@
 use crate::media::Language;
 
 /// Bytes of the header: `speaker|language`, padded with zeros.
-const HEADER: usize = 60;
+const HEADER_BYTES: usize = 60;
 
 /// One message of a meeting.
 #[derive(Debug, PartialEq)]
 pub(super) enum Message<'a> {
     /// Audio of one speaker.
-    Sound(Sound<'a>),
+    Audio(SpeakerAudio<'a>),
     /// All speakers have left.
     End,
 }
 
 /// A piece of audio of one speaker.
 #[derive(Debug, PartialEq)]
-pub(super) struct Sound<'a> {
+pub(super) struct SpeakerAudio<'a> {
     /// The speaker's id, 1-59 bytes.
     pub(super) speaker: &'a str,
     /// The spoken language, if known.
@@ -34,10 +34,13 @@ impl<'a> Message<'a> {
         if bytes.len() == 1 {
             return Ok(Self::End);
         }
-        let Some((header, pcm)) = bytes.split_at_checked(HEADER) else {
-            return Err(format!("{} bytes are less than the header of {HEADER}", bytes.len()));
+        let Some((header, pcm)) = bytes.split_at_checked(HEADER_BYTES) else {
+            return Err(format!(
+                "{} bytes are less than the header of {HEADER_BYTES}",
+                bytes.len()
+            ));
         };
-        let end = header.iter().position(|b| *b == 0).unwrap_or(HEADER);
+        let end = header.iter().position(|b| *b == 0).unwrap_or(HEADER_BYTES);
         let header = std::str::from_utf8(&header[..end]).map_err(|_| "the header is not UTF-8")?;
         // The speaker's name may contain `|`, the language cannot.
         let (speaker, language) =
@@ -47,11 +50,11 @@ impl<'a> Message<'a> {
         }
         // Engines get the language without its region, as in Skynet.
         let language = language.split(['-', '_']).next().and_then(|tag| tag.parse().ok());
-        Ok(Self::Sound(Sound { speaker, language, pcm }))
+        Ok(Self::Audio(SpeakerAudio { speaker, language, pcm }))
     }
 }
 
-impl Sound<'_> {
+impl SpeakerAudio<'_> {
     /// The samples, -1 to 1.
     pub(super) fn samples(&self) -> Vec<f32> {
         let (samples, _) = self.pcm.as_chunks::<2>();
@@ -67,7 +70,7 @@ mod tests {
 
     fn message(header: &[u8], pcm: &[u8]) -> Vec<u8> {
         let mut bytes = header.to_vec();
-        bytes.resize(HEADER, 0);
+        bytes.resize(HEADER_BYTES, 0);
         bytes.extend(pcm);
         bytes
     }
@@ -79,10 +82,10 @@ mod tests {
             let found = Message::parse(&bytes);
             match expect {
                 Ok((speaker, language)) => {
-                    let Ok(Message::Sound(sound)) = found else { panic!("{found:?}") };
-                    let tag = sound.language.as_ref().map(Language::as_str);
-                    assert_eq!((sound.speaker, tag), (speaker, language));
-                    assert_eq!(sound.samples(), [0.5, -0.5], "an odd byte is left out");
+                    let Ok(Message::Audio(audio)) = found else { panic!("{found:?}") };
+                    let tag = audio.language.as_ref().map(Language::as_str);
+                    assert_eq!((audio.speaker, tag), (speaker, language));
+                    assert_eq!(audio.samples(), [0.5, -0.5], "an odd byte is left out");
                 }
                 Err(part) => assert!(found.is_err_and(|e| e.contains(part))),
             }
@@ -101,8 +104,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(Message::Sound(sound)) = Message::parse(&bytes) {
-                prop_assert!(sound.samples().iter().all(|s| (-1.0..=1.0).contains(s)));
+            if let Ok(Message::Audio(audio)) = Message::parse(&bytes) {
+                prop_assert!(audio.samples().iter().all(|s| (-1.0..=1.0).contains(s)));
             }
         }
     }
@@ -110,8 +113,8 @@ mod tests {
     #[test]
     fn fuzz_jitsi_message() {
         crate::fuzz::run("jitsi-message", |bytes| {
-            if let Ok(Message::Sound(sound)) = Message::parse(bytes) {
-                assert!(sound.samples().iter().all(|sample| sample.abs() <= 1.0));
+            if let Ok(Message::Audio(audio)) = Message::parse(bytes) {
+                assert!(audio.samples().iter().all(|sample| sample.abs() <= 1.0));
             }
         });
     }

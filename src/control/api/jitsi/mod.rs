@@ -29,7 +29,7 @@ use super::{ApiState, Code, Error};
 use crate::control::auth;
 use crate::media::Secret;
 use crate::speech::stt::Engines;
-use frame::{Message, Sound};
+use frame::{Message, SpeakerAudio};
 use speaker::{Speaker, SpeakerUtterance};
 
 /// Maximum number of meetings.
@@ -39,16 +39,16 @@ const MEETINGS_MAX: usize = 16;
 const SPEAKERS_MAX: usize = 50;
 
 /// Maximum size of a message, in bytes: 16 s of audio.
-const MESSAGE_MAX: usize = 512 << 10;
+const MESSAGE_BYTES_MAX: usize = 512 << 10;
 
 /// Texts that may wait to be sent to a meeting.
-const SAID_WAIT: usize = 256;
+const WAITING_TEXTS_MAX: usize = 256;
 
 /// A meeting without messages ends after this time; Jigasi's own limit is the same.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
 /// How often pauses of speakers are checked.
-const TICK: Duration = Duration::from_millis(500);
+const PAUSE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
 struct Meetings {
@@ -100,7 +100,7 @@ async fn meet(
     let stop = state.api.shutdown.clone();
     // The name is used only for the log.
     let name: String = meeting.chars().filter(|c| !c.is_control()).take(64).collect();
-    Ok(upgrade.max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX).on_upgrade(
+    Ok(upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX).on_upgrade(
         async move |socket| {
             let mut meeting = Meeting::new(engines, place);
             tokio::select! {
@@ -135,13 +135,13 @@ struct Meeting {
 
 impl Meeting {
     fn new(engines: Arc<Engines>, place: OwnedSemaphorePermit) -> Self {
-        let (tell, said) = mpsc::channel(SAID_WAIT);
+        let (tell, said) = mpsc::channel(WAITING_TEXTS_MAX);
         Self { engines, speakers: HashMap::new(), tell, said, _place: place }
     }
 
     /// Transcribes until the meeting ends. Returns the reason.
     async fn run(&mut self, mut socket: WebSocket) -> String {
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = tokio::time::interval(PAUSE_CHECK_INTERVAL);
         let mut heard = Instant::now();
         loop {
             tokio::select! {
@@ -161,7 +161,7 @@ impl Meeting {
                     Some(Ok(Packet::Binary(bytes))) => {
                         heard = Instant::now();
                         match Message::parse(&bytes) {
-                            Ok(Message::Sound(sound)) => self.hear(&sound),
+                            Ok(Message::Audio(audio)) => self.hear(&audio),
                             Ok(Message::End) => return "all have left".into(),
                             Err(error) => tracing::debug!(error, "a message is not understood"),
                         }
@@ -174,20 +174,20 @@ impl Meeting {
         }
     }
 
-    fn hear(&mut self, sound: &Sound<'_>) {
-        let known = self.speakers.get(sound.speaker);
+    fn hear(&mut self, audio: &SpeakerAudio<'_>) {
+        let known = self.speakers.get(audio.speaker);
         // A speaker who changes the language gets a new transcriber.
-        if known.is_none_or(|speaker| !speaker.speaks(&sound.language)) {
+        if known.is_none_or(|speaker| !speaker.speaks(&audio.language)) {
             if known.is_none() && self.speakers.len() >= SPEAKERS_MAX {
                 return;
             }
-            match Speaker::new(&self.engines, sound, self.tell.clone()) {
-                Ok(speaker) => drop(self.speakers.insert(sound.speaker.to_owned(), speaker)),
+            match Speaker::new(&self.engines, audio, self.tell.clone()) {
+                Ok(speaker) => drop(self.speakers.insert(audio.speaker.to_owned(), speaker)),
                 Err(error) => return tracing::warn!(%error, "a speaker is not heard"),
             }
         }
-        if let Some(speaker) = self.speakers.get_mut(sound.speaker) {
-            speaker.hear(sound);
+        if let Some(speaker) = self.speakers.get_mut(audio.speaker) {
+            speaker.hear(audio);
         }
     }
 }

@@ -6,19 +6,19 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::frame::Sound;
+use super::frame::SpeakerAudio;
 use crate::flow;
 use crate::media::{Cue, Language};
 use crate::speech::stt::{Engines, Event, Options, Transcriber, Wanted};
 
 /// Samples per second.
-const RATE: u32 = 16_000;
+const RATE_HZ: u32 = 16_000;
 
 /// Audio that arrives later than this after the previous audio is not contiguous with it.
-const GAP: Duration = Duration::from_millis(500);
+const GAP_MAX: Duration = Duration::from_millis(500);
 
 /// A speaker without audio for this long has finished the sentence.
-const PAUSE: Duration = Duration::from_millis(1500);
+const SENTENCE_PAUSE: Duration = Duration::from_millis(1500);
 
 /// A transcribed text, in Skynet's format.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -54,7 +54,7 @@ impl Speaker {
     /// If the system cannot start a thread.
     pub(super) fn new(
         engines: &Arc<Engines>,
-        sound: &Sound<'_>,
+        sound: &SpeakerAudio<'_>,
         said: mpsc::Sender<SpeakerUtterance>,
     ) -> std::io::Result<Self> {
         let wanted = Wanted { language: sound.language.clone(), ..Wanted::default() };
@@ -72,13 +72,13 @@ impl Speaker {
     }
 
     /// Takes newly received audio.
-    pub(super) fn hear(&mut self, sound: &Sound<'_>) {
+    pub(super) fn hear(&mut self, sound: &SpeakerAudio<'_>) {
         let samples = sound.samples();
         let length = length(samples.len());
         let now = Duration::from_nanos(flow::now().nseconds());
         // Messages arrive in bursts: audio that follows closely is contiguous.
         let came = now.saturating_sub(length);
-        let at = if came > self.until + GAP { came } else { self.until };
+        let at = if came > self.until + GAP_MAX { came } else { self.until };
         self.transcriber.push(at, &samples);
         (self.until, self.paused) = (at + length, false);
     }
@@ -86,17 +86,17 @@ impl Speaker {
     /// Appends silence after a pause, so that the last text does not wait for further audio.
     pub(super) fn tick(&mut self) {
         let now = Duration::from_nanos(flow::now().nseconds());
-        if self.paused || now < self.until + PAUSE {
+        if self.paused || now < self.until + SENTENCE_PAUSE {
             return;
         }
-        let silence = vec![0.0; RATE as usize * 3 / 2];
+        let silence = vec![0.0; RATE_HZ as usize * 3 / 2];
         self.transcriber.push(self.until, &silence);
         (self.until, self.paused) = (self.until + length(silence.len()), true);
     }
 }
 
 fn length(samples: usize) -> Duration {
-    Duration::from_secs_f64(samples as f64 / f64::from(RATE))
+    Duration::from_secs_f64(samples as f64 / f64::from(RATE_HZ))
 }
 
 struct Writer {

@@ -79,7 +79,7 @@ fn schemas_of(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        if !(line.starts_with("#[derive(") && line.contains("ToSchema")) {
+        if !(line.trim_start().starts_with("#[derive(") && line.contains("ToSchema")) {
             continue;
         }
         let mut given = None;

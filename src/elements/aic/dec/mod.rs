@@ -26,11 +26,12 @@ use gst::subclass::prelude::*;
 
 use state::{ElementOutput, State};
 
-use super::{HINTS, aic_caps, frames, lock, properties, raw_caps, template, wide};
+use super::{HINTS, aic_caps, frames, properties, raw_caps, template, wide};
 use crate::aic::engine::Codec;
 use crate::aic::engine_timeout::EngineTimeout;
-use crate::aic::fallback::BEHIND;
+use crate::aic::fallback::CODEC_DELAY_SAMPLES;
 use crate::aic::weights;
+use crate::media::IgnorePoison;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("auralinkaicdec", gst::DebugColorFlags::empty(), Some("AIC-A decoder"))
@@ -84,15 +85,19 @@ impl ObjectImpl for AicDec {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        if !properties::set_engine_timeout(&mut lock(&self.engine_timeout), pspec.name(), value) {
+        if !properties::set_engine_timeout(
+            &mut self.engine_timeout.lock().ignore_poison(),
+            pspec.name(),
+            value,
+        ) {
             gst::warning!(CAT, imp = self, "{} cannot be {value:?}", pspec.name());
         }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let engine_timeout = *lock(&self.engine_timeout);
+        let engine_timeout = *self.engine_timeout.lock().ignore_poison();
         match pspec.name() {
-            "stats" => state::stats(lock(&self.state).as_ref()).to_value(),
+            "stats" => state::stats(self.state.lock().ignore_poison().as_ref()).to_value(),
             name => properties::get_engine_timeout(&engine_timeout, name)
                 .expect("every property is known"),
         }
@@ -138,12 +143,12 @@ impl ElementImpl for AicDec {
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::NullToReady {
-            *lock(&self.codec) = Some(Codec::shared());
+            *self.codec.lock().ignore_poison() = Some(Codec::shared());
         }
         let success = self.parent_change_state(transition)?;
         match transition {
-            gst::StateChange::PausedToReady => *lock(&self.state) = None,
-            gst::StateChange::ReadyToNull => *lock(&self.codec) = None,
+            gst::StateChange::PausedToReady => *self.state.lock().ignore_poison() = None,
+            gst::StateChange::ReadyToNull => *self.codec.lock().ignore_poison() = None,
             _ => {}
         }
         Ok(success)
@@ -156,7 +161,10 @@ impl AicDec {
             gst::EventView::Caps(caps) => return self.set_caps(caps.caps()),
             gst::EventView::Gap(gap) => {
                 let (start, length) = gap.get();
-                let made = lock(&self.state)
+                let made = self
+                    .state
+                    .lock()
+                    .ignore_poison()
                     .as_mut()
                     .and_then(|s| s.gap(start + length.unwrap_or(frames(1))));
                 if let Some(made) = made {
@@ -164,7 +172,7 @@ impl AicDec {
                 }
             }
             gst::EventView::FlushStop(_) => {
-                if let Some(state) = &mut *lock(&self.state) {
+                if let Some(state) = &mut *self.state.lock().ignore_poison() {
                     state.begin_anew();
                 }
             }
@@ -179,7 +187,7 @@ impl AicDec {
             if !self.sink.peer_query(&mut upstream) {
                 return false;
             }
-            let own = wide(BEHIND);
+            let own = wide(CODEC_DELAY_SAMPLES);
             let (live, min, max) = upstream.result();
             latency.set(live, min + own, max.map(|max| max + own));
             return true;
@@ -188,13 +196,13 @@ impl AicDec {
     }
 
     fn set_caps(&self, caps: &gst::CapsRef) -> bool {
-        let codec = lock(&self.codec).get_or_insert_with(Codec::shared).clone();
+        let codec = self.codec.lock().ignore_poison().get_or_insert_with(Codec::shared).clone();
         let theirs = caps.structure(0).and_then(|s| s.get::<&str>("model").ok());
         let theirs = theirs.and_then(weights::parse);
         // A sender without a model sends no AIC-A; one that names none is assumed to have ours.
         let foreign = codec.model().is_some() && theirs.is_some_and(|t| Some(t) != codec.model());
         // Caps may be repeated without a change.
-        if lock(&self.state).as_ref().is_some_and(|s| s.is_foreign() == foreign) {
+        if self.state.lock().ignore_poison().as_ref().is_some_and(|s| s.is_foreign() == foreign) {
             return true;
         }
         let mut wanted = self.src.allowed_caps().unwrap_or_else(raw_caps);
@@ -210,7 +218,7 @@ impl AicDec {
         let Ok(info) = gst_audio::AudioInfo::from_caps(&wanted) else { return false };
         let channels = info.channels() as usize;
         match State::new(codec, channels, foreign) {
-            Ok(state) => *lock(&self.state) = Some(state),
+            Ok(state) => *self.state.lock().ignore_poison() = Some(state),
             Err(error) => {
                 gst::error!(CAT, imp = self, "libopus does not start: {error}");
                 return false;
@@ -220,7 +228,7 @@ impl AicDec {
     }
 
     fn chain(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let engine_timeout = *lock(&self.engine_timeout);
+        let engine_timeout = *self.engine_timeout.lock().ignore_poison();
         let hints = gst::meta::CustomMeta::from_buffer(buffer, HINTS)
             .ok()
             .map(|meta| meta.structure().to_owned())
@@ -228,9 +236,9 @@ impl AicDec {
         if let Some(hints) = &hints {
             self.post(hints.clone());
         }
-        let ours = lock(&self.codec).as_ref().and_then(Codec::model);
+        let ours = self.codec.lock().ignore_poison().as_ref().and_then(Codec::model);
         let made = {
-            let mut guard = lock(&self.state);
+            let mut guard = self.state.lock().ignore_poison();
             let state = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
             state.set_engine_timeout(engine_timeout);
             match hints.is_none_or(|hints| state.check(&hints, ours)) {

@@ -2,15 +2,15 @@
 
 use crate::aic::engine::Codec;
 use crate::aic::engine_timeout::EngineTimeout;
-use crate::aic::fallback::{BEHIND, WIDE_RATE};
+use crate::aic::fallback::{CODEC_DELAY_SAMPLES, WIDE_RATE_HZ};
 use crate::aic::payload::Payload;
-use crate::aic::receive::{MISSING_MAX, Receiver};
+use crate::aic::receive::{MISSING_FRAMES_MAX, Receiver};
 use crate::aic::send::Used;
 use crate::aic::weights::{self, ModelId, NO_MODEL};
 use crate::elements::aic::{AVAILABLE, UNAVAILABLE, frames, wide};
 
 /// Divisor for following timestamps that differ by less than half a frame.
-const FOLLOW: u64 = 16;
+const FOLLOW_DIVISOR: u64 = 16;
 
 /// State from the first caps until the element stops.
 pub(super) struct State {
@@ -90,7 +90,7 @@ impl State {
             Some(next) => {
                 let gap = (start + half).saturating_sub(next).nseconds() / frames(1).nseconds();
                 missing = gap as usize;
-                if missing > MISSING_MAX {
+                if missing > MISSING_FRAMES_MAX {
                     self.begin_anew();
                     missing = 0;
                 }
@@ -100,50 +100,50 @@ impl State {
         let first = start.saturating_sub(frames(missing as u64));
         let first = match self.next {
             // Follows jitter of the timestamps slowly.
-            Some(next) if first > next => next + (first - next) / FOLLOW,
-            Some(next) => next - (next - first) / FOLLOW,
+            Some(next) if first > next => next + (first - next) / FOLLOW_DIVISOR,
+            Some(next) => next - (next - first) / FOLLOW_DIVISOR,
             None => first,
         };
-        let mut sound = Vec::new();
-        self.receiver.payload(&payload, missing, &mut sound);
-        self.wrap(first, sound)
+        let mut audio = Vec::new();
+        self.receiver.payload(&payload, missing, &mut audio);
+        self.wrap(first, audio)
     }
 
     /// The jitter buffer reports that nothing before `end` will arrive.
     pub(super) fn gap(&mut self, end: gst::ClockTime) -> Option<ElementOutput> {
         let next = self.next?;
         let missing = (end + frames(1) / 2).saturating_sub(next).nseconds() / frames(1).nseconds();
-        if missing as usize > MISSING_MAX {
+        if missing as usize > MISSING_FRAMES_MAX {
             return None;
         }
         // The next packet may repeat the last of the missing frames.
         let held = if self.receiver.is_silent() { 0 } else { self.receiver.worth_waiting() };
         let now = (missing as usize).saturating_sub(held);
-        let mut sound = Vec::new();
-        self.receiver.conceal(now, &mut sound);
-        Some(self.wrap(next, sound))
+        let mut audio = Vec::new();
+        self.receiver.conceal(now, &mut audio);
+        Some(self.wrap(next, audio))
     }
 
     /// Timestamps audio whose first frame started at `first` in the sender's time.
-    fn wrap(&mut self, first: gst::ClockTime, mut sound: Vec<f32>) -> ElementOutput {
+    fn wrap(&mut self, first: gst::ClockTime, mut audio: Vec<f32>) -> ElementOutput {
         let mut made = ElementOutput { buffer: None, news: self.news() };
-        let length = wide(sound.len() / self.channels);
+        let length = wide(audio.len() / self.channels);
         self.next = Some(first + length);
         // The output is delayed against the input; drops what would lie before zero.
-        let start = match first.checked_sub(wide(BEHIND)) {
+        let start = match first.checked_sub(wide(CODEC_DELAY_SAMPLES)) {
             Some(start) => start,
             None => {
-                let early = wide(BEHIND) - first;
-                let samples = early.nseconds() * WIDE_RATE as u64 / 1_000_000_000;
-                sound.drain(..sound.len().min(samples as usize * self.channels));
+                let early = wide(CODEC_DELAY_SAMPLES) - first;
+                let samples = early.nseconds() * WIDE_RATE_HZ as u64 / 1_000_000_000;
+                audio.drain(..audio.len().min(samples as usize * self.channels));
                 gst::ClockTime::ZERO
             }
         };
-        if sound.is_empty() {
+        if audio.is_empty() {
             return made;
         }
-        let count = sound.len() / self.channels;
-        let bytes: Vec<u8> = sound.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let count = audio.len() / self.channels;
+        let bytes: Vec<u8> = audio.iter().flat_map(|x| x.to_le_bytes()).collect();
         let mut buffer = gst::Buffer::from_mut_slice(bytes);
         let writable = buffer.get_mut().expect("a new buffer has one owner");
         writable.set_pts(start);

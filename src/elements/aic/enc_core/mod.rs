@@ -10,10 +10,11 @@ use gst::subclass::prelude::*;
 
 use state::{ElementOutput, State};
 
-use super::{aic_caps, frames, lock, properties, raw_caps, template};
+use super::{aic_caps, frames, properties, raw_caps, template};
 use crate::aic::engine::Codec;
 use crate::aic::send::{Settings, Used};
 use crate::aic::weights::{self, ModelId, NO_MODEL};
+use crate::media::IgnorePoison;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("auralinkaicenc", gst::DebugColorFlags::empty(), Some("AIC-A encoder"))
@@ -76,7 +77,7 @@ impl ObjectImpl for AicEncCore {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = lock(&self.settings);
+        let mut settings = self.settings.lock().ignore_poison();
         let longest = |s: &Settings| s.frames.max(s.opus_frames);
         let before = longest(&settings);
         if !properties::set(&mut settings, pspec.name(), value) {
@@ -90,8 +91,8 @@ impl ObjectImpl for AicEncCore {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = *lock(&self.settings);
-        let state = lock(&self.state);
+        let settings = *self.settings.lock().ignore_poison();
+        let state = self.state.lock().ignore_poison();
         match pspec.name() {
             "codec-in-use" => state.as_ref().and_then(State::used).map(Used::name).to_value(),
             "stats" => state::stats(state.as_ref()).to_value(),
@@ -140,15 +141,15 @@ impl ElementImpl for AicEncCore {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::NullToReady {
             // The engine warms up while the rest of the pipeline gets ready.
-            *lock(&self.codec) = Some(Codec::shared());
+            *self.codec.lock().ignore_poison() = Some(Codec::shared());
         }
         let success = self.parent_change_state(transition)?;
         match transition {
             gst::StateChange::PausedToReady => {
-                *lock(&self.state) = None;
-                *lock(&self.model) = None;
+                *self.state.lock().ignore_poison() = None;
+                *self.model.lock().ignore_poison() = None;
             }
-            gst::StateChange::ReadyToNull => *lock(&self.codec) = None,
+            gst::StateChange::ReadyToNull => *self.codec.lock().ignore_poison() = None,
             _ => {}
         }
         Ok(success)
@@ -176,7 +177,7 @@ impl AicEncCore {
                 self.drain();
             }
             gst::EventView::FlushStop(_) => {
-                if let Some(state) = &mut *lock(&self.state) {
+                if let Some(state) = &mut *self.state.lock().ignore_poison() {
                     state.flush();
                 }
             }
@@ -191,7 +192,7 @@ impl AicEncCore {
             if !self.sink.peer_query(&mut upstream) {
                 return false;
             }
-            let settings = *lock(&self.settings);
+            let settings = *self.settings.lock().ignore_poison();
             let own = frames(settings.frames.max(settings.opus_frames) as u64);
             let (live, min, max) = upstream.result();
             latency.set(live, min + own, max.map(|max| max + own));
@@ -203,18 +204,18 @@ impl AicEncCore {
     fn set_caps(&self, caps: &gst::CapsRef) -> Result<(), glib::BoolError> {
         let info = gst_audio::AudioInfo::from_caps(caps)?;
         let channels = info.channels() as usize;
-        let codec = lock(&self.codec).get_or_insert_with(Codec::shared).clone();
+        let codec = self.codec.lock().ignore_poison().get_or_insert_with(Codec::shared).clone();
         let state = State::new(codec, channels)
             .map_err(|e| glib::bool_error!("libopus does not start: {e}"))?;
-        *lock(&self.state) = Some(state);
+        *self.state.lock().ignore_poison() = Some(state);
         Ok(())
     }
 
     /// Sends the model downstream in caps, if it has changed.
     fn push_caps(&self) -> bool {
-        let codec = lock(&self.codec).clone();
+        let codec = self.codec.lock().ignore_poison().clone();
         let model = codec.and_then(|c| c.model()).unwrap_or(NO_MODEL);
-        if lock(&self.model).replace(model) == Some(model) {
+        if self.model.lock().ignore_poison().replace(model) == Some(model) {
             return true;
         }
         let caps = aic_caps(Some(&weights::text(model)));
@@ -222,13 +223,13 @@ impl AicEncCore {
     }
 
     fn chain(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let settings = *lock(&self.settings);
-        let jumped = lock(&self.state).as_ref().is_some_and(|s| s.jumps(buffer));
+        let settings = *self.settings.lock().ignore_poison();
+        let jumped = self.state.lock().ignore_poison().as_ref().is_some_and(|s| s.jumps(buffer));
         if jumped {
             self.drain();
         }
         let made = {
-            let mut guard = lock(&self.state);
+            let mut guard = self.state.lock().ignore_poison();
             let state = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
             state.take(buffer, &settings).map_err(|error| {
                 gst::error!(CAT, imp = self, "{error}");
@@ -254,8 +255,8 @@ impl AicEncCore {
 
     /// Sends everything that is buffered, followed by silence.
     fn drain(&self) {
-        let settings = *lock(&self.settings);
-        let made = match &mut *lock(&self.state) {
+        let settings = *self.settings.lock().ignore_poison();
+        let made = match &mut *self.state.lock().ignore_poison() {
             Some(state) => state.drain(&settings),
             None => return,
         };

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::aic::content::Class;
 use crate::aic::engine::Codec;
-use crate::aic::fallback::{BEHIND, WIDE_FRAME};
+use crate::aic::fallback::{CODEC_DELAY_SAMPLES, WIDE_FRAME_SAMPLES};
 use crate::aic::hints;
 use crate::aic::ratio::Ratio;
 use crate::aic::send::{CodecPolicy, OutgoingPacket, Sender, Settings, Used};
@@ -42,7 +42,7 @@ impl State {
         Ok(Self {
             sender: Sender::new(codec, channels)?,
             channels,
-            pending: Vec::with_capacity(2 * WIDE_FRAME * channels),
+            pending: Vec::with_capacity(2 * WIDE_FRAME_SAMPLES * channels),
             expected: None,
             times: VecDeque::new(),
             at: 0,
@@ -93,7 +93,7 @@ impl State {
         let before = self.pending.len();
         self.pending.extend(map.chunks_exact(4).map(sample));
         self.expected = Some(start + self.duration(self.pending.len() - before));
-        let size = WIDE_FRAME * self.channels;
+        let size = WIDE_FRAME_SAMPLES * self.channels;
         let pending = std::mem::take(&mut self.pending);
         let (mut made, mut sent) = (ElementOutput::default(), Vec::new());
         for frame in pending.chunks(size) {
@@ -123,12 +123,12 @@ impl State {
     /// Sends everything that is buffered, followed by silence.
     pub(super) fn drain(&mut self, settings: &Settings) -> Result<ElementOutput, String> {
         let Some(end) = self.expected.take() else { return Ok(ElementOutput::default()) };
-        let size = WIDE_FRAME * self.channels;
+        let size = WIDE_FRAME_SAMPLES * self.channels;
         let held = self.duration(self.pending.len());
         let mut first = end.saturating_sub(held);
         // The receiver's output is delayed: this much silence pushes the end out.
         let mut rest = std::mem::take(&mut self.pending);
-        let whole = (rest.len() + BEHIND * self.channels).div_ceil(size) * size;
+        let whole = (rest.len() + CODEC_DELAY_SAMPLES * self.channels).div_ceil(size) * size;
         rest.resize(whole, 0.0);
         let mut sent = Vec::new();
         for frame in rest.chunks(size) {

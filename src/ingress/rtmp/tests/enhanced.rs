@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::flow::{Feed, Node};
 use crate::ingress::rtmp::Config;
-use crate::ingress::rtmp::chunk::{self, Message, VIDEO};
+use crate::ingress::rtmp::chunk::{self, Message, VIDEO_MESSAGE_TYPE};
 use crate::ingress::rtmp::testing::{Probe, TOKEN, TestServer, client::Client, until};
 use crate::media::{Codec, Format};
 
@@ -199,7 +199,8 @@ async fn timestamps_may_wrap() {
     let mut bytes = Vec::new();
     for (ms, payload) in std::iter::once(header).chain(media.frames.iter().map(frame)) {
         let timestamp = start.wrapping_add(ms);
-        let message = Message { kind: VIDEO, stream: 1, timestamp, payload: payload.into() };
+        let message =
+            Message { kind: VIDEO_MESSAGE_TYPE, stream: 1, timestamp, payload: payload.into() };
         chunk::encode(&message, 6, 128, &mut bytes);
     }
     client.stream.write_all(&bytes).await.expect("writes");

@@ -316,7 +316,7 @@ impl Probe {
 }
 
 /// Presentation times of the frames of a file, in decode order, in milliseconds after the first.
-pub(super) fn picture_times(file: &Path) -> Vec<i64> {
+pub(super) fn frame_times(file: &Path) -> Vec<i64> {
     let output = Command::new("ffprobe")
         .args(["-loglevel", "error", "-select_streams", "v", "-of", "csv=p=0"])
         .args(["-show_entries", "packet=pts_time"])

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::bench::{
-    MEDIA_S, Peer, Probe, Running, TestGate, ffmpeg, h264_aac, h264_mp2, h265_opus, picture_times,
+    MEDIA_S, Peer, Probe, Running, TestGate, ffmpeg, frame_times, h264_aac, h264_mp2, h265_opus,
     publish, publish_forever, serve, serve_with, until,
 };
 use crate::flow::{AccessRequest, Blame, Feed, Gate, SourceReport};
@@ -45,7 +45,7 @@ async fn check_media(server: &Running, stream: &str, file: &std::path::Path, exp
     }
     let mut shown: Vec<u64> = video.iter().map(|(pts, ..)| *pts).collect();
     let first = shown[0].cast_signed();
-    for (n, (was, is)) in picture_times(file).iter().zip(&shown).enumerate() {
+    for (n, (was, is)) in frame_times(file).iter().zip(&shown).enumerate() {
         let is = is.cast_signed() - first;
         assert!(was.abs_diff(is) < 25, "picture {n} was at {was} ms and is at {is} ms");
     }

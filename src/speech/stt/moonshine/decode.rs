@@ -14,7 +14,7 @@ use super::tokenizer::Tokenizer;
 use crate::onnx::{Error, Runtime};
 use crate::speech::engine;
 use crate::speech::stt::wire::{Answer, Question, unpack};
-use crate::speech::vad::RATE;
+use crate::speech::vad::SPEECH_RATE_HZ;
 
 /// Layers of the decoder, attention heads, and values of each head, of the model `tiny`.
 const DECODER_LAYERS_COUNT: usize = 6;
@@ -26,10 +26,10 @@ const BEGIN_TOKEN_ID: i64 = 1;
 const END_TOKEN_ID: usize = 2;
 
 /// Most tokens for a second of speech (the authors' figure); more are a loop.
-const TOKENS_PER_SECOND_MAX: f32 = 6.5;
+const TOKENS_PER_S_MAX: f32 = 6.5;
 
 /// Shortest window, in samples: the convolution needs 895.
-const WINDOW_SAMPLES_MIN: usize = RATE / 10;
+const WINDOW_SAMPLES_MIN: usize = SPEECH_RATE_HZ / 10;
 
 /// Where a model lies, and how it is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Moonshine {
     /// Writes the most probable text, token by token.
     fn tokens(&mut self, samples: Vec<f32>) -> Result<Vec<Heard>, Error> {
         let length = samples.len();
-        let most = (length as f32 / RATE as f32 * TOKENS_PER_SECOND_MAX) as usize + 1;
+        let most = (length as f32 / SPEECH_RATE_HZ as f32 * TOKENS_PER_S_MAX) as usize + 1;
         let states = self.encode(samples)?;
         let mask = Tensor::from_array(([1, length], vec![1_i64; length]))?;
         let mut caches = Caches::new(states_count(&states)?)?;

@@ -6,17 +6,17 @@
 use super::decode::Heard;
 use super::tokenizer::Tokenizer;
 use crate::speech::stt::tokens::{Token, assemble};
-use crate::speech::vad::RATE;
+use crate::speech::vad::SPEECH_RATE_HZ;
 
 /// Length of a frame whose loudness is measured, in samples: 10 ms.
-const FRAME_SAMPLES: usize = RATE / 100;
+const FRAME_SAMPLES: usize = SPEECH_RATE_HZ / 100;
 const FRAME_MS: usize = 10;
 
 /// Speech is at most this much quieter than the loudest frames, in dB.
 const SPEECH_BELOW_LOUDEST_DB: f32 = 30.0;
 
 /// Weight of a word beside its letters: its boundaries take time too.
-const WORD_WEIGHT_LETTERS: f32 = 1.0;
+const WORD_WEIGHT_CHARS: f32 = 1.0;
 
 /// Joins tokens to words with start, end in ms and mean probability.
 pub(super) fn words(
@@ -51,7 +51,7 @@ pub(super) fn words(
 }
 
 fn weight(text: &str) -> f32 {
-    text.chars().filter(|c| c.is_alphanumeric()).count() as f32 + WORD_WEIGHT_LETTERS
+    text.chars().filter(|c| c.is_alphanumeric()).count() as f32 + WORD_WEIGHT_CHARS
 }
 
 /// Start of each frame of speech, in ms; all frames if all are alike.
@@ -75,7 +75,7 @@ mod tests {
 
     /// Noise of this loudness, so many milliseconds of it.
     fn noise(level: f32, ms: usize) -> Vec<f32> {
-        (0..ms * RATE / 1000).map(|n| level * ((n * 7919 % 31) as f32 / 15.0 - 1.0)).collect()
+        (0..ms * SPEECH_RATE_HZ / 1000).map(|n| level * ((n * 7919 % 31) as f32 / 15.0 - 1.0)).collect()
     }
 
     #[test]

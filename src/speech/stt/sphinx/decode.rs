@@ -10,7 +10,7 @@ use crate::speech::stt::wire::{Answer, Question, unpack};
 const FRAME_MS: u32 = 10;
 
 /// The decoder gets pieces of 0.1 s, in samples: its normalisation adapts with each.
-const PIECE: usize = 1600;
+const PIECE_SAMPLES: usize = 1600;
 
 /// Chosen by measurement: see "Captions" in `docs/measurements.md`.
 const SETTINGS: &[(&str, &str)] = &[
@@ -41,7 +41,7 @@ pub fn serve(model: &Path) -> std::io::Result<()> {
             decoder.start()?;
             open = true;
         }
-        for piece in unpack(body).chunks(PIECE) {
+        for piece in unpack(body).chunks(PIECE_SAMPLES) {
             decoder.process(piece)?;
         }
         if last {

@@ -25,11 +25,11 @@ use crate::speech::engine::Child;
 const MODEL: &str = "/usr/share/pocketsphinx/model/en-us";
 
 /// Time limit for loading, which takes under a second on an idle machine.
-const LOAD_LIMIT: Duration = Duration::from_secs(20);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Time limit for a window of at most 20 s, which takes 3 s on an idle core and more than 15 s on a
 /// machine that does much else.
-const HUNG_MAX: Duration = Duration::from_secs(30);
+const WINDOW_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The engine for machines without weights.
 pub struct Sphinx {
@@ -91,7 +91,7 @@ impl Engine for Sphinx {
         let arguments: Vec<OsString> =
             vec!["sphinx".into(), "--model".into(), self.model.clone().into()];
         let mut child = Child::start("basic", &arguments)?;
-        child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_LIMIT)?;
+        child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
         Ok(Box::new(Ear { child, _place: place }))
     }
 }
@@ -115,7 +115,7 @@ impl Session for Ear {
         let fresh = &window.samples[window.samples.len().saturating_sub(window.fresh)..];
         let question =
             Question::Hear { begin, last: window.last, language: None, prompt: String::new() };
-        let answer: Answer = self.child.ask(&question, pack(fresh), HUNG_MAX)?;
+        let answer: Answer = self.child.ask(&question, pack(fresh), WINDOW_TIMEOUT)?;
         Ok(answer.into())
     }
 }

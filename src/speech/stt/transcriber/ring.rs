@@ -1,16 +1,17 @@
 //! Audio that waits for the transcriber's thread: bounded, the oldest is dropped first.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::speech::vad::RATE;
+use crate::media::IgnorePoison;
+use crate::speech::vad::SPEECH_RATE_HZ;
 
 /// How often the thread wakes for its other work.
-const TICK: Duration = Duration::from_millis(100);
+const WAKE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// With `wait`, the most samples taken at a time, so that decoding stays regular.
-const PORTION: usize = RATE / 5;
+const PORTION_SAMPLES_MAX: usize = SPEECH_RATE_HZ / 5;
 
 /// Audio and its running time.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,20 +53,20 @@ impl Ring {
             inside: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
-            samples_max: (longest.as_secs_f64() * RATE as f64) as usize,
+            samples_max: (longest.as_secs_f64() * SPEECH_RATE_HZ as f64) as usize,
             wait,
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock().ignore_poison()
     }
 
     /// Adds audio; returns how many older samples were dropped.
     pub(super) fn push(&self, at: Duration, samples: &[f32]) -> usize {
         let mut inside = self.lock();
         while self.wait && inside.samples >= self.samples_max && !inside.closed {
-            inside = self.emptied.wait(inside).unwrap_or_else(PoisonError::into_inner);
+            inside = self.emptied.wait(inside).ignore_poison();
         }
         if inside.closed || samples.is_empty() {
             return 0;
@@ -95,7 +96,7 @@ impl Ring {
 
     /// Duration of the waiting audio.
     pub(super) fn waiting(&self) -> Duration {
-        Duration::from_secs_f64(self.lock().samples as f64 / RATE as f64)
+        Duration::from_secs_f64(self.lock().samples as f64 / SPEECH_RATE_HZ as f64)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -111,12 +112,12 @@ impl Ring {
         let mut inside = self.lock();
         let idle = |i: &mut Inside| !i.closed && (!hungry || (i.pieces.is_empty() && !i.ended));
         if idle(&mut inside) {
-            let waited = self.filled.wait_timeout(inside, TICK);
-            inside = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.filled.wait_timeout(inside, WAKE_INTERVAL);
+            inside = waited.ignore_poison().0;
         }
         let mut taken = Taken { closed: inside.closed, ..Taken::default() };
         let mut samples = 0;
-        while hungry && !(self.wait && samples >= PORTION) {
+        while hungry && !(self.wait && samples >= PORTION_SAMPLES_MAX) {
             let Some(piece) = inside.pieces.pop_front() else { break };
             samples += piece.samples.len();
             taken.pieces.push(piece);
@@ -139,9 +140,9 @@ mod tests {
     #[test]
     fn the_oldest_goes_when_it_is_full() {
         let ring = Ring::new(at(2), false);
-        assert_eq!(ring.push(at(0), &[0.0; RATE]), 0);
-        assert_eq!(ring.push(at(1), &[0.0; RATE]), 0);
-        assert_eq!(ring.push(at(2), &[0.0; RATE]), RATE);
+        assert_eq!(ring.push(at(0), &[0.0; SPEECH_RATE_HZ]), 0);
+        assert_eq!(ring.push(at(1), &[0.0; SPEECH_RATE_HZ]), 0);
+        assert_eq!(ring.push(at(2), &[0.0; SPEECH_RATE_HZ]), SPEECH_RATE_HZ);
         assert_eq!(ring.waiting(), at(2));
         let taken = ring.take(true);
         assert_eq!(taken.pieces.iter().map(|p| p.at).collect::<Vec<_>>(), [at(1), at(2)]);
@@ -156,7 +157,7 @@ mod tests {
         let from = std::sync::Arc::clone(&ring);
         let pusher = std::thread::spawn(move || {
             for second in 0..5 {
-                assert_eq!(from.push(at(second), &[0.0; RATE]), 0);
+                assert_eq!(from.push(at(second), &[0.0; SPEECH_RATE_HZ]), 0);
             }
             from.end();
         });

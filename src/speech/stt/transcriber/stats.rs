@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::speech::vad::RATE;
+use crate::speech::vad::SPEECH_RATE_HZ;
 
 /// Running totals; they only grow, except for `delay_ms` and `lag_ms`.
 #[derive(Debug, Default)]
@@ -32,12 +32,12 @@ pub struct Stats {
 
 impl Stats {
     pub(super) fn skip(&self, samples: usize) {
-        let ms = (samples * 1000).div_ceil(RATE) as u64;
+        let ms = (samples * 1000).div_ceil(SPEECH_RATE_HZ) as u64;
         self.skipped_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
     pub(super) fn hear(&self, samples: usize) {
-        self.heard_ms.fetch_add((samples * 1000 / RATE) as u64, Ordering::Relaxed);
+        self.heard_ms.fetch_add((samples * 1000 / SPEECH_RATE_HZ) as u64, Ordering::Relaxed);
     }
 
     pub(super) fn count(counter: &AtomicU64) {

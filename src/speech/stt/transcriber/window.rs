@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use super::ring::Piece;
-use crate::speech::vad::{Detector, Edge, Gate, RATE, SpeechSegment};
+use crate::speech::vad::{Detector, Edge, Gate, SPEECH_RATE_HZ, SpeechSegment};
 
 /// Audio before the onset that belongs to the utterance: soft consonants.
-const BEFORE: Duration = Duration::from_millis(250);
+const ONSET_LEAD: Duration = Duration::from_millis(250);
 
 /// Audio that is kept without speech, to look back for an onset.
-const KEPT: Duration = Duration::from_millis(600);
+const LOOK_BACK: Duration = Duration::from_millis(600);
 
 /// Audio whose time differs by more than this from the end of the last is a discontinuity.
-const JUMP: Duration = Duration::from_millis(80);
+const DISCONTINUITY_MIN: Duration = Duration::from_millis(80);
 
 /// A change caused by a piece of audio.
 #[derive(Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub(super) enum WindowEvent {
 }
 
 /// The window of audio, with detector and gate.
-pub(super) struct Sound {
+pub(super) struct AudioWindow {
     detector: Box<dyn Detector>,
     gate: Gate,
     /// Samples from the running time `from` on.
@@ -37,14 +37,14 @@ pub(super) struct Sound {
 }
 
 pub(super) fn length(samples: usize) -> Duration {
-    Duration::from_nanos(samples as u64 * 1_000_000_000 / RATE as u64)
+    Duration::from_nanos(samples as u64 * 1_000_000_000 / SPEECH_RATE_HZ as u64)
 }
 
 fn count(length: Duration) -> usize {
-    (length.as_secs_f64() * RATE as f64).round() as usize
+    (length.as_secs_f64() * SPEECH_RATE_HZ as f64).round() as usize
 }
 
-impl Sound {
+impl AudioWindow {
     pub(super) fn new(detector: Box<dyn Detector>) -> Self {
         let gate = Gate::new(detector.thresholds());
         Self { detector, gate, samples: Vec::new(), from: Duration::ZERO, unjudged: 0 }
@@ -80,7 +80,7 @@ impl Sound {
         let expected = self.edge();
         if self.samples.is_empty() {
             self.from = piece.at;
-        } else if piece.at.abs_diff(expected) > JUMP {
+        } else if piece.at.abs_diff(expected) > DISCONTINUITY_MIN {
             let spoken = self.gate.close();
             self.detector.reset();
             self.unjudged = 0;
@@ -108,13 +108,13 @@ impl Sound {
             let edge = self.gate.step(probability, length(frame));
             let heard = match edge {
                 Some(Edge::Opened { since }) => {
-                    self.keep(since + BEFORE);
+                    self.keep(since + ONSET_LEAD);
                     WindowEvent::Opened
                 }
                 Some(Edge::Closed(spoken)) => WindowEvent::Closed(spoken),
                 None => {
                     if !self.is_open() {
-                        self.keep(KEPT);
+                        self.keep(LOOK_BACK);
                     }
                     continue;
                 }

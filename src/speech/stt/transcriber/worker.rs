@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::engine_session::{Change, EngineSession};
 use super::ring::{Piece, Ring};
-use super::window::{Sound, WindowEvent, length};
+use super::window::{AudioWindow, WindowEvent, length};
 use super::{Event, Options, Stats, Status};
 use crate::media::{Language, Origin, Word};
 use crate::speech::stt::agreement::{Agreement, Pace};
@@ -14,36 +14,39 @@ use crate::speech::stt::engines::Engines;
 use crate::speech::stt::guard::{self, Evidence};
 use crate::speech::stt::phrases::Phrases;
 use crate::speech::stt::recognizer::{Error, Hypothesis, Window};
-use crate::speech::vad::{RATE, SpeechSegment};
+use crate::speech::vad::{SPEECH_RATE_HZ, SpeechSegment};
 
 /// Speech needed for the first hypothesis of an utterance.
-const SPEECH_FIRST: Duration = Duration::from_millis(500);
+const FIRST_SPEECH_MIN: Duration = Duration::from_millis(500);
 
 /// After a silence of this length the preceding text no longer helps the engine.
 const PROMPT_FORGOTTEN: Duration = Duration::from_secs(2);
 
 /// Longest preceding text in the prompt, in characters.
-const PROMPT_MAX: usize = 200;
+const PROMPT_CHARS_MAX: usize = 200;
 
-/// The language is detected in this much speech at first, then again after this much audio.
+/// Speech in which the language is detected at first. Less is unreliable, more delays the captions.
 const LANGUAGE_SETTLED: Duration = Duration::from_secs(6);
-const LANGUAGE_AGAIN: Duration = Duration::from_secs(30);
+/// Audio after which the language is detected again.
+const LANGUAGE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A detection below this probability counts only while no language is known.
-const LANGUAGE_SURE: f32 = 0.6;
+/// A detection below this probability counts only while no language is known: a wrong switch costs
+/// more words than a late one.
+const LANGUAGE_PROBABILITY_MIN: f32 = 0.6;
 
-/// An engine that lags this far behind for this long is given up if there is another.
-const LAG: Duration = Duration::from_millis(2500);
+/// An engine that lags this far behind for [`LAG_ALLOWED`] is given up if there is another.
+const LAG_MAX: Duration = Duration::from_millis(2500);
+/// Time for an engine to catch up, for example after a pause of the machine.
 const LAG_ALLOWED: Duration = Duration::from_secs(4);
 
 /// After this many late answers in a row another engine is tried.
-const LATE_MAX: u32 = 3;
+const LATE_ANSWERS_MAX: u32 = 3;
 
 /// How often the list of engines is renewed while there is none: a model may have been installed.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const ENGINES_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Silence that is kept after an utterance, for the next onset.
-const BEHIND: Duration = Duration::from_millis(200);
+const SILENCE_KEPT: Duration = Duration::from_millis(200);
 
 /// State of the thread.
 pub(super) struct Worker {
@@ -53,7 +56,7 @@ pub(super) struct Worker {
     stats: Arc<Stats>,
     events: Box<dyn FnMut(Event) + Send>,
     ears: EngineSession,
-    sound: Sound,
+    audio: AudioWindow,
     agreement: Agreement,
     phrases: Phrases,
     status: Option<Status>,
@@ -96,7 +99,7 @@ impl Worker {
     ) -> Self {
         let generation = engines.generation();
         let ears = EngineSession::new(engines.choose(&options.wanted));
-        let sound = Sound::new(engines.detector());
+        let audio = AudioWindow::new(engines.detector());
         let language = options.wanted.language.clone();
         let nobody = Arc::new(Origin { engine: String::new(), model: None });
         let spoken = language.clone().unwrap_or_else(Language::english);
@@ -106,7 +109,7 @@ impl Worker {
             stats,
             events,
             ears,
-            sound,
+            audio,
             agreement: Agreement::new(PACE),
             phrases: Phrases::new(spoken, nobody, true, 1),
             status: None,
@@ -154,14 +157,14 @@ impl Worker {
     /// Whether to take more audio: an utterance that waits for an engine delays what follows, and
     /// the ring is bounded.
     fn hungry(&mut self) -> bool {
-        let window = self.sound.edge().saturating_sub(self.sound.from());
+        let window = self.audio.edge().saturating_sub(self.audio.from());
         let full = window >= PACE.window_max && self.ears.current().is_none();
-        self.closing.is_none() && self.waiting.is_empty() && !(full && self.sound.is_open())
+        self.closing.is_none() && self.waiting.is_empty() && !(full && self.audio.is_open())
     }
 
     fn finish(&mut self, off: bool) {
         if !off {
-            self.closing = self.closing.or_else(|| self.sound.close());
+            self.closing = self.closing.or_else(|| self.audio.close());
             let begun = Instant::now();
             // The engine may just have died: gives the next one a chance.
             while self.closing.is_some() && begun.elapsed() < Duration::from_secs(20) {
@@ -188,10 +191,10 @@ impl Worker {
         while self.closing.is_none()
             && let Some(piece) = self.waiting.pop_front()
         {
-            let before = self.sound.edge();
-            let heard = self.sound.hear(piece);
-            let new = self.sound.edge().saturating_sub(before);
-            self.stats.hear((new.as_secs_f64() * RATE as f64) as usize);
+            let before = self.audio.edge();
+            let heard = self.audio.hear(piece);
+            let new = self.audio.edge().saturating_sub(before);
+            self.stats.hear((new.as_secs_f64() * SPEECH_RATE_HZ as f64) as usize);
             let Some((heard, rest)) = heard else { continue };
             if let Some(rest) = rest {
                 self.waiting.push_front(rest);
@@ -199,9 +202,9 @@ impl Worker {
             match heard {
                 WindowEvent::Opened => {
                     self.given = None;
-                    self.decoded_at = self.sound.from();
+                    self.decoded_at = self.audio.from();
                     let silence =
-                        self.sound.from().saturating_sub(self.agreement.committed_until());
+                        self.audio.from().saturating_sub(self.agreement.committed_until());
                     if silence > PROMPT_FORGOTTEN {
                         self.prompt.clear();
                     }
@@ -213,24 +216,24 @@ impl Worker {
                 WindowEvent::Jumped(None) => self.agreement.interrupt(),
             }
         }
-        let new = self.sound.edge().saturating_sub(self.decoded_at);
+        let new = self.audio.edge().saturating_sub(self.decoded_at);
         let pace = self.ears.current().map(|(engine, _)| engine.pace());
         if self.closing.is_none()
-            && self.sound.is_open()
+            && self.audio.is_open()
             && pace.is_some_and(|p| new >= p.step)
-            && self.sound.spoken().speech >= SPEECH_FIRST
+            && self.audio.spoken().speech >= FIRST_SPEECH_MIN
         {
             self.decode();
         }
-        if !self.sound.is_open() && self.closing.is_none() && self.phrases.pending().is_empty() {
-            self.emit(Event::HeardUntil(self.sound.edge()));
+        if !self.audio.is_open() && self.closing.is_none() && self.phrases.pending().is_empty() {
+            self.emit(Event::HeardUntil(self.audio.edge()));
         }
     }
 
     /// Sends the window to the engine, if there is one.
     fn decode(&mut self) {
         let last = self.closing.is_some();
-        let spoken = self.closing.unwrap_or_else(|| self.sound.spoken());
+        let spoken = self.closing.unwrap_or_else(|| self.audio.spoken());
         if !believable(spoken, last) {
             if last {
                 Stats::count(&self.stats.refused);
@@ -238,11 +241,11 @@ impl Worker {
             }
             return;
         }
-        let edge = self.sound.edge();
+        let edge = self.audio.edge();
         let language = self.asked_language(edge);
         let prompt = self.full_prompt();
         let Some((_, session)) = self.ears.current() else { return };
-        let samples = self.sound.samples();
+        let samples = self.audio.samples();
         let window = Window {
             samples,
             fresh: self.given.map_or(samples.len(), |given| samples.len().saturating_sub(given)),
@@ -259,7 +262,7 @@ impl Worker {
             Ok(hypothesis) => {
                 Stats::count(&self.stats.decoded);
                 self.late = 0;
-                self.given = Some(self.sound.samples().len());
+                self.given = Some(self.audio.samples().len());
                 self.take_words(hypothesis, spoken, last);
             }
             Err(error) => self.failed(&error),
@@ -271,7 +274,7 @@ impl Worker {
         if matches!(error, Error::Late { .. }) {
             Stats::count(&self.stats.late);
             self.late += 1;
-            if self.late < LATE_MAX || !self.ears.has_next() {
+            if self.late < LATE_ANSWERS_MAX || !self.ears.has_next() {
                 return;
             }
         }
@@ -291,12 +294,12 @@ impl Worker {
     }
 
     fn take_words(&mut self, hypothesis: Hypothesis, spoken: SpeechSegment, last: bool) {
-        let (from, edge) = (self.sound.from(), self.sound.edge());
+        let (from, edge) = (self.audio.from(), self.audio.edge());
         if let Some((language, sure)) = hypothesis.language {
             self.detected(language, sure, spoken, edge);
         }
         let evidence =
-            Evidence { dbfs: guard::dbfs(self.sound.samples()), speech: ratio(spoken, last) };
+            Evidence { dbfs: guard::dbfs(self.audio.samples()), speech: ratio(spoken, last) };
         let window = edge.saturating_sub(from);
         let word = |w: crate::speech::stt::Recognition| Word {
             start: from + w.start.min(window),
@@ -321,7 +324,7 @@ impl Worker {
             self.emit(Event::Partial(partial));
         }
         if let Some(cut) = decision.cut {
-            self.sound.cut(cut);
+            self.audio.cut(cut);
             self.given = None;
         }
     }
@@ -330,14 +333,14 @@ impl Worker {
     fn conclude(&mut self) {
         self.closing = None;
         self.given = None;
-        let edge = self.sound.edge();
+        let edge = self.audio.edge();
         let pause = edge.saturating_sub(self.agreement.committed_until());
         if let Some(cue) = self.phrases.end(pause) {
             self.remember(&cue.text);
             self.emit(Event::Committed(cue));
         }
         self.agreement.interrupt();
-        self.sound.cut(edge.saturating_sub(BEHIND));
+        self.audio.cut(edge.saturating_sub(SILENCE_KEPT));
         self.decoded_at = edge;
         self.emit(Event::HeardUntil(edge));
     }
@@ -348,8 +351,8 @@ impl Worker {
         }
         self.prompt.push_str(text);
         let letters = self.prompt.chars().count();
-        if letters > PROMPT_MAX {
-            let kept: String = self.prompt.chars().skip(letters - PROMPT_MAX).collect();
+        if letters > PROMPT_CHARS_MAX {
+            let kept: String = self.prompt.chars().skip(letters - PROMPT_CHARS_MAX).collect();
             self.prompt = kept.split_once(' ').map_or(kept.clone(), |(_, rest)| rest.to_owned());
         }
     }
@@ -368,8 +371,9 @@ impl Worker {
         if self.options.wanted.language.is_some() {
             return self.options.wanted.language.clone();
         }
-        let settled = self.detection.1 >= LANGUAGE_SETTLED && self.detection.0 >= LANGUAGE_SURE;
-        let stale = self.closing.is_some() && edge >= self.looked_at + LANGUAGE_AGAIN;
+        let settled =
+            self.detection.1 >= LANGUAGE_SETTLED && self.detection.0 >= LANGUAGE_PROBABILITY_MIN;
+        let stale = self.closing.is_some() && edge >= self.looked_at + LANGUAGE_CHECK_INTERVAL;
         if settled && !stale { self.language.clone() } else { None }
     }
 
@@ -384,7 +388,9 @@ impl Worker {
             self.detection.0 = self.detection.0.max(sure);
             return;
         }
-        if self.language.is_some() && (sure < LANGUAGE_SURE || sure < self.detection.0 * 0.9) {
+        if self.language.is_some()
+            && (sure < LANGUAGE_PROBABILITY_MIN || sure < self.detection.0 * 0.9)
+        {
             return;
         }
         self.detection.0 = sure;
@@ -407,8 +413,8 @@ impl Worker {
     }
 
     fn poll_engines(&mut self) {
-        let pause = !self.sound.is_open() && self.closing.is_none();
-        let again = self.ears.is_empty() && self.looked.elapsed() > LOOK_AGAIN;
+        let pause = !self.audio.is_open() && self.closing.is_none();
+        let again = self.ears.is_empty() && self.looked.elapsed() > ENGINES_CHECK_INTERVAL;
         let generation = self.engines.generation();
         // A model was added or removed: changes at a pause, so that no word is lost.
         if again || (pause && generation != self.generation) {
@@ -455,7 +461,7 @@ impl Worker {
         let lag = self.ring.waiting() + length(waiting);
         let ms = lag.as_millis() as u64;
         self.stats.lag_ms.store(ms, std::sync::atomic::Ordering::Relaxed);
-        if self.options.wait || lag < LAG {
+        if self.options.wait || lag < LAG_MAX {
             self.lagging = None;
             return;
         }

@@ -13,23 +13,25 @@ use crate::speech::engine;
 use crate::speech::stt::phrases::spaced;
 use crate::speech::stt::tokens::{Token, assemble};
 use crate::speech::stt::wire::{Answer, Question, unpack};
-use crate::speech::vad::RATE;
+use crate::speech::vad::SPEECH_RATE_HZ;
 
 /// Shortest window, in samples. Whisper recognises nothing in under a second, so shorter windows
 /// are padded with silence.
-const SHORTEST: usize = RATE * 11 / 10;
+const WINDOW_SAMPLES_MIN: usize = SPEECH_RATE_HZ * 11 / 10;
 
 /// Encoder positions per second of audio.
-const POSITIONS: usize = 50;
+const POSITIONS_PER_S: usize = 50;
 
-/// Positions beyond the window, and the minimum in all: with fewer the models ramble.
-const POSITIONS_SPARE: usize = 128;
+/// Positions beyond the window: with fewer the models ramble.
+const SPARE_POSITIONS: usize = 128;
+/// Fewest positions in all, for the same reason.
 const POSITIONS_MIN: usize = 512;
 
-/// Above this probability of silence and below the log probability [`LOGPROB`] there is no speech.
-/// Both values are from the Whisper paper (Radford et al. 2022).
-const NO_SPEECH: f32 = 0.6;
-const LOGPROB: f32 = -1.0;
+/// Above this probability of silence and below the log probability [`LOG_PROBABILITY_MIN`] there is
+/// no speech. Both values are from the Whisper paper (Radford et al. 2022).
+const NO_SPEECH_PROBABILITY: f32 = 0.6;
+/// Mean log probability of the words; see [`NO_SPEECH_PROBABILITY`].
+const LOG_PROBABILITY_MIN: f32 = -1.0;
 
 /// How the model is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,11 +130,12 @@ impl Loaded {
         prompt: &str,
         run: Run,
     ) -> Result<Answer, WhisperError> {
-        let length_ms = (samples.len() * 1000 / RATE) as i64;
-        let seconds = samples.len() as f32 / RATE as f32;
-        samples.resize(samples.len().max(SHORTEST), 0.0);
+        let length_ms = (samples.len() * 1000 / SPEECH_RATE_HZ) as i64;
+        let seconds = samples.len() as f32 / SPEECH_RATE_HZ as f32;
+        samples.resize(samples.len().max(WINDOW_SAMPLES_MIN), 0.0);
         let mut answer = Answer::default();
-        let positions = (samples.len() * POSITIONS).div_ceil(RATE) + POSITIONS_SPARE;
+        let positions =
+            (samples.len() * POSITIONS_PER_S).div_ceil(SPEECH_RATE_HZ) + SPARE_POSITIONS;
         let most = self.context.n_audio_ctx();
         let positions = i32::try_from(positions.max(POSITIONS_MIN)).unwrap_or(most).min(most);
         let known = language.filter(|l| whisper_rs::get_lang_id(l).is_some());
@@ -156,8 +159,8 @@ impl Loaded {
         full.set_suppress_nst(true);
         full.set_temperature(0.0);
         full.set_temperature_inc(0.0);
-        full.set_no_speech_thold(NO_SPEECH);
-        full.set_logprob_thold(LOGPROB);
+        full.set_no_speech_thold(NO_SPEECH_PROBABILITY);
+        full.set_logprob_thold(LOG_PROBABILITY_MIN);
         // Speech has at most about 12 tokens a second: this ends a loop.
         full.set_max_tokens(16 + (12.0 * seconds) as i32);
         full.set_print_special(false);
@@ -221,7 +224,8 @@ impl Loaded {
             }
             let logs: f32 = tokens.iter().map(|t| t.p.max(1e-6).ln()).sum();
             let mean = logs / tokens.len().max(1) as f32;
-            if segment.no_speech_probability() > NO_SPEECH && mean < LOGPROB {
+            if segment.no_speech_probability() > NO_SPEECH_PROBABILITY && mean < LOG_PROBABILITY_MIN
+            {
                 continue;
             }
             all.extend(tokens);

@@ -6,16 +6,16 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// `ggml`, little-endian.
-const MAGIC: u32 = 0x6767_6d6c;
+const GGML_MAGIC_NUMBER: u32 = 0x6767_6d6c;
 
 /// The size of Whisper's vocabularies: English only, 99 languages, 100 languages.
-const VOCABULARY: std::ops::RangeInclusive<u32> = 51_864..=51_870;
+const VOCABULARY_WORDS: std::ops::RangeInclusive<u32> = 51_864..=51_870;
 
 /// Numbers in the header after the magic.
-const NUMBERS: usize = 11;
+const HEADER_NUMBERS: usize = 11;
 
 /// Longest word of a vocabulary, in bytes.
-const WORD_MAX: u32 = 1024;
+const WORD_BYTES_MAX: u32 = 1024;
 
 /// Checks magic, dimensions, filters and vocabulary.
 pub(super) fn check(path: &Path) -> Result<(), String> {
@@ -28,14 +28,14 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
 
 fn read(from: &mut impl Read) -> std::io::Result<()> {
     let wrong = |reason: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, reason);
-    if number(from)? != MAGIC {
+    if number(from)? != GGML_MAGIC_NUMBER {
         return Err(wrong("it is no ggml file"));
     }
-    let mut header = [0; NUMBERS];
+    let mut header = [0; HEADER_NUMBERS];
     for value in &mut header {
         *value = number(from)?;
     }
-    if !VOCABULARY.contains(&header[0]) {
+    if !VOCABULARY_WORDS.contains(&header[0]) {
         return Err(wrong("it is no Whisper model"));
     }
     // Contexts, states, heads, layers of encoder and decoder, mel bands: all small and none zero.
@@ -48,12 +48,12 @@ fn read(from: &mut impl Read) -> std::io::Result<()> {
     }
     skip(from, u64::from(bands) * u64::from(bins) * 4)?;
     let words = number(from)?;
-    if words > *VOCABULARY.end() {
+    if words > *VOCABULARY_WORDS.end() {
         return Err(wrong("its vocabulary is absurd"));
     }
     for _ in 0..words {
         let word = number(from)?;
-        if word > WORD_MAX {
+        if word > WORD_BYTES_MAX {
             return Err(wrong("its vocabulary is absurd"));
         }
         skip(from, word.into())?;
@@ -81,7 +81,8 @@ mod tests {
 
     /// A header with a vocabulary of two words.
     fn header(change: impl FnOnce(&mut Vec<u32>)) -> Vec<u8> {
-        let mut numbers = vec![MAGIC, 51_865, 1500, 384, 6, 4, 448, 384, 6, 4, 80, 1, 80, 1];
+        let mut numbers =
+            vec![GGML_MAGIC_NUMBER, 51_865, 1500, 384, 6, 4, 448, 384, 6, 4, 80, 1, 80, 1];
         numbers.extend([0; 80]);
         numbers.push(2);
         change(&mut numbers);

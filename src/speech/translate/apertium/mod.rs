@@ -7,7 +7,7 @@ mod worker;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::engine::{Job, Output, Pair, Translator};
 use super::protect::Protected;
 use super::{Error, routes};
-use crate::media::Language;
+use crate::media::{IgnorePoison, Language};
 use mode::Mode;
 use worker::Worker;
 
@@ -59,7 +59,7 @@ impl Apertium {
 
     /// Running process groups, by mode; they can be killed without harm.
     pub fn processes(&self) -> Vec<(String, i32)> {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let workers = self.workers.lock().ignore_poison();
         let mut running: Vec<_> = workers.iter().map(|(m, w)| (m.clone(), w.group())).collect();
         running.retain(|(_, group)| *group > 0);
         running.sort();
@@ -73,7 +73,7 @@ impl Apertium {
     }
 
     fn worker(&self, mode: &str) -> Worker {
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workers = self.workers.lock().ignore_poison();
         let idle = Duration::from_secs(self.config.idle_s.into());
         let spawn = || Worker::spawn(self.config.modes.clone(), mode.to_owned(), idle);
         workers.entry(mode.to_owned()).or_insert_with(spawn).clone()

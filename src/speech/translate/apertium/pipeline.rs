@@ -8,9 +8,10 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::super::Error;
 use super::mode::Stage;
+use crate::speech::EngineError;
 
 /// Longest translation, in bytes; more means a faulty pipeline.
-const ANSWER_MAX: u64 = 64 * 1024;
+const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// Appended to each text, as by `apertium-destxt`, so that its last sentence ends.
 const END: &str = ".[]";
@@ -29,13 +30,14 @@ impl Pipeline {
     /// Starts the programs in a process group of their own.
     ///
     /// # Errors
-    /// [`Error::Start`] for the first program that cannot be started.
+    /// [`EngineError::Start`] for the first program that cannot be started.
     pub(super) fn start(name: &str, stages: &[Stage]) -> Result<Self, Error> {
         let mut running: Vec<Child> = Vec::new();
         let (mut into, mut group) = (None, None);
         let mut before: Option<ChildStdout> = None;
         for stage in stages {
-            let failed = |source| Error::Start { program: stage.program.clone(), source };
+            let failed =
+                |source| Error::from(EngineError::Start { program: stage.program.clone(), source });
             let input = match before.take() {
                 Some(output) => TryInto::<Stdio>::try_into(output).map_err(failed)?,
                 None => Stdio::piped(),
@@ -79,10 +81,10 @@ impl Pipeline {
         self.into.write_all(sent.as_bytes()).await.map_err(|_| died())?;
         self.into.flush().await.map_err(|_| died())?;
         let mut answer = Vec::new();
-        let mut limited = (&mut self.out).take(ANSWER_MAX);
+        let mut limited = (&mut self.out).take(ANSWER_BYTES_MAX);
         limited.read_until(0, &mut answer).await.map_err(|_| died())?;
         if answer.pop() != Some(0) {
-            let endless = answer.len() as u64 + 1 >= ANSWER_MAX;
+            let endless = answer.len() as u64 + 1 >= ANSWER_BYTES_MAX;
             let reason = "its answer does not end".to_owned();
             return Err(if endless {
                 Error::Unsuitable { engine: "basic", reason }

@@ -11,12 +11,13 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::Error;
 use super::mode;
 use super::pipeline::Pipeline;
+use crate::speech::EngineError;
 
 /// Most texts that wait for one direction. Each takes milliseconds; more are a flood.
-const QUEUE: usize = 32;
+const WAITING_TEXTS_MAX: usize = 32;
 
 /// Time limit for one text, loading of the dictionaries included.
-const TEXT_MAX: Duration = Duration::from_secs(10);
+const TEXT_TIMEOUT: Duration = Duration::from_secs(10);
 
 struct Work {
     text: String,
@@ -34,7 +35,7 @@ pub(super) struct Worker {
 impl Worker {
     /// A direction whose processes start with its first text and end after `idle` without one.
     pub(super) fn spawn(folder: PathBuf, name: String, idle: Duration) -> Self {
-        let (queue, work) = mpsc::channel(QUEUE);
+        let (queue, work) = mpsc::channel(WAITING_TEXTS_MAX);
         let group = Arc::new(AtomicI32::new(0));
         let task = Task { folder, name: name.clone(), group: group.clone(), running: None };
         tokio::spawn(task.run(work, idle));
@@ -49,7 +50,7 @@ impl Worker {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(Work { text, answer }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => {
-                Error::Busy { what: self.name.clone(), waiting: QUEUE }
+                Error::Busy { what: self.name.clone(), waiting: WAITING_TEXTS_MAX }
             }
             mpsc::error::TrySendError::Closed(_) => Error::Died { what: self.name.clone() },
         })?;
@@ -109,7 +110,7 @@ impl Task {
             None => Pipeline::start(&self.name, &mode::read(&self.folder, &self.name)?)?,
         };
         self.group.store(pipeline.group(), Ordering::Relaxed);
-        let answer = tokio::time::timeout(TEXT_MAX, pipeline.exchange(text)).await;
+        let answer = tokio::time::timeout(TEXT_TIMEOUT, pipeline.exchange(text)).await;
         match answer {
             Ok(Ok(text)) => {
                 self.running = Some(pipeline);
@@ -123,7 +124,7 @@ impl Task {
             }
             Err(_) => {
                 self.group.store(0, Ordering::Relaxed);
-                Err(Error::TimedOut { engine: self.name.clone(), after: TEXT_MAX })
+                Err(EngineError::TimedOut { engine: self.name.clone(), after: TEXT_TIMEOUT }.into())
             }
         }
     }

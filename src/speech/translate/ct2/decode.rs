@@ -13,15 +13,16 @@ use crate::speech::engine;
 
 /// Hypotheses in parallel. The models' authors use four to six, which takes twice the time for half
 /// a point.
-const BEAM: usize = 2;
+const BEAM_HYPOTHESES: usize = 2;
 
 /// Most pieces of a text, as in training. The rest is cut off.
 const PIECES_MAX: usize = 510;
 
-/// Most pieces of a translation: `GROWTH` per piece of the text, plus `SPARE`. Limits a rambling
+/// Most pieces of a translation per piece of the text, besides [`SPARE_PIECES`]: limits a rambling
 /// model.
-const GROWTH: usize = 3;
-const SPARE: usize = 16;
+const GROWTH_FACTOR: usize = 3;
+/// Pieces that a translation of any text may have: short texts grow by more.
+const SPARE_PIECES: usize = 16;
 
 struct Loaded {
     translator: Translator,
@@ -104,8 +105,8 @@ impl Loaded {
             source.push(END.to_owned());
         }
         let options = TranslationOptions {
-            beam_size: BEAM,
-            max_decoding_length: GROWTH * count.min(PIECES_MAX) + SPARE,
+            beam_size: BEAM_HYPOTHESES,
+            max_decoding_length: GROWTH_FACTOR * count.min(PIECES_MAX) + SPARE_PIECES,
             ..TranslationOptions::default()
         };
         let prefix: Vec<String> = self.family.before_translation(&to).into_iter().collect();

@@ -12,7 +12,7 @@ mod wire;
 mod worker;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -21,7 +21,7 @@ use serde::Deserialize;
 use super::engine::{Job, Output, Pair, Translator, suspicious};
 use super::protect::Protected;
 use super::{Error, routes};
-use crate::media::Language;
+use crate::media::{IgnorePoison, Language};
 use crate::models::{Engine, Installed, Languages, Registry, Task};
 #[cfg(feature = "ct2")]
 pub use decode::serve;
@@ -30,7 +30,7 @@ use worker::Worker;
 
 /// Models with more languages are not used for indirect routes, and only their pairs with English
 /// are listed: M2M-100 alone has 9900.
-const LISTED_MAX: usize = 8;
+const LISTED_LANGUAGES_MAX: usize = 8;
 
 /// Languages that are listed for a model that knows all.
 const COMMON: &[&str] = &[
@@ -79,7 +79,7 @@ impl Ct2 {
 
     /// Processes of the loaded models, by model; they can be killed without harm.
     pub fn processes(&self) -> Vec<(String, u32)> {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let workers = self.workers.lock().ignore_poison();
         let mut running: Vec<_> = workers.iter().map(|(m, w)| (m.clone(), w.process())).collect();
         running.retain(|(_, process)| *process > 0);
         running.sort();
@@ -109,7 +109,7 @@ impl Ct2 {
             else {
                 continue;
             };
-            if from.len() > LISTED_MAX || into.len() > LISTED_MAX {
+            if from.len() > LISTED_LANGUAGES_MAX || into.len() > LISTED_LANGUAGES_MAX {
                 continue;
             }
             for (from, to) in from.iter().flat_map(|f| into.iter().map(move |t| (f, t))) {
@@ -123,7 +123,7 @@ impl Ct2 {
     }
 
     fn worker(&self, model: &Installed) -> Result<Worker, Error> {
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workers = self.workers.lock().ignore_poison();
         let label = model.label();
         if let Some(worker) = workers.get(&label) {
             return Ok(worker.clone());
@@ -172,7 +172,7 @@ impl Translator for Ct2 {
             let manifest = &model.manifest;
             let many = |l: &Languages| match l {
                 Languages::Any => Some(COMMON.iter().filter_map(|tag| tag.parse().ok()).collect()),
-                Languages::Only(list) if list.len() > LISTED_MAX => Some(list.clone()),
+                Languages::Only(list) if list.len() > LISTED_LANGUAGES_MAX => Some(list.clone()),
                 Languages::Only(_) => None,
             };
             let into = manifest.into.as_ref();

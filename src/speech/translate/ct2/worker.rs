@@ -13,19 +13,20 @@ use tokio::sync::oneshot;
 use super::super::Error;
 use super::wire::{Answer, Question};
 use crate::models::Installed;
+use crate::speech::EngineError;
 use crate::speech::engine::{self, Child};
 
 /// Most texts that wait for one model.
-const QUEUE: usize = 32;
+const WAITING_TEXTS_MAX: usize = 32;
 
 /// Longest time to load; gigabytes from a slow disk take long.
-const LOAD_MAX: Duration = Duration::from_secs(120);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Time limit for one text.
-const TEXT_MAX: Duration = Duration::from_secs(30);
+const TEXT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a model rests if it could not be loaded or has died twice on a text.
-const REST: Duration = Duration::from_secs(20);
+const RETRY_PAUSE: Duration = Duration::from_secs(20);
 
 struct Work {
     question: Question,
@@ -46,7 +47,7 @@ impl Worker {
     /// # Errors
     /// If no thread can be started.
     pub(super) fn spawn(model: Installed, threads: usize, idle: Duration) -> Result<Self, Error> {
-        let (queue, work) = mpsc::sync_channel(QUEUE);
+        let (queue, work) = mpsc::sync_channel(WAITING_TEXTS_MAX);
         let process = Arc::new(AtomicU32::new(0));
         let label: Arc<str> = model.label().into();
         let owner = Owner {
@@ -63,10 +64,9 @@ impl Worker {
             child: None,
             rests: None,
         };
-        thread::Builder::new()
-            .name("ct2".into())
-            .spawn(move || owner.run(&work, idle))
-            .map_err(|source| Error::Start { program: "auralink engine ct2".into(), source })?;
+        thread::Builder::new().name("ct2".into()).spawn(move || owner.run(&work, idle)).map_err(
+            |source| EngineError::Start { program: "auralink engine ct2".into(), source },
+        )?;
         Ok(Self { model: label, queue, process })
     }
 
@@ -78,7 +78,9 @@ impl Worker {
         let (answer, answered) = oneshot::channel();
         let died = || Error::Died { what: self.model.to_string() };
         self.queue.try_send(Work { question, answer }).map_err(|e| match e {
-            TrySendError::Full(_) => Error::Busy { what: self.model.to_string(), waiting: QUEUE },
+            TrySendError::Full(_) => {
+                Error::Busy { what: self.model.to_string(), waiting: WAITING_TEXTS_MAX }
+            }
             TrySendError::Disconnected(_) => died(),
         })?;
         answered.await.unwrap_or_else(|_| Err(died()))
@@ -141,7 +143,7 @@ impl Owner {
         };
         outcome.map_err(|error| {
             let reason = error.to_string();
-            self.rests = Some((Instant::now() + REST, reason.clone()));
+            self.rests = Some((Instant::now() + RETRY_PAUSE, reason.clone()));
             self.failed(reason)
         })
     }
@@ -164,11 +166,11 @@ impl Owner {
                 self.model.ready().map_err(|e| refused(e.to_string()))?;
                 let child = empty.insert(Child::start("ct2", &self.arguments)?);
                 self.process.store(child.id(), Ordering::Relaxed);
-                let _: Answer = child.ask(&Question::Load, Vec::new(), LOAD_MAX)?;
+                let _: Answer = child.ask(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
                 child
             }
         };
-        let answer: Answer = child.ask(question, Vec::new(), TEXT_MAX)?;
+        let answer: Answer = child.ask(question, Vec::new(), TEXT_TIMEOUT)?;
         Ok(answer.text)
     }
 

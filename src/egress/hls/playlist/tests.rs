@@ -1,0 +1,124 @@
+use chrono::{DateTime, Utc};
+
+use super::*;
+use crate::egress::segments::index::{SegmentIndex, Standing};
+use crate::egress::segments::{LiveEdge, Part, TrackId};
+
+fn view(playlist: &SegmentIndex, window: usize, low_latency: bool) -> TrackView {
+    let part_target = low_latency.then(|| Duration::from_millis(400));
+    let (list, others) = (playlist.list(window), Vec::new());
+    TrackView { list, target_s: 2, part_target, hold_back: None, others }
+}
+
+/// The playlist of the track with this name.
+fn written(view: &TrackView, name: &str) -> String {
+    text(view, name, "?token=t")
+}
+
+fn date(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000 + second, 0).expect("valid")
+}
+
+const PART: Part = Part { duration: Duration::from_millis(400), independent: false };
+
+fn segment(playlist: &mut SegmentIndex, init: u64, discontinuity: bool) -> u64 {
+    let sequence = playlist.begin_segment(date(0), init, discontinuity);
+    for part in 0..5 {
+        playlist.add_part(Part { independent: part == 0, ..PART });
+    }
+    sequence
+}
+
+fn read(text: &str) -> m3u8_rs::MediaPlaylist {
+    match m3u8_rs::parse_playlist_res(text.as_bytes()) {
+        Ok(m3u8_rs::Playlist::MediaPlaylist(playlist)) => playlist,
+        other => panic!("not a media playlist: {other:?}\n{text}"),
+    }
+}
+
+#[test]
+fn an_independent_reader_agrees() {
+    let mut playlist = SegmentIndex::new(100);
+    for _ in 0..3 {
+        segment(&mut playlist, 0, false);
+    }
+    segment(&mut playlist, 1, true);
+    playlist.end();
+    let read = read(&written(&view(&playlist, 8, false), "video"));
+    assert_eq!((read.media_sequence, read.target_duration, read.end_list), (100, 2, true));
+    assert_eq!(read.segments.len(), 4);
+    assert!(read.segments.iter().all(|s| (s.duration - 2.0).abs() < 0.001));
+    assert!(read.segments.iter().all(|s| s.program_date_time.is_some()));
+    let discontinuities: Vec<_> = read.segments.iter().map(|s| s.discontinuity).collect();
+    assert_eq!(discontinuities, [false, false, false, true]);
+    let maps: Vec<_> =
+        read.segments.iter().filter_map(|s| s.map.as_ref().map(|m| m.uri.as_str())).collect();
+    assert_eq!(maps, ["video.init0.mp4?token=t", "video.init1.mp4?token=t"]);
+    assert_eq!(read.segments[3].uri, "video.103.m4s?token=t");
+}
+
+#[test]
+fn the_window_moves_and_counts_what_is_gone() {
+    let mut playlist = SegmentIndex::new(0);
+    for n in 0..20 {
+        segment(&mut playlist, n / 5, n > 0 && n % 5 == 0);
+        playlist.close_segment();
+        playlist.trim(4, 2);
+    }
+    let read = read(&written(&view(&playlist, 4, false), "audio"));
+    assert_eq!(read.media_sequence, 16);
+    assert_eq!(read.segments.len(), 4);
+    assert_eq!(read.discontinuity_sequence, 3, "at 5, 10 and 15");
+    assert_eq!(playlist.complete(), 7, "three target durations of grace");
+    assert_eq!(playlist.standing(12, None), Standing::Gone);
+    assert_eq!(playlist.standing(13, None), Standing::Here);
+    assert_eq!(playlist.standing(19, None), Standing::Here);
+    assert_eq!(playlist.standing(20, None), Standing::Soon);
+    assert_eq!(playlist.standing(22, None), Standing::Unknown);
+}
+
+#[test]
+fn low_latency_lists_parts_hints_and_reports() {
+    let mut playlist = SegmentIndex::new(7);
+    for _ in 0..6 {
+        segment(&mut playlist, 0, false);
+    }
+    playlist.begin_segment(date(12), 0, false);
+    playlist.add_part(Part { independent: true, ..PART });
+    let others = vec![LiveEdge { id: TrackId::Audio, sequence: 13, part: 0 }];
+    let text = written(&TrackView { others, ..view(&playlist, 8, true) }, "video");
+    for expected in [
+        "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.200\n",
+        "#EXT-X-PART-INF:PART-TARGET=0.400\n",
+        "#EXT-X-PART:DURATION=0.40000,URI=\"video.13.0.m4s?token=t\",INDEPENDENT=YES\n",
+        "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"video.13.1.m4s?token=t\"\n",
+        "#EXT-X-RENDITION-REPORT:URI=\"audio.m3u8?token=t\",LAST-MSN=13,LAST-PART=0\n",
+    ] {
+        assert!(text.contains(expected), "{expected} is missing in\n{text}");
+    }
+    assert!(!text.contains("video.8.0.m4s"), "parts far from the edge are not listed\n{text}");
+    assert!(!text.contains("video.13.m4s"), "the open segment is not listed as a whole");
+    assert_eq!(playlist.standing(13, Some(0)), Standing::Here);
+    assert_eq!(playlist.standing(13, Some(1)), Standing::Soon);
+    assert_eq!(playlist.standing(13, None), Standing::Soon);
+    assert_eq!(read(&text).segments.len(), 6);
+}
+
+#[test]
+fn players_of_captions_stay_behind() {
+    let mut playlist = SegmentIndex::new(0);
+    for _ in 0..3 {
+        segment(&mut playlist, 0, false);
+    }
+    let check = |low_latency, hold_back: Option<u64>, expect: &str| {
+        let hold_back = hold_back.map(Duration::from_secs);
+        let text = written(&TrackView { hold_back, ..view(&playlist, 8, low_latency) }, "video");
+        let control = text.lines().find_map(|l| l.strip_prefix("#EXT-X-SERVER-CONTROL:"));
+        assert_eq!(control.unwrap_or_default(), expect);
+    };
+    check(false, None, "");
+    check(false, Some(10), "HOLD-BACK=10.000");
+    check(false, Some(4), "HOLD-BACK=6.000");
+    check(true, None, "CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.200");
+    check(true, Some(7), "CAN-BLOCK-RELOAD=YES,HOLD-BACK=7.000,PART-HOLD-BACK=7.000");
+}

@@ -1,0 +1,33 @@
+//! The CMAF segments of a stream (ISO/IEC 23000-19) in memory: renditions, segments and their parts.
+//!
+//! [`fmp4`] makes the bytes, for recordings too. [`run`] fills the [`SegmentStore`] of a stream. A
+//! protocol over HTTP is a folder beside this one: it writes its manifests from the store's
+//! [`Presentation`] and [`TrackView`]s, and its players fetch the store's segments and parts.
+//!
+//! Invariant: the text of manifests is unknown here.
+
+mod error;
+pub mod fmp4;
+mod h264;
+pub(super) mod index;
+mod requests;
+mod segment_store;
+mod segmenter;
+mod settings;
+mod state;
+pub(super) mod subtitles;
+mod track;
+mod track_id;
+mod view;
+mod viewers;
+
+pub use error::SegmentError;
+pub use segment_store::SegmentStore;
+pub use segmenter::{accepts, accepts_h264, run, run_h264};
+pub use settings::Settings;
+pub use subtitles::CaptionSegment;
+pub use track_id::TrackId;
+pub use view::{
+    CaptionRendition, ClosedCaptions, LiveEdge, Part, Presentation, Rendition, Segment,
+    SegmentList, TrackView,
+};

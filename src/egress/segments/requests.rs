@@ -1,0 +1,198 @@
+//! Requests of players to a segment store: they wait for what is expected shortly.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::h264::H264;
+use super::index::Standing;
+use super::segment_store::SegmentStore;
+use super::state::State;
+use super::track::Track;
+use super::{CaptionSegment, Presentation, SegmentError, TrackId, TrackView};
+use crate::media::{IgnorePoison, Language};
+
+/// Maximum wait of a request for something that is expected shortly.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+impl SegmentStore {
+    /// Everything that players can select, once every original track has a segment.
+    ///
+    /// # Errors
+    /// [`SegmentError::Late`] if the stream is stalled.
+    pub async fn presentation(&self) -> Result<Presentation, SegmentError> {
+        let all = |state: &State| {
+            !state.expected.is_empty() && state.expected.iter().all(|id| state.ready(id))
+        };
+        let found = self.wait_for(WAIT_MAX, |s| all(s).then(|| Ok(s.presentation()))).await;
+        // One track alone is better than none.
+        found.or_else(|e| {
+            let state = self.state.lock().ignore_poison();
+            let any = state.expected.iter().any(|id| state.ready(id));
+            if any { Ok(state.presentation()) } else { Err(e) }
+        })
+    }
+
+    /// The segments of a track. With `at_least` it waits until that segment or part is there; a
+    /// number that has left the window requires no wait.
+    ///
+    /// # Errors
+    /// [`SegmentError::Unknown`] for an unknown track or a number too far ahead,
+    /// [`SegmentError::Late`] if the stream is stalled.
+    pub async fn track(
+        &self,
+        id: &TrackId,
+        at_least: Option<(u64, Option<usize>)>,
+    ) -> Result<TrackView, SegmentError> {
+        if *id == TrackId::H264 {
+            self.state.lock().ignore_poison().h264.iter_mut().for_each(H264::ask);
+        }
+        self.wait_for(WAIT_MAX, |state| {
+            let Some(track) = state.track(id).filter(|_| state.ready(id)) else {
+                return if state.coming(id) { None } else { Some(Err(SegmentError::Unknown)) };
+            };
+            match at_least.map(|(sequence, part)| track.index.standing(sequence, part)) {
+                Some(Standing::Unknown) if !state.ended => Some(Err(SegmentError::Unknown)),
+                Some(Standing::Soon) => None,
+                _ => Some(Ok(self.view(state, id, track))),
+            }
+        })
+        .await
+    }
+
+    fn view(&self, state: &State, id: &TrackId, track: &Track) -> TrackView {
+        TrackView {
+            list: track.index.list(self.settings.window()),
+            target_s: state.target,
+            part_target: self.settings.part().map(|_| state.part_target),
+            hold_back: self.hold_back(state),
+            others: state.edges().filter(|edge| edge.id != *id).collect(),
+        }
+    }
+
+    /// The distance from the live edge that captions need, limited by the number of segments.
+    fn hold_back(&self, state: &State) -> Option<Duration> {
+        let segments = u32::try_from(self.settings.window() - 1).unwrap_or(u32::MAX);
+        let window = Duration::from_secs(u64::from(self.settings.segment_s)) * segments;
+        state.subtitles.hold_back(state.target).map(|wanted| wanted.min(window))
+    }
+
+    /// The segments of the captions with this configured language, once one has its captions: those
+    /// of the media, as far as their captions are complete.
+    ///
+    /// # Errors
+    /// [`SegmentError::Unknown`] for unknown captions, [`SegmentError::Late`] if the stream is
+    /// stalled.
+    pub async fn captions(&self, name: &Language) -> Result<TrackView, SegmentError> {
+        // After the end nothing else settles the last segments.
+        self.state.lock().ignore_poison().settle();
+        self.wait_for(WAIT_MAX, |state| {
+            let Some(settled) = state.subtitles.settled(name) else {
+                return Some(Err(SegmentError::Unknown));
+            };
+            let ((last, _), lead) = settled.last_key_value().zip(state.lead())?;
+            Some(Ok(TrackView {
+                list: lead.index.list_until(*last, self.settings.window()),
+                target_s: state.target,
+                part_target: None,
+                hold_back: None,
+                others: Vec::new(),
+            }))
+        })
+        .await
+    }
+
+    /// The captions of a segment; they never change.
+    ///
+    /// # Errors
+    /// [`SegmentError::Unknown`] for unknown captions, an unknown segment, or a segment whose
+    /// captions are not complete; [`SegmentError::Gone`] for a segment that has left the window.
+    pub fn captions_segment(
+        &self,
+        name: &Language,
+        sequence: u64,
+    ) -> Result<CaptionSegment, SegmentError> {
+        let state = self.state.lock().ignore_poison();
+        let settled = state.subtitles.settled(name).ok_or(SegmentError::Unknown)?;
+        let gone = settled.first_key_value().is_some_and(|(first, _)| sequence < *first);
+        let missing = if gone { SegmentError::Gone } else { SegmentError::Unknown };
+        settled.get(&sequence).cloned().ok_or(missing)
+    }
+
+    /// An initialisation section.
+    ///
+    /// # Errors
+    /// [`SegmentError::Gone`] if no segment needs it any more, else [`SegmentError::Unknown`].
+    pub async fn init(&self, id: &TrackId, number: u64) -> Result<Bytes, SegmentError> {
+        self.state.lock().ignore_poison().track(id).ok_or(SegmentError::Unknown)?.init(number)
+    }
+
+    /// A whole segment as its parts; waits for the open segment.
+    ///
+    /// # Errors
+    /// [`SegmentError::Gone`] if it has left the window, [`SegmentError::Unknown`] if it is too far ahead,
+    /// [`SegmentError::Late`] if the stream is stalled.
+    pub async fn segment(
+        &self,
+        id: &TrackId,
+        sequence: u64,
+    ) -> Result<VecDeque<Bytes>, SegmentError> {
+        let limit =
+            WAIT_MAX + Duration::from_secs(u64::from(self.state.lock().ignore_poison().target));
+        self.fetch(limit, id, sequence, None).await
+    }
+
+    /// One part of a segment; waits for the next one.
+    ///
+    /// # Errors
+    /// As [`Self::segment`].
+    pub async fn part(
+        &self,
+        id: &TrackId,
+        sequence: u64,
+        part: usize,
+    ) -> Result<Bytes, SegmentError> {
+        let found = self.fetch(WAIT_MAX, id, sequence, Some(part)).await?;
+        found.into_iter().next().ok_or(SegmentError::Unknown)
+    }
+
+    async fn fetch(
+        &self,
+        limit: Duration,
+        id: &TrackId,
+        sequence: u64,
+        part: Option<usize>,
+    ) -> Result<VecDeque<Bytes>, SegmentError> {
+        self.wait_for(limit, |state| {
+            let Some(track) = state.track(id) else { return Some(Err(SegmentError::Unknown)) };
+            match track.index.standing(sequence, part) {
+                Standing::Here => Some(track.data(sequence, part)),
+                Standing::Gone => Some(Err(SegmentError::Gone)),
+                Standing::Unknown => Some(Err(SegmentError::Unknown)),
+                Standing::Soon => None,
+            }
+        })
+        .await
+    }
+
+    async fn wait_for<T>(
+        &self,
+        limit: Duration,
+        mut find: impl FnMut(&State) -> Option<Result<T, SegmentError>>,
+    ) -> Result<T, SegmentError> {
+        let mut version = self.version.subscribe();
+        let found = async {
+            loop {
+                version.borrow_and_update();
+                if let Some(found) = find(&self.state.lock().ignore_poison()) {
+                    return found;
+                }
+                if version.changed().await.is_err() {
+                    return Err(SegmentError::Late);
+                }
+            }
+        };
+        tokio::time::timeout(limit, found).await.unwrap_or(Err(SegmentError::Late))
+    }
+}
