@@ -1,7 +1,7 @@
 //! The engines of this machine, shared by all streams.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -35,7 +35,11 @@ impl Models {
             let Ok(entries) = std::fs::read_dir(&folder) else { continue };
             for path in entries.flatten().map(|e| e.path()) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if path.is_dir() && depth < 3 {
+                if name == "encoder_model.ort" {
+                    found.moonshine = path.parent().map(Path::to_owned);
+                } else if name.starts_with("libonnxruntime.so") {
+                    found.onnxruntime = Some(path);
+                } else if path.is_dir() && depth < 3 {
                     open.push((path, depth + 1));
                 } else if name.ends_with(".bin")
                     && name.contains("ggml-")
