@@ -30,6 +30,7 @@ pub mod ingress;
 pub mod media;
 pub mod models;
 pub mod mpegts;
+pub mod onnx;
 pub mod process;
 pub mod runtime;
 pub mod speech;

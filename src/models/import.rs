@@ -301,6 +301,7 @@ pub fn import_own(
             size: Some(seen.size),
             sha256: Some(seen.sha256.clone()),
             url: None,
+            package: None,
             source: Some(format!("hashed when it was imported from {}", source.display())),
         });
         stamp.seen.insert(name.clone(), seen);

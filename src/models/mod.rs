@@ -13,6 +13,7 @@ mod digest;
 mod error;
 mod import;
 mod manifest;
+mod package;
 mod part;
 mod pull;
 mod registry;

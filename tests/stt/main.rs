@@ -5,6 +5,7 @@
 
 mod basic;
 mod deaths;
+mod moonshine;
 #[path = "../support/needs.rs"]
 mod needs;
 mod noise;

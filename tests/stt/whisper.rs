@@ -178,7 +178,7 @@ fn a_damaged_model_is_an_error_in_words_and_the_next_engine_takes_over() {
         let error = error.unwrap_or_else(|| panic!("{name} loads")).to_string();
         eprintln!("{name}: {error}");
         assert!(error.contains("whisper"), "{error}");
-        let models = Models { whisper: vec![path] };
+        let models = Models { whisper: vec![path], ..Models::default() };
         let engines = support::engines(&Config::default(), models);
         let mut listener = Listener::new(&engines, english(&["whisper", "basic"]), false);
         let is_basic = |e: &Event| matches!(e, Event::State(Status::Listening { engine, .. }) if engine == "basic");
@@ -193,8 +193,8 @@ fn a_model_that_comes_while_a_stream_runs_hears_it_from_the_next_pause_on() {
     let mut listener = Listener::new(&engines, english(&["whisper", "basic"]), false);
     let by = |name: &'static str| move |e: &Event| matches!(e, Event::State(Status::Listening { engine, .. }) if engine == name);
     listener.wait_for("the basic engine", by("basic"));
-    assert!(engines.set_models(Models { whisper: vec![model.clone()] }));
-    assert!(!engines.set_models(Models { whisper: vec![model] }), "nothing is different");
+    assert!(engines.set_models(Models { whisper: vec![model.clone()], ..Models::default() }));
+    assert!(!engines.set_models(Models { whisper: vec![model], ..Models::default() }), "nothing is different");
     listener.push(Duration::ZERO, &vec![0.0; RATE]);
     listener.wait_for("Whisper", by("whisper"));
 }

@@ -21,7 +21,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("gpu", &["media"]),
     ("models", &["media"]),
     ("captions", &["media"]),
-    ("speech", &["media", "models", "gpu"]),
+    ("onnx", &["media"]),
+    ("speech", &["media", "models", "gpu", "onnx"]),
     // `speech::engine` runs the engine as a child.
     ("aic", &["media", "models", "gpu", "speech"]),
     ("elements", &["media", "speech", "captions", "aic"]),

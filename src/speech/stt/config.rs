@@ -8,7 +8,7 @@ use crate::media::Secret;
 use crate::speech::http;
 
 /// All engines, in order of preference.
-pub const ENGINES: &[&str] = &["whisper", "openai", "basic"];
+pub const ENGINES: &[&str] = &["moonshine", "whisper", "openai", "basic"];
 
 /// The voice activity detector in front of the engines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

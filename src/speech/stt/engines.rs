@@ -1,12 +1,14 @@
 //! The engines of this machine, shared by all streams.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::config::{Config, ENGINES, Vad};
+use super::moonshine::{self, Moonshine};
 use super::openai::OpenAi;
+use super::pool::Limits;
 use super::recognizer::Engine;
 use super::sphinx::Sphinx;
 use super::whisper::{self, Run, Whisper};
@@ -18,6 +20,10 @@ use crate::speech::vad::{self, Detector};
 pub struct Models {
     /// Whisper models, `ggml-<label>.bin`.
     pub whisper: Vec<PathBuf>,
+    /// The folder of a Moonshine model.
+    pub moonshine: Option<PathBuf>,
+    /// ONNX Runtime's shared library.
+    pub onnxruntime: Option<PathBuf>,
 }
 
 impl Models {
@@ -29,7 +35,11 @@ impl Models {
             let Ok(entries) = std::fs::read_dir(&folder) else { continue };
             for path in entries.flatten().map(|e| e.path()) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if path.is_dir() && depth < 3 {
+                if name == "encoder_model.ort" {
+                    found.moonshine = path.parent().map(Path::to_owned);
+                } else if name.starts_with("libonnxruntime.so") {
+                    found.onnxruntime = Some(path);
+                } else if path.is_dir() && depth < 3 {
                     open.push((path, depth + 1));
                 } else if name.ends_with(".bin")
                     && name.contains("ggml-")
@@ -71,6 +81,7 @@ pub struct Engines {
     /// Number of changes of `models`.
     generation: AtomicU64,
     whisper: Mutex<HashMap<PathBuf, Arc<Whisper>>>,
+    moonshine: Mutex<Option<(moonshine::Run, Arc<Moonshine>)>>,
     sphinx: Option<Arc<Sphinx>>,
     openai: Option<Result<Arc<OpenAi>, String>>,
 }
@@ -88,6 +99,7 @@ impl Engines {
             models: Mutex::new(models),
             generation: AtomicU64::new(0),
             whisper: Mutex::default(),
+            moonshine: Mutex::default(),
             openai,
         }
     }
@@ -137,6 +149,7 @@ impl Engines {
         }
         for name in names {
             let found: Result<Arc<dyn Engine>, String> = match name.as_str() {
+                "moonshine" => self.moonshine(wanted).map(|e| e as Arc<dyn Engine>),
                 "whisper" => self.whisper(wanted).map(|e| e as Arc<dyn Engine>),
                 "basic" => self.basic(wanted).map(|e| e as Arc<dyn Engine>),
                 "openai" => match &self.openai {
@@ -191,6 +204,29 @@ impl Engines {
         let engine = Whisper::new(&path, label, run, streams, idle).map_err(|e| e.to_string())?;
         let engine = Arc::new(engine);
         loaded.insert(path, Arc::clone(&engine));
+        Ok(engine)
+    }
+
+    fn moonshine(&self, wanted: &Wanted) -> Result<Arc<Moonshine>, String> {
+        if wanted.language.as_ref().is_some_and(|l| l.primary() != "en") {
+            return Err("it knows English only".into());
+        }
+        let models = self.models();
+        let missing = |model: &str| format!("{model} is not installed: `auralink models pull {model}`");
+        let model = models.moonshine.ok_or_else(|| missing("moonshine-tiny-en"))?;
+        let runtime = models.onnxruntime.ok_or_else(|| missing("onnxruntime-1.32.0"))?;
+        let run = moonshine::Run { model, runtime, threads: 1 };
+        let mut loaded = self.moonshine.lock().ignore_poison();
+        if let Some((known, engine)) = &*loaded
+            && *known == run
+        {
+            return Ok(Arc::clone(engine));
+        }
+        let limits = Limits { streams: self.config.streams_max, idle: self.config.idle_unload() };
+        let label = run.model.file_name().unwrap_or_default().to_string_lossy();
+        let label = label.strip_prefix("moonshine-").unwrap_or(&label).to_owned();
+        let engine = Arc::new(Moonshine::new(&run, label, limits).map_err(|e| e.to_string())?);
+        *loaded = Some((run, Arc::clone(&engine)));
         Ok(engine)
     }
 

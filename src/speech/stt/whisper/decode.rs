@@ -8,10 +8,10 @@ use whisper_rs::{
 };
 
 use super::header;
-use super::words::{Token, assemble};
 use crate::media::Language;
 use crate::speech::engine;
 use crate::speech::stt::phrases::spaced;
+use crate::speech::stt::tokens::{Token, assemble};
 use crate::speech::stt::wire::{Answer, Question, unpack};
 use crate::speech::vad::SPEECH_RATE_HZ;
 

@@ -2,8 +2,6 @@
 
 mod decode;
 mod header;
-mod pool;
-mod words;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,10 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use decode::{Run, serve};
-pub use pool::PoolStats;
-use pool::{Limits, Pool, PoolPermit};
 
 use super::agreement::Pace;
+use super::pool::{Limits, Pool, PoolPermit, PoolStats};
 use super::recognizer::{Engine, Error, Hypothesis, Session, Window};
 use super::wire::{Question, pack};
 use crate::media::{Language, Origin};
@@ -45,7 +42,7 @@ impl Whisper {
             arguments.push("--gpu".into());
         }
         let english_only = label.contains(".en");
-        let pool = Arc::new(Pool::new(arguments, Limits { streams, idle })?);
+        let pool = Arc::new(Pool::new("whisper", arguments, Limits { streams, idle })?);
         let origin = Arc::new(Origin { engine: "whisper".into(), model: Some(label) });
         // A GPU answers in a tenth of the time.
         let step = Duration::from_millis(if run.gpu { 500 } else { 800 });

@@ -13,8 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::recognizer::{Error, Hypothesis};
-use super::super::wire::{Answer, Question};
+use super::recognizer::{Error, Hypothesis};
+use super::wire::{Answer, Question};
 use crate::media::{Backoff, IgnorePoison};
 use crate::speech::engine::{self, Child};
 
@@ -37,11 +37,11 @@ const LOAD_WINDOW: Duration = Duration::from_secs(10);
 
 /// Limits of a pool.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Limits {
+pub struct Limits {
     /// Most streams.
-    pub(super) streams: usize,
+    pub streams: usize,
     /// The model leaves memory after this long without a request.
-    pub(super) idle: Duration,
+    pub idle: Duration,
 }
 
 /// Running totals of a model.
@@ -90,19 +90,26 @@ impl Shared {
 
 /// One loaded model, shared by streams.
 pub(super) struct Pool {
+    /// Name of the engine.
+    engine: &'static str,
     shared: Arc<Shared>,
     limits: Limits,
 }
 
 impl Pool {
     /// A model that is not loaded yet. `arguments` start its child.
-    pub(super) fn new(arguments: Vec<OsString>, limits: Limits) -> std::io::Result<Self> {
+    pub(super) fn new(
+        engine: &'static str,
+        arguments: Vec<OsString>,
+        limits: Limits,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
             stats: PoolStats::default(),
         });
         let owner = Owner {
+            engine,
             shared: Arc::clone(&shared),
             arguments,
             idle: limits.idle,
@@ -110,8 +117,8 @@ impl Pool {
             pauses: RESTART_PAUSES,
             down: None,
         };
-        thread::Builder::new().name("whisper".into()).spawn(move || owner.run())?;
-        Ok(Self { shared, limits })
+        thread::Builder::new().name(engine.into()).spawn(move || owner.run())?;
+        Ok(Self { engine, shared, limits })
     }
 
     pub(super) fn stats(&self) -> &PoolStats {
@@ -128,7 +135,7 @@ impl Pool {
         let streams = self.shared.stats.streams.fetch_add(1, Ordering::SeqCst);
         // From here on, dropping `place` gives it back.
         let place = PoolPermit(Arc::clone(self));
-        let busy = |reason| Error::Busy { engine: "whisper", reason };
+        let busy = |reason| Error::Busy { engine: self.engine, reason };
         if streams >= self.limits.streams {
             return Err(busy(format!("[stt] streams_max is {}", self.limits.streams)));
         }
@@ -165,13 +172,13 @@ impl PoolPermit {
             let mut queue = shared.lock();
             // Always true, as a place sends one request at a time.
             if queue.jobs.len() > self.0.limits.streams {
-                return Err(late("the queue is full"));
+                return Err(late(self.0.engine, "the queue is full"));
             }
             queue.jobs.push_back(Job { question, audio, deadline, reply });
         }
         shared.wake.notify_one();
         let answer = answer.recv_timeout(limit + HUNG_AFTER + Duration::from_secs(5));
-        answer.unwrap_or_else(|_| Err(late("no answer"))).map(Hypothesis::from)
+        answer.unwrap_or_else(|_| Err(late(self.0.engine, "no answer"))).map(Hypothesis::from)
     }
 }
 
@@ -181,12 +188,13 @@ impl Drop for PoolPermit {
     }
 }
 
-fn late(reason: &str) -> Error {
-    Error::Late { engine: "whisper", reason: reason.to_owned() }
+fn late(engine: &'static str, reason: &str) -> Error {
+    Error::Late { engine, reason: reason.to_owned() }
 }
 
 /// The thread that owns the child.
 struct Owner {
+    engine: &'static str,
     shared: Arc<Shared>,
     arguments: Vec<OsString>,
     idle: Duration,
@@ -200,7 +208,7 @@ impl Owner {
         while let Some(job) = self.next() {
             let answer = if Instant::now() >= job.deadline {
                 self.shared.stats.late.fetch_add(1, Ordering::Relaxed);
-                Err(late("it waited behind other streams"))
+                Err(late(self.engine, "it waited behind other streams"))
             } else {
                 self.answer(&job.question, job.audio)
             };
@@ -224,7 +232,7 @@ impl Owner {
             queue = woken;
             if waited.timed_out() && queue.jobs.is_empty() && self.child.take().is_some() {
                 shared.stats.process.store(0, Ordering::Relaxed);
-                tracing::info!("an idle Whisper model left memory");
+                tracing::info!(engine = self.engine, "an idle model left memory");
             }
         }
     }
@@ -233,7 +241,7 @@ impl Owner {
         if let Some((until, reason)) = &self.down
             && Instant::now() < *until
         {
-            return Err(Error::Down { engine: "whisper", reason: reason.clone() });
+            return Err(Error::Down { engine: self.engine, reason: reason.clone() });
         }
         let begun = Instant::now();
         let answer = self.try_answer(question, audio);
@@ -261,7 +269,7 @@ impl Owner {
         let mut child = match self.child.take() {
             Some(child) => child,
             None => {
-                let mut child = Child::start("whisper", &self.arguments)?;
+                let mut child = Child::start(self.engine, &self.arguments)?;
                 child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
                 self.shared.stats.loads.fetch_add(1, Ordering::Relaxed);
                 self.shared.stats.process.store(child.id().into(), Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! Joins Whisper's tokens to words.
+//! Joins the tokens of a speech model to words.
 
-/// A token from whisper.cpp.
+/// A token of a transcript.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Token {
     /// Bytes of the token: not always whole characters.
