@@ -71,7 +71,7 @@ fn models() -> Models {
 fn installed(engines: &Engines, models: &Models) -> Vec<Wanted> {
     let labels = models.whisper.iter().map(|path| auralink::speech::stt::whisper::label(path));
     let whisper = labels.map(|label| Wanted { model: Some(label), ..english(&["whisper"]) });
-    let others = [english(&["openai"]), english(&["basic"])];
+    let others = [english(&["moonshine"]), english(&["openai"]), english(&["basic"])];
     whisper.chain(others).filter(|w| !engines.choose(w).engines.is_empty()).collect()
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, unreachable_pub)]
 
+mod align;
 mod basic;
 mod deaths;
 mod moonshine;

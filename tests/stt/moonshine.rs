@@ -12,7 +12,7 @@ use crate::support::{self, Listener, RATE, committed, english, errors, normal};
 const WER_MAX: f64 = 0.08;
 
 /// The models in `./models` or `$AURALINK_MODELS`; `None`, noted, if they are not there.
-fn models() -> Option<Models> {
+pub fn models() -> Option<Models> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
     let named = std::env::var_os("AURALINK_MODELS");
     let mut folders: Vec<_> = named.iter().flat_map(std::env::split_paths).collect();

@@ -8,9 +8,20 @@ use crate::support::{self, Listener, committed, english};
 
 #[test]
 fn noise_and_music_make_no_words() {
+    hear_noise("basic", Models::default());
+}
+
+#[test]
+fn noise_and_music_make_no_words_with_moonshine() {
+    if let Some(models) = crate::moonshine::models() {
+        hear_noise("moonshine", models);
+    }
+}
+
+fn hear_noise(engine: &str, models: Models) {
     let Some(folder) = support::data("noise/esc10") else { return };
-    let engines = support::engines(&Config::default(), Models::default());
-    let listener = Listener::new(&engines, english(&["basic"]), true);
+    let engines = support::engines(&Config::default(), models);
+    let listener = Listener::new(&engines, english(&[engine]), true);
     let stats = listener.transcriber.stats();
     let mut at = Duration::ZERO;
     let mut names = Vec::new();

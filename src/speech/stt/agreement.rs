@@ -22,12 +22,22 @@ const SEAM_TOLERANCE: Duration = Duration::from_secs(1);
 pub struct Pace {
     /// New audio needed before the engine is asked again.
     pub step: Duration,
+    /// A longer window than this many steps takes longer steps, so that an engine that hears all of
+    /// it again has no more work each second.
+    pub steps_per_window: u32,
     /// Words that end nearer than this to the edge of the audio are not committed yet.
     pub trim: Duration,
     /// From this length on, the window is cut after the committed words.
     pub cut_after: Duration,
     /// A window of this length is cut in any case, and its words are committed without agreement.
     pub window_max: Duration,
+}
+
+impl Pace {
+    /// New audio needed before a window of this length is heard again.
+    pub fn step_of(&self, window: Duration) -> Duration {
+        self.step.max(window / self.steps_per_window.max(1))
+    }
 }
 
 /// The result of an update.

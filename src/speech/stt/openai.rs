@@ -51,6 +51,7 @@ impl Engine for OpenAi {
     fn pace(&self) -> Pace {
         Pace {
             step: Duration::from_millis(1200),
+            steps_per_window: u32::MAX,
             trim: Duration::from_millis(600),
             cut_after: Duration::from_secs(8),
             window_max: Duration::from_secs(15),

@@ -12,9 +12,12 @@ pub(super) struct Token {
     pub(super) p: f32,
 }
 
+/// A word: text, start and end in ms, mean probability.
+pub(super) type AssembledWord = (String, u32, u32, f32);
+
 /// Joins tokens to words: text, start and end in ms, mean probability. `spaced`: the language
 /// writes spaces between words, and a token with a leading space begins a word.
-pub(super) fn assemble(tokens: &[Token], spaced: bool) -> Vec<(String, u32, u32, f32)> {
+pub(super) fn assemble(tokens: &[Token], spaced: bool) -> Vec<AssembledWord> {
     let mut groups: Vec<Vec<&Token>> = Vec::new();
     let mut pending = Vec::new();
     for token in tokens {

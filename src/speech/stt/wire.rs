@@ -22,6 +22,9 @@ pub(super) enum Question {
         language: Option<String>,
         /// Text that helps the engine.
         prompt: String,
+        /// Words at its start whose times are known: text, start and end in ms.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        settled: Vec<(String, u32, u32)>,
     },
 }
 

@@ -9,6 +9,7 @@ use crate::media::Word;
 
 const PACE: Pace = Pace {
     step: Duration::from_millis(1000),
+    steps_per_window: u32::MAX,
     trim: Duration::from_millis(600),
     cut_after: Duration::from_secs(8),
     window_max: Duration::from_secs(12),

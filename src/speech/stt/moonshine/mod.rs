@@ -12,9 +12,15 @@ pub use decode::{Run, serve};
 
 use super::agreement::Pace;
 use super::pool::{Limits, Pool, PoolPermit, PoolStats};
-use super::recognizer::{Engine, Error, Hypothesis, Session, Window};
+use super::recognizer::{Engine, Error, Hypothesis, Recognition, Session, Window};
 use super::wire::{Question, pack};
 use crate::media::{Language, Origin};
+
+/// A token with its probability, 0-1.
+struct Heard {
+    token: usize,
+    probability: f32,
+}
 
 /// A Moonshine model, loaded when the first stream uses it.
 pub struct Moonshine {
@@ -61,6 +67,7 @@ impl Engine for Moonshine {
     fn pace(&self) -> Pace {
         Pace {
             step: Duration::from_millis(500),
+            steps_per_window: 10,
             trim: Duration::from_millis(600),
             cut_after: Duration::from_secs(6),
             window_max: Duration::from_secs(10),
@@ -76,16 +83,37 @@ impl Engine for Moonshine {
     }
 
     fn open(&self) -> Result<Box<dyn Session>, Error> {
-        Ok(Box::new(MoonshineSession(self.pool.enter()?)))
+        Ok(Box::new(MoonshineSession { permit: self.pool.enter()?, heard: Vec::new() }))
     }
 }
 
-struct MoonshineSession(PoolPermit);
+/// Words at the end of a hypothesis that often change with the next one.
+const CHANGING_WORDS: usize = 2;
+
+struct MoonshineSession {
+    permit: PoolPermit,
+    /// The last hypothesis for this window.
+    heard: Vec<Recognition>,
+}
 
 impl Session for MoonshineSession {
     fn hear(&mut self, window: &Window) -> Result<Hypothesis, Error> {
-        let (last, prompt) = (window.last, String::new());
-        let question = Question::Hear { begin: true, last, language: None, prompt };
-        self.0.ask(question, pack(window.samples), window.deadline)
+        if window.fresh >= window.samples.len() {
+            self.heard.clear();
+        }
+        // Times that were found once are not looked for again.
+        let settled = &self.heard[..self.heard.len().saturating_sub(CHANGING_WORDS)];
+        let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let settled = settled.iter().map(|w| (w.text.clone(), ms(w.start), ms(w.end))).collect();
+        let question = Question::Hear {
+            begin: true,
+            last: window.last,
+            language: None,
+            prompt: String::new(),
+            settled,
+        };
+        let hypothesis = self.permit.ask(question, pack(window.samples), window.deadline)?;
+        self.heard.clone_from(&hypothesis.words);
+        Ok(hypothesis)
     }
 }

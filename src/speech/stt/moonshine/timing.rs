@@ -1,11 +1,11 @@
-//! Times of words, from the loudness of the audio: Moonshine writes text without times.
+//! Times of words: Moonshine writes text without them.
 //!
-//! Audio louder than its pauses is speech. Words share the time of speech by their letters, in order:
-//! pauses lie between words, and a longer word takes longer.
+//! They come by forced alignment where PocketSphinx is installed. Without it, audio louder than its
+//! pauses is speech, and words share the time of speech by their letters, in order: pauses lie
+//! between words, and a longer word takes longer.
 
-use super::decode::Heard;
-use super::tokenizer::Tokenizer;
-use crate::speech::stt::tokens::{Token, assemble};
+use crate::speech::stt::sphinx::Aligner;
+use crate::speech::stt::tokens::AssembledWord;
 use crate::speech::vad::SPEECH_RATE_HZ;
 
 /// Length of a frame whose loudness is measured, in samples: 10 ms.
@@ -18,36 +18,48 @@ const SPEECH_BELOW_LOUDEST_DB: f32 = 30.0;
 /// Weight of a word beside its letters: its boundaries take time too.
 const WORD_WEIGHT_CHARS: f32 = 1.0;
 
-/// Joins tokens to words with start, end in ms and mean probability.
-pub(super) fn words(
-    heard: &[Heard],
-    tokenizer: &Tokenizer,
-    samples: &[f32],
-) -> Vec<(String, u32, u32, f32)> {
-    let token = |heard: &Heard| Token {
-        bytes: tokenizer.bytes(heard.token).to_vec(),
-        start: 0,
-        end: 0,
-        p: heard.probability,
-    };
-    let tokens: Vec<Token> =
-        heard.iter().map(token).filter(|token| !token.bytes.is_empty()).collect();
-    let mut words = assemble(&tokens, true);
+/// A word with start and end in ms.
+pub(super) type SettledWord = (String, u32, u32);
+
+/// Sets start and end of each word, in ms. Words that begin as `settled` keep those times.
+pub(super) fn place(
+    words: &mut [AssembledWord],
+    samples: &[i16],
+    settled: &[SettledWord],
+    aligner: Option<&mut Aligner>,
+) {
+    let known = words.iter().zip(settled).take_while(|(word, known)| word.0 == known.0).count();
+    for (word, (_, start, end)) in words.iter_mut().zip(&settled[..known]) {
+        (word.1, word.2) = (*start, *end);
+    }
+    let from_ms = settled[..known].last().map_or(0, |(.., end)| *end);
+    let from = (from_ms as usize * SPEECH_RATE_HZ / 1000).min(samples.len());
+    let rest = &mut words[known..];
+    let texts: Vec<&str> = rest.iter().map(|(text, ..)| text.as_str()).collect();
+    let aligned = aligner.and_then(|aligner| aligner.align(&texts, &samples[from..]));
+    let times = aligned.unwrap_or_else(|| guess(&texts, &samples[from..]));
+    for (word, (start, end)) in rest.iter_mut().zip(times) {
+        (word.1, word.2) = (from_ms + start, from_ms + end);
+    }
+}
+
+/// Start and end of each word in ms, by its letters.
+fn guess(words: &[&str], samples: &[i16]) -> Vec<(u32, u32)> {
     let spoken_ms = speech_frames(samples);
-    let weights: Vec<f32> = words.iter().map(|(text, ..)| weight(text)).collect();
+    let weights: Vec<f32> = words.iter().map(|text| weight(text)).collect();
     let total: f32 = weights.iter().sum();
     let at = |share: f32| -> u32 {
         let frame = ((share * spoken_ms.len() as f32) as usize).min(spoken_ms.len().max(1) - 1);
         spoken_ms.get(frame).copied().unwrap_or(0)
     };
     let mut before = 0.0;
-    for (word, weight) in words.iter_mut().zip(weights) {
-        word.1 = at(before / total);
+    let place = |weight: f32| {
+        let start = at(before / total);
         before += weight;
         // The end of a word is in the frame before the next one's.
-        word.2 = (at((before / total) - f32::EPSILON) + FRAME_MS as u32).max(word.1);
-    }
-    words
+        (start, (at((before / total) - f32::EPSILON) + FRAME_MS as u32).max(start))
+    };
+    weights.into_iter().map(place).collect()
 }
 
 fn weight(text: &str) -> f32 {
@@ -55,8 +67,10 @@ fn weight(text: &str) -> f32 {
 }
 
 /// Start of each frame of speech, in ms; all frames if all are alike.
-fn speech_frames(samples: &[f32]) -> Vec<u32> {
-    let power = |frame: &[f32]| frame.iter().map(|s| s * s).sum::<f32>() / frame.len() as f32;
+fn speech_frames(samples: &[i16]) -> Vec<u32> {
+    let power = |frame: &[i16]| {
+        frame.iter().map(|s| (f32::from(*s) / 32_768.0).powi(2)).sum::<f32>() / frame.len() as f32
+    };
     let levels_db: Vec<f32> =
         samples.chunks(FRAME_SAMPLES).map(|f| 10.0 * power(f).max(1e-12).log10()).collect();
     let mut sorted = levels_db.clone();
@@ -74,8 +88,9 @@ mod tests {
     use super::*;
 
     /// Noise of this loudness, so many milliseconds of it.
-    fn noise(level: f32, ms: usize) -> Vec<f32> {
-        (0..ms * SPEECH_RATE_HZ / 1000).map(|n| level * ((n * 7919 % 31) as f32 / 15.0 - 1.0)).collect()
+    fn noise(level: f32, ms: usize) -> Vec<i16> {
+        let sample = |n| level * ((n * 7919 % 31) as f32 / 15.0 - 1.0) * 32_767.0;
+        (0..ms * SPEECH_RATE_HZ / 1000).map(|n| sample(n) as i16).collect()
     }
 
     #[test]

@@ -6,6 +6,9 @@
 
 use std::path::Path;
 
+use super::Heard;
+use crate::speech::stt::tokens::{AssembledWord, Token, assemble};
+
 /// Number of tokens.
 const VOCABULARY_TOKENS: usize = 32_768;
 
@@ -45,8 +48,16 @@ impl Tokenizer {
     }
 
     /// Bytes of a token: empty for markers.
-    pub(super) fn bytes(&self, token: usize) -> &[u8] {
+    fn bytes(&self, token: usize) -> &[u8] {
         self.0.get(token).map_or(&[], Vec::as_slice)
+    }
+
+    /// Joins tokens to words, which have no times yet.
+    pub(super) fn words(&self, heard: &[Heard]) -> Vec<AssembledWord> {
+        let bytes = |heard: &Heard| self.bytes(heard.token).to_vec();
+        let token = |heard: &Heard| Token { bytes: bytes(heard), start: 0, end: 0, p: heard.probability };
+        let tokens: Vec<Token> = heard.iter().map(token).filter(|t| !t.bytes.is_empty()).collect();
+        assemble(&tokens, true)
     }
 }
 

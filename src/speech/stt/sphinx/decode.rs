@@ -19,6 +19,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("-logfn", "/dev/null"),
 ];
 
+/// Files of Debian's `pocketsphinx-en-us`.
+const FILES: &[(&str, &str)] =
+    &[("-hmm", "en-us"), ("-lm", "en-us.lm.bin"), ("-dict", "cmudict-en-us.dict")];
+
 /// Serves requests until the parent is gone. `model` is a folder laid out like Debian's
 /// `pocketsphinx-en-us`.
 ///
@@ -29,7 +33,7 @@ pub fn serve(model: &Path) -> std::io::Result<()> {
     let mut open = false;
     engine::serve(|question, body| {
         if decoder.is_none() {
-            decoder = Some(Decoder::new(&settings(model))?);
+            decoder = Some(Decoder::new(&settings(model, FILES, SETTINGS))?);
         }
         let Some(decoder) = &mut decoder else { return Err("no decoder".to_owned()) };
         let Question::Hear { begin, last, .. } = question else { return Ok(Answer::default()) };
@@ -42,7 +46,7 @@ pub fn serve(model: &Path) -> std::io::Result<()> {
             open = true;
         }
         for piece in unpack(body).chunks(PIECE_SAMPLES) {
-            decoder.process(piece)?;
+            decoder.process(piece, false)?;
         }
         if last {
             decoder.end()?;
@@ -52,30 +56,38 @@ pub fn serve(model: &Path) -> std::io::Result<()> {
     })
 }
 
-fn settings(model: &Path) -> Vec<String> {
-    let at = |name: &str| model.join(name).display().to_string();
-    let files =
-        [("-hmm", at("en-us")), ("-lm", at("en-us.lm.bin")), ("-dict", at("cmudict-en-us.dict"))];
-    let fixed = SETTINGS.iter().map(|(name, value)| (*name, (*value).to_owned()));
-    files.into_iter().chain(fixed).flat_map(|(name, value)| [name.to_owned(), value]).collect()
+/// Settings as on the command line, with these files of a model.
+pub(super) fn settings(
+    model: &Path,
+    files: &[(&str, &str)],
+    fixed: &[(&str, &str)],
+) -> Vec<String> {
+    let files = files.iter().map(|(name, file)| (*name, model.join(file).display().to_string()));
+    let fixed = fixed.iter().map(|(name, value)| (*name, (*value).to_owned()));
+    files.chain(fixed).flat_map(|(name, value)| [name.to_owned(), value]).collect()
 }
 
-/// Words without silences and noises (`<sil>`, `[NOISE]`, `++UH++`) and without the number of their
-/// pronunciation, in usual spelling.
-fn words(segments: &[Segment]) -> Vec<(String, u32, u32, f32)> {
+/// A word as the dictionary writes it, without silences and noises (`<sil>`, `[NOISE]`, `++UH++`)
+/// and without the number of its pronunciation, with its start and end in ms.
+pub(super) fn spoken(segments: &[Segment]) -> impl Iterator<Item = (&str, u32, u32, f32)> {
     // Frame numbers continue from utterance to utterance; each utterance begins with `<s>`.
     let zero = segments.first().map_or(0, |s| s.first);
-    let word = |s: &Segment| {
+    segments.iter().filter_map(move |s| {
         let text = s.word.split('(').next().unwrap_or_default();
-        if text.is_empty() || text.starts_with(['<', '[', '+']) {
-            return None;
-        }
+        let (first, end) = (s.first.saturating_sub(zero), s.last.saturating_sub(zero) + 1);
+        let is_word = !text.is_empty() && !text.starts_with(['<', '[', '+']);
+        is_word.then_some((text, first * FRAME_MS, end * FRAME_MS, s.posterior))
+    })
+}
+
+/// The words in usual spelling.
+fn words(segments: &[Segment]) -> Vec<(String, u32, u32, f32)> {
+    let usual = |(text, start, end, posterior): (&str, u32, u32, f32)| {
         let is_me = matches!(text, "i" | "i'm" | "i'll" | "i've" | "i'd");
         let text = if is_me { text.replacen('i', "I", 1) } else { text.to_owned() };
-        let (first, end) = (s.first.saturating_sub(zero), s.last.saturating_sub(zero) + 1);
-        Some((text, first * FRAME_MS, end * FRAME_MS, s.posterior))
+        (text, start, end, posterior)
     };
-    segments.iter().filter_map(word).collect()
+    spoken(segments).map(usual).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! one wrong word in four on read speech. Its decoder keeps state between pieces of audio, so each
 //! stream has a decoder in its own process.
 
+mod align;
 mod decode;
 mod sys;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+pub use align::Aligner;
 pub use decode::serve;
 
 use super::agreement::Pace;
@@ -31,6 +33,12 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// machine that does much else.
 const WINDOW_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The folder of the model, if it and the library are installed.
+fn installed_model() -> Option<&'static Path> {
+    let model = Path::new(MODEL);
+    (model.join("en-us.lm.bin").is_file() && sys::is_there()).then_some(model)
+}
+
 /// The engine for machines without weights.
 pub struct Sphinx {
     model: PathBuf,
@@ -42,9 +50,8 @@ pub struct Sphinx {
 impl Sphinx {
     /// The engine, if its library and model are installed.
     pub fn find(streams_max: usize) -> Option<Self> {
-        let there = Path::new(MODEL).join("en-us.lm.bin").is_file() && sys::is_there();
-        there.then(|| Self {
-            model: PathBuf::from(MODEL),
+        installed_model().map(|model| Self {
+            model: model.to_owned(),
             origin: Arc::new(Origin {
                 engine: "basic".into(),
                 model: Some("pocketsphinx-en-us".into()),
@@ -68,6 +75,7 @@ impl Engine for Sphinx {
         Pace {
             step: Duration::from_millis(400),
             trim: Duration::from_millis(800),
+            steps_per_window: u32::MAX,
             cut_after: Duration::from_secs(20),
             window_max: Duration::from_secs(20),
         }
@@ -113,8 +121,13 @@ impl Session for Ear {
     fn hear(&mut self, window: &Window) -> Result<Hypothesis, Error> {
         let begin = window.fresh >= window.samples.len();
         let fresh = &window.samples[window.samples.len().saturating_sub(window.fresh)..];
-        let question =
-            Question::Hear { begin, last: window.last, language: None, prompt: String::new() };
+        let question = Question::Hear {
+            begin,
+            last: window.last,
+            language: None,
+            prompt: String::new(),
+            settled: Vec::new(),
+        };
         let answer: Answer = self.child.ask(&question, pack(fresh), WINDOW_TIMEOUT)?;
         Ok(answer.into())
     }

@@ -34,6 +34,11 @@ struct Functions {
     probability: unsafe extern "C" fn(Object, *mut i32, *mut i32, *mut i32) -> i32,
     logmath: unsafe extern "C" fn(Object) -> Object,
     exp: unsafe extern "C" fn(Object, c_int) -> f64,
+    set_grammar: unsafe extern "C" fn(Object, *const c_char, *const c_char) -> c_int,
+    set_search: unsafe extern "C" fn(Object, *const c_char) -> c_int,
+    add_word: unsafe extern "C" fn(Object, *const c_char, *const c_char, c_int) -> c_int,
+    lookup: unsafe extern "C" fn(Object, *const c_char) -> *mut c_char,
+    release_text: unsafe extern "C" fn(*mut c_void),
 }
 
 /// A decoded word: text with its variant (`the(2)`), first and last frame, posterior.
@@ -89,6 +94,11 @@ impl Decoder {
             probability: symbol(&sphinx, "ps_seg_prob")?,
             logmath: symbol(&sphinx, "ps_get_logmath")?,
             exp: symbol(&base, "logmath_exp")?,
+            set_grammar: symbol(&sphinx, "ps_set_jsgf_string")?,
+            set_search: symbol(&sphinx, "ps_set_search")?,
+            add_word: symbol(&sphinx, "ps_add_word")?,
+            lookup: symbol(&sphinx, "ps_lookup_word")?,
+            release_text: symbol(&base, "ckd_free")?,
         };
         let text = |s: &str| CString::new(s).map_err(|_| "a setting has a zero byte".to_owned());
         let mut arguments = vec![text("auralink")?];
@@ -120,11 +130,11 @@ impl Decoder {
         if ok == 0 { Ok(()) } else { Err("PocketSphinx does not begin an utterance".into()) }
     }
 
-    /// Takes audio, 16 kHz mono.
-    pub(super) fn process(&mut self, samples: &[i16]) -> Result<(), String> {
+    /// Takes audio, 16 kHz mono. `whole`: it is all of the utterance.
+    pub(super) fn process(&mut self, samples: &[i16], whole: bool) -> Result<(), String> {
         // SAFETY: the decoder is alive; pointer and length are of one slice, which it only reads.
         let frames = unsafe {
-            (self.functions.process)(self.decoder.as_ptr(), samples.as_ptr(), samples.len(), 0, 0)
+            (self.functions.process)(self.decoder.as_ptr(), samples.as_ptr(), samples.len(), 0, whole.into())
         };
         if frames < 0 { Err("PocketSphinx does not take the sound".into()) } else { Ok(()) }
     }
@@ -134,6 +144,42 @@ impl Decoder {
         // SAFETY: the decoder is alive.
         let ok = unsafe { (self.functions.end)(self.decoder.as_ptr()) };
         if ok == 0 { Ok(()) } else { Err("PocketSphinx does not end an utterance".into()) }
+    }
+
+    /// Hears only what this grammar allows (JSGF), from the next utterance on.
+    pub(super) fn set_grammar(&mut self, grammar: &str) -> Result<(), String> {
+        let text = CString::new(grammar).map_err(|_| "a grammar has a zero byte".to_owned())?;
+        let (decoder, name) = (self.decoder.as_ptr(), c"grammar".as_ptr());
+        // SAFETY: the decoder is alive; it copies the texts, which live through the calls.
+        let ok = unsafe {
+            (self.functions.set_grammar)(decoder, name, text.as_ptr()) == 0
+                && (self.functions.set_search)(decoder, name) == 0
+        };
+        if ok { Ok(()) } else { Err("PocketSphinx refuses a grammar".into()) }
+    }
+
+    /// Whether the dictionary has a word.
+    pub(super) fn knows(&mut self, word: &str) -> bool {
+        let Ok(word) = CString::new(word) else { return false };
+        // SAFETY: the decoder is alive, and reads the word; the phones that it returns are ours.
+        unsafe {
+            let phones = (self.functions.lookup)(self.decoder.as_ptr(), word.as_ptr());
+            if !phones.is_null() {
+                (self.functions.release_text)(phones.cast());
+            }
+            !phones.is_null()
+        }
+    }
+
+    /// Adds a word with its phones (`HH AH L OW`) to the dictionary, for the next grammar.
+    pub(super) fn add_word(&mut self, word: &str, phones: &str) -> Result<(), String> {
+        let text = |s: &str| CString::new(s).map_err(|_| "a word has a zero byte".to_owned());
+        let (word, phones) = (text(word)?, text(phones)?);
+        // SAFETY: the decoder is alive, and copies both texts.
+        let id = unsafe {
+            (self.functions.add_word)(self.decoder.as_ptr(), word.as_ptr(), phones.as_ptr(), 0)
+        };
+        if id < 0 { Err("PocketSphinx refuses a word".into()) } else { Ok(()) }
     }
 
     /// The words so far.

@@ -84,6 +84,7 @@ pub(super) struct Worker {
 /// The pace before the first engine.
 const PACE: Pace = Pace {
     step: Duration::from_secs(1),
+    steps_per_window: u32::MAX,
     trim: Duration::from_millis(600),
     cut_after: Duration::from_secs(8),
     window_max: Duration::from_secs(12),
@@ -217,10 +218,11 @@ impl Worker {
             }
         }
         let new = self.audio.edge().saturating_sub(self.decoded_at);
-        let pace = self.ears.current().map(|(engine, _)| engine.pace());
+        let window = self.audio.edge().saturating_sub(self.audio.from());
+        let step = self.ears.current().map(|(engine, _)| engine.pace().step_of(window));
         if self.closing.is_none()
             && self.audio.is_open()
-            && pace.is_some_and(|p| new >= p.step)
+            && step.is_some_and(|step| new >= step)
             && self.audio.spoken().speech >= FIRST_SPEECH_MIN
         {
             self.decode();

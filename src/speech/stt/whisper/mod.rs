@@ -67,6 +67,7 @@ impl Engine for Whisper {
     fn pace(&self) -> Pace {
         Pace {
             step: self.step,
+            steps_per_window: u32::MAX,
             trim: Duration::from_millis(600),
             cut_after: Duration::from_secs(7),
             window_max: Duration::from_secs(12),
@@ -95,6 +96,7 @@ impl Session for Ear {
             last: window.last,
             language: window.language.map(|l| spoken(l).to_owned()),
             prompt: window.prompt.to_owned(),
+            settled: Vec::new(),
         };
         self.0.ask(question, pack(window.samples), window.deadline)
     }
