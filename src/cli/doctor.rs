@@ -182,7 +182,7 @@ fn folders(report: &mut Report, config: &config::Config) {
     }
 }
 
-/// Reports the models of this machine, and the command that installs Whisper if it is missing.
+/// Reports the models of this machine, and the command that installs what speech-to-text lacks.
 fn models(report: &mut Report, config: &config::Config) {
     let registry = match Registry::open(&config.models) {
         Ok(registry) => registry,
@@ -229,7 +229,7 @@ fn models(report: &mut Report, config: &config::Config) {
     }
     if registry.installed(Task::Stt, None, None).is_empty() {
         let text = "no speech-to-text model: captions have the quality of the basic engine";
-        let fix = "auralink models pull whisper-base.en-q5_1";
+        let fix = "auralink models pull --default, or whisper-base for other languages than English";
         report.line(Mark::Warn, "model", text, Some(fix));
     }
 }

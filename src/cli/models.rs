@@ -73,9 +73,12 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct PullArguments {
-    /// Models.
-    #[arg(required = true)]
+    /// Models. What they need is fetched with them.
+    #[arg(required_unless_present = "default")]
     ids: Vec<String>,
+    /// Fetch the small models that improve every machine, unless they are there.
+    #[arg(long)]
+    default: bool,
     /// The models folder. Default: the first writable one.
     #[arg(long, value_name = "FOLDER")]
     to: Option<PathBuf>,
@@ -133,8 +136,7 @@ fn warn_of_licence(manifest: &Manifest) {
 }
 
 fn pull_all(registry: &Registry, pull: &PullArguments, json: bool) -> anyhow::Result<ExitCode> {
-    let manifests: Vec<_> =
-        pull.ids.iter().map(|id| find(registry, id)).collect::<anyhow::Result<_>>()?;
+    let manifests = wanted(registry, pull)?;
     let options = PullOptions {
         to: pull.to.clone(),
         trust_first_download: pull.trust_first_download,
@@ -162,6 +164,27 @@ fn pull_all(registry: &Registry, pull: &PullArguments, json: bool) -> anyhow::Re
         arrived.push(outcome.with_context(|| format!("`{}` is not fetched", manifest.id))?);
     }
     show::arrived(&arrived, json)
+}
+
+/// The models to fetch: those that are named, and what they need that is not there.
+fn wanted(registry: &Registry, pull: &PullArguments) -> anyhow::Result<Vec<Arc<Manifest>>> {
+    let is_here =
+        |m: &Arc<Manifest>| matches!(registry.state(m), State::Installed(_) | State::Included);
+    let named: Vec<_> =
+        pull.ids.iter().map(|id| find(registry, id)).collect::<anyhow::Result<_>>()?;
+    let by_default = registry.manifests().into_iter().filter(|m| pull.default && m.default);
+    let mut found: Vec<Arc<Manifest>> = Vec::new();
+    for manifest in named.iter().cloned().chain(by_default.filter(|m| !is_here(m))) {
+        let needs: Vec<_> =
+            manifest.needs.iter().map(|id| find(registry, id)).collect::<anyhow::Result<_>>()?;
+        let needs = needs.into_iter().filter(|m| !is_here(m));
+        for each in needs.chain([manifest]) {
+            if !found.iter().any(|known| known.id == each.id) {
+                found.push(each);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Shows progress on standard error, because standard output is for results.

@@ -69,16 +69,21 @@ impl<'de> serde::Deserialize<'de> for Sha256Hex {
 }
 
 /// Reads a file to its end into a running hash; `told` is called with the bytes of each step.
-pub(super) fn feed(
+pub(super) fn feed(hash: &mut Sha256, path: &Path, told: impl FnMut(u64)) -> Result<u64, Error> {
+    let mut file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    feed_from(hash, &mut file, path, told)
+}
+
+fn feed_from(
     hash: &mut Sha256,
+    from: &mut dyn Read,
     path: &Path,
     mut told: impl FnMut(u64),
 ) -> Result<u64, Error> {
-    let mut file = std::fs::File::open(path).map_err(Error::io("read", path))?;
     let mut buffer = vec![0; READ_BYTES];
     let mut total = 0;
     loop {
-        let count = match file.read(&mut buffer) {
+        let count = match from.read(&mut buffer) {
             Ok(0) => return Ok(total),
             Ok(count) => count,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -88,6 +93,17 @@ pub(super) fn feed(
         total += count as u64;
         told(count as u64);
     }
+}
+
+/// The hash of what is read to its end; `path` names it in errors.
+pub(super) fn of_reader(
+    from: &mut dyn Read,
+    path: &Path,
+    told: impl FnMut(u64),
+) -> Result<Sha256Hex, Error> {
+    let mut hash = Sha256::new();
+    feed_from(&mut hash, from, path, told)?;
+    Ok(Sha256Hex::of(hash))
 }
 
 /// The hash of a file.

@@ -5,13 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::digest::{self, READ_BYTES, Sha256Hex};
+use super::digest::{self, Sha256Hex};
 use super::manifest::{self, File, Languages, Licence, Manifest, OWN};
-use super::part::{Hold, Part, make_room, sync_folder};
+use super::part::{Hold, make_room, sync_folder};
 use super::registry::{Installed, Registry, State};
 use super::stamp::{Stamp, look};
 use super::task::{Engine, Task};
-use super::{Error, part};
+use super::{Error, wheel};
 
 /// Greatest depth of folders that are searched.
 const FOLDER_LEVELS_MAX: usize = 6;
@@ -111,15 +111,29 @@ fn read_likely(
     let sizes: BTreeSet<u64> = files().filter_map(|f| f.size).collect();
     let names: BTreeSet<&str> = files().map(|f| f.name.as_str()).collect();
     let mut found = Vec::new();
-    for path in walk(place)? {
+    for (path, size) in with_sizes(walk(place)?)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (size, _) = look(&path).map_err(Error::io("read", &path))?;
         if sizes.contains(&size) || names.contains(name.as_str()) {
-            let sha256 = digest::of_file(&path, &mut *told)?;
+            let hash = |from: &mut dyn Read| digest::of_reader(from, &path, &mut *told);
+            let sha256 = wheel::read(&path, hash)?;
             found.push(Found { path, name, sha256 });
         }
     }
     Ok(found)
+}
+
+/// Files with their sizes; in place of a wheel the files inside.
+fn with_sizes(paths: Vec<PathBuf>) -> Result<Vec<(PathBuf, u64)>, Error> {
+    let mut sized = Vec::new();
+    for path in paths {
+        if wheel::is_wheel(&path) {
+            sized.extend(wheel::members(&path)?);
+        } else {
+            let (size, _) = look(&path).map_err(Error::io("read", &path))?;
+            sized.push((path, size));
+        }
+    }
+    Ok(sized)
 }
 
 /// The files below a place, in order.
@@ -187,13 +201,14 @@ pub fn import(
         .zip(&recognised.sources)
         .filter_map(|(file, source)| Some((file, source.as_ref()?)))
         .collect();
-    let size = pairs.iter().map(|(_, source)| look(source).map_or(0, |(size, _)| size)).sum();
+    let size_of = |file: &File, source: &Path| look(source).map_or(file.size, |(size, _)| Some(size));
+    let size = pairs.iter().filter_map(|(file, source)| size_of(file, source)).sum();
     make_room(&folder, size)?;
     let _hold = Hold::take(&folder)?;
     let mut stamp = Stamp::read(&folder, &manifest.id);
     for (file, source) in pairs {
         let target = folder.join(&file.name);
-        let part = copy(source, &target, &mut told)?;
+        let part = wheel::copy(source, &target, &mut told)?;
         let seen = part.finish(file.size, file.sha256.as_ref())?;
         if file.sha256.is_none() {
             stamp.pinned.insert(file.name.clone(), seen.sha256.clone());
@@ -204,30 +219,6 @@ pub fn import(
     match registry.state_in(manifest, &folder) {
         State::Installed(installed) => Ok(installed),
         _ => Err(Error::Missing(manifest.id.clone())),
-    }
-}
-
-fn copy(source: &Path, target: &Path, told: &mut impl FnMut(u64)) -> Result<Part, Error> {
-    let mut from = std::fs::File::open(source).map_err(Error::io("read", source))?;
-    let mut part = Part::open(target, false)?;
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(part),
-            Ok(count) => {
-                part = match part.write(&buffer[..count]) {
-                    Ok(part) => part,
-                    Err(error) => {
-                        // A partial copy is useless: the source still exists.
-                        let _ = std::fs::remove_file(part::part_path(target));
-                        return Err(error);
-                    }
-                };
-                told(count as u64);
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::io("read", source)(e)),
-        }
     }
 }
 
@@ -287,6 +278,8 @@ pub fn import_own(
         },
         memory: None,
         speed: None,
+        default: false,
+        needs: Vec::new(),
         files: Vec::new(),
     };
     manifest.check_head().map_err(|message| field("task", message))?;
@@ -295,7 +288,7 @@ pub fn import_own(
     let _hold = Hold::take(&folder)?;
     let mut stamp = Stamp::default();
     for (name, _, source) in &sources {
-        let seen = copy(source, &folder.join(name), &mut told)?.finish(None, None)?;
+        let seen = wheel::copy(source, &folder.join(name), &mut told)?.finish(None, None)?;
         manifest.files.push(File {
             name: name.clone(),
             size: Some(seen.size),

@@ -194,6 +194,12 @@ pub struct Manifest {
     /// Its speed, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speed: Option<Speed>,
+    /// Whether `make run` and `auralink models pull --default` fetch it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default: bool,
+    /// Models without which it does not run; pulled with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
     /// Its files, the weights first.
     pub files: Vec<File>,
 }

@@ -21,6 +21,7 @@ mod stamp;
 mod task;
 #[cfg(test)]
 mod testing;
+mod wheel;
 
 pub use config::Config;
 pub use digest::Sha256Hex;

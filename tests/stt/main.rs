@@ -12,4 +12,6 @@ mod needs;
 mod noise;
 mod remote;
 mod support;
+#[path = "../support/pulled.rs"]
+mod pulled;
 mod whisper;

@@ -1,28 +1,20 @@
 //! Moonshine on its real weights.
 
-use std::path::Path;
 use std::time::Duration;
 
 use auralink::speech::stt::{Config, Models};
 
-use crate::needs;
 use crate::support::{self, Listener, RATE, committed, english, errors, normal};
+use crate::pulled;
 
 /// Highest word error rate in read speech.
 const WER_MAX: f64 = 0.08;
 
-/// The models in `./models` or `$AURALINK_MODELS`; `None`, noted, if they are not there.
+/// Moonshine's weights and ONNX Runtime; `None`, noted, if they cannot be fetched.
 pub fn models() -> Option<Models> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-    let named = std::env::var_os("AURALINK_MODELS");
-    let mut folders: Vec<_> = named.iter().flat_map(std::env::split_paths).collect();
-    folders.push(root);
-    let models = Models::scan(&folders);
-    if models.moonshine.is_some() && models.onnxruntime.is_some() {
-        return Some(models);
-    }
-    needs::skip("Moonshine: `auralink models pull moonshine-tiny-en onnxruntime-1.32.0`");
-    None
+    let models = Models::scan(pulled::default_models()?);
+    assert!(models.moonshine.is_some() && models.onnxruntime.is_some(), "{models:?}");
+    Some(models)
 }
 
 #[test]
