@@ -1,14 +1,17 @@
 //! Captions in figures, for every speech-to-text engine of this machine: word errors, delay of text
-//! after the voice and cost for 1, 2 and 4 streams at once, and words that were not spoken.
+//! after the voice and cost for 1, 2, 4 and 8 streams at once, and words that were not spoken.
 //!
-//! `cargo bench --bench captions`. Whisper models are searched in `AURALINK_MODELS` (folders joined
-//! by `:`), else in `/var/lib/auralink/models` and `./models`. Streams are paced in real time, so
-//! it takes some minutes. The set is fixed: nothing is random.
+//! `cargo bench --bench captions`, or `cargo bench --bench captions -- moonshine` for engines of that
+//! name alone. Models are searched in `AURALINK_MODELS` (folders joined by `:`), else in
+//! `/var/lib/auralink/models` and `./models`. Streams are paced in real time, so it takes some
+//! minutes. The set is fixed: nothing is random.
 
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::print_stdout)]
 
 #[path = "../tests/support/needs.rs"]
 mod needs;
+#[path = "../tests/support/spelling.rs"]
+mod spelling;
 #[path = "../tests/stt/support.rs"]
 mod support;
 
@@ -52,9 +55,10 @@ fn main() {
         "| engine | streams | committed p50/p95 s | words p50/p95 s | partial p50/p95 s | real-time factor | skipped s |"
     );
     println!("|---|---|---|---|---|---|---|");
-    let engines = Arc::new(Engines::new(&Config::default(), models.clone()));
+    let config = Config { basic_streams_max: 8, ..Config::default() };
+    let engines = Arc::new(Engines::new(&config, models.clone()));
     for wanted in installed(&engines, &models) {
-        for streams in [1, 2, 4] {
+        for streams in [1, 2, 4, 8] {
             paced(&engines, &wanted, &utterances, streams);
         }
     }
@@ -72,7 +76,10 @@ fn installed(engines: &Engines, models: &Models) -> Vec<Wanted> {
     let labels = models.whisper.iter().map(|path| auralink::speech::stt::whisper::label(path));
     let whisper = labels.map(|label| Wanted { model: Some(label), ..english(&["whisper"]) });
     let others = [english(&["moonshine"]), english(&["openai"]), english(&["basic"])];
-    whisper.chain(others).filter(|w| !engines.choose(w).engines.is_empty()).collect()
+    let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let is_asked = |w: &Wanted| asked.is_empty() || asked.iter().any(|a| name(w).contains(a));
+    let here = |w: &Wanted| !engines.choose(w).engines.is_empty();
+    whisper.chain(others).filter(|w| is_asked(w) && here(w)).collect()
 }
 
 fn name(wanted: &Wanted) -> String {

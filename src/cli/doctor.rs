@@ -229,7 +229,8 @@ fn models(report: &mut Report, config: &config::Config) {
     }
     if registry.installed(Task::Stt, None, None).is_empty() {
         let text = "no speech-to-text model: captions have the quality of the basic engine";
-        let fix = "auralink models pull --default, or whisper-base for other languages than English";
+        let fix =
+            "auralink models pull --default, or whisper-base for other languages than English";
         report.line(Mark::Warn, "model", text, Some(fix));
     }
 }

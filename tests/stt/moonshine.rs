@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use auralink::speech::stt::{Config, Models};
 
-use crate::support::{self, Listener, RATE, committed, english, errors, normal};
 use crate::pulled;
+use crate::support::{self, Listener, RATE, committed, english, errors, normal};
 
 /// Highest word error rate in read speech.
 const WER_MAX: f64 = 0.08;

@@ -13,6 +13,7 @@ use auralink::speech::stt::{Config, Engines, Event, Models, Options, Transcriber
 pub const RATE: usize = 16_000;
 
 pub(crate) use crate::needs::test_data as data;
+use crate::spelling::spelled;
 
 /// An audio file as 16 kHz mono, by ffmpeg.
 pub fn load(file: &Path) -> Vec<f32> {
@@ -145,51 +146,6 @@ pub fn normal(text: &str) -> Vec<String> {
     };
     let words = text.split(|c: char| c.is_whitespace() || c == '-').map(letters);
     words.filter(|w| !w.is_empty()).flat_map(|word| spelled(&word)).collect()
-}
-
-/// A word as a transcript of read speech writes it: `347` is four words, `mr` is `mister`.
-fn spelled(word: &str) -> Vec<String> {
-    let whole = match (word, word.parse::<usize>()) {
-        (_, Ok(number)) if number < 1_000_000 => return number_words(number),
-        ("mr", _) => "mister",
-        ("mrs", _) => "missus",
-        ("dr", _) => "doctor",
-        _ => word,
-    };
-    vec![whole.to_owned()]
-}
-
-/// An English cardinal number below a million.
-fn number_words(number: usize) -> Vec<String> {
-    const ONES: &str = "zero one two three four five six seven eight nine ten eleven twelve \
-        thirteen fourteen fifteen sixteen seventeen eighteen nineteen";
-    const TENS: &str = "twenty thirty forty fifty sixty seventy eighty ninety";
-    let pick = |names: &str, n: usize| names.split_whitespace().nth(n).map(str::to_owned);
-    let joined = |high: usize, name: &str, low: usize, and: &str| -> Vec<String> {
-        let mut words = number_words(high);
-        words.push(name.into());
-        if low > 0 {
-            words.extend((low < 100 && !and.is_empty()).then(|| and.to_owned()));
-            words.extend(number_words(low));
-        }
-        words
-    };
-    match number {
-        0..20 => pick(ONES, number).into_iter().collect(),
-        20..100 => {
-            let ones = if number % 10 > 0 { pick(ONES, number % 10) } else { None };
-            pick(TENS, number / 10 - 2).into_iter().chain(ones).collect()
-        }
-        100..1000 => joined(number / 100, "hundred", number % 100, "and"),
-        _ => joined(number / 1000, "thousand", number % 1000, "and"),
-    }
-}
-
-#[test]
-fn numbers_are_compared_as_words() {
-    assert_eq!(normal("It was 347.").join(" "), "it was three hundred and forty seven");
-    assert_eq!(normal("20 of 1,005, Mr. X!").join(" "), "twenty of one thousand and five mister x");
-    assert_eq!(normal("well-known 99999").join(" "), normal("well known ninety-nine thousand nine hundred and ninety nine").join(" "));
 }
 
 /// Insertions, deletions and substitutions between the spoken and the written words.

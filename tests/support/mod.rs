@@ -10,8 +10,10 @@ pub(crate) mod line;
 pub(crate) mod media;
 pub(crate) mod needs;
 pub(crate) mod publish;
+pub(crate) mod pulled;
 pub(crate) mod rough;
 pub(crate) mod speech;
+pub(crate) mod spelling;
 pub(crate) mod usage;
 
 use std::future::Future;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::needs;
+use super::needs;
 
 /// Folders with the default models, fetched once for all tests; `None`, noted, if they cannot be
 /// fetched.
@@ -13,7 +13,9 @@ pub(crate) fn default_models() -> Option<&'static [PathBuf]> {
     match FETCHED.get_or_init(fetch) {
         Ok(folders) => Some(folders),
         Err(why) => {
-            needs::skip(format!("the default models, and `auralink models pull --default` says: {why}"));
+            needs::skip(format!(
+                "the default models, and `auralink models pull --default` says: {why}"
+            ));
             None
         }
     }

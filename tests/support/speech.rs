@@ -6,6 +6,7 @@ use std::process::Command;
 
 use super::media::once;
 use super::needs::test_data;
+use super::spelling::spelled;
 
 /// Read speech with its text.
 pub(crate) struct Speech {
@@ -54,11 +55,11 @@ fn length(file: &Path) -> u32 {
     told.ceil() as u32
 }
 
-/// The words of a text: lower case, letters, digits and apostrophes.
+/// The words of a text: lower case, letters and apostrophes, numbers spelled out.
 pub(crate) fn words(text: &str) -> Vec<String> {
     let plain = |c: char| if c.is_alphanumeric() || c == '\'' { c } else { ' ' };
     let lower: String = text.to_lowercase().replace('\u{2019}', "'").chars().map(plain).collect();
-    lower.split_whitespace().map(str::to_owned).collect()
+    lower.split_whitespace().flat_map(spelled).collect()
 }
 
 /// Word error rate: substitutions, deletions and insertions per word of the reference.

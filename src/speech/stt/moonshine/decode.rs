@@ -34,6 +34,10 @@ const TOKENS_PER_S_MAX: f32 = 6.5;
 /// noises that passed as speech it lets 9 through (measured), so the gate for voice stands before it.
 const LOG_PROBABILITY_MIN: f32 = -0.6;
 
+/// The same for a text of fewer tokens than [`SHORT_TOKENS`]: a sneeze is heard as `Right`.
+const SHORT_LOG_PROBABILITY_MIN: f32 = -0.35;
+const SHORT_TOKENS: usize = 4;
+
 /// Shortest window, in samples: the convolution needs 895.
 const WINDOW_SAMPLES_MIN: usize = SPEECH_RATE_HZ / 10;
 
@@ -94,7 +98,7 @@ impl Moonshine {
         let mut audio: Vec<f32> = samples.iter().map(|s| f32::from(*s) / 32_768.0).collect();
         audio.resize(samples.len().max(WINDOW_SAMPLES_MIN), 0.0);
         let heard = self.tokens(audio)?;
-        if mean_log_probability(&heard) < LOG_PROBABILITY_MIN {
+        if !is_likely(&heard) {
             return Ok(Answer::default());
         }
         let mut words = self.tokenizer.words(&heard);
@@ -210,8 +214,12 @@ impl Caches {
     }
 }
 
-fn mean_log_probability(heard: &[Heard]) -> f32 {
-    heard.iter().map(|h| h.probability.ln()).sum::<f32>() / heard.len().max(1) as f32
+/// Whether a text was probably spoken: what is invented for a noise is seldom certain.
+fn is_likely(heard: &[Heard]) -> bool {
+    let sum: f32 = heard.iter().map(|h| h.probability.ln()).sum();
+    let short = heard.len() < SHORT_TOKENS;
+    let least = if short { SHORT_LOG_PROBABILITY_MIN } else { LOG_PROBABILITY_MIN };
+    sum / heard.len().max(1) as f32 >= least
 }
 
 /// The largest logit, with its probability.

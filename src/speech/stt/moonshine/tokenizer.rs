@@ -55,7 +55,8 @@ impl Tokenizer {
     /// Joins tokens to words, which have no times yet.
     pub(super) fn words(&self, heard: &[Heard]) -> Vec<AssembledWord> {
         let bytes = |heard: &Heard| self.bytes(heard.token).to_vec();
-        let token = |heard: &Heard| Token { bytes: bytes(heard), start: 0, end: 0, p: heard.probability };
+        let token =
+            |heard: &Heard| Token { bytes: bytes(heard), start: 0, end: 0, p: heard.probability };
         let tokens: Vec<Token> = heard.iter().map(token).filter(|t| !t.bytes.is_empty()).collect();
         assemble(&tokens, true)
     }

@@ -134,7 +134,13 @@ impl Decoder {
     pub(super) fn process(&mut self, samples: &[i16], whole: bool) -> Result<(), String> {
         // SAFETY: the decoder is alive; pointer and length are of one slice, which it only reads.
         let frames = unsafe {
-            (self.functions.process)(self.decoder.as_ptr(), samples.as_ptr(), samples.len(), 0, whole.into())
+            (self.functions.process)(
+                self.decoder.as_ptr(),
+                samples.as_ptr(),
+                samples.len(),
+                0,
+                whole.into(),
+            )
         };
         if frames < 0 { Err("PocketSphinx does not take the sound".into()) } else { Ok(()) }
     }
