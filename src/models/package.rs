@@ -14,8 +14,9 @@ use tokio::task::spawn_blocking;
 
 use super::manifest::{File, Package};
 use super::part::make_room;
+use super::progress::Progress;
 use super::stamp::FileStamp;
-use super::{Error, pull::Progress, wheel};
+use super::{Error, wheel};
 
 /// Longest time for one package.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(1800);

@@ -9,10 +9,11 @@ use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, RANGE};
 use reqwest::{Client, Response, StatusCode};
 use tokio::task::spawn_blocking;
 
-use super::digest::{READ_BYTES, Sha256Hex};
+use super::digest::READ_BYTES;
 use super::manifest::{File, Manifest};
 use super::package::Packages;
 use super::part::{Hold, Part, make_room};
+use super::progress::Progress;
 use super::registry::{Installed, Registry, State};
 use super::stamp::{FileStamp, Stamp, look};
 use super::{Error, part};
@@ -49,43 +50,6 @@ impl Default for PullOptions {
             pause: Duration::from_secs(1),
         }
     }
-}
-
-/// An event during a download.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Progress<'a> {
-    /// A package begins, which contains several files.
-    Package {
-        /// Its name and version.
-        name: &'a str,
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// A file begins.
-    File {
-        /// Its name.
-        name: &'a str,
-        /// Its size in bytes, if known.
-        size: Option<u64>,
-        /// Bytes left by an earlier attempt.
-        kept: u64,
-    },
-    /// Number of bytes of the file so far.
-    Bytes(u64),
-    /// An attempt failed; another one follows after a pause.
-    Again {
-        /// The reason.
-        reason: &'a str,
-        /// Length of the pause.
-        pause: Duration,
-    },
-    /// The file is complete and verified.
-    Done {
-        /// Its name.
-        name: &'a str,
-        /// Its hash.
-        sha256: &'a Sha256Hex,
-    },
 }
 
 /// Fetches the missing or damaged files of a model. Continues earlier attempts. Each file gets its

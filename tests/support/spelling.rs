@@ -30,7 +30,7 @@ fn number_words(number: usize) -> Vec<String> {
     match number {
         0..20 => pick(ONES, number).into_iter().collect(),
         20..100 => {
-            let ones = (number % 10 != 0).then(|| pick(ONES, number % 10)).flatten();
+            let ones = pick(ONES, number % 10).filter(|word| word != "zero");
             pick(TENS, number / 10 - 2).into_iter().chain(ones).collect()
         }
         100..1000 => joined(number / 100, "hundred", number % 100, "and"),

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Tensor};
 
-use super::Heard;
 use super::timing::{self, SettledWord};
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{Heard, Tokenizer};
 use crate::onnx::{Error, Runtime};
 use crate::speech::engine;
 use crate::speech::stt::sphinx::Aligner;

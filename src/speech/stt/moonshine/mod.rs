@@ -16,12 +16,6 @@ use super::recognizer::{Engine, Error, Hypothesis, Recognition, Session, Window}
 use super::wire::{Question, pack};
 use crate::media::{Language, Origin};
 
-/// A token with its probability, 0-1.
-struct Heard {
-    token: usize,
-    probability: f32,
-}
-
 /// A Moonshine model, loaded when the first stream uses it.
 pub struct Moonshine {
     pool: Arc<Pool>,

@@ -6,7 +6,6 @@
 
 use std::path::Path;
 
-use super::Heard;
 use crate::speech::stt::tokens::{AssembledWord, Token, assemble};
 
 /// Number of tokens.
@@ -14,6 +13,12 @@ const VOCABULARY_TOKENS: usize = 32_768;
 
 /// Largest file, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// A token with its probability, 0-1.
+pub(super) struct Heard {
+    pub(super) token: usize,
+    pub(super) probability: f32,
+}
 
 /// The tokens' bytes.
 pub(super) struct Tokenizer(Vec<Vec<u8>>);
