@@ -13,7 +13,7 @@ use super::resample::resample;
 use crate::flow::{self, CueFeed, Error, Feed, Join, Node, Status, Task, Writer};
 use crate::media::{Cue, IgnorePoison, Language};
 use crate::speech::tts::fit::{Dropped, Fitter, Limits, Placement, Slot};
-use crate::speech::tts::{Pcm, Utterance, Voices, stretch};
+use crate::speech::tts::{Pcm, Utterance, Voices, sentences, stretch};
 
 /// A voice that speaks a language.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -127,9 +127,27 @@ async fn speak_all(mut speaker: Speaker, words: CueFeed) -> std::convert::Infall
     loop {
         let cue = cues.next().await;
         if cue.is_committed() {
-            speaker.speak(&cue).await;
+            for (text, slot) in sentences_of(&cue) {
+                speaker.speak(text, slot).await;
+            }
         }
     }
+}
+
+/// The sentences of a cue, so that the first is heard while the next is synthesised. Each has a
+/// share of the cue's time by its length.
+fn sentences_of(cue: &Cue) -> Vec<(&str, Slot)> {
+    let sentences = sentences(&cue.text);
+    let lengths: Vec<usize> = sentences.iter().map(|s| s.chars().count()).collect();
+    let total = lengths.iter().sum::<usize>().max(1) as f64;
+    let time = cue.end.saturating_sub(cue.start);
+    let mut before = 0;
+    let slots = lengths.iter().map(|length| {
+        let at = |characters: usize| cue.start + time.mul_f64(characters as f64 / total);
+        before += length;
+        Slot { start: at(before - length), end: at(before) }
+    });
+    sentences.iter().copied().zip(slots).collect()
 }
 
 struct Speaker {
@@ -142,12 +160,11 @@ struct Speaker {
 }
 
 impl Speaker {
-    async fn speak(&mut self, cue: &Cue) {
-        let slot = Slot { start: cue.start, end: cue.end };
-        let rate = self.fitter.rate_for(now(), slot, &cue.text);
+    async fn speak(&mut self, text: &str, slot: Slot) {
+        let rate = self.fitter.rate_for(now(), slot, text);
         let Voice { engine, voice, rate: own_rate, pitch } = self.settings.voice.clone();
         let utterance = Utterance {
-            text: cue.text.clone(),
+            text: text.to_owned(),
             language: self.settings.language.clone(),
             voice,
             rate: rate * own_rate,
@@ -166,7 +183,7 @@ impl Speaker {
         self.status.set("engine", speech.engine);
         self.status.set("took_ms", speech.took.as_millis() as u64);
         let length = speech.pcm.duration();
-        match self.fitter.place(now(), slot, length, rate, &cue.text) {
+        match self.fitter.place(now(), slot, length, rate, text) {
             Placement::Play { at, speed, .. } => self.play(at, speed, speech.pcm),
             Placement::Drop(Dropped { text, .. }) => self.status.set("dropped_text", text),
         }

@@ -10,5 +10,6 @@ mod moonshine;
 mod needs;
 mod noise;
 mod remote;
+mod spoken;
 mod support;
 mod whisper;
