@@ -13,9 +13,9 @@ use crate::egress::archive::CueSink;
 use crate::models::{Engine, Installed, Languages, Registry, Task};
 use crate::runtime::Speech;
 use crate::speech::chain::Switch;
+use crate::speech::stt;
 use crate::speech::translate::Translators;
 use crate::speech::tts::{self, Voices};
-use crate::speech::stt;
 
 /// How often the models folder is checked.
 const MODELS_CHECK_INTERVAL: Duration = Duration::from_secs(30);

@@ -11,7 +11,7 @@ use super::mix::{MIX_RATE_HZ, Mixer};
 use super::node::{MediaContext, MediaNode};
 use super::resample::resample;
 use crate::flow::{self, CueFeed, Error, Feed, Join, Node, Status, Task, Writer};
-use crate::media::{Cue, IgnorePoison, Language};
+use crate::media::{IgnorePoison, Language};
 use crate::speech::tts::fit::{Dropped, Fitter, Limits, Placement, Slot};
 use crate::speech::tts::{Pcm, Utterance, Voices, sentences, stretch};
 
@@ -127,27 +127,29 @@ async fn speak_all(mut speaker: Speaker, words: CueFeed) -> std::convert::Infall
     loop {
         let cue = cues.next().await;
         if cue.is_committed() {
-            for (text, slot) in sentences_of(&cue) {
+            let slot = Slot { start: cue.start, end: cue.end };
+            for (text, slot) in shared(&cue.text, slot) {
                 speaker.speak(text, slot).await;
             }
         }
     }
 }
 
-/// The sentences of a cue, so that the first is heard while the next is synthesised. Each has a
-/// share of the cue's time by its length.
-fn sentences_of(cue: &Cue) -> Vec<(&str, Slot)> {
-    let sentences = sentences(&cue.text);
-    let lengths: Vec<usize> = sentences.iter().map(|s| s.chars().count()).collect();
-    let total = lengths.iter().sum::<usize>().max(1) as f64;
-    let time = cue.end.saturating_sub(cue.start);
+/// The sentences of a text, so that the first is heard while the next is synthesised. Each has a
+/// share of the time by its length.
+fn shared(text: &str, slot: Slot) -> Vec<(&str, Slot)> {
+    let sentences = sentences(text);
+    let length = |sentence: &&str| sentence.chars().count();
+    let total = sentences.iter().map(length).sum::<usize>().max(1) as f64;
+    let time = slot.end.saturating_sub(slot.start);
+    let at = |characters: usize| slot.start + time.mul_f64(characters as f64 / total);
     let mut before = 0;
-    let slots = lengths.iter().map(|length| {
-        let at = |characters: usize| cue.start + time.mul_f64(characters as f64 / total);
-        before += length;
-        Slot { start: at(before - length), end: at(before) }
-    });
-    sentences.iter().copied().zip(slots).collect()
+    let part = |sentence| {
+        let start = at(before);
+        before += length(&sentence);
+        (sentence, Slot { start, end: at(before) })
+    };
+    sentences.into_iter().map(part).collect()
 }
 
 struct Speaker {
@@ -218,5 +220,23 @@ impl MediaNode for Settings {
             return Err(Error::build(&task.name, "there are no captions in its language"));
         };
         run(task, input, captions, output, services.voices, self).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_share_the_time_of_their_cue() {
+        let (start, end) = (Duration::from_secs(10), Duration::from_secs(16));
+        let text = "This sentence has twice the length, more or less. And this one has less.";
+        let found = shared(text, Slot { start, end });
+        let texts: Vec<&str> = found.iter().map(|(text, _)| *text).collect();
+        assert_eq!(texts.join(" "), text);
+        let slots: Vec<Slot> = found.iter().map(|(_, slot)| *slot).collect();
+        assert_eq!((slots.len(), slots[0].start, slots[1].end), (2, start, end));
+        assert_eq!(slots[0].end, slots[1].start);
+        assert!(slots[0].end > Duration::from_secs(13) && slots[0].end < Duration::from_secs(15));
     }
 }

@@ -78,7 +78,9 @@ impl Models {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with("libonnxruntime.so") {
                 found.onnxruntime = Some(path);
-            } else if let Some(language) = name.ends_with(".onnx").then(|| language(&path)).flatten() {
+            } else if let Some(language) =
+                name.ends_with(".onnx").then(|| language(&path)).flatten()
+            {
                 found.piper.push((language, path));
             }
         }

@@ -124,7 +124,8 @@ impl Synthesiser for Flite {
     }
 
     fn missing(&self) -> Option<String> {
-        let why = || format!("`{}` lists no voices: sudo apt-get install flite", self.config.program);
+        let why =
+            || format!("`{}` lists no voices: sudo apt-get install flite", self.config.program);
         self.voices.is_empty().then(why)
     }
 

@@ -6,9 +6,8 @@
 const SENTENCE_CHARS_MIN: usize = 20;
 
 /// Shortenings with a full stop that is no end.
-const SHORTENINGS: [&str; 14] = [
-    "mr", "mrs", "ms", "dr", "prof", "st", "vs", "jr", "sr", "sra", "mme", "hr", "fr", "bzw",
-];
+const SHORTENINGS: [&str; 14] =
+    ["mr", "mrs", "ms", "dr", "prof", "st", "vs", "jr", "sr", "sra", "mme", "hr", "fr", "bzw"];
 
 /// A part of a sentence, up to a punctuation mark.
 #[derive(Debug, PartialEq, Eq)]
@@ -135,7 +134,10 @@ mod tests {
         check("It costs 3.14 at 10:30!", &[("It costs 3.14 at 10:30", Some('!'))]);
         check("Mr. Smith of the U.S. Navy", &[("Mr. Smith of the U.S. Navy", None)]);
         check("Am 3. Mai ist Schluss.", &[("Am 3. Mai ist Schluss", Some('.'))]);
-        check("He said: \"No!\" Why?!", &[("He said", Some(':')), ("\"No", Some('!')), ("Why", Some('?'))]);
+        check(
+            "He said: \"No!\" Why?!",
+            &[("He said", Some(':')), ("\"No", Some('!')), ("Why", Some('?'))],
+        );
         check("One — two, … three", &[("One", Some(',')), ("two", Some(',')), ("three", None)]);
         check("你好，世界。再见", &[("你好", Some(',')), ("世界", Some('.')), ("再见", None)]);
         check(" . , ", &[]);
@@ -149,10 +151,10 @@ mod tests {
         check(&format!("{one} {two}"), &[one, two]);
         check("Yes. No. Good evening.", &["Yes. No. Good evening."]);
         check("No mark at all", &["No mark at all"]);
-        check("\"This is what she said.\" That was it, then.", &[
-            "\"This is what she said.\"",
-            "That was it, then.",
-        ]);
+        check(
+            "\"This is what she said.\" That was it, then.",
+            &["\"This is what she said.\"", "That was it, then."],
+        );
         check("", &[""]);
     }
 

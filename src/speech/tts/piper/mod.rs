@@ -19,7 +19,6 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,7 +31,7 @@ pub use model::{Run, serve};
 use super::engine::{Models, Pcm, Synthesiser, Utterance, Voice};
 use super::remote::Remote;
 use super::sentences::sentences;
-use super::{Error, wav};
+use super::{Error, process, wav};
 use crate::media::{IgnorePoison, Language};
 use crate::speech::EngineError;
 use voice::{Inference, VoiceConfig, voice_name};
@@ -110,7 +109,7 @@ struct PiperVoice {
 }
 
 impl Piper {
-    /// Asks whether espeak-ng is there; loads no voice.
+    /// Looks whether espeak-ng is there; loads no voice.
     fn new(
         configured: BTreeMap<Language, PathBuf>,
         espeak: &str,
@@ -122,10 +121,9 @@ impl Piper {
                 return Err(EngineError::Config { field: "piper.voices", message }.into());
             }
         }
-        let asked = Command::new(espeak).arg("--version").stdin(Stdio::null()).output();
         Ok(Self {
             espeak: espeak.to_owned(),
-            has_espeak: asked.is_ok_and(|output| output.status.success()),
+            has_espeak: process::exists(espeak),
             timeout,
             configured,
             here: Mutex::default(),
@@ -189,31 +187,32 @@ impl PiperVoice {
     }
 }
 
-impl Here {
-    /// The voices for these files; those that stay keep their process.
-    fn find<'a>(&mut self, files: impl Iterator<Item = (&'a Language, &'a PathBuf)>) {
-        let before = std::mem::take(&mut self.voices);
-        self.broken = None;
-        let Some(runtime) = &self.models.onnxruntime else { return };
-        for (language, model) in files {
-            let kept = before.iter().find(|v| {
-                let run = v.worker.run();
-                v.language == *language && run.model == *model && run.runtime == *runtime
-            });
-            let voice = match kept {
-                Some(voice) => Ok(Arc::clone(voice)),
-                None => PiperVoice::new(language.clone(), model, runtime).map(Arc::new),
-            };
-            match voice {
-                Ok(voice) => self.voices.push(voice),
-                Err(reason) => {
-                    let why = format!("{}: {reason}", model.display());
-                    tracing::error!(why, "a voice is not used");
-                    self.broken = Some(why);
-                }
+/// The usable voices of these files, and why another is not; those that stay keep their process.
+fn usable<'a>(
+    files: impl Iterator<Item = (&'a Language, &'a PathBuf)>,
+    runtime: &Path,
+    before: &[Arc<PiperVoice>],
+) -> (Vec<Arc<PiperVoice>>, Option<String>) {
+    let (mut voices, mut broken) = (Vec::new(), None);
+    for (language, model) in files {
+        let kept = before.iter().find(|v| {
+            let run = v.worker.run();
+            v.language == *language && run.model == *model && run.runtime == *runtime
+        });
+        let voice = match kept {
+            Some(voice) => Ok(Arc::clone(voice)),
+            None => PiperVoice::new(language.clone(), model, runtime).map(Arc::new),
+        };
+        match voice {
+            Ok(voice) => voices.push(voice),
+            Err(reason) => {
+                let why = format!("{}: {reason}", model.display());
+                tracing::error!(why, "a voice is not used");
+                broken = Some(why);
             }
         }
     }
+    (voices, broken)
 }
 
 impl Synthesiser for Piper {
@@ -233,14 +232,21 @@ impl Synthesiser for Piper {
     }
 
     fn set_models(&self, models: &Models) {
-        let mut here = self.here.lock().ignore_poison();
-        if here.models != *models {
-            here.models = models.clone();
-            let installed = models.piper.iter().map(|(language, path)| (language, path));
-            here.find(self.configured.iter().chain(installed));
-            let names: Vec<&str> = here.voices.iter().map(|voice| voice.name.as_str()).collect();
-            tracing::info!(voices = names.join(", "), "piper voices");
-        }
+        let before = {
+            let here = self.here.lock().ignore_poison();
+            if here.models == *models {
+                return;
+            }
+            here.voices.clone()
+        };
+        // No stream waits for the lock while descriptions are read.
+        let installed = models.piper.iter().map(|(language, path)| (language, path));
+        let files = self.configured.iter().chain(installed);
+        let found = models.onnxruntime.as_ref().map(|runtime| usable(files, runtime, &before));
+        let (voices, broken) = found.unwrap_or_default();
+        let names: Vec<&str> = voices.iter().map(|voice| voice.name.as_str()).collect();
+        tracing::info!(voices = names.join(", "), "piper voices");
+        *self.here.lock().ignore_poison() = Here { models: models.clone(), voices, broken };
     }
 
     fn missing(&self) -> Option<String> {
@@ -258,7 +264,7 @@ impl Synthesiser for Piper {
         }
         if !self.has_espeak {
             let espeak = &self.espeak;
-            return Some(format!("`{espeak}` does not start: sudo apt-get install espeak-ng"));
+            return Some(format!("`{espeak}` is not installed: sudo apt-get install espeak-ng"));
         }
         here.voices.is_empty().then(|| here.broken.clone()).flatten()
     }

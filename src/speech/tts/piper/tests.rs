@@ -35,7 +35,7 @@ fn hello() -> Utterance {
 fn what_is_missing_is_named_with_the_command() {
     let (_folder, models) = pretended();
     let english = Language::english();
-    // `true` starts and ends well, as espeak-ng does.
+    // Any program is there as espeak-ng is.
     let engine = piper("true");
     let missing = |engine: &Piper| engine.missing().unwrap_or_default();
     assert!(missing(&engine).contains("auralink models pull NAME"), "{}", missing(&engine));
