@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::aic;
 use crate::config;
@@ -12,10 +13,12 @@ use crate::gpu::Gpus;
 use crate::models::{Engine, Registry, State, Task};
 use crate::runtime::Presets;
 use crate::speech::translate::Ct2;
+use crate::speech::tts::Voices;
 use crate::telemetry;
 
 use super::arguments::environment;
 use super::encoders::probe_encoders;
+use super::speech;
 
 /// Free space below which recordings would soon fail, in bytes.
 const DISK_FREE_BYTES_MIN: u64 = 5 << 30;
@@ -232,6 +235,21 @@ fn models(report: &mut Report, config: &config::Config) {
         let fix =
             "auralink models pull --default, or whisper-base for other languages than English";
         report.line(Mark::Warn, "model", text, Some(fix));
+    }
+    voices(report, config, &registry);
+}
+
+/// Reports the engines that speak, and those that are off.
+fn voices(report: &mut Report, config: &config::Config, registry: &Registry) {
+    // Settings that cannot work are reported with the configuration.
+    let Ok(voices) = Voices::new(&config.tts, Arc::new(|_| {})) else { return };
+    voices.set_models(&speech::voice_models(registry));
+    let engines: Vec<String> = voices.states().into_iter().map(|state| state.engine).collect();
+    if !engines.is_empty() {
+        report.line(Mark::Good, "voices", &engines.join(", "), None);
+    }
+    for (engine, why) in voices.missing() {
+        report.line(Mark::Warn, "voices", &format!("no {engine}: {why}"), None);
     }
 }
 

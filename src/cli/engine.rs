@@ -8,6 +8,7 @@ use crate::aic;
 use crate::speech::stt::{moonshine, sphinx, whisper};
 #[cfg(feature = "ct2")]
 use crate::speech::translate::ct2;
+use crate::speech::tts::piper;
 
 /// The engines that run in separate processes.
 #[derive(Debug, Subcommand)]
@@ -28,6 +29,18 @@ pub(super) enum Engine {
     Moonshine {
         /// Folder of the model.
         #[arg(long, value_name = "FOLDER")]
+        model: PathBuf,
+        /// ONNX Runtime's shared library.
+        #[arg(long, value_name = "FILE")]
+        runtime: PathBuf,
+        /// Threads on the processor.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
+    /// A Piper voice.
+    Piper {
+        /// Model of the voice.
+        #[arg(long, value_name = "FILE")]
         model: PathBuf,
         /// ONNX Runtime's shared library.
         #[arg(long, value_name = "FILE")]
@@ -70,6 +83,11 @@ pub(super) fn engine(engine: &Engine) -> std::io::Result<()> {
             whisper::serve(model, whisper::Run { threads: (*threads).max(1), gpu: *gpu })
         }
         Engine::Moonshine { model, runtime, threads } => moonshine::serve(&moonshine::Run {
+            model: model.clone(),
+            runtime: runtime.clone(),
+            threads: (*threads).max(1),
+        }),
+        Engine::Piper { model, runtime, threads } => piper::serve(&piper::Run {
             model: model.clone(),
             runtime: runtime.clone(),
             threads: (*threads).max(1),

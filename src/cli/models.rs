@@ -129,9 +129,12 @@ fn find(registry: &Registry, id: &str) -> anyhow::Result<Arc<Manifest>> {
 
 /// Warns about a licence before the model is used.
 fn warn_of_licence(manifest: &Manifest) {
-    if !manifest.licence.commercial {
-        let (id, licence) = (&manifest.id, &manifest.licence.spdx);
-        eprintln!("note: `{id}` ({licence}) is not for commercial use");
+    let (id, licence) = (&manifest.id, &manifest.licence);
+    if !licence.commercial {
+        eprintln!("note: `{id}` ({}) is not for commercial use", licence.spdx);
+    }
+    if let Some(note) = &licence.note {
+        eprintln!("note: `{id}`: {note}");
     }
 }
 

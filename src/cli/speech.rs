@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::control::archive::Archive;
 use crate::egress::archive::CueSink;
-use crate::models::{Engine, Registry, Task};
+use crate::models::{Engine, Installed, Languages, Registry, Task};
 use crate::runtime::Speech;
 use crate::speech::chain::Switch;
 use crate::speech::stt;
 use crate::speech::translate::Translators;
-use crate::speech::tts::Voices;
+use crate::speech::tts::{self, Voices};
 
 /// How often the models folder is checked.
 const MODELS_CHECK_INTERVAL: Duration = Duration::from_secs(30);
@@ -44,6 +44,7 @@ pub(super) fn engines(
 pub(super) async fn follow_models(
     models: Registry,
     ears: Arc<stt::Engines>,
+    voices: Arc<Voices>,
     look: Arc<Notify>,
     until: CancellationToken,
 ) {
@@ -55,8 +56,12 @@ pub(super) async fn follow_models(
             _ = tick.tick() => {}
             () = look.notified() => {}
         }
-        let models = models.clone();
-        let Ok(found) = tokio::task::spawn_blocking(move || speech_models(&models)).await else {
+        let (models, voices) = (models.clone(), Arc::clone(&voices));
+        let look_up = move || {
+            voices.set_models(&voice_models(&models));
+            speech_models(&models)
+        };
+        let Ok(found) = tokio::task::spawn_blocking(look_up).await else {
             continue;
         };
         let labels: Vec<String> = found.whisper.iter().map(|p| stt::whisper::label(p)).collect();
@@ -66,23 +71,43 @@ pub(super) async fn follow_models(
     }
 }
 
-/// The model files for speech-to-text: those that match their manifest.
+/// Installed models that match their manifest, the preferred first.
+fn ready(models: &Registry, task: Task, engine: Engine) -> impl Iterator<Item = Installed> {
+    let installed = models.installed(task, Some(engine), None).into_iter();
+    installed.filter(|model| match model.ready() {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(model = model.label(), %error, "a model is not used");
+            false
+        }
+    })
+}
+
+/// The weights of such models.
+fn weights(models: &Registry, task: Task, engine: Engine) -> impl Iterator<Item = PathBuf> {
+    ready(models, task, engine).filter_map(|model| model.paths.into_iter().next())
+}
+
+/// The model files for speech-to-text.
 fn speech_models(models: &Registry) -> stt::Models {
-    let of = |task, engine| {
-        let installed = models.installed(task, Some(engine), None).into_iter();
-        let ready = installed.filter(|model| match model.ready() {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(model = model.label(), %error, "a model is not used");
-                false
-            }
-        });
-        ready.filter_map(|model| model.paths.into_iter().next())
-    };
     let folder = |weights: PathBuf| weights.parent().map(Path::to_owned);
     stt::Models {
-        whisper: of(Task::Stt, Engine::Whisper).collect(),
-        moonshine: of(Task::Stt, Engine::Moonshine).find_map(folder),
-        onnxruntime: of(Task::Runtime, Engine::Onnxruntime).next(),
+        whisper: weights(models, Task::Stt, Engine::Whisper).collect(),
+        moonshine: weights(models, Task::Stt, Engine::Moonshine).find_map(folder),
+        onnxruntime: weights(models, Task::Runtime, Engine::Onnxruntime).next(),
+    }
+}
+
+/// The model files for text-to-speech.
+pub(super) fn voice_models(models: &Registry) -> tts::Models {
+    let voice = |model: Installed| match &model.manifest.languages {
+        Languages::Only(languages) => {
+            Some((languages.first()?.clone(), model.paths.first()?.clone()))
+        }
+        Languages::Any => None,
+    };
+    tts::Models {
+        piper: ready(models, Task::Tts, Engine::Piper).filter_map(voice).collect(),
+        onnxruntime: weights(models, Task::Runtime, Engine::Onnxruntime).next(),
     }
 }

@@ -276,6 +276,7 @@ pub fn import_own(
             spdx: own.licence.unwrap_or_else(|| "LicenseRef-unknown".into()),
             commercial: own.commercial,
             source: Some("as told at the import".into()),
+            note: None,
         },
         memory: None,
         speed: None,

@@ -97,6 +97,9 @@ pub struct Licence {
     pub commercial: bool,
     /// Where the licence is stated.
     pub source: Option<String>,
+    /// What is doubtful about it; shown before the model is fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// Memory of a loaded model.
@@ -160,7 +163,7 @@ pub struct File {
     pub sha256: Option<Sha256Hex>,
     /// Address to fetch it from.
     pub url: Option<String>,
-    /// The package that contains it, if it has no address of its own.
+    /// The package that contains it; it comes before the address, if there are both.
     pub package: Option<Package>,
     /// Where size and hash come from.
     pub source: Option<String>,

@@ -84,9 +84,17 @@ pub async fn pull(
     let mut packages = Packages::new(&folder);
     for file in wanted {
         let target = folder.join(&file.name);
-        let seen = match &file.package {
-            Some(package) => packages.file(package, &file, &target, told).await?,
-            None => {
+        let packed = match &file.package {
+            Some(package) => Some(packages.file(package, &file, &target, told).await),
+            None => None,
+        };
+        let seen = match packed {
+            Some(Ok(seen)) => seen,
+            Some(Err(error)) if file.url.is_none() => return Err(error),
+            failed => {
+                if let Some(Err(error)) = failed {
+                    told(Progress::Again { reason: &error.to_string(), pause: Duration::ZERO });
+                }
                 let url = address(registry, manifest, &file)?;
                 let client = &client;
                 Fetch { client, url, file: &file, target, options, etag: None }.run(told).await?

@@ -11,9 +11,9 @@ use super::mix::{MIX_RATE_HZ, Mixer};
 use super::node::{MediaContext, MediaNode};
 use super::resample::resample;
 use crate::flow::{self, CueFeed, Error, Feed, Join, Node, Status, Task, Writer};
-use crate::media::{Cue, IgnorePoison, Language};
+use crate::media::{IgnorePoison, Language};
 use crate::speech::tts::fit::{Dropped, Fitter, Limits, Placement, Slot};
-use crate::speech::tts::{Pcm, Utterance, Voices, stretch};
+use crate::speech::tts::{Pcm, Utterance, Voices, sentences, stretch};
 
 /// A voice that speaks a language.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -127,9 +127,29 @@ async fn speak_all(mut speaker: Speaker, words: CueFeed) -> std::convert::Infall
     loop {
         let cue = cues.next().await;
         if cue.is_committed() {
-            speaker.speak(&cue).await;
+            let slot = Slot { start: cue.start, end: cue.end };
+            for (text, slot) in shared(&cue.text, slot) {
+                speaker.speak(text, slot).await;
+            }
         }
     }
+}
+
+/// The sentences of a text, so that the first is heard while the next is synthesised. Each has a
+/// share of the time by its length.
+fn shared(text: &str, slot: Slot) -> Vec<(&str, Slot)> {
+    let sentences = sentences(text);
+    let length = |sentence: &&str| sentence.chars().count();
+    let total = sentences.iter().map(length).sum::<usize>().max(1) as f64;
+    let time = slot.end.saturating_sub(slot.start);
+    let at = |characters: usize| slot.start + time.mul_f64(characters as f64 / total);
+    let mut before = 0;
+    let part = |sentence| {
+        let start = at(before);
+        before += length(&sentence);
+        (sentence, Slot { start, end: at(before) })
+    };
+    sentences.into_iter().map(part).collect()
 }
 
 struct Speaker {
@@ -142,12 +162,11 @@ struct Speaker {
 }
 
 impl Speaker {
-    async fn speak(&mut self, cue: &Cue) {
-        let slot = Slot { start: cue.start, end: cue.end };
-        let rate = self.fitter.rate_for(now(), slot, &cue.text);
+    async fn speak(&mut self, text: &str, slot: Slot) {
+        let rate = self.fitter.rate_for(now(), slot, text);
         let Voice { engine, voice, rate: own_rate, pitch } = self.settings.voice.clone();
         let utterance = Utterance {
-            text: cue.text.clone(),
+            text: text.to_owned(),
             language: self.settings.language.clone(),
             voice,
             rate: rate * own_rate,
@@ -166,7 +185,7 @@ impl Speaker {
         self.status.set("engine", speech.engine);
         self.status.set("took_ms", speech.took.as_millis() as u64);
         let length = speech.pcm.duration();
-        match self.fitter.place(now(), slot, length, rate, &cue.text) {
+        match self.fitter.place(now(), slot, length, rate, text) {
             Placement::Play { at, speed, .. } => self.play(at, speed, speech.pcm),
             Placement::Drop(Dropped { text, .. }) => self.status.set("dropped_text", text),
         }
@@ -201,5 +220,23 @@ impl MediaNode for Settings {
             return Err(Error::build(&task.name, "there are no captions in its language"));
         };
         run(task, input, captions, output, services.voices, self).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_share_the_time_of_their_cue() {
+        let (start, end) = (Duration::from_secs(10), Duration::from_secs(16));
+        let text = "This sentence has twice the length, more or less. And this one has less.";
+        let found = shared(text, Slot { start, end });
+        let texts: Vec<&str> = found.iter().map(|(text, _)| *text).collect();
+        assert_eq!(texts.join(" "), text);
+        let slots: Vec<Slot> = found.iter().map(|(_, slot)| *slot).collect();
+        assert_eq!((slots.len(), slots[0].start, slots[1].end), (2, start, end));
+        assert_eq!(slots[0].end, slots[1].start);
+        assert!(slots[0].end > Duration::from_secs(13) && slots[0].end < Duration::from_secs(15));
     }
 }

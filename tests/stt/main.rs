@@ -15,5 +15,6 @@ mod pulled;
 mod remote;
 #[path = "../support/spelling.rs"]
 mod spelling;
+mod spoken;
 mod support;
 mod whisper;

@@ -190,3 +190,31 @@ pub fn music(seconds: usize) -> Vec<f32> {
         })
         .collect()
 }
+
+/// Samples of any rate as 16 kHz, by ffmpeg.
+pub fn resampled(samples: &[f32], rate_hz: u32) -> Vec<f32> {
+    let mut file = tempfile::NamedTempFile::new().expect("temporary file");
+    let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+    std::io::Write::write_all(&mut file, &bytes).expect("writes");
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "f32le", "-ac", "1", "-ar", &rate_hz.to_string(), "-i"])
+        .arg(file.path())
+        .args(["-f", "f32le", "-ar", "16000", "-"])
+        .output()
+        .expect("ffmpeg starts: `make setup` installs it");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}
+
+/// The words that the first engine which is there hears in clips of 16 kHz, a second apart.
+pub fn heard(engines: &Arc<Engines>, names: &[&str], clips: &[Vec<f32>]) -> Vec<String> {
+    let listener = Listener::new(engines, english(names), true);
+    let mut at = Duration::from_secs(5);
+    for clip in clips {
+        at = listener.push(at, clip);
+        at = listener.push(at, &vec![0.0; RATE]);
+    }
+    let cues = committed(&listener.finish());
+    let text: Vec<&str> = cues.iter().map(|c| c.text.as_str()).collect();
+    normal(&text.join(" "))
+}

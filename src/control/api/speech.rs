@@ -24,6 +24,8 @@ pub(super) struct Abilities {
     voices: Vec<Voice>,
     /// State of each text-to-speech engine.
     speakers: Vec<EngineState>,
+    /// Text-to-speech engines that this machine lacks, with the remedy.
+    speakers_missing: Vec<Missing>,
 }
 
 /// A speech-to-text engine.
@@ -66,5 +68,11 @@ pub(super) async fn get_speech(State(state): State<ApiState>) -> axum::Json<Abil
         translators: speech.translators.states(),
         voices: speech.voices.list(),
         speakers: speech.voices.states(),
+        speakers_missing: speech
+            .voices
+            .missing()
+            .into_iter()
+            .map(|(engine, why)| Missing { engine: engine.to_owned(), why })
+            .collect(),
     })
 }

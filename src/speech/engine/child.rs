@@ -68,6 +68,19 @@ impl Child {
         body: Vec<u8>,
         limit: Duration,
     ) -> Result<A, Error> {
+        self.ask_with_body(question, body, limit).map(|(header, _)| header)
+    }
+
+    /// The same, with the body of the answer.
+    ///
+    /// # Errors
+    /// As [`Child::ask`].
+    pub fn ask_with_body<A: DeserializeOwned>(
+        &mut self,
+        question: &impl Serialize,
+        body: Vec<u8>,
+        limit: Duration,
+    ) -> Result<(A, Vec<u8>), Error> {
         let header = serde_json::to_vec(question).map_err(|e| self.nonsense(&e))?;
         if self.questions.try_send(Frame { header, body }).is_err() {
             return Err(self.died());
@@ -84,7 +97,8 @@ impl Child {
         if let Some(reason) = value.get("error").and_then(|e| e.as_str()) {
             return Err(Error::Refused { engine: self.engine.clone(), reason: reason.to_owned() });
         }
-        serde_json::from_value(value).map_err(|e| self.nonsense(&e))
+        let header = serde_json::from_value(value).map_err(|e| self.nonsense(&e))?;
+        Ok((header, answer.body))
     }
 
     /// Process id, for measuring its use of resources.

@@ -3,7 +3,7 @@
 //! ```text
 //!   appliance                              auralink engine whisper --model …
 //!   Child::ask ──request: JSON + audio──▶ stdin
-//!              ◀──answer: JSON──────────── stdout
+//!              ◀──answer: JSON (+ audio)── stdout
 //!   log (rate-limited) ◀────────────────── stderr
 //! ```
 //!
@@ -23,7 +23,7 @@ use std::time::Duration;
 pub use child::Child;
 pub use frame::{BODY_BYTES_MAX, Frame, HEADER_BYTES_MAX};
 pub use program::program;
-pub use serve::serve;
+pub use serve::{serve, serve_with_body};
 pub use tail::Tail;
 
 /// Why a request to a child fails.

@@ -22,6 +22,20 @@ where
     Q: DeserializeOwned,
     A: Serialize,
 {
+    serve_with_body(|question, body| answer(question, body).map(|header| (header, Vec::new())))
+}
+
+/// The same, for answers with a body of at most [`super::BODY_BYTES_MAX`].
+///
+/// # Errors
+/// As [`serve`], and if a body is too long.
+pub fn serve_with_body<Q, A>(
+    mut answer: impl FnMut(Q, &[u8]) -> Result<(A, Vec<u8>), String>,
+) -> io::Result<()>
+where
+    Q: DeserializeOwned,
+    A: Serialize,
+{
     let mut out = File::from(rustix::io::dup(rustix::stdio::stdout())?);
     rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
     let (sender, requests) = mpsc::sync_channel::<Frame>(1);
@@ -36,11 +50,11 @@ where
     })?;
     while let Ok(frame) = requests.recv() {
         let question = serde_json::from_slice(&frame.header).map_err(io::Error::other)?;
-        let header = match answer(question, &frame.body) {
-            Ok(answer) => serde_json::to_vec(&answer),
-            Err(error) => serde_json::to_vec(&serde_json::json!({ "error": error })),
+        let (header, body) = match answer(question, &frame.body) {
+            Ok((header, body)) => (serde_json::to_vec(&header), body),
+            Err(error) => (serde_json::to_vec(&serde_json::json!({ "error": error })), Vec::new()),
         };
-        Frame { header: header.map_err(io::Error::other)?, body: Vec::new() }.write(&mut out)?;
+        Frame { header: header.map_err(io::Error::other)?, body }.write(&mut out)?;
     }
     Ok(())
 }

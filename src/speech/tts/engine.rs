@@ -1,5 +1,6 @@
 //! The interface of a text-to-speech engine, and the audio it returns.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -48,10 +49,49 @@ pub struct Voice {
     /// The language.
     #[schema(value_type = String, example = "es")]
     pub language: Language,
-    /// The engine: `espeak`, `piper`, `openai` or `elevenlabs`.
+    /// The engine: `piper`, `flite`, `espeak`, `openai` or `elevenlabs`.
     pub engine: String,
     /// What to name as `voice`; `None` where the engine has one voice for all.
     pub voice: Option<String>,
+}
+
+/// The model files for engines, already verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Models {
+    /// Piper voices, `*.onnx` with their `.onnx.json` beside them, the preferred first.
+    pub piper: Vec<(Language, PathBuf)>,
+    /// ONNX Runtime's shared library.
+    pub onnxruntime: Option<PathBuf>,
+}
+
+impl Models {
+    /// The models in these folders and the folders in them, found by file name and not verified.
+    pub fn scan(folders: &[PathBuf]) -> Self {
+        let inside = |folder: &PathBuf| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).collect::<Vec<_>>()
+        };
+        let nearest: Vec<PathBuf> = folders.iter().flat_map(inside).collect();
+        let below: Vec<PathBuf> = nearest.iter().flat_map(inside).collect();
+        let mut found = Self::default();
+        for path in nearest.into_iter().chain(below) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with("libonnxruntime.so") {
+                found.onnxruntime = Some(path);
+            } else if let Some(language) =
+                name.ends_with(".onnx").then(|| language(&path)).flatten()
+            {
+                found.piper.push((language, path));
+            }
+        }
+        found.piper.sort();
+        found
+    }
+}
+
+/// The language of a voice by its file name: `en_US-joe-medium.onnx`.
+fn language(path: &Path) -> Option<Language> {
+    path.file_name()?.to_str()?.split('-').next()?.replace('_', "-").parse().ok()
 }
 
 /// An engine that speaks.
@@ -61,6 +101,14 @@ pub trait Synthesiser: Send + Sync {
 
     /// The voices known to the engine.
     fn voices(&self) -> Vec<Voice>;
+
+    /// Replaces the model files. Reads their descriptions from the disk.
+    fn set_models(&self, _: &Models) {}
+
+    /// Why the engine speaks nothing on this machine, with the remedy.
+    fn missing(&self) -> Option<String> {
+        None
+    }
 
     /// Speaks. Dropping the future cancels it.
     fn speak<'a>(&'a self, utterance: &'a Utterance) -> BoxFuture<'a, Result<Pcm, Error>>;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::media::Language;
 use crate::speech::chain::Failure;
-use crate::speech::{EngineError, http};
+use crate::speech::{EngineError, engine, http};
 
 /// Why a text is not spoken.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,28 @@ pub enum Error {
         /// The end of its error output, shortened.
         words: String,
     },
+    /// Too many sentences wait for a voice.
+    #[error("too many sentences wait for the voice {voice}")]
+    Busy {
+        /// The voice.
+        voice: String,
+    },
+    /// The process of a voice failed.
+    #[error("the voice {voice} does not speak: {source}")]
+    Voice {
+        /// The voice.
+        voice: String,
+        /// What happened to the process.
+        source: engine::Error,
+    },
+    /// A voice rests after a failure.
+    #[error("the voice {voice} rests after a failure: {reason}")]
+    VoiceDown {
+        /// The voice.
+        voice: String,
+        /// The failure, in words.
+        reason: String,
+    },
     /// The answer is no audio, empty, or too long.
     #[error("{engine} gave no speech: {reason}")]
     Unsuitable {
@@ -64,6 +86,9 @@ impl Failure for Error {
     fn blames_engine(&self) -> bool {
         match self {
             Self::Engine(error) => error.blames_engine(),
+            // Another voice of the engine may work.
+            Self::Voice { source: engine::Error::Refused { .. }, .. } => false,
+            Self::Busy { .. } | Self::VoiceDown { .. } => false,
             Self::NoVoice(_) | Self::UnknownVoice { .. } | Self::TooLong { .. } => false,
             _ => true,
         }

@@ -45,11 +45,6 @@ impl Espeak {
         Self { program: config.program.clone(), voices: listed.map_or(Vec::new(), |l| voices(&l)) }
     }
 
-    /// Whether it is not installed, or has no voices.
-    pub fn is_empty(&self) -> bool {
-        self.voices.is_empty()
-    }
-
     /// The argument of `-v`: the requested voice, or the nearest to the language.
     fn voice(&self, utterance: &Utterance) -> Result<String, Error> {
         let Some(wanted) = &utterance.voice else {
@@ -111,6 +106,11 @@ impl Synthesiser for Espeak {
             voice: Some(language.as_str().to_lowercase()),
         };
         self.voices.iter().map(voice).collect()
+    }
+
+    fn missing(&self) -> Option<String> {
+        let why = || format!("`{}` lists no voices: sudo apt-get install espeak-ng", self.program);
+        self.voices.is_empty().then(why)
     }
 
     fn speak<'a>(&'a self, utterance: &'a Utterance) -> BoxFuture<'a, Result<Pcm, Error>> {

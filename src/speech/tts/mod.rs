@@ -1,7 +1,8 @@
 //! Text-to-speech, for dubbing.
 //!
 //! Engines in order of preference; the first that speaks the language and works is used. `espeak`
-//! works on every machine; the others need a voice model, a server or an account.
+//! and `flite` are programs that most machines have; the others need a voice model, a server or an
+//! account.
 //!
 //! Invariant: text reaches an engine by a pipe or in JSON, never by a shell, as an option or as
 //! markup.
@@ -10,9 +11,11 @@ mod engine;
 mod error;
 mod espeak;
 pub mod fit;
-mod piper;
+mod flite;
+pub mod piper;
 mod process;
 mod remote;
+mod sentences;
 mod stretch;
 mod wav;
 
@@ -22,11 +25,13 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use engine::OUTPUT_MAX_S;
-pub use engine::{Pcm, Synthesiser, Utterance, Voice};
+pub use engine::{Models, Pcm, Synthesiser, Utterance, Voice};
 pub use error::Error;
 pub use espeak::{Config as EspeakConfig, Espeak};
+pub use flite::Config as FliteConfig;
 pub use piper::Config as PiperConfig;
 pub use remote::{ElevenLabsConfig, OpenAiConfig};
+pub use sentences::sentences;
 pub use stretch::stretch;
 
 use super::EngineError;
@@ -37,7 +42,7 @@ use crate::media::Language;
 pub const TEXT_CHARS_MAX: usize = 1000;
 
 /// Every engine, in the default order.
-pub const ENGINES: [&str; 4] = ["elevenlabs", "openai", "piper", "espeak"];
+pub const ENGINES: [&str; 5] = ["elevenlabs", "openai", "piper", "flite", "espeak"];
 
 /// `[tts]`: how text becomes speech.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -51,6 +56,8 @@ pub struct Config {
     pub timeout_ms: u32,
     /// `[tts.espeak]`.
     pub espeak: EspeakConfig,
+    /// `[tts.flite]`.
+    pub flite: FliteConfig,
     /// `[tts.piper]`.
     pub piper: Option<PiperConfig>,
     /// `[tts.openai]`.
@@ -65,6 +72,7 @@ impl Default for Config {
             engines: ENGINES.map(str::to_owned).to_vec(),
             timeout_ms: 8000,
             espeak: EspeakConfig::default(),
+            flite: FliteConfig::default(),
             piper: None,
             openai: None,
             elevenlabs: None,
@@ -104,14 +112,12 @@ impl Config {
     fn engine(&self, name: &str) -> Result<Option<Named>, Error> {
         let limit = self.timeout();
         Ok(match name {
-            "espeak" => {
-                let espeak = Espeak::new(&self.espeak);
-                (!espeak.is_empty()).then(|| ("espeak", Arc::new(espeak) as _))
+            "espeak" => Some(("espeak", Arc::new(Espeak::new(&self.espeak)))),
+            "flite" => Some(("flite", Arc::new(flite::Flite::new(&self.flite)))),
+            "piper" => {
+                let espeak = &self.espeak.program;
+                Some(("piper", piper::new(self.piper.as_ref(), espeak, limit)?))
             }
-            "piper" => match &self.piper {
-                Some(config) => Some(("piper", Arc::from(piper::new(config, limit)?))),
-                None => None,
-            },
             "openai" => match &self.openai {
                 Some(config) => Some(("openai", Arc::new(remote::Remote::openai(config, limit)?))),
                 None => None,
@@ -155,8 +161,9 @@ pub struct Voices {
 }
 
 impl Voices {
-    /// Sets up the engines of a configuration; asks `espeak-ng` for its voices, but no server.
-    /// `on_switch` is called when another engine takes over.
+    /// Sets up the engines of a configuration; asks `espeak-ng` and `flite` for their voices, but no
+    /// server. Installed voices are used after [`Self::set_models`]. `on_switch` is called when
+    /// another engine takes over.
     ///
     /// # Errors
     /// Settings that cannot work; [`Config::problems`] lists them all.
@@ -175,14 +182,28 @@ impl Voices {
         self.chain.engines().flat_map(|(_, engine)| engine.voices()).collect()
     }
 
+    /// Replaces the model files. Reads their descriptions from the disk.
+    pub fn set_models(&self, models: &Models) {
+        self.chain.engines().for_each(|(_, engine)| engine.set_models(models));
+    }
+
+    /// Engines that speak nothing on this machine, with the remedy.
+    pub fn missing(&self) -> Vec<(&'static str, String)> {
+        let missing = |(name, engine): (_, &Arc<dyn Synthesiser>)| Some((name, engine.missing()?));
+        self.chain.engines().filter_map(missing).collect()
+    }
+
     /// Whether any engine speaks a language.
     pub fn can(&self, language: &Language) -> bool {
         self.chain.engines().any(|(_, engine)| engine.can(language))
     }
 
-    /// The state of each engine.
+    /// The state of each engine that is not missing.
     pub fn states(&self) -> Vec<EngineState> {
-        self.chain.states()
+        let missing = self.missing();
+        let mut states = self.chain.states();
+        states.retain(|state| !missing.iter().any(|(name, _)| *name == state.engine));
+        states
     }
 
     /// Speaks a phrase with the first engine that can and works. `engines` overrides the order of
@@ -198,7 +219,8 @@ impl Voices {
             return Err(Error::TooLong { length, max: TEXT_CHARS_MAX });
         }
         let language = utterance.language.clone();
-        if !self.can(&language) {
+        let asked = |name: &str| engines.is_empty() || engines.iter().any(|engine| engine == name);
+        if !self.chain.engines().any(|(name, engine)| asked(name) && engine.can(&language)) {
             return Err(Error::NoVoice(language));
         }
         let text = plain(&utterance.text);

@@ -1,5 +1,6 @@
 //! A program that speaks: text on standard input, audio on standard output.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,6 +11,15 @@ use crate::speech::EngineError;
 
 /// Longest part of a program's error output that is kept, in bytes.
 const ERROR_OUTPUT_BYTES_MAX: u64 = 400;
+
+/// Whether there is such a program: a name on `$PATH`, or a path.
+pub(super) fn exists(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    match program.contains('/') {
+        true => Path::new(program).is_file(),
+        false => std::env::split_paths(&path).any(|folder| folder.join(program).is_file()),
+    }
+}
 
 /// Runs a program once; it is killed when the future is dropped. Output longer than `limit` bytes
 /// is refused.

@@ -260,7 +260,8 @@ async fn falls_over(answer: impl Fn() -> Response + Clone + Send + Sync + 'stati
     };
     let base = serve(Router::new().route("/audio/speech", post(speech))).await;
     let (voices, told) = voices(&format!(
-        "timeout_ms = 3000\n[openai]\nurl = \"{base}\"\nkey = \"k\"\nmodel = \"m\"\nvoice = \"v\""
+        "engines = [\"openai\", \"espeak\"]\ntimeout_ms = 3000\n\
+         [openai]\nurl = \"{base}\"\nkey = \"k\"\nmodel = \"m\"\nvoice = \"v\""
     ));
     for _ in 0..3 {
         let speech = voices.speak(&utterance("Hello.", "en"), &[]).await.expect(expect);

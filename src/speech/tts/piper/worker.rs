@@ -1,0 +1,183 @@
+//! One loaded voice for all streams.
+//!
+//! A thread owns the child process, which has the model. Sentences wait in a bounded queue; one whose
+//! deadline passes there, or whose stream has given up, is skipped. A child that dies or hangs fails
+//! its sentence; the next ones find the voice down until its pause ends, and other engines speak
+//! meanwhile.
+
+use std::ffi::OsString;
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::model::Run;
+use super::wire::{Answer, Question, Sentence};
+use crate::media::{Backoff, IgnorePoison};
+use crate::speech::EngineError;
+use crate::speech::engine::{self, Child};
+use crate::speech::tts::Error;
+
+/// Sentences that wait for one voice: some seconds of work.
+const QUEUE_ITEMS_MAX: usize = 16;
+
+/// Time limit for loading from a slow disk.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A child that takes this long for one sentence hangs.
+const HUNG_AFTER: Duration = Duration::from_secs(30);
+
+/// A voice leaves memory after this long without a sentence.
+const IDLE_UNLOAD: Duration = Duration::from_secs(300);
+
+/// Pauses after failures: 1-60 s; only a success resets them.
+const RESTART_PAUSES: Backoff =
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60), Duration::MAX);
+
+struct Job {
+    question: Question,
+    deadline: Instant,
+    reply: oneshot::Sender<Result<Vec<u8>, Error>>,
+}
+
+/// One voice. Its thread starts with the first sentence and ends with this.
+pub(super) struct Worker {
+    name: String,
+    run: Run,
+    queue: Mutex<Option<SyncSender<Job>>>,
+}
+
+impl Worker {
+    /// A voice that is not loaded yet.
+    pub(super) fn new(name: String, run: Run) -> Self {
+        Self { name, run, queue: Mutex::default() }
+    }
+
+    /// ONNX Runtime's library that runs it.
+    pub(super) fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Speaks a sentence: 16-bit samples.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::VoiceDown`] while the voice rests, or why it failed.
+    pub(super) async fn say(&self, sentence: Sentence, limit: Duration) -> Result<Vec<u8>, Error> {
+        let (reply, answer) = oneshot::channel();
+        let job =
+            Job { question: Question::Say(sentence), deadline: Instant::now() + limit, reply };
+        let queue = self.queue()?;
+        queue.try_send(job).map_err(|_| Error::Busy { voice: self.name.clone() })?;
+        let late = || EngineError::TimedOut { engine: "piper".into(), after: limit };
+        answer.await.unwrap_or_else(|_| Err(late().into()))
+    }
+
+    fn queue(&self) -> Result<SyncSender<Job>, Error> {
+        let mut queue = self.queue.lock().ignore_poison();
+        if let Some(queue) = &*queue {
+            return Ok(queue.clone());
+        }
+        let (sender, jobs) = mpsc::sync_channel(QUEUE_ITEMS_MAX);
+        let owner = Owner {
+            name: self.name.clone(),
+            arguments: arguments(&self.run),
+            child: None,
+            pauses: RESTART_PAUSES,
+            down: None,
+        };
+        let start = |source| EngineError::Start { program: "piper".into(), source };
+        thread::Builder::new()
+            .name("piper".into())
+            .spawn(move || owner.run(&jobs))
+            .map_err(start)?;
+        Ok(queue.insert(sender).clone())
+    }
+}
+
+fn arguments(run: &Run) -> Vec<OsString> {
+    vec![
+        "piper".into(),
+        "--model".into(),
+        run.model.clone().into(),
+        "--runtime".into(),
+        run.runtime.clone().into(),
+        "--threads".into(),
+        run.threads.to_string().into(),
+    ]
+}
+
+/// The thread that owns the child.
+struct Owner {
+    name: String,
+    arguments: Vec<OsString>,
+    child: Option<Child>,
+    pauses: Backoff,
+    /// Until when the voice rests, and why.
+    down: Option<(Instant, String)>,
+}
+
+impl Owner {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            match jobs.recv_timeout(IDLE_UNLOAD) {
+                Ok(job) => self.serve(job),
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.child.take().is_some() {
+                        tracing::info!(voice = self.name, "an idle voice left memory");
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn serve(&mut self, job: Job) {
+        let Job { question, deadline, reply } = job;
+        // The other end reports its own time-out.
+        if Instant::now() >= deadline || reply.is_closed() {
+            return;
+        }
+        // The stream may have given up meanwhile.
+        let _ = reply.send(self.answer(&question));
+    }
+
+    fn answer(&mut self, question: &Question) -> Result<Vec<u8>, Error> {
+        if let Some((until, reason)) = &self.down
+            && Instant::now() < *until
+        {
+            return Err(Error::VoiceDown { voice: self.name.clone(), reason: reason.clone() });
+        }
+        let error = match self.try_answer(question) {
+            Ok(audio) => {
+                self.pauses.reset();
+                self.down = None;
+                return Ok(audio);
+            }
+            Err(error) => error,
+        };
+        // A refused sentence leaves a loaded child as it was.
+        if self.child.is_none() {
+            let pause = self.pauses.pause(Duration::ZERO);
+            self.down = Some((Instant::now() + pause, error.to_string()));
+        }
+        Err(Error::Voice { voice: self.name.clone(), source: error })
+    }
+
+    fn try_answer(&mut self, question: &Question) -> Result<Vec<u8>, engine::Error> {
+        let mut child = match self.child.take() {
+            Some(child) => child,
+            None => {
+                let mut child = Child::start("piper", &self.arguments)?;
+                child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
+                child
+            }
+        };
+        let answer = child.ask_with_body::<Answer>(question, Vec::new(), HUNG_AFTER);
+        if matches!(answer, Ok(_) | Err(engine::Error::Refused { .. })) {
+            self.child = Some(child);
+        }
+        answer.map(|(_, audio)| audio)
+    }
+}

@@ -1,0 +1,166 @@
+//! Voices that speak on this machine, heard by an engine that understands speech.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auralink::speech::stt;
+use auralink::speech::tts::{self, Config, Speech, Utterance, Voices};
+
+use crate::needs;
+use crate::support::{self, errors, heard, normal, resampled};
+
+const TEXT: [&str; 5] = [
+    "Good evening, and welcome to the programme.",
+    "The weather will be warm tomorrow, with some rain in the evening.",
+    "She opened the window and looked out over the quiet garden.",
+    "Are you sure that the train leaves before seven?",
+    "Nobody knew the answer; everybody had a question.",
+];
+
+fn folders() -> Vec<PathBuf> {
+    let named = std::env::var_os("AURALINK_MODELS");
+    let named = named.iter().flat_map(std::env::split_paths);
+    named.chain([PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models")]).collect()
+}
+
+/// These engines, without models. A voice has time to load on a busy machine.
+fn engines(names: &[&str]) -> Voices {
+    let engines = names.iter().map(|name| (*name).to_owned()).collect();
+    let config = Config { engines, timeout_ms: 60_000, ..Config::default() };
+    Voices::new(&config, Arc::new(|_| {})).expect("sets up")
+}
+
+/// The voices of one engine; `None`, noted, if it is not there.
+fn voices(engine: &str) -> Option<Voices> {
+    let voices = engines(&[engine]);
+    voices.set_models(&tts::Models::scan(&folders()));
+    for (engine, why) in voices.missing() {
+        needs::skip(format!("{engine}: {why}"));
+    }
+    voices.missing().is_empty().then_some(voices)
+}
+
+async fn speak(voices: &Voices, text: &str, rate: f32) -> Speech {
+    let language = "en".parse().expect("a language");
+    let utterance = Utterance { text: text.into(), language, voice: None, rate, pitch: 1.0 };
+    voices.speak(&utterance, &[]).await.expect("speaks")
+}
+
+/// Share of the words that are not understood: by Moonshine, else by the basic engine.
+async fn misheard(voices: &Voices) -> f64 {
+    let mut clips = Vec::new();
+    for text in TEXT {
+        let speech = speak(voices, text, 1.0).await;
+        let pace = text.chars().count() as f64 / speech.pcm.duration().as_secs_f64();
+        assert!((8.0..30.0).contains(&pace), "{text}: {pace} characters a second");
+        clips.push(resampled(&speech.pcm.samples, speech.pcm.rate_hz));
+    }
+    let engines = support::engines(&stt::Config::default(), stt::Models::scan(&folders()));
+    let written = heard(&engines, &["moonshine", "basic"], &clips);
+    let said = normal(&TEXT.join(" "));
+    eprintln!("{}", written.join(" "));
+    errors(&said, &written) as f64 / said.len() as f64
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn piper_is_understood() {
+    let Some(voices) = voices("piper") else { return };
+    let wrong = misheard(&voices).await;
+    assert!(wrong < 0.15, "{wrong}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flite_is_understood() {
+    let Some(voices) = voices("flite") else { return };
+    let wrong = misheard(&voices).await;
+    assert!(wrong < 0.25, "{wrong}");
+    let (slow, fast) = (speak(&voices, TEXT[2], 1.0).await, speak(&voices, TEXT[2], 1.25).await);
+    let ratio = slow.pcm.duration().as_secs_f64() / fast.pcm.duration().as_secs_f64();
+    assert!((1.1..1.4).contains(&ratio), "{ratio}");
+    // Nothing in a text is an option, a file or a command.
+    for text in ["-f /etc/passwd is a file", "$(sleep 9) `sleep 9`; sleep 9", "a\0b <break/> c"] {
+        let seconds = speak(&voices, text, 1.0).await.pcm.duration().as_secs_f64();
+        assert!((0.3..8.0).contains(&seconds), "{text}: {seconds} s");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn piper_follows_the_rate_and_serves_many_streams_with_one_voice() {
+    let Some(voices) = voices("piper") else { return };
+    let (slow, fast) = (speak(&voices, TEXT[2], 1.0).await, speak(&voices, TEXT[2], 1.5).await);
+    let ratio = slow.pcm.duration().as_secs_f64() / fast.pcm.duration().as_secs_f64();
+    assert!((1.2..1.8).contains(&ratio), "{ratio}");
+    let streams = TEXT.map(|text| speak(&voices, text, 1.0));
+    let spoken = futures::future::join_all(streams).await;
+    assert!(spoken.iter().all(|speech| speech.pcm.duration() > Duration::from_secs(1)));
+    // Two sentences have a pause between them.
+    let text = format!("{} {}", TEXT[0], TEXT[3]);
+    let both = speak(&voices, &text, 1.0).await.pcm.duration().as_secs_f64();
+    assert!(both > 4.0, "{both} s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corrupt_voice_is_told_and_the_next_engine_speaks() {
+    if voices("piper").is_none() || voices("espeak").is_none() {
+        return;
+    }
+    let all = engines(&["piper", "espeak"]);
+    let mut models = tts::Models::scan(&folders());
+    all.set_models(&models);
+    assert_eq!(speak(&all, TEXT[0], 1.0).await.engine, "piper");
+    // A voice whose model is no model: the engine is not to blame.
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let broken = folder.path().join("en_US-broken-medium.onnx");
+    std::fs::write(&broken, "no model").expect("writes");
+    let beside = |path: &PathBuf| format!("{}.json", path.display());
+    std::fs::copy(beside(&models.piper[0].1), beside(&broken)).expect("copies");
+    models.piper.insert(0, ("en".parse().expect("a language"), broken));
+    all.set_models(&models);
+    assert_eq!(speak(&all, TEXT[0], 1.0).await.engine, "espeak");
+    let state = &all.states()[0];
+    let error = state.last_error.clone().unwrap_or_default();
+    assert!(state.up && error.contains("en_US-broken-medium"), "{error}");
+    models.piper.remove(0);
+    all.set_models(&models);
+    assert_eq!(speak(&all, TEXT[1], 1.0).await.engine, "piper");
+}
+
+/// Kills the processes with this path in their command line.
+fn kill(path: &Path) -> usize {
+    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let ours = processes.filter(|process| {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(&path.display().to_string())
+    });
+    let numbers: Vec<String> =
+        ours.map(|process| process.file_name().to_string_lossy().into_owned()).collect();
+    Command::new("kill").arg("-9").args(&numbers).status().expect("kill");
+    numbers.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_voice_is_started_again() {
+    if voices("piper").is_none() || voices("espeak").is_none() {
+        return;
+    }
+    // A path of its own, so that other tests keep their process.
+    let mut models = tts::Models::scan(&folders());
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let own = folder.path().join("en_US-own-medium.onnx");
+    for ending in ["", ".json"] {
+        let of = |path: &Path| PathBuf::from(format!("{}{ending}", path.display()));
+        std::os::unix::fs::symlink(of(&models.piper[0].1), of(&own)).expect("links");
+    }
+    models.piper = vec![("en".parse().expect("a language"), own.clone())];
+    let all = engines(&["piper", "espeak"]);
+    all.set_models(&models);
+    assert_eq!(speak(&all, TEXT[0], 1.0).await.engine, "piper");
+    assert_eq!(kill(&own), 1);
+    assert_eq!(speak(&all, TEXT[0], 1.0).await.engine, "espeak");
+    assert!(!all.states()[0].up, "it rests");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(speak(&all, TEXT[0], 1.0).await.engine, "piper");
+    assert!(all.states()[0].up);
+}
