@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -13,6 +13,7 @@ use crate::egress::archive::CueSink;
 use crate::models::{Engine, Registry, Task};
 use crate::runtime::Speech;
 use crate::speech::chain::Switch;
+use crate::speech::denoise::{self, Found};
 use crate::speech::stt;
 use crate::speech::translate::Translators;
 use crate::speech::tts::Voices;
@@ -35,7 +36,8 @@ pub(super) fn engines(
     let voices = Voices::new(&config.tts, Arc::new(told))?;
     let (stt, translators, voices) = (Arc::new(stt), Arc::new(translators), Arc::new(voices));
     let cue_sink = Some(Arc::new(archive.clone()) as Arc<dyn CueSink>);
-    Ok(Speech { stt, translators, voices, cue_sink })
+    let deepfilternet = watch::Sender::new(denoise::missing());
+    Ok(Speech { stt, translators, voices, deepfilternet, cue_sink })
 }
 
 /// Checks for models now, every half minute and on request, so that newly pulled or imported ones
@@ -44,6 +46,7 @@ pub(super) fn engines(
 pub(super) async fn follow_models(
     models: Registry,
     ears: Arc<stt::Engines>,
+    deepfilternet: watch::Sender<Found>,
     look: Arc<Notify>,
     until: CancellationToken,
 ) {
@@ -56,13 +59,30 @@ pub(super) async fn follow_models(
             () = look.notified() => {}
         }
         let models = models.clone();
-        let Ok(found) = tokio::task::spawn_blocking(move || speech_models(&models)).await else {
+        let search = move || (denoise::locate(&models), speech_models(&models));
+        let Ok((denoiser, found)) = tokio::task::spawn_blocking(search).await else {
             continue;
         };
+        follow_denoiser(&deepfilternet, denoiser);
         let labels: Vec<String> = found.whisper.iter().map(|p| stt::whisper::label(p)).collect();
         if ears.set_models(found) {
             tracing::info!(models = labels.join(", "), "speech-to-text models");
         }
+    }
+}
+
+/// Tells the streams of DeepFilterNet as it comes and goes.
+fn follow_denoiser(streams: &watch::Sender<Found>, found: Found) {
+    let told = found.clone();
+    let changed = streams.send_if_modified(|now| {
+        let changed = *now != found;
+        *now = found;
+        changed
+    });
+    match told {
+        _ if !changed => {}
+        Ok(folder) => tracing::info!(folder = %folder.display(), "DeepFilterNet is there"),
+        Err(reason) => tracing::warn!(reason, "DeepFilterNet is not used"),
     }
 }
 

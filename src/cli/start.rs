@@ -64,13 +64,13 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let (archive, writer) = Archive::new(store.cues.clone());
     let models = models::Registry::open(&config.models)?;
     let speech = speech::engines(config, &archive, &models)?;
-    let ears = speech.stt.clone();
+    let (ears, deepfilternet) = (speech.stt.clone(), speech.deepfilternet.clone());
     let supervisor = Supervisor::new(options, machine.encoders.clone(), speech);
     let gate: Arc<dyn Gate> = Arc::new(supervisor.clone());
     let until = stop.clone();
     servers.spawn(never_fails(async move { writer.run(until).await }));
     let (look, until) = (Arc::new(Notify::new()), stop.clone());
-    let found = speech::follow_models(models, ears, look.clone(), until);
+    let found = speech::follow_models(models, ears, deepfilternet, look.clone(), until);
     servers.spawn(never_fails(found));
     let ports = Ports::open(config).await?;
     let endpoints = ports.endpoints();

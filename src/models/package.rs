@@ -100,9 +100,13 @@ async fn download(package: &Package, folder: &Path) -> Result<(), Error> {
     command.arg(&package.pypi).stdin(Stdio::null()).kill_on_drop(true);
     let run = tokio::time::timeout(FETCH_TIMEOUT, command.output()).await;
     let output = match run {
-        Err(_) => return Err(failed(format!("not within {} minutes", FETCH_TIMEOUT.as_secs() / 60))),
+        Err(_) => {
+            return Err(failed(format!("not within {} minutes", FETCH_TIMEOUT.as_secs() / 60)));
+        }
         Ok(Err(error)) => {
-            return Err(failed(format!("python3 cannot be started ({error}); install python3-pip")));
+            return Err(failed(format!(
+                "python3 cannot be started ({error}); install python3-pip"
+            )));
         }
         Ok(Ok(output)) => output,
     };

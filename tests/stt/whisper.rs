@@ -194,7 +194,10 @@ fn a_model_that_comes_while_a_stream_runs_hears_it_from_the_next_pause_on() {
     let by = |name: &'static str| move |e: &Event| matches!(e, Event::State(Status::Listening { engine, .. }) if engine == name);
     listener.wait_for("the basic engine", by("basic"));
     assert!(engines.set_models(Models { whisper: vec![model.clone()], ..Models::default() }));
-    assert!(!engines.set_models(Models { whisper: vec![model], ..Models::default() }), "nothing is different");
+    assert!(
+        !engines.set_models(Models { whisper: vec![model], ..Models::default() }),
+        "nothing is different"
+    );
     listener.push(Duration::ZERO, &vec![0.0; RATE]);
     listener.wait_for("Whisper", by("whisper"));
 }

@@ -212,7 +212,8 @@ impl Engines {
             return Err("it knows English only".into());
         }
         let models = self.models();
-        let missing = |model: &str| format!("{model} is not installed: `auralink models pull {model}`");
+        let missing =
+            |model: &str| format!("{model} is not installed: `auralink models pull {model}`");
         let model = models.moonshine.ok_or_else(|| missing("moonshine-tiny-en"))?;
         let runtime = models.onnxruntime.ok_or_else(|| missing("onnxruntime-1.32.0"))?;
         let run = moonshine::Run { model, runtime, threads: 1 };

@@ -35,7 +35,7 @@ pub use agreement::{Agreement, Decision, Pace};
 pub use config::{Config, ENGINES, Vad};
 pub use engines::{Choice, Engines, Models, Wanted};
 pub use guard::{Evidence, believe, dbfs};
-pub use pool::{Limits, PoolStats};
 pub use phrases::{Phrases, join, spaced};
+pub use pool::{Limits, PoolStats};
 pub use recognizer::{Engine, Error, Hypothesis, Recognition, Session, Window};
 pub use transcriber::{Event, Options, Stats, Status, Transcriber};

@@ -38,7 +38,10 @@ impl Moonshine {
             run.threads.to_string().into(),
         ];
         let pool = Arc::new(Pool::new("moonshine", arguments, limits)?);
-        Ok(Self { pool, origin: Arc::new(Origin { engine: "moonshine".into(), model: Some(label) }) })
+        Ok(Self {
+            pool,
+            origin: Arc::new(Origin { engine: "moonshine".into(), model: Some(label) }),
+        })
     }
 
     /// Running totals.

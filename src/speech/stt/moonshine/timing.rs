@@ -75,7 +75,9 @@ mod tests {
 
     /// Noise of this loudness, so many milliseconds of it.
     fn noise(level: f32, ms: usize) -> Vec<f32> {
-        (0..ms * SPEECH_RATE_HZ / 1000).map(|n| level * ((n * 7919 % 31) as f32 / 15.0 - 1.0)).collect()
+        (0..ms * SPEECH_RATE_HZ / 1000)
+            .map(|n| level * ((n * 7919 % 31) as f32 / 15.0 - 1.0))
+            .collect()
     }
 
     #[test]
