@@ -121,20 +121,28 @@ fn switching_between_the_engines_and_off_does_not_click() {
 }
 
 #[test]
-fn its_channels_do_not_mix_and_absurd_samples_do_not_break_it() {
+fn its_channels_do_not_mix() {
     let Some(folder) = installed() else { return };
-    let (mut denoiser, selector) = denoiser(2, &wanted(&folder));
-    let absurd = [f32::NAN, f32::INFINITY, f32::MAX, -f32::MAX].repeat(2_400);
-    let mut output = Vec::new();
-    denoiser.push(&absurd, &mut output);
-    // After three seconds the network takes this steady voice for noise.
+    let (mut denoiser, _) = denoiser(2, &wanted(&folder));
     let input: Vec<f32> = voice(RATE_HZ as usize).iter().flat_map(|x| [*x, 0.0]).collect();
+    let mut output = Vec::new();
     denoiser.push(&input, &mut output);
-    assert_eq!((denoiser.engine(), selector.off()), ("dfn3", None));
-    let tail = &output[output.len() - RATE_HZ as usize..];
-    let peak = |channel| tail.iter().skip(channel).step_by(2).fold(0.0_f32, |m, x| m.max(x.abs()));
+    let peak =
+        |channel| output.iter().skip(channel).step_by(2).fold(0.0_f32, |most, x| most.max(x.abs()));
     let peaks = (peak(0), peak(1));
-    assert!(peaks.0 > 1e-2 && peaks.1 < 1e-3, "{peaks:?}");
+    assert!(peaks.0 > 0.1 && peaks.1 < 1e-6, "{peaks:?}");
+}
+
+#[test]
+fn absurd_samples_do_not_break_it() {
+    let Some(folder) = installed() else { return };
+    let (mut denoiser, mut selector) = denoiser(1, &wanted(&folder));
+    let mut output = Vec::new();
+    denoiser.push(&[f32::NAN, f32::INFINITY, f32::MAX, -f32::MAX].repeat(2_400), &mut output);
+    denoiser.push(&voice(RATE_HZ as usize), &mut output);
+    selector.follow(&wanted(&folder), &mut denoiser);
+    assert_eq!((denoiser.engine(), selector.off()), ("dfn3", None));
+    assert!(output.iter().all(|x| x.is_finite()));
 }
 
 #[test]

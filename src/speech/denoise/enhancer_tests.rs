@@ -81,7 +81,8 @@ fn networks_come_and_go_without_a_click_and_without_loss() {
     assert_eq!(output.len(), input.len());
     assert!(step(&output) < step(&input) * 1.5, "{} against {}", step(&output), step(&input));
     let changed = |second: usize| {
-        let range = seconds(second) + 24_000..seconds(second + 1);
+        // The last samples of a second come out with the engine of the next one.
+        let range = seconds(second) + 24_000..seconds(second + 1) - 1_920;
         let pairs = output[range.clone()].iter().zip(&input[range]);
         pairs.map(|(out, sample)| (out - sample).abs()).fold(0.0, f32::max)
     };
