@@ -1,10 +1,12 @@
 //! DeepFilterNet 3 (Schröter et al. 2023): finds it on this machine and loads it.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use super::enhancer::Enhancer;
 use super::libdf::Network;
+use crate::media::IgnorePoison;
 use crate::models::{Config, Error, Installed, Registry, Task};
 
 /// Id of its manifest.
@@ -36,9 +38,14 @@ pub(super) fn find(folders: Option<&[PathBuf]>) -> Result<Installed, String> {
     registry.get(DEEPFILTERNET, Task::Denoise).map_err(|e| e.to_string())
 }
 
+/// Held while a stream loads its networks, so that many streams that start together do not take all
+/// cores.
+static LOADING: Mutex<()> = Mutex::new(());
+
 /// Loads one network per channel. Verifies the files first, because the library ends the process
 /// over weights that it cannot read.
 fn load(model: &Installed, channels: usize) -> Result<Vec<Box<dyn Enhancer>>, String> {
+    let _turn = LOADING.lock().ignore_poison();
     model.ready().map_err(|e| e.to_string())?;
     let [weights, library] = &*model.paths else {
         return Err(format!("`{DEEPFILTERNET}` has {} files instead of two", model.paths.len()));
