@@ -23,7 +23,7 @@ pub trait Enhancer: Send {
     fn set_post_filter(&mut self, on: bool);
 }
 
-/// The networks of all channels. They rest when nobody hears them and after they were late.
+/// The networks of all channels. They rest while they are not in the mix and after they were late.
 pub(super) struct Enhancers {
     networks: Vec<Box<dyn Enhancer>>,
     /// The last output of each channel.

@@ -20,7 +20,7 @@ const RTLD_NODELETE: c_int = 0x1000;
 const ATTENUATION_UNLIMITED_DB: f32 = 100.0;
 
 /// Strength of the post-filter when it is on: the default of DeepFilterNet's own programs.
-const POST_FILTER_BETA: f32 = 0.02;
+const POST_FILTER_BETA_FACTOR: f32 = 0.02;
 
 type State = *mut c_void;
 
@@ -90,7 +90,7 @@ impl Enhancer for Network {
     }
 
     fn set_post_filter(&mut self, on: bool) {
-        let beta = if on { POST_FILTER_BETA } else { 0.0 };
+        let beta = if on { POST_FILTER_BETA_FACTOR } else { 0.0 };
         // SAFETY: the state is valid.
         unsafe { (self.functions.set_post_filter_beta)(self.state.as_ptr(), beta) };
     }
