@@ -12,9 +12,9 @@ pub struct Strength {
 }
 
 impl Default for Strength {
-    /// 12 dB at most: DNSMOS rates it as high as no limit, and it is the only measured setting that
-    /// also raises SI-SDR, because a voice that the network misjudges is attenuated, not lost
-    /// (`docs/measurements.md`).
+    /// 12 dB at most: with RNNoise DNSMOS rates it as high as no limit, and it is the only measured
+    /// setting that also raises SI-SDR, because a voice that the network misjudges is attenuated, not
+    /// lost (`docs/measurements.md`).
     fn default() -> Self {
         Self { enabled: true, mix: 1.0, max_attenuation_db: 12.0 }
     }
