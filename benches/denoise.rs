@@ -1,8 +1,10 @@
 //! Noise suppression in figures: speech and noise mixed at 0, 5 and 10 dB go through
-//! `auralinkdenoise`; SI-SDR and DNSMOS P.835 before and after, and the time it takes.
+//! `auralinkdenoise` with each engine; SI-SDR and DNSMOS P.835 before and after, the time it takes,
+//! and what is heard of switching.
 //!
 //! `cargo bench --bench denoise`, or `cargo test --bench denoise` for the debug build. DNSMOS needs
 //! Python with onnxruntime: `make setup` installs one in `.venv` (or set `AURALINK_BENCH_PYTHON`).
+//! DeepFilterNet is left out if it is not installed: `auralink models pull deepfilternet3`.
 //! The set is fixed: file `n` of the speech is mixed with file `n` of the noise; nothing is random.
 
 #![allow(missing_docs, clippy::print_stdout)]
@@ -12,6 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use auralink::speech::denoise::{Denoiser, Engine, Selection, Selector, Strength};
 use gst::prelude::*;
 
 const RATE: usize = 48_000;
@@ -21,11 +24,16 @@ const PIECE: usize = RATE * 9;
 
 const SNRS_DB: [f32; 3] = [0.0, 5.0, 10.0];
 
-/// Element settings under test: label and properties.
-const VARIANTS: [(&str, &str); 3] = [
+/// Engines under test: label, value of the property, engine.
+const ENGINES: [(&str, &str, Engine); 2] =
+    [("RNNoise", "rnnoise", Engine::Rnnoise), ("DeepFilterNet", "dfn3", Engine::Dfn3)];
+
+/// Element settings under test for each engine.
+const VARIANTS: [(&str, &str); 4] = [
     ("100 dB", "max-attenuation-db=100"),
     ("24 dB", "max-attenuation-db=24"),
     ("12 dB", "max-attenuation-db=12"),
+    ("12 dB, post-filter", "max-attenuation-db=12 post-filter=true"),
 ];
 
 /// One mix: its clean speech, and the audio before or after the element.
@@ -49,12 +57,24 @@ fn main() -> Result<()> {
     let clips = mix(&data)?;
     let folder = tempfile::tempdir()?;
     let mut rows = vec![("noisy".to_owned(), clips.iter().map(|c| c.mixed.clone()).collect())];
-    let mut took = Duration::ZERO;
-    for (label, properties) in VARIANTS {
-        let before = cpu_time()?;
-        let cleaned: Result<Vec<_>> = clips.iter().map(|c| clean(&c.mixed, properties)).collect();
-        took += cpu_time()? - before;
-        rows.push((label.to_owned(), cleaned?));
+    let there = |engine: &Engine| match denoiser(*engine).1.off() {
+        Some(why) => {
+            println!("denoise: without DeepFilterNet: {why}");
+            false
+        }
+        None => true,
+    };
+    let engines: Vec<_> = ENGINES.iter().filter(|(.., engine)| there(engine)).collect();
+    for (name, word, engine) in &engines {
+        for (label, properties) in VARIANTS {
+            if *engine == Engine::Rnnoise && properties.contains("post-filter") {
+                continue;
+            }
+            let properties = format!("engine={word} wait=true {properties}");
+            let cleaned: Result<Vec<_>> =
+                clips.iter().map(|c| clean(&c.mixed, &properties)).collect();
+            rows.push((format!("{name}, {label}"), cleaned?));
+        }
     }
     let speech: Vec<Vec<f32>> =
         clips.iter().filter(|c| c.snr == 0).map(|c| c.speech.clone()).collect();
@@ -76,12 +96,62 @@ fn main() -> Result<()> {
             print_row(&format!("{db} dB"), label, format!("{mean:.1}"), &scores);
         }
     }
-    let heard = clips.iter().map(|c| c.mixed.len()).sum::<usize>() * VARIANTS.len();
-    let heard = heard as f64 / RATE as f64;
-    let factor = took.as_secs_f64() / heard;
-    println!("\n{heard:.0} s of sound took {:.1} s of a core:", took.as_secs_f64());
-    println!("real-time factor {factor:.4}, {:.2} % of a core per mono stream\n", factor * 100.0);
+    println!("\n| engine | latency | real-time factor, one channel |");
+    println!("|---|---|---|");
+    for (name, _, engine) in &engines {
+        let (latency, factor) = cost(*engine, &clips)?;
+        println!("| {name} | {} ms | {factor:.4} |", latency.as_millis());
+    }
+    if engines.len() == ENGINES.len() {
+        let (switched, tone) = switching();
+        println!(
+            "\nSwitching every half second: steps of at most {switched:.4}, of the tone {tone:.4}"
+        );
+    }
+    println!();
     Ok(())
+}
+
+fn selection(engine: Engine) -> Selection {
+    Selection { engine, wait: true, ..Selection::default() }
+}
+
+/// A mono denoiser with its engine loaded.
+fn denoiser(engine: Engine) -> (Denoiser, Selector) {
+    let mut denoiser = Denoiser::new(1, Strength::default());
+    let mut selector = Selector::default();
+    selector.follow(&selection(engine), &mut denoiser);
+    (denoiser, selector)
+}
+
+/// Latency and processor time per time of sound of an engine, without loading it.
+fn cost(engine: Engine, clips: &[Clip]) -> Result<(Duration, f64)> {
+    let (mut denoiser, _selector) = denoiser(engine);
+    let before = cpu_time()?;
+    for clip in clips {
+        denoiser.push(&clip.mixed, &mut Vec::new());
+    }
+    let took = cpu_time()? - before;
+    let heard = clips.iter().map(|c| c.mixed.len()).sum::<usize>() as f64 / RATE as f64;
+    Ok((denoiser.latency(), took.as_secs_f64() / heard))
+}
+
+/// Largest steps between two samples: of a tone that passes while the engine is switched, and off,
+/// each half second, and of the tone itself.
+fn switching() -> (f32, f32) {
+    let turn = std::f32::consts::TAU * 220.0 / RATE as f32;
+    let tone: Vec<f32> = (0..RATE * 12).map(|n| 0.25 * (turn * n as f32).sin()).collect();
+    let (mut denoiser, mut selector) = denoiser(Engine::Dfn3);
+    let mut output = Vec::new();
+    for (n, part) in tone.chunks(RATE / 2).enumerate() {
+        let engine = if n % 3 == 1 { Engine::Rnnoise } else { Engine::Dfn3 };
+        selector.follow(&selection(engine), &mut denoiser);
+        let strength = Strength { enabled: n % 3 != 2, max_attenuation_db: 100.0, mix: 1.0 };
+        denoiser.set_strength(strength);
+        denoiser.push(part, &mut output);
+    }
+    let step = |x: &[f32]| x.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+    (step(&output), step(&tone))
 }
 
 /// Processor time of all threads of this process so far, in steps of 10 ms. Unlike wall time it

@@ -11,6 +11,8 @@
 
 #[path = "../tests/support/needs.rs"]
 mod needs;
+#[path = "../tests/support/spelling.rs"]
+mod spelling;
 #[path = "../tests/stt/support.rs"]
 mod support;
 

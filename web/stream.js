@@ -7,6 +7,9 @@ import { Outputs, askForOutput } from "./outputs.js";
 import { Player } from "./player.js";
 import { receivedTrunk } from "./trunk.js";
 
+// Names of the engines of noise suppression.
+const ENGINES = { dfn3: "DeepFilterNet", rnnoise: "RNNoise" };
+
 // Shows a stream in `main`; returns how to refresh and how to leave it.
 export function showStream(main, name) {
   main.replaceChildren(document.getElementById("stream").content.cloneNode(true));
@@ -84,13 +87,20 @@ export function showStream(main, name) {
     $("refused").querySelector("summary").textContent = `Refused lately: ${refusals.length}`;
   }
 
-  function showDenoise(settings) {
+  function showDenoise(settings, nodes) {
     const box = $("denoise"), fields = box.elements;
     box.hidden = !settings;
+    const cleans = nodes.find((n) => n.name === "denoise")?.facts ?? {};
+    const words = [cleans.engine && `cleaned by ${ENGINES[cleans.engine] ?? cleans.engine}`,
+      cleans.real_time_factor && `load ${cleans.real_time_factor}`,
+      cleans.fallbacks && `late ${cleans.fallbacks} times: RNNoise took over`, cleans.off];
+    $("denoise-state").textContent = words.filter(Boolean).join(" · ") || "waiting for audio";
     if (!settings || box.contains(document.activeElement) && document.activeElement.type === "range") return;
     fields.enabled.checked = settings.enabled;
     fields.mix.value = settings.mix;
     fields.max_attenuation_db.value = settings.max_attenuation_db;
+    fields.engine.value = settings.engine;
+    fields.post_filter.checked = settings.post_filter;
     say();
     function say() {
       fields["mix-text"].value = `${Math.round(fields.mix.value * 100)} %`;
@@ -99,6 +109,7 @@ export function showStream(main, name) {
     box.oninput = say;
     box.onchange = () => patch(path + "/denoise", {
       enabled: fields.enabled.checked, mix: Number(fields.mix.value), max_attenuation_db: Number(fields.max_attenuation_db.value),
+      engine: fields.engine.value, post_filter: fields.post_filter.checked,
     }).catch(toast);
   }
 
@@ -134,7 +145,7 @@ export function showStream(main, name) {
     $("last-error").hidden = !stream.last_error;
     showSources(stream);
     showRefusals(stream.refusals);
-    showDenoise(stream.denoise);
+    showDenoise(stream.denoise, stream.nodes);
     audioMenu($("audio-language"), stream);
     panel.refresh(stream);
     outputs.show(stream.outputs);

@@ -12,6 +12,7 @@ use crate::control::machine::Machine;
 use crate::gpu::Gpus;
 use crate::models::{Engine, Registry, State, Task};
 use crate::runtime::Presets;
+use crate::speech::denoise::DEEPFILTERNET;
 use crate::speech::translate::Ct2;
 use crate::speech::tts::Voices;
 use crate::telemetry;
@@ -229,6 +230,10 @@ fn models(report: &mut Report, config: &config::Config) {
                 }
             }
         }
+    }
+    if registry.installed(Task::Denoise, None, None).is_empty() {
+        let fix = format!("auralink models pull {DEEPFILTERNET}");
+        report.line(Mark::Warn, "model", "no DeepFilterNet: RNNoise removes the noise", Some(&fix));
     }
     if registry.installed(Task::Stt, None, None).is_empty() {
         let text = "no speech-to-text model: captions have the quality of the basic engine";

@@ -37,7 +37,7 @@ enum Command {
         /// Only models that are installed completely or in part.
         #[arg(long)]
         installed: bool,
-        /// Only models of one task: stt, vad, translate or tts.
+        /// Only models of one task: stt, vad, translate, tts or denoise.
         #[arg(long)]
         task: Option<Task>,
     },

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -13,6 +13,7 @@ use crate::egress::archive::CueSink;
 use crate::models::{Engine, Installed, Languages, Registry, Task};
 use crate::runtime::Speech;
 use crate::speech::chain::Switch;
+use crate::speech::denoise::{self, Found};
 use crate::speech::stt;
 use crate::speech::translate::Translators;
 use crate::speech::tts::{self, Voices};
@@ -35,7 +36,8 @@ pub(super) fn engines(
     let voices = Voices::new(&config.tts, Arc::new(told))?;
     let (stt, translators, voices) = (Arc::new(stt), Arc::new(translators), Arc::new(voices));
     let cue_sink = Some(Arc::new(archive.clone()) as Arc<dyn CueSink>);
-    Ok(Speech { stt, translators, voices, cue_sink })
+    let deepfilternet = watch::Sender::new(denoise::missing());
+    Ok(Speech { stt, translators, voices, deepfilternet, cue_sink })
 }
 
 /// Checks for models now, every half minute and on request, so that newly pulled or imported ones
@@ -45,6 +47,7 @@ pub(super) async fn follow_models(
     models: Registry,
     ears: Arc<stt::Engines>,
     voices: Arc<Voices>,
+    deepfilternet: watch::Sender<Found>,
     look: Arc<Notify>,
     until: CancellationToken,
 ) {
@@ -57,13 +60,14 @@ pub(super) async fn follow_models(
             () = look.notified() => {}
         }
         let (models, voices) = (models.clone(), Arc::clone(&voices));
-        let look_up = move || {
+        let search = move || {
             voices.set_models(&voice_models(&models));
-            speech_models(&models)
+            (denoise::locate(&models), speech_models(&models))
         };
-        let Ok(found) = tokio::task::spawn_blocking(look_up).await else {
+        let Ok((denoiser, found)) = tokio::task::spawn_blocking(search).await else {
             continue;
         };
+        follow_denoiser(&deepfilternet, denoiser);
         let labels: Vec<String> = found.whisper.iter().map(|p| stt::whisper::label(p)).collect();
         if ears.set_models(found) {
             tracing::info!(models = labels.join(", "), "speech-to-text models");
@@ -86,6 +90,21 @@ fn ready(models: &Registry, task: Task, engine: Engine) -> impl Iterator<Item = 
 /// The weights of such models.
 fn weights(models: &Registry, task: Task, engine: Engine) -> impl Iterator<Item = PathBuf> {
     ready(models, task, engine).filter_map(|model| model.paths.into_iter().next())
+}
+
+/// Tells the streams of DeepFilterNet as it comes and goes.
+fn follow_denoiser(streams: &watch::Sender<Found>, found: Found) {
+    let told = found.clone();
+    let changed = streams.send_if_modified(|now| {
+        let changed = *now != found;
+        *now = found;
+        changed
+    });
+    match told {
+        _ if !changed => {}
+        Ok(folder) => tracing::info!(folder = %folder.display(), "DeepFilterNet is there"),
+        Err(reason) => tracing::warn!(reason, "DeepFilterNet is not used"),
+    }
 }
 
 /// The model files for speech-to-text.

@@ -65,12 +65,13 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let models = models::Registry::open(&config.models)?;
     let speech = speech::engines(config, &archive, &models)?;
     let (ears, voices) = (speech.stt.clone(), speech.voices.clone());
+    let deepfilternet = speech.deepfilternet.clone();
     let supervisor = Supervisor::new(options, machine.encoders.clone(), speech);
     let gate: Arc<dyn Gate> = Arc::new(supervisor.clone());
     let until = stop.clone();
     servers.spawn(never_fails(async move { writer.run(until).await }));
     let (look, until) = (Arc::new(Notify::new()), stop.clone());
-    let found = speech::follow_models(models, ears, voices, look.clone(), until);
+    let found = speech::follow_models(models, ears, voices, deepfilternet, look.clone(), until);
     servers.spawn(never_fails(found));
     let ports = Ports::open(config).await?;
     let endpoints = ports.endpoints();

@@ -5,7 +5,8 @@
 pub(super) const INCLUDED: [&str; 1] = ["silero-v6.2.0"];
 
 /// File stem and text of each manifest, in the order of the folder.
-pub(super) const BUILT_IN: [(&str, &str); 56] = [
+pub(super) const BUILT_IN: [(&str, &str); 57] = [
+    ("deepfilternet3", include_str!("../../models/deepfilternet3.toml")),
     ("m2m100-418m", include_str!("../../models/m2m100-418m.toml")),
     ("madlad400-3b", include_str!("../../models/madlad400-3b.toml")),
     ("moonshine-tiny-en", include_str!("../../models/moonshine-tiny-en.toml")),

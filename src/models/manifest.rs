@@ -235,6 +235,7 @@ impl Manifest {
             Engine::Silero => Task::Vad,
             Engine::Ct2 => Task::Translate,
             Engine::Piper => Task::Tts,
+            Engine::Deepfilternet => Task::Denoise,
             Engine::Onnxruntime => Task::Runtime,
         };
         if fits != self.task {

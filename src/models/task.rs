@@ -16,6 +16,8 @@ pub enum Task {
     Translate,
     /// Text to speech.
     Tts,
+    /// Noise suppression.
+    Denoise,
     /// Runs the models of several engines.
     Runtime,
 }
@@ -34,6 +36,8 @@ pub enum Engine {
     Piper,
     /// Moonshine by ONNX Runtime.
     Moonshine,
+    /// DeepFilterNet: its shared library and weights.
+    Deepfilternet,
     /// ONNX Runtime: its shared library.
     Onnxruntime,
 }
@@ -74,6 +78,7 @@ as_written!(Task {
     Vad => "vad",
     Translate => "translate",
     Tts => "tts",
+    Denoise => "denoise",
     Runtime => "runtime",
 });
 as_written!(Engine {
@@ -82,5 +87,6 @@ as_written!(Engine {
     Ct2 => "ct2",
     Piper => "piper",
     Moonshine => "moonshine",
+    Deepfilternet => "deepfilternet",
     Onnxruntime => "onnxruntime",
 });

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::settings::{DenoiseSettings, EncodeSettings};
 use crate::flow::{CueFeed, Error, Feed, Task, Writer};
+use crate::speech::denoise::Found;
 use crate::speech::stt::Engines;
 use crate::speech::translate::Translators;
 use crate::speech::tts::Voices;
@@ -25,6 +26,8 @@ pub struct Services {
     pub encode: EncodeSettings,
     /// Settings of noise suppression, as they change.
     pub denoise: watch::Receiver<DenoiseSettings>,
+    /// DeepFilterNet on this machine, as it comes and goes.
+    pub deepfilternet: watch::Receiver<Found>,
 }
 
 /// A run of a node that fills a feed of video or audio.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::speech::denoise::Strength;
+use crate::speech::denoise::{Engine, Strength};
 
 /// How noise is suppressed. Everything may change while the stream runs, without a click.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -17,12 +17,17 @@ pub struct DenoiseSettings {
     pub mix: f32,
     /// Noise is lowered by at most this much, in dB, 0-100.
     pub max_attenuation_db: f32,
+    /// `dfn3`: DeepFilterNet 3, 40 ms of latency; `rnnoise`: RNNoise, 20 ms; `auto`: the first where it
+    /// is installed, else the second.
+    pub engine: Engine,
+    /// DeepFilterNet lowers more of the noise, at some cost in the voice.
+    pub post_filter: bool,
 }
 
 impl Default for DenoiseSettings {
     fn default() -> Self {
         let Strength { enabled, mix, max_attenuation_db } = Strength::default();
-        Self { enabled, mix, max_attenuation_db }
+        Self { enabled, mix, max_attenuation_db, engine: Engine::Auto, post_filter: false }
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) fn start(job: Job, launch: Launch) -> Option<BoxFuture<'static, Resul
                 voices: Arc::clone(&speech.voices),
                 encode: shared.options.encode.clone(),
                 denoise: launch.denoise,
+                deepfilternet: speech.deepfilternet.subscribe(),
             };
             let Launch { captions, media_output, captions_output, .. } = launch;
             node.start(NodeFeeds {

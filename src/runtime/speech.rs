@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::egress::archive::CueSink;
+use crate::speech::denoise::{self, Found};
 use crate::speech::stt;
 use crate::speech::translate::{self, Translators};
 use crate::speech::tts::{self, Voices};
@@ -16,6 +19,8 @@ pub struct Speech {
     pub translators: Arc<Translators>,
     /// Text-to-speech.
     pub voices: Arc<Voices>,
+    /// The second engine of noise suppression.
+    pub deepfilternet: watch::Sender<Found>,
     /// Store of committed cues. `None` if they are not kept.
     pub cue_sink: Option<Arc<dyn CueSink>>,
 }
@@ -29,6 +34,7 @@ impl Default for Speech {
         let translators = Arc::new(translators.expect("the default configuration is valid"));
         let voices = Voices::new(&tts::Config::default(), Arc::new(|_| {}));
         let voices = Arc::new(voices.expect("the default configuration is valid"));
-        Self { stt: Arc::new(stt), translators, voices, cue_sink: None }
+        let deepfilternet = watch::Sender::new(denoise::missing());
+        Self { stt: Arc::new(stt), translators, voices, deepfilternet, cue_sink: None }
     }
 }

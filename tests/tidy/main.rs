@@ -74,6 +74,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/aic/audio/network.rs", "a model that never changes is shared between threads"),
     ("src/gpu/mod.rs", "the NVIDIA driver is asked"),
     ("src/ingress/rist/library.rs", "librist is opened at run time"),
+    ("src/speech/denoise/libdf.rs", "DeepFilterNet's library is opened at run time"),
     ("src/speech/stt/sphinx/sys.rs", "PocketSphinx is opened at run time"),
     ("src/srt/address.rs", "socket addresses as libsrt takes them"),
     ("src/srt/listener.rs", "libsrt"),

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn null_is_the_default_and_what_is_no_value_is_refused() {
-        let before = Settings { enabled: false, mix: 0.5, max_attenuation_db: 6.0 };
+        let before =
+            Settings { enabled: false, mix: 0.5, max_attenuation_db: 6.0, ..Settings::default() };
         let check = |patch, expect: Result<Settings, &str>| {
             let found = patched(&before, patch).map_err(|e| e.problem().message);
             match expect {

@@ -1,8 +1,9 @@
 //! The implementation of the core element.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
@@ -12,8 +13,9 @@ use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSucces
 use gst_base::subclass::prelude::*;
 
 use super::SPEECH;
+use super::properties::{self, Properties};
 use crate::media::IgnorePoison;
-use crate::speech::denoise::{DENOISE_LATENCY, Denoiser, RATE_HZ, Strength};
+use crate::speech::denoise::{Denoiser, RATE_HZ, Selector, Strength};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -36,6 +38,7 @@ const SAMPLE_BYTES: usize = size_of::<f32>();
 /// State from the first caps until the element stops.
 struct State {
     denoiser: Denoiser,
+    selector: Selector,
     channels: usize,
     /// Expected start of the next input, if it continues the last.
     expected: Option<gst::ClockTime>,
@@ -50,8 +53,10 @@ struct State {
 /// Implementation of [`super::DenoiseCore`].
 pub struct DenoiseCore {
     /// Lock order: settings before state; neither is held while anything is pushed or posted.
-    settings: Mutex<Strength>,
+    settings: Mutex<Properties>,
     state: Mutex<Option<State>>,
+    /// Latency of the denoiser in nanoseconds, as it was posted last.
+    latency_ns: AtomicU64,
     /// Bits of the last speech probability, for the property.
     speech_probability: AtomicU32,
 }
@@ -61,6 +66,9 @@ impl Default for DenoiseCore {
         Self {
             settings: Mutex::default(),
             state: Mutex::default(),
+            latency_ns: AtomicU64::new(nanoseconds(
+                Denoiser::new(1, Strength::default()).latency(),
+            )),
             speech_probability: AtomicU32::new(0),
         }
     }
@@ -69,6 +77,10 @@ impl Default for DenoiseCore {
 /// Duration of this number of samples per channel.
 fn duration_of(samples: usize) -> gst::ClockTime {
     gst::ClockTime::SECOND.mul_div_round(samples as u64, u64::from(RATE_HZ)).unwrap_or_default()
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[glib::object_subclass]
@@ -80,33 +92,22 @@ impl ObjectSubclass for DenoiseCore {
 
 impl ObjectImpl for DenoiseCore {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(super::properties);
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(properties::specs);
         &PROPERTIES
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let mut settings = self.settings.lock().ignore_poison();
-        match pspec.name() {
-            "enabled" => settings.enabled = value.get().expect("type checked upstream"),
-            "mix" => settings.mix = value.get().expect("type checked upstream"),
-            "max-attenuation-db" => {
-                settings.max_attenuation_db = value.get().expect("type checked upstream");
-            }
-            name => unreachable!("no writable property `{name}`"),
-        }
+        settings.set(pspec.name(), value);
         gst::info!(CAT, imp = self, "settings are now {settings:?}");
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = *self.settings.lock().ignore_poison();
         match pspec.name() {
-            "enabled" => settings.enabled.to_value(),
-            "mix" => settings.mix.to_value(),
-            "max-attenuation-db" => settings.max_attenuation_db.to_value(),
             "speech-probability" => {
                 f32::from_bits(self.speech_probability.load(Ordering::Relaxed)).to_value()
             }
-            name => unreachable!("no property `{name}`"),
+            name => self.settings.lock().ignore_poison().get(name),
         }
     }
 }
@@ -119,7 +120,7 @@ impl ElementImpl for DenoiseCore {
             gst::subclass::ElementMetadata::new(
                 "AuraLink noise suppression (48 kHz)",
                 "Filter/Effect/Audio",
-                "Removes noise from speech by RNNoise; `auralinkdenoise` takes any rate",
+                "Removes noise from speech; `auralinkdenoise` takes any rate",
                 "AuraLink",
             )
         });
@@ -159,16 +160,21 @@ impl BaseTransformImpl for DenoiseCore {
             .map_err(|_| gst::loggable_error!(CAT, "not caps of raw sound: {caps}"))?;
         // Buffered audio still has the old number of channels.
         self.flush_out();
-        let strength = *self.settings.lock().ignore_poison();
+        let settings = self.settings.lock().ignore_poison().clone();
         let channels = info.channels() as usize;
-        *self.state.lock().ignore_poison() = Some(State {
-            denoiser: Denoiser::new(channels, strength),
+        let mut state = State {
+            denoiser: Denoiser::new(channels, settings.strength),
+            selector: Selector::default(),
             channels,
             expected: None,
             discont: true,
             since_message: MESSAGE_INTERVAL_SAMPLES,
             flushed: VecDeque::new(),
-        });
+        };
+        state.selector.follow(&settings.selection, &mut state.denoiser);
+        let latency_ns = nanoseconds(state.denoiser.latency());
+        *self.state.lock().ignore_poison() = Some(state);
+        self.tell_latency(latency_ns);
         Ok(())
     }
 
@@ -184,7 +190,7 @@ impl BaseTransformImpl for DenoiseCore {
             if !self.obj().sink_pad().peer_query(&mut upstream) {
                 return false;
             }
-            let own = gst::ClockTime::try_from(DENOISE_LATENCY).expect("20 ms fit");
+            let own = gst::ClockTime::from_nseconds(self.latency_ns.load(Ordering::Relaxed));
             let (live, min, max) = upstream.result();
             latency.set(live, min + own, max.map(|max| max + own));
             return true;
@@ -213,10 +219,11 @@ impl BaseTransformImpl for DenoiseCore {
 
     fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
         let input = self.take_queued_buffer();
-        let strength = *self.settings.lock().ignore_poison();
+        let settings = self.settings.lock().ignore_poison().clone();
         let mut guard = self.state.lock().ignore_poison();
         let state = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
-        state.denoiser.set_strength(strength);
+        state.denoiser.set_strength(settings.strength);
+        state.selector.follow(&settings.selection, &mut state.denoiser);
         let made = match input {
             Some(input) => state.take(&input).map_err(|error| {
                 gst::error!(CAT, imp = self, "a buffer cannot be read: {error}");
@@ -234,7 +241,9 @@ impl BaseTransformImpl for DenoiseCore {
         };
         let message = output.is_some().then(|| state.speech_message()).flatten();
         let probability = state.denoiser.speech_probability();
+        let latency_ns = nanoseconds(state.denoiser.latency());
         drop(guard);
+        self.tell_latency(latency_ns);
         self.speech_probability.store(probability.to_bits(), Ordering::Relaxed);
         if let Some(structure) = message {
             self.post_speech(structure, output.as_ref());
@@ -260,6 +269,13 @@ impl DenoiseCore {
         }
     }
 
+    /// Posts the latency if it has changed.
+    fn tell_latency(&self, latency_ns: u64) {
+        if self.latency_ns.swap(latency_ns, Ordering::Relaxed) != latency_ns {
+            self.post(gst::message::Latency::builder().src(&*self.obj()).build());
+        }
+    }
+
     fn post_speech(&self, mut structure: gst::Structure, output: Option<&gst::Buffer>) {
         let segment = self.obj().segment();
         let running_time = segment
@@ -268,7 +284,10 @@ impl DenoiseCore {
         if let Some(at) = running_time {
             structure.set("running-time", at.nseconds());
         }
-        let message = gst::message::Element::builder(structure).src(&*self.obj()).build();
+        self.post(gst::message::Element::builder(structure).src(&*self.obj()).build());
+    }
+
+    fn post(&self, message: gst::Message) {
         if self.obj().post_message(message).is_err() {
             gst::trace!(CAT, imp = self, "nobody listens to messages");
         }
@@ -342,7 +361,15 @@ impl State {
         self.since_message = 0;
         let mut structure = gst::Structure::builder(SPEECH)
             .field("probability", f64::from(self.denoiser.speech_probability()))
+            .field("engine", self.denoiser.engine())
+            .field("fallbacks", self.denoiser.fallbacks())
             .build();
+        if let Some(factor) = self.denoiser.real_time_factor() {
+            structure.set("real-time-factor", f64::from(factor));
+        }
+        if let Some(why) = self.selector.off() {
+            structure.set("off", why);
+        }
         if let Some(level) = self.denoiser.noise_dbfs() {
             structure.set("noise-dbfs", f64::from(level));
         }

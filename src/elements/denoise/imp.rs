@@ -2,10 +2,14 @@
 //!
 //! SECTION:element-auralinkdenoise
 //!
-//! Removes noise from speech by RNNoise. Audio of other rates, formats and channel counts is
-//! converted to 48 kHz, mono or stereo, and back if downstream requires it. It adds 20 ms of
-//! latency, enabled or not; changes of its properties are crossfaded. At the end of the stream it
-//! sends everything buffered: as many samples as came in.
+//! Removes noise from speech by DeepFilterNet 3 where it is installed, else by RNNoise. Audio of other
+//! rates, formats and channel counts is converted to 48 kHz, mono or stereo, and back if downstream
+//! requires it. RNNoise adds 20 ms of latency, DeepFilterNet 40 ms, enabled or not; changes of the
+//! properties are crossfaded, and a change of the latency is posted. At the end of the stream the
+//! element sends everything buffered: as many samples as came in.
+//!
+//! DeepFilterNet loads while RNNoise is heard already. When the processor is late with it, RNNoise
+//! takes over for some time, at the latency of DeepFilterNet.
 //!
 //! ## Example
 //!
@@ -47,7 +51,7 @@ impl ObjectSubclass for Denoise {
 
 impl ObjectImpl for Denoise {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(super::properties);
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(super::properties::specs);
         &PROPERTIES
     }
 
@@ -76,7 +80,7 @@ impl ElementImpl for Denoise {
             gst::subclass::ElementMetadata::new(
                 "AuraLink noise suppression",
                 "Filter/Effect/Audio",
-                "Removes noise from speech of any rate and format by RNNoise",
+                "Removes noise from speech of any rate and format",
                 "AuraLink",
             )
         });

@@ -8,6 +8,7 @@ use gst::prelude::*;
 
 mod core;
 mod imp;
+mod properties;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +27,28 @@ glib::wrapper! {
 /// Name of the element message and of the buffer meta that carry the speech probability.
 ///
 /// The message is posted at most every 100 ms of audio, with the fields `probability` (double,
-/// 0.0-1.0), `running-time` (uint64, nanoseconds) and, once known, `noise-dbfs` (double). The meta
-/// is on every buffer, with the field `probability`.
+/// 0.0-1.0), `running-time` (uint64, nanoseconds), `engine` (string, the one that is heard: `dfn3` or
+/// `rnnoise`), `fallbacks` (uint64, how often RNNoise took over because DeepFilterNet was late) and,
+/// once known, `noise-dbfs` (double), `real-time-factor` (double, of DeepFilterNet) and `off` (string,
+/// why DeepFilterNet is not there although it is wanted). The meta is on every buffer, with the field
+/// `probability`.
 pub const SPEECH: &str = "auralink-speech";
+
+/// The engine, as a property.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "AuralinkDenoiseEngine")]
+pub enum DenoiseEngine {
+    /// DeepFilterNet 3 where it is installed, else RNNoise.
+    #[default]
+    #[enum_value(name = "DeepFilterNet 3 where it is installed, else RNNoise", nick = "auto")]
+    Auto,
+    /// DeepFilterNet 3.
+    #[enum_value(name = "DeepFilterNet 3; RNNoise while it is missing or late", nick = "dfn3")]
+    Dfn3,
+    /// RNNoise.
+    #[enum_value(name = "RNNoise", nick = "rnnoise")]
+    Rnnoise,
+}
 
 pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     let register = |name, type_| gst::Element::register(Some(plugin), name, gst::Rank::NONE, type_);
@@ -38,41 +58,4 @@ pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         gst::meta::CustomMeta::register_simple(SPEECH);
     }
     Ok(())
-}
-
-/// The properties of both elements; all but the last may change while playing. Each class needs
-/// its own, because a ParamSpec belongs to one class.
-fn properties() -> Vec<glib::ParamSpec> {
-    let defaults = crate::speech::denoise::Strength::default();
-    vec![
-        glib::ParamSpecBoolean::builder("enabled")
-            .nick("Enabled")
-            .blurb("Off passes the sound through untouched, at the same latency")
-            .default_value(defaults.enabled)
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecFloat::builder("mix")
-            .nick("Mix")
-            .blurb("Share of the cleaned sound in the output")
-            .minimum(0.0)
-            .maximum(1.0)
-            .default_value(defaults.mix)
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecFloat::builder("max-attenuation-db")
-            .nick("Maximum attenuation")
-            .blurb("Noise is lowered by at most this much, in dB")
-            .minimum(0.0)
-            .maximum(100.0)
-            .default_value(defaults.max_attenuation_db)
-            .mutable_playing()
-            .build(),
-        glib::ParamSpecFloat::builder("speech-probability")
-            .nick("Speech probability")
-            .blurb("How likely the last 10 ms hold speech")
-            .minimum(0.0)
-            .maximum(1.0)
-            .read_only()
-            .build(),
-    ]
 }

@@ -13,8 +13,24 @@ fn harness(caps: &str) -> Harness {
     gst::init().expect("GStreamer starts");
     crate::elements::register().expect("registers");
     let mut harness = Harness::new("auralinkdenoisecore");
+    harness.element().expect("there").set_property_from_str("engine", "rnnoise");
     harness.set_src_caps_str(caps);
     harness
+}
+
+/// The same with DeepFilterNet; `None`, noted, where it is not installed.
+fn harness_dfn3(caps: &str) -> Option<Harness> {
+    let folders = crate::models::Config::default().search_order();
+    let models = crate::models::Registry::over(folders, None).expect("manifests read");
+    if let Err(why) = crate::speech::denoise::locate(&models) {
+        crate::needs::skip(format!("DeepFilterNet: {why}"));
+        return None;
+    }
+    let harness = harness(caps);
+    let element = harness.element().expect("there");
+    element.set_property_from_str("engine", "dfn3");
+    element.set_property("wait", true);
+    Some(harness)
 }
 
 fn tone(at: usize, count: usize) -> Vec<f32> {
@@ -129,6 +145,45 @@ fn latency_is_reported_on_top_of_upstream() {
 }
 
 #[test]
+fn a_change_of_the_latency_is_posted() {
+    let Some(mut harness) = harness_dfn3(MONO) else { return };
+    let (bus, element) = (gst::Bus::new(), harness.element().expect("there"));
+    element.set_bus(Some(&bus));
+    let posted = || std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Latency])).count();
+    harness.set_upstream_latency(gst::ClockTime::from_mseconds(7));
+    harness.push(buffer(&tone(0, 9_600), at(0))).expect("flows");
+    assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(47)));
+    assert_eq!(posted(), 1);
+    element.set_property_from_str("engine", "rnnoise");
+    harness.push(buffer(&tone(9_600, 9_600), at(9_600))).expect("flows");
+    assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(27)));
+    assert_eq!(posted(), 1);
+    assert!(harness.push_event(gst::event::Eos::new()));
+    let mut heard = 0;
+    for (pts, part, _) in pull_all(&mut harness) {
+        assert!(apart(pts, at(heard)) <= gst::ClockTime::from_useconds(1), "{pts} for {heard}");
+        heard += part.len();
+    }
+    assert_eq!(heard, 19_200, "every sample once, in its place");
+}
+
+#[test]
+fn the_engine_that_is_heard_is_posted() {
+    let mut harness = harness(MONO);
+    let (bus, element) = (gst::Bus::new(), harness.element().expect("there"));
+    element.set_bus(Some(&bus));
+    element.set_property_from_str("engine", "auto");
+    element.set_property("models", "");
+    harness.push(buffer(&tone(0, 9_600), at(0))).expect("flows");
+    let message = bus.pop_filtered(&[gst::MessageType::Element]).expect("posted");
+    let posted = message.structure().expect("it has one");
+    assert_eq!(posted.get::<&str>("engine"), Ok("rnnoise"));
+    assert_eq!(posted.get::<u64>("fallbacks"), Ok(0));
+    let off: &str = posted.get("off").expect("it is not installed in no folder");
+    assert!(off.contains("auralink models pull deepfilternet3"), "{off}");
+}
+
+#[test]
 fn speech_probability_comes_by_message_meta_and_property() {
     let mut harness = harness(MONO);
     let bus = gst::Bus::new();
@@ -219,9 +274,10 @@ fn si_sdr(reference: &[f32], heard: &[f32]) -> f64 {
     10.0 * (target / (dot(heard, heard) - target)).log10()
 }
 
-#[test]
-fn speech_in_noise_becomes_clearer() {
-    let Some(speech) = crate::needs::test_data("speech") else { return };
+/// Speech of the test data and the same in noise, for each of these levels in dB; `None`, noted,
+/// without the data.
+fn speech_in_noise<const N: usize>(snrs_db: [f32; N]) -> Option<(Vec<f32>, [Vec<f32>; N])> {
+    let speech = crate::needs::test_data("speech")?;
     let data = speech.parent().expect("a part of the data");
     gst::init().expect("GStreamer starts");
     let speech = load(&data.join("speech/p501-48k/i01_f1.flac"));
@@ -229,20 +285,46 @@ fn speech_in_noise_becomes_clearer() {
     let noise: Vec<f32> = noise.iter().copied().cycle().take(speech.len()).collect();
     let power = |x: &[f32]| x.iter().map(|v| v * v).sum::<f32>();
     let level = (power(&speech) / power(&noise)).sqrt();
-    for (snr_db, margin_db) in [(0.0_f32, 4.0), (5.0, 2.5)] {
+    let mixes = snrs_db.map(|snr_db| {
         let gain = level * 10_f32.powf(-snr_db / 20.0);
-        let mixed: Vec<f32> = speech.iter().zip(&noise).map(|(s, n)| s + gain * n).collect();
-        let mut harness = harness(MONO);
-        for (n, part) in mixed.chunks(960).enumerate() {
-            harness.push(buffer(part, at(n * 960))).expect("flows");
-        }
-        assert!(harness.push_event(gst::event::Eos::new()));
-        let heard: Vec<f32> = pull_all(&mut harness).into_iter().flat_map(|(_, s, _)| s).collect();
-        assert_eq!(heard.len(), speech.len());
-        let (before, after) = (si_sdr(&speech, &mixed), si_sdr(&speech, &heard));
+        speech.iter().zip(&noise).map(|(s, n)| s + gain * n).collect()
+    });
+    Some((speech, mixes))
+}
+
+/// What comes out for these samples.
+fn clean(mut harness: Harness, samples: &[f32]) -> Vec<f32> {
+    for (n, part) in samples.chunks(960).enumerate() {
+        harness.push(buffer(part, at(n * 960))).expect("flows");
+    }
+    assert!(harness.push_event(gst::event::Eos::new()));
+    let heard: Vec<f32> = pull_all(&mut harness).into_iter().flat_map(|(_, s, _)| s).collect();
+    assert_eq!(heard.len(), samples.len());
+    heard
+}
+
+#[test]
+fn speech_in_noise_becomes_clearer() {
+    let snrs_db = [0.0, 5.0];
+    let Some((speech, mixes)) = speech_in_noise(snrs_db) else { return };
+    for ((mixed, snr_db), margin_db) in mixes.iter().zip(snrs_db).zip([4.0, 2.5]) {
+        let heard = clean(harness(MONO), mixed);
+        let (before, after) = (si_sdr(&speech, mixed), si_sdr(&speech, &heard));
         assert!(
             after - before > margin_db,
             "at {snr_db} dB: {before:.1} dB before, {after:.1} dB after"
         );
+    }
+}
+
+#[test]
+fn deepfilternet_makes_speech_clearer_than_rnnoise() {
+    let snrs_db = [0.0, 5.0, 10.0];
+    let Some((speech, mixes)) = speech_in_noise(snrs_db) else { return };
+    for (mixed, snr_db) in mixes.iter().zip(snrs_db) {
+        let Some(dfn3) = harness_dfn3(MONO) else { return };
+        let by_dfn3 = si_sdr(&speech, &clean(dfn3, mixed));
+        let by_rnnoise = si_sdr(&speech, &clean(harness(MONO), mixed));
+        assert!(by_dfn3 > by_rnnoise, "at {snr_db} dB: {by_dfn3:.1} and {by_rnnoise:.1} dB");
     }
 }

@@ -1,15 +1,17 @@
 //! Tests of the denoiser.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
 
-const FULL: Strength = Strength { enabled: true, mix: 1.0, max_attenuation_db: 100.0 };
-const OFF: Strength = Strength { enabled: false, ..FULL };
+pub(super) const FULL: Strength = Strength { enabled: true, mix: 1.0, max_attenuation_db: 100.0 };
+pub(super) const OFF: Strength = Strength { enabled: false, ..FULL };
 
 /// A hoarse vowel with a gliding pitch, formants and syllables: close enough to a voice for the
 /// network.
-fn voice(samples: usize) -> Vec<f32> {
+pub(super) fn voice(samples: usize) -> Vec<f32> {
     let mut phase = 0.0_f32;
     (0..samples)
         .map(|n| {
@@ -34,7 +36,7 @@ fn voice(samples: usize) -> Vec<f32> {
 }
 
 /// Reproducible white noise in -level..level.
-fn noise(samples: usize, level: f32) -> Vec<f32> {
+pub(super) fn noise(samples: usize, level: f32) -> Vec<f32> {
     let mut seed = 1_u32;
     let mut next = || {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -66,7 +68,7 @@ fn power(samples: &[f32]) -> f32 {
 }
 
 /// The shift of `b` against `a`, in samples, at which they match best.
-fn best_lag(a: &[f32], b: &[f32], reach: isize) -> isize {
+pub(super) fn best_lag(a: &[f32], b: &[f32], reach: isize) -> isize {
     let correlation = |lag: isize| -> f32 {
         let reach = reach.unsigned_abs();
         let at = |n: usize| n.checked_add_signed(lag).and_then(|m| b.get(m)).unwrap_or(&0.0);
@@ -94,12 +96,15 @@ fn off_is_exact_and_every_sample_comes_out_once() {
 #[test]
 fn what_is_held_never_exceeds_the_stated_latency() {
     let mut denoiser = Denoiser::new(1, FULL);
+    assert_eq!(denoiser.latency(), Duration::from_millis(20));
     let (mut taken, mut output) = (0, Vec::new());
     for size in [1, 479, 480, 7, 960, 3000] {
         denoiser.push(&vec![0.1; size], &mut output);
         taken += size;
         assert_eq!(taken - output.len(), denoiser.held());
-        assert!(denoiser.held() < DENOISE_LATENCY.as_millis() as usize * RATE_HZ as usize / 1000);
+        assert!(
+            denoiser.held() < denoiser.latency().as_millis() as usize * RATE_HZ as usize / 1000
+        );
     }
 }
 
