@@ -6,6 +6,7 @@ mod tokenizer;
 
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use decode::{Run, serve};
@@ -15,6 +16,14 @@ use super::pool::{Limits, Pool, PoolPermit, PoolStats};
 use super::recognizer::{Engine, Error, Hypothesis, Recognition, Session, Window};
 use super::wire::{Question, pack};
 use crate::media::{Language, Origin};
+
+/// New audio for which one stream's window is heard again, and how many such steps a window may have
+/// before they grow.
+const STEP_INTERVAL: Duration = Duration::from_millis(500);
+const STEPS_PER_WINDOW_MAX: u32 = 10;
+
+/// Steps grow with the number of streams up to this many.
+const STREAMS_MAX: u32 = 4;
 
 /// A Moonshine model, loaded when the first stream uses it.
 pub struct Moonshine {
@@ -60,11 +69,14 @@ impl Engine for Moonshine {
     }
 
     /// From 4-5 s on, all words but the last two keep their place, and a window of 8-10 s costs no
-    /// accuracy (docs/measurements.md).
+    /// accuracy (docs/measurements.md). Streams that share the model take longer steps, so that its
+    /// work stays the same; with more than four, words become late before they become wrong.
     fn pace(&self) -> Pace {
+        let streams = self.pool.stats().streams.load(Ordering::Relaxed);
+        let streams = u32::try_from(streams).unwrap_or(u32::MAX).clamp(1, STREAMS_MAX);
         Pace {
-            step: Duration::from_millis(500),
-            steps_per_window: 10,
+            step: STEP_INTERVAL * streams,
+            steps_per_window: STEPS_PER_WINDOW_MAX / streams,
             trim: Duration::from_millis(600),
             cut_after: Duration::from_secs(6),
             window_max: Duration::from_secs(10),
