@@ -15,8 +15,8 @@ const SILENCE_MAX: f32 = 0.01;
 
 const TEXT: &str = "Good evening, and welcome to the seven o'clock news. Heavy rain has closed \
     the road between the harbour and the old town. Mrs. Quigglethorpe, who lives nearby, said \
-    that nobody had seen such a well-known street under water since 1987. The council will meet \
-    tomorrow morning to discuss what can be done about it.";
+    that nobody had seen such a well-known street under water since 1987. The public council will \
+    meet tomorrow morning to discuss what can be done about it.";
 
 /// A word as espeak-ng speaks it, without the silence around it.
 fn spoken(word: &str, folder: &std::path::Path) -> Vec<f32> {

@@ -127,7 +127,12 @@ impl Aligner {
 fn spoken_parts(word: &str) -> Vec<String> {
     let lower = word.to_lowercase().replace('\u{2019}', "'");
     let parts = lower.split(|c: char| !c.is_ascii_alphanumeric() && c != '\'');
-    parts.map(|part| part.trim_matches('\'')).filter(|p| !p.is_empty()).map(Into::into).collect()
+    let plain = |part: &str| match part {
+        // Keywords of JSGF; the other spelling is a word.
+        "grammar" | "import" | "public" => format!("{part}_"),
+        _ => part.to_owned(),
+    };
+    parts.map(|part| part.trim_matches('\'')).filter(|p| !p.is_empty()).map(plain).collect()
 }
 
 /// Phones of a word by its letters; `None` if it has none.
