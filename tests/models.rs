@@ -214,7 +214,7 @@ async fn told_doctor(program: &Program<'_>) -> (String, String) {
 }
 
 #[tokio::test]
-async fn doctor_names_the_command_that_brings_whisper() {
+async fn doctor_names_the_command_that_brings_speech_to_text() {
     let model_folder = ModelFolder::new();
     let program = Program(&model_folder);
     let (out, _) = told_doctor(&program).await;

@@ -177,11 +177,13 @@ fn wanted(registry: &Registry, pull: &PullArguments) -> anyhow::Result<Vec<Arc<M
         pull.ids.iter().map(|id| find(registry, id)).collect::<anyhow::Result<_>>()?;
     let by_default = registry.manifests().into_iter().filter(|m| pull.default && m.default);
     let mut found: Vec<Arc<Manifest>> = Vec::new();
-    for manifest in named.iter().cloned().chain(by_default.filter(|m| !is_here(m))) {
+    let all = named.into_iter().map(|m| (m, true)).chain(by_default.map(|m| (m, false)));
+    for (manifest, is_named) in all {
         let needs: Vec<_> =
             manifest.needs.iter().map(|id| find(registry, id)).collect::<anyhow::Result<_>>()?;
         let needs = needs.into_iter().filter(|m| !is_here(m));
-        for each in needs.chain([manifest]) {
+        let itself = (is_named || !is_here(&manifest)).then_some(manifest);
+        for each in needs.chain(itself) {
             if !found.iter().any(|known| known.id == each.id) {
                 found.push(each);
             }

