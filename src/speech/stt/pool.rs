@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::recognizer::{Error, Hypothesis};
+use super::recognizer::Error;
 use super::wire::{Answer, Question};
 use crate::media::{Backoff, IgnorePoison};
 use crate::speech::engine::{self, Child};
@@ -164,7 +164,7 @@ impl PoolPermit {
         question: Question,
         audio: Vec<u8>,
         limit: Duration,
-    ) -> Result<Hypothesis, Error> {
+    ) -> Result<Answer, Error> {
         let shared = &self.0.shared;
         let (reply, answer) = mpsc::sync_channel(1);
         let deadline = Instant::now() + limit;
@@ -178,7 +178,7 @@ impl PoolPermit {
         }
         shared.wake.notify_one();
         let answer = answer.recv_timeout(limit + HUNG_AFTER + Duration::from_secs(5));
-        answer.unwrap_or_else(|_| Err(late(self.0.engine, "no answer"))).map(Hypothesis::from)
+        answer.unwrap_or_else(|_| Err(late(self.0.engine, "no answer")))
     }
 }
 

@@ -25,6 +25,9 @@ pub(super) enum Question {
         /// Words at its start whose times are known: text, start and end in ms.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         settled: Vec<(String, u32, u32)>,
+        /// Tokens of the last answer for an earlier part of this audio.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        draft: Vec<u16>,
     },
 }
 
@@ -34,6 +37,9 @@ pub(super) enum Question {
 pub(super) struct Answer {
     /// Words: text, start and end in ms, confidence.
     pub(super) words: Vec<(String, u32, u32, f32)>,
+    /// The tokens of these words, from an engine that takes them as a draft.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tokens: Vec<u16>,
     /// The detected language and its probability, 0-1.
     pub(super) language: Option<(String, f32)>,
 }

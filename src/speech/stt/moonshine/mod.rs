@@ -1,6 +1,7 @@
 //! Moonshine by ONNX Runtime: English, with capitals and punctuation, in its own process.
 
 mod decode;
+mod network;
 mod timing;
 mod tokenizer;
 
@@ -92,7 +93,11 @@ impl Engine for Moonshine {
     }
 
     fn open(&self) -> Result<Box<dyn Session>, Error> {
-        Ok(Box::new(MoonshineSession { permit: self.pool.enter()?, heard: Vec::new() }))
+        Ok(Box::new(MoonshineSession {
+            permit: self.pool.enter()?,
+            heard: Vec::new(),
+            draft: Vec::new(),
+        }))
     }
 }
 
@@ -103,12 +108,15 @@ struct MoonshineSession {
     permit: PoolPermit,
     /// The last hypothesis for this window.
     heard: Vec<Recognition>,
+    /// Its tokens.
+    draft: Vec<u16>,
 }
 
 impl Session for MoonshineSession {
     fn hear(&mut self, window: &Window) -> Result<Hypothesis, Error> {
         if window.fresh >= window.samples.len() {
             self.heard.clear();
+            self.draft.clear();
         }
         // Times that were found once are not looked for again.
         let settled = &self.heard[..self.heard.len().saturating_sub(CHANGING_WORDS)];
@@ -120,8 +128,11 @@ impl Session for MoonshineSession {
             language: None,
             prompt: String::new(),
             settled,
+            draft: std::mem::take(&mut self.draft),
         };
-        let hypothesis = self.permit.ask(question, pack(window.samples), window.deadline)?;
+        let answer = self.permit.ask(question, pack(window.samples), window.deadline)?;
+        self.draft.clone_from(&answer.tokens);
+        let hypothesis = Hypothesis::from(answer);
         self.heard.clone_from(&hypothesis.words);
         Ok(hypothesis)
     }

@@ -16,7 +16,7 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// A token with its probability, 0-1.
 pub(super) struct Heard {
-    pub(super) token: usize,
+    pub(super) token: u16,
     pub(super) probability: f32,
 }
 
@@ -59,7 +59,7 @@ impl Tokenizer {
 
     /// Joins tokens to words, which have no times yet.
     pub(super) fn words(&self, heard: &[Heard]) -> Vec<AssembledWord> {
-        let bytes = |heard: &Heard| self.bytes(heard.token).to_vec();
+        let bytes = |heard: &Heard| self.bytes(heard.token.into()).to_vec();
         let token =
             |heard: &Heard| Token { bytes: bytes(heard), start: 0, end: 0, p: heard.probability };
         let tokens: Vec<Token> = heard.iter().map(token).filter(|t| !t.bytes.is_empty()).collect();

@@ -52,7 +52,7 @@ pub fn serve(model: &Path) -> std::io::Result<()> {
             decoder.end()?;
             open = false;
         }
-        Ok(Answer { words: words(&decoder.segments(last)), language: None })
+        Ok(Answer { words: words(&decoder.segments(last)), ..Answer::default() })
     })
 }
 

@@ -127,6 +127,7 @@ impl Session for Ear {
             language: None,
             prompt: String::new(),
             settled: Vec::new(),
+            draft: Vec::new(),
         };
         let answer: Answer = self.child.ask(&question, pack(fresh), WINDOW_TIMEOUT)?;
         Ok(answer.into())

@@ -97,8 +97,9 @@ impl Session for Ear {
             language: window.language.map(|l| spoken(l).to_owned()),
             prompt: window.prompt.to_owned(),
             settled: Vec::new(),
+            draft: Vec::new(),
         };
-        self.0.ask(question, pack(window.samples), window.deadline)
+        self.0.ask(question, pack(window.samples), window.deadline).map(Hypothesis::from)
     }
 }
 
