@@ -37,6 +37,8 @@ release: ## Build what ships: target/release/auralink
 
 test: ## All tests: units, rooms, and the appliance with real publishers and viewers (ARGS="filter")
 	@.ci/setup test
+	$(FEATURES) $(CARGO) test --locked --no-run $$features
+	@.ci/test-models
 	$(FEATURES) .ci/list-skips $(CARGO) test --locked --no-fail-fast $$features $(ARGS)
 
 test-fast: ## The unit tests that play no media, and the house rules: for the inner loop

@@ -34,3 +34,14 @@ pub(crate) fn test_data(part: &str) -> Option<PathBuf> {
     skip(format!("the test data {}", path.display()));
     None
 }
+
+/// Where `make test` puts the models that tests need.
+pub(crate) fn test_models() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-models")
+}
+
+/// Folders in which tests look for models: those of `$AURALINK_MODELS`, and the one above.
+pub(crate) fn model_folders() -> Vec<PathBuf> {
+    let named = std::env::var_os("AURALINK_MODELS");
+    named.iter().flat_map(std::env::split_paths).chain([test_models()]).collect()
+}

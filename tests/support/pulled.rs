@@ -1,6 +1,6 @@
 //! The models that `auralink models pull --default` fetches, for tests that need real weights.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -22,14 +22,11 @@ pub(crate) fn default_models() -> Option<&'static [PathBuf]> {
 }
 
 fn fetch() -> Result<Vec<PathBuf>, String> {
-    let named = std::env::var_os("AURALINK_MODELS");
-    let mut folders: Vec<PathBuf> = named.iter().flat_map(std::env::split_paths).collect();
-    let own = Path::new(env!("CARGO_TARGET_TMPDIR")).join("models");
-    folders.push(own.clone());
+    let folders = needs::model_folders();
     let searched = std::env::join_paths(&folders).expect("paths without a colon");
     let pulled = Command::new(env!("CARGO_BIN_EXE_auralink"))
         .args(["models", "pull", "--default", "--to"])
-        .arg(&own)
+        .arg(needs::test_models())
         .current_dir(env!("CARGO_TARGET_TMPDIR"))
         .env("AURALINK_MODELS", searched)
         .env_remove("AURALINK_CONFIG")

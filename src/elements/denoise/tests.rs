@@ -20,8 +20,8 @@ fn harness(caps: &str) -> Harness {
 
 /// The same with DeepFilterNet; `None`, noted, where it is not installed.
 fn harness_dfn3(caps: &str) -> Option<Harness> {
-    let folders = crate::models::Config::default().search_order();
-    let models = crate::models::Registry::over(folders, None).expect("manifests read");
+    let folders = crate::needs::model_folders();
+    let models = crate::models::Registry::over(folders.clone(), None).expect("manifests read");
     if let Err(why) = crate::speech::denoise::locate(&models) {
         crate::needs::skip(format!("DeepFilterNet: {why}"));
         return None;
@@ -30,6 +30,8 @@ fn harness_dfn3(caps: &str) -> Option<Harness> {
     let element = harness.element().expect("there");
     element.set_property_from_str("engine", "dfn3");
     element.set_property("wait", true);
+    let folders = std::env::join_paths(folders).expect("paths without a colon");
+    element.set_property("models", folders.to_str().expect("UTF-8"));
     Some(harness)
 }
 

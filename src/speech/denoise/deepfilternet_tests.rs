@@ -15,7 +15,7 @@ const LIBRARY: &str = "libdeepfilter.so";
 
 /// The folder of the installed model; `None`, noted, without one.
 fn installed() -> Option<PathBuf> {
-    let found = find(None);
+    let found = find(Some(&needs::model_folders()));
     if found.is_err() {
         needs::skip(format!("DeepFilterNet: `auralink models pull {DEEPFILTERNET}`"));
     }
