@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::archive::Totals;
 use crate::runtime::{Event, NodeState, OutputSnapshot, StreamSnapshot, StreamState, Supervisor};
+use crate::speech::engine;
 use crate::telemetry::names::{self, Name};
 
 /// Counters of this process. Cheap to clone.
@@ -124,6 +125,7 @@ impl Metrics {
         let scrape = Scrape::default();
         scrape.set(names::ARCHIVE_KEPT, &[], words.kept as f64)?;
         scrape.set(names::ARCHIVE_LOST, &[], words.lost as f64)?;
+        scrape.engines()?;
         scrape.machine(self.0.started.elapsed().as_secs_f64(), disk_free, self.0.gpu_ready)?;
         for stream in streams {
             scrape.stream(stream)?;
@@ -159,6 +161,17 @@ impl Scrape {
         self.set(names::UPTIME, &[], uptime)?;
         self.set(names::GPU_READY, &[], f64::from(u8::from(gpu)))?;
         disk.map_or(Ok(()), |free| self.set(names::DISK_FREE, &[], free as f64))
+    }
+
+    fn engines(&self) -> Result<(), prometheus::Error> {
+        for used in engine::usage() {
+            let labels = [used.engine.as_str()];
+            self.set(names::ENGINE_PROCESSES, &labels, used.processes as f64)?;
+            self.set(names::ENGINE_STARTS, &labels, used.starts as f64)?;
+            self.set(names::ENGINE_MEMORY, &labels, used.memory_bytes as f64)?;
+            self.set(names::ENGINE_CPU, &labels, used.cpu.as_secs_f64())?;
+        }
+        Ok(())
     }
 
     fn stream(&self, s: &StreamSnapshot) -> Result<(), prometheus::Error> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -84,10 +84,6 @@ impl Host {
     }
 
     fn read_memory(&mut self) {
-        let kib = |text: &str, field: &str| {
-            let line = text.lines().find_map(|l| l.strip_prefix(field)?.strip_prefix(':'));
-            line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
-        };
         if let Ok(text) = std::fs::read_to_string("/proc/meminfo") {
             self.memory_total = kib(&text, "MemTotal") * 1024;
             self.memory_available = kib(&text, "MemAvailable") * 1024;
@@ -122,18 +118,33 @@ fn read_ticks() -> Option<Ticks> {
     let fields = stat.lines().next()?.split_whitespace().skip(1);
     // user nice system idle iowait irq softirq steal; user already includes guest time.
     let ticks: Vec<u64> = fields.take(8).filter_map(|f| f.parse().ok()).collect();
-    let own = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let own = process_ticks("self")?;
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    Some(Ticks { at: Instant::now(), all: ticks.iter().sum(), idle, own })
+}
+
+/// Ticks that a process has run.
+fn process_ticks(process: &str) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name in parentheses may contain spaces, so fields count from behind it. utime and stime
     // are the 14th and 15th of proc(5), here the 12th and 13th.
-    let behind = own.rsplit_once(')')?.1;
-    let own: Vec<u64> =
-        behind.split_whitespace().skip(11).take(2).filter_map(|f| f.parse().ok()).collect();
-    Some(Ticks {
-        at: Instant::now(),
-        all: ticks.iter().sum(),
-        idle: ticks.get(3)? + ticks.get(4)?,
-        own: own.iter().sum(),
-    })
+    let behind = stat.rsplit_once(')')?.1;
+    let used = behind.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<u64>().ok());
+    Some(used.sum())
+}
+
+/// A field of a file of `/proc` in KiB; 0 if it is not there.
+fn kib(text: &str, field: &str) -> u64 {
+    let line = text.lines().find_map(|l| l.strip_prefix(field)?.strip_prefix(':'));
+    line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+}
+
+/// Resident memory of another process in bytes, and the processor time that it has used; zeros if it
+/// is gone.
+pub fn process_usage(process: u32) -> (u64, Duration) {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let ticks = process_ticks(&process.to_string()).unwrap_or(0);
+    (kib(&status, "VmRSS") * 1024, Duration::from_secs_f64(ticks as f64 / TICKS_PER_S))
 }
 
 #[cfg(test)]

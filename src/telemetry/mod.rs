@@ -11,5 +11,5 @@ pub mod malloc;
 pub mod names;
 
 pub use flood::LogLimiter;
-pub use host::{Disk, Host, disk};
+pub use host::{Disk, Host, disk, process_usage};
 pub use log::{Config, Format, init};

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::tail::Tail;
-use super::{Error, Frame, program};
+use super::{Error, Frame, program, usage};
 
 /// How long to wait for the exit status of a child that closed its pipe.
 const EXIT_STATUS_WAIT: Duration = Duration::from_millis(500);
@@ -53,6 +53,7 @@ impl Child {
         let spawned = named(engine, "ask", move || write(&to_ask, stdin))
             .and_then(|()| named(engine, "answer", move || read(&answered, stdout)))
             .and_then(|()| named(engine, "log", move || follower.0.follow(&follower.1, stderr)));
+        usage::started(engine, process.id());
         let child = Self { engine: engine.to_owned(), process, questions, answers, tail };
         spawned.map(|()| child).map_err(start)
     }
@@ -130,6 +131,7 @@ impl Drop for Child {
     fn drop(&mut self) {
         // Its pipes close with it, which ends the threads.
         let _ = self.process.kill();
+        usage::ending(&self.engine, self.process.id());
         let _ = self.process.wait();
     }
 }

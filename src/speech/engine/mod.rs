@@ -17,6 +17,7 @@ mod frame;
 mod program;
 mod serve;
 mod tail;
+mod usage;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub use frame::{BODY_BYTES_MAX, Frame, HEADER_BYTES_MAX};
 pub use program::program;
 pub use serve::{serve, serve_with_body};
 pub use tail::Tail;
+pub use usage::{EngineUsage, usage};
 
 /// Why a request to a child fails.
 #[derive(Debug, thiserror::Error)]
