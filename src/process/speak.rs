@@ -124,6 +124,7 @@ fn mix_bytes(mixer: &mut Mixer, at: Duration, bytes: &mut [u8]) {
 /// Speaks all committed cues; never returns.
 async fn speak_all(mut speaker: Speaker, words: CueFeed) -> std::convert::Infallible {
     let mut cues = words.subscribe();
+    speaker.warm_up().await;
     loop {
         let cue = cues.next().await;
         if cue.is_committed() {
@@ -162,8 +163,7 @@ struct Speaker {
 }
 
 impl Speaker {
-    async fn speak(&mut self, text: &str, slot: Slot) {
-        let rate = self.fitter.rate_for(now(), slot, text);
+    fn utterance(&self, text: &str, rate: f32) -> (Utterance, Vec<String>) {
         let Voice { engine, voice, rate: own_rate, pitch } = self.settings.voice.clone();
         let utterance = Utterance {
             text: text.to_owned(),
@@ -172,7 +172,18 @@ impl Speaker {
             rate: rate * own_rate,
             pitch,
         };
-        let engines: Vec<String> = engine.into_iter().collect();
+        (utterance, engine.into_iter().collect())
+    }
+
+    /// Loads the voice, which takes about a second, before there is a sentence.
+    async fn warm_up(&self) {
+        let (utterance, engines) = self.utterance("", 1.0);
+        self.voices.warm_up(&utterance, &engines).await;
+    }
+
+    async fn speak(&mut self, text: &str, slot: Slot) {
+        let rate = self.fitter.rate_for(now(), slot, text);
+        let (utterance, engines) = self.utterance(text, rate);
         let speech = match self.voices.speak(&utterance, &engines).await {
             Ok(speech) => speech,
             Err(error) => {

@@ -9,7 +9,7 @@ use auralink::speech::stt;
 use auralink::speech::tts::{self, Config, Speech, Utterance, Voices};
 
 use crate::needs;
-use crate::support::{self, errors, heard, normal, resampled};
+use crate::support::{self, RATE, errors, heard, normal, resampled};
 
 const TEXT: [&str; 5] = [
     "Good evening, and welcome to the programme.",
@@ -18,12 +18,6 @@ const TEXT: [&str; 5] = [
     "Are you sure that the train leaves before seven?",
     "Nobody knew the answer; everybody had a question.",
 ];
-
-fn folders() -> Vec<PathBuf> {
-    let named = std::env::var_os("AURALINK_MODELS");
-    let named = named.iter().flat_map(std::env::split_paths);
-    named.chain([PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models")]).collect()
-}
 
 /// These engines, without models. A voice has time to load on a busy machine.
 fn engines(names: &[&str]) -> Voices {
@@ -35,17 +29,20 @@ fn engines(names: &[&str]) -> Voices {
 /// The voices of one engine; `None`, noted, if it is not there.
 fn voices(engine: &str) -> Option<Voices> {
     let voices = engines(&[engine]);
-    voices.set_models(&tts::Models::scan(&folders()));
+    voices.set_models(&tts::Models::scan(&needs::model_folders()));
     for (engine, why) in voices.missing() {
         needs::skip(format!("{engine}: {why}"));
     }
     voices.missing().is_empty().then_some(voices)
 }
 
-async fn speak(voices: &Voices, text: &str, rate: f32) -> Speech {
+fn utterance(text: &str, rate: f32) -> Utterance {
     let language = "en".parse().expect("a language");
-    let utterance = Utterance { text: text.into(), language, voice: None, rate, pitch: 1.0 };
-    voices.speak(&utterance, &[]).await.expect("speaks")
+    Utterance { text: text.into(), language, voice: None, rate, pitch: 1.0 }
+}
+
+async fn speak(voices: &Voices, text: &str, rate: f32) -> Speech {
+    voices.speak(&utterance(text, rate), &[]).await.expect("speaks")
 }
 
 /// Share of the words that are not understood: by Moonshine, else by the basic engine.
@@ -55,9 +52,10 @@ async fn misheard(voices: &Voices) -> f64 {
         let speech = speak(voices, text, 1.0).await;
         let pace = text.chars().count() as f64 / speech.pcm.duration().as_secs_f64();
         assert!((8.0..30.0).contains(&pace), "{text}: {pace} characters a second");
-        clips.push(resampled(&speech.pcm.samples, speech.pcm.rate_hz));
+        clips.push(resampled(&speech.pcm.samples, speech.pcm.rate_hz, RATE as u32));
     }
-    let engines = support::engines(&stt::Config::default(), stt::Models::scan(&folders()));
+    let engines =
+        support::engines(&stt::Config::default(), stt::Models::scan(&needs::model_folders()));
     let written = heard(&engines, &["moonshine", "basic"], &clips);
     let said = normal(&TEXT.join(" "));
     eprintln!("{}", written.join(" "));
@@ -107,7 +105,7 @@ async fn a_corrupt_voice_is_told_and_the_next_engine_speaks() {
         return;
     }
     let all = engines(&["piper", "espeak"]);
-    let mut models = tts::Models::scan(&folders());
+    let mut models = tts::Models::scan(&needs::model_folders());
     all.set_models(&models);
     assert_eq!(speak(&all, TEXT[0], 1.0).await.engine, "piper");
     // A voice whose model is no model: the engine is not to blame.
@@ -127,26 +125,23 @@ async fn a_corrupt_voice_is_told_and_the_next_engine_speaks() {
     assert_eq!(speak(&all, TEXT[1], 1.0).await.engine, "piper");
 }
 
-/// Kills the processes with this path in their command line.
-fn kill(path: &Path) -> usize {
-    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
-    let ours = processes.filter(|process| {
+/// The processes with this path in their command line.
+fn processes(path: &Path) -> Vec<String> {
+    let all = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let ours = all.filter(|process| {
         let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).contains(&path.display().to_string())
     });
-    let numbers: Vec<String> =
-        ours.map(|process| process.file_name().to_string_lossy().into_owned()).collect();
-    Command::new("kill").arg("-9").args(&numbers).status().expect("kill");
-    numbers.len()
+    ours.map(|process| process.file_name().to_string_lossy().into_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_voice_is_started_again() {
+async fn a_voice_is_loaded_before_it_speaks_and_started_again_when_it_is_killed() {
     if voices("piper").is_none() || voices("espeak").is_none() {
         return;
     }
     // A path of its own, so that other tests keep their process.
-    let mut models = tts::Models::scan(&folders());
+    let mut models = tts::Models::scan(&needs::model_folders());
     let folder = tempfile::tempdir().expect("temporary folder");
     let own = folder.path().join("en_US-own-medium.onnx");
     for ending in ["", ".json"] {
@@ -156,8 +151,13 @@ async fn a_killed_voice_is_started_again() {
     models.piper = vec![("en".parse().expect("a language"), own.clone())];
     let all = engines(&["piper", "espeak"]);
     all.set_models(&models);
+    assert!(processes(&own).is_empty());
+    all.warm_up(&utterance(TEXT[0], 1.0), &[]).await;
+    let loaded = processes(&own);
+    assert_eq!(loaded.len(), 1);
     assert_eq!(speak(&all, TEXT[0], 1.0).await.engine, "piper");
-    assert_eq!(kill(&own), 1);
+    assert_eq!(processes(&own), loaded);
+    assert!(Command::new("kill").arg("-9").args(&loaded).status().expect("kill").success());
     assert_eq!(speak(&all, TEXT[0], 1.0).await.engine, "espeak");
     assert!(!all.states()[0].up, "it rests");
     let rests = std::time::Instant::now();

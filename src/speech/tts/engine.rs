@@ -110,6 +110,11 @@ pub trait Synthesiser: Send + Sync {
         None
     }
 
+    /// Loads the voice that would speak this. The first utterance reports what is wrong with it.
+    fn warm_up<'a>(&'a self, _: &'a Utterance) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
+
     /// Speaks. Dropping the future cancels it.
     fn speak<'a>(&'a self, utterance: &'a Utterance) -> BoxFuture<'a, Result<Pcm, Error>>;
 }

@@ -206,6 +206,15 @@ impl Voices {
         states
     }
 
+    /// Loads the voice of the first engine that can speak this, so that its first phrase is not late.
+    pub async fn warm_up(&self, utterance: &Utterance, engines: &[String]) {
+        let asked = |name: &str| engines.is_empty() || engines.iter().any(|engine| engine == name);
+        let mut able = self.chain.engines().filter(|(name, _)| asked(name));
+        if let Some((_, engine)) = able.find(|(_, engine)| engine.can(&utterance.language)) {
+            engine.warm_up(utterance).await;
+        }
+    }
+
     /// Speaks a phrase with the first engine that can and works. `engines` overrides the order of
     /// the configuration unless empty. If an engine lacks the requested voice, the next one is
     /// asked.

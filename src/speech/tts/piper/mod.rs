@@ -269,6 +269,14 @@ impl Synthesiser for Piper {
         here.voices.is_empty().then(|| here.broken.clone()).flatten()
     }
 
+    fn warm_up<'a>(&'a self, utterance: &'a Utterance) -> BoxFuture<'a, ()> {
+        Box::pin(async {
+            if let Ok(voice) = self.voice(utterance) {
+                let _ = voice.worker.load().await;
+            }
+        })
+    }
+
     fn speak<'a>(&'a self, utterance: &'a Utterance) -> BoxFuture<'a, Result<Pcm, Error>> {
         Box::pin(self.ask(utterance))
     }

@@ -65,9 +65,20 @@ impl Worker {
     /// # Errors
     /// [`Error::Busy`], [`Error::VoiceDown`] while the voice rests, or why it failed.
     pub(super) async fn say(&self, sentence: Sentence, limit: Duration) -> Result<Vec<u8>, Error> {
+        self.ask(Question::Say(sentence), limit).await
+    }
+
+    /// Loads the voice.
+    ///
+    /// # Errors
+    /// As [`Self::say`].
+    pub(super) async fn load(&self) -> Result<(), Error> {
+        self.ask(Question::Load, LOAD_TIMEOUT).await.map(drop)
+    }
+
+    async fn ask(&self, question: Question, limit: Duration) -> Result<Vec<u8>, Error> {
         let (reply, answer) = oneshot::channel();
-        let job =
-            Job { question: Question::Say(sentence), deadline: Instant::now() + limit, reply };
+        let job = Job { question, deadline: Instant::now() + limit, reply };
         let queue = self.queue()?;
         queue.try_send(job).map_err(|_| Error::Busy { voice: self.name.clone() })?;
         let late = || EngineError::TimedOut { engine: "piper".into(), after: limit };
