@@ -24,7 +24,7 @@ use anyhow::Result;
 use auralink::config;
 use auralink::speech::stt;
 use auralink::speech::tts::{self, TEXT_CHARS_MAX, Utterance, Voices, sentences};
-use support::{errors, heard, normal, resampled};
+use support::{RATE, errors, heard, normal, resampled};
 
 /// Texts of each language.
 const TEXTS: usize = 28;
@@ -122,7 +122,7 @@ async fn understood(voices: &Voices, engine: &str, texts: &[String]) -> Result<(
     let mut clips = Vec::new();
     for text in texts {
         let Ok(speech) = voices.speak(&utterance("en", text)?, &only).await else { return Ok(()) };
-        clips.push(resampled(&speech.pcm.samples, speech.pcm.rate_hz));
+        clips.push(resampled(&speech.pcm.samples, speech.pcm.rate_hz, RATE as u32));
     }
     let models = stt::Models::scan(&folders());
     let listener = if models.moonshine.is_some() { "moonshine" } else { "basic" };

@@ -1,5 +1,6 @@
-//! Captions in figures, for every speech-to-text engine of this machine: word errors, delay of text
-//! after the voice and cost for 1, 2, 4 and 8 streams at once, and words that were not spoken.
+//! Captions in figures, for every speech-to-text engine of this machine: word errors, also in noise
+//! with and without noise suppression; delay of text after the voice and cost for 1, 2, 4 and 8
+//! streams at once; words that were not spoken.
 //!
 //! `cargo bench --bench captions`, or `cargo bench --bench captions -- moonshine` for engines of that
 //! name alone. Models are searched in `AURALINK_MODELS` (folders joined by `:`), else in
@@ -8,11 +9,13 @@
 
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::print_stdout)]
 
-#[path = "../tests/support/needs.rs"]
+mod noisy;
+
+#[path = "../../tests/support/needs.rs"]
 mod needs;
-#[path = "../tests/support/spelling.rs"]
+#[path = "../../tests/support/spelling.rs"]
 mod spelling;
-#[path = "../tests/stt/support.rs"]
+#[path = "../../tests/stt/support.rs"]
 mod support;
 
 use std::path::PathBuf;
@@ -51,12 +54,13 @@ fn main() {
         }
         println!();
     }
+    let config = Config { basic_streams_max: 8, ..Config::default() };
+    let engines = Arc::new(Engines::new(&config, models.clone()));
+    noisy::print(&engines, &installed(&engines, &models));
     println!(
         "| engine | streams | committed p50/p95 s | words p50/p95 s | partial p50/p95 s | real-time factor | skipped s |"
     );
     println!("|---|---|---|---|---|---|---|");
-    let config = Config { basic_streams_max: 8, ..Config::default() };
-    let engines = Arc::new(Engines::new(&config, models.clone()));
     for wanted in installed(&engines, &models) {
         for streams in [1, 2, 4, 8] {
             paced(&engines, &wanted, &utterances, streams);
