@@ -68,7 +68,12 @@ pub(super) async fn follow_models(
             continue;
         };
         follow_denoiser(&deepfilternet, denoiser);
-        let labels: Vec<String> = found.whisper.iter().map(|p| stt::whisper::label(p)).collect();
+        let mut labels: Vec<String> = found
+            .whisper
+            .iter()
+            .map(|path| format!("whisper {}", stt::whisper::label(path)))
+            .collect();
+        labels.extend(found.moonshine.iter().map(|_| "moonshine".to_owned()));
         if ears.set_models(found) {
             tracing::info!(models = labels.join(", "), "speech-to-text models");
         }

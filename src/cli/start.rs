@@ -177,10 +177,11 @@ async fn open_streams(
     Ok(())
 }
 
-/// The demo stream for new users: a test pattern, and a voice in noise with noise suppression.
+/// The demo stream for new users: a test pattern, and a voice in noise with noise suppression and
+/// captions in English, Spanish and French.
 fn demo() -> anyhow::Result<StreamSpec> {
     let mut spec = StreamSpec::new("demo".parse()?);
-    spec.preset = "clean-audio".into();
+    spec.preset = "captions-translated".into();
     spec.source = SourceSpec::Demo(Default::default());
     Ok(spec)
 }

@@ -163,6 +163,17 @@ async fn the_demo_shows_something_within_seconds() {
         })
         .await;
     assert!(!snapshot["denoise"].is_null(), "the demo cleans its voice: {snapshot}");
+    let captions = "/api/v1/streams/demo/captions";
+    eventually("captions in English and Spanish", s(60), || async {
+        let view = appliance.api.must_get(captions).await;
+        let feeds = view["feeds"].as_array().cloned().unwrap_or_default();
+        let written = |tag: &str| {
+            let feed = feeds.iter().find(|feed| feed["language"] == tag);
+            feed.is_some_and(|feed| feed["words"].as_u64() > Some(5))
+        };
+        if written("en") && written("es") { Ok(()) } else { Err(view.to_string()) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
