@@ -1,6 +1,6 @@
 """Checkpoint -> weights that the appliance loads: safetensors, and a model card with their SHA-256.
 
-    python export.py runs/cpu/last.pt --out . --note "what it was trained on"
+    PYTHONPATH=.. python export.py runs/cpu/last.pt --out . --note "what it was trained on"
 
 The card's `shape` and `sha256` are read by `src/aic/audio`, which refuses weights that differ.
 """
