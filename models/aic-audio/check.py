@@ -1,18 +1,22 @@
 """Holds weights against the model's promises; `.ci/train-smoke` runs it.
 
-    python check.py aic-a2.safetensors [FOLDER WITH LYRA V2'S TFLITE FILES]
+    python check.py aic-a2.safetensors [FOLDER WITH LYRA V2'S TFLITE FILES] [--own-books]
 
 Streaming has to equal the whole file. With the folder also: features and sound as TFLite computes
 them, up to its int8 activations (which float does not have), and the very same codes for the same
-features where the codebooks are Lyra's own.
+features where the codebooks are Lyra's own. Packets of random codes have to survive the range coder,
+with the file's context net or, where it has none, with a random one.
 """
 
 import sys
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
-from model import FRAME, RATE, STAGES, greedy, load
+import coder
+from context import REDUNDANT, Net, quantise
+from model import ENTRIES, FRAME, RATE, STAGES, greedy, load
 
 FEATURES_DB, SOUND_DB = 18.0, 18.0  # least signal-to-noise ratios; 23.6 and 22 to 23 on speech
 
@@ -64,12 +68,37 @@ def against_tflite(codec, folder):
     return ratio_db(codec.latents(torch.from_numpy(samples)), features), ratio_db(made, np.concatenate(sound)), same.mean()
 
 
+def coder_is_wrong(weights, codec, tries=8):
+    """What is wrong with the range coder or its context net; None where nothing is."""
+    tensors = {k: v.numpy() for k, v in load_file(weights).items() if k.startswith("context.")}
+    context = coder.Context(tensors or {k: v.numpy() for k, v in quantise(Net(), codec.books).items()})
+    random = np.random.default_rng(1)
+    for _ in range(tries):
+        redundant = random.integers(0, ENTRIES, (random.integers(0, 3), REDUNDANT))
+        frames = random.integers(0, ENTRIES, (random.integers(1, 5), random.choice([14, 18, 33, STAGES])))
+        written, frequencies = coder.pack(context, redundant, frames)
+        if any((f.sum(1) != coder.TOTAL).any() or (f < 1).any() for f in frequencies):
+            return "frequencies do not add up"
+        made = coder.unpack(context, written, len(redundant), REDUNDANT, *frames.shape)
+        if not all(np.array_equal(a, b) for a, b in zip(made, (redundant, frames))):
+            return "a packet does not decode to its codes"
+        try:
+            coder.unpack(context, written + b"\0", len(redundant), REDUNDANT, *frames.shape)
+            return "a payload that is too long passes"
+        except ValueError:
+            pass
+    return None
+
+
 def main():
     codec = load(sys.argv[1])
     for what, off in zip(("latents", "samples"), streaming_is_off_by(codec)):
         print(f"streaming is off by {off:.1e} in {what}")
         if not off < 2e-4:
             raise SystemExit("streaming does not equal the whole file")
+    if wrong := coder_is_wrong(sys.argv[1], codec):
+        raise SystemExit(wrong)
+    print("packets decode to their codes")
     if len(sys.argv) > 2:
         features, sound, same = against_tflite(codec, sys.argv[2])
         print(f"against TFLite: features {features:.1f} dB, sound {sound:.1f} dB, {same:.2%} of codes equal")

@@ -142,11 +142,12 @@ def main():
     p.add_argument("--start", help="a float net, as each run leaves it in CACHE/context.pt, to continue from")
     p.add_argument("--steps", type=int, default=400)
     p.add_argument("--frames", type=int, default=200_000)
+    p.add_argument("--files", type=int, default=0, help="of each folder; 0: all")
     args = p.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(1)
     codec = load(args.weights)
-    frames, ends = latents(codec, args.speech, args.cache)
+    frames, ends = latents(codec, args.speech, args.cache, args.files)
     net = Net()
     if args.start:
         net.load_state_dict(torch.load(args.start))

@@ -23,16 +23,16 @@ VIRTUAL = 50
 SWEEPS = 6
 
 
-def latents(codec, folders, cache, seed=1):
+def latents(codec, folders, cache, most=0, seed=1):
     """(latents [frames, LATENT], ends of the pieces): all training files at three speeds, each piece
     0 to 24 dB below full scale. Kept in `cache`."""
     weights = b"".join(v.numpy().tobytes() for k, v in sorted(codec.encoder.state_dict().items()))
-    key = hashlib.sha256(weights + "\n".join(map(str, folders)).encode()).hexdigest()[:12]
+    key = hashlib.sha256(weights + "\n".join([*map(str, folders), str(most)]).encode()).hexdigest()[:12]
     store = pathlib.Path(cache) / f"latents-{key}.npz"
     if not store.exists():
         random = np.random.default_rng(seed)
         pieces = []
-        for piece in data.load(folders, cache)[0]:
+        for piece in data.load(folders, cache, most)[0]:
             gain = 10 ** (-random.uniform(0, 24) / 20) / 32768
             samples = torch.from_numpy(piece[:len(piece) // FRAME * FRAME].astype(np.float32) * gain)
             pieces.append(codec.latents(samples).numpy())
@@ -100,10 +100,11 @@ def main():
     p.add_argument("--cache", default="runs")
     p.add_argument("--rounds", type=int, default=4)
     p.add_argument("--frames", type=int, default=200_000, help="of the training frames, for each round")
+    p.add_argument("--files", type=int, default=0, help="of each folder; 0: all")
     args = p.parse_args()
     torch.set_num_threads(1)
     codec = load(args.weights)
-    frames, _ = latents(codec, args.speech, args.cache)
+    frames, _ = latents(codec, args.speech, args.cache, args.files)
     frames = frames[torch.randperm(len(frames), generator=torch.Generator().manual_seed(2))[:args.frames]]
     codec.books.copy_(refit(codec.books, frames, args.rounds))
     codec.mean.copy_(frames.mean(0))
