@@ -152,6 +152,7 @@ def main():
     if args.start:
         net.load_state_dict(torch.load(args.start))
     train(net, Sequences(codec.books, frames, ends, args.frames, seed=1), args.steps)
+    codec.mean.copy_(frames.mean(0))
     torch.save(net.state_dict(), f"{args.cache}/context.pt")
     save(codec, args.weights, quantise(net, codec.books))
 

@@ -24,7 +24,7 @@ import torch
 
 import data
 from baselines import LYRA_STAGES, Lyra, Opus
-from coder import Context, pack_all
+from coder import TOTAL_BITS, Context, pack_all
 from model import FRAME, RATE, load, total
 from scores import NAMES, Scores
 
@@ -171,6 +171,21 @@ def differences(table, draws=5000):
             f"{m:+.3f} ({a:+.3f} to {b:+.3f})" for m, a, b in zip(less.mean(0), low, high)) + " |")
 
 
+def bits(aic, speech):
+    """Mean bits of a frame before whole bytes: the first of a packet, the second, the third."""
+    print("\n| stages | raw bits | first frame of a packet | second | third |\n|---|---|---|---|---|")
+    for stages in (REDUNDANT, *STAGES):
+        sums, count = np.zeros(3), 0
+        for samples in speech:
+            codes = aic.codes(samples, max(stages, STAGES[0])).numpy()[:, :stages]
+            codes = codes[:len(codes) // 3 * 3].reshape(-1, 3, stages)
+            frequencies = aic.context.packets(codes[:, :0], codes)
+            for i, rows in enumerate(frequencies):
+                sums[i] += TOTAL_BITS * codes[:, i].size - np.log2(np.take_along_axis(rows, codes[:, i, :, None], 2)).sum()
+            count += len(codes)
+        print(f"| {stages} | {4 * stages} | " + " | ".join(f"{b:.1f}" for b in sums / count) + " |", flush=True)
+
+
 def savings(rows):
     """What the wire saves, never without what it costs."""
     print(f"\n| AIC-A | packets | wire kbit/s | against {FULLBAND} | against {WIDEBAND} | cost against {WIDEBAND}: "
@@ -203,9 +218,12 @@ def main():
     table.head()
     if "original" in args.only:
         table.row("original", lambda _, x: (x, [256.0]))
-    if "aic" in args.only:
-        measure_aic(table, Aic(args.weights), args.fast)
+    aic = Aic(args.weights) if "aic" in args.only else None
+    if aic:
+        measure_aic(table, aic, args.fast)
     measure_others(table, args.only, args.shared, args.fast)
+    if aic:
+        bits(aic, speech)
     if {"aic", "lyra"} <= set(args.only):
         differences(table)
     if {"aic", "opus"} <= set(args.only):

@@ -1,6 +1,6 @@
 """Weights -> what the appliance loads: matrices as float16, the model card, and examples for tests.
 
-    python export.py runs/aic-a2.safetensors --out . --speech FILE --note "what the books were fitted on"
+    python export.py runs/aic-a2.safetensors --out . --speech FILE --note "what the context net was fitted on"
 
 Writes `aic-a2.safetensors`, `aic-a2.json` (its card; `src/aic` refuses weights with another hash),
 `aic-a2-example.safetensors` (a second of speech with latents, codes and sound) and
@@ -23,7 +23,6 @@ from model import BEAMS, CHANNELS, ENTRIES, FRAME, LATENT, RATE, STAGES, best, g
 LARGE = 4096  # values from which a tensor is stored as float16
 REDUNDANT = 8  # stages of a redundant frame
 PACKETS = ((0, 1, 14), (0, 3, 18), (1, 1, 18), (2, 2, 33), (2, 1, 46), (0, 4, 14))  # redundant, frames, stages
-SHOWN = (0, 2)  # packets whose frequencies are written too
 
 
 def store(name, tensor):
@@ -53,11 +52,10 @@ def packets(codec, context, samples):
         again = unpack(context, written, redundant, REDUNDANT, frames, stages)
         if not all(np.array_equal(a, b) for a, b in zip(again, (before, here))):
             raise SystemExit("a packet does not decode to its codes")
-        packet = {"redundant": redundant, "redundant_stages": REDUNDANT, "frames": frames, "stages": stages,
-                  "codes": [c.tolist() for c in [*before, *here]], "bytes": written.hex()}
-        if index in SHOWN:
-            packet["frequencies"] = [row.tolist() for rows in frequencies for row in rows]
-        out.append(packet)
+        out.append({
+            "redundant": redundant, "redundant_stages": REDUNDANT, "frames": frames, "stages": stages,
+            "codes": [c.tolist() for c in [*before, *here]], "bytes": written.hex(),
+            "frequencies": [row.tolist() for rows in frequencies for row in rows]})
     return out
 
 
@@ -68,7 +66,7 @@ def card(weights, tensors, note):
         "name": "AIC-A", "version": 2, "id": digest[:8], "file": weights.name, "sha256": digest,
         "bytes": weights.stat().st_size, "licence": "Apache-2.0",
         "origin": "network and weights of Lyra v2 (google/lyra), Copyright Google LLC, Apache-2.0, converted to float; "
-                  "codebooks refitted, search and context net by the AuraLink project",
+                  "search and context net by the AuraLink project",
         "shape": {"latent": LATENT, "stages": STAGES, "entries": ENTRIES, "channels": list(CHANNELS), "beams": BEAMS},
         "sample_rate": RATE, "frame_samples": FRAME, "algorithmic_latency_ms": 1000 * FRAME / RATE,
         "parameters": sum(network), "context_parameters": sum(v.numel() for k, v in tensors.items() if k.startswith("context.")),
@@ -79,11 +77,11 @@ def card(weights, tensors, note):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("weights", help="after refit.py and context.py")
+    p.add_argument("weights", help="after context.py")
     p.add_argument("--out", default=".")
     p.add_argument("--name", default="aic-a2")
     p.add_argument("--speech", required=True, help="a file whose first second becomes the example")
-    p.add_argument("--note", default="", help="what books and context net were fitted on, in words")
+    p.add_argument("--note", default="", help="what the context net was fitted on, in words")
     args = p.parse_args()
     torch.set_num_threads(1)
     out = pathlib.Path(args.out)
