@@ -17,7 +17,7 @@ LYRA_STAGES = {3.2: 16, 6.0: 30, 9.2: 46}  # kbit/s: stages of 4 bits
 
 def align(made, wanted, most=1200):
     """Cuts the delay that correlates best; a codec's latency is no fault of its sound. AIC-A needs
-    none of it: its delay is known."""
+    none of it: it has no delay."""
     size = min(len(made), len(wanted))
     correlation = scipy.signal.correlate(made[:size], wanted[:size], "full", "fft")
     middle = size - 1

@@ -1,311 +1,234 @@
-"""AIC-A: a causal speech codec. 16 kHz, 20 ms frames, 30 ms algorithmic latency, 0.5 to 6 kbps.
+"""AIC-A 2: Lyra v2's network in float, with a better search at the encoder. 16 kHz, 20 ms frames.
 
-Samples are float, -1 to 1. One frame is 320 samples and becomes one code per quantiser stage (10
-bits each): n stages cost n * 500 bit/s, and stages can be dropped from the end at any hop.
+Samples are float, -1 to 1. One frame is 320 samples and becomes one code per quantiser stage (4 bits
+each, before entropy coding), 46 stages at most; stages can be left away from the end.
 
-    encoder    512-sample Hann windows that end "now", two per frame -> log magnitude and compressed
-               real and imaginary parts -> linear -> causal ConvNeXt blocks at 50 Hz -> latent
-    quantiser  12 stages of 1024 entries, each coding what the stages before left over
-    decoder    latent -> causal ConvNeXt blocks at 50 Hz -> two spectra per frame (log magnitude and
-               phase) -> inverse DFT, Hann, overlap-add of 10 ms
+    encoder    a convolution to 1000 steps/s, then three stages of residual units and a strided
+               convolution (200, 100, 50 steps/s) -> latent of 64 values
+    quantiser  46 stages of 16 entries, each coding what the stages before left over
+    decoder    the encoder's mirror image, by transposed convolutions
 
-Everything runs at 50 Hz because on one core few large matrix products cost less than many small
-ones. Nothing looks ahead: the output is the input 160 samples (10 ms) later, and a frame is 20 ms.
+The network is SoundStream (Zeghidour et al., 2021) as google/lyra 1.3 ships it, without its int8
+activations; `convert_lyra.py` reads its weights. Nothing looks ahead: the output lies 0 samples
+behind the input, and the frame is the only latency.
 
-Invariant: streaming equals the whole file. Every part takes the tail of its past input as state and
-returns the next; a fresh state is zeros, which is also what the whole file is padded with. There is
-no normalisation over time. `src/aic/audio` in Rust computes the same from the exported weights.
+Invariant: streaming equals the whole file. Every layer takes the tail of its past input (transposed
+convolutions: the overlap of their past output) as state and returns the next; a fresh state is
+zeros. `src/aic/audio` in Rust computes the same from the same file.
 """
-
-import json
-import math
-import pathlib
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 RATE = 16000
 FRAME = 320
-HOP = 160
-ANALYSIS = 512
-DELAY = FRAME - HOP  # output behind input, samples
-STAGES = 12
-ENTRIES = 1024
-KERNEL = 7
+STAGES = 46
+ENTRIES = 16
+LATENT = 64
+BEAMS = 16  # partial sums that the search keeps; more gives nothing (64: PESQ +.008)
+SLOPE = 0.3
+DILATIONS = (1, 3, 9)
+CHANNELS, KERNELS, STRIDES, GROUPS = (64, 128, 256, 512), (10, 4, 4), (5, 2, 2), (1, 2, 4)
 
 
-class Block(nn.Module):
-    """ConvNeXt over time: depthwise causal convolution, norm over channels, two linear layers.
+def lrelu(x):
+    return F.leaky_relu(x, SLOPE)
 
-    [batch, frames, channels] in and out; state is the last KERNEL - 1 input frames.
-    """
 
-    def __init__(self, channels, expand=3):
+class Conv(nn.Module):
+    """Causal convolution, [batch, channels, steps]; the state is the last `past` input steps."""
+
+    def __init__(self, inputs, outputs, kernel, stride=1, groups=1, dilation=1):
         super().__init__()
-        self.depthwise = nn.Parameter(torch.randn(KERNEL, channels) / math.sqrt(KERNEL))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.norm = nn.LayerNorm(channels)
-        self.up = nn.Linear(channels, expand * channels)
-        self.down = nn.Linear(expand * channels, channels)
-        self.scale = nn.Parameter(torch.full((channels,), 0.3))
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs // groups, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.inputs, self.past = inputs, (kernel - 1) * dilation + 1 - stride
+        self.options = {"stride": stride, "groups": groups, "dilation": dilation}
+
+    def fresh(self, batch):
+        return self.weight.new_zeros(batch, self.inputs, self.past)
 
     def forward(self, x, state):
-        past = torch.cat([state, x], 1)
-        # The transposed view keeps [batch, frames, channels] for the matrix products.
-        y = F.conv1d(past.transpose(1, 2), self.depthwise.t().unsqueeze(1), self.bias,
-                     groups=x.shape[2]).transpose(1, 2)
-        y = self.down(F.gelu(self.up(self.norm(y)), approximate="tanh"))
-        return x + self.scale * y, past[:, past.shape[1] - (KERNEL - 1):]
+        x = torch.cat([state, x], 2)
+        return F.conv1d(x, self.weight, self.bias, **self.options), x[:, :, x.shape[2] - self.past:]
 
 
-class Encoder(nn.Module):
-    def __init__(self, channels, blocks, latent):
+class Transposed(nn.Module):
+    """Transposed convolution; the state is what its past output adds to the next steps."""
+
+    def __init__(self, inputs, outputs, kernel, stride, groups=1):
         super().__init__()
-        bins = ANALYSIS // 2 + 1
-        # Rises slowly and falls within a hop: the newest samples count as much as those before.
-        rise, fall = torch.hann_window(2 * (ANALYSIS - HOP)), torch.hann_window(2 * HOP)
-        self.register_buffer("window", torch.cat([rise[:ANALYSIS - HOP], fall[HOP:]]))
-        self.embed = nn.Linear(2 * 3 * bins, channels)
-        self.skip = nn.Linear(2 * 3 * bins, latent, bias=False)
-        self.blocks = nn.ModuleList(Block(channels) for _ in range(blocks))
-        self.norm = nn.LayerNorm(channels)
-        self.out = nn.Linear(channels, latent)
+        self.weight = nn.Parameter(torch.zeros(inputs, outputs // groups, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.outputs, self.past = outputs, kernel - stride
+        self.options = {"stride": stride, "groups": groups}
 
     def fresh(self, batch):
-        """State before the first sample: past samples, then one tail per block."""
-        weight = self.out.weight
-        return [weight.new_zeros(batch, ANALYSIS - HOP)] + [
-            weight.new_zeros(batch, KERNEL - 1, weight.shape[1]) for _ in self.blocks]
+        return self.weight.new_zeros(batch, self.outputs, self.past)
 
-    def features(self, samples):
-        """[batch, past + frames * FRAME] -> [batch, frames, 6 * bins]"""
-        windows = samples.unfold(1, ANALYSIS, HOP) * self.window
-        spectrum = torch.view_as_real(torch.fft.rfft(windows))
-        power = spectrum.square().sum(-1) + 1e-7
-        parts = spectrum * power.pow(-0.25).unsqueeze(-1)
-        x = torch.cat([0.5 * power.log(), parts[..., 0], parts[..., 1]], -1)
-        return x.reshape(x.shape[0], x.shape[1] // 2, -1)
+    def forward(self, x, state):
+        y = F.conv_transpose1d(x, self.weight, None, **self.options)
+        y = torch.cat([y[:, :, :self.past] + state, y[:, :, self.past:]], 2)
+        steps = y.shape[2] - self.past
+        return y[:, :, :steps] + self.bias[:, None], y[:, :, steps:]
+
+
+class Unit(nn.Module):
+    """Residual unit: depthwise over time, then two layers over channels."""
+
+    def __init__(self, channels, dilation, groups):
+        super().__init__()
+        self.depthwise = Conv(channels, channels, 3, groups=channels, dilation=dilation)
+        self.pointwise1 = Conv(channels, channels, 1)
+        self.pointwise2 = Conv(channels, channels, 1, groups=groups)
+
+    def fresh(self, batch):
+        return self.depthwise.fresh(batch)
+
+    def forward(self, x, state):
+        y, state = self.depthwise(lrelu(x), state)
+        for layer in (self.pointwise1, self.pointwise2):
+            y = F.conv1d(y, layer.weight, layer.bias, groups=layer.options["groups"])
+            if layer is self.pointwise1:
+                y = lrelu(y)
+        return x + y, state
+
+
+def units(channels, groups):
+    return nn.ModuleList(Unit(channels, dilation, groups) for dilation in DILATIONS)
+
+
+class Chain(nn.Module):
+    """Layers one after another, each with its state."""
+
+    def fresh(self, batch):
+        """State before the first sample: one tensor per layer of `layers`."""
+        return [layer.fresh(batch) for _, layer in self.layers()]
+
+    def run(self, x, state):
+        after = []
+        for (activate, layer), before in zip(self.layers(), state):
+            x, tail = layer(lrelu(x) if activate else x, before)
+            after.append(tail)
+        return x, after
+
+
+class Encoder(Chain):
+    def __init__(self):
+        super().__init__()
+        self.first = Conv(1, CHANNELS[0], 64, stride=16)
+        self.stages = nn.ModuleList()
+        for i, (kernel, stride, groups) in enumerate(zip(KERNELS, STRIDES, GROUPS)):
+            stage = nn.Module()
+            stage.units = units(CHANNELS[i], groups)
+            stage.down = Conv(CHANNELS[i], CHANNELS[i + 1], kernel, stride, groups)
+            self.stages.append(stage)
+        self.last = Conv(CHANNELS[3], LATENT, 3, groups=4)
+
+    def layers(self):
+        """(whether a leaky ReLU comes before it, layer)"""
+        yield False, self.first
+        for stage in self.stages:
+            yield from ((False, unit) for unit in stage.units)
+            yield True, stage.down
+        yield True, self.last
 
     def forward(self, samples, state):
-        """[batch, frames * FRAME] -> latent [batch, frames, latent]"""
-        past = torch.cat([state[0], samples], 1)
-        after = [past[:, past.shape[1] - (ANALYSIS - HOP):]]
-        features = self.features(past)
-        x = self.embed(features)
-        for block, tail in zip(self.blocks, state[1:]):
-            x, tail = block(x, tail)
-            after.append(tail)
-        return self.out(self.norm(x)) + self.skip(features), after
+        """[batch, frames * FRAME] -> latent [batch, frames, LATENT]"""
+        x, state = self.run(samples.unsqueeze(1), state)
+        return x.transpose(1, 2), state
 
 
-class Decoder(nn.Module):
-    def __init__(self, channels, blocks, latent):
+class Decoder(Chain):
+    def __init__(self):
         super().__init__()
-        self.bins = FRAME // 2 + 1
-        # Sine in analysis (`wanted`) and synthesis: their product sums to one over the pieces.
-        self.register_buffer("window", torch.hann_window(FRAME).sqrt())
-        # What stands in for the latent of a frame that never came.
-        self.lost = nn.Parameter(torch.zeros(latent))
-        self.embed = nn.Linear(latent, channels)
-        self.blocks = nn.ModuleList(Block(channels) for _ in range(blocks))
-        self.norm = nn.LayerNorm(channels)
-        self.head = nn.Linear(channels, 2 * 3 * self.bins)
-        self.skip = nn.Linear(latent, 2 * 2 * self.bins, bias=False)
+        self.first = Conv(LATENT, CHANNELS[3], 3, groups=4)
+        self.stages = nn.ModuleList()
+        for i in (2, 1, 0):
+            stage = nn.Module()
+            stage.up = Transposed(CHANNELS[i + 1], CHANNELS[i], KERNELS[i], STRIDES[i], GROUPS[i])
+            stage.units = units(CHANNELS[i], GROUPS[i])
+            self.stages.append(stage)
+        self.last = Transposed(CHANNELS[0], 1, 64, 16)
 
-    def fresh(self, batch):
-        """State before the first frame: one tail per block, then the tail of the overlap-add."""
-        weight = self.embed.weight
-        return [weight.new_zeros(batch, KERNEL - 1, weight.shape[0]) for _ in self.blocks] + [
-            weight.new_zeros(batch, HOP)]
+    def layers(self):
+        yield False, self.first
+        for stage in self.stages:
+            yield True, stage.up
+            yield from ((False, unit) for unit in stage.units)
+        yield True, self.last
 
     def forward(self, latent, state):
-        """[batch, frames, latent] -> samples [batch, frames * FRAME]"""
-        x = self.embed(latent)
-        after = []
-        for block, tail in zip(self.blocks, state):
-            x, tail = block(x, tail)
-            after.append(tail)
-        shape = (x.shape[0], -1, 3, self.bins)
-        head, skip = self.head(self.norm(x)).reshape(shape), self.skip(latent)
-        gain = head[:, :, 0].clamp(max=3.0).exp()
-        root = (head[:, :, 1:] + skip.reshape(shape[0], -1, 2, self.bins)) * gain.unsqueeze(2)
-        # What the network makes is the spectrum with the root of its magnitude.
-        length = (root.square().sum(2, keepdim=True) + 1e-6).sqrt()
-        spectrum = torch.complex(*(root * length).unbind(2))
-        pieces = torch.fft.irfft(spectrum, n=FRAME) * self.window
-        first, second = pieces[..., :HOP], pieces[..., HOP:]
-        overlap = torch.cat([state[-1].unsqueeze(1), second], 1)
-        after.append(overlap[:, -1])
-        return (first + overlap[:, :-1]).flatten(1), after, root
-
-    def wanted(self, samples):
-        """The roots that would give the input: [batch, frames * FRAME] -> [batch, spectra, 2, bins]"""
-        pieces = F.pad(samples, (HOP, 0)).unfold(1, FRAME, HOP) * self.window
-        spectrum = torch.view_as_real(torch.fft.rfft(pieces)).transpose(2, 3)
-        return spectrum * (spectrum.square().sum(2, keepdim=True) + 1e-9).pow(-0.25)
+        """[batch, frames, LATENT] -> samples [batch, frames * FRAME]"""
+        x, state = self.run(latent.transpose(1, 2), state)
+        return x.squeeze(1), state
 
 
-class Quantiser(nn.Module):
-    """Residual vector quantiser; codebooks follow the data by moving averages, not by gradient."""
+def greedy(books, latent, stages=STAGES):
+    """The nearest entry, stage by stage: [frames, LATENT] -> codes [frames, stages]"""
+    return best(books, latent, stages, 1)
 
-    def __init__(self, latent, decay=0.99):
-        super().__init__()
-        self.decay = decay
-        self.register_buffer("codebooks", torch.zeros(STAGES, ENTRIES, latent))
-        self.register_buffer("counts", torch.ones(STAGES, ENTRIES))
-        self.register_buffer("sums", torch.zeros(STAGES, ENTRIES, latent))
 
-    def nearest(self, residual, stage):
-        """Index of the nearest entry for each row of `residual` [rows, latent]."""
-        book = self.codebooks[stage]
-        return (book.square().sum(1) - 2 * residual @ book.t()).argmin(1)
+@torch.no_grad()
+def best(books, latent, stages=STAGES, beams=BEAMS, price=None):
+    """M-best search, [frames, LATENT] -> codes [frames, stages]: of all stages so far the `beams`
+    smallest squared errors stay. `price` [stages, ENTRIES] is added to the error of each entry."""
+    frames = len(latent)
+    rest, error = latent.unsqueeze(1), latent.square().sum(1, keepdim=True)  # [frames, kept, LATENT]
+    codes = torch.zeros(frames, 1, 0, dtype=torch.long)
+    cost = torch.zeros(frames, 1)
+    for book, extra in zip(books[:stages], torch.zeros(stages, ENTRIES) if price is None else price):
+        grown = error.unsqueeze(2) - 2 * rest @ book.t() + book.square().sum(1)
+        paid = cost.unsqueeze(2) + extra
+        kept = (grown + paid).flatten(1).topk(min(beams, grown[0].numel()), largest=False).indices
+        parent, entry = kept // ENTRIES, kept % ENTRIES
+        rest = rest.gather(1, parent.unsqueeze(2).expand(-1, -1, LATENT)) - book[entry]
+        error, cost = rest.square().sum(2), paid.flatten(1).gather(1, kept)
+        codes = torch.cat([codes.gather(1, parent.unsqueeze(2).expand(-1, -1, codes.shape[2])),
+                           entry.unsqueeze(2)], 2)
+    winner = (error + cost).argmin(1)
+    return codes[torch.arange(frames), winner]
 
-    @torch.no_grad()
-    def codes(self, latent, stages=STAGES):
-        """[batch, frames, latent] -> [batch, frames, stages]"""
-        rest = latent.flatten(0, 1)
-        codes = []
-        for stage in range(stages):
-            index = self.nearest(rest, stage)
-            rest = rest - self.codebooks[stage][index]
-            codes.append(index)
-        return torch.stack(codes, 1).reshape(*latent.shape[:2], stages)
 
-    def decode(self, codes):
-        """[batch, frames, stages] -> [batch, frames, latent]"""
-        return sum(self.codebooks[stage][codes[..., stage]] for stage in range(codes.shape[2]))
-
-    @torch.no_grad()
-    def start(self, latent, generator):
-        """K-means on what the encoder gives now, stage after stage. `latent` is [rows, latent]."""
-        rest = latent.clone()
-        for stage in range(STAGES):
-            book = rest[torch.randperm(len(rest), generator=generator)[:ENTRIES]].clone()
-            for _ in range(8):
-                self.codebooks[stage] = book
-                index = self.nearest(rest, stage)
-                count = torch.bincount(index, minlength=ENTRIES).float().unsqueeze(1)
-                mean = torch.zeros_like(book).index_add_(0, index, rest) / count.clamp(min=1)
-                fresh = rest[torch.randint(len(rest), (ENTRIES,), generator=generator)]
-                book = torch.where(count > 0, mean, fresh)
-            self.codebooks[stage] = book
-            self.counts[stage] = 1.0
-            self.sums[stage] = book
-            rest = rest - book[self.nearest(rest, stage)]
-
-    @torch.no_grad()
-    def follow_on(self, rows):
-        """Lets `follow` go on from codebooks that were loaded, with so many rows a step."""
-        self.counts.fill_(rows / ENTRIES)
-        self.sums.copy_(self.codebooks * self.counts.unsqueeze(2))
-
-    def forward(self, latent, stages, generator):
-        """Training: straight-through latent and commitment loss. `stages` [batch, frames] says how
-        many stages each frame may use; every stage learns from every frame all the same, or none
-        where there is no generator."""
-        flat = latent.flatten(0, 1)
-        limit = stages.flatten().unsqueeze(1)
-        total, commit = torch.zeros_like(flat), 0.0
-        with torch.no_grad():
-            rest = flat.detach().clone()
-        for stage in range(STAGES):
-            with torch.no_grad():
-                index = self.nearest(rest, stage)
-                entry = self.codebooks[stage][index]
-                if generator is not None:
-                    self.follow(rest, index, stage, generator)
-                rest = rest - entry
-                total = total + entry * (stage < limit)
-            if stage in (0, 2, 5, 11):
-                commit = commit + (flat - (flat.detach() - rest)).square().mean()
-        return (flat + (total - flat).detach()).reshape(latent.shape), commit
-
-    def follow(self, rest, index, stage, generator):
-        """Moves the entries of a stage to the mean of what chose them; revives those unused."""
-        count = torch.bincount(index, minlength=ENTRIES).float()
-        self.counts[stage].lerp_(count, 1 - self.decay)
-        added = torch.zeros_like(self.sums[stage]).index_add_(0, index, rest)
-        self.sums[stage].lerp_(added, 1 - self.decay)
-        dead = self.counts[stage] < 0.03 * len(rest) / ENTRIES
-        if dead.any():
-            fresh = rest[torch.randint(len(rest), (int(dead.sum()),), generator=generator)]
-            mean_count = len(rest) / ENTRIES
-            self.sums[stage][dead] = fresh * mean_count
-            self.counts[stage][dead] = mean_count
-        self.codebooks[stage] = self.sums[stage] / (self.counts[stage].unsqueeze(1) + 1e-6)
+def total(books, codes):
+    """What codes stand for: [..., stages] -> [..., LATENT]"""
+    return sum(books[stage][codes[..., stage]] for stage in range(codes.shape[-1]))
 
 
 class Codec(nn.Module):
-    def __init__(self, encoder=(192, 4), decoder=(256, 6), latent=64):
+    def __init__(self):
         super().__init__()
-        self.shape = {"encoder": list(encoder), "decoder": list(decoder), "latent": latent}
-        self.encoder = Encoder(*encoder, latent)
-        self.quantiser = Quantiser(latent)
-        self.decoder = Decoder(*decoder, latent)
-
-    def mmacs(self):
-        """Multiply-accumulates per second of audio, in millions: encoder, search, decoder."""
-        def blocks(c, n):
-            return n * (6 * c * c + KERNEL * c)
-        (ec, en), (dc, dn), d = self.shape["encoder"], self.shape["decoder"], self.shape["latent"]
-        encoder = 6 * (ANALYSIS // 2 + 1) * ec + blocks(ec, en) + ec * d
-        decoder = d * dc + blocks(dc, dn) + dc * 6 * (FRAME // 2 + 1)
-        return tuple(50e-6 * n for n in (encoder, STAGES * ENTRIES * d, decoder))
+        self.encoder = Encoder()
+        self.register_buffer("books", torch.zeros(STAGES, ENTRIES, LATENT))
+        self.register_buffer("mean", torch.zeros(LATENT))  # of latents of speech, for concealment
+        self.decoder = Decoder()
 
     @torch.no_grad()
-    def encode(self, samples, stages=STAGES):
-        """[batch, samples], a multiple of FRAME -> codes [batch, frames, stages]"""
-        latent, _ = self.encoder(samples, self.encoder.fresh(samples.shape[0]))
-        return self.quantiser.codes(latent, stages)
+    def latents(self, samples):
+        """[samples], a multiple of FRAME -> [frames, LATENT]"""
+        return self.encoder(samples[None], self.encoder.fresh(1))[0][0]
+
+    def encode(self, samples, stages=STAGES, beams=BEAMS):
+        """[samples] -> codes [frames, stages]"""
+        return best(self.books, self.latents(samples), stages, beams)
 
     @torch.no_grad()
     def decode(self, codes):
-        """Codes -> samples, DELAY behind the input."""
-        latent = self.quantiser.decode(codes)
-        return self.decoder(latent, self.decoder.fresh(codes.shape[0]))[0]
-
-    @torch.no_grad()
-    def decode_lossy(self, codes, lost, again, stages):
-        """The same where frames are `lost`, or come `again` as redundancy of so many stages; both
-        are [batch, frames], true where it is so."""
-        whole, fewer = self.quantiser.decode(codes), self.quantiser.decode(codes[..., :stages])
-        latent = torch.where(again.unsqueeze(2), fewer, whole)
-        latent = torch.where(lost.unsqueeze(2), self.decoder.lost, latent)
-        return self.decoder(latent, self.decoder.fresh(codes.shape[0]))[0]
-
-    @torch.no_grad()
-    def start(self, samples, linear):
-        """Starts as the best linear codec of so many values per frame, which the network then
-        improves upon: without that, training for hours finds levels and no phase. Least squares
-        from features to roots, then the directions in which the result varies most."""
-        past = F.pad(samples, (ANALYSIS - HOP, 0))
-        x = self.encoder.features(past).flatten(0, 1).double()
-        y = self.decoder.wanted(samples).reshape(len(x), -1).double()
-        bins = ANALYSIS // 2 + 1
-        columns = torch.arange(x.shape[1]).reshape(2, 3, bins)[:, 1:].flatten()  # no logarithms
-        x = x[:, columns]
-        square = x.t() @ x
-        square.diagonal().add_(1e-3 * square.diagonal().mean())
-        map_ = torch.linalg.solve(square, x.t() @ y)
-        made = x @ map_
-        values, vectors = torch.linalg.eigh(made.t() @ made / len(made))
-        basis = vectors.flip(1)[:, :linear]
-        scale = (values.sum() ** -0.5 * 4).item()
-        self.encoder.skip.weight.zero_()
-        self.encoder.skip.weight[:linear, columns] = (map_ @ basis * scale).t().float()
-        self.decoder.skip.weight.zero_()
-        self.decoder.skip.weight[:, :linear] = (basis / scale).float()
-        for layer in (self.encoder.out, self.decoder.head):
-            layer.weight.mul_(0.1)
-            layer.bias.zero_()
-        return float((made - y).square().sum() / y.square().sum()), float(values.flip(0)[:linear].sum() / values.sum())
+        """Codes -> samples, in time with the input."""
+        return self.decoder(total(self.books, codes)[None], self.decoder.fresh(1))[0][0]
 
 
 def load(weights):
-    """The codec from exported weights and the model card beside them, ready to use."""
-    shape = json.loads(pathlib.Path(weights).with_suffix(".json").read_text())["shape"]
-    codec = Codec(tuple(shape["encoder"]), tuple(shape["decoder"]), shape["latent"])
-    codec.load_state_dict({k: v.float() for k, v in load_file(weights).items()}, strict=False)
+    """The codec from `aic-a2.safetensors`, ready to use."""
+    tensors = {k.replace("latent.", ""): v.float() for k, v in load_file(weights).items() if not k.startswith("context.")}
+    codec = Codec()
+    codec.load_state_dict({"mean": codec.mean} | tensors)
     return codec.eval()
+
+
+def save(codec, path, context=None):
+    """Writes what `load` reads, with the tensors `context.*` of the context net."""
+    tensors = {"latent.mean" if k == "mean" else k: v.contiguous() for k, v in codec.state_dict().items()}
+    save_file(tensors | (context or {}), path, metadata={"format": "aic-a", "version": "2"})

@@ -12,7 +12,6 @@ import numpy as np
 import onnxruntime
 from pesq import NoUtterancesError, pesq
 from pystoi import stoi
-from visqol import VisqolApi
 
 from model import RATE
 
@@ -68,10 +67,14 @@ class Dnsmos:
 
 
 class Scores:
-    def __init__(self):
-        self.dnsmos = Dnsmos()
-        self.visqol = VisqolApi()
-        self.visqol.create(mode="speech")
+    """`visqol` takes longer than all others together; without it that figure is no number."""
+
+    def __init__(self, visqol=True):
+        self.dnsmos, self.visqol = Dnsmos(), None
+        if visqol:
+            from visqol import VisqolApi
+            self.visqol = VisqolApi()
+            self.visqol.create(mode="speech")
 
     def __call__(self, made, wanted):
         """In the order of NAMES."""
@@ -80,5 +83,5 @@ class Scores:
             quality = pesq(RATE, wanted.astype(np.float32), made.astype(np.float32), "wb")
         except NoUtterancesError:
             quality = 1.0
-        likeness = self.visqol.measure_from_arrays(wanted, made, RATE).moslqo
+        likeness = self.visqol.measure_from_arrays(wanted, made, RATE).moslqo if self.visqol else float("nan")
         return quality, stoi(wanted, made, RATE), likeness, *self.dnsmos(made)
