@@ -160,13 +160,14 @@ export function captionsPanel(box, name) {
   fields.enabled.onchange = () => change({ enabled: fields.enabled.checked }).catch((error) => { toast(error); fields.enabled.checked = !fields.enabled.checked; });
   form.onsubmit = (event) => event.preventDefault();
   onClick($("captions-apply"), () => change({
-    language: fields.language.value.trim() || "auto", translate: list(fields.translate.value), dub: list(fields.dub.value),
+    language: fields.language.value.trim() || "auto", spoken: list(fields.spoken.value), translate: list(fields.translate.value), dub: list(fields.dub.value),
   }));
 
   function show(settings) {
     fields.enabled.checked = settings?.enabled ?? false;
     if (form.contains(document.activeElement) && document.activeElement.type === "text") return;
     fields.language.value = settings?.language ?? "auto";
+    fields.spoken.value = (settings?.spoken ?? []).join(", ");
     fields.translate.value = (settings?.translate ?? []).join(", ");
     fields.dub.value = (settings?.dub ?? []).join(", ");
   }

@@ -24,7 +24,7 @@ pub(super) const NONE: &str = "none";
 /// The spoken language: a tag, or `auto` to detect it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub enum SpokenLanguage {
-    /// Detected from the first seconds and checked again at pauses.
+    /// Detected from the first seconds and checked again after pauses.
     #[default]
     Auto,
     /// Set by the admin.
@@ -68,6 +68,8 @@ impl<'de> Deserialize<'de> for SpokenLanguage {
 pub struct Settings {
     /// The spoken language.
     pub language: SpokenLanguage,
+    /// The languages that may be spoken, if it is detected; empty: any.
+    pub spoken: Vec<Language>,
     /// Engines in the order of preference; empty: the best one of this machine.
     pub engines: Vec<String>,
     /// Model of the first engine that has models.
@@ -115,6 +117,7 @@ pub async fn run(
     let options = Options {
         wanted: Wanted {
             language: settings.language.language().cloned(),
+            spoken: settings.spoken,
             engines: settings.engines,
             model: settings.model,
         },

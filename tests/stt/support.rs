@@ -71,7 +71,7 @@ pub fn english(names: &[&str]) -> Wanted {
     Wanted {
         language: Some(Language::english()),
         engines: names.iter().map(|n| (*n).to_owned()).collect(),
-        model: None,
+        ..Wanted::default()
     }
 }
 

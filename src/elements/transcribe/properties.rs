@@ -57,7 +57,7 @@ impl Properties {
             parts.map(str::to_owned).collect()
         };
         let engines = list(&self.engines);
-        let wanted = Wanted { language, engines, model: self.model.clone() };
+        let wanted = Wanted { language, engines, model: self.model.clone(), ..Wanted::default() };
         Ok(Options { wanted, terms: list(&self.terms), wait: self.wait })
     }
 
