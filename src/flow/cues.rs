@@ -291,6 +291,7 @@ mod tests {
             words: Arc::default(),
             ends_sentence: true,
             origin: Arc::new(Origin { engine: "test".into(), model: None }),
+            speaker: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use super::speak::Voice;
-pub use super::transcribe::SpokenLanguage;
+pub use super::transcribe::{Speakers, SpokenLanguage};
 use super::{speak, transcribe, translate};
 use crate::captions::{Moves, Service};
 use crate::graph::Words;
@@ -31,6 +31,8 @@ pub struct Settings {
     /// apart. Empty: any that the engine knows.
     #[schema(value_type = Vec<String>)]
     pub spoken: Vec<Language>,
+    /// Whether cues say who speaks.
+    pub speakers: Speakers,
     /// Speech-to-text engines in the order of preference; the next takes over when one fails or
     /// lags. Empty: the best that this machine has. `["none"]`: no engine listens, captions are only
     /// pushed, for streams without sound too.
@@ -67,6 +69,7 @@ impl Default for Settings {
             enabled: true,
             language: SpokenLanguage::default(),
             spoken: Vec::new(),
+            speakers: Speakers::default(),
             engines: Vec::new(),
             model: None,
             translate: Vec::new(),
@@ -204,6 +207,7 @@ impl Settings {
         transcribe::Settings {
             language: self.language.clone(),
             spoken: self.spoken.clone(),
+            speakers: self.speakers,
             engines: self.engines.clone(),
             model: self.model.clone(),
             glossary: Arc::new(self.glossary.clone()),

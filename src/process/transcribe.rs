@@ -63,6 +63,21 @@ impl<'de> Deserialize<'de> for SpokenLanguage {
     }
 }
 
+/// Whether cues say who speaks.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Speakers {
+    /// They do not.
+    #[default]
+    Off,
+    /// `Speaker 1`, `Speaker 2` …: after a pause, a voice whose pitch is clearly another is another
+    /// speaker, at most three. It identifies nobody: people whose voices have about the same pitch
+    /// are one speaker, and one who laughs or whispers may be two.
+    Turns,
+}
+
 /// Settings of transcription. A change restarts the node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
@@ -70,6 +85,8 @@ pub struct Settings {
     pub language: SpokenLanguage,
     /// The languages that may be spoken, if it is detected; empty: any.
     pub spoken: Vec<Language>,
+    /// Whether cues say who speaks.
+    pub speakers: Speakers,
     /// Engines in the order of preference; empty: the best one of this machine.
     pub engines: Vec<String>,
     /// Model of the first engine that has models.
@@ -122,6 +139,7 @@ pub async fn run(
             model: settings.model,
         },
         terms: settings.glossary.terms.clone(),
+        speakers: settings.speakers == Speakers::Turns,
         wait: false,
     };
     let transcriber = Transcriber::new(engines, options, move |event| writer.take(event));
@@ -273,6 +291,7 @@ mod tests {
             words: ["the", "darn", "aura", "link", "box"].map(word).into(),
             ends_sentence: true,
             origin: Arc::new(Origin { engine: "test".into(), model: None }),
+            speaker: None,
         };
         let masked = Glossary { masked: vec!["darn".into()], ..Glossary::default() };
         let shown = written(cue.clone(), &masked);

@@ -77,8 +77,11 @@ pub fn english(names: &[&str]) -> Wanted {
 
 impl Listener {
     pub fn new(engines: &Arc<Engines>, wanted: Wanted, wait: bool) -> Self {
+        Self::with(engines, Options { wanted, wait, ..Options::default() })
+    }
+
+    pub fn with(engines: &Arc<Engines>, options: Options) -> Self {
         let (sender, events) = mpsc::channel();
-        let options = Options { wanted, terms: Vec::new(), wait };
         let to = move |event| {
             let _ = sender.send((Instant::now(), event));
         };

@@ -27,6 +27,7 @@ pub(super) fn cue(id: u64, stage: Stage, text: &str) -> Cue {
         words: Arc::new([word]),
         ends_sentence: false,
         origin: Arc::new(Origin { engine: "test".into(), model: Some("m@1".into()) }),
+        speaker: None,
     }
 }
 

@@ -58,7 +58,7 @@ impl Properties {
         };
         let engines = list(&self.engines);
         let wanted = Wanted { language, engines, model: self.model.clone(), ..Wanted::default() };
-        Ok(Options { wanted, terms: list(&self.terms), wait: self.wait })
+        Ok(Options { wanted, terms: list(&self.terms), speakers: false, wait: self.wait })
     }
 
     /// The engines for the folders of models.

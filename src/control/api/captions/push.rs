@@ -17,6 +17,9 @@ use crate::speech::language::{LanguageTracker, identify};
 /// Maximum length of the text, in characters: about a minute of speech.
 const TEXT_CHARS_MAX: usize = 1000;
 
+/// Maximum length of a speaker's label, in characters: it shares a line of 42 with the text.
+const SPEAKER_CHARS_MAX: usize = 40;
+
 /// Maximum distance of the start of a cue from now, before or after, in ms.
 const AWAY_MAX_MS: u64 = 10 * 60_000;
 
@@ -42,6 +45,9 @@ pub(in super::super) struct NewCue {
     /// The text, 1-1000 characters; line breaks become spaces.
     #[schema(example = "Good evening.")]
     text: String,
+    /// Label of who speaks, 1-40 characters.
+    #[schema(example = "Speaker 1")]
+    speaker: Option<String>,
     /// Start, as running time in ms like `start_ms` of other cues. Default: now.
     start_ms: Option<u64>,
     /// Duration in ms, 1-60000. Default: the reading time.
@@ -54,6 +60,16 @@ fn invalid(field: &str, what: &str) -> Error {
 }
 
 impl NewCue {
+    fn speaker(&self) -> Result<Option<Arc<str>>, Error> {
+        let Some(label) = self.speaker.as_deref().map(str::trim) else { return Ok(None) };
+        let fits = (1..=SPEAKER_CHARS_MAX).contains(&label.chars().count());
+        if !fits || label.chars().any(char::is_control) {
+            let what = format!("it is not 1-{SPEAKER_CHARS_MAX} characters without line breaks");
+            return Err(invalid("speaker", &what));
+        }
+        Ok(Some(label.into()))
+    }
+
     /// The cue at running time `now_ms`.
     fn cue(&self, now_ms: u64) -> Result<Cue, Error> {
         let text = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -88,6 +104,7 @@ impl NewCue {
             text,
             words: Arc::default(),
             origin: Arc::clone(&ORIGIN),
+            speaker: self.speaker()?,
         })
     }
 }
@@ -172,6 +189,8 @@ mod tests {
             r#"{"language": "en", "text": " a\n b ", "start_ms": 990000, "duration_ms": 5}"#,
             "a b 990000+5",
         );
+        check(r#"{"text": "Hello", "speaker": "Ann"}"#, "Hello 1000000");
+        check(r#"{"text": "a", "speaker": " "}"#, "`speaker`: it is not 1-40 characters");
         check(r#"{"language": "en", "text": " \n"}"#, "`text`: 0 characters");
         check(r#"{"language": "en", "text": "a\u0007"}"#, "`text`: it has control");
         check(r#"{"language": "en", "text": "a", "start_ms": 1}"#, "`start_ms`: it is more");

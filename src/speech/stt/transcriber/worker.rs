@@ -9,7 +9,8 @@ use super::ring::{Piece, Ring};
 use super::spoken::SpokenLanguage;
 use super::window::{AudioWindow, WindowEvent, length};
 use super::{Event, Options, Stats, Status};
-use crate::media::{Origin, Word};
+use crate::media::{Cue, Origin, Word};
+use crate::speech::speakers::Turns;
 use crate::speech::stt::agreement::{Agreement, Pace};
 use crate::speech::stt::engines::Engines;
 use crate::speech::stt::guard::{self, Evidence};
@@ -51,6 +52,8 @@ pub(super) struct Worker {
     audio: AudioWindow,
     agreement: Agreement,
     phrases: Phrases,
+    /// Who speaks, if that is wanted.
+    turns: Option<Turns>,
     status: Option<Status>,
     /// Audio that was taken from the ring and not processed yet.
     waiting: VecDeque<Piece>,
@@ -101,6 +104,7 @@ impl Worker {
             audio,
             agreement: Agreement::new(PACE),
             phrases: Phrases::new(spoken, nobody, true, 1),
+            turns: options.speakers.then(Turns::default),
             status: None,
             waiting: VecDeque::new(),
             closing: None,
@@ -124,7 +128,12 @@ impl Worker {
             if taken.closed {
                 return;
             }
-            self.waiting.extend(taken.pieces);
+            for piece in taken.pieces {
+                if let Some(turns) = &mut self.turns {
+                    turns.hear(piece.at, &piece.samples);
+                }
+                self.waiting.push_back(piece);
+            }
             self.hear();
             self.watch_lag();
             let off = matches!(self.status, Some(Status::Off { .. }));
@@ -299,9 +308,12 @@ impl Worker {
         let decision = self.agreement.update(words, from, edge, last);
         let added = decision.committed.len() as u64;
         self.stats.words.fetch_add(added, std::sync::atomic::Ordering::Relaxed);
-        for cue in self.phrases.add(decision.committed) {
-            self.remember(&cue.text);
-            self.emit(Event::Committed(cue));
+        for word in decision.committed {
+            let before = self.attribute(&word);
+            for cue in before.into_iter().chain(self.phrases.add([word])) {
+                self.remember(&cue.text);
+                self.emit(Event::Committed(cue));
+            }
         }
         if last {
             self.conclude();
@@ -314,6 +326,13 @@ impl Worker {
             self.audio.cut(cut);
             self.given = None;
         }
+    }
+
+    /// Finds the speaker of the next word; returns the pending words if another has spoken them.
+    fn attribute(&mut self, word: &Word) -> Option<Cue> {
+        let middle = word.start + word.end.saturating_sub(word.start) / 2;
+        let speaker = self.turns.as_mut()?.speaker(middle)?;
+        self.phrases.set_speaker(Some(format!("Speaker {speaker}").into()))
     }
 
     /// The utterance has ended: pending words become a cue and the window is cleared.
