@@ -160,13 +160,16 @@ export function captionsPanel(box, name) {
   fields.enabled.onchange = () => change({ enabled: fields.enabled.checked }).catch((error) => { toast(error); fields.enabled.checked = !fields.enabled.checked; });
   form.onsubmit = (event) => event.preventDefault();
   onClick($("captions-apply"), () => change({
-    language: fields.language.value.trim() || "auto", translate: list(fields.translate.value), dub: list(fields.dub.value),
+    language: fields.language.value.trim() || "auto", spoken: list(fields.spoken.value),
+    speakers: fields.speakers.checked ? "turns" : "off", translate: list(fields.translate.value), dub: list(fields.dub.value),
   }));
 
   function show(settings) {
     fields.enabled.checked = settings?.enabled ?? false;
     if (form.contains(document.activeElement) && document.activeElement.type === "text") return;
     fields.language.value = settings?.language ?? "auto";
+    fields.spoken.value = (settings?.spoken ?? []).join(", ");
+    fields.speakers.checked = settings?.speakers === "turns";
     fields.translate.value = (settings?.translate ?? []).join(", ");
     fields.dub.value = (settings?.dub ?? []).join(", ");
   }
@@ -180,7 +183,7 @@ export function captionsPanel(box, name) {
       const cue = JSON.parse(data), log = $("transcript");
       const said = new Date(Date.now() - cue.age_ms - (cue.end_ms - cue.start_ms));
       const down = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-      log.append(make("li", { lang: cue.language }, make("time", { textContent: said.toLocaleTimeString() }), " " + cue.text));
+      log.append(make("li", { lang: cue.language }, make("time", { textContent: said.toLocaleTimeString() }), " " + (cue.speaker ? `${cue.speaker}: ` : "") + cue.text));
       while (log.children.length > 100) log.firstChild.remove();
       if (down) log.scrollTop = log.scrollHeight;
     });

@@ -25,6 +25,8 @@ struct Line<'a> {
     /// Name of the model and the first digits of its hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speaker: Option<&'a str>,
     words: Vec<SpokenCue<'a>>,
 }
 
@@ -65,6 +67,7 @@ pub fn element(cue: &Cue, clock: FileClock, first: bool) -> String {
         ends_sentence: cue.ends_sentence,
         engine: &cue.origin.engine,
         model: cue.origin.model.as_deref(),
+        speaker: cue.speaker.as_deref(),
         words: words.collect(),
     };
     let before = if first { "\n" } else { ",\n" };
@@ -89,6 +92,7 @@ mod tests {
     fn an_element_has_everything_and_stays_one_line() {
         let cue = Cue {
             origin: Arc::new(Origin { engine: "whisper".into(), model: Some("tiny@4baf".into()) }),
+            speaker: Some("Speaker 1".into()),
             ..spoken(4, "say \"a\"\nb", &[("say", 11.0, 11.25), ("\"a\"\nb", 11.3, 12.0)])
         };
         let clock = FileClock { origin: Duration::from_secs(10) };
@@ -96,7 +100,7 @@ mod tests {
             element(&cue, clock, false),
             ",\n{\"id\":4,\"language\":\"en\",\"start\":1.0,\"end\":2.0,\"text\":\"say \\\"a\\\"\\nb\",\
              \"confidence\":0.5,\"ends_sentence\":true,\"engine\":\"whisper\",\
-             \"model\":\"tiny@4baf\",\"words\":[\
+             \"model\":\"tiny@4baf\",\"speaker\":\"Speaker 1\",\"words\":[\
              {\"text\":\"say\",\"start\":1.0,\"end\":1.25,\"confidence\":0.5},\
              {\"text\":\"\\\"a\\\"\\nb\",\"start\":1.3,\"end\":2.0,\"confidence\":0.5}]}"
         );

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::tokens::Token;
+use super::tokens::{NEW_SPEAKER, Token};
 
 /// A text is loaded this long before it is displayed, if known by then: two full rows of CEA-608
 /// take a second.
@@ -85,10 +85,11 @@ impl<G: Clone> Pages<G> {
     pub(super) fn place(&mut self, glyphs: &[G], blank: &G, word: &Token) {
         let fresh = || Page { rows: vec![glyphs.to_vec()], start: word.start, end: word.end };
         let space = usize::from(word.spaced);
+        let turn = word.text == NEW_SPEAKER;
         let Some(page) = self.pages.back_mut() else { return self.pages.push_back(fresh()) };
         let count = page.rows.len();
         match page.rows.last_mut() {
-            Some(row) if row.len() + space + glyphs.len() <= ROW_COLUMNS => {
+            Some(row) if row.len() + space + glyphs.len() <= ROW_COLUMNS && !turn => {
                 row.extend(std::iter::repeat_n(blank.clone(), space));
                 row.extend_from_slice(glyphs);
             }

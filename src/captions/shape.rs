@@ -1,5 +1,6 @@
 //! Divides cues into displayed texts: lines and times.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::tokens::{Token, columns, is_wide, join, tokens};
@@ -55,6 +56,8 @@ pub struct Shown {
     pub end: Duration,
     /// Whether it is written from right to left.
     pub right_to_left: bool,
+    /// Label of who speaks, if it is told.
+    pub speaker: Option<Arc<str>>,
     /// Its lines, as tokens.
     pub(super) lines: Vec<Vec<Token>>,
 }
@@ -104,7 +107,8 @@ impl Shaper {
             let (start, end) = self.times(part, next);
             self.shown_until = end;
             let lines = balanced(part);
-            Shown { cue: cue.id, part: n as u32 + 1, start, end, right_to_left: rtl, lines }
+            let (part, speaker) = (n as u32 + 1, cue.speaker.clone());
+            Shown { cue: cue.id, part, start, end, right_to_left: rtl, speaker, lines }
         };
         parts.into_iter().enumerate().map(show).collect()
     }

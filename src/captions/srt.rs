@@ -1,5 +1,7 @@
-//! SubRip files.
+//! SubRip files. The format has no field for a speaker: as transcription programs do, a text begins
+//! with its speaker's label and a colon, here where another speaker begins.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::shape::{FileClock, Shown};
@@ -12,12 +14,14 @@ const RIGHT_TO_LEFT_MARK: char = '\u{200f}';
 pub struct Writer {
     clock: FileClock,
     count: u64,
+    /// The speaker of the last text.
+    speaker: Option<Arc<str>>,
 }
 
 impl Writer {
     /// A writer for a file that begins at the clock's origin.
     pub fn new(clock: FileClock) -> Self {
-        Self { clock, count: 0 }
+        Self { clock, count: 0, speaker: None }
     }
 
     /// The text to append; empty for a cue that ends before the file begins.
@@ -28,7 +32,11 @@ impl Writer {
         }
         self.count += 1;
         let mut out = format!("{}\n{} --> {}\n", self.count, time(start), time(end));
+        let label = shown.speaker.clone().filter(|s| self.speaker.as_ref() != Some(s));
+        self.speaker.clone_from(&shown.speaker);
+        let mut label = label.map(|speaker| format!("{speaker}: ")).unwrap_or_default();
         for line in shown.lines() {
+            let line = std::mem::take(&mut label) + &line;
             let mark = shown.right_to_left.then_some(RIGHT_TO_LEFT_MARK);
             out.extend(mark);
             // The format has no escapes, so characters of tags are replaced.
@@ -57,6 +65,21 @@ mod tests {
     use super::*;
     use crate::captions::Shaper;
     use crate::captions::testing::cue;
+    use crate::media::Cue;
+
+    #[test]
+    fn a_label_stands_where_another_speaker_begins() {
+        let (mut shaper, mut writer) = (Shaper::default(), Writer::default());
+        let mut said = Vec::new();
+        for (id, speaker) in (1_u32..).zip(["A", "A", "B", "A"]) {
+            let at = f64::from(id) * 2.0;
+            let cue = Cue { speaker: Some(speaker.into()), ..cue(id.into(), at, at + 1.0, "yes") };
+            for shown in shaper.shape(&cue) {
+                said.extend(writer.cue(&shown).lines().nth(2).map(str::to_owned));
+            }
+        }
+        assert_eq!(said, ["A: yes", "yes", "B: yes", "A: yes"]);
+    }
 
     #[test]
     fn pieces_are_numbered_from_the_first_that_the_file_has() {

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::media::Cue;
 
+/// Stands before the words of another speaker, on a new row, as in American television (CEA-608
+/// captions have no other sign for it).
+pub(super) const NEW_SPEAKER: &str = ">>";
+
 /// A piece of text that stays together.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Token {

@@ -65,6 +65,12 @@ pub fn cue(shown: &Shown, clock: FileClock, style: &Style) -> String {
         out.push_str(&style.settings);
     }
     out.push('\n');
+    if let Some(speaker) = &shown.speaker {
+        // The span ends with the cue.
+        out.push_str("<v ");
+        escape(&mut out, speaker);
+        out.push('>');
+    }
     let mut said = start;
     for line in &shown.lines {
         if shown.right_to_left {
@@ -194,6 +200,13 @@ mod tests {
         let hebrew = Cue { language: language("he"), ..text_cue(1, 0.0, 2.0, "שלום.") };
         let written = cue(&shown(&hebrew), FileClock::default(), &Style::default());
         assert!(written.ends_with("\n&rlm;שלום.&rlm;\n\n"), "{written}");
+    }
+
+    #[test]
+    fn a_speaker_is_a_voice() {
+        let said = Cue { speaker: Some("Ann & <Bob>".into()), ..text_cue(1, 0.0, 2.0, "Yes.") };
+        let written = cue(&shown(&said), FileClock::default(), &Style::default());
+        assert!(written.ends_with("\n<v Ann &amp; &lt;Bob&gt;>Yes.\n\n"), "{written}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Words that wait to be sent in a caption service.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::tokens::{Token, tokens};
+use super::tokens::{NEW_SPEAKER, Token, tokens};
 use crate::media::Cue;
 
 /// Most waiting words; beyond it the oldest are dropped. This is minutes of speech, reached only by
@@ -26,6 +27,8 @@ struct Waiting {
 pub(super) struct Words {
     waiting: VecDeque<Waiting>,
     phrases: u64,
+    /// The speaker of the last cue.
+    speaker: Option<Arc<str>>,
     now: Option<Duration>,
     late: u64,
 }
@@ -37,7 +40,14 @@ impl Words {
             return;
         }
         self.phrases += 1;
-        for token in tokens(cue) {
+        let mut tokens = tokens(cue);
+        let begins = cue.speaker.is_some() && cue.speaker != self.speaker;
+        self.speaker.clone_from(&cue.speaker);
+        if let Some(first) = tokens.first().filter(|_| begins) {
+            let mark = Token { text: NEW_SPEAKER.into(), end: first.start, ..first.clone() };
+            tokens.insert(0, mark);
+        }
+        for token in tokens {
             if self.waiting.len() == WAITING_WORDS_MAX {
                 self.waiting.pop_front();
                 self.late += 1;

@@ -169,6 +169,7 @@ fn row(stream: &StreamName, cue: &Cue) -> CueRow {
         ends_sentence: cue.ends_sentence,
         engine: cue.origin.engine.clone(),
         model: cue.origin.model.clone(),
+        speaker: cue.speaker.as_deref().map(plain),
     }
 }
 

@@ -16,8 +16,8 @@ pub fn accepts() -> Accepts {
     Accepts::default().with_captions(Captions { text: true, embedded: false })
 }
 
-/// Passes every committed cue of a stream to the cue sink until the task is cancelled. Reports
-/// `kept`.
+/// Passes every committed cue of a stream to the cue sink until the task is cancelled, once if it
+/// comes on two feeds. Reports `kept`.
 ///
 /// # Errors
 /// None: the store reports its own errors.
@@ -34,8 +34,8 @@ pub async fn run(
     loop {
         tokio::select! {
             () = task.cancel.cancelled() => return Ok(()),
-            (_, cue) = cues.next() => {
-                if cue.is_committed() {
+            (feed, cue) = cues.next() => {
+                if cue.is_committed() && !captions.repeat(&feed, &cue) {
                     cue_sink.keep(&stream, &cue, days);
                     kept += 1;
                     task.status.set("kept", kept);

@@ -191,6 +191,13 @@ impl CaptionFeeds {
         self.feeds.borrow().clone()
     }
 
+    /// Whether a cue comes again on another feed: its feed has what is spoken, in any language, and
+    /// there is a feed of the cue's own language, which passes on what needs no translation.
+    pub fn repeat(&self, feed: &CueFeed, cue: &Cue) -> bool {
+        let own = |other: &CueFeed| other.language().same_language(&cue.language);
+        *feed.language() == Language::undetermined() && self.feeds.borrow().iter().any(own)
+    }
+
     /// Follows the feeds as they come and go; closes with the stream.
     pub fn subscribe(&self) -> watch::Receiver<Vec<CueFeed>> {
         self.feeds.subscribe()
@@ -284,6 +291,7 @@ mod tests {
             words: Arc::default(),
             ends_sentence: true,
             origin: Arc::new(Origin { engine: "test".into(), model: None }),
+            speaker: None,
         }
     }
 

@@ -214,6 +214,7 @@ mod tests {
             words: Default::default(),
             ends_sentence: false,
             origin: std::sync::Arc::new(crate::media::Origin { engine: "x".into(), model: None }),
+            speaker: None,
         }
     }
 }

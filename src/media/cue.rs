@@ -64,6 +64,9 @@ pub struct Cue {
     pub ends_sentence: bool,
     /// What made it.
     pub origin: Arc<Origin>,
+    /// Label of who speaks, as `Speaker 1`; `None` if that is not told. It identifies nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<Arc<str>>,
 }
 
 impl Cue {

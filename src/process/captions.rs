@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use super::speak::Voice;
-pub use super::transcribe::SpokenLanguage;
+pub use super::transcribe::{Speakers, SpokenLanguage};
 use super::{speak, transcribe, translate};
 use crate::captions::{Moves, Service};
 use crate::graph::Words;
@@ -27,6 +27,12 @@ pub struct Settings {
     /// The language that is spoken, or `auto`.
     #[schema(value_type = String, example = "en")]
     pub language: SpokenLanguage,
+    /// With `auto`: the languages that may be spoken. The fewer they are, the better they are told
+    /// apart. Empty: any that the engine knows.
+    #[schema(value_type = Vec<String>)]
+    pub spoken: Vec<Language>,
+    /// Whether cues say who speaks.
+    pub speakers: Speakers,
     /// Speech-to-text engines in the order of preference; the next takes over when one fails or
     /// lags. Empty: the best that this machine has. `["none"]`: no engine listens, captions are only
     /// pushed, for streams without sound too.
@@ -62,6 +68,8 @@ impl Default for Settings {
         Self {
             enabled: true,
             language: SpokenLanguage::default(),
+            spoken: Vec::new(),
+            speakers: Speakers::default(),
             engines: Vec::new(),
             model: None,
             translate: Vec::new(),
@@ -198,6 +206,8 @@ impl Settings {
     pub fn hearing(&self) -> transcribe::Settings {
         transcribe::Settings {
             language: self.language.clone(),
+            spoken: self.spoken.clone(),
+            speakers: self.speakers,
             engines: self.engines.clone(),
             model: self.model.clone(),
             glossary: Arc::new(self.glossary.clone()),
@@ -224,6 +234,9 @@ impl Settings {
         let wrong = |field: &str, message: String| Err((format!("{prefix}{field}"), message));
         if self.translate.len() > LANGUAGES_MAX {
             return wrong("translate", format!("at most {LANGUAGES_MAX} languages"));
+        }
+        if self.spoken.len() > LANGUAGES_MAX {
+            return wrong("spoken", format!("at most {LANGUAGES_MAX} languages"));
         }
         if self.is_pushed() && self.engines.len() > 1 {
             return wrong("engines", "`none` stands alone".into());
@@ -304,6 +317,8 @@ mod tests {
             "language = \"en\"\n[embed.services]\ncc1 = \"en\"\ncc3 = \"es\"",
             "captions.embed.services.cc3: `es` is not translated: add it to `translate`",
         );
+        let many = format!("spoken = [{}]", "\"en\",".repeat(LANGUAGES_MAX + 1));
+        check(&many, "captions.spoken: at most 16 languages");
         check("[voices.es]\nrate = 3.0", "captions.voices.es.rate: 0.5-2.0");
     }
 }

@@ -24,10 +24,11 @@ pub(super) struct Sentences {
 
 impl Sentences {
     /// Adds a committed cue that arrived at `now`; returns the completed sentences. A cue in
-    /// another language ends the pending sentence.
+    /// another language or by another speaker ends the pending sentence.
     pub(super) fn push(&mut self, cue: Cue, now: Duration) -> Vec<Cue> {
         let mut done = Vec::new();
-        let follows = |p: &Cue| p.language == cue.language && cue.start <= p.end + SENTENCE_PAUSE;
+        let same = |p: &Cue| p.language == cue.language && p.speaker == cue.speaker;
+        let follows = |p: &Cue| same(p) && cue.start <= p.end + SENTENCE_PAUSE;
         if self.pending.as_ref().is_some_and(|p| !follows(p)) {
             done.extend(self.pending.take());
         }
@@ -86,6 +87,7 @@ mod tests {
             words: Arc::default(),
             ends_sentence: text.ends_with('.'),
             origin: Arc::new(Origin { engine: "test".into(), model: None }),
+            speaker: None,
         }
     }
 
@@ -108,6 +110,8 @@ mod tests {
         let mut french = cue(2, 1000, "deux.");
         french.language = "fr".parse().expect("a language");
         check(vec![cue(1, 0, "one"), french], &["one", "deux."]);
+        let other = Cue { speaker: Some("Speaker 2".into()), ..cue(2, 1000, "two.") };
+        check(vec![cue(1, 0, "one"), other], &["one", "two."]);
     }
 
     #[test]

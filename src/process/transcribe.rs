@@ -24,7 +24,7 @@ pub(super) const NONE: &str = "none";
 /// The spoken language: a tag, or `auto` to detect it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub enum SpokenLanguage {
-    /// Detected from the first seconds and checked again at pauses.
+    /// Detected from the first seconds and checked again after pauses.
     #[default]
     Auto,
     /// Set by the admin.
@@ -63,11 +63,30 @@ impl<'de> Deserialize<'de> for SpokenLanguage {
     }
 }
 
+/// Whether cues say who speaks.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Speakers {
+    /// They do not.
+    #[default]
+    Off,
+    /// `Speaker 1`, `Speaker 2` …: after a pause, a voice whose pitch is clearly another is another
+    /// speaker, at most three. It identifies nobody: people whose voices have about the same pitch
+    /// are one speaker, and one who laughs or whispers may be two.
+    Turns,
+}
+
 /// Settings of transcription. A change restarts the node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// The spoken language.
     pub language: SpokenLanguage,
+    /// The languages that may be spoken, if it is detected; empty: any.
+    pub spoken: Vec<Language>,
+    /// Whether cues say who speaks.
+    pub speakers: Speakers,
     /// Engines in the order of preference; empty: the best one of this machine.
     pub engines: Vec<String>,
     /// Model of the first engine that has models.
@@ -115,10 +134,12 @@ pub async fn run(
     let options = Options {
         wanted: Wanted {
             language: settings.language.language().cloned(),
+            spoken: settings.spoken,
             engines: settings.engines,
             model: settings.model,
         },
         terms: settings.glossary.terms.clone(),
+        speakers: settings.speakers == Speakers::Turns,
         wait: false,
     };
     let transcriber = Transcriber::new(engines, options, move |event| writer.take(event));
@@ -270,6 +291,7 @@ mod tests {
             words: ["the", "darn", "aura", "link", "box"].map(word).into(),
             ends_sentence: true,
             origin: Arc::new(Origin { engine: "test".into(), model: None }),
+            speaker: None,
         };
         let masked = Glossary { masked: vec!["darn".into()], ..Glossary::default() };
         let shown = written(cue.clone(), &masked);

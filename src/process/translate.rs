@@ -24,8 +24,9 @@ pub struct Settings {
     pub glossary: Arc<Glossary>,
 }
 
-/// Translates the sentences of `input` into `output` until cancelled. A sentence already in the
-/// target language passes through. Reports `engine`, `took_ms`, `translated`, `late` (skipped
+/// Translates the sentences of `input` into `output` until cancelled, each from its own language. A
+/// sentence already in the target language passes through. Reports `engine`, `from` (the language
+/// of the last sentence), `took_ms`, `translated`, `late` (skipped
 /// because the engine was behind), and `failed` with the last `error`.
 ///
 /// # Errors
@@ -80,22 +81,23 @@ struct Work {
     output: CueFeed,
     translators: Arc<Translators>,
     settings: Settings,
-    /// The previous sentence, as context.
-    said: Option<String>,
+    /// The previous sentence, as context for the next in its language.
+    said: Option<Cue>,
     totals: Totals,
 }
 
 impl Work {
     async fn translate(&mut self, sentence: Cue) {
+        let to = self.settings.to.clone();
+        if sentence.language.same_language(&to) {
+            self.output.publish(sentence);
+            return;
+        }
+        let context = self.context(&sentence.language);
         let status = &self.task.status;
         if now().saturating_sub(sentence.end) > LATE_MAX {
             self.totals.late += 1;
             status.set("late", self.totals.late);
-            return;
-        }
-        let to = &self.settings.to;
-        if sentence.language.same_language(to) {
-            self.output.publish(sentence);
             return;
         }
         let request = Request {
@@ -103,7 +105,7 @@ impl Work {
             from: sentence.language.clone(),
             to: to.clone(),
             engines: self.settings.engines.clone(),
-            context: self.said.take(),
+            context,
             glossary: Arc::clone(&self.settings.glossary),
         };
         match self.translators.translate(&request).await {
@@ -114,8 +116,9 @@ impl Work {
                 status.set("took_ms", translation.took.as_millis() as u64);
                 let origin =
                     Origin { engine: translation.engine.to_owned(), model: translation.model };
+                status.set("from", sentence.language.as_str());
                 self.output.publish(Cue {
-                    language: to.clone(),
+                    language: to,
                     text: translation.text,
                     words: Arc::default(),
                     ends_sentence: true,
@@ -129,7 +132,11 @@ impl Work {
                 status.set("error", error.to_string());
             }
         }
-        self.said = Some(sentence.text);
+        self.said = Some(sentence);
+    }
+
+    fn context(&mut self, language: &Language) -> Option<String> {
+        self.said.take().filter(|said| said.language == *language).map(|said| said.text)
     }
 }
 

@@ -10,6 +10,8 @@ pub mod engine;
 mod error;
 pub mod glossary;
 pub mod http;
+pub mod language;
+pub mod speakers;
 pub mod stt;
 pub mod translate;
 pub mod tts;

@@ -73,6 +73,8 @@ pub(crate) struct SentCue {
     engine: String,
     #[serde(default)]
     model: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    speaker: Option<String>,
 }
 
 /// A word of a cue; times count from the start of the cue.
@@ -181,6 +183,7 @@ impl SentCue {
             ends_sentence: cue.ends_sentence,
             engine: cue.origin.engine.clone(),
             model: cue.origin.model.clone(),
+            speaker: cue.speaker.as_deref().map(str::to_owned),
         }
     }
 
@@ -191,12 +194,13 @@ impl SentCue {
 
     fn problem(&self) -> Option<&'static str> {
         let model = self.model.as_deref().unwrap_or_default();
+        let speaker = self.speaker.as_deref().unwrap_or_default();
         if bad(&self.text, TEXT_BYTES_MAX) || self.text.trim().is_empty() {
             Some("a cue is empty, too long or has control characters")
         } else if self.words.len() > WORDS_MAX || self.words.iter().any(|w| bad(&w.text, 100)) {
             Some("a cue has too many words, or strange ones")
-        } else if bad(&self.engine, 100) || bad(model, 100) {
-            Some("the origin of a cue is too long")
+        } else if bad(&self.engine, 100) || bad(model, 100) || bad(speaker, 200) {
+            Some("the origin or speaker of a cue is too long or has control characters")
         } else if self.age_ms.unsigned_abs().max(self.length_ms) > AWAY_MAX_MS {
             Some("a cue is more than a minute away")
         } else {
@@ -229,6 +233,7 @@ impl SentCue {
             words: words.into(),
             ends_sentence: self.ends_sentence,
             origin: Arc::new(Origin { engine: self.engine, model: self.model }),
+            speaker: self.speaker.map(Arc::from),
         }
     }
 }
@@ -274,6 +279,7 @@ mod tests {
             words: (0..words).map(word).collect(),
             ends_sentence: true,
             origin: Arc::new(Origin { engine: "whisper".into(), model: Some("m@1".into()) }),
+            speaker: None,
         }
     }
 

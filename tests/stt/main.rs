@@ -13,6 +13,7 @@ mod noise;
 #[path = "../support/pulled.rs"]
 mod pulled;
 mod remote;
+mod speakers;
 #[path = "../support/spelling.rs"]
 mod spelling;
 mod spoken;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use auralink::media::Secret;
-use auralink::speech::stt::{Config, Event, Models, Status};
+use auralink::speech::stt::{Config, Event, Models, Status, Wanted};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Multipart;
@@ -82,6 +82,68 @@ fn a_server_that_works_makes_cues() {
     for pair in cues.windows(2) {
         assert!(pair[0].end <= pair[1].start, "{pair:?}");
     }
+}
+
+/// What the speakers say in turn, and the constant in the sound of each, inaudible, by which the
+/// server tells them apart.
+const TURNS: [(&str, &str, f32); 3] = [
+    ("en", "The government has decided to wait until the end of the year", 0.0),
+    ("de", "Die Regierung hat beschlossen bis zum Ende des Jahres zu warten", 0.01),
+    ("es", "El gobierno ha decidido esperar hasta el final de este año", -0.01),
+];
+
+/// Writes what the speaker of the window says, and not in which language.
+async fn polyglot(mut form: Multipart) -> Result<String, StatusCode> {
+    let mut samples: Vec<i16> = Vec::new();
+    while let Some(field) = form.next_field().await.map_err(|_| StatusCode::BAD_REQUEST)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        assert_ne!(name, "language", "it is not known");
+        let bytes = field.bytes().await.map_err(|_| StatusCode::BAD_REQUEST)?;
+        if name == "file" {
+            let pairs = bytes[44..].as_chunks::<2>().0;
+            samples = pairs.iter().map(|b| i16::from_le_bytes(*b)).collect();
+        }
+    }
+    let mean = samples.iter().map(|s| f32::from(*s)).sum::<f32>() / samples.len() as f32 / 32768.0;
+    let said = TURNS.iter().find(|(.., constant)| (mean - constant).abs() < 0.005);
+    let (_, said, _) = said.ok_or(StatusCode::BAD_REQUEST)?;
+    let seconds = samples.len() as f64 / RATE as f64;
+    let words: Vec<_> = said
+        .split(' ')
+        .enumerate()
+        .map(|(n, word)| (word, n as f64 * 0.3))
+        .take_while(|(_, start)| start + 0.3 <= seconds)
+        .map(|(word, start)| serde_json::json!({"word": word, "start": start, "end": start + 0.3}))
+        .collect();
+    Ok(serde_json::json!({"text": "", "words": words}).to_string())
+}
+
+#[test]
+fn turns_in_three_languages_are_told_by_their_text() {
+    let Some((sound, _)) = support::read_speech() else { return };
+    let address = serve(Router::new().route(ROUTE, post(polyglot)));
+    let engines = support::engines(&config(address), Models::default());
+    let spoken = TURNS.map(|(tag, ..)| tag.parse().expect("a language")).to_vec();
+    let wanted = Wanted { language: None, spoken, ..english(&["openai"]) };
+    let listener = Listener::new(&engines, wanted, true);
+    let mut at = Duration::from_secs(1);
+    for (.., constant) in TURNS {
+        let turn: Vec<f32> = sound.iter().map(|s| s * 0.9 + constant).collect();
+        at = listener.push(at, &turn);
+        at = listener.push(at, &vec![constant; 2 * RATE]);
+    }
+    let events = listener.finish();
+    let cues = committed(&events);
+    for (tag, text, _) in TURNS {
+        let of_turn: Vec<_> = cues.iter().filter(|c| text.starts_with(&c.text[..2])).collect();
+        assert!(!of_turn.is_empty(), "{tag}: {cues:#?}");
+        assert!(of_turn.iter().all(|c| c.language.as_str() == tag), "{tag}: {of_turn:#?}");
+    }
+    let told = |e: &Event| match e {
+        Event::Language(language, _) => Some(language.to_string()),
+        _ => None,
+    };
+    assert_eq!(events.iter().filter_map(told).collect::<Vec<_>>(), ["en", "de", "es"]);
 }
 
 /// A stream whose first engine is that server and whose second is the basic one, which must take

@@ -71,14 +71,17 @@ pub fn english(names: &[&str]) -> Wanted {
     Wanted {
         language: Some(Language::english()),
         engines: names.iter().map(|n| (*n).to_owned()).collect(),
-        model: None,
+        ..Wanted::default()
     }
 }
 
 impl Listener {
     pub fn new(engines: &Arc<Engines>, wanted: Wanted, wait: bool) -> Self {
+        Self::with(engines, Options { wanted, wait, ..Options::default() })
+    }
+
+    pub fn with(engines: &Arc<Engines>, options: Options) -> Self {
         let (sender, events) = mpsc::channel();
-        let options = Options { wanted, terms: Vec::new(), wait };
         let to = move |event| {
             let _ = sender.send((Instant::now(), event));
         };

@@ -13,6 +13,7 @@ use cea708_types::tables::Code;
 use super::mapping::{Mode, Service};
 use super::pages::LOAD_AHEAD;
 use super::spelling::substitute;
+use super::tokens::NEW_SPEAKER;
 use super::words::Words;
 use crate::media::Cue;
 
@@ -103,7 +104,7 @@ fn spell(text: &str, stats: &mut DtvccStats) -> Vec<Code> {
             stats.unspelled += 1;
         }
     }
-    stats.words += u64::from(!codes.is_empty());
+    stats.words += u64::from(!codes.is_empty() && text != NEW_SPEAKER);
     codes
 }
 

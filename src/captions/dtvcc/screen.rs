@@ -10,7 +10,7 @@ use cea708_types::tables::{
 
 use super::super::mapping::Mode;
 use super::super::pages::{PAGE_ROWS, Pages, ROW_COLUMNS, Step};
-use super::super::tokens::Token;
+use super::super::tokens::{NEW_SPEAKER, Token};
 
 /// Time after the last word until the text disappears.
 const CLEAR_AFTER: Duration = Duration::from_secs(4);
@@ -106,8 +106,9 @@ impl RollUp {
             return;
         }
         let space = usize::from(word.spaced);
+        let turn = word.text == NEW_SPEAKER;
         match self.column {
-            Some(column) if column + space + codes.len() <= ROW_COLUMNS => {
+            Some(column) if column + space + codes.len() <= ROW_COLUMNS && !turn => {
                 if space > 0 && column > 0 {
                     out.push_back(Code::Space);
                 }

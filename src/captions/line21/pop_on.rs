@@ -6,7 +6,7 @@ use cea608_types::tables::{Code, Control, PreambleAddressCode, PreambleType};
 
 use super::super::pages::{PAGE_ROWS, Pages, ROW_COLUMNS, Step};
 use super::super::spelling::{Glyph, glyphs};
-use super::super::tokens::Token;
+use super::super::tokens::{NEW_SPEAKER, Token};
 use super::pen::{Line21Stats, Pen};
 
 /// The upper of the two rows, counted from 0.
@@ -25,7 +25,7 @@ impl PopOn {
         for word in phrase {
             let (glyphs, unspelled) = glyphs(&word.text, pen.channel);
             stats.unspelled += unspelled;
-            stats.words += u64::from(!glyphs.is_empty());
+            stats.words += u64::from(!glyphs.is_empty() && word.text != NEW_SPEAKER);
             for part in glyphs.chunks(ROW_COLUMNS) {
                 self.pages.place(part, &blank, &word);
             }

@@ -6,7 +6,7 @@ use cea608_types::tables::{Control, PreambleAddressCode, PreambleType};
 
 use super::super::pages::ROW_COLUMNS;
 use super::super::spelling::glyphs;
-use super::super::tokens::Token;
+use super::super::tokens::{NEW_SPEAKER, Token};
 use super::pen::{Line21Stats, Pen};
 
 /// Time after the last word until the text disappears.
@@ -57,10 +57,11 @@ impl RollUp {
         if glyphs.is_empty() {
             return;
         }
-        stats.words += 1;
+        let turn = word.text == NEW_SPEAKER;
+        stats.words += u64::from(!turn);
         let space = usize::from(word.spaced);
         match self.column {
-            Some(column) if column + space + glyphs.len() <= ROW_COLUMNS => {
+            Some(column) if column + space + glyphs.len() <= ROW_COLUMNS && !turn => {
                 if resumed {
                     // Repeating the same mode keeps text and cursor.
                     pen.control(self.mode());

@@ -56,6 +56,26 @@ fn words_roll_up_in_rows_and_vanish_after_a_silence() {
 }
 
 #[test]
+fn another_speaker_begins_a_row() {
+    let say = |id: u64, at: f64, speaker: &str, text: &str| crate::media::Cue {
+        speaker: Some(speaker.into()),
+        ..cue(id, at, at + 0.5, text)
+    };
+    for (mode, expect) in [
+        (Mode::RollUp(2), "|>> Who is it? A friend.|>> Come in.#"),
+        (Mode::PopOn, "|>> Who is it?=|A friend.#=|>> Come in.#=#"),
+    ] {
+        let mut captions = line(&[1], mode);
+        captions.push(Service::Cc(1), &say(1, 1.5, "Speaker 1", "Who is it?"));
+        captions.push(Service::Cc(1), &say(2, 3.5, "Speaker 1", "A friend."));
+        captions.push(Service::Cc(1), &say(3, 5.5, "Speaker 2", "Come in."));
+        let sent = pairs(&mut captions, Field::One, 0.0, 12.0);
+        assert_eq!(read(&sent)[&1], expect);
+        assert_eq!(captions.stats().next().map(|(_, s)| s.words), Some(7));
+    }
+}
+
+#[test]
 fn the_first_pairs_are_those_of_the_standard() {
     let mut captions = line(&[1], Mode::RollUp(3));
     captions.push(Service::Cc(1), &cue(1, 0.0, 1.0, "Hi"));

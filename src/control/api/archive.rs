@@ -85,6 +85,8 @@ struct Hit {
     engine: String,
     /// Its model and the first digits of the model's hash.
     model: Option<String>,
+    /// Label of who spoke, where speakers are told apart.
+    speaker: Option<String>,
     /// Where it is in a recording; `null` if it was not recorded.
     recording: Option<Place>,
 }
@@ -178,6 +180,7 @@ fn hit(found: Found) -> Hit {
         text: cue.text,
         engine: cue.engine,
         model: cue.model,
+        speaker: cue.speaker,
         recording: None,
     }
 }

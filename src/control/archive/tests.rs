@@ -26,6 +26,7 @@ fn cue(id: u64, text: &str) -> Cue {
         words: (0..).zip(text.split(' ')).map(word).collect(),
         ends_sentence: true,
         origin: Arc::new(Origin { engine: "test".into(), model: Some("m@1".into()) }),
+        speaker: None,
     }
 }
 

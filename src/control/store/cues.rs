@@ -29,6 +29,8 @@ pub struct CueRow {
     pub engine: String,
     /// The engine's model, if it has one.
     pub model: Option<String>,
+    /// Label of who spoke, if it is told.
+    pub speaker: Option<String>,
 }
 
 /// A word of a stored cue.

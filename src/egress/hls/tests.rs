@@ -175,6 +175,7 @@ async fn captions_go_along_with_the_pictures() {
         words: Arc::default(),
         ends_sentence: true,
         origin: Arc::new(crate::media::Origin { engine: "test".into(), model: None }),
+        speaker: None,
     };
     segment_store.add_cue(&english, &cue(now + 1));
     segment_store.add_cue(&english, &cue(now + 3));

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::captions::{FileClock, Shaper, json, srt, vtt};
 use crate::flow::{self, CaptionFeeds, CaptionFeedsReader, Status};
@@ -61,14 +60,16 @@ pub(super) async fn write(
                 Some(new) => sidecar_writer.begin(new),
                 None => break,
             },
-            (feed, cue) = cues.next() => sidecar_writer = keep(sidecar_writer, feed.language(), cue, &status).await,
+            (feed, cue) = cues.next() => if !captions.repeat(&feed, &cue) {
+                sidecar_writer = keep(sidecar_writer, feed.language(), cue, &status).await;
+            },
         }
     }
     if captions.feeds().is_empty() {
         return;
     }
     sidecar_writer.ended_at = Some(Duration::from_nanos(flow::now().nseconds()));
-    let words = last_words(sidecar_writer, &mut cues, captions.ended(), &status);
+    let words = last_words(sidecar_writer, &mut cues, &captions, &status);
     let _ = tokio::time::timeout(LAST_CUES_WAIT_MAX, words).await;
 }
 
@@ -76,16 +77,19 @@ pub(super) async fn write(
 async fn last_words(
     mut sidecar_writer: SidecarWriter,
     cues: &mut CaptionFeedsReader,
-    ended: CancellationToken,
+    captions: &CaptionFeeds,
     status: &Status,
 ) {
+    let ended = captions.ended();
     loop {
         let (feed, cue) = tokio::select! {
             biased;
             found = cues.next() => found,
             () = ended.cancelled() => return,
         };
-        sidecar_writer = keep(sidecar_writer, feed.language(), cue, status).await;
+        if !captions.repeat(&feed, &cue) {
+            sidecar_writer = keep(sidecar_writer, feed.language(), cue, status).await;
+        }
     }
 }
 

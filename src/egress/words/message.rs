@@ -123,6 +123,10 @@ pub struct CueMessage {
     pub engine: String,
     /// Its model; omitted if it has none.
     pub model: Option<String>,
+    /// Label of who speaks, as `Speaker 1`; omitted if speakers are not told apart. It identifies
+    /// nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<String>,
 }
 
 /// One word.
@@ -173,6 +177,7 @@ impl From<&Cue> for CueMessage {
             ends_sentence: cue.ends_sentence,
             engine: cue.origin.engine.clone(),
             model: cue.origin.model.clone(),
+            speaker: cue.speaker.as_deref().map(str::to_owned),
         }
     }
 }

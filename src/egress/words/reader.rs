@@ -72,15 +72,16 @@ impl Selection {
         Ok(())
     }
 
-    /// Whether a cue of a feed is selected; the original feed is the first one.
-    fn wants(&self, feed: &CueFeed, original: bool, cue: &Cue) -> bool {
+    /// Whether a cue of a feed is selected; the original feed is the first one. `repeated`: it comes
+    /// again on the feed of its language.
+    fn wants(&self, feed: &CueFeed, original: bool, repeated: bool, cue: &Cue) -> bool {
         let fits = |tag: &str, language: &Language| {
             tag.eq_ignore_ascii_case(language.as_str()) || tag == language.primary()
         };
         let named = |tag: &String| {
             (tag == "original" && original)
                 || fits(tag, feed.language())
-                || fits(tag, &cue.language)
+                || (!repeated && fits(tag, &cue.language))
         };
         (self.partial || cue.is_committed())
             && self.languages.as_ref().is_none_or(|tags| tags.iter().any(named))
@@ -90,6 +91,7 @@ impl Selection {
 /// A reader of a stream's captions.
 pub struct Reader {
     selection: Selection,
+    feeds: CaptionFeeds,
     caption_feeds: watch::Receiver<Vec<CueFeed>>,
     cues: CaptionFeedsReader,
     /// The languages in the last `hello`.
@@ -103,9 +105,8 @@ pub struct Reader {
 impl Reader {
     /// Follows the caption feeds from now on, starting with at most `recent` of the newest committed cues of
     /// each feed.
-    pub fn new(caption_feeds: &CaptionFeeds, selection: Selection, recent: usize) -> Self {
-        let (cues, ended, caption_feeds) =
-            (caption_feeds.read(), caption_feeds.ended(), caption_feeds.subscribe());
+    pub fn new(feeds: &CaptionFeeds, selection: Selection, recent: usize) -> Self {
+        let (cues, ended, caption_feeds) = (feeds.read(), feeds.ended(), feeds.subscribe());
         let mut before: Vec<(CueFeed, Cue)> = Vec::new();
         for feed in caption_feeds.borrow().iter() {
             let all = feed.recent();
@@ -113,7 +114,8 @@ impl Reader {
             before.extend(all.into_iter().skip(from).map(|cue| (feed.clone(), cue)));
         }
         before.sort_by_key(|(_, cue)| cue.end);
-        Self { selection, caption_feeds, cues, told: None, ended, waiting: before.into() }
+        let (feeds, waiting) = (feeds.clone(), before.into());
+        Self { selection, feeds, caption_feeds, cues, told: None, ended, waiting }
     }
 
     /// Applies a command of the reader.
@@ -145,7 +147,8 @@ impl Reader {
             };
             let original =
                 self.caption_feeds.borrow().first().is_some_and(|f| f.name() == feed.name());
-            if self.selection.wants(&feed, original, &cue) {
+            let repeated = self.feeds.repeat(&feed, &cue);
+            if self.selection.wants(&feed, original, repeated, &cue) {
                 return Some((Some(feed), Message::Cue((&cue).into())));
             }
         }

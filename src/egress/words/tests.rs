@@ -27,6 +27,7 @@ pub(super) fn cue(id: u64, stage: Stage, text: &str) -> Cue {
         words: Arc::new([word]),
         ends_sentence: false,
         origin: Arc::new(Origin { engine: "test".into(), model: Some("m@1".into()) }),
+        speaker: None,
     }
 }
 
@@ -105,6 +106,36 @@ async fn only_what_was_asked_for_is_told() {
     check(Some("original"), false, &["one"]).await;
     check(Some("fr,original"), true, &["one", "one?"]).await;
     assert!(Selection::of(Some("en,??"), true).is_err());
+}
+
+#[tokio::test]
+async fn a_language_that_is_spoken_and_translated_comes_once() {
+    crate::init().expect("GStreamer starts");
+    let (auto, english) = (CueFeed::new("captions.auto", Language::undetermined()), feed("en"));
+    let caption_feeds = CaptionFeeds::default();
+    caption_feeds.set(vec![auto.clone(), english.clone()]);
+    let check = async |list: &str, expect: &[&str]| {
+        let selection = Selection::of(Some(list), true).expect("languages");
+        let mut reader = Reader::new(&caption_feeds, selection, 0);
+        auto.publish(in_language("de", cue(1, Stage::Committed, "guten Abend")));
+        english.publish(cue(1, Stage::Committed, "good evening"));
+        auto.publish(cue(2, Stage::Committed, "and good night"));
+        english.publish(cue(2, Stage::Committed, "and good night"));
+        let mut said = Vec::new();
+        let read = async {
+            while let Some((_, message)) = reader.next().await {
+                if let Message::Cue(cue) = message {
+                    said.push(cue.text);
+                }
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_millis(50), read).await.is_err());
+        said.sort();
+        assert_eq!(said, expect, "{list}");
+    };
+    check("en", &["and good night", "good evening"]).await;
+    check("de", &["guten Abend"]).await;
+    check("original", &["and good night", "guten Abend"]).await;
 }
 
 #[tokio::test]

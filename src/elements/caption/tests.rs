@@ -28,6 +28,7 @@ pub(super) fn cue(start: f64, end: f64, text: &str) -> Cue {
         words: Arc::default(),
         ends_sentence: true,
         origin: Arc::new(Origin { engine: "test".into(), model: None }),
+        speaker: None,
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn cue(
         words: Arc::default(),
         ends_sentence: true,
         origin: Arc::new(Origin { engine: "text".into(), model: None }),
+        speaker: None,
     }
 }
 

@@ -57,8 +57,8 @@ impl Properties {
             parts.map(str::to_owned).collect()
         };
         let engines = list(&self.engines);
-        let wanted = Wanted { language, engines, model: self.model.clone() };
-        Ok(Options { wanted, terms: list(&self.terms), wait: self.wait })
+        let wanted = Wanted { language, engines, model: self.model.clone(), ..Wanted::default() };
+        Ok(Options { wanted, terms: list(&self.terms), speakers: false, wait: self.wait })
     }
 
     /// The engines for the folders of models.

@@ -59,10 +59,20 @@ impl Models {
 pub struct Wanted {
     /// The spoken language; `None`: it is detected.
     pub language: Option<Language>,
+    /// The languages that may be spoken, if it is detected; empty: any.
+    pub spoken: Vec<Language>,
     /// Engines in order of preference; empty: as in `[stt]`.
     pub engines: Vec<String>,
     /// Whisper model by its label; `None`: as in `[stt]`, else the best.
     pub model: Option<String>,
+}
+
+impl Wanted {
+    /// Whether an engine that knows English only is enough: nothing else is known to be spoken.
+    fn english_only(&self) -> bool {
+        let spoken = if self.language.is_some() { &[][..] } else { &self.spoken[..] };
+        self.language.iter().chain(spoken).all(|l| l.primary() == "en")
+    }
 }
 
 /// The engines for a stream, best first, and why others are missing.
@@ -192,7 +202,7 @@ impl Engines {
             })?,
         };
         let label = whisper::label(&path);
-        if label.contains(".en") && language.is_some_and(|l| l.primary() != "en") {
+        if label.contains(".en") && !wanted.english_only() {
             return Err(format!("the model {label} knows English only"));
         }
         let mut loaded = self.whisper.lock().ignore_poison();
@@ -208,7 +218,7 @@ impl Engines {
     }
 
     fn moonshine(&self, wanted: &Wanted) -> Result<Arc<Moonshine>, String> {
-        if wanted.language.as_ref().is_some_and(|l| l.primary() != "en") {
+        if !wanted.english_only() {
             return Err("it knows English only".into());
         }
         let models = self.models();
@@ -232,7 +242,7 @@ impl Engines {
     }
 
     fn basic(&self, wanted: &Wanted) -> Result<Arc<Sphinx>, String> {
-        if wanted.language.as_ref().is_some_and(|l| l.primary() != "en") {
+        if !wanted.english_only() {
             return Err("it knows English only".into());
         }
         let missing =

@@ -25,6 +25,8 @@ pub struct Phrases {
     origin: Arc<Origin>,
     /// Whether the engine writes full stops.
     punctuates: bool,
+    /// Label of who speaks the pending words.
+    speaker: Option<Arc<str>>,
     words: Vec<Word>,
     next: u64,
 }
@@ -32,7 +34,7 @@ pub struct Phrases {
 impl Phrases {
     /// The next cue gets the number `next`.
     pub fn new(language: Language, origin: Arc<Origin>, punctuates: bool, next: u64) -> Self {
-        Self { language, origin, punctuates, words: Vec::new(), next }
+        Self { language, origin, punctuates, speaker: None, words: Vec::new(), next }
     }
 
     /// Changes language and engine from the next cue on; returns the pending words as a cue.
@@ -44,6 +46,15 @@ impl Phrases {
     ) -> Option<Cue> {
         let flushed = self.flush(false);
         (self.language, self.origin, self.punctuates) = (language, origin, punctuates);
+        flushed
+    }
+
+    /// Changes who speaks from the next word on; returns the pending words as a cue if another has
+    /// spoken them.
+    pub fn set_speaker(&mut self, speaker: Option<Arc<str>>) -> Option<Cue> {
+        let other = self.speaker.is_some() && self.speaker != speaker;
+        let flushed = if other { self.flush(!self.punctuates) } else { None };
+        self.speaker = speaker;
         flushed
     }
 
@@ -117,6 +128,7 @@ impl Phrases {
             words: words.into(),
             ends_sentence,
             origin: Arc::clone(&self.origin),
+            speaker: self.speaker.clone(),
         })
     }
 }
@@ -205,6 +217,20 @@ mod tests {
     fn a_pause_ends_a_phrase_and_a_sentence_without_full_stops() {
         check(false, "so it is _ he said", &[("so it is", true), ("he said", true)]);
         check(true, "so it is _ he said", &[("so it is", false), ("he said", false)]);
+    }
+
+    #[test]
+    fn another_speaker_begins_a_cue() {
+        let mut phrases = phrases(false);
+        let mut cues = Vec::new();
+        for (speaker, text) in [(None, "so"), (Some("A"), "it is"), (Some("B"), "he said")] {
+            cues.extend(phrases.set_speaker(speaker.map(Arc::from)));
+            cues.extend(phrases.add(words(text)));
+        }
+        cues.extend(phrases.end(Duration::ZERO));
+        let found: Vec<_> = cues.iter().map(|c| (c.speaker.as_deref(), c.text.as_str())).collect();
+        assert_eq!(found, [(Some("A"), "so it is"), (Some("B"), "he said")]);
+        assert!(cues[0].ends_sentence, "nobody ends a sentence that another began");
     }
 
     #[test]

@@ -47,6 +47,8 @@ struct CueView {
     engine: String,
     /// Its model and the first digits of the model's hash.
     model: Option<String>,
+    /// Label of who spoke, where speakers are told apart.
+    speaker: Option<String>,
 }
 
 /// One word.
@@ -86,6 +88,7 @@ fn view(cue: &CueRow) -> CueView {
         words: cue.words.iter().map(word).collect(),
         engine: cue.engine.clone(),
         model: cue.model.clone(),
+        speaker: cue.speaker.clone(),
     }
 }
 
@@ -114,6 +117,7 @@ fn as_cue(id: u64, cue: &CueRow) -> Cue {
         words: cue.words.iter().map(word).collect(),
         ends_sentence: cue.ends_sentence,
         origin: Arc::new(Origin { engine: cue.engine.clone(), model: cue.model.clone() }),
+        speaker: cue.speaker.as_deref().map(Arc::from),
     }
 }
 
@@ -132,18 +136,24 @@ pub(super) fn srt(cues: &[CueRow], begin_ms: i64) -> String {
     shown(cues).iter().map(|one| writer.cue(one)).collect()
 }
 
-/// The text only: one line per sentence, an empty line after a silence.
+/// The text only: one line per sentence, an empty line after a silence; the label of a speaker where
+/// another begins.
 pub(super) fn txt(cues: &[CueRow]) -> String {
     let mut text = String::new();
     let mut before: Option<&CueRow> = None;
     for cue in cues {
+        let turn = cue.speaker.is_some() && before.is_none_or(|b| b.speaker != cue.speaker);
         if let Some(before) = before {
             let silence = cue.start_ms.saturating_sub(before.end_ms) >= PARAGRAPH_MS;
-            text.push_str(match (silence, before.ends_sentence) {
+            text.push_str(match (silence, before.ends_sentence || turn) {
                 (true, _) => "\n\n",
                 (false, true) => "\n",
                 (false, false) => " ",
             });
+        }
+        if let Some(speaker) = cue.speaker.as_deref().filter(|_| turn) {
+            text.push_str(speaker);
+            text.push_str(": ");
         }
         text.push_str(&cue.text);
         before = Some(cue);

@@ -128,7 +128,8 @@ impl Work {
     pub(super) async fn finish(mut self) -> Result<Transcription, Error> {
         while self.next().await?.is_some() {}
         let Summary { duration, language } = self.summary().await?;
-        let written = self.heard.first().map(|cue| cue.language.clone());
+        let known = |language: &Language| *language != Language::undetermined();
+        let written = self.heard.iter().map(|cue| cue.language.clone()).find(known);
         let language = written.or(language).or(self.told.take());
         let language = language.unwrap_or_else(Language::undetermined);
         Ok(Transcription { cues: self.heard, duration, language })

@@ -163,6 +163,7 @@ fn cues_become_each_kind_of_text() {
         words: Arc::default(),
         ends_sentence: true,
         origin: Arc::new(Origin { engine: "test".into(), model: None }),
+        speaker: None,
     };
     let cues = vec![cue(1, 1, "Good evening."), cue(2, 5, "Good night.")];
     let duration = Duration::from_secs(8);

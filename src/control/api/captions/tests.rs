@@ -150,6 +150,66 @@ async fn a_stream_that_nobody_listens_to_shows_what_is_pushed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turns_in_three_languages_are_translated_each_from_its_own() {
+    let api = Fixture::new().await;
+    let captions = json!({ "language": "auto", "spoken": ["en", "de", "es"], "engines": ["none"],
+        "translate": ["en", "es"] });
+    let spec = json!({ "name": "studio", "source": { "type": "test" }, "captions": captions });
+    let (status, made) = api.ask(Method::POST, "/api/v1/streams", spec).await;
+    assert_eq!(status, 201, "{made}");
+    let until_last = async |feed: usize, expect: &str| {
+        let shown = async {
+            loop {
+                let (_, view) = api.get(CAPTIONS).await;
+                let last = view["feeds"][feed]["last"].as_str().unwrap_or_default();
+                if last.contains(expect) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), shown).await.expect(expect);
+    };
+    let there = async {
+        while api.get(CAPTIONS).await.1["languages"].as_array().is_none_or(|l| l.len() < 3) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), there).await.expect("the stream is on air");
+    let say = async |text: &str| -> Value {
+        let (_, cue) =
+            api.ask(Method::POST, &format!("{CAPTIONS}/cues"), json!({ "text": text })).await;
+        cue["language"].clone()
+    };
+    assert_eq!(say("No.").await, Value::Null, "one word tells nothing yet");
+    // Each is followed by a short cue, which stays in the language that is spoken.
+    for (tag, text) in [
+        ("en", "The government has decided to wait."),
+        ("de", "Die Regierung hat beschlossen zu warten."),
+        ("es", "El gobierno ha decidido esperar."),
+    ] {
+        assert_eq!(say(text).await, tag, "{text}");
+        // What is in a target language already passes as it is.
+        if let Some(feed) = ["en", "es"].iter().position(|to| *to == tag) {
+            until_last(feed + 1, text).await;
+        }
+        assert_eq!(say("No.").await, tag, "after {text}");
+    }
+    let (_, speech) = api.get("/api/v1/speech").await;
+    let has = |from: &str, to: &str| {
+        let pairs = speech["translate"].as_array().cloned().unwrap_or_default();
+        pairs.iter().any(|pair| pair["from"] == from && pair["to"] == to)
+    };
+    if !has("en", "es") || !has("es", "en") {
+        return crate::needs::skip("apertium-eng-spa");
+    }
+    say("Buenas noches, la ventana es grande.").await;
+    until_last(1, "window").await;
+    say("Good evening, the window is large.").await;
+    until_last(2, "ventana").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_follows_over_a_websocket_with_the_play_token_only() {
     let (api, address, token) = captioned().await;
     for wrong in ["", "?token=wrong"] {

@@ -387,6 +387,7 @@ async fn hls_js_shows_captions_at_their_moment() {
                 words: Arc::default(),
                 ends_sentence: true,
                 origin: Arc::new(Origin { engine: "test".into(), model: None }),
+                speaker: None,
             };
             noted.lock().expect("not poisoned").push(start.as_secs_f64());
             spanish.publish(Cue { language: spanish.language().clone(), ..cue.clone() });

@@ -163,6 +163,7 @@ mod tests {
             words: Arc::default(),
             ends_sentence: false,
             origin: Arc::new(Origin { engine: "test".into(), model: None }),
+            speaker: None,
         };
         let first = writer.write(&cue(1, Stage::Partial));
         let last = writer.write(&cue(1, Stage::Committed));

@@ -69,6 +69,7 @@ fn said_now() -> Cue {
         words: std::sync::Arc::default(),
         ends_sentence: true,
         origin: std::sync::Arc::new(Origin { engine: "test".into(), model: None }),
+        speaker: None,
     }
 }
 

@@ -33,6 +33,7 @@ fn cue(id: u64, language: &str, start_ms: u64, text: &str) -> Cue {
         words,
         ends_sentence: text.ends_with(['.', '?']),
         origin: Arc::new(Origin { engine: "test".into(), model: Some("m@1".into()) }),
+        speaker: None,
     }
 }
 

@@ -296,6 +296,7 @@ async fn a_viewer_reads_captions_on_its_data_channel() {
             words: Arc::default(),
             ends_sentence: true,
             origin: Arc::new(Origin { engine: "test".into(), model: None }),
+            speaker: None,
         });
     };
     let webrtc = WebRtc::new(stream.clone(), Config::default());

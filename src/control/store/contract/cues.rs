@@ -17,6 +17,7 @@ pub(super) fn cue(stream: &str, language: &str, start_ms: i64, text: &str) -> Cu
         ends_sentence: true,
         engine: "test".into(),
         model: None,
+        speaker: None,
     }
 }
 
@@ -46,6 +47,7 @@ pub(crate) async fn come_back_as_they_were_kept(database: &impl TestDatabase) {
     let kept = CueRow {
         words: vec![word("And", 0.9)],
         model: Some("base.en@a03779c8".into()),
+        speaker: Some("Speaker 2".into()),
         ..cue("a", "en", 5000, "And so")
     };
     store.cues.insert(std::slice::from_ref(&kept)).await.expect("keeps");

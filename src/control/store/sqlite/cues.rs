@@ -18,7 +18,7 @@ const DELETE_ROWS_MAX: i64 = 200;
 /// Columns of [`CueRow`].
 const COLUMNS: &str = "cue.stream, cue.language, cue.number, cue.running_ms, cue.start_ms, \
                        cue.end_ms, cue.text, cue.words_version, cue.words, cue.ends_sentence, \
-                       cue.engine, cue.model";
+                       cue.engine, cue.model, cue.speaker";
 
 impl CueTable for SqliteBackend {
     fn insert<'a>(&'a self, cues: &'a [CueRow]) -> StoreFuture<'a, ()> {
@@ -26,8 +26,8 @@ impl CueTable for SqliteBackend {
             let failed = || Error::sql("keep captions");
             let mut transaction = self.writer.begin().await.map_err(failed())?;
             let sql = "INSERT INTO cue (stream, language, number, running_ms, start_ms, end_ms, \
-                       text, words_version, words, ends_sentence, engine, model) \
-                       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                       text, words_version, words, ends_sentence, engine, model, \
+                       speaker) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
             for cue in cues {
                 sqlx::query(sql)
                     .bind(&cue.stream)
@@ -42,6 +42,7 @@ impl CueTable for SqliteBackend {
                     .bind(cue.ends_sentence)
                     .bind(&cue.engine)
                     .bind(&cue.model)
+                    .bind(&cue.speaker)
                     .execute(&mut *transaction)
                     .await
                     .map_err(failed())?;
@@ -197,6 +198,7 @@ fn cue(row: &SqliteRow) -> Result<CueRow, sqlx::Error> {
         ends_sentence: row.try_get("ends_sentence")?,
         engine: row.try_get("engine")?,
         model: row.try_get("model")?,
+        speaker: row.try_get("speaker")?,
     })
 }
 

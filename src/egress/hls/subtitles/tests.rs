@@ -25,6 +25,7 @@ fn cue(at: u64, text: &str) -> Cue {
         words: Arc::default(),
         ends_sentence: true,
         origin: Arc::new(Origin { engine: "test".into(), model: None }),
+        speaker: None,
     }
 }
 

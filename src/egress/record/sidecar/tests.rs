@@ -15,6 +15,7 @@ fn cue(id: u64, at_ms: u64, text: &str) -> Cue {
         words: Arc::default(),
         ends_sentence: true,
         origin: Arc::new(Origin { engine: "test".into(), model: None }),
+        speaker: None,
     }
 }
 

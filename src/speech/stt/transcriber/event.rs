@@ -12,6 +12,8 @@ pub struct Options {
     pub wanted: Wanted,
     /// Names and terms that are likely to be spoken.
     pub terms: Vec<String>,
+    /// Whether speakers are told apart by the turns of their voices.
+    pub speakers: bool,
     /// Audio that arrives faster than it is transcribed waits instead of being skipped: for files.
     pub wait: bool,
 }

@@ -3,6 +3,7 @@
 mod engine_session;
 mod event;
 mod ring;
+mod spoken;
 mod stats;
 mod window;
 mod worker;

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::engine_session::{Change, EngineSession};
 use super::ring::{Piece, Ring};
+use super::spoken::SpokenLanguage;
 use super::window::{AudioWindow, WindowEvent, length};
 use super::{Event, Options, Stats, Status};
-use crate::media::{Language, Origin, Word};
+use crate::media::{Cue, Origin, Word};
+use crate::speech::speakers::Turns;
 use crate::speech::stt::agreement::{Agreement, Pace};
 use crate::speech::stt::engines::Engines;
 use crate::speech::stt::guard::{self, Evidence};
@@ -24,15 +26,6 @@ const PROMPT_FORGOTTEN: Duration = Duration::from_secs(2);
 
 /// Longest preceding text in the prompt, in characters.
 const PROMPT_CHARS_MAX: usize = 200;
-
-/// Speech in which the language is detected at first. Less is unreliable, more delays the captions.
-const LANGUAGE_SETTLED: Duration = Duration::from_secs(6);
-/// Audio after which the language is detected again.
-const LANGUAGE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
-
-/// A detection below this probability counts only while no language is known: a wrong switch costs
-/// more words than a late one.
-const LANGUAGE_PROBABILITY_MIN: f32 = 0.6;
 
 /// An engine that lags this far behind for [`LAG_ALLOWED`] is given up if there is another.
 const LAG_MAX: Duration = Duration::from_millis(2500);
@@ -59,6 +52,8 @@ pub(super) struct Worker {
     audio: AudioWindow,
     agreement: Agreement,
     phrases: Phrases,
+    /// Who speaks, if that is wanted.
+    turns: Option<Turns>,
     status: Option<Status>,
     /// Audio that was taken from the ring and not processed yet.
     waiting: VecDeque<Piece>,
@@ -68,11 +63,7 @@ pub(super) struct Worker {
     given: Option<usize>,
     /// Edge of the window at the last hypothesis.
     decoded_at: Duration,
-    language: Option<Language>,
-    /// Probability of the language, and the amount of speech it is based on.
-    detection: (f32, Duration),
-    /// Running time of the last detection.
-    looked_at: Duration,
+    language: SpokenLanguage,
     prompt: String,
     late: u32,
     lagging: Option<Instant>,
@@ -101,9 +92,9 @@ impl Worker {
         let generation = engines.generation();
         let ears = EngineSession::new(engines.choose(&options.wanted));
         let audio = AudioWindow::new(engines.detector());
-        let language = options.wanted.language.clone();
+        let language = SpokenLanguage::new(&options.wanted);
         let nobody = Arc::new(Origin { engine: String::new(), model: None });
-        let spoken = language.clone().unwrap_or_else(Language::english);
+        let spoken = language.of_engine(None);
         Self {
             engines,
             ring,
@@ -113,14 +104,13 @@ impl Worker {
             audio,
             agreement: Agreement::new(PACE),
             phrases: Phrases::new(spoken, nobody, true, 1),
+            turns: options.speakers.then(Turns::default),
             status: None,
             waiting: VecDeque::new(),
             closing: None,
             given: None,
             decoded_at: Duration::ZERO,
             language,
-            detection: (0.0, Duration::ZERO),
-            looked_at: Duration::ZERO,
             prompt: String::new(),
             late: 0,
             lagging: None,
@@ -138,7 +128,12 @@ impl Worker {
             if taken.closed {
                 return;
             }
-            self.waiting.extend(taken.pieces);
+            for piece in taken.pieces {
+                if let Some(turns) = &mut self.turns {
+                    turns.hear(piece.at, &piece.samples);
+                }
+                self.waiting.push_back(piece);
+            }
             self.hear();
             self.watch_lag();
             let off = matches!(self.status, Some(Status::Off { .. }));
@@ -202,6 +197,7 @@ impl Worker {
             }
             match heard {
                 WindowEvent::Opened => {
+                    self.language.begin_utterance();
                     self.given = None;
                     self.decoded_at = self.audio.from();
                     let silence =
@@ -244,7 +240,7 @@ impl Worker {
             return;
         }
         let edge = self.audio.edge();
-        let language = self.asked_language(edge);
+        let language = self.language.asked(spoken.speech, last, edge);
         let prompt = self.full_prompt();
         let Some((_, session)) = self.ears.current() else { return };
         let samples = self.audio.samples();
@@ -297,9 +293,7 @@ impl Worker {
 
     fn take_words(&mut self, hypothesis: Hypothesis, spoken: SpeechSegment, last: bool) {
         let (from, edge) = (self.audio.from(), self.audio.edge());
-        if let Some((language, sure)) = hypothesis.language {
-            self.detected(language, sure, spoken, edge);
-        }
+        self.follow_language(&hypothesis, spoken.speech, edge);
         let evidence =
             Evidence { dbfs: guard::dbfs(self.audio.samples()), speech: ratio(spoken, last) };
         let window = edge.saturating_sub(from);
@@ -314,9 +308,12 @@ impl Worker {
         let decision = self.agreement.update(words, from, edge, last);
         let added = decision.committed.len() as u64;
         self.stats.words.fetch_add(added, std::sync::atomic::Ordering::Relaxed);
-        for cue in self.phrases.add(decision.committed) {
-            self.remember(&cue.text);
-            self.emit(Event::Committed(cue));
+        for word in decision.committed {
+            let before = self.attribute(&word);
+            for cue in before.into_iter().chain(self.phrases.add([word])) {
+                self.remember(&cue.text);
+                self.emit(Event::Committed(cue));
+            }
         }
         if last {
             self.conclude();
@@ -329,6 +326,13 @@ impl Worker {
             self.audio.cut(cut);
             self.given = None;
         }
+    }
+
+    /// Finds the speaker of the next word; returns the pending words if another has spoken them.
+    fn attribute(&mut self, word: &Word) -> Option<Cue> {
+        let middle = word.start + word.end.saturating_sub(word.start) / 2;
+        let speaker = self.turns.as_mut()?.speaker(middle)?;
+        self.phrases.set_speaker(Some(format!("Speaker {speaker}").into()))
     }
 
     /// The utterance has ended: pending words become a cue and the window is cleared.
@@ -368,47 +372,25 @@ impl Worker {
         }
     }
 
-    /// The language to give to the engine; `None`: it detects it.
-    fn asked_language(&self, edge: Duration) -> Option<Language> {
-        if self.options.wanted.language.is_some() {
-            return self.options.wanted.language.clone();
-        }
-        let settled =
-            self.detection.1 >= LANGUAGE_SETTLED && self.detection.0 >= LANGUAGE_PROBABILITY_MIN;
-        let stale = self.closing.is_some() && edge >= self.looked_at + LANGUAGE_CHECK_INTERVAL;
-        if settled && !stale { self.language.clone() } else { None }
-    }
-
-    fn detected(&mut self, language: Language, sure: f32, spoken: SpeechSegment, edge: Duration) {
-        if self.options.wanted.language.is_some() {
+    /// Follows the language of an engine that hears several.
+    fn follow_language(&mut self, hypothesis: &Hypothesis, speech: Duration, edge: Duration) {
+        if self.ears.current().is_none_or(|(engine, _)| engine.only_language().is_some()) {
             return;
         }
-        self.looked_at = edge;
-        self.detection.1 = self.detection.1.max(spoken.speech);
-        let same = self.language.as_ref().is_some_and(|l| l.same_language(&language));
-        if same {
-            self.detection.0 = self.detection.0.max(sure);
-            return;
+        if let Some(guess) = self.language.hear(hypothesis, speech, edge) {
+            self.agreement.interrupt();
+            // Text in another language misleads the engine.
+            self.prompt.clear();
+            self.retitle();
+            self.emit(Event::Language(guess.language, guess.probability));
         }
-        if self.language.is_some()
-            && (sure < LANGUAGE_PROBABILITY_MIN || sure < self.detection.0 * 0.9)
-        {
-            return;
-        }
-        self.detection.0 = sure;
-        self.language = Some(language.clone());
-        self.agreement.interrupt();
-        self.retitle();
-        self.emit(Event::Language(language, sure));
     }
 
     /// Sets language and engine of the following cues.
     fn retitle(&mut self) {
         let Some((engine, _)) = self.ears.current() else { return };
         let (origin, punctuates) = (engine.origin(), engine.punctuates());
-        let only = engine.only_language();
-        let wanted = self.options.wanted.language.clone().or_else(|| self.language.clone());
-        let language = wanted.or(only).unwrap_or_else(Language::english);
+        let language = self.language.of_engine(engine.only_language());
         if let Some(cue) = self.phrases.change(language, origin, punctuates) {
             self.emit(Event::Committed(cue));
         }
