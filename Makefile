@@ -5,15 +5,13 @@
 # time of a release build. What ships is `make release`.
 STATE ?= ./state
 CARGO ?= cargo
-# What this machine can build; asked in the recipes, after the set-up.
-FEATURES = features=$$(.ci/features);
 
 # Unit tests that play media in real time, or search for faults for a second each.
 MEDIA_TESTS = $(addprefix --skip=,aic:: control::api:: control::store::sqlite::tests::load egress:: elements:: \
   ingress:: process:: srt:: webrtc:: fuzz_)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup aic run release test test-fast lint lint-ct2 fmt check bench bench-aic fuzz train-smoke clean-state
+.PHONY: help setup run release test test-fast lint lint-ct2 fmt check bench bench-aic fuzz train-smoke clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,36 +19,32 @@ help: ## This list
 setup: ## Install everything that building, running and testing needs
 	@.ci/setup test
 
-aic: ## Fetch libtorch (1 GB): `make run` then builds with the neural voice codec AIC-A
-	@.ci/setup torch
-
 run: ## Build and start the appliance with its demo stream; state in ./state (STATE=dir, ARGS="…")
 	@.ci/setup run
-	$(FEATURES) $(CARGO) build --bin auralink $$features
-	@$(FEATURES) $(CARGO) run --quiet --bin auralink $$features -- models pull --default || \
+	$(CARGO) build --bin auralink
+	@$(CARGO) run --quiet --bin auralink -- models pull --default || \
 	  echo "The appliance starts without them; \`auralink models pull --default\` fetches them later."
-	$(FEATURES) $(CARGO) run --quiet --bin auralink $$features -- run --demo --state $(STATE) $(ARGS)
+	$(CARGO) run --quiet --bin auralink -- run --demo --state $(STATE) $(ARGS)
 
 release: ## Build what ships: target/release/auralink
 	@.ci/setup run
-	$(FEATURES) $(CARGO) build --release --locked --bin auralink $$features
+	$(CARGO) build --release --locked --bin auralink
 
 test: ## All tests: units, rooms, and the appliance with real publishers and viewers (ARGS="filter")
 	@.ci/setup test
-	$(FEATURES) $(CARGO) test --locked --no-run $$features
+	$(CARGO) test --locked --no-run
 	@.ci/test-models
-	$(FEATURES) .ci/list-skips $(CARGO) test --locked --no-fail-fast $$features $(ARGS)
+	.ci/list-skips $(CARGO) test --locked --no-fail-fast $(ARGS)
 
 test-fast: ## The unit tests that play no media, and the house rules: for the inner loop
-	$(FEATURES) $(CARGO) test --locked $$features --lib --test tidy -- $(MEDIA_TESTS) $(ARGS)
+	$(CARGO) test --locked --package auralink --lib --test tidy -- $(MEDIA_TESTS) $(ARGS)
 
 lint: ## Formatting and clippy, warnings denied
 	$(CARGO) fmt --check
-	$(FEATURES) $(CARGO) clippy --locked --all-targets $$features -- -D warnings
-	@[ -z "$$(.ci/features)" ] || $(CARGO) clippy --locked --lib --bins -- -D warnings
+	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 lint-ct2: ## The same for the feature ct2, which compiles CTranslate2's C++ for some minutes first
-	$(CARGO) clippy --locked --all-targets --features ct2 -- -D warnings
+	$(CARGO) clippy --locked --package auralink --all-targets --features ct2 -- -D warnings
 
 fmt: ## Format the code
 	$(CARGO) fmt
@@ -60,18 +54,18 @@ check: ## Validate every preset in pipelines/ and print its plan
 
 bench: ## CPU, threads and memory per publisher and viewer, latency, noise suppression, captions, translation
 	@.ci/setup test
-	$(FEATURES) $(CARGO) bench --locked $$features $(ARGS)
+	$(CARGO) bench --locked $(ARGS)
 
 bench-aic: ## The AIC-A voice codec: what it costs, and its quality table beside Opus and Lyra v2
 	@.ci/setup train
-	$(CARGO) bench --locked --features aic --bench aic --bench aic-pipeline
+	$(CARGO) bench --locked --bench aic --bench aic-pipeline
 	cd models/aic-audio && ../../.venv-torch/bin/python evaluate.py
 
 train-smoke: ## Every part of the training of AIC-A once, in two minutes; skipped where torch or the data are missing
 	@.ci/train-smoke
 
 fuzz: ## Every parser of outside bytes, each for a minute (AURALINK_FUZZ_SECONDS=… ARGS="filter"): 20 minutes on 2 cores
-	$(FEATURES) AURALINK_FUZZ_SECONDS=$${AURALINK_FUZZ_SECONDS:-60} $(CARGO) test --locked $$features --lib --test aic $(or $(ARGS),fuzz_) -- --nocapture
+	AURALINK_FUZZ_SECONDS=$${AURALINK_FUZZ_SECONDS:-60} $(CARGO) test --locked --package auralink --lib --test aic $(or $(ARGS),fuzz_) -- --nocapture
 
 clean-state: ## Forget the streams, tokens and recordings of `make run`
 	rm -rf $(STATE)

@@ -1,7 +1,7 @@
 //! The `.aic` file: a header of 24 bytes, then packets, each preceded by its length.
 //!
 //! ```text
-//! "AICA"  version 1  3 zero bytes  model id (4)  reserved (4, zero)  samples of the original (8)
+//! "AICA"  version 2  3 zero bytes  model id (4)  reserved (4, zero)  samples of the original (8)
 //! then    length (2), packet (length) …
 //! ```
 //!
@@ -10,12 +10,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use super::packet::{PACKET_BYTES_MAX, Packet, PacketError};
+use super::packet::{Coded, PACKET_BYTES_MAX, PacketError};
 
 /// First bytes of a file.
 const MAGIC: &[u8; 4] = b"AICA";
 /// The only version that is read and written.
-const FORMAT_VERSION: u8 = 1;
+const FORMAT_VERSION: u8 = 2;
 /// Bytes before the first record.
 const HEADER_BYTES: usize = 24;
 
@@ -79,11 +79,11 @@ impl<W: Write> Writer<W> {
     /// Appends a packet.
     ///
     /// # Errors
-    /// Writing fails, or the packet is not valid.
-    pub fn put(&mut self, packet: &Packet) -> Result<(), ContainerError> {
-        let bytes = packet.write().map_err(|source| ContainerError::Packet { at: 0, source })?;
+    /// Writing fails.
+    pub fn put(&mut self, packet: &Coded) -> Result<(), ContainerError> {
+        let bytes = packet.bytes();
         self.into.write_all(&(bytes.len() as u16).to_be_bytes())?;
-        Ok(self.into.write_all(&bytes)?)
+        Ok(self.into.write_all(bytes)?)
     }
 
     /// Flushes buffered data.
@@ -131,7 +131,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// The next packet, or `None` at the end.
-    fn packet(&mut self) -> Result<Option<Packet>, ContainerError> {
+    fn packet(&mut self) -> Result<Option<Coded>, ContainerError> {
         let at = self.at;
         let mut length = [0; 2];
         if self.from.read(&mut length[..1])? == 0 {
@@ -147,12 +147,12 @@ impl<R: Read> Reader<R> {
         let bytes = bytes.get_mut(..length).ok_or(ContainerError::Record(at))?;
         self.from.read_exact(bytes).map_err(cut)?;
         self.at += 1;
-        Packet::read(bytes).map(Some).map_err(|source| ContainerError::Packet { at, source })
+        Coded::read(bytes).map(Some).map_err(|source| ContainerError::Packet { at, source })
     }
 }
 
 impl<R: Read> Iterator for Reader<R> {
-    type Item = Result<Packet, ContainerError>;
+    type Item = Result<Coded, ContainerError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.over {
@@ -168,18 +168,17 @@ impl<R: Read> Iterator for Reader<R> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::packet::Codes;
     use super::*;
 
-    fn file(packets: &[Packet]) -> Vec<u8> {
+    fn file(packets: &[Coded]) -> Vec<u8> {
         let header = Header { model: [1, 2, 3, 4], samples: 700 };
         let mut writer = Writer::new(Vec::new(), header).expect("memory");
         packets.iter().for_each(|p| writer.put(p).expect("valid"));
         writer.finish().expect("memory")
     }
 
-    fn packets() -> Vec<Packet> {
-        let packet = |code| Packet { frames: vec![Codes::new(&[code, 7])], ..Packet::default() };
+    fn packets() -> Vec<Coded> {
+        let packet = |code| Coded::read(&[0x80, code, 7]).expect("valid");
         (0..3).map(packet).collect()
     }
 

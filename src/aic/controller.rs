@@ -7,10 +7,13 @@
 use std::time::{Duration, Instant};
 
 use super::engine_health::BackOff;
-use super::packet::size;
+use super::mean_size::mean_size;
 
 /// Bytes of IPv4, UDP, RTP and the SRTP tag around each packet.
 pub const WIRE_OVERHEAD_BYTES: usize = 20 + 8 + 12 + 10;
+
+/// Bit/s of one byte in each frame of 20 ms.
+const FRAME_BYTE_BPS: f64 = 8.0 * 50.0;
 
 /// Share of the estimate that may be used; the rest absorbs its error. More makes queues, less
 /// wastes bandwidth.
@@ -41,14 +44,12 @@ pub struct Measured {
 pub enum Choice {
     /// AIC-A.
     Aic {
-        /// Stages of each frame: 500 bit/s each.
+        /// Stages of each frame: one of [`RATE_STAGES`](super::packet::RATE_STAGES).
         stages: usize,
         /// Frames of 20 ms per packet.
         frames: usize,
         /// Earlier frames repeated in each packet.
         redundant: usize,
-        /// Stages of each repeated frame.
-        redundant_stages: usize,
     },
     /// Opus.
     Opus {
@@ -77,24 +78,29 @@ impl Choice {
         self
     }
 
+    /// Bit/s of payload, of speech on average.
+    pub fn payload(self) -> f64 {
+        match self {
+            Self::Aic { stages, frames, redundant } => {
+                mean_size(stages, frames, redundant) * FRAME_BYTE_BPS / frames as f64
+            }
+            Self::Opus { bitrate, .. } => bitrate.into(),
+        }
+    }
+
     /// Bit/s on the wire, headers included.
     pub fn wire(self) -> f64 {
-        let (bytes, frames) = match self {
-            Self::Aic { stages, frames, redundant, redundant_stages } => {
-                (size(frames, stages, redundant, redundant_stages), frames)
-            }
-            Self::Opus { bitrate, frames } => (frames * bitrate as usize / 8 / 50, frames),
-        };
-        ((bytes + WIRE_OVERHEAD_BYTES) * 8 * 50) as f64 / frames as f64
+        self.payload() + WIRE_OVERHEAD_BYTES as f64 * FRAME_BYTE_BPS / self.frames() as f64
     }
 }
 
 /// The rungs, by rising bandwidth: stages of AIC-A, then Opus from where it sounds better at the
 /// same bandwidth on the wire (docs/measurements.md).
-const RUNGS: [Rung; 8] = [
-    Rung::Stages(3),
-    Rung::Stages(6),
-    Rung::Stages(12),
+const RUNGS: [Rung; 9] = [
+    Rung::Stages(14),
+    Rung::Stages(18),
+    Rung::Stages(33),
+    Rung::Stages(46),
     Rung::Opus(12_000),
     Rung::Opus(20_000),
     Rung::Opus(32_000),
@@ -226,8 +232,7 @@ fn choice(rung: Rung, measured: &Measured, usable: f64) -> Choice {
         loss if loss > 0.01 => 1,
         _ => 0,
     };
-    let redundant_stages = if redundant == 0 { 0 } else { stages.min(3) };
-    let with = |frames| Choice::Aic { stages, frames, redundant, redundant_stages };
+    let with = |frames| Choice::Aic { stages, frames, redundant };
     packed(with, longest(measured.patience), usable)
 }
 

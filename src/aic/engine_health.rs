@@ -1,8 +1,8 @@
 //! Whether a stream may use the engine now.
 //!
 //! Pure: is given the outcome of each frame and `now`. An engine counts as good after five frames
-//! in time (100 ms). It rests for 10, 30, then 120 seconds after it died or missed three deadlines
-//! within two seconds. A single miss costs its own frame and the next five.
+//! in time (100 ms). It rests for 10, 30, then 120 seconds after it missed three deadlines within
+//! two seconds. A single miss costs its own frame and the next five.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -75,13 +75,7 @@ impl EngineHealth {
             // The engine was not tried, and asking again costs nothing.
             CodecError::NotThere(_) | CodecError::Starting => {}
             CodecError::Altered => self.back_off.failed(now),
-            CodecError::Died(_) => {
-                // All frames between its death and its return count as one failure.
-                if self.good > 0 {
-                    self.back_off.failed(now);
-                }
-            }
-            CodecError::Late(_) | CodecError::Failed => {
+            CodecError::Late(_) => {
                 self.total += 1;
                 self.misses.push_back(now);
                 let old = |at: &Instant| now.saturating_duration_since(*at) > MISS_WINDOW;
@@ -122,14 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn a_death_is_one_failure_however_many_frames_see_it() {
+    fn each_failure_rests_longer() {
         let (mut watch, now) = (EngineHealth::default(), Instant::now());
-        let died = CodecError::Died(String::new());
         for wait in [10, 30, 120, 120] {
-            watch.came(false);
-            for _ in 0..3 {
-                watch.failed(&died, now);
-            }
+            watch.failed(&CodecError::Altered, now);
             let over = now + Duration::from_secs(wait);
             assert!(
                 !watch.may_ask(over - Duration::from_millis(1)) && watch.may_ask(over),

@@ -1,6 +1,6 @@
 //! Opus inside AIC-A packets: 48 kHz, 20 ms, one or two channels.
 //!
-//! The encoder gets its input 5.5 ms late, so that the output of either codec has the same delay
+//! AIC-A gets its input 4.5 ms late, so that the output of either codec has the same delay
 //! ([`CODEC_DELAY_SAMPLES`]) and a change of codec causes no jump in time.
 
 use std::collections::VecDeque;
@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use opus::{Application, Bitrate, Channels};
 
 use super::payload::OPUS_BYTES_MAX;
-use super::{DELAY_SAMPLES, RATE_HZ, resample};
+use super::{RATE_HZ, resample};
 
 /// Samples per second of all audio except inside AIC-A.
 pub const WIDE_RATE_HZ: usize = 48_000;
@@ -17,18 +17,18 @@ pub const WIDE_RATE_HZ: usize = 48_000;
 pub const WIDE_FRAME_SAMPLES: usize = 960;
 
 /// Delay of a receiver's output behind the sender's input, with either codec, in samples at 48 kHz:
-/// 12 ms.
-pub const CODEC_DELAY_SAMPLES: usize =
-    2 * resample::FILTER_DELAY_SAMPLES + DELAY_SAMPLES * WIDE_RATE_HZ / RATE_HZ as usize;
+/// 6.5 ms, libopus's look-ahead.
+pub const CODEC_DELAY_SAMPLES: usize = 312;
+
+/// How long samples at 16 kHz wait for AIC-A, whose only delay is that of the resampling: 4.5 ms.
+pub const AIC_WAIT_SAMPLES: usize =
+    (CODEC_DELAY_SAMPLES - 2 * resample::FILTER_DELAY_SAMPLES) * RATE_HZ as usize / WIDE_RATE_HZ;
 
 /// Most frames that one packet carries.
 pub const OPUS_FRAMES_MAX: usize = 3;
 
 /// Longest Opus packet in samples per channel: 120 ms.
 const OPUS_PACKET_SAMPLES_MAX: usize = 5_760;
-
-/// Look-ahead of libopus at 48 kHz, in samples, if it reports none.
-const OPUS_LOOK_AHEAD_SAMPLES: usize = 312;
 
 fn channels(count: usize) -> Channels {
     if count == 1 { Channels::Mono } else { Channels::Stereo }
@@ -55,9 +55,8 @@ impl OpusEncoder {
         let channels_ = channels_.clamp(1, 2);
         let mut opus =
             opus::Encoder::new(WIDE_RATE_HZ as u32, channels(channels_), Application::Audio)?;
-        let ahead = opus
-            .get_lookahead()
-            .map_or(OPUS_LOOK_AHEAD_SAMPLES, |n| usize::try_from(n).unwrap_or(0));
+        let ahead =
+            opus.get_lookahead().map_or(CODEC_DELAY_SAMPLES, |n| usize::try_from(n).unwrap_or(0));
         opus.set_complexity(5)?;
         opus.set_vbr_constraint(true)?;
         opus.set_inband_fec(true)?;

@@ -19,12 +19,11 @@ fn impairment(choice: Choice) -> (f64, f64) {
         Choice::Opus { bitrate: 16_000.., .. } => (6.0, 15.0),
         Choice::Opus { bitrate: 12_000.., .. } => (12.0, 15.0),
         Choice::Opus { .. } => (35.0, 15.0),
-        // For the weights in `models/aic-audio`, by their scores beside Opus in
-        // docs/measurements.md: 6 kbit/s is about Opus at 6. Better weights need other figures
-        // here.
-        Choice::Aic { stages: 10.., .. } => (35.0, 20.0),
-        Choice::Aic { stages: 5.., .. } => (48.0, 20.0),
-        Choice::Aic { .. } => (58.0, 20.0),
+        // By the scores of the weights in `models/aic-audio` beside Opus in docs/measurements.md.
+        Choice::Aic { stages: 46.., .. } => (18.0, 20.0),
+        Choice::Aic { stages: 33.., .. } => (20.0, 20.0),
+        Choice::Aic { stages: 18.., .. } => (27.0, 20.0),
+        Choice::Aic { .. } => (32.0, 20.0),
     }
 }
 
@@ -47,15 +46,15 @@ mod tests {
 
     #[test]
     fn less_loss_less_delay_and_more_bits_sound_better() {
-        let aic = |stages| Choice::Aic { stages, frames: 1, redundant: 0, redundant_stages: 0 };
+        let aic = |stages| Choice::Aic { stages, frames: 1, redundant: 0 };
         let soon = Duration::from_millis(100);
         let scores = [
             estimate(Choice::Opus { bitrate: 32_000, frames: 1 }, 0.0, soon),
-            estimate(aic(12), 0.0, soon),
-            estimate(aic(6), 0.0, soon),
-            estimate(aic(6), 0.05, soon),
-            estimate(aic(6), 0.05, Duration::from_millis(300)),
-            estimate(aic(6), 0.9, Duration::from_secs(5)),
+            estimate(aic(33), 0.0, soon),
+            estimate(aic(18), 0.0, soon),
+            estimate(aic(18), 0.05, soon),
+            estimate(aic(18), 0.05, Duration::from_millis(300)),
+            estimate(aic(18), 0.9, Duration::from_secs(5)),
         ];
         assert!(scores.is_sorted_by(|a, b| a > b), "{scores:?}");
         assert!((4.2..4.5).contains(&scores[0]), "{scores:?}");

@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 
 use super::controller::{Choice, WIRE_OVERHEAD_BYTES};
+use super::packet::rate;
 use super::send::Settings;
 
 /// Bit rate of the input: 16 kHz, mono, 16 bits.
@@ -39,10 +40,9 @@ impl Ratio {
     pub fn sent(&mut self, bytes: usize, at: u64, settings: &Settings) {
         let bytes = bytes + WIRE_OVERHEAD_BYTES;
         let choice = Choice::Aic {
-            stages: settings.stages,
+            stages: rate(settings.stages),
             frames: settings.frames,
             redundant: settings.redundant,
-            redundant_stages: if settings.redundant == 0 { 0 } else { settings.redundant_stages },
         };
         let expected = choice.wire();
         if let Some((_, before)) = self.sent.back() {
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_is_predicted_is_what_comes() {
-        let settings = Settings { stages: 6, frames: 3, ..Settings::default() };
+        let settings = Settings { stages: 18, frames: 3, ..Settings::default() };
         let mut ratio = Ratio::default();
         for packet in 1..200 {
             ratio.sent(25, 3 * packet, &settings);

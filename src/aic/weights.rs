@@ -11,7 +11,7 @@ pub type ModelId = [u8; 4];
 pub const NO_MODEL: ModelId = [0; 4];
 
 /// Path of the weights in a folder of models; their card (`.json`) is beside them.
-const NAME: &str = "aic-audio/aic-a.safetensors";
+const NAME: &str = "aic-audio/aic-a2.safetensors";
 
 #[derive(Deserialize)]
 struct Card {

@@ -1,18 +1,21 @@
 //! `auralink aic`: encodes, decodes and inspects `.aic` speech files.
 
 use std::fs::File;
-use std::io::BufReader;
-#[cfg(feature = "aic")]
-use std::io::BufWriter;
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use auralink_codec::{Codes, Model};
 use clap::Subcommand;
 
-use crate::aic::container::Reader;
+use crate::aic::container::{Header, Reader, Writer};
 use crate::aic::controller::WIRE_OVERHEAD_BYTES;
-use crate::aic::packet;
+use crate::aic::engine::load;
+use crate::aic::packet::{Coded, Packet, RATE_STAGES, rate};
+use crate::aic::weights::ModelId;
+use crate::aic::{FRAME_SAMPLES, RATE_HZ};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AicCommand {
@@ -22,12 +25,15 @@ pub(super) enum AicCommand {
         input: PathBuf,
         /// File to write.
         output: PathBuf,
-        /// Quantiser stages of 500 bit/s each: 3, 6 and 12 are 1.5, 3 and 6 kbit/s.
-        #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=12))]
+        /// Quantiser stages: 14, 18, 33 and 46 are about 2.5, 3, 6 and 8.5 kbit/s in packets of 3 frames.
+        #[arg(long, default_value_t = 18, value_parser = clap::value_parser!(u8).range(14..=46))]
         stages: u8,
         /// Frames of 20 ms in a packet.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
         frames: u8,
+        /// Packets of one size, so that sizes do not tell what is said.
+        #[arg(long)]
+        constant: bool,
         /// Weights. Default: those that trunks use.
         #[arg(long, value_name = "FILE")]
         weights: Option<PathBuf>,
@@ -49,31 +55,25 @@ pub(super) enum AicCommand {
     },
 }
 
-#[cfg(feature = "aic")]
-fn weights_or_own(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+/// The named weights, or those that trunks use.
+fn model(named: Option<PathBuf>) -> anyhow::Result<(Model, ModelId)> {
     let missing = crate::aic::Missing::Weights;
-    named
+    let path = named
         .or_else(crate::aic::weights::find)
-        .with_context(|| format!("{missing}: {}", missing.fix()))
+        .with_context(|| format!("{missing}: {}", missing.fix()))?;
+    Ok(load(&path)?)
 }
 
 pub(super) fn run(command: AicCommand) -> anyhow::Result<ExitCode> {
     match command {
         AicCommand::Info { input } => info(&input)?,
-        #[cfg(feature = "aic")]
-        AicCommand::Encode { input, output, stages, frames, weights } => {
-            let weights = weights_or_own(weights)?;
-            engine::encode(&input, &output, (stages.into(), frames.into()), &weights)?;
+        AicCommand::Encode { input, output, stages, frames, constant, weights } => {
+            let shape = Shape { stages: rate(stages.into()), frames: frames.into(), constant };
+            encode(&input, &output, shape, &model(weights)?)?;
         }
-        #[cfg(feature = "aic")]
         AicCommand::Decode { input, output, weights } => {
-            let weights = weights_or_own(weights)?;
-            engine::decode(&input, &output, &weights)?;
+            decode(&input, &output, &model(weights)?)?;
         }
-        #[cfg(not(feature = "aic"))]
-        AicCommand::Encode { .. } | AicCommand::Decode { .. } => anyhow::bail!(
-            "this build has no AIC engine: `.ci/setup torch`, then build with `--features aic`"
-        ),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -83,7 +83,6 @@ fn open(path: &Path) -> anyhow::Result<BufReader<File>> {
     Ok(BufReader::new(file))
 }
 
-#[cfg(feature = "aic")]
 fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(BufWriter::new(file))
@@ -93,17 +92,15 @@ fn info(input: &Path) -> anyhow::Result<()> {
     let reader = Reader::new(open(input)?)?;
     let header = reader.header();
     let (mut packets, mut bytes, mut frames, mut redundant) = (0_usize, 0_usize, 0_usize, 0_usize);
-    let (mut least, mut most) = (packet::STAGES_MAX, 0);
+    let (mut least, mut most) = (RATE_STAGES[3], 0);
     for packet in reader {
         let packet = packet?;
+        let header = packet.header();
         packets += 1;
-        bytes += packet.write()?.len();
-        frames += packet.frames.len();
-        redundant += packet.redundant.len();
-        for frame in &packet.frames {
-            least = least.min(frame.stages());
-            most = most.max(frame.stages());
-        }
+        bytes += packet.bytes().len();
+        frames += header.frames;
+        redundant += header.redundant;
+        (least, most) = (least.min(header.stages), most.max(header.stages));
     }
     let model: String = header.model.iter().map(|b| format!("{b:02x}")).collect();
     println!("model     {model}");
@@ -120,144 +117,123 @@ fn info(input: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[cfg(feature = "aic")]
-mod engine {
-    use std::io::{Read, Write};
-    use std::sync::Arc;
-    use std::time::Instant;
+/// What packets of a file look like.
+#[derive(Clone, Copy)]
+struct Shape {
+    stages: usize,
+    frames: usize,
+    constant: bool,
+}
 
-    use anyhow::bail;
-    use tch::Device;
+fn encode(
+    input: &Path,
+    output: &Path,
+    shape: Shape,
+    (model, id): &(Model, ModelId),
+) -> anyhow::Result<()> {
+    let mut sound = Vec::new();
+    open(input)?.read_to_end(&mut sound)?;
+    let mut sound = wav_samples(&sound)
+        .with_context(|| format!("{} is no 16 kHz mono WAV of 16 bits", input.display()))?;
+    let header = Header { model: *id, samples: sound.len() as u64 };
+    sound.resize(sound.len().next_multiple_of(FRAME_SAMPLES * shape.frames), 0.0);
+    let start = Instant::now();
+    let mut state = model.encoder_state();
+    let encode = |frame: &[f32]| {
+        let latents = model.analyse(frame, &mut [&mut state]);
+        latents.first().map_or_else(Codes::default, |l| model.quantise(l, shape.stages))
+    };
+    let all: Vec<Codes> = sound.chunks(FRAME_SAMPLES).map(encode).collect();
+    told(start.elapsed(), all.len());
+    let mut file = Writer::new(create(output)?, header)?;
+    for frames in all.chunks(shape.frames) {
+        let (frames, constant) = (frames.to_vec(), shape.constant);
+        let packet = Packet { frames, constant, ..Packet::default() };
+        file.put(&Coded::read(&packet.write(model)?)?)?;
+    }
+    file.finish()?;
+    Ok(())
+}
 
+fn decode(input: &Path, output: &Path, (model, id): &(Model, ModelId)) -> anyhow::Result<()> {
+    let reader = Reader::new(open(input)?)?;
+    let header = reader.header();
+    if header.model != *id {
+        bail!("the file was made by other weights ({:02x?}); these are {id:02x?}", header.model);
+    }
+    let (mut state, mut sound) = (model.decoder_state(), Vec::new());
+    let start = Instant::now();
+    for packet in reader {
+        for codes in packet?.open(model)?.frames {
+            sound.extend(model.synthesise(&[model.latent(&codes)], &mut [&mut state]));
+        }
+    }
+    told(start.elapsed(), sound.len() / FRAME_SAMPLES);
+    if header.samples > 0 {
+        sound.truncate(usize::try_from(header.samples).unwrap_or(usize::MAX));
+    }
+    let mut file = create(output)?;
+    file.write_all(&wav_header(sound.len()))?;
+    for sample in sound {
+        file.write_all(&((sample.clamp(-1.0, 1.0) * 32_767.0).round() as i16).to_le_bytes())?;
+    }
+    Ok(file.flush()?)
+}
+
+fn told(took: Duration, frames: usize) {
+    let (took, seconds) = (took.as_secs_f64(), frames as f64 * 0.02);
+    eprintln!("{seconds:.1} s of sound in {took:.2} s (real-time factor {:.3})", took / seconds);
+}
+
+/// Samples of the first `data` chunk. `None` if the format is another one.
+fn wav_samples(bytes: &[u8]) -> Option<Vec<f32>> {
+    let mut rest = bytes.strip_prefix(b"RIFF")?.get(4..)?.strip_prefix(b"WAVE")?;
+    let mut ours = false;
+    loop {
+        let (id, size) = (rest.get(..4)?, rest.get(4..8)?);
+        let size = u32::from_le_bytes(size.try_into().ok()?) as usize;
+        let body = &rest[8..];
+        // Recorders that cannot seek write sizes that are too large.
+        let chunk = &body[..size.min(body.len())];
+        if id == b"fmt " {
+            let rate = RATE_HZ.to_le_bytes();
+            ours = chunk.get(2..4)? == [1, 0]
+                && chunk.get(4..8)? == rate
+                && chunk.get(14..16)? == [16, 0];
+        }
+        if id == b"data" {
+            let sample = |c: &[u8]| f32::from(i16::from_le_bytes([c[0], c[1]])) / 32_768.0;
+            return ours.then(|| chunk.chunks_exact(2).map(sample).collect());
+        }
+        rest = body.get(size + size % 2..)?;
+    }
+}
+
+fn wav_header(samples: usize) -> Vec<u8> {
+    let size = u32::try_from(2 * samples).unwrap_or(u32::MAX - 36);
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend((36 + size).to_le_bytes());
+    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    bytes.extend(RATE_HZ.to_le_bytes());
+    bytes.extend((2 * RATE_HZ).to_le_bytes());
+    bytes.extend(b"\x02\0\x10\0data");
+    bytes.extend(size.to_le_bytes());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
     use super::*;
-    use crate::aic::audio::{Decoder, Encoder, Model};
-    use crate::aic::container::{Header, Writer};
-    use crate::aic::packet::{Codes, Packet};
-    use crate::aic::{DELAY_SAMPLES, FRAME_SAMPLES, RATE_HZ};
 
-    fn load(weights: &Path) -> anyhow::Result<Arc<Model>> {
-        // A single stream cannot use a second core; more threads only wait for each other.
-        tch::set_num_threads(1);
-        Ok(Arc::new(Model::load(weights, Device::Cpu)?))
-    }
-
-    pub(super) fn encode(
-        input: &Path,
-        output: &Path,
-        (stages, frames): (usize, usize),
-        weights: &Path,
-    ) -> anyhow::Result<()> {
-        let model = load(weights)?;
-        let mut sound = Vec::new();
-        open(input)?.read_to_end(&mut sound)?;
-        let mut sound = wav_samples(&sound)
-            .with_context(|| format!("{} is no 16 kHz mono WAV of 16 bits", input.display()))?;
-        let header = Header { model: model.id(), samples: sound.len() as u64 };
-        // The decoder lags by its delay: one more frame flushes the end.
-        let whole = (sound.len() + DELAY_SAMPLES).div_ceil(FRAME_SAMPLES).next_multiple_of(frames)
-            * FRAME_SAMPLES;
-        sound.resize(whole, 0.0);
-        let start = Instant::now();
-        let mut all: Vec<Codes> = Vec::new();
-        Encoder::new(model)?.push(&sound, |codes| all.push(codes.truncated(stages)))?;
-        told(start, all.len());
-        let mut file = Writer::new(create(output)?, header)?;
-        for frames in all.chunks(frames) {
-            file.put(&Packet { frames: frames.to_vec(), ..Packet::default() })?;
+    #[test]
+    fn wav_is_read_as_it_is_written_and_other_formats_are_refused() {
+        let mut bytes = wav_header(2);
+        bytes.extend([0, 0x40, 0, 0x80]);
+        assert_eq!(wav_samples(&bytes), Some(vec![0.5, -1.0]));
+        for cut in 0..44 {
+            assert_eq!(wav_samples(&bytes[..cut]), None, "{cut}");
         }
-        file.finish()?;
-        Ok(())
-    }
-
-    pub(super) fn decode(input: &Path, output: &Path, weights: &Path) -> anyhow::Result<()> {
-        let model = load(weights)?;
-        let reader = Reader::new(open(input)?)?;
-        let header = reader.header();
-        if header.model != model.id() {
-            bail!(
-                "the file was made by other weights ({:02x?}); these are {:02x?}",
-                header.model,
-                model.id()
-            );
-        }
-        let (mut decoder, mut sound) = (Decoder::new(model)?, Vec::new());
-        let start = Instant::now();
-        for packet in reader {
-            for codes in packet?.frames {
-                sound.extend(decoder.frame(Some(&codes))?);
-            }
-        }
-        told(start, sound.len() / FRAME_SAMPLES);
-        sound.drain(..DELAY_SAMPLES.min(sound.len()));
-        if header.samples > 0 {
-            sound.truncate(usize::try_from(header.samples).unwrap_or(usize::MAX));
-        }
-        let mut file = create(output)?;
-        file.write_all(&wav_header(sound.len()))?;
-        for sample in sound {
-            file.write_all(&((sample.clamp(-1.0, 1.0) * 32_767.0).round() as i16).to_le_bytes())?;
-        }
-        Ok(file.flush()?)
-    }
-
-    fn told(start: Instant, frames: usize) {
-        let (took, seconds) = (start.elapsed().as_secs_f64(), frames as f64 * 0.02);
-        eprintln!(
-            "{seconds:.1} s of sound in {took:.2} s (real-time factor {:.3})",
-            took / seconds
-        );
-    }
-
-    /// Samples of the first `data` chunk. `None` if the format is another one.
-    fn wav_samples(bytes: &[u8]) -> Option<Vec<f32>> {
-        let mut rest = bytes.strip_prefix(b"RIFF")?.get(4..)?.strip_prefix(b"WAVE")?;
-        let mut ours = false;
-        loop {
-            let (id, size) = (rest.get(..4)?, rest.get(4..8)?);
-            let size = u32::from_le_bytes(size.try_into().ok()?) as usize;
-            let body = &rest[8..];
-            // Recorders that cannot seek write sizes that are too large.
-            let chunk = &body[..size.min(body.len())];
-            if id == b"fmt " {
-                let rate = RATE_HZ.to_le_bytes();
-                ours = chunk.get(2..4)? == [1, 0]
-                    && chunk.get(4..8)? == rate
-                    && chunk.get(14..16)? == [16, 0];
-            }
-            if id == b"data" {
-                let sample = |c: &[u8]| f32::from(i16::from_le_bytes([c[0], c[1]])) / 32_768.0;
-                return ours.then(|| chunk.chunks_exact(2).map(sample).collect());
-            }
-            rest = body.get(size + size % 2..)?;
-        }
-    }
-
-    fn wav_header(samples: usize) -> Vec<u8> {
-        let size = u32::try_from(2 * samples).unwrap_or(u32::MAX - 36);
-        let mut bytes = b"RIFF".to_vec();
-        bytes.extend((36 + size).to_le_bytes());
-        bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-        bytes.extend(RATE_HZ.to_le_bytes());
-        bytes.extend((2 * RATE_HZ).to_le_bytes());
-        bytes.extend(b"\x02\0\x10\0data");
-        bytes.extend(size.to_le_bytes());
-        bytes
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn wav_is_read_as_it_is_written_and_other_formats_are_refused() {
-            let mut bytes = wav_header(2);
-            bytes.extend([0, 0x40, 0, 0x80]);
-            assert_eq!(wav_samples(&bytes), Some(vec![0.5, -1.0]));
-            for cut in 0..44 {
-                assert_eq!(wav_samples(&bytes[..cut]), None, "{cut}");
-            }
-            bytes[24] = 1;
-            assert_eq!(wav_samples(&bytes), None);
-        }
+        bytes[24] = 1;
+        assert_eq!(wav_samples(&bytes), None);
     }
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::aic;
 use crate::speech::stt::{moonshine, sphinx, whisper};
 #[cfg(feature = "ct2")]
 use crate::speech::translate::ct2;
@@ -65,15 +64,6 @@ pub(super) enum Engine {
         #[arg(long, default_value_t = 2)]
         threads: usize,
     },
-    /// The voice codec AIC-A (cargo feature `aic`).
-    Aic {
-        /// Weights, with their model card beside them.
-        #[arg(long, value_name = "FILE")]
-        weights: PathBuf,
-        /// Threads on the processor. A single stream cannot use a second core.
-        #[arg(long, default_value_t = 1)]
-        threads: usize,
-    },
 }
 
 /// Serves until the parent process ends.
@@ -95,6 +85,5 @@ pub(super) fn engine(engine: &Engine) -> std::io::Result<()> {
         Engine::Sphinx { model } => sphinx::serve(model),
         #[cfg(feature = "ct2")]
         Engine::Ct2 { model, threads } => ct2::serve(model, (*threads).max(1)),
-        Engine::Aic { weights, threads } => aic::engine::serve(weights, *threads),
     }
 }

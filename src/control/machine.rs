@@ -1,8 +1,6 @@
 //! Capabilities of this machine: GStreamer elements, encoders and GPU, and the commands that add
 //! missing ones.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use super::elements::{self, Missing};
@@ -15,14 +13,10 @@ use crate::process::encoders::{Encoders, Probed};
 pub struct VoiceCodec {
     /// Whether it can be used on this machine.
     pub available: bool,
-    /// Whether the program was built with its engine (cargo feature `aic`).
-    pub engine: bool,
     /// Path of the weights file that was found.
     pub weights: Option<String>,
     /// Id of the model. Both ends need the same one.
     pub model: Option<String>,
-    /// Where its engine runs: `gpu` if there is one and libtorch has CUDA, else `cpu`.
-    pub device: Option<&'static str>,
     /// Why it is off, as text.
     pub reason: Option<String>,
     /// The command that enables it.
@@ -32,35 +26,23 @@ pub struct VoiceCodec {
 }
 
 impl VoiceCodec {
-    fn probe(gpus: &Gpus) -> Self {
+    fn probe() -> Self {
         let (weights, missing) = (aic::weights::find(), aic::available().err());
         let id = weights.as_deref().and_then(aic::weights::id).map(aic::weights::text);
-        let on_gpu = matches!(gpus, Gpus::Ready { .. }) && libtorch_has_cuda();
-        let (device, place) = if on_gpu { ("gpu", "GPU") } else { ("cpu", "processor") };
         let text = match (&id, missing) {
-            (Some(id), None) => format!("AIC-A, model {id}, on the {place}"),
+            (Some(id), None) => format!("AIC-A, model {id}"),
             (_, Some(missing)) => format!("Opus; AIC-A is off: {missing}"),
             (None, None) => "Opus".into(),
         };
         Self {
             available: missing.is_none(),
-            engine: cfg!(feature = "aic"),
             weights: weights.map(|path| path.display().to_string()),
             model: id,
-            device: missing.is_none().then_some(device),
             reason: missing.map(|m| m.to_string()),
             fix: missing.map(aic::Missing::fix),
             text,
         }
     }
-}
-
-/// Whether the loaded libtorch has its CUDA library.
-fn libtorch_has_cuda() -> bool {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let mut files = maps.lines().filter_map(|line| line.find('/').and_then(|at| line.get(at..)));
-    let library = files.find(|file| file.ends_with("/libtorch_cpu.so"));
-    library.is_some_and(|file| Path::new(file).with_file_name("libtorch_cuda.so").is_file())
 }
 
 /// What was found at start.
@@ -83,7 +65,7 @@ impl Machine {
     pub fn probe(encoders: Encoders) -> Self {
         let gpus = Gpus::probe();
         Self {
-            voice_codec: VoiceCodec::probe(&gpus),
+            voice_codec: VoiceCodec::probe(),
             gpus,
             encoders,
             missing: elements::missing(),

@@ -169,39 +169,13 @@ fn voice() -> Option<std::path::PathBuf> {
     crate::support::speech::speech(6).map(|speech| speech.file)
 }
 
-/// Whether the program under test has the engine of AIC-A and its weights.
-fn has_aic() -> bool {
-    let weights = crate::support::root().join("models/aic-audio/aic-a.safetensors");
-    let there = cfg!(feature = "aic") && weights.is_file();
-    if !there {
-        crate::support::needs::skip("AIC-A: feature `aic` and weights in models/aic-audio");
-    }
-    there
-}
-
 fn codec(snapshot: &Value) -> &str {
     trunk(snapshot)["facts"]["codec"].as_str().unwrap_or_default()
 }
 
-/// Engine processes of an appliance.
-fn engines(appliance: &Appliance) -> Vec<u32> {
-    let parent = appliance.pid();
-    let children = format!("/proc/{parent}/task");
-    let tasks = std::fs::read_dir(children).expect("it runs").flatten();
-    let lists = tasks.filter_map(|t| std::fs::read_to_string(t.path().join("children")).ok());
-    let pids: Vec<u32> = lists
-        .flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>())
-        .collect();
-    let is_engine = |pid: &u32| {
-        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.contains("engine") && line.contains("aic")
-    };
-    pids.into_iter().filter(is_engine).collect()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn voice_goes_by_aic_and_a_killed_engine_is_not_heard() {
-    let Some(file) = voice().filter(|_| has_aic()) else { return };
+async fn voice_goes_by_aic_and_takes_less_than_half_of_opus() {
+    let Some(file) = voice() else { return };
     let a = Appliance::start().await;
     let b = a.start_beside("").await;
     let far = b.api.create(json!({ "name": "far" })).await;
@@ -224,26 +198,6 @@ async fn voice_goes_by_aic_and_a_killed_engine_is_not_heard() {
     let saved = |s: &Value| trunk(s)["facts"]["saved_percent"].as_f64().unwrap_or(0.0);
     near.wait("it takes half of Opus or less", s(30), |s| codec(s) == "aic" && saved(s) > 50.0)
         .await;
-
-    let count = |s: &Value, name: &str| s["nodes"][0]["facts"][name].as_u64().unwrap_or(0);
-    let before = far.snapshot().await;
-    let killed = engines(&b);
-    assert!(!killed.is_empty(), "the other end has an engine");
-    for pid in killed {
-        let done = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-        assert!(done.is_ok_and(|s| s.success()));
-    }
-    near.wait("voice goes on as Opus", s(5), |s| codec(s) == "opus").await;
-    // Figures come once a second: these are from after the change.
-    let later = |s: &Value| count(s, "frames") > count(&before, "frames") + 150;
-    let after = far.wait("sound goes on", s(20), later).await;
-    let gap_ms = 20 * (count(&after, "concealed") - count(&before, "concealed"));
-    eprintln!("  engine killed: {gap_ms} ms of sound were made up until Opus came");
-    // 60 ms on an idle machine; the margin is for busy ones.
-    assert!(gap_ms < 300, "{gap_ms} ms");
-    let log = a.log_text();
-    assert!(log.contains("AIC-A fails: voice goes on as Opus"), "the sender was told");
-    near.wait("and back", s(60), |s| codec(s) == "aic").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

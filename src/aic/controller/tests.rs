@@ -15,7 +15,7 @@ fn after(controller: &mut Controller, measured: Measured, start: Instant, second
 }
 
 fn aic(stages: usize, frames: usize) -> Choice {
-    Choice::Aic { stages, frames, redundant: 0, redundant_stages: 0 }
+    Choice::Aic { stages, frames, redundant: 0 }
 }
 
 #[test]
@@ -24,10 +24,11 @@ fn the_ladder() {
         let found = after(&mut Controller::new(), path(kilobits, 0.0), Instant::now(), 60);
         assert_eq!(found, expect, "{kilobits} kbit/s");
     };
-    check(5.0, aic(3, 3));
-    check(f64::NAN, aic(3, 3));
-    check(16.0, aic(6, 2));
-    check(22.0, aic(12, 2));
+    check(5.0, aic(14, 3));
+    check(f64::NAN, aic(14, 3));
+    check(16.0, aic(18, 2));
+    check(18.0, aic(33, 2));
+    check(22.0, aic(46, 2));
     check(30.0, Choice::Opus { bitrate: 12_000, frames: 2 });
     check(60.0, Choice::Opus { bitrate: 20_000, frames: 1 });
     check(80.0, Choice::Opus { bitrate: 32_000, frames: 1 });
@@ -37,10 +38,10 @@ fn the_ladder() {
 #[test]
 fn down_at_once_and_up_late() {
     let (mut controller, start) = (Controller::new(), Instant::now());
-    assert_eq!(controller.decide(&path(22.0, 0.0), start), aic(12, 2));
-    assert_eq!(controller.decide(&path(9.0, 0.0), start), aic(3, 3));
-    assert_eq!(after(&mut controller, path(22.0, 0.0), start, 4), aic(3, 3));
-    assert_eq!(after(&mut controller, path(22.0, 0.0), start, 16), aic(12, 2));
+    assert_eq!(controller.decide(&path(22.0, 0.0), start), aic(46, 2));
+    assert_eq!(controller.decide(&path(9.0, 0.0), start), aic(14, 3));
+    assert_eq!(after(&mut controller, path(22.0, 0.0), start, 4), aic(14, 3));
+    assert_eq!(after(&mut controller, path(22.0, 0.0), start, 16), aic(46, 2));
 }
 
 #[test]
@@ -48,11 +49,11 @@ fn a_path_that_swings_does_not_make_the_codec_swing() {
     let (mut controller, start) = (Controller::new(), Instant::now());
     let choices: Vec<Choice> = (0..200_u32)
         .map(|i| {
-            let kilobits = if i % 2 == 0 { 11.2 } else { 14.0 };
+            let kilobits = if i % 2 == 0 { 10.5 } else { 14.0 };
             controller.decide(&path(kilobits, 0.0), start + Duration::from_millis(300) * i)
         })
         .collect();
-    assert!(choices.iter().all(|c| matches!(c, Choice::Aic { stages: 3, .. })), "{choices:?}");
+    assert!(choices.iter().all(|c| matches!(c, Choice::Aic { stages: 14, .. })), "{choices:?}");
 }
 
 #[test]
@@ -70,11 +71,11 @@ fn loss_brings_redundancy() {
 #[test]
 fn a_better_rung_comes_before_shorter_packets() {
     let (mut controller, start) = (Controller::new(), Instant::now());
-    assert_eq!(controller.decide(&path(12.0, 0.0), start), aic(3, 3));
+    assert_eq!(controller.decide(&path(12.0, 0.0), start), aic(14, 3));
     let better = after(&mut controller, path(16.0, 0.0), start, 5);
-    assert_eq!(better, aic(6, 3));
-    assert_eq!(after(&mut controller, path(16.0, 0.0), start, 7), aic(6, 2));
-    assert_eq!(controller.decide(&path(14.0, 0.0), start + Duration::from_secs(8)), aic(6, 3));
+    assert_eq!(better, aic(18, 3));
+    assert_eq!(after(&mut controller, path(16.0, 0.0), start, 7), aic(18, 2));
+    assert_eq!(controller.decide(&path(14.0, 0.0), start + Duration::from_secs(8)), aic(18, 3));
 }
 
 #[test]

@@ -1,33 +1,57 @@
+use std::sync::LazyLock;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::aic::engine::load;
+use crate::aic::weights;
 
-fn group(frames: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Vec<Codes>> {
-    (frames, 1..=STAGES_MAX).prop_flat_map(|(frames, stages)| {
-        vec(vec(0_u16..1024, stages).prop_map(|c| Codes::new(&c)), frames)
-    })
+static MODEL: LazyLock<Model> = LazyLock::new(|| {
+    let path = weights::find().expect("weights of the source tree");
+    load(&path).expect("weights of the source tree").0
+});
+
+fn codes(stages: usize) -> impl Strategy<Value = Codes> {
+    vec(0_u8..16, stages).prop_map(|codes| Codes::new(&codes))
 }
 
 fn packet() -> impl Strategy<Value = Packet> {
-    (group(1..=FRAMES_MAX), group(0..=REDUNDANT_FRAMES_MAX), any::<bool>())
-        .prop_map(|(frames, redundant, comfort)| Packet { frames, redundant, comfort })
+    let rate = (0..RATE_STAGES.len()).prop_map(|rate| RATE_STAGES[rate]);
+    (1..=FRAMES_MAX, rate, 0..=REDUNDANT_FRAMES_MAX, any::<bool>(), any::<bool>()).prop_flat_map(
+        |(frames, stages, redundant, comfort, constant)| {
+            let redundant = if comfort { 0 } else { redundant };
+            (vec(codes(stages), frames), vec(codes(REDUNDANT_STAGES), redundant)).prop_map(
+                move |(frames, redundant)| Packet { frames, redundant, comfort, constant },
+            )
+        },
+    )
+}
+
+fn read(bytes: &[u8]) -> Result<Packet, PacketError> {
+    Coded::read(bytes).and_then(|coded| coded.open(&MODEL))
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn what_was_written_is_read(packet in packet()) {
-        let bytes = packet.write().expect("valid");
+        let bytes = packet.write(&MODEL).expect("valid");
         prop_assert!(bytes.len() <= PACKET_BYTES_MAX);
-        prop_assert_eq!(Packet::read(&bytes), Ok(packet));
+        let coded = Coded::read(&bytes).expect("valid");
+        // Codes at random are less likely than any speech: their own bits may be fewer.
+        let constant = coded.header().constant;
+        prop_assert!(constant || !packet.constant);
+        prop_assert_eq!(coded.open(&MODEL), Ok(Packet { constant, ..packet }));
     }
 
     #[test]
     fn any_bytes_are_read_or_refused_and_what_is_read_is_written_the_same(
         bytes in vec(any::<u8>(), 0..2 * PACKET_BYTES_MAX)
     ) {
-        if let Ok(packet) = Packet::read(&bytes) {
-            prop_assert_eq!(packet.write().expect("was read"), bytes);
+        if let Ok(packet) = read(&bytes) {
+            prop_assert_eq!(packet.write(&MODEL).expect("was read"), bytes);
         }
     }
 
@@ -37,59 +61,70 @@ proptest! {
         at in 0..8 * PACKET_BYTES_MAX,
         cut in 0..PACKET_BYTES_MAX,
     ) {
-        let mut bytes = packet.write().expect("valid");
+        let mut bytes = packet.write(&MODEL).expect("valid");
         let length = bytes.len();
         bytes[at / 8 % length] ^= 1 << (at % 8);
-        let _ = Packet::read(&bytes);
-        let _ = Packet::read(&bytes[..cut.min(length)]);
+        let _ = read(&bytes);
+        let _ = read(&bytes[..cut.min(length)]);
     }
 
     #[test]
-    fn fewer_stages_are_the_first_ones(packet in packet(), stages in 1..=STAGES_MAX) {
-        let cut = Packet::truncate(&packet.write().expect("valid"), stages).expect("cut");
-        let cut = Packet::read(&cut).expect("a packet");
-        prop_assert_eq!(&cut.redundant, &packet.redundant);
-        for (less, more) in cut.frames.iter().zip(&packet.frames) {
-            prop_assert_eq!(*less, more.truncated(stages));
-        }
+    fn a_packet_with_more_bytes_is_refused(packet in packet(), more in vec(any::<u8>(), 1..4)) {
+        let bytes = packet.write(&MODEL).expect("valid");
+        let longer = [&bytes[..], &more].concat();
+        prop_assert!(read(&longer).is_err());
     }
 }
 
 #[test]
-fn sizes_are_those_of_the_document() {
-    let check = |frames, stages, redundant, redundant_stages, expect| {
-        assert_eq!(size(frames, stages, redundant, redundant_stages), expect);
+fn constant_sizes_are_those_of_the_document() {
+    let check = |frames, stages, redundant, expect| {
+        assert_eq!(constant_size(frames, stages, redundant), expect);
     };
-    check(1, 3, 0, 0, 6);
-    check(1, 6, 0, 0, 10);
-    check(1, 12, 0, 0, 17);
-    check(3, 6, 0, 0, 25);
-    check(1, 6, 1, 3, 14);
+    check(1, 14, 0, 8);
+    check(1, 18, 0, 10);
+    check(3, 18, 0, 28);
+    check(3, 33, 0, 51);
+    check(1, 18, 1, 14);
+    check(4, 46, 2, 101);
 }
 
 #[test]
 fn the_bytes_are_those_of_the_document() {
     let packet = Packet {
-        frames: vec![Codes::new(&[0x2aa, 0x001]), Codes::new(&[0x155, 0x3ff])],
-        redundant: vec![Codes::new(&[0x200])],
+        frames: vec![Codes::new(&[1; 14]), Codes::new(&[2; 14])],
+        redundant: vec![Codes::new(&[3; 8])],
         comfort: false,
+        constant: true,
     };
-    // 00 01 01 0 0, 0010 0001, then 10 bits each: 0x200, 0x2aa 0x155, 0x001 0x3ff, and 6 zeros.
-    let bytes = [0x14, 0x21, 0x80, 0x2a, 0xa5, 0x54, 0x01, 0xff, 0xc0];
-    assert_eq!(packet.write().expect("valid"), bytes);
+    // 11 01 01 00, then 4 bits each: the redundant frame, and the frames stage by stage.
+    let bytes = [&[0xd4][..], &[0x33; 4], &[0x12; 14]].concat();
+    assert_eq!(packet.write(&MODEL).expect("valid"), bytes);
 }
 
 #[test]
 fn refusals_say_what_is_wrong() {
-    let check = |bytes: &[u8], expect| assert_eq!(Packet::read(bytes), Err(expect));
-    check(&[], PacketError::Short { have: 0, want: 2 });
-    check(&[0, 0x10, 0], PacketError::Short { have: 3, want: 4 });
-    check(&[0, 0x10, 0, 0, 0], PacketError::Long(1));
-    check(&[0x40, 0x10, 0, 0], PacketError::Version(1));
-    check(&[0x01, 0x10, 0, 0], PacketError::Reserved);
-    check(&[0x00, 0x11, 0, 0, 0, 0], PacketError::Reserved);
-    check(&[0x00, 0x10, 0, 0x01], PacketError::Reserved);
-    check(&[0, 0, 0], PacketError::Count { what: "stages", least: 1, most: 12, is: 0 });
-    check(&[0, 0xd0, 0], PacketError::Count { what: "stages", least: 1, most: 12, is: 13 });
-    assert!(Packet::default().write().is_err());
+    let check = |bytes: &[u8], expect| assert_eq!(read(bytes), Err(expect));
+    check(&[], PacketError::Short { have: 0, want: 1 });
+    check(&[0x00, 0x10, 0], PacketError::Version(0));
+    check(&[0x40, 0x10, 0], PacketError::Version(1));
+    check(&[0xc0, 0, 0, 0], PacketError::Short { have: 4, want: 8 });
+    check(&[&[0xc0][..], &[0; 8]].concat(), PacketError::Long(1));
+    check(&[&[0x80][..], &[7; 8]].concat(), PacketError::Long(1));
+    // 33 stages of one frame end in the middle of a byte.
+    check(&[&[0xc2][..], &[0; 16], &[1]].concat(), PacketError::Reserved);
+    check(&[0x80, 1, 0], PacketError::Damaged);
+    assert!(Packet::default().write(&MODEL).is_err());
+    let odd = Packet { frames: vec![Codes::new(&[1; 15])], ..Packet::default() };
+    assert_eq!(odd.write(&MODEL), Err(PacketError::Stages));
+}
+
+#[test]
+fn a_rate_is_the_best_that_is_allowed() {
+    let check = |stages, expect| assert_eq!(rate(stages), expect, "{stages}");
+    check(0, 14);
+    check(17, 14);
+    check(18, 18);
+    check(45, 33);
+    check(99, 46);
 }

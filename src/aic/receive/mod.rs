@@ -9,13 +9,14 @@
 mod splice;
 mod voice;
 
+use auralink_codec::Codes;
 use splice::{Tail, crossfade};
 use voice::Voice;
 
 use super::engine::{Codec, CodecError};
 use super::engine_timeout::EngineTimeout;
 use super::fallback::{OpusDecoder, WIDE_FRAME_SAMPLES};
-use super::packet::{Codes, Packet};
+use super::packet::{Coded, Packet};
 use super::payload::Payload;
 use super::send::Used;
 
@@ -126,7 +127,14 @@ impl Receiver {
     pub fn payload(&mut self, payload: &Payload, missing: usize, out: &mut Vec<f32>) {
         let start = out.len();
         match payload {
-            Payload::Aic(packet) => self.aic(packet, missing, out),
+            Payload::Aic(coded) => match self.voice.open(coded) {
+                Ok(Some(packet)) => self.aic(&packet, missing, out),
+                Ok(None) => self.unknown(coded, missing, out),
+                Err(_) => {
+                    self.stats.damaged += 1;
+                    self.unknown(coded, missing, out);
+                }
+            },
             Payload::Opus(opus) => {
                 // An Opus packet may contain the frame right before it.
                 let again = usize::from(missing > 0 && self.last == Some(Used::Opus));
@@ -210,6 +218,17 @@ impl Receiver {
         if packet.comfort {
             self.background = Some(self.tail.loudness().min(0.02));
         }
+    }
+
+    /// A packet whose frames are not known: only how many there are.
+    fn unknown(&mut self, coded: &Coded, missing: usize, out: &mut Vec<f32>) {
+        self.missing(missing, out);
+        for _ in 0..coded.header().frames {
+            self.stats.concealed += 1;
+            self.turn(Used::Aic, out, |receiver, out| receiver.decode(None, out));
+            self.tail.keep(out);
+        }
+        (self.redundant, self.background) = (0, None);
     }
 
     /// Runs `make` for a payload of this codec, with a crossfade if the codec changes.

@@ -3,12 +3,14 @@
 
 use std::time::Instant;
 
+use auralink_codec::Codes;
+
 use crate::aic::FRAME_SAMPLES;
 use crate::aic::engine::{Codec, CodecError, Decoder};
 use crate::aic::engine_health::EngineHealth;
 use crate::aic::engine_timeout::EngineTimeout;
 use crate::aic::fallback::WIDE_FRAME_SAMPLES;
-use crate::aic::packet::Codes;
+use crate::aic::packet::{Coded, Packet, PacketError};
 use crate::aic::resample::Up;
 
 /// The AIC-A of one stream.
@@ -30,7 +32,7 @@ pub(super) struct Voice {
 impl Voice {
     pub(super) fn new(codec: Codec, channels: usize, foreign: bool) -> Self {
         Self {
-            decoder: codec.decoder(),
+            decoder: Decoder::new(codec.clone()),
             codec,
             up: Up::default(),
             channels,
@@ -73,6 +75,27 @@ impl Voice {
         }
     }
 
+    /// The frames of a packet; `None` if packets cannot be opened at present.
+    ///
+    /// # Errors
+    /// The packet is damaged.
+    pub(super) fn open(&mut self, coded: &Coded) -> Result<Option<Packet>, PacketError> {
+        if self.foreign {
+            let why = "the sender has other weights".to_owned();
+            self.trouble = Some(CodecError::NotThere(why));
+            return Ok(None);
+        }
+        // With `wait` the weights may first be loaded.
+        self.engine_timeout.limit(&self.codec, &mut self.waited);
+        match self.codec.loaded() {
+            Ok(model) => coded.open(&model).map(Some),
+            Err(error) => {
+                self.trouble = Some(error);
+                Ok(None)
+            }
+        }
+    }
+
     /// Appends the next 20 ms; `None`: the frame is lost. Returns false and appends nothing if the
     /// engine returns no audio.
     pub(super) fn decode(&mut self, codes: Option<Codes>, out: &mut Vec<f32>) -> bool {
@@ -82,13 +105,8 @@ impl Voice {
     }
 
     fn ask(&mut self, codes: Option<Codes>) -> Option<[f32; FRAME_SAMPLES]> {
-        if self.foreign {
-            let why = "the sender has other weights".to_owned();
-            self.trouble = Some(CodecError::NotThere(why));
-            return None;
-        }
         let limit = self.engine_timeout.limit(&self.codec, &mut self.waited);
-        if !self.watch.may_ask(Instant::now()) {
+        if self.foreign || !self.watch.may_ask(Instant::now()) {
             return None;
         }
         match self.decoder.decode(codes, limit) {
@@ -99,7 +117,7 @@ impl Voice {
             }
             Err(error) => {
                 self.watch.failed(&error, Instant::now());
-                let once = matches!(error, CodecError::Late(_) | CodecError::Failed);
+                let once = matches!(error, CodecError::Late(_));
                 if !once || !self.watch.may_ask(Instant::now()) {
                     self.trouble = Some(error);
                 }

@@ -1,8 +1,8 @@
 //! One stream of audio -> payloads: AIC-A if available, else embedded Opus.
 //!
 //! ```text
-//!  48 kHz ─┬─ mono, 16 kHz ── engine ──┬─ history ── packets of 1-4 frames, redundancy, comfort
-//!          └─ 5.5 ms later ── Opus ────┘  the same frame, when the engine does not answer
+//!  48 kHz ─┬─ mono, 16 kHz ── 4.5 ms ── engine ──┬─ history ── packets of 1-4 frames
+//!          └─ Opus ──────────────────────────────┘  the same frame, when there is no engine
 //! ```
 //!
 //! Invariant: every frame is sent in exactly one payload (or is background that is not needed), at
@@ -12,16 +12,18 @@ mod packer;
 mod sent;
 mod settings;
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
+use auralink_codec::Codes;
 use packer::Packer;
 
 use super::FRAME_SAMPLES;
 use super::content::{Class, Content};
 use super::engine::{Codec, CodecError, Encoder};
 use super::engine_health::EngineHealth;
-use super::fallback::{OpusEncoder, WIDE_FRAME_SAMPLES};
-use super::packet::Codes;
+use super::fallback::{AIC_WAIT_SAMPLES, OpusEncoder, WIDE_FRAME_SAMPLES};
+use super::packet::rate;
 use super::resample::Down;
 
 pub use sent::{OutgoingPacket, SendError, Used};
@@ -50,6 +52,8 @@ pub struct Sender {
     encoder: Encoder,
     opus: OpusEncoder,
     down: Down,
+    /// Samples at 16 kHz that precede the next frame.
+    before: VecDeque<f32>,
     channels: usize,
     content: Content,
     class: Class,
@@ -67,15 +71,16 @@ impl Sender {
     /// libopus has no memory.
     pub fn new(codec: Codec, channels: usize) -> Result<Self, opus::Error> {
         Ok(Self {
-            encoder: codec.encoder(),
+            encoder: Encoder::new(codec.clone()),
+            packer: Packer::new(codec.clone()),
             codec,
             opus: OpusEncoder::new(channels)?,
             down: Down::default(),
+            before: vec![0.0; AIC_WAIT_SAMPLES].into(),
             channels,
             content: Content::default(),
             class: Class::default(),
             watch: EngineHealth::default(),
-            packer: Packer::new(),
             waited: false,
             why: None,
             stats: SendStats::default(),
@@ -157,7 +162,7 @@ impl Sender {
         self.packer.finish(settings, out)
     }
 
-    /// The samples, finite and limited, and the same as 16 kHz mono.
+    /// The samples, finite and limited, and the same as 16 kHz mono, as late as Opus is.
     fn narrow(&mut self, samples: &[f32]) -> (Vec<f32>, [f32; FRAME_SAMPLES]) {
         let sane = |x: &f32| if x.is_finite() { x.clamp(-1.0, 1.0) } else { 0.0 };
         let mut audio: Vec<f32> = samples.iter().map(sane).collect();
@@ -169,7 +174,10 @@ impl Sender {
         let mut less = Vec::with_capacity(FRAME_SAMPLES);
         self.down.push(&mono, &mut less);
         let mut narrow = [0.0; FRAME_SAMPLES];
-        narrow.copy_from_slice(&less[..FRAME_SAMPLES]);
+        self.before.extend(less);
+        for (to, from) in narrow.iter_mut().zip(self.before.drain(..FRAME_SAMPLES)) {
+            *to = from;
+        }
         (audio, narrow)
     }
 
@@ -179,7 +187,7 @@ impl Sender {
         if !self.watch.may_ask(Instant::now()) {
             return None;
         }
-        match self.encoder.encode(frame, limit) {
+        match self.encoder.encode(frame, rate(settings.stages), limit) {
             Ok(codes) => {
                 self.why = None;
                 self.watch.came(settings.engine_timeout.wait).then_some(codes)

@@ -3,9 +3,12 @@
 
 use std::collections::VecDeque;
 
+use auralink_codec::Codes;
+
 use super::{OutgoingPacket, SendError, Settings, Used};
+use crate::aic::engine::Codec;
 use crate::aic::fallback::{OPUS_FRAMES_MAX, alike, joined};
-use crate::aic::packet::{Codes, FRAMES_MAX, Packet, REDUNDANT_FRAMES_MAX, STAGES_MAX};
+use crate::aic::packet::{FRAMES_MAX, Packet, REDUNDANT_FRAMES_MAX, REDUNDANT_STAGES};
 use crate::aic::payload::Payload;
 
 /// Frames between two descriptions of the background: 160 ms.
@@ -13,7 +16,9 @@ const COMFORT_NOISE_INTERVAL_FRAMES: u64 = 8;
 
 /// Packs one stream: gets every frame once, in one of the codecs.
 pub(super) struct Packer {
-    /// Codes that wait for their packet, all stages.
+    /// Has the weights that the frames' codes were made with.
+    codec: Codec,
+    /// Codes that wait for their packet, all of the same rate.
     pending: Vec<Codes>,
     /// Index of the first of them.
     pending_from: u64,
@@ -31,8 +36,9 @@ pub(super) struct Packer {
 }
 
 impl Packer {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(codec: Codec) -> Self {
         Self {
+            codec,
             pending: Vec::with_capacity(FRAMES_MAX),
             pending_from: 0,
             waiting: Vec::with_capacity(OPUS_FRAMES_MAX),
@@ -64,6 +70,9 @@ impl Packer {
     ) -> Result<(), SendError> {
         // Waiting frames are older and go first.
         self.pack_opus(out)?;
+        if self.pending.first().is_some_and(|first| first.stages() != codes.stages()) {
+            self.pack_aic(settings, false, out)?;
+        }
         if self.pending.is_empty() {
             self.pending_from = self.at;
         }
@@ -146,22 +155,22 @@ impl Packer {
         if count == 0 {
             return Ok(());
         }
-        let stages = settings.stages.clamp(1, STAGES_MAX);
-        let redundant_stages = settings.redundant_stages.clamp(1, STAGES_MAX);
         let spurt = !comfort && self.silent_since.take().is_some();
         let repeat = if spurt || comfort { 0 } else { settings.redundant.min(self.history.len()) };
         let packet = Packet {
-            frames: self.pending.iter().map(|c| c.truncated(stages)).collect(),
+            frames: self.pending.clone(),
             redundant: self
                 .history
                 .range(self.history.len() - repeat..)
-                .map(|c| c.truncated(redundant_stages))
+                .map(|c| c.truncated(REDUNDANT_STAGES))
                 .collect(),
             comfort,
+            constant: settings.constant,
         };
         self.remember();
-        let first = self.pending_from;
-        self.put(out, packet.write()?, (first, count), (spurt, comfort), Used::Aic);
+        let model = self.codec.loaded()?;
+        let payload = packet.write(&model)?;
+        self.put(out, payload, (self.pending_from, count), (spurt, comfort), Used::Aic);
         Ok(())
     }
 
@@ -186,6 +195,8 @@ impl Packer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -201,7 +212,9 @@ mod tests {
             redundant in 0..=REDUNDANT_FRAMES_MAX,
         ) {
             let settings = Settings { frames, opus_frames, redundant, ..Settings::default() };
-            let (mut packer, mut out) = (Packer::new(), Vec::new());
+            let codec = Codec::shared();
+            codec.wait(Duration::from_secs(60)).expect("weights of the source tree");
+            let (mut packer, mut out) = (Packer::new(codec), Vec::new());
             let kinds: Vec<u8> =
                 runs.iter().flat_map(|(kind, n)| std::iter::repeat_n(*kind, *n)).collect();
             for kind in &kinds {
@@ -209,7 +222,7 @@ mod tests {
                     // Opus of two bandwidths cannot share a packet.
                     2 => packer.opus(vec![0x08, 0, 0], &settings, &mut out),
                     3 => packer.opus(vec![0x48, 0, 0], &settings, &mut out),
-                    _ => packer.aic(Codes::new(&[1, 2]), *kind == SILENCE, &settings, &mut out),
+                    _ => packer.aic(Codes::new(&[1; 14]), *kind == SILENCE, &settings, &mut out),
                 }
                 .expect("packs");
             }

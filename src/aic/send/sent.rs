@@ -1,5 +1,6 @@
 //! What the sender gives out: payloads with their codec, or the reason why there are none.
 
+use crate::aic::engine::CodecError;
 use crate::aic::packet::PacketError;
 
 /// The codec of a payload.
@@ -47,4 +48,7 @@ pub enum SendError {
     /// A packet cannot be written.
     #[error("a packet cannot be written")]
     Packet(#[from] PacketError),
+    /// The weights are not there; does not happen while frames wait that they made.
+    #[error("the codes cannot be packed")]
+    Codec(#[from] CodecError),
 }

@@ -19,14 +19,15 @@ pub enum CodecPolicy {
 pub struct Settings {
     /// The codec preference.
     pub wish: CodecPolicy,
-    /// Stages of each frame, 1 to 12.
+    /// Most stages of each frame: the rate is the best of
+    /// [`RATE_STAGES`](crate::aic::packet::RATE_STAGES) that has no more.
     pub stages: usize,
     /// Frames per packet, 1 to 4.
     pub frames: usize,
-    /// Earlier frames repeated in each packet, 0 to 3.
+    /// Earlier frames repeated in each packet, 0 to 2.
     pub redundant: usize,
-    /// Stages of each repeated frame, 1 to 12.
-    pub redundant_stages: usize,
+    /// Whether all packets have the same size, so that sizes do not tell what is said (RFC 6562).
+    pub constant: bool,
     /// Bit rate of Opus, bit/s.
     pub opus_bitrate: u32,
     /// Opus frames per packet, 1 to [`OPUS_FRAMES_MAX`](crate::aic::fallback::OPUS_FRAMES_MAX).
@@ -43,10 +44,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             wish: CodecPolicy::Auto,
-            stages: 6,
+            stages: 18,
             frames: 1,
             redundant: 0,
-            redundant_stages: 3,
+            constant: false,
             opus_bitrate: 24_000,
             opus_frames: 1,
             opus_loss: 0,

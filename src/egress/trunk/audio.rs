@@ -93,12 +93,10 @@ impl AudioBranch {
     /// The encoder itself decides which frames are voice.
     fn set_aic(&self, decision: &Decision, loss: u32) {
         let codec = match decision.voice {
-            Choice::Aic { stages, frames, redundant, redundant_stages } => {
+            Choice::Aic { stages, frames, redundant } => {
                 self.set("stages", stages as u32);
                 self.set("frames-per-packet", frames as u32);
                 self.set("redundancy", redundant as u32);
-                // Without redundancy the element ignores this value but rejects zero.
-                self.set("redundant-stages", redundant_stages.max(1) as u32);
                 "auto"
             }
             Choice::Opus { .. } => "opus",

@@ -182,9 +182,10 @@ impl SenderState {
     /// the round trip. The jitter buffer of the other end is not included.
     fn delay(&self, choice: Choice) -> Duration {
         let packing = match choice {
-            // Packing time of all frames, plus 10 ms look-ahead of the codec.
-            Choice::Aic { frames, .. } => Duration::from_millis(20 * frames as u64 + 10),
-            Choice::Opus { frames, .. } => Duration::from_micros(20_000 * frames as u64 + 6_500),
+            // Packing time of all frames, plus the delay of either codec.
+            Choice::Aic { frames, .. } | Choice::Opus { frames, .. } => {
+                Duration::from_micros(20_000 * frames as u64 + 6_500)
+            }
         };
         packing + self.rtt.unwrap_or_default() / 2
     }
@@ -203,12 +204,12 @@ impl Decision {
     pub(super) fn words(self, form: Option<Form>) -> String {
         let audio = match (form, self.audio()) {
             (None, _) => "no sound".to_owned(),
-            (_, Choice::Aic { stages, frames, redundant, .. }) => {
+            (_, choice @ Choice::Aic { frames, redundant, .. }) => {
                 let repeats = match redundant {
                     0 => String::new(),
                     n => format!(", {n} repeated"),
                 };
-                format!("AIC-A {} kbit/s, {} ms{repeats}", stages as f64 / 2.0, frames * 20)
+                format!("AIC-A {:.1} kbit/s, {} ms{repeats}", choice.payload() / 1e3, frames * 20)
             }
             (_, Choice::Opus { bitrate, frames: 1 }) => format!("Opus {} kbit/s", bitrate / 1000),
             (_, Choice::Opus { bitrate, frames }) => {

@@ -9,9 +9,9 @@ use crate::aic::controller::{self, Choice, Controller, Measured};
 /// Share of the estimate that is used; the rest covers its error. More makes queues, less wastes
 /// bandwidth.
 const USABLE_BANDWIDTH_RATIO: f64 = 0.9;
-/// Bandwidth up to which audio gets everything, in bit/s: AIC-A of 3 kbit/s with headers, or Opus
+/// Bandwidth up to which audio gets everything, in bit/s: AIC-A of 6 kbit/s with headers, or Opus
 /// of 20 kbit/s if AIC-A may not be used.
-const AUDIO_FIRST_BPS: [f64; 2] = [16_000.0, 45_000.0];
+const AUDIO_FIRST_BPS: [f64; 2] = [20_000.0, 45_000.0];
 /// Share of a larger bandwidth that audio may use beside video, which gains more from it.
 const AUDIO_BANDWIDTH_RATIO: f64 = 0.1;
 /// Bandwidth needed for a step up, relative to the cost of the step. Less makes the level swing,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gst::prelude::*;
 
+use crate::aic::packet::CODED_VERSION;
 use crate::aic::predict::SentFrames;
 use crate::webrtc::opus_sequence_gaps;
 
@@ -80,7 +81,9 @@ impl Totals {
         let Some(payload) = payload(&map) else { return };
         let (frames, is_aic) = match payload.first() {
             // AIC-A frames (section 3 of docs/aic-rtp.md); version 1 contains Opus.
-            Some(first) if aic && first >> 6 == 0 => (u64::from(first >> 4 & 3) + 1, true),
+            Some(first) if aic && first >> 6 >= CODED_VERSION => {
+                (u64::from(first >> 4 & 3) + 1, true)
+            }
             Some(_) if aic => (opus_frames(&payload[1..]), false),
             Some(_) => (opus_frames(payload), false),
             None => return,
@@ -126,7 +129,7 @@ mod tests {
             gst::Buffer::from_slice(bytes)
         };
         let totals = Totals::default();
-        totals.count(&packet(0x20, true, &[0; 24]), true);
+        totals.count(&packet(0xa0, true, &[0; 24]), true);
         totals.count(&packet(0x40, true, &[0; 50]), true);
         totals.count(&packet(0x08, false, &[0; 50]), false);
         totals.count(&gst::Buffer::from_slice([0x9f, 0, 0]), true);

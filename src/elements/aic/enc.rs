@@ -2,19 +2,18 @@
 //!
 //! SECTION:element-auralinkaicenc
 //!
-//! Encodes speech by AIC-A, at 1.5 to 6 kbit/s, and everything else (music, or without an engine)
+//! Encodes speech by AIC-A, at 2.5 to 9 kbit/s, and everything else (music, or without an engine)
 //! as Opus inside the same packets. It adds one frame (20 ms) of latency per frame in a packet.
 //! Properties may change while it plays. It posts an element message, `aic-codec`, when the codec
 //! changes.
 //!
-//! The engine runs in a child process. `AURALINK_ENGINE` is the path of the program `auralink`, and
-//! `AURALINK_AIC_WEIGHTS` that of weights outside the usual folders.
+//! `AURALINK_AIC_WEIGHTS` is the path of weights outside the usual folders.
 //!
 //! ## Example
 //!
 //! ```text
-//! AURALINK_ENGINE=target/debug/auralink GST_PLUGIN_PATH=target/plugins gst-launch-1.0 \
-//!     filesrc location=speech.wav ! decodebin ! auralinkaicenc codec=aic stages=12 wait=true \
+//! GST_PLUGIN_PATH=target/plugins gst-launch-1.0 \
+//!     filesrc location=speech.wav ! decodebin ! auralinkaicenc codec=aic stages=33 wait=true \
 //!     ! rtpaicpay ! rtpaicdepay ! auralinkaicdec wait=true ! audioconvert ! wavenc \
 //!     ! filesink location=out.wav
 //! ```

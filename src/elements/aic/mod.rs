@@ -63,12 +63,12 @@ glib::wrapper! {
 }
 
 /// Name of the encoder's element message for a change of codec: `codec` (string, `aic` or `opus`),
-/// `reason` (string: `not-there`, `starting`, `died`, `late`, `failed`, `content` or `asked`),
+/// `reason` (string: `not-there`, `starting`, `late`, `content` or `asked`),
 /// `detail` (string).
 pub const CODEC: &str = "aic-codec";
 
 /// Name of the decoder's element message when AIC-A packets can no longer be decoded, with `reason`
-/// (string: `not-there`, `starting`, `died`, `late`, `failed`, `model`) and `detail` (string). The
+/// (string: `not-there`, `starting`, `late`, `checksum`, `model`) and `detail` (string). The
 /// application should then ask the sender for Opus.
 pub const UNAVAILABLE: &str = "aic-unavailable";
 

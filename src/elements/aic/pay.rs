@@ -21,7 +21,7 @@ use gst_rtp::subclass::prelude::*;
 
 use super::{aic_caps, template};
 use crate::aic::RATE_HZ;
-use crate::aic::packet::{FRAMES_MAX, REDUNDANT_FRAMES_MAX, STAGES_MAX};
+use crate::aic::packet::{FRAMES_MAX, RATE_STAGES, REDUNDANT_FRAMES_MAX};
 
 /// Implementation of [`super::AicPay`].
 #[derive(Default)]
@@ -82,7 +82,7 @@ impl RTPBasePayloadImpl for AicPay {
         // All are strings, because they become the `fmtp` line of SDP.
         let parameters = gst::Structure::builder("application/x-rtp")
             .field("model", model)
-            .field("maxstages", STAGES_MAX.to_string())
+            .field("maxstages", RATE_STAGES[3].to_string())
             .field("maxframes", FRAMES_MAX.to_string())
             .field("maxredundant", REDUNDANT_FRAMES_MAX.to_string())
             .build();

@@ -8,7 +8,7 @@ use gst::prelude::*;
 
 use crate::aic::engine_timeout::EngineTimeout;
 use crate::aic::fallback::OPUS_FRAMES_MAX;
-use crate::aic::packet::{FRAMES_MAX, REDUNDANT_FRAMES_MAX, STAGES_MAX};
+use crate::aic::packet::{FRAMES_MAX, RATE_STAGES, REDUNDANT_FRAMES_MAX};
 use crate::aic::send::{CodecPolicy, Settings};
 
 fn number(
@@ -53,8 +53,7 @@ pub(super) fn stats() -> glib::ParamSpec {
 }
 
 pub(super) fn encoder() -> Vec<glib::ParamSpec> {
-    let (stages, frames, redundant) =
-        (STAGES_MAX as u32, FRAMES_MAX as u32, REDUNDANT_FRAMES_MAX as u32);
+    let (frames, redundant) = (FRAMES_MAX as u32, REDUNDANT_FRAMES_MAX as u32);
     let text = |name, nick, blurb| glib::ParamSpecString::builder(name).nick(nick).blurb(blurb);
     vec![
         text("codec", "Codec", "aic, opus, or auto: AIC-A for speech and Opus for everything else")
@@ -63,9 +62,9 @@ pub(super) fn encoder() -> Vec<glib::ParamSpec> {
             .build(),
         number(
             "stages",
-            ("Stages", "Quantiser stages of each frame, 500 bit/s each"),
-            1..=stages,
-            6,
+            ("Stages", "Most quantiser stages of each frame: 14, 18, 33 and 46 are possible"),
+            RATE_STAGES[0] as u32..=RATE_STAGES[3] as u32,
+            18,
         ),
         number("frames-per-packet", ("Frames", "Frames of 20 ms in a packet"), 1..=frames, 1),
         number(
@@ -74,12 +73,12 @@ pub(super) fn encoder() -> Vec<glib::ParamSpec> {
             0..=redundant,
             0,
         ),
-        number(
-            "redundant-stages",
-            ("Redundant stages", "Quantiser stages of those"),
-            1..=stages,
-            3,
-        ),
+        glib::ParamSpecBoolean::builder("constant-size")
+            .nick("Constant size")
+            .blurb("Packets of one size, so that sizes do not tell what is said (RFC 6562)")
+            .default_value(false)
+            .mutable_playing()
+            .build(),
         number(
             "opus-bitrate",
             ("Opus bitrate", "Of embedded Opus, bit/s"),
@@ -121,7 +120,7 @@ pub(super) fn set(settings: &mut Settings, name: &str, value: &glib::Value) -> b
         "stages" => return put(&mut settings.stages, count()),
         "frames-per-packet" => return put(&mut settings.frames, count()),
         "redundancy" => return put(&mut settings.redundant, count()),
-        "redundant-stages" => return put(&mut settings.redundant_stages, count()),
+        "constant-size" => return flag().map(|f| settings.constant = f).is_some(),
         "opus-bitrate" => return value.get().map(|n| settings.opus_bitrate = n).is_ok(),
         "opus-frames" => return put(&mut settings.opus_frames, count()),
         "opus-loss" => return value.get().map(|n| settings.opus_loss = n).is_ok(),
@@ -160,7 +159,7 @@ pub(super) fn get(settings: &Settings, name: &str) -> Option<glib::Value> {
         "stages" => (settings.stages as u32).to_value(),
         "frames-per-packet" => (settings.frames as u32).to_value(),
         "redundancy" => (settings.redundant as u32).to_value(),
-        "redundant-stages" => (settings.redundant_stages as u32).to_value(),
+        "constant-size" => settings.constant.to_value(),
         "opus-bitrate" => settings.opus_bitrate.to_value(),
         "opus-frames" => (settings.opus_frames as u32).to_value(),
         "opus-loss" => settings.opus_loss.to_value(),

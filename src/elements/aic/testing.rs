@@ -15,16 +15,11 @@ pub(super) fn start() {
     crate::elements::register().expect("registers");
 }
 
-/// The warm engine, kept alive; `None`, with a message on standard error, if there is none.
-pub(super) fn engine() -> Option<Codec> {
+/// The engine, ready.
+pub(super) fn engine() -> Codec {
     let codec = Codec::shared();
-    match codec.wait(Duration::from_secs(60)) {
-        Ok(()) => Some(codec),
-        Err(error) => {
-            crate::needs::skip(format!("the engine of AIC-A: {error}"));
-            None
-        }
-    }
+    codec.wait(Duration::from_secs(60)).expect("weights of the source tree");
+    codec
 }
 
 /// Syllables of a gliding voice, at 48 kHz.

@@ -26,8 +26,8 @@ fn sound_comes_first_and_pictures_get_the_rest() {
         let fits = sum <= kilobits * 1000.0 || level == Level::Off;
         assert!(fits, "{kilobits} kbit/s: {sum}");
     };
-    check(12.0, "Aic { stages: 3", Level::Off);
-    check(60.0, "Aic { stages: 6", Level::Stills);
+    check(12.0, "Aic { stages: 14", Level::Off);
+    check(60.0, "Aic { stages: 33", Level::Stills);
     check(300.0, "Opus { bitrate: 12000, frames: 2", Level::Half);
     check(550.0, "Opus { bitrate: 20000", Level::Full);
     check(2000.0, "Opus", Level::Full);

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use crate::aic::engine::Codec;
+use super::state::State;
 use crate::aic::payload::Payload;
+use crate::aic::send::{CodecPolicy, Settings};
 use crate::aic::weights;
-use crate::elements::aic::testing::{encode, encoder, engine, payload, voice};
+use crate::elements::aic::testing::{buffers, encode, encoder, engine, payload, voice};
 use crate::elements::aic::{CODEC, frames};
 
 #[test]
 fn opus_is_sent_where_it_is_asked_for_and_every_frame_once() {
     let mut harness = encoder(&[("codec", "opus")]);
-    let sent = encode(&mut harness, &voice(1.01));
+    let sent = encode(&mut harness, &voice(1.015));
     // 51 frames, and one that pushes the end out.
     assert_eq!(sent.len(), 52);
     for (at, buffer) in sent.iter().enumerate() {
@@ -26,36 +27,30 @@ fn opus_is_sent_where_it_is_asked_for_and_every_frame_once() {
 }
 
 #[test]
-fn without_an_engine_opus_is_sent_and_the_bus_hears_why() {
-    // Held to the end: an engine without handles ends, and the next one would be starting.
-    let codec = Codec::shared();
-    if codec.wait(Duration::from_secs(60)).is_ok() {
-        eprintln!("this machine has an engine, which the other tests use");
-        return;
-    }
-    let mut harness = encoder(&[("codec", "aic")]);
-    let bus = gst::Bus::new();
-    harness.element().expect("there").set_bus(Some(&bus));
-    let sent = encode(&mut harness, &voice(0.5));
+fn an_engine_that_is_late_is_replaced_by_opus_and_the_bus_hears_why() {
+    let (codec, mut late) = (engine(), Settings { wish: CodecPolicy::Aic, ..Settings::default() });
+    late.engine_timeout.deadline = Duration::ZERO;
+    let mut state = State::new(codec, 1).expect("Opus starts");
+    let made: Vec<_> =
+        buffers(&voice(0.5)).map(|b| state.take(&b, &late).expect("goes on")).collect();
+    let sent: Vec<_> = made.iter().flat_map(|m| &m.buffers).collect();
+    assert_eq!(sent.len(), 25);
     assert!(sent.iter().all(|b| matches!(payload(b), Payload::Opus(_))));
-    let said = std::iter::from_fn(|| bus.pop())
-        .filter_map(|m| m.structure().map(|s| s.to_owned()))
-        .find(|s| s.name() == CODEC)
-        .expect("a message");
+    let said = made.iter().find_map(|m| m.change.as_ref()).expect("a message");
+    assert_eq!(said.name(), CODEC);
     assert_eq!(said.get::<&str>("codec"), Ok("opus"));
-    assert_eq!(said.get::<&str>("reason"), Ok("not-there"), "{said}");
+    assert_eq!(said.get::<&str>("reason"), Ok("late"), "{said}");
 }
 
 #[test]
 fn packets_have_the_shape_that_was_asked_for() {
-    let Some(_engine) = engine() else { return };
+    engine();
     let shape = [
         ("codec", "aic"),
         ("wait", "true"),
-        ("stages", "6"),
+        ("stages", "20"),
         ("frames-per-packet", "3"),
         ("redundancy", "2"),
-        ("redundant-stages", "2"),
     ];
     let mut harness = encoder(&shape);
     let sent = encode(&mut harness, &voice(1.2));
@@ -63,7 +58,15 @@ fn packets_have_the_shape_that_was_asked_for() {
     for (at, buffer) in sent[1..20].iter().enumerate() {
         assert_eq!(buffer.pts(), Some(frames(3 * (at as u64 + 1))));
         let Payload::Aic(packet) = payload(buffer) else { panic!("Opus") };
-        assert_eq!((packet.frames.len(), packet.redundant.len()), (3, 2));
-        assert_eq!((packet.frames[0].stages(), packet.redundant[0].stages()), (6, 2));
+        let header = packet.header();
+        assert_eq!((header.frames, header.redundant, header.stages), (3, 2, 18));
     }
+}
+
+#[test]
+fn packets_of_constant_size_have_one_size() {
+    engine();
+    let shape = [("codec", "aic"), ("wait", "true"), ("constant-size", "true")];
+    let sent = encode(&mut encoder(&shape), &voice(1.0));
+    assert!(sent.iter().all(|b| b.size() == 10), "one header and 18 codes of 4 bits");
 }
