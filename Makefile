@@ -11,7 +11,7 @@ MEDIA_TESTS = $(addprefix --skip=,aic:: control::api:: control::store::sqlite::t
   ingress:: process:: srt:: webrtc:: fuzz_)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run release test test-fast lint lint-ct2 fmt check bench bench-aic fuzz train-smoke clean-state
+.PHONY: help setup run release test test-fast lint lint-ct2 fmt check bench bench-aic aic-gpu fuzz train-smoke clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ bench-aic: ## The AIC-A voice codec: what it costs, and its quality table beside
 	@.ci/setup train
 	$(CARGO) bench --locked --bench aic --bench aic-pipeline
 	cd models/aic-audio && ../../.venv-torch/bin/python evaluate.py
+
+aic-gpu: ## AIC-A's network on libtorch (1 GB) against the plain one, on the processor and on a GPU
+	@.ci/setup torch
+	$(CARGO) test --locked --package auralink-codec --features torch --test torch -- --nocapture
 
 train-smoke: ## Every part of the training of AIC-A once, in two minutes; skipped where torch or the data are missing
 	@.ci/train-smoke

@@ -177,7 +177,7 @@ pub(crate) fn leaky(values: &mut [f32]) {
 }
 
 /// Slope of the activation below zero, as in training.
-const LEAK_RATIO: f32 = 0.3;
+pub(crate) const LEAK_RATIO: f32 = 0.3;
 
 #[cfg(test)]
 mod tests {

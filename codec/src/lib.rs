@@ -18,6 +18,8 @@ mod network;
 mod pack;
 mod quantiser;
 mod range;
+#[cfg(feature = "torch")]
+pub mod torch;
 mod weights;
 
 pub use codes::{Codes, ENTRIES, STAGES_MAX};

@@ -7,21 +7,21 @@ use crate::weights::{ModelError, Weights};
 use crate::{Codes, LATENT_VALUES, Latent};
 
 /// Steps of the past between the taps of a stage's units.
-const DILATIONS: [usize; 3] = [1, 3, 9];
+pub(crate) const DILATIONS: [usize; 3] = [1, 3, 9];
 
 /// Channels of the three stages, from samples to latent; the groups of their units, and the kernel,
 /// stride and groups of the convolution towards the latent.
-const STAGES: [(usize, usize, (usize, usize, usize)); 3] =
+pub(crate) const STAGES: [(usize, usize, (usize, usize, usize)); 3] =
     [(64, 1, (10, 5, 1)), (128, 2, (4, 2, 2)), (256, 4, (4, 2, 4))];
 
 /// Channels beside the latent, and groups there.
-const INNER: (usize, usize) = (512, 4);
+pub(crate) const INNER: (usize, usize) = (512, 4);
 
 /// Between samples and the first stage: kernel and stride in samples.
-const OUTER: (usize, usize) = (64, 16);
+pub(crate) const OUTER: (usize, usize) = (64, 16);
 
 /// Steps that the convolution at the latent looks at.
-const LATENT_KERNEL: usize = 3;
+pub(crate) const LATENT_KERNEL: usize = 3;
 
 /// Weights of AIC-A, shared by all streams.
 pub struct Model {
