@@ -30,7 +30,8 @@ fn voice(stream: usize, samples: usize) -> Vec<f32> {
     let sample = |n: usize| {
         let t = n as f32 / 16_000.0;
         let phase = (100.0 + 40.0 * stream as f32) * t + 8.0 * (3.0 * t).sin();
-        let harmonics = (1..12).map(|h| (std::f32::consts::TAU * phase * h as f32).sin() / h as f32);
+        let harmonics =
+            (1..12).map(|h| (std::f32::consts::TAU * phase * h as f32).sin() / h as f32);
         harmonics.sum::<f32>() * 0.15 * (4.0 * t).sin().abs()
     };
     (0..samples).map(sample).collect()
@@ -50,7 +51,8 @@ fn it_computes_what_the_plain_network_computes() {
     let plain = Model::read(&bytes).expect("weights");
     for device in devices() {
         let torch = TorchModel::read(&bytes, device).expect("weights");
-        let voices: Vec<Vec<f32>> = (0..STREAMS).map(|n| voice(n, FRAMES * FRAME_SAMPLES)).collect();
+        let voices: Vec<Vec<f32>> =
+            (0..STREAMS).map(|n| voice(n, FRAMES * FRAME_SAMPLES)).collect();
         let mut before = torch.encoder_state(STREAMS).expect("memory");
         let mut after = torch.decoder_state(STREAMS).expect("memory");
         let mut encoders: Vec<_> = (0..STREAMS).map(|_| plain.encoder_state()).collect();

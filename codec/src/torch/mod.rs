@@ -47,7 +47,11 @@ impl TorchModel {
     /// A tensor is missing or does not fit, or the device has no room.
     pub fn read(bytes: &[u8], device: Device) -> Result<Self, TorchError> {
         let weights = Weights::read(bytes)?;
-        Ok(Self { encoder: encoder(&weights, device)?, decoder: decoder(&weights, device)?, device })
+        Ok(Self {
+            encoder: encoder(&weights, device)?,
+            decoder: decoder(&weights, device)?,
+            device,
+        })
     }
 
     /// Where it computes.
@@ -92,7 +96,8 @@ impl TorchModel {
     ) -> Result<Vec<Latent>, TorchError> {
         let signal = Tensor::f_from_slice(samples)?.f_reshape([state.streams, 1, -1])?;
         let made = self.run(&self.encoder, &signal, state)?;
-        let values = Vec::<f32>::try_from(made.f_transpose(1, 2)?.f_contiguous()?.f_reshape([-1])?)?;
+        let values =
+            Vec::<f32>::try_from(made.f_transpose(1, 2)?.f_contiguous()?.f_reshape([-1])?)?;
         Ok(values.as_chunks().0.to_vec())
     }
 
