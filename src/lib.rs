@@ -7,6 +7,7 @@
 //! - [`graph`]: preset to plan, pure.
 //! - [`ingress`], [`process`], [`egress`]: the nodes, one file per protocol or job.
 //! - [`webrtc`], [`srt`]: what ingress and egress of a protocol share.
+//! - [`sfu`]: one packet to many WebRTC viewers, without GStreamer.
 //! - [`elements`]: our GStreamer elements; [`speech`] holds their algorithms, [`gpu`] the devices.
 //! - [`aic`]: the neural voice codec, its packets and its files.
 //! - [`captions`]: how cues are written: WebVTT, SubRip, JSON, CEA-608 and CEA-708.
@@ -33,6 +34,7 @@ pub mod mpegts;
 pub mod onnx;
 pub mod process;
 pub mod runtime;
+pub mod sfu;
 pub mod speech;
 pub mod srt;
 pub mod telemetry;

@@ -89,6 +89,7 @@ impl Publisher {
         let local = LocalTransport {
             description: peer.answer(offer, choices, gather_max).await?,
             announced: config.announced_addresses.clone(),
+            is_lite: false,
             session_id: rand::random::<u64>() >> 2,
         };
         let direction = Direction::RecvOnly;

@@ -72,6 +72,7 @@ impl Peer {
         let transport = LocalTransport {
             description: local,
             announced: config.announced_addresses.clone(),
+            is_lite: false,
             session_id: rand::random::<u64>() >> 2,
         };
         let offer = sdp::offer(&sections, &transport);

@@ -21,6 +21,15 @@ pub struct Config {
     pub udp_port_min: u16,
     /// Highest UDP port for media. One port is used per session and local address.
     pub udp_port_max: u16,
+    /// Whether viewers share the packets of a feed, on `viewer_threads` ports. Otherwise, and with
+    /// `stun_server` or `turn_servers`, each has a pipeline and ports of the range above. New: off
+    /// by default until it has been used more.
+    pub fan_out: bool,
+    /// First UDP port for viewers that share packets, one for each of `viewer_threads`. None: free
+    /// ones of the range above.
+    pub viewer_port: Option<u16>,
+    /// Threads, each with a port, for viewers that share packets: one serves about 1 Gbit/s.
+    pub viewer_threads: usize,
     /// Public addresses of this machine behind 1:1 NAT.
     pub announced_addresses: Vec<IpAddr>,
     /// Local addresses to use; empty means all but loopback.
@@ -55,6 +64,9 @@ impl Default for Config {
             turn_servers: Vec::new(),
             udp_port_min: 50_000,
             udp_port_max: 59_999,
+            fan_out: false,
+            viewer_port: None,
+            viewer_threads: 1,
             announced_addresses: Vec::new(),
             local_addresses: Vec::new(),
             ice_tcp: true,
@@ -91,6 +103,13 @@ impl Config {
             let (min, max) = (self.udp_port_min, self.udp_port_max);
             wrong("udp_port_min", format!("{min}-{max} is not a range of ports"));
         }
+        let ports = self.viewer_port.map_or(0, usize::from) + self.viewer_threads;
+        if self.viewer_threads == 0 || ports > usize::from(u16::MAX) + 1 {
+            wrong("viewer_threads", "must be at least 1, with a port for each".into());
+        }
+        if self.viewer_port == Some(0) {
+            wrong("viewer_port", "0 is not a port".into());
+        }
         if self.sessions_max == 0 {
             wrong("sessions_max", "must be at least 1".into());
         }
@@ -115,6 +134,12 @@ impl Config {
             }
         }
         problems
+    }
+
+    /// Whether viewers share packets. Only a pipeline of its own gathers candidates by STUN and
+    /// TURN.
+    pub(crate) fn shares_packets(&self) -> bool {
+        self.fan_out && self.stun_server.is_none() && self.turn_servers.is_empty()
     }
 
     /// The limits of sessions.

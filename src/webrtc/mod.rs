@@ -26,7 +26,7 @@ pub use config::{Config, TurnServer};
 pub(crate) use element::element;
 pub(crate) use peer::Peer;
 pub use places::{Direction, Full};
-pub(crate) use session::Generation;
+pub(crate) use session::{Generation, IceEnd};
 pub use session::{Registry, Session, SessionEntry};
 
 /// Registers the RTP elements of this program with GStreamer, once: those of AV1, which Debian 12

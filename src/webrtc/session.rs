@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::places::{Direction, Full, Places, SessionPermit};
+use super::sdp::Candidate;
 use super::{Config, Peer};
+use crate::flow::Error;
 use crate::media::{IgnorePoison, Protocol, Secret, StreamName};
 use crate::telemetry::descriptors;
 
@@ -33,10 +35,41 @@ pub struct Session {
     pub stream: StreamName,
     /// Cancelled to end the session.
     pub cancel: CancellationToken,
-    /// The connection, once established.
-    connection: OnceLock<Arc<Peer>>,
+    /// Our end of the connection, once established.
+    connection: OnceLock<Arc<dyn IceEnd>>,
     /// The ICE credentials in use. Locked while a restart changes them.
     generation: Mutex<Generation>,
+}
+
+/// Our end of an ICE connection, for changes after the answer.
+pub(crate) trait IceEnd: Send + Sync {
+    /// Adds a candidate from the peer.
+    fn add_candidate(&self, candidate: &Candidate);
+
+    /// Begins a new ICE generation with the peer's new credentials and first candidates. Returns
+    /// our answer for the peer.
+    ///
+    /// # Errors
+    /// When the connection cannot restart.
+    fn restart_ice(
+        &self,
+        credentials: (&str, &str),
+        candidates: &[Candidate],
+    ) -> Result<String, Error>;
+}
+
+impl IceEnd for Peer {
+    fn add_candidate(&self, candidate: &Candidate) {
+        self.add_candidate(candidate);
+    }
+
+    fn restart_ice(
+        &self,
+        credentials: (&str, &str),
+        candidates: &[Candidate],
+    ) -> Result<String, Error> {
+        self.restart_ice(credentials, candidates)
+    }
 }
 
 /// The period from one ICE restart to the next.
@@ -57,14 +90,14 @@ impl Generation {
 
 impl Session {
     /// Sets the connection when it begins.
-    pub(crate) fn set_peer(&self, peer: &Arc<Peer>, ufrag: &str) {
+    pub(crate) fn set_connection(&self, connection: Arc<dyn IceEnd>, ufrag: &str) {
         // A session has only one connection.
-        let _ = self.connection.set(Arc::clone(peer));
+        let _ = self.connection.set(connection);
         ufrag.clone_into(&mut self.generation().ufrag);
     }
 
     /// The connection, if it has begun.
-    pub(crate) fn peer(&self) -> Option<&Arc<Peer>> {
+    pub(crate) fn connection(&self) -> Option<&Arc<dyn IceEnd>> {
         self.connection.get()
     }
 

@@ -11,6 +11,7 @@ mod addresses;
 mod captions;
 mod connections;
 mod doors;
+mod fan_out;
 mod faults;
 mod files;
 mod hostile;

@@ -30,10 +30,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("mpegts", &["media", "flow"]),
     ("srt", &["media", "flow", "mpegts"]),
     ("webrtc", &["media", "flow", "aic"]),
+    ("sfu", &["media"]),
     ("graph", &["media"]),
     ("process", &["media", "flow", "elements", "graph", "speech", "captions"]),
     ("ingress", &["media", "flow", "webrtc", "srt", "mpegts", "aic"]),
-    ("egress", &["media", "flow", "webrtc", "srt", "captions", "aic"]),
+    ("egress", &["media", "flow", "webrtc", "sfu", "srt", "captions", "aic"]),
     (
         "runtime",
         &[
@@ -44,8 +45,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "runtime",
-            "gpu", "speech", "models", "captions", "aic",
+            "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "sfu", "srt",
+            "runtime", "gpu", "speech", "models", "captions", "aic",
         ],
     ),
     (

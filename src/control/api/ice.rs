@@ -32,14 +32,16 @@ pub(super) fn patch(
     // Held to the end, so that concurrent restarts are ordered.
     let mut generation = session.generation();
     let wish = wish(tag, &generation, &fragment)?;
-    let Some(peer) = session.peer() else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+    let Some(connection) = session.connection() else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
     match wish {
         Wish::Trickle => {
-            fragment.candidates.iter().for_each(|c| peer.add_candidate(c));
+            fragment.candidates.iter().for_each(|c| connection.add_candidate(c));
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         Wish::Restart(ufrag, password) => {
-            let answer = peer
+            let answer = connection
                 .restart_ice((ufrag, password), &fragment.candidates)
                 .map_err(|e| Error::internal("restarting ICE", &e))?;
             *generation = Generation::new(ufrag);

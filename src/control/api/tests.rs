@@ -78,7 +78,8 @@ impl Fixture {
             shutdown: CancellationToken::new(),
         });
         let web_rtc =
-            webrtc::WebRtc::new(std::sync::Arc::new(supervisor.clone()), Default::default());
+            webrtc::WebRtc::new(std::sync::Arc::new(supervisor.clone()), Default::default())
+                .expect("a port is free");
         let router = router(state, media_router(&supervisor, web_rtc));
         Self { router, stream_service, archive, folder }
     }

@@ -12,12 +12,13 @@ use super::caller::Caller;
 use super::extract::{Body, Params, Query};
 use super::sdp_body::{bad_sdp, body_text};
 use super::{Code, Error, ice};
-use crate::egress::whep::{self, Viewer};
+use crate::egress::whep::{self, FanOut, Viewer};
 use crate::flow::{self, AccessRequest, Action, Gate, Refusal, RefusalKind, SourceReport};
 use crate::ingress::whip::{self, Publisher};
 use crate::media::{Accepts, Dubs, Protocol, StreamName};
+use crate::sfu;
 use crate::webrtc::sdp::{self, Description};
-use crate::webrtc::{Config, Direction, Full, Registry, Session, SessionEntry};
+use crate::webrtc::{Config, Direction, Full, IceEnd, Registry, Session, SessionEntry};
 
 /// State shared by the handlers. Cheap to clone.
 #[derive(Clone)]
@@ -25,14 +26,20 @@ pub struct WebRtc {
     gate: Arc<dyn Gate>,
     config: Arc<Config>,
     registry: Registry,
+    /// Serves viewers, unless each has a pipeline.
+    fan_out: Option<Arc<FanOut>>,
 }
 
 impl WebRtc {
     /// WHIP and WHEP with this gate. GStreamer must have been initialised.
-    pub fn new(gate: Arc<dyn Gate>, config: Config) -> Self {
+    ///
+    /// # Errors
+    /// If no port for viewers is free.
+    pub fn new(gate: Arc<dyn Gate>, config: Config) -> Result<Self, sfu::Error> {
+        let fan_out = FanOut::start(&config)?.map(Arc::new);
         let registry = Registry::new(&config);
         registry.spawn(crate::webrtc::warm_up());
-        Self { gate, config: Arc::new(config), registry }
+        Ok(Self { gate, config: Arc::new(config), registry, fan_out })
     }
 
     /// The open sessions; [`Registry::shut_down`] ends them.
@@ -140,9 +147,11 @@ async fn play(
     let subscription = state.gate.play(caller.access_request().clone(), accepts).await?;
     let session = Arc::clone(entry.session());
     let name = format!("whep.{stream}.{}", short(&session.id));
-    let made = Viewer::new(subscription, name, &offer, &state.config).await.map_err(failed);
+    let fan_out = state.fan_out.as_ref();
+    let made = Viewer::new(subscription, name, &offer, &state.config, fan_out).await;
+    let made = made.map_err(failed);
     let (viewer, answer) = caller.tell(made)?;
-    session.set_peer(viewer.peer(), &ufrag(&offer));
+    session.set_connection(viewer.ice_end(), &ufrag(&offer));
     let (gate, access_request) = (Arc::clone(&state.gate), caller.access_request().clone());
     state.registry.spawn(async move {
         match viewer.run(&entry.session().cancel).await {
@@ -176,7 +185,7 @@ async fn publish(
     let name = format!("whip.{stream}.{}", short(&session.id));
     let made = Publisher::new(intake, name, &offer, &choices, &state.config).await;
     let (publisher, answer) = caller.tell(made.map_err(failed))?;
-    session.set_peer(publisher.peer(), &ufrag(&offer));
+    session.set_connection(Arc::clone(publisher.peer()) as Arc<dyn IceEnd>, &ufrag(&offer));
     let (gate, access_request) = (Arc::clone(&state.gate), caller.access_request().clone());
     state.registry.spawn(async move {
         publisher.run(&*gate, &access_request, &entry.session().cancel).await;

@@ -8,7 +8,7 @@ mod reader;
 mod tests;
 
 pub(crate) use backlog::Backlog;
-pub(crate) use channel::serve;
+pub(crate) use channel::{TextChannel, serve};
 pub use message::{CueMessage, Hello, HelloLanguage, Message, WordMessage};
 pub use reader::{Reader, Selection};
 

@@ -1,7 +1,7 @@
 //! ICE candidates (RFC 8839 section 5.1).
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A candidate with an IP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +109,23 @@ impl Candidate {
         let foundation = foundation.to_owned();
         let related = raddr.zip(rport);
         Some(Self { foundation, tcp, priority, address, port, kind, related, tcp_type })
+    }
+
+    /// A local address that takes datagrams, or TCP connections; `index` orders several, the best
+    /// first.
+    pub fn host(at: SocketAddr, tcp: bool, index: usize) -> Self {
+        // RFC 8445 section 5.1.2.1: type preference 126, local preference, component 1.
+        let preference = u32::from(u16::MAX).saturating_sub(u32::try_from(index).unwrap_or(0));
+        Self {
+            foundation: format!("{}", index + 1),
+            tcp,
+            priority: (126 << 24) + (preference << 8) + 255,
+            address: at.ip(),
+            port: at.port(),
+            kind: CandidateKind::Host,
+            related: None,
+            tcp_type: tcp.then_some(TcpType::Passive),
+        }
     }
 
     /// The same candidate at a public address of this machine (1:1 NAT).

@@ -25,7 +25,8 @@ fn fuzz_sdp_offer() {
         }
         let reduced = reduced_offer(&offer, &choices);
         let description = Description::parse(&reduced).expect("our own text is read");
-        let local = LocalTransport { description, announced: Vec::new(), session_id: 1 };
+        let local =
+            LocalTransport { description, announced: Vec::new(), is_lite: false, session_id: 1 };
         let direction = Direction::SendOnly;
         let parts = SdpAnswer { offer: &offer, choices: &choices, audio_channels: 2, direction };
         let text = answer(&parts, &local);

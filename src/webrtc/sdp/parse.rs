@@ -155,7 +155,12 @@ fn attribute(media: &mut Media, name: &str, value: &str) -> Result<(), Invalid> 
             let known = ["actpass", "active", "passive"].contains(&value);
             media.setup = Some(required("a=setup", known.then(|| value.to_owned()))?);
         }
-        "fingerprint" => media.fingerprint = Some(fingerprint(value)?),
+        "fingerprint" => {
+            // Of several (RFC 8122 section 5) the one that everybody can check.
+            let better = media.fingerprint.as_ref().is_none_or(|(hash, _)| hash != "sha-256");
+            let found = fingerprint(value)?;
+            media.fingerprint = if better { Some(found) } else { media.fingerprint.take() };
+        }
         "candidate" if media.candidates.len() < LIST_ITEMS_MAX => {
             media.candidates.extend(Candidate::parse(value));
         }

@@ -82,6 +82,7 @@ fn the_answer_has_every_section_of_the_offer_in_order() {
     let local = LocalTransport {
         description: Description::parse(own).expect("valid"),
         announced: vec!["203.0.113.5".parse().expect("valid")],
+        is_lite: false,
         session_id: 1,
     };
     let direction = Direction::SendOnly;
@@ -142,7 +143,8 @@ fn data_channels_go_along_when_they_share_the_transport() {
             offer.choose_for(&Format::new(Codec::Opus)).into_iter().collect();
         let reduced = reduced_offer(&offer, &choices);
         let seen = Description::parse(&reduced).expect("our own text");
-        let local = LocalTransport { description: seen, announced: vec![], session_id: 1 };
+        let local =
+            LocalTransport { description: seen, announced: vec![], is_lite: false, session_id: 1 };
         let direction = Direction::SendOnly;
         let parts = SdpAnswer { offer: &offer, choices: &choices, audio_channels: 1, direction };
         let text = answer(&parts, &local);
@@ -259,7 +261,7 @@ proptest! {
         let reduced = reduced_offer(&offer, &choices);
         let read = Description::parse(&reduced);
         prop_assert!(read.is_ok(), "{:?} in\n{}", read, reduced);
-        let local = LocalTransport { description: read.expect("checked"), announced: vec![], session_id: 1 };
+        let local = LocalTransport { description: read.expect("checked"), announced: vec![], is_lite: false, session_id: 1 };
         let direction = Direction::SendOnly;
         let parts = SdpAnswer { offer: &offer, choices: &choices, audio_channels: 1, direction };
         let text = answer(&parts, &local);

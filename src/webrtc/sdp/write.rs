@@ -73,6 +73,8 @@ pub struct LocalTransport {
     pub description: Description,
     /// Public addresses of this machine.
     pub announced: Vec<IpAddr>,
+    /// Whether we only answer the peer's checks (ICE-lite, RFC 8445 section 2.5).
+    pub is_lite: bool,
     /// Random session id, different for each session.
     pub session_id: u64,
 }
@@ -95,6 +97,9 @@ pub fn answer(answer: &SdpAnswer<'_>, local: &LocalTransport) -> String {
     let mut text = String::new();
     put(&mut text, format_args!("v=0\r\no=- {} 1 IN IP4 0.0.0.0", local.session_id));
     put(&mut text, format_args!("s=-\r\nt=0 0\r\na=ice-options:trickle"));
+    if local.is_lite {
+        put(&mut text, format_args!("a=ice-lite"));
+    }
     let data = answer.offer.data_section(answer.choices).map(|(index, _)| index);
     let choice_of = |index: usize| answer.choices.iter().find(|c| c.index == index);
     let sections = || answer.offer.media.iter().enumerate();

@@ -109,7 +109,8 @@ async fn text(response: Response) -> String {
 async fn refusals_say_what_is_wrong() {
     let layer = middleware::from_fn_with_state(false, cross_origin);
     let stream = OneStream::new();
-    let app = router(WebRtc::new(stream.clone(), Config::default())).layer(layer);
+    let app = router(WebRtc::new(stream.clone(), Config::default()).expect("a port is free"))
+        .layer(layer);
     let check = async |request: Request<Body>, status: u16, code: &str| {
         let response = app.clone().oneshot(request).await.expect("infallible");
         assert_eq!(response.status().as_u16(), status, "{code}");
@@ -299,7 +300,7 @@ async fn a_viewer_reads_captions_on_its_data_channel() {
             speaker: None,
         });
     };
-    let webrtc = WebRtc::new(stream.clone(), Config::default());
+    let webrtc = WebRtc::new(stream.clone(), Config::default()).expect("a port is free");
     let registry = webrtc.registry().clone();
     let app = router(webrtc);
     let mut player = Player::new();
@@ -356,7 +357,7 @@ async fn a_viewer_reads_captions_on_its_data_channel() {
 async fn a_viewer_that_opens_channels_without_end_is_sent_away() {
     let stream = OneStream::new();
     let source = test_video(&stream).await;
-    let webrtc = WebRtc::new(stream.clone(), Config::default());
+    let webrtc = WebRtc::new(stream.clone(), Config::default()).expect("a port is free");
     let registry = webrtc.registry().clone();
     let app = router(webrtc);
     let player = Player::new();
@@ -380,7 +381,7 @@ async fn a_viewer_that_opens_channels_without_end_is_sent_away() {
 async fn a_viewer_sees_pictures_trickles_and_leaves() {
     let stream = OneStream::new();
     let source = test_video(&stream).await;
-    let webrtc = WebRtc::new(stream.clone(), Config::default());
+    let webrtc = WebRtc::new(stream.clone(), Config::default()).expect("a port is free");
     let registry = webrtc.registry().clone();
     let app = router(webrtc);
 

@@ -1,8 +1,6 @@
-//! WHEP: viewers over WebRTC.
+//! A viewer with a pipeline of its own: `appsrc ! payloader ! webrtcbin` for each kind of media.
 //!
-//! One pipeline per viewer: `appsrc ! payloader ! webrtcbin` for each kind of media. Nothing is
-//! decoded here: the stream provides feeds with codecs from the viewer's offer. A viewer that opens
-//! a data channel `captions` receives captions on it.
+//! For machines that are reached by STUN and TURN only: `webrtcbin` gathers such candidates.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,14 +9,12 @@ use std::time::Duration;
 use gst::prelude::*;
 use tokio_util::sync::CancellationToken;
 
-use super::words;
-use crate::flow::{Blame, CaptionFeeds, Error, Feed, Inputs, Join, Subscription};
-use crate::media::{Accept, Accepts, Codec, Format, Kind};
-use crate::webrtc::sdp::{self, Choice, Description, Direction, LocalTransport, Media, SdpAnswer};
+use super::offer::{Agreement, captions, input};
+use super::payloader::{configure_latency_when_linked, payloader};
+use crate::flow::{CaptionFeeds, Error, Inputs, Join, Subscription};
+use crate::media::{Codec, Kind};
+use crate::webrtc::sdp::{self, Choice, Description, Direction, LocalTransport, SdpAnswer};
 use crate::webrtc::{Config, Peer, opus_sequence_gaps, payload_type};
-
-/// Time limit for a feed of the subscription to start flowing.
-const FORMAT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time limit for the RTCP BYE at the end of a session.
 const GOODBYE_MAX: Duration = Duration::from_millis(300);
@@ -41,19 +37,7 @@ impl Viewer {
         offer: &Description,
         config: &Config,
     ) -> Result<(Self, String), Error> {
-        let inputs = subscription.inputs.borrow().clone();
-        let mut choices = Vec::new();
-        let mut audio_channels = 0;
-        for feed in feeds(&inputs) {
-            let format = known_format(feed).await?;
-            audio_channels = audio_channels.max(format.audio.channels);
-            choices.extend(offer.choose_for(&format));
-        }
-        choices.sort_by_key(|c| c.index);
-        let unusable = |e: sdp::Invalid| {
-            Error::refused(Blame::Destination, e.to_string(), "offer a codec that the stream has")
-        };
-        offer.check(&choices).map_err(unusable)?;
+        let Agreement { choices, audio_channels } = Agreement::new(&subscription, offer).await?;
         let mut peer = Peer::new(name, config)?;
         for (section, choice) in choices.iter().enumerate() {
             add_track(&peer, section, choice)?;
@@ -62,6 +46,7 @@ impl Viewer {
         let local = LocalTransport {
             description: peer.answer(offer, &choices, gather_max).await?,
             announced: config.announced_addresses.clone(),
+            is_lite: false,
             session_id: rand::random::<u64>() >> 2,
         };
         let direction = Direction::SendOnly;
@@ -104,7 +89,7 @@ impl Viewer {
         self.join(&Inputs::default(), &inputs)?;
         let peer = Arc::clone(&self.peer);
         let left = peer.gone();
-        let captions = captions(&peer, inputs.captions.clone());
+        let captions = serve_captions(&peer, inputs.captions.clone());
         tokio::pin!(left, captions);
         loop {
             tokio::select! {
@@ -140,67 +125,10 @@ impl Viewer {
 }
 
 /// Sends captions on each caption channel that the viewer opens, one after the other.
-async fn captions(peer: &Peer, caption_feeds: CaptionFeeds) -> Infallible {
+async fn serve_captions(peer: &Peer, caption_feeds: CaptionFeeds) -> Infallible {
     loop {
-        let channel = peer.channel().await;
-        if channel.label() == words::LABEL {
-            words::serve(channel, &caption_feeds).await;
-        }
+        captions(peer.channel().await, &caption_feeds).await;
     }
-}
-
-fn input(inputs: &Inputs, kind: Kind) -> Option<&Feed> {
-    match kind {
-        Kind::Video => inputs.video.as_ref(),
-        Kind::Audio => inputs.audio.as_ref(),
-    }
-}
-
-fn feeds(inputs: &Inputs) -> impl Iterator<Item = &Feed> {
-    Kind::ALL.into_iter().filter_map(|kind| input(inputs, kind))
-}
-
-/// The format of a feed, which must be known within [`FORMAT_TIMEOUT`].
-pub(super) async fn known_format(feed: &Feed) -> Result<Format, Error> {
-    let mut format = feed.format();
-    let known = tokio::time::timeout(FORMAT_TIMEOUT, format.wait_for(Option::is_some)).await;
-    let known = known.ok().and_then(|f| f.ok()?.clone());
-    known.ok_or(Error::Stalled(FORMAT_TIMEOUT))
-}
-
-/// The media that a player with this offer can receive: codecs that it lists and that can be
-/// payloaded.
-pub(crate) fn accepts(offer: &Description) -> Accepts {
-    let mut accepts = offer.accepts();
-    let installed = |accept: Accept| {
-        let codecs = accept.codecs.iter().copied().filter(|c| can_send(*c)).collect();
-        Some(Accept { codecs, ..accept }).filter(|a| !a.codecs.is_empty())
-    };
-    accepts.video = accepts.video.and_then(installed);
-    accepts.audio = accepts.audio.and_then(installed);
-    accepts.captions.text = offer.media.iter().any(Media::is_data);
-    accepts
-}
-
-/// Whether the payloader of a codec is installed.
-pub fn can_send(codec: Codec) -> bool {
-    crate::webrtc::register();
-    let factory = payloader(codec).and_then(|d| d.split(' ').next());
-    factory.is_some_and(|f| gst::ElementFactory::find(f).is_some())
-}
-
-/// The payloader of a codec.
-pub(super) fn payloader(codec: Codec) -> Option<&'static str> {
-    Some(match codec {
-        // Parameter sets accompany every key frame, for receivers that lost the first ones.
-        Codec::H264 => "rtph264pay aggregate-mode=zero-latency config-interval=-1",
-        // Picture ids let the player distinguish a lost frame from an omitted one.
-        Codec::Vp8 => "rtpvp8pay picture-id-mode=15-bit",
-        Codec::Vp9 => "rtpvp9pay picture-id-mode=15-bit",
-        Codec::Av1 => "rtpav1pay",
-        Codec::Opus => "rtpopuspay",
-        _ => return None,
-    })
 }
 
 fn add_track(peer: &Peer, section: usize, choice: &Choice) -> Result<(), Error> {
@@ -227,19 +155,4 @@ fn add_track(peer: &Peer, section: usize, choice: &Choice) -> Result<(), Error> 
     configure_latency_when_linked(pipeline, &exit);
     let entry = peer.send(section, choice, ssrc)?;
     exit.link(&entry).map(|_| ()).map_err(|e| Error::build(&what, e))
-}
-
-/// `webrtcbin` links a track internally when its caps arrive. Only then can latency be distributed.
-/// Without it sender reports carry no time, and players cannot synchronise audio and video.
-pub(super) fn configure_latency_when_linked(pipeline: &gst::Pipeline, exit: &gst::Pad) {
-    let pipeline = pipeline.downgrade();
-    let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-    exit.add_probe(kinds, move |_, _| {
-        if let Some(pipeline) = pipeline.upgrade() {
-            pipeline.call_async(|pipeline| {
-                let _ = pipeline.recalculate_latency();
-            });
-        }
-        gst::PadProbeReturn::Remove
-    });
 }

@@ -1,0 +1,154 @@
+//! The RTP packets of one feed, made once for all viewers: `appsrc ! payloader ! appsink`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::payloader::payloader;
+use crate::flow::{self, Error, Feed, Join, Node};
+use crate::media::{Codec, Kind};
+use crate::sfu::{Packet, Source};
+use crate::webrtc::opus_sequence_gaps;
+
+/// Longest packet in bytes, with its header: fits every path with the encryption around it.
+const PACKET_BYTES_MAX: u32 = 1200;
+
+/// Least time between two key frame requests, whatever the number of viewers.
+const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The packets of a feed in one codec. The pipeline stops on drop.
+pub(super) struct FeedPackets {
+    feed: Feed,
+    codec: Codec,
+    source: Source,
+    failed: CancellationToken,
+    _stop: DropGuard,
+}
+
+impl FeedPackets {
+    /// Starts the pipeline of a feed.
+    ///
+    /// # Errors
+    /// If the payloader is missing.
+    pub(super) fn start(name: &str, feed: &Feed, codec: Codec) -> Result<Self, Error> {
+        let node = Node::empty(format!("{name}.{}.{codec}", feed.name()));
+        let source = Source::new();
+        build(&node, codec, &source)?;
+        let (stop, failed) = (CancellationToken::new(), CancellationToken::new());
+        let run = run(node, feed.clone(), source.clone(), stop.clone());
+        let over = failed.clone();
+        tokio::spawn(async move {
+            if let Err(error) = run.await {
+                tracing::warn!(%error, "the packets of a feed end");
+                over.cancel();
+            }
+        });
+        let _stop = stop.drop_guard();
+        Ok(Self { feed: feed.clone(), codec, source, failed, _stop })
+    }
+
+    /// Whether these are the packets of a feed in a codec, and still come.
+    pub(super) fn are_of(&self, feed: &Feed, codec: Codec) -> bool {
+        self.feed.same_as(feed) && self.codec == codec && !self.failed.is_cancelled()
+    }
+
+    /// Where viewers get them.
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Waits until the pipeline fails.
+    pub(super) async fn failed(&self) {
+        self.failed.cancelled().await;
+    }
+}
+
+async fn run(node: Node, feed: Feed, source: Source, stop: CancellationToken) -> Result<(), Error> {
+    node.start().await?;
+    node.input("media", &feed, Join::FastForward)?;
+    let result = tokio::select! {
+        result = node.run(&stop) => result,
+        never = pass_requests(&source, &feed) => match never {},
+    };
+    let stopped = node.stop().await;
+    result.and(stopped)
+}
+
+/// Passes key frame requests of viewers to the feed. Requests that come soon after another wait,
+/// and count as one: none is lost.
+async fn pass_requests(source: &Source, feed: &Feed) -> Infallible {
+    loop {
+        source.keyframe_wanted().await;
+        feed.request_keyframe();
+        tokio::time::sleep(KEYFRAME_INTERVAL).await;
+    }
+}
+
+fn build(node: &Node, codec: Codec, source: &Source) -> Result<(), Error> {
+    let failed = |e: gst::glib::BoolError| Error::build(node.name(), e);
+    let description = payloader(codec)
+        .ok_or_else(|| Error::build(node.name(), format!("{codec} has no payloader")))?;
+    let payloader = crate::webrtc::element(description)?;
+    payloader.set_property("mtu", PACKET_BYTES_MAX);
+    // Timestamps count from the zero of the clock that all feeds share, so that they go on when a
+    // viewer moves to another feed. The type of this property differs between elements.
+    payloader.set_property_from_str("timestamp-offset", "0");
+    if codec == Codec::Opus {
+        opus_sequence_gaps::keep(&payloader);
+    }
+    let entry = gst_app::AppSrc::builder().name("media").is_live(true);
+    let entry = entry.format(gst::Format::Time).build();
+    let exit = gst_app::AppSink::builder().sync(false).async_(false).buffer_list(true).build();
+    node.pipeline()
+        .add_many([entry.upcast_ref(), &payloader, exit.upcast_ref()])
+        .map_err(failed)?;
+    entry.link(&payloader).map_err(failed)?;
+    payloader.link(&exit).map_err(failed)?;
+    let starts = codec.kind() == Kind::Video;
+    let is_start = starts.then(|| watch_starts(&payloader)).flatten();
+    let source = source.clone();
+    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        let start = is_start.as_ref().is_some_and(|start| start.swap(false, Ordering::Relaxed));
+        source.push(packets(&sample, start));
+        Ok(gst::FlowSuccess::Ok)
+    });
+    exit.set_callbacks(callbacks.build());
+    Ok(())
+}
+
+/// A flag that is set when a key frame enters the payloader, whose packets follow in the same
+/// thread. Not all payloaders mark them.
+fn watch_starts(payloader: &gst::Element) -> Option<Arc<AtomicBool>> {
+    let is_start = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_start);
+    payloader.static_pad("sink")?.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if info.buffer().is_some_and(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT)) {
+            flag.store(true, Ordering::Relaxed);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Some(is_start)
+}
+
+/// The packets of a sample. `is_start`: decoding can start with the first.
+fn packets(sample: &gst::Sample, is_start: bool) -> Vec<Packet> {
+    let (now, clock) = (Instant::now(), flow::now());
+    let mut is_start = is_start;
+    let mut read = |buffer: &gst::BufferRef| {
+        let map = buffer.map_readable().ok()?;
+        let age = buffer.pts().map_or(0, |pts| clock.nseconds().saturating_sub(pts.nseconds()));
+        let captured = now.checked_sub(Duration::from_nanos(age)).unwrap_or(now);
+        let packet = Packet::parse(&map, captured, is_start)?;
+        is_start = false;
+        Some(packet)
+    };
+    match sample.buffer_list() {
+        Some(list) => list.iter().filter_map(&mut read).collect(),
+        None => sample.buffer().and_then(&mut read).into_iter().collect(),
+    }
+}

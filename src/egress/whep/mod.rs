@@ -1,0 +1,77 @@
+//! WHEP: viewers over WebRTC.
+//!
+//! Viewers share the packets of a feed ([`shared`]), or have a pipeline each ([`pipeline`]). Nothing
+//! is decoded here: the stream provides feeds with codecs from the viewer's offer. A viewer that
+//! opens a data channel `captions` receives captions on it.
+
+mod fan_out;
+mod feed_packets;
+mod offer;
+mod payloader;
+mod pipeline;
+mod shared;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+pub use fan_out::FanOut;
+pub(crate) use offer::{accepts, known_format};
+pub use payloader::can_send;
+pub(crate) use payloader::{configure_latency_when_linked, payloader};
+
+use crate::flow::{Error, Subscription};
+use crate::webrtc::sdp::Description;
+use crate::webrtc::{Config, IceEnd};
+
+/// A viewer that has received its answer.
+pub(crate) enum Viewer {
+    /// Shares packets with others.
+    Shared(shared::Viewer),
+    /// Has a pipeline of its own.
+    Pipeline(pipeline::Viewer),
+}
+
+impl Viewer {
+    /// Sets up a viewer and makes the answer to its offer.
+    ///
+    /// # Errors
+    /// If the feeds do not match the offer or the connection cannot be set up.
+    pub(crate) async fn new(
+        subscription: Subscription,
+        name: String,
+        offer: &Description,
+        config: &Config,
+        fan_out: Option<&Arc<FanOut>>,
+    ) -> Result<(Self, String), Error> {
+        match fan_out {
+            Some(fan_out) => {
+                let made = shared::Viewer::new(subscription, name, offer, config, fan_out);
+                made.await.map(|(viewer, answer)| (Self::Shared(viewer), answer))
+            }
+            None => {
+                let made = pipeline::Viewer::new(subscription, name, offer, config);
+                made.await.map(|(viewer, answer)| (Self::Pipeline(viewer), answer))
+            }
+        }
+    }
+
+    /// Our end of its ICE connection.
+    pub(crate) fn ice_end(&self) -> Arc<dyn IceEnd> {
+        match self {
+            Self::Shared(viewer) => viewer.ice_end(),
+            Self::Pipeline(viewer) => Arc::clone(viewer.peer()) as Arc<dyn IceEnd>,
+        }
+    }
+
+    /// Plays until the viewer leaves, the subscription is cancelled, or `cancel`.
+    ///
+    /// # Errors
+    /// If no connection is established, or a pipeline fails.
+    pub(crate) async fn run(self, cancel: &CancellationToken) -> Result<(), Error> {
+        match self {
+            Self::Shared(viewer) => viewer.run(cancel).await,
+            Self::Pipeline(viewer) => viewer.run(cancel).await,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What shards and the tasks of viewers tell each other.
+
+use tokio::sync::mpsc;
+
+use super::channel::ChannelCommand;
+use super::error::Ended;
+use super::id::SessionId;
+use super::session::Session;
+use super::source::Batch;
+use super::{Channel, Credentials, Source};
+
+/// What a shard is asked to do.
+pub(super) enum Command {
+    /// Serves a session that is found by this user name fragment.
+    Open(SessionId, Box<Session>, String, mpsc::Sender<ConnectionEvent>),
+    /// The track with this index plays a source from now on.
+    Play(SessionId, usize, Source),
+    /// Begins an ICE generation with our and the viewer's credentials.
+    Restart(SessionId, Credentials, Credentials),
+    /// Ends a session.
+    Close(SessionId),
+}
+
+/// What a shard tells about a session.
+pub(super) enum ConnectionEvent {
+    /// Media can flow.
+    Connected,
+    /// The viewer has opened a data channel.
+    Opened(Channel),
+    /// The session is over.
+    Ended(Ended),
+}
+
+/// The queues through which a shard is reached.
+#[derive(Clone)]
+pub(super) struct Queues {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) texts: mpsc::Sender<ChannelCommand>,
+    pub(super) batches: mpsc::Sender<Batch>,
+}

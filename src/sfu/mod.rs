@@ -1,0 +1,39 @@
+//! Fan-out to WebRTC viewers: one packet is made once and sent to many.
+//!
+//! A [`Source`] takes the RTP packets of one feed. [`Engine`] runs shards: threads with one UDP
+//! socket each, on which any number of viewers share a port. A session is one viewer: str0m does
+//! its ICE, DTLS, SRTP, RTCP and data channels.
+//!
+//! Invariant: sessions, numbering, pacing and the table of addresses do no input or output and take
+//! the time as an argument; every queue is bounded.
+
+mod address;
+mod channel;
+mod command;
+mod connection;
+mod demux;
+mod engine;
+mod error;
+mod group;
+mod id;
+mod outbox;
+mod pacer;
+mod packet;
+mod post;
+mod session;
+mod shard;
+mod socket;
+mod source;
+mod tcp;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod track;
+
+pub use channel::{Channel, ChannelEvent};
+pub use connection::{Change, Connection};
+pub use engine::{Engine, Settings};
+pub use error::Error;
+pub use packet::Packet;
+pub use source::Source;
+pub use terms::{Credentials, LocalEnd, LocalTrack, Terms, TrackTerms};

@@ -1,0 +1,382 @@
+//! A thread with one socket that serves its share of the viewers.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::channel::{ChannelCommand, ChannelState, MESSAGES_MAX};
+use super::command::{Command, ConnectionEvent, Queues};
+use super::demux::{Demux, Owner};
+use super::error::{Ended, Path};
+use super::id::SessionId;
+use super::post::Post;
+use super::session::{Happening, Session};
+use super::socket::Socket;
+use super::source::Batch;
+use super::tcp::Arrival;
+use super::{Channel, Packet, Source};
+
+/// Least time between two calls of a session that has nothing to do: timers need no more precision,
+/// and each wake costs more than the work.
+const TICK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A session with what belongs to it.
+struct Entry {
+    session: Session,
+    /// Its time in the list of timers.
+    due: Instant,
+    events: mpsc::Sender<ConnectionEvent>,
+    playing: Vec<Playing>,
+    channels: Vec<(Arc<ChannelState>, mpsc::Sender<String>)>,
+}
+
+/// What one track plays.
+struct Playing {
+    track: usize,
+    source: Source,
+    /// Number of the last packet that the viewer got when it joined.
+    joined_at: Option<u64>,
+    /// Video begins with a packet at which decoding can start.
+    needs_start: bool,
+}
+
+/// The other ends of the queues of a shard, and what comes by TCP.
+pub(super) struct Inputs {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) texts: mpsc::Receiver<ChannelCommand>,
+    pub(super) batches: mpsc::Receiver<Batch>,
+    pub(super) arrivals: mpsc::Receiver<Arrival>,
+}
+
+pub(super) struct Shard {
+    number: usize,
+    post: Post,
+    queues: Queues,
+    demux: Demux,
+    sessions: HashMap<SessionId, Entry>,
+    timers: BTreeSet<(Instant, SessionId)>,
+    /// The sessions that play a source, by its id.
+    players: HashMap<u64, Vec<SessionId>>,
+}
+
+impl Shard {
+    /// A shard without viewers.
+    pub(super) fn new(number: usize, socket: Socket, queues: Queues) -> Self {
+        Self {
+            number,
+            post: Post::new(socket),
+            queues,
+            demux: Demux::default(),
+            sessions: HashMap::new(),
+            timers: BTreeSet::new(),
+            players: HashMap::new(),
+        }
+    }
+
+    /// Serves viewers until `stop`. Each turn does a bounded amount of work of one kind, so that a
+    /// flood of datagrams leaves half of the turns to media.
+    pub(super) async fn run(
+        mut self,
+        mut inputs: Inputs,
+        stop: tokio_util::sync::CancellationToken,
+    ) {
+        loop {
+            let next = self.timers.first().map(|(due, _)| *due);
+            let wait = async {
+                match next {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = self.post.readable() => self.receive(),
+                Some(command) = inputs.commands.recv() => self.command(command),
+                Some(text) = inputs.texts.recv() => self.text(text),
+                Some(batch) = inputs.batches.recv() => self.send(&batch),
+                Some(arrival) = inputs.arrivals.recv() => self.arrive(&arrival),
+                () = wait => self.tick(),
+            }
+            self.post.flush();
+        }
+        let all: Vec<SessionId> = self.sessions.keys().copied().collect();
+        all.into_iter().for_each(|id| self.close(id));
+        self.post.flush();
+    }
+
+    fn receive(&mut self) {
+        let now = Instant::now();
+        let Self { post, demux, sessions, .. } = self;
+        let mut touched: Vec<SessionId> = Vec::new();
+        let mut ended = Vec::new();
+        let received =
+            post.receive(|path, datagram| match deliver(demux, sessions, now, path, datagram) {
+                Some((id, Ok(()))) => touched.push(id),
+                Some((id, Err(why))) => ended.push((id, why)),
+                None => {}
+            });
+        if let Err(error) = received {
+            tracing::debug!(%error, "a socket of WebRTC viewers reports");
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        touched.into_iter().for_each(|id| self.step(id, now));
+        ended.into_iter().for_each(|(id, why)| self.end(id, why));
+    }
+
+    fn arrive(&mut self, arrival: &Arrival) {
+        let now = Instant::now();
+        let Self { post, demux, sessions, .. } = self;
+        match deliver(demux, sessions, now, arrival.path, &arrival.datagram) {
+            Some((id, Ok(()))) => {
+                post.connect(arrival);
+                self.step(id, now);
+            }
+            Some((id, Err(why))) => self.end(id, why),
+            None => {}
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = Instant::now();
+        let id = match command {
+            Command::Open(id, session, ufrag, events) => {
+                self.demux.insert(&ufrag, id);
+                let (playing, channels) = (Vec::new(), Vec::new());
+                let entry = Entry { session: *session, due: now, events, playing, channels };
+                self.timers.insert((now, id));
+                self.sessions.insert(id, entry);
+                id
+            }
+            Command::Play(id, track, source) => {
+                self.play(id, track, source);
+                id
+            }
+            Command::Restart(id, own, remote) => {
+                let Some(entry) = self.sessions.get_mut(&id) else { return };
+                entry.session.restart(&own, &remote);
+                self.demux.insert(&own.ufrag, id);
+                id
+            }
+            Command::Close(id) => return self.close(id),
+        };
+        self.step(id, now);
+    }
+
+    fn text(&mut self, command: ChannelCommand) {
+        let (ChannelCommand::Text(id, number, _) | ChannelCommand::Close(id, number)) = command;
+        let Some(entry) = self.sessions.get_mut(&id) else { return };
+        if let ChannelCommand::Text(_, _, text) = command {
+            if !entry.session.send_text(number, &text) {
+                tracing::debug!(bytes = text.len(), "a message of a data channel is lost");
+            }
+            let buffered = entry.session.buffered(number);
+            if let Some((state, _)) = entry.channels.get(number) {
+                state.buffered.store(buffered, Ordering::Relaxed);
+                state.handed.fetch_sub(text.len() as u64, Ordering::Relaxed);
+            }
+        } else {
+            entry.session.close_channel(number);
+        }
+        self.step(id, Instant::now());
+    }
+
+    /// The track plays a source: the viewer gets its current group of pictures, or waits for a key
+    /// frame, which is requested.
+    fn play(&mut self, id: SessionId, track: usize, source: Source) {
+        let Some(entry) = self.sessions.get_mut(&id) else { return };
+        let Some((is_video, clock_rate_hz)) = entry.session.track(track) else { return };
+        let before = entry.playing.iter().position(|p| p.track == track);
+        let before = before.map(|at| entry.playing.swap_remove(at));
+        entry.session.begin(track);
+        let (group, joined_at) = source.join(self.number, &self.queues.batches, clock_rate_hz);
+        let needs_start = is_video && group.is_empty();
+        if needs_start {
+            source.request_keyframe();
+        }
+        let sent = group.iter().try_for_each(|packet| entry.session.send(track, packet));
+        let players = self.players.entry(source.id()).or_default();
+        if !players.contains(&id) {
+            players.push(id);
+        }
+        entry.playing.push(Playing { track, source, joined_at, needs_start });
+        if let Some(before) = before {
+            self.leave(id, &before.source);
+        }
+        if let Err(why) = sent {
+            self.end(id, why);
+        }
+    }
+
+    /// A session no longer plays a source, unless another of its tracks does.
+    fn leave(&mut self, id: SessionId, source: &Source) {
+        let still = |entry: &Entry| entry.playing.iter().any(|p| p.source.same_as(source));
+        if self.sessions.get(&id).is_some_and(still) {
+            return;
+        }
+        if let Some(players) = self.players.get_mut(&source.id()) {
+            players.retain(|player| *player != id);
+            if players.is_empty() {
+                self.players.remove(&source.id());
+                source.leave(self.number);
+            }
+        }
+    }
+
+    fn send(&mut self, batch: &Batch) {
+        let now = Instant::now();
+        for id in self.players.get(&batch.source).cloned().unwrap_or_default() {
+            let Some(entry) = self.sessions.get_mut(&id) else { continue };
+            let Entry { session, playing, .. } = entry;
+            let fed = playing
+                .iter_mut()
+                .filter(|p| p.source.id() == batch.source)
+                .try_for_each(|p| p.feed(session, &batch.packets));
+            match fed {
+                Ok(()) => self.step(id, now),
+                Err(why) => self.end(id, why),
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        while let Some((due, id)) = self.timers.first().copied().filter(|(due, _)| *due <= now) {
+            self.timers.remove(&(due, id));
+            if self.sessions.get(&id).is_some_and(|entry| entry.events.is_closed()) {
+                self.close(id);
+            } else {
+                self.step(id, now);
+            }
+        }
+    }
+
+    /// Sends what a session has to send, tells what has happened and sets its timer.
+    fn step(&mut self, id: SessionId, now: Instant) {
+        let Self { post, sessions, timers, .. } = self;
+        let Some(entry) = sessions.get_mut(&id) else { return };
+        let next = match entry.session.step(now, |path, datagram| post.send(path, datagram)) {
+            Ok(next) => next.max(now + TICK_INTERVAL),
+            Err(why) => return self.end(id, why),
+        };
+        timers.remove(&(entry.due, id));
+        entry.due = next;
+        timers.insert((next, id));
+        let happenings = entry.session.happenings();
+        let told = happenings.into_iter().all(|h| entry.tell(id, h, &self.queues.texts));
+        if !told {
+            self.end(id, Ended::Ours);
+        }
+    }
+
+    /// Ends a session with a goodbye to the viewer.
+    fn close(&mut self, id: SessionId) {
+        if let Some(entry) = self.sessions.get_mut(&id) {
+            entry.session.close();
+            self.step(id, Instant::now());
+        }
+        self.end(id, Ended::Ours);
+    }
+
+    fn end(&mut self, id: SessionId, why: Ended) {
+        let Some(entry) = self.sessions.remove(&id) else { return };
+        self.timers.remove(&(entry.due, id));
+        self.demux.remove(id);
+        entry.playing.iter().for_each(|p| self.leave(id, &p.source));
+        for (state, _) in &entry.channels {
+            state.is_closed.store(true, Ordering::Relaxed);
+            state.changed.notify_one();
+        }
+        // Nobody listens any more if the viewer's task has ended.
+        let _ = entry.events.try_send(ConnectionEvent::Ended(why));
+    }
+}
+
+impl Playing {
+    /// Hands packets to the session, from the first that it can decode.
+    fn feed(&mut self, session: &mut Session, packets: &[Packet]) -> Result<(), Ended> {
+        for packet in packets {
+            if self.joined_at.is_some_and(|last| packet.number <= last) {
+                continue;
+            }
+            self.needs_start &= !packet.is_start;
+            if !self.needs_start {
+                session.send(self.track, packet)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    /// Passes on what has happened; false if the viewer's task does not listen.
+    fn tell(
+        &mut self,
+        id: SessionId,
+        what: Happening,
+        commands: &mpsc::Sender<ChannelCommand>,
+    ) -> bool {
+        match what {
+            Happening::Connected => {
+                return self.events.try_send(ConnectionEvent::Connected).is_ok();
+            }
+            Happening::KeyframeWanted(track) => {
+                let playing = self.playing.iter().filter(|p| p.track == track);
+                playing.for_each(|p| p.source.request_keyframe());
+            }
+            Happening::ChannelOpened(number, label) => {
+                let (tell, messages) = mpsc::channel(MESSAGES_MAX);
+                let state = Arc::new(ChannelState::default());
+                self.channels.push((Arc::clone(&state), tell));
+                let commands = commands.clone();
+                let channel = Channel { session: id, number, label, commands, messages, state };
+                return self.events.try_send(ConnectionEvent::Opened(channel)).is_ok();
+            }
+            Happening::ChannelText(number, text) => {
+                if let Some((_, tell)) = self.channels.get(number) {
+                    // A viewer that writes faster than it is read loses messages.
+                    let _ = tell.try_send(text);
+                }
+            }
+            Happening::ChannelReady(number) => self.update(number),
+            Happening::ChannelClosed(number) => {
+                if let Some((state, _)) = self.channels.get(number) {
+                    state.is_closed.store(true, Ordering::Relaxed);
+                    state.changed.notify_one();
+                }
+            }
+        }
+        true
+    }
+
+    fn update(&mut self, number: usize) {
+        let buffered = self.session.buffered(number);
+        if let Some((state, _)) = self.channels.get(number) {
+            state.buffered.store(buffered, Ordering::Relaxed);
+            state.changed.notify_one();
+        }
+    }
+}
+
+/// Gives a datagram to its session; `None` for a stranger's.
+fn deliver(
+    demux: &mut Demux,
+    sessions: &mut HashMap<SessionId, Entry>,
+    now: Instant,
+    path: Path,
+    datagram: &[u8],
+) -> Option<(SessionId, Result<(), Ended>)> {
+    let owner = demux.find(path.remote, datagram)?;
+    let (Owner::Known(id) | Owner::Claimed(id)) = owner;
+    let entry = sessions.get_mut(&id)?;
+    if owner == Owner::Claimed(id) {
+        if !entry.session.accepts(now, path, datagram) {
+            return None;
+        }
+        demux.learn(path.remote, id);
+    }
+    Some((id, entry.session.receive(now, path, datagram)))
+}
