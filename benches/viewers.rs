@@ -4,6 +4,8 @@
 //! of str0m; they run on the same machine and slow the appliance down where cores are few. The
 //! figures are of the appliance's process only.
 
+#![allow(clippy::print_stdout)]
+
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
 mod support;

@@ -5,7 +5,7 @@ use super::packet::RATE_STAGES;
 /// Bytes of a packet with one frame of speech at each of [`RATE_STAGES`], and what each further frame adds,
 /// which those before it help to predict. Means over 15 speakers, as written (docs/measurements.md).
 const MEAN_BYTES: [(f64, f64); RATE_STAGES.len()] =
-    [(7.3, 5.5), (9.1, 7.3), (16.4, 14.5), (22.6, 20.7)];
+    [(7.3, 5.4), (9.1, 7.2), (16.1, 14.0), (22.1, 20.1)];
 
 /// Bytes that each redundant frame adds.
 const REDUNDANT_MEAN_BYTES: f64 = 3.0;
