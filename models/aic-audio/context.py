@@ -61,7 +61,8 @@ class Sequences:
             stages = int(random.choice(list(SHARES), p=share / share.sum()))
             self.codes[stages].append(search(books, frames[pieces[index]], stages))
             done += len(pieces[index])
-        self.shares = share / share.sum()
+        there = share * np.array([len(self.codes[stages]) > 0 for stages in SHARES])
+        self.shares = there / there.sum()
 
     def prefix(self, codes):
         """Sums over the first 0, 1, ... stages: [n, stages + 1, 64]"""

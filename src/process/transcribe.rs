@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::SOURCE;
 use super::node::{CaptionsContext, CaptionsNode};
@@ -64,9 +65,7 @@ impl<'de> Deserialize<'de> for SpokenLanguage {
 }
 
 /// Whether cues say who speaks.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Speakers {
     /// They do not.
