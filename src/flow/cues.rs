@@ -191,11 +191,9 @@ impl CaptionFeeds {
         self.feeds.borrow().clone()
     }
 
-    /// Whether a cue comes again on another feed: its feed has what is spoken, in any language, and
-    /// there is a feed of the cue's own language, which passes on what needs no translation.
+    /// Whether a cue comes again on another feed: see [`is_repeated`].
     pub fn repeat(&self, feed: &CueFeed, cue: &Cue) -> bool {
-        let own = |other: &CueFeed| other.language().same_language(&cue.language);
-        *feed.language() == Language::undetermined() && self.feeds.borrow().iter().any(own)
+        is_repeated(&self.feeds.borrow(), feed, cue)
     }
 
     /// Follows the feeds as they come and go; closes with the stream.
@@ -219,6 +217,13 @@ impl CaptionFeeds {
         let readers = caption_feeds.borrow().iter().map(CueFeed::subscribe).collect();
         CaptionFeedsReader { caption_feeds, readers }
     }
+}
+
+/// Whether a cue comes again on another of the feeds: its feed has what is spoken, in any language, and
+/// there is a feed of the cue's own language, which passes on what needs no translation.
+pub fn is_repeated(feeds: &[CueFeed], feed: &CueFeed, cue: &Cue) -> bool {
+    let own = |other: &CueFeed| other.language().same_language(&cue.language);
+    *feed.language() == Language::undetermined() && feeds.iter().any(own)
 }
 
 /// One reader of all feeds of a [`CaptionFeeds`].

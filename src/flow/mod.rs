@@ -32,7 +32,7 @@ pub use clock::{
     written_at,
 };
 pub use connections::{ConnectionPermit, Connections, Crowded};
-pub use cues::{CaptionFeeds, CaptionFeedsReader, CueFeed, CueReader, CueStats};
+pub use cues::{CaptionFeeds, CaptionFeedsReader, CueFeed, CueReader, CueStats, is_repeated};
 pub use error::{Blame, Error};
 pub use feed::{Feed, FeedStats, Join, Link, LinkStats, Writer};
 pub use framing::Framing;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::message::{Hello, HelloLanguage, Message};
-use crate::flow::{CaptionFeeds, CaptionFeedsReader, CueFeed};
+use crate::flow::{CaptionFeeds, CaptionFeedsReader, CueFeed, is_repeated};
 use crate::media::{Cue, Language};
 
 /// Maximum number of languages that a reader may select.
@@ -91,7 +91,7 @@ impl Selection {
 /// A reader of a stream's captions.
 pub struct Reader {
     selection: Selection,
-    feeds: CaptionFeeds,
+    /// A receiver only: the last [`CaptionFeeds`] that is dropped ends the reader.
     caption_feeds: watch::Receiver<Vec<CueFeed>>,
     cues: CaptionFeedsReader,
     /// The languages in the last `hello`.
@@ -114,8 +114,7 @@ impl Reader {
             before.extend(all.into_iter().skip(from).map(|cue| (feed.clone(), cue)));
         }
         before.sort_by_key(|(_, cue)| cue.end);
-        let (feeds, waiting) = (feeds.clone(), before.into());
-        Self { selection, feeds, caption_feeds, cues, told: None, ended, waiting }
+        Self { selection, caption_feeds, cues, told: None, ended, waiting: before.into() }
     }
 
     /// Applies a command of the reader.
@@ -147,7 +146,7 @@ impl Reader {
             };
             let original =
                 self.caption_feeds.borrow().first().is_some_and(|f| f.name() == feed.name());
-            let repeated = self.feeds.repeat(&feed, &cue);
+            let repeated = is_repeated(&self.caption_feeds.borrow(), &feed, &cue);
             if self.selection.wants(&feed, original, repeated, &cue) {
                 return Some((Some(feed), Message::Cue((&cue).into())));
             }
