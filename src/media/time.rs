@@ -134,16 +134,15 @@ impl Timeline {
     }
 
     /// The running time of a sample on its time base, which moves back if it has just begun and the
-    /// sample is early.
+    /// sample is early. What was placed before that stays before it.
     fn place(&mut self, track: Track, base: Base, source: i128, now: i128) -> i128 {
         let at = source + base.offset_ns + self.drift.added_ns;
-        if now >= base.settles_until_ns {
-            return at;
-        }
-        let early = if at - now > EARLY_MAX_NS { at - now } else { 0 };
+        let is_early = now < base.settles_until_ns && at - now > EARLY_MAX_NS;
+        let early = if is_early { at - now } else { 0 };
         self.drift.added_ns -= early;
-        let before = track.last.filter(|last| last.source < source);
-        before.map_or(at - early, |last| (at - early).max(last.at + STEP_MIN_NS))
+        let before = track.last.filter(|last| track.base == Some(base) && last.source < source);
+        let after = |last: Last| last.at + (source - last.source).min(STEP_MIN_NS);
+        before.map_or(at - early, |last| (at - early).max(after(last)))
     }
 
     /// Begins a new time base with the next sample. Call it when another source replaces this one

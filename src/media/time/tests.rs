@@ -63,6 +63,24 @@ fn a_live_source_whose_first_samples_were_late_is_not_early_for_ever() {
 }
 
 #[test]
+fn a_time_base_that_one_track_moves_back_leaves_no_step_back_in_the_other() {
+    let mut timeline = Timeline::live();
+    let mut last = Duration::ZERO;
+    // Both are 400 ms late, until the audio comes in time, just before the time base is settled.
+    for n in 0..100 {
+        let (source, now) = (ms(n * 20), ms(5_400 + n * 20));
+        last = timeline.map(Video, source, now);
+        timeline.map(Audio, source, now);
+    }
+    timeline.map(Audio, ms(2_390), ms(7_390));
+    for n in 100..130 {
+        let at = timeline.map(Video, ms(n * 20), ms(7_410));
+        assert!(at > last, "sample {n} is at {at:?}, the one before it at {last:?}");
+        last = at;
+    }
+}
+
+#[test]
 fn a_publisher_begins_after_one_that_ran_ahead() {
     let mut timeline = Timeline::default();
     timeline.begin_after(ms(3_000));
