@@ -27,7 +27,7 @@ pub(super) enum ConnectionEvent {
     Connected,
     /// The viewer has opened a data channel.
     Opened(Channel),
-    /// The session is over.
+    /// The session has ended.
     Ended(Ended),
 }
 

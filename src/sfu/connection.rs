@@ -22,7 +22,7 @@ pub enum Change {
     Connected,
     /// The viewer has opened a data channel.
     Opened(Channel),
-    /// The session is over, with the reason.
+    /// The session has ended, for this reason.
     Ended(String),
 }
 

@@ -174,7 +174,7 @@ impl Session {
     /// Takes a datagram of the viewer. Call [`Self::step`] afterwards.
     ///
     /// # Errors
-    /// [`Ended`], if the connection is over.
+    /// [`Ended`], if the connection has ended.
     pub(super) fn receive(
         &mut self,
         now: Instant,
@@ -215,7 +215,7 @@ impl Session {
     /// Sends what may be sent, and returns the time of the next call at the latest.
     ///
     /// # Errors
-    /// [`Ended`], if the connection is over.
+    /// [`Ended`], if the connection has ended.
     pub(super) fn step(
         &mut self,
         now: Instant,
