@@ -54,11 +54,11 @@ check: ## Validate every preset in pipelines/ and print its plan
 
 bench: ## CPU, threads and memory per publisher and viewer, latency, noise suppression, captions, translation
 	@.ci/setup test
-	$(CARGO) bench --locked $(ARGS)
+	$(CARGO) test --locked $(or $(ARGS),--benches)
 
 bench-aic: ## The AIC-A voice codec: what it costs, and its quality table beside Opus and Lyra v2
 	@.ci/setup train
-	$(CARGO) bench --locked --bench aic --bench aic-pipeline
+	$(CARGO) test --locked --bench aic --bench aic-pipeline
 	cd models/aic-audio && ../../.venv-torch/bin/python evaluate.py
 
 aic-gpu: ## AIC-A's network on libtorch (1 GB) against the plain one, on the processor and on a GPU

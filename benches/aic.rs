@@ -1,6 +1,6 @@
 //! Costs of AIC-A on one core: each part for one stream, and several streams in one pass.
 //!
-//! `cargo bench --bench aic`; the crate `codec/` is optimised in every profile.
+//! `cargo test --bench aic`; the crate `codec/` is optimised in every profile.
 
 #![allow(missing_docs, clippy::print_stdout)]
 

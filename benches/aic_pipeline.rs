@@ -1,7 +1,7 @@
 //! Costs of AIC-A in use: frames of streams at the same time, and latency through encoder, RTP and
 //! decoder elements, compared with Opus in GStreamer's own elements.
 //!
-//! `cargo bench --bench aic-pipeline`, part of `make bench-aic`.
+//! `cargo test --bench aic-pipeline`, part of `make bench-aic`.
 
 #![allow(missing_docs, clippy::print_stdout)]
 

@@ -226,7 +226,7 @@ async fn latency() {
 
 #[tokio::main]
 async fn main() {
-    // `cargo bench -- FILTER` and `cargo test --benches` pass arguments: the first plain one is a
+    // `cargo test --bench appliance -- FILTER` passes arguments: the first plain one is a
     // filter, and a test run only checks that the bench starts.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|a| a == "--test") {

@@ -2,7 +2,7 @@
 //! `auralinkdenoise` with each engine; SI-SDR and DNSMOS P.835 before and after, the time it takes,
 //! and what is heard of switching.
 //!
-//! `cargo bench --bench denoise`, or `cargo test --bench denoise` for the debug build. DNSMOS needs
+//! `cargo test --bench denoise`. DNSMOS needs
 //! Python with onnxruntime: `make setup` installs one in `.venv` (or set `AURALINK_BENCH_PYTHON`).
 //! DeepFilterNet is left out if it is not installed: `auralink models pull deepfilternet3`.
 //! The set is fixed: file `n` of the speech is mixed with file `n` of the noise; nothing is random.

@@ -1,7 +1,7 @@
 //! Quality and cost of translation: chrF against NTREX for every pair and engine of this machine,
 //! sentences per second, and the time of one sentence.
 //!
-//! `cargo bench --bench translate`. Engines besides `basic` come from the configuration in
+//! `cargo test --bench translate`. Engines besides `basic` come from the configuration in
 //! `$AURALINK_CONFIG`. The score is chrF2 as in sacreBLEU (Popović 2015; n-grams of 1-6 characters
 //! without spaces, β = 2, over the whole text), checked against it below.
 

@@ -1,10 +1,10 @@
 //! Voice quality over a bad line: two appliances joined by a trunk, each in a network namespace,
 //! with bandwidth, loss and round trip between them as in the table.
 //!
-//! `cargo bench --bench trunk`, as root. Real speech is published to one by SRT, with video; a WHEP
+//! `cargo test --bench trunk`, as root. Real speech is published to one by SRT, with video; a WHEP
 //! viewer listens to the other, and its audio is compared with the source. Each step runs with
 //! AIC-A and with Opus alone, if this build has AIC-A. To run other steps than those of the table:
-//! `cargo bench --bench trunk -- 300,0.05,50 24,0,100`.
+//! `cargo test --bench trunk -- 300,0.05,50 24,0,100`.
 
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]

@@ -1,7 +1,7 @@
 //! Voices in figures, for every text-to-speech engine of this machine: time to the first sound of a
 //! text, time per second of speech, and for English the words that are not understood.
 //!
-//! `cargo bench --bench voices`. A text is spoken sentence by sentence, so its first sound comes with
+//! `cargo test --bench voices`. A text is spoken sentence by sentence, so its first sound comes with
 //! its first sentence. Moonshine hears if it is installed, else the basic engine, and adds its own
 //! errors. Models are searched in `AURALINK_MODELS` (folders joined by `:`), else in
 //! `/var/lib/auralink/models` and `./models`. The texts are the first of NTREX: nothing is random but

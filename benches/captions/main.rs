@@ -2,7 +2,7 @@
 //! with and without noise suppression; delay of text after the voice and cost for 1, 2, 4 and 8
 //! streams at once; words that were not spoken.
 //!
-//! `cargo bench --bench captions`, or `cargo bench --bench captions -- moonshine` for engines of that
+//! `cargo test --bench captions`, or `cargo test --bench captions -- moonshine` for engines of that
 //! name alone; with `--live` only what is paced in real time. Models are searched in `AURALINK_MODELS` (folders joined by `:`), else in
 //! `/var/lib/auralink/models` and `./models`. Streams are paced in real time, so it takes some
 //! minutes. The set is fixed: nothing is random.

@@ -33,32 +33,41 @@ fn url(access: &Value, direction: &str, protocol: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn srt_addresses_work_as_they_are_pasted() {
     let appliance = Appliance::start().await;
-    let api = &appliance.api;
     let clip = transport_stream(appliance.state(), 6, 0).await;
-    for (name, token, passphrase) in SECRETS {
+    // Mostly it is waited for connections that time out, so all streams go at once.
+    let each = SECRETS.iter().map(async |(name, token, passphrase)| {
         let secrets = json!({
             "publish_token": token, "play_token": token, "srt_passphrase": passphrase,
         });
-        let stream = api.create(json!({ "name": name, "linger_s": 0, "access": secrets })).await;
-        let access = access(api, &stream).await;
-        let (publish, play) = (url(&access, "publish", "srt"), url(&access, "play", "srt"));
+        publish_and_play(
+            &appliance,
+            json!({ "name": name, "linger_s": 0, "access": secrets }),
+            &clip,
+        )
+        .await;
+    });
+    futures::future::join_all(each).await;
+}
 
-        let publisher = Ffmpeg::send(Coding::H264BFrames, &publish);
-        stream.wait_state("live", s(20)).await;
-        let received = appliance.state().join(format!("{name}.ts"));
-        let mut player = Ffmpeg::receive(&play, 1, &received);
-        assert_eq!(player.end(s(30)).await, Some(true), "ffmpeg does not play {play}");
-        publisher.kill().await;
-        stream.wait("its publisher is gone", s(20), |s| s["state"] != "live").await;
+async fn publish_and_play(appliance: &Appliance, spec: Value, clip: &[u8]) {
+    let stream = appliance.api.create(spec).await;
+    let access = access(&appliance.api, &stream).await;
+    let (publish, play) = (url(&access, "publish", "srt"), url(&access, "play", "srt"));
 
-        // It does not decode percent-encoding, and neither does OBS.
-        let mut publisher = SrtPipe::open(&publish);
-        let (_, snapshot) =
-            tokio::join!(publisher.send(&clip, s(6)), stream.wait_state("live", s(20)));
-        assert_eq!(snapshot["refusals"], json!([]), "{snapshot}");
-        drop(publisher);
-        stream.wait("its publisher is gone", s(20), |s| s["state"] != "live").await;
-    }
+    let publisher = Ffmpeg::send(Coding::H264BFrames, &publish);
+    stream.wait_state("live", s(20)).await;
+    let received = appliance.state().join(format!("{}.ts", stream.name));
+    let mut player = Ffmpeg::receive(&play, 1, &received);
+    assert_eq!(player.end(s(30)).await, Some(true), "ffmpeg does not play {play}");
+    publisher.kill().await;
+    stream.wait("its publisher is gone", s(20), |s| s["state"] != "live").await;
+
+    // It does not decode percent-encoding, and neither does OBS.
+    let mut publisher = SrtPipe::open(&publish);
+    let (_, snapshot) = tokio::join!(publisher.send(clip, s(6)), stream.wait_state("live", s(20)));
+    assert_eq!(snapshot["refusals"], json!([]), "{snapshot}");
+    drop(publisher);
+    stream.wait("its publisher is gone", s(20), |s| s["state"] != "live").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! The appliance end to end: real publishers, real viewers, measured media.
 //!
-//! One binary for all tests, because linking takes longer than running. Only one appliance runs at
-//! a time, regardless of test threads, so that measurements are not disturbed.
+//! One binary for all tests, because linking takes longer than running. Two tests
+//! have an appliance at a time, and one that measures time has it alone.
 
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the benches use the rest")]

@@ -58,7 +58,7 @@ pub(crate) fn newest_recording(folder: &Path) -> std::path::PathBuf {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_by_srt_stays_in_sync() {
-    let appliance = Appliance::start().await;
+    let appliance = Appliance::start_alone("").await;
     let stream = appliance.api.create(json!({ "name": "by-srt", "preset": "record" })).await;
     let _publisher = Ffmpeg::send(Coding::H264BFrames, &appliance.srt(&stream));
     stream.wait_state("live", s(20)).await;
@@ -67,7 +67,7 @@ async fn what_comes_by_srt_stays_in_sync() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_by_rtmp_stays_in_sync() {
-    let appliance = Appliance::start().await;
+    let appliance = Appliance::start_alone("").await;
     let stream = appliance.api.create(json!({ "name": "by-rtmp", "preset": "record" })).await;
     let _publisher = Ffmpeg::send(Coding::H264BFrames, &appliance.rtmp(&stream));
     stream.wait_state("live", s(20)).await;
@@ -76,7 +76,7 @@ async fn what_comes_by_rtmp_stays_in_sync() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_by_whip_stays_in_sync() {
-    let appliance = Appliance::start().await;
+    let appliance = Appliance::start_alone("").await;
     let stream = appliance.api.create(json!({ "name": "by-whip", "preset": "record" })).await;
     let token = stream.publish_token();
     let mut publisher = Client::python("whip.py", &[&stream.whip(), "--token", &token]);
@@ -87,7 +87,7 @@ async fn what_comes_by_whip_stays_in_sync() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h265_reaches_a_viewer_that_refuses_it() {
-    let appliance = Appliance::start().await;
+    let appliance = Appliance::start_alone("").await;
     let stream = appliance.api.create(json!({ "name": "hevc" })).await;
     let _publisher = Ffmpeg::send(Coding::H265, &appliance.srt(&stream));
     stream.wait_state("live", s(20)).await;
@@ -98,7 +98,7 @@ async fn h265_reaches_a_viewer_that_refuses_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_test_source_and_denoised_sound_stay_in_sync() {
-    let appliance = Appliance::start().await;
+    let appliance = Appliance::start_alone("").await;
     let spec = json!({ "name": "cleaned", "preset": "clean-audio", "source": { "type": "test" } });
     let stream = appliance.api.create(spec).await;
     stream.wait_state("live", s(20)).await;

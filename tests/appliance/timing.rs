@@ -142,7 +142,7 @@ async fn stream(appliance: &Appliance, name: &str, linger_s: u32) -> Stream {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_only_key_frame_is_frame_0_of_the_recording() {
-    let appliance = Appliance::start().await;
+    let appliance = Appliance::start_alone("").await;
     let film = film(ENDLESS);
     for (label, by_rtmp) in [("one key frame, RTMP", true), ("one key frame, SRT", false)] {
         let stream = stream(&appliance, if by_rtmp { "by-rtmp" } else { "by-srt" }, 0).await;
@@ -190,7 +190,7 @@ async fn stalling_proxy(target: String, from: Duration, hold: Duration) -> u16 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_stands_still_makes_a_late_burst_and_no_hole() {
-    let appliance = Appliance::start().await;
+    let appliance = Appliance::start_alone("").await;
     // The slate is sent during the longer one.
     for (name, gop, hold) in
         [("short", 50, Duration::from_millis(2500)), ("long", 50, s(7)), ("endless", ENDLESS, s(7))]
@@ -238,7 +238,7 @@ async fn stands_still(appliance: &Appliance, stream: &Stream, pid: u32, leave: i
 async fn a_camera_that_stands_still_makes_a_late_burst_and_no_hole() {
     let Some(mut camera) = Client::camera() else { return };
     let url = camera.wait_for("serving", s(20)).await["url"].clone();
-    let appliance = Appliance::start().await;
+    let appliance = Appliance::start_alone("").await;
     let stream = stream(&appliance, "camera", 0).await;
     let source = json!({ "source": { "type": "rtsp", "url": url } });
     stream.api.must_patch(&stream.path(), &source).await;
@@ -251,7 +251,7 @@ async fn a_camera_that_stands_still_makes_a_late_burst_and_no_hole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_appliance_that_stands_still_makes_a_late_burst_and_no_hole_at_the_next() {
-    let mut near = Appliance::start().await;
+    let mut near = Appliance::start_alone("").await;
     let far = near.start_beside("").await;
     let stream = stream(&far, "far", 0).await;
     let (url, token) = (stream.whip(), stream.publish_token());
@@ -264,7 +264,7 @@ async fn an_appliance_that_stands_still_makes_a_late_burst_and_no_hole_at_the_ne
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_is_five_percent_fast_loses_nothing() {
-    let appliance = Appliance::start().await;
+    let appliance = Appliance::start_alone("").await;
     let stream = stream(&appliance, "fast", 0).await;
     let sent = appliance.state().join("sent.mp4");
     let line = format!(

@@ -75,7 +75,7 @@ async fn ice_restarts_move_a_publisher_and_a_viewer_to_new_ports() {
 /// for the audio. Its first packets are late, as on a slow path: the rest comes in a burst.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_publisher_sends_is_stamped_with_the_time_at_which_it_comes() {
-    let appliance = Appliance::start().await;
+    let appliance = Appliance::start_alone("").await;
     let stream = appliance.api.create(json!({ "name": "on-time" })).await;
     let args = [&stream.whip(), "--token", &stream.publish_token(), "--behind", "1"];
     let mut camera = Client::python("whip.py", &args);

@@ -119,7 +119,7 @@ fn spec() -> Value {
 async fn what_is_said_comes_out_everywhere() {
     let Some(Speech { file, text, seconds }) = speech(CLIPS) else { return };
     let folders = default_models().unwrap_or_default();
-    let appliance = Appliance::start_with(&format!("[models]\nfolders = {folders:?}\n")).await;
+    let appliance = Appliance::start_alone(&format!("[models]\nfolders = {folders:?}\n")).await;
     let stream = appliance.api.create(spec()).await;
     let send = format!("-re -i {} -c copy -f mpegts {}", file.display(), appliance.srt(&stream));
     let mut publisher = Ffmpeg::with(&send);

@@ -111,7 +111,7 @@ fn it_loads_runs_and_leaves_memory_fifty_times() {
 
 #[test]
 fn one_process_serves_all_streams_and_stays_the_same_size() {
-    let Some(path) = model("base") else { return };
+    let Some(path) = model("tiny") else { return };
     let whisper = Arc::new(engine(&path, Duration::from_secs(60)));
     let sound = vec![0.01; RATE];
     let streams: Vec<_> = (0..4)

@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::api::{Api, Stream};
 use super::fault::Conditions;
@@ -22,6 +22,9 @@ pub(crate) const ADMIN: &str = "admin-token-of-the-tests-0123456789abcdef";
 
 /// Time limit for a start; on a loaded machine mostly probing of the encoders.
 const START_MAX: Duration = s(30);
+
+/// Tests that may have an appliance at the same time: with one of them, half of two cores is idle.
+const TURNS: u32 = 2;
 
 /// Ports of one appliance.
 #[derive(Clone, Copy, Debug)]
@@ -46,9 +49,8 @@ pub(crate) struct Appliance {
     demo: bool,
     /// Its network namespace, if not that of the test.
     place: Option<Place>,
-    /// Two appliances on two cores disturb measurements: one at a time, regardless of
-    /// `--test-threads`.
-    _turn: Option<OwnedMutexGuard<()>>,
+    /// Its test's place among those that run at once, regardless of `--test-threads`.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Appliance {
@@ -59,18 +61,24 @@ impl Appliance {
 
     /// The same with additional configuration: `api.open = true`, then sections.
     pub(crate) async fn start_with(extra_config: &str) -> Self {
-        Self::start_as(extra_config, false).await
+        Self::start_in(Some(turns(1).await), extra_config, false, None).await
+    }
+
+    /// The same for a test that measures time, which an appliance of another test would disturb:
+    /// none runs beside this one.
+    pub(crate) async fn start_alone(extra_config: &str) -> Self {
+        Self::start_in(Some(turns(TURNS).await), extra_config, false, None).await
     }
 
     /// With the demo stream.
     pub(crate) async fn start_demo() -> Self {
-        Self::start_as("", true).await
+        Self::start_in(Some(turns(1).await), "", true, None).await
     }
 
     /// Starts an empty one under these conditions. `None`, with a message, if they are not
     /// available.
     pub(crate) async fn start_under(conditions: Conditions, extra_config: &str) -> Option<Self> {
-        let mut appliance = Self::prepare(Some(turn().await), false, None);
+        let mut appliance = Self::prepare(Some(turns(1).await), false, None);
         if let Some(mib) = conditions.state_disk_mib {
             appliance.disk = Some(SmallDisk::mount(&appliance.state(), mib)?);
         }
@@ -88,17 +96,12 @@ impl Appliance {
     /// Two appliances, one at each end of a line.
     pub(crate) async fn start_at(ends: &[Place; 2]) -> [Self; 2] {
         let at = |end: &Place| Some(end.clone());
-        let first = Self::start_in(Some(turn().await), "", false, at(&ends[0])).await;
+        let first = Self::start_in(Some(turns(1).await), "", false, at(&ends[0])).await;
         [first, Self::start_in(None, "", false, at(&ends[1])).await]
     }
 
-    async fn start_as(extra_config: &str, demo: bool) -> Self {
-        let turn = turn().await;
-        Self::start_in(Some(turn), extra_config, demo, None).await
-    }
-
     async fn start_in(
-        turn: Option<OwnedMutexGuard<()>>,
+        turn: Option<OwnedSemaphorePermit>,
         extra_config: &str,
         demo: bool,
         place: Option<Place>,
@@ -110,7 +113,7 @@ impl Appliance {
     }
 
     /// Ports and folders of one that is not started yet.
-    fn prepare(turn: Option<OwnedMutexGuard<()>>, demo: bool, place: Option<Place>) -> Self {
+    fn prepare(turn: Option<OwnedSemaphorePermit>, demo: bool, place: Option<Place>) -> Self {
         let host = place.as_ref().map_or("127.0.0.1", |p| &p.outside);
         let ports = Ports { http: free_tcp(), rtmp: free_tcp(), srt: free_udp() };
         let home = tempfile::Builder::new()
@@ -291,9 +294,11 @@ impl Drop for Appliance {
     }
 }
 
-async fn turn() -> OwnedMutexGuard<()> {
-    static TURN: std::sync::OnceLock<Arc<Mutex<()>>> = std::sync::OnceLock::new();
-    TURN.get_or_init(Arc::default).clone().lock_owned().await
+/// Waits for so many of the turns.
+async fn turns(count: u32) -> OwnedSemaphorePermit {
+    static FREE: LazyLock<Arc<Semaphore>> =
+        LazyLock::new(|| Arc::new(Semaphore::new(TURNS as usize)));
+    FREE.clone().acquire_many_owned(count).await.expect("it is never closed")
 }
 
 /// A TCP port that is free now. Another process could take it first, but not on a test machine.
