@@ -3,12 +3,14 @@
 //! streams at once; words that were not spoken.
 //!
 //! `cargo test --bench captions`, or `cargo test --bench captions -- moonshine` for engines of that
-//! name alone; with `--live` only what is paced in real time. Models are searched in `AURALINK_MODELS` (folders joined by `:`), else in
-//! `/var/lib/auralink/models` and `./models`. Streams are paced in real time, so it takes some
-//! minutes. The set is fixed: nothing is random.
+//! name alone; with `--live` only what is paced in real time, with `--hour` an hour of speech through
+//! each engine, which takes a quarter of one. Models are searched in `AURALINK_MODELS` (folders
+//! joined by `:`), else in `/var/lib/auralink/models` and `./models`. Streams are paced in real time,
+//! so it takes some minutes. The set is fixed: nothing is random.
 
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::print_stdout)]
 
+mod hour;
 mod noisy;
 
 #[path = "../../tests/support/needs.rs"]
@@ -42,7 +44,12 @@ fn main() {
     let config = Config { basic_streams_max: 8, ..Config::default() };
     let engines = Arc::new(Engines::new(&config, models.clone()));
     let wanted = installed(&engines, &models);
-    if !std::env::args().any(|a| a == "--live") {
+    let is_asked = |mode: &str| std::env::args().any(|a| a == mode);
+    if is_asked("--hour") {
+        wanted.iter().for_each(|wanted| hour::print(&engines, wanted, &utterances));
+        return;
+    }
+    if !is_asked("--live") {
         for vad in [Vad::Silero, Vad::Earshot] {
             words(vad, &models, &utterances);
         }

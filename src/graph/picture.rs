@@ -15,7 +15,7 @@ fn label(op: &Op) -> String {
         Op::Transcribe => "transcribe".into(),
         Op::Translate { to } => format!("translate to {}", to.name()),
         Op::Speak { language } => format!("speak {}", language.name()),
-        Op::Embed => "captions into pictures (auralinkcaption)".into(),
+        Op::Embed => "captions into video (auralinkcaption)".into(),
     }
 }
 

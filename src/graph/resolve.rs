@@ -179,7 +179,7 @@ impl Plan {
                 inputs.push(captions);
             }
         }
-        let why = format!("{}: it passes captions on inside the pictures", want.id);
+        let why = format!("{}: it passes captions on inside the video", want.id);
         self.node(format!("embed.{}", inputs[0]), Op::Embed, inputs, output.clone(), &why);
         output
     }

@@ -38,6 +38,11 @@ const SETTLE_NS: i128 = 2 * NS_PER_S;
 /// frame interval is jitter.
 const EARLY_MAX_NS: i128 = 20 * NS_PER_MS;
 
+/// A track whose time base the other track moves back follows by this share of the time that passes
+/// in it, 1/10: its presentation times, which may advance by less than its decode times, then do not
+/// step back.
+const FOLLOW_DIVISOR: i128 = 10;
+
 /// Least distance of a new time base from the end of the old one.
 const STEP_MIN_NS: i128 = NS_PER_MS;
 
@@ -77,6 +82,8 @@ struct Base {
 struct Track {
     base: Option<Base>,
     last: Option<Last>,
+    /// How far it still has to follow its time base back.
+    behind_ns: i128,
     /// The next sample must take another time base.
     must_change: bool,
 }
@@ -123,26 +130,48 @@ impl Timeline {
         let base = track
             .continues(source, now, self.drift.added_ns)
             .unwrap_or_else(|| self.change_base(track, source, now));
-        let at = self.place(track, base, source, now);
+        let track = if track.base == Some(base) { track } else { Track::default() };
+        let (at, behind_ns) = self.place(kind, track, base, source, now);
         self.tracks[index(kind)] = Track {
             base: Some(base),
             last: Some(Last { source, arrived: now, at }),
+            behind_ns,
             must_change: false,
         };
         self.drift.measure(now - at, now);
         Duration::from_nanos(u64::try_from(at.max(0)).unwrap_or(u64::MAX))
     }
 
-    /// The running time of a sample on its time base, which moves back if it has just begun and the
-    /// sample is early. What was placed before that stays before it.
-    fn place(&mut self, track: Track, base: Base, source: i128, now: i128) -> i128 {
-        let at = source + base.offset_ns + self.drift.added_ns;
+    /// The running time of a sample on its time base, and how far its track then has to follow that.
+    /// If the base has just begun and the sample is early, the base moves back; what was placed
+    /// before stays before the sample.
+    fn place(
+        &mut self,
+        kind: Kind,
+        track: Track,
+        base: Base,
+        source: i128,
+        now: i128,
+    ) -> (i128, i128) {
+        let before = track.last.filter(|last| last.source < source);
+        let passed = before.map_or(0, |last| source - last.source);
+        let behind = (track.behind_ns - passed / FOLLOW_DIVISOR).max(0);
+        let at = source + base.offset_ns + self.drift.added_ns + behind;
         let is_early = now < base.settles_until_ns && at - now > EARLY_MAX_NS;
         let early = if is_early { at - now } else { 0 };
-        self.drift.added_ns -= early;
-        let before = track.last.filter(|last| track.base == Some(base) && last.source < source);
-        let after = |last: Last| last.at + (source - last.source).min(STEP_MIN_NS);
-        before.map_or(at - early, |last| (at - early).max(after(last)))
+        self.move_back(kind, base, (early - behind).max(0));
+        let after = |last: Last| last.at + passed.min(STEP_MIN_NS);
+        let at = before.map_or(at - early, |last| (at - early).max(after(last)));
+        (at, (behind - early).max(0))
+    }
+
+    /// Moves the time base back; the other track follows in its own time.
+    fn move_back(&mut self, kind: Kind, base: Base, by_ns: i128) {
+        self.drift.added_ns -= by_ns;
+        let other = &mut self.tracks[1 - index(kind)];
+        if other.base == Some(base) {
+            other.behind_ns += by_ns;
+        }
     }
 
     /// Begins a new time base with the next sample. Call it when another source replaces this one

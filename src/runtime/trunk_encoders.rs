@@ -19,7 +19,7 @@ impl EncoderFactory for TrunkEncoders {
     fn describe(&self, codec: Codec, format: &Format, kbps: u32) -> Result<String, Error> {
         let factory = self.0.get(&codec).cloned();
         let factory = factory
-            .ok_or_else(|| Error::build("pictures", format!("no encoder works for {codec}")))?;
+            .ok_or_else(|| Error::build("video", format!("no encoder works for {codec}")))?;
         encode::branch(&Encoder { codec, factory }, format, kbps)
     }
 

@@ -164,7 +164,7 @@ async fn the_demo_shows_something_within_seconds() {
         .await;
     assert!(!snapshot["denoise"].is_null(), "the demo cleans its voice: {snapshot}");
     let captions = "/api/v1/streams/demo/captions";
-    eventually("captions in English and Spanish", s(60), || async {
+    eventually("captions in English and Spanish", s(120), || async {
         let view = appliance.api.must_get(captions).await;
         let feeds = view["feeds"].as_array().cloned().unwrap_or_default();
         let written = |tag: &str| {

@@ -63,7 +63,7 @@ impl Stream {
         if video.as_ref().is_some_and(|format| format.video.recovery_points) {
             self.publishers.iter().filter(|p| self.is_on_air(p)).for_each(|publisher| {
                 publisher.tracks.report.note(
-                    "the pictures have recovery points in the place of IDR pictures (intra refresh or \
+                    "the video has recovery points in the place of IDR pictures (intra refresh or \
                      open groups of pictures): browsers do not begin there, so WHEP and HLS get them \
                      encoded anew; let the encoder send IDR pictures to spare that",
                 );
