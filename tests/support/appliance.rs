@@ -70,9 +70,9 @@ impl Appliance {
         Self::start_in(Some(turns(TURNS).await), extra_config, false, None).await
     }
 
-    /// With the demo stream.
+    /// With the demo stream, whose captions need most of two cores; none runs beside it.
     pub(crate) async fn start_demo() -> Self {
-        Self::start_in(Some(turns(1).await), "", true, None).await
+        Self::start_in(Some(turns(TURNS).await), "", true, None).await
     }
 
     /// Starts an empty one under these conditions. `None`, with a message, if they are not
