@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::engine_health::BackOff;
 use super::mean_size::mean_size;
+use super::quality;
 
 /// Bytes of IPv4, UDP, RTP and the SRTP tag around each packet.
 pub const WIRE_OVERHEAD_BYTES: usize = 20 + 8 + 12 + 10;
@@ -66,12 +67,6 @@ impl Choice {
         frames
     }
 
-    /// Whether a voice in this codec tolerates this packet loss.
-    fn bears(self, loss: f64) -> bool {
-        loss <= FEC_NEEDED_LOSS_RATIO
-            || !matches!(self, Self::Opus { bitrate, .. } if bitrate > OPUS_FEC_BPS_MAX)
-    }
-
     fn with_frames(mut self, number: usize) -> Self {
         let (Self::Aic { frames, .. } | Self::Opus { frames, .. }) = &mut self;
         *frames = number;
@@ -94,13 +89,14 @@ impl Choice {
     }
 }
 
-/// The rungs, by rising bandwidth: stages of AIC-A, then Opus from where it sounds better at the
-/// same bandwidth on the wire (docs/measurements.md).
+/// The rungs, by rising bandwidth: stages of AIC-A, then Opus from where it scores better at the
+/// same bandwidth on the wire. A rung is used when it scores better than all below it, at the loss
+/// of the path (`quality::score`).
 const RUNGS: [Rung; 9] = [
     Rung::Stages(14),
     Rung::Stages(18),
     Rung::Stages(33),
-    Rung::Stages(46),
+    Rung::Opus(9_000),
     Rung::Opus(12_000),
     Rung::Opus(20_000),
     Rung::Opus(32_000),
@@ -114,13 +110,8 @@ enum Rung {
     Opus(u32),
 }
 
-/// Opus without AIC-A, by rising bandwidth. At 6 kbit/s it is hardly intelligible.
-const OPUS_RATES_BPS: [u32; 6] = [8_000, 12_000, 20_000, 32_000, 64_000, 128_000];
-
-/// Above this rate Opus carries no redundancy (RFC 6716 section 2.1.7: only its speech layer does).
-const OPUS_FEC_BPS_MAX: u32 = 32_000;
-/// At more packet loss, a higher rate without redundancy is worse than a lower rate with it.
-const FEC_NEEDED_LOSS_RATIO: f64 = 0.05;
+/// Opus without AIC-A, by rising bandwidth. At 6 kbit/s a voice is hardly intelligible.
+const OPUS_RATES_BPS: [u32; 6] = [9_000, 12_000, 20_000, 32_000, 64_000, 128_000];
 
 /// From this rate on, packets have one frame: the payload costs more than the headers.
 const OPUS_SINGLE_FRAME_BPS_MIN: u32 = 32_000;
@@ -181,10 +172,10 @@ impl Controller {
     }
 
     fn step(&mut self, measured: &Measured, usable: f64, now: Instant) -> usize {
-        let fits = |rung: usize, usable| {
-            let choice = choice(RUNGS[rung], measured, usable);
-            choice.wire() <= usable && choice.bears(measured.loss)
-        };
+        let of = |rung: usize, usable| choice(RUNGS[rung], measured, usable);
+        let score = |rung| quality::score(of(rung, usable), measured.loss);
+        let pays = |rung: usize| (0..rung).all(|below| score(below) < score(rung));
+        let fits = |rung: usize, usable| of(rung, usable).wire() <= usable && pays(rung);
         let spare = usable / STEP_UP_HEADROOM_FACTOR;
         let best = || (1..RUNGS.len()).rev().find(|rung| fits(*rung, spare)).unwrap_or(0);
         let before = *self.rung.get_or_insert_with(best);
@@ -192,11 +183,15 @@ impl Controller {
         while rung > 0 && !fits(rung, usable) {
             rung -= 1;
         }
-        if rung < before || rung + 1 == RUNGS.len() || !fits(rung + 1, spare) {
-            self.enough = None;
-        } else if now.saturating_duration_since(*self.enough.get_or_insert(now)) >= UP_AFTER {
-            rung += 1;
-            self.enough = None;
+        let next = (rung + 1..RUNGS.len()).find(|next| pays(*next));
+        match next.filter(|next| rung == before && fits(*next, spare)) {
+            None => self.enough = None,
+            Some(next) => {
+                let since = *self.enough.get_or_insert(now);
+                if now.saturating_duration_since(since) >= UP_AFTER {
+                    (rung, self.enough) = (next, None);
+                }
+            }
         }
         self.rung = Some(rung);
         rung
@@ -206,19 +201,23 @@ impl Controller {
 /// How to send audio other than voice: the best Opus that fits this many bit/s on the wire, or the
 /// lowest if none does.
 pub fn other(bandwidth: f64, patience: Duration) -> Choice {
-    best_opus(bandwidth, patience, |_| true)
+    let usable = bandwidth * USABLE_BANDWIDTH_RATIO;
+    let fitting = opus_fitting(patience, usable).last();
+    fitting.unwrap_or_else(|| opus(OPUS_RATES_BPS[0], patience, usable))
 }
 
 /// How to send a voice without AIC-A.
 fn voice_in_opus(measured: &Measured) -> Choice {
-    best_opus(measured.bandwidth, measured.patience, |choice| choice.bears(measured.loss))
+    let usable = measured.bandwidth * USABLE_BANDWIDTH_RATIO;
+    let score = |choice: &Choice| quality::score(*choice, measured.loss);
+    let best = opus_fitting(measured.patience, usable).max_by(|a, b| score(a).total_cmp(&score(b)));
+    best.unwrap_or_else(|| opus(OPUS_RATES_BPS[0], measured.patience, usable))
 }
 
-fn best_opus(bandwidth: f64, patience: Duration, may: impl Fn(Choice) -> bool) -> Choice {
-    let usable = bandwidth * USABLE_BANDWIDTH_RATIO;
-    let with = |bitrate: &u32| opus(*bitrate, patience, usable);
-    let fits = |choice: &Choice| choice.wire() <= usable && may(*choice);
-    OPUS_RATES_BPS.iter().rev().map(with).find(fits).unwrap_or(with(&OPUS_RATES_BPS[0]))
+/// The rates of Opus that fit this many bit/s on the wire, rising.
+fn opus_fitting(patience: Duration, usable: f64) -> impl Iterator<Item = Choice> {
+    let with = move |bitrate| opus(bitrate, patience, usable);
+    OPUS_RATES_BPS.into_iter().map(with).filter(move |choice| choice.wire() <= usable)
 }
 
 /// A rung with as few frames per packet as the bandwidth allows, and redundancy according to loss.

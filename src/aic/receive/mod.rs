@@ -15,7 +15,7 @@ use voice::Voice;
 
 use super::engine::{Codec, CodecError};
 use super::engine_timeout::EngineTimeout;
-use super::fallback::{OpusDecoder, WIDE_FRAME_SAMPLES};
+use super::fallback::{OpusDecoder, OpusError, WIDE_FRAME_SAMPLES, redundancy};
 use super::packet::{Coded, Packet};
 use super::payload::Payload;
 use super::send::Used;
@@ -47,7 +47,7 @@ pub struct Receiver {
     channels: usize,
     /// Codec of the last payload.
     last: Option<Used>,
-    /// Redundant frames of the last packet.
+    /// Frames before it that the last packet repeats.
     redundant: usize,
     /// Background level (root mean square) while the sender has stopped.
     background: Option<f32>,
@@ -61,7 +61,7 @@ impl Receiver {
     ///
     /// # Errors
     /// libopus has no memory.
-    pub fn new(codec: Codec, channels: usize, foreign: bool) -> Result<Self, opus::Error> {
+    pub fn new(codec: Codec, channels: usize, foreign: bool) -> Result<Self, OpusError> {
         let channels = channels.clamp(1, 2);
         Ok(Self {
             voice: Voice::new(codec, channels, foreign),
@@ -136,17 +136,11 @@ impl Receiver {
                 }
             },
             Payload::Opus(opus) => {
-                // An Opus packet may contain the frame right before it.
-                let again = usize::from(missing > 0 && self.last == Some(Used::Opus));
+                let redundant = redundancy(opus);
+                // After a change of codec the past is not that of this packet.
+                let again = if self.last == Some(Used::Opus) { missing.min(redundant) } else { 0 };
                 self.missing(missing - again, out);
-                if again > 0 {
-                    match self.opus.before(opus) {
-                        Ok(audio) => out.extend(audio),
-                        Err(_) => self.bridge(out),
-                    }
-                    self.stats.recovered += 1;
-                    self.tail.keep(out);
-                }
+                self.repeated(opus, again, out);
                 self.turn(Used::Opus, out, |receiver, out| match receiver.opus.packet(opus) {
                     Ok(audio) => out.extend(audio),
                     Err(_) => {
@@ -154,7 +148,7 @@ impl Receiver {
                         receiver.bridge(out);
                     }
                 });
-                self.redundant = 1;
+                self.redundant = redundant;
                 self.background = None;
                 self.voice.look();
             }
@@ -218,6 +212,19 @@ impl Receiver {
         if packet.comfort {
             self.background = Some(self.tail.loudness().min(0.02));
         }
+    }
+
+    /// The missing frames that an Opus packet repeats.
+    fn repeated(&mut self, opus: &[u8], frames: usize, out: &mut Vec<f32>) {
+        if frames == 0 {
+            return;
+        }
+        match self.opus.before(opus, frames) {
+            Ok(audio) => out.extend(audio),
+            Err(_) => (0..frames).for_each(|_| self.bridge(out)),
+        }
+        self.stats.recovered += frames as u64;
+        self.tail.keep(out);
     }
 
     /// A packet whose frames are not known: only how many there are.

@@ -22,7 +22,7 @@ use super::FRAME_SAMPLES;
 use super::content::{Class, Content};
 use super::engine::{Codec, CodecError, Encoder};
 use super::engine_health::EngineHealth;
-use super::fallback::{AIC_WAIT_SAMPLES, OpusEncoder, WIDE_FRAME_SAMPLES};
+use super::fallback::{AIC_WAIT_SAMPLES, OpusEncoder, OpusError, OpusSettings, WIDE_FRAME_SAMPLES};
 use super::packet::rate;
 use super::resample::Down;
 
@@ -69,7 +69,7 @@ impl Sender {
     ///
     /// # Errors
     /// libopus has no memory.
-    pub fn new(codec: Codec, channels: usize) -> Result<Self, opus::Error> {
+    pub fn new(codec: Codec, channels: usize) -> Result<Self, OpusError> {
         Ok(Self {
             encoder: Encoder::new(codec.clone()),
             packer: Packer::new(codec.clone()),
@@ -134,20 +134,24 @@ impl Sender {
             self.watch.rested();
             self.why = None;
         }
-        let how = (settings.opus_bitrate, settings.opus_loss);
-        let packet = self.opus.frame(&sane, codes.is_none(), how)?;
-        if let Some(codes) = codes {
-            self.stats.aic += 1;
-            let silent = settings.dtx && !self.content.is_active();
-            self.packer.aic(codes, silent, settings, out)
-        } else if let Some(opus) = packet {
+        let how = OpusSettings {
+            bitrate: settings.opus_bitrate,
+            frames: settings.opus_frames,
+            loss: settings.opus_loss,
+            voice: self.class == Class::Speech,
+        };
+        if codes.is_none() {
             self.stats.fallback += u64::from(wanted);
             self.stats.opus += 1;
-            self.packer.opus(opus, settings, out)
-        } else {
-            // Unreachable: Opus was requested, so there is a packet.
-            Ok(())
+            self.packer.opus_frame(settings, out)?;
         }
+        if let Some(packet) = self.opus.frame(&sane, codes.is_none(), &how)? {
+            self.packer.opus(packet, out)?;
+        }
+        let Some(codes) = codes else { return Ok(()) };
+        self.stats.aic += 1;
+        let silent = settings.dtx && !self.content.is_active();
+        self.packer.aic(codes, silent, settings, out)
     }
 
     /// Sends the frames that wait for a full packet.
@@ -159,6 +163,9 @@ impl Sender {
         settings: &Settings,
         out: &mut Vec<OutgoingPacket>,
     ) -> Result<(), SendError> {
+        if let Some(packet) = self.opus.finish()? {
+            self.packer.opus(packet, out)?;
+        }
         self.packer.finish(settings, out)
     }
 

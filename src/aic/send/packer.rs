@@ -7,7 +7,7 @@ use auralink_codec::Codes;
 
 use super::{OutgoingPacket, SendError, Settings, Used};
 use crate::aic::engine::Codec;
-use crate::aic::fallback::{OPUS_FRAMES_MAX, alike, joined};
+use crate::aic::fallback::OpusPacket;
 use crate::aic::packet::{FRAMES_MAX, Packet, REDUNDANT_FRAMES_MAX, REDUNDANT_STAGES};
 use crate::aic::payload::Payload;
 
@@ -22,9 +22,8 @@ pub(super) struct Packer {
     pending: Vec<Codes>,
     /// Index of the first of them.
     pending_from: u64,
-    /// Opus packets of one frame each that wait for their packet, and the index of the first frame.
-    waiting: Vec<Vec<u8>>,
-    waiting_from: u64,
+    /// Frames that wait in the Opus encoder for their packet.
+    in_opus: u64,
     /// Codes before the pending ones.
     history: VecDeque<Codes>,
     /// Frames that arrived.
@@ -41,8 +40,7 @@ impl Packer {
             codec,
             pending: Vec::with_capacity(FRAMES_MAX),
             pending_from: 0,
-            waiting: Vec::with_capacity(OPUS_FRAMES_MAX),
-            waiting_from: 0,
+            in_opus: 0,
             history: VecDeque::with_capacity(REDUNDANT_FRAMES_MAX),
             at: 0,
             silent_since: None,
@@ -60,7 +58,8 @@ impl Packer {
         self.bytes
     }
 
-    /// Takes the next frame as AIC-A. `silent`: it contains only background and need not be sent.
+    /// Takes the next frame as AIC-A, after the packet of those that wait in Opus. `silent`: it
+    /// contains only background and need not be sent.
     pub(super) fn aic(
         &mut self,
         codes: Codes,
@@ -68,8 +67,6 @@ impl Packer {
         settings: &Settings,
         out: &mut Vec<OutgoingPacket>,
     ) -> Result<(), SendError> {
-        // Waiting frames are older and go first.
-        self.pack_opus(out)?;
         if self.pending.first().is_some_and(|first| first.stages() != codes.stages()) {
             self.pack_aic(settings, false, out)?;
         }
@@ -95,53 +92,41 @@ impl Packer {
         Ok(())
     }
 
-    /// Takes the next frame as an Opus packet.
-    pub(super) fn opus(
+    /// The next frame goes to the Opus encoder.
+    pub(super) fn opus_frame(
         &mut self,
-        opus: Vec<u8>,
         settings: &Settings,
         out: &mut Vec<OutgoingPacket>,
     ) -> Result<(), SendError> {
         // Waiting frames are older and go first.
         self.pack_aic(settings, false, out)?;
         self.history.clear();
-        if self.waiting.first().is_some_and(|first| !alike(first, &opus)) {
-            self.pack_opus(out)?;
-        }
-        if self.waiting.is_empty() {
-            self.waiting_from = self.at;
-        }
-        self.waiting.push(opus);
-        if self.waiting.len() >= settings.opus_frames.clamp(1, OPUS_FRAMES_MAX) {
-            self.pack_opus(out)?;
-        }
+        self.in_opus += 1;
         self.at += 1;
         Ok(())
     }
 
-    /// Sends the frames that wait for a full packet.
+    /// Takes the packet of the oldest frames in the Opus encoder.
+    pub(super) fn opus(
+        &mut self,
+        packet: OpusPacket,
+        out: &mut Vec<OutgoingPacket>,
+    ) -> Result<(), SendError> {
+        let (first, frames) = (self.at - self.in_opus, packet.frames as u64);
+        self.in_opus = self.in_opus.saturating_sub(frames);
+        let payload = Payload::Opus(packet.bytes).write()?;
+        let spurt = self.silent_since.take().is_some();
+        self.put(out, payload, (first, frames), (spurt, false), Used::Opus);
+        Ok(())
+    }
+
+    /// Sends the frames of AIC-A that wait for a full packet.
     pub(super) fn finish(
         &mut self,
         settings: &Settings,
         out: &mut Vec<OutgoingPacket>,
     ) -> Result<(), SendError> {
-        self.pack_opus(out)?;
         self.pack_aic(settings, false, out)
-    }
-
-    /// Sends the waiting Opus packets, if any.
-    fn pack_opus(&mut self, out: &mut Vec<OutgoingPacket>) -> Result<(), SendError> {
-        let (packets, first) = (std::mem::take(&mut self.waiting), self.waiting_from);
-        let count = packets.len() as u64;
-        let opus = match <[Vec<u8>; 1]>::try_from(packets) {
-            Ok([opus]) => opus,
-            Err(packets) if packets.is_empty() => return Ok(()),
-            Err(packets) => joined(&packets)?,
-        };
-        let payload = Payload::Opus(opus).write()?;
-        let spurt = self.silent_since.take().is_some();
-        self.put(out, payload, (first, count), (spurt, false), Used::Opus);
-        Ok(())
     }
 
     /// Sends the waiting codes, if any.
@@ -200,13 +185,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::aic::fallback::OPUS_FRAMES_MAX;
 
     const SILENCE: u8 = 1;
+    const OPUS: u8 = 2;
 
     proptest! {
         #[test]
         fn every_frame_leaves_once_but_what_is_silence(
-            runs in proptest::collection::vec((0..4_u8, FRAMES_MAX..20), 1..12),
+            runs in proptest::collection::vec((0..3_u8, 1_usize..20), 1..12),
             frames in 1..=FRAMES_MAX,
             opus_frames in 1..=OPUS_FRAMES_MAX,
             redundant in 0..=REDUNDANT_FRAMES_MAX,
@@ -217,15 +204,25 @@ mod tests {
             let (mut packer, mut out) = (Packer::new(codec), Vec::new());
             let kinds: Vec<u8> =
                 runs.iter().flat_map(|(kind, n)| std::iter::repeat_n(*kind, *n)).collect();
-            for kind in &kinds {
-                match kind {
-                    // Opus of two bandwidths cannot share a packet.
-                    2 => packer.opus(vec![0x08, 0, 0], &settings, &mut out),
-                    3 => packer.opus(vec![0x48, 0, 0], &settings, &mut out),
-                    _ => packer.aic(Codes::new(&[1; 14]), *kind == SILENCE, &settings, &mut out),
+            let mut in_encoder = 0;
+            let flush = |at_least: usize, waits: &mut usize, packer: &mut Packer, out: &mut _| {
+                if *waits > 0 && *waits >= at_least {
+                    let packet = OpusPacket { bytes: vec![0x08, 0, 0], frames: std::mem::take(waits) };
+                    packer.opus(packet, out).expect("packs");
                 }
-                .expect("packs");
+            };
+            for kind in &kinds {
+                if *kind == OPUS {
+                    packer.opus_frame(&settings, &mut out).expect("packs");
+                    in_encoder += 1;
+                    flush(opus_frames, &mut in_encoder, &mut packer, &mut out);
+                } else {
+                    flush(0, &mut in_encoder, &mut packer, &mut out);
+                    let codes = Codes::new(&[1; 14]);
+                    packer.aic(codes, *kind == SILENCE, &settings, &mut out).expect("packs");
+                }
             }
+            flush(0, &mut in_encoder, &mut packer, &mut out);
             packer.finish(&settings, &mut out).expect("packs");
             let mut next = 0;
             let end = kinds.len() as u64;

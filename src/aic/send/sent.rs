@@ -1,6 +1,7 @@
 //! What the sender gives out: payloads with their codec, or the reason why there are none.
 
 use crate::aic::engine::CodecError;
+use crate::aic::fallback::OpusError;
 use crate::aic::packet::PacketError;
 
 /// The codec of a payload.
@@ -44,7 +45,7 @@ pub struct OutgoingPacket {
 pub enum SendError {
     /// libopus failed.
     #[error("Opus cannot encode")]
-    Opus(#[from] opus::Error),
+    Opus(#[from] OpusError),
     /// A packet cannot be written.
     #[error("a packet cannot be written")]
     Packet(#[from] PacketError),

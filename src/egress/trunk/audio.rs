@@ -19,8 +19,9 @@ pub(super) struct AudioBranch {
     encoder: gst::Element,
     /// Counter of what was sent.
     pub(super) packet_counter: PacketCounter,
-    /// The applied choices for voice and for other audio.
-    applied: Option<(Choice, Choice)>,
+    /// The applied choices for voice and for other audio, and the loss, in percent, that Opus is
+    /// prepared for.
+    applied: Option<((Choice, Choice), u32)>,
 }
 
 /// The form of outgoing audio.
@@ -70,16 +71,16 @@ impl AudioBranch {
 
     /// Applies a decision. Returns true if the choice has changed.
     pub(super) fn apply(&mut self, decision: &Decision, loss: f64) -> bool {
-        let choice = (decision.voice, decision.other);
-        if self.applied == Some(choice) {
+        let (choices, loss) = ((decision.voice, decision.other), percent(loss));
+        let before = self.applied.replace((choices, loss));
+        if before == Some((choices, loss)) {
             return false;
         }
-        self.applied = Some(choice);
         match self.form {
-            Form::Opus => self.set_opus(decision.voice, percent(loss)),
-            Form::Aic => self.set_aic(decision, percent(loss)),
+            Form::Opus => self.set_opus(decision.voice, loss),
+            Form::Aic => self.set_aic(decision, loss),
         }
-        true
+        before.is_none_or(|(before, _)| before != choices)
     }
 
     fn set_opus(&self, choice: Choice, loss: u32) {
@@ -115,9 +116,9 @@ impl AudioBranch {
     }
 }
 
-/// The loss that Opus is prepared for, in percent.
+/// The loss that Opus is prepared for, in percent, in steps of 5: each change costs bits.
 fn percent(loss: f64) -> u32 {
-    (loss * 100.0).ceil().clamp(5.0, 30.0) as u32
+    ((loss * 20.0).ceil() * 5.0).clamp(5.0, 30.0) as u32
 }
 
 /// Adds content hints to every fifth packet (docs/aic-rtp.md section 7).

@@ -2,7 +2,7 @@
 
 use crate::aic::engine::Codec;
 use crate::aic::engine_timeout::EngineTimeout;
-use crate::aic::fallback::{CODEC_DELAY_SAMPLES, WIDE_RATE_HZ};
+use crate::aic::fallback::{CODEC_DELAY_SAMPLES, OpusError, WIDE_RATE_HZ};
 use crate::aic::payload::Payload;
 use crate::aic::receive::{MISSING_FRAMES_MAX, Receiver};
 use crate::aic::send::Used;
@@ -32,7 +32,7 @@ pub(super) struct ElementOutput {
 }
 
 impl State {
-    pub(super) fn new(codec: Codec, channels: usize, foreign: bool) -> Result<Self, opus::Error> {
+    pub(super) fn new(codec: Codec, channels: usize, foreign: bool) -> Result<Self, OpusError> {
         let receiver = Receiver::new(codec, channels, foreign)?;
         Ok(Self { receiver, channels, foreign, next: None, discont: true, told: None })
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::aic::content::Class;
 use crate::aic::engine::Codec;
-use crate::aic::fallback::{CODEC_DELAY_SAMPLES, WIDE_FRAME_SAMPLES};
+use crate::aic::fallback::{CODEC_DELAY_SAMPLES, OpusError, WIDE_FRAME_SAMPLES};
 use crate::aic::hints;
 use crate::aic::ratio::Ratio;
 use crate::aic::send::{CodecPolicy, OutgoingPacket, Sender, Settings, Used};
@@ -38,7 +38,7 @@ pub(super) struct ElementOutput {
 }
 
 impl State {
-    pub(super) fn new(codec: Codec, channels: usize) -> Result<Self, opus::Error> {
+    pub(super) fn new(codec: Codec, channels: usize) -> Result<Self, OpusError> {
         Ok(Self {
             sender: Sender::new(codec, channels)?,
             channels,
