@@ -7,14 +7,9 @@
 use std::time::{Duration, Instant};
 
 use super::engine_health::BackOff;
-use super::mean_size::mean_size;
 use super::quality;
 
-/// Bytes of IPv4, UDP, RTP and the SRTP tag around each packet.
-pub const WIRE_OVERHEAD_BYTES: usize = 20 + 8 + 12 + 10;
-
-/// Bit/s of one byte in each frame of 20 ms.
-const FRAME_BYTE_BPS: f64 = 8.0 * 50.0;
+pub use super::choice::{Choice, WIRE_OVERHEAD_BYTES};
 
 /// Share of the estimate that may be used; the rest absorbs its error. More makes queues, less
 /// wastes bandwidth.
@@ -38,55 +33,6 @@ pub struct Measured {
     pub voice: bool,
     /// Longest time that frames may wait for their packet.
     pub patience: Duration,
-}
-
-/// What to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// AIC-A.
-    Aic {
-        /// Stages of each frame: one of [`RATE_STAGES`](super::packet::RATE_STAGES).
-        stages: usize,
-        /// Frames of 20 ms per packet.
-        frames: usize,
-        /// Earlier frames repeated in each packet.
-        redundant: usize,
-    },
-    /// Opus.
-    Opus {
-        /// Payload rate, bit/s.
-        bitrate: u32,
-        /// Frames of 20 ms per packet.
-        frames: usize,
-    },
-}
-
-impl Choice {
-    fn frames(self) -> usize {
-        let (Self::Aic { frames, .. } | Self::Opus { frames, .. }) = self;
-        frames
-    }
-
-    fn with_frames(mut self, number: usize) -> Self {
-        let (Self::Aic { frames, .. } | Self::Opus { frames, .. }) = &mut self;
-        *frames = number;
-        self
-    }
-
-    /// Bit/s of payload, of speech on average.
-    pub fn payload(self) -> f64 {
-        match self {
-            Self::Aic { stages, frames, redundant } => {
-                mean_size(stages, frames, redundant) * FRAME_BYTE_BPS / frames as f64
-            }
-            Self::Opus { bitrate, .. } => bitrate.into(),
-        }
-    }
-
-    /// Bit/s on the wire, headers included.
-    pub fn wire(self) -> f64 {
-        self.payload() + WIRE_OVERHEAD_BYTES as f64 * FRAME_BYTE_BPS / self.frames() as f64
-    }
 }
 
 /// The rungs, by rising bandwidth: stages of AIC-A, then Opus from where it scores better at the

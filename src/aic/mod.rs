@@ -5,6 +5,7 @@
 //!
 //! Invariant: no GStreamer and no network in here.
 
+pub mod choice;
 pub mod container;
 pub mod content;
 pub mod controller;

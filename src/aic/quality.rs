@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::controller::Choice;
+use super::choice::Choice;
 
 /// Rating R with the default of every parameter (ITU-T G.107).
 const BEST_RATING_FACTOR: f64 = 93.2;

@@ -9,7 +9,7 @@ const OPUS_PACKET_SAMPLES_MAX: usize = 5_760;
 
 /// The least complexity with all networks: deep concealment from 5, LACE at 6, NoLACE from 7
 /// (libopus 1.6, `opus_decode_frame`).
-const COMPLEXITY: u8 = 7;
+const COMPLEXITY_LEVEL: u8 = 7;
 
 /// Decodes packets, and conceals lost ones.
 pub struct OpusDecoder {
@@ -25,7 +25,7 @@ impl OpusDecoder {
     pub fn new(count: usize) -> Result<Self, OpusError> {
         let count = count.clamp(1, 2);
         let mut opus = Decoder::new(channels(count), SampleRate::Hz48000)?;
-        opus.set_complexity(COMPLEXITY)?;
+        opus.set_complexity(COMPLEXITY_LEVEL)?;
         Ok(Self { opus, channels: count })
     }
 

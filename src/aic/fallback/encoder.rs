@@ -13,7 +13,7 @@ use crate::aic::payload::OPUS_BYTES_MAX;
 const WIDEBAND_BPS_MAX: u32 = 16_000;
 
 /// The most effort. Less costs 0.2 to 0.3 of PESQ-WB at 8 to 12 kbit/s (docs/measurements.md).
-const COMPLEXITY: u8 = 10;
+const COMPLEXITY_LEVEL: u8 = 10;
 
 /// How to encode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl OpusEncoder {
         let count = count.clamp(1, 2);
         let mut opus = Encoder::new(channels(count), SampleRate::Hz48000, Application::Audio)?;
         let ahead = opus.get_look_ahead().map_or(CODEC_DELAY_SAMPLES, |n| n as usize);
-        opus.set_complexity(COMPLEXITY)?;
+        opus.set_complexity(COMPLEXITY_LEVEL)?;
         opus.set_vbr_constraint(true)?;
         opus.set_inband_fec(InbandFec::Mode1)?;
         let before = vec![0.0; CODEC_DELAY_SAMPLES.saturating_sub(ahead) * count].into();
