@@ -193,7 +193,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_frame_leaves_once_but_what_is_silence(
-            runs in proptest::collection::vec((0..3_u8, 1_usize..20), 1..12),
+            runs in proptest::collection::vec((0..3_u8, FRAMES_MAX..20), 1..12),
             frames in 1..=FRAMES_MAX,
             opus_frames in 1..=OPUS_FRAMES_MAX,
             redundant in 0..=REDUNDANT_FRAMES_MAX,
