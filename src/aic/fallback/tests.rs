@@ -45,7 +45,7 @@ fn decode(packets: &[OpusPacket], lost: impl Fn(usize) -> bool, repair: bool) ->
     audio
 }
 
-/// How far loudness strays from that of `wanted`, in dB, mean over 10 ms where somebody speaks.
+/// How far loudness strays from that of `wanted`, in dB: mean over the 10 ms that have speech.
 fn stray(audio: &[f32], wanted: &[f32]) -> f32 {
     let level = |x: &[f32]| 10.0 * (x.iter().map(|x| x * x).sum::<f32>() / 480.0 + 1e-7).log10();
     let pairs = audio.chunks(480).zip(wanted.chunks(480)).map(|(a, b)| (level(a), level(b)));
