@@ -10,9 +10,6 @@ use crate::media::Delivery;
 /// Interval of the figures.
 pub(super) const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Bits of a byte over bits of a kbit.
-const KBIT_PER_BYTE: f64 = 8.0 / 1000.0;
-
 /// Collects str0m's figures of one session.
 #[derive(Debug)]
 pub(super) struct Gauge {
@@ -57,8 +54,8 @@ impl Gauge {
         if let Some((at, before)) = self.before.replace((now, sent)) {
             let time_s = now.saturating_duration_since(at).as_secs_f64();
             let bytes = sent.saturating_sub(before);
-            self.delivery.kbps =
-                if time_s > 0.0 { bytes as f64 * KBIT_PER_BYTE / time_s } else { 0.0 };
+            let kbit = bytes as f64 * 8.0 / 1000.0;
+            self.delivery.kbps = if time_s > 0.0 { kbit / time_s } else { 0.0 };
         }
         self.delivery.sent_bytes = sent;
         self.is_new = true;
