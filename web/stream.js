@@ -6,6 +6,7 @@ import { drawGraph } from "./graph.js";
 import { Outputs, askForOutput } from "./outputs.js";
 import { Player } from "./player.js";
 import { receivedTrunk } from "./trunk.js";
+import { viewersTable } from "./viewers.js";
 
 // Names of the engines of noise suppression.
 const ENGINES = { dfn3: "DeepFilterNet", rnnoise: "RNNoise" };
@@ -50,6 +51,7 @@ export function showStream(main, name) {
     if (!confirm("Publishers and players with the old tokens will not come in any more.")) return;
     showAccess(await post(path + "/access/rotate"));
   });
+  const showViewers = viewersTable($("viewers"), path);
   const outputs = new Outputs($("outputs"), path, () => refresh());
   onClick($("add-output"), () => askForOutput(path, refresh));
 
@@ -154,8 +156,10 @@ export function showStream(main, name) {
 
   get(path + "/access").then(showAccess).catch(toast);
   showRecordings().catch(toast);
+  showViewers().catch(() => {});
+  const often = setInterval(() => showViewers().catch(() => {}), 3000);
   const slow = setInterval(() => showRecordings().catch(() => {}), 10000);
-  return { refresh, leave() { gone = true; clearInterval(slow); panel.leave(); player.stop(); } };
+  return { refresh, leave() { gone = true; clearInterval(often); clearInterval(slow); panel.leave(); player.stop(); } };
 }
 
 function fill(body, rows, otherwise) {

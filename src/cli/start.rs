@@ -90,6 +90,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
         jitsi: config.api.jitsi()?,
         archive,
         metrics,
+        sessions: web_rtc.registry().clone(),
         machine,
         endpoints,
         public: config

@@ -15,6 +15,10 @@ use super::archive::Totals;
 use crate::runtime::{Event, NodeState, OutputSnapshot, StreamSnapshot, StreamState, Supervisor};
 use crate::speech::engine;
 use crate::telemetry::names::{self, Name};
+use crate::webrtc::Registry as Sessions;
+
+/// Share of lost packets from which a viewer's path counts as bad: repairs begin to be late.
+const LOSSY_RATIO: f64 = 0.05;
 
 /// Counters of this process. Cheap to clone.
 #[derive(Clone)]
@@ -121,6 +125,7 @@ impl Metrics {
         streams: &[StreamSnapshot],
         disk_free: Option<u64>,
         words: Totals,
+        viewers: &Sessions,
     ) -> Result<String, prometheus::Error> {
         let scrape = Scrape::default();
         scrape.set(names::ARCHIVE_KEPT, &[], words.kept as f64)?;
@@ -130,6 +135,7 @@ impl Metrics {
         for stream in streams {
             scrape.stream(stream)?;
         }
+        scrape.viewers(viewers)?;
         let mut families = self.0.lasting.gather();
         families.extend(scrape.0.gather());
         families.sort_by(|a, b| a.name().cmp(b.name()));
@@ -170,6 +176,19 @@ impl Scrape {
             self.set(names::ENGINE_STARTS, &labels, used.starts as f64)?;
             self.set(names::ENGINE_MEMORY, &labels, used.memory_bytes as f64)?;
             self.set(names::ENGINE_CPU, &labels, used.cpu.as_secs_f64())?;
+        }
+        Ok(())
+    }
+
+    /// Sums over the viewers by WebRTC of each stream. Single ones are only in the API.
+    fn viewers(&self, sessions: &Sessions) -> Result<(), prometheus::Error> {
+        self.set(names::VIEWERS_SENT, &[], sessions.sent_bytes() as f64)?;
+        for viewer in sessions.viewers() {
+            let Some(delivery) = viewer.delivery() else { continue };
+            let labels = [viewer.stream.as_str(), viewer.protocol.as_str()];
+            self.set(names::VIEWERS_KBPS, &labels, delivery.kbps)?;
+            let suffers = delivery.loss.is_some_and(|loss| loss > LOSSY_RATIO);
+            self.set(names::VIEWERS_LOSSY, &labels, f64::from(u8::from(suffers)))?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What shards and the tasks of viewers tell each other.
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::channel::ChannelCommand;
 use super::error::Ended;
@@ -8,11 +8,12 @@ use super::id::SessionId;
 use super::session::Session;
 use super::source::Batch;
 use super::{Channel, Credentials, Source};
+use crate::media::Delivery;
 
 /// What a shard is asked to do.
 pub(super) enum Command {
-    /// Serves a session that is found by this user name fragment.
-    Open(SessionId, Box<Session>, String, mpsc::Sender<ConnectionEvent>),
+    /// Serves a session that is found by this user name fragment, and tells its events and figures.
+    Open(SessionId, Box<Session>, String, mpsc::Sender<ConnectionEvent>, watch::Sender<Delivery>),
     /// The track with this index plays a source from now on.
     Play(SessionId, usize, Source),
     /// Begins an ICE generation with our and the viewer's credentials.

@@ -1,10 +1,11 @@
 //! A viewer's connection, from the side of its task.
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::command::{Command, ConnectionEvent};
 use super::id::SessionId;
 use super::{Channel, Credentials, Error, Source};
+use crate::media::Delivery;
 
 /// Most events that wait to be read: one of each kind, and the data channels.
 pub(super) const EVENTS_MAX: usize = 16;
@@ -14,6 +15,7 @@ pub struct Connection {
     pub(super) id: SessionId,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) events: tokio::sync::Mutex<mpsc::Receiver<ConnectionEvent>>,
+    pub(super) delivery: watch::Receiver<Delivery>,
 }
 
 /// What has happened to a [`Connection`].
@@ -55,6 +57,11 @@ impl Connection {
         let own = Credentials { ufrag: own.ufrag, password: own.pass };
         self.command(Command::Restart(self.id, own.clone(), remote))?;
         Ok(own)
+    }
+
+    /// What reaches the viewer; renewed every second.
+    pub fn delivery(&self) -> Delivery {
+        *self.delivery.borrow()
     }
 
     /// Ends the session with a goodbye to the viewer, and waits until it is sent.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use str0m::config::DtlsCert;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::command::Queues;
@@ -15,6 +15,7 @@ use super::session::Session;
 use super::shard::{Inputs, Shard};
 use super::socket::{self, Socket};
 use super::{Connection, Error, LocalEnd, Terms, address, tcp};
+use crate::media::Delivery;
 
 /// Most commands that wait for a shard: some for each viewer of a crowd that comes at once.
 const COMMANDS_MAX: usize = 4096;
@@ -100,11 +101,13 @@ impl Engine {
             Instant::now(),
         )?;
         let (tell, events) = mpsc::channel(EVENTS_MAX);
+        let (measure, delivery) = watch::channel(Delivery::default());
         let (id, commands) = (SessionId(number), shard.queues.commands.clone());
         let ufrag = local.credentials.ufrag.clone();
-        let open = super::command::Command::Open(id, Box::new(session), ufrag, tell);
+        let open = super::command::Command::Open(id, Box::new(session), ufrag, tell, measure);
         commands.try_send(open).map_err(|_| Error::Busy)?;
-        Ok((Connection { id, commands, events: tokio::sync::Mutex::new(events) }, local))
+        let events = tokio::sync::Mutex::new(events);
+        Ok((Connection { id, commands, events, delivery }, local))
     }
 }
 

@@ -13,7 +13,10 @@ mod command;
 mod connection;
 mod demux;
 mod engine;
+mod entry;
 mod error;
+mod figures;
+mod first_reports;
 mod group;
 mod id;
 mod outbox;
@@ -21,6 +24,7 @@ mod pacer;
 mod packet;
 mod post;
 mod session;
+mod setup;
 mod shard;
 mod socket;
 mod source;
@@ -28,6 +32,7 @@ mod tcp;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod track;
 
 pub use channel::{Channel, ChannelEvent};

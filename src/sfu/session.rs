@@ -4,53 +4,24 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::channel::ChannelId;
-use str0m::config::{DtlsCert, Fingerprint};
-use str0m::format::{Codec, FormatParams};
-use str0m::media::{Frequency, MediaKind, Mid};
+use str0m::config::DtlsCert;
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
-use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc};
+use str0m::{Candidate, Event, Input, Output, Rtc};
 
 use super::error::{Ended, Path};
+use super::figures::Gauge;
+use super::first_reports::FirstReports;
 use super::pacer::{PACE_INTERVAL, Pacer};
+use super::setup::{Prepared, creds, mid, prepare};
+use super::texts::Texts;
 use super::track::Track;
-use super::{Credentials, Error, LocalEnd, LocalTrack, Packet, Terms};
+use super::{Credentials, Error, LocalEnd, Packet, Terms};
+use crate::media::Delivery;
 
 /// A viewer that is silent for this long is gone (RFC 7675 section 5.1): it has time to change
 /// networks.
 const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Packets of a track that can be sent again: a second of 2 Mbit/s. Each costs about 450 bytes.
-const RESEND_PACKETS_MAX: usize = 256;
-
-/// How long packets can be sent again: later they come too late to be shown.
-const RESEND_AGE_MAX: Duration = Duration::from_secs(1);
-
-/// Share of retransmissions above which waiting ones are dropped: they would only add to congestion.
-const RESEND_RATIO_MAX: f32 = 0.15;
-
-/// Interval of sender reports: players synchronise audio and video by them.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long sender reports are held back for a track that sends nothing: before its first packet
-/// str0m reports the RTP time zero, and players would take it for the time of their clock.
-const FIRST_PACKETS_MAX: Duration = Duration::from_secs(5);
-
-/// Packet type of sender reports (RFC 3550 section 12.1).
-const SENDER_REPORT_TYPE: u8 = 200;
-
-/// Packet types of RTCP where RTP shares its port (RFC 5761 section 4).
-const RTCP_TYPES: std::ops::RangeInclusive<u8> = 192..=223;
-
-/// Most data channels. A viewer that opens more is disconnected.
-const CHANNELS_MAX: usize = 4;
-
-/// Most bytes that wait in the data channels of a viewer.
-const CHANNEL_BYTES_MAX: usize = 128 << 10;
-
-/// Bytes waiting in a data channel below which it has room again.
-const LOW_BACKLOG_BYTES: usize = 4 << 10;
 
 /// What a session tells its owner.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,15 +45,15 @@ pub(super) struct Session {
     rtc: Rtc,
     tracks: Vec<Track>,
     pacer: Pacer,
-    channels: Vec<ChannelId>,
+    texts: Texts,
     locals: Vec<Candidate>,
     /// When something came from the viewer.
     heard: Instant,
     is_connected: bool,
     /// What str0m answers to datagrams, until the next step.
     replies: Vec<(Path, Vec<u8>)>,
-    /// SSRCs of tracks without a packet so far, and until when they are waited for.
-    unsent: (Vec<u32>, Option<Instant>),
+    first_reports: FirstReports,
+    gauge: Gauge,
     happenings: Vec<Happening>,
 }
 
@@ -93,68 +64,22 @@ impl Session {
     /// [`Error::Terms`], if str0m does not take them.
     pub(super) fn new(
         terms: &Terms,
-        (addresses, has_tcp): (&[SocketAddr], bool),
+        addresses: (&[SocketAddr], bool),
         certificate: &DtlsCert,
         now: Instant,
     ) -> Result<(Self, LocalEnd), Error> {
-        let wrong = |e: String| Error::Terms(e);
-        let mut rtc = configured(terms, certificate, now)?;
-        let mut locals = Vec::new();
-        // UDP first: str0m prefers what it knows first.
-        for protocol in [Protocol::Udp, Protocol::Tcp].into_iter().take(1 + usize::from(has_tcp)) {
-            for address in addresses {
-                let candidate = Candidate::host(*address, protocol);
-                let candidate = candidate.map_err(|e| wrong(e.to_string()))?;
-                rtc.add_local_candidate(candidate.clone());
-                locals.push(candidate);
-            }
-        }
-        let mut api = rtc.direct_api();
-        api.set_ice_controlling(false);
-        api.set_remote_ice_credentials(creds(&terms.remote));
-        let (hash, value) = &terms.fingerprint;
-        let fingerprint: Fingerprint = format!("{hash} {value}").parse().map_err(wrong)?;
-        api.set_remote_fingerprint(fingerprint);
-        let tracks: Vec<Track> = terms
-            .tracks
-            .iter()
-            .enumerate()
-            .map(|(index, terms)| {
-                let rtx_ssrc = terms.rtx.map(|_| api.new_ssrc());
-                let ssrc = api.new_ssrc();
-                let kind = if terms.is_video { MediaKind::Video } else { MediaKind::Audio };
-                api.declare_media(mid(index), kind);
-                let stream = api.declare_stream_tx(ssrc, rtx_ssrc, mid(index), None);
-                let share = Some(RESEND_RATIO_MAX);
-                stream.set_rtx_cache(RESEND_PACKETS_MAX, RESEND_AGE_MAX, share);
-                let local = LocalTrack { ssrc: *ssrc, rtx_ssrc: rtx_ssrc.map(|s| *s) };
-                Track::new(terms.clone(), local)
-            })
-            .collect();
-        let own = api.local_ice_credentials();
-        let certificate = api.local_dtls_fingerprint().to_string();
-        let (hash, value) = certificate.split_once(' ').unwrap_or_default();
-        let local = LocalEnd {
-            credentials: Credentials { ufrag: own.ufrag, password: own.pass },
-            fingerprint: (hash.to_owned(), value.to_owned()),
-            addresses: addresses.to_vec(),
-            has_tcp,
-            tracks: tracks.iter().map(|t| t.local).collect(),
-        };
-        api.start_dtls(terms.is_active).map_err(|e| wrong(e.to_string()))?;
-        if terms.has_data {
-            api.start_sctp(terms.is_active);
-        }
+        let Prepared { rtc, tracks, locals, local } = prepare(terms, addresses, certificate, now)?;
         let session = Self {
             rtc,
+            gauge: Gauge::new(tracks.iter().map(|t| t.terms.clock_rate_hz)),
             tracks,
             pacer: Pacer::new(now),
-            channels: Vec::new(),
+            texts: Texts::default(),
             locals,
             heard: now,
             is_connected: false,
             replies: Vec::new(),
-            unsent: (local.tracks.iter().map(|t| t.ssrc).collect(), None),
+            first_reports: FirstReports::new(local.tracks.iter().map(|t| t.ssrc)),
             happenings: Vec::new(),
         };
         Ok((session, local))
@@ -259,32 +184,13 @@ impl Session {
                 Output::Timeout(at) => return Ok(at),
                 Output::Transmit(t) => {
                     let is_tcp = t.proto == Protocol::Tcp;
-                    if !self.is_premature(now, &t.contents) {
+                    if !self.first_reports.is_early(now, &t.contents) {
                         out(Path { local: t.source, remote: t.destination, is_tcp }, &t.contents);
                     }
                 }
                 Output::Event(event) => self.event(event)?,
             }
         }
-    }
-
-    /// Whether a datagram is a sender report, which begins in clear text, before the first packet of
-    /// each track.
-    fn is_premature(&mut self, now: Instant, datagram: &[u8]) -> bool {
-        let (unsent, until) = &mut self.unsent;
-        let [128..192, kind, ..] = *datagram else { return false };
-        if unsent.is_empty() {
-            return false;
-        }
-        if RTCP_TYPES.contains(&kind) {
-            let until = *until.get_or_insert(now + FIRST_PACKETS_MAX);
-            return kind == SENDER_REPORT_TYPE && now < until;
-        }
-        if let Some(Ok(ssrc)) = datagram.get(8..12).map(TryInto::try_into) {
-            let ssrc = u32::from_be_bytes(ssrc);
-            unsent.retain(|of| *of != ssrc);
-        }
-        false
     }
 
     fn event(&mut self, event: Event) -> Result<(), Ended> {
@@ -298,37 +204,37 @@ impl Session {
                 self.happenings.extend(track.map(Happening::KeyframeWanted));
             }
             Event::ChannelOpen(id, label) => {
-                if self.channels.len() == CHANNELS_MAX {
-                    return Err(Ended::Channels);
-                }
-                if let Some(mut channel) = self.rtc.channel(id) {
-                    channel.set_buffered_amount_low_threshold(LOW_BACKLOG_BYTES);
-                }
-                self.happenings.push(Happening::ChannelOpened(self.channels.len(), label));
-                self.channels.push(id);
+                let number = self.texts.open(&mut self.rtc, id)?;
+                self.happenings.push(Happening::ChannelOpened(number, label));
             }
             Event::ChannelData(data) => {
                 let text = String::from_utf8(data.data).ok().filter(|_| !data.binary);
                 let text = text.filter(|t| t.len() <= super::channel::MESSAGE_BYTES_MAX);
-                if let Some((number, text)) = self.channel_number(data.id).zip(text) {
+                if let Some((number, text)) = self.texts.number(data.id).zip(text) {
                     self.happenings.push(Happening::ChannelText(number, text));
                 }
             }
             Event::ChannelBufferedAmountLow(id) => {
-                let number = self.channel_number(id);
+                let number = self.texts.number(id);
                 self.happenings.extend(number.map(Happening::ChannelReady));
             }
             Event::ChannelClose(id) => {
-                let number = self.channel_number(id);
+                let number = self.texts.number(id);
                 self.happenings.extend(number.map(Happening::ChannelClosed));
+            }
+            Event::PeerStats(stats) => self.gauge.transport(&stats),
+            Event::MediaEgressStats(stats) => {
+                let track = (0..self.tracks.len()).find(|index| mid(*index) == stats.mid);
+                track.into_iter().for_each(|track| self.gauge.track(track, &stats));
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn channel_number(&self, id: ChannelId) -> Option<usize> {
-        self.channels.iter().position(|known| *known == id)
+    /// What reaches the viewer, if it was measured since the last call.
+    pub(super) fn measured(&mut self) -> Option<Delivery> {
+        self.gauge.take()
     }
 
     /// What has happened since the last call.
@@ -338,21 +244,17 @@ impl Session {
 
     /// Sends a text on a data channel; false if there is no room. Call [`Self::step`] afterwards.
     pub(super) fn send_text(&mut self, channel: usize, text: &str) -> bool {
-        let channel = self.channels.get(channel).and_then(|id| self.rtc.channel(*id));
-        channel.is_some_and(|mut c| c.write(false, text.as_bytes()).unwrap_or(false))
+        self.texts.send(&mut self.rtc, channel, text)
     }
 
     /// Bytes that wait in a data channel.
     pub(super) fn buffered(&mut self, channel: usize) -> u64 {
-        let channel = self.channels.get(channel).and_then(|id| self.rtc.channel(*id));
-        channel.map_or(0, |mut c| c.buffered_amount() as u64)
+        self.texts.buffered(&mut self.rtc, channel)
     }
 
     /// Closes a data channel.
     pub(super) fn close_channel(&mut self, channel: usize) {
-        if let Some(id) = self.channels.get(channel) {
-            self.rtc.direct_api().close_data_channel(*id);
-        }
+        self.texts.close(&mut self.rtc, channel);
     }
 
     /// Begins a new ICE generation with credentials of both ends. Media stays on the old path until
@@ -378,42 +280,8 @@ impl Session {
     }
 }
 
-fn configured(terms: &Terms, certificate: &DtlsCert, now: Instant) -> Result<Rtc, Error> {
-    let mut config = Rtc::builder()
-        .set_rtp_mode(true)
-        .set_ice_lite(true)
-        .set_dtls_cert(certificate.clone())
-        .set_rtcp_report_interval_audio(REPORT_INTERVAL)
-        .set_rtcp_report_interval_video(REPORT_INTERVAL)
-        .set_sctp_max_buffered_amount(CHANNEL_BYTES_MAX)
-        .clear_extension_map()
-        .clear_codecs();
-    for track in &terms.tracks {
-        // With RTP as input, str0m only needs to know video from audio.
-        let (codec, channels) = match track.is_video {
-            true => (Codec::H264, None),
-            false => (Codec::Opus, Some(2)),
-        };
-        let clock_rate = Frequency::new(track.clock_rate_hz)
-            .ok_or_else(|| Error::Terms("a clock rate of zero".into()))?;
-        let (pt, rtx) = (track.payload_type.into(), track.rtx.map(Into::into));
-        let format = FormatParams::default();
-        config.codec_config().add_config(pt, rtx, codec, clock_rate, channels, format);
-    }
-    Ok(config.build(now))
-}
-
 fn protocol(path: Path) -> Protocol {
     if path.is_tcp { Protocol::Tcp } else { Protocol::Udp }
-}
-
-fn creds(credentials: &Credentials) -> IceCreds {
-    IceCreds { ufrag: credentials.ufrag.clone(), pass: credentials.password.clone() }
-}
-
-/// str0m's name of a track. It is not sent.
-fn mid(index: usize) -> Mid {
-    Mid::from(&*index.to_string())
 }
 
 fn failed(error: str0m::RtcError) -> Ended {

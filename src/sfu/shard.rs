@@ -1,47 +1,26 @@
 //! A thread with one socket that serves its share of the viewers.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::channel::{ChannelCommand, ChannelState, MESSAGES_MAX};
+use super::Source;
+use super::channel::ChannelCommand;
 use super::command::{Command, ConnectionEvent, Queues};
 use super::demux::{Demux, Owner};
+use super::entry::{Entry, Playing};
 use super::error::{Ended, Path};
 use super::id::SessionId;
 use super::post::Post;
-use super::session::{Happening, Session};
 use super::socket::Socket;
 use super::source::Batch;
 use super::tcp::Arrival;
-use super::{Channel, Packet, Source};
 
 /// Least time between two calls of a session that has nothing to do: timers need no more precision,
 /// and each wake costs more than the work.
 const TICK_INTERVAL: Duration = Duration::from_millis(5);
-
-/// A session with what belongs to it.
-struct Entry {
-    session: Session,
-    /// Its time in the list of timers.
-    due: Instant,
-    events: mpsc::Sender<ConnectionEvent>,
-    playing: Vec<Playing>,
-    channels: Vec<(Arc<ChannelState>, mpsc::Sender<String>)>,
-}
-
-/// What one track plays.
-struct Playing {
-    track: usize,
-    source: Source,
-    /// Number of the last packet that the viewer got when it joined.
-    joined_at: Option<u64>,
-    /// Video begins with a packet at which decoding can start.
-    needs_start: bool,
-}
 
 /// The other ends of the queues of a shard, and what comes by TCP.
 pub(super) struct Inputs {
@@ -143,10 +122,11 @@ impl Shard {
     fn command(&mut self, command: Command) {
         let now = Instant::now();
         let id = match command {
-            Command::Open(id, session, ufrag, events) => {
+            Command::Open(id, session, ufrag, events, delivery) => {
                 self.demux.insert(&ufrag, id);
                 let (playing, channels) = (Vec::new(), Vec::new());
-                let entry = Entry { session: *session, due: now, events, playing, channels };
+                let session = *session;
+                let entry = Entry { session, due: now, events, delivery, playing, channels };
                 self.timers.insert((now, id));
                 self.sessions.insert(id, entry);
                 id
@@ -265,6 +245,9 @@ impl Shard {
         timers.remove(&(entry.due, id));
         entry.due = next;
         timers.insert((next, id));
+        if let Some(delivery) = entry.session.measured() {
+            entry.delivery.send_replace(delivery);
+        }
         let happenings = entry.session.happenings();
         let told = happenings.into_iter().all(|h| entry.tell(id, h, &self.queues.texts));
         if !told {
@@ -292,72 +275,6 @@ impl Shard {
         }
         // Nobody listens any more if the viewer's task has ended.
         let _ = entry.events.try_send(ConnectionEvent::Ended(why));
-    }
-}
-
-impl Playing {
-    /// Hands packets to the session, from the first that it can decode.
-    fn feed(&mut self, session: &mut Session, packets: &[Packet]) -> Result<(), Ended> {
-        for packet in packets {
-            if self.joined_at.is_some_and(|last| packet.number <= last) {
-                continue;
-            }
-            self.needs_start &= !packet.is_start;
-            if !self.needs_start {
-                session.send(self.track, packet)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Entry {
-    /// Passes on what has happened; false if the viewer's task does not listen.
-    fn tell(
-        &mut self,
-        id: SessionId,
-        what: Happening,
-        commands: &mpsc::Sender<ChannelCommand>,
-    ) -> bool {
-        match what {
-            Happening::Connected => {
-                return self.events.try_send(ConnectionEvent::Connected).is_ok();
-            }
-            Happening::KeyframeWanted(track) => {
-                let playing = self.playing.iter().filter(|p| p.track == track);
-                playing.for_each(|p| p.source.request_keyframe());
-            }
-            Happening::ChannelOpened(number, label) => {
-                let (tell, messages) = mpsc::channel(MESSAGES_MAX);
-                let state = Arc::new(ChannelState::default());
-                self.channels.push((Arc::clone(&state), tell));
-                let commands = commands.clone();
-                let channel = Channel { session: id, number, label, commands, messages, state };
-                return self.events.try_send(ConnectionEvent::Opened(channel)).is_ok();
-            }
-            Happening::ChannelText(number, text) => {
-                if let Some((_, tell)) = self.channels.get(number) {
-                    // A viewer that writes faster than it is read loses messages.
-                    let _ = tell.try_send(text);
-                }
-            }
-            Happening::ChannelReady(number) => self.update(number),
-            Happening::ChannelClosed(number) => {
-                if let Some((state, _)) = self.channels.get(number) {
-                    state.is_closed.store(true, Ordering::Relaxed);
-                    state.changed.notify_one();
-                }
-            }
-        }
-        true
-    }
-
-    fn update(&mut self, number: usize) {
-        let buffered = self.session.buffered(number);
-        if let Some((state, _)) = self.channels.get(number) {
-            state.buffered.store(buffered, Ordering::Relaxed);
-            state.changed.notify_one();
-        }
     }
 }
 

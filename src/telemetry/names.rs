@@ -43,6 +43,12 @@ names! {
     SOURCE_LOST = "auralink_source_lost_packets_total", ["stream", "protocol"];
     /// Viewers that are connected.
     VIEWERS = "auralink_viewers", ["stream", "protocol"];
+    /// Bit rate to all viewers by WebRTC that share packets, in kbit/s.
+    VIEWERS_KBPS = "auralink_viewers_kbps", ["stream", "protocol"];
+    /// Viewers by WebRTC whose path lately lost more than 5 % of the packets.
+    VIEWERS_LOSSY = "auralink_viewers_lossy", ["stream", "protocol"];
+    /// Bytes sent to viewers by WebRTC that share packets.
+    VIEWERS_SENT = "auralink_viewers_sent_bytes_total", [];
     /// Buffers that went through the feed.
     FEED_BUFFERS = "auralink_feed_buffers_total", ["stream", "feed"];
     /// Bytes that went through the feed.

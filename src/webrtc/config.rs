@@ -23,7 +23,7 @@ pub struct Config {
     pub udp_port_max: u16,
     /// Whether viewers share the packets of a feed, on `viewer_threads` ports. Otherwise, and with
     /// `stun_server` or `turn_servers`, each has a pipeline and ports of the range above. New: off
-    /// by default until it has been used more.
+    /// by default until every test of viewers has passed with it.
     pub fan_out: bool,
     /// First UDP port for viewers that share packets, one for each of `viewer_threads`. None: free
     /// ones of the range above.

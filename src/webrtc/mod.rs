@@ -26,8 +26,8 @@ pub use config::{Config, TurnServer};
 pub(crate) use element::element;
 pub(crate) use peer::Peer;
 pub use places::{Direction, Full};
+pub use session::{Client, Registry, Session, SessionEntry};
 pub(crate) use session::{Generation, IceEnd};
-pub use session::{Registry, Session, SessionEntry};
 
 /// Registers the RTP elements of this program with GStreamer, once: those of AV1, which Debian 12
 /// does not have.

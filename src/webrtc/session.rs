@@ -1,9 +1,11 @@
 //! Open sessions: their ids, how requests find them, and how they all end.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -11,7 +13,7 @@ use super::places::{Direction, Full, Places, SessionPermit};
 use super::sdp::Candidate;
 use super::{Config, Peer};
 use crate::flow::Error;
-use crate::media::{IgnorePoison, Protocol, Secret, StreamName};
+use crate::media::{Codec, Delivery, IgnorePoison, Protocol, Secret, StreamName};
 use crate::telemetry::descriptors;
 
 /// All WHIP and WHEP sessions. Cheap to clone.
@@ -23,6 +25,17 @@ struct Inner {
     places: Places,
     cancel: CancellationToken,
     tasks: TaskTracker,
+    /// Bytes sent to viewers that have left.
+    sent_bytes: AtomicU64,
+}
+
+/// Who opens a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// Address of its request, with port.
+    pub address: String,
+    /// What it says it is (`User-Agent`).
+    pub agent: Option<String>,
 }
 
 /// One open session.
@@ -33,15 +46,21 @@ pub struct Session {
     pub protocol: Protocol,
     /// The stream that is published or played.
     pub stream: StreamName,
+    /// Who opened it.
+    pub client: Client,
+    /// When.
+    pub since: DateTime<Utc>,
     /// Cancelled to end the session.
     pub cancel: CancellationToken,
     /// Our end of the connection, once established.
     connection: OnceLock<Arc<dyn IceEnd>>,
+    /// Codecs of its tracks, known with the connection.
+    codecs: OnceLock<Vec<Codec>>,
     /// The ICE credentials in use. Locked while a restart changes them.
     generation: Mutex<Generation>,
 }
 
-/// Our end of an ICE connection, for changes after the answer.
+/// Our end of an ICE connection, for changes after the answer and for figures.
 pub(crate) trait IceEnd: Send + Sync {
     /// Adds a candidate from the peer.
     fn add_candidate(&self, candidate: &Candidate);
@@ -56,6 +75,11 @@ pub(crate) trait IceEnd: Send + Sync {
         credentials: (&str, &str),
         candidates: &[Candidate],
     ) -> Result<String, Error>;
+
+    /// What reaches the peer; `None` where it is not measured.
+    fn delivery(&self) -> Option<Delivery> {
+        None
+    }
 }
 
 impl IceEnd for Peer {
@@ -90,15 +114,36 @@ impl Generation {
 
 impl Session {
     /// Sets the connection when it begins.
-    pub(crate) fn set_connection(&self, connection: Arc<dyn IceEnd>, ufrag: &str) {
+    pub(crate) fn set_connection(
+        &self,
+        connection: Arc<dyn IceEnd>,
+        codecs: Vec<Codec>,
+        ufrag: &str,
+    ) {
         // A session has only one connection.
         let _ = self.connection.set(connection);
+        let _ = self.codecs.set(codecs);
         ufrag.clone_into(&mut self.generation().ufrag);
     }
 
     /// The connection, if it has begun.
     pub(crate) fn connection(&self) -> Option<&Arc<dyn IceEnd>> {
         self.connection.get()
+    }
+
+    /// Codecs of its tracks; empty before its connection begins.
+    pub fn codecs(&self) -> &[Codec] {
+        self.codecs.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// What reaches the peer; `None` where it is not measured.
+    pub fn delivery(&self) -> Option<Delivery> {
+        self.connection.get()?.delivery()
+    }
+
+    /// The first characters of its id, which may be shown: the whole id is secret.
+    pub fn short_id(&self) -> &str {
+        self.id.get(..8).unwrap_or(&self.id)
     }
 
     /// The ICE generation, locked.
@@ -123,7 +168,10 @@ impl SessionEntry {
 
 impl Drop for SessionEntry {
     fn drop(&mut self) {
-        self.registry.lock().remove(&self.session.id);
+        let sent = self.session.delivery().map_or(0, |d| d.sent_bytes);
+        let mut sessions = self.registry.lock();
+        sessions.remove(&self.session.id);
+        self.registry.0.sent_bytes.fetch_add(sent, Ordering::Relaxed);
     }
 }
 
@@ -135,6 +183,7 @@ impl Registry {
             places: Places::new(config.limits()),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            sent_bytes: AtomicU64::new(0),
         }))
     }
 
@@ -147,6 +196,7 @@ impl Registry {
         direction: Direction,
         stream: &StreamName,
         token: Option<&Secret>,
+        client: Client,
     ) -> Result<SessionEntry, Full> {
         if self.0.cancel.is_cancelled() {
             return Err(Full::Stopping);
@@ -164,8 +214,11 @@ impl Registry {
             id: format!("{:032x}", rand::random::<u128>()),
             protocol,
             stream: stream.clone(),
+            client,
+            since: Utc::now(),
             cancel: self.0.cancel.child_token(),
             connection: OnceLock::new(),
+            codecs: OnceLock::new(),
             generation: Mutex::new(Generation::new("")),
         });
         self.lock().insert(session.id.clone(), Arc::clone(&session));
@@ -176,6 +229,22 @@ impl Registry {
     pub fn find(&self, protocol: Protocol, stream: &str, id: &str) -> Option<Arc<Session>> {
         let session = self.lock().get(id).cloned()?;
         (session.protocol == protocol && session.stream.as_str() == stream).then_some(session)
+    }
+
+    /// The sessions of viewers, the longest first.
+    pub fn viewers(&self) -> Vec<Arc<Session>> {
+        let play = |s: &&Arc<Session>| s.protocol == Protocol::Whep;
+        let mut viewers: Vec<_> = self.lock().values().filter(play).cloned().collect();
+        viewers.sort_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
+        viewers
+    }
+
+    /// Bytes sent to all viewers since the start.
+    pub fn sent_bytes(&self) -> u64 {
+        // Locked, so that no session ends and counts twice.
+        let sessions = self.lock();
+        let now = sessions.values().filter_map(|s| s.delivery()).map(|d| d.sent_bytes);
+        now.sum::<u64>() + self.0.sent_bytes.load(Ordering::Relaxed)
     }
 
     /// Number of open sessions.
@@ -213,7 +282,7 @@ mod tests {
     fn places_are_limited_and_given_back() {
         let registry = Registry::new(&Config { sessions_max: 1, ..Config::default() });
         let stream: StreamName = "a".parse().expect("valid");
-        let enter = || registry.enter(Direction::Play, &stream, None);
+        let enter = || registry.enter(Direction::Play, &stream, None, Client::default());
         let entry = enter().expect("there is room");
         assert_eq!(enter().err(), Some(Full::ViewersOfStream(1)), "only one place");
         let id = entry.session().id.clone();

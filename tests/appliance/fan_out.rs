@@ -1,11 +1,13 @@
-//! Viewers that share the packets of a stream (`webrtc.fan_out`).
+//! Viewers that share the packets of a stream: cost, the list of them, a viewer with a pipeline.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;
 use crate::support::{eventually, s};
 
+/// Whatever the default is.
 const CONFIG: &str = "[webrtc]\nfan_out = true\n";
 
 fn frames(event: &Value) -> u64 {
@@ -51,4 +53,82 @@ async fn viewers_share_packets_and_one_thread() {
         if viewers.unwrap_or(0) == 0 { Ok(()) } else { Err(format!("{viewers:?}")) }
     })
     .await;
+}
+
+/// Each viewer is listed with its address and what reaches it, and can be disconnected.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_watches_is_listed_and_can_be_disconnected() {
+    let appliance = Appliance::start_with(CONFIG).await;
+    let spec = json!({ "name": "listed", "source": { "type": "test" } });
+    let stream = appliance.api.create(spec).await;
+    stream.wait_state("live", s(30)).await;
+    let (url, token) = (stream.whep(), stream.play_token());
+    let mut viewers = [(), ()].map(|()| Client::python("whep.py", &[&url, "--token", &token]));
+    let flows = |e: &Value| frames(e) > 30 && e["energy"].as_f64() > Some(0.0);
+    for viewer in &mut viewers {
+        viewer.wait_until("progress", s(60), flows).await;
+    }
+    let path = format!("{}/viewers", stream.path());
+    let list = eventually("both are measured", s(30), || async {
+        let list = appliance.api.must_get(&path).await["viewers"].clone();
+        let measured = |v: &Value| {
+            let reported = v["rtt_ms"].as_f64() > Some(0.0) && v["loss"].is_number();
+            reported && v["kbps"].as_f64() > Some(100.0)
+        };
+        match list.as_array().filter(|list| list.len() == 2 && list.iter().all(measured)) {
+            Some(list) => Ok(list.clone()),
+            None => Err(list.to_string()),
+        }
+    })
+    .await;
+    eprintln!("  {}", list[0]);
+    for viewer in &list {
+        assert_eq!((&viewer["protocol"], &viewer["transport"]), (&json!("whep"), &json!("udp")));
+        assert!(viewer["agent"].as_str().is_some_and(|a| a.starts_with("Python")), "{viewer}");
+        let codecs = viewer["codecs"].as_array().expect("a list");
+        assert!(codecs.contains(&json!("opus")), "{viewer}");
+        assert!(viewer["loss"].as_f64().is_some_and(|l| (0.0..=1.0).contains(&l)), "{viewer}");
+        assert!(viewer["sent_bytes"].as_u64() > Some(10_000), "{viewer}");
+    }
+    assert_ne!(list[0]["address"], list[1]["address"], "each by its own path");
+    let metrics = appliance.api.get("/metrics").await.expect("an answer").text;
+    for line in [
+        "auralink_viewers{protocol=\"whep\",stream=\"listed\"} 2",
+        "auralink_viewers_lossy{protocol=\"whep\",stream=\"listed\"} ",
+        "auralink_viewers_kbps{protocol=\"whep\",stream=\"listed\"} ",
+    ] {
+        assert!(metrics.contains(line), "no {line}");
+    }
+
+    let id = list[0]["id"].as_str().expect("a text");
+    appliance.api.must_delete(&format!("{path}/{id}")).await;
+    eventually("the other one stays", s(30), || async {
+        let list = appliance.api.must_get(&path).await["viewers"].clone();
+        let stays = list.as_array().is_some_and(|l| l.len() == 1 && l[0]["id"] != id);
+        if stays { Ok(()) } else { Err(list.to_string()) }
+    })
+    .await;
+    let gone = format!("{path}/{id}");
+    let answer = appliance.api.request(Method::DELETE, &gone, None).await.expect("an answer");
+    assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("unknown_session")));
+}
+
+/// `fan_out = false`: the viewer of a machine that is reached by STUN and TURN only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_may_have_a_pipeline_of_its_own() {
+    let appliance = Appliance::start_with("[webrtc]\nfan_out = false\n").await;
+    let spec = json!({ "name": "own", "source": { "type": "test" } });
+    let stream = appliance.api.create(spec).await;
+    stream.wait_state("live", s(30)).await;
+    let (url, token) = (stream.whep(), stream.play_token());
+    let mut browser = Client::browser("whep", &[&url, "--token", &token, "--patience", "60"]);
+    let flows = |e: &Value| frames(e) > 30 && e["energy"].as_f64() > Some(0.0);
+    browser.wait_until("progress", s(60), flows).await;
+    browser.tell("restart").await;
+    browser.wait_for("restarted", s(30)).await;
+    let now = frames(&browser.wait_for("progress", s(10)).await);
+    browser.wait_until("progress", s(30), |e| frames(e) > now + 60).await;
+    let list = appliance.api.must_get(&format!("{}/viewers", stream.path())).await;
+    assert_eq!(list["viewers"][0]["kbps"], Value::Null, "nobody measures it: {list}");
+    browser.finish().await;
 }

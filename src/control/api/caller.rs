@@ -10,12 +10,17 @@ use axum::http::request::Parts;
 use super::{Code, Error};
 use crate::flow::{AccessRequest, Action, Gate, Refusal, RefusalKind};
 use crate::media::{Protocol, Secret, StreamName};
+use crate::webrtc::Client;
 
 /// The caller's address and the token that it sent.
 pub(super) struct Caller {
     peer: String,
     credential: Option<Secret>,
+    agent: Option<String>,
 }
+
+/// Longest `User-Agent` that is kept, in bytes; the rest is cut off.
+const AGENT_BYTES_MAX: usize = 200;
 
 #[derive(serde::Deserialize)]
 struct TokenQuery {
@@ -37,7 +42,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         let in_query =
             || axum::extract::Query::<TokenQuery>::try_from_uri(&parts.uri).ok()?.0.token;
         let credential = bearer().or_else(in_query).filter(|s| !s.is_empty());
-        Ok(Self { peer: address.map(|a| a.0.to_string()).unwrap_or_default(), credential })
+        let agent = parts.headers.get(header::USER_AGENT);
+        // Visible ASCII only, which can be cut anywhere.
+        let agent = agent.and_then(|v| v.to_str().ok()).filter(|agent| !agent.is_empty());
+        let agent = agent.map(|agent| agent.get(..AGENT_BYTES_MAX).unwrap_or(agent).to_owned());
+        Ok(Self { peer: address.map(|a| a.0.to_string()).unwrap_or_default(), credential, agent })
     }
 }
 
@@ -45,6 +54,11 @@ impl Caller {
     /// The caller's address with port.
     pub(super) fn peer(&self) -> &str {
         &self.peer
+    }
+
+    /// The client, for its session.
+    pub(super) fn client(&self) -> Client {
+        Client { address: self.peer.clone(), agent: self.agent.clone() }
     }
 
     /// Asks the gate for admission.
@@ -58,7 +72,7 @@ impl Caller {
         protocol: Protocol,
         stream: &StreamName,
     ) -> Result<Admitted<'a>, Error> {
-        let Self { peer, credential } = self;
+        let Self { peer, credential, .. } = self;
         let access_request =
             AccessRequest { action, protocol, stream: stream.clone(), credential, peer };
         gate.admit(&access_request)?;

@@ -92,7 +92,7 @@ pub(super) async fn metrics(
     let streams = state.supervisor().snapshots().await;
     let disk = files::within(&state.recordings, DISK_TIMEOUT, disk).await;
     let free = disk.ok().flatten().map(|d| d.free);
-    let text = state.metrics.render(&streams, free, state.archive.totals());
+    let text = state.metrics.render(&streams, free, state.archive.totals(), &state.sessions);
     let text = text.map_err(|e| Error::internal("writing the metrics", &e))?;
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }

@@ -31,6 +31,7 @@ mod state;
 mod streams;
 mod system;
 mod thumbnail;
+mod viewers;
 pub mod webrtc;
 
 use axum::extract::DefaultBodyLimit;
@@ -117,6 +118,8 @@ fn of_streams(table: RouteTable<'_, ApiState>) -> RouteTable<'_, ApiState> {
         .view(routes!(streams::get_graph))
         .operate(routes!(streams::start_stream))
         .operate(routes!(streams::kick_publisher))
+        .view(routes!(viewers::list_viewers))
+        .operate(routes!(viewers::disconnect_viewer))
         .view(routes!(thumbnail::get_thumbnail))
         .view(routes!(archive::get_transcript))
         .operate(routes!(archive::delete_transcript))

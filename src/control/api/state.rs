@@ -15,6 +15,7 @@ use crate::control::origin::{Endpoints, PublicAddress};
 use crate::control::stream_service::StreamService;
 use crate::egress::record::Catalogue;
 use crate::runtime::Supervisor;
+use crate::webrtc::Registry;
 
 /// State shared by the handlers.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct Parts {
     pub archive: Archive,
     /// Metrics of this process.
     pub metrics: Metrics,
+    /// Publishers and viewers by WebRTC.
+    pub sessions: Registry,
     /// Capabilities of the machine.
     pub machine: Machine,
     /// Ports for publishers and players.

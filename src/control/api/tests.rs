@@ -62,6 +62,9 @@ impl Fixture {
         let (archive, writer) = Archive::new(store.cues.clone());
         tokio::spawn(writer.run(CancellationToken::new()));
         let stream_service = StreamService::new(supervisor.clone(), store);
+        let web_rtc =
+            webrtc::WebRtc::new(std::sync::Arc::new(supervisor.clone()), Default::default())
+                .expect("a port is free");
         let state = ApiState::new(Parts {
             stream_service: stream_service.clone(),
             auth: Auth::new(&Auth::digest(ADMIN), false, Hosts::new(["box".to_owned()]))
@@ -69,6 +72,7 @@ impl Fixture {
             jitsi: Some(Verifier::read(JITSI.1.path(), "jitsi").expect("a key")),
             archive: archive.clone(),
             metrics: Metrics::new(false).expect("names are legal"),
+            sessions: web_rtc.registry().clone(),
             machine,
             endpoints: Endpoints { http: 8080, ..Endpoints::default() },
             public: Default::default(),
@@ -77,9 +81,6 @@ impl Fixture {
             started: std::sync::Arc::new(true.into()),
             shutdown: CancellationToken::new(),
         });
-        let web_rtc =
-            webrtc::WebRtc::new(std::sync::Arc::new(supervisor.clone()), Default::default())
-                .expect("a port is free");
         let router = router(state, media_router(&supervisor, web_rtc));
         Self { router, stream_service, archive, folder }
     }

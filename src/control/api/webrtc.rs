@@ -18,7 +18,7 @@ use crate::ingress::whip::{self, Publisher};
 use crate::media::{Accepts, Dubs, Protocol, StreamName};
 use crate::sfu;
 use crate::webrtc::sdp::{self, Description};
-use crate::webrtc::{Config, Direction, Full, IceEnd, Registry, Session, SessionEntry};
+use crate::webrtc::{Client, Config, Direction, Full, IceEnd, Registry, Session, SessionEntry};
 
 /// State shared by the handlers. Cheap to clone.
 #[derive(Clone)]
@@ -77,13 +77,17 @@ fn stream_name(text: &str) -> Result<StreamName, Error> {
         .map_err(|e: crate::media::NameError| Error::new(Code::UnknownStream, e.to_string(), hint))
 }
 
-fn enter(state: &WebRtc, access_request: &AccessRequest) -> Result<SessionEntry, Error> {
+fn enter(
+    state: &WebRtc,
+    access_request: &AccessRequest,
+    client: Client,
+) -> Result<SessionEntry, Error> {
     let direction = match access_request.action {
         Action::Publish => Direction::Publish,
         Action::Play => Direction::Play,
     };
-    let entered =
-        state.registry.enter(direction, &access_request.stream, access_request.credential.as_ref());
+    let AccessRequest { stream, credential, .. } = access_request;
+    let entered = state.registry.enter(direction, stream, credential.as_ref(), client);
     entered.map_err(|full| {
         let (code, hint) = match full {
             Full::Stopping => (Code::ShuttingDown, "try again in a minute, or elsewhere"),
@@ -140,18 +144,18 @@ async fn play(
     headers: HeaderMap,
     body: Result<Body, Error>,
 ) -> Result<Response, Error> {
-    let stream = stream_name(&stream)?;
+    let (stream, client) = (stream_name(&stream)?, caller.client());
     let caller = caller.admit(&*state.gate, Action::Play, Protocol::Whep, &stream)?;
     let (offer, accepts) = caller.tell(read_viewer(dubs, &headers, body))?;
-    let entry = caller.tell(enter(&state, caller.access_request()))?;
+    let entry = caller.tell(enter(&state, caller.access_request(), client))?;
     let subscription = state.gate.play(caller.access_request().clone(), accepts).await?;
     let session = Arc::clone(entry.session());
-    let name = format!("whep.{stream}.{}", short(&session.id));
+    let name = format!("whep.{stream}.{}", session.short_id());
     let fan_out = state.fan_out.as_ref();
     let made = Viewer::new(subscription, name, &offer, &state.config, fan_out).await;
     let made = made.map_err(failed);
     let (viewer, answer) = caller.tell(made)?;
-    session.set_connection(viewer.ice_end(), &ufrag(&offer));
+    session.set_connection(viewer.ice_end(), viewer.codecs(), &ufrag(&offer));
     let (gate, access_request) = (Arc::clone(&state.gate), caller.access_request().clone());
     state.registry.spawn(async move {
         match viewer.run(&entry.session().cancel).await {
@@ -176,26 +180,23 @@ async fn publish(
 ) -> Result<Response, Error> {
     let stream = stream_name(&stream)?;
     let report = Arc::new(SourceReport::new(Protocol::Whip, caller.peer()));
+    let client = caller.client();
     let caller = caller.admit(&*state.gate, Action::Publish, Protocol::Whip, &stream)?;
     let offer = caller.tell(read_offer(&headers, body))?;
     let choices = caller.tell(whip::choose(&offer, &state.config).map_err(failed))?;
-    let entry = caller.tell(enter(&state, caller.access_request()))?;
+    let entry = caller.tell(enter(&state, caller.access_request(), client))?;
     let intake = state.gate.publish(caller.access_request().clone(), report).await?;
     let session = Arc::clone(entry.session());
-    let name = format!("whip.{stream}.{}", short(&session.id));
+    let name = format!("whip.{stream}.{}", session.short_id());
     let made = Publisher::new(intake, name, &offer, &choices, &state.config).await;
     let (publisher, answer) = caller.tell(made.map_err(failed))?;
-    session.set_connection(Arc::clone(publisher.peer()) as Arc<dyn IceEnd>, &ufrag(&offer));
+    let end = Arc::clone(publisher.peer()) as Arc<dyn IceEnd>;
+    session.set_connection(end, choices.iter().map(|c| c.codec).collect(), &ufrag(&offer));
     let (gate, access_request) = (Arc::clone(&state.gate), caller.access_request().clone());
     state.registry.spawn(async move {
         publisher.run(&*gate, &access_request, &entry.session().cancel).await;
     });
     Ok(created(&session, answer, &state.config))
-}
-
-/// The first characters of a session id, for logs; the whole id is secret.
-fn short(id: &str) -> &str {
-    id.get(..8).unwrap_or(id)
 }
 
 fn ufrag(offer: &Description) -> String {

@@ -21,6 +21,7 @@ pub use payloader::can_send;
 pub(crate) use payloader::{configure_latency_when_linked, payloader};
 
 use crate::flow::{Error, Subscription};
+use crate::media::Codec;
 use crate::webrtc::sdp::Description;
 use crate::webrtc::{Config, IceEnd};
 
@@ -61,6 +62,14 @@ impl Viewer {
         match self {
             Self::Shared(viewer) => viewer.ice_end(),
             Self::Pipeline(viewer) => Arc::clone(viewer.peer()) as Arc<dyn IceEnd>,
+        }
+    }
+
+    /// The codecs of its tracks.
+    pub(crate) fn codecs(&self) -> Vec<Codec> {
+        match self {
+            Self::Shared(viewer) => viewer.codecs(),
+            Self::Pipeline(viewer) => viewer.codecs(),
         }
     }
 

@@ -23,7 +23,7 @@ const GOODBYE_MAX: Duration = Duration::from_millis(300);
 pub(crate) struct Viewer {
     subscription: Subscription,
     peer: Arc<Peer>,
-    kinds: Vec<Kind>,
+    tracks: Vec<(Kind, Codec)>,
 }
 
 impl Viewer {
@@ -52,13 +52,18 @@ impl Viewer {
         let direction = Direction::SendOnly;
         let answer = SdpAnswer { offer, choices: &choices, audio_channels, direction };
         let text = sdp::answer(&answer, &local);
-        let kinds = choices.iter().map(|c| c.kind).collect();
-        Ok((Self { subscription, peer: Arc::new(peer), kinds }, text))
+        let tracks = choices.iter().map(|c| (c.kind, c.codec)).collect();
+        Ok((Self { subscription, peer: Arc::new(peer), tracks }, text))
     }
 
     /// The WebRTC connection.
     pub(crate) fn peer(&self) -> &Arc<Peer> {
         &self.peer
+    }
+
+    /// The codecs of its tracks.
+    pub(super) fn codecs(&self) -> Vec<Codec> {
+        self.tracks.iter().map(|(_, codec)| *codec).collect()
     }
 
     /// Plays until the viewer leaves, the subscription is cancelled, or `cancel`.
@@ -112,7 +117,7 @@ impl Viewer {
 
     /// Switches the tracks to other feeds, where those have changed.
     fn join(&self, before: &Inputs, now: &Inputs) -> Result<(), Error> {
-        for kind in &self.kinds {
+        for (kind, _) in &self.tracks {
             let (old, new) = (input(before, *kind), input(now, *kind));
             let Some(feed) = new else { continue };
             if old.is_some_and(|old| old.same_as(feed)) {

@@ -11,7 +11,7 @@ use super::fan_out::FanOut;
 use super::feed_packets::FeedPackets;
 use super::offer::{Agreement, captions, input};
 use crate::flow::{Blame, Error, Inputs, Subscription};
-use crate::media::{Codec, Kind};
+use crate::media::{Codec, Delivery, Kind};
 use crate::sfu::{self, Change, Connection, Credentials, LocalEnd, Terms, TrackTerms};
 use crate::webrtc::sdp::{
     self, Candidate, Choice, Description, Direction, Fragment, LocalTransport, Media, SdpAnswer,
@@ -95,6 +95,11 @@ impl Viewer {
     /// Our end of the ICE connection.
     pub(super) fn ice_end(&self) -> Arc<dyn IceEnd> {
         Arc::clone(&self.end) as Arc<dyn IceEnd>
+    }
+
+    /// The codecs of its tracks.
+    pub(super) fn codecs(&self) -> Vec<Codec> {
+        self.tracks.iter().map(|(_, codec)| *codec).collect()
     }
 
     /// Plays until the viewer leaves, the subscription is cancelled, or `cancel`.
@@ -215,6 +220,10 @@ impl IceEnd for End {
             candidates: candidates(&self.local),
         };
         Ok(sdp::restart_answer(&self.tag, &self.mids, &fragment, &self.announced))
+    }
+
+    fn delivery(&self) -> Option<Delivery> {
+        Some(self.connection.delivery())
     }
 }
 

@@ -1,0 +1,102 @@
+//! What a shard keeps of a session.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+
+use super::channel::{ChannelCommand, ChannelState, MESSAGES_MAX};
+use super::command::ConnectionEvent;
+use super::error::Ended;
+use super::id::SessionId;
+use super::session::{Happening, Session};
+use super::{Channel, Packet, Source};
+use crate::media::Delivery;
+
+/// A session with what belongs to it.
+pub(super) struct Entry {
+    pub(super) session: Session,
+    /// Its time in the list of timers.
+    pub(super) due: Instant,
+    pub(super) events: mpsc::Sender<ConnectionEvent>,
+    pub(super) delivery: watch::Sender<Delivery>,
+    pub(super) playing: Vec<Playing>,
+    pub(super) channels: Vec<(Arc<ChannelState>, mpsc::Sender<String>)>,
+}
+
+/// What one track plays.
+pub(super) struct Playing {
+    pub(super) track: usize,
+    pub(super) source: Source,
+    /// Number of the last packet that the viewer got when it joined.
+    pub(super) joined_at: Option<u64>,
+    /// Video begins with a packet at which decoding can start.
+    pub(super) needs_start: bool,
+}
+
+impl Playing {
+    /// Hands packets to the session, from the first that it can decode.
+    pub(super) fn feed(&mut self, session: &mut Session, packets: &[Packet]) -> Result<(), Ended> {
+        for packet in packets {
+            if self.joined_at.is_some_and(|last| packet.number <= last) {
+                continue;
+            }
+            self.needs_start &= !packet.is_start;
+            if !self.needs_start {
+                session.send(self.track, packet)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    /// Passes on what has happened; false if the viewer's task does not listen.
+    pub(super) fn tell(
+        &mut self,
+        id: SessionId,
+        what: Happening,
+        commands: &mpsc::Sender<ChannelCommand>,
+    ) -> bool {
+        match what {
+            Happening::Connected => {
+                return self.events.try_send(ConnectionEvent::Connected).is_ok();
+            }
+            Happening::KeyframeWanted(track) => {
+                let playing = self.playing.iter().filter(|p| p.track == track);
+                playing.for_each(|p| p.source.request_keyframe());
+            }
+            Happening::ChannelOpened(number, label) => {
+                let (tell, messages) = mpsc::channel(MESSAGES_MAX);
+                let state = Arc::new(ChannelState::default());
+                self.channels.push((Arc::clone(&state), tell));
+                let commands = commands.clone();
+                let channel = Channel { session: id, number, label, commands, messages, state };
+                return self.events.try_send(ConnectionEvent::Opened(channel)).is_ok();
+            }
+            Happening::ChannelText(number, text) => {
+                if let Some((_, tell)) = self.channels.get(number) {
+                    // A viewer that writes faster than it is read loses messages.
+                    let _ = tell.try_send(text);
+                }
+            }
+            Happening::ChannelReady(number) => self.update(number),
+            Happening::ChannelClosed(number) => {
+                if let Some((state, _)) = self.channels.get(number) {
+                    state.is_closed.store(true, Ordering::Relaxed);
+                    state.changed.notify_one();
+                }
+            }
+        }
+        true
+    }
+
+    fn update(&mut self, number: usize) {
+        let buffered = self.session.buffered(number);
+        if let Some((state, _)) = self.channels.get(number) {
+            state.buffered.store(buffered, Ordering::Relaxed);
+            state.changed.notify_one();
+        }
+    }
+}
