@@ -8,7 +8,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::aic::{FRAME_SAMPLES, weights};
+use crate::aic::FRAME_SAMPLES;
+use crate::aic::weights::Weights;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -19,7 +20,7 @@ fn codec() -> Codec {
 }
 
 fn own_weights() -> PathBuf {
-    weights::find().expect("weights of the source tree")
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models/aic-audio/aic-a2.safetensors"))
 }
 
 /// A voice-like sound: harmonics of a gliding pitch in syllables.
@@ -100,7 +101,7 @@ fn weights_that_are_not_those_of_the_card_are_refused() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("aic-a2.safetensors");
     let check = |expect: &str| {
-        let error = load(&path).err().expect("refused").to_string();
+        let error = load(&Weights::File(path.clone())).err().expect("refused").to_string();
         assert!(error.contains(expect), "{error}");
     };
     check("cannot read");
