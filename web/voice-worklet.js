@@ -9,7 +9,7 @@ const TELL_SAMPLES = 1600;
 class Voice extends AudioWorkletProcessor {
   constructor() {
     super();
-    Object.assign(this, { parts: [], at: 0, run: 0, asked: false, over: false, told: 0, playing: false });
+    Object.assign(this, { parts: [], at: 0, run: 0, asked: true, over: false, told: 0, playing: false });
     this.port.onmessage = ({ data }) => {
       if (data.port) { this.source = data.port; this.source.onmessage = ({ data }) => this.take(data); }
       if (data.seek !== undefined) this.seek(data.seek);

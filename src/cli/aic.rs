@@ -18,8 +18,6 @@ use crate::aic::packet::{Coded, Packet, RATE_STAGES, rate};
 use crate::aic::weights::{ModelId, Weights, text};
 use crate::aic::{FRAME_SAMPLES, RATE_HZ};
 use crate::egress::record::Wav;
-#[cfg(test)]
-use crate::egress::record::wav_header;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AicCommand {
@@ -226,6 +224,7 @@ fn wav_samples(bytes: &[u8]) -> Option<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::egress::record::wav_header;
 
     #[test]
     fn wav_is_read_as_it_is_written_and_other_formats_are_refused() {

@@ -97,6 +97,12 @@ fn a_deadline_that_cannot_be_held_is_a_miss_and_the_stream_goes_on() {
 }
 
 #[test]
+fn the_weights_in_the_program_are_those_of_their_card() {
+    let (_, hashed) = load(&Weights::BuiltIn).expect("weights in the program");
+    assert_eq!(Weights::BuiltIn.id(), Some(hashed));
+}
+
+#[test]
 fn weights_that_are_not_those_of_the_card_are_refused() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("aic-a2.safetensors");

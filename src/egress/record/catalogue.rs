@@ -25,8 +25,8 @@ const KNOWN_FILES_MAX: usize = 20_000;
 /// Maximum number of concurrent thumbnail decodes.
 const CONCURRENT_THUMBNAILS_MAX: usize = 1;
 
-/// Maximum number of blocks of voices that are decoded at once, each for some tens of ms.
-const CONCURRENT_DECODES_MAX: usize = 2;
+/// Threads that decode voices at once, each a block in some tens of ms.
+const DECODING_THREADS_MAX: usize = 2;
 
 /// Recordings of a stream that are checked for one time: as many may overlap.
 const OVERLAPPING_RECORDINGS_MAX: usize = 8;
@@ -116,7 +116,7 @@ impl Catalogue {
     /// The recordings in this folder, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let (known, pictures) = (Mutex::default(), Semaphore::new(CONCURRENT_THUMBNAILS_MAX));
-        let decodes = Semaphore::new(CONCURRENT_DECODES_MAX);
+        let decodes = Semaphore::new(DECODING_THREADS_MAX);
         Self(Arc::new(Inner { root: root.into(), known, pictures, decodes }))
     }
 

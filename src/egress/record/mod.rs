@@ -14,6 +14,7 @@ mod rotate;
 mod scan;
 mod settings;
 mod sidecar;
+mod thread;
 mod voice;
 mod wav;
 mod writer;
@@ -21,11 +22,9 @@ mod writer;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-
 use crate::egress::output::{OutputContext, StreamOutput};
 use crate::egress::segments::fmp4::{self, Chunker, Source, Tapped};
-use crate::flow::{Error, Inputs, Node, Status, Task};
+use crate::flow::{Error, Inputs, Node, Task};
 use crate::media::{Accepts, Kind, StreamName};
 
 pub use catalogue::{Catalogue, CatalogueError, Entry, EntryState};
@@ -36,6 +35,7 @@ pub(crate) use wav::wav_header;
 pub use wav::{VoiceWav, Wav, WavError};
 
 use queue::Sender;
+use thread::{FINISH_MAX, Output, ended_in_time, on_a_thread, stopped};
 use writer::{State, Writer};
 
 /// Duration of a fragment: the maximum loss if the process dies.
@@ -47,9 +47,6 @@ const FRAGMENT_DISTANCE_MIN: Duration = Duration::from_secs(1);
 /// How long the end of a recording waits for its last captions. Later ones are still written while
 /// the appliance runs.
 const CAPTIONS_WAIT_MAX: Duration = Duration::from_secs(2);
-
-/// Time limit for ending the last file.
-const FINISH_MAX: Duration = Duration::from_secs(4);
 
 impl StreamOutput for Settings {
     fn shown(&self) -> String {
@@ -93,16 +90,6 @@ pub async fn run(
     Ok(())
 }
 
-/// Where a writer writes, and to whom it reports.
-#[derive(Clone)]
-struct Output {
-    folder: PathBuf,
-    settings: Settings,
-    status: Status,
-    /// Receives an announcement of each new recording.
-    begins: mpsc::Sender<sidecar::Begun>,
-}
-
 async fn run_mp4(
     task: &Task,
     stream: &StreamName,
@@ -144,45 +131,6 @@ async fn run_mp4(
         }
     }
     Ok(())
-}
-
-/// What a writer's thread will report.
-type Written = oneshot::Receiver<Result<(), Error>>;
-
-/// Runs a writer on a thread of its own.
-fn on_a_thread(
-    stream: &StreamName,
-    write: impl FnOnce() -> Result<(), Error> + Send + 'static,
-) -> Result<Written, Error> {
-    let (tell, written) = oneshot::channel();
-    std::thread::Builder::new()
-        .name(format!("record-{stream}"))
-        .spawn(move || {
-            let _ = tell.send(write());
-        })
-        .map_err(|e| Error::build("the thread that writes", e))?;
-    Ok(written)
-}
-
-/// Waits for a writer whose queue has ended.
-async fn ended_in_time(written: Written) -> Result<(), Error> {
-    match tokio::time::timeout(FINISH_MAX, written).await {
-        Ok(Ok(ended)) => ended,
-        _ => Err(Error::build("the last recording", "it could not be ended in time")),
-    }
-}
-
-/// Handles a writer that failed while the pipeline runs.
-async fn stopped(
-    node: &Node,
-    result: Result<Result<(), Error>, oneshot::error::RecvError>,
-) -> Result<(), Error> {
-    node.stop().await?;
-    match result {
-        Ok(Err(error)) => Err(error),
-        Ok(Ok(())) => Err(Error::Ended),
-        Err(_) => Err(Error::build("the thread that writes", "it panicked; the log has more")),
-    }
 }
 
 fn tap(node: &Node, kind: Kind, mut sender: Sender) -> Result<(), Error> {

@@ -198,7 +198,7 @@ mod tests {
         let mut wav = Wav::new(Cursor::new(TWO_BLOCKS), model()).expect("a recording");
         let whole = bytes_from(&mut wav, 0);
         assert_eq!(whole.len() as u64, wav.bytes());
-        for byte in [0, 7, 43, 44, 45, 1_001, 100_001, wav.bytes() - 3, wav.bytes()] {
+        for byte in [0, 7, 43, 44, 45, 1_001, 50_001, wav.bytes() - 3, wav.bytes()] {
             let part = bytes_from(&mut wav, byte);
             assert_eq!(part.len() as u64, wav.bytes() - byte, "{byte}");
             // A decoder that begins with a block has forgotten those before it.
@@ -213,15 +213,15 @@ mod tests {
         let (model, id) = model();
         crate::fuzz::run("aic-file", |bytes| {
             let mut bytes = bytes.to_vec();
-            let mut read = |bytes: &[u8]| {
+            let read = |bytes: &[u8]| {
                 let Ok(mut wav) = Wav::new(Cursor::new(bytes), (Arc::clone(&model), id)) else {
                     return;
                 };
                 let second = wav.bytes() / 2;
                 for byte in [second, 0] {
                     let mut next = wav.seek(byte).ok();
-                    // Silence is as long as it is said to be, a minute for a block.
-                    for _ in 0..100 {
+                    // A few parts: blocks of nothing but short packets take half a second each.
+                    for _ in 0..4 {
                         let Some(part) = next.filter(|part| !part.is_empty()) else { break };
                         assert!(part.len() <= BLOCK_BYTES / 2 * 4 * 640, "{}", part.len());
                         next = wav.next_bytes().expect("memory");

@@ -132,13 +132,15 @@ impl VoiceFile {
         Ok(())
     }
 
-    /// Ends the file. Removes an empty one.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    /// Ends the file; returns its size in bytes. Removes an empty one.
+    pub(super) fn finish(mut self) -> io::Result<u64> {
         let end = self.end();
         if end == 0 {
-            return std::fs::remove_file(&self.path);
+            return std::fs::remove_file(&self.path).map(|()| 0);
         }
         self.write()?;
-        self.writer.finish(end)?.sync_all()
+        let file = self.writer.finish(end)?;
+        file.sync_all()?;
+        Ok(file.metadata()?.len())
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
-use super::{FINISH_MAX, Output, ended_in_time, on_a_thread, stopped};
+use super::thread::{FINISH_MAX, Output, ended_in_time, on_a_thread, stopped};
 use crate::aic::engine::Codec;
 use crate::flow::{Blame, Error, Inputs, Join, Node, Task};
 use crate::media::StreamName;

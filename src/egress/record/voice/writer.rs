@@ -13,8 +13,9 @@ use super::file::VoiceFile;
 use crate::aic::weights::ModelId;
 use crate::egress::record::policy::Pace;
 use crate::egress::record::sidecar::Begun;
+use crate::egress::record::thread::Output;
 use crate::egress::record::writer::{CLOCK_STEP_MAX, ROTATE_EVERY, explain};
-use crate::egress::record::{Output, Settings, rotate};
+use crate::egress::record::{Settings, rotate};
 use crate::flow::{self, Error};
 
 /// Audio that is further from where it should be than this, in samples (40 ms), is not the
@@ -139,8 +140,8 @@ impl Writer {
 
     fn end(&mut self) -> Result<(), Error> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        self.bytes_before += open.bytes();
-        open.finish().map_err(|e| self.explain("end", &e))
+        self.bytes_before += open.finish().map_err(|e| self.explain("end", &e))?;
+        Ok(())
     }
 
     fn rotate(&mut self) -> Result<(), Error> {
