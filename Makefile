@@ -11,7 +11,7 @@ MEDIA_TESTS = $(addprefix --skip=,aic:: control::api:: control::store::sqlite::t
   ingress:: process:: srt:: webrtc:: fuzz_)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run release test test-fast lint lint-ct2 fmt check bench bench-aic aic-gpu fuzz train-smoke clean-state
+.PHONY: help setup run release wasm test test-fast lint lint-ct2 fmt check bench bench-aic aic-gpu fuzz train-smoke clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,13 +21,18 @@ setup: ## Install everything that building, running and testing needs
 
 run: ## Build and start the appliance with its demo stream; state in ./state (STATE=dir, ARGS="…")
 	@.ci/setup run
+	@.ci/wasm --if-possible
 	$(CARGO) build --bin auralink
 	@$(CARGO) run --quiet --bin auralink -- models pull --default || \
 	  echo "The appliance starts without them; \`auralink models pull --default\` fetches them later."
 	$(CARGO) run --quiet --bin auralink -- run --demo --state $(STATE) $(ARGS)
 
+wasm: ## The voice decoder of the page, web/voice.wasm, which the next build puts into the program
+	@.ci/wasm
+
 release: ## Build what ships: target/release/auralink
 	@.ci/setup run
+	@.ci/wasm --if-possible
 	$(CARGO) build --release --locked --bin auralink
 
 test: ## All tests: units, rooms, and the appliance with real publishers and viewers (ARGS="filter")

@@ -9,7 +9,7 @@ const OPTIONAL = { ca: String, max_kbps: Number, video_kbps: Number };
 // What the form asks for: an output, or what is to be changed of one.
 function asked(fields, edited) {
   const type = fields.type.value, output = edited ? {} : { id: fields.id.value, type };
-  if (type === "record") return output;
+  if (type === "record") { output.format = fields.format.value; return output; }
   // Address and token are not known here: those that are not typed again stay.
   for (const name of type === "trunk" ? ["url", "token"] : ["url"]) if (fields[name].value) output[name] = fields[name].value;
   if (type === "push") return output;
@@ -48,6 +48,7 @@ export function askForOutput(path, done, output) {
       const type = fields.type.value, trunk = type === "trunk", url = fields.url.value || output?.target || "";
       part("#output-url", type !== "record");
       part("#output-trunk", trunk);
+      part("#output-record", type === "record");
       part("#output-share", trunk && fields.aic.value === "share");
       part("#output-video-kbps", trunk && fields.video.value !== "off");
       dialog.querySelector("#output-url-name").textContent = trunk ? "WHIP address of the stream there" : "Address, with its key";

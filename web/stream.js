@@ -7,6 +7,7 @@ import { Outputs, askForOutput } from "./outputs.js";
 import { Player } from "./player.js";
 import { receivedTrunk } from "./trunk.js";
 import { viewersTable } from "./viewers.js";
+import { VoicePlayer } from "./voice.js";
 
 // Names of the engines of noise suppression.
 const ENGINES = { dfn3: "DeepFilterNet", rnnoise: "RNNoise" };
@@ -18,6 +19,7 @@ export function showStream(main, name) {
   const path = "/streams/" + encodeURIComponent(name);
   const overlay = new Overlay($("overlay"), $("caption-language"), $("caption-size"));
   const panel = captionsPanel(main, name);
+  const voice = new VoicePlayer($("voice-playback"));
   const player = new Player($("video"), $("meter"), overlay, (text) => {
     $("watch-facts").textContent = text;
     $("watch").textContent = player.playing ? "Stop" : "Watch";
@@ -120,13 +122,20 @@ export function showStream(main, name) {
     const row = (r) => {
       const at = `/recordings/${encodeURIComponent(r.stream)}/${encodeURIComponent(r.id)}`, file = "/api/v1" + at + "/file";
       const play = make("button", { className: "plain", textContent: "Play" });
-      play.onclick = () => { const video = $("playback"); video.hidden = false; video.src = file; video.play().catch(toast); };
+      play.onclick = () => {
+        const video = $("playback"), isVoice = r.format === "aic";
+        video.hidden = isVoice;
+        if (isVoice) { video.removeAttribute("src"); video.load(); voice.play(r, at).catch(toast); return; }
+        voice.stop();
+        video.src = file;
+        video.play().catch(toast);
+      };
       const away = make("button", { className: "plain danger", textContent: "Delete", disabled: r.state === "writing" });
       onClick(away, async () => { if (confirm("Delete this recording?")) { await remove(at); await showRecordings(); } });
       return make("tr", {}, make("td", { textContent: new Date(r.started).toLocaleString() }),
-        make("td", { textContent: `${Math.round(r.duration_s)} s, ${bytes(r.bytes)}` }),
+        make("td", { textContent: `${Math.round(r.duration_s)} s, ${bytes(r.bytes)}${r.format === "aic" ? ", voice" : ""}` }),
         make("td", {}, make("span", { className: "pill " + (r.state === "writing" ? "running" : ""), textContent: r.state })),
-        make("td", {}, play, make("a", { className: "button plain", href: file, download: `${r.stream}_${r.id}.mp4`, textContent: "Download" }), away));
+        make("td", {}, play, make("a", { className: "button plain", href: file, download: `${r.stream}_${r.id}.${r.format}`, textContent: "Download" }), away));
     };
     fill($("recordings"), page.items.map(row), "None yet.");
   }
@@ -159,7 +168,17 @@ export function showStream(main, name) {
   showViewers().catch(() => {});
   const often = setInterval(() => showViewers().catch(() => {}), 3000);
   const slow = setInterval(() => showRecordings().catch(() => {}), 10000);
-  return { refresh, leave() { gone = true; clearInterval(often); clearInterval(slow); panel.leave(); player.stop(); } };
+  return {
+    refresh,
+    leave() {
+      gone = true;
+      clearInterval(often);
+      clearInterval(slow);
+      panel.leave();
+      player.stop();
+      voice.stop();
+    },
+  };
 }
 
 function fill(body, rows, otherwise) {

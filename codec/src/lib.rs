@@ -5,17 +5,20 @@
 //!
 //! - [`Model`]: the weights, shared by all streams, and the network for N streams in one pass;
 //! - [`Codes`]: the 4-bit codes of a frame of 20 ms;
-//! - [`Model::pack`], [`Model::unpack`]: codes of a packet <-> bytes of the range coder.
+//! - [`Model::pack`], [`Model::unpack`]: codes of a packet <-> bytes of the range coder;
+//! - [`packet`]: the payload of RTP and of files, [`container`]: the `.aic` file.
 //!
 //! Invariants: streaming frame by frame equals the whole file; a stream's result does not depend on
 //! the streams that share its pass; packets are exact integers on every machine.
 
 mod codes;
+pub mod container;
 mod context;
 mod kernel;
 mod layers;
 mod network;
 mod pack;
+pub mod packet;
 mod quantiser;
 mod range;
 #[cfg(feature = "torch")]
@@ -25,6 +28,9 @@ mod weights;
 pub use codes::{Codes, ENTRIES, STAGES_MAX};
 pub use network::{DecoderState, EncoderState, Model};
 pub use weights::ModelError;
+
+/// Samples per second; there is one channel.
+pub const RATE_HZ: u32 = 16_000;
 
 /// Samples of a frame: 20 ms at 16 kHz.
 pub const FRAME_SAMPLES: usize = 320;

@@ -4,18 +4,20 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use auralink_codec::{Codes, Model};
 use clap::Subcommand;
 
-use crate::aic::container::{Header, Reader, Writer};
+use crate::aic::container::{Header, Part, Reader, Writer};
 use crate::aic::controller::WIRE_OVERHEAD_BYTES;
 use crate::aic::engine::load;
 use crate::aic::packet::{Coded, Packet, RATE_STAGES, rate};
-use crate::aic::weights::ModelId;
+use crate::aic::weights::{ModelId, Weights, text};
 use crate::aic::{FRAME_SAMPLES, RATE_HZ};
+use crate::egress::record::Wav;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AicCommand {
@@ -58,10 +60,11 @@ pub(super) enum AicCommand {
 /// The named weights, or those that trunks use.
 fn model(named: Option<PathBuf>) -> anyhow::Result<(Model, ModelId)> {
     let missing = crate::aic::Missing::Weights;
-    let path = named
+    let weights = named
+        .map(Weights::File)
         .or_else(crate::aic::weights::find)
         .with_context(|| format!("{missing}: {}", missing.fix()))?;
-    Ok(load(&path)?)
+    Ok(load(&weights)?)
 }
 
 pub(super) fn run(command: AicCommand) -> anyhow::Result<ExitCode> {
@@ -72,7 +75,7 @@ pub(super) fn run(command: AicCommand) -> anyhow::Result<ExitCode> {
             encode(&input, &output, shape, &model(weights)?)?;
         }
         AicCommand::Decode { input, output, weights } => {
-            decode(&input, &output, &model(weights)?)?;
+            decode(&input, &output, model(weights)?)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -89,30 +92,51 @@ fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
 }
 
 fn info(input: &Path) -> anyhow::Result<()> {
-    let reader = Reader::new(open(input)?)?;
+    let length = input.metadata().map_or(0, |m| m.len());
+    let mut reader = Reader::new(open(input)?)?;
     let header = reader.header();
-    let (mut packets, mut bytes, mut frames, mut redundant) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let (samples, ended) = reader.end()?;
+    reader.seek(0)?;
+    let (mut packets, mut bytes, mut frames, mut blocks, mut damaged) = (0, 0, 0, 0, 0);
     let (mut least, mut most) = (RATE_STAGES[3], 0);
-    for packet in reader {
-        let packet = packet?;
-        let header = packet.header();
-        packets += 1;
-        bytes += packet.bytes().len();
-        frames += header.frames;
-        redundant += header.redundant;
-        (least, most) = (least.min(header.stages), most.max(header.stages));
+    for part in reader {
+        let Part::Block(block) = part? else {
+            damaged += 1;
+            continue;
+        };
+        blocks += 1;
+        for packet in &block.packets {
+            let header = packet.header();
+            packets += 1;
+            bytes += packet.bytes().len();
+            frames += header.frames;
+            (least, most) = (least.min(header.stages), most.max(header.stages));
+        }
     }
-    let model: String = header.model.iter().map(|b| format!("{b:02x}")).collect();
-    println!("model     {model}");
-    println!("original  {} samples at 16 kHz", header.samples);
+    // The end mark is no damage.
+    damaged -= usize::from(ended);
+    let seconds = samples as f64 / f64::from(RATE_HZ);
+    let kbps = |bytes: usize| bytes as f64 * 0.008 / (frames as f64 * 0.02);
+    println!("model     {}", text(header.model));
+    if header.start_ms > 0 {
+        let start =
+            i64::try_from(header.start_ms).ok().and_then(chrono::DateTime::from_timestamp_millis);
+        println!("started   {}", start.map_or_else(String::new, |s| s.to_rfc3339()));
+    }
+    println!("duration  {seconds:.2} s, {samples} samples at 16 kHz");
+    println!(
+        "file      {length} bytes, {}",
+        if ended { "complete" } else { "cut off or still growing" }
+    );
+    println!("blocks    {blocks}, {damaged} damaged");
     println!("packets   {packets}, {bytes} bytes");
     if frames > 0 {
-        let seconds = frames as f64 * 0.02;
-        let wire = bytes + packets * WIRE_OVERHEAD_BYTES;
-        println!("frames    {frames} of 20 ms ({seconds:.2} s), {redundant} redundant");
+        println!("frames    {frames} of 20 ms ({:.2} s)", frames as f64 * 0.02);
         println!("stages    {least} to {most}");
-        println!("payload   {:.2} kbit/s", bytes as f64 * 0.008 / seconds);
-        println!("wire      {:.2} kbit/s as SRTP over IPv4", wire as f64 * 0.008 / seconds);
+        println!("payload   {:.2} kbit/s", kbps(bytes));
+        println!("on disk   {:.2} kbit/s", length as f64 * 0.008 / seconds);
+        let wire = kbps(bytes + packets * WIRE_OVERHEAD_BYTES);
+        println!("wire      {wire:.2} kbit/s as SRTP over IPv4");
     }
     Ok(())
 }
@@ -135,7 +159,7 @@ fn encode(
     open(input)?.read_to_end(&mut sound)?;
     let mut sound = wav_samples(&sound)
         .with_context(|| format!("{} is no 16 kHz mono WAV of 16 bits", input.display()))?;
-    let header = Header { model: *id, samples: sound.len() as u64 };
+    let samples = sound.len() as u64;
     sound.resize(sound.len().next_multiple_of(FRAME_SAMPLES * shape.frames), 0.0);
     let start = Instant::now();
     let mut state = model.encoder_state();
@@ -145,38 +169,26 @@ fn encode(
     };
     let all: Vec<Codes> = sound.chunks(FRAME_SAMPLES).map(encode).collect();
     told(start.elapsed(), all.len());
-    let mut file = Writer::new(create(output)?, header)?;
-    for frames in all.chunks(shape.frames) {
+    let mut file = Writer::new(create(output)?, Header { model: *id, start_ms: 0 })?;
+    for (at, frames) in all.chunks(shape.frames).enumerate() {
         let (frames, constant) = (frames.to_vec(), shape.constant);
         let packet = Packet { frames, constant, ..Packet::default() };
-        file.put(&Coded::read(&packet.write(model)?)?)?;
+        let first = (at * shape.frames * FRAME_SAMPLES) as u64;
+        file.put(first, &Coded::read(&packet.write(model)?)?)?;
     }
-    file.finish()?;
+    file.finish(samples)?;
     Ok(())
 }
 
-fn decode(input: &Path, output: &Path, (model, id): &(Model, ModelId)) -> anyhow::Result<()> {
-    let reader = Reader::new(open(input)?)?;
-    let header = reader.header();
-    if header.model != *id {
-        bail!("the file was made by other weights ({:02x?}); these are {id:02x?}", header.model);
-    }
-    let (mut state, mut sound) = (model.decoder_state(), Vec::new());
+fn decode(input: &Path, output: &Path, (model, id): (Model, ModelId)) -> anyhow::Result<()> {
+    let mut sound = Wav::open(input, (Arc::new(model), id))?;
     let start = Instant::now();
-    for packet in reader {
-        for codes in packet?.open(model)?.frames {
-            sound.extend(model.synthesise(&[model.latent(&codes)], &mut [&mut state]));
-        }
-    }
-    told(start.elapsed(), sound.len() / FRAME_SAMPLES);
-    if header.samples > 0 {
-        sound.truncate(usize::try_from(header.samples).unwrap_or(usize::MAX));
-    }
     let mut file = create(output)?;
-    file.write_all(&wav_header(sound.len()))?;
-    for sample in sound {
-        file.write_all(&((sample.clamp(-1.0, 1.0) * 32_767.0).round() as i16).to_le_bytes())?;
+    file.write_all(&sound.seek(0)?)?;
+    while let Some(bytes) = sound.next_bytes()? {
+        file.write_all(&bytes)?;
     }
+    told(start.elapsed(), usize::try_from(sound.samples())? / FRAME_SAMPLES);
     Ok(file.flush()?)
 }
 
@@ -209,21 +221,10 @@ fn wav_samples(bytes: &[u8]) -> Option<Vec<f32>> {
     }
 }
 
-fn wav_header(samples: usize) -> Vec<u8> {
-    let size = u32::try_from(2 * samples).unwrap_or(u32::MAX - 36);
-    let mut bytes = b"RIFF".to_vec();
-    bytes.extend((36 + size).to_le_bytes());
-    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    bytes.extend(RATE_HZ.to_le_bytes());
-    bytes.extend((2 * RATE_HZ).to_le_bytes());
-    bytes.extend(b"\x02\0\x10\0data");
-    bytes.extend(size.to_le_bytes());
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::egress::record::wav_header;
 
     #[test]
     fn wav_is_read_as_it_is_written_and_other_formats_are_refused() {

@@ -261,8 +261,8 @@ fn voices(report: &mut Report, config: &config::Config, registry: &Registry) {
 /// Reports whether trunks use the neural voice codec or Opus.
 fn voice_codec(report: &mut Report) {
     match aic::available() {
-        Ok(id) => {
-            let text = format!("AIC-A, model {}", aic::weights::text(id));
+        Ok((weights, id)) => {
+            let text = format!("AIC-A, model {} ({weights})", aic::weights::text(id));
             report.line(Mark::Good, "voice codec", &text, None);
         }
         Err(missing) => {

@@ -138,7 +138,10 @@ fn tell_machine(machine: &Machine) {
         Gpus::Ready { .. } | Gpus::None => tracing::info!("{gpu}"),
     }
     match aic::available() {
-        Ok(id) => tracing::info!(model = aic::weights::text(id), "voice on trunks goes by AIC-A"),
+        Ok((weights, id)) => {
+            let model = aic::weights::text(id);
+            tracing::info!(model, %weights, "voice on trunks goes by AIC-A");
+        }
         Err(missing) => {
             tracing::info!(
                 fix = missing.fix(),

@@ -19,13 +19,35 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page/viewers.js", "text/javascript; charset=utf-8", include_str!("../../web/viewers.js")),
     ("/page/trunk.js", "text/javascript; charset=utf-8", include_str!("../../web/trunk.js")),
     ("/page/player.js", "text/javascript; charset=utf-8", include_str!("../../web/player.js")),
+    ("/page/voice.js", "text/javascript; charset=utf-8", include_str!("../../web/voice.js")),
+    (
+        "/page/voice-worker.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../web/voice-worker.js"),
+    ),
+    (
+        "/page/voice-worklet.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../web/voice-worklet.js"),
+    ),
     ("/favicon.svg", "image/svg+xml", include_str!("../../web/favicon.svg")),
 ];
 
+/// The decoder of voices; empty if `make wasm` was not run before the build.
+const VOICE_DECODER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/voice.wasm"));
+
 /// Serves the page. It contains no secrets: its data comes from the API, behind the guard.
 pub(super) fn router() -> Router {
-    FILES.iter().fold(Router::new(), |router, &(path, media_type, content)| {
-        let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-cache")];
-        router.route(path, get(move || async move { (headers, content).into_response() }))
-    })
+    let router = FILES.iter().fold(Router::new(), |router, &(path, media_type, content)| {
+        route(router, path, media_type, content.as_bytes())
+    });
+    match VOICE_DECODER {
+        [] => router,
+        decoder => route(router, "/page/voice.wasm", "application/wasm", decoder),
+    }
+}
+
+fn route(router: Router, path: &str, media_type: &'static str, content: &'static [u8]) -> Router {
+    let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-cache")];
+    router.route(path, get(move || async move { (headers, content).into_response() }))
 }

@@ -13,7 +13,7 @@ use crate::process::encoders::{Encoders, Probed};
 pub struct VoiceCodec {
     /// Whether it can be used on this machine.
     pub available: bool,
-    /// Path of the weights file that was found.
+    /// `built in`, or the path of the weights file that was found.
     pub weights: Option<String>,
     /// Id of the model. Both ends need the same one.
     pub model: Option<String>,
@@ -27,16 +27,19 @@ pub struct VoiceCodec {
 
 impl VoiceCodec {
     fn probe() -> Self {
-        let (weights, missing) = (aic::weights::find(), aic::available().err());
-        let id = weights.as_deref().and_then(aic::weights::id).map(aic::weights::text);
-        let text = match (&id, missing) {
-            (Some(id), None) => format!("AIC-A, model {id}"),
-            (_, Some(missing)) => format!("Opus; AIC-A is off: {missing}"),
-            (None, None) => "Opus".into(),
+        let (found, missing) = match aic::available() {
+            Ok(found) => (Some(found), None),
+            Err(missing) => (None, Some(missing)),
+        };
+        let (weights, id) = found.map(|(w, id)| (w, aic::weights::text(id))).unzip();
+        let text = match (&id, &weights, missing) {
+            (Some(id), Some(weights), None) => format!("AIC-A, model {id} ({weights})"),
+            (.., Some(missing)) => format!("Opus; AIC-A is off: {missing}"),
+            _ => "Opus".into(),
         };
         Self {
             available: missing.is_none(),
-            weights: weights.map(|path| path.display().to_string()),
+            weights: weights.map(|weights| weights.to_string()),
             model: id,
             reason: missing.map(|m| m.to_string()),
             fix: missing.map(aic::Missing::fix),

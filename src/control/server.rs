@@ -292,8 +292,9 @@ async fn name_host(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Our pages may load only their own files and may not be framed by other sites.
-const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+/// Our pages may load only their own files, WebAssembly included, and may not be framed by other
+/// sites.
+const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
      img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'";
 

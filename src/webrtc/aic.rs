@@ -35,7 +35,7 @@ pub(crate) fn reason(message: &gst::StructureRef) -> String {
 /// The model used for coding, as 8 hexadecimal digits; `None` if AIC-A is not usable because the
 /// engine or the weights are missing.
 pub(crate) fn model() -> Option<String> {
-    aic::available().ok().map(weights::text)
+    aic::available().ok().map(|(_, id)| weights::text(id))
 }
 
 /// Whether a payload is AIC-A with our model.

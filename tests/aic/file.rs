@@ -6,7 +6,7 @@ use std::process::Command;
 const RATE_HZ: u32 = 16_000;
 
 /// A second of a gliding voice in syllables, as 16 bits.
-fn sound() -> Vec<i16> {
+pub(crate) fn sound() -> Vec<i16> {
     let sample = |i: u32| {
         let t = i as f32 / RATE_HZ as f32;
         let turn = std::f32::consts::TAU * (120.0 * t + 10.0 * (3.0 * t).sin());
@@ -16,7 +16,7 @@ fn sound() -> Vec<i16> {
     (0..RATE_HZ + 77).map(sample).collect()
 }
 
-fn wav(samples: &[i16]) -> Vec<u8> {
+pub(crate) fn wav(samples: &[i16]) -> Vec<u8> {
     let size = 2 * samples.len() as u32;
     let mut bytes = b"RIFF".to_vec();
     bytes.extend((36 + size).to_le_bytes());
@@ -29,12 +29,12 @@ fn wav(samples: &[i16]) -> Vec<u8> {
     bytes
 }
 
-/// Runs `auralink aic` and returns what it printed.
-fn aic(arguments: &[&str], folder: &Path) -> String {
-    let weights = concat!(env!("CARGO_MANIFEST_DIR"), "/models/aic-audio/aic-a2.safetensors");
+/// Runs `auralink aic` where there is no folder of models, and returns what it printed.
+pub(crate) fn aic(arguments: &[&str], folder: &Path) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_auralink"))
         .current_dir(folder)
-        .env("AURALINK_AIC_WEIGHTS", weights)
+        .env_remove("AURALINK_AIC_WEIGHTS")
+        .env_remove("AURALINK_MODELS")
         .arg("aic")
         .args(arguments)
         .output()

@@ -5,6 +5,10 @@ mod fuzz;
 #[path = "../fuzz/harness.rs"]
 #[allow(dead_code, reason = "the tests in src/ use the rest")]
 mod harness;
+#[path = "../support/needs.rs"]
+#[allow(dead_code, reason = "the tests beside it use the rest")]
+mod needs;
+mod wasm;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

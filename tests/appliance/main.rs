@@ -33,6 +33,7 @@ mod timing;
 mod tracks;
 mod trunk;
 mod viewers;
+mod voice;
 mod wanted;
 mod webrtc;
 mod words;

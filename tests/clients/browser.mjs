@@ -4,6 +4,7 @@
 //   node browser.mjs whip URL --token T --seconds 10       publishes its fake camera and microphone
 //   node browser.mjs hls  URL --seconds 10                 plays a playlist with hls.js
 //   node browser.mjs page URL --token T --stream S         signs in on the page and watches a stream
+//   node browser.mjs voice URL --token T --stream S        plays the newest recording, a voice, on the page
 //   node browser.mjs overlay URL                           feeds cues to the page's captions
 //
 // `--codec` and, with whip, `--scalability L3T3_KEY` select the video encoding. `--captions` opens
@@ -137,6 +138,58 @@ async function editTrunk(page) {
   return had;
 }
 
+/** Plays a recorded voice on the page, seeks in it, and hears it through the player itself. */
+async function playVoice(page, url, patience) {
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.setDefaultTimeout(patience);
+  // What the page sends to the speakers, which a headless browser does not have.
+  await page.addInitScript(() => {
+    const connect = AudioNode.prototype.connect;
+    AudioNode.prototype.connect = function (to, ...rest) {
+      if (to instanceof AudioDestinationNode) {
+        const ear = window.ear = new AnalyserNode(this.context, { fftSize: 8192 });
+        connect.call(this, ear);
+      }
+      return connect.call(this, to, ...rest);
+    };
+  });
+  await page.goto(url);
+  await page.fill("input[name=token]", options.token);
+  await page.press("input[name=token]", "Enter");
+  await page.click(`#streams >> text=${options.stream}`);
+  await page.click("#recordings button:has-text('Play')");
+  await page.waitForSelector("#voice-playback input[type=range], #voice-playback audio");
+  const position = () => {
+    const sound = document.querySelector("#voice-playback audio"), place = document.querySelector("#voice-playback input");
+    return sound ? sound.currentTime : Number(place?.value ?? 0);
+  };
+  await page.waitForFunction(`(${position})() > 1.5`, null, { polling: 100 });
+  const played = await page.evaluate(position);
+  let loud = 0;
+  for (let i = 0; i < 30; i++) {
+    loud = Math.max(loud, await page.evaluate(() => {
+      // The browser's own player has no ear in it.
+      if (!window.ear) return 1;
+      const samples = new Float32Array(window.ear.fftSize);
+      window.ear.getFloatTimeDomainData(samples);
+      return Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
+    }));
+    await page.waitForTimeout(50);
+  }
+  if (options.shot) await page.screenshot({ path: options.shot, fullPage: true });
+  await page.evaluate(() => {
+    const sound = document.querySelector("#voice-playback audio"), place = document.querySelector("#voice-playback input");
+    if (sound) { sound.currentTime = sound.duration * 0.75; return; }
+    place.value = Number(place.max) * 0.75;
+    place.dispatchEvent(new Event("change"));
+  });
+  await page.waitForTimeout(1000);
+  const sought = await page.evaluate(position);
+  const told = await page.innerText("#voice-playback");
+  say("report", { played, sought, loud, told, wav: await page.evaluate(() => Boolean(document.querySelector("#voice-playback audio"))), errors });
+}
+
 /** Tests the page's captions: what they show of growing cues, and whether a word ever moves. */
 async function growCaptions(page, url) {
   await page.goto(url);
@@ -178,8 +231,8 @@ async function growCaptions(page, url) {
 
 async function main() {
   const [mode, url] = positionals;
-  if (!["whep", "whip", "hls", "page", "overlay"].includes(mode) || !url) {
-    console.error("usage: browser.mjs whep|whip|hls|page|overlay URL [--token T] [--seconds N]");
+  if (!["whep", "whip", "hls", "page", "voice", "overlay"].includes(mode) || !url) {
+    console.error("usage: browser.mjs whep|whip|hls|page|voice|overlay URL [--token T] [--seconds N]");
     return 2;
   }
   const server = await serve();
@@ -189,6 +242,10 @@ async function main() {
     const page = await browser.newPage();
     if (mode === "overlay") {
       await growCaptions(page, url);
+      return 0;
+    }
+    if (mode === "voice") {
+      await playVoice(page, url, Number(options.patience) * 1000);
       return 0;
     }
     if (mode === "page") {

@@ -7,11 +7,10 @@ use std::time::Duration;
 use auralink_codec::Model;
 
 use super::{CodecError, load};
-use crate::aic::weights::{self, ModelId};
+use crate::aic::weights::{self, ModelId, Weights};
 use crate::media::IgnorePoison;
 
-const NO_WEIGHTS: &str = "no weights: put aic-a2.safetensors and aic-a2.json to \
-    /var/lib/auralink/models/aic-audio";
+const NO_WEIGHTS: &str = "AURALINK_AIC_WEIGHTS names no file";
 
 /// The engine of this process. Clones share it.
 #[derive(Clone)]
@@ -26,7 +25,7 @@ struct Shared {
 
 enum Phase {
     Starting,
-    Ready(Arc<Model>),
+    Ready(Arc<Model>, ModelId),
     Off(CodecError),
 }
 
@@ -44,18 +43,18 @@ impl Codec {
     }
 
     fn start() -> Self {
-        let path = weights::find();
+        let found = weights::find();
         let shared = Arc::new(Shared {
-            id: path.as_deref().and_then(weights::id),
+            id: found.as_ref().and_then(Weights::id),
             phase: Mutex::new(Phase::Starting),
             changed: Condvar::new(),
         });
-        let Some(path) = path else {
+        let Some(found) = found else {
             shared.settle(Err(NO_WEIGHTS.into()));
             return Self(shared);
         };
         let loaded = Arc::clone(&shared);
-        let load = move || loaded.settle(load(&path).map_err(|e| e.to_string()));
+        let load = move || loaded.settle(load(&found).map_err(|e| e.to_string()));
         if let Err(error) = thread::Builder::new().name("aic-weights".into()).spawn(load) {
             shared.settle(Err(format!("no thread: {error}")));
         }
@@ -76,6 +75,14 @@ impl Codec {
     /// # Errors
     /// They are not there, cannot be used, or are being loaded.
     pub fn loaded(&self) -> Result<Arc<Model>, CodecError> {
+        self.loaded_with_id().map(|(model, _)| model)
+    }
+
+    /// The weights and their id.
+    ///
+    /// # Errors
+    /// As for [`Codec::loaded`].
+    pub fn loaded_with_id(&self) -> Result<(Arc<Model>, ModelId), CodecError> {
         self.0.lock().model()
     }
 
@@ -113,7 +120,7 @@ impl Shared {
 
     fn settle(&self, loaded: Result<(Model, ModelId), String>) {
         let phase = match loaded {
-            Ok((model, _)) => Phase::Ready(Arc::new(model)),
+            Ok((model, id)) => Phase::Ready(Arc::new(model), id),
             Err(why) => {
                 let error = CodecError::NotThere(why);
                 tracing::warn!(engine = "aic", "{error}");
@@ -126,9 +133,9 @@ impl Shared {
 }
 
 impl Phase {
-    fn model(&self) -> Result<Arc<Model>, CodecError> {
+    fn model(&self) -> Result<(Arc<Model>, ModelId), CodecError> {
         match self {
-            Self::Ready(model) => Ok(Arc::clone(model)),
+            Self::Ready(model, id) => Ok((Arc::clone(model), *id)),
             Self::Starting => Err(CodecError::Starting),
             Self::Off(error) => Err(error.clone()),
         }

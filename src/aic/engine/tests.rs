@@ -8,7 +8,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::aic::{FRAME_SAMPLES, weights};
+use crate::aic::FRAME_SAMPLES;
+use crate::aic::weights::Weights;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -19,7 +20,7 @@ fn codec() -> Codec {
 }
 
 fn own_weights() -> PathBuf {
-    weights::find().expect("weights of the source tree")
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models/aic-audio/aic-a2.safetensors"))
 }
 
 /// A voice-like sound: harmonics of a gliding pitch in syllables.
@@ -96,11 +97,17 @@ fn a_deadline_that_cannot_be_held_is_a_miss_and_the_stream_goes_on() {
 }
 
 #[test]
+fn the_weights_in_the_program_are_those_of_their_card() {
+    let (_, hashed) = load(&Weights::BuiltIn).expect("weights in the program");
+    assert_eq!(Weights::BuiltIn.id(), Some(hashed));
+}
+
+#[test]
 fn weights_that_are_not_those_of_the_card_are_refused() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("aic-a2.safetensors");
     let check = |expect: &str| {
-        let error = load(&path).err().expect("refused").to_string();
+        let error = load(&Weights::File(path.clone())).err().expect("refused").to_string();
         assert!(error.contains(expect), "{error}");
     };
     check("cannot read");

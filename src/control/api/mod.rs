@@ -101,6 +101,7 @@ fn guarded(state: Option<&ApiState>) -> OpenApiRouter<ApiState> {
         .view(routes!(presets::list_presets))
         .view(routes!(presets::get_preset))
         .view(routes!(system::get_system))
+        .view(routes!(system::get_voice_model))
         .view(routes!(speech::get_speech))
         .view(routes!(events::follow_events));
     recordings::add(audio::add(table)).finish()

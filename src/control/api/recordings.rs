@@ -1,6 +1,6 @@
 //! Recordings: list, view, download, delete.
 
-use std::io::SeekFrom;
+use std::io::{self, SeekFrom};
 
 use axum::Json;
 use axum::body::Body;
@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::extract::{Params, Query};
 use super::route_table::RouteTable;
 use super::{Code, Error, Failures};
-use crate::egress::record::{Catalogue, CatalogueError, Entry};
+use crate::egress::record::{Catalogue, CatalogueError, Entry, Format, VoiceWav};
 use crate::media::{Language, StreamName};
 
 /// Maximum number of recordings per page.
@@ -33,6 +33,7 @@ where
         .view(routes!(get_recording))
         .operate(routes!(delete_recording))
         .view(routes!(download_recording))
+        .view(routes!(download_recording_wav))
         .view(routes!(get_recording_thumbnail))
         .view(routes!(download_recording_captions))
 }
@@ -123,7 +124,8 @@ async fn delete_recording(
     get, path = "/api/v1/recordings/{stream}/{id}/file", tag = "recordings",
     params(("stream" = String, Path), ("id" = String, Path)),
     responses(
-        (status = 200, description = "The whole file as it is now.", content_type = "video/mp4"),
+        (status = 200, description = "The whole file as it is now: `video/mp4`, or `audio/x-aic` of a voice.",
+            content_type = "video/mp4"),
         (status = 206, description = "The range asked for.", content_type = "video/mp4"),
         Failures
     )
@@ -145,23 +147,100 @@ async fn download_recording(
     let (first, count) = range.unwrap_or((0, length));
     file.seek(SeekFrom::Start(first)).await.map_err(disk)?;
     let body = Body::from_stream(ReaderStream::with_capacity(file.take(count), 64 << 10));
-    let mut response = body.into_response();
-    let mut set = |name, value: String| {
-        if let Ok(value) = value.parse() {
-            response.headers_mut().insert(name, value);
+    let format = path.extension().unwrap_or_default().to_string_lossy();
+    let media_type = Format::of(&path).unwrap_or_default().media_type();
+    let served = Served { name: format!("{stream}_{id}.{format}"), media_type, length };
+    Ok(served.response(body, range))
+}
+
+/// A file of which all or a range is sent.
+struct Served {
+    name: String,
+    media_type: &'static str,
+    /// Bytes of all of it.
+    length: u64,
+}
+
+impl Served {
+    fn response(self, body: Body, range: Option<(u64, u64)>) -> Response {
+        let (first, count) = range.unwrap_or((0, self.length));
+        let mut response = body.into_response();
+        let mut set = |name, value: String| {
+            if let Ok(value) = value.parse() {
+                response.headers_mut().insert(name, value);
+            }
+        };
+        set(header::CONTENT_TYPE, self.media_type.into());
+        set(header::CONTENT_LENGTH, count.to_string());
+        set(header::ACCEPT_RANGES, "bytes".into());
+        set(header::CACHE_CONTROL, "private, no-cache".into());
+        set(header::CONTENT_DISPOSITION, format!("inline; filename=\"{}\"", self.name));
+        if range.is_some() {
+            let last = first + count.saturating_sub(1);
+            set(header::CONTENT_RANGE, format!("bytes {first}-{last}/{}", self.length));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
-    };
-    set(header::CONTENT_TYPE, "video/mp4".into());
-    set(header::CONTENT_LENGTH, count.to_string());
-    set(header::ACCEPT_RANGES, "bytes".into());
-    set(header::CACHE_CONTROL, "private, no-cache".into());
-    set(header::CONTENT_DISPOSITION, format!("inline; filename=\"{stream}_{id}.mp4\""));
-    if range.is_some() {
-        let last = first + count.saturating_sub(1);
-        set(header::CONTENT_RANGE, format!("bytes {first}-{last}/{length}"));
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        response
     }
-    Ok(response)
+}
+
+/// A voice (`format` is `aic`) as WAV, or a byte range of it, decoded while it is sent.
+#[utoipa::path(
+    get, path = "/api/v1/recordings/{stream}/{id}/wav", tag = "recordings",
+    params(("stream" = String, Path), ("id" = String, Path)),
+    responses(
+        (status = 200, description = "16 kHz, mono, 16 bits, as long as it is now.", content_type = "audio/wav"),
+        (status = 206, description = "The range asked for.", content_type = "audio/wav"),
+        Failures
+    )
+)]
+async fn download_recording_wav(
+    State(catalogue): State<Catalogue>,
+    Params((stream, id)): Params<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let stream = name(&stream)?;
+    let name = format!("{stream}_{id}.wav");
+    let open = catalogue.clone();
+    let wav = blocking(move || open.wav(&stream, &id)).await?;
+    let length = wav.bytes();
+    let asked = headers.get(header::RANGE).and_then(|v| v.to_str().ok());
+    let range = asked.map_or(Ok(None), |text| range(text, length))?;
+    let (first, count) = range.unwrap_or((0, length));
+    let parts = futures::stream::try_unfold((wav, Some(first), count), move |(wav, from, left)| {
+        let catalogue = catalogue.clone();
+        async move {
+            // A slow reader holds no turn and no thread.
+            let _turn = catalogue.decoding_turn().await;
+            let part = move || wav_part(wav, from, left);
+            tokio::task::spawn_blocking(part).await.map_err(io::Error::other)?
+        }
+    });
+    let body = Body::from_stream(parts);
+    Ok(Served { name, media_type: "audio/wav", length }.response(body, range))
+}
+
+/// What is left of a WAV file: the file, where to go to first, bytes that are still to be sent.
+type WavRest = (VoiceWav, Option<u64>, u64);
+
+/// The next bytes of a WAV file, and the rest.
+fn wav_part(
+    mut wav: VoiceWav,
+    from: Option<u64>,
+    left: u64,
+) -> io::Result<Option<(Vec<u8>, WavRest)>> {
+    if left == 0 {
+        return Ok(None);
+    }
+    let next = match from {
+        Some(byte) => Some(wav.seek(byte)?),
+        None => wav.next_bytes()?,
+    };
+    Ok(next.map(|mut bytes| {
+        bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        let left = left - bytes.len() as u64;
+        (bytes, (wav, None, left))
+    }))
 }
 
 /// First byte and length of a `Range` header (RFC 9110, 14.2). `None` for headers that a server may
@@ -272,6 +351,9 @@ impl From<CatalogueError> for Error {
             }
             CatalogueError::NoCaptions(..) => {
                 (Code::NotFound, "`captions` of the recording lists its languages")
+            }
+            CatalogueError::NoVoice(..) => {
+                (Code::NotFound, "only recordings with the format `aic` are decoded here")
             }
             CatalogueError::Writing(..) => {
                 (Code::RecordingOpen, "stop the output first, or delete with ?force=true")

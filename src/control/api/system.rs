@@ -1,13 +1,19 @@
 //! `/api/v1/system`: the state of the appliance.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::extract::Params;
 use super::health::DISK_TIMEOUT;
-use super::{ApiState, Failures};
+use super::{ApiState, Code, Error, Failures};
+use crate::aic;
 use crate::control::elements::Missing;
 use crate::control::machine::VoiceCodec;
 use crate::control::origin::Endpoints;
@@ -90,4 +96,31 @@ pub(super) async fn get_system(State(state): State<ApiState>) -> axum::Json<Syst
         off: machine.missing.clone(),
         not_restored: state.stream_service.lost(),
     })
+}
+
+/// The weights of the voice codec (safetensors), for players that decode recordings themselves.
+#[utoipa::path(get, path = "/api/v1/voice-models/{id}", tag = "system",
+    params(("id" = String, Path, description = "The model id, 8 hexadecimal digits.")),
+    responses((status = 200, description = "They never change.", content_type = "application/octet-stream"), Failures))]
+pub(super) async fn get_voice_model(Params(id): Params<String>) -> Result<Response, Error> {
+    let unknown = || {
+        let hint = "`voice_codec` of /api/v1/system has the model of this appliance";
+        Error::new(Code::NotFound, "this appliance does not have that model", hint)
+    };
+    let wanted = aic::weights::parse(&id).ok_or_else(unknown)?;
+    let read = move || match aic::available() {
+        Ok((weights, id)) if id == wanted => weights.read().ok().map(|(bytes, _)| bytes),
+        _ => None,
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    let bytes = read.map_err(|panic| Error::internal("reading weights", &panic))?;
+    let bytes = match bytes.ok_or_else(unknown)? {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::from(bytes),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (header::CACHE_CONTROL, "private, max-age=31536000, immutable"),
+    ];
+    Ok((headers, bytes).into_response())
 }

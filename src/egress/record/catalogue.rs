@@ -10,11 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::file::{EXTENSION, start_of};
+use super::file::start_of;
 use super::scan::{Scan, scan};
-use super::{picture, rotate, sidecar};
+use super::voice::WEIGHTS_WAIT_MAX;
+use super::{Format, VoiceWav, Wav, WavError, picture, rotate, sidecar};
+use crate::aic::engine::Codec;
 use crate::media::{IgnorePoison, Language, StreamName};
 
 /// Maximum number of files whose duration and state are cached; further ones are read each time.
@@ -22,6 +24,9 @@ const KNOWN_FILES_MAX: usize = 20_000;
 
 /// Maximum number of concurrent thumbnail decodes.
 const CONCURRENT_THUMBNAILS_MAX: usize = 1;
+
+/// Threads that decode voices at once, each a block in some tens of ms.
+const DECODING_THREADS_MAX: usize = 2;
 
 /// Recordings of a stream that are checked for one time: as many may overlap.
 const OVERLAPPING_RECORDINGS_MAX: usize = 8;
@@ -38,6 +43,8 @@ pub struct Entry {
     /// Unique within the stream: the time of its start.
     #[schema(example = "2026-11-23T16-03-16.250Z")]
     pub id: String,
+    /// Container and codecs.
+    pub format: Format,
     /// Time of its start.
     pub started: DateTime<Utc>,
     /// Duration in seconds.
@@ -78,6 +85,9 @@ pub enum CatalogueError {
     /// It has no video frame that can be decoded.
     #[error("recording `{0}/{1}` has no picture: {2}")]
     NoPicture(StreamName, String, String),
+    /// It is no voice, or one that this appliance cannot decode.
+    #[error("recording `{0}/{1}` cannot be decoded: {2}")]
+    NoVoice(StreamName, String, String),
     /// A file operation failed.
     #[error("cannot read {}: {error}", path.display())]
     Disk {
@@ -99,13 +109,15 @@ struct Inner {
     /// Cached state of files by path, with the file size for which it is valid.
     known: Mutex<HashMap<PathBuf, (u64, Scan)>>,
     pictures: Semaphore,
+    decodes: Semaphore,
 }
 
 impl Catalogue {
     /// The recordings in this folder, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let (known, pictures) = (Mutex::default(), Semaphore::new(CONCURRENT_THUMBNAILS_MAX));
-        Self(Arc::new(Inner { root: root.into(), known, pictures }))
+        let decodes = Semaphore::new(DECODING_THREADS_MAX);
+        Self(Arc::new(Inner { root: root.into(), known, pictures, decodes }))
     }
 
     /// Recordings of one or all streams, newest first. Returns the requested page and the total
@@ -171,6 +183,7 @@ impl Catalogue {
         Ok(Entry {
             stream: stream.clone(),
             id: id.to_owned(),
+            format: Format::of(&path).unwrap_or_default(),
             started: start_of(id).unwrap_or_default(),
             duration_s: scan.duration.as_secs_f64(),
             bytes,
@@ -224,9 +237,10 @@ impl Catalogue {
         if !is_id(id) {
             return Err(unknown());
         }
-        let path = self.0.root.join(stream.as_str()).join(format!("{id}.{EXTENSION}"));
-        let regular = path.symlink_metadata().is_ok_and(|m| m.is_file());
-        if regular { Ok(path) } else { Err(unknown()) }
+        let folder = self.0.root.join(stream.as_str());
+        let regular = |path: &PathBuf| path.symlink_metadata().is_ok_and(|m| m.is_file());
+        let of = |format: Format| folder.join(format!("{id}.{}", format.extension()));
+        Format::ALL.into_iter().map(of).find(regular).ok_or_else(unknown)
     }
 
     fn captions(&self, stream: &StreamName, id: &str) -> Vec<Language> {
@@ -269,7 +283,33 @@ impl Catalogue {
         }
         self.lock_known().remove(&path);
         let folder = self.0.root.join(stream.as_str());
-        rotate::remove(&folder, id).map_err(|error| CatalogueError::Disk { path, error })
+        let format = Format::of(&path).unwrap_or_default();
+        rotate::remove(&folder, id, format).map_err(|error| CatalogueError::Disk { path, error })
+    }
+
+    /// A turn to decode a block of a voice.
+    pub async fn decoding_turn(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed, so this cannot fail.
+        self.0.decodes.acquire().await.ok()
+    }
+
+    /// A voice as WAV.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Unknown`], [`CatalogueError::NoVoice`], [`CatalogueError::Disk`].
+    pub fn wav(&self, stream: &StreamName, id: &str) -> Result<VoiceWav, CatalogueError> {
+        let path = self.path(stream, id)?;
+        let no_voice = |why: String| CatalogueError::NoVoice(stream.clone(), id.to_owned(), why);
+        if Format::of(&path) != Some(Format::Aic) {
+            return Err(no_voice("it is no voice".into()));
+        }
+        let codec = Codec::shared();
+        let loaded = codec.wait(WEIGHTS_WAIT_MAX).and_then(|()| codec.loaded_with_id());
+        let model = loaded.map_err(|error| no_voice(error.to_string()))?;
+        Wav::open(&path, model).map_err(|error| match error {
+            WavError::Read(error) => CatalogueError::Disk { path, error },
+            other => no_voice(other.to_string()),
+        })
     }
 
     /// The first frame of a recording as JPEG, 320 pixels wide; made once and stored beside it.
@@ -283,6 +323,10 @@ impl Catalogue {
             path: self.0.root.clone(),
             error: io::Error::other(panic),
         })??;
+        if Format::of(&path) == Some(Format::Aic) {
+            let why = "it is a voice alone".to_owned();
+            return Err(CatalogueError::NoPicture(stream.clone(), id.to_owned(), why));
+        }
         let kept = path.with_extension("jpg");
         if let Ok(bytes) = tokio::fs::read(&kept).await {
             return Ok(bytes.into());
@@ -318,7 +362,10 @@ fn is_writing(path: &Path) -> bool {
 
 /// Ids of the recordings in a stream's folder; empty if it does not exist.
 fn names_in(folder: &Path) -> Result<Vec<String>, CatalogueError> {
-    let id = |name: String| name.strip_suffix(".mp4").filter(|id| is_id(id)).map(str::to_owned);
+    let id = |name: String| {
+        let (id, _) = name.rsplit_once('.').filter(|_| Format::of(Path::new(&name)).is_some())?;
+        is_id(id).then(|| id.to_owned())
+    };
     Ok(names_in_any(folder)?.into_iter().filter_map(id).collect())
 }
 
@@ -365,12 +412,14 @@ mod tests {
         std::fs::write(root.path().join("a file"), "x").expect("written");
         std::fs::write(folder.join("2026-11-23T16-03-16.250Z.mp4"), "garbage").expect("written");
         std::fs::write(folder.join("holiday.mp4"), "x").expect("written");
+        std::fs::write(folder.join("2026-11-23T16-03-15.250Z.aic"), "garbage").expect("written");
         std::fs::create_dir(folder.join("2026-11-23T16-03-17.250Z.mp4")).expect("created");
         std::os::unix::fs::symlink("/etc/passwd", folder.join("2026-11-23T16-03-18.250Z.mp4"))
             .expect("linked");
         let catalogue = Catalogue::new(root.path());
         let (entries, _) = catalogue.list(None, 0, 10).expect("readable");
-        assert_eq!(entries.len(), 1, "{entries:?}");
+        assert_eq!(entries.len(), 2, "{entries:?}");
+        assert_eq!((entries[1].format, entries[1].duration_s), (Format::Aic, 0.0));
         assert_eq!((entries[0].state, entries[0].bytes), (EntryState::Interrupted, 7));
         let stream = entries[0].stream.clone();
         assert!(catalogue.path(&stream, "2026-11-23T16-03-18.250Z").is_err(), "a link leads out");

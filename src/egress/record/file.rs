@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use super::Format;
 use crate::egress::segments::fmp4::{
     Chunk, Header, RandomAccess, TrackInfo, fragment, header, random_access_index,
 };
@@ -14,10 +15,7 @@ use crate::media::Kind;
 
 /// How often data is synced to disk, against a power failure. If only the process dies, every
 /// written fragment is safe.
-const SYNC_EVERY: Duration = Duration::from_secs(5);
-
-/// Extension of recordings.
-pub(super) const EXTENSION: &str = "mp4";
+pub(super) const SYNC_EVERY: Duration = Duration::from_secs(5);
 
 /// The file name of a recording that starts at this time, without extension:
 /// `2026-11-23T16-03-16.250Z`. Names sort by time and need no escaping.
@@ -55,7 +53,7 @@ impl Recording {
         base: Duration,
         tracks: Vec<TrackInfo>,
     ) -> io::Result<Self> {
-        let (path, mut file) = create_new(folder, start)?;
+        let (path, mut file) = create_new(folder, start, Format::Mp4)?;
         // No other process knows the file yet, so the lock is free. Without locks in the file
         // system, only the mark is missing.
         let _ = file.try_lock();
@@ -139,13 +137,24 @@ impl Recording {
     }
 }
 
-fn create_new(folder: &Path, start: DateTime<Utc>) -> io::Result<(PathBuf, File)> {
+/// Creates the file of a recording that starts at this time; no other one has its name, whatever
+/// its format.
+pub(super) fn create_new(
+    folder: &Path,
+    start: DateTime<Utc>,
+    format: Format,
+) -> io::Result<(PathBuf, File)> {
     let name = name_of(start);
     let mut attempt = 0;
     loop {
         let suffix = if attempt == 0 { String::new() } else { format!("-{attempt}") };
-        let path = folder.join(format!("{name}{suffix}.{EXTENSION}"));
-        match File::options().write(true).create_new(true).open(&path) {
+        let path = folder.join(format!("{name}{suffix}.{}", format.extension()));
+        let taken = Format::ALL.iter().any(|f| path.with_extension(f.extension()).exists());
+        let made = match taken {
+            true => Err(io::ErrorKind::AlreadyExists.into()),
+            false => File::options().write(true).create_new(true).open(&path),
+        };
+        match made {
             Ok(file) => return Ok((path, file)),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => attempt += 1,
             Err(error) => return Err(error),

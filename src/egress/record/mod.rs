@@ -1,10 +1,12 @@
-//! Records to fragmented MP4, which is playable after every half second even if the process dies.
+//! Records to fragmented MP4, which is playable after every half second even if the process dies, or
+//! voice to `.aic` files ([`voice`]).
 //!
 //! Files are in `<recordings>/<stream>/`, named by their start time:
 //! `2026-11-23T16-03-16.250Z.mp4`.
 
 mod catalogue;
 mod file;
+mod format;
 mod picture;
 mod policy;
 mod queue;
@@ -12,22 +14,28 @@ mod rotate;
 mod scan;
 mod settings;
 mod sidecar;
+mod thread;
+mod voice;
+mod wav;
 mod writer;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use crate::egress::output::{OutputContext, StreamOutput};
 use crate::egress::segments::fmp4::{self, Chunker, Source, Tapped};
 use crate::flow::{Error, Inputs, Node, Task};
-use crate::media::{Accept, Accepts, Captions, Codec, Kind, StreamName};
+use crate::media::{Accepts, Kind, StreamName};
 
 pub use catalogue::{Catalogue, CatalogueError, Entry, EntryState};
+pub use format::Format;
 pub use settings::Settings;
+#[cfg(test)]
+pub(crate) use wav::wav_header;
+pub use wav::{VoiceWav, Wav, WavError};
 
 use queue::Sender;
+use thread::{FINISH_MAX, Output, ended_in_time, on_a_thread, stopped};
 use writer::{State, Writer};
 
 /// Duration of a fragment: the maximum loss if the process dies.
@@ -40,30 +48,19 @@ const FRAGMENT_DISTANCE_MIN: Duration = Duration::from_secs(1);
 /// the appliance runs.
 const CAPTIONS_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Time limit for ending the last file.
-const FINISH_MAX: Duration = Duration::from_secs(4);
-
 impl StreamOutput for Settings {
     fn shown(&self) -> String {
         "recordings".into()
     }
 
     fn accepts(&self) -> Accepts {
-        accepts()
+        self.format.accepts()
     }
 
     async fn run(self, context: OutputContext) -> Result<(), Error> {
         let OutputContext { task, stream, inputs, recordings, .. } = context;
         run(task, stream, inputs, self, recordings).await
     }
-}
-
-/// Codecs that are recorded without transcoding.
-pub fn accepts() -> Accepts {
-    let video = Accept::any_of([Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9, Codec::Vp8]);
-    let audio = Accept::any_of([Codec::Aac, Codec::Opus]);
-    let captions = Captions { text: true, embedded: true };
-    Accepts::media(Some(video), Some(audio)).with_captions(captions)
 }
 
 /// Records the feeds of a stream under `root` until the task is cancelled, then ends the last file
@@ -84,8 +81,23 @@ pub async fn run(
     let (begins, begun) = sidecar::channel();
     let captions = sidecar::write(inputs.captions.clone(), begun, task.status.clone());
     let captions = tokio::spawn(captions);
+    let output = Output { folder, settings, status: task.status.clone(), begins };
+    match settings.format {
+        Format::Mp4 => run_mp4(&task, &stream, &inputs, output).await?,
+        Format::Aic => voice::run(&task, &stream, &inputs, output).await?,
+    }
+    let _ = tokio::time::timeout(CAPTIONS_WAIT_MAX, captions).await;
+    Ok(())
+}
+
+async fn run_mp4(
+    task: &Task,
+    stream: &StreamName,
+    inputs: &Inputs,
+    output: Output,
+) -> Result<(), Error> {
     let mut from = gst::ClockTime::ZERO;
-    while let Some(sources) = fmp4::settle(&task, &inputs).await {
+    while let Some(sources) = fmp4::settle(task, inputs).await {
         let node = fmp4::node(&task.name, &sources)?;
         let (sender, receiver) = queue::queue();
         for source in &sources {
@@ -93,20 +105,11 @@ pub async fn run(
         }
         drop(sender);
         let writer = Writer {
-            folder: folder.clone(),
-            settings,
-            status: task.status.clone(),
+            output: output.clone(),
             expected: sources.iter().map(Source::kind).collect(),
-            begins: begins.clone(),
             state: State::default(),
         };
-        let (tell, mut written) = oneshot::channel();
-        std::thread::Builder::new()
-            .name(format!("record-{stream}"))
-            .spawn(move || {
-                let _ = tell.send(writer.run(&receiver));
-            })
-            .map_err(|e| Error::build("the thread that writes", e))?;
+        let mut written = on_a_thread(stream, move || writer.run(&receiver))?;
         fmp4::link(&node, &sources, from)?;
         node.start().await?;
         let result = tokio::select! {
@@ -114,7 +117,7 @@ pub async fn run(
                 fmp4::ended(&sources, FINISH_MAX).await;
                 result.map(|()| true)
             }
-            () = fmp4::changed(&inputs, &sources) => Ok(false),
+            () = fmp4::changed(inputs, &sources) => Ok(false),
             result = &mut written => return stopped(&node, result).await,
         };
         from = fmp4::newest(&sources);
@@ -122,30 +125,12 @@ pub async fn run(
         // Dropping the pipeline drops the senders, which ends the queue.
         node.stop().await?;
         drop(node);
-        match tokio::time::timeout(FINISH_MAX, written).await {
-            Ok(Ok(ended)) => ended?,
-            _ => return Err(Error::build("the last recording", "it could not be ended in time")),
-        }
+        ended_in_time(written).await?;
         if result? {
             break;
         }
     }
-    drop(begins);
-    let _ = tokio::time::timeout(CAPTIONS_WAIT_MAX, captions).await;
     Ok(())
-}
-
-/// Handles a writer that failed while the pipeline runs.
-async fn stopped(
-    node: &Node,
-    result: Result<Result<(), Error>, oneshot::error::RecvError>,
-) -> Result<(), Error> {
-    node.stop().await?;
-    match result {
-        Ok(Err(error)) => Err(error),
-        Ok(Ok(())) => Err(Error::Ended),
-        Err(_) => Err(Error::build("the thread that writes", "it panicked; the log has more")),
-    }
 }
 
 fn tap(node: &Node, kind: Kind, mut sender: Sender) -> Result<(), Error> {

@@ -4,12 +4,12 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::file::{EXTENSION, start_of};
+use super::file::start_of;
 use super::policy::{Ages, Kept, PACE_PERIOD, Pace, Space, judge};
-use super::{Settings, sidecar};
+use super::{Format, Settings, sidecar};
 use crate::flow::{self, Blame, Error, Status};
 
-/// Deletes old recordings. The inner error means that the disk is too full to continue.
+/// Deletes old recordings of the format of the settings. The inner error means that the disk is too full to continue.
 pub(super) fn rotate(
     folder: &Path,
     open: Option<&Path>,
@@ -18,7 +18,7 @@ pub(super) fn rotate(
     pace: &mut Pace,
     status: &Status,
 ) -> io::Result<Result<(), Error>> {
-    let files = finished(folder, open)?;
+    let files = finished(folder, settings.format, open)?;
     let now = Instant::now();
     let hour_ago = flow::written_at(PACE_PERIOD).unwrap_or(i64::MAX);
     let fresh = files.iter().filter(|file| file.written_ms >= hour_ago).count();
@@ -31,7 +31,7 @@ pub(super) fn rotate(
     pace.gone(now, verdict.by_age);
     status.set("over_age", verdict.over_age);
     for name in &verdict.delete {
-        remove(folder, name)?;
+        remove(folder, name, settings.format)?;
         tracing::info!(folder = %folder.display(), recording = name, "old recording deleted");
     }
     if !verdict.full {
@@ -49,20 +49,20 @@ pub(super) fn rotate(
 }
 
 /// Deletes a recording, its thumbnail and its captions.
-pub(super) fn remove(folder: &Path, name: &str) -> io::Result<()> {
+pub(super) fn remove(folder: &Path, name: &str, format: Format) -> io::Result<()> {
     for (language, ending) in sidecar::of(folder, name) {
         let _ = std::fs::remove_file(sidecar::path(folder, name, &language, ending));
     }
     let _ = std::fs::remove_file(folder.join(format!("{name}.jpg")));
-    std::fs::remove_file(folder.join(format!("{name}.{EXTENSION}")))
+    std::fs::remove_file(folder.join(format!("{name}.{}", format.extension())))
 }
 
-fn finished(folder: &Path, open: Option<&Path>) -> io::Result<Vec<Kept>> {
+fn finished(folder: &Path, format: Format, open: Option<&Path>) -> io::Result<Vec<Kept>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_stem().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
-        let ours = path.extension().is_some_and(|e| e == EXTENSION) && start_of(&name).is_some();
+        let ours = Format::of(&path) == Some(format) && start_of(&name).is_some();
         // Deleted meanwhile by another process.
         let Ok(metadata) = path.symlink_metadata() else { continue };
         if !ours || Some(path.as_path()) == open || !metadata.is_file() {

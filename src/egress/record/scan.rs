@@ -5,6 +5,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
+use super::Format;
+use crate::aic::RATE_HZ;
+use crate::aic::container::{ContainerError, Reader};
 use crate::egress::segments::fmp4::{BoxHeader, Boxes};
 
 /// A larger header is not one of ours.
@@ -22,11 +25,27 @@ pub(super) struct Scan {
     pub(super) ended: bool,
 }
 
-/// Reads the header and, if that has no duration, the headers of all fragments.
+/// Reads the header of MP4 and, if that has no duration, the headers of all fragments; of a voice
+/// the last block.
 pub(super) fn scan(path: &Path) -> io::Result<Scan> {
     let mut file = File::open(path)?;
+    if Format::of(path) == Some(Format::Aic) {
+        return scan_voice(file);
+    }
     let length = file.metadata()?.len();
     scan_media(&mut file, length)
+}
+
+fn scan_voice(file: impl Read + Seek) -> io::Result<Scan> {
+    match Reader::new(file) {
+        Ok(mut reader) => {
+            let (samples, ended) = reader.end()?;
+            let duration = Duration::try_from_secs_f64(samples as f64 / f64::from(RATE_HZ));
+            Ok(Scan { duration: duration.unwrap_or_default(), ended })
+        }
+        Err(ContainerError::Foreign) => Ok(Scan::default()),
+        Err(ContainerError::Io(error)) => Err(error),
+    }
 }
 
 fn scan_media(file: &mut (impl Read + Seek), length: u64) -> io::Result<Scan> {
@@ -114,6 +133,7 @@ mod tests {
     fn fuzz_recording() {
         crate::fuzz::run("recording", |bytes| {
             let length = bytes.len() as u64;
+            assert!(scan_voice(io::Cursor::new(bytes)).is_ok());
             assert!(scan_media(&mut io::Cursor::new(bytes), length).is_ok());
             fragment_end(bytes, &[1]);
             track_timescales(bytes);

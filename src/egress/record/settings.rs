@@ -2,11 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Format;
+
 /// How a stream is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schema(as = RecordSettings)]
 pub struct Settings {
+    /// Container and codecs. The limits below hold for the stream's recordings of this format.
+    pub format: Format,
     /// Seconds after which a new file begins; 0 never.
     pub split_s: u32,
     /// Size in MiB after which a new file begins; 0 never.
@@ -26,6 +30,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { split_s: 3600, split_mib: 0, keep_hours: 0, keep_mib: 0, keep_free_mib: 256 }
+        Self {
+            format: Format::Mp4,
+            split_s: 3600,
+            split_mib: 0,
+            keep_hours: 0,
+            keep_mib: 0,
+            keep_free_mib: 256,
+        }
     }
 }

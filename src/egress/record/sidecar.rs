@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::Format;
 use crate::captions::{FileClock, Shaper, json, srt, vtt};
 use crate::flow::{self, CaptionFeeds, CaptionFeedsReader, Status};
 use crate::media::{Cue, Language};
@@ -154,7 +155,7 @@ impl SidecarWriter {
         let clock = FileClock { origin: recording.begun.base };
         let stem = &recording.begun.stem;
         // A deleted recording gets no new caption files.
-        if !with_ending(stem, super::file::EXTENSION).exists() {
+        if !Format::ALL.iter().any(|f| with_ending(stem, f.extension()).exists()) {
             return Ok(());
         }
         let texts = match recording.texts.entry(language.clone()) {

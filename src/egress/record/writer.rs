@@ -1,19 +1,18 @@
 //! The writer thread: disks may stall for seconds, media must not.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc;
 
 use super::file::Recording;
 use super::policy::Pace;
 use super::queue::{Item, Receiver};
 use super::sidecar::Begun;
+use super::thread::Output;
 use super::{Settings, rotate};
 use crate::egress::segments::fmp4::{Chunk, Cut, TrackInfo};
-use crate::flow::{self, Blame, Error, Status};
+use crate::flow::{self, Blame, Error};
 use crate::media::Kind;
 
 /// How long audio waits for the video of its time, so that a split cuts both at the same time. If
@@ -30,20 +29,16 @@ const HELD_CHUNKS_MAX: usize = 64;
 const VIDEO_GAP_MAX: Duration = Duration::from_secs(10);
 
 /// A larger step of the wall clock begins a new file.
-const CLOCK_STEP_MAX: Duration = Duration::from_secs(1);
+pub(super) const CLOCK_STEP_MAX: Duration = Duration::from_secs(1);
 
 /// How often free space and age are checked.
-const ROTATE_EVERY: Duration = Duration::from_secs(5);
+pub(super) const ROTATE_EVERY: Duration = Duration::from_secs(5);
 
 /// Writes queued items into files until the queue ends.
 pub(super) struct Writer {
-    pub(super) folder: PathBuf,
-    pub(super) settings: Settings,
-    pub(super) status: Status,
+    pub(super) output: Output,
     /// The expected kinds of track, video first; the first one decides where files are split.
     pub(super) expected: Vec<Kind>,
-    /// Receives an announcement of each new recording.
-    pub(super) begins: mpsc::Sender<Begun>,
     pub(super) state: State,
 }
 
@@ -102,7 +97,7 @@ impl Writer {
             if self.state.rotated.is_none_or(|at| at.elapsed() > ROTATE_EVERY) {
                 self.rotate()?;
             }
-            self.status.set("dropped", queue.dropped());
+            self.output.status.set("dropped", queue.dropped());
         }
         Ok(())
     }
@@ -184,7 +179,7 @@ impl Writer {
         }
         let Some(open) = &self.state.open else { return true };
         let age = start.saturating_sub(open.base());
-        let Settings { split_s, split_mib, .. } = self.settings;
+        let Settings { split_s, split_mib, .. } = self.output.settings;
         let old = split_s > 0 && age >= Duration::from_secs(u64::from(split_s));
         let large = split_mib > 0 && open.bytes() >= u64::from(split_mib) << 20;
         let hole =
@@ -212,15 +207,15 @@ impl Writer {
         let wall = flow::wall_clock(gst::ClockTime::from_nseconds(shown_at));
         let date = DateTime::<Utc>::from(std::time::UNIX_EPOCH + wall);
         let tracks = self.state.tracks.clone();
-        let open = Recording::create(&self.folder, date, base, tracks)
+        let open = Recording::create(&self.output.folder, date, base, tracks)
             .map_err(|e| self.explain("create a file in", &e))?;
         let name = open.path().file_name().map(|n| n.to_string_lossy().into_owned());
         self.state.files += 1;
-        self.status.set("file", name.unwrap_or_default());
-        self.status.set("files", self.state.files);
+        self.output.status.set("file", name.unwrap_or_default());
+        self.output.status.set("files", self.state.files);
         let stem = open.path().with_file_name(open.path().file_stem().unwrap_or_default());
         // If the reader is too far behind, captions are lost, never the recording.
-        let _ = self.begins.try_send(Begun { stem, base });
+        let _ = self.output.begins.try_send(Begun { stem, base });
         self.state.open = Some(open);
         Ok(())
     }
@@ -230,8 +225,8 @@ impl Writer {
         let written = open.append(kind, chunk);
         let bytes = open.bytes();
         written.map_err(|e| self.explain("write to", &e))?;
-        self.status.set("bytes", self.state.bytes_before + bytes);
-        self.status.set_running();
+        self.output.status.set("bytes", self.state.bytes_before + bytes);
+        self.output.status.set_running();
         Ok(())
     }
 
@@ -242,12 +237,19 @@ impl Writer {
             None => (None, 0),
         };
         let pace = &mut self.state.pace;
-        rotate::rotate(&self.folder, open, bytes, &self.settings, pace, &self.status)
-            .map_err(|e| self.explain("look through", &e))?
+        rotate::rotate(
+            &self.output.folder,
+            open,
+            bytes,
+            &self.output.settings,
+            pace,
+            &self.output.status,
+        )
+        .map_err(|e| self.explain("look through", &e))?
     }
 
     fn explain(&self, doing: &str, error: &io::Error) -> Error {
-        explain(&self.folder, doing, error)
+        explain(&self.output.folder, doing, error)
     }
 }
 

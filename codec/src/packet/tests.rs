@@ -4,12 +4,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::aic::engine::load;
-use crate::aic::weights;
 
 static MODEL: LazyLock<Model> = LazyLock::new(|| {
-    let path = weights::find().expect("weights of the source tree");
-    load(&path).expect("weights of the source tree").0
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/aic-audio/aic-a2.safetensors");
+    Model::read(&std::fs::read(path).expect("weights of the source tree")).expect("weights")
 });
 
 fn codes(stages: usize) -> impl Strategy<Value = Codes> {

@@ -1,4 +1,4 @@
-//! The AIC-A packet: the content of one RTP packet and of one record of an `.aic` file.
+//! The AIC-A packet: the content of one RTP packet and of one record of a block of an `.aic` file.
 //!
 //! `docs/aic-rtp.md` defines the format. In short: one byte of header, then the codes of the
 //! redundant frames and of the packet's own, either range coded or, where sizes must not tell
@@ -7,7 +7,7 @@
 //! Invariant: no input causes a panic, takes more memory than [`PACKET_BYTES_MAX`] explains, or more
 //! work than its codes: at most 200.
 
-use auralink_codec::{Codes, Model};
+use crate::{Codes, Model};
 
 /// Stages of the rates that a packet can have.
 pub const RATE_STAGES: [usize; 4] = [14, 18, 33, 46];
