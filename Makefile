@@ -37,6 +37,7 @@ release: ## Build what ships: target/release/auralink
 
 test: ## All tests: units, rooms, and the appliance with real publishers and viewers (ARGS="filter")
 	@.ci/setup test
+	@.ci/wasm --if-possible
 	$(CARGO) test --locked --no-run
 	@.ci/test-models
 	.ci/list-skips $(CARGO) test --locked --no-fail-fast $(ARGS)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use auralink::speech::engine::usage;
 use auralink::speech::stt::{Engines, Wanted};
 
-use crate::support::{self, Listener, committed, errors, normal};
+use crate::support::{Listener, committed, errors, normal};
 use crate::{PAUSE_SAMPLES, name};
 
 const HOUR: Duration = Duration::from_secs(3600);

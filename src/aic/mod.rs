@@ -5,11 +5,7 @@
 //!
 //! Invariant: no GStreamer and no network in here.
 
-<<<<<<< HEAD
 pub mod choice;
-pub mod container;
-=======
->>>>>>> w-voice
 pub mod content;
 pub mod controller;
 pub mod engine;

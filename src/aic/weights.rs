@@ -30,17 +30,20 @@ pub enum Weights {
     File(PathBuf),
 }
 
+/// The bytes of weights, and the text of their card.
+pub type Contents = (Cow<'static, [u8]>, Cow<'static, str>);
+
 #[derive(Deserialize)]
 struct Card {
     id: String,
 }
 
 impl Weights {
-    /// The bytes of the weights, and the text of their card.
+    /// Reads them.
     ///
     /// # Errors
     /// The path that cannot be read, and why.
-    pub fn read(&self) -> Result<(Cow<'static, [u8]>, Cow<'static, str>), (PathBuf, io::Error)> {
+    pub fn read(&self) -> Result<Contents, (PathBuf, io::Error)> {
         let path = match self {
             Self::BuiltIn => return Ok((BUILT_IN.0.into(), BUILT_IN.1.into())),
             Self::File(path) => path,
