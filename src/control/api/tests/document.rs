@@ -78,10 +78,16 @@ fn every_operation_has_a_name_of_its_own() {
 fn schemas_of(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut lines = text.lines();
+    let mut in_derive = false;
     while let Some(line) = lines.next() {
-        if !(line.trim_start().starts_with("#[derive(") && line.contains("ToSchema")) {
+        // A long list of traits goes over several lines.
+        in_derive |= line.trim_start().starts_with("#[derive(");
+        let is_schema = in_derive && line.contains("ToSchema");
+        in_derive &= !line.contains(")]");
+        if !is_schema {
             continue;
         }
+        in_derive = false;
         let mut given = None;
         for line in lines.by_ref() {
             if let Some((_, rest)) = line.split_once("schema(as = ") {

@@ -16,7 +16,7 @@ use crate::egress::record::Format;
 use crate::egress::record::file::{SYNC_EVERY, create_new};
 
 /// Stages of each frame: at 3 kbit/s the best that a day in 40 MB allows.
-const STAGES: usize = 18;
+const FRAME_STAGES: usize = 18;
 
 /// Samples of a packet. Nobody waits for a file, so it is the longest one.
 const PACKET_SAMPLES: usize = FRAMES_MAX * FRAME_SAMPLES;
@@ -119,7 +119,8 @@ impl VoiceFile {
             *sample = if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
         }
         let latents = self.model.analyse(&self.pending, &mut [&mut self.state]);
-        let frames: Vec<Codes> = latents.iter().map(|l| self.model.quantise(l, STAGES)).collect();
+        let frames: Vec<Codes> =
+            latents.iter().map(|l| self.model.quantise(l, FRAME_STAGES)).collect();
         let packet = Packet { frames, ..Packet::default() };
         let packet = packet.write(&self.model).and_then(|bytes| Coded::read(&bytes));
         self.writer.put(self.first, &packet.map_err(io::Error::other)?)?;
