@@ -93,16 +93,19 @@ impl<R: Read + Seek> Wav<R> {
     /// Reading fails.
     pub fn seek(&mut self, byte: u64) -> io::Result<Vec<u8>> {
         let header = wav_header(self.samples);
-        if let Some(rest) = usize::try_from(byte).ok().and_then(|byte| header.get(byte..)) {
-            return Ok(rest.to_vec());
-        }
-        self.wanted = (byte - HEADER_BYTES) / SAMPLE_BYTES;
+        let in_header = usize::try_from(byte).ok().and_then(|byte| header.get(byte..));
+        let sound_byte = byte.saturating_sub(HEADER_BYTES);
+        self.state = self.model.decoder_state();
+        self.wanted = sound_byte / SAMPLE_BYTES;
         self.reader.seek(self.wanted)?;
         // Sound begins with the block: before its first sample there is silence or what was skipped.
         self.at = self.wanted;
         self.ready = self.block()?;
         self.at = self.ready.as_ref().map_or(self.at, |block| self.at.min(block.first));
-        let odd = (byte - HEADER_BYTES) % SAMPLE_BYTES;
+        if let Some(rest) = in_header {
+            return Ok(rest.to_vec());
+        }
+        let odd = sound_byte % SAMPLE_BYTES;
         let mut next = self.next_bytes()?.unwrap_or_default();
         next.drain(..(odd as usize).min(next.len()));
         Ok(next)

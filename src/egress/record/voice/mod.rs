@@ -51,8 +51,8 @@ pub(super) async fn run(
     tap(&node, sender, Arc::clone(&dropped))?;
     let writer = Writer::new(output, (model, id), dropped);
     let mut written = on_a_thread(stream, move || writer.run(&receiver))?;
-    node.start().await?;
     node.input("audio", &feed, Join::Since(gst::ClockTime::ZERO))?;
+    node.start().await?;
     let result = tokio::select! {
         result = node.run(&task.cancel) => {
             feed.ended(FINISH_MAX).await;
