@@ -160,11 +160,13 @@ async function playVoice(page, url, patience) {
   await page.click(`#streams >> text=${options.stream}`);
   await page.click("#recordings button:has-text('Play')");
   await page.waitForSelector("#voice-playback input[type=range], #voice-playback audio");
-  const position = () => {
+  // In seconds; or whether it is past so many. The page's policy lets no text be evaluated.
+  const position = (past) => {
     const sound = document.querySelector("#voice-playback audio"), place = document.querySelector("#voice-playback input");
-    return sound ? sound.currentTime : Number(place?.value ?? 0);
+    const at = sound ? sound.currentTime : Number(place?.value ?? 0);
+    return past ? at > past : at;
   };
-  await page.waitForFunction(`(${position})() > 1.5`, null, { polling: 100 });
+  await page.waitForFunction(position, 1.5, { polling: 100 });
   const played = await page.evaluate(position);
   let loud = 0;
   for (let i = 0; i < 30; i++) {
