@@ -238,6 +238,9 @@ fn nothing_is_left_undone_or_bound_to_one_machine() {
         ["/ho", "me/"].concat(),
         ["FIX", "ME"].concat(),
         ["X", "XX:"].concat(),
+        // What a merge leaves.
+        ["<<<<", "<<< "].concat(),
+        [">>>>", ">>> "].concat(),
     ];
     let mut found = Vec::new();
     let endings = [".rs", ".toml", ".md", ".py", ".mjs", ".js", ".html", ".sql", ".service"];

@@ -16,7 +16,7 @@ pub enum Format {
     /// Fragmented MP4 with the video and audio of the stream.
     #[default]
     Mp4,
-    /// The voice alone by AIC-A, mono, 16 kHz, at about 3 kbit/s: a day takes 36 MB. Not for music.
+    /// The voice alone by AIC-A, mono, 16 kHz, at about 3 kbit/s: a day takes 33 MB. Not for music.
     Aic,
 }
 

@@ -15,7 +15,7 @@ use crate::aic::weights::ModelId;
 use crate::egress::record::Format;
 use crate::egress::record::file::{SYNC_EVERY, create_new};
 
-/// Stages of each frame: at 3 kbit/s the best that a day in 40 MB allows.
+/// Stages of each frame: 3 kbit/s, a day in 33 MB.
 const FRAME_STAGES: usize = 18;
 
 /// Samples of a packet. Nobody waits for a file, so it is the longest one.
