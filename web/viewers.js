@@ -22,7 +22,7 @@ export function viewersTable(section, path) {
       make("td", { textContent: program(v.agent), title: v.agent ?? "" }),
       make("td", { textContent: `for ${ago(v.since)}${v.sent_bytes ? `, ${bytes(v.sent_bytes)}` : ""}` }),
       make("td", { textContent: v.codecs.join(", ") }),
-      make("td", { textContent: reaches.filter(Boolean).join(", ") || "connecting" }),
+      make("td", { textContent: reaches.filter(Boolean).join(", ") || "not measured" }),
       make("td", {}, away));
   };
   async function refresh() {
