@@ -22,8 +22,7 @@ pub struct Config {
     /// Highest UDP port for media. One port is used per session and local address.
     pub udp_port_max: u16,
     /// Whether viewers share the packets of a feed, on `viewer_threads` ports. Otherwise, and with
-    /// `stun_server` or `turn_servers`, each has a pipeline and ports of the range above. New: off
-    /// by default until every test of viewers has passed with it.
+    /// `stun_server` or `turn_servers`, each has a pipeline and ports of the range above.
     pub fan_out: bool,
     /// First UDP port for viewers that share packets, one for each of `viewer_threads`. None: free
     /// ones of the range above.
@@ -64,7 +63,7 @@ impl Default for Config {
             turn_servers: Vec::new(),
             udp_port_min: 50_000,
             udp_port_max: 59_999,
-            fan_out: false,
+            fan_out: true,
             viewer_port: None,
             viewer_threads: 1,
             announced_addresses: Vec::new(),
