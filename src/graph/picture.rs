@@ -9,7 +9,10 @@ fn label(op: &Op) -> String {
     match op {
         Op::Decode => "decode".into(),
         Op::Denoise => "denoise (auralinkdenoise)".into(),
-        Op::Encode { codec, encoder } => format!("encode {codec} ({encoder})"),
+        Op::Encode { codec, encoder, rung: None } => format!("encode {codec} ({encoder})"),
+        Op::Encode { codec, encoder, rung: Some(rung) } => {
+            format!("encode {codec} {rung} ({encoder})")
+        }
         Op::Transfer { to: Memory::Cuda } => "upload (cudaupload)".into(),
         Op::Transfer { to: Memory::System } => "download (cudadownload)".into(),
         Op::Transcribe => "transcribe".into(),

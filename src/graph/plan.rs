@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::media::{Accepts, Codec, Format, Kind, Language, Memory};
+use crate::media::{Accepts, Codec, Format, Kind, Language, Memory, Rung};
 
 /// The complete input of a plan.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +91,9 @@ pub enum Op {
         codec: Codec,
         /// GStreamer element of the encoder.
         encoder: String,
+        /// The rung of the ladder; `None` keeps the size.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rung: Option<Rung>,
     },
     /// Copies frames of raw video to another memory.
     Transfer {

@@ -1,7 +1,7 @@
 //! Resolves formats and consumers to the nodes between them.
 
 use super::plan::{Op, Plan, PlanConsumer, PlanInput, PlanNode, Route, Words, captions_feed};
-use crate::media::{Accept, Codec, Dubs, Format, Kind, Language, Memory};
+use crate::media::{Accept, Codec, Dubs, Format, Kind, Language, Memory, Rung};
 
 /// Plans the nodes between the source and all consumers.
 ///
@@ -104,7 +104,7 @@ impl Plan {
             None => "its sound passes noise suppression".to_owned(),
             Some(objection) => objection,
         };
-        let how = Conversion::of(ask, kind, raw_memory(source), accept)
+        let how = Conversion::of(ask, source, accept)
             .map_err(|missing| format!("{kind}: {objection}, and {missing}"))?;
         let why = format!("{who}: {objection}");
         let raw = self.raw(kind, source, clean, &why);
@@ -121,9 +121,10 @@ impl Plan {
         };
         match how.target {
             Target::Raw(codec) => (raw, codec),
-            Target::Encoded { codec, encoder } => {
-                let output = format!("{stem}.{codec}");
-                let op = Op::Encode { codec, encoder };
+            Target::Encoded { codec, encoder, rung } => {
+                let size = rung.map(|rung| format!(".{rung}")).unwrap_or_default();
+                let output = format!("{stem}.{codec}{size}");
+                let op = Op::Encode { codec, encoder, rung };
                 self.node(format!("encode.{output}"), op, [raw], output.clone(), why);
                 (output, codec)
             }
@@ -147,7 +148,7 @@ impl Plan {
         accept: &Accept,
         who: &str,
     ) -> Result<String, String> {
-        let how = Conversion::of(ask, Kind::Audio, Memory::System, accept)
+        let how = Conversion::of(ask, source, accept)
             .map_err(|missing| format!("sound in {language}: {missing}"))?;
         let why = format!("{who}: it wants the sound in {language}");
         let under = self.raw(Kind::Audio, source, ask.denoise, &why);
@@ -234,16 +235,17 @@ struct Conversion {
 
 enum Target {
     Raw(Codec),
-    Encoded { codec: Codec, encoder: String },
+    Encoded { codec: Codec, encoder: String, rung: Option<Rung> },
 }
 
 impl Conversion {
-    /// The conversion of raw frames that lie in `memory`.
+    /// The conversion of a source, once it is raw.
     ///
     /// # Errors
     /// What this machine lacks for it, in words.
-    fn of(ask: &PlanInput, kind: Kind, memory: Memory, accept: &Accept) -> Result<Self, String> {
-        let raw = match kind {
+    fn of(ask: &PlanInput, source: &Format, accept: &Accept) -> Result<Self, String> {
+        let memory = raw_memory(source);
+        let raw = match source.kind() {
             Kind::Video => Codec::RawVideo,
             Kind::Audio => Codec::RawAudio,
         };
@@ -251,7 +253,7 @@ impl Conversion {
             (Target::Raw(raw), accept.memories.as_slice())
         } else {
             // Encoders read system memory.
-            (Target::encoded(ask, accept)?, [Memory::System].as_slice())
+            (Target::encoded(ask, source, accept)?, [Memory::System].as_slice())
         };
         let transfer = memories.first().filter(|_| !memories.contains(&memory)).copied();
         match transfer {
@@ -262,10 +264,11 @@ impl Conversion {
 }
 
 impl Target {
-    fn encoded(ask: &PlanInput, accept: &Accept) -> Result<Self, String> {
+    fn encoded(ask: &PlanInput, source: &Format, accept: &Accept) -> Result<Self, String> {
+        let rung = accept.rung.filter(|rung| rung.is_below(&source.video));
         let encoded = |c: &Codec| {
             let encoder = ask.encoders.get(c)?.clone();
-            Some(Self::Encoded { codec: *c, encoder })
+            Some(Self::Encoded { codec: *c, encoder, rung })
         };
         accept.codecs.iter().find_map(encoded).ok_or_else(|| no_encoder(accept))
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, Format, H264Profile, Kind, Language, Memory};
+use super::{Codec, Format, H264Profile, Kind, Language, Memory, Rung};
 
 /// What a consumer accepts of one kind of media, best first. Other formats are decoded and encoded
 /// for it.
@@ -22,6 +22,9 @@ pub struct Accept {
     /// Where raw frames may lie, best first. Frames that lie elsewhere are copied to the first.
     #[serde(default = "system_memory")]
     pub memories: Vec<Memory>,
+    /// The rung of the ladder that is wanted: larger pictures are encoded anew.
+    #[serde(default)]
+    pub rung: Option<Rung>,
 }
 
 fn system_memory() -> Vec<Memory> {
@@ -37,6 +40,7 @@ impl Accept {
             recovery_points: true,
             h264_profiles: Vec::new(),
             memories: system_memory(),
+            rung: None,
         }
     }
 
@@ -47,6 +51,9 @@ impl Accept {
         }
         if format.codec.is_raw() && !self.memories.contains(&format.memory) {
             return Some(format!("{} in {} is not accepted", format.codec, format.memory));
+        }
+        if let Some(rung) = self.rung.filter(|rung| rung.is_below(&format.video)) {
+            return Some(format!("{rung} is wanted"));
         }
         if format.video.reorders && !self.reorders {
             return Some(format!("{} with B-frames is not accepted", format.codec));

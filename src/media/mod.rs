@@ -14,6 +14,7 @@ mod name;
 mod offered;
 mod pace;
 mod protocol;
+mod rung;
 mod secret;
 mod setting;
 mod time;
@@ -32,6 +33,7 @@ pub use name::{NameError, StreamName};
 pub use offered::{Offered, Picked};
 pub use pace::Pace;
 pub use protocol::Protocol;
+pub use rung::{Ladder, Quality, Rung};
 pub use secret::{
     Secret, fits_address, new_token, passphrase_length_problem, passphrase_problem, token_problem,
 };

@@ -8,6 +8,7 @@ use gst::prelude::*;
 use tokio::sync::watch;
 
 use super::SOURCE;
+use super::key_frames;
 use super::node::{MediaContext, MediaNode};
 use crate::flow::decoding::{DECODER, Decoding, tune};
 use crate::flow::{Blame, Error, Feed, Join, Node, Task, Writer};
@@ -44,6 +45,7 @@ pub async fn run(task: Task, input: Feed, output: Writer) -> Result<(), Error> {
             node.input("in", &input, join)?;
             if !codec.is_raw() {
                 hide_backlog(&node)?;
+                key_frames::mark(&node.element(DECODER)?)?;
             }
         }
         node.start().await?;

@@ -1,7 +1,6 @@
 //! Encodes raw media.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use gst::prelude::*;
 use tokio::sync::watch;
@@ -9,10 +8,11 @@ use tokio::sync::watch;
 use super::SOURCE;
 use super::encoder_settings::{self, Wanted};
 use super::encoders::Encoder;
+use super::key_frames;
 use super::node::{MediaContext, MediaNode};
 pub use super::settings::EncodeSettings as Settings;
 use crate::flow::{Blame, Error, Feed, Node, Task, Writer};
-use crate::media::{Codec, Format, Kind, VideoDetail};
+use crate::media::{Codec, Format, Kind, Rung, VideoDetail};
 
 /// Highest frame rate that is encoded; further frames are dropped.
 const FPS_MAX: u32 = 60;
@@ -123,8 +123,12 @@ fn build(
         return Err(Error::build(&task.name, format!("{} cannot take {format}", encoder.factory)));
     }
     let entry = match format.kind() {
-        Kind::Video => video_entry(&format.video)?,
+        Kind::Video => video_entry(&format.video, settings.rung)?,
         Kind::Audio => "audioconvert ! audioresample".to_owned(),
+    };
+    let format = &match settings.rung {
+        Some(rung) => Format { video: rung.scaled(&format.video), ..format.clone() },
+        None => format.clone(),
     };
     let description = describe(encoder, format, settings)?;
     let node = Node::parse(
@@ -135,7 +139,7 @@ fn build(
     )?;
     if format.kind() == Kind::Video {
         thin_out(&node)?;
-        ask_for_keyframes(&node, settings.keyframe_interval)?;
+        key_frames::request(&node, settings.keyframe_interval)?;
         task.status.set("size", format!("{}x{}", format.video.width, format.video.height));
     }
     task.status.set("encoder", encoder.factory.clone());
@@ -189,8 +193,9 @@ fn kbps(codec: Codec, format: &Format, settings: &Settings) -> u32 {
 }
 
 /// The elements before a video encoder: a nominal frame rate for rate control if the source has
-/// none or too high a one, and even sizes, because 4:2:0 encoders refuse odd ones.
-fn video_entry(video: &VideoDetail) -> Result<String, Error> {
+/// none or too high a one, the size of the rung, and even sizes, because 4:2:0 encoders refuse odd
+/// ones.
+fn video_entry(video: &VideoDetail, rung: Option<Rung>) -> Result<String, Error> {
     if video.width < 2 || video.height < 2 {
         return Err(Error::refused(
             Blame::Input,
@@ -199,10 +204,13 @@ fn video_entry(video: &VideoDetail) -> Result<String, Error> {
         ));
     }
     let (right, bottom) = (video.width % 2, video.height % 2);
-    let crop = if right + bottom == 0 {
-        String::new()
-    } else {
-        format!("videocrop right={right} bottom={bottom} ! ")
+    let size = match rung.filter(|rung| rung.is_below(video)).map(|rung| rung.scaled(video)) {
+        Some(VideoDetail { width, height, .. }) => {
+            // The shape of the pixels stays: without it players would stretch the picture.
+            format!("videoscale add-borders=false ! video/x-raw,width={width},height={height} ! ")
+        }
+        None if right + bottom == 0 => String::new(),
+        None => format!("videocrop right={right} bottom={bottom} ! "),
     };
     let nominal = match video.fps {
         fps if fps > FPS_MAX as f32 => {
@@ -211,7 +219,7 @@ fn video_entry(video: &VideoDetail) -> Result<String, Error> {
         fps if fps > 0.0 => String::new(),
         _ => "capssetter caps=video/x-raw,framerate=30/1 ! ".to_owned(),
     };
-    Ok(format!("{nominal}{crop}videoconvert"))
+    Ok(format!("{nominal}{size}videoconvert"))
 }
 
 /// Drops frames that follow another too closely, such as those of a 120 Hz source. (`videorate`
@@ -234,33 +242,29 @@ fn thin_out(node: &Node) -> Result<(), Error> {
     Ok(())
 }
 
-/// Requests a key frame whenever running time passes a multiple of `interval`.
-fn ask_for_keyframes(node: &Node, interval: Duration) -> Result<(), Error> {
-    let raw = node.element("raw")?;
-    let pad = raw.static_pad("src").ok_or_else(|| Error::build("raw", "it has no pad"))?;
-    let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(100_000_000);
-    let last = AtomicU64::new(u64::MAX);
-    // The feed's timestamps are running time, and appsrc's segment does not change them.
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        let Some(pts) = info.buffer().and_then(|b| b.pts()) else { return gst::PadProbeReturn::Ok };
-        let slot = pts.nseconds() / interval;
-        if last.swap(slot, Ordering::Relaxed) != slot {
-            let ask = gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true).build();
-            pad.push_event(ask);
-        }
-        gst::PadProbeReturn::Ok
-    });
-    Ok(())
+/// Encoding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Encode {
+    /// The encoder.
+    pub encoder: Encoder,
+    /// The rung of the ladder that is made; `None` keeps the size of the picture.
+    pub rung: Option<Rung>,
 }
 
-impl MediaNode for Encoder {
+impl MediaNode for Encode {
     fn describe(&self) -> String {
-        format!("encode {} by {}", self.codec, self.factory)
+        let size = self.rung.map(|rung| format!(" {rung}")).unwrap_or_default();
+        format!("encode {}{size} by {}", self.encoder.codec, self.encoder.factory)
     }
 
     async fn run(self, context: MediaContext) -> Result<(), Error> {
         let MediaContext { task, input, output, services, .. } = context;
-        run(task, input, output, self, services.encode).await
+        let mut settings = services.encode;
+        if let Some(rung) = self.rung {
+            settings.video_kbps = rung.kbps;
+            settings.rung = Some(rung);
+        }
+        run(task, input, output, self.encoder, settings).await
     }
 }
 

@@ -14,6 +14,7 @@ pub mod encoder_probe;
 mod encoder_settings;
 pub mod encoders;
 pub mod file_transcription;
+mod key_frames;
 mod mix;
 pub mod node;
 mod nodes;

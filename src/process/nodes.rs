@@ -4,7 +4,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::node::{CaptionsContext, CaptionsNode, MediaContext, MediaNode, Services};
-use super::{captions, decode, denoise, encoders, speak, transcribe, transfer, translate};
+use super::{captions, decode, denoise, encode, speak, transcribe, transfer, translate};
 use crate::flow::{CueFeed, Error, Feed, Inputs, Task};
 
 /// The feeds of a node, as its stream has them now.
@@ -84,7 +84,7 @@ nodes! {
         /// Suppresses noise in raw audio.
         Denoise(denoise::Denoise),
         /// Encodes raw media.
-        Encode(encoders::Encoder),
+        Encode(encode::Encode),
         /// Copies frames of raw video to another memory.
         Transfer(transfer::Transfer),
         /// Embeds captions in video.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::media::Rung;
 use crate::speech::denoise::{Engine, Strength};
 
 /// How noise is suppressed. Everything may change while the stream runs, without a click.
@@ -54,10 +55,13 @@ pub struct EncodeSettings {
     /// Distance between key frames. They fall on multiples of it on the shared clock, so that all
     /// renditions of a stream can be cut at the same places. Viewers may request more.
     pub keyframe_interval: Duration,
+    /// The rung of the ladder that is made of a larger picture; `None` keeps the size.
+    pub rung: Option<Rung>,
 }
 
 impl Default for EncodeSettings {
     fn default() -> Self {
-        Self { video_kbps: None, audio_kbps: None, keyframe_interval: Duration::from_secs(2) }
+        let keyframe_interval = Duration::from_secs(2);
+        Self { video_kbps: None, audio_kbps: None, keyframe_interval, rung: None }
     }
 }

@@ -290,3 +290,25 @@ fn without_cuda_no_frames_are_copied_and_the_reason_is_given() {
     );
     assert!(refused(Cuda, None).ends_with("from CUDA memory to system memory"));
 }
+
+#[test]
+fn rungs_are_encoded_once_and_only_below_the_source() {
+    let rung = |height| Some(Rung { height, kbps: Some(500) });
+    let asks = |rung| {
+        let mut accepts = browser();
+        accepts.video = accepts.video.map(|video| Accept { rung, ..video });
+        accepts
+    };
+    let mut video = format(Codec::H264, false);
+    (video.video.width, video.video.height) = (1280, 720);
+    let wants = [("a", rung(480)), ("b", rung(480)), ("c", rung(720)), ("d", None)];
+    let wants = wants.map(|(id, rung)| PlanConsumer { id: id.into(), accepts: asks(rung) });
+    let encoders = ALL.iter().map(|c| (*c, format!("{c}enc"))).collect();
+    let ask = PlanInput { video: Some(video), wants: wants.into(), encoders, ..Default::default() };
+    let plan = plan(&ask);
+    let nodes: Vec<&str> = plan.nodes.iter().map(|n| n.name.as_str()).collect();
+    assert_eq!(nodes, ["decode.video", "encode.video.h264.480p"]);
+    let feeds: Vec<_> = plan.routes.values().map(|route| route.video.as_deref()).collect();
+    let made = Some("video.h264.480p");
+    assert_eq!(feeds, [made, made, Some("video"), Some("video")]);
+}

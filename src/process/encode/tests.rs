@@ -1,5 +1,7 @@
 //! Tests of encoding.
 
+use std::time::Duration;
+
 use super::*;
 use crate::flow::Feed;
 use crate::media::H264Profile;
