@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Inputs, Intake, SourceReport};
-use crate::media::{Accepts, Protocol, Secret, StreamName};
+use crate::media::{Accepts, Ladder, Protocol, Rung, Secret, StreamName};
 
 /// What a client wants to do with a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,10 +112,21 @@ pub struct Subscription {
     pub stream: StreamName,
     /// The feeds now; they may change to others of the same codecs while the viewer watches.
     pub inputs: watch::Receiver<Inputs>,
+    /// How the viewer changes its quality.
+    pub qualities: Qualities,
     /// Cancelled when the stream wants the viewer gone.
     pub cancel: CancellationToken,
     /// Runs when the subscription is dropped.
     pub on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+/// How a viewer changes its quality while it watches. The default offers none.
+#[derive(Default)]
+pub struct Qualities {
+    /// What the stream offers.
+    pub ladder: Option<watch::Receiver<Ladder>>,
+    /// Asks for a rung, or the source; the feeds of the subscription then change.
+    pub choose: Option<Box<dyn Fn(Option<Rung>) + Send + Sync>>,
 }
 
 impl Drop for Subscription {

@@ -36,7 +36,9 @@ pub use cues::{CaptionFeeds, CaptionFeedsReader, CueFeed, CueReader, CueStats, i
 pub use error::{Blame, Error};
 pub use feed::{Feed, FeedStats, Join, Link, LinkStats, Writer};
 pub use framing::Framing;
-pub use gate::{AccessRequest, Action, Admission, Gate, Refusal, RefusalKind, Subscription};
+pub use gate::{
+    AccessRequest, Action, Admission, Gate, Qualities, Refusal, RefusalKind, Subscription,
+};
 pub use gop::RAW_AUDIO_KEPT;
 pub use intake::{DRAIN_MAX, Intake};
 pub use node::{Node, NodeEvent};

@@ -1,8 +1,9 @@
 //! What workers run.
 
 use super::{OutputKind, SourceSpec};
-use crate::egress::{self, segments};
-use crate::media::{Accept, Accepts, Codec, Kind};
+use crate::egress;
+use crate::egress::segments::{self, TrackId};
+use crate::media::{Accept, Accepts, Codec, Kind, Rung};
 use crate::process::ProcessNode;
 
 /// What a worker runs.
@@ -18,9 +19,9 @@ pub(super) enum Job {
     Output(OutputKind),
     /// Fills the segment store.
     Segments,
-    /// Adds the video as H.264 to the segment store, for players that do not decode the original
-    /// codec.
-    SegmentsH264,
+    /// Adds the video as H.264 to the segment store: for players that do not decode the original
+    /// codec, or in the size of a rung of the ladder.
+    SegmentsEncoded { id: TrackId, rung: Option<Rung> },
     /// Small JPEG pictures for stream lists.
     Thumbnail,
     /// Writes committed cues to the archive.
@@ -46,7 +47,7 @@ impl Job {
         match self {
             Self::Output(_)
             | Self::Segments
-            | Self::SegmentsH264
+            | Self::SegmentsEncoded { .. }
             | Self::Thumbnail
             | Self::Archive { .. } => true,
             Self::Pull { .. } | Self::Process(_) | Self::Slate => false,
@@ -73,7 +74,8 @@ impl Job {
             Self::Slate => "slate".into(),
             Self::Output(kind) => format!("{} {}", kind.word(), kind.shown()),
             Self::Segments => "HLS segments".into(),
-            Self::SegmentsH264 => "HLS segments as H.264".into(),
+            Self::SegmentsEncoded { rung: None, .. } => "HLS segments as H.264".into(),
+            Self::SegmentsEncoded { rung: Some(rung), .. } => format!("HLS segments {rung}"),
             Self::Thumbnail => "thumbnail".into(),
             Self::Archive { .. } => "archive of captions".into(),
         }
@@ -84,7 +86,7 @@ impl Job {
         match self {
             Self::Output(kind) => kind.accepts(),
             Self::Segments => segments::accepts(),
-            Self::SegmentsH264 => segments::accepts_h264(),
+            Self::SegmentsEncoded { rung, .. } => segments::accepts_encoded(*rung),
             Self::Archive { .. } => egress::archive::accepts(),
             Self::Thumbnail => {
                 let video = Codec::ALL.into_iter().filter(|c| c.kind() == Kind::Video);

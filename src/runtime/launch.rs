@@ -82,10 +82,10 @@ pub(super) fn start(job: Job, launch: Launch) -> Option<BoxFuture<'static, Resul
             let settings = *store.settings();
             segments::run(task, inputs, store, settings).boxed()
         }
-        Job::SegmentsH264 => {
+        Job::SegmentsEncoded { id, .. } => {
             let store = launch.segment_store?;
             let settings = *store.settings();
-            segments::run_h264(task, inputs, store, settings).boxed()
+            segments::run_encoded(task, id, inputs, store, settings).boxed()
         }
         Job::Thumbnail => {
             let entry = shared.entry(&stream)?;

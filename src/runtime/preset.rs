@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::OutputSpec;
-use crate::media::Protocol;
+use crate::media::{Protocol, Rung};
 use crate::process::{captions, denoise};
 
 /// Largest preset file, in bytes.
@@ -24,6 +24,9 @@ pub struct Preset {
     pub denoise: Option<denoise::Settings>,
     /// Captions, translations and voices; without this table nothing transcribes the audio.
     pub captions: Option<captions::Settings>,
+    /// Qualities below the source that viewers may choose; each is encoded while one does.
+    #[serde(default)]
+    pub ladder: Vec<Rung>,
     /// Protocols that viewers may use.
     #[serde(default)]
     pub play: Play,
@@ -86,9 +89,10 @@ pub enum PresetError {
 }
 
 /// The presets that come with the appliance: file stem and text.
-const BUILT_IN: [(&str, &str); 8] = [
+const BUILT_IN: [(&str, &str); 9] = [
     ("passthrough", include_str!("../../pipelines/passthrough.toml")),
     ("clean-audio", include_str!("../../pipelines/clean-audio.toml")),
+    ("abr", include_str!("../../pipelines/abr.toml")),
     ("captions", include_str!("../../pipelines/captions.toml")),
     ("captions-translated", include_str!("../../pipelines/captions-translated.toml")),
     ("dub", include_str!("../../pipelines/dub.toml")),

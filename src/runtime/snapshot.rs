@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{RefusalSnapshot, Wanted};
-use crate::media::{Format, Kind, Language, Protocol};
+use crate::media::{Format, Kind, Language, Protocol, Rung};
 use crate::process::{captions, denoise};
 
 /// The state of one stream at one moment.
@@ -36,6 +36,9 @@ pub struct StreamSnapshot {
     pub denoise: Option<denoise::Settings>,
     /// Captions; `null` if the graph has none.
     pub captions: Option<captions::Settings>,
+    /// Qualities below the source that viewers can choose, the largest first, with their bit rates;
+    /// those of the ladder that the source has and this machine can encode.
+    pub ladder: Vec<Rung>,
     /// Caption feeds.
     pub cues: Vec<CueFeedSnapshot>,
     /// Callers that were refused recently, newest first: at most ten publishers and ten players.
@@ -61,6 +64,7 @@ impl StreamSnapshot {
             outputs: Vec::new(),
             denoise: wanted.denoise(),
             captions: wanted.captions(),
+            ladder: Vec::new(),
             cues: Vec::new(),
             last_error,
         }

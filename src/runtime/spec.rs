@@ -6,7 +6,7 @@ use super::Error;
 use crate::egress::OutputKind;
 use crate::ingress::SourceSpec;
 use crate::ingress::relay::StreamSource;
-use crate::media::{StreamName, TrackChoice, passphrase_length_problem};
+use crate::media::{Rung, StreamName, TrackChoice, passphrase_length_problem};
 use crate::process::{captions, denoise};
 
 /// The wanted state of a stream.
@@ -41,6 +41,10 @@ pub struct StreamSpec {
     /// Captions, translations and voices; replaces the preset's settings.
     #[serde(default)]
     pub captions: Option<captions::Settings>,
+    /// Qualities below the source that viewers may choose, each encoded while one does; replaces the
+    /// preset's ladder.
+    #[serde(default)]
+    pub ladder: Option<Vec<Rung>>,
     /// Outputs in addition to those of the preset.
     #[serde(default)]
     pub outputs: Vec<OutputSpec>,
@@ -70,6 +74,7 @@ impl StreamSpec {
             linger_s: default_linger_s(),
             denoise: None,
             captions: None,
+            ladder: None,
             outputs: Vec::new(),
             access: Access::default(),
         }
@@ -149,6 +154,10 @@ impl StreamSpec {
         if let Some(settings) = &self.captions {
             let invalid = |(field, message)| Error::Invalid { field, message };
             settings.validate("captions.").map_err(invalid)?;
+        }
+        let wrong = self.ladder.as_deref().and_then(Rung::problem);
+        if let Some((index, field, problem)) = wrong {
+            return Err(invalid(&format!("ladder[{index}].{field}"), problem));
         }
         if self.outputs.len() > OUTPUTS_MAX {
             return Err(invalid("outputs", format!("at most {OUTPUTS_MAX}")));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::spec::OUTPUTS_MAX;
 use super::{Error, OutputSpec, Preset, StreamSpec};
-use crate::media::StreamName;
+use crate::media::{Format, Rung, StreamName};
 use crate::process::{captions, denoise};
 
 /// A spec that was checked against the appliance, and its preset. Cheap to clone.
@@ -26,6 +26,24 @@ impl StreamSpec {
     /// The caption settings. `None` if the graph has none.
     pub(super) fn captions_with(&self, preset: &Preset) -> Option<captions::Settings> {
         self.captions.clone().or_else(|| preset.captions.clone())
+    }
+
+    /// The ladder of qualities.
+    pub(super) fn ladder_with<'a>(&'a self, preset: &'a Preset) -> &'a [Rung] {
+        self.ladder.as_ref().unwrap_or(&preset.ladder)
+    }
+
+    /// The rungs of the ladder that are below a source, the largest first.
+    pub(super) fn rungs_of<'a>(
+        &'a self,
+        preset: &'a Preset,
+        source: &'a Format,
+    ) -> impl Iterator<Item = Rung> + 'a {
+        let ladder = self.ladder_with(preset);
+        let mut rungs: Vec<Rung> =
+            ladder.iter().copied().filter(|rung| rung.is_below(&source.video)).collect();
+        rungs.sort_by(|a, b| b.cmp(a));
+        rungs.into_iter()
     }
 
     /// The outputs of the preset and of the stream. An output of the stream replaces the preset's

@@ -43,6 +43,7 @@ fn stream(viewers: u32) -> StreamSnapshot {
         outputs: vec![],
         denoise: None,
         captions: None,
+        ladder: Vec::new(),
         cues: Vec::new(),
         refusals: Vec::new(),
         last_error: Default::default(),

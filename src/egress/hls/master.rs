@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::captions::Service;
 use crate::egress::segments::fmp4::TrackInfo;
-use crate::egress::segments::{CaptionRendition, ClosedCaptions, Presentation, Rendition};
+use crate::egress::segments::{CaptionRendition, ClosedCaptions, Presentation, Rendition, TrackId};
 use crate::media::Language;
 
 /// The master playlist of a stream. Audio with video is an `AUDIO` group, so that both are fetched
@@ -21,10 +21,10 @@ pub(super) fn text(presentation: &Presentation, query: &str) -> String {
     if presentation.video.is_none() {
         put_variant(&mut out, presentation, None, &format!("audio.m3u8{query}"));
     }
-    for (name, video) in [("video", &presentation.video), ("video-h264", &presentation.h264)] {
-        if video.is_some() {
-            put_variant(&mut out, presentation, video.as_ref(), &format!("{name}.m3u8{query}"));
-        }
+    let original = presentation.video.iter().map(|video| (&TrackId::Video, video));
+    let encoded = presentation.encoded.iter().map(|(id, video)| (id, video));
+    for (id, video) in original.chain(encoded) {
+        put_variant(&mut out, presentation, Some(video), &format!("{id}.m3u8{query}"));
     }
     out
 }
@@ -186,7 +186,7 @@ mod tests {
 
     fn presentation(video: Option<Rendition>, audio: Option<Rendition>) -> Presentation {
         let (dubs, captions, closed_captions) = (Vec::new(), Vec::new(), Vec::new());
-        Presentation { video, h264: None, audio, dubs, captions, closed_captions }
+        Presentation { video, encoded: Vec::new(), audio, dubs, captions, closed_captions }
     }
 
     fn read(text: &str) -> m3u8_rs::MasterPlaylist {
@@ -224,9 +224,9 @@ mod tests {
     fn pictures_that_not_everybody_decodes_come_before_the_same_as_h264() {
         let (video, audio) =
             (rendition(Codec::H265, "hvc1.1.6.L93.90"), rendition(Codec::Aac, "mp4a.40.2"));
-        let h264 = Some(rendition(Codec::H264, "avc1.42c01f"));
+        let encoded = vec![(TrackId::H264, rendition(Codec::H264, "avc1.42c01f"))];
         let read = read(&text(
-            &Presentation { h264, ..presentation(Some(video), Some(audio)) },
+            &Presentation { encoded, ..presentation(Some(video), Some(audio)) },
             "?token=a",
         ));
         let listed =
@@ -254,7 +254,7 @@ mod tests {
         let inside = |service, tag: &str| ClosedCaptions { service, language: Some(language(tag)) };
         let presentation = Presentation {
             video: Some(rendition(Codec::H264, "avc1.64001f")),
-            h264: None,
+            encoded: Vec::new(),
             audio: Some(rendition(Codec::Aac, "mp4a.40.2")),
             dubs: vec![
                 (language("es"), Some(rendition(Codec::Aac, "mp4a.40.2"))),

@@ -221,13 +221,13 @@ async fn pictures_as_h264_are_listed_at_once_and_wanted_when_somebody_plays_them
     let missing = hls::playlist(&segment_store, &TrackId::H264, "", None).await;
     assert_eq!(missing, Err(SegmentError::Unknown));
 
-    segment_store.offer_h264(Some(800_000));
+    segment_store.offer_encoded(&[(TrackId::H264, None, 800_000)]);
     let master = hls::master(&segment_store, "").await.expect("a playlist");
     assert!(listed(&master) && master.contains("BANDWIDTH=1040"), "{master}");
-    assert!(!segment_store.wants_h264(), "listed is not played");
+    assert!(segment_store.wanted_encoded().is_empty(), "listed is not played");
     let (playlist, ()) =
         tokio::join!(hls::playlist(&segment_store, &TrackId::H264, "", None), async {
-            assert!(segment_store.wants_h264());
+            assert_eq!(segment_store.wanted_encoded(), [(TrackId::H264, None)]);
             segment_store.begin_track(&TrackId::H264, info(Codec::H264));
             put(&segment_store, &TrackId::H264, 2, Cut::Break);
             put(&segment_store, &TrackId::H264, 4, Cut::Segment);
@@ -237,7 +237,7 @@ async fn pictures_as_h264_are_listed_at_once_and_wanted_when_somebody_plays_them
     let original = read(&segment_store, &TrackId::Video).await;
     assert!(original.segments.iter().all(|s| !s.discontinuity), "no trace of it: {original:?}");
 
-    segment_store.offer_h264(None);
+    segment_store.offer_encoded(&[]);
     assert!(
         !listed(&hls::master(&segment_store, "").await.expect("a playlist")),
         "the originals are H.264 now"

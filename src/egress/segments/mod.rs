@@ -6,9 +6,9 @@
 //!
 //! Invariant: the text of manifests is unknown here.
 
+mod encoded;
 mod error;
 pub mod fmp4;
-mod h264;
 pub(super) mod index;
 mod requests;
 mod segment_store;
@@ -23,7 +23,7 @@ mod viewers;
 
 pub use error::SegmentError;
 pub use segment_store::SegmentStore;
-pub use segmenter::{accepts, accepts_h264, run, run_h264};
+pub use segmenter::{accepts, accepts_encoded, run, run_encoded};
 pub use settings::Settings;
 pub use subtitles::CaptionSegment;
 pub use track_id::TrackId;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::h264::H264;
 use super::index::Standing;
 use super::segment_store::SegmentStore;
 use super::state::State;
@@ -45,8 +44,8 @@ impl SegmentStore {
         id: &TrackId,
         at_least: Option<(u64, Option<usize>)>,
     ) -> Result<TrackView, SegmentError> {
-        if *id == TrackId::H264 {
-            self.state.lock().ignore_poison().h264.iter_mut().for_each(H264::ask);
+        if let Some(encoded) = self.state.lock().ignore_poison().encoded.get_mut(id) {
+            encoded.ask();
         }
         self.wait_for(WAIT_MAX, |state| {
             let Some(track) = state.track(id).filter(|_| state.ready(id)) else {

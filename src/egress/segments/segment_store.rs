@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::fmp4::{Chunk, TrackInfo};
-use super::h264::H264;
+use super::encoded::Encoded;
+use super::fmp4::{Chunk, SegmentStarts, TrackInfo};
 use super::state::State;
 use super::track::Track;
 use super::viewers::Viewers;
 use super::{ClosedCaptions, Rendition, Settings, TrackId};
-use crate::media::{Cue, IgnorePoison, Language, Protocol};
+use crate::media::{Cue, IgnorePoison, Language, Protocol, Rung};
 
 /// The segments of one stream, in bounded memory. It outlives the node that fills it: numbering
 /// continues after a restart.
@@ -23,6 +23,8 @@ pub struct SegmentStore {
     pub(super) state: Mutex<State>,
     /// Counts changes, so that requests can wait for one.
     pub(super) version: watch::Sender<u64>,
+    /// Where the segments of the original video begin.
+    pub(super) starts: Arc<SegmentStarts>,
     viewers: Viewers,
 }
 
@@ -33,6 +35,7 @@ impl SegmentStore {
             settings,
             state: Mutex::new(State::new(&settings)),
             version: watch::Sender::new(0),
+            starts: Arc::default(),
             viewers: Viewers::default(),
         })
     }
@@ -56,26 +59,33 @@ impl SegmentStore {
         let mut state = self.state.lock().ignore_poison();
         let stays = |id: &TrackId| match id {
             TrackId::Dub(language) => languages.contains(language),
-            TrackId::Video | TrackId::H264 | TrackId::Audio => true,
+            TrackId::Video | TrackId::H264 | TrackId::Rung(_) | TrackId::Audio => true,
         };
         state.tracks.retain(|id, _| stays(id));
         state.dubs = languages;
     }
 
-    /// Sets whether the video is also offered as H.264, with its approximate bit rate in bit/s.
-    /// `None` if the original is H.264 or cannot be transcoded.
-    pub fn offer_h264(&self, bitrate: Option<u64>) {
+    /// Sets what is offered beside the original video as H.264: tracks with their rung of the ladder,
+    /// if they have one, and their approximate bit rates in bit/s. Earlier ones that are not among
+    /// them are removed.
+    pub fn offer_encoded(&self, offered: &[(TrackId, Option<Rung>, u64)]) {
         let mut state = self.state.lock().ignore_poison();
-        let asked = state.h264.take().and_then(|h264| h264.asked);
-        state.h264 = bitrate.map(|bitrate| H264 { bitrate, asked });
-        if bitrate.is_none() {
-            state.tracks.remove(&TrackId::H264);
+        let mut before = std::mem::take(&mut state.encoded);
+        for (id, rung, bitrate) in offered {
+            let asked = before.remove(id).and_then(|encoded| encoded.asked);
+            let encoded = Encoded { bitrate: *bitrate, rung: *rung, asked };
+            state.encoded.insert(id.clone(), encoded);
+        }
+        for gone in before.keys() {
+            state.tracks.remove(gone);
         }
     }
 
-    /// Whether a player requests the video as H.264, so that it must be encoded.
-    pub fn wants_h264(&self) -> bool {
-        self.state.lock().ignore_poison().h264.as_ref().is_some_and(H264::is_wanted)
+    /// What players request of that, so that it must be encoded.
+    pub fn wanted_encoded(&self) -> Vec<(TrackId, Option<Rung>)> {
+        let state = self.state.lock().ignore_poison();
+        let wanted = state.encoded.iter().filter(|(_, encoded)| encoded.is_wanted());
+        wanted.map(|(id, encoded)| (id.clone(), encoded.rung)).collect()
     }
 
     /// Sets the caption languages of the stream as configured, the original first; `und` for a

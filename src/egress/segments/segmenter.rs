@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::fmp4::{self, Chunker, Source, Tapped};
 use super::{SegmentStore, Settings, TrackId};
 use crate::flow::{CaptionFeeds, CueFeed, Error, Feed, Inputs, Node, Task};
-use crate::media::{Accept, Accepts, Captions, Codec, Dubs, Kind, Language};
+use crate::media::{Accept, Accepts, Captions, Codec, Dubs, Kind, Language, Rung};
 
 /// Pause before the failed pipeline of an audio language restarts.
 const DUB_AGAIN: Duration = Duration::from_secs(1);
@@ -50,27 +50,26 @@ pub async fn run(
     }
 }
 
-/// The media that the H.264 rendition needs: H.264 video for players that do not decode the
-/// original.
-pub fn accepts_h264() -> Accepts {
+/// The media that an encoded rendition needs: H.264 video, in the size of the rung.
+pub fn accepts_encoded(rung: Option<Rung>) -> Accepts {
     let captions = Captions { text: false, embedded: true };
-    let video = Accept { recovery_points: false, ..Accept::any_of([Codec::H264]) };
+    let video = Accept { recovery_points: false, rung, ..Accept::any_of([Codec::H264]) };
     Accepts::media(Some(video), None).with_captions(captions)
 }
 
-/// Fills the segment store with H.264 video beside an original in another codec, until the task is
-/// cancelled.
+/// Fills the segment store with H.264 video beside the original, until the task is cancelled.
 ///
 /// # Errors
 /// Errors of the pipeline.
-pub async fn run_h264(
+pub async fn run_encoded(
     task: Task,
+    id: TrackId,
     inputs: Inputs,
     segment_store: Arc<SegmentStore>,
     settings: Settings,
 ) -> Result<(), Error> {
     while let Some(sources) = fmp4::settle(&task, &inputs).await {
-        derive(&task, &TrackId::H264, &inputs, &sources, (&segment_store, settings)).await?;
+        derive(&task, &id, &inputs, &sources, (&segment_store, settings)).await?;
     }
     Ok(())
 }
@@ -192,7 +191,14 @@ fn tap(
                 segment_store.push(&id, &chunk);
             }
             segment_store.begin_track(&id, info.clone());
-            chunker = Some(Chunker::new(info, part, settings.segment()));
+            let anew = Chunker::new(info, part, settings.segment());
+            chunker = Some(match &id {
+                TrackId::Video => anew.leading(Arc::clone(&segment_store.starts)),
+                TrackId::H264 | TrackId::Rung(_) => {
+                    anew.following(Arc::clone(&segment_store.starts))
+                }
+                TrackId::Audio | TrackId::Dub(_) => anew,
+            });
         }
         Tapped::Frame(frame) => {
             let Some(chunker) = &mut chunker else { return };

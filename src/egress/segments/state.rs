@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::encoded::Encoded;
 use super::fmp4::Chunk;
-use super::h264::H264;
 use super::subtitles::Subtitles;
 use super::track::Track;
 use super::{ClosedCaptions, LiveEdge, Presentation, Rendition, Settings, TrackId};
@@ -40,8 +40,8 @@ pub(super) struct State {
     pub(super) ended: bool,
     /// When the newest chunk of an original arrived.
     pushed: Option<Instant>,
-    /// The video as H.264, if it is offered beside the original.
-    pub(super) h264: Option<H264>,
+    /// The video as H.264 beside the original, as far as it is offered.
+    pub(super) encoded: BTreeMap<TrackId, Encoded>,
 }
 
 impl State {
@@ -59,7 +59,7 @@ impl State {
             part_target: settings.part().unwrap_or_default(),
             ended: false,
             pushed: None,
-            h264: None,
+            encoded: BTreeMap::new(),
         }
     }
 
@@ -86,7 +86,7 @@ impl State {
     /// Whether a track is expected, as far as is known.
     pub(super) fn coming(&self, id: &TrackId) -> bool {
         match id {
-            TrackId::H264 => self.h264.is_some(),
+            TrackId::H264 | TrackId::Rung(_) => self.encoded.contains_key(id),
             TrackId::Dub(language) if self.dubs.contains(language) => true,
             _ => self.expected.is_empty() || self.expected.contains(id),
         }
@@ -171,10 +171,14 @@ impl State {
             (language.clone(), self.rendition(&TrackId::Dub(language.clone())))
         };
         let video = self.rendition(&TrackId::Video);
-        let h264 = self.h264.as_ref().zip(video.as_ref());
-        let made = self.rendition(&TrackId::H264);
+        let encoded = video.iter().flat_map(|video| {
+            self.encoded.iter().rev().map(|(id, encoded)| {
+                let made = self.rendition(id);
+                (id.clone(), made.unwrap_or_else(|| encoded.expected(&video.info)))
+            })
+        });
         Presentation {
-            h264: h264.map(|(h264, video)| made.unwrap_or_else(|| h264.expected(&video.info))),
+            encoded: encoded.collect(),
             video,
             audio: self.rendition(&TrackId::Audio),
             dubs: self.dubs.iter().filter(offered).map(dub).collect(),

@@ -45,8 +45,9 @@ pub struct ClosedCaptions {
 pub struct Presentation {
     /// The original video.
     pub video: Option<Rendition>,
-    /// The video as H.264, whether or not it is being encoded.
-    pub h264: Option<Rendition>,
+    /// The video as H.264 beside the original, the largest first, whether or not it is being
+    /// encoded.
+    pub encoded: Vec<(TrackId, Rendition)>,
     /// The original audio.
     pub audio: Option<Rendition>,
     /// Audio in other languages, possibly not available yet.

@@ -6,6 +6,7 @@
 //! goes (`outputs`, `segments`), who watches (`viewers`) and the snapshot (`report`). `supervise`
 //! restarts it.
 
+mod ladder;
 mod nodes;
 mod outputs;
 mod publisher;
@@ -41,7 +42,7 @@ use super::{Event, Preset, StreamSpec, StreamState, Wanted};
 use crate::egress::segments::SegmentStore;
 use crate::flow::{CaptionFeeds, CueFeed, Feed};
 use crate::graph::Plan;
-use crate::media::{Format, Kind};
+use crate::media::{Format, Kind, Ladder};
 use crate::process::denoise;
 
 /// How often a stream checks its publishers, whose age and notes are not signalled. Also the
@@ -78,6 +79,8 @@ pub(super) struct Stream {
     /// When the first track of the programme became known.
     settling_since: Option<Instant>,
     denoise: watch::Sender<denoise::Settings>,
+    /// The qualities offered below the source.
+    ladder: watch::Sender<Ladder>,
 
     viewers: BTreeMap<u64, ViewerState>,
     /// Viewers that wait until the tracks are known.
@@ -115,6 +118,7 @@ impl Stream {
             planned_for: None,
             settling_since: None,
             denoise: watch::Sender::new(settings),
+            ladder: watch::Sender::default(),
             viewers: BTreeMap::new(),
             pending: Vec::new(),
             segment_store: None,
@@ -212,15 +216,17 @@ impl Stream {
     fn look(&mut self, now: Instant) {
         self.looked = now;
         self.let_leave();
+        self.follow_choices();
         self.decide(now);
         self.follow_tracks(now);
         self.show_cues();
         self.close_idle_segments(now);
-        self.follow_h264();
+        self.follow_encoded();
         self.expire_pending(now);
         self.launch_due(now);
         self.forget_faults(now);
         self.rates.update(&self.feeds, &mut self.publishers, now);
+        self.update_ladder();
     }
 
     fn let_leave(&mut self) {
@@ -247,6 +253,7 @@ impl Stream {
         if sources_differ {
             self.restart_sources();
         }
+        self.update_ladder();
         self.sync_outputs();
         self.changed();
     }

@@ -11,6 +11,7 @@ use crate::graph::{self, NodeOutput, Op, PlanConsumer, PlanInput, PlanNode, Rout
 use crate::media::{Format, Kind, Language};
 use crate::process::decode::Decode;
 use crate::process::denoise::{self, Denoise};
+use crate::process::encode::Encode;
 use crate::process::encoders::Encoder;
 use crate::process::transfer::{self, Transfer};
 use crate::process::{ProcessNode, captions};
@@ -53,6 +54,7 @@ impl Stream {
         }
         self.note_what_browsers_miss(&formats);
         self.planned_for = Some(formats);
+        self.update_ladder();
         self.sync_outputs();
         self.admit_pending();
         self.changed();
@@ -103,7 +105,7 @@ impl Stream {
         let mut wants = self.output_wants();
         wants.extend(self.viewers.values().map(|subscription| PlanConsumer {
             id: subscription.want.clone(),
-            accepts: subscription.accepts.clone(),
+            accepts: self.with_rung(&subscription.accepts),
         }));
         PlanInput {
             video,
@@ -185,8 +187,9 @@ impl Stream {
         Job::Process(match op {
             Op::Decode => ProcessNode::Decode(Decode),
             Op::Denoise => ProcessNode::Denoise(Denoise),
-            Op::Encode { codec, encoder } => {
-                ProcessNode::Encode(Encoder { codec: *codec, factory: encoder.clone() })
+            Op::Encode { codec, encoder, rung } => {
+                let encoder = Encoder { codec: *codec, factory: encoder.clone() };
+                ProcessNode::Encode(Encode { encoder, rung: *rung })
             }
             Op::Transfer { to } => ProcessNode::Transfer(Transfer { to: *to }),
             Op::Transcribe => ProcessNode::Transcribe(settings.hearing()),

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::Stream;
-use super::segments::{SEGMENTS, SEGMENTS_H264};
+use super::segments::{SEGMENTS, encoded_worker};
 use crate::graph::{PlanConsumer, Route};
 use crate::media::StreamName;
 use crate::runtime::job::Job;
@@ -40,10 +40,12 @@ impl Stream {
             }
             if self.segments_wanted {
                 wanted.push((SEGMENTS.into(), Job::Segments));
-                self.offer_h264();
-            }
-            if self.segments_wanted && self.wants_h264() {
-                wanted.push((SEGMENTS_H264.into(), Job::SegmentsH264));
+                self.offer_encoded();
+                wanted.extend(
+                    self.wanted_encoded()
+                        .into_iter()
+                        .map(|(id, rung)| (encoded_worker(&id), Job::SegmentsEncoded { id, rung })),
+                );
             }
         }
         let is_wanted = |name: &String| wanted.iter().any(|(n, _)| n == name);

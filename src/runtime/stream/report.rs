@@ -43,6 +43,7 @@ impl Stream {
             outputs: self.output_snapshots(),
             denoise: self.denoise_settings(),
             captions: self.caption_settings(),
+            ladder: self.ladder.borrow().rungs.clone(),
             cues: self.all_cues().iter().map(cue_snapshot).collect(),
             refusals: entry.map(|entry| entry.refusals.list()).unwrap_or_default(),
             last_error: fault.as_ref().into(),

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::Stream;
 use crate::egress::SEGMENT_PROTOCOLS;
-use crate::egress::segments::{self, ClosedCaptions, SegmentStore};
+use crate::egress::segments::{self, ClosedCaptions, SegmentStore, TrackId};
 use crate::flow::{Refusal, RefusalKind};
-use crate::media::{Codec, Format, Language, Protocol};
-use crate::process::{decode, encode};
+use crate::media::{Codec, Language, Protocol, Rung};
+use crate::process::encode;
 use crate::runtime::StreamState;
+use crate::runtime::job::Job;
 
 /// Segments are no longer made after this time without a request.
 const SEGMENTS_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
@@ -17,8 +18,11 @@ const SEGMENTS_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// Name of the worker that fills the segment store: part of the API, which has only HLS so far.
 pub(super) const SEGMENTS: &str = "hls";
 
-/// Name of the worker that adds the video as H.264.
-pub(super) const SEGMENTS_H264: &str = "hls.h264";
+/// Name of the worker that adds an encoded rendition: `hls.h264`, `hls.480p`.
+pub(super) fn encoded_worker(id: &TrackId) -> String {
+    let name = id.to_string();
+    format!("{SEGMENTS}.{}", name.strip_prefix("video-").unwrap_or(&name))
+}
 
 impl Stream {
     /// Starts segments if needed and returns the segment store on which they appear.
@@ -74,32 +78,43 @@ impl Stream {
         settings.embed.by_service().filter_map(carried).collect()
     }
 
-    /// Segments carry some codecs that not every browser decodes. H.264 is offered beside them and
-    /// encoded while a player requests it.
-    pub(super) fn offer_h264(&self) {
+    /// What is offered beside the original video and encoded while a player requests it: H.264 in
+    /// its size, because segments carry some codecs that not every browser decodes, and the rungs
+    /// of the ladder.
+    pub(super) fn offer_encoded(&self) {
         let Some(segment_store) = &self.segment_store else { return };
-        let video = self.planned_for.as_ref().and_then(|(video, _)| video.as_ref());
+        let Some(video) = self.encodable_video() else { return segment_store.offer_encoded(&[]) };
         let untouched = segments::accepts().video;
-        let other = video.filter(|video| {
-            let passes = untouched.as_ref().is_some_and(|a| a.objection(video).is_none());
-            passes && video.codec != Codec::H264 && decode::can_decode(video.codec)
-        });
-        let other = other.filter(|_| self.shared.best_encoders.contains_key(&Codec::H264));
-        let kbps = |video: &Format| {
+        let passes = untouched.is_some_and(|accept| accept.objection(video).is_none());
+        let mut offered = Vec::new();
+        if passes && video.codec != Codec::H264 {
             let set = self.shared.options.encode.video_kbps;
-            set.unwrap_or_else(|| encode::default_video_kbps(Codec::H264, &video.video))
-        };
-        segment_store.offer_h264(other.map(|video| u64::from(kbps(video)) * 1000));
+            let kbps = set.unwrap_or_else(|| encode::default_video_kbps(Codec::H264, &video.video));
+            offered.push((TrackId::H264, None, u64::from(kbps) * 1000));
+        }
+        offered.extend(self.ladder.borrow().rungs.iter().map(|rung| {
+            let kbps = u64::from(rung.kbps.unwrap_or_default());
+            (TrackId::Rung(rung.height), Some(*rung), kbps * 1000)
+        }));
+        segment_store.offer_encoded(&offered);
     }
 
-    pub(super) fn wants_h264(&self) -> bool {
-        self.segment_store.as_ref().is_some_and(|segment_store| segment_store.wants_h264())
+    pub(super) fn wanted_encoded(&self) -> Vec<(TrackId, Option<Rung>)> {
+        self.segment_store.as_ref().map(|store| store.wanted_encoded()).unwrap_or_default()
     }
 
-    /// Starts or stops the H.264 video of the segments as players need it.
-    pub(super) fn follow_h264(&mut self) {
-        let made = self.workers.get(SEGMENTS_H264).is_some_and(|w| w.idle_since.is_none());
-        if self.segments_wanted && made != self.wants_h264() {
+    /// Starts or stops what is encoded for the segments as players need it.
+    pub(super) fn follow_encoded(&mut self) {
+        let wanted = self.wanted_encoded();
+        let made = self.workers.values().filter(|worker| worker.idle_since.is_none());
+        let made: Vec<&TrackId> = made
+            .filter_map(|worker| match &worker.job {
+                Job::SegmentsEncoded { id, .. } => Some(id),
+                _ => None,
+            })
+            .collect();
+        let same = made.len() == wanted.len() && wanted.iter().all(|(id, _)| made.contains(&id));
+        if self.segments_wanted && !same {
             self.sync_outputs();
         }
     }

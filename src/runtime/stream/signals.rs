@@ -1,10 +1,11 @@
 //! Signals from other threads to a stream. Sending one never blocks.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use crate::media::IgnorePoison;
+use crate::media::{IgnorePoison, Rung};
 
 /// Signals to one stream. Cheap to clone; usable from threads that must not block, such as those of
 /// GStreamer and libsrt.
@@ -15,6 +16,8 @@ pub(super) struct Signals(Arc<Inner>);
 struct Inner {
     /// Ids of publishers and viewers that have left. Bounded by their number: each leaves once.
     left: Mutex<Vec<u64>>,
+    /// The rungs that viewers have chosen, by viewer; `None` is the source.
+    chosen: Mutex<BTreeMap<u64, Option<Rung>>>,
     wake: Notify,
 }
 
@@ -28,6 +31,15 @@ impl Signals {
         })
     }
 
+    /// The callback by which a viewer chooses its rung. The last choice counts.
+    pub(super) fn choose(&self, id: u64) -> Box<dyn Fn(Option<Rung>) + Send + Sync> {
+        let signals = self.clone();
+        Box::new(move |rung| {
+            signals.0.chosen.lock().ignore_poison().insert(id, rung);
+            signals.wake();
+        })
+    }
+
     /// Makes the stream check itself now.
     pub(super) fn wake(&self) {
         self.0.wake.notify_one();
@@ -36,6 +48,11 @@ impl Signals {
     /// Waits for a signal. An earlier signal is not lost. Cancel safe.
     pub(super) async fn woken(&self) {
         self.0.wake.notified().await;
+    }
+
+    /// What viewers have chosen since the last call.
+    pub(super) fn take_chosen(&self) -> BTreeMap<u64, Option<Rung>> {
+        std::mem::take(&mut *self.0.chosen.lock().ignore_poison())
     }
 
     /// Ids that have left since the last call.

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Stream;
 use super::nodes::inputs_of;
 use super::viewer::{PendingViewer, ViewerState};
-use crate::flow::{Inputs, Refusal, RefusalKind, Subscription};
+use crate::flow::{Inputs, Qualities, Refusal, RefusalKind, Subscription};
 use crate::graph::Route;
 use crate::media::{Accepts, Protocol, StreamName};
 use crate::runtime::{Preset, StreamState};
@@ -87,6 +87,7 @@ impl Stream {
         protocol: Protocol,
         accepts: Accepts,
     ) -> Result<Subscription, Refusal> {
+        self.check_rung(&accepts)?;
         let taken = self.shared.viewers.fetch_add(1, Ordering::Relaxed);
         if taken >= self.shared.options.viewers_max {
             self.shared.viewers.fetch_sub(1, Ordering::Relaxed);
@@ -125,6 +126,10 @@ impl Stream {
         Ok(Subscription {
             stream: self.spec.name.clone(),
             inputs: receiver,
+            qualities: Qualities {
+                ladder: Some(self.ladder.subscribe()),
+                choose: Some(self.signals.choose(id)),
+            },
             cancel,
             on_drop: Some(self.signals.leave(id)),
         })

@@ -1,8 +1,9 @@
 //! Groups frames into chunks: decides where chunks and segments end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Chunk, Cut, Frame, Sample, TrackInfo};
+use super::{Chunk, Cut, Frame, Sample, SegmentStarts, TrackInfo};
 use crate::media::Kind;
 
 /// A longer gap in audio timestamps is a break.
@@ -29,6 +30,9 @@ const EARLY_END_MAX: Duration = Duration::from_millis(150);
 /// still.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
 
+/// Longest segment of a rendition whose original begins none, in segments.
+const UNLED_SEGMENTS: u32 = 2;
+
 /// Assumed frame duration until one is known.
 const FRAME_DEFAULT: Duration = Duration::from_millis(33);
 
@@ -50,6 +54,8 @@ pub struct Chunker {
     frame: u64,
     /// Number of audio frames dropped because they overlapped earlier ones.
     dropped: u64,
+    leads: Option<Arc<SegmentStarts>>,
+    follows: Option<Arc<SegmentStarts>>,
 }
 
 impl Chunker {
@@ -68,7 +74,19 @@ impl Chunker {
             pending_bytes: 0,
             frame,
             dropped: 0,
+            leads: None,
+            follows: None,
         }
+    }
+
+    /// The same; notes where its segments begin, for renditions of it.
+    pub fn leading(self, starts: Arc<SegmentStarts>) -> Self {
+        Self { leads: Some(starts), ..self }
+    }
+
+    /// The same; its segments begin where those of its original do, if it has key frames there.
+    pub fn following(self, starts: Arc<SegmentStarts>) -> Self {
+        Self { follows: Some(starts), ..self }
     }
 
     /// The track.
@@ -106,7 +124,7 @@ impl Chunker {
             self.dropped += 1;
             return None;
         };
-        let cut = self.cut_before(at, hole, frame.key);
+        let cut = self.cut_before(at, hole, &frame);
         let end = if hole { last + self.frame } else { at };
         let chunk = cut.and_then(|_| self.take(end));
         // A delta frame after a gap depends on lost frames and cannot be decoded.
@@ -145,13 +163,20 @@ impl Chunker {
         }
     }
 
-    fn cut_before(&self, at: u64, hole: bool, key: bool) -> Option<Cut> {
+    fn cut_before(&self, at: u64, hole: bool, frame: &Frame) -> Option<Cut> {
         if hole {
             return Some(Cut::Break);
         }
         let early = self.info.ticks(EARLY_END_MAX.min(self.segment / 4));
-        let old = at.saturating_sub(self.segment_start) + early >= self.info.ticks(self.segment);
-        if key && old {
+        let age = at.saturating_sub(self.segment_start) + early;
+        let ends = match &self.follows {
+            None => age >= self.info.ticks(self.segment),
+            Some(starts) => {
+                let longest = self.info.ticks(self.segment * UNLED_SEGMENTS);
+                starts.contains(frame.pts) || age >= longest
+            }
+        };
+        if frame.key && ends {
             return Some(Cut::Segment);
         }
         // With this frame the chunk would exceed its maximum duration.
@@ -165,6 +190,9 @@ impl Chunker {
         self.shown_at = frame.pts;
         if cut != Cut::Chunk {
             self.segment_start = at;
+            if let Some(starts) = &self.leads {
+                starts.add(frame.pts);
+            }
         }
         self.add(at, frame);
     }

@@ -1,10 +1,11 @@
-//! H.264 video beside an original whose codec not every browser decodes.
+//! Video that is encoded as H.264 beside the original: for browsers that do not decode its codec, and
+//! the rungs of the ladder. It is made while a player looks at it.
 
 use std::time::{Duration, Instant};
 
 use super::Rendition;
 use super::fmp4::TrackInfo;
-use crate::media::Codec;
+use crate::media::{Codec, Rung, VideoDetail};
 
 /// Encoding continues for this long after the last look at its segments. Players look with every
 /// segment.
@@ -27,16 +28,18 @@ const LEVELS: [(u8, f64, u32); 9] = [
     (52, 2_073_600.0, 36_864),
 ];
 
-/// An H.264 rendition that players may request.
+/// A rendition as H.264 that players may request.
 #[derive(Clone, Debug)]
-pub(super) struct H264 {
+pub(super) struct Encoded {
     /// Bit rate that the encoder is set to, in bit/s.
     pub(super) bitrate: u64,
+    /// Its rung of the ladder; `None` has the size of the original.
+    pub(super) rung: Option<Rung>,
     /// When a player last looked at its segments.
     pub(super) asked: Option<Instant>,
 }
 
-impl H264 {
+impl Encoded {
     /// Notes that a player looks at its segments.
     pub(super) fn ask(&mut self) {
         self.asked = Some(Instant::now());
@@ -49,15 +52,26 @@ impl H264 {
 
     /// The rendition before it is encoded.
     pub(super) fn expected(&self, original: &TrackInfo) -> Rendition {
-        let level = level(original.width, original.height, original.fps);
+        let (width, height) = self.size(original);
+        let level = level(width, height, original.fps);
         let info = TrackInfo {
             codec: Codec::H264,
+            width,
+            height,
             // Constrained baseline (RFC 6381 section 3.3), to which our encoders are set.
             mime: format!("avc1.42c0{level:02x}"),
             entry: Vec::new(),
             ..original.clone()
         };
         Rendition { info, peak: self.bitrate * PEAK_PERCENT / 100, average: self.bitrate }
+    }
+
+    fn size(&self, original: &TrackInfo) -> (u16, u16) {
+        let Some(rung) = self.rung else { return (original.width, original.height) };
+        let (width, height) = (original.width.into(), original.height.into());
+        let scaled = rung.scaled(&VideoDetail { width, height, ..VideoDetail::default() });
+        let side = |length: u32| u16::try_from(length).unwrap_or(u16::MAX);
+        (side(scaled.width), side(scaled.height))
     }
 }
 
@@ -94,7 +108,7 @@ mod tests {
 
     #[test]
     fn it_is_wanted_once_asked_for() {
-        let mut h264 = H264 { bitrate: 1_000_000, asked: None };
+        let mut h264 = Encoded { bitrate: 1_000_000, rung: None, asked: None };
         assert!(!h264.is_wanted());
         h264.ask();
         assert!(h264.is_wanted());

@@ -1,0 +1,82 @@
+//! The qualities that a stream offers below its source.
+
+use super::Stream;
+use crate::flow::{Refusal, RefusalKind};
+use crate::media::{Accepts, Codec, Format, Kind, Ladder, Rung};
+use crate::process::{decode, encode};
+
+impl Stream {
+    /// The video, if this machine can encode it anew.
+    pub(super) fn encodable_video(&self) -> Option<&Format> {
+        let video = self.planned_for.as_ref()?.0.as_ref()?;
+        let encodes = self.shared.best_encoders.contains_key(&Codec::H264);
+        (encodes && (video.codec.is_raw() || decode::can_decode(video.codec))).then_some(video)
+    }
+
+    /// Follows the wanted ladder, the source and its bit rate.
+    pub(super) fn update_ladder(&self) {
+        let with_rate = |video: &Format, rung: Rung| {
+            let suits = || encode::default_video_kbps(Codec::H264, &rung.scaled(&video.video));
+            Rung { kbps: Some(rung.kbps.unwrap_or_else(suits)), ..rung }
+        };
+        let rungs = self.encodable_video().map(|video| {
+            let below = self.spec.rungs_of(&self.preset, video);
+            below.map(|rung| with_rate(video, rung)).collect()
+        });
+        let rungs: Vec<Rung> = rungs.unwrap_or_default();
+        let measured = self.rates.rates.get(Kind::Video.as_str()).map_or(0.0, |(kbps, _)| *kbps);
+        // The rate changes with every second: nobody waits for it.
+        self.ladder.send_if_modified(|ladder| {
+            let differs = ladder.rungs != rungs;
+            *ladder = Ladder { source_kbps: measured as u32, rungs };
+            differs
+        });
+    }
+
+    /// Refuses a viewer that wants a rung which the stream was not given.
+    pub(super) fn check_rung(&self, accepts: &Accepts) -> Result<(), Refusal> {
+        let Some(wanted) = accepts.video.as_ref().and_then(|video| video.rung) else {
+            return Ok(());
+        };
+        let ladder = self.spec.ladder_with(&self.preset);
+        if ladder.iter().any(|rung| rung.height == wanted.height) {
+            return Ok(());
+        }
+        let names: Vec<String> = ladder.iter().map(Rung::to_string).collect();
+        let hint = match names.as_slice() {
+            [] => "play it without `quality`, or give the stream a ladder".to_owned(),
+            names => format!("choose `source`, `auto` or one of {}", names.join(", ")),
+        };
+        let message = format!("`{}` has no quality `{wanted}`", self.spec.name);
+        Err(Refusal::new(RefusalKind::Unsupported, message, hint))
+    }
+
+    /// What a viewer accepts, with its rung as the stream makes it now: the source where that is not
+    /// larger.
+    pub(super) fn with_rung(&self, accepts: &Accepts) -> Accepts {
+        let mut accepts = accepts.clone();
+        if let Some(video) = &mut accepts.video {
+            video.rung = video.rung.and_then(|wanted| self.ladder.borrow().rung(wanted.height));
+        }
+        accepts
+    }
+
+    /// Gives viewers the rungs that they have chosen, in the codec that they have now.
+    pub(super) fn follow_choices(&mut self) {
+        let mut differs = false;
+        for (id, rung) in self.signals.take_chosen() {
+            let Some(viewer) = self.viewers.get_mut(&id) else { continue };
+            let feed = viewer.route.video.as_ref().and_then(|name| self.feeds.get(name));
+            let codec = feed.and_then(|feed| feed.format().borrow().as_ref().map(|f| f.codec));
+            let Some(video) = viewer.accepts.video.as_mut() else { continue };
+            if let Some(codec) = codec {
+                video.codecs = vec![codec];
+            }
+            differs |= video.rung != rung;
+            video.rung = rung;
+        }
+        if differs {
+            self.replan();
+        }
+    }
+}
