@@ -10,12 +10,21 @@ use super::source::Batch;
 use super::{Channel, Credentials, Source};
 use crate::media::Delivery;
 
+/// When a track begins with a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At once, with the pictures since its last key frame: what played before has ended.
+    AtOnce,
+    /// With its next key frame; what played before goes on until then.
+    AtKeyFrame,
+}
+
 /// What a shard is asked to do.
 pub(super) enum Command {
     /// Serves a session that is found by this user name fragment, and tells its events and figures.
     Open(SessionId, Box<Session>, String, mpsc::Sender<ConnectionEvent>, watch::Sender<Delivery>),
-    /// The track with this index plays a source from now on.
-    Play(SessionId, usize, Source),
+    /// The track with this index plays a source.
+    Play(SessionId, usize, Source, Begin),
     /// Begins an ICE generation with our and the viewer's credentials.
     Restart(SessionId, Credentials, Credentials),
     /// Ends a session.

@@ -2,7 +2,7 @@
 
 use tokio::sync::{mpsc, watch};
 
-use super::command::{Command, ConnectionEvent};
+use super::command::{Begin, Command, ConnectionEvent};
 use super::id::SessionId;
 use super::{Channel, Credentials, Error, Source};
 use crate::media::Delivery;
@@ -43,8 +43,8 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Busy`].
-    pub fn play(&self, track: usize, source: &Source) -> Result<(), Error> {
-        self.command(Command::Play(self.id, track, source.clone()))
+    pub fn play(&self, track: usize, source: &Source, begin: Begin) -> Result<(), Error> {
+        self.command(Command::Play(self.id, track, source.clone(), begin))
     }
 
     /// Begins a new ICE generation with the viewer's new credentials; returns ours. Media stays on

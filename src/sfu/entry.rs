@@ -33,25 +33,53 @@ pub(super) struct Playing {
     pub(super) joined_at: Option<u64>,
     /// Video begins with a packet at which decoding can start.
     pub(super) needs_start: bool,
+    /// Another source plays on the track until then.
+    pub(super) takes_over: bool,
 }
 
 impl Playing {
     /// Hands packets to the session, from the first that it can decode.
-    pub(super) fn feed(&mut self, session: &mut Session, packets: &[Packet]) -> Result<(), Ended> {
+    fn feed(&mut self, session: &mut Session, packets: &[Packet]) -> Result<(), Ended> {
         for packet in packets {
             if self.joined_at.is_some_and(|last| packet.number <= last) {
                 continue;
             }
             self.needs_start &= !packet.is_start;
-            if !self.needs_start {
-                session.send(self.track, packet)?;
+            if self.needs_start {
+                continue;
             }
+            if std::mem::take(&mut self.takes_over) {
+                session.begin(self.track);
+            }
+            session.send(self.track, packet)?;
         }
         Ok(())
     }
 }
 
 impl Entry {
+    /// Hands the packets of a source to the tracks that play it. Returns the sources that tracks no
+    /// longer play.
+    pub(super) fn feed(&mut self, source: u64, packets: &[Packet]) -> Result<Vec<Source>, Ended> {
+        let mut replaced = Vec::new();
+        for at in 0..self.playing.len() {
+            let Some(playing) = self.playing.get_mut(at).filter(|p| p.source.id() == source) else {
+                continue;
+            };
+            let waited = playing.takes_over;
+            playing.feed(&mut self.session, packets)?;
+            if waited && !playing.takes_over {
+                replaced.push((playing.track, source));
+            }
+        }
+        let mut left = Vec::new();
+        for (track, by) in replaced {
+            let gone = |p: &mut Playing| p.track == track && p.source.id() != by;
+            left.extend(self.playing.extract_if(.., gone).map(|p| p.source));
+        }
+        Ok(left)
+    }
+
     /// Passes on what has happened; false if the viewer's task does not listen.
     pub(super) fn tell(
         &mut self,

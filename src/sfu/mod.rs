@@ -36,6 +36,7 @@ mod texts;
 mod track;
 
 pub use channel::{Channel, ChannelEvent};
+pub use command::Begin;
 pub use connection::{Change, Connection};
 pub use engine::{Engine, Settings};
 pub use error::Error;

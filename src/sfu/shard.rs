@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::Source;
 use super::channel::ChannelCommand;
-use super::command::{Command, ConnectionEvent, Queues};
+use super::command::{Begin, Command, ConnectionEvent, Queues};
 use super::demux::{Demux, Owner};
 use super::entry::{Entry, Playing};
 use super::error::{Ended, Path};
@@ -131,8 +131,8 @@ impl Shard {
                 self.sessions.insert(id, entry);
                 id
             }
-            Command::Play(id, track, source) => {
-                self.play(id, track, source);
+            Command::Play(id, track, source, begin) => {
+                self.play(id, track, source, begin);
                 id
             }
             Command::Restart(id, own, remote) => {
@@ -166,13 +166,21 @@ impl Shard {
 
     /// The track plays a source: the viewer gets its current group of pictures, or waits for a key
     /// frame, which is requested.
-    fn play(&mut self, id: SessionId, track: usize, source: Source) {
+    fn play(&mut self, id: SessionId, track: usize, source: Source, begin: Begin) {
         let Some(entry) = self.sessions.get_mut(&id) else { return };
         let Some((is_video, clock_rate_hz)) = entry.session.track(track) else { return };
-        let before = entry.playing.iter().position(|p| p.track == track);
-        let before = before.map(|at| entry.playing.swap_remove(at));
-        entry.session.begin(track);
-        let (group, joined_at) = source.join(self.number, &self.queues.batches, clock_rate_hz);
+        let plays = |p: &Playing| p.track == track && !p.needs_start;
+        let waits = begin == Begin::AtKeyFrame && is_video;
+        let takes_over = waits && entry.playing.iter().any(plays);
+        // One that waits for its own key frame gives way to the newest.
+        let goes = |p: &mut Playing| p.track == track && (!takes_over || p.needs_start);
+        let before: Vec<Playing> = entry.playing.extract_if(.., goes).collect();
+        let (mut group, joined_at) = source.join(self.number, &self.queues.batches, clock_rate_hz);
+        if takes_over {
+            group.clear();
+        } else {
+            entry.session.begin(track);
+        }
         let needs_start = is_video && group.is_empty();
         if needs_start {
             source.request_keyframe();
@@ -182,10 +190,8 @@ impl Shard {
         if !players.contains(&id) {
             players.push(id);
         }
-        entry.playing.push(Playing { track, source, joined_at, needs_start });
-        if let Some(before) = before {
-            self.leave(id, &before.source);
-        }
+        entry.playing.push(Playing { track, source, joined_at, needs_start, takes_over });
+        before.iter().for_each(|before| self.leave(id, &before.source));
         if let Err(why) = sent {
             self.end(id, why);
         }
@@ -210,13 +216,11 @@ impl Shard {
         let now = Instant::now();
         for id in self.players.get(&batch.source).cloned().unwrap_or_default() {
             let Some(entry) = self.sessions.get_mut(&id) else { continue };
-            let Entry { session, playing, .. } = entry;
-            let fed = playing
-                .iter_mut()
-                .filter(|p| p.source.id() == batch.source)
-                .try_for_each(|p| p.feed(session, &batch.packets));
-            match fed {
-                Ok(()) => self.step(id, now),
+            match entry.feed(batch.source, &batch.packets) {
+                Ok(replaced) => {
+                    replaced.iter().for_each(|source| self.leave(id, source));
+                    self.step(id, now);
+                }
                 Err(why) => self.end(id, why),
             }
         }

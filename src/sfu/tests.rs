@@ -12,7 +12,8 @@ use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc};
 use super::error::{Ended, Path};
 use super::session::{Happening, Session};
 use super::{
-    Change, Connection, Credentials, Engine, LocalEnd, Packet, Settings, Source, Terms, TrackTerms,
+    Begin, Change, Connection, Credentials, Engine, LocalEnd, Packet, Settings, Source, Terms,
+    TrackTerms,
 };
 
 const VIDEO: u8 = 96;
@@ -302,6 +303,10 @@ impl Remote {
     }
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().build().expect("starts")
+}
+
 #[test]
 fn viewers_of_an_engine_share_a_source_and_strangers_do_not_disturb() {
     let addresses = vec![[127, 0, 0, 1].into()];
@@ -315,9 +320,8 @@ fn viewers_of_an_engine_share_a_source_and_strangers_do_not_disturb() {
     let (mut two, second) = Remote::connect(&engine);
     for (remote, connection) in [(&mut one, &first), (&mut two, &second)] {
         remote.until("it connects", |p| p.is_connected);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("starts");
-        assert!(matches!(runtime.block_on(connection.changed()), Change::Connected));
-        connection.play(0, &source).expect("room");
+        assert!(matches!(runtime().block_on(connection.changed()), Change::Connected));
+        connection.play(0, &source, Begin::AtOnce).expect("room");
         remote.until("the group of pictures is there", |p| p.received.len() == 3);
         let times: Vec<u32> = remote.player.received.values().map(|(time, _)| *time).collect();
         assert_eq!(times, [8820, 8910, 9000], "squeezed to the live edge");
@@ -332,6 +336,24 @@ fn viewers_of_an_engine_share_a_source_and_strangers_do_not_disturb() {
     source.push((4..8).map(|n| packet(n, false, now)).collect());
     one.until("live packets come", |p| p.received.len() == 7);
     two.until("live packets come", |p| p.received.len() == 7);
+
+    // Another quality: the old one goes on until the first key frame of the new.
+    let other = Source::new();
+    other.push((0..2).map(|n| packet(n, n == 0, now)).collect());
+    first.play(0, &other, Begin::AtKeyFrame).expect("room");
+    runtime().block_on(other.keyframe_wanted());
+    source.push((8..10).map(|n| packet(n, false, now)).collect());
+    other.push(vec![packet(2, false, now)]);
+    one.until("the old source goes on", |p| p.received.len() == 9);
+    other.push((3..6).map(|n| packet(n, n == 3, now)).collect());
+    one.until("the new source has taken over", |p| p.received.len() == 12);
+    source.push(vec![packet(10, true, now)]);
+    other.push(vec![packet(6, false, now)]);
+    one.until("the old one has ended", |p| p.received.len() == 13);
+    let numbers: Vec<u64> = one.player.received.keys().copied().collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "without a hole: {numbers:?}");
+    two.until("others still get it", |p| p.received.len() == 10);
+
     drop(first);
     one.until("a goodbye comes", |p| !p.rtc.is_alive());
     drop(engine);

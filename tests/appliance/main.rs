@@ -17,6 +17,7 @@ mod files;
 mod hostile;
 mod http;
 mod inputs;
+mod ladder;
 mod leaks;
 mod lifecycle;
 mod outputs;

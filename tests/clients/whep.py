@@ -9,6 +9,7 @@ often instead, waiting for a video or audio frame each time.
 
 import argparse
 import asyncio
+import json
 import sys
 import time
 import wave
@@ -42,6 +43,8 @@ class Player:
         self.session = Session(self.args.url, self.args.token)
         pc = self.session.pc
         pc.on("track", self._on_track)
+        if self.args.quality:
+            self._choose(pc.createDataChannel("quality"))
         self.receivers = {}
         for kind in ("video", "audio"):
             transceiver = pc.addTransceiver(kind, direction="recvonly")
@@ -50,6 +53,21 @@ class Player:
             self.receivers[kind] = transceiver.receiver
         self.answer = await self.session.negotiate()
         self.connected_ms = (time.monotonic() - self.started) * 1000
+
+    def _choose(self, channel):
+        """Asks for each quality, one after the other, and says what is told of them."""
+
+        @channel.on("message")
+        def told(text):
+            say("quality", **json.loads(text))
+
+        async def ask():
+            await self.playing.wait()
+            for quality in self.args.quality.split(","):
+                await asyncio.sleep(4)
+                channel.send(json.dumps({"quality": quality}))
+
+        self.tasks.append(asyncio.ensure_future(ask()))
 
     def _on_track(self, track):
         self.tasks.append(asyncio.ensure_future(self._receive(track)))
@@ -194,6 +212,7 @@ def main():
     parser.add_argument("url")
     parser.add_argument("--token")
     parser.add_argument("--codec", help="offer only this video codec: vp8, h264")
+    parser.add_argument("--quality", help="ask for these, every four seconds: 480p,source")
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--skip", type=float, default=1, help="seconds left out of the figures")
     parser.add_argument("--wait", type=float, default=0, help="ask again for so long, seconds")

@@ -15,7 +15,7 @@ use super::{Code, Error, ice};
 use crate::egress::whep::{self, FanOut, Viewer};
 use crate::flow::{self, AccessRequest, Action, Gate, Refusal, RefusalKind, SourceReport};
 use crate::ingress::whip::{self, Publisher};
-use crate::media::{Accepts, Dubs, Protocol, StreamName};
+use crate::media::{Accepts, Dubs, Protocol, Quality, Rung, StreamName};
 use crate::sfu;
 use crate::webrtc::sdp::{self, Description};
 use crate::webrtc::{Client, Config, Direction, Full, IceEnd, Registry, Session, SessionEntry};
@@ -97,14 +97,25 @@ fn enter(
     })
 }
 
-/// `?audio=es`: the audio in another language, if the stream is dubbed into it.
+/// `?audio=es`: the audio in another language, if the stream is dubbed into it. `?quality=480p`: a rung
+/// of the stream's ladder.
 #[derive(serde::Deserialize)]
-struct AudioQuery {
+struct ViewerQuery {
     audio: Option<String>,
+    quality: Option<String>,
 }
 
-impl AudioQuery {
-    fn wanted(&self) -> Result<Dubs, Error> {
+impl ViewerQuery {
+    fn quality(&self) -> Result<Quality, Error> {
+        let text = self.quality.as_deref().filter(|text| !text.is_empty());
+        let quality = text.map(str::parse).transpose();
+        quality.map(Option::unwrap_or_default).map_err(|allowed: &str| {
+            let hint = "the stream's `ladder` in the API names its rungs";
+            Error::new(Code::Invalid, format!("`quality`: {allowed}"), hint)
+        })
+    }
+
+    fn dubs(&self) -> Result<Dubs, Error> {
         match self.audio.as_deref() {
             None | Some("" | "original") => Ok(Dubs::None),
             Some(tag) => tag.parse().map(Dubs::One).map_err(|e: crate::media::LanguageError| {
@@ -115,20 +126,25 @@ impl AudioQuery {
     }
 }
 
-/// The viewer's request and the media that it accepts.
+/// The viewer's request, the media that it accepts and the quality that it wants.
 fn read_viewer(
-    dubs: Result<Query<AudioQuery>, Error>,
+    query: Result<Query<ViewerQuery>, Error>,
     headers: &HeaderMap,
     body: Result<Body, Error>,
-) -> Result<(Description, Accepts), Error> {
+) -> Result<(Description, Accepts, Quality), Error> {
     let offer = read_offer(headers, body)?;
-    let accepts = whep::accepts(&offer).with_dubs(dubs?.0.wanted()?);
+    let query = query?.0;
+    let quality = query.quality()?;
+    let mut accepts = whep::accepts(&offer).with_dubs(query.dubs()?);
+    if let (Quality::Rung(height), Some(video)) = (quality, &mut accepts.video) {
+        video.rung = Some(Rung { height, kbps: None });
+    }
     if accepts.video.is_none() && accepts.audio.is_none() {
         let message = "the offer asks for no video or audio that can be sent";
         let hint = "offer recvonly sections with H.264, VP8, VP9 or AV1, and Opus";
         return Err(Error::new(Code::UnsupportedCodecs, message, hint));
     }
-    Ok((offer, accepts))
+    Ok((offer, accepts, quality))
 }
 
 fn read_offer(headers: &HeaderMap, body: Result<Body, Error>) -> Result<Description, Error> {
@@ -139,20 +155,20 @@ fn read_offer(headers: &HeaderMap, body: Result<Body, Error>) -> Result<Descript
 async fn play(
     State(state): State<WebRtc>,
     Params(stream): Params<String>,
-    dubs: Result<Query<AudioQuery>, Error>,
+    query: Result<Query<ViewerQuery>, Error>,
     caller: Caller,
     headers: HeaderMap,
     body: Result<Body, Error>,
 ) -> Result<Response, Error> {
     let (stream, client) = (stream_name(&stream)?, caller.client());
     let caller = caller.admit(&*state.gate, Action::Play, Protocol::Whep, &stream)?;
-    let (offer, accepts) = caller.tell(read_viewer(dubs, &headers, body))?;
+    let (offer, accepts, quality) = caller.tell(read_viewer(query, &headers, body))?;
     let entry = caller.tell(enter(&state, caller.access_request(), client))?;
     let subscription = state.gate.play(caller.access_request().clone(), accepts).await?;
     let session = Arc::clone(entry.session());
     let name = format!("whep.{stream}.{}", session.short_id());
     let fan_out = state.fan_out.as_ref();
-    let made = Viewer::new(subscription, name, &offer, &state.config, fan_out).await;
+    let made = Viewer::new(subscription, name, (&offer, quality), &state.config, fan_out).await;
     let made = made.map_err(failed);
     let (viewer, answer) = caller.tell(made)?;
     session.set_connection(viewer.ice_end(), viewer.codecs(), &ufrag(&offer));

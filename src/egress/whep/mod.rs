@@ -9,6 +9,7 @@ mod feed_packets;
 mod offer;
 mod payloader;
 mod pipeline;
+mod quality;
 mod shared;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub use payloader::can_send;
 pub(crate) use payloader::{configure_latency_when_linked, payloader};
 
 use crate::flow::{Error, Subscription};
-use crate::media::Codec;
+use crate::media::{Codec, Quality};
 use crate::webrtc::sdp::Description;
 use crate::webrtc::{Config, IceEnd};
 
@@ -34,20 +35,22 @@ pub(crate) enum Viewer {
 }
 
 impl Viewer {
-    /// Sets up a viewer and makes the answer to its offer.
+    /// Sets up a viewer and makes the answer to its offer. Its subscription has the rung of the
+    /// quality already; with a pipeline of its own it keeps that.
     ///
     /// # Errors
     /// If the feeds do not match the offer or the connection cannot be set up.
     pub(crate) async fn new(
         subscription: Subscription,
         name: String,
-        offer: &Description,
+        (offer, quality): (&Description, Quality),
         config: &Config,
         fan_out: Option<&Arc<FanOut>>,
     ) -> Result<(Self, String), Error> {
         match fan_out {
             Some(fan_out) => {
-                let made = shared::Viewer::new(subscription, name, offer, config, fan_out);
+                let made =
+                    shared::Viewer::new(subscription, name, (offer, quality), config, fan_out);
                 made.await.map(|(viewer, answer)| (Self::Shared(viewer), answer))
             }
             None => {

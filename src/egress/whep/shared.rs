@@ -1,18 +1,21 @@
 //! A viewer that shares the packets of its feeds with others.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::fan_out::FanOut;
 use super::feed_packets::FeedPackets;
 use super::offer::{Agreement, captions, input};
-use crate::flow::{Blame, Error, Inputs, Subscription};
-use crate::media::{Codec, Delivery, Kind};
-use crate::sfu::{self, Change, Connection, Credentials, LocalEnd, Terms, TrackTerms};
+use super::quality::{self, QualityChoice};
+use crate::flow::{Blame, CaptionFeeds, Error, Inputs, Subscription};
+use crate::media::{Codec, Delivery, Kind, Quality};
+use crate::sfu::{self, Begin, Change, Connection, Credentials, LocalEnd, Terms, TrackTerms};
 use crate::webrtc::sdp::{
     self, Candidate, Choice, Description, Direction, Fragment, LocalTransport, Media, SdpAnswer,
 };
@@ -23,6 +26,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Time limit for the RTCP BYE at the end of a session.
 const GOODBYE_MAX: Duration = Duration::from_millis(300);
+
+/// How long video goes on that another quality replaces: the stream keeps what makes it as long.
+const REPLACED_MAX: Duration = Duration::from_secs(5);
 
 /// Most data channels that wait for the one that is served.
 const CHANNELS_MAX: usize = 4;
@@ -38,6 +44,9 @@ pub(crate) struct Viewer {
     tracks: Vec<(Kind, Codec)>,
     fan_out: Arc<FanOut>,
     playing: Vec<(Kind, Arc<FeedPackets>)>,
+    /// The video that another quality replaces, and when its packets may end.
+    replaced: Option<(Instant, Arc<FeedPackets>)>,
+    quality: Arc<QualityChoice>,
 }
 
 /// Our end of the connection.
@@ -57,9 +66,9 @@ impl Viewer {
     /// # Errors
     /// If the feeds do not match the offer or the session cannot be opened.
     pub(super) async fn new(
-        subscription: Subscription,
+        mut subscription: Subscription,
         name: String,
-        offer: &Description,
+        (offer, quality): (&Description, Quality),
         config: &Config,
         fan_out: &Arc<FanOut>,
     ) -> Result<(Self, String), Error> {
@@ -89,7 +98,11 @@ impl Viewer {
         let end = Arc::new(End { connection, local, tag, mids, announced });
         let tracks = choices.iter().map(|c| (c.kind, c.codec)).collect();
         let (fan_out, playing) = (Arc::clone(fan_out), Vec::new());
-        Ok((Self { name, subscription, end, tracks, fan_out, playing }, text))
+        let qualities = std::mem::take(&mut subscription.qualities);
+        let quality = Arc::new(QualityChoice::new(qualities, quality));
+        let replaced = None;
+        let viewer = Self { name, subscription, end, tracks, fan_out, playing, replaced, quality };
+        Ok((viewer, text))
     }
 
     /// Our end of the ICE connection.
@@ -123,20 +136,15 @@ impl Viewer {
     async fn play(&mut self) -> Result<(), Error> {
         self.connected().await?;
         let mut inputs = self.subscription.inputs.borrow_and_update().clone();
-        self.join(&Inputs::default(), &inputs)?;
-        let (tell, mut opened) = mpsc::channel(CHANNELS_MAX);
-        let caption_feeds = inputs.captions.clone();
-        let serve = async move {
-            while let Some(channel) = opened.recv().await {
-                captions(channel, &caption_feeds).await;
-            }
-            std::future::pending::<()>().await;
-        };
+        self.join(&Inputs::default(), &inputs, Begin::AtOnce)?;
+        let (tell, opened) = mpsc::channel(CHANNELS_MAX);
+        let serve = serve(opened, inputs.captions.clone(), Arc::clone(&self.quality));
         tokio::pin!(serve);
         let end = Arc::clone(&self.end);
         loop {
             tokio::select! {
-                () = &mut serve => {}
+                never = &mut serve => match never {},
+                () = ends(self.replaced.as_ref()) => self.replaced = None,
                 change = end.connection.changed() => match change {
                     Change::Connected => {}
                     // The session bounds the number of channels.
@@ -154,7 +162,12 @@ impl Viewer {
                         return Ok(());
                     }
                     let next = self.subscription.inputs.borrow_and_update().clone();
-                    self.join(&inputs, &next)?;
+                    // A feed of the same stream in another quality: both play until its key frame.
+                    let begin = match self.quality.take_change() {
+                        true => Begin::AtKeyFrame,
+                        false => Begin::AtOnce,
+                    };
+                    self.join(&inputs, &next, begin)?;
                     inputs = next;
                 }
             }
@@ -176,7 +189,7 @@ impl Viewer {
     }
 
     /// Switches the tracks to other feeds, where those have changed.
-    fn join(&mut self, before: &Inputs, now: &Inputs) -> Result<(), Error> {
+    fn join(&mut self, before: &Inputs, now: &Inputs, begin: Begin) -> Result<(), Error> {
         let stream = self.name.rsplit_once('.').map_or(&*self.name, |(stream, _)| stream);
         for (index, (kind, codec)) in self.tracks.iter().enumerate() {
             let (old, new) = (input(before, *kind), input(now, *kind));
@@ -185,12 +198,62 @@ impl Viewer {
                 continue;
             }
             let packets = self.fan_out.packets(stream, feed, *codec)?;
-            let played = self.end.connection.play(index, packets.source());
+            let played = self.end.connection.play(index, packets.source(), begin);
             played.map_err(|e| Error::build(&self.name, e))?;
-            self.playing.retain(|(of, _)| of != kind);
+            for (_, replaced) in self.playing.extract_if(.., |(of, _)| of == kind) {
+                if *kind == Kind::Video && begin == Begin::AtKeyFrame {
+                    self.replaced = Some((Instant::now() + REPLACED_MAX, replaced));
+                }
+            }
             self.playing.push((*kind, packets));
         }
         Ok(())
+    }
+}
+
+/// Serves the data channels of a viewer, one of each label at a time; never returns.
+async fn serve(
+    mut opened: mpsc::Receiver<sfu::Channel>,
+    caption_feeds: CaptionFeeds,
+    choice: Arc<QualityChoice>,
+) -> Infallible {
+    let (tell_captions, mut for_captions) = mpsc::channel(CHANNELS_MAX);
+    let (tell_quality, mut for_quality) = mpsc::channel(CHANNELS_MAX);
+    let sort = async {
+        while let Some(channel) = opened.recv().await {
+            let tell = match channel.label() {
+                quality::LABEL => &tell_quality,
+                _ => &tell_captions,
+            };
+            // The session bounds the number of channels.
+            let _ = tell.try_send(channel);
+        }
+        std::future::pending::<Infallible>().await
+    };
+    let serve_captions = async {
+        while let Some(channel) = for_captions.recv().await {
+            captions(channel, &caption_feeds).await;
+        }
+        std::future::pending::<Infallible>().await
+    };
+    let serve_quality = async {
+        while let Some(channel) = for_quality.recv().await {
+            choice.serve(channel).await;
+        }
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        never = sort => never,
+        never = serve_captions => never,
+        never = serve_quality => never,
+    }
+}
+
+/// Waits until replaced video may end.
+async fn ends(replaced: Option<&(Instant, Arc<FeedPackets>)>) {
+    match replaced {
+        Some((end, _)) => tokio::time::sleep_until(*end).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use super::super::cross_origin::cross_origin;
 use super::*;
 use crate::flow::{
-    Admission, CaptionFeeds, CueFeed, Feed, Inputs, Intake, Node, Refusal, RefusalKind,
+    Admission, CaptionFeeds, CueFeed, Feed, Inputs, Intake, Node, Qualities, Refusal, RefusalKind,
     SourceReport, Subscription, Tracks,
 };
 use crate::media::{Accepts, Kind, Timeline};
@@ -80,8 +80,13 @@ impl Gate for OneStream {
         let (keep, inputs) = watch::channel(Inputs { video, captions, ..Inputs::default() });
         let on_drop: Box<dyn FnOnce() + Send + Sync> = Box::new(move || drop(keep));
         let cancel = CancellationToken::new();
-        let subscription =
-            Subscription { stream: access_request.stream, inputs, cancel, on_drop: Some(on_drop) };
+        let subscription = Subscription {
+            stream: access_request.stream,
+            inputs,
+            qualities: Qualities::default(),
+            cancel,
+            on_drop: Some(on_drop),
+        };
         Box::pin(async move { Ok(subscription) })
     }
 

@@ -146,6 +146,7 @@ impl Gate for TestGate {
             Subscription {
                 stream: access_request.stream,
                 inputs,
+                qualities: crate::flow::Qualities::default(),
                 cancel: CancellationToken::new(),
                 on_drop: Some(Box::new(on_drop)),
             }
