@@ -17,7 +17,7 @@ export function viewersTable(section, path) {
   const row = (v) => {
     const away = make("button", { className: "plain danger", textContent: "Disconnect", ariaLabel: `Disconnect ${v.address}` });
     onClick(away, async () => { await remove(`${path}/viewers/${v.id}`); away.blur(); await refresh(); });
-    const reaches = [v.kbps != null && kbps(v.kbps), percent(v.loss), ms(v.rtt_ms, "away"), ms(v.jitter_ms, "jitter")];
+    const reaches = [v.kbps != null && kbps(v.kbps), v.estimate_kbps && `of ${kbps(v.estimate_kbps)} that its line carries`, percent(v.loss), ms(v.rtt_ms, "away"), ms(v.jitter_ms, "jitter")];
     return make("tr", {}, make("td", { textContent: `${v.address}${v.transport === "tcp" ? " by TCP" : ""}` }),
       make("td", { textContent: program(v.agent), title: v.agent ?? "" }),
       make("td", { textContent: `for ${ago(v.since)}${v.sent_bytes ? `, ${bytes(v.sent_bytes)}` : ""}` }),

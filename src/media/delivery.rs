@@ -14,6 +14,9 @@ pub struct Delivery {
     pub sent_bytes: u64,
     /// Rate of the bytes sent lately, in kbit/s.
     pub kbps: f64,
+    /// What the line carries, as it is estimated, in kbit/s. `None` if the viewer does not report it or
+    /// the stream has no ladder.
+    pub estimate_kbps: Option<f64>,
     /// Packets lost on the path, before retransmission.
     pub lost: u64,
     /// Share of packets lost lately, 0-1; of the track that lost most.

@@ -25,6 +25,8 @@ pub(super) enum Command {
     Open(SessionId, Box<Session>, String, mpsc::Sender<ConnectionEvent>, watch::Sender<Delivery>),
     /// The track with this index plays a source.
     Play(SessionId, usize, Source, Begin),
+    /// What the best quality needs, in kbit/s: the estimate looks for that much.
+    Desire(SessionId, u32),
     /// Begins an ICE generation with our and the viewer's credentials.
     Restart(SessionId, Credentials, Credentials),
     /// Ends a session.

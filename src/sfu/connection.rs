@@ -47,6 +47,12 @@ impl Connection {
         self.command(Command::Play(self.id, track, source.clone(), begin))
     }
 
+    /// What the best quality needs, in kbit/s: the estimate of the line looks for that much.
+    pub fn desire(&self, kbps: u32) {
+        // A shard that is too busy is asked again with the next change.
+        let _ = self.command(Command::Desire(self.id, kbps));
+    }
+
     /// Begins a new ICE generation with the viewer's new credentials; returns ours. Media stays on
     /// the old path until the viewer has chosen a new one.
     ///

@@ -61,6 +61,12 @@ impl Gauge {
         self.is_new = true;
     }
 
+    /// Takes an estimate of what the line carries, in kbit/s.
+    pub(super) fn estimate(&mut self, kbps: f64) {
+        self.delivery.estimate_kbps = Some(kbps);
+        self.is_new = true;
+    }
+
     /// Takes the figures of the track with this index.
     pub(super) fn track(&mut self, index: usize, stats: &MediaEgressStats) {
         let Some(track) = self.tracks.get_mut(index) else { return };

@@ -42,4 +42,4 @@ pub use engine::{Engine, Settings};
 pub use error::Error;
 pub use packet::Packet;
 pub use source::Source;
-pub use terms::{Credentials, LocalEnd, LocalTrack, Terms, TrackTerms};
+pub use terms::{CongestionTerms, Credentials, LocalEnd, LocalTrack, Terms, TrackTerms};

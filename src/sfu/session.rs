@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use str0m::bwe::{Bitrate, BweKind};
 use str0m::config::DtlsCert;
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
@@ -22,6 +23,9 @@ use crate::media::Delivery;
 /// A viewer that is silent for this long is gone (RFC 7675 section 5.1): it has time to change
 /// networks.
 const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most packets of str0m's pacer in one step: more than it lets pass at once.
+const PACED_PACKETS_MAX: usize = 256;
 
 /// What a session tells its owner.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub(super) struct Session {
     /// When something came from the viewer.
     heard: Instant,
     is_connected: bool,
+    /// What the line carries is estimated.
+    has_estimate: bool,
     /// What str0m answers to datagrams, until the next step.
     replies: Vec<(Path, Vec<u8>)>,
     first_reports: FirstReports,
@@ -78,6 +84,7 @@ impl Session {
             locals,
             heard: now,
             is_connected: false,
+            has_estimate: terms.congestion.is_some(),
             replies: Vec::new(),
             first_reports: FirstReports::new(local.tracks.iter().map(|t| t.ssrc)),
             happenings: Vec::new(),
@@ -153,6 +160,14 @@ impl Session {
         }
         self.rtc.handle_input(Input::Timeout(now)).map_err(failed)?;
         let mut next = self.drain(now, &mut out)?;
+        // str0m's own pacer, which comes with the estimate, gives one packet for each time-out.
+        for _ in 0..PACED_PACKETS_MAX {
+            if !self.has_estimate || next > now {
+                break;
+            }
+            self.rtc.handle_input(Input::Timeout(now)).map_err(failed)?;
+            next = self.drain(now, &mut out)?;
+        }
         if !self.rtc.is_alive() {
             return Err(Ended::Closed);
         }
@@ -222,6 +237,9 @@ impl Session {
                 let number = self.texts.number(id);
                 self.happenings.extend(number.map(Happening::ChannelClosed));
             }
+            Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
+                self.gauge.estimate(estimate.as_f64() / 1000.0);
+            }
             Event::PeerStats(stats) => self.gauge.transport(&stats),
             Event::MediaEgressStats(stats) => {
                 let track = (0..self.tracks.len()).find(|index| mid(*index) == stats.mid);
@@ -271,6 +289,11 @@ impl Session {
         for candidate in &self.locals {
             self.rtc.add_local_candidate(candidate.clone());
         }
+    }
+
+    /// What the best quality needs, in kbit/s.
+    pub(super) fn desire(&mut self, kbps: u32) {
+        self.rtc.bwe().set_bitrate(Bitrate::ZERO, Bitrate::kbps(kbps.into()));
     }
 
     /// Says goodbye: RTCP BYE and DTLS close_notify, sent by the next [`Self::step`].

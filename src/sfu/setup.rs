@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use str0m::bwe::Bitrate;
 use str0m::config::{DtlsCert, Fingerprint};
 use str0m::format::{Codec, FormatParams};
 use str0m::media::{Frequency, MediaKind, Mid};
 use str0m::net::Protocol;
+use str0m::rtp::Extension;
 use str0m::{Candidate, IceCreds, Rtc};
 
 use super::figures::FIGURES_INTERVAL;
@@ -121,6 +123,12 @@ fn configured(terms: &Terms, certificate: &DtlsCert, now: Instant) -> Result<Rtc
         let (pt, rtx) = (track.payload_type.into(), track.rtx.map(Into::into));
         let format = FormatParams::default();
         config.codec_config().add_config(pt, rtx, codec, clock_rate, channels, format);
+    }
+    if let Some(congestion) = terms.congestion {
+        let initial = u64::from(congestion.initial_kbps);
+        config = config
+            .set_extension(congestion.extension_id, Extension::TransportSequenceNumber)
+            .enable_bwe(Some(Bitrate::kbps(initial)));
     }
     Ok(config.build(now))
 }

@@ -135,6 +135,11 @@ impl Shard {
                 self.play(id, track, source, begin);
                 id
             }
+            Command::Desire(id, kbps) => {
+                let Some(entry) = self.sessions.get_mut(&id) else { return };
+                entry.session.desire(kbps);
+                id
+            }
             Command::Restart(id, own, remote) => {
                 let Some(entry) = self.sessions.get_mut(&id) else { return };
                 entry.session.restart(&own, &remote);

@@ -24,6 +24,18 @@ pub struct Terms {
     pub tracks: Vec<TrackTerms>,
     /// Whether the viewer may open data channels.
     pub has_data: bool,
+    /// How what the line carries is estimated; `None` if it is not.
+    pub congestion: Option<CongestionTerms>,
+}
+
+/// How what the viewer's line carries is estimated: by transport-wide feedback and Google congestion
+/// control (draft-holmer-rmcat-transport-wide-cc-extensions-01, draft-ietf-rmcat-gcc-02).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CongestionTerms {
+    /// Id of the header extension with transport-wide sequence numbers, in all tracks.
+    pub extension_id: u8,
+    /// The estimate to begin with, in kbit/s.
+    pub initial_kbps: u32,
 }
 
 /// One track that a viewer receives.

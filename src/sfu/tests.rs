@@ -67,6 +67,7 @@ impl Player {
                 nack: true,
             }],
             has_data: true,
+            congestion: None,
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::api::Stream;
 use crate::support::appliance::Appliance;
 use crate::support::client::{Client, output};
+use crate::support::line::Line;
 use crate::support::media::Coding;
 use crate::support::publish::Ffmpeg;
 use crate::support::{eventually, s};
@@ -40,7 +41,7 @@ async fn players_get_rungs_that_are_cut_like_the_source() {
     let ladder = json!([{ "height": 720 }, { "height": 180, "kbps": 200 }]);
     let stream = appliance.api.create(json!({ "name": "rungs", "ladder": ladder })).await;
     let _publisher = Ffmpeg::send(Coding::H264Baseline, &appliance.srt(&stream));
-    let live = stream.wait_state("live", s(30)).await;
+    let live = stream.wait("it has rungs", s(30), |v| v["ladder"][0].is_object()).await;
     assert_eq!(live["ladder"], json!([{ "height": 180, "kbps": 200 }]), "720p is not below it");
 
     let master = eventually("the rungs are listed", s(30), || async {
@@ -110,4 +111,57 @@ async fn a_viewer_changes_its_quality_without_a_hole() {
     let missing = format!("{}?quality=480p", stream.whep());
     let answer = Client::python("whep.py", &[&missing, "--token", &token]).last_event(s(30)).await;
     assert!(answer.to_string().contains("has no quality `480p`"), "{answer}");
+}
+
+/// A viewer whose line carries 600 kbit/s watches the small picture, and the large one once the line
+/// is good, without asking for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_line_of_a_viewer_decides_its_quality() {
+    let Some(mut line) = Line::lay().await else { return };
+    let [near, _far] = Appliance::start_at(&line.ends).await;
+    line.set(600, 0.0, 30).await;
+    let ladder = json!([{ "height": 180, "kbps": 200 }]);
+    let stream = near.api.create(json!({ "name": "thin", "ladder": ladder })).await;
+    let _publisher = Ffmpeg::send(Coding::H264Baseline, &near.srt(&stream));
+    stream.wait_state("live", s(30)).await;
+
+    let url = format!("http://{}:{}/whep/thin", line.ends[0].on_line, near.ports.http);
+    let args = [&*url, "--token", &stream.play_token(), "--patience", "60"];
+    let mut viewer = Client::browser_at(&line.ends[1], "whep", &args);
+    viewer.wait_for("playing", s(60)).await;
+    let shows = |size: &'static str, more: u64| {
+        let mut shown = None;
+        move |e: &Value| {
+            let decoded = e["decoded"].as_u64().unwrap_or_default();
+            match e["size"] == size {
+                true => decoded > *shown.get_or_insert(decoded) + more,
+                false => {
+                    shown = None;
+                    false
+                }
+            }
+        }
+    };
+    let thin = viewer.wait_until("progress", s(60), shows("320x180", 300)).await;
+    eprintln!(
+        "  ten seconds on a thin line: {} freezes, {} lost",
+        thin["freezes"], thin["video_lost"]
+    );
+    let begun = std::time::Instant::now();
+    line.set(20_000, 0.0, 30).await;
+    let good = viewer.wait_until("progress", s(60), shows("640x360", 0)).await;
+    eprintln!(
+        "  the large picture after {:.1} s, {} freezes",
+        begun.elapsed().as_secs_f64(),
+        good["freezes"]
+    );
+    let begun = std::time::Instant::now();
+    line.set(600, 0.0, 30).await;
+    let thin = viewer.wait_until("progress", s(60), shows("320x180", 0)).await;
+    eprintln!(
+        "  the small one after {:.1} s, {} freezes",
+        begun.elapsed().as_secs_f64(),
+        thin["freezes"]
+    );
+    viewer.finish().await;
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::line::Place;
 use super::needs::skip;
 use super::root;
 
@@ -56,6 +57,14 @@ impl Client {
         Self::start(&format!("browser {mode}"), command)
     }
 
+    /// The same at one end of a line.
+    pub(crate) fn browser_at(place: &Place, mode: &str, args: &[&str]) -> Self {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &place.namespace, "node"]);
+        command.arg(root().join("tests/clients/browser.mjs")).arg(mode).args(args);
+        Self::start(&format!("browser {mode}"), command)
+    }
+
     fn start(name: &str, mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command
@@ -76,7 +85,7 @@ impl Client {
         &mut self,
         event: &str,
         max: Duration,
-        condition: impl Fn(&Value) -> bool,
+        mut condition: impl FnMut(&Value) -> bool,
     ) -> Value {
         let name = self.name.clone();
         let mut last = Value::Null;

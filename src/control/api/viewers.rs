@@ -43,6 +43,8 @@ pub(super) struct Viewer {
     sent_bytes: Option<u64>,
     /// Rate of the bytes sent lately, in kbit/s.
     kbps: Option<f64>,
+    /// What its line carries, as it is estimated where the stream has a ladder, in kbit/s.
+    estimate_kbps: Option<f64>,
     /// Packets lost on its path, before retransmission.
     lost: Option<u64>,
     /// Share of packets lost lately, 0-1.
@@ -70,6 +72,7 @@ impl Viewer {
             codecs: session.codecs().iter().map(|codec| codec.as_str()).collect(),
             sent_bytes: path.map(|(_, d)| d.sent_bytes),
             kbps: path.map(|(_, d)| d.kbps),
+            estimate_kbps: path.and_then(|(_, d)| d.estimate_kbps),
             lost: path.map(|(_, d)| d.lost),
             loss: path.and_then(|(_, d)| d.loss),
             rtt_ms: path.and_then(|(_, d)| d.round_trip).map(ms),

@@ -4,8 +4,11 @@
 //! is decoded here: the stream provides feeds with codecs from the viewer's offer. A viewer that
 //! opens a data channel `captions` receives captions on it.
 
+mod channels;
+mod chooser;
 mod fan_out;
 mod feed_packets;
+mod local_end;
 mod offer;
 mod payloader;
 mod pipeline;
@@ -47,7 +50,8 @@ impl Viewer {
         config: &Config,
         fan_out: Option<&Arc<FanOut>>,
     ) -> Result<(Self, String), Error> {
-        match fan_out {
+        // GStreamer's players have RSA certificates, which the DTLS of the engine does not take.
+        match fan_out.filter(|_| !offer.is_of_webrtcbin()) {
             Some(fan_out) => {
                 let made =
                     shared::Viewer::new(subscription, name, (offer, quality), config, fan_out);

@@ -5,18 +5,39 @@
 //! sends `{"quality":"480p"}`, `source` or `auto`; what is not offered is answered with
 //! `{"error":"…"}`.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::chooser::{self, Chooser};
 use crate::egress::words::TextChannel;
 use crate::flow::Qualities;
-use crate::media::{Ladder, Quality, Rung};
+use crate::media::{IgnorePoison, Ladder, Quality, Rung};
+use crate::sfu::CongestionTerms;
 use crate::webrtc::ChannelEvent;
+use crate::webrtc::sdp::{Choice, Description};
 
 /// Label of the data channel that a player opens.
 pub(super) const LABEL: &str = "quality";
+
+/// How much more than the source needs the estimate looks for: enough to choose it.
+const DESIRE_FACTOR: f64 = 1.3;
+
+/// Changes of the source's rate that the estimate need not follow, as a share of it.
+const DESIRE_TOLERANCE: f64 = 0.2;
+
+/// Share of what the estimate looks for that is enough.
+const ENOUGH_FACTOR: f64 = 0.9;
+
+/// How often a line is tried that seems to carry less than the source: each time some packets come at
+/// that rate.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How much more each look asks for than the one before: str0m tries a line when the wish grows.
+const LOOK_STEP: f64 = 0.01;
 
 /// What a viewer is told.
 #[derive(Serialize)]
@@ -44,6 +65,19 @@ pub(super) struct QualityChoice {
     state: watch::Sender<State>,
     /// The stream was asked for another rung, and its feeds have not changed yet.
     changes: AtomicBool,
+    /// What the viewer's line carries is estimated.
+    has_estimate: bool,
+    line: Mutex<Line>,
+}
+
+/// How the quality follows the viewer's line.
+#[derive(Debug, Default)]
+struct Line {
+    chooser: Chooser,
+    /// What the estimate was last asked to look for, in kbit/s, and when.
+    desired: Option<(Instant, f64)>,
+    /// Counts that.
+    looks: u32,
 }
 
 /// What was chosen, and what was asked of the stream for it.
@@ -57,10 +91,88 @@ impl QualityChoice {
     /// The choice of a viewer that began with this quality.
     pub(super) fn new(qualities: Qualities, chosen: Quality) -> Self {
         let (state, changes) = (watch::Sender::default(), AtomicBool::new(false));
-        let choice = Self { qualities, state, changes };
+        let (has_estimate, line) = (false, Mutex::default());
+        let choice = Self { qualities, state, changes, has_estimate, line };
         let playing = choice.rung_of(chosen);
         choice.state.send_replace(State { chosen, playing });
         choice
+    }
+
+    /// How the viewer's line is estimated: only where the stream has a ladder and all sections of the
+    /// offer report transport-wide, on whose numbers the estimate relies. Marks the choices.
+    pub(super) fn congestion(
+        &mut self,
+        offer: &Description,
+        choices: &mut [Choice],
+    ) -> Option<CongestionTerms> {
+        let initial_kbps = self.with_ladder(|ladder| chooser::start(ladder).1)?;
+        let reports = |choice: &Choice| {
+            let media = offer.media.get(choice.index)?;
+            let payload = media.payloads.iter().find(|p| p.pt == choice.payload.pt)?;
+            media.transport_cc.filter(|_| payload.transport_cc)
+        };
+        let extension_id = choices.first().and_then(reports)?;
+        if choices.iter().any(|choice| reports(choice) != Some(extension_id)) {
+            return None;
+        }
+        choices.iter_mut().for_each(|choice| choice.payload.transport_cc = true);
+        self.has_estimate = true;
+        Some(CongestionTerms { extension_id, initial_kbps })
+    }
+
+    /// Whether what the viewer's line carries is estimated.
+    pub(super) fn has_estimate(&self) -> bool {
+        self.has_estimate
+    }
+
+    /// Before a viewer plays that leaves its quality to its line: asks for one that most lines carry.
+    /// True if the feeds then change.
+    pub(super) fn begin(&self) -> bool {
+        if !self.has_estimate || self.state.borrow().chosen != Quality::Auto {
+            return false;
+        }
+        let rung = self.with_ladder(|ladder| chooser::start(ladder).0).flatten();
+        self.play(Quality::Auto, rung);
+        rung.is_some()
+    }
+
+    /// What the estimate shall look for, in kbit/s: when that has changed, and from time to time while
+    /// the line seems to carry less.
+    pub(super) fn desire(&self, now: Instant, estimate_kbps: Option<f64>) -> Option<u32> {
+        let wanted = self.with_ladder(|ladder| chooser::need_kbps(ladder, None) * DESIRE_FACTOR)?;
+        let mut line = self.line.lock().ignore_poison();
+        let same = |(_, known): &(Instant, f64)| (wanted - known).abs() < known * DESIRE_TOLERANCE;
+        let looks = estimate_kbps.is_some_and(|estimate| estimate < wanted * ENOUGH_FACTOR);
+        let lately = |(at, _): &(Instant, f64)| !looks || now < *at + LOOK_INTERVAL;
+        if line.desired.filter(same).is_some_and(|desired| lately(&desired)) {
+            return None;
+        }
+        line.desired = Some((now, wanted));
+        line.looks = (line.looks + 1) % 16;
+        Some((wanted * (1.0 + f64::from(line.looks) * LOOK_STEP)) as u32)
+    }
+
+    /// Changes the quality, if the line decides it and carries this much.
+    pub(super) fn follow_line(&self, now: Instant, estimate_kbps: f64) {
+        let State { chosen, playing } = *self.state.borrow();
+        if chosen != Quality::Auto {
+            return;
+        }
+        let mut line = self.line.lock().ignore_poison();
+        let chooser = &mut line.chooser;
+        let next = self.with_ladder(|ladder| chooser.decide(now, ladder, playing, estimate_kbps));
+        drop(line);
+        if let Some(next) = next.flatten() {
+            let name = next.map_or(Quality::Source.to_string(), |rung| rung.to_string());
+            tracing::debug!(estimate_kbps, quality = name, "a viewer's line decides");
+            self.play(chosen, next);
+        }
+    }
+
+    /// `None` without a ladder.
+    fn with_ladder<T>(&self, read: impl FnOnce(&Ladder) -> T) -> Option<T> {
+        let ladder = self.qualities.ladder.as_ref()?.borrow();
+        (!ladder.rungs.is_empty()).then(|| read(&ladder))
     }
 
     /// Serves a channel until it is closed.
@@ -101,7 +213,10 @@ impl QualityChoice {
         {
             return Err(format!("`{chosen}` is not offered"));
         }
-        self.play(chosen, self.rung_of(chosen));
+        // The line decides from where it is.
+        let keeps = chosen == Quality::Auto && self.has_estimate;
+        let rung = if keeps { self.state.borrow().playing } else { self.rung_of(chosen) };
+        self.play(chosen, rung);
         Ok(())
     }
 

@@ -1,7 +1,5 @@
 //! A viewer that shares the packets of its feeds with others.
 
-use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,16 +7,16 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::channels::{CHANNELS_MAX, serve};
 use super::fan_out::FanOut;
 use super::feed_packets::FeedPackets;
-use super::offer::{Agreement, captions, input};
-use super::quality::{self, QualityChoice};
-use crate::flow::{Blame, CaptionFeeds, Error, Inputs, Subscription};
-use crate::media::{Codec, Delivery, Kind, Quality};
-use crate::sfu::{self, Begin, Change, Connection, Credentials, LocalEnd, Terms, TrackTerms};
-use crate::webrtc::sdp::{
-    self, Candidate, Choice, Description, Direction, Fragment, LocalTransport, Media, SdpAnswer,
-};
+use super::local_end::{End, describe, terms};
+use super::offer::{Agreement, input};
+use super::quality::QualityChoice;
+use crate::flow::{Blame, Error, Inputs, Subscription};
+use crate::media::{Codec, Kind, Quality};
+use crate::sfu::{self, Begin, Change};
+use crate::webrtc::sdp::{self, Description, Direction, LocalTransport, SdpAnswer};
 use crate::webrtc::{Config, IceEnd};
 
 /// Time limit for a viewer to connect.
@@ -27,14 +25,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time limit for the RTCP BYE at the end of a session.
 const GOODBYE_MAX: Duration = Duration::from_millis(300);
 
+/// How long a viewer waits for the feed of the rung that it begins with.
+const RUNG_MAX: Duration = Duration::from_secs(1);
+
+/// How often the quality follows what the viewer's line carries.
+const LINE_INTERVAL: Duration = Duration::from_millis(250);
+
 /// How long video goes on that another quality replaces: the stream keeps what makes it as long.
 const REPLACED_MAX: Duration = Duration::from_secs(5);
-
-/// Most data channels that wait for the one that is served.
-const CHANNELS_MAX: usize = 4;
-
-/// SCTP port of data channels (RFC 8841).
-const SCTP_PORT_NUMBER: u16 = 5000;
 
 /// A viewer that has received its answer.
 pub(crate) struct Viewer {
@@ -49,17 +47,6 @@ pub(crate) struct Viewer {
     quality: Arc<QualityChoice>,
 }
 
-/// Our end of the connection.
-struct End {
-    connection: Connection,
-    local: LocalEnd,
-    /// The viewer's section with the common transport.
-    tag: Media,
-    /// Identifiers (`mid`) of all sections in use.
-    mids: Vec<String>,
-    announced: Vec<IpAddr>,
-}
-
 impl Viewer {
     /// Opens a viewer's session and makes the answer to its offer.
     ///
@@ -72,11 +59,14 @@ impl Viewer {
         config: &Config,
         fan_out: &Arc<FanOut>,
     ) -> Result<(Self, String), Error> {
-        let Agreement { choices, audio_channels } = Agreement::new(&subscription, offer).await?;
+        let Agreement { mut choices, audio_channels } =
+            Agreement::new(&subscription, offer).await?;
         let Some(tag) = offer.transported(&choices).next().cloned() else {
             return Err(Error::build(name, "the offer has no transport"));
         };
-        let terms = terms(offer, &choices, &tag);
+        let mut quality = QualityChoice::new(std::mem::take(&mut subscription.qualities), quality);
+        let congestion = quality.congestion(offer, &mut choices);
+        let terms = terms(offer, &choices, &tag, congestion);
         let unusable = |e: sfu::Error| match e {
             sfu::Error::Terms(_) => {
                 Error::refused(Blame::Destination, e.to_string(), "offer a sha-256 fingerprint")
@@ -98,9 +88,7 @@ impl Viewer {
         let end = Arc::new(End { connection, local, tag, mids, announced });
         let tracks = choices.iter().map(|c| (c.kind, c.codec)).collect();
         let (fan_out, playing) = (Arc::clone(fan_out), Vec::new());
-        let qualities = std::mem::take(&mut subscription.qualities);
-        let quality = Arc::new(QualityChoice::new(qualities, quality));
-        let replaced = None;
+        let (quality, replaced) = (Arc::new(quality), None);
         let viewer = Self { name, subscription, end, tracks, fan_out, playing, replaced, quality };
         Ok((viewer, text))
     }
@@ -135,15 +123,33 @@ impl Viewer {
 
     async fn play(&mut self) -> Result<(), Error> {
         self.connected().await?;
+        if self.quality.begin() {
+            // The feed of the rung; without it the viewer begins with the source.
+            let changed = self.subscription.inputs.changed();
+            let _ = tokio::time::timeout(RUNG_MAX, changed).await;
+            self.quality.take_change();
+        }
         let mut inputs = self.subscription.inputs.borrow_and_update().clone();
         self.join(&Inputs::default(), &inputs, Begin::AtOnce)?;
         let (tell, opened) = mpsc::channel(CHANNELS_MAX);
         let serve = serve(opened, inputs.captions.clone(), Arc::clone(&self.quality));
         tokio::pin!(serve);
         let end = Arc::clone(&self.end);
+        let mut tick = tokio::time::interval(LINE_INTERVAL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 never = &mut serve => match never {},
+                _ = tick.tick(), if self.quality.has_estimate() => {
+                    let (now, estimate) =
+                        (std::time::Instant::now(), end.connection.delivery().estimate_kbps);
+                    if let Some(kbps) = self.quality.desire(now, estimate) {
+                        end.connection.desire(kbps);
+                    }
+                    if let Some(kbps) = estimate {
+                        self.quality.follow_line(now, kbps);
+                    }
+                }
                 () = ends(self.replaced.as_ref()) => self.replaced = None,
                 change = end.connection.changed() => match change {
                     Change::Connected => {}
@@ -211,44 +217,6 @@ impl Viewer {
     }
 }
 
-/// Serves the data channels of a viewer, one of each label at a time; never returns.
-async fn serve(
-    mut opened: mpsc::Receiver<sfu::Channel>,
-    caption_feeds: CaptionFeeds,
-    choice: Arc<QualityChoice>,
-) -> Infallible {
-    let (tell_captions, mut for_captions) = mpsc::channel(CHANNELS_MAX);
-    let (tell_quality, mut for_quality) = mpsc::channel(CHANNELS_MAX);
-    let sort = async {
-        while let Some(channel) = opened.recv().await {
-            let tell = match channel.label() {
-                quality::LABEL => &tell_quality,
-                _ => &tell_captions,
-            };
-            // The session bounds the number of channels.
-            let _ = tell.try_send(channel);
-        }
-        std::future::pending::<Infallible>().await
-    };
-    let serve_captions = async {
-        while let Some(channel) = for_captions.recv().await {
-            captions(channel, &caption_feeds).await;
-        }
-        std::future::pending::<Infallible>().await
-    };
-    let serve_quality = async {
-        while let Some(channel) = for_quality.recv().await {
-            choice.serve(channel).await;
-        }
-        std::future::pending::<Infallible>().await
-    };
-    tokio::select! {
-        never = sort => never,
-        never = serve_captions => never,
-        never = serve_quality => never,
-    }
-}
-
 /// Waits until replaced video may end.
 async fn ends(replaced: Option<&(Instant, Arc<FeedPackets>)>) {
     match replaced {
@@ -263,90 +231,4 @@ async fn failed(playing: &[(Kind, Arc<FeedPackets>)]) {
         return std::future::pending().await;
     }
     futures::future::select_all(playing.iter().map(|(_, p)| Box::pin(p.failed()))).await;
-}
-
-impl IceEnd for End {
-    /// Nothing: with ICE-lite the viewer's checks tell its addresses.
-    fn add_candidate(&self, _: &Candidate) {}
-
-    fn restart_ice(
-        &self,
-        (ufrag, password): (&str, &str),
-        _: &[Candidate],
-    ) -> Result<String, Error> {
-        let remote = Credentials { ufrag: ufrag.to_owned(), password: password.to_owned() };
-        let own = self.connection.restart(remote);
-        let own = own.map_err(|e| Error::build("an ICE restart", e))?;
-        let fragment = Fragment {
-            ufrag: Some(own.ufrag),
-            password: Some(own.password),
-            candidates: candidates(&self.local),
-        };
-        Ok(sdp::restart_answer(&self.tag, &self.mids, &fragment, &self.announced))
-    }
-
-    fn delivery(&self) -> Option<Delivery> {
-        Some(self.connection.delivery())
-    }
-}
-
-/// What viewer and appliance have agreed on.
-fn terms(offer: &Description, choices: &[Choice], tag: &Media) -> Terms {
-    let (ufrag, password) = tag.ice.clone().unwrap_or_default();
-    let track = |choice: &Choice| TrackTerms {
-        is_video: choice.kind == Kind::Video,
-        payload_type: choice.payload.pt,
-        rtx: choice.rtx,
-        clock_rate_hz: choice.payload.clock_rate,
-        nack: choice.payload.nack,
-    };
-    Terms {
-        remote: Credentials { ufrag, password },
-        fingerprint: tag.fingerprint.clone().unwrap_or_default(),
-        // The end that waits chooses the cipher: ours prefers AES-GCM.
-        is_active: tag.setup.as_deref() == Some("passive"),
-        tracks: choices.iter().map(track).collect(),
-        has_data: offer.data_section(choices).is_some(),
-    }
-}
-
-/// Our end in the form of a description, for the answer.
-fn describe(
-    offer: &Description,
-    choices: &[Choice],
-    terms: &Terms,
-    local: &LocalEnd,
-) -> Description {
-    let setup = if terms.is_active { "active" } else { "passive" };
-    let own = |mid: &str| Media {
-        mid: mid.to_owned(),
-        ice: Some((local.credentials.ufrag.clone(), local.credentials.password.clone())),
-        fingerprint: Some(local.fingerprint.clone()),
-        setup: Some(setup.to_owned()),
-        ..Media::default()
-    };
-    let cname = format!("{:016x}", rand::random::<u64>());
-    let mut media = Vec::new();
-    for (choice, track) in choices.iter().zip(&local.tracks) {
-        let Some(offered) = offer.media.get(choice.index) else { continue };
-        let ssrcs = std::iter::once(track.ssrc).chain(track.rtx_ssrc);
-        media.push(Media {
-            ssrcs: ssrcs.map(|ssrc| (ssrc, cname.clone())).collect(),
-            retransmissions: track.rtx_ssrc.map(|rtx| (track.ssrc, rtx)).into_iter().collect(),
-            ..own(&offered.mid)
-        });
-    }
-    if let Some((_, data)) = offer.data_section(choices) {
-        media.push(Media { sctp_port: Some(SCTP_PORT_NUMBER), ..own(&data.mid) });
-    }
-    if let Some(first) = media.first_mut() {
-        first.candidates = candidates(local);
-    }
-    Description { media, bundle: Vec::new() }
-}
-
-fn candidates(local: &LocalEnd) -> Vec<Candidate> {
-    let kinds = [false, true].into_iter().take(1 + usize::from(local.has_tcp));
-    let all = kinds.flat_map(|tcp| local.addresses.iter().map(move |at| (tcp, *at)));
-    all.enumerate().map(|(n, (tcp, at))| Candidate::host(at, tcp, n)).collect()
 }

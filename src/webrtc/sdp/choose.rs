@@ -122,6 +122,13 @@ impl Description {
         Ok(())
     }
 
+    /// Whether `webrtcbin` made it: it names sections by their kind and a number, `video0`.
+    pub fn is_of_webrtcbin(&self) -> bool {
+        let named =
+            |(index, media): (usize, &Media)| media.mid == format!("{}{index}", media.media);
+        !self.media.is_empty() && self.media.iter().enumerate().all(named)
+    }
+
     /// The section of data channels, if it shares the transport of the chosen sections; one with a
     /// transport of its own is refused.
     pub fn data_section(&self, choices: &[Choice]) -> Option<(usize, &Media)> {

@@ -24,6 +24,7 @@ fn a_browser_says_what_it_takes() {
     let video = accepts.video.expect("video is offered");
     assert_eq!(video.codecs, VIDEO_CODECS);
     assert!(!video.reorders, "WebRTC cannot carry B-frames");
+    assert!(!chromium().is_of_webrtcbin());
     for profile in [H264Profile::ConstrainedBaseline, H264Profile::Main, H264Profile::High] {
         assert_eq!(video.objection(&h264(profile)), None);
     }
@@ -50,6 +51,17 @@ fn the_payload_type_is_that_of_the_streams_own_profile() {
     let mut b_frames = h264(H264Profile::Main);
     b_frames.video.reorders = true;
     check(b_frames, None);
+}
+
+#[test]
+fn offers_of_webrtcbin_are_known_by_their_sections() {
+    for (first, second, expect) in [("video0", "audio1", true), ("video0", "1", false)] {
+        let offer = CHROMIUM.replace("BUNDLE 0 1", &format!("BUNDLE {first} {second}"));
+        let offer = offer.replace("a=mid:0", &format!("a=mid:{first}"));
+        let offer = offer.replace("a=mid:1", &format!("a=mid:{second}"));
+        let offer = Description::parse(&offer).expect("valid");
+        assert_eq!(offer.is_of_webrtcbin(), expect, "{first} {second}");
+    }
 }
 
 #[test]
