@@ -31,13 +31,11 @@ pub async fn print(voices: &Voices, texts: &[String]) -> Result<()> {
     if let Some(why) = choice.why {
         let fix = why.fix().unwrap_or_default();
         needs::skip(format!("a GPU for Piper: {why}; {fix}"));
+        return Ok(());
     }
     let rate_hz = rate_hz(model)?;
-    println!("\nPiper, one core beside {}\n", choice.device);
-    println!(
-        "| phonemes | speech s | cpu real-time factor | {0} first | {0} again | difference dB |",
-        choice.device
-    );
+    println!("\nPiper, one core beside a GPU: real-time factors\n");
+    println!("| phonemes | speech s | cpu | cuda, first time | cuda, again | difference dB |");
     println!("|---|---|---|---|---|---|");
     for length in LENGTHS {
         let (ours, cost) = timed(&mut processor, length)?;

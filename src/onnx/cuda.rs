@@ -3,6 +3,7 @@
 //! The provider links to NVIDIA's libraries by name only. Those that lie beside it are opened first, by
 //! path, and the loader then takes them; without them it looks in the system's folders.
 
+use std::fmt;
 use std::path::Path;
 
 use ort::ep::cuda::{CUDA, ConvAlgorithmSearch};
@@ -41,12 +42,19 @@ pub(super) fn prepare(
         let beside = library.with_file_name(name);
         if beside.is_file() {
             let opened = ort::util::preload_dylib(&beside);
-            opened.map_err(|e| NoCuda::Provider(e.to_string()))?;
+            opened.map_err(failed)?;
         }
     }
-    let failed = |error: String| NoCuda::Provider(error);
-    let builder = builder.map_err(|e| failed(e.to_string()))?;
-    builder.with_execution_providers([provider()]).map_err(|e| failed(e.to_string()))
+    builder.map_err(failed)?.with_execution_providers([provider()]).map_err(failed)
+}
+
+/// The provider's failure, without the places in its source that ONNX Runtime names before and after.
+pub(super) fn failed(error: impl fmt::Display) -> NoCuda {
+    let text = error.to_string();
+    let code = text.rfind(" : ").map(|at| at + " : ".len());
+    let from = text.rfind("CUDA failure").or(code).unwrap_or_default();
+    let reason = text[from..].split(" ;").next().unwrap_or_default();
+    NoCuda::Provider(reason.trim().to_owned())
 }
 
 fn provider() -> ExecutionProviderDispatch {
@@ -64,9 +72,7 @@ fn provider() -> ExecutionProviderDispatch {
 /// # Errors
 /// It does not load or run there, or its result is wrong.
 pub(super) fn check(library: &Path, builder: ort::Result<SessionBuilder>) -> Result<(), NoCuda> {
-    let builder = prepare(library, builder)?.with_disable_cpu_fallback();
-    let failed = |error: ort::Error| NoCuda::Provider(error.to_string());
-    let builder = builder.map_err(|e| NoCuda::Provider(e.to_string()))?;
+    let builder = prepare(library, builder)?.with_disable_cpu_fallback().map_err(failed)?;
     run(builder).map_err(failed)
 }
 

@@ -92,7 +92,7 @@ impl Runtime {
         let on_gpu = || {
             let mut builder = cuda::prepare(&self.library, self.builder(threads))?;
             let made = builder.commit_from_file(model);
-            session = Some(made.map_err(|e| NoCuda::Provider(e.to_string()))?);
+            session = Some(made.map_err(cuda::failed)?);
             Ok(())
         };
         let choice = choose(device, on_gpu);

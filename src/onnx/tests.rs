@@ -39,3 +39,26 @@ fn the_model_of_the_check_runs_and_what_a_gpu_cannot_do_the_processor_does() {
         Some(why) => panic!("the GPU is not asked here: {why}"),
     }
 }
+
+/// As ONNX Runtime 1.31.1 writes them, without a driver and with one that does nothing.
+#[test]
+fn failures_of_the_provider_are_told_without_its_source() {
+    let check = |text: &str, expect: &str| {
+        assert_eq!(cuda::failed(text), NoCuda::Provider(expect.into()));
+    };
+    check(
+        "/onnxruntime_src/onnxruntime/core/session/provider_bridge_ort.cc:2043 \
+         onnxruntime::Provider& onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : \
+         Failed to load library /m/libonnxruntime_providers_cuda.so with error: libcuda.so.1: cannot \
+         open shared object file: No such file or directory\n",
+        "Failed to load library /m/libonnxruntime_providers_cuda.so with error: libcuda.so.1: cannot \
+         open shared object file: No such file or directory",
+    );
+    check(
+        "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:146 [with ERRTYPE = cudaError; \
+         bool THRW = true] CUDA failure 36: API call is not supported in the installed CUDA driver ; \
+         GPU=-1 ; hostname=vm ; expr=cudaSetDevice(info_.device_id); \n\n",
+        "CUDA failure 36: API call is not supported in the installed CUDA driver",
+    );
+    check("no space", "no space");
+}
