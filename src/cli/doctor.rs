@@ -1,7 +1,7 @@
 //! `auralink doctor`: what this machine has and lacks, and the commands that fix it.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::control::elements;
 use crate::control::machine::Machine;
 use crate::gpu::Gpus;
 use crate::models::{Engine, Registry, State, Task};
+use crate::onnx::{self, Device, NoCuda, Runtime};
 use crate::runtime::Presets;
 use crate::speech::denoise::DEEPFILTERNET;
 use crate::speech::translate::Ct2;
@@ -220,7 +221,10 @@ fn models(report: &mut Report, config: &config::Config) {
             State::Installed(installed) => {
                 let (task, licence) = (manifest.task, &manifest.licence);
                 let terms = if licence.commercial { "" } else { ", not for commercial use" };
-                let text = format!("{task:<9} {} ({}{terms})", installed.label(), licence.spdx);
+                let memory = manifest.memory.as_ref().map(|m| format!(", {} MiB", m.cpu_mib));
+                let memory = memory.unwrap_or_default();
+                let label = installed.label();
+                let text = format!("{task:<9} {label} ({}{terms}{memory})", licence.spdx);
                 if manifest.engine == Engine::Ct2 && !Ct2::BUILT {
                     let text = format!("{text}: this build cannot run it");
                     let fix = "cargo build --release --features ct2";
@@ -241,14 +245,31 @@ fn models(report: &mut Report, config: &config::Config) {
             "auralink models pull --default, or whisper-base for other languages than English";
         report.line(Mark::Warn, "model", text, Some(fix));
     }
+    onnxruntime(report, config.onnx.device, &registry);
     voices(report, config, &registry);
+}
+
+/// Reports where models of ONNX Runtime run. On a machine with a GPU a small one runs there now.
+fn onnxruntime(report: &mut Report, device: Device, registry: &Registry) {
+    let library = speech::library(registry);
+    let works = |library: &Path| match Runtime::open(library) {
+        Ok(runtime) => runtime.check_cuda(),
+        Err(error) => Err(NoCuda::Provider(error.to_string())),
+    };
+    let choice = onnx::choose(device, || {
+        onnx::cuda(&Gpus::probe(), library.as_deref())?;
+        library.as_deref().map_or(Err(NoCuda::Library), works)
+    });
+    let mark = if choice.warn { Mark::Warn } else { Mark::Good };
+    let fix = choice.why.as_ref().and_then(NoCuda::fix);
+    report.line(mark, "onnx", &choice.to_string(), fix.as_deref());
 }
 
 /// Reports the engines that speak, and those that are off.
 fn voices(report: &mut Report, config: &config::Config, registry: &Registry) {
     // Settings that cannot work are reported with the configuration.
     let Ok(voices) = Voices::new(&config.tts, Arc::new(|_| {})) else { return };
-    voices.set_models(&speech::voice_models(registry));
+    voices.set_models(&speech::voice_models(registry, config.onnx.device));
     let engines: Vec<String> = voices.states().into_iter().map(|state| state.engine).collect();
     if !engines.is_empty() {
         report.line(Mark::Good, "voices", &engines.join(", "), None);

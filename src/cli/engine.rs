@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use crate::onnx::Device;
 use crate::speech::stt::{moonshine, sphinx, whisper};
 #[cfg(feature = "ct2")]
 use crate::speech::translate::ct2;
@@ -44,6 +45,9 @@ pub(super) enum Engine {
         /// ONNX Runtime's shared library.
         #[arg(long, value_name = "FILE")]
         runtime: PathBuf,
+        /// Where it may run: auto, cpu or cuda.
+        #[arg(long, default_value_t = Device::Auto)]
+        device: Device,
         /// Threads on the processor.
         #[arg(long, default_value_t = 1)]
         threads: usize,
@@ -77,9 +81,10 @@ pub(super) fn engine(engine: &Engine) -> std::io::Result<()> {
             runtime: runtime.clone(),
             threads: (*threads).max(1),
         }),
-        Engine::Piper { model, runtime, threads } => piper::serve(&piper::Run {
+        Engine::Piper { model, runtime, device, threads } => piper::serve(&piper::Run {
             model: model.clone(),
             runtime: runtime.clone(),
+            device: *device,
             threads: (*threads).max(1),
         }),
         Engine::Sphinx { model } => sphinx::serve(model),

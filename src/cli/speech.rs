@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::control::archive::Archive;
 use crate::egress::archive::CueSink;
 use crate::models::{Engine, Installed, Languages, Registry, Task};
+use crate::onnx::Device;
 use crate::runtime::Speech;
 use crate::speech::chain::Switch;
 use crate::speech::denoise::{self, Found};
@@ -48,6 +49,7 @@ pub(super) async fn follow_models(
     ears: Arc<stt::Engines>,
     voices: Arc<Voices>,
     deepfilternet: watch::Sender<Found>,
+    device: Device,
     look: Arc<Notify>,
     until: CancellationToken,
 ) {
@@ -61,7 +63,7 @@ pub(super) async fn follow_models(
         }
         let (models, voices) = (models.clone(), Arc::clone(&voices));
         let search = move || {
-            voices.set_models(&voice_models(&models));
+            voices.set_models(&voice_models(&models, device));
             (denoise::locate(&models), speech_models(&models))
         };
         let Ok((denoiser, found)) = tokio::task::spawn_blocking(search).await else {
@@ -118,12 +120,23 @@ fn speech_models(models: &Registry) -> stt::Models {
     stt::Models {
         whisper: weights(models, Task::Stt, Engine::Whisper).collect(),
         moonshine: weights(models, Task::Stt, Engine::Moonshine).find_map(folder),
-        onnxruntime: weights(models, Task::Runtime, Engine::Onnxruntime).next(),
+        onnxruntime: onnxruntime(models),
     }
 }
 
-/// The model files for text-to-speech.
-pub(super) fn voice_models(models: &Registry) -> tts::Models {
+/// The preferred library of ONNX Runtime, not verified.
+pub(super) fn library(models: &Registry) -> Option<PathBuf> {
+    let installed = models.installed(Task::Runtime, Some(Engine::Onnxruntime), None);
+    installed.into_iter().find_map(|model| model.paths.into_iter().next())
+}
+
+/// The same, if its files are right.
+fn onnxruntime(models: &Registry) -> Option<PathBuf> {
+    weights(models, Task::Runtime, Engine::Onnxruntime).next()
+}
+
+/// The model files for text-to-speech, whose voices may run on `device`.
+pub(super) fn voice_models(models: &Registry, device: Device) -> tts::Models {
     let voice = |model: Installed| match &model.manifest.languages {
         Languages::Only(languages) => {
             Some((languages.first()?.clone(), model.paths.first()?.clone()))
@@ -132,6 +145,7 @@ pub(super) fn voice_models(models: &Registry) -> tts::Models {
     };
     tts::Models {
         piper: ready(models, Task::Tts, Engine::Piper).filter_map(voice).collect(),
-        onnxruntime: weights(models, Task::Runtime, Engine::Onnxruntime).next(),
+        onnxruntime: onnxruntime(models),
+        device,
     }
 }

@@ -26,6 +26,7 @@ use crate::control::stream_service::{Owner, StreamService};
 use crate::flow::Gate;
 use crate::gpu::Gpus;
 use crate::models;
+use crate::onnx::{self, Device, NoCuda};
 use crate::runtime::{Options, Presets, SourceSpec, StreamSpec, Supervisor};
 use crate::telemetry::Host;
 
@@ -71,7 +72,9 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let until = stop.clone();
     servers.spawn(never_fails(async move { writer.run(until).await }));
     let (look, until) = (Arc::new(Notify::new()), stop.clone());
-    let found = speech::follow_models(models, ears, voices, deepfilternet, look.clone(), until);
+    let device = device(config.onnx.device, &machine.gpus, &models).await?;
+    let found =
+        speech::follow_models(models, ears, voices, deepfilternet, device, look.clone(), until);
     servers.spawn(never_fails(found));
     let ports = Ports::open(config).await?;
     let endpoints = ports.endpoints();
@@ -129,6 +132,23 @@ fn options(config: &Config) -> anyhow::Result<Options> {
         webrtc: config.webrtc.clone(),
         sources: config.sources.clone(),
     })
+}
+
+/// Logs where models of ONNX Runtime run; returns where they may. A library for GPUs that is pulled
+/// later is used then, without a restart.
+async fn device(wanted: Device, gpus: &Gpus, models: &models::Registry) -> anyhow::Result<Device> {
+    let models = models.clone();
+    let library = tokio::task::spawn_blocking(move || speech::library(&models)).await?;
+    let choice = onnx::choose(wanted, || onnx::cuda(gpus, library.as_deref()));
+    let fix = choice.why.as_ref().and_then(NoCuda::fix);
+    match choice.warn {
+        true => tracing::warn!(fix, "{choice}"),
+        false => tracing::info!("{choice}"),
+    }
+    match choice.why {
+        Some(NoCuda::Gpu | NoCuda::Driver(_)) => Ok(Device::Cpu),
+        _ => Ok(wanted),
+    }
 }
 
 fn tell_machine(machine: &Machine) {

@@ -54,6 +54,7 @@ fn sections_that_differ(old: &Config, new: &Config) -> Vec<&'static str> {
         stt,
         translate,
         tts,
+        onnx,
         models,
         limits,
         streams: _,
@@ -73,6 +74,7 @@ fn sections_that_differ(old: &Config, new: &Config) -> Vec<&'static str> {
         ("stt", old.stt == *stt),
         ("translate", old.translate == *translate),
         ("tts", old.tts == *tts),
+        ("onnx", old.onnx == *onnx),
         ("models", old.models == *models),
         ("limits", old.limits == *limits),
     ];
@@ -118,8 +120,8 @@ mod tests {
             "presets = \"/p\"\ndemo = true\n[log]\nlevel = \"warn\"\n[api]\nopen_metrics = true\n\
              [rtmp]\nenabled = false\n[srt]\nenabled = false\n[webrtc]\nice_tcp = false\n\
              [hls]\nsegment_s = 3\n[recordings]\nfolder = \"/r\"\n[stt]\nthreads = 1\n\
-             [translate]\ntimeout_ms = 300\n[tts]\ntimeout_ms = 300\n[models]\nfolders = [\"/m\"]\n\
-             [limits]\nstreams = 1\n",
+             [translate]\ntimeout_ms = 300\n[tts]\ntimeout_ms = 300\n[onnx]\ndevice = \"cpu\"\n\
+             [models]\nfolders = [\"/m\"]\n[limits]\nstreams = 1\n",
         );
         let expect = [
             "presets",
@@ -134,6 +136,7 @@ mod tests {
             "stt",
             "translate",
             "tts",
+            "onnx",
             "models",
             "limits",
         ];

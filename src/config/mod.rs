@@ -25,7 +25,7 @@ use crate::egress::segments;
 use crate::ingress::{file, rtmp, srt};
 use crate::runtime::StreamSpec;
 use crate::speech::{stt, translate, tts};
-use crate::{models, telemetry, webrtc};
+use crate::{models, onnx, telemetry, webrtc};
 
 /// The manual: every setting with its default, commented out.
 pub const MANUAL: &str = include_str!("../../docs/auralink.toml");
@@ -65,6 +65,8 @@ pub struct Config {
     pub translate: translate::Config,
     /// `[tts]`: text-to-speech.
     pub tts: tts::Config,
+    /// `[onnx]`: models of ONNX Runtime.
+    pub onnx: onnx::Config,
     /// `[models]`: storage of models.
     pub models: models::Config,
     /// `[limits]`: limits of the appliance.

@@ -171,7 +171,7 @@ impl Scrape {
 
     fn engines(&self) -> Result<(), prometheus::Error> {
         for used in engine::usage() {
-            let labels = [used.engine.as_str()];
+            let labels = [used.engine.as_str(), used.model.as_str()];
             self.set(names::ENGINE_PROCESSES, &labels, used.processes as f64)?;
             self.set(names::ENGINE_STARTS, &labels, used.starts as f64)?;
             self.set(names::ENGINE_MEMORY, &labels, used.memory_bytes as f64)?;

@@ -5,12 +5,13 @@
 pub(super) const INCLUDED: [&str; 1] = ["silero-v6.2.0"];
 
 /// File stem and text of each manifest, in the order of the folder.
-pub(super) const BUILT_IN: [(&str, &str); 57] = [
+pub(super) const BUILT_IN: [(&str, &str); 58] = [
     ("deepfilternet3", include_str!("../../models/deepfilternet3.toml")),
     ("m2m100-418m", include_str!("../../models/m2m100-418m.toml")),
     ("madlad400-3b", include_str!("../../models/madlad400-3b.toml")),
     ("moonshine-tiny-en", include_str!("../../models/moonshine-tiny-en.toml")),
     ("onnxruntime-1.32.0", include_str!("../../models/onnxruntime-1.32.0.toml")),
+    ("onnxruntime-gpu-1.31.1", include_str!("../../models/onnxruntime-gpu-1.31.1.toml")),
     ("opus-mt-de-en", include_str!("../../models/opus-mt-de-en.toml")),
     ("opus-mt-en-de", include_str!("../../models/opus-mt-en-de.toml")),
     ("opus-mt-en-es", include_str!("../../models/opus-mt-en-es.toml")),

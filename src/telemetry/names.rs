@@ -63,14 +63,14 @@ names! {
     NODE_OUT = "auralink_node_out_buffers_total", ["stream", "node"];
     /// Buffers dropped, by reason: slow, waiting (for a key frame) or switch (of source).
     NODE_DROPPED = "auralink_node_dropped_buffers_total", ["stream", "node", "reason"];
-    /// Processes of an engine (moonshine, whisper, piper, …) that run.
-    ENGINE_PROCESSES = "auralink_engine_processes", ["engine"];
-    /// Processes of an engine that were started; more than the first is a restart.
-    ENGINE_STARTS = "auralink_engine_starts_total", ["engine"];
-    /// Resident memory of an engine's processes, in bytes.
-    ENGINE_MEMORY = "auralink_engine_memory_bytes", ["engine"];
-    /// Processor time that an engine's processes have used, in seconds.
-    ENGINE_CPU = "auralink_engine_cpu_seconds_total", ["engine"];
+    /// Processes of a model that run, with its engine (moonshine, whisper, piper, …).
+    ENGINE_PROCESSES = "auralink_engine_processes", ["engine", "model"];
+    /// Processes of a model that were started; more than the first is a restart.
+    ENGINE_STARTS = "auralink_engine_starts_total", ["engine", "model"];
+    /// Resident memory of a model's processes, in bytes.
+    ENGINE_MEMORY = "auralink_engine_memory_bytes", ["engine", "model"];
+    /// Processor time that a model's processes have used, in seconds.
+    ENGINE_CPU = "auralink_engine_cpu_seconds_total", ["engine", "model"];
     /// Committed cues of a feed of captions.
     CUES = "auralink_caption_cues_total", ["stream", "feed"];
     /// Words of the committed cues.

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auralink::onnx::Device;
 use auralink::speech::stt;
 use auralink::speech::tts::{self, Config, Speech, Utterance, Voices};
 
@@ -65,6 +66,18 @@ async fn misheard(voices: &Voices) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn piper_is_understood() {
     let Some(voices) = voices("piper") else { return };
+    let wrong = misheard(&voices).await;
+    assert!(wrong < 0.15, "{wrong}");
+}
+
+/// Without a GPU, or without the library for it, on the processor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voice_that_is_to_run_on_a_gpu_speaks_on_any_machine() {
+    let Some(voices) = voices("piper") else { return };
+    voices.set_models(&tts::Models {
+        device: Device::Cuda,
+        ..tts::Models::scan(&needs::model_folders())
+    });
     let wrong = misheard(&voices).await;
     assert!(wrong < 0.15, "{wrong}");
 }
@@ -165,4 +178,72 @@ async fn a_voice_is_loaded_before_it_speaks_and_started_again_when_it_is_killed(
         assert!(rests.elapsed() < Duration::from_secs(30), "{:?}", all.states()[0]);
     }
     assert!(all.states()[0].up);
+}
+
+/// In place of `auralink`: a child on a GPU loads its voice and fails to speak as `HOW` says. One on the
+/// processor is the real one.
+const FAILING_ENGINE: &str = r#"#!/usr/bin/env python3
+import json, os, struct, sys
+if sys.argv[sys.argv.index("--device") + 1] == "cpu":
+    os.execv("PROGRAM", ["PROGRAM", *sys.argv[1:]])
+pipe = sys.stdin.buffer
+while len(lengths := pipe.read(8)) == 8:
+    header, body = struct.unpack("<II", lengths)
+    question = json.loads(pipe.read(header))
+    pipe.read(body)
+    if question["op"] == "say" and "HOW" == "dies":
+        os.abort()
+    loaded = question["op"] == "load"
+    answer = json.dumps({"on_gpu": True} if loaded else {"error": "CUDA failure 700"}).encode()
+    sys.stdout.buffer.write(struct.pack("<II", len(answer), 0) + answer)
+    sys.stdout.buffer.flush()
+"#;
+
+/// Runs in its own process, whose engines are [`FAILING_ENGINE`].
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by `a_voice_that_fails_on_the_gpu_goes_on_on_the_processor`"]
+async fn fails_on_the_gpu() {
+    let Some(voices) = voices("piper") else { return };
+    let models = tts::Models::scan(&needs::model_folders());
+    voices.set_models(&tts::Models { device: Device::Cuda, ..models.clone() });
+    voices.warm_up(&utterance(TEXT[0], 1.0), &[]).await;
+    let of_this_test = |process: &String| {
+        let file = |name: &str| std::fs::read_to_string(format!("/proc/{process}/{name}"));
+        let parent = format!("PPid:\t{}\n", std::process::id());
+        let line = file("cmdline").unwrap_or_default();
+        file("status").is_ok_and(|status| status.contains(&parent)).then_some(line)
+    };
+    let lines = || -> Vec<String> {
+        processes(&models.piper[0].1).iter().filter_map(of_this_test).collect()
+    };
+    assert!(lines().iter().all(|line| line.contains("--device\0cuda")), "{:?}", lines());
+    let speech = speak(&voices, TEXT[2], 1.0).await;
+    assert!(speech.pcm.duration() > Duration::from_secs(1));
+    let lines = lines();
+    assert!(lines.len() == 1 && lines[0].contains("--device\0cpu"), "{lines:?}");
+    assert!(voices.states()[0].up, "{:?}", voices.states()[0]);
+}
+
+#[test]
+fn a_voice_that_fails_on_the_gpu_goes_on_on_the_processor() {
+    for how in ["dies", "refuses"] {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let engine = folder.path().join("engine");
+        let program = env!("CARGO_BIN_EXE_auralink");
+        let text = FAILING_ENGINE.replace("PROGRAM", program).replace("HOW", how);
+        std::fs::write(&engine, text).expect("writes");
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&engine, executable).expect("sets");
+        let output = Command::new(std::env::current_exe().expect("a path"))
+            .args(["spoken::fails_on_the_gpu", "--exact", "--ignored", "--nocapture"])
+            .env("AURALINK_ENGINE", engine)
+            .output()
+            .expect("it starts again");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "{how}: {said}\n{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
 }

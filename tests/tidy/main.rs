@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("gpu", &["media"]),
     ("models", &["media"]),
     ("captions", &["media"]),
-    ("onnx", &["media"]),
+    ("onnx", &["media", "gpu"]),
     ("speech", &["media", "models", "gpu", "onnx"]),
     // `speech::vad` tells speech from music.
     ("aic", &["media", "speech"]),
@@ -53,7 +53,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "config",
         &[
             "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "runtime",
-            "control", "gpu", "elements", "speech", "models",
+            "control", "gpu", "elements", "speech", "models", "onnx",
         ],
     ),
     // The command line connects all rooms.
@@ -61,7 +61,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "runtime",
-            "control", "config", "gpu", "elements", "speech", "models", "captions", "aic",
+            "control", "config", "gpu", "elements", "speech", "models", "captions", "aic", "onnx",
         ],
     ),
 ];

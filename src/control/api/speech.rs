@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{ApiState, Failures};
 use crate::speech::chain::EngineState;
+use crate::speech::engine::{EngineUsage, usage};
 use crate::speech::stt::{self, Wanted};
 use crate::speech::translate::Pair;
 use crate::speech::tts::Voice;
@@ -26,6 +27,8 @@ pub(super) struct Abilities {
     speakers: Vec<EngineState>,
     /// Text-to-speech engines that this machine lacks, with the remedy.
     speakers_missing: Vec<Missing>,
+    /// What the models that were loaded since the start use.
+    models: Vec<ModelUsage>,
 }
 
 /// A speech-to-text engine.
@@ -35,6 +38,28 @@ struct Ears {
     engine: String,
     /// Its model; `null` if it has none.
     model: Option<String>,
+}
+
+/// What the processes of one model use.
+#[derive(Serialize, utoipa::ToSchema)]
+struct ModelUsage {
+    /// The engine that runs it.
+    #[schema(example = "moonshine")]
+    engine: String,
+    /// The model.
+    #[schema(example = "tiny-en")]
+    model: String,
+    /// Processes that run; 0 after it has left memory.
+    processes: usize,
+    /// Resident memory of these, in bytes.
+    memory_bytes: u64,
+}
+
+impl From<EngineUsage> for ModelUsage {
+    fn from(used: EngineUsage) -> Self {
+        let EngineUsage { engine, model, processes, memory_bytes, .. } = used;
+        Self { engine, model, processes, memory_bytes }
+    }
 }
 
 /// An engine that is not available.
@@ -74,5 +99,6 @@ pub(super) async fn get_speech(State(state): State<ApiState>) -> axum::Json<Abil
             .into_iter()
             .map(|(engine, why)| Missing { engine: engine.to_owned(), why })
             .collect(),
+        models: usage().into_iter().map(ModelUsage::from).collect(),
     })
 }

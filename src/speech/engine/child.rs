@@ -20,6 +20,7 @@ const EXIT_STATUS_WAIT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Child {
     engine: String,
+    model: String,
     process: std::process::Child,
     questions: SyncSender<Frame>,
     answers: Receiver<Frame>,
@@ -27,11 +28,12 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts `auralink engine <arguments>`. `engine` names it in errors and in the log.
+    /// Starts `auralink engine <arguments>`. `engine` names it in errors and in the log; what it uses is
+    /// counted for `engine` and `model`.
     ///
     /// If the program does not exist or does not start. A model that does not load is reported by
     /// the first [`Child::ask`].
-    pub fn start(engine: &str, arguments: &[OsString]) -> Result<Self, Error> {
+    pub fn start(engine: &str, model: &str, arguments: &[OsString]) -> Result<Self, Error> {
         let program = program().ok_or(Error::NoProgram)?;
         let start = |source| Error::Start { engine: engine.to_owned(), source };
         let mut process = Command::new(program)
@@ -53,8 +55,9 @@ impl Child {
         let spawned = named(engine, "ask", move || write(&to_ask, stdin))
             .and_then(|()| named(engine, "answer", move || read(&answered, stdout)))
             .and_then(|()| named(engine, "log", move || follower.0.follow(&follower.1, stderr)));
-        usage::started(engine, process.id());
-        let child = Self { engine: engine.to_owned(), process, questions, answers, tail };
+        usage::started(engine, model, process.id());
+        let (engine, model) = (engine.to_owned(), model.to_owned());
+        let child = Self { engine, model, process, questions, answers, tail };
         spawned.map(|()| child).map_err(start)
     }
 
@@ -131,7 +134,7 @@ impl Drop for Child {
     fn drop(&mut self) {
         // Its pipes close with it, which ends the threads.
         let _ = self.process.kill();
-        usage::ending(&self.engine, self.process.id());
+        usage::ending(&self.engine, &self.model, self.process.id());
         let _ = self.process.wait();
     }
 }

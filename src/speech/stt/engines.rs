@@ -13,6 +13,7 @@ use super::recognizer::Engine;
 use super::sphinx::Sphinx;
 use super::whisper::{self, Run, Whisper};
 use crate::media::{IgnorePoison, Language};
+use crate::onnx::has_provider;
 use crate::speech::vad::{self, Detector};
 
 /// The model files for engines, already verified.
@@ -38,7 +39,9 @@ impl Models {
                 if name == "encoder_model.ort" {
                     found.moonshine = path.parent().map(Path::to_owned);
                 } else if name.starts_with("libonnxruntime.so") {
-                    found.onnxruntime = Some(path);
+                    if !found.onnxruntime.as_deref().is_some_and(has_provider) {
+                        found.onnxruntime = Some(path);
+                    }
                 } else if path.is_dir() && depth < 3 {
                     open.push((path, depth + 1));
                 } else if name.ends_with(".bin")

@@ -100,6 +100,7 @@ impl Pool {
     /// A model that is not loaded yet. `arguments` start its child.
     pub(super) fn new(
         engine: &'static str,
+        model: String,
         arguments: Vec<OsString>,
         limits: Limits,
     ) -> std::io::Result<Self> {
@@ -110,6 +111,7 @@ impl Pool {
         });
         let owner = Owner {
             engine,
+            model,
             shared: Arc::clone(&shared),
             arguments,
             idle: limits.idle,
@@ -195,6 +197,7 @@ fn late(engine: &'static str, reason: &str) -> Error {
 /// The thread that owns the child.
 struct Owner {
     engine: &'static str,
+    model: String,
     shared: Arc<Shared>,
     arguments: Vec<OsString>,
     idle: Duration,
@@ -269,7 +272,7 @@ impl Owner {
         let mut child = match self.child.take() {
             Some(child) => child,
             None => {
-                let mut child = Child::start(self.engine, &self.arguments)?;
+                let mut child = Child::start(self.engine, &self.model, &self.arguments)?;
                 child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
                 self.shared.stats.loads.fetch_add(1, Ordering::Relaxed);
                 self.shared.stats.process.store(child.id().into(), Ordering::Relaxed);

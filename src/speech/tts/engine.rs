@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Error;
 use crate::media::Language;
+use crate::onnx::{Device, has_provider};
 
 /// Longest audio of one text, in seconds; more means a faulty engine.
 pub(super) const OUTPUT_MAX_S: usize = 180;
@@ -62,6 +63,8 @@ pub struct Models {
     pub piper: Vec<(Language, PathBuf)>,
     /// ONNX Runtime's shared library.
     pub onnxruntime: Option<PathBuf>,
+    /// Where voices may run.
+    pub device: Device,
 }
 
 impl Models {
@@ -77,7 +80,9 @@ impl Models {
         for path in nearest.into_iter().chain(below) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with("libonnxruntime.so") {
-                found.onnxruntime = Some(path);
+                if !found.onnxruntime.as_deref().is_some_and(has_provider) {
+                    found.onnxruntime = Some(path);
+                }
             } else if let Some(language) =
                 name.ends_with(".onnx").then(|| language(&path)).flatten()
             {

@@ -47,7 +47,7 @@ impl Moonshine {
             "--threads".into(),
             run.threads.to_string().into(),
         ];
-        let pool = Arc::new(Pool::new("moonshine", arguments, limits)?);
+        let pool = Arc::new(Pool::new("moonshine", label.clone(), arguments, limits)?);
         Ok(Self {
             pool,
             origin: Arc::new(Origin { engine: "moonshine".into(), model: Some(label) }),

@@ -14,7 +14,7 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Tensor};
 
 use super::tokenizer::Heard;
-use crate::onnx::{Error, Runtime};
+use crate::onnx::{Device, Error, Runtime};
 use crate::speech::vad::SPEECH_RATE_HZ;
 
 /// Layers of the decoder, attention heads, and values of each head, of the model `tiny`.
@@ -43,12 +43,14 @@ struct Listened {
 }
 
 impl Network {
-    /// Loads `encoder_model.ort` and `decoder_model_merged.ort` of a folder.
+    /// Loads `encoder_model.ort` and `decoder_model_merged.ort` of a folder, for the processor: their
+    /// format has no copies to a GPU, and the CUDA execution provider lacks their products of 8-bit
+    /// numbers (`DynamicQuantizeMatMul`, `MatMulIntegerToFloat`).
     pub(super) fn load(runtime: &Runtime, folder: &Path, threads: usize) -> Result<Self, Error> {
-        Ok(Self {
-            encoder: runtime.load(&folder.join("encoder_model.ort"), threads)?,
-            decoder: runtime.load(&folder.join("decoder_model_merged.ort"), threads)?,
-        })
+        let load = |name: &str| runtime.load(&folder.join(name), threads, Device::Cpu);
+        let (encoder, _) = load("encoder_model.ort")?;
+        let (decoder, _) = load("decoder_model_merged.ort")?;
+        Ok(Self { encoder, decoder })
     }
 
     /// The most probable text of audio at 16 kHz, which `draft` may anticipate.

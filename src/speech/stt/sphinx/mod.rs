@@ -26,6 +26,9 @@ use crate::speech::engine::Child;
 /// Where Debian's `pocketsphinx-en-us` puts the model.
 const MODEL: &str = "/usr/share/pocketsphinx/model/en-us";
 
+/// The model as cues and figures name it.
+const MODEL_NAME: &str = "pocketsphinx-en-us";
+
 /// Time limit for loading, which takes under a second on an idle machine.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -52,10 +55,7 @@ impl Sphinx {
     pub fn find(streams_max: usize) -> Option<Self> {
         installed_model().map(|model| Self {
             model: model.to_owned(),
-            origin: Arc::new(Origin {
-                engine: "basic".into(),
-                model: Some("pocketsphinx-en-us".into()),
-            }),
+            origin: Arc::new(Origin { engine: "basic".into(), model: Some(MODEL_NAME.into()) }),
             streams: Arc::default(),
             streams_max,
         })
@@ -98,7 +98,7 @@ impl Engine for Sphinx {
         }
         let arguments: Vec<OsString> =
             vec!["sphinx".into(), "--model".into(), self.model.clone().into()];
-        let mut child = Child::start("basic", &arguments)?;
+        let mut child = Child::start("basic", MODEL_NAME, &arguments)?;
         child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
         Ok(Box::new(Ear { child, _place: place }))
     }

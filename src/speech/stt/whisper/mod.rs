@@ -42,7 +42,8 @@ impl Whisper {
             arguments.push("--gpu".into());
         }
         let english_only = label.contains(".en");
-        let pool = Arc::new(Pool::new("whisper", arguments, Limits { streams, idle })?);
+        let limits = Limits { streams, idle };
+        let pool = Arc::new(Pool::new("whisper", label.clone(), arguments, limits)?);
         let origin = Arc::new(Origin { engine: "whisper".into(), model: Some(label) });
         // A GPU answers in a tenth of the time.
         let step = Duration::from_millis(if run.gpu { 500 } else { 800 });

@@ -164,7 +164,7 @@ impl Owner {
             empty => {
                 let refused = |reason| engine::Error::Refused { engine: "ct2".into(), reason };
                 self.model.ready().map_err(|e| refused(e.to_string()))?;
-                let child = empty.insert(Child::start("ct2", &self.arguments)?);
+                let child = empty.insert(Child::start("ct2", &self.label, &self.arguments)?);
                 self.process.store(child.id(), Ordering::Relaxed);
                 let _: Answer = child.ask(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
                 child

@@ -33,6 +33,7 @@ use super::remote::Remote;
 use super::sentences::sentences;
 use super::{Error, process, wav};
 use crate::media::{IgnorePoison, Language};
+use crate::onnx::Device;
 use crate::speech::EngineError;
 use voice::{Inference, VoiceConfig, voice_name};
 use wire::Sentence;
@@ -166,10 +167,16 @@ impl Piper {
 }
 
 impl PiperVoice {
-    fn new(language: Language, model: &Path, runtime: &Path) -> Result<Self, String> {
+    fn new(
+        language: Language,
+        model: &Path,
+        runtime: &Path,
+        device: Device,
+    ) -> Result<Self, String> {
         let config = VoiceConfig::beside(model)?;
         let name = voice_name(model);
-        let run = Run { model: model.to_owned(), runtime: runtime.to_owned(), threads: 1 };
+        let (model, runtime) = (model.to_owned(), runtime.to_owned());
+        let run = Run { model, runtime, device, threads: 1 };
         let worker = Worker::new(name.clone(), run);
         Ok(Self { name, language, config, worker, warned: AtomicBool::new(false) })
     }
@@ -191,17 +198,19 @@ impl PiperVoice {
 fn usable<'a>(
     files: impl Iterator<Item = (&'a Language, &'a PathBuf)>,
     runtime: &Path,
+    device: Device,
     before: &[Arc<PiperVoice>],
 ) -> (Vec<Arc<PiperVoice>>, Option<String>) {
     let (mut voices, mut broken) = (Vec::new(), None);
     for (language, model) in files {
         let kept = before.iter().find(|v| {
             let run = v.worker.run();
-            v.language == *language && run.model == *model && run.runtime == *runtime
+            let same = run.model == *model && run.runtime == *runtime && run.device == device;
+            v.language == *language && same
         });
         let voice = match kept {
             Some(voice) => Ok(Arc::clone(voice)),
-            None => PiperVoice::new(language.clone(), model, runtime).map(Arc::new),
+            None => PiperVoice::new(language.clone(), model, runtime, device).map(Arc::new),
         };
         match voice {
             Ok(voice) => voices.push(voice),
@@ -242,7 +251,8 @@ impl Synthesiser for Piper {
         // No stream waits for the lock while descriptions are read.
         let installed = models.piper.iter().map(|(language, path)| (language, path));
         let files = self.configured.iter().chain(installed);
-        let found = models.onnxruntime.as_ref().map(|runtime| usable(files, runtime, &before));
+        let runtime = models.onnxruntime.as_ref();
+        let found = runtime.map(|runtime| usable(files, runtime, models.device, &before));
         let (voices, broken) = found.unwrap_or_default();
         let names: Vec<&str> = voices.iter().map(|voice| voice.name.as_str()).collect();
         tracing::info!(voices = names.join(", "), "piper voices");

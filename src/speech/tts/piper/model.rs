@@ -9,7 +9,7 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
 use super::wire::{Answer, Question, Sentence};
-use crate::onnx::{Error, Runtime};
+use crate::onnx::{Choice, Device, Error, Runtime};
 use crate::speech::engine::{self, BODY_BYTES_MAX};
 
 /// Level of the loudest sample. Piper itself raises each sentence to 1; the rest is for the overshoot
@@ -26,6 +26,8 @@ pub struct Run {
     pub model: PathBuf,
     /// ONNX Runtime's shared library.
     pub runtime: PathBuf,
+    /// Where it may run. Its numbers are of 32 bits, which a GPU multiplies faster.
+    pub device: Device,
     /// Processor threads.
     pub threads: usize,
 }
@@ -37,26 +39,26 @@ pub struct Run {
 pub fn serve(run: &Run) -> std::io::Result<()> {
     let mut loaded = None;
     engine::serve_with_body(|question, _| {
-        let session = match &mut loaded {
-            Some(session) => session,
+        let (session, choice) = match &mut loaded {
+            Some(loaded) => loaded,
             None => loaded.insert(load(run).map_err(|e| e.to_string())?),
         };
         match question {
-            Question::Load => Ok((Answer {}, Vec::new())),
+            Question::Load => Ok((Answer::from(&*choice), Vec::new())),
             Question::Say(sentence) => {
                 let samples = say(session, sentence).map_err(|e| e.to_string())?;
                 let audio = pack(&samples);
                 match audio.len() > BODY_BYTES_MAX {
                     true => Err(format!("a sentence of {} samples is too long", samples.len())),
-                    false => Ok((Answer {}, audio)),
+                    false => Ok((Answer::default(), audio)),
                 }
             }
         }
     })
 }
 
-fn load(run: &Run) -> Result<Session, Error> {
-    Runtime::open(&run.runtime)?.load(&run.model, run.threads)
+fn load(run: &Run) -> Result<(Session, Choice), Error> {
+    Runtime::open(&run.runtime)?.load(&run.model, run.threads, run.device)
 }
 
 fn say(session: &mut Session, sentence: Sentence) -> Result<Vec<f32>, Error> {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::onnx::{Choice, Device, NoCuda};
+
 /// A request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
@@ -24,5 +26,23 @@ pub(super) struct Sentence {
 }
 
 /// The answer to both; the audio, 16-bit little-endian mono, is its body.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Answer {}
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Answer {
+    /// Whether the voice was loaded onto a GPU.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) on_gpu: bool,
+    /// Why it was not, with the remedy, if it was allowed there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) why_not: Option<String>,
+}
+
+impl From<&Choice> for Answer {
+    fn from(choice: &Choice) -> Self {
+        let told = |why: &NoCuda| match why.fix() {
+            Some(fix) => format!("{why}: {fix}"),
+            None => why.to_string(),
+        };
+        Self { on_gpu: choice.device == Device::Cuda, why_not: choice.why.as_ref().map(told) }
+    }
+}

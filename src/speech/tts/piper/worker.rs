@@ -3,7 +3,7 @@
 //! A thread owns the child process, which has the model. Sentences wait in a bounded queue; one whose
 //! deadline passes there, or whose stream has given up, is skipped. A child that dies or hangs fails
 //! its sentence; the next ones find the voice down until its pause ends, and other engines speak
-//! meanwhile.
+//! meanwhile. One that fails on a GPU is started again at once, on the processor.
 
 use std::ffi::OsString;
 use std::sync::Mutex;
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::model::Run;
 use super::wire::{Answer, Question, Sentence};
 use crate::media::{Backoff, IgnorePoison};
+use crate::onnx::Device;
 use crate::speech::EngineError;
 use crate::speech::engine::{self, Child};
 use crate::speech::tts::Error;
@@ -93,7 +94,9 @@ impl Worker {
         let (sender, jobs) = mpsc::sync_channel(QUEUE_ITEMS_MAX);
         let owner = Owner {
             name: self.name.clone(),
-            arguments: arguments(&self.run),
+            device: self.run.device,
+            run: self.run.clone(),
+            on_gpu: false,
             child: None,
             pauses: RESTART_PAUSES,
             down: None,
@@ -107,13 +110,16 @@ impl Worker {
     }
 }
 
-fn arguments(run: &Run) -> Vec<OsString> {
+/// Arguments of a child that may run on `device`.
+fn arguments(run: &Run, device: Device) -> Vec<OsString> {
     vec![
         "piper".into(),
         "--model".into(),
         run.model.clone().into(),
         "--runtime".into(),
         run.runtime.clone().into(),
+        "--device".into(),
+        device.as_str().into(),
         "--threads".into(),
         run.threads.to_string().into(),
     ]
@@ -122,7 +128,11 @@ fn arguments(run: &Run) -> Vec<OsString> {
 /// The thread that owns the child.
 struct Owner {
     name: String,
-    arguments: Vec<OsString>,
+    run: Run,
+    /// Where the next child may run: as in `run`, or on the processor after a failure.
+    device: Device,
+    /// Whether the child runs on a GPU, as far as is known.
+    on_gpu: bool,
     child: Option<Child>,
     pauses: Backoff,
     /// Until when the voice rests, and why.
@@ -136,6 +146,7 @@ impl Owner {
                 Ok(job) => self.serve(job),
                 Err(RecvTimeoutError::Timeout) => {
                     if self.child.take().is_some() {
+                        self.device = self.run.device;
                         tracing::info!(voice = self.name, "an idle voice left memory");
                     }
                 }
@@ -176,19 +187,45 @@ impl Owner {
         Err(Error::Voice { voice: self.name.clone(), source: error })
     }
 
+    /// Asks the child, and after a failure on a GPU another one on the processor.
     fn try_answer(&mut self, question: &Question) -> Result<Vec<u8>, engine::Error> {
+        let answer = self.ask(question);
+        let Err(error) = &answer else { return answer };
+        if !self.on_gpu {
+            return answer;
+        }
+        let voice = &self.name;
+        tracing::warn!(voice, %error, "a voice fails on the GPU and goes on on the processor");
+        (self.child, self.device) = (None, Device::Cpu);
+        self.ask(question)
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<Vec<u8>, engine::Error> {
         let mut child = match self.child.take() {
             Some(child) => child,
-            None => {
-                let mut child = Child::start("piper", &self.arguments)?;
-                child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
-                child
-            }
+            None => self.start()?,
         };
         let answer = child.ask_with_body::<Answer>(question, Vec::new(), HUNG_AFTER);
         if matches!(answer, Ok(_) | Err(engine::Error::Refused { .. })) {
             self.child = Some(child);
         }
         answer.map(|(_, audio)| audio)
+    }
+
+    fn start(&mut self) -> Result<Child, engine::Error> {
+        // A child that dies before it answers may have died of the GPU.
+        self.on_gpu = self.device != Device::Cpu;
+        let mut child = Child::start("piper", &self.name, &arguments(&self.run, self.device))?;
+        let answer: Answer = child.ask(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
+        self.on_gpu = answer.on_gpu;
+        let voice = &self.name;
+        match (answer.why_not, self.device) {
+            (Some(reason), Device::Cuda) => {
+                tracing::warn!(voice, reason, "a voice runs on the processor, not the GPU");
+            }
+            (Some(reason), _) => tracing::info!(voice, reason, "a voice runs on the processor"),
+            (None, _) => tracing::info!(voice, on_gpu = answer.on_gpu, "a voice is loaded"),
+        }
+        Ok(child)
     }
 }

@@ -1,7 +1,7 @@
 //! Voices in figures, for every text-to-speech engine of this machine: time to the first sound of a
 //! text, time per second of speech, and for English the words that are not understood.
 //!
-//! `cargo test --bench voices`. A text is spoken sentence by sentence, so its first sound comes with
+//! `cargo test --bench voices`; with `-- --gpu` Piper on the processor beside Piper on a GPU. A text is spoken sentence by sentence, so its first sound comes with
 //! its first sentence. Moonshine hears if it is installed, else the basic engine, and adds its own
 //! errors. Models are searched in `AURALINK_MODELS` (folders joined by `:`), else in
 //! `/var/lib/auralink/models` and `./models`. The texts are the first of NTREX: nothing is random but
@@ -9,11 +9,13 @@
 
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::print_stdout)]
 
-#[path = "../tests/support/needs.rs"]
+mod gpu;
+
+#[path = "../../tests/support/needs.rs"]
 mod needs;
-#[path = "../tests/support/spelling.rs"]
+#[path = "../../tests/support/spelling.rs"]
 mod spelling;
-#[path = "../tests/stt/support.rs"]
+#[path = "../../tests/stt/support.rs"]
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +48,9 @@ async fn main() -> Result<()> {
     // A model loads with its first sentence, even on a busy machine.
     config.tts.timeout_ms = 60_000;
     let voices = Voices::new(&config.tts, Arc::new(|_| {}))?;
+    if std::env::args().any(|argument| argument == "--gpu") {
+        return gpu::print(&voices, &texts(&data, "en", "eng")).await;
+    }
     voices.set_models(&tts::Models::scan(&folders()));
     println!("\nVoices, NTREX, {TEXTS} texts each\n");
     println!("| language | engine | first sound p50/p95 ms | real-time factor |");
