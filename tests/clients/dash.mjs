@@ -1,11 +1,10 @@
 // dash.js or Shaka Player in headless Chromium, at live DASH.
 //
-//   node dash.mjs URL --player dash.js|shaka --seconds 15 [--sound es] [--captions en]
+//   node dash.mjs URL --player dash.js|shaka --seconds 15 [--sound es]
 //
-// With --sound it switches to the audio in that language after five seconds; with --captions it
-// shows the captions in that language. One line of JSON at the end: frames displayed, bytes of audio
-// decoded, position at the start and the end, whether the picture has content, delay behind the live
-// edge, languages, captions with their display times, segments fetched by track, and every error.
+// With --sound it switches to the audio in that language after five seconds. One line of JSON at the
+// end: frames displayed, bytes of audio decoded, position at the start and the end, whether the picture
+// has content, delay behind the live edge, languages, segments fetched by track, and every error.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -32,38 +31,27 @@ const { values: options, positionals } = parseArgs({
     player: { type: "string", default: "dash.js" },
     seconds: { type: "string", default: "15" },
     sound: { type: "string" },
-    captions: { type: "string" },
     chromium: { type: "string", default: process.env.CHROMIUM ?? "/usr/bin/chromium" },
   },
 });
 
 /** Runs in the page: plays and records statistics. */
-async function play({ url, player: name, sound, captions }) {
+async function play({ url, player: name, sound }) {
   const video = document.getElementById("video");
-  const seen = { errors: [], cues: [], fetched: {}, stalls: 0, from_s: null };
+  const seen = { errors: [], fetched: {}, stalls: 0, from_s: null };
   video.addEventListener("error", () => seen.errors.push(`video: ${video.error?.message}`));
   video.addEventListener("playing", () => { seen.from_s ??= video.currentTime; });
   video.addEventListener("waiting", () => { if (seen.from_s !== null) seen.stalls += 1; });
   const later = (change) => video.addEventListener("playing", () => setTimeout(change, 5000), { once: true });
   const fetched = (address) => {
-    const file = /\/([a-z0-9-]+)\.\d+\.(m4s|vtt)/.exec(address)?.[1];
+    const file = /\/([a-z0-9-]+)\.\d+\.t\d+\.m4s/.exec(address)?.[1];
     if (file) seen.fetched[file] = (seen.fetched[file] ?? 0) + 1;
   };
   new PerformanceObserver((list) => list.getEntries().forEach((e) => fetched(e.name))).observe({ type: "resource" });
-  const follow = (track) => track.addEventListener("cuechange", () => {
-    for (const cue of track.activeCues ?? []) {
-      if (seen.cues.some((known) => known.text === cue.text)) continue;
-      seen.cues.push({ text: cue.text, at_ms: video.currentTime * 1000 });
-    }
-  });
-  [...video.textTracks].forEach(follow);
-  video.textTracks.addEventListener("addtrack", (e) => follow(e.track));
-
   const start = {
     "dash.js": async () => {
       const player = dashjs.MediaPlayer().create();
       player.on("error", ({ error }) => seen.errors.push(`${error.code} ${error.message}`));
-      if (captions) player.on("canPlay", () => player.enableText(true));
       player.initialize(video, url, true);
       const tracks = (kind) => player.getTracksFor(kind);
       if (sound) later(() => player.setCurrentTrack(tracks("audio").find((track) => track.lang === sound)));
@@ -71,7 +59,6 @@ async function play({ url, player: name, sound, captions }) {
         latency: () => player.getCurrentLiveLatency(),
         sounds: () => tracks("audio").map((track) => track.lang),
         sound: () => player.getCurrentTrackFor("audio")?.lang,
-        texts: () => tracks("text").map((track) => track.lang),
       };
     },
     "shaka": async () => {
@@ -81,18 +68,11 @@ async function play({ url, player: name, sound, captions }) {
       await player.attach(video);
       if (sound) later(() => player.selectAudioTrack(player.getAudioTracks().find((track) => track.language === sound)));
       // A rejected promise would hide the report.
-      player.load(url).then(
-        () => {
-          const text = player.getTextTracks().find((track) => track.language === captions);
-          if (text) player.selectTextTrack(text);
-        },
-        (error) => seen.errors.push(`${error.code} ${error.message}`),
-      );
+      player.load(url).catch((error) => seen.errors.push(`${error.code} ${error.message}`));
       return {
         latency: () => (Date.now() - (player.getPlayheadTimeAsDate()?.getTime() ?? 0)) / 1000,
         sounds: () => player.getAudioTracks().map((track) => track.language),
         sound: () => player.getAudioTracks().find((track) => track.active)?.language,
-        texts: () => player.getTextTracks().map((track) => track.language),
       };
     },
   };
@@ -112,7 +92,7 @@ async function play({ url, player: name, sound, captions }) {
       ...seen, frames: quality.totalVideoFrames, dropped: quality.droppedVideoFrames,
       audio_bytes: video.webkitAudioDecodedByteCount, to_s: video.currentTime,
       size: `${video.videoWidth}x${video.videoHeight}`, has_content: hasContent(),
-      latency_s: player.latency(), sounds: player.sounds(), sound: player.sound(), texts: player.texts(),
+      latency_s: player.latency(), sounds: player.sounds(), sound: player.sound(),
     };
   };
 }
@@ -131,8 +111,8 @@ try {
   const page = await browser.newPage();
   page.on("pageerror", (error) => console.error(`page: ${error}`));
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
-  const { sound, captions, player } = options;
-  await page.evaluate(play, { url: positionals[0], player, sound, captions });
+  const { sound, player } = options;
+  await page.evaluate(play, { url: positionals[0], player, sound });
   await new Promise((done) => setTimeout(done, Number(options.seconds) * 1000));
   console.log(JSON.stringify(await page.evaluate(() => window.report())));
 } finally {
