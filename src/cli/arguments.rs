@@ -15,7 +15,7 @@ pub(super) struct RunArguments {
     /// Folder of the database.
     #[arg(long, value_name = "FOLDER")]
     pub(super) state: Option<PathBuf>,
-    /// Address and port of API, page, WHIP, WHEP and HLS.
+    /// Address and port of API, page, WHIP, WHEP, HLS and DASH.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) listen: Option<String>,
     /// Show the demo stream.

@@ -55,7 +55,7 @@ pub struct Config {
     pub webrtc: webrtc::Config,
     /// `[sources]`: restrictions on file sources.
     pub sources: file::Config,
-    /// `[hls]`: HLS segmentation.
+    /// `[hls]`: segmentation for HLS and DASH.
     pub hls: segments::Settings,
     /// `[recordings]`: location of the recordings.
     pub recordings: Recordings,

@@ -13,7 +13,7 @@ use serde::Serialize;
 /// Ports that publishers and players connect to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Endpoints {
-    /// Port of the API, the page, WHIP, WHEP and HLS.
+    /// Port of the API, the page, WHIP, WHEP, HLS and DASH.
     pub http: u16,
     /// Whether that port speaks HTTPS.
     pub https: bool,

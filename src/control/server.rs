@@ -1,4 +1,4 @@
-//! The HTTP server: one port for the API, the page, WHIP, WHEP and HLS.
+//! The HTTP server: one port for the API, the page, WHIP, WHEP, HLS and DASH.
 //!
 //! Invariant: no client holds a connection without making progress. Time-outs bound the handshake,
 //! the header, the body, the time between requests, and answers that are not read.

@@ -5,7 +5,9 @@
 //! is dropped here and counted.
 
 pub mod archive;
+pub mod dash;
 pub mod hls;
+mod manifest;
 pub mod output;
 mod outputs;
 pub mod push;
@@ -18,9 +20,10 @@ pub mod trunk;
 pub mod whep;
 pub mod words;
 
+pub use manifest::Manifest;
 pub use outputs::OutputKind;
 
 use crate::media::Protocol;
 
 /// Protocols whose players fetch the segments of the segment store.
-pub const SEGMENT_PROTOCOLS: &[Protocol] = &[Protocol::Hls];
+pub const SEGMENT_PROTOCOLS: &[Protocol] = &[Protocol::Hls, Protocol::Dash];

@@ -34,6 +34,8 @@ protocols! {
     Whep = "whep",
     /// HLS (RFC 8216).
     Hls = "hls",
+    /// MPEG-DASH (ISO/IEC 23009-1).
+    Dash = "dash",
     /// Captions by server-sent events or WebSocket.
     Captions = "captions",
     /// RIST (VSF TR-06-1, TR-06-2).

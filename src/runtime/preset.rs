@@ -42,7 +42,7 @@ pub struct Preset {
 pub struct Play {
     /// WebRTC (WHEP).
     pub whep: bool,
-    /// HLS.
+    /// HLS, and DASH with the same segments.
     pub hls: bool,
     /// SRT.
     pub srt: bool,
@@ -59,7 +59,7 @@ impl Play {
     pub fn allows(&self, protocol: Protocol) -> bool {
         match protocol {
             Protocol::Whep => self.whep,
-            Protocol::Hls => self.hls,
+            Protocol::Hls | Protocol::Dash => self.hls,
             Protocol::Srt => self.srt,
             _ => false,
         }

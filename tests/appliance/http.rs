@@ -28,7 +28,7 @@ const SDP: &str = "Content-Type: application/sdp\r\n";
 
 /// Requests that are refused: expected status, token, request line, header, body. `PLAY` stands for
 /// the play token of the stream `studio`, `=ADMIN` for the admin token.
-const REFUSED: [(u16, &str, &str, &str, &str); 42] = [
+const REFUSED: [(u16, &str, &str, &str, &str); 44] = [
     (404, ADMIN, "GET /nowhere", "", ""),
     (404, ADMIN, "GET /api/v1/nowhere", "", ""),
     (404, ADMIN, "GET /hls/studio/no/such", "", ""),
@@ -81,6 +81,8 @@ const REFUSED: [(u16, &str, &str, &str, &str); 42] = [
     ),
     (401, "wrong", "GET /api/v1/streams", "", ""),
     (401, "wrong", "GET /hls/studio/index.m3u8", "", ""),
+    (401, "", "GET /hls/studio/wrong/index.m3u8", "", ""),
+    (401, "", "GET /dash/studio/wrong/manifest.mpd?token=PLAY", "", ""),
     (401, "wrong", "GET /metrics", "", ""),
     (401, "wrong", "GET /captions/studio/events", "", ""),
 ];
@@ -123,6 +125,8 @@ async fn a_player_on_another_origin_may_ask_every_media_route() {
     let routes = [
         ("/hls/studio/index.m3u8", "GET"),
         ("/hls/any/video.17.m4s", "GET"),
+        ("/hls/any/token/video.17.m4s", "GET"),
+        ("/dash/studio/manifest.mpd", "GET"),
         ("/whip/studio", "POST"),
         ("/whip/studio/0123", "PATCH"),
         ("/whep/studio", "POST"),

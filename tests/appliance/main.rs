@@ -8,6 +8,7 @@
 mod support;
 
 mod addresses;
+mod cache;
 mod captions;
 mod connections;
 mod doors;

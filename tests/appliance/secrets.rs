@@ -54,6 +54,10 @@ async fn nothing_that_may_be_a_credential_is_repeated() {
     for (method, path) in [
         (Method::GET, "/hls/leak/index.m3u8?token=hunter-14"),
         (Method::GET, "/hls/hunter-15/index.m3u8"),
+        (Method::GET, "/hls/leak/hunter-32/index.m3u8"),
+        (Method::GET, "/hls/leak/hunter-33/hunter-34"),
+        (Method::GET, "/dash/leak/hunter-35/manifest.mpd"),
+        (Method::GET, "/dash/leak/hunter-36/admission"),
         (Method::POST, "/whip/leak?token=hunter-16"),
         (Method::POST, "/whip/leak&token=hunter-17"),
         (Method::POST, "/whep/hunter-18"),

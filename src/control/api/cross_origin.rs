@@ -59,7 +59,7 @@ fn methods(path: &str, api_open: bool) -> Option<HeaderValue> {
     let recording = below(&["/api/v1/recordings/"]);
     if below(&["/whip/", "/whep/"]) {
         Some(HeaderValue::from_static("POST, PATCH, DELETE, OPTIONS"))
-    } else if below(&["/hls/", "/captions/"]) || (!api_open && (picture || recording)) {
+    } else if below(&["/hls/", "/dash/", "/captions/"]) || (!api_open && (picture || recording)) {
         Some(HeaderValue::from_static("GET, HEAD, OPTIONS"))
     } else {
         None
@@ -79,6 +79,7 @@ mod tests {
         let reads = Some("GET, HEAD, OPTIONS");
         check("/hls/studio/index.m3u8", true, reads);
         check("/hls/studio/no/such/file", false, reads);
+        check("/dash/studio/token/manifest.mpd", false, reads);
         check("/captions/studio/events", true, reads);
         check("/whip/studio", false, Some("POST, PATCH, DELETE, OPTIONS"));
         check("/whep/studio/0123", true, Some("POST, PATCH, DELETE, OPTIONS"));

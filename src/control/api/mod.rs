@@ -1,7 +1,7 @@
 //! The HTTP API, one file per resource.
 //!
 //! [`router`] lists everything that is served. Routes behind the guard need the admin token or a
-//! session of the page. WHIP, WHEP and HLS use the tokens of the stream.
+//! session of the page. WHIP, WHEP, HLS and DASH use the tokens of the stream.
 
 mod access;
 mod archive;
@@ -13,7 +13,6 @@ mod denoise;
 mod events;
 mod extract;
 mod health;
-pub mod hls;
 mod ice;
 mod if_match;
 mod jitsi;
@@ -25,6 +24,7 @@ pub mod recordings;
 mod respond;
 mod route_table;
 mod sdp_body;
+pub mod segments;
 mod session;
 mod speech;
 mod state;
@@ -56,8 +56,9 @@ use route_table::RouteTable;
         title = "AuraLink",
         description = "Control of an AuraLink media appliance. Every refusal has the form of \
                        `Problem`; its codes are explained in docs/errors.md. WHIP \
-                       (`/whip/{stream}`), WHEP (`/whep/{stream}`) and HLS \
-                       (`/hls/{stream}/index.m3u8`) follow their own standards and take the \
+                       (`/whip/{stream}`), WHEP (`/whep/{stream}`), HLS \
+                       (`/hls/{stream}/index.m3u8`) and DASH \
+                       (`/dash/{stream}/manifest.mpd`) follow their own standards and take the \
                        stream's tokens. Viewers follow captions under \
                        `/captions/{stream}/events` and `/captions/{stream}/ws` with the play \
                        token (`?token=`), in the same messages as the API and the data channel \
@@ -162,7 +163,7 @@ pub fn document_json() -> String {
     document().to_pretty_json().map_or_else(|e| format!("{{\"error\": \"{e}\"}}"), |t| t + "\n")
 }
 
-/// All routes. `media` (WHIP, WHEP, HLS) uses the tokens of the stream.
+/// All routes. `media` (WHIP, WHEP, HLS, DASH) uses the tokens of the stream.
 pub fn router(state: ApiState, media: Router) -> Router {
     let json = document_json();
     let served = move || {

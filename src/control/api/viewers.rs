@@ -12,7 +12,7 @@ use super::{ApiState, Code, Error, Failures};
 use crate::media::{Protocol, StreamName};
 use crate::webrtc::Session;
 
-/// The viewers of one stream by WebRTC. Those by HLS and SRT are only counted, in `viewers` of the
+/// The viewers of one stream by WebRTC. Those by HLS, DASH and SRT are only counted, in `viewers` of the
 /// stream.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct ViewerList {

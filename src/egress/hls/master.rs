@@ -166,6 +166,7 @@ fn instream_id(service: Service) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::egress::segments::Timeline;
     use crate::media::Codec;
 
     fn rendition(codec: Codec, mime: &str) -> Rendition {
@@ -186,7 +187,17 @@ mod tests {
 
     fn presentation(video: Option<Rendition>, audio: Option<Rendition>) -> Presentation {
         let (dubs, captions, closed_captions) = (Vec::new(), Vec::new(), Vec::new());
-        Presentation { video, encoded: Vec::new(), audio, dubs, captions, closed_captions }
+        Presentation {
+            video,
+            encoded: Vec::new(),
+            audio,
+            dubs,
+            captions,
+            closed_captions,
+            target_s: 2,
+            hold_back: None,
+            timeline: Timeline::default(),
+        }
     }
 
     fn read(text: &str) -> m3u8_rs::MasterPlaylist {
@@ -263,6 +274,9 @@ mod tests {
             ],
             captions: vec![offered("und", "en"), offered("es", "es")],
             closed_captions: vec![inside(Service::Cc(1), "en"), inside(Service::Digital(2), "es")],
+            target_s: 2,
+            hold_back: None,
+            timeline: Timeline::default(),
         };
         let read = read(&text(&presentation, "?token=a"));
         let variant = &read.variants[0];

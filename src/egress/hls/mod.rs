@@ -7,6 +7,7 @@ mod master;
 mod playlist;
 mod subtitles;
 
+use crate::egress::Manifest;
 use crate::egress::segments::{SegmentError, SegmentStore, TrackId};
 use crate::media::Language;
 
@@ -14,8 +15,9 @@ use crate::media::Language;
 ///
 /// # Errors
 /// [`SegmentError::Late`] if the stream is stalled.
-pub async fn master(segment_store: &SegmentStore, query: &str) -> Result<String, SegmentError> {
-    Ok(master::text(&segment_store.presentation().await?, query))
+pub async fn master(segment_store: &SegmentStore, query: &str) -> Result<Manifest, SegmentError> {
+    let presentation = segment_store.presentation().await?;
+    Ok(Manifest::newest(master::text(&presentation, query), presentation.target_s))
 }
 
 /// The playlist of a track. With `at_least` it waits until that segment or part is listed:
@@ -29,9 +31,13 @@ pub async fn playlist(
     id: &TrackId,
     query: &str,
     at_least: Option<(u64, Option<usize>)>,
-) -> Result<String, SegmentError> {
+) -> Result<Manifest, SegmentError> {
     let view = segment_store.track(id, at_least).await?;
-    Ok(playlist::text(&view, &id.to_string(), query))
+    let text = playlist::text(&view, &id.to_string(), query);
+    Ok(match at_least {
+        Some(_) => Manifest::awaited(text, view.target_s),
+        None => Manifest::newest(text, view.target_s),
+    })
 }
 
 /// The playlist of the captions with this configured language, once a segment has its captions.
@@ -43,9 +49,10 @@ pub async fn captions(
     segment_store: &SegmentStore,
     name: &Language,
     query: &str,
-) -> Result<String, SegmentError> {
+) -> Result<Manifest, SegmentError> {
     let view = segment_store.captions(name).await?;
-    Ok(playlist::captions(&view, &format!("captions-{name}"), query))
+    let text = playlist::captions(&view, &format!("captions-{name}"), query);
+    Ok(Manifest::newest(text, view.target_s))
 }
 
 /// The captions of a segment as WebVTT; they never change.

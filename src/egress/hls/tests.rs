@@ -54,7 +54,7 @@ fn put(segment_store: &SegmentStore, id: &TrackId, second: u64, cut: Cut) {
 
 /// The playlist of a track, read by an independent parser. Its last segment is still open.
 async fn read(segment_store: &SegmentStore, id: &TrackId) -> m3u8_rs::MediaPlaylist {
-    let text = hls::playlist(segment_store, id, "", None).await.expect("a playlist");
+    let text = hls::playlist(segment_store, id, "", None).await.expect("a playlist").text;
     match m3u8_rs::parse_playlist_res(text.as_bytes()) {
         Ok(m3u8_rs::Playlist::MediaPlaylist(playlist)) => playlist,
         other => panic!("not a media playlist: {other:?}\n{text}"),
@@ -131,7 +131,8 @@ async fn languages_are_offered_before_they_are_there_and_no_more_when_they_are_g
         put(&segment_store, &TrackId::Video, second, Cut::Segment);
         put(&segment_store, &TrackId::Audio, second, Cut::Segment);
     }
-    let master = hls::master(&segment_store, "").await.expect("it waits for the originals only");
+    let master = hls::master(&segment_store, "").await;
+    let master = master.expect("it waits for the originals only").text;
     assert!(
         master.contains("LANGUAGE=\"es\",DEFAULT=NO,AUTOSELECT=YES,URI=\"audio-es"),
         "{master}"
@@ -142,10 +143,10 @@ async fn languages_are_offered_before_they_are_there_and_no_more_when_they_are_g
         put(&segment_store, &spanish, 0, Cut::Break);
         put(&segment_store, &spanish, 2, Cut::Segment);
     });
-    assert!(playlist.expect("it was waited for").contains("audio-es."));
+    assert!(playlist.expect("it was waited for").text.contains("audio-es."));
 
     segment_store.expect_dubs(Vec::new());
-    assert!(!hls::master(&segment_store, "").await.expect("still there").contains("audio-es"));
+    assert!(!hls::master(&segment_store, "").await.expect("still there").text.contains("audio-es"));
     let gone = hls::playlist(&segment_store, &spanish, "", None).await;
     assert_eq!(gone.expect_err("it is gone"), SegmentError::Unknown);
 }
@@ -183,7 +184,7 @@ async fn captions_go_along_with_the_pictures() {
     put(&segment_store, &TrackId::Video, now + 22, Cut::Segment);
     segment_store.add_cue(&english, &cue(now + 22));
     put(&segment_store, &TrackId::Video, now + 24, Cut::Segment);
-    let text = hls::captions(&segment_store, &english, "?token=t").await.expect("captions");
+    let text = hls::captions(&segment_store, &english, "?token=t").await.expect("captions").text;
     let Ok(m3u8_rs::Playlist::MediaPlaylist(captions)) =
         m3u8_rs::parse_playlist_res(text.as_bytes())
     else {
@@ -215,14 +216,14 @@ async fn pictures_as_h264_are_listed_at_once_and_wanted_when_somebody_plays_them
     }
     let listed = |master: &str| master.contains("video-h264.m3u8");
     assert!(
-        !listed(&hls::master(&segment_store, "").await.expect("a playlist")),
+        !listed(&hls::master(&segment_store, "").await.expect("a playlist").text),
         "nobody makes them"
     );
     let missing = hls::playlist(&segment_store, &TrackId::H264, "", None).await;
     assert_eq!(missing, Err(SegmentError::Unknown));
 
     segment_store.offer_encoded(&[(TrackId::H264, None, 800_000)]);
-    let master = hls::master(&segment_store, "").await.expect("a playlist");
+    let master = hls::master(&segment_store, "").await.expect("a playlist").text;
     assert!(listed(&master) && master.contains("BANDWIDTH=1040"), "{master}");
     assert!(segment_store.wanted_encoded().is_empty(), "listed is not played");
     let (playlist, ()) =
@@ -232,14 +233,14 @@ async fn pictures_as_h264_are_listed_at_once_and_wanted_when_somebody_plays_them
             put(&segment_store, &TrackId::H264, 2, Cut::Break);
             put(&segment_store, &TrackId::H264, 4, Cut::Segment);
         });
-    let playlist = playlist.expect("made meanwhile");
+    let playlist = playlist.expect("made meanwhile").text;
     assert!(playlist.contains("video-h264."), "{playlist}");
     let original = read(&segment_store, &TrackId::Video).await;
     assert!(original.segments.iter().all(|s| !s.discontinuity), "no trace of it: {original:?}");
 
     segment_store.offer_encoded(&[]);
     assert!(
-        !listed(&hls::master(&segment_store, "").await.expect("a playlist")),
+        !listed(&hls::master(&segment_store, "").await.expect("a playlist").text),
         "the originals are H.264 now"
     );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Part, Segment, SegmentList};
+use super::{Part, Segment, SegmentError, SegmentList, ticks};
 
 /// Segments that left the window stay available for this many target durations, for players that
 /// have just read an older manifest (RFC 8216, 6.2.2).
@@ -48,10 +48,11 @@ impl SegmentIndex {
         }
     }
 
-    /// Closes the open segment and begins the next one. Returns its number.
+    /// Closes the open segment and begins the next one, which is presented from the running time
+    /// `start`. Returns its number.
     pub(in crate::egress) fn begin_segment(
         &mut self,
-        date: DateTime<Utc>,
+        (start, date): (Duration, DateTime<Utc>),
         init: u64,
         discontinuity: bool,
     ) -> u64 {
@@ -60,7 +61,7 @@ impl SegmentIndex {
         self.next_sequence += 1;
         self.ended = false;
         let (parts, gap) = (Vec::new(), false);
-        self.open = Some(Segment { sequence, date, discontinuity, init, parts, gap });
+        self.open = Some(Segment { sequence, date, start, discontinuity, init, parts, gap });
         sequence
     }
 
@@ -70,10 +71,11 @@ impl SegmentIndex {
         self.close_segment();
         let target = Duration::from_secs(u64::from(target.max(1)));
         while let Some(last) = self.segments.back().filter(|_| !missing.is_zero()) {
-            let (date, init) = (last.date + last.duration(), last.init);
+            let (init, length) = (last.init, last.duration());
+            let at = (last.start + length, last.date + length);
             let part = Part { duration: missing.min(target), independent: false };
             missing -= part.duration;
-            self.begin_segment(date, init, false);
+            self.begin_segment(at, init, false);
             self.add_part(part);
             if let Some(open) = &mut self.open {
                 open.gap = true;
@@ -150,7 +152,9 @@ impl SegmentIndex {
     /// The newest `window` of the first `count` complete segments.
     fn newest(&self, count: usize, window: usize) -> SegmentList {
         let skipped = count.saturating_sub(window);
-        let gone = self.segments.iter().take(skipped).filter(|s| s.discontinuity).count() as u64;
+        // The first one has no predecessor in the list, so its own is counted here.
+        let counted = self.segments.iter().chain(&self.open).take(skipped + 1);
+        let gone = counted.filter(|s| s.discontinuity).count() as u64;
         SegmentList {
             complete: self.segments.range(skipped..count).cloned().collect(),
             open: None,
@@ -168,6 +172,16 @@ impl SegmentIndex {
     /// Numbers of the complete segments.
     pub(super) fn complete_numbers(&self) -> impl Iterator<Item = u64> {
         self.segments.iter().map(|s| s.sequence)
+    }
+
+    /// Number of the complete segment with this initialisation section that is presented from this
+    /// time, in ticks.
+    pub(super) fn number_at(&self, init: u64, start: u64) -> Result<u64, SegmentError> {
+        let found = self.segments.iter().find(|s| (s.init, ticks(s.start)) == (init, start));
+        let oldest = self.segments.front();
+        let gone = oldest.is_some_and(|s| (init, start) < (s.init, ticks(s.start)));
+        let missing = if gone { SegmentError::Gone } else { SegmentError::Unknown };
+        found.map(|segment| segment.sequence).ok_or(missing)
     }
 
     /// Duration of the longest segment, including the open one.

@@ -29,5 +29,5 @@ pub use subtitles::CaptionSegment;
 pub use track_id::TrackId;
 pub use view::{
     CaptionRendition, ClosedCaptions, LiveEdge, Part, Presentation, Rendition, Segment,
-    SegmentList, TrackView,
+    SegmentList, TICKS_PER_S, Timeline, TrackView, ticks,
 };

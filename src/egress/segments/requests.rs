@@ -24,12 +24,14 @@ impl SegmentStore {
         let all = |state: &State| {
             !state.expected.is_empty() && state.expected.iter().all(|id| state.ready(id))
         };
-        let found = self.wait_for(WAIT_MAX, |s| all(s).then(|| Ok(s.presentation()))).await;
+        let found = self
+            .wait_for(WAIT_MAX, |s| all(s).then(|| Ok(s.presentation(self.hold_back(s)))))
+            .await;
         // One track alone is better than none.
         found.or_else(|e| {
             let state = self.state.lock().ignore_poison();
             let any = state.expected.iter().any(|id| state.ready(id));
-            if any { Ok(state.presentation()) } else { Err(e) }
+            if any { Ok(state.presentation(self.hold_back(&state))) } else { Err(e) }
         })
     }
 
@@ -140,6 +142,16 @@ impl SegmentStore {
         let limit =
             WAIT_MAX + Duration::from_secs(u64::from(self.state.lock().ignore_poison().target));
         self.fetch(limit, id, sequence, None).await
+    }
+
+    /// Number of the complete segment with this initialisation section that is presented from this
+    /// running time, in ticks of [`super::TICKS_PER_S`].
+    ///
+    /// # Errors
+    /// [`SegmentError::Gone`] if it has left the window, else [`SegmentError::Unknown`].
+    pub fn number_at(&self, id: &TrackId, init: u64, start: u64) -> Result<u64, SegmentError> {
+        let state = self.state.lock().ignore_poison();
+        state.track(id).ok_or(SegmentError::Unknown)?.index.number_at(init, start)
     }
 
     /// One part of a segment; waits for the next one.

@@ -7,7 +7,7 @@ use super::encoded::Encoded;
 use super::fmp4::Chunk;
 use super::subtitles::Subtitles;
 use super::track::Track;
-use super::{ClosedCaptions, LiveEdge, Presentation, Rendition, Settings, TrackId};
+use super::{ClosedCaptions, LiveEdge, Presentation, Rendition, Settings, Timeline, TrackId};
 use crate::flow;
 use crate::media::Language;
 
@@ -15,8 +15,12 @@ use crate::media::Language;
 /// start with the new ones.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
-/// How far a derived track may lag behind the originals at a break and still belong before it.
+/// How far tracks may be apart at a break: a derived one that lags behind the originals by more
+/// belongs before it.
 const BREAK_TOLERANCE: Duration = Duration::from_millis(500);
+
+/// Breaks that are remembered: more than segments are listed.
+const BREAKS_MAX: usize = 128;
 
 /// The content of a segment store.
 pub(super) struct State {
@@ -33,6 +37,7 @@ pub(super) struct State {
     epoch: u64,
     /// Running time of the newest break.
     broke_at: Duration,
+    timeline: Timeline,
     /// Target duration in seconds; no segment exceeds it. Never decreases.
     pub(super) target: u32,
     /// Duration of the longest part. Never decreases.
@@ -55,6 +60,7 @@ impl State {
             closed_captions: Vec::new(),
             epoch: 0,
             broke_at: Duration::ZERO,
+            timeline: Timeline::default(),
             target: settings.segment_s.max(1),
             part_target: settings.part().unwrap_or_default(),
             ended: false,
@@ -130,7 +136,23 @@ impl State {
             self.epoch += 1;
         }
         let epoch = self.epoch;
+        self.note_break(chunk.shown_at);
         self.track_mut(id).push(chunk, epoch, limit)
+    }
+
+    /// Notes the running time at which the epoch begins, if it does: that of the track that begins
+    /// first, because players leave out pictures from before.
+    fn note_break(&mut self, shown_at: Duration) {
+        if self.timeline.breaks.is_empty() {
+            self.timeline.zero = flow::wall_clock(gst::ClockTime::ZERO);
+        }
+        let start = self.timeline.breaks.entry(self.epoch).or_insert(shown_at);
+        if shown_at + BREAK_TOLERANCE > *start {
+            *start = shown_at.min(*start);
+        }
+        while self.timeline.breaks.len() > BREAKS_MAX {
+            self.timeline.breaks.pop_first();
+        }
     }
 
     /// Adds a chunk to a derived track. Its breaks do not affect the originals.
@@ -165,7 +187,7 @@ impl State {
     }
 
     /// Everything that players can select now.
-    pub(super) fn presentation(&self) -> Presentation {
+    pub(super) fn presentation(&self, hold_back: Option<Duration>) -> Presentation {
         let offered = |language: &&Language| !self.has_stopped(&TrackId::Dub((*language).clone()));
         let dub = |language: &Language| {
             (language.clone(), self.rendition(&TrackId::Dub(language.clone())))
@@ -184,6 +206,9 @@ impl State {
             dubs: self.dubs.iter().filter(offered).map(dub).collect(),
             captions: self.subtitles.offered().cloned().collect(),
             closed_captions: self.closed_captions.clone(),
+            target_s: self.target,
+            hold_back,
+            timeline: self.timeline.clone(),
         }
     }
 }

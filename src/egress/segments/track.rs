@@ -104,7 +104,7 @@ impl Track {
             let shown_at = gst::ClockTime::from_nseconds(chunk.shown_at.as_nanos() as u64);
             let date = DateTime::<Utc>::from(std::time::UNIX_EPOCH + flow::wall_clock(shown_at));
             let init = self.inits.last_key_value().map_or(0, |(number, _)| *number);
-            let sequence = self.index.begin_segment(date, init, discontinuity);
+            let sequence = self.index.begin_segment((chunk.shown_at, date), init, discontinuity);
             self.segments
                 .insert(sequence, Stored { init, start: chunk.shown_at, ..Stored::default() });
             self.epoch = epoch;

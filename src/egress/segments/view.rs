@@ -1,6 +1,7 @@
 //! What a stream offers to players, as data for manifests: copies, so that nothing is locked while
 //! a manifest is written.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -56,6 +57,22 @@ pub struct Presentation {
     pub captions: Vec<CaptionRendition>,
     /// Captions embedded in the video.
     pub closed_captions: Vec<ClosedCaptions>,
+    /// As in [`TrackView`].
+    pub target_s: u32,
+    /// As in [`TrackView`].
+    pub hold_back: Option<Duration>,
+    /// Where its breaks are.
+    pub timeline: Timeline,
+}
+
+/// The running times of the breaks of a stream, and what they are to clients.
+#[derive(Clone, Debug, Default)]
+pub struct Timeline {
+    /// Unix time at which running time was zero, as it was when the first segment came. Setting the
+    /// clock does not change it.
+    pub zero: Duration,
+    /// Running time of the first frame after each discontinuity, by its number; 0 is the start.
+    pub breaks: BTreeMap<u64, Duration>,
 }
 
 /// A part of a segment: the smallest piece that players fetch.
@@ -67,6 +84,16 @@ pub struct Part {
     pub independent: bool,
 }
 
+/// Ticks per second of the times by which manifests name segments, whatever the track has: that of
+/// MPEG transport streams.
+pub const TICKS_PER_S: u32 = 90_000;
+
+/// A running time in ticks of [`TICKS_PER_S`], rounded.
+pub fn ticks(time: Duration) -> u64 {
+    let ticks = (time.as_nanos() * u128::from(TICKS_PER_S) + 500_000_000) / 1_000_000_000;
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
 /// One segment: complete, or still open.
 #[derive(Clone, Debug)]
 pub struct Segment {
@@ -74,6 +101,8 @@ pub struct Segment {
     pub sequence: u64,
     /// Wall-clock time of its first frame.
     pub date: DateTime<Utc>,
+    /// Running time at which its first frame is presented.
+    pub start: Duration,
     /// Whether it does not continue the segment before it.
     pub discontinuity: bool,
     /// Number of its initialisation section.
@@ -100,7 +129,7 @@ pub struct SegmentList {
     pub open: Option<Segment>,
     /// Number of the first one; of the next one if there is none.
     pub first: u64,
-    /// Number of discontinuities before the complete ones.
+    /// Number of discontinuities up to the first one, its own included.
     pub discontinuities: u64,
     /// Whether nothing more will be added.
     pub ended: bool,

@@ -15,7 +15,7 @@ use crate::runtime::job::Job;
 /// Segments are no longer made after this time without a request.
 const SEGMENTS_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Name of the worker that fills the segment store: part of the API, which has only HLS so far.
+/// Name of the worker that fills the segment store: part of the API, older than DASH.
 pub(super) const SEGMENTS: &str = "hls";
 
 /// Name of the worker that adds an encoded rendition: `hls.h264`, `hls.480p`.

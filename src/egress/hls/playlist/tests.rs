@@ -22,7 +22,7 @@ fn date(second: i64) -> DateTime<Utc> {
 const PART: Part = Part { duration: Duration::from_millis(400), independent: false };
 
 fn segment(playlist: &mut SegmentIndex, init: u64, discontinuity: bool) -> u64 {
-    let sequence = playlist.begin_segment(date(0), init, discontinuity);
+    let sequence = playlist.begin_segment((Duration::ZERO, date(0)), init, discontinuity);
     for part in 0..5 {
         playlist.add_part(Part { independent: part == 0, ..PART });
     }
@@ -77,13 +77,32 @@ fn the_window_moves_and_counts_what_is_gone() {
     assert_eq!(playlist.standing(22, None), Standing::Unknown);
 }
 
+/// Players align tracks and playlists of different age by these numbers (RFC 8216, 6.2.1).
+#[test]
+fn a_segment_keeps_its_discontinuity_number_while_the_window_moves() {
+    let mut playlist = SegmentIndex::new(0);
+    let mut numbers = std::collections::BTreeMap::new();
+    for n in 0..20 {
+        segment(&mut playlist, n / 5, n > 0 && n % 5 == 0);
+        playlist.close_segment();
+        playlist.trim(4, 2);
+        let read = read(&written(&view(&playlist, 4, false), "audio"));
+        let mut number = read.discontinuity_sequence;
+        for (sequence, segment) in (read.media_sequence..).zip(&read.segments) {
+            number += u64::from(segment.discontinuity);
+            assert_eq!(*numbers.entry(sequence).or_insert(number), number, "{sequence}");
+        }
+    }
+    assert_eq!((numbers[&0], numbers[&4], numbers[&5], numbers[&19]), (0, 0, 1, 3));
+}
+
 #[test]
 fn low_latency_lists_parts_hints_and_reports() {
     let mut playlist = SegmentIndex::new(7);
     for _ in 0..6 {
         segment(&mut playlist, 0, false);
     }
-    playlist.begin_segment(date(12), 0, false);
+    playlist.begin_segment((Duration::from_secs(12), date(12)), 0, false);
     playlist.add_part(Part { independent: true, ..PART });
     let others = vec![LiveEdge { id: TrackId::Audio, sequence: 13, part: 0 }];
     let text = written(&TrackView { others, ..view(&playlist, 8, true) }, "video");

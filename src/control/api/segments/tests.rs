@@ -1,4 +1,8 @@
 use super::*;
+
+mod caches;
+mod dash;
+
 use std::collections::HashMap;
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,41 +13,6 @@ use super::super::cross_origin::cross_origin;
 use crate::egress::segments::{self, Settings};
 use crate::flow::{self, CaptionFeeds, CueFeed, Feed, Inputs, Node, RefusalKind, Task};
 use crate::media::{Cue, Origin, Stage};
-
-#[test]
-fn file_names_are_taken_apart() {
-    let check = |name: &str, expect| assert_eq!(File::parse(name), expect, "{name}");
-    check("index.m3u8", Some(File::Master));
-    check("audio.m3u8", Some(File::Playlist(TrackId::Audio)));
-    check("video.init0.mp4", Some(File::Init(TrackId::Video, 0)));
-    check("video.17.m4s", Some(File::Segment(TrackId::Video, 17)));
-    check("audio.17.3.m4s", Some(File::Part(TrackId::Audio, 17, 3)));
-    let spanish = || "es".parse().expect("a language");
-    check("audio-es.17.m4s", Some(File::Segment(TrackId::Dub(spanish()), 17)));
-    check("captions-es.m3u8", Some(File::Captions(spanish())));
-    check("captions-es.17.vtt", Some(File::CaptionsSegment(spanish(), 17)));
-    for bad in [
-        "captions-.m3u8",
-        "captions-es.vtt",
-        "audio-x/y.m3u8",
-        "",
-        "video",
-        "x.1.m4s",
-        "video..m4s",
-        "video.-1.m4s",
-        "video.1.2.3.m4s",
-        "../x",
-    ] {
-        check(bad, None);
-    }
-}
-
-proptest::proptest! {
-    #[test]
-    fn any_file_name_is_survived(name: String) {
-        File::parse(&name);
-    }
-}
 
 /// A test pattern with beeps and B-frames, served by its segment store on a real socket.
 struct Site {
@@ -56,18 +25,28 @@ struct Site {
 
 struct OneStream(Arc<SegmentStore>);
 
-impl HlsSource for OneStream {
+impl OneStream {
+    fn judge(&self, access_request: &AccessRequest) -> Result<(), Refusal> {
+        let refusal = |kind, message: &str| Err(Refusal::new(kind, message, "ask another"));
+        match (access_request.stream.as_str(), &access_request.credential) {
+            ("studio-1", Some(c)) if c.matches("let me in") => Ok(()),
+            ("studio-1", _) => refusal(RefusalKind::Unauthorized, "wrong token"),
+            _ => refusal(RefusalKind::UnknownStream, "no such stream"),
+        }
+    }
+}
+
+impl SegmentSource for OneStream {
     fn open(
         &self,
         access_request: AccessRequest,
     ) -> BoxFuture<'_, Result<Arc<SegmentStore>, Refusal>> {
-        let refusal = |kind, message: &str| Err(Refusal::new(kind, message, "ask another"));
-        let answer = match (access_request.stream.as_str(), access_request.credential) {
-            ("studio-1", Some(c)) if c.matches("let me in") => Ok(self.0.clone()),
-            ("studio-1", _) => refusal(RefusalKind::Unauthorized, "wrong token"),
-            _ => refusal(RefusalKind::UnknownStream, "no such stream"),
-        };
+        let answer = self.judge(&access_request).map(|()| self.0.clone());
         Box::pin(async move { answer })
+    }
+
+    fn admit(&self, access_request: &AccessRequest) -> Result<(), Refusal> {
+        self.judge(access_request)
     }
 }
 
@@ -104,7 +83,8 @@ async fn site(settings: Settings, sources: &str) -> Site {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/hls/studio-1", listener.local_addr().expect("bound"));
     let layer = axum::middleware::from_fn_with_state(false, cross_origin);
-    let app = router(Arc::new(OneStream(segment_store.clone()))).layer(layer);
+    let source: Arc<dyn SegmentSource> = Arc::new(OneStream(segment_store.clone()));
+    let app = router(&source).layer(layer);
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let cancel = task.cancel.clone();
     let server = axum::serve(listener, app);
@@ -125,6 +105,11 @@ impl Site {
         let separator = if file.contains('?') { '&' } else { '?' };
         let url = format!("{}/{file}{separator}token=let%20me%20in", self.url);
         reqwest::get(url).await.expect("an answer")
+    }
+
+    /// The address of the first file, for players.
+    fn entry(&self, file: &str) -> String {
+        format!("{}/{file}?token=let%20me%20in", self.url)
     }
 
     async fn playlist(&self, file: &str) -> m3u8_rs::MediaPlaylist {
@@ -273,7 +258,8 @@ async fn sound_alone_plays_and_goes_on_after_a_restart() {
         loop {
             let text = hls::playlist(&site.segment_store, &TrackId::Audio, "", None)
                 .await
-                .expect("a playlist");
+                .expect("a playlist")
+                .text;
             if text.contains("#EXT-X-DISCONTINUITY\n") {
                 return text;
             }
@@ -326,15 +312,20 @@ async fn hls_js_changes_the_language_of_the_sound() {
 /// The report of hls.js after playing a site for some seconds. `None`, with a message, if the
 /// packages that `make test` installs into `tests/clients` are missing.
 async fn play_in_chromium(site: &Site, options: &[&str]) -> Option<serde_json::Value> {
+    report_of("hls.js", &["hls.mjs", &site.entry("index.m3u8")], options).await
+}
+
+/// The report of a player's script with these options, unless its package is missing.
+async fn report_of(package: &str, script: &[&str], options: &[&str]) -> Option<serde_json::Value> {
     let clients = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
-    if !clients.join("node_modules/hls.js").exists() {
-        crate::needs::skip("hls.js, from `make setup`");
+    if !clients.join("node_modules").join(package).exists() {
+        crate::needs::skip(format!("{package}, from `make setup`"));
         return None;
     }
     let output = Command::new("node")
-        .arg(clients.join("hls.mjs"))
-        .arg(format!("{}/index.m3u8?token=let%20me%20in", site.url))
+        .args(script)
         .args(options)
+        .current_dir(clients)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();

@@ -1,0 +1,57 @@
+//! MPEG-DASH (ISO/IEC 23009-1): live manifests, written from what the segment store offers. Players
+//! fetch the segments that HLS lists too.
+//!
+//! Invariant: nothing is remembered here; what a player gets follows from the segment store alone.
+
+mod mpd;
+mod periods;
+
+use crate::egress::Manifest;
+use crate::egress::segments::{Presentation, Rendition, SegmentError, SegmentStore, TrackId};
+use crate::flow;
+use crate::media::Language;
+use mpd::Track;
+
+/// The manifest of the stream, once every original track has a segment. It has the video in the size
+/// of the source, without the rungs of the ladder. Audio in other languages is
+/// listed once it is there. `query` is appended to every URI.
+///
+/// # Errors
+/// [`SegmentError::Late`] if the stream is stalled.
+pub async fn manifest(segment_store: &SegmentStore, query: &str) -> Result<Manifest, SegmentError> {
+    let mut presentation = segment_store.presentation().await?;
+    if presentation.encoded.iter().any(|(id, _)| *id == TrackId::H264) {
+        // Asking starts the encoder: unlike HLS there is no playlist of its own to ask for. Its
+        // failure leaves the original.
+        let _ = segment_store.track(&TrackId::H264, None).await;
+        presentation = segment_store.presentation().await?;
+    }
+    let mut tracks = Vec::new();
+    for (id, language, rendition) in offered(&presentation) {
+        // A track may have gone since.
+        let Ok(view) = segment_store.track(&id, None).await else { continue };
+        tracks.push(Track { id, language, rendition, view });
+    }
+    let now = std::time::Duration::from_nanos(flow::now().nseconds());
+    let text = mpd::text(&presentation, &tracks, query, presentation.timeline.zero + now);
+    Ok(Manifest::newest(text, presentation.target_s))
+}
+
+/// The tracks that there are, with their languages as far as they are known, the original first.
+fn offered(presentation: &Presentation) -> Vec<(TrackId, Option<Language>, Rendition)> {
+    let spoken = presentation.captions.first().map(|original| original.language.clone());
+    let spoken = spoken.filter(|language| *language != Language::undetermined());
+    let video = presentation.video.iter().map(|r| (TrackId::Video, None, r));
+    // Rungs of the ladder are made for players that ask for their playlist by HLS.
+    let h264 = presentation.encoded.iter().filter(|(id, _)| *id == TrackId::H264);
+    let h264 = h264.map(|(id, r)| (id.clone(), None, r));
+    let audio = presentation.audio.iter().map(|r| (TrackId::Audio, spoken.clone(), r));
+    let dubs = presentation.dubs.iter().filter_map(|(language, rendition)| {
+        Some((TrackId::Dub(language.clone()), Some(language.clone()), rendition.as_ref()?))
+    });
+    let all = video.chain(h264).chain(audio).chain(dubs);
+    all.map(|(id, language, rendition)| (id, language, rendition.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests;

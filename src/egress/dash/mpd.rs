@@ -1,0 +1,253 @@
+//! The text of a manifest, without I/O.
+//!
+//! Presentation time is Unix time: the availability start is 1970, and each period begins when its
+//! first frame was received. So periods of an appliance that was started again follow those before.
+
+use std::io;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event};
+
+use super::periods::{self, Run};
+use crate::captions::Service;
+use crate::egress::segments::{
+    ClosedCaptions, Presentation, Rendition, TICKS_PER_S, TrackId, TrackView, ticks,
+};
+use crate::media::{Kind, Language};
+
+/// Players stay at least this many target durations behind the newest segment, as by HLS
+/// (rfc8216bis 4.4.3.8).
+const DELAY_TARGETS_COUNT: u32 = 3;
+
+/// Least id of a set of audio in another language; lower ones are those of fixed tracks.
+const FIRST_DUB_ID: usize = 10;
+
+/// A track with its segments.
+pub(super) struct Track {
+    pub(super) id: TrackId,
+    pub(super) language: Option<Language>,
+    pub(super) rendition: Rendition,
+    pub(super) view: TrackView,
+}
+
+type Xml = Writer<Vec<u8>>;
+
+/// The manifest. `query` is appended to every URI; `now` is Unix time by the clock of the stream.
+pub(super) fn text(
+    presentation: &Presentation,
+    tracks: &[Track],
+    query: &str,
+    now: Duration,
+) -> String {
+    let mut xml = Writer::new_with_indent(Vec::new(), b' ', 1);
+    // Writing to memory does not fail.
+    let _ = write_all(&mut xml, presentation, tracks, (query, now));
+    String::from_utf8(xml.into_inner()).unwrap_or_default()
+}
+
+fn write_all(
+    xml: &mut Xml,
+    presentation: &Presentation,
+    tracks: &[Track],
+    (query, now): (&str, Duration),
+) -> io::Result<()> {
+    xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+    let timeline = &presentation.timeline;
+    let target = Duration::from_secs(u64::from(presentation.target_s));
+    let delay = (target * DELAY_TARGETS_COUNT).max(presentation.hold_back.unwrap_or_default());
+    let lists = || tracks.iter().map(|track| &track.view.list);
+    let depth = lists().map(|list| list.complete.iter().map(|s| s.duration()).sum()).max();
+    let mut mpd = vec![
+        ("xmlns", "urn:mpeg:dash:schema:mpd:2011".to_owned()),
+        ("profiles", "urn:mpeg:dash:profile:isoff-live:2011".to_owned()),
+        ("type", "dynamic".to_owned()),
+        ("availabilityStartTime", "1970-01-01T00:00:00Z".to_owned()),
+        ("publishTime", date(now)),
+        ("minBufferTime", seconds(target)),
+        ("maxSegmentDuration", seconds(target)),
+        ("timeShiftBufferDepth", seconds(depth.unwrap_or_default())),
+        ("suggestedPresentationDelay", seconds(delay)),
+    ];
+    if !tracks.is_empty() && lists().all(|list| list.ended) {
+        let ends = lists().filter_map(|list| list.complete.last());
+        let end = ends.map(|last| last.start + last.duration()).max().unwrap_or_default();
+        mpd.push(("mediaPresentationDuration", seconds(timeline.zero + end)));
+    } else {
+        mpd.push(("minimumUpdatePeriod", seconds(target)));
+    }
+    let runs: Vec<(&Track, Vec<Run<'_>>)> =
+        tracks.iter().map(|track| (track, periods::runs(&track.view.list))).collect();
+    element(xml, "MPD", mpd, |xml| {
+        for (number, start) in &timeline.breaks {
+            let of = |(track, runs): &'_ (_, Vec<Run<'_>>)| {
+                runs.iter().position(|run| run.epoch == *number).map(|at| (*track, at))
+            };
+            if !runs.iter().any(|all| of(all).is_some()) {
+                continue;
+            }
+            let begins = timeline.zero + *start;
+            let id = begins.as_millis().to_string();
+            let period = vec![("id", id), ("start", seconds(begins))];
+            element(xml, "Period", period, |xml| {
+                for (index, (track, runs)) in runs.iter().enumerate() {
+                    for run in runs.iter().filter(|run| run.epoch == *number) {
+                        put_set(xml, (index, track), presentation, run, (*start, query))?;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        let clock =
+            vec![("schemeIdUri", "urn:mpeg:dash:utc:direct:2014".to_owned()), ("value", date(now))];
+        empty(xml, "UTCTiming", clock)
+    })
+}
+
+/// The adaptation set of a track in a period that begins at this running time. `index` is the place
+/// of the track.
+fn put_set(
+    xml: &mut Xml,
+    (index, track): (usize, &Track),
+    presentation: &Presentation,
+    run: &Run<'_>,
+    (begins, query): (Duration, &str),
+) -> io::Result<()> {
+    let kind = track.rendition.info.kind();
+    let number = match track.id {
+        TrackId::Video => 1,
+        TrackId::H264 | TrackId::Rung(_) => 2,
+        TrackId::Audio => 3,
+        TrackId::Dub(_) => FIRST_DUB_ID + index,
+    };
+    let mut set = vec![
+        ("id", number.to_string()),
+        ("contentType", kind.as_str().to_owned()),
+        ("mimeType", format!("{kind}/mp4")),
+        ("segmentAlignment", "true".to_owned()),
+        ("startWithSAP", "1".to_owned()),
+    ];
+    if let Some(language) = &track.language {
+        set.push(("lang", language.to_string()));
+    }
+    element(xml, "AdaptationSet", set, |xml| {
+        if kind == Kind::Video {
+            put_closed_captions(xml, &presentation.closed_captions)?;
+        }
+        let role = if matches!(track.id, TrackId::Dub(_)) { "dub" } else { "main" };
+        scheme(xml, "Role", "urn:mpeg:dash:role:2011", role.to_owned())?;
+        if let Some(language) = &track.language {
+            xml.create_element("Label").write_text_content(BytesText::new(language.name()))?;
+        }
+        put_representation(xml, track, run, (begins, query))
+    })
+}
+
+/// Captions that are embedded in the video (SCTE 214-1, 7.1).
+fn put_closed_captions(xml: &mut Xml, inside: &[ClosedCaptions]) -> io::Result<()> {
+    let (cc, digital): (Vec<_>, Vec<_>) =
+        inside.iter().partition(|captions| matches!(captions.service, Service::Cc(_)));
+    for (standard, listed) in [("608", cc), ("708", digital)] {
+        let value = |captions: &ClosedCaptions| {
+            let language = captions.language.as_ref().map_or("und", Language::as_str);
+            match captions.service {
+                Service::Cc(channel) => format!("CC{channel}={language}"),
+                Service::Digital(service) => format!("{service}=lang:{language}"),
+            }
+        };
+        if !listed.is_empty() {
+            let values: Vec<_> = listed.into_iter().map(value).collect();
+            let uri = format!("urn:scte:dash:cc:cea-{standard}:2015");
+            scheme(xml, "Accessibility", &uri, values.join(";"))?;
+        }
+    }
+    Ok(())
+}
+
+fn put_representation(
+    xml: &mut Xml,
+    track: &Track,
+    run: &Run<'_>,
+    (begins, query): (Duration, &str),
+) -> io::Result<()> {
+    let Rendition { info, peak, .. } = &track.rendition;
+    let name = track.id.to_string();
+    let mut representation = vec![
+        ("id", name.clone()),
+        ("bandwidth", (*peak).max(1).to_string()),
+        ("codecs", info.mime.clone()),
+    ];
+    if info.width > 0 && info.height > 0 {
+        representation.push(("width", info.width.to_string()));
+        representation.push(("height", info.height.to_string()));
+    }
+    if info.fps > 0.0 {
+        representation.push(("frameRate", format!("{:.0}/1000", info.fps * 1000.0)));
+    }
+    let init = run.init;
+    // By time rather than by number, because ffmpeg follows a live time-line only so.
+    let template = vec![
+        ("timescale", TICKS_PER_S.to_string()),
+        ("presentationTimeOffset", ticks(begins).to_string()),
+        ("initialization", format!("{name}.init{init}.mp4{query}")),
+        ("media", format!("{name}.{init}.t$Time$.m4s{query}")),
+    ];
+    element(xml, "Representation", representation, |xml| {
+        if info.channels > 0 {
+            let uri = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
+            scheme(xml, "AudioChannelConfiguration", uri, info.channels.to_string())?;
+        }
+        element(xml, "SegmentTemplate", template, |xml| {
+            element(xml, "SegmentTimeline", Vec::new(), |xml| {
+                for stretch in periods::stretches(&run.segments) {
+                    let s = [("t", stretch.start), ("d", stretch.duration)];
+                    let mut s = s.map(|(name, ticks)| (name, ticks.to_string())).to_vec();
+                    if stretch.repeat > 0 {
+                        s.push(("r", stretch.repeat.to_string()));
+                    }
+                    empty(xml, "S", s)?;
+                }
+                Ok(())
+            })
+        })
+    })
+}
+
+/// A descriptor: an element with a scheme and a value.
+fn scheme(xml: &mut Xml, name: &'static str, uri: &str, value: String) -> io::Result<()> {
+    empty(xml, name, vec![("schemeIdUri", uri.to_owned()), ("value", value)])
+}
+
+/// An element with attributes, and what is in it.
+fn element(
+    xml: &mut Xml,
+    name: &'static str,
+    attributes: Vec<(&'static str, String)>,
+    inside: impl FnOnce(&mut Xml) -> io::Result<()>,
+) -> io::Result<()> {
+    let attributes = attributes.iter().map(|(name, value)| (*name, value.as_str()));
+    xml.create_element(name).with_attributes(attributes).write_inner_content(inside)?;
+    Ok(())
+}
+
+/// An element with attributes alone.
+fn empty(
+    xml: &mut Xml,
+    name: &'static str,
+    attributes: Vec<(&'static str, String)>,
+) -> io::Result<()> {
+    let attributes = attributes.iter().map(|(name, value)| (*name, value.as_str()));
+    xml.create_element(name).with_attributes(attributes).write_empty()?;
+    Ok(())
+}
+
+/// A duration of XML Schema.
+fn seconds(duration: Duration) -> String {
+    format!("PT{:.3}S", duration.as_secs_f64())
+}
+
+/// A date of XML Schema, from Unix time.
+fn date(unix: Duration) -> String {
+    DateTime::<Utc>::from(std::time::UNIX_EPOCH + unix).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
