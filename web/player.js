@@ -1,8 +1,8 @@
-// A WHEP player with a level meter and captions.
+// A WHEP player with a level meter, captions and qualities.
 
 export class Player {
-  constructor(video, meter, captions, say) {
-    Object.assign(this, { video, meter, captions, say });
+  constructor(video, meter, captions, quality, say) {
+    Object.assign(this, { video, meter, captions, quality, say });
   }
 
   get playing() { return Boolean(this.peer); }
@@ -14,6 +14,7 @@ export class Player {
     peer.addTransceiver("video", { direction: "recvonly" });
     peer.addTransceiver("audio", { direction: "recvonly" });
     this.captions.attach(peer.createDataChannel("captions", { protocol: "auralink-captions" }));
+    this.quality.attach(peer.createDataChannel("quality"));
     peer.ontrack = ({ track, receiver }) => {
       // Live before smooth: the browser holds back no more than its network needs.
       receiver.jitterBufferTarget = 0;
@@ -65,6 +66,7 @@ export class Player {
     cancelAnimationFrame(this.frame);
     if (this.session) fetch(this.session, { method: "DELETE", headers: this.headers, keepalive: true }).catch(() => {});
     this.captions.attach(null);
+    this.quality.attach(null);
     this.peer?.close();
     this.context?.close();
     this.video.srcObject = null;

@@ -2,6 +2,7 @@
 
 import { ago, bytes, get, kbps, make, onClick, patch, post, remove, sentences, toast } from "./api.js";
 import { Overlay, captionsPanel, audioMenu } from "./captions.js";
+import { QualityMenu } from "./quality.js";
 import { drawGraph } from "./graph.js";
 import { Outputs, askForOutput } from "./outputs.js";
 import { Player } from "./player.js";
@@ -20,7 +21,7 @@ export function showStream(main, name) {
   const overlay = new Overlay($("overlay"), $("caption-language"), $("caption-size"));
   const panel = captionsPanel(main, name);
   const voice = new VoicePlayer($("voice-playback"));
-  const player = new Player($("video"), $("meter"), overlay, (text) => {
+  const player = new Player($("video"), $("meter"), overlay, new QualityMenu($("quality")), (text) => {
     $("watch-facts").textContent = text;
     $("watch").textContent = player.playing ? "Stop" : "Watch";
   });

@@ -19,6 +19,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page/viewers.js", "text/javascript; charset=utf-8", include_str!("../../web/viewers.js")),
     ("/page/trunk.js", "text/javascript; charset=utf-8", include_str!("../../web/trunk.js")),
     ("/page/player.js", "text/javascript; charset=utf-8", include_str!("../../web/player.js")),
+    ("/page/quality.js", "text/javascript; charset=utf-8", include_str!("../../web/quality.js")),
     ("/page/voice.js", "text/javascript; charset=utf-8", include_str!("../../web/voice.js")),
     (
         "/page/voice-worker.js",

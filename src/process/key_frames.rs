@@ -15,7 +15,7 @@ use crate::media::IgnorePoison;
 const WAS_KEY_FRAME: gst::BufferFlags = gst::BufferFlags::HEADER;
 
 /// Key frames inside a decoder, at most: it holds some tens of pictures.
-const DECODED_KEYS_MAX: usize = 64;
+const DECODED_KEY_FRAMES_MAX: usize = 64;
 
 /// Least distance of key frames that follow the source's. A source of key frames alone would have no others.
 const APART_MIN: Duration = Duration::from_millis(900);
@@ -34,7 +34,7 @@ pub(super) fn mark(decoder: &gst::Element) -> Result<(), Error> {
         let key = info.buffer().filter(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT));
         if let Some(pts) = key.and_then(|buffer| buffer.pts()) {
             let mut seen = seen.lock().ignore_poison();
-            if seen.len() == DECODED_KEYS_MAX {
+            if seen.len() == DECODED_KEY_FRAMES_MAX {
                 seen.pop_front();
             }
             seen.push_back(pts);

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, Weak};
 
 use super::feed_packets::FeedPackets;
-use crate::flow::{Error, Feed};
+use crate::flow::{Error, Feed, Join};
 use crate::media::{Codec, IgnorePoison};
-use crate::sfu::{self, Engine, Settings};
+use crate::sfu::{self, Begin, Engine, Settings};
 use crate::webrtc::Config;
 
 /// Serves all viewers that do not have a pipeline of their own.
@@ -55,6 +55,7 @@ impl FanOut {
         name: &str,
         feed: &Feed,
         codec: Codec,
+        begin: Begin,
     ) -> Result<Arc<FeedPackets>, Error> {
         let mut feeds = self.feeds.lock().ignore_poison();
         feeds.retain(|packets| packets.strong_count() > 0);
@@ -62,7 +63,12 @@ impl FanOut {
         if let Some(found) = found {
             return Ok(found);
         }
-        let packets = Arc::new(FeedPackets::start(name, feed, codec)?);
+        // One that changes its quality has pictures until the key frame: the past would only be a burst.
+        let join = match begin {
+            Begin::AtOnce => Join::FastForward,
+            Begin::AtKeyFrame => Join::Live,
+        };
+        let packets = Arc::new(FeedPackets::start(name, feed, codec, join)?);
         feeds.push(Arc::downgrade(&packets));
         Ok(packets)
     }

@@ -34,12 +34,12 @@ impl FeedPackets {
     ///
     /// # Errors
     /// If the payloader is missing.
-    pub(super) fn start(name: &str, feed: &Feed, codec: Codec) -> Result<Self, Error> {
+    pub(super) fn start(name: &str, feed: &Feed, codec: Codec, join: Join) -> Result<Self, Error> {
         let node = Node::empty(format!("{name}.{}.{codec}", feed.name()));
         let source = Source::new();
         build(&node, codec, &source)?;
         let (stop, failed) = (CancellationToken::new(), CancellationToken::new());
-        let run = run(node, feed.clone(), source.clone(), stop.clone());
+        let run = run(node, (feed.clone(), join), source.clone(), stop.clone());
         let over = failed.clone();
         tokio::spawn(async move {
             if let Err(error) = run.await {
@@ -67,9 +67,14 @@ impl FeedPackets {
     }
 }
 
-async fn run(node: Node, feed: Feed, source: Source, stop: CancellationToken) -> Result<(), Error> {
+async fn run(
+    node: Node,
+    (feed, join): (Feed, Join),
+    source: Source,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     node.start().await?;
-    node.input("media", &feed, Join::FastForward)?;
+    node.input("media", &feed, join)?;
     let result = tokio::select! {
         result = node.run(&stop) => result,
         never = pass_requests(&source, &feed) => match never {},

@@ -203,7 +203,7 @@ impl Viewer {
             if old.is_some_and(|old| old.same_as(feed)) {
                 continue;
             }
-            let packets = self.fan_out.packets(stream, feed, *codec)?;
+            let packets = self.fan_out.packets(stream, feed, *codec, begin)?;
             let played = self.end.connection.play(index, packets.source(), begin);
             played.map_err(|e| Error::build(&self.name, e))?;
             for (_, replaced) in self.playing.extract_if(.., |(of, _)| of == kind) {

@@ -31,7 +31,7 @@ const EARLY_END_MAX: Duration = Duration::from_millis(150);
 const CHUNK_BYTES_MAX: usize = 16 << 20;
 
 /// Longest segment of a rendition whose original begins none, in segments.
-const UNLED_SEGMENTS: u32 = 2;
+const UNLED_SEGMENTS_COUNT: u32 = 2;
 
 /// Assumed frame duration until one is known.
 const FRAME_DEFAULT: Duration = Duration::from_millis(33);
@@ -172,7 +172,7 @@ impl Chunker {
         let ends = match &self.follows {
             None => age >= self.info.ticks(self.segment),
             Some(starts) => {
-                let longest = self.info.ticks(self.segment * UNLED_SEGMENTS);
+                let longest = self.info.ticks(self.segment * UNLED_SEGMENTS_COUNT);
                 starts.contains(frame.pts) || age >= longest
             }
         };
