@@ -3,6 +3,9 @@
 //! `make bench`. The viewers are real ones (ICE, DTLS, SRTP, RTCP) in a process of their own, made
 //! of str0m; they run on the same machine and slow the appliance down where cores are few. The
 //! figures are of the appliance's process only.
+//!
+//! With `-- thin` it puts a browser at the end of a thin line instead, which then becomes a good one and
+//! a thin one again, and says when the picture follows.
 
 #![allow(clippy::print_stdout)]
 
@@ -12,6 +15,8 @@ mod support;
 
 #[path = "viewers/crowd.rs"]
 mod crowd;
+#[path = "viewers/thin.rs"]
+mod thin;
 
 use std::process::{Command, Stdio};
 
@@ -35,7 +40,11 @@ fn main() {
         return crowd::watch(&arguments[at + 1..]);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(measure());
+    let runtime = runtime.expect("a runtime");
+    match arguments.iter().any(|a| a == "thin") {
+        true => runtime.block_on(thin::measure()),
+        false => runtime.block_on(measure()),
+    }
 }
 
 async fn measure() {

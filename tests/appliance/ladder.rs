@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use crate::support::api::Stream;
 use crate::support::appliance::Appliance;
 use crate::support::client::{Client, output};
-use crate::support::line::Line;
 use crate::support::media::Coding;
 use crate::support::publish::Ffmpeg;
 use crate::support::{eventually, s};
@@ -114,55 +113,24 @@ async fn a_viewer_changes_its_quality_without_a_hole() {
     assert!(answer.to_string().contains("has no quality `480p`"), "{answer}");
 }
 
-/// A viewer whose line carries 600 kbit/s watches the small picture, and the large one once the line
-/// is good, without asking for it.
+/// A browser that chooses nothing begins with a picture that most lines carry, and gets the source once
+/// its own line is known to carry that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_line_of_a_viewer_decides_its_quality() {
-    let Some(mut line) = Line::lay().await else { return };
-    let [near, _far] = Appliance::start_at(&line.ends).await;
-    line.set(600, 0.0, 30).await;
+async fn a_browser_gets_what_its_line_carries() {
+    let appliance = Appliance::start().await;
     let ladder = json!([{ "height": 180, "kbps": 200 }]);
-    let stream = near.api.create(json!({ "name": "thin", "ladder": ladder })).await;
-    let _publisher = Ffmpeg::send(Coding::H264Baseline, &near.srt(&stream));
-    stream.wait_state("live", s(30)).await;
-
-    let url = format!("http://{}:{}/whep/thin", line.ends[0].on_line, near.ports.http);
-    let args = [&*url, "--token", &stream.play_token(), "--patience", "60"];
-    let mut viewer = Client::browser_at(&line.ends[1], "whep", &args);
-    viewer.wait_for("playing", s(60)).await;
-    let shows = |size: &'static str, more: u64| {
-        let mut shown = None;
-        move |e: &Value| {
-            let decoded = e["decoded"].as_u64().unwrap_or_default();
-            match e["size"] == size {
-                true => decoded > *shown.get_or_insert(decoded) + more,
-                false => {
-                    shown = None;
-                    false
-                }
-            }
-        }
-    };
-    let thin = viewer.wait_until("progress", s(60), shows("320x180", 300)).await;
-    eprintln!(
-        "  ten seconds on a thin line: {} freezes, {} lost",
-        thin["freezes"], thin["video_lost"]
-    );
-    let begun = std::time::Instant::now();
-    line.set(20_000, 0.0, 30).await;
-    let good = viewer.wait_until("progress", s(180), shows("640x360", 0)).await;
-    eprintln!(
-        "  the large picture after {:.1} s, {} freezes",
-        begun.elapsed().as_secs_f64(),
-        good["freezes"]
-    );
-    let begun = std::time::Instant::now();
-    line.set(600, 0.0, 30).await;
-    let thin = viewer.wait_until("progress", s(60), shows("320x180", 0)).await;
-    eprintln!(
-        "  the small one after {:.1} s, {} freezes",
-        begun.elapsed().as_secs_f64(),
-        thin["freezes"]
-    );
-    viewer.finish().await;
+    let stream = appliance.api.create(json!({ "name": "auto", "ladder": ladder })).await;
+    let _publisher = Ffmpeg::send(Coding::H264Baseline, &appliance.srt(&stream));
+    stream.wait("it has rungs", s(30), |v| v["ladder"][0].is_object()).await;
+    let args = [&*stream.whep(), "--token", &stream.play_token(), "--patience", "60"];
+    let mut browser = Client::browser("whep", &args);
+    browser.wait_for("playing", s(60)).await;
+    browser.wait_until("progress", s(60), |e| e["size"] == "320x180").await;
+    let large = browser.wait_until("progress", s(180), |e| e["size"] == "640x360").await;
+    let path = format!("{}/viewers", stream.path());
+    let list = appliance.api.must_get(&path).await;
+    let estimate = list["viewers"][0]["estimate_kbps"].as_f64();
+    eprintln!("  the source after {} pictures, at {estimate:?} kbit/s", large["decoded"]);
+    assert!(estimate > Some(900.0), "{list}");
+    browser.finish().await;
 }

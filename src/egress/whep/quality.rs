@@ -27,7 +27,7 @@ pub(super) const LABEL: &str = "quality";
 const DESIRE_FACTOR: f64 = 1.3;
 
 /// Changes of the source's rate that the estimate need not follow, as a share of it.
-const DESIRE_TOLERANCE: f64 = 0.2;
+const DESIRE_TOLERANCE_RATIO: f64 = 0.2;
 
 /// Share of what the estimate looks for that is enough.
 const ENOUGH_FACTOR: f64 = 0.9;
@@ -37,7 +37,7 @@ const ENOUGH_FACTOR: f64 = 0.9;
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How much more each look asks for than the one before: str0m tries a line when the wish grows.
-const LOOK_STEP: f64 = 0.01;
+const LOOK_STEP_RATIO: f64 = 0.01;
 
 /// What a viewer is told.
 #[derive(Serialize)]
@@ -141,7 +141,8 @@ impl QualityChoice {
     pub(super) fn desire(&self, now: Instant, estimate_kbps: Option<f64>) -> Option<u32> {
         let wanted = self.with_ladder(|ladder| chooser::need_kbps(ladder, None) * DESIRE_FACTOR)?;
         let mut line = self.line.lock().ignore_poison();
-        let same = |(_, known): &(Instant, f64)| (wanted - known).abs() < known * DESIRE_TOLERANCE;
+        let same =
+            |(_, known): &(Instant, f64)| (wanted - known).abs() < known * DESIRE_TOLERANCE_RATIO;
         let looks = estimate_kbps.is_some_and(|estimate| estimate < wanted * ENOUGH_FACTOR);
         let lately = |(at, _): &(Instant, f64)| !looks || now < *at + LOOK_INTERVAL;
         if line.desired.filter(same).is_some_and(|desired| lately(&desired)) {
@@ -149,7 +150,7 @@ impl QualityChoice {
         }
         line.desired = Some((now, wanted));
         line.looks = (line.looks + 1) % 16;
-        Some((wanted * (1.0 + f64::from(line.looks) * LOOK_STEP)) as u32)
+        Some((wanted * (1.0 + f64::from(line.looks) * LOOK_STEP_RATIO)) as u32)
     }
 
     /// Changes the quality, if the line decides it and carries this much.
