@@ -34,10 +34,7 @@ const ENOUGH_FACTOR: f64 = 0.9;
 
 /// How often a line is tried that seems to carry less than the source: each time some packets come at
 /// that rate.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-
-/// How much more each look asks for than the one before: str0m tries a line when the wish grows.
-const LOOK_STEP_RATIO: f64 = 0.01;
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a viewer is told.
 #[derive(Serialize)]
@@ -76,8 +73,6 @@ struct Line {
     chooser: Chooser,
     /// What the estimate was last asked to look for, in kbit/s, and when.
     desired: Option<(Instant, f64)>,
-    /// Counts that.
-    looks: u32,
 }
 
 /// What was chosen, and what was asked of the stream for it.
@@ -149,8 +144,7 @@ impl QualityChoice {
             return None;
         }
         line.desired = Some((now, wanted));
-        line.looks = (line.looks + 1) % 16;
-        Some((wanted * (1.0 + f64::from(line.looks) * LOOK_STEP_RATIO)) as u32)
+        Some(wanted as u32)
     }
 
     /// Changes the quality, if the line decides it and carries this much.
