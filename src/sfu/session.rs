@@ -24,6 +24,10 @@ use crate::media::Delivery;
 /// networks.
 const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Least time between two looks at the timers of a session that sends at once: for reports, data
+/// channels and the handshake.
+const TICK_INTERVAL: Duration = Duration::from_millis(25);
+
 /// Most packets of str0m's pacer in one step: more than it lets pass at once.
 const PACED_PACKETS_MAX: usize = 256;
 
@@ -177,6 +181,9 @@ impl Session {
         if now >= silent {
             return Err(Ended::Silent);
         }
+        // Waking a session costs more than what its timers find to do.
+        let paced = self.pacer.is_waiting() || self.has_estimate;
+        next = next.max(now + if paced { PACE_INTERVAL } else { TICK_INTERVAL });
         if self.pacer.is_waiting() {
             next = next.min(now + PACE_INTERVAL);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
@@ -17,10 +17,6 @@ use super::post::Post;
 use super::socket::Socket;
 use super::source::Batch;
 use super::tcp::Arrival;
-
-/// Least time between two calls of a session that has nothing to do: timers need no more precision,
-/// and each wake costs more than the work.
-const TICK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The other ends of the queues of a shard, and what comes by TCP.
 pub(super) struct Inputs {
@@ -248,7 +244,7 @@ impl Shard {
         let Self { post, sessions, timers, .. } = self;
         let Some(entry) = sessions.get_mut(&id) else { return };
         let next = match entry.session.step(now, |path, datagram| post.send(path, datagram)) {
-            Ok(next) => next.max(now + TICK_INTERVAL),
+            Ok(next) => next,
             Err(why) => return self.end(id, why),
         };
         timers.remove(&(entry.due, id));
