@@ -169,8 +169,12 @@ fn read(path: &Path) -> Result<String, PresetError> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<Preset, PresetError> {
-    toml::from_str(text)
-        .map_err(|e| PresetError::Parse { path: path.to_owned(), message: e.to_string() })
+    let wrong = |message| PresetError::Parse { path: path.to_owned(), message };
+    let preset: Preset = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+    match Rung::problem(&preset.ladder) {
+        Some((index, field, problem)) => Err(wrong(format!("ladder[{index}].{field}: {problem}"))),
+        None => Ok(preset),
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +194,9 @@ mod tests {
         let error = parse(Path::new("x.toml"), "title = \"x\"\ndescription = \"y\"\nplya = 1\n");
         let message = error.expect_err("unknown key").to_string();
         assert!(message.contains("x.toml") && message.contains("line 3"), "{message}");
+        let text = "title = \"x\"\ndescription = \"y\"\n[[ladder]]\nheight = 1\n";
+        let message = parse(Path::new("x.toml"), text).expect_err("too small").to_string();
+        assert!(message.contains("ladder[0].height: an even number"), "{message}");
     }
 
     #[test]

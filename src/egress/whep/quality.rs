@@ -32,8 +32,7 @@ const DESIRE_TOLERANCE_RATIO: f64 = 0.2;
 /// Share of what the estimate looks for that is enough.
 const ENOUGH_FACTOR: f64 = 0.9;
 
-/// How often a line is tried that seems to carry less than the source: each time some packets come at
-/// that rate.
+/// How often a line is tried that seems to carry less than that.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a viewer is told.
@@ -134,7 +133,10 @@ impl QualityChoice {
     /// What the estimate shall look for, in kbit/s: when that has changed, and from time to time while
     /// the line seems to carry less.
     pub(super) fn desire(&self, now: Instant, estimate_kbps: Option<f64>) -> Option<u32> {
-        let wanted = self.with_ladder(|ladder| chooser::need_kbps(ladder, None) * DESIRE_FACTOR)?;
+        // A viewer that has chosen needs no more than that.
+        let State { chosen, playing } = *self.state.borrow();
+        let best = playing.filter(|_| chosen != Quality::Auto);
+        let wanted = self.with_ladder(|ladder| chooser::need_kbps(ladder, best) * DESIRE_FACTOR)?;
         let mut line = self.line.lock().ignore_poison();
         let same =
             |(_, known): &(Instant, f64)| (wanted - known).abs() < known * DESIRE_TOLERANCE_RATIO;

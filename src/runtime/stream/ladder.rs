@@ -13,22 +13,34 @@ impl Stream {
         (encodes && (video.codec.is_raw() || decode::can_decode(video.codec))).then_some(video)
     }
 
+    /// Bit rate of a video that is encoded in its size, in kbit/s.
+    pub(super) fn encoded_kbps(&self, video: &Format) -> u32 {
+        let set = self.shared.options.encode.video_kbps;
+        set.unwrap_or_else(|| encode::default_video_kbps(Codec::H264, &video.video))
+    }
+
     /// Follows the wanted ladder, the source and its bit rate.
     pub(super) fn update_ladder(&self) {
         let with_rate = |video: &Format, rung: Rung| {
             let suits = || encode::default_video_kbps(Codec::H264, &rung.scaled(&video.video));
             Rung { kbps: Some(rung.kbps.unwrap_or_else(suits)), ..rung }
         };
-        let rungs = self.encodable_video().map(|video| {
+        let video = self.encodable_video();
+        let rungs = video.map(|video| {
             let below = self.spec.rungs_of(&self.preset, video);
             below.map(|rung| with_rate(video, rung)).collect()
         });
         let rungs: Vec<Rung> = rungs.unwrap_or_default();
-        let measured = self.rates.rates.get(Kind::Video.as_str()).map_or(0.0, |(kbps, _)| *kbps);
+        let measured = || self.rates.rates.get(Kind::Video.as_str()).map_or(0.0, |(kbps, _)| *kbps);
+        let source_kbps = match video.filter(|video| video.codec.is_raw()) {
+            // Viewers get it encoded, in its size.
+            Some(video) => self.encoded_kbps(video),
+            None => measured() as u32,
+        };
         // The rate changes with every second: nobody waits for it.
         self.ladder.send_if_modified(|ladder| {
             let differs = ladder.rungs != rungs;
-            *ladder = Ladder { source_kbps: measured as u32, rungs };
+            *ladder = Ladder { source_kbps, rungs };
             differs
         });
     }

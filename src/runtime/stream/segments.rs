@@ -8,7 +8,6 @@ use crate::egress::SEGMENT_PROTOCOLS;
 use crate::egress::segments::{self, ClosedCaptions, SegmentStore, TrackId};
 use crate::flow::{Refusal, RefusalKind};
 use crate::media::{Codec, Language, Protocol, Rung};
-use crate::process::encode;
 use crate::runtime::StreamState;
 use crate::runtime::job::Job;
 
@@ -88,8 +87,7 @@ impl Stream {
         let passes = untouched.is_some_and(|accept| accept.objection(video).is_none());
         let mut offered = Vec::new();
         if passes && video.codec != Codec::H264 {
-            let set = self.shared.options.encode.video_kbps;
-            let kbps = set.unwrap_or_else(|| encode::default_video_kbps(Codec::H264, &video.video));
+            let kbps = self.encoded_kbps(video);
             offered.push((TrackId::H264, None, u64::from(kbps) * 1000));
         }
         offered.extend(self.ladder.borrow().rungs.iter().map(|rung| {
