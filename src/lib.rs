@@ -7,7 +7,6 @@
 //! - [`graph`]: preset to plan, pure.
 //! - [`ingress`], [`process`], [`egress`]: the nodes, one file per protocol or job.
 //! - [`webrtc`], [`srt`]: what ingress and egress of a protocol share.
-//! - [`sfu`]: one packet to many WebRTC viewers, without GStreamer.
 //! - [`elements`]: our GStreamer elements; [`speech`] holds their algorithms, [`gpu`] the devices.
 //! - [`aic`]: the neural voice codec, its packets and its files.
 //! - [`captions`]: how cues are written: WebVTT, SubRip, JSON, CEA-608 and CEA-708.
@@ -16,6 +15,9 @@
 //! - [`control`]: API, authentication, store and page.
 //! - [`telemetry`], [`config`]: metrics and logs; the one file that configures everything.
 //! - [`cli`]: the command line, which connects all rooms.
+//!
+//! Two crates beside it are optimised in every build: `auralink_codec`, what the voice codec computes, and
+//! `auralink_sfu`, one packet to many WebRTC viewers.
 
 pub mod aic;
 pub mod captions;
@@ -34,7 +36,6 @@ pub mod mpegts;
 pub mod onnx;
 pub mod process;
 pub mod runtime;
-pub mod sfu;
 pub mod speech;
 pub mod srt;
 pub mod telemetry;

@@ -13,8 +13,9 @@ use super::places::{Direction, Full, Places, SessionPermit};
 use super::sdp::Candidate;
 use super::{Config, Peer};
 use crate::flow::Error;
-use crate::media::{Codec, Delivery, IgnorePoison, Protocol, Secret, StreamName};
+use crate::media::{Codec, IgnorePoison, Protocol, Secret, StreamName};
 use crate::telemetry::descriptors;
+use auralink_sfu::Delivery;
 
 /// All WHIP and WHEP sessions. Cheap to clone.
 #[derive(Clone)]

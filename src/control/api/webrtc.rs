@@ -16,9 +16,9 @@ use crate::egress::whep::{self, FanOut, Viewer};
 use crate::flow::{self, AccessRequest, Action, Gate, Refusal, RefusalKind, SourceReport};
 use crate::ingress::whip::{self, Publisher};
 use crate::media::{Accepts, Dubs, Protocol, Quality, Rung, StreamName};
-use crate::sfu;
 use crate::webrtc::sdp::{self, Description};
 use crate::webrtc::{Client, Config, Direction, Full, IceEnd, Registry, Session, SessionEntry};
+use auralink_sfu as sfu;
 
 /// State shared by the handlers. Cheap to clone.
 #[derive(Clone)]

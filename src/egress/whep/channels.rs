@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::offer::captions;
 use super::quality::{self, QualityChoice};
 use crate::flow::CaptionFeeds;
-use crate::sfu;
+use auralink_sfu as sfu;
 
 /// Most data channels that wait for the one of their label that is served.
 pub(super) const CHANNELS_MAX: usize = 4;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, Weak};
 use super::feed_packets::FeedPackets;
 use crate::flow::{Error, Feed, Join};
 use crate::media::{Codec, IgnorePoison};
-use crate::sfu::{self, Begin, Engine, Settings};
 use crate::webrtc::Config;
+use auralink_sfu::{self as sfu, Begin, Engine, Settings};
 
 /// Serves all viewers that do not have a pipeline of their own.
 pub struct FanOut {

@@ -11,8 +11,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::payloader::payloader;
 use crate::flow::{self, Error, Feed, Join, Node};
 use crate::media::{Codec, Kind};
-use crate::sfu::{Packet, Source};
 use crate::webrtc::opus_sequence_gaps;
+use auralink_sfu::{Packet, Source};
 
 /// Longest packet in bytes, with its header: fits every path with the encryption around it.
 const PACKET_BYTES_MAX: u32 = 1200;

@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 
 use crate::flow::Error;
-use crate::media::{Delivery, Kind};
-use crate::sfu::{CongestionTerms, Connection, Credentials, LocalEnd, Terms, TrackTerms};
+use crate::media::Kind;
 use crate::webrtc::IceEnd;
 use crate::webrtc::sdp::{self, Candidate, Choice, Description, Fragment, Media};
+use auralink_sfu::{
+    CongestionTerms, Connection, Credentials, Delivery, LocalEnd, Terms, TrackTerms,
+};
 
 /// SCTP port of data channels (RFC 8841).
 const SCTP_PORT_NUMBER: u16 = 5000;

@@ -16,9 +16,9 @@ use super::chooser::{self, Chooser};
 use crate::egress::words::TextChannel;
 use crate::flow::Qualities;
 use crate::media::{IgnorePoison, Ladder, Quality, Rung};
-use crate::sfu::CongestionTerms;
 use crate::webrtc::ChannelEvent;
 use crate::webrtc::sdp::{Choice, Description};
+use auralink_sfu::CongestionTerms;
 
 /// Label of the data channel that a player opens.
 pub(super) const LABEL: &str = "quality";

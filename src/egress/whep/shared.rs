@@ -15,9 +15,9 @@ use super::offer::{Agreement, input};
 use super::quality::QualityChoice;
 use crate::flow::{Blame, Error, Inputs, Subscription};
 use crate::media::{Codec, Kind, Quality};
-use crate::sfu::{self, Begin, Change};
 use crate::webrtc::sdp::{self, Description, Direction, LocalTransport, SdpAnswer};
 use crate::webrtc::{Config, IceEnd};
+use auralink_sfu::{self as sfu, Begin, Change};
 
 /// Time limit for a viewer to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);

@@ -2,8 +2,8 @@
 
 use super::{Backlog, Reader, Selection};
 use crate::flow::CaptionFeeds;
-use crate::sfu;
 use crate::webrtc::{Channel, ChannelEvent};
+use auralink_sfu as sfu;
 
 /// A data channel for text, of a viewer with or without a pipeline of its own. Closed on drop.
 pub(crate) trait TextChannel: Send {

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 
+use super::Delivery;
 use super::channel::{ChannelCommand, ChannelState, MESSAGES_MAX};
 use super::command::ConnectionEvent;
 use super::error::Ended;
 use super::id::SessionId;
 use super::session::{Happening, Session};
 use super::{Channel, Packet, Source};
-use crate::media::Delivery;
 
 /// A session with what belongs to it.
 pub(super) struct Entry {

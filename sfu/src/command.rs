@@ -2,13 +2,13 @@
 
 use tokio::sync::{mpsc, watch};
 
+use super::Delivery;
 use super::channel::ChannelCommand;
 use super::error::Ended;
 use super::id::SessionId;
 use super::session::Session;
 use super::source::Batch;
 use super::{Channel, Credentials, Source};
-use crate::media::Delivery;
 
 /// When a track begins with a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use str0m::net::Protocol;
 use str0m::stats::{MediaEgressStats, PeerStats};
 
-use crate::media::Delivery;
+use super::Delivery;
 
 /// Interval of the figures.
 pub(super) const FIGURES_INTERVAL: Duration = Duration::from_secs(1);

@@ -10,6 +10,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
+use super::Delivery;
 use super::error::{Ended, Path};
 use super::figures::Gauge;
 use super::first_reports::FirstReports;
@@ -18,7 +19,6 @@ use super::setup::{Prepared, creds, mid, prepare};
 use super::texts::Texts;
 use super::track::Track;
 use super::{Credentials, Error, LocalEnd, Packet, Terms};
-use crate::media::Delivery;
 
 /// A viewer that is silent for this long is gone (RFC 7675 section 5.1): it has time to change
 /// networks.

@@ -8,6 +8,7 @@ use str0m::config::DtlsCert;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::Delivery;
 use super::command::Queues;
 use super::connection::EVENTS_MAX;
 use super::id::SessionId;
@@ -15,7 +16,6 @@ use super::session::Session;
 use super::shard::{Inputs, Shard};
 use super::socket::{self, Socket};
 use super::{Connection, Error, LocalEnd, Terms, address, tcp};
-use crate::media::Delivery;
 
 /// Most commands that wait for a shard: some for each viewer of a crowd that comes at once.
 const COMMANDS_MAX: usize = 4096;

@@ -2,10 +2,10 @@
 
 use tokio::sync::{mpsc, watch};
 
+use super::Delivery;
 use super::command::{Begin, Command, ConnectionEvent};
 use super::id::SessionId;
 use super::{Channel, Credentials, Error, Source};
-use crate::media::Delivery;
 
 /// Most events that wait to be read: one of each kind, and the data channels.
 pub(super) const EVENTS_MAX: usize = 16;
