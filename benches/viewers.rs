@@ -25,8 +25,8 @@ use support::appliance::Appliance;
 use support::s;
 use support::usage::Usage;
 
-/// Numbers of viewers that are measured.
-const CROWDS: [usize; 3] = [20, 100, 300];
+/// Numbers of viewers that are measured, if the command line names none.
+const CROWDS: [usize; 4] = [1, 20, 100, 300];
 
 /// Averaging time of each figure, in seconds.
 const WINDOW_S: u64 = 10;
@@ -43,16 +43,20 @@ fn main() {
     let runtime = runtime.expect("a runtime");
     match arguments.iter().any(|a| a == "thin") {
         true => runtime.block_on(thin::measure()),
-        false => runtime.block_on(measure()),
+        false => {
+            let named: Vec<usize> = arguments.iter().filter_map(|a| a.parse().ok()).collect();
+            let crowds = if named.is_empty() { CROWDS.to_vec() } else { named };
+            runtime.block_on(measure(&crowds));
+        }
     }
 }
 
-async fn measure() {
+async fn measure(crowds: &[usize]) {
     eprintln!(
         "| viewers | appliance CPU, % of a core | per viewer | Mbit/s | Mbit/s per core | threads \
          | KiB per viewer | lateness p99, ms | lost |\n|---|---|---|---|---|---|---|---|---|"
     );
-    for viewers in CROWDS {
+    for &viewers in crowds {
         let config = "[webrtc]\nsessions_max = 1000\nviewers_per_stream_max = 900\n\
                       viewers_per_token_max = 900\n";
         let appliance = Appliance::start_with(config).await;

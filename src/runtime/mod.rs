@@ -36,7 +36,7 @@ pub use preset::{Play, Preset, PresetError, Presets};
 pub use refusals::RefusalSnapshot;
 pub use snapshot::{
     ConsumerSnapshot, CueFeedSnapshot, Event, FeedSnapshot, LastError, NodeSnapshot, NodeState,
-    OutputSnapshot, SourceSnapshot, StreamSnapshot, StreamState,
+    OutputSnapshot, RefusedRung, SourceSnapshot, StreamSnapshot, StreamState,
 };
 pub use spec::{Access, Conflict, OutputSpec, StreamSpec};
 pub use speech::Speech;

@@ -39,6 +39,9 @@ pub struct StreamSnapshot {
     /// Qualities below the source that viewers can choose, the largest first, with their bit rates;
     /// those of the ladder that the source has and this machine can encode.
     pub ladder: Vec<Rung>,
+    /// Qualities of the ladder that are not offered for now, because this machine did not encode them in
+    /// real time.
+    pub refused_rungs: Vec<RefusedRung>,
     /// Caption feeds.
     pub cues: Vec<CueFeedSnapshot>,
     /// Callers that were refused recently, newest first: at most ten publishers and ten players.
@@ -65,10 +68,22 @@ impl StreamSnapshot {
             denoise: wanted.denoise(),
             captions: wanted.captions(),
             ladder: Vec::new(),
+            refused_rungs: Vec::new(),
             cues: Vec::new(),
             last_error,
         }
     }
+}
+
+/// A rung that is not offered for now.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct RefusedRung {
+    /// The shorter side of its picture in pixels.
+    pub height: u32,
+    /// Frames that this machine encoded for each frame of the source, 0-1, when it was last tried.
+    pub real_time_ratio: f64,
+    /// Seconds until it is offered again.
+    pub retry_s: u64,
 }
 
 /// The last failure, until it is cleared.

@@ -44,6 +44,7 @@ fn stream(viewers: u32) -> StreamSnapshot {
         denoise: None,
         captions: None,
         ladder: Vec::new(),
+        refused_rungs: Vec::new(),
         cues: Vec::new(),
         refusals: Vec::new(),
         last_error: Default::default(),

@@ -1,9 +1,17 @@
 //! The qualities that a stream offers below its source.
 
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
 use super::Stream;
+use super::slow_rungs::Frames;
 use crate::flow::{Refusal, RefusalKind};
 use crate::media::{Accepts, Codec, Format, Kind, Ladder, Rung};
-use crate::process::{decode, encode};
+use crate::process::encode::Encode;
+use crate::process::{ProcessNode, decode, encode};
+use crate::runtime::Event;
+use crate::runtime::fault::Fault;
+use crate::runtime::job::Job;
 
 impl Stream {
     /// The video, if this machine can encode it anew.
@@ -25,10 +33,11 @@ impl Stream {
             let suits = || encode::default_video_kbps(Codec::H264, &rung.scaled(&video.video));
             Rung { kbps: Some(rung.kbps.unwrap_or_else(suits)), ..rung }
         };
-        let video = self.encodable_video();
+        let (video, now) = (self.encodable_video(), Instant::now());
         let rungs = video.map(|video| {
             let below = self.spec.rungs_of(&self.preset, video);
-            below.map(|rung| with_rate(video, rung)).collect()
+            let offered = below.filter(|rung| !self.slow_rungs.refuses(now, *rung));
+            offered.map(|rung| with_rate(video, rung)).collect()
         });
         let rungs: Vec<Rung> = rungs.unwrap_or_default();
         let measured = || self.rates.rates.get(Kind::Video.as_str()).map_or(0.0, |(kbps, _)| *kbps);
@@ -43,6 +52,38 @@ impl Stream {
             *ladder = Ladder { source_kbps, rungs };
             differs
         });
+    }
+
+    /// Stops to offer a rung that this machine does not encode in real time: its viewers get another
+    /// one.
+    pub(super) fn refuse_slow_rungs(&mut self, now: Instant) {
+        let source = self.feed(Kind::Video).stats().buffers.load(Relaxed);
+        let encoded = self.workers.values().filter_map(|worker| match worker.job {
+            Job::Process(ProcessNode::Encode(Encode { rung: Some(rung), .. })) => {
+                let feed = worker.outputs.first().and_then(|name| self.feeds.get(name))?;
+                let encoded = feed.stats().buffers.load(Relaxed);
+                Some((rung, Frames { source, encoded }))
+            }
+            _ => None,
+        });
+        let encoded: Vec<_> = encoded.collect();
+        let Some((rung, ratio)) = self.slow_rungs.observe(now, &encoded) else { return };
+        let fault = Fault::now(
+            format!("this machine encodes {:.0} % of the frames of {rung}", 100.0 * ratio),
+            "its viewers get another quality meanwhile; take it out of the ladder, run fewer streams \
+             here, or add a GPU that encodes",
+        );
+        tracing::warn!(stream = %self.spec.name, %rung, ratio, "a rung is too slow and not offered");
+        let node = format!("rung {rung}");
+        self.emit(Event::NodeFailed {
+            stream: self.spec.name.to_string(),
+            node: node.clone(),
+            error: fault.message.clone(),
+            hint: fault.hint.clone(),
+        });
+        self.last_fault = Some((node, fault));
+        self.update_ladder();
+        self.replan();
     }
 
     /// Refuses a viewer that wants a rung which the stream was not given.
@@ -64,13 +105,21 @@ impl Stream {
     }
 
     /// What a viewer accepts, with its rung as the stream makes it now: the source where that is not
-    /// larger.
+    /// larger, and the next smaller one for a rung that this machine is too slow for.
     pub(super) fn with_rung(&self, accepts: &Accepts) -> Accepts {
         let mut accepts = accepts.clone();
         if let Some(video) = &mut accepts.video {
-            video.rung = video.rung.and_then(|wanted| self.ladder.borrow().rung(wanted.height));
+            video.rung = video.rung.and_then(|wanted| self.offered_rung(wanted));
         }
         accepts
+    }
+
+    fn offered_rung(&self, wanted: Rung) -> Option<Rung> {
+        let ladder = self.ladder.borrow();
+        match self.slow_rungs.refuses(Instant::now(), wanted) {
+            true => ladder.rungs.iter().copied().find(|rung| rung.height < wanted.height),
+            false => ladder.rung(wanted.height),
+        }
     }
 
     /// Gives viewers the rungs that they have chosen, in the codec that they have now.

@@ -14,6 +14,7 @@ mod rates;
 mod report;
 mod segments;
 mod signals;
+mod slow_rungs;
 mod sources;
 mod supervise;
 mod viewer;
@@ -32,6 +33,7 @@ use tokio::sync::{mpsc, watch};
 use self::publisher::Publisher;
 use self::rates::Rates;
 use self::signals::Signals;
+use self::slow_rungs::SlowRungs;
 use self::viewer::{PendingViewer, ViewerState};
 use super::command::Command;
 use super::fault::Fault;
@@ -81,6 +83,7 @@ pub(super) struct Stream {
     denoise: watch::Sender<denoise::Settings>,
     /// The qualities offered below the source.
     ladder: watch::Sender<Ladder>,
+    slow_rungs: SlowRungs,
 
     viewers: BTreeMap<u64, ViewerState>,
     /// Viewers that wait until the tracks are known.
@@ -119,6 +122,7 @@ impl Stream {
             settling_since: None,
             denoise: watch::Sender::new(settings),
             ladder: watch::Sender::default(),
+            slow_rungs: SlowRungs::default(),
             viewers: BTreeMap::new(),
             pending: Vec::new(),
             segment_store: None,
@@ -226,6 +230,7 @@ impl Stream {
         self.launch_due(now);
         self.forget_faults(now);
         self.rates.update(&self.feeds, &mut self.publishers, now);
+        self.refuse_slow_rungs(now);
         self.update_ladder();
     }
 

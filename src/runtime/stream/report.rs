@@ -44,6 +44,7 @@ impl Stream {
             denoise: self.denoise_settings(),
             captions: self.caption_settings(),
             ladder: self.ladder.borrow().rungs.clone(),
+            refused_rungs: self.slow_rungs.refused(Instant::now()),
             cues: self.all_cues().iter().map(cue_snapshot).collect(),
             refusals: entry.map(|entry| entry.refusals.list()).unwrap_or_default(),
             last_error: fault.as_ref().into(),
