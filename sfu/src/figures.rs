@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use str0m::net::Protocol;
+use str0m::rtp::rtcp::ReceptionReport;
 use str0m::stats::{MediaEgressStats, PeerStats};
 
 use super::Delivery;
@@ -44,13 +45,13 @@ impl Gauge {
         Self { delivery: Delivery::default(), tracks, before: None, is_new: false }
     }
 
-    /// Takes the figures of the connection.
-    pub(super) fn transport(&mut self, stats: &PeerStats) {
+    /// Takes the figures of the connection, and the bytes that were sent past str0m.
+    pub(super) fn transport(&mut self, stats: &PeerStats, past_bytes: u64) {
         if let Some(pair) = &stats.selected_candidate_pair {
             self.delivery.address = Some(pair.remote.addr);
             self.delivery.is_tcp = pair.protocol == Protocol::Tcp;
         }
-        let (now, sent) = (stats.timestamp, stats.peer_bytes_tx);
+        let (now, sent) = (stats.timestamp, stats.peer_bytes_tx + past_bytes);
         if let Some((at, before)) = self.before.replace((now, sent)) {
             let time_s = now.saturating_duration_since(at).as_secs_f64();
             let bytes = sent.saturating_sub(before);
@@ -77,6 +78,22 @@ impl Gauge {
             track.lost = remote.packets_lost;
             let seconds = f64::from(remote.jitter) / f64::from(track.clock_rate_hz.max(1));
             track.jitter = Duration::try_from_secs_f64(seconds).ok();
+        }
+        self.is_new = true;
+    }
+
+    /// Takes the viewer's report on the track with this index, and the time of NTP when it came.
+    pub(super) fn report(&mut self, index: usize, report: &ReceptionReport, ntp: u64) {
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        track.loss = Some(f64::from(report.fraction_lost) / 256.0);
+        track.lost = report.packets_lost.into();
+        let seconds = f64::from(report.jitter) / f64::from(track.clock_rate_hz.max(1));
+        track.jitter = Duration::try_from_secs_f64(seconds).ok();
+        // RFC 3550 section 6.4.1: in units of 1/65,536 s, since the report of ours that it answers.
+        if report.last_sr_time != 0 {
+            let passed = ((ntp >> 16) as u32).wrapping_sub(report.last_sr_time);
+            let units = passed.saturating_sub(report.last_sr_delay);
+            track.round_trip = Some(Duration::from_secs_f64(f64::from(units) / 65_536.0));
         }
         self.is_new = true;
     }
@@ -134,8 +151,8 @@ mod tests {
         };
         let mut gauge = Gauge::new([90_000, 48_000].into_iter());
         assert_eq!(gauge.take(), None);
-        gauge.transport(&peer(1, 1_000_000));
-        gauge.transport(&peer(3, 1_500_000));
+        gauge.transport(&peer(1, 900_000), 100_000);
+        gauge.transport(&peer(3, 1_500_000), 0);
         gauge.track(0, &media(Some(0.02), 900, 7));
         gauge.track(1, &media(None, 960, 1));
         let delivery = gauge.take().expect("new");

@@ -2,7 +2,9 @@
 //!
 //! A [`Source`] takes the RTP packets of one feed. [`Engine`] runs shards: threads with one UDP
 //! socket each, on which any number of viewers share a port. A session is one viewer: str0m does
-//! its ICE, DTLS, SRTP, RTCP and data channels.
+//! its ICE, DTLS, RTCP and data channels. The media of streams without a ladder goes past str0m, with the
+//! keys of its handshake: [`sender`] encrypts it. With a ladder str0m sends it too, because its estimate
+//! of the line has to see every packet.
 //!
 //! Invariant: sessions, numbering, pacing and the table of addresses do no input or output and take
 //! the time as an argument; every queue is bounded.
@@ -19,16 +21,21 @@ mod error;
 mod figures;
 mod first_reports;
 mod group;
+mod history;
 mod id;
+mod keys;
 mod outbox;
 mod pacer;
 mod packet;
 mod post;
+mod reports;
+mod sender;
 mod session;
 mod setup;
 mod shard;
 mod socket;
 mod source;
+mod srtp;
 mod tcp;
 mod terms;
 #[cfg(test)]

@@ -6,16 +6,22 @@ use std::time::{Duration, Instant};
 
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::config::DtlsCert;
+use str0m::ice::StunMessage;
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::RtpWrite;
+use str0m::rtp::rtcp::{NackEntry, Rtcp};
+use str0m::rtp::{RawPacket, RtpWrite, Ssrc};
+use str0m::stats::PeerStats;
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
 use super::Delivery;
 use super::error::{Ended, Path};
 use super::figures::Gauge;
 use super::first_reports::FirstReports;
+use super::keys;
 use super::pacer::{PACE_INTERVAL, Pacer};
+use super::sender::Sender;
 use super::setup::{Prepared, creds, mid, prepare};
+use super::srtp::Srtp;
 use super::texts::Texts;
 use super::track::Track;
 use super::{Credentials, Error, LocalEnd, Packet, Terms};
@@ -27,6 +33,9 @@ const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Least time between two looks at the timers of a session that sends at once: for reports, data
 /// channels and the handshake.
 const TICK_INTERVAL: Duration = Duration::from_millis(25);
+
+/// Most requests for lost packets in one step; each names up to 17.
+const LOST_ENTRIES_MAX: usize = 64;
 
 /// Most packets of str0m's pacer in one step: more than it lets pass at once.
 const PACED_PACKETS_MAX: usize = 256;
@@ -51,6 +60,12 @@ pub(super) enum Happening {
 /// One viewer.
 pub(super) struct Session {
     rtc: Rtc,
+    /// When str0m has something to do, if nothing comes before.
+    rtc_due: Instant,
+    /// str0m has got something since.
+    is_stirred: bool,
+    /// Sends the media; `None` where str0m does, for its estimate.
+    sender: Option<Sender>,
     tracks: Vec<Track>,
     pacer: Pacer,
     texts: Texts,
@@ -58,12 +73,15 @@ pub(super) struct Session {
     /// When something came from the viewer.
     heard: Instant,
     is_connected: bool,
-    /// What the line carries is estimated.
-    has_estimate: bool,
     estimate: Option<Bitrate>,
     /// What str0m answers to datagrams, until the next step.
     replies: Vec<(Path, Vec<u8>)>,
     first_reports: FirstReports,
+    /// What the viewer has lost, by the index of the track, until the next step.
+    lost: Vec<(usize, NackEntry)>,
+    /// We begin the handshake.
+    is_client: bool,
+    says_goodbye: bool,
     gauge: Gauge,
     happenings: Vec<Happening>,
 }
@@ -82,6 +100,9 @@ impl Session {
         let Prepared { rtc, tracks, locals, local } = prepare(terms, addresses, certificate, now)?;
         let session = Self {
             rtc,
+            rtc_due: now,
+            is_stirred: true,
+            sender: terms.congestion.is_none().then(|| Sender::new(&tracks, now)),
             gauge: Gauge::new(tracks.iter().map(|t| t.terms.clock_rate_hz)),
             tracks,
             pacer: Pacer::new(now),
@@ -89,11 +110,13 @@ impl Session {
             locals,
             heard: now,
             is_connected: false,
-            has_estimate: terms.congestion.is_some(),
             estimate: None,
             replies: Vec::new(),
             first_reports: FirstReports::new(local.tracks.iter().map(|t| t.ssrc)),
             happenings: Vec::new(),
+            lost: Vec::new(),
+            is_client: terms.is_active,
+            says_goodbye: false,
         };
         Ok((session, local))
     }
@@ -122,11 +145,19 @@ impl Session {
         let read = Receive::new(protocol(path), path.remote, path.local, datagram);
         let Ok(received) = read else { return Ok(()) };
         self.heard = now;
+        self.is_stirred = true;
+        let answered = self.replies.len();
         self.rtc.handle_input(Input::Receive(now, received)).map_err(failed)?;
         // str0m forgets events if its output is not taken after each input.
         let mut replies = std::mem::take(&mut self.replies);
         let drained = self.drain(now, &mut |path, reply| replies.push((path, reply.to_vec())));
         self.replies = replies;
+        if let Some(sender) = &mut self.sender
+            && chooses_path(datagram)
+            && self.replies.iter().skip(answered).any(|(to, reply)| *to == path && accepts(reply))
+        {
+            sender.follow(path);
+        }
         drained.map(|_| ())
     }
 
@@ -162,37 +193,66 @@ impl Session {
         self.replies.drain(..).for_each(|(path, reply)| out(path, &reply));
         self.pacer.refill(now);
         while let Some((track, packet)) = self.pacer.pop() {
-            self.write(track, &packet);
+            self.write(now, track, &packet, &mut out);
         }
-        self.rtc.handle_input(Input::Timeout(now)).map_err(failed)?;
-        let mut next = self.drain(now, &mut out)?;
-        // str0m's own pacer, which comes with the estimate, gives one packet for each time-out.
-        for _ in 0..PACED_PACKETS_MAX {
-            if !self.has_estimate || next > now {
-                break;
-            }
-            self.rtc.handle_input(Input::Timeout(now)).map_err(failed)?;
-            next = self.drain(now, &mut out)?;
+        if self.says_goodbye
+            && let Some(mut sender) = self.sender.take()
+        {
+            sender.say_goodbye(now, &mut out);
         }
-        if !self.rtc.is_alive() {
-            return Err(Ended::Closed);
+        if self.is_stirred || now >= self.rtc_due {
+            self.run(now, &mut out)?;
+        }
+        let mut next = self.rtc_due;
+        if let Some(sender) = &mut self.sender {
+            self.lost.drain(..).for_each(|(track, lost)| sender.resend(track, lost, now, &mut out));
+            next = next.min(sender.report(now, &mut out).unwrap_or(next));
         }
         let silent = self.heard + CONSENT_TIMEOUT;
         if now >= silent {
             return Err(Ended::Silent);
         }
-        // Waking a session costs more than what its timers find to do.
-        let paced = self.pacer.is_waiting() || self.has_estimate;
-        next = next.max(now + if paced { PACE_INTERVAL } else { TICK_INTERVAL });
         if self.pacer.is_waiting() {
             next = next.min(now + PACE_INTERVAL);
         }
         Ok(next.min(silent))
     }
 
-    fn write(&mut self, track: usize, packet: &Packet) {
-        let Some(track) = self.tracks.get_mut(track) else { return };
+    /// Lets str0m do what is due.
+    fn run(&mut self, now: Instant, out: &mut impl FnMut(Path, &[u8])) -> Result<(), Ended> {
+        self.is_stirred = false;
+        self.rtc.handle_input(Input::Timeout(now)).map_err(failed)?;
+        let mut next = self.drain(now, out)?;
+        let sends = self.sender.is_none();
+        // str0m's own pacer, which comes with the estimate, gives one packet for each time-out.
+        for _ in 0..PACED_PACKETS_MAX {
+            if !sends || next > now {
+                break;
+            }
+            self.rtc.handle_input(Input::Timeout(now)).map_err(failed)?;
+            next = self.drain(now, out)?;
+        }
+        if !self.rtc.is_alive() {
+            return Err(Ended::Closed);
+        }
+        // Waking a session costs more than what its timers find to do.
+        self.rtc_due = next.max(now + if sends { PACE_INTERVAL } else { TICK_INTERVAL });
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        now: Instant,
+        index: usize,
+        packet: &Packet,
+        out: &mut impl FnMut(Path, &[u8]),
+    ) {
+        let Some(track) = self.tracks.get_mut(index) else { return };
         let Some(number) = track.number(packet) else { return };
+        if let Some(sender) = &mut self.sender {
+            return sender.send(index, number, packet, now, out);
+        }
+        self.is_stirred = true;
         let (ssrc, pt) = (track.local.ssrc.into(), track.terms.payload_type.into());
         let mut api = self.rtc.direct_api();
         let Some(stream) = api.stream_tx(&ssrc) else { return };
@@ -208,19 +268,24 @@ impl Session {
                 Output::Timeout(at) => return Ok(at),
                 Output::Transmit(t) => {
                     let is_tcp = t.proto == Protocol::Tcp;
+                    let path = Path { local: t.source, remote: t.destination, is_tcp };
+                    if let Some(sender) = self.sender.as_mut().filter(|_| is_dtls(&t.contents)) {
+                        sender.follow(path);
+                    }
                     if !self.first_reports.is_early(now, &t.contents) {
-                        out(Path { local: t.source, remote: t.destination, is_tcp }, &t.contents);
+                        out(path, &t.contents);
                     }
                 }
-                Output::Event(event) => self.event(event)?,
+                Output::Event(event) => self.event(now, event)?,
             }
         }
     }
 
-    fn event(&mut self, event: Event) -> Result<(), Ended> {
+    fn event(&mut self, now: Instant, event: Event) -> Result<(), Ended> {
         match event {
             Event::Connected => {
                 self.is_connected = true;
+                self.key()?;
                 self.happenings.push(Happening::Connected);
             }
             Event::KeyframeRequest(asked) => {
@@ -250,7 +315,12 @@ impl Session {
                 self.estimate = Some(estimate);
                 self.gauge.estimate(estimate.as_f64() / 1000.0);
             }
-            Event::PeerStats(stats) => self.gauge.transport(&stats),
+            Event::PeerStats(stats) => self.measure(&stats),
+            Event::RawPacket(packet) => {
+                if let RawPacket::RtcpRx(feedback) = *packet {
+                    self.feedback(now, &feedback);
+                }
+            }
             Event::MediaEgressStats(stats) => {
                 let track = (0..self.tracks.len()).find(|index| mid(*index) == stats.mid);
                 track.into_iter().for_each(|track| self.gauge.track(track, &stats));
@@ -258,6 +328,58 @@ impl Session {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Hands the keys of the handshake to the sender.
+    fn key(&mut self) -> Result<(), Ended> {
+        let keys = keys::take();
+        let Some(sender) = &mut self.sender else { return Ok(()) };
+        let srtp = keys.and_then(|keys| Srtp::new(&keys, self.is_client));
+        let unknown = || Ended::Failed("the handshake chose an unknown cipher".into());
+        sender.key(srtp.ok_or_else(unknown)?);
+        Ok(())
+    }
+
+    fn measure(&mut self, stats: &PeerStats) {
+        let past_bytes = self.sender.as_ref().map_or(0, Sender::sent_bytes);
+        self.gauge.transport(stats, past_bytes);
+        if let Some((sender, pair)) =
+            self.sender.as_mut().zip(stats.selected_candidate_pair.as_ref())
+        {
+            let (local, remote) = (pair.local.addr, pair.remote.addr);
+            sender.follow(Path { local, remote, is_tcp: pair.protocol == Protocol::Tcp });
+        }
+    }
+
+    /// Takes what a viewer reports of the media.
+    fn feedback(&mut self, now: Instant, feedback: &Rtcp) {
+        let Some(sender) = &self.sender else { return };
+        let ntp = sender.clock().time(now);
+        let track = |ssrc: Ssrc| self.tracks.iter().position(|track| track.local.ssrc == *ssrc);
+        match feedback {
+            Rtcp::ReceiverReport(report) => {
+                for report in &report.reports {
+                    track(report.ssrc)
+                        .into_iter()
+                        .for_each(|at| self.gauge.report(at, report, ntp));
+                }
+            }
+            Rtcp::Nack(nack) => {
+                let room = LOST_ENTRIES_MAX.saturating_sub(self.lost.len());
+                if let Some(at) = track(nack.ssrc) {
+                    let entries = nack.reports.iter().take(room);
+                    self.lost.extend(entries.map(|entry| (at, *entry)));
+                }
+            }
+            Rtcp::Pli(pli) => {
+                self.happenings.extend(track(pli.ssrc).map(Happening::KeyframeWanted));
+            }
+            Rtcp::Fir(fir) => {
+                let asked = fir.reports.iter().filter_map(|entry| track(entry.ssrc));
+                self.happenings.extend(asked.map(Happening::KeyframeWanted));
+            }
+            _ => {}
+        }
     }
 
     /// What reaches the viewer, if it was measured since the last call.
@@ -272,6 +394,7 @@ impl Session {
 
     /// Sends a text on a data channel; false if there is no room. Call [`Self::step`] afterwards.
     pub(super) fn send_text(&mut self, channel: usize, text: &str) -> bool {
+        self.is_stirred = true;
         self.texts.send(&mut self.rtc, channel, text)
     }
 
@@ -282,12 +405,14 @@ impl Session {
 
     /// Closes a data channel.
     pub(super) fn close_channel(&mut self, channel: usize) {
+        self.is_stirred = true;
         self.texts.close(&mut self.rtc, channel);
     }
 
     /// Begins a new ICE generation with credentials of both ends. Media stays on the old path until
     /// the viewer has chosen a new one.
     pub(super) fn restart(&mut self, own: &Credentials, remote: &Credentials) {
+        self.is_stirred = true;
         // Disabling and enabling our candidates forgets the pairs of the old generation: str0m would
         // prefer the first of two paths of equal priority until it fails.
         for candidate in &self.locals {
@@ -305,6 +430,7 @@ impl Session {
     /// some packets at three and six times of that: an estimate that a thin line has taught to be
     /// careful would take half a minute to find that the line is good.
     pub(super) fn desire(&mut self, kbps: u32) {
+        self.is_stirred = true;
         let desired = Bitrate::kbps(kbps.into());
         self.rtc.bwe().set_bitrate(Bitrate::ZERO, desired);
         if let Some(estimate) = self.estimate.filter(|estimate| *estimate < desired) {
@@ -314,6 +440,7 @@ impl Session {
 
     /// Says goodbye: RTCP BYE and DTLS close_notify, sent by the next [`Self::step`].
     pub(super) fn close(&mut self) {
+        (self.is_stirred, self.says_goodbye) = (true, true);
         // A connection that is not there yet has nothing to close.
         let _ = self.rtc.close();
     }
@@ -325,4 +452,21 @@ fn protocol(path: Path) -> Protocol {
 
 fn failed(error: str0m::RtcError) -> Ended {
     Ended::Failed(error.to_string())
+}
+
+/// Whether a datagram is a check by which a viewer chooses its path (RFC 8445 section 7.1.2).
+fn chooses_path(datagram: &[u8]) -> bool {
+    let is_stun = datagram.first().is_some_and(|first| *first < 4);
+    let chooses = |check: StunMessage<'_>| check.is_binding_request() && check.use_candidate();
+    is_stun && StunMessage::parse(datagram).is_ok_and(chooses)
+}
+
+/// Whether a datagram is the answer to a check of a viewer that knows our password.
+fn accepts(reply: &[u8]) -> bool {
+    StunMessage::parse(reply).is_ok_and(|reply| reply.is_successful_binding_response())
+}
+
+/// Whether a datagram is DTLS (RFC 7983): str0m sends it on the path that is chosen.
+fn is_dtls(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (20..64).contains(first))
 }

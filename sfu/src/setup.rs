@@ -12,21 +12,23 @@ use str0m::rtp::Extension;
 use str0m::{Candidate, IceCreds, Rtc};
 
 use super::figures::FIGURES_INTERVAL;
+use super::keys;
 use super::texts::CHANNEL_BYTES_MAX;
 use super::track::Track;
 use super::{Credentials, Error, LocalEnd, LocalTrack, Terms};
 
-/// Packets of a track that can be sent again: a second of 2 Mbit/s. Each costs about 450 bytes.
-const RESEND_PACKETS_MAX: usize = 256;
+/// Packets of a track that can be sent again: a second of 2 Mbit/s. Each costs about 80 bytes, and 450 in
+/// str0m.
+pub(super) const RESEND_PACKETS_MAX: usize = 256;
 
 /// How long packets can be sent again: later they come too late to be shown.
-const RESEND_AGE_MAX: Duration = Duration::from_secs(1);
+pub(super) const RESEND_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Share of retransmissions above which waiting ones are dropped: they would only add to congestion.
-const RESEND_RATIO_MAX: f32 = 0.15;
+pub(super) const RESEND_RATIO_MAX: f32 = 0.15;
 
 /// Interval of sender reports: players synchronise audio and video by them.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A viewer's end of str0m.
 pub(super) struct Prepared {
@@ -86,15 +88,18 @@ pub(super) fn prepare(
 }
 
 fn add_tracks(rtc: &mut Rtc, terms: &Terms) -> Vec<Track> {
-    let mut api = rtc.direct_api();
+    let (mut api, has_estimate) = (rtc.direct_api(), terms.congestion.is_some());
     let mut add = |(index, terms): (usize, &super::TrackTerms)| {
         let rtx_ssrc = terms.rtx.map(|_| api.new_ssrc());
         let ssrc = api.new_ssrc();
         let kind = if terms.is_video { MediaKind::Video } else { MediaKind::Audio };
-        api.declare_media(mid(index), kind);
-        let stream = api.declare_stream_tx(ssrc, rtx_ssrc, mid(index), None);
-        let share = Some(RESEND_RATIO_MAX);
-        stream.set_rtx_cache(RESEND_PACKETS_MAX, RESEND_AGE_MAX, share);
+        // What str0m does not know it does not report on.
+        if has_estimate {
+            api.declare_media(mid(index), kind);
+            let stream = api.declare_stream_tx(ssrc, rtx_ssrc, mid(index), None);
+            let share = Some(RESEND_RATIO_MAX);
+            stream.set_rtx_cache(RESEND_PACKETS_MAX, RESEND_AGE_MAX, share);
+        }
         let local = LocalTrack { ssrc: *ssrc, rtx_ssrc: rtx_ssrc.map(|s| *s) };
         Track::new(terms.clone(), local)
     };
@@ -105,6 +110,8 @@ fn configured(terms: &Terms, certificate: &DtlsCert, now: Instant) -> Result<Rtc
     let mut config = Rtc::builder()
         .set_rtp_mode(true)
         .set_ice_lite(true)
+        .set_crypto_provider(keys::provider())
+        .enable_raw_packets(terms.congestion.is_none())
         .set_dtls_cert(certificate.clone())
         .set_rtcp_report_interval_audio(REPORT_INTERVAL)
         .set_rtcp_report_interval_video(REPORT_INTERVAL)
