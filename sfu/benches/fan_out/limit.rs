@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 
-use crate::stream::{FRAME_PACKETS, PAYLOAD_BYTES};
+use crate::stream::{FRAME_PACKETS, PAYLOAD_BYTES, SOUND_BYTES};
 use crate::thread;
 
 /// Bytes of an RTP header and of the tag behind the payload.
@@ -17,51 +17,56 @@ const TAG_BYTES: usize = 16;
 const DESTINATIONS: usize = 100;
 
 /// Frames that are sent.
-const FRAMES: u32 = 20_000;
+const FRAMES: usize = 20_000;
 
-/// Time of one packet.
+/// Time of one packet, in the mean of video and sound.
 pub(crate) fn packet_cost() -> Duration {
     let receivers: Vec<UdpSocket> =
         (0..DESTINATIONS).map(|_| UdpSocket::bind("127.0.0.1:0").expect("a port")).collect();
     let addresses: Vec<_> = receivers.iter().map(|r| r.local_addr().expect("bound")).collect();
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
     let state = UdpSocketState::new(UdpSockRef::from(&socket)).expect("a socket");
-    let keys: Vec<LessSafeKey> = (0..DESTINATIONS)
-        .map(|n| LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[n as u8; 32]).expect("32 bytes")))
-        .collect();
+    let new =
+        |n| LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[n as u8; 32]).expect("32 bytes"));
+    let keys: Vec<LessSafeKey> = (0..DESTINATIONS).map(new).collect();
     let payload = vec![7; PAYLOAD_BYTES];
-    let mut frame = Vec::new();
-    let size = HEADER_BYTES + PAYLOAD_BYTES + TAG_BYTES;
-    let thread = thread::own();
-    let before = thread.cpu_time();
-    for number in 0..FRAMES {
-        let (to, key) = at(&addresses, &keys, number);
-        frame.clear();
-        for packet in 0..FRAME_PACKETS {
-            let start = frame.len();
-            frame.extend([0x80; HEADER_BYTES]);
-            frame.extend_from_slice(&payload);
-            let mut nonce = [0; NONCE_LEN];
-            nonce[..4].copy_from_slice(&number.to_be_bytes());
-            nonce[4] = packet as u8;
-            let (header, body) = frame[start..].split_at_mut(HEADER_BYTES);
-            let nonce = Nonce::assume_unique_for_key(nonce);
-            let tag = key.seal_in_place_separate_tag(nonce, Aad::from(&*header), body);
-            frame.extend_from_slice(tag.expect("short enough").as_ref());
+    let (mut burst, mut nonce, mut sent) = (Vec::new(), 0, 0);
+    let mut send = |to: usize, packets: usize, bytes: usize| {
+        burst.clear();
+        for _ in 0..packets {
+            nonce += 1;
+            seal(&mut burst, &keys[to], nonce, &payload[..bytes]);
         }
         let transmit = Transmit {
-            destination: to,
+            destination: addresses[to],
             ecn: None,
-            contents: &frame,
-            segment_size: Some(size),
+            contents: &burst,
+            segment_size: (packets > 1).then_some(HEADER_BYTES + bytes + TAG_BYTES),
             src_ip: None,
         };
         state.try_send(UdpSockRef::from(&socket), &transmit).expect("loopback");
+        sent += packets;
+    };
+    let thread = thread::own();
+    let before = thread.cpu_time();
+    for number in 0..FRAMES {
+        let to = number % DESTINATIONS;
+        send(to, FRAME_PACKETS, PAYLOAD_BYTES);
+        // Five packets of sound for three frames.
+        (5 * number / 3..5 * (number + 1) / 3).for_each(|_| send(to, 1, SOUND_BYTES));
     }
-    (thread.cpu_time() - before) / FRAMES / FRAME_PACKETS as u32
+    (thread.cpu_time() - before) / u32::try_from(sent).expect("not many")
 }
 
-fn at<'a, A: Copy, K>(addresses: &[A], keys: &'a [K], number: u32) -> (A, &'a K) {
-    let index = number as usize % addresses.len();
-    (addresses[index], &keys[index])
+/// Adds an encrypted packet to a burst.
+fn seal(burst: &mut Vec<u8>, key: &LessSafeKey, number: u64, payload: &[u8]) {
+    let start = burst.len();
+    burst.extend([0x80; HEADER_BYTES]);
+    burst.extend_from_slice(payload);
+    let mut nonce = [0; NONCE_LEN];
+    nonce[..8].copy_from_slice(&number.to_be_bytes());
+    let (header, body) = burst[start..].split_at_mut(HEADER_BYTES);
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let tag = key.seal_in_place_separate_tag(nonce, Aad::from(&*header), body);
+    burst.extend_from_slice(tag.expect("short enough").as_ref());
 }

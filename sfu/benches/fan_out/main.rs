@@ -32,10 +32,7 @@ fn main() {
     let named: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     let crowds = if named.is_empty() { CROWDS.to_vec() } else { named };
     let least = limit::packet_cost();
-    println!(
-        "one core encrypts and sends {:.2} Gbit/s ({least:?} for a packet of a frame)\n",
-        stream::PAYLOAD_BYTES as f64 * 8.0 / least.as_nanos() as f64
-    );
+    println!("one core encrypts and sends a packet of this stream in {least:?}\n");
     println!(
         "| viewers | of a core | per viewer | µs per packet | Gbit/s per core | of the limit | lateness \
          p50, p99 | lost |\n|---|---|---|---|---|---|---|---|"

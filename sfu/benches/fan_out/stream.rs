@@ -11,7 +11,7 @@ pub(crate) const PAYLOAD_BYTES: usize = 1190;
 pub(crate) const FRAME_PACKETS: usize = 7;
 
 /// RTP payload of a packet of sound: 64 kbit/s.
-const SOUND_BYTES: usize = 160;
+pub(crate) const SOUND_BYTES: usize = 160;
 
 const FRAME_TIME: Duration = Duration::from_nanos(33_333_333);
 const SOUND_TIME: Duration = Duration::from_millis(20);
