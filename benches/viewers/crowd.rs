@@ -24,15 +24,23 @@ struct Viewer {
     began: Instant,
     packets: BTreeSet<(u32, u64)>,
     bytes: u64,
+    /// Time from the request to the first packet, and to the end of the first picture, in ms.
+    first_packet_ms: Option<f64>,
+    first_picture_ms: Option<f64>,
+    /// Media packets thrown away on arrival.
+    thrown: u64,
     /// Arrival less RTP time of video packets, in ms.
     delays: Vec<f64>,
 }
 
-/// Watches an address with a token by so many viewers for so many seconds, and prints a report in
-/// JSON.
+/// Watches an address with a token by so many viewers for so many seconds, throws a share of the packets
+/// away, and prints a report in JSON.
 pub(super) fn watch(arguments: &[String]) {
-    let [url, token, count, seconds] = arguments else { panic!("four arguments: {arguments:?}") };
+    let [url, token, count, seconds, loss] = arguments else {
+        panic!("five arguments: {arguments:?}")
+    };
     let count: usize = count.parse().expect("a number");
+    let loss: f64 = loss.parse().expect("a number");
     let end = Instant::now() + Duration::from_secs(seconds.parse().expect("a number"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
@@ -40,18 +48,18 @@ pub(super) fn watch(arguments: &[String]) {
     let mut viewers: Vec<Viewer> = Vec::new();
     while viewers.len() < count {
         viewers.push(runtime.block_on(Viewer::join(&client, url, token)));
-        turn(&mut viewers);
+        turn(&mut viewers, 0.0);
     }
     while Instant::now() < end {
         let begun = Instant::now();
-        turn(&mut viewers);
+        turn(&mut viewers, loss);
         std::thread::sleep(TURN.saturating_sub(begun.elapsed()));
     }
     println!("{}", report(&viewers));
 }
 
-fn turn(viewers: &mut [Viewer]) {
-    viewers.iter_mut().for_each(Viewer::turn);
+fn turn(viewers: &mut [Viewer], loss: f64) {
+    viewers.iter_mut().for_each(|viewer| viewer.turn(loss));
 }
 
 fn report(viewers: &[Viewer]) -> serde_json::Value {
@@ -73,10 +81,31 @@ fn report(viewers: &[Viewer]) -> serde_json::Value {
         late.extend(viewer.delays.iter().map(|delay| delay - least));
     }
     late.sort_by(f64::total_cmp);
-    let p99 = late.get(late.len() * 99 / 100);
+    let first = |of: fn(&Viewer) -> Option<f64>| {
+        let mut all: Vec<f64> = viewers.iter().filter_map(of).collect();
+        all.sort_by(f64::total_cmp);
+        [quantile(&all, 0.5), quantile(&all, 0.95)]
+    };
     serde_json::json!({
-        "packets": packets, "lost": lost, "mbits_per_s": rate, "lateness_p99_ms": p99,
+        "packets": packets,
+        "lost": lost,
+        "thrown": viewers.iter().map(|viewer| viewer.thrown).sum::<u64>(),
+        "mbits_per_s": rate,
+        "lateness_p99_ms": quantile(&late, 0.99),
+        "first_packet_ms": first(|viewer| viewer.first_packet_ms),
+        "first_picture_ms": first(|viewer| viewer.first_picture_ms),
     })
+}
+
+/// A quantile of sorted values.
+fn quantile(sorted: &[f64], quantile: f64) -> Option<f64> {
+    sorted.get((sorted.len() as f64 * quantile) as usize).copied()
+}
+
+/// Whether a datagram is RTP, not RTCP (RFC 5761 section 4), STUN or DTLS (RFC 7983).
+fn is_media(datagram: &[u8]) -> bool {
+    matches!(datagram, [first, second, ..]
+        if (128..192).contains(first) && !(192..224).contains(second))
 }
 
 impl Viewer {
@@ -103,14 +132,31 @@ impl Viewer {
         let answer = SdpAnswer::from_sdp_string(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
         rtc.sdp_api().accept_answer(pending, answer).expect("it fits the offer");
         let (packets, delays) = (BTreeSet::new(), Vec::new());
-        Self { rtc, socket, at, next: now, began: now, packets, bytes: 0, delays }
+        Self {
+            rtc,
+            socket,
+            at,
+            next: now,
+            began: now,
+            packets,
+            bytes: 0,
+            first_packet_ms: None,
+            first_picture_ms: None,
+            thrown: 0,
+            delays,
+        }
     }
 
-    fn turn(&mut self) {
+    fn turn(&mut self, loss: f64) {
         let mut buffer = [0; 2000];
         let mut is_due = self.next <= Instant::now();
         while let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
             let now = Instant::now();
+            let counts = now >= self.began + JOIN && is_media(&buffer[..len]);
+            if counts && rand::random::<f64>() < loss {
+                self.thrown += 1;
+                continue;
+            }
             let read = Receive::new(Protocol::Udp, from, self.at, &buffer[..len]);
             if let Ok(received) = read {
                 self.rtc.handle_input(Input::Receive(now, received)).expect("it is alive");
@@ -136,14 +182,19 @@ impl Viewer {
                     let _ = self.socket.send_to(&t.contents, t.destination);
                 }
                 Output::Event(Event::RtpPacket(packet)) => {
+                    let since_ms = now.duration_since(self.began).as_secs_f64() * 1e3;
+                    let is_video = packet.time.frequency().get() == 90_000;
+                    self.first_packet_ms.get_or_insert(since_ms);
+                    if is_video && packet.header.marker {
+                        self.first_picture_ms.get_or_insert(since_ms);
+                    }
                     if now < self.began + JOIN {
                         continue;
                     }
                     self.bytes += packet.payload.len() as u64 + 12;
                     self.packets.insert((*packet.header.ssrc, *packet.seq_no));
-                    if packet.time.frequency().get() == 90_000 {
-                        let at = now.duration_since(self.began).as_secs_f64() * 1e3;
-                        self.delays.push(at - f64::from(packet.header.timestamp) / 90.0);
+                    if is_video {
+                        self.delays.push(since_ms - f64::from(packet.header.timestamp) / 90.0);
                     }
                 }
                 Output::Event(_) => {}

@@ -35,6 +35,10 @@ const ENOUGH_FACTOR: f64 = 0.9;
 /// How often a line is tried that seems to carry less than that.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Least time between two changes that a viewer wants: each may start an encoder. Of what it says
+/// meanwhile the last counts.
+const WISH_DISTANCE: Duration = Duration::from_millis(500);
+
 /// What a viewer is told.
 #[derive(Serialize)]
 struct Told {
@@ -176,28 +180,26 @@ impl QualityChoice {
     pub(super) async fn serve(&self, mut channel: impl TextChannel) {
         let mut state = self.state.subscribe();
         let Some(mut ladder) = self.qualities.ladder.clone() else { return };
+        let (mut waiting, mut free_at) = (None, tokio::time::Instant::now());
         loop {
             let told = told(&ladder.borrow_and_update(), *state.borrow_and_update());
             channel.send(&told);
             tokio::select! {
                 changed = ladder.changed() => if changed.is_err() { return },
                 _ = state.changed() => {}
-                closed = self.listen(&mut channel) => if closed { return },
-            }
-        }
-    }
-
-    /// Reads one message; true when the channel is closed.
-    async fn listen(&self, channel: &mut impl TextChannel) -> bool {
-        match channel.event().await {
-            ChannelEvent::Message(text) => {
-                if let Err(problem) = self.wish(&text) {
-                    channel.send(&serde_json::json!({ "error": problem }).to_string());
+                () = tokio::time::sleep_until(free_at), if waiting.is_some() => {
+                    free_at = tokio::time::Instant::now() + WISH_DISTANCE;
+                    let wish = waiting.take().map(|text: String| self.wish(&text));
+                    if let Some(Err(problem)) = wish {
+                        channel.send(&serde_json::json!({ "error": problem }).to_string());
+                    }
                 }
-                false
+                event = channel.event() => match event {
+                    ChannelEvent::Message(text) => waiting = Some(text),
+                    ChannelEvent::Ready => {}
+                    ChannelEvent::Closed => return,
+                },
             }
-            ChannelEvent::Ready => false,
-            ChannelEvent::Closed => true,
         }
     }
 
