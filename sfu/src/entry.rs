@@ -9,9 +9,10 @@ use tokio::sync::{mpsc, watch};
 use super::Delivery;
 use super::channel::{ChannelCommand, ChannelState, MESSAGES_MAX};
 use super::command::ConnectionEvent;
-use super::error::Ended;
+use super::error::{Ended, Path};
 use super::id::SessionId;
 use super::session::{Happening, Session};
+use super::source::Batch;
 use super::{Channel, Packet, Source};
 
 /// A session with what belongs to it.
@@ -39,7 +40,13 @@ pub(super) struct Playing {
 
 impl Playing {
     /// Hands packets to the session, from the first that it can decode.
-    fn feed(&mut self, session: &mut Session, packets: &[Packet]) -> Result<(), Ended> {
+    fn feed(
+        &mut self,
+        session: &mut Session,
+        packets: &[Packet],
+        now: Instant,
+        out: &mut impl FnMut(Path, &[u8]),
+    ) -> Result<(), Ended> {
         for packet in packets {
             if self.joined_at.is_some_and(|last| packet.number <= last) {
                 continue;
@@ -51,7 +58,7 @@ impl Playing {
             if std::mem::take(&mut self.takes_over) {
                 session.begin(self.track);
             }
-            session.send(self.track, packet)?;
+            session.send(now, self.track, packet, out)?;
         }
         Ok(())
     }
@@ -60,14 +67,20 @@ impl Playing {
 impl Entry {
     /// Hands the packets of a source to the tracks that play it. Returns the sources that tracks no
     /// longer play.
-    pub(super) fn feed(&mut self, source: u64, packets: &[Packet]) -> Result<Vec<Source>, Ended> {
+    pub(super) fn feed(
+        &mut self,
+        batch: &Batch,
+        now: Instant,
+        mut out: impl FnMut(Path, &[u8]),
+    ) -> Result<Vec<Source>, Ended> {
+        let source = batch.source;
         let mut replaced = Vec::new();
         for at in 0..self.playing.len() {
             let Some(playing) = self.playing.get_mut(at).filter(|p| p.source.id() == source) else {
                 continue;
             };
             let waited = playing.takes_over;
-            playing.feed(&mut self.session, packets)?;
+            playing.feed(&mut self.session, &batch.packets, now, &mut out)?;
             if waited && !playing.takes_over {
                 replaced.push((playing.track, source));
             }

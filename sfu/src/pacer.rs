@@ -61,6 +61,17 @@ impl Pacer {
         self.budget = (self.budget + passed * RATE_BYTES_PER_S).min(BURST_BYTES);
     }
 
+    /// Whether a packet of this length may go at once, before all others; it is counted then.
+    pub(super) fn lets_pass(&mut self, now: Instant, bytes: usize) -> bool {
+        if self.is_waiting() {
+            return false;
+        }
+        self.refill(now);
+        let passes = self.budget > 0.0;
+        self.budget -= if passes { bytes as f64 } else { 0.0 };
+        passes
+    }
+
     /// The next packet that may be sent in this turn.
     pub(super) fn pop(&mut self) -> Option<(usize, Packet)> {
         if self.budget <= 0.0 {
@@ -100,9 +111,12 @@ mod tests {
         assert_eq!(turn(&mut pacer, PACE_INTERVAL), 25);
         assert_eq!(turn(&mut pacer, 2 * PACE_INTERVAL), 25);
         assert_eq!(turn(&mut pacer, Duration::from_secs(9)), 48, "idle time is not saved up");
-        assert!(pacer.is_waiting());
+        assert!(!pacer.lets_pass(start + Duration::from_secs(20), 1), "others wait");
         pacer.forget(0);
         assert!(!pacer.is_waiting());
+        let at = start + Duration::from_secs(20);
+        let passed = (0..100).filter(|_| pacer.lets_pass(at, 1000)).count();
+        assert_eq!(passed, 48);
     }
 
     #[test]

@@ -169,13 +169,23 @@ impl Session {
         }
     }
 
-    /// Queues a packet of the source of a track. Call [`Self::step`] afterwards. Before the
-    /// connection is there packets are lost.
+    /// Sends a packet of the source of a track, or queues it if that is too much at once. Call
+    /// [`Self::step`] afterwards. Before the connection is there packets are lost.
     ///
     /// # Errors
     /// [`Ended::TooSlow`], if the queue is full.
-    pub(super) fn send(&mut self, track: usize, packet: &Packet) -> Result<(), Ended> {
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        track: usize,
+        packet: &Packet,
+        out: &mut impl FnMut(Path, &[u8]),
+    ) -> Result<(), Ended> {
         if !self.is_connected {
+            return Ok(());
+        }
+        if self.pacer.lets_pass(now, packet.payload.len()) {
+            self.write(now, track, packet, out);
             return Ok(());
         }
         self.pacer.push(track, packet.clone()).map_err(|_| Ended::TooSlow)

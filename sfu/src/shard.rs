@@ -186,7 +186,10 @@ impl Shard {
         if needs_start {
             source.request_keyframe();
         }
-        let sent = group.iter().try_for_each(|packet| entry.session.send(track, packet));
+        let (now, post) = (Instant::now(), &mut self.post);
+        let mut out = |path: Path, datagram: &[u8]| post.send(path, datagram);
+        let sent =
+            group.iter().try_for_each(|packet| entry.session.send(now, track, packet, &mut out));
         let players = self.players.entry(source.id()).or_default();
         if !players.contains(&id) {
             players.push(id);
@@ -216,8 +219,9 @@ impl Shard {
     fn send(&mut self, batch: &Batch) {
         let now = Instant::now();
         for id in self.players.get(&batch.source).cloned().unwrap_or_default() {
-            let Some(entry) = self.sessions.get_mut(&id) else { continue };
-            match entry.feed(batch.source, &batch.packets) {
+            let Self { post, sessions, .. } = self;
+            let Some(entry) = sessions.get_mut(&id) else { continue };
+            match entry.feed(batch, now, |path, datagram| post.send(path, datagram)) {
                 Ok(replaced) => {
                     replaced.iter().for_each(|source| self.leave(id, source));
                     self.step(id, now);
@@ -247,9 +251,11 @@ impl Shard {
             Ok(next) => next,
             Err(why) => return self.end(id, why),
         };
-        timers.remove(&(entry.due, id));
-        entry.due = next;
-        timers.insert((next, id));
+        if entry.due != next {
+            timers.remove(&(entry.due, id));
+            entry.due = next;
+            timers.insert((next, id));
+        }
         if let Some(delivery) = entry.session.measured() {
             entry.delivery.send_replace(delivery);
         }

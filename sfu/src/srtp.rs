@@ -32,8 +32,19 @@ pub(super) struct Srtp {
 }
 
 enum Cipher {
-    Gcm { key: LessSafeKey, salt: [u8; 12] },
-    Counter { key: EncryptingKey, tag: hmac::Key, salt: [u8; 14] },
+    Gcm {
+        key: LessSafeKey,
+        salt: [u8; 12],
+    },
+    /// Its keys are large.
+    Counter(Box<Counter>),
+}
+
+/// AES in counter mode and SHA-1.
+struct Counter {
+    key: EncryptingKey,
+    tag: hmac::Key,
+    salt: [u8; 14],
 }
 
 impl Srtp {
@@ -66,9 +77,9 @@ impl Srtp {
                 let tag = key.seal_in_place_separate_tag(nonce, Aad::from(&*header), payload)?;
                 packet.extend_from_slice(tag.as_ref());
             }
-            Cipher::Counter { key, tag, salt } => {
-                count(key, salt, ssrc, index, payload)?;
-                let mut signed = hmac::Context::with_key(tag);
+            Cipher::Counter(counter) => {
+                counter.encrypt(ssrc, index, payload)?;
+                let mut signed = hmac::Context::with_key(&counter.tag);
                 signed.update(packet);
                 signed.update(&index.to_be_bytes()[2..6]);
                 packet.extend_from_slice(&signed.sign().as_ref()[..SHA1_TAG_BYTES]);
@@ -98,10 +109,10 @@ impl Srtp {
                 packet.extend_from_slice(tag.as_ref());
                 packet.extend_from_slice(&marked);
             }
-            Cipher::Counter { key, tag, salt } => {
-                count(key, salt, ssrc, index.into(), body)?;
+            Cipher::Counter(counter) => {
+                counter.encrypt(ssrc, index.into(), body)?;
                 packet.extend_from_slice(&marked);
-                let tag = hmac::sign(tag, packet);
+                let tag = hmac::sign(&counter.tag, packet);
                 packet.extend_from_slice(&tag.as_ref()[..SHA1_TAG_BYTES]);
             }
         }
@@ -130,11 +141,9 @@ impl Cipher {
         }
         let key = UnboundCipherKey::new(&AES_128, &cipher).ok()?;
         let tag = derived(AUTHENTICATION_LABEL, 20)?;
-        Some(Self::Counter {
-            key: EncryptingKey::ctr(key).ok()?,
-            tag: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &tag),
-            salt: (*salt).try_into().ok()?,
-        })
+        let tag = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &tag);
+        let (key, salt) = (EncryptingKey::ctr(key).ok()?, (*salt).try_into().ok()?);
+        Some(Self::Counter(Box::new(Counter { key, tag, salt })))
     }
 }
 
@@ -159,20 +168,17 @@ fn nonce(salt: &[u8; 12], parts: &[(usize, &[u8])]) -> Nonce {
     Nonce::assume_unique_for_key(nonce)
 }
 
-/// Encrypts in counter mode (RFC 3711 section 4.1.1).
-fn count(
-    key: &EncryptingKey,
-    salt: &[u8; 14],
-    ssrc: u32,
-    index: u64,
-    text: &mut [u8],
-) -> Result<(), Unspecified> {
-    let mut counter = [0; 16];
-    counter[..14].copy_from_slice(salt);
-    for (at, part) in [(4, &ssrc.to_be_bytes()[..]), (8, &index.to_be_bytes()[2..])] {
-        counter.iter_mut().skip(at).zip(part).for_each(|(octet, more)| *octet ^= more);
+impl Counter {
+    /// RFC 3711 section 4.1.1.
+    fn encrypt(&self, ssrc: u32, index: u64, text: &mut [u8]) -> Result<(), Unspecified> {
+        let mut counter = [0; 16];
+        counter[..14].copy_from_slice(&self.salt);
+        for (at, part) in [(4, &ssrc.to_be_bytes()[..]), (8, &index.to_be_bytes()[2..])] {
+            counter.iter_mut().skip(at).zip(part).for_each(|(octet, more)| *octet ^= more);
+        }
+        let context = EncryptionContext::Iv128((&counter).into());
+        self.key.less_safe_encrypt(text, context).map(|_| ())
     }
-    key.less_safe_encrypt(text, EncryptionContext::Iv128((&counter).into())).map(|_| ())
 }
 
 #[cfg(test)]

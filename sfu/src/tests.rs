@@ -142,6 +142,8 @@ struct Network {
     local: LocalEnd,
     now: Instant,
     happenings: Vec<Happening>,
+    /// Datagrams of the session on their way.
+    sent: Vec<(Path, Vec<u8>)>,
     media: u64,
     /// Of how many media packets of the session one is lost; 0 for none.
     lost_one_in: u64,
@@ -157,8 +159,8 @@ impl Network {
         let made = Session::new(&player.terms(), (&at, false), &certificate, now);
         let (session, local) = made.expect("the terms are right");
         player.accept(&local);
-        let (happenings, media, lost_one_in) = (Vec::new(), 0, 0);
-        Self { session, player, local, now, happenings, media, lost_one_in }
+        let (happenings, sent) = (Vec::new(), Vec::new());
+        Self { session, player, local, now, happenings, sent, media: 0, lost_one_in: 0 }
     }
 
     /// Lets this much time pass.
@@ -166,16 +168,17 @@ impl Network {
         let until = self.now + time;
         while self.now < until {
             self.now += Duration::from_millis(5);
-            let Self { session, player, now, media, lost_one_in, .. } = self;
+            let Self { session, player, now, sent, media, lost_one_in, .. } = self;
+            session.step(*now, |path, datagram| sent.push((path, datagram.to_vec())))?;
             let mut to_player = Vec::new();
-            session.step(*now, |path, datagram| {
+            for (path, datagram) in sent.drain(..) {
                 let is_media = (128..192).contains(&datagram[0]) && datagram.len() > 500;
                 *media += u64::from(is_media);
                 let lost = is_media && *lost_one_in > 0 && media.is_multiple_of(*lost_one_in);
                 if !lost && path.remote == player.at {
-                    to_player.push((path.local, datagram.to_vec()));
+                    to_player.push((path.local, datagram));
                 }
-            })?;
+            }
             let mut to_session = Vec::new();
             for (from, data) in to_player {
                 player.take(*now, from, &data);
@@ -200,7 +203,9 @@ impl Network {
 
     fn send(&mut self, numbers: std::ops::Range<u64>) {
         for number in numbers {
-            self.session.send(0, &packet(number, number % 50 == 0, self.now)).expect("room");
+            let packet = packet(number, number % 50 == 0, self.now);
+            let mut out = |path, datagram: &[u8]| self.sent.push((path, datagram.to_vec()));
+            self.session.send(self.now, 0, &packet, &mut out).expect("room");
             self.run(Duration::from_millis(5)).expect("it is alive");
         }
     }
