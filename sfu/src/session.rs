@@ -1,27 +1,27 @@
 //! One viewer's connection, without sockets and clock: str0m does ICE-lite, DTLS, SRTP, RTCP and
 //! data channels.
 
+mod datagrams;
+mod events;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::bwe::{Bitrate, BweKind};
+use str0m::bwe::Bitrate;
 use str0m::config::DtlsCert;
-use str0m::ice::StunMessage;
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::rtcp::{NackEntry, Rtcp};
-use str0m::rtp::{RawPacket, RtpWrite, Ssrc};
-use str0m::stats::PeerStats;
-use str0m::{Candidate, Event, Input, Output, Rtc};
+use str0m::rtp::RtpWrite;
+use str0m::rtp::rtcp::NackEntry;
+use str0m::{Candidate, Input, Output, Rtc};
 
+use self::datagrams::{accepts, chooses_path, is_dtls};
 use super::Delivery;
 use super::error::{Ended, Path};
 use super::figures::Gauge;
 use super::first_reports::FirstReports;
-use super::keys;
 use super::pacer::{PACE_INTERVAL, Pacer};
 use super::sender::Sender;
-use super::setup::{Prepared, creds, mid, prepare};
-use super::srtp::Srtp;
+use super::setup::{Prepared, creds, prepare};
 use super::texts::Texts;
 use super::track::Track;
 use super::{Credentials, Error, LocalEnd, Packet, Terms};
@@ -33,9 +33,6 @@ const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Least time between two looks at the timers of a session that sends at once: for reports, data
 /// channels and the handshake.
 const TICK_INTERVAL: Duration = Duration::from_millis(25);
-
-/// Most requests for lost packets in one step; each names up to 17.
-const LOST_ENTRIES_MAX: usize = 64;
 
 /// Most packets of str0m's pacer in one step: more than it lets pass at once.
 const PACED_PACKETS_MAX: usize = 256;
@@ -291,107 +288,6 @@ impl Session {
         }
     }
 
-    fn event(&mut self, now: Instant, event: Event) -> Result<(), Ended> {
-        match event {
-            Event::Connected => {
-                self.is_connected = true;
-                self.key()?;
-                self.happenings.push(Happening::Connected);
-            }
-            Event::KeyframeRequest(asked) => {
-                let track = (0..self.tracks.len()).find(|index| mid(*index) == asked.mid);
-                self.happenings.extend(track.map(Happening::KeyframeWanted));
-            }
-            Event::ChannelOpen(id, label) => {
-                let number = self.texts.open(&mut self.rtc, id)?;
-                self.happenings.push(Happening::ChannelOpened(number, label));
-            }
-            Event::ChannelData(data) => {
-                let text = String::from_utf8(data.data).ok().filter(|_| !data.binary);
-                let text = text.filter(|t| t.len() <= super::channel::MESSAGE_BYTES_MAX);
-                if let Some((number, text)) = self.texts.number(data.id).zip(text) {
-                    self.happenings.push(Happening::ChannelText(number, text));
-                }
-            }
-            Event::ChannelBufferedAmountLow(id) => {
-                let number = self.texts.number(id);
-                self.happenings.extend(number.map(Happening::ChannelReady));
-            }
-            Event::ChannelClose(id) => {
-                let number = self.texts.number(id);
-                self.happenings.extend(number.map(Happening::ChannelClosed));
-            }
-            Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
-                self.estimate = Some(estimate);
-                self.gauge.estimate(estimate.as_f64() / 1000.0);
-            }
-            Event::PeerStats(stats) => self.measure(&stats),
-            Event::RawPacket(packet) => {
-                if let RawPacket::RtcpRx(feedback) = *packet {
-                    self.feedback(now, &feedback);
-                }
-            }
-            Event::MediaEgressStats(stats) => {
-                let track = (0..self.tracks.len()).find(|index| mid(*index) == stats.mid);
-                track.into_iter().for_each(|track| self.gauge.track(track, &stats));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Hands the keys of the handshake to the sender.
-    fn key(&mut self) -> Result<(), Ended> {
-        let keys = keys::take();
-        let Some(sender) = &mut self.sender else { return Ok(()) };
-        let srtp = keys.and_then(|keys| Srtp::new(&keys, self.is_client));
-        let unknown = || Ended::Failed("the handshake chose an unknown cipher".into());
-        sender.key(srtp.ok_or_else(unknown)?);
-        Ok(())
-    }
-
-    fn measure(&mut self, stats: &PeerStats) {
-        let past_bytes = self.sender.as_ref().map_or(0, Sender::sent_bytes);
-        self.gauge.transport(stats, past_bytes);
-        if let Some((sender, pair)) =
-            self.sender.as_mut().zip(stats.selected_candidate_pair.as_ref())
-        {
-            let (local, remote) = (pair.local.addr, pair.remote.addr);
-            sender.follow(Path { local, remote, is_tcp: pair.protocol == Protocol::Tcp });
-        }
-    }
-
-    /// Takes what a viewer reports of the media.
-    fn feedback(&mut self, now: Instant, feedback: &Rtcp) {
-        let Some(sender) = &self.sender else { return };
-        let ntp = sender.clock().time(now);
-        let track = |ssrc: Ssrc| self.tracks.iter().position(|track| track.local.ssrc == *ssrc);
-        match feedback {
-            Rtcp::ReceiverReport(report) => {
-                for report in &report.reports {
-                    track(report.ssrc)
-                        .into_iter()
-                        .for_each(|at| self.gauge.report(at, report, ntp));
-                }
-            }
-            Rtcp::Nack(nack) => {
-                let room = LOST_ENTRIES_MAX.saturating_sub(self.lost.len());
-                if let Some(at) = track(nack.ssrc) {
-                    let entries = nack.reports.iter().take(room);
-                    self.lost.extend(entries.map(|entry| (at, *entry)));
-                }
-            }
-            Rtcp::Pli(pli) => {
-                self.happenings.extend(track(pli.ssrc).map(Happening::KeyframeWanted));
-            }
-            Rtcp::Fir(fir) => {
-                let asked = fir.reports.iter().filter_map(|entry| track(entry.ssrc));
-                self.happenings.extend(asked.map(Happening::KeyframeWanted));
-            }
-            _ => {}
-        }
-    }
-
     /// What reaches the viewer, if it was measured since the last call.
     pub(super) fn measured(&mut self) -> Option<Delivery> {
         self.gauge.take()
@@ -462,21 +358,4 @@ fn protocol(path: Path) -> Protocol {
 
 fn failed(error: str0m::RtcError) -> Ended {
     Ended::Failed(error.to_string())
-}
-
-/// Whether a datagram is a check by which a viewer chooses its path (RFC 8445 section 7.1.2).
-fn chooses_path(datagram: &[u8]) -> bool {
-    let is_stun = datagram.first().is_some_and(|first| *first < 4);
-    let chooses = |check: StunMessage<'_>| check.is_binding_request() && check.use_candidate();
-    is_stun && StunMessage::parse(datagram).is_ok_and(chooses)
-}
-
-/// Whether a datagram is the answer to a check of a viewer that knows our password.
-fn accepts(reply: &[u8]) -> bool {
-    StunMessage::parse(reply).is_ok_and(|reply| reply.is_successful_binding_response())
-}
-
-/// Whether a datagram is DTLS (RFC 7983): str0m sends it on the path that is chosen.
-fn is_dtls(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|first| (20..64).contains(first))
 }
