@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Packet types (RFC 3550 section 12.1).
-const SENDER_REPORT: u8 = 200;
-const DESCRIPTION: u8 = 202;
-const GOODBYE: u8 = 203;
+const SENDER_REPORT_TYPE: u8 = 200;
+const DESCRIPTION_TYPE: u8 = 202;
+const GOODBYE_TYPE: u8 = 203;
 
 /// Item of a description: the name that all tracks of a sender share.
-const CNAME_ITEM: u8 = 1;
+const CNAME_ITEM_TYPE: u8 = 1;
 
 /// Seconds from the epoch of NTP, 1900, to that of Unix (RFC 868).
 const NTP_OFFSET_S: u64 = 2_208_988_800;
@@ -47,7 +47,7 @@ pub(super) struct Sent {
 
 /// A sender report and the sender's name.
 pub(super) fn sender_report(sent: Sent, cname: &str) -> Vec<u8> {
-    let mut report = header(0, SENDER_REPORT, 6);
+    let mut report = header(0, SENDER_REPORT_TYPE, 6);
     report.extend(sent.ssrc.to_be_bytes());
     report.extend(sent.ntp.to_be_bytes());
     for word in [sent.rtp_time, sent.packets, sent.payload_bytes] {
@@ -55,10 +55,10 @@ pub(super) fn sender_report(sent: Sent, cname: &str) -> Vec<u8> {
     }
     // A chunk ends with a zero octet and at a word.
     let mut chunk = sent.ssrc.to_be_bytes().to_vec();
-    chunk.extend([CNAME_ITEM, cname.len() as u8]);
+    chunk.extend([CNAME_ITEM_TYPE, cname.len() as u8]);
     chunk.extend(cname.bytes());
     chunk.resize((chunk.len() + 1).next_multiple_of(4), 0);
-    report.extend(header(1, DESCRIPTION, chunk.len() / 4));
+    report.extend(header(1, DESCRIPTION_TYPE, chunk.len() / 4));
     report.extend(chunk);
     report
 }
@@ -66,7 +66,7 @@ pub(super) fn sender_report(sent: Sent, cname: &str) -> Vec<u8> {
 /// A report and a goodbye: a compound begins with a report.
 pub(super) fn goodbye(sent: Sent, cname: &str) -> Vec<u8> {
     let mut compound = sender_report(sent, cname);
-    compound.extend(header(1, GOODBYE, 1));
+    compound.extend(header(1, GOODBYE_TYPE, 1));
     compound.extend(sent.ssrc.to_be_bytes());
     compound
 }

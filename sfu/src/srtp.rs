@@ -9,10 +9,10 @@ use str0m::crypto::dtls::SrtpProfile;
 use super::keys::MasterKeys;
 
 /// Labels of the keys that are derived, for RTP; those of RTCP follow (RFC 3711 section 4.3.2).
-const CIPHER_LABEL: u8 = 0;
-const AUTHENTICATION_LABEL: u8 = 1;
-const SALT_LABEL: u8 = 2;
-const RTCP_LABELS: u8 = 3;
+const CIPHER_LABEL_CODE: u8 = 0;
+const AUTHENTICATION_LABEL_CODE: u8 = 1;
+const SALT_LABEL_CODE: u8 = 2;
+const RTCP_LABELS_CODE: u8 = 3;
 
 /// Octets of the tag of SHA-1 (RFC 3711 section 5.2).
 const SHA1_TAG_BYTES: usize = 10;
@@ -21,7 +21,7 @@ const SHA1_TAG_BYTES: usize = 10;
 const CLEAR_RTCP_BYTES: usize = 8;
 
 /// Marks RTCP as encrypted, before its index of 31 bits.
-const ENCRYPTED_FLAG: u32 = 1 << 31;
+const ENCRYPTED_MASK: u32 = 1 << 31;
 
 /// Encrypts what one end sends.
 pub(super) struct Srtp {
@@ -52,7 +52,7 @@ impl Srtp {
     /// is not known.
     pub(super) fn new(keys: &MasterKeys, is_client: bool) -> Option<Self> {
         let rtp = Cipher::derive(keys, is_client, 0)?;
-        let rtcp = Cipher::derive(keys, is_client, RTCP_LABELS)?;
+        let rtcp = Cipher::derive(keys, is_client, RTCP_LABELS_CODE)?;
         Some(Self { rtp, rtcp, rtcp_index: 0 })
     }
 
@@ -94,8 +94,8 @@ impl Srtp {
     /// [`Unspecified`], if the packet is shorter than a header or longer than the cipher allows.
     pub(super) fn seal_rtcp(&mut self, packet: &mut Vec<u8>) -> Result<(), Unspecified> {
         let index = self.rtcp_index;
-        self.rtcp_index = (index + 1) % ENCRYPTED_FLAG;
-        let marked = (ENCRYPTED_FLAG | index).to_be_bytes();
+        self.rtcp_index = (index + 1) % ENCRYPTED_MASK;
+        let marked = (ENCRYPTED_MASK | index).to_be_bytes();
         let (header, body) = packet.split_at_mut_checked(CLEAR_RTCP_BYTES).ok_or(Unspecified)?;
         let ssrc = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
         match &self.rtcp {
@@ -132,15 +132,15 @@ impl Cipher {
         let key = keys.material.get(end * key_bytes..)?.get(..key_bytes)?;
         let salt = keys.material.get(2 * key_bytes + end * salt_bytes..)?.get(..salt_bytes)?;
         let derived = |label: u8, bytes: usize| derived(key, salt, labels + label, bytes);
-        let cipher = derived(CIPHER_LABEL, key_bytes)?;
-        let salt = derived(SALT_LABEL, salt_bytes)?;
+        let cipher = derived(CIPHER_LABEL_CODE, key_bytes)?;
+        let salt = derived(SALT_LABEL_CODE, salt_bytes)?;
         if let Ok(salt) = <[u8; 12]>::try_from(&*salt) {
             let algorithm = if key_bytes == 32 { &AES_256_GCM } else { &AES_128_GCM };
             let key = LessSafeKey::new(UnboundKey::new(algorithm, &cipher).ok()?);
             return Some(Self::Gcm { key, salt });
         }
         let key = UnboundCipherKey::new(&AES_128, &cipher).ok()?;
-        let tag = derived(AUTHENTICATION_LABEL, 20)?;
+        let tag = derived(AUTHENTICATION_LABEL_CODE, 20)?;
         let tag = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &tag);
         let (key, salt) = (EncryptingKey::ctr(key).ok()?, (*salt).try_into().ok()?);
         Some(Self::Counter(Box::new(Counter { key, tag, salt })))
@@ -199,9 +199,9 @@ mod tests {
             let expect = bytes(expect);
             assert_eq!(derived(&master, &salt, label, expect.len()), Some(expect), "{label}");
         };
-        check(CIPHER_LABEL, "C61E7A93744F39EE10734AFE3FF7A087");
-        check(SALT_LABEL, "30CBBC08863D8C85D49DB34A9AE1");
-        check(AUTHENTICATION_LABEL, "CEBE321F6FF7716B6FD4AB49AF256A156D38BAA4");
+        check(CIPHER_LABEL_CODE, "C61E7A93744F39EE10734AFE3FF7A087");
+        check(SALT_LABEL_CODE, "30CBBC08863D8C85D49DB34A9AE1");
+        check(AUTHENTICATION_LABEL_CODE, "CEBE321F6FF7716B6FD4AB49AF256A156D38BAA4");
     }
 
     /// RFC 7714 section 16.1.1.
