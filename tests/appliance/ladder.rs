@@ -70,6 +70,10 @@ async fn players_get_rungs_that_are_cut_like_the_source() {
     let args = ["-v", "error", "-show_entries", "stream=width,height", "-of", "csv=p=0", &url];
     let (_, text) = output("ffprobe", &args, s(30)).await;
     assert!(text.contains("320,180"), "{text}");
+    let url = stream.hls().replace("/hls/", "/dash/").replace("index.m3u8", "manifest.mpd");
+    let args = ["-v", "error", "-show_entries", "stream=width,height", "-of", "csv=p=0", &url];
+    let (_, text) = output("ffprobe", &args, s(60)).await;
+    assert!(text.contains("640,360") && text.contains("320,180"), "{text}");
 
     let mut player = Client::browser("hls", &[&stream.hls(), "--patience", "60"]);
     player.wait_for("playing", s(60)).await;

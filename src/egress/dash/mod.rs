@@ -12,18 +12,18 @@ use crate::flow;
 use crate::media::Language;
 use mpd::Track;
 
-/// The manifest of the stream, once every original track has a segment. It has the video in the size
-/// of the source, without the rungs of the ladder. Audio in other languages is
+/// The manifest of the stream, once every original track has a segment. Audio in other languages is
 /// listed once it is there. `query` is appended to every URI.
 ///
 /// # Errors
 /// [`SegmentError::Late`] if the stream is stalled.
 pub async fn manifest(segment_store: &SegmentStore, query: &str) -> Result<Manifest, SegmentError> {
     let mut presentation = segment_store.presentation().await?;
-    if presentation.encoded.iter().any(|(id, _)| *id == TrackId::H264) {
-        // Asking starts the encoder: unlike HLS there is no playlist of its own to ask for. Its
-        // failure leaves the original.
-        let _ = segment_store.track(&TrackId::H264, None).await;
+    if !presentation.encoded.is_empty() {
+        // Asking starts the encoders: unlike HLS there is no playlist of its own to ask for. One that
+        // fails leaves the others.
+        let asked = presentation.encoded.iter().map(|(id, _)| segment_store.track(id, None));
+        futures::future::join_all(asked).await;
         presentation = segment_store.presentation().await?;
     }
     let mut tracks = Vec::new();
@@ -42,14 +42,12 @@ fn offered(presentation: &Presentation) -> Vec<(TrackId, Option<Language>, Rendi
     let spoken = presentation.captions.first().map(|original| original.language.clone());
     let spoken = spoken.filter(|language| *language != Language::undetermined());
     let video = presentation.video.iter().map(|r| (TrackId::Video, None, r));
-    // Rungs of the ladder are made for players that ask for their playlist by HLS.
-    let h264 = presentation.encoded.iter().filter(|(id, _)| *id == TrackId::H264);
-    let h264 = h264.map(|(id, r)| (id.clone(), None, r));
+    let encoded = presentation.encoded.iter().map(|(id, r)| (id.clone(), None, r));
     let audio = presentation.audio.iter().map(|r| (TrackId::Audio, spoken.clone(), r));
     let dubs = presentation.dubs.iter().filter_map(|(language, rendition)| {
         Some((TrackId::Dub(language.clone()), Some(language.clone()), rendition.as_ref()?))
     });
-    let all = video.chain(h264).chain(audio).chain(dubs);
+    let all = video.chain(encoded).chain(audio).chain(dubs);
     all.map(|(id, language, rendition)| (id, language, rendition.clone())).collect()
 }
 

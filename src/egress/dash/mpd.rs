@@ -15,13 +15,14 @@ use crate::captions::Service;
 use crate::egress::segments::{
     ClosedCaptions, Presentation, Rendition, TICKS_PER_S, TrackId, TrackView, ticks,
 };
-use crate::media::{Kind, Language};
+use crate::media::{Codec, Kind, Language};
 
 /// Players stay at least this many target durations behind the newest segment, as by HLS
 /// (rfc8216bis 4.4.3.8).
 const DELAY_TARGETS_COUNT: u32 = 3;
 
-/// Least id of a set of audio in another language; lower ones are those of fixed tracks.
+/// Least id of a set of audio in another language; lower ones are those of the original and of what is
+/// encoded of it.
 const FIRST_DUB_ID: usize = 10;
 
 /// A track with its segments.
@@ -91,10 +92,13 @@ fn write_all(
             let id = begins.as_millis().to_string();
             let period = vec![("id", id), ("start", seconds(begins))];
             element(xml, "Period", period, |xml| {
-                for (index, (track, runs)) in runs.iter().enumerate() {
-                    for run in runs.iter().filter(|run| run.epoch == *number) {
-                        put_set(xml, (index, track), presentation, run, (*start, query))?;
+                for (id, set) in sets(tracks) {
+                    let in_period = |run: &&Run<'_>| run.epoch == *number;
+                    let mut parts = Vec::new();
+                    for (track, runs) in set.iter().filter_map(|at| runs.get(*at)) {
+                        parts.extend(runs.iter().filter(in_period).map(|run| (*track, run)));
                     }
+                    put_set(xml, id, presentation, &parts, (*start, query))?;
                 }
                 Ok(())
             })?;
@@ -105,24 +109,39 @@ fn write_all(
     })
 }
 
-/// The adaptation set of a track in a period that begins at this running time. `index` is the place
-/// of the track.
+/// Tracks by their places, in sets between which a player switches, each with its id: what is encoded of
+/// the video is H.264, and cut where the original is cut.
+fn sets(tracks: &[Track]) -> Vec<(usize, Vec<usize>)> {
+    let original = tracks.iter().find(|track| track.id == TrackId::Video);
+    let is_h264 = original.is_some_and(|track| track.rendition.info.codec == Codec::H264);
+    let mut sets: Vec<(usize, Vec<usize>)> = Vec::new();
+    for (index, track) in tracks.iter().enumerate() {
+        let id = match track.id {
+            TrackId::Video => 1,
+            TrackId::H264 | TrackId::Rung(_) => 2 - usize::from(is_h264),
+            TrackId::Audio => 3,
+            TrackId::Dub(_) => FIRST_DUB_ID + index,
+        };
+        match sets.iter_mut().find(|(of, _)| *of == id) {
+            Some((_, set)) => set.push(index),
+            None => sets.push((id, vec![index])),
+        }
+    }
+    sets
+}
+
+/// An adaptation set of tracks in a period that begins at this running time; none without a track.
 fn put_set(
     xml: &mut Xml,
-    (index, track): (usize, &Track),
+    id: usize,
     presentation: &Presentation,
-    run: &Run<'_>,
+    runs: &[(&Track, &Run<'_>)],
     (begins, query): (Duration, &str),
 ) -> io::Result<()> {
+    let Some((track, _)) = runs.first() else { return Ok(()) };
     let kind = track.rendition.info.kind();
-    let number = match track.id {
-        TrackId::Video => 1,
-        TrackId::H264 | TrackId::Rung(_) => 2,
-        TrackId::Audio => 3,
-        TrackId::Dub(_) => FIRST_DUB_ID + index,
-    };
     let mut set = vec![
-        ("id", number.to_string()),
+        ("id", id.to_string()),
         ("contentType", kind.as_str().to_owned()),
         ("mimeType", format!("{kind}/mp4")),
         ("segmentAlignment", "true".to_owned()),
@@ -140,7 +159,8 @@ fn put_set(
         if let Some(language) = &track.language {
             xml.create_element("Label").write_text_content(BytesText::new(language.name()))?;
         }
-        put_representation(xml, track, run, (begins, query))
+        runs.iter()
+            .try_for_each(|(track, run)| put_representation(xml, track, run, (begins, query)))
     })
 }
 

@@ -150,6 +150,48 @@ async fn every_track_is_a_set_with_the_segments_of_hls() {
     assert!(found.contains(&"Role schemeIdUri=urn:mpeg:dash:role:2011 value=dub".to_owned()));
 }
 
+/// A player switches between the source and its rungs, if both are H.264.
+#[tokio::test]
+async fn rungs_are_in_the_set_of_their_codec() {
+    for (codec, expect) in [(Codec::H264, [1, 1].as_slice()), (Codec::H265, &[1, 2, 2])] {
+        crate::init().expect("GStreamer starts");
+        let segment_store = SegmentStore::new(SETTINGS);
+        segment_store.expect(vec![TrackId::Video]);
+        segment_store.begin_track(&TrackId::Video, info(codec));
+        let rung = crate::media::Rung { height: 90, kbps: Some(100) };
+        let mut encoded = vec![(TrackId::Rung(90), Some(rung), 100_000)];
+        if codec == Codec::H265 {
+            encoded.push((TrackId::H264, None, 900_000));
+        }
+        segment_store.offer_encoded(&encoded);
+        put(&segment_store, &TrackId::Video, 10, Cut::Segment);
+        put(&segment_store, &TrackId::Video, 12, Cut::Segment);
+        let asked = tokio::spawn({
+            let segment_store = Arc::clone(&segment_store);
+            async move { manifest(&segment_store, "").await }
+        });
+        while segment_store.wanted_encoded().len() < encoded.len() {
+            tokio::task::yield_now().await;
+        }
+        for (id, ..) in &encoded {
+            segment_store.begin_track(id, info(Codec::H264));
+            put(&segment_store, id, 10, Cut::Segment);
+            put(&segment_store, id, 12, Cut::Segment);
+        }
+        let found = asked.await.expect("no panic");
+        let mut sets = Vec::new();
+        for tag in &found {
+            if let Some(set) = tag.strip_prefix("AdaptationSet ") {
+                sets.push((number(set, "id") as usize, 0));
+            } else if tag.starts_with("Representation ") {
+                sets.last_mut().expect("a set").1 += 1;
+            }
+        }
+        let listed: Vec<usize> = sets.iter().flat_map(|(id, count)| vec![*id; *count]).collect();
+        assert_eq!(listed, expect, "{found:#?}");
+    }
+}
+
 /// A player computes the same moment from the period of either side of a break.
 #[tokio::test]
 async fn a_break_begins_a_period_and_the_time_line_goes_on() {
