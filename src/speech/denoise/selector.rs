@@ -48,7 +48,7 @@ pub struct Selector {
     loading: Option<Loading>,
     attached: bool,
     off: Option<String>,
-    recovery: Recovery,
+    pub(super) recovery: Recovery,
 }
 
 impl Default for Selector {
