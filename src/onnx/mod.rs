@@ -122,7 +122,7 @@ impl Runtime {
             .with_optimization_level(GraphOptimizationLevel::Level3)?
             .with_intra_threads(threads)?
             // A plan of the memory would be made and kept for each length of the input, and lengths of
-            // speech hardly ever recur: a tenth more work (docs/measurements.md).
+            // speech hardly ever recur (docs/measurements.md).
             .with_memory_pattern(false)?
             // Idle threads would spin, which takes a core from the media.
             .with_intra_op_spinning(false)?)
