@@ -131,7 +131,7 @@ fn an_engine_that_died_is_in_trouble_until_it_has_been_started_again() {
     });
     assert!(trouble.engine == "moonshine" && trouble.failures >= 2, "{trouble:?}");
 
-    fs::write(&encoder, &fs::read(&whole).expect("reads")).expect("writes");
+    fs::write(&encoder, fs::read(&whole).expect("reads")).expect("writes");
     until("it works again", || in_trouble().is_none().then_some(()));
     assert!(!children(MORTAL.0).is_empty(), "it was started again");
     let again = at;
