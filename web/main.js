@@ -16,7 +16,7 @@ function showSignIn() {
   stopFollowing?.();
   stopFollowing = null;
   clearInterval(ticking);
-  document.getElementById("sign-out").hidden = true;
+  for (const id of ["sign-out", "faults"]) document.getElementById(id).hidden = true;
   template("sign-in");
   const form = main.querySelector("form"), words = form.querySelector(".error");
   form.onsubmit = async (event) => {
@@ -40,12 +40,21 @@ async function refresh() {
   asking = true;
   while (wanted && view) {
     wanted = false;
-    try { await view.refresh(); } catch (error) {
+    try { await Promise.all([view.refresh(), showFaults()]); } catch (error) {
       if (error.code === "unknown_stream") location.hash = "#/"; else if (error.status !== 401 && error.status !== 0) toast(error);
     }
     await new Promise((done) => setTimeout(done, 500));
   }
   asking = false;
+}
+
+// What does not work now, above every view. Streams say it on their tiles.
+async function showFaults() {
+  const { faults } = await get("/health"), shown = faults.filter((f) => !f.what.startsWith("stream "));
+  const again = (f) => f.retry_in_ms === null ? "" : ` It starts again ${f.retry_in_ms ? `in ${Math.ceil(f.retry_in_ms / 1000)} s` : "now"}.`;
+  const list = document.getElementById("faults");
+  list.hidden = shown.length === 0;
+  list.replaceChildren(...shown.map((f) => make("li", {}, make("b", { textContent: f.what }), `: ${f.reason}.${again(f)}`)));
 }
 
 function route() {

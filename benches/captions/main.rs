@@ -3,8 +3,8 @@
 //! streams at once; words that were not spoken.
 //!
 //! `cargo test --bench captions`, or `cargo test --bench captions -- moonshine` for engines of that
-//! name alone; with `--live` only what is paced in real time, with `--hour` an hour of speech through
-//! each engine, which takes a quarter of one. Models are searched in `AURALINK_MODELS` (folders
+//! name alone; with `--live` only what is paced in real time, with `--noisy` only what is in noise, with
+//! `--hour` an hour of speech through each engine, which takes a quarter of one. Models are searched in `AURALINK_MODELS` (folders
 //! joined by `:`), else in `/var/lib/auralink/models` and `./models`. Streams are paced in real time,
 //! so it takes some minutes. The set is fixed: nothing is random.
 
@@ -47,6 +47,10 @@ fn main() {
     let is_asked = |mode: &str| std::env::args().any(|a| a == mode);
     if is_asked("--hour") {
         wanted.iter().for_each(|wanted| hour::print(&engines, wanted, &utterances));
+        return;
+    }
+    if is_asked("--noisy") {
+        noisy::print(&engines, &wanted);
         return;
     }
     if !is_asked("--live") {

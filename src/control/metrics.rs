@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::archive::Totals;
 use crate::runtime::{Event, NodeState, OutputSnapshot, StreamSnapshot, StreamState, Supervisor};
-use crate::speech::engine;
+use crate::speech::{engine, recovery};
 use crate::telemetry::names::{self, Name};
 use crate::webrtc::Registry as Sessions;
 
@@ -176,6 +176,9 @@ impl Scrape {
             self.set(names::ENGINE_STARTS, &labels, used.starts as f64)?;
             self.set(names::ENGINE_MEMORY, &labels, used.memory_bytes as f64)?;
             self.set(names::ENGINE_CPU, &labels, used.cpu.as_secs_f64())?;
+        }
+        for down in recovery::troubles() {
+            self.set(names::ENGINE_DOWN, &[&down.engine, &down.model], 1.0)?;
         }
         Ok(())
     }

@@ -121,6 +121,9 @@ impl Runtime {
         Ok(Session::builder(&self.environment)?
             .with_optimization_level(GraphOptimizationLevel::Level3)?
             .with_intra_threads(threads)?
+            // A plan of the memory would be made and kept for each length of the input, and lengths of
+            // speech hardly ever recur (docs/measurements.md).
+            .with_memory_pattern(false)?
             // Idle threads would spin, which takes a core from the media.
             .with_intra_op_spinning(false)?)
     }

@@ -11,6 +11,7 @@ mod error;
 pub mod glossary;
 pub mod http;
 pub mod language;
+pub mod recovery;
 pub mod speakers;
 pub mod stt;
 pub mod translate;

@@ -71,6 +71,8 @@ names! {
     ENGINE_MEMORY = "auralink_engine_memory_bytes", ["engine", "model"];
     /// Processor time that a model's processes have used, in seconds.
     ENGINE_CPU = "auralink_engine_cpu_seconds_total", ["engine", "model"];
+    /// 1 while an engine has failed and is started again after a pause; absent while it works.
+    ENGINE_DOWN = "auralink_engine_down", ["engine", "model"];
     /// Committed cues of a feed of captions.
     CUES = "auralink_caption_cues_total", ["stream", "feed"];
     /// Words of the committed cues.

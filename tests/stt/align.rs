@@ -76,3 +76,36 @@ fn a_text_that_was_not_spoken_is_no_alignment() {
     assert_eq!(aligner.align(&["—", "…"], &[0; 8000]), None);
     assert_eq!(aligner.align(&[], &[]), None);
 }
+
+/// Growth that is the allocator's: a grammar that is never freed takes 8 KiB.
+const GROWTH_MAX_BYTES: u64 = 1 << 20;
+
+/// Runs in its own process, so that no other test uses its memory.
+#[test]
+#[ignore = "run by `texts_leave_no_memory_behind`"]
+fn many_texts() {
+    let mut aligner = Aligner::find().expect("PocketSphinx: `make setup` installs it");
+    let hiss: Vec<i16> = (0..RATE / 4).map(|n| (n * 7919 % 61) as i16 * 10).collect();
+    let words: Vec<&str> = TEXT.split(' ').collect();
+    let mut align = |count: usize| {
+        // Most texts do not fit the hiss.
+        for pair in words.windows(2).cycle().take(count) {
+            let _ = aligner.align(pair, &hiss);
+        }
+        auralink::telemetry::process_usage(std::process::id()).0
+    };
+    let (before, after) = (align(100), align(400));
+    eprintln!("{} KiB more", after.saturating_sub(before) >> 10);
+    assert!(after < before + GROWTH_MAX_BYTES, "{before} to {after} bytes");
+}
+
+#[test]
+fn texts_leave_no_memory_behind() {
+    let output = Command::new(std::env::current_exe().expect("a path"))
+        .args(["align::many_texts", "--exact", "--ignored", "--nocapture"])
+        .output()
+        .expect("it starts again");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stdout));
+    eprintln!("{said}");
+}

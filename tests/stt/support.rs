@@ -118,6 +118,12 @@ impl Listener {
         }
     }
 
+    /// Whether an event has come.
+    pub fn has_come(&mut self, is: impl Fn(&Event) -> bool) -> bool {
+        self.seen.extend(self.events.try_iter());
+        self.seen.iter().any(|(_, event)| is(event))
+    }
+
     /// All events up to the end.
     pub fn finish(self) -> Vec<Event> {
         self.finish_timed().into_iter().map(|(_, event)| event).collect()

@@ -7,11 +7,15 @@ use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use super::{ApiState, Code, Error, Failures};
 use crate::control::Metrics;
 use crate::control::auth;
 use crate::flow::{self, files};
+use crate::runtime::{StreamSnapshot, StreamState};
+use crate::speech::recovery::{self, Trouble};
 use crate::telemetry::disk;
 
 /// A disk that does not report its usage within this time hangs; its figures are then left out.
@@ -24,11 +28,80 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
+/// Whether everything works that this appliance is to do.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Health {
+    /// In one word.
+    state: HealthState,
+    /// What does not work now.
+    faults: Vec<Fault>,
+}
+
+/// The health of the appliance in one word.
+#[derive(Clone, Copy, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum HealthState {
+    /// Everything works.
+    Green,
+    /// Something does not; the rest goes on.
+    Yellow,
+}
+
+/// Something that does not work.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Fault {
+    /// What it is.
+    #[schema(example = "engine moonshine (tiny-en)")]
+    what: String,
+    /// Why it does not work, in words.
+    reason: String,
+    /// Since when, if that is known.
+    since: Option<DateTime<Utc>>,
+    /// Milliseconds until it is started again by itself; `null` if it is not, or if that is not known.
+    retry_in_ms: Option<u64>,
+}
+
+impl From<Trouble> for Fault {
+    fn from(trouble: Trouble) -> Self {
+        let Trouble { engine, model, reason, since, retry_in_ms, .. } = trouble;
+        let what = format!("engine {engine} ({model})");
+        Self { what, reason, since: Some(since), retry_in_ms: Some(retry_in_ms) }
+    }
+}
+
+impl Fault {
+    fn of_stream(stream: StreamSnapshot) -> Option<Self> {
+        let reason = stream.last_error.last_error.unwrap_or_default();
+        let what = format!("stream {}", stream.name);
+        let fault = Self { what, reason, since: Some(stream.since), retry_in_ms: None };
+        (stream.state == StreamState::Failed).then_some(fault)
+    }
+
+    fn lasting(what: String, reason: String) -> Self {
+        Self { what, reason, since: None, retry_in_ms: None }
+    }
+}
+
+/// What does not work now: speech engines that have died and are started again, failed streams, streams
+/// of the database that could not be started, a database that cannot be written.
+#[utoipa::path(get, path = "/api/v1/health", tag = "system",
+    responses((status = 200, body = Health), Failures))]
+pub(super) async fn get_health(State(state): State<ApiState>) -> axum::Json<Health> {
+    let mut faults: Vec<Fault> = recovery::troubles().into_iter().map(Fault::from).collect();
+    faults.extend(state.supervisor().snapshots().await.into_iter().filter_map(Fault::of_stream));
+    let lost = state.stream_service.lost().into_iter();
+    faults.extend(lost.map(|(name, why)| Fault::lasting(format!("stream {name}"), why)));
+    let unwritable = state.stream_service.store_problem().await;
+    faults.extend(unwritable.map(|why| Fault::lasting("the database".into(), why.to_string())));
+    let state = if faults.is_empty() { HealthState::Green } else { HealthState::Yellow };
+    axum::Json(Health { state, faults })
+}
+
 /// Whether new work is accepted; not while the database cannot be written (`not_stored`).
 ///
-/// Further lines report streams that are missing although all others are served: streams of the
-/// database that could not be started, which `/api/v1/system` names, and failed streams that
-/// restart. A last line reports when the wall clock was set.
+/// Further lines count streams that are missing although all others are served, and `/api/v1/health` has
+/// the reasons: streams of the database that could not be started, and failed streams that restart. A
+/// last line reports when the wall clock was set.
 #[utoipa::path(get, path = "/readyz", tag = "system", security(()),
     responses((status = 200, body = String, content_type = "text/plain"), Failures))]
 pub(super) async fn readyz(State(state): State<ApiState>) -> Result<String, Error> {

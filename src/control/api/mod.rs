@@ -101,6 +101,7 @@ fn guarded(state: Option<&ApiState>) -> OpenApiRouter<ApiState> {
         .view(routes!(archive::search_archive))
         .view(routes!(presets::list_presets))
         .view(routes!(presets::get_preset))
+        .view(routes!(health::get_health))
         .view(routes!(system::get_system))
         .view(routes!(system::get_voice_model))
         .view(routes!(speech::get_speech))

@@ -228,11 +228,44 @@ async fn a_stored_stream_that_cannot_start_is_told_and_can_be_deleted() {
     let (_, system) = api.get("/api/v1/system").await;
     let reason = system["not_restored"]["orphan"].as_str().unwrap_or_default();
     assert!(reason.contains("no-longer-there"), "{system}");
+    let (_, health) = api.get("/api/v1/health").await;
+    let faults = health["faults"].as_array().cloned().unwrap_or_default();
+    assert!(
+        health["state"] == "yellow"
+            && faults.iter().any(|f| f["what"] == "stream orphan" && f["reason"] == reason),
+        "{health}"
+    );
     let (status, _) = api.ask(Method::DELETE, "/api/v1/streams/orphan", Value::Null).await;
     assert_eq!(status, 204);
     assert_eq!(api.get("/readyz").await.1, "ready\n");
     api.stream_service.restore().await.expect("reads");
     assert!(api.stream_service.lost().is_empty(), "it is gone from the database");
+}
+
+#[tokio::test]
+async fn an_engine_that_died_turns_the_health_yellow_until_it_works() {
+    let api = Fixture::new().await;
+    let pause = std::time::Duration::from_secs(60);
+    let pauses = crate::media::Backoff::new(pause, pause, std::time::Duration::MAX);
+    let mut recovery = crate::speech::recovery::Recovery::new("moonshine", "of-api", pauses);
+    recovery.failed(std::time::Instant::now(), "the engine moonshine died (signal: 9)".into());
+    let (_, health) = api.get("/api/v1/health").await;
+    let of_engine = |health: &Value| {
+        let faults = health["faults"].as_array().cloned().unwrap_or_default();
+        faults.into_iter().find(|fault| fault["what"] == "engine moonshine (of-api)")
+    };
+    let fault = of_engine(&health).expect("it is told");
+    assert_eq!(
+        (&health["state"], &fault["reason"]),
+        (&json!("yellow"), &json!("the engine moonshine died (signal: 9)"))
+    );
+    assert!(fault["retry_in_ms"].as_u64().is_some_and(|ms| ms > 0 && ms <= 60_000), "{fault}");
+    let (_, metrics) = api.get("/metrics").await;
+    let line = "auralink_engine_down{engine=\"moonshine\",model=\"of-api\"} 1";
+    assert!(metrics.as_str().is_some_and(|text| text.contains(line)), "{metrics}");
+    recovery.started();
+    let (_, health) = api.get("/api/v1/health").await;
+    assert!(of_engine(&health).is_none(), "{health}");
 }
 
 #[tokio::test]

@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::deepfilternet::find;
+use super::enhancer::Enhancer;
+use super::frame::Frame;
 use super::libdf::Network;
 use super::tests::{FULL, OFF, best_lag, noise, voice};
 use super::*;
+use crate::media::Backoff;
 use crate::needs;
+use crate::speech::recovery::{Recovery, troubles};
 
 /// Name of the weights and of the library.
 const WEIGHTS: &str = "DeepFilterNet3_onnx.tar.gz";
@@ -160,4 +164,37 @@ fn noise_is_lowered_and_the_post_filter_changes_something() {
     let (plain, filtered) = (clean(false), clean(true));
     let difference = plain.iter().zip(&filtered).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(difference > 1e-4, "{difference}");
+}
+
+/// A network whose state has become useless.
+struct Broken;
+
+impl Enhancer for Broken {
+    fn clean(&mut self, _: &Frame, cleaned: &mut Frame) {
+        cleaned.fill(f32::NAN);
+    }
+
+    fn set_post_filter(&mut self, _: bool) {}
+}
+
+#[test]
+fn a_network_that_breaks_is_in_trouble_until_it_is_loaded_again() {
+    let Some(folder) = installed() else { return };
+    let (mut denoiser, mut selector) = denoiser(1, &wanted(&folder));
+    let pause = Duration::from_millis(50);
+    let pauses = Backoff::new(pause, pause, Duration::MAX);
+    selector.recovery = Recovery::new("dfn3", "that-breaks", pauses);
+    let in_trouble = || troubles().iter().any(|trouble| trouble.model == "that-breaks");
+    denoiser.attach_enhancers(vec![Box::new(Broken)], false);
+    selector.follow(&wanted(&folder), &mut denoiser);
+    let mut output = Vec::new();
+    denoiser.push(&voice(9_600), &mut output);
+    selector.follow(&wanted(&folder), &mut denoiser);
+    assert!(selector.off().is_some_and(|why| why.contains("not finite")), "{:?}", selector.off());
+    assert!(in_trouble() && !denoiser.has_enhancers());
+    std::thread::sleep(pause);
+    selector.follow(&wanted(&folder), &mut denoiser);
+    denoiser.push(&voice(48_000), &mut output);
+    assert_eq!((denoiser.engine(), selector.off(), in_trouble()), ("dfn3", None, false));
+    assert!(output.iter().all(|x| x.is_finite()));
 }

@@ -1,11 +1,18 @@
 //! Gives a denoiser the engine that its settings name.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::deepfilternet::{Loading, find};
+use super::deepfilternet::{DEEPFILTERNET, Loading, find};
 use super::denoiser::Denoiser;
+use crate::media::Backoff;
+use crate::speech::recovery::Recovery;
+
+/// Pauses before a network that broke is loaded again: 10 s to 5 min, as after a late one.
+const RELOAD_PAUSES: Backoff =
+    Backoff::new(Duration::from_secs(10), Duration::from_secs(300), Duration::MAX);
 
 /// The engine of noise suppression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -35,13 +42,20 @@ pub struct Selection {
 }
 
 /// Finds, loads and attaches DeepFilterNet for one denoiser.
-#[derive(Default)]
 pub struct Selector {
     /// The folders that were searched last.
     searched: Option<Option<Vec<PathBuf>>>,
     loading: Option<Loading>,
     attached: bool,
     off: Option<String>,
+    pub(super) recovery: Recovery,
+}
+
+impl Default for Selector {
+    fn default() -> Self {
+        let recovery = Recovery::new("dfn3", DEEPFILTERNET, RELOAD_PAUSES);
+        Self { searched: None, loading: None, attached: false, off: None, recovery }
+    }
 }
 
 impl Selector {
@@ -61,9 +75,12 @@ impl Selector {
         }
         if std::mem::take(&mut self.attached) {
             denoiser.release_enhancers();
-            self.off = Some("DeepFilterNet failed: its output was not finite".to_owned());
+            let why = "DeepFilterNet failed: its output was not finite".to_owned();
+            self.recovery.failed(Instant::now(), why.clone());
+            self.off = Some(why);
         }
-        if self.searched.as_ref() != Some(&wanted.folders) {
+        let again = self.loading.is_none() && self.recovery.is_due(Instant::now());
+        if again || self.searched.as_ref() != Some(&wanted.folders) {
             self.search(wanted, denoiser);
         }
         match self.loading.as_ref().and_then(|loading| loading.poll(wanted.wait)) {
@@ -71,9 +88,13 @@ impl Selector {
             Some(Ok(networks)) => {
                 denoiser.attach_enhancers(networks, !wanted.wait);
                 self.attached = true;
+                self.recovery.started();
             }
             Some(Err(why)) => {
                 denoiser.release_enhancers();
+                if self.recovery.due().is_some() {
+                    self.recovery.failed(Instant::now(), why.clone());
+                }
                 self.off = Some(why);
             }
         }
@@ -89,6 +110,8 @@ impl Selector {
             }
             Err(why) => {
                 denoiser.release_enhancers();
+                // What is not installed is not in trouble.
+                self.recovery.started();
                 (None, Some(why))
             }
         };

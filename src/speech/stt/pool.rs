@@ -3,7 +3,7 @@
 //! A thread owns the child process. Streams put windows into a queue with room for one window each,
 //! so that it is served round robin. A window whose deadline passes in the queue is skipped and
 //! counted. A child that dies or hangs fails that window; the next ones find the model down until
-//! its pause ends, and streams use other engines meanwhile.
+//! its pause ends and it is started again, and streams use other engines meanwhile.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -17,6 +17,7 @@ use super::recognizer::Error;
 use super::wire::{Answer, Question};
 use crate::media::{Backoff, IgnorePoison};
 use crate::speech::engine::{self, Child};
+use crate::speech::recovery::Recovery;
 
 /// Time limit for loading; gigabytes from a slow disk take long.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
@@ -111,13 +112,13 @@ impl Pool {
         });
         let owner = Owner {
             engine,
+            recovery: Recovery::new(engine, &model, RESTART_PAUSES),
             model,
             shared: Arc::clone(&shared),
             arguments,
             idle: limits.idle,
+            asked: Instant::now(),
             child: None,
-            pauses: RESTART_PAUSES,
-            down: None,
         };
         thread::Builder::new().name(engine.into()).spawn(move || owner.run())?;
         Ok(Self { engine, shared, limits })
@@ -201,9 +202,10 @@ struct Owner {
     shared: Arc<Shared>,
     arguments: Vec<OsString>,
     idle: Duration,
+    /// When a stream asked last.
+    asked: Instant,
     child: Option<Child>,
-    pauses: Backoff,
-    down: Option<(Instant, String)>,
+    recovery: Recovery,
 }
 
 impl Owner {
@@ -220,7 +222,7 @@ impl Owner {
         }
     }
 
-    /// The next job; unloads the model after an idle time. `None` if the pool was dropped.
+    /// The next job; meanwhile looks after the child. `None` if the pool was dropped.
     fn next(&mut self) -> Option<Job> {
         let shared = Arc::clone(&self.shared);
         let mut queue = shared.lock();
@@ -229,59 +231,82 @@ impl Owner {
                 return None;
             }
             if let Some(job) = queue.jobs.pop_front() {
+                self.asked = Instant::now();
                 return Some(job);
             }
-            let (woken, waited) = shared.wake.wait_timeout(queue, self.idle).ignore_poison();
+            let due = self.recovery.due().map(|due| due.saturating_duration_since(Instant::now()));
+            let wait = due.map_or(self.idle, |due| due.min(self.idle));
+            let (woken, waited) = shared.wake.wait_timeout(queue, wait).ignore_poison();
             queue = woken;
-            if waited.timed_out() && queue.jobs.is_empty() && self.child.take().is_some() {
-                shared.stats.process.store(0, Ordering::Relaxed);
+            if waited.timed_out() && queue.jobs.is_empty() {
+                drop(queue);
+                self.look_after();
+                queue = shared.lock();
+            }
+        }
+    }
+
+    /// Unloads a model that no stream has asked for in the idle time, and starts one that died again.
+    fn look_after(&mut self) {
+        if self.asked.elapsed() >= self.idle {
+            self.recovery.started();
+            if self.child.take().is_some() {
+                self.shared.stats.process.store(0, Ordering::Relaxed);
                 tracing::info!(engine = self.engine, "an idle model left memory");
+            }
+        } else if self.recovery.is_due(Instant::now()) {
+            match self.start() {
+                Ok(child) => {
+                    self.child = Some(child);
+                    self.recovery.started();
+                    tracing::info!(engine = self.engine, model = self.model, "it works again");
+                }
+                Err(error) => self.died(&error),
             }
         }
     }
 
     fn answer(&mut self, question: &Question, audio: Vec<u8>) -> Result<Answer, Error> {
-        if let Some((until, reason)) = &self.down
-            && Instant::now() < *until
-        {
-            return Err(Error::Down { engine: self.engine, reason: reason.clone() });
+        if let Some(reason) = self.recovery.rests(Instant::now()) {
+            return Err(Error::Down { engine: self.engine, reason: reason.to_owned() });
         }
         let begun = Instant::now();
         let answer = self.try_answer(question, audio);
         match &answer {
-            Ok(_) => {
-                self.pauses.reset();
-                self.down = None;
-                if matches!(question, Question::Hear { .. }) {
-                    self.shared.stats.decoded.fetch_add(1, Ordering::Relaxed);
-                    self.count(begun);
-                }
+            Ok(_) if matches!(question, Question::Hear { .. }) => {
+                self.recovery.works();
+                self.shared.stats.decoded.fetch_add(1, Ordering::Relaxed);
+                self.count(begun);
             }
-            Err(error) => {
-                self.child = None;
-                self.shared.stats.process.store(0, Ordering::Relaxed);
-                self.shared.stats.deaths.fetch_add(1, Ordering::Relaxed);
-                let pause = self.pauses.pause(Duration::ZERO);
-                self.down = Some((Instant::now() + pause, error.to_string()));
-            }
+            Ok(_) => self.recovery.started(),
+            Err(error) => self.died(error),
         }
         answer.map_err(Error::from)
+    }
+
+    fn died(&mut self, error: &engine::Error) {
+        self.child = None;
+        self.shared.stats.process.store(0, Ordering::Relaxed);
+        self.shared.stats.deaths.fetch_add(1, Ordering::Relaxed);
+        self.recovery.failed(Instant::now(), error.to_string());
     }
 
     fn try_answer(&mut self, question: &Question, audio: Vec<u8>) -> Result<Answer, engine::Error> {
         let mut child = match self.child.take() {
             Some(child) => child,
-            None => {
-                let mut child = Child::start(self.engine, &self.model, &self.arguments)?;
-                child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
-                self.shared.stats.loads.fetch_add(1, Ordering::Relaxed);
-                self.shared.stats.process.store(child.id().into(), Ordering::Relaxed);
-                child
-            }
+            None => self.start()?,
         };
         let answer = child.ask(question, audio, HUNG_AFTER)?;
         self.child = Some(child);
         Ok(answer)
+    }
+
+    fn start(&self) -> Result<Child, engine::Error> {
+        let mut child = Child::start(self.engine, &self.model, &self.arguments)?;
+        child.ask::<Answer>(&Question::Load, Vec::new(), LOAD_TIMEOUT)?;
+        self.shared.stats.loads.fetch_add(1, Ordering::Relaxed);
+        self.shared.stats.process.store(child.id().into(), Ordering::Relaxed);
+        Ok(child)
     }
 
     /// Counts the time since `begun` as busy.

@@ -16,6 +16,9 @@ type Object = *mut c_void;
 const POCKETSPHINX: &str = "libpocketsphinx.so.3";
 const SPHINXBASE: &str = "libsphinxbase.so.3";
 
+/// Weight of a grammar against the sound: PocketSphinx's default (`-lw`).
+const LANGUAGE_WEIGHT_FACTOR: f32 = 6.5;
+
 /// Whether the library opens on this machine.
 pub(super) fn is_there() -> bool {
     // SAFETY: opening runs the library's initialisers, and PocketSphinx has none.
@@ -34,11 +37,21 @@ struct Functions {
     probability: unsafe extern "C" fn(Object, *mut i32, *mut i32, *mut i32) -> i32,
     logmath: unsafe extern "C" fn(Object) -> Object,
     exp: unsafe extern "C" fn(Object, c_int) -> f64,
-    set_grammar: unsafe extern "C" fn(Object, *const c_char, *const c_char) -> c_int,
+    grammar: GrammarFunctions,
     set_search: unsafe extern "C" fn(Object, *const c_char) -> c_int,
     add_word: unsafe extern "C" fn(Object, *const c_char, *const c_char, c_int) -> c_int,
     lookup: unsafe extern "C" fn(Object, *const c_char) -> *mut c_char,
     release_text: unsafe extern "C" fn(*mut c_void),
+}
+
+/// `ps_set_jsgf_string` does all of this, but never frees the grammar (8 KiB each).
+struct GrammarFunctions {
+    parse: unsafe extern "C" fn(*const c_char, Object) -> Object,
+    rule: unsafe extern "C" fn(Object) -> Object,
+    build: unsafe extern "C" fn(Object, Object, Object, f32) -> Object,
+    set: unsafe extern "C" fn(Object, *const c_char, Object) -> c_int,
+    free_built: unsafe extern "C" fn(Object) -> c_int,
+    free: unsafe extern "C" fn(Object),
 }
 
 /// A decoded word: text with its variant (`the(2)`), first and last frame, posterior.
@@ -94,7 +107,14 @@ impl Decoder {
             probability: symbol(&sphinx, "ps_seg_prob")?,
             logmath: symbol(&sphinx, "ps_get_logmath")?,
             exp: symbol(&base, "logmath_exp")?,
-            set_grammar: symbol(&sphinx, "ps_set_jsgf_string")?,
+            grammar: GrammarFunctions {
+                parse: symbol(&base, "jsgf_parse_string")?,
+                rule: symbol(&base, "jsgf_get_public_rule")?,
+                build: symbol(&base, "jsgf_build_fsg")?,
+                set: symbol(&sphinx, "ps_set_fsg")?,
+                free_built: symbol(&base, "fsg_model_free")?,
+                free: symbol(&base, "jsgf_grammar_free")?,
+            },
             set_search: symbol(&sphinx, "ps_set_search")?,
             add_word: symbol(&sphinx, "ps_add_word")?,
             lookup: symbol(&sphinx, "ps_lookup_word")?,
@@ -156,10 +176,26 @@ impl Decoder {
     pub(super) fn set_grammar(&mut self, grammar: &str) -> Result<(), String> {
         let text = CString::new(grammar).map_err(|_| "a grammar has a zero byte".to_owned())?;
         let (decoder, name) = (self.decoder.as_ptr(), c"grammar".as_ptr());
-        // SAFETY: the decoder is alive; it copies the texts, which live through the calls.
+        let f = &self.functions.grammar;
+        // SAFETY: the decoder is alive, and retains what was built; the texts live through the calls,
+        // which copy them; what is not null is valid until it is freed, once, and not used afterwards.
         let ok = unsafe {
-            (self.functions.set_grammar)(decoder, name, text.as_ptr()) == 0
-                && (self.functions.set_search)(decoder, name) == 0
+            let parsed = (f.parse)(text.as_ptr(), ptr::null_mut());
+            if parsed.is_null() {
+                return Err("PocketSphinx does not understand a grammar".into());
+            }
+            let rule = (f.rule)(parsed);
+            let logmath = (self.functions.logmath)(decoder);
+            let built = match rule.is_null() {
+                true => ptr::null_mut(),
+                false => (f.build)(parsed, rule, logmath, LANGUAGE_WEIGHT_FACTOR),
+            };
+            let set = !built.is_null() && (f.set)(decoder, name, built) == 0;
+            if !built.is_null() {
+                (f.free_built)(built);
+            }
+            (f.free)(parsed);
+            set && (self.functions.set_search)(decoder, name) == 0
         };
         if ok { Ok(()) } else { Err("PocketSphinx refuses a grammar".into()) }
     }

@@ -2,8 +2,8 @@
 //!
 //! A thread owns the child process, which has the model. Sentences wait in a bounded queue; one whose
 //! deadline passes there, or whose stream has given up, is skipped. A child that dies or hangs fails
-//! its sentence; the next ones find the voice down until its pause ends, and other engines speak
-//! meanwhile. One that fails on a GPU is started again at once, on the processor.
+//! its sentence; the next ones find the voice down until its pause ends and it is started again, and
+//! other engines speak meanwhile. One that fails on a GPU is started again at once, on the processor.
 
 use std::ffi::OsString;
 use std::sync::Mutex;
@@ -19,6 +19,7 @@ use crate::media::{Backoff, IgnorePoison};
 use crate::onnx::Device;
 use crate::speech::EngineError;
 use crate::speech::engine::{self, Child};
+use crate::speech::recovery::Recovery;
 use crate::speech::tts::Error;
 
 /// Sentences that wait for one voice: some seconds of work.
@@ -94,12 +95,12 @@ impl Worker {
         let (sender, jobs) = mpsc::sync_channel(QUEUE_ITEMS_MAX);
         let owner = Owner {
             name: self.name.clone(),
+            recovery: Recovery::new("piper", &self.name, RESTART_PAUSES),
             device: self.run.device,
             run: self.run.clone(),
             on_gpu: false,
+            asked: Instant::now(),
             child: None,
-            pauses: RESTART_PAUSES,
-            down: None,
         };
         let start = |source| EngineError::Start { program: "piper".into(), source };
         thread::Builder::new()
@@ -133,24 +134,42 @@ struct Owner {
     device: Device,
     /// Whether the child runs on a GPU, as far as is known.
     on_gpu: bool,
+    /// When a sentence came last.
+    asked: Instant,
     child: Option<Child>,
-    pauses: Backoff,
-    /// Until when the voice rests, and why.
-    down: Option<(Instant, String)>,
+    recovery: Recovery,
 }
 
 impl Owner {
     fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            match jobs.recv_timeout(IDLE_UNLOAD) {
-                Ok(job) => self.serve(job),
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.child.take().is_some() {
-                        self.device = self.run.device;
-                        tracing::info!(voice = self.name, "an idle voice left memory");
-                    }
+            let due = self.recovery.due().map(|due| due.saturating_duration_since(Instant::now()));
+            match jobs.recv_timeout(due.map_or(IDLE_UNLOAD, |due| due.min(IDLE_UNLOAD))) {
+                Ok(job) => {
+                    self.asked = Instant::now();
+                    self.serve(job);
                 }
+                Err(RecvTimeoutError::Timeout) => self.look_after(),
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Unloads a voice that has had no sentence in the idle time, and starts one that died again.
+    fn look_after(&mut self) {
+        if self.asked.elapsed() >= IDLE_UNLOAD {
+            self.recovery.started();
+            if self.child.take().is_some() {
+                self.device = self.run.device;
+                tracing::info!(voice = self.name, "an idle voice left memory");
+            }
+        } else if self.recovery.is_due(Instant::now()) {
+            match self.start() {
+                Ok(child) => {
+                    self.child = Some(child);
+                    self.recovery.started();
+                }
+                Err(error) => self.recovery.failed(Instant::now(), error.to_string()),
             }
         }
     }
@@ -166,23 +185,22 @@ impl Owner {
     }
 
     fn answer(&mut self, question: &Question) -> Result<Vec<u8>, Error> {
-        if let Some((until, reason)) = &self.down
-            && Instant::now() < *until
-        {
-            return Err(Error::VoiceDown { voice: self.name.clone(), reason: reason.clone() });
+        if let Some(reason) = self.recovery.rests(Instant::now()) {
+            return Err(Error::VoiceDown { voice: self.name.clone(), reason: reason.to_owned() });
         }
         let error = match self.try_answer(question) {
             Ok(audio) => {
-                self.pauses.reset();
-                self.down = None;
+                match question {
+                    Question::Say(_) => self.recovery.works(),
+                    Question::Load => self.recovery.started(),
+                }
                 return Ok(audio);
             }
             Err(error) => error,
         };
         // A refused sentence leaves a loaded child as it was.
         if self.child.is_none() {
-            let pause = self.pauses.pause(Duration::ZERO);
-            self.down = Some((Instant::now() + pause, error.to_string()));
+            self.recovery.failed(Instant::now(), error.to_string());
         }
         Err(Error::Voice { voice: self.name.clone(), source: error })
     }
