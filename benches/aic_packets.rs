@@ -28,9 +28,6 @@ use serde::{Deserialize, Serialize};
 /// Silence behind the speech, so that the last of it is sent and heard.
 const TAIL_FRAMES: usize = 5;
 
-/// Loss that is tried besides the one that a trunk tells Opus.
-const TOLD_PERCENT: u32 = 20;
-
 /// The losses that most rows are tried at.
 const FEW_LOSSES: [&str; 2] = ["no loss", "10% random"];
 
@@ -49,8 +46,6 @@ struct Row {
     frames: usize,
     /// Whether Opus is decoded without its networks, as browsers do.
     plain: bool,
-    /// What Opus is told of the loss, if not what a trunk tells it.
-    told: Option<u32>,
     /// Whether it is tried at each loss, or only at [`FEW_LOSSES`].
     whole: bool,
 }
@@ -120,8 +115,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn rows() -> Vec<Row> {
-    let row =
-        |codec, rate, frames, whole| Row { codec, rate, frames, plain: false, told: None, whole };
+    let row = |codec, rate, frames, whole| Row { codec, rate, frames, plain: false, whole };
     let opus = |bitrate, frames, whole| row(CodecPolicy::Opus, bitrate, frames, whole);
     let mut rows = [14, 18, 33].map(|stages| row(CodecPolicy::Aic, stages, 3, true)).to_vec();
     for row in [opus(9_000, 3, true), opus(12_000, 3, true), opus(32_000, 1, false)] {
@@ -129,7 +123,6 @@ fn rows() -> Vec<Row> {
     }
     rows.extend([18, 33].map(|stages| row(CodecPolicy::Aic, stages, 1, false)));
     rows.extend([20_000, 24_000, 64_000].map(|bitrate| opus(bitrate, 1, false)));
-    rows.push(Row { told: Some(TOLD_PERCENT), ..opus(20_000, 1, false) });
     rows
 }
 
@@ -138,10 +131,9 @@ impl Row {
         let ms = 20 * self.frames;
         match self.codec {
             CodecPolicy::Opus => format!(
-                "Opus {}{}{}, {ms} ms",
+                "Opus {}{}, {ms} ms",
                 self.rate / 1000,
                 if self.plain { " plain" } else { "" },
-                self.told.map_or_else(String::new, |percent| format!(" told {percent} %")),
             ),
             _ => format!("AIC-A {}, {ms} ms", self.rate),
         }
@@ -156,7 +148,7 @@ impl Row {
             redundant: redundancy(loss),
             opus_bitrate: self.rate as u32,
             opus_frames: self.frames,
-            opus_loss: self.told.unwrap_or(opus_loss_percent(loss)),
+            opus_loss: opus_loss_percent(loss),
             engine_timeout: EngineTimeout { wait: true, ..EngineTimeout::default() },
             ..Settings::default()
         };

@@ -33,7 +33,7 @@ from speech import FRAME, RATE, files, held_apart, read
 OVERHEAD = 20 + 8 + 12 + 10  # IPv4, UDP, RTP, SRTP tag: bytes per packet
 SECONDS = 8  # of an utterance
 LOSSES = (0.1, 0.2, 0.05)
-WHOLE_AT = (0.0, 0.1)  # losses that are measured on all utterances, others on every second one
+WHOLE_AT = (0.0,)  # losses that are measured on all utterances, others on every second one
 CLEAN = "no loss"
 FEW = "10% random"  # where packets of 20 ms are measured too
 BURST = 6  # mean length in slots of 20 ms

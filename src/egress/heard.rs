@@ -52,7 +52,7 @@ pub(super) fn hear(
 ) -> Result<Node, Error> {
     let node = Node::parse(
         name,
-        "appsrc name=audio ! audioconvert ! audioresample \
+        "appsrc name=audio format=time ! audioconvert ! audioresample \
          ! audio/x-raw,format=F32LE,rate=16000,channels=1,layout=interleaved \
          ! appsink name=out sync=false async=false wait-on-eos=false enable-last-sample=false",
     )?;

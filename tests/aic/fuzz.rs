@@ -42,7 +42,9 @@ fn fuzz_aic_packet() {
     let mut listener = Listener::new(&model);
     bounded("aic-payload", |bytes| {
         let Ok(packet) = Coded::read(bytes).and_then(|coded| coded.open(&model)) else { return };
-        assert!(packet.frames.len() <= FRAMES_MAX && packet.redundant.len() <= REDUNDANT_FRAMES_MAX);
+        assert!(
+            packet.frames.len() <= FRAMES_MAX && packet.redundant.len() <= REDUNDANT_FRAMES_MAX
+        );
         assert_eq!(packet.write(&model).as_deref(), Ok(bytes));
         for codes in packet.redundant.iter().chain(&packet.frames) {
             assert!(listener.frame(&model, Some(codes)).iter().all(|x| x.is_finite()));
