@@ -50,9 +50,10 @@ pub(super) fn hear(
     name: &str,
     mut take: impl FnMut(Heard) -> Result<(), gst::FlowError> + Send + 'static,
 ) -> Result<Node, Error> {
+    // A source that becomes live while it plays would never start.
     let node = Node::parse(
         name,
-        "appsrc name=audio format=time ! audioconvert ! audioresample \
+        "appsrc name=audio is-live=true format=time ! audioconvert ! audioresample \
          ! audio/x-raw,format=F32LE,rate=16000,channels=1,layout=interleaved \
          ! appsink name=out sync=false async=false wait-on-eos=false enable-last-sample=false",
     )?;
