@@ -209,5 +209,7 @@ fn narrow(heard: &[f32], samples: usize) -> Vec<u8> {
     Down::default().push(&heard[..heard.len() / 3 * 3], &mut narrow);
     let delay = (CODEC_DELAY_SAMPLES + FILTER_DELAY_SAMPLES) / 3;
     let sample = |x: &f32| (x.clamp(-1.0, 1.0) * 32_767.0).round() as i16;
-    narrow[delay..].iter().take(samples / 3).flat_map(|x| sample(x).to_le_bytes()).collect()
+    // What was lost at the end is silence.
+    narrow.resize(delay + samples / 3, 0.0);
+    narrow[delay..].iter().flat_map(|x| sample(x).to_le_bytes()).collect()
 }

@@ -11,7 +11,7 @@ use super::choice::Choice;
 const BEST_RATING_FACTOR: f64 = 93.2;
 
 /// Mean of PESQ-WB and DNSMOS P.808 of the original speech, which no codec has passed.
-const ORIGINAL_SCORE: f64 = 4.23;
+const ORIGINAL_SCORE_LEVEL: f64 = 4.23;
 
 /// Robustness against loss (Bpl of G.107) of Opus with deep concealment, from the row of 64 kbit/s, which
 /// repeats nothing, and of AIC-A, from the rows at 10 % of packets of 60 ms: of a lost one a third is
@@ -53,7 +53,7 @@ pub fn score(choice: Choice, loss: f64) -> f64 {
 fn impairment(choice: Choice) -> f64 {
     let (clean, _) = scores(choice);
     let best = opinion(BEST_RATING_FACTOR);
-    let wanted = 1.0 + (clean - 1.0) * (best - 1.0) / (ORIGINAL_SCORE - 1.0);
+    let wanted = 1.0 + (clean - 1.0) * (best - 1.0) / (ORIGINAL_SCORE_LEVEL - 1.0);
     // The opinion rises with the rating from 6.5 on, so that halving finds it.
     let (mut low, mut high) = (6.5, BEST_RATING_FACTOR);
     for _ in 0..20 {

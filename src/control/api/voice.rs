@@ -22,7 +22,7 @@ use crate::media::{Protocol, StreamName};
 use crate::runtime::Supervisor;
 
 /// Maximum number of listeners, over all streams.
-const LISTENERS_MAX: usize = 2000;
+const VIEWERS_MAX: usize = 2000;
 
 /// Maximum size of a message from a listener, in bytes: it has nothing to say.
 const MESSAGE_BYTES_MAX: usize = 1 << 10;
@@ -37,7 +37,7 @@ struct Shared {
 
 /// The route, for the root of the server. `stop` ends the listeners.
 pub(super) fn router(supervisor: &Supervisor, stop: CancellationToken) -> Router {
-    let places = Arc::new(Semaphore::new(LISTENERS_MAX));
+    let places = Arc::new(Semaphore::new(VIEWERS_MAX));
     let shared = Shared { supervisor: supervisor.clone(), voices: Voices::default(), places, stop };
     Router::new().route("/voice/{stream}", get(listen)).with_state(shared)
 }
@@ -54,7 +54,7 @@ async fn listen(
     let listener = caller.admit(&state.supervisor, Action::Play, Protocol::Voice, &stream)?;
     let Upgrade(upgrade) = listener.tell(upgrade)?;
     let place = Arc::clone(&state.places).try_acquire_owned().map_err(|_| {
-        let message = format!("{LISTENERS_MAX} listen to voices, the limit");
+        let message = format!("{VIEWERS_MAX} listen to voices, the limit");
         let hint = "try again later, or watch by WHEP or HLS";
         Error::new(Code::LimitReached, message, hint).retry_after(10)
     });
