@@ -11,7 +11,7 @@ MEDIA_TESTS = $(addprefix --skip=,aic:: control::api:: control::store::sqlite::t
   ingress:: process:: srt:: webrtc:: fuzz_)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run release wasm test test-fast lint lint-ct2 fmt check bench bench-aic aic-gpu fuzz train-smoke clean-state
+.PHONY: help setup run release wasm test test-fast lint lint-ct2 fmt check bench bench-aic aic-gpu fuzz train-smoke fuzz-aic clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-fast: ## The unit tests that play no media, and the house rules: for the in
 lint: ## Formatting and clippy, warnings denied
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@if rustc --print target-libdir --target wasm32-unknown-unknown | xargs test -d; then \
+	  $(CARGO) clippy --locked --package auralink-voice --target wasm32-unknown-unknown -- -D warnings; \
+	else echo "codec/wasm is not linted: rustup target add wasm32-unknown-unknown"; fi
 
 lint-ct2: ## The same for the feature ct2, which compiles CTranslate2's C++ for some minutes first
 	$(CARGO) clippy --locked --package auralink --all-targets --features ct2 -- -D warnings
@@ -63,7 +66,7 @@ bench: ## CPU, threads and memory per publisher and viewer, latency, noise suppr
 	$(CARGO) test --locked $(or $(ARGS),--benches)
 
 bench-aic: ## The AIC-A voice codec: what it costs, and its quality table beside Opus and Lyra v2
-	@.ci/setup train
+	@.ci/setup scores
 	$(CARGO) test --locked --bench aic --bench aic-pipeline
 	cd models/aic-audio && ../../.venv-torch/bin/python evaluate.py
 
@@ -76,6 +79,9 @@ train-smoke: ## Every part of the training of AIC-A once, in two minutes; skippe
 
 fuzz: ## Every parser of outside bytes, each for a minute (AURALINK_FUZZ_SECONDS=… ARGS="filter"): 20 minutes on 2 cores
 	AURALINK_FUZZ_SECONDS=$${AURALINK_FUZZ_SECONDS:-60} $(CARGO) test --locked --package auralink --lib --test aic $(or $(ARGS),fuzz_) -- --nocapture
+
+fuzz-aic: ## The voice codec alone: range decoder, packets, files and elements, ten minutes
+	AURALINK_FUZZ_SECONDS=$${AURALINK_FUZZ_SECONDS:-150} $(CARGO) test --locked --test aic fuzz_ -- --nocapture
 
 clean-state: ## Forget the streams, tokens and recordings of `make run`
 	rm -rf $(STATE)

@@ -3,8 +3,8 @@
 //!
 //! `cargo test --bench trunk`, as root. Real speech is published to one by SRT, with video; a WHEP
 //! viewer listens to the other, and its audio is compared with the source. Each step runs with
-//! AIC-A and with Opus alone, if this build has AIC-A. To run other steps than those of the table:
-//! `cargo test --bench trunk -- 300,0.05,50 24,0,100`.
+//! AIC-A and with Opus alone; `-- aic` or `-- opus` runs one of them. To run other steps than those of
+//! the table: `cargo test --bench trunk -- 300,0.05,50 24,0,100`.
 
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -62,7 +62,11 @@ fn main() {
              Opus | STOI | longest stall ms | moved ms | dropped by the line |"
         );
         eprintln!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+        let one = |word: &str| std::env::args().any(|argument| argument == word);
         for aic in [true, false] {
+            if one(if aic { "opus" } else { "aic" }) {
+                continue;
+            }
             let Some(line) = Line::lay().await else { return };
             walk(line, &speech, aic, &steps).await;
         }

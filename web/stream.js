@@ -4,6 +4,7 @@ import { ago, bytes, get, kbps, make, onClick, patch, post, remove, sentences, t
 import { Overlay, captionsPanel, audioMenu } from "./captions.js";
 import { QualityMenu } from "./quality.js";
 import { drawGraph } from "./graph.js";
+import { LiveVoice } from "./live-voice.js";
 import { Outputs, askForOutput } from "./outputs.js";
 import { Player } from "./player.js";
 import { receivedTrunk } from "./trunk.js";
@@ -25,12 +26,28 @@ export function showStream(main, name) {
     $("watch-facts").textContent = text;
     $("watch").textContent = player.playing ? "Stop" : "Watch";
   });
+  const live = new LiveVoice((text) => {
+    $("watch-facts").textContent = text;
+    $("listen").textContent = live.playing ? "Stop" : "Voice only";
+  }, toast);
   let access = null, gone = false;
 
   $("name").textContent = name;
   onClick($("watch"), async () => {
     if (player.playing) return player.stop();
+    live.stop();
     await watch();
+  });
+  onClick($("listen"), async () => {
+    if (live.playing) return live.stop();
+    player.stop();
+    access ??= await get(path + "/access");
+    try {
+      await live.start(name, access.access.play_token);
+    } catch (error) {
+      toast(new Error(`The voice cannot be decoded here: ${error.message}. It comes as Opus instead.`));
+      await watch();
+    }
   });
   async function watch() {
     access ??= await get(path + "/access");
@@ -177,6 +194,7 @@ export function showStream(main, name) {
       clearInterval(slow);
       panel.leave();
       player.stop();
+      live.stop();
       voice.stop();
     },
   };

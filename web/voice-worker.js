@@ -1,5 +1,7 @@
 // Fetches a voice (.aic) and decodes it by AIC-A in WebAssembly, block by block, when the worklet asks.
 
+importScripts("/page/voice-decoder.js");
+
 const HEADER_BYTES = 24, BLOCK_BYTES = 1024, FETCHED_BLOCKS = 32;
 
 // Blocks that are looked at one after the other when a time is sought; more are halved first.
@@ -14,22 +16,12 @@ async function range(first, count) {
   return { bytes: new Uint8Array(await response.arrayBuffer()), length: Number(response.headers.get("Content-Range").split("/")[1]) };
 }
 
-function input(bytes) {
-  const at = decoder.input(bytes.length);
-  new Uint8Array(decoder.memory.buffer, at, bytes.length).set(bytes);
-}
-
 async function open() {
   const { bytes, length } = await range(0, HEADER_BYTES);
   if (new TextDecoder().decode(bytes.subarray(0, 4)) !== "AICA") throw new Error("this is no .aic file");
   blocks = Math.floor((length - HEADER_BYTES) / BLOCK_BYTES);
   const model = [...bytes.subarray(8, 12)].map((b) => b.toString(16).padStart(2, "0")).join("");
-  const [program, weights] = await Promise.all([fetch("/page/voice.wasm"), fetch(`/api/v1/voice-models/${model}`)]);
-  if (!program.ok) throw new Error("this build has no decoder for the page: `make wasm`");
-  if (!weights.ok) throw new Error(`this appliance does not have the model ${model} of the recording`);
-  decoder = (await WebAssembly.instantiateStreaming(program)).instance.exports;
-  input(new Uint8Array(await weights.arrayBuffer()));
-  if (!decoder.load()) throw new Error("the weights are damaged");
+  decoder = await decoderOf(model);
 }
 
 // Bytes of a block; null behind the last whole one.
@@ -68,13 +60,13 @@ async function sound() {
     const bytes = await block(next);
     if (!bytes) return null;
     next += 1;
-    input(bytes);
+    giveInput(decoder, bytes);
     const begun = performance.now(), count = decoder.decode();
     spent_ms += performance.now() - begun;
     if (count === 0) return null;
     if (count < 0) continue;
     samples += count;
-    return { first: decoder.first(), samples: new Float32Array(decoder.memory.buffer, decoder.sound(), count).slice() };
+    return { first: decoder.first(), samples: takeSound(decoder, count) };
   }
 }
 

@@ -6,12 +6,15 @@
 //! - [`Model`]: the weights, shared by all streams, and the network for N streams in one pass;
 //! - [`Codes`]: the 4-bit codes of a frame of 20 ms;
 //! - [`Model::pack`], [`Model::unpack`]: codes of a packet <-> bytes of the range coder;
-//! - [`packet`]: the payload of RTP and of files, [`container`]: the `.aic` file.
+//! - [`Listener`]: frames of a stream -> sound, also of those that are lost;
+//! - [`packet`]: the payload of RTP and of files, [`container`]: the `.aic` file;
+//! - [`resample`]: 48 kHz <-> 16 kHz.
 //!
 //! Invariants: streaming frame by frame equals the whole file; a stream's result does not depend on
 //! the streams that share its pass; packets are exact integers on every machine.
 
 mod codes;
+mod conceal;
 pub mod container;
 mod context;
 mod kernel;
@@ -21,11 +24,13 @@ mod pack;
 pub mod packet;
 mod quantiser;
 mod range;
+pub mod resample;
 #[cfg(feature = "torch")]
 pub mod torch;
 mod weights;
 
 pub use codes::{Codes, ENTRIES, STAGES_MAX};
+pub use conceal::Listener;
 pub use network::{DecoderState, EncoderState, Model};
 pub use weights::ModelError;
 

@@ -1,18 +1,13 @@
-"""The codecs that AIC-A is compared with: Opus by the system's libopus, Lyra v2 by its TFLite files.
-
-Each takes float32 samples at RATE and gives as many, in time with them.
-"""
-
-import ctypes
+"""Lyra v2, the codec that AIC-A is compared with, by its TFLite files."""
 
 import numpy as np
 import scipy.signal
 
-from model import FRAME, RATE
+from speech import FRAME
 
-APPLICATION_VOIP = 2048
-SET_BITRATE, SET_COMPLEXITY, SET_INBAND_FEC, SET_LOSS = 4002, 4010, 4012, 4014
 LYRA_STAGES = {3.2: 16, 6.0: 30, 9.2: 46}  # kbit/s: stages of 4 bits
+CONCEALED = 4  # lost frames that the library makes of the decoder alone, 80 ms (lyra_decoder.cc)
+FADED = 2  # lost frames over which that fades away, 40 ms
 
 
 def align(made, wanted, most=1200):
@@ -26,64 +21,8 @@ def align(made, wanted, most=1200):
     return np.pad(made, (0, max(0, len(wanted) - len(made))))[:len(wanted)].astype(np.float32)
 
 
-class Opus:
-    """Opus as WebRTC sends voice: VOIP, variable bitrate, 20 ms packets. `rate` is what it is given:
-    16000 for wideband, 48000 for fullband (then the same speech, resampled)."""
-
-    def __init__(self, kbps, rate=RATE):
-        self.lib = ctypes.CDLL("libopus.so.0")
-        self.lib.opus_encoder_create.restype = self.lib.opus_decoder_create.restype = ctypes.c_void_p
-        self.kbps, self.rate = kbps, rate
-
-    def encoder(self, loss):
-        error = ctypes.c_int()
-        encoder = ctypes.c_void_p(self.lib.opus_encoder_create(self.rate, 1, APPLICATION_VOIP, ctypes.byref(error)))
-        settings = [(SET_BITRATE, int(self.kbps * 1000)), (SET_COMPLEXITY, 9)]
-        if loss:
-            settings += [(SET_INBAND_FEC, 1), (SET_LOSS, round(100 * loss))]
-        for setting, value in settings:
-            error.value = error.value or self.lib.opus_encoder_ctl(encoder, setting, ctypes.c_int(value))
-        if error.value:
-            raise RuntimeError(f"libopus refuses: {error.value}")
-        return encoder
-
-    def packets(self, samples, loss):
-        size, room = self.rate // 50, ctypes.create_string_buffer(1500)
-        encoder = self.encoder(loss)
-        pcm = np.ascontiguousarray(np.pad(samples, (0, -len(samples) % size + size)), dtype=np.float32)
-        for frame in pcm.reshape(-1, size):
-            pointer = frame.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-            length = self.lib.opus_encode_float(encoder, pointer, size, room, len(room))
-            if length < 0:
-                raise RuntimeError(f"libopus cannot encode: {length}")
-            yield room.raw[:length]
-        self.lib.opus_encoder_destroy(encoder)
-
-    def __call__(self, samples, loss=0.0, lost=None):
-        """(samples, payload kbit/s). A lost packet comes from the redundancy (in-band FEC) of the
-        next one if that arrives, else libopus conceals it."""
-        up = self.rate // RATE
-        packets = list(self.packets(scipy.signal.resample_poly(samples, up, 1) if up > 1 else samples, loss))
-        lost = np.zeros(len(packets), dtype=bool) if lost is None else lost
-        error, size = ctypes.c_int(), self.rate // 50
-        decoder = ctypes.c_void_p(self.lib.opus_decoder_create(self.rate, 1, ctypes.byref(error)))
-        out = np.zeros((len(packets), size), dtype=np.float32)
-        for i, frame in enumerate(out):
-            pointer = frame.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-            if not lost[i]:
-                packet, repair = packets[i], 0
-            elif i + 1 < len(packets) and not lost[i + 1]:
-                packet, repair = packets[i + 1], 1
-            else:
-                packet, repair = None, 0
-            self.lib.opus_decode_float(decoder, packet, len(packet or b""), pointer, size, repair)
-        self.lib.opus_decoder_destroy(decoder)
-        made = scipy.signal.resample_poly(out.ravel(), 1, up) if up > 1 else out.ravel()
-        return align(made, samples), float(np.mean([len(p) for p in packets])) * 8 / 20
-
-
 class Lyra:
-    """Lyra v2. Its concealment is in its C++ part, so there is no Lyra here under loss."""
+    """Takes and gives float32 samples at RATE, as many, in time with each other."""
 
     def __init__(self, folder):
         from ai_edge_litert.interpreter import Interpreter
@@ -102,12 +41,25 @@ class Lyra:
         it.invoke()
         return it.get_tensor(it.get_output_details()[0]["index"])
 
+    def codes(self, samples, stages):
+        """Per frame the codes as the quantiser gives them, some frames behind the end."""
+        encoder = self.load("soundstream_encoder")
+        whole = np.pad(samples, (0, -len(samples) % FRAME + 4 * FRAME)).reshape(-1, 1, FRAME).astype(np.float32)
+        return [self.encode(input_frames=self.run(encoder, frame).reshape(1, 1, 64), num_quantizers=np.int32(stages))["output_0"]
+                for frame in whole]
+
+    def sound(self, codes, lost, wanted):
+        """`lost`: a flag per frame. The library knows nothing of a lost frame: its features are zeros,
+        and after 80 ms it fades to comfort noise, of which there is none here."""
+        decoder, out, gap, gain = self.load("lyragan"), [], 0, 1.0
+        for i, code in enumerate(codes):
+            gap = gap + 1 if i < len(lost) and lost[i] else 0
+            features = np.zeros((1, 1, 64), np.float32) if gap else self.decode(encoding_indices=code)["output_0"]
+            step = (-1 if gap > CONCEALED else 1) / FADED
+            until = min(1.0, max(0.0, gain + step))
+            out.append(self.run(decoder, features.reshape(1, 1, 64)).ravel() * np.linspace(gain, until, FRAME, endpoint=False))
+            gain = until
+        return align(np.concatenate(out), wanted)
+
     def __call__(self, samples, stages):
-        encoder, decoder, out = self.load("soundstream_encoder"), self.load("lyragan"), []
-        whole = np.pad(samples, (0, -len(samples) % FRAME + 4 * FRAME))
-        for frame in whole.reshape(-1, FRAME):
-            features = self.run(encoder, frame.reshape(1, FRAME).astype(np.float32))
-            codes = self.encode(input_frames=features.reshape(1, 1, 64), num_quantizers=np.int32(stages))["output_0"]
-            features = self.decode(encoding_indices=codes)["output_0"]
-            out.append(self.run(decoder, features.reshape(1, 1, 64)).ravel())
-        return align(np.concatenate(out), samples)
+        return self.sound(self.codes(samples, stages), (), samples)

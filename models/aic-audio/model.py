@@ -22,8 +22,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-RATE = 16000
-FRAME = 320
+from speech import FRAME, RATE
+
 STAGES = 46
 ENTRIES = 16
 LATENT = 64

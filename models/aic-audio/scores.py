@@ -13,7 +13,7 @@ import onnxruntime
 from pesq import NoUtterancesError, pesq
 from pystoi import stoi
 
-from model import RATE
+from speech import RATE
 
 NAMES = ("PESQ-WB", "STOI", "ViSQOL", "DNSMOS OVRL", "DNSMOS P.808")
 HEARD = int(9.01 * RATE)  # what DNSMOS hears at once

@@ -152,6 +152,20 @@ pub fn other(bandwidth: f64, patience: Duration) -> Choice {
     fitting.unwrap_or_else(|| opus(OPUS_RATES_BPS[0], patience, usable))
 }
 
+/// Earlier frames that a packet of AIC-A repeats, at this share of packets lost.
+pub fn redundancy(loss: f64) -> usize {
+    match loss {
+        loss if loss > 0.05 => 2,
+        loss if loss > 0.01 => 1,
+        _ => 0,
+    }
+}
+
+/// The loss that Opus is told to prepare for, in percent, in steps of 5: each change costs bits.
+pub fn opus_loss_percent(loss: f64) -> u32 {
+    ((loss * 20.0).ceil() * 5.0).clamp(5.0, 30.0) as u32
+}
+
 /// How to send a voice without AIC-A.
 fn voice_in_opus(measured: &Measured) -> Choice {
     let usable = measured.bandwidth * USABLE_BANDWIDTH_RATIO;
@@ -172,11 +186,7 @@ fn choice(rung: Rung, measured: &Measured, usable: f64) -> Choice {
         Rung::Stages(stages) => stages,
         Rung::Opus(bitrate) => return opus(bitrate, measured.patience, usable),
     };
-    let redundant = match measured.loss {
-        loss if loss > 0.05 => 2,
-        loss if loss > 0.01 => 1,
-        _ => 0,
-    };
+    let redundant = redundancy(measured.loss);
     let with = |frames| Choice::Aic { stages, frames, redundant };
     packed(with, longest(measured.patience), usable)
 }

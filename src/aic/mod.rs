@@ -19,11 +19,11 @@ pub mod predict;
 pub mod quality;
 pub mod ratio;
 pub mod receive;
-pub mod resample;
 pub mod send;
+pub mod voice_packets;
 pub mod weights;
 
-pub use auralink_codec::{FRAME_SAMPLES, RATE_HZ, container, packet};
+pub use auralink_codec::{FRAME_SAMPLES, RATE_HZ, container, packet, resample};
 
 /// Why AIC-A is not available on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -10,6 +10,15 @@ use super::choice::Choice;
 /// Rating R with the default of every parameter (ITU-T G.107).
 const BEST_RATING_FACTOR: f64 = 93.2;
 
+/// Mean of PESQ-WB and DNSMOS P.808 of the original speech, which no codec has passed.
+const ORIGINAL_SCORE_LEVEL: f64 = 4.23;
+
+/// Robustness against loss (Bpl of G.107) of Opus with deep concealment, from the row of 64 kbit/s, which
+/// repeats nothing, and of AIC-A, from the rows at 10 % of packets of 60 ms: of a lost one a third is
+/// concealed, the rest repeated (docs/measurements.md).
+const OPUS_LOSS_ROBUSTNESS_FACTOR: f64 = 22.0;
+const AIC_LOSS_ROBUSTNESS_FACTOR: f64 = 30.0;
+
 /// The share of packets at whose loss scores were measured, besides none.
 const MEASURED_LOSS_RATIO: f64 = 0.1;
 
@@ -40,33 +49,39 @@ pub fn score(choice: Choice, loss: f64) -> f64 {
     clean + (lossy - clean) * (loss / MEASURED_LOSS_RATIO).clamp(0.0, 1.0)
 }
 
-/// Impairment of a voice by a codec alone (Ie of G.107), and its robustness against loss (Bpl of
-/// G.113; 10 for simple, 20 for good concealment).
-fn impairment(choice: Choice) -> (f64, f64) {
-    match choice {
-        Choice::Opus { bitrate: 24_000.., .. } => (2.0, 15.0),
-        Choice::Opus { bitrate: 20_000.., .. } => (6.0, 15.0),
-        // By the scores above.
-        Choice::Opus { bitrate: 12_000.., .. } => (10.0, 15.0),
-        Choice::Opus { .. } => (15.0, 15.0),
-        Choice::Aic { stages: 46.., .. } => (18.0, 20.0),
-        Choice::Aic { stages: 33.., .. } => (20.0, 20.0),
-        Choice::Aic { stages: 18.., .. } => (27.0, 20.0),
-        Choice::Aic { .. } => (32.0, 20.0),
+/// Impairment of a voice by a codec alone (Ie of G.107), by its score: the original has none.
+fn impairment(choice: Choice) -> f64 {
+    let (clean, _) = scores(choice);
+    let best = opinion(BEST_RATING_FACTOR);
+    let wanted = 1.0 + (clean - 1.0) * (best - 1.0) / (ORIGINAL_SCORE_LEVEL - 1.0);
+    // The opinion rises with the rating from 6.5 on, so that halving finds it.
+    let (mut low, mut high) = (6.5, BEST_RATING_FACTOR);
+    for _ in 0..20 {
+        let middle = (low + high) / 2.0;
+        if opinion(middle) < wanted { low = middle } else { high = middle }
     }
+    BEST_RATING_FACTOR - low
+}
+
+/// Mean opinion score of a rating (G.107 annex B).
+fn opinion(rating: f64) -> f64 {
+    1.0 + 0.035 * rating + rating * (rating - 60.0) * (100.0 - rating) * 7e-6
 }
 
 /// Mean opinion score, 1.0-4.5, of a voice sent with this choice, of which the share `missing`
 /// (0.0-1.0) is concealed, and which is heard `delay` later.
 pub fn estimate(choice: Choice, missing: f64, delay: Duration) -> f64 {
-    let (codec, bears) = impairment(choice);
+    let codec = impairment(choice);
+    let bears = match choice {
+        Choice::Aic { .. } => AIC_LOSS_ROBUSTNESS_FACTOR,
+        Choice::Opus { .. } => OPUS_LOSS_ROBUSTNESS_FACTOR,
+    };
     let percent = missing.clamp(0.0, 1.0) * 100.0;
     let lost = codec + (95.0 - codec) * percent / (percent + bears);
     let ms = delay.as_secs_f64() * 1000.0;
     let late = 0.024 * ms + if ms > 177.3 { 0.11 * (ms - 177.3) } else { 0.0 };
     let r = (BEST_RATING_FACTOR - lost - late).clamp(0.0, 100.0);
-    let score = 1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6;
-    score.clamp(1.0, 4.5)
+    opinion(r).clamp(1.0, 4.5)
 }
 
 #[cfg(test)]

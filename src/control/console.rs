@@ -22,6 +22,11 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page/quality.js", "text/javascript; charset=utf-8", include_str!("../../web/quality.js")),
     ("/page/voice.js", "text/javascript; charset=utf-8", include_str!("../../web/voice.js")),
     (
+        "/page/voice-decoder.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../web/voice-decoder.js"),
+    ),
+    (
         "/page/voice-worker.js",
         "text/javascript; charset=utf-8",
         include_str!("../../web/voice-worker.js"),
@@ -30,6 +35,21 @@ const FILES: &[(&str, &str, &str)] = &[
         "/page/voice-worklet.js",
         "text/javascript; charset=utf-8",
         include_str!("../../web/voice-worklet.js"),
+    ),
+    (
+        "/page/live-voice.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../web/live-voice.js"),
+    ),
+    (
+        "/page/live-voice-worker.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../web/live-voice-worker.js"),
+    ),
+    (
+        "/page/live-voice-worklet.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../web/live-voice-worklet.js"),
     ),
     ("/favicon.svg", "image/svg+xml", include_str!("../../web/favicon.svg")),
 ];

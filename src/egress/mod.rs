@@ -6,6 +6,7 @@
 
 pub mod archive;
 pub mod dash;
+mod heard;
 pub mod hls;
 mod manifest;
 pub mod output;
@@ -17,6 +18,7 @@ pub mod segments;
 pub mod srt;
 pub mod thumbnail;
 pub mod trunk;
+pub mod voice;
 pub mod whep;
 pub mod words;
 

@@ -38,6 +38,8 @@ protocols! {
     Dash = "dash",
     /// Captions by server-sent events or WebSocket.
     Captions = "captions",
+    /// The voice alone by AIC-A, over a WebSocket.
+    Voice = "voice",
     /// RIST (VSF TR-06-1, TR-06-2).
     Rist = "rist",
     /// A pull by RTSP (RFC 7826).

@@ -40,7 +40,7 @@ pub struct Preset {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Play {
-    /// WebRTC (WHEP).
+    /// WebRTC (WHEP), and the voice alone by AIC-A.
     pub whep: bool,
     /// HLS, and DASH with the same segments.
     pub hls: bool,
@@ -58,7 +58,8 @@ impl Play {
     /// Whether viewers may play by a protocol. Never by those that only carry media in.
     pub fn allows(&self, protocol: Protocol) -> bool {
         match protocol {
-            Protocol::Whep => self.whep,
+            // The voice is what WHEP has too, for thin lines.
+            Protocol::Whep | Protocol::Voice => self.whep,
             Protocol::Hls | Protocol::Dash => self.hls,
             Protocol::Srt => self.srt,
             _ => false,

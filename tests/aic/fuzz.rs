@@ -1,10 +1,14 @@
-//! Arbitrary packets for the elements of AIC-A: refused or decoded, in bounded memory. The formats
-//! themselves are fuzzed beside their code.
+//! Arbitrary bytes for the range decoder, the packets, the files and the elements of AIC-A: refused or
+//! decoded, in bounded time and memory. `make fuzz-aic` takes ten minutes.
 
+use std::io::Cursor;
 use std::time::Duration;
 
+use auralink::aic::container::{BLOCK_BYTES, HEADER_BYTES, Header, Part, Reader, seal};
 use auralink::aic::engine::Codec;
+use auralink::aic::packet::{Coded, FRAMES_MAX, REDUNDANT_FRAMES_MAX};
 use auralink::aic::weights;
+use auralink_codec::Listener;
 use gst_check::Harness;
 
 use crate::alone;
@@ -26,6 +30,62 @@ fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm.split_whitespace().nth(1).and_then(|p| p.parse::<u64>().ok());
     pages.unwrap_or_default() * 4096
+}
+
+/// What the range decoder accepts is what the encoder writes, and is at most 200 codes of work.
+#[test]
+fn fuzz_aic_packet() {
+    let _alone = alone();
+    let codec = Codec::shared();
+    codec.wait(Duration::from_secs(60)).expect("weights of the source tree");
+    let model = codec.loaded().expect("loaded");
+    let mut listener = Listener::new(&model);
+    bounded("aic-payload", |bytes| {
+        let Ok(packet) = Coded::read(bytes).and_then(|coded| coded.open(&model)) else { return };
+        assert!(
+            packet.frames.len() <= FRAMES_MAX && packet.redundant.len() <= REDUNDANT_FRAMES_MAX
+        );
+        assert_eq!(packet.write(&model).as_deref(), Ok(bytes));
+        for codes in packet.redundant.iter().chain(&packet.frames) {
+            assert!(listener.frame(&model, Some(codes)).iter().all(|x| x.is_finite()));
+        }
+    });
+}
+
+/// Files with damage anywhere, read to their end and from any moment; and the same with checksums that
+/// hold.
+#[test]
+fn fuzz_aic_container() {
+    let _alone = alone();
+    bounded("aic-file", |bytes| {
+        read_file(bytes);
+        let mut sealed = bytes.to_vec();
+        if let Some((header, blocks)) = sealed.split_first_chunk_mut::<HEADER_BYTES>() {
+            *header = Header { model: [0; 4], start_ms: 0 }.bytes();
+            blocks.as_chunks_mut::<BLOCK_BYTES>().0.iter_mut().for_each(seal);
+        }
+        read_file(&sealed);
+    });
+}
+
+fn read_file(bytes: &[u8]) {
+    let Ok(mut reader) = Reader::new(Cursor::new(bytes)) else { return };
+    let (end, _) = reader.end().expect("memory can be read");
+    for at in [0, end / 2, u64::from_le_bytes(first(bytes))] {
+        reader.seek(at).expect("memory can be read");
+        let mut last = 0;
+        for part in reader.by_ref() {
+            if let Part::Block(block) = part.expect("memory can be read") {
+                assert!(block.first >= last, "blocks overlap");
+                last = block.end();
+            }
+        }
+    }
+}
+
+/// The first eight bytes of an input, to seek by.
+fn first(bytes: &[u8]) -> [u8; 8] {
+    std::array::from_fn(|i| bytes.get(24 + i).copied().unwrap_or(0))
 }
 
 /// Packets as they are, and behind a valid header.

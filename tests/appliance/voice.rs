@@ -1,13 +1,17 @@
-//! Recordings of a voice by AIC-A: real speech in, `kill -9`, and what is left by WAV and in Chromium.
+//! Voices by AIC-A beside trunks: recordings, by `kill -9`, WAV and in Chromium; and live, in Chromium.
 
 use std::process::Command;
 
+use auralink::aic::packet::Coded;
+use futures::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::api::Stream;
 use crate::support::appliance::{ADMIN, Appliance};
 use crate::support::client::Client;
+use crate::support::needs::skip;
 use crate::support::publish::Ffmpeg;
 use crate::support::speech::speech;
 use crate::support::{eventually, root, s};
@@ -20,6 +24,9 @@ const FRAME_SAMPLES: usize = 320;
 
 /// What a voice may take on disk, in kbit/s: a day in 40 MB is 3.7.
 const RATE_KBPS: std::ops::Range<f64> = 2.2..3.7;
+
+/// What a live voice may take, in kbit/s: 3.2 of packets, 0.3 of WebSocket.
+const LIVE_KBPS: std::ops::Range<f64> = 2.2..4.2;
 
 async fn recording(appliance: &Appliance, stream: &Stream) -> Value {
     let list = appliance.api.must_get(&format!("/api/v1/recordings?stream={}", stream.name)).await;
@@ -117,4 +124,62 @@ async fn plays_in_chromium(appliance: &Appliance, seconds: f64) {
     assert!(at("played") > 1.0, "{report}");
     assert!((at("sought") - seconds * 0.75).abs() < 3.0, "{report}");
     assert!(at("loud") > 0.003, "{report}");
+}
+
+/// The voice of a stream, live: what comes over the WebSocket, and what Chromium makes of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_voice_comes_to_the_page_at_3_kbit_s() {
+    let Some(speech) = speech(3) else { return };
+    let appliance = Appliance::start().await;
+    let stream = appliance.api.create(json!({ "name": "said", "preset": "passthrough" })).await;
+    let url = appliance.api.url("/voice/said").replacen("http", "ws", 1);
+    let token = stream.play_token();
+    for wrong in [url.clone(), format!("{url}?token=guess")] {
+        assert!(tokio_tungstenite::connect_async(&wrong).await.is_err(), "{wrong}");
+    }
+    let _publisher = Ffmpeg::send_file(&speech.file, &appliance.srt(&stream));
+    stream.wait_state("live", s(20)).await;
+    let kbps = listen(&format!("{url}?token={token}"), 10.0).await;
+    assert!(LIVE_KBPS.contains(&kbps), "{kbps}");
+
+    if !root().join("web/voice.wasm").is_file() {
+        skip("web/voice.wasm: `make wasm`");
+        return;
+    }
+    let (page, shot) = (appliance.api.url("/"), root().join("target/listen.png"));
+    let shot = shot.display().to_string();
+    let arguments = [&*page, "--token", ADMIN, "--stream", "said", "--shot", &shot];
+    let report = Client::browser("listen", &arguments).report(s(90)).await;
+    eprintln!("  {report}");
+    assert_eq!(report["errors"], json!([]), "{report}");
+    // The page did not fall back to WHEP.
+    assert!(report["told"].as_str().is_some_and(|t| t.starts_with("AIC-A, ")), "{report}");
+    assert_eq!(report["video"], 0, "{report}");
+    assert!(report["loud"].as_f64().is_some_and(|loud| loud > 0.003), "{report}");
+}
+
+/// Listens to so many seconds of a voice; returns kbit/s of messages, with the bytes of WebSocket.
+async fn listen(url: &str, seconds: f64) -> f64 {
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("let in");
+    let (mut bytes, mut frames, mut said) = (0, 0, Vec::new());
+    while (frames as f64) * 0.02 < seconds {
+        let message = tokio::time::timeout(s(20), socket.next()).await.expect("in time");
+        let message = message.expect("open").expect("a message");
+        bytes += 2 + message.len();
+        match message {
+            Message::Text(text) => {
+                said.push(serde_json::from_str::<Value>(&text).expect("JSON"));
+            }
+            Message::Binary(payload) => {
+                frames += Coded::read(&payload).expect("a packet").header().frames;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(said[0]["type"], "hello", "{said:?}");
+    assert_eq!(said[0]["rate"], 16_000, "{said:?}");
+    assert_eq!(said[1]["type"], "at", "{said:?}");
+    let kbps = bytes as f64 * 0.008 / (frames as f64 * 0.02);
+    eprintln!("  live: {kbps:.2} kbit/s over {seconds} s, with the frames of the WebSocket");
+    kbps
 }

@@ -5,6 +5,7 @@
 //   node browser.mjs hls  URL --seconds 10                 plays a playlist with hls.js
 //   node browser.mjs page URL --token T --stream S         signs in on the page and watches a stream
 //   node browser.mjs voice URL --token T --stream S        plays the newest recording, a voice, on the page
+//   node browser.mjs listen URL --token T --stream S       listens to the voice of a live stream on the page
 //   node browser.mjs overlay URL                           feeds cues to the page's captions
 //
 // `--codec` and, with whip, `--scalability L3T3_KEY` select the video encoding. `--captions` opens
@@ -138,8 +139,8 @@ async function editTrunk(page) {
   return had;
 }
 
-/** Plays a recorded voice on the page, seeks in it, and hears it through the player itself. */
-async function playVoice(page, url, patience) {
+/** Signs in and opens a stream; returns the errors of the page, as they come, and an ear in its players. */
+async function openStream(page, url, patience) {
   const errors = [];
   page.on("pageerror", (error) => errors.push(String(error)));
   page.setDefaultTimeout(patience);
@@ -158,6 +159,42 @@ async function playVoice(page, url, patience) {
   await page.fill("input[name=token]", options.token);
   await page.press("input[name=token]", "Enter");
   await page.click(`#streams >> text=${options.stream}`);
+  return errors;
+}
+
+/** The loudest half second of the next few seconds, root mean square. */
+async function hear(page, times) {
+  let loud = 0;
+  for (let i = 0; i < times; i++) {
+    loud = Math.max(loud, await page.evaluate(() => {
+      // The browser's own player has no ear in it.
+      if (!window.ear) return 1;
+      const samples = new Float32Array(window.ear.fftSize);
+      window.ear.getFloatTimeDomainData(samples);
+      return Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
+    }));
+    await page.waitForTimeout(50);
+  }
+  return loud;
+}
+
+/** Listens to the voice of a live stream, and hears it through the player itself. */
+async function listenOnPage(page, url, patience) {
+  const errors = await openStream(page, url, patience);
+  await page.click("#listen");
+  const told = (what) => document.getElementById("watch-facts").textContent.includes(what);
+  await page.waitForFunction(told, "kbit/s", { polling: 100 });
+  const loud = await hear(page, 80);
+  if (options.shot) await page.screenshot({ path: options.shot, fullPage: true });
+  const facts = await page.innerText("#watch-facts");
+  await page.click("#listen");
+  await page.waitForFunction(() => document.getElementById("listen").textContent === "Voice only", null, { polling: 50 });
+  say("report", { told: facts, loud, video: await page.evaluate(() => document.getElementById("video").videoWidth), errors });
+}
+
+/** Plays a recorded voice on the page, seeks in it, and hears it through the player itself. */
+async function playVoice(page, url, patience) {
+  const errors = await openStream(page, url, patience);
   await page.click("#recordings button:has-text('Play')");
   await page.waitForSelector("#voice-playback input[type=range], #voice-playback audio");
   // In seconds; or whether it is past so many. The page's policy lets no text be evaluated.
@@ -168,17 +205,7 @@ async function playVoice(page, url, patience) {
   };
   await page.waitForFunction(position, 1.5, { polling: 100 });
   const played = await page.evaluate(position);
-  let loud = 0;
-  for (let i = 0; i < 30; i++) {
-    loud = Math.max(loud, await page.evaluate(() => {
-      // The browser's own player has no ear in it.
-      if (!window.ear) return 1;
-      const samples = new Float32Array(window.ear.fftSize);
-      window.ear.getFloatTimeDomainData(samples);
-      return Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
-    }));
-    await page.waitForTimeout(50);
-  }
+  const loud = await hear(page, 30);
   if (options.shot) await page.screenshot({ path: options.shot, fullPage: true });
   await page.evaluate(() => {
     const sound = document.querySelector("#voice-playback audio"), place = document.querySelector("#voice-playback input");
@@ -233,8 +260,8 @@ async function growCaptions(page, url) {
 
 async function main() {
   const [mode, url] = positionals;
-  if (!["whep", "whip", "hls", "page", "voice", "overlay"].includes(mode) || !url) {
-    console.error("usage: browser.mjs whep|whip|hls|page|voice|overlay URL [--token T] [--seconds N]");
+  if (!["whep", "whip", "hls", "page", "voice", "listen", "overlay"].includes(mode) || !url) {
+    console.error("usage: browser.mjs whep|whip|hls|page|voice|listen|overlay URL [--token T] [--seconds N]");
     return 2;
   }
   const server = await serve();
@@ -248,6 +275,10 @@ async function main() {
     }
     if (mode === "voice") {
       await playVoice(page, url, Number(options.patience) * 1000);
+      return 0;
+    }
+    if (mode === "listen") {
+      await listenOnPage(page, url, Number(options.patience) * 1000);
       return 0;
     }
     if (mode === "page") {

@@ -8,7 +8,6 @@
 //! still takes longer than the deadline reports each such frame, and Opus takes over.
 
 mod codec;
-mod fade;
 mod load;
 mod stream;
 #[cfg(test)]

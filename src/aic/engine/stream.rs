@@ -2,18 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use auralink_codec::{Codes, DecoderState, EncoderState, FRAME_SAMPLES, Latent, Model};
+use auralink_codec::{Codes, EncoderState, FRAME_SAMPLES, Listener};
 
-use super::fade::Fade;
 use super::{Codec, CodecError};
-
-/// Lost frames that repeat the last latent before it decays: 40 ms, as long as a sound lasts. More
-/// repeats are heard as a buzz.
-const REPEATED_FRAMES: u32 = 2;
-
-/// What each later lost frame leaves of the latent's distance to the mean of speech: a tenth after
-/// 100 ms, when the fade begins.
-const DECAY_FACTOR: f32 = 0.6;
 
 /// Encodes one stream.
 #[derive(Debug)]
@@ -59,23 +50,13 @@ impl Encoder {
 #[derive(Debug)]
 pub struct Decoder {
     codec: Codec,
-    state: Option<DecoderState>,
-    past: Past,
-}
-
-/// What a lost frame is made of.
-#[derive(Debug, Default)]
-struct Past {
-    latent: Option<Latent>,
-    /// Frames lost in a row.
-    lost: u32,
-    fade: Fade,
+    listener: Option<Listener>,
 }
 
 impl Decoder {
     /// A stream before its first frame.
     pub fn new(codec: Codec) -> Self {
-        Self { codec, state: None, past: Past::default() }
+        Self { codec, listener: None }
     }
 
     /// Decodes the next 20 ms; `None`: the frame is lost. The output lies exactly behind the input
@@ -88,50 +69,14 @@ impl Decoder {
         codes: Option<Codes>,
         deadline: Duration,
     ) -> Result<[f32; FRAME_SAMPLES], CodecError> {
-        let model = self.codec.loaded().inspect_err(|_| self.state = None)?;
-        let state = self.state.get_or_insert_with(|| model.decoder_state());
-        let past = &mut self.past;
-        within(deadline, || {
-            let latent = past.latent(&model, codes.as_ref());
-            let samples = model.synthesise(&[latent], &mut [state]);
-            let mut frame = [0.0; FRAME_SAMPLES];
-            for (to, from) in frame.iter_mut().zip(samples) {
-                *to = from;
-            }
-            past.fade.settle(codes.is_some(), &mut frame);
-            frame
-        })
+        let model = self.codec.loaded().inspect_err(|_| self.listener = None)?;
+        let listener = self.listener.get_or_insert_with(|| Listener::new(&model));
+        within(deadline, || listener.frame(&model, codes.as_ref()))
     }
 
     /// Forgets the past of the stream.
     pub fn reset(&mut self) {
-        self.state = None;
-        self.past = Past::default();
-    }
-}
-
-impl Past {
-    /// The latent of the next frame: that of its codes, else the last one, which decays.
-    fn latent(&mut self, model: &Model, codes: Option<&Codes>) -> Latent {
-        let latent = match codes {
-            Some(codes) => {
-                self.lost = 0;
-                model.latent(codes)
-            }
-            None => {
-                self.lost = self.lost.saturating_add(1);
-                let mean = model.mean();
-                let mut latent = self.latent.unwrap_or(*mean);
-                if self.lost > REPEATED_FRAMES {
-                    for (value, mean) in latent.iter_mut().zip(mean) {
-                        *value = mean + (*value - mean) * DECAY_FACTOR;
-                    }
-                }
-                latent
-            }
-        };
-        self.latent = Some(latent);
-        latent
+        self.listener = None;
     }
 }
 

@@ -12,6 +12,13 @@ use crate::aic::payload::OPUS_BYTES_MAX;
 /// (docs/measurements.md).
 const WIDEBAND_BPS_MAX: u32 = 16_000;
 
+/// Rates at which libopus narrows the bandwidth to make room for FEC when it is told a loss above 5 %
+/// and below [`WIDE_LOSS_PERCENT`], which costs a voice more than the FEC gives (docs/measurements.md).
+const FEC_NARROWS_BPS: std::ops::RangeInclusive<u32> = WIDEBAND_BPS_MAX + 1..=20_000;
+
+/// The loss from which on it does not.
+const WIDE_LOSS_PERCENT: u32 = 20;
+
 /// The most effort. Less costs 0.2 to 0.3 of PESQ-WB at 8 to 12 kbit/s (docs/measurements.md).
 const COMPLEXITY_LEVEL: u8 = 10;
 
@@ -124,7 +131,9 @@ impl OpusEncoder {
         let OpusSettings { bitrate, loss, voice, .. } = *settings;
         let opus = &mut self.opus;
         opus.set_bitrate(Bitrate::Value(bitrate))?;
-        opus.set_packet_loss(loss.min(100) as u8)?;
+        let narrows = voice && loss > 5 && FEC_NARROWS_BPS.contains(&bitrate);
+        let told = if narrows { loss.max(WIDE_LOSS_PERCENT) } else { loss };
+        opus.set_packet_loss(told.min(100) as u8)?;
         opus.set_signal(if voice { Signal::Voice } else { Signal::Auto })?;
         let wideband = voice && bitrate <= WIDEBAND_BPS_MAX;
         opus.set_bandwidth(if wideband { Bandwidth::Wide } else { Bandwidth::Auto })?;

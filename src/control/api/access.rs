@@ -22,7 +22,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// One URL for publishing or playing.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Address {
-    /// `srt`, `rtmp`, `rtmps`, `whip`, `whep`, `hls`, `dash`; for captions `sse`, `websocket`, `push`.
+    /// `srt`, `rtmp`, `rtmps`, `whip`, `whep`, `hls`, `dash`, `voice`; for captions `sse`, `websocket`, `push`.
     protocol: &'static str,
     /// URL for the encoder or player. It contains the token if the protocol has no other place for
     /// it.
@@ -115,6 +115,8 @@ fn addresses(at: &Endpoints, origin: &Origin, name: &StreamName, access: Access)
     };
     let query = play_token.as_ref().map_or_else(String::new, |t| format!("?token={}", encode(t)));
     let hls = plain("hls", format!("{web}/hls/{name}/index.m3u8{query}"));
+    let voice = format!("{web}/voice/{name}").replacen("http", "ws", 1);
+    let voice = plain("voice", format!("{voice}{query}"));
     let dash = plain("dash", format!("{web}/dash/{name}/manifest.mpd{query}"));
     let captions = format!("{web}/captions/{name}");
     let socket = captions.replacen("http", "ws", 1);
@@ -132,6 +134,7 @@ fn addresses(at: &Endpoints, origin: &Origin, name: &StreamName, access: Access)
         play: [web_rtc("whep", &play_token), hls, dash]
             .into_iter()
             .chain(srt("request", &play_token))
+            .chain([voice])
             .collect(),
         access,
     }
@@ -181,6 +184,7 @@ mod tests {
                 "http://box.lan:8080/hls/studio-1/index.m3u8?token=q",
                 "http://box.lan:8080/dash/studio-1/manifest.mpd?token=q",
                 "srt://box.lan:8890?streamid=request:studio-1:q&passphrase=ten-letters, or more",
+                "ws://box.lan:8080/voice/studio-1?token=q",
                 "http://box.lan:8080/captions/studio-1/events?token=q",
                 "ws://box.lan:8080/captions/studio-1/ws?token=q",
                 "http://box.lan:8080/api/v1/streams/studio-1/captions/cues",

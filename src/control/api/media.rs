@@ -1,12 +1,12 @@
-//! WHIP, WHEP, HLS, DASH and captions: routes that use the tokens of the stream.
+//! WHIP, WHEP, HLS, DASH, captions and voice: routes that use the tokens of the stream.
 
 use std::sync::Arc;
 
 use axum::Router;
 
-use super::captions;
 use super::segments::{self, SegmentSource};
 use super::webrtc::{self, WebRtc};
+use super::{captions, voice};
 use crate::runtime::Supervisor;
 
 /// The routes of HTTP players and publishers.
@@ -15,5 +15,6 @@ pub fn media_router(supervisor: &Supervisor, web_rtc: WebRtc) -> Router {
     let source: Arc<dyn SegmentSource> = Arc::new(supervisor.clone());
     segments::router(&source)
         .merge(webrtc::router(web_rtc))
-        .merge(captions::viewers(supervisor, stop))
+        .merge(captions::viewers(supervisor, stop.clone()))
+        .merge(voice::router(supervisor, stop))
 }

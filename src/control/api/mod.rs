@@ -32,6 +32,7 @@ mod streams;
 mod system;
 mod thumbnail;
 mod viewers;
+mod voice;
 pub mod webrtc;
 
 use axum::extract::DefaultBodyLimit;
@@ -62,7 +63,8 @@ use route_table::RouteTable;
                        stream's tokens. Viewers follow captions under \
                        `/captions/{stream}/events` and `/captions/{stream}/ws` with the play \
                        token (`?token=`), in the same messages as the API and the data channel \
-                       `captions` of WHEP.",
+                       `captions` of WHEP. `/voice/{stream}` is a WebSocket of the voice alone, \
+                       AIC-A of about 3 kbit/s (docs/aic-rtp.md, section 11), with the same token.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&Tokens),

@@ -14,9 +14,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::file::start_of;
 use super::scan::{Scan, scan};
-use super::voice::WEIGHTS_WAIT_MAX;
 use super::{Format, VoiceWav, Wav, WavError, picture, rotate, sidecar};
 use crate::aic::engine::Codec;
+use crate::egress::heard::WEIGHTS_WAIT_MAX;
 use crate::media::{IgnorePoison, Language, StreamName};
 
 /// Maximum number of files whose duration and state are cached; further ones are read each time.

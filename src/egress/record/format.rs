@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::egress::heard;
 use crate::media::{Accept, Accepts, Captions, Codec};
 
 /// Container and codecs of a recording.
@@ -58,8 +59,7 @@ impl Format {
             }
             Self::Aic => {
                 let captions = Captions { text: true, embedded: false };
-                Accepts::media(None, Some(Accept::any_of([Codec::RawAudio])))
-                    .with_captions(captions)
+                Accepts::media(None, Some(heard::accept())).with_captions(captions)
             }
         }
     }

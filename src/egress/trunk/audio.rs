@@ -7,7 +7,7 @@ use super::branch::{self, Branch};
 use super::ladder::Decision;
 use super::pace;
 use super::packet_counter::PacketCounter;
-use crate::aic::controller::Choice;
+use crate::aic::controller::{Choice, opus_loss_percent};
 use crate::flow::Error;
 use crate::webrtc::sdp::Agreed;
 use crate::webrtc::{Peer, Track, aic};
@@ -71,7 +71,7 @@ impl AudioBranch {
 
     /// Applies a decision. Returns true if the choice has changed.
     pub(super) fn apply(&mut self, decision: &Decision, loss: f64) -> bool {
-        let (choices, loss) = ((decision.voice, decision.other), percent(loss));
+        let (choices, loss) = ((decision.voice, decision.other), opus_loss_percent(loss));
         let before = self.applied.replace((choices, loss));
         if before == Some((choices, loss)) {
             return false;
@@ -114,11 +114,6 @@ impl AudioBranch {
     fn set(&self, name: &str, value: u32) {
         self.encoder.set_property_from_str(name, &value.to_string());
     }
-}
-
-/// The loss that Opus is prepared for, in percent, in steps of 5: each change costs bits.
-fn percent(loss: f64) -> u32 {
-    ((loss * 20.0).ceil() * 5.0).clamp(5.0, 30.0) as u32
 }
 
 /// Adds content hints to every fifth packet (docs/aic-rtp.md section 7).

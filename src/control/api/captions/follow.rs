@@ -33,7 +33,7 @@ const RECENT_CUES_MAX: usize = 64;
 const COMMAND_BYTES_MAX: usize = 4 << 10;
 
 /// Interval of WebSocket pings, to detect readers that are gone.
-const PING_EVERY: Duration = Duration::from_secs(20);
+pub(in super::super) const PING_EVERY: Duration = Duration::from_secs(20);
 
 /// Which cues to follow.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]

@@ -10,7 +10,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 pub(super) use follow::{
-    __path_follow_cues, __path_socket_of_cues, follow_cues, socket_of_cues, viewers,
+    __path_follow_cues, __path_socket_of_cues, PING_EVERY, follow_cues, socket_of_cues, viewers,
 };
 pub(super) use push::{__path_push_cue, push_cue};
 

@@ -6,33 +6,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auralink_codec::{Codes, EncoderState, FRAME_SAMPLES, Model, RATE_HZ};
+use auralink_codec::{Model, RATE_HZ};
 use chrono::{DateTime, Utc};
 
 use crate::aic::container::{self, Header};
-use crate::aic::packet::{Coded, FRAMES_MAX, Packet};
+use crate::aic::packet::{Coded, FRAMES_MAX};
+use crate::aic::voice_packets::VoicePackets;
 use crate::aic::weights::ModelId;
 use crate::egress::record::Format;
 use crate::egress::record::file::{SYNC_EVERY, create_new};
-
-/// Stages of each frame: 3 kbit/s, a day in 33 MB.
-const FRAME_STAGES: usize = 18;
-
-/// Samples of a packet. Nobody waits for a file, so it is the longest one.
-const PACKET_SAMPLES: usize = FRAMES_MAX * FRAME_SAMPLES;
 
 /// An open recording: playable after every block, and locked to mark it as open.
 pub(super) struct VoiceFile {
     path: PathBuf,
     writer: container::Writer<File>,
-    model: Arc<Model>,
-    state: EncoderState,
+    packets: VoicePackets,
     /// Running time of the first sample.
     base: Duration,
-    /// Samples that wait for the rest of their packet.
-    pending: Vec<f32>,
-    /// Time of the first of them, in samples since `base`.
-    first: u64,
     synced: Instant,
 }
 
@@ -53,9 +43,9 @@ impl VoiceFile {
         let writer = writer.inspect_err(|_| {
             let _ = std::fs::remove_file(&path);
         })?;
-        let state = model.encoder_state();
-        let (pending, synced) = (Vec::with_capacity(PACKET_SAMPLES), Instant::now());
-        Ok(Self { path, writer, model, state, base, pending, first: 0, synced })
+        // Nobody waits for a file, so its packets are the longest.
+        let packets = VoicePackets::new(model, FRAMES_MAX);
+        Ok(Self { path, writer, packets, base, synced: Instant::now() })
     }
 
     /// Path of the file.
@@ -75,7 +65,7 @@ impl VoiceFile {
 
     /// Time behind the newest sample, in samples since [`Self::base`].
     pub(super) fn end(&self) -> u64 {
-        self.first + self.pending.len() as u64
+        self.packets.end()
     }
 
     /// Running time behind the newest sample.
@@ -86,46 +76,20 @@ impl VoiceFile {
     }
 
     /// Appends samples; returns whether a packet was completed.
-    pub(super) fn append(&mut self, mut samples: &[f32]) -> io::Result<bool> {
-        let mut completed = false;
-        while !samples.is_empty() {
-            let missing = PACKET_SAMPLES - self.pending.len();
-            let (now, later) = samples.split_at(missing.min(samples.len()));
-            self.pending.extend_from_slice(now);
-            samples = later;
-            if self.pending.len() == PACKET_SAMPLES {
-                self.write()?;
-                completed = true;
-            }
-        }
-        Ok(completed)
+    pub(super) fn append(&mut self, samples: &[f32]) -> io::Result<bool> {
+        let completed = self.packets.append(samples).map_err(io::Error::other)?;
+        completed.iter().try_for_each(|packet| self.put(packet))?;
+        Ok(!completed.is_empty())
     }
 
     /// Goes on at a later time, in samples since [`Self::base`]: what is between was not heard.
     pub(super) fn skip_to(&mut self, sample: u64) -> io::Result<()> {
-        self.write()?;
-        self.first = self.first.max(sample);
-        self.state = self.model.encoder_state();
-        Ok(())
+        let rest = self.packets.skip_to(sample).map_err(io::Error::other)?;
+        rest.iter().try_for_each(|packet| self.put(packet))
     }
 
-    /// Writes what waits; whole frames, the rest of the last one silent.
-    fn write(&mut self) -> io::Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        self.pending.resize(self.pending.len().next_multiple_of(FRAME_SAMPLES), 0.0);
-        for sample in &mut self.pending {
-            *sample = if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
-        }
-        let latents = self.model.analyse(&self.pending, &mut [&mut self.state]);
-        let frames: Vec<Codes> =
-            latents.iter().map(|l| self.model.quantise(l, FRAME_STAGES)).collect();
-        let packet = Packet { frames, ..Packet::default() };
-        let packet = packet.write(&self.model).and_then(|bytes| Coded::read(&bytes));
-        self.writer.put(self.first, &packet.map_err(io::Error::other)?)?;
-        self.first += self.pending.len() as u64;
-        self.pending.clear();
+    fn put(&mut self, (first, packet): &(u64, Coded)) -> io::Result<()> {
+        self.writer.put(*first, packet)?;
         if self.synced.elapsed() > SYNC_EVERY {
             self.writer.get_ref().sync_data()?;
             self.synced = Instant::now();
@@ -139,7 +103,8 @@ impl VoiceFile {
         if end == 0 {
             return std::fs::remove_file(&self.path).map(|()| 0);
         }
-        self.write()?;
+        let rest = self.packets.finish().map_err(io::Error::other)?;
+        rest.iter().try_for_each(|packet| self.put(packet))?;
         let file = self.writer.finish(end)?;
         file.sync_all()?;
         Ok(file.metadata()?.len())

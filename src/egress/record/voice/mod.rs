@@ -6,19 +6,13 @@ mod writer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, TrySendError};
-use std::time::Duration;
-
-use gst::prelude::*;
 
 use super::thread::{FINISH_MAX, Output, ended_in_time, on_a_thread, stopped};
-use crate::aic::engine::Codec;
-use crate::flow::{Blame, Error, Inputs, Join, Node, Task};
+use crate::egress::heard::{hear, weights};
+use crate::flow::{Error, Inputs, Join, Task};
 use crate::media::StreamName;
 
-use writer::{Heard, Writer};
-
-/// How long a recording waits for the weights, which are loaded once in a process.
-pub(super) const WEIGHTS_WAIT_MAX: Duration = Duration::from_secs(20);
+use writer::Writer;
 
 /// Buffers between the pipeline and the disk: some seconds of sound, 64 kB for each.
 const QUEUE_BUFFERS_MAX: usize = 256;
@@ -34,22 +28,20 @@ pub(super) async fn run(
         task.cancel.cancelled().await;
         return Ok(());
     };
-    let codec = Codec::shared();
-    let load = move || codec.wait(WEIGHTS_WAIT_MAX).and_then(|()| codec.loaded_with_id());
-    let loaded = tokio::task::spawn_blocking(load).await.map_err(|e| Error::build("AIC-A", e))?;
-    let (model, id) = loaded.map_err(|error| {
-        Error::refused(Blame::Us, error.to_string(), "record as mp4, or see `auralink doctor`")
-    })?;
-    let node = Node::parse(
-        &task.name,
-        "appsrc name=audio ! audioconvert ! audioresample \
-         ! audio/x-raw,format=F32LE,rate=16000,channels=1,layout=interleaved \
-         ! appsink name=out sync=false async=false wait-on-eos=false enable-last-sample=false",
-    )?;
+    let model = weights("record as mp4").await?;
     let (sender, receiver) = mpsc::sync_channel(QUEUE_BUFFERS_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
-    tap(&node, sender, Arc::clone(&dropped))?;
-    let writer = Writer::new(output, (model, id), dropped);
+    // What the queue has no room for is lost, and counted.
+    let lost = Arc::clone(&dropped);
+    let node = hear(&task.name, move |heard| match sender.try_send(heard) {
+        Ok(()) => Ok(()),
+        Err(TrySendError::Full(_)) => {
+            lost.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+        Err(TrySendError::Disconnected(_)) => Err(gst::FlowError::Eos),
+    })?;
+    let writer = Writer::new(output, model, dropped);
     let mut written = on_a_thread(stream, move || writer.run(&receiver))?;
     node.input("audio", &feed, Join::Since(gst::ClockTime::ZERO))?;
     node.start().await?;
@@ -66,37 +58,6 @@ pub(super) async fn run(
     drop(node);
     ended_in_time(written).await?;
     result
-}
-
-/// Passes the sink's audio to the writer. What it has no room for is lost, and counted.
-fn tap(node: &Node, sender: mpsc::SyncSender<Heard>, dropped: Arc<AtomicU64>) -> Result<(), Error> {
-    let sink = node.element("out")?;
-    let sink = sink
-        .downcast::<gst_app::AppSink>()
-        .map_err(|_| Error::build(node.name(), "`out` is not an appsink"))?;
-    let on_sample = move |sink: &gst_app::AppSink| {
-        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        let Some(buffer) = sample.buffer() else { return Ok(gst::FlowSuccess::Ok) };
-        let at = sample
-            .segment()
-            .and_then(|s| s.downcast_ref::<gst::ClockTime>())
-            .and_then(|s| s.to_running_time(buffer.pts()));
-        let (Some(at), Ok(map)) = (at, buffer.map_readable()) else {
-            return Ok(gst::FlowSuccess::Ok);
-        };
-        let samples = map.as_slice().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
-        let at = Duration::from_nanos(at.nseconds());
-        match sender.try_send(Heard { at, samples: samples.collect() }) {
-            Ok(()) => Ok(gst::FlowSuccess::Ok),
-            Err(TrySendError::Full(_)) => {
-                dropped.fetch_add(1, Ordering::Relaxed);
-                Ok(gst::FlowSuccess::Ok)
-            }
-            Err(TrySendError::Disconnected(_)) => Err(gst::FlowError::Eos),
-        }
-    };
-    sink.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(on_sample).build());
-    Ok(())
 }
 
 #[cfg(test)]

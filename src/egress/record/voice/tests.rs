@@ -1,10 +1,12 @@
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::{Format, Settings, Wav};
 use super::*;
 use crate::aic::container::{Part, Reader};
-use crate::flow::Feed;
+use crate::aic::engine::Codec;
+use crate::egress::heard::{Heard, WEIGHTS_WAIT_MAX};
+use crate::flow::{Feed, Node};
 use crate::media::Kind;
 
 /// Records until the task has written this many bytes, or fails.

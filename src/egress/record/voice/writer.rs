@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::file::VoiceFile;
 use crate::aic::weights::ModelId;
+use crate::egress::heard::Heard;
 use crate::egress::record::policy::Pace;
 use crate::egress::record::sidecar::Begun;
 use crate::egress::record::thread::Output;
@@ -24,14 +25,6 @@ const JITTER_SAMPLES_MAX: u64 = 40 * RATE_HZ as u64 / 1000;
 
 /// After a longer silence a new file begins.
 const GAP_MAX: Duration = Duration::from_secs(10);
-
-/// Audio that reached the sink.
-pub(super) struct Heard {
-    /// Running time of its first sample.
-    pub(super) at: Duration,
-    /// 16 kHz, mono.
-    pub(super) samples: Vec<f32>,
-}
 
 /// Writes queued audio into files until the queue ends.
 pub(super) struct Writer {

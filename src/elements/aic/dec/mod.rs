@@ -4,7 +4,8 @@
 //! accepts (stereo, if both, so that music keeps it). Missing frames are taken from redundant
 //! frames, concealed, or filled with background noise after a comfort frame, so the audio has no
 //! gaps and no jumps. It keeps the timestamps of the encoded audio and adds 12 ms, which are
-//! reported as latency.
+//! reported as latency. While a live sender is silent, the noise comes by the clock of the pipeline,
+//! also if a description of the background is lost or late.
 //!
 //! When AIC-A cannot be decoded (no engine, no weights, other weights than the sender's), it posts
 //! `aic-unavailable` and conceals; the application should then ask the sender for Opus. It posts
@@ -16,14 +17,17 @@
 //!
 //! Since: auralink-0.1.0
 
+mod clock;
 mod state;
 
 use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
+use clock::{Look, SilenceClock, Timing};
 use state::{ElementOutput, State};
 
 use super::{HINTS, aic_caps, frames, properties, raw_caps, template, wide};
@@ -32,6 +36,10 @@ use crate::aic::engine_timeout::EngineTimeout;
 use crate::aic::fallback::CODEC_DELAY_SAMPLES;
 use crate::aic::weights;
 use crate::media::IgnorePoison;
+
+/// How much later than it should be heard a frame of silence is made: a packet that a jitter buffer
+/// gives out at its deadline comes first. Sinks allow for as much (GStreamer, `processing-deadline`).
+const SILENCE_GRACE: gst::ClockTime = gst::ClockTime::from_mseconds(20);
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("auralinkaicdec", gst::DebugColorFlags::empty(), Some("AIC-A decoder"))
@@ -45,6 +53,8 @@ pub struct AicDec {
     engine_timeout: Mutex<EngineTimeout>,
     state: Mutex<Option<State>>,
     codec: Mutex<Option<Codec>>,
+    timing: Mutex<Timing>,
+    silence_clock: Mutex<Option<SilenceClock>>,
 }
 
 #[glib::object_subclass]
@@ -71,9 +81,19 @@ impl ObjectSubclass for AicDec {
             .query_function(|pad, parent, query| {
                 AicDec::catch_panic_pad_function(parent, || false, |imp| imp.query(pad, query))
             })
+            .event_function(|pad, parent, event| {
+                AicDec::catch_panic_pad_function(parent, || false, |imp| imp.src_event(pad, event))
+            })
             .build();
-        let (engine_timeout, state, codec) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { sink, src, engine_timeout, state, codec }
+        Self {
+            sink,
+            src,
+            engine_timeout: Mutex::default(),
+            state: Mutex::default(),
+            codec: Mutex::default(),
+            timing: Mutex::default(),
+            silence_clock: Mutex::default(),
+        }
     }
 }
 
@@ -145,17 +165,67 @@ impl ElementImpl for AicDec {
         if transition == gst::StateChange::NullToReady {
             *self.codec.lock().ignore_poison() = Some(Codec::shared());
         }
+        let mut clock = self.silence_clock.lock().ignore_poison().take();
+        match transition {
+            gst::StateChange::ReadyToPaused => clock = self.watch_silence(),
+            gst::StateChange::PausedToReady => clock.iter().for_each(SilenceClock::stop),
+            _ => {}
+        }
         let success = self.parent_change_state(transition)?;
         match transition {
-            gst::StateChange::PausedToReady => *self.state.lock().ignore_poison() = None,
+            gst::StateChange::PausedToReady => {
+                // Pads are inactive, so its thread waits for nothing.
+                drop(clock.take());
+                *self.state.lock().ignore_poison() = None;
+                *self.timing.lock().ignore_poison() = Timing::default();
+            }
             gst::StateChange::ReadyToNull => *self.codec.lock().ignore_poison() = None,
             _ => {}
         }
+        *self.silence_clock.lock().ignore_poison() = clock;
         Ok(success)
     }
 }
 
 impl AicDec {
+    fn watch_silence(&self) -> Option<SilenceClock> {
+        let element = self.obj().downgrade();
+        let look = move || element.upgrade().map_or(Look::Gone, |e| e.imp().fill_silence());
+        let started = SilenceClock::start(look);
+        started.inspect_err(|e| gst::warning!(CAT, imp = self, "no thread: {e}")).ok()
+    }
+
+    /// Makes a frame of silence if one is due.
+    fn fill_silence(&self) -> Look {
+        // A packet that is being taken may end the silence.
+        let _turn = self.sink.stream_lock();
+        let now = self.obj().current_running_time();
+        let made = {
+            let mut guard = self.state.lock().ignore_poison();
+            let Some(state) = guard.as_mut() else { return Look::Sound };
+            let Some(start) = state.silence() else { return Look::Sound };
+            let timing = self.timing.lock().ignore_poison();
+            let heard = timing.segment.as_ref().and_then(|s| s.to_running_time(start));
+            let latency = timing.latency.filter(|_| timing.is_live);
+            let (Some(now), Some(heard), Some(latency)) = (now, heard, latency) else {
+                return Look::Never;
+            };
+            let due = heard + latency + SILENCE_GRACE;
+            if due > now {
+                return Look::Due((due - now).into());
+            }
+            state.fill_silence()
+        };
+        self.push(made).map_or(Look::Never, |_| Look::Due(Duration::ZERO))
+    }
+
+    fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        if let gst::EventView::Latency(latency) = event.view() {
+            self.timing.lock().ignore_poison().latency = Some(latency.latency());
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
     fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Caps(caps) => return self.set_caps(caps.caps()),
@@ -170,6 +240,10 @@ impl AicDec {
                 if let Some(made) = made {
                     return self.push(made).is_ok();
                 }
+            }
+            gst::EventView::Segment(segment) => {
+                let segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
+                self.timing.lock().ignore_poison().segment = segment;
             }
             gst::EventView::FlushStop(_) => {
                 if let Some(state) = &mut *self.state.lock().ignore_poison() {
@@ -189,6 +263,7 @@ impl AicDec {
             }
             let own = wide(CODEC_DELAY_SAMPLES);
             let (live, min, max) = upstream.result();
+            self.timing.lock().ignore_poison().is_live = live;
             latency.set(live, min + own, max.map(|max| max + own));
             return true;
         }
@@ -246,6 +321,11 @@ impl AicDec {
                 false => state.refuse(),
             }
         };
+        if made.silence
+            && let Some(clock) = &*self.silence_clock.lock().ignore_poison()
+        {
+            clock.wake();
+        }
         self.push(made)
     }
 

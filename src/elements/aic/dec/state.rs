@@ -2,7 +2,7 @@
 
 use crate::aic::engine::Codec;
 use crate::aic::engine_timeout::EngineTimeout;
-use crate::aic::fallback::{CODEC_DELAY_SAMPLES, OpusError, WIDE_RATE_HZ};
+use crate::aic::fallback::{CODEC_DELAY_SAMPLES, OpusError, WIDE_FRAME_SAMPLES, WIDE_RATE_HZ};
 use crate::aic::payload::Payload;
 use crate::aic::receive::{MISSING_FRAMES_MAX, Receiver};
 use crate::aic::send::Used;
@@ -20,6 +20,8 @@ pub(super) struct State {
     /// Start of the next frame, in the sender's time.
     next: Option<gst::ClockTime>,
     discont: bool,
+    /// Frames of silence that the clock has filled since the last payload.
+    filled: usize,
     /// Reason in the last message to the application, if it was `aic-unavailable`.
     told: Option<&'static str>,
 }
@@ -29,12 +31,14 @@ pub(super) struct State {
 pub(super) struct ElementOutput {
     pub(super) buffer: Option<gst::Buffer>,
     pub(super) news: Option<gst::Structure>,
+    /// Whether a silence begins or goes on.
+    pub(super) silence: bool,
 }
 
 impl State {
     pub(super) fn new(codec: Codec, channels: usize, foreign: bool) -> Result<Self, OpusError> {
         let receiver = Receiver::new(codec, channels, foreign)?;
-        Ok(Self { receiver, channels, foreign, next: None, discont: true, told: None })
+        Ok(Self { receiver, channels, foreign, next: None, discont: true, filled: 0, told: None })
     }
 
     /// Sets how to wait for the engine from now on.
@@ -50,7 +54,7 @@ impl State {
     /// Resets: the next payload does not continue the last one.
     pub(super) fn begin_anew(&mut self) {
         self.receiver.reset();
-        self.next = None;
+        (self.next, self.filled) = (None, 0);
         self.discont = true;
     }
 
@@ -67,7 +71,20 @@ impl State {
     /// Handles an altered payload: its frames will be missing before the next one.
     pub(super) fn refuse(&mut self) -> ElementOutput {
         self.receiver.altered();
-        ElementOutput { buffer: None, news: self.news() }
+        ElementOutput { news: self.news(), ..ElementOutput::default() }
+    }
+
+    /// Start of the next frame while the sender is silent, for at most [`MISSING_FRAMES_MAX`].
+    pub(super) fn silence(&self) -> Option<gst::ClockTime> {
+        self.next.filter(|_| self.receiver.is_silent() && self.filled < MISSING_FRAMES_MAX)
+    }
+
+    /// The next frame of a silence.
+    pub(super) fn fill_silence(&mut self) -> ElementOutput {
+        let mut audio = Vec::new();
+        self.receiver.conceal(1, &mut audio);
+        self.filled += 1;
+        self.wrap(self.next.unwrap_or_default(), audio)
     }
 
     /// Decodes a payload, and fills what is missing before it.
@@ -81,6 +98,12 @@ impl State {
         let half = frames(1) / 2;
         let start = buffer.pts().or(self.next).unwrap_or_default();
         let mut missing = 0;
+        // What the clock has filled is not played again.
+        let late = self.next.map_or(0, |next| {
+            ((next.saturating_sub(start) + half).nseconds() / frames(1).nseconds()) as usize
+        });
+        let late = if late <= std::mem::take(&mut self.filled) { late } else { 0 };
+        let start = start + frames(late as u64);
         match self.next {
             Some(next) if start + half < next => {
                 // Late, or a duplicate.
@@ -106,6 +129,8 @@ impl State {
         };
         let mut audio = Vec::new();
         self.receiver.payload(&payload, missing, &mut audio);
+        let filled = late * WIDE_FRAME_SAMPLES * self.channels;
+        audio.drain(..filled.min(audio.len()));
         self.wrap(first, audio)
     }
 
@@ -126,7 +151,8 @@ impl State {
 
     /// Timestamps audio whose first frame started at `first` in the sender's time.
     fn wrap(&mut self, first: gst::ClockTime, mut audio: Vec<f32>) -> ElementOutput {
-        let mut made = ElementOutput { buffer: None, news: self.news() };
+        let silence = self.receiver.is_silent();
+        let mut made = ElementOutput { buffer: None, news: self.news(), silence };
         let length = wide(audio.len() / self.channels);
         self.next = Some(first + length);
         // The output is delayed against the input; drops what would lie before zero.

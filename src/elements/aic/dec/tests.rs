@@ -3,7 +3,8 @@
 use gst::prelude::*;
 use gst_check::Harness;
 
-use crate::elements::aic::testing::{encode, encoder, start, voice};
+use crate::aic::payload::Payload;
+use crate::elements::aic::testing::{MONO, encode, encoder, engine, payload, start, voice};
 use crate::elements::aic::{HINTS, UNAVAILABLE, frames};
 
 #[test]
@@ -81,4 +82,55 @@ fn opus_may_share_a_packet_and_what_is_lost_comes_again_with_the_next() {
     // The next packet repeats all three frames of the lost one.
     assert_eq!(stats.get::<u64>("recovered"), Ok(9), "{stats}");
     assert_eq!(stats.get::<u64>("concealed"), Ok(0), "{stats}");
+}
+
+/// Nothing comes after a description of the background: the noise goes on by the clock of the pipeline,
+/// and what comes late begins where the noise ends.
+#[test]
+fn a_silence_is_filled_by_the_clock_while_nothing_comes() {
+    engine();
+    let mut sender = encoder(&[("codec", "aic"), ("wait", "true"), ("dtx", "true")]);
+    let mut audio = voice(0.4);
+    audio.extend((0..48_000).map(|n| 1e-3 * ((n * 7_919 % 997) as f32 / 498.5 - 1.0)));
+    audio.extend(voice(0.4));
+    let sent = encode(&mut sender, &audio);
+    let is_comfort = |b: &gst::Buffer| matches!(payload(b), Payload::Aic(p) if p.header().comfort);
+    let silent = sent.iter().position(is_comfort).expect("described");
+    let speech = sent.iter().position(|b| b.flags().contains(gst::BufferFlags::MARKER));
+    let speech = &sent[speech.expect("resumed")];
+
+    let pipeline = gst::parse::launch(&format!(
+        "appsrc name=in is-live=true format=time ! auralinkaicdec wait=true ! {MONO} \
+         ! appsink name=out sync=true"
+    ));
+    let pipeline = pipeline.expect("parses").downcast::<gst::Pipeline>().expect("a pipeline");
+    let source = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().expect("an appsrc");
+    let sink = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().expect("an appsink");
+    source.set_caps(sender.sinkpad().expect("there").current_caps().as_ref());
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    for buffer in &sent[..=silent] {
+        source.push_buffer(buffer.copy()).expect("flows");
+    }
+    let described = sent[silent].pts().expect("dated");
+    let mut end: Option<gst::ClockTime> = None;
+    let mut hear_until = |until: gst::ClockTime| {
+        while end.is_none_or(|end| end < until) {
+            let sample = sink.try_pull_sample(gst::ClockTime::from_seconds(10));
+            let sample = sample.expect("the silence is filled");
+            let buffer = sample.buffer().expect("a buffer");
+            let start = buffer.pts().expect("dated");
+            let off = end.map_or(gst::ClockTime::ZERO, |end| end.max(start) - end.min(start));
+            assert!(off < gst::ClockTime::from_useconds(100), "{start} after {end:?}");
+            end = Some(start + buffer.duration().expect("timed"));
+        }
+        end
+    };
+    let filled = hear_until(described + frames(30)).expect("heard");
+    // Two frames of it come too late.
+    let mut late = speech.copy();
+    let start = filled + frames(1) / 2;
+    late.get_mut().expect("sole owner").set_pts(start.saturating_sub(frames(2)));
+    source.push_buffer(late).expect("flows");
+    hear_until(filled + frames(3));
+    pipeline.set_state(gst::State::Null).expect("stops");
 }
