@@ -1,5 +1,5 @@
 //! The voice of a stream, live, for pages: AIC-A of about 3 kbit/s (`docs/aic-rtp.md`, section 11),
-//! encoded once for all who listen, while somebody does.
+//! encoded once for all listeners, while there are some.
 //!
 //! Invariant: nobody waits for a listener. One that does not keep up loses the oldest packets.
 
@@ -40,7 +40,7 @@ pub enum ListenError {
     Failed(#[from] Error),
 }
 
-/// The voices that somebody listens to. Clones share them.
+/// The voices with listeners. Clones share them.
 #[derive(Clone, Default)]
 pub struct Voices(Arc<Mutex<HashMap<StreamName, Weak<Live>>>>);
 
