@@ -24,7 +24,7 @@ const DECRYPTING: usize = 100;
 const TURN: Duration = Duration::from_millis(1);
 
 /// Kernel buffer of a viewer: GRO hands over frames as one.
-const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
+pub(crate) const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 
 const VIDEO: u8 = 96;
 const RTX: u8 = 97;
@@ -278,7 +278,7 @@ fn is_media(datagram: &[u8]) -> bool {
 }
 
 /// An address of this machine that is not loopback: the engine does not use that.
-fn own_address() -> std::net::IpAddr {
+pub(crate) fn own_address() -> std::net::IpAddr {
     // No packet is sent: the system only looks for the way.
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a port is free");
     socket.connect("192.0.2.1:9").expect("a network");
