@@ -41,6 +41,8 @@ struct Sending {
     clock_rate_hz: u32,
     /// SSRC, payload type and next number of what is sent again.
     rtx: Option<(u32, u8, u64)>,
+    /// Least number that was not used.
+    next: u64,
     history: Option<History>,
     /// Octets that may be sent again now.
     resend_budget: f64,
@@ -59,6 +61,7 @@ impl Sender {
             payload_type: track.terms.payload_type,
             clock_rate_hz: track.terms.clock_rate_hz,
             rtx: track.local.rtx_ssrc.zip(track.terms.rtx).map(|(ssrc, pt)| (ssrc, pt, 1)),
+            next: 0,
             history: track.terms.nack.then(History::default),
             resend_budget: RESEND_BURST_BYTES,
             packets: 0,
@@ -97,7 +100,8 @@ impl Sender {
         self.clock
     }
 
-    /// Sends a packet of a track with a number.
+    /// Sends a packet of a track with a number, unless that was used: a cipher must not see it twice with
+    /// different media (RFC 3711 section 9.1).
     pub(super) fn send(
         &mut self,
         track: usize,
@@ -108,6 +112,9 @@ impl Sender {
     ) {
         let Some(sending) = self.tracks.get_mut(track) else { return };
         let (Some(srtp), Some(path)) = (&self.srtp, self.path) else { return };
+        if number < sending.next {
+            return;
+        }
         let datagram = &mut self.datagram;
         datagram.clear();
         write_header(datagram, packet, sending.payload_type, number, sending.ssrc);
@@ -218,6 +225,7 @@ impl Sending {
         if let Some(history) = &mut self.history {
             history.push(number, packet, now);
         }
+        self.next = number + 1;
         let bytes = packet.payload.len();
         let budget = self.resend_budget + f64::from(RESEND_RATIO_MAX) * bytes as f64;
         self.resend_budget = budget.min(RESEND_BURST_BYTES);

@@ -270,6 +270,16 @@ impl Session {
 
     /// Takes all output of str0m; returns its next time.
     fn drain(&mut self, now: Instant, out: &mut impl FnMut(Path, &[u8])) -> Result<Instant, Ended> {
+        let drained = self.take_outputs(now, out);
+        self.take_keys()?;
+        drained
+    }
+
+    fn take_outputs(
+        &mut self,
+        now: Instant,
+        out: &mut impl FnMut(Path, &[u8]),
+    ) -> Result<Instant, Ended> {
         loop {
             match self.rtc.poll_output().map_err(failed)? {
                 Output::Timeout(at) => return Ok(at),

@@ -227,6 +227,16 @@ fn what_the_network_loses_is_sent_again() {
 }
 
 #[test]
+fn a_number_is_never_used_twice() {
+    let mut network = Network::connect();
+    network.send(0..10);
+    network.send(5..10);
+    assert_eq!((network.media, network.player.received.len()), (10, 10));
+    network.send(10..12);
+    assert_eq!((network.media, network.player.received.len()), (12, 12));
+}
+
+#[test]
 fn a_key_frame_request_and_texts_are_told() {
     let mut network = Network::connect();
     network.send(0..10);

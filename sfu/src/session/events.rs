@@ -25,7 +25,6 @@ impl Session {
         match event {
             Event::Connected => {
                 self.is_connected = true;
-                self.key()?;
                 self.happenings.push(Happening::Connected);
             }
             Event::KeyframeRequest(asked) => {
@@ -70,13 +69,12 @@ impl Session {
         Ok(())
     }
 
-    /// Hands the keys of the handshake to the sender.
-    fn key(&mut self) -> Result<(), Ended> {
-        let keys = keys::take();
-        let Some(sender) = &mut self.sender else { return Ok(()) };
-        let srtp = keys.and_then(|keys| Srtp::new(&keys, self.is_client));
+    /// Hands the keys of the handshake to the sender. Called whenever str0m has run, so that they never
+    /// reach another session of the thread.
+    pub(super) fn take_keys(&mut self) -> Result<(), Ended> {
+        let (Some(keys), Some(sender)) = (keys::take(), &mut self.sender) else { return Ok(()) };
         let unknown = || Ended::Failed("the handshake chose an unknown cipher".into());
-        sender.key(srtp.ok_or_else(unknown)?);
+        sender.key(Srtp::new(&keys, self.is_client).ok_or_else(unknown)?);
         Ok(())
     }
 
