@@ -25,7 +25,9 @@ fn words_of_read_speech() {
     };
     assert!(error_rate < WER_MAX, "{error_rate}");
     let used = auralink::speech::engine::usage();
-    let used = used.iter().find(|engine| engine.engine == "moonshine").expect("it runs");
+    // Tests beside this one run it with models that do not load.
+    let used = used.iter().filter(|engine| engine.engine == "moonshine");
+    let used = used.max_by_key(|engine| engine.memory_bytes).expect("it runs");
     assert!(used.starts >= 1 && used.memory_bytes > 50 << 20 && !used.cpu.is_zero(), "{used:?}");
     for pair in cues.windows(2) {
         assert!(pair[0].id + 1 == pair[1].id && pair[0].end <= pair[1].start, "{pair:?}");
