@@ -81,7 +81,7 @@ impl Recovery {
         self.down.as_ref().map(|(due, _)| *due)
     }
 
-    /// Whether it failed and its pause is over.
+    /// Whether it failed and is to be started again now.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         self.due().is_some_and(|due| now >= due)
     }

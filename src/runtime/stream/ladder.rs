@@ -58,11 +58,11 @@ impl Stream {
     /// one.
     pub(super) fn refuse_slow_rungs(&mut self, now: Instant) {
         let source = self.feed(Kind::Video).stats().buffers.load(Relaxed);
-        let encoded = self.workers.values().filter_map(|worker| match worker.job {
-            Job::Process(ProcessNode::Encode(Encode { rung: Some(rung), .. })) => {
+        let encoded = self.workers.values().filter_map(|worker| match &worker.job {
+            Job::Process(ProcessNode::Encode(Encode { rung: Some(rung), encoder })) => {
                 let feed = worker.outputs.first().and_then(|name| self.feeds.get(name))?;
                 let encoded = feed.stats().buffers.load(Relaxed);
-                Some((rung, Frames { source, encoded }))
+                Some((*rung, encoder.codec, Frames { source, encoded }))
             }
             _ => None,
         });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::media::{Backoff, Rung};
+use crate::media::{Backoff, Codec, Rung};
 use crate::runtime::RefusedRung;
 
 /// Time over which the frames of a rung are counted against those of the source.
@@ -26,9 +26,9 @@ pub(super) struct Frames {
     pub(super) encoded: u64,
 }
 
-/// Pure: callers pass in the time.
+/// By height and codec: a rung is encoded once for each. Pure: callers pass in the time.
 #[derive(Debug, Default)]
-pub(super) struct SlowRungs(BTreeMap<u32, Pace>);
+pub(super) struct SlowRungs(BTreeMap<(u32, Codec), Pace>);
 
 #[derive(Debug)]
 struct Pace {
@@ -47,28 +47,28 @@ impl SlowRungs {
     pub(super) fn observe(
         &mut self,
         now: Instant,
-        encoded: &[(Rung, Frames)],
+        encoded: &[(Rung, Codec, Frames)],
     ) -> Option<(Rung, f64)> {
-        for (height, pace) in &mut self.0 {
-            if encoded.iter().all(|(rung, _)| rung.height != *height) {
+        for (of, pace) in &mut self.0 {
+            if encoded.iter().all(|(rung, codec, _)| (rung.height, *codec) != *of) {
                 pace.window = None;
             }
         }
-        let mut late: Option<(Rung, f64)> = None;
-        for (rung, frames) in encoded {
+        let mut late: Option<(Rung, Codec, f64)> = None;
+        for (rung, codec, frames) in encoded {
             // Its encoder is still starting.
             if frames.encoded == 0 {
                 continue;
             }
             let fresh = || Pace { window: None, since: now, refused: None, refusal: REFUSAL };
-            let pace = self.0.entry(rung.height).or_insert_with(fresh);
+            let pace = self.0.entry((rung.height, *codec)).or_insert_with(fresh);
             if let Some(ratio) = pace.ratio(now, *frames) {
-                let larger = late.is_none_or(|(other, _)| *rung > other);
-                late = if larger { Some((*rung, ratio)) } else { late };
+                let larger = late.is_none_or(|(other, ..)| *rung > other);
+                late = if larger { Some((*rung, *codec, ratio)) } else { late };
             }
         }
-        let (rung, ratio) = late?;
-        let pace = self.0.get_mut(&rung.height)?;
+        let (rung, codec, ratio) = late?;
+        let pace = self.0.get_mut(&(rung.height, codec))?;
         let pause = pace.refusal.pause(now.saturating_duration_since(pace.since));
         pace.refused = Some((now + pause, ratio));
         Some((rung, ratio))
@@ -76,12 +76,13 @@ impl SlowRungs {
 
     /// Whether a rung is not offered.
     pub(super) fn refuses(&self, now: Instant, rung: Rung) -> bool {
-        self.0.get(&rung.height).is_some_and(|pace| pace.refused.is_some_and(|(end, _)| now < end))
+        let of_rung = self.0.iter().filter(|((height, _), _)| *height == rung.height);
+        of_rung.filter_map(|(_, pace)| pace.refused).any(|(end, _)| now < end)
     }
 
     /// The rungs that are not offered.
     pub(super) fn refused(&self, now: Instant) -> Vec<RefusedRung> {
-        let refused = |(height, pace): (&u32, &Pace)| {
+        let refused = |((height, _), pace): (&(u32, Codec), &Pace)| {
             let (end, real_time_ratio) = pace.refused.filter(|(end, _)| now < *end)?;
             let retry_s = end.duration_since(now).as_secs();
             Some(RefusedRung { height: *height, real_time_ratio, retry_s })
@@ -131,9 +132,9 @@ mod tests {
         for second in 0..=10 {
             let now = start + second * SECOND;
             let all = [
-                (rung(1080), after(second, 30)),
-                (rung(720), after(second, 15)),
-                (rung(480), after(second, 26)),
+                (rung(1080), Codec::H264, after(second, 30)),
+                (rung(720), Codec::H264, after(second, 15)),
+                (rung(480), Codec::H264, after(second, 26)),
             ];
             refused.extend(slow.observe(now, &all));
         }
@@ -145,7 +146,7 @@ mod tests {
         // It is tried again after a minute, and then refused for two.
         assert!(!slow.refuses(start + 71 * SECOND, rung(720)));
         for second in 71..=82 {
-            slow.observe(start + second * SECOND, &[(rung(720), after(second, 15))]);
+            slow.observe(start + second * SECOND, &[(rung(720), Codec::H264, after(second, 15))]);
         }
         assert!(slow.refuses(start + 190 * SECOND, rung(720)));
     }
@@ -160,13 +161,31 @@ mod tests {
                 source: u64::from(30 * second),
                 encoded: u64::from(30 * second.saturating_sub(8)),
             };
-            let all = [(rung(720), frames)];
+            let all = [(rung(720), Codec::H264, frames)];
             let of = if (30..40).contains(&second) { &[][..] } else { &all[..] };
             assert_eq!(slow.observe(now, of), None, "{second}");
         }
         for second in 60..90 {
             let frames = Frames { source: 1800, encoded: 1560 };
-            assert_eq!(slow.observe(start + second * SECOND, &[(rung(720), frames)]), None);
+            assert_eq!(
+                slow.observe(start + second * SECOND, &[(rung(720), Codec::H264, frames)]),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn two_codecs_of_one_rung_are_counted_apart() {
+        let (mut slow, start) = (SlowRungs::default(), Instant::now());
+        let later = Frames { source: 0, encoded: 9000 };
+        for second in 0..60 {
+            let now = start + second * SECOND;
+            let frames = after(second, 30);
+            let older = Frames { source: frames.source, encoded: later.encoded + frames.encoded };
+            let all = [(rung(480), Codec::H264, older), (rung(480), Codec::Vp8, frames)];
+            // The viewers of one leave.
+            let of = if second < 25 { &all[..] } else { &all[1..] };
+            assert_eq!(slow.observe(now, of), None, "{second}");
         }
     }
 }
