@@ -10,6 +10,7 @@ mod contents;
 pub mod demo;
 pub mod file;
 mod file_folders;
+mod h264_units;
 mod pads;
 pub mod relay;
 pub mod rist;

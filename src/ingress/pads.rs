@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
+use super::h264_units;
 use crate::flow::{Error, Intake, Node, Tracks, kind_of};
 use crate::media::Offered;
 
@@ -30,6 +31,9 @@ pub(super) fn attach_rtp(pipeline: &gst::Pipeline, pad: &gst::Pad, tracks: &Trac
     let link = || -> Result<gst::Pad, gst::glib::BoolError> {
         let depay = gst::ElementFactory::make(factory).build()?;
         pipeline.add(&depay)?;
+        if rtp.encoding == "H264" {
+            h264_units::keep_whole(&depay);
+        }
         depay.sync_state_with_parent()?;
         let ends = depay.static_pad("sink").zip(depay.static_pad("src"));
         let (entry, exit) = ends.ok_or_else(|| gst::glib::bool_error!("it has no pads"))?;

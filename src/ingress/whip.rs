@@ -11,6 +11,7 @@ use gst::prelude::*;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::h264_units;
 use super::trunk::{self, ReceiverStatus};
 use super::unusable::unusable;
 use super::vp9;
@@ -278,6 +279,9 @@ fn attach(
         return vp9::attach(pipeline, pad, tracks, description);
     }
     let depayloader = element(description)?;
+    if codec == Codec::H264 {
+        h264_units::keep_whole(&depayloader);
+    }
     let failed = |e: gst::glib::BoolError| Error::build("the track", e);
     pipeline.add(&depayloader).map_err(failed)?;
     let exit = depayloader.static_pad("src").ok_or_else(|| Error::build("the track", "no pad"))?;
