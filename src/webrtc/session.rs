@@ -13,7 +13,7 @@ use super::places::{Direction, Full, Places, SessionPermit};
 use super::sdp::Candidate;
 use super::{Config, Peer};
 use crate::flow::Error;
-use crate::media::{Codec, IgnorePoison, Protocol, Secret, StreamName};
+use crate::media::{Codec, IgnorePoison, Protocol, Quality, Secret, StreamName};
 use crate::telemetry::descriptors;
 use auralink_sfu::Delivery;
 
@@ -57,8 +57,33 @@ pub struct Session {
     connection: OnceLock<Arc<dyn IceEnd>>,
     /// Codecs of its tracks, known with the connection.
     codecs: OnceLock<Vec<Codec>>,
+    /// The qualities that a viewer chooses from; unset where there is one only.
+    layers: OnceLock<Arc<dyn Layers>>,
     /// The ICE credentials in use. Locked while a restart changes them.
     generation: Mutex<Generation>,
+}
+
+/// The qualities of a viewer's video, by requests (`urn:ietf:params:whep:ext:core:layer`).
+pub(crate) trait Layers: Send + Sync {
+    /// What is offered, chosen and playing, in the form of the data channel `quality`.
+    fn told(&self) -> String;
+
+    /// Chooses a quality.
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    fn choose(&self, quality: Quality) -> Result<(), LayerError>;
+}
+
+/// Why a viewer does not get the quality that it asks for.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LayerError {
+    /// The stream has no such rung.
+    #[error("`{0}` is not offered")]
+    NotOffered(Quality),
+    /// Each change may start an encoder.
+    #[error("the quality was changed a moment ago")]
+    TooSoon,
 }
 
 /// Our end of an ICE connection, for changes after the answer and for figures.
@@ -125,6 +150,16 @@ impl Session {
         let _ = self.connection.set(connection);
         let _ = self.codecs.set(codecs);
         ufrag.clone_into(&mut self.generation().ufrag);
+    }
+
+    /// Sets the qualities that its viewer chooses from.
+    pub(crate) fn set_layers(&self, layers: Arc<dyn Layers>) {
+        let _ = self.layers.set(layers);
+    }
+
+    /// The qualities that its viewer chooses from, if there are several.
+    pub(crate) fn layers(&self) -> Option<&Arc<dyn Layers>> {
+        self.layers.get()
     }
 
     /// The connection, if it has begun.
@@ -220,6 +255,7 @@ impl Registry {
             cancel: self.0.cancel.child_token(),
             connection: OnceLock::new(),
             codecs: OnceLock::new(),
+            layers: OnceLock::new(),
             generation: Mutex::new(Generation::new("")),
         });
         self.lock().insert(session.id.clone(), Arc::clone(&session));

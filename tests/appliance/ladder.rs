@@ -117,6 +117,29 @@ async fn a_viewer_changes_its_quality_without_a_hole() {
     assert!(answer.to_string().contains("has no quality `480p`"), "{answer}");
 }
 
+/// A player without data channels chooses by requests to the link of its answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_changes_its_quality_by_requests() {
+    let appliance = Appliance::start().await;
+    let ladder = json!([{ "height": 180, "kbps": 200 }]);
+    let stream = appliance.api.create(json!({ "name": "link", "ladder": ladder })).await;
+    let _publisher = Ffmpeg::send(Coding::H264Baseline, &appliance.srt(&stream));
+    stream.wait("it has rungs", s(30), |v| v["ladder"][0].is_object()).await;
+
+    let (url, token) = (stream.whep(), stream.play_token());
+    let args = [&*url, "--token", &token, "--by-link", "--quality", "99p,180p"];
+    let mut viewer = Client::python("whep.py", &args);
+    let offered = viewer.wait_for("quality", s(60)).await;
+    assert_eq!(offered["playing"], "source", "{offered}");
+    assert_eq!(offered["qualities"][1]["name"], "180p", "{offered}");
+    let refused = viewer.wait_until("quality", s(60), |e| e["error"].is_string()).await;
+    assert!(refused.to_string().contains("`99p` is not offered"), "{refused}");
+    let chosen = viewer.wait_until("quality", s(60), |e| e["playing"] == "180p").await;
+    assert_eq!(chosen["chosen"], "180p");
+    viewer.wait_until("progress", s(60), |e| e["sizes"]["320x180"].as_u64() > Some(30)).await;
+    viewer.finish().await;
+}
+
 /// A browser that chooses nothing begins with a picture that most lines carry, and gets the source once
 /// its own line is known to carry that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

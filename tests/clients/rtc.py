@@ -48,7 +48,7 @@ class Session:
         self.url, self.token = url, token
         # No ICE servers: everything happens on this machine.
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.resource = None
+        self.resource, self.links = None, ""
         # An event, not a future with the error, which would stay unawaited if the server refuses.
         self.settled = asyncio.Event()
         self.pc.on("connectionstatechange", self._on_state)
@@ -74,11 +74,23 @@ class Session:
         if status != 201:
             raise Refused(status, answer)
         self.resource = urllib.parse.urljoin(self.url, headers["Location"])
+        self.links = ", ".join(headers.get_all("Link", []))
         await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         await asyncio.wait_for(self.settled.wait(), 15)
         if self.pc.connectionState != "connected":
             raise ConnectionError(f"the connection {self.pc.connectionState}")
         return answer
+
+    def layer(self, quality=None):
+        """Chooses a quality, or asks which there are (urn:ietf:params:whep:ext:core:layer)."""
+        link = re.search(r"<([^>]*)>; *rel=\"urn:ietf:params:whep:ext:core:layer\"", self.links)
+        url = urllib.parse.urljoin(self.url, link[1])
+        body = None if quality is None else json.dumps({"encodingId": quality})
+        try:
+            method = "GET" if body is None else "POST"
+            return json.loads(request(method, url, None, body, "application/json")[2])
+        except Refused as refused:
+            return {"error": str(refused)}
 
     async def close(self):
         resource, self.resource = self.resource, None

@@ -43,7 +43,7 @@ class Player:
         self.session = Session(self.args.url, self.args.token)
         pc = self.session.pc
         pc.on("track", self._on_track)
-        if self.args.quality:
+        if self.args.quality and not self.args.by_link:
             self._choose(pc.createDataChannel("quality"))
         self.receivers = {}
         for kind in ("video", "audio"):
@@ -53,6 +53,17 @@ class Player:
             self.receivers[kind] = transceiver.receiver
         self.answer = await self.session.negotiate()
         self.connected_ms = (time.monotonic() - self.started) * 1000
+        if self.args.by_link:
+            self.tasks.append(asyncio.ensure_future(self._choose_by_link()))
+
+    async def _choose_by_link(self):
+        """Asks for each quality by a request, and says what is answered."""
+        await self.playing.wait()
+        said = await asyncio.to_thread(self.session.layer)
+        say("quality", **said)
+        for quality in self.args.quality.split(","):
+            await asyncio.sleep(4)
+            say("quality", **await asyncio.to_thread(self.session.layer, quality))
 
     def _choose(self, channel):
         """Asks for each quality, one after the other, and says what is told of them."""
@@ -213,6 +224,7 @@ def main():
     parser.add_argument("--token")
     parser.add_argument("--codec", help="offer only this video codec: vp8, h264")
     parser.add_argument("--quality", help="ask for these, every four seconds: 480p,source")
+    parser.add_argument("--by-link", action="store_true", help="by requests to the Link of the answer, not by a data channel")
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--skip", type=float, default=1, help="seconds left out of the figures")
     parser.add_argument("--wait", type=float, default=0, help="ask again for so long, seconds")

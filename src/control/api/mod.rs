@@ -16,6 +16,7 @@ mod health;
 mod ice;
 mod if_match;
 mod jitsi;
+mod layers;
 mod media;
 mod merge;
 mod outputs;

@@ -6,10 +6,11 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{patch, post};
+use axum::routing::{get, patch, post};
 
 use super::caller::Caller;
-use super::extract::{Body, Params, Query};
+use super::extract::{Body, Json, Params, Query};
+use super::layers::{self, LayerRequest};
 use super::sdp_body::{bad_sdp, body_text};
 use super::{Code, Error, ice};
 use crate::egress::whep::{self, FanOut, Viewer};
@@ -55,6 +56,7 @@ pub fn router(state: WebRtc) -> Router {
         .route("/whep/{stream}", post(play).options(allowed))
         .route("/whip/{stream}/{session}", patch(patch_whip).delete(end_whip).options(allowed))
         .route("/whep/{stream}/{session}", patch(patch_whep).delete(end_whep).options(allowed))
+        .route("/whep/{stream}/{session}/layer", get(tell_layers).post(choose_layer))
         .layer(DefaultBodyLimit::max(sdp::TEXT_BYTES_MAX))
         .with_state(state)
 }
@@ -172,6 +174,9 @@ async fn play(
     let made = made.map_err(failed);
     let (viewer, answer) = caller.tell(made)?;
     session.set_connection(viewer.ice_end(), viewer.codecs(), &ufrag(&offer));
+    if let Some(layers) = viewer.layers() {
+        session.set_layers(layers);
+    }
     let (gate, access_request) = (Arc::clone(&state.gate), caller.access_request().clone());
     state.registry.spawn(async move {
         match viewer.run(&entry.session().cancel).await {
@@ -224,12 +229,13 @@ fn created(session: &Session, answer: String, config: &Config) -> Response {
     let location = format!("/{}/{}/{}", session.protocol, session.stream, session.id);
     let headers = [
         (header::CONTENT_TYPE, "application/sdp".to_owned()),
-        (header::LOCATION, location),
+        (header::LOCATION, location.clone()),
         (header::ETAG, session.generation().etag.clone()),
         (HeaderName::from_static("accept-patch"), "application/trickle-ice-sdpfrag".to_owned()),
     ];
     let mut response = (StatusCode::CREATED, headers, answer).into_response();
-    for link in config.links() {
+    let links = config.links().into_iter().chain(layers::link(session, &location));
+    for link in links {
         if let Ok(value) = HeaderValue::from_str(&link) {
             response.headers_mut().append(header::LINK, value);
         }
@@ -271,6 +277,21 @@ async fn end_whep(
 ) -> Result<StatusCode, Error> {
     find(&state, Protocol::Whep, &stream, &id)?.cancel.cancel();
     Ok(StatusCode::OK)
+}
+
+async fn tell_layers(
+    State(state): State<WebRtc>,
+    Params((stream, id)): Params<(String, String)>,
+) -> Result<Response, Error> {
+    layers::told(&*find(&state, Protocol::Whep, &stream, &id)?)
+}
+
+async fn choose_layer(
+    State(state): State<WebRtc>,
+    Params((stream, id)): Params<(String, String)>,
+    Json(request): Json<LayerRequest>,
+) -> Result<Response, Error> {
+    layers::choose(&*find(&state, Protocol::Whep, &stream, &id)?, &request)
 }
 
 /// A session by its id. The id is the credential: 128 random bits known only to its owner.

@@ -27,7 +27,7 @@ pub(crate) use payloader::{configure_latency_when_linked, payloader};
 use crate::flow::{Error, Subscription};
 use crate::media::{Codec, Quality};
 use crate::webrtc::sdp::Description;
-use crate::webrtc::{Config, IceEnd};
+use crate::webrtc::{Config, IceEnd, Layers};
 
 /// A viewer that has received its answer.
 pub(crate) enum Viewer {
@@ -69,6 +69,15 @@ impl Viewer {
         match self {
             Self::Shared(viewer) => viewer.ice_end(),
             Self::Pipeline(viewer) => Arc::clone(viewer.peer()) as Arc<dyn IceEnd>,
+        }
+    }
+
+    /// The qualities that it may choose from, if there are several. A viewer with a pipeline of its own
+    /// keeps what it began with.
+    pub(crate) fn layers(&self) -> Option<Arc<dyn Layers>> {
+        match self {
+            Self::Shared(viewer) => viewer.layers(),
+            Self::Pipeline(_) => None,
         }
     }
 

@@ -1,4 +1,5 @@
-//! How a viewer chooses its quality: by messages on the data channel `quality`.
+//! How a viewer chooses its quality: by messages on the data channel `quality`, or by requests
+//! ([`Layers`]).
 //!
 //! The appliance sends `{"qualities":[{"name":"source","kbps":2500},{"name":"480p","kbps":900}],
 //! "chosen":"480p","playing":"480p"}` when the channel opens and whenever that changes. The viewer
@@ -16,8 +17,8 @@ use super::chooser::{self, Chooser};
 use crate::egress::words::TextChannel;
 use crate::flow::Qualities;
 use crate::media::{IgnorePoison, Ladder, Quality, Rung};
-use crate::webrtc::ChannelEvent;
 use crate::webrtc::sdp::{Choice, Description};
+use crate::webrtc::{ChannelEvent, LayerError, Layers};
 use auralink_sfu::CongestionTerms;
 
 /// Label of the data channel that a player opens.
@@ -68,6 +69,8 @@ pub(super) struct QualityChoice {
     /// What the viewer's line carries is estimated.
     has_estimate: bool,
     line: Mutex<Line>,
+    /// When the viewer last chose by a request.
+    requested: Mutex<Option<Instant>>,
 }
 
 /// How the quality follows the viewer's line.
@@ -89,8 +92,8 @@ impl QualityChoice {
     /// The choice of a viewer that began with this quality.
     pub(super) fn new(qualities: Qualities, chosen: Quality) -> Self {
         let (state, changes) = (watch::Sender::default(), AtomicBool::new(false));
-        let (has_estimate, line) = (false, Mutex::default());
-        let choice = Self { qualities, state, changes, has_estimate, line };
+        let (has_estimate, line, requested) = (false, Mutex::default(), Mutex::default());
+        let choice = Self { qualities, state, changes, has_estimate, line, requested };
         let playing = choice.rung_of(chosen);
         choice.state.send_replace(State { chosen, playing });
         choice
@@ -170,6 +173,11 @@ impl QualityChoice {
         }
     }
 
+    /// Whether there is more than the source.
+    pub(super) fn has_ladder(&self) -> bool {
+        self.with_ladder(|_| ()).is_some()
+    }
+
     /// `None` without a ladder.
     fn with_ladder<T>(&self, read: impl FnOnce(&Ladder) -> T) -> Option<T> {
         let ladder = self.qualities.ladder.as_ref()?.borrow();
@@ -207,10 +215,14 @@ impl QualityChoice {
         let wish: Wish = serde_json::from_str(text)
             .map_err(|_| "send {\"quality\": \"480p\"}, `source` or `auto`".to_owned())?;
         let chosen: Quality = wish.quality.parse().map_err(str::to_owned)?;
+        self.wish_for(chosen).map_err(|e| e.to_string())
+    }
+
+    fn wish_for(&self, chosen: Quality) -> Result<(), LayerError> {
         if let Quality::Rung(_) = chosen
             && self.rung_of(chosen).is_none()
         {
-            return Err(format!("`{chosen}` is not offered"));
+            return Err(LayerError::NotOffered(chosen));
         }
         // The line decides from where it is.
         let keeps = chosen == Quality::Auto && self.has_estimate;
@@ -238,6 +250,23 @@ impl QualityChoice {
     fn rung_of(&self, quality: Quality) -> Option<Rung> {
         let Quality::Rung(height) = quality else { return None };
         self.qualities.ladder.as_ref().and_then(|ladder| ladder.borrow().rung(height))
+    }
+}
+
+impl Layers for QualityChoice {
+    fn told(&self) -> String {
+        let state = *self.state.borrow();
+        self.with_ladder(|ladder| told(ladder, state)).unwrap_or_default()
+    }
+
+    fn choose(&self, quality: Quality) -> Result<(), LayerError> {
+        let (now, mut requested) = (Instant::now(), self.requested.lock().ignore_poison());
+        if requested.is_some_and(|last| now < last + WISH_DISTANCE) {
+            return Err(LayerError::TooSoon);
+        }
+        self.wish_for(quality)?;
+        *requested = Some(now);
+        Ok(())
     }
 }
 

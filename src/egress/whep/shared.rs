@@ -16,7 +16,7 @@ use super::quality::QualityChoice;
 use crate::flow::{Blame, Error, Inputs, Subscription};
 use crate::media::{Codec, Kind, Quality};
 use crate::webrtc::sdp::{self, Description, Direction, LocalTransport, SdpAnswer};
-use crate::webrtc::{Config, IceEnd};
+use crate::webrtc::{Config, IceEnd, Layers};
 use auralink_sfu::{self as sfu, Begin, Change};
 
 /// Time limit for a viewer to connect.
@@ -96,6 +96,11 @@ impl Viewer {
     /// Our end of the ICE connection.
     pub(super) fn ice_end(&self) -> Arc<dyn IceEnd> {
         Arc::clone(&self.end) as Arc<dyn IceEnd>
+    }
+
+    /// The qualities that it may choose from, if there are several.
+    pub(super) fn layers(&self) -> Option<Arc<dyn Layers>> {
+        self.quality.has_ladder().then(|| Arc::clone(&self.quality) as Arc<dyn Layers>)
     }
 
     /// The codecs of its tracks.
