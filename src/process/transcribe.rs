@@ -149,7 +149,9 @@ pub async fn run(
     task.status.set_running();
     let ended = tokio::select! {
         ended = node.run(&task.cancel) => ended,
-        () = report(&task.status, &transcriber) => Ok(()),
+        () = report(&task.status, &transcriber) => {
+            Err(Error::build(&task.name, "the transcriber has died; the log says why"))
+        }
     };
     node.stop().await.and(ended)
 }
@@ -180,11 +182,11 @@ fn listen(node: &Node, transcriber: Arc<Transcriber>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reports figures; never returns.
+/// Reports figures; returns if the transcriber has died.
 async fn report(status: &Status, transcriber: &Transcriber) {
     let mut tick = tokio::time::interval(REPORT_EVERY);
     let stats = transcriber.stats();
-    loop {
+    while !transcriber.has_failed() {
         tick.tick().await;
         status.set("skipped_ms", stats.skipped_ms.load(Relaxed));
         status.set("lag_ms", stats.lag_ms.load(Relaxed));

@@ -39,7 +39,10 @@ impl Transcriber {
         let ring = Arc::new(Ring::new(engines.config().lag_max(), options.wait));
         let stats = Arc::new(Stats::default());
         let (to, counted) = (Arc::clone(&ring), Arc::clone(&stats));
-        let worker = move || Worker::new(engines, options, to, counted, Box::new(events)).run();
+        let worker = move || {
+            let _watch = Watch(Arc::clone(&to));
+            Worker::new(engines, options, to, counted, Box::new(events)).run();
+        };
         thread::Builder::new().name("transcribe".into()).spawn(worker)?;
         Ok(Self { ring, stats })
     }
@@ -61,9 +64,26 @@ impl Transcriber {
         self.ring.close();
     }
 
+    /// Whether its thread has died of a mistake of ours: no event follows, and another transcriber is
+    /// needed.
+    pub fn has_failed(&self) -> bool {
+        self.ring.has_failed()
+    }
+
     /// Running totals.
     pub fn stats(&self) -> Arc<Stats> {
         Arc::clone(&self.stats)
+    }
+}
+
+/// Tells those who push audio if the thread dies.
+struct Watch(Arc<Ring>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail();
+        }
     }
 }
 

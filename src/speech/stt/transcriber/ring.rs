@@ -36,6 +36,7 @@ struct Inside {
     samples: usize,
     ended: bool,
     closed: bool,
+    failed: bool,
 }
 
 #[derive(Debug)]
@@ -92,6 +93,16 @@ impl Ring {
         self.lock().closed = true;
         self.filled.notify_one();
         self.emptied.notify_all();
+    }
+
+    /// The thread that takes the audio has died.
+    pub(super) fn fail(&self) {
+        self.lock().failed = true;
+        self.close();
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.lock().failed
     }
 
     /// Duration of the waiting audio.
