@@ -1,5 +1,8 @@
 // A WHEP player with a level meter, captions and qualities.
 
+// From the epoch of NTP, 1900, to that of Unix.
+const NTP_EPOCH_MS = 2_208_988_800_000;
+
 export class Player {
   constructor(video, meter, captions, quality, say) {
     Object.assign(this, { video, meter, captions, quality, say });
@@ -11,7 +14,7 @@ export class Player {
     const peer = this.peer = new RTCPeerConnection();
     const stream = new MediaStream();
     this.headers = token ? { Authorization: `Bearer ${token}` } : {};
-    peer.addTransceiver("video", { direction: "recvonly" });
+    askForCaptureTimes(peer.addTransceiver("video", { direction: "recvonly" }));
     peer.addTransceiver("audio", { direction: "recvonly" });
     this.captions.attach(peer.createDataChannel("captions", { protocol: "auralink-captions" }));
     this.quality.attach(peer.createDataChannel("quality"));
@@ -82,6 +85,8 @@ export class Player {
       if (report.type !== "inbound-rtp" || report.kind !== "video") continue;
       text = `${report.frameWidth ?? 0}×${report.frameHeight ?? 0}, ${Math.round(report.framesPerSecond ?? 0)} fps, ${report.packetsLost} lost`;
     }
+    const late = lateMs(this.peer);
+    if (late !== null) text += `, ${late} ms after it came`;
     if (text) this.say(text);
   }
 
@@ -106,6 +111,23 @@ export class Player {
     };
     draw();
   }
+}
+
+// Time from the arrival of a picture at the appliance to now, by the clocks of both; null where they are
+// apart or the browser does not say.
+function lateMs(peer) {
+  const picture = peer.getReceivers().find((receiver) => receiver.track.kind === "video");
+  const captured = picture?.getSynchronizationSources()[0]?.captureTimestamp;
+  const late = captured ? Math.round(Date.now() + NTP_EPOCH_MS - captured) : -1;
+  return late >= 0 && late < 10_000 ? late : null;
+}
+
+// Browsers offer this extension only when asked to.
+function askForCaptureTimes(transceiver) {
+  const wanted = (extension) => extension.uri.endsWith("/abs-capture-time")
+    ? { ...extension, direction: "sendrecv" } : extension;
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
+  if (extensions) transceiver.setHeaderExtensionsToNegotiate(extensions.map(wanted));
 }
 
 // Restarts ICE by PATCH (RFC 9725 section 4.3.2): what concerns ICE goes there, the server's part of it

@@ -28,7 +28,9 @@ impl NtpClock {
 
     /// Seconds with 32 bits of fraction.
     pub(super) fn time(&self, now: Instant) -> u64 {
-        let unix = self.unix + now.saturating_duration_since(self.at);
+        // Media may be older than the clock.
+        let before = self.at.saturating_duration_since(now);
+        let unix = self.unix.saturating_sub(before) + now.saturating_duration_since(self.at);
         let fraction = (u64::from(unix.subsec_nanos()) << 32) / 1_000_000_000;
         ((unix.as_secs() + NTP_OFFSET_S) << 32) | fraction
     }

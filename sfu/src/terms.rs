@@ -51,6 +51,9 @@ pub struct TrackTerms {
     pub clock_rate_hz: u32,
     /// Whether lost packets are requested (RFC 4585).
     pub nack: bool,
+    /// Id of the header extension with the time of capture (`abs-capture-time`). It is not sent where
+    /// what the line carries is estimated.
+    pub capture_time_id: Option<u8>,
 }
 
 /// Our end of one track.

@@ -65,6 +65,7 @@ impl Player {
                 rtx: Some(RTX),
                 clock_rate_hz: CLOCK_RATE_HZ,
                 nack: true,
+                capture_time_id: None,
             }],
             has_data: true,
             congestion: None,

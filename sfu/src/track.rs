@@ -53,6 +53,7 @@ mod tests {
             rtx: None,
             clock_rate_hz: 90_000,
             nack: true,
+            capture_time_id: None,
         };
         let mut track = Track::new(terms, LocalTrack { ssrc: 1, rtx_ssrc: None });
         let number = |track: &mut Track, number| {

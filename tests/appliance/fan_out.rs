@@ -33,6 +33,9 @@ async fn viewers_share_packets_and_one_thread() {
     eprintln!("  Chromium's first picture after {} ms", begun["first_frame_ms"]);
     second.wait_until("progress", s(60), flows).await;
     browser.wait_until("progress", s(60), flows).await;
+    let heard = browser.wait_until("progress", s(30), |e| e["capture_age_ms"].is_number()).await;
+    let age_ms = heard["capture_age_ms"].as_f64().expect("a number");
+    assert!((-100.0..5000.0).contains(&age_ms), "a picture was captured {age_ms} ms ago");
     let more = appliance.usage().threads.saturating_sub(before);
     assert!(more < 9, "two more viewers took {more} threads, as many as a pipeline each");
 

@@ -21,6 +21,7 @@ window.begin = async ({ mode, url, token, codec, scalability, eager, captions })
     const picture = pc.addTransceiver("video", { direction: "recvonly" });
     pc.addTransceiver("audio", { direction: "recvonly" });
     prefer(picture, RTCRtpReceiver, codec);
+    askForCaptureTimes(picture);
     if (captions) readCaptions();
     pc.ontrack = (event) => {
       // Low latency before smoothness, as on the appliance's own page.
@@ -50,6 +51,22 @@ function readCaptions() {
     if (message.type === "hello") seen.languages = message.languages.map((l) => l.tag);
     else seen.cues = [...seen.cues, message].slice(-100);
   };
+}
+
+/** The header extension abs-capture-time, which browsers offer only when asked to. */
+function askForCaptureTimes(transceiver) {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.() ?? [];
+  for (const extension of extensions) {
+    if (extension.uri.endsWith("/abs-capture-time")) extension.direction = "sendrecv";
+  }
+  if (extensions.length) transceiver.setHeaderExtensionsToNegotiate(extensions);
+}
+
+/** Time since the last picture was captured, in ms, as the sender's header extension says. */
+function captured() {
+  const picture = pc.getReceivers().find((receiver) => receiver.track.kind === "video");
+  const at = picture?.getSynchronizationSources()[0]?.captureTimestamp;
+  return at ? Date.now() + 2_208_988_800_000 - at : null;
 }
 
 function prefer(transceiver, side, codec) {
@@ -163,7 +180,7 @@ function watchFrames() {
 }
 
 async function readStats() {
-  const found = {};
+  const found = { capture_age_ms: captured() };
   for (const s of (await pc.getStats()).values()) {
     if (s.type === "inbound-rtp" && s.kind === "video") {
       Object.assign(found, {

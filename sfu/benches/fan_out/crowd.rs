@@ -183,6 +183,7 @@ impl Viewer {
             rtx,
             clock_rate_hz,
             nack: is_video,
+            capture_time_id: None,
         };
         Terms {
             remote: Credentials { ufrag: own.ufrag, password: own.pass },

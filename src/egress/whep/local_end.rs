@@ -57,8 +57,10 @@ pub(super) fn terms(
     congestion: Option<CongestionTerms>,
 ) -> Terms {
     let (ufrag, password) = tag.ice.clone().unwrap_or_default();
+    let capture_time = |choice: &Choice| offer.media.get(choice.index)?.capture_time;
     let track = |choice: &Choice| TrackTerms {
         is_video: choice.kind == Kind::Video,
+        capture_time_id: capture_time(choice).filter(|_| congestion.is_none()),
         payload_type: choice.payload.pt,
         rtx: choice.rtx,
         clock_rate_hz: choice.payload.clock_rate,
@@ -92,11 +94,13 @@ pub(super) fn describe(
     };
     let cname = format!("{:016x}", rand::random::<u64>());
     let mut media = Vec::new();
-    for (choice, track) in choices.iter().zip(&local.tracks) {
+    let tracks = local.tracks.iter().zip(&terms.tracks);
+    for (choice, (track, terms)) in choices.iter().zip(tracks) {
         let Some(offered) = offer.media.get(choice.index) else { continue };
         let ssrcs = std::iter::once(track.ssrc).chain(track.rtx_ssrc);
         media.push(Media {
             ssrcs: ssrcs.map(|ssrc| (ssrc, cname.clone())).collect(),
+            capture_time: terms.capture_time_id,
             retransmissions: track.rtx_ssrc.map(|rtx| (track.ssrc, rtx)).into_iter().collect(),
             ..own(&offered.mid)
         });

@@ -82,6 +82,8 @@ pub struct Media {
     pub retransmissions: Vec<(u32, u32)>,
     /// Id of the transport-wide congestion control header extension.
     pub transport_cc: Option<u8>,
+    /// Id of the header extension with the time of capture.
+    pub capture_time: Option<u8>,
     /// Id of the header extension `aic-hints` (docs/aic-rtp.md section 7).
     pub hints: Option<u8>,
     /// SCTP port of a section of data channels (RFC 8841).

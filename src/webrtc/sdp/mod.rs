@@ -39,6 +39,10 @@ impl Invalid {
     }
 }
 
+/// The header extension that says when media was captured, by which players know how late they are.
+pub(crate) const CAPTURE_TIME: &str =
+    "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
+
 /// The header extension by which a receiver reports packet arrival to the sender; without it
 /// browsers hardly raise their bitrate.
 pub(crate) const TRANSPORT_CC: &str =

@@ -1,7 +1,9 @@
 //! Parses a description.
 
 use super::candidate::is_ice_text;
-use super::{Candidate, Direction, Invalid, Media, Payload, TEXT_BYTES_MAX, TRANSPORT_CC};
+use super::{
+    CAPTURE_TIME, Candidate, Direction, Invalid, Media, Payload, TEXT_BYTES_MAX, TRANSPORT_CC,
+};
 use crate::aic::hints;
 use crate::webrtc::payload_type::RTCP_PAYLOAD_TYPES;
 
@@ -169,6 +171,7 @@ fn attribute(media: &mut Media, name: &str, value: &str) -> Result<(), Invalid> 
             let id = || id.parse().ok().filter(|id| (1..15).contains(id));
             match uri {
                 TRANSPORT_CC => media.transport_cc = id(),
+                CAPTURE_TIME => media.capture_time = id(),
                 hints::URI => media.hints = id(),
                 _ => {}
             }

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::candidate::CandidateKind;
-use super::{Candidate, Choice, Description, Direction, Fragment, Media, Payload, TRANSPORT_CC};
+use super::{
+    CAPTURE_TIME, Candidate, Choice, Description, Direction, Fragment, Media, Payload, TRANSPORT_CC,
+};
 use crate::aic::hints;
 use crate::media::{Codec, Kind};
 
@@ -169,6 +171,9 @@ fn put_section(
     put_payload(text, choice, &parameters(choice, answer.audio_channels));
     if let Some(id) = transport_cc(choice, offered) {
         put(text, format_args!("a=extmap:{id} {TRANSPORT_CC}"));
+    }
+    if let Some(id) = own.capture_time {
+        put(text, format_args!("a=extmap:{id} {CAPTURE_TIME}"));
     }
     if let Some(id) = aic_hints(choice, offered) {
         put(text, format_args!("a=extmap:{id} {}", hints::URI));
