@@ -87,13 +87,21 @@ async fn an_edge_pulls_once_for_all_and_stops_after_the_last() {
     }
     let cluster = edge.api.must_get("/api/v1/cluster").await;
     let shown = &cluster["streams"][0];
-    assert_eq!((&shown["stream"], &shown["state"]), (&json!("studio"), &json!("live")), "{cluster}");
+    assert_eq!(
+        (&shown["stream"], &shown["state"]),
+        (&json!("studio"), &json!("live")),
+        "{cluster}"
+    );
     assert_eq!(shown["origin"], origin.api.url(""), "{cluster}");
     let origin_shown = &cluster["appliances"][1];
-    assert_eq!((&origin_shown["reachable"], &origin_shown["load"]["streams"]), (&json!(true), &json!(1)));
+    assert_eq!(
+        (&origin_shown["reachable"], &origin_shown["load"]["streams"]),
+        (&json!(true), &json!(1))
+    );
     assert_eq!(cluster["appliances"][0]["load"]["streams_from_origins"], 1, "{cluster}");
 
-    drop((one, two));
+    one.finish().await;
+    two.finish().await;
     eventually("the edge gives the stream up", s(60), || async {
         let streams = edge.api.must_get("/api/v1/streams").await;
         if streams["streams"] == json!([]) { Ok(()) } else { Err(streams.to_string()) }
@@ -125,8 +133,10 @@ async fn viewers_of_an_edge_stay_while_its_origin_is_killed_and_back() {
     let back = std::time::Instant::now();
     far.wait_state("live", s(20)).await;
     eprintln!("  followed {:.1} s after its origin was live again", back.elapsed().as_secs_f64());
-    let goes_on = |e: &Value| frames(e) > frames(&on_the_slate) + 30;
+    let goes_on = |e: &Value| frames(e) > frames(&on_the_slate) + 60;
     viewer.wait_until("progress", s(30), goes_on).await;
+    let viewers = &far.snapshot().await["viewers"];
+    assert_eq!(viewers["whep"], 1, "it is still the same session: {viewers}");
 
     // New tokens of the origin are the edge's within seconds; those before are refused.
     let old = far.play_token();
@@ -137,10 +147,15 @@ async fn viewers_of_an_edge_stay_while_its_origin_is_killed_and_back() {
         let hls = |token: &str| format!("/hls/studio/index.m3u8?token={token}");
         let with_old = edge.api.with_token("").get(&hls(&old)).await?.status;
         let with_new = edge.api.with_token("").get(&hls(&new)).await?.status;
-        if (with_old, with_new) == (401, 200) { Ok(()) } else { Err(format!("{with_old} {with_new}")) }
+        if (with_old, with_new) == (401, 200) {
+            Ok(())
+        } else {
+            Err(format!("{with_old} {with_new}"))
+        }
     })
     .await;
-    viewer.finish().await;
+    let report = viewer.finish().await;
+    assert_eq!(report["state"], "connected", "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,10 +189,19 @@ async fn an_edge_that_cannot_ask_says_so_and_nobody_else_may_ask() {
     assert_eq!(answer.status, 503, "{}", answer.text);
     assert!(answer.text.contains("does not answer"), "{}", answer.text);
 
-    // A dead origin before a living one holds nobody up.
+    drop(lost);
+
+    // A dead origin before a living one holds nobody up, and a player by SRT may be the first.
     let edge = beside(&origin, &[dead, origin.api.url("")]).await;
-    let mut viewer = viewer(&at(&edge, &stream));
-    viewer.wait_for("playing", s(30)).await;
+    let url = edge.srt_play(&stream);
+    let wrong = url.replace(&stream.play_token(), "a-wrong-token");
+    for (url, admitted) in [(wrong, false), (url, true)] {
+        let args = ["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", &url];
+        let (status, text) = output("ffprobe", &args, s(60)).await;
+        assert_eq!(status.success() && text.contains("h264"), admitted, "{url}: {text}");
+        let streams = edge.api.must_get("/api/v1/streams").await["streams"].clone();
+        assert_eq!(streams.as_array().map(Vec::len), Some(usize::from(admitted)), "{streams}");
+    }
     // A stream that is created here takes the place of the origin's.
     let own = edge.api.create(json!({ "name": "studio" })).await;
     let shown = own.snapshot().await;

@@ -53,7 +53,7 @@ impl ClusterAppliance {
 struct ClusterStream {
     /// Name of the stream.
     stream: String,
-    /// Base URL of the origin that it was last connected to; `null` before the first connection.
+    /// Base URL of the origin that is pulled; `null` while there is none, as on the slate.
     origin: Option<String>,
     /// What viewers see here: `slate` while the origin is gone.
     state: StreamState,

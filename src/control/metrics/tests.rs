@@ -56,7 +56,8 @@ fn totals_are_counters_and_figures_are_gauges() {
     let metrics = Metrics::new(false).expect("names are legal");
     metrics.http(&axum::http::Method::GET, "/healthz", 200, 0.002);
     let (words, sessions) = (Totals { kept: 9, lost: 1 }, Sessions::new(&Default::default()));
-    let text = metrics.render(&[stream(2)], Some(77), words, &sessions, (64, 500)).expect("renders");
+    let text =
+        metrics.render(&[stream(2)], Some(77), words, &sessions, (64, 500)).expect("renders");
     for line in [
         "# TYPE auralink_feed_bytes_total counter",
         "auralink_archive_cues_total 9",
