@@ -8,7 +8,7 @@ use reqwest::{Certificate, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::{Config, ApplianceLoad, StreamAccess};
+use super::{ApplianceLoad, Config, StreamAccess};
 use crate::flow::files;
 use crate::media::{Secret, StreamName, url_without_secrets};
 

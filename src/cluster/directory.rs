@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::client::Origin;
-use super::{Config, ApplianceLoad, StreamAccess};
+use super::{ApplianceLoad, Config, StreamAccess};
 use crate::media::{IgnorePoison, StreamName};
 
 /// How long an answer is used, also that nobody has the stream: longer than a crowd needs to come, and

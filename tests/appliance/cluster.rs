@@ -183,7 +183,7 @@ async fn an_edge_that_cannot_ask_says_so_and_nobody_else_may_ask() {
     }
 
     let dead = format!("http://127.0.0.1:{}", free_tcp());
-    let lost = beside(&origin, &[dead.clone()]).await;
+    let lost = beside(&origin, std::slice::from_ref(&dead)).await;
     let hls = format!("/hls/studio/index.m3u8?token={}", stream.play_token());
     let answer = lost.api.with_token("").get(&hls).await.expect("an answer");
     assert_eq!(answer.status, 503, "{}", answer.text);

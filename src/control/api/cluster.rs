@@ -110,7 +110,8 @@ pub(super) async fn get_cluster(State(state): State<ApiState>) -> axum::Json<Clu
     let (streams, origins) = tokio::join!(streams(&state), state.supervisor().origins().loads());
     let own = load(&state, &streams).await;
     let own = ClusterAppliance { url: None, reachable: true, problem: None, load: Some(own) };
-    let appliances = [own].into_iter().chain(origins.into_iter().map(ClusterAppliance::of_origin)).collect();
+    let appliances =
+        [own].into_iter().chain(origins.into_iter().map(ClusterAppliance::of_origin)).collect();
     let brought = streams.iter().filter(|(_, from_origin)| *from_origin);
     let streams = brought.map(|(stream, _)| ClusterStream {
         stream: stream.name.clone(),
