@@ -11,6 +11,7 @@
 //! - [`aic`]: the neural voice codec, its packets and its files.
 //! - [`captions`]: how cues are written: WebVTT, SubRip, JSON, CEA-608 and CEA-708.
 //! - [`models`]: which weights exist, where they are stored and whether they are genuine.
+//! - [`cluster`]: other appliances, whose streams are played here too.
 //! - [`runtime`]: streams: which nodes run, and what happens when one fails.
 //! - [`control`]: API, authentication, store and page.
 //! - [`telemetry`], [`config`]: metrics and logs; the one file that configures everything.
@@ -22,6 +23,7 @@
 pub mod aic;
 pub mod captions;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod control;
 pub mod egress;

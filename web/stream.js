@@ -158,12 +158,15 @@ export function showStream(main, name) {
     fill($("recordings"), page.items.map(row), "None yet.");
   }
 
+  // The appliance of the cluster that a stream comes from.
+  const originOf = (stream) => stream.nodes.map((node) => node.facts.origin).find(Boolean);
+
   async function refresh() {
     const stream = await get(path);
     if (gone) return;
     $("state").textContent = `${stream.state} for ${ago(stream.since)}`;
     $("state").className = "pill " + stream.state;
-    $("owner").textContent = `preset ${stream.preset}` + ({ config: ", from the configuration file", demo: ", built in" }[stream.owner] ?? "");
+    $("owner").textContent = `preset ${stream.preset}` + ({ config: ", from the configuration file", demo: ", built in", edge: `, from ${originOf(stream) ?? "another appliance"}` }[stream.owner] ?? "");
     $("delete").hidden = stream.owner !== "api";
     $("kick").disabled = !stream.sources.length;
     // An error that may be over is told for a minute, but does not look like one of now.

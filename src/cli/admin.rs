@@ -28,7 +28,8 @@ pub(super) async fn authenticate(
     let names = config.api.allowed_hosts.iter().cloned().chain(public);
     let hosts = Hosts::new(names);
     let made = |digest: &str| {
-        Auth::new(digest, open, hosts.clone()).context("the stored token hash is damaged")
+        Auth::new(digest, &config.cluster.token, open, hosts.clone())
+            .context("the stored token hash is damaged")
     };
     if let Ok(token) = std::env::var("AURALINK_ADMIN_TOKEN") {
         anyhow::ensure!(

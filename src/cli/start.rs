@@ -15,6 +15,7 @@ use super::ports::{self, Ports};
 use super::speech;
 use super::starts::Starts;
 use crate::aic;
+use crate::cluster::Origins;
 use crate::config::Config;
 use crate::control::Metrics;
 use crate::control::api::webrtc::WebRtc;
@@ -57,7 +58,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let state = config.state_dir();
     let store = Store::open(&state).await?;
     let auth = authenticate(config, &*store.settings).await?;
-    let options = options(config)?;
+    let options = options(config).await?;
     let stop = CancellationToken::new();
     let mut servers = JoinSet::new();
     let (clock, until) = (Clock::restore(&state).await, stop.clone());
@@ -121,7 +122,9 @@ async fn never_fails(work: impl Future<Output = ()>) -> anyhow::Result<()> {
 }
 
 /// The options of the supervisor.
-fn options(config: &Config) -> anyhow::Result<Options> {
+async fn options(config: &Config) -> anyhow::Result<Options> {
+    let origins =
+        Origins::new(&config.cluster).await.map_err(|why| anyhow::anyhow!("[cluster] {why}"))?;
     Ok(Options {
         recordings: config.recordings(),
         streams_max: config.limits.streams,
@@ -131,6 +134,7 @@ fn options(config: &Config) -> anyhow::Result<Options> {
         encode: Default::default(),
         webrtc: config.webrtc.clone(),
         sources: config.sources.clone(),
+        origins: Arc::new(origins),
     })
 }
 

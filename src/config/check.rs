@@ -138,6 +138,9 @@ fn rooms(config: &Config, add: &mut impl FnMut(&str, String, &str)) {
     for (field, message) in config.webrtc.problems() {
         add(&format!("webrtc.{field}"), message, hint);
     }
+    for (field, message) in config.cluster.problems() {
+        add(&format!("cluster.{field}"), message, hint);
+    }
     for (field, message) in config.models.problems() {
         add(&format!("models.{field}"), message, hint);
     }

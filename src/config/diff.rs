@@ -48,6 +48,7 @@ fn sections_that_differ(old: &Config, new: &Config) -> Vec<&'static str> {
         rtmp,
         srt,
         webrtc,
+        cluster,
         sources,
         hls,
         recordings,
@@ -68,6 +69,7 @@ fn sections_that_differ(old: &Config, new: &Config) -> Vec<&'static str> {
         ("rtmp", old.rtmp == *rtmp),
         ("srt", old.srt == *srt),
         ("webrtc", old.webrtc == *webrtc),
+        ("cluster", old.cluster == *cluster),
         ("sources", old.sources == *sources),
         ("hls", old.hls == *hls),
         ("recordings", old.recordings == *recordings),
@@ -118,7 +120,7 @@ mod tests {
     fn every_section_that_changed_is_named() {
         let new = config(
             "presets = \"/p\"\ndemo = true\n[log]\nlevel = \"warn\"\n[api]\nopen_metrics = true\n\
-             [rtmp]\nenabled = false\n[srt]\nenabled = false\n[webrtc]\nice_tcp = false\n\
+             [rtmp]\nenabled = false\n[srt]\nenabled = false\n[webrtc]\nice_tcp = false\n[cluster]\nidle_s = 9\n\
              [hls]\nsegment_s = 3\n[recordings]\nfolder = \"/r\"\n[stt]\nthreads = 1\n\
              [translate]\ntimeout_ms = 300\n[tts]\ntimeout_ms = 300\n[onnx]\ndevice = \"cpu\"\n\
              [models]\nfolders = [\"/m\"]\n[limits]\nstreams = 1\n",
@@ -131,6 +133,7 @@ mod tests {
             "rtmp",
             "srt",
             "webrtc",
+            "cluster",
             "hls",
             "recordings",
             "stt",

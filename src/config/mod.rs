@@ -25,7 +25,7 @@ use crate::egress::segments;
 use crate::ingress::{file, rtmp, srt};
 use crate::runtime::StreamSpec;
 use crate::speech::{stt, translate, tts};
-use crate::{models, onnx, telemetry, webrtc};
+use crate::{cluster, models, onnx, telemetry, webrtc};
 
 /// The manual: every setting with its default, commented out.
 pub const MANUAL: &str = include_str!("../../docs/auralink.toml");
@@ -53,6 +53,8 @@ pub struct Config {
     pub srt: srt::Config,
     /// `[webrtc]`: WebRTC connections.
     pub webrtc: webrtc::Config,
+    /// `[cluster]`: the appliances that share streams.
+    pub cluster: cluster::Config,
     /// `[sources]`: restrictions on file sources.
     pub sources: file::Config,
     /// `[hls]`: segmentation for HLS and DASH.

@@ -126,8 +126,11 @@ impl Metrics {
         disk_free: Option<u64>,
         words: Totals,
         viewers: &Sessions,
+        (streams_max, viewers_max): (usize, usize),
     ) -> Result<String, prometheus::Error> {
         let scrape = Scrape::default();
+        scrape.set(names::STREAMS_MAX, &[], streams_max as f64)?;
+        scrape.set(names::VIEWERS_MAX, &[], viewers_max as f64)?;
         scrape.set(names::ARCHIVE_KEPT, &[], words.kept as f64)?;
         scrape.set(names::ARCHIVE_LOST, &[], words.lost as f64)?;
         scrape.engines()?;

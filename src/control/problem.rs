@@ -78,6 +78,8 @@ codes! {
     OutputExists = "output_exists", CONFLICT;
     /// The stream belongs to the configuration file.
     ConfigOwned = "config_owned", CONFLICT;
+    /// The stream comes from another appliance of the cluster.
+    EdgeOwned = "edge_owned", CONFLICT;
     /// Another publisher uses the stream.
     StreamTaken = "stream_taken", CONFLICT;
     /// The stream is not live, so there is nothing to play.

@@ -86,6 +86,16 @@ pub trait Gate: Send + Sync + 'static {
     /// The refusal; the protocol sends it to the peer as far as it can express it.
     fn admit(&self, access_request: &AccessRequest) -> Result<Admission, Refusal>;
 
+    /// Makes the stream of a viewer ready that is not on this appliance: it may come from another one.
+    /// Waits up to some seconds. Whether the viewer is admitted is for [`Self::admit`] and
+    /// [`Self::play`], which includes this.
+    ///
+    /// # Errors
+    /// The refusal, logged and counted like any other.
+    fn prepare(&self, _access_request: AccessRequest) -> BoxFuture<'static, Result<(), Refusal>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Takes the publisher's place in the stream; [`Self::admit`] is included.
     fn publish(
         &self,

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod file;
 mod file_folders;
 mod h264_units;
+pub mod origin;
 mod pads;
 pub mod relay;
 pub mod rist;

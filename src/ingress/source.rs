@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::file_folders;
+use crate::cluster::Origins;
 use crate::flow::{Error, Intake, Refusal, Status, Subscription};
 use crate::media::{InvalidSetting, Protocol, StreamName};
 
@@ -46,6 +47,8 @@ pub struct SourceContext {
     pub files: file_folders::Config,
     /// The other streams of this appliance.
     pub streams: Arc<dyn OtherStreams>,
+    /// The other appliances that have streams for this one.
+    pub origins: Arc<Origins>,
 }
 
 /// Access to the other streams of the appliance. It needs no credential.
@@ -81,7 +84,8 @@ pub(crate) mod tests {
         let source: SourceSpec = serde_json::from_value(source.clone()).expect("a source");
         let status = Status::default();
         let streams = Arc::new(NoStreams);
-        let context = SourceContext { intake, status: status.clone(), files, streams };
+        let origins = Arc::default();
+        let context = SourceContext { intake, status: status.clone(), files, streams, origins };
         (status, source.run(context))
     }
 }

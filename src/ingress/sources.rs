@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::source::{PulledSource, SourceContext};
-use super::{demo, file, relay, rist, rtsp, srt, test};
+use super::{demo, file, origin, relay, rist, rtsp, srt, test};
 use crate::flow::Error;
 use crate::media::{InvalidSetting, Protocol};
 
 macro_rules! sources {
-    ($($(#[doc = $doc:literal])+ $name:ident($kind:ty),)+) => {
+    ($($(#[$meta:meta])+ $name:ident($kind:ty),)+) => {
         /// Where a stream's media comes from.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(tag = "type", rename_all = "lowercase")]
@@ -16,7 +16,7 @@ macro_rules! sources {
             /// A publisher connects by SRT, RTMP or WHIP.
             #[default]
             Publish,
-            $($(#[doc = $doc])+ $name($kind),)+
+            $($(#[$meta])+ $name($kind),)+
         }
 
         impl SourceSpec {
@@ -87,4 +87,8 @@ sources! {
     Demo(demo::DemoSource),
     /// Another stream of this appliance.
     Stream(relay::StreamSource),
+    /// The stream of the same name of another appliance of the cluster. Only the appliance itself
+    /// makes it, so it is no part of the API.
+    #[serde(skip_deserializing)]
+    Origin(origin::OriginSource),
 }

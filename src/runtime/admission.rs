@@ -8,10 +8,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::Event;
 use super::command::Command;
 use super::refusals::host_of;
 use super::shared::{Shared, StreamEntry};
+use super::{Access, Event};
 use crate::flow::{AccessRequest, Action, Admission, Inputs, Refusal, RefusalKind, Subscription};
 use crate::ingress::source::OtherStreams;
 use crate::media::{Accept, Accepts, Codec, Protocol, Secret, StreamName};
@@ -95,7 +95,16 @@ pub(super) fn judge(
         }
     })?;
     let spec = entry.spec();
-    let access = &spec.access;
+    check_credential(&spec.access, access_request)?;
+    let passphrase = spec.access.srt_passphrase.clone().map(Secret::new);
+    Ok((entry, Admission { passphrase }))
+}
+
+/// Whether the rules of a stream admit a caller.
+pub(super) fn check_credential(
+    access: &Access,
+    access_request: &AccessRequest,
+) -> Result<(), Refusal> {
     let (open, token, act) = match access_request.action {
         Action::Publish => (access.open_publish, &access.publish_token, "publish"),
         Action::Play => (access.open_play, &access.play_token, "play"),
@@ -113,11 +122,10 @@ pub(super) fn judge(
             format!("give the stream's {act} token"),
         ));
     }
-    let passphrase = access.srt_passphrase.clone().map(Secret::new);
-    Ok((entry, Admission { passphrase }))
+    Ok(())
 }
 
-fn unknown() -> Refusal {
+pub(super) fn unknown() -> Refusal {
     Refusal::new(
         RefusalKind::UnknownStream,
         "there is no stream of this name",

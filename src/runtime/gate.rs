@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use super::Supervisor;
 use super::admission::{ask, judge, report, subscribe};
 use super::command::Command;
+use super::edges::admit_for_now;
 use crate::egress::segments::SegmentStore;
 use crate::flow::{AccessRequest, Admission, Gate, Intake, Refusal, SourceReport, Subscription};
 use crate::media::Accepts;
@@ -15,7 +16,18 @@ use crate::media::Accepts;
 impl Gate for Supervisor {
     fn admit(&self, access_request: &AccessRequest) -> Result<Admission, Refusal> {
         let verdict = judge(self.shared(), access_request).map(|(_, admission)| admission);
+        let verdict =
+            verdict.or_else(|refusal| admit_for_now(self.shared(), access_request).ok_or(refusal));
         verdict.inspect_err(|refusal| report(self.shared(), access_request, refusal))
+    }
+
+    fn prepare(&self, access_request: AccessRequest) -> BoxFuture<'static, Result<(), Refusal>> {
+        let supervisor = self.clone();
+        async move {
+            let brought = supervisor.bring(&access_request).await;
+            brought.inspect_err(|refusal| report(supervisor.shared(), &access_request, refusal))
+        }
+        .boxed()
     }
 
     fn publish(
@@ -44,8 +56,9 @@ impl Gate for Supervisor {
         access_request: AccessRequest,
         accepts: Accepts,
     ) -> BoxFuture<'static, Result<Subscription, Refusal>> {
-        let shared = self.shared().clone();
+        let (shared, brought) = (self.shared().clone(), self.prepare(access_request.clone()));
         async move {
+            brought.await?;
             let granted = match judge(&shared, &access_request) {
                 Ok((entry, _)) => subscribe(&entry, access_request.protocol, accepts).await,
                 Err(refusal) => Err(refusal),
@@ -69,6 +82,7 @@ impl Supervisor {
         &self,
         access_request: AccessRequest,
     ) -> Result<Arc<SegmentStore>, Refusal> {
+        self.prepare(access_request.clone()).await?;
         let protocol = access_request.protocol;
         let granted = match judge(self.shared(), &access_request) {
             Ok((entry, _)) => ask(&entry, |reply| Command::OpenSegments { protocol, reply }).await,

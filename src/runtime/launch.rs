@@ -128,7 +128,9 @@ async fn pull(
     });
     let streams = Arc::new(admission::Relays(Arc::clone(&shared)));
     let files = shared.options.sources.clone();
-    let outcome = source.run(SourceContext { intake, status: task.status, files, streams }).await;
+    let origins = Arc::clone(&shared.options.origins);
+    let context = SourceContext { intake, status: task.status, files, streams, origins };
+    let outcome = source.run(context).await;
     forward.abort();
     outcome
 }

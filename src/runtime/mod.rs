@@ -8,6 +8,8 @@
 mod admission;
 mod command;
 mod credentials;
+mod edge_watch;
+mod edges;
 mod error;
 mod fault;
 mod gate;

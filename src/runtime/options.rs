@@ -1,8 +1,10 @@
 //! Limits, folders and settings that all streams share.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Presets;
+use crate::cluster::Origins;
 use crate::egress::segments;
 use crate::process::encode;
 use crate::{ingress, webrtc};
@@ -26,4 +28,6 @@ pub struct Options {
     pub webrtc: webrtc::Config,
     /// Restrictions on file sources.
     pub sources: ingress::file::Config,
+    /// The appliances that have the streams which this one lacks.
+    pub origins: Arc<Origins>,
 }

@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use super::command::Command;
 use super::held::Held;
 use super::refusals::Refusals;
-use super::{Event, Options, Speech, StreamSpec, Wanted};
+use super::{Event, Options, Speech, StreamSpec, StreamState, Wanted};
 use crate::media::{Codec, IgnorePoison, Secret, StreamName};
 use crate::process::encoders::Encoders;
 use crate::telemetry::LogLimiter;
@@ -43,6 +43,8 @@ pub(super) struct StreamEntry {
     pub(super) wanted: watch::Sender<Wanted>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) thumbnail: watch::Sender<Option<Bytes>>,
+    /// What viewers see, set by the stream's task.
+    pub(super) state: watch::Sender<StreamState>,
     pub(super) refusals: Arc<Refusals>,
 }
 

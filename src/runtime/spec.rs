@@ -208,6 +208,11 @@ fn validate_source(field: &str, source: &SourceSpec) -> Result<(), Error> {
 }
 
 impl StreamSpec {
+    /// Whether the stream comes from an origin of the cluster.
+    pub fn is_from_origin(&self) -> bool {
+        matches!(self.source, SourceSpec::Origin(_))
+    }
+
     /// Whether its start opens files named by the admin; such a read may hang.
     pub fn reads_files(&self) -> bool {
         let sources = [Some(&self.source), self.backup.as_ref()];

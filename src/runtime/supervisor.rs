@@ -11,7 +11,10 @@ use tokio::sync::{broadcast, oneshot};
 use super::command::Command;
 use super::held::Held;
 use super::shared::{Shared, StreamEntry};
-use super::{Error, Event, Options, Presets, Speech, StreamSnapshot, StreamSpec, Wanted, stream};
+use super::{
+    Error, Event, Options, Presets, Speech, StreamSnapshot, StreamSpec, StreamState, Wanted, stream,
+};
+use crate::cluster::Origins;
 use crate::flow::{CaptionFeeds, CueFeed};
 use crate::media::{Codec, IgnorePoison, StreamName};
 use crate::process::encoders::Encoders;
@@ -126,6 +129,50 @@ impl Supervisor {
         let _ = self.0.events.send(Event::StreamCreated { stream: name.to_string() });
     }
 
+    /// Starts a stream that comes from an origin, unless a stream of that name runs already; returns
+    /// whether it is new.
+    ///
+    /// # Errors
+    /// [`Error::Limit`], of all streams or of those from origins; [`Error::ShuttingDown`].
+    pub(super) fn add_from_origin(
+        &self,
+        wanted: Wanted,
+        from_origins_max: usize,
+    ) -> Result<(StreamEntry, bool), Error> {
+        let name = wanted.spec.name.clone();
+        let mut streams = self.0.streams.write().ignore_poison();
+        if self.0.is_stopping() {
+            return Err(Error::ShuttingDown);
+        }
+        if let Some(entry) = streams.get(&name) {
+            return Ok((entry.clone(), false));
+        }
+        let from_origins = streams.values().filter(|entry| entry.spec().is_from_origin()).count();
+        if from_origins >= from_origins_max {
+            return Err(Error::Limit("streams from origins"));
+        }
+        if streams.len() >= self.0.options.streams_max {
+            return Err(Error::Limit("streams"));
+        }
+        let entry = stream::spawn(self.0.clone(), wanted);
+        streams.insert(name.clone(), entry.clone());
+        drop(streams);
+        let _ = self.0.events.send(Event::StreamCreated { stream: name.to_string() });
+        Ok((entry, true))
+    }
+
+    /// Removes a stream that comes from an origin. False if there is none of this name.
+    pub async fn remove_from_origin(&self, name: &StreamName) -> bool {
+        let taken = {
+            let mut streams = self.0.streams.write().ignore_poison();
+            let is_one = streams.get(name).is_some_and(|entry| entry.spec().is_from_origin());
+            if is_one { streams.remove(name) } else { None }
+        };
+        let Some(entry) = taken else { return false };
+        self.end(name, &entry).await;
+        true
+    }
+
     /// Adds a stream without storing it.
     ///
     /// # Errors
@@ -147,10 +194,15 @@ impl Supervisor {
             streams.remove(name)
         };
         let entry = taken.ok_or_else(|| Error::UnknownStream(name.to_string()))?;
-        self.0.held.release(name);
-        let _ = self.ask(&entry, Command::Stop).await;
-        let _ = self.0.events.send(Event::StreamRemoved { stream: name.to_string() });
+        self.end(name, &entry).await;
         Ok(())
+    }
+
+    /// Ends a stream that was taken from the register.
+    async fn end(&self, name: &StreamName, entry: &StreamEntry) {
+        self.0.held.release(name);
+        let _ = self.ask(entry, Command::Stop).await;
+        let _ = self.0.events.send(Event::StreamRemoved { stream: name.to_string() });
     }
 
     /// Holds streams: they do not open their files until they are changed or
@@ -190,6 +242,24 @@ impl Supervisor {
     /// [`Error::UnknownStream`].
     pub fn spec(&self, name: &StreamName) -> Result<StreamSpec, Error> {
         Ok((*self.entry(name)?.spec()).clone())
+    }
+
+    /// What viewers of a stream see now.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStream`].
+    pub fn state(&self, name: &StreamName) -> Result<StreamState, Error> {
+        Ok(*self.entry(name)?.state.borrow())
+    }
+
+    /// The appliances that have the streams which this one lacks.
+    pub fn origins(&self) -> &Origins {
+        &self.0.options.origins
+    }
+
+    /// Limits of all streams and of their viewers.
+    pub fn limits(&self) -> (usize, usize) {
+        (self.0.options.streams_max, self.0.options.viewers_max)
     }
 
     /// The state of one stream.

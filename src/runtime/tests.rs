@@ -23,6 +23,7 @@ fn appliance() -> (Supervisor, tempfile::TempDir) {
         encode: Default::default(),
         webrtc: Default::default(),
         sources: Default::default(),
+        origins: Default::default(),
     };
     (Supervisor::new(options, Encoders::probe(&Default::default()), Speech::default()), folder)
 }

@@ -33,6 +33,10 @@ names! {
     UPTIME = "auralink_uptime_seconds", [];
     /// 1 for the state that the stream is in: idle, live, backup or slate.
     STREAM_STATE = "auralink_stream_state", ["stream", "state"];
+    /// Most streams at once.
+    STREAMS_MAX = "auralink_streams_max", [];
+    /// Most viewers of all streams at once.
+    VIEWERS_MAX = "auralink_viewers_max", [];
     /// Publishers that are connected.
     SOURCES = "auralink_stream_sources", ["stream"];
     /// Bytes received from the publisher that is on air.

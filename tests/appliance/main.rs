@@ -10,6 +10,7 @@ mod support;
 mod addresses;
 mod cache;
 mod captions;
+mod cluster;
 mod connections;
 mod doors;
 mod fan_out;

@@ -27,32 +27,33 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("aic", &["media", "speech"]),
     ("elements", &["media", "speech", "captions", "aic"]),
     ("flow", &["media"]),
+    ("cluster", &["media", "flow"]),
     ("mpegts", &["media", "flow"]),
     ("srt", &["media", "flow", "mpegts"]),
     ("webrtc", &["media", "flow", "aic"]),
     ("graph", &["media"]),
     ("process", &["media", "flow", "elements", "graph", "speech", "captions"]),
-    ("ingress", &["media", "flow", "webrtc", "srt", "mpegts", "aic"]),
+    ("ingress", &["media", "flow", "webrtc", "srt", "mpegts", "aic", "cluster"]),
     ("egress", &["media", "flow", "webrtc", "srt", "captions", "aic"]),
     (
         "runtime",
         &[
             "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "speech",
-            "models", "captions",
+            "models", "captions", "cluster",
         ],
     ),
     (
         "control",
         &[
             "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "runtime",
-            "gpu", "speech", "models", "captions", "aic",
+            "gpu", "speech", "models", "captions", "aic", "cluster",
         ],
     ),
     (
         "config",
         &[
             "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "runtime",
-            "control", "gpu", "elements", "speech", "models", "onnx",
+            "control", "gpu", "elements", "speech", "models", "onnx", "cluster",
         ],
     ),
     // The command line connects all rooms.
@@ -61,6 +62,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "media", "flow", "graph", "process", "ingress", "egress", "webrtc", "srt", "runtime",
             "control", "config", "gpu", "elements", "speech", "models", "captions", "aic", "onnx",
+            "cluster",
         ],
     ),
 ];

@@ -61,11 +61,11 @@ impl Caller {
         Client { address: self.peer.clone(), agent: self.agent.clone() }
     }
 
-    /// Asks the gate for admission.
+    /// Asks the gate for admission. A viewer's stream may first have to come from another appliance.
     ///
     /// # Errors
     /// The refusal, which the gate has already reported to the stream.
-    pub(super) fn admit<'a>(
+    pub(super) async fn admit<'a>(
         self,
         gate: &'a dyn Gate,
         action: Action,
@@ -75,6 +75,7 @@ impl Caller {
         let Self { peer, credential, .. } = self;
         let access_request =
             AccessRequest { action, protocol, stream: stream.clone(), credential, peer };
+        gate.prepare(access_request.clone()).await?;
         gate.admit(&access_request)?;
         Ok(Admitted { gate, access_request })
     }

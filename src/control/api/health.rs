@@ -145,7 +145,7 @@ pub(super) async fn when_started(
     }
 }
 
-fn starting() -> Error {
+pub(super) fn starting() -> Error {
     let message = "the appliance is starting its streams";
     Error::new(Code::Starting, message, "try again in a second").retry_after(1)
 }
@@ -165,7 +165,8 @@ pub(super) async fn metrics(
     let streams = state.supervisor().snapshots().await;
     let disk = files::within(&state.recordings, DISK_TIMEOUT, disk).await;
     let free = disk.ok().flatten().map(|d| d.free);
-    let text = state.metrics.render(&streams, free, state.archive.totals(), &state.sessions);
+    let (totals, limits) = (state.archive.totals(), state.supervisor().limits());
+    let text = state.metrics.render(&streams, free, totals, &state.sessions, limits);
     let text = text.map_err(|e| Error::internal("writing the metrics", &e))?;
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }

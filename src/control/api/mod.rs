@@ -8,6 +8,7 @@ mod archive;
 mod audio;
 mod caller;
 mod captions;
+mod cluster;
 mod cross_origin;
 mod denoise;
 mod events;
@@ -107,6 +108,9 @@ fn guarded(state: Option<&ApiState>) -> OpenApiRouter<ApiState> {
         .view(routes!(health::get_health))
         .view(routes!(system::get_system))
         .view(routes!(system::get_voice_model))
+        .view(routes!(cluster::get_cluster))
+        .cluster(routes!(cluster::get_cluster_load))
+        .cluster(routes!(cluster::get_cluster_stream))
         .view(routes!(speech::get_speech))
         .view(routes!(events::follow_events));
     recordings::add(audio::add(table)).finish()

@@ -35,6 +35,11 @@ impl<'a, S: Clone + Send + Sync + 'static> RouteTable<'a, S> {
         self.add(Scope::Operate, route)
     }
 
+    /// Adds a route for the other appliances of the cluster: [`Scope::Cluster`].
+    pub(super) fn cluster(self, route: UtoipaMethodRouter<S>) -> Self {
+        self.add(Scope::Cluster, route)
+    }
+
     fn add(mut self, scope: Scope, route: UtoipaMethodRouter<S>) -> Self {
         let (schemas, mut paths, mut methods) = route;
         for operation in paths.paths.values_mut().flat_map(operations) {

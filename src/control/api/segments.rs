@@ -41,11 +41,8 @@ pub trait SegmentSource: Send + Sync + 'static {
         access_request: AccessRequest,
     ) -> BoxFuture<'_, Result<Arc<SegmentStore>, Refusal>>;
 
-    /// Whether a player is admitted, from memory; nothing starts.
-    ///
-    /// # Errors
-    /// The refusal.
-    fn admit(&self, access_request: &AccessRequest) -> Result<(), Refusal>;
+    /// Whether a player is admitted. No segments start, but the stream may come from another appliance.
+    fn admit(&self, access_request: AccessRequest) -> BoxFuture<'_, Result<(), Refusal>>;
 }
 
 impl SegmentSource for Supervisor {
@@ -56,8 +53,11 @@ impl SegmentSource for Supervisor {
         Box::pin(self.open_segments(access_request))
     }
 
-    fn admit(&self, access_request: &AccessRequest) -> Result<(), Refusal> {
-        Gate::admit(self, access_request).map(|_| ())
+    fn admit(&self, access_request: AccessRequest) -> BoxFuture<'_, Result<(), Refusal>> {
+        Box::pin(async move {
+            Gate::prepare(self, access_request.clone()).await?;
+            Gate::admit(self, &access_request).map(|_| ())
+        })
     }
 }
 
@@ -142,7 +142,8 @@ async fn serve(
         peer: peer.clone(),
     };
     if file == File::Admission {
-        return source.admit(&access_request).map(|()| cache::admitted(&headers)).map_err(barred);
+        source.admit(access_request).await.map_err(barred)?;
+        return Ok(cache::admitted(&headers));
     }
     let segment_store = source.open(access_request).await?;
     segment_store.touch(protocol, &peer);

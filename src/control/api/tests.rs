@@ -16,6 +16,7 @@ use crate::control::machine::Machine;
 use crate::control::origin::Endpoints;
 use crate::control::store::Store;
 use crate::control::stream_service::{Owner, StreamService};
+use crate::media::Secret;
 use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec, Supervisor};
 
 /// A Jigasi key pair, and its public key in a file.
@@ -27,6 +28,9 @@ pub(super) static JITSI: std::sync::LazyLock<(aws_lc_rs::rsa::KeyPair, tempfile:
     });
 
 pub(super) const ADMIN: &str = "the admin token of these tests";
+
+/// The token of the cluster.
+const CLUSTER: &str = "the cluster token of these tests";
 
 mod document;
 mod words;
@@ -57,6 +61,7 @@ impl Fixture {
             encode: Default::default(),
             webrtc: Default::default(),
             sources: Default::default(),
+            origins: Default::default(),
         };
         let supervisor = Supervisor::new(options, machine.encoders.clone(), Speech::default());
         let (archive, writer) = Archive::new(store.cues.clone());
@@ -67,8 +72,13 @@ impl Fixture {
                 .expect("a port is free");
         let state = ApiState::new(Parts {
             stream_service: stream_service.clone(),
-            auth: Auth::new(&Auth::digest(ADMIN), false, Hosts::new(["box".to_owned()]))
-                .expect("a digest"),
+            auth: Auth::new(
+                &Auth::digest(ADMIN),
+                &Secret::new(CLUSTER),
+                false,
+                Hosts::new(["box".to_owned()]),
+            )
+            .expect("a digest"),
             jitsi: Some(Verifier::read(JITSI.1.path(), "jitsi").expect("a key")),
             archive: archive.clone(),
             metrics: Metrics::new(false).expect("names are legal"),

@@ -51,7 +51,7 @@ async fn listen(
     let stream: StreamName = stream.parse().map_err(|e: crate::media::NameError| {
         Error::new(Code::UnknownStream, e.to_string(), "the address is /voice/<stream>")
     })?;
-    let listener = caller.admit(&state.supervisor, Action::Play, Protocol::Voice, &stream)?;
+    let listener = caller.admit(&state.supervisor, Action::Play, Protocol::Voice, &stream).await?;
     let Upgrade(upgrade) = listener.tell(upgrade)?;
     let place = Arc::clone(&state.places).try_acquire_owned().map_err(|_| {
         let message = format!("{VIEWERS_MAX} listen to voices, the limit");

@@ -163,7 +163,7 @@ async fn play(
     body: Result<Body, Error>,
 ) -> Result<Response, Error> {
     let (stream, client) = (stream_name(&stream)?, caller.client());
-    let caller = caller.admit(&*state.gate, Action::Play, Protocol::Whep, &stream)?;
+    let caller = caller.admit(&*state.gate, Action::Play, Protocol::Whep, &stream).await?;
     let (offer, accepts, quality) = caller.tell(read_viewer(query, &headers, body))?;
     let entry = caller.tell(enter(&state, caller.access_request(), client))?;
     let subscription = state.gate.play(caller.access_request().clone(), accepts).await?;
@@ -202,7 +202,7 @@ async fn publish(
     let stream = stream_name(&stream)?;
     let report = Arc::new(SourceReport::new(Protocol::Whip, caller.peer()));
     let client = caller.client();
-    let caller = caller.admit(&*state.gate, Action::Publish, Protocol::Whip, &stream)?;
+    let caller = caller.admit(&*state.gate, Action::Publish, Protocol::Whip, &stream).await?;
     let offer = caller.tell(read_offer(&headers, body))?;
     let choices = caller.tell(whip::choose(&offer, &state.config).map_err(failed))?;
     let entry = caller.tell(enter(&state, caller.access_request(), client))?;

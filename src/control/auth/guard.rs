@@ -33,13 +33,7 @@ pub async fn guard(
     // A page of any origin can open a WebSocket by GET, and CORS does not apply to it.
     let reads = reads && !request.headers().contains_key(header::UPGRADE);
     let principal = principal(&auth, request.headers(), from, reads)?;
-    if !principal.may(scope) {
-        return Err(Error::new(
-            Code::Forbidden,
-            "this principal may not do that",
-            "use a token with the scope that it needs",
-        ));
-    }
+    permit(principal, scope)?;
     request.extensions_mut().insert(principal);
     Ok(next.run(request).await)
 }
@@ -47,10 +41,18 @@ pub async fn guard(
 /// Refuses callers without read permission, for addresses that are not behind [`guard`].
 ///
 /// # Errors
-/// `unauthorized`, `too_many_requests`.
+/// `unauthorized`, `forbidden`, `too_many_requests`.
 pub fn check_reader(auth: &Auth, headers: &HeaderMap, from: Option<IpAddr>) -> Result<(), Error> {
     let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    principal(auth, headers, from, true).map(|_| ())
+    permit(principal(auth, headers, from, true)?, Scope::View)
+}
+
+fn permit(principal: Principal, scope: Scope) -> Result<(), Error> {
+    if principal.may(scope) {
+        return Ok(());
+    }
+    let hint = "use a token with the scope that it needs";
+    Err(Error::new(Code::Forbidden, "this principal may not do that", hint))
 }
 
 fn principal(
@@ -60,7 +62,7 @@ fn principal(
     reads: bool,
 ) -> Result<Principal, Error> {
     if let Some(shown) = bearer(headers) {
-        return auth.check_token(shown, from).map(|()| Principal::Admin);
+        return auth.check_token(shown, from);
     }
     if session_cookie(headers).is_some_and(|cookie| auth.knows_session(cookie)) {
         auth.check_host(headers)?;
@@ -136,6 +138,7 @@ fn origin_is_host(headers: &HeaderMap) -> Option<bool> {
 mod tests {
     use super::super::Hosts;
     use super::*;
+    use crate::media::Secret;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(n, v)| (n.parse().expect("name"), v.parse().expect("value"))).collect()
@@ -144,8 +147,8 @@ mod tests {
     #[test]
     fn a_cookie_changes_things_only_from_the_page() {
         let token = crate::media::new_token();
-        let auth = Auth::new(&Auth::digest(&token), false, Hosts::new(["box".to_owned()]))
-            .expect("a digest");
+        let (cluster, hosts) = (Secret::new("of the cluster"), Hosts::new(["box".to_owned()]));
+        let auth = Auth::new(&Auth::digest(&token), &cluster, false, hosts).expect("a digest");
         let from = IpAddr::from([10, 0, 0, 1]);
         let cookie = format!("a=b; {COOKIE}={}", auth.sign_in(&token, from).expect("token"));
         let check = |extra: &[(&'static str, &str)], reads, expect: Result<Principal, Code>| {
@@ -163,6 +166,10 @@ mod tests {
         let bearer = format!("bearer {token}");
         check(&[("authorization", &bearer)], false, Ok(Principal::Admin));
         check(&[("authorization", "Bearer wrong")], true, Err(Code::Unauthorized));
+        let other = [("authorization", "Bearer of the cluster")];
+        check(&other, true, Ok(Principal::Appliance));
+        let read = check_reader(&auth, &headers(&other), None).expect_err("it is no reader");
+        assert_eq!(read.code(), Code::Forbidden);
         let rebound = format!("{COOKIE}={}", auth.sign_in(&token, from).expect("token"));
         let evil = [("host", "evil.example"), ("cookie", rebound.as_str())];
         let read = principal(&auth, &headers(&evil), from, true).map_err(|e| e.code());
@@ -171,8 +178,8 @@ mod tests {
 
     #[test]
     fn open_means_anybody_but_not_another_site() {
-        let auth =
-            Auth::new(&Auth::digest("x"), true, Hosts::new(["box".to_owned()])).expect("a digest");
+        let (nobody, hosts) = (Secret::default(), Hosts::new(["box".to_owned()]));
+        let auth = Auth::new(&Auth::digest("x"), &nobody, true, hosts).expect("a digest");
         let from = IpAddr::from([10, 0, 0, 1]);
         let ask = |h: &[(&'static str, &str)]| principal(&auth, &headers(h), from, false);
         assert_eq!(ask(&[("host", "box")]).map_err(|e| e.code()), Ok(Principal::Anybody));

@@ -22,7 +22,7 @@ pub use hosts::Hosts;
 use axum::http::{HeaderMap, header};
 
 use crate::control::problem::{Code, Error};
-use crate::media::IgnorePoison;
+use crate::media::{IgnorePoison, Secret};
 
 /// A permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +31,8 @@ pub enum Scope {
     View,
     /// Change streams, outputs and recordings; read their tokens.
     Operate,
+    /// Ask as another appliance of the cluster: how a stream is played, and the load.
+    Cluster,
 }
 
 /// An authenticated caller.
@@ -42,6 +44,8 @@ pub enum Principal {
     Session,
     /// Any client: the configuration sets `api.open = true`.
     Anybody,
+    /// Another appliance, which has sent the token of the cluster.
+    Appliance,
 }
 
 impl Scope {
@@ -50,6 +54,7 @@ impl Scope {
         match self {
             Self::View => "view",
             Self::Operate => "operate",
+            Self::Cluster => "cluster",
         }
     }
 }
@@ -58,7 +63,9 @@ impl Principal {
     /// Whether the principal has this permission.
     pub fn may(self, scope: Scope) -> bool {
         match (self, scope) {
-            (Self::Admin | Self::Session | Self::Anybody, Scope::View | Scope::Operate) => true,
+            (Self::Admin | Self::Session | Self::Anybody, _) => true,
+            (Self::Appliance, Scope::Cluster) => true,
+            (Self::Appliance, Scope::View | Scope::Operate) => false,
         }
     }
 }
@@ -69,6 +76,8 @@ pub struct Auth(Arc<Inner>);
 
 struct Inner {
     admin: token::Digest,
+    /// That of the cluster, if this appliance is in one.
+    cluster: Option<token::Digest>,
     open: bool,
     hosts: Hosts,
     state: Mutex<State>,
@@ -83,11 +92,13 @@ struct State {
 }
 
 impl Auth {
-    /// Takes the stored SHA-256 of the admin token as 64 hexadecimal digits, whether the API is
-    /// open, and the host names that browsers may use. `None` if the text is not such a digest.
-    pub fn new(admin_sha256: &str, open: bool, hosts: Hosts) -> Option<Self> {
+    /// Takes the stored SHA-256 of the admin token as 64 hexadecimal digits, the token of the cluster
+    /// (empty: there is none), whether the API is open, and the host names that browsers may use.
+    /// `None` if the text is not such a digest.
+    pub fn new(admin_sha256: &str, cluster: &Secret, open: bool, hosts: Hosts) -> Option<Self> {
         let admin = token::parse_digest(admin_sha256)?;
-        Some(Self(Arc::new(Inner { admin, open, hosts, state: Mutex::default() })))
+        let cluster = (!cluster.is_empty()).then(|| token::digest(cluster.expose()));
+        Some(Self(Arc::new(Inner { admin, cluster, open, hosts, state: Mutex::default() })))
     }
 
     /// SHA-256 of a token in its stored form.
@@ -154,11 +165,14 @@ impl Auth {
         self.lock().sessions.knows(cookie, Instant::now())
     }
 
-    /// Checks the admin token of a request. No caller has to wait: a guesser behind the same NAT
+    /// Who sent this token with a request. No caller has to wait: a guesser behind the same NAT
     /// must not lock out the admin's programs, and guessing 192 bits is hopeless.
-    pub(super) fn check_token(&self, shown: &str, from: IpAddr) -> Result<(), Error> {
+    pub(super) fn check_token(&self, shown: &str, from: IpAddr) -> Result<Principal, Error> {
         if token::matches(shown, &self.0.admin) {
-            return Ok(());
+            return Ok(Principal::Admin);
+        }
+        if self.0.cluster.is_some_and(|cluster| token::matches(shown, &cluster)) {
+            return Ok(Principal::Appliance);
         }
         if self.lock().bearers.failed(from, Instant::now()) {
             tracing::warn!(%from, "a request with a wrong admin token");
@@ -197,7 +211,9 @@ mod tests {
     #[test]
     fn only_the_token_opens_and_guessers_wait() {
         let token = crate::media::new_token();
-        let auth = Auth::new(&Auth::digest(&token), false, Hosts::default()).expect("a digest");
+        let cluster = Secret::new("the token of the cluster");
+        let auth = Auth::new(&Auth::digest(&token), &cluster, false, Hosts::default());
+        let auth = auth.expect("a digest");
         let (friend, guesser) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let cookie = auth.sign_in(&token, friend).expect("right token");
         assert!(auth.knows_session(&cookie));
@@ -213,5 +229,12 @@ mod tests {
         assert_eq!(late, Code::TooManyRequests, "and gives a guesser no new tries");
         assert!(auth.check_token(&token, guesser).is_ok());
         assert!(auth.sign_in(&token, friend).is_ok());
+        let other = auth.check_token(cluster.expose(), friend).expect("another appliance");
+        assert!(other.may(Scope::Cluster) && !other.may(Scope::View) && !other.may(Scope::Operate));
+        assert!(auth.sign_in(cluster.expose(), friend).is_err(), "it is no admin");
+        let alone = Auth::new(&Auth::digest(&token), &Secret::default(), false, Hosts::default());
+        let alone = alone.expect("a digest");
+        assert!(alone.check_token("", friend).is_err(), "without a token there is no cluster");
+        assert!(alone.check_token(cluster.expose(), friend).is_err());
     }
 }

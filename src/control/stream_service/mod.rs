@@ -20,7 +20,7 @@ use std::sync::{Arc, RwLock};
 
 use tokio::sync::Mutex;
 
-use self::owner::config_owned;
+use self::owner::not_ours;
 use super::locks::StreamLocks;
 use super::precondition::Precondition;
 use super::problem::{Code, Error};
@@ -68,6 +68,9 @@ impl StreamService {
 
     /// The owner of a stream. `None` if there is no such stream.
     pub fn owner(&self, name: &StreamName) -> Option<Owner> {
+        if self.0.supervisor.spec(name).is_ok_and(|spec| spec.is_from_origin()) {
+            return Some(Owner::Edge);
+        }
         self.0.owners.read().ignore_poison().get(name).copied()
     }
 
@@ -120,6 +123,8 @@ impl StreamService {
         store: impl AsyncFnOnce(&StreamSpec) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let _adding = self.0.adding.lock().await;
+        // A stream of this appliance takes the place of one of the same name from an origin.
+        self.0.supervisor.remove_from_origin(&wanted.spec.name).await;
         self.0.supervisor.check_room(&wanted.spec.name)?;
         store(&wanted.spec).await?;
         self.set_owner(&wanted.spec.name, Some(owner));
@@ -216,8 +221,9 @@ impl StreamService {
         precondition: &Precondition,
     ) -> Result<Wanted, Error> {
         let wanted = self.0.supervisor.wanted(name)?;
-        if !part.is_open_to(self.owner(name)) {
-            return Err(config_owned(name));
+        let owner = self.owner(name);
+        if !part.is_open_to(owner) {
+            return Err(not_ours(name, owner));
         }
         precondition.check(&wanted.spec)?;
         Ok(wanted)

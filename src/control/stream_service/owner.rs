@@ -15,6 +15,8 @@ pub enum Owner {
     Config,
     /// In the appliance itself: the demo.
     Demo,
+    /// At another appliance of the cluster, from which it comes. Nothing of it can be changed here.
+    Edge,
 }
 
 /// The part of a stream that a change affects. Streams that the API does not own allow fewer parts.
@@ -24,7 +26,7 @@ pub enum Part {
     Whole,
     /// The set of outputs: not for streams of the configuration file.
     Outputs,
-    /// Whether an output is on, noise suppression, captions: all streams. If the API does not own
+    /// Whether an output is on, noise suppression, captions: all streams but those of an origin. If the API does not own
     /// the stream, the change lasts until the next start.
     Settings,
 }
@@ -33,15 +35,26 @@ impl Part {
     /// Whether this part may be changed of a stream with this owner.
     pub(super) fn is_open_to(self, owner: Option<Owner>) -> bool {
         match self {
-            Self::Whole => !matches!(owner, Some(Owner::Config | Owner::Demo)),
-            Self::Outputs => owner != Some(Owner::Config),
-            Self::Settings => true,
+            Self::Whole => !matches!(owner, Some(Owner::Config | Owner::Demo | Owner::Edge)),
+            Self::Outputs => !matches!(owner, Some(Owner::Config | Owner::Edge)),
+            Self::Settings => owner != Some(Owner::Edge),
         }
     }
 }
 
 /// The error for a change of a stream that the API does not own.
-pub(super) fn config_owned(name: &StreamName) -> Error {
+pub(super) fn not_ours(name: &StreamName, owner: Option<Owner>) -> Error {
+    match owner {
+        Some(Owner::Edge) => Error::new(
+            Code::EdgeOwned,
+            format!("stream `{name}` comes from another appliance of the cluster"),
+            "change it there: GET /api/v1/cluster tells where it comes from",
+        ),
+        _ => config_owned(name),
+    }
+}
+
+fn config_owned(name: &StreamName) -> Error {
     Error::new(
         Code::ConfigOwned,
         format!("stream `{name}` is not the API's to change for good"),

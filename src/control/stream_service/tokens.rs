@@ -1,6 +1,6 @@
 //! Tokens of publishers and viewers that are generated anew or kept in the database.
 
-use super::owner::config_owned;
+use super::owner::not_ours;
 use super::{Owner, Part, StreamService};
 use crate::control::precondition::Precondition;
 use crate::control::problem::Error;
@@ -15,7 +15,11 @@ impl StreamService {
     /// `config_owned` if the configuration file names the tokens; errors of the supervisor and the
     /// database.
     pub async fn rotate_tokens(&self, name: &StreamName) -> Result<(), Error> {
-        if self.owner(name) == Some(Owner::Api) {
+        let owner = self.owner(name);
+        if owner == Some(Owner::Edge) {
+            return Err(not_ours(name, owner));
+        }
+        if owner == Some(Owner::Api) {
             let without_tokens = |before: &Wanted| {
                 let mut spec = (*before.spec).clone();
                 (spec.access.publish_token, spec.access.play_token) = (None, None);
@@ -33,7 +37,7 @@ impl StreamService {
                     && access.play_token.as_ref() == Some(&kept.play)
             });
             if !by_us {
-                return Err(config_owned(&id));
+                return Err(not_ours(&id, owner));
             }
             let made = Tokens { publish: new_token(), play: new_token() };
             stream_service.keep_tokens(&id, &made).await?;

@@ -67,6 +67,8 @@ pub(super) struct Stream {
     publishers: Vec<Publisher>,
     switcher: Switcher,
     state: StreamState,
+    /// The same for those outside of the task.
+    shown_state: watch::Sender<StreamState>,
     since: DateTime<Utc>,
     /// The node that failed last and its fault, until it is cleared.
     last_fault: Option<(String, Fault)>,
@@ -99,6 +101,7 @@ impl Stream {
         let mut wanted = entry.wanted.subscribe();
         let Wanted { spec, preset } = wanted.borrow_and_update().clone();
         let settings = spec.denoise_with(&preset).unwrap_or_default();
+        entry.state.send_replace(StreamState::Idle);
         let feeds = Kind::ALL.map(|kind| (kind.to_string(), Feed::new(kind.as_str(), kind)));
         Self {
             shared,
@@ -111,6 +114,7 @@ impl Stream {
             publishers: Vec::new(),
             switcher: Switcher::default(),
             state: StreamState::Idle,
+            shown_state: entry.state.clone(),
             since: Utc::now(),
             last_fault: None,
             feeds: feeds.into_iter().collect(),

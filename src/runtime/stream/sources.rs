@@ -215,6 +215,7 @@ impl Stream {
         tracing::info!(stream = %self.spec.name, from = self.state.as_str(), to = state.as_str(),
             "stream state");
         self.state = state;
+        self.shown_state.send_replace(state);
         self.since = Utc::now();
         match state {
             StreamState::Slate => {

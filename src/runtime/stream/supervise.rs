@@ -14,13 +14,14 @@ use crate::runtime::command::{COMMANDS_MAX, Command};
 use crate::runtime::fault::Fault;
 use crate::runtime::shared::{Shared, StreamEntry};
 use crate::runtime::worker::RESTARTS;
-use crate::runtime::{Event, StreamSnapshot, Wanted};
+use crate::runtime::{Event, StreamSnapshot, StreamState, Wanted};
 
 /// Starts a stream; it runs until a stop command.
 pub(in crate::runtime) fn spawn(shared: Arc<Shared>, wanted: Wanted) -> StreamEntry {
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let (wanted, thumbnail) = (watch::Sender::new(wanted), watch::Sender::new(None));
-    let entry = StreamEntry { wanted, commands, thumbnail, refusals: Arc::default() };
+    let state = watch::Sender::new(StreamState::Idle);
+    let entry = StreamEntry { wanted, commands, thumbnail, state, refusals: Arc::default() };
     tokio::spawn(supervise(shared, entry.clone(), inbox));
     entry
 }

@@ -111,12 +111,12 @@ pub(in super::super) fn viewers(supervisor: &Supervisor, stop: CancellationToken
 }
 
 impl Viewers {
-    fn admit(&self, stream: &str, caller: Caller) -> Result<Admitted<'_>, Error> {
+    async fn admit(&self, stream: &str, caller: Caller) -> Result<Admitted<'_>, Error> {
         let stream: StreamName = stream.parse().map_err(|e: crate::media::NameError| {
             let hint = "the address is /captions/<stream>/events or /captions/<stream>/ws";
             Error::new(Code::UnknownStream, e.to_string(), hint)
         })?;
-        caller.admit(&self.supervisor, Action::Play, Protocol::Captions, &stream)
+        caller.admit(&self.supervisor, Action::Play, Protocol::Captions, &stream).await
     }
 
     /// The reader for the viewer's selection, and its place among the viewers.
@@ -142,7 +142,7 @@ async fn viewer_events(
     params: Result<Query<FollowParams>, Error>,
     caller: Caller,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
-    let viewer = state.admit(&stream, caller)?;
+    let viewer = state.admit(&stream, caller).await?;
     let (reader, place) = viewer.tell(state.open(&viewer.access_request().stream, params).await)?;
     Ok(events(reader, state.stop.clone(), Some(place)))
 }
@@ -154,7 +154,7 @@ async fn viewer_socket(
     caller: Caller,
     upgrade: Result<Upgrade, Error>,
 ) -> Result<Response, Error> {
-    let viewer = state.admit(&stream, caller)?;
+    let viewer = state.admit(&stream, caller).await?;
     let Upgrade(upgrade) = viewer.tell(upgrade)?;
     let (reader, place) = viewer.tell(state.open(&viewer.access_request().stream, params).await)?;
     Ok(socket(upgrade, reader, state.stop.clone(), Some(place)))

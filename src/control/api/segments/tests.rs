@@ -45,8 +45,8 @@ impl SegmentSource for OneStream {
         Box::pin(async move { answer })
     }
 
-    fn admit(&self, access_request: &AccessRequest) -> Result<(), Refusal> {
-        self.judge(access_request)
+    fn admit(&self, access_request: AccessRequest) -> BoxFuture<'_, Result<(), Refusal>> {
+        Box::pin(async move { self.judge(&access_request) })
     }
 }
 
