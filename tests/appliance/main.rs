@@ -12,6 +12,7 @@ mod cache;
 mod captions;
 mod connections;
 mod doors;
+mod dvr;
 mod fan_out;
 mod faults;
 mod files;

@@ -222,6 +222,12 @@ impl State {
         self.tracks.values_mut().for_each(|track| track.drop_until(end));
     }
 
+    /// As if nothing had come for this time.
+    #[cfg(test)]
+    pub(super) fn pause(&mut self, time: Duration) {
+        self.pushed = self.pushed.and_then(|at| at.checked_sub(time));
+    }
+
     /// Moves the DVR window although nothing comes.
     pub(super) fn move_window(&mut self) {
         let now = Duration::from_nanos(flow::now().nseconds());

@@ -6,18 +6,19 @@
 //!
 //! Nothing of it is used again after a restart: running times and numbers begin anew.
 
+mod file_id;
 mod queue;
 mod writer;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use super::{SegmentStore, TrackId};
 use crate::flow;
-use crate::media::{Language, StreamName};
+use crate::media::StreamName;
+pub(super) use file_id::{FileId, Series};
 pub(super) use queue::Queue;
+pub(super) use writer::WindowOwner;
 use writer::Writer;
 
 /// Shortest DVR window that can be asked for, in seconds.
@@ -47,42 +48,6 @@ pub struct Warning {
     pub hint: &'static str,
 }
 
-/// Files of one kind, in the order of their numbers.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Series {
-    /// The segments of a track.
-    Track(TrackId),
-    /// The captions in a language, in the segments of this track.
-    Captions(Language, TrackId),
-}
-
-impl Series {
-    /// The track that numbers the files.
-    pub(super) fn track(&self) -> &TrackId {
-        match self {
-            Self::Track(id) | Self::Captions(_, id) => id,
-        }
-    }
-}
-
-/// A file of a DVR window; displayed as its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FileId {
-    pub(super) series: Series,
-    pub(super) sequence: u64,
-}
-
-impl fmt::Display for FileId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.series {
-            Series::Track(id) => write!(f, "{id}.{}.m4s", self.sequence),
-            Series::Captions(language, id) => {
-                write!(f, "captions-{language}.{id}.{}.vtt", self.sequence)
-            }
-        }
-    }
-}
-
 /// The DVR window of a stream, as its segment store has it.
 pub(super) struct Dvr {
     /// How far back viewers may go.
@@ -103,7 +68,7 @@ impl Dvr {
     /// # Errors
     /// If the thread cannot be started.
     pub(super) fn start(
-        store: Weak<SegmentStore>,
+        owner: Weak<dyn WindowOwner>,
         window: Duration,
         place: Place<'_>,
         bytes_max: u64,
@@ -112,7 +77,7 @@ impl Dvr {
         let name = format!("{}.{}", place.stream, flow::wall_clock(flow::now()).as_nanos());
         let folder = place.root.join(name);
         let (queue, items) = queue::queue();
-        let writer = Writer::new(store, folder.clone(), items, bytes_max);
+        let writer = Writer::new(owner, folder.clone(), items, bytes_max);
         let thread = std::thread::Builder::new().name(format!("dvr-{}", place.stream));
         thread.spawn(move || writer.run())?;
         let (floor, bytes, warning, warned) = (Duration::ZERO, 0, None, None);
@@ -162,6 +127,7 @@ pub fn sweep(root: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::egress::segments::TrackId;
 
     #[test]
     fn leftovers_are_swept_and_the_folder_stays() {

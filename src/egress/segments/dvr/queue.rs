@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::FileId;
+use super::file_id::FileId;
 
 /// Maximum number of queued segments.
 const QUEUE_ITEMS_MAX: usize = 256;

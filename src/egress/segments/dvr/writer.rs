@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::file_id::{FileId, Series};
 use super::queue::{Item, Items};
-use super::{FileId, Series};
-use crate::egress::segments::SegmentStore;
+use crate::egress::segments::TrackId;
 
 /// How often files are deleted while no segments come.
 const TIDY_EVERY: Duration = Duration::from_secs(2);
@@ -23,9 +23,34 @@ const FREE_MIN_DIVISOR: u64 = 10;
 /// Segments that are given up for a new one at most; they have about the same size.
 const GIVEN_UP_MAX_COUNT: usize = 16;
 
+/// The segment store that a window belongs to.
+pub(in crate::egress::segments) trait WindowOwner: Send + Sync {
+    /// Whether its window is in this folder.
+    fn wants(&self, folder: &Path) -> bool;
+
+    /// Notes whether a segment has been written.
+    fn kept(&self, file: &FileId, written: bool);
+
+    /// Number of the oldest segment of a track; files with lower numbers are no longer needed. `None`
+    /// without that track.
+    fn oldest(&self, id: &TrackId) -> Option<u64>;
+
+    /// Moves the window although nothing comes.
+    fn move_window(&self);
+
+    /// Gives up the oldest segments that only the disk has. Returns false if there are none.
+    fn give_up_oldest(&self) -> bool;
+
+    /// Notes why the window is shorter than wanted.
+    fn warn(&self, message: String, hint: &'static str);
+
+    /// Notes the size of the window on the disk.
+    fn set_bytes(&self, bytes: u64);
+}
+
 /// Writes the segments of one stream.
 pub(super) struct Writer {
-    store: Weak<SegmentStore>,
+    owner: Weak<dyn WindowOwner>,
     folder: PathBuf,
     items: Items,
     bytes_max: u64,
@@ -46,20 +71,20 @@ enum Problem {
 
 impl Writer {
     pub(super) fn new(
-        store: Weak<SegmentStore>,
+        owner: Weak<dyn WindowOwner>,
         folder: PathBuf,
         items: Items,
         bytes_max: u64,
     ) -> Self {
-        Self { store, folder, items, bytes_max, files: BTreeMap::new(), bytes: 0 }
+        Self { owner, folder, items, bytes_max, files: BTreeMap::new(), bytes: 0 }
     }
 
-    /// Runs until the segment store gives the window up, then deletes everything.
+    /// Runs until its owner gives the window up, then deletes everything.
     pub(super) fn run(mut self) {
         while let Ok(item) = self.items.next(TIDY_EVERY) {
             match item {
                 Some(item) => self.take(&item),
-                None => self.store().iter().for_each(|store| store.move_window()),
+                None => self.owner().iter().for_each(|owner| owner.move_window()),
             }
             self.tidy();
         }
@@ -72,27 +97,25 @@ impl Writer {
 
     /// Writes a segment, if need be in the place of the oldest ones.
     fn take(&mut self, item: &Item) {
-        if self.store().is_none() {
+        if self.owner().is_none() {
             return;
         }
-        let mut outcome = self.write(item);
-        for _ in 0..GIVEN_UP_MAX_COUNT {
-            let Err(Problem::Full { .. }) = &outcome else { break };
-            let Some(store) = self.store() else { return };
-            if !store.give_up_oldest() {
-                break;
-            }
+        let mut given_up = 0;
+        let outcome = loop {
+            let outcome = self.write(item);
             if let Err(problem) = &outcome {
                 self.explain(problem);
             }
+            let full = matches!(outcome, Err(Problem::Full { .. }));
+            let makes_room = || self.owner().is_some_and(|owner| owner.give_up_oldest());
+            if !full || given_up == GIVEN_UP_MAX_COUNT || !makes_room() {
+                break outcome;
+            }
+            given_up += 1;
             self.tidy();
-            outcome = self.write(item);
-        }
-        if let Err(problem) = &outcome {
-            self.explain(problem);
-        }
-        if let Some(store) = self.store() {
-            store.kept(&item.file, outcome.is_ok());
+        };
+        if let Some(owner) = self.owner() {
+            owner.kept(&item.file, outcome.is_ok());
         }
     }
 
@@ -100,8 +123,7 @@ impl Writer {
         let size = item.size() as u64;
         if self.bytes + size > self.bytes_max {
             let message = format!(
-                "the DVR window takes {} MiB of the disk, and {} MiB are allowed",
-                self.bytes >> 20,
+                "the DVR window needs more than the {} MiB that it may have on the disk",
                 self.bytes_max >> 20
             );
             let hint = "viewers cannot go back as far as `dvr_s` says: raise `dvr_mib` of [hls], or \
@@ -154,9 +176,9 @@ impl Writer {
     }
 
     fn explain(&self, problem: &Problem) {
-        let Some(store) = self.store() else { return };
+        let Some(owner) = self.owner() else { return };
         match problem {
-            Problem::Full { message, hint } => store.warn_dvr(message.clone(), hint),
+            Problem::Full { message, hint } => owner.warn(message.clone(), hint),
             Problem::Disk(error) => {
                 let message = format!(
                     "the DVR window cannot be written into {}: {error}",
@@ -164,17 +186,17 @@ impl Writer {
                 );
                 let hint = "viewers can go back only as far as memory reaches: check the disk and its \
                             permissions";
-                store.warn_dvr(message, hint);
+                owner.warn(message, hint);
             }
         }
     }
 
-    /// Deletes what the segment store no longer lists.
+    /// Deletes what is no longer listed.
     fn tidy(&mut self) {
-        let Some(store) = self.store() else { return };
+        let Some(owner) = self.owner() else { return };
         let mut bytes = self.bytes;
         for (series, files) in &mut self.files {
-            let oldest = store.oldest(series.track());
+            let oldest = owner.oldest(series.track());
             while let Some((sequence, size)) = files.front().copied() {
                 if oldest.is_some_and(|oldest| sequence >= oldest) {
                     break;
@@ -184,7 +206,7 @@ impl Writer {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
                         let message =
                             format!("{file} of the DVR window cannot be deleted: {error}");
-                        store.warn_dvr(message, "check the disk and its permissions");
+                        owner.warn(message, "check the disk and its permissions");
                         break;
                     }
                     _ => bytes -= size,
@@ -194,19 +216,18 @@ impl Writer {
         }
         self.files.retain(|_, files| !files.is_empty());
         if bytes != self.bytes {
-            self.bytes = bytes;
-            store.set_dvr_bytes(bytes);
+            self.set_bytes(bytes);
         }
     }
 
     fn set_bytes(&mut self, bytes: u64) {
         self.bytes = bytes;
-        self.store().iter().for_each(|store| store.set_dvr_bytes(bytes));
+        self.owner().iter().for_each(|owner| owner.set_bytes(bytes));
     }
 
-    /// The segment store, as long as it wants this window.
-    fn store(&self) -> Option<Arc<SegmentStore>> {
-        self.store.upgrade().filter(|store| store.has_dvr(&self.folder))
+    /// The owner, as long as it wants this window.
+    fn owner(&self) -> Option<Arc<dyn WindowOwner>> {
+        self.owner.upgrade().filter(|owner| owner.wants(&self.folder))
     }
 
     fn path(&self, file: &FileId) -> PathBuf {
