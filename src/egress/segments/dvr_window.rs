@@ -38,10 +38,17 @@ impl SegmentStore {
 
     /// How far back viewers can go, in seconds, and the bytes that it takes on the disk. `None` without a
     /// DVR window.
-    pub(in crate::egress) fn dvr(&self) -> Option<(f64, u64)> {
+    pub(super) fn dvr(&self) -> Option<(f64, u64)> {
         let state = self.state.lock().ignore_poison();
         let bytes = state.dvr.as_ref()?.bytes;
         Some((state.kept_s(), bytes))
+    }
+
+    /// Whether segments are still being written.
+    #[cfg(test)]
+    pub(in crate::egress) fn is_writing(&self) -> bool {
+        let state = self.state.lock().ignore_poison();
+        state.tracks.values().any(super::track::Track::is_being_written)
     }
 
     /// As if nothing had come for a minute.

@@ -256,6 +256,12 @@ impl Track {
         }
     }
 
+    /// Whether the disk has still to answer.
+    #[cfg(test)]
+    pub(super) fn is_being_written(&self) -> bool {
+        self.segments.values().any(|stored| stored.kept == Kept::Soon)
+    }
+
     /// Notes whether the disk has got a segment.
     pub(super) fn kept(&mut self, sequence: u64, written: bool) {
         if let Some(stored) = self.segments.get_mut(&sequence) {
