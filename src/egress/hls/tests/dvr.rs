@@ -241,10 +241,10 @@ async fn captions_go_back_as_far_as_the_media() {
     let english = Language::english();
     segment_store.follow_captions(std::slice::from_ref(&english));
     // In the past, so that captions are settled at once.
-    let begin = now.saturating_sub(70);
+    let begin = now.saturating_sub(55);
     put_both(&segment_store, begin..begin + 2).await;
     segment_store.add_cue(&english, &cue(begin + 1));
-    put_both(&segment_store, begin + 2..begin + 50).await;
+    put_both(&segment_store, begin + 2..begin + 44).await;
     let first = read(&segment_store, &TrackId::Video).await.media_sequence;
     until("captions are on the disk", || {
         files(root.path()).contains(&format!("captions-en.video.{first}.vtt"))
@@ -263,6 +263,6 @@ async fn captions_go_back_as_far_as_the_media() {
     };
     let (on_disk, said) = captions(first).await;
     assert!(on_disk && said.contains(&format!("said at {}", begin + 1)), "{said}");
-    let (on_disk, silent) = captions(first + 5).await;
+    let (on_disk, silent) = captions(first + 4).await;
     assert!(!on_disk && silent.starts_with("WEBVTT") && !silent.contains("said"), "{silent}");
 }
