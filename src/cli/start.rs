@@ -24,6 +24,7 @@ use crate::control::archive::Archive;
 use crate::control::machine::Machine;
 use crate::control::store::Store;
 use crate::control::stream_service::{Owner, StreamService};
+use crate::egress::segments;
 use crate::flow::Gate;
 use crate::gpu::Gpus;
 use crate::models;
@@ -57,6 +58,8 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     Host::read(&config.recordings());
     let state = config.state_dir();
     let store = Store::open(&state).await?;
+    let dvr = config.dvr();
+    tokio::task::spawn_blocking(move || segments::sweep(&dvr)).await?;
     let auth = authenticate(config, &*store.settings).await?;
     let options = options(config).await?;
     let stop = CancellationToken::new();
@@ -127,6 +130,7 @@ async fn options(config: &Config) -> anyhow::Result<Options> {
         Origins::new(&config.cluster).await.map_err(|why| anyhow::anyhow!("[cluster] {why}"))?;
     Ok(Options {
         recordings: config.recordings(),
+        dvr: config.dvr(),
         streams_max: config.limits.streams,
         viewers_max: config.limits.viewers,
         presets: Presets::load(config.presets.as_deref())?,

@@ -120,6 +120,11 @@ impl Config {
         self.recordings.folder.clone().unwrap_or_else(|| self.state_dir().join("recordings"))
     }
 
+    /// Folder of the DVR windows.
+    pub fn dvr(&self) -> PathBuf {
+        self.state_dir().join("dvr")
+    }
+
     /// Every listening port: purpose, address, and whether it is UDP.
     pub fn listeners(&self) -> Vec<(&'static str, SocketAddr, bool)> {
         let mut all = vec![("API", self.api.listen, false)];

@@ -14,6 +14,8 @@ use crate::{ingress, webrtc};
 pub struct Options {
     /// Where recordings go: one folder per stream.
     pub recordings: PathBuf,
+    /// Where DVR windows go: one folder per stream.
+    pub dvr: PathBuf,
     /// Maximum number of streams.
     pub streams_max: usize,
     /// Maximum number of viewers of all streams together.

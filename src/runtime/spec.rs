@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::egress::OutputKind;
+use crate::egress::segments::{DVR_MAX_S, DVR_MIN_S};
 use crate::ingress::SourceSpec;
 use crate::ingress::relay::StreamSource;
 use crate::media::{Rung, StreamName, TrackChoice, passphrase_length_problem};
@@ -45,6 +46,10 @@ pub struct StreamSpec {
     /// preset's ladder.
     #[serde(default)]
     pub ladder: Option<Vec<Rung>>,
+    /// How far back viewers by HLS and DASH may go, in seconds, 10-21600; 0 is the live window alone.
+    /// Segments are then always made, and kept on disk for that time.
+    #[serde(default)]
+    pub dvr_s: u32,
     /// Outputs in addition to those of the preset.
     #[serde(default)]
     pub outputs: Vec<OutputSpec>,
@@ -75,6 +80,7 @@ impl StreamSpec {
             denoise: None,
             captions: None,
             ladder: None,
+            dvr_s: 0,
             outputs: Vec::new(),
             access: Access::default(),
         }
@@ -158,6 +164,12 @@ impl StreamSpec {
         let wrong = self.ladder.as_deref().and_then(Rung::problem);
         if let Some((index, field, problem)) = wrong {
             return Err(invalid(&format!("ladder[{index}].{field}"), problem));
+        }
+        if self.dvr_s != 0 && !(DVR_MIN_S..=DVR_MAX_S).contains(&self.dvr_s) {
+            let message = format!(
+                "0 for no DVR window, or {DVR_MIN_S}-{DVR_MAX_S} seconds, which is six hours"
+            );
+            return Err(invalid("dvr_s", message));
         }
         if self.outputs.len() > OUTPUTS_MAX {
             return Err(invalid("outputs", format!("at most {OUTPUTS_MAX}")));
@@ -255,6 +267,14 @@ mod tests {
         );
         check(r#"{"name":"a","tracks":{"program":0}}"#, "`tracks.program`: 1-65535");
         check(r#"{"name":"a","denoise":{"mix":2.0}}"#, "`denoise.mix`: 0.0-1.0");
+        for (seconds, expect) in [(0, "ok"), (10, "ok"), (21_600, "ok"), (9, "no"), (21_601, "no")]
+        {
+            let expect = match expect {
+                "no" => "`dvr_s`: 0 for no DVR window, or 10-21600 seconds, which is six hours",
+                ok => ok,
+            };
+            check(&format!(r#"{{"name":"a","dvr_s":{seconds}}}"#), expect);
+        }
     }
 
     #[test]

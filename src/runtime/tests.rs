@@ -16,6 +16,7 @@ fn appliance() -> (Supervisor, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = Options {
         recordings: folder.path().to_owned(),
+        dvr: folder.path().join("dvr"),
         streams_max: 10,
         viewers_max: 3,
         presets: Presets::load(None).expect("built-in presets read"),

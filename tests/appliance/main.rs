@@ -13,6 +13,7 @@ mod captions;
 mod cluster;
 mod connections;
 mod doors;
+mod dvr;
 mod fan_out;
 mod faults;
 mod files;

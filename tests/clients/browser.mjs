@@ -15,7 +15,8 @@
 //
 // Lines of JSON: `playing` or `publishing`, `progress` twice a second, `report` at the end.
 // Without --seconds it runs until its standard input is closed. The line `restart` there makes
-// it restart ICE on new ports and report `restarted`.
+// it restart ICE on new ports and report `restarted`. With hls the line `back 30` seeks 30 s back, `live`
+// to the live edge again; both report `sought` when the pictures move there.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -307,9 +308,16 @@ async function main() {
       if (now) say("progress", now);
     }, 500);
     process.stdin.on("data", async (text) => {
-      if (!String(text).includes("restart")) return;
-      const result = await page.evaluate(() => window.restart()).catch((e) => ({ error: String(e) }));
-      say(result.error ? "failed" : "restarted", result);
+      const [command, seconds] = String(text).trim().split(" ");
+      if (command === "restart") {
+        const result = await page.evaluate(() => window.restart()).catch((e) => ({ error: String(e) }));
+        say(result.error ? "failed" : "restarted", result);
+      }
+      if (command === "back" || command === "live") {
+        const back = command === "live" ? null : Number(seconds);
+        const result = await page.evaluate((b) => window.seek(b), back).catch((e) => ({ error: String(e) }));
+        say(result.error ? "failed" : "sought", result);
+      }
     });
     await untilTold(Number(options.seconds));
     clearInterval(ticker);

@@ -155,6 +155,22 @@ function playHls(url) {
   return null;
 }
 
+/** Seeks so many seconds back, or with null to the live edge, and waits until a second has been shown there. */
+window.seek = async (back) => {
+  const begun = performance.now();
+  const { start, end } = { start: video.seekable.start(0), end: video.seekable.end(0) };
+  const target = back === null ? hls.liveSyncPosition : Math.max(start + 0.1, end - back);
+  const { totalVideoFrames: before } = video.getVideoPlaybackQuality();
+  video.currentTime = target;
+  while (video.seeking || video.currentTime < target + 1) {
+    if (performance.now() - begun > 60000) return { error: "it does not play there", target, position_s: video.currentTime, errors: seen.errors };
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  const frames = video.getVideoPlaybackQuality().totalVideoFrames - before;
+  const date = hls.playingDate?.getTime();
+  return { window_s: end - start, target, position_s: video.currentTime, frames, behind_s: (Date.now() - date) / 1000, errors: seen.errors };
+};
+
 /** Records each displayed frame, and the wall-clock time at which a flash begins. */
 function watchFrames() {
   const canvas = new OffscreenCanvas(16, 16);

@@ -21,16 +21,20 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+use tokio_util::io::ReaderStream;
 
 use super::extract::{Params, Query};
 use super::{Code, Error};
-use crate::egress::segments::{SegmentError, SegmentStore, TrackId};
+use crate::egress::segments::{Media, SegmentError, SegmentStore, TrackId};
 use crate::egress::{Manifest, SEGMENT_PROTOCOLS, dash, hls};
 use crate::flow::{AccessRequest, Action, Gate, Refusal, RefusalKind};
 use crate::media::{Kind, Protocol, Secret, StreamName};
 use crate::runtime::Supervisor;
 use cache::{Answer, Lifetime};
 use file::File;
+
+/// How much of a file is read at once.
+const READ_SIZE_BYTES: usize = 64 << 10;
 
 /// Provides the segments of streams to the routes.
 pub trait SegmentSource: Send + Sync + 'static {
@@ -95,9 +99,17 @@ struct Wanted {
     sequence: Option<u64>,
     #[serde(rename = "_HLS_part")]
     part: Option<usize>,
+    #[serde(rename = "_HLS_skip")]
+    skip: Option<String>,
 }
 
 impl Wanted {
+    /// Whether the end of a long playlist is enough (section 6.2.5.1 there). We have nothing that `v2`
+    /// skips beyond `YES`.
+    fn skips(&self) -> bool {
+        self.skip.as_deref().is_some_and(|skip| ["YES", "v2"].contains(&skip))
+    }
+
     /// The segment and part that a playlist must contain before it is sent (RFC 8216bis, section
     /// 6.2.5.2).
     fn at_least(&self) -> Result<Option<(u64, Option<usize>)>, Error> {
@@ -147,15 +159,17 @@ async fn serve(
     }
     let segment_store = source.open(access_request).await?;
     segment_store.touch(protocol, &peer);
-    Ok(read(&segment_store, file, &query, params.at_least()?).await?.respond(&headers))
+    Ok(read(&segment_store, file, &query, (params.at_least()?, params.skips()))
+        .await?
+        .respond(&headers))
 }
 
-/// The file. `at_least` is what a playlist must contain.
+/// The file. `at_least` is what a playlist must contain; with `skip` its end is enough.
 async fn read(
     segment_store: &SegmentStore,
     file: File,
     query: &str,
-    at_least: Option<(u64, Option<usize>)>,
+    (at_least, skip): (Option<(u64, Option<usize>)>, bool),
 ) -> Result<Answer, Error> {
     Ok(match file {
         // Answered before the stream is opened.
@@ -166,7 +180,7 @@ async fn read(
             written("application/dash+xml", Lifetime::Manifest(lifetime), text)
         }
         File::Playlist(track) => {
-            let manifest = hls::playlist(segment_store, &track, query, at_least).await;
+            let manifest = hls::playlist(segment_store, &track, query, at_least, skip).await;
             playlist(manifest.map_err(|missing| match missing {
                 SegmentError::Unknown if at_least.is_some() => Error::new(
                     Code::BadRequest,
@@ -178,12 +192,13 @@ async fn read(
         }
         File::Captions(language) => playlist(hls::captions(segment_store, &language, query).await?),
         File::CaptionsSegment(language, number) => {
-            let text = hls::captions_segment(segment_store, &language, number)?;
-            written("text/vtt; charset=utf-8", Lifetime::Media, text)
+            let captions = segment_store.captions_segment(&language, number).await?;
+            media("text/vtt; charset=utf-8", format!("\"captions-{language}.{number}\""), captions)
         }
         File::Init(track, number) => {
             let tag = format!("\"{track}.init{number}\"");
-            media(&track, tag, [segment_store.init(&track, number).await?])
+            let init = segment_store.init(&track, number).await?;
+            media(content_type(&track), tag, Media::Memory([init].into()))
         }
         File::Segment(track, number) => segment(segment_store, &track, number).await?,
         File::SegmentAt(track, init, start) => {
@@ -192,7 +207,8 @@ async fn read(
         }
         File::Part(track, number, part) => {
             let tag = format!("\"{track}.{number}.{part}\"");
-            media(&track, tag, [segment_store.part(&track, number, part).await?])
+            let part = segment_store.part(&track, number, part).await?;
+            media(content_type(&track), tag, Media::Memory([part].into()))
         }
     })
 }
@@ -228,17 +244,28 @@ async fn segment(
     number: u64,
 ) -> Result<Answer, Error> {
     let tag = format!("\"{track}.{number}\"");
-    Ok(media(track, tag, segment_store.segment(track, number).await?))
+    Ok(media(content_type(track), tag, segment_store.segment(track, number).await?))
+}
+
+fn content_type(track: &TrackId) -> &'static str {
+    if track.kind() == Kind::Video { "video/mp4" } else { "audio/mp4" }
 }
 
 /// A media file. It never changes, so its name is its tag.
-fn media(track: &TrackId, tag: String, parts: impl IntoIterator<Item = Bytes>) -> Answer {
-    let parts: Vec<_> = parts.into_iter().collect();
-    let length = parts.iter().map(Bytes::len).sum();
-    // The parts are shared, not copied: a slow player costs no additional memory.
-    let stream = futures::stream::iter(parts.into_iter().map(Ok::<_, std::io::Error>));
-    let content_type = if track.kind() == Kind::Video { "video/mp4" } else { "audio/mp4" };
-    let body = Body::from_stream(stream);
+fn media(content_type: &'static str, tag: String, media: Media) -> Answer {
+    let (body, length) = match media {
+        Media::Memory(parts) => {
+            let length = parts.iter().map(Bytes::len).sum();
+            // The parts are shared, not copied: a slow player costs no additional memory.
+            let stream = futures::stream::iter(parts.into_iter().map(Ok::<_, std::io::Error>));
+            (Body::from_stream(stream), length)
+        }
+        // Read as the player takes it, on the blocking pool.
+        Media::Disk(file, length) => {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            (Body::from_stream(ReaderStream::with_capacity(file, READ_SIZE_BYTES)), length)
+        }
+    };
     Answer { content_type, tag, lifetime: Lifetime::Media, body, length }
 }
 

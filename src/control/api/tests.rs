@@ -54,6 +54,7 @@ impl Fixture {
         let machine = Machine::for_tests();
         let options = Options {
             recordings: folder.path().join("recordings"),
+            dvr: folder.path().join("dvr"),
             streams_max: 10,
             viewers_max: 10,
             presets: Presets::load(None).expect("built-in presets"),

@@ -59,7 +59,11 @@ fn write_all(
     let target = Duration::from_secs(u64::from(presentation.target_s));
     let delay = (target * DELAY_TARGETS_COUNT).max(presentation.hold_back.unwrap_or_default());
     let lists = || tracks.iter().map(|track| &track.view.list);
-    let depth = lists().map(|list| list.complete.iter().map(|s| s.duration()).sum()).max();
+    // From end to end: a stream that was off the air in between is as far back as it was.
+    let depth = lists().filter_map(|list| {
+        let (first, last) = (list.complete.first()?, list.complete.last()?);
+        Some(last.end().saturating_sub(first.start))
+    });
     let mut mpd = vec![
         ("xmlns", "urn:mpeg:dash:schema:mpd:2011".to_owned()),
         ("profiles", "urn:mpeg:dash:profile:isoff-live:2011".to_owned()),
@@ -68,12 +72,12 @@ fn write_all(
         ("publishTime", date(now)),
         ("minBufferTime", seconds(target)),
         ("maxSegmentDuration", seconds(target)),
-        ("timeShiftBufferDepth", seconds(depth.unwrap_or_default())),
+        ("timeShiftBufferDepth", seconds(depth.max().unwrap_or_default())),
         ("suggestedPresentationDelay", seconds(delay)),
     ];
     if !tracks.is_empty() && lists().all(|list| list.ended) {
         let ends = lists().filter_map(|list| list.complete.last());
-        let end = ends.map(|last| last.start + last.duration()).max().unwrap_or_default();
+        let end = ends.map(|last| last.end()).max().unwrap_or_default();
         mpd.push(("mediaPresentationDuration", seconds(timeline.zero + end)));
     } else {
         mpd.push(("minimumUpdatePeriod", seconds(target)));

@@ -46,7 +46,7 @@ pub(super) struct Stretch {
 pub(super) fn stretches(segments: &[&Segment]) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
     for (index, segment) in segments.iter().enumerate() {
-        let (start, own) = (ticks(segment.start), ticks(segment.duration()));
+        let (start, own) = (ticks(segment.start), ticks(segment.length));
         let next = segments.get(index + 1).map(|next| ticks(next.start));
         let until =
             next.filter(|next| *next > start && next.abs_diff(start + own) <= CONTINUES_TICKS);

@@ -14,7 +14,8 @@ use crate::egress::segments::{
 };
 use crate::media::{Codec, Language};
 
-const SETTINGS: Settings = Settings { segment_s: 2, part_ms: 0, segments: 8, memory_mib: 4 };
+const SETTINGS: Settings =
+    Settings { segment_s: 2, part_ms: 0, segments: 8, memory_mib: 4, dvr_mib: 64 };
 
 /// Ticks per second of every track here.
 const TIMESCALE: u32 = 1000;
@@ -126,7 +127,8 @@ async fn every_track_is_a_set_with_the_segments_of_hls() {
         "id=video bandwidth=468 codecs=h264 width=320 height=180 frameRate=29970/1000"
     );
 
-    let list = crate::egress::hls::playlist(&segment_store, &TrackId::Video, query, None).await;
+    let list =
+        crate::egress::hls::playlist(&segment_store, &TrackId::Video, query, None, false).await;
     let list = list.expect("a playlist").text;
     let template = those(&found, "SegmentTemplate ")[0].to_owned();
     let init = template.split(' ').find_map(|a| a.strip_prefix("initialization="));
@@ -265,10 +267,8 @@ fn segments_that_touch_are_one_stretch() {
             start: Duration::from_millis(*start),
             discontinuity: false,
             init: 0,
-            parts: vec![crate::egress::segments::Part {
-                duration: Duration::from_millis(*duration),
-                independent: true,
-            }],
+            parts: Vec::new(),
+            length: Duration::from_millis(*duration),
             gap: false,
         };
         let segments: Vec<_> = times.iter().map(segment).collect();

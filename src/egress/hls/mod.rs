@@ -1,11 +1,9 @@
-//! Low-latency HLS: playlists (RFC 8216 and draft-pantos-hls-rfc8216bis) and WebVTT captions,
-//! written from what the segment store offers.
+//! Low-latency HLS: playlists (RFC 8216 and draft-pantos-hls-rfc8216bis), written from what the segment store offers.
 //!
 //! Invariant: nothing is remembered here; what a player gets follows from the segment store alone.
 
 mod master;
 mod playlist;
-mod subtitles;
 
 use crate::egress::Manifest;
 use crate::egress::segments::{SegmentError, SegmentStore, TrackId};
@@ -21,7 +19,8 @@ pub async fn master(segment_store: &SegmentStore, query: &str) -> Result<Manifes
 }
 
 /// The playlist of a track. With `at_least` it waits until that segment or part is listed:
-/// rfc8216bis 6.2.5.2. `query` is appended to every URI.
+/// rfc8216bis 6.2.5.2. With `skip` a long playlist is only its end: rfc8216bis 6.2.5.1. `query` is
+/// appended to every URI.
 ///
 /// # Errors
 /// [`SegmentError::Unknown`] for an unknown track or a number too far ahead, [`SegmentError::Late`]
@@ -31,9 +30,10 @@ pub async fn playlist(
     id: &TrackId,
     query: &str,
     at_least: Option<(u64, Option<usize>)>,
+    skip: bool,
 ) -> Result<Manifest, SegmentError> {
     let view = segment_store.track(id, at_least).await?;
-    let text = playlist::text(&view, &id.to_string(), query);
+    let text = playlist::text(&view, &id.to_string(), query, skip);
     Ok(match at_least {
         Some(_) => Manifest::awaited(text, view.target_s),
         None => Manifest::newest(text, view.target_s),
@@ -53,18 +53,6 @@ pub async fn captions(
     let view = segment_store.captions(name).await?;
     let text = playlist::captions(&view, &format!("captions-{name}"), query);
     Ok(Manifest::newest(text, view.target_s))
-}
-
-/// The captions of a segment as WebVTT; they never change.
-///
-/// # Errors
-/// As [`SegmentStore::captions_segment`].
-pub fn captions_segment(
-    segment_store: &SegmentStore,
-    name: &Language,
-    sequence: u64,
-) -> Result<String, SegmentError> {
-    Ok(subtitles::text(&segment_store.captions_segment(name, sequence)?))
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+mod dvr;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -5,10 +7,11 @@ use bytes::Bytes;
 
 use crate::egress::hls;
 use crate::egress::segments::fmp4::{Chunk, Cut, Sample, TrackInfo};
-use crate::egress::segments::{SegmentError, SegmentStore, Settings, TrackId};
+use crate::egress::segments::{self, SegmentError, SegmentStore, Settings, TrackId};
 use crate::media::{Codec, Cue, Language};
 
-const SETTINGS: Settings = Settings { segment_s: 2, part_ms: 0, segments: 8, memory_mib: 4 };
+const SETTINGS: Settings =
+    Settings { segment_s: 2, part_ms: 0, segments: 8, memory_mib: 4, dvr_mib: 64 };
 
 /// Ticks per second of every track here.
 const TIMESCALE: u32 = 1000;
@@ -33,8 +36,12 @@ fn info(codec: Codec) -> TrackInfo {
 
 /// An empty segment store for video, audio and Spanish audio.
 fn segment_store() -> Arc<SegmentStore> {
+    segment_store_with(SETTINGS)
+}
+
+fn segment_store_with(settings: Settings) -> Arc<SegmentStore> {
     crate::init().expect("GStreamer starts");
-    let segment_store = SegmentStore::new(SETTINGS);
+    let segment_store = SegmentStore::new(settings);
     segment_store.expect(vec![TrackId::Video, TrackId::Audio]);
     segment_store.expect_dubs(vec!["es".parse().expect("a language")]);
     segment_store.begin_track(&TrackId::Video, info(Codec::H264));
@@ -54,7 +61,7 @@ fn put(segment_store: &SegmentStore, id: &TrackId, second: u64, cut: Cut) {
 
 /// The playlist of a track, read by an independent parser. Its last segment is still open.
 async fn read(segment_store: &SegmentStore, id: &TrackId) -> m3u8_rs::MediaPlaylist {
-    let text = hls::playlist(segment_store, id, "", None).await.expect("a playlist").text;
+    let text = hls::playlist(segment_store, id, "", None, false).await.expect("a playlist").text;
     match m3u8_rs::parse_playlist_res(text.as_bytes()) {
         Ok(m3u8_rs::Playlist::MediaPlaylist(playlist)) => playlist,
         other => panic!("not a media playlist: {other:?}\n{text}"),
@@ -138,7 +145,7 @@ async fn languages_are_offered_before_they_are_there_and_no_more_when_they_are_g
         "{master}"
     );
     let spanish = spanish();
-    let asked = hls::playlist(&segment_store, &spanish, "", None);
+    let asked = hls::playlist(&segment_store, &spanish, "", None, false);
     let (playlist, ()) = tokio::join!(asked, async {
         put(&segment_store, &spanish, 0, Cut::Break);
         put(&segment_store, &spanish, 2, Cut::Segment);
@@ -147,8 +154,23 @@ async fn languages_are_offered_before_they_are_there_and_no_more_when_they_are_g
 
     segment_store.expect_dubs(Vec::new());
     assert!(!hls::master(&segment_store, "").await.expect("still there").text.contains("audio-es"));
-    let gone = hls::playlist(&segment_store, &spanish, "", None).await;
+    let gone = hls::playlist(&segment_store, &spanish, "", None, false).await;
     assert_eq!(gone.expect_err("it is gone"), SegmentError::Unknown);
+}
+
+fn cue(at: u64) -> Cue {
+    Cue {
+        id: at,
+        language: Language::english(),
+        stage: crate::media::Stage::Committed,
+        start: Duration::from_secs(at),
+        end: Duration::from_secs(at + 1),
+        text: format!("said at {at}"),
+        words: Arc::default(),
+        ends_sentence: true,
+        origin: Arc::new(crate::media::Origin { engine: "test".into(), model: None }),
+        speaker: None,
+    }
 }
 
 /// Video with current times, so that its segments have ended after four seconds.
@@ -161,23 +183,8 @@ async fn captions_go_along_with_the_pictures() {
     for n in 0..3 {
         put(&segment_store, &TrackId::Video, now + 2 * n, Cut::Segment);
     }
-    assert_eq!(
-        hls::captions_segment(&segment_store, &english, 0),
-        Err(SegmentError::Unknown),
-        "nothing is settled"
-    );
-    let cue = |at: u64| Cue {
-        id: at,
-        language: english.clone(),
-        stage: crate::media::Stage::Committed,
-        start: Duration::from_secs(at),
-        end: Duration::from_secs(at + 1),
-        text: format!("said at {at}"),
-        words: Arc::default(),
-        ends_sentence: true,
-        origin: Arc::new(crate::media::Origin { engine: "test".into(), model: None }),
-        speaker: None,
-    };
+    let early = segment_store.captions_segment(&english, 0).await;
+    assert_eq!(early.expect_err("nothing is settled"), SegmentError::Unknown);
     segment_store.add_cue(&english, &cue(now + 1));
     segment_store.add_cue(&english, &cue(now + 3));
     put(&segment_store, &TrackId::Video, now + 20, Cut::Break);
@@ -199,11 +206,13 @@ async fn captions_go_along_with_the_pictures() {
     assert_eq!(captions.media_sequence, video.media_sequence);
     let first = captions.media_sequence;
     assert_eq!(captions.segments[0].uri, format!("captions-en.{first}.vtt?token=t"));
-    let said =
-        |sequence| hls::captions_segment(&segment_store, &english, sequence).expect("a segment");
-    assert!(said(first).contains(&format!("said at {}", now + 1)));
-    assert!(said(first + 1).contains(&format!("said at {}", now + 3)));
-    assert!(!said(first + 2).contains("said"));
+    let said = async |sequence| {
+        let captions = segment_store.captions_segment(&english, sequence).await;
+        captions.expect("a segment").text().await
+    };
+    assert!(said(first).await.contains(&format!("said at {}", now + 1)));
+    assert!(said(first + 1).await.contains(&format!("said at {}", now + 3)));
+    assert!(!said(first + 2).await.contains("said"));
 }
 
 #[tokio::test]
@@ -219,7 +228,7 @@ async fn pictures_as_h264_are_listed_at_once_and_wanted_when_somebody_plays_them
         !listed(&hls::master(&segment_store, "").await.expect("a playlist").text),
         "nobody makes them"
     );
-    let missing = hls::playlist(&segment_store, &TrackId::H264, "", None).await;
+    let missing = hls::playlist(&segment_store, &TrackId::H264, "", None, false).await;
     assert_eq!(missing, Err(SegmentError::Unknown));
 
     segment_store.offer_encoded(&[(TrackId::H264, None, 800_000)]);
@@ -227,7 +236,7 @@ async fn pictures_as_h264_are_listed_at_once_and_wanted_when_somebody_plays_them
     assert!(listed(&master) && master.contains("BANDWIDTH=1040"), "{master}");
     assert!(segment_store.wanted_encoded().is_empty(), "listed is not played");
     let (playlist, ()) =
-        tokio::join!(hls::playlist(&segment_store, &TrackId::H264, "", None), async {
+        tokio::join!(hls::playlist(&segment_store, &TrackId::H264, "", None, false), async {
             assert_eq!(segment_store.wanted_encoded(), [(TrackId::H264, None)]);
             segment_store.begin_track(&TrackId::H264, info(Codec::H264));
             put(&segment_store, &TrackId::H264, 2, Cut::Break);

@@ -36,6 +36,11 @@ pub(in crate::egress) enum Standing {
     Unknown,
 }
 
+/// How long segments outlive the window.
+pub(super) fn grace(target: u32) -> Duration {
+    Duration::from_secs(u64::from(target * GRACE_TARGETS_COUNT))
+}
+
 impl SegmentIndex {
     /// An empty index whose first segment gets this number.
     pub(in crate::egress) fn new(first_sequence: u64) -> Self {
@@ -60,8 +65,9 @@ impl SegmentIndex {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.ended = false;
-        let (parts, gap) = (Vec::new(), false);
-        self.open = Some(Segment { sequence, date, start, discontinuity, init, parts, gap });
+        let (parts, length, gap) = (Vec::new(), Duration::ZERO, false);
+        self.open =
+            Some(Segment { sequence, date, start, discontinuity, init, parts, length, gap });
         sequence
     }
 
@@ -71,8 +77,7 @@ impl SegmentIndex {
         self.close_segment();
         let target = Duration::from_secs(u64::from(target.max(1)));
         while let Some(last) = self.segments.back().filter(|_| !missing.is_zero()) {
-            let (init, length) = (last.init, last.duration());
-            let at = (last.start + length, last.date + length);
+            let (init, at) = (last.init, (last.end(), last.date + last.length));
             let part = Part { duration: missing.min(target), independent: false };
             missing -= part.duration;
             self.begin_segment(at, init, false);
@@ -94,6 +99,7 @@ impl SegmentIndex {
     pub(in crate::egress) fn add_part(&mut self, part: Part) -> Option<usize> {
         let open = self.open.as_mut()?;
         open.parts.push(part);
+        open.length += part.duration;
         Some(open.parts.len() - 1)
     }
 
@@ -108,31 +114,92 @@ impl SegmentIndex {
         self.ended = true;
     }
 
-    /// Removes segments that are past the window and its grace period. Returns the number of the
-    /// oldest remaining one.
-    pub(in crate::egress) fn trim(&mut self, window: usize, target: u32) -> u64 {
-        let grace = Duration::from_secs(u64::from(target * GRACE_TARGETS_COUNT));
-        while self.segments.len() > window {
-            let kept: Duration =
-                self.segments.iter().rev().skip(window).map(Segment::duration).sum();
-            let Some(oldest) = self.segments.front() else { break };
-            if kept.saturating_sub(oldest.duration()) < grace && self.segments.len() < 4 * window {
+    /// Number of the oldest segment within the live window, or past it but within its grace period.
+    pub(super) fn live_from(&self, window: usize, target: u32) -> u64 {
+        let (mut count, mut past) = (0, Duration::ZERO);
+        let mut from = self.open.as_ref().map_or(self.next_sequence, |open| open.sequence);
+        for segment in self.segments.iter().rev() {
+            if count >= window && (past >= grace(target) || count + 1 >= 4 * window) {
                 break;
             }
-            self.drop_oldest();
+            past += if count >= window { segment.length } else { Duration::ZERO };
+            count += 1;
+            from = segment.sequence;
         }
-        self.oldest()
+        from
     }
 
-    /// Removes the oldest complete segment. Returns the number of the oldest remaining one.
-    pub(super) fn drop_oldest(&mut self) -> u64 {
+    /// Removes segments that are past the window and its grace period.
+    #[cfg(test)]
+    pub(in crate::egress) fn trim(&mut self, window: usize, target: u32) {
+        self.drop_before(self.live_from(window, target));
+    }
+
+    /// Removes the complete segments before this number.
+    pub(super) fn drop_before(&mut self, sequence: u64) {
+        while self.segments.front().is_some_and(|s| s.sequence < sequence) {
+            self.drop_oldest();
+        }
+    }
+
+    /// Removes complete segments before the number `live` that end by the running time `end`.
+    pub(super) fn drop_until(&mut self, end: Duration, live: u64) {
+        while self.segments.front().is_some_and(|s| s.sequence < live && s.end() <= end) {
+            self.drop_oldest();
+        }
+    }
+
+    /// Forgets the parts of segments before this number: they are fetched as a whole only.
+    pub(super) fn join_parts(&mut self, before: u64) {
+        let count = self.segments.partition_point(|s| s.sequence < before);
+        for segment in self.segments.range_mut(..count).rev() {
+            if segment.parts.is_empty() {
+                break;
+            }
+            segment.parts = Vec::new();
+        }
+    }
+
+    /// Running time at which the oldest complete segment ends, if its number is before `live`.
+    pub(super) fn oldest_end(&self, live: u64) -> Option<Duration> {
+        self.segments.front().filter(|s| s.sequence < live).map(Segment::end)
+    }
+
+    /// Removes the oldest complete segment.
+    pub(super) fn drop_oldest(&mut self) {
         if let Some(gone) = self.segments.pop_front() {
             self.gone_discontinuities += u64::from(gone.discontinuity);
         }
-        self.oldest()
     }
 
-    fn oldest(&self) -> u64 {
+    /// Lists the segments of another track as gaps of this one, which is empty: a player that goes
+    /// back finds them at their time and takes that track. Returns the number of their last
+    /// discontinuity; `None` if there are none.
+    pub(super) fn mirror(&mut self, list: &SegmentList, init: u64) -> Option<u64> {
+        let mut number = list.discontinuities;
+        let first = list.complete.first()?;
+        self.gone_discontinuities = number - u64::from(first.discontinuity);
+        for (index, of) in list.complete.iter().enumerate() {
+            let (sequence, parts) = (self.next_sequence, Vec::new());
+            self.next_sequence += 1;
+            number += u64::from(of.discontinuity && index > 0);
+            self.segments.push_back(Segment { sequence, init, parts, gap: true, ..of.clone() });
+        }
+        Some(number)
+    }
+
+    /// Number of the next segment.
+    pub(super) fn next_number(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// Number of the initialisation section of the oldest segment.
+    pub(super) fn oldest_init(&self) -> Option<u64> {
+        self.segments.front().or(self.open.as_ref()).map(|s| s.init)
+    }
+
+    /// Number of the oldest segment; of the next one if there is none.
+    pub(super) fn oldest(&self) -> u64 {
         let first = self.segments.front().or(self.open.as_ref());
         first.map_or(self.next_sequence, |s| s.sequence)
     }
@@ -169,24 +236,52 @@ impl SegmentIndex {
         self.segments.len()
     }
 
-    /// Numbers of the complete segments.
-    pub(super) fn complete_numbers(&self) -> impl Iterator<Item = u64> {
-        self.segments.iter().map(|s| s.sequence)
+    /// Number of complete segments that end after this running time.
+    pub(super) fn complete_after(&self, end: Duration) -> usize {
+        self.segments.len() - self.segments.partition_point(|s| s.end() <= end)
+    }
+
+    /// Whether there is a complete segment with media.
+    pub(super) fn has_media(&self) -> bool {
+        self.segments.iter().rev().any(|s| !s.gap)
+    }
+
+    /// Whether there is no segment at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.segments.is_empty() && self.open.is_none()
+    }
+
+    /// The complete segment with this number.
+    pub(super) fn find(&self, sequence: u64) -> Option<&Segment> {
+        let index = self.segments.partition_point(|s| s.sequence < sequence);
+        self.segments.get(index).filter(|s| s.sequence == sequence)
+    }
+
+    /// The complete segments from the end on, newest first.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter().rev()
+    }
+
+    /// Running time at which the newest complete segment ends.
+    pub(super) fn end_of_complete(&self) -> Duration {
+        self.segments.back().map_or(Duration::ZERO, Segment::end)
     }
 
     /// Number of the complete segment with this initialisation section that is presented from this
     /// time, in ticks.
     pub(super) fn number_at(&self, init: u64, start: u64) -> Result<u64, SegmentError> {
-        let found = self.segments.iter().find(|s| (s.init, ticks(s.start)) == (init, start));
+        let mut newest_first = self.segments.iter().rev();
+        let found = newest_first.find(|s| (s.init, ticks(s.start)) == (init, start));
         let oldest = self.segments.front();
         let gone = oldest.is_some_and(|s| (init, start) < (s.init, ticks(s.start)));
         let missing = if gone { SegmentError::Gone } else { SegmentError::Unknown };
         found.map(|segment| segment.sequence).ok_or(missing)
     }
 
-    /// Duration of the longest segment, including the open one.
-    pub(super) fn longest(&self) -> Duration {
-        self.segments.iter().chain(&self.open).map(Segment::duration).max().unwrap_or_default()
+    /// Duration of the longer one of the two newest segments, of which one may be open.
+    pub(super) fn longest_of_newest(&self) -> Duration {
+        let newest = self.segments.back().into_iter().chain(&self.open);
+        newest.map(|s| s.length).max().unwrap_or_default()
     }
 
     /// Number of the open segment and of the parts in it.

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::dvr::{FileId, Series};
 use super::index::Standing;
+use super::media::{Media, Place};
 use super::segment_store::SegmentStore;
 use super::state::State;
+use super::subtitles::CaptionSegment;
 use super::track::Track;
-use super::{CaptionSegment, Presentation, SegmentError, TrackId, TrackView};
+use super::{Presentation, SegmentError, TrackId, TrackView, webvtt};
 use crate::media::{IgnorePoison, Language};
 
 /// Maximum wait of a request for something that is expected shortly.
@@ -64,8 +67,9 @@ impl SegmentStore {
 
     fn view(&self, state: &State, id: &TrackId, track: &Track) -> TrackView {
         TrackView {
-            list: track.index.list(self.settings.window()),
+            list: track.index.list(state.listed(&track.index, self.settings.window())),
             target_s: state.target,
+            can_skip: state.dvr.is_some(),
             part_target: self.settings.part().map(|_| state.part_target),
             hold_back: self.hold_back(state),
             others: state.edges().filter(|edge| edge.id != *id).collect(),
@@ -93,8 +97,10 @@ impl SegmentStore {
                 return Some(Err(SegmentError::Unknown));
             };
             let ((last, _), lead) = settled.last_key_value().zip(state.lead())?;
+            let window = state.listed(&lead.index, self.settings.window());
             Some(Ok(TrackView {
-                list: lead.index.list_until(*last, self.settings.window()),
+                list: lead.index.list_until(*last, window),
+                can_skip: state.dvr.is_some(),
                 target_s: state.target,
                 part_target: None,
                 hold_back: None,
@@ -104,21 +110,53 @@ impl SegmentStore {
         .await
     }
 
-    /// The captions of a segment; they never change.
+    /// The captions of a segment as WebVTT; they never change.
     ///
     /// # Errors
     /// [`SegmentError::Unknown`] for unknown captions, an unknown segment, or a segment whose
     /// captions are not complete; [`SegmentError::Gone`] for a segment that has left the window.
-    pub fn captions_segment(
+    pub async fn captions_segment(
         &self,
         name: &Language,
         sequence: u64,
-    ) -> Result<CaptionSegment, SegmentError> {
+    ) -> Result<Media, SegmentError> {
+        let (place, empty) = self.captions_place(name, sequence)?;
+        let written = |segment: &CaptionSegment| {
+            Media::Memory(VecDeque::from([Bytes::from(webvtt::text(segment))]))
+        };
+        match place {
+            None => Ok(written(&empty)),
+            Some(path) => match path.open().await {
+                // Only captions with text have a file.
+                Err(SegmentError::Gone) => Ok(written(&empty)),
+                found => found,
+            },
+        }
+    }
+
+    /// Where the captions of a segment are, if not in memory, and those that are; else empty ones.
+    fn captions_place(
+        &self,
+        name: &Language,
+        sequence: u64,
+    ) -> Result<(Option<Place>, CaptionSegment), SegmentError> {
         let state = self.state.lock().ignore_poison();
         let settled = state.subtitles.settled(name).ok_or(SegmentError::Unknown)?;
+        if let Some(segment) = settled.get(&sequence) {
+            return Ok((None, segment.clone()));
+        }
         let gone = settled.first_key_value().is_some_and(|(first, _)| sequence < *first);
-        let missing = if gone { SegmentError::Gone } else { SegmentError::Unknown };
-        settled.get(&sequence).cloned().ok_or(missing)
+        if !gone {
+            return Err(SegmentError::Unknown);
+        }
+        let (dvr, lead) =
+            state.dvr.as_ref().zip(state.expected.first()).ok_or(SegmentError::Gone)?;
+        let segment = state.track(lead).and_then(|track| track.index.find(sequence));
+        let segment = segment.ok_or(SegmentError::Gone)?;
+        let series = Series::Captions(name.clone(), lead.clone());
+        let path = dvr.path(&FileId { series, sequence });
+        let window = segment.start..segment.end();
+        Ok((Some(Place::Disk(path)), CaptionSegment { window, texts: Vec::new() }))
     }
 
     /// An initialisation section.
@@ -129,19 +167,15 @@ impl SegmentStore {
         self.state.lock().ignore_poison().track(id).ok_or(SegmentError::Unknown)?.init(number)
     }
 
-    /// A whole segment as its parts; waits for the open segment.
+    /// A whole segment; waits for the open segment.
     ///
     /// # Errors
     /// [`SegmentError::Gone`] if it has left the window, [`SegmentError::Unknown`] if it is too far ahead,
-    /// [`SegmentError::Late`] if the stream is stalled.
-    pub async fn segment(
-        &self,
-        id: &TrackId,
-        sequence: u64,
-    ) -> Result<VecDeque<Bytes>, SegmentError> {
+    /// [`SegmentError::Late`] if the stream is stalled, or the disk with the DVR window.
+    pub async fn segment(&self, id: &TrackId, sequence: u64) -> Result<Media, SegmentError> {
         let limit =
             WAIT_MAX + Duration::from_secs(u64::from(self.state.lock().ignore_poison().target));
-        self.fetch(limit, id, sequence, None).await
+        self.fetch(limit, id, sequence, None).await?.open().await
     }
 
     /// Number of the complete segment with this initialisation section that is presented from this
@@ -164,8 +198,10 @@ impl SegmentStore {
         sequence: u64,
         part: usize,
     ) -> Result<Bytes, SegmentError> {
-        let found = self.fetch(WAIT_MAX, id, sequence, Some(part)).await?;
-        found.into_iter().next().ok_or(SegmentError::Unknown)
+        match self.fetch(WAIT_MAX, id, sequence, Some(part)).await? {
+            Place::Memory(parts) => parts.into_iter().next().ok_or(SegmentError::Unknown),
+            Place::Disk(_) => Err(SegmentError::Gone),
+        }
     }
 
     async fn fetch(
@@ -174,11 +210,17 @@ impl SegmentStore {
         id: &TrackId,
         sequence: u64,
         part: Option<usize>,
-    ) -> Result<VecDeque<Bytes>, SegmentError> {
+    ) -> Result<Place, SegmentError> {
         self.wait_for(limit, |state| {
             let Some(track) = state.track(id) else { return Some(Err(SegmentError::Unknown)) };
             match track.index.standing(sequence, part) {
-                Standing::Here => Some(track.data(sequence, part)),
+                Standing::Here => Some(match (track.data(sequence, part), &state.dvr) {
+                    (Err(SegmentError::Gone), Some(dvr)) => {
+                        let series = Series::Track(id.clone());
+                        Ok(Place::Disk(dvr.path(&FileId { series, sequence })))
+                    }
+                    (found, _) => found.map(Place::Memory),
+                }),
                 Standing::Gone => Some(Err(SegmentError::Gone)),
                 Standing::Unknown => Some(Err(SegmentError::Unknown)),
                 Standing::Soon => None,

@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use super::encoded::Encoded;
 use super::fmp4::{Chunk, SegmentStarts, TrackInfo};
 use super::state::State;
-use super::track::Track;
 use super::viewers::Viewers;
 use super::{ClosedCaptions, Rendition, Settings, TrackId};
 use crate::media::{Cue, IgnorePoison, Language, Protocol, Rung};
@@ -118,17 +117,10 @@ impl SegmentStore {
         } else {
             state.push(id, chunk, limit)
         };
-        let longest = state.track_mut(id).index.longest().as_secs_f64().round();
+        let longest = state.track_mut(id).index.longest_of_newest().as_secs_f64().round();
         state.part_target = state.part_target.max(part);
         state.target = state.target.max(longest as u32);
-        let target = state.target;
-        state.track_mut(id).trim(window, target);
-        while state.bytes() > limit {
-            let largest = state.tracks.values_mut().max_by_key(|track| track.bytes);
-            if !largest.is_some_and(Track::drop_oldest) {
-                break;
-            }
-        }
+        state.trim(id, window, limit);
         state.settle();
         drop(state);
         self.version.send_modify(|v| *v = v.wrapping_add(1));

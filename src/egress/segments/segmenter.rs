@@ -227,6 +227,10 @@ async fn report(task: &Task, segment_store: &SegmentStore) {
         tick.tick().await;
         task.status.set("viewers", segment_store.viewers());
         task.status.set("bytes_held", segment_store.bytes());
+        if let Some((seconds, bytes)) = segment_store.dvr() {
+            task.status.set("dvr_s", seconds.round());
+            task.status.set("dvr_bytes", bytes);
+        }
         let codecs: Vec<_> = segment_store.renditions().into_iter().map(|r| r.info.mime).collect();
         task.status.set("codecs", codecs.join(","));
     }

@@ -20,11 +20,13 @@ pub struct Settings {
     pub segments: u32,
     /// Maximum memory for segments, in MiB, at least 4; the oldest segments are dropped first.
     pub memory_mib: u32,
+    /// Maximum disk space for the DVR window of a stream, in MiB; the oldest segments are deleted first.
+    pub dvr_mib: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { segment_s: 2, part_ms: 400, segments: 8, memory_mib: 64 }
+        Self { segment_s: 2, part_ms: 400, segments: 8, memory_mib: 64, dvr_mib: 16_384 }
     }
 }
 
@@ -36,6 +38,11 @@ impl Settings {
     pub(super) fn part(&self) -> Option<Duration> {
         let part = Duration::from_millis(u64::from(self.part_ms.clamp(100, 2000)));
         (self.part_ms > 0).then_some(part)
+    }
+
+    /// Maximum number of bytes of a DVR window.
+    pub(super) fn dvr_bytes(&self) -> u64 {
+        u64::from(self.dvr_mib) << 20
     }
 
     pub(super) fn window(&self) -> usize {

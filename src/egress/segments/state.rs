@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::dvr::{Dvr, FileId, Series};
 use super::encoded::Encoded;
 use super::fmp4::Chunk;
+use super::index::{SegmentIndex, grace};
 use super::subtitles::Subtitles;
 use super::track::Track;
+use super::webvtt;
 use super::{ClosedCaptions, LiveEdge, Presentation, Rendition, Settings, Timeline, TrackId};
 use crate::flow;
 use crate::media::Language;
@@ -19,8 +22,15 @@ const STALE_AFTER: Duration = Duration::from_secs(10);
 /// belongs before it.
 const BREAK_TOLERANCE: Duration = Duration::from_millis(500);
 
-/// Breaks that are remembered: more than segments are listed.
+/// Breaks that are remembered: more than segments are listed. With a DVR window there are as many more as
+/// it has seconds.
 const BREAKS_MAX: usize = 128;
+
+/// Why segments cannot be kept, when the disk is too slow.
+const BEHIND: (&str, &str) = (
+    "the disk of the DVR window is too slow: segments are not kept",
+    "viewers cannot go back as far as `dvr_s` says: use a faster disk, or fewer DVR windows on it",
+);
 
 /// The content of a segment store.
 pub(super) struct State {
@@ -45,6 +55,10 @@ pub(super) struct State {
     pub(super) ended: bool,
     /// When the newest chunk of an original arrived.
     pushed: Option<Instant>,
+    /// Running time at which the newest chunk of the originals ends.
+    newest: Duration,
+    /// The DVR window, if viewers may go back.
+    pub(super) dvr: Option<Dvr>,
     /// The video as H.264 beside the original, as far as it is offered.
     pub(super) encoded: BTreeMap<TrackId, Encoded>,
 }
@@ -65,6 +79,8 @@ impl State {
             part_target: settings.part().unwrap_or_default(),
             ended: false,
             pushed: None,
+            newest: Duration::ZERO,
+            dvr: None,
             encoded: BTreeMap::new(),
         }
     }
@@ -118,16 +134,119 @@ impl State {
         self.track(self.expected.first()?).filter(|track| track.ready())
     }
 
-    /// Settles the captions of segments for which no more cues are expected.
+    /// Settles the captions of segments for which no more cues are expected, and keeps them.
     pub(super) fn settle(&mut self) {
-        let Some(complete) = self.lead().map(Track::complete) else { return };
-        self.subtitles.settle(&complete, Duration::from_nanos(flow::now().nseconds()));
+        let Some(recent) = self.lead().map(Track::recent) else { return };
+        let now = Duration::from_nanos(flow::now().nseconds());
+        let settled = self.subtitles.settle(&recent, now);
+        let (Some(dvr), Some(lead)) = (&self.dvr, self.expected.first()) else { return };
+        for (name, sequence) in settled {
+            let found = self.subtitles.settled(&name).and_then(|all| all.get(&sequence));
+            let Some(segment) = found else { continue };
+            let file = FileId { series: Series::Captions(name, lead.clone()), sequence };
+            // Captions that the disk does not take are missing when a viewer goes back.
+            dvr.queue.offer(file, vec![webvtt::text(segment).into()]);
+        }
+    }
+
+    /// Running time since which segments are listed, with a DVR window.
+    fn since(&self) -> Option<Duration> {
+        let dvr = self.dvr.as_ref()?;
+        Some(dvr.floor.max(self.newest.saturating_sub(dvr.window)))
+    }
+
+    /// Maximum number of listed segments of a track. `window` is that of the live window.
+    pub(super) fn listed(&self, index: &SegmentIndex, window: usize) -> usize {
+        self.since().map_or(window, |since| window.max(index.complete_after(since)))
+    }
+
+    /// Seconds between the oldest listed segment and the newest; 0 without a DVR window.
+    pub(super) fn kept_s(&self) -> f64 {
+        let oldest = self.since().zip(self.lead()).and_then(|(since, lead)| {
+            let kept = lead.index.newest_first().take_while(|s| s.end() > since);
+            kept.last().map(|s| s.start)
+        });
+        oldest.map_or(0.0, |oldest| self.newest.saturating_sub(oldest).as_secs_f64())
+    }
+
+    /// Keeps what has been completed of a track, and removes what has left the windows. `limit` is the
+    /// memory limit in bytes.
+    pub(super) fn trim(&mut self, id: &TrackId, window: usize, limit: usize) {
+        let target = self.target;
+        let lost = match (&mut self.dvr, self.tracks.get_mut(id)) {
+            (Some(dvr), Some(track)) => {
+                let mut behind = false;
+                track.keep(|sequence, data| {
+                    let file = FileId { series: Series::Track(id.clone()), sequence };
+                    let queued = dvr.queue.offer(file, data);
+                    behind |= !queued;
+                    queued
+                });
+                if behind {
+                    dvr.warn(BEHIND.0.to_owned(), BEHIND.1);
+                }
+                track.leave_memory(window, target)
+            }
+            (None, Some(track)) => {
+                track.trim(window, target);
+                None
+            }
+            (_, None) => None,
+        };
+        self.shorten(lost);
+        while self.bytes() > limit {
+            let largest = self.tracks.values_mut().max_by_key(|track| track.bytes);
+            let left = match &self.dvr {
+                Some(_) => largest.and_then(Track::leave_oldest),
+                None => largest.filter(|track| track.complete() > 0).map(|track| {
+                    track.drop_oldest();
+                    None
+                }),
+            };
+            let Some(lost) = left else { break };
+            self.shorten(lost);
+        }
+        self.drop_old();
+    }
+
+    fn shorten(&mut self, lost: Option<Duration>) {
+        if let (Some(dvr), Some(lost)) = (&mut self.dvr, lost) {
+            dvr.shorten(lost);
+        }
+    }
+
+    /// Removes what has left the DVR window and its grace period.
+    fn drop_old(&mut self) {
+        let (Some(since), Some(dvr)) = (self.since(), &self.dvr) else { return };
+        let end = dvr.floor.max(since.saturating_sub(grace(self.target)));
+        self.tracks.values_mut().for_each(|track| track.drop_until(end));
+    }
+
+    /// As if nothing had come for this time.
+    #[cfg(test)]
+    pub(super) fn pause(&mut self, time: Duration) {
+        self.pushed = self.pushed.and_then(|at| at.checked_sub(time));
+    }
+
+    /// Moves the DVR window although nothing comes.
+    pub(super) fn move_window(&mut self) {
+        let now = Duration::from_nanos(flow::now().nseconds());
+        self.newest = self.newest.max(now.saturating_sub(self.stale_after()));
+        self.drop_old();
+    }
+
+    /// Gives up the oldest segments of the DVR window. Returns false if there are none.
+    pub(super) fn give_up_oldest(&mut self) -> bool {
+        let oldest = self.tracks.values().filter_map(Track::oldest_end).min();
+        self.shorten(oldest);
+        self.drop_old();
+        oldest.is_some()
     }
 
     /// Adds a chunk to an original track. Returns the duration of the resulting part.
     pub(super) fn push(&mut self, id: &TrackId, chunk: &Chunk, limit: usize) -> Duration {
         if self.stale() {
-            self.tracks.values_mut().for_each(Track::forget);
+            self.leave_past();
         }
         self.pushed = Some(Instant::now());
         let track = self.track(id);
@@ -137,7 +256,22 @@ impl State {
         }
         let epoch = self.epoch;
         self.note_break(chunk.shown_at);
-        self.track_mut(id).push(chunk, epoch, limit)
+        let track = self.track_mut(id);
+        let part = track.push(chunk, epoch, limit);
+        self.newest = self.newest.max(self.track(id).map(Track::end).unwrap_or_default());
+        part
+    }
+
+    /// What is from before a pause is no longer live. With a DVR window viewers can go back to what there
+    /// was up to the pause, of the tracks that will go on.
+    fn leave_past(&mut self) {
+        let until = self.newest.saturating_sub(self.stale_after());
+        for (id, track) in &mut self.tracks {
+            let goes_on = self.expected.contains(id) || (id.is_derived() && track.end() > until);
+            if self.dvr.is_none() || !goes_on {
+                track.forget();
+            }
+        }
     }
 
     /// Notes the running time at which the epoch begins, if it does: that of the track that begins
@@ -150,7 +284,8 @@ impl State {
         if shown_at + BREAK_TOLERANCE > *start {
             *start = shown_at.min(*start);
         }
-        while self.timeline.breaks.len() > BREAKS_MAX {
+        let seconds = self.dvr.as_ref().map_or(0, |dvr| dvr.window.as_secs() as usize);
+        while self.timeline.breaks.len() > BREAKS_MAX + seconds {
             self.timeline.breaks.pop_first();
         }
     }
@@ -166,11 +301,28 @@ impl State {
         let longest = Duration::from_secs(u64::from(target)) * u32::try_from(window).unwrap_or(3);
         let track = self.track_mut(id);
         let before = track.time_of(chunk) + BREAK_TOLERANCE < broke_at;
-        let epoch = if before { track.epoch } else { epoch };
-        if track.epoch == epoch {
+        if before || track.epoch == epoch {
             track.bridge(chunk, longest, target);
         }
+        self.mirror(id, chunk);
+        let track = self.track_mut(id);
+        let epoch = if before { track.epoch } else { epoch };
         track.push(chunk, epoch, limit)
+    }
+
+    /// Gives a derived track that begins within a DVR window the window's length, in gaps: players take
+    /// another track there.
+    fn mirror(&mut self, id: &TrackId, chunk: &Chunk) {
+        let (Some(since), Some(lead)) = (self.since(), self.expected.first().cloned()) else {
+            return;
+        };
+        if self.track(id).is_none_or(|track| !track.index.is_empty()) {
+            return;
+        }
+        let Some(lead) = self.track(&lead) else { return };
+        let mut list = lead.index.list(lead.index.complete_after(since));
+        list.complete.retain(|s| s.end() <= chunk.shown_at + BREAK_TOLERANCE);
+        self.track_mut(id).mirror(&list);
     }
 
     /// A track as players select it, once it can be played.

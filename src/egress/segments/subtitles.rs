@@ -31,11 +31,11 @@ const LANGUAGES_MAX: usize = 32;
 
 /// The captions of one segment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CaptionSegment {
+pub(in crate::egress) struct CaptionSegment {
     /// Running times between which the segment is presented.
-    pub window: Range<Duration>,
+    pub(in crate::egress) window: Range<Duration>,
     /// The texts that are on screen within the window; they may begin before it and end after it.
-    pub texts: Vec<Shown>,
+    pub(in crate::egress) texts: Vec<Shown>,
 }
 
 /// All captions of a stream, as far back as the media.
@@ -158,8 +158,13 @@ impl Subtitles {
 
     /// Settles the captions of segments for which no more cues are expected at the running time
     /// `now`. `complete` lists the complete media segments with the running times of their
-    /// presentation, in order.
-    pub(in crate::egress) fn settle(&mut self, complete: &[(u64, Range<Duration>)], now: Duration) {
+    /// presentation, in order. Returns those that have been settled now and have texts.
+    pub(in crate::egress) fn settle(
+        &mut self,
+        complete: &[(u64, Range<Duration>)],
+        now: Duration,
+    ) -> Vec<(Language, u64)> {
+        let mut new = Vec::new();
         let oldest = complete.first().map_or(u64::MAX, |(sequence, _)| *sequence);
         for texts in &mut self.languages {
             texts.settled = texts.settled.split_off(&oldest);
@@ -169,10 +174,15 @@ impl Subtitles {
                 if !texts.is_over(window.end, now) {
                     break;
                 }
-                texts.settled.insert(*sequence, texts.within(window));
+                let segment = texts.within(window);
+                if !segment.texts.is_empty() {
+                    new.push((texts.offered.name.clone(), *sequence));
+                }
+                texts.settled.insert(*sequence, segment);
                 texts.settled_until = texts.settled_until.max(window.end);
             }
         }
+        new
     }
 
     /// Forgets the settled segments, because the segments are renumbered.

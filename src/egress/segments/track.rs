@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::fmp4::{Chunk, Cut, TrackInfo, fragment, header};
 use super::index::SegmentIndex;
-use super::{Part, Rendition, SegmentError};
+use super::{Part, Rendition, SegmentError, SegmentList};
 use crate::flow;
 
 /// Id of the only track in each of our MP4 segments.
@@ -18,6 +18,10 @@ const TRACK_ID: u32 = 1;
 /// A segment without a key frame is cut when it takes more than this fraction of the memory limit:
 /// 1/4.
 const OPEN_SEGMENT_DIVISOR: usize = 4;
+
+/// Captions of segments that ended this long ago are settled, whether or not the segments are still in
+/// memory.
+const SETTLES_AFTER_MAX: Duration = Duration::from_secs(30);
 
 /// The segments and the data of a track.
 pub(super) struct Track {
@@ -46,12 +50,24 @@ pub(super) struct Track {
 
 #[derive(Default)]
 struct Stored {
-    init: u64,
     parts: Vec<Bytes>,
     bytes: usize,
     length: Duration,
-    /// Running time at which its first frame is presented.
-    start: Duration,
+    /// Whether the disk has it.
+    kept: Kept,
+}
+
+/// Whether the disk has a segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kept {
+    /// It was not asked for.
+    #[default]
+    No,
+    /// It is being written.
+    Soon,
+    Yes,
+    /// It could not be written.
+    Failed,
 }
 
 impl Track {
@@ -105,8 +121,7 @@ impl Track {
             let date = DateTime::<Utc>::from(std::time::UNIX_EPOCH + flow::wall_clock(shown_at));
             let init = self.inits.last_key_value().map_or(0, |(number, _)| *number);
             let sequence = self.index.begin_segment((chunk.shown_at, date), init, discontinuity);
-            self.segments
-                .insert(sequence, Stored { init, start: chunk.shown_at, ..Stored::default() });
+            self.segments.insert(sequence, Stored::default());
             self.epoch = epoch;
             self.fresh = false;
         }
@@ -133,7 +148,7 @@ impl Track {
         if missed > 1 {
             self.forget();
         }
-        let anew = self.segments.is_empty();
+        let anew = self.index.is_empty();
         if anew {
             self.index.missed_discontinuities(missed);
         }
@@ -174,28 +189,123 @@ impl Track {
         }
     }
 
+    /// Removes what is past the live window and its grace period, also from the index.
     pub(super) fn trim(&mut self, window: usize, target: u32) {
-        let oldest = self.index.trim(window, target);
-        self.forget_before(oldest);
+        self.index.drop_before(self.index.live_from(window, target));
+        self.forget_gone();
     }
 
-    /// Removes the oldest complete segment. Returns false if there is none.
-    pub(super) fn drop_oldest(&mut self) -> bool {
-        if self.index.complete() == 0 {
-            return false;
+    /// Takes what is past the live window and its grace period out of memory; the disk has it. What the
+    /// disk is still writing stays. Returns the running time at which the newest one ends that the disk
+    /// will never have.
+    pub(super) fn leave_memory(&mut self, window: usize, target: u32) -> Option<Duration> {
+        let live = self.index.live_from(window, target);
+        let past = self.segments.range(..live).filter(|(_, stored)| stored.kept != Kept::Soon);
+        let past: Vec<u64> = past.map(|(sequence, _)| *sequence).collect();
+        let lost = past.into_iter().filter_map(|sequence| self.leave(sequence)).max();
+        self.index.join_parts(self.oldest_in_memory());
+        lost
+    }
+
+    /// Takes a segment out of memory. Returns the running time at which it ends if the disk does not
+    /// have it.
+    fn leave(&mut self, sequence: u64) -> Option<Duration> {
+        let gone = self.segments.remove(&sequence)?;
+        self.bytes -= gone.bytes;
+        let end = self.index.find(sequence).map_or(Duration::ZERO, |segment| segment.end());
+        (gone.kept != Kept::Yes).then_some(end)
+    }
+
+    /// Takes the oldest complete segment out of memory, as [`Self::leave`] does. `None` if there is none.
+    pub(super) fn leave_oldest(&mut self) -> Option<Option<Duration>> {
+        let oldest = *self.segments.first_key_value()?.0;
+        self.index.find(oldest)?;
+        let lost = self.leave(oldest);
+        self.index.join_parts(self.oldest_in_memory());
+        Some(lost)
+    }
+
+    /// Removes segments out of memory that end by this running time, also from the index.
+    pub(super) fn drop_until(&mut self, end: Duration) {
+        self.index.drop_until(end, self.oldest_in_memory());
+        self.forget_gone();
+    }
+
+    /// Removes all segments that are not in memory: the disk no longer has them.
+    pub(super) fn drop_history(&mut self) {
+        self.index.drop_before(self.oldest_in_memory());
+        self.segments.values_mut().for_each(|stored| stored.kept = Kept::No);
+        self.forget_gone();
+    }
+
+    /// Number of the oldest segment in memory; of the next one if there is none.
+    fn oldest_in_memory(&self) -> u64 {
+        let first = self.segments.first_key_value().map(|(sequence, _)| *sequence);
+        first.unwrap_or_else(|| self.index.next_number())
+    }
+
+    /// Passes complete segments that were not passed yet to `keep`, with their bytes; it tells whether
+    /// they are being written.
+    pub(super) fn keep(&mut self, mut keep: impl FnMut(u64, Vec<Bytes>) -> bool) {
+        let open = self.index.edge().map(|(sequence, _)| sequence);
+        for (sequence, stored) in &mut self.segments {
+            if stored.kept == Kept::No && Some(*sequence) != open {
+                let written = keep(*sequence, stored.parts.clone());
+                stored.kept = if written { Kept::Soon } else { Kept::Failed };
+            }
         }
-        let oldest = self.index.drop_oldest();
-        self.forget_before(oldest);
-        true
+    }
+
+    /// Whether the disk has still to answer.
+    #[cfg(test)]
+    pub(super) fn is_being_written(&self) -> bool {
+        self.segments.values().any(|stored| stored.kept == Kept::Soon)
+    }
+
+    /// Notes whether the disk has got a segment.
+    pub(super) fn kept(&mut self, sequence: u64, written: bool) {
+        if let Some(stored) = self.segments.get_mut(&sequence) {
+            stored.kept = if written { Kept::Yes } else { Kept::Failed };
+        }
+    }
+
+    /// Running time at which the oldest segment ends, if only the disk has it.
+    pub(super) fn oldest_end(&self) -> Option<Duration> {
+        self.index.oldest_end(self.oldest_in_memory())
+    }
+
+    /// Running time at which the newest chunk ends.
+    pub(super) fn end(&self) -> Duration {
+        self.end
+    }
+
+    /// Number of complete segments.
+    pub(super) fn complete(&self) -> usize {
+        self.index.complete()
+    }
+
+    /// As [`SegmentIndex::mirror`], and counts the breaks of that track as made.
+    pub(super) fn mirror(&mut self, list: &SegmentList) {
+        let init = self.inits.last_key_value().map_or(0, |(number, _)| *number);
+        self.epoch = self.index.mirror(list, init).unwrap_or(self.epoch);
+    }
+
+    /// Removes the oldest complete segment.
+    pub(super) fn drop_oldest(&mut self) {
+        self.index.drop_oldest();
+        self.forget_gone();
     }
 
     /// Removes all segments; numbering continues.
     pub(super) fn forget(&mut self) {
         self.index.close_segment();
-        while self.drop_oldest() {}
+        self.index.drop_before(u64::MAX);
+        self.forget_gone();
     }
 
-    fn forget_before(&mut self, oldest: u64) {
+    /// Forgets the data of what is no longer in the index.
+    fn forget_gone(&mut self) {
+        let oldest = self.index.oldest();
         while let Some(entry) = self.segments.first_entry() {
             if *entry.key() >= oldest {
                 break;
@@ -203,13 +313,13 @@ impl Track {
             self.bytes -= entry.remove().bytes;
         }
         let newest = self.inits.last_key_value().map(|(n, _)| *n);
-        let needed = self.segments.values().map(|s| s.init).min().or(newest).unwrap_or(0);
+        let needed = self.index.oldest_init().or(newest).unwrap_or(0);
         self.inits.retain(|number, _| *number >= needed);
     }
 
     /// Whether there is a complete segment to play.
     pub(super) fn ready(&self) -> bool {
-        self.index.complete() > 0
+        self.index.has_media()
     }
 
     pub(super) fn rendition(&self) -> Option<Rendition> {
@@ -218,13 +328,15 @@ impl Track {
         Some(Rendition { info, peak: self.peak as u64, average: average as u64 })
     }
 
-    /// The complete segments, each with the running time of its presentation.
-    pub(super) fn complete(&self) -> Vec<(u64, Range<Duration>)> {
-        let window = |sequence: u64| {
-            let segment = self.segments.get(&sequence)?;
-            Some((sequence, segment.start..segment.start + segment.length))
-        };
-        self.index.complete_numbers().filter_map(window).collect()
+    /// The complete segments that are in memory or whose captions may not be settled, each with the
+    /// running time of its presentation.
+    pub(super) fn recent(&self) -> Vec<(u64, Range<Duration>)> {
+        let (live, end) = (self.oldest_in_memory(), self.index.end_of_complete());
+        let newest = self.index.newest_first();
+        let recent = newest.take_while(|s| s.sequence >= live || s.end() + SETTLES_AFTER_MAX > end);
+        let mut recent: Vec<_> = recent.map(|s| (s.sequence, s.start..s.end())).collect();
+        recent.reverse();
+        recent
     }
 
     pub(super) fn init(&self, number: u64) -> Result<Bytes, SegmentError> {

@@ -107,16 +107,18 @@ pub struct Segment {
     pub discontinuity: bool,
     /// Number of its initialisation section.
     pub init: u64,
-    /// Its parts so far.
+    /// Its parts so far; none once it is out of memory.
     pub parts: Vec<Part>,
+    /// Its duration so far.
+    pub length: Duration,
     /// Whether it is a gap without media.
     pub gap: bool,
 }
 
 impl Segment {
-    /// Its duration so far.
-    pub fn duration(&self) -> Duration {
-        self.parts.iter().map(|p| p.duration).sum()
+    /// Running time at which its presentation ends, so far.
+    pub fn end(&self) -> Duration {
+        self.start + self.length
     }
 }
 
@@ -159,4 +161,6 @@ pub struct TrackView {
     pub hold_back: Option<Duration>,
     /// Live edges of the other tracks, for players that switch to them.
     pub others: Vec<LiveEdge>,
+    /// Whether the list is long, so that players may ask for its end alone.
+    pub can_skip: bool,
 }

@@ -235,6 +235,7 @@ impl Stream {
         self.forget_faults(now);
         self.rates.update(&self.feeds, &mut self.publishers, now);
         self.refuse_slow_rungs(now);
+        self.report_dvr();
         self.update_ladder();
     }
 
@@ -263,6 +264,7 @@ impl Stream {
             self.restart_sources();
         }
         self.update_ladder();
+        self.follow_dvr();
         self.sync_outputs();
         self.changed();
     }

@@ -32,7 +32,7 @@ impl Stream {
             wanted.extend(enabled.map(|o| (worker_name(&o.id), Job::Output(o.kind))));
             wanted.push(("thumbnail".into(), Job::Thumbnail));
             let words = self.caption_settings().filter(|settings| settings.enabled);
-            if words.is_some() {
+            if words.is_some() || self.spec.dvr_s > 0 {
                 self.pin_segments();
             }
             if let Some(settings) = words.filter(|_| self.shared.speech.cue_sink.is_some()) {

@@ -1,15 +1,16 @@
-//! The segments of a stream, made while a player requests them, and always with captions.
+//! The segments of a stream, made while a player requests them, and always with captions or a DVR window.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Stream;
 use crate::egress::SEGMENT_PROTOCOLS;
-use crate::egress::segments::{self, ClosedCaptions, SegmentStore, TrackId};
+use crate::egress::segments::{self, ClosedCaptions, DvrPlace, SegmentStore, TrackId, Warning};
 use crate::flow::{Refusal, RefusalKind};
 use crate::media::{Codec, Language, Protocol, Rung};
-use crate::runtime::StreamState;
+use crate::runtime::fault::Fault;
 use crate::runtime::job::Job;
+use crate::runtime::{Event, StreamState};
 
 /// Segments are no longer made after this time without a request.
 const SEGMENTS_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
@@ -51,7 +52,7 @@ impl Stream {
     }
 
     /// A player of captions starts some seconds in the past, so these seconds must exist before the
-    /// first player connects: with captions segments are always made.
+    /// first player connects: with captions segments are always made. The same holds for a DVR window.
     pub(super) fn pin_segments(&mut self) {
         if SEGMENT_PROTOCOLS.iter().any(|protocol| self.preset.play.allows(*protocol)) {
             let closed_captions = self.closed_captions();
@@ -62,7 +63,35 @@ impl Stream {
 
     fn segment_store(&mut self) -> Arc<SegmentStore> {
         let settings = self.shared.options.segments;
-        self.segment_store.get_or_insert_with(|| SegmentStore::new(settings)).clone()
+        let made = self.segment_store.is_none();
+        let segment_store =
+            self.segment_store.get_or_insert_with(|| SegmentStore::new(settings)).clone();
+        if made {
+            self.follow_dvr();
+        }
+        segment_store
+    }
+
+    /// Gives the segment store the DVR window that is wanted.
+    pub(super) fn follow_dvr(&self) {
+        let Some(segment_store) = &self.segment_store else { return };
+        let seconds = Some(self.spec.dvr_s).filter(|seconds| *seconds > 0);
+        let place = DvrPlace { root: &self.shared.options.dvr, stream: &self.spec.name };
+        segment_store.set_dvr(seconds.map(|s| Duration::from_secs(s.into())), place);
+    }
+
+    /// Reports a DVR window that is shorter than wanted.
+    pub(super) fn report_dvr(&mut self) {
+        let warning = self.segment_store.as_ref().and_then(|store| store.take_dvr_warning());
+        let Some(Warning { message, hint }) = warning else { return };
+        let fault = Fault::now(message, hint);
+        self.emit(Event::NodeFailed {
+            stream: self.spec.name.to_string(),
+            node: SEGMENTS.into(),
+            error: fault.message.clone(),
+            hint: fault.hint.clone(),
+        });
+        self.last_fault = Some((SEGMENTS.into(), fault));
     }
 
     /// The captions that are embedded in the video.
@@ -125,9 +154,11 @@ impl Stream {
         }
     }
 
-    /// When segments stop without further requests. `None` with captions: then they never stop.
+    /// When segments stop without further requests. `None` with captions or a DVR window: then they never
+    /// stop.
     pub(super) fn segments_due(&self, now: Instant) -> Option<Instant> {
-        let pinned = self.caption_settings().is_some_and(|settings| settings.enabled);
+        let captioned = self.caption_settings().is_some_and(|settings| settings.enabled);
+        let pinned = captioned || self.spec.dvr_s > 0;
         let segment_store =
             self.segment_store.as_ref().filter(|_| self.segments_wanted && !pinned)?;
         Some(now + SEGMENTS_IDLE_TIMEOUT.saturating_sub(segment_store.idle()))

@@ -256,7 +256,7 @@ async fn sound_alone_plays_and_goes_on_after_a_restart() {
     tokio::spawn(segments::run(task.clone(), inputs, site.segment_store.clone(), settings));
     let after = async {
         loop {
-            let text = hls::playlist(&site.segment_store, &TrackId::Audio, "", None)
+            let text = hls::playlist(&site.segment_store, &TrackId::Audio, "", None, false)
                 .await
                 .expect("a playlist")
                 .text;

@@ -7,12 +7,12 @@ use crate::egress::segments::{LiveEdge, Part, TrackId};
 fn view(playlist: &SegmentIndex, window: usize, low_latency: bool) -> TrackView {
     let part_target = low_latency.then(|| Duration::from_millis(400));
     let (list, others) = (playlist.list(window), Vec::new());
-    TrackView { list, target_s: 2, part_target, hold_back: None, others }
+    TrackView { list, target_s: 2, part_target, hold_back: None, others, can_skip: false }
 }
 
 /// The playlist of the track with this name.
 fn written(view: &TrackView, name: &str) -> String {
-    text(view, name, "?token=t")
+    text(view, name, "?token=t", false)
 }
 
 fn date(second: i64) -> DateTime<Utc> {
@@ -121,6 +121,47 @@ fn low_latency_lists_parts_hints_and_reports() {
     assert_eq!(playlist.standing(13, Some(1)), Standing::Soon);
     assert_eq!(playlist.standing(13, None), Standing::Soon);
     assert_eq!(read(&text).segments.len(), 6);
+}
+
+/// A player with an older playlist needs the end of a long one alone (rfc8216bis 6.2.5.1).
+#[test]
+fn a_long_playlist_is_shortened_for_those_who_ask() {
+    let mut playlist = SegmentIndex::new(100);
+    for n in 0..40_u64 {
+        segment(&mut playlist, n / 10, n > 0 && n % 10 == 0);
+    }
+    playlist.close_segment();
+    let view = TrackView { can_skip: true, ..view(&playlist, 40, true) };
+    let (whole, end) = (text(&view, "video", "", false), text(&view, "video", "", true));
+    assert!(whole.contains("CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12.0,PART-HOLD-BACK"), "{whole}");
+    assert!(!whole.contains("EXT-X-SKIP"), "{whole}");
+    assert!(end.contains("#EXT-X-MEDIA-SEQUENCE:100\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n"), "{end}");
+    assert!(end.contains("#EXT-X-SKIP:SKIPPED-SEGMENTS=34\n"), "six of two seconds stay: {end}");
+    let listed = |text: &str| -> Vec<String> {
+        let files = text.lines().filter(|l| l.ends_with(".m4s") && !l.starts_with('#'));
+        files.map(str::to_owned).collect()
+    };
+    assert_eq!(listed(&end), listed(&whole)[34..]);
+    assert!(end.contains("#EXT-X-MAP:URI=\"video.init3.mp4\"\n"), "{end}");
+    // What does not reach back further than the boundary is whole.
+    let short = TrackView { list: playlist.list(6), ..view };
+    assert_eq!(text(&short, "video", "", true), text(&short, "video", "", false));
+    let never = TrackView { list: playlist.list(40), can_skip: false, ..short };
+    assert!(!text(&never, "video", "", true).contains("SKIP"));
+}
+
+/// The first segment after those that are skipped may have a discontinuity.
+#[test]
+fn a_discontinuity_at_the_boundary_is_not_lost() {
+    let mut playlist = SegmentIndex::new(0);
+    for n in 0..10 {
+        segment(&mut playlist, u64::from(n >= 4), n == 4);
+    }
+    playlist.close_segment();
+    let view = TrackView { can_skip: true, ..view(&playlist, 10, false) };
+    let end = text(&view, "video", "", true);
+    let expect = "SKIPPED-SEGMENTS=4\n#EXT-X-DISCONTINUITY\n#EXT-X-MAP";
+    assert!(end.contains(expect), "{end}");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::subtitles::CaptionSegment;
 use crate::captions::{FileClock, vtt};
-use crate::egress::segments::CaptionSegment;
 
 /// Ticks per second of an MPEG transport stream.
 const TICKS_PER_S: u64 = 90_000;
