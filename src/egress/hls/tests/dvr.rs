@@ -240,11 +240,10 @@ async fn captions_go_back_as_far_as_the_media() {
     let (segment_store, root, now) = with_window(SETTINGS);
     let english = Language::english();
     segment_store.follow_captions(std::slice::from_ref(&english));
-    // In the past, so that captions are settled at once.
+    // In the past: the captions of a segment are settled as soon as it is complete.
     let begin = now.saturating_sub(55);
-    put_both(&segment_store, begin..begin + 2).await;
     segment_store.add_cue(&english, &cue(begin + 1));
-    put_both(&segment_store, begin + 2..begin + 44).await;
+    put_both(&segment_store, begin..begin + 44).await;
     let first = read(&segment_store, &TrackId::Video).await.media_sequence;
     until("captions are on the disk", || {
         files(root.path()).contains(&format!("captions-en.video.{first}.vtt"))
