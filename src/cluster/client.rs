@@ -8,7 +8,7 @@ use reqwest::{Certificate, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::{ApplianceLoad, Config, StreamAccess};
+use super::{ApplianceLoad, Config, Events, StreamAccess};
 use crate::flow::files;
 use crate::media::{Secret, StreamName, url_without_secrets};
 
@@ -17,6 +17,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Longest time for a complete answer: a viewer waits for it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Captions are asked for again after a day, even if they flow.
+const CAPTIONS_TIMEOUT: Duration = Duration::from_secs(86_400);
 
 /// Largest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
@@ -83,6 +86,23 @@ impl Origin {
         self.get(&format!("api/v1/cluster/streams/{name}")).await
     }
 
+    /// The captions of a stream, in the messages of a trunk.
+    ///
+    /// # Errors
+    /// Why there is no answer, as text without secrets.
+    pub(super) async fn captions(&self, name: &StreamName) -> Result<Events, String> {
+        let url = self.url(&format!("api/v1/cluster/streams/{name}/captions"))?;
+        // The answer has no end; silence is measured instead.
+        let request = self.http.get(url).timeout(CAPTIONS_TIMEOUT);
+        let sent =
+            tokio::time::timeout(ANSWER_TIMEOUT, request.bearer_auth(self.token.expose()).send());
+        let response = sent.await.map_err(|_| "no answer in time")?.map_err(|e| innermost(&e))?;
+        match response.status() {
+            StatusCode::OK => Ok(Events::new(response)),
+            status => Err(format!("it answers {}", status.as_u16())),
+        }
+    }
+
     /// Its load.
     ///
     /// # Errors
@@ -92,8 +112,12 @@ impl Origin {
         load.ok_or_else(|| "it is no appliance that can be an origin (404)".into())
     }
 
+    fn url(&self, path: &str) -> Result<Url, String> {
+        self.base.join(path).map_err(|e| e.to_string())
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, String> {
-        let url = self.base.join(path).map_err(|e| e.to_string())?;
+        let url = self.url(path)?;
         let sent = self.http.get(url).bearer_auth(self.token.expose()).send().await;
         let mut response = sent.map_err(|e| innermost(&e))?;
         match response.status() {

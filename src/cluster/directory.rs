@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::client::Origin;
-use super::{ApplianceLoad, Config, StreamAccess};
+use super::{ApplianceLoad, Config, Events, StreamAccess};
 use crate::media::{IgnorePoison, StreamName};
 
 /// How long an answer is used, also that nobody has the stream: longer than a crowd needs to come, and
@@ -212,6 +212,15 @@ impl Origins {
             }
         }
         (Instant::now(), choose(&replies))
+    }
+
+    /// The captions of a stream, in the messages of a trunk, from the origin where it was found.
+    ///
+    /// # Errors
+    /// Why there is no answer, as text without secrets.
+    pub async fn captions(&self, found: &Found, name: &StreamName) -> Result<Events, String> {
+        let origin = self.origins.iter().find(|origin| origin.shown() == found.origin);
+        origin.ok_or("it is no origin any more")?.captions(name).await
     }
 
     /// The load of each origin, or why it cannot be asked; with the address of the origin.

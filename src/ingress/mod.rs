@@ -13,6 +13,7 @@ mod file_folders;
 mod h264_units;
 pub mod origin;
 mod pads;
+mod received_captions;
 pub mod relay;
 pub mod rist;
 pub mod rtmp;

@@ -1,20 +1,24 @@
 //! The stream of the same name of another appliance of the cluster, pulled by SRT.
 //!
 //! SRT sends what is lost again, takes what its origin sends unchanged in most codecs, and has one
-//! port. The address comes from the configuration of this appliance, the port and the token from
+//! port. Captions come beside it, in the messages of a trunk. The address comes from the configuration of this appliance, the port and the token from
 //! the origin.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
+use super::received_captions::ReceivedCaptions;
 use super::source::{PulledSource, SourceContext};
 use crate::cluster::{Found, Lookup, Origins};
 use crate::flow::{self, Blame, Intake};
 use crate::media::{Protocol, StreamName};
 use crate::mpegts::Limits;
 use crate::srt::{self, Target, TargetError};
+use crate::webrtc::trunk::Message;
 
 /// Pause between two lookups, and after a call that failed. Viewers on the slate wait for it.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -45,17 +49,20 @@ impl PulledSource for OriginSource {
     /// With blame on the input: the origin has left, or sends nothing usable.
     async fn run(self, context: SourceContext) -> Result<(), flow::Error> {
         let SourceContext { intake, origins, .. } = context;
-        let socket = tokio::select! {
-            socket = call(&origins, &intake) => socket,
+        let (socket, found) = tokio::select! {
+            called = call(&origins, &intake) => called,
             () = intake.cancel.cancelled() => return Ok(()),
         };
         let limits = Limits { silence: SILENCE_MAX, ..Limits::default() };
-        srt::receive("origin-pull", socket, &intake.tracks, limits, &intake.cancel).await
+        tokio::select! {
+            ended = srt::receive("origin-pull", socket, &intake.tracks, limits, &intake.cancel) => ended,
+            never = follow_captions(&origins, &found, &intake) => match never {},
+        }
     }
 }
 
 /// Connects to the origin that has the stream, as soon as there is one.
-async fn call(origins: &Origins, intake: &Intake) -> std::sync::Arc<srt::Socket> {
+async fn call(origins: &Origins, intake: &Intake) -> (Arc<srt::Socket>, Arc<Found>) {
     let (stream, report) = (&intake.stream, &intake.tracks.report);
     loop {
         if let Lookup::Found(found) = origins.lookup(stream).await
@@ -69,13 +76,38 @@ async fn call(origins: &Origins, intake: &Intake) -> std::sync::Arc<srt::Socket>
             match connected {
                 Ok(socket) => {
                     tracing::info!(%stream, origin = found.origin, "pulled from its origin");
-                    return socket;
+                    return (socket, found);
                 }
                 Err(error) => {
                     tracing::warn!(%stream, origin = found.origin, error, "an origin cannot be pulled");
                     report.note(format!("{}: {error}", found.origin));
                 }
             }
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// Takes the captions of the stream from its origin, as those of a trunk: cues with their words, in every
+/// language. Media does not wait for them.
+async fn follow_captions(origins: &Origins, found: &Found, intake: &Intake) -> Infallible {
+    let stream = &intake.stream;
+    loop {
+        match origins.captions(found, stream).await {
+            Ok(mut events) => {
+                let mut received = ReceivedCaptions::new(&intake.captions);
+                while let Some(text) = events.next().await {
+                    match Message::read(&text) {
+                        Ok(Message::Languages { tags }) => received.put_up(&tags),
+                        Ok(Message::Cue(cue)) => received.publish(cue),
+                        Ok(_) => {}
+                        Err(error) => {
+                            tracing::debug!(%stream, error, "a caption is not understood")
+                        }
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(%stream, error, "no captions from the origin"),
         }
         tokio::time::sleep(RETRY_PAUSE).await;
     }

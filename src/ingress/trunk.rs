@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::flow::{CaptionFeeds, CueFeed, SourceReport};
-use crate::media::{Kind, Language};
+use super::received_captions::ReceivedCaptions;
+use crate::flow::{CaptionFeeds, SourceReport};
+use crate::media::Kind;
 use crate::webrtc::stats::{Connection, RtpStats};
-use crate::webrtc::trunk::{LABEL, Message, Receiving, SentCue};
+use crate::webrtc::trunk::{LABEL, Message, Receiving};
 use crate::webrtc::{Channel, ChannelEvent, Peer};
 
 /// State of a publisher's connection that is reported to the other end of a trunk.
@@ -51,19 +52,17 @@ pub(super) async fn serve(
         let channel = peer.channel().await;
         if channel.label() == LABEL {
             report.status.set("trunk", true);
-            let mut end = End { caption_feeds, report, feeds: Vec::new() };
+            let mut end = End { captions: ReceivedCaptions::new(caption_feeds), report };
             end.serve(channel, heard.clone()).await;
-            caption_feeds.set(Vec::new());
+            drop(end);
             report.set_no_video(false);
         }
     }
 }
 
 struct End<'a> {
-    caption_feeds: &'a CaptionFeeds,
+    captions: ReceivedCaptions<'a>,
     report: &'a SourceReport,
-    /// Captions from the other end, by language.
-    feeds: Vec<CueFeed>,
 }
 
 impl End<'_> {
@@ -93,8 +92,8 @@ impl End<'_> {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Languages { tags } => self.put_up(&tags),
-            Message::Cue(cue) => self.publish(cue),
+            Message::Languages { tags } => self.captions.put_up(&tags),
+            Message::Cue(cue) => self.captions.publish(cue),
             Message::Sending(sending) => {
                 self.report.set_no_video(sending.no_video);
                 let status = &self.report.status;
@@ -110,31 +109,6 @@ impl End<'_> {
             }
             // Only a receiver sends these.
             Message::Receiving(_) | Message::AicUnavailable { .. } | Message::AicAvailable => {}
-        }
-    }
-
-    /// Sets the languages of the other end. Feeds of unchanged languages continue.
-    fn put_up(&mut self, tags: &[Language]) {
-        let known = |tag: &Language| self.feeds.iter().find(|f| f.language() == tag).cloned();
-        let name = |tag: &Language| match *tag == Language::undetermined() {
-            true => "captions.auto".to_owned(),
-            false => format!("captions.{tag}"),
-        };
-        let feed =
-            |tag: &Language| known(tag).unwrap_or_else(|| CueFeed::new(name(tag), tag.clone()));
-        let mut feeds: Vec<CueFeed> = Vec::new();
-        for tag in tags {
-            if !feeds.iter().any(|f| f.language() == tag) {
-                feeds.push(feed(tag));
-            }
-        }
-        self.feeds = feeds;
-        self.caption_feeds.set(self.feeds.clone());
-    }
-
-    fn publish(&self, cue: SentCue) {
-        if let Some(feed) = self.feeds.iter().find(|feed| feed.language() == cue.feed()) {
-            feed.publish(cue.cue());
         }
     }
 }
@@ -180,41 +154,5 @@ mod tests {
         assert_eq!((audio_packets, audio_lost), (100, 3));
         assert_eq!((video_packets, video_lost), (950, 7));
         assert!((jitter_ms - 1.3).abs() < 1e-9, "{jitter_ms}");
-    }
-
-    #[test]
-    fn languages_come_and_go_and_feeds_that_stay_are_the_same() {
-        crate::init().expect("GStreamer starts");
-        let (caption_feeds, report) =
-            (CaptionFeeds::default(), SourceReport::new(crate::media::Protocol::Whip, "there"));
-        let mut end = End { caption_feeds: &caption_feeds, report: &report, feeds: Vec::new() };
-        let tags = |list: &[&str]| -> Vec<Language> {
-            list.iter().map(|t| t.parse().expect("a tag")).collect()
-        };
-        end.put_up(&tags(&["en", "es", "en"]));
-        let before = caption_feeds.feeds();
-        assert_eq!(
-            before.iter().map(CueFeed::name).collect::<Vec<_>>(),
-            ["captions.en", "captions.es"]
-        );
-        before[0].append(crate::media::Cue { text: "kept".into(), ..sample() });
-        end.put_up(&tags(&["en"]));
-        assert_eq!(caption_feeds.feeds().len(), 1);
-        assert_eq!(caption_feeds.feeds()[0].recent()[0].text, "kept");
-    }
-
-    fn sample() -> crate::media::Cue {
-        crate::media::Cue {
-            id: 0,
-            language: Language::english(),
-            stage: crate::media::Stage::Committed,
-            start: Duration::ZERO,
-            end: Duration::from_millis(1),
-            text: String::new(),
-            words: Default::default(),
-            ends_sentence: false,
-            origin: std::sync::Arc::new(crate::media::Origin { engine: "x".into(), model: None }),
-            speaker: None,
-        }
     }
 }

@@ -207,3 +207,33 @@ async fn an_edge_that_cannot_ask_says_so_and_nobody_else_may_ask() {
     let shown = own.snapshot().await;
     assert_eq!((&shown["owner"], &shown["state"]), (&json!("api"), &json!("idle")), "{shown}");
 }
+
+/// Cues come by the API, so that only their transport is tested.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn captions_of_an_origin_are_the_edge_s_too() {
+    let (origin, edge) = pair().await;
+    let spec = json!({
+        "name": "studio", "source": { "type": "test" }, "preset": "captions",
+        "captions": { "language": "en" },
+    });
+    let stream = origin.api.create(spec).await;
+    let far = at(&edge, &stream);
+    stream.wait_state("live", s(20)).await;
+    let mut viewer = viewer(&far);
+    viewer.wait_for("playing", s(30)).await;
+    let listed = |s: &Value| s["cues"][0]["name"] == "captions.en";
+    far.wait("the language of the captions", s(20), listed).await;
+    let cue = json!({ "language": "en", "text": "Across the cluster." });
+    origin.api.must_post(&format!("{}/captions/cues", stream.path()), &cue).await;
+    let came = |s: &Value| s["cues"][0]["last"] == "Across the cluster.";
+    let there = far.wait("the cue", s(20), came).await;
+    let delay = there["cues"][0]["delay_ms"].as_i64().expect("a delay");
+    assert!(delay < 2000, "it came {delay} ms late: {}", there["cues"]);
+    let playlist = far.hls().replace(&edge.api.url(""), "");
+    eventually("players by HLS are offered them", s(30), || async {
+        let master = edge.api.with_token("").get(&playlist).await?.text;
+        if master.contains("TYPE=SUBTITLES") { Ok(()) } else { Err(master) }
+    })
+    .await;
+    viewer.finish().await;
+}

@@ -13,7 +13,7 @@ use super::{ApiState, Code, Error, Failures};
 use crate::cluster::{ApplianceLoad, StreamAccess};
 use crate::flow::files;
 use crate::media::{Protocol, StreamName};
-use crate::runtime::{StreamSnapshot, StreamState};
+use crate::runtime::{StreamSnapshot, StreamState, Wanted};
 use crate::telemetry::Host;
 
 /// The appliances that this one knows, and which stream comes from where.
@@ -145,12 +145,7 @@ pub(super) async fn get_cluster_stream(
         // A stream that is not there yet is not unknown.
         return Err(starting());
     }
-    let wanted = state.supervisor().wanted(&name)?;
-    if wanted.spec.is_from_origin() {
-        let hint = "GET /api/v1/cluster tells where it comes from";
-        let message = format!("stream `{name}` is not this appliance's own");
-        return Err(Error::new(Code::UnknownStream, message, hint));
-    }
+    let wanted = own(&state, &name)?;
     let access = &wanted.spec.access;
     let told = StreamAccess {
         live: state.supervisor().state(&name)? != StreamState::Idle,
@@ -160,4 +155,18 @@ pub(super) async fn get_cluster_stream(
         srt_port: state.endpoints.srt.filter(|_| wanted.preset.play.allows(Protocol::Srt)),
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(told)))
+}
+
+/// A stream that does not come from an origin.
+///
+/// # Errors
+/// `unknown_stream`.
+pub(super) fn own(state: &ApiState, name: &StreamName) -> Result<Wanted, Error> {
+    let wanted = state.supervisor().wanted(name)?;
+    if wanted.spec.is_from_origin() {
+        let hint = "GET /api/v1/cluster tells where it comes from";
+        let message = format!("stream `{name}` is not this appliance's own");
+        return Err(Error::new(Code::UnknownStream, message, hint));
+    }
+    Ok(wanted)
 }

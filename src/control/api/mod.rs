@@ -9,6 +9,7 @@ mod audio;
 mod caller;
 mod captions;
 mod cluster;
+mod cluster_captions;
 mod cross_origin;
 mod denoise;
 mod events;
@@ -111,6 +112,7 @@ fn guarded(state: Option<&ApiState>) -> OpenApiRouter<ApiState> {
         .view(routes!(cluster::get_cluster))
         .cluster(routes!(cluster::get_cluster_load))
         .cluster(routes!(cluster::get_cluster_stream))
+        .cluster(routes!(cluster_captions::follow_cluster_captions))
         .view(routes!(speech::get_speech))
         .view(routes!(events::follow_events));
     recordings::add(audio::add(table)).finish()
