@@ -4,6 +4,8 @@
 //! and the run shows what saturates first, with how many nodes, and what the loss of one does. For other
 //! machines and streams: `-- cores=8 gbit=25 mbps=4`.
 
+#![allow(clippy::print_stdout, reason = "tables are the result")]
+
 /// What a viewer by WHEP costs of a core, for each Mbit/s (0.26 % for 2 Mbit/s, "Many viewers of one
 /// stream").
 const WHEP_CORES_PER_MBPS: f64 = 0.0013;

@@ -4,7 +4,7 @@ use super::*;
 use crate::speech::stt::{Config, Models};
 
 /// Audio of a second.
-const SECOND: [f32; 16_000] = [0.0; 16_000];
+static SECOND: [f32; 16_000] = [0.0; 16_000];
 
 #[test]
 fn a_thread_that_dies_is_told_and_nobody_waits_for_it() {
