@@ -1,8 +1,8 @@
 //! The stream of the same name of another appliance of the cluster, pulled by SRT.
 //!
 //! SRT sends what is lost again, takes what its origin sends unchanged in most codecs, and has one
-//! port. Captions come beside it, in the messages of a trunk. The address comes from the configuration of this appliance, the port and the token from
-//! the origin.
+//! port. Captions come beside it, in the messages of a trunk. The address comes from the configuration
+//! of this appliance, the port and the token from the origin.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -26,8 +26,8 @@ pub enum Part {
     Whole,
     /// The set of outputs: not for streams of the configuration file.
     Outputs,
-    /// Whether an output is on, noise suppression, captions: all streams but those of an origin. If the API does not own
-    /// the stream, the change lasts until the next start.
+    /// Whether an output is on, noise suppression, captions: all streams but those of an origin. If the
+    /// API does not own the stream, the change lasts until the next start.
     Settings,
 }
 
