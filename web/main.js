@@ -1,6 +1,7 @@
 // The page: signing in, the list of streams, and which view is shown.
 
 import { ago, call, follow, get, make, onClick, openDialog, post, toast } from "./api.js";
+import { clusterTables } from "./cluster.js";
 import { inputsFor, kindsOf } from "./schema.js";
 import { showStream } from "./stream.js";
 
@@ -69,12 +70,14 @@ function route() {
 function showList() {
   template("list");
   const tiles = new Map(), list = main.querySelector("#streams");
+  const refreshCluster = clusterTables(main.querySelector("#cluster"));
   onClick(main.querySelector("#new-stream"), createStream);
   showOff().catch(toast);
   const previews = setInterval(() => tiles.forEach((tile) => tile.reload()), 5000);
   return {
     leave() { clearInterval(previews); },
     async refresh() {
+      refreshCluster();
       const { streams } = await get("/streams");
       main.querySelector("#no-streams").hidden = streams.length > 0;
       for (const [name, tile] of tiles) if (!streams.some((s) => s.name === name)) { tile.element.remove(); tiles.delete(name); }
