@@ -17,8 +17,7 @@ const FRAMES: usize = 300;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() -> anyhow::Result<()> {
-    gst::init()?;
-    auralink::elements::register()?;
+    auralink::init()?;
     let codec = Codec::shared();
     codec.wait(Duration::from_secs(60))?;
     println!("| streams of one process | median | 95 % | real-time factor |\n|---|---|---|---|");

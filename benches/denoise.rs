@@ -44,8 +44,7 @@ struct Clip {
 }
 
 fn main() -> Result<()> {
-    gst::init()?;
-    auralink::elements::register()?;
+    auralink::init()?;
     let data = std::env::var("AURALINK_TEST_DATA").map_or_else(
         |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
         PathBuf::from,

@@ -53,12 +53,39 @@ mod needs;
 /// # Errors
 /// When GStreamer cannot start.
 pub fn init() -> Result<(), gst::glib::Error> {
+    static REGISTERED: std::sync::Once = std::sync::Once::new();
     gst::init()?;
-    if let Err(error) = elements::register() {
-        tracing::error!(%error, "GStreamer refuses our elements");
-    }
+    REGISTERED.call_once(|| {
+        if let Err(error) = plugin::plugin_register_static() {
+            tracing::error!(%error, "GStreamer refuses our elements");
+        }
+    });
     flow::start_clock();
     Ok(())
+}
+
+/// The symbols that GStreamer looks for in a plugin file. The macro generates them without docs.
+#[allow(missing_docs, unreachable_pub)]
+mod plugin {
+    use crate::egress::whep;
+    use crate::elements;
+
+    fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
+        elements::register(plugin)?;
+        whep::sink::register(plugin)
+    }
+
+    gst::plugin_define!(
+        auralink,
+        env!("CARGO_PKG_DESCRIPTION"),
+        plugin_init,
+        env!("CARGO_PKG_VERSION"),
+        "Apache 2.0",
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_NAME"),
+        "https://auralink.invalid",
+        "2026-01-01"
+    );
 }
 
 /// The fuzzer of the parsers, for the tests that lie beside them.

@@ -45,6 +45,21 @@ impl Packet {
         })
     }
 
+    /// RTP timestamp, in units of the codec's clock rate.
+    pub fn time(&self) -> u32 {
+        self.time
+    }
+
+    /// What follows the RTP header.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The same packet; `is_start`: decoding can start here.
+    pub fn with_start(self, is_start: bool) -> Self {
+        Self { is_start, ..self }
+    }
+
     /// Extends the 16-bit sequence number to the one nearest to the packet before it.
     pub(super) fn extend(&mut self, before: Option<u64>) {
         let Some(before) = before else { return };

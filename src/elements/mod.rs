@@ -1,7 +1,7 @@
 //! Our own GStreamer elements: one folder each; `mod.rs` has the wrapper, `imp.rs` the behaviour.
 //!
-//! The binary registers them statically with [`register`]. The same library loads as a plugin for
-//! `gst-inspect-1.0` and `gst-launch-1.0`:
+//! The binary registers them statically, by [`init`](crate::init). The same library loads as a plugin
+//! for `gst-inspect-1.0` and `gst-launch-1.0`:
 //!
 //! ```text
 //! mkdir -p target/plugins && cp target/debug/libauralink.so target/plugins/
@@ -11,45 +11,20 @@
 //! Invariant: pads, properties and events only; the algorithms are in `speech`, `captions` and
 //! `aic`, which are independent of GStreamer.
 
-use std::sync::OnceLock;
-
 pub mod aic;
 pub mod caption;
 pub mod denoise;
 pub mod loas;
 pub mod transcribe;
 
-/// Registers our elements with GStreamer, which must be initialised. Repeated calls are cheap.
+/// Registers the elements of this room with a plugin.
 ///
 /// # Errors
-/// If GStreamer refuses them, which indicates a broken registry.
-pub fn register() -> Result<(), gst::glib::BoolError> {
-    static DONE: OnceLock<Result<(), gst::glib::BoolError>> = OnceLock::new();
-    DONE.get_or_init(plugin::plugin_register_static).clone()
-}
-
-fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
+/// If GStreamer refuses them.
+pub fn register(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     aic::register(plugin)?;
     denoise::register(plugin)?;
     caption::register(plugin)?;
     loas::register(plugin)?;
     transcribe::register(plugin)
-}
-
-/// The symbols that GStreamer looks for in a plugin file. The macro generates them without docs.
-#[allow(missing_docs, unreachable_pub)]
-mod plugin {
-    use super::plugin_init;
-
-    gst::plugin_define!(
-        auralink,
-        env!("CARGO_PKG_DESCRIPTION"),
-        plugin_init,
-        env!("CARGO_PKG_VERSION"),
-        "Apache 2.0",
-        env!("CARGO_PKG_NAME"),
-        env!("CARGO_PKG_NAME"),
-        "https://auralink.invalid",
-        "2026-01-01"
-    );
 }

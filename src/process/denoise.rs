@@ -5,7 +5,6 @@ use tokio::sync::watch;
 use super::SOURCE;
 use super::node::{MediaContext, MediaNode};
 pub use super::settings::DenoiseSettings as Settings;
-use crate::elements;
 use crate::elements::denoise::SPEECH;
 use crate::flow::{Error, Feed, Node, NodeEvent, Task, Writer};
 use crate::speech::denoise::{Engine, Found};
@@ -25,7 +24,6 @@ pub async fn run(
     mut settings: watch::Receiver<Settings>,
     mut deepfilternet: watch::Receiver<Found>,
 ) -> Result<(), Error> {
-    elements::register().map_err(|e| Error::build(&task.name, e))?;
     let node = Node::parse(
         &task.name,
         &format!(

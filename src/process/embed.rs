@@ -9,7 +9,6 @@ use super::SOURCE;
 use super::captions::Embed;
 use super::node::{MediaContext, MediaNode};
 use crate::captions::Service;
-use crate::elements;
 use crate::elements::caption::Caption;
 use crate::flow::{CueFeed, CueReader, Error, Feed, Join, Node, Status, Task, Writer};
 
@@ -29,7 +28,6 @@ pub async fn run(
     output: Writer,
     settings: Embed,
 ) -> Result<(), Error> {
-    elements::register().map_err(|e| Error::build(&task.name, e))?;
     let node = Node::parse(
         &task.name,
         &format!("{SOURCE} ! auralinkcaption name=captions ! appsink name=out"),

@@ -1,10 +1,14 @@
 //! Viewers that share the packets of a stream: cost, the list of them, a viewer with a pipeline.
 
+use std::path::Path;
+use std::process::Stdio;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::appliance::Appliance;
+use crate::support::appliance::{Appliance, free_tcp};
 use crate::support::client::Client;
+use crate::support::needs::skip;
 use crate::support::{eventually, s};
 
 /// Whatever the default is.
@@ -134,4 +138,55 @@ async fn a_viewer_may_have_a_pipeline_of_its_own() {
     let list = appliance.api.must_get(&format!("{}/viewers", stream.path())).await;
     assert_eq!(list["viewers"][0]["kbps"], Value::Null, "nobody measures it: {list}");
     browser.finish().await;
+}
+
+/// Our element in a pipeline of its own, without the appliance: the line that its documentation shows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gst_launch_serves_a_browser_and_another_player() {
+    let Some(plugins) = plugin_folder() else {
+        return skip("the library as a plugin of GStreamer");
+    };
+    if std::process::Command::new("gst-launch-1.0").arg("--version").output().is_err() {
+        return skip("gst-launch-1.0 of gstreamer1.0-tools");
+    }
+    let port = free_tcp().to_string();
+    let line = format!(
+        "videotestsrc is-live=true ! video/x-raw,width=320,height=180 \
+         ! x264enc tune=zerolatency key-int-max=60 ! rtph264pay aggregate-mode=zero-latency \
+         ! auralinkfanout whep-port={port} token=s3cret"
+    );
+    let mut program = tokio::process::Command::new("gst-launch-1.0");
+    program.args(line.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::null());
+    program
+        .env("GST_PLUGIN_PATH", plugins.path())
+        .env("GST_REGISTRY", plugins.path().join("registry"));
+    let mut program = program.kill_on_drop(true).spawn().expect("it starts");
+    let url = format!("http://127.0.0.1:{port}");
+    eventually("the page is there", s(60), || async {
+        let page = reqwest::get(&url).await.map_err(|e| e.to_string())?;
+        let text = page.text().await.map_err(|e| e.to_string())?;
+        if text.contains("RTCPeerConnection") { Ok(()) } else { Err(text) }
+    })
+    .await;
+    let whep = format!("{url}/whep");
+    let stranger = reqwest::Client::new().post(&whep).body("v=0").send().await.expect("an answer");
+    assert_eq!(stranger.status(), 401, "without the token");
+    let args = [&*whep, "--token", "s3cret", "--patience", "60"];
+    let mut browser = Client::browser("whep", &args);
+    let mut other = Client::python("whep.py", &args[..3]);
+    for player in [&mut browser, &mut other] {
+        player.wait_until("progress", s(60), |e| frames(e) > 30).await;
+    }
+    tokio::join!(browser.finish(), other.finish());
+    assert_eq!(program.try_wait().expect("it is ours"), None, "players that leave do not end it");
+}
+
+/// A folder with the library that this test was built with; `None` if it was built without.
+fn plugin_folder() -> Option<tempfile::TempDir> {
+    let built = Path::new(env!("CARGO_BIN_EXE_auralink")).parent()?;
+    let folder = tempfile::tempdir().expect("the disk has room");
+    let library = ["deps/libauralink.so", "libauralink.so"].map(|name| built.join(name));
+    let library = library.into_iter().find(|path| path.exists())?;
+    std::os::unix::fs::symlink(library, folder.path().join("libauralink.so")).expect("made");
+    Some(folder)
 }

@@ -1,18 +1,18 @@
-//! The RTP packets of one feed, made once for all viewers: `appsrc ! payloader ! appsink`.
+//! The RTP packets of one feed, made once for all viewers: `appsrc ! payloader ! auralinkfanout`.
 
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use gst::prelude::*;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::payloader::payloader;
-use crate::flow::{self, Error, Feed, Join, Node};
+use super::sink::FanOutSink;
+use crate::flow::{Error, Feed, Join, Node};
 use crate::media::{Codec, Kind};
 use crate::webrtc::opus_sequence_gaps;
-use auralink_sfu::{Packet, Source};
+use auralink_sfu::Source;
 
 /// Longest packet in bytes, with its header: fits every path with the encryption around it.
 const PACKET_BYTES_MAX: u32 = 1200;
@@ -36,8 +36,7 @@ impl FeedPackets {
     /// If the payloader is missing.
     pub(super) fn start(name: &str, feed: &Feed, codec: Codec, join: Join) -> Result<Self, Error> {
         let node = Node::empty(format!("{name}.{}.{codec}", feed.name()));
-        let source = Source::new();
-        build(&node, codec, &source)?;
+        let source = build(&node, codec)?;
         let (stop, failed) = (CancellationToken::new(), CancellationToken::new());
         let run = run(node, (feed.clone(), join), source.clone(), stop.clone());
         let over = failed.clone();
@@ -93,7 +92,8 @@ async fn pass_requests(source: &Source, feed: &Feed) -> Infallible {
     }
 }
 
-fn build(node: &Node, codec: Codec, source: &Source) -> Result<(), Error> {
+/// Adds the elements; returns where viewers get the packets.
+fn build(node: &Node, codec: Codec) -> Result<Source, Error> {
     let failed = |e: gst::glib::BoolError| Error::build(node.name(), e);
     let description = payloader(codec)
         .ok_or_else(|| Error::build(node.name(), format!("{codec} has no payloader")))?;
@@ -107,53 +107,27 @@ fn build(node: &Node, codec: Codec, source: &Source) -> Result<(), Error> {
     }
     let entry = gst_app::AppSrc::builder().name("media").is_live(true);
     let entry = entry.format(gst::Format::Time).build();
-    let exit = gst_app::AppSink::builder().sync(false).async_(false).buffer_list(true).build();
+    let sink = FanOutSink::new();
     node.pipeline()
-        .add_many([entry.upcast_ref(), &payloader, exit.upcast_ref()])
+        .add_many([entry.upcast_ref(), &payloader, sink.upcast_ref()])
         .map_err(failed)?;
     entry.link(&payloader).map_err(failed)?;
-    payloader.link(&exit).map_err(failed)?;
-    let starts = codec.kind() == Kind::Video;
-    let is_start = starts.then(|| watch_starts(&payloader)).flatten();
-    let source = source.clone();
-    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
-        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        let start = is_start.as_ref().is_some_and(|start| start.swap(false, Ordering::Relaxed));
-        source.push(packets(&sample, start));
-        Ok(gst::FlowSuccess::Ok)
-    });
-    exit.set_callbacks(callbacks.build());
-    Ok(())
+    payloader.link(&sink).map_err(failed)?;
+    if codec.kind() == Kind::Video {
+        tell_starts(&payloader, &sink);
+    }
+    Ok(sink.source().clone())
 }
 
-/// A flag that is set when a key frame enters the payloader, whose packets follow in the same
-/// thread. Not all payloaders mark them.
-fn watch_starts(payloader: &gst::Element) -> Option<Arc<AtomicBool>> {
-    let is_start = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&is_start);
-    payloader.static_pad("sink")?.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+/// Tells the sink where decoding can start: when a key frame enters the payloader, whose packets follow
+/// in the same thread. Not all payloaders mark them.
+fn tell_starts(payloader: &gst::Element, sink: &FanOutSink) {
+    let starts = sink.told_starts();
+    let Some(entry) = payloader.static_pad("sink") else { return };
+    entry.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if info.buffer().is_some_and(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT)) {
-            flag.store(true, Ordering::Relaxed);
+            starts.store(true, Ordering::Relaxed);
         }
         gst::PadProbeReturn::Ok
     });
-    Some(is_start)
-}
-
-/// The packets of a sample. `is_start`: decoding can start with the first.
-fn packets(sample: &gst::Sample, is_start: bool) -> Vec<Packet> {
-    let (now, clock) = (Instant::now(), flow::now());
-    let mut is_start = is_start;
-    let mut read = |buffer: &gst::BufferRef| {
-        let map = buffer.map_readable().ok()?;
-        let age = buffer.pts().map_or(0, |pts| clock.nseconds().saturating_sub(pts.nseconds()));
-        let captured = now.checked_sub(Duration::from_nanos(age)).unwrap_or(now);
-        let packet = Packet::parse(&map, captured, is_start)?;
-        is_start = false;
-        Some(packet)
-    };
-    match sample.buffer_list() {
-        Some(list) => list.iter().filter_map(&mut read).collect(),
-        None => sample.buffer().and_then(&mut read).into_iter().collect(),
-    }
 }

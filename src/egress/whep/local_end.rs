@@ -5,9 +5,12 @@ use std::net::IpAddr;
 use crate::flow::Error;
 use crate::media::Kind;
 use crate::webrtc::IceEnd;
-use crate::webrtc::sdp::{self, Candidate, Choice, Description, Fragment, Media};
+use crate::webrtc::sdp::{
+    self, Candidate, Choice, Description, Direction, Fragment, LocalTransport, Media, SdpAnswer,
+};
 use auralink_sfu::{
-    CongestionTerms, Connection, Credentials, Delivery, LocalEnd, Terms, TrackTerms,
+    self as sfu, CongestionTerms, Connection, Credentials, Delivery, Engine, LocalEnd, Terms,
+    TrackTerms,
 };
 
 /// SCTP port of data channels (RFC 8841).
@@ -49,8 +52,37 @@ impl IceEnd for End {
     }
 }
 
+/// Opens a session for a viewer with these choices of its offer; returns our end and the answer.
+/// `audio_channels` are those of the audio that it gets.
+///
+/// # Errors
+/// What is wrong with the offer or with this machine.
+pub(super) fn open(
+    engine: &Engine,
+    (offer, choices): (&Description, &[Choice]),
+    congestion: Option<CongestionTerms>,
+    audio_channels: u32,
+    announced: &[IpAddr],
+) -> Result<(End, String), sfu::Error> {
+    let tag = offer.transported(choices).next().cloned();
+    let tag = tag.ok_or_else(|| sfu::Error::Terms("the offer has no transport".into()))?;
+    let terms = terms(offer, choices, &tag, congestion);
+    let (connection, local) = engine.open(&terms)?;
+    let announced = announced.to_vec();
+    let transport = LocalTransport {
+        description: describe(offer, choices, &terms, &local),
+        announced: announced.clone(),
+        is_lite: true,
+        session_id: rand::random::<u64>() >> 2,
+    };
+    let direction = Direction::SendOnly;
+    let answer = sdp::answer(&SdpAnswer { offer, choices, audio_channels, direction }, &transport);
+    let mids = offer.transported(choices).map(|m| m.mid.clone()).collect();
+    Ok((End { connection, local, tag, mids, announced }, answer))
+}
+
 /// What viewer and appliance have agreed on.
-pub(super) fn terms(
+fn terms(
     offer: &Description,
     choices: &[Choice],
     tag: &Media,
@@ -78,7 +110,7 @@ pub(super) fn terms(
 }
 
 /// Our end in the form of a description, for the answer.
-pub(super) fn describe(
+fn describe(
     offer: &Description,
     choices: &[Choice],
     terms: &Terms,

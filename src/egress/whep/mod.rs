@@ -14,6 +14,7 @@ mod payloader;
 mod pipeline;
 mod quality;
 mod shared;
+pub mod sink;
 
 use std::sync::Arc;
 

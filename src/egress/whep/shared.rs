@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::channels::{CHANNELS_MAX, serve};
 use super::fan_out::FanOut;
 use super::feed_packets::FeedPackets;
-use super::local_end::{End, describe, terms};
+use super::local_end::{self, End};
 use super::offer::{Agreement, input};
 use super::quality::QualityChoice;
 use crate::flow::{Blame, Error, Inputs, Subscription};
 use crate::media::{Codec, Kind, Quality};
-use crate::webrtc::sdp::{self, Description, Direction, LocalTransport, SdpAnswer};
+use crate::webrtc::sdp::Description;
 use crate::webrtc::{Config, IceEnd, Layers};
 use auralink_sfu::{self as sfu, Begin, Change};
 
@@ -61,31 +61,19 @@ impl Viewer {
     ) -> Result<(Self, String), Error> {
         let Agreement { mut choices, audio_channels } =
             Agreement::new(&subscription, offer).await?;
-        let Some(tag) = offer.transported(&choices).next().cloned() else {
-            return Err(Error::build(name, "the offer has no transport"));
-        };
         let mut quality = QualityChoice::new(std::mem::take(&mut subscription.qualities), quality);
         let congestion = quality.congestion(offer, &mut choices);
-        let terms = terms(offer, &choices, &tag, congestion);
         let unusable = |e: sfu::Error| match e {
             sfu::Error::Terms(_) => {
                 Error::refused(Blame::Destination, e.to_string(), "offer a sha-256 fingerprint")
             }
             e => Error::build(&name, e),
         };
-        let (connection, local) = fan_out.engine().open(&terms).map_err(unusable)?;
-        let transport = LocalTransport {
-            description: describe(offer, &choices, &terms, &local),
-            announced: config.announced_addresses.clone(),
-            is_lite: true,
-            session_id: rand::random::<u64>() >> 2,
-        };
-        let direction = Direction::SendOnly;
-        let answer = SdpAnswer { offer, choices: &choices, audio_channels, direction };
-        let text = sdp::answer(&answer, &transport);
-        let mids = offer.transported(&choices).map(|m| m.mid.clone()).collect();
-        let announced = config.announced_addresses.clone();
-        let end = Arc::new(End { connection, local, tag, mids, announced });
+        let (engine, announced) = (fan_out.engine(), &config.announced_addresses);
+        let opened =
+            local_end::open(engine, (offer, &choices), congestion, audio_channels, announced);
+        let (end, text) = opened.map_err(unusable)?;
+        let end = Arc::new(end);
         let tracks = choices.iter().map(|c| (c.kind, c.codec)).collect();
         let (fan_out, playing) = (Arc::clone(fan_out), Vec::new());
         let (quality, replaced) = (Arc::new(quality), None);

@@ -12,7 +12,7 @@ pub(super) const MONO: &str = "audio/x-raw,format=F32LE,rate=48000,channels=1,la
 
 pub(super) fn start() {
     gst::init().expect("GStreamer starts");
-    crate::elements::register().expect("registers");
+    crate::init().expect("registers");
 }
 
 /// The engine, ready.

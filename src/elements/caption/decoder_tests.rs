@@ -31,7 +31,7 @@ fn cues(texts: &[&str], language: &str) -> Vec<Cue> {
 /// Plays a description with an `auralinkcaption` named `c` to its end, with these cues.
 fn play(description: &str, cues: &[Cue]) -> gst::Structure {
     gst::init().expect("GStreamer starts");
-    crate::elements::register().expect("registers");
+    crate::init().expect("registers");
     let pipeline = gst::parse::launch(description).unwrap_or_else(|e| panic!("{description}: {e}"));
     let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
     let element = pipeline.by_name("c").and_downcast::<Caption>().expect("a caption element");

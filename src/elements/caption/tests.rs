@@ -34,7 +34,7 @@ pub(super) fn cue(start: f64, end: f64, text: &str) -> Cue {
 
 fn harness(services: &str, caps: &str) -> Harness {
     gst::init().expect("GStreamer starts");
-    crate::elements::register().expect("registers");
+    crate::init().expect("registers");
     let element = gst::ElementFactory::make("auralinkcaption").property("services", services);
     let element = element.build().expect("the element is there");
     let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
@@ -143,7 +143,7 @@ fn waiting_text_does_not_keep_the_element_from_stopping() {
 #[test]
 fn settings_that_make_no_sense_keep_it_from_starting() {
     gst::init().expect("GStreamer starts");
-    crate::elements::register().expect("registers");
+    crate::init().expect("registers");
     let check = |services: &str, existing: &str, moves: &str, says: &str| {
         let element = gst::ElementFactory::make("auralinkcaption")
             .property("services", services)

@@ -11,7 +11,7 @@ const MONO: &str = "audio/x-raw,format=F32LE,rate=48000,channels=1,layout=interl
 
 fn harness(caps: &str) -> Harness {
     gst::init().expect("GStreamer starts");
-    crate::elements::register().expect("registers");
+    crate::init().expect("registers");
     let mut harness = Harness::new("auralinkdenoisecore");
     harness.element().expect("there").set_property_from_str("engine", "rnnoise");
     harness.set_src_caps_str(caps);
@@ -212,7 +212,7 @@ fn speech_probability_comes_by_message_meta_and_property() {
 /// Plays a description to its end and returns the frames that the sink got.
 fn play(description: &str) -> (usize, gst::Caps) {
     gst::init().expect("GStreamer starts");
-    crate::elements::register().expect("registers");
+    crate::init().expect("registers");
     let pipeline = gst::parse::launch(description).expect("parses");
     let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
     let sink = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().expect("an appsink");

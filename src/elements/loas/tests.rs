@@ -17,7 +17,7 @@ const AS_BEFORE: [u8; 9] = [0xa0, 1, 2, 3, 4, 5, 6, 7, 8];
 
 fn harness() -> gst_check::Harness {
     gst::init().expect("GStreamer starts");
-    crate::elements::register().expect("it takes them");
+    crate::init().expect("it takes them");
     let mut harness = gst_check::Harness::new("auralinkloasparse");
     harness.set_src_caps_str("audio/mpeg,mpegversion=4,stream-format=loas");
     harness

@@ -10,7 +10,7 @@ use crate::needs::{skip, test_data};
 
 fn init() {
     gst::init().expect("GStreamer starts");
-    crate::elements::register().expect("our elements register");
+    crate::init().expect("our elements register");
 }
 
 fn speech() -> Option<PathBuf> {
