@@ -111,7 +111,7 @@ function makeTile(name) {
       state.textContent = stream.state;
       state.className = "pill " + stream.state;
       const viewers = Object.values(stream.viewers).reduce((a, b) => a + b, 0);
-      facts.textContent = `${viewers} viewers · ${ago(stream.since)}` + (stream.last_error ? ` · ${ago(stream.last_error_at)} ago: ${stream.last_error}` : "");
+      facts.textContent = `${viewers} ${viewers === 1 ? "viewer" : "viewers"} · ${ago(stream.since)}` + (stream.last_error ? ` · ${ago(stream.last_error_at)} ago: ${stream.last_error}` : "");
     },
   };
 }

@@ -16,6 +16,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     gst::init().expect("GStreamer starts");
-    auralink::elements::register().expect("registers");
+    auralink::init().expect("registers");
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }

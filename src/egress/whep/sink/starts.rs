@@ -2,12 +2,6 @@
 
 use crate::media::Codec;
 
-/// NAL units of H.264 (RFC 6184 section 5.2, ITU-T H.264 table 7-1).
-const IDR_SLICE: u8 = 5;
-const SPS: u8 = 7;
-const STAP_A: u8 = 24;
-const FU_A: u8 = 28;
-
 /// Finds the first packet of each key frame. Pure.
 #[derive(Debug, Default)]
 pub(super) struct Starts {
@@ -29,11 +23,13 @@ impl Starts {
 /// Whether a payload holds the beginning of a key frame; `None` if it is cut off.
 fn begins_key_frame(codec: Codec, payload: &[u8]) -> Option<bool> {
     let first = *payload.first()?;
-    let is_key = |nal: u8| matches!(nal & 0x1f, IDR_SLICE | SPS);
+    // An IDR slice or a sequence parameter set (ITU-T H.264 table 7-1).
+    let is_key = |nal: u8| matches!(nal & 0x1f, 5 | 7);
     Some(match codec {
         Codec::H264 => match first & 0x1f {
-            STAP_A => nals(payload.get(1..)?).any(is_key),
-            FU_A => payload.get(1).is_some_and(|head| head & 0x80 != 0 && is_key(*head)),
+            // STAP-A and FU-A (RFC 6184 section 5.2).
+            24 => nals(payload.get(1..)?).any(is_key),
+            28 => payload.get(1).is_some_and(|head| head & 0x80 != 0 && is_key(*head)),
             _ => is_key(first),
         },
         // Start of the first partition, and no inter frame (RFC 7741 sections 4.2 and 4.3).
