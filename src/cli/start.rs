@@ -21,6 +21,7 @@ use crate::control::Metrics;
 use crate::control::api::webrtc::WebRtc;
 use crate::control::api::{self, ApiState, Parts};
 use crate::control::archive::Archive;
+use crate::control::cluster;
 use crate::control::machine::Machine;
 use crate::control::store::Store;
 use crate::control::stream_service::{Owner, StreamService};
@@ -115,6 +116,8 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     open_streams(config, &stream_service, &store, &stop).await?;
     started.store(true, Ordering::Release);
     publishers.serve(&gate, &stop, &mut servers);
+    let (told, recordings, until) = (supervisor.clone(), config.recordings(), stop.clone());
+    servers.spawn(never_fails(async move { cluster::register(&told, &recordings, &until).await }));
     Ok(Appliance { supervisor, web_rtc, stream_service, store, tls, stop, servers, look, page })
 }
 

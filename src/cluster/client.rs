@@ -1,4 +1,4 @@
-//! One origin, called over HTTP.
+//! Other appliances, called over HTTP.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -27,6 +27,57 @@ const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// Maximum size of a certificate file, in bytes; a system's own has a quarter of it.
 const CA_BYTES_MAX: u64 = 1 << 20;
 
+/// Calls other appliances, with the token of the cluster.
+#[derive(Clone)]
+pub(super) struct Caller {
+    http: reqwest::Client,
+    /// For addresses of this machine.
+    http_here: reqwest::Client,
+    token: Secret,
+}
+
+impl Caller {
+    /// What calls appliances by this configuration.
+    ///
+    /// # Errors
+    /// A certificate file that cannot be used.
+    pub(super) async fn new(config: &Config) -> Result<Self, String> {
+        let mut certificates = None;
+        if let Some(path) = config.ca.as_deref() {
+            certificates = Some(read(path).await?);
+        }
+        let client = || {
+            let client = reqwest::Client::builder()
+                .user_agent(concat!("auralink/", env!("CARGO_PKG_VERSION")))
+                // The token reaches no other server.
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(ANSWER_TIMEOUT);
+            match &certificates {
+                Some(certificates) => client.tls_certs_only(certificates.clone()),
+                None => client,
+            }
+        };
+        let built = |client: reqwest::ClientBuilder| client.build().map_err(|e| innermost(&e));
+        // A proxy could not reach this machine's own loopback address.
+        let (http, http_here) = (built(client())?, built(client().no_proxy())?);
+        Ok(Self { http, http_here, token: config.token.clone() })
+    }
+
+    /// The appliance at a base URL.
+    ///
+    /// # Errors
+    /// An address that cannot be used.
+    pub(super) fn origin(&self, base: &str) -> Result<Origin, String> {
+        let base = Url::parse(base).map_err(|e| format!("not a URL: {e}"))?;
+        let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let http = if is_here { &self.http_here } else { &self.http };
+        Ok(Origin { http: http.clone(), base, token: self.token.clone() })
+    }
+}
+
 /// An appliance that has streams for this one.
 pub(super) struct Origin {
     http: reqwest::Client,
@@ -35,39 +86,6 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// The origins of a configuration.
-    ///
-    /// # Errors
-    /// An address or a certificate file that cannot be used.
-    pub(super) async fn all(config: &Config) -> Result<Vec<Self>, String> {
-        let mut certificates = None;
-        if let Some(path) = config.ca.as_deref().filter(|_| !config.origins.is_empty()) {
-            certificates = Some(read(path).await?);
-        }
-        let origin = |text: &String| Self::new(text, &config.token, certificates.as_deref());
-        config.origins.iter().map(origin).collect()
-    }
-
-    fn new(base: &str, token: &Secret, ca: Option<&[Certificate]>) -> Result<Self, String> {
-        let base = Url::parse(base).map_err(|e| format!("not a URL: {e}"))?;
-        let mut http = reqwest::Client::builder()
-            .user_agent(concat!("auralink/", env!("CARGO_PKG_VERSION")))
-            // The token reaches no other server.
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(ANSWER_TIMEOUT);
-        let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        // A proxy could not reach this machine's own loopback address.
-        if host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
-            http = http.no_proxy();
-        }
-        if let Some(certificates) = ca {
-            http = http.tls_certs_only(certificates.to_vec());
-        }
-        let http = http.build().map_err(|e| innermost(&e))?;
-        Ok(Self { http, base, token: token.clone() })
-    }
-
     /// Its address, for display.
     pub(super) fn shown(&self) -> String {
         url_without_secrets(self.base.as_str())

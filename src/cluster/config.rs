@@ -20,8 +20,13 @@ pub struct Config {
     pub token: Secret,
     /// Base URLs of the appliances that have the streams which this one lacks, the best one first.
     pub origins: Vec<String>,
-    /// File with the certificates (PEM) that the origins are verified with, instead of those of the
-    /// system.
+    /// Address of the Redis in which the appliances of the cluster find each other; it may hold a
+    /// password.
+    pub redis: Secret,
+    /// Base URL under which the other appliances reach this one.
+    pub url: Option<String>,
+    /// File with the certificates (PEM) that the other appliances and Redis are verified with, instead
+    /// of those of the system.
     pub ca: Option<PathBuf>,
     /// Most streams that come from origins at once.
     pub streams_max: usize,
@@ -36,6 +41,8 @@ impl Default for Config {
         Self {
             token: Secret::default(),
             origins: Vec::new(),
+            redis: Secret::default(),
+            url: None,
             ca: None,
             streams_max: 32,
             idle_s: 10,
@@ -53,6 +60,10 @@ impl Config {
         if self.token.is_empty() {
             if !self.origins.is_empty() {
                 add("token", "origins want the token of the cluster: set the same there".into());
+            } else if !self.redis.is_empty() {
+                let message =
+                    "`redis` wants the token of the cluster: set the same at all appliances";
+                add("token", message.into());
             }
         } else if token.len() < TOKEN_CHARS_MIN {
             let message = "at least 24 characters, such as those of `openssl rand -hex 32`";
@@ -71,6 +82,22 @@ impl Config {
                 add(&format!("origins[{index}]"), problem);
             }
         }
+        if let Some(problem) = redis_problem(&self.redis) {
+            add("redis", problem);
+        }
+        match &self.url {
+            Some(url) => {
+                if let Some(problem) = base_problem(url) {
+                    add("url", problem);
+                }
+            }
+            None if self.redis.is_empty() => {}
+            None => {
+                let message = "`redis` tells the others this appliance's address: set it, as \
+                               https://host:port";
+                add("url", message.into());
+            }
+        }
         if self.streams_max == 0 {
             add("streams_max", "at least 1".into());
         }
@@ -83,8 +110,23 @@ impl Config {
     }
 }
 
-/// What is wrong with the base URL of an origin.
-fn base_problem(text: &str) -> Option<String> {
+/// What is wrong with the address of Redis, in a text that does not repeat it.
+fn redis_problem(redis: &Secret) -> Option<String> {
+    if redis.is_empty() {
+        return None;
+    }
+    url_problem(redis.expose(), &["redis", "rediss"]).or_else(|| {
+        let fits = redis::parse_redis_url(redis.expose()).is_some_and(|url| {
+            let database = url.path().trim_start_matches('/');
+            database.is_empty() || database.parse::<u16>().is_ok()
+        });
+        let message = "write it as redis://user:password@host:port/database, or rediss:// with TLS";
+        (!fits).then(|| message.into())
+    })
+}
+
+/// What is wrong with the base URL of an appliance.
+pub(super) fn base_problem(text: &str) -> Option<String> {
     let bare = |url: url::Url| {
         url.path() == "/"
             && url.query().is_none()
@@ -122,6 +164,24 @@ mod tests {
             &["origins[0]", "origins[1]", "origins[2]", "origins[3]"],
         );
         check(token, &["http://a", "http://a"], &["origins[1]"]);
+        let with_redis = |token: &str, redis: &str, url: Option<&str>, expect: &[&str]| {
+            let (token, redis) = (Secret::new(token), Secret::new(redis));
+            let config = Config { token, redis, url: url.map(str::to_owned), ..Config::default() };
+            let found = config.problems();
+            let fields: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
+            assert_eq!(fields, expect, "{found:?}");
+            assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+        };
+        let here = Some("http://a:8080");
+        with_redis(token, "redis://a", here, &[]);
+        with_redis(token, "rediss://auralink:hunter2@a:6379/2", here, &[]);
+        with_redis(token, "", here, &[]);
+        with_redis("", "redis://a", here, &["token"]);
+        with_redis(token, "redis://a", None, &["url"]);
+        with_redis(token, "redis://:hunter2@a", Some("http://a/x"), &["url"]);
+        for wrong in ["a:6379", "http://:hunter2@a", "redis://:hunter2@a/hunter2", "redis://"] {
+            with_redis(token, wrong, here, &["redis"]);
+        }
         let zero = Config { streams_max: 0, idle_s: 0, linger_s: 100_000, ..Config::default() };
         assert_eq!(zero.problems().len(), 3);
     }

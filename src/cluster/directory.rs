@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{OnceCell, Semaphore};
+use tokio_util::sync::CancellationToken;
 
-use super::client::Origin;
-use super::{ApplianceLoad, Config, Events, StreamAccess};
+use super::client::{Caller, Origin};
+use super::registry::{Candidates, Registered, Registration, Registry};
+use super::rule::{Place, Reply, choose, may_improve};
+use super::{ApplianceId, ApplianceLoad, Config, Events, Found, Lookup, RedisState, Told};
 use crate::media::{IgnorePoison, StreamName};
 
 /// How long an answer is used, also that nobody has the stream: longer than a crowd needs to come, and
@@ -26,78 +29,26 @@ const QUESTIONS_COUNT_MAX: usize = 16;
 /// Most names whose answers are kept.
 const NAMES_COUNT_MAX: usize = 1024;
 
-/// Where a stream was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Address of the origin, for display.
-    pub origin: String,
-    /// Its host, in brackets if it is an IPv6 address.
-    pub host: String,
-    /// How the stream is played there.
-    pub access: StreamAccess,
-}
-
-/// What is known of a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// An origin has it, on air or not.
-    Found(Arc<Found>),
-    /// Every origin has answered, and none has it.
-    Nowhere,
-    /// Those that answered do not have it, and at least one did not answer.
-    Unreachable,
-}
-
-/// What one origin says of a stream.
-#[derive(Clone, Debug)]
-enum Reply {
-    /// Nothing yet.
-    Pending,
-    /// It cannot be asked.
-    Failed,
-    /// It has no such stream of its own.
-    Unknown,
-    Has(Arc<Found>),
-}
-
-impl Reply {
-    fn found(&self) -> Option<&Arc<Found>> {
-        match self {
-            Self::Has(found) => Some(found),
-            Self::Pending | Self::Failed | Self::Unknown => None,
-        }
-    }
-
-    fn is_live(&self) -> bool {
-        self.found().is_some_and(|found| found.access.live)
-    }
-}
-
-/// Two origins with one name are resolved by the order of the configuration: the first that has the
-/// stream on air, else the first that has it at all.
-fn choose(replies: &[Reply]) -> Lookup {
-    let live = replies.iter().find(|reply| reply.is_live());
-    let any = || replies.iter().find(|reply| reply.found().is_some());
-    match live.or_else(any).and_then(Reply::found) {
-        Some(found) => Lookup::Found(Arc::clone(found)),
-        None if replies.iter().all(|reply| matches!(reply, Reply::Unknown)) => Lookup::Nowhere,
-        None => Lookup::Unreachable,
-    }
-}
-
-/// Whether a better origin may still answer.
-fn may_improve(replies: &[Reply]) -> bool {
-    let first = replies.iter().position(Reply::is_live).unwrap_or(replies.len());
-    replies[..first].iter().any(|reply| matches!(reply, Reply::Pending))
-}
-
 /// An answer with its time, asked for once by all who wait for it.
 type Answer = Arc<OnceCell<(Instant, Lookup)>>;
+
+/// An appliance of the cluster, as this one knows it.
+pub struct Appliance {
+    /// Its base URL, for display.
+    pub url: String,
+    /// How Redis knows it. `None` if only the configuration names it.
+    pub registration: Option<Registration>,
+    /// Its load, or why it cannot be asked.
+    pub load: Result<ApplianceLoad, String>,
+}
 
 /// The origins of this appliance. The default has none.
 pub struct Origins {
     config: Config,
-    origins: Vec<Origin>,
+    /// Those of the configuration.
+    listed: Vec<Arc<Origin>>,
+    /// Those that are known by Redis.
+    registry: Option<Registry>,
     answers: Mutex<BTreeMap<StreamName, Answer>>,
     questions: Semaphore,
 }
@@ -106,7 +57,8 @@ impl Default for Origins {
     fn default() -> Self {
         Self {
             config: Config::default(),
-            origins: Vec::new(),
+            listed: Vec::new(),
+            registry: None,
             answers: Mutex::default(),
             questions: Semaphore::new(QUESTIONS_COUNT_MAX),
         }
@@ -115,7 +67,7 @@ impl Default for Origins {
 
 impl fmt::Debug for Origins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.origins.iter().map(Origin::shown)).finish()
+        f.debug_list().entries(self.listed.iter().map(|origin| origin.shown())).finish()
     }
 }
 
@@ -125,8 +77,35 @@ impl Origins {
     /// # Errors
     /// An address or a certificate file that cannot be used.
     pub async fn new(config: &Config) -> Result<Self, String> {
-        let origins = Origin::all(config).await?;
-        Ok(Self { config: config.clone(), origins, ..Self::default() })
+        let config = config.clone();
+        if config.origins.is_empty() && config.redis.is_empty() {
+            return Ok(Self { config, ..Self::default() });
+        }
+        let caller = Caller::new(&config).await?;
+        let listed = config.origins.iter().map(|base| caller.origin(base).map(Arc::new));
+        let listed = listed.collect::<Result<_, _>>()?;
+        let registry = Registry::new(&config, &caller).await?;
+        Ok(Self { config, listed, registry, ..Self::default() })
+    }
+
+    /// Tells the other appliances of this one through Redis, and reads what they tell, until cancelled.
+    /// `tell` says what this one has.
+    pub async fn register<T: Future<Output = Told>>(
+        &self,
+        tell: impl Fn() -> T,
+        until: &CancellationToken,
+    ) {
+        match &self.registry {
+            Some(registry) => registry.run(tell, until).await,
+            None => until.cancelled().await,
+        }
+    }
+
+    /// This appliance has something new to tell.
+    pub fn tell_soon(&self) {
+        if let Some(registry) = &self.registry {
+            registry.wake();
+        }
     }
 
     /// The settings.
@@ -136,7 +115,7 @@ impl Origins {
 
     /// Whether there are none, so that this appliance is no edge.
     pub fn is_empty(&self) -> bool {
-        self.origins.is_empty()
+        self.listed.is_empty() && self.registry.is_none()
     }
 
     /// Which origin has a stream. Callers that ask at the same time share one question.
@@ -147,6 +126,29 @@ impl Origins {
         let Some(answer) = self.answer(name, Instant::now()) else { return Lookup::Unreachable };
         let (_, lookup) = answer.get_or_init(|| self.ask(name)).await;
         lookup.clone()
+    }
+
+    /// Drops what is known of a stream: its origin does not send it any more.
+    pub fn forget(&self, name: &StreamName) {
+        let mut answers = self.answers.lock().ignore_poison();
+        if answers.get(name).is_some_and(|answer| answer.initialized()) {
+            answers.remove(name);
+        }
+    }
+
+    /// Waits until a stream that is pulled has another origin, by the rule for two of one name. Only
+    /// those of Redis tell when they have it on air.
+    pub async fn overtaken(&self, name: &StreamName, pulled: &Found) {
+        let Some(registry) = &self.registry else { return std::future::pending().await };
+        loop {
+            registry.on_air_elsewhere(name, &pulled.origin).await;
+            if let Lookup::Found(found) = self.lookup(name).await
+                && found.origin != pulled.origin
+                && found.access.live_ms.is_some()
+            {
+                return;
+            }
+        }
     }
 
     /// What is known of a stream without asking.
@@ -183,10 +185,13 @@ impl Origins {
         let Ok(_place) = self.questions.acquire().await else {
             return (Instant::now(), Lookup::Unreachable);
         };
-        let mut replies = vec![Reply::Pending; self.origins.len()];
-        let asked = self.origins.iter().enumerate();
-        let mut waiting: FuturesUnordered<_> = asked
-            .map(|(index, origin)| async move { (index, reply(origin, name).await) })
+        let (origins, is_all) = self.candidates(name).await;
+        let mut asked: Vec<(Place, Reply)> =
+            origins.iter().map(|(place, _)| (place.clone(), Reply::Pending)).collect();
+        let mut waiting: FuturesUnordered<_> = origins
+            .iter()
+            .enumerate()
+            .map(|(index, (_, origin))| async move { (index, reply(origin, name).await) })
             .collect();
         // Every origin answers or fails within its own time limit.
         let mut until: Option<tokio::time::Instant> = None;
@@ -199,19 +204,41 @@ impl Origins {
             };
             tokio::select! {
                 next = waiting.next() => match next {
-                    Some((index, reply)) => replies[index] = reply,
+                    Some((index, reply)) => asked[index].1 = reply,
                     None => break,
                 },
                 () = late => break,
             }
-            if replies.iter().any(Reply::is_live) {
-                if !may_improve(&replies) {
+            if asked.iter().any(|(_, reply)| reply.is_live()) {
+                if !may_improve(&asked) {
                     break;
                 }
                 until.get_or_insert_with(|| tokio::time::Instant::now() + BETTER_ORIGIN_WAIT);
             }
         }
-        (Instant::now(), choose(&replies))
+        let lookup = match choose(&asked) {
+            // One that is not known may have it.
+            Lookup::Nowhere if !is_all => Lookup::Unreachable,
+            lookup => lookup,
+        };
+        (Instant::now(), lookup)
+    }
+
+    /// The appliances that are asked for a stream, and whether no other one can have it.
+    async fn candidates(&self, name: &StreamName) -> (Vec<(Place, Arc<Origin>)>, bool) {
+        let listed = self.listed.iter().enumerate();
+        let mut origins: Vec<_> =
+            listed.map(|(index, origin)| (Place::Listed(index), Arc::clone(origin))).collect();
+        let Some(registry) = &self.registry else { return (origins, true) };
+        let Candidates { members, is_all } = registry.candidates(name).await;
+        let others = members.into_iter().filter(|(_, origin)| !self.is_listed(origin));
+        origins.extend(others.map(|(id, origin)| (Place::Registered(id), origin)));
+        (origins, is_all)
+    }
+
+    /// Whether the configuration names an appliance that is known by Redis.
+    fn is_listed(&self, registered: &Origin) -> bool {
+        self.listed.iter().any(|origin| origin.shown() == registered.shown())
     }
 
     /// The captions of a stream, in the messages of a trunk, from the origin where it was found.
@@ -219,15 +246,42 @@ impl Origins {
     /// # Errors
     /// Why there is no answer, as text without secrets.
     pub async fn captions(&self, found: &Found, name: &StreamName) -> Result<Events, String> {
-        let origin = self.origins.iter().find(|origin| origin.shown() == found.origin);
+        let registered = self.registry.iter().flat_map(Registry::registered);
+        let mut known =
+            self.listed.iter().cloned().chain(registered.map(|registered| registered.origin));
+        let origin = known.find(|origin| origin.shown() == found.origin);
         origin.ok_or("it is no origin any more")?.captions(name).await
     }
 
-    /// The load of each origin, or why it cannot be asked; with the address of the origin.
-    pub async fn loads(&self) -> Vec<(String, Result<ApplianceLoad, String>)> {
-        let asked =
-            self.origins.iter().map(|origin| async { (origin.shown(), origin.load().await) });
+    /// The other appliances: those of the configuration, in their order, then those that are known by
+    /// Redis. Each is asked for its load.
+    pub async fn appliances(&self) -> Vec<Appliance> {
+        let mut registered: Vec<_> =
+            self.registry.iter().flat_map(Registry::registered).map(Some).collect();
+        let mut known = Vec::new();
+        for origin in &self.listed {
+            let same = |found: &&mut Option<Registered>| {
+                found.as_ref().is_some_and(|found| found.origin.shown() == origin.shown())
+            };
+            let same = registered.iter_mut().find(same).and_then(Option::take);
+            known.push((Arc::clone(origin), same.map(|same| same.registration)));
+        }
+        let others = registered.into_iter().flatten();
+        known.extend(others.map(|other| (other.origin, Some(other.registration))));
+        let asked = known.into_iter().map(|(origin, registration)| async move {
+            Appliance { url: origin.shown(), registration, load: origin.load().await }
+        });
         futures::future::join_all(asked).await
+    }
+
+    /// Whether Redis works. `None` without one.
+    pub fn redis(&self) -> Option<RedisState> {
+        self.registry.as_ref().map(Registry::redis)
+    }
+
+    /// Identity and address of this appliance, if Redis has them.
+    pub fn own(&self) -> Option<(&ApplianceId, &str)> {
+        self.registry.as_ref().map(Registry::own)
     }
 }
 

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 /// appliances of the cluster.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StreamAccess {
-    /// Whether it is on air.
+    /// Whether it is on air, be it with the slate.
     pub live: bool,
+    /// For how long its publisher has been there, in milliseconds; `null` while there is none.
+    #[serde(default)]
+    pub live_ms: Option<u64>,
     /// Playing needs no token.
     pub open_play: bool,
     /// Token of viewers.

@@ -10,6 +10,7 @@
 pub mod api;
 pub mod archive;
 pub mod auth;
+pub mod cluster;
 pub mod console;
 pub mod elements;
 mod locks;

@@ -54,10 +54,16 @@ impl PulledSource for OriginSource {
             () = intake.cancel.cancelled() => return Ok(()),
         };
         let limits = Limits { silence: SILENCE_MAX, ..Limits::default() };
-        tokio::select! {
+        let ended = tokio::select! {
             ended = srt::receive("origin-pull", socket, &intake.tracks, limits, &intake.cancel) => ended,
             never = follow_captions(&origins, &found, &intake) => match never {},
-        }
+            () = origins.overtaken(&intake.stream, &found) => {
+                tracing::info!(stream = %intake.stream, origin = found.origin, "it has another origin now");
+                return Ok(());
+            }
+        };
+        origins.forget(&intake.stream);
+        ended
     }
 }
 
@@ -81,6 +87,7 @@ async fn call(origins: &Origins, intake: &Intake) -> (Arc<srt::Socket>, Arc<Foun
                 Err(error) => {
                     tracing::warn!(%stream, origin = found.origin, error, "an origin cannot be pulled");
                     report.note(format!("{}: {error}", found.origin));
+                    origins.forget(stream);
                 }
             }
         }
@@ -136,6 +143,7 @@ mod tests {
     fn found(host: &str, srt_port: Option<u16>) -> Found {
         let access = StreamAccess {
             live: true,
+            live_ms: Some(1),
             open_play: false,
             play_token: Some("a/b c&d:e".into()),
             srt_passphrase: Some("correct & horse".into()),

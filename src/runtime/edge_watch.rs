@@ -156,6 +156,7 @@ mod tests {
     fn found(token: &str) -> Lookup {
         let access = StreamAccess {
             live: true,
+            live_ms: Some(1),
             open_play: false,
             play_token: Some(token.into()),
             srt_passphrase: None,

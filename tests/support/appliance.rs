@@ -59,7 +59,8 @@ impl Appliance {
         Self::start_with("").await
     }
 
-    /// The same with additional configuration: `api.open = true`, then sections.
+    /// The same with additional configuration: `api.open = true`, then sections. `{here}` stands for the
+    /// base URL of the appliance.
     pub(crate) async fn start_with(extra_config: &str) -> Self {
         Self::start_in(Some(turns(1).await), extra_config, false, None).await
     }
@@ -186,6 +187,7 @@ impl Appliance {
         let Ports { http, rtmp, srt } = self.ports;
         let state = self.state();
         let state = state.display();
+        let extra = extra.replace("{here}", &self.api.url(""));
         let listen = if self.place.is_some() { "0.0.0.0" } else { "127.0.0.1" };
         let text = format!(
             "state_dir = \"{state}\"\n\

@@ -11,6 +11,7 @@ pub(crate) mod media;
 pub(crate) mod needs;
 pub(crate) mod publish;
 pub(crate) mod pulled;
+pub(crate) mod redis;
 pub(crate) mod rough;
 pub(crate) mod speech;
 pub(crate) mod spelling;

@@ -11,44 +11,6 @@ use crate::media::Secret;
 
 const TOKEN: &str = "a-token-of-the-cluster-0123456789";
 
-fn found(origin: &str, live: bool) -> Reply {
-    let access = StreamAccess {
-        live,
-        open_play: false,
-        play_token: None,
-        srt_passphrase: None,
-        srt_port: Some(1),
-    };
-    let (origin, host) = (origin.to_owned(), origin.to_owned());
-    Reply::Has(Arc::new(Found { origin, host, access }))
-}
-
-#[test]
-fn the_first_origin_that_is_live_wins_and_silence_is_no_refusal() {
-    let check = |replies: &[Reply], expect: &str| {
-        let chosen = match choose(replies) {
-            Lookup::Found(found) => found.origin.clone(),
-            other => format!("{other:?}"),
-        };
-        assert_eq!(chosen, expect, "{replies:?}");
-    };
-    check(&[found("a", true), found("b", true)], "a");
-    check(&[found("a", false), found("b", true)], "b");
-    check(&[Reply::Failed, found("b", false)], "b");
-    check(&[Reply::Pending, found("b", true)], "b");
-    check(&[Reply::Unknown, Reply::Unknown], "Nowhere");
-    check(&[Reply::Unknown, Reply::Failed], "Unreachable");
-    check(&[Reply::Unknown, Reply::Pending], "Unreachable");
-}
-
-#[test]
-fn only_a_better_origin_is_waited_for() {
-    assert!(may_improve(&[Reply::Pending, found("b", true)]));
-    assert!(!may_improve(&[found("a", true), Reply::Pending]));
-    assert!(!may_improve(&[Reply::Failed, found("b", true)]));
-    assert!(may_improve(&[found("a", false), Reply::Pending]));
-}
-
 /// An origin that counts what it is asked.
 async fn origin() -> (String, Arc<AtomicUsize>) {
     async fn answer(

@@ -5,22 +5,27 @@ use std::sync::atomic::Ordering;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use chrono::Utc;
 use serde::Serialize;
 
 use super::extract::Params;
-use super::health::{DISK_TIMEOUT, starting};
+use super::health::starting;
 use super::{ApiState, Code, Error, Failures};
-use crate::cluster::{ApplianceLoad, StreamAccess};
-use crate::flow::files;
+use crate::cluster::{
+    Appliance, ApplianceId, ApplianceLoad, RedisState, Registration, StreamAccess,
+};
+use crate::control::cluster::{has_publisher, load, streams, viewers_of};
 use crate::media::{Protocol, StreamName};
 use crate::runtime::{StreamSnapshot, StreamState, Wanted};
-use crate::telemetry::Host;
 
 /// The appliances that this one knows, and which stream comes from where.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct ClusterView {
-    /// This appliance first, then its origins in the order of the configuration.
+    /// This appliance first, then its origins in the order of the configuration, then those that are
+    /// known by Redis.
     appliances: Vec<ClusterAppliance>,
+    /// The Redis in which the appliances find each other; `null` without one.
+    redis: Option<RedisState>,
     /// Streams that this appliance has from an origin.
     streams: Vec<ClusterStream>,
 }
@@ -28,8 +33,13 @@ pub(super) struct ClusterView {
 /// One appliance.
 #[derive(Serialize, utoipa::ToSchema)]
 struct ClusterAppliance {
-    /// Base URL of an origin; `null` for this appliance.
+    /// Its base URL; `null` for this appliance, unless Redis has it.
     url: Option<String>,
+    /// Its identity in Redis; `null` if it is not known there.
+    #[schema(value_type = Option<String>)]
+    id: Option<ApplianceId>,
+    /// What it told through Redis; `null` if it is not known there, and for this appliance.
+    registration: Option<Registration>,
     /// Whether it answers now, and takes the token of the cluster.
     reachable: bool,
     /// Why it does not, as text.
@@ -39,12 +49,19 @@ struct ClusterAppliance {
 }
 
 impl ClusterAppliance {
-    fn of_origin((url, load): (String, Result<ApplianceLoad, String>)) -> Self {
+    fn of_other(appliance: Appliance) -> Self {
+        let Appliance { url, registration, load } = appliance;
         let (load, problem) = match load {
             Ok(load) => (Some(load), None),
             Err(problem) => (None, Some(problem)),
         };
-        Self { url: Some(url), reachable: load.is_some(), problem, load }
+        let id = registration.as_ref().map(|registration| registration.id.clone());
+        Self { url: Some(url), id, registration, reachable: load.is_some(), problem, load }
+    }
+
+    fn of_own(load: ApplianceLoad, own: Option<(&ApplianceId, &str)>) -> Self {
+        let (id, url) = own.map(|(id, url)| (id.clone(), url.to_owned())).unzip();
+        Self { url, id, registration: None, reachable: true, problem: None, load: Some(load) }
     }
 }
 
@@ -67,51 +84,16 @@ fn origin_of(stream: &StreamSnapshot) -> Option<String> {
     facts.and_then(|origin| origin.as_str()).map(str::to_owned)
 }
 
-fn viewers_of(stream: &StreamSnapshot) -> u64 {
-    stream.viewers.values().copied().map(u64::from).sum()
-}
-
-/// The streams with their states, and whether each comes from an origin.
-async fn streams(state: &ApiState) -> Vec<(StreamSnapshot, bool)> {
-    let from_origin = |stream: &StreamSnapshot| {
-        let name = stream.name.parse::<StreamName>().ok();
-        let spec = name.and_then(|name| state.supervisor().spec(&name).ok());
-        spec.is_some_and(|spec| spec.is_from_origin())
-    };
-    let snapshots = state.supervisor().snapshots().await.into_iter();
-    snapshots
-        .map(|stream| (from_origin(&stream), stream))
-        .map(|(is, stream)| (stream, is))
-        .collect()
-}
-
-async fn load(state: &ApiState, streams: &[(StreamSnapshot, bool)]) -> ApplianceLoad {
-    let host = files::within(&state.recordings, DISK_TIMEOUT, Host::read).await.unwrap_or_default();
-    let (streams_max, viewers_max) = state.supervisor().limits();
-    let from_origins = streams.iter().filter(|(_, from_origin)| *from_origin).count();
-    let on_air = |state| matches!(state, StreamState::Live | StreamState::Backup);
-    ApplianceLoad {
-        version: env!("CARGO_PKG_VERSION").into(),
-        streams: streams.len() - from_origins,
-        streams_live: streams.iter().filter(|(stream, _)| on_air(stream.state)).count(),
-        streams_from_origins: from_origins,
-        streams_max,
-        viewers: streams.iter().map(|(stream, _)| viewers_of(stream)).sum(),
-        viewers_max,
-        cpus: host.cpus,
-        cpu_percent: (host.cpu_percent * 10.0).round() / 10.0,
-    }
-}
-
-/// This appliance and its origins: whether they answer, their load, and which stream comes from where.
+/// This appliance and the others of its cluster: whether they answer, their load, and which stream comes from where.
 #[utoipa::path(get, path = "/api/v1/cluster", tag = "system",
     responses((status = 200, body = ClusterView), Failures))]
 pub(super) async fn get_cluster(State(state): State<ApiState>) -> axum::Json<ClusterView> {
-    let (streams, origins) = tokio::join!(streams(&state), state.supervisor().origins().loads());
-    let own = load(&state, &streams).await;
-    let own = ClusterAppliance { url: None, reachable: true, problem: None, load: Some(own) };
+    let supervisor = state.supervisor();
+    let (streams, others) = tokio::join!(streams(supervisor), supervisor.origins().appliances());
+    let own = load(supervisor, &state.recordings, &streams).await;
+    let own = ClusterAppliance::of_own(own, supervisor.origins().own());
     let appliances =
-        [own].into_iter().chain(origins.into_iter().map(ClusterAppliance::of_origin)).collect();
+        [own].into_iter().chain(others.into_iter().map(ClusterAppliance::of_other)).collect();
     let brought = streams.iter().filter(|(_, from_origin)| *from_origin);
     let streams = brought.map(|(stream, _)| ClusterStream {
         stream: stream.name.clone(),
@@ -119,15 +101,16 @@ pub(super) async fn get_cluster(State(state): State<ApiState>) -> axum::Json<Clu
         state: stream.state,
         viewers: viewers_of(stream),
     });
-    axum::Json(ClusterView { appliances, streams: streams.collect() })
+    let redis = supervisor.origins().redis();
+    axum::Json(ClusterView { appliances, redis, streams: streams.collect() })
 }
 
 /// The load of this appliance, for the other ones of the cluster. Needs the token of the cluster.
 #[utoipa::path(get, path = "/api/v1/cluster/load", tag = "system",
     responses((status = 200, body = ApplianceLoad), Failures))]
 pub(super) async fn get_cluster_load(State(state): State<ApiState>) -> axum::Json<ApplianceLoad> {
-    let streams = streams(&state).await;
-    axum::Json(load(&state, &streams).await)
+    let streams = streams(state.supervisor()).await;
+    axum::Json(load(state.supervisor(), &state.recordings, &streams).await)
 }
 
 /// How an edge plays a stream of this appliance, and whom it may let play. Needs the token of the
@@ -147,14 +130,26 @@ pub(super) async fn get_cluster_stream(
     }
     let wanted = own(&state, &name)?;
     let access = &wanted.spec.access;
+    let stream_state = state.supervisor().state(&name)?;
     let told = StreamAccess {
-        live: state.supervisor().state(&name)? != StreamState::Idle,
+        live: stream_state != StreamState::Idle,
+        live_ms: match has_publisher(stream_state) {
+            true => Some(live_ms(&state.supervisor().snapshot(&name).await?)),
+            false => None,
+        },
         open_play: access.open_play,
         play_token: access.play_token.clone(),
         srt_passphrase: access.srt_passphrase.clone(),
         srt_port: state.endpoints.srt.filter(|_| wanted.preset.play.allows(Protocol::Srt)),
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(told)))
+}
+
+/// For how long the publisher of a stream has been there, in milliseconds.
+fn live_ms(stream: &StreamSnapshot) -> u64 {
+    let publisher = stream.sources.iter().find(|source| source.on_air);
+    let since = publisher.map_or(stream.since, |source| source.since);
+    (Utc::now() - since).num_milliseconds().try_into().unwrap_or(0)
 }
 
 /// A stream that does not come from an origin.

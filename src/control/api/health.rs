@@ -1,7 +1,7 @@
 //! Health, metrics, and the answers for unknown routes.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -11,15 +11,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{ApiState, Code, Error, Failures};
+use crate::cluster::RedisState;
 use crate::control::Metrics;
 use crate::control::auth;
+use crate::control::cluster::DISK_TIMEOUT;
 use crate::flow::{self, files};
 use crate::runtime::{StreamSnapshot, StreamState};
 use crate::speech::recovery::{self, Trouble};
 use crate::telemetry::disk;
-
-/// A disk that does not report its usage within this time hangs; its figures are then left out.
-pub(super) const DISK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The process is up and answers requests.
 #[utoipa::path(get, path = "/healthz", tag = "system", security(()),
@@ -77,13 +76,20 @@ impl Fault {
         (stream.state == StreamState::Failed).then_some(fault)
     }
 
+    fn of_redis(redis: RedisState) -> Option<Self> {
+        let RedisState { url, reachable, since, problem } = redis;
+        let what = format!("Redis {url}");
+        let reason = problem.unwrap_or_default();
+        (!reachable).then_some(Self { what, reason, since: Some(since), retry_in_ms: None })
+    }
+
     fn lasting(what: String, reason: String) -> Self {
         Self { what, reason, since: None, retry_in_ms: None }
     }
 }
 
 /// What does not work now: speech engines that have died and are started again, failed streams, streams
-/// of the database that could not be started, a database that cannot be written.
+/// of the database that could not be started, a database that cannot be written, the Redis of the cluster.
 #[utoipa::path(get, path = "/api/v1/health", tag = "system",
     responses((status = 200, body = Health), Failures))]
 pub(super) async fn get_health(State(state): State<ApiState>) -> axum::Json<Health> {
@@ -93,6 +99,7 @@ pub(super) async fn get_health(State(state): State<ApiState>) -> axum::Json<Heal
     faults.extend(lost.map(|(name, why)| Fault::lasting(format!("stream {name}"), why)));
     let unwritable = state.stream_service.store_problem().await;
     faults.extend(unwritable.map(|why| Fault::lasting("the database".into(), why.to_string())));
+    faults.extend(state.supervisor().origins().redis().and_then(Fault::of_redis));
     let state = if faults.is_empty() { HealthState::Green } else { HealthState::Yellow };
     axum::Json(Health { state, faults })
 }

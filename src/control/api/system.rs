@@ -11,9 +11,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::extract::Params;
-use super::health::DISK_TIMEOUT;
 use super::{ApiState, Code, Error, Failures};
 use crate::aic;
+use crate::control::cluster::DISK_TIMEOUT;
 use crate::control::elements::Missing;
 use crate::control::machine::VoiceCodec;
 use crate::control::origin::Endpoints;
