@@ -26,6 +26,7 @@ mod leaks;
 mod lifecycle;
 mod outputs;
 mod paths;
+mod players;
 mod recordings;
 mod refusals;
 mod resilience;

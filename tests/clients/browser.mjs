@@ -1,4 +1,4 @@
-// Chromium as a publisher and as a viewer.
+// Chromium as a publisher and as a viewer; with `--firefox`, Firefox.
 //
 //   node browser.mjs whep URL --token T --seconds 10       plays by WHEP (--eager: without buffering)
 //   node browser.mjs whip URL --token T --seconds 10       publishes its fake camera and microphone
@@ -8,7 +8,8 @@
 //   node browser.mjs listen URL --token T --stream S       listens to the voice of a live stream on the page
 //   node browser.mjs overlay URL                           feeds cues to the page's captions
 //
-// `--codec` and, with whip, `--scalability L3T3_KEY` select the video encoding. `--captions` opens
+// `--codec` and, with whip, `--scalability L3T3_KEY` select the video encoding. `--only tcp` and `--only ipv6`
+// leave of the answer to whep the candidates of one kind. `--captions` opens
 // the data channel of captions with whep; with page it waits for this text over the
 // video and in the transcript. `--shot FILE` with page saves a screenshot. `--trunk URL` with
 // page, and `--trunk-token T`, adds a trunk by the form and waits until the page shows its state.
@@ -22,7 +23,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { chromium } from "playwright-core";
+import { chromium, firefox } from "playwright-core";
 
 const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -31,6 +32,16 @@ const FLAGS = [
   "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage",
 ];
 
+const PREFERENCES = {
+  // Without a click of a person.
+  "media.autoplay.default": 0,
+  "media.autoplay.blocking_policy": 0,
+  // Firefox fetches its decoder of H.264 for WebRTC, OpenH264, when it first runs. What it plays files with
+  // (FFmpeg) serves WebRTC too where hardware is said to decode.
+  "media.webrtc.hw.h264.enabled": true,
+  "gfx.blacklist.webrtc.hw.acceleration.h264": 1,
+};
+
 const say = (event, facts = {}) => console.log(JSON.stringify({ event, ...facts }));
 
 const { values: options, positionals } = parseArgs({
@@ -38,6 +49,8 @@ const { values: options, positionals } = parseArgs({
   options: {
     token: { type: "string" },
     codec: { type: "string" },
+    only: { type: "string" },
+    firefox: { type: "boolean", default: false },
     scalability: { type: "string" },
     captions: { type: "string" },
     shot: { type: "string" },
@@ -50,6 +63,13 @@ const { values: options, positionals } = parseArgs({
     chromium: { type: "string", default: process.env.CHROMIUM ?? "/usr/bin/chromium" },
   },
 });
+
+/** Chromium, or Debian's Firefox by WebDriver BiDi. */
+function launch() {
+  if (!options.firefox) return chromium.launch({ executablePath: options.chromium, args: FLAGS });
+  const executablePath = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
+  return firefox.launch({ channel: "moz-firefox", executablePath, firefoxUserPrefs: PREFERENCES });
+}
 
 /** Serves the test page from another origin, like a player on a foreign web site. */
 async function serve() {
@@ -266,7 +286,7 @@ async function main() {
     return 2;
   }
   const server = await serve();
-  const browser = await chromium.launch({ executablePath: options.chromium, args: FLAGS });
+  const browser = await launch();
   try {
     // A secure context is needed for getUserMedia; 127.0.0.1 is one.
     const page = await browser.newPage();
@@ -288,7 +308,8 @@ async function main() {
     }
     page.on("pageerror", (error) => say("page_error", { error: String(error) }));
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
-    const begin = { mode, url, token: options.token, codec: options.codec, scalability: options.scalability, eager: options.eager, captions: options.captions };
+    const { token, codec, only, scalability, eager, captions } = options;
+    const begin = { mode, url, token, codec, only, scalability, eager, captions };
     const refused = await page.evaluate((b) => window.begin(b), begin);
     if (refused) {
       say("refused", refused);

@@ -7,12 +7,14 @@ let pc = null;
 let hls = null;
 let resource = null;
 let headers = {};
+let only = null;
 let began = 0;
 let stats = {};
 
 /** Starts; returns null, or the server's answer if it refused. */
-window.begin = async ({ mode, url, token, codec, scalability, eager, captions }) => {
+window.begin = async ({ mode, url, token, codec, only: kind, scalability, eager, captions }) => {
   began = performance.now();
+  only = kind;
   headers = token ? { Authorization: `Bearer ${token}` } : {};
   watchFrames();
   if (mode === "hls") return playHls(url);
@@ -85,6 +87,13 @@ function gathered() {
   });
 }
 
+/** Leaves candidates of one kind: the appliance makes no checks of its own, so that no others are used. */
+function reachable(sdp) {
+  const kinds = { tcp: / tcp /i, ipv6: /:[\da-f]*:/i };
+  const fits = (line) => !only || !line.startsWith("a=candidate:") || kinds[only].test(line.slice("a=candidate:".length));
+  return sdp.split("\r\n").filter(fits).join("\r\n");
+}
+
 async function negotiate(url) {
   await pc.setLocalDescription(await pc.createOffer());
   await gathered();
@@ -97,17 +106,18 @@ async function negotiate(url) {
   if (answer.status !== 201) return { status: answer.status, body };
   const location = answer.headers.get("Location");
   if (location) resource = new URL(location, url).href;
-  await pc.setRemoteDescription({ type: "answer", sdp: body });
+  await pc.setRemoteDescription({ type: "answer", sdp: reachable(body) });
   return null;
 }
 
-/** Our port and the server's address of the selected candidate pair. */
+/** Our port and the appliance's address of the selected candidate pair. */
 async function way() {
   const all = await pc.getStats();
   const transport = [...all.values()].find((s) => s.type === "transport");
-  const pair = all.get(transport?.selectedCandidatePairId);
+  // Firefox marks the pair instead.
+  const pair = all.get(transport?.selectedCandidatePairId) ?? [...all.values()].find((s) => s.selected);
   const [local, remote] = [all.get(pair?.localCandidateId), all.get(pair?.remoteCandidateId)];
-  return { local_port: local?.port, local_ufrag: local?.usernameFragment, remote_port: remote?.port };
+  return { protocol: remote?.protocol, local_port: local?.port, remote: remote?.address, remote_port: remote?.port };
 }
 
 /** Restarts ICE (RFC 9725 section 4.3.2) from new ports, and waits until media uses them. */
@@ -132,10 +142,10 @@ window.restart = async () => {
     .replace(/a=candidate:[^\r\n]*(\r\na=candidate:[^\r\n]*)*/, candidates)
     .replace(/a=ice-ufrag:.*/g, told("ice-ufrag"))
     .replace(/a=ice-pwd:.*/g, told("ice-pwd"));
-  await pc.setRemoteDescription({ type: "answer", sdp });
+  await pc.setRemoteDescription({ type: "answer", sdp: reachable(sdp) });
   for (;;) {
     const after = await way();
-    const moved = after.local_port && after.local_ufrag !== before.local_ufrag;
+    const moved = after.local_port && after.local_port !== before.local_port;
     if (moved && pc.connectionState === "connected") {
       return { before, after, etag: answer.headers.get("ETag"), took_ms: performance.now() - sent };
     }
@@ -201,7 +211,7 @@ async function readStats() {
     if (s.type === "inbound-rtp" && s.kind === "video") {
       Object.assign(found, {
         decoded: s.framesDecoded, dropped: s.framesDropped, video_lost: s.packetsLost,
-        freezes: s.freezeCount, size: `${s.frameWidth}x${s.frameHeight}`,
+        freezes: s.freezeCount, nacks: s.nackCount, again: s.retransmittedPacketsReceived, size: `${s.frameWidth}x${s.frameHeight}`,
         jitter_buffer_ms: s.jitterBufferEmittedCount
           ? (1000 * s.jitterBufferDelay) / s.jitterBufferEmittedCount : null,
       });

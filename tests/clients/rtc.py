@@ -44,8 +44,8 @@ def request(method, url, token, body=None, content_type="application/sdp"):
 class Session:
     """One peer connection negotiated by a POST and ended by a DELETE (RFC 9725)."""
 
-    def __init__(self, url, token):
-        self.url, self.token = url, token
+    def __init__(self, url, token, only_ipv6=False):
+        self.url, self.token, self.only_ipv6 = url, token, only_ipv6
         # No ICE servers: everything happens on this machine.
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.resource, self.links = None, ""
@@ -75,6 +75,8 @@ class Session:
             raise Refused(status, answer)
         self.resource = urllib.parse.urljoin(self.url, headers["Location"])
         self.links = ", ".join(headers.get_all("Link", []))
+        if self.only_ipv6:
+            answer = re.sub(r"a=candidate:(?!.*:[\da-f]*:).*\r\n", "", answer)
         await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         await asyncio.wait_for(self.settled.wait(), 15)
         if self.pc.connectionState != "connected":

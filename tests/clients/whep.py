@@ -31,6 +31,7 @@ class Player:
         self.ended = 0  # tracks that the sender has ended
         self.playing = asyncio.Event()
         self.wav = None
+        self.languages, self.cues = [], []
 
     def _write(self, frame):
         """Stores the received audio."""
@@ -40,11 +41,13 @@ class Player:
         self.wav.writeframes(frame.to_ndarray().tobytes())
 
     async def play(self):
-        self.session = Session(self.args.url, self.args.token)
+        self.session = Session(self.args.url, self.args.token, self.args.only_ipv6)
         pc = self.session.pc
         pc.on("track", self._on_track)
         if self.args.quality and not self.args.by_link:
             self._choose(pc.createDataChannel("quality"))
+        if self.args.captions:
+            self._read_captions(pc.createDataChannel("captions", protocol="auralink-captions"))
         self.receivers = {}
         for kind in ("video", "audio"):
             transceiver = pc.addTransceiver(kind, direction="recvonly")
@@ -79,6 +82,15 @@ class Player:
                 channel.send(json.dumps({"quality": quality}))
 
         self.tasks.append(asyncio.ensure_future(ask()))
+
+    def _read_captions(self, channel):
+        @channel.on("message")
+        def told(text):
+            message = json.loads(text)
+            if message["type"] == "hello":
+                self.languages = [language["tag"] for language in message["languages"]]
+            else:
+                self.cues.append(message)
 
     def _on_track(self, track):
         self.tasks.append(asyncio.ensure_future(self._receive(track)))
@@ -157,6 +169,8 @@ class Player:
                 sizes=self.video.sizes,
                 state=self.session.pc.connectionState,
                 ended=self.ended,
+                languages=self.languages,
+                cues=self.cues,
             )
 
     async def close(self):
@@ -223,6 +237,8 @@ def main():
     parser.add_argument("url")
     parser.add_argument("--token")
     parser.add_argument("--codec", help="offer only this video codec: vp8, h264")
+    parser.add_argument("--captions", action="store_true", help="open the data channel of captions")
+    parser.add_argument("--only-ipv6", action="store_true", help="leave out the other addresses of the appliance")
     parser.add_argument("--quality", help="ask for these, every four seconds: 480p,source")
     parser.add_argument("--by-link", action="store_true", help="by requests to the Link of the answer, not by a data channel")
     parser.add_argument("--seconds", type=float, default=0)

@@ -94,6 +94,11 @@ impl Appliance {
         Self::start_in(None, extra_config, false, None).await
     }
 
+    /// One at an end of a line.
+    pub(crate) async fn start_on(end: &Place) -> Self {
+        Self::start_in(Some(turns(1).await), "", false, Some(end.clone())).await
+    }
+
     /// Two appliances, one at each end of a line.
     pub(crate) async fn start_at(ends: &[Place; 2]) -> [Self; 2] {
         let at = |end: &Place| Some(end.clone());

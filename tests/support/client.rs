@@ -1,5 +1,7 @@
-//! Clients as separate processes: aiortc, Chromium, FFmpeg, the measuring tool.
+//! Clients as separate processes: aiortc, Chromium, Firefox, pion, FFmpeg, the measuring tool.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -14,6 +16,9 @@ use super::root;
 /// Debian's own Python, which has bindings for GStreamer.
 const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
+/// Debian's Firefox.
+const FIREFOX: &str = "/usr/bin/firefox-esr";
+
 /// A running client that reports events as lines of JSON. It is killed when dropped.
 pub(crate) struct Client {
     name: String,
@@ -27,6 +32,13 @@ impl Client {
     /// One of the Python clients: `whep.py`, `whip.py`, `measure.py`.
     pub(crate) fn python(script: &str, args: &[&str]) -> Self {
         let mut command = Command::new(root().join(".venv/bin/python"));
+        command.arg(root().join("tests/clients").join(script)).args(args);
+        Self::start(script, command)
+    }
+
+    /// The same at one end of a line.
+    pub(crate) fn python_at(place: &Place, script: &str, args: &[&str]) -> Self {
+        let mut command = within(Some(place), root().join(".venv/bin/python"));
         command.arg(root().join("tests/clients").join(script)).args(args);
         Self::start(script, command)
     }
@@ -59,10 +71,32 @@ impl Client {
 
     /// The same at one end of a line.
     pub(crate) fn browser_at(place: &Place, mode: &str, args: &[&str]) -> Self {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &place.namespace, "node"]);
+        let mut command = within(Some(place), "node");
         command.arg(root().join("tests/clients/browser.mjs")).arg(mode).args(args);
         Self::start(&format!("browser {mode}"), command)
+    }
+
+    /// Firefox: `whep` or `page`; `None`, noted, if it is not installed.
+    pub(crate) fn firefox(place: Option<&Place>, mode: &str, args: &[&str]) -> Option<Self> {
+        if !Path::new(FIREFOX).exists() {
+            skip("firefox-esr, from `make setup`");
+            return None;
+        }
+        let mut command = within(place, "node");
+        command.arg(root().join("tests/clients/browser.mjs")).args([mode, "--firefox"]).args(args);
+        Some(Self::start(&format!("firefox {mode}"), command))
+    }
+
+    /// pion; `None`, noted, if it is not built.
+    pub(crate) fn pion(args: &[&str]) -> Option<Self> {
+        let program = root().join("tests/clients/pion/pion");
+        if !program.exists() {
+            skip("tests/clients/pion/pion, which `make setup` builds with Go");
+            return None;
+        }
+        let mut command = Command::new(program);
+        command.args(args);
+        Some(Self::start("pion", command))
     }
 
     fn start(name: &str, mut command: Command) -> Self {
@@ -158,6 +192,15 @@ impl Client {
     pub(crate) async fn kill(mut self) {
         let _ = self.child.kill().await;
     }
+}
+
+/// A program in the network of a place, or in that of the test.
+fn within(place: Option<&Place>, program: impl AsRef<OsStr>) -> Command {
+    let Some(place) = place else { return Command::new(program) };
+    // `ip` executes the program in its own process.
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &place.namespace]).arg(program);
+    command
 }
 
 /// Measures a file or URL with `measure.py`.
