@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
@@ -14,6 +14,13 @@ use super::id::SessionId;
 use super::session::{Happening, Session};
 use super::source::Batch;
 use super::{Channel, Packet, Source};
+
+/// How long after a track has begun its viewer may not have been ready for it: Firefox drops what comes
+/// before it has finished the handshake on its side.
+const UNREADY_MAX: Duration = Duration::from_secs(2);
+
+/// Least time between two replays for one viewer.
+const REPLAY_DISTANCE: Duration = Duration::from_secs(1);
 
 /// A session with what belongs to it.
 pub(super) struct Entry {
@@ -36,9 +43,20 @@ pub(super) struct Playing {
     pub(super) needs_start: bool,
     /// Another source plays on the track until then.
     pub(super) takes_over: bool,
+    /// When the viewer joined.
+    pub(super) begun: Instant,
+    /// When it got the group of pictures once more.
+    pub(super) replayed: Option<Instant>,
 }
 
 impl Playing {
+    /// Whether a viewer that asks for a key frame gets the current group of pictures once more.
+    fn may_replay(&self, now: Instant) -> bool {
+        let again = |at: Instant| now.saturating_duration_since(at) >= REPLAY_DISTANCE;
+        let is_new = now.saturating_duration_since(self.begun) <= UNREADY_MAX;
+        !self.needs_start && is_new && self.replayed.is_none_or(again)
+    }
+
     /// Hands packets to the session, from the first that it can decode.
     fn feed(
         &mut self,
@@ -65,6 +83,12 @@ impl Playing {
 }
 
 impl Entry {
+    /// What plays on the track of a viewer that asks for a key frame, if it gets the current group of
+    /// pictures once more.
+    pub(super) fn replayed(&mut self, track: usize, now: Instant) -> Option<&mut Playing> {
+        self.playing.iter_mut().find(|p| p.track == track && p.may_replay(now))
+    }
+
     /// Hands the packets of a source to the tracks that play it. Returns the sources that tracks no
     /// longer play.
     pub(super) fn feed(

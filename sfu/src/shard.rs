@@ -14,6 +14,7 @@ use super::entry::{Entry, Playing};
 use super::error::{Ended, Path};
 use super::id::SessionId;
 use super::post::Post;
+use super::session::Happening;
 use super::socket::Socket;
 use super::source::Batch;
 use super::tcp::Arrival;
@@ -194,11 +195,36 @@ impl Shard {
         if !players.contains(&id) {
             players.push(id);
         }
-        entry.playing.push(Playing { track, source, joined_at, needs_start, takes_over });
+        let (begun, replayed) = (now, None);
+        let playing =
+            Playing { track, source, joined_at, needs_start, takes_over, begun, replayed };
+        entry.playing.push(playing);
         before.iter().for_each(|before| self.leave(id, &before.source));
         if let Err(why) = sent {
             self.end(id, why);
         }
+    }
+
+    /// A viewer that has just joined and asks for a key frame was not ready for the group of pictures:
+    /// it gets it once more, without a key frame for all. False if there is none.
+    fn replay(&mut self, id: SessionId, track: usize, now: Instant) -> bool {
+        let Self { sessions, queues, post, number, .. } = self;
+        let Some(entry) = sessions.get_mut(&id) else { return false };
+        let Some((true, clock_rate_hz)) = entry.session.track(track) else { return false };
+        let Some(playing) = entry.replayed(track, now) else { return false };
+        let (group, joined_at) = playing.source.join(*number, &queues.batches, clock_rate_hz);
+        if group.is_empty() {
+            return false;
+        }
+        (playing.joined_at, playing.replayed) = (joined_at, Some(now));
+        entry.session.begin(track);
+        let mut out = |path: Path, datagram: &[u8]| post.send(path, datagram);
+        let sent =
+            group.iter().try_for_each(|packet| entry.session.send(now, track, packet, &mut out));
+        if let Err(why) = sent {
+            self.end(id, why);
+        }
+        true
     }
 
     /// A session no longer plays a source, unless another of its tracks does.
@@ -259,10 +285,23 @@ impl Shard {
         if let Some(delivery) = entry.session.measured() {
             entry.delivery.send_replace(delivery);
         }
-        let happenings = entry.session.happenings();
+        let mut happenings = entry.session.happenings();
+        let mut is_replayed = false;
+        happenings.retain(|happening| match happening {
+            Happening::KeyframeWanted(track) => {
+                let replayed = self.replay(id, *track, now);
+                is_replayed |= replayed;
+                !replayed
+            }
+            _ => true,
+        });
+        let Some(entry) = self.sessions.get_mut(&id) else { return };
         let told = happenings.into_iter().all(|h| entry.tell(id, h, &self.queues.texts));
         if !told {
-            self.end(id, Ended::Ours);
+            return self.end(id, Ended::Ours);
+        }
+        if is_replayed {
+            self.step(id, now);
         }
     }
 

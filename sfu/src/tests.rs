@@ -376,3 +376,39 @@ fn viewers_of_an_engine_share_a_source_and_strangers_do_not_disturb() {
     drop(engine);
     drop(second);
 }
+
+/// Firefox drops what comes before it has finished the handshake.
+#[test]
+fn a_viewer_that_was_not_ready_for_the_group_of_pictures_gets_it_again() {
+    let addresses = vec![[127, 0, 0, 1].into()];
+    let settings = Settings { ports: (0, 0), addresses, shards: 1, tcp: false };
+    let engine = Engine::start(settings).expect("a port is free");
+    let (source, now) = (Source::new(), Instant::now());
+    source.push((0..4).map(|n| packet(n, n == 1, now)).collect());
+    let (mut remote, connection) = Remote::connect(&engine);
+    remote.until("it connects", |p| p.is_connected);
+    connection.play(0, &source, Begin::AtOnce).expect("room");
+    remote.until("the group of pictures is there", |p| p.received.len() == 3);
+    remote.player.request_keyframe();
+    remote.until("it is there again", |p| p.received.len() == 6);
+    source.push(vec![packet(4, false, now)]);
+    remote.until("live packets follow", |p| p.received.len() == 7);
+    let numbers: Vec<u64> = remote.player.received.keys().copied().collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "as new packets: {numbers:?}");
+    let payloads: Vec<&Vec<u8>> = remote.player.received.values().map(|(_, data)| data).collect();
+    assert_eq!(payloads[..3], payloads[3..6]);
+    let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let clock = clock.expect("starts");
+    let wants = || {
+        let asks = async {
+            tokio::time::timeout(Duration::from_millis(1), source.keyframe_wanted()).await
+        };
+        clock.block_on(asks).is_ok()
+    };
+    assert!(!wants(), "nobody else gets a key frame");
+
+    // At once once more would be too much for a slow line.
+    remote.player.request_keyframe();
+    remote.until("the source is asked", |_| wants());
+    assert_eq!(remote.player.received.len(), 7);
+}

@@ -28,7 +28,8 @@ async fn captioned(appliance: &Appliance) -> Stream {
 fn plays(event: &Value, pictures: u64) -> bool {
     let shown = ["decoded", "frames"].iter().find_map(|name| event[*name].as_u64());
     let shown = shown.or(event["video"]["pictures"].as_u64());
-    let heard = event["energy"].as_f64() > Some(0.0) || event["audio"]["packets"].as_u64() > Some(30);
+    let heard =
+        event["energy"].as_f64() > Some(0.0) || event["audio"]["packets"].as_u64() > Some(30);
     shown > Some(pictures) && heard
 }
 
@@ -129,7 +130,11 @@ async fn pion_plays_both_codecs_by_each_network_restarts_and_recovers_what_is_lo
     by_tcp.wait_until("progress", s(30), |e| plays(e, 90)).await;
     listed(&stream, "tcp", 1).await;
     let report = by_tcp.finish().await;
-    assert_eq!((&report["video"]["lost"], &report["audio"]["lost"]), (&json!(0), &json!(0)), "{report}");
+    assert_eq!(
+        (&report["video"]["lost"], &report["audio"]["lost"]),
+        (&json!(0), &json!(0)),
+        "{report}"
+    );
     if let Some(mut by_ipv6) = by_ipv6 {
         let seen = by_ipv6.wait_until("progress", s(30), |e| plays(e, 90)).await;
         assert!(seen["path"]["remote"].as_str().is_some_and(|at| at.contains(':')), "{seen}");
@@ -172,7 +177,8 @@ async fn chromium_and_aiortc_play_vp8_by_tcp_and_by_ipv6() {
 async fn players_on_a_line_that_loses_packets_ask_for_them_again() {
     let Some(mut line) = Line::lay().await else { return };
     let appliance = Appliance::start_on(&line.ends[0]).await;
-    let stream = appliance.api.create(json!({ "name": "lossy", "source": { "type": "test" } })).await;
+    let stream =
+        appliance.api.create(json!({ "name": "lossy", "source": { "type": "test" } })).await;
     stream.wait_state("live", s(30)).await;
     line.set(0, LOSS, 30).await;
     let (place, token) = (line.ends[1].clone(), stream.play_token());
