@@ -67,7 +67,7 @@ const { values: options, positionals } = parseArgs({
 /** Chromium, or Debian's Firefox by WebDriver BiDi. */
 function launch() {
   if (!options.firefox) return chromium.launch({ executablePath: options.chromium, args: FLAGS });
-  const executablePath = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
+  const executablePath = fileURLToPath(new URL("firefox.sh", import.meta.url));
   return firefox.launch({ channel: "moz-firefox", executablePath, firefoxUserPrefs: PREFERENCES });
 }
 
