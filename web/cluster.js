@@ -1,6 +1,6 @@
 // The appliances that share streams, their load, and which streams come from where.
 
-import { get, make, toast } from "./api.js";
+import { ago, get, make, toast } from "./api.js";
 
 const number = (n, unit) => `${n} ${unit}${n === 1 ? "" : "s"}`;
 
@@ -12,9 +12,9 @@ function carries(load) {
     `${Math.round(cpu_percent)} % of ${number(cpus, "processor")}`];
 }
 
-function applianceRow({ url, reachable, problem, load }) {
+function applianceRow({ url, reachable, problem, load }, index) {
   const state = make("span", { className: `pill ${reachable ? "live" : "failed"}`, textContent: reachable ? "answers" : "does not answer" });
-  const name = url ? make("a", { href: url, textContent: url, rel: "noreferrer" }) : "this appliance";
+  const name = index > 0 ? make("a", { href: url, textContent: url, rel: "noreferrer" }) : "this appliance";
   const cells = load ? carries(load).map((text) => make("td", { textContent: text })) : [make("td", { colSpan: 3, className: "error", textContent: problem ?? "" })];
   return make("tr", {}, make("td", {}, name), make("td", {}, state), ...cells, make("td", { className: "quiet", textContent: load?.version ?? "" }));
 }
@@ -25,18 +25,24 @@ function streamRow({ stream, origin, state, viewers }) {
     make("td", { textContent: origin ? `from ${origin}` : "its origin is looked for" }), make("td", { textContent: number(viewers, "viewer") }));
 }
 
+// Where the appliances find each other.
+const redisText = ({ url, reachable, since, problem }) =>
+  `They find each other by Redis at ${url}, which ${reachable ? "answers" : "does not answer"} for ${ago(since)}${problem ? `: ${problem}` : ""}.`;
+
 // What does not answer costs seconds, and no view waits for it.
 const REST_MS = 3000;
 
 // Tables in a section that is hidden where the appliance is alone; returns how to refresh it.
 export function clusterTables(section) {
-  const [appliances, streams] = section.querySelectorAll("tbody");
+  const [appliances, streams] = section.querySelectorAll("tbody"), redis = section.querySelector("p");
   async function show() {
     const cluster = await get("/cluster");
-    section.hidden = cluster.appliances.length < 2;
+    section.hidden = cluster.appliances.length < 2 && !cluster.redis;
     if (section.hidden || section.contains(document.activeElement)) return;
     appliances.replaceChildren(...cluster.appliances.map(applianceRow));
     streams.replaceChildren(...cluster.streams.map(streamRow));
+    redis.hidden = !cluster.redis;
+    redis.textContent = cluster.redis ? redisText(cluster.redis) : "";
   }
   let rests = false;
   return () => {

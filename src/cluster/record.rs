@@ -15,7 +15,7 @@ use super::config::base_problem;
 use crate::media::{Secret, StreamName};
 
 /// The format of the records that this version writes and reads.
-const FORMAT: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 /// Largest record, in bytes: what [`STREAMS_COUNT_MAX`] streams with the longest names take.
 pub(super) const RECORD_BYTES_MAX: usize = 64 << 10;
@@ -101,7 +101,7 @@ impl Record {
             streams.sort_by_key(|stream| !stream.live);
             streams.truncate(STREAMS_COUNT_MAX);
         }
-        Self { format: FORMAT, url: url.to_owned(), since, load, streams, names_all }
+        Self { format: FORMAT_VERSION, url: url.to_owned(), since, load, streams, names_all }
     }
 
     /// The stream of this name, if it is told.
@@ -140,8 +140,8 @@ impl Seal {
         }
         let unreadable = |e: serde_json::Error| format!("it cannot be read: {e}");
         let Version { format } = serde_json::from_slice(json).map_err(unreadable)?;
-        if format != FORMAT {
-            return Err(format!("it has format {format}, and this version reads {FORMAT}"));
+        if format != FORMAT_VERSION {
+            return Err(format!("it has format {format}, and this version reads {FORMAT_VERSION}"));
         }
         let record: Record = serde_json::from_slice(json).map_err(unreadable)?;
         if let Some(problem) = base_problem(&record.url) {

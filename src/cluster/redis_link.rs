@@ -95,9 +95,9 @@ impl Link {
         told.cmd("SADD").arg(MEMBERS_KEY).arg(id.as_str()).ignore();
         // A set of any length gives as many, each once.
         told.cmd("SRANDMEMBER").arg(MEMBERS_KEY).arg(asked);
-        let answer: RedisResult<(Option<Vec<u8>>, Vec<Vec<u8>>)> =
-            told.query_async(&mut self.0).await;
-        let (before, listed) = answer.map_err(|e| text(&e))?;
+        let answer: (Option<Vec<u8>>, Vec<Vec<u8>>) =
+            told.query_async(&mut self.0).await.map_err(|e| text(&e))?;
+        let (before, listed) = answer;
         let too_many = listed.len() >= asked;
         let others = listed.iter().filter_map(|listed| ApplianceId::read(listed));
         let others: Vec<ApplianceId> = others.filter(|other| other != id).collect();

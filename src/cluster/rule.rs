@@ -73,7 +73,7 @@ enum Has {
 type Rank<'a> = (Has, usize, u64, Option<&'a ApplianceId>);
 
 /// The index of all that are not in the configuration.
-const UNLISTED: usize = usize::MAX;
+const UNLISTED_INDEX: usize = usize::MAX;
 
 fn rank<'a>(place: &'a Place, access: &StreamAccess) -> Rank<'a> {
     let has = match (access.live, access.live_ms) {
@@ -83,7 +83,9 @@ fn rank<'a>(place: &'a Place, access: &StreamAccess) -> Rank<'a> {
     };
     match place {
         Place::Listed(index) => (has, *index, 0, None),
-        Place::Registered(id) => (has, UNLISTED, access.live_ms.unwrap_or(u64::MAX), Some(id)),
+        Place::Registered(id) => {
+            (has, UNLISTED_INDEX, access.live_ms.unwrap_or(u64::MAX), Some(id))
+        }
     }
 }
 
@@ -110,7 +112,7 @@ pub(super) fn may_improve(asked: &[(Place, Reply)]) -> bool {
     let best = best(asked).map(|(rank, _)| rank);
     let beats = |place: &Place| match (&best, place) {
         (Some((Has::Publisher, index, ..)), Place::Listed(other)) => other < index,
-        (Some((Has::Publisher, index, ..)), Place::Registered(_)) => *index == UNLISTED,
+        (Some((Has::Publisher, index, ..)), Place::Registered(_)) => *index == UNLISTED_INDEX,
         _ => true,
     };
     asked.iter().any(|(place, reply)| matches!(reply, Reply::Pending) && beats(place))

@@ -111,6 +111,17 @@ async fn a_stream_is_played_anywhere_and_followed_where_its_publisher_goes() {
     }
 }
 
+/// Waits until an appliance plays a stream of another one.
+async fn plays_at(edge: &Appliance, stream: &Stream) {
+    eventually(&format!("the edge plays {}", stream.name), s(30), || async {
+        match hls(edge, &stream.name, &stream.play_token()).await {
+            200 => Ok(()),
+            status => Err(status.to_string()),
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_redis_what_runs_goes_on_and_all_heals_when_it_is_back() {
     let Some(mut redis) = Redis::prepare() else { return };
@@ -132,6 +143,8 @@ async fn without_redis_what_runs_goes_on_and_all_heals_when_it_is_back() {
         known(cluster, &origin)["registration"]["streams"].as_array().map(Vec::len) == Some(2)
     };
     see(&edge, "the edge knows the origin", told).await;
+    // That nobody could be asked may be used for another moment.
+    plays_at(&edge, &one).await;
     let far = at(&edge, &one);
     let mut viewer = viewer(&far);
     viewer.wait_for("playing", s(30)).await;
@@ -146,13 +159,7 @@ async fn without_redis_what_runs_goes_on_and_all_heals_when_it_is_back() {
     see(&origin, "the origin tells Redis again", works).await;
     let three = origin.api.create(tested("three")).await;
     three.wait_state("live", s(20)).await;
-    eventually("the edge knows a new stream", s(30), || async {
-        match hls(&edge, "three", &three.play_token()).await {
-            200 => Ok(()),
-            status => Err(status.to_string()),
-        }
-    })
-    .await;
+    plays_at(&edge, &three).await;
     let frames = |event: &Value| event["frames"].as_u64().unwrap_or(0);
     let before = viewer.wait_for("progress", s(10)).await;
     viewer.wait_until("progress", s(30), |e| frames(e) > frames(&before) + 30).await;
