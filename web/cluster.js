@@ -27,7 +27,7 @@ function streamRow({ stream, origin, state, viewers }) {
 
 // Where the appliances find each other.
 const redisText = ({ url, reachable, since, problem }) =>
-  `They find each other by Redis at ${url}, which ${reachable ? "answers" : "does not answer"} for ${ago(since)}${problem ? `: ${problem}` : ""}.`;
+  `They find each other by Redis at ${url}, which has ${reachable ? "" : "not "}answered for ${ago(since)}${problem ? `: ${problem}` : ""}.`;
 
 // What does not answer costs seconds, and no view waits for it.
 const REST_MS = 3000;
