@@ -15,7 +15,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Runs one test at a time: they measure the memory of this process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    gst::init().expect("GStreamer starts");
-    auralink::init().expect("registers");
+    auralink::init().expect("GStreamer starts");
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }

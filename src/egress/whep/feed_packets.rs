@@ -1,14 +1,12 @@
 //! The RTP packets of one feed, made once for all viewers: `appsrc ! payloader ! auralinkfanout`.
 
-use std::convert::Infallible;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use gst::prelude::*;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::payloader::payloader;
-use super::sink::FanOutSink;
+use super::sink::{FanOutSink, pass_requests};
 use crate::flow::{Error, Feed, Join, Node};
 use crate::media::{Codec, Kind};
 use crate::webrtc::opus_sequence_gaps;
@@ -16,9 +14,6 @@ use auralink_sfu::Source;
 
 /// Longest packet in bytes, with its header: fits every path with the encryption around it.
 const PACKET_BYTES_MAX: u32 = 1200;
-
-/// Least time between two key frame requests, whatever the number of viewers.
-const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The packets of a feed in one codec. The pipeline stops on drop.
 pub(super) struct FeedPackets {
@@ -76,20 +71,10 @@ async fn run(
     node.input("media", &feed, join)?;
     let result = tokio::select! {
         result = node.run(&stop) => result,
-        never = pass_requests(&source, &feed) => match never {},
+        never = pass_requests(&source, || feed.request_keyframe()) => match never {},
     };
     let stopped = node.stop().await;
     result.and(stopped)
-}
-
-/// Passes key frame requests of viewers to the feed. Requests that come soon after another wait,
-/// and count as one: none is lost.
-async fn pass_requests(source: &Source, feed: &Feed) -> Infallible {
-    loop {
-        source.keyframe_wanted().await;
-        feed.request_keyframe();
-        tokio::time::sleep(KEYFRAME_INTERVAL).await;
-    }
 }
 
 /// Adds the elements; returns where viewers get the packets.

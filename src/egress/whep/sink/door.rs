@@ -2,7 +2,6 @@
 //! offer, an answer, the end.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -17,6 +16,7 @@ use axum::routing::{delete, get, post};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::pass_requests;
 use crate::egress::whep::local_end::{self, End};
 use crate::media::{Format, IgnorePoison, Secret};
 use auralink_sfu::{self as sfu, Begin, Change, Engine, Source};
@@ -29,9 +29,6 @@ const OFFER_BYTES_MAX: usize = 64 << 10;
 
 /// Time limit for a viewer to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Least time between two key frame requests, whatever the number of viewers.
-const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Where viewers come in.
 pub(super) struct Settings {
@@ -107,14 +104,6 @@ impl Drop for Door {
     }
 }
 
-async fn pass_requests(source: &Source, request_keyframe: impl Fn()) -> Infallible {
-    loop {
-        source.keyframe_wanted().await;
-        request_keyframe();
-        tokio::time::sleep(KEYFRAME_INTERVAL).await;
-    }
-}
-
 fn router(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/", get(async || Html(include_str!("player.html"))))
@@ -151,10 +140,6 @@ async fn play(State(shared): State<Arc<Shared>>, headers: HeaderMap, offer: Stri
     let Some(format) = shared.format.borrow().clone() else {
         return refused(StatusCode::CONFLICT, "nothing has been sent yet: try again in a moment");
     };
-    let (end, answer) = match agree(&shared, &offer, &format) {
-        Ok(agreed) => agreed,
-        Err(why) => return refused(StatusCode::BAD_REQUEST, why),
-    };
     let (id, cancel) = (format!("{:032x}", rand::random::<u128>()), shared.stop.child_token());
     {
         let mut viewers = shared.viewers.lock().ignore_poison();
@@ -163,6 +148,13 @@ async fn play(State(shared): State<Arc<Shared>>, headers: HeaderMap, offer: Stri
         }
         viewers.insert(id.clone(), cancel.clone());
     }
+    let (end, answer) = match agree(&shared, &offer, &format) {
+        Ok(agreed) => agreed,
+        Err(why) => {
+            shared.viewers.lock().ignore_poison().remove(&id);
+            return refused(StatusCode::BAD_REQUEST, why);
+        }
+    };
     let location = format!("/whep/{id}");
     tokio::spawn(async move {
         tokio::select! {

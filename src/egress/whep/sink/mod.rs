@@ -1,8 +1,10 @@
 //! `auralinkfanout`: the end of a pipeline that many WebRTC viewers watch. The same RTP packets go to
 //! all of them.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
@@ -15,6 +17,9 @@ mod starts;
 mod tests;
 
 use auralink_sfu::Source;
+
+/// Least time between two key frame requests, whatever the number of viewers.
+const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
 
 glib::wrapper! {
     /// The element.
@@ -38,6 +43,16 @@ impl FanOutSink {
     /// points.
     pub(super) fn told_starts(&self) -> Arc<AtomicBool> {
         self.imp().told_starts()
+    }
+}
+
+/// Passes key frame requests of viewers on. Requests that come soon after another wait, and count as
+/// one: none is lost.
+pub(super) async fn pass_requests(source: &Source, request_keyframe: impl Fn()) -> Infallible {
+    loop {
+        source.keyframe_wanted().await;
+        request_keyframe();
+        tokio::time::sleep(KEYFRAME_INTERVAL).await;
     }
 }
 
