@@ -93,6 +93,7 @@ pub(super) fn ask(
     let outputs = preset.outputs.iter().filter(|output| output.enabled);
     PlanInput {
         video: of(Kind::Video),
+        layers: Vec::new(),
         audio: of(Kind::Audio),
         denoise: preset.denoise.is_some(),
         words: preset.captions.as_ref().and_then(captions::Settings::words),

@@ -20,6 +20,8 @@ mod framing;
 mod gate;
 mod gop;
 mod intake;
+mod layers;
+mod main_layer;
 mod node;
 mod source_report;
 mod steps;
@@ -41,6 +43,7 @@ pub use gate::{
 };
 pub use gop::RAW_AUDIO_KEPT;
 pub use intake::{DRAIN_MAX, Intake};
+pub use layers::{Layer, Layers};
 pub use node::{Node, NodeEvent};
 pub use source_report::SourceReport;
 pub use steps::{Step, Steps};

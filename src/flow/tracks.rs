@@ -7,7 +7,7 @@ use gst::prelude::*;
 use super::branch::Branch;
 use super::caps::{codec_of, mpeg_version};
 use super::decoding::{DECODER, Decoding, tune};
-use super::{Error, Framing, SourceReport, Writer};
+use super::{Error, Framing, Layer, Layers, SourceReport, Writer};
 use crate::media::{Kind, TrackChoice};
 
 /// Where the tracks of one publisher go. Cheap to clone, so that callbacks can own it.
@@ -21,6 +21,10 @@ pub struct Tracks {
     pub report: Arc<SourceReport>,
     /// Which track is taken if there are several.
     pub choice: TrackChoice,
+    /// The layers of its video, if it sends several.
+    pub layers: Layers,
+    /// The layer that attached video goes to; `None` for video without layers.
+    layer: Option<Layer>,
 }
 
 /// The elements between a source pad and a feed, so that every feed carries the form of
@@ -61,12 +65,38 @@ pub fn kind_of(caps: &gst::CapsRef) -> Option<Kind> {
 }
 
 impl Tracks {
+    /// The tracks that these writers fill.
+    pub fn new(
+        video: Writer,
+        audio: Writer,
+        report: Arc<SourceReport>,
+        choice: TrackChoice,
+    ) -> Self {
+        let layers = Layers::new(video.clone());
+        Self { video, audio, report, choice, layers, layer: None }
+    }
+
+    /// The same, with video that is attached going to a layer.
+    pub fn for_layer(&self, layer: Layer) -> Self {
+        Self { layer: Some(layer), ..self.clone() }
+    }
+
     /// The writer of this kind.
     pub fn writer(&self, kind: Kind) -> &Writer {
         match kind {
             Kind::Video => &self.video,
             Kind::Audio => &self.audio,
         }
+    }
+
+    /// The layer that attached media of this kind goes to.
+    fn layer(&self, kind: Kind) -> Option<&Layer> {
+        self.layer.as_ref().filter(|_| kind == Kind::Video)
+    }
+
+    /// Name of the element that takes this kind of media.
+    fn sink_name(&self, kind: Kind) -> String {
+        self.layer(kind).map_or_else(|| kind.to_string(), |l| l.writer.feed().name().to_owned())
     }
 
     /// Connects a source pad in `pipeline` to the writer of its kind. The first pad of each kind
@@ -92,7 +122,7 @@ impl Tracks {
         let name = format!("{name} ({})", short(&caps));
         let (kind, elements) = match branch(&caps) {
             None => return self.ignore_pad(pipeline, pad, &name, "no such media is taken"),
-            Some((kind, _)) if pipeline.by_name(kind.as_str()).is_some() => {
+            Some((kind, _)) if pipeline.by_name(&self.sink_name(kind)).is_some() => {
                 let why = format!("one track of {kind} is taken, and there is one already");
                 return self.ignore_pad(pipeline, pad, &name, &why);
             }
@@ -126,8 +156,9 @@ impl Tracks {
         elements: &str,
         name: &str,
     ) -> Result<(), Error> {
-        let (report, writer, noted) =
-            (self.report.clone(), self.writer(kind).clone(), name.to_owned());
+        let layer = self.layer(kind);
+        let writer = layer.map_or_else(|| self.writer(kind), |layer| &layer.writer).clone();
+        let (report, noted) = (self.report.clone(), name.to_owned());
         let keep = move |why: &str| {
             let unfit = writer.age().is_none();
             if unfit {
@@ -139,8 +170,11 @@ impl Tracks {
         if let Some(decoder) = branch.by_name(DECODER) {
             tune(&decoder);
         }
-        let sink = gst_app::AppSink::builder().name(kind.as_str()).build();
-        self.writer(kind).attach(&sink);
+        let sink = gst_app::AppSink::builder().name(self.sink_name(kind)).build();
+        match layer {
+            Some(layer) => layer.attach(&sink),
+            None => self.writer(kind).attach(&sink),
+        }
         let what = format!("the {kind} branch");
         let add = || -> Result<(), gst::glib::BoolError> {
             pipeline.add(&branch)?;
@@ -205,12 +239,9 @@ mod tests {
     fn check(source: &str, expect: &str) {
         crate::init().expect("GStreamer starts");
         let (video, audio) = (Feed::new("video", Kind::Video), Feed::new("audio", Kind::Audio));
-        let tracks = Tracks {
-            video: video.sole_writer(),
-            audio: audio.sole_writer(),
-            report: Arc::new(SourceReport::new(crate::media::Protocol::Test, "here")),
-            choice: TrackChoice::default(),
-        };
+        let report = Arc::new(SourceReport::new(crate::media::Protocol::Test, "here"));
+        let (to_video, to_audio) = (video.sole_writer(), audio.sole_writer());
+        let tracks = Tracks::new(to_video, to_audio, report, TrackChoice::default());
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
             let node =

@@ -10,5 +10,5 @@ mod plan;
 mod resolve;
 
 pub use picture::{dot, text};
-pub use plan::{NodeOutput, Op, Plan, PlanConsumer, PlanInput, PlanNode, Route, Words};
+pub use plan::{NodeOutput, Op, Plan, PlanConsumer, PlanInput, PlanLayer, PlanNode, Route, Words};
 pub use resolve::plan;

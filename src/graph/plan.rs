@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::media::{Accepts, Codec, Format, Kind, Language, Memory, Rung};
+use crate::media::{Accept, Accepts, Codec, Format, Kind, Language, Memory, Rung};
 
 /// The complete input of a plan.
 #[derive(Clone, Debug, Default)]
 pub struct PlanInput {
     /// Format of the stream's video, if it has any.
     pub video: Option<Format>,
+    /// Layers of the video below that.
+    pub layers: Vec<PlanLayer>,
     /// Format of the stream's audio, if it has any.
     pub audio: Option<Format>,
     /// Whether audio passes noise suppression.
@@ -23,6 +25,16 @@ pub struct PlanInput {
     pub encoders: BTreeMap<Codec, String>,
     /// Whether this machine can copy frames to and from CUDA memory.
     pub cuda: bool,
+}
+
+impl PlanInput {
+    /// The layer that is the wanted rung, if the consumer accepts its format.
+    pub(super) fn layer(&self, accept: &Accept) -> Option<&PlanLayer> {
+        let rung = accept.rung.filter(|_| accept.layers)?;
+        let layer = self.layers.iter().find(|layer| layer.rung.height == rung.height)?;
+        let in_its_size = Accept { rung: None, ..accept.clone() };
+        in_its_size.objection(&layer.format).is_none().then_some(layer)
+    }
 }
 
 /// What is made of a stream's speech.
@@ -75,6 +87,17 @@ pub struct PlanConsumer {
     pub id: String,
     /// What it accepts.
     pub accepts: Accepts,
+}
+
+/// A layer of the publisher's video: one of the sizes in which it sends its picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanLayer {
+    /// Its feed.
+    pub feed: String,
+    /// The rung that it is.
+    pub rung: Rung,
+    /// Its format.
+    pub format: Format,
 }
 
 /// What a process node does.

@@ -39,7 +39,12 @@ impl Plan {
     fn route(&mut self, ask: &PlanInput, want: &PlanConsumer) -> Route {
         let mut route = Route::default();
         if let (Some(source), Some(accept)) = (&ask.video, &want.accepts.video) {
-            match self.media(ask, Kind::Video, source, accept, &want.id) {
+            let layer = ask.layer(accept);
+            let found = match layer {
+                Some(layer) => Ok((layer.feed.clone(), layer.format.codec)),
+                None => self.media(ask, Kind::Video, source, accept, &want.id),
+            };
+            match found {
                 Ok((feed, codec)) => route.video = Some(self.embed(ask, want, feed, codec)),
                 Err(problem) => route.problems.push(problem),
             }

@@ -24,7 +24,6 @@ pub mod srt;
 pub mod test;
 mod trunk;
 mod unusable;
-mod vp9;
 pub mod whip;
 
 pub use sources::SourceSpec;

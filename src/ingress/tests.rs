@@ -24,12 +24,12 @@ fn bench() -> (Bench, Intake) {
     crate::init().expect("GStreamer starts");
     let (video, audio) = (Feed::new("video", Kind::Video), Feed::new("audio", Kind::Audio));
     let timeline = Arc::new(Mutex::new(Timeline::default()));
-    let tracks = Tracks {
-        video: video.writer(Some(timeline.clone())),
-        audio: audio.writer(Some(timeline)),
-        report: Arc::new(SourceReport::new(Protocol::Test, "here")),
-        choice: Default::default(),
-    };
+    let tracks = Tracks::new(
+        video.writer(Some(timeline.clone())),
+        audio.writer(Some(timeline)),
+        Arc::new(SourceReport::new(Protocol::Test, "here")),
+        Default::default(),
+    );
     tracks.video.activate();
     tracks.audio.activate();
     let cancel = CancellationToken::new();

@@ -25,6 +25,10 @@ pub struct Accept {
     /// The rung of the ladder that is wanted: larger pictures are encoded anew.
     #[serde(default)]
     pub rung: Option<Rung>,
+    /// Whether a layer of the publisher may be that rung. Key frames of layers are not aligned: players
+    /// could not change between segments of them.
+    #[serde(default)]
+    pub layers: bool,
 }
 
 fn system_memory() -> Vec<Memory> {
@@ -41,6 +45,7 @@ impl Accept {
             h264_profiles: Vec::new(),
             memories: system_memory(),
             rung: None,
+            layers: false,
         }
     }
 

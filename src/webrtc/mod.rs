@@ -28,6 +28,7 @@ pub(crate) use peer::Peer;
 pub use places::{Direction, Full};
 pub use session::{Client, Registry, Session, SessionEntry};
 pub(crate) use session::{Generation, IceEnd, LayerError, Layers};
+pub(crate) use webrtc_internals::request_lost_packets;
 
 /// Registers the RTP elements of this program with GStreamer, once: those of AV1, which Debian 12
 /// does not have.

@@ -119,6 +119,13 @@ fn ask_again_for_video_only(bin: &gst::Bin) {
     });
 }
 
+/// Makes `webrtcbin` request what is lost before this pad, which carries video.
+pub(crate) fn request_lost_packets(pad: &gst::Pad) {
+    if let Some(jitterbuffer) = jitterbuffer(pad) {
+        jitterbuffer.set_property("do-retransmission", true);
+    }
+}
+
 /// The jitter buffer that feeds a pad of `webrtcbin`.
 fn jitterbuffer(pad: &gst::Pad) -> Option<gst::Element> {
     let mut pad = pad.clone();

@@ -33,6 +33,7 @@ mod resilience;
 mod retention;
 mod rist;
 mod secrets;
+mod simulcast;
 mod sync;
 mod table;
 mod timing;

@@ -8,7 +8,8 @@
 //   node browser.mjs listen URL --token T --stream S       listens to the voice of a live stream on the page
 //   node browser.mjs overlay URL                           feeds cues to the page's captions
 //
-// `--codec` and, with whip, `--scalability L3T3_KEY` select the video encoding. `--only tcp` and `--only ipv6`
+// `--codec` and, with whip, `--scalability L3T3_KEY` select the video encoding; `--layers` sends the picture in
+// three sizes, of which the lines `stop f` and `send f` stop one and send it again. `--only tcp` and `--only ipv6`
 // leave of the answer to whep the candidates of one kind. `--captions` opens
 // the data channel of captions with whep; with page it waits for this text over the
 // video and in the transcript. `--shot FILE` with page saves a screenshot. `--trunk URL` with
@@ -52,6 +53,7 @@ const { values: options, positionals } = parseArgs({
     only: { type: "string" },
     firefox: { type: "boolean", default: false },
     scalability: { type: "string" },
+    layers: { type: "boolean", default: false },
     captions: { type: "string" },
     shot: { type: "string" },
     trunk: { type: "string" },
@@ -308,8 +310,8 @@ async function main() {
     }
     page.on("pageerror", (error) => say("page_error", { error: String(error) }));
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
-    const { token, codec, only, scalability, eager, captions } = options;
-    const begin = { mode, url, token, codec, only, scalability, eager, captions };
+    const { token, codec, only, scalability, layers, eager, captions } = options;
+    const begin = { mode, url, token, codec, only, scalability, layers, eager, captions };
     const refused = await page.evaluate((b) => window.begin(b), begin);
     if (refused) {
       say("refused", refused);
@@ -333,6 +335,10 @@ async function main() {
       if (command === "restart") {
         const result = await page.evaluate(() => window.restart()).catch((e) => ({ error: String(e) }));
         say(result.error ? "failed" : "restarted", result);
+      }
+      if (command === "stop" || command === "send") {
+        const layer = await page.evaluate(([rid, active]) => window.setLayer(rid, active), [seconds, command === "send"]).catch((e) => ({ error: String(e) }));
+        say(layer.error ? "failed" : "layer", layer);
       }
       if (command === "back" || command === "live") {
         const back = command === "live" ? null : Number(seconds);

@@ -11,8 +11,15 @@ let only = null;
 let began = 0;
 let stats = {};
 
+/** A publisher's picture in three sizes. */
+const LAYERS = [
+  { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+  { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 400_000 },
+  { rid: "f", maxBitrate: 1_200_000 },
+];
+
 /** Starts; returns null, or the server's answer if it refused. */
-window.begin = async ({ mode, url, token, codec, only: kind, scalability, eager, captions }) => {
+window.begin = async ({ mode, url, token, codec, only: kind, scalability, layers, eager, captions }) => {
   began = performance.now();
   only = kind;
   headers = token ? { Authorization: `Bearer ${token}` } : {};
@@ -32,12 +39,14 @@ window.begin = async ({ mode, url, token, codec, only: kind, scalability, eager,
     };
   } else {
     const media = await navigator.mediaDevices.getUserMedia({
-      video: { width: 640, height: 480, frameRate: 30 },
+      // Chromium sends as many layers as suit the picture.
+      video: layers ? { width: 1280, height: 720, frameRate: 15 } : { width: 640, height: 480, frameRate: 30 },
       audio: true,
     });
     for (const track of media.getTracks()) {
-      const layers = track.kind === "video" && scalability ? { sendEncodings: [{ scalabilityMode: scalability }] } : {};
-      const sender = pc.addTransceiver(track, { direction: "sendonly", streams: [media], ...layers });
+      const encodings = layers ? LAYERS : scalability ? [{ scalabilityMode: scalability }] : null;
+      const sendEncodings = track.kind === "video" && encodings ? { sendEncodings: encodings } : {};
+      const sender = pc.addTransceiver(track, { direction: "sendonly", streams: [media], ...sendEncodings });
       if (track.kind === "video") prefer(sender, RTCRtpSender, codec);
     }
   }
@@ -154,6 +163,15 @@ window.restart = async () => {
   }
 };
 
+/** Stops a layer of the picture that is published, as a thin line does, or sends it again. */
+window.setLayer = async (rid, active) => {
+  const sender = pc.getSenders().find((s) => s.track.kind === "video");
+  const parameters = sender.getParameters();
+  for (const encoding of parameters.encodings) if (encoding.rid === rid) encoding.active = active;
+  await sender.setParameters(parameters);
+  return { rid, active };
+};
+
 function playHls(url) {
   hls = new Hls({
     lowLatencyMode: false,
@@ -224,7 +242,10 @@ async function readStats() {
           ? (1000 * s.jitterBufferDelay) / s.jitterBufferEmittedCount : null,
       });
     }
-    if (s.type === "outbound-rtp" && s.kind === "video") found.encoded = s.framesEncoded;
+    if (s.type === "outbound-rtp" && s.kind === "video") {
+      found.encoded = (found.encoded ?? 0) + s.framesEncoded;
+      if (s.rid) found[`layer_${s.rid}`] = { size: `${s.frameWidth}x${s.frameHeight}`, frames: s.framesSent, keys: s.keyFramesEncoded, plis: s.pliCount, nacks: s.nackCount, bytes: s.bytesSent, active: s.active, limited: s.qualityLimitationReason };
+    }
     if (s.type === "outbound-rtp" && s.kind === "audio") found.audio_packets = s.packetsSent;
     if (s.type === "codec") found[`codec_${s.mimeType.split("/")[0]}`] = s.mimeType.split("/")[1];
   }

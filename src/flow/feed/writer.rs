@@ -38,6 +38,20 @@ impl Writer {
         Self(inner)
     }
 
+    /// An active writer of another feed, which it alone fills, on the timeline of this one and with its
+    /// callback for changes.
+    pub fn beside(&self, feed: Feed) -> Self {
+        let writer = feed.writer(self.0.timeline.clone());
+        writer.activate();
+        let first = Arc::downgrade(&self.0);
+        writer.on_change(move || {
+            if let Some(first) = first.upgrade() {
+                first.tell_change();
+            }
+        });
+        writer
+    }
+
     /// The feed that it writes to.
     pub fn feed(&self) -> &Feed {
         &self.0.feed
@@ -91,6 +105,11 @@ impl Writer {
     pub fn on_keyframe_request(&self, ask: impl Fn() + Send + Sync + 'static) {
         let mut requester = self.0.requester.lock().ignore_poison();
         *requester = Some(Box::new(ask));
+    }
+
+    /// Asks this writer's source for a key frame.
+    pub fn ask_for_keyframe(&self) {
+        self.0.ask_for_keyframe();
     }
 
     /// Writes one buffer: a video access unit or an audio packet. Never blocks.
@@ -149,6 +168,15 @@ impl Writer {
     /// Makes an `appsink` write here. Its segment converts sample times to running time, and key
     /// frame requests go upstream through it.
     pub fn attach(&self, appsink: &gst_app::AppSink) {
+        self.attach_before(appsink, |_, _| {});
+    }
+
+    /// The same; `see` gets each buffer before it is written.
+    pub fn attach_before(
+        &self,
+        appsink: &gst_app::AppSink,
+        see: impl Fn(&gst::Buffer, &gst::Caps) + Send + Sync + 'static,
+    ) {
         appsink.set_sync(false);
         appsink.set_async(false);
         appsink.set_max_buffers(0);
@@ -159,6 +187,7 @@ impl Writer {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             if let (Some(buffer), Some(caps)) = (running_time_buffer(&sample), sample.caps_owned())
             {
+                see(&buffer, &caps);
                 writer.push(buffer, &caps);
             }
             Ok(gst::FlowSuccess::Ok)

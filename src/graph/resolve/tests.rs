@@ -1,7 +1,7 @@
 //! Plans for sources and consumers of all kinds.
 
 use super::*;
-use crate::graph::plan::{Plan, PlanConsumer, PlanInput, Words};
+use crate::graph::plan::{Plan, PlanConsumer, PlanInput, PlanLayer, Words};
 use crate::media::{Accepts, Captions, H264Profile};
 
 fn browser() -> Accepts {
@@ -28,6 +28,7 @@ fn format(codec: Codec, reorders: bool) -> Format {
 fn check(video: Format, audio: Codec, denoise: bool, encoders: &[Codec], expect: &str) {
     let ask = PlanInput {
         video: Some(video),
+        layers: vec![],
         audio: Some(Format::new(audio)),
         denoise,
         words: None,
@@ -143,6 +144,7 @@ fn lines(plan: &Plan) -> String {
 fn spoken(words: Words, wants: Vec<PlanConsumer>) -> String {
     let ask = PlanInput {
         video: Some(format(Codec::H264, false)),
+        layers: vec![],
         audio: Some(Format::new(Codec::Aac)),
         denoise: true,
         words: Some(words),
@@ -175,6 +177,7 @@ fn captions_that_are_pushed_take_no_sound_and_need_none() {
     let wants = || vec![PlanConsumer { id: "a".into(), accepts: file().with_captions(text) }];
     let ask = |audio| PlanInput {
         video: Some(format(Codec::H264, false)),
+        layers: vec![],
         audio,
         denoise: false,
         words: Some(words.clone()),
@@ -311,4 +314,45 @@ fn rungs_are_encoded_once_and_only_below_the_source() {
     let feeds: Vec<_> = plan.routes.values().map(|route| route.video.as_deref()).collect();
     let made = Some("video.h264.480p");
     assert_eq!(feeds, [made, made, Some("video"), Some("video")]);
+}
+
+#[test]
+fn a_layer_of_the_publisher_is_a_rung_for_those_who_take_layers() {
+    let sized = |codec, height: u32| {
+        let mut format = format(codec, false);
+        (format.video.width, format.video.height) = (height * 16 / 9, height);
+        format
+    };
+    let rung = |height| Rung { height, kbps: None };
+    let asks = |height, layers| {
+        let mut accepts = browser();
+        accepts.video =
+            accepts.video.map(|video| Accept { rung: Some(rung(height)), layers, ..video });
+        accepts
+    };
+    let check = |codec, wants: &[(u32, bool)], expect: &[&str]| {
+        let wants = wants.iter().map(|(height, layers)| PlanConsumer {
+            id: format!("{height}.{layers}"),
+            accepts: asks(*height, *layers),
+        });
+        let ask = PlanInput {
+            video: Some(sized(codec, 720)),
+            layers: vec![PlanLayer {
+                feed: "video.layer.q".into(),
+                rung: rung(180),
+                format: sized(codec, 180),
+            }],
+            wants: wants.collect(),
+            encoders: ALL.iter().map(|c| (*c, format!("{c}enc"))).collect(),
+            ..Default::default()
+        };
+        let routes = plan(&ask).routes;
+        let feeds: Vec<_> = routes.values().map(|r| r.video.clone().unwrap_or_default()).collect();
+        assert_eq!(feeds, expect, "{codec}");
+    };
+    let segments = "video.h264.180p";
+    check(Codec::H264, &[(180, false), (180, true)], &[segments, "video.layer.q"]);
+    // No such layer, and one that the viewer does not decode.
+    check(Codec::H264, &[(360, true)], &["video.h264.360p"]);
+    check(Codec::H265, &[(180, true)], &["video.h264.180p"]);
 }

@@ -6,12 +6,19 @@ use std::time::Instant;
 use super::Stream;
 use super::slow_rungs::Frames;
 use crate::flow::{Refusal, RefusalKind};
-use crate::media::{Accepts, Codec, Format, Kind, Ladder, Rung};
+use crate::graph::PlanLayer;
+use crate::media::{Accepts, Codec, Format, Kind, Ladder, Rung, VideoDetail};
 use crate::process::encode::Encode;
 use crate::process::{ProcessNode, decode, encode};
 use crate::runtime::Event;
 use crate::runtime::fault::Fault;
 use crate::runtime::job::Job;
+
+/// The rung with the bit rate that suits its size in this video, unless it has one.
+fn with_rate(rung: Rung, video: &VideoDetail) -> Rung {
+    let suits = || encode::default_video_kbps(Codec::H264, &rung.scaled(video));
+    Rung { kbps: Some(rung.kbps.unwrap_or_else(suits)), ..rung }
+}
 
 impl Stream {
     /// The video, if this machine can encode it anew.
@@ -27,28 +34,48 @@ impl Stream {
         set.unwrap_or_else(|| encode::default_video_kbps(Codec::H264, &video.video))
     }
 
+    /// The rungs that this machine encodes: of the wanted ladder, those below the video.
+    pub(super) fn encoded_rungs(&self) -> Vec<Rung> {
+        let Some(video) = self.encodable_video() else { return Vec::new() };
+        let now = Instant::now();
+        let below = self.spec.rungs_of(&self.preset, video);
+        let offered = below.filter(|rung| !self.slow_rungs.refuses(now, *rung));
+        offered.map(|rung| with_rate(rung, &video.video)).collect()
+    }
+
+    /// The rungs that viewers get: the layers of the publisher where it sends several, which costs
+    /// nothing, else those that are encoded.
+    fn rungs(&self) -> Vec<Rung> {
+        let measured = |layer: &PlanLayer| match self.measured_kbps(&layer.feed) {
+            0 => with_rate(layer.rung, &layer.format.video),
+            kbps => Rung { kbps: Some(kbps), ..layer.rung },
+        };
+        match self.layers.as_slice() {
+            [] => self.encoded_rungs(),
+            layers => layers.iter().map(measured).collect(),
+        }
+    }
+
+    /// Bit rate of a feed over the last second, in kbit/s; 0 before it is measured.
+    fn measured_kbps(&self, feed: &str) -> u32 {
+        self.rates.rates.get(feed).map_or(0, |(kbps, _)| *kbps as u32)
+    }
+
     /// Follows the wanted ladder, the source and its bit rate.
     pub(super) fn update_ladder(&self) {
-        let with_rate = |video: &Format, rung: Rung| {
-            let suits = || encode::default_video_kbps(Codec::H264, &rung.scaled(&video.video));
-            Rung { kbps: Some(rung.kbps.unwrap_or_else(suits)), ..rung }
-        };
-        let (video, now) = (self.encodable_video(), Instant::now());
-        let rungs = video.map(|video| {
-            let below = self.spec.rungs_of(&self.preset, video);
-            let offered = below.filter(|rung| !self.slow_rungs.refuses(now, *rung));
-            offered.map(|rung| with_rate(video, rung)).collect()
-        });
-        let rungs: Vec<Rung> = rungs.unwrap_or_default();
-        let measured = || self.rates.rates.get(Kind::Video.as_str()).map_or(0.0, |(kbps, _)| *kbps);
-        let source_kbps = match video.filter(|video| video.codec.is_raw()) {
+        let rungs = self.rungs();
+        let source_kbps = match self.encodable_video().filter(|video| video.codec.is_raw()) {
             // Viewers get it encoded, in its size.
             Some(video) => self.encoded_kbps(video),
-            None => measured() as u32,
+            None => self.measured_kbps(Kind::Video.as_str()),
         };
-        // The rate changes with every second: nobody waits for it.
+        // Measured rates change with every second: nobody waits for them.
+        let rates_are_measured = !self.layers.is_empty();
         self.ladder.send_if_modified(|ladder| {
-            let differs = ladder.rungs != rungs;
+            let differs = match rates_are_measured {
+                true => !ladder.rungs.iter().map(|r| r.height).eq(rungs.iter().map(|r| r.height)),
+                false => ladder.rungs != rungs,
+            };
             *ladder = Ladder { source_kbps, rungs };
             differs
         });
@@ -91,7 +118,9 @@ impl Stream {
         let Some(wanted) = accepts.video.as_ref().and_then(|video| video.rung) else {
             return Ok(());
         };
-        let ladder = self.spec.ladder_with(&self.preset);
+        let layers = self.layers.iter().map(|layer| layer.rung);
+        let ladder: Vec<Rung> =
+            self.spec.ladder_with(&self.preset).iter().copied().chain(layers).collect();
         if ladder.iter().any(|rung| rung.height == wanted.height) {
             return Ok(());
         }
@@ -116,7 +145,8 @@ impl Stream {
 
     fn offered_rung(&self, wanted: Rung) -> Option<Rung> {
         let ladder = self.ladder.borrow();
-        match self.slow_rungs.refuses(Instant::now(), wanted) {
+        let refused = self.layers.is_empty() && self.slow_rungs.refuses(Instant::now(), wanted);
+        match refused {
             true => ladder.rungs.iter().copied().find(|rung| rung.height < wanted.height),
             false => ladder.rung(wanted.height),
         }

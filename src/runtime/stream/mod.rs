@@ -7,6 +7,7 @@
 //! restarts it.
 
 mod ladder;
+mod layers;
 mod nodes;
 mod outputs;
 mod publisher;
@@ -22,7 +23,7 @@ mod viewers;
 
 pub(super) use supervise::spawn;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -43,7 +44,7 @@ use super::worker::{IDLE_KEPT, Worker};
 use super::{Event, Preset, StreamSpec, StreamState, Wanted};
 use crate::egress::segments::SegmentStore;
 use crate::flow::{CaptionFeeds, CueFeed, Feed};
-use crate::graph::Plan;
+use crate::graph::{Plan, PlanLayer};
 use crate::media::{Format, Kind, Ladder};
 use crate::process::denoise;
 
@@ -86,6 +87,10 @@ pub(super) struct Stream {
     /// The qualities offered below the source.
     ladder: watch::Sender<Ladder>,
     slow_rungs: SlowRungs,
+    /// The layers of the publisher on air that are below its video.
+    layers: Vec<PlanLayer>,
+    /// Names of the feeds of layers among the feeds.
+    layer_feeds: BTreeSet<String>,
 
     viewers: BTreeMap<u64, ViewerState>,
     /// Viewers that wait until the tracks are known.
@@ -127,6 +132,8 @@ impl Stream {
             denoise: watch::Sender::new(settings),
             ladder: watch::Sender::default(),
             slow_rungs: SlowRungs::default(),
+            layers: Vec::new(),
+            layer_feeds: BTreeSet::new(),
             viewers: BTreeMap::new(),
             pending: Vec::new(),
             segment_store: None,
@@ -227,6 +234,7 @@ impl Stream {
         self.follow_choices();
         self.decide(now);
         self.follow_tracks(now);
+        self.follow_layers();
         self.show_cues();
         self.close_idle_segments(now);
         self.follow_encoded();

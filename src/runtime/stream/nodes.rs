@@ -109,6 +109,7 @@ impl Stream {
         }));
         PlanInput {
             video,
+            layers: self.layers.clone(),
             audio,
             denoise: self.denoise_settings().is_some(),
             words: self.caption_settings().as_ref().and_then(captions::Settings::words),
@@ -381,6 +382,7 @@ impl Stream {
         for kind in Kind::ALL {
             self.feed(kind).clear();
         }
+        self.follow_layers();
     }
 }
 

@@ -119,9 +119,9 @@ impl Stream {
             let kbps = self.encoded_kbps(video);
             offered.push((TrackId::H264, None, u64::from(kbps) * 1000));
         }
-        offered.extend(self.ladder.borrow().rungs.iter().map(|rung| {
+        offered.extend(self.encoded_rungs().into_iter().map(|rung| {
             let kbps = u64::from(rung.kbps.unwrap_or_default());
-            (TrackId::Rung(rung.height), Some(*rung), kbps * 1000)
+            (TrackId::Rung(rung.height), Some(rung), kbps * 1000)
         }));
         segment_store.offer_encoded(&offered);
     }

@@ -123,7 +123,7 @@ impl Stream {
             writer
         };
         let (video, audio) = (writer(Kind::Video), writer(Kind::Audio));
-        let tracks = Tracks { video, audio, report, choice: self.spec.tracks.clone() };
+        let tracks = Tracks::new(video, audio, report, self.spec.tracks.clone());
         let (cancel, captions) = (CancellationToken::new(), CaptionFeeds::default());
         self.publishers.push(Publisher {
             id,

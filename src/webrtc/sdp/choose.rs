@@ -47,9 +47,9 @@ impl Description {
                 }
             }
         }
-        let (reorders, recovery_points) = (false, false);
+        let (reorders, recovery_points, layers) = (false, false, true);
         let coded = Accept::any_of(preferred);
-        Some(Accept { reorders, recovery_points, h264_profiles, ..coded })
+        Some(Accept { reorders, recovery_points, layers, h264_profiles, ..coded })
     }
 
     /// The payload for sending a track of this format to the peer that made the offer; `None` if

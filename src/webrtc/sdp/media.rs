@@ -1,5 +1,6 @@
 //! One media section of a description.
 
+use super::simulcast::Simulcast;
 use crate::media::{Codec, Format, H264Profile, Kind};
 
 /// Direction of media, from the point of view of the description's author.
@@ -86,6 +87,8 @@ pub struct Media {
     pub capture_time: Option<u8>,
     /// Id of the header extension `aic-hints` (docs/aic-rtp.md section 7).
     pub hints: Option<u8>,
+    /// The layers in which its author sends one picture.
+    pub simulcast: Simulcast,
     /// SCTP port of a section of data channels (RFC 8841).
     pub sctp_port: Option<u16>,
     /// Largest message accepted on a data channel, in bytes (RFC 8841 section 6).

@@ -12,6 +12,7 @@ mod fuzz;
 mod media;
 mod offer;
 mod parse;
+mod simulcast;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -22,6 +23,8 @@ pub use fragment::Fragment;
 pub use media::{Direction, Media, Payload};
 pub use offer::{Agreed, offer, reduced_answer};
 pub use parse::Description;
+pub use simulcast::SentLayers;
+pub(crate) use simulcast::sent_layers;
 pub use write::{LocalTransport, SdpAnswer, answer, reduced_offer, restart_answer};
 pub(crate) use write::{aic_hints, transport_cc};
 

@@ -173,9 +173,11 @@ fn attribute(media: &mut Media, name: &str, value: &str) -> Result<(), Invalid> 
                 TRANSPORT_CC => media.transport_cc = id(),
                 CAPTURE_TIME => media.capture_time = id(),
                 hints::URI => media.hints = id(),
-                _ => {}
+                _ => media.simulcast.read_extension(uri, id()),
             }
         }
+        "rid" => media.simulcast.read_rid(value),
+        "simulcast" => media.simulcast.read_list(value),
         "rtpmap" | "fmtp" | "rtcp-fb" => payload_attribute(media, name, value),
         "sctp-port" => media.sctp_port = value.parse().ok().filter(|port| *port != 0),
         "max-message-size" => media.max_message_size = value.parse().ok(),

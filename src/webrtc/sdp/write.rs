@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::candidate::CandidateKind;
+use super::simulcast::sent_layers;
 use super::{
     CAPTURE_TIME, Candidate, Choice, Description, Direction, Fragment, Media, Payload, TRANSPORT_CC,
 };
@@ -177,6 +178,9 @@ fn put_section(
     }
     if let Some(id) = aic_hints(choice, offered) {
         put(text, format_args!("a=extmap:{id} {}", hints::URI));
+    }
+    if let Some(layers) = sent_layers(choice, offered).filter(|_| answer.direction.receives()) {
+        layers.put_answer(text);
     }
     if answer.direction.sends() {
         put(text, format_args!("a=msid:auralink {}", choice.kind));

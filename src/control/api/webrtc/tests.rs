@@ -63,7 +63,7 @@ impl Gate for OneStream {
         audio.activate();
         let intake = Intake {
             stream: access_request.stream,
-            tracks: Tracks { video, audio, report, choice: Default::default() },
+            tracks: Tracks::new(video, audio, report, Default::default()),
             captions: Default::default(),
             cancel: CancellationToken::new(),
             on_drop: None,

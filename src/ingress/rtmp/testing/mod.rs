@@ -88,12 +88,12 @@ impl Gate for TestGate {
             }
             self.admitted.fetch_add(1, Ordering::SeqCst);
             let timeline = Some(Arc::new(Mutex::new(Timeline::default())));
-            let tracks = Tracks {
-                video: self.video.writer(timeline.clone()),
-                audio: self.audio.writer(timeline),
-                report: report.clone(),
-                choice: Default::default(),
-            };
+            let tracks = Tracks::new(
+                self.video.writer(timeline.clone()),
+                self.audio.writer(timeline),
+                report.clone(),
+                Default::default(),
+            );
             tracks.video.activate();
             tracks.audio.activate();
             let cancel = CancellationToken::new();

@@ -117,7 +117,7 @@ impl Gate for TestGate {
             };
             Intake {
                 stream: access_request.stream,
-                tracks: Tracks { video, audio, report, choice: Default::default() },
+                tracks: Tracks::new(video, audio, report, Default::default()),
                 captions: Default::default(),
                 cancel,
                 on_drop: Some(Box::new(on_drop)),

@@ -3,6 +3,10 @@
 //! One pipeline per publisher: `webrtcbin ! depayloader` for each track, then into the stream as
 //! for any other source. One codec of each kind is chosen from the publisher's offer.
 
+mod layers;
+mod pads;
+mod vp9;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,14 +15,14 @@ use gst::prelude::*;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::h264_units;
+pub use self::pads::can_receive;
+use self::pads::{Pads, VOICE};
 use super::trunk::{self, ReceiverStatus};
 use super::unusable::unusable;
-use super::vp9;
-use crate::flow::{AccessRequest, Blame, Error, Gate, Intake, NodeEvent, Tracks};
+use crate::flow::{AccessRequest, Blame, Error, Gate, Intake, NodeEvent};
 use crate::media::{Codec, Kind};
 use crate::webrtc::sdp::{self, Choice, Description, Direction, LocalTransport, SdpAnswer};
-use crate::webrtc::{Config, Peer, aic, element, payload_type, stats};
+use crate::webrtc::{Config, Peer, aic, stats};
 
 /// How often statistics are read, and a missing key frame is requested again.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
@@ -26,9 +30,6 @@ const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// Advice for publishers.
 const PLEASE_SEND: &str =
     "send pictures or sound: look whether camera and microphone are on, and stay until they come";
-
-/// Name of the AIC-A decoder element.
-const VOICE: &str = "voice";
 
 /// A publisher that has received its answer.
 pub(crate) struct Publisher {
@@ -59,13 +60,6 @@ pub(crate) fn choose(offer: &Description, config: &Config) -> Result<Vec<Choice>
         .map(|()| choices)
 }
 
-/// Whether the depayloader of a codec is installed.
-pub fn can_receive(codec: Codec) -> bool {
-    crate::webrtc::register();
-    let factory = depayloader(codec).and_then(|d| d.split(' ').next());
-    factory.is_some_and(|f| gst::ElementFactory::find(f).is_some())
-}
-
 impl Publisher {
     /// Builds a publisher's pipeline and the answer to its offer.
     ///
@@ -85,7 +79,12 @@ impl Publisher {
             peer.receive(choice, transport_cc);
         }
         let hints = choices.iter().find_map(|c| sdp::aic_hints(c, offer.media.get(c.index)?));
-        attach_pads(&peer, &intake.tracks, hints);
+        let layers = choices.iter().find_map(|c| sdp::sent_layers(c, offer.media.get(c.index)?));
+        if let Some(more) = layers.as_ref().filter(|layers| !layers.left_out.is_empty()) {
+            let (most, names) = (more.rids.len(), more.left_out.join(", "));
+            intake.tracks.report.note(format!("{most} layers are taken; left out are {names}"));
+        }
+        Pads { tracks: intake.tracks.clone(), hints, layers }.attach_to(&peer);
         let gather_max = Duration::from_millis(config.gather_ms);
         let local = LocalTransport {
             description: peer.answer(offer, choices, gather_max).await?,
@@ -226,100 +225,4 @@ impl Publisher {
             }
         }
     }
-}
-
-/// The depayloader of a codec. After a loss it drops undecodable data and requests a key frame.
-fn depayloader(codec: Codec) -> Option<&'static str> {
-    Some(match codec {
-        Codec::H264 => "rtph264depay request-keyframe=true wait-for-keyframe=true",
-        Codec::Vp8 => "rtpvp8depay request-keyframe=true wait-for-keyframe=true",
-        Codec::Vp9 => "rtpvp9depay request-keyframe=true wait-for-keyframe=true",
-        Codec::Av1 => "rtpav1depay",
-        Codec::Opus => "rtpopusdepay",
-        _ => return None,
-    })
-}
-
-/// Connects each track to the stream at its first packet. `hints` is the id of the header extension
-/// used with AIC-A.
-fn attach_pads(peer: &Peer, tracks: &Tracks, hints: Option<u8>) {
-    let tracks = tracks.clone();
-    let pipeline = peer.node().pipeline().downgrade();
-    peer.bin().connect_pad_added(move |_, pad| {
-        let Some(pipeline) = pipeline.upgrade() else { return };
-        if pad.direction() != gst::PadDirection::Src {
-            return;
-        }
-        if let Err(error) = attach(&pipeline, pad, &tracks, hints) {
-            tracing::warn!(pipeline = %pipeline.name(), %error, "a WebRTC track is not taken");
-            tracks.report.note(format!("a track is not taken: {error}"));
-        }
-    });
-}
-
-fn attach(
-    pipeline: &gst::Pipeline,
-    pad: &gst::Pad,
-    tracks: &Tracks,
-    hints: Option<u8>,
-) -> Result<(), Error> {
-    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-    let name = caps.structure(0).and_then(|s| s.get::<&str>("encoding-name").ok()).unwrap_or("");
-    let codec = match name {
-        aic::NAME => return attach_voice(pipeline, pad, tracks, hints),
-        "H264" => Codec::H264,
-        "VP8" => Codec::Vp8,
-        "VP9" => Codec::Vp9,
-        "AV1" => Codec::Av1,
-        "OPUS" => Codec::Opus,
-        other => return Err(Error::build("the track", format!("`{other}` was not agreed on"))),
-    };
-    let description = depayloader(codec).ok_or_else(|| Error::build("the track", codec))?;
-    if codec == Codec::Vp9 {
-        return vp9::attach(pipeline, pad, tracks, description);
-    }
-    let depayloader = element(description)?;
-    if codec == Codec::H264 {
-        h264_units::keep_whole(&depayloader);
-    }
-    let failed = |e: gst::glib::BoolError| Error::build("the track", e);
-    pipeline.add(&depayloader).map_err(failed)?;
-    let exit = depayloader.static_pad("src").ok_or_else(|| Error::build("the track", "no pad"))?;
-    tracks.attach_pad(pipeline, &exit);
-    depayloader.sync_state_with_parent().map_err(failed)?;
-    let number = caps.structure(0).and_then(|s| s.get::<i32>("payload").ok());
-    let number = number.and_then(|number| u8::try_from(number).ok());
-    let entry = payload_type::receive_as(pipeline, &depayloader, number)?;
-    pad.link(&entry).map(|_| ()).map_err(|e| Error::build("the track", e))
-}
-
-/// Decodes AIC-A at the input: the stream gets plain audio, and browsers never receive AIC-A.
-fn attach_voice(
-    pipeline: &gst::Pipeline,
-    pad: &gst::Pad,
-    tracks: &Tracks,
-    hints: Option<u8>,
-) -> Result<(), Error> {
-    let failed = |e: gst::glib::BoolError| Error::build("the voice", e);
-    // `webrtcbin` does not parse the format parameters, and the decoder must know the model.
-    let model = aic::model().unwrap_or_default();
-    let setter = element("capssetter")?;
-    let mut caps = gst::Caps::builder("application/x-rtp").field("model", model);
-    if let Some(id) = hints {
-        caps = caps.field(format!("extmap-{id}"), aic::HINTS_URI);
-    }
-    setter.set_property("caps", caps.build());
-    let depayloader = element("rtpaicdepay")?;
-    let decoder = element(&format!("auralinkaicdec name={VOICE} deadline=80"))?;
-    let chain = [&setter, &depayloader, &decoder];
-    pipeline.add_many(chain).map_err(failed)?;
-    gst::Element::link_many(chain).map_err(failed)?;
-    let pads = decoder.static_pad("src").zip(setter.static_pad("sink"));
-    let (exit, entry) = pads.ok_or_else(|| Error::build("the voice", "no pads"))?;
-    let raw = gst::Caps::new_empty_simple("audio/x-raw");
-    tracks.attach_pad_with(pipeline, &exit, Some(raw), "AIC-A");
-    for element in chain.into_iter().rev() {
-        element.sync_state_with_parent().map_err(failed)?;
-    }
-    pad.link(&entry).map(|_| ()).map_err(|e| Error::build("the voice", e))
 }
