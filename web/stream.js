@@ -90,10 +90,12 @@ export function showStream(main, name) {
 
   function showSources({ sources, nodes }) {
     const facts = (s) => nodes.find((n) => n.name === s.slot)?.facts ?? {};
+    const layerWords = (l) => `${l.width}×${l.height} ${l.comes ? kbps(l.kbps) : "stopped"}${l.is_main ? " (the video)" : ""}`;
     const words = (s) => make("p", {},
       make("span", { className: "pill " + (s.on_air ? "live" : ""), textContent: s.on_air ? "on air" : "standing by" }),
       ` ${s.slot} by ${facts(s).trunk ? "trunk" : s.protocol} from ${s.peer}, for ${ago(s.since)}, ${kbps(s.kbps)}, ${bytes(s.bytes)}` +
       (s.lost ? `, ${s.lost} packets lost` : "") + (s.rtt_ms ? `, ${s.rtt_ms.toFixed(0)} ms away` : ""),
+      s.layers.length ? make("span", { className: "quiet", textContent: ` · in ${s.layers.length} sizes: ${s.layers.map(layerWords).join(", ")}` }) : "",
       ...s.notes.map((note) => make("span", { className: "quiet", textContent: ` · ${note}` })));
     $("sources").replaceChildren(...(sources.length ? sources.flatMap((s) => [words(s), ...(facts(s).trunk ? [receivedTrunk(facts(s))] : [])])
       : [make("p", { className: "quiet", textContent: "Nobody publishes. The addresses are below." })]));

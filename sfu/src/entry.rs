@@ -74,7 +74,7 @@ impl Playing {
                 continue;
             }
             if std::mem::take(&mut self.takes_over) {
-                session.begin(self.track);
+                session.take_over(self.track);
             }
             session.send(now, self.track, packet, out)?;
         }

@@ -60,6 +60,11 @@ impl Packet {
         Self { is_start, ..self }
     }
 
+    /// The same packet with another RTP timestamp.
+    pub(super) fn at(&self, time: u32) -> Self {
+        Self { time, ..self.clone() }
+    }
+
     /// Extends the 16-bit sequence number to the one nearest to the packet before it.
     pub(super) fn extend(&mut self, before: Option<u64>) {
         let Some(before) = before else { return };

@@ -158,11 +158,19 @@ impl Session {
         drained.map(|_| ())
     }
 
-    /// The track plays another source from now on.
+    /// The track plays a source from now on, or what is sent of it once more.
     pub(super) fn begin(&mut self, track: usize) {
         self.pacer.forget(track);
         if let Some(track) = self.tracks.get_mut(track) {
             track.begin();
+        }
+    }
+
+    /// The track plays a source from now on that takes over from another.
+    pub(super) fn take_over(&mut self, track: usize) {
+        self.pacer.forget(track);
+        if let Some(track) = self.tracks.get_mut(track) {
+            track.take_over();
         }
     }
 
@@ -256,6 +264,9 @@ impl Session {
     ) {
         let Some(track) = self.tracks.get_mut(index) else { return };
         let Some(number) = track.number(packet) else { return };
+        let time = track.time(packet);
+        let moved = (time != packet.time).then(|| packet.at(time));
+        let packet = moved.as_ref().unwrap_or(packet);
         if let Some(sender) = &mut self.sender {
             return sender.send(index, number, packet, now, out);
         }

@@ -37,8 +37,8 @@ pub use options::Options;
 pub use preset::{Play, Preset, PresetError, Presets};
 pub use refusals::RefusalSnapshot;
 pub use snapshot::{
-    ConsumerSnapshot, CueFeedSnapshot, Event, FeedSnapshot, LastError, NodeSnapshot, NodeState,
-    OutputSnapshot, RefusedRung, SourceSnapshot, StreamSnapshot, StreamState,
+    ConsumerSnapshot, CueFeedSnapshot, Event, FeedSnapshot, LastError, LayerSnapshot, NodeSnapshot,
+    NodeState, OutputSnapshot, RefusedRung, SourceSnapshot, StreamSnapshot, StreamState,
 };
 pub use spec::{Access, Conflict, OutputSpec, StreamSpec};
 pub use speech::Speech;

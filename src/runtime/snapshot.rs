@@ -153,6 +153,25 @@ pub struct SourceSnapshot {
     pub rtt_ms: Option<f64>,
     /// Remarks about the source, as text.
     pub notes: Vec<String>,
+    /// The layers of its video, if it sends several (simulcast), the largest first.
+    pub layers: Vec<LayerSnapshot>,
+}
+
+/// One layer of a publisher's video.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct LayerSnapshot {
+    /// Its identifier (`rid`, RFC 8851).
+    pub rid: String,
+    /// Width of its picture in pixels; 0 before it is known.
+    pub width: u32,
+    /// Height of its picture in pixels; 0 before it is known.
+    pub height: u32,
+    /// Bit rate over the last second, kbit/s.
+    pub kbps: f64,
+    /// Whether it comes: publishers stop layers that their line does not carry.
+    pub comes: bool,
+    /// Whether it is the stream's video while its publisher is on air.
+    pub is_main: bool,
 }
 
 /// One node of the graph.

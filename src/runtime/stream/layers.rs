@@ -1,9 +1,11 @@
 //! The layers of a publisher's video, which viewers get as qualities: nothing is encoded for them.
 
 use super::Stream;
+use super::publisher::Publisher;
 use crate::flow::{Feed, Layer};
 use crate::graph::PlanLayer;
 use crate::media::{Kind, Rung};
+use crate::runtime::LayerSnapshot;
 
 impl Stream {
     /// Follows the layers of the publisher on air: which there are, which of them come, and their sizes.
@@ -23,6 +25,26 @@ impl Stream {
         self.changed();
         self.replan();
         self.drop_unused_layers(&layers);
+    }
+
+    /// The layers of a publisher for the report, the largest first.
+    pub(super) fn layer_snapshots(&self, publisher: &Publisher) -> Vec<LayerSnapshot> {
+        let snapshot = |layer: &Layer| {
+            let feed = layer.writer.feed();
+            let video =
+                feed.format().borrow().as_ref().map(|f| f.video.clone()).unwrap_or_default();
+            LayerSnapshot {
+                rid: layer.rid.clone(),
+                width: video.width,
+                height: video.height,
+                kbps: self.rates.rates.get(feed.name()).map_or(0.0, |(kbps, _)| *kbps),
+                comes: layer.comes(),
+                is_main: layer.is_main(),
+            }
+        };
+        let mut layers: Vec<_> = publisher.tracks.layers.all().iter().map(snapshot).collect();
+        layers.sort_by_key(|layer| std::cmp::Reverse((layer.height, layer.width)));
+        layers
     }
 
     /// Adds the feeds of layers to those of the stream. True if a feed replaces one of another publisher:

@@ -72,6 +72,7 @@ impl Stream {
             lost: report.lost.load(Relaxed),
             rtt_ms: (rtt_us > 0).then(|| rtt_us as f64 / 1000.0),
             notes: report.notes(),
+            layers: self.layer_snapshots(publisher),
         }
     }
 
@@ -110,6 +111,8 @@ impl Stream {
         let worker = self.workers.get(publisher.slot.as_str());
         let on_air = self.is_on_air(publisher);
         let programme = ["video", "audio"].map(String::from).to_vec();
+        let layers = publisher.tracks.layers.all().into_iter();
+        let layers = layers.map(|layer| layer.writer.feed().name().to_owned());
         let mut facts = report.status.facts();
         facts.insert("kbps", publisher.kbps.round().into());
         NodeSnapshot {
@@ -118,7 +121,11 @@ impl Stream {
             why: "the stream's source".into(),
             state: if on_air { NodeState::Running } else { NodeState::Starting },
             inputs: Vec::new(),
-            outputs: if on_air { programme } else { Vec::new() },
+            outputs: if on_air {
+                programme.into_iter().chain(layers).collect()
+            } else {
+                Vec::new()
+            },
             restarts: worker.map_or(0, |w| w.restarts),
             last_error: worker.and_then(|w| w.fault.as_ref()).into(),
             facts,
