@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::api::Stream;
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;
+use crate::support::line::Line;
 use crate::support::s;
 
 /// A feed of the stream.
@@ -31,13 +32,18 @@ fn coders(stream: &Value) -> Vec<String> {
     names.filter(|name| name.starts_with("encode.video") || name == "decode.video").collect()
 }
 
+/// Waits until all three sizes come.
+async fn wait_for_all(stream: &Stream) -> Value {
+    let all = "the video is the largest layer, and the others are qualities";
+    stream.wait(all, s(90), |v| height(v) == 720 && rungs(v) == [360, 180]).await
+}
+
 async fn publish(stream: &Stream, codec: &str) -> Client {
     let token = stream.publish_token();
     let args = [&*stream.whip(), "--token", &token, "--codec", codec, "--layers"];
     let mut publisher = Client::browser("whip", &args);
     publisher.wait_for("publishing", s(60)).await;
-    let all = "the video is the largest layer, and the others are qualities";
-    stream.wait(all, s(60), |v| height(v) == 720 && rungs(v) == [360, 180]).await;
+    wait_for_all(stream).await;
     publisher
 }
 
@@ -67,8 +73,12 @@ async fn layers_of_a_publisher_are_qualities() {
         .await;
     viewer.wait_until("progress", s(30), |e| pictures(e, "640x360") > 15).await;
     publisher.tell("send f").await;
-    let again = stream.wait("all layers come", s(60), |v| height(v) == 720).await;
-    assert_eq!(rungs(&again), [360, 180]);
+    let again = wait_for_all(&stream).await;
+    let layers: Vec<_> = again["sources"][0]["layers"].as_array().into_iter().flatten().collect();
+    let layers: Vec<_> = layers.iter().map(|l| (&l["rid"], &l["height"], &l["is_main"])).collect();
+    let expect = [("f", 720, true), ("h", 360, false), ("q", 180, false)];
+    let expect = expect.map(|(rid, height, main)| (json!(rid), json!(height), json!(main)));
+    assert_eq!(layers, expect.each_ref().map(|(rid, height, main)| (rid, height, main)));
     let before = pictures(&viewer.wait_for("progress", s(10)).await, "1280x720");
     viewer.wait_until("progress", s(30), |e| pictures(e, "1280x720") > before + 15).await;
     assert_eq!(coders(&stream.snapshot().await), [String::new(); 0]);
@@ -100,4 +110,30 @@ async fn a_browser_rises_through_the_layers_of_another() {
     browser.wait_until("progress", s(180), |e| e["size"] == "1280x720").await;
     assert_eq!(coders(&stream.snapshot().await), [String::new(); 0]);
     browser.finish().await;
+}
+
+/// A publisher's line loses packets, which are sent again, gets thin, so that Chromium stops what it does
+/// not carry, and gets better.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_video_follows_the_line_of_its_publisher() {
+    let Some(mut line) = Line::lay().await else { return };
+    let appliance = Appliance::start_on(&line.ends[0]).await;
+    let stream = appliance.api.create(json!({ "name": "thin" })).await;
+    line.set(0, 0.02, 30).await;
+    let (place, token) = (line.ends[1].clone(), stream.publish_token());
+    let url = format!("http://{}:{}/whip/thin", line.ends[0].on_line, appliance.ports.http);
+    let args = [&*url, "--token", &token, "--codec", "VP8", "--layers"];
+    let mut publisher = Client::browser_at(&place, "whip", &args);
+    publisher.wait_for("publishing", s(60)).await;
+    wait_for_all(&stream).await;
+    let requested = |e: &Value, rid: &str| e[format!("layer_{rid}")]["nacks"].as_u64() > Some(0);
+    let all = |e: &Value| ["q", "h", "f"].iter().all(|rid| requested(e, rid));
+    publisher.wait_until("progress", s(90), all).await;
+
+    line.set(500, 0.0, 30).await;
+    let thin = stream.wait("the largest stops", s(90), |v| [180, 360].contains(&height(v))).await;
+    eprintln!("  at 500 kbit/s: {}", thin["sources"][0]["layers"]);
+    line.set(0, 0.0, 30).await;
+    wait_for_all(&stream).await;
+    publisher.finish().await;
 }
