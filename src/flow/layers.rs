@@ -11,7 +11,7 @@ use super::caps::can_start_decoding;
 use super::clock;
 use super::feed::{Feed, Writer};
 use super::main_layer::MainLayer;
-use crate::media::{IgnorePoison, Kind, LAYERS_MAX};
+use crate::media::{IgnorePoison, Kind, SENT_LAYERS_MAX};
 
 /// Least distance of two frames of the stream's video: two layers may differ in time by some
 /// milliseconds.
@@ -60,7 +60,7 @@ impl Layers {
         Self(Arc::new(Inner { main, order, list, playing: AtomicUsize::new(NO_LAYER_INDEX) }))
     }
 
-    /// The layer with this `rid`, added if there is none. `None` beyond [`LAYERS_MAX`].
+    /// The layer with this `rid`, added if there is none. `None` beyond [`SENT_LAYERS_MAX`].
     pub fn layer(&self, rid: &str) -> Option<Layer> {
         // In this order, as where a frame is written.
         let mut order = self.0.order.lock().ignore_poison();
@@ -68,7 +68,7 @@ impl Layers {
         if let Some(known) = list.iter().find(|layer| layer.rid == rid) {
             return Some(known.clone());
         }
-        if list.len() >= LAYERS_MAX {
+        if list.len() >= SENT_LAYERS_MAX {
             return None;
         }
         let writer = self.0.main.beside(Feed::new(format!("video.layer.{rid}"), Kind::Video));

@@ -186,13 +186,13 @@ mod tests {
             main.add();
         }
         for ms in (0..2000).step_by(33) {
-            for layer in 0..3 {
-                main.frame(layer, true, SIZES[layer], at(ms));
+            for (layer, pixels) in SIZES.into_iter().enumerate() {
+                main.frame(layer, true, pixels, at(ms));
             }
         }
         for second in 2..30 {
-            for layer in 0..3 {
-                let verdict = main.frame(layer, false, SIZES[layer], at(second * 1000));
+            for (layer, pixels) in SIZES.into_iter().enumerate() {
+                let verdict = main.frame(layer, false, pixels, at(second * 1000));
                 assert_eq!(verdict, Verdict { passes: layer == 2, ask: None }, "{second}");
             }
         }

@@ -31,7 +31,7 @@ pub use name::{NameError, StreamName};
 pub use offered::{Offered, Picked};
 pub use pace::Pace;
 pub use protocol::Protocol;
-pub use rung::{LAYERS_MAX, Ladder, Quality, Rung};
+pub use rung::{Ladder, Quality, Rung, SENT_LAYERS_MAX};
 pub use secret::{
     Secret, fits_address, new_token, passphrase_length_problem, passphrase_problem, token_problem,
 };

@@ -17,7 +17,7 @@ const RATES_KBPS: std::ops::RangeInclusive<u32> = 50..=50_000;
 const RUNGS_MAX: usize = 8;
 
 /// Most layers that a publisher sends of one picture; Chromium sends three.
-pub const LAYERS_MAX: usize = 4;
+pub const SENT_LAYERS_MAX: usize = 4;
 
 /// A quality below the source: the video in a smaller picture. Its name is `480p`.
 #[derive(

@@ -81,7 +81,7 @@ async fn layers_of_a_publisher_are_qualities() {
     assert_eq!(layers, expect.each_ref().map(|(rid, height, main)| (rid, height, main)));
     let before = pictures(&viewer.wait_for("progress", s(10)).await, "1280x720");
     viewer.wait_until("progress", s(30), |e| pictures(e, "1280x720") > before + 15).await;
-    assert_eq!(coders(&stream.snapshot().await), [String::new(); 0]);
+    assert!(coders(&stream.snapshot().await).is_empty(), "nothing is encoded");
     let report = viewer.finish().await;
     let video = &report["video"];
     eprintln!("  longest gap {} ms, steps back {}", video["max_gap_ms"], video["steps_back"]);
@@ -108,7 +108,7 @@ async fn a_browser_rises_through_the_layers_of_another() {
     let first = browser.wait_for("playing", s(60)).await;
     eprintln!("  first picture after {} ms", first["first_frame_ms"]);
     browser.wait_until("progress", s(180), |e| e["size"] == "1280x720").await;
-    assert_eq!(coders(&stream.snapshot().await), [String::new(); 0]);
+    assert!(coders(&stream.snapshot().await).is_empty(), "nothing is encoded");
     browser.finish().await;
 }
 

@@ -79,7 +79,8 @@ impl Publisher {
             peer.receive(choice, transport_cc);
         }
         let hints = choices.iter().find_map(|c| sdp::aic_hints(c, offer.media.get(c.index)?));
-        let layers = choices.iter().find_map(|c| sdp::sent_layers(c, offer.media.get(c.index)?));
+        let layers = |c: &Choice| offer.media.get(c.index)?.simulcast.sent(c.payload.pt);
+        let layers = choices.iter().find_map(layers);
         if let Some(more) = layers.as_ref().filter(|layers| !layers.left_out.is_empty()) {
             let (most, names) = (more.rids.len(), more.left_out.join(", "));
             intake.tracks.report.note(format!("{most} layers are taken; left out are {names}"));

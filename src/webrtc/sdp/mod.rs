@@ -24,7 +24,6 @@ pub use media::{Direction, Media, Payload};
 pub use offer::{Agreed, offer, reduced_answer};
 pub use parse::Description;
 pub use simulcast::SentLayers;
-pub(crate) use simulcast::sent_layers;
 pub use write::{LocalTransport, SdpAnswer, answer, reduced_offer, restart_answer};
 pub(crate) use write::{aic_hints, transport_cc};
 

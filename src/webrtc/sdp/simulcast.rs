@@ -1,9 +1,7 @@
 //! Simulcast (RFC 8853): an author sends one picture in several layers, each with an identifier, its
 //! `rid` (RFC 8851), that a header extension carries in the first packets of the layer (RFC 8852).
 
-use super::write::put;
-use super::{Choice, Media};
-use crate::media::LAYERS_MAX;
+use crate::media::SENT_LAYERS_MAX;
 
 /// Header extensions that say which section and layer a packet belongs to.
 const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
@@ -11,10 +9,10 @@ const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
 const REPAIRED_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 
 /// Most identifiers read of a section; further ones are ignored.
-const RIDS_MAX: usize = 16;
+const LISTED_ITEMS_MAX: usize = 16;
 
 /// Longest identifier, in characters: what one-byte header extensions carry.
-const RID_CHARACTERS_MAX: usize = 16;
+const RID_CHARS_MAX: usize = 16;
 
 /// What a section says about the layers that its author sends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +26,7 @@ pub struct Simulcast {
     repaired_rid: Option<u8>,
 }
 
-/// The layers of a chosen section that we receive: at least two, and at most [`LAYERS_MAX`].
+/// The layers of a chosen section that we receive: at least two, and at most [`SENT_LAYERS_MAX`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentLayers {
     /// Their identifiers, in the author's order.
@@ -37,7 +35,8 @@ pub struct SentLayers {
     pub left_out: Vec<String>,
     /// Id of the header extension with the identifier.
     pub rid_extension: u8,
-    extensions: Vec<(u8, &'static str)>,
+    /// Ids and names of all header extensions that say to which layer a packet belongs.
+    pub(super) extensions: Vec<(u8, &'static str)>,
 }
 
 impl Simulcast {
@@ -59,8 +58,8 @@ impl Simulcast {
         };
         let limits = words.next().unwrap_or_default().split(';');
         let pts = limits.filter_map(|limit| limit.strip_prefix("pt=")).flat_map(|l| l.split(','));
-        let pts = pts.filter_map(|pt| pt.parse().ok()).take(RIDS_MAX).collect();
-        if self.rids.len() < RIDS_MAX && self.rids.iter().all(|(known, _)| *known != rid) {
+        let pts = pts.filter_map(|pt| pt.parse().ok()).take(LISTED_ITEMS_MAX).collect();
+        if self.rids.len() < LISTED_ITEMS_MAX && self.rids.iter().all(|(known, _)| *known != rid) {
             self.rids.push((rid, pts));
         }
     }
@@ -74,48 +73,33 @@ impl Simulcast {
             let first = alternatives.split(',').next().unwrap_or_default();
             identifier(first.strip_prefix('~').unwrap_or(first))
         };
-        self.order = sent.split(';').filter_map(first).take(RIDS_MAX).collect();
+        self.order = sent.split(';').filter_map(first).take(LISTED_ITEMS_MAX).collect();
     }
-}
 
-/// The layers in which the author of an offer sends what was chosen of it, if there are several.
-pub(crate) fn sent_layers(choice: &Choice, media: &Media) -> Option<SentLayers> {
-    let Simulcast { rids, order, mid, rid, repaired_rid } = &media.simulcast;
-    let carries = |name: &&String| {
-        let limits = rids.iter().find(|(rid, _)| rid == *name).map(|(_, pts)| pts);
-        limits.is_some_and(|pts| pts.is_empty() || pts.contains(&choice.payload.pt))
-    };
-    let mut names: Vec<String> = Vec::new();
-    for name in order.iter().filter(carries) {
-        if !names.contains(name) {
-            names.push(name.clone());
+    /// The layers that are sent with this payload type, if there are several.
+    pub(crate) fn sent(&self, payload_type: u8) -> Option<SentLayers> {
+        let carries = |name: &&String| {
+            let limits = self.rids.iter().find(|(rid, _)| rid == *name).map(|(_, pts)| pts);
+            limits.is_some_and(|pts| pts.is_empty() || pts.contains(&payload_type))
+        };
+        let mut names: Vec<String> = Vec::new();
+        for name in self.order.iter().filter(carries) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
         }
-    }
-    let left_out = names.split_off(names.len().min(LAYERS_MAX));
-    let extensions = [(*mid, MID), (*rid, RID), (*repaired_rid, REPAIRED_RID)];
-    let extensions = extensions.into_iter().filter_map(|(id, uri)| Some((id?, uri))).collect();
-    let rid_extension = (*rid)?;
-    let layers = SentLayers { rids: names, left_out, rid_extension, extensions };
-    (layers.rids.len() > 1).then_some(layers)
-}
-
-impl SentLayers {
-    /// Writes the attributes of an answer that receives these layers.
-    pub(super) fn put_answer(&self, text: &mut String) {
-        for (id, uri) in &self.extensions {
-            put(text, format_args!("a=extmap:{id} {uri}"));
-        }
-        for rid in &self.rids {
-            put(text, format_args!("a=rid:{rid} recv"));
-        }
-        put(text, format_args!("a=simulcast:recv {}", self.rids.join(";")));
+        let left_out = names.split_off(names.len().min(SENT_LAYERS_MAX));
+        let extensions = [(self.mid, MID), (self.rid, RID), (self.repaired_rid, REPAIRED_RID)];
+        let extensions = extensions.into_iter().filter_map(|(id, uri)| Some((id?, uri))).collect();
+        let layers = SentLayers { rids: names, left_out, rid_extension: self.rid?, extensions };
+        (layers.rids.len() > 1).then_some(layers)
     }
 }
 
 /// An identifier in the characters of RFC 8851 section 10.
 fn identifier(text: &str) -> Option<String> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    let length = 1..=RID_CHARACTERS_MAX;
+    let length = 1..=RID_CHARS_MAX;
     (length.contains(&text.len()) && text.bytes().all(fits)).then(|| text.to_owned())
 }
 
@@ -132,7 +116,7 @@ mod tests {
                      a=rtpmap:96 VP8/90000\r\na=rtpmap:41 H264/90000\r\n";
         let offer = Description::parse(&format!("{head}{video}{lines}")).expect("an offer");
         let choice = offer.choose_from(Kind::Video, &[Codec::Vp8]).expect("VP8");
-        let found = sent_layers(&choice, &offer.media[0]);
+        let found = offer.media[0].simulcast.sent(choice.payload.pt);
         let rids = found.as_ref().map(|layers| layers.rids.clone()).unwrap_or_default();
         assert_eq!(rids, expect, "{lines}");
         found
@@ -145,12 +129,7 @@ mod tests {
         let list = "a=simulcast:send q;~h;f\r\n";
         let found = check(&format!("{extensions}{rids}{list}"), &["q", "h", "f"]).expect("layers");
         assert_eq!(found.rid_extension, 10);
-        let mut answer = String::new();
-        found.put_answer(&mut answer);
-        let expect = format!(
-            "{extensions}a=rid:q recv\r\na=rid:h recv\r\na=rid:f recv\r\na=simulcast:recv q;h;f\r\n"
-        );
-        assert_eq!(answer, expect);
+        assert_eq!(found.extensions, [(4, MID), (10, RID)]);
         check(&format!("{extensions}{rids}a=simulcast:recv a send f,h;q\r\n"), &["f", "q"]);
         check(&format!("{rids}{list}"), &[]);
         check(&format!("{extensions}{rids}"), &[]);

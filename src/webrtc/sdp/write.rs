@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::candidate::CandidateKind;
-use super::simulcast::sent_layers;
+use super::simulcast::SentLayers;
 use super::{
     CAPTURE_TIME, Candidate, Choice, Description, Direction, Fragment, Media, Payload, TRANSPORT_CC,
 };
@@ -179,8 +179,9 @@ fn put_section(
     if let Some(id) = aic_hints(choice, offered) {
         put(text, format_args!("a=extmap:{id} {}", hints::URI));
     }
-    if let Some(layers) = sent_layers(choice, offered).filter(|_| answer.direction.receives()) {
-        layers.put_answer(text);
+    let layers = offered.simulcast.sent(choice.payload.pt);
+    if let Some(layers) = layers.filter(|_| answer.direction.receives()) {
+        put_layers(text, &layers);
     }
     if answer.direction.sends() {
         put(text, format_args!("a=msid:auralink {}", choice.kind));
@@ -284,6 +285,17 @@ pub(super) fn put_codec(text: &mut String, p: &Payload, rtx: Option<u8>, paramet
         put(text, format_args!("a=rtpmap:{rtx} rtx/{}", p.clock_rate));
         put(text, format_args!("a=fmtp:{rtx} apt={pt}"));
     }
+}
+
+/// Receives the layers of a section (RFC 8853).
+fn put_layers(text: &mut String, layers: &SentLayers) {
+    for (id, uri) in &layers.extensions {
+        put(text, format_args!("a=extmap:{id} {uri}"));
+    }
+    for rid in &layers.rids {
+        put(text, format_args!("a=rid:{rid} recv"));
+    }
+    put(text, format_args!("a=simulcast:recv {}", layers.rids.join(";")));
 }
 
 pub(super) fn put_ssrcs(text: &mut String, media: &Media, ours: Option<Kind>) {
