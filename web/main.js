@@ -4,8 +4,10 @@ import { ago, call, follow, get, make, onClick, openDialog, post, toast } from "
 import { clusterTables } from "./cluster.js";
 import { inputsFor, kindsOf } from "./schema.js";
 import { showStream } from "./stream.js";
+import { tokensTable } from "./tokens.js";
 
 const main = document.getElementById("main");
+let role = null;
 let view = null, stopFollowing = null, ticking = null;
 
 function template(id) {
@@ -72,6 +74,7 @@ function showList() {
   const tiles = new Map(), list = main.querySelector("#streams");
   const refreshCluster = clusterTables(main.querySelector("#cluster"));
   onClick(main.querySelector("#new-stream"), createStream);
+  tokensTable(main.querySelector("#tokens"), role);
   showOff().catch(toast);
   const previews = setInterval(() => tiles.forEach((tile) => tile.reload()), 5000);
   return {
@@ -154,6 +157,9 @@ async function createStream() {
 async function begin() {
   const session = await get("/session");
   if (!session.signed_in) return showSignIn();
+  role = session.role;
+  // What the role may not do is hidden.
+  document.body.dataset.role = role;
   const out = document.getElementById("sign-out"), lost = document.getElementById("link");
   out.hidden = session.open;
   onClick(out, async () => { await call("DELETE", "/session"); showSignIn(); });

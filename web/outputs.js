@@ -95,10 +95,10 @@ export class Outputs {
   makeRow({ id, kind, from_preset }) {
     const at = `${this.path}/outputs/${encodeURIComponent(id)}`;
     const state = make("span", {}), target = make("span", { className: "quiet" }), error = make("p", { className: "error" });
-    const toggle = make("button", { className: "plain" });
+    const toggle = make("button", { className: "plain operates" });
     // What is recorded has no settings here.
-    const edit = make("button", { className: "plain", textContent: "Edit", hidden: kind === "record" });
-    const away = make("button", { className: "plain danger", textContent: "Remove", hidden: from_preset });
+    const edit = make("button", { className: "plain operates", textContent: "Edit", hidden: kind === "record" });
+    const away = make("button", { className: "plain danger operates", textContent: "Remove", hidden: from_preset });
     let shown = {};
     onClick(toggle, async () => { await post(`${at}/${shown.enabled ? "stop" : "start"}`); await this.refresh(); });
     onClick(edit, () => askForOutput(this.path, this.refresh, shown));

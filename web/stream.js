@@ -83,8 +83,8 @@ export function showStream(main, name) {
       const beside = (label, secret) => secret ? copyLine(label, secret, secret) : "";
       return [copyLine(a.protocol, text, copied), beside("token", a.bearer), beside("passphrase", a.passphrase)];
     };
-    $("access").replaceChildren(
-      make("p", { className: "quiet", textContent: "Publish" }), ...view.publish.flatMap(line),
+    const publish = view.publish.length ? [make("p", { className: "quiet", textContent: "Publish" })] : [];
+    $("access").replaceChildren(...publish, ...view.publish.flatMap(line),
       make("p", { className: "quiet", textContent: "Play" }), ...view.play.flatMap(line));
   }
 
@@ -150,7 +150,7 @@ export function showStream(main, name) {
         video.src = file;
         video.play().catch(toast);
       };
-      const away = make("button", { className: "plain danger", textContent: "Delete", disabled: r.state === "writing" });
+      const away = make("button", { className: "plain danger operates", textContent: "Delete", disabled: r.state === "writing" });
       onClick(away, async () => { if (confirm("Delete this recording?")) { await remove(at); await showRecordings(); } });
       return make("tr", {}, make("td", { textContent: new Date(r.started).toLocaleString() }),
         make("td", { textContent: `${Math.round(r.duration_s)} s, ${bytes(r.bytes)}${r.format === "aic" ? ", voice" : ""}` }),

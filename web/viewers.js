@@ -15,7 +15,7 @@ const ms = (time, what) => time == null ? "" : `${Math.round(time)} ms ${what}`;
 export function viewersTable(section, path) {
   const body = section.querySelector("tbody"), title = section.querySelector("h2");
   const row = (v) => {
-    const away = make("button", { className: "plain danger", textContent: "Disconnect", ariaLabel: `Disconnect ${v.address}` });
+    const away = make("button", { className: "plain danger operates", textContent: "Disconnect", ariaLabel: `Disconnect ${v.address}` });
     onClick(away, async () => { await remove(`${path}/viewers/${v.id}`); away.blur(); await refresh(); });
     const reaches = [v.kbps != null && kbps(v.kbps), v.estimate_kbps && `of ${kbps(v.estimate_kbps)} that its line carries`, percent(v.loss), ms(v.rtt_ms, "away"), ms(v.jitter_ms, "jitter")];
     return make("tr", {}, make("td", { textContent: `${v.address}${v.transport === "tcp" ? " by TCP" : ""}` }),

@@ -25,6 +25,7 @@ use crate::control::cluster;
 use crate::control::machine::Machine;
 use crate::control::store::Store;
 use crate::control::stream_service::{Owner, StreamService};
+use crate::control::token_service::TokenService;
 use crate::egress::segments;
 use crate::flow::Gate;
 use crate::gpu::Gpus;
@@ -62,6 +63,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let dvr = config.dvr();
     tokio::task::spawn_blocking(move || segments::sweep(&dvr)).await?;
     let auth = authenticate(config, &*store.settings).await?;
+    let token_service = TokenService::load(store.api_tokens.clone(), auth.clone()).await?;
     let options = options(config).await?;
     let stop = CancellationToken::new();
     let mut servers = JoinSet::new();
@@ -95,6 +97,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     let state = ApiState::new(Parts {
         stream_service: stream_service.clone(),
         auth,
+        token_service,
         jitsi: config.api.jitsi()?,
         archive,
         metrics,

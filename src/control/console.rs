@@ -17,6 +17,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page/captions.js", "text/javascript; charset=utf-8", include_str!("../../web/captions.js")),
     ("/page/outputs.js", "text/javascript; charset=utf-8", include_str!("../../web/outputs.js")),
     ("/page/cluster.js", "text/javascript; charset=utf-8", include_str!("../../web/cluster.js")),
+    ("/page/tokens.js", "text/javascript; charset=utf-8", include_str!("../../web/tokens.js")),
     ("/page/viewers.js", "text/javascript; charset=utf-8", include_str!("../../web/viewers.js")),
     ("/page/trunk.js", "text/javascript; charset=utf-8", include_str!("../../web/trunk.js")),
     ("/page/player.js", "text/javascript; charset=utf-8", include_str!("../../web/player.js")),

@@ -23,6 +23,7 @@ pub mod problem;
 pub mod server;
 pub mod store;
 pub mod stream_service;
+pub mod token_service;
 mod writable;
 
 pub use metrics::Metrics;

@@ -64,6 +64,8 @@ codes! {
     UnknownPreset = "unknown_preset", NOT_FOUND;
     /// No recording of this name.
     UnknownRecording = "unknown_recording", NOT_FOUND;
+    /// No token of this id.
+    UnknownToken = "unknown_token", NOT_FOUND;
     /// The recording is being written.
     RecordingOpen = "recording_open", CONFLICT;
     /// There is no picture yet.

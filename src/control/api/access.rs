@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::extract::Params;
 use super::{ApiState, Error, Failures};
+use crate::control::auth::{Principal, Scope};
 use crate::control::origin::{Endpoints, Origin};
 use crate::media::{StreamName, fits_address};
 use crate::runtime::Access;
@@ -43,20 +44,21 @@ pub(super) struct AccessView {
     publish: Vec<Address>,
     play: Vec<Address>,
     /// URLs for captions: `sse` and `websocket`, which both take `language`, and `push`, which
-    /// needs the admin token.
+    /// needs a token of the API with the role `operator`.
     captions: Vec<Address>,
 }
 
-/// The tokens of a stream and the URLs that use them.
+/// The tokens of a stream and the URLs that use them. Those who may not operate get what playing needs.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/access", tag = "streams",
     params(("name" = String, Path)), responses((status = 200, body = AccessView), Failures))]
 pub(super) async fn get_access(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
+    Extension(principal): Extension<Principal>,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Error> {
-    view(&state, &name, peer, &headers)
+    view(&state, &name, &principal, peer, &headers)
 }
 
 /// Generates new tokens. Connected clients stay; the old tokens become invalid.
@@ -65,23 +67,29 @@ pub(super) async fn get_access(
 pub(super) async fn rotate_access(
     State(state): State<ApiState>,
     Params(name): Params<StreamName>,
+    Extension(principal): Extension<Principal>,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Error> {
     state.stream_service.rotate_tokens(&name).await?;
-    view(&state, &name, peer, &headers)
+    view(&state, &name, &principal, peer, &headers)
 }
 
 fn view(
     state: &ApiState,
     name: &StreamName,
+    principal: &Principal,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: &HeaderMap,
 ) -> Result<impl IntoResponse + use<>, Error> {
     let access = state.supervisor().spec(name)?.access;
     let peer = peer.map(|Extension(ConnectInfo(address))| address.ip());
     let origin = state.public.of(headers, peer, &state.endpoints);
-    let addresses = addresses(&state.endpoints, &origin, name, access);
+    let mut addresses = addresses(&state.endpoints, &origin, name, access);
+    if !principal.may(Scope::Operate) {
+        addresses.access.publish_token = None;
+        addresses.publish.clear();
+    }
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(addresses)))
 }
 

@@ -1,7 +1,7 @@
 //! The HTTP API, one file per resource.
 //!
-//! [`router`] lists everything that is served. Routes behind the guard need the admin token or a
-//! session of the page. WHIP, WHEP, HLS and DASH use the tokens of the stream.
+//! [`router`] lists everything that is served. Routes behind the guard need a token with the role for
+//! them, or a session of the page. WHIP, WHEP, HLS and DASH use the tokens of the stream.
 
 mod access;
 mod archive;
@@ -34,6 +34,7 @@ mod state;
 mod streams;
 mod system;
 mod thumbnail;
+mod tokens;
 mod viewers;
 mod voice;
 pub mod webrtc;
@@ -91,7 +92,10 @@ impl utoipa::Modify for Tokens {
         use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("the admin token that was printed at the first start"))
+            .description(Some(
+                "the admin token that was printed at the first start, or one that \
+                 `POST /api/v1/tokens` has made",
+            ))
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
@@ -114,7 +118,10 @@ fn guarded(state: Option<&ApiState>) -> OpenApiRouter<ApiState> {
         .cluster(routes!(cluster::get_cluster_stream))
         .cluster(routes!(cluster_captions::follow_cluster_captions))
         .view(routes!(speech::get_speech))
-        .view(routes!(events::follow_events));
+        .view(routes!(events::follow_events))
+        .administer(routes!(tokens::list_tokens))
+        .administer(routes!(tokens::create_token))
+        .administer(routes!(tokens::delete_token));
     recordings::add(audio::add(table)).finish()
 }
 
@@ -135,7 +142,7 @@ fn of_streams(table: RouteTable<'_, ApiState>) -> RouteTable<'_, ApiState> {
         .view(routes!(thumbnail::get_thumbnail))
         .view(routes!(archive::get_transcript))
         .operate(routes!(archive::delete_transcript))
-        .operate(routes!(access::get_access))
+        .view(routes!(access::get_access))
         .operate(routes!(access::rotate_access))
         .view(routes!(denoise::get_denoise))
         .operate(routes!(denoise::change_denoise))

@@ -35,6 +35,11 @@ impl<'a, S: Clone + Send + Sync + 'static> RouteTable<'a, S> {
         self.add(Scope::Operate, route)
     }
 
+    /// Adds a route that says who may do what: [`Scope::Administer`].
+    pub(super) fn administer(self, route: UtoipaMethodRouter<S>) -> Self {
+        self.add(Scope::Administer, route)
+    }
+
     /// Adds a route for the other appliances of the cluster: [`Scope::Cluster`].
     pub(super) fn cluster(self, route: UtoipaMethodRouter<S>) -> Self {
         self.add(Scope::Cluster, route)

@@ -1,4 +1,4 @@
-//! `/api/v1/session`: the page signs in with the admin token and receives a cookie.
+//! `/api/v1/session`: the page signs in with a token and receives a cookie.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::extract::Json;
 use super::{ApiState, Error, Failures};
-use crate::control::auth::{Auth, COOKIE, session_cookie};
+use crate::control::auth::{Auth, COOKIE, Principal, Role, session_cookie};
 
 /// Body of a sign-in.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SignIn {
-    /// The admin token.
+    /// The admin token, or one of the API.
     token: String,
 }
 
@@ -26,6 +26,8 @@ pub(super) struct SessionView {
     signed_in: bool,
     /// The configuration opens the API to all clients.
     open: bool,
+    /// What the caller may do; `null` if it is not signed in.
+    role: Option<Role>,
 }
 
 /// Whether the cookie of this request belongs to an open session.
@@ -36,8 +38,9 @@ pub(super) async fn get_session(
     headers: HeaderMap,
 ) -> axum::Json<SessionView> {
     let open = state.auth.is_open();
-    let known = session_cookie(&headers).is_some_and(|c| state.auth.knows_session(c));
-    axum::Json(SessionView { signed_in: open || known, open })
+    let known = session_cookie(&headers).and_then(|cookie| state.auth.session(cookie));
+    let role = known.or(open.then_some(Principal::Anybody)).and_then(|known| known.role());
+    axum::Json(SessionView { signed_in: role.is_some(), open, role })
 }
 
 /// Signs the page in. The answer sets a cookie that scripts cannot read and other sites cannot use.

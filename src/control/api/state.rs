@@ -13,6 +13,7 @@ use crate::control::auth::signed::Verifier;
 use crate::control::machine::Machine;
 use crate::control::origin::{Endpoints, PublicAddress};
 use crate::control::stream_service::StreamService;
+use crate::control::token_service::TokenService;
 use crate::egress::record::Catalogue;
 use crate::runtime::Supervisor;
 use crate::webrtc::Registry;
@@ -27,6 +28,8 @@ pub struct Parts {
     pub stream_service: StreamService,
     /// Authentication for the API.
     pub auth: Auth,
+    /// Tokens of the API.
+    pub token_service: TokenService,
     /// Verifier of Jigasi's tokens. `None` if no key is configured.
     pub jitsi: Option<Verifier>,
     /// The caption archive.

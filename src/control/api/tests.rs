@@ -16,6 +16,7 @@ use crate::control::machine::Machine;
 use crate::control::origin::Endpoints;
 use crate::control::store::Store;
 use crate::control::stream_service::{Owner, StreamService};
+use crate::control::token_service::TokenService;
 use crate::media::Secret;
 use crate::runtime::{Options, Presets, SourceSpec, Speech, StreamSpec, Supervisor};
 
@@ -33,6 +34,7 @@ pub(super) const ADMIN: &str = "the admin token of these tests";
 const CLUSTER: &str = "the cluster token of these tests";
 
 mod document;
+mod tokens;
 mod words;
 
 /// The control plane with its folder, which is deleted at the end.
@@ -67,19 +69,22 @@ impl Fixture {
         let supervisor = Supervisor::new(options, machine.encoders.clone(), Speech::default());
         let (archive, writer) = Archive::new(store.cues.clone());
         tokio::spawn(writer.run(CancellationToken::new()));
+        let auth = Auth::new(
+            &Auth::digest(ADMIN),
+            &Secret::new(CLUSTER),
+            false,
+            Hosts::new(["box".to_owned()]),
+        );
+        let auth = auth.expect("a digest");
+        let token_service = TokenService::load(store.api_tokens.clone(), auth.clone()).await;
         let stream_service = StreamService::new(supervisor.clone(), store);
         let web_rtc =
             webrtc::WebRtc::new(std::sync::Arc::new(supervisor.clone()), Default::default())
                 .expect("a port is free");
         let state = ApiState::new(Parts {
             stream_service: stream_service.clone(),
-            auth: Auth::new(
-                &Auth::digest(ADMIN),
-                &Secret::new(CLUSTER),
-                false,
-                Hosts::new(["box".to_owned()]),
-            )
-            .expect("a digest"),
+            auth,
+            token_service: token_service.expect("reads"),
             jitsi: Some(Verifier::read(JITSI.1.path(), "jitsi").expect("a key")),
             archive: archive.clone(),
             metrics: Metrics::new(false).expect("names are legal"),

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::{Auth, Principal, Scope};
+use super::{Auth, Principal, Role, Scope};
 use crate::control::problem::{Code, Error};
 
 /// Name of the page's session cookie.
@@ -33,7 +33,7 @@ pub async fn guard(
     // A page of any origin can open a WebSocket by GET, and CORS does not apply to it.
     let reads = reads && !request.headers().contains_key(header::UPGRADE);
     let principal = principal(&auth, request.headers(), from, reads)?;
-    permit(principal, scope)?;
+    permit(&principal, scope)?;
     request.extensions_mut().insert(principal);
     Ok(next.run(request).await)
 }
@@ -44,15 +44,23 @@ pub async fn guard(
 /// `unauthorized`, `forbidden`, `too_many_requests`.
 pub fn check_reader(auth: &Auth, headers: &HeaderMap, from: Option<IpAddr>) -> Result<(), Error> {
     let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    permit(principal(auth, headers, from, true)?, Scope::View)
+    permit(&principal(auth, headers, from, true)?, Scope::View)
 }
 
-fn permit(principal: Principal, scope: Scope) -> Result<(), Error> {
+fn permit(principal: &Principal, scope: Scope) -> Result<(), Error> {
     if principal.may(scope) {
         return Ok(());
     }
-    let hint = "use a token with the scope that it needs";
-    Err(Error::new(Code::Forbidden, "this principal may not do that", hint))
+    let needed = Role::ALL.into_iter().find(|role| role.may(scope));
+    let hint = match needed {
+        Some(role) => format!("use a token with the role `{}`", role.as_str()),
+        None => "only another appliance of the cluster may do it".to_owned(),
+    };
+    let who = match principal.role() {
+        Some(role) => format!("the role `{}`", role.as_str()),
+        None => "another appliance".to_owned(),
+    };
+    Err(Error::new(Code::Forbidden, format!("{who} may not do that"), hint))
 }
 
 fn principal(
@@ -64,7 +72,7 @@ fn principal(
     if let Some(shown) = bearer(headers) {
         return auth.check_token(shown, from);
     }
-    if session_cookie(headers).is_some_and(|cookie| auth.knows_session(cookie)) {
+    if let Some(principal) = session_cookie(headers).and_then(|cookie| auth.session(cookie)) {
         auth.check_host(headers)?;
         if !reads && !same_origin(headers) {
             return Err(Error::new(
@@ -73,7 +81,7 @@ fn principal(
                 "send `Authorization: Bearer <admin token>` instead of the cookie",
             ));
         }
-        return Ok(Principal::Session);
+        return Ok(principal);
     }
     if auth.is_open() {
         auth.check_host(headers)?;
@@ -157,11 +165,11 @@ mod tests {
             let got = principal(&auth, &headers(&all), from, reads).map_err(|e| e.code());
             assert_eq!(got, expect, "{extra:?} reads={reads}");
         };
-        check(&[], true, Ok(Principal::Session));
+        check(&[], true, Ok(Principal::Admin));
         check(&[], false, Err(Code::Forbidden));
-        check(&[("origin", "http://box:8080")], false, Ok(Principal::Session));
+        check(&[("origin", "http://box:8080")], false, Ok(Principal::Admin));
         check(&[("origin", "http://evil")], false, Err(Code::Forbidden));
-        check(&[("sec-fetch-site", "same-origin")], false, Ok(Principal::Session));
+        check(&[("sec-fetch-site", "same-origin")], false, Ok(Principal::Admin));
         check(&[("sec-fetch-site", "cross-site")], false, Err(Code::Forbidden));
         let bearer = format!("bearer {token}");
         check(&[("authorization", &bearer)], false, Ok(Principal::Admin));

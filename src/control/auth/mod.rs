@@ -1,13 +1,14 @@
-//! Authentication for the API: the admin token, sessions of the page, and the interface for
-//! accounts.
+//! Authentication for the API: the admin token, tokens with a role, and sessions of the page.
 //!
-//! Every request behind [`guard`] has a [`Principal`]; its permissions are [`Scope`]s. Accounts,
-//! roles and tenants will add kinds of principals and implement [`Principal::may`] from their
-//! tables, without a change to any handler.
+//! Every request behind [`guard`] has a [`Principal`]; its permissions are [`Scope`]s. Accounts and
+//! tenants will add kinds of principals and implement [`Principal::may`] from their tables, without
+//! a change to any handler.
 
+mod api_tokens;
 mod guard;
 mod hosts;
 mod limiter;
+mod role;
 mod sessions;
 pub mod signed;
 mod token;
@@ -16,10 +17,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+pub use api_tokens::ApiToken;
 pub use guard::{COOKIE, check_reader, guard, session_cookie};
 pub use hosts::Hosts;
+pub use role::Role;
 
 use axum::http::{HeaderMap, header};
+use chrono::Utc;
 
 use crate::control::problem::{Code, Error};
 use crate::media::{IgnorePoison, Secret};
@@ -27,21 +31,28 @@ use crate::media::{IgnorePoison, Secret};
 /// A permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Read the state.
+    /// Read the state, and watch.
     View,
-    /// Change streams, outputs and recordings; read their tokens.
+    /// Change streams, outputs and recordings; read the tokens of publishers.
     Operate,
+    /// Make and delete tokens of the API.
+    Administer,
     /// Ask as another appliance of the cluster: how a stream is played, and the load.
     Cluster,
 }
 
 /// An authenticated caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
-    /// Has sent the admin token.
+    /// Has sent the admin token, or signed in with it.
     Admin,
-    /// The page, signed in with the admin token.
-    Session,
+    /// Has sent a token of the API, or signed in with it.
+    Token {
+        /// Id of the token.
+        id: String,
+        /// Its role.
+        role: Role,
+    },
     /// Any client: the configuration sets `api.open = true`.
     Anybody,
     /// Another appliance, which has sent the token of the cluster.
@@ -54,6 +65,7 @@ impl Scope {
         match self {
             Self::View => "view",
             Self::Operate => "operate",
+            Self::Administer => "administer",
             Self::Cluster => "cluster",
         }
     }
@@ -61,11 +73,20 @@ impl Scope {
 
 impl Principal {
     /// Whether the principal has this permission.
-    pub fn may(self, scope: Scope) -> bool {
-        match (self, scope) {
-            (Self::Admin | Self::Session | Self::Anybody, _) => true,
-            (Self::Appliance, Scope::Cluster) => true,
-            (Self::Appliance, Scope::View | Scope::Operate) => false,
+    pub fn may(&self, scope: Scope) -> bool {
+        match self {
+            Self::Admin | Self::Anybody => true,
+            Self::Token { role, .. } => role.may(scope),
+            Self::Appliance => scope == Scope::Cluster,
+        }
+    }
+
+    /// The role that it has for the page; `None` for another appliance.
+    pub fn role(&self) -> Option<Role> {
+        match self {
+            Self::Admin | Self::Anybody => Some(Role::Admin),
+            Self::Token { role, .. } => Some(*role),
+            Self::Appliance => None,
         }
     }
 }
@@ -88,6 +109,7 @@ struct State {
     logins: limiter::Limiter,
     /// Wrong bearer tokens, counted only to limit the log.
     bearers: limiter::Limiter,
+    api_tokens: api_tokens::ApiTokens,
     sessions: sessions::Sessions,
 }
 
@@ -129,7 +151,17 @@ impl Auth {
         self.0.open
     }
 
-    /// Opens a session if the admin token is right. Returns its cookie.
+    /// Accepts a token of the API from now on.
+    pub fn add_api_token(&self, token: ApiToken) {
+        self.lock().api_tokens.add(token);
+    }
+
+    /// Refuses a token of the API from now on, and ends the sessions that were opened with it.
+    pub fn remove_api_token(&self, id: &str) {
+        self.lock().api_tokens.remove(id);
+    }
+
+    /// Opens a session if this is the admin token or one of the API. Returns its cookie.
     ///
     /// # Errors
     /// `unauthorized`; `too_many_requests` after repeated wrong tokens. The right token is always
@@ -138,8 +170,11 @@ impl Auth {
     pub fn sign_in(&self, shown: &str, from: IpAddr) -> Result<String, Error> {
         let now = Instant::now();
         let mut state = self.lock();
-        if token::matches(shown, &self.0.admin) {
-            return Ok(state.sessions.open(now));
+        let known = state.api_tokens.find(shown, Utc::now());
+        let known = known.map(|t| Principal::Token { id: t.id.clone(), role: t.role });
+        let is_admin = token::matches(shown, &self.0.admin);
+        if let Some(principal) = known.or(is_admin.then_some(Principal::Admin)) {
+            return Ok(state.sessions.open(principal, now));
         }
         if let Some(pause) = state.logins.wait(from, now) {
             return Err(too_many(pause));
@@ -160,9 +195,15 @@ impl Auth {
         sessions::SESSION_LIFE
     }
 
-    /// Whether this cookie belongs to an open session.
-    pub fn knows_session(&self, cookie: &str) -> bool {
-        self.lock().sessions.knows(cookie, Instant::now())
+    /// Who opened the session with this cookie; `None` if there is none, or its token is no longer
+    /// valid.
+    pub fn session(&self, cookie: &str) -> Option<Principal> {
+        let state = self.lock();
+        let principal = state.sessions.principal(cookie, Instant::now())?;
+        match principal {
+            Principal::Token { id, .. } if !state.api_tokens.has(id, Utc::now()) => None,
+            known => Some(known.clone()),
+        }
     }
 
     /// Who sent this token with a request. No caller has to wait: a guesser behind the same NAT
@@ -174,8 +215,11 @@ impl Auth {
         if self.0.cluster.is_some_and(|cluster| token::matches(shown, &cluster)) {
             return Ok(Principal::Appliance);
         }
+        if let Some(known) = self.lock().api_tokens.find(shown, Utc::now()) {
+            return Ok(Principal::Token { id: known.id.clone(), role: known.role });
+        }
         if self.lock().bearers.failed(from, Instant::now()) {
-            tracing::warn!(%from, "a request with a wrong admin token");
+            tracing::warn!(%from, "a request with a wrong token");
         }
         Err(wrong_token())
     }
@@ -189,8 +233,9 @@ impl Auth {
 fn wrong_token() -> Error {
     Error::new(
         Code::Unauthorized,
-        "this is not the admin token",
-        "it was printed at the first start; `auralink token --new` makes another",
+        "this is not the admin token, nor a valid token of the API",
+        "the admin token was printed at the first start, and `auralink token --new` makes another; \
+         an admin makes others (POST /api/v1/tokens)",
     )
 }
 
@@ -216,9 +261,9 @@ mod tests {
         let auth = auth.expect("a digest");
         let (friend, guesser) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let cookie = auth.sign_in(&token, friend).expect("right token");
-        assert!(auth.knows_session(&cookie));
+        assert_eq!(auth.session(&cookie), Some(Principal::Admin));
         auth.sign_out(&cookie);
-        assert!(!auth.knows_session(&cookie));
+        assert_eq!(auth.session(&cookie), None);
         let codes: Vec<Code> = (0..7)
             .map(|n| auth.sign_in(&format!("guess {n}"), guesser).expect_err("wrong").code())
             .collect();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::Principal;
 use super::token::{self, Digest};
 use crate::media::new_token;
 
@@ -12,37 +13,49 @@ pub(super) const SESSION_LIFE: Duration = Duration::from_secs(12 * 3600);
 /// Maximum number of sessions. Beyond it the oldest ends.
 const SESSIONS_MAX: usize = 256;
 
+/// A session: who opened it, and when.
+struct Session {
+    principal: Principal,
+    begun: Instant,
+}
+
+impl Session {
+    fn lasts(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.begun) < SESSION_LIFE
+    }
+}
+
 /// Open sessions, by the hash of their cookie. Held in memory: a restart signs all users out.
 #[derive(Default)]
 pub(super) struct Sessions {
-    begun: HashMap<Digest, Instant>,
+    open: HashMap<Digest, Session>,
 }
 
 impl Sessions {
     /// Opens a session. Returns its cookie.
-    pub(super) fn open(&mut self, now: Instant) -> String {
-        self.begun.retain(|_, begun| now.saturating_duration_since(*begun) < SESSION_LIFE);
-        if self.begun.len() >= SESSIONS_MAX {
-            let oldest = self.begun.iter().min_by_key(|(_, begun)| **begun).map(|(id, _)| *id);
-            if let Some(oldest) = oldest {
-                self.begun.remove(&oldest);
+    pub(super) fn open(&mut self, principal: Principal, now: Instant) -> String {
+        self.open.retain(|_, session| session.lasts(now));
+        if self.open.len() >= SESSIONS_MAX {
+            let oldest = self.open.iter().min_by_key(|(_, session)| session.begun);
+            if let Some(oldest) = oldest.map(|(id, _)| *id) {
+                self.open.remove(&oldest);
             }
         }
         let cookie = new_token();
-        self.begun.insert(token::digest(&cookie), now);
+        self.open.insert(token::digest(&cookie), Session { principal, begun: now });
         cookie
     }
 
-    /// Whether this cookie belongs to an open session. The look-up uses the hash, so that its time
-    /// reveals nothing about the cookie.
-    pub(super) fn knows(&self, cookie: &str, now: Instant) -> bool {
-        let begun = self.begun.get(&token::digest(cookie));
-        begun.is_some_and(|begun| now.saturating_duration_since(*begun) < SESSION_LIFE)
+    /// Who opened the session with this cookie. The look-up uses the hash, so that its time reveals
+    /// nothing about the cookie.
+    pub(super) fn principal(&self, cookie: &str, now: Instant) -> Option<&Principal> {
+        let session = self.open.get(&token::digest(cookie));
+        session.filter(|session| session.lasts(now)).map(|session| &session.principal)
     }
 
     /// Ends a session.
     pub(super) fn close(&mut self, cookie: &str) {
-        self.begun.remove(&token::digest(cookie));
+        self.open.remove(&token::digest(cookie));
     }
 }
 
@@ -54,17 +67,19 @@ mod tests {
     fn sessions_end_and_their_number_is_bounded() {
         let mut sessions = Sessions::default();
         let start = Instant::now();
-        let first = sessions.open(start);
-        assert!(sessions.knows(&first, start));
-        assert!(!sessions.knows("guess", start));
-        assert!(!sessions.knows(&first, start + SESSION_LIFE));
+        let knows =
+            |sessions: &Sessions, cookie: &str, now| sessions.principal(cookie, now).is_some();
+        let first = sessions.open(Principal::Admin, start);
+        assert!(knows(&sessions, &first, start));
+        assert!(!knows(&sessions, "guess", start));
+        assert!(!knows(&sessions, &first, start + SESSION_LIFE));
         for n in 0..SESSIONS_MAX {
-            sessions.open(start + Duration::from_secs(n as u64 + 1));
+            sessions.open(Principal::Admin, start + Duration::from_secs(n as u64 + 1));
         }
-        assert_eq!(sessions.begun.len(), SESSIONS_MAX);
-        assert!(!sessions.knows(&first, start), "the oldest made room");
-        let last = sessions.open(start);
+        assert_eq!(sessions.open.len(), SESSIONS_MAX);
+        assert!(!knows(&sessions, &first, start), "the oldest made room");
+        let last = sessions.open(Principal::Admin, start);
         sessions.close(&last);
-        assert!(!sessions.knows(&last, start));
+        assert!(!knows(&sessions, &last, start));
     }
 }

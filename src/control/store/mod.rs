@@ -5,6 +5,7 @@
 //! | [`StreamTable`] | `streams` | streams created by the API |
 //! | [`SettingTable`] | `settings` | single values |
 //! | [`AccessTable`] | `access` | tokens generated for streams of the configuration file |
+//! | [`ApiTokenTable`] | `api_tokens` | tokens of the API |
 //! | [`CueTable`] | `cues`, `query` | the caption archive |
 //! | [`Database`] | `database` | what concerns all tables |
 //!
@@ -19,6 +20,7 @@
 //! - A large read or deletion does not delay the writes of others for long.
 
 mod access;
+mod api_tokens;
 mod cues;
 mod database;
 mod error;
@@ -32,6 +34,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use access::{AccessTable, Tokens};
+pub use api_tokens::{ApiTokenTable, StoredApiToken};
 pub use cues::{CueRow, CueTable, CueWord, Found, Search};
 pub use database::Database;
 pub use error::{Error, StoreFuture};
@@ -50,6 +53,8 @@ pub struct Store {
     pub settings: Arc<dyn SettingTable>,
     /// Tokens generated for streams of the configuration file.
     pub access: Arc<dyn AccessTable>,
+    /// Tokens of the API.
+    pub api_tokens: Arc<dyn ApiTokenTable>,
     /// The caption archive.
     pub cues: Arc<dyn CueTable>,
     /// What concerns all tables.
@@ -68,13 +73,14 @@ impl Store {
     /// The tables of this backend.
     fn on<B>(backend: B) -> Self
     where
-        B: StreamTable + SettingTable + AccessTable + CueTable + Database + 'static,
+        B: StreamTable + SettingTable + AccessTable + ApiTokenTable + CueTable + Database + 'static,
     {
         let backend = Arc::new(backend);
         Self {
             streams: backend.clone(),
             settings: backend.clone(),
             access: backend.clone(),
+            api_tokens: backend.clone(),
             cues: backend.clone(),
             database: backend,
         }

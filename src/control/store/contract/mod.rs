@@ -2,6 +2,7 @@
 //! ([`TestDatabase`]) and runs them all by one line, `contract_tests!(ItsTestDatabase);`.
 
 pub(super) mod access;
+pub(super) mod api_tokens;
 pub(super) mod cues;
 pub(super) mod database;
 pub(super) mod load;
@@ -30,6 +31,7 @@ macro_rules! contract_tests {
                 a_newer_version_is_named_and_kept;
             settings: are_kept_and_changed;
             access: tokens_are_kept_and_replaced;
+            api_tokens: tokens_are_kept_in_their_order_until_they_are_deleted;
             database: says_whether_it_can_be_written, is_shared_by_all_its_tables;
             cues: come_back_as_they_were_kept, what_is_deleted_is_found_no_more,
                 retention_is_kept_and_changed, a_transcript_is_in_the_order_of_speech,

@@ -4,6 +4,7 @@
 //! found by the index FTS5. Opening the database runs the migrations of `migrations/sqlite/`.
 
 mod access;
+mod api_tokens;
 mod cues;
 mod fts;
 mod readers;
