@@ -9,7 +9,7 @@ use syn::{GenericArgument, Ident, Item, PathArguments, Type};
 use crate::imports::{attributes, is_for_tests};
 
 /// Units of measures, relations without a unit, and kinds of numbers that name something.
-const UNITS: &str = "NS US MS S TICKS HZ FPS BPS KBPS BITS BYTES DB DBFS LEVEL PX \
+const UNITS: &str = "NS US MS S DAYS TICKS HZ FPS BPS KBPS BITS BYTES DB DBFS LEVEL PX \
     RATIO FACTOR DIVISOR PERCENT PPM PPB PROBABILITY DEVIATIONS EPSILON \
     CODE ID INDEX MASK NUMBER TYPE VERSION";
 

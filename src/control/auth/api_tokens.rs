@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::Role;
+use super::principal::Role;
 use super::token::{self, Digest};
 
 /// A token of the API. Its secret is not kept.

@@ -8,7 +8,7 @@ mod api_tokens;
 mod guard;
 mod hosts;
 mod limiter;
-mod role;
+mod principal;
 mod sessions;
 pub mod signed;
 mod token;
@@ -20,76 +20,13 @@ use std::time::{Duration, Instant};
 pub use api_tokens::ApiToken;
 pub use guard::{COOKIE, check_reader, guard, session_cookie};
 pub use hosts::Hosts;
-pub use role::Role;
+pub use principal::{Principal, Role, Scope};
 
 use axum::http::{HeaderMap, header};
 use chrono::Utc;
 
 use crate::control::problem::{Code, Error};
 use crate::media::{IgnorePoison, Secret};
-
-/// A permission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// Read the state, and watch.
-    View,
-    /// Change streams, outputs and recordings; read the tokens of publishers.
-    Operate,
-    /// Make and delete tokens of the API.
-    Administer,
-    /// Ask as another appliance of the cluster: how a stream is played, and the load.
-    Cluster,
-}
-
-/// An authenticated caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Principal {
-    /// Has sent the admin token, or signed in with it.
-    Admin,
-    /// Has sent a token of the API, or signed in with it.
-    Token {
-        /// Id of the token.
-        id: String,
-        /// Its role.
-        role: Role,
-    },
-    /// Any client: the configuration sets `api.open = true`.
-    Anybody,
-    /// Another appliance, which has sent the token of the cluster.
-    Appliance,
-}
-
-impl Scope {
-    /// The word in the OpenAPI document.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::View => "view",
-            Self::Operate => "operate",
-            Self::Administer => "administer",
-            Self::Cluster => "cluster",
-        }
-    }
-}
-
-impl Principal {
-    /// Whether the principal has this permission.
-    pub fn may(&self, scope: Scope) -> bool {
-        match self {
-            Self::Admin | Self::Anybody => true,
-            Self::Token { role, .. } => role.may(scope),
-            Self::Appliance => scope == Scope::Cluster,
-        }
-    }
-
-    /// The role that it has for the page; `None` for another appliance.
-    pub fn role(&self) -> Option<Role> {
-        match self {
-            Self::Admin | Self::Anybody => Some(Role::Admin),
-            Self::Token { role, .. } => Some(*role),
-            Self::Appliance => None,
-        }
-    }
-}
 
 /// Authenticates callers. Cheap to clone.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::Principal;
+use super::principal::Principal;
 use super::token::{self, Digest};
 use crate::media::new_token;
 
