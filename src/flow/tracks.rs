@@ -7,7 +7,7 @@ use gst::prelude::*;
 use super::branch::Branch;
 use super::caps::{codec_of, mpeg_version};
 use super::decoding::{DECODER, Decoding, tune};
-use super::{Error, Framing, Layer, Layers, SourceReport, Writer};
+use super::{Error, Framing, PublisherLayer, PublisherLayers, SourceReport, Writer};
 use crate::media::{Kind, TrackChoice};
 
 /// Where the tracks of one publisher go. Cheap to clone, so that callbacks can own it.
@@ -22,9 +22,9 @@ pub struct Tracks {
     /// Which track is taken if there are several.
     pub choice: TrackChoice,
     /// The layers of its video, if it sends several.
-    pub layers: Layers,
+    pub layers: PublisherLayers,
     /// The layer that attached video goes to; `None` for video without layers.
-    layer: Option<Layer>,
+    layer: Option<PublisherLayer>,
 }
 
 /// The elements between a source pad and a feed, so that every feed carries the form of
@@ -72,12 +72,12 @@ impl Tracks {
         report: Arc<SourceReport>,
         choice: TrackChoice,
     ) -> Self {
-        let layers = Layers::new(video.clone());
+        let layers = PublisherLayers::new(video.clone());
         Self { video, audio, report, choice, layers, layer: None }
     }
 
     /// The same, with video that is attached going to a layer.
-    pub fn for_layer(&self, layer: Layer) -> Self {
+    pub fn for_layer(&self, layer: PublisherLayer) -> Self {
         Self { layer: Some(layer), ..self.clone() }
     }
 
@@ -90,7 +90,7 @@ impl Tracks {
     }
 
     /// The layer that attached media of this kind goes to.
-    fn layer(&self, kind: Kind) -> Option<&Layer> {
+    fn layer(&self, kind: Kind) -> Option<&PublisherLayer> {
         self.layer.as_ref().filter(|_| kind == Kind::Video)
     }
 

@@ -2,7 +2,7 @@
 
 use super::Stream;
 use super::publisher::Publisher;
-use crate::flow::{Feed, Layer};
+use crate::flow::{Feed, PublisherLayer};
 use crate::graph::PlanLayer;
 use crate::media::{Kind, Rung};
 use crate::runtime::LayerSnapshot;
@@ -29,7 +29,7 @@ impl Stream {
 
     /// The layers of a publisher for the report, the largest first.
     pub(super) fn layer_snapshots(&self, publisher: &Publisher) -> Vec<LayerSnapshot> {
-        let snapshot = |layer: &Layer| {
+        let snapshot = |layer: &PublisherLayer| {
             let feed = layer.writer.feed();
             let video =
                 feed.format().borrow().as_ref().map(|f| f.video.clone()).unwrap_or_default();
@@ -49,7 +49,7 @@ impl Stream {
 
     /// Adds the feeds of layers to those of the stream. True if a feed replaces one of another publisher:
     /// the viewers of that are then routed anew.
-    fn adopt_layers(&mut self, layers: &[Layer]) -> bool {
+    fn adopt_layers(&mut self, layers: &[PublisherLayer]) -> bool {
         let mut replaced = false;
         for layer in layers {
             let feed = layer.writer.feed();
@@ -69,7 +69,7 @@ impl Stream {
     }
 
     /// Removes the feeds of layers that the publisher on air does not send.
-    fn drop_unused_layers(&mut self, layers: &[Layer]) {
+    fn drop_unused_layers(&mut self, layers: &[PublisherLayer]) {
         let sent = |name: &String| layers.iter().any(|layer| layer.writer.feed().name() == name);
         let feeds = &mut self.feeds;
         self.layer_feeds.retain(|name| {
@@ -82,7 +82,7 @@ impl Stream {
     }
 
     /// The layers that come and are smaller than the stream's video, the largest first, one of each height.
-    fn layers_below_the_video(&self, layers: &[Layer]) -> Vec<PlanLayer> {
+    fn layers_below_the_video(&self, layers: &[PublisherLayer]) -> Vec<PlanLayer> {
         let Some(video) = self.feed(Kind::Video).format().borrow().clone() else {
             return Vec::new();
         };

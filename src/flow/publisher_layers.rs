@@ -22,7 +22,7 @@ const NO_LAYER_INDEX: usize = usize::MAX;
 
 /// The layers of one publisher. Cheap to clone.
 #[derive(Clone)]
-pub struct Layers(Arc<Inner>);
+pub struct PublisherLayers(Arc<Inner>);
 
 struct Inner {
     /// The stream's video.
@@ -30,7 +30,7 @@ struct Inner {
     /// Locked while a frame is written to the stream's video, so that layers do not mix there. Writing may
     /// ask for a key frame, which takes `list`.
     order: Mutex<Order>,
-    list: Mutex<Vec<Layer>>,
+    list: Mutex<Vec<PublisherLayer>>,
     /// Index of the layer that is the stream's video.
     playing: AtomicUsize,
 }
@@ -44,7 +44,7 @@ struct Order {
 
 /// One layer.
 #[derive(Clone)]
-pub struct Layer {
+pub struct PublisherLayer {
     /// Its `rid` (RFC 8851).
     pub rid: String,
     /// Writes its feed, which it alone fills.
@@ -53,7 +53,7 @@ pub struct Layer {
     layers: Weak<Inner>,
 }
 
-impl Layers {
+impl PublisherLayers {
     /// No layers yet; the best of those to come writes the stream's video by this writer.
     pub fn new(main: Writer) -> Self {
         let (order, list) = (Mutex::default(), Mutex::default());
@@ -61,7 +61,7 @@ impl Layers {
     }
 
     /// The layer with this `rid`, added if there is none. `None` beyond [`SENT_LAYERS_MAX`].
-    pub fn layer(&self, rid: &str) -> Option<Layer> {
+    pub fn layer(&self, rid: &str) -> Option<PublisherLayer> {
         // In this order, as where a frame is written.
         let mut order = self.0.order.lock().ignore_poison();
         let mut list = self.0.list.lock().ignore_poison();
@@ -73,7 +73,8 @@ impl Layers {
         }
         let writer = self.0.main.beside(Feed::new(format!("video.layer.{rid}"), Kind::Video));
         let index = order.choice.add();
-        let layer = Layer { rid: rid.to_owned(), writer, index, layers: Arc::downgrade(&self.0) };
+        let layer =
+            PublisherLayer { rid: rid.to_owned(), writer, index, layers: Arc::downgrade(&self.0) };
         list.push(layer.clone());
         if index == 0 {
             let layers = Arc::downgrade(&self.0);
@@ -87,7 +88,7 @@ impl Layers {
     }
 
     /// All layers, in the order in which they came.
-    pub fn all(&self) -> Vec<Layer> {
+    pub fn all(&self) -> Vec<PublisherLayer> {
         self.0.list.lock().ignore_poison().clone()
     }
 }
@@ -135,7 +136,7 @@ impl Order {
     }
 }
 
-impl Layer {
+impl PublisherLayer {
     /// Makes an `appsink` write this layer, and the stream's video while that is this layer.
     pub(super) fn attach(&self, appsink: &gst_app::AppSink) {
         let (layers, index) = (self.layers.clone(), self.index);
