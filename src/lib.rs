@@ -47,6 +47,10 @@ pub mod webrtc;
 #[path = "../tests/support/needs.rs"]
 mod needs;
 
+#[cfg(test)]
+#[path = "../tests/support/postgres.rs"]
+mod test_postgres;
+
 /// Starts GStreamer with our elements, and the clock that all pipelines share. Comes before anything
 /// else; more calls are free.
 ///

@@ -56,7 +56,7 @@ pub(super) fn new_token(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let token = crate::media::new_token();
     runtime.block_on(async {
-        let store = Store::open(&config.state_dir()).await?;
+        let store = Store::open(&config.database, &config.state_dir()).await?;
         store.settings.set(ADMIN_TOKEN_SHA256, &Auth::digest(&token)).await?;
         store.close().await;
         anyhow::Ok(())

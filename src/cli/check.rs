@@ -64,6 +64,9 @@ fn print_resolved(config: &Config) {
     let open = if config.api.open { ", OPEN TO ANYBODY" } else { "" };
     println!("API and page  {scheme}://{}{open}", config.api.listen);
     println!("state         {}", config.state_dir().display());
+    if !config.database.url.is_empty() {
+        println!("database      {}", config.database.address());
+    }
     println!("recordings    {}", config.recordings().display());
     println!("limits        {} streams, {} viewers", config.limits.streams, config.limits.viewers);
     if let Ok(presets) = Presets::load(config.presets.as_deref()) {

@@ -6,6 +6,7 @@
 mod admin;
 mod aic;
 mod arguments;
+mod backup;
 mod check;
 mod clock;
 mod doctor;
@@ -75,6 +76,25 @@ enum Command {
         #[command(subcommand)]
         command: aic::AicCommand,
     },
+    /// Write streams, settings and captions into a new file, while the appliance runs. The file has
+    /// tokens: only its owner can read it.
+    Backup {
+        /// File to write.
+        file: PathBuf,
+        #[command(flatten)]
+        at: backup::Place,
+    },
+    /// Read streams, settings and captions from a backup, of SQLite or of PostgreSQL. Stop the appliance
+    /// first.
+    Restore {
+        /// File to read.
+        file: PathBuf,
+        /// Delete what the database has now.
+        #[arg(long)]
+        replace: bool,
+        #[command(flatten)]
+        at: backup::Place,
+    },
     /// Print the OpenAPI document of the API.
     Openapi,
     /// Try encoders in a process that may abort; started by the appliance.
@@ -125,6 +145,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Models(arguments) => models::run(arguments),
         Command::Aic { command } => aic::run(command),
+        Command::Backup { file, at } => backup::back_up(at, &file),
+        Command::Restore { file, replace, at } => backup::restore(at, &file, replace),
         Command::Openapi => {
             print!("{}", crate::control::api::document_json());
             Ok(ExitCode::SUCCESS)

@@ -59,7 +59,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     // Load is measured since the previous reading, so a first reading is needed.
     Host::read(&config.recordings());
     let state = config.state_dir();
-    let store = Store::open(&state).await?;
+    let store = Store::open(&config.database, &state).await?;
     let dvr = config.dvr();
     tokio::task::spawn_blocking(move || segments::sweep(&dvr)).await?;
     let auth = authenticate(config, &*store.settings).await?;

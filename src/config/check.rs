@@ -123,6 +123,9 @@ fn rooms(config: &Config, add: &mut impl FnMut(&str, String, &str)) {
             other => add("srt", other.to_string(), hint),
         }
     }
+    for (field, message) in config.database.problems() {
+        add(&format!("database.{field}"), message, hint);
+    }
     for (field, message) in config.sources.problems() {
         add(&format!("sources.{field}"), message, hint);
     }

@@ -44,6 +44,7 @@ fn sections_that_differ(old: &Config, new: &Config) -> Vec<&'static str> {
         presets,
         demo,
         log,
+        database,
         api,
         rtmp,
         srt,
@@ -65,6 +66,7 @@ fn sections_that_differ(old: &Config, new: &Config) -> Vec<&'static str> {
         ("presets", old.presets == *presets),
         ("demo", old.demo == *demo),
         ("log", old.log == *log),
+        ("database", old.database == *database),
         ("api", old.api == *api),
         ("rtmp", old.rtmp == *rtmp),
         ("srt", old.srt == *srt),
@@ -119,7 +121,7 @@ mod tests {
     #[test]
     fn every_section_that_changed_is_named() {
         let new = config(
-            "presets = \"/p\"\ndemo = true\n[log]\nlevel = \"warn\"\n[api]\nopen_metrics = true\n\
+            "presets = \"/p\"\ndemo = true\n[log]\nlevel = \"warn\"\n[database]\nconnections_max = 9\n[api]\nopen_metrics = true\n\
              [rtmp]\nenabled = false\n[srt]\nenabled = false\n[webrtc]\nice_tcp = false\n[cluster]\nidle_s = 9\n\
              [hls]\nsegment_s = 3\n[recordings]\nfolder = \"/r\"\n[stt]\nthreads = 1\n\
              [translate]\ntimeout_ms = 300\n[tts]\ntimeout_ms = 300\n[onnx]\ndevice = \"cpu\"\n\
@@ -129,6 +131,7 @@ mod tests {
             "presets",
             "demo",
             "log",
+            "database",
             "api",
             "rtmp",
             "srt",

@@ -20,7 +20,7 @@ pub use diff::{Diff, diff};
 pub use load::{Flag, load, parse};
 pub use problem::{Problem, Problems};
 
-use crate::control::server;
+use crate::control::{server, store};
 use crate::egress::segments;
 use crate::ingress::{file, rtmp, srt};
 use crate::runtime::StreamSpec;
@@ -45,6 +45,8 @@ pub struct Config {
     pub demo: bool,
     /// `[log]`: logging.
     pub log: telemetry::Config,
+    /// `[database]`: where streams, settings and captions are stored.
+    pub database: store::Config,
     /// `[api]`: the HTTP server.
     pub api: server::Config,
     /// `[rtmp]`: the RTMP server.

@@ -6,6 +6,11 @@ use serde::Serialize;
 use crate::flow::{Refusal, RefusalKind};
 use crate::runtime;
 
+use super::store;
+
+/// When to ask again for what a database that is away has, in seconds.
+const STORE_AWAY_RETRY_S: u32 = 5;
+
 /// Body of every response that is not a success. The codes are explained in `docs/errors.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Problem {
@@ -120,6 +125,8 @@ codes! {
     Starting = "starting", SERVICE_UNAVAILABLE;
     /// The stream met an internal fault and restarts.
     StreamRestarting = "stream_restarting", SERVICE_UNAVAILABLE;
+    /// The database server does not answer.
+    StoreAway = "store_away", SERVICE_UNAVAILABLE;
     /// The database cannot be written.
     NotStored = "not_stored", SERVICE_UNAVAILABLE;
     /// The appliance is shutting down.
@@ -148,6 +155,18 @@ impl Error {
     pub fn internal(doing: &'static str, error: &dyn std::error::Error) -> Self {
         let hint = "the log has the details: `journalctl -u auralink -e`";
         Self::new(Code::Internal, format!("{doing} failed"), hint).logged(error)
+    }
+
+    /// The error of a read from the store that fails. 503 if it is only not there for the moment.
+    pub fn reading(doing: &'static str, error: &store::Error) -> Self {
+        match error {
+            store::Error::Away { .. } => {
+                let message = format!("{doing} failed: the database does not answer");
+                let away = Self::new(Code::StoreAway, message, error.hint());
+                away.retry_after(STORE_AWAY_RETRY_S).logged(error)
+            }
+            error => Self::internal(doing, error),
+        }
     }
 
     /// Logs the underlying error with its causes, which the client does not get.

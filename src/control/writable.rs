@@ -9,6 +9,28 @@ use crate::media::IgnorePoison;
 /// The result of the last write is valid for this long; then it is tried again.
 const RESULT_LIFE: Duration = Duration::from_secs(5);
 
+/// Why changes cannot be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreProblem {
+    /// The problem.
+    pub what: String,
+    /// What the admin can do about it.
+    pub hint: &'static str,
+}
+
+impl StoreProblem {
+    /// The problem that this error shows. `None` if it does not concern the database as a whole.
+    fn of(error: &store::Error) -> Option<Self> {
+        let what = match error {
+            store::Error::Away { .. } => "it does not answer".into(),
+            store::Error::Sql { source, .. } => source.to_string(),
+            store::Error::Costly => error.to_string(),
+            _ => return None,
+        };
+        Some(Self { what, hint: error.hint() })
+    }
+}
+
 /// Learns from each change whether the database accepts it, and tries a write if there was none
 /// recently.
 pub(super) struct Writable {
@@ -20,16 +42,16 @@ pub(super) struct Writable {
 
 /// The result of the last write. Pure: callers pass in the time.
 #[derive(Default)]
-struct Evidence(Option<(Instant, Option<String>)>);
+struct Evidence(Option<(Instant, Option<StoreProblem>)>);
 
 impl Evidence {
-    fn note(&mut self, problem: Option<String>, now: Instant) {
+    fn note(&mut self, problem: Option<StoreProblem>, now: Instant) {
         self.0 = Some((now, problem));
     }
 
     /// `None` if nothing recent is known, `Some(None)` if writes work, else the problem.
     #[allow(clippy::option_option, reason = "known to be well is not the same as unknown")]
-    fn known(&self, now: Instant) -> Option<Option<String>> {
+    fn known(&self, now: Instant) -> Option<Option<StoreProblem>> {
         let (at, problem) = self.0.as_ref()?;
         (now.saturating_duration_since(*at) < RESULT_LIFE).then(|| problem.clone())
     }
@@ -44,15 +66,17 @@ impl Writable {
     pub(super) fn note(&self, outcome: &Result<(), store::Error>) {
         let problem = match outcome {
             Ok(()) => None,
-            Err(store::Error::Sql { source, .. }) => Some(source.to_string()),
-            // These errors do not concern the disk.
-            Err(_) => return,
+            Err(error) => match StoreProblem::of(error) {
+                // This error does not concern the database as a whole.
+                None => return,
+                problem => problem,
+            },
         };
         self.evidence().note(problem, Instant::now());
     }
 
     /// Why writes fail. `None` if they work.
-    pub(super) async fn problem(&self) -> Option<String> {
+    pub(super) async fn problem(&self) -> Option<StoreProblem> {
         let _trying = self.trying.lock().await;
         let known = self.evidence().known(Instant::now());
         if let Some(known) = known {
@@ -60,10 +84,7 @@ impl Writable {
         }
         let tried = self.database.try_write().await;
         self.note(&tried);
-        tried.err().map(|error| match error {
-            store::Error::Sql { source, .. } => source.to_string(),
-            other => other.to_string(),
-        })
+        tried.err().and_then(|error| StoreProblem::of(&error))
     }
 
     fn evidence(&self) -> std::sync::MutexGuard<'_, Evidence> {
@@ -80,9 +101,10 @@ mod tests {
         let t0 = Instant::now();
         let mut evidence = Evidence::default();
         assert_eq!(evidence.known(t0), None);
-        evidence.note(Some("full".into()), t0);
+        let full = StoreProblem { what: "full".into(), hint: "free space" };
+        evidence.note(Some(full.clone()), t0);
         let later = t0 + Duration::from_secs(4);
-        assert_eq!(evidence.known(later), Some(Some("full".into())));
+        assert_eq!(evidence.known(later), Some(Some(full)));
         assert_eq!(evidence.known(t0 + RESULT_LIFE), None);
         evidence.note(None, later);
         assert_eq!(evidence.known(t0 + RESULT_LIFE), Some(None));

@@ -27,6 +27,7 @@ mod lifecycle;
 mod outputs;
 mod paths;
 mod players;
+mod postgres;
 mod recordings;
 mod refusals;
 mod resilience;

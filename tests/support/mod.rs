@@ -9,6 +9,7 @@ pub(crate) mod fault;
 pub(crate) mod line;
 pub(crate) mod media;
 pub(crate) mod needs;
+pub(crate) mod postgres;
 pub(crate) mod publish;
 pub(crate) mod pulled;
 pub(crate) mod redis;

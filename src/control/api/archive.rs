@@ -387,7 +387,7 @@ fn broken(error: store::Error) -> Error {
             let message = "others search the archive, as many as may at once";
             Error::new(Code::LimitReached, message, "try again in a moment").retry_after(2)
         }
-        error => Error::internal("reading the archive", &error),
+        error => Error::reading("reading the archive", &error),
     }
 }
 

@@ -98,7 +98,7 @@ pub(super) async fn get_health(State(state): State<ApiState>) -> axum::Json<Heal
     let lost = state.stream_service.lost().into_iter();
     faults.extend(lost.map(|(name, why)| Fault::lasting(format!("stream {name}"), why)));
     let unwritable = state.stream_service.store_problem().await;
-    faults.extend(unwritable.map(|why| Fault::lasting("the database".into(), why.to_string())));
+    faults.extend(unwritable.map(|why| Fault::lasting("the database".into(), why.what)));
     faults.extend(state.supervisor().origins().redis().and_then(Fault::of_redis));
     let state = if faults.is_empty() { HealthState::Green } else { HealthState::Yellow };
     axum::Json(Health { state, faults })
@@ -120,9 +120,8 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Result<String, Erro
         return Err(starting());
     }
     if let Some(problem) = state.stream_service.store_problem().await {
-        let message = format!("the database cannot be written: {problem}");
-        let hint = "free space on the disk of `state_dir`, and see that it is not read-only";
-        return Err(Error::new(Code::NotStored, message, hint));
+        let message = format!("the database cannot be written: {}", problem.what);
+        return Err(Error::new(Code::NotStored, message, problem.hint));
     }
     let failed = state.supervisor().failed();
     let lines = [

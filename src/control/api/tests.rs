@@ -52,7 +52,7 @@ impl Fixture {
 
     async fn on(folder: tempfile::TempDir) -> Self {
         crate::init().expect("GStreamer starts");
-        let store = Store::open(folder.path()).await.expect("opens");
+        let store = Store::open(&Default::default(), folder.path()).await.expect("opens");
         let machine = Machine::for_tests();
         let options = Options {
             recordings: folder.path().join("recordings"),
@@ -230,7 +230,7 @@ async fn outputs_come_and_go_and_survive_a_restart() {
 #[tokio::test]
 async fn a_stored_stream_that_cannot_start_is_told_and_can_be_deleted() {
     let api = Fixture::new().await;
-    let store = Store::open(api.folder.path()).await.expect("opens");
+    let store = Store::open(&Default::default(), api.folder.path()).await.expect("opens");
     let name: crate::media::StreamName = "orphan".parse().expect("a name");
     let spec = StreamSpec { preset: "no-longer-there".into(), ..StreamSpec::new(name) };
     store.streams.insert(&spec).await.expect("stored");

@@ -37,7 +37,7 @@ fn name() -> StreamName {
 /// An archive whose writer runs until the token is cancelled.
 async fn running() -> (Archive, CancellationToken, tokio::task::JoinHandle<()>, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let store = Store::open(folder.path()).await.expect("opens");
+    let store = Store::open(&Default::default(), folder.path()).await.expect("opens");
     let (archive, cancel, task) = running_on(&store);
     (archive, cancel, task, folder)
 }
@@ -104,7 +104,7 @@ async fn nobody_waits_for_a_database_that_hangs() {
     crate::init().expect("GStreamer starts");
     let folder = tempfile::tempdir().expect("temporary folder");
     // No writer runs.
-    let store = Store::open(folder.path()).await.expect("opens");
+    let store = Store::open(&Default::default(), folder.path()).await.expect("opens");
     let (archive, _writer) = Archive::new(store.cues);
     let begun = std::time::Instant::now();
     for id in 0..5000 {
@@ -117,7 +117,7 @@ async fn nobody_waits_for_a_database_that_hangs() {
 #[tokio::test]
 async fn a_database_that_fails_loses_cues_and_counts_them() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let store = Store::open(folder.path()).await.expect("opens");
+    let store = Store::open(&Default::default(), folder.path()).await.expect("opens");
     let (archive, cancel, task) = running_on(&store);
     store.close().await;
     archive.keep(&name(), &cue(1, "word"), 0);
@@ -133,7 +133,7 @@ async fn the_days_of_a_stream_are_kept_and_changed() {
     archive.keep(&name(), &cue(2, "new word"), 1);
     cancel.cancel();
     task.await.expect("ends");
-    let store = Store::open(folder.path()).await.expect("opens");
+    let store = Store::open(&Default::default(), folder.path()).await.expect("opens");
     let later = Utc::now().timestamp_millis() + 2 * 86_400_000;
     let later = |age: Duration| Some(later - age.as_millis() as i64);
     assert_eq!(expire(&*store.cues, later).await.expect("expires"), 2, "the newest setting holds");
@@ -143,7 +143,7 @@ async fn the_days_of_a_stream_are_kept_and_changed() {
 #[tokio::test]
 async fn only_cues_that_are_old_enough_expire() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let cues = Store::open(folder.path()).await.expect("opens").cues;
+    let cues = Store::open(&Default::default(), folder.path()).await.expect("opens").cues;
     crate::init().expect("GStreamer starts");
     let now = Utc::now().timestamp_millis();
     let of = |stream: &str, age_days: i64| CueRow {

@@ -1,8 +1,7 @@
 //! Errors of the store.
 
-use std::path::PathBuf;
-
 use futures::future::BoxFuture;
+use sqlx::migrate::MigrateError;
 
 /// What an operation of a table returns.
 pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, Error>>;
@@ -10,23 +9,24 @@ pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, Error>>;
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The folder or the file cannot be created or written.
-    #[error("cannot open the database {path}")]
+    /// The database cannot be opened or brought up to date.
+    #[error("cannot use the database {database}: {problem} ({hint})")]
     Open {
-        /// Path of the database file.
-        path: PathBuf,
-        /// The I/O error.
-        #[source]
-        source: std::io::Error,
+        /// Its path or address, without a password.
+        database: String,
+        /// What is wrong.
+        problem: String,
+        /// What the admin can do about it.
+        hint: String,
     },
-    /// The file is not a database, or is one of a newer version.
-    #[error("cannot bring the database {path} up to date")]
-    Migrate {
-        /// Path of the database file.
-        path: PathBuf,
-        /// The error of the migration.
+    /// The database server does not answer, or refuses connections.
+    #[error("cannot {doing}: the database does not answer")]
+    Away {
+        /// The operation that failed.
+        doing: &'static str,
+        /// The SQL error.
         #[source]
-        source: sqlx::migrate::MigrateError,
+        source: sqlx::Error,
     },
     /// The name is taken.
     #[error("`{0}` is already stored")]
@@ -34,8 +34,8 @@ pub enum Error {
     /// Other queries are running, and the query did not get its turn in time.
     #[error("too many searches at once")]
     Busy,
-    /// The query would take too long.
-    #[error("the search takes too long")]
+    /// The operation would take too long.
+    #[error("the database takes too long for it")]
     Costly,
     /// The item to change does not exist.
     #[error("`{0}` is not stored")]
@@ -52,6 +52,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the admin can do where changes cannot be stored.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Away { .. } => {
+                "start the database server, or see to the network: the appliance connects again by itself"
+            }
+            _ => {
+                "free space on the disk of the database (`state_dir`, or PostgreSQL's), and see that it is \
+                 not read-only"
+            }
+        }
+    }
+
     /// Makes the error of an operation from that of the database.
     pub(super) fn sql(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Sql { doing, source }
@@ -63,5 +76,20 @@ impl Error {
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self::Sql { doing, source: sqlx::Error::Encode(source.into()) }
+    }
+}
+
+/// What is wrong where a migration fails, and what to do.
+pub(super) fn migration_problem(error: &MigrateError) -> (String, &'static str) {
+    match error {
+        MigrateError::VersionMissing(_) => (
+            "a newer program has changed its tables".into(),
+            "install that program again, or restore a backup that this one has made",
+        ),
+        MigrateError::VersionMismatch(version) => (
+            format!("migration {version} was another one when it ran"),
+            "it was made by another build: install that one, or restore a backup",
+        ),
+        other => (other.to_string(), "free space on its disk, and see that it can be written"),
     }
 }

@@ -99,7 +99,7 @@ impl Term {
 
 /// Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Chinese and
 /// Japanese.
-fn is_unspaced(c: char) -> bool {
+pub(super) fn is_unspaced(c: char) -> bool {
     matches!(u32::from(c),
         0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff | 0x3040..=0x30ff | 0x3400..=0x9fff
         | 0xf900..=0xfaff | 0x20000..=0x323af)

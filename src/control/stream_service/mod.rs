@@ -25,7 +25,7 @@ use super::locks::StreamLocks;
 use super::precondition::Precondition;
 use super::problem::{Code, Error};
 use super::store::{self, Store};
-use super::writable::Writable;
+use super::writable::{StoreProblem, Writable};
 use crate::media::{IgnorePoison, StreamName, new_token};
 use crate::runtime::{StreamSpec, Supervisor, Wanted};
 
@@ -80,7 +80,7 @@ impl StreamService {
     }
 
     /// Why changes cannot be stored. `None` if they can.
-    pub async fn store_problem(&self) -> Option<String> {
+    pub async fn store_problem(&self) -> Option<StoreProblem> {
         self.0.writable.problem().await
     }
 
@@ -206,7 +206,7 @@ impl StreamService {
             let captions = before.and_then(|wanted| wanted.captions());
             if captions.is_some_and(|captions| !captions.keep_deleted) {
                 let forgotten = stream_service.0.store.cues.delete(id.as_str(), i64::MAX).await;
-                forgotten.map_err(|e| Error::internal("forgetting what was said", &e))?;
+                forgotten.map_err(|e| Error::reading("forgetting what was said", &e))?;
             }
             Ok(())
         })
@@ -235,9 +235,13 @@ impl StreamService {
         outcome.map_err(|error| match error {
             store::Error::Missing(_) => Error::internal("storing the change", &error),
             error => {
-                let message = "the change could not be stored, so it is not made";
-                let hint = "free space on the disk of `state_dir`; `/readyz` says what is wrong";
-                Error::new(Code::NotStored, message, hint).logged(&error)
+                let message = match &error {
+                    store::Error::Away { .. } => {
+                        "the database does not answer: the change could not be stored, so it is not made"
+                    }
+                    _ => "the change could not be stored, so it is not made",
+                };
+                Error::new(Code::NotStored, message, error.hint()).logged(&error)
             }
         })
     }

@@ -69,7 +69,7 @@ impl StreamService {
 
     async fn tokens(&self, name: &StreamName) -> Result<Option<Tokens>, Error> {
         let read = self.0.store.access.tokens(name.as_str()).await;
-        read.map_err(|e| Error::internal("reading the stream's tokens", &e))
+        read.map_err(|e| Error::reading("reading the stream's tokens", &e))
     }
 
     async fn keep_tokens(&self, name: &StreamName, tokens: &Tokens) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use super::TestDatabase;
 use crate::control::store::{CueRow, CueWord, Query, Search, Store};
 
 /// A cue of one second.
-pub(super) fn cue(stream: &str, language: &str, start_ms: i64, text: &str) -> CueRow {
+pub(crate) fn cue(stream: &str, language: &str, start_ms: i64, text: &str) -> CueRow {
     CueRow {
         stream: stream.into(),
         language: language.into(),

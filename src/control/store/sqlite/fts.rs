@@ -1,14 +1,6 @@
-//! The full-text index FTS5: how a query is written for it, and how its marks are read.
-
-use std::ops::Range;
+//! The full-text index FTS5: how a query is written for it.
 
 use crate::control::store::query::{Query, Term};
-
-/// Marks the start of a match in a text from the index. Stored texts have no control characters.
-const OPEN: char = '\u{2}';
-
-/// Marks the end of a match.
-const CLOSE: char = '\u{3}';
 
 /// The expression that finds the words of a query. `None` if it has only literal terms.
 pub(super) fn expression(query: &Query) -> Option<String> {
@@ -27,19 +19,6 @@ pub(super) fn expression(query: &Query) -> Option<String> {
         }
     }
     (!expression.is_empty()).then_some(expression)
-}
-
-/// Byte ranges of the marks in the text without marks.
-pub(super) fn marks(marked: &str) -> Vec<Range<usize>> {
-    let (mut found, mut at, mut begun) = (Vec::new(), 0, None);
-    for c in marked.chars() {
-        match c {
-            OPEN => begun = Some(at),
-            CLOSE => found.extend(begun.take().map(|begun| begun..at)),
-            _ => at += c.len_utf8(),
-        }
-    }
-    found
 }
 
 #[cfg(test)]

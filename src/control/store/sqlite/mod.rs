@@ -3,24 +3,21 @@
 //! One connection writes, in order of arrival; large reads use connections of their own. Words are
 //! found by the index FTS5. Opening the database runs the migrations of `migrations/sqlite/`.
 
-mod access;
-mod api_tokens;
-mod cues;
 mod fts;
 mod readers;
-mod settings;
-mod streams;
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool};
 
-use super::{Database, Error, StoreFuture};
+use super::error::migration_problem;
+use super::sql::{Access, Backend, Dialect, Row, Statement, Transaction};
+use super::{Error, StoreFuture};
 use crate::flow::files;
 use readers::Readers;
 
@@ -29,8 +26,23 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 /// Time that a write waits for its turn, and then for another process that holds the file.
 const WRITE_WAIT: Duration = Duration::from_secs(5);
 
-/// Key of the setting that [`Database::try_write`] writes.
-const WRITE_TEST: &str = "write_test";
+/// SQLite's error code for an aborted query.
+const INTERRUPTED: &str = "9";
+
+static DIALECT: Dialect = Dialect {
+    // The index is read from its end, so that a page of a common word costs no more than one of a
+    // rare word. CROSS keeps SQLite from querying the index for each cue of a stream instead.
+    matching: " FROM cue_text CROSS JOIN cue ON cue.id = cue_text.rowid WHERE cue_text MATCH ",
+    matched: "",
+    matching_id: "cue_text.rowid",
+    expression: fts::expression,
+    place_of: "instr",
+    // Triggers write the index.
+    cue_index: None,
+    // A counter follows ids of its own accord (AUTOINCREMENT).
+    follow_ids: None,
+    analyze: "ANALYZE",
+};
 
 /// The connections to the file.
 pub(super) struct SqliteBackend {
@@ -44,14 +56,27 @@ impl SqliteBackend {
     /// file.
     ///
     /// # Errors
-    /// [`Error::Open`], [`Error::Migrate`].
+    /// [`Error::Open`].
     pub(super) async fn open(folder: &Path) -> Result<Self, Error> {
-        let path = file(folder);
-        let prepared = files::within(&path, files::OPEN_MAX, prepare).await;
+        Self::open_file(&file(folder)).await
+    }
+
+    /// The same for a file of any name.
+    ///
+    /// # Errors
+    /// [`Error::Open`].
+    pub(super) async fn open_file(path: &Path) -> Result<Self, Error> {
+        let refused = |problem: String, hint: &str| Error::Open {
+            database: path.display().to_string(),
+            problem,
+            hint: hint.to_owned(),
+        };
+        let prepared = files::within(path, files::OPEN_MAX, prepare).await;
         let prepared = prepared.map_err(std::io::Error::other).and_then(|done| done);
-        prepared.map_err(|source| Error::Open { path: path.clone(), source })?;
+        let hint = "give the folder to the user that runs auralink, or name another `state_dir`";
+        prepared.map_err(|error| refused(error.to_string(), hint))?;
         let options = SqliteConnectOptions::new()
-            .filename(&path)
+            .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -62,24 +87,43 @@ impl SqliteBackend {
             .acquire_timeout(WRITE_WAIT)
             .connect_with(options.clone())
             .await
-            .map_err(|e| Error::Open { path: path.clone(), source: std::io::Error::other(e) })?;
-        MIGRATIONS
-            .run(&writer)
-            .await
-            .map_err(|source| Error::Migrate { path: path.clone(), source })?;
+            .map_err(|error| refused(error.to_string(), hint))?;
+        MIGRATIONS.run(&writer).await.map_err(|error| {
+            let (problem, hint) = migration_problem(&error);
+            refused(problem, hint)
+        })?;
         Ok(Self { writer, readers: Readers::new(options) })
     }
 }
 
-impl Database for SqliteBackend {
-    fn try_write(&self) -> StoreFuture<'_, ()> {
-        Box::pin(async {
-            // Different bytes each time: SQLite does not write unchanged data.
-            let sql = "INSERT INTO setting (key, value) VALUES (?, hex(randomblob(8192))) \
-                       ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-            let written = sqlx::query(sql).bind(WRITE_TEST).execute(&self.writer).await;
-            written.map(|_| ()).map_err(Error::sql("write"))
+impl Backend for SqliteBackend {
+    fn dialect(&self) -> &'static Dialect {
+        &DIALECT
+    }
+
+    fn begin(&self, access: Access, doing: &'static str) -> StoreFuture<'_, Box<dyn Transaction>> {
+        Box::pin(async move {
+            if matches!(access, Access::Search | Access::Snapshot) {
+                return Ok(Box::new(self.readers.begin(access, doing).await?) as _);
+            }
+            // A change takes the lock first: SQLite would not let it wait once it has read.
+            let sql = if access == Access::Read { "BEGIN" } else { "BEGIN IMMEDIATE" };
+            let begun = self.writer.begin_with(sql).await.map_err(Error::sql(doing))?;
+            Ok(Box::new(SqliteTransaction(begun)) as _)
         })
+    }
+
+    fn time_limit(&self, access: Access) -> Option<Duration> {
+        // The full-text index does not check the clock while it merges lists. The caller is
+        // answered in time all the same, and the connection becomes free when the query ends.
+        (access == Access::Search).then(|| self.readers.limit() * 2)
+    }
+
+    fn error(&self, doing: &'static str, source: sqlx::Error) -> Error {
+        match &source {
+            sqlx::Error::Database(e) if e.code().as_deref() == Some(INTERRUPTED) => Error::Costly,
+            _ => Error::Sql { doing, source },
+        }
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -87,6 +131,29 @@ impl Database for SqliteBackend {
             self.readers.close().await;
             self.writer.close().await;
         })
+    }
+}
+
+/// A transaction; SQLite undoes it if it is dropped.
+struct SqliteTransaction(sqlx::Transaction<'static, Sqlite>);
+
+impl Transaction for SqliteTransaction {
+    fn rows(&mut self, statement: Statement) -> BoxFuture<'_, Result<Vec<Row>, sqlx::Error>> {
+        Box::pin(async move {
+            let rows = statement.query::<Sqlite>()?.fetch_all(&mut *self.0).await?;
+            rows.iter().map(Row::read).collect()
+        })
+    }
+
+    fn execute(&mut self, statement: Statement) -> BoxFuture<'_, Result<u64, sqlx::Error>> {
+        Box::pin(async move {
+            let done = statement.query::<Sqlite>()?.execute(&mut *self.0).await?;
+            Ok(done.rows_affected())
+        })
+    }
+
+    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<(), sqlx::Error>> {
+        Box::pin(self.0.commit())
     }
 }
 
@@ -107,3 +174,5 @@ fn prepare(path: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::TestFolder;

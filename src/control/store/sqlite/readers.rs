@@ -5,11 +5,12 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::pool::PoolConnection;
+use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{Sqlite, SqlitePool};
 
+use super::SqliteTransaction;
 use crate::control::store::Error;
+use crate::control::store::sql::Access;
 
 /// Maximum number of concurrent queries.
 const CONCURRENT_READS_COUNT: u32 = 2;
@@ -22,9 +23,6 @@ const READ_MAX: Duration = Duration::from_secs(2);
 
 /// SQLite instructions between two checks of the clock: about a millisecond.
 const CHECK_INTERVAL_STEPS: i32 = 10_000;
-
-/// SQLite's error code for an aborted query.
-const INTERRUPTED: &str = "9";
 
 /// Read-only connections.
 #[derive(Clone, Debug)]
@@ -44,34 +42,35 @@ impl Readers {
         Self { pool, limit: READ_MAX }
     }
 
-    /// Runs one query on one connection; `doing` names it in errors.
+    /// The time after which a search is aborted.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Begins reads on one connection; `doing` names them in errors.
     ///
     /// # Errors
-    /// [`Error::Busy`] if it does not get a connection in time, [`Error::Costly`] if it takes too
-    /// long, [`Error::Sql`].
-    pub(super) async fn ask<T>(
+    /// [`Error::Busy`] if they do not get a connection in time, [`Error::Sql`].
+    pub(super) async fn begin(
         &self,
+        access: Access,
         doing: &'static str,
-        question: impl AsyncFnOnce(&mut PoolConnection<Sqlite>) -> Result<T, sqlx::Error>,
-    ) -> Result<T, Error> {
-        let mut connection = self.pool.acquire().await.map_err(|error| match error {
+    ) -> Result<SqliteTransaction, Error> {
+        let begun = self.pool.begin().await;
+        let mut begun = begun.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => Error::Busy,
             source => Error::Sql { doing, source },
         })?;
-        let until = Instant::now() + self.limit;
-        let mut handle = connection.lock_handle().await.map_err(Error::sql(doing))?;
-        handle.set_progress_handler(CHECK_INTERVAL_STEPS, move || Instant::now() < until);
-        drop(handle);
-        // The full-text index does not check the clock while it merges lists. The caller is
-        // answered in time all the same, and the connection becomes free when the query ends.
-        let answer = tokio::time::timeout(self.limit * 2, question(&mut connection)).await;
-        match answer {
-            Err(_) => Err(Error::Costly),
-            Ok(Err(sqlx::Error::Database(e))) if e.code().as_deref() == Some(INTERRUPTED) => {
-                Err(Error::Costly)
+        let mut handle = begun.lock_handle().await.map_err(Error::sql(doing))?;
+        match access {
+            Access::Search => {
+                let until = Instant::now() + self.limit;
+                handle.set_progress_handler(CHECK_INTERVAL_STEPS, move || Instant::now() < until);
             }
-            Ok(answer) => answer.map_err(Error::sql(doing)),
+            _ => handle.remove_progress_handler(),
         }
+        drop(handle);
+        Ok(SqliteTransaction(begun))
     }
 
     /// Closes the connections.
@@ -82,56 +81,55 @@ impl Readers {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::SqliteBackend;
     use super::*;
     use crate::control::store::SettingTable;
+    use crate::control::store::sql::{Row, SqlTables, Statement};
 
     /// A query that runs for minutes.
     const ENDLESS: &str = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n \
                            WHERE x < 10000000000) SELECT count(*) FROM n";
 
-    async fn endless(readers: &Readers) -> Result<i64, Error> {
-        let question = async |c: &mut PoolConnection<Sqlite>| {
-            sqlx::query_scalar(ENDLESS).fetch_one(&mut **c).await
-        };
-        readers.ask("count", question).await
+    /// A database whose searches end after this time.
+    async fn tables(folder: &tempfile::TempDir, limit: Duration) -> SqlTables {
+        let mut backend = SqliteBackend::open(folder.path()).await.expect("opens");
+        backend.readers.limit = limit;
+        SqlTables::new(Arc::new(backend))
+    }
+
+    async fn search(tables: &SqlTables, sql: &'static str) -> Result<Vec<Row>, Error> {
+        tables.rows(Access::Search, "count", Statement::new(sql)).await
     }
 
     #[tokio::test]
     async fn what_takes_too_long_is_given_up_and_the_next_is_answered() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = SqliteBackend::open(folder.path()).await.expect("opens");
-        let readers = Readers { limit: Duration::from_millis(200), ..store.readers.clone() };
+        let tables = tables(&folder, Duration::from_millis(200)).await;
         for _ in 0..3 {
-            assert!(matches!(endless(&readers).await, Err(Error::Costly)));
+            assert!(matches!(search(&tables, ENDLESS).await, Err(Error::Costly)));
         }
-        let one = async |c: &mut PoolConnection<Sqlite>| {
-            sqlx::query_scalar::<_, i64>("SELECT 1").fetch_one(&mut **c).await
-        };
-        assert_eq!(readers.ask("read one", one).await.expect("answered"), 1);
+        assert_eq!(search(&tables, "SELECT 1").await.expect("answered").len(), 1);
     }
 
     #[tokio::test]
     async fn readers_hold_up_no_writer_and_cannot_write() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = SqliteBackend::open(folder.path()).await.expect("opens");
-        let readers = Readers { limit: Duration::from_secs(60), ..store.readers.clone() };
-        let (first, second) = (readers.clone(), readers.clone());
+        let slow = tables(&folder, Duration::from_secs(60)).await;
+        let (first, second) = (slow.clone(), slow.clone());
         let busy = [
-            tokio::spawn(async move { endless(&first).await }),
-            tokio::spawn(async move { endless(&second).await }),
+            tokio::spawn(async move { search(&first, ENDLESS).await }),
+            tokio::spawn(async move { search(&second, ENDLESS).await }),
         ];
         for n in 0..20 {
-            store.set("key", &n.to_string()).await.expect("written");
+            slow.set("key", &n.to_string()).await.expect("written");
         }
-        assert_eq!(store.get("key").await.expect("read").as_deref(), Some("19"));
+        assert_eq!(slow.get("key").await.expect("read").as_deref(), Some("19"));
         assert!(busy.iter().all(|task| !task.is_finished()), "they still read");
         busy.into_iter().for_each(|task| task.abort());
-        let write = async |c: &mut PoolConnection<Sqlite>| {
-            sqlx::query("DELETE FROM setting").execute(&mut **c).await
-        };
-        let fresh = SqliteBackend::open(folder.path()).await.expect("opens");
-        let refused = fresh.readers.ask("write", write).await;
+        let fresh = tables(&folder, READ_MAX).await;
+        let refused = search(&fresh, "DELETE FROM setting").await;
         assert!(matches!(refused, Err(Error::Sql { .. })), "{refused:?}");
     }
 }

@@ -6,12 +6,16 @@ use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection};
 
 use super::*;
 use crate::control::store::contract::{TestDatabase, contract_tests};
-use crate::control::store::{Query, Search, Store};
+use crate::control::store::{Config, Query, Search, Store};
 
 /// A database in a folder of its own.
-struct TestFolder(tempfile::TempDir);
+pub(in crate::control::store) struct TestFolder(tempfile::TempDir);
 
 impl TestFolder {
+    pub(in crate::control::store) fn make() -> Self {
+        Self(tempfile::tempdir().expect("temporary folder"))
+    }
+
     async fn connect(&self) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(file(self.0.path()));
         options.create_if_missing(true).connect().await.expect("connects")
@@ -19,12 +23,12 @@ impl TestFolder {
 }
 
 impl TestDatabase for TestFolder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("temporary folder"))
+    fn new() -> Option<Self> {
+        Some(Self::make())
     }
 
     async fn open(&self) -> Store {
-        Store::open(self.0.path()).await.expect("opens")
+        Store::open(&Config::default(), self.0.path()).await.expect("opens")
     }
 
     async fn execute(&self, sql: &'static str) {
@@ -40,7 +44,8 @@ contract_tests!(TestFolder);
 async fn the_file_is_for_its_owner_only_and_opens_again() {
     let folder = tempfile::tempdir().expect("temporary folder");
     for _ in 0..2 {
-        let store = Store::open(&folder.path().join("a/b")).await.expect("opens");
+        let store =
+            Store::open(&Config::default(), &folder.path().join("a/b")).await.expect("opens");
         store.close().await;
     }
     let mode = std::fs::metadata(folder.path().join("a/b/auralink.db")).expect("there");
@@ -57,7 +62,7 @@ async fn a_folder_that_cannot_be_made_is_named() {
 /// Databases of programs that knew no versions of formats.
 #[tokio::test]
 async fn a_database_of_the_schema_without_versions_is_read() {
-    let database = TestFolder::new();
+    let database = TestFolder::make();
     let mut old = database.connect().await;
     MIGRATIONS.run_to(4, &mut old).await.expect("the old schema");
     let rows = r#"
@@ -86,7 +91,7 @@ async fn a_database_of_the_schema_without_versions_is_read() {
 
 #[tokio::test]
 async fn columns_of_json_take_nothing_else() {
-    let database = TestFolder::new();
+    let database = TestFolder::make();
     database.open().await.close().await;
     let mut connection = database.connect().await;
     for sql in [
@@ -100,7 +105,7 @@ async fn columns_of_json_take_nothing_else() {
 
 #[tokio::test]
 async fn index_and_table_agree_after_deletions() {
-    let database = TestFolder::new();
+    let database = TestFolder::make();
     let store = database.open().await;
     let cues: Vec<_> = (0..500).map(crate::control::store::contract::cues::numbered).collect();
     store.cues.insert(&cues).await.expect("keeps");
