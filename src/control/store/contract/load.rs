@@ -75,3 +75,131 @@ pub(crate) async fn searches_and_deletions_hold_up_no_writer(database: &impl Tes
         search.abort();
     }
 }
+
+/// Cues of [`pages_of_a_large_archive_are_quick`], unless `$AURALINK_LOAD_CUES` names another number:
+/// 1000000 for docs/measurements.md.
+const LOAD_CUES: u32 = 30_000;
+
+/// Streams that have them.
+const LOAD_STREAMS: u32 = 20;
+
+/// Repetitions of each kind of request.
+const LOAD_REQUESTS: u32 = 100;
+
+/// Longest page at the 95th percentile on a machine that does other things too. docs/measurements.md
+/// has what it takes on an idle one.
+const PAGE_MAX: Duration = Duration::from_secs(1);
+
+/// Random numbers that are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    /// A number below this one.
+    fn below(&mut self, end: u32) -> u32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        u32::try_from((self.0 >> 33) % u64::from(end)).unwrap_or(0)
+    }
+
+    /// A word of 20,000, some of them in every other cue and most of them rare, as in speech.
+    fn word(&mut self) -> String {
+        let part = f64::from(self.below(1 << 20)) / f64::from(1 << 20);
+        format!("word{}", (20_000f64.powf(part)) as u32)
+    }
+
+    fn words(&mut self, count: u32) -> String {
+        (0..count).map(|_| self.word()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Cues of all streams, spoken one after the other in each: one a second.
+async fn fill_streams(store: &Store, count: u32) {
+    let mut dice = Dice(7);
+    for begin in (0..count).step_by(BATCH_CUES as usize) {
+        let mut row = |n: u32| {
+            let (stream, words) = (n % LOAD_STREAMS, 5 + n % 6);
+            let language = ["en", "en-GB", "es"][(n % 3) as usize];
+            let start_ms = i64::from(n / LOAD_STREAMS) * 1000;
+            cue(&format!("stream{stream}"), language, start_ms, &dice.words(words))
+        };
+        let rows: Vec<_> = (begin..count.min(begin + BATCH_CUES)).map(&mut row).collect();
+        store.cues.insert(&rows).await.expect("filled");
+    }
+}
+
+/// Requests of this kind, with the time of each. Refused ones count as endless.
+async fn pages(store: &Store, kind: &str, count: u32, dice: &mut Dice) -> Vec<Duration> {
+    let mut took = Vec::new();
+    for _ in 0..LOAD_REQUESTS {
+        let typed = match kind {
+            "common words" => "word1".to_owned(),
+            "any word" => dice.word(),
+            "two words" | "a stream" => dice.words(2),
+            "a phrase" => format!("\"{}\"", dice.words(2)),
+            "a beginning" => format!("word{}*", 10 + dice.below(90)),
+            _ => String::new(),
+        };
+        let stream = Some(format!("stream{}", dice.below(LOAD_STREAMS)));
+        let from_ms = i64::from(dice.below(count / LOAD_STREAMS)) * 1000;
+        let query = (!typed.is_empty()).then(|| Query::parse(&typed).expect("words"));
+        let all = Search { query, limit: 50, ..Search::default() };
+        let (begun, answer) = (
+            Instant::now(),
+            match kind {
+                "a transcript" => {
+                    let hour = Some(from_ms + 3_600_000);
+                    let search =
+                        Search { stream, from_ms: Some(from_ms), to_ms: hour, limit: 1000, ..all };
+                    store.cues.transcript(&search).await.map(drop)
+                }
+                "a stream" | "a stream's list" => {
+                    store.cues.search(&Search { stream, ..all }).await.map(drop)
+                }
+                "a time" => {
+                    let search =
+                        Search { from_ms: Some(from_ms), to_ms: Some(from_ms + 600_000), ..all };
+                    store.cues.search(&Search { stream, ..search }).await.map(drop)
+                }
+                _ => store.cues.search(&all).await.map(drop),
+            },
+        );
+        match answer {
+            Ok(()) => took.push(begun.elapsed()),
+            Err(Error::Costly | Error::Busy) => took.push(Duration::MAX),
+            Err(error) => panic!("{kind}: {error}"),
+        }
+    }
+    took.sort();
+    took
+}
+
+pub(crate) async fn pages_of_a_large_archive_are_quick(database: &impl TestDatabase) {
+    let named = std::env::var("AURALINK_LOAD_CUES").ok();
+    let count = named.map_or(LOAD_CUES, |count| count.parse().expect("a number of cues"));
+    let store = database.open().await;
+    let begun = Instant::now();
+    fill_streams(&store, count).await;
+    database.execute("ANALYZE").await;
+    eprintln!("{count} cues written in {:.1?}", begun.elapsed());
+    let mut dice = Dice(11);
+    let kinds = [
+        "all",
+        "a stream's list",
+        "a time",
+        "a transcript",
+        "common words",
+        "any word",
+        "two words",
+        "a stream",
+        "a phrase",
+        "a beginning",
+    ];
+    for kind in kinds {
+        let took = pages(&store, kind, count, &mut dice).await;
+        let (median, p95) = (took[took.len() / 2], took[took.len() * 95 / 100]);
+        eprintln!(
+            "{kind:<16} median {median:>9.2?}  p95 {p95:>9.2?}  longest {:.2?}",
+            took[took.len() - 1]
+        );
+        assert!(p95 < PAGE_MAX, "{kind}: {p95:?}");
+    }
+}

@@ -39,7 +39,7 @@ macro_rules! contract_tests {
                 a_batch_is_kept_as_a_whole_or_not_at_all, unreadable_words_leave_the_text;
             search: words_phrases_beginnings_and_accents, marks_are_where_the_words_are,
                 streams_languages_and_times_narrow_a_search, nothing_that_is_typed_is_an_error;
-            load: searches_and_deletions_hold_up_no_writer;
+            load: searches_and_deletions_hold_up_no_writer, pages_of_a_large_archive_are_quick;
         }
     };
     ($database:ident: $($table:ident: $($test:ident),+;)+) => {
