@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Api, Stream};
 use crate::support::appliance::{Appliance, free_tcp};
-use crate::support::client::Client;
+use crate::support::client::{Client, output};
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::{eventually, s};
 
@@ -72,4 +72,37 @@ async fn streams_outlive_the_appliance_and_play_on_without_the_database() {
     appliance.launch().await;
     assert_eq!(linger_of(&stream).await, 12);
     assert!(!appliance.log_text().contains(PASSWORD), "the password is in the log");
+}
+
+/// Runs a command of the program. Returns whether it succeeded, and what it said.
+async fn command(args: &[&str]) -> (bool, String) {
+    let (status, text) = output(env!("CARGO_BIN_EXE_auralink"), args, s(60)).await;
+    (status.success(), text)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_a_running_appliance_moves_it_to_postgres() {
+    let Some(cluster) = Postgres::start_on(free_tcp()) else { return };
+    let appliance = Appliance::start().await;
+    let stream = appliance.api.create(json!({ "name": "moved", "linger_s": 17 })).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (file, config) = (path("backup.db"), path("auralink.toml"));
+    let state = appliance.state().display().to_string();
+    let (made, said) = command(&["backup", &file, "--state", &state]).await;
+    assert!(made, "{said}");
+    appliance.api.must_patch(&stream.path(), &json!({ "linger_s": 18 })).await;
+
+    let url = cluster.database("auralink");
+    let database = format!("[database]\nurl = \"{url}\"\npassword = \"{PASSWORD}\"\n");
+    std::fs::write(&config, &database).expect("written");
+    let (restored, said) = command(&["restore", &file, "--config", &config]).await;
+    assert!(restored && said.contains("stream"), "{said}");
+    let (again, said) = command(&["restore", &file, "--config", &config]).await;
+    assert!(!again && said.contains("--replace"), "{said}");
+
+    let other = appliance.start_beside(&database).await;
+    let moved = Stream { api: other.api.clone(), name: stream.name.clone() };
+    assert_eq!(linger_of(&moved).await, 17, "it is as it was at the backup");
+    assert_eq!(moved.play_token(), stream.play_token());
 }

@@ -21,7 +21,7 @@ const PARAMETERS: [&str; 9] = [
 ];
 
 /// Fewest and most connections to PostgreSQL: half of them change, half of them search.
-const CONNECTIONS_RANGE: std::ops::RangeInclusive<u32> = 2..=200;
+const ALLOWED_CONNECTIONS: std::ops::RangeInclusive<u32> = 2..=200;
 
 /// `[database]`: where the tables are.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -72,8 +72,8 @@ impl Config {
         if let Err(problem) = self.read_password() {
             add("password_file", problem);
         }
-        if !CONNECTIONS_RANGE.contains(&self.connections_max) {
-            let (least, most) = CONNECTIONS_RANGE.into_inner();
+        if !ALLOWED_CONNECTIONS.contains(&self.connections_max) {
+            let (least, most) = ALLOWED_CONNECTIONS.into_inner();
             add("connections_max", format!("{least}-{most}"));
         }
         found

@@ -126,42 +126,57 @@ async fn fill_streams(store: &Store, count: u32) {
     }
 }
 
-/// Requests of this kind, with the time of each. Refused ones count as endless.
-async fn pages(store: &Store, kind: &str, count: u32, dice: &mut Dice) -> Vec<Duration> {
+/// Kinds of requests.
+const LOAD_KINDS: [&str; 11] = [
+    "all",
+    "a stream's list",
+    "a time",
+    "a stream's time",
+    "a transcript",
+    "common words",
+    "any word",
+    "two words",
+    "a stream's words",
+    "a phrase",
+    "a beginning",
+];
+
+/// A request of this kind to an archive that is so many milliseconds long.
+fn request(kind: &str, length_ms: u32, dice: &mut Dice) -> Search {
+    let typed = match kind {
+        "common words" => "word1".to_owned(),
+        "any word" => dice.word(),
+        "two words" | "a stream's words" => dice.words(2),
+        "a phrase" => format!("\"{}\"", dice.words(2)),
+        "a beginning" => format!("word{}*", 10 + dice.below(90)),
+        _ => String::new(),
+    };
+    let of_stream = kind.contains("stream") || kind == "a transcript";
+    let from_ms = i64::from(dice.below(length_ms));
+    let duration_ms = match kind {
+        "a time" | "a stream's time" => Some(600_000),
+        "a transcript" => Some(3_600_000),
+        _ => None,
+    };
+    Search {
+        query: (!typed.is_empty()).then(|| Query::parse(&typed).expect("words")),
+        stream: of_stream.then(|| format!("stream{}", dice.below(LOAD_STREAMS))),
+        from_ms: duration_ms.map(|_| from_ms),
+        to_ms: duration_ms.map(|duration_ms| from_ms + duration_ms),
+        limit: if kind == "a transcript" { 1000 } else { 50 },
+        ..Search::default()
+    }
+}
+
+/// Requests of this kind, with the time of each in order. Refused ones count as endless.
+async fn pages(store: &Store, kind: &str, length_ms: u32, dice: &mut Dice) -> Vec<Duration> {
     let mut took = Vec::new();
     for _ in 0..LOAD_REQUESTS {
-        let typed = match kind {
-            "common words" => "word1".to_owned(),
-            "any word" => dice.word(),
-            "two words" | "a stream" => dice.words(2),
-            "a phrase" => format!("\"{}\"", dice.words(2)),
-            "a beginning" => format!("word{}*", 10 + dice.below(90)),
-            _ => String::new(),
+        let (search, begun) = (request(kind, length_ms, dice), Instant::now());
+        let answer = match kind {
+            "a transcript" => store.cues.transcript(&search).await.map(drop),
+            _ => store.cues.search(&search).await.map(drop),
         };
-        let stream = Some(format!("stream{}", dice.below(LOAD_STREAMS)));
-        let from_ms = i64::from(dice.below(count / LOAD_STREAMS)) * 1000;
-        let query = (!typed.is_empty()).then(|| Query::parse(&typed).expect("words"));
-        let all = Search { query, limit: 50, ..Search::default() };
-        let (begun, answer) = (
-            Instant::now(),
-            match kind {
-                "a transcript" => {
-                    let hour = Some(from_ms + 3_600_000);
-                    let search =
-                        Search { stream, from_ms: Some(from_ms), to_ms: hour, limit: 1000, ..all };
-                    store.cues.transcript(&search).await.map(drop)
-                }
-                "a stream" | "a stream's list" => {
-                    store.cues.search(&Search { stream, ..all }).await.map(drop)
-                }
-                "a time" => {
-                    let search =
-                        Search { from_ms: Some(from_ms), to_ms: Some(from_ms + 600_000), ..all };
-                    store.cues.search(&Search { stream, ..search }).await.map(drop)
-                }
-                _ => store.cues.search(&all).await.map(drop),
-            },
-        );
         match answer {
             Ok(()) => took.push(begun.elapsed()),
             Err(Error::Costly | Error::Busy) => took.push(Duration::MAX),
@@ -181,20 +196,8 @@ pub(crate) async fn pages_of_a_large_archive_are_quick(database: &impl TestDatab
     database.execute("ANALYZE").await;
     eprintln!("{count} cues written in {:.1?}", begun.elapsed());
     let mut dice = Dice(11);
-    let kinds = [
-        "all",
-        "a stream's list",
-        "a time",
-        "a transcript",
-        "common words",
-        "any word",
-        "two words",
-        "a stream",
-        "a phrase",
-        "a beginning",
-    ];
-    for kind in kinds {
-        let took = pages(&store, kind, count, &mut dice).await;
+    for kind in LOAD_KINDS {
+        let took = pages(&store, kind, count / LOAD_STREAMS * 1000, &mut dice).await;
         let (median, p95) = (took[took.len() / 2], took[took.len() * 95 / 100]);
         eprintln!(
             "{kind:<16} median {median:>9.2?}  p95 {p95:>9.2?}  longest {:.2?}",

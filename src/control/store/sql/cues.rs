@@ -158,10 +158,6 @@ fn search_sql(dialect: &Dialect, search: &Search) -> Statement {
 /// Conditions of transcripts.
 fn of_stream(sql: &mut Statement, search: &Search) {
     sql.push(" WHERE stream = ").bind(search.stream.as_ref());
-    if let Some(from) = search.from_ms {
-        // A bound for the database index, which does not cover end times.
-        sql.push(" AND start_ms >= ").bind(from.saturating_sub(CUE_MAX_MS));
-    }
     narrow(sql, search);
 }
 
@@ -174,6 +170,8 @@ fn narrow(sql: &mut Statement, search: &Search) {
     }
     if let Some(from) = search.from_ms {
         sql.push(" AND end_ms > ").bind(from);
+        // A bound for the database index, which does not cover end times.
+        sql.push(" AND start_ms >= ").bind(from.saturating_sub(CUE_MAX_MS));
     }
     if let Some(to) = search.to_ms {
         sql.push(" AND start_ms < ").bind(to);

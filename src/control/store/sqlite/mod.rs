@@ -5,21 +5,23 @@
 
 mod fts;
 mod readers;
+mod transaction;
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool};
 
 use super::error::migration_problem;
-use super::sql::{Access, Backend, Dialect, Row, Statement, Transaction};
+use super::sql::{Access, Backend, Dialect, Transaction};
 use super::{Error, StoreFuture};
 use crate::flow::files;
 use readers::Readers;
+use transaction::SqliteTransaction;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -131,29 +133,6 @@ impl Backend for SqliteBackend {
             self.readers.close().await;
             self.writer.close().await;
         })
-    }
-}
-
-/// A transaction; SQLite undoes it if it is dropped.
-struct SqliteTransaction(sqlx::Transaction<'static, Sqlite>);
-
-impl Transaction for SqliteTransaction {
-    fn rows(&mut self, statement: Statement) -> BoxFuture<'_, Result<Vec<Row>, sqlx::Error>> {
-        Box::pin(async move {
-            let rows = statement.query::<Sqlite>()?.fetch_all(&mut *self.0).await?;
-            rows.iter().map(Row::read).collect()
-        })
-    }
-
-    fn execute(&mut self, statement: Statement) -> BoxFuture<'_, Result<u64, sqlx::Error>> {
-        Box::pin(async move {
-            let done = statement.query::<Sqlite>()?.execute(&mut *self.0).await?;
-            Ok(done.rows_affected())
-        })
-    }
-
-    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<(), sqlx::Error>> {
-        Box::pin(self.0.commit())
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
-use super::SqliteTransaction;
+use super::transaction::SqliteTransaction;
 use crate::control::store::Error;
 use crate::control::store::sql::Access;
 
