@@ -1,4 +1,4 @@
--- The tables of migrations/sqlite/0001-0006, with the same names, columns and keys: every whole number
+-- The tables of migrations/sqlite/0001-0007, with the same names, columns and keys: every whole number
 -- is BIGINT and every other value TEXT, so that one set of queries serves both databases, and rows can
 -- be copied between them. COLLATE "C" compares bytes, as SQLite does, in a server of any locale.
 
@@ -56,6 +56,12 @@ CREATE TABLE cue (
 
 -- Transcripts read one stream in its order; retention looks for the oldest of it.
 CREATE INDEX cue_by_time ON cue (stream, start_ms);
+
+-- The newest cues of a stream.
+CREATE INDEX cue_by_stream ON cue (stream, id);
+
+-- The cues of a time in all streams.
+CREATE INDEX cue_by_start ON cue (start_ms);
 
 -- How long the cues of a stream are kept, in days; 0 is for ever. It outlives the stream, as its
 -- cues do.

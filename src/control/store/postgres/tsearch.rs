@@ -90,7 +90,7 @@ mod tests {
         check("ask not", "'ask' & 'not'");
         check("\"ask not what\" you", "'ask' <-> 'not' <-> 'what' & 'you'");
         check("o'brien*", "'o' <-> 'brien':*");
-        check("a & !b | cde:*", "'a' & 'b' & 'cde':*");
+        check("a & !b | c:def*", "'a' & 'b' & 'c' <-> 'def':*");
         check("東京 news", "'東' <-> '京' & 'news'");
         check("\"東京 2020年\"", "'東' <-> '京' & '年'");
     }
