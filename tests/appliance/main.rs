@@ -21,6 +21,7 @@ mod files;
 mod hostile;
 mod http;
 mod inputs;
+mod kills;
 mod ladder;
 mod leaks;
 mod lifecycle;
