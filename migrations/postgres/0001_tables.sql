@@ -1,4 +1,4 @@
--- The tables of migrations/sqlite/0001-0007, with the same names, columns and keys: every whole number
+-- The tables of migrations/sqlite/0001-0008, with the same names, columns and keys: every whole number
 -- is BIGINT and every other value TEXT, so that one set of queries serves both databases, and rows can
 -- be copied between them. COLLATE "C" compares bytes, as SQLite does, in a server of any locale.
 
@@ -26,6 +26,20 @@ CREATE TABLE stream_access (
     publish_token TEXT NOT NULL,
     play_token    TEXT NOT NULL,
     CONSTRAINT stream_access_key PRIMARY KEY (stream)
+);
+
+-- Tokens of the API, each with a role. Of a token only its hash is kept.
+CREATE TABLE api_token (
+    id         TEXT COLLATE "C" NOT NULL,
+    name       TEXT NOT NULL,
+    role       TEXT NOT NULL,
+    -- SHA-256 of the token, in hexadecimal digits.
+    sha256     TEXT NOT NULL CONSTRAINT api_token_once UNIQUE,
+    -- Wall-clock time since 1970, in milliseconds.
+    created_ms BIGINT NOT NULL,
+    -- NULL if it does not expire.
+    expires_ms BIGINT,
+    CONSTRAINT api_token_key PRIMARY KEY (id)
 );
 
 -- Every committed cue, for search.

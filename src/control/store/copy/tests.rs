@@ -5,7 +5,7 @@ use crate::control::store::contract::TestDatabase;
 use crate::control::store::contract::cues::{cue, numbered};
 use crate::control::store::postgres::TestServer;
 use crate::control::store::sqlite::TestFolder;
-use crate::control::store::{Query, Search, Store, Tokens};
+use crate::control::store::{Query, Search, Store, StoredApiToken, Tokens};
 use crate::runtime::StreamSpec;
 
 /// Number of cues: several pages, the last one not full.
@@ -21,6 +21,13 @@ async fn fill(store: &Store) {
     store.database.try_write().await.expect("written");
     let tokens = Tokens { publish: "p".into(), play: "q".into() };
     store.access.set_tokens("demo", &tokens).await.expect("stored");
+    for (id, expires_at) in [("one", None), ("two", chrono::DateTime::from_timestamp_millis(9))] {
+        let created_at = chrono::DateTime::from_timestamp_millis(7).expect("a time");
+        let (name, role, sha256) = ("ingest".into(), "operator".into(), format!("sha of {id}"));
+        let id = id.into();
+        let token = StoredApiToken { id, name, role, sha256, created_at, expires_at };
+        store.api_tokens.insert_api_token(&token).await.expect("stored");
+    }
     store.cues.set_retention("a", 30).await.expect("stored");
     let mut cues: Vec<_> = (0..STORED_CUES).map(numbered).collect();
     cues[7].model = Some("base.en".into());
@@ -53,6 +60,7 @@ async fn goes_over(from: &impl TestDatabase, to: &impl TestDatabase) {
         ("stream", streams),
         ("setting", 1),
         ("stream_access", 1),
+        ("api_token", 2),
         ("cue_retention", 1),
         ("cue", cues),
     ];

@@ -62,7 +62,7 @@ static DIALECT: Dialect = Dialect {
         "SELECT setval(pg_get_serial_sequence('cue', 'id'), \
          greatest((SELECT coalesce(max(id), 0) FROM cue), nextval(pg_get_serial_sequence('cue', 'id'))))",
     ),
-    analyze: "ANALYZE stream, setting, stream_access, cue, cue_retention",
+    analyze: "ANALYZE stream, setting, stream_access, api_token, cue, cue_retention",
 };
 
 /// The connections to a database.

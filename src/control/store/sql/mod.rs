@@ -5,11 +5,12 @@
 //! | `statement` | SQL with its values, and rows |
 //! | `backend` | what a database does for the tables: transactions ([`Backend`]), and the points at which its SQL differs ([`Dialect`]) |
 //! | `schema` | names of tables and columns, and how rows are inserted |
-//! | `access`, `cues`, `settings`, `streams`, `whole` | the traits of the store on any [`Backend`] |
+//! | `access`, `api_tokens`, `cues`, `settings`, `streams`, `whole` | the traits of the store on any [`Backend`] |
 //!
 //! `sqlite` and `postgres` are backends.
 
 mod access;
+mod api_tokens;
 mod backend;
 mod cues;
 mod schema;

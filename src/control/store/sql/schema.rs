@@ -20,8 +20,8 @@ pub(in crate::control::store) struct Table {
 }
 
 /// Every table.
-pub(in crate::control::store) const TABLES: [&Table; 5] =
-    [&STREAM, &SETTING, &STREAM_ACCESS, &CUE_RETENTION, &CUE];
+pub(in crate::control::store) const TABLES: [&Table; 6] =
+    [&STREAM, &SETTING, &STREAM_ACCESS, &API_TOKEN, &CUE_RETENTION, &CUE];
 
 /// Streams created by the API.
 pub(super) const STREAM: Table = Table {
@@ -38,6 +38,13 @@ pub(super) const SETTING: Table =
 pub(super) const STREAM_ACCESS: Table = Table {
     name: "stream_access",
     columns: &["stream", "publish_token", "play_token"],
+    not_copied: None,
+};
+
+/// Tokens of the API.
+pub(super) const API_TOKEN: Table = Table {
+    name: "api_token",
+    columns: &["id", "name", "role", "sha256", "created_ms", "expires_ms"],
     not_copied: None,
 };
 

@@ -10,7 +10,7 @@ use sqlx::{
 /// A value of a column. The schema has no other types.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::control::store) enum Value {
-    /// No text: only columns of text may be without a value.
+    /// No value.
     Null,
     /// A whole number.
     Integer(i64),
@@ -76,7 +76,8 @@ impl Statement {
         Self { sql: sql.to_owned(), ..Self::default() }
     }
 
-    /// The next value, which the text names `$1`, `$2` … in this order.
+    /// The next value, which the text names `$1`, `$2` … in this order. [`Value::Null`] counts as one
+    /// of a text here.
     pub(in crate::control::store) fn value(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
         self
@@ -88,10 +89,15 @@ impl Statement {
         self
     }
 
-    /// Appends a value, as a parameter.
+    /// Appends a value, as a parameter, or the word where there is none: it fits a column of any type.
     pub(in crate::control::store) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
-        self.values.push(value.into());
-        self.sql.push_str(&format!("${}", self.values.len()));
+        match value.into() {
+            Value::Null => self.sql.push_str("NULL"),
+            value => {
+                self.values.push(value);
+                self.sql.push_str(&format!("${}", self.values.len()));
+            }
+        }
         self
     }
 
@@ -204,6 +210,18 @@ impl Row {
         match self.next()? {
             Value::Integer(number) => Ok(number),
             Value::Null | Value::Text(_) => Err(mistyped(self.taken - 1, "no number")),
+        }
+    }
+
+    /// The next value, a number or nothing.
+    ///
+    /// # Errors
+    /// If it is a text.
+    pub(super) fn optional_integer(&mut self) -> Result<Option<i64>, sqlx::Error> {
+        match self.next()? {
+            Value::Integer(number) => Ok(Some(number)),
+            Value::Null => Ok(None),
+            Value::Text(_) => Err(mistyped(self.taken - 1, "no number but a text")),
         }
     }
 
