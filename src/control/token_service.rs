@@ -147,11 +147,10 @@ fn invalid(message: &str) -> Error {
 }
 
 fn unreadable(error: &store::Error) -> Error {
-    let hint = "look at `auralink doctor` and the log; what runs goes on";
-    Error::new(Code::NotStored, "the database cannot be read", hint).logged(error)
+    Error::new(Code::NotStored, "the database cannot be read", error.hint()).logged(error)
 }
 
 fn unwritable(error: &store::Error) -> Error {
-    let hint = "make room on its disk; nothing was changed";
-    Error::new(Code::NotStored, "the database cannot be written", hint).logged(error)
+    let message = "the database cannot be written; nothing was changed";
+    Error::new(Code::NotStored, message, error.hint()).logged(error)
 }
