@@ -52,7 +52,8 @@ export function showStream(main, name) {
   async function watch() {
     access ??= await get(path + "/access");
     const audio = $("audio-language").value;
-    await player.start(`/whep/${encodeURIComponent(name)}${audio ? `?audio=${audio}` : ""}`, access.access.play_token);
+    // Not sent to another appliance: the page's policy lets it call no other.
+    await player.start(`/whep/${encodeURIComponent(name)}?redirect=no${audio ? `&audio=${audio}` : ""}`, access.access.play_token);
     $("watch").textContent = "Stop";
   }
   $("audio-language").onchange = () => {

@@ -91,7 +91,7 @@ pub(super) async fn start(config: &Config) -> anyhow::Result<Appliance> {
     servers.spawn(never_fails(async move { counting.follow(&counted, until).await }));
     let stream_service = StreamService::new(supervisor.clone(), store.clone());
     let started = Arc::<AtomicBool>::default();
-    let web_rtc = WebRtc::new(gate.clone(), config.webrtc.clone())?;
+    let web_rtc = WebRtc::new(gate.clone(), config.webrtc.clone())?.with_redirects(&supervisor);
     let tls = ports.api.tls().cloned();
     let page = ports::page(config, &endpoints);
     let state = ApiState::new(Parts {

@@ -25,6 +25,10 @@ pub struct Config {
     pub redis: Secret,
     /// Base URL under which the other appliances reach this one.
     pub url: Option<String>,
+    /// Whether publishers and players by WebRTC are sent to appliances that are clearly less loaded.
+    pub redirect: bool,
+    /// Base URL under which publishers and players reach this appliance, if it is not `url`.
+    pub public_url: Option<String>,
     /// File with the certificates (PEM) that the other appliances and Redis are verified with, instead
     /// of those of the system.
     pub ca: Option<PathBuf>,
@@ -43,6 +47,8 @@ impl Default for Config {
             origins: Vec::new(),
             redis: Secret::default(),
             url: None,
+            redirect: false,
+            public_url: None,
             ca: None,
             streams_max: 32,
             idle_s: 10,
@@ -52,6 +58,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Base URL to which the other appliances send clients. `None` unless this one takes part.
+    pub(super) fn public(&self) -> Option<&String> {
+        self.public_url.as_ref().or(self.url.as_ref()).filter(|_| self.redirect)
+    }
+
     /// Settings that cannot work: field and reason.
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
@@ -97,6 +108,12 @@ impl Config {
                                https://host:port";
                 add("url", message.into());
             }
+        }
+        if self.redirect && self.redis.is_empty() {
+            add("redirect", "it wants `redis`, which tells the load of the others".into());
+        }
+        if let Some(problem) = self.public_url.as_deref().and_then(base_problem) {
+            add("public_url", problem);
         }
         if self.streams_max == 0 {
             add("streams_max", "at least 1".into());
@@ -182,6 +199,9 @@ mod tests {
         for wrong in ["a:6379", "http://:hunter2@a", "redis://:hunter2@a/hunter2", "redis://"] {
             with_redis(token, wrong, here, &["redis"]);
         }
+        let alone = Config { redirect: true, public_url: Some("a".into()), ..Config::default() };
+        let fields: Vec<String> = alone.problems().into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["redirect", "public_url"]);
         let zero = Config { streams_max: 0, idle_s: 0, linger_s: 100_000, ..Config::default() };
         assert_eq!(zero.problems().len(), 3);
     }

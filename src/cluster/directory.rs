@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Caller, Origin};
 use super::registry::{Candidates, Registered, Registration, Registry};
 use super::rule::{Place, Reply, choose, may_improve};
-use super::{ApplianceId, ApplianceLoad, Config, Events, Found, Lookup, RedisState, Told};
-use crate::media::{IgnorePoison, StreamName};
+use super::{
+    ApplianceId, ApplianceLoad, Config, Events, Found, Holding, Lookup, RedisState, Told, Wish,
+};
+use crate::media::{IgnorePoison, Secret, StreamName};
 
 /// How long an answer is used, also that nobody has the stream: longer than a crowd needs to come, and
 /// short enough that who comes too early sees the stream at the next try.
@@ -272,6 +274,28 @@ impl Origins {
             Appliance { url: origin.shown(), registration, load: origin.load().await }
         });
         futures::future::join_all(asked).await
+    }
+
+    /// The address of the appliance that should serve a client by WebRTC instead of this one, which has
+    /// `holding` of the stream and this many viewers.
+    pub fn better(
+        &self,
+        wish: Wish,
+        name: &StreamName,
+        holding: Holding,
+        viewers: u64,
+    ) -> Option<String> {
+        self.registry.as_ref()?.better(wish, name, holding, viewers)
+    }
+
+    /// A pass with the token of a client that is sent on. `None` if it cannot be carried.
+    pub fn pass(&self, wish: Wish, name: &StreamName, token: &Secret) -> Option<String> {
+        self.registry.as_ref()?.pass(wish, name, token)
+    }
+
+    /// The token of a client that comes with a pass. `None` if the pass is not good for this.
+    pub fn token_of_pass(&self, wish: Wish, name: &StreamName, pass: &str) -> Option<Secret> {
+        self.registry.as_ref()?.token(wish, name, pass)
     }
 
     /// Whether Redis works. `None` without one.

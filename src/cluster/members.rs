@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::balance::{self, Candidate};
 use super::client::Origin;
-use super::record::{ApplianceId, Record};
+use super::record::{ApplianceId, Record, ToldStream};
+use super::{Holding, Wish};
 use crate::media::StreamName;
 
 /// Most appliances without a record that are remembered.
@@ -14,12 +16,27 @@ const ABSENT_COUNT_MAX: usize = 256;
 /// Another appliance of the cluster.
 pub(super) struct Member {
     pub(super) origin: Arc<Origin>,
+    /// Clients that this appliance has sent there since it told last.
+    pub(super) sent: u64,
     /// What it told last.
     pub(super) record: Record,
     /// Whether Redis had its record when it was read last.
     pub(super) is_present: bool,
     /// Since when it has been absent while Redis has answered.
     absent_since: Option<Instant>,
+}
+
+impl Member {
+    fn candidate(&self, name: &StreamName) -> Candidate {
+        let record = &self.record;
+        let holding = match record.stream(name) {
+            Some(ToldStream { live: true, .. }) => Holding::OnAir,
+            Some(_) => Holding::Name,
+            None if record.pulled.contains(name) => Holding::Copy,
+            None => Holding::Nothing,
+        };
+        Candidate::new(holding, &record.load, record.load.viewers + self.sent)
+    }
 }
 
 /// Who may have a stream.
@@ -48,7 +65,7 @@ impl Members {
             member.absent_since.get_or_insert(now);
         }
         for (id, origin, record) in read {
-            let member = Member { origin, record, is_present: true, absent_since: None };
+            let member = Member { origin, record, sent: 0, is_present: true, absent_since: None };
             self.0.insert(id, member);
         }
         let is_kept = |since: Instant| now.saturating_duration_since(since) < kept;
@@ -92,6 +109,21 @@ impl Members {
         })
     }
 
+    /// The address of the appliance that should serve a client instead of this one, `here`.
+    pub(super) fn better(
+        &mut self,
+        wish: Wish,
+        name: &StreamName,
+        here: &Candidate,
+    ) -> Option<String> {
+        let takes = |member: &&mut Member| member.is_present && member.record.public.is_some();
+        let mut members: Vec<&mut Member> = self.0.values_mut().filter(takes).collect();
+        let others: Vec<Candidate> = members.iter().map(|member| member.candidate(name)).collect();
+        let member = members.get_mut(balance::better(wish, here, &others)?)?;
+        member.sent += 1;
+        member.record.public.clone()
+    }
+
     /// One.
     pub(super) fn get(&self, id: &ApplianceId) -> Option<&Member> {
         self.0.get(id)
@@ -108,7 +140,7 @@ mod tests {
     use chrono::Utc;
 
     use super::super::client::Caller;
-    use super::super::record::{Told, ToldStream};
+    use super::super::record::Told;
     use super::super::{ApplianceLoad, Config};
     use super::*;
 
@@ -120,10 +152,33 @@ mod tests {
             live: *live,
         };
         let streams = streams.iter().map(stream).collect();
-        Record::new(url, Utc::now(), Told { load: ApplianceLoad::default(), streams })
+        let (load, pulled) = (ApplianceLoad::default(), Vec::new());
+        Record::new(url, Utc::now(), Told { load, streams, pulled })
     }
 
     type Read = (ApplianceId, Arc<Origin>, Record);
+
+    #[tokio::test]
+    async fn a_crowd_is_spread_before_the_others_tell_their_load_again() {
+        let idle =
+            |viewers_max| ApplianceLoad { viewers_max, streams_max: 1, ..Default::default() };
+        let (mut a, mut b) = (read("http://a", &[]).await, read("http://b", &[]).await);
+        (a.2.load, b.2.load) = (idle(10), idle(10));
+        let studio: StreamName = "studio".parse().expect("a name");
+        let here = Candidate::new(Holding::Copy, &idle(10), 10);
+        let mut members = Members::default();
+        members.merge(vec![a.clone(), b.clone()], KEPT, Instant::now());
+        assert_eq!(members.better(Wish::Play, &studio, &here), None, "they take no clients");
+        (a.2.public, b.2.public) = (Some("https://a".into()), Some("https://b".into()));
+        members.merge(vec![a.clone(), b], KEPT, Instant::now());
+        let sent: Vec<String> =
+            std::iter::from_fn(|| members.better(Wish::Play, &studio, &here)).collect();
+        for public in ["https://a", "https://b"] {
+            assert_eq!(sent.iter().filter(|to| *to == public).count(), 10, "{sent:?}");
+        }
+        members.merge(vec![a], KEPT, Instant::now());
+        assert_eq!(members.better(Wish::Play, &studio, &here).as_deref(), Some("https://a"));
+    }
 
     async fn read(url: &str, streams: &[(&str, bool)]) -> Read {
         let caller = Caller::new(&Config::default()).await.expect("a client");

@@ -53,6 +53,15 @@ pub struct ApplianceLoad {
     pub cpu_percent: f64,
 }
 
+impl ApplianceLoad {
+    /// How much of what it can take is taken, 0-1: of its places for viewers or of its processors, whichever
+    /// is more.
+    pub fn ratio(&self) -> f64 {
+        let places = self.viewers as f64 / self.viewers_max.max(1) as f64;
+        places.max(self.cpu_percent / 100.0).clamp(0.0, 1.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,22 +6,26 @@
 //! streams that an edge then has are made by `runtime`.
 //!
 //! With Redis each appliance tells of itself in a `record`. The task of `registry` exchanges records by
-//! `redis_link`; `members` is what it knows of the others.
+//! `redis_link`; `members` is what it knows of the others. With these records `balance` decides who serves a
+//! client by WebRTC; a `pass` is the token that the client takes there.
 //!
 //! Invariant: no address is called but those of the configuration and those of records by a holder of the
 //! token, and every answer of another appliance or of Redis is bounded in size and time.
 
+mod balance;
 mod client;
 mod config;
 mod directory;
 mod events;
 mod members;
 mod message;
+mod pass;
 mod record;
 mod redis_link;
 mod registry;
 mod rule;
 
+pub use balance::{Holding, Wish};
 pub use config::Config;
 pub use directory::{Appliance, Origins};
 pub use events::Events;

@@ -23,6 +23,9 @@ pub(super) const RECORD_BYTES_MAX: usize = 64 << 10;
 /// Most streams that a record names; an appliance with more is asked for any name.
 const STREAMS_COUNT_MAX: usize = 512;
 
+/// Most streams from origins that a record names.
+const PULLED_COUNT_MAX: usize = 128;
+
 /// Bytes of the authentication code in front of a record.
 const CODE_BYTES: usize = 32;
 
@@ -74,6 +77,8 @@ pub struct Told {
     pub load: ApplianceLoad,
     /// The streams of its own, on air or not.
     pub streams: Vec<ToldStream>,
+    /// The streams that it has from origins.
+    pub pulled: Vec<StreamName>,
 }
 
 /// The record of one appliance.
@@ -90,18 +95,26 @@ pub(super) struct Record {
     pub(super) streams: Vec<ToldStream>,
     /// Whether `streams` names all of them.
     pub(super) names_all: bool,
+    /// Streams that it has from origins; the first 128.
+    #[serde(default)]
+    pub(super) pulled: Vec<StreamName>,
+    /// The address to which clients are sent. `None` if it takes none.
+    #[serde(default)]
+    pub(super) public: Option<String>,
 }
 
 impl Record {
     /// The record of the appliance at this address. Of too many streams those on air come first.
     pub(super) fn new(url: &str, since: DateTime<Utc>, told: Told) -> Self {
-        let Told { load, mut streams } = told;
+        let Told { load, mut streams, mut pulled } = told;
+        pulled.truncate(PULLED_COUNT_MAX);
         let names_all = streams.len() <= STREAMS_COUNT_MAX;
         if !names_all {
             streams.sort_by_key(|stream| !stream.live);
             streams.truncate(STREAMS_COUNT_MAX);
         }
-        Self { format: FORMAT_VERSION, url: url.to_owned(), since, load, streams, names_all }
+        let (url, public) = (url.to_owned(), None);
+        Self { format: FORMAT_VERSION, url, since, load, streams, names_all, pulled, public }
     }
 
     /// The stream of this name, if it is told.
@@ -144,7 +157,8 @@ impl Seal {
             return Err(format!("it has format {format}, and this version reads {FORMAT_VERSION}"));
         }
         let record: Record = serde_json::from_slice(json).map_err(unreadable)?;
-        if let Some(problem) = base_problem(&record.url) {
+        let mut addresses = std::iter::once(&record.url).chain(&record.public);
+        if let Some(problem) = addresses.find_map(|url| base_problem(url)) {
             return Err(format!("its address cannot be used: {problem}"));
         }
         match ApplianceId::of(&record.url) == *id {
@@ -163,7 +177,8 @@ mod tests {
             name: format!("{number:0>64}").parse().expect("a name"),
             live: number + 1 == count,
         };
-        Told { streams: (0..count).map(stream).collect(), ..Told::default() }
+        let pulled = (0..count).map(|number| stream(number).name).collect();
+        Told { streams: (0..count).map(stream).collect(), pulled, ..Told::default() }
     }
 
     #[test]
@@ -184,13 +199,17 @@ mod tests {
         read(&id, &changed, "cluster.token");
         read(&ApplianceId::of("http://b:8080"), &written, "another appliance");
         read(&id, &seal.write(&Record { format: 2, ..record.clone() }), "format 2");
+        let wrong = Record { public: Some("javascript:alert(1)".into()), ..record.clone() };
+        read(&id, &seal.write(&wrong), "address");
         let nowhere = Record { url: "file:///etc/passwd".into(), ..record };
         read(&ApplianceId::of(&nowhere.url), &seal.write(&nowhere), "address");
     }
 
     #[test]
     fn the_largest_record_fits_and_says_that_it_does_not_name_all() {
+        let public = Some(format!("http://{}", "a".repeat(250)));
         let record = Record::new("http://a", Utc::now(), told(STREAMS_COUNT_MAX + 1));
+        let record = Record { public, ..record };
         assert!(!record.names_all && record.streams[0].live);
         let written = Seal::new(&Secret::new("one")).write(&record);
         assert!(written.len() < RECORD_BYTES_MAX, "{}", written.len());

@@ -12,12 +12,14 @@ use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::Config;
+use super::balance::Candidate;
 use super::client::{Caller, Origin};
 use super::members::{Members, Named};
+use super::pass::PassKey;
 use super::record::{ApplianceId, Record, Seal, Told, ToldStream};
 use super::redis_link::{Exchanged, Link, MEMBERS_COUNT_MAX, RECORD_KEPT, client};
-use crate::media::{Backoff, IgnorePoison, StreamName, url_without_secrets};
+use super::{ApplianceLoad, Config, Holding, Wish};
+use crate::media::{Backoff, IgnorePoison, Secret, StreamName, url_without_secrets};
 
 /// How often records are exchanged if nothing happens: three may be lost before one's own has ended.
 const EXCHANGE_INTERVAL: Duration = Duration::from_secs(2);
@@ -98,6 +100,8 @@ impl Progress {
 struct Known {
     members: Members,
     redis: RedisState,
+    /// What this appliance has told of its load.
+    own_load: Option<ApplianceLoad>,
     /// What is wrong with records, as logged.
     problems: BTreeSet<String>,
 }
@@ -107,7 +111,10 @@ pub(super) struct Registry {
     id: ApplianceId,
     url: String,
     since: DateTime<Utc>,
+    /// The address to which clients are sent. `None` if they are not sent anywhere.
+    public: Option<String>,
     seal: Seal,
+    passes: PassKey,
     caller: Caller,
     redis: redis::Client,
     /// How long the absent are remembered.
@@ -132,12 +139,15 @@ impl Registry {
             since: Utc::now(),
             problem: Some("it has not answered yet".into()),
         };
-        let known = Known { members: Members::default(), redis, problems: BTreeSet::new() };
+        let known =
+            Known { members: Members::default(), redis, own_load: None, problems: BTreeSet::new() };
         Ok(Some(Self {
             id: ApplianceId::of(url),
             url: url.clone(),
             since: Utc::now(),
+            public: config.public().cloned(),
             seal: Seal::new(&config.token),
+            passes: PassKey::new(&config.token),
             caller: caller.clone(),
             redis: client(&config.redis, config.ca.as_deref()).await?,
             kept: Duration::from_secs(config.linger_s.into()),
@@ -194,7 +204,7 @@ impl Registry {
             self.progress.send_modify(|progress| progress.begun += 1);
             let told = tokio::time::timeout(TELL_TIMEOUT, tell()).await;
             let record = match told {
-                Ok(told) => self.seal.write(&Record::new(&self.url, self.since, told)),
+                Ok(told) => self.seal.write(&self.record(told)),
                 Err(_) => written.clone(),
             };
             let exchanged = match link.exchange(&self.id, &record).await {
@@ -214,6 +224,13 @@ impl Registry {
             let woken = self.wake.notified();
             let _ = tokio::time::timeout(EXCHANGE_INTERVAL - EXCHANGE_PAUSE_MIN, woken).await;
         }
+    }
+
+    fn record(&self, told: Told) -> Record {
+        self.known.lock().ignore_poison().own_load = Some(told.load.clone());
+        let mut record = Record::new(&self.url, self.since, told);
+        record.public = self.public.clone();
+        record
     }
 
     fn take_in(&self, exchanged: Exchanged, is_shared: bool) {
@@ -327,6 +344,32 @@ impl Registry {
                 return;
             }
         }
+    }
+
+    /// The address of the appliance that should serve a client instead of this one, which has `holding` of
+    /// the stream and this many viewers.
+    pub(super) fn better(
+        &self,
+        wish: Wish,
+        name: &StreamName,
+        holding: Holding,
+        viewers: u64,
+    ) -> Option<String> {
+        self.public.as_ref()?;
+        let mut known = self.known.lock().ignore_poison();
+        let here = Candidate::new(holding, known.own_load.as_ref()?, viewers);
+        known.members.better(wish, name, &here)
+    }
+
+    /// A pass with the token of a client that is sent on.
+    pub(super) fn pass(&self, wish: Wish, name: &StreamName, token: &Secret) -> Option<String> {
+        self.passes.write(wish, name, token, Utc::now())
+    }
+
+    /// The token of a client with this pass, if clients are sent here.
+    pub(super) fn token(&self, wish: Wish, name: &StreamName, pass: &str) -> Option<Secret> {
+        self.public.as_ref()?;
+        self.passes.read(wish, name, pass, Utc::now())
     }
 
     /// Whether Redis works.

@@ -47,7 +47,9 @@ async fn told(supervisor: &Supervisor, recordings: &Path) -> Told {
     let told = own.filter_map(|(stream, _)| {
         Some(ToldStream { name: stream.name.parse().ok()?, live: has_publisher(stream.state) })
     });
-    Told { load, streams: told.collect() }
+    let pulled = streams.iter().filter(|(_, from_origin)| *from_origin);
+    let pulled = pulled.filter_map(|(stream, _)| stream.name.parse().ok()).collect();
+    Told { load, streams: told.collect(), pulled }
 }
 
 /// Whether a publisher is on air.

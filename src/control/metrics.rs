@@ -12,6 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::archive::Totals;
+use crate::cluster::ApplianceLoad;
 use crate::runtime::{Event, NodeState, OutputSnapshot, StreamSnapshot, StreamState, Supervisor};
 use crate::speech::{engine, recovery};
 use crate::telemetry::names::{self, Name};
@@ -126,11 +127,10 @@ impl Metrics {
         disk_free: Option<u64>,
         words: Totals,
         viewers: &Sessions,
-        (streams_max, viewers_max): (usize, usize),
+        load: &ApplianceLoad,
     ) -> Result<String, prometheus::Error> {
         let scrape = Scrape::default();
-        scrape.set(names::STREAMS_MAX, &[], streams_max as f64)?;
-        scrape.set(names::VIEWERS_MAX, &[], viewers_max as f64)?;
+        scrape.capacity(load)?;
         scrape.set(names::ARCHIVE_KEPT, &[], words.kept as f64)?;
         scrape.set(names::ARCHIVE_LOST, &[], words.lost as f64)?;
         scrape.engines()?;
@@ -163,6 +163,15 @@ impl Scrape {
             vec.get_metric_with_label_values(labels)?.add(value);
         }
         Ok(())
+    }
+
+    /// What the appliance can take, and how much of it is taken.
+    fn capacity(&self, load: &ApplianceLoad) -> Result<(), prometheus::Error> {
+        self.set(names::STREAMS_MAX, &[], load.streams_max as f64)?;
+        self.set(names::VIEWERS_MAX, &[], load.viewers_max as f64)?;
+        self.set(names::CPUS, &[], load.cpus as f64)?;
+        self.set(names::CPU_BUSY, &[], load.cpu_percent / 100.0)?;
+        self.set(names::LOAD, &[], load.ratio())
     }
 
     fn machine(&self, uptime: f64, disk: Option<u64>, gpu: bool) -> Result<(), prometheus::Error> {

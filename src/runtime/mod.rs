@@ -10,6 +10,7 @@ mod command;
 mod credentials;
 mod edge_watch;
 mod edges;
+mod elsewhere;
 mod error;
 mod fault;
 mod gate;
@@ -32,6 +33,7 @@ mod worker;
 
 pub use crate::egress::OutputKind;
 pub use crate::ingress::SourceSpec;
+pub(crate) use elsewhere::wish;
 pub use error::Error;
 pub use options::Options;
 pub use preset::{Play, Preset, PresetError, Presets};

@@ -37,6 +37,12 @@ names! {
     STREAMS_MAX = "auralink_streams_max", [];
     /// Most viewers of all streams at once.
     VIEWERS_MAX = "auralink_viewers_max", [];
+    /// Processors that the appliance may use.
+    CPUS = "auralink_cpus", [];
+    /// Share of all processors of the machine that is busy, 0-1.
+    CPU_BUSY = "auralink_cpu_busy_ratio", [];
+    /// How much of what the appliance can take is taken, 0-1: of its viewers or its processors, whichever is more.
+    LOAD = "auralink_load_ratio", [];
     /// Publishers that are connected.
     SOURCES = "auralink_stream_sources", ["stream"];
     /// Bytes received from the publisher that is on air.

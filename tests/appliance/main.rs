@@ -11,6 +11,7 @@ mod addresses;
 mod cache;
 mod captions;
 mod cluster;
+mod cluster_redirect;
 mod cluster_redis;
 mod connections;
 mod doors;

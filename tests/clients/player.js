@@ -114,7 +114,7 @@ async function negotiate(url) {
   const body = await answer.text();
   if (answer.status !== 201) return { status: answer.status, body };
   const location = answer.headers.get("Location");
-  if (location) resource = new URL(location, url).href;
+  if (location) resource = new URL(location, answer.url).href;
   await pc.setRemoteDescription({ type: "answer", sdp: reachable(body) });
   return null;
 }

@@ -29,6 +29,8 @@ class Refused(Exception):
 
 
 def request(method, url, token, body=None, content_type="application/sdp"):
+    """Returns status, headers, body and the address that answered: one answer 307 is followed, and the
+    token is not shown to another host, as browsers do."""
     headers = {"Content-Type": content_type} if body is not None else {}
     if token:
         headers["Authorization"] = f"Bearer {token}"
@@ -36,8 +38,12 @@ def request(method, url, token, body=None, content_type="application/sdp"):
     call = urllib.request.Request(url, data=data, headers=headers, method=method)
     try:
         with urllib.request.urlopen(call, timeout=20) as answer:
-            return answer.status, answer.headers, answer.read().decode()
+            return answer.status, answer.headers, answer.read().decode(), url
     except urllib.error.HTTPError as error:
+        if error.code == 307 and "redirect=no" not in url:
+            there = urllib.parse.urljoin(url, error.headers["Location"])
+            origins = {urllib.parse.urlsplit(address)[:2] for address in (url, there)}
+            return request(method, there, token if len(origins) == 1 else None, body, content_type)
         raise Refused(error.code, error.read().decode()) from None
 
 
@@ -68,7 +74,7 @@ class Session:
     async def _negotiate(self):
         await self.pc.setLocalDescription(await self.pc.createOffer())
         offer = self.pc.localDescription.sdp
-        status, headers, answer = await asyncio.to_thread(
+        status, headers, answer, self.url = await asyncio.to_thread(
             request, "POST", self.url, self.token, offer
         )
         if status != 201:

@@ -56,6 +56,16 @@ impl Caller {
         &self.peer
     }
 
+    /// The token that it sent.
+    pub(super) fn credential(&self) -> Option<&Secret> {
+        self.credential.as_ref()
+    }
+
+    /// The caller with another token.
+    pub(super) fn with_credential(self, token: Secret) -> Self {
+        Self { credential: Some(token), ..self }
+    }
+
     /// The client, for its session.
     pub(super) fn client(&self) -> Client {
         Client { address: self.peer.clone(), agent: self.agent.clone() }

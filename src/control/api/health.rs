@@ -14,7 +14,7 @@ use super::{ApiState, Code, Error, Failures};
 use crate::cluster::RedisState;
 use crate::control::Metrics;
 use crate::control::auth;
-use crate::control::cluster::DISK_TIMEOUT;
+use crate::control::cluster::{DISK_TIMEOUT, load, streams};
 use crate::flow::{self, files};
 use crate::runtime::{StreamSnapshot, StreamState};
 use crate::speech::recovery::{self, Trouble};
@@ -168,11 +168,13 @@ pub(super) async fn metrics(
     if !state.open_metrics {
         auth::check_reader(&state.auth, &headers, peer.map(|axum::Extension(info)| info.0.ip()))?;
     }
-    let streams = state.supervisor().snapshots().await;
+    let streams = streams(state.supervisor()).await;
+    let load = load(state.supervisor(), &state.recordings, &streams).await;
+    let streams: Vec<_> = streams.into_iter().map(|(stream, _)| stream).collect();
     let disk = files::within(&state.recordings, DISK_TIMEOUT, disk).await;
     let free = disk.ok().flatten().map(|d| d.free);
-    let (totals, limits) = (state.archive.totals(), state.supervisor().limits());
-    let text = state.metrics.render(&streams, free, totals, &state.sessions, limits);
+    let totals = state.archive.totals();
+    let text = state.metrics.render(&streams, free, totals, &state.sessions, &load);
     let text = text.map_err(|e| Error::internal("writing the metrics", &e))?;
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }

@@ -38,6 +38,7 @@ mod tokens;
 mod viewers;
 mod voice;
 pub mod webrtc;
+mod webrtc_redirect;
 
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;

@@ -1,10 +1,11 @@
 //! `/whip/{stream}` and `/whep/{stream}`: publishing and playing by WebRTC (RFC 9725).
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
 
@@ -12,11 +13,13 @@ use super::caller::Caller;
 use super::extract::{Body, Json, Params, Query};
 use super::layers::{self, LayerRequest};
 use super::sdp_body::{bad_sdp, body_text};
+use super::webrtc_redirect::Redirects;
 use super::{Code, Error, ice};
 use crate::egress::whep::{self, FanOut, Viewer};
 use crate::flow::{self, AccessRequest, Action, Gate, Refusal, RefusalKind, SourceReport};
 use crate::ingress::whip::{self, Publisher};
 use crate::media::{Accepts, Dubs, Protocol, Quality, Rung, StreamName};
+use crate::runtime::Supervisor;
 use crate::webrtc::sdp::{self, Description};
 use crate::webrtc::{Client, Config, Direction, Full, IceEnd, Registry, Session, SessionEntry};
 use auralink_sfu as sfu;
@@ -29,6 +32,8 @@ pub struct WebRtc {
     registry: Registry,
     /// Serves viewers, unless each has a pipeline.
     fan_out: Option<Arc<FanOut>>,
+    /// Sends clients to better appliances, if the configuration wants it.
+    redirects: Option<Redirects>,
 }
 
 impl WebRtc {
@@ -40,7 +45,13 @@ impl WebRtc {
         let fan_out = FanOut::start(&config)?.map(Arc::new);
         let registry = Registry::new(&config);
         registry.spawn(crate::webrtc::warm_up());
-        Ok(Self { gate, config: Arc::new(config), registry, fan_out })
+        Ok(Self { gate, config: Arc::new(config), registry, fan_out, redirects: None })
+    }
+
+    /// The same, with clients sent to better appliances if the configuration of the cluster wants it.
+    #[must_use]
+    pub fn with_redirects(self, supervisor: &Supervisor) -> Self {
+        Self { redirects: Redirects::new(supervisor), ..self }
     }
 
     /// The open sessions; [`Registry::shut_down`] ends them.
@@ -154,15 +165,35 @@ fn read_offer(headers: &HeaderMap, body: Result<Body, Error>) -> Result<Descript
     crate::webrtc::read_offer(&text).map_err(bad_sdp)
 }
 
+/// The caller as it is to be admitted, or the answer that sends it to another appliance.
+async fn receive(
+    state: &WebRtc,
+    caller: Caller,
+    wanted: (Action, Protocol),
+    stream: &StreamName,
+    uri: &Uri,
+) -> ControlFlow<Response, Caller> {
+    match &state.redirects {
+        Some(redirects) => redirects.receive(caller, wanted, stream, uri).await,
+        None => ControlFlow::Continue(caller),
+    }
+}
+
 async fn play(
     State(state): State<WebRtc>,
     Params(stream): Params<String>,
+    uri: Uri,
     query: Result<Query<ViewerQuery>, Error>,
     caller: Caller,
     headers: HeaderMap,
     body: Result<Body, Error>,
 ) -> Result<Response, Error> {
     let (stream, client) = (stream_name(&stream)?, caller.client());
+    let wanted = (Action::Play, Protocol::Whep);
+    let caller = match receive(&state, caller, wanted, &stream, &uri).await {
+        ControlFlow::Continue(caller) => caller,
+        ControlFlow::Break(elsewhere) => return Ok(elsewhere),
+    };
     let caller = caller.admit(&*state.gate, Action::Play, Protocol::Whep, &stream).await?;
     let (offer, accepts, quality) = caller.tell(read_viewer(query, &headers, body))?;
     let entry = caller.tell(enter(&state, caller.access_request(), client))?;
@@ -195,11 +226,17 @@ async fn play(
 async fn publish(
     State(state): State<WebRtc>,
     Params(stream): Params<String>,
+    uri: Uri,
     caller: Caller,
     headers: HeaderMap,
     body: Result<Body, Error>,
 ) -> Result<Response, Error> {
     let stream = stream_name(&stream)?;
+    let wanted = (Action::Publish, Protocol::Whip);
+    let caller = match receive(&state, caller, wanted, &stream, &uri).await {
+        ControlFlow::Continue(caller) => caller,
+        ControlFlow::Break(elsewhere) => return Ok(elsewhere),
+    };
     let report = Arc::new(SourceReport::new(Protocol::Whip, caller.peer()));
     let client = caller.client();
     let caller = caller.admit(&*state.gate, Action::Publish, Protocol::Whip, &stream).await?;

@@ -51,13 +51,18 @@ fn stream(viewers: u32) -> StreamSnapshot {
     }
 }
 
+fn load() -> ApplianceLoad {
+    let (cpus, cpu_percent) = (8, 25.0);
+    let (streams_max, viewers, viewers_max) = (64, 250, 500);
+    ApplianceLoad { streams_max, viewers, viewers_max, cpus, cpu_percent, ..Default::default() }
+}
+
 #[test]
 fn totals_are_counters_and_figures_are_gauges() {
     let metrics = Metrics::new(false).expect("names are legal");
     metrics.http(&axum::http::Method::GET, "/healthz", 200, 0.002);
     let (words, sessions) = (Totals { kept: 9, lost: 1 }, Sessions::new(&Default::default()));
-    let text =
-        metrics.render(&[stream(2)], Some(77), words, &sessions, (64, 500)).expect("renders");
+    let text = metrics.render(&[stream(2)], Some(77), words, &sessions, &load()).expect("renders");
     for line in [
         "# TYPE auralink_feed_bytes_total counter",
         "auralink_archive_cues_total 9",
@@ -75,6 +80,9 @@ fn totals_are_counters_and_figures_are_gauges() {
         "auralink_recordings_disk_free_bytes 77",
         "auralink_viewers_sent_bytes_total 0",
         "auralink_viewers_max 500",
+        "auralink_cpus 8",
+        "auralink_cpu_busy_ratio 0.25",
+        "auralink_load_ratio 0.5",
         "auralink_http_request_seconds_count{method=\"GET\",route=\"/healthz\",status=\"200\"} 1",
     ] {
         assert!(text.contains(line), "lacks `{line}`:\n{text}");
@@ -87,7 +95,7 @@ fn viewers_methods_and_removed_streams_leave_no_series_behind() {
     let metrics = Metrics::new(false).expect("names are legal");
     let sessions = Sessions::new(&Default::default());
     let lines = |streams: &[StreamSnapshot]| {
-        let text = metrics.render(streams, None, Totals::default(), &sessions, (64, 500));
+        let text = metrics.render(streams, None, Totals::default(), &sessions, &load());
         text.expect("renders").lines().count()
     };
     let empty = lines(&[]);
