@@ -100,9 +100,9 @@ async fn clients_are_sent_once_to_where_there_is_a_place() {
     let metrics = full.api.get("/metrics").await.expect("an answer").text;
     assert!(metrics.contains("auralink_load_ratio 1"), "its viewers are its load: {metrics}");
     // The session is ended where it is, by the address that the answer named.
-    let report: Value = third.finish().await;
+    let report: Value = third.last_event(s(30)).await;
     assert_eq!(report["errors"], json!([]), "{report}");
-    second.finish().await;
+    second.last_event(s(30)).await;
     eventually("those two have left", s(20), || async {
         match whep_viewers(&there).await {
             1 => Ok(()),

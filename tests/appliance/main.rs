@@ -14,6 +14,7 @@ mod cluster;
 mod cluster_redirect;
 mod cluster_redis;
 mod connections;
+mod dash;
 mod doors;
 mod dvr;
 mod fan_out;

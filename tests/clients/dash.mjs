@@ -1,10 +1,10 @@
 // dash.js or Shaka Player in headless Chromium, at live DASH.
 //
-//   node dash.mjs URL --player dash.js|shaka --seconds 15 [--sound es]
+//   node dash.mjs URL --player dash.js|shaka --seconds 15 [--sound es] [--captions es]
 //
-// With --sound it switches to the audio in that language after five seconds. One line of JSON at the
+// With --sound it switches to the audio in that language after five seconds, with --captions it shows the captions in that one. One line of JSON at the
 // end: frames displayed, bytes of audio decoded, position at the start and the end, whether the picture
-// has content, delay behind the live edge, languages, segments fetched by track, and every error.
+// has content, delay behind the live edge, languages, captions shown, segments fetched by track, and every error.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -31,20 +31,29 @@ const { values: options, positionals } = parseArgs({
     player: { type: "string", default: "dash.js" },
     seconds: { type: "string", default: "15" },
     sound: { type: "string" },
+    captions: { type: "string" },
     chromium: { type: "string", default: process.env.CHROMIUM ?? "/usr/bin/chromium" },
   },
 });
 
 /** Runs in the page: plays and records statistics. */
-async function play({ url, player: name, sound }) {
+async function play({ url, player: name, sound, captions }) {
   const video = document.getElementById("video");
-  const seen = { errors: [], fetched: {}, stalls: 0, from_s: null };
+  const seen = { errors: [], fetched: {}, stalls: 0, from_s: null, captions: [] };
   video.addEventListener("error", () => seen.errors.push(`video: ${video.error?.message}`));
   video.addEventListener("playing", () => { seen.from_s ??= video.currentTime; });
   video.addEventListener("waiting", () => { if (seen.from_s !== null) seen.stalls += 1; });
   const later = (change) => video.addEventListener("playing", () => setTimeout(change, 5000), { once: true });
+  // What the browser shows of captions, each text once.
+  setInterval(() => {
+    for (const track of video.textTracks) {
+      for (const { text } of track.mode === "showing" ? (track.activeCues ?? []) : []) {
+        if (!seen.captions.includes(text)) seen.captions.push(text);
+      }
+    }
+  }, 100);
   const fetched = (address) => {
-    const file = /\/([a-z0-9-]+)\.\d+\.t\d+\.m4s/.exec(address)?.[1];
+    const file = /\/([a-z0-9-]+)(?:\.\d+)?\.t\d+\.(?:m4s|vtt)/.exec(address)?.[1];
     if (file) seen.fetched[file] = (seen.fetched[file] ?? 0) + 1;
   };
   new PerformanceObserver((list) => list.getEntries().forEach((e) => fetched(e.name))).observe({ type: "resource" });
@@ -54,8 +63,16 @@ async function play({ url, player: name, sound }) {
       player.on("error", ({ error }) => seen.errors.push(`${error.code} ${error.message}`));
       player.initialize(video, url, true);
       const tracks = (kind) => player.getTracksFor(kind);
+      if (captions) {
+        later(() => {
+          const at = tracks("text").findIndex((track) => track.lang === captions);
+          player.enableText(true);
+          player.setTextTrack(at);
+        });
+      }
       if (sound) later(() => player.setCurrentTrack(tracks("audio").find((track) => track.lang === sound)));
       return {
+        offered: () => tracks("text").map((track) => track.lang),
         latency: () => player.getCurrentLiveLatency(),
         sounds: () => tracks("audio").map((track) => track.lang),
         sound: () => player.getCurrentTrackFor("audio")?.lang,
@@ -66,10 +83,12 @@ async function play({ url, player: name, sound }) {
       const player = new shaka.Player();
       player.addEventListener("error", ({ detail }) => seen.errors.push(`${detail.code} ${detail.message}`));
       await player.attach(video);
+      if (captions) later(() => player.selectTextTrack(player.getTextTracks().find((track) => track.language === captions)));
       if (sound) later(() => player.selectAudioTrack(player.getAudioTracks().find((track) => track.language === sound)));
       // A rejected promise would hide the report.
       player.load(url).catch((error) => seen.errors.push(`${error.code} ${error.message}`));
       return {
+        offered: () => player.getTextTracks().map((track) => track.language),
         latency: () => (Date.now() - (player.getPlayheadTimeAsDate()?.getTime() ?? 0)) / 1000,
         sounds: () => player.getAudioTracks().map((track) => track.language),
         sound: () => player.getAudioTracks().find((track) => track.active)?.language,
@@ -92,7 +111,7 @@ async function play({ url, player: name, sound }) {
       ...seen, frames: quality.totalVideoFrames, dropped: quality.droppedVideoFrames,
       audio_bytes: video.webkitAudioDecodedByteCount, to_s: video.currentTime,
       size: `${video.videoWidth}x${video.videoHeight}`, has_content: hasContent(),
-      latency_s: player.latency(), sounds: player.sounds(), sound: player.sound(),
+      latency_s: player.latency(), sounds: player.sounds(), sound: player.sound(), offered: player.offered(),
     };
   };
 }
@@ -111,8 +130,8 @@ try {
   const page = await browser.newPage();
   page.on("pageerror", (error) => console.error(`page: ${error}`));
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
-  const { sound, player } = options;
-  await page.evaluate(play, { url: positionals[0], player, sound });
+  const { sound, captions, player } = options;
+  await page.evaluate(play, { url: positionals[0], player, sound, captions });
   await new Promise((done) => setTimeout(done, Number(options.seconds) * 1000));
   console.log(JSON.stringify(await page.evaluate(() => window.report())));
 } finally {

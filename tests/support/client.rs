@@ -62,6 +62,13 @@ impl Client {
         Self::start(script, command)
     }
 
+    /// Chromium with a player of DASH: `dash.js` or `shaka`.
+    pub(crate) fn dash(player: &str, args: &[&str]) -> Self {
+        let mut command = Command::new("node");
+        command.arg(root().join("tests/clients/dash.mjs")).args(["--player", player]).args(args);
+        Self::start(player, command)
+    }
+
     /// Chromium: `whep`, `whip` or `hls`.
     pub(crate) fn browser(mode: &str, args: &[&str]) -> Self {
         let mut command = Command::new("node");

@@ -195,6 +195,10 @@ async fn read(
             let captions = segment_store.captions_segment(&language, number).await?;
             media("text/vtt; charset=utf-8", format!("\"captions-{language}.{number}\""), captions)
         }
+        File::CaptionsAt(language, start) => {
+            let captions = segment_store.captions_at(&language, start)?;
+            media("text/vtt; charset=utf-8", format!("\"captions-{language}.t{start}\""), captions)
+        }
         File::Init(track, number) => {
             let tag = format!("\"{track}.init{number}\"");
             let init = segment_store.init(&track, number).await?;

@@ -3,13 +3,16 @@
 //!
 //! Invariant: nothing is remembered here; what a player gets follows from the segment store alone.
 
+mod captions;
 mod mpd;
 mod periods;
+mod xml;
 
 use crate::egress::Manifest;
 use crate::egress::segments::{Presentation, Rendition, SegmentError, SegmentStore, TrackId};
 use crate::flow;
 use crate::media::Language;
+use captions::Captions;
 use mpd::Track;
 
 /// The manifest of the stream, once every original track has a segment. Audio in other languages is
@@ -32,8 +35,15 @@ pub async fn manifest(segment_store: &SegmentStore, query: &str) -> Result<Manif
         let Ok(view) = segment_store.track(&id, None).await else { continue };
         tracks.push(Track { id, language, rendition, view });
     }
+    let offered = presentation.captions.iter().enumerate();
+    let captions = offered.filter_map(|(index, offered)| {
+        let list = segment_store.settled_captions(&offered.name)?;
+        Some(Captions { offered: offered.clone(), is_original: index == 0, list })
+    });
+    let captions: Vec<_> = captions.collect();
     let now = std::time::Duration::from_nanos(flow::now().nseconds());
-    let text = mpd::text(&presentation, &tracks, query, presentation.timeline.zero + now);
+    let text =
+        mpd::text(&presentation, (&tracks, &captions), query, presentation.timeline.zero + now);
     Ok(Manifest::newest(text, presentation.target_s))
 }
 

@@ -10,7 +10,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
+use super::captions::{self, Captions};
 use super::periods::{self, Run};
+use super::xml::{Xml, element, empty, scheme, timeline};
 use crate::captions::Service;
 use crate::egress::segments::{
     ClosedCaptions, Presentation, Rendition, TICKS_PER_S, TrackId, TrackView, ticks,
@@ -33,25 +35,23 @@ pub(super) struct Track {
     pub(super) view: TrackView,
 }
 
-type Xml = Writer<Vec<u8>>;
-
 /// The manifest. `query` is appended to every URI; `now` is Unix time by the clock of the stream.
 pub(super) fn text(
     presentation: &Presentation,
-    tracks: &[Track],
+    (tracks, captions): (&[Track], &[Captions]),
     query: &str,
     now: Duration,
 ) -> String {
     let mut xml = Writer::new_with_indent(Vec::new(), b' ', 1);
     // Writing to memory does not fail.
-    let _ = write_all(&mut xml, presentation, tracks, (query, now));
+    let _ = write_all(&mut xml, presentation, (tracks, captions), (query, now));
     String::from_utf8(xml.into_inner()).unwrap_or_default()
 }
 
 fn write_all(
     xml: &mut Xml,
     presentation: &Presentation,
-    tracks: &[Track],
+    (tracks, captions): (&[Track], &[Captions]),
     (query, now): (&str, Duration),
 ) -> io::Result<()> {
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
@@ -104,7 +104,7 @@ fn write_all(
                     }
                     put_set(xml, id, presentation, &parts, (*start, query))?;
                 }
-                Ok(())
+                captions::put(xml, captions, *number, (timeline.zero, begins, query))
             })?;
         }
         let clock =
@@ -223,47 +223,9 @@ fn put_representation(
             scheme(xml, "AudioChannelConfiguration", uri, info.channels.to_string())?;
         }
         element(xml, "SegmentTemplate", template, |xml| {
-            element(xml, "SegmentTimeline", Vec::new(), |xml| {
-                for stretch in periods::stretches(&run.segments) {
-                    let s = [("t", stretch.start), ("d", stretch.duration)];
-                    let mut s = s.map(|(name, ticks)| (name, ticks.to_string())).to_vec();
-                    if stretch.repeat > 0 {
-                        s.push(("r", stretch.repeat.to_string()));
-                    }
-                    empty(xml, "S", s)?;
-                }
-                Ok(())
-            })
+            timeline(xml, &run.segments, Duration::ZERO)
         })
     })
-}
-
-/// A descriptor: an element with a scheme and a value.
-fn scheme(xml: &mut Xml, name: &'static str, uri: &str, value: String) -> io::Result<()> {
-    empty(xml, name, vec![("schemeIdUri", uri.to_owned()), ("value", value)])
-}
-
-/// An element with attributes, and what is in it.
-fn element(
-    xml: &mut Xml,
-    name: &'static str,
-    attributes: Vec<(&'static str, String)>,
-    inside: impl FnOnce(&mut Xml) -> io::Result<()>,
-) -> io::Result<()> {
-    let attributes = attributes.iter().map(|(name, value)| (*name, value.as_str()));
-    xml.create_element(name).with_attributes(attributes).write_inner_content(inside)?;
-    Ok(())
-}
-
-/// An element with attributes alone.
-fn empty(
-    xml: &mut Xml,
-    name: &'static str,
-    attributes: Vec<(&'static str, String)>,
-) -> io::Result<()> {
-    let attributes = attributes.iter().map(|(name, value)| (*name, value.as_str()));
-    xml.create_element(name).with_attributes(attributes).write_empty()?;
-    Ok(())
 }
 
 /// A duration of XML Schema.

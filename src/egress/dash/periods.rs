@@ -1,5 +1,7 @@
 //! Which segments of a track belong to which period, and their times in ticks.
 
+use std::time::Duration;
+
 use crate::egress::segments::{Segment, SegmentList, TICKS_PER_S, ticks};
 
 /// A segment that begins this close to the end of the one before continues it: numbers of B-frames
@@ -42,12 +44,12 @@ pub(super) struct Stretch {
 }
 
 /// The time-line of segments: starts, and durations up to the next start. Players fetch a segment by
-/// its start, so starts are exact.
-pub(super) fn stretches(segments: &[&Segment]) -> Vec<Stretch> {
+/// its start, so starts are exact. `zero` is added to them.
+pub(super) fn stretches(segments: &[&Segment], zero: Duration) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
     for (index, segment) in segments.iter().enumerate() {
-        let (start, own) = (ticks(segment.start), ticks(segment.length));
-        let next = segments.get(index + 1).map(|next| ticks(next.start));
+        let (start, own) = (ticks(zero + segment.start), ticks(segment.length));
+        let next = segments.get(index + 1).map(|next| ticks(zero + next.start));
         let until =
             next.filter(|next| *next > start && next.abs_diff(start + own) <= CONTINUES_TICKS);
         let duration = until.map_or(own, |next| next - start).max(1);

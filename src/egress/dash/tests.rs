@@ -10,9 +10,9 @@ use crate::captions::Service;
 use crate::egress::dash;
 use crate::egress::segments::fmp4::{Chunk, Cut, Sample, TrackInfo};
 use crate::egress::segments::{
-    ClosedCaptions, Segment, SegmentError, SegmentStore, Settings, TrackId,
+    ClosedCaptions, Media, Segment, SegmentError, SegmentStore, Settings, TrackId,
 };
-use crate::media::{Codec, Language};
+use crate::media::{Codec, Cue, Language, Origin, Stage};
 
 const SETTINGS: Settings =
     Settings { segment_s: 2, part_ms: 0, segments: 8, memory_mib: 4, dvr_mib: 64 };
@@ -152,6 +152,63 @@ async fn every_track_is_a_set_with_the_segments_of_hls() {
     assert!(found.contains(&"Role schemeIdUri=urn:mpeg:dash:role:2011 value=dub".to_owned()));
 }
 
+/// A cue of two seconds.
+fn cue(second: u64) -> Cue {
+    Cue {
+        id: second,
+        language: Language::english(),
+        stage: Stage::Committed,
+        start: Duration::from_secs(second),
+        end: Duration::from_secs(second + 2),
+        text: format!("at {second}"),
+        words: Arc::default(),
+        ends_sentence: true,
+        origin: Arc::new(Origin { engine: "test".into(), model: None }),
+        speaker: None,
+    }
+}
+
+#[tokio::test]
+async fn captions_are_sets_of_webvtt_at_the_times_of_the_presentation() {
+    let segment_store = segment_store();
+    let name = Language::undetermined();
+    segment_store.follow_captions(&[name.clone(), spanish()]);
+    for second in [9_010, 9_012, 9_014, 9_016] {
+        put(&segment_store, &TrackId::Video, second, Cut::Segment);
+        put(&segment_store, &TrackId::Audio, second, Cut::Segment);
+    }
+    let found = manifest(&segment_store, "?token=a").await;
+    assert_eq!(those(&found, "AdaptationSet ").len(), 2, "nothing is settled: {found:#?}");
+    for second in [9_011, 9_014] {
+        segment_store.add_cue(&name, &cue(second));
+    }
+    let found = manifest(&segment_store, "?token=a").await;
+    let sets = those(&found, "AdaptationSet id=100 ");
+    assert_eq!(
+        sets,
+        ["contentType=text mimeType=text/vtt lang=en segmentAlignment=true"],
+        "Spanish has none: {found:#?}"
+    );
+    assert!(found.contains(&"Role schemeIdUri=urn:mpeg:dash:role:2011 value=caption".to_owned()));
+    let template = those(&found, "SegmentTemplate ").pop().expect("that of the captions");
+    assert!(template.ends_with("media=captions-und.t$Time$.vtt?token=a"), "{template}");
+    // Their offset is the start of their period, so none is left.
+    let begins = number(those(&found, "Period ")[0], "start");
+    let offset = number(template, "presentationTimeOffset") / 90_000.0;
+    assert!((offset - begins).abs() < 0.002, "{offset} {begins}");
+    let times: Vec<&String> = found.iter().filter(|tag| tag.starts_with("S t=")).collect();
+    let start = number(times.last().expect("there are segments"), "t");
+    assert!((start / 90_000.0 - begins).abs() < 0.002, "{start} {begins}");
+    let media = segment_store.captions_at(&name, start as u64).expect("it is listed");
+    let Media::Memory(parts) = media else { panic!("it is in memory") };
+    let text = String::from_utf8(parts[0].to_vec()).expect("text");
+    let hours = (begins as u64 + 1) / 3600;
+    assert!(text.starts_with("WEBVTT\n\n") && text.contains("at 9011"), "{text}");
+    assert!(text.contains(&format!("\n{hours}:")), "Unix time: {text}");
+    let missing = segment_store.captions_at(&name, 1).err();
+    assert_eq!(missing, Some(SegmentError::Gone));
+}
+
 /// A player switches between the source and its rungs, if both are H.264.
 #[tokio::test]
 async fn rungs_are_in_the_set_of_their_codec() {
@@ -277,7 +334,7 @@ fn segments_that_touch_are_one_stretch() {
             .iter()
             .map(|&(start, duration, repeat)| Stretch { start, duration, repeat })
             .collect();
-        assert_eq!(stretches(&segments), expect, "{times:?}");
+        assert_eq!(stretches(&segments, Duration::ZERO), expect, "{times:?}");
     };
     check(&[], &[]);
     check(&[(0, 2000), (2000, 2000), (4000, 2000)], &[(0, 180_000, 2)]);

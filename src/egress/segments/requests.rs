@@ -12,7 +12,7 @@ use super::segment_store::SegmentStore;
 use super::state::State;
 use super::subtitles::CaptionSegment;
 use super::track::Track;
-use super::{Presentation, SegmentError, TrackId, TrackView, webvtt};
+use super::{Presentation, SegmentError, SegmentList, TrackId, TrackView, ticks, webvtt};
 use crate::media::{IgnorePoison, Language};
 
 /// Maximum wait of a request for something that is expected shortly.
@@ -108,6 +108,33 @@ impl SegmentStore {
             }))
         })
         .await
+    }
+
+    /// The segments of the captions with this configured language that are in memory; none until the first
+    /// one has its captions.
+    pub fn settled_captions(&self, name: &Language) -> Option<SegmentList> {
+        let mut state = self.state.lock().ignore_poison();
+        // After the end nothing else settles the last segments.
+        state.settle();
+        let settled = state.subtitles.settled(name)?;
+        let ((last, _), lead) = settled.last_key_value().zip(state.lead())?;
+        let window = state.listed(&lead.index, self.settings.window());
+        Some(lead.index.list_until(*last, window.min(settled.len())))
+    }
+
+    /// The captions of such a segment as WebVTT with times of the presentation, by the time at which it
+    /// begins there, in ticks of [`super::TICKS_PER_S`]; they never change.
+    ///
+    /// # Errors
+    /// [`SegmentError::Unknown`] for unknown captions, [`SegmentError::Gone`] for a segment that is not in
+    /// memory.
+    pub fn captions_at(&self, name: &Language, start: u64) -> Result<Media, SegmentError> {
+        let state = self.state.lock().ignore_poison();
+        let (settled, zero) = (state.subtitles.settled(name), state.timeline.zero);
+        let mut segments = settled.ok_or(SegmentError::Unknown)?.values();
+        let found = segments.find(|segment| ticks(zero + segment.window.start) == start);
+        let text = webvtt::presented(found.ok_or(SegmentError::Gone)?, zero);
+        Ok(Media::Memory(VecDeque::from([Bytes::from(text)])))
     }
 
     /// The captions of a segment as WebVTT; they never change.

@@ -47,7 +47,7 @@ pub(super) struct State {
     epoch: u64,
     /// Running time of the newest break.
     broke_at: Duration,
-    timeline: Timeline,
+    pub(super) timeline: Timeline,
     /// Target duration in seconds; no segment exceeds it. Never decreases.
     pub(super) target: u32,
     /// Duration of the longest part. Never decreases.

@@ -18,11 +18,13 @@ pub(super) enum File {
     Part(TrackId, u64, usize),
     Captions(Language),
     CaptionsSegment(Language, u64),
+    /// Captions for DASH by the start of the segment in ticks of the presentation.
+    CaptionsAt(Language, u64),
 }
 
 impl File {
     /// `index.m3u8`, `video.m3u8`, `video.init3.mp4`, `video.17.m4s`, `video.17.2.m4s`, `video.3.t180000.m4s`,
-    /// `audio-es.m3u8`, `captions-es.m3u8`, `captions-es.17.vtt`,
+    /// `audio-es.m3u8`, `captions-es.m3u8`, `captions-es.17.vtt`, `captions-es.t180000.vtt`,
     /// `manifest.mpd`, `admission`.
     pub(super) fn parse(name: &str) -> Option<Self> {
         match name {
@@ -35,7 +37,10 @@ impl File {
         if let Some(language) = track.strip_prefix("captions-") {
             let language = language.parse().ok()?;
             return match rest.strip_suffix(".vtt") {
-                Some(sequence) => Some(Self::CaptionsSegment(language, sequence.parse().ok()?)),
+                Some(place) => Some(match place.strip_prefix('t') {
+                    Some(start) => Self::CaptionsAt(language, start.parse().ok()?),
+                    None => Self::CaptionsSegment(language, place.parse().ok()?),
+                }),
                 None => (rest == "m3u8").then_some(Self::Captions(language)),
             };
         }
@@ -79,7 +84,9 @@ mod tests {
         check("audio-es.17.m4s", Some(File::Segment(TrackId::Dub(spanish()), 17)));
         check("captions-es.m3u8", Some(File::Captions(spanish())));
         check("captions-es.17.vtt", Some(File::CaptionsSegment(spanish(), 17)));
+        check("captions-es.t9.vtt", Some(File::CaptionsAt(spanish(), 9)));
         for bad in [
+            "captions-es.t.vtt",
             "captions-.m3u8",
             "captions-es.vtt",
             "audio-x/y.m3u8",

@@ -65,6 +65,9 @@ fn a_segment_says_what_is_said_in_its_time() {
              3\n00:00:03.000 --> 00:00:04.000\nthree\n\n"
         )
     );
+    let unix = Duration::from_secs(500_000 * 3600);
+    let written = presented(&subtitles.settled(&Language::english()).expect("English")[&101], unix);
+    assert_eq!(written, "WEBVTT\n\n3\n500000:00:03.000 --> 500000:00:04.000\nthree\n\n");
     assert!(subtitles.settled(&language("fr")).is_none());
 }
 
