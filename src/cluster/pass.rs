@@ -121,10 +121,10 @@ mod tests {
         for wrong in ["", "AAAA", "not base64!", &pass[1..], &"A".repeat(PASS_CHARS_MAX + 1)] {
             assert_eq!(read(&there, Wish::Play, &studio, wrong, now), None, "{wrong}");
         }
-        let longest = Secret::new(&"x".repeat(TOKEN_BYTES_MAX));
+        let longest = Secret::new("x".repeat(TOKEN_BYTES_MAX));
         let pass = here.write(Wish::Play, &studio, &longest, now).expect("it fits");
         assert!(there.read(Wish::Play, &studio, &pass, now).is_some());
-        let longer = Secret::new(&"x".repeat(TOKEN_BYTES_MAX + 1));
+        let longer = Secret::new("x".repeat(TOKEN_BYTES_MAX + 1));
         assert!(here.write(Wish::Play, &studio, &longer, now).is_none());
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::api::Stream;
-use crate::support::appliance::Appliance;
+use crate::support::appliance::{ADMIN, Appliance};
 use crate::support::client::Client;
 use crate::support::line::Line;
 use crate::support::needs::skip;
@@ -103,6 +103,55 @@ async fn firefox_plays_both_codecs_by_each_network_and_restarts() {
         by_ipv6.wait_until("progress", s(60), |e| plays(e, 30)).await;
         by_ipv6.finish().await;
     }
+}
+
+/// Firefox tells what its line carries, so it begins with a rung and may choose another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn firefox_shows_our_page_with_captions_and_qualities() {
+    let appliance = Appliance::start().await;
+    let spec = json!({
+        "name": "paged", "source": { "type": "test" }, "captions": { "language": "en" },
+        "ladder": [{ "height": 180, "kbps": 200 }]
+    });
+    let stream = appliance.api.create(spec).await;
+    stream.wait_state("live", s(30)).await;
+    let page = appliance.api.url("/");
+    let args = [
+        &*page,
+        "--token",
+        ADMIN,
+        "--stream",
+        "paged",
+        "--captions",
+        "Good evening",
+        "--quality",
+        "source",
+        "--patience",
+        "60",
+    ];
+    let Some(browser) = Client::firefox(None, "page", &args) else { return };
+    let (mut estimate, push) = (Value::Null, format!("{}/captions/cues", stream.path()));
+    let look = async {
+        loop {
+            appliance
+                .api
+                .must_post(&push, &json!({ "language": "en", "text": "Good evening." }))
+                .await;
+            let list = appliance.api.must_get(&format!("{}/viewers", stream.path())).await;
+            let told = &list["viewers"][0]["estimate_kbps"];
+            if told.is_number() {
+                estimate = told.clone();
+            }
+            tokio::time::sleep(s(1)).await;
+        }
+    };
+    let report = tokio::select! {
+        report = browser.report(s(120)) => report,
+        () = look => unreachable!("it goes on for ever"),
+    };
+    assert!(estimate.as_f64() > Some(0.0), "it sends feedback: {estimate}");
+    assert_eq!(report["qualities"], json!(["auto", "source", "180p"]), "{report}");
+    assert_eq!((&report["width"], &report["errors"]), (&json!(640), &json!([])), "{report}");
 }
 
 /// The codec of the pictures that a browser plays.

@@ -12,7 +12,8 @@
 // three sizes, of which the lines `stop f` and `send f` stop one and send it again. `--only tcp` and `--only ipv6`
 // leave of the answer to whep the candidates of one kind. `--captions` opens
 // the data channel of captions with whep; with page it waits for this text over the
-// video and in the transcript. `--shot FILE` with page saves a screenshot. `--trunk URL` with
+// video and in the transcript. `--quality NAME` with page
+// chooses it in the menu and waits until it plays. `--shot FILE` with page saves a screenshot. `--trunk URL` with
 // page, and `--trunk-token T`, adds a trunk by the form and waits until the page shows its state.
 //
 // Lines of JSON: `playing` or `publishing`, `progress` twice a second, `report` at the end.
@@ -55,6 +56,7 @@ const { values: options, positionals } = parseArgs({
     scalability: { type: "string" },
     layers: { type: "boolean", default: false },
     captions: { type: "string" },
+    quality: { type: "string" },
     shot: { type: "string" },
     trunk: { type: "string" },
     "trunk-token": { type: "string" },
@@ -116,6 +118,13 @@ async function usePage(page, url, patience) {
     const shown = (text) => ["overlay", "transcript"].every((id) => document.getElementById(id).innerText.includes(text));
     await page.waitForFunction(shown, options.captions, { polling: 50 });
   }
+  let qualities = null;
+  if (options.quality) {
+    const before = await page.evaluate(() => document.getElementById("video").videoWidth);
+    qualities = await page.$$eval("#quality option", (all) => all.map((option) => option.value));
+    await page.selectOption("#quality", options.quality);
+    await page.waitForFunction((was) => document.getElementById("video").videoWidth !== was, before, { polling: 100 });
+  }
   const facts = () => ({
     heading: document.getElementById("name").textContent,
     state: document.getElementById("state").textContent,
@@ -126,7 +135,7 @@ async function usePage(page, url, patience) {
   });
   const trunk = options.trunk ? await addTrunk(page) : null;
   if (options.shot) await page.screenshot({ path: options.shot, fullPage: true });
-  say("report", { ...(await page.evaluate(facts)), trunk, errors });
+  say("report", { ...(await page.evaluate(facts)), qualities, trunk, errors });
 }
 
 async function addTrunk(page) {
