@@ -19,7 +19,7 @@ pub(crate) fn wish(action: Action) -> Wish {
 
 impl Supervisor {
     /// Base URL of the appliance that should serve the caller instead of this one. `None` if this one
-    /// should, or has to refuse the caller: whoever a stream here would not admit is not sent on.
+    /// should, or has to refuse the caller: one whom a stream here would not admit is not sent on.
     pub async fn elsewhere(&self, access_request: &AccessRequest) -> Option<String> {
         let shared = self.shared();
         let (name, wish) = (&access_request.stream, wish(access_request.action));

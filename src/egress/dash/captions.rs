@@ -15,8 +15,8 @@ use crate::egress::segments::{CaptionRendition, SegmentList, TICKS_PER_S, ticks}
 /// Least id of a set of captions; lower ones are those of video and audio.
 const FIRST_CAPTIONS_ID: usize = 100;
 
-/// What a second of captions takes, in bits: the manifest wants a number.
-const CAPTIONS_BIT_RATE: u32 = 1000;
+/// What captions take at most, in bit/s: the manifest wants a number.
+const CAPTIONS_BPS: u32 = 1000;
 
 /// Captions in one language with their segments.
 pub(super) struct Captions {
@@ -50,7 +50,7 @@ pub(super) fn put(
             ("segmentAlignment", "true".to_owned()),
         ];
         let representation =
-            vec![("id", format!("captions-{name}")), ("bandwidth", CAPTIONS_BIT_RATE.to_string())];
+            vec![("id", format!("captions-{name}")), ("bandwidth", CAPTIONS_BPS.to_string())];
         let template = vec![
             ("timescale", TICKS_PER_S.to_string()),
             ("presentationTimeOffset", ticks(begins).to_string()),
