@@ -1,6 +1,8 @@
 //! Players of other makers on the same WHEP: what each can do of codecs, captions, networks and losses.
 //! docs/players.md names the test of each.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::api::Stream;
@@ -142,7 +144,7 @@ async fn firefox_shows_our_page_with_captions_and_qualities() {
             if told.is_number() {
                 estimate = told.clone();
             }
-            tokio::time::sleep(s(1)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
     let report = tokio::select! {
