@@ -110,8 +110,8 @@ impl Backend for SqliteBackend {
             }
             // A change takes the lock first: SQLite would not let it wait once it has read.
             let sql = if access == Access::Read { "BEGIN" } else { "BEGIN IMMEDIATE" };
-            let begun = self.writer.begin_with(sql).await.map_err(Error::sql(doing))?;
-            Ok(Box::new(SqliteTransaction(begun)) as _)
+            let begun = SqliteTransaction::begin(&self.writer, sql).await;
+            Ok(Box::new(begun.map_err(Error::sql(doing))?) as _)
         })
     }
 

@@ -56,12 +56,12 @@ impl Readers {
         access: Access,
         doing: &'static str,
     ) -> Result<SqliteTransaction, Error> {
-        let begun = self.pool.begin().await;
+        let begun = SqliteTransaction::begin(&self.pool, "BEGIN").await;
         let mut begun = begun.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => Error::Busy,
             source => Error::Sql { doing, source },
         })?;
-        let mut handle = begun.lock_handle().await.map_err(Error::sql(doing))?;
+        let mut handle = begun.connection.lock_handle().await.map_err(Error::sql(doing))?;
         match access {
             Access::Search => {
                 let until = Instant::now() + self.limit;
@@ -70,7 +70,7 @@ impl Readers {
             _ => handle.remove_progress_handler(),
         }
         drop(handle);
-        Ok(SqliteTransaction(begun))
+        Ok(begun)
     }
 
     /// Closes the connections.
